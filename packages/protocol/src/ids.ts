@@ -1,0 +1,31 @@
+import { createHash, randomBytes, randomInt, randomUUID, timingSafeEqual } from 'node:crypto'
+
+const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'
+
+function randomLabel(length: number): string {
+  let label = ''
+  for (let i = 0; i < length; i++) label += alphabet[randomInt(alphabet.length)]
+  return label
+}
+
+/** `i` + 20 lower-case alphanumerics: host labels are split on `-`, so no dash (wire spec 1.2). */
+export const newSandboxId = (): string => `i${randomLabel(20)}`
+/** 20 lower-case alphanumerics. */
+export const newTemplateId = (): string => randomLabel(20)
+export const newBuildId = (): string => randomUUID()
+/** Bearer of one sandbox's envd: 32 lower-case hex characters. */
+export const newAccessToken = (): string => randomBytes(16).toString('hex')
+/** `e2b_` + 40 hex: the official clients check this shape before they send it. */
+export const newApiKey = (): string => `e2b_${randomBytes(20).toString('hex')}`
+
+export const isSandboxId = (value: string): boolean => /^[a-z0-9]{1,64}$/.test(value)
+export const isTemplateId = (value: string): boolean => /^[a-z0-9]{20}$/.test(value)
+export const isApiKey = (value: string): boolean => /^e2b_[0-9a-f]{40}$/.test(value)
+
+/** Keys are random, so an unsalted SHA-256 is enough to store them by. */
+export const hashSecret = (secret: string): string => createHash('sha256').update(secret).digest('hex')
+
+/** Compares in constant time; values of different length are compared by their hashes. */
+export function secretsEqual(a: string, b: string): boolean {
+  return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest())
+}
