@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process'
+
+const MAX_CAPTURED_BYTES = 1024 * 1024
+
+export interface RunOptions {
+  /** The process is killed (SIGKILL) after this long. Default 30 000 ms. */
+  timeoutMs?: number
+  /** Written to standard input, which is then closed. */
+  input?: string
+  env?: NodeJS.ProcessEnv
+  cwd?: string
+  /** Receives each line of standard output and standard error as it comes, for progress. */
+  onLine?: (line: string) => void
+  /** Standard output and error go to /dev/null: for processes whose children keep the pipes open. */
+  discardOutput?: boolean
+}
+
+export interface RunResult {
+  stdout: string
+  stderr: string
+}
+
+/** A process that could not be started, failed or ran out of time. */
+export class CommandError extends Error {
+  readonly command: string
+  readonly exitCode: number | null
+  readonly stderr: string
+  readonly timedOut: boolean
+
+  constructor(command: string, exitCode: number | null, stderr: string, timedOut: boolean, cause?: unknown) {
+    const how = timedOut ? 'timed out' : exitCode === null ? 'did not start or was killed' : `exit code ${exitCode}`
+    const tail = stderr.trim().split('\n').slice(-5).join('\n')
+    super(`${command}: ${how}${tail ? `: ${tail}` : ''}`, { cause })
+    this.name = 'CommandError'
+    this.command = command
+    this.exitCode = exitCode
+    this.stderr = stderr
+    this.timedOut = timedOut
+  }
+}
+
+/** The one way to run a process: with a timeout, bounded captured output and a typed error. */
+export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const { timeoutMs = 30_000, input, env, cwd, onLine, discardOutput = false } = options
+  const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
+  return new Promise((resolve, reject) => {
+    const output = discardOutput ? 'ignore' : 'pipe'
+    const child = spawn(file, args, { env, cwd, stdio: [input === undefined ? 'ignore' : 'pipe', output, output] })
+    let timedOut = false
+    const timer = setTimeout(() => {
+      timedOut = true
+      child.kill('SIGKILL')
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }, timeoutMs)
+    const captured = { stdout: '', stderr: '' }
+    const partial = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
+        captured[name] = (captured[name] + chunk).slice(-MAX_CAPTURED_BYTES)
+        if (!onLine) return
+        const lines = (partial[name] + chunk).split(/[\r\n]+/)
+        partial[name] = lines.pop()!.slice(-10_000)
+        for (const line of lines) if (line) onLine(line)
+      })
+    }
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(input)
+    child.once('error', (cause) => {
+      clearTimeout(timer)
+      reject(new CommandError(command, null, String(cause), timedOut, cause))
+    })
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      if (code === 0 && !timedOut) resolve(captured)
+      else reject(new CommandError(command, code, captured.stderr, timedOut))
+    })
+  })
+}
