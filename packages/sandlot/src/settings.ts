@@ -1,0 +1,107 @@
+import Type from 'typebox'
+
+const address = '^(\\d{1,3}\\.){3}\\d{1,3}$'
+
+/** What a setting looks like to people; `expects` completes the sentence "must be …". */
+interface SettingDetails {
+  description: string
+  expects: string
+  default?: unknown
+}
+
+const text = (pattern: string, details: SettingDetails) => Type.String({ pattern, ...details })
+const integer = (minimum: number, maximum: number, details: Omit<SettingDetails, 'expects'>) =>
+  Type.Integer({ minimum, maximum, expects: `a whole number from ${minimum} to ${maximum}`, ...details })
+const list = (pattern: string, details: SettingDetails) =>
+  Type.Array(Type.String({ pattern }), { maxItems: 64, ...details })
+
+/**
+ * Every setting there is. A flag is `--kebab-case`, an environment variable `SANDLOT_UPPER_CASE`, a key of
+ * `sandlot.config.json` the name itself. Those without a default here get one from the machine (`config.ts`).
+ */
+export const settingsSchema = Type.Object(
+  {
+    home: text('^/', {
+      description: 'Folder of this instance: database, images, keys. Default: <repo>/.sandlot',
+      expects: 'an absolute path',
+    }),
+    listen: text('^(\\[[0-9a-f:.]+\\]|[^\\s:\\[\\]]+):\\d{1,5}$', {
+      description: 'Address and port for HTTP and TLS; on 127.0.0.1 also ::1',
+      expects: 'host:port, for example 127.0.0.1:3000 or [::]:3000',
+      default: '127.0.0.1:3000',
+    }),
+    domain: text('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\\d{1,5})?$', {
+      description: 'Domain that sandboxes hang below, with its port. Default: sandlot.localhost:<port>',
+      expects: 'a lower-case domain name with an optional port, for example sandboxes.example.com',
+    }),
+    role: Type.Union([Type.Literal('all')], {
+      description: 'What this process does',
+      expects: 'all (other roles come later)',
+      default: 'all',
+    }),
+    logLevel: Type.Union(
+      (['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const).map((level) => Type.Literal(level)),
+      {
+        description: 'Least severe log line that is written',
+        expects: 'one of trace, debug, info, warn, error, silent',
+        default: 'info',
+      },
+    ),
+    networkRange: text(`${address.slice(0, -1)}/(1[2-9]|2[0-4])$`, {
+      description: "Private IPv4 range for the sandboxes' network slots; two instances need different ones",
+      expects: 'an IPv4 range of /12 to /24, for example 10.177.0.0/16',
+      default: '10.177.0.0/16',
+    }),
+    dns: list(address, {
+      description: 'IPv4 name servers for sandboxes. Default: those of the machine',
+      expects: 'IPv4 addresses separated by commas, for example 1.1.1.1,8.8.8.8',
+      default: [],
+    }),
+    warm: Type.Boolean({
+      description: 'Keep sandboxes restored ahead of time',
+      expects: 'true or false',
+      default: true,
+    }),
+    poolMin: integer(0, 1000, { description: 'Warm sandboxes kept ready even when idle', default: 2 }),
+    poolMax: integer(0, 1000, { description: 'Most warm sandboxes kept ready', default: 16 }),
+    poolMemoryFloorMB: integer(0, 1_048_576, {
+      description: 'The warm pool stops filling when less memory than this is available',
+      default: 1024,
+    }),
+    slots: integer(1, 16_000, { description: 'Most sandboxes at once, warm ones included', default: 256 }),
+    cpuCount: integer(1, 64, { description: 'CPUs of a sandbox of the base template', default: 2 }),
+    memoryMB: integer(128, 1_048_576, { description: 'Memory of such a sandbox', default: 1024 }),
+    diskSizeMB: integer(512, 1_048_576, { description: 'Disk quota of such a sandbox', default: 10_240 }),
+    extraCaCertificates: list('^/', {
+      description:
+        'PEM files that sandboxes trust besides the public ones. Default: /usr/local/share/ca-certificates/*.crt',
+      expects: 'absolute paths separated by commas',
+    }),
+    cache: text('^/', {
+      description: 'Folder shared by all instances of this machine for runsc, envd and images',
+      expects: 'an absolute path',
+      default: '/var/cache/sandlot',
+    }),
+  },
+  { additionalProperties: false },
+)
+
+export type Settings = Type.Static<typeof settingsSchema>
+export type SettingName = keyof Settings
+
+interface SettingSchema {
+  type?: string
+  description: string
+  expects: string
+  default?: unknown
+}
+
+export const settingSchemas = settingsSchema.properties as unknown as Record<SettingName, SettingSchema>
+export const settingNames = Object.keys(settingSchemas) as SettingName[]
+
+/** `poolMemoryFloorMB` → `pool-memory-floor-mb`. */
+const toKebab = (name: string): string => name.replace(/([a-z0-9])([A-Z])/g, '$1-$2').toLowerCase()
+
+export const flagOf = (name: SettingName): string => `--${toKebab(name)}`
+export const variableOf = (name: SettingName): string =>
+  `SANDLOT_${toKebab(name).replaceAll('-', '_').toUpperCase()}`
