@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { writeAtomically } from './write-atomically.ts'
+
+export interface ClientEnvironment {
+  apiKey: string
+  port: number
+  domain: string
+  caBundle: string
+}
+
+export const envFilePath = (home: string): string => join(home, 'env')
+
+/** Variables that point the official clients at this server (wire spec, section 1.1). */
+export function clientVariables({
+  apiKey,
+  port,
+  domain,
+  caBundle,
+}: ClientEnvironment): Record<string, string> {
+  return {
+    E2B_API_KEY: apiKey,
+    E2B_API_URL: `http://localhost:${port}`,
+    E2B_SANDBOX_URL: `http://localhost:${port}`,
+    E2B_DOMAIN: domain,
+    NODE_EXTRA_CA_CERTS: caBundle,
+    SSL_CERT_FILE: caBundle,
+    REQUESTS_CA_BUNDLE: caBundle,
+  }
+}
+
+/** Writes `<home>/env` for `source` in any POSIX shell; it holds a key, so only its owner reads it. */
+export function writeEnvFile(home: string, environment: ClientEnvironment): Record<string, string> {
+  const variables = clientVariables(environment)
+  const lines = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`)
+  writeAtomically(
+    envFilePath(home),
+    `# Written by sandlot up. Use it with: source ${quote(envFilePath(home))}\n${lines.join('\n')}\n`,
+    0o600,
+  )
+  return variables
+}
+
+/** @returns undefined when there is no file */
+export function readEnvFile(home: string): Record<string, string> | undefined {
+  let content: string
+  try {
+    content = readFileSync(envFilePath(home), 'utf8')
+  } catch {
+    return undefined
+  }
+  const variables: Record<string, string> = {}
+  for (const line of content.split('\n')) {
+    const match = /^export ([A-Z0-9_]+)=(.*)$/.exec(line)
+    if (match) variables[match[1]!] = unquote(match[2]!)
+  }
+  return variables
+}
+
+const quote = (value: string): string =>
+  /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`
+const unquote = (text: string): string =>
+  text.startsWith("'") ? text.slice(1, -1).replaceAll(`'\\''`, "'") : text

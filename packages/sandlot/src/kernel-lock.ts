@@ -1,0 +1,55 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const SQLITE_BUSY = 5
+const RETRY_MS = 200
+
+export interface KernelLock {
+  release(): void
+}
+
+/**
+ * An exclusive lock on a file. Node has no flock; an exclusive SQLite transaction holds a file lock of the
+ * kernel, which is gone the moment its process is, so it can never be stale.
+ * @returns undefined when another process holds it
+ */
+export function tryLock(path: string): KernelLock | undefined {
+  mkdirSync(dirname(path), { recursive: true })
+  const database = new DatabaseSync(path)
+  try {
+    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE')
+  } catch (error) {
+    database.close()
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined
+    throw error
+  }
+  return { release: () => database.close() }
+}
+
+/**
+ * Runs `work` under the lock, waiting for it up to `timeoutMs`.
+ * @param onWait called once when somebody else holds the lock
+ */
+export async function withLock<T>(
+  path: string,
+  timeoutMs: number,
+  onWait: () => void,
+  work: () => Promise<T>,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs
+  let lock = tryLock(path)
+  if (!lock) onWait()
+  while (!lock) {
+    if (Date.now() > deadline)
+      throw new Error(`the lock ${path} was held by another process for ${timeoutMs / 1000} s`)
+    await sleep(RETRY_MS)
+    lock = tryLock(path)
+  }
+  try {
+    return await work()
+  } finally {
+    lock.release()
+  }
+}

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs'
+
+/** A process that stays told apart from a later one with the same pid. */
+export interface ProcessIdentity {
+  pid: number
+  /** Boot id and clock ticks since boot at which it started (field 22 of /proc/<pid>/stat). */
+  startedAt: string
+}
+
+/** @returns undefined when no such process runs (zombies do not run) */
+export function identify(pid: number): ProcessIdentity | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The second field is the command in parentheses and may itself hold spaces and parentheses.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    if (fields[0] === 'Z') return undefined
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return { pid, startedAt: `${boot}/${fields[19]}` }
+  } catch {
+    return undefined
+  }
+}
+
+export const isAlive = (identity: ProcessIdentity): boolean =>
+  identify(identity.pid)?.startedAt === identity.startedAt
+
+/** Command line of a process for people, or undefined. */
+export function commandLineOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim().slice(0, 120)
+  } catch {
+    return undefined
+  }
+}

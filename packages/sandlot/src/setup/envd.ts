@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { run } from '@sandlot/node/run'
+import { SandlotError } from '@sandlot/protocol'
+import type { Step } from '../progress.ts'
+import { cachedFile } from './cached.ts'
+import { findGo, goEnvironment } from './go.ts'
+
+const BUILD_TIMEOUT_MS = 10 * 60_000
+
+export interface EnvdBinary {
+  path: string
+  /** First twelve hex characters of the hash over its sources and the Go version. */
+  hash: string
+}
+
+/**
+ * The static envd of these sources, built once per content.
+ * @throws SandlotError invalid_request with the compiler's words when it does not build
+ */
+export async function ensureEnvd(
+  sources: string,
+  cache: string,
+  step: Step,
+): Promise<EnvdBinary & { made: boolean }> {
+  if (!existsSync(join(sources, 'go.mod'))) {
+    throw new SandlotError(
+      'invalid_request',
+      `${sources} holds no go.mod: this clone is incomplete. Run \`git status\` there.`,
+    )
+  }
+  const go = await findGo()
+  const hash = await hashSources(sources, go.version)
+  const path = join(cache, 'envd', hash, 'envd')
+  const outcome = await cachedFile(path, step, async (scratch) => {
+    step.update('building with Go')
+    const file = join(scratch, 'envd')
+    try {
+      await run(go.path, ['build', '-trimpath', '-ldflags=-s -w', '-o', file, '.'], {
+        timeoutMs: BUILD_TIMEOUT_MS,
+        env: goEnvironment({ GOOS: 'linux' }),
+        cwd: sources,
+        onLine: (line) => step.update(`building with Go: ${line.slice(0, 60)}`),
+      })
+    } catch (cause) {
+      throw new SandlotError(
+        'invalid_request',
+        `envd does not build in ${sources}: ${(cause as Error).message}`,
+        { cause },
+      )
+    }
+    return file
+  })
+  return { path, hash, made: outcome === 'made' }
+}
+
+/** Tests do not end up in the binary, so they do not count. */
+async function hashSources(sources: string, goVersion: string): Promise<string> {
+  const entries = await readdir(sources, { recursive: true, withFileTypes: true })
+  const files = entries
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('_test.go') && !entry.name.endsWith('.md'))
+    .map((entry) => relative(sources, join(entry.parentPath, entry.name)))
+    .sort()
+  const hash = createHash('sha256').update(`${goVersion}\n${process.arch}\n`)
+  for (const file of files) {
+    const content = await readFile(join(sources, file))
+    hash.update(`${file}\n${content.length}\n`).update(content)
+  }
+  return hash.digest('hex').slice(0, 12)
+}

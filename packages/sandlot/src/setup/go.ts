@@ -1,0 +1,50 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { run } from '@sandlot/node/run'
+import { SandlotError } from '@sandlot/protocol'
+
+/** go.mod of gVisor and of envd ask for at least this. */
+export const MINIMUM_GO = [1, 24] as const
+
+/** The official archive's folder: sudo and cron leave it out of PATH. */
+const USUAL_FOLDERS = ['/usr/local/go/bin', '/usr/lib/go/bin', '/snap/bin']
+
+/** First executable of that name on PATH and the folders given, or undefined. */
+export function findExecutable(name: string, extraFolders: readonly string[] = []): string | undefined {
+  for (const folder of [...(process.env.PATH ?? '').split(delimiter), ...extraFolders]) {
+    const file = join(folder, name)
+    try {
+      accessSync(file, constants.X_OK)
+      return file
+    } catch {}
+  }
+}
+
+export interface GoToolchain {
+  path: string
+  /** For example `go1.26.8`. */
+  version: string
+}
+
+/** @throws SandlotError invalid_request when Go is missing or too old */
+export async function findGo(): Promise<GoToolchain> {
+  const path = findExecutable('go', USUAL_FOLDERS)
+  const mend = `Install Go ${MINIMUM_GO.join('.')} or newer from https://go.dev/dl into /usr/local/go`
+  if (!path) throw new SandlotError('invalid_request', `Go is not on PATH. ${mend}`)
+  const version = (await run(path, ['env', 'GOVERSION'])).stdout.trim()
+  const [major = 0, minor = 0] = version.replace(/^go/, '').split('.').map(Number)
+  if (major < MINIMUM_GO[0] || (major === MINIMUM_GO[0] && minor < MINIMUM_GO[1])) {
+    throw new SandlotError('invalid_request', `${path} is ${version || 'of an unknown version'}. ${mend}`)
+  }
+  return { path, version }
+}
+
+/** Static (gVisor's and envd's binaries must run in empty roots), and deaf to a go.work or GOFLAGS around us. */
+export const goEnvironment = (extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
+  ...process.env,
+  CGO_ENABLED: '0',
+  GOFLAGS: '',
+  GOWORK: 'off',
+  HOME: process.env.HOME ?? '/root',
+  ...extra,
+})
