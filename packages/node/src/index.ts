@@ -1,1 +1,6 @@
+export { type BaseImageOptions, ensureBaseImage } from './base-image.ts'
+export { type CgroupVersion, cgroupVersion } from './cgroups.ts'
+export { hostResolver } from './firewall.ts'
+export { createNode, type NodeOptions } from './gvisor-node.ts'
 export type * from './node.ts'
+export { removeEverything } from './remove-everything.ts'

@@ -28,7 +28,11 @@ export class CommandError extends Error {
   readonly timedOut: boolean
 
   constructor(command: string, exitCode: number | null, stderr: string, timedOut: boolean, cause?: unknown) {
-    const how = timedOut ? 'timed out' : exitCode === null ? 'did not start or was killed' : `exit code ${exitCode}`
+    const how = timedOut
+      ? 'timed out'
+      : exitCode === null
+        ? 'did not start or was killed'
+        : `exit code ${exitCode}`
     const tail = stderr.trim().split('\n').slice(-5).join('\n')
     super(`${command}: ${how}${tail ? `: ${tail}` : ''}`, { cause })
     this.name = 'CommandError'
@@ -45,7 +49,11 @@ export function run(file: string, args: readonly string[], options: RunOptions =
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
     const output = discardOutput ? 'ignore' : 'pipe'
-    const child = spawn(file, args, { env, cwd, stdio: [input === undefined ? 'ignore' : 'pipe', output, output] })
+    const child = spawn(file, args, {
+      env,
+      cwd,
+      stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
+    })
     let timedOut = false
     const timer = setTimeout(() => {
       timedOut = true

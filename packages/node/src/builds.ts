@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { MachineSource, Machines } from './machines.ts'
+import type { BuildInfo, BuildResources } from './node.ts'
+
+/** A build on this machine; its manifest is written last, so a checkpoint without one does not count. */
+export interface Build extends BuildInfo {
+  imagePath: string
+  checkpointDir: string
+  /** runsc that wrote the checkpoint: no other may read it. */
+  engineVersion: string
+}
+
+export interface BuildRecipe extends BuildResources {
+  name: string
+  imagePath: string
+  /** Content keys of everything that the checkpoint depends on. */
+  keys: string[]
+  engineVersion: string
+  defaultUser: string
+}
+
+/** Same inputs, same UUID: a restart finds its checkpoint again, a changed input makes a new one. */
+export function buildIdOf(recipe: BuildRecipe): string {
+  const hash = createHash('sha256').update(JSON.stringify(recipe)).digest('hex')
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-a${hash.slice(17, 20)}-${hash.slice(20, 32)}`
+}
+
+/** Boots the image once, waits for envd, and saves the booted machine: creating is restoring it. */
+export async function ensureBuild(
+  recipe: BuildRecipe,
+  checkpointsDir: string,
+  machines: Machines,
+): Promise<Build> {
+  const buildId = buildIdOf(recipe)
+  const checkpointDir = join(checkpointsDir, buildId)
+  const { name, imagePath, engineVersion, defaultUser, cpuCount, memoryMB, diskSizeMB } = recipe
+  const resources = { cpuCount, memoryMB, diskSizeMB }
+  const build: Build = { buildId, name, defaultUser, imagePath, checkpointDir, engineVersion, ...resources }
+  const manifest = join(checkpointDir, 'manifest.json')
+  try {
+    return JSON.parse(await readFile(manifest, 'utf8')) as Build
+  } catch {}
+
+  for (const entry of await readdir(checkpointsDir).catch(() => []))
+    if (entry.startsWith('.writing-')) await rm(join(checkpointsDir, entry), { recursive: true, force: true })
+  await rm(checkpointDir, { recursive: true, force: true })
+  const writing = join(checkpointsDir, `.writing-${buildId}`)
+  const source: MachineSource = { buildId, imagePath, ...resources }
+  const machine = await machines.start(source)
+  try {
+    await machines.checkpoint(machine, writing)
+  } finally {
+    await machines.end(machine.machineId)
+  }
+  await writeFile(join(writing, 'manifest.json'), JSON.stringify(build, null, 2))
+  await rename(writing, checkpointDir)
+  return build
+}
+
+export const contentKey = (file: string): string =>
+  createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 32)

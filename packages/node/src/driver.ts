@@ -1,0 +1,25 @@
+import type { SpecOptions } from './oci-spec.ts'
+
+/** Where a machine lives on disk and in the host's namespaces. */
+export interface MachinePaths {
+  machineId: string
+  /** Folder of its own: bundle, pid file, logs. */
+  dir: string
+}
+
+/** What starts, saves and ends machines. gVisor is the first; a microVM can follow. */
+export interface Driver {
+  readonly version: string
+  /** Boots a machine from its image. @returns pid of its kernel */
+  create(machine: MachinePaths, spec: SpecOptions): Promise<number>
+  /** Starts a machine from a checkpoint. @returns pid of its kernel */
+  restore(machine: MachinePaths, spec: SpecOptions, checkpointDir: string): Promise<number>
+  /** Saves memory and writable layer, and ends the machine. */
+  checkpoint(machine: MachinePaths, checkpointDir: string): Promise<void>
+  /** Removes what the driver itself keeps of a machine whose processes are dead. */
+  forget(machineId: string): Promise<void>
+  /** Ids of machines that the driver still keeps something of. */
+  list(): Promise<string[]>
+  /** Bytes that the writable layer takes on the host's disk. */
+  diskUsedBytes(pid: number): Promise<number>
+}

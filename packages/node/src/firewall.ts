@@ -1,0 +1,120 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { isIPv4 } from 'node:net'
+import type { InstanceNames } from './names.ts'
+import { run } from './run.ts'
+
+/** Where every sandbox sends DNS queries; never routed: the firewall rewrites it to the host's own resolver. */
+export const DNS_ADDRESS = '169.254.53.53'
+
+/** Never reachable from a sandbox: private, shared, loopback, link-local (cloud metadata), test, multicast, reserved. */
+export const BLOCKED_RANGES = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+]
+
+export interface FirewallOptions {
+  names: InstanceNames
+  /** The slots' CIDR, masqueraded on its way out. */
+  range: string
+  /** Resolver that DNS goes to. */
+  dns: string
+  /** Holes in BLOCKED_RANGES that an administrator opens. */
+  allowedRanges?: string[]
+}
+
+/** The whole table, replaced atomically; nothing outside it is touched. */
+export function firewallRules({ names, range, dns, allowedRanges = [] }: FirewallOptions): string {
+  const slots = `"${names.vethPrefix}*"`
+  const allowed = allowedRanges.length > 0 ? `ip daddr { ${allowedRanges.join(', ')} } accept` : ''
+  return `
+table inet ${names.nftTable} {}
+flush table inet ${names.nftTable}
+table inet ${names.nftTable} {
+  set no_internet { type ipv4_addr; }
+  chain source_check {
+    type filter hook prerouting priority raw; policy accept;
+    iifname ${slots} meta nfproto ipv6 drop
+    iifname ${slots} fib saddr . iif oif 0 drop
+  }
+  chain dns {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname ${slots} ip daddr ${DNS_ADDRESS} udp dport 53 dnat ip to ${dns}
+    iifname ${slots} ip daddr ${DNS_ADDRESS} tcp dport 53 dnat ip to ${dns}
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname ${slots} ct state established,related accept
+    iifname ${slots} drop
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname ${slots} oifname ${slots} drop
+    oifname ${slots} ct state established,related accept
+    oifname ${slots} drop
+    iifname ${slots} jump from_sandbox
+  }
+  chain from_sandbox {
+    ip saddr @no_internet drop
+    ct status dnat ip daddr ${dns} udp dport 53 accept
+    ct status dnat ip daddr ${dns} tcp dport 53 accept
+    ${allowed}
+    ip daddr { ${BLOCKED_RANGES.join(', ')} } drop
+    accept
+  }
+  chain masquerade {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${range} oifname != ${slots} masquerade
+  }
+}
+`
+}
+
+export interface Firewall {
+  install(): Promise<void>
+  setInternet(address: string, allowed: boolean): Promise<void>
+  remove(): Promise<void>
+}
+
+export function createFirewall(options: FirewallOptions): Firewall {
+  const table = options.names.nftTable
+  const nft = (input: string) => run('nft', ['-f', '-'], { input, timeoutMs: 10_000 })
+  const denied = new Set<string>()
+  return {
+    async install() {
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '1')
+      await nft(firewallRules(options))
+      denied.clear()
+    },
+    async setInternet(address, allowed) {
+      if (allowed === !denied.has(address)) return
+      await nft(`${allowed ? 'delete' : 'add'} element inet ${table} no_internet { ${address} }\n`)
+      if (allowed) denied.delete(address)
+      else denied.add(address)
+    },
+    async remove() {
+      await nft(`table inet ${table} {}\ndelete table inet ${table}\n`)
+    },
+  }
+}
+
+/** First IPv4 resolver of the host that is not a loopback stub. */
+export function hostResolver(): string | undefined {
+  for (const file of ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']) {
+    try {
+      for (const line of readFileSync(file, 'utf8').split('\n')) {
+        const address = /^nameserver\s+(\S+)/.exec(line)?.[1]
+        if (address && isIPv4(address) && !address.startsWith('127.')) return address
+      }
+    } catch {}
+  }
+  return undefined
+}

@@ -1,0 +1,74 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
+import { Client } from 'undici'
+
+const REQUEST_TIMEOUT_MS = 10_000
+const HEALTH_TIMEOUT_MS = 1_000
+const KEEP_ALIVE_MS = 600_000
+
+/** Talks to the control routes of one machine's envd, over one connection that is kept. */
+export interface GuestClient {
+  isHealthy(): Promise<boolean>
+  /** Resolves when envd answers. @throws SandlotError operation_timeout */
+  waitUntilHealthy(timeoutMs: number): Promise<void>
+  post(path: string, body: unknown): Promise<void>
+  close(): void
+}
+
+export function createGuestClient(address: string, port = ENVD_PORT): GuestClient {
+  const client = new Client(`http://${address}:${port}`, {
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    connect: { timeout: HEALTH_TIMEOUT_MS },
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    bodyTimeout: REQUEST_TIMEOUT_MS,
+  })
+  client.on('disconnect', () => {})
+
+  async function isHealthy(): Promise<boolean> {
+    try {
+      const { statusCode, body } = await client.request({
+        method: 'GET',
+        path: '/health',
+        signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS),
+      })
+      await body.dump()
+      return statusCode === 204
+    } catch {
+      return false
+    }
+  }
+
+  return {
+    isHealthy,
+    async waitUntilHealthy(timeoutMs) {
+      const deadline = performance.now() + timeoutMs
+      while (!(await isHealthy())) {
+        if (performance.now() > deadline)
+          throw new SandlotError(
+            'operation_timeout',
+            `envd at ${address} does not answer within ${timeoutMs} ms`,
+          )
+        await delay(3)
+      }
+    },
+    async post(path, body) {
+      const response = await client.request({
+        method: 'POST',
+        path,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+      })
+      if (response.statusCode === 204) return void (await response.body.dump())
+      const text = (await response.body.text()).slice(0, 500)
+      throw new SandlotError(
+        'sandbox_create_failed',
+        `envd at ${address} answered ${response.statusCode} to POST ${path}: ${text}`,
+      )
+    },
+    close() {
+      client.destroy().catch(() => {})
+    },
+  }
+}

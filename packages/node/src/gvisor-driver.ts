@@ -1,0 +1,133 @@
+import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import type { Driver, MachinePaths } from './driver.ts'
+import { ociSpec, type SpecOptions } from './oci-spec.ts'
+import { CommandError, run } from './run.ts'
+
+const START_TIMEOUT_MS = 60_000
+const CHECKPOINT_TIMEOUT_MS = 120_000
+
+export interface GvisorDriverOptions {
+  runscPath: string
+  /** Pinned version, kept with checkpoints: they only fit the one that wrote them. */
+  version: string
+  /** runsc's `--root`. */
+  stateDir: string
+}
+
+/** gVisor through runsc's OCI command line. */
+export function createGvisorDriver(options: GvisorDriverOptions): Driver {
+  const { runscPath, stateDir, version } = options
+  /** Filestore descriptor of each kernel's pid: found once, then one stat a sample. */
+  const filestores = new Map<number, string>()
+
+  /**
+   * The started kernel inherits runsc's standard streams, so they go to /dev/null (a pipe would never close,
+   * a file would let the guest fill the host's disk) and errors are read from runsc's log.
+   */
+  async function runsc(
+    machine: MachinePaths,
+    spec: SpecOptions | undefined,
+    args: string[],
+    timeoutMs: number,
+  ) {
+    const log = join(machine.dir, 'runsc.log')
+    const flags = [
+      `--root=${stateDir}`,
+      `--log=${log}`,
+      `--panic-log=${join(machine.dir, 'panic.log')}`,
+      '--network=sandbox',
+      '--platform=systrap',
+      '--allow-suid',
+      '--cpu-num-from-quota',
+    ]
+    if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
+    try {
+      await run(runscPath, [...flags, ...args], { timeoutMs, discardOutput: true })
+    } catch (cause) {
+      const detail =
+        cause instanceof CommandError && cause.timedOut
+          ? `no answer in ${timeoutMs} ms`
+          : await lastError(log)
+      const errorName = /no space left|ENOSPC/i.test(detail) ? 'disk_full' : 'sandbox_create_failed'
+      throw new SandlotError(errorName, `runsc ${args[0]} failed for ${machine.machineId}: ${detail}`, {
+        cause,
+      })
+    }
+  }
+
+  async function start(machine: MachinePaths, spec: SpecOptions, args: string[]): Promise<number> {
+    await writeFile(join(machine.dir, 'config.json'), JSON.stringify(ociSpec(spec)))
+    const pidFile = join(machine.dir, 'pid')
+    const flags = ['-detach', '-bundle', machine.dir, '-pid-file', pidFile]
+    await runsc(machine, spec, [args[0]!, ...flags, ...args.slice(1), machine.machineId], START_TIMEOUT_MS)
+    return Number(await readFile(pidFile, 'utf8'))
+  }
+
+  return {
+    version,
+    create: (machine, spec) => start(machine, spec, ['run']),
+    restore: (machine, spec, checkpointDir) =>
+      start(machine, spec, ['restore', '-image-path', checkpointDir]),
+
+    async checkpoint(machine, checkpointDir) {
+      await mkdir(checkpointDir, { recursive: true })
+      await runsc(
+        machine,
+        undefined,
+        ['checkpoint', '-image-path', checkpointDir, machine.machineId],
+        CHECKPOINT_TIMEOUT_MS,
+      )
+    },
+
+    async forget(machineId) {
+      const names = [
+        `${machineId}_sandbox:${machineId}.state`,
+        `${machineId}_sandbox:${machineId}.lock`,
+        `runsc-${machineId}.sock`,
+      ]
+      await Promise.all(names.map((name) => rm(join(stateDir, name), { force: true })))
+    },
+
+    async list() {
+      const names = await readdir(stateDir).catch(() => [])
+      return [...new Set(names.flatMap((name) => name.match(/^(?:runsc-)?([0-9a-f]{16})[_.]/)?.[1] ?? []))]
+    },
+
+    async diskUsedBytes(pid) {
+      let path = filestores.get(pid)
+      if (!path) {
+        path = await findFilestore(pid)
+        if (!path) return 0
+        if (filestores.size > 10_000) filestores.clear()
+        filestores.set(pid, path)
+      }
+      try {
+        return (await stat(path)).blocks * 512
+      } catch {
+        filestores.delete(pid)
+        return 0
+      }
+    },
+  }
+}
+
+/** The overlay's backing file has no name any more: it is only reachable through the kernel's descriptors. */
+async function findFilestore(pid: number): Promise<string | undefined> {
+  const folder = `/proc/${pid}/fd`
+  for (const fd of await readdir(folder).catch(() => [])) {
+    const target = await readlink(join(folder, fd)).catch(() => '')
+    if (target.includes('/runsc-filestore-')) return join(folder, fd)
+  }
+  return undefined
+}
+
+async function lastError(log: string): Promise<string> {
+  const text = await readFile(log, 'utf8').catch(() => '')
+  const lines = text
+    .trim()
+    .split('\n')
+    .filter((line) => !line.startsWith('I') && !line.startsWith('D'))
+  return lines.slice(-3).join(' | ').slice(-1500) || 'it left no message'
+}

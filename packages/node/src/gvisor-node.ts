@@ -1,0 +1,214 @@
+import { EventEmitter } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import type { Logger } from 'pino'
+import { parseAddressRange } from './address-range.ts'
+import { type Build, buildIdOf, contentKey, ensureBuild } from './builds.ts'
+import { openCgroups } from './cgroups.ts'
+import { Demand } from './demand.ts'
+import { createFirewall, hostResolver } from './firewall.ts'
+import { createGvisorDriver } from './gvisor-driver.ts'
+import { type LiveMachine, Machines } from './machines.ts'
+import { namesFor } from './names.ts'
+import type { BuildResources, MachineExit, MachineSample, NodeEvents, SandboxNode } from './node.ts'
+import { createSampler } from './sampler.ts'
+import { createSlotPool } from './slots.ts'
+import { WarmPool } from './warm-pool.ts'
+
+const WATCH_INTERVAL_MS = 500
+const SAMPLE_INTERVAL_MS = 5_000
+const WARM_HEALTH_INTERVAL_MS = 30_000
+/** What one more warm machine takes of MemAvailable, with room to spare (bench/density). */
+const WARM_MACHINE_MB = 40
+const FALLBACK_RESOLVER = '1.1.1.1'
+
+export interface NodeOptions {
+  /** Folder of this instance, absolute. */
+  home: string
+  runscPath: string
+  runscVersion: string
+  /** Folder that holds the `envd` binary and nothing else. */
+  guestDir: string
+  /** EROFS image of the base template and its content key. */
+  baseImage: { path: string; key: string }
+  /** Limits of the base template. */
+  resources: BuildResources
+  networkRange: string
+  /** Resolver for sandboxes; default the host's own. */
+  dns?: string
+  /** Private ranges that sandboxes may reach all the same. */
+  allowedRanges?: string[]
+  maxSlots: number
+  poolMin: number
+  poolMax: number
+  /** No warm machine is started when MemAvailable would fall below. */
+  memoryFloorMB: number
+  logger: Logger
+}
+
+/** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
+export function createNode(options: NodeOptions): SandboxNode {
+  const { home, logger } = options
+  const names = namesFor(home)
+  const range = parseAddressRange(options.networkRange)
+  const runDir = join(home, 'run')
+  const onError = (error: unknown) => logger.warn({ err: error }, 'node')
+  const driver = createGvisorDriver({
+    runscPath: options.runscPath,
+    version: options.runscVersion,
+    stateDir: join(runDir, 'runsc'),
+  })
+  const cgroups = openCgroups()
+  const slots = createSlotPool({ names, range, maxSlots: options.maxSlots, onError })
+  const machines = new Machines({
+    names,
+    runDir,
+    guestDir: options.guestDir,
+    driver,
+    cgroups,
+    slots,
+    onError,
+  })
+  const firewall = createFirewall({
+    names,
+    range: range.cidr,
+    dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
+    allowedRanges: options.allowedRanges,
+  })
+  const sample = createSampler(cgroups, driver)
+  const events = new EventEmitter<NodeEvents>()
+  const builds = new Map<string, Build>()
+  const timers: NodeJS.Timeout[] = []
+
+  const pool = new WarmPool<LiveMachine>({
+    concurrency: availableParallelism(),
+    start: (buildId) => machines.start(builds.get(buildId)!),
+    demandFor: () => new Demand({ min: options.poolMin, max: options.poolMax }),
+    shortage: () => memoryShortage(options.memoryFloorMB),
+    onError,
+  })
+
+  function watch(): void {
+    for (const machine of machines.all()) {
+      if (machines.isAlive(machine)) continue
+      const wasWarm = machine.isWarm
+      if (wasWarm) pool.drop((other) => other === machine)
+      machines.end(machine.machineId).catch(onError)
+      if (!wasWarm) emitExit({ machineId: machine.machineId, reason: "the sandbox's kernel ended by itself" })
+    }
+  }
+
+  function emitExit(exit: MachineExit): void {
+    logger.warn(exit, 'machine exited')
+    events.emit('exit', exit)
+  }
+
+  async function takeSamples(): Promise<void> {
+    const used = [...machines.all()].filter((machine) => !machine.isWarm)
+    if (used.length === 0) return
+    const samples: MachineSample[] = await sample(used)
+    if (samples.length > 0) events.emit('samples', samples)
+  }
+
+  async function tendPool(): Promise<void> {
+    for (const machine of pool.surplus()) await machines.end(machine.machineId)
+    for (const machine of pool.ready()) {
+      if (await machine.guest.isHealthy()) continue
+      pool.drop((other) => other === machine)
+      if (machine.isWarm) await machines.end(machine.machineId)
+    }
+    pool.refill()
+  }
+
+  /** Runs `task` every so often, never twice at once. */
+  function every(intervalMs: number, task: () => void | Promise<void>): void {
+    let isRunning = false
+    timers.push(
+      setInterval(async () => {
+        if (isRunning) return
+        isRunning = true
+        try {
+          await task()
+        } catch (error) {
+          onError(error)
+        } finally {
+          isRunning = false
+        }
+      }, intervalMs),
+    )
+  }
+
+  return {
+    builds: () => [...builds.values()],
+
+    async start(inUse) {
+      await machines.prepareFolders()
+      await mkdir(join(home, 'checkpoints'), { recursive: true, mode: 0o700 })
+      await firewall.install()
+      const recipe = {
+        name: 'base',
+        imagePath: options.baseImage.path,
+        keys: [options.baseImage.key, contentKey(join(options.guestDir, 'envd')), options.guestDir, runDir],
+        engineVersion: driver.version,
+        defaultUser: 'user',
+        ...options.resources,
+      }
+      const warm = await machines.recover(inUse, new Set([buildIdOf(recipe)]))
+      const base = await ensureBuild(recipe, join(home, 'checkpoints'), machines)
+      builds.set(base.buildId, base)
+      const alive = new Set(
+        [...machines.all()].filter((machine) => !machine.isWarm).map(({ machineId }) => machineId),
+      )
+      pool.open(base.buildId, warm)
+      every(WATCH_INTERVAL_MS, watch)
+      every(SAMPLE_INTERVAL_MS, takeSamples)
+      every(WARM_HEALTH_INTERVAL_MS, tendPool)
+      return alive
+    },
+
+    async acquire(buildId) {
+      const machine = await pool.take(buildId)
+      machines.claim(machine)
+      return { machineId: machine.machineId, buildId, address: machine.slot.address }
+    },
+
+    async init(machineId, init) {
+      const machine = machines.get(machineId)
+      if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
+      const { allowInternetAccess, ...body } = init
+      await firewall.setInternet(machine.slot.address, allowInternetAccess)
+      await machine.guest.post('/init', { ...body, timestamp: new Date().toISOString() })
+    },
+
+    async stop(machineId) {
+      const address = machines.get(machineId)?.slot.address
+      await machines.end(machineId)
+      if (address) await firewall.setInternet(address, true)
+    },
+
+    addressOf: (machineId) => machines.get(machineId)?.slot.address,
+    on: (event, listener) => void events.on(event, listener as never),
+
+    async close() {
+      for (const timer of timers) clearInterval(timer)
+      pool.close()
+      slots.close()
+      await machines.settle()
+      for (const machine of machines.all()) machine.guest.close()
+    },
+  }
+}
+
+function memoryShortage(floorMB: number): SandlotError | undefined {
+  const availableMB =
+    Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) / 1024
+  if (availableMB - WARM_MACHINE_MB >= floorMB) return undefined
+  return new SandlotError(
+    'sandbox_capacity_unavailable',
+    `this machine has ${Math.round(availableMB)} MB of memory left; the floor is ${floorMB} MB (setting 'poolMemoryFloorMB')`,
+    { retryAfterSeconds: 10 },
+  )
+}

@@ -1,0 +1,274 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync, readlinkSync, unlinkSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import type { Cgroups } from './cgroups.ts'
+import type { Driver } from './driver.ts'
+import { createGuestClient, type GuestClient } from './guest-client.ts'
+import type { InstanceNames } from './names.ts'
+import type { BuildResources } from './node.ts'
+import type { SpecOptions } from './oci-spec.ts'
+import type { Slot, SlotPool } from './slots.ts'
+
+const HEALTHY_TIMEOUT_MS = 20_000
+/** Warm machines must not slow the ones in use; those get back what their CPU count says. */
+const WARM_CPU_SHARES = 64
+const CPU_SHARES_PER_CPU = 512
+
+/** What a machine starts from. */
+export interface MachineSource extends BuildResources {
+  buildId: string
+  imagePath: string
+  /** Absent: boots from the image. */
+  checkpointDir?: string
+}
+
+export interface LiveMachine {
+  machineId: string
+  buildId: string
+  resources: BuildResources
+  slot: Slot
+  /** Process of its kernel, the sentry. */
+  pid: number
+  dir: string
+  cgroup: string
+  guest: GuestClient
+  isWarm: boolean
+}
+
+/** `machine.json`: written before anything of the machine exists, so that a crash at any point leaves a trace. */
+interface MachineRecord {
+  machineId: string
+  buildId: string
+  resources: BuildResources
+  slot: number
+}
+
+export interface MachinesOptions {
+  names: InstanceNames
+  /** `<home>/run`. */
+  runDir: string
+  guestDir: string
+  driver: Driver
+  cgroups: Cgroups
+  slots: SlotPool
+  onError: (error: unknown) => void
+}
+
+/** Starts, ends and finds again the machines of this instance. */
+export class Machines {
+  readonly #options: MachinesOptions
+  readonly #machinesDir: string
+  readonly #live = new Map<string, LiveMachine>()
+  readonly #ending = new Map<string, Promise<void>>()
+
+  constructor(options: MachinesOptions) {
+    this.#options = options
+    this.#machinesDir = join(options.runDir, 'machines')
+  }
+
+  get(machineId: string): LiveMachine | undefined {
+    return this.#live.get(machineId)
+  }
+
+  all(): IterableIterator<LiveMachine> {
+    return this.#live.values()
+  }
+
+  async prepareFolders(): Promise<void> {
+    const { runDir } = this.#options
+    await Promise.all(
+      [this.#machinesDir, join(runDir, 'overlay'), join(runDir, 'empty'), join(runDir, 'runsc')].map((dir) =>
+        mkdir(dir, { recursive: true, mode: 0o700 }),
+      ),
+    )
+  }
+
+  /** Starts a machine and waits until its envd answers; it is warm until `claim`. */
+  async start(source: MachineSource): Promise<LiveMachine> {
+    const { driver, slots, names } = this.#options
+    const slot = await slots.take()
+    const machineId = `${names.instance}${randomBytes(6).toString('hex')}`
+    const dir = join(this.#machinesDir, machineId)
+    const cgroup = `${names.cgroup}/${machineId}`
+    try {
+      const { buildId, cpuCount, memoryMB, diskSizeMB } = source
+      const resources = { cpuCount, memoryMB, diskSizeMB }
+      const record: MachineRecord = { machineId, buildId, resources, slot: slot.index }
+      await mkdir(dir, { mode: 0o700 })
+      await writeFile(join(dir, 'machine.json'), JSON.stringify(record))
+      const spec = this.#spec(source, slot, cgroup)
+      const pid = source.checkpointDir
+        ? await driver.restore({ machineId, dir }, spec, source.checkpointDir)
+        : await driver.create({ machineId, dir }, spec)
+      const guest = createGuestClient(slot.address)
+      const machine = { machineId, buildId, resources, slot, pid, dir, cgroup, guest, isWarm: true }
+      this.#live.set(machineId, machine)
+      await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
+      await writeFile(join(dir, 'warm'), '')
+      return machine
+    } catch (error) {
+      await this.#remove(machineId, slot.index).catch(this.#options.onError)
+      throw toSandlotError(error)
+    }
+  }
+
+  /** From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it. */
+  claim(machine: LiveMachine): void {
+    unlinkSync(join(machine.dir, 'warm'))
+    machine.isWarm = false
+    this.#options.cgroups
+      .setCpuShares(machine.cgroup, machine.resources.cpuCount * CPU_SHARES_PER_CPU)
+      .catch(this.#options.onError)
+  }
+
+  /** Resolves when its processes are dead; files, cgroup and slot are cleaned up behind. */
+  async end(machineId: string): Promise<void> {
+    const machine = this.#live.get(machineId)
+    if (!machine) return this.#ending.get(machineId)
+    await this.#options.cgroups.kill(machine.cgroup)
+    const cleaning = this.#remove(machineId, machine.slot.index)
+      .catch(this.#options.onError)
+      .finally(() => this.#ending.delete(machineId))
+    this.#ending.set(machineId, cleaning)
+  }
+
+  /** Saves the machine, which ends it. */
+  async checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
+    await this.#options.driver.checkpoint(machine, checkpointDir)
+    await this.end(machine.machineId)
+  }
+
+  /** Is its kernel's process there? One readlink; a zombie has no executable any more. */
+  isAlive(machine: LiveMachine): boolean {
+    try {
+      readlinkSync(`/proc/${machine.pid}/exe`)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /**
+   * Finds what a former server left. `inUse` and healthy warm ones of `buildIds` are adopted,
+   * all else of this instance is removed. @returns the warm ones
+   */
+  async recover(inUse: ReadonlySet<string>, buildIds: ReadonlySet<string>): Promise<LiveMachine[]> {
+    const { cgroups, driver, names, slots } = this.#options
+    const warm: LiveMachine[] = []
+    const known = new Set<string>()
+    const usedSlots = new Set<number>()
+    const leftovers: Array<{ machineId: string; slot?: number }> = []
+
+    await Promise.all(
+      (await readdir(this.#machinesDir)).map(async (machineId) => {
+        known.add(machineId)
+        const dir = join(this.#machinesDir, machineId)
+        const machine = await this.#find(machineId, dir).catch(() => undefined)
+        const isWarm = await stat(join(dir, 'warm')).then(
+          () => true,
+          () => false,
+        )
+        const isWanted = machine && (inUse.has(machineId) || (isWarm && buildIds.has(machine.buildId)))
+        if (machine && isWanted && (await cgroups.pids(machine.cgroup)).includes(machine.pid)) {
+          machine.isWarm = !inUse.has(machineId)
+          if (!machine.isWarm || (await machine.guest.isHealthy())) {
+            usedSlots.add(machine.slot.index)
+            this.#live.set(machineId, machine)
+            if (machine.isWarm) warm.push(machine)
+            else await rm(join(dir, 'warm'), { force: true })
+            return
+          }
+        }
+        machine?.guest.close()
+        leftovers.push({ machineId })
+      }),
+    )
+    const strays = [...(await driver.list()), ...(await cgroups.children(names.cgroup))]
+    for (const machineId of strays)
+      if (!known.has(machineId)) {
+        known.add(machineId)
+        leftovers.push({ machineId })
+      }
+    for (const { machineId } of leftovers) await this.#remove(machineId).catch(this.#options.onError)
+    await slots.adopt(usedSlots)
+    return warm
+  }
+
+  /** Ends every machine of this instance, also those of a server that is gone. */
+  async removeAll(): Promise<void> {
+    const { cgroups, driver, names } = this.#options
+    const dirs = await readdir(this.#machinesDir).catch(() => [])
+    const ids = new Set([...dirs, ...(await driver.list()), ...(await cgroups.children(names.cgroup))])
+    for (const machineId of ids) await this.#remove(machineId)
+    await cgroups.remove(names.cgroup)
+  }
+
+  /** Waits for the cleaning behind `end`. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#ending.values())
+  }
+
+  async #find(machineId: string, dir: string): Promise<LiveMachine> {
+    const record = JSON.parse(await readFile(join(dir, 'machine.json'), 'utf8')) as MachineRecord
+    const pid = Number(readFileSync(join(dir, 'pid'), 'utf8'))
+    const slot = this.#options.slots.slot(record.slot)
+    const cgroup = `${this.#options.names.cgroup}/${machineId}`
+    const { buildId, resources } = record
+    return {
+      machineId,
+      buildId,
+      resources,
+      slot,
+      pid,
+      dir,
+      cgroup,
+      guest: createGuestClient(slot.address),
+      isWarm: true,
+    }
+  }
+
+  async #remove(machineId: string, slotIndex?: number): Promise<void> {
+    const { cgroups, driver, names, slots } = this.#options
+    const cgroup = `${names.cgroup}/${machineId}`
+    this.#live.get(machineId)?.guest.close()
+    this.#live.delete(machineId)
+    await cgroups.kill(cgroup)
+    await driver.forget(machineId)
+    await cgroups.remove(cgroup)
+    // gone by rename first: a half deleted folder is never read as a machine
+    const dir = join(this.#machinesDir, machineId)
+    const trash = join(this.#options.runDir, `.trash-${machineId}`)
+    await rename(dir, trash).catch(() => {})
+    await rm(trash, { recursive: true, force: true })
+    if (slotIndex !== undefined) slots.give(slotIndex)
+  }
+
+  #spec(source: MachineSource, slot: Slot, cgroup: string): SpecOptions {
+    const { runDir, guestDir } = this.#options
+    const { cpuCount, memoryMB, diskSizeMB, imagePath } = source
+    return {
+      cpuCount,
+      memoryMB,
+      diskSizeMB,
+      imagePath,
+      guestDir,
+      overlayDir: join(runDir, 'overlay'),
+      emptyDir: join(runDir, 'empty'),
+      netnsPath: slot.netnsPath,
+      cgroupsPath: `/${cgroup}`,
+      cpuShares: WARM_CPU_SHARES,
+    }
+  }
+}
+
+function toSandlotError(error: unknown): SandlotError {
+  if (error instanceof SandlotError) return error
+  const { code, message } = error as NodeJS.ErrnoException
+  return code === 'ENOSPC'
+    ? new SandlotError('disk_full', `the disk of this machine is full: ${message}`, { cause: error })
+    : new SandlotError('sandbox_create_failed', `a machine could not be started: ${message}`, {
+        cause: error,
+      })
+}

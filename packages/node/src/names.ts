@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto'
+
+/**
+ * Names of everything one instance owns on this machine. Two instances (two homes) never share one,
+ * so that neither can touch what the other runs.
+ */
+export interface InstanceNames {
+  /** 4 hex characters made from the home's path. */
+  instance: string
+  /** nftables table, family inet. */
+  nftTable: string
+  /** Prefix of the host side of every veth; with the slot number at most 15 characters. */
+  vethPrefix: string
+  netnsPrefix: string
+  /** Path below the root of each cgroup hierarchy. */
+  cgroup: string
+}
+
+export function namesFor(home: string): InstanceNames {
+  const instance = createHash('sha256').update(home).digest('hex').slice(0, 4)
+  return {
+    instance,
+    nftTable: `sandlot_${instance}`,
+    vethPrefix: `sl${instance}-`,
+    netnsPrefix: `sandlot-${instance}-`,
+    cgroup: `sandlot-${instance}`,
+  }
+}

@@ -1,0 +1,100 @@
+import type { BuildResources } from './node.ts'
+
+/** What a developer expects of a container with root and sudo; inside gVisor they only reach gVisor. */
+const capabilities = [
+  'CAP_AUDIT_WRITE',
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_DAC_READ_SEARCH',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_IPC_LOCK',
+  'CAP_KILL',
+  'CAP_MKNOD',
+  'CAP_NET_ADMIN',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_NET_RAW',
+  'CAP_SETFCAP',
+  'CAP_SETGID',
+  'CAP_SETPCAP',
+  'CAP_SETUID',
+  'CAP_SYS_ADMIN',
+  'CAP_SYS_CHROOT',
+  'CAP_SYS_NICE',
+  'CAP_SYS_PTRACE',
+  'CAP_SYS_RESOURCE',
+]
+
+const MAX_PROCESSES = 4096
+
+export interface SpecOptions extends BuildResources {
+  imagePath: string
+  /** Read-only folder with the `envd` binary, mounted at /opt/sandlot. */
+  guestDir: string
+  /** Folder for the writable layers' backing files. runsc compares it at a restore: one for all machines. */
+  overlayDir: string
+  /** Any empty folder: with an EROFS root nothing of it is seen. */
+  emptyDir: string
+  netnsPath: string
+  cgroupsPath: string
+  cpuShares: number
+}
+
+/**
+ * OCI runtime spec of a machine.
+ *
+ * EROFS root plus one read-only bind mount: the mount makes runsc start a gofer, without which a disk-backed
+ * overlay on an EROFS root panics (docs/adr/0002).
+ */
+export function ociSpec(options: SpecOptions) {
+  return {
+    ociVersion: '1.1.0',
+    hostname: 'sandlot',
+    process: {
+      user: { uid: 0, gid: 0 },
+      args: ['/opt/sandlot/envd'],
+      env: [
+        'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        'HOME=/root',
+        'E2B_SANDBOX=true',
+      ],
+      cwd: '/',
+      capabilities: {
+        bounding: capabilities,
+        effective: capabilities,
+        permitted: capabilities,
+        inheritable: capabilities,
+      },
+      rlimits: [{ type: 'RLIMIT_NOFILE', hard: 1_048_576, soft: 1_048_576 }],
+    },
+    root: { path: options.emptyDir, readonly: false },
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
+      { destination: '/sys', type: 'sysfs', source: 'sysfs' },
+      { destination: '/dev/shm', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777'] },
+      { destination: '/opt/sandlot', type: 'bind', source: options.guestDir, options: ['ro', 'rbind'] },
+    ],
+    linux: {
+      namespaces: [
+        { type: 'pid' },
+        { type: 'ipc' },
+        { type: 'uts' },
+        { type: 'mount' },
+        { type: 'network', path: options.netnsPath },
+      ],
+      cgroupsPath: options.cgroupsPath,
+      resources: {
+        memory: { limit: options.memoryMB * 1024 * 1024 },
+        cpu: { quota: options.cpuCount * 100_000, period: 100_000, shares: options.cpuShares },
+        pids: { limit: MAX_PROCESSES },
+      },
+    },
+    annotations: {
+      'dev.gvisor.spec.rootfs.source': options.imagePath,
+      'dev.gvisor.spec.rootfs.type': 'erofs',
+      'dev.gvisor.spec.rootfs.overlay': `dir=${options.overlayDir}`,
+      'dev.gvisor.spec.rootfs.options': `size=${options.diskSizeMB}m`,
+    },
+  }
+}

@@ -1,0 +1,37 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseAddressRange } from './address-range.ts'
+import { openCgroups } from './cgroups.ts'
+import { createFirewall } from './firewall.ts'
+import { createGvisorDriver } from './gvisor-driver.ts'
+import { Machines } from './machines.ts'
+import { namesFor } from './names.ts'
+import { createSlotPool } from './slots.ts'
+
+/**
+ * Ends every machine of the instance and removes its namespaces, cgroups, firewall table and run folder.
+ * The database, images and checkpoints stay. The server must not run.
+ */
+export async function removeEverything(home: string): Promise<void> {
+  const names = namesFor(home)
+  const runDir = join(home, 'run')
+  const range = parseAddressRange('10.0.0.0/12')
+  const ignore = () => {}
+  const slots = createSlotPool({ names, range, maxSlots: range.slotCount, onError: ignore })
+  slots.close()
+  const driver = createGvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
+  const machines = new Machines({
+    names,
+    runDir,
+    guestDir: '',
+    driver,
+    cgroups: openCgroups(),
+    slots,
+    onError: ignore,
+  })
+  await machines.removeAll()
+  await slots.removeAll()
+  const firewall = createFirewall({ names, range: range.cidr, dns: '127.0.0.1' })
+  await firewall.remove().catch(ignore)
+  await rm(runDir, { recursive: true, force: true })
+}

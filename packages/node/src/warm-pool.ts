@@ -1,0 +1,181 @@
+import { SandlotError } from '@sandlot/protocol'
+import type { Demand } from './demand.ts'
+
+const MAX_WAITERS = 2_000
+const WAIT_TIMEOUT_MS = 120_000
+const MAX_FAILURES = 3
+const RETRY_AFTER_FAILURE_MS = 1_000
+
+export interface WarmPoolOptions<M> {
+  /** Restores one machine. */
+  start: (buildId: string) => Promise<M>
+  /** Most restores at a time: they are CPU-bound. */
+  concurrency: number
+  /** How many machines to keep ready for a build now. */
+  demandFor: (buildId: string) => Demand
+  /** Says why nothing may be started now, e.g. too little memory. */
+  shortage: () => SandlotError | undefined
+  onError: (error: unknown) => void
+}
+
+interface Waiter<M> {
+  resolve: (machine: M) => void
+  reject: (error: SandlotError) => void
+  timer: NodeJS.Timeout
+}
+
+interface Lane<M> {
+  ready: M[]
+  waiters: Waiter<M>[]
+  starting: number
+  failures: number
+  demand: Demand
+}
+
+/**
+ * Machines that are restored and answering before anyone asks. Takers get one at once or queue in order;
+ * the queue is served before the stock is filled.
+ */
+export class WarmPool<M> {
+  readonly #options: WarmPoolOptions<M>
+  readonly #lanes = new Map<string, Lane<M>>()
+  #starting = 0
+  #isClosed = false
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(options: WarmPoolOptions<M>) {
+    this.#options = options
+  }
+
+  /** Keeps `buildId` in stock from now on. */
+  open(buildId: string, adopted: M[] = []): void {
+    const demand = this.#options.demandFor(buildId)
+    this.#lanes.set(buildId, { ready: adopted, waiters: [], starting: 0, failures: 0, demand })
+    this.#fill()
+  }
+
+  take(buildId: string): Promise<M> {
+    const lane = this.#lanes.get(buildId)
+    if (!lane) throw new SandlotError('not_found', `build '${buildId}' is not on this machine`)
+    lane.demand.record()
+    const machine = lane.ready.shift()
+    if (machine !== undefined) {
+      setImmediate(() => this.#fill())
+      return Promise.resolve(machine)
+    }
+    const shortage = this.#options.shortage()
+    if (shortage) return Promise.reject(shortage)
+    if (this.#isClosed || lane.waiters.length >= MAX_WAITERS)
+      return Promise.reject(
+        new SandlotError(
+          'sandbox_capacity_unavailable',
+          `${MAX_WAITERS} creates already wait for this machine; try again soon`,
+          { retryAfterSeconds: 5 },
+        ),
+      )
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        lane.waiters = lane.waiters.filter((other) => other !== waiter)
+        reject(
+          new SandlotError(
+            'sandbox_capacity_unavailable',
+            `no sandbox could be started within ${WAIT_TIMEOUT_MS / 1000} s: this machine is overloaded`,
+            { retryAfterSeconds: 10 },
+          ),
+        )
+      }, WAIT_TIMEOUT_MS)
+      const waiter: Waiter<M> = { resolve, reject, timer }
+      lane.waiters.push(waiter)
+      this.#fill()
+    })
+  }
+
+  /** Takes a machine out that turned out dead. */
+  drop(isMatch: (machine: M) => boolean): void {
+    for (const lane of this.#lanes.values()) lane.ready = lane.ready.filter((machine) => !isMatch(machine))
+    this.#fill()
+  }
+
+  ready(): M[] {
+    return [...this.#lanes.values()].flatMap((lane) => lane.ready)
+  }
+
+  /** Takes out what is over today's demand. */
+  surplus(): M[] {
+    return [...this.#lanes.values()].flatMap((lane) => lane.ready.splice(lane.demand.target()))
+  }
+
+  /** Looks at the demand anew; called now and then because demand falls with time. */
+  refill(): void {
+    this.#fill()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#retry)
+    for (const lane of this.#lanes.values())
+      for (const waiter of lane.waiters.splice(0)) {
+        clearTimeout(waiter.timer)
+        waiter.reject(
+          new SandlotError('server_draining', 'the server is shutting down', { retryAfterSeconds: 5 }),
+        )
+      }
+  }
+
+  #fill(): void {
+    while (!this.#isClosed && this.#starting < this.#options.concurrency) {
+      const next = this.#next()
+      if (!next) return
+      this.#start(...next)
+    }
+  }
+
+  #next(): [string, Lane<M>] | undefined {
+    const lanes = [...this.#lanes]
+    const waiting = lanes
+      .filter(([, lane]) => lane.waiters.length > lane.starting)
+      .sort(([, a], [, b]) => b.waiters.length - b.starting - (a.waiters.length - a.starting))[0]
+    if (waiting) return waiting
+    if (this.#retry || this.#options.shortage()) return undefined
+    return lanes.find(([, lane]) => lane.ready.length + lane.starting < lane.demand.target())
+  }
+
+  async #start(buildId: string, lane: Lane<M>): Promise<void> {
+    this.#starting++
+    lane.starting++
+    try {
+      const machine = await this.#options.start(buildId)
+      lane.failures = 0
+      const waiter = lane.waiters.shift()
+      if (waiter) {
+        clearTimeout(waiter.timer)
+        waiter.resolve(machine)
+      } else lane.ready.push(machine)
+    } catch (error) {
+      this.#failed(lane, error as SandlotError)
+    } finally {
+      this.#starting--
+      lane.starting--
+      this.#fill()
+    }
+  }
+
+  #failed(lane: Lane<M>, error: SandlotError): void {
+    this.#options.onError(error)
+    lane.failures++
+    const isCapacity = error.errorName === 'sandbox_capacity_unavailable' || error.errorName === 'disk_full'
+    const rejected = isCapacity
+      ? lane.waiters.splice(0)
+      : lane.failures >= MAX_FAILURES
+        ? lane.waiters.splice(0, 1)
+        : []
+    for (const waiter of rejected) {
+      clearTimeout(waiter.timer)
+      waiter.reject(error)
+    }
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      this.#fill()
+    }, RETRY_AFTER_FAILURE_MS)
+  }
+}
