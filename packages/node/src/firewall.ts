@@ -45,17 +45,17 @@ table inet ${names.nftTable} {
     iifname ${slots} meta nfproto ipv6 drop
     iifname ${slots} fib saddr . iif oif 0 drop
   }
-  chain dns {
+  chain dns_redirect {
     type nat hook prerouting priority dstnat; policy accept;
     iifname ${slots} ip daddr ${DNS_ADDRESS} udp dport 53 dnat ip to ${dns}
     iifname ${slots} ip daddr ${DNS_ADDRESS} tcp dport 53 dnat ip to ${dns}
   }
-  chain input {
+  chain to_host {
     type filter hook input priority filter; policy accept;
     iifname ${slots} ct state established,related accept
     iifname ${slots} drop
   }
-  chain forward {
+  chain routed {
     type filter hook forward priority filter; policy accept;
     iifname ${slots} oifname ${slots} drop
     oifname ${slots} ct state established,related accept
@@ -70,7 +70,7 @@ table inet ${names.nftTable} {
     ip daddr { ${BLOCKED_RANGES.join(', ')} } drop
     accept
   }
-  chain masquerade {
+  chain outgoing_nat {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${range} oifname != ${slots} masquerade
   }

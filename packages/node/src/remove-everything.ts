@@ -6,6 +6,7 @@ import { createFirewall } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { Machines } from './machines.ts'
 import { namesFor } from './names.ts'
+import { run } from './run.ts'
 import { createSlotPool } from './slots.ts'
 
 /**
@@ -33,5 +34,7 @@ export async function removeEverything(home: string): Promise<void> {
   await slots.removeAll()
   const firewall = createFirewall({ names, range: range.cidr, dns: '127.0.0.1' })
   await firewall.remove().catch(ignore)
+  // runsc keeps an empty namespace mounted for its gofers
+  await run('umount', ['-l', join(runDir, 'runsc', 'null-netns')]).catch(ignore)
   await rm(runDir, { recursive: true, force: true })
 }
