@@ -1,0 +1,137 @@
+import { readFileSync } from 'node:fs'
+import tls from 'node:tls'
+import * as current from 'e2b-official'
+import * as v1Dialect from 'e2b-official-2-31'
+import { afterAll, beforeAll, describe, inject } from 'vitest'
+
+/** What `<home>/env` of the running server holds; `inject` wins over the environment of the test run. */
+const injected = (inject as (key: string) => unknown)('sandlot')
+export const live: Record<string, string | undefined> = {
+  ...process.env,
+  ...(injected as object | undefined),
+}
+
+function required(name: string): string {
+  const value = live[name]
+  if (!value)
+    throw new Error(`${name} is not set: source <home>/env of a running server, or use tests/server.ts`)
+  return value
+}
+
+export const apiKey = required('E2B_API_KEY')
+export const apiUrl = required('E2B_API_URL')
+export const sandboxUrl = required('E2B_SANDBOX_URL')
+export const domain = required('E2B_DOMAIN')
+/** PEM file of the server's CA. */
+export const caFile = required('NODE_EXTRA_CA_CERTS')
+
+// NODE_EXTRA_CA_CERTS is only read when a process starts, and this one may be older than the server.
+tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(caFile, 'utf8')])
+process.env.E2B_API_KEY = apiKey
+
+export type Sandbox = current.Sandbox
+export type CommandHandle = Awaited<ReturnType<Sandbox['pty']['create']>>
+
+export interface Client {
+  name: string
+  /** The package as its user imports it. Old versions have the same shape in everything that the tests use. */
+  e2b: typeof current
+  /** How the client finds the server, as environment variables. */
+  environment: Record<'E2B_DOMAIN' | 'E2B_API_URL' | 'E2B_SANDBOX_URL', string | undefined>
+}
+
+/** Everything over TLS, HTTP/2 by ALPN: `https://api.<domain>` and `https://49983-<id>.<domain>`. */
+const byHost = { E2B_DOMAIN: domain, E2B_API_URL: undefined, E2B_SANDBOX_URL: undefined }
+/** Everything to one plain URL, sandboxes found by header. */
+const byUrl = { E2B_DOMAIN: domain, E2B_API_URL: apiUrl, E2B_SANDBOX_URL: sandboxUrl }
+
+export const currentByHost: Client = {
+  name: 'e2b 2.51.0 by host over TLS',
+  e2b: current,
+  environment: byHost,
+}
+export const currentByUrl: Client = {
+  name: 'e2b 2.51.0 by E2B_SANDBOX_URL',
+  e2b: current,
+  environment: byUrl,
+}
+/** Creates and connects through the v1 routes. */
+export const v1ByHost: Client = {
+  name: 'e2b 2.31.0 by host over TLS',
+  e2b: v1Dialect as unknown as typeof current,
+  environment: byHost,
+}
+export const clients = [currentByHost, currentByUrl, v1ByHost]
+
+export function useEnvironment(client: Client): void {
+  for (const [name, value] of Object.entries(client.environment)) {
+    if (value === undefined) delete process.env[name]
+    else process.env[name] = value
+  }
+}
+
+/** Runs the body once per official client, with the environment that makes it find the server. */
+export function describeClients(title: string, body: (client: Client) => void, which = clients): void {
+  describe.each(which)(`${title}, $name`, (client) => {
+    beforeAll(() => useEnvironment(client))
+    body(client)
+  })
+}
+
+/** Marks the sandboxes of this test file, so that lists can be filtered by it. */
+export const runId = `conformance-${process.pid}-${Date.now()}`
+
+/** One sandbox for all tests of a `describe`, killed at its end. */
+export function sharedSandbox(client: Client, opts: current.SandboxOpts = {}): () => Sandbox {
+  let sandbox: Sandbox | undefined
+  beforeAll(async () => {
+    sandbox = await client.e2b.Sandbox.create({ timeoutMs: 600_000, metadata: { runId }, ...opts })
+  }, 60_000)
+  afterAll(async () => {
+    await sandbox?.kill()
+  }, 30_000)
+  return () => sandbox!
+}
+
+/** Sandboxes that single tests create; all are killed at the end of the `describe`. */
+export function ownSandboxes(client: Client): (opts?: current.SandboxOpts) => Promise<Sandbox> {
+  const created: Sandbox[] = []
+  afterAll(async () => {
+    await Promise.allSettled(created.map((sandbox) => sandbox.kill()))
+  }, 60_000)
+  return async (opts = {}) => {
+    const sandbox = await client.e2b.Sandbox.create({ timeoutMs: 120_000, metadata: { runId }, ...opts })
+    created.push(sandbox)
+    return sandbox
+  }
+}
+
+/** The error that a promise rejects with; fails when it resolves. */
+export async function rejection(promise: Promise<unknown>): Promise<Error> {
+  let value: unknown
+  try {
+    value = await promise
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error(`expected a rejection, but it resolved with ${JSON.stringify(value)?.slice(0, 200)}`)
+}
+
+/** Resolves when `condition` holds, looked at each time `nudge` is called; rejects after `timeoutMs`. */
+export function signal<T>(timeoutMs = 15_000): { promise: Promise<T>; resolve: (value: T) => void } {
+  const { promise, resolve, reject } = Promise.withResolvers<T>()
+  const timer = setTimeout(() => reject(new Error(`nothing arrived within ${timeoutMs} ms`)), timeoutMs)
+  promise.then(
+    () => clearTimeout(timer),
+    () => {},
+  )
+  return { promise, resolve }
+}
+
+/** Fetches with a deadline, so that no test hangs on a server that does not answer. */
+export const fetchWithin = (url: string, init: RequestInit = {}, timeoutMs = 15_000): Promise<Response> =>
+  fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs) })
+
+/** A call of the REST API as a stranger's client would do it. */
+export const callApi = (path: string, init: RequestInit = {}): Promise<Response> =>
+  fetchWithin(`${apiUrl}${path}`, { ...init, headers: { 'X-API-KEY': apiKey, ...init.headers } })
