@@ -32,14 +32,17 @@ export interface FirewallOptions {
 }
 
 /** The whole table, replaced atomically; nothing outside it is touched. */
-export function firewallRules({ names, range, dns, allowedRanges = [] }: FirewallOptions): string {
+export function firewallRules(
+  { names, range, dns, allowedRanges = [] }: FirewallOptions,
+  denied: readonly string[] = [],
+): string {
   const slots = `"${names.vethPrefix}*"`
   const allowed = allowedRanges.length > 0 ? `ip daddr { ${allowedRanges.join(', ')} } accept` : ''
   return `
 table inet ${names.nftTable} {}
 flush table inet ${names.nftTable}
 table inet ${names.nftTable} {
-  set no_internet { type ipv4_addr; }
+  set no_internet { type ipv4_addr; ${denied.length > 0 ? `elements = { ${denied.join(', ')} };` : ''} }
   chain source_check {
     type filter hook prerouting priority raw; policy accept;
     iifname ${slots} meta nfproto ipv6 drop
@@ -79,7 +82,8 @@ table inet ${names.nftTable} {
 }
 
 export interface Firewall {
-  install(): Promise<void>
+  /** Replaces the table in one transaction; `denied` are the addresses without internet from the start. */
+  install(denied: readonly string[]): Promise<void>
   setInternet(address: string, allowed: boolean): Promise<void>
   remove(): Promise<void>
 }
@@ -89,10 +93,11 @@ export function createFirewall(options: FirewallOptions): Firewall {
   const nft = (input: string) => run('nft', ['-f', '-'], { input, timeoutMs: 10_000 })
   const denied = new Set<string>()
   return {
-    async install() {
+    async install(addresses) {
       writeFileSync('/proc/sys/net/ipv4/ip_forward', '1')
-      await nft(firewallRules(options))
+      await nft(firewallRules(options, addresses))
       denied.clear()
+      for (const address of addresses) denied.add(address)
     },
     async setInternet(address, allowed) {
       if (allowed === !denied.has(address)) return

@@ -147,7 +147,6 @@ export function createNode(options: NodeOptions): SandboxNode {
     async start(inUse) {
       await machines.prepareFolders()
       await mkdir(join(home, 'checkpoints'), { recursive: true, mode: 0o700 })
-      await firewall.install()
       const recipe = {
         name: 'base',
         imagePath: options.baseImage.path,
@@ -157,6 +156,8 @@ export function createNode(options: NodeOptions): SandboxNode {
         ...options.resources,
       }
       const warm = await machines.recover(inUse, new Set([buildIdOf(recipe)]))
+      const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
+      await firewall.install(offline.map((machine) => machine.slot.address))
       const base = await ensureBuild(recipe, join(home, 'checkpoints'), machines)
       builds.set(base.buildId, base)
       const alive = new Set(
@@ -179,6 +180,7 @@ export function createNode(options: NodeOptions): SandboxNode {
       const machine = machines.get(machineId)
       if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
       const { allowInternetAccess, ...body } = init
+      if (!allowInternetAccess) await machines.cutInternet(machine)
       await firewall.setInternet(machine.slot.address, allowInternetAccess)
       await machine.guest.post('/init', { ...body, timestamp: new Date().toISOString() })
     },

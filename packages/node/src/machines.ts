@@ -35,6 +35,7 @@ export interface LiveMachine {
   cgroup: string
   guest: GuestClient
   isWarm: boolean
+  hasInternet: boolean
 }
 
 /** `machine.json`: written before anything of the machine exists, so that a crash at any point leaves a trace. */
@@ -103,7 +104,18 @@ export class Machines {
         ? await driver.restore({ machineId, dir }, spec, source.checkpointDir)
         : await driver.create({ machineId, dir }, spec)
       const guest = createGuestClient(slot.address)
-      const machine = { machineId, buildId, resources, slot, pid, dir, cgroup, guest, isWarm: true }
+      const machine = {
+        machineId,
+        buildId,
+        resources,
+        slot,
+        pid,
+        dir,
+        cgroup,
+        guest,
+        isWarm: true,
+        hasInternet: true,
+      }
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       await writeFile(join(dir, 'warm'), '')
@@ -121,6 +133,12 @@ export class Machines {
     this.#options.cgroups
       .setCpuShares(machine.cgroup, machine.resources.cpuCount * CPU_SHARES_PER_CPU)
       .catch(this.#options.onError)
+  }
+
+  /** Kept in the machine's folder, so that a restarted server closes the way out before it opens anything. */
+  async cutInternet(machine: LiveMachine): Promise<void> {
+    await writeFile(join(machine.dir, 'no-internet'), '')
+    machine.hasInternet = false
   }
 
   /** Resolves when its processes are dead; files, cgroup and slot are cleaned up behind. */
@@ -166,10 +184,7 @@ export class Machines {
         known.add(machineId)
         const dir = join(this.#machinesDir, machineId)
         const machine = await this.#find(machineId, dir).catch(() => undefined)
-        const isWarm = await stat(join(dir, 'warm')).then(
-          () => true,
-          () => false,
-        )
+        const isWarm = await exists(join(dir, 'warm'))
         const isWanted = machine && (inUse.has(machineId) || (isWarm && buildIds.has(machine.buildId)))
         if (machine && isWanted && (await cgroups.pids(machine.cgroup)).includes(machine.pid)) {
           machine.isWarm = !inUse.has(machineId)
@@ -216,6 +231,7 @@ export class Machines {
     const slot = this.#options.slots.slot(record.slot)
     const cgroup = `${this.#options.names.cgroup}/${machineId}`
     const { buildId, resources } = record
+    const hasInternet = !(await exists(join(dir, 'no-internet')))
     return {
       machineId,
       buildId,
@@ -226,6 +242,7 @@ export class Machines {
       cgroup,
       guest: createGuestClient(slot.address),
       isWarm: true,
+      hasInternet,
     }
   }
 
@@ -262,6 +279,12 @@ export class Machines {
     }
   }
 }
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
 
 function toSandlotError(error: unknown): SandlotError {
   if (error instanceof SandlotError) return error
