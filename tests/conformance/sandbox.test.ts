@@ -220,16 +220,15 @@ describeClients('secure mode', (client) => {
     ]
     for (const [path, init] of requests) {
       for (const token of [{}, { 'X-Access-Token': '0'.repeat(32) }]) {
-        const response = await fetch(envd + path, {
+        const response = await fetchWithin(envd + path, {
           ...init,
           headers: { ...(init.headers as Record<string, string>), ...token },
-          signal: AbortSignal.timeout(10_000),
         })
         expect(response.status, `${path} ${JSON.stringify(token)}`).toBe(401)
         expect(await response.text()).not.toMatch(/root:x/)
       }
     }
-    expect((await fetch(`${envd}/health`, { signal: AbortSignal.timeout(10_000) })).status).toBe(204)
+    expect((await fetchWithin(`${envd}/health`)).status).toBe(204)
   })
 })
 
@@ -242,7 +241,7 @@ describeClients(
       expect((await sandbox().commands.run('echo open')).stdout).toBe('open\n')
       await sandbox().files.write('/tmp/open.txt', 'open')
       const url = await sandbox().downloadUrl('/tmp/open.txt')
-      const response = await fetch(url, { signal: AbortSignal.timeout(10_000) })
+      const response = await fetchWithin(url)
       expect([response.status, await response.text()]).toEqual([200, 'open'])
     })
   },
