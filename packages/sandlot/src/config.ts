@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseAddressRange } from '@sandlot/node/address-range'
 import { SandlotError } from '@sandlot/protocol'
 import { Value } from 'typebox/value'
 import { nearest } from './nearest.ts'
@@ -27,8 +27,6 @@ export interface Config {
   warnings: string[]
   /** Host and port that `listen` means. */
   listen: ListenAddress
-  /** Eight hex characters made of the home's path: names everything of this instance on the machine. */
-  instance: string
 }
 
 export interface ListenAddress {
@@ -75,8 +73,7 @@ export function loadConfig({ flags = {}, env = process.env, file }: ConfigInputs
   const checked = settings as Settings
   const listen = parseListen(checked.listen, sources.listen)
   checkTogether(checked, sources)
-  const instance = createHash('sha256').update(resolve(checked.home)).digest('hex').slice(0, 8)
-  return { settings: checked, sources, warnings: unknownVariables(env), listen, instance }
+  return { settings: checked, sources, warnings: unknownVariables(env), listen }
 }
 
 function readConfigFile(path: string, mustExist: boolean): Record<string, unknown> {
@@ -173,18 +170,17 @@ function parseListen(listen: string, source: string): ListenAddress {
 function checkTogether(settings: Settings, sources: Record<SettingName, string>): void {
   const { poolMin, poolMax, slots, networkRange } = settings
   if (poolMin > poolMax) throw invalid('poolMin', poolMin, sources.poolMin, `at most poolMax (${poolMax})`)
-  const [base = '', bits] = networkRange.split('/')
-  if (base.split('.').some((part) => Number(part) > 255)) {
-    throw invalid('networkRange', networkRange, sources.networkRange, settingSchemas.networkRange.expects)
-  }
-  const room = 2 ** (32 - Number(bits)) / 4
-  if (slots > room) {
-    throw invalid(
-      'slots',
-      slots,
-      sources.slots,
-      `at most ${room}, which is what networkRange ${networkRange} has room for`,
+  let room: number
+  try {
+    room = parseAddressRange(networkRange).slotCount
+  } catch (error) {
+    throw new SandlotError(
+      'invalid_request',
+      `${(error as Error).message} (setting networkRange, from ${sources.networkRange})`,
     )
+  }
+  if (slots > room) {
+    throw invalid('slots', slots, sources.slots, `at most ${room}: networkRange ${networkRange} has no more`)
   }
 }
 

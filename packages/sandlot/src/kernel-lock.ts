@@ -6,6 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const SQLITE_BUSY = 5
 const RETRY_MS = 200
 
+/** A database that is collected as garbage closes and loses its lock: those held stay reachable from here. */
+const held = new Set<DatabaseSync>()
+
 export interface KernelLock {
   release(): void
 }
@@ -25,7 +28,12 @@ export function tryLock(path: string): KernelLock | undefined {
     if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined
     throw error
   }
-  return { release: () => database.close() }
+  held.add(database)
+  return {
+    release() {
+      if (held.delete(database)) database.close()
+    },
+  }
 }
 
 /**

@@ -13,6 +13,9 @@ export interface ServerRecord extends ProcessIdentity {
 
 const recordPath = (home: string): string => join(home, 'run', 'server.json')
 
+/** Every home that a server ever ran on holds this file. */
+export const serverLockPath = (home: string): string => join(home, 'run', 'server.lock')
+
 /** The server that runs on this home, or undefined: a record whose process is gone counts for nothing. */
 export function findServer(home: string): ServerRecord | undefined {
   try {
@@ -29,7 +32,7 @@ export function findServer(home: string): ServerRecord | undefined {
  */
 export function becomeServer(home: string, about: { listen: string; domain: string }): { release(): void } {
   mkdirSync(join(home, 'run'), { recursive: true, mode: 0o700 })
-  const lock = tryLock(join(home, 'run', 'server.lock'))
+  const lock = tryLock(serverLockPath(home))
   if (!lock) {
     const holder = findServer(home)
     const who = holder ? `pid ${holder.pid}, listening on ${holder.listen}` : 'it is just starting'

@@ -47,9 +47,9 @@ export const settingsSchema = Type.Object(
         default: 'info',
       },
     ),
-    networkRange: text(`${address.slice(0, -1)}/(1[2-9]|2[0-4])$`, {
+    networkRange: text(`${address.slice(0, -1)}/(1[2-9]|2[0-8])$`, {
       description: "Private IPv4 range for the sandboxes' network slots; two instances need different ones",
-      expects: 'an IPv4 range of /12 to /24, for example 10.177.0.0/16',
+      expects: 'an IPv4 range of /12 to /28, for example 10.177.0.0/16',
       default: '10.177.0.0/16',
     }),
     dns: list(address, {

@@ -16,6 +16,18 @@ export interface EnvdBinary {
   hash: string
 }
 
+/** Where the envd of these sources is, or will be. @throws SandlotError invalid_request without sources or Go */
+export async function findEnvd(sources: string, cache: string): Promise<EnvdBinary> {
+  if (!existsSync(join(sources, 'go.mod'))) {
+    throw new SandlotError(
+      'invalid_request',
+      `${sources} holds no go.mod: this clone is incomplete. Run \`git status\` there.`,
+    )
+  }
+  const hash = await hashSources(sources, (await findGo()).version)
+  return { path: join(cache, 'envd', hash, 'envd'), hash }
+}
+
 /**
  * The static envd of these sources, built once per content.
  * @throws SandlotError invalid_request with the compiler's words when it does not build
@@ -25,20 +37,12 @@ export async function ensureEnvd(
   cache: string,
   step: Step,
 ): Promise<EnvdBinary & { made: boolean }> {
-  if (!existsSync(join(sources, 'go.mod'))) {
-    throw new SandlotError(
-      'invalid_request',
-      `${sources} holds no go.mod: this clone is incomplete. Run \`git status\` there.`,
-    )
-  }
-  const go = await findGo()
-  const hash = await hashSources(sources, go.version)
-  const path = join(cache, 'envd', hash, 'envd')
+  const { path, hash } = await findEnvd(sources, cache)
   const outcome = await cachedFile(path, step, async (scratch) => {
     step.update('building with Go')
     const file = join(scratch, 'envd')
     try {
-      await run(go.path, ['build', '-trimpath', '-ldflags=-s -w', '-o', file, '.'], {
+      await run((await findGo()).path, ['build', '-trimpath', '-ldflags=-s -w', '-o', file, '.'], {
         timeoutMs: BUILD_TIMEOUT_MS,
         env: goEnvironment({ GOOS: 'linux' }),
         cwd: sources,

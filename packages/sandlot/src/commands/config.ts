@@ -1,0 +1,41 @@
+import { Command } from 'commander'
+import { addSettingFlags, configOf } from '../setting-flags.ts'
+import { flagOf, settingNames, settingSchemas, variableOf } from '../settings.ts'
+
+export const configCommand = (): Command =>
+  addSettingFlags(new Command('config').description('print every setting, its value and where it came from'))
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      `
+Flags win over SANDLOT_* variables, these over sandlot.config.json, that over the defaults.
+
+Examples:
+  sandlot config
+  SANDLOT_POOL_MAX=4 sandlot config --json`,
+    )
+    .action((options: { json?: boolean }, command: Command) => {
+      const { settings, sources, warnings } = configOf(command)
+      for (const warning of warnings) process.stderr.write(`! ${warning}\n`)
+      if (options.json) {
+        const entries = settingNames.map((name) => [
+          name,
+          { value: settings[name], source: sources[name], ...namesOf(name) },
+        ])
+        process.stdout.write(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`)
+        return
+      }
+      for (const name of settingNames) {
+        const value = settings[name]
+        const shown = Array.isArray(value) ? value.join(',') || '(none)' : String(value)
+        process.stdout.write(
+          `${name.padEnd(20)} ${shown}  [${sources[name]}]\n${' '.repeat(21)}${settingSchemas[name].description}\n`,
+        )
+      }
+    })
+
+const namesOf = (name: (typeof settingNames)[number]) => ({
+  flag: flagOf(name),
+  variable: variableOf(name),
+  description: settingSchemas[name].description,
+})

@@ -1,0 +1,57 @@
+import { Command } from 'commander'
+import { addSettingFlags, configOf } from '../setting-flags.ts'
+
+export const keysCommand = (): Command =>
+  new Command('keys')
+    .description('API keys of the default team')
+    .addCommand(createCommand())
+    .addCommand(listCommand())
+    .addCommand(deleteCommand())
+    .addHelpText(
+      'after',
+      `
+Keys are stored hashed: \`create\` prints one once and never again.
+
+Examples:
+  sandlot keys create --name ci
+  sandlot keys list
+  sandlot keys delete 1f0c6c0e-…`,
+    )
+
+const createCommand = (): Command =>
+  addSettingFlags(new Command('create').description('make a key and print it, once'), ['home'])
+    .option('--name <name>', 'what it is for', 'unnamed')
+    .option('--json', 'as JSON')
+    .action(async (options: { name: string; json?: boolean }, command: Command) => {
+      const created = await withKeys(command, (keys) => keys.create(options.name))
+      process.stdout.write(options.json ? `${JSON.stringify(created)}\n` : `${created.key}\n`)
+    })
+
+const listCommand = (): Command =>
+  addSettingFlags(new Command('list').description('keys with their ends masked'), ['home'])
+    .option('--json', 'as JSON')
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const listed = await withKeys(command, (keys) => keys.list())
+      if (options.json) return void process.stdout.write(`${JSON.stringify(listed)}\n`)
+      if (listed.length === 0) return void process.stdout.write('No keys. Make one: sandlot keys create --name <name>\n')
+      for (const { id, name, masked, createdAt } of listed) {
+        process.stdout.write(`${id}  ${masked}  ${createdAt}  ${name}\n`)
+      }
+    })
+
+const deleteCommand = (): Command =>
+  addSettingFlags(new Command('delete').argument('<id>', 'from `sandlot keys list`').description('end a key now'), ['home'])
+    .action(async (id: string, _options: unknown, command: Command) => {
+      await withKeys(command, (keys) => keys.delete(id))
+      process.stdout.write(`Deleted ${id}.\n`)
+    })
+
+async function withKeys<T>(command: Command, work: (keys: import('../wiring.ts').KeyStore) => Promise<T>): Promise<T> {
+  const { openKeys } = await import('../wiring.ts')
+  const keys = await openKeys(configOf(command))
+  try {
+    return await work(keys)
+  } finally {
+    await keys.close()
+  }
+}

@@ -1,0 +1,79 @@
+import { existsSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline/promises'
+import { SandlotError } from '@sandlot/protocol'
+import { Command } from 'commander'
+import { createProgress } from '../progress.ts'
+import { serverLockPath } from '../server-lock.ts'
+import { addSettingFlags, configOf } from '../setting-flags.ts'
+import { stopServer } from '../stop-server.ts'
+
+export const purgeCommand = (): Command =>
+  addSettingFlags(
+    new Command('purge').description(
+      'remove this instance: sandboxes, network, database, keys, the whole home',
+    ),
+    ['home', 'networkRange'],
+  )
+    .option('-y, --yes', 'do not ask')
+    .addHelpText(
+      'after',
+      `
+Other instances and the machine's cache (/var/cache/sandlot) stay.
+
+Examples:
+  sandlot purge
+  sandlot purge --home /srv/sandlot --yes`,
+    )
+    .action(async (options: { yes?: boolean }, command: Command) => {
+      const { settings } = configOf(command)
+      await checkIsHome(settings.home)
+      if (!options.yes && !(await confirm(settings.home))) return
+      const progress = createProgress()
+      await progress.step('server', () => stopServer(settings.home))
+      await progress.step('sandboxes and network', async () => {
+        const { removeMachines } = await import('../wiring.ts')
+        await removeMachines(settings)
+        return 'removed'
+      })
+      await progress.step('home', async () => {
+        if (!existsSync(settings.home)) return `${settings.home} is not there`
+        await removeHome(settings.home)
+        return `${settings.home} removed`
+      })
+    })
+
+/** `purge --home /etc` is a slip that must not cost /etc: every home has its lock, and nothing else has. */
+async function checkIsHome(home: string): Promise<void> {
+  if (!existsSync(home) || existsSync(serverLockPath(home)) || (await readdir(home)).length === 0) return
+  throw new SandlotError(
+    'invalid_request',
+    `${home} is not a home of Sandlot (no server ever ran on it): nothing was removed`,
+  )
+}
+
+/** The lock goes last, so that a purge that was cut short can be run again. */
+async function removeHome(home: string): Promise<void> {
+  const names = await readdir(home)
+  for (const name of names.filter((name) => name !== 'run'))
+    await rm(join(home, name), { recursive: true, force: true })
+  await rm(home, { recursive: true, force: true })
+}
+
+async function confirm(home: string): Promise<boolean> {
+  if (!process.stdin.isTTY) {
+    throw new SandlotError(
+      'invalid_request',
+      `purge removes ${home} and all its sandboxes: say --yes when there is nobody to ask`,
+    )
+  }
+  const question = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test(
+      (await question.question(`Remove ${home} and all its sandboxes for good? [y/N] `)).trim(),
+    )
+  } finally {
+    question.close()
+  }
+}

@@ -1,0 +1,55 @@
+import { Command } from 'commander'
+import { readEnvFile } from '../env-file.ts'
+import { findServer } from '../server-lock.ts'
+import { addSettingFlags, configOf } from '../setting-flags.ts'
+
+const REQUEST_TIMEOUT_MS = 5000
+
+export const statusCommand = (): Command =>
+  addSettingFlags(new Command('status').description('is the server up, and what runs on it'), ['home'])
+    .option('--json', 'as JSON')
+    .addHelpText(
+      'after',
+      `
+Exit code 0 when the server answers, 1 when it does not.
+
+Examples:
+  sandlot status
+  sandlot status --home /srv/sandlot --json`,
+    )
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const status = await readStatus(configOf(command).settings.home)
+      process.stdout.write(options.json ? `${JSON.stringify(status)}\n` : format(status))
+      if (!status.isHealthy) process.exitCode = 1
+    })
+
+interface Status {
+  home: string
+  pid?: number
+  listen?: string
+  domain?: string
+  isHealthy: boolean
+  sandboxes?: number
+}
+
+async function readStatus(home: string): Promise<Status> {
+  const server = findServer(home)
+  if (!server) return { home, isHealthy: false }
+  const { pid, listen, domain } = server
+  const base = `http://${listen.replace(/^(0\.0\.0\.0|\[::\])/, '127.0.0.1')}`
+  const health = await get(`${base}/health`)
+  const apiKey = readEnvFile(home)?.E2B_API_KEY
+  const listed = apiKey ? await get(`${base}/sandboxes`, { 'X-API-Key': apiKey }) : undefined
+  const sandboxes = listed?.ok ? ((await listed.json()) as unknown[]).length : undefined
+  return { home, pid, listen, domain, isHealthy: health?.ok ?? false, sandboxes }
+}
+
+const get = (url: string, headers: Record<string, string> = {}): Promise<Response | undefined> =>
+  fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }).catch(() => undefined)
+
+function format({ home, pid, listen, domain, isHealthy, sandboxes }: Status): string {
+  if (pid === undefined) return `No server runs on ${home}. Start one with \`sandlot up\`.\n`
+  const state = isHealthy ? 'up' : 'does not answer (starting, or stuck: see its log)'
+  const count = sandboxes === undefined ? '' : `sandboxes  ${sandboxes} running\n`
+  return `server     ${state}, pid ${pid}\nlisten     ${listen}\ndomain     ${domain}\nhome       ${home}\n${count}`
+}

@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { loadConfig } from './config.ts'
+import { flagOf, settingNames, variableOf } from './settings.ts'
+
+let folder: string
+let file: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sandlot-config-'))
+  file = join(folder, 'sandlot.config.json')
+  writeFileSync(file, '{}')
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+
+const load = (flags: Record<string, unknown> = {}, env: NodeJS.ProcessEnv = {}) =>
+  loadConfig({ flags, env, file })
+
+test('a flag wins over the environment, that over the file, that over the default', () => {
+  expect(load().settings.poolMax).toBe(16)
+  writeFileSync(file, '{"poolMax": 3}')
+  expect(load()).toMatchObject({ settings: { poolMax: 3 }, sources: { poolMax: file } })
+  expect(load({}, { SANDLOT_POOL_MAX: '4' })).toMatchObject({
+    settings: { poolMax: 4 },
+    sources: { poolMax: 'SANDLOT_POOL_MAX' },
+  })
+  const winner = load({ poolMax: '5' }, { SANDLOT_POOL_MAX: '4' })
+  expect(winner).toMatchObject({ settings: { poolMax: 5 }, sources: { poolMax: '--pool-max' } })
+})
+
+test('the loopback is listened on in both families, any other address alone', () => {
+  expect(load().listen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 3000 })
+  expect(load({ listen: '4000' }).listen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 4000 })
+  expect(load({ listen: 'localhost:4000' }).listen.hosts).toEqual(['127.0.0.1', '::1'])
+  expect(load({ listen: '[::]:80' }).listen).toEqual({ hosts: ['::'], port: 80 })
+})
+
+test('the default domain carries the port that is listened on', () => {
+  expect(load({ listen: '4001' }).settings.domain).toBe('sandlot.localhost:4001')
+  expect(load({ listen: '4001', domain: 'sbx.example.com' }).settings.domain).toBe('sbx.example.com')
+})
+
+test('lists are written with commas', () => {
+  expect(load({}, { SANDLOT_DNS: '1.1.1.1, 8.8.8.8' }).settings.dns).toEqual(['1.1.1.1', '8.8.8.8'])
+})
+
+test.each([
+  ['listen', '127.0.0.1:99999', 'from --listen'],
+  ['listen', '127.0.0.1', 'host:port'],
+  ['poolMax', 'many', 'a whole number from 0 to 1000'],
+  ['slots', '0', 'a whole number from 1'],
+  ['warm', 'perhaps', 'true or false'],
+  ['logLevel', 'loud', 'one of trace'],
+  ['role', 'edge', 'all'],
+  ['domain', 'UPPER.example', 'lower-case'],
+  ['networkRange', '10.1.2.3/16', 'bits set below /16'],
+  ['networkRange', '10.300.0.0/16', 'from --network-range'],
+])('%s "%s" is refused with one line that names it', (name, value, part) => {
+  expect(() => load({ [name]: value })).toThrow(part)
+  expect(() => load({ [name]: value })).toThrow(value)
+})
+
+test('settings that contradict each other are refused', () => {
+  expect(() => load({ poolMin: '9', poolMax: '3' })).toThrow('at most poolMax (3)')
+  expect(() => load({ slots: '65', networkRange: '10.9.0.0/24' })).toThrow('at most 64')
+})
+
+test('an unknown key in the file is refused with the nearest name', () => {
+  writeFileSync(file, '{"poolmax": 3}')
+  expect(() => load()).toThrow('did you mean "poolMax"?')
+})
+
+test('a file that is not JSON, or was named and is missing, is refused', () => {
+  writeFileSync(file, '{')
+  expect(() => load()).toThrow('is not JSON')
+  expect(() => loadConfig({ env: {}, file: join(folder, 'other.json') })).toThrow('cannot read')
+})
+
+test('an unknown SANDLOT_ variable is only a warning', () => {
+  expect(load({}, { SANDLOT_POOLMAX: '1' }).warnings).toEqual([
+    'SANDLOT_POOLMAX is not a setting and is ignored: did you mean SANDLOT_POOL_MAX?',
+  ])
+})
+
+test('flags and variables follow from the names', () => {
+  expect([flagOf('poolMemoryFloorMB'), variableOf('poolMemoryFloorMB')]).toEqual([
+    '--pool-memory-floor-mb',
+    'SANDLOT_POOL_MEMORY_FLOOR_MB',
+  ])
+  expect(new Set(settingNames.map(flagOf)).size).toBe(settingNames.length)
+})

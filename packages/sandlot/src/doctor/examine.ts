@@ -1,0 +1,74 @@
+import type { Config } from '../config.ts'
+import {
+  architecture,
+  cgroups,
+  clock,
+  kernel,
+  memory,
+  networkNamespaces,
+  rootUser,
+} from './machine-checks.ts'
+import { diskSpace, ipForward, nameResolution, nftables, port } from './network-and-disk-checks.ts'
+import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
+
+/** What was found about one requirement. */
+export interface Finding {
+  name: string
+  /** failed: sandboxes cannot run until it is mended; warning: worth a look. */
+  status: 'ok' | 'warning' | 'failed'
+  detail: string
+  /** What to do, when not ok. */
+  mend?: string
+}
+
+export type Verdict = Omit<Finding, 'name'>
+export type Check = (config: Config) => Verdict | Promise<Verdict>
+
+const CHECK_TIMEOUT_MS = 15_000
+
+const CHECKS: Record<string, Check> = {
+  kernel,
+  architecture,
+  root: rootUser,
+  cgroups,
+  'network namespaces': networkNamespaces,
+  nftables,
+  'IP forwarding': ipForward,
+  memory,
+  disk: diskSpace,
+  port,
+  'name resolution': nameResolution,
+  clock,
+  node,
+  go,
+  tools: debianTools,
+  erofs,
+  runsc,
+  envd,
+}
+
+/** Runs every check; one that throws or hangs has failed and does not stop the others. */
+export function examine(config: Config): Promise<Finding[]> {
+  return Promise.all(
+    Object.entries(CHECKS).map(async ([name, check]) => {
+      try {
+        return { name, ...(await withTimeout(async () => check(config))) }
+      } catch (error) {
+        return { name, status: 'failed' as const, detail: (error as Error).message }
+      }
+    }),
+  )
+}
+
+async function withTimeout(work: () => Promise<Verdict>): Promise<Verdict> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<Verdict>((resolve) => {
+    const verdict: Verdict = { status: 'failed', detail: `no answer within ${CHECK_TIMEOUT_MS / 1000} s` }
+    timer = setTimeout(() => resolve(verdict), CHECK_TIMEOUT_MS)
+  })
+  try {
+    return await Promise.race([work(), timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}

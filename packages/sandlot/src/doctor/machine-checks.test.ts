@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest'
+import { readCgroupLayout } from './machine-checks.ts'
+
+const none = () => []
+
+test('cgroups v1 are told by their mounts', () => {
+  const mounts =
+    'cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu,cpuacct 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0'
+  expect(readCgroupLayout(mounts, none)).toEqual({ mode: 'v1', controllers: ['cpu', 'cpuacct', 'memory'] })
+})
+
+test('cgroups v2 are told by their controllers, and can always freeze', () => {
+  const layout = readCgroupLayout('cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0', () => [
+    'cpu',
+    'memory',
+    'pids',
+  ])
+  expect(layout).toEqual({ mode: 'v2', controllers: ['cpu', 'freezer', 'memory', 'pids'] })
+})
+
+test('a systemd hierarchy beside v2 does not make it hybrid, a controller does', () => {
+  const unified = 'cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n'
+  expect(readCgroupLayout(`${unified}cgroup /s cgroup rw,name=systemd 0 0`, none).mode).toBe('v2')
+  expect(readCgroupLayout(`${unified}cgroup /c cgroup rw,pids 0 0`, none).mode).toBe('hybrid')
+})
+
+test('no cgroups at all are noticed', () => {
+  expect(readCgroupLayout('proc /proc proc rw 0 0', none).mode).toBe('none')
+})

@@ -1,0 +1,104 @@
+import { lookup } from 'node:dns/promises'
+import { existsSync, readFileSync, statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { run } from '@sandlot/node/run'
+import type { Config } from '../config.ts'
+import { checkListen } from '../listen-check.ts'
+import { findServer } from '../server-lock.ts'
+import { allTools, isPresent } from '../setup/debian-tools.ts'
+import type { Verdict } from './examine.ts'
+
+const NEEDED_DISK_GB = 4
+const COMFORTABLE_DISK_GB = 15
+
+export async function nftables(): Promise<Verdict> {
+  const nft = allTools().find((tool) => tool.package === 'nftables')!
+  if (!isPresent(nft))
+    return {
+      status: 'warning',
+      detail: 'nft is not installed',
+      mend: 'npm start installs it (apt-get install nftables)',
+    }
+  if (process.getuid?.() !== 0) return { status: 'warning', detail: 'installed; not tried without root' }
+  try {
+    // The check flag goes through the kernel's own parser and changes nothing.
+    const rules =
+      'table inet sandlot_doctor { chain c { type nat hook postrouting priority 100; masquerade; } }'
+    await run('nft', ['-c', '-f', '-'], { input: rules, timeoutMs: 5000 })
+    return { status: 'ok', detail: 'takes NAT rules' }
+  } catch (error) {
+    return {
+      status: 'failed',
+      detail: (error as Error).message,
+      mend: 'load nf_tables and nft_masq, or use a kernel that has them',
+    }
+  }
+}
+
+export function ipForward(): Verdict {
+  const file = '/proc/sys/net/ipv4/ip_forward'
+  if (existsSync(file) && readFileSync(file, 'utf8').trim() === '1') return { status: 'ok', detail: 'on' }
+  return {
+    status: 'warning',
+    detail: 'off',
+    mend: 'npm start switches it on; to do it yourself: sysctl -w net.ipv4.ip_forward=1',
+  }
+}
+
+export function diskSpace({ settings }: Config): Verdict {
+  const folder = nearestExisting(settings.home)
+  const { bavail, bsize } = statfsSync(folder)
+  const freeGB = (bavail * bsize) / 1e9
+  const detail = `${freeGB.toFixed(1)} GB free for ${settings.home}`
+  const mend = `free some space, or choose another --home: the base image takes 2 GB, each sandbox up to ${settings.diskSizeMB} MB`
+  if (freeGB < NEEDED_DISK_GB) return { status: 'failed', detail, mend }
+  if (freeGB < COMFORTABLE_DISK_GB) return { status: 'warning', detail, mend }
+  return { status: 'ok', detail }
+}
+
+function nearestExisting(path: string): string {
+  let folder = path
+  while (!existsSync(folder)) folder = dirname(folder)
+  return folder
+}
+
+export async function port({ settings, listen }: Config): Promise<Verdict> {
+  const server = findServer(settings.home)
+  if (server?.listen === settings.listen)
+    return { status: 'ok', detail: `${settings.listen} is ours (pid ${server.pid})` }
+  try {
+    await checkListen(listen)
+    return { status: 'ok', detail: `${settings.listen} is free` }
+  } catch (error) {
+    return {
+      status: 'failed',
+      detail: (error as Error).message,
+      mend: 'choose another: --listen 127.0.0.1:3001',
+    }
+  }
+}
+
+/** Clients ask getaddrinfo for `<port>-<id>.<domain>`. */
+export async function nameResolution({ settings, listen }: Config): Promise<Verdict> {
+  const name = `x.${settings.domain.split(':')[0]}`
+  try {
+    const addresses = (await lookup(name, { all: true })).map((entry) => entry.address)
+    const isLoopback = (address: string) => address === '::1' || address.startsWith('127.')
+    const detail = `${name} → ${addresses.join(', ')}`
+    if (!name.endsWith('.localhost') || addresses.every(isLoopback)) return { status: 'ok', detail }
+    return {
+      status: 'warning',
+      detail,
+      mend: 'that should be the loopback address: install libnss-myhostname',
+    }
+  } catch (error) {
+    const mend = name.endsWith('.localhost')
+      ? 'npm start installs libnss-myhostname; in /etc/nsswitch.conf "myhostname" must stand in the hosts line'
+      : `make a DNS record *.${name.slice(2)} that points at ${listen.hosts[0]}`
+    return {
+      status: 'warning',
+      detail: `${name} does not resolve (${(error as NodeJS.ErrnoException).code}): getHost() URLs will not work, the SDK calls do`,
+      mend,
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs'
+import { run } from '@sandlot/node/run'
+import type { Config } from '../config.ts'
+import { allTools, isPresent, missingTools } from '../setup/debian-tools.ts'
+import { findEnvd } from '../setup/envd.ts'
+import { findGo } from '../setup/go.ts'
+import { envdSources } from '../setup/index.ts'
+import { isPinned, RUNSC_VERSION, runscPath, runscVersion } from '../setup/runsc.ts'
+import type { Verdict } from './examine.ts'
+
+export function node(): Verdict {
+  return { status: 'ok', detail: `${process.versions.node} (${process.execPath})` }
+}
+
+export async function go(): Promise<Verdict> {
+  try {
+    const { path, version } = await findGo()
+    return { status: 'ok', detail: `${version} (${path})` }
+  } catch (error) {
+    return {
+      status: 'warning',
+      detail: 'needed only for what is not built yet',
+      mend: (error as Error).message,
+    }
+  }
+}
+
+export function debianTools(): Verdict {
+  const missing = missingTools().map((tool) => tool.package)
+  if (missing.length === 0)
+    return {
+      status: 'ok',
+      detail: allTools()
+        .map((tool) => tool.package)
+        .join(' '),
+    }
+  const canInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
+  return {
+    status: canInstall ? 'warning' : 'failed',
+    detail: `missing: ${missing.join(' ')}`,
+    mend: canInstall ? 'npm start installs them' : `apt-get install ${missing.join(' ')}`,
+  }
+}
+
+/** gVisor reads EROFS images itself, so the kernel need not know it; only making them needs a tool. */
+export async function erofs(): Promise<Verdict> {
+  const tool = allTools().find((candidate) => candidate.package === 'erofs-utils')!
+  if (!isPresent(tool))
+    return {
+      status: 'warning',
+      detail: 'mkfs.erofs is not installed',
+      mend: 'npm start installs erofs-utils',
+    }
+  const { stdout, stderr } = await run('mkfs.erofs', ['-V'], { timeoutMs: 5000 })
+  return { status: 'ok', detail: `${stdout}${stderr}`.trim().split('\n')[0] ?? 'mkfs.erofs' }
+}
+
+export async function runsc({ settings }: Config): Promise<Verdict> {
+  const path = runscPath(settings.cache)
+  if (!existsSync(path))
+    return { status: 'warning', detail: 'not there yet', mend: `npm start gets ${RUNSC_VERSION}` }
+  const version = await runscVersion(path)
+  if (isPinned(version)) return { status: 'ok', detail: `${version} (${path})` }
+  return {
+    status: 'failed',
+    detail: `${path} says ${version}`,
+    mend: `rm ${path}; npm start gets ${RUNSC_VERSION}`,
+  }
+}
+
+export async function envd({ settings }: Config): Promise<Verdict> {
+  const binary = await findEnvd(envdSources, settings.cache)
+  if (existsSync(binary.path)) return { status: 'ok', detail: `build ${binary.hash}` }
+  return { status: 'warning', detail: 'not built yet', mend: 'npm start builds it' }
+}

@@ -1,0 +1,53 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { writeCaBundle } from './ca-bundle.ts'
+import { envFilePath, readEnvFile, writeEnvFile } from './env-file.ts'
+
+let home: string
+beforeEach(() => void (home = mkdtempSync(join(tmpdir(), "sandlot env '"))))
+afterEach(() => rmSync(home, { recursive: true }))
+
+const environment = () => ({
+  apiKey: `e2b_${'a'.repeat(40)}`,
+  port: 3000,
+  domain: 'sandlot.localhost:3000',
+  caBundle: join(home, 'ca', 'ca-bundle.pem'),
+})
+
+test('a shell that sources it gets every variable, odd paths included', () => {
+  writeEnvFile(home, environment())
+  const output = execFileSync('sh', [
+    '-c',
+    '. "$1"; printf "%s\\n" "$E2B_API_KEY" "$E2B_API_URL" "$SSL_CERT_FILE"',
+    'sh',
+    envFilePath(home),
+  ])
+  expect(output.toString().split('\n').slice(0, 3)).toEqual([
+    environment().apiKey,
+    'http://localhost:3000',
+    environment().caBundle,
+  ])
+})
+
+test('it reads back as it was written', () => {
+  const written = writeEnvFile(home, environment())
+  expect(readEnvFile(home)).toEqual(written)
+  expect(readEnvFile(join(home, 'nowhere'))).toBeUndefined()
+})
+
+test('only its owner may read it', () => {
+  writeEnvFile(home, environment())
+  expect(statSync(envFilePath(home)).mode & 0o777).toBe(0o600)
+})
+
+test("the bundle holds the machine's certificates and ours", () => {
+  const bundle = readFileSync(
+    writeCaBundle(home, '-----BEGIN CERTIFICATE-----\nours\n-----END CERTIFICATE-----\n'),
+    'utf8',
+  )
+  expect(bundle.match(/BEGIN CERTIFICATE/g)!.length).toBeGreaterThan(10)
+  expect(bundle).toContain('\nours\n')
+})

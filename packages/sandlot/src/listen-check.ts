@@ -1,0 +1,42 @@
+import { createServer } from 'node:net'
+import { SandlotError } from '@sandlot/protocol'
+import type { ListenAddress } from './config.ts'
+import { describePortOwner } from './port-owner.ts'
+
+/**
+ * Tries the addresses before the long part of a start.
+ * @returns those of `hosts` that can be had: a machine without IPv6 has no `::1`
+ * @throws SandlotError conflict naming the port's owner, or invalid_request when the address is not ours
+ */
+export async function checkListen({ hosts, port }: ListenAddress): Promise<string[]> {
+  const usable: string[] = []
+  for (const host of hosts) {
+    const code = await tryListen(host, port)
+    if (code === undefined) usable.push(host)
+    else if (code === 'EADDRINUSE') {
+      const owner = describePortOwner(port)
+      throw new SandlotError(
+        'conflict',
+        `port ${port} on ${host} is taken${owner ? ` by ${owner}` : ''}. End that, or choose another: --listen 127.0.0.1:${port + 1}`,
+      )
+    } else if (usable.length === 0 || hosts.length === 1) {
+      const reason =
+        code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
+          ? 'is no address of this machine'
+          : `cannot be used (${code})`
+      throw new SandlotError(
+        'invalid_request',
+        `listen address ${host}:${port} ${reason}. Use one that \`ip address\` shows, or 0.0.0.0 for all.`,
+      )
+    }
+  }
+  return usable
+}
+
+function tryListen(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    server.listen({ host, port, ipv6Only: true }, () => server.close(() => resolve(undefined)))
+  })
+}

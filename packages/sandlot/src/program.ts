@@ -1,0 +1,37 @@
+import { Command } from 'commander'
+import packageJson from '../package.json' with { type: 'json' }
+import { configCommand } from './commands/config.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { downCommand } from './commands/down.ts'
+import { keysCommand } from './commands/keys.ts'
+import { purgeCommand } from './commands/purge.ts'
+import { statusCommand } from './commands/status.ts'
+import { upCommand } from './commands/up.ts'
+
+export function createProgram(): Command {
+  const program = new Command('sandlot')
+    .description('Sandboxes for AI agents on any Linux machine, behind the API of E2B.')
+    .version(packageJson.version)
+    .showHelpAfterError('(sandlot --help lists what there is)')
+    .showSuggestionAfterError()
+  for (const make of [
+    upCommand,
+    statusCommand,
+    downCommand,
+    purgeCommand,
+    keysCommand,
+    configCommand,
+    doctorCommand,
+  ]) {
+    program.addCommand(make())
+  }
+  return program.addHelpText(
+    'after',
+    `
+Examples:
+  npm start                        install what is missing and start the server
+  npx sandlot up --port 3001       the same on another port
+  npx sandlot doctor               check this machine
+  source .sandlot/env              point the official E2B clients at the server`,
+  )
+}

@@ -1,0 +1,10 @@
+import { CommandError } from '@sandlot/node/run'
+import { SandlotError } from '@sandlot/protocol'
+
+/** What people read when a command failed: one message, the stack only with DEBUG set. */
+export function reportError(error: unknown, env: NodeJS.ProcessEnv = process.env): string {
+  if (env.DEBUG) return `sandlot: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+  if (error instanceof SandlotError || error instanceof CommandError) return `sandlot: ${error.message}`
+  const message = error instanceof Error ? error.message : String(error)
+  return `sandlot: unexpected: ${message}\n  DEBUG=1 shows where. \`sandlot doctor\` checks the machine.`
+}

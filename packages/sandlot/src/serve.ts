@@ -1,0 +1,62 @@
+import { mkdirSync } from 'node:fs'
+import { SandlotError } from '@sandlot/protocol'
+import { writeCaBundle } from './ca-bundle.ts'
+import type { Config } from './config.ts'
+import { readEnvFile, writeEnvFile } from './env-file.ts'
+import { checkListen } from './listen-check.ts'
+import { createLogger } from './logger.ts'
+import { createProgress } from './progress.ts'
+import { becomeServer } from './server-lock.ts'
+import { prepareMachine } from './setup/index.ts'
+import { onStopSignal } from './stop-signals.ts'
+import { startServer } from './wiring.ts'
+
+/** Streams may end by themselves for this long; the process is gone within 10 s of the first signal. */
+const DRAIN_MS = 8_000
+const EXIT_MS = 9_500
+
+/**
+ * Runs the server of a home, from the lock to the end of the process.
+ * @param onReady called when it answers, with the API key of `<home>/env`
+ * @throws SandlotError when the machine, the home or the port does not allow it
+ */
+export async function serve(config: Config, onReady: (apiKey: string) => void): Promise<void> {
+  const { settings } = config
+  if (process.getuid?.() !== 0) throw new SandlotError('forbidden', 'root is needed: run `sudo npm start`')
+  mkdirSync(settings.home, { recursive: true, mode: 0o700 })
+  const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
+  // Until the server runs there is nothing to drain: set-up steps are safe to cut off anywhere.
+  const stopEarly = onStopSignal(() => {
+    lock.release()
+    process.exit(0)
+  })
+  try {
+    const hosts = await checkListen(config.listen)
+    const progress = createProgress()
+    const programs = await prepareMachine(config, progress)
+    const logger = createLogger(settings.logLevel)
+    const server = await startServer({ config, hosts, programs, progress, logger })
+    const apiKey = await server.ensureApiKey(readEnvFile(settings.home)?.E2B_API_KEY)
+    const caBundle = writeCaBundle(settings.home, server.caCertificatePem)
+    writeEnvFile(settings.home, { apiKey, port: config.listen.port, domain: settings.domain, caBundle })
+    stopEarly()
+    onStopSignal((signal) => {
+      logger.info({ signal }, 'draining; sandboxes stay alive')
+      setTimeout(() => {
+        logger.warn('the drain took too long')
+        process.exit(0)
+      }, EXIT_MS).unref()
+      void server
+        .close(DRAIN_MS)
+        .catch((error: unknown) => logger.error({ err: error }, 'the server did not close cleanly'))
+        .finally(() => {
+          lock.release()
+          process.exit(0)
+        })
+    })
+    onReady(apiKey)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}

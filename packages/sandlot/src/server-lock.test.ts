@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { identify, isAlive } from './process-identity.ts'
+import { becomeServer, findServer } from './server-lock.ts'
+import { stopServer } from './stop-server.ts'
+import { writeAtomically } from './write-atomically.ts'
+
+const about = { listen: '127.0.0.1:3000', domain: 'sandlot.localhost:3000' }
+let home: string
+
+beforeEach(() => void (home = mkdtempSync(join(tmpdir(), 'sandlot-lock-'))))
+afterEach(() => rmSync(home, { recursive: true }))
+
+/** Another process that holds the home until it is killed. */
+async function otherServer() {
+  const script = `import(${JSON.stringify(import.meta.resolve('./server-lock.ts'))}).then(({ becomeServer }) => {
+    becomeServer(${JSON.stringify(home)}, ${JSON.stringify(about)})
+    process.stdout.write('held')
+    setInterval(() => {}, 1000)
+  })`
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  return child
+}
+
+test('a second server on a home is refused and told who holds it', async () => {
+  const child = await otherServer()
+  expect(() => becomeServer(home, about)).toThrow(`pid ${child.pid}, listening on 127.0.0.1:3000`)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+})
+
+test('the home of a server that was killed is taken over', async () => {
+  const child = await otherServer()
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  expect(findServer(home)).toBeUndefined()
+  const lock = becomeServer(home, about)
+  expect(findServer(home)?.pid).toBe(process.pid)
+  lock.release()
+  expect(findServer(home)).toBeUndefined()
+})
+
+test('a record whose pid now belongs to another process is not a server', () => {
+  const record = { ...about, pid: process.pid, startedAt: 'another-boot/1' }
+  writeAtomically(join(home, 'run', 'server.json'), JSON.stringify(record), 0o600)
+  expect(findServer(home)).toBeUndefined()
+})
+
+test('stopping ends the server and is fine without one', async () => {
+  const child = await otherServer()
+  const exit = once(child, 'exit')
+  expect(await stopServer(home)).toBe(`stopped (pid ${child.pid})`)
+  await exit
+  expect(await stopServer(home)).toBe('not running')
+})
+
+test('a process is alive under its start time only', () => {
+  const self = identify(process.pid)!
+  expect(isAlive(self)).toBe(true)
+  expect(isAlive({ ...self, startedAt: `${self.startedAt}0` })).toBe(false)
+  expect(identify(2 ** 22 + 1)).toBeUndefined()
+})
+
+test('files appear whole, with their mode, and leave nothing beside them', () => {
+  const path = join(home, 'deep', 'file')
+  writeAtomically(path, 'content', 0o600)
+  expect(existsSync(path)).toBe(true)
+  expect(existsSync(`${path}.${process.pid}.tmp`)).toBe(false)
+})

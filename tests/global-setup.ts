@@ -1,0 +1,31 @@
+import type { TestProject } from 'vitest/node'
+import { type ServerInfo, startServer } from './server.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The server that every test of this suite shares. */
+    server: ServerInfo
+  }
+}
+
+/** One port and one network range a suite, so that two suites may run at the same time. */
+const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load']
+const FIRST_PORT = 13_100
+const FIRST_RANGE = 190
+
+/**
+ * Starts one real server for the suite; tests get it with `inject('server')`. `info.env` is what users
+ * source. Suites that kill servers start their own (`startServer`, another name and port).
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const suite = project.name
+  const index = SUITES.indexOf(suite)
+  const server = await startServer({
+    name: suite,
+    port: FIRST_PORT + index,
+    networkRange: `10.${FIRST_RANGE + index}.0.0/16`,
+    flags: ['--pool-min', '2', '--pool-max', '8', '--log-level', 'info'],
+  })
+  project.provide('server', server.info())
+  return () => server.purge()
+}

@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { openSync, readFileSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const repository = fileURLToPath(new URL('..', import.meta.url))
+const main = join(repository, 'packages', 'sandlot', 'src', 'main.ts')
+
+/** The first start of a machine makes the base image. */
+const START_TIMEOUT_MS = 20 * 60_000
+const STOP_TIMEOUT_MS = 20_000
+const COMMAND_TIMEOUT_MS = 90_000
+
+export interface ServerOptions {
+  /** Tells homes apart: `<tmp>/sandlot-test-<name>`. */
+  name: string
+  port: number
+  /** Its own range: a server of the developer may run beside it. */
+  networkRange: string
+  /** More flags for `sandlot up`. */
+  flags?: string[]
+}
+
+/** What a test needs to reach a server; plain data, so that vitest can hand it to workers. */
+export interface ServerInfo {
+  home: string
+  port: number
+  domain: string
+  pid: number
+  /** Everything in `<home>/env`: E2B_API_KEY, E2B_API_URL, … */
+  env: Record<string, string>
+}
+
+export interface TestServer {
+  info(): ServerInfo
+  /** Sends SIGKILL, as a crash would. Sandboxes live on. */
+  kill(): Promise<void>
+  /** Sends SIGTERM and waits. @returns the exit code */
+  stop(): Promise<number>
+  /** Starts it again on the same home. */
+  start(): Promise<void>
+  /** Stops it and removes everything of it from the machine. */
+  purge(): Promise<void>
+  /** What it wrote since its first start. */
+  log(): string
+}
+
+/** Starts a real server on a fresh home of its own and waits until it answers. */
+export async function startServer(options: ServerOptions): Promise<TestServer> {
+  const home = join(tmpdir(), `sandlot-test-${options.name}`)
+  const logFile = `${home}.log`
+  const settings = ['--home', home, '--network-range', options.networkRange]
+  let child: ChildProcess | undefined
+
+  async function purge(): Promise<void> {
+    if (child) await stop()
+    await sandlot(['purge', '--yes', ...settings])
+  }
+
+  async function start(): Promise<void> {
+    const log = openSync(logFile, 'a')
+    const args = [main, 'up', '--port', String(options.port), ...settings, ...(options.flags ?? [])]
+    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
+      stdio: ['ignore', log, log],
+      env: cleanEnvironment(),
+    })
+    await waitUntilHealthy(child)
+  }
+
+  async function waitUntilHealthy(server: ChildProcess): Promise<void> {
+    const deadline = Date.now() + START_TIMEOUT_MS
+    while (Date.now() < deadline) {
+      if (server.exitCode !== null || server.signalCode !== null) {
+        throw new Error(`sandlot up ended with ${server.exitCode ?? server.signalCode}:\n${tail(logFile)}`)
+      }
+      const health = await fetch(`http://127.0.0.1:${options.port}/health`, { signal: AbortSignal.timeout(2000) }).catch(() => undefined)
+      if (health?.status === 204 && Object.keys(readEnv(home)).length > 0) return
+      await sleep(100)
+    }
+    server.kill('SIGKILL')
+    throw new Error(`sandlot up did not answer within ${START_TIMEOUT_MS / 1000} s:\n${tail(logFile)}`)
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<number> {
+    const server = child
+    if (!server) return 0
+    child = undefined
+    if (server.exitCode !== null || server.signalCode !== null) return server.exitCode ?? 1
+    const exit = once(server, 'exit', { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) })
+    server.kill(signal)
+    try {
+      return ((await exit)[0] as number | null) ?? 1
+    } catch {
+      server.kill('SIGKILL')
+      throw new Error(`the server did not end within ${STOP_TIMEOUT_MS / 1000} s of ${signal}:\n${tail(logFile)}`)
+    }
+  }
+  const stop = () => end('SIGTERM')
+
+  await rm(logFile, { force: true })
+  await mkdir(tmpdir(), { recursive: true })
+  await purge()
+  await start()
+  return {
+    info: () => {
+      const env = readEnv(home)
+      return { home, port: options.port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env }
+    },
+    kill: async () => void (await end('SIGKILL')),
+    stop,
+    start,
+    purge,
+    log: () => readFileSync(logFile, 'utf8'),
+  }
+}
+
+async function sandlot(args: string[]): Promise<void> {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: cleanEnvironment(),
+    timeout: COMMAND_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  })
+  let output = ''
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk))
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${output}`)
+}
+
+/** Settings of the developer's own server must not reach the one under test; its cache may. */
+const cleanEnvironment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => name === 'SANDLOT_CACHE' || !/^(SANDLOT_|E2B_|VITEST)/.test(name),
+    ),
+  )
+
+/** `export NAME=value` lines; values of a test's home need no quotes. */
+function readEnv(home: string): Record<string, string> {
+  try {
+    const lines = readFileSync(join(home, 'env'), 'utf8').matchAll(/^export ([A-Z0-9_]+)=(.*)$/gm)
+    return Object.fromEntries([...lines].map((match) => [match[1]!, match[2]!]))
+  } catch {
+    return {}
+  }
+}
+
+const tail = (file: string): string => readFileSync(file, 'utf8').split('\n').slice(-40).join('\n')
