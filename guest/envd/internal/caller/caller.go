@@ -1,0 +1,67 @@
+// Package caller finds the user that a request acts as (wire spec 4.2).
+package caller
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"sandlot.dev/envd/internal/accounts"
+	"sandlot.dev/envd/internal/settings"
+)
+
+var errNoUser = errors.New("no user specified")
+
+// OfRPC reads the name from Basic auth; without one it is the default user.
+func OfRPC(header http.Header, s *settings.Settings) (accounts.User, error) {
+	name, err := basicName(header.Get("Authorization"))
+	if err != nil {
+		return accounts.User{}, connect.NewError(connect.CodeUnauthenticated, err)
+	}
+	if name == "" {
+		name = s.DefaultUser()
+	}
+	if name == "" {
+		return accounts.User{}, connect.NewError(connect.CodeUnauthenticated, errNoUser)
+	}
+	user, err := accounts.Lookup(name)
+	if err != nil {
+		return accounts.User{}, connect.NewError(connect.CodeUnauthenticated, fmt.Errorf("invalid username: '%s'", name))
+	}
+	return user, nil
+}
+
+func basicName(authorization string) (string, error) {
+	if authorization == "" {
+		return "", nil
+	}
+	scheme, encoded, _ := strings.Cut(authorization, " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return "", fmt.Errorf("authorization scheme '%s' is not supported: use Basic with '<user>:'", scheme)
+	}
+	pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return "", errors.New("authorization is not valid base64 of '<user>:'")
+	}
+	name, _, _ := strings.Cut(string(pair), ":")
+	return name, nil
+}
+
+// OfREST takes the name of the query; the second value is the HTTP status of the error.
+func OfREST(name string, s *settings.Settings) (accounts.User, int, error) {
+	if name == "" {
+		name = s.DefaultUser()
+	}
+	if name == "" {
+		return accounts.User{}, http.StatusBadRequest, errNoUser
+	}
+	user, err := accounts.Lookup(name)
+	if err != nil {
+		return accounts.User{}, http.StatusUnauthorized, fmt.Errorf("error looking up user '%s': %w", name, err)
+	}
+	return user, http.StatusOK, nil
+}

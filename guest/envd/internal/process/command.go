@@ -1,0 +1,117 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"sandlot.dev/envd/internal/accounts"
+
+	processv1 "sandlot.dev/envd/gen/process"
+)
+
+// PATH of processes when envd itself was started without one.
+const fallbackPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// command is what to execute, with every rule about paths and variables applied.
+type command struct {
+	path string
+	argv []string
+	env  []string
+	cwd  string
+	user accounts.User
+}
+
+func newCommand(config *processv1.ProcessConfig, user accounts.User, sandboxEnv map[string]string, defaultWorkdir string) (command, error) {
+	if config.GetCmd() == "" {
+		return command{}, errors.New("process.cmd is missing")
+	}
+	cwd, err := user.Resolve(config.GetCwd(), defaultWorkdir)
+	if err != nil {
+		return command{}, err
+	}
+	info, err := os.Stat(cwd)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return command{}, fmt.Errorf("cwd '%s' does not exist", cwd)
+	case err != nil:
+		return command{}, fmt.Errorf("cwd '%s': %w", cwd, err)
+	case !info.IsDir():
+		return command{}, fmt.Errorf("cwd '%s' is not a directory", cwd)
+	}
+	env := map[string]string{"PATH": ownPath(), "HOME": user.Home, "USER": user.Name, "LOGNAME": user.Name}
+	maps.Copy(env, sandboxEnv)
+	maps.Copy(env, config.GetEnvs())
+	path, err := findExecutable(config.GetCmd(), env["PATH"], cwd)
+	if err != nil {
+		return command{}, err
+	}
+	list := make([]string, 0, len(env))
+	for name, value := range env {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
+			return command{}, fmt.Errorf("environment variable %q: a name is not empty and has no '=', and neither holds a NUL byte", name)
+		}
+		list = append(list, name+"="+value)
+	}
+	return command{
+		path: path,
+		argv: append([]string{config.GetCmd()}, config.GetArgs()...),
+		env:  list,
+		cwd:  cwd,
+		user: user,
+	}, nil
+}
+
+func ownPath() string {
+	if path := os.Getenv("PATH"); path != "" {
+		return path
+	}
+	return fallbackPath
+}
+
+// findExecutable does what execvp(3) does, but with the PATH and cwd of the new process.
+func findExecutable(name, path, cwd string) (string, error) {
+	if strings.ContainsRune(name, '/') {
+		if filepath.IsAbs(name) {
+			return name, nil
+		}
+		return filepath.Join(cwd, name), nil
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if dir == "" {
+			dir = "."
+		}
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(cwd, dir)
+		}
+		candidate := filepath.Join(dir, name)
+		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return candidate, nil
+		}
+	}
+	return "", fmt.Errorf("executable '%s' was not found in PATH (%s)", name, path)
+}
+
+func (c command) attr(files [3]*os.File, hasPty bool) *syscall.ProcAttr {
+	fds := make([]uintptr, len(files))
+	for i, file := range files {
+		fds[i] = file.Fd()
+		// Go opens pipes non-blocking; programs do not expect that of their stdio.
+		_ = syscall.SetNonblock(int(fds[i]), false)
+	}
+	return &syscall.ProcAttr{
+		Dir:   c.cwd,
+		Env:   c.env,
+		Files: fds,
+		Sys: &syscall.SysProcAttr{
+			Setsid:     true,
+			Setctty:    hasPty,
+			Credential: &syscall.Credential{Uid: c.user.UID, Gid: c.user.GID, Groups: c.user.Groups},
+		},
+	}
+}

@@ -1,0 +1,103 @@
+// Package reaper starts processes and collects the exit of every child, own or orphaned.
+//
+// One wait4(-1) loop is the only one that waits in this program: pid 1 inherits orphans, and a second
+// waiter (os/exec) would race with it for exit codes. So nothing here may use os/exec.
+package reaper
+
+import (
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reaper dispatches exits to who started the process.
+type Reaper struct {
+	// Held while forking, so that an exit is never seen before its process is registered, and while
+	// signalling, so that a signal never reaches a reused pid.
+	mu      sync.Mutex
+	waiting map[int]func(syscall.WaitStatus)
+}
+
+// New makes this process adopt orphans and starts collecting.
+func New() *Reaper {
+	r := &Reaper{waiting: map[int]func(syscall.WaitStatus){}}
+	if os.Getpid() != 1 {
+		// Best effort: only tests run as another pid.
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+	exits := make(chan os.Signal, 1)
+	signal.Notify(exits, syscall.SIGCHLD)
+	go func() {
+		for range exits {
+			r.collect()
+		}
+	}()
+	return r
+}
+
+// Start forks and execs. onExit is called once, from another goroutine: it must not block.
+func (r *Reaper) Start(path string, argv []string, attr *syscall.ProcAttr, onExit func(syscall.WaitStatus)) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pid, err := syscall.ForkExec(path, argv, attr)
+	if err != nil {
+		return 0, err
+	}
+	r.waiting[pid] = onExit
+	return pid, nil
+}
+
+// SignalGroup signals the process group that a process started here leads, unless its exit was collected.
+// Error: ESRCH then.
+func (r *Reaper) SignalGroup(pid int, signal syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, alive := r.waiting[pid]; !alive {
+		return syscall.ESRCH
+	}
+	return syscall.Kill(-pid, signal)
+}
+
+// collect reaps all that have exited and tells whether any child is left.
+func (r *Reaper) collect() (anyLeft bool) {
+	for {
+		r.mu.Lock()
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		onExit := r.waiting[pid]
+		if pid > 0 {
+			delete(r.waiting, pid)
+		}
+		r.mu.Unlock()
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return false
+		case pid == 0:
+			return true
+		case onExit != nil:
+			onExit(status)
+		}
+	}
+}
+
+// Shutdown passes a signal on to everything in the sandbox and waits until it is gone, at most that long.
+func (r *Reaper) Shutdown(signal syscall.Signal, atMost time.Duration) {
+	if os.Getpid() == 1 {
+		_ = syscall.Kill(-1, signal)
+	} else {
+		// Outside a sandbox -1 would be the whole machine.
+		r.mu.Lock()
+		for pid := range r.waiting {
+			_ = syscall.Kill(-pid, signal)
+		}
+		r.mu.Unlock()
+	}
+	for deadline := time.Now().Add(atMost); r.collect() && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,84 @@
+// Package settings holds what POST /init gives this machine: its identity, token, user and environment.
+package settings
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"maps"
+	"sync"
+)
+
+// Settings is read by every request and written by /init.
+type Settings struct {
+	mu             sync.RWMutex
+	accessToken    string
+	defaultUser    string
+	defaultWorkdir string
+	env            map[string]string
+}
+
+// New starts with what a sandbox that was not initialised yet has.
+func New(defaultUser, defaultWorkdir string) *Settings {
+	return &Settings{
+		defaultUser:    defaultUser,
+		defaultWorkdir: defaultWorkdir,
+		env:            map[string]string{"E2B_SANDBOX": "true"},
+	}
+}
+
+// Change is one /init: nil fields stay as they are, variables are merged.
+type Change struct {
+	AccessToken    *string
+	DefaultUser    *string
+	DefaultWorkdir *string
+	Env            map[string]string
+}
+
+func (s *Settings) Apply(change Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if change.AccessToken != nil {
+		s.accessToken = *change.AccessToken
+	}
+	if change.DefaultUser != nil {
+		s.defaultUser = *change.DefaultUser
+	}
+	if change.DefaultWorkdir != nil {
+		s.defaultWorkdir = *change.DefaultWorkdir
+	}
+	env := maps.Clone(s.env)
+	maps.Copy(env, change.Env)
+	s.env = env
+}
+
+// Env is the environment of every process of the sandbox; the map must not be written.
+func (s *Settings) Env() map[string]string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.env
+}
+
+func (s *Settings) DefaultUser() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.defaultUser
+}
+
+// DefaultWorkdir is empty when it is the user's home.
+func (s *Settings) DefaultWorkdir() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.defaultWorkdir
+}
+
+func (s *Settings) AccessToken() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.accessToken
+}
+
+// Equal compares two secrets in constant time, whatever their lengths.
+func Equal(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
