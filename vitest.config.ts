@@ -6,6 +6,7 @@ const live = (name: string, testTimeout: number) => ({
     name,
     include: [`tests/${name}/**/*.test.ts`],
     globalSetup: ['tests/global-setup.ts'],
+    setupFiles: ['tests/client-environment.ts'],
     testTimeout,
     hookTimeout: 180_000,
     fileParallelism: false,

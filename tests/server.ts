@@ -77,7 +77,9 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       if (server.exitCode !== null || server.signalCode !== null) {
         throw new Error(`sandlot up ended with ${server.exitCode ?? server.signalCode}:\n${tail(logFile)}`)
       }
-      const health = await fetch(`http://127.0.0.1:${options.port}/health`, { signal: AbortSignal.timeout(2000) }).catch(() => undefined)
+      const health = await fetch(`http://127.0.0.1:${options.port}/health`, {
+        signal: AbortSignal.timeout(2000),
+      }).catch(() => undefined)
       if (health?.status === 204 && Object.keys(readEnv(home)).length > 0) return
       await sleep(100)
     }
@@ -96,7 +98,9 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       return ((await exit)[0] as number | null) ?? 1
     } catch {
       server.kill('SIGKILL')
-      throw new Error(`the server did not end within ${STOP_TIMEOUT_MS / 1000} s of ${signal}:\n${tail(logFile)}`)
+      throw new Error(
+        `the server did not end within ${STOP_TIMEOUT_MS / 1000} s of ${signal}:\n${tail(logFile)}`,
+      )
     }
   }
   const stop = () => end('SIGTERM')

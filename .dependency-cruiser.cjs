@@ -1,0 +1,60 @@
+// The arrows of the house (design.md): what each package may import, and nothing else of ours.
+const mayImport = {
+  protocol: [],
+  node: ['protocol'],
+  server: ['protocol'],
+  edge: ['protocol'],
+  egress: ['protocol'],
+  sdk: ['protocol'],
+  cli: ['sdk', 'protocol'],
+  dashboard: ['protocol'],
+}
+
+/** Single files across an arrow: interfaces, never what is behind them. */
+const doors = {
+  server: ['packages/node/src/node\\.ts$', 'packages/node/src/index\\.ts$'],
+  edge: ['packages/server/src/directory\\.ts$'],
+}
+
+const arrows = Object.entries(mayImport).map(([name, others]) => ({
+  name: `${name}-imports-only-${others.join('-and-') || 'nothing-of-ours'}`,
+  severity: 'error',
+  from: { path: `^packages/${name}/`, pathNot: '\\.test\\.ts$' },
+  to: {
+    path: '^packages/',
+    pathNot: [name, ...others].map((other) => `^packages/${other}/`).concat(doors[name] ?? []),
+  },
+}))
+
+module.exports = {
+  forbidden: [
+    ...arrows,
+    {
+      name: 'server-knows-node-by-its-interface-only',
+      severity: 'error',
+      from: { path: '^packages/server/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^packages/node/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'edge-knows-server-by-its-directory-only',
+      severity: 'error',
+      from: { path: '^packages/edge/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^packages/server/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'no-package-imports-tests',
+      severity: 'error',
+      from: { path: '^packages/' },
+      to: { path: '^(tests|bench)/' },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)(dist|gen)/' },
+    // TypeScript 7 has no compiler API; swc reads the same syntax.
+    parser: 'swc',
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+}

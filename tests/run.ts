@@ -1,0 +1,158 @@
+// `npm test`: every check and every test of the repository, one summary, the last line `N passed, N failed`.
+import { spawn } from 'node:child_process'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { countGoTests, countVitestTests, type Outcome } from './outcomes.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const binaries = join(root, 'node_modules', '.bin')
+const envd = join(root, 'guest', 'envd')
+const reports = mkdtempSync(join(tmpdir(), 'sandlot-reports-'))
+const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load']
+const goPath = `${process.env.PATH}:/usr/local/go/bin`
+
+interface Stage {
+  name: string
+  timeoutMinutes: number
+  run: (timeoutMs: number) => Promise<Outcome>
+}
+
+interface Ended {
+  code: number
+  output: string
+}
+
+/** Output is passed on as it comes, and kept for the runners that are counted by it. */
+function command(
+  file: string,
+  args: string[],
+  timeoutMs: number,
+  options: { cwd?: string; isQuiet?: boolean } = {},
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(file, args, {
+      cwd: options.cwd ?? root,
+      // Its own group, so that a timeout also ends what it started.
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, PATH: goPath, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
+    })
+    running = child.pid
+    let output = ''
+    const capture = (chunk: Buffer) => {
+      output += chunk.toString()
+      if (!options.isQuiet) process.stdout.write(chunk)
+    }
+    child.stdout.on('data', capture)
+    child.stderr.on('data', capture)
+    const timer = setTimeout(() => {
+      process.stdout.write(`timed out after ${timeoutMs / 60_000} min\n`)
+      killGroup(child.pid)
+    }, timeoutMs)
+    child.once('error', (error) => resolve({ code: 127, output: String(error) }))
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      running = undefined
+      resolve({ code: code ?? 1, output })
+    })
+  })
+}
+
+let running: number | undefined
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL')
+  } catch {}
+}
+
+/** A check has no tests to count: it adds nothing when it passes and one failure when it does not. */
+const check = (name: string, file: string, args: string[], cwd?: string): Stage => ({
+  name,
+  timeoutMinutes: 5,
+  async run(timeoutMs) {
+    const { code } = await command(file, args, timeoutMs, { cwd })
+    return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 }
+  },
+})
+
+const vitest = (project: string, timeoutMinutes: number): Stage => ({
+  name: project,
+  timeoutMinutes,
+  async run(timeoutMs) {
+    const report = join(reports, `${project}.json`)
+    const args = [
+      'run',
+      '--project',
+      project,
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+    ]
+    const { code } = await command(join(binaries, 'vitest'), args, timeoutMs)
+    const json = existsSync(report) ? readFileSync(report, 'utf8') : ''
+    return countVitestTests(json, code)
+  },
+})
+
+const goTests: Stage = {
+  name: 'envd (go test)',
+  timeoutMinutes: 15,
+  async run(timeoutMs) {
+    const { code, output } = await command('go', ['test', '-json', './...'], timeoutMs, {
+      cwd: envd,
+      isQuiet: true,
+    })
+    const { outcome, failures } = countGoTests(output, code)
+    process.stdout.write(failures)
+    return outcome
+  },
+}
+
+const hasTests = (suite: string): boolean => globSync(`tests/${suite}/**/*.test.ts`, { cwd: root }).length > 0
+
+const stages: Stage[] = [
+  check('biome', join(binaries, 'biome'), ['check', '.']),
+  check('types', join(binaries, 'tsc'), ['--noEmit']),
+  check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages']),
+  check('envd (go vet)', 'go', ['vet', './...'], envd),
+  goTests,
+  vitest('unit', 15),
+  ...LIVE_SUITES.filter(hasTests).map((suite) => vitest(suite, 45)),
+]
+
+// `npm test -- unit e2e` runs only those stages.
+const wanted = process.argv.slice(2)
+const unknown = wanted.filter((name) => !stages.some((stage) => stage.name === name))
+if (unknown.length > 0) {
+  process.stderr.write(
+    `no stage "${unknown.join('", "')}". There are: ${stages.map((stage) => stage.name).join(', ')}\n`,
+  )
+  process.exit(2)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    killGroup(running)
+    process.exit(130)
+  })
+}
+
+const rows: string[] = []
+const total: Outcome = { passed: 0, failed: 0, skipped: 0 }
+for (const stage of stages.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+  process.stdout.write(`\n── ${stage.name}\n`)
+  const started = Date.now()
+  const outcome = await stage.run(stage.timeoutMinutes * 60_000)
+  for (const kind of ['passed', 'failed', 'skipped'] as const) total[kind] += outcome[kind]
+  const seconds = ((Date.now() - started) / 1000).toFixed(1)
+  const counts = `${outcome.passed} passed, ${outcome.failed} failed${outcome.skipped ? `, ${outcome.skipped} skipped` : ''}`
+  rows.push(`${outcome.failed === 0 ? '✓' : '✗'} ${stage.name.padEnd(16)} ${counts} (${seconds} s)`)
+}
+rmSync(reports, { recursive: true, force: true })
+for (const suite of LIVE_SUITES.filter((name) => !hasTests(name)))
+  rows.push(`! ${suite.padEnd(16)} holds no tests`)
+process.stdout.write(`\n${rows.join('\n')}\n\n${total.passed} passed, ${total.failed} failed\n`)
+process.exitCode = total.failed === 0 ? 0 : 1
