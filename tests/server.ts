@@ -53,17 +53,26 @@ export interface TestServer {
 export async function startServer(options: ServerOptions): Promise<TestServer> {
   const home = join(tmpdir(), `sandlot-test-${options.name}`)
   const logFile = `${home}.log`
-  const settings = ['--home', home, '--network-range', options.networkRange]
   let child: ChildProcess | undefined
 
   async function purge(): Promise<void> {
     if (child) await stop()
-    await sandlot(['purge', '--yes', ...settings])
+    await sandlot(['purge', '--yes', '--home', home])
   }
 
   async function start(): Promise<void> {
     const log = openSync(logFile, 'a')
-    const args = [main, 'up', '--port', String(options.port), ...settings, ...(options.flags ?? [])]
+    const args = [
+      main,
+      'up',
+      '--port',
+      String(options.port),
+      '--home',
+      home,
+      '--network-range',
+      options.networkRange,
+      ...(options.flags ?? []),
+    ]
     child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
       stdio: ['ignore', log, log],
       env: cleanEnvironment(),

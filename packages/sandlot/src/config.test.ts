@@ -43,7 +43,10 @@ test('the default domain carries the port that is listened on', () => {
 })
 
 test('lists are written with commas', () => {
-  expect(load({}, { SANDLOT_DNS: '1.1.1.1, 8.8.8.8' }).settings.dns).toEqual(['1.1.1.1', '8.8.8.8'])
+  expect(load({}, { SANDLOT_ALLOWED_RANGES: '10.1.0.0/24, 10.2.3.4' }).settings.allowedRanges).toEqual([
+    '10.1.0.0/24',
+    '10.2.3.4',
+  ])
 })
 
 test.each([
@@ -51,7 +54,8 @@ test.each([
   ['listen', '127.0.0.1', 'host:port'],
   ['poolMax', 'many', 'a whole number from 0 to 1000'],
   ['slots', '0', 'a whole number from 1'],
-  ['warm', 'perhaps', 'true or false'],
+  ['allowedRanges', 'intranet', 'IPv4 ranges'],
+  ['dns', 'resolver', 'an IPv4 address'],
   ['logLevel', 'loud', 'one of trace'],
   ['role', 'edge', 'all'],
   ['domain', 'UPPER.example', 'lower-case'],

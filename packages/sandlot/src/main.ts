@@ -1,6 +1,11 @@
 import { createProgram } from './program.ts'
 import { reportError } from './report-error.ts'
 
+// `sandlot config | head` closes the pipe early; that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+
 try {
   await createProgram().parseAsync()
 } catch (error) {

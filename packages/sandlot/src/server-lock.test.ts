@@ -47,7 +47,7 @@ test('the home of a server that was killed is taken over', async () => {
 
 test('a record whose pid now belongs to another process is not a server', () => {
   const record = { ...about, pid: process.pid, startedAt: 'another-boot/1' }
-  writeAtomically(join(home, 'run', 'server.json'), JSON.stringify(record), 0o600)
+  writeAtomically(join(home, 'server.json'), JSON.stringify(record), 0o600)
   expect(findServer(home)).toBeUndefined()
 })
 

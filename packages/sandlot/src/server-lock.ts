@@ -5,16 +5,16 @@ import { tryLock } from './kernel-lock.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 import { writeAtomically } from './write-atomically.ts'
 
-/** What `<home>/run/server.json` says about the server of a home. */
+/** What `<home>/server.json` says about the server of a home. */
 export interface ServerRecord extends ProcessIdentity {
   listen: string
   domain: string
 }
 
-const recordPath = (home: string): string => join(home, 'run', 'server.json')
+const recordPath = (home: string): string => join(home, 'server.json')
 
 /** Every home that a server ever ran on holds this file. */
-export const serverLockPath = (home: string): string => join(home, 'run', 'server.lock')
+export const serverLockPath = (home: string): string => join(home, 'server.lock')
 
 /** The server that runs on this home, or undefined: a record whose process is gone counts for nothing. */
 export function findServer(home: string): ServerRecord | undefined {
@@ -31,7 +31,7 @@ export function findServer(home: string): ServerRecord | undefined {
  * @throws SandlotError conflict when another one runs
  */
 export function becomeServer(home: string, about: { listen: string; domain: string }): { release(): void } {
-  mkdirSync(join(home, 'run'), { recursive: true, mode: 0o700 })
+  mkdirSync(home, { recursive: true, mode: 0o700 })
   const lock = tryLock(serverLockPath(home))
   if (!lock) {
     const holder = findServer(home)

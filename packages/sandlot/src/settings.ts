@@ -52,18 +52,18 @@ export const settingsSchema = Type.Object(
       expects: 'an IPv4 range of /12 to /28, for example 10.177.0.0/16',
       default: '10.177.0.0/16',
     }),
-    dns: list(address, {
-      description: 'IPv4 name servers for sandboxes. Default: those of the machine',
-      expects: 'IPv4 addresses separated by commas, for example 1.1.1.1,8.8.8.8',
+    dns: text(`^$|${address}`, {
+      description: "IPv4 name server that sandboxes' queries go to. Default: the machine's own",
+      expects: 'an IPv4 address, for example 1.1.1.1',
+      default: '',
+    }),
+    allowedRanges: list(`${address.slice(0, -1)}(/\\d{1,2})?$`, {
+      description: 'Private IPv4 ranges that sandboxes may reach all the same',
+      expects: 'IPv4 ranges separated by commas, for example 10.0.5.0/24',
       default: [],
     }),
-    warm: Type.Boolean({
-      description: 'Keep sandboxes restored ahead of time',
-      expects: 'true or false',
-      default: true,
-    }),
     poolMin: integer(0, 1000, { description: 'Warm sandboxes kept ready even when idle', default: 2 }),
-    poolMax: integer(0, 1000, { description: 'Most warm sandboxes kept ready', default: 16 }),
+    poolMax: integer(0, 1000, { description: 'Most warm sandboxes kept ready; 0 keeps none', default: 16 }),
     poolMemoryFloorMB: integer(0, 1_048_576, {
       description: 'The warm pool stops filling when less memory than this is available',
       default: 1024,

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { examine, type Finding } from '../doctor/examine.ts'
+import { examine } from '../doctor/examine.ts'
+import type { Finding } from '../doctor/finding.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 const SIGNS = { ok: '✓', warning: '!', failed: '✗' } as const
@@ -25,6 +26,6 @@ Examples:
     })
 
 function format({ name, status, detail, mend }: Finding): string {
-  const line = `${SIGNS[status]} ${name.padEnd(18)} ${detail}\n`
+  const line = `${SIGNS[status]} ${name.padEnd(18)} ${detail.split('\n')[0]}\n`
   return mend && status !== 'ok' ? `${line}${' '.repeat(21)}→ ${mend}\n` : line
 }

@@ -22,8 +22,8 @@ Examples:
       const progress = createProgress()
       await progress.step('server', () => stopServer(settings.home))
       await progress.step('sandboxes', async () => {
-        const { removeMachines } = await import('../wiring.ts')
-        await removeMachines(settings)
+        const { removeEverything } = await import('@sandlot/node')
+        await removeEverything(settings.home)
         return 'ended'
       })
     })

@@ -33,20 +33,26 @@ const listCommand = (): Command =>
     .action(async (options: { json?: boolean }, command: Command) => {
       const listed = await withKeys(command, (keys) => keys.list())
       if (options.json) return void process.stdout.write(`${JSON.stringify(listed)}\n`)
-      if (listed.length === 0) return void process.stdout.write('No keys. Make one: sandlot keys create --name <name>\n')
+      if (listed.length === 0)
+        return void process.stdout.write('No keys. Make one: sandlot keys create --name <name>\n')
       for (const { id, name, masked, createdAt } of listed) {
         process.stdout.write(`${id}  ${masked}  ${createdAt}  ${name}\n`)
       }
     })
 
 const deleteCommand = (): Command =>
-  addSettingFlags(new Command('delete').argument('<id>', 'from `sandlot keys list`').description('end a key now'), ['home'])
-    .action(async (id: string, _options: unknown, command: Command) => {
-      await withKeys(command, (keys) => keys.delete(id))
-      process.stdout.write(`Deleted ${id}.\n`)
-    })
+  addSettingFlags(
+    new Command('delete').argument('<id>', 'from `sandlot keys list`').description('end a key now'),
+    ['home'],
+  ).action(async (id: string, _options: unknown, command: Command) => {
+    await withKeys(command, (keys) => keys.delete(id))
+    process.stdout.write(`Deleted ${id}.\n`)
+  })
 
-async function withKeys<T>(command: Command, work: (keys: import('../wiring.ts').KeyStore) => Promise<T>): Promise<T> {
+async function withKeys<T>(
+  command: Command,
+  work: (keys: import('../wiring.ts').KeyStore) => Promise<T>,
+): Promise<T> {
   const { openKeys } = await import('../wiring.ts')
   const keys = await openKeys(configOf(command))
   try {

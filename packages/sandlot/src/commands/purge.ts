@@ -14,7 +14,7 @@ export const purgeCommand = (): Command =>
     new Command('purge').description(
       'remove this instance: sandboxes, network, database, keys, the whole home',
     ),
-    ['home', 'networkRange'],
+    ['home'],
   )
     .option('-y, --yes', 'do not ask')
     .addHelpText(
@@ -33,8 +33,8 @@ Examples:
       const progress = createProgress()
       await progress.step('server', () => stopServer(settings.home))
       await progress.step('sandboxes and network', async () => {
-        const { removeMachines } = await import('../wiring.ts')
-        await removeMachines(settings)
+        const { removeEverything } = await import('@sandlot/node')
+        await removeEverything(settings.home)
         return 'removed'
       })
       await progress.step('home', async () => {
@@ -56,7 +56,7 @@ async function checkIsHome(home: string): Promise<void> {
 /** The lock goes last, so that a purge that was cut short can be run again. */
 async function removeHome(home: string): Promise<void> {
   const names = await readdir(home)
-  for (const name of names.filter((name) => name !== 'run'))
+  for (const name of names.filter((name) => join(home, name) !== serverLockPath(home)))
     await rm(join(home, name), { recursive: true, force: true })
   await rm(home, { recursive: true, force: true })
 }

@@ -4,7 +4,9 @@ import { envFilePath } from '../env-file.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 export const upCommand = (): Command =>
-  addSettingFlags(new Command('up').description('set up what is missing and run the server until SIGTERM or Ctrl-C'))
+  addSettingFlags(
+    new Command('up').description('set up what is missing and run the server until SIGTERM or Ctrl-C'),
+  )
     .addHelpText(
       'after',
       `

@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts'
+import type { Check, Finding, Verdict } from './finding.ts'
 import {
   architecture,
   cgroups,
@@ -10,19 +11,6 @@ import {
 } from './machine-checks.ts'
 import { diskSpace, ipForward, nameResolution, nftables, port } from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
-
-/** What was found about one requirement. */
-export interface Finding {
-  name: string
-  /** failed: sandboxes cannot run until it is mended; warning: worth a look. */
-  status: 'ok' | 'warning' | 'failed'
-  detail: string
-  /** What to do, when not ok. */
-  mend?: string
-}
-
-export type Verdict = Omit<Finding, 'name'>
-export type Check = (config: Config) => Verdict | Promise<Verdict>
 
 const CHECK_TIMEOUT_MS = 15_000
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { run } from '@sandlot/node/run'
-import type { Verdict } from './examine.ts'
+import type { Verdict } from './finding.ts'
 
 /** https://gvisor.dev/docs/user_guide/install/ asks for 4.14.77; systrap was measured on 6.18. */
 const MINIMUM_KERNEL = [4, 15] as const

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import { checkListen } from '../listen-check.ts'
 import { findServer } from '../server-lock.ts'
 import { allTools, isPresent } from '../setup/debian-tools.ts'
-import type { Verdict } from './examine.ts'
+import type { Verdict } from './finding.ts'
 
 const NEEDED_DISK_GB = 4
 const COMFORTABLE_DISK_GB = 15

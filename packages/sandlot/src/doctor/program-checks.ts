@@ -6,7 +6,7 @@ import { findEnvd } from '../setup/envd.ts'
 import { findGo } from '../setup/go.ts'
 import { envdSources } from '../setup/index.ts'
 import { isPinned, RUNSC_VERSION, runscPath, runscVersion } from '../setup/runsc.ts'
-import type { Verdict } from './examine.ts'
+import type { Verdict } from './finding.ts'
 
 export function node(): Verdict {
   return { status: 'ok', detail: `${process.versions.node} (${process.execPath})` }
@@ -51,8 +51,8 @@ export async function erofs(): Promise<Verdict> {
       detail: 'mkfs.erofs is not installed',
       mend: 'npm start installs erofs-utils',
     }
-  const { stdout, stderr } = await run('mkfs.erofs', ['-V'], { timeoutMs: 5000 })
-  return { status: 'ok', detail: `${stdout}${stderr}`.trim().split('\n')[0] ?? 'mkfs.erofs' }
+  const version = await run('mkfs.erofs', ['--version'], { timeoutMs: 5000 })
+  return { status: 'ok', detail: version.stdout.trim().split('\n')[0] || 'mkfs.erofs' }
 }
 
 export async function runsc({ settings }: Config): Promise<Verdict> {

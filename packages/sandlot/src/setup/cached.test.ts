@@ -20,6 +20,7 @@ test('a file is made once and found afterwards', async () => {
   const path = join(folder, 'deep', 'product')
   expect(await cachedFile(path, step, makeFile)).toBe('made')
   expect(readFileSync(path, 'utf8')).toBe('made')
+  expect(await readdir(join(folder, 'deep'))).toEqual(['product'])
   expect(await cachedFile(path, step, () => Promise.reject(new Error('again')))).toBe('found')
 })
 
@@ -29,20 +30,20 @@ test('two at once make it once', async () => {
     made++
     return makeFile(scratch)
   }
-  const path = join(folder, 'product')
+  const path = join(folder, 'version', 'product')
   const outcomes = await Promise.all([cachedFile(path, step, make), cachedFile(path, step, make)])
   expect(made).toBe(1)
   expect(outcomes.sort()).toEqual(['found', 'made'])
 })
 
 test('a failure leaves nothing half made and the next try works', async () => {
-  const path = join(folder, 'product')
+  const path = join(folder, 'version', 'product')
   const failing = cachedFile(path, step, async (scratch) => {
     await makeFile(scratch)
     throw new Error('broken pipe')
   })
   await expect(failing).rejects.toThrow('broken pipe')
   expect(existsSync(path)).toBe(false)
-  expect(await readdir(folder)).toEqual(['product.lock'])
+  expect(await readdir(folder)).toEqual(['version.lock'])
   expect(await cachedFile(path, step, makeFile)).toBe('made')
 })

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { withLock } from '../kernel-lock.ts'
 import type { Step } from '../progress.ts'
 
@@ -8,7 +8,7 @@ import type { Step } from '../progress.ts'
 const MAKE_TIMEOUT_MS = 20 * 60_000
 
 /**
- * The file at `path`, made by `make` if it is not there yet. Two set-ups at once make it once, and a failed one
+ * The file at `path`, alone in its folder, made by `make` if it is not there yet. Two set-ups at once make it once, and a failed one
  * leaves nothing: `make` writes into a folder that is thrown away, the result appears by rename.
  * @param make returns the path of what it made inside `scratch`
  */
@@ -18,16 +18,19 @@ export async function cachedFile(
   make: (scratch: string) => Promise<string>,
 ): Promise<'found' | 'made'> {
   if (existsSync(path)) return 'found'
-  await mkdir(dirname(path), { recursive: true })
+  const folder = dirname(path)
+  await mkdir(dirname(folder), { recursive: true })
   const waiting = () => step.update('another set-up is making it, waiting')
-  return withLock(`${path}.lock`, MAKE_TIMEOUT_MS, waiting, async () => {
+  return withLock(`${folder}.lock`, MAKE_TIMEOUT_MS, waiting, async () => {
     if (existsSync(path)) return 'found'
     // The lock is ours, so what lies here is left from a set-up that was killed.
-    const scratch = join(dirname(path), '.making')
+    const scratch = `${folder}.making`
     await rm(scratch, { recursive: true, force: true })
     await mkdir(scratch)
     try {
-      await rename(await make(scratch), path)
+      const made = await make(scratch)
+      await mkdir(folder, { recursive: true })
+      await rename(made, path)
       return 'made'
     } finally {
       await rm(scratch, { recursive: true, force: true })

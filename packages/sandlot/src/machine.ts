@@ -1,0 +1,50 @@
+import { dirname } from 'node:path'
+import { createNode, ensureBaseImage, type SandboxNode } from '@sandlot/node'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import type { Progress } from './progress.ts'
+import type { Programs } from './setup/index.ts'
+import { runscVersion } from './setup/runsc.ts'
+
+export interface MachineInputs {
+  config: Config
+  programs: Programs
+  progress: Progress
+  logger: Logger
+}
+
+/** This machine as a node: makes the base image when it is missing. */
+export async function createMachine({
+  config,
+  programs,
+  progress,
+  logger,
+}: MachineInputs): Promise<SandboxNode> {
+  const { settings } = config
+  let baseImage = { path: '', key: '' }
+  await progress.step('base image', async (step) => {
+    baseImage = await ensureBaseImage({
+      cacheDir: settings.cache,
+      nodeBinary: process.execPath,
+      extraCaCertificates: settings.extraCaCertificates,
+      progress: (message) => step.update(message),
+    })
+    return `${baseImage.key.slice(0, 12)} ready`
+  })
+  return createNode({
+    home: settings.home,
+    runscPath: programs.runsc,
+    runscVersion: await runscVersion(programs.runsc),
+    guestDir: dirname(programs.envd),
+    baseImage,
+    resources: { cpuCount: settings.cpuCount, memoryMB: settings.memoryMB, diskSizeMB: settings.diskSizeMB },
+    networkRange: settings.networkRange,
+    dns: settings.dns || undefined,
+    allowedRanges: settings.allowedRanges,
+    maxSlots: settings.slots,
+    poolMin: settings.poolMin,
+    poolMax: settings.poolMax,
+    memoryFloorMB: settings.poolMemoryFloorMB,
+    logger,
+  })
+}
