@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { apiUrl, currentByHost, currentByUrl, describeClients, sharedSandbox } from './official.ts'
+import { currentByHost, currentByUrl, describeClients, server, sharedSandbox } from './official.ts'
 
 const MiB = 1024 * 1024
 const SIZE_BYTES = 1024 * MiB
@@ -12,14 +10,6 @@ const GROWTH_LIMIT_BYTES = 96 * MiB
 
 const residentBytes = (pid: number): number =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
-
-/** The process that listens on the API's port. */
-async function serverPid(): Promise<number> {
-  const { stdout } = await promisify(execFile)('ss', ['-Hltnp', `sport = :${new URL(apiUrl).port}`], {
-    timeout: 10_000,
-  })
-  return Number(/pid=(\d+)/.exec(stdout)?.[1])
-}
 
 /** Runs the body and returns by how much the process grew at its peak. */
 async function growthDuring(pid: number, body: () => Promise<void>): Promise<number> {
@@ -72,7 +62,7 @@ describeClients(
     test('is streamed up in constant memory', async () => {
       const source = gibibyte()
       const envdBefore = await envdResidentBytes()
-      const growth = await growthDuring(await serverPid(), async () => {
+      const growth = await growthDuring(server.pid, async () => {
         await sandbox().files.write(path, source.stream, { requestTimeoutMs: 280_000 })
       })
       digest = source.digest()
@@ -86,7 +76,7 @@ describeClients(
     test('is streamed down in constant memory', async () => {
       const hash = createHash('sha256')
       const envdBefore = await envdResidentBytes()
-      const growth = await growthDuring(await serverPid(), async () => {
+      const growth = await growthDuring(server.pid, async () => {
         const stream = await sandbox().files.read(path, { format: 'stream' })
         for await (const chunk of stream) hash.update(chunk)
       })
@@ -96,7 +86,7 @@ describeClients(
     }, 400_000)
 
     test('that is read slowly does not pile up in the server', async () => {
-      const growth = await growthDuring(await serverPid(), async () => {
+      const growth = await growthDuring(server.pid, async () => {
         const stream = await sandbox().files.read(path, { format: 'stream' })
         const reader = stream.getReader()
         await reader.read()
@@ -119,7 +109,7 @@ describeClients(
       const envd = async () =>
         Number((await sandbox().commands.run(`awk '/VmRSS/ {print $2}' /proc/1/status`)).stdout) * 1024
       const before = await envd()
-      const growth = await growthDuring(await serverPid(), async () => {
+      const growth = await growthDuring(server.pid, async () => {
         const handle = await sandbox().commands.run('head -c 1G /dev/zero | tr "\\0" x >&2; echo done', {
           background: true,
           timeoutMs: 0,

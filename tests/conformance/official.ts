@@ -1,20 +1,13 @@
-import { readFileSync } from 'node:fs'
-import tls from 'node:tls'
 import * as current from 'e2b-official'
 import * as v1Dialect from 'e2b-official-2-31'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
 
-/** What `<home>/env` of the running server holds; `inject` wins over the environment of the test run. */
-const injected = (inject as (key: string) => unknown)('sandlot')
-export const live: Record<string, string | undefined> = {
-  ...process.env,
-  ...(injected as object | undefined),
-}
+/** The server under test; tests/client-environment.ts has made this process trust its CA. */
+export const server = inject('server')
 
 function required(name: string): string {
-  const value = live[name]
-  if (!value)
-    throw new Error(`${name} is not set: source <home>/env of a running server, or use tests/server.ts`)
+  const value = server.env[name]
+  if (!value) throw new Error(`${name} is missing in ${server.home}/env`)
   return value
 }
 
@@ -22,12 +15,6 @@ export const apiKey = required('E2B_API_KEY')
 export const apiUrl = required('E2B_API_URL')
 export const sandboxUrl = required('E2B_SANDBOX_URL')
 export const domain = required('E2B_DOMAIN')
-/** PEM file of the server's CA. */
-export const caFile = required('NODE_EXTRA_CA_CERTS')
-
-// NODE_EXTRA_CA_CERTS is only read when a process starts, and this one may be older than the server.
-tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(caFile, 'utf8')])
-process.env.E2B_API_KEY = apiKey
 
 export type Sandbox = current.Sandbox
 export type CommandHandle = Awaited<ReturnType<Sandbox['pty']['create']>>

@@ -1,0 +1,30 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { apiKey, apiUrl, domain, sandboxUrl, server } from './official.ts'
+import { collect, runSuite } from './python/suite.ts'
+import { pythonVersions } from './python/venv.ts'
+
+const byHost = { E2B_API_URL: undefined, E2B_SANDBOX_URL: undefined }
+const byUrl = { E2B_API_URL: apiUrl, E2B_SANDBOX_URL: sandboxUrl }
+const ca = { SSL_CERT_FILE: server.env.SSL_CERT_FILE, REQUESTS_CA_BUNDLE: server.env.REQUESTS_CA_BUNDLE }
+const common = { E2B_API_KEY: apiKey, E2B_DOMAIN: domain, ...ca }
+
+const ways = pythonVersions.flatMap((version) => [
+  { version, way: 'by host over TLS', env: { ...common, ...byHost } },
+  { version, way: 'by E2B_SANDBOX_URL', env: { ...common, ...byUrl } },
+])
+const names = new Map<string, string[]>()
+for (const version of pythonVersions) names.set(version, await collect(version))
+
+describe.each(ways)('Python e2b $version $way', ({ version, env }) => {
+  let outcomes: Awaited<ReturnType<typeof runSuite>>
+
+  beforeAll(async () => {
+    outcomes = await runSuite(version, env)
+  }, 620_000)
+
+  test.each(names.get(version)!)('%s', (name, context) => {
+    const outcome = outcomes.get(name)
+    if (outcome?.state === 'skipped') return (context as unknown as { skip: () => void }).skip()
+    expect(outcome?.message ?? 'did not run').toBe('')
+  })
+})
