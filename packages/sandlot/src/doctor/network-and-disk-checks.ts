@@ -22,8 +22,12 @@ export async function nftables(): Promise<Verdict> {
   if (process.getuid?.() !== 0) return { status: 'warning', detail: 'installed; not tried without root' }
   try {
     // The check flag goes through the kernel's own parser and changes nothing.
-    const rules =
-      'table inet sandlot_doctor { chain c { type nat hook postrouting priority 100; masquerade; } }'
+    const rules = `table inet sandlot_doctor {
+      chain postrouting {
+        type nat hook postrouting priority 100
+        masquerade
+      }
+    }\n`
     await run('nft', ['-c', '-f', '-'], { input: rules, timeoutMs: 5000 })
     return { status: 'ok', detail: 'takes NAT rules' }
   } catch (error) {
