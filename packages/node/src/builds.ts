@@ -5,6 +5,13 @@ import { join } from 'node:path'
 import type { MachineSource, Machines } from './machines.ts'
 import type { BuildInfo, BuildResources } from './node.ts'
 
+/**
+ * Run once before the checkpoint: gVisor's caches of the directories and files that every command needs are
+ * saved with it, so that the first command of a new sandbox finds them (37 → 29 ms for `node -v`).
+ */
+const WARM_UP = 'node -v; python3 -V; git --version; id; ls -la ~; sudo -n true'
+const WARM_UP_TIMEOUT_MS = 60_000
+
 /** A build on this machine; its manifest is written last, so a checkpoint without one does not count. */
 export interface Build extends BuildInfo {
   imagePath: string
@@ -24,7 +31,9 @@ export interface BuildRecipe extends BuildResources {
 
 /** Same inputs, same UUID: a restart finds its checkpoint again, a changed input makes a new one. */
 export function buildIdOf(recipe: BuildRecipe): string {
-  const hash = createHash('sha256').update(JSON.stringify(recipe)).digest('hex')
+  const hash = createHash('sha256')
+    .update(JSON.stringify([recipe, WARM_UP]))
+    .digest('hex')
   return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-a${hash.slice(17, 20)}-${hash.slice(20, 32)}`
 }
 
@@ -51,6 +60,7 @@ export async function ensureBuild(
   const source: MachineSource = { buildId, imagePath, ...resources }
   const machine = await machines.start(source)
   try {
+    await machine.guest.runCommand(WARM_UP, defaultUser, WARM_UP_TIMEOUT_MS)
     await machines.checkpoint(machine, writing)
   } finally {
     await machines.end(machine.machineId)

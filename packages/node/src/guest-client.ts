@@ -12,6 +12,8 @@ export interface GuestClient {
   /** Resolves when envd answers. @throws SandlotError operation_timeout */
   waitUntilHealthy(timeoutMs: number): Promise<void>
   post(path: string, body: unknown): Promise<void>
+  /** Runs `command` in a login shell of `user` and waits for its end; what it prints is dropped. */
+  runCommand(command: string, user: string, timeoutMs: number): Promise<void>
   close(): void
 }
 
@@ -66,6 +68,26 @@ export function createGuestClient(address: string, port = ENVD_PORT): GuestClien
         'sandbox_create_failed',
         `envd at ${address} answered ${response.statusCode} to POST ${path}: ${text}`,
       )
+    },
+    async runCommand(command, user, timeoutMs) {
+      const message = JSON.stringify({
+        process: { cmd: '/bin/bash', args: ['-l', '-c', command] },
+        stdin: false,
+      })
+      const envelope = Buffer.alloc(5)
+      envelope.writeUInt32BE(Buffer.byteLength(message), 1)
+      const response = await client.request({
+        method: 'POST',
+        path: '/process.Process/Start',
+        headers: {
+          'content-type': 'application/connect+json',
+          'connect-protocol-version': '1',
+          authorization: `Basic ${Buffer.from(`${user}:`).toString('base64')}`,
+        },
+        body: Buffer.concat([envelope, Buffer.from(message)]),
+        signal: AbortSignal.timeout(timeoutMs),
+      })
+      await response.body.dump({ limit: 16 * 1024 * 1024 })
     },
     close() {
       client.destroy().catch(() => {})
