@@ -8,3 +8,5 @@ require (
 	golang.org/x/sys v0.41.0
 	google.golang.org/protobuf v1.36.11
 )
+
+require github.com/pkg/xattr v0.4.12

@@ -8,13 +8,17 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/pkg/xattr"
+
+	"sandlot.dev/envd/internal/tempname"
 )
 
 // moveAcross moves between file systems, where rename(2) cannot: /tmp of a sandbox may be one of its own.
 // The destination appears once it is complete.
 func moveAcross(source, destination string) error {
-	half, err := os.MkdirTemp(filepath.Dir(destination), TempPrefix+"move-")
-	if err != nil {
+	half := tempname.In(filepath.Dir(destination), true)
+	if err := os.Mkdir(half, 0o700); err != nil {
 		return err
 	}
 	defer os.RemoveAll(half)
@@ -99,4 +103,20 @@ func copyFile(source, destination string) error {
 		return err
 	}
 	return to.Close()
+}
+
+// copyAttributes takes xattrs along as far as both sides support them.
+func copyAttributes(from, to *os.File) error {
+	names, err := xattr.FList(from)
+	if err != nil {
+		return nil
+	}
+	for _, name := range names {
+		if value, err := xattr.FGet(from, name); err == nil {
+			if err := xattr.FSet(to, name, value); err != nil && !errors.Is(err, syscall.ENOTSUP) {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -1,0 +1,73 @@
+package control
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	hostsFile        = "/etc/hosts"
+	certificatesFile = "/etc/ssl/certs/ca-certificates.crt"
+	// Ends our line of /etc/hosts, so that a later name replaces it.
+	hostsMark = "# the name of this sandbox"
+)
+
+// setHostname also names itself in /etc/hosts: otherwise sudo waits for DNS.
+func setHostname(name, hosts string) error {
+	return errors.Join(unix.Sethostname([]byte(name)), nameInHosts(name, hosts))
+}
+
+func nameInHosts(name, hosts string) error {
+	if strings.ContainsAny(name, " \t\n#") {
+		return errors.New("host name holds blanks")
+	}
+	old, err := os.ReadFile(hosts)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var content strings.Builder
+	for line := range strings.Lines(string(old)) {
+		if !strings.Contains(line, hostsMark) {
+			content.WriteString(line)
+		}
+	}
+	if content.Len() > 0 && !strings.HasSuffix(content.String(), "\n") {
+		content.WriteByte('\n')
+	}
+	content.WriteString("127.0.1.1\t" + name + "\t" + hostsMark + "\n")
+	if content.String() == string(old) {
+		return nil
+	}
+	// In place: /etc/hosts may be a mount point.
+	return os.WriteFile(hosts, []byte(content.String()), 0o644)
+}
+
+// addCertificates appends PEM text to a bundle unless it is in there.
+func addCertificates(pem, bundle string) error {
+	pem = strings.TrimSpace(pem)
+	old, err := os.ReadFile(bundle)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if bytes.Contains(old, []byte(pem)) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(bundle), 0o755); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(bundle, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if len(old) > 0 && old[len(old)-1] != '\n' {
+		pem = "\n" + pem
+	}
+	_, err = file.WriteString(pem + "\n")
+	return errors.Join(err, file.Close())
+}

@@ -1,0 +1,88 @@
+// Command envd is the daemon inside a sandbox: pid 1, root, port 49983. It runs commands, moves files and
+// watches directories for the SDKs (wire spec, section 4), and takes its identity from the host.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"sandlot.dev/envd/internal/control"
+	"sandlot.dev/envd/internal/reaper"
+	"sandlot.dev/envd/internal/serve"
+	"sandlot.dev/envd/internal/settings"
+)
+
+// Clients switch features on by it (wire spec 4.1).
+const version = "0.6.13"
+
+const (
+	// Above the 620 s that the edge keeps idle connections, so that it is the one that closes them.
+	idleTimeout       = 640 * time.Second
+	readHeaderTimeout = 30 * time.Second
+	// TCP keep-alives would wake an idle sandbox every 15 s.
+	tcpKeepAlive = 10 * time.Minute
+	// What processes get between the forwarded signal and the end of pid 1, which kills them.
+	shutdownGrace = 2 * time.Second
+)
+
+func main() {
+	address := flag.String("listen", ":49983", "address to listen on")
+	user := flag.String("user", "user", "default user until /init names one; empty: none")
+	workdir := flag.String("workdir", "", "default working directory until /init names one; empty: the user's home")
+	device := flag.String("interface", "eth0", "interface that leads to the host")
+	initFrom := flag.String("init-from", "host", "who may ask /init and /forward: host, or any (tests only)")
+	isDebug := flag.Bool("debug", false, "log every request on stderr")
+	showVersion := flag.Bool("version", false, "print the version and exit")
+	flag.Parse()
+	if *showVersion {
+		fmt.Println(version)
+		return
+	}
+	// The heap is small and its garbage is large (file chunks, base64): collect early.
+	debug.SetGCPercent(50)
+	protectFromOOM()
+	listener, err := (&net.ListenConfig{KeepAlive: tcpKeepAlive}).Listen(context.Background(), "tcp", *address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	children := reaper.New()
+	handler := serve.Handler(
+		settings.New(*user, *workdir), children,
+		control.Host{Interface: *device, AnyOne: *initFrom == "any"},
+	)
+	errorLog := log.New(io.Discard, "", 0)
+	if *isDebug {
+		handler = logged(handler)
+		errorLog = log.Default()
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, ErrorLog: errorLog,
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	go func() { log.Fatal(server.Serve(listener)) }()
+	children.Shutdown((<-stop).(syscall.Signal), shutdownGrace)
+}
+
+// protectFromOOM: a sandbox without envd is lost, one without its largest process is not.
+func protectFromOOM() {
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0)
+}
+
+func logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		next.ServeHTTP(w, r)
+		log.Printf("%s %s %s", r.Method, r.URL.Path, time.Since(started))
+	})
+}
