@@ -1,0 +1,29 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+
+/** A process that stops never by itself, and says each time it is asked to. */
+async function stubbornProcess() {
+  const script = `import(${JSON.stringify(import.meta.resolve('./stop-signals.ts'))}).then(({ onStopSignal }) => {
+    onStopSignal((signal) => process.stdout.write('asked by ' + signal))
+    setInterval(() => {}, 1000)
+    process.stdout.write('ready')
+  })`
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  return child
+}
+
+test('one Ctrl-C that arrives three times asks once, a second one ends the process at once', async () => {
+  const child = await stubbornProcess()
+  const asked = once(child.stdout, 'data')
+  for (let i = 0; i < 3; i++) child.kill('SIGINT')
+  expect(String((await asked)[0])).toBe('asked by SIGINT')
+  // Longer than the time in which signals are echoes of one another.
+  await sleep(500)
+  expect(child.exitCode).toBeNull()
+  const exit = once(child, 'exit')
+  child.kill('SIGINT')
+  expect((await exit)[0]).toBe(1)
+})
