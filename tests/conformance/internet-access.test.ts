@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Outside, openOutside } from '../hostile/outside.ts'
 import { describeClients, rejection, sharedSandbox } from './official.ts'
-import { type Outside, openOutside } from './outside.ts'
 
 let outside: Outside
 

@@ -104,7 +104,7 @@ export async function rejection(promise: Promise<unknown>): Promise<Error> {
   throw new Error(`expected a rejection, but it resolved with ${JSON.stringify(value)?.slice(0, 200)}`)
 }
 
-/** Resolves when `condition` holds, looked at each time `nudge` is called; rejects after `timeoutMs`. */
+/** Something that a callback will tell; rejects when it has not within `timeoutMs`. */
 export function signal<T>(timeoutMs = 15_000): { promise: Promise<T>; resolve: (value: T) => void } {
   const { promise, resolve, reject } = Promise.withResolvers<T>()
   const timer = setTimeout(() => reject(new Error(`nothing arrived within ${timeoutMs} ms`)), timeoutMs)

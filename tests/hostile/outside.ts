@@ -9,12 +9,21 @@ const ip = async (...args: string[]): Promise<void> => {
 export interface Outside {
   /** A public address that exists only on this machine, in a network namespace of its own. */
   address: string
+  /** Addresses of private ranges in the same namespace: reachable from the host, not meant for sandboxes. */
+  privateAddresses: string[]
+  /** HTTP and UDP; HTTP answers `outside`, or as `/datagrams` what came over UDP. */
   port: number
   close: () => Promise<void>
 }
 
-const program = `require('node:http').createServer((request, response) => response.end('outside'))
-  .listen(8080, () => console.log('listening'))`
+const program = `
+const datagrams = []
+const socket = require('node:dgram').createSocket('udp4')
+socket.on('message', (message) => datagrams.push(String(message)))
+socket.bind(8080)
+require('node:http').createServer((request, response) =>
+  response.end(request.url === '/datagrams' ? JSON.stringify(datagrams) : 'outside')
+).listen(8080, '0.0.0.0', () => console.log('listening'))`
 
 /**
  * Stands for the internet: a namespace with a web server at a public address (of 11.0.0.0/8, which is
@@ -23,6 +32,14 @@ const program = `require('node:http').createServer((request, response) => respon
 export async function openOutside(): Promise<Outside> {
   const block = process.pid % 250
   const [near, address] = [`11.222.${block}.1`, `11.222.${block}.2`]
+  const privateAddresses = [
+    `10.213.${block}.2`,
+    `100.99.${block}.2`,
+    `169.254.${block}.2`,
+    `172.29.${block}.2`,
+    `192.168.${block}.213`,
+    `198.18.${block}.2`,
+  ]
   const namespace = `outside-${process.pid}`
   const link = `out${process.pid}`
   const close = async () => {
@@ -40,11 +57,15 @@ export async function openOutside(): Promise<Outside> {
     await ip('-n', namespace, 'link', 'set', 'eth0', 'up')
     await ip('-n', namespace, 'link', 'set', 'lo', 'up')
     await ip('-n', namespace, 'route', 'add', 'default', 'via', near)
+    for (const other of privateAddresses) {
+      await ip('-n', namespace, 'addr', 'add', `${other}/32`, 'dev', 'lo')
+      await ip('route', 'add', `${other}/32`, 'via', address)
+    }
     server = spawn('ip', ['netns', 'exec', namespace, process.execPath, '-e', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     await once(server.stdout!, 'data', { signal: AbortSignal.timeout(10_000) })
-    return { address, port: 8080, close }
+    return { address, privateAddresses, port: 8080, close }
   } catch (error) {
     await close()
     throw error

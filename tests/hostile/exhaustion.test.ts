@@ -1,0 +1,173 @@
+import { statfs } from 'node:fs/promises'
+import { NotEnoughSpaceError, Sandbox } from 'e2b-official'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { asRoot, guest, server } from './guest.ts'
+
+const GiB = 1024 ** 3
+
+const hostDiskUsedBytes = async (): Promise<number> => {
+  const { blocks, bfree, bsize } = await statfs(server.home)
+  return (blocks - bfree) * bsize
+}
+
+describe('a sandbox that takes all it can get', () => {
+  const neighbour = guest()
+  const greedy: Sandbox[] = []
+
+  const createGreedy = async (): Promise<Sandbox> => {
+    const sandbox = await Sandbox.create({ timeoutMs: 600_000 })
+    greedy.push(sandbox)
+    return sandbox
+  }
+  afterAll(() => Promise.allSettled(greedy.map((sandbox) => sandbox.kill())), 60_000)
+
+  /** The neighbour, the API and new sandboxes work while and after. */
+  async function othersAreWell(): Promise<void> {
+    expect((await neighbour().commands.run('echo well', { timeoutMs: 15_000 })).stdout).toBe('well\n')
+    expect(
+      (await fetch(`${server.env.E2B_API_URL}/health`, { signal: AbortSignal.timeout(5_000) })).status,
+    ).toBe(204)
+  }
+
+  /** Works again, be it after a while. */
+  const recovers = (sandbox: Sandbox): Promise<void> =>
+    vi.waitFor(
+      async () => {
+        expect((await sandbox.commands.run('echo back', { timeoutMs: 5_000 })).stdout).toBe('back\n')
+      },
+      { timeout: 45_000, interval: 500 },
+    )
+
+  test('of processes is stopped by its limit, still answers and hurts nobody', async () => {
+    const sandbox = await createGreedy()
+    await sandbox.files.write('/tmp/before', 'readable')
+    const bomb = await sandbox.commands.run(
+      `python3 -c '
+import os, time
+count = 0
+while True:
+    try:
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        count += 1
+    except OSError as error:
+        print("stopped at", count, error, flush=True)
+        time.sleep(600)
+'`,
+      { background: true, timeoutMs: 0 },
+    )
+    await vi.waitFor(() => expect(bomb.stdout).toContain('stopped at'), { timeout: 60_000, interval: 200 })
+    expect(Number(/stopped at (\d+)/.exec(bomb.stdout)?.[1])).toBeLessThan(40_000)
+    await othersAreWell()
+    expect(await sandbox.isRunning()).toBe(true)
+    expect(await sandbox.files.read('/tmp/before')).toBe('readable')
+    for (const { pid } of await sandbox.commands.list()) await sandbox.commands.kill(pid)
+    await sandbox.kill()
+    await othersAreWell()
+  }, 150_000)
+
+  test('of processes in the classic way is ended by kill like any other', async () => {
+    const sandbox = await createGreedy()
+    const bomb = await sandbox.commands.run('bomb() { bomb | bomb & }; bomb; sleep 600', {
+      background: true,
+      timeoutMs: 0,
+    })
+    bomb.wait().catch(() => {})
+    for (let i = 0; i < 5; i++) {
+      await othersAreWell()
+      await new Promise((resolve) => setTimeout(resolve, 500))
+    }
+    expect(await sandbox.isRunning({ requestTimeoutMs: 20_000 })).toBe(true)
+    expect(await sandbox.kill()).toBe(true)
+    await othersAreWell()
+  }, 150_000)
+
+  test('of memory loses the process that takes it and nothing else', async () => {
+    const sandbox = await createGreedy()
+    const { exitCode, stdout } = await asRoot(
+      sandbox,
+      `python3 -c '
+blocks = []
+while True:
+    blocks.append(b"x" * 16_000_000)
+    print(len(blocks) * 16, flush=True)
+'`,
+      { timeoutMs: 90_000 },
+    )
+    expect(exitCode).not.toBe(0)
+    expect(Number(stdout.trim().split('\n').at(-1))).toBeGreaterThan(256)
+    await othersAreWell()
+    await recovers(sandbox)
+  }, 150_000)
+
+  test('of memory by a file system in memory hurts nobody else', async () => {
+    const sandbox = await createGreedy()
+    await asRoot(sandbox, 'head -c 8G /dev/zero > /dev/shm/all', { timeoutMs: 60_000 }).catch(() => {})
+    await othersAreWell()
+    if (await sandbox.isRunning()) await recovers(sandbox)
+  }, 150_000)
+
+  test('of disk gets "no space left" at its quota, and the host keeps its own', async () => {
+    const sandbox = await createGreedy()
+    const usedBefore = await hostDiskUsedBytes()
+    const { exitCode, stderr } = await asRoot(sandbox, 'dd if=/dev/zero of=/home/user/all bs=8M count=4096', {
+      timeoutMs: 240_000,
+    })
+    expect(exitCode).not.toBe(0)
+    expect(stderr).toMatch(/No space left on device/)
+    expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(11.5 * GiB)
+    await expect(sandbox.files.write('/home/user/more', 'x'.repeat(4_000_000))).rejects.toBeInstanceOf(
+      NotEnoughSpaceError,
+    )
+    await neighbour().files.write('/home/user/mine', 'x'.repeat(4_000_000))
+    await othersAreWell()
+    await asRoot(sandbox, 'rm -f /home/user/all /home/user/more')
+    await sandbox.files.write('/home/user/after', 'fits again')
+    expect(await sandbox.files.read('/home/user/after')).toBe('fits again')
+    await sandbox.kill()
+    await vi.waitFor(async () => expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(0.5 * GiB), {
+      timeout: 30_000,
+      interval: 500,
+    })
+  }, 400_000)
+
+  test('of CPU leaves enough for others', async () => {
+    const sandbox = await createGreedy()
+    const spin = await sandbox.commands.run('for i in $(seq 64); do (while :; do :; done) & done; wait', {
+      background: true,
+      timeoutMs: 0,
+    })
+    spin.wait().catch(() => {})
+    for (let i = 0; i < 5; i++) await othersAreWell()
+    await sandbox.kill()
+  }, 90_000)
+
+  test('of connections and files does not take them from others', async () => {
+    const sandbox = await createGreedy()
+    const { stdout } = await asRoot(
+      sandbox,
+      `python3 -c '
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+files = []
+try:
+    while len(files) < 200_000:
+        files.append(os.open("/etc/hostname", os.O_RDONLY))
+except OSError as error:
+    pass
+print(len(files))
+'`,
+      { timeoutMs: 60_000 },
+    )
+    expect(Number(stdout)).toBeGreaterThan(500)
+    await othersAreWell()
+    expect((await sandbox.commands.run('echo well')).stdout).toBe('well\n')
+  }, 90_000)
+
+  test('does not keep others from being created', async () => {
+    const sandbox = await Sandbox.create()
+    greedy.push(sandbox)
+    expect((await sandbox.commands.run('echo new')).stdout).toBe('new\n')
+  })
+})
