@@ -22,8 +22,8 @@ Examples:
       const progress = createProgress()
       await progress.step('server', () => stopServer(settings.home))
       await progress.step('sandboxes', async () => {
-        const { removeEverything } = await import('@sandlot/node')
-        await removeEverything(settings.home)
+        const { removeMachines } = await import('../remove-machines.ts')
+        await removeMachines(settings.home)
         return 'ended'
       })
     })

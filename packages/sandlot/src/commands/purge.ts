@@ -8,7 +8,6 @@ import { createProgress } from '../progress.ts'
 import { serverLockPath } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 import { stopServer } from '../stop-server.ts'
-import { unmountBelow } from '../unmount-below.ts'
 
 export const purgeCommand = (): Command =>
   addSettingFlags(
@@ -34,8 +33,8 @@ Examples:
       const progress = createProgress()
       await progress.step('server', () => stopServer(settings.home))
       await progress.step('sandboxes and network', async () => {
-        const { removeEverything } = await import('@sandlot/node')
-        await removeEverything(settings.home)
+        const { removeMachines } = await import('../remove-machines.ts')
+        await removeMachines(settings.home)
         return 'removed'
       })
       await progress.step('home', async () => {
@@ -56,7 +55,6 @@ async function checkIsHome(home: string): Promise<void> {
 
 /** The lock goes last, so that a purge that was cut short can be run again. */
 async function removeHome(home: string): Promise<void> {
-  await unmountBelow(home)
   const names = await readdir(home)
   for (const name of names.filter((name) => join(home, name) !== serverLockPath(home)))
     await rm(join(home, name), { recursive: true, force: true })

@@ -1,0 +1,8 @@
+import { removeEverything } from '@sandlot/node'
+import { unmountBelow } from './unmount-below.ts'
+
+/** Ends this home's sandboxes and takes all they have on the machine away. The server must not run. */
+export async function removeMachines(home: string): Promise<void> {
+  await unmountBelow(home)
+  await removeEverything(home)
+}
