@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { writeCaBundle } from './ca-bundle.ts'
 import { envFilePath, readEnvFile, writeEnvFile } from './env-file.ts'
 
 let home: string
@@ -41,13 +40,4 @@ test('it reads back as it was written', () => {
 test('only its owner may read it', () => {
   writeEnvFile(home, environment())
   expect(statSync(envFilePath(home)).mode & 0o777).toBe(0o600)
-})
-
-test("the bundle holds the machine's certificates and ours", () => {
-  const bundle = readFileSync(
-    writeCaBundle(home, '-----BEGIN CERTIFICATE-----\nours\n-----END CERTIFICATE-----\n'),
-    'utf8',
-  )
-  expect(bundle.match(/BEGIN CERTIFICATE/g)!.length).toBeGreaterThan(10)
-  expect(bundle).toContain('\nours\n')
 })

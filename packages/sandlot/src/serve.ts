@@ -1,6 +1,5 @@
 import { mkdirSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import { writeCaBundle } from './ca-bundle.ts'
 import type { Config } from './config.ts'
 import { readEnvFile, writeEnvFile } from './env-file.ts'
 import { checkListen } from './listen-check.ts'
@@ -37,7 +36,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
     const logger = createLogger(settings.logLevel)
     const server = await startServer({ config, hosts, programs, progress, logger })
     const apiKey = await server.ensureApiKey(readEnvFile(settings.home)?.E2B_API_KEY)
-    const caBundle = writeCaBundle(settings.home, server.caCertificatePem)
+    const { caBundle } = server
     writeEnvFile(settings.home, { apiKey, port: config.listen.port, domain: settings.domain, caBundle })
     stopEarly()
     onStopSignal((signal) => {

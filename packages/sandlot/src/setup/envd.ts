@@ -60,11 +60,14 @@ export async function ensureEnvd(
   return { path, hash, made: outcome === 'made' }
 }
 
-/** Tests do not end up in the binary, so they do not count. */
+/** What does not end up in the binary does not count: tests, texts, and a binary that somebody built there. */
+const isSource = (name: string): boolean =>
+  name !== 'envd' && !name.endsWith('_test.go') && !name.endsWith('.md')
+
 async function hashSources(sources: string, goVersion: string): Promise<string> {
   const entries = await readdir(sources, { recursive: true, withFileTypes: true })
   const files = entries
-    .filter((entry) => entry.isFile() && !entry.name.endsWith('_test.go') && !entry.name.endsWith('.md'))
+    .filter((entry) => entry.isFile() && isSource(entry.name))
     .map((entry) => relative(sources, join(entry.parentPath, entry.name)))
     .sort()
   const hash = createHash('sha256').update(`${goVersion}\n${process.arch}\n`)
