@@ -1,0 +1,116 @@
+import 'reflect-metadata'
+import { createHash, randomBytes, webcrypto } from 'node:crypto'
+import { isIP } from 'node:net'
+import * as x509 from '@peculiar/x509'
+
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+const DAY_MS = 86_400_000
+const CA_DAYS = 3650
+/** Browsers refuse server certificates that are valid for more than 397 days (CA/Browser Forum, 2020). */
+const LEAF_DAYS = 90
+/** Clocks of clients may be behind ours. */
+const BACKDATED_MS = DAY_MS
+
+x509.cryptoProvider.set(webcrypto as unknown as Crypto)
+
+export interface CertificateAuthority {
+  certificate: x509.X509Certificate
+  keys: CryptoKeyPair
+}
+
+export interface Leaf {
+  certificatePem: string
+  keyPem: string
+  expiresAtMs: number
+}
+
+export async function newKeyPem(): Promise<string> {
+  const keys = await generateKeys()
+  return exportKeyPem(keys.privateKey)
+}
+
+/** Both halves of a P-256 key in PKCS #8. Rejects what is not one. */
+export async function readKeyPem(pem: string): Promise<CryptoKeyPair> {
+  const pkcs8 = x509.PemConverter.decodeFirst(pem)
+  const privateKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, ALGORITHM, true, ['sign'])
+  const { d: _, key_ops: __, ...publicJwk } = await webcrypto.subtle.exportKey('jwk', privateKey)
+  const publicKey = await webcrypto.subtle.importKey('jwk', publicJwk, ALGORITHM, true, ['verify'])
+  return { privateKey, publicKey } as CryptoKeyPair
+}
+
+/** Named after its key, so that several homes on one machine are told apart in a trust store. */
+export async function issueAuthority(keys: CryptoKeyPair, nowMs: number): Promise<CertificateAuthority> {
+  const spki = await webcrypto.subtle.exportKey('spki', keys.publicKey)
+  const fingerprint = createHash('sha256').update(Buffer.from(spki)).digest('hex').slice(0, 8)
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: newSerial(),
+    name: `CN=Sandlot local CA ${fingerprint}, O=Sandlot`,
+    notBefore: new Date(nowMs - BACKDATED_MS),
+    notAfter: new Date(nowMs + CA_DAYS * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  })
+  return { certificate, keys }
+}
+
+/** @param names host names, also with a leading wildcard, and IP addresses; the first becomes the subject */
+export async function issueLeaf(
+  authority: CertificateAuthority,
+  names: string[],
+  nowMs: number,
+): Promise<Leaf> {
+  const keys = await generateKeys()
+  const notAfter = new Date(nowMs + LEAF_DAYS * DAY_MS)
+  const [first = ''] = names
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: newSerial(),
+    // A common name holds 64 characters (RFC 5280, upper bounds); clients only read the alternative names.
+    subject: `CN=${first.length <= 64 ? first : 'Sandlot'}`,
+    issuer: authority.certificate.subjectName,
+    notBefore: new Date(nowMs - BACKDATED_MS),
+    notAfter,
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey: authority.keys.privateKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(
+        names.map((value) => ({ type: isIP(value) ? ('ip' as const) : ('dns' as const), value })),
+      ),
+      await x509.AuthorityKeyIdentifierExtension.create(authority.keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  })
+  return {
+    certificatePem: certificate.toString('pem'),
+    keyPem: await exportKeyPem(keys.privateKey),
+    expiresAtMs: notAfter.getTime(),
+  }
+}
+
+export async function readAuthority(
+  certificatePem: string,
+  keys: CryptoKeyPair,
+): Promise<CertificateAuthority> {
+  const certificate = new x509.X509Certificate(certificatePem)
+  const ours = Buffer.from(await webcrypto.subtle.exportKey('spki', keys.publicKey))
+  if (!ours.equals(Buffer.from(certificate.publicKey.rawData)))
+    throw new Error('the certificate is of another key')
+  return { certificate, keys }
+}
+
+const generateKeys = (): Promise<CryptoKeyPair> =>
+  webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<CryptoKeyPair>
+
+const exportKeyPem = async (key: CryptoKey): Promise<string> =>
+  `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key as webcrypto.CryptoKey), 'PRIVATE KEY')}\n`
+
+/** Positive, at most 20 bytes (RFC 5280, 4.1.2.2). */
+const newSerial = (): string => `01${randomBytes(15).toString('hex')}`

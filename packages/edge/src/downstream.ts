@@ -1,0 +1,103 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  constants,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import type { Readable, Writable } from 'node:stream'
+import { type RawHeaders, toHttp2Headers } from './headers.ts'
+import { type EdgeRequest, type EdgeResponse, isHttp2Request, isHttp2Response } from './message.ts'
+
+/** The client's side of one request, the same for both versions of HTTP. */
+export interface Downstream {
+  /** Whether a body follows the request's head. */
+  readonly hasBody: boolean
+  /** The request's body. */
+  readonly source: Readable
+  /** The answer's body. */
+  readonly sink: Writable
+  readonly isHeadSent: boolean
+  /** Throws when the head cannot be expressed in the client's version of HTTP. */
+  sendHead(status: number, reason: string | undefined, headers: RawHeaders): void
+  /** Puts the head on the wire if no body has taken it along yet. */
+  flushHead(): void
+  requestTrailers(): RawHeaders
+  /** To be called before the sink ends. */
+  setTrailers(trailers: RawHeaders): void
+  /** Lets the client see a broken connection, never a clean end. */
+  abort(): void
+  /** Called when the client is gone or has everything. */
+  onClose(listener: () => void): void
+}
+
+export function downstreamOf(request: EdgeRequest, response: EdgeResponse): Downstream {
+  return isHttp2Request(request) && isHttp2Response(response)
+    ? http2Downstream(request, response)
+    : http1Downstream(request as IncomingMessage, response as ServerResponse)
+}
+
+function http1Downstream(request: IncomingMessage, response: ServerResponse): Downstream {
+  const { headers } = request
+  let isLengthGiven = false
+  return {
+    hasBody: headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0,
+    source: request,
+    sink: response,
+    get isHeadSent() {
+      return response.headersSent
+    },
+    sendHead(status, reason, headers) {
+      response.sendDate = false
+      isLengthGiven = headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-length')
+      response.writeHead(status, reason, headers)
+    },
+    flushHead: () => response.flushHeaders(),
+    requestTrailers: () => request.rawTrailers,
+    setTrailers(trailers) {
+      const pairs: [string, string][] = []
+      for (let i = 0; i < trailers.length; i += 2)
+        pairs.push([trailers[i] as string, trailers[i + 1] as string])
+      response.addTrailers(pairs)
+    },
+    abort() {
+      const { socket } = request
+      // A FIN would look like the end of a body that only the connection's end delimits.
+      const endsByClose = response.headersSent && !response.chunkedEncoding && !isLengthGiven
+      if (endsByClose && !(socket as { encrypted?: boolean }).encrypted) socket.resetAndDestroy()
+      else socket.destroy()
+    },
+    onClose: (listener) => void response.once('close', listener),
+  }
+}
+
+function http2Downstream(request: Http2ServerRequest, response: Http2ServerResponse): Downstream {
+  const stream: ServerHttp2Stream = response.stream
+  stream.on('error', () => {})
+  let trailers: RawHeaders = []
+  return {
+    hasBody: !stream.endAfterHeaders,
+    source: stream,
+    sink: stream,
+    get isHeadSent() {
+      return stream.headersSent
+    },
+    sendHead(status, _reason, raw) {
+      const headers = toHttp2Headers(raw)
+      const waitForTrailers = headers.trailer !== undefined
+      stream.respond({ ':status': status, ...headers }, { waitForTrailers, sendDate: false } as object)
+      if (waitForTrailers) stream.once('wantTrailers', () => stream.sendTrailers(toHttp2Headers(trailers)))
+    },
+    // Frames are sent at the end of every turn.
+    flushHead() {},
+    requestTrailers: () => request.rawTrailers,
+    setTrailers(raw) {
+      trailers = raw
+    },
+    abort() {
+      if (!stream.closed) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+      stream.destroy()
+    },
+    onClose: (listener) => void stream.once('close', listener),
+  }
+}

@@ -1,0 +1,143 @@
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { SandboxTarget } from '@sandlot/protocol'
+import { PortClosedError } from './dial.ts'
+import type { Downstream } from './downstream.ts'
+import { type RawHeaders, responseHeaders } from './headers.ts'
+import { brokenAnswer, noAnswer, portClosed, type Refusal } from './refusal.ts'
+import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
+
+export interface ExchangeOptions {
+  downstream: Downstream
+  connections: SandboxConnections
+  target: SandboxTarget
+  method: string
+  path: string
+  headers: RawHeaders
+  idleTimeoutMs: number
+  /** Answers in place of the sandbox; called at most once and only before a head was sent. */
+  refuse: (refusal: Refusal) => void
+}
+
+/** Passes one request to the sandbox and its answer back, both as streams; an abort of either side reaches the other. */
+export function exchange(options: ExchangeOptions): void {
+  const { downstream, connections, target } = options
+  let upstream!: ClientRequest
+  let isOver = false
+  const untrack = connections.track(() => {
+    isOver = true
+    upstream.destroy()
+    downstream.abort()
+  })
+  downstream.onClose(() => {
+    untrack()
+    isOver = true
+    if (!isComplete(upstream) || !upstream.writableFinished) upstream.destroy()
+  })
+  start(false)
+
+  function start(isRetry: boolean): void {
+    upstream = httpRequest({
+      agent: isRetry ? connections.freshAgent() : connections.agentFor(target.port),
+      host: connections.address,
+      port: target.port,
+      method: options.method,
+      path: options.path,
+      headers: options.headers,
+      timeout: options.idleTimeoutMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    })
+    const request = upstream
+    request.once('response', (response) => passAnswer(response, downstream, fail))
+    request.once('timeout', () => fail(undefined, noAnswer(target, options.idleTimeoutMs)))
+    request.on('error', (error) => {
+      if (isStale(request, error) && !isRetry && !downstream.hasBody && !isOver && !downstream.isHeadSent)
+        start(true)
+      else fail(error)
+    })
+    passRequest(request, downstream)
+  }
+
+  function fail(error: unknown, refusal?: Refusal): void {
+    if (isOver || isComplete(upstream)) return
+    isOver = true
+    upstream.destroy()
+    untrack()
+    if (downstream.isHeadSent) downstream.abort()
+    else
+      options.refuse(
+        refusal ?? (error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)),
+      )
+  }
+}
+
+function passRequest(upstream: ClientRequest, downstream: Downstream): void {
+  if (!downstream.hasBody) {
+    upstream.end()
+    return
+  }
+  const { source } = downstream
+  let isHeadOut = false
+  source.once('data', () => {
+    isHeadOut = true
+  })
+  source.pipe(upstream, { end: false })
+  source.once('end', () => {
+    const trailers = downstream.requestTrailers()
+    for (let i = 0; i < trailers.length; i += 2) {
+      upstream.addTrailers([[trailers[i] as string, trailers[i + 1] as string]])
+    }
+    upstream.end()
+  })
+  // What the sandbox does not want is read and dropped, so that the client gets to the answer.
+  upstream.once('close', () => {
+    if (!source.readableEnded) source.resume()
+  })
+  // A body that comes with its head shares a packet with it; one that does not must not hold it back.
+  setImmediate(() => {
+    if (!isHeadOut && !upstream.destroyed) upstream.flushHeaders()
+  })
+}
+
+/** Streams an answer to the client. `fail` is called when it cannot be begun or is cut off. */
+export function passAnswer(
+  answer: IncomingMessage,
+  downstream: Downstream,
+  fail: (error: unknown) => void,
+): void {
+  const status = answer.statusCode ?? 502
+  const { sink } = downstream
+  answer.once('error', fail)
+  answer.once('close', () => {
+    if (!answer.complete) fail(new Error('the answer was cut off'))
+  })
+  try {
+    downstream.sendHead(
+      status,
+      answer.statusMessage,
+      responseHeaders(answer.rawHeaders, answer.headers.connection),
+    )
+  } catch (error) {
+    fail(error)
+    return
+  }
+  let isBodyStarted = false
+  answer.once('data', () => {
+    isBodyStarted = true
+  })
+  answer.pipe(sink, { end: false })
+  answer.once('end', () => {
+    isBodyStarted = true
+    if (answer.rawTrailers.length > 0) downstream.setTrailers(answer.rawTrailers)
+    sink.end()
+  })
+  setImmediate(() => {
+    if (!isBodyStarted && !sink.destroyed) downstream.flushHead()
+  })
+}
+
+const isComplete = (upstream: ClientRequest): boolean =>
+  (upstream as ClientRequest & { res?: IncomingMessage }).res?.complete === true
+
+/** A kept-alive connection that the server had closed before the request reached it. */
+const isStale = (request: ClientRequest, error: NodeJS.ErrnoException): boolean =>
+  request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')

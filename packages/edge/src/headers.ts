@@ -1,0 +1,106 @@
+import { type EdgeRequest, isEncrypted, isHttp2Request } from './message.ts'
+import { TRAFFIC_TOKEN_HEADER } from './refusal.ts'
+
+/** Headers as on the wire: name, value, name, value …, in order, with their case and repetitions. */
+export type RawHeaders = string[]
+
+/** Meant for the next hop only (RFC 9110, 7.6.1), or made anew by us. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+])
+
+export interface RequestHeadersOptions {
+  /** Host that the sandbox shall see. */
+  host: string
+  hasBody: boolean
+  /** Absent on envd's port: its client is not a web server's. */
+  forwarded?: { authority: string }
+  /** Value of the Upgrade header, when the connection changes its protocol. */
+  upgrade?: string
+}
+
+export function requestHeaders(request: EdgeRequest, options: RequestHeadersOptions): RawHeaders {
+  const raw = request.rawHeaders
+  const named = namedByConnection(request.headers.connection)
+  const headers: RawHeaders = ['Host', options.host]
+  const cookies: string[] = []
+  let isLengthGiven = false
+  let forwardedFor = ''
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string
+    const value = raw[i + 1] as string
+    const lower = name.toLowerCase()
+    if (lower === 'host' || lower.startsWith(':') || lower === TRAFFIC_TOKEN_HEADER) continue
+    // The edge asks for the body itself when it starts to read it.
+    if (lower === 'expect' || HOP_BY_HOP.has(lower) || named?.has(lower)) continue
+    if (lower === 'content-length') isLengthGiven = true
+    if (lower === 'cookie') cookies.push(value)
+    else if (options.forwarded && lower === 'x-forwarded-for') forwardedFor += `${value}, `
+    else if (!options.forwarded || !isForwardedHeader(lower)) headers.push(name, value)
+  }
+  // HTTP/2 may split cookies to compress them better; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
+  if (cookies.length > 0) headers.push('Cookie', cookies.join('; '))
+  if (options.forwarded) {
+    headers.push('X-Forwarded-For', forwardedFor + plainAddress(request.socket.remoteAddress))
+    headers.push('X-Forwarded-Proto', isEncrypted(request) ? 'https' : 'http')
+    headers.push('X-Forwarded-Host', options.forwarded.authority)
+  }
+  if (request.headers.te?.toString().toLowerCase().includes('trailers')) headers.push('TE', 'trailers')
+  if (options.upgrade !== undefined) headers.push('Connection', 'Upgrade', 'Upgrade', options.upgrade)
+  if (options.hasBody && !isLengthGiven) {
+    const coding = isHttp2Request(request) ? undefined : request.headers['transfer-encoding']
+    headers.push('Transfer-Encoding', coding ?? 'chunked')
+  } else if (!options.hasBody && !isLengthGiven && /^(POST|PUT|PATCH)$/.test(request.method ?? '')) {
+    headers.push('Content-Length', '0')
+  }
+  return headers
+}
+
+/** An answer's headers without those of the hop between sandbox and edge. */
+export function responseHeaders(raw: RawHeaders, connection: string | undefined): RawHeaders {
+  const named = namedByConnection(connection)
+  const headers: RawHeaders = []
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string
+    const lower = name.toLowerCase()
+    if (HOP_BY_HOP.has(lower) || named?.has(lower)) continue
+    headers.push(name, raw[i + 1] as string)
+  }
+  return headers
+}
+
+/** HTTP/2 wants lower-case names; only `set-cookie` may not be joined (RFC 9110, 5.3). */
+export function toHttp2Headers(raw: RawHeaders): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {}
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = (raw[i] as string).toLowerCase()
+    const value = raw[i + 1] as string
+    const before = headers[name]
+    if (before === undefined) headers[name] = name === 'set-cookie' ? [value] : value
+    else if (Array.isArray(before)) before.push(value)
+    else headers[name] = `${before}, ${value}`
+  }
+  return headers
+}
+
+const isForwardedHeader = (name: string): boolean =>
+  name === 'x-forwarded-proto' || name === 'x-forwarded-host'
+
+/** Headers that framing or routing depends on cannot be declared hop-by-hop by a sender. */
+const NEVER_NAMED = new Set(['content-length', 'host', 'cookie', 'authorization', 'x-access-token'])
+
+function namedByConnection(connection: string | undefined): Set<string> | undefined {
+  if (connection === undefined || /^(keep-alive|close|upgrade)$/i.test(connection)) return undefined
+  const names = connection.split(',').map((name) => name.trim().toLowerCase())
+  return new Set(names.filter((name) => name !== '' && !NEVER_NAMED.has(name)))
+}
+
+const plainAddress = (address: string | undefined): string => (address ?? 'unknown').replace(/^::ffff:/, '')

@@ -1,0 +1,5 @@
+export { type CertificateStore, openCertificateStore } from './certificate-store.ts'
+export { type Dial, dialTcp } from './dial.ts'
+export { createEdge, type Edge, type EdgeOptions } from './edge.ts'
+export { createListener, type Listener, type ListenerOptions } from './listener.ts'
+export type { EdgeRequest, EdgeResponse } from './message.ts'

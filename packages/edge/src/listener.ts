@@ -1,0 +1,211 @@
+import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
+import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
+import { SandlotError } from '@sandlot/protocol'
+import type { CertificateStore } from './certificate-store.ts'
+import type { EdgeRequest, EdgeResponse } from './message.ts'
+import { MAX_HEADER_BYTES } from './sandbox-connections.ts'
+
+export interface ListenerOptions {
+  /** Addresses to listen on, e.g. `['127.0.0.1', '::1']`. IPv6 ones are left out on a machine without IPv6. */
+  hosts: string[]
+  /** 0: any free one, the same on all hosts. */
+  port: number
+  tls: CertificateStore
+  onRequest: (request: EdgeRequest, response: EdgeResponse) => void
+  onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** From the first byte of a connection, and of each request, to the end of the head. Default 15 000. */
+  headTimeoutMs?: number
+  /** For the first byte of a connection and for the TLS handshake. Default 10 000. */
+  openTimeoutMs?: number
+}
+
+export interface Listener {
+  port: number
+  /** Accepts nothing new, lets what is under way end for `graceMs`, then breaks it. */
+  close(graceMs: number): Promise<void>
+}
+
+const TLS_HANDSHAKE_RECORD = 0x16
+/** As long as the edge lets a request be idle, so that clients may keep their connections (wire spec 3). */
+const IDLE_CONNECTION_MS = 620_000
+const CONTEXT_CHECK_MS = 3_600_000
+const ANY_PORT_ATTEMPTS = 20
+
+/**
+ * One port for HTTP/1.1, and for TLS with HTTP/2 or HTTP/1.1, told apart by the first byte.
+ * @throws SandlotError conflict: the port is taken or not ours to take
+ */
+export async function createListener(options: ListenerOptions): Promise<Listener> {
+  const { onRequest, headTimeoutMs = 15_000, openTimeoutMs = 10_000 } = options
+  const sockets = new Set<Socket>()
+  const sessions = new Set<ServerHttp2Session>()
+  let isClosing = false
+  let onEmpty: (() => void) | undefined
+
+  const http1 = createPlainServer(options, headTimeoutMs)
+  const http2 = createSessionServer()
+  http1.on('request', (request, response) => {
+    response.once('close', () => {
+      if (isClosing) setImmediate(() => http1.closeIdleConnections())
+    })
+    onRequest(request, response)
+  })
+  http2.on('request', onRequest)
+  http2.on('session', (session) => {
+    session.setLocalWindowSize(8 * 1024 * 1024)
+    session.setTimeout(IDLE_CONNECTION_MS, () => session.close())
+    sessions.add(session)
+    session.once('close', () => sessions.delete(session))
+    if (isClosing) session.close()
+  })
+  const tls = await createSecureServer(options.tls, openTimeoutMs, (socket, isHttp2) =>
+    (isHttp2 ? http2 : http1).emit('connection', socket),
+  )
+
+  function accept(socket: Socket): void {
+    sockets.add(socket)
+    socket.once('close', () => {
+      sockets.delete(socket)
+      if (sockets.size === 0) onEmpty?.()
+    })
+    const giveUp = () => socket.destroy()
+    socket.on('error', giveUp)
+    socket.setTimeout(openTimeoutMs, giveUp)
+    socket.once('readable', () => {
+      const start: Buffer | null = socket.read()
+      if (start === null) {
+        socket.destroy()
+        return
+      }
+      socket.setTimeout(0, giveUp)
+      socket.unshift(start)
+      const server = start[0] === TLS_HANDSHAKE_RECORD ? tls.server : http1
+      server.emit('connection', socket)
+    })
+  }
+
+  const servers = await listenOnAll(options.hosts, options.port, accept)
+  // The servers behind the peek never listen themselves; this starts their check of the head timeout.
+  http1.emit('listening')
+
+  return {
+    port: (servers[0]!.address() as AddressInfo).port,
+    async close(graceMs) {
+      isClosing = true
+      tls.stop()
+      for (const server of servers) server.close()
+      for (const session of sessions) session.close()
+      http1.closeIdleConnections()
+      if (sockets.size > 0)
+        await Promise.race([new Promise<void>((resolve) => (onEmpty = resolve)), sleep(graceMs)])
+      for (const session of sessions) session.destroy()
+      for (const socket of sockets) socket.destroy()
+      http1.close()
+    },
+  }
+}
+
+function createPlainServer({ onUpgrade }: ListenerOptions, headTimeoutMs: number): HttpServer {
+  const server = createHttpServer({
+    headersTimeout: headTimeoutMs,
+    // Uploads may take any time: what bounds them is the edge's idle timeout.
+    requestTimeout: 0,
+    keepAliveTimeout: IDLE_CONNECTION_MS,
+    connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
+    maxHeaderSize: MAX_HEADER_BYTES,
+    noDelay: true,
+    // Java's HttpClient offers h2c on every request; an offer that nobody takes is no upgrade.
+    shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() !== 'h2c',
+  })
+  server.on('upgrade', onUpgrade)
+  return server
+}
+
+function createSessionServer(): Http2Server {
+  const server = createHttp2Server({
+    settings: {
+      maxConcurrentStreams: 1000,
+      initialWindowSize: 1024 * 1024,
+      maxHeaderListSize: MAX_HEADER_BYTES,
+    },
+    /** Megabytes; 1000 streams that wait for their client do not fit in the default of 10. */
+    maxSessionMemory: 64,
+    // Rapid reset (CVE-2023-44487): a burst of cancelled streams, then so many a second.
+    streamResetBurst: 1000,
+    streamResetRate: 100,
+  })
+  server.on('sessionError', () => {})
+  return server
+}
+
+async function createSecureServer(
+  store: CertificateStore,
+  handshakeTimeout: number,
+  onSocket: (socket: Socket, isHttp2: boolean) => void,
+): Promise<{ server: TlsServer; stop: () => void }> {
+  const server = createTlsServer({
+    ALPNProtocols: ['h2', 'http/1.1'],
+    handshakeTimeout,
+    minVersion: 'TLSv1.2',
+    SNICallback: (name, done) => {
+      store.contextFor(name).then((context) => done(null, context), done)
+    },
+  })
+  /** Clients that name no host, or one that is not ours, get what the server itself holds. */
+  const refresh = async () => {
+    const { certificatePem: cert, keyPem: key } = await store.defaultLeaf()
+    server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' })
+  }
+  await refresh()
+  const timer = setInterval(() => refresh().catch(() => {}), CONTEXT_CHECK_MS).unref()
+  server.on('secureConnection', (socket) => onSocket(socket, socket.alpnProtocol === 'h2'))
+  server.on('tlsClientError', () => {})
+  return { server, stop: () => clearInterval(timer) }
+}
+
+async function listenOnAll(
+  hosts: string[],
+  port: number,
+  accept: (socket: Socket) => void,
+): Promise<Server[]> {
+  for (let attempt = 1; ; attempt++) {
+    const servers: Server[] = []
+    try {
+      let chosen = port
+      for (const host of hosts) {
+        const server = createServer({ allowHalfOpen: true, noDelay: true }, accept)
+        if (!(await listen(server, host, chosen))) continue
+        servers.push(server)
+        chosen = (server.address() as AddressInfo).port
+      }
+      if (servers.length === 0)
+        throw new SandlotError('conflict', `none of ${hosts.join(', ')} is an address of this machine`)
+      return servers
+    } catch (error) {
+      for (const server of servers) server.close()
+      const { code, message } = error as NodeJS.ErrnoException
+      // What is free on one address may be taken on the next.
+      if (port === 0 && code === 'EADDRINUSE' && attempt < ANY_PORT_ATTEMPTS) continue
+      if (error instanceof SandlotError) throw error
+      throw new SandlotError('conflict', `cannot listen on port ${port} of ${hosts.join(', ')}: ${message}`, {
+        cause: error,
+      })
+    }
+  }
+}
+
+/** @returns false when the machine has no such IPv6 address */
+function listen(server: Server, host: string, port: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const isMissing = error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT'
+      if (isMissing && host.includes(':')) resolve(false)
+      else reject(error)
+    })
+    server.listen({ host, port, ipv6Only: host.includes(':'), backlog: 4096 }, () => resolve(true))
+  })
+}

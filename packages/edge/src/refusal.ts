@@ -1,0 +1,98 @@
+import type { ServerResponse } from 'node:http'
+import type { SandboxTarget } from '@sandlot/protocol'
+import { renderErrorPage } from './error-page.ts'
+import { type EdgeRequest, type EdgeResponse, headerOf } from './message.ts'
+
+/** An answer that the edge gives by itself. */
+export interface Refusal {
+  status: number
+  /** A string is sent as plain text, an object as JSON with its keys in this order (wire spec 3). */
+  body: string | JsonBody
+  retryAfterSeconds?: number
+}
+
+interface JsonBody {
+  sandboxId?: string
+  message: string
+  port?: number
+  code: number
+}
+
+export const TRAFFIC_TOKEN_HEADER = 'e2b-traffic-access-token'
+
+export const invalidRoute = (text: string): Refusal => ({ status: 400, body: text })
+
+export const invalidTarget = (): Refusal => ({
+  status: 400,
+  body: { code: 400, message: 'the request target must start with /: absolute URLs are not accepted here' },
+})
+
+export const invalidSignature = (): Refusal => ({
+  status: 401,
+  body: { code: 401, message: 'invalid signature' },
+})
+
+export const controlRoute = (): Refusal => ({ status: 404, body: { code: 404, message: 'not found' } })
+
+export const sandboxNotFound = (sandboxId: string): Refusal => ({
+  status: 502,
+  body: { sandboxId, message: 'The sandbox was not found', code: 502 },
+})
+
+export const portClosed = ({ sandboxId, port }: SandboxTarget): Refusal => ({
+  status: 502,
+  body: { sandboxId, message: 'The sandbox is running but port is not open', port, code: 502 },
+})
+
+export const brokenAnswer = ({ sandboxId, port }: SandboxTarget): Refusal => ({
+  status: 502,
+  body: { sandboxId, message: 'The sandbox closed the connection without a valid answer', port, code: 502 },
+})
+
+export const noAnswer = ({ sandboxId, port }: SandboxTarget, idleTimeoutMs: number): Refusal => ({
+  status: 504,
+  body: { sandboxId, message: `The sandbox did not answer for ${idleTimeoutMs / 1000} s`, port, code: 504 },
+})
+
+export const trafficTokenRefused = (sandboxId: string, problem: 'missing' | 'invalid'): Refusal => ({
+  status: 403,
+  body: {
+    sandboxId,
+    message: `Sandbox is secured with traffic access token. Token header '${TRAFFIC_TOKEN_HEADER}' is ${problem}`,
+    code: 403,
+  },
+})
+
+export const tooManyConnections = (sandboxId: string, limit: number): Refusal => ({
+  status: 429,
+  body: { sandboxId, message: `The sandbox already has ${limit} connections`, code: 429 },
+  retryAfterSeconds: 1,
+})
+
+export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusal: Refusal): void {
+  const [contentType, text] = contentOf(request, refusal)
+  const headers: Record<string, string | number> = {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  }
+  if (refusal.retryAfterSeconds !== undefined) headers['retry-after'] = refusal.retryAfterSeconds
+  // The compatibility layer of HTTP/2 takes the same calls.
+  const answer = response as ServerResponse
+  answer.writeHead(refusal.status, headers)
+  answer.end(request.method === 'HEAD' ? undefined : text)
+}
+
+function contentOf(request: EdgeRequest, { status, body }: Refusal): [type: string, text: string] {
+  if (typeof body === 'string') return ['text/plain; charset=utf-8', body]
+  if (!isBrowserNavigation(request)) return ['application/json', JSON.stringify(body)]
+  return ['text/html; charset=utf-8', renderErrorPage(status, body)]
+}
+
+/** A person who looks at a page, not a script that fetches. */
+function isBrowserNavigation(request: EdgeRequest): boolean {
+  if (!headerOf(request, 'accept')?.includes('text/html')) return false
+  const mode = headerOf(request, 'sec-fetch-mode')
+  if (mode !== undefined) return mode === 'navigate'
+  return headerOf(request, 'user-agent')?.startsWith('Mozilla/') ?? false
+}

@@ -1,0 +1,133 @@
+import { Agent, type AgentOptions, request as httpRequest } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { ENVD_PORT } from '@sandlot/protocol'
+import { type Dial, dialPort, PortClosedError } from './dial.ts'
+
+/** Servers of users often close what is idle for 5 s (Node, uvicorn); we do it before them. */
+const IDLE_USER_CONNECTION_MS = 4_000
+const IDLE_ENVD_CONNECTION_MS = 600_000
+const MAX_IDLE_CONNECTIONS = 64
+const FORWARD_TIMEOUT_MS = 1_000
+/** As the listener's: what a client may send, a sandbox may answer. */
+export const MAX_HEADER_BYTES = 64 * 1024
+
+/** Everything that is open between the edge and one sandbox, so that it can be broken at once. */
+export class SandboxConnections {
+  readonly address: string
+  readonly #dial: Dial
+  readonly #abortions = new Set<() => void>()
+  readonly #sockets = new Set<Socket>()
+  readonly #forwarding = new Map<number, Promise<void>>()
+  readonly #envdAgent: DialingAgent
+  readonly #userAgent: DialingAgent
+  #isGone = false
+
+  constructor(address: string, dial: Dial) {
+    this.address = address
+    this.#dial = dial
+    this.#envdAgent = new DialingAgent((port) => this.#open(port), IDLE_ENVD_CONNECTION_MS)
+    this.#userAgent = new DialingAgent((port) => this.#open(port), IDLE_USER_CONNECTION_MS)
+  }
+
+  /** Requests and tunnels under way. */
+  get activeCount(): number {
+    return this.#abortions.size
+  }
+
+  get isGone(): boolean {
+    return this.#isGone
+  }
+
+  /** @returns to be called when the request or tunnel is over */
+  track(abort: () => void): () => void {
+    this.#abortions.add(abort)
+    return () => this.#abortions.delete(abort)
+  }
+
+  /** Kept-alive connections to a port. */
+  agentFor(port: number): Agent {
+    return port === ENVD_PORT ? this.#envdAgent : this.#userAgent
+  }
+
+  /** A connection that nobody used before. */
+  freshAgent(): Agent {
+    return new DialingAgent((port) => this.#open(port))
+  }
+
+  /** Breaks everything: the sandbox is gone. */
+  destroy(): void {
+    this.#isGone = true
+    for (const abort of this.#abortions) abort()
+    this.#abortions.clear()
+    for (const socket of this.#sockets) socket.destroy()
+    this.#envdAgent.destroy()
+    this.#userAgent.destroy()
+  }
+
+  async #open(port: number): Promise<Socket> {
+    const forward = port === ENVD_PORT ? undefined : () => this.#forwardOnce(port)
+    const socket = await dialPort(this.#dial, this.address, port, forward)
+    if (this.#isGone) {
+      socket.destroy()
+      throw new PortClosedError('the sandbox is gone')
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    return socket
+  }
+
+  /** Requests that wait for the same port share one question to envd. */
+  #forwardOnce(port: number): Promise<void> {
+    let forwarding = this.#forwarding.get(port)
+    if (!forwarding) {
+      forwarding = this.#askToForward(port).finally(() => this.#forwarding.delete(port))
+      this.#forwarding.set(port, forwarding)
+    }
+    return forwarding
+  }
+
+  /** Resolves whatever envd says: only a connection shows whether the port is open. */
+  #askToForward(port: number): Promise<void> {
+    return new Promise((resolve) => {
+      const body = JSON.stringify({ port })
+      const request = httpRequest({
+        agent: this.#envdAgent,
+        host: this.address,
+        port: ENVD_PORT,
+        method: 'POST',
+        path: '/forward',
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+        signal: AbortSignal.timeout(FORWARD_TIMEOUT_MS),
+      })
+      request.once('close', resolve)
+      request.once('error', () => {})
+      request.once('response', (response) => response.resume())
+      request.end(body)
+    })
+  }
+}
+
+class DialingAgent extends Agent {
+  readonly #open: (port: number) => Promise<Socket>
+
+  /** Without `idleMs` connections are used once. */
+  constructor(open: (port: number) => Promise<Socket>, idleMs?: number) {
+    super({
+      keepAlive: idleMs !== undefined,
+      timeout: idleMs,
+      maxFreeSockets: MAX_IDLE_CONNECTIONS,
+    } satisfies AgentOptions)
+    this.#open = open
+  }
+
+  override createConnection(
+    options: { port?: number | string | null },
+    done: (error: Error | null, socket?: Duplex) => void,
+  ): undefined {
+    this.#open(Number(options.port)).then(
+      (socket) => done(null, socket),
+      (error) => done(error),
+    )
+  }
+}

@@ -1,0 +1,76 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { DirectoryEntry } from '@sandlot/server/directory'
+import { type EdgeRequest, headerOf } from './message.ts'
+
+/** The query of a `/files` URL, as its signature was made over it (wire spec 4.3). */
+export interface SignedFileUrl {
+  path: string
+  username: string
+  operation: 'read' | 'write'
+  signature: string
+  /** Unix seconds, as written in the query. */
+  expiration?: string
+}
+
+/** A path is at most PATH_MAX long; more would only make hashing dear. */
+const MAX_PATH_LENGTH = 4096
+/** Bound on the tokens that one request may be checked against (about 2 µs each). */
+const MAX_CANDIDATES = 10_000
+
+export function parseSignedFileUrl(request: EdgeRequest): SignedFileUrl | undefined {
+  const url = request.url ?? ''
+  if (!url.startsWith('/files?')) return undefined
+  const query = new URLSearchParams(url.slice('/files?'.length))
+  const signature = query.get('signature')
+  if (!signature) return undefined
+  return {
+    path: query.get('path') ?? '',
+    username: query.get('username') ?? '',
+    operation: operationOf(request),
+    // A `+` that the client did not encode reads as a space.
+    signature: signature.replaceAll(' ', '+'),
+    expiration: query.get('signature_expiration') ?? undefined,
+  }
+}
+
+function operationOf(request: EdgeRequest): SignedFileUrl['operation'] {
+  const method =
+    request.method === 'OPTIONS' ? headerOf(request, 'access-control-request-method') : request.method
+  return method === 'POST' ? 'write' : 'read'
+}
+
+/** `"v1_" + base64(sha256(path:operation:username:token[:expiration]))` without padding. */
+export function signFileUrl(url: Omit<SignedFileUrl, 'signature'>, accessToken: string): string {
+  return `v1_${digestOf(prefixHash(url), accessToken, url.expiration).toString('base64').replace(/=+$/, '')}`
+}
+
+/** The running sandbox whose token made the signature. Whether it has expired is for envd to say. */
+export function findSigner(
+  url: SignedFileUrl,
+  candidates: Iterable<DirectoryEntry>,
+): DirectoryEntry | undefined {
+  const claimed = Buffer.from(url.signature.slice(3), 'base64')
+  if (!url.signature.startsWith('v1_') || claimed.length !== 32 || url.path.length > MAX_PATH_LENGTH)
+    return undefined
+  const prefix = prefixHash(url)
+  let checked = 0
+  for (const entry of candidates) {
+    if (checked++ === MAX_CANDIDATES) return undefined
+    if (entry.state !== 'running' || !entry.envdAccessToken) continue
+    if (timingSafeEqual(digestOf(prefix, entry.envdAccessToken, url.expiration), claimed)) return entry
+  }
+  return undefined
+}
+
+const prefixHash = (url: Omit<SignedFileUrl, 'signature'>) =>
+  createHash('sha256').update(`${url.path}:${url.operation}:${url.username}:`)
+
+const digestOf = (
+  prefix: ReturnType<typeof prefixHash>,
+  token: string,
+  expiration: string | undefined,
+): Buffer =>
+  prefix
+    .copy()
+    .update(expiration === undefined ? token : `${token}:${expiration}`)
+    .digest()

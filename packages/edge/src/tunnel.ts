@@ -1,0 +1,117 @@
+import { request as httpRequest, type IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { SandboxTarget } from '@sandlot/protocol'
+import { PortClosedError } from './dial.ts'
+import { downstreamOf } from './downstream.ts'
+import { passAnswer } from './exchange.ts'
+import type { RawHeaders } from './headers.ts'
+import { brokenAnswer, noAnswer, portClosed, type Refusal, sendRefusal } from './refusal.ts'
+import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
+
+export interface TunnelOptions {
+  request: IncomingMessage
+  socket: Duplex
+  /** What the client sent behind its head. */
+  head: Buffer
+  connections: SandboxConnections
+  target: SandboxTarget
+  headers: RawHeaders
+  idleTimeoutMs: number
+}
+
+/** Asks the sandbox to change the protocol; if it does, the two connections become one pipe. */
+export function tunnel(options: TunnelOptions): void {
+  const { request, socket, connections, target, idleTimeoutMs } = options
+  let isOver = false
+  const upstream = httpRequest({
+    agent: connections.agentFor(target.port),
+    host: connections.address,
+    port: target.port,
+    method: request.method,
+    path: request.url,
+    headers: options.headers,
+    timeout: idleTimeoutMs,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  })
+  const untrack = connections.track(() => {
+    isOver = true
+    upstream.destroy()
+    socket.destroy()
+  })
+  socket.on('error', () => socket.destroy())
+  socket.once('close', () => {
+    untrack()
+    isOver = true
+    upstream.destroy()
+  })
+  upstream.once('upgrade', (answer, upstreamSocket, upstreamHead) => {
+    socket.write(formatHead(answer), 'latin1')
+    join(socket, upstreamSocket as Socket, options.head, upstreamHead, idleTimeoutMs)
+  })
+  upstream.once('response', (answer) => {
+    const response = responseOn(request, socket)
+    const downstream = downstreamOf(request, response)
+    passAnswer(answer, downstream, () => {
+      if (downstream.isHeadSent) downstream.abort()
+      else sendRefusal(request, response, brokenAnswer(target))
+    })
+  })
+  upstream.once('timeout', () => fail(noAnswer(target, idleTimeoutMs)))
+  upstream.on('error', (error) =>
+    fail(error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)),
+  )
+  upstream.end()
+
+  function fail(refusal: Refusal): void {
+    if (isOver) return
+    isOver = true
+    upstream.destroy()
+    refuseUpgrade(request, socket, refusal)
+  }
+}
+
+/** Answers a request for an upgrade like any other; the connection is of no use afterwards. */
+export function refuseUpgrade(request: IncomingMessage, socket: Duplex, refusal: Refusal): void {
+  socket.on('error', () => socket.destroy())
+  sendRefusal(request, responseOn(request, socket), refusal)
+}
+
+function responseOn(request: IncomingMessage, socket: Duplex): ServerResponse {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(socket as Socket)
+  response.once('finish', () => socket.end())
+  return response
+}
+
+function formatHead(answer: IncomingMessage): string {
+  const { rawHeaders: raw } = answer
+  let head = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}\r\n`
+  for (let i = 0; i < raw.length; i += 2) head += `${raw[i]}: ${raw[i + 1]}\r\n`
+  return `${head}\r\n`
+}
+
+/** Bytes both ways until one side ends; an unclean end of one breaks the other. */
+function join(
+  client: Duplex,
+  server: Socket,
+  clientHead: Buffer,
+  serverHead: Buffer,
+  idleTimeoutMs: number,
+): void {
+  if (serverHead.length > 0) server.unshift(serverHead)
+  if (clientHead.length > 0) client.unshift(clientHead)
+  server.setTimeout(idleTimeoutMs, () => server.destroy())
+  server.on('error', () => server.destroy())
+  server.once('close', () => {
+    if (server.readableEnded) client.end()
+    else client.destroy()
+  })
+  client.once('close', () => {
+    if (client.readableEnded) server.end()
+    else server.destroy()
+  })
+  server.pipe(client)
+  client.pipe(server)
+}
