@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest'
+import { isControlRoute } from './control-routes.ts'
+
+it.each([
+  '/init',
+  '/freeze',
+  '/unfreeze',
+  '/collapse',
+  '/fsfreeze',
+  '/fsthaw',
+  '/upgrade',
+  '/forward',
+  '//init',
+  '/./init',
+  '/x/../init',
+  '/%69nit',
+  '/%2569nit',
+  '/INIT',
+  '/init/',
+  '/init//',
+  '/init?x',
+  '/init;a=b',
+  '/\\init',
+  '/%2finit',
+  '/..%2finit',
+  '/init%20',
+  '/init%00',
+  '/%252525252569nit',
+])('%s is a control route', (path) => expect(isControlRoute(path)).toBe(true))
+
+it.each([
+  '/',
+  '/health',
+  '/files?path=/init',
+  '/initial',
+  '/process.Process/Start',
+  '/init/x',
+  '/files/compose',
+  '/%zz',
+  '*',
+])('%s is not', (path) => expect(isControlRoute(path)).toBe(false))
