@@ -1,10 +1,14 @@
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createNode, ensureBaseImage, type SandboxNode } from '@sandlot/node'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
+import { withLock } from './kernel-lock.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
 import { runscVersion } from './setup/runsc.ts'
+
+/** Two set-ups at once make the image once; the second waits as long as the first may take. */
+const IMAGE_TIMEOUT_MS = 30 * 60_000
 
 export interface MachineInputs {
   config: Config
@@ -23,12 +27,15 @@ export async function createMachine({
   const { settings } = config
   let baseImage = { path: '', key: '' }
   await progress.step('base image', async (step) => {
-    baseImage = await ensureBaseImage({
-      cacheDir: settings.cache,
-      nodeBinary: process.execPath,
-      extraCaCertificates: settings.extraCaCertificates,
-      progress: (message) => step.update(message),
-    })
+    const waiting = () => step.update('another set-up is making one, waiting')
+    baseImage = await withLock(join(settings.cache, 'images.lock'), IMAGE_TIMEOUT_MS, waiting, () =>
+      ensureBaseImage({
+        cacheDir: settings.cache,
+        nodeBinary: process.execPath,
+        extraCaCertificates: settings.extraCaCertificates,
+        progress: (message) => step.update(message),
+      }),
+    )
     return `${baseImage.key.slice(0, 12)} ready`
   })
   return createNode({

@@ -1,0 +1,61 @@
+import { join } from 'node:path'
+import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
+import { createServer } from '@sandlot/server'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import { createMachine } from './machine.ts'
+import type { Progress } from './progress.ts'
+import type { Programs } from './setup/index.ts'
+
+export interface ServerInputs {
+  config: Config
+  /** Addresses that can be listened on. */
+  hosts: string[]
+  programs: Programs
+  progress: Progress
+  logger: Logger
+}
+
+/** Everything of one home, running in this process. */
+export interface RunningServer {
+  /** PEM file of what clients should trust: the system's authorities and ours. */
+  caBundle: string
+  /** @param known the key of a former start; kept when it is still good. @returns a key that works */
+  ensureApiKey(known: string | undefined): Promise<string>
+  /** Takes nothing new, lets what is under way end for `graceMs`. Sandboxes stay alive. */
+  close(graceMs: number): Promise<void>
+}
+
+/** The one place where node, control plane, edge and listener meet. Resolves when requests are answered. */
+export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
+  const { config, hosts, progress, logger } = inputs
+  const { home, domain } = config.settings
+  const node = await createMachine(inputs)
+  const server = await createServer({ databasePath: join(home, 'db.sqlite'), node, domain, logger })
+  await progress.step('sandboxes', async () => {
+    await server.start()
+    return `${[...server.directory.running()].length} running`
+  })
+  const tls = await openCertificateStore(join(home, 'ca'), domain)
+  const edge = createEdge({ directory: server.directory, domain, logger })
+  const listener = await createListener({
+    hosts,
+    port: config.listen.port,
+    tls,
+    onRequest: (request, response) =>
+      edge.claims(request)
+        ? edge.handle(request, response)
+        : server.fastify.routing(request as never, response as never),
+    onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head),
+  })
+  return {
+    caBundle: tls.bundlePath,
+    ensureApiKey: (known) => server.ensureDefaultTeam(known),
+    async close(graceMs) {
+      await listener.close(graceMs)
+      await edge.close()
+      await server.close()
+      await node.close()
+    },
+  }
+}
