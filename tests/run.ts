@@ -37,7 +37,11 @@ function command(
       // Its own group, so that a timeout also ends what it started.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, PATH: goPath, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
+      env: {
+        ...process.env,
+        PATH: goPath,
+        ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }),
+      },
     })
     running = child.pid
     let output = ''

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
-import { createServer } from '@sandlot/server'
+import { createServer, openKeyStore } from '@sandlot/server'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { createMachine } from './machine.ts'
@@ -59,3 +59,24 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     },
   }
 }
+
+export interface KeySummary {
+  id: string
+  name: string
+  /** Beginning and end of the key, e.g. `e2b_12…89`. */
+  masked: string
+  /** RFC 3339. */
+  createdAt: string
+}
+
+/** API keys of the default team, over the database itself: a server need not run. */
+export interface KeyStore {
+  create(name: string): Promise<{ id: string; name: string; key: string }>
+  list(): Promise<KeySummary[]>
+  /** @throws SandlotError not_found */
+  delete(id: string): Promise<void>
+  close(): Promise<void>
+}
+
+export const openKeys = async ({ settings }: Config): Promise<KeyStore> =>
+  openKeyStore(join(settings.home, 'db.sqlite'))
