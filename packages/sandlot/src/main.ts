@@ -10,5 +10,6 @@ try {
   await createProgram().parseAsync()
 } catch (error) {
   process.stderr.write(`${reportError(error)}\n`)
-  process.exitCode = 1
+  // What a failed start left open (timers, sockets) must not keep the process alive.
+  process.exit(1)
 }
