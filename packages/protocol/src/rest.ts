@@ -1,0 +1,160 @@
+import Type from 'typebox'
+
+/** Longest time to live a request may ask for, in seconds: a signed 32-bit integer. */
+const MAX_TIMEOUT_SECONDS = 2 ** 31 - 1
+const Timeout = (options = {}) =>
+  Type.Integer({
+    minimum: 0,
+    maximum: MAX_TIMEOUT_SECONDS,
+    description: 'Seconds to live, from now',
+    ...options,
+  })
+const StringMap = (options = {}) => Type.Record(Type.String(), Type.String(), options)
+const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+
+export const ErrorSchema = Type.Object({
+  code: Type.Integer({ description: 'The HTTP status' }),
+  message: Type.String(),
+  error_code: Type.Optional(Type.String({ description: 'Stable name of the error' })),
+})
+
+export const NetworkConfig = Type.Object({
+  allowPublicTraffic: Type.Optional(
+    Type.Boolean({ description: 'false: ports other than envd need the traffic access token' }),
+  ),
+  allowOut: Type.Optional(Type.Array(Type.String({ maxLength: 256 }), { maxItems: 1000 })),
+  denyOut: Type.Optional(Type.Array(Type.String({ maxLength: 256 }), { maxItems: 1000 })),
+  egressProxy: Type.Optional(Nullable(Type.Object({}, { additionalProperties: true }))),
+  maskRequestHost: Type.Optional(
+    Type.String({
+      maxLength: 255,
+      description: 'Host header for the app; the placeholder PORT in braces is the port',
+    }),
+  ),
+  rules: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  httpsPorts: Type.Optional(Type.Array(Type.Integer({ minimum: 1, maximum: 65535 }), { maxItems: 100 })),
+})
+
+const newSandboxProperties = {
+  templateID: Type.String({
+    minLength: 1,
+    maxLength: 256,
+    description: 'Id, name, namespace/name or name:tag',
+  }),
+  autoPause: Type.Optional(Type.Boolean({ default: false })),
+  autoPauseMemory: Type.Optional(Type.Boolean({ default: true })),
+  autoResume: Type.Optional(Type.Object({ enabled: Type.Optional(Type.Boolean()) })),
+  allow_internet_access: Type.Optional(Nullable(Type.Boolean())),
+  network: Type.Optional(Nullable(NetworkConfig)),
+  metadata: Type.Optional(StringMap({ description: 'Found again with the metadata filter of the list' })),
+  envVars: Type.Optional(StringMap({ description: 'Environment of every process' })),
+  mcp: Type.Optional(Nullable(Type.Record(Type.String(), Type.Unknown()))),
+  iam: Type.Optional(
+    Nullable(Type.Object({ tokens: Type.Optional(Type.Record(Type.String(), Type.Unknown())) })),
+  ),
+  volumeMounts: Type.Optional(
+    Type.Array(
+      Type.Object({ name: Type.String({ maxLength: 128 }), path: Type.String({ maxLength: 4096 }) }),
+      { maxItems: 64 },
+    ),
+  ),
+}
+
+export const NewSandbox = Type.Object({
+  ...newSandboxProperties,
+  timeout: Timeout({ default: 15 }),
+  secure: Type.Optional(Type.Boolean({ description: 'false: envd asks for no token' })),
+})
+export const NewSandboxV2 = Type.Object({ ...newSandboxProperties, timeout: Timeout({ default: 300 }) })
+export type NewSandbox = Type.Static<typeof NewSandbox>
+
+export const ConnectSandbox = Type.Object({ timeout: Timeout(), memory: Type.Optional(Type.Boolean()) })
+export const ConnectSandboxV2 = Type.Object({
+  timeout: Timeout({ default: 300 }),
+  memory: Type.Optional(Type.Boolean()),
+})
+export const SetTimeout = Type.Object({ timeout: Timeout() })
+export const Refresh = Type.Object({ duration: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })) })
+
+export const Sandbox = Type.Object(
+  {
+    templateID: Type.String(),
+    sandboxID: Type.String(),
+    clientID: Type.String({ description: 'Deprecated' }),
+    envdVersion: Type.String(),
+    alias: Type.Optional(Type.String()),
+    envdAccessToken: Type.Optional(Type.String()),
+    trafficAccessToken: Type.Optional(Nullable(Type.String())),
+    domain: Type.Optional(Nullable(Type.String())),
+  },
+  { description: 'What a client needs to talk to a sandbox' },
+)
+export type Sandbox = Type.Static<typeof Sandbox>
+
+const listedProperties = {
+  templateID: Type.String(),
+  alias: Type.Optional(Type.String()),
+  sandboxID: Type.String(),
+  clientID: Type.String(),
+  startedAt: Type.String(),
+  endAt: Type.String(),
+  cpuCount: Type.Integer(),
+  memoryMB: Type.Integer(),
+  diskSizeMB: Type.Integer(),
+  metadata: Type.Optional(StringMap()),
+  state: Type.Union([Type.Literal('running'), Type.Literal('paused')]),
+  envdVersion: Type.String(),
+}
+export const ListedSandbox = Type.Object(listedProperties)
+export type ListedSandbox = Type.Static<typeof ListedSandbox>
+export const SandboxDetail = Type.Object({
+  ...listedProperties,
+  envdAccessToken: Type.Optional(Type.String()),
+  allowInternetAccess: Type.Optional(Nullable(Type.Boolean())),
+  domain: Type.Optional(Nullable(Type.String())),
+  network: Type.Optional(NetworkConfig),
+  lifecycle: Type.Optional(
+    Type.Object({
+      autoResume: Type.Boolean(),
+      onTimeout: Type.Union([Type.Literal('kill'), Type.Literal('pause')]),
+    }),
+  ),
+})
+export type SandboxDetail = Type.Static<typeof SandboxDetail>
+
+export const SandboxMetric = Type.Object({
+  timestamp: Type.String(),
+  timestampUnix: Type.Integer(),
+  cpuCount: Type.Integer(),
+  cpuUsedPct: Type.Number(),
+  memUsed: Type.Integer(),
+  memTotal: Type.Integer(),
+  memCache: Type.Integer(),
+  diskUsed: Type.Integer(),
+  diskTotal: Type.Integer(),
+})
+export type SandboxMetric = Type.Static<typeof SandboxMetric>
+
+export const SandboxLog = Type.Object({ timestamp: Type.String(), line: Type.String() })
+export const SandboxLogEntry = Type.Object({
+  timestamp: Type.String(),
+  message: Type.String(),
+  level: Type.String(),
+  fields: StringMap(),
+})
+export type SandboxLogEntry = Type.Static<typeof SandboxLogEntry>
+
+const teamApiKeyProperties = {
+  id: Type.String(),
+  name: Type.String(),
+  mask: Type.Object({
+    prefix: Type.String(),
+    valueLength: Type.Integer(),
+    maskedValuePrefix: Type.String(),
+    maskedValueSuffix: Type.String(),
+  }),
+  createdAt: Type.String(),
+  lastUsed: Type.Optional(Nullable(Type.String())),
+}
+export const TeamApiKey = Type.Object(teamApiKeyProperties)
+export const CreatedTeamApiKey = Type.Object({ ...teamApiKeyProperties, key: Type.String() })

@@ -1,0 +1,111 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import swagger from '@fastify/swagger'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { SandlotError } from '@sandlot/protocol'
+import reference from '@scalar/fastify-api-reference'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify'
+import type { Logger } from 'pino'
+import type { Authenticator, Caller } from '../api-keys/authenticate.ts'
+import type { ApiKeyRepository } from '../api-keys/repository.ts'
+import { apiKeyRoutes } from '../api-keys/routes.ts'
+import type { EventRepository } from '../events/repository.ts'
+import { eventRoutes } from '../events/routes.ts'
+import { sendError } from '../http/errors.ts'
+import { schemaCompiler } from '../http/schema-validation.ts'
+import type { SandboxMetrics } from '../metrics/metrics.ts'
+import { sandboxRoutes } from '../sandboxes/routes.ts'
+import type { SandboxService } from '../sandboxes/service.ts'
+import { teamRoutes } from '../teams/routes.ts'
+import type { TemplateCatalogue } from '../templates/catalogue.ts'
+import { templateRoutes } from '../templates/routes.ts'
+
+const BODY_LIMIT_BYTES = 1024 * 1024
+const REQUEST_TIMEOUT_MS = 150_000
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; set before every route that needs a key. */
+    caller: Caller
+  }
+}
+
+/** What the routes work with. */
+export interface Services {
+  sandboxes: SandboxService
+  metrics: SandboxMetrics
+  events: EventRepository
+  keys: ApiKeyRepository
+  authenticator: Authenticator
+  catalogue: TemplateCatalogue
+  domain: string
+  now: () => number
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+/** REST: authentication, schemas, errors and documentation around the routes of each resource. */
+export async function createApp(services: Services, logger: Logger): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: logger as FastifyBaseLogger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: 512 },
+    genReqId: () => crypto.randomUUID(),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(schemaCompiler())
+  app.setErrorHandler(sendError)
+  app.setNotFoundHandler((request, reply) => {
+    sendError(
+      new SandlotError(
+        'not_found',
+        `there is no ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}; see /reference`,
+      ),
+      request,
+      reply,
+    )
+  })
+  // several clients send "content-type: application/json" with an empty body
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, body === '' ? {} : JSON.parse(body as string))
+    } catch {
+      done(new SandlotError('invalid_request', 'the request body is not valid JSON'))
+    }
+  })
+  app.addHook('preValidation', async (request) => {
+    if (request.body === undefined && request.routeOptions.schema?.body) request.body = {}
+  })
+
+  await app.register(swagger, {
+    openapi: {
+      info: { title: 'Sandlot', version: '0.1.0', description: "Sandboxes for AI agents; speaks E2B's API." },
+      components: { securitySchemes: { apiKey: { type: 'apiKey', in: 'header', name: 'X-API-KEY' } } },
+      security: [{ apiKey: [] }],
+    },
+  })
+  app.get('/health', { schema: { hide: true } }, async (_request, reply) => reply.code(204).send())
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  await app.register(reference, { routePrefix: '/reference', configuration: { url: '/openapi.json' } })
+
+  await app.register(async (scope) => {
+    const api = scope as unknown as App
+    api.addHook('onRequest', async (request) => {
+      request.caller = await services.authenticator.authenticate(request.headers)
+    })
+    sandboxRoutes(api, services)
+    eventRoutes(api, services)
+    templateRoutes(api, services)
+    apiKeyRoutes(api, services)
+    teamRoutes(api)
+  })
+  await app.ready()
+  return app as unknown as FastifyInstance
+}

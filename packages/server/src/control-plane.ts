@@ -1,0 +1,105 @@
+import type { SandboxNode } from '@sandlot/node'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { Authenticator } from './api-keys/authenticate.ts'
+import { ApiKeyRepository } from './api-keys/repository.ts'
+import { createApp } from './app/app.ts'
+import type { SandboxDirectory } from './directory.ts'
+import { EventRepository } from './events/repository.ts'
+import { SandboxMetrics } from './metrics/metrics.ts'
+import { SandboxRegistry } from './sandboxes/registry.ts'
+import { SandboxRepository } from './sandboxes/repository.ts'
+import { SandboxService } from './sandboxes/service.ts'
+import { openStore } from './store/store.ts'
+import { ensureDefaultTeam } from './teams/repository.ts'
+import { TemplateCatalogue } from './templates/catalogue.ts'
+
+const DAY_MS = 24 * 3600_000
+const PRUNE_INTERVAL_MS = 60_000
+const MAX_PRUNE_BATCHES = 10
+
+export interface ControlPlaneOptions {
+  /** SQLite file; `:memory:` for tests. */
+  databasePath: string
+  node: SandboxNode
+  /** What clients append to sandbox host names; may hold a port. */
+  domain: string
+  logger: Logger
+  /** How long killed sandboxes' rows and events stay. Default 7 days; their metrics one. */
+  retentionMs?: number
+  now?: () => number
+}
+
+export interface ControlPlane {
+  /** Not listening: hand it requests with `fastify.routing(request, response)`. */
+  fastify: FastifyInstance
+  directory: SandboxDirectory
+  /** Brings rows and machines together; the API answers afterwards. */
+  start(): Promise<void>
+  /** Refuses new sandboxes, waits for those under way, at most `timeoutMs` (default 5 s). Sandboxes stay alive. */
+  close(timeoutMs?: number): Promise<void>
+  keys: ApiKeyRepository
+  /**
+   * Makes the default team when it is missing.
+   * @param known the key of a former start; kept when it is still good. @returns a key that works
+   */
+  ensureDefaultTeam(known?: string): Promise<string>
+}
+
+export async function createServer(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { node, domain, logger, now = Date.now, retentionMs = 7 * DAY_MS } = options
+  const store = await openStore(options.databasePath)
+  const registry = new SandboxRegistry()
+  const repository = new SandboxRepository(store)
+  const catalogue = new TemplateCatalogue(store)
+  const keys = new ApiKeyRepository(store)
+  const events = new EventRepository(store)
+  const metrics = new SandboxMetrics(store, registry)
+  const authenticator = new Authenticator(keys, now)
+  const sandboxes = new SandboxService({ node, repository, registry, catalogue, logger, now })
+  const fastify = await createApp(
+    { sandboxes, metrics, events, keys, authenticator, catalogue, domain, now },
+    logger,
+  )
+  node.on('samples', (samples) => {
+    metrics.record(samples).catch((err) => logger.warn({ err }, 'metrics were not stored'))
+  })
+
+  /** Small batches: nobody waits for the database. */
+  async function prune(): Promise<void> {
+    for (const pruneBatch of [
+      () => repository.prune(now() - retentionMs),
+      () => events.prune(now() - retentionMs),
+      () => metrics.prune(now() - DAY_MS),
+    ])
+      for (let batch = 0; batch < MAX_PRUNE_BATCHES && (await pruneBatch()) > 0; batch++)
+        await new Promise(setImmediate)
+  }
+  let pruning: NodeJS.Timeout | undefined
+
+  return {
+    fastify,
+    directory: registry,
+    keys,
+    async start() {
+      await sandboxes.recover()
+      await catalogue.load(node)
+      pruning = setInterval(
+        () => prune().catch((err) => logger.warn({ err }, 'old rows were not pruned')),
+        PRUNE_INTERVAL_MS,
+      )
+      pruning.unref()
+    },
+    async close(timeoutMs = 5_000) {
+      clearInterval(pruning)
+      await sandboxes.drain(timeoutMs)
+      await fastify.close()
+      await store.destroy()
+    },
+    async ensureDefaultTeam(known) {
+      const { teamId } = await ensureDefaultTeam(store)
+      if (known && (await keys.findOwner(known))) return known
+      return (await keys.create(teamId, 'default')).key
+    },
+  }
+}

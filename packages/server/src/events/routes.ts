@@ -1,0 +1,142 @@
+import { isSandboxId } from '@sandlot/protocol'
+import { ErrorSchema, SandboxLog, SandboxLogEntry } from '@sandlot/protocol/rest'
+import Type from 'typebox'
+import type { App, Services } from '../app/app.ts'
+import { notFound } from '../sandboxes/service.ts'
+import type { LifecycleEvent } from './events.ts'
+
+const Id = Type.Object({ id: Type.String() })
+const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
+const MAX_LOG_LINES = 1000
+
+export function eventRoutes(app: App, { events, sandboxes }: Services): void {
+  const EventsQuery = Type.Object({
+    offset: Type.Optional(Type.Integer({ minimum: 0, default: 0 })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 10 })),
+    orderAsc: Type.Optional(Type.Boolean({ default: false })),
+    types: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 20 })])),
+  })
+  for (const url of ['/events/sandboxes', '/events/sandboxes/:id'])
+    app.get(
+      url,
+      {
+        schema: {
+          tags: ['events'],
+          summary: 'Lifecycle events',
+          querystring: EventsQuery,
+          response: { 200: Type.Array(Type.Unknown()), ...errors },
+        },
+      },
+      async (request) => {
+        const { id } = request.params as { id?: string }
+        if (id !== undefined && !isSandboxId(id)) throw notFound(id)
+        const { offset = 0, limit = 10, orderAsc = false, types } = request.query
+        return events.list({
+          teamId: request.caller.team.teamId,
+          sandboxId: id,
+          offset,
+          limit,
+          isAscending: orderAsc,
+          types: types === undefined ? undefined : [types].flat().flatMap((part) => part.split(',')),
+        })
+      },
+    )
+
+  const logOf = async (
+    teamId: string,
+    id: string,
+    options: { fromMs?: number; limit: number; isAscending: boolean },
+  ) => (await events.list({ teamId, sandboxId: id, offset: 0, ...options })).map(toLogEntry)
+
+  const LogsQuery = Type.Object({
+    start: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix milliseconds' })),
+    limit: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_LOG_LINES, default: MAX_LOG_LINES })),
+  })
+  app.get(
+    '/sandboxes/:id/logs',
+    {
+      schema: {
+        tags: ['sandboxes'],
+        summary: 'Log of a sandbox',
+        params: Id,
+        querystring: LogsQuery,
+        response: {
+          200: Type.Object({ logs: Type.Array(SandboxLog), logEntries: Type.Array(SandboxLogEntry) }),
+          ...errors,
+        },
+      },
+    },
+    async (request) => {
+      const { sandboxId } = sandboxes.get(request.caller.team, request.params.id)
+      const { start, limit = MAX_LOG_LINES } = request.query
+      const logEntries = await logOf(request.caller.team.teamId, sandboxId, {
+        fromMs: start,
+        limit,
+        isAscending: true,
+      })
+      return {
+        logs: logEntries.map((entry) => ({
+          timestamp: entry.timestamp,
+          line: JSON.stringify({
+            level: entry.level,
+            logger: 'sandlot',
+            msg: entry.message,
+            ...entry.fields,
+          }),
+        })),
+        logEntries,
+      }
+    },
+  )
+
+  const LogsQueryV2 = Type.Object({
+    cursor: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix milliseconds' })),
+    limit: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_LOG_LINES, default: MAX_LOG_LINES })),
+    direction: Type.Optional(Type.Union([Type.Literal('forward'), Type.Literal('backward')])),
+    level: Type.Optional(
+      Type.Union((['debug', 'info', 'warn', 'error'] as const).map((level) => Type.Literal(level))),
+    ),
+    search: Type.Optional(Type.String({ maxLength: 256 })),
+  })
+  app.get(
+    '/v2/sandboxes/:id/logs',
+    {
+      schema: {
+        tags: ['sandboxes'],
+        summary: 'Log of a sandbox',
+        params: Id,
+        querystring: LogsQueryV2,
+        response: { 200: Type.Object({ logs: Type.Array(SandboxLogEntry) }), ...errors },
+      },
+    },
+    async (request) => {
+      const { sandboxId } = sandboxes.get(request.caller.team, request.params.id)
+      const { cursor, limit = MAX_LOG_LINES, direction, level, search } = request.query
+      const entries = await logOf(request.caller.team.teamId, sandboxId, {
+        fromMs: cursor,
+        limit,
+        isAscending: direction !== 'backward',
+      })
+      const severity = ['debug', 'info', 'warn', 'error']
+      return {
+        logs: entries.filter(
+          (entry) =>
+            (!level || severity.indexOf(entry.level) >= severity.indexOf(level)) &&
+            (!search || entry.message.includes(search)),
+        ),
+      }
+    },
+  )
+}
+
+function toLogEntry(event: LifecycleEvent): SandboxLogEntry {
+  const reason = event.event_data.kill_reason
+  const until = event.event_data.set_timeout
+  const detail = reason ? `: ${reason}` : until ? `: lives until ${until}` : ''
+  return {
+    timestamp: event.timestamp,
+    message: `sandbox ${event.type.split('.').at(-1)}${detail}`,
+    level: 'info',
+    fields: { event: event.type, execution: event.sandbox_execution_id },
+  }
+}

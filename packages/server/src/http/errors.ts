@@ -1,0 +1,53 @@
+import { SandlotError } from '@sandlot/protocol'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { storeError } from '../store/store.ts'
+
+/** Every error leaves as `{code, message, error_code}`; what is unexpected leaves with a request id and no detail. */
+export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const error = toSandlotError(thrown, request)
+  if (error.status >= 500 && error.status !== 501)
+    request.log.error({ err: thrown, reqId: request.id }, error.message)
+  if (error.retryAfterSeconds !== undefined)
+    reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
+  reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toBody()))
+}
+
+function toSandlotError(thrown: unknown, request: FastifyRequest): SandlotError {
+  const error = storeError(thrown)
+  if (error instanceof SandlotError) return error
+  const { validation, validationContext, statusCode, message, code } = error as FastifyError
+  if (validation)
+    return new SandlotError(
+      'invalid_request',
+      validationMessage(validation[0]!, validationContext ?? 'request', request),
+    )
+  if (statusCode === 413)
+    return new SandlotError('payload_too_large', 'the request body is larger than 1 MiB')
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new SandlotError(
+      'invalid_request',
+      `content type '${request.headers['content-type']}' is not understood: send application/json`,
+    )
+  if (statusCode && statusCode >= 400 && statusCode < 500) return new SandlotError('invalid_request', message)
+  return new SandlotError(
+    'internal_server_error',
+    `something went wrong here (request ${request.id}); the server's log says more`,
+  )
+}
+
+type ValidationError = NonNullable<FastifyError['validation']>[number]
+
+/** Names the field, the value and what would be right. */
+function validationMessage(error: ValidationError, where: string, request: FastifyRequest): string {
+  const path = error.instancePath.split('/').slice(1)
+  const source = { body: request.body, querystring: request.query, params: request.params }[where as 'body']
+  let value: unknown = source
+  for (const part of path) value = (value as Record<string, unknown> | undefined)?.[part]
+  const missing = (error.params as { requiredProperties?: string[]; missingProperty?: string }) ?? {}
+  const absent = missing.missingProperty ?? missing.requiredProperties?.[0]
+  if (error.keyword === 'required' && absent)
+    return `${[...path, absent].join('.')} is missing in the ${where}`
+  const name = path.join('.') || `the ${where}`
+  const shown = JSON.stringify(value)?.slice(0, 100) ?? 'nothing'
+  return `${name} ${error.message}, but it is ${shown}`
+}

@@ -1,0 +1,65 @@
+import { SandlotError } from '@sandlot/protocol'
+
+const MAX_LIMIT = 100
+
+/** 1 to 100; what is outside is clamped. Absent: 100. */
+export const clampLimit = (limit: number | undefined): number =>
+  Math.min(MAX_LIMIT, Math.max(1, limit ?? MAX_LIMIT))
+
+/** Where the next page begins: behind the item with this time and id. Opaque to clients. */
+export interface Cursor {
+  timeMs: number
+  id: string
+}
+
+export const encodeCursor = ({ timeMs, id }: Cursor): string =>
+  Buffer.from(`${new Date(timeMs).toISOString()}__${id}`).toString('base64url')
+
+/** @throws SandlotError invalid_request */
+export function decodeCursor(token: string): Cursor {
+  const [time = '', id = '', rest] = Buffer.from(token, 'base64url').toString('utf8').split('__')
+  const timeMs = Date.parse(time)
+  if (Number.isNaN(timeMs) || !/^[A-Za-z0-9-]{1,64}$/.test(id) || rest !== undefined)
+    throw new SandlotError('invalid_request', 'Invalid next token')
+  return { timeMs, id }
+}
+
+/** Cuts a page out of items that are all in memory. */
+export function pageOf<T>(
+  items: T[],
+  cursorOf: (item: T) => Cursor,
+  options: { limit: number; after?: Cursor; isAscending: boolean },
+): { page: T[]; nextToken?: string } {
+  const direction = options.isAscending ? 1 : -1
+  const compare = (a: Cursor, b: Cursor) =>
+    direction * (a.timeMs - b.timeMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+  const sorted = items
+    .map((item) => ({ item, cursor: cursorOf(item) }))
+    .sort((a, b) => compare(a.cursor, b.cursor))
+  const { after } = options
+  const rest = after ? sorted.filter(({ cursor }) => compare(cursor, after) > 0) : sorted
+  const page = rest.slice(0, options.limit)
+  const last = page.at(-1)
+  return {
+    page: page.map(({ item }) => item),
+    nextToken: rest.length > page.length && last ? encodeCursor(last.cursor) : undefined,
+  }
+}
+
+/** The `metadata` filter: `k=v&k2=v2`, each part percent-encoded, the whole decoded once already by the query parser. */
+export function parseMetadataFilter(filter: string): Array<[string, string]> {
+  return filter
+    .split('&')
+    .filter(Boolean)
+    .map((pair) => {
+      const [key = '', value = ''] = pair.split(/=(.*)/s, 2)
+      try {
+        return [decodeURIComponent(key), decodeURIComponent(value)]
+      } catch {
+        throw new SandlotError(
+          'invalid_request',
+          `metadata filter '${pair.slice(0, 100)}' is not percent-encoded correctly`,
+        )
+      }
+    })
+}

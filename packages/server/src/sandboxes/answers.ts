@@ -1,0 +1,40 @@
+import { ENVD_VERSION } from '@sandlot/protocol'
+import type { ListedSandbox, Sandbox, SandboxDetail } from '@sandlot/protocol/rest'
+import type { LiveSandbox } from './sandbox.ts'
+
+const CLIENT_ID = 'sandlot'
+
+export const toSandbox = (sandbox: LiveSandbox, domain: string): Sandbox => ({
+  templateID: sandbox.templateId,
+  alias: sandbox.templateName,
+  sandboxID: sandbox.sandboxId,
+  clientID: CLIENT_ID,
+  envdVersion: ENVD_VERSION,
+  envdAccessToken: sandbox.envdAccessToken,
+  trafficAccessToken: sandbox.settings.trafficAccessToken ?? null,
+  domain,
+})
+
+export const toListed = (sandbox: LiveSandbox): ListedSandbox => ({
+  templateID: sandbox.templateId,
+  alias: sandbox.templateName,
+  sandboxID: sandbox.sandboxId,
+  clientID: CLIENT_ID,
+  startedAt: new Date(sandbox.startedAtMs).toISOString(),
+  endAt: new Date(sandbox.endAtMs).toISOString(),
+  cpuCount: sandbox.cpuCount,
+  memoryMB: sandbox.memoryMB,
+  diskSizeMB: sandbox.diskSizeMB,
+  metadata: sandbox.metadata,
+  state: 'running',
+  envdVersion: ENVD_VERSION,
+})
+
+export const toDetail = (sandbox: LiveSandbox, domain: string): SandboxDetail => ({
+  ...toListed(sandbox),
+  envdAccessToken: sandbox.envdAccessToken,
+  allowInternetAccess: sandbox.settings.allowInternetAccess ?? null,
+  domain,
+  network: sandbox.settings.network,
+  lifecycle: { autoResume: false, onTimeout: 'kill' },
+})

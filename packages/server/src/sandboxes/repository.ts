@@ -1,0 +1,131 @@
+import type { Insertable } from 'kysely'
+import type { EventsTable, SandboxesTable } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+import type { LiveSandbox } from './sandbox.ts'
+import type { KillReason, SandboxState } from './state.ts'
+
+const PRUNE_BATCH = 500
+
+export type EventRow = Insertable<EventsTable>
+
+export class SandboxRepository {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  async insert(sandbox: LiveSandbox): Promise<void> {
+    await this.#store
+      .insertInto('sandboxes')
+      .values({
+        id: sandbox.sandboxId,
+        team_id: sandbox.teamId,
+        template_id: sandbox.templateId,
+        template_name: sandbox.templateName,
+        build_id: sandbox.buildId,
+        execution_id: sandbox.executionId,
+        machine_id: sandbox.machineId,
+        state: sandbox.state,
+        started_at: sandbox.startedAtMs,
+        end_at: sandbox.endAtMs,
+        envd_access_token: sandbox.envdAccessToken ?? null,
+        settings: JSON.stringify(sandbox.settings),
+        metadata: JSON.stringify(sandbox.metadata),
+        cpu_count: sandbox.cpuCount,
+        memory_mb: sandbox.memoryMB,
+        disk_size_mb: sandbox.diskSizeMB,
+      })
+      .execute()
+  }
+
+  async setState(sandboxId: string, state: SandboxState): Promise<void> {
+    await this.#store.updateTable('sandboxes').set({ state }).where('id', '=', sandboxId).execute()
+  }
+
+  async setRunning(sandbox: LiveSandbox, event: EventRow): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await transaction
+        .updateTable('sandboxes')
+        .set({ state: 'running', started_at: sandbox.startedAtMs, end_at: sandbox.endAtMs })
+        .where('id', '=', sandbox.sandboxId)
+        .execute()
+      await transaction
+        .updateTable('templates')
+        .set((column) => ({
+          spawn_count: column('spawn_count', '+', 1),
+          last_spawned_at: sandbox.startedAtMs,
+        }))
+        .where('id', '=', sandbox.templateId)
+        .execute()
+      await transaction.insertInto('events').values(event).execute()
+    })
+  }
+
+  async setEnd(sandboxId: string, endAtMs: number, event: EventRow): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await transaction
+        .updateTable('sandboxes')
+        .set({ end_at: endAtMs })
+        .where('id', '=', sandboxId)
+        .execute()
+      await transaction.insertInto('events').values(event).execute()
+    })
+  }
+
+  async setKilled(sandboxId: string, reason: KillReason, endedAtMs: number, event?: EventRow): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await transaction
+        .updateTable('sandboxes')
+        .set({ state: 'killed', kill_reason: reason, ended_at: endedAtMs })
+        .where('id', '=', sandboxId)
+        .execute()
+      if (event) await transaction.insertInto('events').values(event).execute()
+    })
+  }
+
+  /** All that are not killed, for the start of the server. */
+  async alive(): Promise<LiveSandbox[]> {
+    const rows = await this.#store
+      .selectFrom('sandboxes')
+      .selectAll()
+      .where('state', '<>', 'killed')
+      .execute()
+    return rows.map(toLiveSandbox)
+  }
+
+  /** Deletes rows of sandboxes that ended before `beforeMs`, a batch at a time. @returns how many */
+  async prune(beforeMs: number): Promise<number> {
+    const rows = await this.#store
+      .selectFrom('sandboxes')
+      .select('id')
+      .where('state', '=', 'killed')
+      .where('ended_at', '<', beforeMs)
+      .limit(PRUNE_BATCH)
+      .execute()
+    if (rows.length === 0) return 0
+    const ids = rows.map((row) => row.id)
+    await this.#store.deleteFrom('sandboxes').where('id', 'in', ids).execute()
+    return rows.length
+  }
+}
+
+const toLiveSandbox = (row: SandboxesTable): LiveSandbox => ({
+  sandboxId: row.id,
+  teamId: row.team_id,
+  templateId: row.template_id,
+  templateName: row.template_name,
+  buildId: row.build_id,
+  executionId: row.execution_id,
+  machineId: row.machine_id,
+  address: '',
+  state: row.state as SandboxState,
+  startedAtMs: row.started_at,
+  endAtMs: row.end_at,
+  envdAccessToken: row.envd_access_token ?? undefined,
+  settings: JSON.parse(row.settings),
+  metadata: JSON.parse(row.metadata),
+  cpuCount: row.cpu_count,
+  memoryMB: row.memory_mb,
+  diskSizeMB: row.disk_size_mb,
+})

@@ -1,0 +1,280 @@
+import { SandlotError } from '@sandlot/protocol'
+import {
+  ConnectSandbox,
+  ConnectSandboxV2,
+  ErrorSchema,
+  ListedSandbox,
+  NewSandbox,
+  NewSandboxV2,
+  Refresh,
+  Sandbox,
+  SandboxDetail,
+  SandboxMetric,
+  SetTimeout,
+} from '@sandlot/protocol/rest'
+import Type from 'typebox'
+import type { App, Services } from '../app/app.ts'
+import { clampLimit, decodeCursor, pageOf, parseMetadataFilter } from '../http/pagination.ts'
+import { toDetail, toListed, toSandbox } from './answers.ts'
+import type { LiveSandbox } from './sandbox.ts'
+
+const Id = Type.Object({ id: Type.String() })
+const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
+const tags = ['sandboxes']
+const MAX_METRIC_IDS = 100
+
+export function sandboxRoutes(
+  app: App,
+  { sandboxes, metrics, authenticator, catalogue, domain, now }: Services,
+): void {
+  for (const [url, body] of [
+    ['/sandboxes', NewSandbox],
+    ['/v2/sandboxes', NewSandboxV2],
+  ] as const)
+    app.post(
+      url,
+      { schema: { tags, summary: 'Create a sandbox', body, response: { 201: Sandbox, ...errors } } },
+      async (request, reply) => {
+        authenticator.checkCreateRate(request.caller.team)
+        const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
+        return reply.code(201).send(toSandbox(sandbox, domain))
+      },
+    )
+
+  const ListQuery = Type.Object({
+    metadata: Type.Optional(
+      Type.String({ maxLength: 8192, description: 'k=v&k2=v2, each part percent-encoded; all must match' }),
+    ),
+    state: Type.Optional(Type.String({ description: 'running, paused or both, separated by commas' })),
+    order: Type.Optional(Type.Union([Type.Literal('asc'), Type.Literal('desc')])),
+    startedAfter: Type.Optional(Type.String({ format: 'date-time' })),
+    template: Type.Optional(Type.String({ maxLength: 256 })),
+    limit: Type.Optional(Type.Integer()),
+    nextToken: Type.Optional(Type.String({ maxLength: 1024 })),
+  })
+  app.get(
+    '/v2/sandboxes',
+    {
+      schema: {
+        tags,
+        summary: 'List sandboxes',
+        querystring: ListQuery,
+        response: { 200: Type.Array(ListedSandbox), ...errors },
+      },
+    },
+    async (request, reply) => {
+      const { query } = request
+      const states =
+        query.state === undefined ? ['running', 'paused'] : query.state.split(',').filter(Boolean)
+      for (const state of states)
+        if (state !== 'running' && state !== 'paused')
+          throw new SandlotError(
+            'invalid_request',
+            `state '${state}' is unknown: use running, paused or both, separated by a comma`,
+          )
+      const isRunningAsked = states.includes('running')
+      let found = isRunningAsked ? sandboxes.list(request.caller.team) : []
+      if (query.metadata) found = found.filter(matches(parseMetadataFilter(query.metadata)))
+      if (query.template !== undefined) {
+        if (query.template.includes(':'))
+          throw new SandlotError(
+            'invalid_request',
+            `template '${query.template}' has a tag: the filter takes an id or a name`,
+          )
+        const template = catalogue.find(query.template, request.caller.team)
+        found = found.filter((sandbox) => sandbox.templateId === template?.templateId)
+      }
+      if (query.startedAfter) {
+        const afterMs = Date.parse(query.startedAfter)
+        found = found.filter((sandbox) => sandbox.startedAtMs >= afterMs)
+      }
+      if (isRunningAsked) reply.header('x-total-running', String(found.length))
+      const { page, nextToken } = pageOf(
+        found,
+        (sandbox) => ({ timeMs: sandbox.startedAtMs, id: sandbox.sandboxId }),
+        {
+          limit: clampLimit(query.limit),
+          after: query.nextToken ? decodeCursor(query.nextToken) : undefined,
+          isAscending: query.order === 'asc',
+        },
+      )
+      if (nextToken) reply.header('x-next-token', nextToken)
+      return page.map(toListed)
+    },
+  )
+
+  app.get(
+    '/sandboxes',
+    {
+      schema: {
+        tags,
+        summary: 'List running sandboxes (old)',
+        querystring: Type.Pick(ListQuery, ['metadata']),
+        response: { 200: Type.Array(ListedSandbox), ...errors },
+      },
+    },
+    async (request) => {
+      const found = sandboxes.list(request.caller.team)
+      const { metadata } = request.query
+      return (metadata ? found.filter(matches(parseMetadataFilter(metadata))) : found).map(toListed)
+    },
+  )
+
+  const MetricsQuery = Type.Object({
+    sandbox_ids: Type.String({ description: 'At most 100 ids, separated by commas' }),
+  })
+  app.get(
+    '/sandboxes/metrics',
+    {
+      schema: {
+        tags,
+        summary: 'Newest metrics of several sandboxes',
+        querystring: MetricsQuery,
+        response: { 200: Type.Object({ sandboxes: Type.Record(Type.String(), SandboxMetric) }), ...errors },
+      },
+    },
+    async (request) => {
+      const ids = request.query.sandbox_ids.split(',').filter(Boolean)
+      if (ids.length > MAX_METRIC_IDS)
+        throw new SandlotError(
+          'invalid_request',
+          `sandbox_ids has ${ids.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
+        )
+      const own = new Set(sandboxes.list(request.caller.team).map(({ sandboxId }) => sandboxId))
+      const found = ids.filter((id) => own.has(id)).flatMap((id) => [[id, metrics.latest(id)] as const])
+      return {
+        sandboxes: Object.fromEntries(
+          found.filter((entry): entry is [string, SandboxMetric] => entry[1] !== undefined),
+        ),
+      }
+    },
+  )
+
+  app.get(
+    '/sandboxes/:id',
+    { schema: { tags, summary: 'One sandbox', params: Id, response: { 200: SandboxDetail, ...errors } } },
+    async (request) => toDetail(sandboxes.get(request.caller.team, request.params.id), domain),
+  )
+
+  app.delete(
+    '/sandboxes/:id',
+    { schema: { tags, summary: 'Kill a sandbox', params: Id, response: { 204: Type.Null(), ...errors } } },
+    async (request, reply) => {
+      await sandboxes.kill(request.caller.team, request.params.id)
+      return reply.code(204).send(null)
+    },
+  )
+
+  for (const [url, body] of [
+    ['/sandboxes/:id/connect', ConnectSandbox],
+    ['/v2/sandboxes/:id/connect', ConnectSandboxV2],
+  ] as const)
+    app.post(
+      url,
+      {
+        schema: {
+          tags,
+          summary: 'Connect to a sandbox; extends its time',
+          params: Id,
+          body,
+          response: { 200: Sandbox, ...errors },
+        },
+      },
+      async (request) => {
+        const sandbox = await sandboxes.extend(request.caller.team, request.params.id, request.body.timeout)
+        return toSandbox(sandbox, domain)
+      },
+    )
+
+  app.post(
+    '/sandboxes/:id/timeout',
+    {
+      schema: {
+        tags,
+        summary: 'Set the time to live from now',
+        params: Id,
+        body: SetTimeout,
+        response: { 204: Type.Null(), ...errors },
+      },
+    },
+    async (request, reply) => {
+      await sandboxes.setTimeout(request.caller.team, request.params.id, request.body.timeout)
+      return reply.code(204).send(null)
+    },
+  )
+
+  app.post(
+    '/sandboxes/:id/refreshes',
+    {
+      schema: {
+        tags,
+        summary: 'Extend the time to live',
+        params: Id,
+        body: Refresh,
+        response: { 204: Type.Null(), ...errors },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      const sandbox = sandboxes.get(request.caller.team, id)
+      await sandboxes.extend(
+        request.caller.team,
+        id,
+        request.body.duration ?? sandbox.settings.timeoutSeconds,
+      )
+      return reply.code(204).send(null)
+    },
+  )
+
+  const RangeQuery = Type.Object({
+    start: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix seconds, inclusive' })),
+    end: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix seconds, inclusive' })),
+  })
+  app.get(
+    '/sandboxes/:id/metrics',
+    {
+      schema: {
+        tags,
+        summary: 'Metrics of a sandbox, every 5 s',
+        params: Id,
+        querystring: RangeQuery,
+        response: { 200: Type.Array(SandboxMetric), ...errors },
+      },
+    },
+    async (request) => {
+      const { sandboxId } = sandboxes.get(request.caller.team, request.params.id)
+      const { start = 0, end } = request.query
+      if (end !== undefined && end < start)
+        throw new SandlotError('invalid_request', `end ${end} is before start ${start}`)
+      return metrics.range(sandboxId, start * 1000, end === undefined ? now() : end * 1000 + 999)
+    },
+  )
+
+  const laterRoutes = [
+    ['POST', '/sandboxes/:id/pause', 'pause'],
+    ['POST', '/sandboxes/:id/resume', 'resume'],
+    ['POST', '/sandboxes/:id/fork', 'fork'],
+    ['POST', '/sandboxes/:id/snapshots', 'createSnapshot'],
+    ['PUT', '/sandboxes/:id/network', 'updateNetwork'],
+  ] as const
+  for (const [method, url, name] of laterRoutes)
+    app.route({
+      method,
+      url,
+      schema: { tags, summary: `${name} (not yet)`, params: Id, response: errors },
+      handler: async (request) => {
+        sandboxes.get(request.caller.team, request.params.id)
+        throw new SandlotError('not_implemented', `${name} is not part of this version of Sandlot yet`)
+      },
+    })
+  app.get(
+    '/snapshots',
+    { schema: { tags, summary: 'List snapshots (not yet)', response: errors } },
+    async () => {
+      throw new SandlotError('not_implemented', 'snapshots are not part of this version of Sandlot yet')
+    },
+  )
+}
+
+const matches = (filter: Array<[string, string]>) => (sandbox: LiveSandbox) =>
+  filter.every(([key, value]) => Object.hasOwn(sandbox.metadata, key) && sandbox.metadata[key] === value)

@@ -1,0 +1,52 @@
+import { newAccessToken, SandlotError } from '@sandlot/protocol'
+import type { NewSandbox } from '@sandlot/protocol/rest'
+import type { SandboxSettings } from './sandbox.ts'
+
+const ALL_TRAFFIC = '0.0.0.0/0'
+
+/** A request that asks for what this version cannot do gets a plain answer instead of a sandbox without it. */
+const later = (what: string): never => {
+  throw new SandlotError('not_implemented', `${what} is not part of this version of Sandlot yet`)
+}
+
+/**
+ * Checks what a create asks for beyond its schema and makes the settings that are kept.
+ * @throws SandlotError invalid_request, not_implemented
+ */
+export function settingsOf(body: NewSandbox, maxSeconds: number | null): SandboxSettings {
+  const network = body.network ?? {}
+  if (maxSeconds !== null && body.timeout > maxSeconds)
+    throw new SandlotError('invalid_request', `Timeout cannot be greater than ${maxSeconds / 3600} hours`)
+  if (body.autoPauseMemory === false && !body.autoPause)
+    throw new SandlotError(
+      'invalid_request',
+      'autoPauseMemory is false but autoPause is not set: it only says how to pause',
+    )
+  if (body.autoPauseMemory === false && body.autoResume?.enabled)
+    throw new SandlotError('invalid_request', 'autoResume needs the memory: set autoPauseMemory to true')
+  if (network.allowPublicTraffic === false && body.secure === false)
+    throw new SandlotError(
+      'invalid_request',
+      'allowPublicTraffic: false needs a secure sandbox: leave secure out or set it to true',
+    )
+  if (body.autoPause) later('autoPause')
+  if (body.autoResume?.enabled) later('autoResume')
+  if (body.volumeMounts?.length) later('volumeMounts')
+  if (body.iam?.tokens && Object.keys(body.iam.tokens).length > 0) later('iam')
+  if (network.allowOut?.length) later('network.allowOut')
+  if (network.egressProxy) later('network.egressProxy')
+  if (network.rules && Object.keys(network.rules).length > 0) later('network.rules')
+  if (network.httpsPorts?.length) later('network.httpsPorts')
+  const denied = network.denyOut ?? []
+  if (denied.some((entry) => entry !== ALL_TRAFFIC)) later(`network.denyOut other than ["${ALL_TRAFFIC}"]`)
+
+  return {
+    secure: body.secure !== false,
+    allowInternetAccess: denied.length > 0 ? false : (body.allow_internet_access ?? undefined),
+    trafficAccessToken: network.allowPublicTraffic === false ? newAccessToken() : undefined,
+    network: body.network ?? undefined,
+    maskRequestHost: network.maskRequestHost,
+    mcp: body.mcp ?? undefined,
+    timeoutSeconds: body.timeout,
+  }
+}

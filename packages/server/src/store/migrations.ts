@@ -1,0 +1,48 @@
+import { type Kysely, sql } from 'kysely'
+import type { Schema } from './schema.ts'
+
+/** In order; the number of those that ran is kept in `schema_version`. Never edit one that was released. */
+const migrations: string[][] = [
+  [
+    `create table plans (name text primary key, concurrent_sandboxes integer, creates_per_second real,
+      max_length_hours real, requests_per_second real)`,
+    `insert into plans (name) values ('unlimited')`,
+    `create table teams (id text primary key, name text not null, slug text not null unique,
+      plan text not null references plans(name), created_at bigint not null)`,
+    `create table api_keys (id text primary key, team_id text not null references teams(id), name text not null,
+      hash text not null unique, masked_prefix text not null, masked_suffix text not null,
+      created_at bigint not null, last_used_at bigint)`,
+    `create table templates (id text primary key, name text not null unique, created_at bigint not null,
+      spawn_count integer not null default 0, last_spawned_at bigint)`,
+    `create table sandboxes (id text primary key, team_id text not null, template_id text not null,
+      template_name text not null, build_id text not null, execution_id text not null, machine_id text not null,
+      state text not null, kill_reason text, started_at bigint not null, end_at bigint not null, ended_at bigint,
+      envd_access_token text, settings text not null, metadata text not null, cpu_count integer not null,
+      memory_mb integer not null, disk_size_mb integer not null)`,
+    `create index sandboxes_alive on sandboxes (state) where state <> 'killed'`,
+    `create index sandboxes_ended on sandboxes (ended_at) where state = 'killed'`,
+    `create table sandbox_metrics (sandbox_id text not null, timestamp bigint not null, cpu_used_pct real not null,
+      mem_used bigint not null, mem_cache bigint not null, disk_used bigint not null,
+      primary key (sandbox_id, timestamp))`,
+    `create index sandbox_metrics_by_time on sandbox_metrics (timestamp)`,
+    `create table events (sequence integer primary key, id text not null, team_id text not null,
+      sandbox_id text not null, type text not null, timestamp bigint not null, body text not null)`,
+    `create index events_by_sandbox on events (sandbox_id, sequence)`,
+    `create index events_by_team on events (team_id, sequence)`,
+    `create index events_by_time on events (timestamp)`,
+  ],
+]
+
+export async function migrate(db: Kysely<Schema>): Promise<void> {
+  await sql`create table if not exists schema_version (version integer not null)`.execute(db)
+  const { rows } = await sql<{ version: number }>`select version from schema_version`.execute(db)
+  const done = rows[0]?.version ?? 0
+  if (rows.length === 0) await sql`insert into schema_version (version) values (0)`.execute(db)
+  for (const [index, statements] of migrations.entries()) {
+    if (index < done) continue
+    await db.transaction().execute(async (transaction) => {
+      for (const statement of statements) await sql.raw(statement).execute(transaction)
+      await sql`update schema_version set version = ${index + 1}`.execute(transaction)
+    })
+  }
+}

@@ -1,0 +1,87 @@
+/** Tables as Kysely sees them. Times are Unix milliseconds, JSON is text, booleans are 0 and 1. */
+export interface Schema {
+  plans: PlansTable
+  teams: TeamsTable
+  api_keys: ApiKeysTable
+  templates: TemplatesTable
+  sandboxes: SandboxesTable
+  sandbox_metrics: SandboxMetricsTable
+  events: EventsTable
+}
+
+/** Limits of teams; null is no limit. */
+export interface PlansTable {
+  name: string
+  concurrent_sandboxes: number | null
+  creates_per_second: number | null
+  max_length_hours: number | null
+  requests_per_second: number | null
+}
+
+export interface TeamsTable {
+  id: string
+  name: string
+  slug: string
+  plan: string
+  created_at: number
+}
+
+export interface ApiKeysTable {
+  id: string
+  team_id: string
+  name: string
+  hash: string
+  masked_prefix: string
+  masked_suffix: string
+  created_at: number
+  last_used_at: number | null
+}
+
+export interface TemplatesTable {
+  id: string
+  name: string
+  created_at: number
+  spawn_count: number
+  last_spawned_at: number | null
+}
+
+export interface SandboxesTable {
+  id: string
+  team_id: string
+  template_id: string
+  template_name: string
+  build_id: string
+  execution_id: string
+  machine_id: string
+  state: string
+  kill_reason: string | null
+  started_at: number
+  end_at: number
+  ended_at: number | null
+  envd_access_token: string | null
+  /** JSON of `SandboxSettings`: what the create asked for. */
+  settings: string
+  metadata: string
+  cpu_count: number
+  memory_mb: number
+  disk_size_mb: number
+}
+
+export interface SandboxMetricsTable {
+  sandbox_id: string
+  timestamp: number
+  cpu_used_pct: number
+  mem_used: number
+  mem_cache: number
+  disk_used: number
+}
+
+export interface EventsTable {
+  sequence?: number
+  id: string
+  team_id: string
+  sandbox_id: string
+  type: string
+  timestamp: number
+  body: string
+}

@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto'
+import type { Store } from '../store/store.ts'
+import type { Team } from './team.ts'
+
+/** Team of everyone who does not make another; its plan has no limits. */
+export const DEFAULT_TEAM_SLUG = 'default'
+
+export async function findTeamBySlug(store: Store, slug: string): Promise<Team | undefined> {
+  return teamQuery(store)
+    .where('teams.slug', '=', slug)
+    .executeTakeFirst()
+    .then((row) => row && toTeam(row))
+}
+
+export async function ensureDefaultTeam(store: Store): Promise<Team> {
+  await store
+    .insertInto('teams')
+    .values({
+      id: randomUUID(),
+      name: 'default',
+      slug: DEFAULT_TEAM_SLUG,
+      plan: 'unlimited',
+      created_at: Date.now(),
+    })
+    .onConflict((conflict) => conflict.column('slug').doNothing())
+    .execute()
+  return (await findTeamBySlug(store, DEFAULT_TEAM_SLUG))!
+}
+
+export interface TeamRow {
+  team_id: string
+  team_name: string
+  slug: string
+  concurrent_sandboxes: number | null
+  creates_per_second: number | null
+  max_length_hours: number | null
+  requests_per_second: number | null
+}
+
+export const teamColumns = [
+  'teams.id as team_id',
+  'teams.name as team_name',
+  'teams.slug',
+  'plans.concurrent_sandboxes',
+  'plans.creates_per_second',
+  'plans.max_length_hours',
+  'plans.requests_per_second',
+] as const
+
+const teamQuery = (store: Store) =>
+  store.selectFrom('teams').innerJoin('plans', 'plans.name', 'teams.plan').select(teamColumns)
+
+export const toTeam = (row: TeamRow): Team => ({
+  teamId: row.team_id,
+  name: row.team_name,
+  slug: row.slug,
+  plan: {
+    concurrentSandboxes: row.concurrent_sandboxes,
+    createsPerSecond: row.creates_per_second,
+    maxLengthHours: row.max_length_hours,
+    requestsPerSecond: row.requests_per_second,
+  },
+})
