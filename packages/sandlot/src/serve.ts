@@ -11,7 +11,7 @@ import { onStopSignal } from './stop-signals.ts'
 import { startServer } from './wiring.ts'
 
 /** Streams may end by themselves for this long; the process is gone within 10 s of the first signal. */
-const DRAIN_MS = 8_000
+const DRAIN_MS = 6_000
 const EXIT_MS = 9_500
 
 /**

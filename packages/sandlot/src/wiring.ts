@@ -1,11 +1,15 @@
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
-import { createServer, openKeyStore } from '@sandlot/server'
+import { createServer, type KeyStore, openKeyStore } from '@sandlot/server'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { createMachine } from './machine.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
+
+/** Sandboxes that are being made when the listener has closed get this long. */
+const CREATING_MS = 2_000
 
 export interface ServerInputs {
   config: Config
@@ -54,29 +58,14 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     async close(graceMs) {
       await listener.close(graceMs)
       await edge.close()
-      await server.close()
+      await server.close(CREATING_MS)
       await node.close()
     },
   }
 }
 
-export interface KeySummary {
-  id: string
-  name: string
-  /** Beginning and end of the key, e.g. `e2b_12…89`. */
-  masked: string
-  /** RFC 3339. */
-  createdAt: string
+/** API keys of a home; its server need not run. */
+export async function openKeys({ settings }: Config): Promise<KeyStore> {
+  await mkdir(settings.home, { recursive: true, mode: 0o700 })
+  return openKeyStore(join(settings.home, 'db.sqlite'))
 }
-
-/** API keys of the default team, over the database itself: a server need not run. */
-export interface KeyStore {
-  create(name: string): Promise<{ id: string; name: string; key: string }>
-  list(): Promise<KeySummary[]>
-  /** @throws SandlotError not_found */
-  delete(id: string): Promise<void>
-  close(): Promise<void>
-}
-
-export const openKeys = async ({ settings }: Config): Promise<KeyStore> =>
-  openKeyStore(join(settings.home, 'db.sqlite'))

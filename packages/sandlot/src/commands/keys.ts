@@ -1,3 +1,4 @@
+import type { KeyStore } from '@sandlot/server'
 import { Command } from 'commander'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 
@@ -49,10 +50,7 @@ const deleteCommand = (): Command =>
     process.stdout.write(`Deleted ${id}.\n`)
   })
 
-async function withKeys<T>(
-  command: Command,
-  work: (keys: import('../wiring.ts').KeyStore) => Promise<T>,
-): Promise<T> {
+async function withKeys<T>(command: Command, work: (keys: KeyStore) => Promise<T>): Promise<T> {
   const { openKeys } = await import('../wiring.ts')
   const keys = await openKeys(configOf(command))
   try {
