@@ -1,10 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import {
-  constants,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Stream,
-} from 'node:http2'
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { Readable, Writable } from 'node:stream'
 import { type RawHeaders, toHttp2Headers } from './headers.ts'
 import { type EdgeRequest, type EdgeResponse, isHttp2Request, isHttp2Response } from './message.ts'
@@ -74,7 +69,6 @@ function http1Downstream(request: IncomingMessage, response: ServerResponse): Do
 function http2Downstream(request: Http2ServerRequest, response: Http2ServerResponse): Downstream {
   const stream: ServerHttp2Stream = response.stream
   stream.on('error', () => {})
-  let trailers: RawHeaders = []
   return {
     hasBody: !stream.endAfterHeaders,
     source: stream,
@@ -84,20 +78,18 @@ function http2Downstream(request: Http2ServerRequest, response: Http2ServerRespo
     },
     sendHead(status, _reason, raw) {
       const headers = toHttp2Headers(raw)
+      // The compatibility layer sends what setTrailers gives it.
       const waitForTrailers = headers.trailer !== undefined
       stream.respond({ ':status': status, ...headers }, { waitForTrailers, sendDate: false } as object)
-      if (waitForTrailers) stream.once('wantTrailers', () => stream.sendTrailers(toHttp2Headers(trailers)))
     },
     // Frames are sent at the end of every turn.
     flushHead() {},
     requestTrailers: () => request.rawTrailers,
     setTrailers(raw) {
-      trailers = raw
+      response.addTrailers(toHttp2Headers(raw))
     },
-    abort() {
-      if (!stream.closed) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-      stream.destroy()
-    },
+    // `close` would send an end of the body ahead of the reset.
+    abort: () => void stream.destroy(new Error('the sandbox broke the connection')),
     onClose: (listener) => void stream.once('close', listener),
   }
 }

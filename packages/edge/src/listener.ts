@@ -163,7 +163,8 @@ async function createSecureServer(
   await refresh()
   const timer = setInterval(() => refresh().catch(() => {}), CONTEXT_CHECK_MS).unref()
   server.on('secureConnection', (socket) => onSocket(socket, socket.alpnProtocol === 'h2'))
-  server.on('tlsClientError', () => {})
+  // Node reports a handshake that takes too long, and leaves the connection open.
+  server.on('tlsClientError', (_error, socket) => socket.destroy())
   return { server, stop: () => clearInterval(timer) }
 }
 

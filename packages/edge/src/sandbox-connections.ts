@@ -8,7 +8,9 @@ import { type Dial, dialPort, PortClosedError } from './dial.ts'
 const IDLE_USER_CONNECTION_MS = 4_000
 const IDLE_ENVD_CONNECTION_MS = 600_000
 const MAX_IDLE_CONNECTIONS = 64
-const FORWARD_TIMEOUT_MS = 1_000
+const FORWARD_TIMEOUT_MS = 500
+/** How long an answer of envd's about a port is not asked for again. */
+const FORWARD_SHARED_MS = 250
 /** As the listener's: what a client may send, a sandbox may answer. */
 export const MAX_HEADER_BYTES = 64 * 1024
 
@@ -77,12 +79,13 @@ export class SandboxConnections {
     return socket
   }
 
-  /** Requests that wait for the same port share one question to envd. */
+  /** Requests for the same port that come together share one question to envd. */
   #forwardOnce(port: number): Promise<void> {
     let forwarding = this.#forwarding.get(port)
     if (!forwarding) {
-      forwarding = this.#askToForward(port).finally(() => this.#forwarding.delete(port))
+      forwarding = this.#askToForward(port)
       this.#forwarding.set(port, forwarding)
+      setTimeout(() => this.#forwarding.delete(port), FORWARD_SHARED_MS).unref()
     }
     return forwarding
   }

@@ -1,0 +1,376 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { request, type Server } from 'node:http'
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { ask, sendRaw } from './test-support/raw-request.ts'
+import { echo, startEdge, startServer, textOf } from './test-support/sandbox-world.ts'
+
+const ADDRESS = '127.0.1.2'
+const MIB = 1024 * 1024
+let world: Awaited<ReturnType<typeof startEdge>>
+let app: Server & { port: number }
+/** What the app saw of requests that ended early. */
+const ended: string[] = []
+let session: ClientHttp2Session
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+/** Client, edge and sandbox are all in this process. */
+function memoryInUse(): number {
+  collectGarbage()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+beforeAll(async () => {
+  world = await startEdge()
+  app = await startServer(ADDRESS, async (req, res) => {
+    req.on('error', () => {})
+    const size = Number(/^\/bytes\/(\d+)/.exec(req.url ?? '')?.[1] ?? 0)
+    if (size > 0) {
+      const piece = Buffer.alloc(65536, 'x')
+      let left = size
+      const body = new Readable({
+        read() {
+          left > 0 ? this.push(piece.subarray(0, left)) : this.push(null)
+          left -= piece.length
+        },
+      })
+      return void body.pipe(res)
+    }
+    if (req.url === '/count') {
+      let total = 0
+      for await (const chunk of req) total += chunk.length
+      return void res.end(String(total))
+    }
+    if (req.url === '/slow-count') {
+      await sleep(300)
+      let total = 0
+      req.on('data', (chunk) => (total += chunk.length))
+      return void req.on('end', () => res.end(String(total)))
+    }
+    if (req.url === '/mirror') return void req.pipe(res)
+    if (req.url === '/hang') {
+      res.on('close', () => ended.push('client gone'))
+      return void res.writeHead(200).write('begun')
+    }
+    if (req.url === '/cut') {
+      res.writeHead(200, { 'content-length': 100 })
+      return void res.write('part', () => req.socket.destroy())
+    }
+    if (req.url === '/early') return void res.writeHead(413, { connection: 'close' }).end('too large')
+    if (req.url === '/headers-first') {
+      res.writeHead(200).flushHeaders()
+      return void setTimeout(() => res.end('late'), 300)
+    }
+    if (req.url === '/many') {
+      res.writeHead(200, { 'set-cookie': ['a=1', 'b=2'], trailer: 'x-sum', connection: 'close' })
+      res.addTrailers({ 'x-sum': '42' })
+      return void res.end('many')
+    }
+    return void echo(req, res)
+  })
+  const sockets = new WebSocketServer({ noServer: true })
+  app.on('upgrade', (req, socket, head) => {
+    if (req.url === '/no') return void socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno')
+    sockets.handleUpgrade(req, socket, head, (ws) => {
+      ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }))
+      ws.on('close', (code) => ended.push(`closed ${code}`))
+    })
+  })
+})
+beforeEach(() => {
+  ended.length = 0
+  world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
+  session = connectHttp2(`https://${host()}:${world.port}`, {
+    ca: readFileSync(world.tls.caPath),
+    host: '127.0.0.1',
+    lookup: (_name, _options, done) =>
+      (done as (...args: unknown[]) => void)(null, [{ address: '127.0.0.1', family: 4 }]),
+    settings: { initialWindowSize: 4 * MIB },
+  })
+  session.on('error', () => {})
+})
+afterEach(() => session.destroy())
+afterAll(async () => {
+  await world.close()
+  app.closeAllConnections()
+  app.close()
+})
+
+const host = () => `${app.port}-ilive.sandlot.localhost`
+const to = (path: string, rest = {}) => ask(world.port, { path, headers: { host: host() }, ...rest })
+
+/** A request whose answer's head has come; its body is not read yet. */
+async function begun(path: string, rest = {}) {
+  const sent = request({
+    host: '127.0.0.1',
+    port: world.port,
+    agent: false,
+    path,
+    headers: { host: host() },
+    ...rest,
+  })
+  sent.end()
+  const [message] = await once(sent, 'response')
+  return { sent, message }
+}
+
+async function overHttp2(headers: Record<string, string>, body?: string) {
+  const stream = session.request({ ':authority': host(), ...headers })
+  stream.end(body)
+  const [head] = await once(stream, 'response')
+  return { head, stream }
+}
+
+describe('streams', () => {
+  it('of 100 MB pass down and up whole without memory growing', async () => {
+    const { message } = await begun(`/bytes/${100 * MIB}`)
+    const before = memoryInUse()
+    let grown = 0
+    let received = 0
+    let pieces = 0
+    for await (const chunk of message) {
+      received += chunk.length
+      if (++pieces % 200 === 0) grown = Math.max(grown, memoryInUse() - before)
+    }
+    expect(received).toBe(100 * MIB)
+
+    const options = { host: '127.0.0.1', port: world.port, agent: false, headers: { host: host() } }
+    const sent = request({ ...options, path: '/count', method: 'POST' })
+    const piece = Buffer.alloc(65536)
+    const upload = function* () {
+      for (let i = 0; i < 1600; i++) {
+        if (i % 200 === 0) grown = Math.max(grown, memoryInUse() - before)
+        yield piece
+      }
+    }
+    Readable.from(upload()).pipe(sent)
+    const [answer] = await once(sent, 'response')
+    expect(await textOf(answer)).toBe(String(100 * MIB))
+    expect(grown).toBeLessThan(8 * MIB)
+  })
+
+  it('stop when the reader stops, in both directions', async () => {
+    const { message, sent } = await begun(`/bytes/${100 * MIB}`)
+    message.pause()
+    await sleep(300)
+    const before = process.memoryUsage().arrayBuffers
+    await sleep(300)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * MIB)
+    sent.destroy()
+    const upload = session.request({ ':authority': host(), ':path': '/slow-count', ':method': 'POST' })
+    Readable.from(
+      (function* () {
+        for (let i = 0; i < 160; i++) yield Buffer.alloc(65536)
+      })(),
+    ).pipe(upload)
+    await once(upload, 'response')
+    expect(await textOf(upload)).toBe(String(10 * MIB))
+  })
+
+  it('flow at once both ways, piece by piece', async () => {
+    const sent = request({
+      host: '127.0.0.1',
+      port: world.port,
+      agent: false,
+      path: '/mirror',
+      method: 'POST',
+      headers: { host: host() },
+    })
+    sent.flushHeaders()
+    sent.write('one')
+    const [message] = await once(sent, 'response')
+    expect(String((await once(message, 'data'))[0])).toBe('one')
+    sent.write('two')
+    expect(String((await once(message, 'data'))[0])).toBe('two')
+    sent.end()
+    await once(message, 'end')
+  })
+
+  it('have their head sent before the first byte of the body', async () => {
+    const start = performance.now()
+    const { message } = await begun('/headers-first')
+    expect(performance.now() - start).toBeLessThan(200)
+    expect(await textOf(message)).toBe('late')
+  })
+})
+
+describe('an abort', () => {
+  it('of the client reaches the sandbox', async () => {
+    const { sent, message } = await begun('/hang')
+    message.on('error', () => {})
+    sent.destroy()
+    await expect.poll(() => ended).toEqual(['client gone'])
+    const { stream } = await overHttp2({ ':path': '/hang' })
+    stream.close(8)
+    await expect.poll(() => ended).toEqual(['client gone', 'client gone'])
+  })
+
+  it('of the sandbox breaks the answer', async () => {
+    await expect(to('/cut')).rejects.toMatchObject({ code: 'ECONNRESET' })
+    const { stream } = await overHttp2({ ':path': '/cut' })
+    await expect(textOf(stream)).rejects.toThrow()
+  })
+})
+
+describe('a sandbox that is killed', () => {
+  it('breaks its HTTP/1.1 streams, also those that only their end delimits', async () => {
+    const { message } = await begun('/hang')
+    const old = sendRaw(world.port, `GET /hang HTTP/1.0\r\nHost: ${host()}\r\n\r\n`)
+    old.catch(() => {})
+    await sleep(100)
+    world.directory.kill('ilive')
+    await expect(textOf(message)).rejects.toMatchObject({ code: 'ECONNRESET' })
+    await expect(old).rejects.toMatchObject({ code: 'ECONNRESET' })
+    await expect.poll(() => ended).toEqual(['client gone', 'client gone'])
+    expect((await to('/')).body).toContain('The sandbox was not found')
+  })
+
+  it('resets its HTTP/2 streams and leaves the session to others', async () => {
+    world.directory.add({ sandboxId: 'iother', address: ADDRESS })
+    const { stream } = await overHttp2({ ':path': '/hang' })
+    await once(stream, 'data')
+    const pending = session.request({ ':authority': host(), ':path': '/slow-count', ':method': 'POST' })
+    await sleep(50)
+    world.directory.kill('ilive')
+    await Promise.all([
+      expect(textOf(stream)).rejects.toThrow(),
+      expect(once(pending, 'response')).rejects.toThrow(),
+    ])
+    expect(stream.rstCode).not.toBe(0)
+    expect(pending.rstCode).not.toBe(0)
+    await expect.poll(() => ended).toEqual(['client gone'])
+    const other = await overHttp2({ ':path': '/', ':authority': host().replace('ilive', 'iother') })
+    expect(other.head[':status']).toBe(200)
+    expect(JSON.parse(await textOf(other.stream)).url).toBe('/')
+    world.directory.kill('iother')
+  })
+
+  it('breaks its WebSockets', async () => {
+    const ws = new WebSocket(`ws://127.0.0.1:${world.port}/ws`, { headers: { host: host() } })
+    await once(ws, 'open')
+    world.directory.kill('ilive')
+    const [code] = await once(ws, 'close')
+    expect(code).toBe(1006)
+    await expect.poll(() => ended).toEqual(['closed 1006'])
+  })
+
+  it('frees its kept-alive connections, so that its address can be another’s', async () => {
+    await to('/')
+    world.directory.kill('ilive')
+    await expect
+      .poll(() => new Promise((resolve) => app.getConnections((_, count) => resolve(count))))
+      .toBe(0)
+  })
+})
+
+describe('HTTP/2', () => {
+  it('becomes HTTP/1.1 with joined cookies and a host', async () => {
+    const stream = session.request({
+      ':authority': host(),
+      ':path': '/x?y',
+      ':method': 'POST',
+      cookie: ['a=1', 'b=2'],
+      te: 'trailers',
+    })
+    stream.end('data')
+    const seen = JSON.parse(await textOf(stream))
+    expect(seen).toMatchObject({ method: 'POST', url: '/x?y', body: 'data' })
+    expect(seen.headers).toMatchObject({
+      host: host(),
+      cookie: 'a=1; b=2',
+      te: 'trailers',
+      'x-forwarded-proto': 'https',
+    })
+    expect(JSON.stringify(seen.rawHeaders)).not.toContain('":')
+  })
+
+  it('keeps cookies of the answer apart, drops connection headers and passes trailers', async () => {
+    const { head, stream } = await overHttp2({ ':path': '/many' })
+    const trailers = once(stream, 'trailers')
+    expect(head['set-cookie']).toEqual(['a=1', 'b=2'])
+    expect(head).not.toHaveProperty('connection')
+    expect(await textOf(stream)).toBe('many')
+    expect((await trailers)[0]).toMatchObject({ 'x-sum': '42' })
+  })
+
+  it('answers HEAD and refusals', async () => {
+    const head = await overHttp2({ ':path': '/', ':method': 'HEAD' })
+    expect(head.head[':status']).toBe(200)
+    expect(await textOf(head.stream)).toBe('')
+    const refused = await overHttp2({ ':path': '/', ':authority': '80-igone.sandlot.localhost' })
+    expect(refused.head[':status']).toBe(502)
+    expect(await textOf(refused.stream)).toBe(
+      '{"sandboxId":"igone","message":"The sandbox was not found","code":502}',
+    )
+  })
+
+  it('carries 100 requests at one time', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, async (_, i) => textOf((await overHttp2({ ':path': `/${i}` })).stream)),
+    )
+    expect(answers.map((text) => JSON.parse(text).url)).toEqual(answers.map((_, i) => `/${i}`))
+  })
+})
+
+it('an answer that comes before the whole upload reaches the client', async () => {
+  const upload = session.request({ ':authority': host(), ':path': '/early', ':method': 'POST' })
+  upload.on('error', () => {})
+  const [head] = await once(upload, 'response')
+  expect(head[':status']).toBe(413)
+  expect(await textOf(upload)).toBe('too large')
+})
+
+describe('upgrades', () => {
+  it.each(['ws', 'wss'])('to WebSocket pass over %s', async (scheme) => {
+    const url = `${scheme}://127.0.0.1:${world.port}/chat`
+    const ws = new WebSocket(url, {
+      headers: { host: host() },
+      ca: readFileSync(world.tls.caPath),
+      servername: host(),
+    } as object)
+    await once(ws, 'open')
+    ws.send('hello')
+    expect(String((await once(ws, 'message'))[0])).toBe('hello')
+    ws.send(Buffer.alloc(3 * MIB))
+    expect((await once(ws, 'message'))[0]).toHaveLength(3 * MIB)
+    ws.close(4001)
+    await once(ws, 'close')
+    await expect.poll(() => ended).toEqual(['closed 4001'])
+  })
+
+  it('that the sandbox or the edge refuses are answered', async () => {
+    const upgrade = `Host: ${host()}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`
+    expect(await sendRaw(world.port, `GET /no HTTP/1.1\r\n${upgrade}`)).toMatch(
+      /^HTTP\/1.1 403 [\s\S]*\r\n\r\nno$/,
+    )
+    const gone = upgrade.replace('ilive', 'igone')
+    expect(await sendRaw(world.port, `GET / HTTP/1.1\r\n${gone}`)).toMatch(
+      /^HTTP\/1.1 502 [\s\S]*The sandbox was not found/,
+    )
+    const closed = upgrade.replace(String(app.port), '4')
+    expect(await sendRaw(world.port, `GET / HTTP/1.1\r\n${closed}`)).toMatch(
+      /^HTTP\/1.1 502 [\s\S]*port is not open/,
+    )
+  })
+
+  it('to h2c are not taken', async () => {
+    const offer =
+      'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n'
+    const rest = `Host: ${host()}\r\nContent-Length: 2\r\n\r\nhi`
+    const answer = await Promise.race([
+      sendRaw(world.port, `POST / HTTP/1.0\r\n${offer}${rest}`),
+      sleep(3000),
+    ])
+    expect(answer).toContain('"body":"hi"')
+    expect(answer).not.toContain('h2c')
+  })
+})
