@@ -93,7 +93,7 @@ export function createNode(options: NodeOptions): SandboxNode {
 
   function watch(): void {
     for (const machine of machines.all()) {
-      if (machines.isAlive(machine)) continue
+      if (machine.isEnding || machines.isAlive(machine)) continue
       const wasWarm = machine.isWarm
       if (wasWarm) pool.drop((other) => other === machine)
       machines.end(machine.machineId).catch(onError)

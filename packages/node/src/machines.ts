@@ -36,6 +36,8 @@ export interface LiveMachine {
   guest: GuestClient
   isWarm: boolean
   hasInternet: boolean
+  /** Its death is wanted. */
+  isEnding: boolean
 }
 
 /** `machine.json`: written before anything of the machine exists, so that a crash at any point leaves a trace. */
@@ -115,6 +117,7 @@ export class Machines {
         guest,
         isWarm: true,
         hasInternet: true,
+        isEnding: false,
       }
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
@@ -145,6 +148,7 @@ export class Machines {
   async end(machineId: string): Promise<void> {
     const machine = this.#live.get(machineId)
     if (!machine) return this.#ending.get(machineId)
+    machine.isEnding = true
     await this.#options.cgroups.kill(machine.cgroup)
     const cleaning = this.#remove(machineId, machine.slot.index)
       .catch(this.#options.onError)
@@ -243,6 +247,7 @@ export class Machines {
       guest: createGuestClient(slot.address),
       isWarm: true,
       hasInternet,
+      isEnding: false,
     }
   }
 
