@@ -38,7 +38,7 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host) http.Han
 	mux.HandleFunc("POST /files", file.Upload)
 	mux.HandleFunc("POST /files/compose", file.Compose)
 
-	limit := connect.WithReadMaxBytes(messageMaxBytes)
+	limit := connect.WithHandlerOptions(connect.WithReadMaxBytes(messageMaxBytes), jsonCodecs())
 	// Compressed requests are read, but output is never compressed: it would have to wait to be worth it.
 	mux.Handle(processconnect.NewProcessHandler(process.NewService(s, r), limit, connect.WithCompressMinBytes(math.MaxInt)))
 	mux.Handle(filesystemconnect.NewFilesystemHandler(filesystem.NewService(s), limit, connect.WithCompressMinBytes(16<<10)))
