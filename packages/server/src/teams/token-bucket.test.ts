@@ -1,0 +1,16 @@
+import { expect, test } from 'vitest'
+import { TokenBuckets } from './token-bucket.ts'
+
+test('a second’s worth passes at once, then one each interval, with the wait in whole seconds', () => {
+  let now = 0
+  const buckets = new TokenBuckets(() => now)
+  expect([1, 2, 3].map(() => buckets.take('k', 2))).toEqual([0, 0, 1])
+  now = 500
+  expect([buckets.take('k', 2), buckets.take('k', 2)]).toEqual([0, 1])
+  expect(buckets.take('other', 2)).toBe(0)
+})
+
+test('a rate below one a second says how long to wait', () => {
+  const buckets = new TokenBuckets(() => 0)
+  expect([buckets.take('k', 0.1), buckets.take('k', 0.1)]).toEqual([0, 10])
+})
