@@ -1,5 +1,8 @@
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import http2 from 'node:http2'
+import https from 'node:https'
+import { text } from 'node:stream/consumers'
 import { beforeAll, expect, test, vi } from 'vitest'
 import WebSocket from 'ws'
 import {
@@ -148,10 +151,10 @@ describeClients('a port of a sandbox', (client) => {
     const socket = new WebSocket(`wss://${sandbox().getHost(8000)}/socket`, { handshakeTimeout: 10_000 })
     try {
       await once(socket, 'open', { signal: AbortSignal.timeout(10_000) })
-      for (const text of ['hello', 'again']) {
-        socket.send(text)
+      for (const word of ['hello', 'again']) {
+        socket.send(word)
         const [message] = await once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
-        expect(String(message)).toBe(`echo ${text}`)
+        expect(String(message)).toBe(`echo ${word}`)
       }
       socket.close()
       await once(socket, 'close', { signal: AbortSignal.timeout(10_000) })
@@ -213,15 +216,15 @@ describeClients('a port of a sandbox', (client) => {
   })
 
   test('shows a browser a page instead of JSON', async () => {
-    const headers = {
-      Accept: 'text/html,application/xhtml+xml,*/*;q=0.8',
-      'Sec-Fetch-Mode': 'navigate',
-      'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
-    }
-    const response = await fetchWithin(`https://8000-i0123456789abcdefghij.${domain}/`, { headers })
-    expect(response.status).toBe(502)
-    expect(response.headers.get('content-type')).toMatch(/^text\/html/)
-    expect(await response.text()).toContain('i0123456789abcdefghij')
+    // Not by fetch, which says in Sec-Fetch-Mode that it is no navigation.
+    const request = https.get(`https://8000-i0123456789abcdefghij.${domain}/`, {
+      headers: { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'Sec-Fetch-Mode': 'navigate' },
+      timeout: 10_000,
+    })
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    expect(response.statusCode).toBe(502)
+    expect(response.headers['content-type']).toMatch(/^text\/html/)
+    expect(await text(response)).toContain('i0123456789abcdefghij')
   })
 
   test('never learns the API key', async () => {
