@@ -79,8 +79,11 @@ route replace default via ${gateway}
     await run('ip', ['link', 'del', `${names.vethPrefix}${index}`], { timeoutMs: IP_TIMEOUT_MS }).catch(
       () => {},
     )
-    if (existsSync(slot(index).netnsPath))
-      await run('ip', ['netns', 'del', netnsName(index)], { timeoutMs: IP_TIMEOUT_MS })
+    const { netnsPath } = slot(index)
+    await run('ip', ['netns', 'del', netnsName(index)], { timeoutMs: IP_TIMEOUT_MS }).catch((error) => {
+      // an `ip` of a server that was just killed may still be at work on the same namespace
+      if (existsSync(netnsPath)) throw error
+    })
     existing.delete(index)
   }
 

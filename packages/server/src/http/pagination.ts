@@ -46,20 +46,17 @@ export function pageOf<T>(
   }
 }
 
-/** The `metadata` filter: `k=v&k2=v2`, each part percent-encoded, the whole decoded once already by the query parser. */
-export function parseMetadataFilter(filter: string): Array<[string, string]> {
-  return filter
-    .split('&')
-    .filter(Boolean)
-    .map((pair) => {
-      const [key = '', value = ''] = pair.split(/=(.*)/s, 2)
-      try {
-        return [decodeURIComponent(key), decodeURIComponent(value)]
-      } catch {
-        throw new SandlotError(
-          'invalid_request',
-          `metadata filter '${pair.slice(0, 100)}' is not percent-encoded correctly`,
-        )
-      }
-    })
+/**
+ * The `metadata` filter, the outermost encoding already taken off. The official clients encode each key and value,
+ * and then once more in the query string they make of them; curl users encode once.
+ */
+export const parseMetadataFilter = (filter: string): Array<[string, string]> =>
+  [...new URLSearchParams(filter)].map(([key, value]) => [decoded(key), decoded(value)])
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
