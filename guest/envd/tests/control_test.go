@@ -19,7 +19,7 @@ func TestATokenGuardsEverythingButHealthFilesAndInit(t *testing.T) {
 	if got := d.do("GET", "/envs", nil); got.status != 200 || got.body != `{"E2B_SANDBOX":"true"}`+"\n" {
 		t.Fatalf("%+v", got)
 	}
-	d.init(`{"accessToken":"one","envVars":{"A":"1"},"hyperloopIP":"x","timestamp":"` + time.Now().Format(time.RFC3339Nano) + `"}`)
+	d.init(`{"accessToken":"one","envVars":{"A":"1"},"hyperloopIP":"x"}`)
 	for _, target := range []string{"GET /envs", "GET /metrics", "POST /files/compose", "POST /process.Process/List", "POST /filesystem.Filesystem/Stat", "GET /nowhere"} {
 		method, path, _ := strings.Cut(target, " ")
 		for _, token := range []string{"", "two"} {
