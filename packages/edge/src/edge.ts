@@ -20,6 +20,7 @@ import {
   TRAFFIC_TOKEN_HEADER,
   tooManyConnections,
   trafficTokenRefused,
+  unsendable,
 } from './refusal.ts'
 import { createRouter } from './route.ts'
 import { SandboxConnections } from './sandbox-connections.ts'
@@ -132,20 +133,25 @@ export function createEdge(options: EdgeOptions): Edge {
       }
       const { target, connections } = admission
       const downstream = downstreamOf(request, response)
-      exchange({
-        downstream,
-        connections,
-        target,
-        method: request.method ?? 'GET',
-        path: request.url ?? '/',
-        headers: requestHeaders(request, { ...admission.headers, hasBody: downstream.hasBody }),
-        idleTimeoutMs,
-        refuse(refusal) {
-          logger.debug({ ...target, status: refusal.status }, 'no answer from the sandbox')
-          const isGone = directory.find(target.sandboxId)?.state !== 'running'
-          sendRefusal(request, response, isGone ? sandboxNotFound(target.sandboxId) : refusal)
-        },
-      })
+      const refuse = (refusal: Refusal) => {
+        logger.debug({ ...target, status: refusal.status }, 'no answer from the sandbox')
+        const isGone = directory.find(target.sandboxId)?.state !== 'running'
+        sendRefusal(request, response, isGone ? sandboxNotFound(target.sandboxId) : refusal)
+      }
+      try {
+        exchange({
+          downstream,
+          connections,
+          target,
+          method: request.method ?? 'GET',
+          path: request.url ?? '/',
+          headers: requestHeaders(request, { ...admission.headers, hasBody: downstream.hasBody }),
+          idleTimeoutMs,
+          refuse,
+        })
+      } catch (error) {
+        refuse(unsendable(error))
+      }
     },
 
     handleUpgrade(request, socket, head) {
@@ -157,7 +163,11 @@ export function createEdge(options: EdgeOptions): Edge {
       const { target, connections } = admission
       const upgrade = headerOf(request, 'upgrade') ?? ''
       const headers = requestHeaders(request, { ...admission.headers, hasBody: false, upgrade })
-      tunnel({ request, socket, head, connections, target, headers, idleTimeoutMs })
+      try {
+        tunnel({ request, socket, head, connections, target, headers, idleTimeoutMs })
+      } catch (error) {
+        refuseUpgrade(request, socket, unsendable(error))
+      }
     },
 
     async close() {

@@ -18,11 +18,15 @@ export interface ExchangeOptions {
   refuse: (refusal: Refusal) => void
 }
 
-/** Passes one request to the sandbox and its answer back, both as streams; an abort of either side reaches the other. */
+/**
+ * Passes one request to the sandbox and its answer back, both as streams; an abort of either side reaches the other.
+ * @throws node:http's error when HTTP/1.1 cannot carry the head; nothing is answered then
+ */
 export function exchange(options: ExchangeOptions): void {
   const { downstream, connections, target } = options
   let upstream!: ClientRequest
   let isOver = false
+  start(false)
   const untrack = connections.track(() => {
     isOver = true
     upstream.destroy()
@@ -33,7 +37,6 @@ export function exchange(options: ExchangeOptions): void {
     isOver = true
     if (!isComplete(upstream) || !upstream.writableFinished) upstream.destroy()
   })
-  start(false)
 
   function start(isRetry: boolean): void {
     upstream = httpRequest({

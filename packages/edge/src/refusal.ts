@@ -27,6 +27,11 @@ export const invalidTarget = (): Refusal => ({
   body: { code: 400, message: 'the request target must start with /: absolute URLs are not accepted here' },
 })
 
+export const unsendable = (error: unknown): Refusal => ({
+  status: 400,
+  body: { code: 400, message: `the request cannot be passed on: ${(error as Error).message}` },
+})
+
 export const invalidSignature = (): Refusal => ({
   status: 401,
   body: { code: 401, message: 'invalid signature' },

@@ -25,7 +25,7 @@ export function tunnel(options: TunnelOptions): void {
   const { request, socket, connections, target, idleTimeoutMs } = options
   let isOver = false
   const upstream = httpRequest({
-    agent: connections.agentFor(target.port),
+    agent: connections.freshAgent(),
     host: connections.address,
     port: target.port,
     method: request.method,
@@ -46,10 +46,12 @@ export function tunnel(options: TunnelOptions): void {
     upstream.destroy()
   })
   upstream.once('upgrade', (answer, upstreamSocket, upstreamHead) => {
+    isOver = true
     socket.write(formatHead(answer), 'latin1')
     join(socket, upstreamSocket as Socket, options.head, upstreamHead, idleTimeoutMs)
   })
   upstream.once('response', (answer) => {
+    isOver = true
     const response = responseOn(request, socket)
     const downstream = downstreamOf(request, response)
     passAnswer(answer, downstream, () => {
@@ -64,9 +66,9 @@ export function tunnel(options: TunnelOptions): void {
   upstream.end()
 
   function fail(refusal: Refusal): void {
+    upstream.destroy()
     if (isOver) return
     isOver = true
-    upstream.destroy()
     refuseUpgrade(request, socket, refusal)
   }
 }
