@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DNS_ADDRESS } from './firewall.ts'
 import { run } from './run.ts'
@@ -88,6 +88,9 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
   if (existsSync(path)) return { path, key }
 
   await mkdir(join(options.cacheDir, 'images'), { recursive: true })
+  for (const name of await readdir(join(options.cacheDir, 'images')))
+    if (name.startsWith('.building-') && !existsSync(`/proc/${name.slice('.building-'.length)}`))
+      await rm(join(options.cacheDir, 'images', name), { recursive: true, force: true })
   const work = join(options.cacheDir, 'images', `.building-${process.pid}`)
   await rm(work, { recursive: true, force: true })
   await mkdir(work)

@@ -15,6 +15,7 @@ const HEALTHY_TIMEOUT_MS = 20_000
 /** Warm machines must not slow the ones in use; those get back what their CPU count says. */
 const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
+const TRASH_PREFIX = '.trash-'
 
 /** What a machine starts from. */
 export interface MachineSource extends BuildResources {
@@ -81,6 +82,8 @@ export class Machines {
 
   async prepareFolders(): Promise<void> {
     const { runDir } = this.#options
+    for (const name of await readdir(runDir).catch(() => []))
+      if (name.startsWith(TRASH_PREFIX)) await rm(join(runDir, name), { recursive: true, force: true })
     await Promise.all(
       [this.#machinesDir, join(runDir, 'overlay'), join(runDir, 'empty'), join(runDir, 'runsc')].map((dir) =>
         mkdir(dir, { recursive: true, mode: 0o700 }),
@@ -261,7 +264,7 @@ export class Machines {
     await cgroups.remove(cgroup)
     // gone by rename first: a half deleted folder is never read as a machine
     const dir = join(this.#machinesDir, machineId)
-    const trash = join(this.#options.runDir, `.trash-${machineId}`)
+    const trash = join(this.#options.runDir, `${TRASH_PREFIX}${machineId}`)
     await rename(dir, trash).catch(() => {})
     await rm(trash, { recursive: true, force: true })
     if (slotIndex !== undefined) slots.give(slotIndex)
