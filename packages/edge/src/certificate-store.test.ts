@@ -1,17 +1,17 @@
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCertificateStore } from './certificate-store.ts'
 import { createListener, type Listener } from './listener.ts'
+import { temporaryDirectory } from './test-support/temporary-directory.ts'
 
 const run = promisify(execFile)
 const DAY_MS = 86_400_000
-const newDirectory = () => join(mkdtempSync(join(tmpdir(), 'sandlot-ca-')), 'ca')
+const newDirectory = () => join(temporaryDirectory(), 'ca')
 
 /** The certificate that a client is shown, checked by nobody. */
 function shownBy(port: number, servername?: string): Promise<X509Certificate> {

@@ -1,9 +1,8 @@
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { get, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -11,15 +10,13 @@ import { type CertificateStore, openCertificateStore } from './certificate-store
 import { createListener, type Listener, type ListenerOptions } from './listener.ts'
 import { ask, sendRaw } from './test-support/raw-request.ts'
 import { textOf } from './test-support/sandbox-world.ts'
+import { temporaryDirectory } from './test-support/temporary-directory.ts'
 
 let tls: CertificateStore
 let listener: Listener | undefined
 
 beforeAll(async () => {
-  tls = await openCertificateStore(
-    join(mkdtempSync(join(tmpdir(), 'sandlot-listener-')), 'ca'),
-    'sandlot.localhost',
-  )
+  tls = await openCertificateStore(join(temporaryDirectory(), 'ca'), 'sandlot.localhost')
 })
 afterEach(async () => {
   await listener?.close(0)

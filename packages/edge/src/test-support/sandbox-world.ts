@@ -1,4 +1,3 @@
-import { mkdtempSync } from 'node:fs'
 import {
   createServer,
   type IncomingMessage,
@@ -7,12 +6,12 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ENVD_PORT } from '@sandlot/protocol'
 import type { DirectoryEntry, SandboxDirectory } from '@sandlot/server/directory'
 import { pino } from 'pino'
 import { createEdge, createListener, type EdgeOptions, openCertificateStore } from '../index.ts'
+import { temporaryDirectory } from './temporary-directory.ts'
 
 export const DOMAIN = 'sandlot.localhost'
 
@@ -70,7 +69,7 @@ export async function startEdge(options: Partial<EdgeOptions> = {}) {
     logger: pino({ level: 'silent' }),
     ...options,
   })
-  const home = mkdtempSync(join(tmpdir(), 'sandlot-edge-'))
+  const home = temporaryDirectory()
   const tls = await openCertificateStore(join(home, 'ca'), DOMAIN)
   const listener = await createListener({
     hosts: ['127.0.0.1', '::1'],
