@@ -104,7 +104,7 @@ describe('uploads', () => {
     [
       'a multipart body that is cut off',
       'multipart/form-data; boundary=b',
-      '--b\r\nContent-Disposition: form-data; name="file"; filename="cut"\r\n\r\nabc',
+      '--b\r\nContent-Disposition: form-data; name="file"; filename="half-sent-upload"\r\n\r\nabc',
     ],
     ['a multipart body without a boundary', 'multipart/form-data', 'abc'],
     ['a type that is not known', 'text/html', 'abc'],
@@ -113,7 +113,7 @@ describe('uploads', () => {
     const [status, text] = await upload('', Buffer.from(body), { 'Content-Type': type })
     if (status === 200) expect(JSON.parse(text)).toEqual([])
     else expect(status).toBe(400)
-    expect(await landed('cut')).toEqual([])
+    expect(await landed('half-sent-upload')).toEqual([])
   })
 
   test('that are no gzip although they say so leave nothing behind', async () => {
