@@ -12,8 +12,13 @@ export interface Driver {
   readonly version: string
   /** Boots a machine from its image. @returns pid of its kernel */
   create(machine: MachinePaths, spec: SpecOptions): Promise<number>
-  /** Starts a machine from a checkpoint. @returns pid of its kernel */
-  restore(machine: MachinePaths, spec: SpecOptions, checkpointDir: string): Promise<number>
+  /** Starts a machine from a checkpoint, behind everything else unless someone waits. @returns pid of its kernel */
+  restore(
+    machine: MachinePaths,
+    spec: SpecOptions,
+    checkpointDir: string,
+    options: { isUrgent: boolean },
+  ): Promise<number>
   /** Saves memory and writable layer, and ends the machine. */
   checkpoint(machine: MachinePaths, checkpointDir: string): Promise<void>
   /** Removes what the driver itself keeps of a machine whose processes are dead. */

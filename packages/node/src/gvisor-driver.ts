@@ -7,6 +7,8 @@ import { CommandError, run } from './run.ts'
 
 const START_TIMEOUT_MS = 60_000
 const CHECKPOINT_TIMEOUT_MS = 120_000
+/** The machine inherits it, which does no harm: inside its cgroup all are alike, outside the cgroup's weight counts. */
+const STOCK_NICENESS = 19
 
 export interface GvisorDriverOptions {
   runscPath: string
@@ -30,8 +32,9 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     machine: MachinePaths,
     spec: SpecOptions | undefined,
     args: string[],
-    timeoutMs: number,
+    options: { timeoutMs: number; niceness?: number },
   ) {
+    const { timeoutMs } = options
     const log = join(machine.dir, 'runsc.log')
     const flags = [
       `--root=${stateDir}`,
@@ -44,7 +47,7 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     ]
     if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
     try {
-      await run(runscPath, [...flags, ...args], { timeoutMs, discardOutput: true })
+      await run(runscPath, [...flags, ...args], { ...options, discardOutput: true })
     } catch (cause) {
       const detail =
         cause instanceof CommandError && cause.timedOut
@@ -57,28 +60,33 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     }
   }
 
-  async function start(machine: MachinePaths, spec: SpecOptions, args: string[]): Promise<number> {
+  async function start(
+    machine: MachinePaths,
+    spec: SpecOptions,
+    args: string[],
+    niceness = 0,
+  ): Promise<number> {
     await writeFile(join(machine.dir, 'config.json'), JSON.stringify(ociSpec(spec)))
     const pidFile = join(machine.dir, 'pid')
     const flags = ['-detach', '-bundle', machine.dir, '-pid-file', pidFile]
-    await runsc(machine, spec, [args[0]!, ...flags, ...args.slice(1), machine.machineId], START_TIMEOUT_MS)
+    await runsc(machine, spec, [args[0]!, ...flags, ...args.slice(1), machine.machineId], {
+      timeoutMs: START_TIMEOUT_MS,
+      niceness,
+    })
     return Number(await readFile(pidFile, 'utf8'))
   }
 
   return {
     version,
     create: (machine, spec) => start(machine, spec, ['run']),
-    restore: (machine, spec, checkpointDir) =>
-      start(machine, spec, ['restore', '-image-path', checkpointDir]),
+    restore: (machine, spec, checkpointDir, { isUrgent }) =>
+      start(machine, spec, ['restore', '-image-path', checkpointDir], isUrgent ? 0 : STOCK_NICENESS),
 
     async checkpoint(machine, checkpointDir) {
       await mkdir(checkpointDir, { recursive: true })
-      await runsc(
-        machine,
-        undefined,
-        ['checkpoint', '-image-path', checkpointDir, machine.machineId],
-        CHECKPOINT_TIMEOUT_MS,
-      )
+      await runsc(machine, undefined, ['checkpoint', '-image-path', checkpointDir, machine.machineId], {
+        timeoutMs: CHECKPOINT_TIMEOUT_MS,
+      })
     },
 
     async forget(machineId) {

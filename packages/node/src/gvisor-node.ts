@@ -85,7 +85,7 @@ export function createNode(options: NodeOptions): SandboxNode {
 
   const pool = new WarmPool<LiveMachine>({
     concurrency: availableParallelism(),
-    start: (buildId) => machines.start(builds.get(buildId)!),
+    start: (buildId, options) => machines.start(builds.get(buildId)!, options),
     demandFor: () => new Demand({ min: options.poolMin, max: options.poolMax }),
     shortage: () => memoryShortage(options.memoryFloorMB),
     onError,

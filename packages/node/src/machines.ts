@@ -91,8 +91,8 @@ export class Machines {
     )
   }
 
-  /** Starts a machine and waits until its envd answers; it is warm until `claim`. */
-  async start(source: MachineSource): Promise<LiveMachine> {
+  /** Starts a machine and waits until its envd answers; it is warm until `claim`. Urgent: someone waits for it. */
+  async start(source: MachineSource, { isUrgent = true } = {}): Promise<LiveMachine> {
     const { driver, slots, names } = this.#options
     const slot = await slots.take()
     const machineId = `${names.instance}${randomBytes(6).toString('hex')}`
@@ -106,7 +106,7 @@ export class Machines {
       await writeFile(join(dir, 'machine.json'), JSON.stringify(record))
       const spec = this.#spec(source, slot, cgroup)
       const pid = source.checkpointDir
-        ? await driver.restore({ machineId, dir }, spec, source.checkpointDir)
+        ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, { isUrgent })
         : await driver.create({ machineId, dir }, spec)
       const guest = createGuestClient(slot.address)
       const machine = {
@@ -124,6 +124,7 @@ export class Machines {
       }
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
+      if (!isUrgent) await touch(guest)
       await writeFile(join(dir, 'warm'), '')
       return machine
     } catch (error) {
@@ -286,6 +287,15 @@ export class Machines {
       cpuShares: WARM_CPU_SHARES,
     }
   }
+}
+
+/**
+ * A restored machine's memory is read in page by page when it is first used. Doing once what a create and a first
+ * command will do takes that off their path. An `/init` without values changes nothing.
+ */
+async function touch(guest: GuestClient): Promise<void> {
+  await guest.post('/init', {})
+  await guest.runCommand('true', 'user', HEALTHY_TIMEOUT_MS)
 }
 
 const exists = (path: string): Promise<boolean> =>

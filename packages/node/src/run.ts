@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { setPriority } from 'node:os'
 
 const MAX_CAPTURED_BYTES = 1024 * 1024
 
@@ -13,6 +14,8 @@ export interface RunOptions {
   onLine?: (line: string) => void
   /** Standard output and error go to /dev/null: for processes whose children keep the pipes open. */
   discardOutput?: boolean
+  /** Scheduling priority, -20 (first) to 19 (last). Default 0; what it starts inherits it. */
+  niceness?: number
 }
 
 export interface RunResult {
@@ -45,7 +48,7 @@ export class CommandError extends Error {
 
 /** The one way to run a process: with a timeout, bounded captured output and a typed error. */
 export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  const { timeoutMs = 30_000, input, env, cwd, onLine, discardOutput = false } = options
+  const { timeoutMs = 30_000, input, env, cwd, onLine, discardOutput = false, niceness = 0 } = options
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
     const output = discardOutput ? 'ignore' : 'pipe'
@@ -54,6 +57,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       cwd,
       stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
     })
+    if (niceness !== 0 && child.pid !== undefined) lowerPriority(child.pid, niceness)
     let timedOut = false
     const timer = setTimeout(() => {
       timedOut = true
@@ -84,4 +88,11 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       else reject(new CommandError(command, code, captured.stderr, timedOut))
     })
   })
+}
+
+/** It may have ended already. */
+function lowerPriority(pid: number, niceness: number): void {
+  try {
+    setPriority(pid, niceness)
+  } catch {}
 }

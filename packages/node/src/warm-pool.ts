@@ -5,10 +5,12 @@ const MAX_WAITERS = 2_000
 const WAIT_TIMEOUT_MS = 120_000
 const MAX_FAILURES = 3
 const RETRY_AFTER_FAILURE_MS = 1_000
+/** The sandbox that was just handed out gets the processor for its first command. */
+const REFILL_DELAY_MS = 60
 
 export interface WarmPoolOptions<M> {
-  /** Restores one machine. */
-  start: (buildId: string) => Promise<M>
+  /** Restores one machine; urgent when someone waits for it. */
+  start: (buildId: string, options: { isUrgent: boolean }) => Promise<M>
   /** Most restores at a time: they are CPU-bound. */
   concurrency: number
   /** How many machines to keep ready for a build now. */
@@ -42,6 +44,7 @@ export class WarmPool<M> {
   #starting = 0
   #isClosed = false
   #retry: NodeJS.Timeout | undefined
+  #refill: NodeJS.Timeout | undefined
 
   constructor(options: WarmPoolOptions<M>) {
     this.#options = options
@@ -60,7 +63,7 @@ export class WarmPool<M> {
     lane.demand.record()
     const machine = lane.ready.shift()
     if (machine !== undefined) {
-      setImmediate(() => this.#fill())
+      this.#refillSoon()
       return Promise.resolve(machine)
     }
     const shortage = this.#options.shortage()
@@ -113,6 +116,7 @@ export class WarmPool<M> {
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#retry)
+    clearTimeout(this.#refill)
     for (const lane of this.#lanes.values())
       for (const waiter of lane.waiters.splice(0)) {
         clearTimeout(waiter.timer)
@@ -120,6 +124,13 @@ export class WarmPool<M> {
           new SandlotError('server_draining', 'the server is shutting down', { retryAfterSeconds: 5 }),
         )
       }
+  }
+
+  #refillSoon(): void {
+    this.#refill ??= setTimeout(() => {
+      this.#refill = undefined
+      this.#fill()
+    }, REFILL_DELAY_MS)
   }
 
   #fill(): void {
@@ -144,7 +155,7 @@ export class WarmPool<M> {
     this.#starting++
     lane.starting++
     try {
-      const machine = await this.#options.start(buildId)
+      const machine = await this.#options.start(buildId, { isUrgent: lane.waiters.length >= lane.starting })
       lane.failures = 0
       const waiter = lane.waiters.shift()
       if (waiter) {

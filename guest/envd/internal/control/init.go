@@ -1,10 +1,8 @@
 package control
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"net/http"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +49,6 @@ func Init(s *settings.Settings) http.HandlerFunc {
 		if request.Timestamp != nil {
 			setClock(*request.Timestamp)
 		}
-		stirEntropy()
 		if request.Hostname != "" {
 			_ = setHostname(request.Hostname, hostsFile)
 		}
@@ -79,12 +76,4 @@ func setClock(now time.Time) {
 	}
 	value := unix.NsecToTimeval(now.UnixNano())
 	_ = unix.Settimeofday(&value)
-}
-
-// stirEntropy: sandboxes restored from one checkpoint start with equal pools.
-func stirEntropy() {
-	var seed [64]byte
-	if _, err := rand.Read(seed[:]); err == nil {
-		_ = os.WriteFile("/dev/urandom", seed[:], 0)
-	}
 }
