@@ -89,7 +89,9 @@ describeClients('giving up', (client) => {
     const controller = new AbortController()
     let sent = 0
     const endless = new ReadableStream<Uint8Array>({
-      pull(stream) {
+      async pull(stream) {
+        // Lets the event loop turn, so that the abort is seen.
+        await new Promise(setImmediate)
         stream.enqueue(new Uint8Array(64 * 1024))
         if (++sent === 64) controller.abort()
       },
