@@ -22,9 +22,9 @@ describe.each(ways)('Python e2b $version $way', ({ version, env }) => {
     outcomes = await runSuite(version, env)
   }, 620_000)
 
-  test.each(names.get(version)!)('%s', (name, context) => {
+  test.for(names.get(version)!)('%s', (name, { skip }) => {
     const outcome = outcomes.get(name)
-    if (outcome?.state === 'skipped') return (context as unknown as { skip: () => void }).skip()
+    if (outcome?.state === 'skipped') return skip()
     expect(outcome?.message ?? 'did not run').toBe('')
   })
 })

@@ -110,5 +110,5 @@ def test_an_unknown_sandbox_is_not_found():
 
 
 def test_a_timeout_out_of_range_is_refused():
-    with pytest.raises(SandboxException, match="400.*Timeout cannot be greater"):
-        Sandbox.create(timeout=100_000_000)
+    with pytest.raises(SandboxException, match="(?i)400.*timeout"):
+        Sandbox.create(timeout=10**12)
