@@ -110,11 +110,14 @@ function readConfigFile(path: string, mustExist: boolean): Record<string, unknow
   return parsed as Record<string, unknown>
 }
 
+const DEFAULT_POOL_MIN = 4
+
 /** Defaults that depend on the machine or on settings before them in the schema. */
 function machineDefault(name: SettingName, before: Record<string, unknown>): unknown {
   if (name === 'home') return join(repositoryRoot, '.sandlot')
   if (name === 'domain') return `sandlot.localhost:${String(before.listen).split(':').at(-1)}`
   if (name === 'extraCaCertificates') return hostCaCertificates()
+  if (name === 'poolMin') return Math.min(DEFAULT_POOL_MIN, Number(before.poolMax))
   throw new Error(`setting ${name} has no default`)
 }
 

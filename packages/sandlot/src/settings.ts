@@ -62,8 +62,10 @@ export const settingsSchema = Type.Object(
       expects: 'IPv4 ranges separated by commas, for example 10.0.5.0/24',
       default: [],
     }),
-    poolMin: integer(0, 1000, { description: 'Warm sandboxes kept ready even when idle', default: 4 }),
     poolMax: integer(0, 1000, { description: 'Most warm sandboxes kept ready; 0 keeps none', default: 16 }),
+    poolMin: integer(0, 1000, {
+      description: 'Warm sandboxes kept ready even when idle. Default: 4, at most poolMax',
+    }),
     poolMemoryFloorMB: integer(0, 1_048_576, {
       description: 'The warm pool stops filling when less memory than this is available',
       default: 1024,
