@@ -55,19 +55,28 @@ export function createGuestClient(address: string, port = ENVD_PORT): GuestClien
       }
     },
     async post(path, body) {
-      const response = await client.request({
-        method: 'POST',
-        path,
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-      })
-      if (response.statusCode === 204) return void (await response.body.dump())
-      const text = (await response.body.text()).slice(0, 500)
-      throw new SandlotError(
-        'sandbox_create_failed',
-        `envd at ${address} answered ${response.statusCode} to POST ${path}: ${text}`,
-      )
+      let answer: { statusCode: number; text: string }
+      try {
+        const { statusCode, body: response } = await client.request({
+          method: 'POST',
+          path,
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+          signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        })
+        answer = { statusCode, text: (await response.text()).slice(0, 500) }
+      } catch (cause) {
+        throw new SandlotError(
+          'sandbox_create_failed',
+          `envd at ${address} did not answer POST ${path}: ${(cause as Error).message}`,
+          { cause },
+        )
+      }
+      if (answer.statusCode !== 204)
+        throw new SandlotError(
+          'sandbox_create_failed',
+          `envd at ${address} answered ${answer.statusCode} to POST ${path}: ${answer.text}`,
+        )
     },
     async runCommand(command, user, timeoutMs) {
       const message = JSON.stringify({

@@ -171,7 +171,11 @@ export function createNode(options: NodeOptions): SandboxNode {
     },
 
     async acquire(buildId) {
-      const machine = await pool.take(buildId)
+      let machine = await pool.take(buildId)
+      while (!machines.isAlive(machine)) {
+        machines.end(machine.machineId).catch(onError)
+        machine = await pool.take(buildId)
+      }
       machines.claim(machine)
       return { machineId: machine.machineId, buildId, address: machine.slot.address }
     },

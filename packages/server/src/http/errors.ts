@@ -5,7 +5,7 @@ import { storeError } from '../store/store.ts'
 /** Every error leaves as `{code, message, error_code}`; what is unexpected leaves with a request id and no detail. */
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSandlotError(thrown, request)
-  if (error.status >= 500 && error.status !== 501)
+  if (error.status >= 500 && error.status !== 501 && error.status !== 503)
     request.log.error({ err: thrown, reqId: request.id }, error.message)
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))

@@ -1,0 +1,61 @@
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { namesFor } from '@sandlot/node/names'
+
+/** Everything on this machine that belongs to the instance of a home. */
+export interface Inventory {
+  machines: string[]
+  /** Machines that belong to no sandbox yet. */
+  warm: string[]
+  cgroups: string[]
+  runscStates: string[]
+  netns: string[]
+  veths: string[]
+  kernels: number
+}
+
+const names = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])
+
+export async function takeInventory(home: string): Promise<Inventory> {
+  const { cgroup, netnsPrefix, vethPrefix } = namesFor(home)
+  const machinesDir = join(home, 'run/machines')
+  const machines = names(machinesDir)
+  const cgroupRoot = existsSync('/sys/fs/cgroup/memory') ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup'
+  const cgroups = names(join(cgroupRoot, cgroup)).filter((name) => /^[0-9a-f]{16}$/.test(name))
+  const { stdout } = await promisify(execFile)('ip', ['-o', 'link', 'show', 'type', 'veth'], {
+    timeout: 10_000,
+  })
+  const pids = cgroups.map((name) =>
+    readFileSync(join(cgroupRoot, cgroup, name, 'cgroup.procs'), 'utf8').trim(),
+  )
+  return {
+    machines,
+    warm: machines.filter((id) => existsSync(join(machinesDir, id, 'warm'))),
+    cgroups,
+    runscStates: names(join(home, 'run/runsc')).filter((name) => name.endsWith('.state')),
+    netns: names('/run/netns').filter((name) => name.startsWith(netnsPrefix)),
+    veths: [...stdout.matchAll(/^\d+: ([^@:]+)/gm)]
+      .map((match) => match[1]!)
+      .filter((name) => name.startsWith(vethPrefix)),
+    kernels: pids.filter(Boolean).length,
+  }
+}
+
+/** What is wrong in an inventory when `used` sandboxes run: empty when nothing leaked. */
+export function leaks(inventory: Inventory, used: number): string[] {
+  const { machines, warm, cgroups, runscStates, netns, veths, kernels } = inventory
+  const found: string[] = []
+  const expect = (what: string, actual: number, wanted: number) => {
+    if (actual !== wanted) found.push(`${what}: ${actual}, not ${wanted}`)
+  }
+  expect('machines in use', machines.length - warm.length, used)
+  expect('cgroups', cgroups.length, machines.length)
+  expect('kernels', kernels, machines.length)
+  expect('runsc states', runscStates.length, machines.length)
+  expect('veths', veths.length, netns.length)
+  if (netns.length < machines.length)
+    found.push(`namespaces: ${netns.length} for ${machines.length} machines`)
+  return found
+}
