@@ -9,6 +9,11 @@ const START_TIMEOUT_MS = 60_000
 const CHECKPOINT_TIMEOUT_MS = 120_000
 /** The machine inherits it, which does no harm: inside its cgroup all are alike, outside the cgroup's weight counts. */
 const STOCK_NICENESS = 19
+/**
+ * What runsc starts inherits it, and sentry and gofer get 0 afterwards: at the memory limit the kernel then takes the
+ * stub of a guest's process, not the guest's kernel. Lowering below 0 would need CAP_SYS_RESOURCE.
+ */
+const GUEST_OOM_SCORE_ADJ = 1000
 
 export interface GvisorDriverOptions {
   runscPath: string
@@ -47,7 +52,11 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     ]
     if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
     try {
-      await run(runscPath, [...flags, ...args], { ...options, discardOutput: true })
+      await run(runscPath, [...flags, ...args], {
+        ...options,
+        oomScoreAdj: GUEST_OOM_SCORE_ADJ,
+        discardOutput: true,
+      })
     } catch (cause) {
       const detail =
         cause instanceof CommandError && cause.timedOut
@@ -73,7 +82,12 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
       timeoutMs: START_TIMEOUT_MS,
       niceness,
     })
-    return Number(await readFile(pidFile, 'utf8'))
+    const pid = Number(await readFile(pidFile, 'utf8'))
+    const state = JSON.parse(await readFile(join(stateDir, stateFile(machine.machineId)), 'utf8')) as {
+      goferPid: number
+    }
+    for (const own of [pid, state.goferPid]) await writeFile(`/proc/${own}/oom_score_adj`, '0')
+    return pid
   }
 
   return {
@@ -91,7 +105,7 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
 
     async forget(machineId) {
       const names = [
-        `${machineId}_sandbox:${machineId}.state`,
+        stateFile(machineId),
         `${machineId}_sandbox:${machineId}.lock`,
         `runsc-${machineId}.sock`,
       ]
@@ -120,6 +134,8 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     },
   }
 }
+
+const stateFile = (machineId: string): string => `${machineId}_sandbox:${machineId}.state`
 
 /** The overlay's backing file has no name any more: it is only reachable through the kernel's descriptors. */
 async function findFilestore(pid: number): Promise<string | undefined> {

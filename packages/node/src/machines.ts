@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, readlinkSync, unlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
@@ -15,6 +15,8 @@ const HEALTHY_TIMEOUT_MS = 20_000
 /** Warm machines must not slow the ones in use; those get back what their CPU count says. */
 const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
+/** Between the sentry's 0 and the 1000 of all other guest processes. */
+const ENVD_OOM_SCORE_ADJ = '500'
 const TRASH_PREFIX = '.trash-'
 
 /** What a machine starts from. */
@@ -124,6 +126,7 @@ export class Machines {
       }
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
+      await this.#protectEnvd(cgroup)
       if (!isUrgent) await touch(guest)
       await writeFile(join(dir, 'warm'), '')
       return machine
@@ -269,6 +272,17 @@ export class Machines {
     await rename(dir, trash).catch(() => {})
     await rm(trash, { recursive: true, force: true })
     if (slotIndex !== undefined) slots.give(slotIndex)
+  }
+
+  /**
+   * Of the guest's processes envd is the largest during a fork bomb, and the kernel would take it first. The stubs that
+   * exist now are its own; the oldest is the one that later stubs are cloned from, and they inherit from it.
+   */
+  async #protectEnvd(cgroup: string): Promise<void> {
+    const pids = (await this.#options.cgroups.pids(cgroup)).sort((a, b) => a - b)
+    const isStub = (pid: number) => readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim() !== '0'
+    for (const pid of pids.filter(isStub).slice(1))
+      writeFileSync(`/proc/${pid}/oom_score_adj`, ENVD_OOM_SCORE_ADJ)
   }
 
   #spec(source: MachineSource, slot: Slot, cgroup: string): SpecOptions {

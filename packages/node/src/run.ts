@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
 
 const MAX_CAPTURED_BYTES = 1024 * 1024
@@ -16,6 +17,8 @@ export interface RunOptions {
   discardOutput?: boolean
   /** Scheduling priority, -20 (first) to 19 (last). Default 0; what it starts inherits it. */
   niceness?: number
+  /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
+  oomScoreAdj?: number
 }
 
 export interface RunResult {
@@ -48,7 +51,16 @@ export class CommandError extends Error {
 
 /** The one way to run a process: with a timeout, bounded captured output and a typed error. */
 export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  const { timeoutMs = 30_000, input, env, cwd, onLine, discardOutput = false, niceness = 0 } = options
+  const {
+    timeoutMs = 30_000,
+    input,
+    env,
+    cwd,
+    onLine,
+    discardOutput = false,
+    niceness = 0,
+    oomScoreAdj,
+  } = options
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
     const output = discardOutput ? 'ignore' : 'pipe'
@@ -57,7 +69,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       cwd,
       stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
     })
-    if (niceness !== 0 && child.pid !== undefined) lowerPriority(child.pid, niceness)
+    if (child.pid !== undefined) adjust(child.pid, niceness, oomScoreAdj)
     let timedOut = false
     const timer = setTimeout(() => {
       timedOut = true
@@ -91,8 +103,9 @@ export function run(file: string, args: readonly string[], options: RunOptions =
 }
 
 /** It may have ended already. */
-function lowerPriority(pid: number, niceness: number): void {
+function adjust(pid: number, niceness: number, oomScoreAdj: number | undefined): void {
   try {
-    setPriority(pid, niceness)
+    if (niceness !== 0) setPriority(pid, niceness)
+    if (oomScoreAdj !== undefined) writeFileSync(`/proc/${pid}/oom_score_adj`, String(oomScoreAdj))
   } catch {}
 }
