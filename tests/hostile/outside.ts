@@ -26,12 +26,13 @@ require('node:http').createServer((request, response) =>
 ).listen(8080, '0.0.0.0', () => console.log('listening'))`
 
 /**
- * Stands for the internet: a namespace with a web server at a public address (of 11.0.0.0/8, which is
- * not announced in the internet), so that tests need no network and disturb none.
+ * Stands for the internet: a namespace with a web server at a public address (of TEST-NET-2, which is
+ * routed nowhere), so that tests need no network and disturb none.
  */
 export async function openOutside(): Promise<Outside> {
   const block = process.pid % 250
-  const [near, address] = [`11.222.${block}.1`, `11.222.${block}.2`]
+  const first = 4 * (process.pid % 60)
+  const [near, address] = [`198.51.100.${first + 1}`, `198.51.100.${first + 2}`]
   const privateAddresses = [
     `10.213.${block}.2`,
     `100.99.${block}.2`,

@@ -461,6 +461,13 @@ test('bad JSON, large bodies, unknown routes and odd ids are plain errors', asyn
   expect((await raw('{')).json()).toMatchObject({ code: 400, message: 'the request body is not valid JSON' })
   expect((await raw(`"${'x'.repeat(1_100_000)}"`)).json()).toMatchObject({ code: 413 })
   expect((await call('GET', '/nothing/here')).body).toMatchObject({ code: 404 })
+  expect((await raw(`{"templateID":${'['.repeat(10_000)}${']'.repeat(10_000)}}`)).json()).toMatchObject({
+    code: 400,
+  })
+  for (const id of ['%ZZ', 'x'.repeat(3000)]) {
+    const { status, body } = await call('GET', `/sandboxes/${id}`)
+    expect(body).toMatchObject({ code: status, message: expect.any(String) })
+  }
   for (const id of ['..%2f..%2fetc', 'A', 'x'.repeat(300), '%00'])
     expect((await call('GET', `/sandboxes/${id}`)).status).toBe(404)
 })

@@ -62,6 +62,8 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: 512 },
+    // what the router itself refuses (a path like %ZZ, an id of 3000 characters) must look like every other error
+    frameworkErrors: sendError,
     genReqId: () => crypto.randomUUID(),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(schemaCompiler())

@@ -48,6 +48,14 @@ function validationMessage(error: ValidationError, where: string, request: Fasti
   if (error.keyword === 'required' && absent)
     return `${[...path, absent].join('.')} is missing in the ${where}`
   const name = path.join('.') || `the ${where}`
-  const shown = JSON.stringify(value)?.slice(0, 100) ?? 'nothing'
-  return `${name} ${error.message}, but it is ${shown}`
+  return `${name} ${error.message}, but it is ${shown(value)}`
+}
+
+/** Deeply nested values would overflow the stack of JSON.stringify. */
+function shown(value: unknown): string {
+  try {
+    return JSON.stringify(value)?.slice(0, 100) ?? 'nothing'
+  } catch {
+    return `nested too deeply (${typeof value})`
+  }
 }
