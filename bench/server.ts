@@ -1,0 +1,61 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { fileURLToPath } from 'node:url'
+import { parseAddressRange } from '@sandlot/node/address-range'
+import { Sandbox } from 'e2b-official'
+
+/** Home of the server under test; `SANDLOT_HOME`, default `<repo>/.sandlot`. */
+export const home =
+  process.env.SANDLOT_HOME ?? join(dirname(fileURLToPath(import.meta.url)), '..', '.sandlot')
+
+if (!existsSync(join(home, 'env')))
+  throw new Error(`no server of ${home} was ever started: run \`npm start\` first`)
+for (const [, name, value] of readFileSync(join(home, 'env'), 'utf8').matchAll(
+  /^export ([A-Z0-9_]+)=(.*)$/gm,
+))
+  if (name?.startsWith('E2B_')) process.env[name] = value
+
+export const apiUrl = String(process.env.E2B_API_URL)
+export const apiHeaders = { 'x-api-key': String(process.env.E2B_API_KEY), 'content-type': 'application/json' }
+
+/** Where the machine of a sandbox answers, past API and edge. */
+export function addressOf(sandboxId: string): string {
+  const database = new DatabaseSync(join(home, 'db.sqlite'), { readOnly: true })
+  const row = database.prepare('select machine_id from sandboxes where id = ?').get(sandboxId)
+  database.close()
+  const record = JSON.parse(
+    readFileSync(join(home, 'run/machines', String(row?.machine_id), 'machine.json'), 'utf8'),
+  )
+  return parseAddressRange(process.env.SANDLOT_NETWORK_RANGE ?? '10.177.0.0/16').slot(record.slot).sandbox
+}
+
+/** Kills every sandbox of the team: benches run against a server of their own. */
+export async function killAll(): Promise<void> {
+  const paginator = Sandbox.list({ limit: 100 })
+  while (paginator.hasNext)
+    await Promise.all((await paginator.nextItems()).map(({ sandboxId }) => Sandbox.kill(sandboxId)))
+}
+
+/** Runs a command through envd at `base` as the SDK does, and reads its stream to the end. */
+export async function runOver(base: string, command: string, headers: Record<string, string>): Promise<void> {
+  const message = Buffer.from(
+    JSON.stringify({ process: { cmd: '/bin/bash', args: ['-l', '-c', command] }, stdin: false }),
+  )
+  const envelope = Buffer.alloc(5)
+  envelope.writeUInt32BE(message.length, 1)
+  const response = await fetch(`${base}/process.Process/Start`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/connect+json', 'connect-protocol-version': '1', ...headers },
+    body: Buffer.concat([envelope, message]),
+    signal: AbortSignal.timeout(30_000),
+  })
+  const answer = Buffer.from(await response.arrayBuffer()).toString('latin1')
+  if (!answer.includes('"exited":true'))
+    throw new Error(`the command did not end well: ${response.status} ${answer.slice(0, 300)}`)
+}
+
+export async function onExit(): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void killAll().finally(() => process.exit(1)))
+}
