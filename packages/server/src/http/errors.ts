@@ -2,11 +2,16 @@ import { SandlotError } from '@sandlot/protocol'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { storeError } from '../store/store.ts'
 
+const MAX_DROPPED_BYTES = 64 * 1024 * 1024
+
 /** Every error leaves as `{code, message, error_code}`; what is unexpected leaves with a request id and no detail. */
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSandlotError(thrown, request)
   if (error.status >= 500 && error.status !== 501 && error.status !== 503)
     request.log.error({ err: thrown, reqId: request.id }, error.message)
+  // a client that is still sending would see a broken pipe instead of the answer: what is left is read and dropped
+  if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
+    reply.removeHeader('connection')
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
   reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toBody()))
@@ -28,7 +33,8 @@ function toSandlotError(thrown: unknown, request: FastifyRequest): SandlotError 
       'invalid_request',
       `content type '${request.headers['content-type']}' is not understood: send application/json`,
     )
-  if (statusCode && statusCode >= 400 && statusCode < 500) return new SandlotError('invalid_request', message)
+  if (statusCode && statusCode >= 400 && statusCode < 500)
+    return new SandlotError('invalid_request', message.slice(0, 300))
   return new SandlotError(
     'internal_server_error',
     `something went wrong here (request ${request.id}); the server's log says more`,
