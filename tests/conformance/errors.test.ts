@@ -9,12 +9,12 @@ describeClients('errors of the API', (client) => {
   test('a wrong key is an AuthenticationError', async () => {
     const wrong = { apiKey: `e2b_${'0'.repeat(40)}` }
     for (const attempt of [
-      Sandbox.create(wrong),
-      Sandbox.list(wrong).nextItems(),
-      Sandbox.connect(unknown, wrong),
-      Sandbox.kill(unknown, wrong),
+      () => Sandbox.create(wrong),
+      () => Sandbox.list(wrong).nextItems(),
+      () => Sandbox.connect(unknown, wrong),
+      () => Sandbox.kill(unknown, wrong),
     ]) {
-      const error = await rejection(attempt)
+      const error = await rejection(attempt())
       expect(error).toBeInstanceOf(AuthenticationError)
       expect(error.message).not.toContain(wrong.apiKey)
     }
@@ -31,12 +31,12 @@ describeClients('errors of the API', (client) => {
 
   test('an unknown sandbox is a SandboxNotFoundError', async () => {
     for (const attempt of [
-      Sandbox.connect(unknown),
-      Sandbox.getInfo(unknown),
-      Sandbox.setTimeout(unknown, 10_000),
-      Sandbox.getMetrics(unknown),
+      () => Sandbox.connect(unknown),
+      () => Sandbox.getInfo(unknown),
+      () => Sandbox.setTimeout(unknown, 10_000),
+      () => Sandbox.getMetrics(unknown),
     ]) {
-      expect(await rejection(attempt)).toBeInstanceOf(SandboxNotFoundError)
+      expect(await rejection(attempt())).toBeInstanceOf(SandboxNotFoundError)
     }
     expect(await Sandbox.kill(unknown)).toBe(false)
   })
@@ -95,7 +95,7 @@ describeClients('giving up', (client) => {
       },
     })
     const attempt = sandbox().files.write('/tmp/endless', endless, { signal: controller.signal })
-    await rejection(attempt)
+    await rejection(attempt())
     expect((await sandbox().commands.run('echo on')).stdout).toBe('on\n')
   })
 

@@ -139,14 +139,14 @@ describeClients('files', (client) => {
 
   test('that are missing reject with FileNotFoundError', async () => {
     for (const attempt of [
-      files().read('/tmp/missing'),
-      files().read('/tmp/missing', { format: 'bytes' }),
-      files().read('/tmp/missing', { format: 'stream' }),
-      files().getInfo('/tmp/missing'),
-      files().list('/tmp/missing'),
-      files().rename('/tmp/missing', '/tmp/other'),
+      () => files().read('/tmp/missing'),
+      () => files().read('/tmp/missing', { format: 'bytes' }),
+      () => files().read('/tmp/missing', { format: 'stream' }),
+      () => files().getInfo('/tmp/missing'),
+      () => files().list('/tmp/missing'),
+      () => files().rename('/tmp/missing', '/tmp/other'),
     ]) {
-      const error = await rejection(attempt)
+      const error = await rejection(attempt())
       expect(error).toBeInstanceOf(FileNotFoundError)
       expect(error.message).toContain('/tmp/missing')
     }
@@ -158,12 +158,12 @@ describeClients('files', (client) => {
     await files().makeDir('/tmp/kinds/dir')
     await files().write('/tmp/kinds/file', 'x')
     for (const attempt of [
-      files().read('/tmp/kinds/dir'),
-      files().write('/tmp/kinds/dir', 'x'),
-      files().list('/tmp/kinds/file'),
-      files().makeDir('/tmp/kinds/file'),
+      () => files().read('/tmp/kinds/dir'),
+      () => files().write('/tmp/kinds/dir', 'x'),
+      () => files().list('/tmp/kinds/file'),
+      () => files().makeDir('/tmp/kinds/file'),
     ]) {
-      expect(await rejection(attempt)).toBeInstanceOf(InvalidArgumentError)
+      expect(await rejection(attempt())).toBeInstanceOf(InvalidArgumentError)
     }
   })
 
@@ -251,7 +251,7 @@ describeClients('files', (client) => {
 
   test('refuse metadata that is too long', async () => {
     const attempt = files().write('/tmp/meta/long', 'x', { metadata: { key: 'v'.repeat(5_000) } })
-    expect(await rejection(attempt)).toBeInstanceOf(InvalidArgumentError)
+    expect(await rejection(attempt())).toBeInstanceOf(InvalidArgumentError)
   })
 
   test('of an unknown user are refused', async () => {
@@ -269,7 +269,7 @@ describeClients('files', (client) => {
       },
     )
     const attempt = files().write('/tmp/small/big', 'x'.repeat(3 * 1024 * 1024), { useOctetStream: true })
-    expect(await rejection(attempt)).toBeInstanceOf(NotEnoughSpaceError)
+    expect(await rejection(attempt())).toBeInstanceOf(NotEnoughSpaceError)
     await files().write('/tmp/after', 'still works')
     expect(await files().read('/tmp/after')).toBe('still works')
   })
