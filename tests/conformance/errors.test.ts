@@ -95,7 +95,7 @@ describeClients('giving up', (client) => {
       },
     })
     const attempt = sandbox().files.write('/tmp/endless', endless, { signal: controller.signal })
-    await rejection(attempt())
+    await rejection(attempt)
     expect((await sandbox().commands.run('echo on')).stdout).toBe('on\n')
   })
 

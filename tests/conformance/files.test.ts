@@ -251,7 +251,7 @@ describeClients('files', (client) => {
 
   test('refuse metadata that is too long', async () => {
     const attempt = files().write('/tmp/meta/long', 'x', { metadata: { key: 'v'.repeat(5_000) } })
-    expect(await rejection(attempt())).toBeInstanceOf(InvalidArgumentError)
+    expect(await rejection(attempt)).toBeInstanceOf(InvalidArgumentError)
   })
 
   test('of an unknown user are refused', async () => {
