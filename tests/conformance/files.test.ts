@@ -269,7 +269,7 @@ describeClients('files', (client) => {
       },
     )
     const attempt = files().write('/tmp/small/big', 'x'.repeat(3 * 1024 * 1024), { useOctetStream: true })
-    expect(await rejection(attempt())).toBeInstanceOf(NotEnoughSpaceError)
+    expect(await rejection(attempt)).toBeInstanceOf(NotEnoughSpaceError)
     await files().write('/tmp/after', 'still works')
     expect(await files().read('/tmp/after')).toBe('still works')
   })
