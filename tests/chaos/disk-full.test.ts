@@ -1,0 +1,64 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, mkdirSync, rmSync, statfsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ConnectionOpts, Sandbox } from 'e2b-official'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startServer, type TestServer } from '../server.ts'
+
+/** The home and the server's log are on a file system of their own, which no other test notices when it is full. */
+const disk = join(tmpdir(), 'sandlot-test-full-disk')
+const ballast = join(disk, 'ballast')
+const SIZE_MIB = 96
+let server: TestServer
+let options: ConnectionOpts
+
+beforeAll(async () => {
+  mkdirSync(disk, { recursive: true })
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m`, 'sandlot-full-disk', disk])
+  server = await startServer({
+    name: 'full-disk/home',
+    port: 13_213,
+    networkRange: '10.213.0.0/16',
+    flags: ['--pool-min', '1', '--pool-max', '1'],
+  })
+  const { env } = server.info()
+  options = { apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL }
+}, 300_000)
+afterAll(async () => {
+  await server?.purge().catch(() => {})
+  execFileSync('umount', ['-l', disk])
+  rmSync(disk, { recursive: true, force: true })
+}, 120_000)
+
+test('on a full disk creates are a clear 5xx, running sandboxes answer, and freed space heals it', async () => {
+  const before = await Sandbox.create({ ...options, timeoutMs: 600_000 })
+  const { bsize, blocks } = statfsSync(disk)
+  expect(blocks * bsize).toBe(SIZE_MIB * 2 ** 20)
+  expect(() => {
+    for (let i = 0; i <= SIZE_MIB * 16; i++) appendFileSync(ballast, Buffer.alloc(2 ** 16))
+  }).toThrow(/ENOSPC/)
+  const create = () =>
+    fetch(`${options.apiUrl}/v2/sandboxes`, {
+      method: 'POST',
+      headers: { 'x-api-key': String(options.apiKey), 'content-type': 'application/json' },
+      body: JSON.stringify({ templateID: 'base' }),
+      signal: AbortSignal.timeout(60_000),
+    })
+  // what is in stock may still be handed out
+  let refused: Response | undefined
+  for (let i = 0; i < 5 && !refused; i++) {
+    const response = await create()
+    if (response.status !== 201) refused = response
+  }
+  expect([503, 507]).toContain(refused?.status)
+  expect(await refused?.json()).toMatchObject({
+    code: refused?.status,
+    message: expect.stringMatching(/disk|space/i),
+  })
+  expect((await before.commands.run('echo still here')).stdout).toBe('still here\n')
+  expect((await Sandbox.list({ ...options, limit: 10 }).nextItems()).length).toBeGreaterThan(0)
+  rmSync(ballast)
+  await expect.poll(async () => (await create()).status, { timeout: 30_000, interval: 1_000 }).toBe(201)
+  expect(await before.kill()).toBe(true)
+}, 180_000)
