@@ -14,7 +14,7 @@ interface Entry {
 export class DeadlineHeap {
   readonly #onExpired: (key: string) => void
   readonly #now: () => number
-  readonly #heap: Entry[] = []
+  #heap: Entry[] = []
   readonly #current = new Map<string, Entry>()
   #timer: NodeJS.Timeout | undefined
 
@@ -32,7 +32,7 @@ export class DeadlineHeap {
     this.#current.set(key, entry)
     // stale entries never outnumber the live ones by more than a constant
     if (this.#heap.length > 2 * this.#current.size + 64)
-      this.#heap.splice(0, this.#heap.length, ...[...this.#current.values()].sort((a, b) => a.atMs - b.atMs))
+      this.#heap = [...this.#current.values()].sort((a, b) => a.atMs - b.atMs)
     else this.#push(entry)
     if (this.#heap[0] === entry) this.#arm()
   }

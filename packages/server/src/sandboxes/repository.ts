@@ -39,8 +39,12 @@ export class SandboxRepository {
       .execute()
   }
 
-  async setState(sandboxId: string, state: SandboxState): Promise<void> {
-    await this.#store.updateTable('sandboxes').set({ state }).where('id', '=', sandboxId).execute()
+  async setKilling(sandboxId: string, reason: KillReason): Promise<void> {
+    await this.#store
+      .updateTable('sandboxes')
+      .set({ state: 'killing', kill_reason: reason })
+      .where('id', '=', sandboxId)
+      .execute()
   }
 
   async setRunning(sandbox: LiveSandbox, event: EventRow): Promise<void> {
@@ -120,6 +124,7 @@ const toLiveSandbox = (row: SandboxesTable): LiveSandbox => ({
   machineId: row.machine_id,
   address: '',
   state: row.state as SandboxState,
+  killReason: (row.kill_reason as KillReason | null) ?? undefined,
   startedAtMs: row.started_at,
   endAtMs: row.end_at,
   envdAccessToken: row.envd_access_token ?? undefined,

@@ -1,5 +1,5 @@
 import type { BuildResources } from '@sandlot/node'
-import type { SandboxState } from './state.ts'
+import type { KillReason, SandboxState } from './state.ts'
 
 /** What the create asked for and later answers repeat. */
 export interface SandboxSettings {
@@ -25,6 +25,8 @@ export interface LiveSandbox extends BuildResources {
   machineId: string
   address: string
   state: SandboxState
+  /** Set with state `killing`: whoever finishes the end, maybe after a crash, says the same reason. */
+  killReason?: KillReason
   startedAtMs: number
   endAtMs: number
   envdAccessToken?: string

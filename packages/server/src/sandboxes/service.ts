@@ -1,16 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import type { SandboxNode } from '@sandlot/node'
+import type { BuildInfo, SandboxNode } from '@sandlot/node'
 import { isSandboxId, newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Logger } from 'pino'
 import { DeadlineHeap } from '../deadline-heap.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
 import { KeyedLock } from '../keyed-lock.ts'
+import { Retries } from '../retries.ts'
 import type { Team } from '../teams/team.ts'
-import type { TemplateCatalogue } from '../templates/catalogue.ts'
+import type { Template, TemplateCatalogue } from '../templates/catalogue.ts'
+import { UnderWay } from '../under-way.ts'
+import { within } from '../within.ts'
+import { ConcurrencyLimit, checkLength } from './limits.ts'
 import type { SandboxRegistry } from './registry.ts'
 import type { SandboxRepository } from './repository.ts'
-import type { LiveSandbox } from './sandbox.ts'
+import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
 import { settingsOf } from './settings.ts'
 import { canBecome, type KillReason, type SandboxState } from './state.ts'
 
@@ -31,24 +35,24 @@ export class SandboxService {
   readonly #options: SandboxServiceOptions
   readonly #lock = new KeyedLock()
   readonly #deadlines: DeadlineHeap
-  readonly #starting = new Map<string, number>()
-  #inFlight = 0
+  readonly #concurrency: ConcurrencyLimit
+  readonly #retries: Retries
+  readonly #underWay = new UnderWay()
   #isDraining = false
+  #isClosed = false
 
   constructor(options: SandboxServiceOptions) {
+    const { node, registry, logger, now } = options
     this.#options = options
+    this.#concurrency = new ConcurrencyLimit(registry)
+    this.#retries = new Retries((err, what) => logger.warn({ err }, `${what} failed again`))
     this.#deadlines = new DeadlineHeap({
-      now: options.now,
-      onExpired: (sandboxId) => {
-        this.#end(sandboxId, 'timeout').catch((err) =>
-          options.logger.error({ err, sandboxId }, 'a sandbox could not be ended'),
-        )
-      },
+      now,
+      onExpired: (sandboxId) => this.#endUnasked(sandboxId, 'timeout'),
     })
-    options.node.on('exit', ({ machineId, reason }) => {
-      const sandbox = options.registry.byMachine(machineId)
-      if (!sandbox) return
-      this.#end(sandbox.sandboxId, `exited: ${reason}`).catch((err) => options.logger.error({ err }, 'exit'))
+    node.on('exit', ({ machineId, reason }) => {
+      const sandbox = registry.byMachine(machineId)
+      if (sandbox) this.#endUnasked(sandbox.sandboxId, `exited: ${reason}`)
     })
   }
 
@@ -59,63 +63,64 @@ export class SandboxService {
         retryAfterSeconds: 5,
       })
     const template = this.#options.catalogue.resolve(body.templateID, team)
-    const settings = settingsOf(
-      body,
-      team.plan.maxLengthHours === null ? null : team.plan.maxLengthHours * 3600,
-    )
-    this.#checkConcurrency(team)
-    this.#inFlight++
-    this.#starting.set(team.teamId, (this.#starting.get(team.teamId) ?? 0) + 1)
-    try {
-      for (let attempt = 1; ; attempt++) {
-        const { build, templateId, name } = template
-        const machine = await this.#options.node.acquire(build.buildId)
-        const now = this.#options.now()
-        const sandbox: LiveSandbox = {
-          sandboxId: newSandboxId(),
-          teamId: team.teamId,
-          templateId,
-          templateName: name,
-          buildId: build.buildId,
-          executionId: randomUUID(),
-          machineId: machine.machineId,
-          address: machine.address,
-          state: 'starting',
-          startedAtMs: now,
-          endAtMs: now + settings.timeoutSeconds * 1000,
-          envdAccessToken: settings.secure ? newAccessToken() : undefined,
-          settings,
-          metadata: body.metadata ?? {},
-          cpuCount: build.cpuCount,
-          memoryMB: build.memoryMB,
-          diskSizeMB: build.diskSizeMB,
-        }
-        try {
-          return await this.#begin(sandbox, body.envVars ?? {}, build)
-        } catch (error) {
-          // a machine may die between the pool's last look and now: the next one is as good
-          const isRetryable = error instanceof SandlotError && error.errorName === 'sandbox_create_failed'
-          if (!isRetryable || attempt === MAX_CREATE_ATTEMPTS) throw error
-          this.#options.logger.warn(
-            { err: error, machineId: machine.machineId },
-            'a warm machine failed; trying the next',
-          )
-        }
+    checkLength(team.plan, body.timeout)
+    const settings = settingsOf(body)
+    const release = this.#concurrency.reserve(team)
+    return this.#underWay.add(this.#create(team, template, settings, body, release).finally(release))
+  }
+
+  async #create(
+    team: Team,
+    { build, templateId, name }: Template,
+    settings: SandboxSettings,
+    body: NewSandbox,
+    release: () => void,
+  ): Promise<LiveSandbox> {
+    for (let attempt = 1; ; attempt++) {
+      const machine = await this.#options.node.acquire(build.buildId)
+      const now = this.#options.now()
+      const sandbox: LiveSandbox = {
+        sandboxId: newSandboxId(),
+        teamId: team.teamId,
+        templateId,
+        templateName: name,
+        buildId: build.buildId,
+        executionId: randomUUID(),
+        machineId: machine.machineId,
+        address: machine.address,
+        state: 'starting',
+        startedAtMs: now,
+        endAtMs: now + settings.timeoutSeconds * 1000,
+        envdAccessToken: settings.secure ? newAccessToken() : undefined,
+        settings,
+        metadata: body.metadata ?? {},
+        cpuCount: build.cpuCount,
+        memoryMB: build.memoryMB,
+        diskSizeMB: build.diskSizeMB,
       }
-    } finally {
-      this.#inFlight--
-      const left = (this.#starting.get(team.teamId) ?? 1) - 1
-      if (left > 0) this.#starting.set(team.teamId, left)
-      else this.#starting.delete(team.teamId)
+      try {
+        await this.#begin(sandbox, body.envVars ?? {}, build)
+      } catch (error) {
+        // a machine may die between the pool's last look and now: the next one is as good
+        const isRetryable = error instanceof SandlotError && error.errorName === 'sandbox_create_failed'
+        if (!isRetryable || attempt === MAX_CREATE_ATTEMPTS) throw error
+        this.#options.logger.warn(
+          { err: error, machineId: machine.machineId },
+          'a warm machine failed; trying the next',
+        )
+        continue
+      }
+      release()
+      this.#show(sandbox)
+      // its exit was announced before the registry knew it
+      if (this.#options.node.addressOf(sandbox.machineId) === undefined)
+        this.#endUnasked(sandbox.sandboxId, 'exited: while it started')
+      return sandbox
     }
   }
 
-  async #begin(
-    sandbox: LiveSandbox,
-    envVars: Record<string, string>,
-    build: { defaultUser: string; defaultWorkdir?: string },
-  ): Promise<LiveSandbox> {
-    const { node, registry, repository, now } = this.#options
+  async #begin(sandbox: LiveSandbox, envVars: Record<string, string>, build: BuildInfo): Promise<void> {
+    const { node, repository, logger, now } = this.#options
     try {
       await repository.insert(sandbox)
       await node.init(sandbox.machineId, {
@@ -127,29 +132,40 @@ export class SandboxService {
         defaultWorkdir: build.defaultWorkdir,
         allowInternetAccess: sandbox.settings.allowInternetAccess !== false,
       })
-      this.#become(sandbox, 'running')
+      if (node.addressOf(sandbox.machineId) === undefined)
+        throw new SandlotError('sandbox_create_failed', 'the sandbox ended by itself while it started')
+      become(sandbox, 'running')
       sandbox.startedAtMs = now()
       sandbox.endAtMs = sandbox.startedAtMs + sandbox.settings.timeoutSeconds * 1000
       await repository.setRunning(sandbox, lifecycleEvent('created', sandbox, sandbox.startedAtMs))
-      registry.add(sandbox)
-      registry.show(sandbox)
-      this.#deadlines.set(sandbox.sandboxId, sandbox.endAtMs)
-      // its exit was announced before the registry knew it
-      if (node.addressOf(sandbox.machineId) === undefined)
-        await this.#end(sandbox.sandboxId, 'exited: while it started')
-      return sandbox
     } catch (error) {
-      await node.stop(sandbox.machineId).catch(() => {})
-      await repository.setKilled(sandbox.sandboxId, 'create_failed', now()).catch(() => {})
+      await within(NODE_STOP_TIMEOUT_MS, node.stop(sandbox.machineId)).catch((err) => {
+        logger.warn({ err, machineId: sandbox.machineId }, 'a half made sandbox does not stop')
+        this.#retries.later('stopping a half made sandbox', () => node.stop(sandbox.machineId))
+      })
+      const settle = () => repository.setKilled(sandbox.sandboxId, 'create_failed', now())
+      await settle().catch(() => this.#retries.later('recording a failed create', settle))
       throw error
     }
   }
 
+  /** From now on it is found, routed to and ended in time. */
+  #show(sandbox: LiveSandbox): void {
+    this.#options.registry.add(sandbox)
+    this.#options.registry.show(sandbox)
+    this.#deadlines.set(sandbox.sandboxId, sandbox.endAtMs)
+  }
+
   /** @throws SandlotError not_found */
   get(team: Team, sandboxId: string): LiveSandbox {
-    const sandbox = isSandboxId(sandboxId) ? this.#options.registry.get(sandboxId) : undefined
-    if (!sandbox || sandbox.teamId !== team.teamId || sandbox.state !== 'running') throw notFound(sandboxId)
+    const sandbox = this.#find(team, sandboxId)
+    if (sandbox?.state !== 'running') throw notFound(sandboxId)
     return sandbox
+  }
+
+  #find(team: Team, sandboxId: string): LiveSandbox | undefined {
+    const sandbox = isSandboxId(sandboxId) ? this.#options.registry.get(sandboxId) : undefined
+    return sandbox?.teamId === team.teamId ? sandbox : undefined
   }
 
   list(team: Team): LiveSandbox[] {
@@ -164,25 +180,33 @@ export class SandboxService {
     if (!(await this.#end(sandboxId, 'request'))) throw notFound(sandboxId)
   }
 
-  /** Only ever extends. */
+  /** Only ever extends. @throws SandlotError conflict while it is being killed */
   async extend(team: Team, sandboxId: string, seconds: number): Promise<LiveSandbox> {
+    if (this.#find(team, sandboxId)?.state === 'killing')
+      throw new SandlotError('conflict', `Sandbox "${sandboxId}" is being killed`)
     const sandbox = this.get(team, sandboxId)
-    this.#checkLength(team, seconds)
+    checkLength(team.plan, seconds)
     const endAtMs = this.#options.now() + seconds * 1000
-    return endAtMs > sandbox.endAtMs ? this.#setEnd(team, sandboxId, endAtMs) : sandbox
+    if (endAtMs <= sandbox.endAtMs) return sandbox
+    // another connect may extend it further while this one waits for the lock
+    return this.#setEnd(team, sandboxId, (current) => Math.max(current, endAtMs))
   }
 
   async setTimeout(team: Team, sandboxId: string, seconds: number): Promise<LiveSandbox> {
     this.get(team, sandboxId)
-    this.#checkLength(team, seconds)
-    return this.#setEnd(team, sandboxId, this.#options.now() + seconds * 1000)
+    checkLength(team.plan, seconds)
+    const endAtMs = this.#options.now() + seconds * 1000
+    return this.#setEnd(team, sandboxId, () => endAtMs)
   }
 
-  #setEnd(team: Team, sandboxId: string, endAtMs: number): Promise<LiveSandbox> {
+  #setEnd(team: Team, sandboxId: string, endAtOf: (currentMs: number) => number): Promise<LiveSandbox> {
     return this.#lock.run(sandboxId, async () => {
       const sandbox = this.get(team, sandboxId)
-      const now = this.#options.now()
-      const event = lifecycleEvent('updated', sandbox, now, { set_timeout: new Date(endAtMs).toISOString() })
+      const endAtMs = endAtOf(sandbox.endAtMs)
+      if (endAtMs === sandbox.endAtMs) return sandbox
+      const event = lifecycleEvent('updated', sandbox, this.#options.now(), {
+        set_timeout: new Date(endAtMs).toISOString(),
+      })
       await this.#options.repository.setEnd(sandboxId, endAtMs, event)
       sandbox.endAtMs = endAtMs
       this.#deadlines.set(sandboxId, endAtMs)
@@ -190,10 +214,22 @@ export class SandboxService {
     })
   }
 
+  /** Nobody waits for the answer, so what cannot be done now is done later. */
+  #endUnasked(sandboxId: string, reason: KillReason): void {
+    if (this.#isClosed) return
+    this.#end(sandboxId, reason).catch((err) => {
+      this.#options.logger.error({ err, sandboxId, reason }, 'a sandbox could not be ended yet')
+      this.#retries.later(
+        `ending sandbox ${sandboxId}`,
+        async () => void (await this.#end(sandboxId, reason)),
+      )
+    })
+  }
+
   /** @returns false when someone else ended it first */
   #end(sandboxId: string, reason: KillReason): Promise<boolean> {
-    return this.#lock.run(sandboxId, async () => {
-      const { registry, repository, now } = this.#options
+    const ended = this.#lock.run(sandboxId, async () => {
+      const { registry, repository, logger, now } = this.#options
       const sandbox = registry.get(sandboxId)
       if (sandbox?.state !== 'running') return false
       // it may have been extended while this waited for the lock
@@ -201,91 +237,87 @@ export class SandboxService {
         this.#deadlines.set(sandboxId, sandbox.endAtMs)
         return false
       }
-      await repository.setState(sandboxId, 'killing')
-      this.#become(sandbox, 'killing')
+      // a full disk must not keep a sandbox alive: ending it is what frees space
+      await repository
+        .setKilling(sandboxId, reason)
+        .catch((err) => logger.warn({ err, sandboxId }, 'that it is being killed could not be written'))
+      become(sandbox, 'killing')
+      sandbox.killReason = reason
       this.#deadlines.delete(sandboxId)
       registry.hide(sandboxId)
       try {
-        await this.#finish(sandbox, reason)
+        await this.#stop(sandbox)
       } catch (error) {
-        // the row says killing: this is tried again now and then, and at the next start
-        setTimeout(() => this.#finish(sandbox, reason).catch(() => {}), NODE_STOP_TIMEOUT_MS).unref()
+        this.#retries.later(`stopping sandbox ${sandboxId}`, () => this.#stop(sandbox))
         throw error
       }
       return true
     })
+    return this.#underWay.add(ended)
   }
 
-  async #finish(sandbox: LiveSandbox, reason: KillReason): Promise<void> {
+  async #stop(sandbox: LiveSandbox): Promise<void> {
     const { node, registry, repository, now } = this.#options
-    await withTimeout(
-      node.stop(sandbox.machineId),
-      NODE_STOP_TIMEOUT_MS,
-      `sandbox '${sandbox.sandboxId}' does not stop`,
-    )
+    const { sandboxId, killReason = 'request' } = sandbox
+    await within(NODE_STOP_TIMEOUT_MS, node.stop(sandbox.machineId), `sandbox '${sandboxId}' does not stop`)
+    if (sandbox.state === 'killed') return
+    become(sandbox, 'killed')
+    registry.remove(sandboxId)
     const endedAtMs = now()
-    await repository.setKilled(sandbox.sandboxId, reason, endedAtMs, killedEvent(sandbox, endedAtMs, reason))
-    this.#become(sandbox, 'killed')
-    registry.remove(sandbox.sandboxId)
+    const record = () =>
+      repository.setKilled(sandboxId, killReason, endedAtMs, killedEvent(sandbox, endedAtMs, killReason))
+    await record().catch(() => this.#retries.later(`recording the end of sandbox ${sandboxId}`, record))
   }
 
   /** Brings rows and machines together after a start: what ran goes on, what was under way is finished or undone. */
   async recover(): Promise<void> {
-    const { node, registry, repository, logger, now } = this.#options
+    const { node, repository, logger, now } = this.#options
     const rows = await repository.alive()
     const running = rows.filter((row) => row.state === 'running')
     const alive = await node.start(new Set(running.map((row) => row.machineId)))
     for (const sandbox of rows) {
-      if (sandbox.state === 'running' && alive.has(sandbox.machineId)) {
-        sandbox.address = node.addressOf(sandbox.machineId) ?? ''
-        registry.add(sandbox)
-        registry.show(sandbox)
-        this.#deadlines.set(sandbox.sandboxId, sandbox.endAtMs)
+      const address = alive.has(sandbox.machineId) ? node.addressOf(sandbox.machineId) : undefined
+      if (sandbox.state === 'running' && address !== undefined) {
+        sandbox.address = address
+        this.#show(sandbox)
         continue
       }
-      const reason: KillReason =
-        sandbox.state === 'starting' ? 'create_failed' : sandbox.state === 'running' ? 'lost' : 'request'
+      const reason = unfinishedReason(sandbox)
       const event = sandbox.state === 'starting' ? undefined : killedEvent(sandbox, now(), reason)
-      await repository.setKilled(sandbox.sandboxId, reason, now(), event)
+      // the disk may be full: what is not recorded now is found again by the next start
+      await repository
+        .setKilled(sandbox.sandboxId, reason, now(), event)
+        .catch((err) =>
+          logger.error({ err, sandboxId: sandbox.sandboxId }, 'the end of a sandbox was not recorded'),
+        )
       if (reason === 'lost')
         logger.warn({ sandboxId: sandbox.sandboxId }, 'a sandbox was lost: its machine is gone')
     }
   }
 
-  /** New creates are refused; those under way are waited for, at most `timeoutMs`. */
+  /** New creates are refused; creates and kills under way are waited for, at most `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     this.#isDraining = true
-    const deadline = Date.now() + timeoutMs
-    while (this.#inFlight > 0 && Date.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 10))
+    await this.#underWay.settle(timeoutMs)
+    this.#isClosed = true
     this.#deadlines.close()
+    this.#retries.close()
   }
+}
 
-  #checkConcurrency(team: Team): void {
-    const limit = team.plan.concurrentSandboxes
-    if (limit === null) return
-    const count = this.#options.registry.countOf(team.teamId) + (this.#starting.get(team.teamId) ?? 0)
-    if (count >= limit)
-      throw new SandlotError(
-        'rate_limited',
-        `team '${team.name}' already runs ${count} sandboxes, its plan allows ${limit}; kill one first`,
-      )
-  }
+/** Why a sandbox is over that a former server left in this state without a machine. */
+function unfinishedReason({ state, killReason }: LiveSandbox): KillReason {
+  if (state === 'starting') return 'create_failed'
+  return state === 'killing' ? (killReason ?? 'request') : 'lost'
+}
 
-  #checkLength(team: Team, seconds: number): void {
-    const { maxLengthHours } = team.plan
-    if (maxLengthHours !== null && seconds > maxLengthHours * 3600)
-      throw new SandlotError('invalid_request', `Timeout cannot be greater than ${maxLengthHours} hours`)
-  }
-
-  #become(sandbox: LiveSandbox, state: SandboxState): void {
-    if (!canBecome(sandbox.state, state))
-      throw new SandlotError(
-        'conflict',
-        `sandbox '${sandbox.sandboxId}' is ${sandbox.state} and cannot become ${state}`,
-      )
-    sandbox.state = state
-  }
+function become(sandbox: LiveSandbox, state: SandboxState): void {
+  if (!canBecome(sandbox.state, state))
+    throw new SandlotError(
+      'conflict',
+      `sandbox '${sandbox.sandboxId}' is ${sandbox.state} and cannot become ${state}`,
+    )
+  sandbox.state = state
 }
 
 export const notFound = (sandboxId: string): SandlotError =>
@@ -293,14 +325,3 @@ export const notFound = (sandboxId: string): SandlotError =>
     'not_found',
     `Sandbox "${sandboxId.slice(0, 100)}" doesn't exist or you don't have access to it`,
   )
-
-function withTimeout<T>(work: Promise<T>, timeoutMs: number, message: string): Promise<T> {
-  let timer: NodeJS.Timeout
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new SandlotError('operation_timeout', `${message} within ${timeoutMs / 1000} s`)),
-      timeoutMs,
-    )
-  })
-  return Promise.race([work, timeout]).finally(() => clearTimeout(timer))
-}

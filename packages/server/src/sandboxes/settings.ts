@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { newAccessToken, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
@@ -13,10 +14,8 @@ const later = (what: string): never => {
  * Checks what a create asks for beyond its schema and makes the settings that are kept.
  * @throws SandlotError invalid_request, not_implemented
  */
-export function settingsOf(body: NewSandbox, maxSeconds: number | null): SandboxSettings {
+export function settingsOf(body: NewSandbox): SandboxSettings {
   const network = body.network ?? {}
-  if (maxSeconds !== null && body.timeout > maxSeconds)
-    throw new SandlotError('invalid_request', `Timeout cannot be greater than ${maxSeconds / 3600} hours`)
   if (body.autoPauseMemory === false && !body.autoPause)
     throw new SandlotError(
       'invalid_request',
@@ -29,6 +28,14 @@ export function settingsOf(body: NewSandbox, maxSeconds: number | null): Sandbox
       'invalid_request',
       'allowPublicTraffic: false needs a secure sandbox: leave secure out or set it to true',
     )
+  const denied = network.denyOut ?? []
+  for (const entry of denied)
+    if (!isAddressRange(entry)) throw new SandlotError('invalid_request', `invalid denied CIDR ${entry}`)
+  if (network.allowOut?.some((entry) => !isAddressRange(entry)) && !denied.includes(ALL_TRAFFIC))
+    throw new SandlotError(
+      'invalid_request',
+      "When specifying allowed domains in allow out, you must include 'ALL_TRAFFIC' in deny out to block all other traffic.",
+    )
   if (body.autoPause) later('autoPause')
   if (body.autoResume?.enabled) later('autoResume')
   if (body.volumeMounts?.length) later('volumeMounts')
@@ -37,7 +44,6 @@ export function settingsOf(body: NewSandbox, maxSeconds: number | null): Sandbox
   if (network.egressProxy) later('network.egressProxy')
   if (network.rules && Object.keys(network.rules).length > 0) later('network.rules')
   if (network.httpsPorts?.length) later('network.httpsPorts')
-  const denied = network.denyOut ?? []
   if (denied.some((entry) => entry !== ALL_TRAFFIC)) later(`network.denyOut other than ["${ALL_TRAFFIC}"]`)
 
   return {
@@ -49,4 +55,12 @@ export function settingsOf(body: NewSandbox, maxSeconds: number | null): Sandbox
     mcp: body.mcp ?? undefined,
     timeoutSeconds: body.timeout,
   }
+}
+
+/** An address, or a CIDR of either family. */
+function isAddressRange(entry: string): boolean {
+  const [address = '', bits, rest] = entry.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest !== undefined) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
 }

@@ -63,6 +63,8 @@ class NodeSqliteDriver implements Driver {
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    // a full disk has rolled it back already; a second rollback would hide that error behind its own
+    if (!this.#database!.isTransaction) return
     await connection.executeQuery(CompiledQuery.raw('rollback'))
   }
 
@@ -95,11 +97,14 @@ class NodeSqliteConnection implements DatabaseConnection {
 
   #prepare(sql: string): StatementSync {
     let statement = this.#statements.get(sql)
-    if (!statement) {
-      if (this.#statements.size >= MAX_CACHED_STATEMENTS) this.#statements.clear()
+    if (statement) this.#statements.delete(sql)
+    else {
+      if (this.#statements.size >= MAX_CACHED_STATEMENTS)
+        this.#statements.delete(this.#statements.keys().next().value!)
       statement = this.#database.prepare(sql)
-      this.#statements.set(sql, statement)
     }
+    // the order of the map is the order of use: the first is the one that was not used for longest
+    this.#statements.set(sql, statement)
     return statement
   }
 }
