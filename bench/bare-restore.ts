@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import { parseAddressRange } from '@sandlot/node/address-range'
 import { openCgroups } from '@sandlot/node/cgroups'
 import { createGuestClient } from '@sandlot/node/guest-client'
-import { createGvisorDriver } from '@sandlot/node/gvisor-driver'
+import { createGvisorDriver, unmountState } from '@sandlot/node/gvisor-driver'
 import { namesFor } from '@sandlot/node/names'
-import { run } from '@sandlot/node/run'
 import { createSlotPool, type Slot } from '@sandlot/node/slots'
 import { home } from './server.ts'
 
@@ -75,7 +74,7 @@ export async function bareRestoresPerSecond(
     }
     await cgroups.remove(names.cgroup)
     await slots.removeAll()
-    await run('umount', ['-l', join(dir, 'runsc/null-netns')]).catch(() => {})
+    await unmountState(join(dir, 'runsc'))
     rmSync(dir, { recursive: true, force: true })
   }
 }

@@ -135,6 +135,20 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
   }
 }
 
+/**
+ * runsc keeps an empty namespace mounted in its state folder for its gofers; two that start at once mount it twice.
+ * Without this the folder cannot be removed.
+ */
+export async function unmountState(stateDir: string): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const isMounted = await run('umount', ['-l', join(stateDir, 'null-netns')]).then(
+      () => true,
+      () => false,
+    )
+    if (!isMounted) return
+  }
+}
+
 const stateFile = (machineId: string): string => `${machineId}_sandbox:${machineId}.state`
 
 /** The overlay's backing file has no name any more: it is only reachable through the kernel's descriptors. */

@@ -3,10 +3,9 @@ import { join } from 'node:path'
 import { parseAddressRange } from './address-range.ts'
 import { openCgroups } from './cgroups.ts'
 import { createFirewall } from './firewall.ts'
-import { createGvisorDriver } from './gvisor-driver.ts'
+import { createGvisorDriver, unmountState } from './gvisor-driver.ts'
 import { Machines } from './machines.ts'
 import { namesFor } from './names.ts'
-import { run } from './run.ts'
 import { createSlotPool } from './slots.ts'
 
 /**
@@ -34,7 +33,6 @@ export async function removeEverything(home: string): Promise<void> {
   await slots.removeAll()
   const firewall = createFirewall({ names, range: range.cidr, dns: '127.0.0.1' })
   await firewall.remove().catch(ignore)
-  // runsc keeps an empty namespace mounted for its gofers
-  await run('umount', ['-l', join(runDir, 'runsc', 'null-netns')]).catch(ignore)
+  await unmountState(join(runDir, 'runsc'))
   await rm(runDir, { recursive: true, force: true })
 }

@@ -14,9 +14,10 @@ import { openStore } from './store/store.ts'
 import { ensureDefaultTeam } from './teams/repository.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 
-const DAY_MS = 24 * 3600_000
+const HOUR_MS = 3600_000
+const DAY_MS = 24 * HOUR_MS
 const PRUNE_INTERVAL_MS = 60_000
-const MAX_PRUNE_BATCHES = 10
+const MAX_PRUNE_BATCHES = 50
 
 export interface ControlPlaneOptions {
   /** SQLite file; `:memory:` for tests. */
@@ -25,7 +26,7 @@ export interface ControlPlaneOptions {
   /** What clients append to sandbox host names; may hold a port. */
   domain: string
   logger: Logger
-  /** How long killed sandboxes' rows and events stay. Default 7 days; their metrics one. */
+  /** How long killed sandboxes' rows and events stay. Default 7 days; metrics a day, those of killed ones an hour. */
   retentionMs?: number
   now?: () => number
 }
@@ -62,6 +63,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     logger,
   )
   node.on('samples', (samples) => {
+    if (isClosed) return
     metrics.record(samples).catch((err) => logger.warn({ err }, 'metrics were not stored'))
   })
 
@@ -71,11 +73,13 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       () => repository.prune(now() - retentionMs),
       () => events.prune(now() - retentionMs),
       () => metrics.prune(now() - DAY_MS),
+      () => metrics.pruneKilled(now() - HOUR_MS),
     ])
-      for (let batch = 0; batch < MAX_PRUNE_BATCHES && (await pruneBatch()) > 0; batch++)
+      for (let batch = 0; batch < MAX_PRUNE_BATCHES && !isClosed && (await pruneBatch()) > 0; batch++)
         await new Promise(setImmediate)
   }
   let pruning: NodeJS.Timeout | undefined
+  let isClosed = false
 
   return {
     fastify,
@@ -93,6 +97,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     async close(timeoutMs = 5_000) {
       clearInterval(pruning)
       await sandboxes.drain(timeoutMs)
+      isClosed = true
       await fastify.close()
       await store.destroy()
     },

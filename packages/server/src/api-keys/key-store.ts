@@ -1,7 +1,9 @@
-import { SandlotError } from '@sandlot/protocol'
+import { isApiKey, SandlotError } from '@sandlot/protocol'
 import { openStore } from '../store/store.ts'
 import { ensureDefaultTeam } from '../teams/repository.ts'
 import { ApiKeyRepository } from './repository.ts'
+
+const MIN_REFERENCE = 4
 
 export interface KeySummary {
   id: string
@@ -16,8 +18,8 @@ export interface KeySummary {
 export interface KeyStore {
   create(name: string): Promise<{ id: string; name: string; key: string }>
   list(): Promise<KeySummary[]>
-  /** @throws SandlotError not_found */
-  delete(id: string): Promise<void>
+  /** @param reference an id, the key itself, or the beginning of either. @throws SandlotError not_found, conflict */
+  delete(reference: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -38,10 +40,30 @@ export async function openKeyStore(databasePath: string): Promise<KeyStore> {
         createdAt: new Date(key.createdAtMs).toISOString(),
       }))
     },
-    async delete(id) {
-      if (!(await keys.delete(id, teamId)))
-        throw new SandlotError('not_found', `there is no API key '${id}'; see \`sandlot keys list\``)
+    async delete(reference) {
+      const owner = isApiKey(reference) ? await keys.findOwner(reference) : undefined
+      const found = (await keys.list(teamId)).filter(({ id, maskedPrefix }) =>
+        owner ? id === owner.keyId : isReferenceTo(reference, id, `e2b_${maskedPrefix}`),
+      )
+      if (found.length > 1)
+        throw new SandlotError(
+          'conflict',
+          `'${reference}' could be ${found.map(({ id, name }) => `${id} (${name})`).join(' or ')}: say more of the id`,
+        )
+      if (!found[0] || !(await keys.delete(found[0].id, teamId)))
+        throw new SandlotError(
+          'not_found',
+          `there is no API key '${masked(reference)}'; see \`sandlot keys list\``,
+        )
     },
     close: () => store.destroy(),
   }
 }
+
+/** The shown beginning of a key has four characters behind `e2b_`: less says nothing. */
+const isReferenceTo = (reference: string, id: string, keyPrefix: string): boolean =>
+  reference.length >= MIN_REFERENCE && (id.startsWith(reference) || keyPrefix === reference)
+
+/** A mistyped key is not repeated to a terminal. */
+const masked = (reference: string): string =>
+  reference.startsWith('e2b_') && reference.length > 8 ? `${reference.slice(0, 8)}…` : reference

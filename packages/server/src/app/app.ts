@@ -66,6 +66,12 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     frameworkErrors: sendError,
     genReqId: () => crypto.randomUUID(),
   }).withTypeProvider<TypeBoxTypeProvider>()
+  app.decorateRequest('caller')
+  app.addHook('onResponse', (request, reply, done) => {
+    const { method, url } = request
+    request.log.debug({ method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
+    done()
+  })
   app.setValidatorCompiler(schemaCompiler())
   app.setErrorHandler(sendError)
   app.setNotFoundHandler((request, reply) => {
@@ -100,7 +106,11 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   })
   app.get('/health', { schema: { hide: true } }, async (_request, reply) => reply.code(204).send())
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
-  await app.register(reference, { routePrefix: '/reference', configuration: { url: '/openapi.json' } })
+  // nothing is fetched from elsewhere: the page works on a machine without internet
+  await app.register(reference, {
+    routePrefix: '/reference',
+    configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
+  })
 
   await app.register(async (scope) => {
     const api = scope as unknown as App

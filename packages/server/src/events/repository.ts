@@ -10,7 +10,9 @@ export interface EventQuery {
   limit: number
   isAscending: boolean
   types?: string[]
+  /** Inclusive, like `toMs`. */
   fromMs?: number
+  toMs?: number
 }
 
 export class EventRepository {
@@ -28,11 +30,13 @@ export class EventRepository {
     isAscending,
     types,
     fromMs,
+    toMs,
   }: EventQuery): Promise<LifecycleEvent[]> {
     let query = this.#store.selectFrom('events').select('body').where('team_id', '=', teamId)
     if (sandboxId) query = query.where('sandbox_id', '=', sandboxId)
     if (types) query = query.where('type', 'in', types)
     if (fromMs !== undefined) query = query.where('timestamp', '>=', fromMs)
+    if (toMs !== undefined) query = query.where('timestamp', '<=', toMs)
     const rows = await query
       .orderBy('sequence', isAscending ? 'asc' : 'desc')
       .offset(offset)

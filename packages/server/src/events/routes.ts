@@ -3,15 +3,19 @@ import { ErrorSchema, SandboxLog, SandboxLogEntry } from '@sandlot/protocol/rest
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { notFound } from '../sandboxes/service.ts'
+import type { Team } from '../teams/team.ts'
 import type { LifecycleEvent } from './events.ts'
 
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const MAX_LOG_LINES = 1000
+/** Lines that a filtered log looks at. */
+const MAX_SCANNED_LINES = 10_000
+const MAX_OFFSET = 1_000_000
 
 export function eventRoutes(app: App, { events, sandboxes }: Services): void {
   const EventsQuery = Type.Object({
-    offset: Type.Optional(Type.Integer({ minimum: 0, default: 0 })),
+    offset: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_OFFSET, default: 0 })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 10 })),
     orderAsc: Type.Optional(Type.Boolean({ default: false })),
     types: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 20 })])),
@@ -42,11 +46,19 @@ export function eventRoutes(app: App, { events, sandboxes }: Services): void {
       },
     )
 
+  /** What ended stays readable: its log says why. @throws SandlotError not_found */
   const logOf = async (
-    teamId: string,
+    team: Team,
     id: string,
-    options: { fromMs?: number; limit: number; isAscending: boolean },
-  ) => (await events.list({ teamId, sandboxId: id, offset: 0, ...options })).map(toLogEntry)
+    options: { fromMs?: number; toMs?: number; limit: number; isAscending: boolean },
+  ): Promise<SandboxLogEntry[]> => {
+    if (!isSandboxId(id)) throw notFound(id)
+    const query = { teamId: team.teamId, sandboxId: id, offset: 0 }
+    const found = await events.list({ ...query, ...options })
+    if (found.length === 0 && !(await events.list({ ...query, limit: 1, isAscending: true }))[0])
+      sandboxes.get(team, id)
+    return found.map(toLogEntry)
+  }
 
   const LogsQuery = Type.Object({
     start: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix milliseconds' })),
@@ -67,9 +79,8 @@ export function eventRoutes(app: App, { events, sandboxes }: Services): void {
       },
     },
     async (request) => {
-      const { sandboxId } = sandboxes.get(request.caller.team, request.params.id)
       const { start, limit = MAX_LOG_LINES } = request.query
-      const logEntries = await logOf(request.caller.team.teamId, sandboxId, {
+      const logEntries = await logOf(request.caller.team, request.params.id, {
         fromMs: start,
         limit,
         isAscending: true,
@@ -110,20 +121,23 @@ export function eventRoutes(app: App, { events, sandboxes }: Services): void {
       },
     },
     async (request) => {
-      const { sandboxId } = sandboxes.get(request.caller.team, request.params.id)
       const { cursor, limit = MAX_LOG_LINES, direction, level, search } = request.query
-      const entries = await logOf(request.caller.team.teamId, sandboxId, {
-        fromMs: cursor,
-        limit,
-        isAscending: direction !== 'backward',
+      const isAscending = direction !== 'backward'
+      const isFiltered = level !== undefined || search !== undefined
+      const entries = await logOf(request.caller.team, request.params.id, {
+        ...(isAscending ? { fromMs: cursor } : { toMs: cursor }),
+        limit: isFiltered ? MAX_SCANNED_LINES : limit,
+        isAscending,
       })
       const severity = ['debug', 'info', 'warn', 'error']
       return {
-        logs: entries.filter(
-          (entry) =>
-            (!level || severity.indexOf(entry.level) >= severity.indexOf(level)) &&
-            (!search || entry.message.includes(search)),
-        ),
+        logs: entries
+          .filter(
+            (entry) =>
+              (!level || severity.indexOf(entry.level) >= severity.indexOf(level)) &&
+              (!search || entry.message.includes(search)),
+          )
+          .slice(0, limit),
       }
     },
   )

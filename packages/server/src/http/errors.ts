@@ -7,8 +7,9 @@ const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 /** Every error leaves as `{code, message, error_code}`; what is unexpected leaves with a request id and no detail. */
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSandlotError(thrown, request)
-  if (error.status >= 500 && error.status !== 501 && error.status !== 503)
-    request.log.error({ err: thrown, reqId: request.id }, error.message)
+  if (error.status === 500) request.log.error({ err: thrown, reqId: request.id }, error.message)
+  else if (error.status > 501 && error.status !== 503)
+    request.log.warn({ err: thrown, reqId: request.id }, error.message)
   // a client that is still sending would see a broken pipe instead of the answer: what is left is read and dropped
   if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
     reply.removeHeader('connection')

@@ -7,12 +7,18 @@ import type { Store } from '../store/store.ts'
 const RING_SIZE = 120
 const MAX_POINTS = 20_000
 const PRUNE_BATCH = 5_000
+/** A sandbox that lived for a day has 17 280 samples. */
+const KILLED_BATCH = 20
+/** Rows of one insert: few sizes, so that few statements are kept prepared. */
+const INSERT_SIZES = [128, 16, 1]
 
 /** Samples of all sandboxes: the newest in memory, all of the last day in the store. */
 export class SandboxMetrics {
   readonly #store: Store
   readonly #registry: SandboxRegistry
   readonly #rings = new Map<string, MachineSample[]>()
+  /** Sandboxes that ended before this have no metrics left. */
+  #droppedToMs = 0
 
   constructor(store: Store, registry: SandboxRegistry) {
     this.#store = store
@@ -40,13 +46,15 @@ export class SandboxMetrics {
     })
     for (const sandboxId of this.#rings.keys())
       if (!this.#registry.get(sandboxId)) this.#rings.delete(sandboxId)
-    // SQLite allows 32 766 parameters in a statement
-    for (let i = 0; i < rows.length; i += 1000)
-      await this.#store
-        .insertInto('sandbox_metrics')
-        .values(rows.slice(i, i + 1000))
-        .onConflict((c) => c.doNothing())
-        .execute()
+    if (rows.length === 0) return
+    await this.#store.transaction().execute(async (transaction) => {
+      for (const batch of cutInto(rows, INSERT_SIZES))
+        await transaction
+          .insertInto('sandbox_metrics')
+          .values(batch)
+          .onConflict((conflict) => conflict.doNothing())
+          .execute()
+    })
   }
 
   latest(sandboxId: string): SandboxMetric | undefined {
@@ -59,8 +67,7 @@ export class SandboxMetrics {
     const sandbox = this.#registry.get(sandboxId)
     if (!sandbox) return []
     const ring = this.#rings.get(sandboxId) ?? []
-    const oldest = ring[0]?.timestampMs ?? Number.POSITIVE_INFINITY
-    if (fromMs >= oldest || oldest - sandbox.startedAtMs < 10_000)
+    if (ring[0] && fromMs >= ring[0].timestampMs)
       return ring.filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs <= toMs).map(toMetric)
     const rows = await this.#store
       .selectFrom('sandbox_metrics')
@@ -87,6 +94,26 @@ export class SandboxMetrics {
     )
   }
 
+  /** Drops those of sandboxes that were killed before `beforeMs`, a batch at a time. @returns of how many sandboxes */
+  async pruneKilled(beforeMs: number): Promise<number> {
+    const killed = await this.#store
+      .selectFrom('sandboxes')
+      .select(['id', 'ended_at'])
+      .where('state', '=', 'killed')
+      .where('ended_at', '>=', this.#droppedToMs)
+      .where('ended_at', '<', beforeMs)
+      .orderBy('ended_at')
+      .limit(KILLED_BATCH)
+      .execute()
+    const lastMs = killed.at(-1)?.ended_at
+    if (lastMs == null) return 0
+    const ids = killed.map(({ id }) => id)
+    await this.#store.deleteFrom('sandbox_metrics').where('sandbox_id', 'in', ids).execute()
+    // more than a batch may have ended in one millisecond: the rest goes by age
+    this.#droppedToMs = killed.length < KILLED_BATCH ? lastMs + 1 : Math.max(lastMs, this.#droppedToMs + 1)
+    return killed.length
+  }
+
   /** @returns how many rows older than `beforeMs` went, at most a batch */
   async prune(beforeMs: number): Promise<number> {
     const newest = await this.#store
@@ -103,6 +130,17 @@ export class SandboxMetrics {
       .executeTakeFirst()
     return Number(result.numDeletedRows)
   }
+}
+
+/** Every item once and in order, in pieces of the given sizes, the largest that fits first; the last size is 1. */
+function cutInto<T>(items: T[], sizes: number[]): T[][] {
+  const pieces: T[][] = []
+  for (let start = 0; start < items.length; ) {
+    const size = sizes.find((candidate) => candidate <= items.length - start)!
+    pieces.push(items.slice(start, start + size))
+    start += size
+  }
+  return pieces
 }
 
 const toMetric = ({ machineId: _, timestampMs, ...sample }: MachineSample): SandboxMetric => ({

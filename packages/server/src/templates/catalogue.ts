@@ -52,10 +52,15 @@ export class TemplateCatalogue {
   }
 
   find(key: string, team: Team): Template | undefined {
-    const [namespace, name] = key.includes('/') ? key.split('/', 2) : [undefined, key]
-    if (namespace !== undefined && namespace !== DEFAULT_TEAM_SLUG && namespace !== team.slug)
-      return undefined
-    return this.#byKey.get((name ?? '').trim().toLowerCase())
+    const slash = key.indexOf('/')
+    const namespace = key.slice(0, slash).trim().toLowerCase()
+    if (slash >= 0 && namespace !== DEFAULT_TEAM_SLUG && namespace !== team.slug) return undefined
+    return this.#byKey.get(
+      key
+        .slice(slash + 1)
+        .trim()
+        .toLowerCase(),
+    )
   }
 
   /** How often sandboxes were started from each template, and when last. */
@@ -69,7 +74,17 @@ export class TemplateCatalogue {
 
   /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found */
   resolve(reference: string, team: Team): Template {
-    const [key = '', tag] = reference.split(':', 2)
+    const colon = reference.indexOf(':')
+    const [key, tag] =
+      colon < 0
+        ? [reference]
+        : [
+            reference.slice(0, colon),
+            reference
+              .slice(colon + 1)
+              .trim()
+              .toLowerCase(),
+          ]
     const template = this.find(key, team)
     if (!template) {
       const near = this.all()

@@ -2,6 +2,7 @@ import { ENVD_VERSION, SandlotError } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
+import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import type { Template } from './catalogue.ts'
 
 const tags = ['templates']
@@ -9,21 +10,45 @@ const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const Answer = Type.Record(Type.String(), Type.Unknown())
 
 export function templateRoutes(app: App, { catalogue }: Services): void {
-  for (const url of ['/templates', '/v2/templates'])
-    app.get(
-      url,
-      {
-        schema: {
-          tags,
-          summary: 'Templates that sandboxes can start from',
-          response: { 200: Type.Array(Answer), ...errors },
-        },
+  app.get(
+    '/templates',
+    {
+      schema: {
+        tags,
+        summary: 'Templates that sandboxes can start from',
+        response: { 200: Type.Array(Answer), ...errors },
       },
-      async () => {
-        const spawns = await catalogue.spawns()
-        return catalogue.all().map((template) => toAnswer(template, spawns.get(template.templateId)))
+    },
+    async () => {
+      const spawns = await catalogue.spawns()
+      return catalogue.all().map((template) => toAnswer(template, spawns.get(template.templateId)))
+    },
+  )
+  app.get(
+    '/v2/templates',
+    {
+      schema: {
+        tags,
+        summary: 'Templates that sandboxes can start from, newest first',
+        querystring: Type.Object({
+          limit: Type.Optional(Type.Integer()),
+          nextToken: Type.Optional(Type.String({ maxLength: 1024 })),
+        }),
+        response: { 200: Type.Array(Answer), ...errors },
       },
-    )
+    },
+    async (request, reply) => {
+      const { limit, nextToken: token } = request.query
+      const { page, nextToken } = pageOf(
+        catalogue.all(),
+        ({ createdAtMs, templateId }) => ({ timeMs: createdAtMs, id: templateId }),
+        { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
+      )
+      if (nextToken) reply.header('x-next-token', nextToken)
+      const spawns = await catalogue.spawns()
+      return page.map((template) => toAnswer(template, spawns.get(template.templateId)))
+    },
+  )
   app.get(
     '/templates/aliases/:alias',
     {
