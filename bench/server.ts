@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
@@ -28,6 +28,13 @@ export function addressOf(sandboxId: string): string {
     readFileSync(join(home, 'run/machines', String(row?.machine_id), 'machine.json'), 'utf8'),
   )
   return parseAddressRange(process.env.SANDLOT_NETWORK_RANGE ?? '10.177.0.0/16').slot(record.slot).sandbox
+}
+
+/** Checkpoint that the server restores from. */
+export function checkpointDir(): string {
+  const machines = join(home, 'run/machines')
+  const record = JSON.parse(readFileSync(join(machines, readdirSync(machines)[0]!, 'machine.json'), 'utf8'))
+  return join(home, 'checkpoints', record.buildId)
 }
 
 /** Kills every sandbox of the team: benches run against a server of their own. */

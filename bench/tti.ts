@@ -1,11 +1,11 @@
 // Time to interactive: `Sandbox.create()` until `commands.run('node -v')` returned. See README.md.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Sandbox } from 'e2b-official'
 import { bareRestoresPerSecond } from './bare-restore.ts'
-import { addressOf, apiHeaders, apiUrl, home, killAll, onExit, runOver } from './server.ts'
+import { addressOf, apiHeaders, apiUrl, checkpointDir, killAll, onExit, runOver } from './server.ts'
 import { pause, report, round, summarize, timed } from './stats.ts'
 
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 100
@@ -17,11 +17,7 @@ const bursts = process.argv.includes('--bursts-only')
 const COMMAND = 'node -v'
 
 await onExit()
-const buildDir = join(
-  home,
-  'checkpoints',
-  readdirSync(join(home, 'checkpoints')).find((name) => !name.startsWith('.'))!,
-)
+const buildDir = checkpointDir()
 const image = (JSON.parse(readFileSync(join(buildDir, 'manifest.json'), 'utf8')) as { imagePath: string })
   .imagePath
 

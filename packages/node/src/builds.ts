@@ -70,5 +70,14 @@ export async function ensureBuild(
   return build
 }
 
+/** Checkpoints of builds that another image, envd or runsc has replaced; a machine does not need its own any more. */
+export async function removeStaleCheckpoints(
+  checkpointsDir: string,
+  current: ReadonlySet<string>,
+): Promise<void> {
+  for (const buildId of await readdir(checkpointsDir))
+    if (!current.has(buildId)) await rm(join(checkpointsDir, buildId), { recursive: true, force: true })
+}
+
 export const contentKey = (file: string): string =>
   createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 32)

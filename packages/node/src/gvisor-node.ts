@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import { parseAddressRange } from './address-range.ts'
-import { type Build, buildIdOf, contentKey, ensureBuild } from './builds.ts'
+import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleCheckpoints } from './builds.ts'
 import { openCgroups } from './cgroups.ts'
 import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
@@ -55,6 +55,7 @@ export function createNode(options: NodeOptions): SandboxNode {
   const names = namesFor(home)
   const range = parseAddressRange(options.networkRange)
   const runDir = join(home, 'run')
+  const checkpointsDir = join(home, 'checkpoints')
   const onError = (error: unknown) => logger.warn({ err: error }, 'node')
   const driver = createGvisorDriver({
     runscPath: options.runscPath,
@@ -146,7 +147,7 @@ export function createNode(options: NodeOptions): SandboxNode {
 
     async start(inUse) {
       await machines.prepareFolders()
-      await mkdir(join(home, 'checkpoints'), { recursive: true, mode: 0o700 })
+      await mkdir(checkpointsDir, { recursive: true, mode: 0o700 })
       const recipe = {
         name: 'base',
         imagePath: options.baseImage.path,
@@ -158,8 +159,9 @@ export function createNode(options: NodeOptions): SandboxNode {
       const warm = await machines.recover(inUse, new Set([buildIdOf(recipe)]))
       const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
       await firewall.install(offline.map((machine) => machine.slot.address))
-      const base = await ensureBuild(recipe, join(home, 'checkpoints'), machines)
+      const base = await ensureBuild(recipe, checkpointsDir, machines)
       builds.set(base.buildId, base)
+      await removeStaleCheckpoints(checkpointsDir, new Set(builds.keys()))
       const alive = new Set(
         [...machines.all()].filter((machine) => !machine.isWarm).map(({ machineId }) => machineId),
       )
