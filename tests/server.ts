@@ -126,7 +126,10 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     kill: async () => void (await end('SIGKILL')),
     stop,
     start,
-    purge,
+    async purge() {
+      await purge()
+      await rm(logFile, { force: true })
+    },
     log: () => readFileSync(logFile, 'utf8'),
   }
 }
