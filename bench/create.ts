@@ -1,8 +1,6 @@
 // What a create costs over the API while the pool has stock: one at a time, refilled in between. See README.md.
 import { Agent, request } from 'node:http'
-import { Sandbox } from 'e2b-official'
-import { killOwn, killOwnOnInterrupt, metadata, warmCount } from './own-sandboxes.ts'
-import { apiHeaders, apiUrl } from './server.ts'
+import { apiHeaders, apiUrl, createSandbox, killAll, metadata, onExit, warmCount } from './server.ts'
 import { pause, report, round, summarize, timed } from './stats.ts'
 
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 100
@@ -67,12 +65,12 @@ async function oneRound(): Promise<void> {
   raw.push(rawMs)
   await call('DELETE', `/sandboxes/${sandboxID}`)
   await refilled()
-  const [sandbox, sdkMs] = await timed(() => Sandbox.create({ metadata }))
+  const [sandbox, sdkMs] = await timed(() => createSandbox())
   sdk.push(sdkMs)
   await sandbox.kill()
 }
 
-killOwnOnInterrupt()
+await onExit()
 try {
   target = Math.max(1, warmCount())
   for (let i = 0; i < 3; i++) await oneRound()
@@ -90,6 +88,6 @@ try {
     ...Object.fromEntries([...timings].map(([name, values]) => [`server: ${name} ms`, summarize(values)])),
   })
 } finally {
-  await killOwn()
+  await killAll()
 }
 process.exit(0)

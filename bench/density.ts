@@ -1,8 +1,7 @@
 // What an idle sandbox costs: memory of the machine and CPU. See README.md.
 import { existsSync, readFileSync } from 'node:fs'
 import { namesFor } from '@sandlot/node/names'
-import { Sandbox } from 'e2b-official'
-import { home, killAll, onExit } from './server.ts'
+import { createSandbox, home, killAll, onExit } from './server.ts'
 import { pause, report, round } from './stats.ts'
 
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 100
@@ -28,10 +27,10 @@ function serverCpuSeconds(): number {
 await onExit()
 try {
   // the stock and the server's own buffers are paid for before the count begins
-  const before = await Sandbox.create({ timeoutMs: 1_800_000 })
+  const before = await createSandbox({ timeoutMs: 1_800_000 })
   await pause(SETTLE_MS)
   const memoryBefore = availableMB()
-  for (let i = 0; i < count; i++) await Sandbox.create({ timeoutMs: 1_800_000 })
+  for (let i = 0; i < count; i++) await createSandbox({ timeoutMs: 1_800_000 })
   await pause(SETTLE_MS)
   const perSandbox = (memoryBefore - availableMB()) / count
   const [sandboxes, server] = [sandboxesCpuSeconds(), serverCpuSeconds()]

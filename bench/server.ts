@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { parseAddressRange } from '@sandlot/node/address-range'
-import { Sandbox } from 'e2b-official'
+import { Sandbox, type SandboxOpts } from 'e2b-official'
 
 /** Home of the server under test; `SANDLOT_HOME`, default `<repo>/.sandlot`. */
 export const home =
@@ -30,6 +31,25 @@ export function addressOf(sandboxId: string): string {
   return parseAddressRange(process.env.SANDLOT_NETWORK_RANGE ?? '10.177.0.0/16').slot(record.slot).sandbox
 }
 
+const machinesDir = join(home, 'run/machines')
+
+/** Machines that are restored and wait for a create. */
+export const warmCount = (): number =>
+  readdirSync(machinesDir).filter((id) => existsSync(join(machinesDir, id, 'warm'))).length
+
+/** Until the stock has not changed for 3 s, at most 60: refills use the processors that a baseline needs. */
+export async function stockAtRest(): Promise<void> {
+  const deadline = performance.now() + 60_000
+  let last = -1
+  for (let still = 0; still < 6; ) {
+    if (performance.now() > deadline) throw new Error('the warm pool does not come to rest')
+    const now = warmCount()
+    still = now === last ? still + 1 : 0
+    last = now
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+}
+
 /** Checkpoint that the server restores from. */
 export function checkpointDir(): string {
   const machines = join(home, 'run/machines')
@@ -37,9 +57,15 @@ export function checkpointDir(): string {
   return join(home, 'checkpoints', record.buildId)
 }
 
-/** Kills every sandbox of the team: benches run against a server of their own. */
+/** Marks the sandboxes of this run: others may be using the same server. */
+export const metadata = { bench: randomUUID() }
+
+export const createSandbox = (options: SandboxOpts = {}): Promise<Sandbox> =>
+  Sandbox.create({ ...options, metadata })
+
+/** Kills the sandboxes that carry this run's mark, and no others. */
 export async function killAll(): Promise<void> {
-  const paginator = Sandbox.list({ limit: 100 })
+  const paginator = Sandbox.list({ limit: 100, query: { metadata } })
   while (paginator.hasNext)
     await Promise.all((await paginator.nextItems()).map(({ sandboxId }) => Sandbox.kill(sandboxId)))
 }

@@ -6,15 +6,16 @@ export interface Summary {
   min: number
   p50: number
   p95: number
+  p99: number
   max: number
 }
 
-/** Values to a tenth; nearest rank. */
+/** Values to a hundredth; nearest rank. */
 export function summarize(values: number[]): Summary {
   const sorted = [...values].sort((a, b) => a - b)
   const at = (share: number) =>
     round(sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN)
-  return { n: sorted.length, min: at(0.0001), p50: at(0.5), p95: at(0.95), max: at(1) }
+  return { n: sorted.length, min: at(0.0001), p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) }
 }
 
 export const round = (value: number): number => Math.round(value * 100) / 100
@@ -40,7 +41,10 @@ export const machine = () => ({
 /** Prints one line a measure, or everything as JSON with `--json`. */
 export function report(name: string, results: Record<string, unknown>): void {
   const full = { bench: name, machine: machine(), results }
-  if (process.argv.includes('--json')) return console.log(JSON.stringify(full, null, 2))
+  if (process.argv.includes('--json')) {
+    console.log(JSON.stringify(full, null, 2))
+    return
+  }
   console.log(`${name}  (${full.machine.cores} cores, load ${full.machine.loadAverage})`)
   for (const [key, value] of Object.entries(results))
     console.log(`  ${key.padEnd(44)} ${JSON.stringify(value)}`)

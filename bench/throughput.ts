@@ -1,6 +1,5 @@
 // Files, streams and requests through the edge, each beside the same straight to the sandbox. See README.md.
-import { Sandbox } from 'e2b-official'
-import { addressOf, apiUrl, killAll, onExit } from './server.ts'
+import { addressOf, apiUrl, createSandbox, killAll, onExit } from './server.ts'
 import { report, round, summarize, timed } from './stats.ts'
 
 const ROUNDS = 5
@@ -10,7 +9,7 @@ const MiB = 2 ** 20
 
 await onExit()
 try {
-  const sandbox = await Sandbox.create({ timeoutMs: 1_800_000 })
+  const sandbox = await createSandbox({ timeoutMs: 1_800_000 })
   const id = sandbox.sandboxId
   const token = {
     'x-access-token': String((sandbox as unknown as { envdAccessToken: string }).envdAccessToken),
