@@ -2,6 +2,7 @@ import { isSandboxId } from '@sandlot/protocol'
 import { ErrorSchema, SandboxLog, SandboxLogEntry } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
+import { MAX_UNIX_MS } from '../http/pagination.ts'
 import { notFound } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 import type { LifecycleEvent } from './events.ts'
@@ -12,6 +13,7 @@ const MAX_LOG_LINES = 1000
 /** Lines that a filtered log looks at. */
 const MAX_SCANNED_LINES = 10_000
 const MAX_OFFSET = 1_000_000
+const UnixMs = Type.Integer({ minimum: 0, maximum: MAX_UNIX_MS, description: 'Unix milliseconds' })
 
 export function eventRoutes(app: App, { events, sandboxes }: Services): void {
   const EventsQuery = Type.Object({
@@ -61,7 +63,7 @@ export function eventRoutes(app: App, { events, sandboxes }: Services): void {
   }
 
   const LogsQuery = Type.Object({
-    start: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix milliseconds' })),
+    start: Type.Optional(UnixMs),
     limit: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_LOG_LINES, default: MAX_LOG_LINES })),
   })
   app.get(
@@ -101,7 +103,7 @@ export function eventRoutes(app: App, { events, sandboxes }: Services): void {
   )
 
   const LogsQueryV2 = Type.Object({
-    cursor: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix milliseconds' })),
+    cursor: Type.Optional(UnixMs),
     limit: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_LOG_LINES, default: MAX_LOG_LINES })),
     direction: Type.Optional(Type.Union([Type.Literal('forward'), Type.Literal('backward')])),
     level: Type.Optional(

@@ -1,6 +1,8 @@
 import { SandlotError } from '@sandlot/protocol'
 
 const MAX_LIMIT = 100
+/** The last instant that a date can hold; also what keeps `1e400`, Infinity to a validator, out of queries. */
+export const MAX_UNIX_MS = 8.64e15
 
 /** 1 to 100; what is outside is clamped. Absent: 100. */
 export const clampLimit = (limit: number | undefined): number =>

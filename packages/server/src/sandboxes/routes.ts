@@ -14,7 +14,7 @@ import {
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
-import { clampLimit, decodeCursor, pageOf, parseMetadataFilter } from '../http/pagination.ts'
+import { clampLimit, decodeCursor, MAX_UNIX_MS, pageOf, parseMetadataFilter } from '../http/pagination.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
 import type { LiveSandbox } from './sandbox.ts'
 
@@ -226,9 +226,14 @@ export function sandboxRoutes(
     },
   )
 
+  const UnixSeconds = Type.Integer({
+    minimum: 0,
+    maximum: MAX_UNIX_MS / 1000,
+    description: 'Unix seconds, inclusive',
+  })
   const RangeQuery = Type.Object({
-    start: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix seconds, inclusive' })),
-    end: Type.Optional(Type.Integer({ minimum: 0, description: 'Unix seconds, inclusive' })),
+    start: Type.Optional(UnixSeconds),
+    end: Type.Optional(UnixSeconds),
   })
   app.get(
     '/sandboxes/:id/metrics',

@@ -1,0 +1,56 @@
+import { beforeEach, expect, test } from 'vitest'
+import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+import { openKeyStore } from './key-store.ts'
+
+const under = serverUnderTest()
+let t: ServerUnderTest
+beforeEach(() => void (t = under.current))
+
+const statusOf = async (key: string) =>
+  (await t.call('GET', '/v2/sandboxes', undefined, { 'x-api-key': key })).status
+
+test('keys are made and ended beside a running server, which follows within seconds', async () => {
+  const keys = await openKeyStore(t.databasePath)
+  const { id, key } = await keys.create('ci')
+  expect(await statusOf(key)).toBe(200)
+  const listed = (await keys.list()).find((entry) => entry.id === id)
+  expect(listed).toMatchObject({ name: 'ci', masked: `${key.slice(0, 8)}…${key.slice(-4)}` })
+  await keys.delete(id)
+  t.now += 6_000
+  expect(await statusOf(key)).toBe(401)
+  await keys.close()
+})
+
+test('a key is named by its id, its beginning as it is listed, or itself', async () => {
+  const keys = await openKeyStore(t.databasePath)
+  for (const referenceOf of [
+    ({ id }: { id: string; key: string }) => id.slice(0, 8),
+    ({ key }: { id: string; key: string }) => key.slice(0, 8),
+    ({ key }: { id: string; key: string }) => key,
+  ]) {
+    const made = await keys.create('x')
+    await keys.delete(referenceOf(made))
+    expect((await keys.list()).map(({ id }) => id)).not.toContain(made.id)
+  }
+  await keys.close()
+})
+
+test('what names no key, or nothing in particular, ends none', async () => {
+  const keys = await openKeyStore(t.databasePath)
+  const before = await keys.list()
+  for (const reference of ['', 'e2b_', before[0]!.id.slice(0, 3), 'e2b_zzzz', `e2b_${'0'.repeat(40)}`, '%'])
+    await expect(keys.delete(reference)).rejects.toMatchObject({ errorName: 'not_found' })
+  expect(await keys.list()).toEqual(before)
+  await keys.close()
+})
+
+test('last use is written once a minute', async () => {
+  const lastUsed = async () => (await t.call('GET', '/api-keys')).body[0].lastUsed
+  t.now += 60_000
+  const firstMs = t.now
+  await t.call('GET', '/v2/sandboxes')
+  await expect.poll(async () => Date.parse(await lastUsed())).toBe(firstMs)
+  t.now += 59_000
+  await t.call('GET', '/v2/sandboxes')
+  expect(Date.parse(await lastUsed())).toBe(firstMs)
+})

@@ -1,0 +1,85 @@
+import { beforeEach, expect, test } from 'vitest'
+import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+
+const under = serverUnderTest()
+let t: ServerUnderTest
+beforeEach(() => void (t = under.current))
+
+test.each(['', 'x', 'e2b_123', `e2b_${'0'.repeat(40)}`])('key %j is a 401 with a body', async (apiKey) => {
+  const { status, body } = await t.call('GET', '/v2/sandboxes', undefined, { 'x-api-key': apiKey })
+  expect([status, body.code]).toEqual([401, 401])
+})
+
+test('a key is also taken as a bearer', async () => {
+  expect((await t.call('GET', '/v2/sandboxes', undefined, { authorization: `Bearer ${t.key}` })).status).toBe(
+    200,
+  )
+  expect((await t.call('GET', '/v2/sandboxes', undefined, { authorization: 'Bearer nope' })).status).toBe(401)
+})
+
+test('the reference page and its script come from here alone', async () => {
+  const page = await t.server.fastify.inject('/reference/')
+  expect(page.statusCode).toBe(200)
+  expect(page.body).not.toMatch(/https?:\/\//)
+  const script = await t.server.fastify.inject('/reference/js/scalar.js')
+  expect([script.statusCode, script.headers['content-type']]).toEqual([
+    200,
+    expect.stringContaining('javascript'),
+  ])
+})
+
+test('numbers beyond all bounds in a query are a 400 that names the field, or clamped', async () => {
+  const { sandboxID } = await t.create()
+  for (const [url, field] of [
+    ['/events/sandboxes', 'offset'],
+    [`/sandboxes/${sandboxID}/logs`, 'limit'],
+    [`/sandboxes/${sandboxID}/metrics`, 'end'],
+  ])
+    for (const value of ['-1', '1e400', '1.5', 'x']) {
+      const { status, body } = await t.call('GET', `${url}?${field}=${value}`)
+      expect([status, body.code]).toEqual([400, 400])
+      expect(body.message).toContain(field)
+    }
+  expect((await t.call('GET', '/events/sandboxes?offset=99999999999999999999')).status).toBe(400)
+  expect((await t.call('GET', '/v2/sandboxes?limit=99999')).status).toBe(200)
+})
+
+test('what is unexpected is a 500 with a request id and no detail', async () => {
+  t.node.init = async () => {
+    throw new Error('secret detail')
+  }
+  const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base' })
+  expect([status, body.code, body.error_code]).toEqual([500, 500, 'internal_server_error'])
+  expect(body.message).toMatch(/request [0-9a-f-]{36}/)
+  expect(JSON.stringify(body)).not.toContain('secret')
+  expect(t.node.machines.size).toBe(0)
+})
+
+test('health needs no key, the API document describes the routes', async () => {
+  expect((await t.server.fastify.inject('/health')).statusCode).toBe(204)
+  expect(Object.keys((await t.server.fastify.inject('/openapi.json')).json().paths)).toContain(
+    '/v2/sandboxes',
+  )
+})
+
+test('bad JSON, large bodies, unknown routes and odd ids are plain errors', async () => {
+  const raw = (payload: string) =>
+    t.server.fastify.inject({
+      method: 'POST',
+      url: '/v2/sandboxes',
+      headers: { 'x-api-key': t.key, 'content-type': 'application/json' },
+      payload,
+    })
+  expect((await raw('{')).json()).toMatchObject({ code: 400, message: 'the request body is not valid JSON' })
+  expect((await raw(`"${'x'.repeat(1_100_000)}"`)).json()).toMatchObject({ code: 413 })
+  expect((await t.call('GET', '/nothing/here')).body).toMatchObject({ code: 404 })
+  expect((await raw(`{"templateID":${'['.repeat(10_000)}${']'.repeat(10_000)}}`)).json()).toMatchObject({
+    code: 400,
+  })
+  for (const id of ['%ZZ', 'x'.repeat(3000)]) {
+    const { status, body } = await t.call('GET', `/sandboxes/${id}`)
+    expect(body).toMatchObject({ code: status, message: expect.any(String) })
+  }
+  for (const id of ['..%2f..%2fetc', 'A', 'x'.repeat(300), '%00'])
+    expect((await t.call('GET', `/sandboxes/${id}`)).status).toBe(404)
+})

@@ -1,0 +1,176 @@
+import { beforeEach, expect, test } from 'vitest'
+import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+
+const under = serverUnderTest()
+let t: ServerUnderTest
+beforeEach(() => void (t = under.current))
+
+test('a create answers with token and domain, and the machine got the same token and the environment', async () => {
+  const { status, body } = await t.call('POST', '/v2/sandboxes', {
+    templateID: 'base',
+    envVars: { A: '1' },
+    metadata: { k: 'v' },
+  })
+  expect(status).toBe(201)
+  expect(body).toMatchObject({
+    alias: 'base',
+    domain: 'sandlot.test',
+    envdVersion: '0.6.13',
+    trafficAccessToken: null,
+  })
+  expect(body.envdAccessToken).toMatch(/^[0-9a-f]{32}$/)
+  expect(t.node.inits()[0]).toMatchObject({
+    sandboxId: body.sandboxID,
+    accessToken: body.envdAccessToken,
+    envVars: { A: '1' },
+  })
+  const detail = await t.call('GET', `/sandboxes/${body.sandboxID}`)
+  expect(detail.body).toMatchObject({
+    state: 'running',
+    metadata: { k: 'v' },
+    allowInternetAccess: null,
+    cpuCount: 2,
+  })
+  expect(Date.parse(detail.body.endAt) - Date.parse(detail.body.startedAt)).toBe(300_000)
+})
+
+test('the old create defaults to 15 s and can do without a token', async () => {
+  const { body } = await t.call('POST', '/sandboxes', { templateID: 'base', secure: false })
+  expect(body.envdAccessToken).toBeUndefined()
+  expect(t.node.inits()[0]?.accessToken).toBe('')
+  const detail = await t.call('GET', `/sandboxes/${body.sandboxID}`)
+  expect(Date.parse(detail.body.endAt) - Date.parse(detail.body.startedAt)).toBe(15_000)
+})
+
+test.each([
+  [{}, 'templateID is missing in the body'],
+  [{ templateID: 3 }, 'templateID must be string, but it is 3'],
+  [{ templateID: 'base', timeout: '10' }, 'timeout must be integer, but it is "10"'],
+  [{ templateID: 'base', timeout: -1 }, 'timeout must be >= 0, but it is -1'],
+  [{ templateID: 'base', timeout: 2 ** 31 }, 'timeout must be <= 2147483647'],
+  [{ templateID: 'base', envVars: { A: 1 } }, 'envVars.A must be string, but it is 1'],
+  [{ templateID: 'base', network: { denyOut: ['10.0.0.0/33'] } }, 'invalid denied CIDR 10.0.0.0/33'],
+  [
+    { templateID: 'base', network: { allowOut: ['example.com'] } },
+    "you must include 'ALL_TRAFFIC' in deny out",
+  ],
+  [{ templateID: 'base', metadata: { a: null } }, 'metadata.a must be string, but it is null'],
+  [{ templateID: 'base', autoPauseMemory: false }, 'autoPauseMemory is false but autoPause is not set'],
+])('a create with %j is a 400 that names the field', async (payload, message) => {
+  const { status, body } = await t.call('POST', '/v2/sandboxes', payload)
+  expect(status).toBe(400)
+  expect(body.code).toBe(400)
+  expect(body.message).toContain(message)
+  expect(t.node.machines.size).toBe(0)
+})
+
+test.each([
+  { autoPause: true },
+  { volumeMounts: [{ name: 'a', path: '/a' }] },
+  { network: { allowOut: ['1.1.1.1'] } },
+  { network: { denyOut: ['1.1.1.1'] } },
+  { network: { denyOut: ['0.0.0.0/0'], allowOut: ['example.com'] } },
+  { network: { rules: { 'example.com': [] } } },
+  { network: { egressProxy: { address: 'a:1' } } },
+  { iam: { tokens: { a: {} } } },
+  { autoPause: true, autoResume: { enabled: true } },
+])('what a later version does is a 501, not a sandbox without it: %j', async (extra) => {
+  const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...extra })
+  expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
+  expect(t.node.machines.size).toBe(0)
+})
+
+test('internet access is off for allow_internet_access: false and for denyOut of everything', async () => {
+  await t.create({ allow_internet_access: false })
+  await t.create({ network: { denyOut: ['0.0.0.0/0'] } })
+  await t.create()
+  expect(t.node.inits().map((init) => init?.allowInternetAccess)).toEqual([false, false, true])
+})
+
+test('without public traffic the edge learns the token that the client got', async () => {
+  const { sandboxID, trafficAccessToken } = await t.create({ network: { allowPublicTraffic: false } })
+  expect(trafficAccessToken).toMatch(/^[0-9a-f]{32}$/)
+  expect(t.server.directory.find(sandboxID)).toMatchObject({ trafficAccessToken, state: 'running' })
+})
+
+test('an unknown template is a 404 with near names; an unknown tag too', async () => {
+  expect((await t.call('POST', '/v2/sandboxes', { templateID: 'bsae' })).body.message).toBe(
+    "template 'bsae' not found; did you mean 'base'?",
+  )
+  expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base:v2' })).body.message).toBe(
+    "tag 'v2' does not exist for template 'base'",
+  )
+  for (const templateID of ['default/base/x', 'base:default:x', '/base', 'other/base', '__proto__'])
+    expect((await t.call('POST', '/v2/sandboxes', { templateID })).status).toBe(404)
+  for (const templateID of ['base:default', 'default/base', 'BASE'])
+    expect((await t.create({ templateID })).sandboxID).toBeTruthy()
+})
+
+test('a plan limits concurrency, rate and length', async () => {
+  await t.limit({ concurrent_sandboxes: 1, creates_per_second: 3, max_length_hours: 1 })
+  expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base', timeout: 3601 })).body.message).toBe(
+    'Timeout cannot be greater than 1 hours',
+  )
+  await t.create()
+  const over = await t.call('POST', '/v2/sandboxes', { templateID: 'base' })
+  expect([over.status, over.body.code]).toEqual([429, 429])
+  expect(over.body.message).toContain('its plan allows 1')
+  const tooFast = await t.call('POST', '/v2/sandboxes', { templateID: 'base' })
+  expect([tooFast.status, tooFast.headers['retry-after']]).toEqual([429, '1'])
+})
+
+test('a warm machine that fails is replaced; three in a row are an error that leaves nothing', async () => {
+  t.node.failInit = 1
+  await t.create()
+  expect(t.node.machines.size).toBe(1)
+  t.node.failInit = 3
+  const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base' })
+  expect([status, body.error_code]).toEqual([500, 'sandbox_create_failed'])
+  expect(t.node.machines.size).toBe(1)
+})
+
+test('a burst never passes the limit: what is being made counts', async () => {
+  await t.limit({ concurrent_sandboxes: 3 })
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, () => t.call('POST', '/v2/sandboxes', { templateID: 'base' })),
+  )
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(3)
+  expect(answers.filter(({ status }) => status === 429)).toHaveLength(7)
+  await t.call('DELETE', `/sandboxes/${answers.find(({ status }) => status === 201)?.body.sandboxID}`)
+  expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(201)
+})
+
+test('requests of a key are limited apart from those of another key', async () => {
+  const { key: other } = await t.server.keys.create((await t.call('GET', '/teams')).body[0].teamID, 'other')
+  await t.limit({ requests_per_second: 2 })
+  const statuses = []
+  for (let i = 0; i < 3; i++) statuses.push(await t.call('GET', '/v2/sandboxes'))
+  expect(statuses.map(({ status }) => status)).toEqual([200, 200, 429])
+  expect(statuses[2]?.headers['retry-after']).toBe('1')
+  expect((await t.call('GET', '/v2/sandboxes', undefined, { 'x-api-key': other })).status).toBe(200)
+})
+
+test('a machine whose kernel dies while it is given away is replaced', async () => {
+  t.node.dieInInit = 1
+  const { sandboxID } = await t.create()
+  expect(await t.statusOf(sandboxID)).toBe(200)
+  expect(t.node.inits()).toMatchObject([{ sandboxId: sandboxID }])
+  expect((await t.eventsOf(sandboxID)).map(({ type }) => type)).toEqual(['sandbox.lifecycle.created'])
+})
+
+test('fields nobody knows are ignored, metadata and environment keep any key', async () => {
+  const response = await t.server.fastify.inject({
+    method: 'POST',
+    url: '/v2/sandboxes',
+    headers: { 'x-api-key': t.key, 'content-type': 'application/json' },
+    payload:
+      '{"templateID":"base","later":1,"metadata":{"__proto__":"x","":"y"},"envVars":{"__proto__":"z"}}',
+  })
+  expect(response.statusCode).toBe(201)
+  const { body } = await t.call('GET', `/sandboxes/${response.json().sandboxID}`)
+  expect(Object.entries(body.metadata)).toEqual([
+    ['__proto__', 'x'],
+    ['', 'y'],
+  ])
+  expect(Object.entries(t.node.inits()[0]!.envVars)).toEqual([['__proto__', 'z']])
+})

@@ -1,0 +1,138 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pino from 'pino'
+import { afterEach, beforeEach } from 'vitest'
+import { type ControlPlane, createServer } from '../control-plane.ts'
+import type { PlansTable } from '../store/schema.ts'
+import { openStore, type Store } from '../store/store.ts'
+import { NodeDouble } from './node-double.ts'
+
+export type Method = 'GET' | 'POST' | 'DELETE' | 'PUT' | 'PATCH'
+
+export interface Answer {
+  status: number
+  headers: Record<string, unknown>
+  // biome-ignore lint/suspicious/noExplicitAny: tests read what they expect
+  body: any
+}
+
+/** A control plane over a database file of its own for each test; its clock stands until it is moved. */
+export class ServerUnderTest {
+  node = new NodeDouble()
+  server!: ControlPlane
+  key = ''
+  now = Date.now()
+  readonly databasePath: string
+  readonly #abandoned: ControlPlane[] = []
+
+  constructor(directory: string) {
+    this.databasePath = join(directory, 'db.sqlite')
+  }
+
+  async open(): Promise<void> {
+    this.server = await createServer({
+      databasePath: this.databasePath,
+      node: this.node,
+      domain: 'sandlot.test',
+      logger: pino({ level: 'silent' }),
+      now: () => this.now,
+    })
+    await this.server.start()
+    this.key = await this.server.ensureDefaultTeam(this.key)
+  }
+
+  /** The next server finds what a crash leaves: nothing was closed or drained. */
+  async crash(): Promise<void> {
+    this.#abandoned.push(this.server)
+    this.node.emitter.removeAllListeners()
+    await this.open()
+  }
+
+  async close(): Promise<void> {
+    for (const server of [this.server, ...this.#abandoned]) await server.close(0)
+  }
+
+  /** Reads and writes beside the server, as another process would. */
+  async inStore<T>(work: (store: Store) => Promise<T>): Promise<T> {
+    const store = await openStore(this.databasePath)
+    try {
+      return await work(store)
+    } finally {
+      await store.destroy()
+    }
+  }
+
+  /** Gives the default team a plan with these limits. */
+  async limit(plan: Partial<PlansTable>): Promise<void> {
+    const unlimited = {
+      concurrent_sandboxes: null,
+      creates_per_second: null,
+      max_length_hours: null,
+      requests_per_second: null,
+    }
+    await this.inStore(async (store) => {
+      await store
+        .insertInto('plans')
+        .values({ name: 'small', ...unlimited, ...plan })
+        .execute()
+      await store.updateTable('teams').set({ plan: 'small' }).execute()
+    })
+    // beyond what is remembered of a key's team
+    this.now += 10_000
+  }
+
+  async call(
+    method: Method,
+    url: string,
+    payload?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer> {
+    const response = await this.server.fastify.inject({
+      method,
+      url,
+      headers: {
+        ...(headers ?? { 'x-api-key': this.key }),
+        ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      payload: payload === undefined ? undefined : JSON.stringify(payload),
+    })
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      body: response.body ? response.json() : undefined,
+    }
+  }
+
+  async create(body: Record<string, unknown> = {}) {
+    return (await this.call('POST', '/v2/sandboxes', { templateID: 'base', ...body })).body as {
+      sandboxID: string
+      templateID: string
+      envdAccessToken?: string
+      trafficAccessToken: string | null
+    }
+  }
+
+  statusOf = async (sandboxId: string) => (await this.call('GET', `/sandboxes/${sandboxId}`)).status
+  eventsOf = async (sandboxId: string) =>
+    (await this.call('GET', `/events/sandboxes/${sandboxId}?orderAsc=true`)).body as Array<{
+      type: string
+      event_data: Record<string, unknown>
+    }>
+}
+
+/** One for each test of the file. */
+export function serverUnderTest(): { current: ServerUnderTest } {
+  const holder = {} as { current: ServerUnderTest }
+  let directory: string
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'sandlot-server-test-'))
+    holder.current = new ServerUnderTest(directory)
+    await holder.current.open()
+  })
+  afterEach(async () => {
+    await holder.current.close()
+    rmSync(directory, { recursive: true, force: true })
+  })
+  return holder
+}
