@@ -100,7 +100,14 @@ describeClients('a sandbox', (client) => {
     })
     const error = await rejection(own.commands.run('true'))
     expect(error).toBeInstanceOf(client.e2b.SandboxError)
-    expect(await rejection(Sandbox.connect(own.sandboxId))).toBeInstanceOf(client.e2b.SandboxNotFoundError)
+    // 409 while its machine is still being ended
+    await vi.waitFor(
+      async () =>
+        expect(await rejection(Sandbox.connect(own.sandboxId))).toBeInstanceOf(
+          client.e2b.SandboxNotFoundError,
+        ),
+      { timeout: 10_000, interval: 100 },
+    )
   })
 
   test('is gone after kill, and a second kill says so', async () => {
