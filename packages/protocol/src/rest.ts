@@ -9,6 +9,8 @@ const Timeout = (options = {}) =>
     description: 'Seconds to live, from now',
     ...options,
   })
+/** Callers may leave it out, handlers always see it: validation fills the default in. */
+const Defaulted = <T extends Type.TSchema>(schema: T): T => Type.Optional(schema) as unknown as T
 const StringMap = (options = {}) => Type.Record(Type.String(), Type.String(), options)
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
@@ -62,15 +64,18 @@ const newSandboxProperties = {
 
 export const NewSandbox = Type.Object({
   ...newSandboxProperties,
-  timeout: Timeout({ default: 15 }),
+  timeout: Defaulted(Timeout({ default: 15 })),
   secure: Type.Optional(Type.Boolean({ description: 'false: envd asks for no token' })),
 })
-export const NewSandboxV2 = Type.Object({ ...newSandboxProperties, timeout: Timeout({ default: 300 }) })
+export const NewSandboxV2 = Type.Object({
+  ...newSandboxProperties,
+  timeout: Defaulted(Timeout({ default: 300 })),
+})
 export type NewSandbox = Type.Static<typeof NewSandbox>
 
 export const ConnectSandbox = Type.Object({ timeout: Timeout(), memory: Type.Optional(Type.Boolean()) })
 export const ConnectSandboxV2 = Type.Object({
-  timeout: Timeout({ default: 300 }),
+  timeout: Defaulted(Timeout({ default: 300 })),
   memory: Type.Optional(Type.Boolean()),
 })
 export const SetTimeout = Type.Object({ timeout: Timeout() })

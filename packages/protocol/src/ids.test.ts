@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest'
+import {
+  hashSecret,
+  isApiKey,
+  isSandboxId,
+  isTemplateId,
+  newAccessToken,
+  newApiKey,
+  newSandboxId,
+  newTemplateId,
+  secretsEqual,
+} from './ids.ts'
+
+test('what is made is recognised, and never made twice', () => {
+  const made = Array.from({ length: 1000 }, () => [
+    newSandboxId(),
+    newTemplateId(),
+    newApiKey(),
+    newAccessToken(),
+  ])
+  for (const [sandboxId = '', templateId = '', apiKey = '', token = ''] of made) {
+    expect(sandboxId).toMatch(/^i[a-z0-9]{20}$/)
+    expect(isSandboxId(sandboxId) && isTemplateId(templateId) && isApiKey(apiKey)).toBe(true)
+    expect(token).toMatch(/^[0-9a-f]{32}$/)
+  }
+  expect(new Set(made.flat()).size).toBe(4000)
+})
+
+test('what could name a path, a label or a query is no id', () => {
+  for (const value of ['', '..', '../x', 'a/b', 'a-b', 'A', 'a\n', 'a\u0000', 'é', 'x'.repeat(65)])
+    expect([value, isSandboxId(value), isTemplateId(value), isApiKey(value)]).toEqual([
+      value,
+      false,
+      false,
+      false,
+    ])
+  expect(isApiKey(`${newApiKey()}\n`)).toBe(false)
+})
+
+test('secrets are compared whole, whatever their length', () => {
+  const key = newApiKey()
+  expect([
+    secretsEqual(key, key),
+    secretsEqual(key, `${key}0`),
+    secretsEqual(key, ''),
+    secretsEqual('', ''),
+  ]).toEqual([true, false, false, true])
+  expect(hashSecret('abc')).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+})

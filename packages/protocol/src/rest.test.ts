@@ -1,0 +1,18 @@
+import Value from 'typebox/value'
+import { expect, test } from 'vitest'
+import { ConnectSandbox, ConnectSandboxV2, NewSandbox, NewSandboxV2 } from './rest.ts'
+
+test('the two creates differ in the default time, the two connects in needing one', () => {
+  expect(Value.Default(NewSandbox, { templateID: 'base' })).toMatchObject({ timeout: 15 })
+  expect(Value.Default(NewSandboxV2, { templateID: 'base' })).toMatchObject({ timeout: 300 })
+  expect(Value.Check(ConnectSandbox, Value.Default(ConnectSandbox, {}))).toBe(false)
+  expect(Value.Default(ConnectSandboxV2, {})).toMatchObject({ timeout: 300 })
+})
+
+test('what has a default is not required in the document', () => {
+  expect([NewSandbox.required, NewSandboxV2.required, ConnectSandbox.required]).toEqual([
+    ['templateID'],
+    ['templateID'],
+    ['timeout'],
+  ])
+})
