@@ -56,6 +56,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     caBundle: tls.bundlePath,
     ensureApiKey: (known) => server.ensureDefaultTeam(known),
     async close(graceMs) {
+      server.refuseNew()
       await listener.close(graceMs)
       await edge.close()
       await server.close(CREATING_MS)

@@ -37,6 +37,8 @@ export interface ControlPlane {
   directory: SandboxDirectory
   /** Brings rows and machines together; the API answers afterwards. */
   start(): Promise<void>
+  /** Refuses new sandboxes from now on (503 with Retry-After); everything else is still answered. */
+  refuseNew(): void
   /** Refuses new sandboxes, waits for those under way, at most `timeoutMs` (default 5 s). Sandboxes stay alive. */
   close(timeoutMs?: number): Promise<void>
   keys: ApiKeyRepository
@@ -94,6 +96,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       )
       pruning.unref()
     },
+    refuseNew: () => sandboxes.refuseNew(),
     async close(timeoutMs = 5_000) {
       clearInterval(pruning)
       await sandboxes.drain(timeoutMs)

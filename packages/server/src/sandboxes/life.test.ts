@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { beforeEach, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 
@@ -97,6 +100,46 @@ test('while draining new sandboxes are refused with Retry-After and those under 
   await closing
   await t.open()
   expect(await t.statusOf(body.sandboxID)).toBe(200)
+})
+
+test('once new ones are refused, what runs is still answered and ended', async () => {
+  const { sandboxID } = await t.create()
+  t.server.refuseNew()
+  expect((await t.call('POST', '/sandboxes', { templateID: 'base' })).status).toBe(503)
+  expect(await t.statusOf(sandboxID)).toBe(200)
+  expect((await t.call('DELETE', `/sandboxes/${sandboxID}`)).status).toBe(204)
+})
+
+test('a sandbox whose client went away before the answer is ended; one that was answered lives on', async () => {
+  const http = createServer((request, response) => t.server.fastify.routing(request, response)).listen(0)
+  const { port } = http.address() as AddressInfo
+  const post = (signal?: AbortSignal) =>
+    fetch(`http://127.0.0.1:${port}/v2/sandboxes`, {
+      method: 'POST',
+      headers: { 'x-api-key': t.key, 'content-type': 'application/json' },
+      body: '{"templateID":"base"}',
+      signal,
+    })
+  const answered = (await (await post()).json()) as { sandboxID: string }
+  const { promise, resolve } = Promise.withResolvers<void>()
+  t.node.acquiring = promise
+  const abort = new AbortController()
+  const closed = once(http, 'request').then(([, response]) => once(response, 'close'))
+  const aborted = post(abort.signal)
+  await expect.poll(() => t.node.acquireCalls).toBe(2)
+  abort.abort()
+  await expect(aborted).rejects.toThrow()
+  await closed
+  resolve()
+  const reasons = async () =>
+    (await t.call('GET', '/events/sandboxes')).body.map(
+      (event: { event_data: { kill_reason?: string } }) => event.event_data.kill_reason,
+    )
+  await expect.poll(reasons).toContain('abandoned')
+  expect(await t.statusOf(answered.sandboxID)).toBe(200)
+  expect(t.node.machines.size).toBe(1)
+  http.close()
+  http.closeAllConnections()
 })
 
 test('a drain waits no longer than it was told', async () => {

@@ -36,7 +36,12 @@ export function sandboxRoutes(
       { schema: { tags, summary: 'Create a sandbox', body, response: { 201: Sandbox, ...errors } } },
       async (request, reply) => {
         authenticator.checkCreateRate(request.caller.team)
+        let isAbandoned = false
+        reply.raw.once('close', () => {
+          isAbandoned = !reply.raw.writableEnded
+        })
         const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
+        if (isAbandoned) sandboxes.abandon(sandbox.sandboxId)
         return reply.code(201).send(toSandbox(sandbox, domain))
       },
     )

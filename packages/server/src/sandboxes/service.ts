@@ -180,6 +180,11 @@ export class SandboxService {
     if (!(await this.#end(sandboxId, 'request'))) throw notFound(sandboxId)
   }
 
+  /** Nobody was told that it exists: it would hold its place until its deadline for no one. */
+  abandon(sandboxId: string): void {
+    this.#endUnasked(sandboxId, 'abandoned')
+  }
+
   /** Only ever extends. @throws SandlotError conflict while it is being killed */
   async extend(team: Team, sandboxId: string, seconds: number): Promise<LiveSandbox> {
     if (this.#find(team, sandboxId)?.state === 'killing')
@@ -295,9 +300,14 @@ export class SandboxService {
     }
   }
 
-  /** New creates are refused; creates and kills under way are waited for, at most `timeoutMs`. */
-  async drain(timeoutMs: number): Promise<void> {
+  /** New creates are refused from now on. */
+  refuseNew(): void {
     this.#isDraining = true
+  }
+
+  /** Creates and kills under way are waited for, at most `timeoutMs`; new creates are refused. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.refuseNew()
     await this.#underWay.settle(timeoutMs)
     this.#isClosed = true
     this.#deadlines.close()

@@ -11,4 +11,12 @@ const transitions: Record<SandboxState, readonly SandboxState[]> = {
 export const canBecome = (from: SandboxState, to: SandboxState): boolean => transitions[from].includes(to)
 
 /** Why a sandbox ended, as kept in its row and said in its `killed` event. */
-export type KillReason = 'request' | 'timeout' | 'create_failed' | 'lost' | `exited: ${string}`
+export type KillReason =
+  | 'request'
+  | 'timeout'
+  | 'create_failed'
+  /** Its server died and its machine was gone at the next start. */
+  | 'lost'
+  /** The client went away before it was told the id. */
+  | 'abandoned'
+  | `exited: ${string}`
