@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
@@ -17,6 +17,7 @@ const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
 /** Between the sentry's 0 and the 1000 of all other guest processes. */
 const ENVD_OOM_SCORE_ADJ = '500'
+const FULL_DISK_BYTES = 4 * 1024 * 1024
 const TRASH_PREFIX = '.trash-'
 
 /** What a machine starts from. */
@@ -132,7 +133,7 @@ export class Machines {
       return machine
     } catch (error) {
       await this.#remove(machineId, slot.index).catch(this.#options.onError)
-      throw toSandlotError(error)
+      throw (await this.#isDiskFull()) ? diskFull(error) : toSandlotError(error)
     }
   }
 
@@ -274,6 +275,12 @@ export class Machines {
     if (slotIndex !== undefined) slots.give(slotIndex)
   }
 
+  /** On a full disk runsc cannot even write why it failed. */
+  async #isDiskFull(): Promise<boolean> {
+    const { bavail, bsize } = await statfs(this.#options.runDir)
+    return bavail * bsize < FULL_DISK_BYTES
+  }
+
   /**
    * Of the guest's processes envd is the largest during a fork bomb, and the kernel would take it first. The stubs that
    * exist now are its own; the oldest is the one that later stubs are cloned from, and they inherit from it.
@@ -318,12 +325,14 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
+const diskFull = (cause: unknown): SandlotError =>
+  new SandlotError('disk_full', `the disk of this machine is full: ${(cause as Error).message}`, { cause })
+
 function toSandlotError(error: unknown): SandlotError {
   if (error instanceof SandlotError) return error
   const { code, message } = error as NodeJS.ErrnoException
-  return code === 'ENOSPC'
-    ? new SandlotError('disk_full', `the disk of this machine is full: ${message}`, { cause: error })
-    : new SandlotError('sandbox_create_failed', `a machine could not be started: ${message}`, {
-        cause: error,
-      })
+  if (code === 'ENOSPC') return diskFull(error)
+  return new SandlotError('sandbox_create_failed', `a machine could not be started: ${message}`, {
+    cause: error,
+  })
 }
