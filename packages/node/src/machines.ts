@@ -111,20 +111,8 @@ export class Machines {
       const pid = source.checkpointDir
         ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, { isUrgent })
         : await driver.create({ machineId, dir }, spec)
-      const guest = createGuestClient(slot.address)
-      const machine = {
-        machineId,
-        buildId,
-        resources,
-        slot,
-        pid,
-        dir,
-        cgroup,
-        guest,
-        isWarm: true,
-        hasInternet: true,
-        isEnding: false,
-      }
+      const machine = this.#machine(record, pid)
+      const { guest } = machine
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       await this.#protectEnvd(cgroup)
@@ -185,17 +173,14 @@ export class Machines {
    * all else of this instance is removed. @returns the warm ones
    */
   async recover(inUse: ReadonlySet<string>, buildIds: ReadonlySet<string>): Promise<LiveMachine[]> {
-    const { cgroups, driver, names, slots } = this.#options
+    const { cgroups, slots } = this.#options
     const warm: LiveMachine[] = []
-    const known = new Set<string>()
     const usedSlots = new Set<number>()
-    const leftovers: Array<{ machineId: string; slot?: number }> = []
 
     await Promise.all(
       (await readdir(this.#machinesDir)).map(async (machineId) => {
-        known.add(machineId)
         const dir = join(this.#machinesDir, machineId)
-        const machine = await this.#find(machineId, dir).catch(() => undefined)
+        const machine = await this.#find(dir).catch(() => undefined)
         const isWarm = await exists(join(dir, 'warm'))
         const isWanted = machine && (inUse.has(machineId) || (isWarm && buildIds.has(machine.buildId)))
         if (machine && isWanted && (await cgroups.pids(machine.cgroup)).includes(machine.pid)) {
@@ -209,27 +194,26 @@ export class Machines {
           }
         }
         machine?.guest.close()
-        leftovers.push({ machineId })
       }),
     )
-    const strays = [...(await driver.list()), ...(await cgroups.children(names.cgroup))]
-    for (const machineId of strays)
-      if (!known.has(machineId)) {
-        known.add(machineId)
-        leftovers.push({ machineId })
-      }
-    for (const { machineId } of leftovers) await this.#remove(machineId).catch(this.#options.onError)
+    for (const machineId of await this.#traces())
+      if (!this.#live.has(machineId)) await this.#remove(machineId).catch(this.#options.onError)
     await slots.adopt(usedSlots)
     return warm
   }
 
   /** Ends every machine of this instance, also those of a server that is gone. */
   async removeAll(): Promise<void> {
+    const { cgroups, names } = this.#options
+    for (const machineId of await this.#traces()) await this.#remove(machineId)
+    await cgroups.remove(names.cgroup)
+  }
+
+  /** Ids of all machines that left a folder, a state of the driver or a cgroup. */
+  async #traces(): Promise<Set<string>> {
     const { cgroups, driver, names } = this.#options
     const dirs = await readdir(this.#machinesDir).catch(() => [])
-    const ids = new Set([...dirs, ...(await driver.list()), ...(await cgroups.children(names.cgroup))])
-    for (const machineId of ids) await this.#remove(machineId)
-    await cgroups.remove(names.cgroup)
+    return new Set([...dirs, ...(await driver.list()), ...(await cgroups.children(names.cgroup))])
   }
 
   /** Waits for the cleaning behind `end`. */
@@ -237,24 +221,26 @@ export class Machines {
     await Promise.all(this.#ending.values())
   }
 
-  async #find(machineId: string, dir: string): Promise<LiveMachine> {
+  async #find(dir: string): Promise<LiveMachine> {
     const record = JSON.parse(await readFile(join(dir, 'machine.json'), 'utf8')) as MachineRecord
     const pid = Number(readFileSync(join(dir, 'pid'), 'utf8'))
-    const slot = this.#options.slots.slot(record.slot)
-    const cgroup = `${this.#options.names.cgroup}/${machineId}`
-    const { buildId, resources } = record
     const hasInternet = !(await exists(join(dir, 'no-internet')))
+    return { ...this.#machine(record, pid), hasInternet }
+  }
+
+  #machine({ machineId, buildId, resources, slot: index }: MachineRecord, pid: number): LiveMachine {
+    const slot = this.#options.slots.slot(index)
     return {
       machineId,
       buildId,
       resources,
       slot,
       pid,
-      dir,
-      cgroup,
+      dir: join(this.#machinesDir, machineId),
+      cgroup: `${this.#options.names.cgroup}/${machineId}`,
       guest: createGuestClient(slot.address),
       isWarm: true,
-      hasInternet,
+      hasInternet: true,
       isEnding: false,
     }
   }

@@ -87,25 +87,31 @@ route replace default via ${gateway}
     existing.delete(index)
   }
 
+  async function make(index: number): Promise<void> {
+    await ip([], hostSetup(index))
+    existing.add(index)
+    await writeFile(`/proc/sys/net/ipv6/conf/${names.vethPrefix}${index}/disable_ipv6`, '1').catch(() => {})
+  }
+
   async function prepare(index: number): Promise<Slot> {
     try {
-      if (!existing.has(index)) {
-        await ip([], hostSetup(index))
-        existing.add(index)
-        await writeFile(`/proc/sys/net/ipv6/conf/${names.vethPrefix}${index}/disable_ipv6`, '1').catch(
-          () => {},
-        )
-      }
+      if (!existing.has(index)) await make(index)
       await ip(['-n', netnsName(index)], insideSetup(index))
     } catch {
       // whatever is half there goes, once; a second failure is the caller's
       await remove(index)
-      await ip([], hostSetup(index))
-      existing.add(index)
+      await make(index)
       await ip(['-n', netnsName(index)], insideSetup(index))
     }
     return slot(index)
   }
+
+  const exhausted = (): SandlotError =>
+    new SandlotError(
+      'sandbox_capacity_unavailable',
+      `all ${limit} network slots of this machine are in use; kill a sandbox or raise the setting 'slots'`,
+      { retryAfterSeconds: 5 },
+    )
 
   function nextFree(): number | undefined {
     const used = dirty.pop()
@@ -149,19 +155,9 @@ route replace default via ${gateway}
     },
     async take() {
       while (ready.length === 0) {
-        if (inUse.size >= limit || isClosed)
-          throw new SandlotError(
-            'sandbox_capacity_unavailable',
-            `all ${limit} network slots of this machine are in use; kill a sandbox or raise the setting 'slots'`,
-            { retryAfterSeconds: 5 },
-          )
+        if (inUse.size >= limit || isClosed) throw exhausted()
         await refill()
-        if (ready.length === 0 && dirty.length === 0 && nextIndex >= limit)
-          throw new SandlotError(
-            'sandbox_capacity_unavailable',
-            `all ${limit} network slots of this machine are in use; kill a sandbox or raise the setting 'slots'`,
-            { retryAfterSeconds: 5 },
-          )
+        if (ready.length === 0 && dirty.length === 0 && nextIndex >= limit) throw exhausted()
       }
       const taken = ready.shift()!
       inUse.add(taken.index)
