@@ -5,6 +5,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
 import { keysCommand } from './commands/keys.ts'
 import { purgeCommand } from './commands/purge.ts'
+import { setupCommand } from './commands/setup.ts'
 import { statusCommand } from './commands/status.ts'
 import { upCommand } from './commands/up.ts'
 
@@ -16,6 +17,7 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
   for (const make of [
     upCommand,
+    setupCommand,
     statusCommand,
     downCommand,
     purgeCommand,
