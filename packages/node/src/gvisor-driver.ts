@@ -4,9 +4,11 @@ import { SandlotError } from '@sandlot/protocol'
 import type { Driver, MachinePaths } from './driver.ts'
 import { ociSpec, type SpecOptions } from './oci-spec.ts'
 import { CommandError, run } from './run.ts'
+import { callSentry } from './sentry-control.ts'
 
 const START_TIMEOUT_MS = 60_000
 const CHECKPOINT_TIMEOUT_MS = 120_000
+const FREEZE_TIMEOUT_MS = 10_000
 /** The machine inherits it, which does no harm: inside its cgroup all are alike, outside the cgroup's weight counts. */
 const STOCK_NICENESS = 19
 /**
@@ -49,6 +51,8 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
       '--platform=systrap',
       '--allow-suid',
       '--cpu-num-from-quota',
+      // what a checkpoint needs is in its manifest; paths may differ on another machine
+      '--restore-spec-validation=ignore',
     ]
     if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
     try {
@@ -62,7 +66,8 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
         cause instanceof CommandError && cause.timedOut
           ? `no answer in ${timeoutMs} ms`
           : await lastError(log)
-      const errorName = /no space left|ENOSPC/i.test(detail) ? 'disk_full' : 'sandbox_create_failed'
+      const failed = spec ? 'sandbox_create_failed' : 'checkpoint_failed'
+      const errorName = /no space left|ENOSPC/i.test(detail) ? 'disk_full' : failed
       throw new SandlotError(errorName, `runsc ${args[0]} failed for ${machine.machineId}: ${detail}`, {
         cause,
       })
@@ -90,17 +95,35 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     return pid
   }
 
+  const socketOf = (machineId: string) => join(stateDir, `runsc-${machineId}.sock`)
+
+  async function save(machine: MachinePaths, command: string, folder: string): Promise<void> {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await runsc(
+      machine,
+      undefined,
+      [command, '-leave-running', '-image-path', folder, machine.machineId],
+      { timeoutMs: CHECKPOINT_TIMEOUT_MS },
+    )
+  }
+
   return {
     version,
-    create: (machine, spec) => start(machine, spec, ['run']),
+    async create(machine, spec, fileSystemDir) {
+      const from = fileSystemDir ? [`-fs-restore-image-path=${fileSystemDir}`] : []
+      return start(machine, spec, ['run', ...from])
+    },
     restore: (machine, spec, checkpointDir, { isUrgent }) =>
       start(machine, spec, ['restore', '-image-path', checkpointDir], isUrgent ? 0 : STOCK_NICENESS),
 
+    freeze: (machineId) => callSentry(socketOf(machineId), 'containerManager.Pause', FREEZE_TIMEOUT_MS),
+    thaw: (machineId) => callSentry(socketOf(machineId), 'containerManager.Resume', FREEZE_TIMEOUT_MS),
+
     async checkpoint(machine, checkpointDir) {
-      await mkdir(checkpointDir, { recursive: true })
-      await runsc(machine, undefined, ['checkpoint', '-image-path', checkpointDir, machine.machineId], {
-        timeoutMs: CHECKPOINT_TIMEOUT_MS,
-      })
+      await save(machine, 'checkpoint', checkpointDir)
+    },
+    async saveFileSystem(machine, fileSystemDir) {
+      await save(machine, 'fscheckpoint', fileSystemDir)
     },
 
     async forget(machineId) {

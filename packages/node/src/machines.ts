@@ -26,6 +26,15 @@ export interface MachineSource extends BuildResources {
   imagePath: string
   /** Absent: boots from the image. */
   checkpointDir?: string
+  /** Laid over the image when it boots: what `saveFileSystem` wrote. */
+  fileSystemDir?: string
+  /** What runs in it is a user's already: it is neither touched nor let run before someone has it. */
+  isUsers?: boolean
+}
+
+export interface StartOptions {
+  /** Someone waits for it. */
+  isUrgent?: boolean
 }
 
 export interface LiveMachine {
@@ -39,6 +48,8 @@ export interface LiveMachine {
   cgroup: string
   guest: GuestClient
   isWarm: boolean
+  /** Nothing inside runs; one `thaw` sets it going. */
+  isFrozen: boolean
   hasInternet: boolean
   /** Its death is wanted. */
   isEnding: boolean
@@ -50,6 +61,14 @@ interface MachineRecord {
   buildId: string
   resources: BuildResources
   slot: number
+}
+
+/** What a start keeps of a former server's machines, by machine id. */
+export interface Wanted {
+  inUse: ReadonlySet<string>
+  frozen: ReadonlySet<string>
+  /** Builds whose warm machines are kept. */
+  buildIds: ReadonlySet<string>
 }
 
 export interface MachinesOptions {
@@ -94,8 +113,8 @@ export class Machines {
     )
   }
 
-  /** Starts a machine and waits until its envd answers; it is warm until `claim`. Urgent: someone waits for it. */
-  async start(source: MachineSource, { isUrgent = true } = {}): Promise<LiveMachine> {
+  /** Starts a machine and waits until its envd answers; it is warm until `claim`. A user's is frozen while it is warm. */
+  async start(source: MachineSource, { isUrgent = true }: StartOptions = {}): Promise<LiveMachine> {
     const { driver, slots, names } = this.#options
     const slot = await slots.take()
     const machineId = `${names.instance}${randomBytes(6).toString('hex')}`
@@ -110,13 +129,13 @@ export class Machines {
       const spec = this.#spec(source, slot, cgroup)
       const pid = source.checkpointDir
         ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, { isUrgent })
-        : await driver.create({ machineId, dir }, spec)
+        : await driver.create({ machineId, dir }, spec, source.fileSystemDir)
       const machine = this.#machine(record, pid)
       const { guest } = machine
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
-      await this.#protectEnvd(cgroup)
-      if (!isUrgent) await touch(guest)
+      if (!source.isUsers) await this.#protectEnvd(cgroup)
+      if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest))
       await writeFile(join(dir, 'warm'), '')
       return machine
     } catch (error) {
@@ -126,12 +145,32 @@ export class Machines {
   }
 
   /** From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it. */
-  claim(machine: LiveMachine): void {
+  async claim(machine: LiveMachine): Promise<void> {
     unlinkSync(join(machine.dir, 'warm'))
     machine.isWarm = false
     this.#options.cgroups
       .setCpuShares(machine.cgroup, machine.resources.cpuCount * CPU_SHARES_PER_CPU)
       .catch(this.#options.onError)
+    if (machine.isFrozen) await this.thaw(machine)
+  }
+
+  /** Stops everything inside until `thaw`, or the end. The file says so to a server that comes after a crash. */
+  async freeze(machine: LiveMachine): Promise<void> {
+    await writeFile(join(machine.dir, 'frozen'), '')
+    machine.isFrozen = true
+    try {
+      await this.#options.driver.freeze(machine.machineId)
+    } catch (error) {
+      machine.isFrozen = false
+      await rm(join(machine.dir, 'frozen'), { force: true })
+      throw error
+    }
+  }
+
+  async thaw(machine: LiveMachine): Promise<void> {
+    await this.#options.driver.thaw(machine.machineId)
+    machine.isFrozen = false
+    await rm(join(machine.dir, 'frozen'), { force: true })
   }
 
   /** Kept in the machine's folder, so that a restarted server closes the way out before it opens anything. */
@@ -152,10 +191,14 @@ export class Machines {
     this.#ending.set(machineId, cleaning)
   }
 
-  /** Saves the machine, which ends it. */
-  async checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
-    await this.#options.driver.checkpoint(machine, checkpointDir)
-    await this.end(machine.machineId)
+  /** Saves memory and writable layer; the machine goes on, or stays frozen. */
+  checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
+    return this.#options.driver.checkpoint(machine, checkpointDir)
+  }
+
+  /** Saves the writable layer alone; the machine goes on, or stays frozen. */
+  saveFileSystem(machine: LiveMachine, fileSystemDir: string): Promise<void> {
+    return this.#options.driver.saveFileSystem(machine, fileSystemDir)
   }
 
   /** Is its kernel's process there? One readlink; a zombie has no executable any more. */
@@ -169,37 +212,40 @@ export class Machines {
   }
 
   /**
-   * Finds what a former server left. `inUse` and healthy warm ones of `buildIds` are adopted,
-   * all else of this instance is removed. @returns the warm ones
+   * Finds what a former server left: `inUse` is adopted and set going, `frozen` stays as it is, healthy warm ones of
+   * `buildIds` are adopted, all else of this instance is removed. @returns the warm ones
    */
-  async recover(inUse: ReadonlySet<string>, buildIds: ReadonlySet<string>): Promise<LiveMachine[]> {
-    const { cgroups, slots } = this.#options
-    const warm: LiveMachine[] = []
+  async recover({ inUse, frozen, buildIds }: Wanted): Promise<LiveMachine[]> {
     const usedSlots = new Set<number>()
-
     await Promise.all(
       (await readdir(this.#machinesDir)).map(async (machineId) => {
-        const dir = join(this.#machinesDir, machineId)
-        const machine = await this.#find(dir).catch(() => undefined)
-        const isWarm = await exists(join(dir, 'warm'))
-        const isWanted = machine && (inUse.has(machineId) || (isWarm && buildIds.has(machine.buildId)))
-        if (machine && isWanted && (await cgroups.pids(machine.cgroup)).includes(machine.pid)) {
-          machine.isWarm = !inUse.has(machineId)
-          if (!machine.isWarm || (await machine.guest.isHealthy())) {
-            usedSlots.add(machine.slot.index)
-            this.#live.set(machineId, machine)
-            if (machine.isWarm) warm.push(machine)
-            else await rm(join(dir, 'warm'), { force: true })
-            return
-          }
-        }
-        machine?.guest.close()
+        const machine = await this.#find(join(this.#machinesDir, machineId)).catch(() => undefined)
+        if (!machine) return
+        const isUsed = inUse.has(machineId) || frozen.has(machineId)
+        const isWanted = isUsed || (machine.isWarm && buildIds.has(machine.buildId))
+        machine.isWarm &&= !isUsed
+        if (isWanted && (await this.#isUsable(machine, frozen.has(machineId)))) {
+          usedSlots.add(machine.slot.index)
+          this.#live.set(machineId, machine)
+          if (isUsed) await rm(join(machine.dir, 'warm'), { force: true })
+        } else machine.guest.close()
       }),
     )
     for (const machineId of await this.#traces())
       if (!this.#live.has(machineId)) await this.#remove(machineId).catch(this.#options.onError)
-    await slots.adopt(usedSlots)
-    return warm
+    await this.#options.slots.adopt(usedSlots)
+    return [...this.#live.values()].filter((machine) => machine.isWarm)
+  }
+
+  /** A crash may have come before or after a thaw: a machine that answers is not frozen. */
+  async #isUsable(machine: LiveMachine, mayBeFrozen: boolean): Promise<boolean> {
+    if (!(await this.#options.cgroups.pids(machine.cgroup)).includes(machine.pid)) return false
+    if (machine.isWarm) return machine.isFrozen || machine.guest.isHealthy()
+    if (mayBeFrozen) return machine.isFrozen
+    if (machine.isFrozen && !(await machine.guest.isHealthy())) await this.thaw(machine)
+    machine.isFrozen = false
+    await rm(join(machine.dir, 'frozen'), { force: true })
+    return true
   }
 
   /** Ends every machine of this instance, also those of a server that is gone. */
@@ -224,8 +270,12 @@ export class Machines {
   async #find(dir: string): Promise<LiveMachine> {
     const record = JSON.parse(await readFile(join(dir, 'machine.json'), 'utf8')) as MachineRecord
     const pid = Number(readFileSync(join(dir, 'pid'), 'utf8'))
-    const hasInternet = !(await exists(join(dir, 'no-internet')))
-    return { ...this.#machine(record, pid), hasInternet }
+    return {
+      ...this.#machine(record, pid),
+      isWarm: await exists(join(dir, 'warm')),
+      isFrozen: await exists(join(dir, 'frozen')),
+      hasInternet: !(await exists(join(dir, 'no-internet'))),
+    }
   }
 
   #machine({ machineId, buildId, resources, slot: index }: MachineRecord, pid: number): LiveMachine {
@@ -240,6 +290,7 @@ export class Machines {
       cgroup: `${this.#options.names.cgroup}/${machineId}`,
       guest: createGuestClient(slot.address),
       isWarm: true,
+      isFrozen: false,
       hasInternet: true,
       isEnding: false,
     }

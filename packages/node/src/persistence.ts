@@ -1,0 +1,143 @@
+import { statfs } from 'node:fs/promises'
+import { SandlotError } from '@sandlot/protocol'
+import type { Cgroups } from './cgroups.ts'
+import type { CheckpointFolder, CheckpointManifest } from './checkpoint-folder.ts'
+import type { Driver } from './driver.ts'
+import type { HotMachines } from './hot-machines.ts'
+import type { LiveMachine, Machines, MachineSource } from './machines.ts'
+import type { CheckpointInfo, Resumed, ResumeOptions } from './node.ts'
+
+/** Kept free beside what a checkpoint is expected to take. */
+const SPARE_BYTES = 64 * 2 ** 20
+
+export interface PersistenceOptions {
+  /** Folder whose file system the checkpoints lie on. */
+  checkpointsDir: string
+  folder: CheckpointFolder
+  machines: Machines
+  driver: Driver
+  cgroups: Cgroups
+  hot: HotMachines
+  /** What a machine of this build boots from. */
+  imageOf: (buildId: string) => string
+  /** Restores in the same queue as everything else that starts. */
+  start: (key: string, source: MachineSource) => Promise<LiveMachine>
+  onError: (error: unknown) => void
+}
+
+/** Puts machines away and takes them out again. */
+export class Persistence {
+  readonly #options: PersistenceOptions
+
+  constructor(options: PersistenceOptions) {
+    this.#options = options
+  }
+
+  async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
+    const { folder, machines, hot, onError } = this.#options
+    await this.#checkSpace(machine, hasMemory)
+    await machines.freeze(machine)
+    let manifest: CheckpointManifest
+    try {
+      manifest = await this.#write(machine, checkpointId, hasMemory)
+    } catch (error) {
+      await machines.thaw(machine)
+      throw error
+    }
+    if (hasMemory)
+      hot.hold(machine, () =>
+        folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir)),
+      )
+    else machines.end(machine.machineId).catch(onError)
+    return manifest
+  }
+
+  async snapshot(
+    machine: LiveMachine,
+    checkpointId: string,
+  ): Promise<CheckpointInfo & { stoppedMs: number }> {
+    await this.#checkSpace(machine, true)
+    const started = performance.now()
+    const manifest = await this.#write(machine, checkpointId, true)
+    return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
+  }
+
+  async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
+    const { machines, hot } = this.#options
+    const held = machineId === undefined ? undefined : hot.take(machineId)
+    if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
+    if (held) await machines.end(held.machineId)
+    const { source, reason } = await this.sourceOf(checkpointId, hasMemory)
+    const machine = await this.#options.start(checkpointId, source)
+    return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
+  }
+
+  /** @returns what to start from, and why it is not the memory although that was asked for */
+  async sourceOf(
+    checkpointId: string,
+    hasMemory: boolean,
+  ): Promise<{ source: MachineSource; reason?: string }> {
+    const { folder, driver } = this.#options
+    const manifest = await folder.read(checkpointId)
+    const { memoryDir, filesDir } = folder.paths(checkpointId)
+    const source: MachineSource = {
+      buildId: manifest.buildId,
+      imagePath: manifest.imagePath,
+      ...manifest.resources,
+      isUsers: true,
+    }
+    const misfit =
+      manifest.engineVersion === driver.version
+        ? undefined
+        : `it was saved by runsc ${manifest.engineVersion}, this machine has ${driver.version}`
+    if (hasMemory && manifest.hasMemory && !misfit)
+      return { source: { ...source, checkpointDir: memoryDir } }
+    if (!(await folder.hasFiles(checkpointId)))
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `checkpoint '${checkpointId}' cannot be started${misfit ? `: ${misfit}, and` : ':'} it holds no file system of its own`,
+      )
+    return { source: { ...source, fileSystemDir: filesDir }, reason: hasMemory ? misfit : undefined }
+  }
+
+  #write(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointManifest> {
+    const { folder, machines, driver, imageOf } = this.#options
+    const { buildId, resources } = machine
+    const described = {
+      buildId,
+      imagePath: imageOf(buildId),
+      resources,
+      hasMemory,
+      engineVersion: driver.version,
+    }
+    return folder.write(checkpointId, described, ({ memoryDir, filesDir }) =>
+      hasMemory ? machines.checkpoint(machine, memoryDir) : machines.saveFileSystem(machine, filesDir),
+    )
+  }
+
+  /** @throws SandlotError disk_full */
+  async #checkSpace(machine: LiveMachine, hasMemory: boolean): Promise<void> {
+    const { checkpointsDir, cgroups, driver } = this.#options
+    const [usage, diskBytes, disk] = await Promise.all([
+      cgroups.usage(machine.cgroup),
+      driver.diskUsedBytes(machine.pid),
+      statfs(checkpointsDir),
+    ])
+    const neededBytes = diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + SPARE_BYTES
+    const freeBytes = disk.bavail * disk.bsize
+    if (freeBytes < neededBytes)
+      throw new SandlotError(
+        'disk_full',
+        `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${toMB(freeBytes)} MB left: kill sandboxes or delete snapshots`,
+      )
+  }
+}
+
+const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
+
+const toResumed = (machine: LiveMachine, how: Resumed['how']): Resumed => ({
+  machineId: machine.machineId,
+  buildId: machine.buildId,
+  address: machine.slot.address,
+  how,
+})
