@@ -71,10 +71,7 @@ export async function ensureBuild(
 }
 
 /** Checkpoints of builds that another image, envd or runsc has replaced; a machine does not need its own any more. */
-export async function removeStaleBuilds(
-  buildsDir: string,
-  current: ReadonlySet<string>,
-): Promise<void> {
+export async function removeStaleBuilds(buildsDir: string, current: ReadonlySet<string>): Promise<void> {
   for (const buildId of await readdir(buildsDir))
     if (!current.has(buildId)) await rm(join(buildsDir, buildId), { recursive: true, force: true })
 }

@@ -9,8 +9,7 @@ const MANIFEST = 'manifest.json'
 
 /** What `manifest.json` says of a checkpoint; it appears last, so a folder without one does not count. */
 export interface CheckpointManifest extends CheckpointInfo {
-  /** Build whose image the writable layer lies over. */
-  buildId: string
+  /** The image that the writable layer lies over. */
   imagePath: string
 }
 
@@ -32,8 +31,7 @@ export class CheckpointFolder {
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     for (const name of await readdir(this.#dir))
-      if (name.startsWith(WRITING) || name.startsWith(REMOVING))
-        await rm(join(this.#dir, name), { recursive: true, force: true })
+      if (!isCheckpointId(name)) await rm(join(this.#dir, name), { recursive: true, force: true })
   }
 
   async list(): Promise<string[]> {

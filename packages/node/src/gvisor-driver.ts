@@ -99,12 +99,9 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
 
   async function save(machine: MachinePaths, command: string, folder: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    await runsc(
-      machine,
-      undefined,
-      [command, '-leave-running', '-image-path', folder, machine.machineId],
-      { timeoutMs: CHECKPOINT_TIMEOUT_MS },
-    )
+    await runsc(machine, undefined, [command, '-leave-running', '-image-path', folder, machine.machineId], {
+      timeoutMs: CHECKPOINT_TIMEOUT_MS,
+    })
   }
 
   return {

@@ -13,7 +13,7 @@ import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { HotMachines } from './hot-machines.ts'
-import { type LiveMachine, Machines, type MachineSource, type StartOptions } from './machines.ts'
+import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
 import { namesFor } from './names.ts'
 import type {
   BuildResources,
@@ -127,7 +127,6 @@ export function createNode(options: NodeOptions): SandboxNode {
     driver,
     cgroups,
     hot,
-    imageOf: (buildId) => builds.get(buildId)?.imagePath ?? sources.get(buildId)!.imagePath,
     start: startOnce,
     onError,
   })
@@ -160,7 +159,7 @@ export function createNode(options: NodeOptions): SandboxNode {
   }
 
   async function addBuild({ buildId, checkpointId }: SnapshotBuild): Promise<void> {
-    const { source } = await persistence.sourceOf(checkpointId, true)
+    const { source } = await persistence.sourceOf(checkpointId, buildId, true)
     sources.set(buildId, source)
     pool.open(buildId)
   }
@@ -178,7 +177,8 @@ export function createNode(options: NodeOptions): SandboxNode {
       if (wasWarm) pool.drop((other) => other === machine)
       const wasHot = hot.take(machine.machineId) !== undefined
       machines.end(machine.machineId).catch(onError)
-      if (!wasWarm && !wasHot) emitExit({ machineId: machine.machineId, reason: "the sandbox's kernel ended by itself" })
+      if (!wasWarm && !wasHot)
+        emitExit({ machineId: machine.machineId, reason: "the sandbox's kernel ended by itself" })
     }
   }
 
@@ -259,7 +259,9 @@ export function createNode(options: NodeOptions): SandboxNode {
       builds.set(base.buildId, base)
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
       for (const build of snapshots) await addBuild(build).catch(onError)
-      const alive = new Set([...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)))
+      const alive = new Set(
+        [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
+      )
       pool.open(base.buildId, warm)
       every(WATCH_INTERVAL_MS, watch)
       every(SAMPLE_INTERVAL_MS, takeSamples)

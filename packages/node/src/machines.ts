@@ -22,6 +22,7 @@ const TRASH_PREFIX = '.trash-'
 
 /** What a machine starts from. */
 export interface MachineSource extends BuildResources {
+  /** Stock that it belongs to while it is warm; of a user's machine never a build that others start from. */
   buildId: string
   imagePath: string
   /** Absent: boots from the image. */
@@ -40,6 +41,7 @@ export interface StartOptions {
 export interface LiveMachine {
   machineId: string
   buildId: string
+  imagePath: string
   resources: BuildResources
   slot: Slot
   /** Process of its kernel, the sentry. */
@@ -59,6 +61,7 @@ export interface LiveMachine {
 interface MachineRecord {
   machineId: string
   buildId: string
+  imagePath: string
   resources: BuildResources
   slot: number
 }
@@ -121,9 +124,9 @@ export class Machines {
     const dir = join(this.#machinesDir, machineId)
     const cgroup = `${names.cgroup}/${machineId}`
     try {
-      const { buildId, cpuCount, memoryMB, diskSizeMB } = source
+      const { buildId, imagePath, cpuCount, memoryMB, diskSizeMB } = source
       const resources = { cpuCount, memoryMB, diskSizeMB }
-      const record: MachineRecord = { machineId, buildId, resources, slot: slot.index }
+      const record: MachineRecord = { machineId, buildId, imagePath, resources, slot: slot.index }
       await mkdir(dir, { mode: 0o700 })
       await writeFile(join(dir, 'machine.json'), JSON.stringify(record))
       const spec = this.#spec(source, slot, cgroup)
@@ -278,11 +281,15 @@ export class Machines {
     }
   }
 
-  #machine({ machineId, buildId, resources, slot: index }: MachineRecord, pid: number): LiveMachine {
+  #machine(
+    { machineId, buildId, imagePath, resources, slot: index }: MachineRecord,
+    pid: number,
+  ): LiveMachine {
     const slot = this.#options.slots.slot(index)
     return {
       machineId,
       buildId,
+      imagePath,
       resources,
       slot,
       pid,

@@ -4,7 +4,7 @@ import type { Cgroups } from './cgroups.ts'
 import type { CheckpointFolder, CheckpointManifest } from './checkpoint-folder.ts'
 import type { Driver } from './driver.ts'
 import type { HotMachines } from './hot-machines.ts'
-import type { LiveMachine, Machines, MachineSource } from './machines.ts'
+import type { LiveMachine, MachineSource, Machines } from './machines.ts'
 import type { CheckpointInfo, Resumed, ResumeOptions } from './node.ts'
 
 /** Kept free beside what a checkpoint is expected to take. */
@@ -18,8 +18,6 @@ export interface PersistenceOptions {
   driver: Driver
   cgroups: Cgroups
   hot: HotMachines
-  /** What a machine of this build boots from. */
-  imageOf: (buildId: string) => string
   /** Restores in the same queue as everything else that starts. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
   onError: (error: unknown) => void
@@ -67,21 +65,25 @@ export class Persistence {
     const held = machineId === undefined ? undefined : hot.take(machineId)
     if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)
-    const { source, reason } = await this.sourceOf(checkpointId, hasMemory)
+    const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
     const machine = await this.#options.start(checkpointId, source)
     return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
   }
 
-  /** @returns what to start from, and why it is not the memory although that was asked for */
+  /**
+   * @param key stock that the machines belong to
+   * @returns what to start from, and why it is not the memory although that was asked for
+   */
   async sourceOf(
     checkpointId: string,
+    key: string,
     hasMemory: boolean,
   ): Promise<{ source: MachineSource; reason?: string }> {
     const { folder, driver } = this.#options
     const manifest = await folder.read(checkpointId)
     const { memoryDir, filesDir } = folder.paths(checkpointId)
     const source: MachineSource = {
-      buildId: manifest.buildId,
+      buildId: key,
       imagePath: manifest.imagePath,
       ...manifest.resources,
       isUsers: true,
@@ -90,8 +92,7 @@ export class Persistence {
       manifest.engineVersion === driver.version
         ? undefined
         : `it was saved by runsc ${manifest.engineVersion}, this machine has ${driver.version}`
-    if (hasMemory && manifest.hasMemory && !misfit)
-      return { source: { ...source, checkpointDir: memoryDir } }
+    if (hasMemory && manifest.hasMemory && !misfit) return { source: { ...source, checkpointDir: memoryDir } }
     if (!(await folder.hasFiles(checkpointId)))
       throw new SandlotError(
         'checkpoint_damaged',
@@ -101,15 +102,9 @@ export class Persistence {
   }
 
   #write(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointManifest> {
-    const { folder, machines, driver, imageOf } = this.#options
-    const { buildId, resources } = machine
-    const described = {
-      buildId,
-      imagePath: imageOf(buildId),
-      resources,
-      hasMemory,
-      engineVersion: driver.version,
-    }
+    const { folder, machines, driver } = this.#options
+    const { imagePath, resources } = machine
+    const described = { imagePath, resources, hasMemory, engineVersion: driver.version }
     return folder.write(checkpointId, described, ({ memoryDir, filesDir }) =>
       hasMemory ? machines.checkpoint(machine, memoryDir) : machines.saveFileSystem(machine, filesDir),
     )

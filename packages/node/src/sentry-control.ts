@@ -14,11 +14,18 @@ export function callSentry(socketPath: string, method: string, timeoutMs: number
     let answer = ''
     const fail = (message: string, cause?: unknown) => {
       finish()
-      reject(new SandlotError('internal_server_error', `${method} of the sandbox's kernel: ${message}`, { cause }))
+      reject(
+        new SandlotError('internal_server_error', `${method} of the sandbox's kernel: ${message}`, { cause }),
+      )
     }
     const timer = setTimeout(() => {
       finish()
-      reject(new SandlotError('operation_timeout', `${method} of the sandbox's kernel: no answer in ${timeoutMs} ms`))
+      reject(
+        new SandlotError(
+          'operation_timeout',
+          `${method} of the sandbox's kernel: no answer in ${timeoutMs} ms`,
+        ),
+      )
     }, timeoutMs)
     function finish(): void {
       clearTimeout(timer)

@@ -61,6 +61,7 @@ export async function createMachine({
     poolMin: settings.poolMin,
     poolMax: settings.poolMax,
     memoryFloorMB: settings.poolMemoryFloorMB,
+    hotPauseMs: settings.hotPauseSeconds * 1000,
     logger,
   })
 }

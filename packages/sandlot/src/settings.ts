@@ -70,6 +70,11 @@ export const settingsSchema = Type.Object(
       description: 'The warm pool stops filling when less memory than this is available',
       default: 1024,
     }),
+    hotPauseSeconds: integer(0, 86_400, {
+      description:
+        'How long a paused sandbox also stays frozen in memory, so that a resume takes about a millisecond',
+      default: 60,
+    }),
     slots: integer(1, 16_000, { description: 'Most sandboxes at once, warm ones included', default: 256 }),
     cpuCount: integer(1, 64, { description: 'CPUs of a sandbox of the base template', default: 2 }),
     memoryMB: integer(128, 1_048_576, { description: 'Memory of such a sandbox', default: 1024 }),

@@ -31,6 +31,33 @@ const migrations: string[][] = [
     `create index events_by_team on events (team_id, sequence)`,
     `create index events_by_time on events (timestamp)`,
   ],
+  [
+    // a template belongs to a team or to all; a snapshot without a name has none
+    `create table templates_new (id text primary key, team_id text references teams(id), name text,
+      is_public integer not null default 0, created_at bigint not null, updated_at bigint not null,
+      spawn_count integer not null default 0, last_spawned_at bigint)`,
+    `insert into templates_new select id, null, name, 1, created_at, created_at, spawn_count, last_spawned_at from templates`,
+    `drop table templates`,
+    `alter table templates_new rename to templates`,
+    `create unique index templates_by_name on templates (coalesce(team_id, ''), name) where name is not null`,
+    `create table checkpoints (id text primary key, team_id text not null, sandbox_id text not null, parent_id text,
+      why text not null, state text not null, has_memory integer not null, size_bytes bigint not null,
+      created_at bigint not null)`,
+    `create index checkpoints_by_sandbox on checkpoints (sandbox_id, created_at)`,
+    `create table builds (id text primary key, template_id text not null references templates(id) on delete cascade,
+      checkpoint_id text not null, sandbox_id text not null, created_at bigint not null, cpu_count integer not null,
+      memory_mb integer not null, disk_size_mb integer not null, default_user text not null, default_workdir text)`,
+    `create index builds_by_template on builds (template_id)`,
+    `create index builds_by_checkpoint on builds (checkpoint_id)`,
+    `create table template_tags (template_id text not null references templates(id) on delete cascade,
+      tag text not null, build_id text not null references builds(id) on delete cascade, created_at bigint not null,
+      primary key (template_id, tag))`,
+    `alter table sandboxes add column checkpoint_id text`,
+    `alter table sandboxes add column paused_at bigint`,
+    `alter table sandboxes add column default_user text not null default 'user'`,
+    `alter table sandboxes add column default_workdir text`,
+    `create index checkpoints_by_parent on checkpoints (parent_id)`,
+  ],
 ]
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {
