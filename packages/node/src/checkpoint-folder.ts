@@ -1,11 +1,14 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCheckpointId, SandlotError } from '@sandlot/protocol'
+import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 import type { CheckpointInfo } from './node.ts'
 
 const WRITING = '.writing-'
 const REMOVING = '.removing-'
 const MANIFEST = 'manifest.json'
+const CHECKSUMS = 'checksums.json'
+const IDLE = 19
 
 /** What `manifest.json` says of a checkpoint; it appears last, so a folder without one does not count. */
 export interface CheckpointManifest extends CheckpointInfo {
@@ -77,7 +80,7 @@ export class CheckpointFolder {
       }
       await writeFile(join(writing, MANIFEST), JSON.stringify(manifest, null, 2), { flush: true })
       await rename(writing, join(this.#dir, checkpointId))
-      await syncFolder(this.#dir)
+      await syncPath(this.#dir)
       return manifest
     } catch (error) {
       await rm(writing, { recursive: true, force: true })
@@ -99,11 +102,39 @@ export class CheckpointFolder {
     }
   }
 
+  /** Brings it to the disk, and remembers its checksums. Nobody waits for it. */
+  async seal(checkpointId: string): Promise<void> {
+    const folder = join(this.#dir, checkpointId)
+    const entries = await readdir(folder, { withFileTypes: true, recursive: true })
+    for (const entry of entries) if (entry.isFile()) await syncPath(join(entry.parentPath, entry.name))
+    const { memoryDir, filesDir } = this.paths(checkpointId)
+    const sums: Record<string, Checksums> = {}
+    for (const [part, dir] of [
+      ['memory', memoryDir],
+      ['files', filesDir],
+    ] as const)
+      if (await exists(dir)) sums[part] = await checksumsOf(dir, IDLE)
+    const writing = join(folder, `${WRITING}${CHECKSUMS}`)
+    await writeFile(writing, JSON.stringify(sums, null, 2), { flush: true })
+    await rename(writing, join(folder, CHECKSUMS))
+  }
+
+  /** @throws SandlotError checkpoint_damaged; one that was never sealed passes */
+  async verify(checkpointId: string, part: 'memory' | 'files'): Promise<void> {
+    const text = await readFile(join(this.#dir, checkpointId, CHECKSUMS), 'utf8').catch(() => undefined)
+    const expected = text && (JSON.parse(text) as Record<string, Checksums>)[part]
+    if (!expected) return
+    const { memoryDir, filesDir } = this.paths(checkpointId)
+    const damage = await findDamage(part === 'memory' ? memoryDir : filesDir, expected)
+    if (damage)
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `checkpoint '${checkpointId}' is damaged: ${part}/${damage}`,
+      )
+  }
+
   async hasFiles(checkpointId: string): Promise<boolean> {
-    return stat(this.paths(checkpointId).filesDir).then(
-      () => true,
-      () => false,
-    )
+    return exists(this.paths(checkpointId).filesDir)
   }
 
   /** Unknown ids resolve. */
@@ -128,11 +159,17 @@ async function sizeOf(folder: string): Promise<number> {
   return bytes
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder)
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path)
   try {
     await handle.sync()
   } finally {
     await handle.close()
   }
 }
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )

@@ -43,10 +43,14 @@ export class Persistence {
       throw error
     }
     if (hasMemory)
-      hot.hold(machine, () =>
-        folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir)),
-      )
-    else machines.end(machine.machineId).catch(onError)
+      hot.hold(machine, async () => {
+        await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
+        this.#seal(checkpointId)
+      })
+    else {
+      machines.end(machine.machineId).catch(onError)
+      this.#seal(checkpointId)
+    }
     return manifest
   }
 
@@ -57,6 +61,7 @@ export class Persistence {
     await this.#checkSpace(machine, true)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, true)
+    this.#seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
@@ -66,8 +71,31 @@ export class Persistence {
     if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)
     const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
-    const machine = await this.#options.start(checkpointId, source)
+    const machine = await this.#startVerified(checkpointId, source)
     return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
+  }
+
+  /** Both at once: a restore takes longer than reading its files. What is damaged never gets to anyone. */
+  async #startVerified(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
+    const { folder, machines, start, onError } = this.#options
+    const [verified, started] = await Promise.allSettled([
+      folder.verify(checkpointId, source.checkpointDir ? 'memory' : 'files'),
+      start(checkpointId, source),
+    ])
+    if (verified.status === 'rejected') {
+      if (started.status === 'fulfilled') machines.end(started.value.machineId).catch(onError)
+      throw verified.reason
+    }
+    if (started.status === 'rejected') throw started.reason
+    return started.value
+  }
+
+  /** It may be deleted meanwhile. */
+  #seal(checkpointId: string): void {
+    const { folder, onError } = this.#options
+    folder.seal(checkpointId).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') onError(error)
+    })
   }
 
   /**

@@ -243,6 +243,12 @@ export class History {
       }))
   }
 
+  /** The newest that is older than what a sandbox would be resumed from. */
+  async before(sandbox: LiveSandbox): Promise<CheckpointRecord | undefined> {
+    const all = (await this.#checkpoints.of(sandbox.sandboxId)).filter(({ isComplete }) => isComplete)
+    return all[all.findIndex(({ checkpointId }) => checkpointId === sandbox.checkpointId) - 1]
+  }
+
   async setKeep(team: Team, sandboxId: string, keep: KeepPolicy): Promise<void> {
     this.#life.get(team, sandboxId)
     await this.#life.exclusively(sandboxId, async () => {

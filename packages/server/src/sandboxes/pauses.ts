@@ -153,10 +153,9 @@ export class Pauses {
     const { node, repository, registry, deadlines, now } = this.#life
     const release = team ? this.#life.reserve(team) : () => {}
     try {
-      const { machineId, address, how, reason } = await node.resume(sandbox.checkpointId!, {
-        hasMemory,
-        machineId: sandbox.machineId,
-      })
+      const { machineId, address, how, reason } = await node
+        .resume(sandbox.checkpointId!, { hasMemory, machineId: sandbox.machineId })
+        .catch((error) => this.#offerOlder(sandbox, error))
       const resumed: LiveSandbox = { ...sandbox, machineId, address, executionId: randomUUID() }
       try {
         if (how !== 'hot') await node.init(machineId, this.#life.initOf(resumed))
@@ -177,6 +176,17 @@ export class Pauses {
     } finally {
       release()
     }
+  }
+
+  /** Nothing is changed by itself: what is lost by going further back is for its owner to say. */
+  async #offerOlder(sandbox: LiveSandbox, error: unknown): Promise<never> {
+    if (!(error instanceof SandlotError) || error.errorName !== 'checkpoint_damaged') throw error
+    const older = await this.#history.before(sandbox)
+    const offer = older
+      ? `the one before it is '${older.checkpointId}' of ${new Date(older.createdAtMs).toISOString()}: ` +
+        `POST /sandboxes/${sandbox.sandboxId}/rollback {"checkpointID":"${older.checkpointId}"}, then connect again`
+      : 'there is no older one'
+    throw new SandlotError('checkpoint_damaged', `${error.message}; ${offer}`, { cause: error })
   }
 
   /** The checkpoint is still there: whatever was started of it goes, and the sandbox is as paused as before. */
