@@ -251,7 +251,10 @@ export function createNode(options: NodeOptions): SandboxNode {
       }
       const baseId = buildIdOf(recipe)
       const warm = await machines.recover({ inUse, frozen, buildIds: new Set([baseId]) })
-      for (const machine of machines.all()) if (machine.isFrozen) hot.hold(machine)
+      for (const [machineId, checkpointId] of frozen) {
+        const machine = machines.get(machineId)
+        if (machine) persistence.holdHot(machine, checkpointId)
+      }
       for (const id of await folder.list()) if (!checkpoints.has(id)) await folder.remove(id).catch(onError)
       const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
       await firewall.install(offline.map((machine) => machine.slot.address))
@@ -315,6 +318,7 @@ export function createNode(options: NodeOptions): SandboxNode {
     async close() {
       for (const timer of timers) clearInterval(timer)
       pool.close()
+      hot.close()
       slots.close()
       await machines.settle()
       for (const machine of machines.all()) machine.guest.close()

@@ -8,9 +8,13 @@ export interface HotMachinesOptions {
   now?: () => number
 }
 
+/** A resume that comes at once is not slowed by what only a cold one needs. */
+const FINISH_DELAY_MS = 1_000
+
 interface Hot {
   machine: LiveMachine
   sinceMs: number
+  finishing: NodeJS.Timeout
   /** Its checkpoint still needs it: the file system is being saved from it. */
   isNeeded: boolean
 }
@@ -35,22 +39,29 @@ export class HotMachines {
   }
 
   /** @param finish what the checkpoint still needs of the machine; it is kept until that is done */
-  hold(machine: LiveMachine, finish: () => Promise<void> = async () => {}): void {
-    const hot: Hot = { machine, sinceMs: this.#now(), isNeeded: true }
+  hold(machine: LiveMachine, finish: () => Promise<void>): void {
+    const { keepMs, onError } = this.#options
+    const finishing = setTimeout(
+      () =>
+        finish()
+          .catch(onError)
+          .finally(() => {
+            hot.isNeeded = false
+            if (keepMs === 0) this.tend()
+          }),
+      Math.min(FINISH_DELAY_MS, keepMs / 2),
+    )
+    const hot: Hot = { machine, sinceMs: this.#now(), finishing, isNeeded: true }
     this.#hot.set(machine.machineId, hot)
-    finish()
-      .catch(this.#options.onError)
-      .finally(() => {
-        hot.isNeeded = false
-        if (this.#options.keepMs === 0) this.tend()
-      })
   }
 
   /** Gives a machine to whoever resumes it, or ends it. */
   take(machineId: string): LiveMachine | undefined {
     const hot = this.#hot.get(machineId)
+    if (!hot) return undefined
+    clearTimeout(hot.finishing)
     this.#hot.delete(machineId)
-    return hot?.machine
+    return hot.machine
   }
 
   /** Ends what is too old; called now and then. */
@@ -69,6 +80,11 @@ export class HotMachines {
       return true
     }
     return false
+  }
+
+  /** Their machines stay for the next start. */
+  close(): void {
+    for (const { finishing } of this.#hot.values()) clearTimeout(finishing)
   }
 
   #drop(machineId: string): Promise<void> {

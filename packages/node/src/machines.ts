@@ -69,7 +69,7 @@ interface MachineRecord {
 /** What a start keeps of a former server's machines, by machine id. */
 export interface Wanted {
   inUse: ReadonlySet<string>
-  frozen: ReadonlySet<string>
+  frozen: ReadonlyMap<string, unknown>
   /** Builds whose warm machines are kept. */
   buildIds: ReadonlySet<string>
 }

@@ -93,8 +93,8 @@ export interface Resumed extends Machine {
 export interface KnownState {
   /** Machines of sandboxes that run. */
   inUse: ReadonlySet<string>
-  /** Machines of paused sandboxes, which may still be frozen in memory. */
-  frozen: ReadonlySet<string>
+  /** Machines of paused sandboxes, which may still be frozen in memory, with their checkpoints. */
+  frozen: ReadonlyMap<string, string>
   /** All others are removed. */
   checkpoints: ReadonlySet<string>
   /** Snapshots that sandboxes can be started from. */

@@ -32,7 +32,7 @@ export class Persistence {
   }
 
   async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
-    const { folder, machines, hot, onError } = this.#options
+    const { machines, onError } = this.#options
     await this.#checkSpace(machine, hasMemory)
     await machines.freeze(machine)
     let manifest: CheckpointManifest
@@ -42,16 +42,22 @@ export class Persistence {
       await machines.thaw(machine)
       throw error
     }
-    if (hasMemory)
-      hot.hold(machine, async () => {
-        await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
-        this.#seal(checkpointId)
-      })
+    if (hasMemory) this.holdHot(machine, checkpointId)
     else {
       machines.end(machine.machineId).catch(onError)
       this.#seal(checkpointId)
     }
     return manifest
+  }
+
+  /** Keeps a frozen machine, and saves its file system for a start without the memory. */
+  holdHot(machine: LiveMachine, checkpointId: string): void {
+    const { folder, machines, hot } = this.#options
+    hot.hold(machine, async () => {
+      if (!(await folder.hasFiles(checkpointId)))
+        await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
+      this.#seal(checkpointId)
+    })
   }
 
   async snapshot(

@@ -19,11 +19,10 @@ export async function recoverSandboxes(life: Life, checkpoints: CheckpointReposi
     else if (isComplete || rows.some((row) => row.checkpointId === checkpointId)) known.add(checkpointId)
     else await checkpoints.remove(checkpointId)
   }
-  const machinesOf = (state: LiveSandbox['state']) =>
-    new Set(rows.filter((row) => row.state === state).map((row) => row.machineId))
+  const inState = (state: LiveSandbox['state']) => rows.filter((row) => row.state === state)
   const alive = await node.start({
-    inUse: machinesOf('running'),
-    frozen: machinesOf('paused'),
+    inUse: new Set(inState('running').map(({ machineId }) => machineId)),
+    frozen: new Map(inState('paused').map(({ machineId, checkpointId }) => [machineId, checkpointId!])),
     checkpoints: known,
     builds: catalogue.teamBuilds(),
   })
