@@ -14,6 +14,9 @@ const IDLE = 19
 export interface CheckpointManifest extends CheckpointInfo {
   /** The image that the writable layer lies over. */
   imagePath: string
+  /** The folder with the envd that runs in it: its pages are read from there again. */
+  guestDir: string
+  cpuFeatures: string[]
 }
 
 /** Folders of one checkpoint: `memory` is what `checkpoint` wrote, `files` what `saveFileSystem` wrote. */

@@ -25,6 +25,8 @@ export interface MachineSource extends BuildResources {
   /** Stock that it belongs to while it is warm; of a user's machine never a build that others start from. */
   buildId: string
   imagePath: string
+  /** The folder with the envd that a checkpoint was made with; absent: this server's. */
+  guestDir?: string
   /** Absent: boots from the image. */
   checkpointDir?: string
   /** Laid over the image when it boots: what `saveFileSystem` wrote. */
@@ -42,6 +44,7 @@ export interface LiveMachine {
   machineId: string
   buildId: string
   imagePath: string
+  guestDir: string
   resources: BuildResources
   slot: Slot
   /** Process of its kernel, the sentry. */
@@ -62,6 +65,7 @@ interface MachineRecord {
   machineId: string
   buildId: string
   imagePath: string
+  guestDir: string
   resources: BuildResources
   slot: number
 }
@@ -124,9 +128,9 @@ export class Machines {
     const dir = join(this.#machinesDir, machineId)
     const cgroup = `${names.cgroup}/${machineId}`
     try {
-      const { buildId, imagePath, cpuCount, memoryMB, diskSizeMB } = source
+      const { buildId, imagePath, guestDir, cpuCount, memoryMB, diskSizeMB } = this.#complete(source)
       const resources = { cpuCount, memoryMB, diskSizeMB }
-      const record: MachineRecord = { machineId, buildId, imagePath, resources, slot: slot.index }
+      const record: MachineRecord = { machineId, buildId, imagePath, guestDir, resources, slot: slot.index }
       await mkdir(dir, { mode: 0o700 })
       await writeFile(join(dir, 'machine.json'), JSON.stringify(record))
       const spec = this.#spec(source, slot, cgroup)
@@ -282,7 +286,7 @@ export class Machines {
   }
 
   #machine(
-    { machineId, buildId, imagePath, resources, slot: index }: MachineRecord,
+    { machineId, buildId, imagePath, guestDir, resources, slot: index }: MachineRecord,
     pid: number,
   ): LiveMachine {
     const slot = this.#options.slots.slot(index)
@@ -290,6 +294,7 @@ export class Machines {
       machineId,
       buildId,
       imagePath,
+      guestDir,
       resources,
       slot,
       pid,
@@ -336,9 +341,13 @@ export class Machines {
       writeFileSync(`/proc/${pid}/oom_score_adj`, ENVD_OOM_SCORE_ADJ)
   }
 
+  #complete(source: MachineSource): MachineSource & { guestDir: string } {
+    return { ...source, guestDir: source.guestDir ?? this.#options.guestDir }
+  }
+
   #spec(source: MachineSource, slot: Slot, cgroup: string): SpecOptions {
-    const { runDir, guestDir } = this.#options
-    const { cpuCount, memoryMB, diskSizeMB, imagePath } = source
+    const { runDir } = this.#options
+    const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir } = this.#complete(source)
     return {
       cpuCount,
       memoryMB,

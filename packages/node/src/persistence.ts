@@ -2,9 +2,11 @@ import { statfs } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
 import type { CheckpointFolder, CheckpointManifest } from './checkpoint-folder.ts'
+import { cpuFeatures } from './cpu-features.ts'
 import type { Driver } from './driver.ts'
 import type { HotMachines } from './hot-machines.ts'
 import type { LiveMachine, MachineSource, Machines } from './machines.ts'
+import { findMisfit } from './misfit.ts'
 import type { CheckpointInfo, Resumed, ResumeOptions } from './node.ts'
 
 /** Kept free beside what a checkpoint is expected to take. */
@@ -113,7 +115,7 @@ export class Persistence {
     key: string,
     hasMemory: boolean,
   ): Promise<{ source: MachineSource; reason?: string }> {
-    const { folder, driver } = this.#options
+    const { folder } = this.#options
     const manifest = await folder.read(checkpointId)
     const { memoryDir, filesDir } = folder.paths(checkpointId)
     const source: MachineSource = {
@@ -122,10 +124,7 @@ export class Persistence {
       ...manifest.resources,
       isUsers: true,
     }
-    const misfit =
-      manifest.engineVersion === driver.version
-        ? undefined
-        : `it was saved by runsc ${manifest.engineVersion}, this machine has ${driver.version}`
+    const misfit = findMisfit(manifest, this.#options.driver.version)
     if (hasMemory && manifest.hasMemory && !misfit) return { source: { ...source, checkpointDir: memoryDir } }
     if (!(await folder.hasFiles(checkpointId)))
       throw new SandlotError(
@@ -137,8 +136,12 @@ export class Persistence {
 
   #write(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointManifest> {
     const { folder, machines, driver } = this.#options
-    const { imagePath, resources } = machine
-    const described = { imagePath, resources, hasMemory, engineVersion: driver.version }
+    const { imagePath, guestDir, resources } = machine
+    const described = {
+      ...{ imagePath, guestDir, resources, hasMemory },
+      engineVersion: driver.version,
+      cpuFeatures: cpuFeatures(),
+    }
     return folder.write(checkpointId, described, ({ memoryDir, filesDir }) =>
       hasMemory ? machines.checkpoint(machine, memoryDir) : machines.saveFileSystem(machine, filesDir),
     )
