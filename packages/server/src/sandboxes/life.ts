@@ -125,8 +125,9 @@ export class Life {
   async begin(sandbox: LiveSandbox): Promise<void> {
     const { node, repository, logger, now } = this
     try {
-      await repository.insert(sandbox)
-      await node.init(sandbox.machineId, this.initOf(sandbox))
+      // The guest wakes while the row is written. A crash in between leaves a machine that nobody was told of: it
+      // is not warm any more and no row says it runs, so the next start removes it.
+      await Promise.all([node.init(sandbox.machineId, this.initOf(sandbox)), repository.insert(sandbox)])
       if (node.addressOf(sandbox.machineId) === undefined)
         throw new SandlotError('sandbox_create_failed', 'the sandbox ended by itself while it started')
       become(sandbox, 'running')
