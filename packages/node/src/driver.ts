@@ -1,3 +1,4 @@
+import type { FileTree } from './file-tree.ts'
 import type { SpecOptions } from './oci-spec.ts'
 
 /** Where a machine lives on disk and in the host's namespaces. */
@@ -29,6 +30,8 @@ export interface Driver {
   checkpoint(machine: MachinePaths, checkpointDir: string): Promise<void>
   /** Saves the writable layer only. The machine goes on, or stays frozen. */
   saveFileSystem(machine: MachinePaths, fileSystemDir: string): Promise<void>
+  /** What the writable layer holds, contents by their hashes. */
+  fileTree(machine: MachinePaths): Promise<FileTree>
   /** Removes what the driver itself keeps of a machine whose processes are dead. */
   forget(machineId: string): Promise<void>
   /** Ids of machines that the driver still keeps something of. */

@@ -2,8 +2,9 @@ import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Driver, MachinePaths } from './driver.ts'
+import { readFileTree } from './file-tree.ts'
 import { ociSpec, type SpecOptions } from './oci-spec.ts'
-import { CommandError, run } from './run.ts'
+import { CommandError, run, runAndRead } from './run.ts'
 import { callSentry } from './sentry-control.ts'
 
 const START_TIMEOUT_MS = 60_000
@@ -122,6 +123,28 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     async saveFileSystem(machine, fileSystemDir) {
       await save(machine, 'fscheckpoint', fileSystemDir)
     },
+
+    fileTree: ({ machineId }) =>
+      // runsc says what it does on standard output, and opens the file anew: that works with a pipe of the shell's only
+      runAndRead(
+        'bash',
+        [
+          '-o',
+          'pipefail',
+          '-c',
+          '"$@" 3>&1 >/dev/null | cat',
+          'bash',
+          runscPath,
+          `--root=${stateDir}`,
+          'tar',
+          'rootfs-upper',
+          '--file',
+          '/proc/self/fd/3',
+          machineId,
+        ],
+        CHECKPOINT_TIMEOUT_MS,
+        readFileTree,
+      ),
 
     async forget(machineId) {
       const names = [

@@ -284,6 +284,7 @@ export function createNode(options: NodeOptions): SandboxNode {
     snapshot: (machineId, checkpointId) => persistence.snapshot(liveMachine(machineId), checkpointId),
     resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
     thaw: (machineId) => machines.thaw(liveMachine(machineId)),
+    diff: (fromId, toId) => persistence.diff(fromId, toId),
     removeCheckpoint: (checkpointId) => folder.remove(checkpointId),
 
     async acquire(buildId) {

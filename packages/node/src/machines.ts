@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
 import type { Driver } from './driver.ts'
+import type { FileTree } from './file-tree.ts'
 import { createGuestClient, type GuestClient } from './guest-client.ts'
 import type { InstanceNames } from './names.ts'
 import type { BuildResources } from './node.ts'
@@ -206,6 +207,10 @@ export class Machines {
   /** Saves the writable layer alone; the machine goes on, or stays frozen. */
   saveFileSystem(machine: LiveMachine, fileSystemDir: string): Promise<void> {
     return this.#options.driver.saveFileSystem(machine, fileSystemDir)
+  }
+
+  fileTree(machine: LiveMachine): Promise<FileTree> {
+    return this.#options.driver.fileTree(machine)
   }
 
   /** Is its kernel's process there? One readlink; a zombie has no executable any more. */

@@ -1,3 +1,7 @@
+import type { FileDiff } from './file-diff.ts'
+
+export type { FileDiff } from './file-diff.ts'
+
 /** What the control plane asks of one machine that runs sandboxes. */
 
 /** Resources of a build: fixed when it was built. */
@@ -150,6 +154,8 @@ export interface SandboxNode {
   resume(checkpointId: string, options: ResumeOptions): Promise<Resumed>
   /** Sets a machine going that `resume` gave back hot. */
   thaw(machineId: string): Promise<void>
+  /** What happened to the files between two checkpoints. @throws SandlotError not_found, checkpoint_damaged … */
+  diff(fromId: string, toId: string): Promise<FileDiff>
   /** Unknown ids resolve. */
   removeCheckpoint(checkpointId: string): Promise<void>
   /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */

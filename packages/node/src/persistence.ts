@@ -4,7 +4,10 @@ import type { Cgroups } from './cgroups.ts'
 import type { CheckpointFolder, CheckpointManifest } from './checkpoint-folder.ts'
 import { cpuFeatures } from './cpu-features.ts'
 import type { Driver } from './driver.ts'
+import { diffFileTrees, type FileDiff } from './file-diff.ts'
+import type { FileTree } from './file-tree.ts'
 import type { HotMachines } from './hot-machines.ts'
+import { pathsInImage } from './image-paths.ts'
 import type { LiveMachine, MachineSource, Machines } from './machines.ts'
 import { findMisfit } from './misfit.ts'
 import type { CheckpointInfo, Resumed, ResumeOptions } from './node.ts'
@@ -81,6 +84,27 @@ export class Persistence {
     const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
     const machine = await this.#startVerified(checkpointId, source)
     return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
+  }
+
+  /** What happened to the files between two checkpoints. Machines are started to read them, and end at once. */
+  async diff(fromId: string, toId: string): Promise<FileDiff> {
+    const { folder } = this.#options
+    const { imagePath } = await folder.read(toId)
+    const [from, to] = await Promise.all([this.#fileTree(fromId), this.#fileTree(toId)])
+    const inImage = await pathsInImage(imagePath, new Set([...from.keys(), ...to.keys()]))
+    return diffFileTrees(from, to, (path) => inImage.has(path))
+  }
+
+  async #fileTree(checkpointId: string): Promise<FileTree> {
+    const { folder, machines, onError } = this.#options
+    const hasFiles = await folder.hasFiles(checkpointId)
+    const { source } = await this.sourceOf(checkpointId, checkpointId, !hasFiles)
+    const machine = await this.#startVerified(checkpointId, source)
+    try {
+      return await machines.fileTree(machine)
+    } finally {
+      machines.end(machine.machineId).catch(onError)
+    }
   }
 
   /** Both at once: a restore takes longer than reading its files. What is damaged never gets to anyone. */

@@ -120,6 +120,15 @@ export const SandboxTree = Type.Object({
   keep: KeepPolicy,
   checkpoints: Type.Array(Checkpoint),
 })
+const Paths = Type.Array(Type.String({ description: 'Absolute path' }))
+export const SandboxDiff = Type.Object({
+  from: Type.String(),
+  to: Type.String(),
+  added: Paths,
+  changed: Paths,
+  deleted: Paths,
+  isTruncated: Type.Boolean({ description: 'There are more than the 10 000 of each that are listed' }),
+})
 export const StorageUsage = Type.Object({ checkpoints: Type.Integer(), sizeBytes: Type.Integer() })
 export const SetTimeout = Type.Object({ timeout: Timeout() })
 export const Refresh = Type.Object({ duration: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })) })

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { FileDiff } from '@sandlot/node'
 import { newAccessToken, newCheckpointId, newSandboxId, newTemplateId, SandlotError } from '@sandlot/protocol'
 import { lifecycleEvent } from '../events/events.ts'
 import type { Team } from '../teams/team.ts'
@@ -23,6 +24,11 @@ export interface Snapshot {
 export interface ListedSnapshot extends Snapshot {
   createdAtMs: number
   buildId: string
+}
+
+export interface SandboxDiff extends FileDiff {
+  fromId: string
+  toId: string
 }
 
 export interface TreeNode extends CheckpointRecord {
@@ -241,6 +247,28 @@ export class History {
         isHead: checkpoint.checkpointId === sandbox.checkpointId,
         names: names.get(checkpoint.checkpointId) ?? [],
       }))
+  }
+
+  /** @param toId absent: the newest @param fromId absent: what `toId` came from */
+  async diff(team: Team, sandboxId: string, fromId?: string, toId?: string): Promise<SandboxDiff> {
+    const nodes = await this.tree(team, sandboxId)
+    const find = (id: string): TreeNode => {
+      const found = nodes.find(({ checkpointId }) => checkpointId === id)
+      if (found) return found
+      throw new SandlotError(
+        'not_found',
+        `sandbox '${sandboxId}' has no checkpoint '${id.slice(0, 100)}'; its tree lists them`,
+      )
+    }
+    const to = toId === undefined ? nodes.at(-1) : find(toId)
+    const from = fromId ?? to?.parentId
+    if (!to || from === undefined)
+      throw new SandlotError(
+        'invalid_request',
+        `sandbox '${sandboxId}' has no two checkpoints to compare yet`,
+      )
+    const diff = await this.#life.node.diff(find(from).checkpointId, to.checkpointId)
+    return { ...diff, fromId: from, toId: to.checkpointId }
   }
 
   /** The newest that is older than what a sandbox would be resumed from. */

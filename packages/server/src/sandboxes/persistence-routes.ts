@@ -8,6 +8,7 @@ import {
   ResumeSandbox,
   Rollback,
   Sandbox,
+  SandboxDiff,
   SandboxTree,
   SnapshotInfo,
   StorageUsage,
@@ -21,6 +22,7 @@ import { DEFAULT_KEEP, type TreeNode } from './history.ts'
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const tags = ['persistence']
+const MAX_DIFF_PATHS = 10_000
 
 /** Pause, resume, snapshots, forks, and the tree of checkpoints. */
 export function persistenceRoutes(app: App, { sandboxes, domain }: Services): void {
@@ -152,6 +154,35 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
       const { sandboxId, settings } = sandboxes.get(team, request.params.id)
       const checkpoints = (await history.tree(team, sandboxId)).map(toCheckpoint)
       return { sandboxID: sandboxId, keep: settings.keep ?? DEFAULT_KEEP, checkpoints }
+    },
+  )
+
+  app.get(
+    '/sandboxes/:id/diff',
+    {
+      schema: {
+        tags,
+        summary: 'Files that were added, changed or deleted between two checkpoints',
+        params: Id,
+        querystring: Type.Object({
+          from: Type.Optional(Type.String({ maxLength: 64, description: 'Absent: what `to` came from' })),
+          to: Type.Optional(Type.String({ maxLength: 64, description: 'Absent: the newest' })),
+        }),
+        response: { 200: SandboxDiff, ...errors },
+      },
+    },
+    async (request) => {
+      const { from, to } = request.query
+      const diff = await history.diff(request.caller.team, request.params.id, from, to)
+      const { added, changed, deleted } = diff
+      return {
+        from: diff.fromId,
+        to: diff.toId,
+        added: added.slice(0, MAX_DIFF_PATHS),
+        changed: changed.slice(0, MAX_DIFF_PATHS),
+        deleted: deleted.slice(0, MAX_DIFF_PATHS),
+        isTruncated: [added, changed, deleted].some((paths) => paths.length > MAX_DIFF_PATHS),
+      }
     },
   )
 

@@ -77,6 +77,7 @@ export class NodeDouble implements SandboxNode {
   async thaw(machineId: string) {
     this.frozen.delete(machineId)
   }
+  diff = async (from: string, to: string) => ({ added: [`${from} ${to}`], changed: [], deleted: [] })
   removeCheckpoint = async (checkpointId: string) => void this.saved.delete(checkpointId)
   async acquire(buildId: string) {
     this.acquireCalls++
