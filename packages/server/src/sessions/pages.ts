@@ -57,7 +57,7 @@ export function signInPage({ formToken, login, linkToken, problem }: SignInForm)
   return {
     title: 'Sign in',
     body: html`<h1>Sign in to this server</h1>
-${login && html`<p>${cliName(login)} is waiting for it at ${new URL(login.next).host}.</p>`}
+${login && html`<p>${cliName(login)} waits for you at ${new URL(login.next).host}.</p>`}
 ${problem && html`<p class="bad" role="alert">${problem}</p>`}
 <form method="post" action="/docs/sign-in">
 ${loginFields(login)}<input type="hidden" name="formToken" value="${formToken}">
