@@ -35,7 +35,14 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
   const { config, hosts, progress, logger } = inputs
   const { home, domain, adminEmail } = config.settings
   const node = await createMachine(inputs)
-  const server = await createServer({ databasePath: databasePath(home), node, domain, adminEmail, logger })
+  const server = await createServer({
+    databasePath: databasePath(home),
+    node,
+    domain,
+    adminEmail,
+    clientPackages: inputs.programs.clientPackages,
+    logger,
+  })
   await progress.step('sandboxes', async () => {
     await server.start()
     return `${[...server.directory.running()].length} running`

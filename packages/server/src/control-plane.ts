@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { Authenticator } from './api-keys/authenticate.ts'
 import { ApiKeyRepository } from './api-keys/repository.ts'
 import { createApp } from './app/app.ts'
+import type { ClientPackage } from './client-packages/routes.ts'
 import type { SandboxDirectory } from './directory.ts'
 import { EventRepository } from './events/repository.ts'
 import { SandboxMetrics } from './metrics/metrics.ts'
@@ -31,6 +32,8 @@ export interface ControlPlaneOptions {
   domain: string
   /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
+  /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
+  clientPackages?: Record<string, ClientPackage>
   logger: Logger
   /** How long killed sandboxes' rows and events stay. Default 7 days; metrics a day, those of killed ones an hour. */
   retentionMs?: number
@@ -78,7 +81,19 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   })
   const sandboxes = new SandboxService({ node, repository, registry, catalogue, logger, now })
   const fastify = await createApp(
-    { sandboxes, metrics, events, keys, authenticator, sessions, deriveKey, catalogue, domain, now },
+    {
+      sandboxes,
+      metrics,
+      events,
+      keys,
+      authenticator,
+      sessions,
+      deriveKey,
+      catalogue,
+      clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
+      domain,
+      now,
+    },
     logger,
   )
   node.on('samples', (samples) => {

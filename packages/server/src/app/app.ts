@@ -14,6 +14,7 @@ import { accessTokenRoutes } from '../access-tokens/routes.ts'
 import type { Authenticator, Caller } from '../api-keys/authenticate.ts'
 import type { ApiKeyRepository } from '../api-keys/repository.ts'
 import { apiKeyRoutes } from '../api-keys/routes.ts'
+import { type ClientPackage, clientPackageRoutes } from '../client-packages/routes.ts'
 import type { EventRepository } from '../events/repository.ts'
 import { eventRoutes } from '../events/routes.ts'
 import { sendError } from '../http/errors.ts'
@@ -49,6 +50,8 @@ export interface Services {
   sessions: SessionService
   deriveKey: DeriveKey
   catalogue: TemplateCatalogue
+  /** By file name. */
+  clientPackages: ReadonlyMap<string, ClientPackage>
   domain: string
   now: () => number
 }
@@ -124,6 +127,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
   })
 
+  await app.register(async (scope) => clientPackageRoutes(scope as unknown as App, services))
   await app.register(async (scope) => sessionRoutes(scope as unknown as App, services))
   await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, services))
   await app.register(async (scope) => {

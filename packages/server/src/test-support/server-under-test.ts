@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import { afterEach, beforeEach } from 'vitest'
-import { type ControlPlane, createServer } from '../control-plane.ts'
+import { type ControlPlane, type ControlPlaneOptions, createServer } from '../control-plane.ts'
 import type { PlansTable } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { Browser } from './browser.ts'
@@ -25,9 +25,11 @@ export class ServerUnderTest {
   key = ''
   now = Date.now()
   readonly databasePath: string
+  readonly #options: Partial<ControlPlaneOptions>
   readonly #abandoned: ControlPlane[] = []
 
-  constructor(directory: string) {
+  constructor(directory: string, options: Partial<ControlPlaneOptions> = {}) {
+    this.#options = options
     this.databasePath = join(directory, 'db.sqlite')
   }
 
@@ -38,6 +40,7 @@ export class ServerUnderTest {
       domain: 'sandlot.test',
       logger: pino({ level: 'silent' }),
       now: () => this.now,
+      ...this.#options,
     })
     await this.server.start()
     this.key = await this.server.ensureDefaultTeam(this.key)
@@ -166,12 +169,12 @@ export class ServerUnderTest {
 }
 
 /** One for each test of the file. */
-export function serverUnderTest(): { current: ServerUnderTest } {
+export function serverUnderTest(options: Partial<ControlPlaneOptions> = {}): { current: ServerUnderTest } {
   const holder = {} as { current: ServerUnderTest }
   let directory: string
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'sandlot-server-test-'))
-    holder.current = new ServerUnderTest(directory)
+    holder.current = new ServerUnderTest(directory, options)
     await holder.current.open()
   })
   afterEach(async () => {
