@@ -77,7 +77,8 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
     },
     async (request, reply) => {
       const { state, email, error } = request.query
-      if (state === 'success') return show(reply, cliSucceededPage(email ?? sessions.email))
+      if (state === 'success')
+        return show(reply, cliSucceededPage(email && isEmail(email) ? email : sessions.email))
       if (state === 'error') return show(reply, cliFailedPage(error?.slice(0, 300) ?? 'It gave no reason.'))
       const login = checkLogin(request.query)
       const secret = cookies.session(request)
@@ -186,6 +187,9 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
     },
   )
 }
+
+/** The page's address can be made up by anybody: it shows an address, and no other text. */
+const isEmail = (text: string): boolean => /^[\w.+-]{1,64}@[\w.-]{1,253}$/.test(text)
 
 /** @throws SandlotError invalid_request: tokens would go to somebody else */
 function checkLogin({ next, cliVersion }: Partial<CliLogin>): CliLogin {

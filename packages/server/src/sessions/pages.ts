@@ -92,7 +92,7 @@ export function consentPage({ formToken, signOutToken, login, email, teamName }:
 <dt>Waits at</dt><dd>${new URL(login.next).host}</dd>
 <dt>Team</dt><dd>${teamName}</dd>
 <dt>Signed in as</dt><dd>${email}</dd>
-<dt>It may</dt><dd>do everything that this team may, until <code>e2b auth logout</code> or 30 days without use</dd>
+<dt>It may</dt><dd>do everything that this team may, until <code>e2b auth logout</code>, or for 30 days</dd>
 </dl>
 <form method="post" action="/docs/api/cli">
 ${loginFields(login)}<input type="hidden" name="formToken" value="${formToken}">

@@ -122,7 +122,11 @@ test('a refusal is told to the CLI, and both outcomes have a page', async () => 
   expect((await browser.submit({ decision: 'deny' })).location).toBe(
     'http://localhost:5000/?error=access+was+denied+in+the+browser',
   )
-  expect((await browser.open('/docs/api/cli?state=success&email=me%40here')).text).toContain('me@here')
+  expect((await browser.open('/docs/api/cli?state=success&email=me%40here.org')).text).toContain(
+    'me@here.org',
+  )
+  const madeUp = await browser.open('/docs/api/cli?state=success&email=call+this+number')
+  expect(madeUp.text).toContain('admin@sandlot.test')
   const failed = await browser.open(`/docs/api/cli?state=error&error=${encodeURIComponent('<b>no')}`)
   expect(failed.text).toContain('&#60;b&#62;no')
 })
