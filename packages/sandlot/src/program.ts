@@ -4,6 +4,7 @@ import { configCommand } from './commands/config.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
 import { keysCommand } from './commands/keys.ts'
+import { loginLinkCommand } from './commands/login-link.ts'
 import { purgeCommand } from './commands/purge.ts'
 import { setupCommand } from './commands/setup.ts'
 import { statusCommand } from './commands/status.ts'
@@ -22,6 +23,7 @@ export function createProgram(): Command {
     downCommand,
     purgeCommand,
     keysCommand,
+    loginLinkCommand,
     configCommand,
     doctorCommand,
   ]) {
