@@ -19,6 +19,8 @@ export interface RunOptions {
   niceness?: number
   /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
   oomScoreAdj?: number
+  /** Aborting kills it (SIGKILL). */
+  signal?: AbortSignal
 }
 
 export interface RunResult {
@@ -60,6 +62,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     discardOutput = false,
     niceness = 0,
     oomScoreAdj,
+    signal,
   } = options
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
@@ -67,6 +70,8 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     const child = spawn(file, args, {
       env,
       cwd,
+      signal,
+      killSignal: 'SIGKILL',
       stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
     })
     if (child.pid !== undefined) adjust(child.pid, niceness, oomScoreAdj)

@@ -15,6 +15,8 @@ export const errorTable = {
   server_draining: { status: 503 },
   operation_timeout: { status: 504 },
   disk_full: { status: 507 },
+  checkpoint_damaged: { status: 500 },
+  checkpoint_store_unavailable: { status: 503 },
 } as const satisfies Record<string, { status: number }>
 
 export type ErrorName = keyof typeof errorTable

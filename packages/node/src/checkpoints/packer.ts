@@ -1,0 +1,119 @@
+import { accessSync, constants } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SandlotError } from '@sandlot/protocol'
+import { CommandError, run } from '../run.ts'
+import type { PackResult } from './pack-folder.ts'
+import type { PackProcessArgument, PackProcessFailure } from './pack-process.ts'
+
+const ENTRY = fileURLToPath(new URL('./pack-process.ts', import.meta.url))
+const IONICE = '/usr/bin/ionice'
+const LOWEST_PRIORITY = 19
+/** The first to go when memory is short: a pack can be done again. */
+const OOM_SCORE_ADJ = 1000
+const MAX_WAITING = 10_000
+/** At idle priority beside a busy machine; measured alone: over 100 MB/s. */
+const SLOWEST_BYTES_PER_MS = 1_000
+const MIN_TIMEOUT_MS = 10 * 60_000
+
+export interface Packer {
+  /**
+   * Packs in a process of its own at idle priority, one folder at a time in order of arrival.
+   * @throws SandlotError disk_full, invalid_request (no such folder), rate_limited (10 000 wait),
+   * operation_timeout, server_draining (closed meanwhile)
+   */
+  pack(id: string, rawDir: string): Promise<PackResult>
+  close(): Promise<void>
+}
+
+export function createPacker(storeDir: string): Packer {
+  const closing = new AbortController()
+  let last: Promise<unknown> = Promise.resolve()
+  let waiting = 0
+
+  async function packNow(id: string, rawDir: string): Promise<PackResult> {
+    if (closing.signal.aborted) throw draining(id)
+    const argument: PackProcessArgument = { id, rawDir, storeDir, parentPid: process.pid }
+    const command = [process.execPath, ENTRY, JSON.stringify(argument)]
+    if (isExecutable(IONICE)) command.unshift(IONICE, '-c', 'idle', '-t')
+    const timeoutMs = Math.max(MIN_TIMEOUT_MS, (await folderBytes(rawDir)) / SLOWEST_BYTES_PER_MS)
+    try {
+      const { stdout } = await run(command[0]!, command.slice(1), {
+        timeoutMs,
+        niceness: LOWEST_PRIORITY,
+        oomScoreAdj: OOM_SCORE_ADJ,
+        signal: closing.signal,
+      })
+      return JSON.parse(stdout) as PackResult
+    } catch (error) {
+      throw closing.signal.aborted ? draining(id) : packFailure(id, error, timeoutMs)
+    }
+  }
+
+  return {
+    pack(id, rawDir) {
+      if (waiting >= MAX_WAITING)
+        return Promise.reject(
+          new SandlotError('rate_limited', `${MAX_WAITING} checkpoints already wait to be packed`, {
+            retryAfterSeconds: 60,
+          }),
+        )
+      waiting++
+      const turn = last.then(() => packNow(id, rawDir)).finally(() => waiting--)
+      last = turn.catch(() => {})
+      return turn
+    },
+
+    async close() {
+      closing.abort()
+      await last
+    },
+  }
+}
+
+const draining = (id: string): SandlotError =>
+  new SandlotError('server_draining', `checkpoint '${id}' was not packed: the server is shutting down`)
+
+function packFailure(id: string, error: unknown, timeoutMs: number): SandlotError {
+  if (!(error instanceof CommandError)) throw error
+  if (error.timedOut)
+    return new SandlotError(
+      'operation_timeout',
+      `checkpoint '${id}' was not packed within ${Math.round(timeoutMs / 1000)} s`,
+      { cause: error },
+    )
+  const failure = reportedFailure(error.stderr)
+  return new SandlotError(
+    failure?.errorName ?? 'internal_server_error',
+    `checkpoint '${id}' was not packed: ${failure?.message ?? error.message}`,
+    { cause: error },
+  )
+}
+
+function reportedFailure(stderr: string): PackProcessFailure | undefined {
+  try {
+    return JSON.parse(stderr)
+  } catch {
+    return undefined
+  }
+}
+
+async function folderBytes(dir: string): Promise<number> {
+  let total = 0
+  for (const name of await readdir(dir).catch(() => []))
+    total += await stat(join(dir, name)).then(
+      ({ size }) => size,
+      () => 0,
+    )
+  return total
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
