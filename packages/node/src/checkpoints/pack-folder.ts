@@ -2,7 +2,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import { chunkKey, manifestKey } from './checkpoint-store.ts'
-import { chunkName, DamagedChunk, openChunk, sealChunk } from './chunk-codec.ts'
+import { chunkName, damageOf, sealChunk } from './chunk-codec.ts'
 import { isMissing, namedDiskError } from './disk-errors.ts'
 import type { LocalStore } from './local-store.ts'
 import { type ChunkExtent, type Extent, encodeManifest, type PackedFile } from './manifest.ts'
@@ -45,14 +45,14 @@ export async function packFolder(
   const window = Buffer.allocUnsafeSlow(WINDOW_BYTES)
 
   async function keep(plain: Buffer): Promise<ChunkExtent> {
-    const chunk = await chunkName(plain)
+    const chunk = chunkName(plain)
     const seen = known.get(chunk)
     if (seen) return seen
     result.chunks++
     const reused = await storedBytesOfIntact(store, chunk, plain.length)
     const extent: ChunkExtent = { sizeBytes: plain.length, chunk, storedBytes: reused ?? 0 }
     if (reused === undefined) {
-      const sealed = await sealChunk(plain)
+      const sealed = sealChunk(plain)
       await store.putUnflushed(chunkKey(chunk), sealed)
       extent.storedBytes = sealed.length
       result.addedBytes += sealed.length
@@ -100,14 +100,7 @@ async function storedBytesOfIntact(
 ): Promise<number | undefined> {
   if (!(await store.touch(chunkKey(chunk)))) return undefined
   const sealed = await store.get(chunkKey(chunk))
-  if (!sealed) return undefined
-  try {
-    await openChunk(sealed, chunk, sizeBytes)
-    return sealed.length
-  } catch (error) {
-    if (error instanceof DamagedChunk) return undefined
-    throw error
-  }
+  return damageOf(sealed, chunk, sizeBytes) === undefined ? sealed?.length : undefined
 }
 
 async function fileNames(rawDir: string): Promise<string[]> {
