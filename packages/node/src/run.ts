@@ -19,7 +19,7 @@ export interface RunOptions {
   niceness?: number
   /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
   oomScoreAdj?: number
-  /** Aborting kills it (SIGKILL). */
+  /** Aborting kills it (SIGKILL); rejects when it is dead. */
   signal?: AbortSignal
 }
 
@@ -96,6 +96,8 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)
     child.once('error', (cause) => {
+      // one that runs was aborted: it ends when it is dead
+      if (child.pid !== undefined) return
       clearTimeout(timer)
       reject(new CommandError(command, null, String(cause), timedOut, cause))
     })

@@ -20,20 +20,22 @@ const MIN_TIMEOUT_MS = 10 * 60_000
 export interface Packer {
   /**
    * Packs in a process of its own at idle priority, one folder at a time in order of arrival.
-   * @throws SandlotError disk_full, invalid_request (no such folder), rate_limited (10 000 wait),
+   * @throws SandlotError disk_full, invalid_request (no such folder), conflict (packed already now), rate_limited (10 000 wait),
    * operation_timeout, server_draining (closed meanwhile)
    */
   pack(id: string, rawDir: string): Promise<PackResult>
+  /** Ends the pack of this id, which waits or runs: it rejects with `conflict`. */
+  cancel(id: string): void
   close(): Promise<void>
 }
 
 export function createPacker(storeDir: string): Packer {
-  const closing = new AbortController()
+  const jobs = new Map<string, AbortController>()
+  let isClosed = false
   let last: Promise<unknown> = Promise.resolve()
-  let waiting = 0
 
-  async function packNow(id: string, rawDir: string): Promise<PackResult> {
-    if (closing.signal.aborted) throw draining(id)
+  async function packNow(id: string, rawDir: string, signal: AbortSignal): Promise<PackResult> {
+    if (signal.aborted) throw signal.reason
     const argument: PackProcessArgument = { id, rawDir, storeDir, parentPid: process.pid }
     const command = [process.execPath, ENTRY, JSON.stringify(argument)]
     if (isExecutable(IONICE)) command.unshift(IONICE, '-c', 'idle', '-t')
@@ -43,30 +45,39 @@ export function createPacker(storeDir: string): Packer {
         timeoutMs,
         niceness: LOWEST_PRIORITY,
         oomScoreAdj: OOM_SCORE_ADJ,
-        signal: closing.signal,
+        signal,
       })
       return JSON.parse(stdout) as PackResult
     } catch (error) {
-      throw closing.signal.aborted ? draining(id) : packFailure(id, error, timeoutMs)
+      throw signal.aborted ? signal.reason : packFailure(id, error, timeoutMs)
     }
   }
 
   return {
     pack(id, rawDir) {
-      if (waiting >= MAX_WAITING)
+      if (isClosed) return Promise.reject(draining(id))
+      if (jobs.has(id))
+        return Promise.reject(new SandlotError('conflict', `checkpoint '${id}' is being packed already`))
+      if (jobs.size >= MAX_WAITING)
         return Promise.reject(
           new SandlotError('rate_limited', `${MAX_WAITING} checkpoints already wait to be packed`, {
             retryAfterSeconds: 60,
           }),
         )
-      waiting++
-      const turn = last.then(() => packNow(id, rawDir)).finally(() => waiting--)
+      const abort = new AbortController()
+      jobs.set(id, abort)
+      const turn = last.then(() => packNow(id, rawDir, abort.signal)).finally(() => jobs.delete(id))
       last = turn.catch(() => {})
       return turn
     },
 
+    cancel(id) {
+      jobs.get(id)?.abort(new SandlotError('conflict', `checkpoint '${id}' was deleted while it was packed`))
+    },
+
     async close() {
-      closing.abort()
+      isClosed = true
+      for (const [id, abort] of jobs) abort.abort(draining(id))
       await last
     },
   }
