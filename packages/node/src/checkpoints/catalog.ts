@@ -1,7 +1,6 @@
-import { SandlotError } from '@sandlot/protocol'
 import { idOfKey, MANIFESTS_PREFIX, manifestKey } from './checkpoint-store.ts'
 import type { LocalStore } from './local-store.ts'
-import { decodeManifest, encodeManifest, type PackedCheckpoint } from './manifest.ts'
+import { decodeManifest, encodeManifest, isDamage, type PackedCheckpoint } from './manifest.ts'
 
 const REMOTE_PREFIX = 'remote/'
 const DELETING_PREFIX = 'deleting/'
@@ -108,8 +107,7 @@ export class Catalog {
     try {
       return (await this.local(id)) ?? (await this.remote(id))
     } catch (error) {
-      const isDamaged = error instanceof SandlotError && error.errorName === 'checkpoint_damaged'
-      const copy = isDamaged ? await this.remote(id).catch(() => undefined) : undefined
+      const copy = isDamage(error) ? await this.remote(id).catch(() => undefined) : undefined
       if (copy) return copy
       throw error
     }

@@ -8,7 +8,7 @@ import type { GarbageReport } from './garbage.ts'
 import { InUse, type Use } from './in-use.ts'
 import { LocalCopies } from './local-copies.ts'
 import { createLocalStore } from './local-store.ts'
-import { logicalBytes, type PackedCheckpoint } from './manifest.ts'
+import { isDamage, logicalBytes, type PackedCheckpoint } from './manifest.ts'
 import type { PackResult } from './pack-folder.ts'
 import { createPacker } from './packer.ts'
 import { RemoteCopies } from './remote-copies.ts'
@@ -171,16 +171,19 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
     })
   }
 
-  async function manifestOf(id: string): Promise<PackedCheckpoint> {
-    if (await catalog.isDeleting(id)) throw notFound(id)
-    const here = await catalog.local(id)
-    if (here) {
-      await catalog.markUsed(id)
-      return here
+  /** The manifest here, if there is one that can be read or no other. */
+  async function manifestHere(id: string): Promise<PackedCheckpoint | undefined> {
+    try {
+      return await catalog.local(id)
+    } catch (err) {
+      if (!remote || !isDamage(err)) throw err
+      logger.warn({ err, checkpointId: id }, 'taking the manifest of the remote store')
+      return undefined
     }
-    const there = remote && ((await catalog.remote(id)) ?? (await fetchManifest(remote, id)))
-    if (!there) throw notFound(id)
-    return there
+  }
+
+  async function manifestThere(id: string): Promise<PackedCheckpoint | undefined> {
+    return remote && ((await catalog.remote(id).catch(() => undefined)) ?? (await fetchManifest(remote, id)))
   }
 
   /** Makes it complete here. */
@@ -229,14 +232,17 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
     async expand(id, targetDir) {
       checkOpen(id)
       await use(id, async (entry) => {
-        const checkpoint = await manifestOf(id)
+        if (await catalog.isDeleting(id)) throw notFound(id)
+        const here = await manifestHere(id)
+        const checkpoint = here ?? (await manifestThere(id))
+        if (!checkpoint) throw notFound(id)
         entry.pin(checkpoint)
-        if (!(await catalog.hasLocal(id))) await once(fetching, id, () => fetch(checkpoint, false))
+        if (here) await catalog.markUsed(id)
+        else await once(fetching, id, () => fetch(checkpoint, false))
         try {
           await expander.expand(checkpoint, targetDir)
         } catch (error) {
-          const isDamaged = error instanceof SandlotError && error.errorName === 'checkpoint_damaged'
-          if (!isDamaged || !remote) throw error
+          if (!remote || !isDamage(error)) throw error
           await mended(checkpoint, error)
           await expander.expand(checkpoint, targetDir)
         }

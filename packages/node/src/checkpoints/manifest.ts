@@ -54,6 +54,10 @@ export function encodeManifest(checkpoint: PackedCheckpoint): Buffer {
   return Buffer.from(JSON.stringify({ format: FORMAT, sha256, checkpoint }))
 }
 
+/** Something stored is not what it was: to try again gives the same. */
+export const isDamage = (error: unknown): error is SandlotError =>
+  error instanceof SandlotError && error.errorName === 'checkpoint_damaged'
+
 /** @throws SandlotError checkpoint_damaged, with what is wrong and where it was read */
 export function decodeManifest(id: string, content: Uint8Array, storeName: string): PackedCheckpoint {
   const fault = (detail: string, cause?: unknown) =>

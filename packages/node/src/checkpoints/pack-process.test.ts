@@ -13,7 +13,7 @@ import type { PackProcessArgument } from './pack-process.ts'
 import { age, filesBelow, folderHashes, imageLike, writeRawFolder } from './raw-folders.fixture.ts'
 
 const ENTRY = fileURLToPath(new URL('./pack-process.ts', import.meta.url))
-const ROUNDS = 12
+const ROUNDS = 8
 const MB = 1024 * 1024
 const logger = pino({ level: 'silent' })
 

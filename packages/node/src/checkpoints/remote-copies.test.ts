@@ -135,6 +135,18 @@ test('chunks that are damaged here are mended from the remote store', async () =
   await expectSame(one, 'a', rawDir)
 })
 
+test('a manifest that is damaged here is taken from the remote store', async () => {
+  const one = await machine('one')
+  const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
+  await one.pack('a', rawDir)
+  await one.whenUploaded('a')
+  await flipBit(join(dir, 'one/checkpoints/a.json'), 999)
+  await flipBit(join(dir, 'one/remote/a.json'), 999)
+  await expectSame(one, 'a', rawDir)
+  await server.kill()
+  await expectSame(one, 'a', rawDir)
+})
+
 test('damage does not travel: neither up nor down', async () => {
   await server.kill()
   const one = await machine('one')

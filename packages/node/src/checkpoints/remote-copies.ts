@@ -1,10 +1,9 @@
-import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { Catalog } from './catalog.ts'
 import { type CheckpointStore, idOfKey, MANIFESTS_PREFIX, manifestKey } from './checkpoint-store.ts'
 import { type GarbageReport, mark, sweep } from './garbage.ts'
 import type { LocalStore } from './local-store.ts'
-import { chunksOf, type PackedCheckpoint } from './manifest.ts'
+import { chunksOf, isDamage, type PackedCheckpoint } from './manifest.ts'
 import { fetchManifest, REMOTE_GRACE_MS, uploadCheckpoint } from './remote-copy.ts'
 import { RetryQueue, type RetryState } from './retry-queue.ts'
 
@@ -40,7 +39,7 @@ export class RemoteCopies {
     this.#queue = new RetryQueue({
       concurrency: CONCURRENCY,
       firstDelayMs: options.firstRetryMs,
-      isFinal: (error) => error instanceof SandlotError && error.errorName === 'checkpoint_damaged',
+      isFinal: isDamage,
       onError: (id, err) => options.logger.warn({ err, checkpointId: id }, 'remote copy'),
       work: (id, signal) => this.#align(id, signal),
     })
@@ -91,6 +90,7 @@ export class RemoteCopies {
   async #align(id: string, signal: AbortSignal): Promise<void> {
     const { catalog, remote } = this.#options
     if (await catalog.isDeleting(id)) {
+      await catalog.removeLocal(id)
       await remote.delete(manifestKey(id))
       await catalog.removeRemote(id)
       await catalog.endDelete(id)

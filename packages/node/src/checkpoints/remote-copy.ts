@@ -7,12 +7,17 @@ import {
   chunksOf,
   decodeManifest,
   encodeManifest,
+  logicalBytes,
   type PackedCheckpoint,
 } from './manifest.ts'
 import { inParallel } from './parallel.ts'
 
 /** Chunks on their way at a time, each at most 1 MiB. */
 const CONCURRENCY = 8
+
+/** For a whole checkpoint, when a slow line is all there is. */
+const SLOWEST_BYTES_PER_MS = 500
+const MIN_TIMEOUT_MS = 10 * 60_000
 
 /**
  * A sweep of the remote store spares chunks that were written within this time: they may belong to an upload of any
@@ -63,7 +68,8 @@ export async function fetchManifest(
 
 /**
  * Copies chunks that are not here. `isMending`: also those that are here but damaged.
- * @throws SandlotError checkpoint_damaged when the remote one is missing or damaged
+ * @throws SandlotError checkpoint_damaged when the remote one is missing or damaged,
+ * operation_timeout at less than 500 kB/s
  */
 export async function fetchChunks(
   local: LocalStore,
@@ -71,6 +77,8 @@ export async function fetchChunks(
   checkpoint: PackedCheckpoint,
   { isMending }: { isMending: boolean },
 ): Promise<{ addedBytes: number }> {
+  const timeoutMs = Math.max(MIN_TIMEOUT_MS, logicalBytes(checkpoint) / SLOWEST_BYTES_PER_MS)
+  const deadlineMs = performance.now() + timeoutMs
   let addedBytes = 0
 
   async function isHere({ chunk, sizeBytes }: ChunkExtent): Promise<boolean> {
@@ -80,6 +88,11 @@ export async function fetchChunks(
   }
 
   await inParallel(chunksOf(checkpoint).values(), CONCURRENCY, async (extent) => {
+    if (performance.now() > deadlineMs)
+      throw new SandlotError(
+        'operation_timeout',
+        `checkpoint '${checkpoint.id}' was not fetched from ${remote.name} within ${Math.round(timeoutMs / 1000)} s`,
+      )
     if (await isHere(extent)) return
     const { chunk, sizeBytes } = extent
     const sealed = await remote.get(chunkKey(chunk))
