@@ -16,6 +16,9 @@ import {
   writeRawFolder,
 } from './raw-folders.fixture.ts'
 
+// the packing process starts some dozens of times
+process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${process.getuid?.()}`)
+
 const logger = pino({ level: 'silent' })
 const PAGE = 4096
 const MB = 1024 * 1024

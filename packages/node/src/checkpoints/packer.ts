@@ -8,6 +8,8 @@ import type { PackResult } from './pack-folder.ts'
 import type { PackProcessArgument, PackProcessFailure } from './pack-process.ts'
 
 const ENTRY = fileURLToPath(new URL('./pack-process.ts', import.meta.url))
+/** Of Node, inside of the store's folder: starting from source takes 0.24 s of processor time, from it 0.07 s. */
+const COMPILE_CACHE = '.compile-cache'
 const IONICE = '/usr/bin/ionice'
 const LOWEST_PRIORITY = 19
 /** The first to go when memory is short: a pack can be done again. */
@@ -46,6 +48,7 @@ export function createPacker(storeDir: string): Packer {
         niceness: LOWEST_PRIORITY,
         oomScoreAdj: OOM_SCORE_ADJ,
         signal,
+        env: { NODE_COMPILE_CACHE: join(storeDir, COMPILE_CACHE), ...process.env },
       })
       return JSON.parse(stdout) as PackResult
     } catch (error) {
