@@ -63,7 +63,8 @@ export interface Checkpoints {
    */
   pack(id: string, rawDir: string): Promise<PackResult>
   /**
-   * Writes the files into `targetDir`, which must not exist and appears when it is complete. Fetches what is not here;
+   * Writes the files into `targetDir`, which must not exist and appears when it is complete (a crash
+   * leaves `.writing-*` beside it). Fetches what is not here;
    * chunks that are damaged here are mended from the remote store.
    * @throws not_found, conflict (`targetDir` exists), checkpoint_damaged (which chunk of which file, and how),
    * checkpoint_store_unavailable, rate_limited, operation_timeout

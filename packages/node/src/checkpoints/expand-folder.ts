@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { chunkKey } from './checkpoint-store.ts'
 import { DamagedChunk, openChunk } from './chunk-codec.ts'
 import { isMissing, namedDiskError } from './disk-errors.ts'
 import { isChunk, type PackedCheckpoint, type PackedFile } from './manifest.ts'
+
+/** Of folders that are not complete; a crash leaves them beside the target, for who owns that folder to remove. */
+const WRITING_PREFIX = '.writing-'
 
 /**
  * Writes the files of a packed checkpoint into a new folder, which appears by rename when all of them are there.
@@ -20,7 +23,7 @@ export async function expandFolder(
   targetDir: string,
 ): Promise<void> {
   const { id, files } = checkpoint
-  const writing = `${targetDir}.writing-${randomUUID()}`
+  const writing = join(dirname(targetDir), `${WRITING_PREFIX}${randomUUID()}`)
   try {
     await mkdir(writing, { mode: 0o700 })
     for (const file of files) await expandFile(storeDir, id, file, join(writing, file.name))

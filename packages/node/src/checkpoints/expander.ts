@@ -27,7 +27,7 @@ export function createExpander(storeDir: string): Expander {
   const pending = new Map<number, Pending>()
   let requests = 0
   let isClosed = false
-  let thread = start()
+  let thread: Worker | undefined = start()
 
   function start(): Worker {
     const worker = new Worker(new URL('./expand-thread.ts', import.meta.url), { workerData: { storeDir } })
@@ -38,7 +38,7 @@ export function createExpander(storeDir: string): Expander {
       else resolve?.()
     })
     worker.on('error', (cause) => {
-      if (!isClosed) thread = start()
+      if (thread === worker) thread = undefined
       rejectAll(
         new SandlotError('internal_server_error', `the expanding thread died: ${cause.message}`, { cause }),
       )
@@ -88,6 +88,7 @@ export function createExpander(storeDir: string): Expander {
             reject(error)
           },
         })
+        thread ??= start()
         thread.postMessage({ request, checkpoint, targetDir } satisfies ExpandRequest)
       }).finally(() => pending.delete(request))
     },
@@ -95,7 +96,7 @@ export function createExpander(storeDir: string): Expander {
     async close() {
       isClosed = true
       rejectAll(draining())
-      await thread.terminate()
+      await thread?.terminate()
     },
   }
 }

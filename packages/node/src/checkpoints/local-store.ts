@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, opendir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { run } from '../run.ts'
+import { type CommandError, run } from '../run.ts'
 import { type CheckpointStore, checkKey, checkPrefix, type StoredObject } from './checkpoint-store.ts'
 import { isMissing, namedDiskError } from './disk-errors.ts'
 
@@ -100,8 +100,9 @@ export async function createLocalStore(dir: string): Promise<LocalStore> {
 
     async flush() {
       // one syncfs: 400 chunks took 0.6 s, an fdatasync each 1.8 s (ext4)
-      await run('sync', ['-f', dir], { timeoutMs: FLUSH_TIMEOUT_MS }).catch((error) => {
-        throw namedDiskError(error, `flushing ${name}`)
+      await run('sync', ['-f', dir], { timeoutMs: FLUSH_TIMEOUT_MS }).catch((error: CommandError) => {
+        const isFull = /no space left|quota exceeded/i.test(error.stderr)
+        throw namedDiskError(isFull ? Object.assign(error, { code: 'ENOSPC' }) : error, `flushing ${name}`)
       })
     },
 
