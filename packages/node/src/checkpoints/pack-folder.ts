@@ -1,14 +1,15 @@
 import { type FileHandle, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import { chunkKey, manifestKey } from './checkpoint-store.ts'
-import { chunkName, damageOf, sealChunk } from './chunk-codec.ts'
+import { manifestKey } from './checkpoint-store.ts'
+import { ChunkWriter, type WrittenChunks } from './chunk-writer.ts'
 import { isMissing, namedDiskError } from './disk-errors.ts'
 import type { LocalStore } from './local-store.ts'
-import { type ChunkExtent, type Extent, encodeManifest, type PackedFile } from './manifest.ts'
+import { encodeManifest, logicalBytes, type PackedCheckpoint, type PackedFile } from './manifest.ts'
 import { firstCut, MAX_CHUNK_BYTES } from './page-chunker.ts'
 
 const WINDOW_BYTES = 4 * MAX_CHUNK_BYTES
+const MAX_ATTEMPTS = 3
 
 export interface PackRequest {
   id: string
@@ -16,12 +17,8 @@ export interface PackRequest {
   rawDir: string
 }
 
-export interface PackResult {
+export interface PackResult extends WrittenChunks {
   logicalBytes: number
-  /** What the store grew by; what others had stored already does not count. */
-  addedBytes: number
-  chunks: number
-  addedChunks: number
 }
 
 export interface PackOptions {
@@ -40,67 +37,51 @@ export async function packFolder(
   { id, rawDir }: PackRequest,
   { checkWanted }: PackOptions,
 ): Promise<PackResult> {
-  const result: PackResult = { logicalBytes: 0, addedBytes: 0, chunks: 0, addedChunks: 0 }
-  const known = new Map<string, ChunkExtent>()
   const window = Buffer.allocUnsafeSlow(WINDOW_BYTES)
-
-  async function keep(plain: Buffer): Promise<ChunkExtent> {
-    const chunk = chunkName(plain)
-    const seen = known.get(chunk)
-    if (seen) return seen
-    result.chunks++
-    const reused = await storedBytesOfIntact(store, chunk, plain.length)
-    const extent: ChunkExtent = { sizeBytes: plain.length, chunk, storedBytes: reused ?? 0 }
-    if (reused === undefined) {
-      const sealed = sealChunk(plain)
-      await store.putUnflushed(chunkKey(chunk), sealed)
-      extent.storedBytes = sealed.length
-      result.addedBytes += sealed.length
-      result.addedChunks++
-    }
-    known.set(chunk, extent)
-    return extent
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    const writer = new ChunkWriter(store)
+    const files: PackedFile[] = []
+    for (const name of await fileNames(rawDir))
+      files.push(await packFile(writer, join(rawDir, name), name, window, checkWanted))
+    await store.flush()
+    if (!(await writer.areAllThere())) continue
+    checkWanted()
+    const checkpoint: PackedCheckpoint = { id, packedAtMs: Date.now(), files }
+    await store.put(manifestKey(id), encodeManifest(checkpoint))
+    return { logicalBytes: logicalBytes(checkpoint), ...writer.written }
   }
+  throw new SandlotError(
+    'internal_server_error',
+    `chunks of checkpoint '${id}' vanished from ${store.name} in each of ${MAX_ATTEMPTS} attempts: does the clock jump, or does something else delete there?`,
+  )
+}
 
-  const files: PackedFile[] = []
-  for (const name of await fileNames(rawDir)) {
-    const file = await open(join(rawDir, name), 'r')
+async function packFile(
+  writer: ChunkWriter,
+  path: string,
+  name: string,
+  window: Buffer,
+  checkWanted: () => void,
+): Promise<PackedFile> {
+  try {
+    const file = await open(path, 'r')
     try {
-      const extents: Extent[] = []
+      const packed: PackedFile = { name, sizeBytes: 0, extents: [] }
       for await (const { isHole, content } of pieces(file, window)) {
         checkWanted()
-        const last = extents.at(-1)
-        if (!isHole) extents.push(await keep(content))
+        const last = packed.extents.at(-1)
+        packed.sizeBytes += content.length
+        if (!isHole) packed.extents.push(await writer.put(content))
         else if (last && last.chunk === undefined) last.sizeBytes += content.length
-        else extents.push({ sizeBytes: content.length })
+        else packed.extents.push({ sizeBytes: content.length })
       }
-      const sizeBytes = extents.reduce((sum, extent) => sum + extent.sizeBytes, 0)
-      result.logicalBytes += sizeBytes
-      files.push({ name, sizeBytes, extents })
-    } catch (error) {
-      throw namedDiskError(error, `packing '${name}' of ${rawDir}`)
+      return packed
     } finally {
       await file.close()
     }
+  } catch (error) {
+    throw namedDiskError(error, `packing ${path}`)
   }
-  await store.flush()
-  checkWanted()
-  await store.put(manifestKey(id), encodeManifest({ id, packedAtMs: Date.now(), files }))
-  return result
-}
-
-/**
- * A chunk that is there is touched, so that no sweep takes it, and read: a new checkpoint must not be built on a
- * damaged one, and the plain bytes to mend it with are at hand.
- */
-async function storedBytesOfIntact(
-  store: LocalStore,
-  chunk: string,
-  sizeBytes: number,
-): Promise<number | undefined> {
-  if (!(await store.touch(chunkKey(chunk)))) return undefined
-  const sealed = await store.get(chunkKey(chunk))
-  return damageOf(sealed, chunk, sizeBytes) === undefined ? sealed?.length : undefined
 }
 
 async function fileNames(rawDir: string): Promise<string[]> {
