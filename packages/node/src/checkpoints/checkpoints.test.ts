@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { run } from '../run.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import {
@@ -22,6 +22,9 @@ process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${proce
 const logger = pino({ level: 'silent' })
 const PAGE = 4096
 const MB = 1024 * 1024
+
+// packs run at idle priority
+vi.setConfig({ testTimeout: 60_000 })
 
 let dir: string
 let storeDir: string

@@ -190,7 +190,8 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
   /** Makes it complete here. */
   async function fetch(checkpoint: PackedCheckpoint, isMending: boolean): Promise<void> {
     const { addedBytes } = await fetchChunks(store, remote!, checkpoint, { isMending })
-    await catalog.addRemote(checkpoint)
+    // chunks there are no manifest there: mending says nothing about the upload
+    if (!isMending) await catalog.addRemote(checkpoint)
     await catalog.addLocal(checkpoint)
     trimSoon(copies.added(addedBytes))
   }
@@ -199,6 +200,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
     logger.warn({ err: damage, checkpointId: checkpoint.id }, 'mending a checkpoint from the remote store')
     try {
       await once(fetching, `mending ${checkpoint.id}`, () => fetch(checkpoint, true))
+      uploads?.align(checkpoint.id)
     } catch (err) {
       logger.warn({ err, checkpointId: checkpoint.id }, 'the remote store could not mend a checkpoint')
       throw damage

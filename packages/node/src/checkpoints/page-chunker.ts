@@ -17,7 +17,7 @@ export interface Cut {
 }
 
 /**
- * Length of the first chunk, or of the run of zeros, that `window` begins with. Sizes: docs/adr/0005.
+ * Length of the first chunk, or of the run of zeros, that `window` begins with. Sizes: docs/adr/0006.
  *
  * Memory images move by whole pages, so a boundary is a page whose own checksum says so: after a page was inserted
  * or left out, the boundaries behind it are the same pages as before, and so are the chunks.

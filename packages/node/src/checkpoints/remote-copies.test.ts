@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rename, rm, stat, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { type Checkpoints, type CheckpointsOptions, createCheckpoints } from './checkpoints.ts'
 import { age, filesBelow, flipBit, folderHashes, imageLike, writeRawFolder } from './raw-folders.fixture.ts'
 import { createS3Store } from './s3-store.ts'
@@ -19,6 +19,9 @@ const DAY_MS = 24 * 3600_000
 let dir: string
 let server: S3Server
 const opened: Checkpoints[] = []
+
+// packs run at idle priority and uploads wait between attempts: on a busy machine that adds up
+vi.setConfig({ testTimeout: 60_000 })
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-remote-'))
@@ -75,7 +78,7 @@ test('what one machine packed another expands, once it is uploaded', async () =>
 
 test('a server that dies in the middle of an upload: local is fine, the rest follows when it is back', async () => {
   const one = await machine('one')
-  const rawDir = await raw('a', { 'pages.img': randomBytes(24 * MB) })
+  const rawDir = await raw('a', { 'pages.img': randomBytes(12 * MB) })
   await one.pack('a', rawDir)
   while ((await chunksInBucket()).length < 5) await new Promise((resolve) => setTimeout(resolve, 2))
   await server.kill()
@@ -136,6 +139,24 @@ test('chunks that are damaged here are mended from the remote store', async () =
   await expectSame(one, 'a', rawDir)
   await server.kill()
   await expectSame(one, 'a', rawDir)
+})
+
+test('mending from the chunks of another checkpoint does not count as an upload', async () => {
+  const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
+  const first = await machine('one')
+  await first.pack('a', rawDir)
+  await first.whenUploaded('a')
+  await first.close()
+  const alone = await machine('one', { remote: undefined })
+  await alone.pack('b', rawDir)
+  await alone.close()
+  await flipBit((await chunksOn('one'))[0]!, 5_000)
+
+  const one = await machine('one')
+  expect(await one.whenUploaded('b')).toMatchObject({ state: 'local' })
+  await expectSame(one, 'b', rawDir)
+  expect(await one.whenUploaded('b')).toMatchObject({ state: 'remote' })
+  await expectSame(await machine('two'), 'b', rawDir)
 })
 
 test('a manifest that is damaged here is taken from the remote store', async () => {
