@@ -1,6 +1,8 @@
 export { type BaseImageOptions, ensureBaseImage } from './base-image.ts'
 export { type CgroupVersion, cgroupVersion } from './cgroups.ts'
 export { CheckpointFolder } from './checkpoint-folder.ts'
+export type { CheckpointStore } from './checkpoints/checkpoint-store.ts'
+export { type Checkpoints, type CheckpointsOptions, createCheckpoints } from './checkpoints/checkpoints.ts'
 export { hostResolver } from './firewall.ts'
 export { createNode, type NodeOptions } from './gvisor-node.ts'
 export { findMisfit } from './misfit.ts'

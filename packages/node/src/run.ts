@@ -20,6 +20,8 @@ export interface RunOptions {
   niceness?: number
   /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
   oomScoreAdj?: number
+  /** Aborting kills it (SIGKILL); rejects when it is dead. */
+  signal?: AbortSignal
 }
 
 export interface RunResult {
@@ -61,6 +63,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     discardOutput = false,
     niceness = 0,
     oomScoreAdj,
+    signal,
   } = options
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
@@ -68,6 +71,8 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     const child = spawn(file, args, {
       env,
       cwd,
+      signal,
+      killSignal: 'SIGKILL',
       stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
     })
     if (child.pid !== undefined) adjust(child.pid, niceness, oomScoreAdj)
@@ -92,6 +97,8 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)
     child.once('error', (cause) => {
+      // one that runs was aborted: it ends when it is dead
+      if (child.pid !== undefined) return
       clearTimeout(timer)
       reject(new CommandError(command, null, String(cause), timedOut, cause))
     })
