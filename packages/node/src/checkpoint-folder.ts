@@ -44,6 +44,16 @@ export class CheckpointFolder {
     return (await readdir(this.#dir)).filter((name) => isCheckpointId(name))
   }
 
+  /** Where a checkpoint's files are, or would be. */
+  dirOf(checkpointId: string): string {
+    this.paths(checkpointId)
+    return join(this.#dir, checkpointId)
+  }
+
+  sizeBytes(checkpointId: string): Promise<number> {
+    return sizeOf(this.dirOf(checkpointId))
+  }
+
   paths(checkpointId: string): CheckpointPaths {
     if (!isCheckpointId(checkpointId))
       throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is no checkpoint id`)

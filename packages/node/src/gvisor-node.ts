@@ -9,6 +9,9 @@ import { parseAddressRange } from './address-range.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
 import { openCgroups } from './cgroups.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
+import type { CheckpointStore } from './checkpoints/checkpoint-store.ts'
+import { createCheckpoints } from './checkpoints/checkpoints.ts'
+import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
@@ -32,6 +35,7 @@ const WATCH_INTERVAL_MS = 500
 const SAMPLE_INTERVAL_MS = 5_000
 const WARM_HEALTH_INTERVAL_MS = 30_000
 const HOT_INTERVAL_MS = 1_000
+const GARBAGE_INTERVAL_MS = 15 * 60_000
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
 /** What one more warm machine takes of MemAvailable, with room to spare (bench/density). */
@@ -61,11 +65,17 @@ export interface NodeOptions {
   memoryFloorMB: number
   /** How long a paused sandbox stays frozen in memory beside its checkpoint. */
   hotPauseMs: number
+  /** Bytes of checkpoints kept unpacked beside their packed copies. */
+  unpackedBytes: number
+  /** Where packed checkpoints also go; absent: this machine only. */
+  remoteCheckpoints?: CheckpointStore
+  /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
+  packedCacheBytes?: number
   logger: Logger
 }
 
 /** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
-export function createNode(options: NodeOptions): SandboxNode {
+export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const { home, logger } = options
   const names = namesFor(home)
   const range = parseAddressRange(options.networkRange)
@@ -103,6 +113,14 @@ export function createNode(options: NodeOptions): SandboxNode {
   /** Snapshots, and checkpoints that are being resumed, by build or checkpoint id. */
   const sources = new Map<string, MachineSource>()
   const folder = new CheckpointFolder(checkpointsDir)
+  await folder.prepare()
+  const packed = await createCheckpoints({
+    dir: join(home, 'packed'),
+    remote: options.remoteCheckpoints,
+    cacheBytes: options.packedCacheBytes,
+    logger,
+  })
+  const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, onError })
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
     end: (machineId) => machines.end(machineId),
@@ -123,6 +141,7 @@ export function createNode(options: NodeOptions): SandboxNode {
   const persistence = new Persistence({
     checkpointsDir,
     folder,
+    cold,
     machines,
     driver,
     cgroups,
@@ -134,8 +153,13 @@ export function createNode(options: NodeOptions): SandboxNode {
   /** Paused sandboxes that are only held in memory make room for those that someone waits for. */
   async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
     while (memoryShortage(options.memoryFloorMB) && (await hot.dropOldest()));
-    const source = builds.get(key) ?? sources.get(key)
+    const source: MachineSource | undefined = builds.get(key) ?? sources.get(key)
     if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
+    const start = () => startWhenFree(source, startOptions)
+    return source.checkpointId ? cold.use(source.checkpointId, start) : start()
+  }
+
+  async function startWhenFree(source: MachineSource, startOptions: StartOptions): Promise<LiveMachine> {
     try {
       return await machines.start(source, startOptions)
     } catch (error) {
@@ -159,7 +183,7 @@ export function createNode(options: NodeOptions): SandboxNode {
   }
 
   async function addBuild({ buildId, checkpointId }: SnapshotBuild): Promise<void> {
-    const { source } = await persistence.sourceOf(checkpointId, buildId, true)
+    const { source } = await cold.use(checkpointId, () => persistence.sourceOf(checkpointId, buildId, true))
     sources.set(buildId, source)
     pool.open(buildId)
   }
@@ -232,14 +256,10 @@ export function createNode(options: NodeOptions): SandboxNode {
   return {
     builds: () => [...builds.values()],
 
-    checkpoints: async () => {
-      await folder.prepare()
-      return new Set(await folder.list())
-    },
+    checkpoints: () => cold.list(),
 
     async start({ inUse, frozen, checkpoints, builds: snapshots }) {
       await machines.prepareFolders()
-      await folder.prepare()
       await mkdir(buildsDir, { recursive: true, mode: 0o700 })
       const recipe = {
         name: 'base',
@@ -255,13 +275,14 @@ export function createNode(options: NodeOptions): SandboxNode {
         const machine = machines.get(machineId)
         if (machine) persistence.holdHot(machine, checkpointId)
       }
-      for (const id of await folder.list()) if (!checkpoints.has(id)) await folder.remove(id).catch(onError)
+      for (const id of await cold.list()) if (!checkpoints.has(id)) await cold.remove(id).catch(onError)
       const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
       await firewall.install(offline.map((machine) => machine.slot.address))
       const base = await ensureBuild(recipe, buildsDir, machines)
       builds.set(base.buildId, base)
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
       for (const build of snapshots) await addBuild(build).catch(onError)
+      await cold.recover()
       const alive = new Set(
         [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
       )
@@ -270,6 +291,7 @@ export function createNode(options: NodeOptions): SandboxNode {
       every(SAMPLE_INTERVAL_MS, takeSamples)
       every(HOT_INTERVAL_MS, tendHot)
       every(WARM_HEALTH_INTERVAL_MS, tendPool)
+      every(GARBAGE_INTERVAL_MS, async () => void (await cold.collectGarbage(false)))
       return alive
     },
 
@@ -285,7 +307,9 @@ export function createNode(options: NodeOptions): SandboxNode {
     resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
     thaw: (machineId) => machines.thaw(liveMachine(machineId)),
     diff: (fromId, toId) => persistence.diff(fromId, toId),
-    removeCheckpoint: (checkpointId) => folder.remove(checkpointId),
+    collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
+    storageOf: (checkpointIds) => cold.usage(checkpointIds),
+    removeCheckpoint: (checkpointId) => cold.remove(checkpointId),
 
     async acquire(buildId) {
       let machine = await pool.take(buildId)
@@ -321,6 +345,7 @@ export function createNode(options: NodeOptions): SandboxNode {
       pool.close()
       hot.close()
       slots.close()
+      await cold.close()
       await machines.settle()
       for (const machine of machines.all()) machine.guest.close()
     },

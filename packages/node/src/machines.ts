@@ -32,6 +32,8 @@ export interface MachineSource extends BuildResources {
   checkpointDir?: string
   /** Laid over the image when it boots: what `saveFileSystem` wrote. */
   fileSystemDir?: string
+  /** Whose files they are, which must be unpacked while it starts. */
+  checkpointId?: string
   /** What runs in it is a user's already: it is neither touched nor let run before someone has it. */
   isUsers?: boolean
 }

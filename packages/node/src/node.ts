@@ -1,5 +1,9 @@
+import type { GarbageReport } from './checkpoints/garbage.ts'
+import type { UsageReport } from './checkpoints/usage.ts'
 import type { FileDiff } from './file-diff.ts'
 
+export type { GarbageReport } from './checkpoints/garbage.ts'
+export type { UsageReport } from './checkpoints/usage.ts'
 export type { FileDiff } from './file-diff.ts'
 
 /** What the control plane asks of one machine that runs sandboxes. */
@@ -156,6 +160,10 @@ export interface SandboxNode {
   thaw(machineId: string): Promise<void>
   /** What happened to the files between two checkpoints. @throws SandlotError not_found, checkpoint_damaged … */
   diff(fromId: string, toId: string): Promise<FileDiff>
+  /** Deletes chunks that no checkpoint needs, or says what it would delete; done now and then by itself. */
+  collectGarbage(isDryRun: boolean): Promise<GarbageReport>
+  /** What packed checkpoints take; those that are not packed yet are absent. */
+  storageOf(checkpointIds: readonly string[]): Promise<UsageReport>
   /** Unknown ids resolve. */
   removeCheckpoint(checkpointId: string): Promise<void>
   /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */

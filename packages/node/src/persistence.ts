@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
 import type { CheckpointFolder, CheckpointManifest } from './checkpoint-folder.ts'
+import type { ColdCheckpoints } from './cold-checkpoints.ts'
 import { cpuFeatures } from './cpu-features.ts'
 import type { Driver } from './driver.ts'
 import { diffFileTrees, type FileDiff } from './file-diff.ts'
@@ -19,6 +20,7 @@ export interface PersistenceOptions {
   /** Folder whose file system the checkpoints lie on. */
   checkpointsDir: string
   folder: CheckpointFolder
+  cold: ColdCheckpoints
   machines: Machines
   driver: Driver
   cgroups: Cgroups
@@ -81,30 +83,33 @@ export class Persistence {
     const held = machineId === undefined ? undefined : hot.take(machineId)
     if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)
-    const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
-    const machine = await this.#startVerified(checkpointId, source)
-    return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
+    return this.#options.cold.use(checkpointId, async () => {
+      const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
+      const machine = await this.#startVerified(checkpointId, source)
+      return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
+    })
   }
 
   /** What happened to the files between two checkpoints. Machines are started to read them, and end at once. */
   async diff(fromId: string, toId: string): Promise<FileDiff> {
-    const { folder } = this.#options
-    const { imagePath } = await folder.read(toId)
     const [from, to] = await Promise.all([this.#fileTree(fromId), this.#fileTree(toId)])
-    const inImage = await pathsInImage(imagePath, new Set([...from.keys(), ...to.keys()]))
-    return diffFileTrees(from, to, (path) => inImage.has(path))
+    const paths = new Set([...from.tree.keys(), ...to.tree.keys()])
+    const inImage = await pathsInImage(to.imagePath, paths)
+    return diffFileTrees(from.tree, to.tree, (path) => inImage.has(path))
   }
 
-  async #fileTree(checkpointId: string): Promise<FileTree> {
-    const { folder, machines, onError } = this.#options
-    const hasFiles = await folder.hasFiles(checkpointId)
-    const { source } = await this.sourceOf(checkpointId, checkpointId, !hasFiles)
-    const machine = await this.#startVerified(checkpointId, source)
-    try {
-      return await machines.fileTree(machine)
-    } finally {
-      machines.end(machine.machineId).catch(onError)
-    }
+  #fileTree(checkpointId: string): Promise<{ tree: FileTree; imagePath: string }> {
+    const { folder, cold, machines, onError } = this.#options
+    return cold.use(checkpointId, async () => {
+      const hasFiles = await folder.hasFiles(checkpointId)
+      const { source } = await this.sourceOf(checkpointId, checkpointId, !hasFiles)
+      const machine = await this.#startVerified(checkpointId, source)
+      try {
+        return { tree: await machines.fileTree(machine), imagePath: source.imagePath }
+      } finally {
+        machines.end(machine.machineId).catch(onError)
+      }
+    })
   }
 
   /** Both at once: a restore takes longer than reading its files. What is damaged never gets to anyone. */
@@ -124,10 +129,13 @@ export class Persistence {
 
   /** It may be deleted meanwhile. */
   #seal(checkpointId: string): void {
-    const { folder, onError } = this.#options
-    folder.seal(checkpointId).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') onError(error)
-    })
+    const { folder, cold, onError } = this.#options
+    folder.seal(checkpointId).then(
+      () => cold.pack(checkpointId),
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') onError(error)
+      },
+    )
   }
 
   /**
@@ -144,6 +152,7 @@ export class Persistence {
     const { memoryDir, filesDir } = folder.paths(checkpointId)
     const source: MachineSource = {
       buildId: key,
+      checkpointId,
       imagePath: manifest.imagePath,
       ...manifest.resources,
       isUsers: true,

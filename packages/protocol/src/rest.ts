@@ -129,7 +129,20 @@ export const SandboxDiff = Type.Object({
   deleted: Paths,
   isTruncated: Type.Boolean({ description: 'There are more than the 10 000 of each that are listed' }),
 })
-export const StorageUsage = Type.Object({ checkpoints: Type.Integer(), sizeBytes: Type.Integer() })
+export const StorageUsage = Type.Object({
+  checkpoints: Type.Integer(),
+  sizeBytes: Type.Integer({ description: 'As they were written' }),
+  storedBytes: Type.Integer({ description: 'What their packed copies take, each chunk once' }),
+  sharedBytes: Type.Integer({ description: 'Of these, what checkpoints of others use too' }),
+  limitBytes: Nullable(Type.Integer({ description: "The plan's limit for sizeBytes; null: none" })),
+})
+export const CollectGarbage = Type.Object({ isDryRun: Defaulted(Type.Boolean({ default: false })) })
+export const GarbageReport = Type.Object({
+  chunks: Type.Integer({ description: 'Deleted, or to be deleted' }),
+  bytes: Type.Integer(),
+  keptChunks: Type.Integer(),
+  keptBytes: Type.Integer(),
+})
 export const SetTimeout = Type.Object({ timeout: Timeout() })
 export const Refresh = Type.Object({ duration: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })) })
 

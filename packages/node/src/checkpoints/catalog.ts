@@ -59,6 +59,10 @@ export class Catalog {
     return (await this.#store.head(remoteKey(id))) !== undefined
   }
 
+  remoteIds(): Promise<string[]> {
+    return this.#ids(REMOTE_PREFIX)
+  }
+
   addRemote(checkpoint: PackedCheckpoint): Promise<void> {
     return this.#store.put(remoteKey(checkpoint.id), encodeManifest(checkpoint))
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
@@ -117,14 +117,26 @@ describe('packing and expanding', () => {
     expect(turns).toBeGreaterThan((performance.now() - startMs) / 5 / 4)
   })
 
-  test('a folder that is not there, and one that holds folders, is refused by name', async () => {
+  test('a folder that is not there, and one that holds more than files and folders, is refused by name', async () => {
     await expect(checkpoints.pack('one', join(dir, 'none'))).rejects.toMatchObject({
       errorName: 'invalid_request',
       message: expect.stringContaining(`${dir}/none, does not exist`),
     })
-    await mkdir(join(dir, 'raw/deep/er'), { recursive: true })
-    await expect(checkpoints.pack('one', join(dir, 'raw/deep'))).rejects.toThrow(/'er' is none/)
+    await mkdir(join(dir, 'raw/deep'), { recursive: true })
+    await symlink('/etc/passwd', join(dir, 'raw/deep/er'))
+    await expect(checkpoints.pack('one', join(dir, 'raw/deep'))).rejects.toThrow(/'er' is neither/)
     expect(await checkpoints.has('one')).toBe(false)
+  })
+
+  test('folders inside of it come back as they were', async () => {
+    const rawDir = await raw('nested', { 'manifest.json': Buffer.from('{}') })
+    await writeRawFolder(join(rawDir, 'memory'), { 'pages.img': randomBytes(5000) })
+    await checkpoints.pack('nested', rawDir)
+    await checkpoints.expand('nested', join(dir, 'again'))
+    expect(await readFile(join(dir, 'again/memory/pages.img'))).toEqual(
+      await readFile(join(rawDir, 'memory/pages.img')),
+    )
+    expect(await checkpoints.list()).toContain('nested')
   })
 
   test('a target that exists is left alone', async () => {

@@ -75,6 +75,8 @@ export interface Checkpoints {
    * `conflict`; expansions of it that are under way are waited for. Its bytes are free after the next `gc`.
    */
   delete(id: string): Promise<void>
+  /** All that this machine has or has put into the remote store. */
+  list(): Promise<string[]>
   /** @throws checkpoint_store_unavailable when it is not here and the remote store does not answer */
   has(id: string): Promise<boolean>
   /** Among all checkpoints that this machine knows. */
@@ -260,6 +262,12 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
       await inUse.whenIdle(id)
       await removeHere(id)
       uploads?.align(id)
+    },
+
+    async list() {
+      const deleting = new Set(await catalog.deletingIds())
+      const known = new Set([...(await catalog.localIds()), ...(await catalog.remoteIds())])
+      return [...known].filter((id) => !deleting.has(id))
     },
 
     async has(id) {

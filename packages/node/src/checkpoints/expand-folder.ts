@@ -26,7 +26,11 @@ export async function expandFolder(
   const writing = join(dirname(targetDir), `${WRITING_PREFIX}${randomUUID()}`)
   try {
     await mkdir(writing, { mode: 0o700 })
-    for (const file of files) await expandFile(storeDir, id, file, join(writing, file.name))
+    for (const file of files) {
+      const path = join(writing, file.name)
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await expandFile(storeDir, id, file, path)
+    }
     await rename(writing, targetDir)
   } catch (error) {
     await rm(writing, { recursive: true, force: true }).catch(() => {})

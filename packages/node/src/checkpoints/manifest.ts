@@ -4,7 +4,8 @@ import { MAX_CHUNK_BYTES } from './page-chunker.ts'
 
 const FORMAT = 1
 const MAX_FILES = 1000
-const FILE_NAME = /^(?!\.{1,2}$)[^/\0]{1,255}$/
+/** Relative, without a step up. */
+const FILE_NAME = /^(?!\.{1,2}(\/|$))[^/\0]{1,255}(\/(?!\.{1,2}(\/|$))[^/\0]{1,255}){0,7}$/
 const SHA256 = /^[0-9a-f]{64}$/
 
 /** A piece of a file: a chunk, or zeros when it has no `chunk`. */

@@ -1,5 +1,5 @@
 import { type FileHandle, open, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import { manifestKey } from './checkpoint-store.ts'
 import { ChunkWriter, type WrittenChunks } from './chunk-writer.ts'
@@ -86,14 +86,15 @@ async function packFile(
 
 async function fileNames(rawDir: string): Promise<string[]> {
   try {
-    const entries = await readdir(rawDir, { withFileTypes: true })
-    const other = entries.find((entry) => !entry.isFile())
+    const entries = await readdir(rawDir, { withFileTypes: true, recursive: true })
+    const other = entries.find((entry) => !entry.isFile() && !entry.isDirectory())
     if (other)
       throw new SandlotError(
         'invalid_request',
-        `${rawDir} must hold regular files only; '${other.name}' is none`,
+        `${rawDir} must hold regular files and folders only; '${other.name}' is neither`,
       )
-    return entries.map(({ name }) => name).sort()
+    const files = entries.filter((entry) => entry.isFile())
+    return files.map(({ parentPath, name }) => relative(rawDir, join(parentPath, name))).sort()
   } catch (error) {
     if (isMissing(error))
       throw new SandlotError('invalid_request', `the folder to pack, ${rawDir}, does not exist`)

@@ -78,6 +78,15 @@ export class CheckpointRepository {
     })
   }
 
+  async idsOf(teamId: string): Promise<string[]> {
+    const rows = await this.#store
+      .selectFrom('checkpoints')
+      .select('id')
+      .where('team_id', '=', teamId)
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
   /** Bytes on disk of a team's checkpoints, and how many there are. */
   async usage(teamId: string): Promise<{ count: number; sizeBytes: number }> {
     const row = await this.#store

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { FileDiff } from '@sandlot/node'
+import type { FileDiff, GarbageReport } from '@sandlot/node'
 import { newAccessToken, newCheckpointId, newSandboxId, newTemplateId, SandlotError } from '@sandlot/protocol'
 import { lifecycleEvent } from '../events/events.ts'
 import type { Team } from '../teams/team.ts'
@@ -96,6 +96,7 @@ export class History {
     this.#life.get(team, sandboxId)
     return this.#life.exclusively(sandboxId, async () => {
       const { node, repository, now } = this.#life
+      if (why !== 'fork') await this.#checkQuota(team)
       const sandbox = this.#running(team, sandboxId)
       const checkpoint = this.newCheckpoint(sandbox, why, true)
       const { checkpointId } = checkpoint
@@ -344,7 +345,33 @@ export class History {
       if (!heads.has(checkpointId)) await this.#removeCheckpoint(checkpointId)
   }
 
-  usage = (team: Team) => this.#checkpoints.usage(team.teamId)
+  async usage({ teamId, plan }: Team) {
+    const ids = await this.#checkpoints.idsOf(teamId)
+    const [{ count, sizeBytes }, { storedBytes, sharedBytes }] = await Promise.all([
+      this.#checkpoints.usage(teamId),
+      this.#life.node.storageOf(ids),
+    ])
+    const limitBytes = plan.storageMB === null ? null : plan.storageMB * 2 ** 20
+    return { checkpoints: count, sizeBytes, storedBytes, sharedBytes, limitBytes }
+  }
+
+  collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
+    return this.#life.node.collectGarbage(isDryRun)
+  }
+
+  /**
+   * For what a team asks to keep. A pause is never refused for it: a sandbox must not be lost to a quota.
+   * @throws SandlotError rate_limited
+   */
+  async #checkQuota({ teamId, name, plan }: Team): Promise<void> {
+    if (plan.storageMB === null) return
+    const { sizeBytes } = await this.#checkpoints.usage(teamId)
+    if (sizeBytes < plan.storageMB * 2 ** 20) return
+    throw new SandlotError(
+      'rate_limited',
+      `team '${name}' keeps ${Math.round(sizeBytes / 2 ** 20)} MB of checkpoints, its plan allows ${plan.storageMB}: delete snapshots or kill paused sandboxes`,
+    )
+  }
 
   /** Files first: a row without files is found by the next start, files without a row too. */
   async #removeCheckpoint(checkpointId: string): Promise<void> {

@@ -1,7 +1,9 @@
 import {
   Checkpoint,
+  CollectGarbage,
   ErrorSchema,
   ForkSandbox,
+  GarbageReport,
   KeepPolicy,
   NewSnapshot,
   PauseSandbox,
@@ -245,10 +247,20 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
         response: { 200: StorageUsage, ...errors },
       },
     },
-    async (request) => {
-      const { count, sizeBytes } = await history.usage(request.caller.team)
-      return { checkpoints: count, sizeBytes }
+    async (request) => history.usage(request.caller.team),
+  )
+
+  app.post(
+    '/usage/storage/gc',
+    {
+      schema: {
+        tags,
+        summary: 'Free what deleted checkpoints have left; the server also does it by itself',
+        body: CollectGarbage,
+        response: { 200: GarbageReport, ...errors },
+      },
     },
+    async (request) => history.collectGarbage(request.body.isDryRun),
   )
 }
 

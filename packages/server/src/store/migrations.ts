@@ -71,6 +71,8 @@ const migrations: string[][] = [
     `alter table sandboxes add column default_user text not null default 'user'`,
     `alter table sandboxes add column default_workdir text`,
     `create index checkpoints_by_parent on checkpoints (parent_id)`,
+    `create index checkpoints_by_team on checkpoints (team_id)`,
+    `alter table plans add column storage_mb integer`,
   ],
 ]
 

@@ -23,6 +23,7 @@ export interface PlansTable {
   creates_per_second: number | null
   max_length_hours: number | null
   requests_per_second: number | null
+  storage_mb: number | null
 }
 
 export interface TeamsTable {

@@ -78,6 +78,8 @@ export class NodeDouble implements SandboxNode {
     this.frozen.delete(machineId)
   }
   diff = async (from: string, to: string) => ({ added: [`${from} ${to}`], changed: [], deleted: [] })
+  collectGarbage = async () => ({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
+  storageOf = async () => ({ logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} })
   removeCheckpoint = async (checkpointId: string) => void this.saved.delete(checkpointId)
   async acquire(buildId: string) {
     this.acquireCalls++
