@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { namesFor } from '@sandlot/node/names'
 
@@ -9,11 +10,16 @@ export interface Inventory {
   machines: string[]
   /** Machines that belong to no sandbox yet. */
   warm: string[]
+  /** Machines of paused sandboxes that are still held in memory. */
+  frozen: string[]
   cgroups: string[]
   runscStates: string[]
   netns: string[]
   veths: string[]
   kernels: number
+  /** Folders of checkpoints, half written ones too, and what the rows say there is. */
+  checkpoints: string[]
+  checkpointRows: string[]
 }
 
 const names = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])
@@ -30,9 +36,12 @@ export async function takeInventory(home: string): Promise<Inventory> {
   const pids = cgroups.map((name) =>
     readFileSync(join(cgroupRoot, cgroup, name, 'cgroup.procs'), 'utf8').trim(),
   )
+  const isMarked = (mark: string) => (id: string) => existsSync(join(machinesDir, id, mark))
+  const warm = machines.filter(isMarked('warm'))
   return {
     machines,
-    warm: machines.filter((id) => existsSync(join(machinesDir, id, 'warm'))),
+    warm,
+    frozen: machines.filter(isMarked('frozen')).filter((id) => !warm.includes(id)),
     cgroups,
     runscStates: names(join(home, 'run/runsc')).filter((name) => name.endsWith('.state')),
     netns: names('/run/netns').filter((name) => name.startsWith(netnsPrefix)),
@@ -40,22 +49,42 @@ export async function takeInventory(home: string): Promise<Inventory> {
       .map((match) => match[1]!)
       .filter((name) => name.startsWith(vethPrefix)),
     kernels: pids.filter(Boolean).length,
+    checkpoints: names(join(home, 'checkpoints')),
+    checkpointRows: rowsOf(home),
+  }
+}
+
+function rowsOf(home: string): string[] {
+  const database = new DatabaseSync(join(home, 'db.sqlite'), { readOnly: true })
+  try {
+    return database
+      .prepare('select id from checkpoints')
+      .all()
+      .map(({ id }) => String(id))
+  } finally {
+    database.close()
   }
 }
 
 /** What is wrong in an inventory when `used` sandboxes run: empty when nothing leaked. */
 export function leaks(inventory: Inventory, used: number): string[] {
-  const { machines, warm, cgroups, runscStates, netns, veths, kernels } = inventory
+  const { machines, warm, frozen, cgroups, runscStates, netns, veths, kernels } = inventory
+  const { checkpoints, checkpointRows } = inventory
   const found: string[] = []
   const expect = (what: string, actual: number, wanted: number) => {
     if (actual !== wanted) found.push(`${what}: ${actual}, not ${wanted}`)
   }
-  expect('machines in use', machines.length - warm.length, used)
+  expect('machines in use', machines.length - warm.length - frozen.length, used)
   expect('cgroups', cgroups.length, machines.length)
   expect('kernels', kernels, machines.length)
   expect('runsc states', runscStates.length, machines.length)
   expect('veths', veths.length, netns.length)
   if (netns.length < machines.length)
     found.push(`namespaces: ${netns.length} for ${machines.length} machines`)
+  const without = (some: string[], others: string[]) => some.filter((id) => !others.includes(id)).join(', ')
+  const unknown = without(checkpoints, checkpointRows)
+  if (unknown) found.push(`checkpoints without a row: ${unknown}`)
+  const lost = without(checkpointRows, checkpoints)
+  if (lost) found.push(`rows without a checkpoint: ${lost}`)
   return found
 }

@@ -139,7 +139,13 @@ export function createEdge(options: EdgeOptions): Edge {
     handle(request, response) {
       const admission = admit(request)
       if ('asleep' in admission) {
-        wake(admission.asleep, request).then((awake) => pass(awake, request, response))
+        let hasLeft = false
+        response.once('close', () => {
+          hasLeft = true
+        })
+        wake(admission.asleep, request).then((awake) => {
+          if (!hasLeft) pass(awake, request, response)
+        })
         return
       }
       pass(admission, request, response)
@@ -148,7 +154,9 @@ export function createEdge(options: EdgeOptions): Edge {
     handleUpgrade(request, socket, head) {
       const admission = admit(request)
       if ('asleep' in admission) {
-        wake(admission.asleep, request).then((awake) => passUpgrade(awake, request, socket, head))
+        wake(admission.asleep, request).then((awake) => {
+          if (!socket.destroyed) passUpgrade(awake, request, socket, head)
+        })
         return
       }
       passUpgrade(admission, request, socket, head)
@@ -227,5 +235,6 @@ function mayUseEnvd(request: EdgeRequest, entry: DirectoryEntry): boolean {
   const token = headerOf(request, 'x-access-token')
   if (token !== undefined) return secretsEqual(token, entry.envdAccessToken)
   const signed = parseSignedFileUrl(request)
-  return signed !== undefined && findSigner(signed, [entry]) !== undefined
+  const isOver = Number(signed?.expiration ?? Number.POSITIVE_INFINITY) * 1000 < Date.now()
+  return signed !== undefined && !isOver && findSigner(signed, [entry]) !== undefined
 }

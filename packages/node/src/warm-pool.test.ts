@@ -11,6 +11,7 @@ function poolOf(
     max?: number
     shortage?: () => SandlotError | undefined
     fail?: () => boolean
+    discard?: (machine: number) => void
   } = {},
 ) {
   const state = { started: 0, running: 0, peak: 0 }
@@ -24,7 +25,7 @@ function poolOf(
       return ++state.started
     },
     demandFor: () => new Demand({ min: options.min ?? 2, max: options.max ?? 2 }),
-    discard: () => {},
+    discard: options.discard ?? (() => {}),
     shortage: options.shortage ?? (() => undefined),
     onError: () => {},
   })
@@ -83,4 +84,52 @@ test('closing rejects who waits', async () => {
 test('a build that was never opened is not found', () => {
   const { pool } = poolOf()
   expect(() => pool.take('nope')).toThrow("build 'nope' is not on this machine")
+})
+
+test('what is taken once waits in the same queue, and no stock of it is kept', async () => {
+  const { pool, state } = poolOf({ min: 0, max: 0 })
+  const taken = await Promise.all(Array.from({ length: 5 }, () => pool.takeOnce('c')))
+  expect(new Set(taken).size).toBe(5)
+  expect(state.peak).toBe(2)
+  await settled()
+  expect([pool.ready(), state.started]).toEqual([[], 5])
+  expect(() => pool.take('c')).toThrow("build 'c' is not on this machine")
+  pool.close()
+})
+
+test('what is taken once of something in stock comes from the stock', async () => {
+  const { pool, state } = poolOf({ min: 1, max: 1 })
+  pool.open('b')
+  await settled()
+  const [machine] = pool.ready()
+  expect(await pool.takeOnce('b')).toBe(machine)
+  await new Promise((resolve) => setTimeout(resolve, 150))
+  expect(state.started).toBe(2)
+  pool.close()
+})
+
+test('a take that fails leaves nothing open, and the next one is tried anew', async () => {
+  let isFailing = true
+  const { pool } = poolOf({ fail: () => isFailing })
+  await expect(pool.takeOnce('c')).rejects.toThrow('no luck')
+  isFailing = false
+  await expect(pool.takeOnce('c')).resolves.toBeTypeOf('number')
+  pool.close()
+})
+
+test('shutting a build gives back its stock, rejects who waits and discards what is still being started', async () => {
+  const discarded: number[] = []
+  const { pool } = poolOf({ min: 2, max: 2, discard: (machine) => discarded.push(machine) })
+  pool.open('b')
+  await settled()
+  const stock = pool.ready()
+  expect(pool.shut('b').sort()).toEqual([...stock].sort())
+  expect([pool.ready(), pool.shut('b')]).toEqual([[], []])
+  pool.open('d')
+  const waiting = pool.take('d')
+  expect(pool.shut('d')).toEqual([])
+  await expect(waiting).rejects.toThrow("'d' was deleted")
+  await settled()
+  expect(discarded).toHaveLength(2)
+  pool.close()
 })

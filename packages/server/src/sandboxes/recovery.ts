@@ -12,7 +12,7 @@ export async function recoverSandboxes(life: Life, checkpoints: CheckpointReposi
   const { node, repository, catalogue, logger } = life
   const rows = await repository.alive()
   const onDisk = await node.checkpoints()
-  for (const row of rows) if (row.state === 'pausing') await settlePause(life, row, onDisk)
+  for (const row of rows) if (row.state === 'pausing') await settlePause(life, checkpoints, row, onDisk)
   const known = new Set<string>()
   for (const { checkpointId, isComplete } of await checkpoints.all()) {
     if (!onDisk.has(checkpointId)) await checkpoints.remove(checkpointId)
@@ -44,7 +44,12 @@ export async function recoverSandboxes(life: Life, checkpoints: CheckpointReposi
 }
 
 /** A pause counts once its checkpoint is complete; before that the sandbox goes on. */
-async function settlePause(life: Life, sandbox: LiveSandbox, onDisk: Set<string>): Promise<void> {
+async function settlePause(
+  life: Life,
+  checkpoints: CheckpointRepository,
+  sandbox: LiveSandbox,
+  onDisk: Set<string>,
+): Promise<void> {
   const { repository, now } = life
   const checkpointId = sandbox.checkpointId!
   if (onDisk.has(checkpointId)) {
@@ -55,7 +60,7 @@ async function settlePause(life: Life, sandbox: LiveSandbox, onDisk: Set<string>
     return
   }
   sandbox.state = 'running'
-  sandbox.checkpointId = undefined
+  sandbox.checkpointId = (await checkpoints.find(checkpointId))?.parentId
   await repository.undoPausing(sandbox, checkpointId)
 }
 

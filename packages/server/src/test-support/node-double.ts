@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type {
+  FileDiff,
   KnownState,
   MachineInit,
   MachineSample,
@@ -32,6 +33,8 @@ export class NodeDouble implements SandboxNode {
   readonly saved = new Set<string>()
   readonly frozen = new Set<string>()
   readonly teamBuilds = new Map<string, SnapshotBuild>()
+  /** Checkpoints that do not start any more. */
+  readonly damaged = new Set<string>()
   /** How many of the next saves or resumes fail. */
   failSave = 0
   failResume = 0
@@ -69,6 +72,7 @@ export class NodeDouble implements SandboxNode {
     this.resumes++
     if (this.failResume-- > 0) throw new SandlotError('sandbox_capacity_unavailable', 'no memory')
     if (!this.saved.has(checkpointId)) throw new SandlotError('not_found', 'no such checkpoint')
+    if (this.damaged.has(checkpointId)) throw new SandlotError('checkpoint_damaged', 'a bit flipped')
     if (machineId && hasMemory && this.frozen.has(machineId))
       return { machineId, buildId: 'b1', address: '10.0.0.2', how: 'hot' as const }
     const machine = await this.acquire(checkpointId)
@@ -77,7 +81,11 @@ export class NodeDouble implements SandboxNode {
   async thaw(machineId: string) {
     this.frozen.delete(machineId)
   }
-  diff = async (from: string, to: string) => ({ added: [`${from} ${to}`], changed: [], deleted: [] })
+  diff = async (from: string, to: string): Promise<FileDiff> => ({
+    added: [`${from} ${to}`],
+    changed: [],
+    deleted: [],
+  })
   collectGarbage = async () => ({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
   storageOf = async () => ({ logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} })
   removeCheckpoint = async (checkpointId: string) => void this.saved.delete(checkpointId)

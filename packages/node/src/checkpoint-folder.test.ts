@@ -1,0 +1,162 @@
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { CheckpointFolder } from './checkpoint-folder.ts'
+
+const ID = `c${'a'.repeat(20)}`
+const OTHER = `c${'b'.repeat(20)}`
+const described = {
+  hasMemory: true,
+  engineVersion: 'release-1',
+  resources: { cpuCount: 2, memoryMB: 512, diskSizeMB: 1024 },
+  imagePath: '/image',
+  guestDir: '/guest',
+  cpuFeatures: ['aes'],
+}
+
+let dir: string
+let folder: CheckpointFolder
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'sandlot-checkpoints-'))
+  folder = new CheckpointFolder(dir)
+  await folder.prepare()
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+function save(path: string, text: string): void {
+  mkdirSync(path, { recursive: true })
+  writeFileSync(join(path, 'pages.img'), text)
+}
+const write = (id = ID, text = 'memory') =>
+  folder.write(id, described, async ({ memoryDir }) => save(memoryDir, text))
+
+describe('a checkpoint', () => {
+  test('is listed with its size and what it needs once it is whole', async () => {
+    let during: string[] = []
+    const manifest = await folder.write(ID, described, async ({ memoryDir }) => {
+      save(memoryDir, '12345')
+      during = await folder.list()
+    })
+    expect(during).toEqual([])
+    expect(await folder.list()).toEqual([ID])
+    expect(manifest).toMatchObject({ ...described, checkpointId: ID, sizeBytes: 5 })
+    expect(await folder.read(ID)).toEqual(manifest)
+  })
+
+  test('that could not be written leaves nothing, and its error is passed on', async () => {
+    const failing = folder.write(ID, described, async ({ memoryDir }) => {
+      save(memoryDir, 'half')
+      throw new Error('no space left')
+    })
+    await expect(failing).rejects.toThrow('no space left')
+    expect(readdirSync(dir)).toEqual([])
+    await write()
+    expect(await folder.list()).toEqual([ID])
+  })
+
+  test('goes at once and whole; one that is not there is no error', async () => {
+    await write()
+    await folder.remove(ID)
+    await folder.remove(OTHER)
+    expect(readdirSync(dir)).toEqual([])
+  })
+
+  test('that is unknown, or whose manifest is broken, is not found', async () => {
+    await expect(folder.read(OTHER)).rejects.toMatchObject({ errorName: 'not_found' })
+    await write()
+    truncateSync(join(dir, ID, 'manifest.json'), 5)
+    await expect(folder.read(ID)).rejects.toMatchObject({ errorName: 'not_found' })
+  })
+
+  test.each(['../x', '', '.', 'C'.repeat(21), `${ID}/..`])('is never looked for at %j', async (id) => {
+    writeFileSync(join(dir, '..', 'x'), '', { flag: 'a' })
+    for (const act of [() => folder.read(id), () => folder.remove(id), () => write(id)])
+      await expect(act()).rejects.toMatchObject({ errorName: 'not_found' })
+    rmSync(join(dir, '..', 'x'))
+  })
+})
+
+test('what a crash left half written or half removed goes at the next start; whole ones stay', async () => {
+  await write()
+  for (const name of [`.writing-${OTHER}`, `.removing-${OTHER}`]) save(join(dir, name, 'memory'), 'half')
+  await folder.prepare()
+  expect(readdirSync(dir)).toEqual([ID])
+})
+
+describe('files that are added later', () => {
+  test('appear whole', async () => {
+    await write()
+    expect(await folder.hasFiles(ID)).toBe(false)
+    await folder.addFiles(ID, async (filesDir) => {
+      save(filesDir, 'files')
+      expect(await folder.hasFiles(ID)).toBe(false)
+    })
+    expect(await folder.hasFiles(ID)).toBe(true)
+    expect(existsSync(join(folder.paths(ID).filesDir, 'pages.img'))).toBe(true)
+  })
+
+  test('leave nothing when they fail, and the memory is as good as before', async () => {
+    await write()
+    const failing = folder.addFiles(ID, async (filesDir) => {
+      save(filesDir, 'half')
+      throw new Error('no space left')
+    })
+    await expect(failing).rejects.toThrow('no space left')
+    expect(readdirSync(join(dir, ID)).sort()).toEqual(['manifest.json', 'memory'])
+  })
+})
+
+describe('a sealed checkpoint', () => {
+  const pages = () => join(folder.paths(ID).memoryDir, 'pages.img')
+  beforeEach(async () => {
+    await write(ID, 'x'.repeat(100_000))
+    await folder.addFiles(ID, async (filesDir) => save(filesDir, 'files'))
+    await folder.seal(ID)
+  })
+
+  test('passes while it is as it was written', async () => {
+    await folder.verify(ID, 'memory')
+    await folder.verify(ID, 'files')
+  })
+
+  test.each([
+    ['cut off', () => truncateSync(pages(), 99_999), '99999 bytes, not 100000'],
+    ['longer', () => appendFileSync(pages(), 'y'), '100001 bytes, not 100000'],
+    ['gone', () => rmSync(pages()), 'pages.img is missing'],
+    [
+      'flipped in one bit',
+      () => writeFileSync(pages(), `${'x'.repeat(50_000)}y${'x'.repeat(49_999)}`),
+      'has changed',
+    ],
+  ])('is found damaged when a file is %s', async (_, damage, message) => {
+    damage()
+    await expect(folder.verify(ID, 'memory')).rejects.toMatchObject({
+      errorName: 'checkpoint_damaged',
+      message: expect.stringContaining(message),
+    })
+    await folder.verify(ID, 'files')
+  })
+
+  test('may be sealed again with what came since', async () => {
+    appendFileSync(pages(), 'y')
+    await folder.seal(ID)
+    await folder.verify(ID, 'memory')
+    expect(readdirSync(join(dir, ID)).sort()).toEqual(['checksums.json', 'files', 'manifest.json', 'memory'])
+  })
+})
+
+test('one that was never sealed passes', async () => {
+  await write()
+  truncateSync(join(folder.paths(ID).memoryDir, 'pages.img'), 1)
+  await folder.verify(ID, 'memory')
+})

@@ -1,0 +1,431 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+
+const under = serverUnderTest()
+let t: ServerUnderTest
+beforeEach(() => void (t = under.current))
+
+/** Each later than the last: the clock of these tests stands. */
+function later(): void {
+  t.now += 1_000
+}
+const post = (id: string, what: string, body: object = {}) => {
+  later()
+  return t.call('POST', `/sandboxes/${id}/${what}`, body)
+}
+const snapshot = (id: string, name?: string) => post(id, 'snapshots', name === undefined ? {} : { name })
+const checkpoint = async (id: string) => (await post(id, 'checkpoints')).body.checkpointID as string
+const tree = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)).body.checkpoints
+const snapshots = async (query = '') => (await t.call('GET', `/snapshots${query}`)).body
+const idsOf = (list: Array<{ snapshotID: string }>) => list.map(({ snapshotID }) => snapshotID)
+const remove = (snapshotId: string) => t.call('DELETE', `/templates/${encodeURIComponent(snapshotId)}`)
+
+describe('a snapshot', () => {
+  test('without a name has the id of a template; the sandbox goes on', async () => {
+    const { sandboxID: id } = await t.create()
+    const { status, body } = await snapshot(id)
+    expect(status).toBe(201)
+    expect(body).toEqual({ snapshotID: expect.stringMatching(/^[a-z0-9]{20}:default$/), names: [] })
+    expect((await t.call('GET', `/sandboxes/${id}`)).body.state).toBe('running')
+    expect(await tree(id)).toMatchObject([{ why: 'snapshot', isHead: true, names: [body.snapshotID] }])
+  })
+
+  test('with a name is <team>/<name>:<tag>, and one of the same name is another build of the same template', async () => {
+    const { sandboxID: id } = await t.create()
+    const first = (await snapshot(id, 'Mine')).body
+    expect(first.names).toEqual([expect.stringMatching(/^[^/]+\/mine$/)])
+    expect(first.snapshotID).toBe(`${first.names[0]}:default`)
+    const tagged = (await snapshot(id, 'mine:v2')).body
+    expect(tagged).toEqual({ snapshotID: `${first.names[0]}:v2`, names: first.names })
+    const templateOf = async (templateID: string) => (await t.create({ templateID })).templateID
+    expect(await templateOf(tagged.snapshotID)).toBe(await templateOf(first.snapshotID))
+    expect((await t.call('POST', '/v2/sandboxes', { templateID: 'mine:v3' })).status).toBe(404)
+  })
+
+  test.each(['no spaces', 'ümlaut', '', 'another-team/mine', 'mine:no/tag'])(
+    'cannot be called %j',
+    async (name) => {
+      const { sandboxID: id } = await t.create()
+      expect((await snapshot(id, name)).body).toMatchObject({
+        code: 400,
+        message: expect.stringMatching(/use/),
+      })
+      expect(t.node.saved.size).toBe(0)
+    },
+  )
+
+  test('needs a sandbox that runs', async () => {
+    const { sandboxID: id } = await t.create()
+    await post(id, 'pause')
+    expect((await snapshot(id)).status).toBe(409)
+    expect((await snapshot('inever')).status).toBe(404)
+  })
+
+  test('starts any number of sandboxes, each with its own tokens, also after its source is gone', async () => {
+    const { sandboxID: id, envdAccessToken } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    await t.call('DELETE', `/sandboxes/${id}`)
+    const created = [await t.create({ templateID: snapshotID }), await t.create({ templateID: snapshotID })]
+    expect(new Set([envdAccessToken, ...created.map((sandbox) => sandbox.envdAccessToken)]).size).toBe(3)
+    expect(t.node.saved.size).toBe(1)
+    await t.crash()
+    expect((await t.create({ templateID: snapshotID })).sandboxID).toBeDefined()
+  })
+
+  test('that cannot be saved leaves nothing but an error', async () => {
+    const { sandboxID: id } = await t.create()
+    t.node.failSave = 1
+    expect((await snapshot(id, 'mine')).status).toBe(507)
+    expect([await tree(id), await snapshots(), t.node.teamBuilds.size]).toEqual([[], [], 0])
+    expect((await snapshot(id, 'mine')).status).toBe(201)
+  })
+
+  test('is deleted once, and with it its checkpoint', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    await t.call('DELETE', `/sandboxes/${id}`)
+    expect((await remove(snapshotID)).status).toBe(204)
+    expect((await remove(snapshotID)).body).toMatchObject({ code: 404 })
+    await expect.poll(() => [t.node.saved.size, t.node.teamBuilds.size]).toEqual([0, 0])
+    expect((await t.call('POST', '/v2/sandboxes', { templateID: snapshotID })).status).toBe(404)
+  })
+
+  test('is not deleted while sandboxes use it, running or paused', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    const user = (await t.create({ templateID: snapshotID })).sandboxID
+    for (const act of [async () => {}, () => post(user, 'pause')]) {
+      await act()
+      expect((await remove(snapshotID)).body).toMatchObject({
+        code: 400,
+        message: expect.stringContaining(user),
+      })
+    }
+    await t.call('DELETE', `/sandboxes/${user}`)
+    expect((await remove(snapshotID)).status).toBe(204)
+  })
+
+  test('that is deleted leaves its source the checkpoint that it descends from', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    await remove(snapshotID)
+    const [head] = await tree(id)
+    expect(head).toMatchObject({ isHead: true, names: [] })
+    expect(t.node.saved.has(head.checkpointID)).toBe(true)
+    expect((await post(id, 'rollback', { checkpointID: head.checkpointID })).status).toBe(200)
+  })
+})
+
+describe('the list of snapshots', () => {
+  test('is in pages, newest first', async () => {
+    const { sandboxID: id } = await t.create()
+    const made: string[] = []
+    for (let i = 0; i < 5; i++) made.unshift((await snapshot(id)).body.snapshotID)
+    const seen: string[] = []
+    let token: unknown
+    do {
+      const page = await t.call('GET', `/snapshots?limit=2${token ? `&nextToken=${token}` : ''}`)
+      expect(page.body.length).toBeLessThanOrEqual(2)
+      seen.push(...idsOf(page.body))
+      token = page.headers['x-next-token']
+    } while (token)
+    expect(seen).toEqual(made)
+    expect((await t.call('GET', '/snapshots?nextToken=rubbish')).status).toBe(400)
+  })
+
+  test('is filtered by source and by name or id, with or without tag; what is unknown finds nothing', async () => {
+    const [one, two] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
+    const named = (await snapshot(one, 'mine')).body.snapshotID
+    const tagged = (await snapshot(one, 'mine:v2')).body.snapshotID
+    const anonymous = (await snapshot(two)).body.snapshotID
+    expect(idsOf(await snapshots(`?sandboxID=${two}`))).toEqual([anonymous])
+    for (const name of ['mine', named.split(':')[0]])
+      expect(idsOf(await snapshots(`?name=${encodeURIComponent(name)}`))).toEqual([tagged, named])
+    for (const id of [named, tagged, anonymous])
+      expect(idsOf(await snapshots(`?name=${encodeURIComponent(id)}`))).toEqual([id])
+    expect(idsOf(await snapshots(`?name=${anonymous.split(':')[0]}`))).toEqual([anonymous])
+    for (const query of [
+      '?name=nothing',
+      '?name=mine:v3',
+      '?sandboxID=inever',
+      `?sandboxID=${two}&name=mine`,
+    ])
+      expect(await snapshots(query)).toEqual([])
+  })
+})
+
+describe('a fork', () => {
+  test('is a sandbox of its own: id, tokens, deadline; the source keeps its own', async () => {
+    const source = await t.create({
+      timeout: 1_000,
+      metadata: { colour: 'blue' },
+      network: { allowPublicTraffic: false },
+    })
+    const before = (await t.call('GET', `/sandboxes/${source.sandboxID}`)).body
+    const { status, body } = await post(source.sandboxID, 'fork', { count: 3, timeout: 50 })
+    expect(status).toBe(201)
+    const all = [source, ...body.map((entry: { sandbox: object }) => entry.sandbox)]
+    for (const key of ['sandboxID', 'envdAccessToken', 'trafficAccessToken'])
+      expect(new Set(all.map((sandbox) => sandbox[key])).size).toBe(4)
+    for (const { sandbox } of body) {
+      const fork = (await t.call('GET', `/sandboxes/${sandbox.sandboxID}`)).body
+      expect(fork).toMatchObject({
+        metadata: { colour: 'blue' },
+        templateID: source.templateID,
+        state: 'running',
+      })
+      expect(Date.parse(fork.endAt) - t.now).toBe(50_000)
+    }
+    expect((await t.call('GET', `/sandboxes/${source.sandboxID}`)).body).toEqual(before)
+    expect(t.node.machines.size).toBe(4)
+  })
+
+  test('is made once and lives 15 s when nothing is said, and leaves no checkpoint behind', async () => {
+    const { sandboxID: id } = await t.create()
+    const { body } = await post(id, 'fork')
+    expect(body).toHaveLength(1)
+    const { endAt } = (await t.call('GET', `/sandboxes/${body[0].sandbox.sandboxID}`)).body
+    expect(Date.parse(endAt) - t.now).toBe(15_000)
+    expect([await tree(id), t.node.saved.size]).toEqual([[], 0])
+  })
+
+  test('that fails is reported beside those that succeed', async () => {
+    const { sandboxID: id } = await t.create()
+    t.node.failResume = 2
+    const { status, body } = await post(id, 'fork', { count: 5 })
+    expect(status).toBe(201)
+    expect(body.filter((entry: { error?: object }) => entry.error)).toEqual(
+      Array.from({ length: 2 }, () => ({
+        error: expect.objectContaining({ code: 503, message: 'no memory' }),
+      })),
+    )
+    expect(t.node.machines.size).toBe(4)
+    expect(t.node.saved.size).toBe(0)
+  })
+
+  test('counts in the limit of its team', async () => {
+    await t.limit({ concurrent_sandboxes: 3 })
+    const { sandboxID: id } = await t.create()
+    const { body } = await post(id, 'fork', { count: 4 })
+    const codes = body.map((entry: { error?: { code: number } }) => entry.error?.code)
+    expect(codes.sort()).toEqual([429, 429, undefined, undefined])
+  })
+
+  test.each([0, -1, 101, 1.5, 'two'])('cannot be made %s times', async (count) => {
+    const { sandboxID: id } = await t.create()
+    expect((await post(id, 'fork', { count })).status).toBe(400)
+    expect(t.node.machines.size).toBe(1)
+  })
+
+  test('needs a sandbox that runs', async () => {
+    const { sandboxID: id } = await t.create()
+    await post(id, 'pause')
+    expect((await post(id, 'fork')).status).toBe(409)
+    expect((await post('inever', 'fork')).status).toBe(404)
+  })
+})
+
+describe('the tree of a sandbox', () => {
+  test('says what came from what, when, how large and why, oldest first', async () => {
+    const { sandboxID: id } = await t.create()
+    const first = await checkpoint(id)
+    const { snapshotID } = (await snapshot(id, 'mine')).body
+    await post(id, 'pause')
+    const nodes = await tree(id)
+    expect(nodes).toMatchObject([
+      {
+        checkpointID: first,
+        parentID: null,
+        why: 'checkpoint',
+        memory: true,
+        sizeBytes: 1000,
+        isHead: false,
+        names: [],
+      },
+      { parentID: first, why: 'snapshot', isHead: false, names: [snapshotID] },
+      { parentID: nodes[1].checkpointID, why: 'pause', isHead: true, names: [] },
+    ])
+    expect(nodes.map(({ createdAt }: { createdAt: string }) => t.now - Date.parse(createdAt))).toEqual([
+      2_000, 1_000, 0,
+    ])
+  })
+
+  test('goes on from the checkpoint that the sandbox was rolled back to', async () => {
+    const { sandboxID: id } = await t.create()
+    const root = await checkpoint(id)
+    const left = await checkpoint(id)
+    await post(id, 'rollback', { checkpointID: root })
+    const right = await checkpoint(id)
+    expect(
+      (await tree(id)).map((node: { checkpointID: string; parentID: string }) => [
+        node.checkpointID,
+        node.parentID,
+      ]),
+    ).toEqual([
+      [root, null],
+      [left, root],
+      [right, root],
+    ])
+  })
+
+  test('keeps the three newest beside the head, or as many as was said; snapshots always', async () => {
+    const { sandboxID: id } = await t.create()
+    await snapshot(id)
+    for (let i = 0; i < 6; i++) await checkpoint(id)
+    await expect
+      .poll(async () => (await tree(id)).map(({ why }: { why: string }) => why))
+      .toEqual(['snapshot', ...Array(4).fill('checkpoint')])
+    expect((await tree(id))[1].parentID).toBe((await tree(id))[0].checkpointID)
+    expect((await t.call('PUT', `/sandboxes/${id}/keep`, { last: 1 })).status).toBe(204)
+    await expect.poll(async () => (await tree(id)).length).toBe(3)
+    expect((await t.call('GET', `/sandboxes/${id}/tree`)).body.keep).toEqual({ last: 1 })
+    await t.crash()
+    expect((await t.call('GET', `/sandboxes/${id}/tree`)).body.keep).toEqual({ last: 1 })
+    expect(t.node.saved.size).toBe(3)
+  })
+
+  test('loses what is older than the sandbox keeps, never the head', async () => {
+    const { sandboxID: id } = await t.create({ timeout: 3600 })
+    await checkpoint(id)
+    const head = await checkpoint(id)
+    t.now += 60_000
+    await t.call('PUT', `/sandboxes/${id}/keep`, { last: 10, maxAgeSeconds: 10 })
+    await expect
+      .poll(async () => (await tree(id)).map((node: { checkpointID: string }) => node.checkpointID))
+      .toEqual([head])
+  })
+
+  test.each([{}, { last: -1 }, { last: 1.5 }, { last: 1001 }, { last: 1, maxAgeSeconds: -1 }])(
+    'is not kept by %j',
+    async (keep) => {
+      const { sandboxID: id } = await t.create()
+      expect((await t.call('PUT', `/sandboxes/${id}/keep`, keep)).status).toBe(400)
+    },
+  )
+
+  test('goes with the sandbox, and is counted while it is there', async () => {
+    const { sandboxID: id } = await t.create()
+    await checkpoint(id)
+    await checkpoint(id)
+    const usage = async () => (await t.call('GET', '/usage/storage')).body
+    expect(await usage()).toMatchObject({ checkpoints: 2, sizeBytes: 2000, limitBytes: null })
+    await t.call('DELETE', `/sandboxes/${id}`)
+    await expect.poll(usage).toMatchObject({ checkpoints: 0, sizeBytes: 0 })
+    expect(t.node.saved.size).toBe(0)
+  })
+})
+
+describe('a rollback', () => {
+  test('of a running sandbox keeps id, token and deadline, and ends the old machine', async () => {
+    const { sandboxID: id, envdAccessToken } = await t.create({ timeout: 1_000 })
+    const checkpointID = await checkpoint(id)
+    const before = (await t.call('GET', `/sandboxes/${id}`)).body
+    const old = t.node.firstMachine()
+    const gone: string[] = []
+    t.server.directory.onGone((sandboxId) => gone.push(sandboxId))
+    const { status, body } = await post(id, 'rollback', { checkpointID })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({ sandboxID: id, envdAccessToken })
+    expect((await t.call('GET', `/sandboxes/${id}`)).body).toEqual(before)
+    expect([...t.node.machines.keys()]).not.toContain(old)
+    expect(t.node.machines.size).toBe(1)
+    expect(gone).toEqual([id])
+    expect((await t.eventsOf(id)).at(-1)).toMatchObject({
+      type: 'sandbox.lifecycle.updated',
+      event_data: { rollback: { checkpoint_id: checkpointID } },
+    })
+  })
+
+  test('of a paused one changes what it is resumed from; its frozen memory goes', async () => {
+    const { sandboxID: id } = await t.create()
+    const checkpointID = await checkpoint(id)
+    await post(id, 'pause')
+    expect((await post(id, 'rollback', { checkpointID })).status).toBe(200)
+    expect((await t.call('GET', `/sandboxes/${id}`)).body.state).toBe('paused')
+    expect(t.node.machines.size).toBe(0)
+    expect((await tree(id)).find((node: { isHead: boolean }) => node.isHead).checkpointID).toBe(checkpointID)
+    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+  })
+
+  test('that fails leaves the sandbox as it was', async () => {
+    const { sandboxID: id } = await t.create()
+    const checkpointID = await checkpoint(id)
+    await checkpoint(id)
+    const before = await tree(id)
+    t.node.failResume = 1
+    expect((await post(id, 'rollback', { checkpointID })).status).toBe(503)
+    t.node.failInit = 1
+    expect((await post(id, 'rollback', { checkpointID })).status).toBeGreaterThanOrEqual(500)
+    expect(await tree(id)).toEqual(before)
+    await expect.poll(() => t.node.machines.size).toBe(1)
+    expect(t.server.directory.find(id)?.state).toBe('running')
+  })
+
+  test('goes to checkpoints of the same sandbox only', async () => {
+    const { sandboxID: id } = await t.create()
+    const other = await t.create()
+    const foreign = await checkpoint(other.sandboxID)
+    for (const checkpointID of [foreign, 'cnothing', '../x'])
+      expect((await post(id, 'rollback', { checkpointID })).body).toMatchObject({ code: 404 })
+    expect((await post(id, 'rollback')).status).toBe(400)
+  })
+
+  test('to a damaged checkpoint is refused, and a resume from one offers the one before', async () => {
+    const { sandboxID: id } = await t.create()
+    const older = await checkpoint(id)
+    await post(id, 'pause')
+    t.node.damaged.add((await tree(id)).at(-1).checkpointID)
+    const refused = await post(id, 'connect', { timeout: 50 })
+    expect(refused.body).toMatchObject({
+      error_code: 'checkpoint_damaged',
+      message: expect.stringContaining(`POST /sandboxes/${id}/rollback {"checkpointID":"${older}"}`),
+    })
+    expect((await t.call('GET', `/sandboxes/${id}`)).body.state).toBe('paused')
+    expect((await post(id, 'rollback', { checkpointID: older })).status).toBe(200)
+    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+  })
+
+  test('a damaged checkpoint with none before it is reported as such, and the sandbox can be killed', async () => {
+    const { sandboxID: id } = await t.create()
+    await post(id, 'pause')
+    t.node.damaged.add((await tree(id))[0].checkpointID)
+    expect((await post(id, 'connect', { timeout: 50 })).body.message).toMatch(/there is no older one$/)
+    expect((await t.call('DELETE', `/sandboxes/${id}`)).status).toBe(204)
+  })
+})
+
+describe('a diff', () => {
+  test('is of the newest checkpoint and what it came from, or of two that are named', async () => {
+    const { sandboxID: id } = await t.create()
+    const [a, b, c] = [await checkpoint(id), await checkpoint(id), await checkpoint(id)]
+    const diff = async (query = '') => (await t.call('GET', `/sandboxes/${id}/diff${query}`)).body
+    expect(await diff()).toEqual({
+      from: b,
+      to: c,
+      added: [`${b} ${c}`],
+      changed: [],
+      deleted: [],
+      isTruncated: false,
+    })
+    expect(await diff(`?from=${a}`)).toMatchObject({ from: a, to: c })
+    expect(await diff(`?to=${b}`)).toMatchObject({ from: a, to: b })
+    expect(await diff(`?from=${c}&to=${a}`)).toMatchObject({ from: c, to: a })
+    expect(await diff(`?from=cnothing`)).toMatchObject({ code: 404 })
+    expect(await diff(`?to=${a}`)).toMatchObject({ code: 400 })
+  })
+
+  test('needs two checkpoints', async () => {
+    const { sandboxID: id } = await t.create()
+    expect((await t.call('GET', `/sandboxes/${id}/diff`)).body.code).toBe(400)
+  })
+
+  test('of very many paths is cut off and says so', async () => {
+    const { sandboxID: id } = await t.create()
+    await checkpoint(id)
+    await checkpoint(id)
+    const paths = Array.from({ length: 10_001 }, (_, i) => `/${i}`)
+    t.node.diff = async () => ({ added: paths, changed: [], deleted: ['/x'] })
+    const { body } = await t.call('GET', `/sandboxes/${id}/diff`)
+    expect([body.added.length, body.deleted, body.isTruncated]).toEqual([10_000, ['/x'], true])
+  })
+})

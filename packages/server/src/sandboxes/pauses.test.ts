@@ -1,0 +1,365 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+
+const under = serverUnderTest()
+let t: ServerUnderTest
+beforeEach(() => void (t = under.current))
+
+const pause = (id: string, body: object = {}) => t.call('POST', `/sandboxes/${id}/pause`, body)
+const connect = (id: string, body: object = { timeout: 100 }) =>
+  t.call('POST', `/sandboxes/${id}/connect`, body)
+const resume = (id: string, body: object = {}) => t.call('POST', `/sandboxes/${id}/resume`, body)
+const detail = async (id: string) => (await t.call('GET', `/sandboxes/${id}`)).body
+const stateOf = async (id: string) => (await detail(id)).state
+const typesOf = async (id: string) => (await t.eventsOf(id)).map(({ type }) => type.split('.').at(-1))
+
+describe('pause and resume', () => {
+  test('give back the same sandbox: id, tokens, metadata and lifecycle', async () => {
+    const created = await t.create({
+      metadata: { colour: 'blue' },
+      autoPause: true,
+      network: { allowPublicTraffic: false },
+    })
+    const id = created.sandboxID
+    const before = await detail(id)
+    expect(await pause(id)).toMatchObject({ status: 204, body: undefined })
+    expect(await detail(id)).toEqual({ ...before, state: 'paused' })
+    const resumed = await connect(id)
+    expect(resumed.status).toBe(201)
+    expect(resumed.body).toMatchObject({
+      sandboxID: id,
+      envdAccessToken: created.envdAccessToken,
+      trafficAccessToken: created.trafficAccessToken,
+    })
+    const { startedAt, endAt, ...rest } = before
+    expect(await detail(id)).toMatchObject(rest)
+    expect(await typesOf(id)).toEqual(['created', 'paused', 'resumed'])
+  })
+
+  test('answer 409 when there is nothing to do and 404 for what is not there', async () => {
+    const { sandboxID: id } = await t.create()
+    expect(await resume(id)).toMatchObject({ status: 409, body: { code: 409 } })
+    await pause(id)
+    expect(await pause(id)).toMatchObject({ status: 409, body: { code: 409 } })
+    expect((await resume(id)).status).toBe(201)
+    await t.call('DELETE', `/sandboxes/${id}`)
+    for (const gone of [id, 'inever'])
+      for (const act of [pause, resume, connect]) expect((await act(gone)).body).toMatchObject({ code: 404 })
+  })
+
+  test('are refused to another team', async () => {
+    const { sandboxID } = await t.create()
+    await t.inStore((store) => store.updateTable('sandboxes').set({ team_id: 'another' }).execute())
+    await t.crash()
+    for (const act of [pause, resume, connect]) expect((await act(sandboxID)).status).toBe(404)
+  })
+
+  test('of two pauses at one time one wins, of two connects one resumes', async () => {
+    const { sandboxID: id } = await t.create()
+    const pauses = await Promise.all([pause(id), pause(id)])
+    expect(pauses.map(({ status }) => status).sort()).toEqual([204, 409])
+    const connects = await Promise.all([connect(id), connect(id), connect(id)])
+    expect(connects.map(({ status }) => status).sort()).toEqual([200, 200, 201])
+    expect(t.node.resumes).toBe(1)
+  })
+
+  test('a kill during a pause waits for it and wins', async () => {
+    const { sandboxID: id } = await t.create()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    t.node.saving = promise
+    const paused = pause(id)
+    await expect.poll(() => stateOf(id)).toBe('paused')
+    const killed = t.call('DELETE', `/sandboxes/${id}`)
+    resolve()
+    expect([(await paused).status, (await killed).status]).toEqual([204, 204])
+    expect(await t.statusOf(id)).toBe(404)
+    expect(t.node.machines.size).toBe(0)
+    await expect.poll(() => t.node.saved.size).toBe(0)
+  })
+
+  test('break the streams of the edge when the pause begins, and hide the address until the resume', async () => {
+    const { sandboxID: id } = await t.create()
+    const gone: string[] = []
+    t.server.directory.onGone((sandboxId) => gone.push(sandboxId))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    t.node.saving = promise
+    const paused = pause(id)
+    await expect.poll(() => gone).toEqual([id])
+    expect(t.server.directory.find(id)?.state).toBe('paused')
+    resolve()
+    await paused
+    await connect(id)
+    expect(t.server.directory.find(id)?.state).toBe('running')
+  })
+
+  test('a frozen machine is thawed and not told anything; another one is told token and environment', async () => {
+    const { sandboxID: id } = await t.create({ envVars: { COLOUR: 'blue' } })
+    await pause(id)
+    await connect(id)
+    expect(t.node.machines.size).toBe(1)
+    expect(t.node.frozen.size).toBe(0)
+    await pause(id)
+    t.node.machines.clear()
+    t.node.frozen.clear()
+    const { body } = await connect(id)
+    expect(t.node.inits()).toMatchObject([
+      { sandboxId: id, accessToken: body.envdAccessToken, envVars: { COLOUR: 'blue' } },
+    ])
+  })
+
+  test('memory: false boots another machine, and says so in the event', async () => {
+    const { sandboxID: id } = await t.create({ envVars: { COLOUR: 'blue' } })
+    await pause(id, { memory: false })
+    expect((await connect(id, { timeout: 100, memory: false })).status).toBe(201)
+    const [, paused, resumed] = await t.eventsOf(id)
+    expect(paused!.event_data).toMatchObject({ pause_reason: 'request', checkpoint: { memory: false } })
+    expect(resumed!.event_data).toMatchObject({ resume_reason: 'request', memory: false })
+  })
+
+  test('a pause that cannot be saved leaves the sandbox running as it was, and it can be paused later', async () => {
+    const { sandboxID: id } = await t.create()
+    const before = await detail(id)
+    t.node.failSave = 1
+    expect(await pause(id)).toMatchObject({ status: 507, body: { code: 507, error_code: 'disk_full' } })
+    expect(await detail(id)).toEqual(before)
+    expect(t.server.directory.find(id)).toMatchObject({ state: 'running', address: '10.0.0.2' })
+    expect(await tree(id)).toEqual([])
+    expect((await pause(id)).status).toBe(204)
+  })
+
+  test('a resume that fails leaves the sandbox paused, and it can be resumed later or killed', async () => {
+    const { sandboxID: id } = await t.create()
+    await pause(id)
+    t.node.failResume = 1
+    expect((await connect(id)).status).toBe(503)
+    expect(await stateOf(id)).toBe('paused')
+    t.node.frozen.clear()
+    t.node.failInit = 1
+    const before = t.node.machines.size
+    expect((await connect(id)).status).toBeGreaterThanOrEqual(500)
+    expect(await stateOf(id)).toBe('paused')
+    await expect.poll(() => t.node.machines.size).toBeLessThanOrEqual(before)
+    expect((await connect(id)).status).toBe(201)
+    await pause(id)
+    expect((await t.call('DELETE', `/sandboxes/${id}`)).status).toBe(204)
+    expect(await t.statusOf(id)).toBe(404)
+  })
+
+  test('a sandbox whose kernel dies while it is saved is ended', async () => {
+    const { sandboxID: id } = await t.create()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    t.node.saving = promise
+    t.node.failSave = 1
+    const paused = pause(id)
+    await expect.poll(() => stateOf(id)).toBe('paused')
+    t.node.machines.clear()
+    resolve()
+    expect((await paused).status).toBe(507)
+    await expect.poll(() => t.statusOf(id)).toBe(404)
+    expect((await t.eventsOf(id)).at(-1)?.event_data.kill_reason).toBe('exited: while it was saved')
+  })
+
+  test('a frozen machine that dies does not end its paused sandbox', async () => {
+    const { sandboxID: id } = await t.create()
+    const machineId = t.node.firstMachine()
+    await pause(id)
+    t.node.frozen.delete(machineId)
+    t.node.machines.delete(machineId)
+    t.node.emitter.emit('exit', { machineId, reason: 'it died' })
+    expect((await connect(id)).status).toBe(201)
+    expect(await typesOf(id)).toEqual(['created', 'paused', 'resumed'])
+  })
+})
+
+const tree = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)).body.checkpoints
+
+describe('the time to live', () => {
+  const secondsLeft = async (id: string) => (Date.parse((await detail(id)).endAt) - t.now) / 1000
+
+  test('does not pass while a sandbox is paused, and begins anew with the resume', async () => {
+    const { sandboxID: id } = await t.create({ timeout: 30 })
+    await pause(id)
+    t.now += 3_600_000
+    expect(await stateOf(id)).toBe('paused')
+    await connect(id, { timeout: 50 })
+    expect(await secondsLeft(id)).toBe(50)
+    expect(Date.parse((await detail(id)).startedAt)).toBe(t.now)
+  })
+
+  test('is 300 s for a connect of v2 and 15 s for a resume when they say nothing', async () => {
+    const { sandboxID: id } = await t.create({ timeout: 10 })
+    await pause(id)
+    expect((await t.call('POST', `/v2/sandboxes/${id}/connect`, {})).status).toBe(201)
+    expect(await secondsLeft(id)).toBe(300)
+    await pause(id)
+    await resume(id)
+    expect(await secondsLeft(id)).toBe(15)
+  })
+
+  test('ends a resumed sandbox again', async () => {
+    const { sandboxID: id } = await t.create()
+    await pause(id)
+    await connect(id, { timeout: 0 })
+    await expect.poll(() => t.statusOf(id)).toBe(404)
+  })
+
+  test('may not pass the limit of the plan', async () => {
+    const { sandboxID: id } = await t.create({ timeout: 60 })
+    await pause(id)
+    await t.limit({ max_length_hours: 1 })
+    for (const act of [connect, resume])
+      expect((await act(id, { timeout: 3601 })).body).toMatchObject({
+        code: 400,
+        message: 'Timeout cannot be greater than 1 hours',
+      })
+    expect(await stateOf(id)).toBe('paused')
+  })
+})
+
+describe('at its deadline', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+  function pass(seconds: number): void {
+    t.now += seconds * 1_000
+    vi.advanceTimersByTime(seconds * 1_000)
+  }
+
+  test.each([true, false])('a sandbox is paused when it asked for it (memory: %s)', async (hasMemory) => {
+    const { sandboxID: id } = await t.create({ timeout: 5, autoPause: true, autoPauseMemory: hasMemory })
+    pass(5)
+    await expect.poll(async () => (await t.eventsOf(id)).at(-1)?.event_data.pause_reason).toBe('timeout')
+    expect(await stateOf(id)).toBe('paused')
+    expect(await tree(id)).toMatchObject([{ why: 'auto-pause', memory: hasMemory, isHead: true }])
+    expect((await detail(id)).lifecycle).toEqual({ autoResume: false, onTimeout: 'pause' })
+  })
+
+  test('a sandbox that cannot be saved runs on, and is paused when there is room again', async () => {
+    t.node.failSave = 1
+    const { sandboxID: id } = await t.create({ timeout: 5, autoPause: true })
+    pass(5)
+    await expect.poll(() => t.node.failSave).toBe(0)
+    await expect.poll(() => stateOf(id)).toBe('running')
+    await expect.poll(() => tree(id)).toEqual([])
+    pass(29)
+    expect(await stateOf(id)).toBe('running')
+    pass(1)
+    await expect.poll(() => stateOf(id)).toBe('paused')
+  })
+
+  test('many sandboxes are paused in the same moment, each once', async () => {
+    const created = await Promise.all(
+      Array.from({ length: 50 }, () => t.create({ timeout: 5, autoPause: true })),
+    )
+    pass(5)
+    for (const { sandboxID } of created)
+      await expect.poll(() => typesOf(sandboxID)).toEqual(['created', 'paused'])
+    expect(t.node.saved.size).toBe(50)
+  })
+
+  test('an extension that came before the pause wins', async () => {
+    const { sandboxID: id } = await t.create({ timeout: 5, autoPause: true })
+    pass(4)
+    await connect(id, { timeout: 500 })
+    pass(2)
+    expect(await stateOf(id)).toBe('running')
+    expect(t.node.saved.size).toBe(0)
+  })
+
+  test('what contradicts itself is refused', async () => {
+    for (const body of [
+      { autoPauseMemory: false },
+      { autoPause: true, autoPauseMemory: false, autoResume: { enabled: true } },
+    ])
+      expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...body })).body.code).toBe(400)
+  })
+})
+
+describe('traffic to a paused sandbox', () => {
+  const sleeping = async (timeout = 5) => {
+    const { sandboxID } = await t.create({ timeout, autoPause: true, autoResume: { enabled: true } })
+    await pause(sandboxID)
+    return sandboxID
+  }
+
+  test('resumes it once for all that wait, for at least 300 s', async () => {
+    const id = await sleeping()
+    expect(t.server.directory.find(id)).toMatchObject({ state: 'paused', wakesOnTraffic: true })
+    await Promise.all(Array.from({ length: 20 }, () => t.server.directory.wake(id)))
+    expect(t.node.resumes).toBe(1)
+    expect(t.server.directory.find(id)?.state).toBe('running')
+    expect(Date.parse((await detail(id)).endAt) - t.now).toBe(300_000)
+    expect((await t.eventsOf(id)).at(-1)?.event_data).toMatchObject({
+      resume_reason: 'traffic',
+      memory: true,
+    })
+  })
+
+  test('keeps the timeout of the create when that is longer', async () => {
+    const id = await sleeping(1_000)
+    await t.server.directory.wake(id)
+    expect(Date.parse((await detail(id)).endAt) - t.now).toBe(1_000_000)
+  })
+
+  test('that comes during the pause waits for it and gets the sandbox back', async () => {
+    const { sandboxID: id } = await t.create({ autoPause: true, autoResume: { enabled: true } })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    t.node.saving = promise
+    const paused = pause(id)
+    await expect.poll(() => t.server.directory.find(id)?.state).toBe('paused')
+    const woken = t.server.directory.wake(id)
+    resolve()
+    await Promise.all([paused, woken])
+    expect(await stateOf(id)).toBe('running')
+  })
+
+  test('does not resume one that did not ask for it', async () => {
+    const { sandboxID: id } = await t.create({ autoPause: true })
+    await pause(id)
+    expect(t.server.directory.find(id)?.wakesOnTraffic).toBe(false)
+    await t.server.directory.wake(id)
+    expect(await stateOf(id)).toBe('paused')
+  })
+
+  test('is told when it fails, and the next one tries again', async () => {
+    const id = await sleeping()
+    t.node.failResume = 1
+    await expect(t.server.directory.wake(id)).rejects.toMatchObject({
+      errorName: 'sandbox_capacity_unavailable',
+    })
+    expect(await stateOf(id)).toBe('paused')
+    await t.server.directory.wake(id)
+    expect(await stateOf(id)).toBe('running')
+  })
+})
+
+describe("a team's limit of sandboxes", () => {
+  test('does not count paused ones, and holds when they are resumed', async () => {
+    await t.limit({ concurrent_sandboxes: 2 })
+    const first = await t.create()
+    await t.create()
+    const full = () => t.call('POST', '/v2/sandboxes', { templateID: 'base' })
+    expect((await full()).status).toBe(429)
+    await pause(first.sandboxID)
+    const third = await full()
+    expect(third.status).toBe(201)
+    expect((await connect(first.sandboxID)).status).toBe(429)
+    expect(await stateOf(first.sandboxID)).toBe('paused')
+    await pause(third.body.sandboxID)
+    expect((await connect(first.sandboxID)).status).toBe(201)
+    expect((await full()).status).toBe(429)
+  })
+})
+
+describe('lists', () => {
+  test('are filtered by state; the old one holds those that run', async () => {
+    const running = (await t.create()).sandboxID
+    const paused = (await t.create()).sandboxID
+    await pause(paused)
+    const idsOf = async (url: string) =>
+      (await t.call('GET', url)).body.map(({ sandboxID }: { sandboxID: string }) => sandboxID).sort()
+    expect(await idsOf('/v2/sandboxes')).toEqual([running, paused].sort())
+    expect(await idsOf('/v2/sandboxes?state=running')).toEqual([running])
+    expect(await idsOf('/v2/sandboxes?state=paused')).toEqual([paused])
+    expect(await idsOf('/sandboxes')).toEqual([running])
+  })
+})
