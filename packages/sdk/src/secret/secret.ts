@@ -4,7 +4,7 @@ import type { Schema } from '../api/schema.ts'
 import { ClientFactory, ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
 import { InvalidArgumentError, SecretError, SecretNotFoundError } from '../errors.ts'
 import { Paginator } from '../paginator.ts'
-import type { SandboxIamToken } from '../sandbox/types.ts'
+import type { SandboxIamToken } from './iam-token.ts'
 
 /** What is known of a secret; its value is never shown again. */
 export interface SecretInfo {

@@ -63,7 +63,10 @@ export function traceOfStep(traces: Traces, step: string | undefined): string | 
   return traces.steps[Number(step) - 1]
 }
 
-function failure(message: string = 'The build failed without a reason', trace: string | undefined): BuildError {
+function failure(
+  message: string = 'The build failed without a reason',
+  trace: string | undefined,
+): BuildError {
   return new BuildError(message, trace && stackFrom({ name: 'BuildError', message }, trace))
 }
 

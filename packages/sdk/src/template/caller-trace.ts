@@ -1,5 +1,5 @@
 /** A function whose call ends the frames that are ours. */
-export type Entrance = (...args: never[]) => unknown
+export type Entrance = ((...args: never[]) => unknown) | (abstract new (...args: never[]) => unknown)
 
 /**
  * The stack frames of whoever called one of our functions, without ours, one a line. Taken from the running
@@ -22,7 +22,9 @@ export function stackFrom(error: { name: string; message: string }, trace: strin
 
 /** Directory of the file whose line comes first in a trace, or nothing if that is no file on disk. */
 export function directoryOf(trace: string | undefined): string | undefined {
-  const place = trace?.split('\n', 1)[0]?.match(/(?:\(|at (?:async )?|@)?((?:file:\/\/)?(?:[A-Za-z]:)?[\\/][^()]*?):\d+(?::\d+)?\)?$/)?.[1]
+  const place = trace
+    ?.split('\n', 1)[0]
+    ?.match(/(?:\(|at (?:async )?|@)?((?:file:\/\/)?(?:[A-Za-z]:)?[\\/][^()]*?):\d+(?::\d+)?\)?$/)?.[1]
   if (place === undefined) return undefined
   return place.replace(/^file:\/\/(?:\/(?=[A-Za-z]:))?/, '').replace(/[\\/][^\\/]*$/, '') || '/'
 }

@@ -39,9 +39,11 @@ export function buildLogger(
   let frame = 0
   let clock: ReturnType<typeof setInterval> | undefined
   const elapsed = () => `${((now() - startedAt) / 1000).toFixed(1)}s`
-  const colour = (code: number, text: string) => (output.hasColours ? `\u001b[${code}m${text}\u001b[0m` : text)
+  const colour = (code: number, text: string) =>
+    output.hasColours ? `\u001b[${code}m${text}\u001b[0m` : text
   const clearClock = () => clock && output.rewrite?.('\r\u001b[2K')
-  const showClock = () => output.rewrite?.(`\r\u001b[2K${SPINNER[frame++ % SPINNER.length]} Building ${elapsed()}`)
+  const showClock = () =>
+    output.rewrite?.(`\r\u001b[2K${SPINNER[frame++ % SPINNER.length]} Building ${elapsed()}`)
 
   return (entry) => {
     if (entry instanceof LogEntryStart) {

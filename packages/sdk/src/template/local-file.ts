@@ -1,5 +1,5 @@
-import { builtinModule } from '../http/runtime.ts'
 import { TemplateError } from '../errors.ts'
+import { builtinModule } from '../http/runtime.ts'
 
 type Fs = typeof import('node:fs')
 type Path = typeof import('node:path')

@@ -4,7 +4,7 @@ import { TemplateError } from '../errors.ts'
 /** A path in a sandbox as text; a `file:` URL by its path, a buffer as UTF-8. */
 export function pathText(path: PathLike): string {
   if (typeof path === 'string') return path
-  if (path instanceof URL) return decodeURIComponent(path.pathname)
+  if ('pathname' in path) return decodeURIComponent(path.pathname)
   return new TextDecoder().decode(path)
 }
 

@@ -46,9 +46,7 @@ export function waitForPort(port: number): ReadyCmd {
  * ```
  */
 export function waitForURL(url: string, statusCode: number = 200): ReadyCmd {
-  return new ReadyCmd(
-    `curl -s -o /dev/null -w "%{http_code}" ${shellQuote(url)} | grep -q "${statusCode}"`,
-  )
+  return new ReadyCmd(`curl -s -o /dev/null -w "%{http_code}" ${shellQuote(url)} | grep -q "${statusCode}"`)
 }
 
 /**

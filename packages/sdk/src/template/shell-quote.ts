@@ -9,5 +9,7 @@ export function shellQuote(word: string): string {
  * among them, but for single requirements that the shell would read as redirections or pipes (`numpy>=2`).
  */
 export function packageWords(packages: string | string[]): string[] {
-  return [packages].flat().map((name) => (/^[^\s'"\\$]*[<>|&;()][^\s'"\\$]*$/.test(name) ? shellQuote(name) : name))
+  return [packages]
+    .flat()
+    .map((name) => (/^[^\s'"\\$]*[<>|&;()][^\s'"\\$]*$/.test(name) ? shellQuote(name) : name))
 }

@@ -43,6 +43,8 @@ export const userStep = (user: string): Step => ({ type: 'USER', args: [user] })
 /** Permission bits as chmod reads them: four octal digits. */
 export function octal(mode: number): string {
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
-    throw new TemplateError(`Invalid mode ${mode}: permission bits are between 0o0 and 0o7777, for example 0o755.`)
+    throw new TemplateError(
+      `Invalid mode ${mode}: permission bits are between 0o0 and 0o7777, for example 0o755.`,
+    )
   return mode.toString(8).padStart(4, '0')
 }

@@ -6,7 +6,7 @@ import { callerTrace, directoryOf, type Entrance, stackFrom } from './caller-tra
 import { readDockerfile } from './dockerfile/read.ts'
 import { readTextIfFile, readTextOfFile } from './local-file.ts'
 import { pathText } from './path-text.ts'
-import { ReadyCmd, waitForFile } from './ready-command.ts'
+import { type ReadyCmd, waitForFile } from './ready-command.ts'
 import type { Base, Definition } from './serialize.ts'
 import { packageWords, shellQuote } from './shell-quote.ts'
 import { copyStep, envStep, octal, runStep, type Step, userStep, workdirStep } from './step.ts'
@@ -45,7 +45,8 @@ export class TemplateDraft
     const { fileContextPath, fileIgnorePatterns = [] } = options
     // V8 leaves the constructors of subclasses without a body out of the stack.
     const created = () => callerTrace(new.target) ?? callerTrace(TemplateDraft)
-    this.fileContextPath = fileContextPath === undefined ? (directoryOf(created()) ?? '.') : pathText(fileContextPath)
+    this.fileContextPath =
+      fileContextPath === undefined ? (directoryOf(created()) ?? '.') : pathText(fileContextPath)
     this.fileIgnorePatterns = fileIgnorePatterns
   }
 
@@ -90,7 +91,9 @@ export class TemplateDraft
     const { username, password } = credentials
     if (!username || !password)
       throw blame(
-        new InvalidArgumentError('Both username and password are required when providing registry credentials'),
+        new InvalidArgumentError(
+          'Both username and password are required when providing registry credentials',
+        ),
         this.fromImage,
       )
     const registry = { type: 'registry', username, password } as const
@@ -112,7 +115,11 @@ export class TemplateDraft
 
   fromAWSRegistry(
     image: string,
-    { accessKeyId, secretAccessKey, region }: { accessKeyId: string; secretAccessKey: string; region: string },
+    {
+      accessKeyId,
+      secretAccessKey,
+      region,
+    }: { accessKeyId: string; secretAccessKey: string; region: string },
   ): TemplateBuilder {
     const registry = {
       type: 'aws',
@@ -163,7 +170,11 @@ export class TemplateDraft
     return this.add(runStep(line(['mkdir', '-p', mode, ...pathWords(path)]), options.user), this.makeDir)
   }
 
-  makeSymlink(src: PathLike, dest: PathLike, options: { user?: string; force?: boolean } = {}): TemplateBuilder {
+  makeSymlink(
+    src: PathLike,
+    dest: PathLike,
+    options: { user?: string; force?: boolean } = {},
+  ): TemplateBuilder {
     const words = ['ln', '-s', options.force && '-f', ...pathWords([src, dest])]
     return this.add(runStep(line(words), options.user), this.makeSymlink)
   }
@@ -187,12 +198,24 @@ export class TemplateDraft
   }
 
   npmInstall(packages?: string | string[], options: { g?: boolean; dev?: boolean } = {}): TemplateBuilder {
-    const words = ['npm', 'install', options.g && '-g', options.dev && '--save-dev', ...packageWords(packages ?? [])]
+    const words = [
+      'npm',
+      'install',
+      options.g && '-g',
+      options.dev && '--save-dev',
+      ...packageWords(packages ?? []),
+    ]
     return this.add(runStep(line(words), options.g ? 'root' : undefined), this.npmInstall)
   }
 
   bunInstall(packages?: string | string[], options: { g?: boolean; dev?: boolean } = {}): TemplateBuilder {
-    const words = ['bun', 'install', options.g && '-g', options.dev && '--dev', ...packageWords(packages ?? [])]
+    const words = [
+      'bun',
+      'install',
+      options.g && '-g',
+      options.dev && '--dev',
+      ...packageWords(packages ?? []),
+    ]
     return this.add(runStep(line(words), options.g ? 'root' : undefined), this.bunInstall)
   }
 
@@ -210,7 +233,11 @@ export class TemplateDraft
   }
 
   addMcpServer(servers: McpServerName | McpServerName[]): TemplateBuilder {
-    this.requireTemplate('mcp-gateway', 'MCP servers can only be added to mcp-gateway template', this.addMcpServer)
+    this.requireTemplate(
+      'mcp-gateway',
+      'MCP servers can only be added to mcp-gateway template',
+      this.addMcpServer,
+    )
     return this.add(runStep(line(['mcp-gateway', 'pull', ...[servers].flat()]), 'root'), this.addMcpServer)
   }
 
@@ -225,7 +252,7 @@ export class TemplateDraft
       'clone',
       shellQuote(url),
       branch && `--branch ${shellQuote(branch)} --single-branch`,
-      depth && `--depth ${depth}`,
+      depth ? `--depth ${depth}` : '',
       ...(path === undefined ? [] : pathWords(path)),
     ]
     return this.add(runStep(line(words), user), this.gitClone)
@@ -276,14 +303,17 @@ export class TemplateDraft
   }
 
   private add(step: Step, entrance: Entrance): this {
-    this.definition.steps.push({ ...step, force: step.force || this.forceNextSteps })
+    const { type, args, force = false, ...rest } = step
+    this.definition.steps.push({ type, args, force: force || this.forceNextSteps, ...rest })
     this.traces.steps.push(callerTrace(entrance))
     return this
   }
 
   private addCopies(items: CopyItem[], entrance: Entrance): this {
     const steps = blaming(entrance, () =>
-      items.flatMap(({ src, dest, ...options }) => [src].flat().map((source) => copyStep(source, dest, options))),
+      items.flatMap(({ src, dest, ...options }) =>
+        [src].flat().map((source) => copyStep(source, dest, options)),
+      ),
     )
     for (const step of steps) this.add(step, entrance)
     return this
@@ -297,16 +327,17 @@ export class TemplateDraft
 
   private requireTemplate(name: string, message: string, entrance: Entrance): void {
     const { base } = this.definition
-    if (!('fromTemplate' in base) || base.fromTemplate !== name) throw blame(new BuildError(message), entrance)
+    if (!('fromTemplate' in base) || base.fromTemplate !== name)
+      throw blame(new BuildError(message), entrance)
   }
 }
 
 const DEVCONTAINERS_ONLY = 'Devcontainers can only used in the devcontainer template'
 
-const commandText = (command: string | ReadyCmd): string =>
-  typeof command === 'string' ? command : command.getCmd()
+const commandText = (command: string | ReadyCmd | undefined): string | undefined =>
+  typeof command === 'string' ? command : command?.getCmd()
 
-const line = (words: (string | false | 0 | undefined)[]): string => words.filter(Boolean).join(' ')
+const line = (words: (string | false | undefined)[]): string => words.filter(Boolean).join(' ')
 
 const pathWords = (paths: PathLike | PathLike[]): string[] =>
   [paths].flat().map((path) => shellQuote(pathText(path)))

@@ -31,7 +31,9 @@ export class TemplateBase extends TemplateDraft {
   static async toJSON(template: TemplateClass, computeHashes: boolean = true): Promise<string> {
     const draft = draftOf(template)
     const { definition, traces } = draft
-    const steps = computeHashes ? await withFilesHashes(definition.steps, draft, traces.steps) : definition.steps
+    const steps = computeHashes
+      ? await withFilesHashes(definition.steps, draft, traces.steps)
+      : definition.steps
     return JSON.stringify(serialize({ ...definition, steps }), undefined, 2)
   }
 
@@ -61,7 +63,11 @@ export class TemplateBase extends TemplateDraft {
    * const { templateId } = await Template.build(template, 'numpy:v1', { onBuildLogs: defaultBuildLogger() })
    * ```
    */
-  static build(template: TemplateClass, name: string, options?: Omit<BuildOptions, 'alias'>): Promise<BuildInfo>
+  static build(
+    template: TemplateClass,
+    name: string,
+    options?: Omit<BuildOptions, 'alias'>,
+  ): Promise<BuildInfo>
   /** @deprecated Pass the name as second argument. */
   static build(template: TemplateClass, options: BuildOptions): Promise<BuildInfo>
   static async build(

@@ -1,6 +1,6 @@
 import type { PathLike } from 'node:fs'
 import type { ConnectionOpts } from '../connection-config.ts'
-import type { McpServer } from '../sandbox/mcp.ts'
+import type { McpServers } from '../gen/mcp-servers.ts'
 import type { LogEntry } from './log-entry.ts'
 
 /** Where the files of a template come from. */
@@ -113,4 +113,4 @@ export type CopyItem = CopyOptions & {
 }
 
 /** Name of a server that the MCP gateway knows. */
-export type McpServerName = keyof McpServer
+export type McpServerName = keyof McpServers

@@ -61,7 +61,9 @@ export interface Uploads {
  * @throws {@link FileUploadError} with the line of the `copy` that failed
  */
 export async function uploadFiles(steps: Step[], uploads: Uploads): Promise<void> {
-  const jobs = steps.flatMap((step, at) => (step.type === 'COPY' ? [{ step, trace: uploads.traces[at] }] : []))
+  const jobs = steps.flatMap((step, at) =>
+    step.type === 'COPY' ? [{ step, trace: uploads.traces[at] }] : [],
+  )
   const next = jobs.values()
   const work = async () => {
     for (const { step, trace } of next) await tracing(trace, () => uploadStep(step, uploads, trace))

@@ -38,7 +38,10 @@ async function within<Value>(timeoutMs: number, value: Promise<Value>): Promise<
   if (!timeoutMs) return value
   let timer: ReturnType<typeof setTimeout> | undefined
   const expired = new Promise<never>((_, reject) => {
-    const error = new DOMException(`No data for ${timeoutMs} ms: the idle timeout of the stream`, 'TimeoutError')
+    const error = new DOMException(
+      `No data for ${timeoutMs} ms: the idle timeout of the stream`,
+      'TimeoutError',
+    )
     timer = setTimeout(() => reject(error), timeoutMs)
   })
   try {

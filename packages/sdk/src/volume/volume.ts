@@ -44,7 +44,14 @@ export class Volume extends ClientFactory {
   readonly proxy?: string
 
   /** An instance for a volume whose token is known; asks nobody. */
-  constructor(volumeId: string, name: string, token: string, domain?: string, debug?: boolean, proxy?: string) {
+  constructor(
+    volumeId: string,
+    name: string,
+    token: string,
+    domain?: string,
+    debug?: boolean,
+    proxy?: string,
+  ) {
     super()
     this.volumeId = volumeId
     this.name = name
@@ -132,7 +139,14 @@ export class Volume extends ClientFactory {
     { volumeId, name, token, domain }: VolumeAndToken,
     config: ConnectionConfig,
   ): InstanceType<V> {
-    return new this(volumeId, name, token, domain ?? config.domain, config.debug, config.proxy) as InstanceType<V>
+    return new this(
+      volumeId,
+      name,
+      token,
+      domain ?? config.domain,
+      config.debug,
+      config.proxy,
+    ) as InstanceType<V>
   }
 
   /**
@@ -142,7 +156,9 @@ export class Volume extends ClientFactory {
    * @throws {@link VolumePathNotFoundError} if there is no such directory
    */
   async list(path: string, opts?: VolumeApiOpts & { depth?: number }): Promise<VolumeEntryStat[]> {
-    return entriesOf(await this.request({ method: 'GET', route: 'dir', path, query: { depth: opts?.depth } }, opts))
+    return entriesOf(
+      await this.request({ method: 'GET', route: 'dir', path, query: { depth: opts?.depth } }, opts),
+    )
   }
 
   /**
@@ -179,7 +195,10 @@ export class Volume extends ClientFactory {
     const { uid, gid, mode } = metadata
     const body = JSON.stringify({ uid, gid, mode })
     return entryOf(
-      await this.request({ method: 'PATCH', route: 'path', path, body, contentType: 'application/json' }, opts),
+      await this.request(
+        { method: 'PATCH', route: 'path', path, body, contentType: 'application/json' },
+        opts,
+      ),
     )
   }
 
@@ -196,7 +215,10 @@ export class Volume extends ClientFactory {
   async readFile(path: string, opts?: VolumeReadOpts & { format?: 'text' }): Promise<string>
   async readFile(path: string, opts?: VolumeReadOpts & { format: 'bytes' }): Promise<Uint8Array>
   async readFile(path: string, opts?: VolumeReadOpts & { format: 'blob' }): Promise<Blob>
-  async readFile(path: string, opts?: VolumeReadOpts & { format: 'stream' }): Promise<ReadableStream<Uint8Array>>
+  async readFile(
+    path: string,
+    opts?: VolumeReadOpts & { format: 'stream' },
+  ): Promise<ReadableStream<Uint8Array>>
   async readFile(
     path: string,
     opts: VolumeReadOpts & { format?: 'text' | 'bytes' | 'blob' | 'stream' } = {},
@@ -274,10 +296,17 @@ export class Volume extends ClientFactory {
 const writeQuery = ({ uid, gid, mode, force }: VolumeWriteOpts = {}) => ({ uid, gid, mode, force })
 
 async function bodyOf(data: VolumeData): Promise<BodyInit> {
-  if (typeof data === 'string' || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data))
+  if (
+    typeof data === 'string' ||
+    data instanceof Blob ||
+    data instanceof ArrayBuffer ||
+    ArrayBuffer.isView(data)
+  )
     return data as BodyInit
   if (!(data instanceof ReadableStream))
-    throw new InvalidArgumentError('The data of a file must be a string, ArrayBuffer, Blob, or ReadableStream.')
+    throw new InvalidArgumentError(
+      'The data of a file must be a string, ArrayBuffer, Blob, or ReadableStream.',
+    )
   return runtime === 'browser' ? new Response(data).blob() : data
 }
 

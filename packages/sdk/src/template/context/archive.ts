@@ -13,7 +13,11 @@ export interface Archive {
  *
  * @param gzip whether to compress
  */
-export async function packArchive(modules: NodeModules, files: ContextFile[], gzip: boolean): Promise<Archive> {
+export async function packArchive(
+  modules: NodeModules,
+  files: ContextFile[],
+  gzip: boolean,
+): Promise<Archive> {
   const { fs, os, path, stream, streams, zlib } = modules
   const { createTarPacker } = await import('modern-tar')
   const directory = await fs.promises.mkdtemp(path.join(os.tmpdir(), 'e2b-template-'))
@@ -28,7 +32,9 @@ export async function packArchive(modules: NodeModules, files: ContextFile[], gz
   })
   const source = stream.Readable.fromWeb(readable as Parameters<typeof stream.Readable.fromWeb>[0])
   const target = fs.createWriteStream(archive.path, { mode: 0o600 })
-  const writing = gzip ? streams.pipeline(source, zlib.createGzip(), target) : streams.pipeline(source, target)
+  const writing = gzip
+    ? streams.pipeline(source, zlib.createGzip(), target)
+    : streams.pipeline(source, target)
   const [packed, written] = await Promise.allSettled([packing, writing])
   const failed = [packed, written].find((outcome) => outcome.status === 'rejected')
   if (!failed) return archive

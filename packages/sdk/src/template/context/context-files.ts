@@ -65,11 +65,12 @@ class ContextReader {
   async namedPaths(): Promise<string[]> {
     const { posix } = this.modules.path
     const src = posix.normalize(this.selection.src).replace(/\/$/, '')
-    const { base, isGlob, maxDepth } = picomatch.scan(src, { tokens: true }) as GlobScan
+    const { base, isGlob } = picomatch.scan(src)
     if (!isGlob) return [src === '.' ? '' : src.replace(/\\(.)/g, '$1')]
     const paths: string[] = []
     const matches = picomatch(src, { dot: true })
-    await this.match(base, maxDepth ?? Number.POSITIVE_INFINITY, matches, paths)
+    const levels = src.includes('**') ? Number.POSITIVE_INFINITY : src.slice(base.length).split('/').length
+    await this.match(base, levels, matches, paths)
     if (!this.selection.src.endsWith('/')) return paths
     const stats = await Promise.all(paths.map((path) => this.stats(path)))
     return paths.filter((_, at) => stats[at]?.isDirectory())
@@ -81,26 +82,30 @@ class ContextReader {
     if (isIgnored && this.selection.ignore.canPrune) return
     const stats = await this.stats(path)
     if (!stats) return
-    if (!isIgnored) found.set(path, { path, absolutePath: this.absolute(path), stats: expectPackable(path, stats) })
+    if (!isIgnored)
+      found.set(path, { path, absolutePath: this.absolute(path), stats: expectPackable(path, stats) })
     if (!stats.isDirectory()) return
 
     const realPath = await this.modules.fs.promises.realpath(this.absolute(path))
     if (realParents.includes(realPath))
-      throw new TemplateError(`"${path}" is a symbolic link to a directory that holds it: it cannot be resolved.`)
-    for (const name of await this.names(path)) await this.collect(join(path, name), found, [...realParents, realPath])
+      throw new TemplateError(
+        `"${path}" is a symbolic link to a directory that holds it: it cannot be resolved.`,
+      )
+    for (const name of await this.names(path))
+      await this.collect(join(path, name), found, [...realParents, realPath])
   }
 
   private async match(
     directory: string,
-    depth: number,
+    levels: number,
     matches: (path: string) => boolean,
     paths: string[],
   ): Promise<void> {
     if (directory !== '' && matches(directory)) paths.push(directory)
-    if (depth === 0) return
+    if (levels === 0) return
     for (const entry of await this.entries(directory)) {
       const path = join(directory, entry.name)
-      if (entry.isDirectory()) await this.match(path, depth - 1, matches, paths)
+      if (entry.isDirectory()) await this.match(path, levels - 1, matches, paths)
       else if (matches(path)) paths.push(path)
     }
   }
@@ -111,10 +116,12 @@ class ContextReader {
 
   /** Nothing for what is no directory. */
   private async entries(directory: string) {
-    return this.modules.fs.promises.readdir(this.absolute(directory), { withFileTypes: true }).catch((error) => {
-      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []
-      throw error
-    })
+    return this.modules.fs.promises
+      .readdir(this.absolute(directory), { withFileTypes: true })
+      .catch((error) => {
+        if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []
+        throw error
+      })
   }
 
   private async stats(path: string): Promise<Stats | undefined> {
@@ -134,12 +141,6 @@ class ContextReader {
   private absolute(path: string): string {
     return this.modules.path.join(this.selection.contextDirectory, path)
   }
-}
-
-interface GlobScan {
-  base: string
-  isGlob: boolean
-  maxDepth?: number
 }
 
 function expectPackable(path: string, stats: Stats): Stats {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { ignoreRules, readIgnoreFile } from './ignore-rules.ts'
 
-const ignored = (patterns: string[], paths: string[]) => paths.filter((path) => ignoreRules(patterns).isIgnored(path))
+const ignored = (patterns: string[], paths: string[]) =>
+  paths.filter((path) => ignoreRules(patterns).isIgnored(path))
 
 test('a directory is left out with all it holds', () => {
   const paths = ['node_modules', 'node_modules/a/b.js', 'src/node_modules/c.js', 'node_modules.txt']

@@ -18,7 +18,9 @@ export function nodeModules(): NodeModules {
   const load = <Name extends keyof NodeModules>(name: string): NodeModules[Name] => {
     const module = builtinModule<NodeModules[Name]>(name)
     if (module) return module
-    throw new TemplateError('Copying files into a template needs Node.js 20.16, Bun 1.2, or Deno 2.1, or newer.')
+    throw new TemplateError(
+      'Copying files into a template needs Node.js 20.16, Bun 1.2, or Deno 2.1, or newer.',
+    )
   }
   return {
     crypto: load<'crypto'>('node:crypto'),

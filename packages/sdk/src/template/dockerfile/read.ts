@@ -34,13 +34,15 @@ export function readDockerfile(content: string): DockerfileTemplate {
   let fromImage = ''
   for (const instruction of instructions) {
     const { keyword, text } = instruction
-    if (text === '') throw mistake(instruction, `${keyword} needs an argument`)
+    if (text === '' && keyword !== 'CMD' && keyword !== 'ENTRYPOINT')
+      throw mistake(instruction, `${keyword} needs an argument`)
     if (keyword === 'FROM') fromImage = expandVariables(text.split(/\s/, 1)[0]!, variables, 'is unset')
     else if (keyword === 'RUN') steps.push(runStep(runCommand(instruction)))
     else if (keyword === 'COPY' || keyword === 'ADD') steps.push(...copySteps(instruction, variables))
     else if (keyword === 'ENV') steps.push(envStep(assignments(instruction, variables)))
     else if (keyword === 'ARG') steps.push(...argSteps(instruction, variables))
-    else if (keyword === 'WORKDIR') steps.push(workdirStep(expandVariables(unquoted(text), variables, 'stays')))
+    else if (keyword === 'WORKDIR')
+      steps.push(workdirStep(expandVariables(unquoted(text), variables, 'stays')))
     else if (keyword === 'USER') steps.push(userStep(expandVariables(unquoted(text), variables, 'stays')))
     else if (keyword === 'CMD') start.cmd = instruction
     else if (keyword === 'ENTRYPOINT') start.entrypoint = instruction
@@ -59,7 +61,8 @@ function runCommand({ text, heredocs }: DockerInstruction): string {
   if (words) return words.map(shellQuote).join(' ')
   const [script] = heredocs
   if (!script) return collapseBlanks(text)
-  if (heredocs.length > 1 || !/^<<\S+$/.test(text)) return [text, ...heredocs.map(({ source }) => source)].join('\n')
+  if (heredocs.length > 1 || !/^<<\S+$/.test(text))
+    return [text, ...heredocs.map(({ source }) => source)].join('\n')
   const interpreter = script.content.match(/^#!(.*)\n/)
   if (!interpreter) return script.content.trimEnd()
   return `${interpreter[1]!.trim()} /dev/stdin <<'${script.name}'\n${script.source}`
@@ -68,13 +71,20 @@ function runCommand({ text, heredocs }: DockerInstruction): string {
 function copySteps(instruction: DockerInstruction, variables: ReadonlyMap<string, string>): Step[] {
   const { keyword, flags, text, heredocs } = instruction
   if (flags.from !== undefined)
-    throw mistake(instruction, `${keyword} --from=${flags.from} copies from another image, which a template cannot`)
+    throw mistake(
+      instruction,
+      `${keyword} --from=${flags.from} copies from another image, which a template cannot`,
+    )
   if (heredocs.length > 0)
-    throw mistake(instruction, `${keyword} of a here-document is not supported: write the file with RUN, or copy it`)
+    throw mistake(
+      instruction,
+      `${keyword} of a here-document is not supported: write the file with RUN, or copy it`,
+    )
   const words = execForm(text) ?? splitWords(text).map(({ expandable }) => expandable)
   const paths = words.map((word) => expandVariables(word, variables, 'stays'))
   const dest = paths.pop()
-  if (dest === undefined || paths.length === 0) throw mistake(instruction, `${keyword} needs a source and a destination`)
+  if (dest === undefined || paths.length === 0)
+    throw mistake(instruction, `${keyword} needs a source and a destination`)
   const user = flags.chown && expandVariables(flags.chown, variables, 'stays')
   const mode = flags.chmod === undefined ? undefined : permissionBits(instruction, flags.chmod)
   return paths.map((src) => {
@@ -87,7 +97,8 @@ function copySteps(instruction: DockerInstruction, variables: ReadonlyMap<string
 }
 
 function permissionBits(instruction: DockerInstruction, chmod: string): number {
-  if (!/^[0-7]{3,4}$/.test(chmod)) throw mistake(instruction, `--chmod=${chmod} is not supported: use octal digits like 755`)
+  if (!/^[0-7]{3,4}$/.test(chmod))
+    throw mistake(instruction, `--chmod=${chmod} is not supported: use octal digits like 755`)
   return Number.parseInt(chmod, 8)
 }
 
@@ -102,7 +113,8 @@ function assignments(instruction: DockerInstruction, variables: Map<string, stri
         if (at < 1) throw mistake(instruction, `${instruction.keyword} wants NAME=value, not ${expandable}`)
         return [expandable.slice(0, at), expandable.slice(at + 1)] as [string, string]
       })
-  for (const [name, value] of pairs) variables.set(name, expandVariables(value, new Map(variables), 'is unset'))
+  for (const [name, value] of pairs)
+    variables.set(name, expandVariables(value, new Map(variables), 'is unset'))
   return pairs
 }
 
@@ -114,13 +126,15 @@ function argSteps(instruction: DockerInstruction, variables: Map<string, string>
   return [envStep([[instruction.text, variables.get(instruction.text)!]])]
 }
 
-/** ENTRYPOINT with the words of CMD behind it; the shell form of ENTRYPOINT takes none. */
+/** ENTRYPOINT with CMD behind it; the shell form of ENTRYPOINT takes none. Undefined if both are empty. */
 function startCommand(entrypoint?: DockerInstruction, cmd?: DockerInstruction): string | undefined {
-  const command = (instruction?: DockerInstruction) =>
-    instruction && (execForm(instruction.text)?.map(shellQuote).join(' ') ?? collapseBlanks(instruction.text))
-  if (!entrypoint) return command(cmd)
-  if (!cmd || !execForm(entrypoint.text)) return command(entrypoint)
-  return `${command(entrypoint)} ${command(cmd)}`.trim()
+  const entrypointWords = entrypoint && execForm(entrypoint.text)
+  const cmdWords = cmd && execForm(cmd.text)
+  if (entrypoint && !entrypointWords) return collapseBlanks(entrypoint.text) || undefined
+  if (!entrypointWords && cmd && !cmdWords) return collapseBlanks(cmd.text) || undefined
+  // Behind an ENTRYPOINT, the shell form of CMD is the words of a shell.
+  const behind = cmdWords ?? (cmd?.text ? ['/bin/sh', '-c', cmd.text] : [])
+  return [...(entrypointWords ?? []), ...behind].map(shellQuote).join(' ') || undefined
 }
 
 const unquoted = (text: string): string =>

@@ -1,10 +1,18 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of a shell
 import { expect, test } from 'vitest'
 import { collapseBlanks, expandVariables, splitWords } from './words.ts'
 
 const texts = (line: string) => splitWords(line).map(({ text }) => text)
 
 test('quotes hold a word together and are taken off', () => {
-  expect(texts(`A=1 B="x y" C='q r' D=a\\ b "E"=g F=`)).toEqual(['A=1', 'B=x y', 'C=q r', 'D=a b', 'E=g', 'F='])
+  expect(texts(`A=1 B="x y" C='q r' D=a\\ b "E"=g F=`)).toEqual([
+    'A=1',
+    'B=x y',
+    'C=q r',
+    'D=a b',
+    'E=g',
+    'F=',
+  ])
 })
 
 test('inside double quotes a backslash escapes only quotes, dollars, and itself', () => {
@@ -21,7 +29,9 @@ test('variables are replaced, with defaults and alternatives', () => {
     ['A', '1'],
     ['EMPTY', ''],
   ])
-  expect(expandVariables('$A-${A}-${A:-x}-${A:+y}-${EMPTY:-z}-${EMPTY:+n}', values, 'stays')).toBe('1-1-1-y-z-')
+  expect(expandVariables('$A-${A}-${A:-x}-${A:+y}-${EMPTY:-z}-${EMPTY:+n}', values, 'stays')).toBe(
+    '1-1-1-y-z-',
+  )
   expect(expandVariables('$B/${B:-x}/\\$A', values, 'stays')).toBe('$B/${B:-x}/\\$A')
   expect(expandVariables('$B/${B:-x}/\\$A', values, 'is unset')).toBe('/x/$A')
 })

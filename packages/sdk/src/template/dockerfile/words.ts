@@ -23,7 +23,12 @@ export function splitWords(line: string): Word[] {
       continue
     }
     let isLiteral = quote === "'"
-    if (char === '\\' && quote !== "'" && at + 1 < line.length && (quote === '' || /["\\$]/.test(line[at + 1]!))) {
+    if (
+      char === '\\' &&
+      quote !== "'" &&
+      at + 1 < line.length &&
+      (quote === '' || /["\\$]/.test(line[at + 1]!))
+    ) {
       char = line[++at]!
       isLiteral = true
     }
@@ -59,5 +64,7 @@ export function expandVariables(
 
 /** Runs of white space outside quotes become one space: what line breaks and indentation leave in a command. */
 export function collapseBlanks(command: string): string {
-  return command.replace(/\\[\s\S]|"(?:\\[\s\S]|[^"\\])*"|'[^']*'|\s+/g, (part) => (/^\s/.test(part) ? ' ' : part))
+  return command.replace(/\\[\s\S]|"(?:\\[\s\S]|[^"\\])*"|'[^']*'|\s+/g, (part) =>
+    /^\s/.test(part) ? ' ' : part,
+  )
 }
