@@ -22,11 +22,15 @@ export function stackFrom(error: { name: string; message: string }, trace: strin
 
 /** Directory of the file whose line comes first in a trace, or nothing if that is no file on disk. */
 export function directoryOf(trace: string | undefined): string | undefined {
-  const place = trace
-    ?.split('\n', 1)[0]
-    ?.match(/(?:\(|at (?:async )?|@)?((?:file:\/\/)?(?:[A-Za-z]:)?[\\/][^()]*?):\d+(?::\d+)?\)?$/)?.[1]
-  if (place === undefined) return undefined
-  return place.replace(/^file:\/\/(?:\/(?=[A-Za-z]:))?/, '').replace(/[\\/][^\\/]*$/, '') || '/'
+  const [frame = ''] = trace?.split('\n', 1) ?? []
+  // V8: `at name (place)` or `at place`; others: `name@place`
+  const place = frame.match(/\((.*)\)$/)?.[1] ?? frame.replace(/^\s*(at (async )?|[^@/]*@)/, '')
+  const file = place.replace(/(:\d+){1,2}$/, '')
+  const path = file.startsWith('file://')
+    ? decodeURIComponent(file.slice(7)).replace(/^\/([A-Za-z]:)/, '$1')
+    : file
+  if (!/^(\/|[A-Za-z]:[\\/])/.test(path)) return undefined
+  return path.replace(/[\\/][^\\/]*$/, '') || '/'
 }
 
 function framesOf(stack: string): string | undefined {
