@@ -26,3 +26,56 @@ export {
   VolumePathNotFoundError,
 } from './errors.ts'
 export type { Logger } from './logger.ts'
+export {
+  Secret,
+  type SecretCreateOpts,
+  type SecretDestroyOpts,
+  type SecretExistsOpts,
+  type SecretGetInfoOpts,
+  type SecretInfo,
+  type SecretListOpts,
+  SecretPaginator,
+  type SecretUpdateOpts,
+} from './secret/secret.ts'
+export type {
+  BuildInfo,
+  BuildOptions,
+  BuildStatusReason,
+  CopyItem,
+  GetBuildStatusOptions,
+  McpServerName,
+  TemplateBuilder,
+  TemplateBuildStatus,
+  TemplateBuildStatusResponse,
+  TemplateClass,
+  TemplateTag,
+  TemplateTagInfo,
+} from './template/index.ts'
+export {
+  defaultBuildLogger,
+  LogEntry,
+  LogEntryEnd,
+  type LogEntryLevel,
+  LogEntryStart,
+  ReadyCmd,
+  Template,
+  TemplateBase,
+  waitForFile,
+  waitForPort,
+  waitForProcess,
+  waitForTimeout,
+  waitForURL,
+} from './template/index.ts'
+export type {
+  VolumeAndToken,
+  VolumeApiOpts,
+  VolumeConnectionConfig,
+  VolumeEntryStat,
+  VolumeInfo,
+  VolumeMetadataOptions,
+  VolumeMetadataOpts,
+  VolumeReadOpts,
+  VolumeWriteOptions,
+  VolumeWriteOpts,
+} from './volume/index.ts'
+export { Volume, VolumeFileType } from './volume/index.ts'

@@ -48,7 +48,7 @@ export async function openApi(config: ConnectionConfig): Promise<ApiClient['api'
   return new ApiClient(config).api
 }
 
-const clientHeaders = {
+export const clientHeaders = {
   lang: 'js',
   lang_version: runtimeVersion,
   package_version: VERSION,
