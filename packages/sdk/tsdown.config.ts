@@ -8,4 +8,6 @@ export default defineConfig({
   dts: true,
   sourcemap: true,
   fixedExtension: false,
+  // a default export beside named ones, as users of the official package import either
+  outputOptions: { exports: 'named' },
 })

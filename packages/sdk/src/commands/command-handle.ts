@@ -46,7 +46,11 @@ export class CommandHandle
   private isDisconnected = false
 
   /** @internal */
-  constructor(stream: EventStream<ProcessResponse>, control: ProcessControl, callbacks: OutputCallbacks = {}) {
+  constructor(
+    stream: EventStream<ProcessResponse>,
+    control: ProcessControl,
+    callbacks: OutputCallbacks = {},
+  ) {
     const start = stream.first.event?.event
     if (start?.case !== 'start') {
       stream.close()

@@ -30,7 +30,11 @@ export class ProcessClient {
     }
   }
 
-  sendInput(pid: number, input: { stdin: Uint8Array } | { pty: Uint8Array }, opts?: RequestOpts): Promise<unknown> {
+  sendInput(
+    pid: number,
+    input: { stdin: Uint8Array } | { pty: Uint8Array },
+    opts?: RequestOpts,
+  ): Promise<unknown> {
     const bytes =
       'stdin' in input
         ? ({ case: 'stdin', value: input.stdin } as const)

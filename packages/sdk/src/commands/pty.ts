@@ -1,6 +1,6 @@
 import type { ConnectionConfig, ConnectionOpts, Username } from '../connection-config.ts'
-import { openStream, streamHeaders } from '../envd/event-stream.ts'
 import type { Envd } from '../envd/envd.ts'
+import { openStream, streamHeaders } from '../envd/event-stream.ts'
 import { CommandHandle } from './command-handle.ts'
 import { byPid, ProcessClient } from './process-client.ts'
 

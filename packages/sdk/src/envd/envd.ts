@@ -64,7 +64,11 @@ export class Envd {
   /** @returns whether the sandbox runs, undefined when that could not be found out; never throws */
   async probeHealth(): Promise<boolean | undefined> {
     try {
-      const response = await this.fetch('/health', {}, { signal: AbortSignal.timeout(HEALTH_PROBE_TIMEOUT_MS) })
+      const response = await this.fetch(
+        '/health',
+        {},
+        { signal: AbortSignal.timeout(HEALTH_PROBE_TIMEOUT_MS) },
+      )
       await response.arrayBuffer()
       if (response.ok) return true
       return response.status === 502 ? false : undefined

@@ -26,9 +26,7 @@ export function rpcErrorOf(error: unknown, Missing: new (message: string) => Err
     case Code.NotFound:
       return new Missing(error.message)
     case Code.ResourceExhausted: {
-      const limited = new RateLimitError(
-        `${error.message}: Rate limit exceeded, please try again later.`,
-      )
+      const limited = new RateLimitError(`${error.message}: Rate limit exceeded, please try again later.`)
       limited.statusCode = 429
       return limited
     }

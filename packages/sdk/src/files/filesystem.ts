@@ -1,7 +1,7 @@
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect'
 import type { ConnectionConfig } from '../connection-config.ts'
-import { openStream, streamHeaders } from '../envd/event-stream.ts'
 import type { Envd } from '../envd/envd.ts'
+import { openStream, streamHeaders } from '../envd/event-stream.ts'
 import { restErrorOf } from '../envd/rest-error.ts'
 import { rpcErrorAfterProbe } from '../envd/rpc-error.ts'
 import { FileNotFoundError, InvalidArgumentError, TemplateError } from '../errors.ts'
@@ -196,8 +196,7 @@ export class Filesystem {
     const handshake = new AbortController()
     const timer = timeoutMs
       ? setTimeout(
-          () =>
-            handshake.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')),
+          () => handshake.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')),
           timeoutMs,
         )
       : undefined

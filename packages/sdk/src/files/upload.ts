@@ -29,7 +29,9 @@ export async function upload(
   const written: WriteInfo[] = []
   for (let start = 0; start < files.length; start += PARALLEL_UPLOADS) {
     const batch = files.slice(start, start + PARALLEL_UPLOADS)
-    for (const infos of await Promise.all(batch.map((file) => uploadBody(envd, file, gzip ?? false, request))))
+    for (const infos of await Promise.all(
+      batch.map((file) => uploadBody(envd, file, gzip ?? false, request)),
+    ))
       written.push(...infos)
   }
   return written
@@ -88,7 +90,12 @@ async function send(
   return written
 }
 
-type Body = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array<ArrayBuffer>>
+type Body =
+  | string
+  | ArrayBuffer
+  | ArrayBufferView<ArrayBuffer>
+  | Blob
+  | ReadableStream<Uint8Array<ArrayBuffer>>
 
 function asBody(data: UploadData, path: string): Body {
   if (typeof data === 'string' || data instanceof Blob || data instanceof ReadableStream) return data

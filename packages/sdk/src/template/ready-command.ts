@@ -1,4 +1,4 @@
-import { shellQuote } from './shell-quote.ts'
+import { shellQuote } from '../shell-quote.ts'
 
 /**
  * A shell command that tells when a sandbox is ready: it runs every 2 s at the end of a build until it

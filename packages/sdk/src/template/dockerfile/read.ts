@@ -1,5 +1,5 @@
 import { TemplateError } from '../../errors.ts'
-import { shellQuote } from '../shell-quote.ts'
+import { shellQuote } from '../../shell-quote.ts'
 import { copyStep, envStep, runStep, type Step, userStep, workdirStep } from '../step.ts'
 import { type DockerInstruction, execForm, parseDockerfile } from './parse.ts'
 import { collapseBlanks, expandVariables, splitWords } from './words.ts'
