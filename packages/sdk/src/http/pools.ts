@@ -31,11 +31,14 @@ export function pooledFetch(use: PoolUse, proxy?: string): Fetch {
   if (runtime === 'bun' && proxy)
     return ((input: Request, init) => fetch(input, { ...init, proxy } as RequestInit)) as Fetch
   if (runtime === 'deno' && proxy) return denoProxyFetch(proxy)
+  // its fetch knows no `redirect: 'error'`, which Connect asks for; with `manual` a redirect is an error as well
+  if (runtime === 'cloudflare-worker')
+    return (input, init) => fetch(input, { ...init, ...(init?.redirect === 'error' && { redirect: 'manual' }) })
   if (runtime !== 'node') return (input, init) => fetch(input, init)
   return async (input, init) => {
     const client = await loadUndici()
     if (!client) return fetch(input, init)
-    const [url, request] = await expand(input, init)
+    const [url, request] = expand(input, init)
     const dispatcher = dispatcherFor(client, use, proxy)
     return client.fetch(url, { ...request, dispatcher } as Parameters<typeof client.fetch>[1]) as never
   }
@@ -49,9 +52,16 @@ function loadUndici(): Promise<Undici | undefined> {
   return undici
 }
 
-/** undici does not know the runtime's own `Request` class: it gets the parts. */
-async function expand(input: RequestInfo | URL, init?: RequestInit): Promise<[string, RequestInit]> {
-  if (!(input instanceof Request)) return [String(input), init ?? {}]
+/** undici does not know the runtime's own `Request` and `FormData`: it gets the parts of the one, the bytes of the other. */
+function expand(input: RequestInfo | URL, init: RequestInit = {}): [string, RequestInit] {
+  if (init.body instanceof FormData) {
+    const encoded = new Response(init.body)
+    const headers = new Headers(init.headers)
+    headers.set('Content-Type', encoded.headers.get('Content-Type')!)
+    const body = { body: encoded.body, duplex: 'half' }
+    return [String(input), { ...init, ...body, headers: [...headers] } as RequestInit]
+  }
+  if (!(input instanceof Request)) return [String(input), init]
   const { method, headers, signal, redirect } = input
   const body = input.body ? { body: input.body, duplex: 'half' } : {}
   return [input.url, { method, headers: [...headers], signal, redirect, ...body, ...init } as RequestInit]
