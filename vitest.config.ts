@@ -22,6 +22,7 @@ export default defineConfig({
       live('chaos', 600_000),
       live('hostile', 180_000),
       live('load', 300_000),
+      live('browser', 120_000),
     ],
   },
 })
