@@ -92,7 +92,10 @@ export class Volume extends ClientFactory {
     volumeId: string,
     opts?: ConnectionOpts,
   ): Promise<InstanceType<V>> {
-    return this.opened(await this.getInfo(volumeId, opts), new ConnectionConfig(this.resolveOpts(opts)))
+    return this.opened(
+      { ...(await this.getInfo(volumeId, opts)), volumeId },
+      new ConnectionConfig(this.resolveOpts(opts)),
+    )
   }
 
   /** @throws {@link VolumeNotFoundError} if there is none of this id */
