@@ -20,7 +20,7 @@ import type {
 const FILE_TIMEOUT_MS = 3_600_000
 
 /** What a file can be written from. */
-type VolumeData = string | ArrayBuffer | Blob | ReadableStream<Uint8Array>
+type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array>
 
 /**
  * Storage that outlives sandboxes. The static methods look after volumes; an instance reads and writes the files of
