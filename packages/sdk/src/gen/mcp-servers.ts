@@ -1,5 +1,5 @@
 /** A server without settings: `{}`. */
-type NoSettings = Record<string, never>
+type NoSettings = Record<never, never>
 
 /**
  * The servers of Docker's MCP catalogue (https://hub.docker.com/mcp) that the gateway can start, with the settings of each.
