@@ -86,7 +86,7 @@ export async function surfaceDifferences(directory: string): Promise<Map<string,
 const PREAMBLE = [
   "import * as official from './official.js'",
   "import * as ours from './ours/index.js'",
-  'type Keys<T> = T extends unknown ? keyof T : never',
+  'type Keys<T> = unknown extends T ? PropertyKey : T extends unknown ? keyof T : never',
   'type Options<T> = T extends (...args: infer Args) => unknown ? { [At in keyof Args]: Keys<Args[At]> } : Keys<T>',
 ]
 
