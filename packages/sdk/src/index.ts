@@ -46,6 +46,7 @@ export { type EntryInfo, FileType, type WriteInfo } from './files/entry.ts'
 export type { Filesystem } from './files/filesystem.ts'
 export type { FilesystemReadOpts, FilesystemWriteOpts } from './files/options.ts'
 export { type FilesystemEvent, FilesystemEventType, type WatchHandle } from './files/watch-handle.ts'
+export type { McpServers as McpServer } from './gen/mcp-servers.ts'
 export { Git } from './git/git.ts'
 export type {
   GitAddOpts,
@@ -75,7 +76,6 @@ export type {
   SnapshotInfo,
 } from './sandbox/info.ts'
 export type { SandboxLifecycle, SandboxOnTimeout } from './sandbox/lifecycle.ts'
-export type { McpServer } from './sandbox/mcp.ts'
 export {
   ALL_TRAFFIC,
   type SandboxEgressProxyInfo,

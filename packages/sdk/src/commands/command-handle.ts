@@ -8,9 +8,9 @@ type ProcessResponse = StartResponse | ConnectResponse
 
 /** What the callbacks of a command or terminal get; a promise that they return is awaited before the next piece. */
 export interface OutputCallbacks {
-  onStdout?: (data: string) => void | Promise<void>
-  onStderr?: (data: string) => void | Promise<void>
-  onPty?: (data: Uint8Array) => void | Promise<void>
+  onStdout?: (data: string) => unknown
+  onStderr?: (data: string) => unknown
+  onPty?: (data: Uint8Array) => unknown
 }
 
 /** What a handle asks of the module that made it. */

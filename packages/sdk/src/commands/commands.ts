@@ -22,9 +22,9 @@ export interface CommandStartOpts extends CommandRequestOpts {
   /** Environment variables, over those of the sandbox. @default {} */
   envs?: Record<string, string>
   /** Gets standard output piece by piece, as it comes. */
-  onStdout?: (data: string) => void | Promise<void>
+  onStdout?: (data: string) => unknown
   /** Gets standard error piece by piece, as it comes. */
-  onStderr?: (data: string) => void | Promise<void>
+  onStderr?: (data: string) => unknown
   /** Keep standard input open, for `sendStdin`. @default false */
   stdin?: boolean
   /** Most time it may run in **milliseconds**, then it is killed; 0 means no limit. @default 60_000 */

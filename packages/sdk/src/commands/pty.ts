@@ -16,7 +16,7 @@ export interface PtyCreateOpts extends RequestOpts {
   /** Rows of the terminal. */
   rows: number
   /** Gets everything that the terminal shows, escape sequences included. */
-  onData: (data: Uint8Array) => void | Promise<void>
+  onData: (data: Uint8Array) => unknown
   /** Most time it may be open in **milliseconds**; 0 means no limit. @default 60_000 */
   timeoutMs?: number
   /** Who works in it. @default the default user of the template */

@@ -78,11 +78,7 @@ export class Filesystem {
    * await sandbox.files.write('data/in.json', JSON.stringify({ a: 1 }))
    * ```
    */
-  async write(
-    path: string,
-    data: string | ArrayBuffer | Blob | ReadableStream,
-    opts?: FilesystemWriteOpts,
-  ): Promise<WriteInfo>
+  async write(path: string, data: WriteEntry['data'], opts?: FilesystemWriteOpts): Promise<WriteInfo>
   /** Writes several files, over what was there; directories on the way are made. */
   async write(files: WriteEntry[], opts?: FilesystemWriteOpts): Promise<WriteInfo[]>
   async write(

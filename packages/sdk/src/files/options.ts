@@ -58,5 +58,5 @@ export interface WatchOpts extends FilesystemRequestOpts {
 /** One file of several to write. */
 export type WriteEntry = {
   path: string
-  data: string | ArrayBuffer | Blob | ReadableStream
+  data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream
 }

@@ -5,7 +5,7 @@ import { runtime } from '../http/runtime.ts'
 import type { WriteInfo } from './entry.ts'
 import type { FilesystemWriteOpts, WriteEntry } from './options.ts'
 
-export type UploadData = WriteEntry['data'] | ArrayBufferView<ArrayBuffer>
+export type UploadData = WriteEntry['data']
 
 /** Most files sent at the same time when each is a request of its own. */
 const PARALLEL_UPLOADS = 8

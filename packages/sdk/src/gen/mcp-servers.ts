@@ -1,5 +1,5 @@
 /** A server without settings: `{}`. */
-type NoSettings = Record<string, never>
+type NoSettings = Record<never, never>
 
 /**
  * The servers of Docker's MCP catalogue (https://hub.docker.com/mcp) that the gateway can start, with the settings of each.
@@ -61,7 +61,7 @@ export interface McpServers {
   bitrefill?: { apiId: string; apiSecret?: string }
   box?: { clientId: string; clientSecret?: string }
   brave?: { apiKey: string }
-  browserbase?: { apiKey: string; geminiApiKey: string; projectId: string }
+  browserbase?: { apiKey: string; geminiApiKey?: string; projectId: string }
   buildkite?: { apiToken: string }
   camunda?: { camundahost: string }
   charmhealth?: { charmhealthApiKey: string; charmhealthBaseUrl: string; charmhealthClientId: string; charmhealthClientSecret: string; charmhealthRedirectUri: string; charmhealthRefreshToken: string; charmhealthTokenUrl: string }

@@ -22,7 +22,7 @@ export interface StatusRequest {
 /** @throws {@link BuildError} if the server does not know the build */
 export async function fetchBuildStatus(
   { api, config, templateId, buildId, signal }: StatusRequest,
-  logsOffset: number = 0,
+  logsOffset?: number,
 ): Promise<TemplateBuildStatusResponse> {
   const answer = await api.GET('/templates/{templateID}/builds/{buildID}/status', {
     params: { path: { templateID: templateId, buildID: buildId }, query: { logsOffset } },

@@ -4,7 +4,7 @@ import type { ConnectionConfig } from '../connection-config.ts'
 import { BuildError, TemplateError } from '../errors.ts'
 import { LogEntry } from './log-entry.ts'
 import { serialize } from './serialize.ts'
-import type { TemplateDraft } from './template-draft.ts'
+import type { TemplateContent } from './template-draft.ts'
 import type { BasicBuildOptions, BuildInfo, BuildOptions } from './types.ts'
 import { uploadFiles, withFilesHashes } from './upload.ts'
 
@@ -35,14 +35,13 @@ export function buildArguments(
 export async function startBuild(
   api: ApiClient['api'],
   config: ConnectionConfig,
-  template: TemplateDraft,
+  { definition, traces, context }: TemplateContent,
   { name, options }: BuildRequest,
 ): Promise<BuildInfo> {
   const { tags, cpuCount, memoryMB, minFreeDiskMb, skipCache, onBuildLogs, signal } = options
   const log = (message: string) => onBuildLogs?.(new LogEntry(new Date(), 'info', message))
-  const { definition, traces } = template
 
-  const steps = await withFilesHashes(definition.steps, template, traces.steps)
+  const steps = await withFilesHashes(definition.steps, context, traces.steps)
   log(`Requesting build of ${name}${tags?.length ? ` with tags ${tags.join(', ')}` : ''}`)
   const requested = await api.POST('/v3/templates', {
     body: { name, tags, cpuCount, memoryMB, minFreeDiskMb },
@@ -56,7 +55,7 @@ export async function startBuild(
     api,
     config,
     templateId,
-    context: template,
+    context,
     traces: traces.steps,
     signal,
     onUploaded: (src) => log(`Uploaded ${src}`),

@@ -2,7 +2,7 @@ import type { PathLike } from 'node:fs'
 import { ClientFactory } from '../connection-config.ts'
 import { BuildError, InvalidArgumentError, TemplateError } from '../errors.ts'
 import { packageWords, shellQuote } from '../shell-quote.ts'
-import type { TemplateBuilder, TemplateFinal, TemplateFromImage } from './builder.ts'
+import type { TemplateBuilder, TemplateClass, TemplateFinal, TemplateFromImage } from './builder.ts'
 import { callerTrace, directoryOf, type Entrance, stackFrom } from './caller-trace.ts'
 import { readDockerfile } from './dockerfile/read.ts'
 import { readTextIfFile, readTextOfFile } from './local-file.ts'
@@ -13,6 +13,20 @@ import { copyStep, envStep, octal, runStep, type Step, userStep, workdirStep } f
 import type { CopyItem, CopyOptions, McpServerName, TemplateOptions } from './types.ts'
 
 const BASE_IMAGE = 'e2bdev/base'
+
+/** All that a builder has collected. */
+export interface TemplateContent {
+  definition: Definition
+  traces: Traces
+  context: FileContext
+}
+
+/** Where the files of a template lie. */
+export interface FileContext {
+  fileContextPath: string
+  /** In the syntax of `.dockerignore`. */
+  fileIgnorePatterns: string[]
+}
 
 /** Where in the caller's code the parts of a template were written; unknown in engines that cannot tell. */
 export interface Traces {
@@ -30,14 +44,7 @@ export class TemplateDraft
   extends ClientFactory
   implements TemplateFromImage, TemplateBuilder, TemplateFinal
 {
-  /** @internal */
-  readonly definition: Definition = { base: { fromImage: BASE_IMAGE }, steps: [], force: false }
-  /** @internal */
-  readonly traces: Traces = { steps: [] }
-  /** @internal */
-  readonly fileContextPath: string
-  /** @internal */
-  readonly fileIgnorePatterns: string[]
+  private readonly content: TemplateContent
   private forceNextSteps = false
 
   constructor(options: TemplateOptions = {}) {
@@ -45,9 +52,13 @@ export class TemplateDraft
     const { fileContextPath, fileIgnorePatterns = [] } = options
     // V8 leaves the constructors of subclasses without a body out of the stack.
     const created = () => callerTrace(new.target) ?? callerTrace(TemplateDraft)
-    this.fileContextPath =
+    const directory =
       fileContextPath === undefined ? (directoryOf(created()) ?? '.') : pathText(fileContextPath)
-    this.fileIgnorePatterns = fileIgnorePatterns
+    this.content = {
+      definition: { base: { fromImage: BASE_IMAGE }, steps: [], force: false },
+      traces: { steps: [] },
+      context: { fileContextPath: directory, fileIgnorePatterns },
+    }
   }
 
   fromDebianImage(variant: string = 'stable'): TemplateBuilder {
@@ -136,7 +147,7 @@ export class TemplateDraft
   ): TemplateBuilder {
     const serviceAccountJson =
       typeof serviceAccountJSON === 'string'
-        ? readTextOfFile(this.fileContextPath, serviceAccountJSON)
+        ? readTextOfFile(this.content.context.fileContextPath, serviceAccountJSON)
         : JSON.stringify(serviceAccountJSON)
     return this.startFrom(
       { fromImage: image, registry: { type: 'gcp', serviceAccountJson } },
@@ -296,16 +307,16 @@ export class TemplateDraft
   }
 
   private startFrom(base: Base, entrance: Entrance): this {
-    this.definition.base = base
-    if (this.forceNextSteps) this.definition.force = true
-    this.traces.base = callerTrace(entrance)
+    this.content.definition.base = base
+    if (this.forceNextSteps) this.content.definition.force = true
+    this.content.traces.base = callerTrace(entrance)
     return this
   }
 
   private add(step: Step, entrance: Entrance): this {
     const { type, args, force = false, ...rest } = step
-    this.definition.steps.push({ type, args, force: force || this.forceNextSteps, ...rest })
-    this.traces.steps.push(callerTrace(entrance))
+    this.content.definition.steps.push({ type, args, force: force || this.forceNextSteps, ...rest })
+    this.content.traces.steps.push(callerTrace(entrance))
     return this
   }
 
@@ -320,16 +331,23 @@ export class TemplateDraft
   }
 
   private finish(commands: { startCmd?: string; readyCmd?: string }, entrance: Entrance): this {
-    Object.assign(this.definition, commands)
-    this.traces.finalize = callerTrace(entrance)
+    Object.assign(this.content.definition, commands)
+    this.content.traces.finalize = callerTrace(entrance)
     return this
   }
 
   private requireTemplate(name: string, message: string, entrance: Entrance): void {
-    const { base } = this.definition
+    const { base } = this.content.definition
     if (!('fromTemplate' in base) || base.fromTemplate !== name)
       throw blame(new BuildError(message), entrance)
   }
+}
+
+/** @throws {@link TemplateError} for anything but what `Template()` returns */
+export function contentOf(template: TemplateClass): TemplateContent {
+  // biome-ignore lint/complexity/useLiteralKeys: private, so that users of a builder do not see it
+  if (template instanceof TemplateDraft) return template['content']
+  throw new TemplateError('Not a template: pass what Template() returns.')
 }
 
 const DEVCONTAINERS_ONLY = 'Devcontainers can only used in the devcontainer template'

@@ -9,7 +9,7 @@ import { callableTemplate } from './callable.ts'
 import { writeDockerfile } from './dockerfile/write.ts'
 import { LogEntryEnd, LogEntryStart } from './log-entry.ts'
 import { serialize } from './serialize.ts'
-import { TemplateDraft } from './template-draft.ts'
+import { contentOf, TemplateDraft } from './template-draft.ts'
 import type {
   BuildInfo,
   BuildOptions,
@@ -29,10 +29,9 @@ export class TemplateBase extends TemplateDraft {
    * @throws {@link TemplateError} if a file to copy does not exist
    */
   static async toJSON(template: TemplateClass, computeHashes: boolean = true): Promise<string> {
-    const draft = draftOf(template)
-    const { definition, traces } = draft
+    const { definition, traces, context } = contentOf(template)
     const steps = computeHashes
-      ? await withFilesHashes(definition.steps, draft, traces.steps)
+      ? await withFilesHashes(definition.steps, context, traces.steps)
       : definition.steps
     return JSON.stringify(serialize({ ...definition, steps }), undefined, 2)
   }
@@ -43,7 +42,7 @@ export class TemplateBase extends TemplateDraft {
    * @throws {@link TemplateError} if the template starts from another template, which Docker does not know
    */
   static toDockerfile(template: TemplateClass): string {
-    const { base, steps, startCmd } = draftOf(template).definition
+    const { base, steps, startCmd } = contentOf(template).definition
     if ('fromTemplate' in base)
       throw new TemplateError(
         'Cannot convert template built from another template to Dockerfile. Templates based on other templates can only be built using the E2B API.',
@@ -76,14 +75,14 @@ export class TemplateBase extends TemplateDraft {
     maybeOptions?: Omit<BuildOptions, 'alias'>,
   ): Promise<BuildInfo> {
     const { name, options } = buildArguments(nameOrOptions, maybeOptions)
-    const draft = draftOf(template)
+    const content = contentOf(template)
     const { onBuildLogs, signal } = options
     const config = new ConnectionConfig(this.resolveOpts(options))
     onBuildLogs?.(new LogEntryStart(new Date(), 'Build started'))
     try {
       const api = await openApi(config)
-      const build = await startBuild(api, config, draft, { name, options })
-      await waitForBuild({ api, config, ...build, signal }, draft.traces, (entry) => onBuildLogs?.(entry))
+      const build = await startBuild(api, config, content, { name, options })
+      await waitForBuild({ api, config, ...build, signal }, content.traces, (entry) => onBuildLogs?.(entry))
       return build
     } finally {
       onBuildLogs?.(new LogEntryEnd(new Date(), 'Build finished'))
@@ -113,7 +112,7 @@ export class TemplateBase extends TemplateDraft {
   ): Promise<BuildInfo> {
     const request = buildArguments(nameOrOptions, maybeOptions)
     const config = new ConnectionConfig(this.resolveOpts(request.options))
-    return startBuild(await openApi(config), config, draftOf(template), request)
+    return startBuild(await openApi(config), config, contentOf(template), request)
   }
 
   /**
@@ -225,11 +224,6 @@ export class TemplateBase extends TemplateDraft {
  * ```
  */
 export const Template = callableTemplate(TemplateBase)
-
-function draftOf(template: TemplateClass): TemplateDraft {
-  if (template instanceof TemplateDraft) return template
-  throw new TemplateError('Not a template: pass what Template() returns.')
-}
 
 function throwOnError(answer: { response: Response; error?: unknown }): void {
   const error = apiErrorOf(answer, TemplateError)

@@ -9,17 +9,12 @@ import { contextFiles, contextIgnoreRules } from './context/context-files.ts'
 import { filesHash } from './context/files-hash.ts'
 import { nodeModules } from './context/node-modules.ts'
 import type { Step } from './step.ts'
+import type { FileContext } from './template-draft.ts'
 
 /** A large context over a slow line; the same for all sizes, as nobody knows the line. */
 const UPLOAD_TIMEOUT_MS = 3_600_000
 /** Archives that are packed and sent at the same time: each takes disk space and a core. */
 const CONCURRENT_UPLOADS = 4
-
-/** Where the files of a template lie. */
-export interface FileContext {
-  fileContextPath: string
-  fileIgnorePatterns: string[]
-}
 
 /** The same steps, each COPY with the hash of its files. */
 export async function withFilesHashes(

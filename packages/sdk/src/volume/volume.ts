@@ -3,10 +3,10 @@ import { apiErrorOf } from '../api/error.ts'
 import type { Schema } from '../api/schema.ts'
 import { ClientFactory, ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
 import { InvalidArgumentError, VolumeError, VolumeNotFoundError, VolumePathNotFoundError } from '../errors.ts'
+import { withIdleTimeout } from '../files/idle-timeout.ts'
 import { runtime } from '../http/runtime.ts'
 import { type VolumeApiOpts, VolumeConnectionConfig } from './connection.ts'
 import { type ContentRequest, entriesOf, entryOf, requestContent } from './content.ts'
-import { streamWithIdleTimeout } from './read-stream.ts'
 import type {
   VolumeAndToken,
   VolumeEntryStat,
@@ -20,7 +20,7 @@ import type {
 const FILE_TIMEOUT_MS = 3_600_000
 
 /** What a file can be written from. */
-type VolumeData = string | ArrayBuffer | Blob | ReadableStream<Uint8Array>
+type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array>
 
 /**
  * Storage that outlives sandboxes. The static methods look after volumes; an instance reads and writes the files of
@@ -92,7 +92,10 @@ export class Volume extends ClientFactory {
     volumeId: string,
     opts?: ConnectionOpts,
   ): Promise<InstanceType<V>> {
-    return this.opened(await this.getInfo(volumeId, opts), new ConnectionConfig(this.resolveOpts(opts)))
+    return this.opened(
+      { ...(await this.getInfo(volumeId, opts)), volumeId },
+      new ConnectionConfig(this.resolveOpts(opts)),
+    )
   }
 
   /** @throws {@link VolumeNotFoundError} if there is none of this id */
@@ -272,21 +275,17 @@ export class Volume extends ClientFactory {
   private async readStream(path: string, opts: VolumeReadOpts): Promise<ReadableStream<Uint8Array>> {
     const config = new VolumeConnectionConfig(this, opts)
     const timeoutMs = opts.requestTimeoutMs ?? FILE_TIMEOUT_MS
-    const abort = new AbortController()
-    const onAbort = () => abort.abort(config.signal?.reason)
-    const expire = () => abort.abort(new DOMException(`No answer within ${timeoutMs} ms`, 'TimeoutError'))
+    const handshake = new AbortController()
+    const expire = () => handshake.abort(new DOMException(`No answer within ${timeoutMs} ms`, 'TimeoutError'))
     const timer = timeoutMs ? setTimeout(expire, timeoutMs) : undefined
-    const release = () => config.signal?.removeEventListener('abort', onAbort)
-    config.signal?.throwIfAborted()
-    config.signal?.addEventListener('abort', onAbort, { once: true })
+    const signal = config.signal ? AbortSignal.any([config.signal, handshake.signal]) : handshake.signal
     try {
-      const request = { method: 'GET', route: 'file', path, signal: abort.signal } as const
+      const request = { method: 'GET', route: 'file', path, signal } as const
       const { body } = await requestContent(this.volumeId, config, request)
-      const idleTimeoutMs = opts.streamIdleTimeoutMs ?? config.requestTimeoutMs
-      return streamWithIdleTimeout(body ?? new Blob([]).stream(), idleTimeoutMs, release)
-    } catch (error) {
-      release()
-      throw error
+      return withIdleTimeout(
+        body ?? new Blob([]).stream(),
+        opts.streamIdleTimeoutMs ?? config.requestTimeoutMs,
+      )
     } finally {
       clearTimeout(timer)
     }
