@@ -20,6 +20,8 @@ export interface Answer {
   status: number
   json?: unknown
   text?: string
+  /** Messages of a Connect stream, its end included: `{}` or `{ error }`. */
+  stream?: unknown[]
   headers?: Record<string, string>
 }
 
@@ -35,7 +37,7 @@ export interface RecordingApi {
 }
 
 /** Headers that say something about what is asked, not about the client or the connection. */
-const MEANINGFUL = /^(authorization|content-type|content-encoding|x-|e2b-|user-agent$)/
+const MEANINGFUL = /^(authorization|content-type|content-encoding|x-|e2b-|connect-|keepalive-|user-agent$)/
 
 /** An HTTP server that notes what it is asked. */
 export async function startRecordingApi(respond: Responder): Promise<RecordingApi> {
@@ -48,9 +50,9 @@ export async function startRecordingApi(respond: Responder): Promise<RecordingAp
       status: 404,
       json: { code: 404, message: `no such route: ${request.method} ${request.target}` },
     }
-    const body = answer.json === undefined ? (answer.text ?? '') : JSON.stringify(answer.json)
+    const [type, body] = encode(answer)
     outgoing.writeHead(answer.status, {
-      'content-type': answer.json === undefined ? 'application/octet-stream' : 'application/json',
+      'content-type': type,
       ...(answer.status !== 204 && { 'content-length': Buffer.byteLength(body) }),
       ...answer.headers,
     })
@@ -65,6 +67,25 @@ export async function startRecordingApi(respond: Responder): Promise<RecordingAp
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   api.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   return api
+}
+
+function encode({ json, text, stream }: Answer): [contentType: string, body: string | Buffer] {
+  if (stream) {
+    const frames = stream.map((message, index) => connectFrame(message, index === stream.length - 1))
+    return ['application/connect+json', Buffer.concat(frames)]
+  }
+  return json === undefined
+    ? ['application/octet-stream', text ?? '']
+    : ['application/json', JSON.stringify(json)]
+}
+
+/** Flags, length, JSON; the last frame of a stream has the second flag (wire spec 4.4). */
+function connectFrame(message: unknown, isLast: boolean): Buffer {
+  const json = Buffer.from(JSON.stringify(message))
+  const head = Buffer.alloc(5)
+  head[0] = isLast ? 2 : 0
+  head.writeUInt32BE(json.length, 1)
+  return Buffer.concat([head, json])
 }
 
 async function describe(
@@ -94,6 +115,7 @@ function meaningful(headers: IncomingHttpHeaders): Record<string, string> {
 }
 
 function bodyOf(headers: IncomingHttpHeaders, body: Buffer): unknown {
+  if (headers['content-type'] === 'application/connect+json') return JSON.parse(body.subarray(5).toString())
   return headers['content-type']?.includes('json') ? JSON.parse(body.toString()) : body.toString()
 }
 

@@ -22,6 +22,10 @@ export interface OpenOptions {
   requestTimeoutMs: number
   /** Ends the stream, also later. */
   signal?: AbortSignal
+  /** Class of the error for what is not found. @default NotFoundError */
+  Missing?: new (
+    message: string,
+  ) => Error
 }
 
 /**
@@ -32,7 +36,7 @@ export interface OpenOptions {
 export async function openStream<Event>(
   envd: Envd,
   start: (signal: AbortSignal) => AsyncIterable<Event>,
-  { requestTimeoutMs, signal }: OpenOptions,
+  { requestTimeoutMs, signal, Missing }: OpenOptions,
 ): Promise<EventStream<Event>> {
   const controller = new AbortController()
   const forward = () => controller.abort(signal?.reason)
@@ -51,7 +55,7 @@ export async function openStream<Event>(
     if (first.done) throw new Error('Expected start event')
     return {
       first: first.value,
-      rest: translated(iterator, envd, release),
+      rest: translated(iterator, (error) => rpcErrorAfterProbe(error, envd, Missing), release),
       close() {
         release()
         controller.abort()
@@ -62,7 +66,7 @@ export async function openStream<Event>(
     controller.abort()
     if (error instanceof ConnectError && error.code === Code.Unavailable)
       throw new SandboxNotFoundError('Sandbox is probably not running anymore')
-    throw await rpcErrorAfterProbe(error, envd)
+    throw await rpcErrorAfterProbe(error, envd, Missing)
   } finally {
     clearTimeout(timer)
   }
@@ -71,7 +75,7 @@ export async function openStream<Event>(
 /** Read to its end, past the last event, or the connection does not return to its pool. */
 async function* translated<Event>(
   iterator: AsyncIterator<Event>,
-  envd: Envd,
+  translate: (error: unknown) => Promise<unknown>,
   release: () => void,
 ): AsyncIterable<Event> {
   try {
@@ -81,7 +85,7 @@ async function* translated<Event>(
       yield value
     }
   } catch (error) {
-    throw await rpcErrorAfterProbe(error, envd)
+    throw await translate(error)
   } finally {
     release()
   }

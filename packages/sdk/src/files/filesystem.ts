@@ -182,7 +182,11 @@ export class Filesystem {
             timeoutMs: opts.timeoutMs ?? DEFAULT_WATCH_TIMEOUT_MS,
           },
         ),
-      { requestTimeoutMs: opts.requestTimeoutMs ?? this.config.requestTimeoutMs, signal: opts.signal },
+      {
+        requestTimeoutMs: opts.requestTimeoutMs ?? this.config.requestTimeoutMs,
+        signal: opts.signal,
+        Missing: FileNotFoundError,
+      },
     )
     return new WatchHandle(stream, onEvent, opts.onExit)
   }

@@ -33,7 +33,8 @@ export function pooledFetch(use: PoolUse, proxy?: string): Fetch {
   if (runtime === 'deno' && proxy) return denoProxyFetch(proxy)
   // its fetch knows no `redirect: 'error'`, which Connect asks for; with `manual` a redirect is an error as well
   if (runtime === 'cloudflare-worker')
-    return (input, init) => fetch(input, { ...init, ...(init?.redirect === 'error' && { redirect: 'manual' }) })
+    return (input, init) =>
+      fetch(input, { ...init, ...(init?.redirect === 'error' && { redirect: 'manual' }) })
   if (runtime !== 'node') return (input, init) => fetch(input, init)
   return async (input, init) => {
     const client = await loadUndici()
