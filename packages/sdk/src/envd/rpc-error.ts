@@ -20,6 +20,7 @@ export function rpcErrorOf(error: unknown, Missing: new (message: string) => Err
   if (!(error instanceof ConnectError)) return error
   switch (error.code) {
     case Code.InvalidArgument:
+      if (isCutShort(error)) return new SandboxError(`${Code.Unknown}: ${error.message}`)
       return new InvalidArgumentError(error.message)
     case Code.Unauthenticated:
       return new AuthenticationError(error.message)
@@ -59,4 +60,9 @@ export async function rpcErrorAfterProbe(
 
 /** Connect gives a cause to what it did not read from the wire itself. */
 const isBrokenConnection = (error: unknown): error is ConnectError =>
-  error instanceof ConnectError && error.code === Code.Unknown && error.cause !== undefined
+  error instanceof ConnectError &&
+  ((error.code === Code.Unknown && error.cause !== undefined) || isCutShort(error))
+
+/** Bun tells a broken connection as the end of the body, so that Connect finds half a message (Bun 1.3.9). */
+const isCutShort = (error: ConnectError): boolean =>
+  error.code === Code.InvalidArgument && error.rawMessage === 'protocol error: incomplete envelope'
