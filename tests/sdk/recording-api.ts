@@ -20,6 +20,8 @@ export interface Answer {
   status: number
   json?: unknown
   text?: string
+  /** Messages of a Connect stream, which then ends. */
+  frames?: unknown[]
   headers?: Record<string, string>
 }
 
@@ -35,7 +37,7 @@ export interface RecordingApi {
 }
 
 /** Headers that say something about what is asked, not about the client or the connection. */
-const MEANINGFUL = /^(authorization|content-type|content-encoding|x-|e2b-|user-agent$)/
+const MEANINGFUL = /^(authorization|connect-|content-type|content-encoding|e2b-|keepalive-|user-agent$|x-)/
 
 /** An HTTP server that notes what it is asked. */
 export async function startRecordingApi(respond: Responder): Promise<RecordingApi> {
@@ -48,9 +50,9 @@ export async function startRecordingApi(respond: Responder): Promise<RecordingAp
       status: 404,
       json: { code: 404, message: `no such route: ${request.method} ${request.target}` },
     }
-    const body = answer.json === undefined ? (answer.text ?? '') : JSON.stringify(answer.json)
+    const [contentType, body] = bodyOfAnswer(answer)
     outgoing.writeHead(answer.status, {
-      'content-type': answer.json === undefined ? 'application/octet-stream' : 'application/json',
+      'content-type': contentType,
       ...(answer.status !== 204 && { 'content-length': Buffer.byteLength(body) }),
       ...answer.headers,
     })
@@ -87,15 +89,46 @@ async function describe(
 
 function meaningful(headers: IncomingHttpHeaders): Record<string, string> {
   const entries = Object.entries(headers).filter(([name]) => MEANINGFUL.test(name)) as [string, string][]
-  // The version is ours; what else an SDK says of itself must agree.
+  // Version and boundary are each one's own; what else an SDK says of itself must agree.
   return Object.fromEntries(
-    entries.map(([name, value]) => [name, value.replace(/(e2b-js-sdk\/)\S+/, '$1<version>')]),
+    entries.map(([name, value]) => [
+      name,
+      value.replace(/(e2b-js-sdk\/)\S+/, '$1<version>').replace(/boundary=.*/, 'boundary=<boundary>'),
+    ]),
   )
 }
 
-function bodyOf(headers: IncomingHttpHeaders, body: Buffer): unknown {
-  return headers['content-type']?.includes('json') ? JSON.parse(body.toString()) : body.toString()
+function bodyOfAnswer({ json, text, frames }: Answer): [contentType: string, body: string | Buffer] {
+  if (json !== undefined) return ['application/json', JSON.stringify(json)]
+  if (!frames) return ['application/octet-stream', text ?? '']
+  return [
+    'application/connect+json',
+    Buffer.concat([...frames.map((message) => frame(0, message)), frame(2, {})]),
+  ]
 }
+
+/** One message of a Connect stream: flags, length, JSON (wire spec, section 4.4). */
+function frame(flags: number, message: unknown): Buffer {
+  const json = Buffer.from(JSON.stringify(message))
+  const head = Buffer.alloc(5)
+  head.writeUInt8(flags)
+  head.writeUInt32BE(json.length, 1)
+  return Buffer.concat([head, json])
+}
+
+function bodyOf(headers: IncomingHttpHeaders, body: Buffer): unknown {
+  const contentType = headers['content-type'] ?? ''
+  if (headers['content-encoding'] === 'gzip') return { unzipped: gunzipSync(body).toString() }
+  if (contentType.startsWith('application/connect+json'))
+    return JSON.parse(comparable(body.subarray(5).toString()))
+  if (contentType.includes('json')) return JSON.parse(comparable(body.toString()))
+  const boundary = contentType.match(/boundary=(.+)$/)?.[1]
+  return boundary ? body.toString().replaceAll(boundary, '<boundary>') : body.toString()
+}
+
+/** Random ids are of the same form, not the same. */
+const comparable = (json: string): string =>
+  json.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
 
 /** All of an archive but modification times and order. */
 async function archiveEntries(body: Buffer): Promise<unknown> {
