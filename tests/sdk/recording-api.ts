@@ -88,7 +88,9 @@ async function describe(
 }
 
 function meaningful(headers: IncomingHttpHeaders): Record<string, string> {
-  const entries = Object.entries(headers).filter(([name]) => MEANINGFUL.test(name)) as [string, string][]
+  const entries = Object.entries(headers).filter(
+    ([name, value]) => MEANINGFUL.test(name) && !(name === 'user-agent' && isTransport(value)),
+  ) as [string, string][]
   // Version and boundary are each one's own; what else an SDK says of itself must agree.
   return Object.fromEntries(
     entries.map(([name, value]) => [
@@ -97,6 +99,9 @@ function meaningful(headers: IncomingHttpHeaders): Record<string, string> {
     ]),
   )
 }
+
+/** What HTTP clients say of themselves when the SDK does not speak. */
+const isTransport = (userAgent: unknown): boolean => userAgent === 'undici' || userAgent === 'node'
 
 function bodyOfAnswer({ json, text, frames }: Answer): [contentType: string, body: string | Buffer] {
   if (json !== undefined) return ['application/json', JSON.stringify(json)]

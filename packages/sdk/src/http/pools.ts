@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { environmentVariable, runtime } from './runtime.ts'
+import { sendStream } from './send-stream.ts'
 
 type Undici = typeof import('undici')
 type Fetch = typeof globalThis.fetch
@@ -33,13 +34,16 @@ export function pooledFetch(use: PoolUse, proxy?: string): Fetch {
   if (runtime === 'deno' && proxy) return denoProxyFetch(proxy)
   // its fetch knows no `redirect: 'error'`, which Connect asks for; with `manual` a redirect is an error as well
   if (runtime === 'cloudflare-worker')
-    return (input, init) => fetch(input, { ...init, ...(init?.redirect === 'error' && { redirect: 'manual' }) })
+    return (input, init) =>
+      fetch(input, { ...init, ...(init?.redirect === 'error' && { redirect: 'manual' }) })
   if (runtime !== 'node') return (input, init) => fetch(input, init)
   return async (input, init) => {
     const client = await loadUndici()
     if (!client) return fetch(input, init)
     const [url, request] = expand(input, init)
     const dispatcher = dispatcherFor(client, use, proxy)
+    if (request.body instanceof ReadableStream)
+      return sendStream(client, url, { ...request, body: request.body }, dispatcher)
     return client.fetch(url, { ...request, dispatcher } as Parameters<typeof client.fetch>[1]) as never
   }
 }
