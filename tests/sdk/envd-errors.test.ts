@@ -61,12 +61,16 @@ describe.each(codes)('%s is the same error', (code, status) => {
   })
 
   test.each(Object.entries(streams))('as the first event of %s', async (_name, program) => {
-    answer = { status: 200, stream: [{ error: { code, message: 'because' } }] }
+    answer = { status: 200, frames: [], end: { error: { code, message: 'because' } } }
     expect(await expectSameWire(api, program)).not.toEqual([])
   })
 
   test('after the start of a command', async () => {
-    answer = { status: 200, stream: [{ event: { start: { pid: 7 } } }, { error: { code, message: 'x' } }] }
+    answer = {
+      status: 200,
+      frames: [{ event: { start: { pid: 7 } } }],
+      end: { error: { code, message: 'x' } },
+    }
     expect(await expectSameWire(api, streams.run!)).not.toEqual([])
   })
 })
@@ -85,14 +89,14 @@ describe.each([400, 401, 403, 404, 409, 413, 429, 500, 502, 503, 504, 507])(
 
 describe('a stream that breaks the rules', () => {
   test('has no start', async () => {
-    answer = { status: 200, stream: [{ event: { data: {} } }, {}] }
+    answer = { status: 200, frames: [{ event: { data: {} } }] }
     await expectSameWire(api, streams.run!)
-    answer = { status: 200, stream: [{ filesystem: { name: 'f' } }, {}] }
+    answer = { status: 200, frames: [{ filesystem: { name: 'f' } }] }
     await expectSameWire(api, streams.watchDir!)
   })
 
   test('has no end', async () => {
-    answer = { status: 200, stream: [{ event: { start: { pid: 7 } } }, {}] }
+    answer = { status: 200, frames: [{ event: { start: { pid: 7 } } }] }
     await expectSameWire(api, streams.run!)
   })
 })

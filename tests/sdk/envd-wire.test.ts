@@ -1,269 +1,159 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Answer, type RecordingApi, startRecordingApi } from './recording-api.ts'
-import { expectSameWire, type Sdk } from './same-wire.ts'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type RecordingApi, startRecordingApi } from './recording-api.ts'
+import { expectSameWire, runBoth, type Sdk } from './same-wire.ts'
+import { sandboxApi } from './sandbox-api.ts'
 
 let api: RecordingApi
-let answer: Answer
 
 beforeAll(async () => {
-  api = await startRecordingApi(() => answer)
+  api = await startRecordingApi(sandboxApi)
 })
+
+afterEach(() => {
+  api.respond = sandboxApi
+})
+
 afterAll(() => api.close())
 
-const open = ({ Sandbox }: Sdk, envdVersion = '0.6.13') =>
+type Sandbox = InstanceType<Sdk['Sandbox']>
+
+const opened = ({ Sandbox }: Sdk, envdVersion = '0.6.13') =>
   new Sandbox({
-    sandboxId: 'iabc',
+    sandboxId: 'isandbox',
     envdVersion,
-    envdAccessToken: 'token',
-    apiKey: 'e2b_0123',
-    apiUrl: api.url,
+    envdAccessToken: 'envd-token',
     sandboxUrl: api.url,
+    apiUrl: api.url,
+    apiKey: 'e2b_0123',
   })
 
-const base64 = (bytes: string | number[]) => Buffer.from(bytes as string).toString('base64')
-const started = { event: { start: { pid: 7 } } }
-const ended = (exitCode = 0) => ({
-  event: {
-    end: {
-      exitCode,
-      exited: true,
-      status: `exit status ${exitCode}`,
-      ...(exitCode !== 0 && { error: `exit status ${exitCode}` }),
-    },
-  },
-})
-const stream = (...messages: unknown[]): Answer => ({ status: 200, stream: [...messages, {}] })
-
-describe('commands send the same', () => {
-  test('run, with every option and with none', async () => {
-    answer = stream(started, { event: { data: { stdout: base64('out') } } }, ended())
-    await expectSameWire(api, (sdk) => open(sdk).commands.run('echo'))
-    await expectSameWire(api, (sdk) =>
-      open(sdk).commands.run('echo', {
-        user: 'root',
-        envs: { A: 'b' },
-        cwd: '/tmp',
-        stdin: true,
-        timeoutMs: 1_500,
-      }),
-    )
-    await expectSameWire(api, (sdk) => open(sdk).commands.run('echo', { timeoutMs: 0 }))
-    await expectSameWire(api, (sdk) => open(sdk, '0.3.9').commands.run('echo'))
-  })
-
-  test('output in pieces that end within a character, and an exit code', async () => {
-    answer = stream(
-      started,
-      { event: { keepalive: {} } },
-      { event: { data: { stdout: base64([0xc3]) } } },
-      { event: { data: { stdout: base64([0xbc]) } } },
-      { event: { data: { stderr: base64([0xc3]) } } },
-      ended(3),
-    )
-    await expectSameWire(api, async (sdk) => {
-      const pieces: string[] = []
-      const error = await open(sdk)
-        .commands.run('x', {
-          onStdout: (text) => void pieces.push(`out ${text}`),
-          onStderr: (text) => void pieces.push(`err ${text}`),
-        })
-        .catch((thrown) => thrown)
-      const { name, message, exitCode, stdout, stderr } = error
-      return { pieces, name, message, exitCode, stdout, stderr, error: error.error }
-    })
-  })
-
-  test('a handle', async () => {
-    answer = stream(started, { event: { data: { stdout: base64('x') } } }, ended(1))
-    await expectSameWire(api, async (sdk) => {
-      const handle = await open(sdk).commands.run('x', { background: true })
-      const failure = await handle.wait().catch(({ name }) => name)
-      return [handle.pid, failure, handle.exitCode, handle.error, handle.stdout, handle.stderr]
-    })
-    await expectSameWire(api, async (sdk) => {
-      const handle = await open(sdk).commands.connect(9, { timeoutMs: 500 })
-      return [handle.pid, await handle.wait().catch(({ name }) => name)]
-    })
-  })
-
-  test('list, stdin, kill', async () => {
-    const config = { cmd: 'c', args: ['a'], envs: { A: 'b' }, cwd: '/' }
-    answer = {
-      status: 200,
-      json: {
-        processes: [
-          { pid: 3, tag: 't', config },
-          { pid: 4, config: { cmd: 'd' } },
-        ],
-      },
+const programs: Record<string, (sandbox: Sandbox) => Promise<unknown>> = {
+  'files.read': (s) => s.files.read('a b'),
+  'files.read(bytes)': async (s) =>
+    Buffer.from(await s.files.read('f', { format: 'bytes', user: 'root' })).toString(),
+  'files.read(blob)': async (s) => (await s.files.read('f', { format: 'blob', gzip: true })).text(),
+  'files.read(stream)': async (s) => new Response(await s.files.read('f', { format: 'stream' })).text(),
+  'files.write(text)': (s) => s.files.write('f', 'häl'),
+  'files.write(empty)': (s) => s.files.write('f', ''),
+  'files.write(bytes)': (s) => s.files.write('f', new TextEncoder().encode('abc').buffer),
+  'files.write(blob)': (s) => s.files.write('f', new Blob(['abc'])),
+  'files.write(stream)': (s) => s.files.write('f', new Blob(['abc']).stream()),
+  'files.write(options)': (s) => s.files.write('f', 'x', { user: 'root', gzip: true, metadata: { K: 'v' } }),
+  'files.write(form)': (s) => s.files.write('d/f', 'x', { useOctetStream: false }),
+  'files.write(several)': (s) =>
+    s.files.write([
+      { path: 'a', data: 'x' },
+      { path: 'd/b', data: 'y' },
+    ]),
+  'files.writeFiles(octet stream)': (s) =>
+    s.files.writeFiles(
+      [
+        { path: 'a', data: 'x' },
+        { path: 'b', data: 'y' },
+      ],
+      { useOctetStream: true },
+    ),
+  'files.write(none)': (s) => s.files.write([]),
+  'files.list': (s) => s.files.list('/d'),
+  'files.list(depth)': (s) => s.files.list('/d', { depth: 3, user: 'root' }),
+  'files.list(no depth)': (s) => s.files.list('/d', { depth: 0 }),
+  'files.makeDir': (s) => s.files.makeDir('/d'),
+  'files.rename': (s) => s.files.rename('/a', '/b'),
+  'files.remove': (s) => s.files.remove('/a'),
+  'files.exists': (s) => s.files.exists('/a'),
+  'files.getInfo': (s) => s.files.getInfo('/a'),
+  'files.watchDir': async (s) => void (await s.files.watchDir('/d', () => {})),
+  'files.watchDir(options)': async (s) =>
+    void (await s.files.watchDir('/d', () => {}, {
+      recursive: true,
+      includeEntry: true,
+      allowNetworkMounts: true,
+      timeoutMs: 0,
+      user: 'root',
+    })),
+  'commands.run': (s) => s.commands.run('echo x'),
+  'commands.run(options)': async (s) => {
+    const pieces: string[] = []
+    const onStdout = (data: string) => void pieces.push(data)
+    const options = {
+      cwd: '/c',
+      user: 'root',
+      envs: { A: 'b' },
+      timeoutMs: 0,
+      stdin: true,
+      onStdout,
+      onStderr: onStdout,
     }
-    await expectSameWire(api, (sdk) => open(sdk).commands.list())
-    answer = { status: 200, json: {} }
-    await expectSameWire(api, (sdk) => open(sdk).commands.sendStdin(3, 'grün'))
-    await expectSameWire(api, (sdk) => open(sdk).commands.sendStdin(3, new Uint8Array([0, 255])))
-    await expectSameWire(api, (sdk) => open(sdk).commands.closeStdin(3))
-    await expectSameWire(api, (sdk) => open(sdk, '0.5.1').commands.closeStdin(3))
-    await expectSameWire(api, (sdk) => open(sdk).commands.kill(3))
-  })
-
-  test('a terminal', async () => {
-    answer = stream(started, { event: { data: { pty: base64('p') } } }, ended())
-    await expectSameWire(api, async (sdk) => {
-      const shown: number[] = []
-      const handle = await open(sdk).pty.create({
-        cols: 3,
-        rows: 4,
-        onData: (bytes) => void shown.push(...bytes),
-        user: 'u',
-        cwd: '/c',
-        envs: { TERM: 'dumb', A: 'b' },
-        timeoutMs: 0,
-      })
-      return [handle.pid, await handle.wait(), shown]
+    return [await s.commands.run('x', options), pieces]
+  },
+  'commands.run(in background)': async (s) => {
+    const handle = await s.commands.run('x', { background: true, timeoutMs: 5_000 })
+    return [handle.pid, await handle.wait(), handle.exitCode, handle.stdout, handle.stderr]
+  },
+  'commands.connect': async (s) => (await s.commands.connect(12, { timeoutMs: 1_000 })).wait(),
+  'commands.list': (s) => s.commands.list(),
+  'commands.kill': (s) => s.commands.kill(12),
+  'commands.sendStdin': (s) => s.commands.sendStdin(12, 'ä'),
+  'commands.closeStdin': (s) => s.commands.closeStdin(12),
+  'pty.create': async (s) => {
+    const handle = await s.pty.create({
+      cols: 80,
+      rows: 24,
+      onData: () => {},
+      cwd: '/c',
+      envs: { A: 'b' },
+      user: 'root',
     })
-    await expectSameWire(api, async (sdk) => (await open(sdk).pty.connect(9, { onData: () => {} })).wait())
-    answer = { status: 200, json: {} }
-    await expectSameWire(api, (sdk) => open(sdk).pty.sendInput(7, new Uint8Array([1])))
-    await expectSameWire(api, (sdk) => open(sdk).pty.resize(7, { cols: 1, rows: 2 }))
-    await expectSameWire(api, (sdk) => open(sdk).pty.kill(7))
-  })
-})
-
-const entry = {
-  name: 'a',
-  type: 'FILE_TYPE_FILE',
-  path: '/a',
-  size: '5',
-  mode: 420,
-  permissions: '-rw-r--r--',
-  owner: 'user',
-  group: 'user',
-  modifiedTime: '2026-01-01T00:00:00.5Z',
+    return handle.pid
+  },
+  'pty.connect': async (s) => (await s.pty.connect(12, { onData: () => {} })).pid,
+  'pty.sendInput': (s) => s.pty.sendInput(12, new TextEncoder().encode('x')),
+  'pty.resize': (s) => s.pty.resize(12, { cols: 1, rows: 2 }),
+  'pty.kill': (s) => s.pty.kill(12),
 }
 
-describe('files send the same', () => {
-  test('getInfo, exists, list, rename, makeDir, remove', async () => {
-    const link = { ...entry, type: 'FILE_TYPE_DIRECTORY', symlinkTarget: '/x', metadata: { k: 'v' } }
-    for (const known of [entry, link, { name: 'z', path: '/z' }]) {
-      answer = { status: 200, json: { entry: known, entries: [known] } }
-      await expectSameWire(api, (sdk) => open(sdk).files.getInfo('a', { user: 'root' }))
-      await expectSameWire(api, (sdk) => open(sdk).files.rename('a', 'b'))
-      await expectSameWire(api, (sdk) => open(sdk).files.list('a', { depth: 3 }))
-    }
-    answer = { status: 200, json: {} }
-    await expectSameWire(api, (sdk) => open(sdk).files.exists('a'))
-    await expectSameWire(api, (sdk) => open(sdk).files.makeDir('a'))
-    await expectSameWire(api, (sdk) => open(sdk).files.remove('a'))
-    await expectSameWire(api, (sdk) => open(sdk).files.getInfo('a'))
-    await expectSameWire(api, (sdk) => open(sdk).files.list('a', { depth: 0 }))
-  })
+/** A single file goes as the body of the request, where the official SDK wraps it in a form. */
+const asBody = ['files.write(text)', 'files.write(empty)', 'files.write(bytes)', 'files.write(blob)']
 
-  test.each(['text', 'bytes', 'blob', 'stream'] as const)('read as %s', async (format) => {
-    for (const text of ['hällo', '']) {
-      answer = { status: 200, text }
-      await expectSameWire(api, async (sdk) => {
-        const read = await open(sdk).files.read('a b/ü', { format: format as 'text', user: 'root' })
-        return [read.constructor.name, await new Response(read).text()]
-      })
-    }
+describe.each(['0.6.13', '0.5.0', '0.3.0'])('envd %s is asked the same', (envdVersion) => {
+  const takesBodies = envdVersion === '0.6.13'
+  const names = Object.keys(programs).filter((name) => !takesBodies || !asBody.includes(name))
+  test.each(names)('%s', async (name) => {
+    await expectSameWire(api, (sdk) => programs[name]!(opened(sdk, envdVersion)))
   })
+})
 
-  test('write as plain bodies', async () => {
-    answer = { status: 200, json: [{ path: '/a', name: 'a', type: 'file' }] }
-    const settings = { useOctetStream: true, user: 'root', metadata: { A: '1' } }
-    await expectSameWire(api, (sdk) => open(sdk).files.write('a b', 'hällo', settings))
-    await expectSameWire(api, (sdk) => open(sdk).files.write('a', new Blob(['x']).stream()))
-    await expectSameWire(api, (sdk) =>
-      open(sdk).files.write(
-        [
-          { path: 'a', data: new Uint8Array([1, 2]).buffer },
-          { path: 'b', data: new Blob(['2']) },
-        ],
-        settings,
-      ),
-    )
-    await expectSameWire(api, (sdk) => open(sdk).files.write([]))
+test.each(asBody)('%s needs no form', async (name) => {
+  const { official, ours } = await runBoth(api, (sdk) => programs[name]!(opened(sdk)))
+  expect(ours.outcome).toEqual(official.outcome)
+  expect(official.requests[0]!.headers['content-type']).toMatch('multipart/form-data')
+  expect(ours.requests[0]!.headers['content-type']).toBe('application/octet-stream')
+  expect(official.requests[0]!.body).toContain(ours.requests[0]!.body ?? '')
+})
+
+describe('a refusal is the same error', () => {
+  test.each([400, 401, 404, 409, 429, 500, 502, 507])('of files: %i', async (status) => {
+    api.respond = () => ({ status, json: { code: status, message: 'because' } })
+    for (const name of ['files.read', 'files.read(stream)', 'files.write(stream)', 'files.write(form)'])
+      await expectSameWire(api, (sdk) => programs[name]!(opened(sdk)))
   })
 
   test.each([
-    ['a b', '1'],
-    ['a', 'ü'],
-    ['', '1'],
-    ['ü', '1'],
-  ])('metadata %j: %j is refused', async (key, value) => {
-    const requests = await expectSameWire(api, (sdk) =>
-      open(sdk).files.write('a', 'x', { metadata: { [key]: value } }),
-    )
-    expect(requests).toEqual([])
-  })
-
-  test('what an old envd cannot do', async () => {
-    await expectSameWire(api, (sdk) => open(sdk, '0.6.1').files.write('a', 'x', { metadata: { a: '1' } }))
-    await expectSameWire(api, (sdk) => open(sdk, '0.1.3').files.watchDir('a', () => {}, { recursive: true }))
-    await expectSameWire(api, (sdk) =>
-      open(sdk, '0.6.2').files.watchDir('a', () => {}, { includeEntry: true }),
-    )
-    await expectSameWire(api, (sdk) =>
-      open(sdk, '0.6.3').files.watchDir('a', () => {}, { allowNetworkMounts: true }),
-    )
-  })
-
-  test('watchDir', async () => {
-    answer = stream(
-      { start: {} },
-      { filesystem: { name: 'f', type: 'EVENT_TYPE_WRITE', entry } },
-      { keepalive: {} },
-      { filesystem: { name: 'g', type: 'EVENT_TYPE_REMOVE' } },
-      { filesystem: { name: 'unknown' } },
-    )
-    await expectSameWire(api, async (sdk) => {
-      const seen: unknown[] = []
-      const { promise, resolve } = Promise.withResolvers<unknown>()
-      await open(sdk).files.watchDir('d', (event) => void seen.push(event), {
-        recursive: true,
-        includeEntry: true,
-        allowNetworkMounts: true,
-        onExit: (error) => resolve(error?.message ?? 'clean'),
-      })
-      return [await promise, seen]
-    })
-  })
-})
-
-describe('URLs are the same', () => {
-  const known = ({ Sandbox }: Sdk, domain: string) =>
-    new Sandbox({
-      sandboxId: 'iabc',
-      sandboxDomain: domain,
-      envdVersion: '0.6.13',
-      envdAccessToken: '0tQG31xiMp0IOQfaz9dcwi72L1CPo8e0',
-      apiKey: 'e2b_0123',
-      domain: 'other.example',
-    })
-
-  test.each(['e2b.app', 'sandlot.localhost:3000'])('of files and ports on %s', async (domain) => {
-    await expectSameWire(api, async (sdk) => {
-      const sandbox = known(sdk, domain)
-      return [
-        await sandbox.downloadUrl('hello.txt', { user: 'user' }),
-        await sandbox.downloadUrl('grün &x.txt'),
-        await sandbox.uploadUrl(),
-        sandbox.getHost(80),
-        sandbox.getMcpUrl(),
-        sandbox.sandboxDomain,
-      ]
-    })
-  })
-
-  test('a signed URL is that of the test vector', async () => {
-    const requests = await expectSameWire(api, ({ getSignature }) =>
-      getSignature({
-        path: 'hello.txt',
-        operation: 'read',
-        user: 'user',
-        envdAccessToken: '0tQG31xiMp0IOQfaz9dcwi72L1CPo8e0',
-      }).then(({ signature }) => signature === 'v1_gUtH/s9YCJWgCizjfUxuWfhFE4QSydOWEIIvfLwDr6E'),
-    )
-    expect(requests).toEqual([])
+    ['invalid_argument', 400],
+    ['unauthenticated', 401],
+    ['not_found', 404],
+    ['already_exists', 409],
+    ['resource_exhausted', 429],
+    ['unavailable', 503],
+    ['canceled', 499],
+    ['deadline_exceeded', 504],
+    ['internal', 500],
+    ['unknown', 500],
+  ])('of calls: %s', async (code, status) => {
+    api.respond = ({ target }) =>
+      target === '/health' ? { status: 204 } : { status, json: { code, message: 'because' } }
+    const unary = Object.keys(programs).filter((name) => !/run|watch|connect|create|read|write/.test(name))
+    for (const name of unary) await expectSameWire(api, (sdk) => programs[name]!(opened(sdk)))
+    expect(unary.length).toBeGreaterThan(10)
   })
 })

@@ -26,12 +26,11 @@ function answerTo({ code = 0, out = '', err = '' }: Reply): Answer {
   const error = code === 0 ? {} : { error: `exit status ${code}` }
   return {
     status: 200,
-    stream: [
+    frames: [
       { event: { start: { pid: 7 } } },
       { event: { data: { stdout: base64(out) } } },
       { event: { data: { stderr: base64(err) } } },
       { event: { end: { exitCode: code, exited: true, status: `exit status ${code}`, ...error } } },
-      {},
     ],
   }
 }

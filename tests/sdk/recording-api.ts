@@ -20,8 +20,10 @@ export interface Answer {
   status: number
   json?: unknown
   text?: string
-  /** Messages of a Connect stream, its end included: `{}` or `{ error }`. */
-  stream?: unknown[]
+  /** Messages of a Connect stream, which then ends. */
+  frames?: unknown[]
+  /** The last message of a Connect stream. @default {} */
+  end?: { error?: { code: string; message: string } }
   headers?: Record<string, string>
 }
 
@@ -37,7 +39,7 @@ export interface RecordingApi {
 }
 
 /** Headers that say something about what is asked, not about the client or the connection. */
-const MEANINGFUL = /^(authorization|content-type|content-encoding|x-|e2b-|connect-|keepalive-|user-agent$)/
+const MEANINGFUL = /^(authorization|connect-|content-type|content-encoding|e2b-|keepalive-|user-agent$|x-)/
 
 /** An HTTP server that notes what it is asked. */
 export async function startRecordingApi(respond: Responder): Promise<RecordingApi> {
@@ -50,9 +52,9 @@ export async function startRecordingApi(respond: Responder): Promise<RecordingAp
       status: 404,
       json: { code: 404, message: `no such route: ${request.method} ${request.target}` },
     }
-    const [type, body] = encode(answer)
+    const [contentType, body] = bodyOfAnswer(answer)
     outgoing.writeHead(answer.status, {
-      'content-type': type,
+      'content-type': contentType,
       ...(answer.status !== 204 && { 'content-length': Buffer.byteLength(body) }),
       ...answer.headers,
     })
@@ -67,25 +69,6 @@ export async function startRecordingApi(respond: Responder): Promise<RecordingAp
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   api.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   return api
-}
-
-function encode({ json, text, stream }: Answer): [contentType: string, body: string | Buffer] {
-  if (stream) {
-    const frames = stream.map((message, index) => connectFrame(message, index === stream.length - 1))
-    return ['application/connect+json', Buffer.concat(frames)]
-  }
-  return json === undefined
-    ? ['application/octet-stream', text ?? '']
-    : ['application/json', JSON.stringify(json)]
-}
-
-/** Flags, length, JSON; the last frame of a stream has the second flag (wire spec 4.4). */
-function connectFrame(message: unknown, isLast: boolean): Buffer {
-  const json = Buffer.from(JSON.stringify(message))
-  const head = Buffer.alloc(5)
-  head[0] = isLast ? 2 : 0
-  head.writeUInt32BE(json.length, 1)
-  return Buffer.concat([head, json])
 }
 
 async function describe(
@@ -107,17 +90,57 @@ async function describe(
 }
 
 function meaningful(headers: IncomingHttpHeaders): Record<string, string> {
-  const entries = Object.entries(headers).filter(([name]) => MEANINGFUL.test(name)) as [string, string][]
-  // The version is ours; what else an SDK says of itself must agree.
+  const entries = Object.entries(headers).filter(
+    ([name, value]) => MEANINGFUL.test(name) && !(name === 'user-agent' && isTransport(value)),
+  ) as [string, string][]
+  // Version and boundary are each one's own; what else an SDK says of itself must agree.
   return Object.fromEntries(
-    entries.map(([name, value]) => [name, value.replace(/(e2b-js-sdk\/)\S+/, '$1<version>')]),
+    entries.map(([name, value]) => [
+      name,
+      value.replace(/(e2b-js-sdk\/)\S+/, '$1<version>').replace(/boundary=.*/, 'boundary=<boundary>'),
+    ]),
   )
 }
 
-function bodyOf(headers: IncomingHttpHeaders, body: Buffer): unknown {
-  if (headers['content-type'] === 'application/connect+json') return JSON.parse(body.subarray(5).toString())
-  return headers['content-type']?.includes('json') ? JSON.parse(body.toString()) : body.toString()
+/** What HTTP clients say of themselves when the SDK does not speak. */
+const isTransport = (userAgent: unknown): boolean => userAgent === 'undici' || userAgent === 'node'
+
+function bodyOfAnswer({
+  json,
+  text,
+  frames,
+  end = {},
+}: Answer): [contentType: string, body: string | Buffer] {
+  if (json !== undefined) return ['application/json', JSON.stringify(json)]
+  if (!frames) return ['application/octet-stream', text ?? '']
+  return [
+    'application/connect+json',
+    Buffer.concat([...frames.map((message) => frame(0, message)), frame(2, end)]),
+  ]
 }
+
+/** One message of a Connect stream: flags, length, JSON (wire spec, section 4.4). */
+function frame(flags: number, message: unknown): Buffer {
+  const json = Buffer.from(JSON.stringify(message))
+  const head = Buffer.alloc(5)
+  head.writeUInt8(flags)
+  head.writeUInt32BE(json.length, 1)
+  return Buffer.concat([head, json])
+}
+
+function bodyOf(headers: IncomingHttpHeaders, body: Buffer): unknown {
+  const contentType = headers['content-type'] ?? ''
+  if (headers['content-encoding'] === 'gzip') return { unzipped: gunzipSync(body).toString() }
+  if (contentType.startsWith('application/connect+json'))
+    return JSON.parse(comparable(body.subarray(5).toString()))
+  if (contentType.includes('json')) return JSON.parse(comparable(body.toString()))
+  const boundary = contentType.match(/boundary=(.+)$/)?.[1]
+  return boundary ? body.toString().replaceAll(boundary, '<boundary>') : body.toString()
+}
+
+/** Random ids are of the same form, not the same. */
+const comparable = (json: string): string =>
+  json.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
 
 /** All of an archive but modification times and order. */
 async function archiveEntries(body: Buffer): Promise<unknown> {

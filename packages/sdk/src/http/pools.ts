@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { environmentVariable, runtime } from './runtime.ts'
+import { sendStream } from './send-stream.ts'
 
 type Undici = typeof import('undici')
 type Fetch = typeof globalThis.fetch
@@ -41,6 +42,8 @@ export function pooledFetch(use: PoolUse, proxy?: string): Fetch {
     if (!client) return fetch(input, init)
     const [url, request] = expand(input, init)
     const dispatcher = dispatcherFor(client, use, proxy)
+    if (request.body instanceof ReadableStream)
+      return sendStream(client, url, { ...request, body: request.body }, dispatcher)
     return client.fetch(url, { ...request, dispatcher } as Parameters<typeof client.fetch>[1]) as never
   }
 }

@@ -68,7 +68,7 @@ export async function startBuild(
     signal: config.getSignal(undefined, signal),
   })
   throwOnError(started)
-  log('Build started')
+  log('Building')
   return { alias: name, name, tags: assignedTags, templateId, buildId }
 }
 

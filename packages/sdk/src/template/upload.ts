@@ -3,11 +3,12 @@ import { apiErrorOf } from '../api/error.ts'
 import type { ConnectionConfig } from '../connection-config.ts'
 import { FileUploadError } from '../errors.ts'
 import { pooledFetch } from '../http/pools.ts'
+import { runtime } from '../http/runtime.ts'
 import { stackFrom } from './caller-trace.ts'
 import { packArchive } from './context/archive.ts'
 import { contextFiles, contextIgnoreRules } from './context/context-files.ts'
 import { filesHash } from './context/files-hash.ts'
-import { nodeModules } from './context/node-modules.ts'
+import { type NodeModules, nodeModules } from './context/node-modules.ts'
 import type { Step } from './step.ts'
 import type { FileContext } from './template-draft.ts'
 
@@ -92,12 +93,10 @@ async function sendArchive(
   const files = await contextFiles(modules, select(step))
   const archive = await packArchive(modules, files, step.gzip ?? true)
   try {
-    // A blob over the file: the request carries its size and reads it as it is sent.
     const response = await pooledFetch('files', config.proxy)(url, {
       method: 'PUT',
-      headers,
-      body: await modules.fs.openAsBlob(archive.path),
       signal: config.getSignal(UPLOAD_TIMEOUT_MS, signal),
+      ...(await archiveBody(modules, archive.path, headers)),
     })
     const text = await response.text()
     if (!response.ok)
@@ -107,6 +106,20 @@ async function sendArchive(
   } finally {
     await archive.remove()
   }
+}
+
+/** A body that is read as it is sent, yet announces its length, as stores refuse chunked uploads. */
+async function archiveBody(
+  { fs, stream }: NodeModules,
+  path: string,
+  headers: Record<string, string> | undefined,
+): Promise<RequestInit> {
+  // Node's fetch reads blobs of files ahead without bounds (900 MB of memory for 800 MB), but takes the length of a
+  // stream from the header; Bun and Deno set that header themselves, and only for blobs.
+  if (runtime !== 'node') return { headers, body: await fs.openAsBlob(path) }
+  const { size } = await fs.promises.stat(path)
+  const body = stream.Readable.toWeb(fs.createReadStream(path))
+  return { headers: { ...headers, 'content-length': String(size) }, body, duplex: 'half' } as RequestInit
 }
 
 async function selector({ fileContextPath, fileIgnorePatterns }: FileContext) {
