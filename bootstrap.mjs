@@ -121,13 +121,7 @@ async function install() {
   const heartbeat = setInterval(() => say(`· packages: still installing, ${seconds()} s`), 15_000)
   rmSync(stamp, { force: true })
   const quiet = ['--no-audit', '--no-fund', '--no-progress', '--loglevel=error']
-  let result = await run(npm, ['ci', ...quiet], INSTALL_TIMEOUT_MS)
-  if (result.output.includes('EUSAGE')) {
-    // A registry that hides optional packages of other platforms leaves them out of package-lock.json, and
-    // `npm ci` takes that for a contradiction. `npm install` keeps to the locked versions and skips those.
-    say('· packages: package-lock.json names no packages for other platforms: npm install with its versions')
-    result = await run(npm, ['install', '--no-save', ...quiet], INSTALL_TIMEOUT_MS)
-  }
+  const result = await run(npm, ['ci', ...quiet], INSTALL_TIMEOUT_MS)
   clearInterval(heartbeat)
   if (result.code !== 0) {
     say(result.output.trim().split('\n').slice(0, 15).join('\n'))

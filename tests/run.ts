@@ -135,7 +135,18 @@ const installChromium: Stage = {
 
 const hasTests = (suite: string): boolean => globSync(`tests/${suite}/**/*.test.ts`, { cwd: root }).length > 0
 
+/** Unit tests too use what the set-up of the machine brings (nft, mkfs.erofs), on a fresh machine as well. */
+const setUp: Stage = {
+  ...check('set-up', process.execPath, [
+    '--disable-warning=ExperimentalWarning',
+    join(root, 'packages/sandlot/src/main.ts'),
+    'setup',
+  ]),
+  timeoutMinutes: 30,
+}
+
 const stages: Stage[] = [
+  setUp,
   check('biome', join(binaries, 'biome'), ['check', '.']),
   check('types', join(binaries, 'tsc'), ['--noEmit']),
   check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages']),
@@ -168,7 +179,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 
 const rows: string[] = []
 const total: Outcome = { passed: 0, failed: 0, skipped: 0 }
-for (const stage of stages.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+for (const stage of stages.filter(
+  ({ name }) => wanted.length === 0 || wanted.includes(name) || name === 'set-up',
+)) {
   process.stdout.write(`\n── ${stage.name}\n`)
   const started = Date.now()
   const outcome = await stage.run(stage.timeoutMinutes * 60_000)

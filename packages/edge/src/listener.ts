@@ -83,8 +83,11 @@ export async function createListener(options: ListenerOptions): Promise<Listener
       }
       socket.setTimeout(0, giveUp)
       socket.unshift(start)
-      const server = start[0] === TLS_HANDSHAKE_RECORD ? tls.server : http1
-      server.emit('connection', socket)
+      const isTls = start[0] === TLS_HANDSHAKE_RECORD
+      // TLS and HTTP/2 say their end themselves: a bare end of the connection is a client that has gone. HTTP/1.1
+      // clients may end their half once they have sent their request.
+      if (isTls) socket.allowHalfOpen = false
+      ;(isTls ? tls.server : http1).emit('connection', socket)
     })
   }
 

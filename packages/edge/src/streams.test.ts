@@ -61,6 +61,10 @@ beforeAll(async () => {
       res.on('close', () => ended.push('client gone'))
       return void res.writeHead(200).write('begun')
     }
+    if (req.url === '/think') {
+      res.on('close', () => ended.push('client gone'))
+      return void ended.push('thinking')
+    }
     if (req.url === '/cut') {
       res.writeHead(200, { 'content-length': 100 })
       return void res.write('part', () => req.socket.destroy())
@@ -212,6 +216,29 @@ describe('an abort', () => {
     const { stream } = await overHttp2({ ':path': '/hang' })
     stream.close(8)
     await expect.poll(() => ended).toEqual(['client gone', 'client gone'])
+  })
+
+  it('of the whole connection reaches the sandbox before it has answered anything', async () => {
+    const waiting = request({
+      host: '127.0.0.1',
+      port: world.port,
+      agent: false,
+      path: '/think',
+      headers: { host: host() },
+    })
+    waiting.on('error', () => {})
+    waiting.end()
+    await expect.poll(() => ended).toEqual(['thinking'])
+    waiting.destroy()
+    await expect.poll(() => ended).toEqual(['thinking', 'client gone'])
+
+    ended.length = 0
+    const stream = session.request({ ':authority': host(), ':path': '/think' })
+    stream.on('error', () => {})
+    stream.end()
+    await expect.poll(() => ended).toEqual(['thinking'])
+    session.socket.destroy()
+    await expect.poll(() => ended).toEqual(['thinking', 'client gone'])
   })
 
   it('of the sandbox breaks the answer', async () => {

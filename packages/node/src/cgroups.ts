@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { SandlotError } from '@sandlot/protocol'
 
 const ROOT = '/sys/fs/cgroup'
 const V1_CONTROLLERS = [
@@ -16,7 +17,8 @@ const V1_CONTROLLERS = [
   'systemd',
   'unified',
 ]
-const KILL_TIMEOUT_MS = 5_000
+/** A kernel whose writable layer fills its quota gives 10 GB back to the disk before it is gone: 5 s and more. */
+const KILL_TIMEOUT_MS = 18_000
 
 export type CgroupVersion = 'v1' | 'v2' | 'none'
 
@@ -25,7 +27,7 @@ export interface Cgroups {
   readonly version: CgroupVersion
   /** Pids in the machine's cgroup, empty when it is dead or was never there. */
   pids(path: string): Promise<number[]>
-  /** SIGKILL to everything inside until nothing is left. @throws Error when something survives 5 s. */
+  /** SIGKILL to everything inside until nothing is left. @throws SandlotError operation_timeout when something survives 18 s. */
   kill(path: string): Promise<void>
   remove(path: string): Promise<void>
   /** Weight against the other cgroups of this machine; 1024 is the default. */
@@ -83,7 +85,10 @@ export function openCgroups(version: CgroupVersion = cgroupVersion()): Cgroups {
           } catch {}
         }
         if (Date.now() > deadline)
-          throw new Error(`processes ${pids.join(', ')} in cgroup ${path} survive SIGKILL`)
+          throw new SandlotError(
+            'operation_timeout',
+            `processes ${pids.join(', ')} in cgroup ${path} survive SIGKILL for ${KILL_TIMEOUT_MS / 1000} s`,
+          )
         await delay(3)
       }
     },

@@ -17,10 +17,13 @@ export const newBuildId = (): string => randomUUID()
 export const newAccessToken = (): string => randomBytes(16).toString('hex')
 /** `e2b_` + 40 hex: the official clients check this shape before they send it. */
 export const newApiKey = (): string => `e2b_${randomBytes(20).toString('hex')}`
+/** Access token of a machine, `sk_e2b_` + 40 hex: sent as bearer, kept in `E2B_ACCESS_TOKEN`. */
+export const newMachineToken = (): string => `sk_e2b_${randomBytes(20).toString('hex')}`
 
 export const isSandboxId = (value: string): boolean => /^[a-z0-9]{1,64}$/.test(value)
 export const isTemplateId = (value: string): boolean => /^[a-z0-9]{20}$/.test(value)
 export const isApiKey = (value: string): boolean => /^e2b_[0-9a-f]{40}$/.test(value)
+export const isMachineToken = (value: string): boolean => /^sk_e2b_[0-9a-f]{40}$/.test(value)
 
 /** Keys are random, so an unsalted SHA-256 is enough to store them by. */
 export const hashSecret = (secret: string): string => createHash('sha256').update(secret).digest('hex')

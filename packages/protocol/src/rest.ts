@@ -163,3 +163,15 @@ const teamApiKeyProperties = {
 }
 export const TeamApiKey = Type.Object(teamApiKeyProperties)
 export const CreatedTeamApiKey = Type.Object({ ...teamApiKeyProperties, key: Type.String() })
+
+const accessTokenProperties = {
+  id: Type.String(),
+  name: Type.String(),
+  createdAt: Type.String(),
+  expiresAt: Type.String(),
+}
+export const AccessToken = Type.Object(accessTokenProperties)
+export const CreatedAccessToken = Type.Object({
+  ...accessTokenProperties,
+  token: Type.String({ description: 'Shown this once' }),
+})

@@ -37,6 +37,13 @@ test('the loopback is listened on in both families, any other address alone', ()
   expect(load({ listen: '[::]:80' }).listen).toEqual({ hosts: ['::'], port: 80 })
 })
 
+test('the administrator has an address at the domain, without its port', () => {
+  expect(load().settings.adminEmail).toBe('admin@sandlot.localhost')
+  expect(load({ domain: 'example.com:8443' }).settings.adminEmail).toBe('admin@example.com')
+  expect(load({ adminEmail: 'me@example.com' }).settings.adminEmail).toBe('me@example.com')
+  expect(() => load({ adminEmail: 'me' })).toThrow('adminEmail is "me"')
+})
+
 test('the default domain carries the port that is listened on', () => {
   expect(load({ listen: '4001' }).settings.domain).toBe('sandlot.localhost:4001')
   expect(load({ listen: '4001', domain: 'sbx.example.com' }).settings.domain).toBe('sbx.example.com')

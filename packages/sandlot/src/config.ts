@@ -116,6 +116,7 @@ const DEFAULT_POOL_MIN = 4
 function machineDefault(name: SettingName, before: Record<string, unknown>): unknown {
   if (name === 'home') return join(repositoryRoot, '.sandlot')
   if (name === 'domain') return `sandlot.localhost:${String(before.listen).split(':').at(-1)}`
+  if (name === 'adminEmail') return `admin@${String(before.domain).replace(/:\d+$/, '')}`
   if (name === 'extraCaCertificates') return hostCaCertificates()
   if (name === 'poolMin') return Math.min(DEFAULT_POOL_MIN, Number(before.poolMax))
   throw new Error(`setting ${name} has no default`)

@@ -17,14 +17,11 @@ export interface MachineInputs {
   logger: Logger
 }
 
-/** This machine as a node: makes the base image when it is missing. */
-export async function createMachine({
-  config,
-  programs,
-  progress,
-  logger,
-}: MachineInputs): Promise<SandboxNode> {
-  const { settings } = config
+/** Makes the image that sandboxes of the base template boot from, unless it is there. */
+export async function prepareBaseImage(
+  { settings }: Config,
+  progress: Progress,
+): Promise<{ path: string; key: string }> {
   let baseImage = { path: '', key: '' }
   await progress.step('base image', async (step) => {
     const waiting = () => step.update('another set-up is making one, waiting')
@@ -38,6 +35,18 @@ export async function createMachine({
     )
     return `${baseImage.key.slice(0, 12)} ready`
   })
+  return baseImage
+}
+
+/** This machine as a node: makes the base image when it is missing. */
+export async function createMachine({
+  config,
+  programs,
+  progress,
+  logger,
+}: MachineInputs): Promise<SandboxNode> {
+  const { settings } = config
+  const baseImage = await prepareBaseImage(config, progress)
   return createNode({
     home: settings.home,
     runscPath: programs.runsc,

@@ -4,7 +4,9 @@ import { configCommand } from './commands/config.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
 import { keysCommand } from './commands/keys.ts'
+import { loginLinkCommand } from './commands/login-link.ts'
 import { purgeCommand } from './commands/purge.ts'
+import { setupCommand } from './commands/setup.ts'
 import { statusCommand } from './commands/status.ts'
 import { upCommand } from './commands/up.ts'
 
@@ -16,10 +18,12 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
   for (const make of [
     upCommand,
+    setupCommand,
     statusCommand,
     downCommand,
     purgeCommand,
     keysCommand,
+    loginLinkCommand,
     configCommand,
     doctorCommand,
   ]) {

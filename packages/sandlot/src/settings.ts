@@ -34,6 +34,10 @@ export const settingsSchema = Type.Object(
       description: 'Domain that sandboxes hang below, with its port. Default: sandlot.localhost:<port>',
       expects: 'a lower-case domain name with an optional port, for example sandboxes.example.com',
     }),
+    adminEmail: text('^[^\\s@]+@[^\\s@]+$', {
+      description: 'Who signs in to this server, as the CLI shows it. Default: admin@<domain without port>',
+      expects: 'an e-mail address, for example me@example.com',
+    }),
     role: Type.Union([Type.Literal('all')], {
       description: 'What this process does',
       expects: 'all (other roles come later)',

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
-import { createServer, type KeyStore, openKeyStore } from '@sandlot/server'
+import { createLoginLink, createServer, type KeyStore, openKeyStore } from '@sandlot/server'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { createMachine } from './machine.ts'
@@ -33,9 +33,16 @@ export interface RunningServer {
 /** The one place where node, control plane, edge and listener meet. Resolves when requests are answered. */
 export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
   const { config, hosts, progress, logger } = inputs
-  const { home, domain } = config.settings
+  const { home, domain, adminEmail } = config.settings
   const node = await createMachine(inputs)
-  const server = await createServer({ databasePath: join(home, 'db.sqlite'), node, domain, logger })
+  const server = await createServer({
+    databasePath: databasePath(home),
+    node,
+    domain,
+    adminEmail,
+    clientPackages: inputs.programs.clientPackages,
+    logger,
+  })
   await progress.step('sandboxes', async () => {
     await server.start()
     return `${[...server.directory.running()].length} running`
@@ -68,5 +75,11 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
 /** API keys of a home; its server need not run. */
 export async function openKeys({ settings }: Config): Promise<KeyStore> {
   await mkdir(settings.home, { recursive: true, mode: 0o700 })
-  return openKeyStore(join(settings.home, 'db.sqlite'))
+  return openKeyStore(databasePath(settings.home))
 }
+
+/** A link that signs one browser in, once; for the server that runs on `home`. */
+export const makeLoginLink = (home: string, domain: string): Promise<string> =>
+  createLoginLink(databasePath(home), domain)
+
+const databasePath = (home: string): string => join(home, 'db.sqlite')

@@ -4,12 +4,17 @@ import type { Logger } from 'pino'
 import { Authenticator } from './api-keys/authenticate.ts'
 import { ApiKeyRepository } from './api-keys/repository.ts'
 import { createApp } from './app/app.ts'
+import type { ClientPackage } from './client-packages/routes.ts'
 import type { SandboxDirectory } from './directory.ts'
 import { EventRepository } from './events/repository.ts'
 import { SandboxMetrics } from './metrics/metrics.ts'
 import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { SandboxService } from './sandboxes/service.ts'
+import { AccessTokenSigner } from './sessions/access-token.ts'
+import { SessionRepository } from './sessions/repository.ts'
+import { openServerSecret } from './sessions/server-secret.ts'
+import { SessionService } from './sessions/service.ts'
 import { openStore } from './store/store.ts'
 import { ensureDefaultTeam } from './teams/repository.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
@@ -25,6 +30,10 @@ export interface ControlPlaneOptions {
   node: SandboxNode
   /** What clients append to sandbox host names; may hold a port. */
   domain: string
+  /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
+  adminEmail?: string
+  /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
+  clientPackages?: Record<string, ClientPackage>
   logger: Logger
   /** How long killed sandboxes' rows and events stay. Default 7 days; metrics a day, those of killed ones an hour. */
   retentionMs?: number
@@ -58,10 +67,33 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)
   const metrics = new SandboxMetrics(store, registry)
-  const authenticator = new Authenticator(keys, now)
+  const authenticator = new Authenticator(keys, () => sessions, now)
+  const deriveKey = await openServerSecret(store)
+  const sessions = new SessionService({
+    repository: new SessionRepository(store),
+    keys,
+    signer: new AccessTokenSigner(deriveKey, now),
+    deriveKey,
+    email: options.adminEmail ?? `admin@${domain.replace(/:\d+$/, '')}`,
+    logger,
+    now,
+    onEnded: () => authenticator.forget(),
+  })
   const sandboxes = new SandboxService({ node, repository, registry, catalogue, logger, now })
   const fastify = await createApp(
-    { sandboxes, metrics, events, keys, authenticator, catalogue, domain, now },
+    {
+      sandboxes,
+      metrics,
+      events,
+      keys,
+      authenticator,
+      sessions,
+      deriveKey,
+      catalogue,
+      clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
+      domain,
+      now,
+    },
     logger,
   )
   node.on('samples', (samples) => {
@@ -76,6 +108,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       () => events.prune(now() - retentionMs),
       () => metrics.prune(now() - DAY_MS),
       () => metrics.pruneKilled(now() - HOUR_MS),
+      () => sessions.prune(),
     ])
       for (let batch = 0; batch < MAX_PRUNE_BATCHES && !isClosed && (await pruneBatch()) > 0; batch++)
         await new Promise(setImmediate)

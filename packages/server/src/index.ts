@@ -1,3 +1,5 @@
 export { type KeyStore, type KeySummary, openKeyStore } from './api-keys/key-store.ts'
+export type { ClientPackage } from './client-packages/routes.ts'
 export { type ControlPlane, type ControlPlaneOptions, createServer } from './control-plane.ts'
 export type * from './directory.ts'
+export { createLoginLink } from './sessions/login-link.ts'

@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { run } from '@sandlot/node/run'
 import { SandlotError } from '@sandlot/protocol'
 import type { Step } from '../progress.ts'
 import { cachedFile } from './cached.ts'
+import { contentHash } from './content-hash.ts'
 import { findGo, goEnvironment } from './go.ts'
 
 const BUILD_TIMEOUT_MS = 10 * 60_000
@@ -69,11 +69,5 @@ async function hashSources(sources: string, goVersion: string): Promise<string> 
   const files = entries
     .filter((entry) => entry.isFile() && isSource(entry.name))
     .map((entry) => relative(sources, join(entry.parentPath, entry.name)))
-    .sort()
-  const hash = createHash('sha256').update(`${goVersion}\n${process.arch}\n`)
-  for (const file of files) {
-    const content = await readFile(join(sources, file))
-    hash.update(`${file}\n${content.length}\n`).update(content)
-  }
-  return hash.digest('hex').slice(0, 12)
+  return contentHash(sources, files, `${goVersion}\n${process.arch}\n`)
 }

@@ -1,16 +1,20 @@
 import { join } from 'node:path'
+import type { ClientPackage } from '@sandlot/server'
 import { type Config, repositoryRoot } from '../config.ts'
 import type { Progress } from '../progress.ts'
+import { ensureClientPackages } from './client-packages.ts'
 import { ensureDebianTools } from './debian-tools.ts'
 import { ensureEnvd } from './envd.ts'
 import { ensureRunsc, runscPath } from './runsc.ts'
 
-/** Programs that the node needs, ready to run. */
+/** What a server needs from the machine, ready to use. */
 export interface Programs {
   runsc: string
   envd: string
   /** Changes whenever envd does: images that hold another one are stale. */
   envdHash: string
+  /** What users install, by file name. */
+  clientPackages: Record<string, ClientPackage>
 }
 
 export const envdSources = join(repositoryRoot, 'guest', 'envd')
@@ -25,5 +29,12 @@ export async function prepareMachine({ settings }: Config, progress: Progress): 
     envd = binary
     return `${binary.hash} ${made ? 'built' : 'ready'}`
   })
-  return { runsc: runscPath(settings.cache), envd: envd.path, envdHash: envd.hash }
+  let clientPackages: Record<string, ClientPackage> = {}
+  await progress.step('clients', async (step) => {
+    clientPackages = await ensureClientPackages(repositoryRoot, settings.cache, step)
+    return Object.entries(clientPackages)
+      .map(([file, made]) => ('missing' in made ? `no ${file} (${made.missing})` : `${file} ${made.hash}`))
+      .join(', ')
+  })
+  return { runsc: runscPath(settings.cache), envd: envd.path, envdHash: envd.hash, clientPackages }
 }

@@ -1,7 +1,8 @@
 import { hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/protocol'
+import type { SessionService } from '../sessions/service.ts'
 import type { Team } from '../teams/team.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
-import type { ApiKeyRepository, KeyOwner } from './repository.ts'
+import type { ApiKeyRepository } from './repository.ts'
 
 /** How long a deleted key or a changed plan may still be seen by another process. */
 const CACHE_MS = 5_000
@@ -10,50 +11,52 @@ const TOUCH_INTERVAL_MS = 60_000
 
 export interface Caller {
   team: Team
-  keyId: string
+  /** What was sent: its id counts for rates, and the key that goes with it is what `GET /teams` tells. */
+  credential: { kind: 'key'; id: string; key: string } | { kind: 'session'; id: string }
 }
 
-interface CachedOwner {
-  owner: KeyOwner
-  readAtMs: number
+interface Credential {
+  caller: Caller
+  expiresAtMs: number | null
 }
 
-/** Finds the team behind a key, from memory for a few seconds; unknown keys are never cached. */
+export interface CredentialHeaders {
+  'x-api-key'?: string | string[]
+  'x-team-id'?: string | string[]
+  authorization?: string
+}
+
+/** Finds the team behind a key or a bearer, from memory for a few seconds; unknown ones are never cached. */
 export class Authenticator {
   readonly #keys: ApiKeyRepository
+  readonly #sessions: () => SessionService
   readonly #now: () => number
-  readonly #cache = new Map<string, CachedOwner>()
+  readonly #cache = new Map<string, Credential & { readAtMs: number }>()
   readonly #touchedAt = new Map<string, number>()
   readonly #requests: TokenBuckets
   readonly #creates: TokenBuckets
 
-  constructor(keys: ApiKeyRepository, now: () => number) {
+  /** @param sessions asked late: sessions tell the authenticator when they end */
+  constructor(keys: ApiKeyRepository, sessions: () => SessionService, now: () => number) {
     this.#keys = keys
+    this.#sessions = sessions
     this.#now = now
     this.#requests = new TokenBuckets(now)
     this.#creates = new TokenBuckets(now)
   }
 
-  /** @throws SandlotError unauthorized, rate_limited */
-  async authenticate(headers: { 'x-api-key'?: string | string[]; authorization?: string }): Promise<Caller> {
+  /** @throws SandlotError unauthorized, forbidden, rate_limited */
+  async authenticate(headers: CredentialHeaders): Promise<Caller> {
     const bearer = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
-    const key = headers['x-api-key'] ?? bearer
-    if (typeof key !== 'string' || key === '')
-      throw new SandlotError('unauthorized', 'the API key is missing: send it in the header X-API-KEY')
-    if (!isApiKey(key))
-      throw new SandlotError(
-        'unauthorized',
-        "the API key is malformed: it must be 'e2b_' and 40 hexadecimal characters",
-      )
-    const owner = await this.#owner(key)
-    if (!owner)
-      throw new SandlotError(
-        'unauthorized',
-        'the API key is not known here: make one with `sandlot keys create`',
-      )
-    const { requestsPerSecond } = owner.team.plan
-    if (requestsPerSecond !== null) this.#limit(this.#requests, owner.keyId, requestsPerSecond, 'requests')
-    return { team: owner.team, keyId: owner.keyId }
+    const key = headers['x-api-key'] ?? (bearer && isApiKey(bearer) ? bearer : undefined)
+    const caller = key === undefined && bearer ? await this.#byBearer(bearer) : await this.#byKey(key)
+    const { team, credential } = caller
+    const teamId = headers['x-team-id']
+    if (credential.kind === 'session' && teamId !== undefined && teamId !== team.teamId)
+      throw new SandlotError('forbidden', `you are not in team '${teamId}'; GET /teams lists yours`)
+    const { requestsPerSecond } = team.plan
+    if (requestsPerSecond !== null) this.#limit(this.#requests, credential.id, requestsPerSecond, 'requests')
+    return caller
   }
 
   /** @throws SandlotError rate_limited */
@@ -74,23 +77,67 @@ export class Authenticator {
       })
   }
 
-  async #owner(key: string): Promise<KeyOwner | undefined> {
-    const hash = hashSecret(key)
+  async #byKey(key: string | string[] | undefined): Promise<Caller> {
+    if (typeof key !== 'string' || key === '')
+      throw new SandlotError('unauthorized', 'the API key is missing: send it in the header X-API-KEY')
+    if (!isApiKey(key))
+      throw new SandlotError(
+        'unauthorized',
+        "the API key is malformed: it must be 'e2b_' and 40 hexadecimal characters",
+      )
+    const caller = await this.#find(key, async (hash) => {
+      const owner = await this.#keys.findOwner(key)
+      if (!owner || !secretsEqual(owner.hash, hash)) return undefined
+      const { keyId: id, team, expiresAtMs } = owner
+      return { caller: { team, credential: { kind: 'key', id, key } }, expiresAtMs }
+    })
+    if (!caller)
+      throw new SandlotError(
+        'unauthorized',
+        'the API key is not known here: make one with `sandlot keys create`',
+      )
+    this.#touch(caller.credential.id)
+    return caller
+  }
+
+  async #byBearer(bearer: string): Promise<Caller> {
+    const caller = await this.#find(bearer, async () => {
+      const session = await this.#sessions().findByBearer(bearer)
+      if (!session) return undefined
+      const { id, team, expiresAtMs } = session
+      return { caller: { team, credential: { kind: 'session', id } }, expiresAtMs }
+    })
+    if (!caller)
+      throw new SandlotError(
+        'unauthorized',
+        'the access token is not good here, or no longer: sign in with `e2b auth login`, or make another one',
+      )
+    return caller
+  }
+
+  async #find(
+    secret: string,
+    look: (hash: string) => Promise<Credential | undefined>,
+  ): Promise<Caller | undefined> {
+    const hash = hashSecret(secret)
     const now = this.#now()
+    const isGood = ({ expiresAtMs }: Credential) => expiresAtMs === null || expiresAtMs > now
     const cached = this.#cache.get(hash)
-    const owner = cached && now - cached.readAtMs < CACHE_MS ? cached.owner : await this.#keys.findOwner(key)
-    if (!owner || !secretsEqual(owner.hash, hash)) {
+    if (cached && now - cached.readAtMs < CACHE_MS && isGood(cached)) return cached.caller
+    const found = await look(hash)
+    if (!found || !isGood(found)) {
       this.#cache.delete(hash)
       return undefined
     }
-    if (owner !== cached?.owner) {
-      if (this.#cache.size >= MAX_CACHED) this.#cache.clear()
-      this.#cache.set(hash, { owner, readAtMs: now })
-    }
-    if (now - (this.#touchedAt.get(owner.keyId) ?? 0) >= TOUCH_INTERVAL_MS) {
-      this.#touchedAt.set(owner.keyId, now)
-      setImmediate(() => void this.#keys.touch(owner.keyId, now).catch(() => {}))
-    }
-    return owner
+    if (this.#cache.size >= MAX_CACHED) this.#cache.clear()
+    this.#cache.set(hash, { ...found, readAtMs: now })
+    return found.caller
+  }
+
+  #touch(keyId: string): void {
+    const now = this.#now()
+    if (now - (this.#touchedAt.get(keyId) ?? 0) < TOUCH_INTERVAL_MS) return
+    this.#touchedAt.set(keyId, now)
+    setImmediate(() => void this.#keys.touch(keyId, now).catch(() => {}))
   }
 }

@@ -21,6 +21,16 @@ export interface KeyOwner {
   keyId: string
   hash: string
   team: Team
+  /** When the session that the key came with ends; null: the key stays until it is deleted. */
+  expiresAtMs: number | null
+}
+
+export interface SessionKey {
+  teamId: string
+  sessionId: string
+  name: string
+  key: string
+  atMs: number
 }
 
 /** Keys are stored by their SHA-256; the key itself is shown once, by `create`. */
@@ -33,17 +43,7 @@ export class ApiKeyRepository {
 
   async create(teamId: string, name: string): Promise<ApiKey & { key: string }> {
     const key = newApiKey()
-    const secret = key.slice(PREFIX.length)
-    const row = {
-      id: randomUUID(),
-      team_id: teamId,
-      name,
-      hash: hashSecret(key),
-      masked_prefix: secret.slice(0, SHOWN_CHARACTERS),
-      masked_suffix: secret.slice(-SHOWN_CHARACTERS),
-      created_at: Date.now(),
-      last_used_at: null,
-    }
+    const row = newRow(teamId, name, key, Date.now())
     await this.#store.insertInto('api_keys').values(row).execute()
     return { ...toApiKey(row), key }
   }
@@ -64,10 +64,16 @@ export class ApiKeyRepository {
     return result.numUpdatedRows > 0n
   }
 
+  /** The key of a session takes its session with it: the next sign-in makes another. */
   async delete(id: string, teamId?: string): Promise<boolean> {
-    let query = this.#store.deleteFrom('api_keys').where('id', '=', id)
-    if (teamId) query = query.where('team_id', '=', teamId)
-    return (await query.executeTakeFirst()).numDeletedRows > 0n
+    return this.#store.transaction().execute(async (transaction) => {
+      let query = transaction.deleteFrom('api_keys').where('id', '=', id).returning('session_id')
+      if (teamId) query = query.where('team_id', '=', teamId)
+      const deleted = await query.executeTakeFirst()
+      if (deleted?.session_id)
+        await transaction.deleteFrom('sessions').where('id', '=', deleted.session_id).execute()
+      return deleted !== undefined
+    })
   }
 
   async findOwner(key: string): Promise<KeyOwner | undefined> {
@@ -75,15 +81,46 @@ export class ApiKeyRepository {
       .selectFrom('api_keys')
       .innerJoin('teams', 'teams.id', 'api_keys.team_id')
       .innerJoin('plans', 'plans.name', 'teams.plan')
+      .leftJoin('sessions', 'sessions.id', 'api_keys.session_id')
       .select(teamColumns)
-      .select(['api_keys.id as key_id', 'api_keys.hash'])
+      .select(['api_keys.id as key_id', 'api_keys.hash', 'sessions.expires_at'])
       .where('api_keys.hash', '=', hashSecret(key))
       .executeTakeFirst()
-    return row && { keyId: row.key_id, hash: row.hash, team: toTeam(row as TeamRow) }
+    return (
+      row && {
+        keyId: row.key_id,
+        hash: row.hash,
+        team: toTeam(row as TeamRow),
+        expiresAtMs: row.expires_at,
+      }
+    )
   }
 
   async touch(id: string, atMs: number): Promise<void> {
     await this.#store.updateTable('api_keys').set({ last_used_at: atMs }).where('id', '=', id).execute()
+  }
+}
+
+/** The key that comes with a session, in the transaction that makes the session. */
+export async function insertSessionKey(store: Store, sessionKey: SessionKey): Promise<void> {
+  const { teamId, sessionId, name, key, atMs } = sessionKey
+  await store
+    .insertInto('api_keys')
+    .values({ ...newRow(teamId, name, key, atMs), session_id: sessionId })
+    .execute()
+}
+
+function newRow(teamId: string, name: string, key: string, atMs: number) {
+  const secret = key.slice(PREFIX.length)
+  return {
+    id: randomUUID(),
+    team_id: teamId,
+    name,
+    hash: hashSecret(key),
+    masked_prefix: secret.slice(0, SHOWN_CHARACTERS),
+    masked_suffix: secret.slice(-SHOWN_CHARACTERS),
+    created_at: atMs,
+    last_used_at: null,
   }
 }
 

@@ -11,9 +11,11 @@ import fastify, {
   type RawServerDefault,
 } from 'fastify'
 import type { Logger } from 'pino'
+import { accessTokenRoutes } from '../access-tokens/routes.ts'
 import type { Authenticator, Caller } from '../api-keys/authenticate.ts'
 import type { ApiKeyRepository } from '../api-keys/repository.ts'
 import { apiKeyRoutes } from '../api-keys/routes.ts'
+import { type ClientPackage, clientPackageRoutes } from '../client-packages/routes.ts'
 import type { EventRepository } from '../events/repository.ts'
 import { eventRoutes } from '../events/routes.ts'
 import { sendError } from '../http/errors.ts'
@@ -21,6 +23,10 @@ import { schemaCompiler } from '../http/schema-validation.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
 import { sandboxRoutes } from '../sandboxes/routes.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
+import { sessionPageRoutes } from '../sessions/page-routes.ts'
+import { sessionRoutes } from '../sessions/routes.ts'
+import type { DeriveKey } from '../sessions/server-secret.ts'
+import type { SessionService } from '../sessions/service.ts'
 import { teamRoutes } from '../teams/routes.ts'
 import type { TemplateCatalogue } from '../templates/catalogue.ts'
 import { templateRoutes } from '../templates/routes.ts'
@@ -44,7 +50,11 @@ export interface Services {
   events: EventRepository
   keys: ApiKeyRepository
   authenticator: Authenticator
+  sessions: SessionService
+  deriveKey: DeriveKey
   catalogue: TemplateCatalogue
+  /** By file name. */
+  clientPackages: ReadonlyMap<string, ClientPackage>
   domain: string
   now: () => number
 }
@@ -111,8 +121,13 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.register(swagger, {
     openapi: {
       info: { title: 'Sandlot', version: '0.1.0', description: "Sandboxes for AI agents; speaks E2B's API." },
-      components: { securitySchemes: { apiKey: { type: 'apiKey', in: 'header', name: 'X-API-KEY' } } },
-      security: [{ apiKey: [] }],
+      components: {
+        securitySchemes: {
+          apiKey: { type: 'apiKey', in: 'header', name: 'X-API-KEY' },
+          accessToken: { type: 'http', scheme: 'bearer' },
+        },
+      },
+      security: [{ apiKey: [] }, { accessToken: [] }],
     },
   })
   app.get('/health', { schema: { hide: true } }, async (_request, reply) => reply.code(204).send())
@@ -123,6 +138,9 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
   })
 
+  await app.register(async (scope) => clientPackageRoutes(scope as unknown as App, services))
+  await app.register(async (scope) => sessionRoutes(scope as unknown as App, services))
+  await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, services))
   await app.register(async (scope) => {
     const api = scope as unknown as App
     api.addHook('onRequest', async (request) => {
@@ -132,7 +150,8 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     eventRoutes(api, services)
     templateRoutes(api, services)
     apiKeyRoutes(api, services)
-    teamRoutes(api)
+    accessTokenRoutes(api, services)
+    teamRoutes(api, services)
   })
   await app.ready()
   return app as unknown as FastifyInstance

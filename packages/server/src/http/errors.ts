@@ -18,7 +18,7 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
   reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toBody()))
 }
 
-function toSandlotError(thrown: unknown, request: FastifyRequest): SandlotError {
+export function toSandlotError(thrown: unknown, request: FastifyRequest): SandlotError {
   const error = storeError(thrown)
   if (error instanceof SandlotError) return error
   const { validation, validationContext, statusCode, message, code } = error as FastifyError

@@ -31,6 +31,20 @@ const migrations: string[][] = [
     `create index events_by_team on events (team_id, sequence)`,
     `create index events_by_time on events (timestamp)`,
   ],
+  [
+    `create table server_secrets (name text primary key, value text not null)`,
+    `create table login_links (hash text primary key, team_id text not null references teams(id),
+      expires_at bigint not null)`,
+    `create table sessions (id text primary key, kind text not null, team_id text not null references teams(id),
+      name text not null, created_at bigint not null, expires_at bigint not null)`,
+    `create index sessions_by_end on sessions (expires_at)`,
+    `create table session_tokens (hash text primary key,
+      session_id text not null references sessions(id) on delete cascade, expires_at bigint not null, used_at bigint)`,
+    `create index session_tokens_by_session on session_tokens (session_id)`,
+    `create index session_tokens_by_end on session_tokens (expires_at)`,
+    `alter table api_keys add column session_id text references sessions(id) on delete cascade`,
+    `create index api_keys_by_session on api_keys (session_id) where session_id is not null`,
+  ],
 ]
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

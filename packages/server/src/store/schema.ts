@@ -3,6 +3,10 @@ export interface Schema {
   plans: PlansTable
   teams: TeamsTable
   api_keys: ApiKeysTable
+  server_secrets: ServerSecretsTable
+  login_links: LoginLinksTable
+  sessions: SessionsTable
+  session_tokens: SessionTokensTable
   templates: TemplatesTable
   sandboxes: SandboxesTable
   sandbox_metrics: SandboxMetricsTable
@@ -35,6 +39,40 @@ export interface ApiKeysTable {
   masked_suffix: string
   created_at: number
   last_used_at: number | null
+  /** The key ends with this session. */
+  session_id?: string | null
+}
+
+/** What this server alone knows; 32 bytes as hex. */
+export interface ServerSecretsTable {
+  name: string
+  value: string
+}
+
+/** Good for one sign-in. */
+export interface LoginLinksTable {
+  hash: string
+  team_id: string
+  expires_at: number
+}
+
+export interface SessionsTable {
+  id: string
+  kind: 'browser' | 'cli' | 'machine'
+  team_id: string
+  /** What people see: `E2B CLI 2.19.0`, or the name that a machine's token was given. */
+  name: string
+  created_at: number
+  expires_at: number
+}
+
+/** Secrets that stand for a session: a browser's cookie, the CLI's refresh tokens, a machine's access token. */
+export interface SessionTokensTable {
+  hash: string
+  session_id: string
+  expires_at: number
+  /** When a refresh token was exchanged for the next. */
+  used_at: number | null
 }
 
 export interface TemplatesTable {

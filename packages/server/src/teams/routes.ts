@@ -1,6 +1,6 @@
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App } from '../app/app.ts'
+import type { App, Services } from '../app/app.ts'
 
 const Team = Type.Object({
   teamID: Type.String(),
@@ -9,22 +9,20 @@ const Team = Type.Object({
   isDefault: Type.Boolean(),
 })
 
-export function teamRoutes(app: App): void {
+export function teamRoutes(app: App, { sessions }: Services): void {
   app.get(
     '/teams',
     {
       schema: {
         tags: ['teams'],
-        summary: 'Teams of the caller',
+        summary: 'Teams of the caller, each with an API key: the one that was sent, or that of the sign-in',
         response: { 200: Type.Array(Team), '4xx': ErrorSchema },
       },
     },
     async (request) => {
-      const { teamId, name } = request.caller.team
-      // keys are kept hashed: the only one that can be told is the one that was just sent
-      const apiKey = String(
-        request.headers['x-api-key'] ?? request.headers.authorization?.split(' ')[1] ?? '',
-      )
+      const { team, credential } = request.caller
+      const { teamId, name } = team
+      const apiKey = credential.kind === 'key' ? credential.key : sessions.apiKeyOf(credential.id, teamId)
       return [{ teamID: teamId, name, apiKey, isDefault: true }]
     },
   )

@@ -1,6 +1,6 @@
 const MAX_BUCKETS = 10_000
 
-/** Requests a second by key, with a burst of one second's worth (at least one). */
+/** Requests a second by key, with a burst of one second's worth (at least one) unless said otherwise. */
 export class TokenBuckets {
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
   readonly #now: () => number
@@ -10,9 +10,8 @@ export class TokenBuckets {
   }
 
   /** @returns 0 when allowed, else the whole seconds to wait */
-  take(key: string, perSecond: number): number {
+  take(key: string, perSecond: number, burst = Math.max(1, perSecond)): number {
     const now = this.#now()
-    const burst = Math.max(1, perSecond)
     const bucket = this.#buckets.get(key) ?? { tokens: burst, atMs: now }
     bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.atMs) / 1000) * perSecond)
     bucket.atMs = now

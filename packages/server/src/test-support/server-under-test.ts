@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import { afterEach, beforeEach } from 'vitest'
-import { type ControlPlane, createServer } from '../control-plane.ts'
+import { type ControlPlane, type ControlPlaneOptions, createServer } from '../control-plane.ts'
 import type { PlansTable } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
+import { Browser } from './browser.ts'
 import { NodeDouble } from './node-double.ts'
 
 export type Method = 'GET' | 'POST' | 'DELETE' | 'PUT' | 'PATCH'
@@ -24,9 +25,11 @@ export class ServerUnderTest {
   key = ''
   now = Date.now()
   readonly databasePath: string
+  readonly #options: Partial<ControlPlaneOptions>
   readonly #abandoned: ControlPlane[] = []
 
-  constructor(directory: string) {
+  constructor(directory: string, options: Partial<ControlPlaneOptions> = {}) {
+    this.#options = options
     this.databasePath = join(directory, 'db.sqlite')
   }
 
@@ -37,6 +40,7 @@ export class ServerUnderTest {
       domain: 'sandlot.test',
       logger: pino({ level: 'silent' }),
       now: () => this.now,
+      ...this.#options,
     })
     await this.server.start()
     this.key = await this.server.ensureDefaultTeam(this.key)
@@ -104,6 +108,49 @@ export class ServerUnderTest {
     }
   }
 
+  /** A form as the CLI sends it to the OAuth endpoints. */
+  async post(url: string, fields: Record<string, string>): Promise<Answer> {
+    const response = await this.server.fastify.inject({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams(fields).toString(),
+    })
+    const body = response.body ? response.json() : undefined
+    return { status: response.statusCode, headers: response.headers, body }
+  }
+
+  /** @param origin where it thinks the server is; https is as a proxy in front says it */
+  browser(origin = 'https://sandlot.test'): Browser {
+    return new Browser(origin, async ({ method, url, headers, body }) => {
+      const response = await this.server.fastify.inject({
+        method,
+        url: url.pathname + url.search,
+        headers: { host: url.host, 'x-forwarded-proto': url.protocol.slice(0, -1), ...headers },
+        payload: body,
+      })
+      const { location, 'set-cookie': setCookie = [] } = response.headers
+      return {
+        status: response.statusCode,
+        setCookies: [setCookie].flat(),
+        location: location as string | undefined,
+        headers: response.headers as Record<string, string>,
+        text: response.body,
+      }
+    })
+  }
+
+  /** What the CLI gets after somebody has allowed it. */
+  async logIn(): Promise<{ accessToken: string; refreshToken: string }> {
+    const browser = this.browser()
+    await browser.open('/docs/api/cli?next=http://localhost:5000&cliVersion=2.19.0')
+    await browser.submit({ credential: this.key })
+    await browser.follow()
+    await browser.submit({ decision: 'allow' })
+    const { accessToken, refreshToken } = Object.fromEntries(new URL(browser.page.location!).searchParams)
+    return { accessToken: accessToken!, refreshToken: refreshToken! }
+  }
+
   async create(body: Record<string, unknown> = {}) {
     return (await this.call('POST', '/v2/sandboxes', { templateID: 'base', ...body })).body as {
       sandboxID: string
@@ -122,12 +169,12 @@ export class ServerUnderTest {
 }
 
 /** One for each test of the file. */
-export function serverUnderTest(): { current: ServerUnderTest } {
+export function serverUnderTest(options: Partial<ControlPlaneOptions> = {}): { current: ServerUnderTest } {
   const holder = {} as { current: ServerUnderTest }
   let directory: string
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'sandlot-server-test-'))
-    holder.current = new ServerUnderTest(directory)
+    holder.current = new ServerUnderTest(directory, options)
     await holder.current.open()
   })
   afterEach(async () => {

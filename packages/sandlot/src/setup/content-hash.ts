@@ -1,0 +1,16 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/**
+ * Twelve hex characters that change with any of these files, their names, or the seed (versions of tools, the platform).
+ * @param files paths below `folder`
+ */
+export async function contentHash(folder: string, files: readonly string[], seed: string): Promise<string> {
+  const hash = createHash('sha256').update(seed)
+  for (const file of files.toSorted()) {
+    const content = await readFile(join(folder, file))
+    hash.update(`${file}\n${content.length}\n`).update(content)
+  }
+  return hash.digest('hex').slice(0, 12)
+}

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import type { CookieSerializeOptions } from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+const SESSION = 'sandlot-session'
+const FORM = 'sandlot-form'
+
+/**
+ * The cookies of the sign-in pages. Over TLS their names begin with `__Host-`: browsers take such a cookie from this
+ * very host only, never from a sandbox's subdomain.
+ */
+export class BrowserCookies {
+  session = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, SESSION)]
+
+  setSession(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { cookie, expiresAtMs }: { cookie: string; expiresAtMs: number },
+  ): void {
+    const expires = new Date(expiresAtMs)
+    reply.setCookie(nameOf(request, SESSION), cookie, { ...attributes(request), expires })
+  }
+
+  clearSession(request: FastifyRequest, reply: FastifyReply): void {
+    reply.clearCookie(nameOf(request, SESSION), attributes(request))
+  }
+
+  form = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, FORM)]
+
+  /** The secret that a form's token is made over, for who has not signed in. */
+  ensureForm(request: FastifyRequest, reply: FastifyReply): string {
+    const known = this.form(request)
+    if (known) return known
+    const secret = randomBytes(32).toString('base64url')
+    reply.setCookie(nameOf(request, FORM), secret, attributes(request))
+    return secret
+  }
+}
+
+const nameOf = (request: FastifyRequest, name: string): string =>
+  isSecure(request) ? `__Host-${name}` : name
+
+const attributes = (request: FastifyRequest): CookieSerializeOptions => ({
+  path: '/',
+  httpOnly: true,
+  sameSite: 'lax',
+  secure: isSecure(request),
+})
+
+/** A proxy in front that ends TLS says so; who says so without one only gets a cookie that does not work for him. */
+const isSecure = (request: FastifyRequest): boolean =>
+  request.protocol === 'https' || request.headers['x-forwarded-proto'] === 'https'

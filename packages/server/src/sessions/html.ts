@@ -1,0 +1,23 @@
+/** Markup that is safe to put into a page as it is. */
+export class Html {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+type Value = Html | Html[] | string | number | undefined | false
+
+/** A template of markup: every value in it is escaped, unless it is markup itself; undefined and false are nothing. */
+export function html(strings: TemplateStringsArray, ...values: Value[]): Html {
+  return new Html(String.raw({ raw: strings }, ...values.map(toText)))
+}
+
+function toText(value: Value): string {
+  if (value instanceof Html) return value.text
+  if (Array.isArray(value)) return value.map(({ text }) => text).join('')
+  return value === undefined || value === false ? '' : String(value).replace(/[&<>"']/g, entityOf)
+}
+
+const entityOf = (character: string): string => `&#${character.charCodeAt(0)};`
