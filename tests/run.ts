@@ -160,8 +160,16 @@ const stages: Stage[] = [
   ]),
 ]
 
-// `npm test -- unit e2e` runs only those stages.
-const wanted = process.argv.slice(2)
+/** What a stage wants done before it, also when it is asked for alone. */
+const needs: Record<string, Stage[]> = {
+  unit: [buildSdk],
+  conformance: [buildSdk],
+  browser: [buildSdk, installChromium],
+}
+
+// `npm test -- unit e2e` runs only those stages, and what they need.
+const asked = process.argv.slice(2)
+const wanted = asked.flatMap((name) => [...(needs[name] ?? []).map((stage) => stage.name), name])
 const unknown = wanted.filter((name) => !stages.some((stage) => stage.name === name))
 if (unknown.length > 0) {
   process.stderr.write(
