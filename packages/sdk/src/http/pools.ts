@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import { limitInFlight } from './in-flight.ts'
 import { environmentVariable, runtime } from './runtime.ts'
 import { sendStream } from './send-stream.ts'
 
@@ -11,11 +12,30 @@ type Fetch = typeof globalThis.fetch
  */
 export type PoolUse = 'api' | 'rpc' | 'files'
 
-/** Most connections to one host; with HTTP/2 one connection carries many requests and rarely a second opens. */
-const connectionLimit: Record<PoolUse, { variable: string; connections: number }> = {
-  api: { variable: 'E2B_API_CONNECTIONS', connections: 100 },
-  rpc: { variable: 'E2B_ENVD_RPC_CONNECTIONS', connections: 200 },
-  files: { variable: 'E2B_ENVD_RPC_CONNECTIONS', connections: 200 },
+interface Limits {
+  /** Most connections to one host. With HTTP/2 a burst opens several, until the first is up; then one carries all. */
+  connections: number
+  /** Most requests that wait for an answer to begin. */
+  inFlight: number
+}
+
+/** Defaults, and the variables that change them (wire spec, section 1.1). */
+const limits: Record<PoolUse, Limits & { variables: Record<keyof Limits, string> }> = {
+  api: {
+    connections: 100,
+    inFlight: 1000,
+    variables: { connections: 'E2B_API_CONNECTIONS', inFlight: 'E2B_API_INFLIGHT_REQUESTS' },
+  },
+  rpc: {
+    connections: 200,
+    inFlight: 2000,
+    variables: { connections: 'E2B_ENVD_RPC_CONNECTIONS', inFlight: 'E2B_ENVD_RPC_INFLIGHT_REQUESTS' },
+  },
+  files: {
+    connections: 200,
+    inFlight: 2000,
+    variables: { connections: 'E2B_ENVD_RPC_CONNECTIONS', inFlight: 'E2B_ENVD_INFLIGHT_REQUESTS' },
+  },
 }
 /** Longer than a person thinks between two commands, shorter than the idle limit of load balancers (60 s and up). */
 const IDLE_MS = 30_000
@@ -23,12 +43,26 @@ const CONNECT_TIMEOUT_MS = 10_000
 
 let undici: Promise<Undici | undefined> | undefined
 const dispatchers = new Map<string, Dispatcher>()
+const fetches = new Map<string, Fetch>()
+
+/** The fetch for one use, over the process-wide pools and within the process-wide limits. */
+export function pooledFetch(use: PoolUse, proxy?: string): Fetch {
+  const key = `${use} ${proxy ?? ''}`
+  let send = fetches.get(key)
+  if (!send) fetches.set(key, (send = limitInFlight(runtimeFetch(use, proxy), limitOf(use, 'inFlight'))))
+  return send
+}
+
+function limitOf(use: PoolUse, name: keyof Limits): number {
+  const { variables, ...defaults } = limits[use]
+  return positiveInteger(environmentVariable(variables[name])) ?? defaults[name]
+}
 
 /**
- * The fetch for one use, over the process-wide pools. On Node it is undici's, with HTTP/2 where TLS offers it and
- * without Nagle's delay; elsewhere, and where undici was not installed, it is the runtime's own.
+ * On Node undici's, with HTTP/2 where TLS offers it and without Nagle's delay; elsewhere, and where undici was not
+ * installed, the runtime's own.
  */
-export function pooledFetch(use: PoolUse, proxy?: string): Fetch {
+function runtimeFetch(use: PoolUse, proxy?: string): Fetch {
   if (runtime === 'bun' && proxy)
     return ((input: Request, init) => fetch(input, { ...init, proxy } as RequestInit)) as Fetch
   if (runtime === 'deno' && proxy) return denoProxyFetch(proxy)
@@ -79,11 +113,10 @@ function dispatcherFor(client: Undici, use: PoolUse, proxy?: string): Dispatcher
 }
 
 function createDispatcher(client: Undici, use: PoolUse, proxy?: string): Dispatcher {
-  const { variable, connections } = connectionLimit[use]
   const connect = client.buildConnector({ allowH2: use !== 'files', timeout: CONNECT_TIMEOUT_MS })
   const options = {
     allowH2: use !== 'files',
-    connections: positiveInteger(environmentVariable(variable)) ?? connections,
+    connections: limitOf(use, 'connections'),
     keepAliveTimeout: IDLE_MS,
     // Deadlines are the callers': request timeout, command timeout, idle timeout of a stream.
     headersTimeout: 0,
