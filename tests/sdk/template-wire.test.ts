@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import * as ours from '../../packages/sdk/src/index.ts'
 import { type RecordingApi, startRecordingApi } from './recording-api.ts'
 import { expectSameWire, runBoth, type Sdk } from './same-wire.ts'
 import { templateApi } from './template-api.ts'
@@ -303,6 +304,52 @@ describe('a refusal is the same error', () => {
       return Template.build(template, 'n').catch((error) => error.stack.match(/at .*\.test\.ts:\d+:\d+/)[0])
     })
     expect(ours.outcome).toEqual(official.outcome)
+    api.respond = templateApi
+  })
+})
+
+describe('a build can be given up', () => {
+  test('while files are sent: nothing is sent after the first that fails', async () => {
+    const sent: string[] = []
+    let refuse = () => {}
+    const refused = new Promise<void>((resolve) => {
+      refuse = resolve
+    })
+    api.respond = (request, url) => {
+      if (request.target.startsWith('/upload')) {
+        sent.push(request.target)
+        refuse()
+        return { status: 403, text: 'expired' }
+      }
+      return templateApi(request, url)
+    }
+    const template = ours.Template({ fileContextPath: context }).fromBaseImage()
+    for (let copy = 0; copy < 40; copy++) template.copy('a.txt', `/${copy}`)
+    await expect(ours.Template.build(template, 'n')).rejects.toMatchObject({
+      name: 'FileUploadError',
+      message: 'Failed to upload file: 403 Forbidden expired',
+    })
+    await refused
+    const sentByThen = sent.length
+    expect(sentByThen).toBeLessThanOrEqual(4)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(sent).toHaveLength(sentByThen)
+    api.respond = templateApi
+  })
+
+  test('while it is waited for: both reject with the reason of the signal', async () => {
+    const info = { templateID: 'tid', buildID: 'bid', status: 'building', logs: [], logEntries: [] }
+    api.respond = (request, url) =>
+      request.target.includes('/status') ? { status: 200, json: info } : templateApi(request, url)
+    const runs = await runBoth(api, ({ Template }) => {
+      const abort = new AbortController()
+      setTimeout(() => abort.abort(new Error('enough')), 500)
+      return Template.build(Template().fromBaseImage(), 'n', { signal: abort.signal })
+    })
+    for (const { outcome, requests } of [runs.ours, runs.official]) {
+      expect(outcome).toMatchObject({ error: 'Error', message: 'enough' })
+      expect(requests.some(({ target }) => target.includes('/status'))).toBe(true)
+    }
     api.respond = templateApi
   })
 })

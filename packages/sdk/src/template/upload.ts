@@ -61,10 +61,21 @@ export async function uploadFiles(steps: Step[], uploads: Uploads): Promise<void
     step.type === 'COPY' ? [{ step, trace: uploads.traces[at] }] : [],
   )
   const next = jobs.values()
+  // The first failure ends the build, and with it what is still being sent.
+  const failed = new AbortController()
+  const signal = uploads.signal ? AbortSignal.any([uploads.signal, failed.signal]) : failed.signal
   const work = async () => {
-    for (const { step, trace } of next) await tracing(trace, () => uploadStep(step, uploads, trace))
+    for (const { step, trace } of next)
+      await tracing(trace, () => uploadStep(step, { ...uploads, signal }, trace))
   }
-  await Promise.all(Array.from({ length: CONCURRENT_UPLOADS }, work))
+  const workers = Array.from({ length: CONCURRENT_UPLOADS }, work)
+  try {
+    await Promise.all(workers)
+  } catch (error) {
+    failed.abort(error)
+    await Promise.allSettled(workers)
+    throw error
+  }
 }
 
 async function uploadStep(step: Step, uploads: Uploads, trace: string | undefined): Promise<void> {
