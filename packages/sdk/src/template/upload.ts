@@ -8,7 +8,7 @@ import { stackFrom } from './caller-trace.ts'
 import { packArchive } from './context/archive.ts'
 import { contextFiles, contextIgnoreRules } from './context/context-files.ts'
 import { filesHash } from './context/files-hash.ts'
-import { type NodeModules, nodeModules } from './context/node-modules.ts'
+import { type ContextModules, contextModules } from './context/modules.ts'
 import type { Step } from './step.ts'
 import type { FileContext } from './template-draft.ts'
 
@@ -24,7 +24,7 @@ export async function withFilesHashes(
   traces: (string | undefined)[],
 ): Promise<Step[]> {
   if (!steps.some(({ type }) => type === 'COPY')) return steps
-  const modules = nodeModules()
+  const modules = await contextModules()
   const select = await selector(context)
   const hashed: Step[] = []
   for (const [at, step] of steps.entries()) {
@@ -99,7 +99,7 @@ async function sendArchive(
   headers: Record<string, string> | undefined,
   { config, context, signal }: Uploads,
 ): Promise<void> {
-  const modules = nodeModules()
+  const modules = await contextModules()
   const select = await selector(context)
   const files = await contextFiles(modules, select(step))
   const archive = await packArchive(modules, files, step.gzip ?? true)
@@ -121,7 +121,7 @@ async function sendArchive(
 
 /** A body that is read as it is sent, yet announces its length, as stores refuse chunked uploads. */
 async function archiveBody(
-  { fs, stream }: NodeModules,
+  { fs, stream }: ContextModules,
   path: string,
   headers: Record<string, string> | undefined,
 ): Promise<RequestInit> {
@@ -134,7 +134,7 @@ async function archiveBody(
 }
 
 async function selector({ fileContextPath, fileIgnorePatterns }: FileContext) {
-  const modules = nodeModules()
+  const modules = await contextModules()
   const contextDirectory = modules.path.resolve(fileContextPath)
   const ignore = await contextIgnoreRules(modules, contextDirectory, fileIgnorePatterns)
   return ({ args: [src = ''], resolveSymlinks = false }: Step) => ({

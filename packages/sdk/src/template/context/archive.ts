@@ -1,5 +1,5 @@
 import type { ContextFile } from './context-files.ts'
-import type { NodeModules } from './node-modules.ts'
+import type { ContextModules } from './modules.ts'
 
 /** A tar file on disk: its size must be known before it is sent, and it may be larger than memory. */
 export interface Archive {
@@ -14,7 +14,7 @@ export interface Archive {
  * @param gzip whether to compress
  */
 export async function packArchive(
-  modules: NodeModules,
+  modules: ContextModules,
   files: ContextFile[],
   gzip: boolean,
 ): Promise<Archive> {

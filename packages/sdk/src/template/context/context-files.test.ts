@@ -6,9 +6,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { packArchive } from './archive.ts'
 import { contextFiles, contextIgnoreRules } from './context-files.ts'
 import { filesHash } from './files-hash.ts'
-import { nodeModules } from './node-modules.ts'
+import { contextModules } from './modules.ts'
 
-const modules = nodeModules()
+const modules = await contextModules()
 let contextDirectory = ''
 
 beforeAll(async () => {

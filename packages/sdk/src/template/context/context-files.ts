@@ -1,8 +1,7 @@
 import type { Stats } from 'node:fs'
-import picomatch from 'picomatch'
 import { TemplateError } from '../../errors.ts'
 import { type IgnoreRules, ignoreRules, readIgnoreFile } from './ignore-rules.ts'
-import type { NodeModules } from './node-modules.ts'
+import type { ContextModules } from './modules.ts'
 
 /** A file, directory, or symbolic link that a COPY takes. */
 export interface ContextFile {
@@ -24,16 +23,17 @@ export interface Selection {
 
 /** The patterns of `.dockerignore` in the context directory, if there is one, then those of the template. */
 export async function contextIgnoreRules(
-  { fs, path }: NodeModules,
+  modules: ContextModules,
   contextDirectory: string,
   patterns: string[],
 ): Promise<IgnoreRules> {
+  const { fs, path } = modules
   const file = path.join(contextDirectory, '.dockerignore')
   const content = await fs.promises.readFile(file, 'utf8').catch((error) => {
     if (error.code === 'ENOENT') return ''
     throw error
   })
-  return ignoreRules([...readIgnoreFile(content), ...patterns])
+  return ignoreRules(modules, [...readIgnoreFile(content), ...patterns])
 }
 
 /**
@@ -41,7 +41,7 @@ export async function contextIgnoreRules(
  *
  * @throws {@link TemplateError} if that is nothing, or something that no archive can hold (sockets, devices)
  */
-export async function contextFiles(modules: NodeModules, selection: Selection): Promise<ContextFile[]> {
+export async function contextFiles(modules: ContextModules, selection: Selection): Promise<ContextFile[]> {
   const found = new Map<string, ContextFile>()
   const reader = new ContextReader(modules, selection)
   for (const path of await reader.namedPaths()) await reader.collect(path, found, [])
@@ -53,17 +53,20 @@ export async function contextFiles(modules: NodeModules, selection: Selection): 
 }
 
 class ContextReader {
-  private readonly modules: NodeModules
+  private readonly modules: ContextModules
   private readonly selection: Selection
 
-  constructor(modules: NodeModules, selection: Selection) {
+  constructor(modules: ContextModules, selection: Selection) {
     this.modules = modules
     this.selection = selection
   }
 
   /** The paths that match the source itself, without what they hold. */
   async namedPaths(): Promise<string[]> {
-    const { posix } = this.modules.path
+    const {
+      picomatch,
+      path: { posix },
+    } = this.modules
     const src = posix.normalize(this.selection.src).replace(/\/$/, '')
     const { base, isGlob } = picomatch.scan(src)
     if (!isGlob) return [src === '.' ? '' : src.replace(/\\(.)/g, '$1')]

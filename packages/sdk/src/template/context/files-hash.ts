@@ -1,12 +1,12 @@
 import type { ContextFile } from './context-files.ts'
-import type { NodeModules } from './node-modules.ts'
+import type { ContextModules } from './modules.ts'
 
 /**
  * What the server knows the files of a COPY by: SHA-256, in hex, of source and destination and of each file's path,
  * mode, size, and content or link target (wire spec, section 5.3). Contents are streamed.
  */
 export async function filesHash(
-  { crypto, fs }: NodeModules,
+  { crypto, fs }: ContextModules,
   src: string,
   dest: string,
   files: ContextFile[],

@@ -1,8 +1,9 @@
+import picomatch from 'picomatch'
 import { expect, test } from 'vitest'
 import { ignoreRules, readIgnoreFile } from './ignore-rules.ts'
 
 const ignored = (patterns: string[], paths: string[]) =>
-  paths.filter((path) => ignoreRules(patterns).isIgnored(path))
+  paths.filter((path) => ignoreRules({ picomatch }, patterns).isIgnored(path))
 
 test('a directory is left out with all it holds', () => {
   const paths = ['node_modules', 'node_modules/a/b.js', 'src/node_modules/c.js', 'node_modules.txt']
@@ -23,8 +24,8 @@ test('the last pattern that matches decides', () => {
 })
 
 test('an ignored directory is read only if there are exceptions', () => {
-  expect(ignoreRules(['dist']).canPrune).toBe(true)
-  expect(ignoreRules(['dist', '!dist/keep']).canPrune).toBe(false)
+  expect(ignoreRules({ picomatch }, ['dist']).canPrune).toBe(true)
+  expect(ignoreRules({ picomatch }, ['dist', '!dist/keep']).canPrune).toBe(false)
 })
 
 test('comments, blank lines and surrounding blanks of the file do not count', () => {

@@ -1,4 +1,4 @@
-import picomatch from 'picomatch'
+import type { ContextModules } from './modules.ts'
 
 /** Tells whether a path (relative to the context directory, with `/`) is left out of it. */
 export interface IgnoreRules {
@@ -12,7 +12,10 @@ export interface IgnoreRules {
  * it holds, `!` takes back, the last pattern that matches decides
  * (https://docs.docker.com/build/concepts/context/#dockerignore-files).
  */
-export function ignoreRules(patterns: string[]): IgnoreRules {
+export function ignoreRules(
+  { picomatch }: Pick<ContextModules, 'picomatch'>,
+  patterns: string[],
+): IgnoreRules {
   const rules = patterns.map((pattern) => {
     const isException = pattern.startsWith('!')
     const glob = pattern

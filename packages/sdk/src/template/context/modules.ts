@@ -1,8 +1,12 @@
 import { TemplateError } from '../../errors.ts'
 import { builtinModule } from '../../http/runtime.ts'
 
-/** The modules of Node that reading, packing, and uploading files takes. */
-export interface NodeModules {
+/** What reading, packing, and uploading files takes: modules of Node, and the globs, loaded when they are needed. */
+export interface ContextModules extends NodeModules {
+  picomatch: typeof import('picomatch')
+}
+
+interface NodeModules {
   crypto: typeof import('node:crypto')
   fs: typeof import('node:fs')
   os: typeof import('node:os')
@@ -14,7 +18,12 @@ export interface NodeModules {
 }
 
 /** @throws {@link TemplateError} in browsers and edge workers */
-export function nodeModules(): NodeModules {
+export async function contextModules(): Promise<ContextModules> {
+  const node = nodeModules()
+  return { ...node, picomatch: (await import('picomatch')).default }
+}
+
+function nodeModules(): NodeModules {
   const load = <Name extends keyof NodeModules>(name: string): NodeModules[Name] => {
     const module = builtinModule<NodeModules[Name]>(name)
     if (module) return module
