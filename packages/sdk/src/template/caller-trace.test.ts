@@ -14,8 +14,20 @@ test('the trace begins with the line that called us', () => {
   expect(caller()?.split('\n')[0]).toMatch(/ at caller \(.*caller-trace\.test\.ts:\d+:\d+\)$/)
 })
 
-test('a function that was not called has no caller', () => {
-  expect(callerTrace(() => undefined)).toBeUndefined()
+test('without our function on the stack, frames outside our directory are the caller', () => {
+  // This file lies in our directory, and so is no caller.
+  expect(callerTrace(() => undefined)).not.toMatch('caller-trace')
+})
+
+test('engines that cannot leave frames out are told by directory, too', () => {
+  const { captureStackTrace } = Error
+  Object.assign(Error, { captureStackTrace: undefined })
+  try {
+    expect(callerTrace(entrance)).toMatch(/:\d+/)
+    expect(callerTrace(entrance)).not.toMatch('caller-trace')
+  } finally {
+    Object.assign(Error, { captureStackTrace })
+  }
 })
 
 test.each([
