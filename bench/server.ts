@@ -54,7 +54,7 @@ export async function stockAtRest(): Promise<void> {
 export function checkpointDir(): string {
   const machines = join(home, 'run/machines')
   const record = JSON.parse(readFileSync(join(machines, readdirSync(machines)[0]!, 'machine.json'), 'utf8'))
-  return join(home, 'checkpoints', record.buildId)
+  return join(home, 'builds', record.buildId)
 }
 
 /** Marks the sandboxes of this run: others may be using the same server. */

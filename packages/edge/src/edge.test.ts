@@ -52,7 +52,7 @@ beforeAll(async () => {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the API's placeholder
     maskRequestHost: 'app.example:${PORT}',
   })
-  world.directory.add({ sandboxId: 'istarting', address: ADDRESS, state: 'starting' })
+  world.directory.add({ sandboxId: 'istarting', address: ADDRESS, state: 'paused' })
 })
 afterAll(async () => {
   await world.close()

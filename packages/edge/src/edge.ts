@@ -14,7 +14,9 @@ import {
   invalidRoute,
   invalidSignature,
   invalidTarget,
+  notWoken,
   type Refusal,
+  resumeDenied,
   sandboxNotFound,
   sendRefusal,
   TRAFFIC_TOKEN_HEADER,
@@ -24,7 +26,7 @@ import {
 } from './refusal.ts'
 import { createRouter } from './route.ts'
 import { SandboxConnections } from './sandbox-connections.ts'
-import { findSigner } from './signed-url.ts'
+import { findSigner, parseSignedFileUrl } from './signed-url.ts'
 import { refuseUpgrade, tunnel } from './tunnel.ts'
 
 export interface EdgeOptions {
@@ -53,6 +55,11 @@ export interface Edge {
 }
 
 const PORT_PLACEHOLDER = /\$\{PORT\}/g
+
+/** The request may wait until its sandbox is back. */
+interface Asleep {
+  asleep: string
+}
 
 interface Admission {
   target: SandboxTarget
@@ -90,17 +97,17 @@ export function createEdge(options: EdgeOptions): Edge {
     const found = route(request)
     if (found.kind === 'sandbox') return found.target
     if (found.kind === 'invalid') return invalidRoute(found.text)
-    const signer = found.kind === 'signed' ? findSigner(found.url, directory.running()) : undefined
+    const signer = found.kind === 'signed' ? findSigner(found.url, directory.reachable()) : undefined
     return signer ? { sandboxId: signer.sandboxId, port: ENVD_PORT } : invalidSignature()
   }
 
-  function admit(request: EdgeRequest): Admission | Refusal {
+  function admit(request: EdgeRequest): Admission | Asleep | Refusal {
     const target = targetOf(request)
     if ('status' in target) return target
     const { sandboxId, port } = target
     if (!request.url?.startsWith('/') && request.url !== '*') return invalidTarget()
     const entry = directory.find(sandboxId)
-    if (entry?.state !== 'running') return sandboxNotFound(sandboxId)
+    if (!entry || (entry.state === 'paused' && !entry.wakesOnTraffic)) return sandboxNotFound(sandboxId)
     const authority = authorityOf(request)
     if (port === ENVD_PORT) {
       if (isControlRoute(request.url)) return controlRoute()
@@ -108,6 +115,10 @@ export function createEdge(options: EdgeOptions): Edge {
       const token = headerOf(request, TRAFFIC_TOKEN_HEADER)
       if (token === undefined) return trafficTokenRefused(sandboxId, 'missing')
       if (!secretsEqual(token, entry.trafficAccessToken)) return trafficTokenRefused(sandboxId, 'invalid')
+    }
+    if (entry.state === 'paused') {
+      if (port === ENVD_PORT && !mayUseEnvd(request, entry)) return resumeDenied(sandboxId)
+      return { asleep: sandboxId }
     }
     const connections = connectionsTo(entry)
     if (connections.activeCount >= maxConnectionsPerSandbox) {
@@ -127,47 +138,20 @@ export function createEdge(options: EdgeOptions): Edge {
 
     handle(request, response) {
       const admission = admit(request)
-      if ('status' in admission) {
-        sendRefusal(request, response, admission)
+      if ('asleep' in admission) {
+        wake(admission.asleep, request).then((awake) => pass(awake, request, response))
         return
       }
-      const { target, connections } = admission
-      const downstream = downstreamOf(request, response)
-      const refuse = (refusal: Refusal) => {
-        logger.debug({ ...target, status: refusal.status }, 'no answer from the sandbox')
-        const isGone = directory.find(target.sandboxId)?.state !== 'running'
-        sendRefusal(request, response, isGone ? sandboxNotFound(target.sandboxId) : refusal)
-      }
-      try {
-        exchange({
-          downstream,
-          connections,
-          target,
-          method: request.method ?? 'GET',
-          path: request.url ?? '/',
-          headers: requestHeaders(request, { ...admission.headers, hasBody: downstream.hasBody }),
-          idleTimeoutMs,
-          refuse,
-        })
-      } catch (error) {
-        refuse(unsendable(error))
-      }
+      pass(admission, request, response)
     },
 
     handleUpgrade(request, socket, head) {
       const admission = admit(request)
-      if ('status' in admission) {
-        refuseUpgrade(request, socket, admission)
+      if ('asleep' in admission) {
+        wake(admission.asleep, request).then((awake) => passUpgrade(awake, request, socket, head))
         return
       }
-      const { target, connections } = admission
-      const upgrade = headerOf(request, 'upgrade') ?? ''
-      const headers = requestHeaders(request, { ...admission.headers, hasBody: false, upgrade })
-      try {
-        tunnel({ request, socket, head, connections, target, headers, idleTimeoutMs })
-      } catch (error) {
-        refuseUpgrade(request, socket, unsendable(error))
-      }
+      passUpgrade(admission, request, socket, head)
     },
 
     async close() {
@@ -175,4 +159,73 @@ export function createEdge(options: EdgeOptions): Edge {
       for (const sandboxId of [...open.keys()]) drop(sandboxId)
     },
   }
+
+  /** All requests that wait for the same sandbox share one resume. */
+  async function wake(sandboxId: string, request: EdgeRequest): Promise<Admission | Refusal> {
+    try {
+      await directory.wake(sandboxId)
+    } catch (error) {
+      logger.debug({ err: error, sandboxId }, 'a paused sandbox could not be woken')
+      return notWoken(sandboxId, error)
+    }
+    const admission = admit(request)
+    return 'asleep' in admission ? sandboxNotFound(sandboxId) : admission
+  }
+
+  function pass(admission: Admission | Refusal, request: EdgeRequest, response: EdgeResponse): void {
+    if ('status' in admission) {
+      sendRefusal(request, response, admission)
+      return
+    }
+    const { target, connections } = admission
+    const downstream = downstreamOf(request, response)
+    const refuse = (refusal: Refusal) => {
+      logger.debug({ ...target, status: refusal.status }, 'no answer from the sandbox')
+      const isGone = directory.find(target.sandboxId)?.state !== 'running'
+      sendRefusal(request, response, isGone ? sandboxNotFound(target.sandboxId) : refusal)
+    }
+    try {
+      exchange({
+        downstream,
+        connections,
+        target,
+        method: request.method ?? 'GET',
+        path: request.url ?? '/',
+        headers: requestHeaders(request, { ...admission.headers, hasBody: downstream.hasBody }),
+        idleTimeoutMs,
+        refuse,
+      })
+    } catch (error) {
+      refuse(unsendable(error))
+    }
+  }
+
+  function passUpgrade(
+    admission: Admission | Refusal,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): void {
+    if ('status' in admission) {
+      refuseUpgrade(request, socket, admission)
+      return
+    }
+    const { target, connections } = admission
+    const upgrade = headerOf(request, 'upgrade') ?? ''
+    const headers = requestHeaders(request, { ...admission.headers, hasBody: false, upgrade })
+    try {
+      tunnel({ request, socket, head, connections, target, headers, idleTimeoutMs })
+    } catch (error) {
+      refuseUpgrade(request, socket, unsendable(error))
+    }
+  }
+}
+
+/** envd checks the token itself; a sandbox that sleeps is only woken for whom it would answer. */
+function mayUseEnvd(request: EdgeRequest, entry: DirectoryEntry): boolean {
+  if (entry.envdAccessToken === undefined) return true
+  const token = headerOf(request, 'x-access-token')
+  if (token !== undefined) return secretsEqual(token, entry.envdAccessToken)
+  const signed = parseSignedFileUrl(request)
+  return signed !== undefined && findSigner(signed, [entry]) !== undefined
 }

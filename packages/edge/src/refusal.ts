@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { SandboxTarget } from '@sandlot/protocol'
+import { type SandboxTarget, SandlotError } from '@sandlot/protocol'
 import { renderErrorPage } from './error-page.ts'
 import { type EdgeRequest, type EdgeResponse, headerOf } from './message.ts'
 
@@ -43,6 +43,23 @@ export const sandboxNotFound = (sandboxId: string): Refusal => ({
   status: 502,
   body: { sandboxId, message: 'The sandbox was not found', code: 502 },
 })
+
+export const resumeDenied = (sandboxId: string): Refusal => ({
+  status: 403,
+  body: {
+    sandboxId,
+    message: 'The sandbox is paused: envd resumes it only for its access token or a valid signature',
+    code: 403,
+  },
+})
+
+/** Why it could not be resumed is said by whoever tried. */
+export function notWoken(sandboxId: string, error: unknown): Refusal {
+  if (!(error instanceof SandlotError))
+    return { status: 502, body: { sandboxId, message: 'The sandbox could not be resumed', code: 502 } }
+  const { status, message, retryAfterSeconds } = error
+  return { status, body: { sandboxId, message, code: status }, retryAfterSeconds }
+}
 
 export const portClosed = ({ sandboxId, port }: SandboxTarget): Refusal => ({
   status: 502,

@@ -21,7 +21,7 @@ describe('a signed files URL', () => {
   it('belongs to the running sandbox whose token made it', () => {
     const all = [entry('a', 'other'), entry('b'), entry('c', token)]
     expect(findSigner({ ...vector, signature }, all)?.sandboxId).toBe('c')
-    expect(findSigner({ ...vector, signature }, [entry('c', token, 'killing')])).toBeUndefined()
+    expect(findSigner({ ...vector, signature }, [entry('c', token, 'paused')])).toBeUndefined()
   })
 
   it('belongs to nobody when path, user, operation or expiration differ', () => {

@@ -44,7 +44,7 @@ export function signFileUrl(url: Omit<SignedFileUrl, 'signature'>, accessToken: 
   return `v1_${digestOf(prefixHash(url), accessToken, url.expiration).toString('base64').replace(/=+$/, '')}`
 }
 
-/** The running sandbox whose token made the signature. Whether it has expired is for envd to say. */
+/** The sandbox whose token made the signature. Whether it has expired is for envd to say. */
 export function findSigner(
   url: SignedFileUrl,
   candidates: Iterable<DirectoryEntry>,
@@ -56,7 +56,8 @@ export function findSigner(
   let checked = 0
   for (const entry of candidates) {
     if (checked++ === MAX_CANDIDATES) return undefined
-    if (entry.state !== 'running' || !entry.envdAccessToken) continue
+    const isReachable = entry.state === 'running' || entry.wakesOnTraffic
+    if (!isReachable || !entry.envdAccessToken) continue
     if (timingSafeEqual(digestOf(prefix, entry.envdAccessToken, url.expiration), claimed)) return entry
   }
   return undefined

@@ -40,11 +40,11 @@ export function buildIdOf(recipe: BuildRecipe): string {
 /** Boots the image once, waits for envd, and saves the booted machine: creating is restoring it. */
 export async function ensureBuild(
   recipe: BuildRecipe,
-  checkpointsDir: string,
+  buildsDir: string,
   machines: Machines,
 ): Promise<Build> {
   const buildId = buildIdOf(recipe)
-  const checkpointDir = join(checkpointsDir, buildId)
+  const checkpointDir = join(buildsDir, buildId)
   const { name, imagePath, engineVersion, defaultUser, cpuCount, memoryMB, diskSizeMB } = recipe
   const resources = { cpuCount, memoryMB, diskSizeMB }
   const build: Build = { buildId, name, defaultUser, imagePath, checkpointDir, engineVersion, ...resources }
@@ -53,10 +53,10 @@ export async function ensureBuild(
     return JSON.parse(await readFile(manifest, 'utf8')) as Build
   } catch {}
 
-  for (const entry of await readdir(checkpointsDir).catch(() => []))
-    if (entry.startsWith('.writing-')) await rm(join(checkpointsDir, entry), { recursive: true, force: true })
+  for (const entry of await readdir(buildsDir).catch(() => []))
+    if (entry.startsWith('.writing-')) await rm(join(buildsDir, entry), { recursive: true, force: true })
   await rm(checkpointDir, { recursive: true, force: true })
-  const writing = join(checkpointsDir, `.writing-${buildId}`)
+  const writing = join(buildsDir, `.writing-${buildId}`)
   const source: MachineSource = { buildId, imagePath, ...resources }
   const machine = await machines.start(source)
   try {
@@ -71,12 +71,9 @@ export async function ensureBuild(
 }
 
 /** Checkpoints of builds that another image, envd or runsc has replaced; a machine does not need its own any more. */
-export async function removeStaleCheckpoints(
-  checkpointsDir: string,
-  current: ReadonlySet<string>,
-): Promise<void> {
-  for (const buildId of await readdir(checkpointsDir))
-    if (!current.has(buildId)) await rm(join(checkpointsDir, buildId), { recursive: true, force: true })
+export async function removeStaleBuilds(buildsDir: string, current: ReadonlySet<string>): Promise<void> {
+  for (const buildId of await readdir(buildsDir))
+    if (!current.has(buildId)) await rm(join(buildsDir, buildId), { recursive: true, force: true })
 }
 
 export const contentKey = (file: string): string =>

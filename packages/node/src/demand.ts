@@ -4,6 +4,8 @@ const REMEMBERED_WINDOWS = 30
 export interface DemandOptions {
   min: number
   max: number
+  /** A peak of so many or less does not count. Default 0. */
+  ignored?: number
   now?: () => number
 }
 
@@ -11,12 +13,14 @@ export interface DemandOptions {
 export class Demand {
   readonly #min: number
   readonly #max: number
+  readonly #ignored: number
   readonly #now: () => number
   readonly #counts = new Map<number, number>()
 
-  constructor({ min, max, now = Date.now }: DemandOptions) {
+  constructor({ min, max, ignored = 0, now = Date.now }: DemandOptions) {
     this.#min = min
     this.#max = max
+    this.#ignored = ignored
     this.#now = now
   }
 
@@ -32,6 +36,7 @@ export class Demand {
       if (window < oldest) this.#counts.delete(window)
       else peak = Math.max(peak, count)
     }
+    if (peak <= this.#ignored) peak = 0
     return Math.min(this.#max, Math.max(this.#min, peak))
   }
 

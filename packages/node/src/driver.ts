@@ -1,3 +1,4 @@
+import type { FileTree } from './file-tree.ts'
 import type { SpecOptions } from './oci-spec.ts'
 
 /** Where a machine lives on disk and in the host's namespaces. */
@@ -10,8 +11,11 @@ export interface MachinePaths {
 /** What starts, saves and ends machines. gVisor is the first; a microVM can follow. */
 export interface Driver {
   readonly version: string
-  /** Boots a machine from its image. @returns pid of its kernel */
-  create(machine: MachinePaths, spec: SpecOptions): Promise<number>
+  /**
+   * Boots a machine from its image.
+   * @param fileSystemDir what `saveFileSystem` wrote: laid over the image. @returns pid of its kernel
+   */
+  create(machine: MachinePaths, spec: SpecOptions, fileSystemDir?: string): Promise<number>
   /** Starts a machine from a checkpoint, behind everything else unless someone waits. @returns pid of its kernel */
   restore(
     machine: MachinePaths,
@@ -19,8 +23,15 @@ export interface Driver {
     checkpointDir: string,
     options: { isUrgent: boolean },
   ): Promise<number>
-  /** Saves memory and writable layer, and ends the machine. */
+  /** Stops everything inside; memory and connections stay. Each needs one `thaw`. */
+  freeze(machineId: string): Promise<void>
+  thaw(machineId: string): Promise<void>
+  /** Saves memory and writable layer. The machine goes on, or stays frozen. */
   checkpoint(machine: MachinePaths, checkpointDir: string): Promise<void>
+  /** Saves the writable layer only. The machine goes on, or stays frozen. */
+  saveFileSystem(machine: MachinePaths, fileSystemDir: string): Promise<void>
+  /** What the writable layer holds, contents by their hashes. */
+  fileTree(machine: MachinePaths): Promise<FileTree>
   /** Removes what the driver itself keeps of a machine whose processes are dead. */
   forget(machineId: string): Promise<void>
   /** Ids of machines that the driver still keeps something of. */

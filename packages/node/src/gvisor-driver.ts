@@ -2,11 +2,14 @@ import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Driver, MachinePaths } from './driver.ts'
+import { readFileTree } from './file-tree.ts'
 import { ociSpec, type SpecOptions } from './oci-spec.ts'
-import { CommandError, run } from './run.ts'
+import { CommandError, run, runAndRead } from './run.ts'
+import { callSentry } from './sentry-control.ts'
 
 const START_TIMEOUT_MS = 60_000
 const CHECKPOINT_TIMEOUT_MS = 120_000
+const FREEZE_TIMEOUT_MS = 10_000
 /** The machine inherits it, which does no harm: inside its cgroup all are alike, outside the cgroup's weight counts. */
 const STOCK_NICENESS = 19
 /**
@@ -49,6 +52,8 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
       '--platform=systrap',
       '--allow-suid',
       '--cpu-num-from-quota',
+      // what a checkpoint needs is in its manifest; paths may differ on another machine
+      '--restore-spec-validation=ignore',
     ]
     if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
     try {
@@ -62,7 +67,8 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
         cause instanceof CommandError && cause.timedOut
           ? `no answer in ${timeoutMs} ms`
           : await lastError(log)
-      const errorName = /no space left|ENOSPC/i.test(detail) ? 'disk_full' : 'sandbox_create_failed'
+      const failed = spec ? 'sandbox_create_failed' : 'checkpoint_failed'
+      const errorName = /no space left|ENOSPC/i.test(detail) ? 'disk_full' : failed
       throw new SandlotError(errorName, `runsc ${args[0]} failed for ${machine.machineId}: ${detail}`, {
         cause,
       })
@@ -90,18 +96,55 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     return pid
   }
 
+  const socketOf = (machineId: string) => join(stateDir, `runsc-${machineId}.sock`)
+
+  async function save(machine: MachinePaths, command: string, folder: string): Promise<void> {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await runsc(machine, undefined, [command, '-leave-running', '-image-path', folder, machine.machineId], {
+      timeoutMs: CHECKPOINT_TIMEOUT_MS,
+    })
+  }
+
   return {
     version,
-    create: (machine, spec) => start(machine, spec, ['run']),
+    async create(machine, spec, fileSystemDir) {
+      const from = fileSystemDir ? [`-fs-restore-image-path=${fileSystemDir}`] : []
+      return start(machine, spec, ['run', ...from])
+    },
     restore: (machine, spec, checkpointDir, { isUrgent }) =>
       start(machine, spec, ['restore', '-image-path', checkpointDir], isUrgent ? 0 : STOCK_NICENESS),
 
+    freeze: (machineId) => callSentry(socketOf(machineId), 'containerManager.Pause', FREEZE_TIMEOUT_MS),
+    thaw: (machineId) => callSentry(socketOf(machineId), 'containerManager.Resume', FREEZE_TIMEOUT_MS),
+
     async checkpoint(machine, checkpointDir) {
-      await mkdir(checkpointDir, { recursive: true })
-      await runsc(machine, undefined, ['checkpoint', '-image-path', checkpointDir, machine.machineId], {
-        timeoutMs: CHECKPOINT_TIMEOUT_MS,
-      })
+      await save(machine, 'checkpoint', checkpointDir)
     },
+    async saveFileSystem(machine, fileSystemDir) {
+      await save(machine, 'fscheckpoint', fileSystemDir)
+    },
+
+    fileTree: ({ machineId }) =>
+      // runsc says what it does on standard output, and opens the file anew: that works with a pipe of the shell's only
+      runAndRead(
+        'bash',
+        [
+          '-o',
+          'pipefail',
+          '-c',
+          '"$@" 3>&1 >/dev/null | cat',
+          'bash',
+          runscPath,
+          `--root=${stateDir}`,
+          'tar',
+          'rootfs-upper',
+          '--file',
+          '/proc/self/fd/3',
+          machineId,
+        ],
+        CHECKPOINT_TIMEOUT_MS,
+        readFileTree,
+      ),
 
     async forget(machineId) {
       const names = [

@@ -6,14 +6,27 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import { parseAddressRange } from './address-range.ts'
-import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleCheckpoints } from './builds.ts'
+import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
 import { openCgroups } from './cgroups.ts'
+import { CheckpointFolder } from './checkpoint-folder.ts'
+import type { CheckpointStore } from './checkpoints/checkpoint-store.ts'
+import { createCheckpoints } from './checkpoints/checkpoints.ts'
+import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
-import { type LiveMachine, Machines } from './machines.ts'
+import { HotMachines } from './hot-machines.ts'
+import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
 import { namesFor } from './names.ts'
-import type { BuildResources, MachineExit, MachineSample, NodeEvents, SandboxNode } from './node.ts'
+import type {
+  BuildResources,
+  MachineExit,
+  MachineSample,
+  NodeEvents,
+  SandboxNode,
+  SnapshotBuild,
+} from './node.ts'
+import { Persistence } from './persistence.ts'
 import { createSampler } from './sampler.ts'
 import { createSlotPool } from './slots.ts'
 import { WarmPool } from './warm-pool.ts'
@@ -21,6 +34,10 @@ import { WarmPool } from './warm-pool.ts'
 const WATCH_INTERVAL_MS = 500
 const SAMPLE_INTERVAL_MS = 5_000
 const WARM_HEALTH_INTERVAL_MS = 30_000
+const HOT_INTERVAL_MS = 1_000
+const GARBAGE_INTERVAL_MS = 15 * 60_000
+/** Snapshots started from less often than this within 10 s are not kept in stock. */
+const SELDOM = 1
 /** What one more warm machine takes of MemAvailable, with room to spare (bench/density). */
 const WARM_MACHINE_MB = 40
 const FALLBACK_RESOLVER = '1.1.1.1'
@@ -46,15 +63,24 @@ export interface NodeOptions {
   poolMax: number
   /** No warm machine is started when MemAvailable would fall below. */
   memoryFloorMB: number
+  /** How long a paused sandbox stays frozen in memory beside its checkpoint. */
+  hotPauseMs: number
+  /** Bytes of checkpoints kept unpacked beside their packed copies. */
+  unpackedBytes: number
+  /** Where packed checkpoints also go; absent: this machine only. */
+  remoteCheckpoints?: CheckpointStore
+  /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
+  packedCacheBytes?: number
   logger: Logger
 }
 
 /** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
-export function createNode(options: NodeOptions): SandboxNode {
+export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const { home, logger } = options
   const names = namesFor(home)
   const range = parseAddressRange(options.networkRange)
   const runDir = join(home, 'run')
+  const buildsDir = join(home, 'builds')
   const checkpointsDir = join(home, 'checkpoints')
   const onError = (error: unknown) => logger.warn({ err: error }, 'node')
   const driver = createGvisorDriver({
@@ -84,21 +110,99 @@ export function createNode(options: NodeOptions): SandboxNode {
   const builds = new Map<string, Build>()
   const timers: NodeJS.Timeout[] = []
 
-  const pool = new WarmPool<LiveMachine>({
-    concurrency: availableParallelism(),
-    start: (buildId, options) => machines.start(builds.get(buildId)!, options),
-    demandFor: () => new Demand({ min: options.poolMin, max: options.poolMax }),
-    shortage: () => memoryShortage(options.memoryFloorMB),
+  /** Snapshots, and checkpoints that are being resumed, by build or checkpoint id. */
+  const sources = new Map<string, MachineSource>()
+  const folder = new CheckpointFolder(checkpointsDir)
+  await folder.prepare()
+  const packed = await createCheckpoints({
+    dir: join(home, 'packed'),
+    remote: options.remoteCheckpoints,
+    cacheBytes: options.packedCacheBytes,
+    logger,
+  })
+  const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, onError })
+  const hot = new HotMachines({
+    keepMs: options.hotPauseMs,
+    end: (machineId) => machines.end(machineId),
     onError,
   })
+
+  const pool = new WarmPool<LiveMachine>({
+    concurrency: availableParallelism(),
+    start: startMachine,
+    demandFor: (buildId) =>
+      builds.has(buildId)
+        ? new Demand({ min: options.poolMin, max: options.poolMax })
+        : new Demand({ min: 0, max: options.poolMax, ignored: SELDOM }),
+    discard: (machine) => void machines.end(machine.machineId).catch(onError),
+    shortage: () => (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+    onError,
+  })
+  const persistence = new Persistence({
+    checkpointsDir,
+    folder,
+    cold,
+    machines,
+    driver,
+    cgroups,
+    hot,
+    start: startOnce,
+    onError,
+  })
+
+  /** Paused sandboxes that are only held in memory make room for those that someone waits for. */
+  async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
+    while (memoryShortage(options.memoryFloorMB) && (await hot.dropOldest()));
+    const source: MachineSource | undefined = builds.get(key) ?? sources.get(key)
+    if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
+    const start = () => startWhenFree(source, startOptions)
+    return source.checkpointId ? cold.use(source.checkpointId, start) : start()
+  }
+
+  async function startWhenFree(source: MachineSource, startOptions: StartOptions): Promise<LiveMachine> {
+    try {
+      return await machines.start(source, startOptions)
+    } catch (error) {
+      const isFull = error instanceof SandlotError && error.errorName === 'sandbox_capacity_unavailable'
+      if (!isFull || !(await hot.dropOldest())) throw error
+      await machines.settle()
+      return machines.start(source, startOptions)
+    }
+  }
+
+  async function startOnce(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
+    const wasKnown = sources.has(checkpointId)
+    sources.set(checkpointId, source)
+    try {
+      const machine = await pool.takeOnce(checkpointId)
+      await machines.claim(machine)
+      return machine
+    } finally {
+      if (!wasKnown) sources.delete(checkpointId)
+    }
+  }
+
+  async function addBuild({ buildId, checkpointId }: SnapshotBuild): Promise<void> {
+    const { source } = await cold.use(checkpointId, () => persistence.sourceOf(checkpointId, buildId, true))
+    sources.set(buildId, source)
+    pool.open(buildId)
+  }
+
+  function liveMachine(machineId: string): LiveMachine {
+    const machine = machines.get(machineId)
+    if (!machine) throw new SandlotError('not_found', `machine '${machineId}' is gone`)
+    return machine
+  }
 
   function watch(): void {
     for (const machine of machines.all()) {
       if (machine.isEnding || machines.isAlive(machine)) continue
       const wasWarm = machine.isWarm
       if (wasWarm) pool.drop((other) => other === machine)
+      const wasHot = hot.take(machine.machineId) !== undefined
       machines.end(machine.machineId).catch(onError)
-      if (!wasWarm) emitExit({ machineId: machine.machineId, reason: "the sandbox's kernel ended by itself" })
+      if (!wasWarm && !wasHot)
+        emitExit({ machineId: machine.machineId, reason: "the sandbox's kernel ended by itself" })
     }
   }
 
@@ -108,15 +212,22 @@ export function createNode(options: NodeOptions): SandboxNode {
   }
 
   async function takeSamples(): Promise<void> {
-    const used = [...machines.all()].filter((machine) => !machine.isWarm)
+    const used = [...machines.all()].filter((machine) => !machine.isWarm && !machine.isFrozen)
     if (used.length === 0) return
     const samples: MachineSample[] = await sample(used)
     if (samples.length > 0) events.emit('samples', samples)
   }
 
+  /** Frozen machines go by age, and while memory is short. */
+  async function tendHot(): Promise<void> {
+    hot.tend()
+    while (memoryShortage(options.memoryFloorMB) && (await hot.dropOldest()));
+  }
+
   async function tendPool(): Promise<void> {
     for (const machine of pool.surplus()) await machines.end(machine.machineId)
     for (const machine of pool.ready()) {
+      if (machine.isFrozen) continue
       if (await machine.guest.isHealthy()) continue
       pool.drop((other) => other === machine)
       if (machine.isWarm) await machines.end(machine.machineId)
@@ -145,9 +256,11 @@ export function createNode(options: NodeOptions): SandboxNode {
   return {
     builds: () => [...builds.values()],
 
-    async start(inUse) {
+    checkpoints: () => cold.list(),
+
+    async start({ inUse, frozen, checkpoints, builds: snapshots }) {
       await machines.prepareFolders()
-      await mkdir(checkpointsDir, { recursive: true, mode: 0o700 })
+      await mkdir(buildsDir, { recursive: true, mode: 0o700 })
       const recipe = {
         name: 'base',
         imagePath: options.baseImage.path,
@@ -156,21 +269,47 @@ export function createNode(options: NodeOptions): SandboxNode {
         defaultUser: 'user',
         ...options.resources,
       }
-      const warm = await machines.recover(inUse, new Set([buildIdOf(recipe)]))
+      const baseId = buildIdOf(recipe)
+      const warm = await machines.recover({ inUse, frozen, buildIds: new Set([baseId]) })
+      for (const [machineId, checkpointId] of frozen) {
+        const machine = machines.get(machineId)
+        if (machine) persistence.holdHot(machine, checkpointId)
+      }
+      for (const id of await cold.list()) if (!checkpoints.has(id)) await cold.remove(id).catch(onError)
       const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
       await firewall.install(offline.map((machine) => machine.slot.address))
-      const base = await ensureBuild(recipe, checkpointsDir, machines)
+      const base = await ensureBuild(recipe, buildsDir, machines)
       builds.set(base.buildId, base)
-      await removeStaleCheckpoints(checkpointsDir, new Set(builds.keys()))
+      await removeStaleBuilds(buildsDir, new Set(builds.keys()))
+      for (const build of snapshots) await addBuild(build).catch(onError)
+      await cold.recover()
       const alive = new Set(
-        [...machines.all()].filter((machine) => !machine.isWarm).map(({ machineId }) => machineId),
+        [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
       )
       pool.open(base.buildId, warm)
       every(WATCH_INTERVAL_MS, watch)
       every(SAMPLE_INTERVAL_MS, takeSamples)
+      every(HOT_INTERVAL_MS, tendHot)
       every(WARM_HEALTH_INTERVAL_MS, tendPool)
+      every(GARBAGE_INTERVAL_MS, async () => void (await cold.collectGarbage(false)))
       return alive
     },
+
+    addBuild,
+    removeBuild(buildId) {
+      sources.delete(buildId)
+      for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)
+    },
+
+    pause: (machineId, checkpointId, { hasMemory }) =>
+      persistence.pause(liveMachine(machineId), checkpointId, hasMemory),
+    snapshot: (machineId, checkpointId) => persistence.snapshot(liveMachine(machineId), checkpointId),
+    resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
+    thaw: (machineId) => machines.thaw(liveMachine(machineId)),
+    diff: (fromId, toId) => persistence.diff(fromId, toId),
+    collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
+    storageOf: (checkpointIds) => cold.usage(checkpointIds),
+    removeCheckpoint: (checkpointId) => cold.remove(checkpointId),
 
     async acquire(buildId) {
       let machine = await pool.take(buildId)
@@ -178,7 +317,7 @@ export function createNode(options: NodeOptions): SandboxNode {
         machines.end(machine.machineId).catch(onError)
         machine = await pool.take(buildId)
       }
-      machines.claim(machine)
+      await machines.claim(machine)
       return { machineId: machine.machineId, buildId, address: machine.slot.address }
     },
 
@@ -193,6 +332,7 @@ export function createNode(options: NodeOptions): SandboxNode {
 
     async stop(machineId) {
       const address = machines.get(machineId)?.slot.address
+      hot.take(machineId)
       await machines.end(machineId)
       if (address) await firewall.setInternet(address, true)
     },
@@ -203,7 +343,9 @@ export function createNode(options: NodeOptions): SandboxNode {
     async close() {
       for (const timer of timers) clearInterval(timer)
       pool.close()
+      hot.close()
       slots.close()
+      await cold.close()
       await machines.settle()
       for (const machine of machines.all()) machine.guest.close()
     },

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
 import type { Driver } from './driver.ts'
+import type { FileTree } from './file-tree.ts'
 import { createGuestClient, type GuestClient } from './guest-client.ts'
 import type { InstanceNames } from './names.ts'
 import type { BuildResources } from './node.ts'
@@ -22,15 +23,31 @@ const TRASH_PREFIX = '.trash-'
 
 /** What a machine starts from. */
 export interface MachineSource extends BuildResources {
+  /** Stock that it belongs to while it is warm; of a user's machine never a build that others start from. */
   buildId: string
   imagePath: string
+  /** The folder with the envd that a checkpoint was made with; absent: this server's. */
+  guestDir?: string
   /** Absent: boots from the image. */
   checkpointDir?: string
+  /** Laid over the image when it boots: what `saveFileSystem` wrote. */
+  fileSystemDir?: string
+  /** Whose files they are, which must be unpacked while it starts. */
+  checkpointId?: string
+  /** What runs in it is a user's already: it is neither touched nor let run before someone has it. */
+  isUsers?: boolean
+}
+
+export interface StartOptions {
+  /** Someone waits for it. */
+  isUrgent?: boolean
 }
 
 export interface LiveMachine {
   machineId: string
   buildId: string
+  imagePath: string
+  guestDir: string
   resources: BuildResources
   slot: Slot
   /** Process of its kernel, the sentry. */
@@ -39,6 +56,8 @@ export interface LiveMachine {
   cgroup: string
   guest: GuestClient
   isWarm: boolean
+  /** Nothing inside runs; one `thaw` sets it going. */
+  isFrozen: boolean
   hasInternet: boolean
   /** Its death is wanted. */
   isEnding: boolean
@@ -48,8 +67,18 @@ export interface LiveMachine {
 interface MachineRecord {
   machineId: string
   buildId: string
+  imagePath: string
+  guestDir: string
   resources: BuildResources
   slot: number
+}
+
+/** What a start keeps of a former server's machines, by machine id. */
+export interface Wanted {
+  inUse: ReadonlySet<string>
+  frozen: ReadonlyMap<string, unknown>
+  /** Builds whose warm machines are kept. */
+  buildIds: ReadonlySet<string>
 }
 
 export interface MachinesOptions {
@@ -94,29 +123,29 @@ export class Machines {
     )
   }
 
-  /** Starts a machine and waits until its envd answers; it is warm until `claim`. Urgent: someone waits for it. */
-  async start(source: MachineSource, { isUrgent = true } = {}): Promise<LiveMachine> {
+  /** Starts a machine and waits until its envd answers; it is warm until `claim`. A user's is frozen while it is warm. */
+  async start(source: MachineSource, { isUrgent = true }: StartOptions = {}): Promise<LiveMachine> {
     const { driver, slots, names } = this.#options
     const slot = await slots.take()
     const machineId = `${names.instance}${randomBytes(6).toString('hex')}`
     const dir = join(this.#machinesDir, machineId)
     const cgroup = `${names.cgroup}/${machineId}`
     try {
-      const { buildId, cpuCount, memoryMB, diskSizeMB } = source
+      const { buildId, imagePath, guestDir, cpuCount, memoryMB, diskSizeMB } = this.#complete(source)
       const resources = { cpuCount, memoryMB, diskSizeMB }
-      const record: MachineRecord = { machineId, buildId, resources, slot: slot.index }
+      const record: MachineRecord = { machineId, buildId, imagePath, guestDir, resources, slot: slot.index }
       await mkdir(dir, { mode: 0o700 })
       await writeFile(join(dir, 'machine.json'), JSON.stringify(record))
       const spec = this.#spec(source, slot, cgroup)
       const pid = source.checkpointDir
         ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, { isUrgent })
-        : await driver.create({ machineId, dir }, spec)
+        : await driver.create({ machineId, dir }, spec, source.fileSystemDir)
       const machine = this.#machine(record, pid)
       const { guest } = machine
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
-      await this.#protectEnvd(cgroup)
-      if (!isUrgent) await touch(guest)
+      if (!source.isUsers) await this.#protectEnvd(cgroup)
+      if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest))
       await writeFile(join(dir, 'warm'), '')
       return machine
     } catch (error) {
@@ -126,12 +155,32 @@ export class Machines {
   }
 
   /** From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it. */
-  claim(machine: LiveMachine): void {
+  async claim(machine: LiveMachine): Promise<void> {
     unlinkSync(join(machine.dir, 'warm'))
     machine.isWarm = false
     this.#options.cgroups
       .setCpuShares(machine.cgroup, machine.resources.cpuCount * CPU_SHARES_PER_CPU)
       .catch(this.#options.onError)
+    if (machine.isFrozen) await this.thaw(machine)
+  }
+
+  /** Stops everything inside until `thaw`, or the end. The file says so to a server that comes after a crash. */
+  async freeze(machine: LiveMachine): Promise<void> {
+    await writeFile(join(machine.dir, 'frozen'), '')
+    machine.isFrozen = true
+    try {
+      await this.#options.driver.freeze(machine.machineId)
+    } catch (error) {
+      machine.isFrozen = false
+      await rm(join(machine.dir, 'frozen'), { force: true })
+      throw error
+    }
+  }
+
+  async thaw(machine: LiveMachine): Promise<void> {
+    await this.#options.driver.thaw(machine.machineId)
+    machine.isFrozen = false
+    await rm(join(machine.dir, 'frozen'), { force: true })
   }
 
   /** Kept in the machine's folder, so that a restarted server closes the way out before it opens anything. */
@@ -152,10 +201,18 @@ export class Machines {
     this.#ending.set(machineId, cleaning)
   }
 
-  /** Saves the machine, which ends it. */
-  async checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
-    await this.#options.driver.checkpoint(machine, checkpointDir)
-    await this.end(machine.machineId)
+  /** Saves memory and writable layer; the machine goes on, or stays frozen. */
+  checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
+    return this.#options.driver.checkpoint(machine, checkpointDir)
+  }
+
+  /** Saves the writable layer alone; the machine goes on, or stays frozen. */
+  saveFileSystem(machine: LiveMachine, fileSystemDir: string): Promise<void> {
+    return this.#options.driver.saveFileSystem(machine, fileSystemDir)
+  }
+
+  fileTree(machine: LiveMachine): Promise<FileTree> {
+    return this.#options.driver.fileTree(machine)
   }
 
   /** Is its kernel's process there? One readlink; a zombie has no executable any more. */
@@ -169,37 +226,40 @@ export class Machines {
   }
 
   /**
-   * Finds what a former server left. `inUse` and healthy warm ones of `buildIds` are adopted,
-   * all else of this instance is removed. @returns the warm ones
+   * Finds what a former server left: `inUse` is adopted and set going, `frozen` stays as it is, healthy warm ones of
+   * `buildIds` are adopted, all else of this instance is removed. @returns the warm ones
    */
-  async recover(inUse: ReadonlySet<string>, buildIds: ReadonlySet<string>): Promise<LiveMachine[]> {
-    const { cgroups, slots } = this.#options
-    const warm: LiveMachine[] = []
+  async recover({ inUse, frozen, buildIds }: Wanted): Promise<LiveMachine[]> {
     const usedSlots = new Set<number>()
-
     await Promise.all(
       (await readdir(this.#machinesDir)).map(async (machineId) => {
-        const dir = join(this.#machinesDir, machineId)
-        const machine = await this.#find(dir).catch(() => undefined)
-        const isWarm = await exists(join(dir, 'warm'))
-        const isWanted = machine && (inUse.has(machineId) || (isWarm && buildIds.has(machine.buildId)))
-        if (machine && isWanted && (await cgroups.pids(machine.cgroup)).includes(machine.pid)) {
-          machine.isWarm = !inUse.has(machineId)
-          if (!machine.isWarm || (await machine.guest.isHealthy())) {
-            usedSlots.add(machine.slot.index)
-            this.#live.set(machineId, machine)
-            if (machine.isWarm) warm.push(machine)
-            else await rm(join(dir, 'warm'), { force: true })
-            return
-          }
-        }
-        machine?.guest.close()
+        const machine = await this.#find(join(this.#machinesDir, machineId)).catch(() => undefined)
+        if (!machine) return
+        const isUsed = inUse.has(machineId) || frozen.has(machineId)
+        const isWanted = isUsed || (machine.isWarm && buildIds.has(machine.buildId))
+        machine.isWarm &&= !isUsed
+        if (isWanted && (await this.#isUsable(machine, frozen.has(machineId)))) {
+          usedSlots.add(machine.slot.index)
+          this.#live.set(machineId, machine)
+          if (isUsed) await rm(join(machine.dir, 'warm'), { force: true })
+        } else machine.guest.close()
       }),
     )
     for (const machineId of await this.#traces())
       if (!this.#live.has(machineId)) await this.#remove(machineId).catch(this.#options.onError)
-    await slots.adopt(usedSlots)
-    return warm
+    await this.#options.slots.adopt(usedSlots)
+    return [...this.#live.values()].filter((machine) => machine.isWarm)
+  }
+
+  /** A crash may have come before or after a thaw: a machine that answers is not frozen. */
+  async #isUsable(machine: LiveMachine, mayBeFrozen: boolean): Promise<boolean> {
+    if (!(await this.#options.cgroups.pids(machine.cgroup)).includes(machine.pid)) return false
+    if (machine.isWarm) return machine.isFrozen || machine.guest.isHealthy()
+    if (mayBeFrozen) return machine.isFrozen
+    if (machine.isFrozen && !(await machine.guest.isHealthy())) await this.thaw(machine)
+    machine.isFrozen = false
+    await rm(join(machine.dir, 'frozen'), { force: true })
+    return true
   }
 
   /** Ends every machine of this instance, also those of a server that is gone. */
@@ -224,15 +284,24 @@ export class Machines {
   async #find(dir: string): Promise<LiveMachine> {
     const record = JSON.parse(await readFile(join(dir, 'machine.json'), 'utf8')) as MachineRecord
     const pid = Number(readFileSync(join(dir, 'pid'), 'utf8'))
-    const hasInternet = !(await exists(join(dir, 'no-internet')))
-    return { ...this.#machine(record, pid), hasInternet }
+    return {
+      ...this.#machine(record, pid),
+      isWarm: await exists(join(dir, 'warm')),
+      isFrozen: await exists(join(dir, 'frozen')),
+      hasInternet: !(await exists(join(dir, 'no-internet'))),
+    }
   }
 
-  #machine({ machineId, buildId, resources, slot: index }: MachineRecord, pid: number): LiveMachine {
+  #machine(
+    { machineId, buildId, imagePath, guestDir, resources, slot: index }: MachineRecord,
+    pid: number,
+  ): LiveMachine {
     const slot = this.#options.slots.slot(index)
     return {
       machineId,
       buildId,
+      imagePath,
+      guestDir,
       resources,
       slot,
       pid,
@@ -240,6 +309,7 @@ export class Machines {
       cgroup: `${this.#options.names.cgroup}/${machineId}`,
       guest: createGuestClient(slot.address),
       isWarm: true,
+      isFrozen: false,
       hasInternet: true,
       isEnding: false,
     }
@@ -278,9 +348,13 @@ export class Machines {
       writeFileSync(`/proc/${pid}/oom_score_adj`, ENVD_OOM_SCORE_ADJ)
   }
 
+  #complete(source: MachineSource): MachineSource & { guestDir: string } {
+    return { ...source, guestDir: source.guestDir ?? this.#options.guestDir }
+  }
+
   #spec(source: MachineSource, slot: Slot, cgroup: string): SpecOptions {
-    const { runDir, guestDir } = this.#options
-    const { cpuCount, memoryMB, diskSizeMB, imagePath } = source
+    const { runDir } = this.#options
+    const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir } = this.#complete(source)
     return {
       cpuCount,
       memoryMB,

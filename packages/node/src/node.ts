@@ -1,3 +1,11 @@
+import type { GarbageReport } from './checkpoints/garbage.ts'
+import type { UsageReport } from './checkpoints/usage.ts'
+import type { FileDiff } from './file-diff.ts'
+
+export type { GarbageReport } from './checkpoints/garbage.ts'
+export type { UsageReport } from './checkpoints/usage.ts'
+export type { FileDiff } from './file-diff.ts'
+
 /** What the control plane asks of one machine that runs sandboxes. */
 
 /** Resources of a build: fixed when it was built. */
@@ -55,6 +63,52 @@ export interface MachineSample {
   diskTotal: number
 }
 
+/** What is on disk of a sandbox's past. */
+export interface CheckpointInfo {
+  checkpointId: string
+  /** Processes and memory, or only the file system. */
+  hasMemory: boolean
+  sizeBytes: number
+  createdAtMs: number
+  resources: BuildResources
+  /** runsc that wrote it: no other reads its memory. */
+  engineVersion: string
+}
+
+/** A build that is a checkpoint: snapshots, and forks while they are made. */
+export interface SnapshotBuild extends BuildInfo {
+  checkpointId: string
+}
+
+export interface ResumeOptions {
+  /** false: boots from the checkpoint's file system. */
+  hasMemory: boolean
+  /** The paused sandbox's own machine, if it may still be frozen in memory. */
+  machineId?: string
+}
+
+/**
+ * How a sandbox came back. `hot`: it was frozen in memory and still is, until `thaw`. `booted`: it has a new boot id
+ * and none of its processes.
+ */
+export interface Resumed extends Machine {
+  how: 'hot' | 'restored' | 'booted'
+  /** Why it was booted although its memory was asked for. */
+  reason?: string
+}
+
+/** What the control plane's rows say that this machine should have. */
+export interface KnownState {
+  /** Machines of sandboxes that run. */
+  inUse: ReadonlySet<string>
+  /** Machines of paused sandboxes, which may still be frozen in memory, with their checkpoints. */
+  frozen: ReadonlyMap<string, string>
+  /** All others are removed. */
+  checkpoints: ReadonlySet<string>
+  /** Snapshots that sandboxes can be started from. */
+  builds: readonly SnapshotBuild[]
+}
+
 export interface MachineExit {
   machineId: string
   /** Said to people: why it is gone, e.g. `the sandbox's kernel (runsc) died`. */
@@ -71,18 +125,47 @@ export interface NodeEvents {
 export interface SandboxNode {
   /** Builds that can be acquired now. */
   builds(): BuildInfo[]
+  /** Checkpoints that are complete on this machine; may be asked before `start`. */
+  checkpoints(): Promise<Set<string>>
   /**
-   * Adopts what a former server left running: machines in `inUse` stay as they are, pristine ones go back
-   * to the warm pool, everything else of ours on this machine is removed. Then fills the pool.
+   * Adopts what a former server left running: machines in `inUse` go on, pristine ones go back to the warm pool,
+   * everything else of ours on this machine is removed. Then fills the pool.
    * @returns the ids of `inUse` that are really alive.
    */
-  start(inUse: ReadonlySet<string>): Promise<Set<string>>
+  start(known: KnownState): Promise<Set<string>>
   /**
    * A machine that is restored and answering, from the warm pool, else restored now (fair queue).
    * The caller records its id before it calls `init`, and owns it until `stop`.
    * @throws SandlotError sandbox_capacity_unavailable (no slot, memory or disk), operation_timeout, not_found (no such build)
    */
   acquire(buildId: string): Promise<Machine>
+  /** Makes a checkpoint startable. @throws SandlotError not_found */
+  addBuild(build: SnapshotBuild): Promise<void>
+  /** Stops keeping it in stock; the checkpoint stays. */
+  removeBuild(buildId: string): void
+  /**
+   * Saves the machine and keeps it frozen in memory for a while; it is the node's from now on, and `resume` may give
+   * it back. When it fails the machine goes on as if nothing had been asked.
+   * @throws SandlotError disk_full before anything is stopped, checkpoint_failed, not_found
+   */
+  pause(machineId: string, checkpointId: string, options: { hasMemory: boolean }): Promise<CheckpointInfo>
+  /** Saves the machine, which goes on. @returns also how long it stood still. @throws as `pause` */
+  snapshot(machineId: string, checkpointId: string): Promise<CheckpointInfo & { stoppedMs: number }>
+  /**
+   * Starts a sandbox again from where it was saved. The caller records the machine before it calls `init`.
+   * @throws SandlotError not_found, checkpoint_damaged, sandbox_capacity_unavailable
+   */
+  resume(checkpointId: string, options: ResumeOptions): Promise<Resumed>
+  /** Sets a machine going that `resume` gave back hot. */
+  thaw(machineId: string): Promise<void>
+  /** What happened to the files between two checkpoints. @throws SandlotError not_found, checkpoint_damaged … */
+  diff(fromId: string, toId: string): Promise<FileDiff>
+  /** Deletes chunks that no checkpoint needs, or says what it would delete; done now and then by itself. */
+  collectGarbage(isDryRun: boolean): Promise<GarbageReport>
+  /** What packed checkpoints take; those that are not packed yet are absent. */
+  storageOf(checkpointIds: readonly string[]): Promise<UsageReport>
+  /** Unknown ids resolve. */
+  removeCheckpoint(checkpointId: string): Promise<void>
   /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */
   init(machineId: string, init: MachineInit): Promise<void>
   /** Ends the machine now. Resolves when its processes are dead; the rest is cleaned up behind. Unknown ids resolve. */

@@ -19,3 +19,17 @@ test('a command that hangs is killed at its timeout', async () => {
 test('a command that does not exist throws', async () => {
   await expect(run('/no/such/command', [])).rejects.toThrow(/did not start/)
 })
+
+test('aborting kills the process, and rejects when it is dead', async () => {
+  const abort = new AbortController()
+  let pid = 0
+  const running = run('sh', ['-c', 'echo $$; exec sleep 60'], {
+    signal: abort.signal,
+    onLine: (line) => {
+      pid = Number(line)
+      abort.abort()
+    },
+  })
+  await expect(running).rejects.toMatchObject({ exitCode: null, timedOut: false })
+  expect(() => process.kill(pid, 0)).toThrow(/ESRCH/)
+})

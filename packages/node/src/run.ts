@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
+import type { Readable } from 'node:stream'
 
 const MAX_CAPTURED_BYTES = 1024 * 1024
 
@@ -19,6 +20,8 @@ export interface RunOptions {
   niceness?: number
   /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
   oomScoreAdj?: number
+  /** Aborting kills it (SIGKILL); rejects when it is dead. */
+  signal?: AbortSignal
 }
 
 export interface RunResult {
@@ -60,6 +63,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     discardOutput = false,
     niceness = 0,
     oomScoreAdj,
+    signal,
   } = options
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
@@ -67,6 +71,8 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     const child = spawn(file, args, {
       env,
       cwd,
+      signal,
+      killSignal: 'SIGKILL',
       stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
     })
     if (child.pid !== undefined) adjust(child.pid, niceness, oomScoreAdj)
@@ -91,6 +97,8 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)
     child.once('error', (cause) => {
+      // one that runs was aborted: it ends when it is dead
+      if (child.pid !== undefined) return
       clearTimeout(timer)
       reject(new CommandError(command, null, String(cause), timedOut, cause))
     })
@@ -100,6 +108,46 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       else reject(new CommandError(command, code, captured.stderr, timedOut))
     })
   })
+}
+
+/**
+ * Runs a process whose output is too much to be kept.
+ * @param input written to standard input, which is then closed
+ * @param read gets standard output and must read it to its end @throws CommandError, and what `read` throws
+ */
+export async function runAndRead<T>(
+  file: string,
+  args: readonly string[],
+  timeoutMs: number,
+  read: (stdout: Readable) => Promise<T>,
+  input?: string,
+): Promise<T> {
+  const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
+  const child = spawn(file, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+  })
+  child.stdin.on('error', () => {})
+  child.stdin.end(input)
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr = (stderr + chunk).slice(-MAX_CAPTURED_BYTES)
+  })
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once('error', (cause) => reject(new CommandError(command, null, String(cause), false, cause)))
+    child.once('close', (code) =>
+      code === 0 ? resolve() : reject(new CommandError(command, code, stderr, child.killed)),
+    )
+  })
+  try {
+    const [, result] = await Promise.all([ended, read(child.stdout)])
+    return result
+  } catch (error) {
+    child.kill('SIGKILL')
+    await ended.catch(() => {})
+    throw error
+  }
 }
 
 /** It may have ended already. */

@@ -24,6 +24,7 @@ function poolOf(
       return ++state.started
     },
     demandFor: () => new Demand({ min: options.min ?? 2, max: options.max ?? 2 }),
+    discard: () => {},
     shortage: options.shortage ?? (() => undefined),
     onError: () => {},
   })

@@ -1,6 +1,8 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { Demand } from './demand.ts'
 
+const nothing = { record: () => {}, target: () => 0 }
+
 const MAX_WAITERS = 2_000
 const WAIT_TIMEOUT_MS = 120_000
 const MAX_FAILURES = 3
@@ -14,7 +16,9 @@ export interface WarmPoolOptions<M> {
   /** Most restores at a time: they are CPU-bound. */
   concurrency: number
   /** How many machines to keep ready for a build now. */
-  demandFor: (buildId: string) => Demand
+  demandFor: (buildId: string) => Pick<Demand, 'record' | 'target'>
+  /** Ends a machine that nobody waits for any more. */
+  discard: (machine: M) => void
   /** Says why nothing may be started now, e.g. too little memory. */
   shortage: () => SandlotError | undefined
   onError: (error: unknown) => void
@@ -28,10 +32,12 @@ interface Waiter<M> {
 
 interface Lane<M> {
   ready: M[]
+  /** Takers that opened it for themselves; it goes with the last one. Undefined: it stays. */
+  borrowers?: number
   waiters: Waiter<M>[]
   starting: number
   failures: number
-  demand: Demand
+  demand: Pick<Demand, 'record' | 'target'>
 }
 
 /**
@@ -55,6 +61,34 @@ export class WarmPool<M> {
     const demand = this.#options.demandFor(buildId)
     this.#lanes.set(buildId, { ready: adopted, waiters: [], starting: 0, failures: 0, demand })
     this.#fill()
+  }
+
+  /** Stops keeping `buildId`. @returns its stock, for the caller to end */
+  shut(buildId: string): M[] {
+    const lane = this.#lanes.get(buildId)
+    if (!lane) return []
+    this.#lanes.delete(buildId)
+    for (const waiter of lane.waiters.splice(0)) {
+      clearTimeout(waiter.timer)
+      waiter.reject(new SandlotError('not_found', `'${buildId}' was deleted`))
+    }
+    return lane.ready.splice(0)
+  }
+
+  /** Takes a machine of something that is not kept in stock, in the same queue as all others. */
+  async takeOnce(key: string): Promise<M> {
+    let lane = this.#lanes.get(key)
+    if (!lane) {
+      lane = { ready: [], borrowers: 0, waiters: [], starting: 0, failures: 0, demand: nothing }
+      this.#lanes.set(key, lane)
+    }
+    if (lane.borrowers === undefined) return this.take(key)
+    lane.borrowers++
+    try {
+      return await this.take(key)
+    } finally {
+      if (--lane.borrowers === 0) this.#lanes.delete(key)
+    }
   }
 
   take(buildId: string): Promise<M> {
@@ -161,7 +195,8 @@ export class WarmPool<M> {
       if (waiter) {
         clearTimeout(waiter.timer)
         waiter.resolve(machine)
-      } else lane.ready.push(machine)
+      } else if (this.#lanes.get(buildId) === lane && lane.borrowers === undefined) lane.ready.push(machine)
+      else this.#options.discard(machine)
     } catch (error) {
       this.#failed(lane, error as SandlotError)
     } finally {

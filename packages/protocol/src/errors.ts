@@ -12,9 +12,12 @@ export const errorTable = {
   sandbox_unreachable: { status: 502 },
   sandbox_capacity_unavailable: { status: 503 },
   sandbox_create_failed: { status: 500 },
+  checkpoint_failed: { status: 500 },
   server_draining: { status: 503 },
   operation_timeout: { status: 504 },
   disk_full: { status: 507 },
+  checkpoint_damaged: { status: 500 },
+  checkpoint_store_unavailable: { status: 503 },
 } as const satisfies Record<string, { status: number }>
 
 export type ErrorName = keyof typeof errorTable

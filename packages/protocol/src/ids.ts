@@ -20,7 +20,10 @@ export const newApiKey = (): string => `e2b_${randomBytes(20).toString('hex')}`
 /** Access token of a machine, `sk_e2b_` + 40 hex: sent as bearer, kept in `E2B_ACCESS_TOKEN`. */
 export const newMachineToken = (): string => `sk_e2b_${randomBytes(20).toString('hex')}`
 
+export const newCheckpointId = (): string => `c${randomLabel(20)}`
+
 export const isSandboxId = (value: string): boolean => /^[a-z0-9]{1,64}$/.test(value)
+export const isCheckpointId = (value: string): boolean => /^c[a-z0-9]{20}$/.test(value)
 export const isTemplateId = (value: string): boolean => /^[a-z0-9]{20}$/.test(value)
 export const isApiKey = (value: string): boolean => /^e2b_[0-9a-f]{40}$/.test(value)
 export const isMachineToken = (value: string): boolean => /^sk_e2b_[0-9a-f]{40}$/.test(value)

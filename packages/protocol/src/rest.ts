@@ -78,6 +78,71 @@ export const ConnectSandboxV2 = Type.Object({
   timeout: Defaulted(Timeout({ default: 300 })),
   memory: Type.Optional(Type.Boolean()),
 })
+/** The old way back from a pause. */
+export const ResumeSandbox = Type.Object({
+  timeout: Defaulted(Timeout({ default: 15 })),
+  autoPause: Type.Optional(Type.Boolean()),
+  memory: Type.Optional(Type.Boolean()),
+})
+export const PauseSandbox = Type.Object({
+  memory: Type.Optional(Type.Boolean({ description: 'false: only the file system is saved' })),
+})
+const MAX_FORKS = 100
+export const ForkSandbox = Type.Object({
+  timeout: Defaulted(Timeout({ default: 15 })),
+  count: Defaulted(Type.Integer({ minimum: 1, maximum: MAX_FORKS, default: 1 })),
+})
+export const NewSnapshot = Type.Object({
+  name: Type.Optional(Type.String({ maxLength: 256, description: 'name or name:tag; absent: only an id' })),
+})
+export const SnapshotInfo = Type.Object({
+  snapshotID: Type.String({ description: 'Sandboxes can be created from it' }),
+  names: Type.Array(Type.String()),
+})
+export const Rollback = Type.Object({ checkpointID: Type.String({ maxLength: 64 }) })
+export const KeepPolicy = Type.Object({
+  last: Type.Integer({ minimum: 0, maximum: 1000, description: 'Older checkpoints kept beside the newest' }),
+  maxAgeSeconds: Type.Optional(Type.Integer({ minimum: 0, description: 'Absent: of any age' })),
+})
+export const Checkpoint = Type.Object({
+  checkpointID: Type.String(),
+  parentID: Nullable(Type.String({ description: 'What it came from' })),
+  createdAt: Type.String(),
+  why: Type.String({ description: 'pause, auto-pause, snapshot or checkpoint' }),
+  memory: Type.Boolean({ description: 'false: only the file system' }),
+  sizeBytes: Type.Integer(),
+  isHead: Type.Boolean({ description: 'The sandbox descends from it directly' }),
+  names: Type.Array(Type.String({ description: 'Snapshots that are this checkpoint' })),
+})
+export type Checkpoint = Type.Static<typeof Checkpoint>
+export const SandboxTree = Type.Object({
+  sandboxID: Type.String(),
+  keep: KeepPolicy,
+  checkpoints: Type.Array(Checkpoint),
+})
+const Paths = Type.Array(Type.String({ description: 'Absolute path' }))
+export const SandboxDiff = Type.Object({
+  from: Type.String(),
+  to: Type.String(),
+  added: Paths,
+  changed: Paths,
+  deleted: Paths,
+  isTruncated: Type.Boolean({ description: 'There are more than the 10 000 of each that are listed' }),
+})
+export const StorageUsage = Type.Object({
+  checkpoints: Type.Integer(),
+  sizeBytes: Type.Integer({ description: 'As they were written' }),
+  storedBytes: Type.Integer({ description: 'What their packed copies take, each chunk once' }),
+  sharedBytes: Type.Integer({ description: 'Of these, what checkpoints of others use too' }),
+  limitBytes: Nullable(Type.Integer({ description: "The plan's limit for sizeBytes; null: none" })),
+})
+export const CollectGarbage = Type.Object({ isDryRun: Defaulted(Type.Boolean({ default: false })) })
+export const GarbageReport = Type.Object({
+  chunks: Type.Integer({ description: 'Deleted, or to be deleted' }),
+  bytes: Type.Integer(),
+  keptChunks: Type.Integer(),
+  keptBytes: Type.Integer(),
+})
 export const SetTimeout = Type.Object({ timeout: Timeout() })
 export const Refresh = Type.Object({ duration: Type.Optional(Type.Integer({ minimum: 0, maximum: 3600 })) })
 

@@ -1,9 +1,10 @@
 import { dirname, join } from 'node:path'
-import { createNode, ensureBaseImage, type SandboxNode } from '@sandlot/node'
+import { type CheckpointStore, createNode, ensureBaseImage, type SandboxNode } from '@sandlot/node'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { withLock } from './kernel-lock.ts'
 import type { Progress } from './progress.ts'
+import type { Settings } from './settings.ts'
 import type { Programs } from './setup/index.ts'
 import { runscVersion } from './setup/runsc.ts'
 
@@ -61,6 +62,22 @@ export async function createMachine({
     poolMin: settings.poolMin,
     poolMax: settings.poolMax,
     memoryFloorMB: settings.poolMemoryFloorMB,
+    hotPauseMs: settings.hotPauseSeconds * 1000,
+    unpackedBytes: settings.unpackedCheckpointsMB * 2 ** 20,
+    remoteCheckpoints: await remoteStore(settings),
+    packedCacheBytes: settings.packedCacheMB > 0 ? settings.packedCacheMB * 2 ** 20 : undefined,
     logger,
+  })
+}
+
+/** Loaded only when it is used: the AWS SDK takes 0.2 s to load. */
+async function remoteStore(settings: Settings): Promise<CheckpointStore | undefined> {
+  if (settings.checkpointBucket === '') return undefined
+  const { createS3Store } = await import('@sandlot/node/checkpoints/s3-store')
+  return createS3Store({
+    bucket: settings.checkpointBucket,
+    endpoint: settings.checkpointEndpoint || undefined,
+    region: settings.checkpointRegion,
+    prefix: settings.checkpointPrefix || undefined,
   })
 }

@@ -3,6 +3,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import { configCommand } from './commands/config.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
+import { gcCommand } from './commands/gc.ts'
 import { keysCommand } from './commands/keys.ts'
 import { loginLinkCommand } from './commands/login-link.ts'
 import { purgeCommand } from './commands/purge.ts'
@@ -23,6 +24,7 @@ export function createProgram(): Command {
     downCommand,
     purgeCommand,
     keysCommand,
+    gcCommand,
     loginLinkCommand,
     configCommand,
     doctorCommand,

@@ -74,6 +74,41 @@ export const settingsSchema = Type.Object(
       description: 'The warm pool stops filling when less memory than this is available',
       default: 1024,
     }),
+    hotPauseSeconds: integer(0, 86_400, {
+      description:
+        'How long a paused sandbox also stays frozen in memory, so that a resume takes about a millisecond',
+      default: 60,
+    }),
+    unpackedCheckpointsMB: integer(0, 1_048_576, {
+      description:
+        'Checkpoints kept unpacked beside their packed copies, so that a cold resume reads plain files',
+      default: 10_240,
+    }),
+    checkpointBucket: text('^$|^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$', {
+      description:
+        "S3 bucket that checkpoints are copied to. Credentials: the AWS SDK's environment variables and files",
+      expects: 'the name of a bucket, or nothing',
+      default: '',
+    }),
+    checkpointEndpoint: text('^$|^https?://', {
+      description: "URL of an S3-compatible service; default Amazon's",
+      expects: 'an http or https URL',
+      default: '',
+    }),
+    checkpointRegion: text('^[a-z0-9-]+$', {
+      description: 'Region of the bucket',
+      expects: 'a region, for example eu-central-1',
+      default: 'us-east-1',
+    }),
+    checkpointPrefix: text('^[A-Za-z0-9/_.-]*$', {
+      description: 'Folder in the bucket; each instance needs its own unless they share checkpoints',
+      expects: 'a path without blanks',
+      default: '',
+    }),
+    packedCacheMB: integer(0, 1_048_576, {
+      description: 'Packed checkpoints kept on this machine once the bucket has them; 0 keeps all',
+      default: 0,
+    }),
     slots: integer(1, 16_000, { description: 'Most sandboxes at once, warm ones included', default: 256 }),
     cpuCount: integer(1, 64, { description: 'CPUs of a sandbox of the base template', default: 2 }),
     memoryMB: integer(128, 1_048_576, { description: 'Memory of such a sandbox', default: 1024 }),

@@ -45,7 +45,9 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
   })
   await progress.step('sandboxes', async () => {
     await server.start()
-    return `${[...server.directory.running()].length} running`
+    const known = [...server.directory.reachable()]
+    const running = known.filter(({ state }) => state === 'running').length
+    return `${running} running, ${known.length - running} paused`
   })
   const tls = await openCertificateStore(join(home, 'ca'), domain)
   const edge = createEdge({ directory: server.directory, domain, logger })

@@ -8,6 +8,7 @@ import type { ClientPackage } from './client-packages/routes.ts'
 import type { SandboxDirectory } from './directory.ts'
 import { EventRepository } from './events/repository.ts'
 import { SandboxMetrics } from './metrics/metrics.ts'
+import { CheckpointRepository } from './sandboxes/checkpoint-repository.ts'
 import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { SandboxService } from './sandboxes/service.ts'
@@ -18,6 +19,7 @@ import { SessionService } from './sessions/service.ts'
 import { openStore } from './store/store.ts'
 import { ensureDefaultTeam } from './teams/repository.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
+import { TemplateRepository } from './templates/repository.ts'
 
 const HOUR_MS = 3600_000
 const DAY_MS = 24 * HOUR_MS
@@ -63,7 +65,8 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const store = await openStore(options.databasePath)
   const registry = new SandboxRegistry()
   const repository = new SandboxRepository(store)
-  const catalogue = new TemplateCatalogue(store)
+  const catalogue = new TemplateCatalogue(new TemplateRepository(store))
+  const checkpoints = new CheckpointRepository(store)
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)
   const metrics = new SandboxMetrics(store, registry)
@@ -79,7 +82,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     now,
     onEnded: () => authenticator.forget(),
   })
-  const sandboxes = new SandboxService({ node, repository, registry, catalogue, logger, now })
+  const sandboxes = new SandboxService({ node, repository, registry, catalogue, checkpoints, logger, now })
   const fastify = await createApp(
     {
       sandboxes,
@@ -121,8 +124,9 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     directory: registry,
     keys,
     async start() {
+      await catalogue.load()
       await sandboxes.recover()
-      await catalogue.load(node)
+      await catalogue.loadCommon(node)
       pruning = setInterval(
         () => prune().catch((err) => logger.warn({ err }, 'old rows were not pruned')),
         PRUNE_INTERVAL_MS,

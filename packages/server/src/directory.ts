@@ -1,10 +1,13 @@
 /** What the edge may ask of the control plane: where a sandbox is and who may reach it. */
 export interface DirectoryEntry {
   sandboxId: string
-  state: 'starting' | 'running' | 'killing'
-  /** IPv4 address of the sandbox's slot. */
+  /** `paused` also while it is being put away. */
+  state: 'running' | 'paused'
+  /** A request to it while it is paused resumes it. */
+  wakesOnTraffic?: boolean
+  /** IPv4 address of the sandbox's slot; changes with a resume. */
   address: string
-  /** Bearer that envd checks itself; here only for finding the sandbox of a signed URL. */
+  /** Bearer that envd checks itself; here for signed URLs, and for whom a paused sandbox may be woken. */
   envdAccessToken?: string
   /** Set when public traffic is off: ports other than envd's need header `e2b-traffic-access-token`. */
   trafficAccessToken?: string
@@ -15,8 +18,13 @@ export interface DirectoryEntry {
 export interface SandboxDirectory {
   /** Synchronous, from memory: it is asked for every request. Undefined: never existed or is gone. */
   find(sandboxId: string): DirectoryEntry | undefined
-  /** All that run, for signed URLs that carry no sandbox id (wire spec 1.2). */
-  running(): Iterable<DirectoryEntry>
-  /** Called once when the sandbox goes: the edge breaks every stream of it. @returns a function that unsubscribes. */
+  /** All that run or can be woken, for signed URLs that carry no sandbox id (wire spec 1.2). */
+  reachable(): Iterable<DirectoryEntry>
+  /**
+   * Resumes a paused sandbox, once for all who ask at the same time; then `find` says where it is.
+   * @throws SandlotError when it cannot be resumed now
+   */
+  wake(sandboxId: string): Promise<void>
+  /** Called once when the sandbox goes or is paused: the edge breaks every stream of it. @returns a function that unsubscribes. */
   onGone(listener: (sandboxId: string) => void): () => void
 }

@@ -32,8 +32,20 @@ export class MapDirectory implements SandboxDirectory {
     return this.entries.get(sandboxId)
   }
 
-  running(): Iterable<DirectoryEntry> {
+  reachable(): Iterable<DirectoryEntry> {
     return this.entries.values()
+  }
+
+  /** What the test says a wake does; by default the sandbox runs then. */
+  onWake = async (entry: DirectoryEntry): Promise<void> => {
+    entry.state = 'running'
+  }
+  wakes = 0
+
+  async wake(sandboxId: string): Promise<void> {
+    this.wakes++
+    const entry = this.entries.get(sandboxId)
+    if (entry?.state === 'paused') await this.onWake(entry)
   }
 
   onGone(listener: (sandboxId: string) => void): () => void {

@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts'
+import { checkpoints } from './checkpoint-check.ts'
 import type { Check, Finding, Verdict } from './finding.ts'
 import {
   architecture,
@@ -33,6 +34,7 @@ const CHECKS: Record<string, Check> = {
   erofs,
   runsc,
   envd,
+  checkpoints,
 }
 
 /** Runs every check; one that throws or hangs has failed and does not stop the others. */

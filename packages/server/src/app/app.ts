@@ -21,6 +21,7 @@ import { eventRoutes } from '../events/routes.ts'
 import { sendError } from '../http/errors.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
+import { persistenceRoutes } from '../sandboxes/persistence-routes.ts'
 import { sandboxRoutes } from '../sandboxes/routes.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
 import { sessionPageRoutes } from '../sessions/page-routes.ts'
@@ -147,6 +148,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
       request.caller = await services.authenticator.authenticate(request.headers)
     })
     sandboxRoutes(api, services)
+    persistenceRoutes(api, services)
     eventRoutes(api, services)
     templateRoutes(api, services)
     apiKeyRoutes(api, services)

@@ -2,9 +2,16 @@ import { randomUUID } from 'node:crypto'
 import type { EventRow } from '../sandboxes/repository.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
 
-export type LifecycleAction = 'created' | 'updated' | 'killed'
+export type LifecycleAction = 'created' | 'updated' | 'killed' | 'paused' | 'resumed' | 'checkpointed'
 
-const labels: Record<LifecycleAction, string> = { created: 'create', updated: 'update', killed: 'kill' }
+const labels: Record<LifecycleAction, string> = {
+  created: 'create',
+  updated: 'update',
+  killed: 'kill',
+  paused: 'pause',
+  resumed: 'resume',
+  checkpointed: 'checkpoint',
+}
 
 /** Envelope of wire spec, section 11. */
 export interface LifecycleEvent {

@@ -26,7 +26,7 @@ export const toListed = (sandbox: LiveSandbox): ListedSandbox => ({
   memoryMB: sandbox.memoryMB,
   diskSizeMB: sandbox.diskSizeMB,
   metadata: sandbox.metadata,
-  state: 'running',
+  state: sandbox.state === 'running' ? 'running' : 'paused',
   envdVersion: ENVD_VERSION,
 })
 
@@ -36,5 +36,8 @@ export const toDetail = (sandbox: LiveSandbox, domain: string): SandboxDetail =>
   allowInternetAccess: sandbox.settings.allowInternetAccess ?? null,
   domain,
   network: sandbox.settings.network,
-  lifecycle: { autoResume: false, onTimeout: 'kill' },
+  lifecycle: {
+    autoResume: sandbox.settings.autoResume === true,
+    onTimeout: sandbox.settings.autoPause ? 'pause' : 'kill',
+  },
 })

@@ -65,7 +65,6 @@ test.each([
 })
 
 test.each([
-  { autoPause: true },
   { volumeMounts: [{ name: 'a', path: '/a' }] },
   { network: { allowOut: ['1.1.1.1'] } },
   { network: { denyOut: ['1.1.1.1'] } },
@@ -73,7 +72,6 @@ test.each([
   { network: { rules: { 'example.com': [] } } },
   { network: { egressProxy: { address: 'a:1' } } },
   { iam: { tokens: { a: {} } } },
-  { autoPause: true, autoResume: { enabled: true } },
 ])('what a later version does is a 501, not a sandbox without it: %j', async (extra) => {
   const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...extra })
   expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])

@@ -6,8 +6,11 @@ export class SandboxRegistry implements SandboxDirectory {
   readonly #sandboxes = new Map<string, LiveSandbox>()
   readonly #entries = new Map<string, DirectoryEntry>()
   readonly #byMachine = new Map<string, string>()
+  /** Sandboxes that take a place of their team's: paused ones do not. */
+  readonly #placed = new Set<string>()
   readonly #countByTeam = new Map<string, number>()
   readonly #listeners = new Set<(sandboxId: string) => void>()
+  #wake: (sandboxId: string) => Promise<void> = async () => {}
 
   get(sandboxId: string): LiveSandbox | undefined {
     return this.#sandboxes.get(sandboxId)
@@ -29,19 +32,35 @@ export class SandboxRegistry implements SandboxDirectory {
   add(sandbox: LiveSandbox): void {
     this.#sandboxes.set(sandbox.sandboxId, sandbox)
     this.#byMachine.set(sandbox.machineId, sandbox.sandboxId)
-    this.#countByTeam.set(sandbox.teamId, this.countOf(sandbox.teamId) + 1)
+    this.#place(sandbox, sandbox.state !== 'paused')
   }
 
-  /** From now on the edge routes to it. */
+  /** The sandbox goes on as another run of itself, maybe on another machine. */
+  replace(sandbox: LiveSandbox, next: LiveSandbox): void {
+    this.#byMachine.delete(sandbox.machineId)
+    const { machineId, address, executionId, startedAtMs, endAtMs, checkpointId } = next
+    Object.assign(sandbox, { machineId, address, executionId, startedAtMs, endAtMs, checkpointId })
+    this.#byMachine.set(machineId, sandbox.sandboxId)
+  }
+
+  /** From now on the edge routes to it, or wakes it. */
   show(sandbox: LiveSandbox): void {
+    this.#place(sandbox, sandbox.state !== 'paused')
     this.#entries.set(sandbox.sandboxId, {
       sandboxId: sandbox.sandboxId,
-      state: 'running',
+      state: sandbox.state === 'running' ? 'running' : 'paused',
+      wakesOnTraffic: sandbox.settings.autoResume === true,
       address: sandbox.address,
       envdAccessToken: sandbox.envdAccessToken,
       trafficAccessToken: sandbox.settings.trafficAccessToken,
       maskRequestHost: sandbox.settings.maskRequestHost,
     })
+  }
+
+  /** It is being put away: the edge breaks its streams now, and may already wait to wake it. */
+  suspend(sandbox: LiveSandbox): void {
+    this.hide(sandbox.sandboxId)
+    this.show(sandbox)
   }
 
   /** The edge breaks its streams now, even while the machine is still dying. */
@@ -56,21 +75,37 @@ export class SandboxRegistry implements SandboxDirectory {
     this.hide(sandboxId)
     this.#sandboxes.delete(sandboxId)
     this.#byMachine.delete(sandbox.machineId)
-    const count = this.countOf(sandbox.teamId) - 1
-    if (count > 0) this.#countByTeam.set(sandbox.teamId, count)
-    else this.#countByTeam.delete(sandbox.teamId)
+    this.#place(sandbox, false)
   }
 
   find(sandboxId: string): DirectoryEntry | undefined {
     return this.#entries.get(sandboxId)
   }
 
-  running(): Iterable<DirectoryEntry> {
+  reachable(): Iterable<DirectoryEntry> {
     return this.#entries.values()
   }
 
   onGone(listener: (sandboxId: string) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  wake(sandboxId: string): Promise<void> {
+    return this.#wake(sandboxId)
+  }
+
+  /** Who resumes a paused sandbox that traffic came for. */
+  onWake(wake: (sandboxId: string) => Promise<void>): void {
+    this.#wake = wake
+  }
+
+  #place({ sandboxId, teamId }: LiveSandbox, takesPlace: boolean): void {
+    if (takesPlace === this.#placed.has(sandboxId)) return
+    if (takesPlace) this.#placed.add(sandboxId)
+    else this.#placed.delete(sandboxId)
+    const count = this.countOf(teamId) + (takesPlace ? 1 : -1)
+    if (count > 0) this.#countByTeam.set(teamId, count)
+    else this.#countByTeam.delete(teamId)
   }
 }

@@ -1,6 +1,12 @@
 import type { Insertable } from 'kysely'
 import type { EventsTable, SandboxesTable } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import {
+  completeCheckpoint,
+  insertCheckpoint,
+  type NewCheckpoint,
+  type SavedCheckpoint,
+} from './checkpoint-repository.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import type { KillReason, SandboxState } from './state.ts'
 
@@ -35,7 +41,101 @@ export class SandboxRepository {
         cpu_count: sandbox.cpuCount,
         memory_mb: sandbox.memoryMB,
         disk_size_mb: sandbox.diskSizeMB,
+        checkpoint_id: sandbox.checkpointId ?? null,
+        paused_at: null,
+        default_user: sandbox.defaultUser,
+        default_workdir: sandbox.defaultWorkdir ?? null,
       })
+      .execute()
+  }
+
+  /** Intention: from now on `checkpointId` may be on disk. */
+  async setPausing(sandboxId: string, checkpoint: NewCheckpoint): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await insertCheckpoint(transaction, checkpoint)
+      await transaction
+        .updateTable('sandboxes')
+        .set({ state: 'pausing', checkpoint_id: checkpoint.checkpointId })
+        .where('id', '=', sandboxId)
+        .execute()
+    })
+  }
+
+  /** The pause did not come about: everything is as it was. */
+  async undoPausing(sandbox: LiveSandbox, checkpointId: string): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await transaction
+        .updateTable('sandboxes')
+        .set({ state: 'running', checkpoint_id: sandbox.checkpointId ?? null })
+        .where('id', '=', sandbox.sandboxId)
+        .execute()
+      await transaction.deleteFrom('checkpoints').where('id', '=', checkpointId).execute()
+    })
+  }
+
+  async setPaused(sandbox: LiveSandbox, checkpoint: SavedCheckpoint, event: EventRow): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await completeCheckpoint(transaction, checkpoint)
+      await transaction
+        .updateTable('sandboxes')
+        .set({ state: 'paused', paused_at: event.timestamp, checkpoint_id: checkpoint.checkpointId })
+        .where('id', '=', sandbox.sandboxId)
+        .execute()
+      await transaction.insertInto('events').values(event).execute()
+    })
+  }
+
+  /** It runs on another machine or as another run: after a resume or a rollback. */
+  async setResumed(sandbox: LiveSandbox, event: EventRow): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await transaction
+        .updateTable('sandboxes')
+        .set({
+          state: 'running',
+          machine_id: sandbox.machineId,
+          execution_id: sandbox.executionId,
+          checkpoint_id: sandbox.checkpointId ?? null,
+          started_at: sandbox.startedAtMs,
+          end_at: sandbox.endAtMs,
+          paused_at: null,
+        })
+        .where('id', '=', sandbox.sandboxId)
+        .execute()
+      await transaction.insertInto('events').values(event).execute()
+    })
+  }
+
+  /** The resume did not come about; which machine was frozen for it is forgotten. */
+  async undoResumed(sandbox: LiveSandbox): Promise<void> {
+    await this.#store
+      .updateTable('sandboxes')
+      .set({
+        state: 'paused',
+        end_at: sandbox.endAtMs,
+        started_at: sandbox.startedAtMs,
+        paused_at: sandbox.pausedAtMs ?? null,
+      })
+      .where('id', '=', sandbox.sandboxId)
+      .execute()
+  }
+
+  /** A running or paused sandbox now descends from this checkpoint. */
+  async setHead(sandboxId: string, checkpointId: string, event: EventRow): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await transaction
+        .updateTable('sandboxes')
+        .set({ checkpoint_id: checkpointId })
+        .where('id', '=', sandboxId)
+        .execute()
+      await transaction.insertInto('events').values(event).execute()
+    })
+  }
+
+  async setSettings(sandbox: LiveSandbox): Promise<void> {
+    await this.#store
+      .updateTable('sandboxes')
+      .set({ settings: JSON.stringify(sandbox.settings) })
+      .where('id', '=', sandbox.sandboxId)
       .execute()
   }
 
@@ -128,9 +228,13 @@ const toLiveSandbox = (row: SandboxesTable): LiveSandbox => ({
   startedAtMs: row.started_at,
   endAtMs: row.end_at,
   envdAccessToken: row.envd_access_token ?? undefined,
+  checkpointId: row.checkpoint_id ?? undefined,
+  pausedAtMs: row.paused_at ?? undefined,
   settings: JSON.parse(row.settings),
   metadata: JSON.parse(row.metadata),
   cpuCount: row.cpu_count,
   memoryMB: row.memory_mb,
   diskSizeMB: row.disk_size_mb,
+  defaultUser: row.default_user,
+  defaultWorkdir: row.default_workdir ?? undefined,
 })

@@ -22,6 +22,7 @@ const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const tags = ['sandboxes']
 const MAX_METRIC_IDS = 100
+const RUNNING: ReadonlySet<string> = new Set(['running'])
 
 export function sandboxRoutes(
   app: App,
@@ -78,7 +79,7 @@ export function sandboxRoutes(
             `state '${state}' is unknown: use running, paused or both, separated by a comma`,
           )
       const isRunningAsked = states.includes('running')
-      let found = isRunningAsked ? sandboxes.list(request.caller.team) : []
+      let found = sandboxes.list(request.caller.team, new Set(states))
       if (query.metadata) found = found.filter(matches(parseMetadataFilter(query.metadata)))
       if (query.template !== undefined) {
         if (query.template.includes(':'))
@@ -93,7 +94,8 @@ export function sandboxRoutes(
         const afterMs = Date.parse(query.startedAfter)
         found = found.filter((sandbox) => sandbox.startedAtMs >= afterMs)
       }
-      if (isRunningAsked) reply.header('x-total-running', String(found.length))
+      if (isRunningAsked)
+        reply.header('x-total-running', String(found.filter(({ state }) => state === 'running').length))
       const { page, nextToken } = pageOf(
         found,
         (sandbox) => ({ timeMs: sandbox.startedAtMs, id: sandbox.sandboxId }),
@@ -119,7 +121,7 @@ export function sandboxRoutes(
       },
     },
     async (request) => {
-      const found = sandboxes.list(request.caller.team)
+      const found = sandboxes.list(request.caller.team, RUNNING)
       const { metadata } = request.query
       return (metadata ? found.filter(matches(parseMetadataFilter(metadata))) : found).map(toListed)
     },
@@ -145,7 +147,7 @@ export function sandboxRoutes(
           'invalid_request',
           `sandbox_ids has ${ids.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
         )
-      const own = new Set(sandboxes.list(request.caller.team).map(({ sandboxId }) => sandboxId))
+      const own = new Set(sandboxes.list(request.caller.team, RUNNING).map(({ sandboxId }) => sandboxId))
       const found = ids.filter((id) => own.has(id)).flatMap((id) => [[id, metrics.latest(id)] as const])
       return {
         sandboxes: Object.fromEntries(
@@ -179,15 +181,21 @@ export function sandboxRoutes(
       {
         schema: {
           tags,
-          summary: 'Connect to a sandbox; extends its time',
+          summary: 'Connect to a sandbox: extends its time, resumes it when it is paused',
           params: Id,
           body,
-          response: { 200: Sandbox, ...errors },
+          response: { 200: Sandbox, 201: Sandbox, ...errors },
         },
       },
-      async (request) => {
-        const sandbox = await sandboxes.extend(request.caller.team, request.params.id, request.body.timeout)
-        return toSandbox(sandbox, domain)
+      async (request, reply) => {
+        const { timeout, memory } = request.body
+        const { sandbox, isResumed } = await sandboxes.pauses.connect(
+          request.caller.team,
+          request.params.id,
+          timeout,
+          memory,
+        )
+        return reply.code(isResumed ? 201 : 200).send(toSandbox(sandbox, domain))
       },
     )
 
@@ -260,28 +268,12 @@ export function sandboxRoutes(
     },
   )
 
-  const laterRoutes = [
-    ['POST', '/sandboxes/:id/pause', 'pause'],
-    ['POST', '/sandboxes/:id/resume', 'resume'],
-    ['POST', '/sandboxes/:id/fork', 'fork'],
-    ['POST', '/sandboxes/:id/snapshots', 'createSnapshot'],
-    ['PUT', '/sandboxes/:id/network', 'updateNetwork'],
-  ] as const
-  for (const [method, url, name] of laterRoutes)
-    app.route({
-      method,
-      url,
-      schema: { tags, summary: `${name} (not yet)`, params: Id, response: errors },
-      handler: async (request) => {
-        sandboxes.get(request.caller.team, request.params.id)
-        throw new SandlotError('not_implemented', `${name} is not part of this version of Sandlot yet`)
-      },
-    })
-  app.get(
-    '/snapshots',
-    { schema: { tags, summary: 'List snapshots (not yet)', response: errors } },
-    async () => {
-      throw new SandlotError('not_implemented', 'snapshots are not part of this version of Sandlot yet')
+  app.put(
+    '/sandboxes/:id/network',
+    { schema: { tags, summary: 'updateNetwork (not yet)', params: Id, response: errors } },
+    async (request) => {
+      sandboxes.get(request.caller.team, request.params.id)
+      throw new SandlotError('not_implemented', 'updateNetwork is not part of this version of Sandlot yet')
     },
   )
 }

@@ -9,8 +9,24 @@ export interface SandboxSettings {
   network?: Record<string, unknown>
   maskRequestHost?: string
   mcp?: unknown
+  /** Environment of every process; told again to a machine that boots anew. */
+  envVars?: Record<string, string>
+  /** What happens at the deadline; absent: it is killed. */
+  autoPause?: { hasMemory: boolean }
+  /** Traffic to the paused sandbox resumes it. */
+  autoResume?: boolean
+  /** Checkpoints that are kept beside the newest; absent: the default. */
+  keep?: KeepPolicy
   /** Seconds; refreshes and auto-resume start from it. */
   timeoutSeconds: number
+}
+
+/** Older checkpoints of a sandbox go when either limit is passed; snapshots never do. */
+export interface KeepPolicy {
+  /** So many beside the newest. */
+  last: number
+  /** Absent: of any age. */
+  maxAgeSeconds?: number
 }
 
 /** A sandbox that is not killed, as held in memory; its row says the same. */
@@ -30,6 +46,12 @@ export interface LiveSandbox extends BuildResources {
   startedAtMs: number
   endAtMs: number
   envdAccessToken?: string
+  /** The newest point of its past: what it was last saved as, or started from. */
+  checkpointId?: string
+  pausedAtMs?: number
+  /** As its build says. */
+  defaultUser: string
+  defaultWorkdir?: string
   settings: SandboxSettings
   metadata: Record<string, string>
 }

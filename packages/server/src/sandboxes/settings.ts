@@ -36,8 +36,6 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
       'invalid_request',
       "When specifying allowed domains in allow out, you must include 'ALL_TRAFFIC' in deny out to block all other traffic.",
     )
-  if (body.autoPause) later('autoPause')
-  if (body.autoResume?.enabled) later('autoResume')
   if (body.volumeMounts?.length) later('volumeMounts')
   if (body.iam?.tokens && Object.keys(body.iam.tokens).length > 0) later('iam')
   if (network.allowOut?.length) later('network.allowOut')
@@ -53,6 +51,9 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
     network: body.network ?? undefined,
     maskRequestHost: network.maskRequestHost,
     mcp: body.mcp ?? undefined,
+    envVars: body.envVars,
+    autoPause: body.autoPause ? { hasMemory: body.autoPauseMemory !== false } : undefined,
+    autoResume: body.autoResume?.enabled || undefined,
     timeoutSeconds: body.timeout,
   }
 }

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { canBecome, type SandboxState } from './state.ts'
 
-const states: SandboxState[] = ['starting', 'running', 'killing', 'killed']
+const states: SandboxState[] = ['starting', 'running', 'pausing', 'paused', 'killing', 'killed']
 
-test('a sandbox only ever goes forward, and a killed one goes nowhere', () => {
+test('a sandbox runs and is paused as often as one likes, and a killed one goes nowhere', () => {
   const allowed = states.flatMap((from) =>
     states.filter((to) => canBecome(from, to)).map((to) => `${from} → ${to}`),
   )
@@ -11,8 +11,15 @@ test('a sandbox only ever goes forward, and a killed one goes nowhere', () => {
     'starting → running',
     'starting → killing',
     'starting → killed',
+    'running → pausing',
     'running → killing',
     'running → killed',
+    'pausing → running',
+    'pausing → paused',
+    'pausing → killed',
+    'paused → running',
+    'paused → killing',
+    'paused → killed',
     'killing → killed',
   ])
 })

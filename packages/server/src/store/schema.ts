@@ -8,6 +8,9 @@ export interface Schema {
   sessions: SessionsTable
   session_tokens: SessionTokensTable
   templates: TemplatesTable
+  builds: BuildsTable
+  template_tags: TemplateTagsTable
+  checkpoints: CheckpointsTable
   sandboxes: SandboxesTable
   sandbox_metrics: SandboxMetricsTable
   events: EventsTable
@@ -20,6 +23,7 @@ export interface PlansTable {
   creates_per_second: number | null
   max_length_hours: number | null
   requests_per_second: number | null
+  storage_mb: number | null
 }
 
 export interface TeamsTable {
@@ -77,10 +81,50 @@ export interface SessionTokensTable {
 
 export interface TemplatesTable {
   id: string
-  name: string
+  /** null: everybody's. */
+  team_id: string | null
+  /** null: a snapshot that got none. */
+  name: string | null
+  is_public: number
   created_at: number
+  updated_at: number
   spawn_count: number
   last_spawned_at: number | null
+}
+
+/** Builds that are checkpoints; those of the catalogue are the node's own. */
+export interface BuildsTable {
+  id: string
+  template_id: string
+  checkpoint_id: string
+  /** Whom the snapshot was made from; it may be gone. */
+  sandbox_id: string
+  created_at: number
+  cpu_count: number
+  memory_mb: number
+  disk_size_mb: number
+  default_user: string
+  default_workdir: string | null
+}
+
+export interface TemplateTagsTable {
+  template_id: string
+  tag: string
+  build_id: string
+  created_at: number
+}
+
+export interface CheckpointsTable {
+  id: string
+  team_id: string
+  sandbox_id: string
+  parent_id: string | null
+  why: string
+  /** `writing` until the node has said that it is complete. */
+  state: string
+  has_memory: number
+  size_bytes: number
+  created_at: number
 }
 
 export interface SandboxesTable {
@@ -103,6 +147,11 @@ export interface SandboxesTable {
   cpu_count: number
   memory_mb: number
   disk_size_mb: number
+  /** The newest point of its past: what it was last saved as, or started from. */
+  checkpoint_id: string | null
+  paused_at: number | null
+  default_user: string
+  default_workdir: string | null
 }
 
 export interface SandboxMetricsTable {

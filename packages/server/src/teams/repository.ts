@@ -35,6 +35,7 @@ export interface TeamRow {
   creates_per_second: number | null
   max_length_hours: number | null
   requests_per_second: number | null
+  storage_mb: number | null
 }
 
 export const teamColumns = [
@@ -45,6 +46,7 @@ export const teamColumns = [
   'plans.creates_per_second',
   'plans.max_length_hours',
   'plans.requests_per_second',
+  'plans.storage_mb',
 ] as const
 
 const teamQuery = (store: Store) =>
@@ -59,5 +61,6 @@ export const toTeam = (row: TeamRow): Team => ({
     createsPerSecond: row.creates_per_second,
     maxLengthHours: row.max_length_hours,
     requestsPerSecond: row.requests_per_second,
+    storageMB: row.storage_mb,
   },
 })

@@ -4,6 +4,8 @@ export interface Plan {
   createsPerSecond: number | null
   maxLengthHours: number | null
   requestsPerSecond: number | null
+  /** Of checkpoints, as they were written. */
+  storageMB: number | null
 }
 
 export interface Team {

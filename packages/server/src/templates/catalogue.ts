@@ -1,118 +1,136 @@
 import type { BuildInfo, SandboxNode } from '@sandlot/node'
 import { newTemplateId, SandlotError } from '@sandlot/protocol'
-import type { Store } from '../store/store.ts'
 import { DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
+import { nearNames } from './near-names.ts'
+import { DEFAULT_TAG, parseReference } from './reference.ts'
+import type { BuildRecord, TemplateRecord, TemplateRepository } from './repository.ts'
 
-const DEFAULT_TAG = 'default'
+export interface Template extends TemplateRecord {
+  /** Builds by tag. */
+  tags: Map<string, BuildInfo>
+  /** Newest last. */
+  builds: Array<BuildInfo | BuildRecord>
+}
 
-export interface Template {
-  templateId: string
-  name: string
-  createdAtMs: number
+/** What a create starts from. */
+export interface Startable {
+  template: Template
   build: BuildInfo
 }
 
-/** What sandboxes can be started from: the builds of the node under ids that stay the same. */
+/** What sandboxes can be started from, in memory: a create asks it before anything else. */
 export class TemplateCatalogue {
-  readonly #store: Store
-  readonly #byKey = new Map<string, Template>()
+  readonly #repository: TemplateRepository
+  readonly #byId = new Map<string, Template>()
+  /** By `<team id or ''>/<name>`. */
+  readonly #byName = new Map<string, Template>()
+  readonly #snapshots = new Set<string>()
 
-  constructor(store: Store) {
-    this.#store = store
+  constructor(repository: TemplateRepository) {
+    this.#repository = repository
   }
 
-  async load(node: SandboxNode): Promise<void> {
-    this.#byKey.clear()
+  /** Reads the teams' templates; those of the node come with `loadCommon`. */
+  async load(): Promise<void> {
+    for (const template of await this.#repository.templates())
+      if (template.teamId !== null) this.#add({ ...template, tags: new Map(), builds: [] })
+    const builds = new Map<string, BuildRecord>()
+    for (const build of await this.#repository.builds()) {
+      builds.set(build.buildId, build)
+      this.#addBuild(build)
+    }
+    for (const { templateId, tag, buildId } of await this.#repository.tags())
+      this.#byId.get(templateId)?.tags.set(tag, builds.get(buildId)!)
+  }
+
+  async loadCommon(node: SandboxNode): Promise<void> {
     for (const build of node.builds()) {
-      await this.#store
-        .insertInto('templates')
-        .values({
-          id: newTemplateId(),
-          name: build.name,
-          created_at: Date.now(),
-          spawn_count: 0,
-          last_spawned_at: null,
-        })
-        .onConflict((conflict) => conflict.column('name').doNothing())
-        .execute()
-      const row = await this.#store
-        .selectFrom('templates')
-        .selectAll()
-        .where('name', '=', build.name)
-        .executeTakeFirstOrThrow()
-      const template = { templateId: row.id, name: row.name, createdAtMs: row.created_at, build }
-      this.#byKey.set(row.id, template)
-      this.#byKey.set(row.name, template)
+      const record = await this.#repository.ensureCommon(newTemplateId(), build.name, Date.now())
+      this.#add({ ...record, tags: new Map([[DEFAULT_TAG, build]]), builds: [build] })
     }
   }
 
-  all(): Template[] {
-    return [...new Set(this.#byKey.values())]
-  }
-
-  find(key: string, team: Team): Template | undefined {
-    const slash = key.indexOf('/')
-    const namespace = key.slice(0, slash).trim().toLowerCase()
-    if (slash >= 0 && namespace !== DEFAULT_TEAM_SLUG && namespace !== team.slug) return undefined
-    return this.#byKey.get(
-      key
-        .slice(slash + 1)
-        .trim()
-        .toLowerCase(),
+  /** Snapshots that the node must know to start from them. */
+  teamBuilds(): BuildRecord[] {
+    return [...this.#byId.values()].flatMap((template) =>
+      template.builds.filter((build): build is BuildRecord => 'checkpointId' in build),
     )
   }
 
-  /** How often sandboxes were started from each template, and when last. */
-  async spawns(): Promise<Map<string, { count: number; lastAtMs: number | null }>> {
-    const rows = await this.#store
-      .selectFrom('templates')
-      .select(['id', 'spawn_count', 'last_spawned_at'])
-      .execute()
-    return new Map(rows.map((row) => [row.id, { count: row.spawn_count, lastAtMs: row.last_spawned_at }]))
+  async addBuild(template: TemplateRecord, build: BuildRecord, tag: string): Promise<void> {
+    const known = this.#byId.get(template.templateId)
+    await this.#repository.addBuild(template, known === undefined, build, tag)
+    if (!known) this.#add({ ...template, tags: new Map(), builds: [] })
+    this.#addBuild(build)
+    this.#byId.get(template.templateId)!.tags.set(tag, build)
   }
 
-  /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found */
-  resolve(reference: string, team: Team): Template {
-    const colon = reference.indexOf(':')
-    const [key, tag] =
-      colon < 0
-        ? [reference]
-        : [
-            reference.slice(0, colon),
-            reference
-              .slice(colon + 1)
-              .trim()
-              .toLowerCase(),
-          ]
+  async remove(template: Template): Promise<void> {
+    await this.#repository.remove(template.templateId)
+    this.#byId.delete(template.templateId)
+    if (template.name !== null) this.#byName.delete(nameKey(template.teamId, template.name))
+    for (const build of template.builds)
+      if ('checkpointId' in build) this.#snapshots.delete(build.checkpointId)
+  }
+
+  spawns = () => this.#repository.spawns()
+
+  /** Those that a team may start from: its own and everybody's. */
+  visibleTo(team: Team): Template[] {
+    return [...this.#byId.values()].filter(({ teamId }) => teamId === null || teamId === team.teamId)
+  }
+
+  /** Whether a checkpoint belongs to a snapshot, which outlives its sandbox. */
+  isSnapshot(checkpointId: string): boolean {
+    return this.#snapshots.has(checkpointId)
+  }
+
+  /** By id, name or namespace/name. */
+  find(key: string, team: Team): Template | undefined {
+    const { namespace, name } = parseReference(key)
+    const byId = namespace === undefined ? this.#byId.get(name) : undefined
+    if (byId) return byId
+    const own = this.#byName.get(nameKey(team.teamId, name))
+    const common = this.#byName.get(nameKey(null, name))
+    if (namespace === undefined) return own ?? common
+    if (namespace === team.slug) return own ?? (namespace === DEFAULT_TEAM_SLUG ? common : undefined)
+    return namespace === DEFAULT_TEAM_SLUG ? common : undefined
+  }
+
+  /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found, forbidden */
+  resolve(reference: string, team: Team): Startable {
+    const { tag = DEFAULT_TAG } = parseReference(reference)
+    const key = reference.split(':')[0]!
     const template = this.find(key, team)
-    if (!template) {
-      const near = this.all()
-        .map(({ name }) => name)
-        .filter((name) => distance(name, key.toLowerCase()) <= 2)
-      const hint =
-        near.length > 0
-          ? `; did you mean '${near.join("' or '")}'?`
-          : `; there is '${this.all()
-              .map(({ name }) => name)
-              .join("', '")}'`
-      throw new SandlotError('not_found', `template '${reference.slice(0, 200)}' not found${hint}`)
-    }
-    if (tag !== undefined && tag !== DEFAULT_TAG)
-      throw new SandlotError('not_found', `tag '${tag}' does not exist for template '${key}'`)
-    return template
+    if (!template) throw this.#unknown(reference, key, team)
+    if (template.teamId !== null && template.teamId !== team.teamId && !template.isPublic)
+      throw new SandlotError('forbidden', `template '${reference.slice(0, 200)}' belongs to another team`)
+    const build = template.tags.get(tag)
+    if (!build)
+      throw new SandlotError('not_found', `tag '${tag}' does not exist for template '${key.slice(0, 200)}'`)
+    return { template, build }
+  }
+
+  #unknown(reference: string, key: string, team: Team): SandlotError {
+    const names = this.visibleTo(team).flatMap(({ name }) => name ?? [])
+    const near = nearNames(key, names)
+    const hint =
+      near.length > 0 ? `; did you mean '${near.join("' or '")}'?` : `; there is '${names.join("', '")}'`
+    return new SandlotError('not_found', `template '${reference.slice(0, 200)}' not found${hint}`)
+  }
+
+  #add(template: Template): void {
+    this.#byId.set(template.templateId, template)
+    if (template.name !== null) this.#byName.set(nameKey(template.teamId, template.name), template)
+  }
+
+  #addBuild(build: BuildRecord): void {
+    const template = this.#byId.get(build.templateId)
+    if (!template) return
+    template.builds.push(build)
+    this.#snapshots.add(build.checkpointId)
   }
 }
 
-/** Levenshtein's. */
-function distance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > 2) return 3
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    row = next
-  }
-  return row[b.length]!
-}
+const nameKey = (teamId: string | null, name: string): string => `${teamId ?? ''}/${name}`

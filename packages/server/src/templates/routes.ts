@@ -3,13 +3,14 @@ import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
+import { DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Template } from './catalogue.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const Answer = Type.Record(Type.String(), Type.Unknown())
 
-export function templateRoutes(app: App, { catalogue }: Services): void {
+export function templateRoutes(app: App, { catalogue, sandboxes }: Services): void {
   app.get(
     '/templates',
     {
@@ -19,9 +20,11 @@ export function templateRoutes(app: App, { catalogue }: Services): void {
         response: { 200: Type.Array(Answer), ...errors },
       },
     },
-    async () => {
+    async (request) => {
       const spawns = await catalogue.spawns()
-      return catalogue.all().map((template) => toAnswer(template, spawns.get(template.templateId)))
+      return catalogue
+        .visibleTo(request.caller.team)
+        .map((template) => toAnswer(template, request.caller.team.slug, spawns.get(template.templateId)))
     },
   )
   app.get(
@@ -40,13 +43,15 @@ export function templateRoutes(app: App, { catalogue }: Services): void {
     async (request, reply) => {
       const { limit, nextToken: token } = request.query
       const { page, nextToken } = pageOf(
-        catalogue.all(),
+        catalogue.visibleTo(request.caller.team),
         ({ createdAtMs, templateId }) => ({ timeMs: createdAtMs, id: templateId }),
         { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
       )
       if (nextToken) reply.header('x-next-token', nextToken)
       const spawns = await catalogue.spawns()
-      return page.map((template) => toAnswer(template, spawns.get(template.templateId)))
+      return page.map((template) =>
+        toAnswer(template, request.caller.team.slug, spawns.get(template.templateId)),
+      )
     },
   )
   app.get(
@@ -60,8 +65,8 @@ export function templateRoutes(app: App, { catalogue }: Services): void {
       },
     },
     async (request) => {
-      const { templateId } = catalogue.resolve(request.params.alias, request.caller.team)
-      return { templateID: templateId, public: true }
+      const { template } = catalogue.resolve(request.params.alias, request.caller.team)
+      return { templateID: template.templateId, public: template.isPublic }
     },
   )
   app.get(
@@ -75,25 +80,46 @@ export function templateRoutes(app: App, { catalogue }: Services): void {
       },
     },
     async (request) => {
-      const template = catalogue.resolve(request.params.id, request.caller.team)
-      const { buildID, cpuCount, memoryMB, diskSizeMB, envdVersion, createdAt, updatedAt, ...rest } =
-        toAnswer(template, (await catalogue.spawns()).get(template.templateId))
-      const build = {
-        buildID,
-        status: 'ready',
-        createdAt,
-        updatedAt,
-        finishedAt: updatedAt,
-        cpuCount,
-        memoryMB,
-        diskSizeMB,
-        envdVersion,
-      }
-      return { ...rest, createdAt, updatedAt, builds: [build] }
+      const { template } = catalogue.resolve(request.params.id, request.caller.team)
+      const {
+        buildID: _,
+        buildStatus,
+        ...rest
+      } = toAnswer(template, request.caller.team.slug, (await catalogue.spawns()).get(template.templateId))
+      const builds = [...template.builds].reverse().map((build) => ({
+        buildID: build.buildId,
+        status: buildStatus,
+        createdAt: rest.createdAt,
+        updatedAt: rest.updatedAt,
+        finishedAt: rest.updatedAt,
+        cpuCount: build.cpuCount,
+        memoryMB: build.memoryMB,
+        diskSizeMB: build.diskSizeMB,
+        envdVersion: ENVD_VERSION,
+      }))
+      return { ...rest, builds }
+    },
+  )
+  app.delete(
+    '/templates/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Delete a snapshot',
+        params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
+        response: { 204: Type.Null(), ...errors },
+      },
+    },
+    async (request, reply) => {
+      const { template } = catalogue.resolve(request.params.id, request.caller.team)
+      if (template.teamId !== request.caller.team.teamId)
+        throw new SandlotError('forbidden', `template '${request.params.id}' is not this team's to delete`)
+      await sandboxes.history.deleteSnapshot(template)
+      return reply.code(204).send(null)
     },
   )
   app.route({
-    method: ['POST', 'PATCH', 'DELETE'],
+    method: ['POST', 'PATCH'],
     url: '/templates/*',
     schema: { hide: true },
     handler: async () => {
@@ -108,26 +134,24 @@ export function templateRoutes(app: App, { catalogue }: Services): void {
   })
 }
 
-function toAnswer(
-  { templateId, name, createdAtMs, build }: Template,
-  spawns?: { count: number; lastAtMs: number | null },
-) {
-  const createdAt = new Date(createdAtMs).toISOString()
+function toAnswer(template: Template, slug: string, spawns?: { count: number; lastAtMs: number | null }) {
+  const { templateId, teamId, name, isPublic, createdAtMs, updatedAtMs, builds } = template
+  const build = builds.at(-1)!
   return {
     templateID: templateId,
     buildID: build.buildId,
     cpuCount: build.cpuCount,
     memoryMB: build.memoryMB,
     diskSizeMB: build.diskSizeMB,
-    public: true,
-    aliases: [name],
-    names: [`default/${name}`],
-    createdAt,
-    updatedAt: createdAt,
+    public: isPublic,
+    aliases: name === null ? [] : [name],
+    names: name === null ? [] : [`${teamId === null ? DEFAULT_TEAM_SLUG : slug}/${name}`],
+    createdAt: new Date(createdAtMs).toISOString(),
+    updatedAt: new Date(updatedAtMs).toISOString(),
     createdBy: null,
     lastSpawnedAt: spawns?.lastAtMs ? new Date(spawns.lastAtMs).toISOString() : null,
     spawnCount: spawns?.count ?? 0,
-    buildCount: 1,
+    buildCount: builds.length,
     envdVersion: ENVD_VERSION,
     buildStatus: 'ready',
   }

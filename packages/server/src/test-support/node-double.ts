@@ -1,5 +1,13 @@
 import { EventEmitter } from 'node:events'
-import type { MachineInit, MachineSample, NodeEvents, SandboxNode } from '@sandlot/node'
+import type {
+  KnownState,
+  MachineInit,
+  MachineSample,
+  NodeEvents,
+  ResumeOptions,
+  SandboxNode,
+  SnapshotBuild,
+} from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 
 /** A node without machines, for tests of rows and rules. The real one is under tests/. */
@@ -20,7 +28,59 @@ export class NodeDouble implements SandboxNode {
   builds = () => [
     { buildId: 'b1', name: 'base', defaultUser: 'user', cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 },
   ]
-  start = async (inUse: ReadonlySet<string>) => new Set([...inUse].filter((id) => this.machines.has(id)))
+  /** Checkpoints on its disk, and machines it holds frozen. */
+  readonly saved = new Set<string>()
+  readonly frozen = new Set<string>()
+  readonly teamBuilds = new Map<string, SnapshotBuild>()
+  /** How many of the next saves or resumes fail. */
+  failSave = 0
+  failResume = 0
+  /** Awaited in the middle of a save. */
+  saving: Promise<void> | undefined
+  resumes = 0
+
+  checkpoints = async () => new Set(this.saved)
+  async start({ inUse, frozen, checkpoints, builds }: KnownState) {
+    for (const id of this.saved) if (!checkpoints.has(id)) this.saved.delete(id)
+    for (const id of this.machines.keys()) if (!inUse.has(id) && !frozen.has(id)) this.machines.delete(id)
+    for (const build of builds) this.teamBuilds.set(build.buildId, build)
+    return new Set([...inUse].filter((id) => this.machines.has(id)))
+  }
+  async addBuild(build: SnapshotBuild) {
+    this.teamBuilds.set(build.buildId, build)
+  }
+  removeBuild = (buildId: string) => void this.teamBuilds.delete(buildId)
+  async #save(checkpointId: string) {
+    await this.saving
+    if (this.failSave-- > 0) throw new SandlotError('disk_full', 'there is no room')
+    this.saved.add(checkpointId)
+    const resources = { cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 }
+    return { checkpointId, hasMemory: true, sizeBytes: 1000, createdAtMs: 0, resources, engineVersion: 'v' }
+  }
+  async pause(machineId: string, checkpointId: string) {
+    const info = await this.#save(checkpointId)
+    this.frozen.add(machineId)
+    return info
+  }
+  async snapshot(_machineId: string, checkpointId: string) {
+    return { ...(await this.#save(checkpointId)), stoppedMs: 1 }
+  }
+  async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions) {
+    this.resumes++
+    if (this.failResume-- > 0) throw new SandlotError('sandbox_capacity_unavailable', 'no memory')
+    if (!this.saved.has(checkpointId)) throw new SandlotError('not_found', 'no such checkpoint')
+    if (machineId && hasMemory && this.frozen.has(machineId))
+      return { machineId, buildId: 'b1', address: '10.0.0.2', how: 'hot' as const }
+    const machine = await this.acquire(checkpointId)
+    return { ...machine, how: hasMemory ? ('restored' as const) : ('booted' as const) }
+  }
+  async thaw(machineId: string) {
+    this.frozen.delete(machineId)
+  }
+  diff = async (from: string, to: string) => ({ added: [`${from} ${to}`], changed: [], deleted: [] })
+  collectGarbage = async () => ({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
+  storageOf = async () => ({ logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} })
+  removeCheckpoint = async (checkpointId: string) => void this.saved.delete(checkpointId)
   async acquire(buildId: string) {
     this.acquireCalls++
     await this.acquiring

@@ -1,0 +1,188 @@
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isCheckpointId, SandlotError } from '@sandlot/protocol'
+import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
+import type { CheckpointInfo } from './node.ts'
+
+const WRITING = '.writing-'
+const REMOVING = '.removing-'
+const MANIFEST = 'manifest.json'
+const CHECKSUMS = 'checksums.json'
+const IDLE = 19
+
+/** What `manifest.json` says of a checkpoint; it appears last, so a folder without one does not count. */
+export interface CheckpointManifest extends CheckpointInfo {
+  /** The image that the writable layer lies over. */
+  imagePath: string
+  /** The folder with the envd that runs in it: its pages are read from there again. */
+  guestDir: string
+  cpuFeatures: string[]
+}
+
+/** Folders of one checkpoint: `memory` is what `checkpoint` wrote, `files` what `saveFileSystem` wrote. */
+export interface CheckpointPaths {
+  memoryDir: string
+  filesDir: string
+}
+
+/** The checkpoints of this machine's sandboxes, one folder each; they appear and go by rename. */
+export class CheckpointFolder {
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  /** Makes the folder and removes what a crash left half written or half removed. */
+  async prepare(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(this.#dir))
+      if (!isCheckpointId(name)) await rm(join(this.#dir, name), { recursive: true, force: true })
+  }
+
+  async list(): Promise<string[]> {
+    return (await readdir(this.#dir)).filter((name) => isCheckpointId(name))
+  }
+
+  /** Where a checkpoint's files are, or would be. */
+  dirOf(checkpointId: string): string {
+    this.paths(checkpointId)
+    return join(this.#dir, checkpointId)
+  }
+
+  sizeBytes(checkpointId: string): Promise<number> {
+    return sizeOf(this.dirOf(checkpointId))
+  }
+
+  paths(checkpointId: string): CheckpointPaths {
+    if (!isCheckpointId(checkpointId))
+      throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is no checkpoint id`)
+    return this.#pathsIn(join(this.#dir, checkpointId))
+  }
+
+  /** @throws SandlotError not_found */
+  async read(checkpointId: string): Promise<CheckpointManifest> {
+    this.paths(checkpointId)
+    try {
+      return JSON.parse(await readFile(join(this.#dir, checkpointId, MANIFEST), 'utf8')) as CheckpointManifest
+    } catch (cause) {
+      throw new SandlotError('not_found', `checkpoint '${checkpointId}' is not on this machine`, { cause })
+    }
+  }
+
+  /**
+   * Lets `save` write the files, then makes them durable and the checkpoint visible. Nothing is left when it fails.
+   * @param describe what the manifest says besides id, size and time
+   */
+  async write(
+    checkpointId: string,
+    describe: Omit<CheckpointManifest, 'checkpointId' | 'sizeBytes' | 'createdAtMs'>,
+    save: (paths: CheckpointPaths) => Promise<void>,
+  ): Promise<CheckpointManifest> {
+    this.paths(checkpointId)
+    const writing = join(this.#dir, `${WRITING}${checkpointId}`)
+    await rm(writing, { recursive: true, force: true })
+    await mkdir(writing, { mode: 0o700 })
+    try {
+      await save(this.#pathsIn(writing))
+      const manifest = {
+        ...describe,
+        checkpointId,
+        sizeBytes: await sizeOf(writing),
+        createdAtMs: Date.now(),
+      }
+      await writeFile(join(writing, MANIFEST), JSON.stringify(manifest, null, 2), { flush: true })
+      await rename(writing, join(this.#dir, checkpointId))
+      await syncPath(this.#dir)
+      return manifest
+    } catch (error) {
+      await rm(writing, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** Adds the file system to a checkpoint that only had the memory. */
+  async addFiles(checkpointId: string, save: (filesDir: string) => Promise<void>): Promise<void> {
+    const { filesDir } = this.paths(checkpointId)
+    const writing = join(this.#dir, checkpointId, `${WRITING}files`)
+    try {
+      await rm(writing, { recursive: true, force: true })
+      await save(writing)
+      await rename(writing, filesDir)
+    } catch (error) {
+      await rm(writing, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** Brings it to the disk, and remembers its checksums. Nobody waits for it. */
+  async seal(checkpointId: string): Promise<void> {
+    const folder = join(this.#dir, checkpointId)
+    const entries = await readdir(folder, { withFileTypes: true, recursive: true })
+    for (const entry of entries) if (entry.isFile()) await syncPath(join(entry.parentPath, entry.name))
+    const { memoryDir, filesDir } = this.paths(checkpointId)
+    const sums: Record<string, Checksums> = {}
+    for (const [part, dir] of [
+      ['memory', memoryDir],
+      ['files', filesDir],
+    ] as const)
+      if (await exists(dir)) sums[part] = await checksumsOf(dir, IDLE)
+    const writing = join(folder, `${WRITING}${CHECKSUMS}`)
+    await writeFile(writing, JSON.stringify(sums, null, 2), { flush: true })
+    await rename(writing, join(folder, CHECKSUMS))
+  }
+
+  /** @throws SandlotError checkpoint_damaged; one that was never sealed passes */
+  async verify(checkpointId: string, part: 'memory' | 'files'): Promise<void> {
+    const text = await readFile(join(this.#dir, checkpointId, CHECKSUMS), 'utf8').catch(() => undefined)
+    const expected = text && (JSON.parse(text) as Record<string, Checksums>)[part]
+    if (!expected) return
+    const { memoryDir, filesDir } = this.paths(checkpointId)
+    const damage = await findDamage(part === 'memory' ? memoryDir : filesDir, expected)
+    if (damage)
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `checkpoint '${checkpointId}' is damaged: ${part}/${damage}`,
+      )
+  }
+
+  async hasFiles(checkpointId: string): Promise<boolean> {
+    return exists(this.paths(checkpointId).filesDir)
+  }
+
+  /** Unknown ids resolve. */
+  async remove(checkpointId: string): Promise<void> {
+    this.paths(checkpointId)
+    const removing = join(this.#dir, `${REMOVING}${checkpointId}`)
+    await rename(join(this.#dir, checkpointId), removing).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+    })
+    await rm(removing, { recursive: true, force: true })
+  }
+
+  #pathsIn(folder: string): CheckpointPaths {
+    return { memoryDir: join(folder, 'memory'), filesDir: join(folder, 'files') }
+  }
+}
+
+async function sizeOf(folder: string): Promise<number> {
+  let bytes = 0
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }))
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size
+  return bytes
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )

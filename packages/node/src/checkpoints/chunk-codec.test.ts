@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { chunkName, DamagedChunk, damageOf, openChunk, sealChunk } from './chunk-codec.ts'
+
+test.each([1, 63, 4096, 100_000, 1024 * 1024])('%i bytes come back', (sizeBytes) => {
+  for (const plain of [randomBytes(sizeBytes), Buffer.alloc(sizeBytes, 'abc')])
+    expect(openChunk(sealChunk(plain), chunkName(plain), sizeBytes).equals(plain)).toBe(true)
+})
+
+test('what does not shrink grows by less than a thousandth', () => {
+  expect(sealChunk(randomBytes(256 * 1024)).length).toBeLessThan(256 * 1024 * 1.001)
+})
+
+test('a flipped bit is noticed, or is one that zstd does not use and changes nothing', () => {
+  const plain = Buffer.concat([randomBytes(300), Buffer.alloc(300, 'text')])
+  const sealed = sealChunk(plain)
+  const name = chunkName(plain)
+  let noticed = 0
+  for (let bit = 0; bit < sealed.length * 8; bit++) {
+    const flipped = Buffer.from(sealed)
+    flipped[bit >> 3]! ^= 1 << (bit & 7)
+    if (damageOf(flipped, name, plain.length)) noticed++
+    else expect(openChunk(flipped, name, plain.length).equals(plain)).toBe(true)
+  }
+  expect(noticed).toBeGreaterThan(sealed.length * 8 - 16)
+})
+
+test('every truncation is noticed', () => {
+  const plain = randomBytes(600)
+  const sealed = sealChunk(plain)
+  for (let length = 0; length < sealed.length; length++)
+    expect(damageOf(sealed.subarray(0, length), chunkName(plain), 600)).toBeTypeOf('string')
+})
+
+test('a chunk that is not there is missing', () => {
+  expect(damageOf(undefined, '0'.repeat(64), 1)).toBe('it is missing')
+})
+
+test('a chunk that would expand beyond its size is not expanded', () => {
+  const bomb = sealChunk(Buffer.alloc(64 * 1024 * 1024))
+  expect(() => openChunk(bomb, '0'.repeat(64), 4096)).toThrow(DamagedChunk)
+})

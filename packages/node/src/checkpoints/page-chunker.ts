@@ -1,0 +1,56 @@
+import { crc32 } from 'node:zlib'
+
+export const PAGE_BYTES = 4096
+export const MIN_CHUNK_BYTES = 16 * PAGE_BYTES
+export const AVERAGE_CHUNK_BYTES = 64 * PAGE_BYTES
+export const MAX_CHUNK_BYTES = 256 * PAGE_BYTES
+/** Shorter runs of zeros stay in their chunk, where zstd makes nothing of them. */
+export const MIN_HOLE_BYTES = 4 * PAGE_BYTES
+
+const ZERO_PAGE = Buffer.alloc(PAGE_BYTES)
+const BOUNDARY_MASK = AVERAGE_CHUNK_BYTES / PAGE_BYTES - 1
+
+export interface Cut {
+  sizeBytes: number
+  /** All zeros: nothing to store. */
+  isHole: boolean
+}
+
+/**
+ * Length of the first chunk, or of the run of zeros, that `window` begins with. Sizes: docs/adr/0006.
+ *
+ * Memory images move by whole pages, so a boundary is a page whose own checksum says so: after a page was inserted
+ * or left out, the boundaries behind it are the same pages as before, and so are the chunks.
+ *
+ * @param window what follows in the file: at least MAX_CHUNK_BYTES, less only at the file's end; not empty
+ */
+export function firstCut(window: Buffer): Cut {
+  const holeBytes = zeroRun(window, 0, window.length)
+  if (holeBytes >= MIN_HOLE_BYTES || holeBytes === window.length)
+    return { sizeBytes: holeBytes, isHole: true }
+
+  const end = Math.min(window.length, MAX_CHUNK_BYTES)
+  let offset = 0
+  while (offset < end) {
+    const page = window.subarray(offset, Math.min(offset + PAGE_BYTES, end))
+    if (isZero(page) && zeroRun(window, offset, offset + MIN_HOLE_BYTES) >= MIN_HOLE_BYTES) break
+    offset += page.length
+    if (offset >= MIN_CHUNK_BYTES && (crc32(page) & BOUNDARY_MASK) === 0) break
+  }
+  return { sizeBytes: offset, isHole: false }
+}
+
+/** Length of the run of zero pages at `start`, looked at up to `limit`. */
+function zeroRun(window: Buffer, start: number, limit: number): number {
+  const end = Math.min(window.length, limit)
+  let offset = start
+  while (offset < end) {
+    const page = window.subarray(offset, Math.min(offset + PAGE_BYTES, end))
+    if (!isZero(page)) break
+    offset += page.length
+  }
+  return offset - start
+}
+
+const isZero = (page: Buffer): boolean =>
+  page.length === PAGE_BYTES ? page.equals(ZERO_PAGE) : page.equals(ZERO_PAGE.subarray(0, page.length))

@@ -1,0 +1,28 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { inParallel } from './parallel.ts'
+
+test('each item once, never more than the bound at a time', async () => {
+  const done: number[] = []
+  let running = 0
+  let most = 0
+  await inParallel([1, 2, 3, 4, 5, 6, 7], 3, async (item) => {
+    most = Math.max(most, ++running)
+    await nextTurn()
+    running--
+    done.push(item)
+  })
+  expect(done.sort()).toEqual([1, 2, 3, 4, 5, 6, 7])
+  expect(most).toBe(3)
+})
+
+test('a failure waits for what is under way and begins nothing more', async () => {
+  const ended: number[] = []
+  const work = inParallel([1, 2, 3, 4], 2, async (item) => {
+    if (item === 1) throw new Error('first')
+    await nextTurn()
+    ended.push(item)
+  })
+  await expect(work).rejects.toThrow('first')
+  expect(ended).toEqual([2])
+})

@@ -1,0 +1,136 @@
+const FIRST_DELAY_MS = 1_000
+const MAX_DELAY_MS = 60_000
+
+export interface RetryQueueOptions {
+  /** Must obey the signal soon and may be done any number of times. */
+  work: (id: string, signal: AbortSignal) => Promise<void>
+  /** Most at a time. */
+  concurrency: number
+  /** Is there any sense in trying again? If not, the id stays as failed until it is added again. */
+  isFinal: (error: unknown) => boolean
+  onError: (id: string, error: unknown) => void
+  /** Before the second attempt; doubles up to a minute, each half of it random. Default 1000 ms. */
+  firstDelayMs?: number
+}
+
+export interface RetryState {
+  attempts: number
+  lastError?: unknown
+  isRunning: boolean
+  /** No further attempt will be made. */
+  isFailed: boolean
+}
+
+interface Entry extends RetryState {
+  abort: AbortController
+  timer?: NodeJS.Timeout
+  running?: Promise<void>
+  waiters: Array<() => void>
+}
+
+/**
+ * Does work for each id until it succeeds. It is told of ids whose work is written down on disk: it keeps nothing
+ * itself, and is as long as that list.
+ */
+export class RetryQueue {
+  readonly #options: RetryQueueOptions
+  readonly #entries = new Map<string, Entry>()
+  readonly #ready: string[] = []
+  #running = 0
+  #isClosed = false
+
+  constructor(options: RetryQueueOptions) {
+    this.#options = options
+  }
+
+  /** Does nothing when the id is waiting or running. */
+  add(id: string): void {
+    if (this.#isClosed) return
+    const known = this.#entries.get(id)
+    if (known && !known.isFailed) return
+    this.#entries.set(id, {
+      attempts: 0,
+      isRunning: false,
+      isFailed: false,
+      abort: new AbortController(),
+      waiters: known?.waiters ?? [],
+    })
+    this.#ready.push(id)
+    this.#next()
+  }
+
+  state(id: string): RetryState | undefined {
+    return this.#entries.get(id)
+  }
+
+  /** Takes the id out; resolves when its work has stopped. */
+  async remove(id: string): Promise<void> {
+    const entry = this.#entries.get(id)
+    if (!entry) return
+    entry.abort.abort()
+    clearTimeout(entry.timer)
+    await entry.running
+    this.#settle(id, entry)
+  }
+
+  /** Resolves when the id is no longer in the queue, or has failed for good. */
+  whenSettled(id: string): Promise<void> {
+    const entry = this.#entries.get(id)
+    if (!entry || entry.isFailed) return Promise.resolve()
+    return new Promise((resolve) => entry.waiters.push(resolve))
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.all([...this.#entries.keys()].map((id) => this.remove(id)))
+  }
+
+  #next(): void {
+    while (!this.#isClosed && this.#running < this.#options.concurrency) {
+      const id = this.#ready.shift()
+      if (id === undefined) return
+      const entry = this.#entries.get(id)
+      if (entry && !entry.isRunning && !entry.isFailed) entry.running = this.#run(id, entry)
+    }
+  }
+
+  async #run(id: string, entry: Entry): Promise<void> {
+    this.#running++
+    entry.isRunning = true
+    entry.attempts++
+    try {
+      await this.#options.work(id, entry.abort.signal)
+      this.#settle(id, entry)
+    } catch (error) {
+      if (!entry.abort.signal.aborted) this.#failed(id, entry, error)
+    } finally {
+      entry.isRunning = false
+      this.#running--
+      this.#next()
+    }
+  }
+
+  #failed(id: string, entry: Entry, error: unknown): void {
+    entry.lastError = error
+    this.#options.onError(id, error)
+    if (this.#options.isFinal(error)) {
+      entry.isFailed = true
+      for (const resolve of entry.waiters.splice(0)) resolve()
+      return
+    }
+    const { firstDelayMs = FIRST_DELAY_MS } = this.#options
+    const delayMs = Math.min(MAX_DELAY_MS, firstDelayMs * 2 ** (entry.attempts - 1))
+    entry.timer = setTimeout(
+      () => {
+        this.#ready.push(id)
+        this.#next()
+      },
+      delayMs / 2 + (Math.random() * delayMs) / 2,
+    ).unref()
+  }
+
+  #settle(id: string, entry: Entry): void {
+    if (this.#entries.get(id) === entry) this.#entries.delete(id)
+    for (const resolve of entry.waiters.splice(0)) resolve()
+  }
+}

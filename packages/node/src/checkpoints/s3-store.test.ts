@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { storeContract } from './checkpoint-store.contract.ts'
+import type { CheckpointStore } from './checkpoint-store.ts'
+import { createS3Store } from './s3-store.ts'
+import { createS3Server, type S3Server } from './versitygw.ts'
+
+let dir: string
+let server: S3Server
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sandlot-s3-'))
+  server = await createS3Server(dir)
+  await server.start()
+}, 600_000)
+afterAll(async () => {
+  await server.kill()
+  await rm(dir, { recursive: true, force: true })
+})
+
+describe.each(['', 'sandlot/production'])('with the prefix %j', (prefix) => {
+  let store: CheckpointStore
+
+  beforeEach(() => {
+    store = createS3Store({ ...server.options, prefix })
+  })
+  afterEach(async () => {
+    store.close()
+    for (const name of await readdir(server.bucketDir))
+      await rm(join(server.bucketDir, name), { recursive: true, force: true })
+  })
+
+  storeContract(() => store)
+})
+
+test('lists go over many pages', async () => {
+  const store = createS3Store(server.options)
+  const folder = join(server.bucketDir, 'chunks/aa')
+  await mkdir(folder, { recursive: true })
+  const names = Array.from({ length: 2005 }, (_, i) => `chunks/aa/${i}`)
+  for (const name of names) await writeFile(join(server.bucketDir, name), 'x')
+  const listed = []
+  for await (const { key } of store.list('chunks/')) listed.push(key)
+  expect(listed.sort()).toEqual(names.sort())
+  store.close()
+})
+
+describe('what goes wrong', () => {
+  test('a bucket that does not exist is named, not taken for a missing object', async () => {
+    const store = createS3Store({ ...server.options, bucket: 'no-such-bucket' })
+    await expect(store.get('chunks/aa/one')).rejects.toMatchObject({
+      errorName: 'checkpoint_store_unavailable',
+      message: expect.stringMatching(
+        /^getting chunks\/aa\/one from bucket 'no-such-bucket' at .*NoSuchBucket/,
+      ),
+    })
+    store.close()
+  })
+
+  test('wrong credentials are said', async () => {
+    const credentials = { accessKeyId: 'test-access', secretAccessKey: 'wrong' }
+    const store = createS3Store({ ...server.options, credentials })
+    await expect(store.put('chunks/aa/one', Buffer.from('x'))).rejects.toMatchObject({
+      errorName: 'checkpoint_store_unavailable',
+      message: expect.stringMatching(/SignatureDoesNotMatch/),
+    })
+    store.close()
+  })
+
+  test('a server that is not there is said within seconds', async () => {
+    const store = createS3Store({ ...server.options, endpoint: 'http://127.0.0.1:9' })
+    await expect(store.head('chunks/aa/one')).rejects.toMatchObject({
+      errorName: 'checkpoint_store_unavailable',
+      message: expect.stringMatching(/ECONNREFUSED/),
+      retryAfterSeconds: 10,
+    })
+    store.close()
+  })
+
+  test('an object that was cut short behind the server is not returned', async () => {
+    const store = createS3Store(server.options)
+    await store.put('chunks/aa/cut', randomBytes(100_000))
+    await truncate(join(server.bucketDir, 'chunks/aa/cut'), 50_000)
+    await expect(store.get('chunks/aa/cut')).rejects.toMatchObject({
+      errorName: 'checkpoint_store_unavailable',
+    })
+    store.close()
+  })
+
+  test('a closed store answers at once', async () => {
+    const store = createS3Store(server.options)
+    store.close()
+    await expect(store.get('chunks/aa/one')).rejects.toMatchObject({ errorName: 'server_draining' })
+  })
+
+  test.each([
+    [{ bucket: 'Not A Bucket' }, /bucket "Not A Bucket" must be/],
+    [{ endpoint: 'localhost:9000' }, /endpoint "localhost:9000" must be a URL/],
+    [{ prefix: '../up' }, /object key "..\/up" must be/],
+  ])('the setting %j is refused', (setting, message) => {
+    expect(() => createS3Store({ ...server.options, ...setting })).toThrow(message)
+  })
+})

@@ -1,0 +1,53 @@
+import { chunksOf, logicalBytes, type PackedCheckpoint } from './manifest.ts'
+
+export interface CheckpointUsage {
+  /** Bytes of the files as they were written. */
+  logicalBytes: number
+  /** Bytes that their chunks take in a store, each chunk once. */
+  storedBytes: number
+  /** Of these, what other checkpoints use too: deleting would not free them. */
+  sharedBytes: number
+}
+
+export interface UsageReport extends CheckpointUsage {
+  /** By id; ids that are not known are absent. */
+  checkpoints: Record<string, CheckpointUsage>
+}
+
+/**
+ * Usage of some checkpoints among all. In the total, `sharedBytes` is what checkpoints outside of `ids` use too, so
+ * `storedBytes - sharedBytes` is what deleting all of `ids` frees.
+ */
+export async function usageOf(
+  ids: readonly string[],
+  all: AsyncIterable<PackedCheckpoint>,
+): Promise<UsageReport> {
+  const wanted = new Set(ids)
+  const chosen: PackedCheckpoint[] = []
+  const usersInside = new Map<string, number>()
+  const usedOutside = new Set<string>()
+  for await (const checkpoint of all) {
+    const isWanted = wanted.has(checkpoint.id)
+    if (isWanted) chosen.push(checkpoint)
+    for (const chunk of chunksOf(checkpoint).keys())
+      if (isWanted) usersInside.set(chunk, (usersInside.get(chunk) ?? 0) + 1)
+      else usedOutside.add(chunk)
+  }
+
+  const report: UsageReport = { logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} }
+  const counted = new Set<string>()
+  for (const checkpoint of chosen) {
+    const usage = { logicalBytes: logicalBytes(checkpoint), storedBytes: 0, sharedBytes: 0 }
+    for (const { chunk, storedBytes } of chunksOf(checkpoint).values()) {
+      usage.storedBytes += storedBytes
+      if (usedOutside.has(chunk) || usersInside.get(chunk)! > 1) usage.sharedBytes += storedBytes
+      if (counted.has(chunk)) continue
+      counted.add(chunk)
+      report.storedBytes += storedBytes
+      if (usedOutside.has(chunk)) report.sharedBytes += storedBytes
+    }
+    report.logicalBytes += usage.logicalBytes
+    report.checkpoints[checkpoint.id] = usage
+  }
+  return report
+}

@@ -1,0 +1,151 @@
+import { existsSync } from 'node:fs'
+import { SandlotError } from '@sandlot/protocol'
+import type { CheckpointFolder } from './checkpoint-folder.ts'
+import type { Checkpoints } from './checkpoints/checkpoints.ts'
+import type { GarbageReport } from './checkpoints/garbage.ts'
+import type { UsageReport } from './checkpoints/usage.ts'
+
+const MAX_QUEUED = 10_000
+
+export interface ColdCheckpointsOptions {
+  folder: CheckpointFolder
+  packed: Checkpoints
+  /** Bytes of unpacked copies kept beside the packed ones, so that a resume finds its files ready. */
+  unpackedBytes: number
+  onError: (error: unknown) => void
+}
+
+/**
+ * Where a checkpoint's files are: unpacked in a folder of its own, packed in chunks, or both. New ones are packed in
+ * the background; unpacked copies go, the least recently used first, when they take more than their budget.
+ */
+export class ColdCheckpoints {
+  readonly #options: ColdCheckpointsOptions
+  /** By last use, the oldest first; only those that may go. */
+  readonly #unpacked = new Map<string, number>()
+  readonly #queue: string[] = []
+  /** How often each is in use: those stay unpacked. */
+  readonly #users = new Map<string, number>()
+  readonly #expanding = new Map<string, Promise<void>>()
+  #packing: Promise<void> | undefined
+  #isClosed = false
+
+  constructor(options: ColdCheckpointsOptions) {
+    this.#options = options
+  }
+
+  /** Complete ones, packed or not. */
+  async list(): Promise<Set<string>> {
+    const { folder, packed } = this.#options
+    return new Set([...(await folder.list()), ...(await packed.list())])
+  }
+
+  /** After a start: what is not packed yet is packed now. */
+  async recover(): Promise<void> {
+    const { folder, packed } = this.#options
+    const isPacked = new Set(await packed.list())
+    for (const id of await folder.list()) {
+      if (isPacked.has(id)) this.#unpacked.set(id, await folder.sizeBytes(id))
+      else this.pack(id)
+    }
+    await this.#trim()
+  }
+
+  /** Packs it when its turn comes; nobody waits. */
+  pack(checkpointId: string): void {
+    if (this.#isClosed || this.#queue.length >= MAX_QUEUED) return
+    this.#queue.push(checkpointId)
+    this.#packing ??= this.#packAll().finally(() => {
+      this.#packing = undefined
+    })
+  }
+
+  async #packAll(): Promise<void> {
+    const { folder, packed, onError } = this.#options
+    for (let id = this.#queue.shift(); id !== undefined && !this.#isClosed; id = this.#queue.shift()) {
+      try {
+        const dir = folder.dirOf(id)
+        if (!existsSync(dir)) continue
+        await packed.pack(id, dir)
+        this.#unpacked.set(id, await folder.sizeBytes(id))
+        await this.#trim()
+      } catch (error) {
+        // deleted meanwhile, or shutting down: nothing is lost, the folder is still there or nobody wants it
+        const isExpected =
+          error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
+        if (!isExpected) onError(error)
+      }
+    }
+  }
+
+  /**
+   * Lets `work` use the files in the checkpoint's folder.
+   * @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable, and what `work` throws
+   */
+  async use<T>(checkpointId: string, work: () => Promise<T>): Promise<T> {
+    this.#users.set(checkpointId, (this.#users.get(checkpointId) ?? 0) + 1)
+    try {
+      await this.#unpack(checkpointId)
+      return await work()
+    } finally {
+      const left = this.#users.get(checkpointId)! - 1
+      if (left > 0) this.#users.set(checkpointId, left)
+      else this.#users.delete(checkpointId)
+    }
+  }
+
+  async #unpack(checkpointId: string): Promise<void> {
+    const { folder, packed } = this.#options
+    const dir = folder.dirOf(checkpointId)
+    const sizeBytes = this.#unpacked.get(checkpointId)
+    if (sizeBytes !== undefined) {
+      this.#unpacked.delete(checkpointId)
+      this.#unpacked.set(checkpointId, sizeBytes)
+    }
+    if (existsSync(dir)) return
+    let expanding = this.#expanding.get(checkpointId)
+    if (!expanding) {
+      expanding = packed
+        .expand(checkpointId, dir)
+        .then(async () => {
+          this.#unpacked.set(checkpointId, await folder.sizeBytes(checkpointId))
+        })
+        .finally(() => this.#expanding.delete(checkpointId))
+      this.#expanding.set(checkpointId, expanding)
+    }
+    await expanding
+  }
+
+  async remove(checkpointId: string): Promise<void> {
+    const { folder, packed } = this.#options
+    this.#unpacked.delete(checkpointId)
+    await folder.remove(checkpointId)
+    await packed.delete(checkpointId)
+  }
+
+  async #trim(): Promise<void> {
+    const { folder, unpackedBytes } = this.#options
+    let total = [...this.#unpacked.values()].reduce((sum, size) => sum + size, 0)
+    for (const [id, size] of this.#unpacked) {
+      if (total <= unpackedBytes) return
+      if (this.#users.has(id)) continue
+      this.#unpacked.delete(id)
+      await folder.remove(id)
+      total -= size
+    }
+  }
+
+  collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
+    return this.#options.packed.gc({ isDryRun })
+  }
+
+  usage(ids: readonly string[]): Promise<UsageReport> {
+    return this.#options.packed.usage(ids)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#options.packed.close()
+    await this.#packing
+  }
+}

@@ -1,0 +1,208 @@
+import { statfs } from 'node:fs/promises'
+import { SandlotError } from '@sandlot/protocol'
+import type { Cgroups } from './cgroups.ts'
+import type { CheckpointFolder, CheckpointManifest } from './checkpoint-folder.ts'
+import type { ColdCheckpoints } from './cold-checkpoints.ts'
+import { cpuFeatures } from './cpu-features.ts'
+import type { Driver } from './driver.ts'
+import { diffFileTrees, type FileDiff } from './file-diff.ts'
+import type { FileTree } from './file-tree.ts'
+import type { HotMachines } from './hot-machines.ts'
+import { pathsInImage } from './image-paths.ts'
+import type { LiveMachine, MachineSource, Machines } from './machines.ts'
+import { findMisfit } from './misfit.ts'
+import type { CheckpointInfo, Resumed, ResumeOptions } from './node.ts'
+
+/** Kept free beside what a checkpoint is expected to take. */
+const SPARE_BYTES = 64 * 2 ** 20
+
+export interface PersistenceOptions {
+  /** Folder whose file system the checkpoints lie on. */
+  checkpointsDir: string
+  folder: CheckpointFolder
+  cold: ColdCheckpoints
+  machines: Machines
+  driver: Driver
+  cgroups: Cgroups
+  hot: HotMachines
+  /** Restores in the same queue as everything else that starts. */
+  start: (key: string, source: MachineSource) => Promise<LiveMachine>
+  onError: (error: unknown) => void
+}
+
+/** Puts machines away and takes them out again. */
+export class Persistence {
+  readonly #options: PersistenceOptions
+
+  constructor(options: PersistenceOptions) {
+    this.#options = options
+  }
+
+  async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
+    const { machines, onError } = this.#options
+    await this.#checkSpace(machine, hasMemory)
+    await machines.freeze(machine)
+    let manifest: CheckpointManifest
+    try {
+      manifest = await this.#write(machine, checkpointId, hasMemory)
+    } catch (error) {
+      await machines.thaw(machine)
+      throw error
+    }
+    if (hasMemory) this.holdHot(machine, checkpointId)
+    else {
+      machines.end(machine.machineId).catch(onError)
+      this.#seal(checkpointId)
+    }
+    return manifest
+  }
+
+  /** Keeps a frozen machine, and saves its file system for a start without the memory. */
+  holdHot(machine: LiveMachine, checkpointId: string): void {
+    const { folder, machines, hot } = this.#options
+    hot.hold(machine, async () => {
+      if (!(await folder.hasFiles(checkpointId)))
+        await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
+      this.#seal(checkpointId)
+    })
+  }
+
+  async snapshot(
+    machine: LiveMachine,
+    checkpointId: string,
+  ): Promise<CheckpointInfo & { stoppedMs: number }> {
+    await this.#checkSpace(machine, true)
+    const started = performance.now()
+    const manifest = await this.#write(machine, checkpointId, true)
+    this.#seal(checkpointId)
+    return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
+  }
+
+  async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
+    const { machines, hot } = this.#options
+    const held = machineId === undefined ? undefined : hot.take(machineId)
+    if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
+    if (held) await machines.end(held.machineId)
+    return this.#options.cold.use(checkpointId, async () => {
+      const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
+      const machine = await this.#startVerified(checkpointId, source)
+      return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
+    })
+  }
+
+  /** What happened to the files between two checkpoints. Machines are started to read them, and end at once. */
+  async diff(fromId: string, toId: string): Promise<FileDiff> {
+    const [from, to] = await Promise.all([this.#fileTree(fromId), this.#fileTree(toId)])
+    const paths = new Set([...from.tree.keys(), ...to.tree.keys()])
+    const inImage = await pathsInImage(to.imagePath, paths)
+    return diffFileTrees(from.tree, to.tree, (path) => inImage.has(path))
+  }
+
+  #fileTree(checkpointId: string): Promise<{ tree: FileTree; imagePath: string }> {
+    const { folder, cold, machines, onError } = this.#options
+    return cold.use(checkpointId, async () => {
+      const hasFiles = await folder.hasFiles(checkpointId)
+      const { source } = await this.sourceOf(checkpointId, checkpointId, !hasFiles)
+      const machine = await this.#startVerified(checkpointId, source)
+      try {
+        return { tree: await machines.fileTree(machine), imagePath: source.imagePath }
+      } finally {
+        machines.end(machine.machineId).catch(onError)
+      }
+    })
+  }
+
+  /** Both at once: a restore takes longer than reading its files. What is damaged never gets to anyone. */
+  async #startVerified(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
+    const { folder, machines, start, onError } = this.#options
+    const [verified, started] = await Promise.allSettled([
+      folder.verify(checkpointId, source.checkpointDir ? 'memory' : 'files'),
+      start(checkpointId, source),
+    ])
+    if (verified.status === 'rejected') {
+      if (started.status === 'fulfilled') machines.end(started.value.machineId).catch(onError)
+      throw verified.reason
+    }
+    if (started.status === 'rejected') throw started.reason
+    return started.value
+  }
+
+  /** It may be deleted meanwhile. */
+  #seal(checkpointId: string): void {
+    const { folder, cold, onError } = this.#options
+    folder.seal(checkpointId).then(
+      () => cold.pack(checkpointId),
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') onError(error)
+      },
+    )
+  }
+
+  /**
+   * @param key stock that the machines belong to
+   * @returns what to start from, and why it is not the memory although that was asked for
+   */
+  async sourceOf(
+    checkpointId: string,
+    key: string,
+    hasMemory: boolean,
+  ): Promise<{ source: MachineSource; reason?: string }> {
+    const { folder } = this.#options
+    const manifest = await folder.read(checkpointId)
+    const { memoryDir, filesDir } = folder.paths(checkpointId)
+    const source: MachineSource = {
+      buildId: key,
+      checkpointId,
+      imagePath: manifest.imagePath,
+      ...manifest.resources,
+      isUsers: true,
+    }
+    const misfit = findMisfit(manifest, this.#options.driver.version)
+    if (hasMemory && manifest.hasMemory && !misfit) return { source: { ...source, checkpointDir: memoryDir } }
+    if (!(await folder.hasFiles(checkpointId)))
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `checkpoint '${checkpointId}' cannot be started${misfit ? `: ${misfit}, and` : ':'} it holds no file system of its own`,
+      )
+    return { source: { ...source, fileSystemDir: filesDir }, reason: hasMemory ? misfit : undefined }
+  }
+
+  #write(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointManifest> {
+    const { folder, machines, driver } = this.#options
+    const { imagePath, guestDir, resources } = machine
+    const described = {
+      ...{ imagePath, guestDir, resources, hasMemory },
+      engineVersion: driver.version,
+      cpuFeatures: cpuFeatures(),
+    }
+    return folder.write(checkpointId, described, ({ memoryDir, filesDir }) =>
+      hasMemory ? machines.checkpoint(machine, memoryDir) : machines.saveFileSystem(machine, filesDir),
+    )
+  }
+
+  /** @throws SandlotError disk_full */
+  async #checkSpace(machine: LiveMachine, hasMemory: boolean): Promise<void> {
+    const { checkpointsDir, cgroups, driver } = this.#options
+    const [usage, diskBytes, disk] = await Promise.all([
+      cgroups.usage(machine.cgroup),
+      driver.diskUsedBytes(machine.pid),
+      statfs(checkpointsDir),
+    ])
+    const neededBytes = diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + SPARE_BYTES
+    const freeBytes = disk.bavail * disk.bsize
+    if (freeBytes < neededBytes)
+      throw new SandlotError(
+        'disk_full',
+        `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${toMB(freeBytes)} MB left: kill sandboxes or delete snapshots`,
+      )
+  }
+}
+
+const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
+
+const toResumed = (machine: LiveMachine, how: Resumed['how']): Resumed => ({
+  machineId: machine.machineId,
+  buildId: machine.buildId,
+  address: machine.slot.address,
+  how,
+})

@@ -1,0 +1,57 @@
+import { connect } from 'node:net'
+import { SandlotError } from '@sandlot/protocol'
+
+const MAX_ANSWER_BYTES = 1024 * 1024
+
+/**
+ * Calls a method of a sentry that takes no argument, over its control socket: JSON both ways, as `runsc pause` does
+ * it (gVisor, pkg/urpc), without the 9 ms that a runsc process costs.
+ * @throws SandlotError operation_timeout, internal_server_error
+ */
+export function callSentry(socketPath: string, method: string, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath)
+    let answer = ''
+    const fail = (message: string, cause?: unknown) => {
+      finish()
+      reject(
+        new SandlotError('internal_server_error', `${method} of the sandbox's kernel: ${message}`, { cause }),
+      )
+    }
+    const timer = setTimeout(() => {
+      finish()
+      reject(
+        new SandlotError(
+          'operation_timeout',
+          `${method} of the sandbox's kernel: no answer in ${timeoutMs} ms`,
+        ),
+      )
+    }, timeoutMs)
+    function finish(): void {
+      clearTimeout(timer)
+      socket.destroy()
+    }
+    socket.setEncoding('utf8')
+    socket.on('error', (error) => fail(error.message, error))
+    socket.on('close', () => fail('it closed the connection'))
+    socket.on('data', (chunk: string) => {
+      answer += chunk
+      if (answer.length > MAX_ANSWER_BYTES) return fail('its answer is too long')
+      const result = parse(answer)
+      if (!result) return
+      if (!result.success) return fail(result.err)
+      finish()
+      resolve()
+    })
+    socket.write(JSON.stringify({ method, arg: null }))
+  })
+}
+
+/** Nothing marks the end of an answer but that it is a whole JSON value. */
+function parse(text: string): { success: boolean; err: string } | undefined {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,152 @@
+import type { CheckpointInfo } from '@sandlot/node'
+import type { Store } from '../store/store.ts'
+import type { CheckpointReason } from './state.ts'
+
+/** A checkpoint that is about to be made. */
+export interface NewCheckpoint {
+  checkpointId: string
+  teamId: string
+  sandboxId: string
+  parentId: string | undefined
+  why: CheckpointReason
+  hasMemory: boolean
+  createdAtMs: number
+}
+
+export type SavedCheckpoint = Pick<CheckpointInfo, 'checkpointId' | 'sizeBytes'>
+
+export interface CheckpointRecord extends NewCheckpoint {
+  sizeBytes: number
+  isComplete: boolean
+}
+
+/** Points of sandboxes' pasts, each with the one it came from. */
+export class CheckpointRepository {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  insert(checkpoint: NewCheckpoint): Promise<void> {
+    return insertCheckpoint(this.#store, checkpoint)
+  }
+
+  complete(checkpoint: SavedCheckpoint): Promise<void> {
+    return completeCheckpoint(this.#store, checkpoint)
+  }
+
+  async find(checkpointId: string): Promise<CheckpointRecord | undefined> {
+    const row = await this.#store
+      .selectFrom('checkpoints')
+      .selectAll()
+      .where('id', '=', checkpointId)
+      .executeTakeFirst()
+    return row && toRecord(row)
+  }
+
+  /** Oldest first. */
+  async of(sandboxId: string): Promise<CheckpointRecord[]> {
+    const rows = await this.#store
+      .selectFrom('checkpoints')
+      .selectAll()
+      .where('sandbox_id', '=', sandboxId)
+      .orderBy('created_at')
+      .execute()
+    return rows.map(toRecord)
+  }
+
+  async all(): Promise<CheckpointRecord[]> {
+    return (await this.#store.selectFrom('checkpoints').selectAll().execute()).map(toRecord)
+  }
+
+  /** What came from it now comes from what it came from. */
+  async remove(checkpointId: string): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .selectFrom('checkpoints')
+        .select('parent_id')
+        .where('id', '=', checkpointId)
+        .executeTakeFirst()
+      if (!row) return
+      await transaction
+        .updateTable('checkpoints')
+        .set({ parent_id: row.parent_id })
+        .where('parent_id', '=', checkpointId)
+        .execute()
+      await transaction.deleteFrom('checkpoints').where('id', '=', checkpointId).execute()
+    })
+  }
+
+  async idsOf(teamId: string): Promise<string[]> {
+    const rows = await this.#store
+      .selectFrom('checkpoints')
+      .select('id')
+      .where('team_id', '=', teamId)
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
+  /** Bytes on disk of a team's checkpoints, and how many there are. */
+  async usage(teamId: string): Promise<{ count: number; sizeBytes: number }> {
+    const row = await this.#store
+      .selectFrom('checkpoints')
+      .select((column) => [
+        column.fn.countAll<number>().as('count'),
+        column.fn.sum<number | null>('size_bytes').as('size_bytes'),
+      ])
+      .where('team_id', '=', teamId)
+      .executeTakeFirstOrThrow()
+    return { count: Number(row.count), sizeBytes: Number(row.size_bytes ?? 0) }
+  }
+}
+
+export async function insertCheckpoint(store: Store, checkpoint: NewCheckpoint): Promise<void> {
+  await store
+    .insertInto('checkpoints')
+    .values({
+      id: checkpoint.checkpointId,
+      team_id: checkpoint.teamId,
+      sandbox_id: checkpoint.sandboxId,
+      parent_id: checkpoint.parentId ?? null,
+      why: checkpoint.why,
+      state: 'writing',
+      has_memory: Number(checkpoint.hasMemory),
+      size_bytes: 0,
+      created_at: checkpoint.createdAtMs,
+    })
+    .execute()
+}
+
+export async function completeCheckpoint(
+  store: Store,
+  { checkpointId, sizeBytes }: SavedCheckpoint,
+): Promise<void> {
+  await store
+    .updateTable('checkpoints')
+    .set({ state: 'complete', size_bytes: sizeBytes })
+    .where('id', '=', checkpointId)
+    .execute()
+}
+
+const toRecord = (row: {
+  id: string
+  team_id: string
+  sandbox_id: string
+  parent_id: string | null
+  why: string
+  state: string
+  has_memory: number
+  size_bytes: number
+  created_at: number
+}): CheckpointRecord => ({
+  checkpointId: row.id,
+  teamId: row.team_id,
+  sandboxId: row.sandbox_id,
+  parentId: row.parent_id ?? undefined,
+  why: row.why as CheckpointReason,
+  isComplete: row.state === 'complete',
+  hasMemory: row.has_memory === 1,
+  sizeBytes: row.size_bytes,
+  createdAtMs: row.created_at,
+})
