@@ -16,12 +16,13 @@ const live = (name: string, testTimeout: number) => ({
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['packages/**/*.test.ts', 'tests/*.test.ts'], testTimeout: 20_000, hookTimeout: 30_000 } },
+      { test: { name: 'unit', include: ['packages/**/*.test.ts', 'tests/*.test.ts', 'tests/sdk/*.test.ts'], testTimeout: 20_000, hookTimeout: 30_000 } },
       live('conformance', 60_000),
       live('e2e', 120_000),
       live('chaos', 600_000),
       live('hostile', 180_000),
       live('load', 300_000),
+      live('browser', 120_000),
     ],
   },
 })

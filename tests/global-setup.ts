@@ -9,7 +9,7 @@ declare module 'vitest' {
 }
 
 /** One port and one network range a suite, so that two suites may run at the same time. */
-const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load']
+const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser']
 const FIRST_PORT = 13_100
 const FIRST_RANGE = 190
 

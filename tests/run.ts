@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
 const envd = join(root, 'guest', 'envd')
 const reports = mkdtempSync(join(tmpdir(), 'sandlot-reports-'))
-const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load']
+const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser']
 const goPath = `${process.env.PATH}:/usr/local/go/bin`
 
 interface Stage {
@@ -115,6 +115,24 @@ const goTests: Stage = {
   },
 }
 
+/** What is published is tested as it is published. */
+const buildSdk = check('sdk (build)', join(binaries, 'tsdown'), [], join(root, 'packages', 'sdk'))
+
+const CHROMIUM = '/usr/bin/chromium'
+const installChromium: Stage = {
+  name: 'chromium',
+  timeoutMinutes: 10,
+  async run(timeoutMs) {
+    if (existsSync(CHROMIUM)) return { passed: 0, failed: 0, skipped: 0 }
+    process.stdout.write("tests/browser drives Debian's Chromium, which is missing: installing it with apt\n")
+    const install = 'apt-get update -q && apt-get install -y --no-install-recommends chromium'
+    const { code } = await command('sh', ['-c', install], timeoutMs, { isQuiet: true })
+    if (code === 0) return { passed: 0, failed: 0, skipped: 0 }
+    process.stdout.write(`apt could not install it: put a Chromium at ${CHROMIUM}\n`)
+    return { passed: 0, failed: 1, skipped: 0 }
+  },
+}
+
 const hasTests = (suite: string): boolean => globSync(`tests/${suite}/**/*.test.ts`, { cwd: root }).length > 0
 
 /** Unit tests too use what the set-up of the machine brings (nft, mkfs.erofs), on a fresh machine as well. */
@@ -134,12 +152,24 @@ const stages: Stage[] = [
   check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages']),
   check('envd (go vet)', 'go', ['vet', './...'], envd),
   goTests,
+  buildSdk,
   vitest('unit', 15),
-  ...LIVE_SUITES.filter(hasTests).map((suite) => vitest(suite, 45)),
+  ...LIVE_SUITES.filter(hasTests).flatMap((suite) => [
+    ...(suite === 'browser' ? [installChromium] : []),
+    vitest(suite, 45),
+  ]),
 ]
 
-// `npm test -- unit e2e` runs only those stages.
-const wanted = process.argv.slice(2)
+/** What a stage wants done before it, also when it is asked for alone. */
+const needs: Record<string, Stage[]> = {
+  unit: [buildSdk],
+  conformance: [buildSdk],
+  browser: [buildSdk, installChromium],
+}
+
+// `npm test -- unit e2e` runs only those stages, and what they need.
+const asked = process.argv.slice(2)
+const wanted = asked.flatMap((name) => [...(needs[name] ?? []).map((stage) => stage.name), name])
 const unknown = wanted.filter((name) => !stages.some((stage) => stage.name === name))
 if (unknown.length > 0) {
   process.stderr.write(

@@ -34,7 +34,7 @@ describe('the first example of the documents', () => {
   })
   afterAll(() => rm(folder, { recursive: true, force: true }))
 
-  test.each(['e2b-official', 'e2b-official-2-31'])(
+  test.each(['e2b-official', 'e2b-official-2-31', 'e2b'])(
     'prints its line in JavaScript with %s',
     async (alias) => {
       const project = path.join(folder, alias)

@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { currentByHost, currentByUrl, describeClients, server, sharedSandbox } from './official.ts'
+import {
+  currentByHost,
+  currentByUrl,
+  describeClients,
+  oursByHost,
+  oursByUrl,
+  server,
+  sharedSandbox,
+} from './official.ts'
 
 const MiB = 1024 * 1024
 const SIZE_BYTES = 1024 * MiB
@@ -97,7 +105,7 @@ describeClients(
       expect((await sandbox().commands.run('echo alive')).stdout).toBe('alive\n')
     }, 60_000)
   },
-  [currentByHost, currentByUrl],
+  [currentByHost, currentByUrl, oursByHost, oursByUrl],
 )
 
 describeClients(
@@ -114,7 +122,7 @@ describeClients(
           background: true,
           timeoutMs: 0,
         })
-        // The official client keeps all output in memory, so it goes before the gigabyte has come.
+        // Clients keep all output in memory, so they go before the gigabyte has come.
         await new Promise((resolve) => setTimeout(resolve, 2_000))
         await handle.disconnect()
         await sandbox().commands.kill(handle.pid)
@@ -123,5 +131,5 @@ describeClients(
       expect((await envd()) - before).toBeLessThan(GROWTH_LIMIT_BYTES)
     }, 60_000)
   },
-  [currentByUrl],
+  [currentByUrl, oursByUrl],
 )

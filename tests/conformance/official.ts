@@ -1,3 +1,4 @@
+import * as ours from 'e2b'
 import * as current from 'e2b-official'
 import * as v1Dialect from 'e2b-official-2-31'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
@@ -48,7 +49,11 @@ export const v1ByHost: Client = {
   e2b: v1Dialect as unknown as typeof current,
   environment: byHost,
 }
-export const clients = [currentByHost, currentByUrl, v1ByHost]
+/** The package of this repository, as it is published: built, with the official one's types, as it replaces that. */
+const oursAsDropIn = ours as unknown as typeof current
+export const oursByHost: Client = { name: 'ours by host over TLS', e2b: oursAsDropIn, environment: byHost }
+export const oursByUrl: Client = { name: 'ours by E2B_SANDBOX_URL', e2b: oursAsDropIn, environment: byUrl }
+export const clients = [currentByHost, currentByUrl, v1ByHost, oursByHost, oursByUrl]
 
 export function useEnvironment(client: Client): void {
   for (const [name, value] of Object.entries(client.environment)) {
@@ -57,7 +62,7 @@ export function useEnvironment(client: Client): void {
   }
 }
 
-/** Runs the body once per official client, with the environment that makes it find the server. */
+/** Runs the body once per client, with the environment that makes it find the server. */
 export function describeClients(title: string, body: (client: Client) => void, which = clients): void {
   describe.each(which)(`${title}, $name`, (client) => {
     beforeAll(() => useEnvironment(client))

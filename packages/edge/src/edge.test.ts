@@ -290,3 +290,19 @@ it('a kept-alive connection that the sandbox has closed is replaced without the 
   expect(answers).toEqual(Array(20).fill('ok'))
   expect(connections).toBeGreaterThanOrEqual(20)
 })
+
+it('a page of another origin can read why it was refused', async () => {
+  const preflight = await to(
+    'igone',
+    ENVD_PORT,
+    '/health',
+    { 'access-control-request-method': 'GET', 'access-control-request-headers': 'x-access-token' },
+    { method: 'OPTIONS' },
+  )
+  expect(preflight).toMatchObject({
+    status: 204,
+    headers: { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'x-access-token' },
+  })
+  const refused = await to('igone', ENVD_PORT, '/health', { origin: 'https://app.example' })
+  expect(refused).toMatchObject({ status: 502, headers: { 'access-control-allow-origin': '*' } })
+})

@@ -92,15 +92,27 @@ export const tooManyConnections = (sandboxId: string, limit: number): Refusal =>
 })
 
 export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusal: Refusal): void {
+  // The compatibility layer of HTTP/2 takes the same calls.
+  const answer = response as ServerResponse
+  const wanted = headerOf(request, 'access-control-request-headers')
+  if (request.method === 'OPTIONS' && headerOf(request, 'access-control-request-method')) {
+    // refusing the preflight would hide the reason from the page: it reads it in the answer to the request itself
+    answer.writeHead(204, {
+      'access-control-allow-origin': '*',
+      'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+      ...(wanted && { 'access-control-allow-headers': wanted }),
+    })
+    answer.end()
+    return
+  }
   const [contentType, text] = contentOf(request, refusal)
   const headers: Record<string, string | number> = {
+    'access-control-allow-origin': '*',
     'content-type': contentType,
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-store',
   }
   if (refusal.retryAfterSeconds !== undefined) headers['retry-after'] = refusal.retryAfterSeconds
-  // The compatibility layer of HTTP/2 takes the same calls.
-  const answer = response as ServerResponse
   answer.writeHead(refusal.status, headers)
   answer.end(request.method === 'HEAD' ? undefined : text)
 }

@@ -17,6 +17,33 @@ test('a key is also taken as a bearer', async () => {
   expect((await t.call('GET', '/v2/sandboxes', undefined, { authorization: 'Bearer nope' })).status).toBe(401)
 })
 
+test('a page from anywhere may call the API, and read what lists say in headers', async () => {
+  const preflight = await t.server.fastify.inject({
+    method: 'OPTIONS',
+    url: '/v2/sandboxes',
+    headers: {
+      origin: 'https://app.example',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'content-type,x-api-key',
+    },
+  })
+  expect(preflight.statusCode).toBe(204)
+  expect(preflight.headers).toMatchObject({
+    'access-control-allow-origin': '*',
+    'access-control-allow-headers': 'content-type,x-api-key',
+    'access-control-allow-methods': expect.stringContaining('DELETE'),
+  })
+  const refused = await t.server.fastify.inject({
+    url: '/v2/sandboxes',
+    headers: { origin: 'https://app.example' },
+  })
+  expect(refused.statusCode).toBe(401)
+  expect(refused.headers).toMatchObject({
+    'access-control-allow-origin': '*',
+    'access-control-expose-headers': 'X-Next-Token, X-Total-Running, Retry-After',
+  })
+})
+
 test('the reference page and its script come from here alone', async () => {
   const page = await t.server.fastify.inject('/reference/')
   expect(page.statusCode).toBe(200)

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import cors from '@fastify/cors'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { SandlotError } from '@sandlot/protocol'
@@ -33,6 +34,8 @@ import { templateRoutes } from '../templates/routes.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
 const REQUEST_TIMEOUT_MS = 150_000
+/** Longest that Chromium keeps the answer to a preflight. */
+const PREFLIGHT_MAX_AGE_SECONDS = 7200
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -108,6 +111,14 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     if (request.body === undefined && request.routeOptions.schema?.body) request.body = {}
   })
 
+  // Any page may call: what identifies a caller is a header that the page must know, never a cookie. It also answers
+  // preflights for sandboxes that are told apart by header, as a preflight does not carry that header.
+  await app.register(cors, {
+    origin: '*',
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After'],
+    maxAge: PREFLIGHT_MAX_AGE_SECONDS,
+  })
   await app.register(swagger, {
     openapi: {
       info: { title: 'Sandlot', version: '0.1.0', description: "Sandboxes for AI agents; speaks E2B's API." },

@@ -1,0 +1,53 @@
+import { AuthenticationError, RateLimitError, SandboxError, ServiceBusyError } from '../errors.ts'
+
+/** What openapi-fetch gives: the parsed body if it was JSON, else its text. */
+export interface ApiAnswer {
+  response: Response
+  error?: unknown
+}
+
+type ErrorClass = new (message: string, stackTrace?: string) => Error
+
+/**
+ * The error of an answer that is not 2xx, undefined for one that is.
+ *
+ * @param OtherError class for a status without a class of its own; its message is `<status>: <message>`
+ * @param stackTrace for classes that show the caller's line instead of the SDK's
+ */
+export function apiErrorOf(
+  { response, error }: ApiAnswer,
+  OtherError: ErrorClass = SandboxError,
+  stackTrace?: string,
+): Error | undefined {
+  if (response.ok) return undefined
+  return errorOfStatus(response.status, messageOf(error), response.statusText, OtherError, stackTrace)
+}
+
+/** The same for an error that arrived inside a body: one of several forks. */
+export function errorOfStatus(
+  status: number,
+  message: string | undefined,
+  statusText = '',
+  OtherError: ErrorClass = SandboxError,
+  stackTrace?: string,
+): Error {
+  const withDetail = (text: string) => (message ? `${text} - ${message}` : text)
+  if (status === 401)
+    return new AuthenticationError(withDetail('Unauthorized, please check your credentials.'))
+  if (status === 503) return new ServiceBusyError(withDetail('Service temporarily unavailable, please retry'))
+  if (status === 429)
+    return withStatus(new RateLimitError(withDetail('Rate limit exceeded, please try again later')), status)
+  return withStatus(new OtherError(`${status}: ${message || statusText}`, stackTrace), status)
+}
+
+function withStatus(error: Error, status: number): Error {
+  if (error instanceof SandboxError) error.statusCode = status
+  return error
+}
+
+/** `message` of a JSON body `{code, message}`, or the text of a body of another kind. */
+export function messageOf(body: unknown): string | undefined {
+  if (typeof body === 'string') return body || undefined
+  const message = (body as { message?: unknown } | undefined)?.message
+  return typeof message === 'string' ? message : undefined
+}

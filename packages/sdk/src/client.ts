@@ -1,0 +1,62 @@
+import type { ConnectionOpts } from './connection-config.ts'
+import { Sandbox } from './sandbox/sandbox.ts'
+import { Secret } from './secret/secret.ts'
+import { callableTemplate } from './template/callable.ts'
+import { type Template, TemplateBase } from './template/template.ts'
+import { Volume } from './volume/volume.ts'
+
+/** What can be bound to a client: everything but `signal`, which belongs to one call. */
+export type E2BClientOpts = Omit<ConnectionOpts, 'signal'>
+
+/**
+ * The classes of the SDK with connection options of their own, for programs that talk to more than one server or
+ * account. Options of a call win over those of the client, these over the environment.
+ *
+ * @example
+ * ```ts
+ * const client = new E2B({ apiKey: 'e2b_...', domain: 'sandlot.example' })
+ * const sandbox = await client.Sandbox.create()
+ * ```
+ */
+export class E2B {
+  readonly Sandbox: typeof Sandbox
+  readonly Volume: typeof Volume
+  readonly Template: typeof Template
+  readonly Secret: typeof Secret
+
+  constructor(opts: E2BClientOpts = {}) {
+    const boundOpts = { ...opts }
+    this.Sandbox = named(
+      'Sandbox',
+      class extends Sandbox {
+        protected static override readonly boundOpts = boundOpts
+      },
+    )
+    this.Volume = named(
+      'Volume',
+      class extends Volume {
+        protected static override readonly boundOpts = boundOpts
+      },
+    )
+    this.Secret = named(
+      'Secret',
+      class extends Secret {
+        protected static override readonly boundOpts = boundOpts
+      },
+    )
+    this.Template = callableTemplate(
+      named(
+        'TemplateBase',
+        class extends TemplateBase {
+          protected static override readonly boundOpts = boundOpts
+        },
+      ),
+    )
+  }
+}
+
+/** Stack traces and inspectors show the name of the class that everybody knows. */
+function named<Class extends object>(name: string, bound: Class): Class {
+  Object.defineProperty(bound, 'name', { value: name })
+  return bound
+}

@@ -1,0 +1,188 @@
+import type { ConnectionConfig, ConnectionOpts, Username } from '../connection-config.ts'
+import type { Envd } from '../envd/envd.ts'
+import { openStream, streamHeaders } from '../envd/event-stream.ts'
+import { SandboxError } from '../errors.ts'
+import { CommandHandle } from './command-handle.ts'
+import type { CommandResult } from './command-result.ts'
+import { byPid, ProcessClient } from './process-client.ts'
+
+const DEFAULT_TIMEOUT_MS = 60_000
+
+/** Options of a single request about a command. */
+export interface CommandRequestOpts extends Partial<Pick<ConnectionOpts, 'requestTimeoutMs' | 'signal'>> {}
+
+/** Options for starting a command. */
+export interface CommandStartOpts extends CommandRequestOpts {
+  /** Return as soon as it runs, with a {@link CommandHandle}. @default false */
+  background?: boolean
+  /** Working directory. @default the one of the template, else the home of the user */
+  cwd?: string
+  /** Who runs it. @default the default user of the template */
+  user?: Username
+  /** Environment variables, over those of the sandbox. @default {} */
+  envs?: Record<string, string>
+  /** Gets standard output piece by piece, as it comes. */
+  onStdout?: (data: string) => unknown
+  /** Gets standard error piece by piece, as it comes. */
+  onStderr?: (data: string) => unknown
+  /** Keep standard input open, for `sendStdin`. @default false */
+  stdin?: boolean
+  /** Most time it may run in **milliseconds**, then it is killed; 0 means no limit. @default 60_000 */
+  timeoutMs?: number
+}
+
+/** Options for listening to a command that runs already. */
+export type CommandConnectOpts = Pick<CommandStartOpts, 'onStderr' | 'onStdout' | 'timeoutMs'> &
+  CommandRequestOpts
+
+/** A process of the sandbox that was started through the SDK or by the template. */
+export interface ProcessInfo {
+  pid: number
+  /** Set for special ones, for example the start command of a template. */
+  tag?: string
+  cmd: string
+  args: string[]
+  envs: Record<string, string>
+  cwd?: string
+}
+
+/** Runs commands in the sandbox, each through `/bin/bash -l -c`. */
+export class Commands {
+  private readonly processes: ProcessClient
+
+  /** @internal */
+  constructor(envd: Envd, config: ConnectionConfig) {
+    this.processes = new ProcessClient(envd, config)
+  }
+
+  /** @internal */
+  get supportsStdinClose(): boolean {
+    return this.processes.envd.supports('closeStdin')
+  }
+
+  /** Lists the running commands and terminals. */
+  async list(opts?: CommandRequestOpts): Promise<ProcessInfo[]> {
+    const { processes } = await this.processes.call(opts, (options) => this.processes.rpc.list({}, options))
+    return processes.map(({ pid, tag, config }) => ({
+      pid,
+      ...(tag !== undefined && { tag }),
+      args: config?.args ?? [],
+      envs: config?.envs ?? {},
+      cmd: config?.cmd ?? '',
+      ...(config?.cwd !== undefined && { cwd: config.cwd }),
+    }))
+  }
+
+  /**
+   * Writes to the standard input of a command that was started with `stdin: true`.
+   *
+   * @throws {@link NotFoundError} when there is no such process
+   */
+  async sendStdin(pid: number, data: string | Uint8Array, opts?: CommandRequestOpts): Promise<void> {
+    const stdin = typeof data === 'string' ? new TextEncoder().encode(data) : data
+    await this.processes.sendInput(pid, { stdin }, opts)
+  }
+
+  /** Ends the standard input of a command, which it reads as end of file. Needs envd 0.5.2. */
+  async closeStdin(pid: number, opts?: CommandRequestOpts): Promise<void> {
+    if (!this.supportsStdinClose)
+      throw new SandboxError(
+        `Sandbox envd version ${this.processes.envd.version} doesn't support closeStdin. Please rebuild your template to pick up the latest sandbox version.`,
+      )
+    await this.processes.call(opts, (options) =>
+      this.processes.rpc.closeStdin({ process: byPid(pid) }, options),
+    )
+  }
+
+  /** Sends SIGKILL. @returns false when there is no such process */
+  async kill(pid: number, opts?: CommandRequestOpts): Promise<boolean> {
+    return await this.processes.kill(pid, opts)
+  }
+
+  /**
+   * Listens to a command that runs already; only what it writes from now on arrives.
+   *
+   * @throws {@link NotFoundError} when there is no such process
+   */
+  async connect(pid: number, opts: CommandConnectOpts = {}): Promise<CommandHandle> {
+    const { envd, config, rpc } = this.processes
+    const stream = await openStream(
+      envd,
+      (signal) =>
+        rpc.connect(
+          { process: byPid(pid) },
+          { signal, headers: streamHeaders, timeoutMs: opts.timeoutMs ?? DEFAULT_TIMEOUT_MS },
+        ),
+      { requestTimeoutMs: opts.requestTimeoutMs ?? config.requestTimeoutMs, signal: opts.signal },
+    )
+    return this.handle(stream, opts)
+  }
+
+  /**
+   * Runs a command and waits until it ends.
+   *
+   * @throws {@link CommandExitError} when its exit code is not 0
+   * @throws {@link TimeoutError} when `timeoutMs` is over
+   * @example
+   * ```ts
+   * const { stdout } = await sandbox.commands.run('echo hello')
+   * ```
+   */
+  async run(cmd: string, opts?: CommandStartOpts & { background?: false }): Promise<CommandResult>
+  /**
+   * Starts a command and returns while it runs.
+   *
+   * @example
+   * ```ts
+   * const server = await sandbox.commands.run('python3 -m http.server', { background: true })
+   * await server.kill()
+   * ```
+   */
+  async run(cmd: string, opts: CommandStartOpts & { background: true }): Promise<CommandHandle>
+  /** Starts a command; `background` decides whether it is waited for. */
+  async run(
+    cmd: string,
+    opts?: CommandStartOpts & { background?: boolean },
+  ): Promise<CommandHandle | CommandResult>
+  async run(cmd: string, opts: CommandStartOpts = {}): Promise<CommandHandle | CommandResult> {
+    const handle = await this.start(cmd, opts)
+    return opts.background ? handle : await handle.wait()
+  }
+
+  private async start(cmd: string, opts: CommandStartOpts): Promise<CommandHandle> {
+    const { envd, config, rpc } = this.processes
+    const stream = await openStream(
+      envd,
+      (signal) =>
+        rpc.start(
+          {
+            process: { cmd: '/bin/bash', args: ['-l', '-c', cmd], envs: opts.envs, cwd: opts.cwd },
+            stdin: opts.stdin ?? false,
+          },
+          {
+            signal,
+            headers: { ...envd.userHeader(opts.user), ...streamHeaders },
+            timeoutMs: opts.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+          },
+        ),
+      { requestTimeoutMs: opts.requestTimeoutMs ?? config.requestTimeoutMs, signal: opts.signal },
+    )
+    return this.handle(stream, opts)
+  }
+
+  private handle(
+    stream: ConstructorParameters<typeof CommandHandle>[0],
+    { onStdout, onStderr }: CommandConnectOpts,
+  ): CommandHandle {
+    const handle: CommandHandle = new CommandHandle(
+      stream,
+      {
+        kill: () => this.kill(handle.pid),
+        sendStdin: (data, opts) => this.sendStdin(handle.pid, data, opts),
+        closeStdin: (opts) => this.closeStdin(handle.pid, opts),
+      },
+      { onStdout, onStderr },
+    )
+    return handle
+  }
+}

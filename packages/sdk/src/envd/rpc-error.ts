@@ -1,0 +1,68 @@
+import { Code, ConnectError } from '@connectrpc/connect'
+import {
+  AuthenticationError,
+  InvalidArgumentError,
+  NotFoundError,
+  RateLimitError,
+  SandboxError,
+  TimeoutError,
+} from '../errors.ts'
+import type { Envd } from './envd.ts'
+import { SANDBOX_TIMEOUT_HINT } from './rest-error.ts'
+
+const REQUEST_TIMEOUT_HINT =
+  "This error is likely due to exceeding 'requestTimeoutMs'. You can pass the request timeout value as an option when making the request."
+const STREAM_TIMEOUT_HINT =
+  "This error is likely due to exceeding 'timeoutMs' — the total time a long running request (like command execution or directory watch) can be active. It can be modified by passing 'timeoutMs' when making the request. Use '0' to disable the timeout."
+
+/** The error of the SDK for one of Connect (wire spec, section 4.4); others pass unchanged. */
+export function rpcErrorOf(error: unknown, Missing: new (message: string) => Error = NotFoundError): unknown {
+  if (!(error instanceof ConnectError)) return error
+  switch (error.code) {
+    case Code.InvalidArgument:
+      if (isCutShort(error)) return new SandboxError(`${Code.Unknown}: ${error.message}`)
+      return new InvalidArgumentError(error.message)
+    case Code.Unauthenticated:
+      return new AuthenticationError(error.message)
+    case Code.NotFound:
+      return new Missing(error.message)
+    case Code.ResourceExhausted: {
+      const limited = new RateLimitError(`${error.message}: Rate limit exceeded, please try again later.`)
+      limited.statusCode = 429
+      return limited
+    }
+    case Code.Unavailable:
+      return new TimeoutError(`${error.message}: ${SANDBOX_TIMEOUT_HINT}`)
+    case Code.Canceled:
+      return new TimeoutError(`${error.message}: ${REQUEST_TIMEOUT_HINT}`)
+    case Code.DeadlineExceeded:
+      return new TimeoutError(`${error.message}: ${STREAM_TIMEOUT_HINT}`)
+    default:
+      return new SandboxError(`${error.code}: ${error.message}`)
+  }
+}
+
+/**
+ * The same, after a look at the sandbox where the connection broke: killing a sandbox ends its streams without a
+ * word, which only its health check tells from a network failure.
+ */
+export async function rpcErrorAfterProbe(
+  error: unknown,
+  envd: Envd,
+  Missing?: new (message: string) => Error,
+): Promise<unknown> {
+  if (isBrokenConnection(error) && (await envd.probeHealth()) === false)
+    return new TimeoutError(
+      `${error.message}: The sandbox was killed or reached its end of life while the request was in flight.`,
+    )
+  return rpcErrorOf(error, Missing)
+}
+
+/** Connect gives a cause to what it did not read from the wire itself. */
+const isBrokenConnection = (error: unknown): error is ConnectError =>
+  error instanceof ConnectError &&
+  ((error.code === Code.Unknown && error.cause !== undefined) || isCutShort(error))
+
+/** Bun tells a broken connection as the end of the body, so that Connect finds half a message (Bun 1.3.9). */
+const isCutShort = (error: ConnectError): boolean =>
+  error.code === Code.InvalidArgument && error.rawMessage === 'protocol error: incomplete envelope'

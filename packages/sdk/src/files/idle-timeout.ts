@@ -1,0 +1,37 @@
+/**
+ * Passes a stream on and fails it when it stalls. The clock runs only while somebody reads, so a slow reader is no
+ * stall. Cancelling it cancels the source, which gives the connection back.
+ */
+export function withIdleTimeout(
+  source: ReadableStream<Uint8Array>,
+  idleTimeoutMs: number,
+): ReadableStream<Uint8Array> {
+  if (!idleTimeoutMs) return source
+  const reader = source.getReader()
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        let timer: ReturnType<typeof setTimeout> | undefined
+        const stalled = new Promise<never>((_, reject) => {
+          timer = setTimeout(
+            () => reject(new DOMException(`Stream idle for ${idleTimeoutMs}ms`, 'TimeoutError')),
+            idleTimeoutMs,
+          )
+        })
+        try {
+          const { done, value } = await Promise.race([reader.read(), stalled])
+          if (done) controller.close()
+          else controller.enqueue(value)
+        } catch (error) {
+          controller.error(error)
+          await reader.cancel(error).catch(() => {})
+        } finally {
+          clearTimeout(timer)
+        }
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    // nothing is read ahead: what was not asked for has no deadline
+    { highWaterMark: 0 },
+  )
+}

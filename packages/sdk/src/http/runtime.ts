@@ -1,0 +1,66 @@
+/** Where the SDK runs. What is Node-only asks for `node`; everything else works with web standards alone. */
+export type Runtime = 'node' | 'bun' | 'deno' | 'browser' | 'cloudflare-worker' | 'vercel-edge' | 'unknown'
+
+interface Surroundings {
+  process?: { versions?: { node?: string; bun?: string }; release?: { name?: string } }
+  Bun?: { version?: string }
+  Deno?: { version?: { deno?: string } }
+  EdgeRuntime?: string
+  navigator?: { userAgent?: string }
+  document?: unknown
+  importScripts?: unknown
+}
+
+/** Tells the runtime by the globals that each documents for it. Bun and Deno also have `process`, so they come first. */
+export function detectRuntime(surroundings: Surroundings = globalThis as Surroundings): {
+  runtime: Runtime
+  version: string
+} {
+  const { process, Bun, Deno, EdgeRuntime, navigator, document, importScripts } = surroundings
+  if (Bun) return { runtime: 'bun', version: Bun.version ?? 'unknown' }
+  if (Deno) return { runtime: 'deno', version: Deno.version?.deno ?? 'unknown' }
+  if (EdgeRuntime) return { runtime: 'vercel-edge', version: 'unknown' }
+  if (navigator?.userAgent === 'Cloudflare-Workers')
+    return { runtime: 'cloudflare-worker', version: 'unknown' }
+  // Electron's renderer and jsdom have both; Node's HTTP client is the better one there.
+  if (process?.release?.name === 'node')
+    return { runtime: 'node', version: process.versions?.node ?? 'unknown' }
+  if (document !== undefined || importScripts !== undefined)
+    return { runtime: 'browser', version: navigator?.userAgent ?? 'unknown' }
+  return { runtime: 'unknown', version: 'unknown' }
+}
+
+export const { runtime, version: runtimeVersion } = detectRuntime()
+
+interface NodeLike {
+  env?: Record<string, string | undefined>
+  platform?: string
+  getBuiltinModule?: (name: string) => unknown
+}
+const nodeLike = (globalThis as { process?: NodeLike }).process
+
+/** An environment variable; undefined where there are none (browsers) or where it is empty. */
+export const environmentVariable = (name: string): string | undefined => {
+  if (runtime === 'deno') {
+    // Deno asks for permission by throwing
+    try {
+      return nodeLike?.env?.[name] || undefined
+    } catch {
+      return undefined
+    }
+  }
+  return nodeLike?.env?.[name] || undefined
+}
+
+/**
+ * A module of Node without an import, so that bundlers for browsers and edge workers see none.
+ * Undefined where there is no such module (`process.getBuiltinModule`: Node 20.16, Bun 1.1.23, Deno 2.1).
+ */
+export const builtinModule = <Module>(name: string): Module | undefined =>
+  nodeLike?.getBuiltinModule?.(name) as Module | undefined
+
+/** The operating system as the API wants to hear it: `Linux`, `Darwin`, `Windows`, `unknown`. */
+export function operatingSystem(): string {
+  const names: Record<string, string> = { linux: 'Linux', darwin: 'Darwin', win32: 'Windows' }
+  return names[nodeLike?.platform ?? ''] ?? 'unknown'
+}

@@ -1,0 +1,113 @@
+import type { Schema } from '../api/schema.ts'
+import { type SandboxNetworkInfo, toNetworkInfo } from './network.ts'
+
+export type SandboxState = 'running' | 'paused'
+
+export type SandboxInfoLifecycle = {
+  /** What happens at its end of life. */
+  onTimeout: 'pause' | 'kill'
+  /** Whether a request wakes it when it is paused. */
+  autoResume: boolean
+}
+
+/** What is known of a sandbox. */
+export interface SandboxInfo {
+  sandboxId: string
+  templateId: string
+  /** Name of the template. */
+  name?: string
+  metadata: Record<string, string>
+  startedAt: Date
+  /** When it is killed or paused. */
+  endAt: Date
+  state: SandboxState
+  cpuCount: number
+  /** In MiB. */
+  memoryMB: number
+  envdVersion: string
+  /** Undefined when nobody said. */
+  allowInternetAccess?: boolean | undefined
+  network?: SandboxNetworkInfo
+  lifecycle?: SandboxInfoLifecycle
+  volumeMounts?: Array<{ name: string; path: string }>
+  /** What its host names end with. */
+  sandboxDomain?: string
+}
+
+/** What a sandbox used at one moment. Memory and disk are in bytes. */
+export interface SandboxMetrics {
+  timestamp: Date
+  /** In percent of one core. */
+  cpuUsedPct: number
+  cpuCount: number
+  memUsed: number
+  memTotal: number
+  /** Page cache. */
+  memCache: number
+  diskUsed: number
+  diskTotal: number
+}
+
+/** A snapshot. */
+export interface SnapshotInfo {
+  /** Pass it to `Sandbox.create()` to start from it. */
+  snapshotId: string
+  /** Full names, `namespace/name:tag`. */
+  names: string[]
+}
+
+/** How a client reaches one sandbox; comes with create, connect and fork. */
+export interface SandboxAccess {
+  sandboxId: string
+  sandboxDomain: string | undefined
+  envdVersion: string
+  envdAccessToken: string | undefined
+  trafficAccessToken: string | undefined
+}
+
+export function toSandboxInfo(
+  sandbox: Schema<'ListedSandbox'> & Partial<Schema<'SandboxDetail'>>,
+): SandboxInfo {
+  const { allowInternetAccess, network, lifecycle, domain } = sandbox
+  return {
+    sandboxId: sandbox.sandboxID,
+    templateId: sandbox.templateID,
+    ...(sandbox.alias && { name: sandbox.alias }),
+    metadata: sandbox.metadata ?? {},
+    envdVersion: sandbox.envdVersion,
+    allowInternetAccess: allowInternetAccess ?? undefined,
+    startedAt: new Date(sandbox.startedAt),
+    endAt: new Date(sandbox.endAt),
+    state: sandbox.state,
+    cpuCount: sandbox.cpuCount,
+    memoryMB: sandbox.memoryMB,
+    network: network && toNetworkInfo(network),
+    lifecycle: lifecycle && { onTimeout: lifecycle.onTimeout, autoResume: lifecycle.autoResume },
+    sandboxDomain: domain ?? undefined,
+    volumeMounts: sandbox.volumeMounts ?? [],
+  }
+}
+
+export const toSandboxMetrics = (metric: Schema<'SandboxMetric'>): SandboxMetrics => ({
+  timestamp: new Date(metric.timestamp),
+  cpuUsedPct: metric.cpuUsedPct,
+  cpuCount: metric.cpuCount,
+  memUsed: metric.memUsed,
+  memTotal: metric.memTotal,
+  memCache: metric.memCache,
+  diskUsed: metric.diskUsed,
+  diskTotal: metric.diskTotal,
+})
+
+export const toSnapshotInfo = ({ snapshotID, names }: Schema<'SnapshotInfo'>): SnapshotInfo => ({
+  snapshotId: snapshotID,
+  names: names ?? [],
+})
+
+export const toSandboxAccess = (sandbox: Schema<'Sandbox'>): SandboxAccess => ({
+  sandboxId: sandbox.sandboxID,
+  sandboxDomain: sandbox.domain || undefined,
+  envdVersion: sandbox.envdVersion,
+  envdAccessToken: sandbox.envdAccessToken,
+  trafficAccessToken: sandbox.trafficAccessToken ?? undefined,
+})

@@ -1,0 +1,46 @@
+import type { Schema } from '../api/schema.ts'
+import { anyTokens, assertTokenNames, registeredTokens } from './iam.ts'
+import { lifecycleFields } from './lifecycle.ts'
+import { resolveNetwork, type SandboxNetworkUpdate } from './network.ts'
+import type { SandboxOpts } from './options.ts'
+
+/** Whole seconds, as the API counts. */
+export const toSeconds = (ms: number): number => Math.ceil(ms / 1000)
+
+/** The body of the create request. What is not given is left out: the server knows the defaults. */
+export function newSandbox(
+  template: string,
+  timeoutMs: number | undefined,
+  opts: SandboxOpts = {},
+): Schema<'NewSandboxV2'> {
+  const tokens = opts.iam?.tokens ?? {}
+  assertTokenNames(tokens)
+  const { network, volumeMounts } = opts
+  return {
+    templateID: template,
+    metadata: opts.metadata,
+    mcp: opts.mcp as Schema<'Mcp'> | undefined,
+    envVars: opts.envs,
+    timeout: timeoutMs === undefined ? undefined : toSeconds(timeoutMs),
+    allow_internet_access: opts.allowInternetAccess,
+    network: network && {
+      ...resolveNetwork(network, registeredTokens(tokens)),
+      allowPublicTraffic: network.allowPublicTraffic,
+      maskRequestHost: network.maskRequestHost,
+      httpsPorts: network.httpsPorts,
+    },
+    iam: Object.keys(tokens).length > 0 ? { tokens } : undefined,
+    volumeMounts:
+      volumeMounts &&
+      Object.entries(volumeMounts).map(([path, volume]) => ({
+        name: typeof volume === 'string' ? volume : volume.name,
+        path,
+      })),
+    ...lifecycleFields(opts.lifecycle),
+  }
+}
+
+export const networkUpdate = (network: SandboxNetworkUpdate): Schema<'SandboxNetworkUpdateConfig'> => ({
+  ...resolveNetwork(network, anyTokens()),
+  allow_internet_access: network.allowInternetAccess,
+})

@@ -1,0 +1,128 @@
+import type { ConnectionOpts, Username } from '../connection-config.ts'
+import type { Volume } from '../volume/volume.ts'
+import type { SandboxIamOpts } from './iam.ts'
+import type { SandboxState } from './info.ts'
+import type { SandboxLifecycle } from './lifecycle.ts'
+import type { McpServer } from './mcp.ts'
+import type { SandboxNetworkOpts } from './network.ts'
+
+/** Options of a call about one sandbox. */
+export interface SandboxApiOpts
+  extends Partial<
+    Pick<
+      ConnectionOpts,
+      | 'apiKey'
+      | 'validateApiKey'
+      | 'headers'
+      | 'apiHeaders'
+      | 'debug'
+      | 'domain'
+      | 'requestTimeoutMs'
+      | 'retries'
+      | 'signal'
+    >
+  > {}
+
+/** Options for creating a sandbox. */
+export interface SandboxOpts extends ConnectionOpts {
+  /** Name or id. @default `base`, with `mcp` `mcp-gateway` */
+  template?: string
+  /** Your own labels, to find it again with `Sandbox.list`. @default {} */
+  metadata?: Record<string, string>
+  /** Environment variables of everything that runs in it. @default {} */
+  envs?: Record<string, string>
+  /** How long it lives in **milliseconds**; `setTimeout` changes that. @default 300_000, from the server */
+  timeoutMs?: number
+  /** @deprecated Has no effect: every sandbox is secured. */
+  secure?: boolean
+  /** false is the same as `network.denyOut: [ALL_TRAFFIC]`. @default true */
+  allowInternetAccess?: boolean
+  /** Starts the MCP gateway with these servers. */
+  mcp?: McpServer
+  network?: SandboxNetworkOpts
+  /** Workload identity: tokens that `network.rules` may put into requests. */
+  iam?: SandboxIamOpts
+  /** Volumes, or their names, by the path where they appear. */
+  volumeMounts?: Record<string, Volume | string>
+  /** One base URL for all requests to the sandbox. @default E2B_SANDBOX_URL */
+  sandboxUrl?: string
+  /** What happens at its end of life. @default it is killed */
+  lifecycle?: SandboxLifecycle
+}
+
+/**
+ * How a paused sandbox comes back: `restore` with its memory and processes, `reboot` from its disk alone, which helps
+ * when what is in its memory hangs.
+ */
+export type SandboxOnResume = 'restore' | 'reboot'
+
+/** Options for connecting. */
+export type SandboxConnectOpts = ConnectionOpts & {
+  /** How long it lives from now in **milliseconds**; one that lives longer is left so. @default 300_000 */
+  timeoutMs?: number
+  /** @default 'restore' */
+  onResume?: SandboxOnResume
+}
+
+export interface SandboxPauseOpts extends SandboxApiOpts {
+  /** false keeps the disk alone: it boots anew when it is resumed. @default true */
+  keepMemory?: boolean
+}
+
+export interface SandboxForkOpts extends ConnectionOpts {
+  /** How many, 1 to 100. @default 1 */
+  count?: number
+  /** How long each lives in **milliseconds**. @default the server's */
+  timeoutMs?: number
+}
+
+export type SandboxListOrder = 'asc' | 'desc'
+
+export interface SandboxListOpts extends Omit<SandboxApiOpts, 'signal'> {
+  /** What must all be true of a sandbox. */
+  query?: {
+    metadata?: Record<string, string>
+    /** @default both */
+    state?: Array<SandboxState>
+    startedAfter?: Date
+    /** Id or name. */
+    template?: string
+  }
+  /** By start time, over all pages. @default 'desc' */
+  order?: SandboxListOrder
+  /** Most of a page, 1 to 100. @default 100 */
+  limit?: number
+  /** Where to begin: `nextToken` of another paginator. */
+  nextToken?: string
+}
+
+export interface SandboxMetricsOpts extends SandboxApiOpts {
+  /** @default its start */
+  start?: Date
+  /** @default now */
+  end?: Date
+}
+
+export interface SnapshotListOpts extends Omit<SandboxApiOpts, 'signal'> {
+  /** Only those made of this sandbox. */
+  sandboxId?: string
+  /** Name or id, with or without a tag. */
+  name?: string
+  /** Most of a page, 1 to 100. @default 100 */
+  limit?: number
+  /** Where to begin: `nextToken` of another paginator. */
+  nextToken?: string
+}
+
+export interface CreateSnapshotOpts extends SandboxApiOpts {
+  /** One that exists gets a new build. @default none */
+  name?: string
+}
+
+/** Options for a URL of a file. */
+export interface SandboxUrlOpts {
+  /** Seconds until it expires. @default never */
+  useSignatureExpiration?: number
+  /** Whose home the path begins in. @default the default user of the template */
+  user?: Username
+}

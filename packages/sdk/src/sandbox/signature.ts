@@ -1,0 +1,34 @@
+export interface SignatureOpts {
+  /** Exactly as in the URL; may be empty. */
+  path: string
+  operation: 'read' | 'write'
+  user: string | undefined
+  /** From now on; without it the signature never expires. */
+  expirationInSeconds?: number
+  envdAccessToken?: string
+}
+
+/**
+ * Signs a file URL, so that whoever has it may read or write that one path (wire spec, section 4.3).
+ *
+ * @returns the signature, and its end as Unix time in seconds, null for never
+ * @example
+ * ```ts
+ * const { signature } = await getSignature({ path: 'a.txt', operation: 'read', user: 'user', envdAccessToken })
+ * ```
+ */
+export async function getSignature({
+  path,
+  operation,
+  user,
+  expirationInSeconds,
+  envdAccessToken,
+}: SignatureOpts): Promise<{ signature: string; expiration: number | null }> {
+  if (!envdAccessToken) throw new Error('Access token is not set and signature cannot be generated!')
+  const expiration = expirationInSeconds ? Math.floor(Date.now() / 1000) + expirationInSeconds : null
+  const parts = [path, operation, user ?? '', envdAccessToken]
+  if (expiration !== null) parts.push(String(expiration))
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(parts.join(':')))
+  const base64 = btoa(String.fromCharCode(...new Uint8Array(digest)))
+  return { signature: `v1_${base64.replace(/=+$/, '')}`, expiration }
+}

@@ -1,0 +1,30 @@
+import type { TemplateFromImage } from './builder.ts'
+import { callerTrace, directoryOf } from './caller-trace.ts'
+import type { TemplateBase } from './template.ts'
+import type { TemplateOptions } from './types.ts'
+
+/**
+ * A template class that is also a function, called without `new`.
+ *
+ * @internal
+ */
+export type CallableTemplate<Class extends typeof TemplateBase> = Class &
+  ((options?: TemplateOptions) => TemplateFromImage)
+
+/**
+ * Makes a template class callable. The static methods run with the result as `this`, so what is bound to the class
+ * stays bound.
+ *
+ * @internal
+ */
+export function callableTemplate<Class extends typeof TemplateBase>(
+  TemplateSubclass: Class,
+): CallableTemplate<Class> {
+  const handler = {
+    apply(target: Class, _: unknown, [options]: [TemplateOptions?]): TemplateFromImage {
+      const fileContextPath = options?.fileContextPath ?? directoryOf(callerTrace(handler.apply))
+      return new target({ ...options, fileContextPath })
+    },
+  }
+  return new Proxy(TemplateSubclass, handler) as CallableTemplate<Class>
+}

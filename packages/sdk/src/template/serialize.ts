@@ -1,0 +1,46 @@
+import type { Step } from './step.ts'
+
+/** What a template starts from. */
+export type Base = { fromImage: string; registry?: Registry } | { fromTemplate: string }
+
+/** How to read an image that is not public (wire spec, section 5.1). */
+export type Registry =
+  | { type: 'registry'; username: string; password: string }
+  | { type: 'aws'; awsAccessKeyId: string; awsSecretAccessKey: string; awsRegion: string }
+  | { type: 'gcp'; serviceAccountJson: string }
+
+/** A template as the builder has collected it. */
+export interface Definition {
+  base: Base
+  steps: Step[]
+  startCmd?: string
+  readyCmd?: string
+  /** Nothing from the cache, from the base on. */
+  force: boolean
+}
+
+/** Body of the request that starts a build. */
+export interface SerializedTemplate {
+  startCmd?: string
+  readyCmd?: string
+  steps: Step[]
+  force: boolean
+  fromImage?: string
+  fromImageRegistry?: Registry
+  fromTemplate?: string
+}
+
+/** Keys without a value are left out. */
+export function serialize({ base, steps, startCmd, readyCmd, force }: Definition): SerializedTemplate {
+  const from =
+    'fromTemplate' in base
+      ? { fromTemplate: base.fromTemplate }
+      : { fromImage: base.fromImage, ...(base.registry && { fromImageRegistry: base.registry }) }
+  return {
+    ...(startCmd !== undefined && { startCmd }),
+    ...(readyCmd !== undefined && { readyCmd }),
+    steps,
+    force,
+    ...from,
+  }
+}

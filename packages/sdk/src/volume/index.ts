@@ -1,0 +1,13 @@
+export type { VolumeApiOpts, VolumeConnectionConfig } from './connection.ts'
+export {
+  type VolumeAndToken,
+  type VolumeEntryStat,
+  VolumeFileType,
+  type VolumeInfo,
+  type VolumeMetadataOptions,
+  type VolumeMetadataOpts,
+  type VolumeReadOpts,
+  type VolumeWriteOptions,
+  type VolumeWriteOpts,
+} from './types.ts'
+export { Volume } from './volume.ts'

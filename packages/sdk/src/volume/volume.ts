@@ -1,0 +1,322 @@
+import { openApi } from '../api/client.ts'
+import { apiErrorOf } from '../api/error.ts'
+import type { Schema } from '../api/schema.ts'
+import { ClientFactory, ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
+import { InvalidArgumentError, VolumeError, VolumeNotFoundError, VolumePathNotFoundError } from '../errors.ts'
+import { withIdleTimeout } from '../files/idle-timeout.ts'
+import { runtime } from '../http/runtime.ts'
+import { type VolumeApiOpts, VolumeConnectionConfig } from './connection.ts'
+import { type ContentRequest, entriesOf, entryOf, requestContent } from './content.ts'
+import type {
+  VolumeAndToken,
+  VolumeEntryStat,
+  VolumeInfo,
+  VolumeMetadataOpts,
+  VolumeReadOpts,
+  VolumeWriteOpts,
+} from './types.ts'
+
+/** A file may be large and the line slow. */
+const FILE_TIMEOUT_MS = 3_600_000
+
+/** What a file can be written from. */
+type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array>
+
+/**
+ * Storage that outlives sandboxes. The static methods look after volumes; an instance reads and writes the files of
+ * one, without a sandbox.
+ *
+ * @example
+ * ```ts
+ * const volume = await Volume.create('datasets')
+ * await volume.writeFile('/train.csv', 'a,b\n1,2\n')
+ * const sandbox = await Sandbox.create({ volumeMounts: { '/mnt/data': volume } })
+ * ```
+ */
+export class Volume extends ClientFactory {
+  readonly volumeId: string
+  readonly name: string
+  /** Bearer token of the content API. */
+  readonly token: string
+  /** The content API is at `api.<domain>`. */
+  readonly domain?: string
+  readonly debug?: boolean
+  readonly proxy?: string
+
+  /** An instance for a volume whose token is known; asks nobody. */
+  constructor(
+    volumeId: string,
+    name: string,
+    token: string,
+    domain?: string,
+    debug?: boolean,
+    proxy?: string,
+  ) {
+    super()
+    this.volumeId = volumeId
+    this.name = name
+    this.token = token
+    this.domain = domain
+    this.debug = debug
+    this.proxy = proxy
+  }
+
+  /**
+   * Creates a volume.
+   *
+   * @param name letters, digits, `-` and `_`, unique within the team
+   * @throws {@link VolumeError} if the name is taken or has other characters
+   */
+  static async create<V extends typeof Volume>(
+    this: V,
+    name: string,
+    opts?: ConnectionOpts,
+  ): Promise<InstanceType<V>> {
+    const config = new ConnectionConfig(this.resolveOpts(opts))
+    const api = await openApi(config)
+    const answer = await api.POST('/volumes', {
+      body: { name },
+      signal: config.getSignal(undefined, opts?.signal),
+    })
+    throwOnError(answer)
+    return this.opened(infoOf(answer.data!), config)
+  }
+
+  /**
+   * An instance for an existing volume.
+   *
+   * @throws {@link VolumeNotFoundError} if there is none of this id
+   */
+  static async connect<V extends typeof Volume>(
+    this: V,
+    volumeId: string,
+    opts?: ConnectionOpts,
+  ): Promise<InstanceType<V>> {
+    return this.opened(
+      { ...(await this.getInfo(volumeId, opts)), volumeId },
+      new ConnectionConfig(this.resolveOpts(opts)),
+    )
+  }
+
+  /** @throws {@link VolumeNotFoundError} if there is none of this id */
+  static async getInfo(volumeId: string, opts?: ConnectionOpts): Promise<VolumeAndToken> {
+    const config = new ConnectionConfig(this.resolveOpts(opts))
+    const api = await openApi(config)
+    const answer = await api.GET('/volumes/{volumeID}', {
+      params: { path: { volumeID: volumeId } },
+      signal: config.getSignal(undefined, opts?.signal),
+    })
+    if (answer.response.status === 404) throw new VolumeNotFoundError(`Volume ${volumeId} not found`)
+    throwOnError(answer)
+    return infoOf(answer.data!)
+  }
+
+  /** All volumes of the team. */
+  static async list(opts?: ConnectionOpts): Promise<VolumeInfo[]> {
+    const config = new ConnectionConfig(this.resolveOpts(opts))
+    const api = await openApi(config)
+    const answer = await api.GET('/volumes', { signal: config.getSignal(undefined, opts?.signal) })
+    throwOnError(answer)
+    return answer.data!.map(({ volumeID, name }) => ({ volumeId: volumeID, name }))
+  }
+
+  /**
+   * Deletes a volume with all its files.
+   *
+   * @returns false if there was none of this id
+   */
+  static async destroy(volumeId: string, opts?: ConnectionOpts): Promise<boolean> {
+    const config = new ConnectionConfig(this.resolveOpts(opts))
+    const api = await openApi(config)
+    const answer = await api.DELETE('/volumes/{volumeID}', {
+      params: { path: { volumeID: volumeId } },
+      signal: config.getSignal(undefined, opts?.signal),
+    })
+    if (answer.response.status === 404) return false
+    throwOnError(answer)
+    return true
+  }
+
+  private static opened<V extends typeof Volume>(
+    this: V,
+    { volumeId, name, token, domain }: VolumeAndToken,
+    config: ConnectionConfig,
+  ): InstanceType<V> {
+    return new this(
+      volumeId,
+      name,
+      token,
+      domain ?? config.domain,
+      config.debug,
+      config.proxy,
+    ) as InstanceType<V>
+  }
+
+  /**
+   * The entries of a directory.
+   *
+   * @param opts `depth`: how many levels of directories, 1 by default
+   * @throws {@link VolumePathNotFoundError} if there is no such directory
+   */
+  async list(path: string, opts?: VolumeApiOpts & { depth?: number }): Promise<VolumeEntryStat[]> {
+    return entriesOf(
+      await this.request({ method: 'GET', route: 'dir', path, query: { depth: opts?.depth } }, opts),
+    )
+  }
+
+  /**
+   * Makes a directory.
+   *
+   * @param opts `force`: also its parents, and no error if it exists
+   */
+  async makeDir(path: string, opts?: VolumeWriteOpts & VolumeApiOpts): Promise<VolumeEntryStat> {
+    return entryOf(await this.request({ method: 'POST', route: 'dir', path, query: writeQuery(opts) }, opts))
+  }
+
+  /** @throws {@link VolumePathNotFoundError} if there is nothing at this path */
+  async getInfo(path: string, opts?: VolumeApiOpts): Promise<VolumeEntryStat> {
+    return entryOf(await this.request({ method: 'GET', route: 'path', path }, opts))
+  }
+
+  /** Whether there is anything at this path. */
+  async exists(path: string, opts?: VolumeApiOpts): Promise<boolean> {
+    try {
+      await this.getInfo(path, opts)
+      return true
+    } catch (error) {
+      if (error instanceof VolumePathNotFoundError) return false
+      throw error
+    }
+  }
+
+  /** Changes owner or permissions; what is not given stays. */
+  async updateMetadata(
+    path: string,
+    metadata: VolumeMetadataOpts,
+    opts?: VolumeApiOpts,
+  ): Promise<VolumeEntryStat> {
+    const { uid, gid, mode } = metadata
+    const body = JSON.stringify({ uid, gid, mode })
+    return entryOf(
+      await this.request(
+        { method: 'PATCH', route: 'path', path, body, contentType: 'application/json' },
+        opts,
+      ),
+    )
+  }
+
+  /**
+   * Reads a file, as text (UTF-8) unless `format` says otherwise. With `stream` it may be larger than memory; read it
+   * to its end or cancel it.
+   *
+   * @throws {@link VolumePathNotFoundError} if there is no such file
+   * @example
+   * ```ts
+   * for await (const chunk of await volume.readFile('/large.bin', { format: 'stream' })) process(chunk)
+   * ```
+   */
+  async readFile(path: string, opts?: VolumeReadOpts & { format?: 'text' }): Promise<string>
+  async readFile(path: string, opts?: VolumeReadOpts & { format: 'bytes' }): Promise<Uint8Array>
+  async readFile(path: string, opts?: VolumeReadOpts & { format: 'blob' }): Promise<Blob>
+  async readFile(
+    path: string,
+    opts?: VolumeReadOpts & { format: 'stream' },
+  ): Promise<ReadableStream<Uint8Array>>
+  async readFile(
+    path: string,
+    opts: VolumeReadOpts & { format?: 'text' | 'bytes' | 'blob' | 'stream' } = {},
+  ): Promise<unknown> {
+    const { format = 'text' } = opts
+    if (!['text', 'bytes', 'blob', 'stream'].includes(format))
+      throw new InvalidArgumentError(`Unknown format "${format}": use text, bytes, blob, or stream.`)
+    if (format === 'stream') return this.readStream(path, opts)
+    const response = await this.request({ method: 'GET', route: 'file', path }, opts, FILE_TIMEOUT_MS)
+    if (format === 'blob') return response.blob()
+    if (format === 'bytes') return new Uint8Array(await response.arrayBuffer())
+    return response.text()
+  }
+
+  /**
+   * Writes a file. A stream is sent as it comes; browsers, which cannot send streams, collect it first.
+   *
+   * @param opts `force`: overwrite an existing file
+   * @throws {@link VolumeError} if the file exists and `force` is not set
+   * @throws {@link VolumePathNotFoundError} if its directory does not exist
+   */
+  async writeFile(
+    path: string,
+    data: VolumeData,
+    opts?: VolumeWriteOpts & VolumeApiOpts,
+  ): Promise<VolumeEntryStat> {
+    const body = await bodyOf(data)
+    const request = { method: 'PUT', route: 'file', path, query: writeQuery(opts), body } as const
+    return entryOf(
+      await this.request({ ...request, contentType: 'application/octet-stream' }, opts, FILE_TIMEOUT_MS),
+    )
+  }
+
+  /** Removes a file, or a directory with all it holds. */
+  async remove(path: string, opts?: VolumeApiOpts): Promise<void> {
+    const response = await this.request({ method: 'DELETE', route: 'path', path }, opts)
+    await response.arrayBuffer()
+  }
+
+  private async request(
+    request: Omit<ContentRequest, 'signal'>,
+    opts?: VolumeApiOpts,
+    timeoutMs?: number,
+  ): Promise<Response> {
+    const config = new VolumeConnectionConfig(this, opts)
+    const signal = config.getSignal(opts?.requestTimeoutMs ?? timeoutMs)
+    return requestContent(this.volumeId, config, { ...request, signal })
+  }
+
+  /** The request timeout counts until the answer begins, from then on the idle timeout. */
+  private async readStream(path: string, opts: VolumeReadOpts): Promise<ReadableStream<Uint8Array>> {
+    const config = new VolumeConnectionConfig(this, opts)
+    const timeoutMs = opts.requestTimeoutMs ?? FILE_TIMEOUT_MS
+    const handshake = new AbortController()
+    const expire = () => handshake.abort(new DOMException(`No answer within ${timeoutMs} ms`, 'TimeoutError'))
+    const timer = timeoutMs ? setTimeout(expire, timeoutMs) : undefined
+    const signal = config.signal ? AbortSignal.any([config.signal, handshake.signal]) : handshake.signal
+    try {
+      const request = { method: 'GET', route: 'file', path, signal } as const
+      const { body } = await requestContent(this.volumeId, config, request)
+      return withIdleTimeout(
+        body ?? new Blob([]).stream(),
+        opts.streamIdleTimeoutMs ?? config.requestTimeoutMs,
+      )
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+const writeQuery = ({ uid, gid, mode, force }: VolumeWriteOpts = {}) => ({ uid, gid, mode, force })
+
+async function bodyOf(data: VolumeData): Promise<BodyInit> {
+  if (
+    typeof data === 'string' ||
+    data instanceof Blob ||
+    data instanceof ArrayBuffer ||
+    ArrayBuffer.isView(data)
+  )
+    return data as BodyInit
+  if (!(data instanceof ReadableStream))
+    throw new InvalidArgumentError(
+      'The data of a file must be a string, ArrayBuffer, Blob, or ReadableStream.',
+    )
+  return runtime === 'browser' ? new Response(data).blob() : data
+}
+
+const infoOf = ({ volumeID, name, token, domain }: Schema<'VolumeAndToken'>): VolumeAndToken => ({
+  volumeId: volumeID,
+  name,
+  token,
+  domain,
+})
+
+function throwOnError(answer: { response: Response; error?: unknown }): void {
+  const error = apiErrorOf(answer, VolumeError)
+  if (error) throw error
+}

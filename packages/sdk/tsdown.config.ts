@@ -1,0 +1,13 @@
+import { defineConfig } from 'tsdown'
+
+export default defineConfig({
+  entry: 'src/index.ts',
+  format: ['esm', 'cjs'],
+  platform: 'neutral',
+  target: 'node20.18',
+  dts: true,
+  sourcemap: true,
+  fixedExtension: false,
+  // a default export beside named ones, as users of the official package import either
+  outputOptions: { exports: 'named' },
+})

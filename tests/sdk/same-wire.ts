@@ -1,0 +1,56 @@
+import * as official from 'e2b-official'
+import { expect } from 'vitest'
+import * as ours from '../../packages/sdk/src/index.ts'
+import type { RecordedRequest, RecordingApi } from './recording-api.ts'
+
+/** The SDK that a program is written against; ours must do as well. */
+export type Sdk = typeof official
+
+/** A program written for the official SDK. */
+export type Program = (sdk: Sdk) => unknown
+
+/** What a program came to: its result, or the class and message of its error. */
+interface Run {
+  requests: RecordedRequest[]
+  outcome: unknown
+}
+
+/**
+ * Runs one program with the official SDK and with ours, and expects the same requests, in any order, and the same
+ * outcome.
+ *
+ * @returns the requests, so that a test can expect that there were some
+ */
+export async function expectSameWire(api: RecordingApi, program: Program): Promise<RecordedRequest[]> {
+  const reference = await run(api, official, program)
+  const own = await run(api, ours as unknown as Sdk, program)
+  expect(own).toEqual(reference)
+  return own.requests
+}
+
+/** What each of the two comes to, for where they are meant to differ. */
+export async function runBoth(api: RecordingApi, program: Program): Promise<{ official: Run; ours: Run }> {
+  return {
+    official: await run(api, official, program),
+    ours: await run(api, ours as unknown as Sdk, program),
+  }
+}
+
+async function run(api: RecordingApi, sdk: Sdk, program: Program): Promise<Run> {
+  api.requests.length = 0
+  let outcome: unknown
+  try {
+    outcome = { result: plain(await program(sdk)) }
+  } catch (error) {
+    const { name, message, statusCode } = error as Error & { statusCode?: number }
+    outcome = { error: name, message, statusCode }
+  }
+  const requests = api.requests.map((request) => ({ ...request })).sort(byText)
+  return { requests, outcome }
+}
+
+const byText = (a: unknown, b: unknown): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
+
+/** Instances of classes by their data, so that two packages can be compared. */
+const plain = (value: unknown): unknown =>
+  value === undefined ? undefined : JSON.parse(JSON.stringify(value))

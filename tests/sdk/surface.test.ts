@@ -1,0 +1,55 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as official from 'e2b-official'
+import { afterAll, expect, test } from 'vitest'
+import * as ours from '../../packages/sdk/src/index.ts'
+import { type Difference, surfaceDifferences } from './surface.ts'
+
+/** Inside the repository, so that the types of the dependencies are found. */
+const directory = join(import.meta.dirname, '../../node_modules/.sdk-surface')
+
+afterAll(() => rm(directory, { recursive: true, force: true }))
+
+const NARROWER: Difference[] = ['cannot be used as the official one']
+const BOTH: Difference[] = ['cannot be used as the official one', 'does not take what the official one takes']
+const ALL: Difference[] = [...BOTH, 'does not know all its options']
+
+/** All differences there are, each with its reason. */
+const ACCEPTED: Record<string, Difference[]> = {
+  // Callbacks may return anything (`(data) => process.stdout.write(data)` of the documentation).
+  CommandStartOpts: NARROWER,
+  'CommandStartOpts#onStdout': NARROWER,
+  'CommandStartOpts#onStderr': NARROWER,
+  CommandConnectOpts: NARROWER,
+  // The documentation starts browserbase without a key of Gemini.
+  McpServer: NARROWER,
+  'McpServer#browserbase': NARROWER,
+  SandboxOpts: NARROWER,
+  'SandboxOpts#mcp': NARROWER,
+  // Branded with a symbol, which each package has its own of. As strings and bytes they are the same.
+  Stdout: ALL,
+  Stderr: ALL,
+  PtyOutput: ALL,
+  // The types of the REST API: the same schemas and routes, written for openapi-fetch without the parts (parameters,
+  // responses and bodies by name) that only generators use.
+  'ApiClient#api': BOTH,
+  components: [...NARROWER, 'does not know all its options'],
+  'components#responses': ['missing'],
+  'components#parameters': ['missing'],
+  'components#requestBodies': ['missing'],
+  'components#headers': ['missing'],
+  'components#pathItems': ['missing'],
+  paths: BOTH,
+}
+
+test('the exported values are the same', () => {
+  expect(Object.keys(ours).sort()).toEqual(Object.keys(official).sort())
+})
+
+test('the types differ where we mean it, and nowhere else', { timeout: 120_000 }, async () => {
+  const differences = await surfaceDifferences(directory)
+  const routes = [...differences].filter(([name]) => name.startsWith('paths#'))
+  expect(routes.filter(([, found]) => found.includes('missing'))).toEqual([])
+  for (const [route] of routes) differences.delete(route)
+  expect(Object.fromEntries(differences)).toEqual(ACCEPTED)
+})

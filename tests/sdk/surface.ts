@@ -1,0 +1,233 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { type ClassDeclaration, type ClassMember, type ModuleItem, parse } from '@swc/core'
+
+const root = join(import.meta.dirname, '../..')
+const tsc = join(root, 'node_modules/.bin/tsc')
+
+/** A part of the official surface: an export, or a member of an exported class or interface. */
+export interface SurfacePart {
+  /** `Sandbox.create`, `Sandbox#kill`, `SandboxOpts`. */
+  name: string
+  /** Type expressions of the part, over the namespaces `official` and `ours`. */
+  official: string
+  ours: string
+}
+
+/** How a part differs: it is missing, or its type cannot stand in for the other. */
+export type Difference =
+  | 'missing'
+  | 'cannot be used as the official one'
+  | 'does not take what the official one takes'
+  | 'does not know all its options'
+
+/**
+ * Compares the declarations of both SDKs part by part, with the TypeScript compiler as judge. What users of a class
+ * cannot reach (private, protected) is taken out on both sides first, as it would make any two classes different;
+ * enumerations count by their values.
+ *
+ * @returns the differences by name of the part
+ */
+export async function surfaceDifferences(directory: string): Promise<Map<string, Difference[]>> {
+  await rm(directory, { recursive: true, force: true })
+  await mkdir(join(directory, 'ours'), { recursive: true })
+  const officialTypes = publicOnly(
+    await readFile(join(root, 'node_modules/e2b-official/dist/index.d.ts'), 'utf8'),
+  )
+  await writeFile(join(directory, 'official.d.ts'), officialTypes)
+  await emitOwnDeclarations(join(directory, 'ours'))
+  const parts = await surfaceParts(officialTypes)
+  const checks = parts.flatMap(
+    (part) =>
+      [
+        {
+          part,
+          difference: 'cannot be used as the official one',
+          code: assignable(part.ours, part.official),
+        },
+        {
+          part,
+          difference: 'does not take what the official one takes',
+          code: assignable(part.official, part.ours),
+        },
+        {
+          part,
+          difference: 'does not know all its options',
+          code: assignable(`Options<${part.official}>`, `Options<${part.ours}>`),
+        },
+      ] as const,
+  )
+  await writeFile(
+    join(directory, 'checks.ts'),
+    `${PREAMBLE.join('\n')}\n${checks.map(({ code }) => `${code}\n`).join('')}`,
+  )
+
+  const differences = new Map<string, Difference[]>()
+  for (const { line, code } of await typeErrors(directory)) {
+    const check = checks[line - PREAMBLE.length - 1]
+    if (!check)
+      throw new Error(`The comparison itself does not compile: TS${code} in line ${line} of checks.ts`)
+    const { name } = check.part
+    const difference = MISSING_CODES.includes(code) ? 'missing' : check.difference
+    const known = differences.get(name) ?? []
+    // A missing part cannot be used either; that is not worth a second word.
+    if (known.includes('missing') || known.includes(difference)) continue
+    differences.set(name, difference === 'missing' ? [difference] : [...known, difference])
+  }
+  return differences
+}
+
+/**
+ * Options are the keys of an object, or of the parameters of a function. They need a look of their own: an object with
+ * a property too many is assignable all the same.
+ */
+const PREAMBLE = [
+  "import * as official from './official.js'",
+  "import * as ours from './ours/index.js'",
+  'type Keys<T> = unknown extends T ? PropertyKey : T extends unknown ? keyof T : never',
+  'type Options<T> = T extends (...args: infer Args) => unknown ? { [At in keyof Args]: Keys<Args[At]> } : Keys<T>',
+]
+
+/** No such exported member, no such property. */
+const MISSING_CODES = [2305, 2339, 2694, 2551, 2724]
+
+const assignable = (from: string, to: string): string => `{ const check: ${to} = null! as ${from} }`
+
+/** Everything that the official declarations export, with the members of classes and interfaces one by one. */
+async function surfaceParts(declarations: string): Promise<SurfacePart[]> {
+  const { body } = await parse(declarations, { syntax: 'typescript' })
+  const declared = new Map<string, Declared>()
+  for (const node of body) {
+    if (node.type === 'ClassDeclaration') declared.set(node.identifier.value, node)
+    else if (node.type === 'TsInterfaceDeclaration' || node.type === 'TsTypeAliasDeclaration')
+      declared.set(node.id.value, node)
+  }
+  return exportedNames(declarations).flatMap(({ name, isType }) => partsOf(name, isType, declared))
+}
+
+type Declared = Extract<
+  ModuleItem,
+  { type: 'ClassDeclaration' | 'TsInterfaceDeclaration' | 'TsTypeAliasDeclaration' }
+>
+
+const exportedNames = (declarations: string): { name: string; isType: boolean }[] =>
+  [...declarations.matchAll(/^export \{(.*)\};?$/gm)]
+    .flatMap(([, list]) => list!.split(','))
+    .map((item) => item.trim())
+    .filter((item) => item !== '' && !item.includes(' as '))
+    .map((item) => ({ name: item.replace(/^type /, ''), isType: item.startsWith('type ') }))
+
+function partsOf(name: string, isType: boolean, declared: Map<string, Declared>): SurfacePart[] {
+  const both = (part: string, type: (sdk: string) => string): SurfacePart => ({
+    name: part,
+    official: type('official'),
+    ours: type('ours'),
+  })
+  const declaration = declared.get(name)
+  if (!declaration) return [both(name, (sdk) => `typeof ${sdk}.${name}`)]
+  if (declaration.type === 'TsTypeAliasDeclaration') return [both(name, (sdk) => `${sdk}.${name}`)]
+  if (declaration.type === 'TsInterfaceDeclaration') {
+    const members = declaration.body.body.flatMap((member) =>
+      'key' in member ? (nameOf(member.key) ?? []) : [],
+    )
+    // Options are also taken as a whole, as users write them in one piece.
+    return [
+      both(name, (sdk) => `${sdk}.${name}`),
+      ...unique(members).map((member) => both(`${name}#${member}`, (sdk) => `${sdk}.${name}['${member}']`)),
+    ]
+  }
+  const members = inheritedMembers(declaration, declared)
+  // Only a class that is exported as a value can be constructed.
+  const constructors =
+    !isType && members.some(({ type }) => type === 'Constructor')
+      ? [both(`new ${name}`, (sdk) => `ConstructorParameters<typeof ${sdk}.${name}>`)]
+      : []
+  const named = members.flatMap((member) => {
+    const key = 'key' in member ? nameOf(member.key) : undefined
+    if (key === undefined || member.type === 'Constructor') return []
+    const isStatic = 'isStatic' in member && member.isStatic
+    return { part: isStatic ? `${name}.${key}` : `${name}#${key}`, key, isStatic }
+  })
+  const seen = new Map(named.map((member) => [member.part, member]))
+  return [
+    ...constructors,
+    ...[...seen.values()].map(({ part, key, isStatic }) =>
+      both(part, (sdk) =>
+        `${isStatic ? 'typeof ' : ''}${sdk}.${name}['${key}']`.replace(
+          /^typeof (.*)(\[.*)$/,
+          '(typeof $1)$2',
+        ),
+      ),
+    ),
+  ]
+}
+
+/** Members of a class and of the classes it extends; those of `Error` are the language's. */
+function inheritedMembers(declaration: ClassDeclaration, declared: Map<string, Declared>): ClassMember[] {
+  const { superClass, body } = declaration
+  const parent = superClass?.type === 'Identifier' ? declared.get(superClass.value) : undefined
+  return parent?.type === 'ClassDeclaration' ? [...inheritedMembers(parent, declared), ...body] : body
+}
+
+const nameOf = (key: { type: string; value?: unknown }): string | undefined =>
+  key.type === 'Identifier' || key.type === 'StringLiteral' ? String(key.value) : undefined
+
+const unique = (names: string[]): string[] => [...new Set(names)]
+
+/** Takes out what only the class itself may use, and writes enumerations as the values they have. */
+function publicOnly(declarations: string): string {
+  return declarations
+    .replace(/^ +(private|protected) [^;{]*;$/gm, '')
+    .replace(/^ +protected [^;]*\{[^}]*\}>?;$/gm, '')
+    .replace(/^ +#private;$/gm, '')
+    .replace(/^(?:export )?declare enum (\w+) \{([^}]*)\}/gm, (_, name: string, body: string) => {
+      const members = [...body.matchAll(/(\w+) = ("[^"]*"|\d+)/g)].map(
+        ([, key, value]) => `readonly ${key}: ${value}`,
+      )
+      return `declare const ${name}: { ${members.join('; ')} };\ndeclare type ${name} = (typeof ${name})[keyof typeof ${name}];`
+    })
+}
+
+/** Our declarations as the compiler writes them. */
+async function emitOwnDeclarations(directory: string): Promise<void> {
+  const source = join(root, 'packages/sdk/src')
+  const config = join(directory, 'tsconfig.json')
+  const compilerOptions = {
+    noEmit: false,
+    declaration: true,
+    emitDeclarationOnly: true,
+    outDir: directory,
+    rootDir: source,
+    types: ['node'],
+  }
+  const files = [join(source, 'index.ts')]
+  await writeFile(
+    config,
+    JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, files, include: [] }),
+  )
+  await promisify(execFile)(tsc, ['-p', config], { timeout: 60_000 })
+  await cp(join(source, 'gen'), join(directory, 'gen'), { recursive: true, force: false })
+  for (const file of await readdir(directory, { recursive: true })) {
+    if (!file.endsWith('.d.ts')) continue
+    const path = join(directory, file)
+    await writeFile(path, publicOnly(await readFile(path, 'utf8')))
+  }
+}
+
+async function typeErrors(directory: string): Promise<{ line: number; code: number }[]> {
+  const config = join(directory, 'tsconfig.json')
+  const compilerOptions = { noEmit: true, declaration: false, rootDir: directory, types: ['node'] }
+  const files = [join(directory, 'checks.ts')]
+  await writeFile(
+    config,
+    JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, files, include: [] }),
+  )
+  const options = { cwd: directory, timeout: 120_000, maxBuffer: 64 * 1024 * 1024 }
+  const { stdout } = await promisify(execFile)(tsc, ['-p', config, '--pretty', 'false'], options).catch(
+    (error) => error,
+  )
+  const errors = [...(stdout as string).matchAll(/^checks\.ts\((\d+),\d+\): error TS(\d+)/gm)]
+  return errors.map(([, line, code]) => ({ line: Number(line), code: Number(code) }))
+}
