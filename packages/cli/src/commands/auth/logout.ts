@@ -1,0 +1,26 @@
+import { Command } from 'commander'
+import { note, print } from '../../output/out.ts'
+
+export const logout = (): Command =>
+  new Command('logout')
+    .description('log out of CLI')
+    .addHelpText(
+      'after',
+      `
+Ends the login on the server and removes it from this machine.
+
+Examples:
+  e2b auth logout`,
+    )
+    .action(async () => {
+      const { readConfig, removeConfig } = await import('../../account/user-config.ts')
+      const config = readConfig()
+      if (!config) return print('Not logged in, nothing to do')
+      const { revoke } = await import('../../account/tokens.ts')
+      // Whoever logs out must be logged out here, also when the server is away.
+      await revoke(config).catch((error: Error) => {
+        note(`The server could not be told (${error.message}); the login ends there by its expiry.`)
+      })
+      removeConfig()
+      await print('Logged out.')
+    })

@@ -1,0 +1,47 @@
+import { progress as clackProgress } from '@clack/prompts'
+
+export interface Progress {
+  /** Passes a stream through and shows how far it is. */
+  track(): TransformStream<Uint8Array, Uint8Array>
+  done(message: string): void
+  failed(): void
+}
+
+/** Between two drawings of the bar. */
+const REDRAW_MS = 100
+
+/** A bar on standard error for people; nothing where nobody looks. */
+export function startProgress(message: string, totalBytes: number): Progress {
+  let bytes = 0
+  const bar = process.stderr.isTTY
+    ? clackProgress({ max: Math.max(1, totalBytes), output: process.stderr, style: 'block' })
+    : undefined
+  bar?.start(message)
+  let drawnAt = 0
+  let drawnBytes = 0
+  const draw = (): void => {
+    bar?.advance(bytes - drawnBytes, `${message} ${formatBytes(bytes)} of ${formatBytes(totalBytes)}`)
+    drawnAt = Date.now()
+    drawnBytes = bytes
+  }
+  return {
+    track: () =>
+      new TransformStream({
+        transform(chunk, controller) {
+          bytes += chunk.byteLength
+          if (Date.now() - drawnAt > REDRAW_MS) draw()
+          controller.enqueue(chunk)
+        },
+      }),
+    done: (text) => bar?.stop(text),
+    failed: () => bar?.error('stopped'),
+  }
+}
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+
+export function formatBytes(bytes: number): string {
+  const rank = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10))
+  const amount = bytes / 1024 ** rank
+  return `${rank === 0 ? amount : amount.toFixed(1)} ${UNITS[rank]}`
+}

@@ -1,0 +1,87 @@
+import { STATUS_CODES } from 'node:http'
+
+/** A failure that people can mend: `message` is all they see. */
+export class Failure extends Error {
+  override name = 'Failure'
+  readonly exitCode: number
+
+  constructor(message: string, options: { exitCode?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause })
+    this.exitCode = options.exitCode ?? 1
+  }
+}
+
+/** @returns `[404] Not Found: <message>`, the shape that every error of the API is shown in. */
+export const formatApiError = (code: number, message: string): string =>
+  `[${code}] ${STATUS_CODES[code] ?? 'Error'}: ${message}`
+
+/**
+ * What people read when a command failed: one line that says what was wrong and how to mend it.
+ * With `DEBUG` set, the stack and the causes follow.
+ */
+export function describeFailure(error: unknown, env: NodeJS.ProcessEnv = process.env): string {
+  const line = describe(error)
+  return env.DEBUG && error instanceof Error ? `${line}\n${stackOf(error)}` : line
+}
+
+export const exitCodeOf = (error: unknown): number => (error instanceof Failure ? error.exitCode : 1)
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof Failure) return error.message
+  const network = networkCause(error)
+  if (network) return describeNetwork(network)
+  if (error.name === 'AuthenticationError') return describeAuthentication(error.message)
+  return asApiError(error) ?? withoutBrackets(error.message)
+}
+
+/** The SDK says `501: not yet`, and keeps the status beside it. */
+function asApiError(error: Error & { statusCode?: number }): string | undefined {
+  const match = /^(\d{3}): (.*)$/s.exec(error.message)
+  return match ? formatApiError(Number(match[1]), match[2]!) : undefined
+}
+
+function describeAuthentication(message: string): string {
+  const mend = 'Check E2B_API_KEY, or run `e2b auth login`.'
+  const reason = /^Unauthorized\b.*? - (.*)$/s.exec(message)?.[1]
+  return reason ? `${formatApiError(401, reason)}. ${mend}` : withoutBrackets(message)
+}
+
+/** RPC errors carry their code in front: `[invalid_argument] cwd '/x' does not exist`. */
+const withoutBrackets = (message: string): string => message.replace(/^\[[a-z_]+\] /, '')
+
+interface NetworkError extends Error {
+  code: string
+  hostname?: string
+  address?: string
+  port?: number
+}
+
+const NETWORK_CODES =
+  /^(ECONN|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EPIPE|UND_ERR|CERT_|ERR_TLS|ERR_SSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/
+
+/** `fetch failed` hides the reason in its cause; several addresses tried hide it in an AggregateError. */
+export function networkCause(error: unknown): NetworkError | undefined {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 6; depth++) {
+    if (NETWORK_CODES.test((at as NetworkError).code ?? '')) return at as NetworkError
+    at = at instanceof AggregateError ? at.errors[0] : at.cause
+  }
+  return undefined
+}
+
+function describeNetwork(error: NetworkError): string {
+  const target =
+    error.hostname ?? (error.address ? `${error.address}:${error.port}` : apiUrlFromEnvironment())
+  const mend = /CERT|TLS|SSL|SIGNED|UNABLE/.test(error.code)
+    ? 'NODE_EXTRA_CA_CERTS must name the certificate authority of the server'
+    : 'is the server running, and are E2B_API_URL and E2B_DOMAIN right?'
+  return `Cannot reach ${target} (${error.code}): ${mend} \`e2b doctor\` checks each.`
+}
+
+const apiUrlFromEnvironment = (): string =>
+  process.env.E2B_API_URL ?? `https://api.${process.env.E2B_DOMAIN ?? 'e2b.app'}`
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by: ${stackOf(error.cause)}` : ''
+  return `${error.stack ?? error.message}${cause}`
+}

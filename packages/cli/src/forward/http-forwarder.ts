@@ -1,0 +1,112 @@
+import {
+  createServer,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+  type Server,
+  ServerResponse,
+} from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type EdgeAddress, isLocal } from './edge-address.ts'
+
+/** Connections to the edge; what needs one more waits. */
+const MAX_CONNECTIONS = 100
+/** As long as the edge itself lets a silent connection stand. */
+const IDLE_TIMEOUT_MS = 620_000
+
+/** Takes HTTP and WebSocket connections of this machine and passes each request to the sandbox as it is. */
+export function createHttpForwarder(address: EdgeAddress): Server {
+  const isTls = address.base.protocol === 'https:'
+  const agent = new (isTls ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: MAX_CONNECTIONS })
+  const ask = (request: IncomingMessage, more: RequestOptions) =>
+    (isTls ? httpsRequest : httpRequest)(address.base, {
+      method: request.method,
+      path: request.url,
+      headers: headersFor(request, address),
+      timeout: IDLE_TIMEOUT_MS,
+      setHost: false,
+      ...more,
+    })
+
+  const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) => {
+    const upstream = ask(request, { agent })
+    upstream.once('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.statusMessage, hopFree(answer.rawHeaders))
+      // Server-sent events begin with a head and nothing else for a while.
+      response.flushHeaders()
+      answer.pipe(response)
+      answer.once('close', () => !answer.complete && response.destroy())
+    })
+    upstream.once('timeout', () => upstream.destroy(new Error('no answer')))
+    upstream.once('error', (error) => refuse(response, error))
+    response.once('close', () => upstream.destroy())
+    request.pipe(upstream)
+  })
+
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const upstream = ask(request, { agent: false })
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => upstream.destroy())
+    upstream.once('upgrade', (answer, upstreamSocket, upstreamHead) => {
+      socket.write(`HTTP/1.1 101 ${answer.statusMessage}\r\n${formatHeaders(answer.rawHeaders)}\r\n`)
+      socket.write(upstreamHead)
+      upstreamSocket.write(head)
+      upstreamSocket.on('error', () => upstreamSocket.destroy())
+      upstreamSocket.once('close', () => socket.destroy())
+      socket.once('close', () => upstreamSocket.destroy())
+      upstreamSocket.pipe(socket).pipe(upstreamSocket)
+    })
+    upstream.once('response', (answer) => {
+      const response = responseOn(request, socket)
+      response.writeHead(answer.statusCode ?? 502, answer.statusMessage, hopFree(answer.rawHeaders))
+      answer.pipe(response)
+    })
+    upstream.once('error', (error) => refuse(responseOn(request, socket), error))
+    upstream.end()
+  })
+  return server
+}
+
+/** The client's headers in its order and spelling, with the sandbox's address. */
+function headersFor(request: IncomingMessage, { base, headers, keepsHost }: EdgeAddress): string[] {
+  const passed: string[] = []
+  const host = keepsHost && isLocal(request.headers.host ?? '') ? request.headers.host! : base.host
+  for (let i = 0; i < request.rawHeaders.length; i += 2) {
+    if (request.rawHeaders[i]!.toLowerCase() === 'host') continue
+    passed.push(request.rawHeaders[i]!, request.rawHeaders[i + 1]!)
+  }
+  return ['Host', host, ...passed, ...Object.entries(headers).flat()]
+}
+
+/** What belongs to one connection only; the next one has its own (RFC 9110, 7.6.1). */
+const HOP_HEADERS = new Set(['connection', 'keep-alive', 'transfer-encoding'])
+
+function hopFree(rawHeaders: string[]): string[] {
+  const passed: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (!HOP_HEADERS.has(rawHeaders[i]!.toLowerCase())) passed.push(rawHeaders[i]!, rawHeaders[i + 1]!)
+  }
+  return passed
+}
+
+function formatHeaders(rawHeaders: string[]): string {
+  let text = ''
+  for (let i = 0; i < rawHeaders.length; i += 2) text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`
+  return text
+}
+
+function responseOn(request: IncomingMessage, socket: Duplex): ServerResponse {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(socket as Socket)
+  response.once('finish', () => socket.end())
+  return response
+}
+
+function refuse(response: ServerResponse, error: Error): void {
+  if (response.headersSent) return void response.destroy()
+  response.writeHead(502, { 'Content-Type': 'text/plain' }).end(`e2b port-forward: ${error.message}\n`)
+}

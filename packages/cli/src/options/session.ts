@@ -1,0 +1,15 @@
+import { type Command, Option } from 'commander'
+import { envOption } from './env.ts'
+
+export interface SessionFlags {
+  user?: string
+  cwd?: string
+  env: Record<string, string>
+}
+
+/** `-u`, `-c` and `-e` of everything that starts a process inside. */
+export const addSessionOptions = (command: Command, purpose: string): Command =>
+  command
+    .addOption(new Option('-u, --user <user>', `user ${purpose} runs as`))
+    .addOption(new Option('-c, --cwd <dir>', `working directory of ${purpose}`))
+    .addOption(envOption(`for ${purpose}`))

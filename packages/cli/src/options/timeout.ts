@@ -1,0 +1,9 @@
+import { Option } from 'commander'
+import { parseWholeNumber } from './whole-number.ts'
+
+/** `--timeout 600`, in seconds. Below 30 a terminal could not keep the sandbox alive. */
+export const timeoutOption = (): Option =>
+  new Option(
+    '--timeout <seconds>',
+    'sandbox timeout in seconds, at least 30 (default: the server decides, 300)',
+  ).argParser((text) => parseWholeNumber(text, { least: 30, unit: 'seconds' }))

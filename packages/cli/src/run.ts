@@ -1,0 +1,33 @@
+import { CommanderError } from 'commander'
+import { describeFailure, exitCodeOf } from './failure.ts'
+import { createProgram } from './program.ts'
+
+/** Runs one command line and leaves its exit code in `process.exitCode`. */
+export async function run(words: string[]): Promise<void> {
+  endQuietlyWhenNobodyReads()
+  try {
+    const program = await createProgram(words)
+    await program.parseAsync(words, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // commander has said what was wrong with the line, or printed the help.
+      process.exitCode = error.exitCode
+      return
+    }
+    process.stderr.write(`${describeFailure(error)}\n`)
+    // Sockets and timers of what failed must not keep the process alive.
+    process.exit(exitCodeOf(error))
+  }
+}
+
+/** `e2b sandbox list | head -1` closes the pipe early; that is no failure. */
+function endQuietlyWhenNobodyReads(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      // A terminal that hung up (EIO) is no reason to leave before what was begun is tidied up.
+      if (error.code === 'EIO') return
+      if (error.code !== 'EPIPE') throw error
+      process.exit()
+    })
+  }
+}

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { InputQueue } from './input-queue.ts'
+
+class Source {
+  isPaused = false
+  pause(): void {
+    this.isPaused = true
+  }
+  resume(): void {
+    this.isPaused = false
+  }
+}
+
+describe('InputQueue', () => {
+  it('sends one request at a time and what came meanwhile in one', async () => {
+    const sent: string[] = []
+    const gates: (() => void)[] = []
+    const queue = new InputQueue(new Source(), async (data) => {
+      sent.push(Buffer.from(data).toString())
+      await new Promise<void>((open) => gates.push(open))
+    })
+    queue.push(Buffer.from('a'))
+    queue.push(Buffer.from('b'))
+    queue.push(Buffer.from('c'))
+    expect(sent).toEqual(['a'])
+    gates.shift()!()
+    await expect.poll(() => sent).toEqual(['a', 'bc'])
+    gates.shift()!()
+    await queue.settled()
+  })
+
+  it('pauses its source while more than 64 KiB wait, and splits them into requests of 64 KiB', async () => {
+    const source = new Source()
+    const sizes: number[] = []
+    let open: (() => void) | undefined
+    const queue = new InputQueue(source, async (data) => {
+      sizes.push(data.length)
+      if (sizes.length === 1) await new Promise<void>((resolve) => (open = resolve))
+    })
+    queue.push(Buffer.alloc(1))
+    queue.push(Buffer.alloc(150_000))
+    expect(source.isPaused).toBe(true)
+    open!()
+    await queue.settled()
+    expect(sizes).toEqual([1, 65_536, 65_536, 18_928])
+    expect(source.isPaused).toBe(false)
+  })
+
+  it('sends nothing that was waiting when it was closed', async () => {
+    const sent: string[] = []
+    let open: (() => void) | undefined
+    const queue = new InputQueue(new Source(), async (data) => {
+      sent.push(Buffer.from(data).toString())
+      await new Promise<void>((resolve) => (open = resolve))
+    })
+    queue.push(Buffer.from('a'))
+    queue.push(Buffer.from('b'))
+    queue.close()
+    open!()
+    await queue.settled()
+    expect(sent).toEqual(['a'])
+  })
+})

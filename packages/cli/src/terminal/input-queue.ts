@@ -1,0 +1,59 @@
+/** The most one request carries. */
+const BATCH_BYTES = 64 * 1024
+
+interface Source {
+  pause(): unknown
+  resume(): unknown
+}
+
+/**
+ * Sends what is typed, in order, one request at a time. What comes in while a request is under way goes
+ * with the next one, so that fast typing costs few requests and a single key no wait; the source is paused
+ * while more than a request's worth is waiting.
+ */
+export class InputQueue {
+  #waiting: Buffer[] = []
+  #waitingBytes = 0
+  #sending: Promise<void> | undefined
+  #isClosed = false
+  readonly #source: Source
+  readonly #send: (data: Uint8Array) => Promise<void>
+
+  constructor(source: Source, send: (data: Uint8Array) => Promise<void>) {
+    this.#source = source
+    this.#send = send
+  }
+
+  push(data: Buffer): void {
+    if (this.#isClosed) return
+    this.#waiting.push(data)
+    this.#waitingBytes += data.length
+    if (this.#waitingBytes > BATCH_BYTES) this.#source.pause()
+    this.#sending ??= this.#drain()
+  }
+
+  /** Resolves when everything that was pushed has been sent. */
+  async settled(): Promise<void> {
+    await this.#sending
+  }
+
+  /** Drops what waits. */
+  close(): void {
+    this.#isClosed = true
+    this.#waiting = []
+    this.#waitingBytes = 0
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waitingBytes > 0) {
+      const all = Buffer.concat(this.#waiting)
+      const batch = all.subarray(0, BATCH_BYTES)
+      const rest = all.subarray(BATCH_BYTES)
+      this.#waiting = rest.length > 0 ? [rest] : []
+      this.#waitingBytes = rest.length
+      await this.#send(batch)
+      if (this.#waitingBytes <= BATCH_BYTES && !this.#isClosed) this.#source.resume()
+    }
+    this.#sending = undefined
+  }
+}

@@ -1,0 +1,44 @@
+import type { Sandbox } from 'e2b'
+import { isNotFound } from '../account/missing.ts'
+
+/** How long a sandbox outlives a terminal that vanished without a word. */
+export const GRACE_MS = 30_000
+const INTERVAL_MS = 5000
+const PROBE_TIMEOUT_MS = 10_000
+
+export interface KeepAlive {
+  /** Rejects never; resolves with the reason when the sandbox cannot be reached or is not running any more. */
+  onTrouble(listener: (trouble: 'unreachable' | 'ended') => void): void
+  stop(): void
+}
+
+/**
+ * Sees to it that a sandbox lives at least 30 s longer, as long as the terminal is open. Its end is only
+ * ever moved away from now, and a sandbox that somebody paused stays paused.
+ */
+export function keepAlive(sandbox: Sandbox): KeepAlive {
+  const listeners: ((trouble: 'unreachable' | 'ended') => void)[] = []
+  const tell = (trouble: 'unreachable' | 'ended'): void =>
+    listeners.forEach((listener) => void listener(trouble))
+  const beat = async (): Promise<void> => {
+    try {
+      const { state, endAt } = await sandbox.getInfo({ requestTimeoutMs: PROBE_TIMEOUT_MS })
+      if (state !== 'running') return tell('ended')
+      if (endAt.getTime() - Date.now() < GRACE_MS) {
+        await sandbox.setTimeout(GRACE_MS, { requestTimeoutMs: PROBE_TIMEOUT_MS })
+      }
+    } catch (error) {
+      tell(isNotFound(error) ? 'ended' : 'unreachable')
+    }
+  }
+  let isBusy = false
+  const timer = setInterval(() => {
+    if (isBusy) return
+    isBusy = true
+    void beat().finally(() => (isBusy = false))
+  }, INTERVAL_MS)
+  return {
+    onTrouble: (listener) => void listeners.push(listener),
+    stop: () => clearInterval(timer),
+  }
+}

@@ -1,0 +1,79 @@
+import { once } from 'node:events'
+import type { ReadStream, WriteStream } from 'node:tty'
+import { ScreenModes } from './screen-modes.ts'
+
+/** What a session is shown with where there is no terminal. */
+const NO_TERMINAL = { cols: 80, rows: 24 }
+
+export interface Size {
+  cols: number
+  rows: number
+}
+
+/**
+ * The user's own terminal while it belongs to a program in a sandbox. Whatever ends the process, the
+ * terminal is given back: the mode it was in, the screen, the cursor.
+ */
+export class LocalTerminal {
+  readonly #input = process.stdin as ReadStream
+  readonly #output = process.stdout as WriteStream
+  readonly #modes = new ScreenModes()
+  #isTaken = false
+  readonly #giveBack = () => this.release()
+  // The shell that stopped us has put the terminal into its own mode.
+  readonly #takeAgain = () => this.#setRaw(true)
+
+  /** Is somebody typing, rather than a pipe? */
+  get isInteractive(): boolean {
+    return this.#input.isTTY === true
+  }
+
+  get input(): NodeJS.ReadStream {
+    return this.#input
+  }
+
+  size(): Size {
+    const { columns, rows } = this.#output.isTTY ? this.#output : (process.stderr as WriteStream)
+    return columns > 0 && rows > 0 ? { cols: columns, rows } : NO_TERMINAL
+  }
+
+  onResize(listener: () => void): () => void {
+    process.on('SIGWINCH', listener)
+    return () => void process.off('SIGWINCH', listener)
+  }
+
+  /** Every key goes to the program inside from now on, Ctrl-C too. */
+  take(): void {
+    this.#isTaken = true
+    this.#setRaw(true)
+    process.on('exit', this.#giveBack)
+    process.on('SIGCONT', this.#takeAgain)
+  }
+
+  /** Writes output of the program inside; resolves when the terminal has taken it. */
+  async write(data: Uint8Array): Promise<void> {
+    this.#modes.observe(data)
+    if (!this.#output.write(data)) await once(this.#output, 'drain')
+  }
+
+  /** May be called more than once. */
+  release(): void {
+    if (!this.#isTaken) return
+    this.#isTaken = false
+    process.off('exit', this.#giveBack)
+    process.off('SIGCONT', this.#takeAgain)
+    this.#setRaw(false)
+    const undo = this.#modes.undo()
+    if (this.#output.isTTY && undo) this.#output.write(undo)
+    this.#input.pause()
+  }
+
+  #setRaw(isRaw: boolean): void {
+    if (!this.#input.isTTY) return
+    try {
+      this.#input.setRawMode(isRaw)
+    } catch {
+      // The terminal itself is gone (SIGHUP): there is nothing left to give back.
+    }
+  }
+}

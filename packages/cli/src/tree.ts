@@ -1,0 +1,138 @@
+import type { Command } from 'commander'
+
+/** One command; its file is read only when it is asked for. */
+export interface Leaf {
+  name: string
+  alias?: string
+  /** Works, but help does not name it. */
+  isHidden?: boolean
+  load(): Promise<() => Command>
+}
+
+export interface Branch {
+  name: string
+  alias?: string
+  description: string
+  entries: Entry[]
+}
+
+export type Entry = Leaf | Branch
+
+export const isBranch = (entry: Entry): entry is Branch => 'entries' in entry
+export const isNamed = (entry: Entry, word: string | undefined): boolean =>
+  word !== undefined && (entry.name === word || entry.alias === word)
+
+const auth: Branch = {
+  name: 'auth',
+  description: 'authentication commands',
+  entries: [
+    { name: 'login', load: async () => (await import('./commands/auth/login.ts')).login },
+    { name: 'logout', load: async () => (await import('./commands/auth/logout.ts')).logout },
+    { name: 'info', load: async () => (await import('./commands/auth/info.ts')).info },
+    { name: 'configure', load: async () => (await import('./commands/auth/configure.ts')).configure },
+  ],
+}
+
+const snapshot: Branch = {
+  name: 'snapshot',
+  alias: 'snap',
+  description: 'work with sandbox snapshots',
+  entries: [
+    {
+      name: 'create',
+      alias: 'cr',
+      load: async () => (await import('./commands/sandbox/snapshot/create.ts')).create,
+    },
+    {
+      name: 'list',
+      alias: 'ls',
+      load: async () => (await import('./commands/sandbox/snapshot/list.ts')).list,
+    },
+    {
+      name: 'delete',
+      alias: 'dl',
+      load: async () => (await import('./commands/sandbox/snapshot/delete.ts')).remove,
+    },
+  ],
+}
+
+const sandbox: Branch = {
+  name: 'sandbox',
+  alias: 'sbx',
+  description: 'work with sandboxes',
+  entries: [
+    { name: 'create', alias: 'cr', load: async () => (await import('./commands/sandbox/create.ts')).create },
+    {
+      name: 'spawn',
+      alias: 'sp',
+      isHidden: true,
+      load: async () => (await import('./commands/sandbox/create.ts')).create,
+    },
+    {
+      name: 'connect',
+      alias: 'cn',
+      load: async () => (await import('./commands/sandbox/connect.ts')).connect,
+    },
+    { name: 'exec', alias: 'ex', load: async () => (await import('./commands/sandbox/exec.ts')).exec },
+    { name: 'cp', load: async () => (await import('./commands/sandbox/cp.ts')).cp },
+    {
+      name: 'port-forward',
+      alias: 'pf',
+      load: async () => (await import('./commands/sandbox/port-forward.ts')).portForward,
+    },
+    { name: 'list', alias: 'ls', load: async () => (await import('./commands/sandbox/list.ts')).list },
+    { name: 'info', alias: 'in', load: async () => (await import('./commands/sandbox/info.ts')).info },
+    { name: 'logs', alias: 'lg', load: async () => (await import('./commands/sandbox/logs.ts')).logs },
+    {
+      name: 'metrics',
+      alias: 'mt',
+      load: async () => (await import('./commands/sandbox/metrics.ts')).metrics,
+    },
+    { name: 'pause', alias: 'ps', load: async () => (await import('./commands/sandbox/pause.ts')).pause },
+    { name: 'resume', alias: 'rs', load: async () => (await import('./commands/sandbox/resume.ts')).resume },
+    { name: 'kill', alias: 'kl', load: async () => (await import('./commands/sandbox/kill.ts')).kill },
+    snapshot,
+  ],
+}
+
+const template: Branch = {
+  name: 'template',
+  alias: 'tpl',
+  description: 'manage sandbox templates',
+  entries: [
+    { name: 'create', alias: 'ct', load: async () => (await import('./commands/template/create.ts')).create },
+    { name: 'list', alias: 'ls', load: async () => (await import('./commands/template/list.ts')).list },
+    { name: 'init', alias: 'it', load: async () => (await import('./commands/template/init.ts')).init },
+    { name: 'delete', alias: 'dl', load: async () => (await import('./commands/template/delete.ts')).remove },
+    {
+      name: 'publish',
+      alias: 'pb',
+      load: async () => (await import('./commands/template/publish.ts')).publish,
+    },
+    {
+      name: 'unpublish',
+      alias: 'upb',
+      load: async () => (await import('./commands/template/unpublish.ts')).unpublish,
+    },
+    { name: 'migrate', load: async () => (await import('./commands/template/migrate.ts')).migrate },
+    {
+      name: 'build',
+      alias: 'bd',
+      isHidden: true,
+      load: async () => (await import('./commands/template/build.ts')).build,
+    },
+  ],
+}
+
+/** Every command of `e2b`. */
+export const ROOT: Branch = {
+  name: 'e2b',
+  description: 'Sandboxes for AI agents, from the command line.',
+  entries: [
+    auth,
+    template,
+    sandbox,
+    { name: 'doctor', load: async () => (await import('./commands/doctor.ts')).doctor },
+    { name: 'completion', load: async () => (await import('./commands/completion.ts')).completion },
+  ],
+}
