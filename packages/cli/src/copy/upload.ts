@@ -46,7 +46,7 @@ async function uploadDirectory(source: string, remote: Remote, target: string): 
   await remote.sandbox.files.makeDir(target, asUser(remote))
   const directory = await absolute(remote, target)
   await withRemoteArchive(remote, async (archive) => {
-    const packed = tar.create({ cwd: source, portable: true }, ['.'])
+    const packed = tar.create({ cwd: source }, ['.'])
     const stream = Readable.toWeb(Readable.from(packed)) as ReadableStream<Uint8Array>
     await send(stream, await sizeOf(source), basename(resolve(source)), remote, archive)
     await runInside(remote, `tar -xpof ${quote(archive)} -C ${quote(directory)}`)

@@ -41,7 +41,10 @@ async function run(sandboxId: string, mappings: PortMapping[]): Promise<void> {
   for (const { localPort, remotePort } of mappings) {
     const http = createHttpForwarder(edgeAddress(sandbox, remotePort, sandboxUrl))
     const { port } = await listenLocally(localPort, {
-      http: (socket) => http.emit('connection', socket),
+      http: (socket) => {
+        http.emit('connection', socket)
+        socket.resume()
+      },
       tcp: (socket) => {
         relayTcp(socket, sandbox, remotePort).catch((error: Error) => {
           note(`Port ${remotePort}: ${error.message}`)
