@@ -9,7 +9,7 @@ export default defineConfig({
   outDir: 'dist',
   dts: false,
   minify: true,
-  sourcemap: false,
-  noExternal: [/.*/],
-  inlineOnly: false,
+  deps: { alwaysBundle: [/.*/], onlyBundle: false },
+  // The SDK from its sources: what is not used of it stays out.
+  inputOptions: { resolve: { conditionNames: ['sandlot-source', 'import', 'node', 'default'] } },
 })
