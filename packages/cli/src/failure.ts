@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import { apiUrl } from './account/servers.ts'
 
 /** A failure that people can mend: `message` is all they see. */
 export class Failure extends Error {
@@ -31,6 +32,7 @@ function describe(error: unknown): string {
   if (error instanceof Failure) return error.message
   const network = networkCause(error)
   if (network) return describeNetwork(network)
+  if (error.message === 'fetch failed') return cannotReach(apiUrl(), reasonOf(error.cause))
   if (error.name === 'AuthenticationError') return describeAuthentication(error.message)
   return asApiError(error) ?? withoutBrackets(error.message)
 }
@@ -70,16 +72,20 @@ export function networkCause(error: unknown): NetworkError | undefined {
 }
 
 function describeNetwork(error: NetworkError): string {
-  const target =
-    error.hostname ?? (error.address ? `${error.address}:${error.port}` : apiUrlFromEnvironment())
-  const mend = /CERT|TLS|SSL|SIGNED|UNABLE/.test(error.code)
-    ? 'NODE_EXTRA_CA_CERTS must name the certificate authority of the server'
-    : 'is the server running, and are E2B_API_URL and E2B_DOMAIN right?'
-  return `Cannot reach ${target} (${error.code}): ${mend} \`e2b doctor\` checks each.`
+  return cannotReach(
+    error.hostname ?? (error.address ? `${error.address}:${error.port}` : apiUrl()),
+    error.code,
+  )
 }
 
-const apiUrlFromEnvironment = (): string =>
-  process.env.E2B_API_URL ?? `https://api.${process.env.E2B_DOMAIN ?? 'e2b.app'}`
+function cannotReach(target: string, reason: string): string {
+  const mend = /CERT|TLS|SSL|SIGNED|UNABLE/.test(reason)
+    ? 'NODE_EXTRA_CA_CERTS must name the certificate authority of the server.'
+    : 'is the server running, and are E2B_API_URL and E2B_DOMAIN right?'
+  return `Cannot reach ${target} (${reason}): ${mend} \`e2b doctor\` checks each.`
+}
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : 'no reason given')
 
 function stackOf(error: Error): string {
   const cause = error.cause instanceof Error ? `\ncaused by: ${stackOf(error.cause)}` : ''

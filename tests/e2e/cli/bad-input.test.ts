@@ -24,8 +24,8 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
     [
       'a server that is not there',
       ['sandbox', 'list'],
-      /^Cannot reach .*:9 \(ECONNREFUSED\): is the server running.*`e2b doctor`/,
-      { E2B_API_URL: 'http://127.0.0.1:9' },
+      /^Cannot reach .*:29999 \(ECONNREFUSED\): is the server running.*`e2b doctor`/,
+      { E2B_API_URL: 'http://127.0.0.1:29999' },
     ],
     [
       'a domain that is not there',
@@ -105,7 +105,7 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
 
   it('DEBUG shows the stack and the causes', async () => {
     const { stderr } = await e2b(['sandbox', 'list'], {
-      env: { E2B_API_URL: 'http://127.0.0.1:9', DEBUG: '1' },
+      env: { E2B_API_URL: 'http://127.0.0.1:29999', DEBUG: '1' },
     })
     expect(stderr).toMatch(/^Cannot reach/)
     expect(stderr).toMatch(/\n {4}at .*[\s\S]*caused by/)

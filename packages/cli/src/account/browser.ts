@@ -5,9 +5,11 @@ const OPENERS: Partial<Record<NodeJS.Platform, [string, string[]]>> = {
   win32: ['cmd', ['/c', 'start', '""']],
 }
 
-/** Opens `url` for the user; where there is no browser nothing happens, the URL is on the screen too. */
+/** Opens `url` for the user, in `$BROWSER` where that is set; where there is no browser nothing happens, the URL is on the screen too. */
 export function openBrowser(url: string): void {
-  const [program, args] = OPENERS[process.platform] ?? ['xdg-open', []]
+  const [program, args] = process.env.BROWSER
+    ? [process.env.BROWSER, []]
+    : (OPENERS[process.platform] ?? ['xdg-open', []])
   // `cmd` would read & as the end of the command.
   const target = process.platform === 'win32' ? url.replaceAll('&', '^&') : url
   spawn(program, [...args, target], { stdio: 'ignore', detached: true })
