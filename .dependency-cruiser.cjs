@@ -60,6 +60,6 @@ module.exports = {
     exclude: { path: '(^|/)(dist|gen)/' },
     // TypeScript 7 has no compiler API; swc reads the same syntax.
     parser: 'swc',
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['sandlot-source', 'import', 'node', 'default', 'types'] },
   },
 }

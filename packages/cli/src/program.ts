@@ -28,7 +28,7 @@ async function grow(branch: Branch, words: readonly string[]): Promise<Command> 
   for (const entry of chosen ? [chosen] : branch.entries) {
     if (isBranch(entry)) command.addCommand(await grow(entry, chosen ? words.slice(1) : []))
     else {
-      const leaf = settle((await entry.load())()).name(entry.name)
+      const leaf = settle((await entry.load())(() => createProgram([]))).name(entry.name)
       if (entry.alias) leaf.alias(entry.alias)
       command.addCommand(leaf, { hidden: entry.isHidden ?? false })
     }

@@ -1,12 +1,15 @@
 import type { Command } from 'commander'
 
+/** Makes a command; `whole` is the program with all that there is, for the one that lists it. */
+export type MakeCommand = (whole: () => Promise<Command>) => Command
+
 /** One command; its file is read only when it is asked for. */
 export interface Leaf {
   name: string
   alias?: string
   /** Works, but help does not name it. */
   isHidden?: boolean
-  load(): Promise<() => Command>
+  load(): Promise<MakeCommand>
 }
 
 export interface Branch {

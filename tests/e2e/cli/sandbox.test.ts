@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { buildCli, detached, e2b, removeHome } from './command.ts'
+import { buildCli, detached, e2b, removeHome, start } from './command.ts'
 
 let id: string
 let remove: () => Promise<void>
@@ -97,6 +97,14 @@ describe('e2b sandbox exec', () => {
       stdout: 'aaa',
       stderr: '',
     })
+  })
+
+  it('passes bytes that are no text', async () => {
+    const kept = (await exec(['head -c 5000000 /dev/urandom > random; sha256sum < random'])).stdout.trim()
+    const file = start(['sandbox', 'exec', id, 'cat random'])
+    const hash = createHash('sha256')
+    for await (const chunk of file.stdout!) hash.update(chunk)
+    expect(`${hash.digest('hex')}  -`).toBe(kept)
   })
 
   it('streams UTF-8 unbroken', async () => {

@@ -78,7 +78,7 @@ describe('e2b template migrate', () => {
 ENV A=1
 WORKDIR /app
 COPY . /app
-RUN pip install 'flask'
+RUN pip install flask
 USER root
 CMD ["python", "app.py"]
 `

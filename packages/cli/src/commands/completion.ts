@@ -4,7 +4,7 @@ import { print } from '../output/out.ts'
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 type Shell = (typeof SHELLS)[number]
 
-export const completion = (): Command =>
+export const completion = (whole: () => Promise<Command>): Command =>
   new Command('completion')
     .description('print a completion script for a shell')
     .addArgument(new Argument('<shell>', 'whose script').choices(SHELLS))
@@ -17,9 +17,8 @@ Examples:
   e2b completion fish > ~/.config/fish/completions/e2b.fish`,
     )
     .action(async (shell: Shell) => {
-      const { createProgram } = await import('../program.ts')
       const { levelsOf } = await import('../completion/words.ts')
-      const levels = levelsOf(await createProgram([]))
+      const levels = levelsOf(await whole())
       await print((await SCRIPTS[shell]())(levels).trimEnd())
     })
 

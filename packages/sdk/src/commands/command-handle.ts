@@ -11,6 +11,8 @@ export interface OutputCallbacks {
   onStdout?: (data: string) => unknown
   onStderr?: (data: string) => unknown
   onPty?: (data: Uint8Array) => unknown
+  /** Gets standard output and error as bytes in place of the text, of which nothing is decoded or kept then. */
+  onBytes?: (data: Uint8Array, from: 'stdout' | 'stderr') => unknown
 }
 
 /** What a handle asks of the module that made it. */
@@ -146,6 +148,9 @@ export class CommandHandle
     }
     if (event.case !== 'data') return
     const { output } = event.value
+    const { onBytes } = this.callbacks
+    if (onBytes && (output.case === 'stdout' || output.case === 'stderr'))
+      return void (await onBytes(output.value, output.case))
     // pieces end anywhere, also within a character
     if (output.case === 'stdout') await this.out(this.stdoutDecoder.decode(output.value, { stream: true }))
     if (output.case === 'stderr') await this.err(this.stderrDecoder.decode(output.value, { stream: true }))

@@ -25,6 +25,13 @@ export interface CommandStartOpts extends CommandRequestOpts {
   onStdout?: (data: string) => unknown
   /** Gets standard error piece by piece, as it comes. */
   onStderr?: (data: string) => unknown
+  /**
+   * Gets standard output and error byte for byte, in place of the callbacks above; `stdout` and `stderr` of the
+   * handle stay empty. For the CLI, which passes on what is no text, and more of it than fits in memory.
+   *
+   * @internal
+   */
+  onBytes?: (data: Uint8Array, from: 'stdout' | 'stderr') => unknown
   /** Keep standard input open, for `sendStdin`. @default false */
   stdin?: boolean
   /** Most time it may run in **milliseconds**, then it is killed; 0 means no limit. @default 60_000 */
@@ -172,7 +179,7 @@ export class Commands {
 
   private handle(
     stream: ConstructorParameters<typeof CommandHandle>[0],
-    { onStdout, onStderr }: CommandConnectOpts,
+    { onStdout, onStderr, onBytes }: CommandConnectOpts & Pick<CommandStartOpts, 'onBytes'>,
   ): CommandHandle {
     const handle: CommandHandle = new CommandHandle(
       stream,
@@ -181,7 +188,7 @@ export class Commands {
         sendStdin: (data, opts) => this.sendStdin(handle.pid, data, opts),
         closeStdin: (opts) => this.closeStdin(handle.pid, opts),
       },
-      { onStdout, onStderr },
+      { onStdout, onStderr, onBytes },
     )
     return handle
   }

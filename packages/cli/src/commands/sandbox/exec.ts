@@ -49,8 +49,7 @@ async function run(sandboxId: string, words: string[], flags: Flags): Promise<vo
     ...(flags.user && { user: flags.user }),
     ...(flags.cwd && { cwd: flags.cwd }),
     ...(!flags.background && {
-      onStdout: (data: string) => write(process.stdout, data),
-      onStderr: (data: string) => write(process.stderr, data),
+      onBytes: (data: Uint8Array, from: 'stdout' | 'stderr') => write(process[from], data),
     }),
   })
   if (flags.background) {
@@ -104,5 +103,5 @@ function isPiped(): boolean {
   }
 }
 
-const write = (stream: NodeJS.WriteStream, data: string): Promise<void> | void =>
+const write = (stream: NodeJS.WriteStream, data: Uint8Array): Promise<void> | void =>
   stream.write(data) ? undefined : new Promise((resolve) => stream.once('drain', resolve))
