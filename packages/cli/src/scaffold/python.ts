@@ -1,11 +1,7 @@
 import { type BuildSizes, type Definition, pairsOf, type Step } from './definition.ts'
 
-/** A JSON string is a Python string too, but for characters outside the first plane. */
-const literal = (text: string): string =>
-  JSON.stringify(text).replace(
-    /\\u([dD][89abAB]..)\\u([dD][c-fC-F]..)/g,
-    (pair) => JSON.parse(`"${pair}"`) as string,
-  )
+/** Every JSON string is a Python string. */
+const literal = (text: string): string => JSON.stringify(text)
 
 export interface Flavour {
   isAsync: boolean

@@ -1,0 +1,101 @@
+import { InvalidArgumentError } from 'commander'
+import { describe, expect, it } from 'vitest'
+import { parseDate } from './date.ts'
+import { parseEnv } from './env.ts'
+import { lifecycleOf } from './lifecycle.ts'
+import { collect } from './limit.ts'
+import { isAtLeast } from './log-level.ts'
+import { parseMetadata } from './metadata.ts'
+import { parsePortMapping } from './port-mapping.ts'
+import { parsePlace } from './remote-path.ts'
+import { parseStates } from './state.ts'
+import { parseTemplateName } from './template-name.ts'
+import { parseWholeNumber } from './whole-number.ts'
+
+describe('what is given on the command line', () => {
+  it.each<[string, unknown, unknown]>([
+    ['variables keep everything behind the first =', parseEnv('A=b=c', { X: '1' }), { X: '1', A: 'b=c' }],
+    ['an empty value is a value', parseEnv('A='), { A: '' }],
+    [
+      'metadata in one word and in several',
+      parseMetadata('b=2, c=3', { a: '1' }),
+      { a: '1', b: '2', c: '3' },
+    ],
+    ['both states', parseStates('Running,paused'), ['running', 'paused']],
+    ['an ISO date', parseDate('2025-01-01T00:00:00Z').getTime(), Date.UTC(2025, 0)],
+    ['a template name is lower case', parseTemplateName(' My-App:v1.2 '), 'my-app:v1.2'],
+    ['a template of a namespace', parseTemplateName('team/app'), 'team/app'],
+    ['one port for both sides', parsePortMapping('8080'), [{ localPort: 8080, remotePort: 8080 }]],
+    ['any free port here', parsePortMapping('0:80', []), [{ localPort: 0, remotePort: 80 }]],
+    ['a path here', parsePlace('./iabc:x'), { kind: 'local', path: './iabc:x' }],
+    ['a path inside', parsePlace('iabc:/a:b'), { kind: 'remote', sandboxId: 'iabc', path: '/a:b' }],
+    ['the home inside', parsePlace('iabc:'), { kind: 'remote', sandboxId: 'iabc', path: '.' }],
+    ['a drive of Windows is here', parsePlace('C:\\x'), { kind: 'local', path: 'C:\\x' }],
+    ['the least number', parseWholeNumber('30', { least: 30 }), 30],
+  ])('%s', (_, parsed, expected) => {
+    expect(parsed).toEqual(expected)
+  })
+
+  it.each<[string, () => unknown]>([
+    ['a variable without a value', () => parseEnv('A')],
+    ['a variable without a name', () => parseEnv('=b')],
+    ['metadata without a value', () => parseMetadata('a=1,b')],
+    ['an unknown state', () => parseStates('running,asleep')],
+    ['a date in words', () => parseDate('March 7')],
+    ['a date that is none', () => parseDate('2025-13-41')],
+    ['a number as a date', () => parseDate('1')],
+    ['a template name with a space', () => parseTemplateName('a b')],
+    ['a template name of 129 letters', () => parseTemplateName('a'.repeat(129))],
+    ['port 0 inside', () => parsePortMapping('8080:0')],
+    ['a port too high', () => parsePortMapping('65536')],
+    ['an empty path', () => parsePlace('')],
+    ['a fraction', () => parseWholeNumber('1.5')],
+    ['a negative number', () => parseWholeNumber('-1')],
+    ['an odd number where even is due', () => parseWholeNumber('3', { isEven: true })],
+    ['a number above the most', () => parseWholeNumber('11', { most: 10 })],
+  ])('refuses %s', (_, parse) => {
+    expect(parse).toThrow(InvalidArgumentError)
+  })
+})
+
+describe('lifecycleOf', () => {
+  it('says nothing when nothing is given, so that the server decides', () => {
+    expect(lifecycleOf({})).toBeUndefined()
+  })
+
+  it('resumes only what was paused', () => {
+    const flags = { 'lifecycle.autoresume': true }
+    expect(() => lifecycleOf(flags)).toThrow('requires --lifecycle.ontimeout pause')
+    expect(lifecycleOf({ ...flags, 'lifecycle.ontimeout': 'pause' })).toEqual({
+      onTimeout: 'pause',
+      autoResume: true,
+    })
+  })
+})
+
+describe('collect', () => {
+  const pages = (...sizes: number[]) => ({
+    get hasNext() {
+      return sizes.length > 0
+    },
+    nextItems: async () => Array.from({ length: sizes.shift()! }, (_, at) => at),
+  })
+
+  it('stops at the limit and says that there is more', async () => {
+    expect(await collect(pages(2, 2, 2), 3)).toMatchObject({ items: { length: 3 }, hasMore: true })
+    expect(await collect(pages(2, 2), 2)).toMatchObject({ items: { length: 2 }, hasMore: true })
+    expect(await collect(pages(2), 2)).toMatchObject({ items: { length: 2 }, hasMore: false })
+  })
+
+  it('reads everything for 0', async () => {
+    expect(await collect(pages(2, 2, 1), 0)).toMatchObject({ items: { length: 5 }, hasMore: false })
+  })
+})
+
+it('lines of an unknown level are shown', () => {
+  expect(['debug', 'info', 'WARN', 'error', 'fatal'].filter((level) => isAtLeast(level, 'WARN'))).toEqual([
+    'WARN',
+    'error',
+    'fatal',
+  ])
+})

@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest'
+import { isColoured } from './colour.ts'
+import { formatLogLine, readLogLine } from './log-line.ts'
+import { displayWidth, formatTable } from './table.ts'
+
+describe('formatTable', () => {
+  const columns = [
+    { title: 'ID', value: (row: string[]) => row[0]! },
+    { title: 'NAME', value: (row: string[]) => row[1]! },
+    { title: 'END', value: (row: string[]) => row[2]! },
+  ]
+
+  it('is as wide as its widest cells, wide characters counted as two', () => {
+    expect(
+      formatTable(
+        [
+          ['a', '世界', '1'],
+          ['bbb', 'x', '2'],
+        ],
+        columns,
+      ),
+    ).toBe('ID    NAME   END\na     世界   1\nbbb   x      2')
+  })
+
+  it('keeps a row in its line, and escape sequences of others from the terminal', () => {
+    expect(formatTable([['a\nb', '\u001b[31mred\u001b[0m\u0007', '']], columns).split('\n')[1]).toBe(
+      'a b   red',
+    )
+  })
+})
+
+it('displayWidth counts cells', () => {
+  expect([displayWidth('abc'), displayWidth('grüße'), displayWidth('世界'), displayWidth('👩‍💻')]).toEqual([
+    3, 5, 4, 2,
+  ])
+})
+
+describe('log lines', () => {
+  const timestamp = '2026-01-02T03:04:05.678Z'
+  const read = (line: string) => readLogLine({ timestamp, line })
+
+  it('are documents: level and logger apart, the rest as fields', () => {
+    const line = read('{"level":"warn","logger":"envd","msg":"disk is full","free":0}')
+    expect(line).toMatchObject({ level: 'warn', logger: 'envd', fields: { msg: 'disk is full', free: 0 } })
+    expect(formatLogLine(line, 'pretty')).toBe(
+      '[2026-01-02 03:04:05.678Z] WARN  disk is full logger=envd free=0',
+    )
+    expect(JSON.parse(formatLogLine(line, 'json'))).toEqual({
+      timestamp,
+      level: 'warn',
+      logger: 'envd',
+      msg: 'disk is full',
+      free: 0,
+    })
+  })
+
+  it('that are no documents are their own message', () => {
+    for (const text of ['plain', '42', '[1]', 'null', '{"broken":']) {
+      expect(formatLogLine(read(text), 'pretty')).toBe(`[2026-01-02 03:04:05.678Z] INFO  ${text}`)
+    }
+  })
+
+  it('bring no escape sequences to the terminal', () => {
+    expect(formatLogLine(read('{"msg":"\\u001b]0;title\\u0007x"}'), 'pretty')).toMatch(/INFO {2}x$/)
+  })
+})
+
+it('colours are for terminals, and NO_COLOR and TERM=dumb take them away', () => {
+  const terminal = { isTTY: true }
+  expect([isColoured(terminal, {}), isColoured({}, {}), isColoured({}, { FORCE_COLOR: '1' })]).toEqual([
+    true,
+    false,
+    true,
+  ])
+  expect([isColoured(terminal, { NO_COLOR: '1' }), isColoured(terminal, { TERM: 'dumb' })]).toEqual([
+    false,
+    false,
+  ])
+})
