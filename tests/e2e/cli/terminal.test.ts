@@ -73,7 +73,7 @@ describe('e2b sandbox create', () => {
     await enter('clear; echo begun; sleep 1000')
     await terminal.waitFor(/^begun/)
     await terminal.press('C-c')
-    await terminal.waitFor(/\^C\n.*\$ ?$/)
+    await terminal.waitFor(/^begun\n+user@\S+:~\$ ?$/)
     await enter('echo still-$((40 + 2))')
     await terminal.waitFor(/still-42/)
     await enter('exit 0')
