@@ -8,8 +8,11 @@ import { fileURLToPath } from 'node:url'
 const repository = fileURLToPath(new URL('../../..', import.meta.url))
 const cli = join(repository, 'packages', 'cli')
 
+/** Apart from `dist`, which the server under test packs and hands out. */
+const bundle = join(tmpdir(), 'sandlot-test-cli')
+
 /** What is published: the bundle. */
-export const ENTRY = join(cli, 'dist', 'main.mjs')
+export const ENTRY = join(bundle, 'main.mjs')
 export const OFFICIAL_ENTRY = join(repository, 'node_modules', 'e2b-cli-official', 'dist', 'index.js')
 
 const BUILD_TIMEOUT_MS = 120_000
@@ -18,7 +21,9 @@ const COMMAND_TIMEOUT_MS = 60_000
 /** Builds the bundle, as `npm run build` does. */
 export async function buildCli(): Promise<void> {
   const tsdown = join(repository, 'node_modules', '.bin', 'tsdown')
-  const { code, stderr, stdout } = await end(spawn(tsdown, { cwd: cli, timeout: BUILD_TIMEOUT_MS }))
+  const { code, stderr, stdout } = await end(
+    spawn(tsdown, ['--out-dir', bundle], { cwd: cli, timeout: BUILD_TIMEOUT_MS }),
+  )
   if (code !== 0) throw new Error(`tsdown ended with ${code}:\n${stdout}${stderr}`)
 }
 
