@@ -4,9 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 
-const program = fileURLToPath(import.meta.resolve('e2b-cli-official/dist/index.js'))
 const COMMAND_TIMEOUT_MS = 30_000
 const BROWSER_TIMEOUT_MS = 15_000
 
@@ -25,16 +23,21 @@ export interface CliRun {
   ended: Promise<{ code: number | null; output: string }>
 }
 
-/** The official CLI of a user who has nothing but the address of the server. */
-export class OfficialCli {
-  readonly #home = mkdtempSync(join(tmpdir(), 'sandlot-official-cli-'))
+/** The CLI, ours or the official one, of a user who has nothing but the address of the server. */
+export class CliUser {
+  readonly #home = mkdtempSync(join(tmpdir(), 'sandlot-cli-user-'))
   readonly #openedFile = join(this.#home, 'opened')
   readonly #configFile = join(this.#home, '.e2b', 'config.json')
   readonly #environment: NodeJS.ProcessEnv
+  readonly #program: string
   readonly #children = new Set<ChildProcess>()
 
-  /** @param server what `<home>/env` of the server says */
-  constructor(server: Record<string, string>) {
+  /**
+   * @param program what `e2b` runs
+   * @param server what `<home>/env` of the server says
+   */
+  constructor(program: string, server: Record<string, string>) {
+    this.#program = program
     const browser = join(this.#home, 'browser')
     writeFileSync(
       browser,
@@ -53,7 +56,7 @@ export class OfficialCli {
 
   start(...args: string[]): CliRun {
     rmSync(this.#openedFile, { force: true })
-    const child = spawn(process.execPath, [program, ...args], {
+    const child = spawn(process.execPath, [this.#program, ...args], {
       env: this.#environment,
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: COMMAND_TIMEOUT_MS,
