@@ -56,6 +56,19 @@ it('E2B_API_KEY wins over the config', async () => {
   expect((await e2b(['template', 'list'], { env: LOGGED_IN })).stderr).toMatch(/^\[401\]/)
 })
 
+it('E2B_ACCESS_TOKEN is enough for a machine, until the token is ended', async () => {
+  const tokens = `${env.E2B_API_URL}/access-tokens`
+  const headers = { 'X-API-KEY': env.E2B_API_KEY!, 'Content-Type': 'application/json' }
+  const made = await fetch(tokens, { method: 'POST', headers, body: JSON.stringify({ name: 'ci' }) })
+  const { id, token } = (await made.json()) as { id: string; token: string }
+  const machine = { ...LOGGED_IN, E2B_ACCESS_TOKEN: token }
+  expect((await e2b(['template', 'list'], { env: machine })).stdout).toContain('base')
+  await fetch(`${tokens}/${id}`, { method: 'DELETE', headers: { 'X-API-KEY': env.E2B_API_KEY! } })
+  const { code, stderr } = await e2b(['template', 'list'], { env: machine })
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^\[401\] Unauthorized: .*Check E2B_ACCESS_TOKEN, or run `e2b auth login`\.\n$/)
+})
+
 it('a damaged config is named, and how to mend it', async () => {
   mkdirSync(directory, { recursive: true })
   writeFileSync(join(directory, 'config.json'), '{')

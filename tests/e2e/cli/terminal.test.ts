@@ -185,6 +185,18 @@ describe('e2b sandbox connect', () => {
     }
   })
 
+  it('shows how far a copy is, on the terminal alone', async () => {
+    await enter(
+      `head -c 30000000 /dev/zero > /tmp/e2b-zeros; ${E2B} sandbox cp /tmp/e2b-zeros ${id}:zeros 2>&1`,
+    )
+    const screen = await terminal.waitFor(/zeros → \S+:zeros/)
+    expect(screen).toContain('Copied e2b-zeros (28.6 MiB)')
+    await enter(
+      `rm /tmp/e2b-zeros; ${E2B} sandbox cp ${id}:zeros /tmp/e2b-zeros 2> /tmp/e2b-notes; wc -c < /tmp/e2b-zeros; cat -v /tmp/e2b-notes; rm /tmp/e2b-zeros /tmp/e2b-notes`,
+    )
+    expect((await terminal.waitFor(/30000000\n[^\n]*:zeros/)).split('30000000\n')[1]).not.toContain('Copied')
+  })
+
   it('runs piped lines without a terminal and forwards the exit code', async () => {
     const { code, stdout } = await e2b(['sandbox', 'connect', id], {
       input: 'echo piped-$((6 * 7)); exit 4\n',

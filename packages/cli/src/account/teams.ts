@@ -19,7 +19,8 @@ export async function listTeams(accessToken: string): Promise<Team[]> {
   const body: unknown = await answer.json().catch(() => undefined)
   if (!answer.ok) {
     const { message = 'no message' } = (body ?? {}) as { message?: string }
-    throw new Failure(formatApiError(answer.status, message))
+    const mend = answer.status === 401 ? '. Check E2B_ACCESS_TOKEN, or run `e2b auth login`.' : ''
+    throw new Failure(formatApiError(answer.status, message) + mend)
   }
   if (!Array.isArray(body)) throw new Failure(`${apiUrl()}/teams did not answer with a list.`)
   return body as Team[]
