@@ -183,10 +183,18 @@ class Session {
     const alive = keepAlive(this.#sandbox)
     alive.onTrouble((trouble) => {
       if (trouble === 'ended') this.#end({ kind: 'sandbox-ended' })
-      // A cut connection may look open for minutes: this is how it is noticed.
-      else this.#loseLink()
+      else void this.#checkLink()
     })
     this.#cleanups.push(() => alive.stop())
+  }
+
+  /** A cut connection may look open for minutes: this is how it is noticed. The API alone may be away, which is no cut. */
+  async #checkLink(): Promise<void> {
+    try {
+      await this.#sandbox.isRunning({ requestTimeoutMs: PROBE_TIMEOUT_MS })
+    } catch {
+      this.#loseLink()
+    }
   }
 
   #watchSignals(): void {
