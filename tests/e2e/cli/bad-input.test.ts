@@ -108,7 +108,7 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
       env: { E2B_API_URL: 'http://127.0.0.1:29999', DEBUG: '1' },
     })
     expect(stderr).toMatch(/^Cannot reach/)
-    expect(stderr).toMatch(/\n {4}at .*[\s\S]*caused by/)
+    expect(stderr).toMatch(/caused by: [\s\S]*\n {4}at /)
   })
 
   it('a mistyped command gets a suggestion', async () => {

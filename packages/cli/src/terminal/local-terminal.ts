@@ -19,6 +19,7 @@ export class LocalTerminal {
   readonly #output = process.stdout as WriteStream
   readonly #modes = new ScreenModes()
   #isTaken = false
+  #isGivenBack = false
   readonly #giveBack = () => this.release()
   // The shell that stopped us has put the terminal into its own mode.
   readonly #takeAgain = () => this.#setRaw(true)
@@ -52,6 +53,8 @@ export class LocalTerminal {
 
   /** Writes output of the program inside; resolves when the terminal has taken it. */
   async write(data: Uint8Array): Promise<void> {
+    // What is still on its way would change the modes again.
+    if (this.#isGivenBack) return
     this.#modes.observe(data)
     if (!this.#output.write(data)) await once(this.#output, 'drain')
   }
@@ -60,6 +63,7 @@ export class LocalTerminal {
   release(): void {
     if (!this.#isTaken) return
     this.#isTaken = false
+    this.#isGivenBack = true
     process.off('exit', this.#giveBack)
     process.off('SIGCONT', this.#takeAgain)
     this.#setRaw(false)
