@@ -315,6 +315,28 @@ describe('the tree of a sandbox', () => {
   })
 })
 
+describe('a quota of storage', () => {
+  test('that is used up refuses snapshots and checkpoints, never a pause or a fork', async () => {
+    await t.limit({ storage_mb: 0 })
+    const { sandboxID: id } = await t.create()
+    for (const what of ['snapshots', 'checkpoints'])
+      expect((await post(id, what)).body).toMatchObject({
+        code: 429,
+        message: expect.stringMatching(/keeps 0 MB of checkpoints, its plan allows 0: delete snapshots/),
+      })
+    expect(t.node.saved.size).toBe(0)
+    expect((await post(id, 'fork')).status).toBe(201)
+    expect((await post(id, 'pause')).status).toBe(204)
+    expect((await t.call('GET', '/usage/storage')).body.limitBytes).toBe(0)
+  })
+
+  test('does not stand in the way while there is room', async () => {
+    await t.limit({ storage_mb: 1 })
+    const { sandboxID: id } = await t.create()
+    expect((await snapshot(id)).status).toBe(201)
+  })
+})
+
 describe('a rollback', () => {
   test('of a running sandbox keeps id, token and deadline, and ends the old machine', async () => {
     const { sandboxID: id, envdAccessToken } = await t.create({ timeout: 1_000 })
