@@ -217,6 +217,29 @@ describe('a fork', () => {
     expect(t.node.machines.size).toBe(1)
   })
 
+  test('has a past of its own, which goes with it', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    const fork = (await post(id, 'fork', { timeout: 60 })).body[0].sandbox.sandboxID
+    await post(fork, 'pause')
+    expect(await tree(fork)).toMatchObject([{ why: 'pause', isHead: true }])
+    expect((await t.call('GET', `/sandboxes/${fork}/diff`)).body.code).toBe(400)
+    await t.call('DELETE', `/sandboxes/${id}`)
+    await remove(snapshotID)
+    expect(t.node.saved.size).toBe(1)
+    await t.call('DELETE', `/sandboxes/${fork}`)
+    await expect.poll(() => t.node.saved.size).toBe(0)
+  })
+
+  test('that runs keeps nothing of its source alive', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    await post(id, 'fork', { timeout: 60 })
+    await t.call('DELETE', `/sandboxes/${id}`)
+    await remove(snapshotID)
+    expect(t.node.saved.size).toBe(0)
+  })
+
   test('needs a sandbox that runs', async () => {
     const { sandboxID: id } = await t.create()
     await post(id, 'pause')
