@@ -92,6 +92,30 @@ test('one whose checkpoint could not be completed is reported and goes all the s
   expect(errors).toEqual([new Error('no space left')])
 })
 
+test('what its checkpoint needs is done at once for who wants it without the memory, and only once', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { hot, hold, finished } = hotMachines(60_000, () => promise)
+  hold('a')
+  const both = Promise.all([hot.finish('a'), hot.finish('a'), hot.finish('unknown')])
+  resolve()
+  await both
+  await vi.advanceTimersByTimeAsync(2_000)
+  expect(finished).toEqual(['a'])
+  expect(hot.take('a')).toEqual({ machineId: 'a' })
+})
+
+test('what failed is told to who wants it, and tried again for the next', async () => {
+  let isFull = true
+  const { hot, hold, finished } = hotMachines(60_000, async () => {
+    if (isFull) throw new Error('no space left')
+  })
+  hold('a')
+  await expect(hot.finish('a')).rejects.toThrow('no space left')
+  isFull = false
+  await hot.finish('a')
+  expect(finished).toEqual(['a'])
+})
+
 test('a server that stops leaves them to the next one', async () => {
   const { hot, hold, ended, finished } = hotMachines(60_000)
   hold('a')

@@ -15,6 +15,8 @@ interface Hot {
   machine: LiveMachine
   sinceMs: number
   finishing: NodeJS.Timeout
+  /** Once, however often it is called, unless it failed. */
+  finish: () => Promise<void>
   /** Its checkpoint still needs it: the file system is being saved from it. */
   isNeeded: boolean
 }
@@ -41,18 +43,34 @@ export class HotMachines {
   /** @param finish what the checkpoint still needs of the machine; it is kept until that is done */
   hold(machine: LiveMachine, finish: () => Promise<void>): void {
     const { keepMs, onError } = this.#options
+    let finished: Promise<void> | undefined
+    const finishOnce = () => {
+      finished ??= finish()
+        .catch((error) => {
+          finished = undefined
+          throw error
+        })
+        .finally(() => {
+          hot.isNeeded = false
+        })
+      return finished
+    }
     const finishing = setTimeout(
       () =>
-        finish()
+        finishOnce()
           .catch(onError)
           .finally(() => {
-            hot.isNeeded = false
             if (keepMs === 0) this.tend()
           }),
       Math.min(FINISH_DELAY_MS, keepMs / 2),
     )
-    const hot: Hot = { machine, sinceMs: this.#now(), finishing, isNeeded: true }
+    const hot: Hot = { machine, sinceMs: this.#now(), finishing, finish: finishOnce, isNeeded: true }
     this.#hot.set(machine.machineId, hot)
+  }
+
+  /** Does at once what a checkpoint still needs of a machine, for who resumes it without the memory. */
+  async finish(machineId: string): Promise<void> {
+    await this.#hot.get(machineId)?.finish()
   }
 
   /** Gives a machine to whoever resumes it, or ends it. */

@@ -80,6 +80,7 @@ export class Persistence {
 
   async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
     const { machines, hot } = this.#options
+    if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
     const held = machineId === undefined ? undefined : hot.take(machineId)
     if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)

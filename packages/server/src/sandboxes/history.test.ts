@@ -16,143 +16,7 @@ const post = (id: string, what: string, body: object = {}) => {
 const snapshot = (id: string, name?: string) => post(id, 'snapshots', name === undefined ? {} : { name })
 const checkpoint = async (id: string) => (await post(id, 'checkpoints')).body.checkpointID as string
 const tree = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)).body.checkpoints
-const snapshots = async (query = '') => (await t.call('GET', `/snapshots${query}`)).body
-const idsOf = (list: Array<{ snapshotID: string }>) => list.map(({ snapshotID }) => snapshotID)
 const remove = (snapshotId: string) => t.call('DELETE', `/templates/${encodeURIComponent(snapshotId)}`)
-
-describe('a snapshot', () => {
-  test('without a name has the id of a template; the sandbox goes on', async () => {
-    const { sandboxID: id } = await t.create()
-    const { status, body } = await snapshot(id)
-    expect(status).toBe(201)
-    expect(body).toEqual({ snapshotID: expect.stringMatching(/^[a-z0-9]{20}:default$/), names: [] })
-    expect((await t.call('GET', `/sandboxes/${id}`)).body.state).toBe('running')
-    expect(await tree(id)).toMatchObject([{ why: 'snapshot', isHead: true, names: [body.snapshotID] }])
-  })
-
-  test('with a name is <team>/<name>:<tag>, and one of the same name is another build of the same template', async () => {
-    const { sandboxID: id } = await t.create()
-    const first = (await snapshot(id, 'Mine')).body
-    expect(first.names).toEqual([expect.stringMatching(/^[^/]+\/mine$/)])
-    expect(first.snapshotID).toBe(`${first.names[0]}:default`)
-    const tagged = (await snapshot(id, 'mine:v2')).body
-    expect(tagged).toEqual({ snapshotID: `${first.names[0]}:v2`, names: first.names })
-    const templateOf = async (templateID: string) => (await t.create({ templateID })).templateID
-    expect(await templateOf(tagged.snapshotID)).toBe(await templateOf(first.snapshotID))
-    expect((await t.call('POST', '/v2/sandboxes', { templateID: 'mine:v3' })).status).toBe(404)
-  })
-
-  test.each(['no spaces', 'ümlaut', '', 'another-team/mine', 'mine:no/tag'])(
-    'cannot be called %j',
-    async (name) => {
-      const { sandboxID: id } = await t.create()
-      expect((await snapshot(id, name)).body).toMatchObject({
-        code: 400,
-        message: expect.stringMatching(/use/),
-      })
-      expect(t.node.saved.size).toBe(0)
-    },
-  )
-
-  test('needs a sandbox that runs', async () => {
-    const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
-    expect((await snapshot(id)).status).toBe(409)
-    expect((await snapshot('inever')).status).toBe(404)
-  })
-
-  test('starts any number of sandboxes, each with its own tokens, also after its source is gone', async () => {
-    const { sandboxID: id, envdAccessToken } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
-    await t.call('DELETE', `/sandboxes/${id}`)
-    const created = [await t.create({ templateID: snapshotID }), await t.create({ templateID: snapshotID })]
-    expect(new Set([envdAccessToken, ...created.map((sandbox) => sandbox.envdAccessToken)]).size).toBe(3)
-    expect(t.node.saved.size).toBe(1)
-    await t.crash()
-    expect((await t.create({ templateID: snapshotID })).sandboxID).toBeDefined()
-  })
-
-  test('that cannot be saved leaves nothing but an error', async () => {
-    const { sandboxID: id } = await t.create()
-    t.node.failSave = 1
-    expect((await snapshot(id, 'mine')).status).toBe(507)
-    expect([await tree(id), await snapshots(), t.node.teamBuilds.size]).toEqual([[], [], 0])
-    expect((await snapshot(id, 'mine')).status).toBe(201)
-  })
-
-  test('is deleted once, and with it its checkpoint', async () => {
-    const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
-    await t.call('DELETE', `/sandboxes/${id}`)
-    expect((await remove(snapshotID)).status).toBe(204)
-    expect((await remove(snapshotID)).body).toMatchObject({ code: 404 })
-    await expect.poll(() => [t.node.saved.size, t.node.teamBuilds.size]).toEqual([0, 0])
-    expect((await t.call('POST', '/v2/sandboxes', { templateID: snapshotID })).status).toBe(404)
-  })
-
-  test('is not deleted while sandboxes use it, running or paused', async () => {
-    const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
-    const user = (await t.create({ templateID: snapshotID })).sandboxID
-    for (const act of [async () => {}, () => post(user, 'pause')]) {
-      await act()
-      expect((await remove(snapshotID)).body).toMatchObject({
-        code: 400,
-        message: expect.stringContaining(user),
-      })
-    }
-    await t.call('DELETE', `/sandboxes/${user}`)
-    expect((await remove(snapshotID)).status).toBe(204)
-  })
-
-  test('that is deleted leaves its source the checkpoint that it descends from', async () => {
-    const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
-    await remove(snapshotID)
-    const [head] = await tree(id)
-    expect(head).toMatchObject({ isHead: true, names: [] })
-    expect(t.node.saved.has(head.checkpointID)).toBe(true)
-    expect((await post(id, 'rollback', { checkpointID: head.checkpointID })).status).toBe(200)
-  })
-})
-
-describe('the list of snapshots', () => {
-  test('is in pages, newest first', async () => {
-    const { sandboxID: id } = await t.create()
-    const made: string[] = []
-    for (let i = 0; i < 5; i++) made.unshift((await snapshot(id)).body.snapshotID)
-    const seen: string[] = []
-    let token: unknown
-    do {
-      const page = await t.call('GET', `/snapshots?limit=2${token ? `&nextToken=${token}` : ''}`)
-      expect(page.body.length).toBeLessThanOrEqual(2)
-      seen.push(...idsOf(page.body))
-      token = page.headers['x-next-token']
-    } while (token)
-    expect(seen).toEqual(made)
-    expect((await t.call('GET', '/snapshots?nextToken=rubbish')).status).toBe(400)
-  })
-
-  test('is filtered by source and by name or id, with or without tag; what is unknown finds nothing', async () => {
-    const [one, two] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
-    const named = (await snapshot(one, 'mine')).body.snapshotID
-    const tagged = (await snapshot(one, 'mine:v2')).body.snapshotID
-    const anonymous = (await snapshot(two)).body.snapshotID
-    expect(idsOf(await snapshots(`?sandboxID=${two}`))).toEqual([anonymous])
-    for (const name of ['mine', named.split(':')[0]])
-      expect(idsOf(await snapshots(`?name=${encodeURIComponent(name)}`))).toEqual([tagged, named])
-    for (const id of [named, tagged, anonymous])
-      expect(idsOf(await snapshots(`?name=${encodeURIComponent(id)}`))).toEqual([id])
-    expect(idsOf(await snapshots(`?name=${anonymous.split(':')[0]}`))).toEqual([anonymous])
-    for (const query of [
-      '?name=nothing',
-      '?name=mine:v3',
-      '?sandboxID=inever',
-      `?sandboxID=${two}&name=mine`,
-    ])
-      expect(await snapshots(query)).toEqual([])
-  })
-})
 
 describe('a fork', () => {
   test('is a sandbox of its own: id, tokens, deadline; the source keeps its own', async () => {
@@ -215,6 +79,29 @@ describe('a fork', () => {
     const { sandboxID: id } = await t.create()
     expect((await post(id, 'fork', { count })).status).toBe(400)
     expect(t.node.machines.size).toBe(1)
+  })
+
+  test('has a past of its own, which goes with it', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    const fork = (await post(id, 'fork', { timeout: 60 })).body[0].sandbox.sandboxID
+    await post(fork, 'pause')
+    expect(await tree(fork)).toMatchObject([{ why: 'pause', isHead: true }])
+    expect((await t.call('GET', `/sandboxes/${fork}/diff`)).body.code).toBe(400)
+    await t.call('DELETE', `/sandboxes/${id}`)
+    await remove(snapshotID)
+    expect(t.node.saved.size).toBe(1)
+    await t.call('DELETE', `/sandboxes/${fork}`)
+    await expect.poll(() => t.node.saved.size).toBe(0)
+  })
+
+  test('that runs keeps nothing of its source alive', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await snapshot(id)).body
+    await post(id, 'fork', { timeout: 60 })
+    await t.call('DELETE', `/sandboxes/${id}`)
+    await remove(snapshotID)
+    expect(t.node.saved.size).toBe(0)
   })
 
   test('needs a sandbox that runs', async () => {

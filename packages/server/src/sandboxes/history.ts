@@ -262,7 +262,9 @@ export class History {
       )
     }
     const to = toId === undefined ? nodes.at(-1) : find(toId)
-    const from = fromId ?? to?.parentId
+    // what a fork came from first is its source's
+    const parent = nodes.find(({ checkpointId }) => checkpointId === to?.parentId)
+    const from = fromId ?? parent?.checkpointId
     if (!to || from === undefined)
       throw new SandlotError(
         'invalid_request',
@@ -335,14 +337,12 @@ export class History {
         'invalid_request',
         `template '${template.templateId}' is used by ${users.length} sandboxes (${users[0]!.sandboxId} among them): kill them first`,
       )
-    const checkpointIds = template.builds.flatMap((build) =>
-      'checkpointId' in build ? [build.checkpointId] : [],
-    )
+    const builds = template.builds.filter((build): build is BuildRecord => 'checkpointId' in build)
     await catalogue.remove(template)
     for (const { buildId } of template.builds) node.removeBuild(buildId)
-    const heads = new Set([...registry.all()].map(({ checkpointId }) => checkpointId))
-    for (const checkpointId of checkpointIds)
-      if (!heads.has(checkpointId)) await this.#removeCheckpoint(checkpointId)
+    // a source that is alive may still be saved as it, a fork of it only came from it
+    for (const { sandboxId, checkpointId } of builds)
+      if (registry.get(sandboxId)?.checkpointId !== checkpointId) await this.#removeCheckpoint(checkpointId)
   }
 
   async usage({ teamId, plan }: Team) {
