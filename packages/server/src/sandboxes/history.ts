@@ -272,6 +272,11 @@ export class History {
     return { ...diff, fromId: from, toId: to.checkpointId }
   }
 
+  /** Whether a paused sandbox would come back with its processes. */
+  async hasMemory({ checkpointId }: LiveSandbox): Promise<boolean> {
+    return (await this.#checkpoints.find(checkpointId!))?.hasMemory === true
+  }
+
   /** The newest that is older than what a sandbox would be resumed from. */
   async before(sandbox: LiveSandbox): Promise<CheckpointRecord | undefined> {
     const all = (await this.#checkpoints.of(sandbox.sandboxId)).filter(({ isComplete }) => isComplete)
