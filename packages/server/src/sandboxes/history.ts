@@ -198,10 +198,10 @@ export class History {
       const event = (of: LiveSandbox) =>
         lifecycleEvent('updated', of, now(), { rollback: { checkpoint_id: checkpointId } })
       if (sandbox.state === 'paused') {
+        // its frozen memory is a later one: a crash must not find it beside the older checkpoint
+        await node.stop(sandbox.machineId)
         await repository.setHead(sandboxId, checkpointId, event(sandbox))
         sandbox.checkpointId = checkpointId
-        // its frozen memory is a later one
-        await node.stop(sandbox.machineId)
         return sandbox
       }
       const { machineId, address } = await node.resume(checkpointId, { hasMemory: checkpoint.hasMemory })
