@@ -20,13 +20,18 @@ for (const [, name, value] of readFileSync(join(home, 'env'), 'utf8').matchAll(
 export const apiUrl = String(process.env.E2B_API_URL)
 export const apiHeaders = { 'x-api-key': String(process.env.E2B_API_KEY), 'content-type': 'application/json' }
 
-/** Where the machine of a sandbox answers, past API and edge. */
-export function addressOf(sandboxId: string): string {
+/** The machine that a sandbox runs on, or was paused on. */
+export function machineOf(sandboxId: string): string {
   const database = new DatabaseSync(join(home, 'db.sqlite'), { readOnly: true })
   const row = database.prepare('select machine_id from sandboxes where id = ?').get(sandboxId)
   database.close()
+  return String(row?.machine_id)
+}
+
+/** Where the machine of a sandbox answers, past API and edge. */
+export function addressOf(sandboxId: string): string {
   const record = JSON.parse(
-    readFileSync(join(home, 'run/machines', String(row?.machine_id), 'machine.json'), 'utf8'),
+    readFileSync(join(home, 'run/machines', machineOf(sandboxId), 'machine.json'), 'utf8'),
   )
   return parseAddressRange(process.env.SANDLOT_NETWORK_RANGE ?? '10.177.0.0/16').slot(record.slot).sandbox
 }

@@ -17,8 +17,9 @@ export interface Inventory {
   netns: string[]
   veths: string[]
   kernels: number
-  /** Folders of checkpoints, half written ones too, and what the rows say there is. */
+  /** Folders of checkpoints, half written ones too; those that are packed; and what the rows say there is. */
   checkpoints: string[]
+  packed: string[]
   checkpointRows: string[]
 }
 
@@ -50,6 +51,7 @@ export async function takeInventory(home: string): Promise<Inventory> {
       .filter((name) => name.startsWith(vethPrefix)),
     kernels: pids.filter(Boolean).length,
     checkpoints: names(join(home, 'checkpoints')),
+    packed: names(join(home, 'packed/checkpoints')).map((name) => name.replace(/\.json$/, '')),
     checkpointRows: rowsOf(home),
   }
 }
@@ -69,7 +71,7 @@ function rowsOf(home: string): string[] {
 /** What is wrong in an inventory when `used` sandboxes run: empty when nothing leaked. */
 export function leaks(inventory: Inventory, used: number): string[] {
   const { machines, warm, frozen, cgroups, runscStates, netns, veths, kernels } = inventory
-  const { checkpoints, checkpointRows } = inventory
+  const { checkpoints, packed, checkpointRows } = inventory
   const found: string[] = []
   const expect = (what: string, actual: number, wanted: number) => {
     if (actual !== wanted) found.push(`${what}: ${actual}, not ${wanted}`)
@@ -82,9 +84,9 @@ export function leaks(inventory: Inventory, used: number): string[] {
   if (netns.length < machines.length)
     found.push(`namespaces: ${netns.length} for ${machines.length} machines`)
   const without = (some: string[], others: string[]) => some.filter((id) => !others.includes(id)).join(', ')
-  const unknown = without(checkpoints, checkpointRows)
+  const unknown = without([...checkpoints, ...packed], checkpointRows)
   if (unknown) found.push(`checkpoints without a row: ${unknown}`)
-  const lost = without(checkpointRows, checkpoints)
+  const lost = without(checkpointRows, [...checkpoints, ...packed])
   if (lost) found.push(`rows without a checkpoint: ${lost}`)
   return found
 }

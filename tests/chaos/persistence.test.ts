@@ -8,7 +8,8 @@ import { askWitness } from './witness.ts'
 
 const MOMENTS = process.env.CHAOS_FULL === '1' ? 50 : 1
 const SEED = Number(process.env.CHAOS_SEED ?? 20261124)
-const FORKS = 2
+/** More than are started at one time. */
+const FORKS = 5
 const HOT_SECONDS = 2
 /** Most of what a runsc process takes. */
 const MAX_WRITER_AGE_MS = 80

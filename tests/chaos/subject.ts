@@ -75,6 +75,9 @@ export class Proving {
 
   running = () => this.read<Array<{ sandboxID: string }>>('/v2/sandboxes?state=running&limit=100')
 
+  /** Those that take memory: of running sandboxes, and of paused ones that are still frozen. */
+  machines = async () => (await takeInventory(this.#server.info().home)).machines
+
   /**
    * Takes it back to life, whatever was done to it.
    * @returns its account; undefined: it is gone, and its log says why

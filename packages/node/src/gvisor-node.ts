@@ -26,6 +26,7 @@ import type {
   SandboxNode,
   SnapshotBuild,
 } from './node.ts'
+import { OneTimeSources } from './one-time-sources.ts'
 import { Persistence } from './persistence.ts'
 import { createSampler } from './sampler.ts'
 import { createSlotPool } from './slots.ts'
@@ -110,8 +111,9 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const builds = new Map<string, Build>()
   const timers: NodeJS.Timeout[] = []
 
-  /** Snapshots, and checkpoints that are being resumed, by build or checkpoint id. */
+  /** Snapshots, by build id. */
   const sources = new Map<string, MachineSource>()
+  const oneTimeSources = new OneTimeSources<MachineSource>()
   const folder = new CheckpointFolder(checkpointsDir)
   await folder.prepare()
   const packed = await createCheckpoints({
@@ -153,7 +155,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   /** Paused sandboxes that are only held in memory make room for those that someone waits for. */
   async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
     while (memoryShortage(options.memoryFloorMB) && (await hot.dropOldest()));
-    const source: MachineSource | undefined = builds.get(key) ?? sources.get(key)
+    const source: MachineSource | undefined = builds.get(key) ?? sources.get(key) ?? oneTimeSources.get(key)
     if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
     const start = () => startWhenFree(source, startOptions)
     return source.checkpointId ? cold.use(source.checkpointId, start) : start()
@@ -171,15 +173,11 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   }
 
   async function startOnce(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
-    const wasKnown = sources.has(checkpointId)
-    sources.set(checkpointId, source)
-    try {
-      const machine = await pool.takeOnce(checkpointId)
-      await machines.claim(machine)
-      return machine
-    } finally {
-      if (!wasKnown) sources.delete(checkpointId)
-    }
+    // its memory may be resumed while its files are read for a diff
+    const key = source.checkpointDir ? checkpointId : `${checkpointId} files`
+    const machine = await oneTimeSources.during(key, source, () => pool.takeOnce(key))
+    await machines.claim(machine)
+    return machine
   }
 
   async function addBuild({ buildId, checkpointId }: SnapshotBuild): Promise<void> {

@@ -198,10 +198,10 @@ export class History {
       const event = (of: LiveSandbox) =>
         lifecycleEvent('updated', of, now(), { rollback: { checkpoint_id: checkpointId } })
       if (sandbox.state === 'paused') {
+        // its frozen memory is a later one: a crash must not find it beside the older checkpoint
+        await node.stop(sandbox.machineId)
         await repository.setHead(sandboxId, checkpointId, event(sandbox))
         sandbox.checkpointId = checkpointId
-        // its frozen memory is a later one
-        await node.stop(sandbox.machineId)
         return sandbox
       }
       const { machineId, address } = await node.resume(checkpointId, { hasMemory: checkpoint.hasMemory })
@@ -272,6 +272,11 @@ export class History {
       )
     const diff = await this.#life.node.diff(find(from).checkpointId, to.checkpointId)
     return { ...diff, fromId: from, toId: to.checkpointId }
+  }
+
+  /** Whether a paused sandbox would come back with its processes. */
+  async hasMemory({ checkpointId }: LiveSandbox): Promise<boolean> {
+    return (await this.#checkpoints.find(checkpointId!))?.hasMemory === true
   }
 
   /** The newest that is older than what a sandbox would be resumed from. */

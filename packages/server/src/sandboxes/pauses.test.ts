@@ -320,6 +320,14 @@ describe('traffic to a paused sandbox', () => {
     expect(await stateOf(id)).toBe('paused')
   })
 
+  test('does not boot one that was paused without its memory', async () => {
+    const { sandboxID: id } = await t.create({ autoPause: true, autoResume: { enabled: true } })
+    await pause(id, { memory: false })
+    await t.server.directory.wake(id)
+    expect(await stateOf(id)).toBe('paused')
+    expect((await connect(id)).status).toBe(201)
+  })
+
   test('is told when it fails, and the next one tries again', async () => {
     const id = await sleeping()
     t.node.failResume = 1

@@ -133,11 +133,15 @@ export class Pauses {
     })
   }
 
-  /** For traffic to a paused sandbox; all requests that wait share one resume. */
+  /**
+   * For traffic to a paused sandbox; all requests that wait share one resume. One without memory stays paused: a boot
+   * that ends what its owner may still expect to run is not for strangers to cause.
+   */
   async wake(sandboxId: string): Promise<void> {
     await this.#life.exclusively(sandboxId, async () => {
       const sandbox = this.#life.registry.get(sandboxId)
       if (sandbox?.state !== 'paused' || !sandbox.settings.autoResume) return
+      if (!(await this.#history.hasMemory(sandbox))) return
       const seconds = Math.max(MIN_AUTO_RESUME_SECONDS, sandbox.settings.timeoutSeconds)
       await this.#resume(sandbox, undefined, seconds, true, 'traffic')
     })

@@ -258,4 +258,19 @@ describe('a crash', () => {
     await t.crash()
     expect([await treeOf(id), (await t.call('GET', '/usage/storage')).body]).toEqual(before)
   })
+
+  test('in the middle of a rollback of a paused sandbox never pairs the older checkpoint with the newer memory', async () => {
+    const { sandboxID: id } = await t.create()
+    const { checkpointID } = (await post(id, 'checkpoints')).body
+    await post(id, 'pause')
+    const [machineId] = t.node.machines.keys()
+    t.node.stopping = never
+    post(id, 'rollback', { checkpointID }).catch(() => {})
+    await expect.poll(() => t.node.stops).toBe(1)
+    t.node.stopping = undefined
+    await t.crash()
+    const isFrozen = t.node.machines.has(machineId!)
+    expect([isFrozen, (await checkpointOf(id)) === checkpointID]).not.toEqual([true, true])
+    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+  })
 })

@@ -24,6 +24,7 @@ export class NodeDouble implements SandboxNode {
   acquiring: Promise<void> | undefined
   stopping: Promise<void> | undefined
   acquireCalls = 0
+  stops = 0
   #next = 0
 
   builds = () => [
@@ -102,6 +103,7 @@ export class NodeDouble implements SandboxNode {
     else this.machines.set(machineId, init)
   }
   async stop(machineId: string) {
+    this.stops++
     await this.stopping
     if (this.failStop-- > 0) throw new SandlotError('operation_timeout', 'it hangs')
     this.machines.delete(machineId)

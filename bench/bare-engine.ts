@@ -1,0 +1,105 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { BuildResources } from '@sandlot/node'
+import { parseAddressRange } from '@sandlot/node/address-range'
+import { openCgroups } from '@sandlot/node/cgroups'
+import { createGuestClient } from '@sandlot/node/guest-client'
+import { createGvisorDriver, unmountState } from '@sandlot/node/gvisor-driver'
+import { namesFor } from '@sandlot/node/names'
+import { createSlotPool, type Slot } from '@sandlot/node/slots'
+import { home } from './server.ts'
+
+const RANGE = '10.220.0.0/16'
+const HEALTHY_TIMEOUT_MS = 60_000
+
+/** What a checkpoint needs besides its files. */
+export interface BareSource extends BuildResources {
+  imagePath: string
+  guestDir: string
+}
+
+/** runsc with the server's flags, in namespaces that were made before. Nothing of the server takes part. */
+export interface BareEngine {
+  /** Resolves when envd answers. @param index which of the namespaces; each takes one machine at a time */
+  restore(index: number, source: BareSource, checkpointDir: string): Promise<void>
+  /** Saves a machine of the server, which goes on. */
+  checkpoint(machineId: string, checkpointDir: string): Promise<void>
+  /** Ends what `restore` started. */
+  end(index: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** @param slotCount machines that may live at one time */
+export async function openBareEngine(slotCount: number): Promise<BareEngine> {
+  const dir = mkdtempSync(join(tmpdir(), 'sandlot-bare-'))
+  const names = namesFor(dir)
+  const runscPath = process.env.SANDLOT_RUNSC ?? '/var/cache/sandlot/runsc/20260905.0/runsc'
+  const driverOf = (stateDir: string) => createGvisorDriver({ runscPath, version: '', stateDir })
+  const driver = driverOf(join(dir, 'runsc'))
+  const servers = driverOf(join(home, 'run/runsc'))
+  const cgroups = openCgroups()
+  const slots = createSlotPool({
+    names,
+    range: parseAddressRange(RANGE),
+    maxSlots: slotCount,
+    onError: console.error,
+  })
+  mkdirSync(join(dir, 'runsc'))
+  await slots.adopt(new Set())
+  const ready: Slot[] = []
+  for (let i = 0; i < slotCount; i++) ready.push(await slots.take())
+  const idOf = (index: number) => `${names.instance}${String(index).padStart(12, '0')}`
+
+  async function end(machineId: string): Promise<void> {
+    const cgroup = `${names.cgroup}/${machineId}`
+    await cgroups.kill(cgroup)
+    await driver.forget(machineId)
+    await cgroups.remove(cgroup)
+    rmSync(join(dir, machineId), { recursive: true, force: true })
+  }
+
+  return {
+    async restore(index, source, checkpointDir) {
+      const slot = ready[index]!
+      const machineId = idOf(index)
+      const machineDir = join(dir, machineId)
+      mkdirSync(machineDir)
+      await driver.restore(
+        { machineId, dir: machineDir },
+        {
+          ...source,
+          overlayDir: join(home, 'run/overlay'),
+          emptyDir: join(home, 'run/empty'),
+          netnsPath: slot.netnsPath,
+          cgroupsPath: `/${names.cgroup}/${machineId}`,
+          cpuShares: 1024,
+        },
+        checkpointDir,
+        { isUrgent: true },
+      )
+      const guest = createGuestClient(slot.address)
+      await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
+      guest.close()
+    },
+    checkpoint: (machineId, checkpointDir) => servers.checkpoint({ machineId, dir }, checkpointDir),
+    end: (index) => end(idOf(index)),
+    async close() {
+      for (const machineId of await cgroups.children(names.cgroup)) await end(machineId)
+      await cgroups.remove(names.cgroup)
+      await slots.removeAll()
+      await unmountState(join(dir, 'runsc'))
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The folder with envd that the server's own machines mount. */
+export function serversGuestDir(): string {
+  const machines = join(home, 'run/machines')
+  const id = readdirSync(machines)[0]
+  const { mounts } = JSON.parse(readFileSync(join(machines, String(id), 'config.json'), 'utf8')) as {
+    mounts: Array<{ destination: string; source: string }>
+  }
+  return mounts.find(({ destination }) => destination === '/opt/sandlot')!.source
+}

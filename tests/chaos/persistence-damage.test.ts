@@ -1,0 +1,191 @@
+import { execFileSync } from 'node:child_process'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { startServer, type TestServer } from '../server.ts'
+import { randomFrom } from './random.ts'
+import { Proving, type Subject } from './subject.ts'
+
+const IS_FULL = process.env.CHAOS_FULL === '1'
+const DAMAGES = IS_FULL ? 20 : 2
+const FULL_DISKS = IS_FULL ? 20 : 2
+const SEED = Number(process.env.CHAOS_SEED ?? 20261124)
+
+/** Everything is on a file system of its own, which no other test notices when it is full. */
+const disk = join(tmpdir(), 'sandlot-test-persistence-disk')
+const ballast = join(disk, 'ballast')
+const SIZE_MIB = 1024
+let server: TestServer
+let proving: Proving
+
+beforeAll(async () => {
+  mkdirSync(disk, { recursive: true })
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m`, 'sandlot-persistence', disk])
+  server = await startServer({
+    name: 'persistence-disk/home',
+    port: 13_216,
+    networkRange: '10.216.0.0/16',
+    flags: ['--pool-min', '0', '--pool-max', '0', '--hot-pause-seconds', '1'],
+  })
+  proving = new Proving(server)
+}, 300_000)
+afterAll(async () => {
+  await server?.purge().catch(() => {})
+  execFileSync('umount', ['-l', disk])
+  rmSync(disk, { recursive: true, force: true })
+}, 120_000)
+afterEach(async () => {
+  rmSync(ballast, { force: true })
+  await proving.killAll()
+}, 120_000)
+
+const post = ({ sandboxId }: Subject, what: string, body: unknown = {}) =>
+  proving.call('POST', `/sandboxes/${sandboxId}/${what}`, body)
+const connect = (subject: Subject) => post(subject, 'connect', { timeout: 3_000 })
+
+interface Refused {
+  code: number
+  message: string
+  error_code: string
+}
+
+async function pauseUntilCold(subject: Subject): Promise<void> {
+  expect((await post(subject, 'pause')).status).toBe(204)
+  await expect.poll(async () => (await proving.machines()).length, { timeout: 30_000, interval: 200 }).toBe(0)
+}
+
+/** The largest file below a folder: the pages of the memory. */
+function largestFile(folder: string): string {
+  const files = readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+  return files.sort((a, b) => statSync(b).size - statSync(a).size)[0]!
+}
+
+function flipBit(path: string, at: number): void {
+  const file = openSync(path, 'r+')
+  const byte = Buffer.alloc(1)
+  readSync(file, byte, 0, 1, at)
+  byte[0]! ^= 1 << (at % 8)
+  writeSync(file, byte, 0, 1, at)
+  closeSync(file)
+}
+
+const damages: Record<string, (path: string, random: () => number) => void> = {
+  'with one bit flipped': (path, random) => flipBit(path, Math.floor(random() * statSync(path).size)),
+  'that is cut off': (path, random) => truncateSync(path, Math.floor(random() * statSync(path).size)),
+}
+
+for (const [how, damage] of Object.entries(damages))
+  test(
+    `a checkpoint ${how} is found before anyone gets it; the one before it brings the sandbox back (${DAMAGES} times)`,
+    async () => {
+      const random = randomFrom(SEED)
+      for (let i = 0; i < DAMAGES; i++) {
+        const subject = await proving.begin(i, 8)
+        const saved = (await (await post(subject, 'checkpoints')).json()) as { checkpointID: string }
+        const savedCount = subject.account.count
+        await pauseUntilCold(subject)
+        const { checkpoints } = await proving.read<{ checkpoints: Array<{ checkpointID: string }> }>(
+          `/sandboxes/${subject.sandboxId}/tree`,
+        )
+        const folder = join(server.info().home, 'checkpoints', checkpoints.at(-1)!.checkpointID)
+        await expect.poll(() => existsSync(join(folder, 'checksums.json')), { timeout: 20_000 }).toBe(true)
+        damage(largestFile(join(folder, 'memory')), random)
+
+        const refused = await connect(subject)
+        expect(refused.status).toBe(500)
+        const body = (await refused.json()) as Refused
+        expect(body.error_code).toBe('checkpoint_damaged')
+        expect(body.message).toContain(saved.checkpointID)
+        expect((await proving.read<{ state: string }>(`/sandboxes/${subject.sandboxId}`)).state).toBe(
+          'paused',
+        )
+
+        const rolledBack = await post(subject, 'rollback', { checkpointID: saved.checkpointID })
+        expect(rolledBack.status).toBe(200)
+        expect((await proving.revive(subject))?.count).toBe(savedCount + 1)
+        await proving.expectNoLeaks()
+        await proving.killAll()
+      }
+    },
+    120_000 + DAMAGES * 60_000,
+  )
+
+/** Leaves so much room and no more. */
+function fillDisk(freeMiB: number): void {
+  const { bavail, bsize } = statfsSync(disk)
+  const freeBytes = bavail * bsize
+  const block = Buffer.alloc(2 ** 20)
+  for (let left = freeBytes - freeMiB * 2 ** 20; left > 0; left -= block.length)
+    try {
+      appendFileSync(ballast, block)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOSPC') return
+      throw error
+    }
+}
+
+test('without room a pause is a 507 before anything is stopped, and works once there is room', async () => {
+  const subject = await proving.begin(1, 32)
+  fillDisk(8)
+  for (const what of ['pause', 'snapshots', 'fork']) {
+    const refused = await post(subject, what)
+    expect(refused.status, what).toBe(507)
+    expect((await refused.json()) as Refused).toMatchObject({ code: 507, error_code: 'disk_full' })
+  }
+  expect((await proving.revive(subject))?.count).toBe(2)
+  rmSync(ballast)
+  expect((await post(subject, 'pause')).status).toBe(204)
+  expect((await proving.revive(subject))?.count).toBe(3)
+  await proving.expectNoLeaks()
+}, 120_000)
+
+test(
+  `a disk that fills up during a pause leaves the sandbox running or paused, whole (${FULL_DISKS} times)`,
+  async () => {
+    const random = randomFrom(SEED)
+    for (let i = 0; i < FULL_DISKS; i++) {
+      const subject = await proving.begin(i, 64)
+      const [paused] = await Promise.all([
+        post(subject, 'pause'),
+        delay(random() * 200).then(() => fillDisk(0)),
+      ])
+      expect([204, 507]).toContain(paused.status)
+      rmSync(ballast, { force: true })
+      expect((await proving.revive(subject))?.count).toBe(subject.account.count + 1)
+      await proving.expectNoLeaks()
+      await proving.killAll()
+    }
+  },
+  120_000 + FULL_DISKS * 60_000,
+)
+
+test('a sandbox whose time is over on a full disk runs on, and is paused when there is room', async () => {
+  const subject = await proving.begin(1, 16)
+  fillDisk(8)
+  expect((await post(subject, 'timeout', { timeout: 0 })).status).toBe(204)
+  await expect.poll(() => server.log(), { timeout: 20_000 }).toContain('it runs on')
+  const state = () =>
+    proving.read<{ state: string }>(`/sandboxes/${subject.sandboxId}`).then((found) => found.state)
+  expect(await state()).toBe('running')
+  rmSync(ballast)
+  await expect.poll(state, { timeout: 60_000, interval: 500 }).toBe('paused')
+  expect((await proving.revive(subject))?.count).toBe(subject.account.count + 1)
+  await proving.expectNoLeaks()
+}, 180_000)
