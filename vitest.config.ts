@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+/** CI's machine is shared: what failed there is tried once more. Never on a developer's: a flaky test is to be seen. */
+const retry = process.env.CI ? 1 : 0
+
 /** Suites that drive one real server: in sequence, so that each measures and breaks only its own. */
 const live = (name: string, testTimeout: number) => ({
   test: {
@@ -9,14 +12,25 @@ const live = (name: string, testTimeout: number) => ({
     setupFiles: ['tests/client-environment.ts'],
     testTimeout,
     hookTimeout: 180_000,
+    retry,
     fileParallelism: false,
   },
 })
 
+const unit = {
+  test: {
+    name: 'unit',
+    include: ['packages/**/*.test.ts', 'tests/*.test.ts', 'tests/sdk/*.test.ts'],
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    retry,
+  },
+}
+
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['packages/**/*.test.ts', 'tests/*.test.ts', 'tests/sdk/*.test.ts'], testTimeout: 20_000, hookTimeout: 30_000 } },
+      unit,
       live('conformance', 60_000),
       live('e2e', 120_000),
       live('chaos', 600_000),

@@ -83,7 +83,12 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
       guest.close()
     },
     checkpoint: (machineId, checkpointDir) => servers.checkpoint({ machineId, dir }, checkpointDir),
-    end: (index) => end(idOf(index)),
+    async end(index) {
+      await end(idOf(index))
+      // runsc took the address off its interface: the namespace is made ready again
+      slots.give(ready[index]!.index)
+      ready[index] = await slots.take()
+    },
     async close() {
       for (const machineId of await cgroups.children(names.cgroup)) await end(machineId)
       await cgroups.remove(names.cgroup)

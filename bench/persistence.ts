@@ -9,9 +9,11 @@ import { apiHeaders, apiUrl, createSandbox, home, killAll, machineOf, metadata, 
 import { pause, report, round, summarize, timed } from './stats.ts'
 
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 20
-const isSmoke = process.argv.includes('--smoke')
-const sizes = isSmoke
-  ? [{ memoryMB: 0, diskMB: 0 }]
+/** `--size 128x500`: only 128 MB of memory and 500 MB of disk. */
+const [, onlyMemory, onlyDisk] =
+  /^(\d+)x(\d+)$/.exec(process.argv[process.argv.indexOf('--size') + 1] ?? '') ?? []
+const sizes = onlyMemory
+  ? [{ memoryMB: Number(onlyMemory), diskMB: Number(onlyDisk) }]
   : [0, 128, 512].flatMap((memoryMB) => [0, 500].map((diskMB) => ({ memoryMB, diskMB })))
 const REQUEST_TIMEOUT_MS = 120_000
 const COLD_TIMEOUT_MS = 120_000
