@@ -33,7 +33,7 @@ afterEach(() => proving.killAll(), 60_000)
 interface Operation {
   /** Before the clock runs. */
   prepare?: (subject: Subject) => Promise<unknown>
-  run: (subject: Subject) => Promise<unknown>
+  run: (subject: Subject) => Promise<Response | undefined>
   /** It ends sandboxes, so one that is gone afterwards is no loss. */
   ends?: boolean
 }
@@ -69,6 +69,7 @@ const operations: Record<string, Operation> = {
     async run(subject) {
       await post(subject, 'timeout', { timeout: 0 })
       for (let i = 0; i < 100 && !(await isPaused(subject)); i++) await delay(20)
+      return undefined
     },
   },
 }
@@ -119,8 +120,11 @@ for (const [what, operation] of Object.entries(operations)) {
         const calm = await proving.begin(1)
         await operation.prepare?.(calm)
         const started = performance.now()
-        await operation.run(calm)
+        const answered = await operation.run(calm)
         const usualMs = performance.now() - started
+        expect(answered?.ok, what).not.toBe(false)
+        // a fork tells of each of its copies
+        expect((await answered?.text()) ?? '').not.toMatch(/"error"/)
         await proving.killAll()
         for (let moment = 0; moment < MOMENTS; moment++) {
           const subject = await proving.begin(moment)

@@ -132,6 +132,10 @@ export class CheckpointFolder {
     await rename(writing, join(folder, CHECKSUMS))
   }
 
+  isSealed(checkpointId: string): Promise<boolean> {
+    return exists(join(this.dirOf(checkpointId), CHECKSUMS))
+  }
+
   /** @throws SandlotError checkpoint_damaged; one that was never sealed passes */
   async verify(checkpointId: string, part: 'memory' | 'files'): Promise<void> {
     const text = await readFile(join(this.#dir, checkpointId, CHECKSUMS), 'utf8').catch(() => undefined)

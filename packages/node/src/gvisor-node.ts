@@ -255,6 +255,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     builds: () => [...builds.values()],
 
     checkpoints: () => cold.list(),
+    describe: (checkpointId) => cold.use(checkpointId, () => folder.read(checkpointId)),
 
     async start({ inUse, frozen, checkpoints, builds: snapshots }) {
       await machines.prepareFolders()

@@ -127,6 +127,8 @@ export interface SandboxNode {
   builds(): BuildInfo[]
   /** Checkpoints that are complete on this machine; may be asked before `start`. */
   checkpoints(): Promise<Set<string>>
+  /** May be asked before `start`. @throws SandlotError not_found */
+  describe(checkpointId: string): Promise<CheckpointInfo>
   /**
    * Adopts what a former server left running: machines in `inUse` go on, pristine ones go back to the warm pool,
    * everything else of ours on this machine is removed. Then fills the pool.

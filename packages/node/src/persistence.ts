@@ -79,10 +79,14 @@ export class Persistence {
   }
 
   async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
-    const { machines, hot } = this.#options
+    const { machines, hot, folder } = this.#options
     if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
     const held = machineId === undefined ? undefined : hot.take(machineId)
-    if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
+    if (held && hasMemory && machines.isAlive(held)) {
+      // taken before its checkpoint was finished: what is there can still be gone back to
+      if (!(await folder.isSealed(checkpointId))) this.#seal(checkpointId)
+      return toResumed(held, 'hot')
+    }
     if (held) await machines.end(held.machineId)
     return this.#options.cold.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)

@@ -17,7 +17,7 @@ import { SessionRepository } from './sessions/repository.ts'
 import { openServerSecret } from './sessions/server-secret.ts'
 import { SessionService } from './sessions/service.ts'
 import { openStore } from './store/store.ts'
-import { ensureDefaultTeam } from './teams/repository.ts'
+import { ensureDefaultTeam, findTeam } from './teams/repository.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
 
@@ -82,7 +82,10 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     now,
     onEnded: () => authenticator.forget(),
   })
-  const sandboxes = new SandboxService({ node, repository, registry, catalogue, checkpoints, logger, now })
+  const sandboxes = new SandboxService({
+    ...{ node, repository, registry, catalogue, checkpoints, logger, now },
+    teamOf: (teamId) => findTeam(store, teamId),
+  })
   const fastify = await createApp(
     {
       sandboxes,

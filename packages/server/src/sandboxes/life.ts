@@ -22,6 +22,8 @@ export interface LifeOptions {
   repository: SandboxRepository
   registry: SandboxRegistry
   catalogue: TemplateCatalogue
+  /** For what comes without a caller. */
+  teamOf: (teamId: string) => Promise<Team | undefined>
   logger: Logger
   now: () => number
 }
@@ -42,6 +44,7 @@ export class Life {
   readonly repository: SandboxRepository
   readonly registry: SandboxRegistry
   readonly catalogue: TemplateCatalogue
+  readonly teamOf: (teamId: string) => Promise<Team | undefined>
   readonly logger: Logger
   readonly now: () => number
   readonly deadlines: DeadlineHeap
@@ -52,11 +55,13 @@ export class Life {
   readonly #events: LifeEvents
   #isClosed = false
 
-  constructor({ node, repository, registry, catalogue, logger, now }: LifeOptions, events: LifeEvents) {
+  constructor(options: LifeOptions, events: LifeEvents) {
+    const { node, repository, registry, catalogue, teamOf, logger, now } = options
     this.node = node
     this.repository = repository
     this.registry = registry
     this.catalogue = catalogue
+    this.teamOf = teamOf
     this.logger = logger
     this.now = now
     this.#events = events

@@ -341,6 +341,18 @@ describe('traffic to a paused sandbox', () => {
 })
 
 describe("a team's limit of sandboxes", () => {
+  test('holds for traffic too', async () => {
+    const { sandboxID: id } = await t.create({ autoPause: true, autoResume: { enabled: true } })
+    await pause(id)
+    await t.limit({ concurrent_sandboxes: 1 })
+    const other = await t.create()
+    await expect(t.server.directory.wake(id)).rejects.toMatchObject({ errorName: 'rate_limited' })
+    expect(await stateOf(id)).toBe('paused')
+    await t.call('DELETE', `/sandboxes/${other.sandboxID}`)
+    await t.server.directory.wake(id)
+    expect(await stateOf(id)).toBe('running')
+  })
+
   test('does not count paused ones, and holds when they are resumed', async () => {
     await t.limit({ concurrent_sandboxes: 2 })
     const first = await t.create()

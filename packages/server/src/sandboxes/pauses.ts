@@ -142,20 +142,22 @@ export class Pauses {
       const sandbox = this.#life.registry.get(sandboxId)
       if (sandbox?.state !== 'paused' || !sandbox.settings.autoResume) return
       if (!(await this.#history.hasMemory(sandbox))) return
+      const team = await this.#life.teamOf(sandbox.teamId)
+      if (!team) return
       const seconds = Math.max(MIN_AUTO_RESUME_SECONDS, sandbox.settings.timeoutSeconds)
-      await this.#resume(sandbox, undefined, seconds, true, 'traffic')
+      await this.#resume(sandbox, team, seconds, true, 'traffic')
     })
   }
 
   async #resume(
     sandbox: LiveSandbox,
-    team: Team | undefined,
+    team: Team,
     seconds: number,
     hasMemory: boolean,
     why: 'request' | 'traffic',
   ): Promise<void> {
     const { node, repository, registry, deadlines, now } = this.#life
-    const release = team ? this.#life.reserve(team) : () => {}
+    const release = this.#life.reserve(team)
     try {
       const { machineId, address, how, reason } = await node
         .resume(sandbox.checkpointId!, { hasMemory, machineId: sandbox.machineId })

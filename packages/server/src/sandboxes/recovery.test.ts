@@ -150,6 +150,7 @@ describe('a crash', () => {
       type: 'sandbox.lifecycle.paused',
       event_data: { pause_reason: 'recovered' },
     })
+    expect(await treeOf(id)).toMatchObject([{ sizeBytes: 1000, isHead: true }])
     expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 

@@ -50,13 +50,13 @@ async function settlePause(
   sandbox: LiveSandbox,
   onDisk: Set<string>,
 ): Promise<void> {
-  const { repository, now } = life
+  const { node, repository, now } = life
   const checkpointId = sandbox.checkpointId!
   if (onDisk.has(checkpointId)) {
     sandbox.state = 'paused'
     sandbox.pausedAtMs = now()
     const event = lifecycleEvent('paused', sandbox, sandbox.pausedAtMs, { pause_reason: 'recovered' })
-    await repository.setPaused(sandbox, { checkpointId, sizeBytes: 0 }, event)
+    await repository.setPaused(sandbox, await node.describe(checkpointId), event)
     return
   }
   sandbox.state = 'running'

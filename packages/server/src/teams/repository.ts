@@ -12,6 +12,11 @@ export async function findTeamBySlug(store: Store, slug: string): Promise<Team |
     .then((row) => row && toTeam(row))
 }
 
+export async function findTeam(store: Store, teamId: string): Promise<Team | undefined> {
+  const row = await teamQuery(store).where('teams.id', '=', teamId).executeTakeFirst()
+  return row && toTeam(row)
+}
+
 export async function ensureDefaultTeam(store: Store): Promise<Team> {
   await store
     .insertInto('teams')

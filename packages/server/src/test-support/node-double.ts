@@ -44,6 +44,7 @@ export class NodeDouble implements SandboxNode {
   resumes = 0
 
   checkpoints = async () => new Set(this.saved)
+  describe = async (checkpointId: string) => this.#infoOf(checkpointId)
   async start({ inUse, frozen, checkpoints, builds }: KnownState) {
     for (const id of this.saved) if (!checkpoints.has(id)) this.saved.delete(id)
     for (const id of this.machines.keys()) if (!inUse.has(id) && !frozen.has(id)) this.machines.delete(id)
@@ -58,6 +59,9 @@ export class NodeDouble implements SandboxNode {
     await this.saving
     if (this.failSave-- > 0) throw new SandlotError('disk_full', 'there is no room')
     this.saved.add(checkpointId)
+    return this.#infoOf(checkpointId)
+  }
+  #infoOf(checkpointId: string) {
     const resources = { cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 }
     return { checkpointId, hasMemory: true, sizeBytes: 1000, createdAtMs: 0, resources, engineVersion: 'v' }
   }
