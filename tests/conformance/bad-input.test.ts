@@ -222,15 +222,9 @@ describeClients(
     })
 
     test('to parts that are not built yet is 501 that says so', async () => {
-      for (const [path, body] of [
-        ['pause', {}],
-        ['fork', {}],
-        ['snapshots', {}],
-      ] as const) {
-        const response = await post(`/sandboxes/${sandbox().sandboxId}/${path}`, body)
-        if (response.ok) await response.body?.cancel()
-        else await errorOf(response, 501, path)
-      }
+      const url = `${apiUrl}/sandboxes/${sandbox().sandboxId}/network`
+      const headers = { 'X-API-KEY': apiKey, 'content-type': 'application/json' }
+      await errorOf(await fetchWithin(url, { method: 'PUT', headers, body: '{}' }), 501, 'updateNetwork')
     })
 
     test('describes what is right at /openapi.json', async () => {

@@ -119,11 +119,3 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
     expect((await e2b(['sandbox', 'list', '--stat', 'x'])).stderr).toContain('Did you mean --state?')
   })
 })
-
-it('what the server does not have yet is said in its words', async () => {
-  const { code, stderr } = await e2b(['sandbox', 'snapshot', 'list'])
-  expect({ code, stderr }).toEqual({
-    code: 1,
-    stderr: '[501] Not Implemented: snapshots are not part of this version of Sandlot yet\n',
-  })
-})
