@@ -6,6 +6,10 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import { parseAddressRange } from './address-range.ts'
+import { Builder } from './builder/builder.ts'
+import { collectBuildGarbage } from './builder/collect.ts'
+import type { KeepLimits } from './builder/garbage.ts'
+import { LayerCache } from './builder/layers.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
 import { openCgroups } from './cgroups.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
@@ -16,7 +20,9 @@ import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { HotMachines } from './hot-machines.ts'
+import { ImageStore } from './images/image-store.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
+import { findMisfit } from './misfit.ts'
 import { namesFor } from './names.ts'
 import type {
   BuildResources,
@@ -72,6 +78,10 @@ export interface NodeOptions {
   remoteCheckpoints?: CheckpointStore
   /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
   packedCacheBytes?: number
+  /** Path of `crane`, which pulls images; installed when a build asks for it first. */
+  crane: () => Promise<string>
+  /** What builds leave behind to be faster the next time. */
+  buildCache: KeepLimits
   logger: Logger
 }
 
@@ -123,6 +133,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     logger,
   })
   const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, onError })
+  /** Those of `sources` that are templates, not users' sandboxes. */
+  const templates = new Set<string>()
+  const layers = new LayerCache(join(home, 'layers'))
+  const images = new ImageStore({
+    dir: join(home, 'images'),
+    baseImage: options.baseImage,
+    crane: options.crane,
+  })
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
     end: (machineId) => machines.end(machineId),
@@ -132,10 +150,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const pool = new WarmPool<LiveMachine>({
     concurrency: availableParallelism(),
     start: startMachine,
-    demandFor: (buildId) =>
-      builds.has(buildId)
-        ? new Demand({ min: options.poolMin, max: options.poolMax })
-        : new Demand({ min: 0, max: options.poolMax, ignored: SELDOM }),
+    demandFor,
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
     shortage: () => (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
     onError,
@@ -151,6 +166,28 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     start: startOnce,
     onError,
   })
+
+  const envdKey = contentKey(join(options.guestDir, 'envd'))
+  const builder = new Builder({
+    ...{ layers, images, folder, cold, machines, driver, envdKey },
+    baseImage: options.baseImage,
+    guestDir: options.guestDir,
+    start: startOnce,
+    sourceOf: (checkpointId) =>
+      cold.use(checkpointId, async () => {
+        const hasFiles = await folder.hasFiles(checkpointId)
+        return (await persistence.sourceOf(checkpointId, checkpointId, !hasFiles)).source
+      }),
+  })
+
+  /** A template that was just built is likely to be used. */
+  function demandFor(buildId: string): Demand {
+    if (builds.has(buildId)) return new Demand({ min: options.poolMin, max: options.poolMax })
+    if (!templates.has(buildId)) return new Demand({ min: 0, max: options.poolMax, ignored: SELDOM })
+    const demand = new Demand({ min: 0, max: options.poolMax })
+    demand.record()
+    return demand
+  }
 
   /** Paused sandboxes that are only held in memory make room for those that someone waits for. */
   async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
@@ -182,8 +219,29 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   async function addBuild({ buildId, checkpointId }: SnapshotBuild): Promise<void> {
     const { source } = await cold.use(checkpointId, () => persistence.sourceOf(checkpointId, buildId, true))
+    if (source.isUsers) templates.delete(buildId)
+    else templates.add(buildId)
     sources.set(buildId, source)
     pool.open(buildId)
+  }
+
+  /** Templates of another runsc, CPU or envd are brought up anew one after the other; the rest is there at once. */
+  async function addKnownBuilds(known: readonly SnapshotBuild[]): Promise<void> {
+    const misfits: SnapshotBuild[] = []
+    for (const build of known) {
+      const { checkpointId } = build
+      const manifest = await cold.use(checkpointId, () => folder.read(checkpointId)).catch(onError)
+      if (!manifest) continue
+      if (manifest.template && findMisfit(manifest, driver.version)) misfits.push(build)
+      else await addBuild(build).catch(onError)
+    }
+    void (async () => {
+      for (const build of misfits)
+        await builder
+          .renew(build.checkpointId)
+          .then(() => addBuild(build))
+          .catch(onError)
+    })()
   }
 
   function liveMachine(machineId: string): LiveMachine {
@@ -263,7 +321,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       const recipe = {
         name: 'base',
         imagePath: options.baseImage.path,
-        keys: [options.baseImage.key, contentKey(join(options.guestDir, 'envd')), options.guestDir, runDir],
+        keys: [options.baseImage.key, envdKey, options.guestDir, runDir],
         engineVersion: driver.version,
         defaultUser: 'user',
         ...options.resources,
@@ -280,7 +338,9 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       const base = await ensureBuild(recipe, buildsDir, machines)
       builds.set(base.buildId, base)
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
-      for (const build of snapshots) await addBuild(build).catch(onError)
+      await layers.prepare()
+      await images.prepare()
+      await addKnownBuilds(snapshots)
       await cold.recover()
       const alive = new Set(
         [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
@@ -290,12 +350,21 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       every(SAMPLE_INTERVAL_MS, takeSamples)
       every(HOT_INTERVAL_MS, tendHot)
       every(WARM_HEALTH_INTERVAL_MS, tendPool)
-      every(GARBAGE_INTERVAL_MS, async () => void (await cold.collectGarbage(false)))
+      every(GARBAGE_INTERVAL_MS, async () => {
+        await cold.collectGarbage(false)
+        await collectBuildGarbage({
+          ...{ layers, images, folder, limits: options.buildCache },
+          imagesInUse: [...machines.all()].map(({ imagePath }) => imagePath),
+          checkpointIds: await cold.list(),
+        })
+      })
       return alive
     },
 
     addBuild,
+    buildTemplate: (job) => builder.build(job),
     removeBuild(buildId) {
+      templates.delete(buildId)
       sources.delete(buildId)
       for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)
     },
