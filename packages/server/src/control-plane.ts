@@ -157,7 +157,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     refuseNew: () => sandboxes.refuseNew(),
     async close(timeoutMs = 5_000) {
       clearInterval(pruning)
-      await templateBuilder.close()
+      await templateBuilder.close(timeoutMs)
       await sandboxes.drain(timeoutMs)
       isClosed = true
       await fastify.close()

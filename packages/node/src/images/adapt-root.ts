@@ -22,6 +22,8 @@ export async function adaptRoot(root: string, image: string, searchPath?: string
       'invalid_request',
       `image '${image}' has no /bin/bash, and commands of sandboxes are run by it: install bash in the image, or use one that is based on Debian or Ubuntu`,
     )
+  // a tar of a temporary folder says 0700, and nobody but root would find a thing
+  await chmod(root, 0o755)
   for (const folder of ['/proc', '/sys', '/dev', '/opt/sandlot', '/etc', '/root', '/home', '/run'])
     await mkdir(await pathInRoot(root, folder), { recursive: true })
   for (const folder of ['/tmp', '/var/tmp']) {

@@ -1,8 +1,11 @@
 import { SandlotError } from '@sandlot/protocol'
 
 const DOCKER_HUB = 'docker.io'
-const SHAPE =
-  /^(?<path>[a-zA-Z0-9.-]+(?::\d{1,5})?(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*)(?::(?<tag>\w[\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$/
+const HOST = /^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\d{1,5})?$/
+const COMPONENT = /^[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*$/
+const TAG = /^\w[\w.-]{0,127}$/
+const DIGEST = /^sha256:[0-9a-f]{64}$/
+const MAX_LENGTH = 512
 
 export interface ImageName {
   /** For example `docker.io` or `127.0.0.1:5000`. */
@@ -15,34 +18,31 @@ export interface ImageName {
 
 /** Reads an image's name as Docker does. @throws SandlotError invalid_request */
 export function parseImageName(text: string): ImageName {
-  const { path, tag, digest } = splitName(text.trim())
-  const slash = path.indexOf('/')
-  const first = slash < 0 ? '' : path.slice(0, slash)
-  const isRegistry = first === 'localhost' || /[.:]/.test(first)
-  const registry = isRegistry && first !== 'index.docker.io' ? first : DOCKER_HUB
-  const rest = isRegistry ? path.slice(slash + 1) : path
-  const repository = registry === DOCKER_HUB && !rest.includes('/') ? `library/${rest}` : rest
-  const suffix = digest ? `@${digest}` : `:${tag ?? 'latest'}`
-  return { registry, repository, full: `${registry}/${repository}${suffix}` }
+  const parsed = text.length <= MAX_LENGTH ? split(text.trim()) : undefined
+  if (parsed) return parsed
+  throw new SandlotError(
+    'invalid_request',
+    `'${text.slice(0, 200)}' is not the name of an image: write [registry/]name[:tag], for example ubuntu:22.04`,
+  )
 }
 
-function splitName(text: string): { path: string; tag?: string; digest?: string } {
-  // `host:5000/x` has a port, `x:5000` a tag
-  const slash = text.lastIndexOf('/')
-  const colon = text.indexOf(':', slash + 1)
-  const match = SHAPE.exec(text)
-  if (!match || text.length > 512)
-    throw new SandlotError(
-      'invalid_request',
-      `'${text.slice(0, 200)}' is not the name of an image: write [registry/]name[:tag], for example ubuntu:22.04`,
-    )
-  if (slash < 0 && colon >= 0) return splitAt(text, colon)
-  return match.groups as { path: string; tag?: string; digest?: string }
-}
-
-function splitAt(text: string, colon: number): { path: string; tag?: string; digest?: string } {
-  const [tag, digest] = text.slice(colon + 1).split('@')
-  return { path: text.slice(0, colon), tag, digest }
+function split(text: string): ImageName | undefined {
+  const [named = '', digest, more] = text.split('@')
+  if (more !== undefined || (digest !== undefined && !DIGEST.test(digest))) return undefined
+  const components = named.split('/')
+  // the last component's colon begins a tag, the first one's a port
+  const [last = '', tag = 'latest', rest] = components.pop()!.split(':')
+  if (rest !== undefined || !TAG.test(tag)) return undefined
+  components.push(last)
+  const first = components[0]!
+  const hasRegistry = components.length > 1 && (first === 'localhost' || /[.:]/.test(first))
+  if (hasRegistry) components.shift()
+  if (hasRegistry && !HOST.test(first)) return undefined
+  if (!components.every((component) => COMPONENT.test(component))) return undefined
+  const registry = hasRegistry && first !== 'index.docker.io' ? first : DOCKER_HUB
+  if (registry === DOCKER_HUB && components.length === 1) components.unshift('library')
+  const repository = components.join('/')
+  return { registry, repository, full: `${registry}/${repository}${digest ? `@${digest}` : `:${tag}`}` }
 }
 
 /** Images of E2B's own that clients start from without knowing it. */

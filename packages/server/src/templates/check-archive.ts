@@ -21,29 +21,31 @@ const KINDS = new Set<Header['type']>(['file', 'directory', 'symlink', 'link', '
  */
 export async function checkArchive(file: string, limits: ArchiveLimits): Promise<void> {
   const unpack = extract()
+  const source = createReadStream(file)
+  const ended = () => {}
+  if (await isGzip(file)) pipeline(source, createGunzip(), unpack as unknown as Writable, ended)
+  else pipeline(source, unpack as unknown as Writable, ended)
   let entries = 0
   let bytes = 0
-  unpack.on('entry', (header, content, next) => {
-    const problem =
-      entries++ >= limits.maxEntries ? `it has more than ${limits.maxEntries} entries` : problemOf(header)
-    bytes += header.size ?? 0
-    if (problem) return void unpack.destroy(refuse(problem))
-    if (bytes > limits.maxBytes)
-      return void unpack.destroy(
-        refuse(`it unpacks to more than ${Math.floor(limits.maxBytes / 2 ** 20)} MB`),
-      )
-    content.on('end', next)
-    content.resume()
-  })
-  const source = createReadStream(file)
-  const done = finished(unpack as unknown as Writable)
-  if (await isGzip(file)) pipeline(source, createGunzip(), unpack as unknown as Writable, () => {})
-  else pipeline(source, unpack as unknown as Writable, () => {})
   try {
-    await done
+    for await (const entry of unpack) {
+      // when it is refused in the middle the entry fails too, and nobody reads it
+      entry.on('error', () => {})
+      bytes += entry.header.size ?? 0
+      const problem =
+        entries++ >= limits.maxEntries
+          ? `it has more than ${limits.maxEntries} entries`
+          : problemOf(entry.header)
+      if (problem) throw refuse(problem)
+      if (bytes > limits.maxBytes)
+        throw refuse(`it unpacks to more than ${Math.floor(limits.maxBytes / 2 ** 20)} MB`)
+      entry.resume()
+    }
   } catch (error) {
     if (error instanceof SandlotError) throw error
     throw refuse(`it is not a tar, plain or gzipped: ${(error as Error).message}`)
+  } finally {
+    source.destroy()
   }
   if (entries === 0) throw refuse('it is empty')
 }

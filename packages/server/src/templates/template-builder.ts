@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../sandboxes/checkpoint-repository.ts'
 import { storeError } from '../store/store.ts'
 import type { Team } from '../teams/team.ts'
+import { within } from '../within.ts'
 import type { BuildLogs } from './build-logs.ts'
 import { BuildQueue } from './build-queue.ts'
 import { type BuildStart, checkResources, loginOf, parseStep } from './build-request.ts'
@@ -299,8 +300,8 @@ export class TemplateBuilder {
     }
   }
 
-  /** Ends what runs. */
-  async close(): Promise<void> {
+  /** Ends what runs, and waits for it at most `timeoutMs`. */
+  async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true
     const reason = new SandlotError(
       'server_draining',
@@ -308,7 +309,9 @@ export class TemplateBuilder {
     )
     const running = [...this.#running.values()]
     for (const { abort } of running) abort.abort(reason)
-    await Promise.all(running.map(({ done }) => done))
+    await within(timeoutMs, Promise.all(running.map(({ done }) => done))).catch((err) =>
+      this.#options.logger.warn({ err }, 'a build did not end in time'),
+    )
   }
 }
 
