@@ -17,7 +17,7 @@ import { type BuildEnvironment, digest } from './recipe.ts'
 const RENEWAL_TIMEOUT_MS = 15 * 60_000
 /**
  * Up to here the writable layer is kept in the checkpoint: packing our base image anew takes 7 to 30 s and 800 MB, and
- * reading so much back with a restore less than 100 ms (docs/adr/0006).
+ * reading so much back with a restore less than 100 ms (docs/adr/0009).
  */
 const MAX_UNFLATTENED_BYTES = 128 * 2 ** 20
 

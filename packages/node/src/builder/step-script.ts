@@ -10,7 +10,7 @@ export interface StepScript {
   cwd?: string
 }
 
-/** What a step runs in the machine. ENV runs nothing. */
+/** What a step runs in the machine. ENV, and WORKDIR to the root, run nothing. */
 export function scriptOf(step: BuildStep, environment: BuildEnvironment): StepScript | undefined {
   switch (step.type) {
     case 'RUN':
@@ -20,7 +20,9 @@ export function scriptOf(step: BuildStep, environment: BuildEnvironment): StepSc
         cwd: environment.defaultWorkdir,
       }
     case 'WORKDIR': {
-      const path = quote(resolveIn(environment, step.path))
+      const resolved = resolveIn(environment, step.path)
+      if (resolved === '/') return undefined
+      const path = quote(resolved)
       const owner = quote(environment.defaultUser)
       return { command: `set -e\nmkdir -p ${path}\nchown ${owner}: ${path}`, user: 'root', cwd: '/' }
     }

@@ -63,7 +63,9 @@ export function parseStep(
       const values: Array<[string, string]> = []
       for (let i = 0; i < args.length; i += 2) {
         if (!VARIABLE.test(args[i]!))
-          throw wrong(`'${args[i]!.slice(0, 100)}' is not a name of a variable: use letters, digits and _`)
+          throw wrong(
+            `'${args[i]!.slice(0, 100)}' is not a name of a variable: use letters, digits and _${args[i]!.includes('=') ? ' (clients split the ENV of a Dockerfile at blanks, in quotes too: set such a value with setEnvs)' : ''}`,
+          )
         values.push([args[i]!, args[i + 1]!])
       }
       return { type, force, values }
