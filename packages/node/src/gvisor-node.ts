@@ -4,16 +4,13 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { Logger } from 'pino'
 import { parseAddressRange } from './address-range.ts'
 import { Builder } from './builder/builder.ts'
 import { collectBuildGarbage } from './builder/collect.ts'
-import type { KeepLimits } from './builder/garbage.ts'
 import { LayerCache } from './builder/layers.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
 import { openCgroups } from './cgroups.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
-import type { CheckpointStore } from './checkpoints/checkpoint-store.ts'
 import { createCheckpoints } from './checkpoints/checkpoints.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
@@ -24,14 +21,8 @@ import { ImageStore } from './images/image-store.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
 import { findMisfit } from './misfit.ts'
 import { namesFor } from './names.ts'
-import type {
-  BuildResources,
-  MachineExit,
-  MachineSample,
-  NodeEvents,
-  SandboxNode,
-  SnapshotBuild,
-} from './node.ts'
+import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
+import type { NodeOptions } from './node-options.ts'
 import { OneTimeSources } from './one-time-sources.ts'
 import { Persistence } from './persistence.ts'
 import { createSampler } from './sampler.ts'
@@ -48,42 +39,6 @@ const SELDOM = 1
 /** What one more warm machine takes of MemAvailable, with room to spare (bench/density). */
 const WARM_MACHINE_MB = 40
 const FALLBACK_RESOLVER = '1.1.1.1'
-
-export interface NodeOptions {
-  /** Folder of this instance, absolute. */
-  home: string
-  runscPath: string
-  runscVersion: string
-  /** Folder that holds the `envd` binary and nothing else. */
-  guestDir: string
-  /** EROFS image of the base template and its content key. */
-  baseImage: { path: string; key: string }
-  /** Limits of the base template. */
-  resources: BuildResources
-  networkRange: string
-  /** Resolver for sandboxes; default the host's own. */
-  dns?: string
-  /** Private ranges that sandboxes may reach all the same. */
-  allowedRanges?: string[]
-  maxSlots: number
-  poolMin: number
-  poolMax: number
-  /** No warm machine is started when MemAvailable would fall below. */
-  memoryFloorMB: number
-  /** How long a paused sandbox stays frozen in memory beside its checkpoint. */
-  hotPauseMs: number
-  /** Bytes of checkpoints kept unpacked beside their packed copies. */
-  unpackedBytes: number
-  /** Where packed checkpoints also go; absent: this machine only. */
-  remoteCheckpoints?: CheckpointStore
-  /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
-  packedCacheBytes?: number
-  /** Path of `crane`, which pulls images; installed when a build asks for it first. */
-  crane: () => Promise<string>
-  /** What builds leave behind to be faster the next time. */
-  buildCache: KeepLimits
-  logger: Logger
-}
 
 /** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
 export async function createNode(options: NodeOptions): Promise<SandboxNode> {

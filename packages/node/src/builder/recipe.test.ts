@@ -10,6 +10,7 @@ import {
 
 const environment = { defaultUser: 'user', envVars: { A: 'one', EMPTY: '' } }
 
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: it is what users write
 test.each([
   ['$A/two', 'one/two'],
   ['${A}two', 'onetwo'],
@@ -25,6 +26,7 @@ test.each([
 ])('%s becomes %s', (value, expanded) => {
   expect(expand(value, environment)).toBe(expanded)
 })
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: it is what users write
 
 test('a variable sees those before it, in the same step too', () => {
   const step: BuildStep = {
