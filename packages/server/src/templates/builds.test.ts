@@ -79,6 +79,18 @@ test('the same name is the same template, and its tag moves when the new build i
   ).toEqual(['ready', 'ready'])
 })
 
+test('of builds that lost their last tag only the newest stays', async () => {
+  const builds = []
+  for (let i = 0; i < 4; i++) builds.push(await built(i === 1 ? 'app:kept' : 'app'))
+  const ids = async () =>
+    (await call('GET', '/templates/app')).body.builds.map(({ buildID }: Announced) => buildID).reverse()
+  const left = [builds[1]!.buildID, builds[2]!.buildID, builds[3]!.buildID]
+  await expect.poll(ids).toEqual(left)
+  expect(tested.current.node.saved.size).toBe(3)
+  await tested.current.crash()
+  expect(await ids()).toEqual(left)
+})
+
 test('a failure is kept with its step, and the build before stays the one that is started', async () => {
   const good = await built('app')
   tested.current.node.building = () => Promise.reject(new BuildFailure('2', 'it broke'))

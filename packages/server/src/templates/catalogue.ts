@@ -106,6 +106,13 @@ export class TemplateCatalogue {
     for (const tag of tags) this.#byId.get(build.templateId)?.tags.set(tag, build)
   }
 
+  async removeBuild(build: BuildRecord): Promise<void> {
+    await this.#repository.removeBuild(build.buildId)
+    const template = this.#byId.get(build.templateId)
+    if (template) template.builds = template.builds.filter((other) => other !== build)
+    this.#snapshots.delete(build.checkpointId)
+  }
+
   async remove(template: Template): Promise<void> {
     await this.#repository.remove(template.templateId)
     this.#byId.delete(template.templateId)

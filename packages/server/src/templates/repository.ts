@@ -151,6 +151,11 @@ export class TemplateRepository {
       .execute()
   }
 
+  /** Its log goes with it. */
+  async removeBuild(buildId: string): Promise<void> {
+    await this.#store.deleteFrom('builds').where('id', '=', buildId).execute()
+  }
+
   /** Its builds and tags go with it. */
   async remove(templateId: string): Promise<void> {
     await this.#store.deleteFrom('templates').where('id', '=', templateId).execute()

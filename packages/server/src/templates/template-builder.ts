@@ -240,6 +240,30 @@ export class TemplateBuilder {
       updatedAtMs: nowMs,
       finishedAtMs: nowMs,
     })
+    await this.#dropSuperseded(team, templateId)
+  }
+
+  /**
+   * A build that lost its last tag cannot be started from any more, and its checkpoint is large. The newest such one
+   * stays a while: a create may have found it just before.
+   */
+  async #dropSuperseded(team: Team, templateId: string): Promise<void> {
+    const { catalogue, checkpoints, node, logger } = this.#options
+    const template = catalogue.find(templateId, team)
+    if (!template) return
+    const tagged = new Set(template.tags.values())
+    const untagged = template.builds
+      .filter(isRecord)
+      .filter((build) => build.status === 'ready' && build.sandboxId === '' && !tagged.has(build))
+    for (const build of untagged.slice(0, -1))
+      try {
+        node.removeBuild(build.buildId)
+        await node.removeCheckpoint(build.checkpointId)
+        await checkpoints.remove(build.checkpointId)
+        await catalogue.removeBuild(build)
+      } catch (err) {
+        logger.warn({ err, buildId: build.buildId }, 'a superseded build was not removed')
+      }
   }
 
   async #fail(build: BuildRecord, error: unknown): Promise<void> {
