@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCheckpointId, SandlotError } from '@sandlot/protocol'
+import type { BuildEnvironment } from './builder/recipe.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 import type { CheckpointInfo } from './node.ts'
 
@@ -17,6 +18,14 @@ export interface CheckpointManifest extends CheckpointInfo {
   /** The folder with the envd that runs in it: its pages are read from there again. */
   guestDir: string
   cpuFeatures: string[]
+  /** It is a template that was built here: how it is brought up again when its memory does not fit any more. */
+  template?: TemplateStart
+}
+
+export interface TemplateStart {
+  environment: BuildEnvironment
+  startCommand?: string
+  readyCommand?: string
 }
 
 /** Folders of one checkpoint: `memory` is what `checkpoint` wrote, `files` what `saveFileSystem` wrote. */
@@ -41,7 +50,7 @@ export class CheckpointFolder {
   }
 
   async list(): Promise<string[]> {
-    return (await readdir(this.#dir)).filter((name) => isCheckpointId(name))
+    return (await readdir(this.#dir).catch(() => [])).filter((name) => isCheckpointId(name))
   }
 
   /** Where a checkpoint's files are, or would be. */

@@ -32,6 +32,8 @@ export interface Driver {
   saveFileSystem(machine: MachinePaths, fileSystemDir: string): Promise<void>
   /** What the writable layer holds, contents by their hashes. */
   fileTree(machine: MachinePaths): Promise<FileTree>
+  /** Writes the writable layer as a tar; what hides something of the image is a character device 0/0. */
+  writeLayer(machine: MachinePaths, file: string): Promise<void>
   /** Removes what the driver itself keeps of a machine whose processes are dead. */
   forget(machineId: string): Promise<void>
   /** Ids of machines that the driver still keeps something of. */

@@ -9,6 +9,7 @@ import { callSentry } from './sentry-control.ts'
 
 const START_TIMEOUT_MS = 60_000
 const CHECKPOINT_TIMEOUT_MS = 120_000
+const LAYER_TIMEOUT_MS = 10 * 60_000
 const FREEZE_TIMEOUT_MS = 10_000
 /** The machine inherits it, which does no harm: inside its cgroup all are alike, outside the cgroup's weight counts. */
 const STOCK_NICENESS = 19
@@ -145,6 +146,11 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
         CHECKPOINT_TIMEOUT_MS,
         readFileTree,
       ),
+
+    async writeLayer({ machineId }, file) {
+      const args = [`--root=${stateDir}`, 'tar', 'rootfs-upper', '--file', file, machineId]
+      await run(runscPath, args, { timeoutMs: LAYER_TIMEOUT_MS })
+    },
 
     async forget(machineId) {
       const names = [

@@ -4,28 +4,25 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { Logger } from 'pino'
 import { parseAddressRange } from './address-range.ts'
+import { Builder } from './builder/builder.ts'
+import { collectBuildGarbage } from './builder/collect.ts'
+import { LayerCache } from './builder/layers.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
 import { openCgroups } from './cgroups.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
-import type { CheckpointStore } from './checkpoints/checkpoint-store.ts'
 import { createCheckpoints } from './checkpoints/checkpoints.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { HotMachines } from './hot-machines.ts'
+import { ImageStore } from './images/image-store.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
+import { findMisfit } from './misfit.ts'
 import { namesFor } from './names.ts'
-import type {
-  BuildResources,
-  MachineExit,
-  MachineSample,
-  NodeEvents,
-  SandboxNode,
-  SnapshotBuild,
-} from './node.ts'
+import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
+import type { NodeOptions } from './node-options.ts'
 import { OneTimeSources } from './one-time-sources.ts'
 import { Persistence } from './persistence.ts'
 import { createSampler } from './sampler.ts'
@@ -42,38 +39,6 @@ const SELDOM = 1
 /** What one more warm machine takes of MemAvailable, with room to spare (bench/density). */
 const WARM_MACHINE_MB = 40
 const FALLBACK_RESOLVER = '1.1.1.1'
-
-export interface NodeOptions {
-  /** Folder of this instance, absolute. */
-  home: string
-  runscPath: string
-  runscVersion: string
-  /** Folder that holds the `envd` binary and nothing else. */
-  guestDir: string
-  /** EROFS image of the base template and its content key. */
-  baseImage: { path: string; key: string }
-  /** Limits of the base template. */
-  resources: BuildResources
-  networkRange: string
-  /** Resolver for sandboxes; default the host's own. */
-  dns?: string
-  /** Private ranges that sandboxes may reach all the same. */
-  allowedRanges?: string[]
-  maxSlots: number
-  poolMin: number
-  poolMax: number
-  /** No warm machine is started when MemAvailable would fall below. */
-  memoryFloorMB: number
-  /** How long a paused sandbox stays frozen in memory beside its checkpoint. */
-  hotPauseMs: number
-  /** Bytes of checkpoints kept unpacked beside their packed copies. */
-  unpackedBytes: number
-  /** Where packed checkpoints also go; absent: this machine only. */
-  remoteCheckpoints?: CheckpointStore
-  /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
-  packedCacheBytes?: number
-  logger: Logger
-}
 
 /** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
 export async function createNode(options: NodeOptions): Promise<SandboxNode> {
@@ -123,6 +88,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     logger,
   })
   const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, onError })
+  /** Those of `sources` that are templates, not users' sandboxes. */
+  const templates = new Set<string>()
+  const layers = new LayerCache(join(home, 'layers'))
+  const images = new ImageStore({
+    dir: join(home, 'images'),
+    baseImage: options.baseImage,
+    crane: options.crane,
+  })
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
     end: (machineId) => machines.end(machineId),
@@ -132,10 +105,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const pool = new WarmPool<LiveMachine>({
     concurrency: availableParallelism(),
     start: startMachine,
-    demandFor: (buildId) =>
-      builds.has(buildId)
-        ? new Demand({ min: options.poolMin, max: options.poolMax })
-        : new Demand({ min: 0, max: options.poolMax, ignored: SELDOM }),
+    demandFor,
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
     shortage: () => (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
     onError,
@@ -151,6 +121,28 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     start: startOnce,
     onError,
   })
+
+  const envdKey = contentKey(join(options.guestDir, 'envd'))
+  const builder = new Builder({
+    ...{ layers, images, folder, cold, machines, driver, envdKey },
+    baseImage: options.baseImage,
+    guestDir: options.guestDir,
+    start: startOnce,
+    sourceOf: (checkpointId) =>
+      cold.use(checkpointId, async () => {
+        const hasFiles = await folder.hasFiles(checkpointId)
+        return (await persistence.sourceOf(checkpointId, checkpointId, !hasFiles)).source
+      }),
+  })
+
+  /** A template that was just built is likely to be used. */
+  function demandFor(buildId: string): Demand {
+    if (builds.has(buildId)) return new Demand({ min: options.poolMin, max: options.poolMax })
+    if (!templates.has(buildId)) return new Demand({ min: 0, max: options.poolMax, ignored: SELDOM })
+    const demand = new Demand({ min: 0, max: options.poolMax })
+    demand.record()
+    return demand
+  }
 
   /** Paused sandboxes that are only held in memory make room for those that someone waits for. */
   async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
@@ -182,8 +174,29 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   async function addBuild({ buildId, checkpointId }: SnapshotBuild): Promise<void> {
     const { source } = await cold.use(checkpointId, () => persistence.sourceOf(checkpointId, buildId, true))
+    if (source.isUsers) templates.delete(buildId)
+    else templates.add(buildId)
     sources.set(buildId, source)
     pool.open(buildId)
+  }
+
+  /** Templates of another runsc, CPU or envd are brought up anew one after the other; the rest is there at once. */
+  async function addKnownBuilds(known: readonly SnapshotBuild[]): Promise<void> {
+    const misfits: SnapshotBuild[] = []
+    for (const build of known) {
+      const { checkpointId } = build
+      const manifest = await cold.use(checkpointId, () => folder.read(checkpointId)).catch(onError)
+      if (!manifest) continue
+      if (manifest.template && findMisfit(manifest, driver.version)) misfits.push(build)
+      else await addBuild(build).catch(onError)
+    }
+    void (async () => {
+      for (const build of misfits)
+        await builder
+          .renew(build.checkpointId)
+          .then(() => addBuild(build))
+          .catch(onError)
+    })()
   }
 
   function liveMachine(machineId: string): LiveMachine {
@@ -263,7 +276,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       const recipe = {
         name: 'base',
         imagePath: options.baseImage.path,
-        keys: [options.baseImage.key, contentKey(join(options.guestDir, 'envd')), options.guestDir, runDir],
+        keys: [options.baseImage.key, envdKey, options.guestDir, runDir],
         engineVersion: driver.version,
         defaultUser: 'user',
         ...options.resources,
@@ -280,7 +293,9 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       const base = await ensureBuild(recipe, buildsDir, machines)
       builds.set(base.buildId, base)
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
-      for (const build of snapshots) await addBuild(build).catch(onError)
+      await layers.prepare()
+      await images.prepare()
+      await addKnownBuilds(snapshots)
       await cold.recover()
       const alive = new Set(
         [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
@@ -290,12 +305,21 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       every(SAMPLE_INTERVAL_MS, takeSamples)
       every(HOT_INTERVAL_MS, tendHot)
       every(WARM_HEALTH_INTERVAL_MS, tendPool)
-      every(GARBAGE_INTERVAL_MS, async () => void (await cold.collectGarbage(false)))
+      every(GARBAGE_INTERVAL_MS, async () => {
+        await cold.collectGarbage(false)
+        await collectBuildGarbage({
+          ...{ layers, images, folder, limits: options.buildCache },
+          imagesInUse: [...machines.all()].map(({ imagePath }) => imagePath),
+          checkpointIds: await cold.list(),
+        })
+      })
       return alive
     },
 
     addBuild,
+    buildTemplate: (job) => builder.build(job),
     removeBuild(buildId) {
+      templates.delete(buildId)
       sources.delete(buildId)
       for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)
     },

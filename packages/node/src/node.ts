@@ -1,9 +1,20 @@
 import type { GarbageReport } from './checkpoints/garbage.ts'
 import type { UsageReport } from './checkpoints/usage.ts'
-import type { FileDiff } from './file-diff.ts'
 
 export type { GarbageReport } from './checkpoints/garbage.ts'
 export type { UsageReport } from './checkpoints/usage.ts'
+
+import type { BuildJob, BuildResult } from './builder/builder.ts'
+import type { FileDiff } from './file-diff.ts'
+
+export type { BuildJob, BuildLog, BuildResult } from './builder/builder.ts'
+export type {
+  BuildEnvironment,
+  BuildOrigin,
+  BuildRecipe,
+  BuildStep,
+  RegistryLogin,
+} from './builder/recipe.ts'
 export type { FileDiff } from './file-diff.ts'
 
 /** What the control plane asks of one machine that runs sandboxes. */
@@ -143,6 +154,11 @@ export interface SandboxNode {
   acquire(buildId: string): Promise<Machine>
   /** Makes a checkpoint startable. @throws SandlotError not_found */
   addBuild(build: SnapshotBuild): Promise<void>
+  /**
+   * Makes a template's checkpoint, for `addBuild`.
+   * @throws BuildFailure naming the step, the signal's reason, SandlotError
+   */
+  buildTemplate(job: BuildJob): Promise<BuildResult>
   /** Stops keeping it in stock; the checkpoint stays. */
   removeBuild(buildId: string): void
   /**

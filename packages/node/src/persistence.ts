@@ -160,7 +160,7 @@ export class Persistence {
       checkpointId,
       imagePath: manifest.imagePath,
       ...manifest.resources,
-      isUsers: true,
+      isUsers: manifest.template === undefined,
     }
     const misfit = findMisfit(manifest, this.#options.driver.version)
     if (hasMemory && manifest.hasMemory && !misfit) return { source: { ...source, checkpointDir: memoryDir } }

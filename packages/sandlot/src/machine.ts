@@ -5,6 +5,7 @@ import type { Config } from './config.ts'
 import { withLock } from './kernel-lock.ts'
 import type { Progress } from './progress.ts'
 import type { Settings } from './settings.ts'
+import { ensureCrane } from './setup/crane.ts'
 import type { Programs } from './setup/index.ts'
 import { runscVersion } from './setup/runsc.ts'
 
@@ -66,6 +67,8 @@ export async function createMachine({
     unpackedBytes: settings.unpackedCheckpointsMB * 2 ** 20,
     remoteCheckpoints: await remoteStore(settings),
     packedCacheBytes: settings.packedCacheMB > 0 ? settings.packedCacheMB * 2 ** 20 : undefined,
+    crane: () => ensureCrane(settings.cache),
+    buildCache: buildCacheLimits(settings),
     logger,
   })
 }
@@ -81,3 +84,7 @@ async function remoteStore(settings: Settings): Promise<CheckpointStore | undefi
     prefix: settings.checkpointPrefix || undefined,
   })
 }
+export const buildCacheLimits = ({ buildCacheDays, buildCacheGB }: Settings) => ({
+  maxAgeMs: buildCacheDays * 24 * 3600_000,
+  maxBytes: buildCacheGB * 2 ** 30,
+})

@@ -4,6 +4,7 @@ import { configCommand } from './commands/config.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
 import { gcCommand } from './commands/gc.ts'
+import { imagesCommand } from './commands/images.ts'
 import { keysCommand } from './commands/keys.ts'
 import { loginLinkCommand } from './commands/login-link.ts'
 import { purgeCommand } from './commands/purge.ts'
@@ -26,6 +27,7 @@ export function createProgram(): Command {
     keysCommand,
     gcCommand,
     loginLinkCommand,
+    imagesCommand,
     configCommand,
     doctorCommand,
   ]) {

@@ -113,6 +113,19 @@ export const settingsSchema = Type.Object(
     cpuCount: integer(1, 64, { description: 'CPUs of a sandbox of the base template', default: 2 }),
     memoryMB: integer(128, 1_048_576, { description: 'Memory of such a sandbox', default: 1024 }),
     diskSizeMB: integer(512, 1_048_576, { description: 'Disk quota of such a sandbox', default: 10_240 }),
+    maxBuilds: integer(1, 64, { description: 'Template builds that run at a time', default: 2 }),
+    buildTimeoutMinutes: integer(1, 1440, {
+      description: 'A template build that takes longer is ended',
+      default: 60,
+    }),
+    buildCacheDays: integer(0, 3650, {
+      description: 'Layers and images of builds that were not used for so long are removed',
+      default: 14,
+    }),
+    buildCacheGB: integer(0, 1_048_576, {
+      description: 'Layers of builds, and images, that are kept at most; those in use stay in any case',
+      default: 20,
+    }),
     extraCaCertificates: list('^/', {
       description:
         'PEM files that sandboxes trust besides the public ones. Default: /usr/local/share/ca-certificates/*.crt',

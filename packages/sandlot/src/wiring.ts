@@ -42,6 +42,11 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     adminEmail,
     clientPackages: inputs.programs.clientPackages,
     logger,
+    uploadsDir: join(home, 'uploads'),
+    builds: {
+      concurrency: config.settings.maxBuilds,
+      timeoutMs: config.settings.buildTimeoutMinutes * 60_000,
+    },
   })
   await progress.step('sandboxes', async () => {
     await server.start()

@@ -18,8 +18,11 @@ import { openServerSecret } from './sessions/server-secret.ts'
 import { SessionService } from './sessions/service.ts'
 import { openStore } from './store/store.ts'
 import { ensureDefaultTeam, findTeam } from './teams/repository.ts'
+import { BuildLogs } from './templates/build-logs.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
+import { type BuildLimits, TemplateBuilder } from './templates/template-builder.ts'
+import { Uploads } from './templates/uploads.ts'
 
 const HOUR_MS = 3600_000
 const DAY_MS = 24 * HOUR_MS
@@ -30,6 +33,9 @@ export interface ControlPlaneOptions {
   /** SQLite file; `:memory:` for tests. */
   databasePath: string
   node: SandboxNode
+  /** Folder for the files that templates are built from. */
+  uploadsDir: string
+  builds: BuildLimits
   /** What clients append to sandbox host names; may hold a port. */
   domain: string
   /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
@@ -86,6 +92,13 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     ...{ node, repository, registry, catalogue, checkpoints, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
   })
+  const uploads = new Uploads(options.uploadsDir, now)
+  const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
+  const templateBuilder = new TemplateBuilder({
+    ...{ node, catalogue, checkpoints, uploads, logger, now },
+    logs: buildLogs,
+    limits: options.builds,
+  })
   const fastify = await createApp(
     {
       sandboxes,
@@ -99,6 +112,9 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
       domain,
       now,
+      templateBuilder,
+      uploads,
+      buildLogs,
     },
     logger,
   )
@@ -128,6 +144,8 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     keys,
     async start() {
       await catalogue.load()
+      await uploads.prepare()
+      await templateBuilder.recover()
       await sandboxes.recover()
       await catalogue.loadCommon(node)
       pruning = setInterval(
@@ -139,6 +157,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     refuseNew: () => sandboxes.refuseNew(),
     async close(timeoutMs = 5_000) {
       clearInterval(pruning)
+      await templateBuilder.close(timeoutMs)
       await sandboxes.drain(timeoutMs)
       isClosed = true
       await fastify.close()

@@ -29,8 +29,13 @@ import { sessionRoutes } from '../sessions/routes.ts'
 import type { DeriveKey } from '../sessions/server-secret.ts'
 import type { SessionService } from '../sessions/service.ts'
 import { teamRoutes } from '../teams/routes.ts'
+import type { BuildLogs } from '../templates/build-logs.ts'
+import { buildRoutes, uploadRoutes } from '../templates/build-routes.ts'
 import type { TemplateCatalogue } from '../templates/catalogue.ts'
 import { templateRoutes } from '../templates/routes.ts'
+import { tagRoutes } from '../templates/tag-routes.ts'
+import type { TemplateBuilder } from '../templates/template-builder.ts'
+import type { Uploads } from '../templates/uploads.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
 const REQUEST_TIMEOUT_MS = 150_000
@@ -56,6 +61,9 @@ export interface Services {
   catalogue: TemplateCatalogue
   /** By file name. */
   clientPackages: ReadonlyMap<string, ClientPackage>
+  templateBuilder: TemplateBuilder
+  uploads: Uploads
+  buildLogs: BuildLogs
   domain: string
   now: () => number
 }
@@ -151,10 +159,13 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     persistenceRoutes(api, services)
     eventRoutes(api, services)
     templateRoutes(api, services)
+    tagRoutes(api, services)
+    buildRoutes(api, services)
     apiKeyRoutes(api, services)
     accessTokenRoutes(api, services)
     teamRoutes(api, services)
   })
+  await app.register(async (scope) => uploadRoutes(scope as unknown as App, services))
   await app.ready()
   return app as unknown as FastifyInstance
 }

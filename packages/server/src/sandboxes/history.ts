@@ -55,6 +55,7 @@ export class History {
     const { sandbox, checkpointId } = await this.#save(team, sandboxId, 'snapshot')
     const known = reference && this.#ownTemplate(team, reference.name)
     const nowMs = now()
+    const tag = reference?.tag ?? 'default'
     const template = known ?? {
       templateId: newTemplateId(),
       teamId: team.teamId,
@@ -74,10 +75,14 @@ export class History {
       ...{ cpuCount, memoryMB, diskSizeMB },
       defaultUser: sandbox.defaultUser,
       defaultWorkdir: sandbox.defaultWorkdir,
+      status: 'ready' as const,
+      updatedAtMs: nowMs,
+      finishedAtMs: nowMs,
+      tags: [tag],
+      envVars: {},
     }
-    const tag = reference?.tag ?? 'default'
     await node.addBuild(build)
-    await catalogue.addBuild(template, build, tag)
+    await catalogue.addBuild(template, build)
     return toSnapshot(template.templateId, template.name, tag, team.slug)
   }
 
@@ -305,6 +310,7 @@ export class History {
       for (const [tag, build] of tags) {
         if (!('checkpointId' in build)) continue
         const { sandboxId, createdAtMs, buildId } = build as BuildRecord
+        if (!sandboxId) continue
         if (filter.sandboxId !== undefined && filter.sandboxId !== sandboxId) continue
         if (wanted?.tag !== undefined && wanted.tag !== tag) continue
         found.push({ ...toSnapshot(templateId, name, tag, team.slug), createdAtMs, buildId })
@@ -333,8 +339,8 @@ export class History {
       if (!this.#life.catalogue.isSnapshot(checkpointId)) await this.#removeCheckpoint(checkpointId)
   }
 
-  /** @throws SandlotError invalid_request while sandboxes use it */
-  async deleteSnapshot(template: Template): Promise<void> {
+  /** A snapshot or a template of a team. @throws SandlotError invalid_request while sandboxes use it */
+  async deleteTemplate(template: Template): Promise<void> {
     const { catalogue, node, registry } = this.#life
     const users = [...registry.all()].filter(({ templateId }) => templateId === template.templateId)
     if (users.length > 0)

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
-import type { Startable } from '../templates/catalogue.ts'
+import { envVarsOf, type Startable } from '../templates/catalogue.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import { History } from './history.ts'
 import { Life, type LifeOptions, notFound } from './life.ts'
@@ -49,6 +49,8 @@ export class SandboxService {
     const startable = this.#life.catalogue.resolve(body.templateID, team)
     checkLength(team.plan, body.timeout)
     const settings = settingsOf(body)
+    // kept with the sandbox: its template may be built anew while it is paused
+    settings.envVars = { ...envVarsOf(startable.build), ...settings.envVars }
     const release = this.#life.reserve(team)
     return this.#life.underWay.add(this.#create(team, startable, settings, body, release).finally(release))
   }

@@ -36,4 +36,4 @@ export type KillReason =
   | `exited: ${string}`
 
 /** Why a checkpoint was made, as said in a sandbox's tree. */
-export type CheckpointReason = 'pause' | 'auto-pause' | 'snapshot' | 'fork' | 'checkpoint'
+export type CheckpointReason = 'pause' | 'auto-pause' | 'snapshot' | 'fork' | 'checkpoint' | 'build'

@@ -74,6 +74,20 @@ const migrations: string[][] = [
     `create index checkpoints_by_team on checkpoints (team_id)`,
     `alter table plans add column storage_mb integer`,
   ],
+  [
+    // a build is made step by step now; those there were are snapshots, which are ready at once
+    `alter table builds add column status text not null default 'ready'`,
+    `alter table builds add column reason text`,
+    `alter table builds add column updated_at bigint not null default 0`,
+    `alter table builds add column finished_at bigint`,
+    `alter table builds add column tags text not null default '[]'`,
+    `alter table builds add column env_vars text not null default '{}'`,
+    `update builds set updated_at = created_at, finished_at = created_at`,
+    `create index builds_unfinished on builds (status) where status in ('waiting', 'building')`,
+    `create table build_logs (build_id text not null references builds(id) on delete cascade,
+      sequence integer not null, timestamp bigint not null, level text not null, message text not null, step text,
+      primary key (build_id, sequence))`,
+  ],
 ]
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

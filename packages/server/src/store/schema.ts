@@ -9,6 +9,7 @@ export interface Schema {
   session_tokens: SessionTokensTable
   templates: TemplatesTable
   builds: BuildsTable
+  build_logs: BuildLogsTable
   template_tags: TemplateTagsTable
   checkpoints: CheckpointsTable
   sandboxes: SandboxesTable
@@ -92,19 +93,37 @@ export interface TemplatesTable {
   last_spawned_at: number | null
 }
 
-/** Builds that are checkpoints; those of the catalogue are the node's own. */
+/** Builds that are checkpoints, or will be; those of the catalogue are the node's own. */
 export interface BuildsTable {
   id: string
   template_id: string
   checkpoint_id: string
-  /** Whom the snapshot was made from; it may be gone. */
+  /** Whom the snapshot was made from, it may be gone; empty: it was built by steps. */
   sandbox_id: string
+  status: string
+  /** JSON of why it failed. */
+  reason: string | null
+  updated_at: number
+  finished_at: number | null
+  /** JSON array: it gets them when it is ready. */
+  tags: string
+  /** JSON of what sandboxes get besides what their create says. */
+  env_vars: string
   created_at: number
   cpu_count: number
   memory_mb: number
   disk_size_mb: number
   default_user: string
   default_workdir: string | null
+}
+
+export interface BuildLogsTable {
+  build_id: string
+  sequence: number
+  timestamp: number
+  level: string
+  message: string
+  step: string | null
 }
 
 export interface TemplateTagsTable {

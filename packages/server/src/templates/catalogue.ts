@@ -51,19 +51,66 @@ export class TemplateCatalogue {
     }
   }
 
-  /** Snapshots that the node must know to start from them. */
+  /** Finished builds of teams that the node must know to start from them. */
   teamBuilds(): BuildRecord[] {
-    return [...this.#byId.values()].flatMap((template) =>
-      template.builds.filter((build): build is BuildRecord => 'checkpointId' in build),
-    )
+    return this.#records().filter(({ status }) => status === 'ready')
   }
 
-  async addBuild(template: TemplateRecord, build: BuildRecord, tag: string): Promise<void> {
+  /** Those that a server has not finished. */
+  unfinishedBuilds(): BuildRecord[] {
+    return this.#records().filter(({ status }) => status === 'waiting' || status === 'building')
+  }
+
+  #records(): BuildRecord[] {
+    return [...this.#byId.values()].flatMap(({ builds }) => builds.filter(isRecord))
+  }
+
+  /** Records a build, and its template when that is new. */
+  async addBuild(template: TemplateRecord, build: BuildRecord): Promise<void> {
     const known = this.#byId.get(template.templateId)
-    await this.#repository.addBuild(template, known === undefined, build, tag)
+    await this.#repository.addBuild(template, known === undefined, build)
     if (!known) this.#add({ ...template, tags: new Map(), builds: [] })
     this.#addBuild(build)
-    this.#byId.get(template.templateId)!.tags.set(tag, build)
+    if (build.status === 'ready') this.#tag(build, build.tags)
+  }
+
+  /** @param build one of the catalogue's own; changed here when the row says the same */
+  async updateBuild(build: BuildRecord, changes: Partial<BuildRecord>): Promise<void> {
+    const changed = { ...build, ...changes }
+    await this.#repository.updateBuild(changed)
+    Object.assign(build, changes)
+    const template = this.#byId.get(build.templateId)
+    if (template) template.updatedAtMs = build.updatedAtMs
+    if (build.status === 'ready') this.#tag(build, build.tags)
+  }
+
+  async setTags(build: BuildRecord, tags: readonly string[], nowMs: number): Promise<void> {
+    await this.#repository.setTags(build, tags, nowMs)
+    this.#tag(build, tags)
+  }
+
+  async removeTags(template: Template, tags: readonly string[]): Promise<void> {
+    await this.#repository.removeTags(template.templateId, tags)
+    for (const tag of tags) template.tags.delete(tag)
+  }
+
+  tagsOf = (template: Template) => this.#repository.tags(template.templateId)
+
+  async setPublic(template: Template, isPublic: boolean, nowMs: number): Promise<void> {
+    await this.#repository.setPublic(template.templateId, isPublic, nowMs)
+    template.isPublic = isPublic
+    template.updatedAtMs = nowMs
+  }
+
+  #tag(build: BuildRecord, tags: readonly string[]): void {
+    for (const tag of tags) this.#byId.get(build.templateId)?.tags.set(tag, build)
+  }
+
+  async removeBuild(build: BuildRecord): Promise<void> {
+    await this.#repository.removeBuild(build.buildId)
+    const template = this.#byId.get(build.templateId)
+    if (template) template.builds = template.builds.filter((other) => other !== build)
+    this.#snapshots.delete(build.checkpointId)
   }
 
   async remove(template: Template): Promise<void> {
@@ -100,16 +147,36 @@ export class TemplateCatalogue {
 
   /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found, forbidden */
   resolve(reference: string, team: Team): Startable {
+    const template = this.see(reference, team)
     const { tag = DEFAULT_TAG } = parseReference(reference)
+    const build = template.tags.get(tag)
+    if (build) return { template, build }
+    const newest = template.builds.at(-1)
+    const state =
+      newest && isRecord(newest) && newest.status !== 'ready' ? `; its newest build is ${newest.status}` : ''
+    const key = reference.split(':')[0]!.slice(0, 200)
+    throw new SandlotError('not_found', `tag '${tag}' does not exist for template '${key}'${state}`)
+  }
+
+  /** A template that a team may use, built or not; a tag does not matter. @throws SandlotError not_found, forbidden */
+  see(reference: string, team: Team): Template {
     const key = reference.split(':')[0]!
     const template = this.find(key, team)
     if (!template) throw this.#unknown(reference, key, team)
     if (template.teamId !== null && template.teamId !== team.teamId && !template.isPublic)
       throw new SandlotError('forbidden', `template '${reference.slice(0, 200)}' belongs to another team`)
-    const build = template.tags.get(tag)
-    if (!build)
-      throw new SandlotError('not_found', `tag '${tag}' does not exist for template '${key.slice(0, 200)}'`)
-    return { template, build }
+    return template
+  }
+
+  /** One that a team may change. @throws SandlotError not_found, forbidden */
+  own(reference: string, team: Team): Template {
+    const template = this.see(reference, team)
+    if (template.teamId !== team.teamId)
+      throw new SandlotError(
+        'forbidden',
+        `template '${reference.slice(0, 200)}' is not this team's to change`,
+      )
+    return template
   }
 
   #unknown(reference: string, key: string, team: Team): SandlotError {
@@ -132,5 +199,11 @@ export class TemplateCatalogue {
     this.#snapshots.add(build.checkpointId)
   }
 }
+
+export const isRecord = (build: BuildInfo | BuildRecord): build is BuildRecord => 'checkpointId' in build
+
+/** Environment that a build gives its sandboxes. */
+export const envVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>
+  isRecord(build) ? build.envVars : {}
 
 const nameKey = (teamId: string | null, name: string): string => `${teamId ?? ''}/${name}`

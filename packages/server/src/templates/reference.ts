@@ -41,10 +41,14 @@ export function parseNewReference(text: string, slug: string): TemplateReference
       'invalid_request',
       `namespace '${namespace.slice(0, 200)}' is not yours: use '${slug}' or none`,
     )
-  if (!TAG.test(tag))
-    throw new SandlotError(
-      'invalid_request',
-      `'${tag.slice(0, 200)}' is not a valid tag: use 1 to 128 lower-case letters, digits, -, _ and .`,
-    )
-  return { namespace, name, tag }
+  return { namespace, name, tag: checkTag(tag) }
+}
+
+/** @throws SandlotError invalid_request */
+export function checkTag(tag: string): string {
+  if (TAG.test(tag)) return tag
+  throw new SandlotError(
+    'invalid_request',
+    `'${tag.slice(0, 200)}' is not a valid tag: use 1 to 128 lower-case letters, digits, -, _ and .`,
+  )
 }

@@ -1,4 +1,5 @@
 import type { SnapshotBuild } from '@sandlot/node'
+import type { BuildsTable } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
 export interface TemplateRecord {
@@ -10,11 +11,30 @@ export interface TemplateRecord {
   updatedAtMs: number
 }
 
-/** A build of a team: today a snapshot. */
+/** `waiting`: nobody has said yet what it is made of. `building`: it is made, or its turn comes. */
+export type BuildStatus = 'waiting' | 'building' | 'ready' | 'error'
+
+export interface BuildReason {
+  message: string
+  /** `base`, `finalize` or the number of the step from 1. */
+  step?: string
+}
+
+/** A build of a team: a snapshot, or what its steps made. */
 export interface BuildRecord extends SnapshotBuild {
   templateId: string
+  /** Whom the snapshot was made from; empty: it was built by steps. */
   sandboxId: string
   createdAtMs: number
+  updatedAtMs: number
+  finishedAtMs?: number
+  status: BuildStatus
+  /** Why it failed. */
+  reason?: BuildReason
+  /** It gets them when it is ready. */
+  tags: string[]
+  /** What sandboxes get besides what their create says. */
+  envVars: Record<string, string>
 }
 
 export interface TagRecord {
@@ -69,46 +89,71 @@ export class TemplateRepository {
       .execute()
   }
 
-  /** Records a build and gives it the tag; the template is made when it is new. */
-  async addBuild(template: TemplateRecord, isNew: boolean, build: BuildRecord, tag: string): Promise<void> {
+  /** Records a build, with its tags when it is ready; the template is made when it is new. */
+  async addBuild(template: TemplateRecord, isNew: boolean, build: BuildRecord): Promise<void> {
     await this.#store.transaction().execute(async (transaction) => {
-      if (isNew) await new TemplateRepository(transaction).insert(template)
-      else
-        await transaction
-          .updateTable('templates')
-          .set({ updated_at: build.createdAtMs })
-          .where('id', '=', template.templateId)
-          .execute()
-      await transaction
-        .insertInto('builds')
-        .values({
-          id: build.buildId,
-          template_id: build.templateId,
-          checkpoint_id: build.checkpointId,
-          sandbox_id: build.sandboxId,
-          created_at: build.createdAtMs,
-          cpu_count: build.cpuCount,
-          memory_mb: build.memoryMB,
-          disk_size_mb: build.diskSizeMB,
-          default_user: build.defaultUser,
-          default_workdir: build.defaultWorkdir ?? null,
-        })
-        .execute()
-      await transaction
+      const inside = new TemplateRepository(transaction)
+      if (isNew) await inside.insert(template)
+      else await inside.#touch(build)
+      await transaction.insertInto('builds').values(toRow(build)).execute()
+      if (build.status === 'ready') await inside.setTags(build, build.tags, build.createdAtMs)
+    })
+  }
+
+  /** What changed of it; one that became ready gets its tags. */
+  async updateBuild(build: BuildRecord): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      const inside = new TemplateRepository(transaction)
+      const { id, template_id: _, ...row } = toRow(build)
+      await transaction.updateTable('builds').set(row).where('id', '=', id).execute()
+      await inside.#touch(build)
+      if (build.status === 'ready') await inside.setTags(build, build.tags, build.updatedAtMs)
+    })
+  }
+
+  async #touch({ templateId, updatedAtMs }: BuildRecord): Promise<void> {
+    await this.#store
+      .updateTable('templates')
+      .set({ updated_at: updatedAtMs })
+      .where('id', '=', templateId)
+      .execute()
+  }
+
+  /** Each tag is on one build of a template: the last that got it. */
+  async setTags(
+    { templateId, buildId }: Pick<BuildRecord, 'templateId' | 'buildId'>,
+    tags: readonly string[],
+    nowMs: number,
+  ): Promise<void> {
+    for (const tag of tags)
+      await this.#store
         .insertInto('template_tags')
-        .values({
-          template_id: template.templateId,
-          tag,
-          build_id: build.buildId,
-          created_at: build.createdAtMs,
-        })
+        .values({ template_id: templateId, tag, build_id: buildId, created_at: nowMs })
         .onConflict((conflict) =>
-          conflict
-            .columns(['template_id', 'tag'])
-            .doUpdateSet({ build_id: build.buildId, created_at: build.createdAtMs }),
+          conflict.columns(['template_id', 'tag']).doUpdateSet({ build_id: buildId, created_at: nowMs }),
         )
         .execute()
-    })
+  }
+
+  async removeTags(templateId: string, tags: readonly string[]): Promise<void> {
+    await this.#store
+      .deleteFrom('template_tags')
+      .where('template_id', '=', templateId)
+      .where('tag', 'in', tags)
+      .execute()
+  }
+
+  async setPublic(templateId: string, isPublic: boolean, nowMs: number): Promise<void> {
+    await this.#store
+      .updateTable('templates')
+      .set({ is_public: Number(isPublic), updated_at: nowMs })
+      .where('id', '=', templateId)
+      .execute()
+  }
+
+  /** Its log goes with it. */
+  async removeBuild(buildId: string): Promise<void> {
+    await this.#store.deleteFrom('builds').where('id', '=', buildId).execute()
   }
 
   /** Its builds and tags go with it. */
@@ -121,24 +166,13 @@ export class TemplateRepository {
   }
 
   async builds(): Promise<BuildRecord[]> {
-    const rows = await this.#store.selectFrom('builds').selectAll().execute()
-    return rows.map((row) => ({
-      buildId: row.id,
-      name: row.template_id,
-      templateId: row.template_id,
-      checkpointId: row.checkpoint_id,
-      sandboxId: row.sandbox_id,
-      createdAtMs: row.created_at,
-      cpuCount: row.cpu_count,
-      memoryMB: row.memory_mb,
-      diskSizeMB: row.disk_size_mb,
-      defaultUser: row.default_user,
-      defaultWorkdir: row.default_workdir ?? undefined,
-    }))
+    const rows = await this.#store.selectFrom('builds').selectAll().orderBy('created_at').execute()
+    return rows.map(toBuild)
   }
 
-  async tags(): Promise<TagRecord[]> {
-    const rows = await this.#store.selectFrom('template_tags').selectAll().execute()
+  async tags(templateId?: string): Promise<TagRecord[]> {
+    const all = this.#store.selectFrom('template_tags').selectAll().orderBy('created_at')
+    const rows = await (templateId === undefined ? all : all.where('template_id', '=', templateId)).execute()
     return rows.map((row) => ({
       templateId: row.template_id,
       tag: row.tag,
@@ -156,6 +190,45 @@ export class TemplateRepository {
     return new Map(rows.map((row) => [row.id, { count: row.spawn_count, lastAtMs: row.last_spawned_at }]))
   }
 }
+
+const toRow = (build: BuildRecord): BuildsTable => ({
+  id: build.buildId,
+  template_id: build.templateId,
+  checkpoint_id: build.checkpointId,
+  sandbox_id: build.sandboxId,
+  status: build.status,
+  reason: build.reason ? JSON.stringify(build.reason) : null,
+  created_at: build.createdAtMs,
+  updated_at: build.updatedAtMs,
+  finished_at: build.finishedAtMs ?? null,
+  tags: JSON.stringify(build.tags),
+  env_vars: JSON.stringify(build.envVars),
+  cpu_count: build.cpuCount,
+  memory_mb: build.memoryMB,
+  disk_size_mb: build.diskSizeMB,
+  default_user: build.defaultUser,
+  default_workdir: build.defaultWorkdir ?? null,
+})
+
+const toBuild = (row: BuildsTable): BuildRecord => ({
+  buildId: row.id,
+  name: row.template_id,
+  templateId: row.template_id,
+  checkpointId: row.checkpoint_id,
+  sandboxId: row.sandbox_id,
+  status: row.status as BuildStatus,
+  reason: row.reason ? (JSON.parse(row.reason) as BuildReason) : undefined,
+  createdAtMs: row.created_at,
+  updatedAtMs: row.updated_at,
+  finishedAtMs: row.finished_at ?? undefined,
+  tags: JSON.parse(row.tags) as string[],
+  envVars: JSON.parse(row.env_vars) as Record<string, string>,
+  cpuCount: row.cpu_count,
+  memoryMB: row.memory_mb,
+  diskSizeMB: row.disk_size_mb,
+  defaultUser: row.default_user,
+  defaultWorkdir: row.default_workdir ?? undefined,
+})
 
 const toTemplate = (row: {
   id: string

@@ -1,16 +1,18 @@
-import { ENVD_VERSION, SandlotError } from '@sandlot/protocol'
+import type { BuildInfo } from '@sandlot/node'
+import { ENVD_VERSION } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import { DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
-import type { Template } from './catalogue.ts'
+import { isRecord, type Template } from './catalogue.ts'
+import type { BuildRecord } from './repository.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const Answer = Type.Record(Type.String(), Type.Unknown())
 
-export function templateRoutes(app: App, { catalogue, sandboxes }: Services): void {
+export function templateRoutes(app: App, { catalogue, sandboxes, templateBuilder, now }: Services): void {
   app.get(
     '/templates',
     {
@@ -65,7 +67,11 @@ export function templateRoutes(app: App, { catalogue, sandboxes }: Services): vo
       },
     },
     async (request) => {
-      const { template } = catalogue.resolve(request.params.alias, request.caller.team)
+      const { alias } = request.params
+      const { team } = request.caller
+      const template = alias.includes(':')
+        ? catalogue.resolve(alias, team).template
+        : catalogue.see(alias, team)
       return { templateID: template.templateId, public: template.isPublic }
     },
   )
@@ -80,18 +86,15 @@ export function templateRoutes(app: App, { catalogue, sandboxes }: Services): vo
       },
     },
     async (request) => {
-      const { template } = catalogue.resolve(request.params.id, request.caller.team)
+      const template = catalogue.see(request.params.id, request.caller.team)
       const {
         buildID: _,
-        buildStatus,
+        buildStatus: __,
         ...rest
       } = toAnswer(template, request.caller.team.slug, (await catalogue.spawns()).get(template.templateId))
       const builds = [...template.builds].reverse().map((build) => ({
         buildID: build.buildId,
-        status: buildStatus,
-        createdAt: rest.createdAt,
-        updatedAt: rest.updatedAt,
-        finishedAt: rest.updatedAt,
+        ...timesOf(build, template),
         cpuCount: build.cpuCount,
         memoryMB: build.memoryMB,
         diskSizeMB: build.diskSizeMB,
@@ -105,37 +108,68 @@ export function templateRoutes(app: App, { catalogue, sandboxes }: Services): vo
     {
       schema: {
         tags,
-        summary: 'Delete a snapshot',
+        summary: 'Delete a template or a snapshot',
         params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
         response: { 204: Type.Null(), ...errors },
       },
     },
     async (request, reply) => {
-      const { template } = catalogue.resolve(request.params.id, request.caller.team)
-      if (template.teamId !== request.caller.team.teamId)
-        throw new SandlotError('forbidden', `template '${request.params.id}' is not this team's to delete`)
-      await sandboxes.history.deleteSnapshot(template)
+      const template = catalogue.own(request.params.id, request.caller.team)
+      await templateBuilder.cancel(template)
+      await sandboxes.history.deleteTemplate(template)
       return reply.code(204).send(null)
     },
   )
   app.route({
-    method: ['POST', 'PATCH'],
-    url: '/templates/*',
-    schema: { hide: true },
-    handler: async () => {
-      throw new SandlotError(
-        'not_implemented',
-        'building and changing templates is not part of this version of Sandlot yet',
-      )
+    method: 'PATCH',
+    url: '/v2/templates/:id',
+    schema: visibility('Let other teams start from a template, or not any more'),
+    handler: async (request) => {
+      const { id } = request.params as { id: string }
+      const { public: isPublic } = request.body as { public: boolean }
+      const template = catalogue.own(id, request.caller.team)
+      await catalogue.setPublic(template, isPublic, now())
+      return { names: namesOf(template, request.caller.team.slug) }
     },
   })
-  app.post('/v3/templates', { schema: { hide: true } }, async () => {
-    throw new SandlotError('not_implemented', 'building templates is not part of this version of Sandlot yet')
+  app.route({
+    method: 'PATCH',
+    url: '/templates/:id',
+    schema: visibility('The same for old clients'),
+    handler: async (request) => {
+      const { id } = request.params as { id: string }
+      const { public: isPublic } = request.body as { public: boolean }
+      await catalogue.setPublic(catalogue.own(id, request.caller.team), isPublic, now())
+      return {}
+    },
   })
 }
 
+const visibility = (summary: string) => ({
+  tags,
+  summary,
+  params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
+  body: Type.Object({ public: Type.Boolean() }),
+  response: { 200: Answer, ...errors },
+})
+
+const namesOf = ({ name, teamId }: Template, slug: string): string[] =>
+  name === null ? [] : [`${teamId === null ? DEFAULT_TEAM_SLUG : slug}/${name}`]
+
+function timesOf(build: BuildInfo | BuildRecord, { createdAtMs, updatedAtMs }: Template) {
+  const times = isRecord(build)
+    ? build
+    : { status: 'ready', createdAtMs, updatedAtMs, finishedAtMs: updatedAtMs }
+  return {
+    status: times.status,
+    createdAt: new Date(times.createdAtMs).toISOString(),
+    updatedAt: new Date(times.updatedAtMs).toISOString(),
+    finishedAt: times.finishedAtMs ? new Date(times.finishedAtMs).toISOString() : undefined,
+  }
+}
+
 function toAnswer(template: Template, slug: string, spawns?: { count: number; lastAtMs: number | null }) {
-  const { templateId, teamId, name, isPublic, createdAtMs, updatedAtMs, builds } = template
+  const { templateId, name, isPublic, createdAtMs, updatedAtMs, builds } = template
   const build = builds.at(-1)!
   return {
     templateID: templateId,
@@ -145,7 +179,7 @@ function toAnswer(template: Template, slug: string, spawns?: { count: number; la
     diskSizeMB: build.diskSizeMB,
     public: isPublic,
     aliases: name === null ? [] : [name],
-    names: name === null ? [] : [`${teamId === null ? DEFAULT_TEAM_SLUG : slug}/${name}`],
+    names: namesOf(template, slug),
     createdAt: new Date(createdAtMs).toISOString(),
     updatedAt: new Date(updatedAtMs).toISOString(),
     createdBy: null,
@@ -153,6 +187,6 @@ function toAnswer(template: Template, slug: string, spawns?: { count: number; la
     spawnCount: spawns?.count ?? 0,
     buildCount: builds.length,
     envdVersion: ENVD_VERSION,
-    buildStatus: 'ready',
+    buildStatus: isRecord(build) ? build.status : 'ready',
   }
 }

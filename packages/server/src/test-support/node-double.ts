@@ -1,5 +1,8 @@
 import { EventEmitter } from 'node:events'
 import type {
+  BuildEnvironment,
+  BuildJob,
+  BuildResult,
   FileDiff,
   KnownState,
   MachineInit,
@@ -53,6 +56,16 @@ export class NodeDouble implements SandboxNode {
   }
   async addBuild(build: SnapshotBuild) {
     this.teamBuilds.set(build.buildId, build)
+  }
+  /** What each build was asked for, and what the next ones do; absent: they succeed at once. */
+  readonly builtJobs: BuildJob[] = []
+  builtEnvironment: BuildEnvironment = { defaultUser: 'user', envVars: {} }
+  building: ((job: BuildJob) => Promise<void>) | undefined
+  async buildTemplate(job: BuildJob): Promise<BuildResult> {
+    this.builtJobs.push(job)
+    await this.building?.(job)
+    const checkpoint = await this.#save(job.checkpointId)
+    return { checkpoint, environment: this.builtEnvironment }
   }
   removeBuild = (buildId: string) => void this.teamBuilds.delete(buildId)
   async #save(checkpointId: string) {

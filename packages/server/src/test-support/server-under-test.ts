@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import pino from 'pino'
 import { afterEach, beforeEach } from 'vitest'
 import { type ControlPlane, type ControlPlaneOptions, createServer } from '../control-plane.ts'
@@ -37,6 +37,8 @@ export class ServerUnderTest {
     this.server = await createServer({
       databasePath: this.databasePath,
       node: this.node,
+      uploadsDir: join(dirname(this.databasePath), 'uploads'),
+      builds: { concurrency: 2, timeoutMs: 60_000 },
       domain: 'sandlot.test',
       logger: pino({ level: 'silent' }),
       now: () => this.now,

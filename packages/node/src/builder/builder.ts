@@ -1,0 +1,240 @@
+import { createReadStream } from 'node:fs'
+import { join } from 'node:path'
+import { BuildFailure } from '@sandlot/protocol'
+import { cpuFeatures } from '../cpu-features.ts'
+import { GuestRefusal, runInGuest, uploadToGuest } from '../guest-process.ts'
+import type { LiveMachine, MachineSource } from '../machines.ts'
+import type { CheckpointInfo } from '../node.ts'
+import { Finisher, type FinisherOptions } from './finisher.ts'
+import { type Ground, startOn, toFailure } from './ground.ts'
+import type { Layer } from './layers.ts'
+import { LineBuffer } from './line-buffer.ts'
+import {
+  type BuildEnvironment,
+  type BuildOrigin,
+  type BuildRecipe,
+  type BuildStep,
+  describeStep,
+  digest,
+  environmentAfter,
+  isDeclaration,
+  layerKey,
+} from './recipe.ts'
+import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
+
+const SETTLE_TIMEOUT_MS = 30_000
+const LAST_LINES = 20
+
+export type BuildLog = (entry: {
+  level: 'debug' | 'info' | 'warn' | 'error'
+  message: string
+  step?: string
+}) => void
+
+export interface BuildJob {
+  checkpointId: string
+  recipe: BuildRecipe
+  /** The files that a COPY brings, on this machine. */
+  archiveOf: (filesHash: string) => string
+  log: BuildLog
+  /** Ends the build; its reason is what the build fails with. */
+  signal: AbortSignal
+}
+
+export interface BuildResult {
+  checkpoint: CheckpointInfo
+  environment: BuildEnvironment
+}
+
+export interface BuilderOptions extends FinisherOptions {
+  baseImage: { path: string; key: string }
+  /** Content key of envd: a checkpoint holds one. */
+  envdKey: string
+  /** What a checkpoint starts from. */
+  sourceOf: (checkpointId: string) => Promise<MachineSource>
+}
+
+/** Makes templates: runs their steps in machines, keeps every finished step, and saves the booted result. */
+export class Builder {
+  readonly #options: BuilderOptions
+  readonly #finisher: Finisher
+
+  constructor(options: BuilderOptions) {
+    this.#options = options
+    this.#finisher = new Finisher(options)
+  }
+
+  /** @throws BuildFailure, the signal's reason, SandlotError */
+  async build(job: BuildJob): Promise<BuildResult> {
+    const { recipe, signal } = job
+    const origin = await this.#origin(job)
+    signal.throwIfAborted()
+    const steps = await this.#runSteps(job, origin)
+    const finalKey = digest([
+      ...[steps.ground.key, steps.environment, recipe.startCommand, recipe.readyCommand],
+      ...[recipe.cpuCount, recipe.memoryMB, recipe.diskSizeMB],
+      ...[this.#options.driver.version, this.#options.envdKey, this.#options.guestDir, cpuFeatures()],
+    ])
+    const dir = await this.#finisher.finalize(job, steps, finalKey).catch((error) => {
+      throw toFailure('finalize', error, signal)
+    })
+    return {
+      checkpoint: await this.#finisher.save(job, dir, steps.environment),
+      environment: steps.environment,
+    }
+  }
+
+  renew = (checkpointId: string): Promise<void> => this.#finisher.renew(checkpointId)
+
+  async #origin({
+    recipe,
+    log,
+    signal,
+  }: BuildJob): Promise<{ ground: Ground; environment: BuildEnvironment }> {
+    const { from } = recipe
+    const say = (message: string) => log({ level: 'info', message, step: 'base' })
+    try {
+      const { ground, environment } = await this.#ground(from, say)
+      const name = 'image' in from ? from.image : from.name
+      say(`[base] FROM ${name} [${ground.key.slice(0, 12)}]`)
+      return { ground: { ...ground, key: digest([recipe.scope, ground.key, environment]) }, environment }
+    } catch (error) {
+      throw toFailure('base', error, signal)
+    }
+  }
+
+  async #ground(
+    from: BuildOrigin,
+    say: (message: string) => void,
+  ): Promise<{ ground: Ground; environment: BuildEnvironment }> {
+    const { images, baseImage, sourceOf } = this.#options
+    if ('image' in from) {
+      const { key, imagePath, environment } = await images.resolve(from.image, from.login, say)
+      return { ground: { key, imagePath }, environment }
+    }
+    if (from.checkpointId === undefined)
+      return { ground: { key: baseImage.key, imagePath: baseImage.path }, environment: from.environment }
+    const { imagePath, fileSystemDir, checkpointDir } = await sourceOf(from.checkpointId)
+    const key = digest(['checkpoint', from.checkpointId])
+    const { checkpointId } = from
+    return {
+      ground: { key, imagePath, fileSystemDir, checkpointDir, checkpointId },
+      environment: from.environment,
+    }
+  }
+
+  async #runSteps(
+    job: BuildJob,
+    { ground, environment }: { ground: Ground; environment: BuildEnvironment },
+  ): Promise<{ ground: Ground; environment: BuildEnvironment }> {
+    const { recipe, log, signal } = job
+    const { found: cached, count } = await this.#cachedPrefix(recipe, ground.key)
+    let machine: LiveMachine | undefined
+    try {
+      for (const [index, step] of recipe.steps.entries()) {
+        signal.throwIfAborted()
+        const number = String(index + 1)
+        const title = `[builder ${number}/${recipe.steps.length}] ${describeStep(step)}`
+        log({ level: 'info', message: index < count ? `CACHED ${title}` : title, step: number })
+        const key = layerKey(ground.key, step)
+        const found = cached[index]
+        const after = environmentAfter(environment, step)
+        if (found) ground = { key, ...found }
+        else if (isDeclaration(step)) ground = { ...ground, key }
+        else {
+          machine ??= await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`)
+          try {
+            await this.#runStep(job, machine, step, number, environment)
+            ground = await this.#keep(machine, key, ground.imagePath)
+          } catch (error) {
+            throw toFailure(number, error, signal)
+          }
+        }
+        environment = after
+      }
+      return { ground, environment }
+    } finally {
+      if (machine) await this.#options.machines.end(machine.machineId)
+    }
+  }
+
+  /** The layers of the longest row of steps that was built before. @returns its length too */
+  async #cachedPrefix(
+    { steps, isForced }: BuildRecipe,
+    originKey: string,
+  ): Promise<{ found: Array<Layer | undefined>; count: number }> {
+    const found: Array<Layer | undefined> = []
+    let count = 0
+    let key = originKey
+    for (const [index, step] of steps.entries()) {
+      if (isForced || step.force) break
+      key = layerKey(key, step)
+      if (isDeclaration(step)) continue
+      const layer = (await this.#options.layers.find(key))?.layer
+      if (!layer) break
+      found[index] = layer
+      count = index + 1
+    }
+    return { found, count }
+  }
+
+  async #runStep(
+    { archiveOf, log, signal }: BuildJob,
+    machine: LiveMachine,
+    step: BuildStep,
+    number: string,
+    environment: BuildEnvironment,
+  ): Promise<void> {
+    const script = scriptOf(step, environment)
+    if (!script) return
+    const { address } = machine.slot
+    const started = performance.now()
+    if (step.type === 'COPY')
+      await uploadToGuest(address, COPY_ARCHIVE, createReadStream(archiveOf(step.filesHash)), signal)
+    const lines = new LineBuffer((message, from) =>
+      log({ level: from === 'stderr' ? 'warn' : 'info', message, step: number }),
+    )
+    const shown = step.type === 'RUN' ? step.command : describeStep(step)
+    let exitCode: number
+    try {
+      exitCode = await runInGuest(address, {
+        ...script,
+        envs: environment.envVars,
+        onOutput: (text, from) => lines.add(text, from),
+        signal,
+      })
+    } catch (error) {
+      if (!(error instanceof GuestRefusal)) throw error
+      throw new BuildFailure(number, `failed to run command '${shown}': command failed: ${error.message}`, {
+        cause: error,
+      })
+    } finally {
+      lines.end()
+    }
+    if (exitCode !== 0) {
+      const last = lines.last(LAST_LINES)
+      throw new BuildFailure(
+        number,
+        `failed to run command '${shown}': command failed: exit status ${exitCode}${last ? `\n${last}` : ''}`,
+      )
+    }
+    const seconds = ((performance.now() - started) / 1000).toFixed(1)
+    log({ level: 'debug', message: `[builder] step ${number} took ${seconds} s`, step: number })
+  }
+
+  /** What a step left running ends with it: a cached layer would not have it either. */
+  async #keep(machine: LiveMachine, key: string, imagePath: string): Promise<Ground> {
+    const { layers, machines } = this.#options
+    await endProcesses(machine)
+    const dir = await layers.add(key, imagePath, (writing) =>
+      machines.saveFileSystem(machine, join(writing, 'files')),
+    )
+    return { key, imagePath, fileSystemDir: join(dir, 'files') }
+  }
+}
+
+/** All but envd, which is the first process. */
+async function endProcesses(machine: LiveMachine): Promise<void> {
+  const signal = AbortSignal.timeout(SETTLE_TIMEOUT_MS)
+  await runInGuest(machine.slot.address, { command: 'kill -KILL -1', user: 'root', cwd: '/', signal })
+}

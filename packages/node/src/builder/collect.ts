@@ -1,0 +1,58 @@
+import { join } from 'node:path'
+import type { CheckpointFolder } from '../checkpoint-folder.ts'
+import type { ImageStore } from '../images/image-store.ts'
+import { garbageOf, type KeepLimits } from './garbage.ts'
+import { LayerCache } from './layers.ts'
+
+export interface BuildLeftovers {
+  layers: LayerCache
+  images: ImageStore
+  folder: CheckpointFolder
+  /** Images of machines that live. */
+  imagesInUse: Iterable<string>
+  /** All of this machine, packed or not. */
+  checkpointIds: Iterable<string>
+  limits: KeepLimits
+}
+
+/**
+ * Removes layers, and images that nothing needs any more. A machine keeps its image, running or saved, and so does a
+ * layer that lies over it; an image that a name is mapped to stays.
+ * @returns how many of each went
+ */
+export async function collectBuildGarbage(
+  { layers, images, folder, imagesInUse, checkpointIds, limits }: BuildLeftovers,
+  nowMs = Date.now(),
+): Promise<{ layers: number; images: number }> {
+  const allLayers = await layers.list()
+  const oldLayers = garbageOf(allLayers, limits, nowMs)
+  for (const { key } of oldLayers) await layers.remove(key)
+
+  const inUse = new Set(imagesInUse)
+  const unpacked = new Set(await folder.list())
+  for (const checkpointId of checkpointIds) {
+    // what a packed one needs is not known without unpacking it: no image goes while there is one
+    if (!unpacked.has(checkpointId)) return { layers: oldLayers.length, images: 0 }
+    const manifest = await folder.read(checkpointId).catch(() => undefined)
+    if (manifest) inUse.add(manifest.imagePath)
+  }
+  const gone = new Set(oldLayers.map(({ key }) => key))
+  for (const { key, imagePath } of allLayers) if (!gone.has(key)) inUse.add(imagePath)
+  const oldImages = garbageOf(
+    await images.list(),
+    limits,
+    nowMs,
+    ({ key, names }) => names.length > 0 || inUse.has(images.pathOf(key)),
+  )
+  for (const { key } of oldImages) await images.remove(key)
+  await images.removeBlobs(nowMs - limits.maxAgeMs)
+  return { layers: oldLayers.length, images: oldImages.length }
+}
+
+/** Removes all layers of a home whose server may run or not: the next build of each template begins anew. */
+export async function removeLayers(home: string): Promise<number> {
+  const layers = new LayerCache(join(home, 'layers'))
+  const unused = garbageOf(await layers.list(), { maxAgeMs: 0, maxBytes: 0 }, Date.now())
+  for (const { key } of unused) await layers.remove(key)
+  return unused.length
+}

@@ -1,0 +1,166 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CheckpointFolder, CheckpointPaths } from '../checkpoint-folder.ts'
+import type { ColdCheckpoints } from '../cold-checkpoints.ts'
+import { cpuFeatures } from '../cpu-features.ts'
+import type { Driver } from '../driver.ts'
+import { flatten } from '../images/flatten.ts'
+import type { ImageStore } from '../images/image-store.ts'
+import type { LiveMachine, Machines } from '../machines.ts'
+import type { CheckpointInfo } from '../node.ts'
+import { bringUp } from './bring-up.ts'
+import type { BuildJob } from './builder.ts'
+import { type Ground, type MachineHost, startOn } from './ground.ts'
+import { diskUsedBytes, type LayerCache, linkFolder } from './layers.ts'
+import { type BuildEnvironment, digest } from './recipe.ts'
+
+const RENEWAL_TIMEOUT_MS = 15 * 60_000
+/**
+ * Up to here the writable layer is kept in the checkpoint: packing our base image anew takes 7 to 30 s and 800 MB, and
+ * reading so much back with a restore less than 100 ms (docs/adr/0009).
+ */
+const MAX_UNFLATTENED_BYTES = 128 * 2 ** 20
+
+export interface FinisherOptions extends MachineHost {
+  machines: Machines
+  layers: LayerCache
+  images: ImageStore
+  folder: CheckpointFolder
+  cold: ColdCheckpoints
+  driver: Driver
+  guestDir: string
+}
+
+/** From the file system that the steps left to the checkpoint that sandboxes start from. */
+export class Finisher {
+  readonly #options: FinisherOptions
+
+  constructor(options: FinisherOptions) {
+    this.#options = options
+  }
+
+  /** @returns folder with `memory` and `files` of the booted template */
+  async finalize(
+    job: BuildJob,
+    { ground, environment }: { ground: Ground; environment: BuildEnvironment },
+    finalKey: string,
+  ): Promise<string> {
+    const { layers, machines } = this.#options
+    const { recipe, log, signal } = job
+    const say = (message: string) => log({ level: 'info', message, step: 'finalize' })
+    const found = recipe.isForced ? undefined : await layers.find(finalKey)
+    if (found) {
+      say('CACHED [finalize] booted template')
+      return found.dir
+    }
+    const settled = await this.#flattened(job, ground)
+    say('[finalize] Booting the template')
+    const machine = await startOn(this.#options, settled, recipe, `build-${job.checkpointId}`)
+    const ending = new AbortController()
+    try {
+      await bringUp({ ...job, ...recipe }, machine, environment, AbortSignal.any([signal, ending.signal]))
+      say('[finalize] Saving the booted template')
+      return await layers.add(finalKey, settled.imagePath, (writing) => saveBoth(machines, machine, writing))
+    } finally {
+      await machines.end(machine.machineId)
+      ending.abort()
+    }
+  }
+
+  /** One image of image and layer, when the layer is too much to be restored with every sandbox. */
+  async #flattened(job: BuildJob, ground: Ground): Promise<Ground> {
+    const { images, driver, machines } = this.#options
+    const { recipe, log } = job
+    if (ground.fileSystemDir && (await diskUsedBytes(ground.fileSystemDir)) <= MAX_UNFLATTENED_BYTES)
+      return ground
+    if (!ground.fileSystemDir && !ground.checkpointDir) return ground
+    const key = digest(['flattened', ground.key])
+    const found = recipe.isForced ? undefined : await images.find(key)
+    if (found) return { key: ground.key, imagePath: found.imagePath }
+    const started = performance.now()
+    const machine = await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`)
+    try {
+      const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
+      const { imagePath } = await images.make(key, record, async (image, work) => {
+        const tar = join(work, 'layer.tar')
+        await driver.writeLayer(machine, tar)
+        await flatten(ground.imagePath, tar, work, image)
+      })
+      const { size } = await stat(imagePath)
+      const seconds = ((performance.now() - started) / 1000).toFixed(1)
+      log({
+        level: 'info',
+        message: `[finalize] Packed an image of ${Math.ceil(size / 2 ** 20)} MB in ${seconds} s`,
+        step: 'finalize',
+      })
+      return { key: ground.key, imagePath }
+    } finally {
+      await machines.end(machine.machineId)
+    }
+  }
+
+  /** Brings a template up anew whose memory another runsc, CPU or envd cannot use. */
+  async renew(checkpointId: string): Promise<void> {
+    const { folder, cold, layers, machines, driver, guestDir } = this.#options
+    const {
+      checkpointId: _,
+      sizeBytes: __,
+      createdAtMs: ___,
+      ...manifest
+    } = await cold.use(checkpointId, () => folder.read(checkpointId))
+    const { environment, startCommand, readyCommand } = manifest.template!
+    const signal = AbortSignal.timeout(RENEWAL_TIMEOUT_MS)
+    const ground = {
+      key: '',
+      checkpointId,
+      imagePath: manifest.imagePath,
+      fileSystemDir: folder.paths(checkpointId).filesDir,
+    }
+    const machine = await startOn(this.#options, ground, manifest.resources, `build-${checkpointId}`)
+    const ending = new AbortController()
+    const key = digest(['renewed', checkpointId])
+    try {
+      const running = AbortSignal.any([signal, ending.signal])
+      await bringUp({ startCommand, readyCommand, log: () => {}, signal }, machine, environment, running)
+      await layers.add(key, manifest.imagePath, (dir) => saveBoth(machines, machine, dir))
+    } finally {
+      await machines.end(machine.machineId)
+      ending.abort()
+    }
+    const { dir } = (await layers.find(key))!
+    await cold.remove(checkpointId)
+    const fits = { engineVersion: driver.version, cpuFeatures: cpuFeatures(), guestDir }
+    await folder.write(checkpointId, { ...manifest, ...fits }, (paths) => linkBoth(dir, paths))
+    await layers.remove(key)
+  }
+
+  async save(
+    { checkpointId, recipe }: BuildJob,
+    dir: string,
+    environment: BuildEnvironment,
+  ): Promise<CheckpointInfo> {
+    const { folder, driver, guestDir, layers } = this.#options
+    const { cpuCount, memoryMB, diskSizeMB, startCommand, readyCommand } = recipe
+    const imagePath = (await layers.find(dir.split('/').at(-1)!))!.layer.imagePath
+    return folder.write(
+      checkpointId,
+      {
+        ...{ imagePath, guestDir, hasMemory: true, resources: { cpuCount, memoryMB, diskSizeMB } },
+        engineVersion: driver.version,
+        cpuFeatures: cpuFeatures(),
+        template: { environment, startCommand, readyCommand },
+      },
+      (paths) => linkBoth(dir, paths),
+    )
+  }
+}
+
+async function saveBoth(machines: Machines, machine: LiveMachine, dir: string): Promise<void> {
+  await machines.saveFileSystem(machine, join(dir, 'files'))
+  await machines.checkpoint(machine, join(dir, 'memory'))
+}
+
+async function linkBoth(dir: string, { memoryDir, filesDir }: CheckpointPaths): Promise<void> {
+  await linkFolder(join(dir, 'memory'), memoryDir)
+  await linkFolder(join(dir, 'files'), filesDir)
+}

@@ -1,0 +1,50 @@
+import { BuildFailure } from '@sandlot/protocol'
+import type { LiveMachine, MachineSource, Machines } from '../machines.ts'
+import type { BuildResources } from '../node.ts'
+
+/** A file system on the way to becoming a template. */
+export interface Ground {
+  key: string
+  imagePath: string
+  fileSystemDir?: string
+  /** Of a snapshot that has its files only in its memory. */
+  checkpointDir?: string
+  /** Whose files these are: they stay unpacked while a machine starts from them. */
+  checkpointId?: string
+}
+
+/** What starts and ends the machines of builds. */
+export interface MachineHost {
+  machines: Pick<Machines, 'end'>
+  /** Starts in the same queue as everything else. */
+  start: (key: string, source: MachineSource) => Promise<LiveMachine>
+}
+
+/** Boots a machine over `ground` and tells it the time. */
+export async function startOn(
+  { machines, start }: MachineHost,
+  ground: Omit<Ground, 'key'>,
+  resources: BuildResources,
+  key: string,
+): Promise<LiveMachine> {
+  const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
+  const { cpuCount, memoryMB, diskSizeMB } = resources
+  const machine = await start(key, {
+    buildId: key,
+    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB },
+  })
+  try {
+    await machine.guest.post('/init', { timestamp: new Date().toISOString() })
+    return machine
+  } catch (error) {
+    await machines.end(machine.machineId)
+    throw error
+  }
+}
+
+/** What a build fails with: the reason of the signal that ended it, else where it broke. */
+export function toFailure(step: string, error: unknown, signal: AbortSignal): unknown {
+  if (signal.aborted) return signal.reason
+  if (error instanceof BuildFailure) return error
+  return new BuildFailure(step, (error as Error).message, { cause: error })
+}

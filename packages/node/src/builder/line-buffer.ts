@@ -1,0 +1,46 @@
+type Stream = 'stdout' | 'stderr'
+
+const MAX_LINE = 4_000
+const MAX_KEPT = 100
+
+/** Makes lines of output that comes in pieces; a progress bar's carriage returns are line ends too. */
+export class LineBuffer {
+  readonly #onLine: (line: string, from: Stream) => void
+  readonly #partial = { stdout: '', stderr: '' }
+  readonly #kept: string[] = []
+
+  constructor(onLine: (line: string, from: Stream) => void) {
+    this.#onLine = onLine
+  }
+
+  add(text: string, from: Stream): void {
+    const lines = (this.#partial[from] + text).split(/\r\n|[\r\n]/)
+    this.#partial[from] = lines.pop()!
+    for (const line of lines) this.#tell(line, from)
+    if (this.#partial[from].length > MAX_LINE) {
+      this.#tell(this.#partial[from], from)
+      this.#partial[from] = ''
+    }
+  }
+
+  /** What had no line end yet is a line. */
+  end(): void {
+    for (const from of ['stdout', 'stderr'] as const) {
+      this.#tell(this.#partial[from], from)
+      this.#partial[from] = ''
+    }
+  }
+
+  /** The newest lines. */
+  last(count: number): string {
+    return this.#kept.slice(-count).join('\n')
+  }
+
+  #tell(line: string, from: Stream): void {
+    if (line.trim() === '') return
+    const shown = line.slice(0, MAX_LINE)
+    this.#kept.push(shown)
+    if (this.#kept.length > MAX_KEPT) this.#kept.shift()
+    this.#onLine(shown, from)
+  }
+}

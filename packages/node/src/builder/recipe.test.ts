@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest'
+import {
+  type BuildStep,
+  environmentAfter,
+  expand,
+  INITIAL_ENVIRONMENT,
+  layerKey,
+  resolveIn,
+} from './recipe.ts'
+
+const environment = { defaultUser: 'user', envVars: { A: 'one', EMPTY: '' } }
+
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: it is what users write
+test.each([
+  ['$A/two', 'one/two'],
+  ['${A}two', 'onetwo'],
+  ['$A$A', 'oneone'],
+  ['/x:$PATH', '/x:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
+  ['$HOME/$USER', '/home/user/user'],
+  ['[$NONE]', '[]'],
+  ['${NONE:-d}', 'd'],
+  ['${EMPTY:-d}${EMPTY-d}', 'd'],
+  ['${A:+set}${NONE:+set}', 'set'],
+  ['\\$A', '$A'],
+  ['$(id) `id` $1 50$', '$(id) `id` $1 50$'],
+])('%s becomes %s', (value, expanded) => {
+  expect(expand(value, environment)).toBe(expanded)
+})
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: it is what users write
+
+test('a variable sees those before it, in the same step too', () => {
+  const step: BuildStep = {
+    type: 'ENV',
+    force: false,
+    values: [
+      ['B', '$A!'],
+      ['C', '$B$D'],
+      ['D', 'late'],
+    ],
+  }
+  expect(environmentAfter(environment, step).envVars).toMatchObject({ B: 'one!', C: 'one!', D: 'late' })
+})
+
+test.each([
+  ['/abs', '/abs'],
+  ['rel/x', '/srv/rel/x'],
+  ['./a/../b/', '/srv/b'],
+  ['../../..', '/'],
+  ['~/x', '/home/user/x'],
+])('%s is %s', (path, absolute) => {
+  expect(resolveIn({ ...environment, defaultWorkdir: '/srv' }, path)).toBe(absolute)
+})
+
+test('without a working directory the home of the user is one', () => {
+  expect(resolveIn(INITIAL_ENVIRONMENT, 'x')).toBe('/home/user/x')
+  expect(resolveIn({ ...INITIAL_ENVIRONMENT, defaultUser: 'root' }, '.')).toBe('/root')
+})
+
+test('a layer is the same for the same words on the same ground; force does not matter', () => {
+  const run = (command: string, force = false): BuildStep => ({ type: 'RUN', command, force })
+  expect(layerKey('p', run('x', true))).toBe(layerKey('p', run('x')))
+  expect(layerKey('p', run('y'))).not.toBe(layerKey('p', run('x')))
+  expect(layerKey('q', run('x'))).not.toBe(layerKey('p', run('x')))
+})

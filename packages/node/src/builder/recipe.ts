@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import type { BuildResources } from '../node.ts'
+
+/** One step of a template, checked (wire spec 5.2). */
+export type BuildStep = { force: boolean } & (
+  | { type: 'RUN'; command: string; user?: string }
+  | { type: 'COPY'; source: string; target: string; owner: string; mode: string; filesHash: string }
+  | { type: 'ENV'; values: Array<[name: string, value: string]> }
+  | { type: 'WORKDIR'; path: string }
+  | { type: 'USER'; user: string; hasSudo: boolean }
+)
+
+/** Credentials for one registry. */
+export interface RegistryLogin {
+  username: string
+  password: string
+}
+
+export type BuildOrigin =
+  | { image: string; login?: RegistryLogin }
+  /** The base template, or a build that is a checkpoint. */
+  | { buildId: string; checkpointId?: string; name: string; environment: BuildEnvironment }
+
+/** What the steps so far have set, and sandboxes of the template get. */
+export interface BuildEnvironment {
+  defaultUser: string
+  /** Absent: the user's home. */
+  defaultWorkdir?: string
+  envVars: Record<string, string>
+}
+
+export interface BuildRecipe extends BuildResources {
+  /** Finished layers are only ever found again within one scope: files are keyed by a hash that its owner sent. */
+  scope: string
+  from: BuildOrigin
+  steps: BuildStep[]
+  startCommand?: string
+  readyCommand?: string
+  /** Nothing that was built before is used. */
+  isForced: boolean
+}
+
+export const INITIAL_ENVIRONMENT: BuildEnvironment = { defaultUser: 'user', envVars: {} }
+
+/** Key of what a step makes of its parent: the same words on the same ground are the same layer. */
+export function layerKey(parentKey: string, step: BuildStep): string {
+  const { force: _, ...content } = step
+  return digest([parentKey, content])
+}
+
+export const digest = (value: unknown): string =>
+  createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 40)
+
+/** As the log shows it, e.g. `RUN npm ci` or `COPY src/ /app`. */
+export function describeStep(step: BuildStep): string {
+  switch (step.type) {
+    case 'RUN':
+      return `RUN ${step.command}`
+    case 'COPY':
+      return `COPY ${step.source} ${step.target}`
+    case 'ENV':
+      return `ENV ${step.values.map(([name, value]) => `${name}=${value}`).join(' ')}`
+    case 'WORKDIR':
+      return `WORKDIR ${step.path}`
+    case 'USER':
+      return `USER ${step.user}`
+  }
+}
+
+/** Steps that only say something about those after them need no machine and leave no layer. */
+export const isDeclaration = (step: BuildStep): boolean => step.type === 'ENV'
+
+/** What holds after a step. */
+export function environmentAfter(environment: BuildEnvironment, step: BuildStep): BuildEnvironment {
+  switch (step.type) {
+    case 'ENV': {
+      const envVars = { ...environment.envVars }
+      for (const [name, value] of step.values) envVars[name] = expand(value, { ...environment, envVars })
+      return { ...environment, envVars }
+    }
+    case 'WORKDIR':
+      return { ...environment, defaultWorkdir: resolveIn(environment, step.path) }
+    case 'USER':
+      return { ...environment, defaultUser: step.user }
+    default:
+      return environment
+  }
+}
+
+export const homeOf = (user: string): string => (user === 'root' ? '/root' : `/home/${user}`)
+
+/** An absolute path, seen from the working directory, else from the user's home. */
+export function resolveIn({ defaultUser, defaultWorkdir }: BuildEnvironment, path: string): string {
+  const from = defaultWorkdir ?? homeOf(defaultUser)
+  const expanded = path === '~' || path.startsWith('~/') ? homeOf(defaultUser) + path.slice(1) : path
+  const absolute = expanded.startsWith('/') ? expanded : `${from}/${expanded}`
+  const parts: string[] = []
+  for (const part of absolute.split('/')) {
+    if (part === '..') parts.pop()
+    else if (part !== '' && part !== '.') parts.push(part)
+  }
+  return `/${parts.join('/')}`
+}
+
+const VARIABLE = /\\(\$)|\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\})/g
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `\$`; anything else, `$(…)` too, stays as it is. */
+export function expand(value: string, { defaultUser, envVars }: BuildEnvironment): string {
+  const known: Record<string, string> = {
+    PATH: DEFAULT_PATH,
+    HOME: homeOf(defaultUser),
+    USER: defaultUser,
+    ...envVars,
+  }
+  return value.replace(VARIABLE, (_, escaped, plain, braced, operator, word = '') => {
+    if (escaped) return '$'
+    const found = known[(plain ?? braced) as string]
+    const isSet = found !== undefined && (found !== '' || !operator?.startsWith(':'))
+    if (operator?.endsWith('-')) return isSet ? found : word
+    if (operator?.endsWith('+')) return isSet ? word : ''
+    return found ?? ''
+  })
+}

@@ -1,0 +1,40 @@
+import type { Logger } from 'pino'
+import type { KeepLimits } from './builder/garbage.ts'
+import type { CheckpointStore } from './checkpoints/checkpoint-store.ts'
+import type { BuildResources } from './node.ts'
+
+export interface NodeOptions {
+  /** Folder of this instance, absolute. */
+  home: string
+  runscPath: string
+  runscVersion: string
+  /** Folder that holds the `envd` binary and nothing else. */
+  guestDir: string
+  /** EROFS image of the base template and its content key. */
+  baseImage: { path: string; key: string }
+  /** Limits of the base template. */
+  resources: BuildResources
+  networkRange: string
+  /** Resolver for sandboxes; default the host's own. */
+  dns?: string
+  /** Private ranges that sandboxes may reach all the same. */
+  allowedRanges?: string[]
+  maxSlots: number
+  poolMin: number
+  poolMax: number
+  /** No warm machine is started when MemAvailable would fall below. */
+  memoryFloorMB: number
+  /** How long a paused sandbox stays frozen in memory beside its checkpoint. */
+  hotPauseMs: number
+  /** Bytes of checkpoints kept unpacked beside their packed copies. */
+  unpackedBytes: number
+  /** Where packed checkpoints also go; absent: this machine only. */
+  remoteCheckpoints?: CheckpointStore
+  /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
+  packedCacheBytes?: number
+  /** Path of `crane`, which pulls images; installed when a build asks for it first. */
+  crane: () => Promise<string>
+  /** What builds leave behind to be faster the next time. */
+  buildCache: KeepLimits
+  logger: Logger
+}

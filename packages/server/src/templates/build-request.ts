@@ -1,0 +1,120 @@
+import type { BuildStep, RegistryLogin } from '@sandlot/node'
+import { SandlotError } from '@sandlot/protocol'
+import Type from 'typebox'
+
+const MAX_STEPS = 500
+const MAX_ARGUMENT = 64 * 1024
+const FILES_HASH = /^[0-9a-f]{64}$/
+const VARIABLE = /^[A-Za-z_]\w*$/
+const MODE = /^[0-7]{3,4}$/
+const OWNER = /^[A-Za-z0-9_.-]{1,64}(:[A-Za-z0-9_.-]{1,64})?$/
+
+const Text = (maxLength: number) => Type.String({ maxLength })
+
+/** Body of the start of a build (wire spec 5.1); clients send more keys, which mean nothing here. */
+export const BuildStart = Type.Object({
+  fromImage: Type.Optional(Text(512)),
+  fromTemplate: Type.Optional(Text(256)),
+  fromImageRegistry: Type.Optional(
+    Type.Union([
+      Type.Object({ type: Type.Literal('registry'), username: Text(1024), password: Text(16_384) }),
+      Type.Object({
+        type: Type.Literal('aws'),
+        awsAccessKeyId: Text(256),
+        awsSecretAccessKey: Text(256),
+        awsRegion: Text(64),
+      }),
+      Type.Object({ type: Type.Literal('gcp'), serviceAccountJson: Text(32_768) }),
+    ]),
+  ),
+  force: Type.Optional(Type.Boolean()),
+  steps: Type.Optional(
+    Type.Array(
+      Type.Object({
+        type: Text(32),
+        args: Type.Optional(Type.Array(Text(MAX_ARGUMENT), { maxItems: 1000 })),
+        force: Type.Optional(Type.Boolean()),
+        filesHash: Type.Optional(Text(64)),
+      }),
+      { maxItems: MAX_STEPS },
+    ),
+  ),
+  startCmd: Type.Optional(Text(MAX_ARGUMENT)),
+  readyCmd: Type.Optional(Text(MAX_ARGUMENT)),
+})
+export type BuildStart = Type.Static<typeof BuildStart>
+
+type SentStep = NonNullable<BuildStart['steps']>[number]
+
+/** @param number from 1 @throws SandlotError invalid_request naming the step */
+export function parseStep(
+  { type, args = [], force = false, filesHash = '' }: SentStep,
+  number: number,
+): BuildStep {
+  const wrong = (what: string) => new SandlotError('invalid_request', `step ${number} (${type}): ${what}`)
+  const [first = '', second = ''] = args
+  switch (type) {
+    case 'RUN':
+      if (first === '') throw wrong('args[0], the command, is missing')
+      return { type, force, command: first, user: second || undefined }
+    case 'ENV': {
+      if (args.length === 0 || args.length % 2 !== 0)
+        throw wrong(`args are pairs of name and value, but there are ${args.length}`)
+      const values: Array<[string, string]> = []
+      for (let i = 0; i < args.length; i += 2) {
+        if (!VARIABLE.test(args[i]!))
+          throw wrong(
+            `'${args[i]!.slice(0, 100)}' is not a name of a variable: use letters, digits and _${args[i]!.includes('=') ? ' (clients split the ENV of a Dockerfile at blanks, in quotes too: set such a value with setEnvs)' : ''}`,
+          )
+        values.push([args[i]!, args[i + 1]!])
+      }
+      return { type, force, values }
+    }
+    case 'WORKDIR':
+      if (first === '') throw wrong('args[0], the path, is missing')
+      return { type, force, path: first }
+    case 'USER':
+      if (!OWNER.test(first) || first.includes(':'))
+        throw wrong(`'${first.slice(0, 100)}' is not a user name: use letters, digits, -, _ and .`)
+      return { type, force, user: first, hasSudo: second === 'true' }
+    case 'COPY': {
+      const [source = '', target = '', owner = '', mode = ''] = args
+      if (source === '' || target === '') throw wrong('args are source, destination, owner and mode')
+      if (source.startsWith('/') || source.split('/').includes('..'))
+        throw wrong(`'${source.slice(0, 200)}' is not a path inside the context folder`)
+      if (owner !== '' && !OWNER.test(owner))
+        throw wrong(`'${owner.slice(0, 100)}' is not user or user:group`)
+      if (mode !== '' && !MODE.test(mode))
+        throw wrong(`'${mode.slice(0, 20)}' is not an octal mode like 0755`)
+      if (!FILES_HASH.test(filesHash)) throw wrong('filesHash is not 64 lower-case hex characters')
+      return { type, force, source, target, owner, mode, filesHash }
+    }
+    default:
+      throw wrong('this type is not known: use COPY, RUN, ENV, WORKDIR or USER')
+  }
+}
+
+/** @throws SandlotError not_implemented */
+export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogin | undefined {
+  switch (registry?.type) {
+    case undefined:
+      return undefined
+    case 'registry':
+      return { username: registry.username, password: registry.password }
+    case 'gcp':
+      // Google's registries take a service account's key as a password under this name
+      return { username: '_json_key', password: registry.serviceAccountJson }
+    case 'aws':
+      throw new SandlotError(
+        'not_implemented',
+        "AWS keys for fromImageRegistry are not part of this version of Sandlot yet: use type 'registry' with username 'AWS' and the output of `aws ecr get-login-password`",
+      )
+  }
+}
+
+/** CPUs and memory of a new build. @throws SandlotError invalid_request */
+export function checkResources({ cpuCount, memoryMB }: { cpuCount: number; memoryMB: number }): void {
+  if (cpuCount !== 1 && cpuCount % 2 !== 0)
+    throw new SandlotError('invalid_request', 'CPU count must be 1 or an even number')
+  if (memoryMB % 2 !== 0) throw new SandlotError('invalid_request', 'Memory must be divisible by 2')
+}

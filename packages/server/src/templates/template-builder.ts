@@ -1,0 +1,353 @@
+import { randomUUID } from 'node:crypto'
+import type { BuildOrigin, BuildRecipe, SandboxNode } from '@sandlot/node'
+import { BuildFailure, newCheckpointId, newTemplateId, SandlotError } from '@sandlot/protocol'
+import type { Logger } from 'pino'
+import type { CheckpointRepository } from '../sandboxes/checkpoint-repository.ts'
+import { storeError } from '../store/store.ts'
+import type { Team } from '../teams/team.ts'
+import { within } from '../within.ts'
+import type { BuildLogs } from './build-logs.ts'
+import { BuildQueue } from './build-queue.ts'
+import { type BuildStart, checkResources, loginOf, parseStep } from './build-request.ts'
+import { envVarsOf, isRecord, type Template, type TemplateCatalogue } from './catalogue.ts'
+import { checkTag, parseNewReference, parseReference } from './reference.ts'
+import type { BuildReason, BuildRecord } from './repository.ts'
+import type { Uploads } from './uploads.ts'
+
+const DEFAULT_IMAGE = 'e2bdev/base'
+const MAX_UNFINISHED = 100
+
+export interface BuildLimits {
+  /** Builds that run at a time. */
+  concurrency: number
+  /** A build that takes longer is ended. */
+  timeoutMs: number
+}
+
+export interface TemplateBuilderOptions {
+  node: SandboxNode
+  catalogue: TemplateCatalogue
+  checkpoints: CheckpointRepository
+  uploads: Uploads
+  logs: BuildLogs
+  limits: BuildLimits
+  logger: Logger
+  now: () => number
+}
+
+export interface NewBuild {
+  name: string
+  tags?: string[]
+  cpuCount?: number
+  memoryMB?: number
+  minFreeDiskMb?: number
+}
+
+/** The rules of a build's life: announced, started, run in its turn, finished with a reason or a checkpoint. */
+export class TemplateBuilder {
+  readonly #options: TemplateBuilderOptions
+  readonly #queue: BuildQueue
+  /** By build id; aborting ends it. */
+  readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>()
+  #isClosed = false
+
+  constructor(options: TemplateBuilderOptions) {
+    this.#options = options
+    this.#queue = new BuildQueue(options.limits.concurrency)
+  }
+
+  /** Announces a build, under a template that is made when it is new. @throws SandlotError invalid_request, rate_limited */
+  async announce(team: Team, request: NewBuild): Promise<{ template: Template; build: BuildRecord }> {
+    const { catalogue, now } = this.#options
+    const reference = parseNewReference(request.name, team.slug)
+    const explicit = parseReference(request.name).tag === undefined ? [] : [reference.tag]
+    const tags = [...new Set([...explicit, ...(request.tags ?? []).map(checkTag)])]
+    const resources = this.#resources(request)
+    const unfinished = catalogue.unfinishedBuilds().filter(({ templateId }) => this.#isOf(templateId, team))
+    if (unfinished.length >= MAX_UNFINISHED)
+      throw new SandlotError(
+        'rate_limited',
+        `${unfinished.length} builds of team '${team.name}' are not finished: wait for them, or delete their templates`,
+      )
+    const known = catalogue.find(reference.name, team)
+    const nowMs = now()
+    const template =
+      known?.teamId === team.teamId
+        ? known
+        : {
+            templateId: newTemplateId(),
+            teamId: team.teamId,
+            name: reference.name,
+            isPublic: false,
+            createdAtMs: nowMs,
+            updatedAtMs: nowMs,
+          }
+    const build: BuildRecord = {
+      buildId: randomUUID(),
+      name: reference.name,
+      templateId: template.templateId,
+      checkpointId: newCheckpointId(),
+      sandboxId: '',
+      status: 'waiting',
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      tags: tags.length > 0 ? tags : ['default'],
+      envVars: {},
+      defaultUser: 'user',
+      ...resources,
+    }
+    await catalogue.addBuild(template, build)
+    return { template: catalogue.find(template.templateId, team)!, build }
+  }
+
+  #isOf(templateId: string, team: Team): boolean {
+    return this.#options.catalogue.find(templateId, team)?.teamId === team.teamId
+  }
+
+  #resources({ cpuCount, memoryMB, minFreeDiskMb = 0 }: NewBuild) {
+    const base = this.#options.node.builds()[0]!
+    const resources = {
+      cpuCount: cpuCount ?? base.cpuCount,
+      memoryMB: memoryMB ?? base.memoryMB,
+      diskSizeMB: Math.max(base.diskSizeMB, minFreeDiskMb),
+    }
+    checkResources(resources)
+    return resources
+  }
+
+  /** Resolves when its row says that it is being built. @throws SandlotError invalid_request, not_found … */
+  async start(team: Team, templateId: string, buildId: string, body: BuildStart): Promise<void> {
+    if (this.#isClosed)
+      throw new SandlotError('server_draining', 'the server is shutting down; try again in a moment', {
+        retryAfterSeconds: 5,
+      })
+    const { catalogue, now, limits } = this.#options
+    const build = this.find(team, templateId, buildId)
+    checkWaiting(build)
+    if (body.fromImage && body.fromTemplate)
+      throw new SandlotError('invalid_request', 'fromImage and fromTemplate are both given: give one of them')
+    const recipe: Omit<BuildRecipe, 'from'> = {
+      scope: team.teamId,
+      steps: (body.steps ?? []).map((step, index) => parseStep(step, index + 1)),
+      startCommand: body.startCmd || undefined,
+      readyCommand: body.readyCmd || undefined,
+      isForced: body.force ?? false,
+      cpuCount: build.cpuCount,
+      memoryMB: build.memoryMB,
+      diskSizeMB: build.diskSizeMB,
+    }
+    const login = loginOf(body.fromImageRegistry)
+    await this.#checkFiles(team, recipe)
+    // a second start may have come meanwhile
+    checkWaiting(build)
+    build.status = 'building'
+    await catalogue.updateBuild(build, { status: 'building', updatedAtMs: now() }).catch((error) => {
+      build.status = 'waiting'
+      throw error
+    })
+    const abort = new AbortController()
+    const timer = setTimeout(
+      () =>
+        abort.abort(
+          new SandlotError(
+            'operation_timeout',
+            `the build took longer than ${limits.timeoutMs / 60_000} minutes and was ended`,
+          ),
+        ),
+      limits.timeoutMs,
+    )
+    const origin = () => this.#origin(team, body, login)
+    const done = this.#queue
+      .run(team.teamId, abort.signal, () => this.#run(team, build, recipe, origin, abort.signal))
+      .catch((error) => this.#fail(build, error))
+      .finally(() => {
+        clearTimeout(timer)
+        this.#running.delete(buildId)
+      })
+    this.#running.set(buildId, { abort, done })
+  }
+
+  async #checkFiles(team: Team, { steps }: Pick<BuildRecipe, 'steps'>): Promise<void> {
+    for (const [index, step] of steps.entries())
+      if (step.type === 'COPY' && !(await this.#options.uploads.has(team.teamId, step.filesHash)))
+        throw new SandlotError(
+          'invalid_request',
+          `step ${index + 1} (COPY): the files of '${step.source.slice(0, 200)}' were not uploaded`,
+        )
+  }
+
+  /** @throws BuildFailure */
+  #origin(
+    team: Team,
+    { fromImage, fromTemplate }: BuildStart,
+    login: { username: string; password: string } | undefined,
+  ): BuildOrigin {
+    if (!fromTemplate) return { image: fromImage || DEFAULT_IMAGE, login }
+    try {
+      const { build } = this.#options.catalogue.resolve(fromTemplate, team)
+      const { buildId, defaultUser, defaultWorkdir } = build
+      const environment = { defaultUser, defaultWorkdir, envVars: envVarsOf(build) }
+      return {
+        buildId,
+        name: fromTemplate,
+        checkpointId: isRecord(build) ? build.checkpointId : undefined,
+        environment,
+      }
+    } catch (error) {
+      throw new BuildFailure('base', (error as Error).message, { cause: error })
+    }
+  }
+
+  async #run(
+    team: Team,
+    build: BuildRecord,
+    recipe: Omit<BuildRecipe, 'from'>,
+    origin: () => BuildOrigin,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { node, catalogue, checkpoints, uploads, logs, now } = this.#options
+    const { buildId, templateId, checkpointId } = build
+    const startedMs = performance.now()
+    logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
+    const from = origin()
+    await checkpoints.insert({
+      checkpointId,
+      teamId: team.teamId,
+      sandboxId: '',
+      parentId: undefined,
+      why: 'build',
+      hasMemory: true,
+      createdAtMs: now(),
+    })
+    const { checkpoint, environment } = await node.buildTemplate({
+      checkpointId,
+      recipe: { ...recipe, from },
+      archiveOf: (hash) => uploads.path(team.teamId, hash),
+      log: (entry) => logs.add(buildId, entry),
+      signal,
+    })
+    signal.throwIfAborted()
+    await checkpoints.complete(checkpoint)
+    const finished = { ...build, ...environment }
+    await node.addBuild(finished)
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
+    logs.add(buildId, { level: 'info', message: `Build finished, took ${seconds}s` })
+    await logs.close(buildId)
+    const nowMs = now()
+    await catalogue.updateBuild(build, {
+      ...environment,
+      status: 'ready',
+      updatedAtMs: nowMs,
+      finishedAtMs: nowMs,
+    })
+    await this.#dropSuperseded(team, templateId)
+  }
+
+  /**
+   * A build that lost its last tag cannot be started from any more, and its checkpoint is large. The newest such one
+   * stays a while: a create may have found it just before.
+   */
+  async #dropSuperseded(team: Team, templateId: string): Promise<void> {
+    const { catalogue, checkpoints, node, logger } = this.#options
+    const template = catalogue.find(templateId, team)
+    if (!template) return
+    const tagged = new Set(template.tags.values())
+    const untagged = template.builds
+      .filter(isRecord)
+      .filter((build) => build.status === 'ready' && build.sandboxId === '' && !tagged.has(build))
+    for (const build of untagged.slice(0, -1))
+      try {
+        node.removeBuild(build.buildId)
+        await node.removeCheckpoint(build.checkpointId)
+        await checkpoints.remove(build.checkpointId)
+        await catalogue.removeBuild(build)
+      } catch (err) {
+        logger.warn({ err, buildId: build.buildId }, 'a superseded build was not removed')
+      }
+  }
+
+  async #fail(build: BuildRecord, error: unknown): Promise<void> {
+    const { catalogue, checkpoints, node, logs, logger, now } = this.#options
+    const reason = reasonOf(storeError(error))
+    const { buildId, templateId } = build
+    if (!(error instanceof SandlotError)) logger.warn({ err: error, buildId, templateId }, 'a build failed')
+    try {
+      logs.add(buildId, { level: 'error', message: reason.message, step: reason.step })
+      await logs.close(buildId)
+      node.removeBuild(buildId)
+      await node.removeCheckpoint(build.checkpointId)
+      await checkpoints.remove(build.checkpointId)
+      const nowMs = now()
+      await catalogue.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs })
+    } catch (err) {
+      // the next start finds the row unfinished
+      Object.assign(build, { status: 'error', reason })
+      logger.warn({ err, buildId }, 'the end of a build was not recorded')
+    }
+  }
+
+  /** @throws SandlotError not_found, forbidden */
+  find(team: Team, templateId: string, buildId: string): BuildRecord {
+    const template = this.#options.catalogue.own(templateId, team)
+    const build = template.builds.find((known) => known.buildId === buildId)
+    if (build && isRecord(build)) return build
+    throw new SandlotError(
+      'not_found',
+      `template '${templateId.slice(0, 100)}' has no build '${buildId.slice(0, 100)}'`,
+    )
+  }
+
+  /** Ends the builds of a template that is deleted. */
+  async cancel(template: Template): Promise<void> {
+    for (const { buildId } of template.builds) {
+      const running = this.#running.get(buildId)
+      running?.abort.abort(new SandlotError('conflict', 'the template was deleted'))
+      await running?.done
+    }
+  }
+
+  /** Builds of a server that is gone have failed; what they had finished is found by the next. */
+  async recover(): Promise<void> {
+    const { catalogue, checkpoints, now } = this.#options
+    for (const build of catalogue.unfinishedBuilds()) {
+      await checkpoints.remove(build.checkpointId)
+      const message =
+        build.status === 'waiting'
+          ? 'the server was restarted before the build was started: start a new one'
+          : 'the server was restarted in the middle of the build: start a new one, it goes on from the steps that were finished'
+      await catalogue.updateBuild(build, {
+        status: 'error',
+        reason: { message },
+        updatedAtMs: now(),
+        finishedAtMs: now(),
+      })
+    }
+  }
+
+  /** Ends what runs, and waits for it at most `timeoutMs`. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#isClosed = true
+    const reason = new SandlotError(
+      'server_draining',
+      'the server was stopped in the middle of the build: start a new one, it goes on from the steps that were finished',
+    )
+    const running = [...this.#running.values()]
+    for (const { abort } of running) abort.abort(reason)
+    await within(timeoutMs, Promise.all(running.map(({ done }) => done))).catch((err) =>
+      this.#options.logger.warn({ err }, 'a build did not end in time'),
+    )
+  }
+}
+
+function checkWaiting({ buildId, status }: BuildRecord): void {
+  if (status !== 'waiting')
+    throw new SandlotError(
+      'invalid_request',
+      `build '${buildId}' is ${status}: only a waiting one can be started`,
+    )
+}
+
+const reasonOf = (error: unknown): BuildReason => {
+  const { message } = error as Error
+  return error instanceof BuildFailure ? { message, step: error.step } : { message }
+}

@@ -1,0 +1,488 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { gzipSync } from 'node:zlib'
+import { pack } from 'tar-stream'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Registry, startRegistry } from '../registry/registry.ts'
+import { makeRootfs, tarOf } from '../registry/rootfs.ts'
+import {
+  callApi,
+  currentByHost,
+  currentByUrl,
+  fetchWithin,
+  ownSandboxes,
+  rejection,
+  server,
+  useEnvironment,
+} from './official.ts'
+
+const client = currentByUrl
+const { Template, waitForFile, waitForPort } = client.e2b
+const BUILD_TIMEOUT_MS = 180_000
+const unique = `t${process.pid}`
+let context: string
+
+beforeAll(() => {
+  useEnvironment(client)
+  context = mkdtempSync(join(tmpdir(), 'sandlot-context-'))
+  mkdirSync(join(context, 'src/deep'), { recursive: true })
+  writeFileSync(join(context, 'src/a.txt'), 'a')
+  writeFileSync(join(context, 'src/deep/b.txt'), 'b')
+  writeFileSync(join(context, 'one.json'), '1')
+  writeFileSync(join(context, 'two.json'), '2')
+  symlinkSync('one.json', join(context, 'link'))
+})
+afterAll(async () => {
+  rmSync(context, { recursive: true })
+  const templates = (await (await callApi('/templates')).json()) as Array<{
+    templateID: string
+    aliases: string[]
+  }>
+  for (const { templateID, aliases } of templates)
+    if (aliases[0]?.startsWith(unique)) await callApi(`/templates/${templateID}`, { method: 'DELETE' })
+}, 60_000)
+
+const template = () => Template({ fileContextPath: context })
+type Logs = string[]
+const build = async (
+  of: unknown,
+  name: string,
+  options: object = {},
+): Promise<{ logs: Logs; ms: number }> => {
+  const logs: Logs = []
+  const started = performance.now()
+  await Template.build(of as never, `${unique}-${name}`, {
+    onBuildLogs: ({ message }: { message: string }) => void logs.push(message),
+    ...options,
+  })
+  return { logs, ms: performance.now() - started }
+}
+
+describe('what steps make', () => {
+  const create = ownSandboxes(client)
+  const run = async (name: string, command: string): Promise<string> => {
+    const sandbox = await create({ template: `${unique}-${name}` } as never)
+    return (await sandbox.commands.run(command)).stdout.trim()
+  }
+
+  test(
+    'environment, working directory and user are those of the template; a create adds its own',
+    async () => {
+      await build(
+        template()
+          .fromBaseImage()
+          .setEnvs({ A: 'one', B: '$A/two', C: '$(id)' })
+          .setUser('worker')
+          .setWorkdir('/srv/work')
+          .runCmd('echo "$B" > made'),
+        'env',
+      )
+      const { Sandbox } = client.e2b
+      const sandbox = await Sandbox.create(`${unique}-env`, { envs: { A: 'changed' } })
+      const { stdout } = await sandbox.commands.run('pwd; whoami; cat made; echo "$A $B $C"; stat -c %U .')
+      await sandbox.kill()
+      expect(stdout.split('\n')).toEqual([
+        '/srv/work',
+        'worker',
+        'one/two',
+        'changed one/two $(id)',
+        'worker',
+        '',
+      ])
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'copies merge folders, follow owner and mode, keep links, and land where Docker would put them',
+    async () => {
+      await build(
+        template()
+          .fromBaseImage()
+          .setWorkdir('/app')
+          .copy('src', 'src')
+          .copy('*.json', 'data/')
+          .copy('one.json', '/usr/local/share/renamed.json', { user: 'root', mode: 0o600 })
+          .copy('link', '/app/')
+          .copy('src/a.txt', '/app/src/deep/'),
+        'copy',
+      )
+      const listing = await run(
+        'copy',
+        `find . -type f -o -type l | sort; readlink link; sudo stat -c '%U %a' /usr/local/share/renamed.json /usr/local/share; stat -c %U src/a.txt`,
+      )
+      expect(listing.split('\n')).toEqual([
+        ...[
+          './data/one.json',
+          './data/two.json',
+          './link',
+          './src/a.txt',
+          './src/deep/a.txt',
+          './src/deep/b.txt',
+        ],
+        ...['one.json', 'root 600', 'user 755', 'user'],
+      ])
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'what the start command started runs in every sandbox, and nothing that a step left running does',
+    async () => {
+      await build(
+        template()
+          .fromBaseImage()
+          .runCmd('(sleep 1234 &) ; true')
+          .setStartCmd('python3 -m http.server 8123', waitForPort(8123)),
+        'start',
+      )
+      expect(
+        await run('start', 'curl -so /dev/null -w "%{http_code} " localhost:8123; pgrep -c sleep || true'),
+      ).toBe('200 0')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'a large layer becomes an image: deletions, hard links and owners are kept',
+    async () => {
+      const { logs } = await build(
+        template()
+          .fromTemplate('base')
+          .runCmd(
+            'rm -r /usr/share/doc && mkdir /usr/share/doc && echo x > /usr/share/doc/new; rm /etc/debian_version',
+            {
+              user: 'root',
+            },
+          )
+          .runCmd('head -c 150000000 /dev/urandom > big; ln big same; sha256sum big > sum'),
+        'large',
+      )
+      expect(logs.join('\n')).toContain('Packed an image')
+      const seen = await run(
+        'large',
+        'ls /usr/share/doc; ls /etc/debian_version 2>&1 | tail -c 26; sha256sum -c sum; stat -c "%h %U" big; df --output=used -m / | tail -1',
+      )
+      const [doc, version, sum, links, used] = seen.split('\n')
+      expect([doc, version, sum, links]).toEqual(['new', 'No such file or directory', 'big: OK', '2 user'])
+      expect(Number(used)).toBeLessThan(20)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'ten steps that were built before take less than 2 s, and one that changed only itself',
+    async () => {
+      const steps = (last: string) => {
+        let of = template().fromBaseImage()
+        for (let i = 1; i < 10; i++) of = of.runCmd(`echo ${unique} ${i} > ${i}`) as never
+        return of.runCmd(`echo ${last} > last`)
+      }
+      await build(steps('first'), 'ten')
+      const again = await build(steps('first'), 'ten')
+      expect(again.logs.filter((line) => line.startsWith('CACHED [builder'))).toHaveLength(10)
+      expect(again.ms).toBeLessThan(2_000)
+      const changed = await build(steps('second'), 'ten')
+      expect(changed.logs.filter((line) => line.startsWith('CACHED [builder'))).toHaveLength(9)
+      expect(await run('ten', 'cat last 9')).toBe(`second\n${unique} 9`)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+})
+
+describe('images of a registry', () => {
+  const create = ownSandboxes(client)
+  let registry: Registry
+  let scratch: string
+
+  beforeAll(async () => {
+    registry = await startRegistry()
+    scratch = mkdtempSync(join(tmpdir(), 'sandlot-layers-'))
+    const lowest = tarOf(makeRootfs(), join(scratch, 'lowest.tar'))
+    const changes = pack()
+    changes.entry({ name: 'data/.wh.gone' }, '')
+    changes.entry({ name: 'data/old/.wh..wh..opq' }, '')
+    changes.entry({ name: 'data/old/fresh' }, 'fresh')
+    changes.finalize()
+    const upper = join(scratch, 'upper.tar')
+    writeFileSync(upper, await buffer(changes))
+    await registry.push(
+      'team/app:v1',
+      [lowest, upper],
+      ['--env', 'GREETING=hello', '--env', 'PATH=/opt/bin:/usr/bin:/bin'],
+    )
+    const shellless = pack()
+    shellless.entry({ name: 'etc/passwd' }, 'root:x:0:0::/:/bin/sh\n')
+    shellless.finalize()
+    const bare = join(scratch, 'bare.tar')
+    writeFileSync(bare, await buffer(shellless))
+    await registry.push('team/bare:v1', [bare])
+  }, 120_000)
+  afterAll(async () => {
+    await registry?.stop()
+    rmSync(scratch, { recursive: true, force: true })
+  })
+
+  test(
+    'is pulled with its layers in order, and gets the user that sandboxes have',
+    async () => {
+      await build(
+        Template().fromImage(`${registry.host}/team/app:v1`).runCmd('echo ok > /home/user/ok'),
+        'image',
+      )
+      const sandbox = await create({ template: `${unique}-image` } as never)
+      const { stdout } = await sandbox.commands.run(
+        'ls /data /data/old; id -un; id -u; echo $GREETING; echo $PATH; cat ~/ok; cat /etc/hosts | head -1',
+      )
+      expect(stdout.split('\n')).toEqual([
+        ...[
+          '/data:',
+          'kept',
+          'old',
+          '',
+          '/data/old:',
+          'fresh',
+          'user',
+          '1001',
+          'hello',
+          '/opt/bin:/usr/bin:/bin',
+          'ok',
+        ],
+        ...['127.0.0.1 localhost sandlot', ''],
+      ])
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'needs no registry when an administrator gave its name a local file',
+    async () => {
+      const name = `${unique}-local:1`
+      const { home } = server
+      const main = new URL('../../packages/sandlot/src/main.ts', import.meta.url).pathname
+      execFileSync(
+        process.execPath,
+        [main, 'images', 'map', name, join(scratch, 'lowest.tar'), '--home', home],
+        {
+          stdio: 'pipe',
+          timeout: 60_000,
+        },
+      )
+      const { logs } = await build(Template().fromImage(name).runCmd('cat /data/gone'), 'local')
+      expect(logs).toContain('gone')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test.each([
+    ['team/none:v1', /image '.*\/team\/none:v1' was not found in registry/],
+    ['team/bare:v1', /has no \/bin\/bash/],
+  ])(
+    '%s cannot be built from, and says why',
+    async (image, message) => {
+      const error = await rejection(build(Template().fromImage(`${registry.host}/${image}`), 'bad'))
+      expect(error.name).toBe('BuildError')
+      expect(error.message).toMatch(message)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'a registry that is not there is named, with what an administrator can do',
+    async () => {
+      const error = await rejection(build(Template().fromImage('127.0.0.1:1/x:y'), 'bad'))
+      expect(error.message).toMatch(
+        /registry '127\.0\.0\.1:1' cannot be reached.*sandlot images map 127\.0\.0\.1:1\/x:y/,
+      )
+    },
+    BUILD_TIMEOUT_MS,
+  )
+})
+
+describe('builds that fail', () => {
+  const failure = (of: unknown) => rejection(build(of, 'fails'))
+
+  test(
+    'a step: exit code, last lines and the line of its author',
+    async () => {
+      const of = Template().fromBaseImage().runCmd('true').runCmd('echo one; echo two >&2; exit 7')
+      const error = await failure(of)
+      expect(error.message).toMatch(/exit status 7\n(one\ntwo|two\none)$/)
+      expect(error.stack).toContain('templates.test.ts')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'an unknown user',
+    async () => {
+      const error = await failure(Template().fromBaseImage().runCmd('whoami', { user: 'root123' }))
+      expect(error.message).toBe(
+        "failed to run command 'whoami': command failed: unauthenticated: invalid username: 'root123'",
+      )
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'a start command that ends',
+    async () => {
+      const of = Template().fromBaseImage().setStartCmd('echo oops; exit 3', waitForFile('/never'))
+      expect((await failure(of)).message).toBe(
+        "start command 'echo oops; exit 3' ended with exit status 3\noops",
+      )
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test('an unknown template to start from', async () => {
+    expect((await failure(Template().fromTemplate('no-such-one'))).message).toContain(
+      "template 'no-such-one' not found",
+    )
+  })
+
+  test('odd resources are refused at once', async () => {
+    const of = Template().fromBaseImage()
+    expect((await rejection(build(of, 'odd', { cpuCount: 3 }))).message).toContain(
+      'CPU count must be 1 or an even number',
+    )
+    expect((await rejection(build(of, 'odd', { memoryMB: 513 }))).message).toContain(
+      'Memory must be divisible by 2',
+    )
+  })
+
+  test(
+    'a template without a finished build cannot be created from, and says so',
+    async () => {
+      await failure(Template().fromBaseImage().runCmd('exit 1'))
+      const error = await rejection(client.e2b.Sandbox.create(`${unique}-fails`))
+      expect(error.message).toMatch(/its newest build is error/)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+})
+
+describe('names and tags', () => {
+  test(
+    'each tag starts its own build; tags move and go',
+    async () => {
+      const name = `${unique}-tags`
+      const of = (text: string) => Template().fromBaseImage().runCmd(`echo ${text} > ~/which`)
+      await Template.build(of('one'), `${name}:v1`)
+      await Template.build(of('two'), name, { tags: ['v2', 'latest'] })
+      const which = async (reference: string) => {
+        const sandbox = await client.e2b.Sandbox.create(reference)
+        const { stdout } = await sandbox.commands.run('cat ~/which')
+        await sandbox.kill()
+        return stdout.trim()
+      }
+      expect(await which(`${name}:v1`)).toBe('one')
+      expect(await which(`${name}:latest`)).toBe('two')
+      await Template.assignTags(`${name}:v1`, ['latest', 'stable'])
+      expect(await which(`${name}:stable`)).toBe('one')
+      expect((await Template.getTags(name)).map(({ tag }) => tag).sort()).toEqual([
+        'latest',
+        'stable',
+        'v1',
+        'v2',
+      ])
+      await Template.removeTags(name, ['stable'])
+      expect((await rejection(client.e2b.Sandbox.create(`${name}:stable`))).message).toContain(
+        `tag 'stable' does not exist for template '${name}'`,
+      )
+      expect(await Template.exists(name)).toBe(true)
+      expect(await Template.exists(`${name}-not`)).toBe(false)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'a template in use cannot be deleted, one that is not can',
+    async () => {
+      await build(Template().fromBaseImage().runCmd('true'), 'used')
+      const sandbox = await client.e2b.Sandbox.create(`${unique}-used`)
+      expect((await callApi(`/templates/${unique}-used`, { method: 'DELETE' })).status).toBe(400)
+      await sandbox.kill()
+      await expect
+        .poll(async () => (await callApi(`/templates/${unique}-used`, { method: 'DELETE' })).status)
+        .toBe(204)
+      expect(await Template.exists(`${unique}-used`)).toBe(false)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+})
+
+describe('in the background', () => {
+  test(
+    'a build is building at once, and cannot be started twice',
+    async () => {
+      useEnvironment(currentByHost)
+      const info = await Template.buildInBackground(
+        Template().fromBaseImage().runCmd('sleep 3'),
+        `${unique}-back`,
+      )
+      expect((await Template.getBuildStatus(info)).status).toBe('building')
+      const again = await callApi(`/v2/templates/${info.templateId}/builds/${info.buildId}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{}',
+      })
+      expect(again.status).toBe(400)
+      await expect
+        .poll(async () => (await Template.getBuildStatus(info)).status, { timeout: 60_000 })
+        .toBe('ready')
+      useEnvironment(client)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+})
+
+describe('archives that are refused', () => {
+  const upload = async (content: Buffer): Promise<Response> => {
+    const announced = await callApi('/v3/templates', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: `${unique}-upload` }),
+    })
+    const { templateID } = (await announced.json()) as { templateID: string }
+    const place = await callApi(`/templates/${templateID}/files/${'0'.repeat(64)}`)
+    expect(place.status).toBe(201)
+    const { present, url } = (await place.json()) as { present: boolean; url: string }
+    expect(present).toBe(false)
+    return fetchWithin(url, { method: 'PUT', body: new Uint8Array(content) })
+  }
+  const tar = async (header: Parameters<ReturnType<typeof pack>['entry']>[0]): Promise<Buffer> => {
+    const archive = pack()
+    archive.entry(header, '')
+    archive.finalize()
+    return buffer(archive)
+  }
+
+  test.each([
+    ['a path that leads out', { name: '../../etc/passwd' }, 'is not a path inside the context folder'],
+    ['an absolute path', { name: '/etc/passwd' }, 'is not a path inside the context folder'],
+    ['a device', { name: 'sda', type: 'block-device' as const }, 'is a block-device'],
+    [
+      'a hard link out',
+      { name: 'x', type: 'link' as const, linkname: '../x' },
+      'outside of the context folder',
+    ],
+  ])('%s', async (_, header, message) => {
+    const answer = await upload(gzipSync(await tar(header)))
+    expect(answer.status).toBe(400)
+    expect(((await answer.json()) as { message: string }).message).toContain(message)
+  })
+
+  test('what is no tar', async () => {
+    expect((await upload(Buffer.from('hello world'.repeat(100)))).status).toBe(400)
+    expect((await upload(gzipSync(Buffer.alloc(0)))).status).toBe(400)
+  })
+
+  test('an address for an upload works for nobody else', async () => {
+    const url = `${server.env.E2B_API_URL}/templates/x/files/${'0'.repeat(64)}?ticket=${'0'.repeat(48)}`
+    expect((await fetchWithin(url, { method: 'PUT', body: 'x' })).status).toBe(403)
+  })
+})

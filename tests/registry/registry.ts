@@ -1,0 +1,65 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { ensureCrane } from '../../packages/sandlot/src/setup/crane.ts'
+
+const START_TIMEOUT_MS = 10_000
+
+export interface Registry {
+  /** `127.0.0.1:<port>`. */
+  host: string
+  /** Pushes an image of these layers, the lowest first. @param changes arguments of `crane mutate` */
+  push(name: string, layers: string[], changes?: string[]): Promise<void>
+  stop(): Promise<void>
+}
+
+/** A real OCI registry on a free port of the loopback. */
+export async function startRegistry(
+  cache = process.env.SANDLOT_CACHE ?? '/var/cache/sandlot',
+): Promise<Registry> {
+  const crane = await ensureCrane(cache)
+  const disk = await mkdtemp(join(tmpdir(), 'sandlot-registry-'))
+  const host = `127.0.0.1:${await freePort()}`
+  const server = spawn(crane, ['registry', 'serve', '--address', host, '--disk', disk], { stdio: 'ignore' })
+  const deadline = Date.now() + START_TIMEOUT_MS
+  while (!(await fetch(`http://${host}/v2/`).catch(() => undefined))?.ok) {
+    if (Date.now() > deadline) throw new Error('the registry does not answer')
+    await sleep(50)
+  }
+  const run = (args: string[]) => promisify(execFile)(crane, args, { timeout: 60_000 })
+  return {
+    host,
+    async push(name, layers, changes = []) {
+      const image = `${host}/${name}`
+      await run([
+        'append',
+        '--platform',
+        'linux/amd64',
+        ...layers.flatMap((layer) => ['-f', layer]),
+        '-t',
+        image,
+      ])
+      await run(['mutate', '--set-platform', 'linux/amd64', ...changes, image, '-t', image])
+    },
+    async stop() {
+      const ended = once(server, 'exit')
+      server.kill()
+      await ended
+      await rm(disk, { recursive: true, force: true })
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = probe.address() as AddressInfo
+  probe.close()
+  await once(probe, 'close')
+  return port
+}
