@@ -9,11 +9,21 @@ const LEVEL_NAMES: Record<number, string> = {
   50: 'error',
   60: 'fatal',
 }
+const MAX_UNWRITTEN_BYTES = 1024 * 1024
 const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'msg'])
 
 /** JSON lines on standard output; short lines for people when that is a terminal. */
 export function createLogger(level: string): Logger {
-  if (!process.stdout.isTTY) return pino({ level })
+  if (!process.stdout.isTTY) {
+    const destination = pino.destination({
+      fd: process.stdout.fd,
+      sync: true,
+      maxLength: MAX_UNWRITTEN_BYTES,
+    })
+    // A full disk, or a reader that has gone, must not end the server: lines are lost until it takes them again.
+    destination.on('error', () => {})
+    return pino({ level }, destination)
+  }
   const terminal = new Writable({
     write(chunk: Buffer, _encoding, done) {
       process.stdout.write(formatLine(chunk.toString()), () => done())
