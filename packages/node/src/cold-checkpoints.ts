@@ -66,8 +66,10 @@ export class ColdCheckpoints {
       try {
         const dir = folder.dirOf(id)
         if (!existsSync(dir)) continue
-        await packed.pack(id, dir)
-        this.#unpacked.set(id, await folder.sizeBytes(id))
+        const { logicalBytes } = await packed.pack(id, dir)
+        // deleted while it was packed: there is no copy to count
+        if (!existsSync(dir)) continue
+        this.#unpacked.set(id, logicalBytes)
         await this.#trim()
       } catch (error) {
         // deleted meanwhile, or shutting down: nothing is lost, the folder is still there or nobody wants it
