@@ -4,6 +4,7 @@ import { isCheckpointId, SandlotError } from '@sandlot/protocol'
 import type { BuildEnvironment } from './builder/recipe.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 import type { CheckpointInfo } from './node.ts'
+import { pathExists } from './path-exists.ts'
 
 const WRITING = '.writing-'
 const REMOVING = '.removing-'
@@ -135,14 +136,14 @@ export class CheckpointFolder {
       ['memory', memoryDir],
       ['files', filesDir],
     ] as const)
-      if (await exists(dir)) sums[part] = await checksumsOf(dir, IDLE)
+      if (await pathExists(dir)) sums[part] = await checksumsOf(dir, IDLE)
     const writing = join(folder, `${WRITING}${CHECKSUMS}`)
     await writeFile(writing, JSON.stringify(sums, null, 2), { flush: true })
     await rename(writing, join(folder, CHECKSUMS))
   }
 
   isSealed(checkpointId: string): Promise<boolean> {
-    return exists(join(this.dirOf(checkpointId), CHECKSUMS))
+    return pathExists(join(this.dirOf(checkpointId), CHECKSUMS))
   }
 
   /** @throws SandlotError checkpoint_damaged; one that was never sealed passes */
@@ -160,7 +161,7 @@ export class CheckpointFolder {
   }
 
   async hasFiles(checkpointId: string): Promise<boolean> {
-    return exists(this.paths(checkpointId).filesDir)
+    return pathExists(this.paths(checkpointId).filesDir)
   }
 
   /** Unknown ids resolve. */
@@ -193,9 +194,3 @@ async function syncPath(path: string): Promise<void> {
     await handle.close()
   }
 }
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )

@@ -144,9 +144,13 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     return demand
   }
 
-  /** Paused sandboxes that are only held in memory make room for those that someone waits for. */
-  async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
+  /** Paused sandboxes that are only held in memory go while memory is short. */
+  async function makeRoom(): Promise<void> {
     while (memoryShortage(options.memoryFloorMB) && (await hot.dropOldest()));
+  }
+
+  async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
+    await makeRoom()
     const source: MachineSource | undefined = builds.get(key) ?? sources.get(key) ?? oneTimeSources.get(key)
     if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
     const start = () => startWhenFree(source, startOptions)
@@ -232,7 +236,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   /** Frozen machines go by age, and while memory is short. */
   async function tendHot(): Promise<void> {
     hot.tend()
-    while (memoryShortage(options.memoryFloorMB) && (await hot.dropOldest()));
+    await makeRoom()
   }
 
   async function tendPool(): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
@@ -10,6 +10,7 @@ import { createGuestClient, type GuestClient } from './guest-client.ts'
 import type { InstanceNames } from './names.ts'
 import type { BuildResources } from './node.ts'
 import type { SpecOptions } from './oci-spec.ts'
+import { pathExists } from './path-exists.ts'
 import type { Slot, SlotPool } from './slots.ts'
 
 const HEALTHY_TIMEOUT_MS = 20_000
@@ -286,9 +287,9 @@ export class Machines {
     const pid = Number(readFileSync(join(dir, 'pid'), 'utf8'))
     return {
       ...this.#machine(record, pid),
-      isWarm: await exists(join(dir, 'warm')),
-      isFrozen: await exists(join(dir, 'frozen')),
-      hasInternet: !(await exists(join(dir, 'no-internet'))),
+      isWarm: await pathExists(join(dir, 'warm')),
+      isFrozen: await pathExists(join(dir, 'frozen')),
+      hasInternet: !(await pathExists(join(dir, 'no-internet'))),
     }
   }
 
@@ -378,12 +379,6 @@ async function touch(guest: GuestClient): Promise<void> {
   await guest.post('/init', {})
   await guest.runCommand('true', 'user', HEALTHY_TIMEOUT_MS)
 }
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )
 
 const diskFull = (cause: unknown): SandlotError =>
   new SandlotError('disk_full', `the disk of this machine is full: ${(cause as Error).message}`, { cause })

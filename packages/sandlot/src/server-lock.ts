@@ -50,3 +50,7 @@ export function becomeServer(home: string, about: { listen: string; domain: stri
     },
   }
 }
+
+/** Where this machine reaches a server, also one that listens on all addresses. */
+export const localUrl = (listen: string): string =>
+  `http://${listen.replace(/^(0\.0\.0\.0|\[::\])/, '127.0.0.1')}`

@@ -1,7 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import { Command } from 'commander'
 import { readEnvFile } from '../env-file.ts'
-import { findServer } from '../server-lock.ts'
+import { findServer, localUrl } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 const REQUEST_TIMEOUT_MS = 10 * 60_000
@@ -36,15 +36,12 @@ async function collect(
   const key = readEnvFile(home)?.E2B_API_KEY
   if (!server || !key)
     throw new SandlotError('conflict', `no server runs on ${home}: start it with \`sandlot up\``)
-  const response = await fetch(
-    `http://${server.listen.replace(/^(0\.0\.0\.0|\[::\])/, '127.0.0.1')}/usage/storage/gc`,
-    {
-      method: 'POST',
-      headers: { 'X-API-Key': key, 'content-type': 'application/json' },
-      body: JSON.stringify({ isDryRun }),
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-    },
-  )
+  const response = await fetch(`${localUrl(server.listen)}/usage/storage/gc`, {
+    method: 'POST',
+    headers: { 'X-API-Key': key, 'content-type': 'application/json' },
+    body: JSON.stringify({ isDryRun }),
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+  })
   const answer = (await response.json()) as {
     message?: string
     chunks: number

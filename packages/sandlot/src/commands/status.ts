@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { readEnvFile } from '../env-file.ts'
-import { findServer } from '../server-lock.ts'
+import { findServer, localUrl } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 const REQUEST_TIMEOUT_MS = 5000
@@ -36,7 +36,7 @@ async function readStatus(home: string): Promise<Status> {
   const server = findServer(home)
   if (!server) return { home, isHealthy: false }
   const { pid, listen, domain } = server
-  const base = `http://${listen.replace(/^(0\.0\.0\.0|\[::\])/, '127.0.0.1')}`
+  const base = localUrl(listen)
   const health = await get(`${base}/health`)
   const apiKey = readEnvFile(home)?.E2B_API_KEY
   const listed = apiKey ? await get(`${base}/sandboxes`, { 'X-API-Key': apiKey }) : undefined

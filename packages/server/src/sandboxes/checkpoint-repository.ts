@@ -1,4 +1,5 @@
 import type { CheckpointInfo } from '@sandlot/node'
+import type { CheckpointsTable } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { CheckpointReason } from './state.ts'
 
@@ -129,17 +130,7 @@ export async function completeCheckpoint(
     .execute()
 }
 
-const toRecord = (row: {
-  id: string
-  team_id: string
-  sandbox_id: string
-  parent_id: string | null
-  why: string
-  state: string
-  has_memory: number
-  size_bytes: number
-  created_at: number
-}): CheckpointRecord => ({
+const toRecord = (row: CheckpointsTable): CheckpointRecord => ({
   checkpointId: row.id,
   teamId: row.team_id,
   sandboxId: row.sandbox_id,

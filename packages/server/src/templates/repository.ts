@@ -1,5 +1,5 @@
 import type { SnapshotBuild } from '@sandlot/node'
-import type { BuildsTable } from '../store/schema.ts'
+import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
 export interface TemplateRecord {
@@ -230,14 +230,7 @@ const toBuild = (row: BuildsTable): BuildRecord => ({
   defaultWorkdir: row.default_workdir ?? undefined,
 })
 
-const toTemplate = (row: {
-  id: string
-  team_id: string | null
-  name: string | null
-  is_public: number
-  created_at: number
-  updated_at: number
-}): TemplateRecord => ({
+const toTemplate = (row: TemplatesTable): TemplateRecord => ({
   templateId: row.id,
   teamId: row.team_id,
   name: row.name,
