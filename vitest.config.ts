@@ -20,7 +20,7 @@ const live = (name: string, testTimeout: number, tries = retry) => ({
 const unit = {
   test: {
     name: 'unit',
-    include: ['packages/**/*.test.ts', 'tests/*.test.ts', 'tests/sdk/*.test.ts'],
+    include: ['packages/**/*.test.ts', 'guest/**/*.test.ts', 'templates/**/*.test.ts', 'tests/*.test.ts', 'tests/sdk/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     retry,
@@ -34,6 +34,8 @@ export default defineConfig({
       live('conformance', 60_000),
       live('e2e', 120_000),
       live('chaos', 600_000),
+      // the first run on a machine builds the templates: tests wait for theirs (tests/catalogue/ready.ts)
+      live('catalogue', 180_000),
       live('hostile', 180_000),
       live('load', 300_000),
       // Chromium breaks what is under way (ERR_NETWORK_CHANGED) when a network interface comes or goes on the machine,

@@ -9,7 +9,8 @@ declare module 'vitest' {
 }
 
 /** One port and one network range a suite, so that two suites may run at the same time. */
-const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser']
+const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue']
+const FLAGS: Record<string, string[]> = { catalogue: ['--catalog', 'all'] }
 const FIRST_PORT = 13_100
 const FIRST_RANGE = 190
 
@@ -24,7 +25,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     name: suite,
     port: FIRST_PORT + index,
     networkRange: `10.${FIRST_RANGE + index}.0.0/16`,
-    flags: ['--pool-min', '2', '--pool-max', '8', '--log-level', 'info'],
+    flags: ['--pool-min', '2', '--pool-max', '8', '--log-level', 'info', ...(FLAGS[suite] ?? [])],
   })
   project.provide('server', server.info())
   return () => server.purge()

@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
 const envd = join(root, 'guest', 'envd')
 const reports = mkdtempSync(join(tmpdir(), 'sandlot-reports-'))
-const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser']
+const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'catalogue', 'load', 'browser']
 const goPath = `${process.env.PATH}:/usr/local/go/bin`
 
 interface Stage {
@@ -164,6 +164,7 @@ const stages: Stage[] = [
 const needs: Record<string, Stage[]> = {
   unit: [buildSdk],
   conformance: [buildSdk],
+  catalogue: [buildSdk],
   browser: [buildSdk, installChromium],
 }
 

@@ -71,6 +71,8 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       home,
       '--network-range',
       options.networkRange,
+      // only tests/catalogue asks for it
+      ...['--catalog', 'none'],
       ...(options.flags ?? []),
     ]
     child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {

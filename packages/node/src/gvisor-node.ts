@@ -8,6 +8,7 @@ import { parseAddressRange } from './address-range.ts'
 import { Builder } from './builder/builder.ts'
 import { collectBuildGarbage } from './builder/collect.ts'
 import { LayerCache } from './builder/layers.ts'
+import { SharedBuilds } from './builder/shared-builds.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
 import { openCgroups } from './cgroups.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
@@ -91,11 +92,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   /** Those of `sources` that are templates, not users' sandboxes. */
   const templates = new Set<string>()
   const layers = new LayerCache(join(home, 'layers'))
-  const images = new ImageStore({
-    dir: join(home, 'images'),
-    baseImage: options.baseImage,
-    crane: options.crane,
-  })
+  const openImages = (dir: string) =>
+    new ImageStore({ dir, baseImage: options.baseImage, crane: options.crane })
+  const images = openImages(join(home, 'images'))
+  const shared = new SharedBuilds(options.sharedBuildsDir, { layers, images }, openImages, onError)
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
     end: (machineId) => machines.end(machineId),
@@ -124,7 +124,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   const envdKey = contentKey(join(options.guestDir, 'envd'))
   const builder = new Builder({
-    ...{ layers, images, folder, cold, machines, driver, envdKey },
+    ...{ layers, images, shared, folder, cold, machines, driver, envdKey },
     baseImage: options.baseImage,
     guestDir: options.guestDir,
     start: startOnce,
@@ -316,6 +316,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
           imagesInUse: [...machines.all()].map(({ imagePath }) => imagePath),
           checkpointIds: await cold.list(),
         })
+        await shared.removeUnused(Date.now() - options.buildCache.maxAgeMs)
       })
       return alive
     },

@@ -34,6 +34,8 @@ export interface NodeOptions {
   packedCacheBytes?: number
   /** Path of `crane`, which pulls images; installed when a build asks for it first. */
   crane: () => Promise<string>
+  /** Folder for what is built of the catalogue, which all instances of this machine share. */
+  sharedBuildsDir: string
   /** What builds leave behind to be faster the next time. */
   buildCache: KeepLimits
   logger: Logger

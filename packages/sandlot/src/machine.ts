@@ -68,6 +68,7 @@ export async function createMachine({
     remoteCheckpoints: await remoteStore(settings),
     packedCacheBytes: settings.packedCacheMB > 0 ? settings.packedCacheMB * 2 ** 20 : undefined,
     crane: () => ensureCrane(settings.cache),
+    sharedBuildsDir: join(settings.cache, 'catalogue'),
     buildCache: buildCacheLimits(settings),
     logger,
   })

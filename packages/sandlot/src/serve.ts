@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
+import { catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
 import { readEnvFile, writeEnvFile } from './env-file.ts'
 import { checkListen } from './listen-check.ts'
@@ -30,6 +31,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
     process.exit(0)
   })
   try {
+    catalogOf(settings.catalog)
     const hosts = await checkListen(config.listen)
     const progress = createProgress()
     const programs = await prepareMachine(config, progress)
@@ -37,7 +39,12 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
     const server = await startServer({ config, hosts, programs, progress, logger })
     const apiKey = await server.ensureApiKey(readEnvFile(settings.home)?.E2B_API_KEY)
     const { caBundle } = server
-    writeEnvFile(settings.home, { apiKey, port: config.listen.port, domain: settings.domain, caBundle })
+    const variables = writeEnvFile(settings.home, {
+      apiKey,
+      port: config.listen.port,
+      domain: settings.domain,
+      caBundle,
+    })
     stopEarly()
     onStopSignal((signal) => {
       logger.info({ signal }, 'draining; sandboxes stay alive')
@@ -53,6 +60,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
           process.exit(0)
         })
     })
+    await server.buildCatalog(variables)
     onReady(apiKey)
   } catch (error) {
     lock.release()

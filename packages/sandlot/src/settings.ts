@@ -113,6 +113,12 @@ export const settingsSchema = Type.Object(
     cpuCount: integer(1, 64, { description: 'CPUs of a sandbox of the base template', default: 2 }),
     memoryMB: integer(128, 1_048_576, { description: 'Memory of such a sandbox', default: 1024 }),
     diskSizeMB: integer(512, 1_048_576, { description: 'Disk quota of such a sandbox', default: 10_240 }),
+    catalog: list('^[a-z0-9-]+$', {
+      description:
+        'Templates of the catalogue that are built in the background after a start: names, all, or none',
+      expects: 'names of templates separated by commas, for example claude,codex; or all, or none',
+      default: ['all'],
+    }),
     maxBuilds: integer(1, 64, { description: 'Template builds that run at a time', default: 2 }),
     buildTimeoutMinutes: integer(1, 1440, {
       description: 'A template build that takes longer is ended',

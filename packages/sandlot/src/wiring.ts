@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
 import { createLoginLink, createServer, type KeyStore, openKeyStore } from '@sandlot/server'
 import type { Logger } from 'pino'
+import { buildCatalog, catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
 import { createMachine } from './machine.ts'
 import type { Progress } from './progress.ts'
@@ -26,6 +27,8 @@ export interface RunningServer {
   caBundle: string
   /** @param known the key of a former start; kept when it is still good. @returns a key that works */
   ensureApiKey(known: string | undefined): Promise<string>
+  /** Builds what is missing of the catalogue in the background. @param env what clients need besides a key */
+  buildCatalog(env: Record<string, string>): Promise<void>
   /** Takes nothing new, lets what is under way end for `graceMs`. Sandboxes stay alive. */
   close(graceMs: number): Promise<void>
 }
@@ -66,10 +69,18 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
         : server.fastify.routing(request as never, response as never),
     onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head),
   })
+  let endCatalog = () => {}
   return {
     caBundle: tls.bundlePath,
     ensureApiKey: (known) => server.ensureDefaultTeam(known),
+    async buildCatalog(env) {
+      const names = catalogOf(config.settings.catalog)
+      const key = await server.newCatalogKey()
+      const { catalogProgress: progress } = server
+      endCatalog = buildCatalog({ env: { ...env, E2B_API_KEY: key }, names, progress, logger })
+    },
     async close(graceMs) {
+      endCatalog()
       server.refuseNew()
       await listener.close(graceMs)
       await edge.close()

@@ -17,8 +17,9 @@ import { SessionRepository } from './sessions/repository.ts'
 import { openServerSecret } from './sessions/server-secret.ts'
 import { SessionService } from './sessions/service.ts'
 import { openStore } from './store/store.ts'
-import { ensureDefaultTeam, findTeam } from './teams/repository.ts'
+import { ensureCatalogTeam, ensureDefaultTeam, findTeam } from './teams/repository.ts'
 import { BuildLogs } from './templates/build-logs.ts'
+import { CatalogProgress } from './templates/catalog-progress.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
 import { type BuildLimits, TemplateBuilder } from './templates/template-builder.ts'
@@ -64,6 +65,10 @@ export interface ControlPlane {
    * @param known the key of a former start; kept when it is still good. @returns a key that works
    */
   ensureDefaultTeam(known?: string): Promise<string>
+  /** What the catalogue's templates are built with; the one before ends. */
+  newCatalogKey(): Promise<string>
+  /** Where the building of the catalogue stands, for those who ask for a template that is not ready. */
+  catalogProgress: CatalogProgress
 }
 
 export async function createServer(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -71,7 +76,8 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const store = await openStore(options.databasePath)
   const registry = new SandboxRegistry()
   const repository = new SandboxRepository(store)
-  const catalogue = new TemplateCatalogue(new TemplateRepository(store))
+  const catalogProgress = new CatalogProgress(now)
+  const catalogue = new TemplateCatalogue(new TemplateRepository(store), catalogProgress)
   const checkpoints = new CheckpointRepository(store)
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)
@@ -167,6 +173,13 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       const { teamId } = await ensureDefaultTeam(store)
       if (known && (await keys.findOwner(known))) return known
       return (await keys.create(teamId, 'default')).key
+    },
+    catalogProgress,
+    async newCatalogKey() {
+      const { teamId } = await ensureCatalogTeam(store)
+      for (const { id } of await keys.list(teamId)) await keys.delete(id)
+      authenticator.forget()
+      return (await keys.create(teamId, 'catalog')).key
     },
   }
 }

@@ -69,28 +69,49 @@ export class Builder {
     const { recipe, signal } = job
     const origin = await this.#origin(job)
     signal.throwIfAborted()
-    const steps = await this.#runSteps(job, origin)
+    const { key, environment } = outcomeOf(recipe.steps, origin)
     const finalKey = digest([
-      ...[steps.ground.key, steps.environment, recipe.startCommand, recipe.readyCommand],
+      ...[key, environment, recipe.startCommand, recipe.readyCommand],
       ...[recipe.cpuCount, recipe.memoryMB, recipe.diskSizeMB],
       ...[this.#options.driver.version, this.#options.envdKey, this.#options.guestDir, cpuFeatures()],
     ])
-    const dir = await this.#finisher.finalize(job, steps, finalKey).catch((error) => {
+    const dir =
+      (await this.#finished(job, finalKey)) ?? (await this.#make(job, origin, { key, environment, finalKey }))
+    return { checkpoint: await this.#finisher.save(job, dir, environment), environment }
+  }
+
+  /** The folder of the booted template, when the same was built before. */
+  async #finished({ recipe, log }: BuildJob, finalKey: string): Promise<string | undefined> {
+    if (isForced(recipe)) return undefined
+    const { layers, shared } = this.#options
+    if (recipe.isShared) await shared.adopt(finalKey)
+    const found = await layers.find(finalKey)
+    if (!found) return undefined
+    for (const index of recipe.steps.keys()) log(toTitle(recipe, index, true))
+    log({ level: 'info', message: 'CACHED [finalize] booted template', step: 'finalize' })
+    return found.dir
+  }
+
+  async #make(
+    job: BuildJob,
+    origin: Started,
+    { key, environment, finalKey }: { key: string; environment: BuildEnvironment; finalKey: string },
+  ): Promise<string> {
+    const { recipe, signal, log } = job
+    const { shared } = this.#options
+    const packed = isForced(recipe) ? undefined : await this.#finisher.packed(key, recipe.isShared)
+    if (packed) for (const index of recipe.steps.keys()) log(toTitle(recipe, index, true))
+    const ground = packed ?? (await this.#runSteps(job, origin))
+    const dir = await this.#finisher.finalize(job, { ground, environment }, finalKey).catch((error) => {
       throw toFailure('finalize', error, signal)
     })
-    return {
-      checkpoint: await this.#finisher.save(job, dir, steps.environment),
-      environment: steps.environment,
-    }
+    if (recipe.isShared) await shared.offer(finalKey)
+    return dir
   }
 
   renew = (checkpointId: string): Promise<void> => this.#finisher.renew(checkpointId)
 
-  async #origin({
-    recipe,
-    log,
-    signal,
-  }: BuildJob): Promise<{ ground: Ground; environment: BuildEnvironment }> {
+  async #origin({ recipe, log, signal }: BuildJob): Promise<Started> {
     const { from } = recipe
     const say = (message: string) => log({ level: 'info', message, step: 'base' })
     try {
@@ -103,10 +124,7 @@ export class Builder {
     }
   }
 
-  async #ground(
-    from: BuildOrigin,
-    say: (message: string) => void,
-  ): Promise<{ ground: Ground; environment: BuildEnvironment }> {
+  async #ground(from: BuildOrigin, say: (message: string) => void): Promise<Started> {
     const { images, baseImage, sourceOf } = this.#options
     if ('image' in from) {
       const { key, imagePath, environment } = await images.resolve(from.image, from.login, say)
@@ -123,10 +141,7 @@ export class Builder {
     }
   }
 
-  async #runSteps(
-    job: BuildJob,
-    { ground, environment }: { ground: Ground; environment: BuildEnvironment },
-  ): Promise<{ ground: Ground; environment: BuildEnvironment }> {
+  async #runSteps(job: BuildJob, { ground, environment }: Started): Promise<Ground> {
     const { recipe, log, signal } = job
     const { found: cached, count } = await this.#cachedPrefix(recipe, ground.key)
     let machine: LiveMachine | undefined
@@ -134,8 +149,7 @@ export class Builder {
       for (const [index, step] of recipe.steps.entries()) {
         signal.throwIfAborted()
         const number = String(index + 1)
-        const title = `[builder ${number}/${recipe.steps.length}] ${describeStep(step)}`
-        log({ level: 'info', message: index < count ? `CACHED ${title}` : title, step: number })
+        log(toTitle(recipe, index, index < count))
         const key = layerKey(ground.key, step)
         const found = cached[index]
         const after = environmentAfter(environment, step)
@@ -152,7 +166,7 @@ export class Builder {
         }
         environment = after
       }
-      return { ground, environment }
+      return ground
     } finally {
       if (machine) await this.#options.machines.end(machine.machineId)
     }
@@ -231,6 +245,34 @@ export class Builder {
     )
     return { key, imagePath, fileSystemDir: join(dir, 'files') }
   }
+}
+
+/** What there is before the first step. */
+interface Started {
+  ground: Ground
+  environment: BuildEnvironment
+}
+
+/** Key and environment that the steps end with: neither needs them to run. */
+function outcomeOf(
+  steps: readonly BuildStep[],
+  { ground, environment }: Started,
+): { key: string; environment: BuildEnvironment } {
+  return steps.reduce(
+    (before, step) => ({
+      key: layerKey(before.key, step),
+      environment: environmentAfter(before.environment, step),
+    }),
+    { key: ground.key, environment },
+  )
+}
+
+const isForced = ({ isForced, steps }: BuildRecipe): boolean => isForced || steps.some(({ force }) => force)
+
+function toTitle({ steps }: BuildRecipe, index: number, isCached: boolean): Parameters<BuildLog>[0] {
+  const step = String(index + 1)
+  const title = `[builder ${step}/${steps.length}] ${describeStep(steps[index]!)}`
+  return { level: 'info', message: isCached ? `CACHED ${title}` : title, step }
 }
 
 /** All but envd, which is the first process. */

@@ -13,6 +13,7 @@ import type { BuildJob } from './builder.ts'
 import { type Ground, type MachineHost, startOn } from './ground.ts'
 import { diskUsedBytes, type LayerCache, linkFolder } from './layers.ts'
 import { type BuildEnvironment, digest } from './recipe.ts'
+import type { SharedBuilds } from './shared-builds.ts'
 
 const RENEWAL_TIMEOUT_MS = 15 * 60_000
 /**
@@ -25,6 +26,7 @@ export interface FinisherOptions extends MachineHost {
   machines: Machines
   layers: LayerCache
   images: ImageStore
+  shared: SharedBuilds
   folder: CheckpointFolder
   cold: ColdCheckpoints
   driver: Driver
@@ -48,11 +50,6 @@ export class Finisher {
     const { layers, machines } = this.#options
     const { recipe, log, signal } = job
     const say = (message: string) => log({ level: 'info', message, step: 'finalize' })
-    const found = recipe.isForced ? undefined : await layers.find(finalKey)
-    if (found) {
-      say('CACHED [finalize] booted template')
-      return found.dir
-    }
     const settled = await this.#flattened(job, ground)
     say('[finalize] Booting the template')
     const machine = await startOn(this.#options, settled, recipe, `build-${job.checkpointId}`)
@@ -67,16 +64,23 @@ export class Finisher {
     }
   }
 
+  /** The image that the steps up to `key` were packed into, when they were. */
+  async packed(key: string, isShared = false): Promise<Ground | undefined> {
+    const { images, shared } = this.#options
+    const imageKey = packedKey(key)
+    if (isShared) await shared.adoptImage(imageKey)
+    const found = await images.find(imageKey)
+    return found && { key, imagePath: found.imagePath }
+  }
+
   /** One image of image and layer, when the layer is too much to be restored with every sandbox. */
   async #flattened(job: BuildJob, ground: Ground): Promise<Ground> {
-    const { images, driver, machines } = this.#options
+    const { images, driver, machines, shared } = this.#options
     const { recipe, log } = job
     if (ground.fileSystemDir && (await diskUsedBytes(ground.fileSystemDir)) <= MAX_UNFLATTENED_BYTES)
       return ground
     if (!ground.fileSystemDir && !ground.checkpointDir) return ground
-    const key = digest(['flattened', ground.key])
-    const found = recipe.isForced ? undefined : await images.find(key)
-    if (found) return { key: ground.key, imagePath: found.imagePath }
+    const key = packedKey(ground.key)
     const started = performance.now()
     const machine = await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`)
     try {
@@ -93,6 +97,7 @@ export class Finisher {
         message: `[finalize] Packed an image of ${Math.ceil(size / 2 ** 20)} MB in ${seconds} s`,
         step: 'finalize',
       })
+      if (recipe.isShared) await shared.offerImage(key)
       return { key: ground.key, imagePath }
     } finally {
       await machines.end(machine.machineId)
@@ -154,6 +159,8 @@ export class Finisher {
     )
   }
 }
+
+const packedKey = (groundKey: string): string => digest(['flattened', groundKey])
 
 async function saveBoth(machines: Machines, machine: LiveMachine, dir: string): Promise<void> {
   await machines.saveFileSystem(machine, join(dir, 'files'))

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { run } from '../run.ts'
 
 const WRITING = '.writing-'
 const META = 'layer.json'
+const COPY_TIMEOUT_MS = 10 * 60_000
 
 /** A file system as a step left it: what was written over an image. */
 export interface Layer {
@@ -45,7 +46,7 @@ export class LayerCache {
   async add(key: string, imagePath: string, save: (dir: string) => Promise<void>): Promise<string> {
     const dir = join(this.#dir, key)
     const writing = join(this.#dir, `${WRITING}${randomUUID()}`)
-    await mkdir(writing, { mode: 0o700 })
+    await mkdir(writing, { recursive: true, mode: 0o700 })
     try {
       await save(writing)
       await writeFile(join(writing, META), JSON.stringify({ imagePath }))
@@ -90,7 +91,8 @@ export async function diskUsedBytes(path: string): Promise<number> {
   return Number(stdout.split('\t')[0])
 }
 
-/** The same files under another folder, without their bytes twice. */
+/** The same files under another folder, without their bytes twice when both are on one disk. */
 export async function linkFolder(from: string, to: string): Promise<void> {
-  await run('cp', ['-al', from, to], { timeoutMs: 60_000 })
+  const isOneDisk = (await stat(from)).dev === (await stat(dirname(to))).dev
+  await run('cp', [isOneDisk ? '-al' : '-a', from, to], { timeoutMs: isOneDisk ? 60_000 : COPY_TIMEOUT_MS })
 }

@@ -38,6 +38,8 @@ export interface BuildRecipe extends BuildResources {
   readyCommand?: string
   /** Nothing that was built before is used. */
   isForced: boolean
+  /** The result is everybody's: other instances of this machine may use it, and have perhaps built it. */
+  isShared?: boolean
 }
 
 export const INITIAL_ENVIRONMENT: BuildEnvironment = { defaultUser: 'user', envVars: {} }

@@ -1,7 +1,20 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import {
+  constants,
+  copyFile,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { type BuildEnvironment, digest, INITIAL_ENVIRONMENT, type RegistryLogin } from '../builder/recipe.ts'
@@ -165,6 +178,16 @@ export class ImageStore {
     }
   }
 
+  /** Lets another store have the image of `key` too, without its bytes twice when both are on one disk. */
+  async linkTo(other: ImageStore, key: string): Promise<void> {
+    const found = await this.find(key)
+    if (!found || (await other.find(key))) return
+    await other.open()
+    await other.make(key, await this.#record(key), (image) =>
+      link(found.imagePath, image).catch(() => copyFile(found.imagePath, image, constants.COPYFILE_FICLONE)),
+    )
+  }
+
   async list(): Promise<ListedImage[]> {
     const names = Object.entries(await this.#names())
     const found: ListedImage[] = []
@@ -283,6 +306,11 @@ export class ImageStore {
   }
 
   pathOf = (key: string): string => join(this.#options.dir, `${key}.erofs`)
+
+  /** The key of an image of this store; undefined: it lies elsewhere, as the base does. */
+  keyOf(imagePath: string): string | undefined {
+    return dirname(imagePath) === this.#options.dir ? basename(imagePath, '.erofs') : undefined
+  }
 }
 
 /** `NAME=value` lines of an image's configuration. */

@@ -5,6 +5,10 @@ import type { Team } from './team.ts'
 /** Team of everyone who does not make another; its plan has no limits. */
 export const DEFAULT_TEAM_SLUG = 'default'
 
+/** Owns the catalogue: everybody may start from its templates, nobody signs in as it. The same in every instance. */
+export const CATALOG_TEAM_ID = 'ca7a1090-0000-4000-8000-000000000000'
+const CATALOG_TEAM_SLUG = 'sandlot'
+
 export async function findTeamBySlug(store: Store, slug: string): Promise<Team | undefined> {
   return teamQuery(store)
     .where('teams.slug', '=', slug)
@@ -17,19 +21,19 @@ export async function findTeam(store: Store, teamId: string): Promise<Team | und
   return row && toTeam(row)
 }
 
-export async function ensureDefaultTeam(store: Store): Promise<Team> {
+export const ensureDefaultTeam = (store: Store): Promise<Team> =>
+  ensureTeam(store, randomUUID(), DEFAULT_TEAM_SLUG)
+
+export const ensureCatalogTeam = (store: Store): Promise<Team> =>
+  ensureTeam(store, CATALOG_TEAM_ID, CATALOG_TEAM_SLUG)
+
+async function ensureTeam(store: Store, id: string, slug: string): Promise<Team> {
   await store
     .insertInto('teams')
-    .values({
-      id: randomUUID(),
-      name: 'default',
-      slug: DEFAULT_TEAM_SLUG,
-      plan: 'unlimited',
-      created_at: Date.now(),
-    })
+    .values({ id, name: slug, slug, plan: 'unlimited', created_at: Date.now() })
     .onConflict((conflict) => conflict.column('slug').doNothing())
     .execute()
-  return (await findTeamBySlug(store, DEFAULT_TEAM_SLUG))!
+  return (await findTeamBySlug(store, slug))!
 }
 
 export interface TeamRow {

@@ -1,7 +1,8 @@
 import type { BuildInfo, SandboxNode } from '@sandlot/node'
 import { newTemplateId, SandlotError } from '@sandlot/protocol'
-import { DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
+import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
+import type { CatalogProgress } from './catalog-progress.ts'
 import { nearNames } from './near-names.ts'
 import { DEFAULT_TAG, parseReference } from './reference.ts'
 import type { BuildRecord, TemplateRecord, TemplateRepository } from './repository.ts'
@@ -26,9 +27,11 @@ export class TemplateCatalogue {
   /** By `<team id or ''>/<name>`. */
   readonly #byName = new Map<string, Template>()
   readonly #snapshots = new Set<string>()
+  readonly #progress: CatalogProgress
 
-  constructor(repository: TemplateRepository) {
+  constructor(repository: TemplateRepository, progress: CatalogProgress) {
     this.#repository = repository
+    this.#progress = progress
   }
 
   /** Reads the teams' templates; those of the node come with `loadCommon`. */
@@ -125,7 +128,10 @@ export class TemplateCatalogue {
 
   /** Those that a team may start from: its own and everybody's. */
   visibleTo(team: Team): Template[] {
-    return [...this.#byId.values()].filter(({ teamId }) => teamId === null || teamId === team.teamId)
+    return [...this.#byId.values()].filter(
+      ({ teamId, tags }) =>
+        teamId === null || teamId === team.teamId || (teamId === CATALOG_TEAM_ID && tags.has(DEFAULT_TAG)),
+    )
   }
 
   /** Whether a checkpoint belongs to a snapshot, which outlives its sandbox. */
@@ -139,16 +145,18 @@ export class TemplateCatalogue {
     const byId = namespace === undefined ? this.#byId.get(name) : undefined
     if (byId) return byId
     const own = this.#byName.get(nameKey(team.teamId, name))
-    const common = this.#byName.get(nameKey(null, name))
+    const common = this.#byName.get(nameKey(null, name)) ?? this.#byName.get(nameKey(CATALOG_TEAM_ID, name))
     if (namespace === undefined) return own ?? common
     if (namespace === team.slug) return own ?? (namespace === DEFAULT_TEAM_SLUG ? common : undefined)
     return namespace === DEFAULT_TEAM_SLUG ? common : undefined
   }
 
-  /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found, forbidden */
+  /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found, forbidden, conflict */
   resolve(reference: string, team: Team): Startable {
+    const { name, tag = DEFAULT_TAG } = parseReference(reference)
+    const isBuilt = this.find(reference.split(':')[0]!, team)?.tags.has(tag)
+    if (!isBuilt && tag === DEFAULT_TAG) this.#checkProgress(name)
     const template = this.see(reference, team)
-    const { tag = DEFAULT_TAG } = parseReference(reference)
     const build = template.tags.get(tag)
     if (build) return { template, build }
     const newest = template.builds.at(-1)
@@ -177,6 +185,12 @@ export class TemplateCatalogue {
         `template '${reference.slice(0, 200)}' is not this team's to change`,
       )
     return template
+  }
+
+  /** @throws SandlotError conflict: it is of the catalogue and not built yet */
+  #checkProgress(name: string): void {
+    const reason = this.#progress.describe(name)
+    if (reason) throw new SandlotError('conflict', reason)
   }
 
   #unknown(reference: string, key: string, team: Team): SandlotError {

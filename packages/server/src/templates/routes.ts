@@ -4,7 +4,7 @@ import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
-import { DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
+import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import { isRecord, type Template } from './catalogue.ts'
 import type { BuildRecord } from './repository.ts'
 
@@ -154,7 +154,7 @@ const visibility = (summary: string) => ({
 })
 
 const namesOf = ({ name, teamId }: Template, slug: string): string[] =>
-  name === null ? [] : [`${teamId === null ? DEFAULT_TEAM_SLUG : slug}/${name}`]
+  name === null ? [] : [`${teamId === null || teamId === CATALOG_TEAM_ID ? DEFAULT_TEAM_SLUG : slug}/${name}`]
 
 function timesOf(build: BuildInfo | BuildRecord, { createdAtMs, updatedAtMs }: Template) {
   const times = isRecord(build)

@@ -4,6 +4,7 @@ import { BuildFailure, newCheckpointId, newTemplateId, SandlotError } from '@san
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../sandboxes/checkpoint-repository.ts'
 import { storeError } from '../store/store.ts'
+import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import { within } from '../within.ts'
 import type { BuildLogs } from './build-logs.ts'
@@ -78,7 +79,7 @@ export class TemplateBuilder {
             templateId: newTemplateId(),
             teamId: team.teamId,
             name: reference.name,
-            isPublic: false,
+            isPublic: team.teamId === CATALOG_TEAM_ID,
             createdAtMs: nowMs,
             updatedAtMs: nowMs,
           }
@@ -132,6 +133,7 @@ export class TemplateBuilder {
       startCommand: body.startCmd || undefined,
       readyCommand: body.readyCmd || undefined,
       isForced: body.force ?? false,
+      isShared: team.teamId === CATALOG_TEAM_ID,
       cpuCount: build.cpuCount,
       memoryMB: build.memoryMB,
       diskSizeMB: build.diskSizeMB,
