@@ -10,10 +10,13 @@ export type BuildStep = { force: boolean } & (
   | { type: 'USER'; user: string; hasSudo: boolean }
 )
 
-/** Credentials for one registry. */
-export interface RegistryLogin {
-  username: string
-  password: string
+/** Credentials for one registry: its own, or keys of AWS that ECR gives a password for. */
+export type RegistryLogin = { username: string; password: string } | AwsKeys
+
+export interface AwsKeys {
+  awsAccessKeyId: string
+  awsSecretAccessKey: string
+  awsRegion: string
 }
 
 export type BuildOrigin =

@@ -2,7 +2,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { RegistryLogin } from '../builder/recipe.ts'
 import { CommandError, run } from '../run.ts'
 import type { ImageName } from './image-name.ts'
 
@@ -33,7 +32,7 @@ export interface RegistryClient {
 /** @param login absent: as anybody */
 export async function openRegistry(
   cranePath: string,
-  login: ({ registry: string } & RegistryLogin) | undefined,
+  login: { registry: string; username: string; password: string } | undefined,
 ): Promise<RegistryClient> {
   // never on a command line, where every process of the machine could read them
   const configDir = await mkdtemp(join(tmpdir(), 'sandlot-crane-'))

@@ -20,6 +20,7 @@ import { SandlotError } from '@sandlot/protocol'
 import { type BuildEnvironment, digest, INITIAL_ENVIRONMENT, type RegistryLogin } from '../builder/recipe.ts'
 import { ADAPTATION, adaptRoot } from './adapt-root.ts'
 import { openRegistry, type RegistryClient, type RemoteImage } from './crane.ts'
+import { passwordFor } from './ecr-login.ts'
 import { type ImageName, isBaseImage, parseImageName } from './image-name.ts'
 import { packFolder } from './pack.ts'
 import { listLayer, unpackLayer } from './unpack-layer.ts'
@@ -111,7 +112,7 @@ export class ImageStore {
     }
     const registry = await openRegistry(
       await this.#options.crane(),
-      login && { registry: name.registry, ...login },
+      login && { registry: name.registry, ...(await passwordFor(login)) },
     )
     try {
       const remote = await registry.describe(name)

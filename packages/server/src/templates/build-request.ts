@@ -22,7 +22,7 @@ export const BuildStart = Type.Object({
         type: Type.Literal('aws'),
         awsAccessKeyId: Text(256),
         awsSecretAccessKey: Text(256),
-        awsRegion: Text(64),
+        awsRegion: Type.String({ pattern: '^[a-z0-9-]{1,64}$' }),
       }),
       Type.Object({ type: Type.Literal('gcp'), serviceAccountJson: Text(32_768) }),
     ]),
@@ -94,7 +94,6 @@ export function parseStep(
   }
 }
 
-/** @throws SandlotError not_implemented */
 export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogin | undefined {
   switch (registry?.type) {
     case undefined:
@@ -104,11 +103,10 @@ export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogi
     case 'gcp':
       // Google's registries take a service account's key as a password under this name
       return { username: '_json_key', password: registry.serviceAccountJson }
-    case 'aws':
-      throw new SandlotError(
-        'not_implemented',
-        "AWS keys for fromImageRegistry are not part of this version of Sandlot yet: use type 'registry' with username 'AWS' and the output of `aws ecr get-login-password`",
-      )
+    case 'aws': {
+      const { awsAccessKeyId, awsSecretAccessKey, awsRegion } = registry
+      return { awsAccessKeyId, awsSecretAccessKey, awsRegion }
+    }
   }
 }
 

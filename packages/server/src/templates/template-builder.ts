@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { BuildOrigin, BuildRecipe, SandboxNode } from '@sandlot/node'
+import type { BuildOrigin, BuildRecipe, RegistryLogin, SandboxNode } from '@sandlot/node'
 import { BuildFailure, newCheckpointId, newTemplateId, SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../sandboxes/checkpoint-repository.ts'
@@ -182,7 +182,7 @@ export class TemplateBuilder {
   #origin(
     team: Team,
     { fromImage, fromTemplate }: BuildStart,
-    login: { username: string; password: string } | undefined,
+    login: RegistryLogin | undefined,
   ): BuildOrigin {
     if (!fromTemplate) return { image: fromImage || DEFAULT_IMAGE, login }
     try {
