@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startLockedDoor } from '../registry/locked-door.ts'
 import { type Registry, startRegistry } from '../registry/registry.ts'
 import { makeRootfs, tarOf } from '../registry/rootfs.ts'
 import {
@@ -273,6 +274,29 @@ describe('images of a registry', () => {
       )
       const { logs } = await build(Template().fromImage(name).runCmd('cat /data/gone'), 'local')
       expect(logs).toContain('gone')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'a private one is pulled with the right password, and says what was wrong without it',
+    async () => {
+      const door = await startLockedDoor(registry.host, 'robot', 'open:sesame')
+      try {
+        const image = `${door.host}/team/app:v1`
+        const from = (login?: { username: string; password: string }) =>
+          build(Template().fromImage(image, login).runCmd('cat /data/kept'), 'private')
+        const nobody = await rejection(from())
+        expect(nobody.message).toContain('to nobody without credentials')
+        const stranger = await rejection(from({ username: 'robot', password: 'wrong' }))
+        expect(stranger.message).toContain(`registry '${door.host}' refused the credentials`)
+        expect(stranger.message).not.toContain('wrong')
+        const { logs } = await from({ username: 'robot', password: 'open:sesame' })
+        expect(logs.join('\n')).toContain('Pulling')
+        expect(logs.join('\n')).not.toContain('sesame')
+      } finally {
+        await door.close()
+      }
     },
     BUILD_TIMEOUT_MS,
   )

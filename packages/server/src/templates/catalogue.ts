@@ -28,6 +28,8 @@ export class TemplateCatalogue {
   readonly #byName = new Map<string, Template>()
   readonly #snapshots = new Set<string>()
   readonly #progress: CatalogProgress
+  /** Team ids by slug: of those with templates from before, and of everyone who asked since. */
+  readonly #teamIds = new Map<string, string>()
 
   constructor(repository: TemplateRepository, progress: CatalogProgress) {
     this.#repository = repository
@@ -38,6 +40,7 @@ export class TemplateCatalogue {
   async load(): Promise<void> {
     for (const template of await this.#repository.templates())
       if (template.teamId !== null) this.#add({ ...template, tags: new Map(), builds: [] })
+    for (const { slug, teamId } of await this.#repository.owners()) this.#teamIds.set(slug, teamId)
     const builds = new Map<string, BuildRecord>()
     for (const build of await this.#repository.builds()) {
       builds.set(build.buildId, build)
@@ -142,13 +145,16 @@ export class TemplateCatalogue {
   /** By id, name or namespace/name. */
   find(key: string, team: Team): Template | undefined {
     const { namespace, name } = parseReference(key)
+    this.#teamIds.set(team.slug, team.teamId)
     const byId = namespace === undefined ? this.#byId.get(name) : undefined
     if (byId) return byId
     const own = this.#byName.get(nameKey(team.teamId, name))
     const common = this.#byName.get(nameKey(null, name)) ?? this.#byName.get(nameKey(CATALOG_TEAM_ID, name))
     if (namespace === undefined) return own ?? common
-    if (namespace === team.slug) return own ?? (namespace === DEFAULT_TEAM_SLUG ? common : undefined)
-    return namespace === DEFAULT_TEAM_SLUG ? common : undefined
+    const owner = this.#teamIds.get(namespace)
+    const named = owner === undefined ? undefined : this.#byName.get(nameKey(owner, name))
+    const isKnowable = named?.teamId === team.teamId || named?.isPublic
+    return (isKnowable ? named : undefined) ?? (namespace === DEFAULT_TEAM_SLUG ? common : undefined)
   }
 
   /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found, forbidden, conflict */

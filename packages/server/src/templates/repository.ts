@@ -165,6 +165,16 @@ export class TemplateRepository {
     return (await this.#store.selectFrom('templates').selectAll().execute()).map(toTemplate)
   }
 
+  /** Teams that have templates. */
+  async owners(): Promise<Array<{ teamId: string; slug: string }>> {
+    return this.#store
+      .selectFrom('templates')
+      .innerJoin('teams', 'teams.id', 'templates.team_id')
+      .select(['teams.id as teamId', 'teams.slug'])
+      .distinct()
+      .execute()
+  }
+
   async builds(): Promise<BuildRecord[]> {
     const rows = await this.#store.selectFrom('builds').selectAll().orderBy('created_at').execute()
     return rows.map(toBuild)

@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest'
+import { serverUnderTest } from '../test-support/server-under-test.ts'
+
+const tested = serverUnderTest()
+const call = (...args: Parameters<typeof tested.current.call>) => tested.current.call(...args)
+
+/** Builds a template as the team of `key`. */
+async function build(name: string, key: string): Promise<string> {
+  const headers = { 'x-api-key': key }
+  const { templateID, buildID } = (await call('POST', '/v3/templates', { name }, headers)).body
+  await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [] }, headers)
+  const status = async () =>
+    (await call('GET', `/templates/${templateID}/builds/${buildID}/status`, undefined, headers)).body.status
+  await expect.poll(status).toBe('ready')
+  return templateID
+}
+const createFrom = (templateID: string, key = tested.current.key) =>
+  call('POST', '/v2/sandboxes', { templateID }, { 'x-api-key': key })
+
+test("everybody starts from the catalogue by its bare name, and nobody else's build changes it", async () => {
+  const templateID = await build('claude', await tested.current.server.newCatalogKey())
+  const started = await createFrom('claude')
+  expect(started).toMatchObject({ status: 201, body: { templateID } })
+  const own = await build('claude', tested.current.key)
+  expect(own).not.toBe(templateID)
+  expect((await createFrom('claude')).body.templateID).toBe(own)
+  expect((await call('DELETE', `/templates/${templateID}`)).status).toBe(403)
+})
+
+test('a template of the catalogue is listed once it can be started from', async () => {
+  const key = await tested.current.server.newCatalogKey()
+  await call('POST', '/v3/templates', { name: 'claude' }, { 'x-api-key': key })
+  const names = async () =>
+    ((await call('GET', '/templates')).body as Array<{ aliases: string[] }>).flatMap(({ aliases }) => aliases)
+  expect(await names()).toEqual(['base'])
+  await build('codex', key)
+  expect((await names()).sort()).toEqual(['base', 'codex'])
+})
+
+test('one that is still to be built answers at once with where it stands; that it does not exist is a 404', async () => {
+  const { catalogProgress } = tested.current.server
+  catalogProgress.set('claude', { state: 'waiting' })
+  const early = await createFrom('claude')
+  expect(early).toMatchObject({
+    status: 409,
+    body: { message: expect.stringContaining('waiting for its turn') },
+  })
+  expect((await call('GET', '/templates/aliases/claude')).status).toBe(404)
+  expect((await createFrom('claude:v7')).status).toBe(404)
+  catalogProgress.ready('claude')
+  expect((await createFrom('claude')).status).toBe(404)
+})
+
+test('keys of the catalogue end with the next', async () => {
+  const first = await tested.current.server.newCatalogKey()
+  const second = await tested.current.server.newCatalogKey()
+  const status = async (key: string) =>
+    (await call('GET', '/templates', undefined, { 'x-api-key': key })).status
+  expect([await status(first), await status(second)]).toEqual([401, 200])
+})
+
+test('a public template of another team is found by namespace and name, a private one is not told from none', async () => {
+  const other = await tested.current.server.newCatalogKey()
+  const templateID = await build('app', tested.current.key)
+  expect((await createFrom('default/app', other)).status).toBe(404)
+  await call('PATCH', '/v2/templates/app', { public: true })
+  expect((await createFrom('default/app', other)).body.templateID).toBe(templateID)
+  expect((await createFrom('app', other)).status).toBe(404)
+  await tested.current.crash()
+  const after = await tested.current.server.newCatalogKey()
+  expect((await createFrom('default/app', after)).body.templateID).toBe(templateID)
+})
