@@ -10,6 +10,7 @@ import { loginLinkCommand } from './commands/login-link.ts'
 import { purgeCommand } from './commands/purge.ts'
 import { setupCommand } from './commands/setup.ts'
 import { statusCommand } from './commands/status.ts'
+import { templatesCommand } from './commands/templates.ts'
 import { upCommand } from './commands/up.ts'
 
 export function createProgram(): Command {
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     gcCommand,
     loginLinkCommand,
     imagesCommand,
+    templatesCommand,
     configCommand,
     doctorCommand,
   ]) {

@@ -1,7 +1,14 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
-import { createLoginLink, createServer, type KeyStore, openKeyStore } from '@sandlot/server'
+import {
+  createLoginLink,
+  createServer,
+  type KeyStore,
+  type ListedTemplate,
+  listTemplates,
+  openKeyStore,
+} from '@sandlot/server'
 import type { Logger } from 'pino'
 import { buildCatalog, catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
@@ -94,6 +101,12 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
 export async function openKeys({ settings }: Config): Promise<KeyStore> {
   await mkdir(settings.home, { recursive: true, mode: 0o700 })
   return openKeyStore(databasePath(settings.home))
+}
+
+/** Templates of a home; its server need not run. */
+export async function templatesOf({ settings }: Config): Promise<ListedTemplate[]> {
+  await mkdir(settings.home, { recursive: true, mode: 0o700 })
+  return listTemplates(databasePath(settings.home))
 }
 
 /** A link that signs one browser in, once; for the server that runs on `home`. */

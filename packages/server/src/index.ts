@@ -4,3 +4,4 @@ export { type ControlPlane, type ControlPlaneOptions, createServer } from './con
 export type * from './directory.ts'
 export { createLoginLink } from './sessions/login-link.ts'
 export type { CatalogProgress } from './templates/catalog-progress.ts'
+export { type ListedTemplate, listTemplates } from './templates/template-list.ts'

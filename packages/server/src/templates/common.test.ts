@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { serverUnderTest } from '../test-support/server-under-test.ts'
+import { listTemplates } from './template-list.ts'
 
 const tested = serverUnderTest()
 const call = (...args: Parameters<typeof tested.current.call>) => tested.current.call(...args)
@@ -49,6 +50,20 @@ test('one that is still to be built answers at once with where it stands; that i
   expect((await createFrom('claude:v7')).status).toBe(404)
   catalogProgress.ready('claude')
   expect((await createFrom('claude')).status).toBe(404)
+})
+
+test('an administrator sees the templates of all teams, and why a build failed', async () => {
+  await build('claude', await tested.current.server.newCatalogKey())
+  tested.current.node.building = () => Promise.reject(new Error('no such package'))
+  const { templateID, buildID } = (await call('POST', '/v3/templates', { name: 'app' })).body
+  await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [] })
+  const listed = async () =>
+    (await listTemplates(tested.current.databasePath)).map(({ name, team, status, reason }) => [
+      ...[name, team, status, reason],
+    ])
+  await expect.poll(listed).toContainEqual(['app', 'default', 'error', 'no such package'])
+  expect(await listed()).toContainEqual(['base', null, 'ready', undefined])
+  expect(await listed()).toContainEqual(['claude', null, 'ready', undefined])
 })
 
 test('keys of the catalogue end with the next', async () => {

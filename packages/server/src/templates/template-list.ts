@@ -1,0 +1,59 @@
+import { openStore } from '../store/store.ts'
+import { CATALOG_TEAM_ID } from '../teams/repository.ts'
+
+export interface ListedTemplate {
+  templateId: string
+  /** null: a snapshot that got no name. */
+  name: string | null
+  /** Slug of the team; null: everybody may start from it. */
+  team: string | null
+  /** Of the newest build; of `base`, which the machine makes at each start, always `ready`. */
+  status: string
+  /** Why the newest build failed. */
+  reason?: string
+  /** Of the newest checkpoint, unpacked; 0 without one. */
+  sizeBytes: number
+  /** Sandboxes that were started from it, ever. */
+  spawnCount: number
+  updatedAtMs: number
+}
+
+/** All templates of a home, newest last, over the database itself: a server need not run. */
+export async function listTemplates(databasePath: string): Promise<ListedTemplate[]> {
+  const store = await openStore(databasePath)
+  try {
+    const rows = await store
+      .selectFrom('templates')
+      .leftJoin('teams', 'teams.id', 'templates.team_id')
+      .leftJoin('builds', (join) =>
+        join.on('builds.id', '=', (eb) =>
+          eb
+            .selectFrom('builds as newest')
+            .select('newest.id')
+            .whereRef('newest.template_id', '=', 'templates.id')
+            .orderBy('newest.created_at', 'desc')
+            .limit(1),
+        ),
+      )
+      .leftJoin('checkpoints', 'checkpoints.id', 'builds.checkpoint_id')
+      .select([
+        ...(['templates.id', 'templates.name', 'templates.team_id', 'templates.spawn_count'] as const),
+        ...(['templates.updated_at', 'teams.slug', 'builds.status', 'builds.reason'] as const),
+        'checkpoints.size_bytes',
+      ])
+      .orderBy('templates.updated_at')
+      .execute()
+    return rows.map((row) => ({
+      templateId: row.id,
+      name: row.name,
+      team: row.team_id === CATALOG_TEAM_ID ? null : row.slug,
+      status: row.status ?? 'ready',
+      reason: row.reason ? (JSON.parse(row.reason) as { message: string }).message : undefined,
+      sizeBytes: row.size_bytes ?? 0,
+      spawnCount: row.spawn_count,
+      updatedAtMs: row.updated_at,
+    }))
+  } finally {
+    await store.destroy()
+  }
+}
