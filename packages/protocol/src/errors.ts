@@ -4,6 +4,7 @@ export const errorTable = {
   unauthorized: { status: 401 },
   forbidden: { status: 403 },
   not_found: { status: 404 },
+  checkpoint_not_found: { status: 404 },
   conflict: { status: 409 },
   payload_too_large: { status: 413 },
   rate_limited: { status: 429 },

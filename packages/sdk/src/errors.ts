@@ -66,6 +66,14 @@ export class SandboxNotFoundError extends NotFoundError {
   }
 }
 
+/** The sandbox has no such checkpoint, or no longer; its tree lists those it has. */
+export class CheckpointNotFoundError extends NotFoundError {
+  constructor(message: string) {
+    super(message)
+    this.name = 'CheckpointNotFoundError'
+  }
+}
+
 /** The API key or access token is missing or not accepted. Not a {@link SandboxError}. */
 export class AuthenticationError extends Error {
   constructor(message: string) {

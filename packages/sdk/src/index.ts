@@ -23,6 +23,7 @@ export { ConnectionConfig } from './connection-config.ts'
 export {
   AuthenticationError,
   BuildError,
+  CheckpointNotFoundError,
   FileNotFoundError,
   FileUploadError,
   GitAuthError,
@@ -67,6 +68,15 @@ export type {
 } from './git/options.ts'
 export type { GitBranches, GitFileStatus, GitStatus, GitStatusLabel } from './git/status.ts'
 export type { Logger } from './logger.ts'
+export type {
+  SandboxCheckpoint,
+  SandboxCheckpointReason,
+  SandboxDiff,
+  SandboxDiffOpts,
+  SandboxKeepOpts,
+  SandboxKeepPolicy,
+  SandboxTree,
+} from './sandbox/checkpoint.ts'
 export type { SandboxIamOpts } from './sandbox/iam.ts'
 export type {
   SandboxInfo,

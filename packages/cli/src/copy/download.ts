@@ -6,8 +6,9 @@ import { pipeline } from 'node:stream/promises'
 import type { EntryInfo } from 'e2b'
 import { quote } from '../exec/command-line.ts'
 import { Failure } from '../failure.ts'
+import { formatBytes } from '../output/size.ts'
 import { type Existing, landingPath, meansContent } from './destination.ts'
-import { formatBytes, startProgress } from './progress.ts'
+import { startProgress } from './progress.ts'
 import {
   asUser,
   type Remote,

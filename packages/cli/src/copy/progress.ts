@@ -1,4 +1,5 @@
 import { progress as clackProgress } from '@clack/prompts'
+import { formatBytes } from '../output/size.ts'
 
 export interface Progress {
   /** Passes a stream through and shows how far it is. */
@@ -36,12 +37,4 @@ export function startProgress(message: string, totalBytes: number): Progress {
     done: (text) => bar?.stop(text),
     failed: () => bar?.error('stopped'),
   }
-}
-
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-
-export function formatBytes(bytes: number): string {
-  const rank = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10))
-  const amount = bytes / 1024 ** rank
-  return `${rank === 0 ? amount : amount.toFixed(1)} ${UNITS[rank]}`
 }

@@ -3,8 +3,9 @@ import { basename, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { quote } from '../exec/command-line.ts'
 import { Failure } from '../failure.ts'
+import { formatBytes } from '../output/size.ts'
 import { landingPath } from './destination.ts'
-import { formatBytes, startProgress } from './progress.ts'
+import { startProgress } from './progress.ts'
 import {
   asUser,
   existingOf,

@@ -1,5 +1,7 @@
 import { InvalidArgumentError } from 'commander'
 import { describe, expect, it } from 'vitest'
+import { parseAge } from './age.ts'
+import { parseCheckpointId } from './checkpoint-id.ts'
 import { parseDate } from './date.ts'
 import { parseEnv } from './env.ts'
 import { lifecycleOf } from './lifecycle.ts'
@@ -23,6 +25,9 @@ describe('what is given on the command line', () => {
     ],
     ['both states', parseStates('Running,paused'), ['running', 'paused']],
     ['an ISO date', parseDate('2025-01-01T00:00:00Z').getTime(), Date.UTC(2025, 0)],
+    ['days are an age in seconds', parseAge('7d'), 604_800],
+    ['no seconds at all are an age', parseAge('0s'), 0],
+    ['a checkpoint', parseCheckpointId('c4kq0z9m1x7w2v5t8r3ya'), 'c4kq0z9m1x7w2v5t8r3ya'],
     ['a template name is lower case', parseTemplateName(' My-App:v1.2 '), 'my-app:v1.2'],
     ['a template of a namespace', parseTemplateName('team/app'), 'team/app'],
     ['one port for both sides', parsePortMapping('8080'), [{ localPort: 8080, remotePort: 8080 }]],
@@ -49,6 +54,11 @@ describe('what is given on the command line', () => {
     ['port 0 inside', () => parsePortMapping('8080:0')],
     ['a port too high', () => parsePortMapping('65536')],
     ['an empty path', () => parsePlace('')],
+    ['an age without a unit', () => parseAge('7')],
+    ['an age of a unit alone', () => parseAge('d')],
+    ['an age in months', () => parseAge('7M')],
+    ['an age beyond counting', () => parseAge('99999999999999w')],
+    ['a checkpoint that would change the path', () => parseCheckpointId('../x')],
     ['a fraction', () => parseWholeNumber('1.5')],
     ['a negative number', () => parseWholeNumber('-1')],
     ['an odd number where even is due', () => parseWholeNumber('3', { isEven: true })],

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { formatAge, formatDuration } from './age.ts'
 import { isColoured } from './colour.ts'
 import { formatLogLine, readLogLine } from './log-line.ts'
+import { formatBytes } from './size.ts'
 import { displayWidth, formatTable } from './table.ts'
 
 describe('formatTable', () => {
@@ -32,6 +34,32 @@ describe('formatTable', () => {
 it('displayWidth counts cells', () => {
   expect([displayWidth('abc'), displayWidth('grüße'), displayWidth('世界'), displayWidth('👩‍💻')]).toEqual([
     3, 5, 4, 2,
+  ])
+})
+
+it('formatAge tells the largest unit that is full, and nothing below now', () => {
+  const ages = [-5_000, 999, 59_999, 60_000, 3_599_000, 7_200_000, 86_400_000 * 400]
+  expect(ages.map(formatAge)).toEqual(['0 s', '0 s', '59 s', '1 min', '59 min', '2 h', '400 d'])
+})
+
+it('formatDuration loses nothing', () => {
+  expect([0, 90, 5_400, 129_600, 604_800].map(formatDuration)).toEqual([
+    '0 s',
+    '90 s',
+    '90 min',
+    '36 h',
+    '7 d',
+  ])
+})
+
+it('formatBytes counts in powers of 1024', () => {
+  expect([0, 1, 1023, 1024, 1.5 * 2 ** 20, 2 ** 50].map(formatBytes)).toEqual([
+    '0 B',
+    '1 B',
+    '1023 B',
+    '1.0 KiB',
+    '1.5 MiB',
+    '1024.0 TiB',
   ])
 })
 

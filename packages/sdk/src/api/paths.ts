@@ -38,7 +38,7 @@ interface ByTemplate {
   path: { templateID: string }
 }
 
-/** Routes of the REST API (wire spec, sections 2.2 to 2.8). */
+/** Routes of the REST API (wire spec, sections 2.2 to 2.8), and those of Sandlot alone (checkpoints, storage). */
 export interface paths {
   '/sandboxes': {
     get: Operation<200, Schema<'ListedSandbox'>[], { query: { metadata?: string } }>
@@ -114,6 +114,21 @@ export interface paths {
   }
   '/sandboxes/{sandboxID}/timeout': {
     post: Operation<204, undefined, ById & { body: Schema<'SandboxTimeoutRequest'> }>
+  }
+  '/sandboxes/{sandboxID}/checkpoints': {
+    post: Operation<201, Schema<'Checkpoint'>, ById>
+  }
+  '/sandboxes/{sandboxID}/rollback': {
+    post: Operation<200, Schema<'Sandbox'>, ById & { body: Schema<'SandboxRollbackRequest'> }>
+  }
+  '/sandboxes/{sandboxID}/tree': {
+    get: Operation<200, Schema<'SandboxTree'>, ById>
+  }
+  '/sandboxes/{sandboxID}/diff': {
+    get: Operation<200, Schema<'SandboxDiff'>, ById & { query: { from?: string; to?: string } }>
+  }
+  '/sandboxes/{sandboxID}/keep': {
+    put: Operation<204, undefined, ById & { body: Schema<'KeepPolicy'> }>
   }
   '/snapshots': {
     get: Operation<200, Schema<'SnapshotInfo'>[], { query: Page & { sandboxID?: string; name?: string } }>
@@ -205,6 +220,8 @@ export interface paths {
     post: Operation<200, Schema<'Secret'>, { path: { secretID: string }; body: Schema<'SecretUpdate'> }>
     delete: Operation<204, undefined, { path: { secretID: string } }>
   }
+
+  '/usage/storage': { get: Operation<200, Schema<'StorageUsage'>> }
 
   '/teams': { get: Operation<200, Schema<'Team'>[]> }
   '/teams/{teamID}/metrics': {

@@ -1,4 +1,7 @@
-/** Bodies of the REST API (wire spec, section 2.1). Times are RFC 3339 strings, timeouts whole seconds, `…MB` MiB. */
+/**
+ * Bodies of the REST API (wire spec, section 2.1; those of checkpoints and storage are Sandlot's own). Times are RFC 3339
+ * strings, timeouts whole seconds, `…MB` MiB.
+ */
 export interface components {
   schemas: {
     Error: { code: number; message: string; error_code?: string }
@@ -67,6 +70,34 @@ export interface components {
     SandboxForkResult: { sandbox?: Schema<'Sandbox'>; error?: Schema<'Error'> }
     SandboxSnapshotRequest: { name?: string }
     SnapshotInfo: { snapshotID: string; names: string[] }
+    Checkpoint: {
+      checkpointID: string
+      parentID: string | null
+      createdAt: string
+      why: string
+      memory: boolean
+      sizeBytes: number
+      isHead: boolean
+      names: string[]
+    }
+    KeepPolicy: { last: number; maxAgeSeconds?: number }
+    SandboxTree: { sandboxID: string; keep: Schema<'KeepPolicy'>; checkpoints: Schema<'Checkpoint'>[] }
+    SandboxRollbackRequest: { checkpointID: string }
+    SandboxDiff: {
+      from: string
+      to: string
+      added: string[]
+      changed: string[]
+      deleted: string[]
+      isTruncated: boolean
+    }
+    StorageUsage: {
+      checkpoints: number
+      sizeBytes: number
+      storedBytes: number
+      sharedBytes: number
+      limitBytes: number | null
+    }
 
     SandboxNetworkConfig: NetworkRules & {
       allowPublicTraffic?: boolean

@@ -225,11 +225,11 @@ export class SandboxApi extends ClientFactory {
     return toSandboxAccess(answer.data as Schema<'Sandbox'>)
   }
 
-  private static config(opts?: ConnectionOpts): ConnectionConfig {
+  protected static config(opts?: ConnectionOpts): ConnectionConfig {
     return new ConnectionConfig(this.resolveOpts(opts))
   }
 
-  private static async ask<Answer extends ApiAnswer>(
+  protected static async ask<Answer extends ApiAnswer>(
     config: ConnectionConfig,
     opts: Pick<ConnectionOpts, 'signal'> | undefined,
     send: (api: Api, signal: AbortSignal | undefined) => Promise<Answer>,

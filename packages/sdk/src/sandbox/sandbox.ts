@@ -24,6 +24,7 @@ import type {
   SnapshotListOpts,
 } from './options.ts'
 import { SandboxPaginator, type SnapshotPaginator } from './paginators.ts'
+import { RewindableSandbox } from './rewindable-sandbox.ts'
 import { SandboxApi } from './sandbox-api.ts'
 import { getSignature } from './signature.ts'
 
@@ -41,7 +42,7 @@ type RequestOpts = Pick<ConnectionOpts, 'requestTimeoutMs' | 'signal'>
  * await sandbox.kill()
  * ```
  */
-export class Sandbox extends SandboxApi {
+export class Sandbox extends RewindableSandbox {
   protected static readonly defaultTemplate: string = 'base'
   protected static readonly defaultMcpTemplate: string = 'mcp-gateway'
 
@@ -303,11 +304,6 @@ export class Sandbox extends SandboxApi {
     if (!this.envd.supports('metrics'))
       throw new TemplateError('You need to update the template to use the new SDK.')
     return await SandboxApi.getMetrics(this.sandboxId, this.resolve(opts))
-  }
-
-  /** Calls of the instance go where it was created, unless the call says otherwise. */
-  private resolve<Opts extends ConnectionOpts>(opts?: Opts): Opts {
-    return ConnectionConfig.mergeOpts({ ...this.connectionConfig }, opts) as Opts
   }
 
   private async fileUrl(

@@ -196,10 +196,7 @@ export class History {
       const sandbox = this.#life.get(team, sandboxId)
       const checkpoint = await this.#checkpoints.find(checkpointId)
       if (checkpoint?.sandboxId !== sandboxId || !checkpoint.isComplete)
-        throw new SandlotError(
-          'not_found',
-          `sandbox '${sandboxId}' has no checkpoint '${checkpointId.slice(0, 100)}'; its tree lists them`,
-        )
+        throw noCheckpoint(sandboxId, checkpointId)
       const event = (of: LiveSandbox) =>
         lifecycleEvent('updated', of, now(), { rollback: { checkpoint_id: checkpointId } })
       if (sandbox.state === 'paused') {
@@ -261,10 +258,7 @@ export class History {
     const find = (id: string): TreeNode => {
       const found = nodes.find(({ checkpointId }) => checkpointId === id)
       if (found) return found
-      throw new SandlotError(
-        'not_found',
-        `sandbox '${sandboxId}' has no checkpoint '${id.slice(0, 100)}'; its tree lists them`,
-      )
+      throw noCheckpoint(sandboxId, id)
     }
     const to = toId === undefined ? nodes.at(-1) : find(toId)
     // what a fork came from first is its source's
@@ -416,6 +410,12 @@ export class History {
     }
   }
 }
+
+const noCheckpoint = (sandboxId: string, checkpointId: string): SandlotError =>
+  new SandlotError(
+    'checkpoint_not_found',
+    `sandbox '${sandboxId}' has no checkpoint '${checkpointId.slice(0, 100)}'; its tree lists them`,
+  )
 
 /** As clients write it: `<id>:<tag>`, or `<team>/<name>:<tag>` when it has a name. */
 export const toSnapshot = (templateId: string, name: string | null, tag: string, slug: string): Snapshot =>

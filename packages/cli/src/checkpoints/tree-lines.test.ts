@@ -1,0 +1,47 @@
+import type { SandboxCheckpoint } from 'e2b'
+import { expect, it } from 'vitest'
+import { treeLines } from './tree-lines.ts'
+
+/** `a` came from nothing, `b<a` from a, `b<a!` is the head. */
+const draw = (...nodes: string[]): string[] =>
+  treeLines(
+    nodes.map((node): SandboxCheckpoint => {
+      const [, checkpointId, parentId, head] = /^(\w+)(?:<(\w+))?(!)?$/.exec(node)!
+      return {
+        checkpointId: checkpointId!,
+        ...(parentId && { parentId }),
+        isHead: head !== undefined,
+        createdAt: new Date(0),
+        why: 'checkpoint',
+        hasMemory: true,
+        sizeBytes: 1,
+        names: [],
+      }
+    }),
+  ).map(({ graph, checkpoint }) => `${graph} ${checkpoint?.checkpointId ?? ''}`)
+
+it('a history without branches is one column, with the head marked', () => {
+  expect(draw('a', 'b<a', 'c<b!')).toEqual(['○ a', '○ b', '● c'])
+})
+
+it('what came from one branches off, and each branch goes on in its own column', () => {
+  expect(draw('a', 'b<a', 'c<b', 'd<a', 'e<c', 'f<c', 'g<d!')).toEqual([
+    '○ a',
+    '├─○ b',
+    '│ ○ c',
+    '│ ├─○ e',
+    '│ └─○ f',
+    '└─○ d',
+    '  ● g',
+  ])
+})
+
+it('one whose origin is gone is a first one; several branch off from what is gone', () => {
+  expect(draw('b<a', 'c<b!')).toEqual(['○ b', '● c'])
+  expect(draw('b<a', 'c<a!')).toEqual(['┬ ', '├─○ b', '└─● c'])
+})
+
+it('a thousand in a row are no wider than one', () => {
+  const nodes = Array.from({ length: 1000 }, (_, at) => (at === 0 ? 'n0' : `n${at}<n${at - 1}`))
+  expect(new Set(draw(...nodes).map((line) => line.split(' ')[0]))).toEqual(new Set(['○']))
+})

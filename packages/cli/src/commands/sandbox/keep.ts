@@ -1,0 +1,38 @@
+import { Command, Option } from 'commander'
+import { ageOption } from '../../options/age.ts'
+import { sandboxIdArgument } from '../../options/sandbox-id.ts'
+import { parseWholeNumber } from '../../options/whole-number.ts'
+import { formatDuration } from '../../output/age.ts'
+import { print } from '../../output/out.ts'
+
+/** The server's bound. */
+const MOST = 1000
+
+export const keep = (): Command =>
+  new Command('keep')
+    .description('say how many checkpoints a sandbox keeps')
+    .addArgument(sandboxIdArgument('whose checkpoints are kept or deleted'))
+    .addOption(
+      new Option('--last <count>', `how many beside its head, 0 to ${MOST}`)
+        .argParser((text) => parseWholeNumber(text, { most: MOST }))
+        .makeOptionMandatory(),
+    )
+    .addOption(ageOption('delete those older than this, eg. 12h or 7d (default: of any age)'))
+    .addHelpText(
+      'after',
+      `
+Others are deleted now, and from then on with each new one. Snapshots stay. What was said before is replaced.
+
+Examples:
+  e2b sandbox keep i0lf5glwo7abo25de80rz --last 20
+  e2b sandbox keep i0lf5glwo7abo25de80rz --last 5 --age 7d`,
+    )
+    .action(async (sandboxId: string, { last, age }: { last: number; age?: number }) => {
+      const { connect } = await import('../../account/connection.ts')
+      const { orMissing } = await import('../../account/missing.ts')
+      const { sdk, opts } = await connect()
+      const policy = { last, ...(age !== undefined && { maxAgeSeconds: age }) }
+      await orMissing(sandboxId, sdk.Sandbox.keep(sandboxId, { ...opts, ...policy }))
+      const oldest = age === undefined ? '' : `, none older than ${formatDuration(age)}`
+      await print(`Sandbox ${sandboxId} keeps its head and the last ${last} beside it${oldest}`)
+    })

@@ -1,0 +1,42 @@
+import { Command } from 'commander'
+import { type Format, formatOption } from '../options/format.ts'
+import { print, printJson } from '../output/out.ts'
+import { formatBytes } from '../output/size.ts'
+import { type Column, formatTable } from '../output/table.ts'
+
+export const storage = (): Command =>
+  new Command('storage')
+    .description("show what your team's checkpoints take")
+    .addOption(formatOption())
+    .addHelpText(
+      'after',
+      `
+WRITTEN counts for the limit of the plan. STORED is what their packed copies take, equal parts once; SHARED is what of
+that others use too. Both are 0 until the packing is done.
+
+Examples:
+  e2b storage
+  e2b storage -f json | jq .sizeBytes`,
+    )
+    .action(async ({ format }: { format: Format }) => {
+      const { connect } = await import('../account/connection.ts')
+      const { apiOf, dataOf } = await import('../account/api.ts')
+      const usage = dataOf(await apiOf(await connect()).GET('/usage/storage'))
+      await (format === 'json' ? printJson(usage) : print(formatTable([usage], COLUMNS)))
+    })
+
+interface Usage {
+  checkpoints: number
+  sizeBytes: number
+  storedBytes: number
+  sharedBytes: number
+  limitBytes: number | null
+}
+
+const COLUMNS: Column<Usage>[] = [
+  { title: 'CHECKPOINTS', value: (usage) => String(usage.checkpoints) },
+  { title: 'WRITTEN', value: (usage) => formatBytes(usage.sizeBytes) },
+  { title: 'LIMIT', value: ({ limitBytes }) => (limitBytes === null ? 'none' : formatBytes(limitBytes)) },
+  { title: 'STORED', value: (usage) => formatBytes(usage.storedBytes) },
+  { title: 'SHARED', value: (usage) => formatBytes(usage.sharedBytes) },
+]

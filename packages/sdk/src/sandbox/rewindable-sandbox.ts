@@ -1,0 +1,185 @@
+import { type ApiAnswer, apiErrorOf, messageOf } from '../api/error.ts'
+import { ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
+import { CheckpointNotFoundError, SandboxError, SandboxNotFoundError } from '../errors.ts'
+import {
+  type SandboxCheckpoint,
+  type SandboxDiff,
+  type SandboxDiffOpts,
+  type SandboxKeepOpts,
+  type SandboxTree,
+  toSandboxCheckpoint,
+  toSandboxTree,
+} from './checkpoint.ts'
+import type { SandboxApiOpts } from './options.ts'
+import { SandboxApi } from './sandbox-api.ts'
+
+/**
+ * What the official SDK does not have: a sandbox goes back to earlier moments of its own. Each pause, snapshot and
+ * call of `checkpoint` leaves one in its tree.
+ */
+export abstract class RewindableSandbox extends SandboxApi {
+  abstract readonly sandboxId: string
+  protected abstract readonly connectionConfig: ConnectionConfig
+
+  /** Saves this moment of a running sandbox. See {@link RewindableSandbox.checkpoint}. */
+  static async checkpoint(sandboxId: string, opts?: SandboxApiOpts): Promise<SandboxCheckpoint> {
+    const answer = await this.ask(this.config(opts), opts, (api, signal) =>
+      api.POST('/sandboxes/{sandboxID}/checkpoints', { params: { path: { sandboxID: sandboxId } }, signal }),
+    )
+    return toSandboxCheckpoint(bodyOf(answer, sandboxId))
+  }
+
+  /** Takes a sandbox, running or paused, back to one of its checkpoints. See {@link RewindableSandbox.rollback}. */
+  static async rollback(sandboxId: string, checkpointId: string, opts?: SandboxApiOpts): Promise<void> {
+    const answer = await this.ask(this.config(opts), opts, (api, signal) =>
+      api.POST('/sandboxes/{sandboxID}/rollback', {
+        params: { path: { sandboxID: sandboxId } },
+        body: { checkpointID: checkpointId },
+        signal,
+      }),
+    )
+    assertDone(answer, sandboxId)
+  }
+
+  /** The checkpoints of a sandbox, running or paused. See {@link RewindableSandbox.tree}. */
+  static async tree(sandboxId: string, opts?: SandboxApiOpts): Promise<SandboxTree> {
+    const answer = await this.ask(this.config(opts), opts, (api, signal) =>
+      api.GET('/sandboxes/{sandboxID}/tree', { params: { path: { sandboxID: sandboxId } }, signal }),
+    )
+    return toSandboxTree(bodyOf(answer, sandboxId))
+  }
+
+  /** The files that differ between two checkpoints of a sandbox. See {@link RewindableSandbox.diff}. */
+  static async diff(sandboxId: string, opts?: SandboxDiffOpts): Promise<SandboxDiff> {
+    const { from, to } = opts ?? {}
+    const answer = await this.ask(this.config(opts), opts, (api, signal) =>
+      api.GET('/sandboxes/{sandboxID}/diff', {
+        params: { path: { sandboxID: sandboxId }, query: { from, to } },
+        signal,
+      }),
+    )
+    return bodyOf(answer, sandboxId)
+  }
+
+  /** Says how many checkpoints a sandbox keeps. See {@link RewindableSandbox.keep}. */
+  static async keep(sandboxId: string, opts: SandboxKeepOpts): Promise<void> {
+    const { last, maxAgeSeconds } = opts
+    const answer = await this.ask(this.config(opts), opts, (api, signal) =>
+      api.PUT('/sandboxes/{sandboxID}/keep', {
+        params: { path: { sandboxID: sandboxId } },
+        body: { last, maxAgeSeconds },
+        signal,
+      }),
+    )
+    assertDone(answer, sandboxId)
+  }
+
+  /**
+   * Saves this moment, memory, processes and files, to come back to; it runs on. It must be running.
+   *
+   * @throws {@link SandboxNotFoundError}
+   * @throws {@link SandboxError} with `statusCode` 409 while it is paused, 507 when the server has no room
+   * @throws {@link RateLimitError} when the team keeps as much as its plan allows
+   * @example
+   * ```ts
+   * const { checkpointId } = await sandbox.checkpoint()
+   * await sandbox.commands.run('rm -rf node_modules && npm install')
+   * await sandbox.rollback(checkpointId)
+   * ```
+   */
+  async checkpoint(opts?: SandboxApiOpts): Promise<SandboxCheckpoint> {
+    return await RewindableSandbox.checkpoint(this.sandboxId, this.resolve(opts))
+  }
+
+  /**
+   * Takes it back to one of its checkpoints: what happened since is gone, unless a checkpoint has it. This object goes
+   * on working, with the same id, tokens and end of life; a paused sandbox stays paused. Commands, terminals and
+   * watches that were followed end with an error; those that ran at that moment run again, and
+   * `commands.connect(pid)` follows them.
+   *
+   * @throws {@link CheckpointNotFoundError} when it is none of its own, or was deleted
+   * @throws {@link SandboxNotFoundError}
+   * @example
+   * ```ts
+   * const { checkpointId } = await sandbox.checkpoint()
+   * await sandbox.files.write('config.json', '{}')
+   * await sandbox.rollback(checkpointId)
+   * await sandbox.files.exists('config.json') // false
+   * ```
+   */
+  async rollback(checkpointId: string, opts?: SandboxApiOpts): Promise<void> {
+    await RewindableSandbox.rollback(this.sandboxId, checkpointId, this.resolve(opts))
+  }
+
+  /**
+   * Its checkpoints: what came from what, when, how large, and why.
+   *
+   * @throws {@link SandboxNotFoundError}
+   * @example
+   * ```ts
+   * const { checkpoints } = await sandbox.tree()
+   * const head = checkpoints.find(({ isHead }) => isHead)
+   * ```
+   */
+  async tree(opts?: SandboxApiOpts): Promise<SandboxTree> {
+    return await RewindableSandbox.tree(this.sandboxId, this.resolve(opts))
+  }
+
+  /**
+   * The files that differ between two of its checkpoints, by default between the newest and what that came from.
+   *
+   * @throws {@link CheckpointNotFoundError} when one of them is none of its own, or was deleted
+   * @throws {@link SandboxNotFoundError}
+   * @throws {@link SandboxError} with `statusCode` 400 while there are no two to compare
+   * @example
+   * ```ts
+   * const before = await sandbox.checkpoint()
+   * await sandbox.commands.run('npm install')
+   * const after = await sandbox.checkpoint()
+   * const { added } = await sandbox.diff({ from: before.checkpointId, to: after.checkpointId })
+   * ```
+   */
+  async diff(opts?: SandboxDiffOpts): Promise<SandboxDiff> {
+    return await RewindableSandbox.diff(this.sandboxId, this.resolve(opts))
+  }
+
+  /**
+   * Says how many checkpoints it keeps, in place of what was said before; the server's default is `{ last: 3 }`.
+   * Others are deleted soon after, and from then on with each new checkpoint.
+   *
+   * @throws {@link SandboxNotFoundError}
+   * @throws {@link SandboxError} with `statusCode` 400 for numbers out of range
+   * @example
+   * ```ts
+   * await sandbox.keep({ last: 20, maxAgeSeconds: 7 * 24 * 3600 })
+   * ```
+   */
+  async keep(opts: SandboxKeepOpts): Promise<void> {
+    await RewindableSandbox.keep(this.sandboxId, this.resolve(opts))
+  }
+
+  /** Calls of the instance go where it was created, unless the call says otherwise. */
+  protected resolve<Opts extends ConnectionOpts>(opts?: Opts): Opts {
+    return ConnectionConfig.mergeOpts({ ...this.connectionConfig }, opts) as Opts
+  }
+}
+
+/** The server says which is missing: the sandbox, or its checkpoint. */
+function assertDone(answer: ApiAnswer, sandboxId: string): void {
+  if (answer.response.status === 404) {
+    const { error_code: name } = (answer.error ?? {}) as { error_code?: unknown }
+    const message = messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`
+    throw name === 'checkpoint_not_found'
+      ? new CheckpointNotFoundError(message)
+      : new SandboxNotFoundError(message)
+  }
+  const error = apiErrorOf(answer)
+  if (error) throw error
+}
+
+function bodyOf<Body>(answer: ApiAnswer & { data?: Body }, sandboxId: string): Body {
+  assertDone(answer, sandboxId)
+  if (answer.data === undefined)
+    throw new SandboxError(`the server sent no body for sandbox ${sandboxId} (${answer.response.status})`)
+  return answer.data
+}
