@@ -10,6 +10,19 @@ const directory = join(import.meta.dirname, '../../node_modules/.sdk-surface')
 
 afterAll(() => rm(directory, { recursive: true, force: true }))
 
+/** Values that only ours exports. */
+const OWN_VALUES = ['CheckpointNotFoundError']
+
+/**
+ * Methods that only our Sandbox has, as instance and as class; the compiler holds this list against both packages. The
+ * comparison leaves them out: where a class is the bound of a type parameter, one with more methods fits no other.
+ */
+const OWN_METHODS = { checkpoint: true, rollback: true, tree: true, diff: true, keep: true } satisfies Record<
+  | Exclude<keyof ours.Sandbox, keyof official.Sandbox>
+  | Exclude<keyof typeof ours.Sandbox, keyof typeof official.Sandbox>,
+  true
+>
+
 const NARROWER: Difference[] = ['cannot be used as the official one']
 const BOTH: Difference[] = ['cannot be used as the official one', 'does not take what the official one takes']
 const ALL: Difference[] = [...BOTH, 'does not know all its options']
@@ -33,7 +46,9 @@ const ACCEPTED: Record<string, Difference[]> = {
   // The types of the REST API: the same schemas and routes, written for openapi-fetch without the parts (parameters,
   // responses and bodies by name) that only generators use.
   'ApiClient#api': BOTH,
-  components: [...NARROWER, 'does not know all its options'],
+  components: ALL,
+  // Those of checkpoints and storage, which only Sandlot has.
+  'components#schemas': ['does not take what the official one takes'],
   'components#responses': ['missing'],
   'components#parameters': ['missing'],
   'components#requestBodies': ['missing'],
@@ -42,12 +57,12 @@ const ACCEPTED: Record<string, Difference[]> = {
   paths: BOTH,
 }
 
-test('the exported values are the same', () => {
-  expect(Object.keys(ours).sort()).toEqual(Object.keys(official).sort())
+test('the exported values are the same, but for ours', () => {
+  expect(Object.keys(ours).sort()).toEqual([...Object.keys(official), ...OWN_VALUES].sort())
 })
 
 test('the types differ where we mean it, and nowhere else', { timeout: 120_000 }, async () => {
-  const differences = await surfaceDifferences(directory)
+  const differences = await surfaceDifferences(directory, Object.keys(OWN_METHODS))
   const routes = [...differences].filter(([name]) => name.startsWith('paths#'))
   expect(routes.filter(([, found]) => found.includes('missing'))).toEqual([])
   for (const [route] of routes) differences.delete(route)

@@ -28,16 +28,20 @@ export type Difference =
  * cannot reach (private, protected) is taken out on both sides first, as it would make any two classes different;
  * enumerations count by their values.
  *
+ * @param ownMethods taken out of our classes before: what the official ones do not have
  * @returns the differences by name of the part
  */
-export async function surfaceDifferences(directory: string): Promise<Map<string, Difference[]>> {
+export async function surfaceDifferences(
+  directory: string,
+  ownMethods: readonly string[],
+): Promise<Map<string, Difference[]>> {
   await rm(directory, { recursive: true, force: true })
   await mkdir(join(directory, 'ours'), { recursive: true })
   const officialTypes = publicOnly(
     await readFile(join(root, 'node_modules/e2b-official/dist/index.d.ts'), 'utf8'),
   )
   await writeFile(join(directory, 'official.d.ts'), officialTypes)
-  await emitOwnDeclarations(join(directory, 'ours'))
+  await emitOwnDeclarations(join(directory, 'ours'), ownMethods)
   const parts = await surfaceParts(officialTypes)
   const checks = parts.flatMap(
     (part) =>
@@ -190,8 +194,8 @@ function publicOnly(declarations: string): string {
     })
 }
 
-/** Our declarations as the compiler writes them. */
-async function emitOwnDeclarations(directory: string): Promise<void> {
+/** Our declarations as the compiler writes them, a method a line, without those that only ours have. */
+async function emitOwnDeclarations(directory: string, ownMethods: readonly string[]): Promise<void> {
   const source = join(root, 'packages/sdk/src')
   const config = join(directory, 'tsconfig.json')
   const compilerOptions = {
@@ -209,10 +213,11 @@ async function emitOwnDeclarations(directory: string): Promise<void> {
   )
   await promisify(execFile)(tsc, ['-p', config], { timeout: 60_000 })
   await cp(join(source, 'gen'), join(directory, 'gen'), { recursive: true, force: false })
+  const ownMethod = new RegExp(`^ {4}(static )?(${ownMethods.join('|')})\\(.*;$`, 'gm')
   for (const file of await readdir(directory, { recursive: true })) {
     if (!file.endsWith('.d.ts')) continue
     const path = join(directory, file)
-    await writeFile(path, publicOnly(await readFile(path, 'utf8')))
+    await writeFile(path, publicOnly((await readFile(path, 'utf8')).replace(ownMethod, '')))
   }
 }
 
