@@ -34,7 +34,18 @@ const COMMANDS = [
   'template migrate',
   'template build',
 ]
-const OWN_COMMANDS = ['sandbox cp', 'sandbox port-forward', 'doctor', 'completion']
+const OWN_COMMANDS = [
+  'sandbox cp',
+  'sandbox port-forward',
+  'sandbox checkpoint',
+  'sandbox tree',
+  'sandbox diff',
+  'sandbox rollback',
+  'sandbox keep',
+  'storage',
+  'doctor',
+  'completion',
+]
 
 /** `-x, --long` of every option, and the arguments, of a help text. */
 function surfaceOf(help: string): { usage: string; flags: string[] } {
@@ -123,7 +134,7 @@ describe('completion', () => {
   }
 
   it('completes commands, their flags, and those behind an alias in bash', async () => {
-    expect(await complete('e2b s')).toEqual(['sandbox'])
+    expect(await complete('e2b s')).toEqual(['sandbox', 'storage'])
     expect(await complete('e2b sandbox li')).toEqual(['list'])
     expect(await complete('e2b sbx cr --life')).toEqual(['--lifecycle.ontimeout', '--lifecycle.autoresume'])
     expect(await complete('e2b sandbox snapshot ')).toEqual(

@@ -94,7 +94,7 @@ export abstract class RewindableSandbox extends SandboxApi {
   /**
    * Takes it back to one of its checkpoints: what happened since is gone, unless a checkpoint has it. This object goes
    * on working, with the same id, tokens and end of life; a paused sandbox stays paused. Commands, terminals and
-   * watches that were followed end with an error; those that ran at that moment run again, and
+   * watches that were followed end with a {@link SandboxError}; what ran at that moment runs again, and
    * `commands.connect(pid)` follows them.
    *
    * @throws {@link CheckpointNotFoundError} when it is none of its own, or was deleted
