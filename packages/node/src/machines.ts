@@ -151,7 +151,7 @@ export class Machines {
       return machine
     } catch (error) {
       await this.#remove(machineId, slot.index).catch(this.#options.onError)
-      throw (await this.#isDiskFull()) ? diskFull(error) : toSandlotError(error)
+      throw await this.#explain(error)
     }
   }
 
@@ -203,13 +203,21 @@ export class Machines {
   }
 
   /** Saves memory and writable layer; the machine goes on, or stays frozen. */
-  checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
-    return this.#options.driver.checkpoint(machine, checkpointDir)
+  async checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
+    try {
+      await this.#options.driver.checkpoint(machine, checkpointDir)
+    } catch (error) {
+      throw this.isAlive(machine) ? await this.#explain(error) : kernelGone(error)
+    }
   }
 
   /** Saves the writable layer alone; the machine goes on, or stays frozen. */
-  saveFileSystem(machine: LiveMachine, fileSystemDir: string): Promise<void> {
-    return this.#options.driver.saveFileSystem(machine, fileSystemDir)
+  async saveFileSystem(machine: LiveMachine, fileSystemDir: string): Promise<void> {
+    try {
+      await this.#options.driver.saveFileSystem(machine, fileSystemDir)
+    } catch (error) {
+      throw this.isAlive(machine) ? await this.#explain(error) : kernelGone(error)
+    }
   }
 
   fileTree(machine: LiveMachine): Promise<FileTree> {
@@ -333,9 +341,9 @@ export class Machines {
   }
 
   /** On a full disk runsc cannot even write why it failed. */
-  async #isDiskFull(): Promise<boolean> {
+  async #explain(error: unknown): Promise<SandlotError> {
     const { bavail, bsize } = await statfs(this.#options.runDir)
-    return bavail * bsize < FULL_DISK_BYTES
+    return bavail * bsize < FULL_DISK_BYTES ? diskFull(error) : toSandlotError(error)
   }
 
   /**
@@ -379,6 +387,14 @@ async function touch(guest: GuestClient): Promise<void> {
   await guest.post('/init', {})
   await guest.runCommand('true', 'user', HEALTHY_TIMEOUT_MS)
 }
+
+/** The kernel writes files through mapped memory: where the disk has no room for a page, it is killed by SIGBUS. */
+const kernelGone = (cause: unknown): SandlotError =>
+  new SandlotError(
+    'checkpoint_failed',
+    "the sandbox's kernel ended by itself; it does so when it writes while the disk of this machine is full",
+    { cause },
+  )
 
 const diskFull = (cause: unknown): SandlotError =>
   new SandlotError('disk_full', `the disk of this machine is full: ${(cause as Error).message}`, { cause })

@@ -1,0 +1,86 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ConnectionOpts, Sandbox, Template, waitForFile } from 'e2b-official'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startServer, type TestServer } from '../server.ts'
+import { leaks, takeInventory } from './inventory.ts'
+
+/** Everything is on a file system of its own, which no other test notices when it is full. */
+const disk = join(tmpdir(), 'sandlot-test-build-disk')
+const ballast = join(disk, 'ballast')
+const SIZE_MIB = 512
+let server: TestServer
+let options: ConnectionOpts
+
+beforeAll(async () => {
+  mkdirSync(disk, { recursive: true })
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m`, 'sandlot-build', disk])
+  server = await startServer({
+    name: 'build-disk/home',
+    port: 13_217,
+    networkRange: '10.217.0.0/16',
+    flags: ['--pool-min', '0', '--pool-max', '1', '--build-timeout-minutes', '1'],
+  })
+  const { env } = server.info()
+  options = { apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL }
+}, 300_000)
+afterAll(async () => {
+  await server?.purge().catch(() => {})
+  execFileSync('umount', ['-l', disk])
+  rmSync(disk, { recursive: true, force: true })
+}, 120_000)
+
+function fillDisk(): void {
+  expect(() => {
+    for (let i = 0; i <= SIZE_MIB * 16; i++) appendFileSync(ballast, Buffer.alloc(2 ** 16))
+  }).toThrow(/ENOSPC/)
+}
+
+const logsOf = async (info: Parameters<typeof Template.getBuildStatus>[0]) =>
+  (await Template.getBuildStatus(info, options)).logEntries.map(({ message }) => message)
+const settled = async (info: Parameters<typeof Template.getBuildStatus>[0]) => {
+  const status = () => Template.getBuildStatus(info, options).then((found) => found.status)
+  await expect.poll(status, { timeout: 120_000, interval: 500 }).toMatch(/error|ready/)
+  return Template.getBuildStatus(info, options)
+}
+
+test('a disk that fills up in the middle fails that build with its reason, and nothing of it stays', async () => {
+  const of = Template()
+    .fromBaseImage()
+    .runCmd('echo first > ~/first')
+    .runCmd('for i in $(seq 40); do head -c 1M /dev/urandom >> ~/much; sleep 0.1; done')
+  const info = await Template.buildInBackground(of, 'filling', options)
+  await expect
+    .poll(() => logsOf(info), { timeout: 60_000 })
+    .toContainEqual(expect.stringContaining('[builder 2/2]'))
+  fillDisk()
+  const { status, reason } = await settled(info)
+  expect(status).toBe('error')
+  expect(reason?.message).toMatch(/disk|space|kernel/i)
+  expect(reason?.step).toBe('2')
+  rmSync(ballast)
+  await expect
+    .poll(async () => leaks(await takeInventory(server.info().home), 0), { timeout: 60_000, interval: 500 })
+    .toEqual([])
+
+  const again: string[] = []
+  await Template.build(of, 'filling', { ...options, onBuildLogs: ({ message }) => void again.push(message) })
+  expect(again.filter((message) => message.startsWith('CACHED [builder'))).toHaveLength(1)
+  const sandbox = await Sandbox.create('filling', options)
+  expect((await sandbox.commands.run('cat ~/first; stat -c %s ~/much')).stdout).toBe('first\n41943040\n')
+  await sandbox.kill()
+}, 300_000)
+
+test('a template that never gets ready is ended at the limit of builds; others go on meanwhile', async () => {
+  const never = Template().fromBaseImage().setStartCmd('sleep 1000', waitForFile('/never'))
+  const info = await Template.buildInBackground(never, 'never', options)
+  await Template.build(Template().fromBaseImage().runCmd('echo other'), 'other', options)
+  const { status, reason } = await settled(info)
+  expect(status).toBe('error')
+  expect(reason?.message).toBe('the build took longer than 1 minutes and was ended')
+  await expect
+    .poll(async () => leaks(await takeInventory(server.info().home), 0), { timeout: 60_000, interval: 500 })
+    .toEqual([])
+}, 240_000)
