@@ -1,8 +1,9 @@
 // `npm run chaos`: the seeded sample of the chaos suite; `npm run chaos -- --full`: all of it, its result under bench/results.
+// `npm run chaos -- --full persistence-damage` runs that file alone and replaces what the result says of it.
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { machine } from '../../bench/stats.ts'
 
@@ -45,31 +46,53 @@ child.once('error', (error) => {
   process.exit(1)
 })
 child.once('exit', (code) => {
-  if (isFull && files.length === 0) record()
+  if (isFull) record()
   process.exit(code ?? 1)
 })
 
 interface VitestReport {
-  numPassedTests: number
-  numFailedTests: number
-  numPendingTests: number
   testResults: Array<{
+    name: string
     assertionResults: Array<{ title: string; status: string; duration?: number; failureMessages: string[] }>
   }>
+}
+
+interface TestRecord {
+  file: string
+  title: string
+  status: string
+  seconds: number
+  seed: string
+  failure?: string
 }
 
 function record(): void {
   const report = JSON.parse(readFileSync(outputFile, 'utf8')) as VitestReport
   const tests = report.testResults
-    .flatMap(({ assertionResults }) => assertionResults)
-    .map(({ title, status, duration = 0, failureMessages }) => ({
-      title,
-      status,
-      seconds: Math.round(duration / 1000),
-      ...(failureMessages.length > 0 && { failure: failureMessages[0]!.slice(0, 500) }),
-    }))
-  const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = report
+    .flatMap(({ name, assertionResults }) =>
+      assertionResults.map((result) => ({ file: basename(name), ...result })),
+    )
+    .map(
+      ({ file, title, status, duration = 0, failureMessages }): TestRecord => ({
+        ...{ file, title, status, seed, seconds: Math.round(duration / 1000) },
+        ...(failureMessages.length > 0 && { failure: failureMessages[0]!.slice(0, 500) }),
+      }),
+    )
+  const target = join(results, 'chaos.json')
+  const again = new Set(tests.map(({ file }) => file))
+  const kept = files.length > 0 ? recorded(target).filter(({ file }) => !again.has(file)) : []
+  const all = [...kept, ...tests].sort((a, b) => a.file.localeCompare(b.file))
+  const count = (status: string) => all.filter((test) => test.status === status).length
+  const counts = { passed: count('passed'), failed: count('failed') }
   mkdirSync(results, { recursive: true })
-  const content = { suite: 'chaos', seed, machine: machine(), passed, failed, skipped, tests }
-  writeFileSync(join(results, 'chaos.json'), `${JSON.stringify(content, null, 2)}\n`)
+  const content = { suite: 'chaos', machine: machine(), ...counts, tests: all }
+  writeFileSync(target, `${JSON.stringify(content, null, 2)}\n`)
+}
+
+function recorded(file: string): TestRecord[] {
+  try {
+    return (JSON.parse(readFileSync(file, 'utf8')) as { tests: TestRecord[] }).tests
+  } catch {
+    return []
+  }
 }
