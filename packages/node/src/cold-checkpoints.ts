@@ -3,6 +3,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { CheckpointFolder } from './checkpoint-folder.ts'
 import type { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { GarbageReport } from './checkpoints/garbage.ts'
+import { isDamage } from './checkpoints/manifest.ts'
 import type { UsageReport } from './checkpoints/usage.ts'
 
 const MAX_QUEUED = 10_000
@@ -66,6 +67,8 @@ export class ColdCheckpoints {
       try {
         const dir = folder.dirOf(id)
         if (!existsSync(dir)) continue
+        // a crash may have come before its turn
+        if (!(await folder.isSealed(id))) await folder.seal(id)
         const { logicalBytes } = await packed.pack(id, dir)
         // deleted while it was packed: there is no copy to count
         if (!existsSync(dir)) continue
@@ -81,14 +84,21 @@ export class ColdCheckpoints {
   }
 
   /**
-   * Lets `work` use the files in the checkpoint's folder.
+   * Lets `work` use the files in the checkpoint's folder. When it finds them damaged and the packed copy is whole, it
+   * gets those, and is done once more.
    * @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable, and what `work` throws
    */
   async use<T>(checkpointId: string, work: () => Promise<T>): Promise<T> {
     this.#users.set(checkpointId, (this.#users.get(checkpointId) ?? 0) + 1)
     try {
       await this.#unpack(checkpointId)
-      return await work()
+      try {
+        return await work()
+      } catch (error) {
+        if (!isDamage(error)) throw error
+        await this.#unpackAnew(checkpointId, error)
+        return await work()
+      }
     } finally {
       const left = this.#users.get(checkpointId)! - 1
       if (left > 0) this.#users.set(checkpointId, left)
@@ -104,18 +114,35 @@ export class ColdCheckpoints {
       this.#unpacked.delete(checkpointId)
       this.#unpacked.set(checkpointId, sizeBytes)
     }
-    if (existsSync(dir)) return
+    if (existsSync(dir) && !this.#expanding.has(checkpointId)) return
+    await this.#expandOnce(checkpointId, () => packed.expand(checkpointId, dir))
+    this.#unpacked.set(checkpointId, await folder.sizeBytes(checkpointId))
+  }
+
+  #expandOnce(checkpointId: string, expand: () => Promise<void>): Promise<void> {
     let expanding = this.#expanding.get(checkpointId)
     if (!expanding) {
-      expanding = packed
-        .expand(checkpointId, dir)
-        .then(async () => {
-          this.#unpacked.set(checkpointId, await folder.sizeBytes(checkpointId))
-        })
-        .finally(() => this.#expanding.delete(checkpointId))
+      expanding = expand().finally(() => this.#expanding.delete(checkpointId))
       this.#expanding.set(checkpointId, expanding)
     }
-    await expanding
+    return expanding
+  }
+
+  /** @throws SandlotError the damage, when there is no packed copy that is whole */
+  async #unpackAnew(checkpointId: string, damage: SandlotError): Promise<void> {
+    const { folder, packed, onError } = this.#options
+    if (!(await packed.has(checkpointId).catch(() => false))) throw damage
+    try {
+      await this.#expandOnce(checkpointId, () =>
+        folder.replace(checkpointId, (dir) => packed.expand(checkpointId, dir)),
+      )
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      const message = `${damage.message}; its packed copy is damaged too: ${error.message}`
+      throw new SandlotError('checkpoint_damaged', message, { cause: error })
+    }
+    const message = `${damage.message}; its packed copy is whole and was unpacked anew`
+    onError(new SandlotError('checkpoint_damaged', message, { cause: damage }))
   }
 
   async remove(checkpointId: string): Promise<void> {

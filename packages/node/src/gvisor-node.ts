@@ -154,7 +154,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     const source: MachineSource | undefined = builds.get(key) ?? sources.get(key) ?? oneTimeSources.get(key)
     if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
     const start = () => startWhenFree(source, startOptions)
-    return source.checkpointId ? cold.use(source.checkpointId, start) : start()
+    if (!source.checkpointId) return start()
+    // a one-time source is verified by who asks for it
+    const startWhole = sources.has(key) ? () => persistence.startFromWhole(source, start) : start
+    return cold.use(source.checkpointId, startWhole)
   }
 
   async function startWhenFree(source: MachineSource, startOptions: StartOptions): Promise<LiveMachine> {
@@ -198,6 +201,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       for (const build of misfits)
         await builder
           .renew(build.checkpointId)
+          .then(() => persistence.seal(build.checkpointId))
           .then(() => addBuild(build))
           .catch(onError)
     })()
@@ -322,7 +326,11 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     },
 
     addBuild,
-    buildTemplate: (job) => builder.build(job),
+    async buildTemplate(job) {
+      const result = await builder.build(job)
+      persistence.seal(job.checkpointId)
+      return result
+    },
     removeBuild(buildId) {
       templates.delete(buildId)
       sources.delete(buildId)
