@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FileDiff, GarbageReport } from '@sandlot/node'
-import { newAccessToken, newCheckpointId, newSandboxId, newTemplateId, SandlotError } from '@sandlot/protocol'
+import { newAccessToken, newCheckpointId, newSandboxId, SandlotError } from '@sandlot/protocol'
 import { lifecycleEvent } from '../events/events.ts'
 import type { Team } from '../teams/team.ts'
 import type { Template } from '../templates/catalogue.ts'
@@ -53,36 +53,27 @@ export class History {
     const reference = name === undefined ? undefined : parseNewReference(name, team.slug)
     const { catalogue, node, now } = this.#life
     const { sandbox, checkpointId } = await this.#save(team, sandboxId, 'snapshot')
-    const known = reference && this.#ownTemplate(team, reference.name)
     const nowMs = now()
     const tag = reference?.tag ?? 'default'
-    const template = known ?? {
-      templateId: newTemplateId(),
-      teamId: team.teamId,
-      name: reference?.name ?? null,
-      isPublic: false,
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
-    }
-    const { cpuCount, memoryMB, diskSizeMB } = sandbox
-    const build = {
-      buildId: randomUUID(),
-      name: reference?.name ?? template.templateId,
-      templateId: template.templateId,
-      sandboxId,
-      checkpointId,
-      createdAtMs: nowMs,
-      ...{ cpuCount, memoryMB, diskSizeMB },
-      defaultUser: sandbox.defaultUser,
-      defaultWorkdir: sandbox.defaultWorkdir,
-      status: 'ready' as const,
-      updatedAtMs: nowMs,
-      finishedAtMs: nowMs,
-      tags: [tag],
-      envVars: {},
-    }
-    await node.addBuild(build)
-    await catalogue.addBuild(template, build)
+    const { cpuCount, memoryMB, diskSizeMB, defaultUser, defaultWorkdir } = sandbox
+    const { template } = await catalogue.addBuild(team, reference?.name ?? null, nowMs, async (of) => {
+      const build: BuildRecord = {
+        buildId: randomUUID(),
+        name: reference?.name ?? of.templateId,
+        templateId: of.templateId,
+        sandboxId,
+        checkpointId,
+        createdAtMs: nowMs,
+        updatedAtMs: nowMs,
+        finishedAtMs: nowMs,
+        ...{ cpuCount, memoryMB, diskSizeMB, defaultUser, defaultWorkdir },
+        status: 'ready',
+        tags: [tag],
+        envVars: {},
+      }
+      await node.addBuild(build)
+      return build
+    })
     return toSnapshot(template.templateId, template.name, tag, team.slug)
   }
 
@@ -397,11 +388,6 @@ export class History {
     if (sandbox.state !== 'running')
       throw new SandlotError('conflict', `Sandbox "${sandboxId}" is paused: resume it first`)
     return sandbox
-  }
-
-  #ownTemplate(team: Team, name: string): Template | undefined {
-    const template = this.#life.catalogue.find(name, team)
-    return template?.teamId === team.teamId ? template : undefined
   }
 
   newCheckpoint(sandbox: LiveSandbox, why: CheckpointReason, hasMemory: boolean): NewCheckpoint {
