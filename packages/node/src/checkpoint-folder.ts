@@ -8,7 +8,8 @@ import { pathExists } from './path-exists.ts'
 
 const WRITING = '.writing-'
 const REMOVING = '.removing-'
-const MANIFEST = 'manifest.json'
+/** Name of the file that describes a checkpoint. */
+export const MANIFEST = 'manifest.json'
 const CHECKSUMS = 'checksums.json'
 const IDLE = 19
 
@@ -79,7 +80,7 @@ export class CheckpointFolder {
     const text = await readFile(join(this.dirOf(checkpointId), MANIFEST), 'utf8').catch((cause) => {
       throw new SandlotError('not_found', `checkpoint '${checkpointId}' is not on this machine`, { cause })
     })
-    return parse(text, checkpointId, MANIFEST) as CheckpointManifest
+    return parseManifest(text, checkpointId)
   }
 
   /**
@@ -234,6 +235,10 @@ async function syncPath(path: string): Promise<void> {
     await handle.close()
   }
 }
+
+/** @throws SandlotError checkpoint_damaged */
+export const parseManifest = (text: string, checkpointId: string): CheckpointManifest =>
+  parse(text, checkpointId, MANIFEST) as CheckpointManifest
 
 function parse(text: string, checkpointId: string, file: string): unknown {
   try {

@@ -1,6 +1,11 @@
 import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import type { CheckpointFolder } from './checkpoint-folder.ts'
+import {
+  type CheckpointFolder,
+  type CheckpointManifest,
+  MANIFEST,
+  parseManifest,
+} from './checkpoint-folder.ts'
 import type { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { GarbageReport } from './checkpoints/garbage.ts'
 import { isDamage } from './checkpoints/manifest.ts'
@@ -104,6 +109,16 @@ export class ColdCheckpoints {
       if (left > 0) this.#users.set(checkpointId, left)
       else this.#users.delete(checkpointId)
     }
+  }
+
+  /** What describes it, read from where it is. @throws SandlotError not_found, checkpoint_damaged … */
+  async describe(checkpointId: string): Promise<CheckpointManifest> {
+    const { folder, packed } = this.#options
+    if (!existsSync(folder.dirOf(checkpointId))) {
+      const content = await packed.readFile(checkpointId, MANIFEST)
+      if (content) return parseManifest(content.toString('utf8'), checkpointId)
+    }
+    return this.use(checkpointId, () => folder.read(checkpointId))
   }
 
   async #unpack(checkpointId: string): Promise<void> {

@@ -65,6 +65,16 @@ export class WarmPool<M> {
     this.#fill()
   }
 
+  has(buildId: string): boolean {
+    return this.#lanes.has(buildId)
+  }
+
+  /** Counts as one take: someone is likely to come soon. */
+  expect(buildId: string): void {
+    this.#lanes.get(buildId)?.demand.record()
+    this.#fill()
+  }
+
   /** Stops keeping `buildId`. @returns its stock, for the caller to end */
   shut(buildId: string): M[] {
     const lane = this.#lanes.get(buildId)
