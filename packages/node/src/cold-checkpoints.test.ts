@@ -132,6 +132,15 @@ test('a start seals and packs what a crash left unpacked', async () => {
   expect(await folder.isSealed(A)).toBe(true)
 })
 
+test('a start leaves alone what is still being finished', async () => {
+  await open(0)
+  await write(A)
+  await write(B)
+  await cold.recover(new Set([A]))
+  await expect.poll(() => isPacked(B), { timeout: PACKED_WITHIN_MS }).toBe(true)
+  expect([isUnpacked(A), await isPacked(A)]).toEqual([true, false])
+})
+
 describe('damage', () => {
   /** Of the copy that is used, which is read in full. */
   const readWhole = (id: string) =>

@@ -46,13 +46,13 @@ export class ColdCheckpoints {
     return new Set([...(await folder.list()), ...(await packed.list())])
   }
 
-  /** After a start: what is not packed yet is packed now. */
-  async recover(): Promise<void> {
+  /** After a start: what is not packed yet is packed now. @param unfinished those that will be, when they are */
+  async recover(unfinished: ReadonlySet<string> = new Set()): Promise<void> {
     const { folder, packed } = this.#options
     const isPacked = new Set(await packed.list())
     for (const id of await folder.list()) {
       if (isPacked.has(id)) this.#unpacked.set(id, await folder.sizeBytes(id))
-      else this.pack(id)
+      else if (!unfinished.has(id)) this.pack(id)
     }
     await this.#trim()
   }

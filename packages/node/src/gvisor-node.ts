@@ -274,9 +274,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       }
       const baseId = buildIdOf(recipe)
       const warm = await machines.recover({ inUse, frozen, buildIds: new Set([baseId]) })
+      const held = new Set<string>()
       for (const [machineId, checkpointId] of frozen) {
         const machine = machines.get(machineId)
-        if (machine) persistence.holdHot(machine, checkpointId)
+        if (!machine) continue
+        persistence.holdHot(machine, checkpointId)
+        held.add(checkpointId)
       }
       for (const id of await cold.list()) if (!checkpoints.has(id)) await cold.remove(id).catch(onError)
       const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
@@ -287,7 +290,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       await layers.prepare()
       await images.prepare()
       for (const build of known) snapshots.add(build)
-      await cold.recover()
+      await cold.recover(held)
       const alive = new Set(
         [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
       )

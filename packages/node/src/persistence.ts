@@ -61,10 +61,14 @@ export class Persistence {
   /** Keeps a frozen machine, and saves its file system for a start without the memory. */
   holdHot(machine: LiveMachine, checkpointId: string): void {
     const { folder, machines, hot } = this.#options
-    hot.hold(machine, async () => {
-      if (!(await folder.hasFiles(checkpointId)))
-        await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
-      this.seal(checkpointId)
+    hot.hold(machine, {
+      finish: async () => {
+        if (!(await folder.hasFiles(checkpointId)))
+          await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
+        this.seal(checkpointId)
+      },
+      // it can still be gone back to
+      settleForLess: () => this.seal(checkpointId),
     })
   }
 
@@ -80,14 +84,10 @@ export class Persistence {
   }
 
   async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
-    const { machines, hot, folder } = this.#options
+    const { machines, hot } = this.#options
     if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
     const held = machineId === undefined ? undefined : hot.take(machineId)
-    if (held && hasMemory && machines.isAlive(held)) {
-      // taken before its checkpoint was finished: what is there can still be gone back to
-      if (!(await folder.isSealed(checkpointId))) this.seal(checkpointId)
-      return toResumed(held, 'hot')
-    }
+    if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)
     return this.#options.cold.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
