@@ -6,6 +6,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   rmSync,
   statfsSync,
@@ -86,46 +87,114 @@ function flipBit(path: string, at: number): void {
   closeSync(file)
 }
 
-const damages: Record<string, (path: string, random: () => number) => void> = {
+const damages: Record<string, Damage> = {
   'with one bit flipped': (path, random) => flipBit(path, Math.floor(random() * statSync(path).size)),
   'that is cut off': (path, random) => truncateSync(path, Math.floor(random() * statSync(path).size)),
 }
 
-for (const [how, damage] of Object.entries(damages))
+interface Copies {
+  /** What its memory is read from. */
+  unpackedDir: string
+  /** Chunks that no other checkpoint needs. */
+  chunks: string[]
+}
+
+/** Of the newest checkpoint, when both of its copies are complete. */
+async function copiesOf({ sandboxId }: Subject): Promise<Copies> {
+  const { home } = server.info()
+  const { checkpoints } = await proving.read<{ checkpoints: Array<{ checkpointID: string }> }>(
+    `/sandboxes/${sandboxId}/tree`,
+  )
+  const id = checkpoints.at(-1)!.checkpointID
+  const manifests = join(home, 'packed', 'checkpoints')
+  await expect.poll(() => existsSync(join(manifests, `${id}.json`)), { timeout: 60_000 }).toBe(true)
+  const chunksIn = (file: string): string[] =>
+    [...readFileSync(join(manifests, file), 'utf8').matchAll(/"chunk":"([0-9a-f]{64})"/g)].map(
+      ([, chunk]) => chunk!,
+    )
+  const others = new Set(
+    readdirSync(manifests)
+      .filter((file) => file !== `${id}.json`)
+      .flatMap(chunksIn),
+  )
+  return {
+    unpackedDir: join(home, 'checkpoints', id),
+    chunks: [...new Set(chunksIn(`${id}.json`))]
+      .filter((chunk) => !others.has(chunk))
+      .map((chunk) => join(home, 'packed', 'chunks', chunk.slice(0, 2), chunk)),
+  }
+}
+
+type Damage = (path: string, random: () => number) => void
+
+const damageUnpacked = ({ unpackedDir }: Copies, damage: Damage, random: () => number) =>
+  damage(largestFile(join(unpackedDir, 'memory')), random)
+const damagePacked = ({ chunks }: Copies, damage: Damage, random: () => number) =>
+  damage(chunks[Math.floor(random() * chunks.length)]!, random)
+
+/** Where damage leaves no copy that is whole. */
+const losses: Record<string, (copies: Copies, damage: Damage, random: () => number) => void> = {
+  'in both copies': (copies, damage, random) => {
+    damageUnpacked(copies, damage, random)
+    damagePacked(copies, damage, random)
+  },
+  'in its chunks, which are all there is of it': (copies, damage, random) => {
+    rmSync(copies.unpackedDir, { recursive: true })
+    damagePacked(copies, damage, random)
+  },
+}
+
+for (const [how, damage] of Object.entries(damages)) {
   test(
-    `a checkpoint ${how} is found before anyone gets it; the one before it brings the sandbox back (${DAMAGES} times)`,
+    `a checkpoint ${how} in the copy that is read comes back from its packed one (${DAMAGES} times)`,
     async () => {
       const random = randomFrom(SEED)
       for (let i = 0; i < DAMAGES; i++) {
         const subject = await proving.begin(i, 8)
-        const saved = (await (await post(subject, 'checkpoints')).json()) as { checkpointID: string }
         const savedCount = subject.account.count
         await pauseUntilCold(subject)
-        const { checkpoints } = await proving.read<{ checkpoints: Array<{ checkpointID: string }> }>(
-          `/sandboxes/${subject.sandboxId}/tree`,
-        )
-        const folder = join(server.info().home, 'checkpoints', checkpoints.at(-1)!.checkpointID)
-        await expect.poll(() => existsSync(join(folder, 'checksums.json')), { timeout: 20_000 }).toBe(true)
-        damage(largestFile(join(folder, 'memory')), random)
-
-        const refused = await connect(subject)
-        expect(refused.status).toBe(500)
-        const body = (await refused.json()) as Refused
-        expect(body.error_code).toBe('checkpoint_damaged')
-        expect(body.message).toContain(saved.checkpointID)
-        expect((await proving.read<{ state: string }>(`/sandboxes/${subject.sandboxId}`)).state).toBe(
-          'paused',
-        )
-
-        const rolledBack = await post(subject, 'rollback', { checkpointID: saved.checkpointID })
-        expect(rolledBack.status).toBe(200)
+        damageUnpacked(await copiesOf(subject), damage, random)
+        const reports = server.log().split('was unpacked anew').length
         expect((await proving.revive(subject))?.count).toBe(savedCount + 1)
+        expect(server.log().split('was unpacked anew').length).toBe(reports + 1)
         await proving.expectNoLeaks()
         await proving.killAll()
       }
     },
     120_000 + DAMAGES * 60_000,
   )
+
+  for (const [where, lose] of Object.entries(losses))
+    test(
+      `a checkpoint ${how} ${where} is found before anyone gets it; the one before it brings the sandbox back (${DAMAGES} times)`,
+      async () => {
+        const random = randomFrom(SEED)
+        for (let i = 0; i < DAMAGES; i++) {
+          const subject = await proving.begin(i, 8)
+          const saved = (await (await post(subject, 'checkpoints')).json()) as { checkpointID: string }
+          const savedCount = subject.account.count
+          await pauseUntilCold(subject)
+          lose(await copiesOf(subject), damage, random)
+
+          const refused = await connect(subject)
+          expect(refused.status).toBe(500)
+          const body = (await refused.json()) as Refused
+          expect(body.error_code).toBe('checkpoint_damaged')
+          expect(body.message).toContain(saved.checkpointID)
+          expect((await proving.read<{ state: string }>(`/sandboxes/${subject.sandboxId}`)).state).toBe(
+            'paused',
+          )
+
+          const rolledBack = await post(subject, 'rollback', { checkpointID: saved.checkpointID })
+          expect(rolledBack.status).toBe(200)
+          expect((await proving.revive(subject))?.count).toBe(savedCount + 1)
+          await proving.expectNoLeaks()
+          await proving.killAll()
+        }
+      },
+      120_000 + DAMAGES * 60_000,
+    )
+}
 
 /** Leaves so much room and no more. */
 function fillDisk(freeMiB: number): void {

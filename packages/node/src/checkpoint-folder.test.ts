@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -71,11 +72,11 @@ describe('a checkpoint', () => {
     expect(readdirSync(dir)).toEqual([])
   })
 
-  test('that is unknown, or whose manifest is broken, is not found', async () => {
+  test('that is unknown is not found; one whose manifest is broken is damaged', async () => {
     await expect(folder.read(OTHER)).rejects.toMatchObject({ errorName: 'not_found' })
     await write()
     truncateSync(join(dir, ID, 'manifest.json'), 5)
-    await expect(folder.read(ID)).rejects.toMatchObject({ errorName: 'not_found' })
+    await expect(folder.read(ID)).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
   })
 
   test.each(['../x', '', '.', 'C'.repeat(21), `${ID}/..`])('is never looked for at %j', async (id) => {
@@ -147,6 +148,30 @@ describe('a sealed checkpoint', () => {
     await folder.verify(ID, 'files')
   })
 
+  test('is read in full once for those who start from it often, until its files are others', async () => {
+    await Promise.all([folder.verifyOnce(ID, 'memory'), folder.verifyOnce(ID, 'memory')])
+    truncateSync(pages(), 1)
+    await folder.verifyOnce(ID, 'memory')
+    await folder.replace(ID, async (dir) => {
+      cpSync(join(folder.dirOf(ID)), dir, { recursive: true })
+    })
+    await expect(folder.verifyOnce(ID, 'memory')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
+    await folder.remove(ID)
+    await write()
+    await folder.verifyOnce(ID, 'memory')
+  })
+
+  test('that was damaged is read again by the next who asks', async () => {
+    truncateSync(pages(), 1)
+    for (let i = 0; i < 2; i++)
+      await expect(folder.verifyOnce(ID, 'memory')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
+  })
+
+  test('whose checksums cannot be read is damaged', async () => {
+    truncateSync(join(dir, ID, 'checksums.json'), 5)
+    await expect(folder.verify(ID, 'memory')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
+  })
+
   test('may be sealed again with what came since', async () => {
     appendFileSync(pages(), 'y')
     await folder.seal(ID)
@@ -159,4 +184,8 @@ test('one that was never sealed passes', async () => {
   await write()
   truncateSync(join(folder.paths(ID).memoryDir, 'pages.img'), 1)
   await folder.verify(ID, 'memory')
+  await folder.verifyOnce(ID, 'memory')
+  await folder.seal(ID)
+  truncateSync(join(folder.paths(ID).memoryDir, 'pages.img'), 0)
+  await expect(folder.verifyOnce(ID, 'memory')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
 })

@@ -8,7 +8,8 @@ import { pathExists } from './path-exists.ts'
 
 const WRITING = '.writing-'
 const REMOVING = '.removing-'
-const MANIFEST = 'manifest.json'
+/** Name of the file that describes a checkpoint. */
+export const MANIFEST = 'manifest.json'
 const CHECKSUMS = 'checksums.json'
 const IDLE = 19
 
@@ -35,9 +36,13 @@ export interface CheckpointPaths {
   filesDir: string
 }
 
+export type CheckpointPart = 'memory' | 'files'
+
 /** The checkpoints of this machine's sandboxes, one folder each; they appear and go by rename. */
 export class CheckpointFolder {
   readonly #dir: string
+  /** Parts that were read in full since their files are there, by `<id> <part>`. */
+  readonly #verified = new Map<string, Promise<boolean>>()
 
   constructor(dir: string) {
     this.#dir = dir
@@ -70,14 +75,12 @@ export class CheckpointFolder {
     return this.#pathsIn(join(this.#dir, checkpointId))
   }
 
-  /** @throws SandlotError not_found */
+  /** @throws SandlotError not_found, checkpoint_damaged */
   async read(checkpointId: string): Promise<CheckpointManifest> {
-    this.paths(checkpointId)
-    try {
-      return JSON.parse(await readFile(join(this.#dir, checkpointId, MANIFEST), 'utf8')) as CheckpointManifest
-    } catch (cause) {
+    const text = await readFile(join(this.dirOf(checkpointId), MANIFEST), 'utf8').catch((cause) => {
       throw new SandlotError('not_found', `checkpoint '${checkpointId}' is not on this machine`, { cause })
-    }
+    })
+    return parseManifest(text, checkpointId)
   }
 
   /**
@@ -146,18 +149,39 @@ export class CheckpointFolder {
     return pathExists(join(this.dirOf(checkpointId), CHECKSUMS))
   }
 
-  /** @throws SandlotError checkpoint_damaged; one that was never sealed passes */
-  async verify(checkpointId: string, part: 'memory' | 'files'): Promise<void> {
-    const text = await readFile(join(this.#dir, checkpointId, CHECKSUMS), 'utf8').catch(() => undefined)
-    const expected = text && (JSON.parse(text) as Record<string, Checksums>)[part]
-    if (!expected) return
+  /**
+   * Reads it in full.
+   * @returns false: it was never sealed, so nothing is known
+   * @throws SandlotError checkpoint_damaged
+   */
+  async verify(checkpointId: string, part: CheckpointPart): Promise<boolean> {
+    const text = await readFile(join(this.dirOf(checkpointId), CHECKSUMS), 'utf8').catch(() => undefined)
+    const sums = text === undefined ? {} : parse(text, checkpointId, CHECKSUMS)
+    const expected = (sums as Partial<Record<CheckpointPart, Checksums>>)[part]
+    if (!expected) return false
     const { memoryDir, filesDir } = this.paths(checkpointId)
     const damage = await findDamage(part === 'memory' ? memoryDir : filesDir, expected)
-    if (damage)
-      throw new SandlotError(
-        'checkpoint_damaged',
-        `checkpoint '${checkpointId}' is damaged: ${part}/${damage}`,
-      )
+    if (damage) throw damaged(checkpointId, `${part}/${damage}`)
+    return true
+  }
+
+  /** Reads it in full when nobody has done so since its files are there. @throws SandlotError checkpoint_damaged */
+  async verifyOnce(checkpointId: string, part: CheckpointPart): Promise<void> {
+    const key = `${checkpointId} ${part}`
+    let verifying = this.#verified.get(key)
+    if (!verifying) {
+      verifying = this.verify(checkpointId, part)
+      this.#verified.set(key, verifying)
+    }
+    const isKnown = await verifying.catch((error) => {
+      this.#verified.delete(key)
+      throw error
+    })
+    if (!isKnown) this.#verified.delete(key)
+  }
+
+  #forgetVerified(checkpointId: string): void {
+    for (const part of ['memory', 'files']) this.#verified.delete(`${checkpointId} ${part}`)
   }
 
   async hasFiles(checkpointId: string): Promise<boolean> {
@@ -166,12 +190,29 @@ export class CheckpointFolder {
 
   /** Unknown ids resolve. */
   async remove(checkpointId: string): Promise<void> {
+    const removing = await this.#putAside(checkpointId)
+    await rm(removing, { recursive: true, force: true })
+  }
+
+  /** Puts what `write` writes in the place of its files. Who has the old ones open keeps them. */
+  async replace(checkpointId: string, write: (dir: string) => Promise<void>): Promise<void> {
     this.paths(checkpointId)
+    const writing = join(this.#dir, `${WRITING}${checkpointId}`)
+    await rm(writing, { recursive: true, force: true })
+    await write(writing)
+    const removing = await this.#putAside(checkpointId)
+    await rename(writing, this.dirOf(checkpointId))
+    await rm(removing, { recursive: true, force: true })
+  }
+
+  async #putAside(checkpointId: string): Promise<string> {
+    this.paths(checkpointId)
+    this.#forgetVerified(checkpointId)
     const removing = join(this.#dir, `${REMOVING}${checkpointId}`)
     await rename(join(this.#dir, checkpointId), removing).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })
-    await rm(removing, { recursive: true, force: true })
+    return removing
   }
 
   #pathsIn(folder: string): CheckpointPaths {
@@ -194,3 +235,18 @@ async function syncPath(path: string): Promise<void> {
     await handle.close()
   }
 }
+
+/** @throws SandlotError checkpoint_damaged */
+export const parseManifest = (text: string, checkpointId: string): CheckpointManifest =>
+  parse(text, checkpointId, MANIFEST) as CheckpointManifest
+
+function parse(text: string, checkpointId: string, file: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw damaged(checkpointId, `${file} is not JSON (${(cause as Error).message})`, cause)
+  }
+}
+
+const damaged = (checkpointId: string, detail: string, cause?: unknown): SandlotError =>
+  new SandlotError('checkpoint_damaged', `checkpoint '${checkpointId}' is damaged: ${detail}`, { cause })

@@ -1,9 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints/checkpoints.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
@@ -112,7 +121,7 @@ test('a removed one is gone packed and unpacked', async () => {
   await expect(read(A)).rejects.toMatchObject({ errorName: 'not_found' })
 })
 
-test('a start packs what a crash left unpacked', async () => {
+test('a start seals and packs what a crash left unpacked', async () => {
   await open(0)
   await write(A)
   await cold.close()
@@ -120,4 +129,111 @@ test('a start packs what a crash left unpacked', async () => {
   await cold.recover()
   await expect.poll(() => isUnpacked(A), { timeout: PACKED_WITHIN_MS }).toBe(false)
   expect(await read(A)).toEqual(contents.get(A))
+  expect(await folder.isSealed(A)).toBe(true)
+})
+
+test('a start leaves alone what is still being finished', async () => {
+  await open(0)
+  await write(A)
+  await write(B)
+  await cold.recover(new Set([A]))
+  await expect.poll(() => isPacked(B), { timeout: PACKED_WITHIN_MS }).toBe(true)
+  expect([isUnpacked(A), await isPacked(A)]).toEqual([true, false])
+})
+
+describe('damage', () => {
+  /** Of the copy that is used, which is read in full. */
+  const readWhole = (id: string) =>
+    cold.use(id, async () => {
+      await folder.verify(id, 'memory')
+      return readFileSync(join(folder.paths(id).memoryDir, 'pages.img'))
+    })
+
+  function flipBit(path: string): void {
+    const content = readFileSync(path)
+    content[Math.floor(content.length / 2)]! ^= 1
+    writeFileSync(path, content)
+  }
+  const damageUnpacked = (id: string) => flipBit(join(folder.paths(id).memoryDir, 'pages.img'))
+
+  /** @returns the names of the chunks that were damaged */
+  function damagePacked(damage = flipBit): string[] {
+    const chunks = readdirSync(join(dir, 'packed', 'chunks'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name))
+    for (const chunk of chunks) damage(chunk)
+    return chunks.map((chunk) => chunk.split('/').at(-1)!)
+  }
+
+  /** Sealed, packed, and unpacked still. */
+  async function writePacked(unpackedBytes = 10 * SIZE): Promise<void> {
+    await open(unpackedBytes)
+    await write(A)
+    await folder.seal(A)
+    cold.pack(A)
+    await expect
+      .poll(async () => [await isPacked(A), isUnpacked(A)], { timeout: PACKED_WITHIN_MS })
+      .toEqual([true, unpackedBytes > 0])
+  }
+
+  test('of the unpacked copy is mended from the packed one, said, and nobody gets it', async () => {
+    await writePacked()
+    damageUnpacked(A)
+    expect(await readWhole(A)).toEqual(contents.get(A))
+    expect(errors.splice(0)).toMatchObject([
+      { message: expect.stringMatching(/pages\.img has changed.*unpacked anew/s) },
+    ])
+    expect(await readWhole(A)).toEqual(contents.get(A))
+    expect(readdirSync(join(dir, 'checkpoints'))).toEqual([A])
+  })
+
+  test('of the manifest of the unpacked copy is mended too', async () => {
+    await writePacked()
+    truncateSync(join(folder.dirOf(A), 'manifest.json'), 5)
+    expect(await cold.use(A, () => folder.read(A))).toMatchObject({ checkpointId: A })
+    expect(errors.splice(0)).toHaveLength(1)
+  })
+
+  test('that many find at once is mended for all of them', async () => {
+    await writePacked()
+    damageUnpacked(A)
+    const all = await Promise.all(Array.from({ length: 5 }, () => readWhole(A)))
+    for (const content of all) expect(content).toEqual(contents.get(A))
+    expect(errors.splice(0).length).toBeGreaterThan(0)
+  })
+
+  test('of an unpacked copy that is the only one is refused, and the copy stays', async () => {
+    await open(10 * SIZE)
+    await write(A)
+    await folder.seal(A)
+    damageUnpacked(A)
+    await expect(readWhole(A)).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
+    expect(isUnpacked(A)).toBe(true)
+  })
+
+  test('of both copies is refused with what is wrong with each, and neither goes', async () => {
+    await writePacked()
+    damageUnpacked(A)
+    const [chunk] = damagePacked()
+    await expect(readWhole(A)).rejects.toMatchObject({
+      errorName: 'checkpoint_damaged',
+      message: expect.stringMatching(/pages\.img has changed.*packed copy.*chunk /s),
+    })
+    expect(chunk).toMatch(/^[0-9a-f]{64}$/)
+    expect([isUnpacked(A), await isPacked(A)]).toEqual([true, true])
+  })
+
+  test.each([
+    ['a flipped bit', flipBit, /chunk [0-9a-f]{64} at byte \d+ of '.*': it/],
+    ['a cut off end', (path: string) => truncateSync(path, 10), /chunk [0-9a-f]{64} at byte \d+ of '.*': it/],
+    ['a missing file', (path: string) => rmSync(path), /it is missing/],
+  ])('of packed chunks, %s, is found when they are unpacked, and named', async (_, damage, message) => {
+    await writePacked(0)
+    damagePacked(damage)
+    await expect(readWhole(A)).rejects.toMatchObject({
+      errorName: 'checkpoint_damaged',
+      message: expect.stringMatching(message),
+    })
+    expect([isUnpacked(A), await isPacked(A)]).toEqual([false, true])
+  })
 })

@@ -1,8 +1,14 @@
 import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import type { CheckpointFolder } from './checkpoint-folder.ts'
+import {
+  type CheckpointFolder,
+  type CheckpointManifest,
+  MANIFEST,
+  parseManifest,
+} from './checkpoint-folder.ts'
 import type { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { GarbageReport } from './checkpoints/garbage.ts'
+import { isDamage } from './checkpoints/manifest.ts'
 import type { UsageReport } from './checkpoints/usage.ts'
 
 const MAX_QUEUED = 10_000
@@ -40,13 +46,13 @@ export class ColdCheckpoints {
     return new Set([...(await folder.list()), ...(await packed.list())])
   }
 
-  /** After a start: what is not packed yet is packed now. */
-  async recover(): Promise<void> {
+  /** After a start: what is not packed yet is packed now. @param unfinished those that will be, when they are */
+  async recover(unfinished: ReadonlySet<string> = new Set()): Promise<void> {
     const { folder, packed } = this.#options
     const isPacked = new Set(await packed.list())
     for (const id of await folder.list()) {
       if (isPacked.has(id)) this.#unpacked.set(id, await folder.sizeBytes(id))
-      else this.pack(id)
+      else if (!unfinished.has(id)) this.pack(id)
     }
     await this.#trim()
   }
@@ -66,6 +72,8 @@ export class ColdCheckpoints {
       try {
         const dir = folder.dirOf(id)
         if (!existsSync(dir)) continue
+        // a crash may have come before its turn
+        if (!(await folder.isSealed(id))) await folder.seal(id)
         const { logicalBytes } = await packed.pack(id, dir)
         // deleted while it was packed: there is no copy to count
         if (!existsSync(dir)) continue
@@ -81,19 +89,36 @@ export class ColdCheckpoints {
   }
 
   /**
-   * Lets `work` use the files in the checkpoint's folder.
+   * Lets `work` use the files in the checkpoint's folder. When it finds them damaged and the packed copy is whole, it
+   * gets those, and is done once more.
    * @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable, and what `work` throws
    */
   async use<T>(checkpointId: string, work: () => Promise<T>): Promise<T> {
     this.#users.set(checkpointId, (this.#users.get(checkpointId) ?? 0) + 1)
     try {
       await this.#unpack(checkpointId)
-      return await work()
+      try {
+        return await work()
+      } catch (error) {
+        if (!isDamage(error)) throw error
+        await this.#unpackAnew(checkpointId, error)
+        return await work()
+      }
     } finally {
       const left = this.#users.get(checkpointId)! - 1
       if (left > 0) this.#users.set(checkpointId, left)
       else this.#users.delete(checkpointId)
     }
+  }
+
+  /** What describes it, read from where it is. @throws SandlotError not_found, checkpoint_damaged … */
+  async describe(checkpointId: string): Promise<CheckpointManifest> {
+    const { folder, packed } = this.#options
+    if (!existsSync(folder.dirOf(checkpointId))) {
+      const content = await packed.readFile(checkpointId, MANIFEST)
+      if (content) return parseManifest(content.toString('utf8'), checkpointId)
+    }
+    return this.use(checkpointId, () => folder.read(checkpointId))
   }
 
   async #unpack(checkpointId: string): Promise<void> {
@@ -104,18 +129,35 @@ export class ColdCheckpoints {
       this.#unpacked.delete(checkpointId)
       this.#unpacked.set(checkpointId, sizeBytes)
     }
-    if (existsSync(dir)) return
+    if (existsSync(dir) && !this.#expanding.has(checkpointId)) return
+    await this.#expandOnce(checkpointId, () => packed.expand(checkpointId, dir))
+    this.#unpacked.set(checkpointId, await folder.sizeBytes(checkpointId))
+  }
+
+  #expandOnce(checkpointId: string, expand: () => Promise<void>): Promise<void> {
     let expanding = this.#expanding.get(checkpointId)
     if (!expanding) {
-      expanding = packed
-        .expand(checkpointId, dir)
-        .then(async () => {
-          this.#unpacked.set(checkpointId, await folder.sizeBytes(checkpointId))
-        })
-        .finally(() => this.#expanding.delete(checkpointId))
+      expanding = expand().finally(() => this.#expanding.delete(checkpointId))
       this.#expanding.set(checkpointId, expanding)
     }
-    await expanding
+    return expanding
+  }
+
+  /** @throws SandlotError the damage, when there is no packed copy that is whole */
+  async #unpackAnew(checkpointId: string, damage: SandlotError): Promise<void> {
+    const { folder, packed, onError } = this.#options
+    if (!(await packed.has(checkpointId).catch(() => false))) throw damage
+    try {
+      await this.#expandOnce(checkpointId, () =>
+        folder.replace(checkpointId, (dir) => packed.expand(checkpointId, dir)),
+      )
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      const message = `${damage.message}; its packed copy is damaged too: ${error.message}`
+      throw new SandlotError('checkpoint_damaged', message, { cause: error })
+    }
+    const message = `${damage.message}; its packed copy is whole and was unpacked anew`
+    onError(new SandlotError('checkpoint_damaged', message, { cause: damage }))
   }
 
   async remove(checkpointId: string): Promise<void> {

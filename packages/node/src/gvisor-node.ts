@@ -20,7 +20,6 @@ import { createGvisorDriver } from './gvisor-driver.ts'
 import { HotMachines } from './hot-machines.ts'
 import { ImageStore } from './images/image-store.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
-import { findMisfit } from './misfit.ts'
 import { namesFor } from './names.ts'
 import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
 import type { NodeOptions } from './node-options.ts'
@@ -28,6 +27,7 @@ import { OneTimeSources } from './one-time-sources.ts'
 import { Persistence } from './persistence.ts'
 import { createSampler } from './sampler.ts'
 import { createSlotPool } from './slots.ts'
+import { SnapshotSources } from './snapshot-sources.ts'
 import { WarmPool } from './warm-pool.ts'
 
 const WATCH_INTERVAL_MS = 500
@@ -77,8 +77,6 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const builds = new Map<string, Build>()
   const timers: NodeJS.Timeout[] = []
 
-  /** Snapshots, by build id. */
-  const sources = new Map<string, MachineSource>()
   const oneTimeSources = new OneTimeSources<MachineSource>()
   const folder = new CheckpointFolder(checkpointsDir)
   await folder.prepare()
@@ -89,8 +87,6 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     logger,
   })
   const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, onError })
-  /** Those of `sources` that are templates, not users' sandboxes. */
-  const templates = new Set<string>()
   const layers = new LayerCache(join(home, 'layers'))
   const openImages = (dir: string) =>
     new ImageStore({ dir, baseImage: options.baseImage, crane: options.crane })
@@ -135,13 +131,21 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       }),
   })
 
-  /** A template that was just built is likely to be used. */
+  const snapshots = new SnapshotSources({
+    ...{ cold, persistence, engineVersion: driver.version },
+    async renew(checkpointId) {
+      await builder.renew(checkpointId)
+      persistence.seal(checkpointId)
+    },
+  })
+
   function demandFor(buildId: string): Demand {
-    if (builds.has(buildId)) return new Demand({ min: options.poolMin, max: options.poolMax })
-    if (!templates.has(buildId)) return new Demand({ min: 0, max: options.poolMax, ignored: SELDOM })
-    const demand = new Demand({ min: 0, max: options.poolMax })
-    demand.record()
-    return demand
+    const isBase = builds.has(buildId)
+    return new Demand({
+      min: isBase ? options.poolMin : 0,
+      max: options.poolMax,
+      ignored: isBase || snapshots.isTemplate(buildId) ? 0 : SELDOM,
+    })
   }
 
   /** Paused sandboxes that are only held in memory go while memory is short. */
@@ -151,7 +155,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
     await makeRoom()
-    const source: MachineSource | undefined = builds.get(key) ?? sources.get(key) ?? oneTimeSources.get(key)
+    if (snapshots.has(key)) return snapshots.start(key, (source) => startWhenFree(source, startOptions))
+    const source: MachineSource | undefined = builds.get(key) ?? oneTimeSources.get(key)
     if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
     const start = () => startWhenFree(source, startOptions)
     return source.checkpointId ? cold.use(source.checkpointId, start) : start()
@@ -176,31 +181,13 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     return machine
   }
 
-  async function addBuild({ buildId, checkpointId }: SnapshotBuild): Promise<void> {
-    const { source } = await cold.use(checkpointId, () => persistence.sourceOf(checkpointId, buildId, true))
-    if (source.isUsers) templates.delete(buildId)
-    else templates.add(buildId)
-    sources.set(buildId, source)
-    pool.open(buildId)
-  }
-
-  /** Templates of another runsc, CPU or envd are brought up anew one after the other; the rest is there at once. */
-  async function addKnownBuilds(known: readonly SnapshotBuild[]): Promise<void> {
-    const misfits: SnapshotBuild[] = []
-    for (const build of known) {
-      const { checkpointId } = build
-      const manifest = await cold.use(checkpointId, () => folder.read(checkpointId)).catch(onError)
-      if (!manifest) continue
-      if (manifest.template && findMisfit(manifest, driver.version)) misfits.push(build)
-      else await addBuild(build).catch(onError)
-    }
-    void (async () => {
-      for (const build of misfits)
-        await builder
-          .renew(build.checkpointId)
-          .then(() => addBuild(build))
-          .catch(onError)
-    })()
+  async function addBuild(build: SnapshotBuild): Promise<void> {
+    await cold.describe(build.checkpointId)
+    snapshots.add(build)
+    if (!snapshots.isTemplate(build.buildId)) return
+    pool.open(build.buildId)
+    // just built, so likely to be used
+    pool.expect(build.buildId)
   }
 
   function liveMachine(machineId: string): LiveMachine {
@@ -272,9 +259,9 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     builds: () => [...builds.values()],
 
     checkpoints: () => cold.list(),
-    describe: (checkpointId) => cold.use(checkpointId, () => folder.read(checkpointId)),
+    describe: (checkpointId) => cold.describe(checkpointId),
 
-    async start({ inUse, frozen, checkpoints, builds: snapshots }) {
+    async start({ inUse, frozen, checkpoints, builds: known }) {
       await machines.prepareFolders()
       await mkdir(buildsDir, { recursive: true, mode: 0o700 })
       const recipe = {
@@ -287,9 +274,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       }
       const baseId = buildIdOf(recipe)
       const warm = await machines.recover({ inUse, frozen, buildIds: new Set([baseId]) })
+      const held = new Set<string>()
       for (const [machineId, checkpointId] of frozen) {
         const machine = machines.get(machineId)
-        if (machine) persistence.holdHot(machine, checkpointId)
+        if (!machine) continue
+        persistence.holdHot(machine, checkpointId)
+        held.add(checkpointId)
       }
       for (const id of await cold.list()) if (!checkpoints.has(id)) await cold.remove(id).catch(onError)
       const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
@@ -299,12 +289,13 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
       await layers.prepare()
       await images.prepare()
-      await addKnownBuilds(snapshots)
-      await cold.recover()
+      for (const build of known) snapshots.add(build)
+      await cold.recover(held)
       const alive = new Set(
         [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
       )
       pool.open(base.buildId, warm)
+      void snapshots.prepareTemplates(onError)
       every(WATCH_INTERVAL_MS, watch)
       every(SAMPLE_INTERVAL_MS, takeSamples)
       every(HOT_INTERVAL_MS, tendHot)
@@ -322,10 +313,13 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     },
 
     addBuild,
-    buildTemplate: (job) => builder.build(job),
+    async buildTemplate(job) {
+      const result = await builder.build(job)
+      persistence.seal(job.checkpointId)
+      return result
+    },
     removeBuild(buildId) {
-      templates.delete(buildId)
-      sources.delete(buildId)
+      snapshots.remove(buildId)
       for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)
     },
 
@@ -340,6 +334,11 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     removeCheckpoint: (checkpointId) => cold.remove(checkpointId),
 
     async acquire(buildId) {
+      if (snapshots.has(buildId)) {
+        await snapshots.prepare(buildId)
+        // not before: each keeps an eye on its stock, and most are never used
+        if (snapshots.has(buildId) && !pool.has(buildId)) pool.open(buildId)
+      }
       let machine = await pool.take(buildId)
       while (!machines.isAlive(machine)) {
         machines.end(machine.machineId).catch(onError)

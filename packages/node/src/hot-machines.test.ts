@@ -9,17 +9,21 @@ function hotMachines(keepMs: number, finish: (machineId: string) => Promise<void
   const ended: string[] = []
   const finished: string[] = []
   const errors: unknown[] = []
+  const settled: string[] = []
   const hot = new HotMachines({
     keepMs,
     end: async (machineId) => void ended.push(machineId),
     onError: (error) => errors.push(error),
   })
   const hold = (machineId: string) =>
-    hot.hold({ machineId } as LiveMachine, async () => {
-      await finish(machineId)
-      finished.push(machineId)
+    hot.hold({ machineId } as LiveMachine, {
+      finish: async () => {
+        await finish(machineId)
+        finished.push(machineId)
+      },
+      settleForLess: () => settled.push(machineId),
     })
-  return { hot, hold, ended, finished, errors }
+  return { hot, hold, ended, finished, settled, errors }
 }
 
 test('one that is resumed in time is given back, without what only its end would need', async () => {
@@ -122,4 +126,45 @@ test('a server that stops leaves them to the next one', async () => {
   hot.close()
   await vi.advanceTimersByTimeAsync(120_000)
   expect([ended, finished]).toEqual([[], []])
+})
+
+test('a checkpoint whose machine is taken before it was finished is settled without it, once', async () => {
+  const { hot, hold, finished, settled } = hotMachines(60_000)
+  hold('a')
+  await vi.advanceTimersByTimeAsync(500)
+  hot.take('a')
+  hot.take('a')
+  await vi.advanceTimersByTimeAsync(120_000)
+  expect([finished, settled]).toEqual([[], ['a']])
+})
+
+test('one that was finished, or is being finished, needs no settling when its machine goes', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { hot, hold, finished, settled } = hotMachines(60_000, (id) =>
+    id === 'slow' ? promise : Promise.resolve(),
+  )
+  hold('a')
+  hold('slow')
+  await vi.advanceTimersByTimeAsync(1_000)
+  hot.take('a')
+  hot.take('slow')
+  resolve()
+  await vi.advanceTimersByTimeAsync(0)
+  expect([finished, settled]).toEqual([['a', 'slow'], []])
+})
+
+test('one whose finishing fails is settled when its machine is gone or goes', async () => {
+  const { promise, reject } = Promise.withResolvers<void>()
+  const { hot, hold, settled, errors } = hotMachines(60_000, (id) =>
+    id === 'slow' ? promise : Promise.reject(new Error('no space left')),
+  )
+  hold('a')
+  hold('slow')
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(await hot.dropOldest()).toBe(true)
+  expect(settled).toEqual(['a'])
+  hot.take('slow')
+  reject(new Error('its machine is gone'))
+  await vi.advanceTimersByTimeAsync(0)
+  expect([settled, errors.length]).toEqual([['a', 'slow'], 2])
 })

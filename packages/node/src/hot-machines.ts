@@ -11,6 +11,14 @@ export interface HotMachinesOptions {
 /** A resume that comes at once is not slowed by what only a cold one needs. */
 const FINISH_DELAY_MS = 1_000
 
+/** What a checkpoint still wants of its machine. */
+export interface Unfinished {
+  /** Done a second later; the machine is kept until then. */
+  finish: () => Promise<void>
+  /** Done instead when the machine goes before that, or `finish` failed: the checkpoint stays as it is. */
+  settleForLess: () => void
+}
+
 interface Hot {
   machine: LiveMachine
   sinceMs: number
@@ -19,6 +27,8 @@ interface Hot {
   finish: () => Promise<void>
   /** Its checkpoint still needs it: the file system is being saved from it. */
   isNeeded: boolean
+  /** It is not held any more. */
+  leave: () => void
 }
 
 /**
@@ -40,14 +50,15 @@ export class HotMachines {
     return this.#hot.size
   }
 
-  /** @param finish what the checkpoint still needs of the machine; it is kept until that is done */
-  hold(machine: LiveMachine, finish: () => Promise<void>): void {
+  hold(machine: LiveMachine, { finish, settleForLess }: Unfinished): void {
     const { keepMs, onError } = this.#options
     let finished: Promise<void> | undefined
+    let isHeld = true
     const finishOnce = () => {
       finished ??= finish()
         .catch((error) => {
           finished = undefined
+          if (!isHeld) settleForLess()
           throw error
         })
         .finally(() => {
@@ -64,7 +75,13 @@ export class HotMachines {
           }),
       Math.min(FINISH_DELAY_MS, keepMs / 2),
     )
-    const hot: Hot = { machine, sinceMs: this.#now(), finishing, finish: finishOnce, isNeeded: true }
+    const leave = () => {
+      isHeld = false
+      clearTimeout(finishing)
+      if (!finished) settleForLess()
+    }
+    const sinceMs = this.#now()
+    const hot: Hot = { machine, sinceMs, finishing, finish: finishOnce, isNeeded: true, leave }
     this.#hot.set(machine.machineId, hot)
   }
 
@@ -77,8 +94,8 @@ export class HotMachines {
   take(machineId: string): LiveMachine | undefined {
     const hot = this.#hot.get(machineId)
     if (!hot) return undefined
-    clearTimeout(hot.finishing)
     this.#hot.delete(machineId)
+    hot.leave()
     return hot.machine
   }
 
@@ -106,6 +123,7 @@ export class HotMachines {
   }
 
   #drop(machineId: string): Promise<void> {
+    this.#hot.get(machineId)?.leave()
     this.#hot.delete(machineId)
     return this.#options.end(machineId).catch(this.#options.onError)
   }

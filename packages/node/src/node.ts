@@ -89,6 +89,8 @@ export interface CheckpointInfo {
 /** A build that is a checkpoint: snapshots, and forks while they are made. */
 export interface SnapshotBuild extends BuildInfo {
   checkpointId: string
+  /** Whom it was saved from; empty: it is a template that was built by steps. */
+  sandboxId: string
 }
 
 export interface ResumeOptions {

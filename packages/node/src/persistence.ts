@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
-import type { CheckpointFolder, CheckpointManifest } from './checkpoint-folder.ts'
+import type { CheckpointFolder, CheckpointManifest, CheckpointPart } from './checkpoint-folder.ts'
 import type { ColdCheckpoints } from './cold-checkpoints.ts'
 import { cpuFeatures } from './cpu-features.ts'
 import type { Driver } from './driver.ts'
@@ -52,7 +53,7 @@ export class Persistence {
     if (hasMemory) this.holdHot(machine, checkpointId)
     else {
       machines.end(machine.machineId).catch(onError)
-      this.#seal(checkpointId)
+      this.seal(checkpointId)
     }
     return manifest
   }
@@ -60,10 +61,14 @@ export class Persistence {
   /** Keeps a frozen machine, and saves its file system for a start without the memory. */
   holdHot(machine: LiveMachine, checkpointId: string): void {
     const { folder, machines, hot } = this.#options
-    hot.hold(machine, async () => {
-      if (!(await folder.hasFiles(checkpointId)))
-        await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
-      this.#seal(checkpointId)
+    hot.hold(machine, {
+      finish: async () => {
+        if (!(await folder.hasFiles(checkpointId)))
+          await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
+        this.seal(checkpointId)
+      },
+      // it can still be gone back to
+      settleForLess: () => this.seal(checkpointId),
     })
   }
 
@@ -74,19 +79,15 @@ export class Persistence {
     await this.#checkSpace(machine, true)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, true)
-    this.#seal(checkpointId)
+    this.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
   async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
-    const { machines, hot, folder } = this.#options
+    const { machines, hot } = this.#options
     if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
     const held = machineId === undefined ? undefined : hot.take(machineId)
-    if (held && hasMemory && machines.isAlive(held)) {
-      // taken before its checkpoint was finished: what is there can still be gone back to
-      if (!(await folder.isSealed(checkpointId))) this.#seal(checkpointId)
-      return toResumed(held, 'hot')
-    }
+    if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)
     return this.#options.cold.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
@@ -117,13 +118,23 @@ export class Persistence {
     })
   }
 
+  #startVerified(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
+    const { folder, start } = this.#options
+    return this.#handOutWhole(folder.verify(checkpointId, partOf(source)), start(checkpointId, source))
+  }
+
+  /**
+   * For what many machines are started from: its files are read in full with the first of them.
+   * @param source files must be unpacked
+   */
+  startFromWhole(source: MachineSource, start: () => Promise<LiveMachine>): Promise<LiveMachine> {
+    return this.#handOutWhole(this.#options.folder.verifyOnce(source.checkpointId!, partOf(source)), start())
+  }
+
   /** Both at once: a restore takes longer than reading its files. What is damaged never gets to anyone. */
-  async #startVerified(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
-    const { folder, machines, start, onError } = this.#options
-    const [verified, started] = await Promise.allSettled([
-      folder.verify(checkpointId, source.checkpointDir ? 'memory' : 'files'),
-      start(checkpointId, source),
-    ])
+  async #handOutWhole(verifying: Promise<unknown>, starting: Promise<LiveMachine>): Promise<LiveMachine> {
+    const { machines, onError } = this.#options
+    const [verified, started] = await Promise.allSettled([verifying, starting])
     if (verified.status === 'rejected') {
       if (started.status === 'fulfilled') machines.end(started.value.machineId).catch(onError)
       throw verified.reason
@@ -132,13 +143,13 @@ export class Persistence {
     return started.value
   }
 
-  /** It may be deleted meanwhile. */
-  #seal(checkpointId: string): void {
+  /** Nobody waits for it. It may be deleted meanwhile. */
+  seal(checkpointId: string): void {
     const { folder, cold, onError } = this.#options
     folder.seal(checkpointId).then(
       () => cold.pack(checkpointId),
-      (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') onError(error)
+      (error) => {
+        if (existsSync(folder.dirOf(checkpointId))) onError(error)
       },
     )
   }
@@ -202,6 +213,8 @@ export class Persistence {
       )
   }
 }
+
+const partOf = ({ checkpointDir }: MachineSource): CheckpointPart => (checkpointDir ? 'memory' : 'files')
 
 const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
 

@@ -10,7 +10,7 @@ function poolOf(
     min?: number
     max?: number
     shortage?: () => SandlotError | undefined
-    fail?: () => boolean
+    fail?: () => boolean | SandlotError
     discard?: (machine: number) => void
   } = {},
 ) {
@@ -21,8 +21,11 @@ function poolOf(
       state.peak = Math.max(state.peak, ++state.running)
       await new Promise((resolve) => setTimeout(resolve, 1))
       state.running--
-      if (options.fail?.()) throw new SandlotError('sandbox_create_failed', 'no luck')
-      return ++state.started
+      state.started++
+      const failure = options.fail?.()
+      if (failure instanceof SandlotError) throw failure
+      if (failure) throw new SandlotError('sandbox_create_failed', 'no luck')
+      return state.started
     },
     demandFor: () => new Demand({ min: options.min ?? 2, max: options.max ?? 2 }),
     discard: options.discard ?? (() => {}),
@@ -70,6 +73,16 @@ test('a taker gets the error after three failed starts, and the pool goes on whe
   await expect(pool.take('b')).rejects.toThrow('no luck')
   isFailing = false
   await expect(pool.take('b')).resolves.toBeTypeOf('number')
+  pool.close()
+})
+
+test('all who wait for what is damaged hear so at once: another try reads the same', async () => {
+  const damaged = new SandlotError('checkpoint_damaged', 'a bit flipped')
+  const { pool, state } = poolOf({ min: 0, max: 0, fail: () => damaged })
+  pool.open('b')
+  const taken = await Promise.allSettled(Array.from({ length: 5 }, () => pool.take('b')))
+  for (const { status } of taken) expect(status).toBe('rejected')
+  expect(state.started).toBeLessThanOrEqual(2)
   pool.close()
 })
 

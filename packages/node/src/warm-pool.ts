@@ -7,6 +7,8 @@ const MAX_WAITERS = 2_000
 const WAIT_TIMEOUT_MS = 120_000
 const MAX_FAILURES = 3
 const RETRY_AFTER_FAILURE_MS = 1_000
+/** Another try would fail just so. */
+const HOPELESS: readonly string[] = ['sandbox_capacity_unavailable', 'disk_full', 'checkpoint_damaged']
 /** The sandbox that was just handed out gets the processor for its first command. */
 const REFILL_DELAY_MS = 60
 
@@ -60,6 +62,16 @@ export class WarmPool<M> {
   open(buildId: string, adopted: M[] = []): void {
     const demand = this.#options.demandFor(buildId)
     this.#lanes.set(buildId, { ready: adopted, waiters: [], starting: 0, failures: 0, demand })
+    this.#fill()
+  }
+
+  has(buildId: string): boolean {
+    return this.#lanes.has(buildId)
+  }
+
+  /** Counts as one take: someone is likely to come soon. */
+  expect(buildId: string): void {
+    this.#lanes.get(buildId)?.demand.record()
     this.#fill()
   }
 
@@ -209,8 +221,7 @@ export class WarmPool<M> {
   #failed(lane: Lane<M>, error: SandlotError): void {
     this.#options.onError(error)
     lane.failures++
-    const isCapacity = error.errorName === 'sandbox_capacity_unavailable' || error.errorName === 'disk_full'
-    const rejected = isCapacity
+    const rejected = HOPELESS.includes(error.errorName)
       ? lane.waiters.splice(0)
       : lane.failures >= MAX_FAILURES
         ? lane.waiters.splice(0, 1)

@@ -11,6 +11,7 @@ import { createLocalStore } from './local-store.ts'
 import { isDamage, logicalBytes, type PackedCheckpoint } from './manifest.ts'
 import type { PackResult } from './pack-folder.ts'
 import { createPacker } from './packer.ts'
+import { readPackedFile } from './read-file.ts'
 import { RemoteCopies } from './remote-copies.ts'
 import { fetchChunks, fetchManifest } from './remote-copy.ts'
 import { type UsageReport, usageOf } from './usage.ts'
@@ -70,6 +71,11 @@ export interface Checkpoints {
    * checkpoint_store_unavailable, rate_limited, operation_timeout
    */
   expand(id: string, targetDir: string): Promise<void>
+  /**
+   * One small file of a checkpoint that is here, without unpacking it.
+   * @returns undefined: it is not here, or has no such file @throws checkpoint_damaged
+   */
+  readFile(id: string, name: string): Promise<Buffer | undefined>
   /**
    * From now on the id does not exist, here and, as soon as it answers, in the remote store. A pack of it ends with
    * `conflict`; expansions of it that are under way are waited for. Its bytes are free after the next `gc`.
@@ -251,6 +257,16 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
           await mended(checkpoint, error)
           await expander.expand(checkpoint, targetDir)
         }
+      })
+    },
+
+    async readFile(id, name) {
+      checkOpen(id)
+      return use(id, async (entry) => {
+        const checkpoint = (await catalog.isDeleting(id)) ? undefined : await manifestHere(id)
+        if (!checkpoint) return undefined
+        entry.pin(checkpoint)
+        return readPackedFile(store, checkpoint, name)
       })
     },
 

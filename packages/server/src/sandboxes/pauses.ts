@@ -4,6 +4,7 @@ import { SandlotError } from '@sandlot/protocol'
 import { lifecycleEvent } from '../events/events.ts'
 import type { Team } from '../teams/team.ts'
 import { within } from '../within.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import type { History } from './history.ts'
 import type { Life } from './life.ts'
 import { checkLength } from './limits.ts'
@@ -19,10 +20,12 @@ const PAUSE_RETRY_MS = 30_000
 export class Pauses {
   readonly #life: Life
   readonly #history: History
+  readonly #checkpoints: Checkpoints
 
-  constructor(life: Life, history: History) {
+  constructor(life: Life, history: History, checkpoints: Checkpoints) {
     this.#life = life
     this.#history = history
+    this.#checkpoints = checkpoints
   }
 
   /** @throws SandlotError conflict: it is paused already, not_found, disk_full, checkpoint_failed */
@@ -55,7 +58,7 @@ export class Pauses {
   async #pause(sandbox: LiveSandbox, why: CheckpointReason, hasMemory: boolean): Promise<void> {
     const { node, repository, registry, deadlines, now } = this.#life
     const { sandboxId } = sandbox
-    const checkpoint = this.#history.newCheckpoint(sandbox, why, hasMemory)
+    const checkpoint = this.#checkpoints.newCheckpoint(sandbox, why, hasMemory)
     const { checkpointId } = checkpoint
     await repository.setPausing(sandboxId, checkpoint)
     become(sandbox, 'pausing')
@@ -80,7 +83,7 @@ export class Pauses {
     await this.#life.eventually(`recording the pause of sandbox ${sandboxId}`, () =>
       repository.setPaused(sandbox, saved, event),
     )
-    this.#history.prune(sandbox)
+    this.#checkpoints.prune(sandbox)
   }
 
   async #undoPause(sandbox: LiveSandbox, checkpointId: string): Promise<void> {

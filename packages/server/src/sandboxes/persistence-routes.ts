@@ -19,7 +19,8 @@ import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import { toSandbox } from './answers.ts'
-import { DEFAULT_KEEP, type TreeNode } from './history.ts'
+import { DEFAULT_KEEP } from './checkpoints.ts'
+import type { TreeNode } from './history.ts'
 
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -28,7 +29,7 @@ const MAX_DIFF_PATHS = 10_000
 
 /** Pause, resume, snapshots, forks, and the tree of checkpoints. */
 export function persistenceRoutes(app: App, { sandboxes, domain }: Services): void {
-  const { pauses, history } = sandboxes
+  const { pauses, copies, history, storage } = sandboxes
 
   app.post(
     '/sandboxes/:id/pause',
@@ -83,7 +84,7 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
     },
     async (request, reply) => {
       const { count, timeout } = request.body
-      const forks = await history.fork(request.caller.team, request.params.id, count, timeout)
+      const forks = await copies.fork(request.caller.team, request.params.id, count, timeout)
       return reply
         .code(201)
         .send(
@@ -107,7 +108,7 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
     },
     async (request, reply) => {
       const { team } = request.caller
-      const { snapshotId, names } = await history.createSnapshot(team, request.params.id, request.body.name)
+      const { snapshotId, names } = await copies.createSnapshot(team, request.params.id, request.body.name)
       return reply.code(201).send({ snapshotID: snapshotId, names })
     },
   )
@@ -132,7 +133,7 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
     async (request, reply) => {
       const { sandboxID, name, limit, nextToken: token } = request.query
       const { page, nextToken } = pageOf(
-        history.listSnapshots(request.caller.team, { sandboxId: sandboxID, name }),
+        copies.listSnapshots(request.caller.team, { sandboxId: sandboxID, name }),
         ({ createdAtMs, buildId }) => ({ timeMs: createdAtMs, id: buildId }),
         { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
       )
@@ -247,7 +248,7 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
         response: { 200: StorageUsage, ...errors },
       },
     },
-    async (request) => history.usage(request.caller.team),
+    async (request) => storage.usage(request.caller.team),
   )
 
   app.post(
@@ -260,7 +261,7 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
         response: { 200: GarbageReport, ...errors },
       },
     },
-    async (request) => history.collectGarbage(request.body.isDryRun),
+    async (request) => storage.collectGarbage(request.body.isDryRun),
   )
 }
 

@@ -4,6 +4,8 @@ import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
 import { envVarsOf, type Startable } from '../templates/catalogue.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { Copies } from './copies.ts'
 import { History } from './history.ts'
 import { Life, type LifeOptions, notFound } from './life.ts'
 import { checkLength } from './limits.ts'
@@ -11,6 +13,7 @@ import { Pauses } from './pauses.ts'
 import { recoverSandboxes } from './recovery.ts'
 import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
 import { settingsOf } from './settings.ts'
+import { Storage } from './storage.ts'
 
 const MAX_CREATE_ATTEMPTS = 3
 
@@ -21,7 +24,9 @@ export interface SandboxServiceOptions extends LifeOptions {
 /** The rules of a sandbox's life. */
 export class SandboxService {
   readonly pauses: Pauses
+  readonly copies: Copies
   readonly history: History
+  readonly storage: Storage
   readonly #life: Life
   readonly #checkpoints: CheckpointRepository
   #isDraining = false
@@ -29,11 +34,14 @@ export class SandboxService {
   constructor({ checkpoints, ...options }: SandboxServiceOptions) {
     this.#life = new Life(options, {
       onDeadline: (sandboxId) => this.#atDeadline(sandboxId),
-      onEnded: (sandboxId) => this.history.forget(sandboxId),
+      onEnded: (sandboxId) => kept.forget(sandboxId),
     })
     this.#checkpoints = checkpoints
-    this.history = new History(this.#life, checkpoints)
-    this.pauses = new Pauses(this.#life, this.history)
+    this.storage = new Storage(this.#life.node, checkpoints)
+    const kept = new Checkpoints(this.#life, checkpoints, this.storage)
+    this.copies = new Copies(this.#life, kept)
+    this.history = new History(this.#life, kept, checkpoints)
+    this.pauses = new Pauses(this.#life, this.history, kept)
     options.registry.onWake((sandboxId) => this.pauses.wake(sandboxId))
   }
 

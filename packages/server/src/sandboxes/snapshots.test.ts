@@ -41,6 +41,29 @@ describe('a snapshot', () => {
     expect((await t.call('POST', '/v2/sandboxes', { templateID: 'mine:v3' })).status).toBe(404)
   })
 
+  test('of the same new name at the same moment is another build of the same template; the tag is on the later', async () => {
+    const ids = [(await t.create()).sandboxID, (await t.create()).sandboxID]
+    const { promise, resolve } = Promise.withResolvers<void>()
+    t.node.addingBuild = promise
+    const making = Promise.all(ids.map((id) => snapshot(id, 'mine')))
+    await expect.poll(() => t.node.saved.size).toBe(2)
+    setTimeout(resolve, 50)
+    const made = await making
+    expect(made.map(({ status }) => status)).toEqual([201, 201])
+    expect(new Set(made.map(({ body }) => body.snapshotID)).size).toBe(1)
+    const [one, another] = (await t.call('GET', '/templates')).body.filter(({ names }: { names: string[] }) =>
+      names.some((name) => name.endsWith('/mine')),
+    )
+    expect([one.buildCount, another]).toEqual([2, undefined])
+    expect(t.node.teamBuilds.size).toBe(2)
+    const later = (await Promise.all(ids.map(tree))).flat().find(({ names }) => names.length > 0)
+    expect(await snapshots()).toMatchObject([{ snapshotID: made[0]!.body.snapshotID }])
+    const user = await t.create({ templateID: 'mine' })
+    expect(user.templateID).toBe(one.templateID)
+    await t.crash()
+    expect((await Promise.all(ids.map(tree))).flat().find(({ names }) => names.length > 0)).toEqual(later)
+  })
+
   test.each(['no spaces', 'ümlaut', '', 'another-team/mine', 'mine:no/tag'])(
     'cannot be called %j',
     async (name) => {

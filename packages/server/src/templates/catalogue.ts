@@ -1,5 +1,6 @@
 import type { BuildInfo, SandboxNode } from '@sandlot/node'
 import { newTemplateId, SandlotError } from '@sandlot/protocol'
+import { KeyedLock } from '../keyed-lock.ts'
 import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import type { CatalogProgress } from './catalog-progress.ts'
@@ -30,6 +31,7 @@ export class TemplateCatalogue {
   readonly #progress: CatalogProgress
   /** Team ids by slug: of those with templates from before, and of everyone who asked since. */
   readonly #teamIds = new Map<string, string>()
+  readonly #naming = new KeyedLock()
 
   constructor(repository: TemplateRepository, progress: CatalogProgress) {
     this.#repository = repository
@@ -71,13 +73,36 @@ export class TemplateCatalogue {
     return [...this.#byId.values()].flatMap(({ builds }) => builds.filter(isRecord))
   }
 
-  /** Records a build, and its template when that is new. */
-  async addBuild(template: TemplateRecord, build: BuildRecord): Promise<void> {
-    const known = this.#byId.get(template.templateId)
-    await this.#repository.addBuild(template, known === undefined, build)
-    if (!known) this.#add({ ...template, tags: new Map(), builds: [] })
-    this.#addBuild(build)
-    if (build.status === 'ready') this.#tag(build, build.tags)
+  /**
+   * Records a build of the team's template of that name, which is made when there is none. Of those that come with the
+   * same name at once the first makes it, and a tag is on the build of the last.
+   * @param name null: always a new template @param make the build, of that template
+   */
+  addBuild(
+    team: Team,
+    name: string | null,
+    nowMs: number,
+    make: (template: TemplateRecord) => BuildRecord | Promise<BuildRecord>,
+  ): Promise<{ template: Template; build: BuildRecord }> {
+    const add = async () => {
+      const found = name === null ? undefined : this.find(name, team)
+      const known = found?.teamId === team.teamId ? found : undefined
+      const template = known ?? {
+        templateId: newTemplateId(),
+        teamId: team.teamId,
+        name,
+        isPublic: team.teamId === CATALOG_TEAM_ID,
+        createdAtMs: nowMs,
+        updatedAtMs: nowMs,
+      }
+      const build = await make(template)
+      await this.#repository.addBuild(template, known === undefined, build)
+      if (!known) this.#add({ ...template, tags: new Map(), builds: [] })
+      this.#addBuild(build)
+      if (build.status === 'ready') this.#tag(build, build.tags)
+      return { template: this.#byId.get(template.templateId)!, build }
+    }
+    return name === null ? add() : this.#naming.run(nameKey(team.teamId, name), add)
   }
 
   /** @param build one of the catalogue's own; changed here when the row says the same */

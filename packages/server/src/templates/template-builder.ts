@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { BuildOrigin, BuildRecipe, RegistryLogin, SandboxNode } from '@sandlot/node'
-import { BuildFailure, newCheckpointId, newTemplateId, SandlotError } from '@sandlot/protocol'
+import { BuildFailure, newCheckpointId, SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../sandboxes/checkpoint-repository.ts'
 import { storeError } from '../store/store.ts'
@@ -70,23 +70,11 @@ export class TemplateBuilder {
         'rate_limited',
         `${unfinished.length} builds of team '${team.name}' are not finished: wait for them, or delete their templates`,
       )
-    const known = catalogue.find(reference.name, team)
     const nowMs = now()
-    const template =
-      known?.teamId === team.teamId
-        ? known
-        : {
-            templateId: newTemplateId(),
-            teamId: team.teamId,
-            name: reference.name,
-            isPublic: team.teamId === CATALOG_TEAM_ID,
-            createdAtMs: nowMs,
-            updatedAtMs: nowMs,
-          }
-    const build: BuildRecord = {
+    return catalogue.addBuild(team, reference.name, nowMs, ({ templateId }) => ({
       buildId: randomUUID(),
       name: reference.name,
-      templateId: template.templateId,
+      templateId,
       checkpointId: newCheckpointId(),
       sandboxId: '',
       status: 'waiting',
@@ -96,9 +84,7 @@ export class TemplateBuilder {
       envVars: {},
       defaultUser: 'user',
       ...resources,
-    }
-    await catalogue.addBuild(template, build)
-    return { template: catalogue.find(template.templateId, team)!, build }
+    }))
   }
 
   #isOf(templateId: string, team: Team): boolean {

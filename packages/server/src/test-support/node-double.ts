@@ -54,7 +54,10 @@ export class NodeDouble implements SandboxNode {
     for (const build of builds) this.teamBuilds.set(build.buildId, build)
     return new Set([...inUse].filter((id) => this.machines.has(id)))
   }
+  /** Awaited before a build is added. */
+  addingBuild: Promise<void> | undefined
   async addBuild(build: SnapshotBuild) {
+    await this.addingBuild
     this.teamBuilds.set(build.buildId, build)
   }
   /** What each build was asked for, and what the next ones do; absent: they succeed at once. */

@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto'
+import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
+import type { Team } from '../teams/team.ts'
+import type { Template } from '../templates/catalogue.ts'
+import { parseNewReference, parseReference } from '../templates/reference.ts'
+import type { BuildRecord } from '../templates/repository.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { Life } from './life.ts'
+import { checkLength } from './limits.ts'
+import type { LiveSandbox } from './sandbox.ts'
+
+export interface Snapshot {
+  snapshotId: string
+  names: string[]
+}
+
+export interface ListedSnapshot extends Snapshot {
+  createdAtMs: number
+  buildId: string
+}
+
+/** Copies of running sandboxes: snapshots to start others from, and forks. */
+export class Copies {
+  readonly #life: Life
+  readonly #checkpoints: Checkpoints
+
+  constructor(life: Life, checkpoints: Checkpoints) {
+    this.#life = life
+    this.#checkpoints = checkpoints
+  }
+
+  /** @param name `name` or `name:tag`; absent: only the id finds it */
+  async createSnapshot(team: Team, sandboxId: string, name?: string): Promise<Snapshot> {
+    const reference = name === undefined ? undefined : parseNewReference(name, team.slug)
+    const { catalogue, node, now } = this.#life
+    const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'snapshot')
+    const nowMs = now()
+    const tag = reference?.tag ?? 'default'
+    const { cpuCount, memoryMB, diskSizeMB, defaultUser, defaultWorkdir } = sandbox
+    const { template } = await catalogue.addBuild(team, reference?.name ?? null, nowMs, async (of) => {
+      const build: BuildRecord = {
+        buildId: randomUUID(),
+        name: reference?.name ?? of.templateId,
+        templateId: of.templateId,
+        sandboxId,
+        checkpointId,
+        createdAtMs: nowMs,
+        updatedAtMs: nowMs,
+        finishedAtMs: nowMs,
+        ...{ cpuCount, memoryMB, diskSizeMB, defaultUser, defaultWorkdir },
+        status: 'ready',
+        tags: [tag],
+        envVars: {},
+      }
+      await node.addBuild(build)
+      return build
+    })
+    return toSnapshot(template.templateId, template.name, tag, team.slug)
+  }
+
+  /** @param filter by source, and by name or id with or without tag; what does not exist finds nothing */
+  listSnapshots(team: Team, filter: { sandboxId?: string; name?: string }): ListedSnapshot[] {
+    const wanted = filter.name === undefined ? undefined : parseReference(filter.name)
+    const template = filter.name && this.#life.catalogue.find(filter.name.split(':')[0]!, team)
+    const found: ListedSnapshot[] = []
+    for (const { teamId, templateId, name, tags } of this.#life.catalogue.visibleTo(team)) {
+      if (teamId !== team.teamId || (wanted && (!template || template.templateId !== templateId))) continue
+      for (const [tag, build] of tags) {
+        if (!('checkpointId' in build)) continue
+        const { sandboxId, createdAtMs, buildId } = build as BuildRecord
+        if (!sandboxId) continue
+        if (filter.sandboxId !== undefined && filter.sandboxId !== sandboxId) continue
+        if (wanted?.tag !== undefined && wanted.tag !== tag) continue
+        found.push({ ...toSnapshot(templateId, name, tag, team.slug), createdAtMs, buildId })
+      }
+    }
+    return found
+  }
+
+  /** A snapshot or a template of a team. @throws SandlotError invalid_request while sandboxes use it */
+  async deleteTemplate(template: Template): Promise<void> {
+    const { catalogue, node, registry } = this.#life
+    const users = [...registry.all()].filter(({ templateId }) => templateId === template.templateId)
+    if (users.length > 0)
+      throw new SandlotError(
+        'invalid_request',
+        `template '${template.templateId}' is used by ${users.length} sandboxes (${users[0]!.sandboxId} among them): kill them first`,
+      )
+    const builds = template.builds.filter((build): build is BuildRecord => 'checkpointId' in build)
+    await catalogue.remove(template)
+    for (const { buildId } of template.builds) node.removeBuild(buildId)
+    // a source that is alive may still be saved as it, a fork of it only came from it
+    for (const { sandboxId, checkpointId } of builds)
+      if (registry.get(sandboxId)?.checkpointId !== checkpointId) await this.#checkpoints.remove(checkpointId)
+  }
+
+  /** Copies of a running sandbox; each succeeds or fails by itself. */
+  async fork(
+    team: Team,
+    sandboxId: string,
+    count: number,
+    seconds: number,
+  ): Promise<Array<LiveSandbox | SandlotError>> {
+    checkLength(team.plan, seconds)
+    const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'fork')
+    try {
+      return await Promise.all(
+        Array.from({ length: count }, () =>
+          this.#startFork(team, sandbox, checkpointId, seconds).catch((error) =>
+            error instanceof SandlotError
+              ? error
+              : new SandlotError('sandbox_create_failed', `a fork could not be made: ${error.message}`, {
+                  cause: error,
+                }),
+          ),
+        ),
+      )
+    } finally {
+      await this.#checkpoints.remove(checkpointId)
+    }
+  }
+
+  async #startFork(
+    team: Team,
+    source: LiveSandbox,
+    checkpointId: string,
+    seconds: number,
+  ): Promise<LiveSandbox> {
+    const { node, now } = this.#life
+    const release = this.#life.reserve(team)
+    try {
+      const machine = await node.resume(checkpointId, { hasMemory: true })
+      const startedAtMs = now()
+      const fork: LiveSandbox = {
+        ...source,
+        sandboxId: newSandboxId(),
+        executionId: randomUUID(),
+        machineId: machine.machineId,
+        address: machine.address,
+        state: 'starting',
+        startedAtMs,
+        endAtMs: startedAtMs + seconds * 1000,
+        envdAccessToken: source.envdAccessToken && newAccessToken(),
+        checkpointId: source.checkpointId,
+        settings: {
+          ...source.settings,
+          trafficAccessToken: source.settings.trafficAccessToken && newAccessToken(),
+          timeoutSeconds: seconds,
+        },
+      }
+      await this.#life.begin(fork)
+      release()
+      this.#life.show(fork)
+      return fork
+    } finally {
+      release()
+    }
+  }
+}
+
+/** As clients write it: `<id>:<tag>`, or `<team>/<name>:<tag>` when it has a name. */
+export const toSnapshot = (templateId: string, name: string | null, tag: string, slug: string): Snapshot =>
+  name === null
+    ? { snapshotId: `${templateId}:${tag}`, names: [] }
+    : { snapshotId: `${slug}/${name}:${tag}`, names: [`${slug}/${name}`] }
