@@ -31,8 +31,8 @@ let cold: ColdCheckpoints
 let errors: unknown[]
 const contents = new Map<string, Buffer>()
 
-async function open(unpackedBytes: number): Promise<void> {
-  packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+async function open(unpackedBytes: number, graceMs?: number): Promise<void> {
+  packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }), graceMs })
   cold = new ColdCheckpoints({ folder, packed, unpackedBytes, onError: (error) => errors.push(error) })
 }
 beforeEach(async () => {
@@ -139,6 +139,48 @@ test('a start leaves alone what is still being finished', async () => {
   await cold.recover(new Set([A]))
   await expect.poll(() => isPacked(B), { timeout: PACKED_WITHIN_MS }).toBe(true)
   expect([isUnpacked(A), await isPacked(A)]).toEqual([true, false])
+})
+
+describe('room that is needed', () => {
+  const storedChunks = () =>
+    readdirSync(join(dir, 'packed', 'chunks'), { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    ).length
+
+  /** Packed and unpacked, in order of use. */
+  async function openWith(ids: string[]): Promise<void> {
+    await open(10 * SIZE, 0)
+    for (const id of ids) {
+      await write(id)
+      cold.pack(id)
+      await expect.poll(() => isPacked(id), { timeout: PACKED_WITHIN_MS }).toBe(true)
+    }
+    await read(ids.at(-1)!)
+  }
+
+  test('is made of unpacked copies, the least recently used first, and of no more than it takes', async () => {
+    await openWith([A, B, C])
+    await read(A)
+    expect(await cold.makeRoom(async () => !isUnpacked(B))).toBe(true)
+    expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
+    expect(await read(B)).toEqual(contents.get(B))
+  })
+
+  test('is never made of what is in use or not packed yet; what is left is said', async () => {
+    await openWith([A, B])
+    await write(C)
+    await cold.use(A, async () => expect(await cold.makeRoom(async () => false)).toBe(false))
+    expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
+  })
+
+  test('is made of garbage when the copies were not enough', async () => {
+    await openWith([A, B])
+    await cold.remove(B)
+    const before = storedChunks()
+    const isEnough = async () => storedChunks() < before
+    expect(await Promise.all([cold.makeRoom(isEnough), cold.makeRoom(isEnough)])).toEqual([true, true])
+    expect(await read(A)).toEqual(contents.get(A))
+  })
 })
 
 describe('damage', () => {

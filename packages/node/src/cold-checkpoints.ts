@@ -12,6 +12,8 @@ import { isDamage } from './checkpoints/manifest.ts'
 import type { UsageReport } from './checkpoints/usage.ts'
 
 const MAX_QUEUED = 10_000
+/** Of collections because space is short: little can have become garbage since the last one. */
+const COLLECT_INTERVAL_MS = 60_000
 
 export interface ColdCheckpointsOptions {
   folder: CheckpointFolder
@@ -34,6 +36,8 @@ export class ColdCheckpoints {
   readonly #users = new Map<string, number>()
   readonly #expanding = new Map<string, Promise<void>>()
   #packing: Promise<void> | undefined
+  #collecting: Promise<unknown> | undefined
+  #collectedAtMs = Number.NEGATIVE_INFINITY
   #isClosed = false
 
   constructor(options: ColdCheckpointsOptions) {
@@ -168,15 +172,49 @@ export class ColdCheckpoints {
   }
 
   async #trim(): Promise<void> {
-    const { folder, unpackedBytes } = this.#options
+    const { unpackedBytes } = this.#options
     let total = [...this.#unpacked.values()].reduce((sum, size) => sum + size, 0)
     for (const [id, size] of this.#unpacked) {
       if (total <= unpackedBytes) return
-      if (this.#users.has(id)) continue
-      this.#unpacked.delete(id)
-      await folder.remove(id)
-      total -= size
+      if (await this.#dropUnpacked(id)) total -= size
     }
+  }
+
+  /** @returns false: it is in use */
+  async #dropUnpacked(checkpointId: string): Promise<boolean> {
+    if (this.#users.has(checkpointId)) return false
+    this.#unpacked.delete(checkpointId)
+    await this.#options.folder.remove(checkpointId)
+    return true
+  }
+
+  /**
+   * Frees what is not needed until it is enough: unpacked copies of what is packed, the least recently used first, then
+   * chunks that no checkpoint needs.
+   * @returns whether it is enough
+   */
+  async makeRoom(isEnough: () => Promise<boolean>): Promise<boolean> {
+    for (const id of [...this.#unpacked.keys()]) {
+      if (await isEnough()) return true
+      await this.#dropUnpacked(id)
+    }
+    if (await isEnough()) return true
+    await this.#collectNow()
+    return isEnough()
+  }
+
+  /** Who comes together shares one collection. */
+  async #collectNow(): Promise<void> {
+    const { packed, onError } = this.#options
+    if (!this.#collecting && performance.now() - this.#collectedAtMs < COLLECT_INTERVAL_MS) return
+    this.#collecting ??= packed
+      .gc({ isDryRun: false })
+      .catch(onError)
+      .finally(() => {
+        this.#collectedAtMs = performance.now()
+        this.#collecting = undefined
+      })
+    await this.#collecting
   }
 
   collectGarbage(isDryRun: boolean): Promise<GarbageReport> {

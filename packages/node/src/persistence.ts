@@ -196,22 +196,28 @@ export class Persistence {
     )
   }
 
-  /** @throws SandlotError disk_full */
+  /** Makes room when there is too little. @throws SandlotError disk_full */
   async #checkSpace(machine: LiveMachine, hasMemory: boolean): Promise<void> {
-    const { checkpointsDir, cgroups, driver } = this.#options
-    const [usage, diskBytes, disk] = await Promise.all([
+    const { checkpointsDir, cold, cgroups, driver } = this.#options
+    const [usage, diskBytes, freeBytes] = await Promise.all([
       cgroups.usage(machine.cgroup),
       driver.diskUsedBytes(machine.pid),
-      statfs(checkpointsDir),
+      freeBytesOn(checkpointsDir),
     ])
     const neededBytes = diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + SPARE_BYTES
-    const freeBytes = disk.bavail * disk.bsize
-    if (freeBytes < neededBytes)
-      throw new SandlotError(
-        'disk_full',
-        `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${toMB(freeBytes)} MB left: kill sandboxes or delete snapshots`,
-      )
+    if (freeBytes >= neededBytes) return
+    if (await cold.makeRoom(async () => (await freeBytesOn(checkpointsDir)) >= neededBytes)) return
+    const leftMB = toMB(await freeBytesOn(checkpointsDir))
+    throw new SandlotError(
+      'disk_full',
+      `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${leftMB} MB left: kill sandboxes or delete snapshots`,
+    )
   }
+}
+
+async function freeBytesOn(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize
 }
 
 const partOf = ({ checkpointDir }: MachineSource): CheckpointPart => (checkpointDir ? 'memory' : 'files')

@@ -256,12 +256,13 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
     {
       schema: {
         tags,
-        summary: 'Free what deleted checkpoints have left; the server also does it by itself',
+        summary:
+          "Free what deleted checkpoints have left, for the administrator's team; the server does it by itself",
         body: CollectGarbage,
         response: { 200: GarbageReport, ...errors },
       },
     },
-    async (request) => storage.collectGarbage(request.body.isDryRun),
+    async (request) => storage.collectGarbage(request.caller.team, request.body.isDryRun),
   )
 }
 

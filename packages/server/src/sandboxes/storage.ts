@@ -1,5 +1,6 @@
 import type { GarbageReport, SandboxNode } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import { DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 
@@ -23,7 +24,17 @@ export class Storage {
     return { checkpoints: count, sizeBytes, storedBytes, sharedBytes, limitBytes }
   }
 
-  collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
+  /**
+   * What nothing needs belongs to no team, and how much of it there is says what others deleted: so it is for the
+   * administrator's team to ask for. Nobody has to: it is done every 15 minutes, and when a checkpoint lacks the room.
+   * @throws SandlotError forbidden
+   */
+  async collectGarbage(team: Team, isDryRun: boolean): Promise<GarbageReport> {
+    if (team.slug !== DEFAULT_TEAM_SLUG)
+      throw new SandlotError(
+        'forbidden',
+        `garbage is collected for all teams at once, by itself every 15 minutes; only team '${DEFAULT_TEAM_SLUG}' may ask for it`,
+      )
     return this.#node.collectGarbage(isDryRun)
   }
 
