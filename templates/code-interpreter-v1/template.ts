@@ -11,9 +11,8 @@ const zeromq = `${SERVICE}/node_modules/zeromq`
 
 const installPythonPackages = [
   `pip install --no-cache-dir --quiet uv==${UV_VERSION}`,
-  'uv pip install --system --break-system-packages --no-cache --quiet --requirement /tmp/requirements.txt',
+  `uv pip install --system --break-system-packages --no-cache --quiet --requirement ${SERVICE}/python/requirements.txt`,
   'pip uninstall --yes --quiet uv',
-  `find ${PYTHON_PACKAGES} -type d -name tests -prune -exec rm -rf {} +`,
   // Found at each start of a kernel: byte code that is not there is compiled again in every sandbox.
   `python3 -m compileall -q -j 2 ${PYTHON_PACKAGES}`,
   `echo ${SERVICE}/python > ${PYTHON_PACKAGES}/code-interpreter.pth`,
@@ -32,7 +31,7 @@ export default {
     fileIgnorePatterns: ['**/*.test.ts', '**/node_modules', '**/__pycache__', 'README.md'],
   })
     .fromBaseImage()
-    .copy('python/requirements.txt', '/tmp/requirements.txt')
+    .copy('python/requirements.txt', `${SERVICE}/python/requirements.txt`)
     .runCmd([...installPythonPackages, ...installNodePackages].join(' && '), { user: 'root' })
     .copy('.', SERVICE)
     .setStartCmd(

@@ -81,7 +81,10 @@ export class Context {
   /** Runs code that shows nothing and is not counted. */
   async runSilently(code: string): Promise<void> {
     const kernel = await this.#started({})
-    await this.#lane.run(new AbortController().signal, () => kernel.run({ code, isSilent: true }))
+    const reply = await this.#lane.run(new AbortController().signal, () =>
+      kernel.run({ code, isSilent: true }),
+    )
+    if (reply.status !== 'ok') throw new Error(`${reply.ename}: ${reply.evalue}`)
   }
 
   /** Ends what runs and begins anew, without any state. */
@@ -126,17 +129,21 @@ export class Context {
     const stop = () => void this.#stop(kernel, finished.signal)
     output.readerGone.addEventListener('abort', stop, { once: true })
     try {
-      await output.pacing(kernel, () =>
+      let isErrorTold = false
+      const reply = await output.pacing(kernel, () =>
         kernel.run({
           code,
           onMessage: (message) => {
-            for (const line of linesOf(message)) output.write(this.#explained(line, code))
+            isErrorTold ||= message.header.msg_type === 'error'
+            for (const line of linesOf(message)) output.write(line)
           },
           onText: (stream, text) => {
             for (const line of textLines(stream, text)) output.write(line)
           },
         }),
       )
+      if (reply.status === 'error' && !isErrorTold)
+        output.write(errorLine({ ...reply, ...this.language.explain?.(code) }))
     } finally {
       finished.abort()
       output.readerGone.removeEventListener('abort', stop)
@@ -167,12 +174,6 @@ export class Context {
     const change = Object.fromEntries(changed.map((name) => [name, sandboxEnv[name]]))
     await kernel.run({ code: environment.change(change), isSilent: true })
     this.#appliedEnv = sandboxEnv
-  }
-
-  #explained(line: OutputLine, code: string): OutputLine {
-    if (line.type !== 'error' || line.traceback !== '') return line
-    const explanation = this.language.explain?.(code)
-    return explanation ? { ...line, ...explanation } : line
   }
 
   #tellLoss(how: string): OutputLine {

@@ -22,8 +22,8 @@ export interface Language {
   prelude?: string
   /** Languages without it see the sandbox's variables as they were when the kernel was started. */
   environment?: EnvironmentCode
-  /** Names an error that the kernel leaves unnamed. */
-  explain?: (code: string) => { name: string; value: string } | undefined
+  /** Why code failed of which the kernel only says that it did. */
+  explain?: (code: string) => { ename: string; evalue: string } | undefined
 }
 
 const java: Language = {

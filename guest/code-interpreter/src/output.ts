@@ -64,7 +64,7 @@ export function errorLine(content: Record<string, unknown>): OutputLine {
   const traceback = Array.isArray(content.traceback) ? content.traceback.join('\n') : ''
   return {
     type: 'error',
-    name: String(content.ename ?? 'Error'),
+    name: String(content.ename || 'Error'),
     value: String(content.evalue ?? ''),
     traceback,
   }

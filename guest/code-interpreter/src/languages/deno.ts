@@ -6,12 +6,25 @@ const literal = (variables: Record<string, string | undefined>): string =>
   JSON.stringify(Object.entries(variables).map(([name, value]) => [name, value ?? null]))
 const put = '([name, value]) => value === null ? Deno.env.delete(name) : Deno.env.set(name, value)'
 
+/**
+ * Much code for Node is CommonJS; what `npm install` put into the context's folder is found. What is written to
+ * `process.stdout` is nowhere to be seen in Deno's kernel.
+ */
+const PRELUDE = `
+globalThis.require = (await import("node:module")).createRequire(Deno.cwd() + "/")
+for (const name of ["stdout", "stderr"]) process[name].write = (chunk, ...rest) => {
+  const text = typeof chunk === "string" ? chunk : new TextDecoder().decode(chunk)
+  Deno.jupyter.broadcast("stream", { name, text })
+  if (typeof rest.at(-1) === "function") queueMicrotask(rest.at(-1))
+  return true
+}
+`
+
 /** JavaScript and TypeScript are one kernel. */
 export const deno: Omit<Language, 'name'> = {
   kernels: ['deno'],
   install: 'sudo npm install --global deno',
-  // Much code for Node is CommonJS; what `npm install` put into the context's folder is found.
-  prelude: 'globalThis.require = (await import("node:module")).createRequire(`${Deno.cwd()}/`); undefined',
+  prelude: PRELUDE,
   environment: {
     change: (variables) => `${literal(variables)}.forEach(${put})`,
     enter: (variables) =>
@@ -23,7 +36,7 @@ export const deno: Omit<Language, 'name'> = {
       stripTypeScriptTypes(code, { mode: 'strip' })
       return undefined
     } catch (error) {
-      return { name: 'SyntaxError', value: (error as Error).message }
+      return { ename: 'SyntaxError', evalue: (error as Error).message }
     }
   },
 }
