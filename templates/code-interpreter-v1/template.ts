@@ -21,8 +21,8 @@ const installPythonPackages = [
 const installNodePackages = [
   `npm install --global --no-audit --no-fund --loglevel=error --allow-scripts=deno deno@${DENO_VERSION}`,
   `npm install --prefix ${SERVICE} --no-audit --no-fund --loglevel=error --ignore-scripts zeromq@${ZEROMQ_VERSION}`,
-  // Binaries of other systems, and what only compiles
-  `rm -rf ${zeromq}/build/darwin ${zeromq}/build/win32 ${SERVICE}/node_modules/cmake-ts ~/.npm`,
+  // Binaries of other systems
+  `rm -rf ${zeromq}/build/darwin ${zeromq}/build/win32 ~/.npm`,
 ]
 
 export default {

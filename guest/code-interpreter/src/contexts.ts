@@ -8,9 +8,9 @@ import { type Language, languageOf } from './language.ts'
 import { Refusal } from './refusal.ts'
 
 export const DEFAULT_CWD = '/home/user'
-/** What a Python kernel takes before it has imported anything. */
-const KERNEL_BYTES = 64 * 1024 * 1024
-const MIN_CONTEXTS = 8
+/** What a Python kernel takes, with a little of what it imports. */
+const KERNEL_BYTES = 96 * 1024 * 1024
+const MIN_CONTEXTS = 4
 const PARALLEL_STARTS = 2
 
 /** Every context of this sandbox: one for each language that was used without naming a context, and those that were created. */

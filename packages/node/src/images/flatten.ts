@@ -12,9 +12,11 @@ const PACK = `set -e
 mount -t erofs -o ro "$1" /mnt 2>/dev/null || mount -t erofs -o ro,loop "$1" /mnt
 mkdir "$2/upper" "$2/merged"
 bsdtar -xpP --chroot --numeric-owner -C "$2/upper" -f "$3"
-find "$2/upper" -type c -printf '%P\\0' | while IFS= read -r -d '' path; do
-  [ "$(stat -c %t:%T "$2/upper/$path")" != 0:0 ] || [ -e "/mnt/$path" ] || [ -L "/mnt/$path" ] || rm "$2/upper/$path"
-done
+find "$2/upper" -type c -print0 | xargs -0r stat --printf '%t:%T%n\\0' | while IFS= read -r -d '' found; do
+  path=\${found#0:0}
+  below=/mnt\${path#"$2/upper"}
+  [ "$path" = "$found" ] || [ -e "$below" ] || [ -L "$below" ] || printf '%s\\0' "$path"
+done | xargs -0r rm
 mount -t overlay overlay -o "ro,lowerdir=$2/upper:/mnt" "$2/merged"
 mkfs.erofs ${PACK_OPTIONS.join(' ')} "$4" "$2/merged"`
 
