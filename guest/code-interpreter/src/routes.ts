@@ -7,6 +7,7 @@ import { parseCreateContext, parseExecute, readJsonObject } from './request-body
 import { sandboxEnvironment } from './sandbox-environment.ts'
 
 const DEFAULT_LANGUAGE = 'python'
+const REASON_MAX_CHARS = 500
 
 export interface Service {
   contexts: Contexts
@@ -16,7 +17,10 @@ export interface Service {
 
 const describe = ({ id, language, cwd }: Context) => ({ id, language: language.name, cwd })
 
-/** Answers one request (wire spec, section 10). Refusals are plain text: the SDKs show the body as it is. */
+/**
+ * Answers one request (wire spec, section 10). Refusals are plain text: the Python SDK shows the body as it is, the
+ * JavaScript one for 404 only; otherwise it shows the reason phrase of the status line.
+ */
 export async function answer(
   service: Service,
   request: IncomingMessage,
@@ -32,7 +36,10 @@ export async function answer(
     if (status === 500) console.error(error)
     // What is left of a body that was refused is not read: the connection cannot go on.
     if (!request.complete) response.setHeader('connection', 'close')
-    response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end((error as Error).message)
+    const { message } = error as Error
+    response
+      .writeHead(status, reasonPhrase(message), { 'content-type': 'text/plain; charset=utf-8' })
+      .end(message)
   }
 }
 
@@ -77,6 +84,9 @@ async function execute(
   await context.execute({ code, envVars, sandboxEnv }, output)
   output.end()
 }
+
+/** Printable ASCII is all that a status line may hold everywhere. */
+const reasonPhrase = (message: string): string => message.replace(/[^ -~]/g, '?').slice(0, REASON_MAX_CHARS)
 
 function json(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
