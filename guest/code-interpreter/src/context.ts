@@ -1,0 +1,186 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Kernel, KernelEnded } from './kernel/kernel.ts'
+import type { Kernelspec } from './kernel/kernelspec.ts'
+import { Lane } from './lane.ts'
+import type { Language } from './language.ts'
+import { errorLine, linesOf, type OutputLine, textLines } from './output.ts'
+import type { OutputStream } from './output-stream.ts'
+import { Refusal } from './refusal.ts'
+
+const WAITING_LIMIT = 64
+const INTERRUPT_INTERVAL_MS = 1000
+/** Code that does not stop by then loses its kernel. */
+const INTERRUPT_ATTEMPTS = 10
+
+export interface Execution {
+  code: string
+  /** Variables for this execution only. */
+  envVars: Record<string, string>
+  /** Variables of the sandbox, as they are now. */
+  sandboxEnv: Record<string, string>
+}
+
+/** A kernel with the state that its code has made, under an id that outlives the kernel. */
+export class Context {
+  readonly id = randomUUID()
+  readonly language: Language
+  readonly cwd: string
+  readonly #spec: Kernelspec
+  readonly #starts: Lane
+  readonly #lane = new Lane(WAITING_LIMIT)
+  #kernel: Promise<Kernel> | undefined
+  /** How the last kernel ended, until an execution has been told that its state is gone. */
+  #loss: string | undefined
+  #appliedEnv: Record<string, string> = {}
+
+  /** @param starts shared by all contexts: kernels that start together only slow each other down */
+  constructor(language: Language, cwd: string, spec: Kernelspec, starts: Lane) {
+    this.language = language
+    this.cwd = cwd
+    this.#spec = spec
+    this.#starts = starts
+  }
+
+  /**
+   * Starts the kernel now. One whose environment cannot be changed later is started by its first execution, which knows
+   * the sandbox's variables: without the access token they cannot be asked for.
+   */
+  async start(): Promise<void> {
+    if (this.language.environment) await this.#started({})
+  }
+
+  /** Runs code after what was asked before, and writes its output. Ends early when the reader goes. */
+  async execute(execution: Execution, output: OutputStream): Promise<void> {
+    const { environment } = this.language
+    const { envVars, sandboxEnv } = execution
+    const hasOwnEnv = Object.keys(envVars).length > 0
+    if (hasOwnEnv && !environment) {
+      throw new Refusal(
+        400,
+        `env_vars cannot be set for one execution in ${this.language.name}, whose processes cannot change their environment; set them when the sandbox is created`,
+      )
+    }
+    await this.#lane.run(output.readerGone, async () => {
+      if (this.#loss !== undefined) return output.write(this.#tellLoss(this.#loss))
+      const kernel = await this.#started(sandboxEnv)
+      try {
+        await this.#applyEnv(kernel, sandboxEnv)
+        if (hasOwnEnv) await kernel.run({ code: environment!.enter(envVars), isSilent: true })
+        await this.#run(kernel, execution.code, output)
+        if (hasOwnEnv) await kernel.run({ code: environment!.leave(envVars), isSilent: true })
+      } catch (error) {
+        if (!(error instanceof KernelEnded)) throw error
+        this.#kernel = undefined
+        if (output.readerGone.aborted) this.#loss = error.message
+        else output.write(this.#tellLoss(error.message))
+      }
+    })
+  }
+
+  /** Runs code that shows nothing and is not counted. */
+  async runSilently(code: string): Promise<void> {
+    const kernel = await this.#started({})
+    const reply = await this.#lane.run(new AbortController().signal, () =>
+      kernel.run({ code, isSilent: true }),
+    )
+    if (reply.status !== 'ok') throw new Error(`${reply.ename}: ${reply.evalue}`)
+  }
+
+  /** Ends what runs and begins anew, without any state. */
+  async restart(): Promise<void> {
+    await this.close('was restarted on request')
+    this.#loss = undefined
+    await this.start()
+  }
+
+  async close(reason = 'was removed on request'): Promise<void> {
+    const kernel = this.#kernel
+    this.#kernel = undefined
+    await (await kernel?.catch(() => undefined))?.kill(reason)
+  }
+
+  #started(sandboxEnv: Record<string, string>): Promise<Kernel> {
+    if (this.#kernel) return this.#kernel
+    const kernel = this.#starts.run(new AbortController().signal, async () => {
+      const started = await Kernel.start(this.#spec, this.cwd, { ...process.env, ...sandboxEnv })
+      if (this.language.prelude) await started.run({ code: this.language.prelude, isSilent: true })
+      return started
+    })
+    this.#kernel = kernel
+    this.#appliedEnv = this.language.environment ? {} : sandboxEnv
+    kernel.then(
+      async (started) => {
+        const how = await started.ended
+        if (this.#kernel !== kernel) return
+        this.#kernel = undefined
+        this.#loss = how
+      },
+      () => {
+        if (this.#kernel === kernel) this.#kernel = undefined
+      },
+    )
+    return kernel
+  }
+
+  async #run(kernel: Kernel, code: string, output: OutputStream): Promise<void> {
+    if (output.readerGone.aborted) return
+    const finished = new AbortController()
+    const stop = () => void this.#stop(kernel, finished.signal)
+    output.readerGone.addEventListener('abort', stop, { once: true })
+    try {
+      let isErrorTold = false
+      const reply = await output.pacing(kernel, () =>
+        kernel.run({
+          code,
+          onMessage: (message) => {
+            isErrorTold ||= message.header.msg_type === 'error'
+            for (const line of linesOf(message)) output.write(line)
+          },
+          onText: (stream, text) => {
+            for (const line of textLines(stream, text)) output.write(line)
+          },
+        }),
+      )
+      if (reply.status === 'error' && !isErrorTold)
+        output.write(errorLine({ ...reply, ...this.language.explain?.(code) }))
+    } finally {
+      finished.abort()
+      output.readerGone.removeEventListener('abort', stop)
+    }
+  }
+
+  /** Again and again: an interrupt that comes before the code has begun is lost. */
+  async #stop(kernel: Kernel, finished: AbortSignal): Promise<void> {
+    try {
+      for (let attempt = 0; attempt < INTERRUPT_ATTEMPTS; attempt += 1) {
+        await kernel.interrupt()
+        await sleep(INTERRUPT_INTERVAL_MS, undefined, { signal: finished })
+      }
+      await kernel.kill(
+        `was killed, because its code did not stop within ${(INTERRUPT_ATTEMPTS * INTERRUPT_INTERVAL_MS) / 1000} s after its client went away`,
+      )
+    } catch (error) {
+      if (!finished.aborted) throw error
+    }
+  }
+
+  async #applyEnv(kernel: Kernel, sandboxEnv: Record<string, string>): Promise<void> {
+    const { environment } = this.language
+    if (!environment) return
+    const names = new Set([...Object.keys(this.#appliedEnv), ...Object.keys(sandboxEnv)])
+    const changed = [...names].filter((name) => this.#appliedEnv[name] !== sandboxEnv[name])
+    if (changed.length === 0) return
+    const change = Object.fromEntries(changed.map((name) => [name, sandboxEnv[name]]))
+    await kernel.run({ code: environment.change(change), isSilent: true })
+    this.#appliedEnv = sandboxEnv
+  }
+
+  #tellLoss(how: string): OutputLine {
+    this.#loss = undefined
+    return errorLine({
+      ename: 'KernelDied',
+      evalue: `the ${this.language.name} kernel of context ${this.id} ${how}. Its variables are gone; the next execution starts a new one`,
+    })
+  }
+}

@@ -1,0 +1,95 @@
+import { stat } from 'node:fs/promises'
+import { totalmem } from 'node:os'
+import { Context } from './context.ts'
+import { KernelEnded } from './kernel/kernel.ts'
+import { installedKernels } from './kernel/kernelspec.ts'
+import { Lane } from './lane.ts'
+import { type Language, languageOf } from './language.ts'
+import { Refusal } from './refusal.ts'
+
+export const DEFAULT_CWD = '/home/user'
+/** What a Python kernel takes, with a little of what it imports. */
+const KERNEL_BYTES = 96 * 1024 * 1024
+const MIN_CONTEXTS = 4
+const PARALLEL_STARTS = 2
+
+/** Every context of this sandbox: one for each language that was used without naming a context, and those that were created. */
+export class Contexts {
+  readonly #all = new Map<string, Context>()
+  readonly #defaults = new Map<string, Promise<Context>>()
+  readonly #maxContexts = Math.max(MIN_CONTEXTS, Math.floor(totalmem() / KERNEL_BYTES))
+  readonly #starts = new Lane(this.#maxContexts, PARALLEL_STARTS)
+
+  list(): Context[] {
+    return [...this.#all.values()]
+  }
+
+  /** @throws Refusal 404 */
+  get(id: string): Context {
+    const context = this.#all.get(id)
+    if (!context)
+      throw new Refusal(404, `There is no context ${JSON.stringify(id)}; GET /contexts lists those there are`)
+    return context
+  }
+
+  /** The context that a language has when none is named; made when first used. */
+  async defaultOf(languageName: string): Promise<Context> {
+    const language = languageOf(languageName)
+    const existing = this.#defaults.get(language.name)
+    if (existing) return existing
+    const made = this.#make(language, DEFAULT_CWD)
+    this.#defaults.set(language.name, made)
+    made.catch(() => this.#defaults.delete(language.name))
+    return made
+  }
+
+  /** @throws Refusal when the language has no kernel, `cwd` is no folder, or there are too many already */
+  async create(languageName: string, cwd: string): Promise<Context> {
+    const isFolder = await stat(cwd).then(
+      (stats) => stats.isDirectory(),
+      () => false,
+    )
+    if (!cwd.startsWith('/') || !isFolder) {
+      throw new Refusal(400, `cwd ${JSON.stringify(cwd)} must be the absolute path of a folder that exists`)
+    }
+    return this.#make(languageOf(languageName), cwd)
+  }
+
+  async remove(id: string): Promise<void> {
+    const context = this.get(id)
+    this.#all.delete(id)
+    for (const [language, made] of this.#defaults) {
+      if ((await made.catch(() => undefined)) === context) this.#defaults.delete(language)
+    }
+    await context.close()
+  }
+
+  async #make(language: Language, cwd: string): Promise<Context> {
+    const kernels = await installedKernels()
+    const name = language.kernels.find((kernel) => kernels.has(kernel))
+    if (name === undefined) {
+      throw new Refusal(
+        400,
+        `Language ${JSON.stringify(language.name)} has no kernel in this sandbox: ${language.install}`,
+      )
+    }
+    if (this.#all.size >= this.#maxContexts) {
+      throw new Refusal(
+        429,
+        `There are ${this.#all.size} contexts, and this sandbox has memory for ${this.#maxContexts}; remove one first`,
+      )
+    }
+    const context = new Context(language, cwd, kernels.get(name)!, this.#starts)
+    this.#all.set(context.id, context)
+    try {
+      await context.start()
+    } catch (error) {
+      this.#all.delete(context.id)
+      if (error instanceof KernelEnded) {
+        throw new Refusal(500, `The ${language.name} kernel did not start: it ${error.message}`)
+      }
+      throw error
+    }
+    return context
+  }
+}

@@ -1,0 +1,30 @@
+import { execFileSync } from 'node:child_process'
+import { expect, test } from 'vitest'
+import { bash } from './bash.ts'
+
+const { change, enter, leave } = bash.environment!
+
+/** What a real shell prints for both variables at each `show`. */
+const run = (...pieces: string[]): string[] =>
+  execFileSync('bash', ['-c', pieces.join('\n')], { env: { PATH: process.env.PATH, EMPTY: '' } })
+    .toString()
+    .trimEnd()
+    .split('\n')
+const show = `echo "$A/\${A+set}/\${EMPTY+set}"`
+
+test('variables of one execution go, and those of before come back', () => {
+  const own = { A: `it's "$HOME" \\ !!`, EMPTY: 'x' }
+  expect(run(enter(own), show, leave(own), show)).toEqual([`it's "$HOME" \\ !!/set/set`, '//set'])
+  expect(run('A=old', enter({ A: 'new' }), show, leave({ A: 'new' }), show)).toEqual([
+    'new/set/set',
+    'old/set/set',
+  ])
+})
+
+test('a variable is set for good, or removed', () => {
+  expect(run(change({ A: '1' }), show, change({ A: undefined }), show)).toEqual(['1/set/set', '//set'])
+})
+
+test('a name that bash cannot have is left out, and is not run', () => {
+  expect(run(change({ 'a;echo injected': '1', 'x-y': '2', A: '3' }), show)).toEqual(['3/set/set'])
+})

@@ -1,0 +1,24 @@
+import type { Language } from '../language.ts'
+
+/** JSON text of a string is a Python literal of the same string. */
+const dictionary = (variables: Record<string, string | undefined>): string =>
+  `{${Object.entries(variables)
+    .map(
+      ([name, value]) => `${JSON.stringify(name)}: ${value === undefined ? 'None' : JSON.stringify(value)}`,
+    )
+    .join(', ')}}`
+
+/** An expression: it leaves no name behind among the user's. */
+const environment = (call: string): string =>
+  `__import__("sandlot_interpreter.environment").environment.${call}`
+
+export const python: Language = {
+  name: 'python',
+  kernels: ['python3'],
+  install: 'pip install ipykernel',
+  environment: {
+    change: (variables) => environment(`change(${dictionary(variables)})`),
+    enter: (variables) => environment(`enter(${dictionary(variables)})`),
+    leave: () => environment('leave()'),
+  },
+}

@@ -1,0 +1,31 @@
+import { createServer } from 'node:http'
+import { Contexts } from './contexts.ts'
+import { answer } from './routes.ts'
+
+const PORT = 49_999
+/** The edge keeps connections for 620 s: whoever closes first must not be the one that is asked. */
+const KEEP_ALIVE_MS = 650_000
+const RETRY_WARM_UP_MS = 5000
+
+const contexts = new Contexts()
+let isReady = false
+
+const server = createServer((request, response) => {
+  void answer({ contexts, isReady: () => isReady }, request, response)
+})
+server.keepAliveTimeout = KEEP_ALIVE_MS
+server.listen(PORT, '0.0.0.0')
+
+/** The checkpoint of the template then holds a kernel that has imported what most code begins with. */
+async function warmUp(): Promise<void> {
+  try {
+    const python = await contexts.defaultOf('python')
+    await python.runSilently('__import__("sandlot_interpreter.warm_up")')
+    isReady = true
+  } catch (error) {
+    console.error(error)
+    setTimeout(warmUp, RETRY_WARM_UP_MS)
+  }
+}
+
+await warmUp()

@@ -1,0 +1,65 @@
+import { once } from 'node:events'
+import { createServer, request, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { OutputStream } from './output-stream.ts'
+
+/** A real connection whose client reads nothing until it is told to. */
+async function connection() {
+  const server = createServer().listen(0, '127.0.0.1')
+  onTestFinished(() => void server.close())
+  await once(server, 'listening')
+  const client = request({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' }).end()
+  client.on('error', () => {})
+  const [, response] = (await once(server, 'request')) as [unknown, ServerResponse]
+  return { client, response, output: new OutputStream(response) }
+}
+
+const line = { type: 'stdout' as const, text: 'x'.repeat(256 * 1024), timestamp: 0 }
+
+test('the source is stopped while the reader is slow, and goes on once all is sent', async () => {
+  const { client, output } = await connection()
+  const log: string[] = []
+  const thawed = Promise.withResolvers<void>()
+  const source = {
+    freeze: () => void log.push('freeze'),
+    thaw: () => {
+      log.push('thaw')
+      thawed.resolve()
+    },
+  }
+  await output.pacing(source, async () => {
+    for (let sent = 0; sent < 100; sent += 1) output.write(line)
+    expect(log).toEqual(['freeze'])
+    const [answer] = await once(client, 'response')
+    answer.resume()
+    await thawed.promise
+  })
+  expect(log).toEqual(['freeze', 'thaw'])
+})
+
+test('a stopped source goes on when its work ends', async () => {
+  const { output, client } = await connection()
+  const log: string[] = []
+  const source = { freeze: () => void log.push('freeze'), thaw: () => void log.push('thaw') }
+  await output.pacing(source, async () => {
+    for (let sent = 0; sent < 100; sent += 1) output.write(line)
+  })
+  expect(log).toEqual(['freeze', 'thaw'])
+  client.destroy()
+})
+
+test('it is told when the reader goes away, and not when all was sent', async () => {
+  const gone = await connection()
+  gone.output.write(line)
+  gone.client.destroy()
+  await once(gone.output.readerGone, 'abort')
+  gone.output.write(line)
+
+  const whole = await connection()
+  whole.output.write(line)
+  whole.output.end()
+  const [answer] = await once(whole.client, 'response')
+  await once(answer.resume(), 'end')
+  expect(whole.output.readerGone.aborted).toBe(false)
+})

@@ -1,0 +1,83 @@
+import { describe, expect, test } from 'vitest'
+import { interpreters } from './interpreter.ts'
+
+/** Whatever code does to its kernel, the service answers afterwards. */
+describe('hostile code', () => {
+  const create = interpreters()
+
+  test('a kernel that dies is told of once, and the next execution has a new one', async () => {
+    const sandbox = await create()
+    await sandbox.runCode('x = 1')
+    const died = await sandbox.runCode('import os; os._exit(3)')
+    expect(died.error).toMatchObject({ name: 'KernelDied', value: expect.stringContaining('exit code 3') })
+    expect((await sandbox.runCode('x')).error?.name).toBe('NameError')
+  })
+
+  test('a kernel that died while nothing ran is told of by the next execution, which is not run', async () => {
+    const sandbox = await create()
+    await sandbox.runCode('x = 1')
+    await sandbox.commands.run('pkill -KILL -f ipykernel_launcher')
+    const told = await sandbox.runCode('open("/tmp/ran", "w")')
+    expect(told.error).toMatchObject({ name: 'KernelDied', value: expect.stringContaining('SIGKILL') })
+    expect(await sandbox.files.exists('/tmp/ran')).toBe(false)
+    expect((await sandbox.runCode('1 + 1')).text).toBe('2')
+  })
+
+  test('code that ignores its interrupt loses its kernel, and does not block the context', async () => {
+    const sandbox = await create()
+    const stubborn = 'while True:\n  try:\n    while True: pass\n  except KeyboardInterrupt: pass'
+    await expect(sandbox.runCode(stubborn, { timeoutMs: 1000 })).rejects.toThrow()
+    const told = await sandbox.runCode('1', { timeoutMs: 60_000 })
+    expect(told.error).toMatchObject({ name: 'KernelDied', value: expect.stringContaining('did not stop') })
+    expect((await sandbox.runCode('1 + 1')).text).toBe('2')
+  })
+
+  test('output without end does not fill the memory of the sandbox, and ends with its reader', async () => {
+    const sandbox = await create()
+    let chars = 0
+    const endless = sandbox.runCode('while True: print("x" * 9999)', {
+      timeoutMs: 15_000,
+      // A reader slower than the writer
+      onStdout: async ({ line }) => {
+        chars += line.length
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      },
+    })
+    await expect(endless).rejects.toThrow()
+    expect(chars).toBeGreaterThan(1_000_000)
+    const used = await sandbox.commands.run(
+      `ps -o rss= -C node,python3 | awk '{ sum += $1 } END { print sum }'`,
+    )
+    expect(Number(used.stdout)).toBeLessThan(700_000)
+    expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).text).toBe('2')
+  })
+
+  test('a fork bomb leaves a service that answers', async () => {
+    const sandbox = await create()
+    await sandbox
+      .runCode('import os\nwhile True:\n  try: os.fork()\n  except OSError: pass', { timeoutMs: 5000 })
+      .catch(() => {})
+    const context = sandbox.runCode('1 + 1', { language: 'bash', timeoutMs: 60_000 })
+    await Promise.allSettled([context])
+    expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).error?.name ?? 'none').toMatch(
+      /none|KernelDied/,
+    )
+  })
+
+  test('there are as many contexts as memory allows, and one more is refused', async () => {
+    const sandbox = await create()
+    const made: string[] = []
+    let refused = ''
+    while (refused === '' && made.length < 100) {
+      await sandbox.createCodeContext({ requestTimeoutMs: 60_000 }).then(
+        ({ id }) => void made.push(id),
+        (error: Error) => {
+          refused = error.message
+        },
+      )
+    }
+    expect(refused).toMatch(/^429.* remove one first/)
+    await sandbox.removeCodeContext(made[0]!)
+    expect(await sandbox.createCodeContext()).toMatchObject({ language: 'python' })
+  })
+})
