@@ -1,5 +1,5 @@
 import { list, type Protocol, type Request, type ServerSentEvent, text, textOf } from './protocol.ts'
-import { type Answer, countTokens, type Item, type JsonSchema, pieces } from './scripted-model.ts'
+import { type Answer, countTokens, type Item, type JsonSchema, pieces, type Tool } from './scripted-model.ts'
 
 /** https://platform.openai.com/docs/api-reference/responses and /responses-streaming */
 export const openaiResponses: Protocol = {
@@ -13,9 +13,10 @@ export const openaiResponses: Protocol = {
       typeof body.input === 'string' ? [{ role: 'user', content: body.input }] : list(body.input, 'input')
     return {
       items: input.flatMap((item) => itemsOf(item)),
-      tools: list(body.tools ?? [], 'tools')
-        .filter((tool) => tool.type === 'function')
-        .map((tool) => ({ name: String(tool.name), schema: tool.parameters as JsonSchema | undefined })),
+      tools: [
+        { tools: body.tools ?? [] },
+        ...input.filter((item) => item.type === 'additional_tools'),
+      ].flatMap((group) => toolsOf(list(group.tools, 'tools'))),
       mustCall: body.tool_choice === 'required' || typeof body.tool_choice === 'object',
       schema: format?.schema,
     }
@@ -46,17 +47,17 @@ export const openaiResponses: Protocol = {
       yield event('response.output_text.done', { ...part, text: content.text, logprobs: [] })
       yield event('response.content_part.done', { ...part, part: content })
     } else {
+      const [field, kind] =
+        item.type === 'function_call'
+          ? (['arguments', 'function_call_arguments'] as const)
+          : (['input', 'custom_tool_call_input'] as const)
+      const whole = (item as Record<string, unknown>)[field] as string
       yield event('response.output_item.added', {
         output_index: 0,
-        item: { ...item, status: 'in_progress', arguments: '' },
+        item: { ...item, status: 'in_progress', [field]: '' },
       })
-      for (const delta of pieces(item.arguments))
-        yield event('response.function_call_arguments.delta', { ...at, delta })
-      yield event('response.function_call_arguments.done', {
-        ...at,
-        name: item.name,
-        arguments: item.arguments,
-      })
+      for (const delta of pieces(whole)) yield event(`response.${kind}.delta`, { ...at, delta })
+      yield event(`response.${kind}.done`, { ...at, name: item.name, [field]: whole })
     }
     yield event('response.output_item.done', { output_index: 0, item })
     yield event('response.completed', { response: responseOf(request, 'completed', [item], answer) })
@@ -83,23 +84,45 @@ function itemsOf(item: Record<string, unknown>): Item[] {
   }
 }
 
-const outputOf = (answer: Answer, { number }: Request) =>
-  answer.kind === 'text'
-    ? {
-        id: `msg_scripted_${number}`,
-        type: 'message' as const,
-        status: 'completed',
-        role: 'assistant',
-        content: [{ type: 'output_text', text: answer.text, annotations: [], logprobs: [] }],
-      }
+/** Tools of the client alone, those in namespaces too; tools that OpenAI runs itself have no name. */
+function toolsOf(tools: Array<Record<string, unknown>>, namespace?: string): Tool[] {
+  return tools.flatMap((tool): Tool[] => {
+    if (tool.type === 'namespace') return toolsOf(list(tool.tools, 'tools'), String(tool.name))
+    if (tool.type !== 'function' && tool.type !== 'custom') return []
+    const { name, description, parameters } = tool as {
+      name: string
+      description?: string
+      parameters?: JsonSchema
+    }
+    return [{ name, namespace, description, schema: parameters }]
+  })
+}
+
+function outputOf(answer: Answer, { number }: Request) {
+  if (answer.kind === 'text')
+    return {
+      id: `msg_scripted_${number}`,
+      type: 'message' as const,
+      status: 'completed',
+      role: 'assistant',
+      content: [{ type: 'output_text', text: answer.text, annotations: [], logprobs: [] }],
+    }
+  const { name, namespace } = answer.tool
+  const call = {
+    status: 'completed',
+    call_id: `call_scripted_${number}`,
+    name,
+    ...(namespace && { namespace }),
+  }
+  return typeof answer.arguments === 'string'
+    ? { id: `ctc_scripted_${number}`, type: 'custom_tool_call' as const, ...call, input: answer.arguments }
     : {
         id: `fc_scripted_${number}`,
         type: 'function_call' as const,
-        status: 'completed',
-        call_id: `call_scripted_${number}`,
-        name: answer.tool.name,
+        ...call,
         arguments: JSON.stringify(answer.arguments),
       }
+}
 
 function responseOf({ body, number }: Request, status: string, output: object[], answer?: Answer) {
   const input_tokens = countTokens(JSON.stringify(body.input))

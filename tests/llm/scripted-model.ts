@@ -7,8 +7,11 @@ export type JsonSchema = { [keyword: string]: unknown }
 
 export interface Tool {
   name: string
-  /** Schema of its arguments; of a tool that takes free text there is none. */
+  /** Tools of OpenAI may come in groups. */
+  namespace?: string
+  /** Schema of its arguments. A tool without takes free text. */
   schema?: JsonSchema
+  description?: string
 }
 
 export type Item =
@@ -28,10 +31,11 @@ export interface Conversation {
 
 export type Answer =
   | { kind: 'text'; text: string }
-  | { kind: 'call'; tool: Tool; arguments: Record<string, unknown> }
+  | { kind: 'call'; tool: Tool; arguments: Record<string, unknown> | string }
 
-/** Newest first: what agents call the tool that runs a command line, by the property that takes it. */
+/** The argument that takes the command line, as agents call it. */
 const COMMAND_PROPERTIES = ['command', 'cmd'] as const
+/** Arguments beside it that agents demand. */
 const REST: Record<string, unknown> = {
   description: 'Creates a file',
   explanation: 'Creates a file',
@@ -41,9 +45,9 @@ const REST: Record<string, unknown> = {
 /** Name of the file that the n-th call of a conversation creates, n from 1. */
 export const createdFile = (n: number): string => `created-${n}.txt`
 
-/** In a repository `git diff` shows the file; anywhere else it is there just the same. */
+/** The new file, and a line in one that a repository already has: `git diff` shows the latter. */
 export const commandOf = (n: number): string =>
-  `echo 'written by call ${n}' > ${createdFile(n)}; git add --intent-to-add ${createdFile(n)} 2>/dev/null; ls`
+  `echo 'written by call ${n}' > ${createdFile(n)}; echo 'See ${createdFile(n)}' >> README.md; ls`
 
 /**
  * What the model says next.
@@ -63,21 +67,32 @@ export function answer({ items, tools, mustCall, schema }: Conversation): Answer
   }
 }
 
+interface Shell {
+  tool: Tool
+  argumentsFor: (command: string) => Record<string, unknown> | string
+}
+
 /** How to run a command line with the tool, if it is one that does. */
-function asShell(
-  tool: Tool,
-): { tool: Tool; argumentsFor: (command: string) => Record<string, unknown> } | undefined {
-  const properties = (tool.schema?.properties ?? {}) as Record<string, JsonSchema>
+function asShell(tool: Tool): Shell | undefined {
+  if (!/bash|shell|exec/i.test(tool.name)) return undefined
+  if (!tool.schema)
+    // Codex' code mode: the model writes JavaScript that calls the tools
+    return tool.description?.includes('tools.exec_command')
+      ? { tool, argumentsFor: (cmd) => `text(await tools.exec_command(${JSON.stringify({ cmd })}))` }
+      : undefined
+  const properties = (tool.schema.properties ?? {}) as Record<string, JsonSchema>
   const name = COMMAND_PROPERTIES.find((property) => property in properties)
-  if (!name || !/bash|shell|exec/i.test(tool.name)) return undefined
+  if (!name) return undefined
   const isList = properties[name]?.type === 'array'
-  const required = (tool.schema?.required ?? []) as string[]
+  const required = (tool.schema.required ?? []) as string[]
+  const rest = required.map((property) => [
+    property,
+    REST[property] ?? instanceOf(properties[property] ?? {}),
+  ])
   return {
     tool,
     argumentsFor: (command) => ({
-      ...Object.fromEntries(
-        required.map((property) => [property, REST[property] ?? instanceOf(properties[property] ?? {})]),
-      ),
+      ...Object.fromEntries(rest),
       [name]: isList ? ['bash', '-lc', command] : command,
     }),
   }

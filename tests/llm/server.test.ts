@@ -86,6 +86,25 @@ describe('OpenAI Responses', () => {
     expect(numbers).toEqual(numbers.map((_, index) => index))
   })
 
+  test('a tool that takes free text, in a namespace, gets JavaScript', async () => {
+    const exec = {
+      type: 'custom',
+      name: 'exec',
+      description: 'Runs JavaScript, which calls tools.exec_command()',
+    }
+    const tools = [{ type: 'namespace', name: 'functions', tools: [exec] }] as never
+    const { output } = await openai.responses
+      .stream({ model: 'm', input: 'Create a file', tools })
+      .finalResponse()
+    expect(output).toMatchObject([{ type: 'custom_tool_call', name: 'exec', namespace: 'functions' }])
+    const { input } = output[0] as OpenAI.Responses.ResponseCustomToolCall
+    const text = await new Function('tools', 'text', `return (async () => ${input})()`)(
+      { exec_command: async ({ cmd }: { cmd: string }) => cmd },
+      (value: string) => value,
+    )
+    expect(text).toBe(commandOf(1))
+  })
+
   test('whole, and of a schema when that is asked for', async () => {
     const format = { type: 'json_schema' as const, name: 'review', schema }
     const { output_text } = await openai.responses.create({ model: 'm', input: 'Review', text: { format } })

@@ -48,6 +48,13 @@ export async function startScriptedLlm(port = 0, record?: string): Promise<Scrip
     requests.push(recorded)
     if (record) appendFileSync(record, `${JSON.stringify(recorded)}\n`)
 
+    // what the real one answers where Responses over WebSocket is not offered: clients go on over HTTP
+    if (path === openaiResponses.path && request.method === 'GET')
+      return send(
+        response,
+        426,
+        openaiResponses.error('invalid_request_error', 'this model speaks HTTP only'),
+      )
     const protocol = protocols.find((each) => each.path === path || path === `${each.path}/count_tokens`)
     if (!protocol || request.method !== 'POST')
       return send(response, 404, openaiResponses.error('not_found_error', `no ${request.method} ${path}`))
