@@ -16,32 +16,29 @@ function environmentForPip(): NodeJS.ProcessEnv {
   return rest
 }
 
+/** The Python of a virtual environment with that version of `e2b` and pytest. */
+export const pythonOf = (version: string): Promise<string> =>
+  pythonWith(version, [`e2b==${version}`, ...PACKAGES])
+
 /**
- * The Python of a virtual environment with that version of `e2b` and pytest, made on first use.
+ * The Python of a virtual environment with those packages, made on first use.
  * It appears by rename, so an interrupted set-up leaves nothing that a later one would take for whole.
+ * @param name says what is in it: who changes the packages changes the name
  * @returns path of the interpreter
  */
-export async function pythonOf(version: string): Promise<string> {
-  const home = path.join(VENVS, version)
+export async function pythonWith(name: string, packages: string[]): Promise<string> {
+  const home = path.join(VENVS, name)
   const python = path.join(home, 'bin/python')
   const isThere = await access(python).then(
     () => true,
     () => false,
   )
   if (isThere) return python
-  const unfinished = path.join(VENVS, `.unfinished-${version}-${process.pid}`)
+  const unfinished = path.join(VENVS, `.unfinished-${name}-${process.pid}`)
   await mkdir(VENVS, { recursive: true })
   try {
     await run('python3', ['-m', 'venv', unfinished], { timeout: 120_000 })
-    const pip = [
-      '-m',
-      'pip',
-      'install',
-      '--quiet',
-      '--disable-pip-version-check',
-      `e2b==${version}`,
-      ...PACKAGES,
-    ]
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages]
     await run(path.join(unfinished, 'bin/python'), pip, { timeout: 300_000, env: environmentForPip() })
     await rename(unfinished, home)
   } catch (error) {
