@@ -20,7 +20,10 @@ const live = (name: string, testTimeout: number, tries = retry) => ({
 const unit = {
   test: {
     name: 'unit',
-    include: ['packages/**/*.test.ts', 'guest/**/*.test.ts', 'templates/**/*.test.ts', 'tests/*.test.ts', 'tests/sdk/*.test.ts'],
+    include: [
+      ...['packages/**/*.test.ts', 'guest/**/*.test.ts', 'templates/**/*.test.ts'],
+      ...['tests/*.test.ts', 'tests/sdk/*.test.ts', 'tests/llm/*.test.ts'],
+    ],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     retry,

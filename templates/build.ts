@@ -43,7 +43,9 @@ async function ensure(name: string): Promise<void> {
       if (step) report({ name, state: 'building', step: step.slice(0, 120) })
     },
   })
-  const stale = (await Template.getTags(name)).filter((other) => other.tag.startsWith(CONTENT_TAG) && other.tag !== tag)
+  const stale = (await Template.getTags(name)).filter(
+    (other) => other.tag.startsWith(CONTENT_TAG) && other.tag !== tag,
+  )
   if (stale.length > 0)
     await Template.removeTags(
       name,

@@ -1,0 +1,32 @@
+# OpenClaw answers in Telegram. Write to your bot, then run again with SANDBOX and the PAIRING_CODE that it answers with.
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from e2b import Sandbox
+
+sys.path.append(str(Path(__file__).parent.parent))
+from environment import from_environment, template
+
+if running := os.environ.get("SANDBOX"):
+    sandbox = Sandbox.connect(running)
+else:
+    envs = from_environment("OPENAI_API_KEY", "TELEGRAM_BOT_TOKEN")
+    sandbox = Sandbox.create(template("openclaw"), envs=envs, timeout=3600)
+
+
+def openclaw(words: str) -> str:
+    return sandbox.commands.run(f"openclaw {words}", timeout=120).stdout
+
+
+if code := os.environ.get("PAIRING_CODE"):
+    openclaw(f"pairing approve --channel telegram {code}")
+    print(openclaw("channels status --json --probe"))
+else:
+    openclaw("config set agents.defaults.model.primary openai/gpt-5.2")
+    openclaw("config set plugins.entries.telegram.enabled true")
+    openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
+    flags = f"--allow-unconfigured --bind lan --auth token --token {secrets.token_hex(16)} --port 18789"
+    sandbox.commands.run(f"openclaw gateway {flags}", background=True, timeout=0)
+    print(f"Write to the bot, then run this with SANDBOX={sandbox.sandbox_id} and PAIRING_CODE")

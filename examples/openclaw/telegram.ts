@@ -1,0 +1,24 @@
+// OpenClaw answers in Telegram. Write to your bot, then run again with SANDBOX and the PAIRING_CODE that it answers with.
+import { Sandbox } from 'e2b'
+import { fromEnvironment, template } from '../environment.ts'
+
+const { SANDBOX, PAIRING_CODE } = process.env
+const sandbox = SANDBOX
+  ? await Sandbox.connect(SANDBOX)
+  : await Sandbox.create(template('openclaw'), {
+      envs: fromEnvironment('OPENAI_API_KEY', 'TELEGRAM_BOT_TOKEN'),
+      timeoutMs: 3_600_000,
+    })
+const openclaw = (words: string) => sandbox.commands.run(`openclaw ${words}`, { timeoutMs: 120_000 })
+
+if (PAIRING_CODE) {
+  await openclaw(`pairing approve --channel telegram ${PAIRING_CODE}`)
+  console.log((await openclaw('channels status --json --probe')).stdout)
+} else {
+  await openclaw('config set agents.defaults.model.primary openai/gpt-5.2')
+  await openclaw('config set plugins.entries.telegram.enabled true')
+  await openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
+  const flags = `--allow-unconfigured --bind lan --auth token --token ${crypto.randomUUID()} --port 18789`
+  await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
+  console.log(`Write to the bot, then run this with SANDBOX=${sandbox.sandboxId} and PAIRING_CODE`)
+}

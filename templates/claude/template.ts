@@ -1,0 +1,23 @@
+import { Template } from 'e2b'
+import type { CatalogTemplate } from '../catalog-template.ts'
+
+const VERSION = '2.1.331'
+const PACKAGE = '/usr/local/lib/node_modules/@anthropic-ai/claude-code'
+/** Beside npm's own link target, so that a later `npm install -g` of another version replaces it without a conflict. */
+const LAUNCHER = `${PACKAGE}/bin/claude-in-sandbox`
+
+export default {
+  template: Template({ fileContextPath: import.meta.dirname })
+    .fromBaseImage()
+    // its install script makes a hard link of 398 MB to the platform's binary
+    .runCmd(
+      `npm install -g --ignore-scripts @anthropic-ai/claude-code@${VERSION} && rm -rf ~/.npm ${PACKAGE}/bin/claude.exe`,
+    )
+    .copy('claude-in-sandbox', LAUNCHER, { mode: 0o755 })
+    .runCmd(
+      `ln -sf ${LAUNCHER} /usr/local/bin/claude && claude --version && rm -rf ~/.claude ~/.claude.json ~/.cache`,
+    )
+    // a sandbox keeps the version that its template was tested with
+    .setEnvs({ DISABLE_AUTOUPDATER: '1' }),
+  memoryMB: 2048,
+} satisfies CatalogTemplate

@@ -1,0 +1,46 @@
+import type { Answer, Conversation } from './scripted-model.ts'
+
+/** One event of a stream, as `text/event-stream` writes it. */
+export interface ServerSentEvent {
+  event?: string
+  data: unknown
+}
+
+export interface Request {
+  /** As parsed; what is in it is the protocol's to check. */
+  body: Record<string, unknown>
+  /** Unique in the server; ids of messages and calls are made from it. */
+  number: number
+}
+
+/** One API of a vendor: how it is asked, and how an answer is told in it. */
+export interface Protocol {
+  path: string
+  /** The headers in any of which clients put their key. */
+  keyIn: readonly string[]
+  /** @throws BadRequest when the body is not one of this protocol */
+  read(body: Record<string, unknown>): Conversation
+  whole(answer: Answer, request: Request): unknown
+  stream(answer: Answer, request: Request): Iterable<ServerSentEvent | '[DONE]'>
+  error(type: string, message: string): unknown
+}
+
+/** What a client sent is not of the protocol; the message says what is wrong. */
+export class BadRequest extends Error {}
+
+export function text(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw new BadRequest(`${name} is ${typeof value}, must be a string`)
+  return value
+}
+
+export function list(value: unknown, name: string): Array<Record<string, unknown>> {
+  if (!Array.isArray(value)) throw new BadRequest(`${name} is ${typeof value}, must be a list`)
+  return value as Array<Record<string, unknown>>
+}
+
+/** The text of a content that is a string or a list of parts. */
+export function textOf(content: unknown): string {
+  if (typeof content === 'string') return content
+  if (!Array.isArray(content)) return ''
+  return content.map((part: { text?: unknown }) => (typeof part.text === 'string' ? part.text : '')).join('')
+}
