@@ -86,7 +86,8 @@ export class ColdCheckpoints {
       } catch (error) {
         // deleted meanwhile, or shutting down: nothing is lost, the folder is still there or nobody wants it
         const isExpected =
-          error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
+          !existsSync(folder.dirOf(id)) ||
+          (error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName))
         if (!isExpected) onError(error)
       }
     }
