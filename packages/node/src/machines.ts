@@ -19,6 +19,7 @@ const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
 /** Between the sentry's 0 and the 1000 of all other guest processes. */
 const ENVD_OOM_SCORE_ADJ = '500'
+const DISCARD_INTERVAL_MS = 10_000
 const FULL_DISK_BYTES = 4 * 1024 * 1024
 const TRASH_PREFIX = '.trash-'
 
@@ -200,6 +201,14 @@ export class Machines {
       .catch(this.#options.onError)
       .finally(() => this.#ending.delete(machineId))
     this.#ending.set(machineId, cleaning)
+  }
+
+  /** The same for who has what it wanted: a kernel with a full disk may take long to die, and is asked until it is gone. */
+  async discard(machineId: string): Promise<void> {
+    await this.end(machineId).catch((error) => {
+      this.#options.onError(error)
+      setTimeout(() => void this.discard(machineId), DISCARD_INTERVAL_MS).unref()
+    })
   }
 
   /** Saves memory and writable layer; the machine goes on, or stays frozen. */

@@ -168,7 +168,7 @@ export class Builder {
       }
       return ground
     } finally {
-      if (machine) await this.#options.machines.end(machine.machineId)
+      if (machine) await this.#options.machines.discard(machine.machineId)
     }
   }
 

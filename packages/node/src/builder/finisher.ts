@@ -59,7 +59,7 @@ export class Finisher {
       say('[finalize] Saving the booted template')
       return await layers.add(finalKey, settled.imagePath, (writing) => saveBoth(machines, machine, writing))
     } finally {
-      await machines.end(machine.machineId)
+      await machines.discard(machine.machineId)
       ending.abort()
     }
   }
@@ -100,7 +100,7 @@ export class Finisher {
       if (recipe.isShared) await shared.offerImage(key)
       return { key: ground.key, imagePath }
     } finally {
-      await machines.end(machine.machineId)
+      await machines.discard(machine.machineId)
     }
   }
 
@@ -129,7 +129,7 @@ export class Finisher {
       await bringUp({ startCommand, readyCommand, log: () => {}, signal }, machine, environment, running)
       await layers.add(key, manifest.imagePath, (dir) => saveBoth(machines, machine, dir))
     } finally {
-      await machines.end(machine.machineId)
+      await machines.discard(machine.machineId)
       ending.abort()
     }
     const { dir } = (await layers.find(key))!

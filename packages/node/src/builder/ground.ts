@@ -15,7 +15,7 @@ export interface Ground {
 
 /** What starts and ends the machines of builds. */
 export interface MachineHost {
-  machines: Pick<Machines, 'end'>
+  machines: Pick<Machines, 'discard'>
   /** Starts in the same queue as everything else. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
 }
@@ -37,7 +37,7 @@ export async function startOn(
     await machine.guest.post('/init', { timestamp: new Date().toISOString() })
     return machine
   } catch (error) {
-    await machines.end(machine.machineId)
+    await machines.discard(machine.machineId)
     throw error
   }
 }
