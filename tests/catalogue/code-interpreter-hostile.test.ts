@@ -25,8 +25,12 @@ describe('hostile code', () => {
 
   test('code that ignores its interrupt loses its kernel, and does not block the context', async () => {
     const sandbox = await create()
-    const stubborn = 'while True:\n  try:\n    while True: pass\n  except KeyboardInterrupt: pass'
-    await expect(sandbox.runCode(stubborn, { timeoutMs: 1000 })).rejects.toThrow()
+    const stubborn =
+      'import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint("deaf", flush=True)\nwhile True: pass'
+    let said = ''
+    const ended = sandbox.runCode(stubborn, { timeoutMs: 4000, onStdout: ({ line }) => void (said += line) })
+    await expect(ended).rejects.toThrow()
+    expect(said).toBe('deaf\n')
     const told = await sandbox.runCode('1', { timeoutMs: 60_000 })
     expect(told.error).toMatchObject({ name: 'KernelDied', value: expect.stringContaining('did not stop') })
     expect((await sandbox.runCode('1 + 1')).text).toBe('2')
@@ -50,18 +54,6 @@ describe('hostile code', () => {
     )
     expect(Number(used.stdout)).toBeLessThan(700_000)
     expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).text).toBe('2')
-  })
-
-  test('a fork bomb leaves a service that answers', async () => {
-    const sandbox = await create()
-    await sandbox
-      .runCode('import os\nwhile True:\n  try: os.fork()\n  except OSError: pass', { timeoutMs: 5000 })
-      .catch(() => {})
-    const context = sandbox.runCode('1 + 1', { language: 'bash', timeoutMs: 60_000 })
-    await Promise.allSettled([context])
-    expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).error?.name ?? 'none').toMatch(
-      /none|KernelDied/,
-    )
   })
 
   test('there are as many contexts as memory allows, and one more is refused', async () => {
