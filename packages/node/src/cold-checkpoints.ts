@@ -118,12 +118,16 @@ export class ColdCheckpoints {
 
   /** What describes it, read from where it is. @throws SandlotError not_found, checkpoint_damaged … */
   async describe(checkpointId: string): Promise<CheckpointManifest> {
+    const { folder } = this.#options
+    return (await this.peek(checkpointId)) ?? this.use(checkpointId, () => folder.read(checkpointId))
+  }
+
+  /** The same as far as this machine knows it. @returns undefined: only the remote store has it, or nobody */
+  async peek(checkpointId: string): Promise<CheckpointManifest | undefined> {
     const { folder, packed } = this.#options
-    if (!existsSync(folder.dirOf(checkpointId))) {
-      const content = await packed.readFile(checkpointId, MANIFEST)
-      if (content) return parseManifest(content.toString('utf8'), checkpointId)
-    }
-    return this.use(checkpointId, () => folder.read(checkpointId))
+    if (existsSync(folder.dirOf(checkpointId))) return folder.read(checkpointId)
+    const content = await packed.readFile(checkpointId, MANIFEST)
+    return content && parseManifest(content.toString('utf8'), checkpointId)
   }
 
   async #unpack(checkpointId: string): Promise<void> {

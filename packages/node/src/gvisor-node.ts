@@ -303,7 +303,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       every(GARBAGE_INTERVAL_MS, async () => {
         await cold.collectGarbage(false)
         await collectBuildGarbage({
-          ...{ layers, images, folder, limits: options.buildCache },
+          ...{ layers, images, cold, limits: options.buildCache },
           imagesInUse: [...machines.all()].map(({ imagePath }) => imagePath),
           checkpointIds: await cold.list(),
         })

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { CheckpointFolder } from '../checkpoint-folder.ts'
+import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import type { ImageStore } from '../images/image-store.ts'
 import { garbageOf, type KeepLimits } from './garbage.ts'
 import { LayerCache } from './layers.ts'
@@ -7,7 +7,7 @@ import { LayerCache } from './layers.ts'
 export interface BuildLeftovers {
   layers: LayerCache
   images: ImageStore
-  folder: CheckpointFolder
+  cold: Pick<ColdCheckpoints, 'peek'>
   /** Images of machines that live. */
   imagesInUse: Iterable<string>
   /** All of this machine, packed or not. */
@@ -21,7 +21,7 @@ export interface BuildLeftovers {
  * @returns how many of each went
  */
 export async function collectBuildGarbage(
-  { layers, images, folder, imagesInUse, checkpointIds, limits }: BuildLeftovers,
+  { layers, images, cold, imagesInUse, checkpointIds, limits }: BuildLeftovers,
   nowMs = Date.now(),
 ): Promise<{ layers: number; images: number }> {
   const allLayers = await layers.list()
@@ -29,12 +29,11 @@ export async function collectBuildGarbage(
   for (const { key } of oldLayers) await layers.remove(key)
 
   const inUse = new Set(imagesInUse)
-  const unpacked = new Set(await folder.list())
   for (const checkpointId of checkpointIds) {
-    // what a packed one needs is not known without unpacking it: no image goes while there is one
-    if (!unpacked.has(checkpointId)) return { layers: oldLayers.length, images: 0 }
-    const manifest = await folder.read(checkpointId).catch(() => undefined)
-    if (manifest) inUse.add(manifest.imagePath)
+    const manifest = await cold.peek(checkpointId).catch(() => undefined)
+    // what it needs is not known: no image goes while there is such a one
+    if (!manifest) return { layers: oldLayers.length, images: 0 }
+    inUse.add(manifest.imagePath)
   }
   const gone = new Set(oldLayers.map(({ key }) => key))
   for (const { key, imagePath } of allLayers) if (!gone.has(key)) inUse.add(imagePath)
