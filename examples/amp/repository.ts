@@ -9,7 +9,10 @@ const sandbox = await Sandbox.create(template('amp'), {
 try {
   await sandbox.git.clone(repository, { path: '/home/user/repo', depth: 1 })
   const inRepository = { cwd: '/home/user/repo', envs: { TASK: task }, timeoutMs: 300_000 }
-  const work = await sandbox.commands.run('amp --dangerously-allow-all --stream-json -x "$TASK"', inRepository)
+  const work = await sandbox.commands.run(
+    'amp --dangerously-allow-all --stream-json -x "$TASK"',
+    inRepository,
+  )
   for (const line of work.stdout.trim().split('\n')) {
     const event = JSON.parse(line)
     console.log(event.type, event.message?.usage?.output_tokens ?? '')

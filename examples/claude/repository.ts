@@ -29,9 +29,12 @@ try {
     },
   })
 
-  const followUp = await sandbox.commands.run(`${claude} --resume ${sessionId} -p "Now list what you changed"`, {
-    timeoutMs: 300_000,
-  })
+  const followUp = await sandbox.commands.run(
+    `${claude} --resume ${sessionId} -p "Now list what you changed"`,
+    {
+      timeoutMs: 300_000,
+    },
+  )
   console.log(followUp.stdout)
   console.log((await sandbox.commands.run('cd /home/user/repo && git diff')).stdout)
 } finally {

@@ -16,16 +16,23 @@ try {
   console.log(run.stdout)
   console.log((await sandbox.commands.run('cd /home/user/repo && git diff')).stdout)
 
-  await sandbox.commands.run('opencode serve --hostname 0.0.0.0 --port 4096', { background: true, timeoutMs: 0 })
+  await sandbox.commands.run('opencode serve --hostname 0.0.0.0 --port 4096', {
+    background: true,
+    timeoutMs: 0,
+  })
   const baseUrl = `https://${sandbox.getHost(4096)}`
   const health = async () => (await fetch(`${baseUrl}/global/health`).catch(() => undefined))?.ok
   while (!(await health())) await new Promise((resolve) => setTimeout(resolve, 500))
 
-  const client = createOpencodeClient({ baseUrl, throwOnError: true })
-  const { data: session } = await client.session.create({ body: { title: 'From the SDK' } })
+  const client = createOpencodeClient({ baseUrl })
+  const { data: session } = await client.session.create({
+    body: { title: 'From the SDK' },
+    throwOnError: true,
+  })
   const { data: answer } = await client.session.prompt({
     path: { id: session.id },
     body: { parts: [{ type: 'text', text: task }] },
+    throwOnError: true,
   })
   for (const part of answer.parts) if (part.type === 'text') console.log(part.text)
 } finally {
