@@ -14,7 +14,13 @@ export interface Outcome {
   message: string
 }
 
-const FOLDER = import.meta.dirname
+/** Tests in one folder, and the Python that runs them for a version of what is tested. */
+export interface Suite {
+  folder: string
+  pythonOf: (version: string) => Promise<string>
+}
+
+const conformance: Suite = { folder: import.meta.dirname, pythonOf }
 /** A whole run of the suite; single tests have their own limit in pytest.ini. */
 const RUN_TIMEOUT_MS = 600_000
 const MAX_OUTPUT_CHARS = 200_000
@@ -27,11 +33,11 @@ const withoutByteCode = (env: Environment = {}): NodeJS.ProcessEnv => ({
 })
 
 /** Names of all tests for that version of e2b, as `file.py::test[parameter]`. */
-export async function collect(version: string): Promise<string[]> {
+export async function collect(version: string, { folder, pythonOf } = conformance): Promise<string[]> {
   const python = await pythonOf(version)
   const args = ['-m', 'pytest', '--collect-only', '-q', '.']
   const { stdout } = await promisify(execFile)(python, args, {
-    cwd: FOLDER,
+    cwd: folder,
     env: withoutByteCode(),
     timeout: 60_000,
   })
@@ -64,13 +70,17 @@ function readReport(xml: string): Map<string, Outcome> {
 }
 
 /** Runs the whole suite against the server that the environment (`env` over this process's own) names. */
-export async function runSuite(version: string, env: Environment = {}): Promise<Map<string, Outcome>> {
-  const python = await pythonOf(version)
+export async function runSuite(
+  version: string,
+  env: Environment = {},
+  suite = conformance,
+): Promise<Map<string, Outcome>> {
+  const python = await suite.pythonOf(version)
   const folder = await mkdtemp(path.join(os.tmpdir(), 'sandlot-pytest-'))
   const report = path.join(folder, 'report.xml')
   try {
     const child = spawn(python, ['-m', 'pytest', '-q', `--junitxml=${report}`, '.'], {
-      cwd: FOLDER,
+      cwd: suite.folder,
       env: withoutByteCode(env),
       stdio: ['ignore', 'pipe', 'pipe'],
     })

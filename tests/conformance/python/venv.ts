@@ -21,27 +21,22 @@ function environmentForPip(): NodeJS.ProcessEnv {
  * It appears by rename, so an interrupted set-up leaves nothing that a later one would take for whole.
  * @returns path of the interpreter
  */
-export async function pythonOf(version: string): Promise<string> {
-  const home = path.join(VENVS, version)
+export const pythonOf = (version: string): Promise<string> => pythonWith(version, [`e2b==${version}`])
+
+/** The same with other packages besides pytest; `name` tells environments apart. */
+export async function pythonWith(name: string, packages: string[]): Promise<string> {
+  const home = path.join(VENVS, name)
   const python = path.join(home, 'bin/python')
   const isThere = await access(python).then(
     () => true,
     () => false,
   )
   if (isThere) return python
-  const unfinished = path.join(VENVS, `.unfinished-${version}-${process.pid}`)
+  const unfinished = path.join(VENVS, `.unfinished-${name}-${process.pid}`)
   await mkdir(VENVS, { recursive: true })
   try {
     await run('python3', ['-m', 'venv', unfinished], { timeout: 120_000 })
-    const pip = [
-      '-m',
-      'pip',
-      'install',
-      '--quiet',
-      '--disable-pip-version-check',
-      `e2b==${version}`,
-      ...PACKAGES,
-    ]
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages, ...PACKAGES]
     await run(path.join(unfinished, 'bin/python'), pip, { timeout: 300_000, env: environmentForPip() })
     await rename(unfinished, home)
   } catch (error) {
