@@ -10,7 +10,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
 const envd = join(root, 'guest', 'envd')
 const reports = mkdtempSync(join(tmpdir(), 'sandlot-reports-'))
-const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'catalogue', 'load', 'browser']
+const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue']
+/** A machine that is too slow for all within CI's hour leaves out the last suite, and says so. */
+const CATALOGUE_BY_MINUTES = 40
 const goPath = `${process.env.PATH}:/usr/local/go/bin`
 
 interface Stage {
@@ -187,10 +189,16 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 const rows: string[] = []
+const startedMs = Date.now()
 const total: Outcome = { passed: 0, failed: 0, skipped: 0 }
 for (const stage of stages.filter(
   ({ name }) => wanted.length === 0 || wanted.includes(name) || name === 'set-up',
 )) {
+  const minutes = (Date.now() - startedMs) / 60_000
+  if (process.env.CI && stage.name === 'catalogue' && minutes > CATALOGUE_BY_MINUTES) {
+    rows.push(`! ${stage.name.padEnd(16)} left out: ${Math.round(minutes)} of CI's 60 minutes are over`)
+    continue
+  }
   process.stdout.write(`\n── ${stage.name}\n`)
   const started = Date.now()
   const outcome = await stage.run(stage.timeoutMinutes * 60_000)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
 import { currentByHost, useEnvironment } from '../conformance/official.ts'
 import type { RecordedRequest } from '../llm/server.ts'
+import { waitForTemplate } from './ready.ts'
 
 export const LLM_PORT = 8900
 export const LLM_URL = `http://127.0.0.1:${LLM_PORT}`
@@ -26,6 +27,7 @@ export interface Workspace {
  * cloned as the documentation does.
  */
 export async function startWorkspace(template: string, opts: SandboxOpts = {}): Promise<Workspace> {
+  await waitForTemplate(template)
   useEnvironment(currentByHost)
   const sandbox = await Sandbox.create(template, { timeoutMs: SANDBOX_TIMEOUT_MS, ...opts })
   try {
