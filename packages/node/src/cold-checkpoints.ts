@@ -1,11 +1,6 @@
 import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import {
-  type CheckpointFolder,
-  type CheckpointManifest,
-  MANIFEST,
-  parseManifest,
-} from './checkpoint-folder.ts'
+import { type CheckpointFolder, type CheckpointManifest, MANIFEST } from './checkpoint-folder.ts'
 import type { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { GarbageReport } from './checkpoints/garbage.ts'
 import { isDamage } from './checkpoints/manifest.ts'
@@ -121,7 +116,7 @@ export class ColdCheckpoints {
     const { folder, packed } = this.#options
     if (!existsSync(folder.dirOf(checkpointId))) {
       const content = await packed.readFile(checkpointId, MANIFEST)
-      if (content) return parseManifest(content.toString('utf8'), checkpointId)
+      if (content) return folder.parse(content.toString('utf8'), checkpointId)
     }
     return this.use(checkpointId, () => folder.read(checkpointId))
   }
@@ -170,6 +165,21 @@ export class ColdCheckpoints {
     this.#unpacked.delete(checkpointId)
     await folder.remove(checkpointId)
     await packed.delete(checkpointId)
+  }
+
+  /** Another machine's now: it goes here, and stays in the remote store. */
+  async leave(checkpointId: string): Promise<void> {
+    const { folder, packed } = this.#options
+    this.#unpacked.delete(checkpointId)
+    await folder.remove(checkpointId)
+    await packed.leave(checkpointId)
+  }
+
+  /** Whether it is in the remote store. */
+  async isRemote(checkpointId: string): Promise<boolean> {
+    const { packed } = this.#options
+    if (!(await packed.list()).includes(checkpointId)) return false
+    return (await packed.uploadState(checkpointId)).state === 'remote'
   }
 
   async #trim(): Promise<void> {
