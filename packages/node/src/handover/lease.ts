@@ -1,14 +1,9 @@
 import type { CheckpointStore } from '../checkpoints/checkpoint-store.ts'
 
-/** How often an instance says that it lives. */
-export const LEASE_RENEWAL_MS = 60_000
-/** Silent for so long, it counts as dead: four renewals in a row did not come through. */
+/** Silent for so long, an instance counts as dead; it says that it lives once a minute. */
 export const LEASE_MS = 5 * 60_000
 
 const leaseKey = (instanceId: string): string => `instances/${instanceId}.json`
-
-/** @returns how long ago an instance last said that it lives, by the store's clock; undefined: never, or it left */
-export type SilenceOf = (instanceId: string) => Promise<number | undefined>
 
 export const isFresh = (silentMs: number | undefined): boolean =>
   silentMs !== undefined && silentMs < LEASE_MS
