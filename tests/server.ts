@@ -23,6 +23,8 @@ export interface ServerOptions {
   networkRange: string
   /** More flags for `sandlot up`. */
   flags?: string[]
+  /** More environment for it, e.g. secrets. */
+  env?: Record<string, string>
 }
 
 /** What a test needs to reach a server; plain data, so that vitest can hand it to workers. */
@@ -77,7 +79,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     ]
     child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
       stdio: ['ignore', log, log],
-      env: cleanEnvironment(),
+      env: { ...cleanEnvironment(), ...options.env },
     })
     await waitUntilHealthy(child)
   }
@@ -136,17 +138,21 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   }
 }
 
-async function sandlot(args: string[]): Promise<void> {
+/** Runs a command of `sandlot`. @returns its standard output @throws with its standard error */
+export async function sandlot(args: string[], env: Record<string, string> = {}): Promise<string> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: cleanEnvironment(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...cleanEnvironment(), ...env },
     timeout: COMMAND_TIMEOUT_MS,
     killSignal: 'SIGKILL',
   })
   let output = ''
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk))
+  let errors = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk))
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => void (errors += chunk))
   const [code] = await once(child, 'close')
-  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${output}`)
+  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${errors}`)
+  return output
 }
 
 /** Settings of the developer's own server must not reach the one under test; its cache may. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { isCheckpointId, SandlotError } from '@sandlot/protocol'
 import type { BuildEnvironment } from './builder/recipe.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
+import type { AdoptedBases } from './handover/adopted-bases.ts'
 import type { CheckpointInfo } from './node.ts'
 import { pathExists } from './path-exists.ts'
 
@@ -41,11 +42,14 @@ export type CheckpointPart = 'memory' | 'files'
 /** The checkpoints of this machine's sandboxes, one folder each; they appear and go by rename. */
 export class CheckpointFolder {
   readonly #dir: string
+  readonly #adopted: AdoptedBases | undefined
   /** Parts that were read in full since their files are there, by `<id> <part>`. */
   readonly #verified = new Map<string, Promise<boolean>>()
 
-  constructor(dir: string) {
+  /** @param adopted where the images of checkpoints are that came from other machines */
+  constructor(dir: string, adopted?: AdoptedBases) {
     this.#dir = dir
+    this.#adopted = adopted
   }
 
   /** Makes the folder and removes what a crash left half written or half removed. */
@@ -80,7 +84,13 @@ export class CheckpointFolder {
     const text = await readFile(join(this.dirOf(checkpointId), MANIFEST), 'utf8').catch((cause) => {
       throw new SandlotError('not_found', `checkpoint '${checkpointId}' is not on this machine`, { cause })
     })
-    return parseManifest(text, checkpointId)
+    return this.parse(text, checkpointId)
+  }
+
+  /** A manifest, with what it names where it is on this machine. @throws SandlotError checkpoint_damaged */
+  async parse(text: string, checkpointId: string): Promise<CheckpointManifest> {
+    const manifest = parse(text, checkpointId, MANIFEST) as CheckpointManifest
+    return { ...manifest, ...(await this.#adopted?.placeOf(checkpointId)) }
   }
 
   /**
@@ -105,6 +115,7 @@ export class CheckpointFolder {
         createdAtMs: Date.now(),
       }
       await writeFile(join(writing, MANIFEST), JSON.stringify(manifest, null, 2), { flush: true })
+      await this.#adopted?.keep(checkpointId, manifest)
       await rename(writing, join(this.#dir, checkpointId))
       await syncPath(this.#dir)
       return manifest
@@ -235,10 +246,6 @@ async function syncPath(path: string): Promise<void> {
     await handle.close()
   }
 }
-
-/** @throws SandlotError checkpoint_damaged */
-export const parseManifest = (text: string, checkpointId: string): CheckpointManifest =>
-  parse(text, checkpointId, MANIFEST) as CheckpointManifest
 
 function parse(text: string, checkpointId: string, file: string): unknown {
   try {

@@ -1,11 +1,6 @@
 import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import {
-  type CheckpointFolder,
-  type CheckpointManifest,
-  MANIFEST,
-  parseManifest,
-} from './checkpoint-folder.ts'
+import { type CheckpointFolder, type CheckpointManifest, MANIFEST } from './checkpoint-folder.ts'
 import type { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { GarbageReport } from './checkpoints/garbage.ts'
 import { isDamage } from './checkpoints/manifest.ts'
@@ -127,7 +122,7 @@ export class ColdCheckpoints {
     const { folder, packed } = this.#options
     if (existsSync(folder.dirOf(checkpointId))) return folder.read(checkpointId)
     const content = await packed.readFile(checkpointId, MANIFEST)
-    return content && parseManifest(content.toString('utf8'), checkpointId)
+    return content && folder.parse(content.toString('utf8'), checkpointId)
   }
 
   async #unpack(checkpointId: string): Promise<void> {
@@ -174,6 +169,21 @@ export class ColdCheckpoints {
     this.#unpacked.delete(checkpointId)
     await folder.remove(checkpointId)
     await packed.delete(checkpointId)
+  }
+
+  /** Another machine's now: it goes here, and stays in the remote store. */
+  async leave(checkpointId: string): Promise<void> {
+    const { folder, packed } = this.#options
+    this.#unpacked.delete(checkpointId)
+    await folder.remove(checkpointId)
+    await packed.leave(checkpointId)
+  }
+
+  /** Whether it is in the remote store. */
+  async isRemote(checkpointId: string): Promise<boolean> {
+    const { packed } = this.#options
+    if (!(await packed.list()).includes(checkpointId)) return false
+    return (await packed.uploadState(checkpointId)).state === 'remote'
   }
 
   async #trim(): Promise<void> {

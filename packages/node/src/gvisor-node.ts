@@ -17,6 +17,8 @@ import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
+import { AdoptedBases } from './handover/adopted-bases.ts'
+import { createCarrier } from './handover/carrier.ts'
 import { HotMachines } from './hot-machines.ts'
 import { ImageStore } from './images/image-store.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
@@ -78,7 +80,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const timers: NodeJS.Timeout[] = []
 
   const oneTimeSources = new OneTimeSources<MachineSource>()
-  const folder = new CheckpointFolder(checkpointsDir)
+  const adopted = new AdoptedBases(join(home, 'adopted'))
+  const folder = new CheckpointFolder(checkpointsDir, adopted)
   await folder.prepare()
   const packed = await createCheckpoints({
     dir: join(home, 'packed'),
@@ -302,11 +305,15 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       every(WARM_HEALTH_INTERVAL_MS, tendPool)
       every(GARBAGE_INTERVAL_MS, async () => {
         await cold.collectGarbage(false)
+        const checkpointIds = await cold.list()
+        const imagesInUse = [...machines.all()].map(({ imagePath }) => imagePath)
         await collectBuildGarbage({
           ...{ layers, images, cold, limits: options.buildCache },
-          imagesInUse: [...machines.all()].map(({ imagePath }) => imagePath),
-          checkpointIds: await cold.list(),
+          ...{ imagesInUse, checkpointIds },
         })
+        const layersOver = (await layers.list()).map(({ imagePath }) => imagePath)
+        const guestsInUse = [...machines.all()].map(({ guestDir }) => guestDir)
+        await adopted.collect(checkpointIds, [...imagesInUse, ...guestsInUse, ...layersOver])
         await shared.removeUnused(Date.now() - options.buildCache.maxAgeMs)
       })
       return alive
@@ -332,6 +339,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
     storageOf: (checkpointIds) => cold.usage(checkpointIds),
     removeCheckpoint: (checkpointId) => cold.remove(checkpointId),
+    leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
+    carry: createCarrier(cold, options.remoteCheckpoints),
 
     async acquire(buildId) {
       if (snapshots.has(buildId)) {

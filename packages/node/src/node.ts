@@ -6,6 +6,7 @@ export type { UsageReport } from './checkpoints/usage.ts'
 
 import type { BuildJob, BuildResult } from './builder/builder.ts'
 import type { FileDiff } from './file-diff.ts'
+import type { CarriedBase } from './handover/carried-files.ts'
 
 export type { BuildJob, BuildLog, BuildResult } from './builder/builder.ts'
 export type {
@@ -16,6 +17,8 @@ export type {
   RegistryLogin,
 } from './builder/recipe.ts'
 export type { FileDiff } from './file-diff.ts'
+export type { CarriedBase } from './handover/carried-files.ts'
+export type { FoundRecord, Instance, SandboxRecord, SandboxRecords } from './handover/records.ts'
 
 /** What the control plane asks of one machine that runs sandboxes. */
 
@@ -186,6 +189,13 @@ export interface SandboxNode {
   storageOf(checkpointIds: readonly string[]): Promise<UsageReport>
   /** Unknown ids resolve. */
   removeCheckpoint(checkpointId: string): Promise<void>
+  /** Another machine has it now: it goes here and stays in the remote store. Unknown ids resolve. */
+  leaveCheckpoint(checkpointId: string): Promise<void>
+  /**
+   * Puts what a checkpoint needs beside itself into the remote store, so that another machine can start it.
+   * @returns undefined: the checkpoint itself is not there (yet) @throws SandlotError checkpoint_store_unavailable
+   */
+  carry(checkpointId: string): Promise<CarriedBase | undefined>
   /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */
   init(machineId: string, init: MachineInit): Promise<void>
   /** Ends the machine now. Resolves when its processes are dead; the rest is cleaned up behind. Unknown ids resolve. */

@@ -174,7 +174,8 @@ export class Persistence {
       isUsers: manifest.template === undefined,
     }
     const misfit = findMisfit(manifest, this.#options.driver.version)
-    if (hasMemory && manifest.hasMemory && !misfit) return { source: { ...source, checkpointDir: memoryDir } }
+    if (hasMemory && manifest.hasMemory && !misfit)
+      return { source: { ...source, guestDir: manifest.guestDir, checkpointDir: memoryDir } }
     if (!(await folder.hasFiles(checkpointId)))
       throw new SandlotError(
         'checkpoint_damaged',

@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Command } from 'commander'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { loadConfig } from './config.ts'
+import { addSettingFlags } from './setting-flags.ts'
 import { flagOf, settingNames, variableOf } from './settings.ts'
 
 let folder: string
@@ -101,4 +103,12 @@ test('flags and variables follow from the names', () => {
     'SANDLOT_POOL_MEMORY_FLOOR_MB',
   ])
   expect(new Set(settingNames.map(flagOf)).size).toBe(settingNames.length)
+})
+
+test('a secret has no flag and is not repeated by the error about it', () => {
+  const command = addSettingFlags(new Command())
+  expect(command.options.map(({ long }) => long)).not.toContain(flagOf('checkpointSecret'))
+  const secret = 'much-too-short'
+  const wrong = () => load({}, { SANDLOT_CHECKPOINT_SECRET: secret })
+  expect(wrong).toThrow(/checkpointSecret is "\(not shown\)".*at least 32 characters/)
 })

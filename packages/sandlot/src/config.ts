@@ -138,8 +138,12 @@ function check(name: SettingName, raw: unknown, source: string): unknown {
   throw invalid(name, raw, source, schema.expects)
 }
 
+/** Instead of a secret. */
+export const HIDDEN = '(not shown)'
+
 function invalid(name: SettingName, value: unknown, source: string, expects: string): SandlotError {
-  const shown = typeof value === 'string' ? value : JSON.stringify(value)
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  const shown = settingSchemas[name].isSecret ? HIDDEN : text
   return new SandlotError(
     'invalid_request',
     `setting ${name} is "${shown}" (from ${source}); it must be ${expects}`,

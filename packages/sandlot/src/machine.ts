@@ -1,5 +1,11 @@
 import { dirname, join } from 'node:path'
-import { type CheckpointStore, createNode, ensureBaseImage, type SandboxNode } from '@sandlot/node'
+import {
+  type CheckpointStore,
+  createNode,
+  ensureBaseImage,
+  type SandboxNode,
+  type TaggedStore,
+} from '@sandlot/node'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { withLock } from './kernel-lock.ts'
@@ -17,7 +23,11 @@ export interface MachineInputs {
   programs: Programs
   progress: Progress
   logger: Logger
+  remote: RemoteStore | undefined
 }
+
+/** The bucket that checkpoints are copied to. */
+export type RemoteStore = CheckpointStore & TaggedStore
 
 /** Makes the image that sandboxes of the base template boot from, unless it is there. */
 export async function prepareBaseImage(
@@ -46,6 +56,7 @@ export async function createMachine({
   programs,
   progress,
   logger,
+  remote,
 }: MachineInputs): Promise<SandboxNode> {
   const { settings } = config
   const baseImage = await prepareBaseImage(config, progress)
@@ -65,7 +76,7 @@ export async function createMachine({
     memoryFloorMB: settings.poolMemoryFloorMB,
     hotPauseMs: settings.hotPauseSeconds * 1000,
     unpackedBytes: settings.unpackedCheckpointsMB * 2 ** 20,
-    remoteCheckpoints: await remoteStore(settings),
+    remoteCheckpoints: remote,
     packedCacheBytes: settings.packedCacheMB > 0 ? settings.packedCacheMB * 2 ** 20 : undefined,
     crane: () => ensureCrane(settings.cache),
     sharedBuildsDir: join(settings.cache, 'catalogue'),
@@ -75,7 +86,7 @@ export async function createMachine({
 }
 
 /** Loaded only when it is used: the AWS SDK takes 0.2 s to load. */
-async function remoteStore(settings: Settings): Promise<CheckpointStore | undefined> {
+export async function openRemoteStore(settings: Settings): Promise<RemoteStore | undefined> {
   if (settings.checkpointBucket === '') return undefined
   const { createS3Store } = await import('@sandlot/node/checkpoints/s3-store')
   return createS3Store({
@@ -85,6 +96,7 @@ async function remoteStore(settings: Settings): Promise<CheckpointStore | undefi
     prefix: settings.checkpointPrefix || undefined,
   })
 }
+
 export const buildCacheLimits = ({ buildCacheDays, buildCacheGB }: Settings) => ({
   maxAgeMs: buildCacheDays * 24 * 3600_000,
   maxBytes: buildCacheGB * 2 ** 30,

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
+import { adoptCommand } from './commands/adopt.ts'
 import { configCommand } from './commands/config.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     loginLinkCommand,
     imagesCommand,
     templatesCommand,
+    adoptCommand,
     configCommand,
     doctorCommand,
   ]) {

@@ -4,7 +4,7 @@ import { flagOf, type SettingName, settingNames, settingSchemas, variableOf } fr
 
 /** Adds `--config` and a flag for each setting named (default: all). */
 export function addSettingFlags(command: Command, names: readonly SettingName[] = settingNames): Command {
-  for (const name of names) command.addOption(optionOf(name))
+  for (const name of names) if (!settingSchemas[name].isSecret) command.addOption(optionOf(name))
   if (names.includes('listen')) command.option('--port <number>', 'same as --listen 127.0.0.1:<number>')
   return command.option(
     '--config <file>',

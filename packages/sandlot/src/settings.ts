@@ -7,6 +7,8 @@ interface SettingDetails {
   description: string
   expects: string
   default?: unknown
+  /** Has no flag, since every user of a machine sees command lines, and is never printed. */
+  isSecret?: boolean
 }
 
 const text = (pattern: string, details: SettingDetails) => Type.String({ pattern, ...details })
@@ -105,6 +107,13 @@ export const settingsSchema = Type.Object(
       expects: 'a path without blanks',
       default: '',
     }),
+    checkpointSecret: text('^$|^.{32,}$', {
+      description:
+        'What records of paused sandboxes are sealed with in the bucket, so that another machine that has the same can take them over (`sandlot adopt`)',
+      expects: 'at least 32 characters, for example what `openssl rand -hex 32` prints, or nothing',
+      default: '',
+      isSecret: true,
+    }),
     packedCacheMB: integer(0, 1_048_576, {
       description: 'Packed checkpoints kept on this machine once the bucket has them; 0 keeps all',
       default: 0,
@@ -154,6 +163,7 @@ interface SettingSchema {
   description: string
   expects: string
   default?: unknown
+  isSecret?: boolean
 }
 
 export const settingSchemas = settingsSchema.properties as unknown as Record<SettingName, SettingSchema>

@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
+import { SandboxRecords } from '@sandlot/node'
 import {
   createLoginLink,
   createServer,
@@ -12,7 +14,7 @@ import {
 import type { Logger } from 'pino'
 import { buildCatalog, catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
-import { createMachine } from './machine.ts'
+import { createMachine, openRemoteStore, type RemoteStore } from './machine.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
 
@@ -44,12 +46,19 @@ export interface RunningServer {
 export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
   const { config, hosts, progress, logger } = inputs
   const { home, domain, adminEmail } = config.settings
-  const node = await createMachine(inputs)
+  const remote = await openRemoteStore(config.settings)
+  const node = await createMachine({ ...inputs, remote })
+  const records = recordsIn(config, remote)
+  if (remote && !records)
+    logger.info(
+      'checkpointSecret is not set: no other machine can take over the paused sandboxes of this one',
+    )
   const server = await createServer({
     databasePath: databasePath(home),
     node,
     domain,
     adminEmail,
+    records,
     clientPackages: inputs.programs.clientPackages,
     logger,
     uploadsDir: join(home, 'uploads'),
@@ -113,4 +122,14 @@ export async function templatesOf({ settings }: Config): Promise<ListedTemplate[
 export const makeLoginLink = (home: string, domain: string): Promise<string> =>
   createLoginLink(databasePath(home), domain)
 
-const databasePath = (home: string): string => join(home, 'db.sqlite')
+/** Records of paused sandboxes in the bucket; undefined when the settings do not ask for them. */
+export function recordsIn(
+  { settings }: Config,
+  remote: RemoteStore | undefined,
+): ((instanceId: string) => SandboxRecords) | undefined {
+  const secret = settings.checkpointSecret
+  if (!remote || secret === '') return undefined
+  return (instanceId) => new SandboxRecords(remote, secret, { instanceId, name: hostname() })
+}
+
+export const databasePath = (home: string): string => join(home, 'db.sqlite')

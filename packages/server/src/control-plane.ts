@@ -1,4 +1,4 @@
-import type { SandboxNode } from '@sandlot/node'
+import type { SandboxNode, SandboxRecords } from '@sandlot/node'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { Authenticator } from './api-keys/authenticate.ts'
@@ -7,6 +7,7 @@ import { createApp } from './app/app.ts'
 import type { ClientPackage } from './client-packages/routes.ts'
 import type { SandboxDirectory } from './directory.ts'
 import { EventRepository } from './events/repository.ts'
+import { openInstanceId } from './instance-id.ts'
 import { SandboxMetrics } from './metrics/metrics.ts'
 import { CheckpointRepository } from './sandboxes/checkpoint-repository.ts'
 import { SandboxRegistry } from './sandboxes/registry.ts'
@@ -43,6 +44,8 @@ export interface ControlPlaneOptions {
   adminEmail?: string
   /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
   clientPackages?: Record<string, ClientPackage>
+  /** Records of paused sandboxes in a bucket, by which another machine can take them over. Default: none. */
+  records?: (instanceId: string) => SandboxRecords
   logger: Logger
   /** How long killed sandboxes' rows and events stay. Default 7 days; metrics a day, those of killed ones an hour. */
   retentionMs?: number
@@ -97,6 +100,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const sandboxes = new SandboxService({
     ...{ node, repository, registry, catalogue, checkpoints, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
+    records: options.records?.(await openInstanceId(store)),
   })
   const uploads = new Uploads(options.uploadsDir, now)
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))

@@ -81,6 +81,13 @@ export interface Checkpoints {
    * `conflict`; expansions of it that are under way are waited for. Its bytes are free after the next `gc`.
    */
   delete(id: string): Promise<void>
+  /**
+   * Makes known what another machine has put into the remote store; it is fetched when it is expanded.
+   * @throws not_found, checkpoint_damaged, checkpoint_store_unavailable
+   */
+  learn(id: string): Promise<void>
+  /** The id does not exist here any more; what is in the remote store is for the machine that has it now. */
+  leave(id: string): Promise<void>
   /** All that this machine has or has put into the remote store. */
   list(): Promise<string[]>
   /** @throws checkpoint_store_unavailable when it is not here and the remote store does not answer */
@@ -278,6 +285,22 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
       await inUse.whenIdle(id)
       await removeHere(id)
       uploads?.align(id)
+    },
+
+    async learn(id) {
+      checkOpen(id)
+      const checkpoint = remote && (await fetchManifest(remote, id))
+      if (!checkpoint) throw notFound(id)
+      await catalog.addRemote(checkpoint)
+    },
+
+    async leave(id) {
+      checkOpen(id)
+      packer.cancel(id)
+      await uploads?.stop(id)
+      await inUse.whenIdle(id)
+      await catalog.removeLocal(id)
+      await catalog.removeRemote(id)
     },
 
     async list() {

@@ -36,6 +36,28 @@ describe.each(['', 'sandlot/production'])('with the prefix %j', (prefix) => {
   storeContract(() => store)
 })
 
+test('of two who replace the same state of an object one loses', async () => {
+  const store = createS3Store(server.options)
+  const first = await store.putTagged('sandboxes/one', Buffer.from('first'), undefined)
+  expect(await store.putTagged('sandboxes/one', Buffer.from('other'), undefined)).toBeUndefined()
+  expect(await store.getTagged('sandboxes/one')).toEqual({ content: Buffer.from('first'), tag: first })
+  const second = await store.putTagged('sandboxes/one', Buffer.from('second'), first)
+  expect(second).toBeTruthy()
+  expect(await store.putTagged('sandboxes/one', Buffer.from('third'), first)).toBeUndefined()
+  expect((await store.get('sandboxes/one'))?.toString()).toBe('second')
+  await store.delete('sandboxes/one')
+  expect(await store.putTagged('sandboxes/one', Buffer.from('fourth'), second)).toBeUndefined()
+  expect(await store.getTagged('sandboxes/one')).toBeUndefined()
+  store.close()
+})
+
+test('whose own write was there already has won', async () => {
+  const store = createS3Store(server.options)
+  const tag = await store.putTagged('sandboxes/two', Buffer.from('mine'), undefined)
+  expect(await store.putTagged('sandboxes/two', Buffer.from('mine'), undefined)).toBe(tag)
+  store.close()
+})
+
 test('lists go over many pages', async () => {
   const store = createS3Store(server.options)
   const folder = join(server.bucketDir, 'chunks/aa')

@@ -15,6 +15,7 @@ import {
   MAX_OBJECT_BYTES,
   type StoredObject,
 } from './checkpoint-store.ts'
+import type { TaggedObject, TaggedStore } from './tagged-store.ts'
 
 const MAX_SOCKETS = 32
 const CONNECTION_TIMEOUT_MS = 5_000
@@ -49,7 +50,7 @@ export interface S3StoreOptions {
  * @example
  * const remote = createS3Store({ bucket: 'sandboxes', endpoint: 'http://127.0.0.1:7070', credentials })
  */
-export function createS3Store(options: S3StoreOptions): CheckpointStore {
+export function createS3Store(options: S3StoreOptions): CheckpointStore & TaggedStore {
   const { bucket, endpoint, region = 'us-east-1', credentials } = options
   const prefix = checkedPrefix(options)
   const name = `bucket '${bucket}'${endpoint ? ` at ${endpoint}` : ''}`
@@ -107,7 +108,7 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore {
       }
     })
 
-  async function getOnce(key: string, abortSignal: AbortSignal): Promise<Buffer | undefined> {
+  async function getOnce(key: string, abortSignal: AbortSignal): Promise<TaggedObject | undefined> {
     const found = await client.send(new GetObjectCommand(place(key)), { abortSignal }).catch((error) => {
       if (isNotFound(error)) return undefined
       throw error
@@ -123,35 +124,59 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore {
     }
     const content = Buffer.from(await found.Body.transformToByteArray())
     if (content.length !== length) throw new Error(`${content.length} of ${length} bytes came`)
-    return content
+    return { content, tag: found.ETag ?? '' }
   }
+
+  const getTagged = (key: string): Promise<TaggedObject | undefined> =>
+    call(`getting ${key} from`, async (abortSignal) => {
+      // the SDK tries again until the headers are there, not when the body breaks off
+      for (let attempt = 1; ; attempt++)
+        try {
+          return await getOnce(key, abortSignal)
+        } catch (error) {
+          const isFromService = error instanceof S3ServiceException || error instanceof SandlotError
+          if (isFromService || attempt === MAX_ATTEMPTS || abortSignal.aborted) throw error
+        }
+    })
+
+  const putObject = (
+    key: string,
+    content: Uint8Array,
+    condition: { IfMatch?: string; IfNoneMatch?: string },
+  ) =>
+    call(`putting ${key} into`, (abortSignal) =>
+      client.send(
+        new PutObjectCommand({
+          ...place(key),
+          ...condition,
+          Body: content,
+          ContentLength: content.length,
+          ContentType: 'application/octet-stream',
+        }),
+        { abortSignal },
+      ),
+    )
 
   return {
     name,
     head,
 
-    put: (key, content) =>
-      call(`putting ${key} into`, async (abortSignal) => {
-        const command = new PutObjectCommand({
-          ...place(key),
-          Body: content,
-          ContentLength: content.length,
-          ContentType: 'application/octet-stream',
-        })
-        await client.send(command, { abortSignal })
-      }),
+    getTagged,
 
-    get: (key) =>
-      call(`getting ${key} from`, async (abortSignal) => {
-        // the SDK tries again until the headers are there, not when the body breaks off
-        for (let attempt = 1; ; attempt++)
-          try {
-            return await getOnce(key, abortSignal)
-          } catch (error) {
-            const isFromService = error instanceof S3ServiceException || error instanceof SandlotError
-            if (isFromService || attempt === MAX_ATTEMPTS || abortSignal.aborted) throw error
-          }
-      }),
+    put: async (key, content) => void (await putObject(key, content, {})),
+    get: async (key) => (await getTagged(key))?.content,
+
+    async putTagged(key, content, replaced) {
+      try {
+        const condition = replaced === undefined ? { IfNoneMatch: '*' } : { IfMatch: replaced }
+        return (await putObject(key, content, condition)).ETag ?? ''
+      } catch (error) {
+        if (!isLost(error)) throw error
+        // an answer that was lost on its way makes the SDK put it again, over what it has put itself
+        const there = await getTagged(key)
+        return there?.content.equals(content) ? there.tag : undefined
+      }
+    },
 
     async *list(below) {
       checkPrefix(below)
@@ -216,6 +241,16 @@ const isNotFound = (error: unknown): boolean =>
   error instanceof S3ServiceException &&
   error.$metadata.httpStatusCode === 404 &&
   error.name !== 'NoSuchBucket'
+
+/** Another state was there: 412; 404 when it was to be replaced and is gone; 409 when two came together. */
+function isLost(error: unknown): boolean {
+  const { cause } = error as Error
+  return (
+    cause instanceof S3ServiceException &&
+    cause.name !== 'NoSuchBucket' &&
+    [404, 409, 412].includes(cause.$metadata.httpStatusCode ?? 0)
+  )
+}
 
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

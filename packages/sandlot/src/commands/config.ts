@@ -1,6 +1,7 @@
 import { Command } from 'commander'
+import { HIDDEN } from '../config.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
-import { flagOf, settingNames, settingSchemas, variableOf } from '../settings.ts'
+import { flagOf, type SettingName, settingNames, settingSchemas, variableOf } from '../settings.ts'
 
 export const configCommand = (): Command =>
   addSettingFlags(new Command('config').description('print every setting, its value and where it came from'))
@@ -16,17 +17,19 @@ Examples:
     )
     .action((options: { json?: boolean }, command: Command) => {
       const { settings, sources, warnings } = configOf(command)
+      const shownOf = (name: SettingName) =>
+        settingSchemas[name].isSecret && settings[name] !== '' ? HIDDEN : settings[name]
       for (const warning of warnings) process.stderr.write(`! ${warning}\n`)
       if (options.json) {
         const entries = settingNames.map((name) => [
           name,
-          { value: settings[name], source: sources[name], ...namesOf(name) },
+          { value: shownOf(name), source: sources[name], ...namesOf(name) },
         ])
         process.stdout.write(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`)
         return
       }
       for (const name of settingNames) {
-        const value = settings[name]
+        const value = shownOf(name)
         const shown = Array.isArray(value) ? value.join(',') || '(none)' : String(value)
         process.stdout.write(
           `${name.padEnd(20)} ${shown}  [${sources[name]}]\n${' '.repeat(21)}${settingSchemas[name].description}\n`,
@@ -35,7 +38,7 @@ Examples:
     })
 
 const namesOf = (name: (typeof settingNames)[number]) => ({
-  flag: flagOf(name),
+  flag: settingSchemas[name].isSecret ? null : flagOf(name),
   variable: variableOf(name),
   description: settingSchemas[name].description,
 })

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { CheckpointFolder, findMisfit } from '@sandlot/node'
+import { AdoptedBases, CheckpointFolder, findMisfit } from '@sandlot/node'
 import type { Config } from '../config.ts'
 import { RUNSC_VERSION } from '../setup/runsc.ts'
 import type { Verdict } from './finding.ts'
@@ -8,7 +8,10 @@ const SHOWN = 3
 
 /** What the runsc that this version brings could not resume with its memory: said before an upgrade is done. */
 export async function checkpoints({ settings }: Config): Promise<Verdict> {
-  const folder = new CheckpointFolder(join(settings.home, 'checkpoints'))
+  const folder = new CheckpointFolder(
+    join(settings.home, 'checkpoints'),
+    new AdoptedBases(join(settings.home, 'adopted')),
+  )
   const ids = await folder.list().catch(() => [])
   const misfits: string[] = []
   let isBootable = true

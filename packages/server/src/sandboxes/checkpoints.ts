@@ -87,10 +87,19 @@ export class Checkpoints {
     })
   }
 
-  /** A killed sandbox takes its past with it, but for snapshots. */
-  async forget(sandboxId: string): Promise<void> {
-    for (const { checkpointId } of await this.#repository.of(sandboxId))
-      if (!this.#life.catalogue.isSnapshot(checkpointId)) await this.remove(checkpointId)
+  /**
+   * A killed sandbox takes its past with it, but for snapshots.
+   * @param elsewhereId the checkpoint that another machine goes on from: it stays in the bucket
+   */
+  async forget(sandboxId: string, elsewhereId?: string): Promise<void> {
+    for (const { checkpointId } of await this.#repository.of(sandboxId)) {
+      if (this.#life.catalogue.isSnapshot(checkpointId)) continue
+      if (checkpointId !== elsewhereId) await this.remove(checkpointId)
+      else {
+        await this.#life.node.leaveCheckpoint(checkpointId)
+        await this.#repository.remove(checkpointId)
+      }
+    }
   }
 
   /** Files first: a row without files is found by the next start, files without a row too. */

@@ -53,6 +53,8 @@ export class Life {
   readonly #concurrency: ConcurrencyLimit
   readonly #retries: Retries
   readonly #events: LifeEvents
+  /** Where sandboxes went that other machines took over. */
+  readonly #moved = new Map<string, { teamId: string; to: string }>()
   #isClosed = false
 
   constructor(options: LifeOptions, events: LifeEvents) {
@@ -74,12 +76,23 @@ export class Life {
     })
   }
 
-  /** One that runs or is paused. @throws SandlotError not_found */
+  /** One that runs or is paused. @throws SandlotError not_found, conflict: another machine has taken it over */
   get(team: Team, sandboxId: string): LiveSandbox {
     const sandbox = this.find(team, sandboxId)
-    if (!sandbox || sandbox.state === 'starting' || sandbox.state === 'killing' || sandbox.state === 'killed')
-      throw notFound(sandboxId)
+    if (
+      !sandbox ||
+      sandbox.state === 'starting' ||
+      sandbox.state === 'killing' ||
+      sandbox.state === 'killed'
+    ) {
+      const moved = this.#moved.get(sandboxId)
+      throw moved?.teamId === team.teamId ? movedTo(sandboxId, moved.to) : notFound(sandboxId)
+    }
     return sandbox
+  }
+
+  noteMoved({ sandboxId, teamId }: Pick<LiveSandbox, 'sandboxId' | 'teamId'>, reason: KillReason): void {
+    if (reason.startsWith(MOVED)) this.#moved.set(sandboxId, { teamId, to: reason.slice(MOVED.length) })
   }
 
   find(team: Team, sandboxId: string): LiveSandbox | undefined {
@@ -228,6 +241,7 @@ export class Life {
         .catch((err) => logger.warn({ err, sandboxId }, 'that it is being killed could not be written'))
       become(sandbox, 'killing')
       sandbox.killReason = reason
+      this.noteMoved(sandbox, reason)
       this.deadlines.delete(sandboxId)
       registry.hide(sandboxId)
       try {
@@ -259,7 +273,8 @@ export class Life {
         killedEvent(sandbox, endedAtMs, killReason),
       ),
     )
-    this.inBackground(`deleting what is left of sandbox ${sandboxId}`, () => this.#events.onEnded(sandboxId))
+    const what = `deleting what is left of sandbox ${sandboxId}`
+    this.inBackground(what, () => this.eventually(what, () => this.#events.onEnded(sandboxId)))
   }
 
   /** Waits for what is under way, at most `timeoutMs`. */
@@ -270,6 +285,11 @@ export class Life {
     this.#retries.close()
   }
 }
+
+const MOVED = 'moved: '
+
+export const movedTo = (sandboxId: string, to: string): SandlotError =>
+  new SandlotError('conflict', `Sandbox "${sandboxId}" was taken over by '${to}' and goes on there`)
 
 export const notFound = (sandboxId: string): SandlotError =>
   new SandlotError(

@@ -5,6 +5,7 @@ import { lifecycleEvent } from '../events/events.ts'
 import type { Team } from '../teams/team.ts'
 import { within } from '../within.ts'
 import type { Checkpoints } from './checkpoints.ts'
+import type { Handovers } from './handovers.ts'
 import type { History } from './history.ts'
 import type { Life } from './life.ts'
 import { checkLength } from './limits.ts'
@@ -21,11 +22,13 @@ export class Pauses {
   readonly #life: Life
   readonly #history: History
   readonly #checkpoints: Checkpoints
+  readonly #handovers: Handovers
 
-  constructor(life: Life, history: History, checkpoints: Checkpoints) {
+  constructor(life: Life, history: History, checkpoints: Checkpoints, handovers: Handovers) {
     this.#life = life
     this.#history = history
     this.#checkpoints = checkpoints
+    this.#handovers = handovers
   }
 
   /** @throws SandlotError conflict: it is paused already, not_found, disk_full, checkpoint_failed */
@@ -162,6 +165,7 @@ export class Pauses {
     const { node, repository, registry, deadlines, now } = this.#life
     const release = this.#life.reserve(team)
     try {
+      await this.#handovers.claim(sandbox)
       const { machineId, address, how, reason } = await node
         .resume(sandbox.checkpointId!, { hasMemory, machineId: sandbox.machineId })
         .catch((error) => this.#offerOlder(sandbox, error))

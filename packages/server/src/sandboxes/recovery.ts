@@ -10,6 +10,8 @@ import type { KillReason } from './state.ts'
  */
 export async function recoverSandboxes(life: Life, checkpoints: CheckpointRepository): Promise<void> {
   const { node, repository, catalogue, logger } = life
+  for (const { sandboxId, teamId, killReason } of await repository.moved())
+    life.noteMoved({ sandboxId, teamId }, killReason)
   const rows = await repository.alive()
   const onDisk = await node.checkpoints()
   for (const row of rows) if (row.state === 'pausing') await settlePause(life, checkpoints, row, onDisk)

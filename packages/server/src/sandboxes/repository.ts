@@ -42,7 +42,7 @@ export class SandboxRepository {
         memory_mb: sandbox.memoryMB,
         disk_size_mb: sandbox.diskSizeMB,
         checkpoint_id: sandbox.checkpointId ?? null,
-        paused_at: null,
+        paused_at: sandbox.pausedAtMs ?? null,
         default_user: sandbox.defaultUser,
         default_workdir: sandbox.defaultWorkdir ?? null,
       })
@@ -196,6 +196,21 @@ export class SandboxRepository {
       .where('state', '<>', 'killed')
       .execute()
     return rows.map(toLiveSandbox)
+  }
+
+  /** Those that another machine took over, while their rows are kept. */
+  async moved(): Promise<Array<{ sandboxId: string; teamId: string; killReason: KillReason }>> {
+    const rows = await this.#store
+      .selectFrom('sandboxes')
+      .select(['id', 'team_id', 'kill_reason'])
+      .where('state', '=', 'killed')
+      .where('kill_reason', 'like', 'moved: %')
+      .execute()
+    return rows.map((row) => ({
+      sandboxId: row.id,
+      teamId: row.team_id,
+      killReason: row.kill_reason as KillReason,
+    }))
   }
 
   /** Deletes rows of sandboxes that ended before `beforeMs`, a batch at a time. @returns how many */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { SandboxRecords } from '@sandlot/node'
 import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
@@ -6,6 +7,7 @@ import { envVarsOf, type Startable } from '../templates/catalogue.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Copies } from './copies.ts'
+import { Handovers } from './handovers.ts'
 import { History } from './history.ts'
 import { Life, type LifeOptions, notFound } from './life.ts'
 import { checkLength } from './limits.ts'
@@ -19,6 +21,8 @@ const MAX_CREATE_ATTEMPTS = 3
 
 export interface SandboxServiceOptions extends LifeOptions {
   checkpoints: CheckpointRepository
+  /** By which another machine can go on with paused sandboxes. */
+  records?: SandboxRecords
 }
 
 /** The rules of a sandbox's life. */
@@ -27,21 +31,23 @@ export class SandboxService {
   readonly copies: Copies
   readonly history: History
   readonly storage: Storage
+  readonly handovers: Handovers
   readonly #life: Life
   readonly #checkpoints: CheckpointRepository
   #isDraining = false
 
-  constructor({ checkpoints, ...options }: SandboxServiceOptions) {
+  constructor({ checkpoints, records, ...options }: SandboxServiceOptions) {
     this.#life = new Life(options, {
       onDeadline: (sandboxId) => this.#atDeadline(sandboxId),
-      onEnded: (sandboxId) => kept.forget(sandboxId),
+      onEnded: async (sandboxId) => kept.forget(sandboxId, await this.handovers.end(sandboxId)),
     })
     this.#checkpoints = checkpoints
     this.storage = new Storage(this.#life.node, checkpoints)
     const kept = new Checkpoints(this.#life, checkpoints, this.storage)
     this.copies = new Copies(this.#life, kept)
     this.history = new History(this.#life, kept, checkpoints)
-    this.pauses = new Pauses(this.#life, this.history, kept)
+    this.handovers = new Handovers(this.#life, checkpoints, records)
+    this.pauses = new Pauses(this.#life, this.history, kept, this.handovers)
     options.registry.onWake((sandboxId) => this.pauses.wake(sandboxId))
   }
 
@@ -153,8 +159,9 @@ export class SandboxService {
   }
 
   /** Brings rows and machines together after a start. */
-  recover(): Promise<void> {
-    return recoverSandboxes(this.#life, this.#checkpoints)
+  async recover(): Promise<void> {
+    await recoverSandboxes(this.#life, this.#checkpoints)
+    this.handovers.start()
   }
 
   /** New creates are refused from now on. */
@@ -165,6 +172,7 @@ export class SandboxService {
   /** Creates and kills under way are waited for, at most `timeoutMs`; new creates are refused. */
   async drain(timeoutMs: number): Promise<void> {
     this.refuseNew()
+    this.handovers.close()
     await this.#life.close(timeoutMs)
   }
 }

@@ -33,6 +33,8 @@ export type KillReason =
   | 'lost'
   /** The client went away before it was told the id. */
   | 'abandoned'
+  /** Another machine has taken it over and goes on with it. */
+  | `moved: ${string}`
   | `exited: ${string}`
 
 /** Why a checkpoint was made, as said in a sandbox's tree. */

@@ -3,6 +3,7 @@ import type {
   BuildEnvironment,
   BuildJob,
   BuildResult,
+  CarriedBase,
   FileDiff,
   KnownState,
   MachineInit,
@@ -45,6 +46,15 @@ export class NodeDouble implements SandboxNode {
   /** Awaited in the middle of a save. */
   saving: Promise<void> | undefined
   resumes = 0
+
+  /** Checkpoints that are in the bucket, with what they need; and those that were left to another machine. */
+  readonly carried = new Map<string, CarriedBase>()
+  readonly left: string[] = []
+  carry = async (checkpointId: string) => this.carried.get(checkpointId)
+  leaveCheckpoint = async (checkpointId: string) => {
+    this.left.push(checkpointId)
+    this.saved.delete(checkpointId)
+  }
 
   checkpoints = async () => new Set(this.saved)
   describe = async (checkpointId: string) => this.#infoOf(checkpointId)

@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { CheckpointStore } from '../checkpoints/checkpoint-store.ts'
+import { type CarriedBase, type CarriedFile, downloadFile } from './carried-files.ts'
+
+/** Where on this machine a checkpoint's image and envd are. */
+export interface BasePlace {
+  imagePath: string
+  guestDir: string
+}
+
+const CHECKPOINTS = 'checkpoints'
+const FILES = 'files'
+/** Younger ones stay: their checkpoint may be about to appear. */
+const GRACE_MS = 10 * 60_000
+
+/**
+ * What came with sandboxes of other machines: `files/<sha256>-<time>/` holds an image or an envd, and
+ * `checkpoints/<id>.json` says where those of a checkpoint are, since its own manifest names places on the machine
+ * that saved it. That file is also what keeps them from being collected.
+ */
+export class AdoptedBases {
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  /** @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable */
+  async fetch(store: CheckpointStore, checkpointId: string, { image, envd }: CarriedBase): Promise<void> {
+    const imagePath = join(this.#dirOf(image), 'image.erofs')
+    const envdPath = join(this.#dirOf(envd), 'envd')
+    if (!existsSync(imagePath))
+      await downloadFile(store, image, imagePath, { mode: 0o644, what: 'the image' })
+    if (!existsSync(envdPath)) await downloadFile(store, envd, envdPath, { mode: 0o755, what: 'the envd' })
+    await this.#place(checkpointId, { imagePath, guestDir: dirname(envdPath) })
+  }
+
+  /** undefined: where its manifest says. */
+  async placeOf(checkpointId: string): Promise<BasePlace | undefined> {
+    const text = await readFile(this.#pathOf(checkpointId), 'utf8').catch(() => undefined)
+    return text === undefined ? undefined : (JSON.parse(text) as BasePlace)
+  }
+
+  /** A checkpoint of a machine that runs on something adopted needs it too. */
+  async keep(checkpointId: string, { imagePath, guestDir }: BasePlace): Promise<void> {
+    const isAdopted = [imagePath, guestDir].some((path) => path.startsWith(`${join(this.#dir, FILES)}/`))
+    if (isAdopted) await this.#place(checkpointId, { imagePath, guestDir })
+  }
+
+  /** @param inUse paths that machines or layers need, whatever becomes of checkpoints */
+  async collect(checkpointIds: ReadonlySet<string>, inUse: Iterable<string>): Promise<void> {
+    const kept = new Set(inUse)
+    for (const name of await list(join(this.#dir, CHECKPOINTS))) {
+      const checkpointId = name.replace(/\.json$/, '')
+      const path = join(this.#dir, CHECKPOINTS, name)
+      const isNeeded = checkpointIds.has(checkpointId) || (await stat(path)).mtimeMs > Date.now() - GRACE_MS
+      const place = isNeeded ? await this.placeOf(checkpointId) : undefined
+      if (!place) await rm(path, { force: true })
+      else kept.add(place.imagePath).add(place.guestDir)
+    }
+    for (const name of await list(join(this.#dir, FILES))) {
+      const dir = join(this.#dir, FILES, name)
+      if (!kept.has(dir) && !kept.has(join(dir, 'image.erofs')))
+        await rm(dir, { recursive: true, force: true })
+    }
+  }
+
+  async #place(checkpointId: string, place: BasePlace): Promise<void> {
+    await mkdir(join(this.#dir, CHECKPOINTS), { recursive: true, mode: 0o700 })
+    const path = this.#pathOf(checkpointId)
+    await writeFile(`${path}.writing`, JSON.stringify(place), { flush: true })
+    await rename(`${path}.writing`, path)
+  }
+
+  #dirOf({ sha256, modifiedAtNs }: CarriedFile): string {
+    return join(this.#dir, FILES, `${sha256}-${modifiedAtNs}`)
+  }
+
+  #pathOf(checkpointId: string): string {
+    return join(this.#dir, CHECKPOINTS, `${checkpointId}.json`)
+  }
+}
+
+const list = (dir: string): Promise<string[]> => readdir(dir).catch(() => [])

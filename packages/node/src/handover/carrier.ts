@@ -1,0 +1,39 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CheckpointStore } from '../checkpoints/checkpoint-store.ts'
+import type { ColdCheckpoints } from '../cold-checkpoints.ts'
+import { type CarriedBase, type CarriedFile, identify, uploadFile } from './carried-files.ts'
+
+/** Images and envds of one instance: a few. */
+const MAX_REMEMBERED = 100
+
+/**
+ * Puts what checkpoints need beside themselves into the remote store.
+ * @returns undefined: the checkpoint itself is not there (yet), or there is no remote store
+ */
+export function createCarrier(
+  cold: Pick<ColdCheckpoints, 'isRemote' | 'describe'>,
+  remote: CheckpointStore | undefined,
+): (checkpointId: string) => Promise<CarriedBase | undefined> {
+  /** By path, size and time: reading an image in full takes a second, and thousands of checkpoints share one. */
+  const carried = new Map<string, CarriedFile>()
+
+  async function carryFile(store: CheckpointStore, path: string): Promise<CarriedFile> {
+    const { size, mtimeNs, ino } = await stat(path, { bigint: true })
+    const key = [path, size, mtimeNs, ino].join(' ')
+    const known = carried.get(key)
+    if (known) return known
+    const file = await identify(path)
+    await uploadFile(store, path, file)
+    if (carried.size >= MAX_REMEMBERED) carried.clear()
+    carried.set(key, file)
+    return file
+  }
+
+  return async (checkpointId) => {
+    if (!remote || !(await cold.isRemote(checkpointId))) return undefined
+    const { imagePath, guestDir } = await cold.describe(checkpointId)
+    const image = await carryFile(remote, imagePath)
+    return { image, envd: await carryFile(remote, join(guestDir, 'envd')) }
+  }
+}

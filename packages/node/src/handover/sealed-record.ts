@@ -1,0 +1,94 @@
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { SandlotError } from '@sandlot/protocol'
+
+const FORMAT = 1
+const CIPHER = 'aes-256-gcm'
+const KEY_BYTES = 32
+/** As NIST SP 800-38D recommends for GCM. */
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+
+/** What lies in the bucket: nothing in it is readable without the secret but the format. */
+interface Sealed {
+  format: number
+  /** Tells a wrong secret from a damaged record. */
+  keyId: string
+  nonce: string
+  /** Ciphertext, then the tag. */
+  content: string
+}
+
+/**
+ * Seals records of sandboxes, which hold their tokens, for a bucket: AES-256-GCM under a key that is derived from a
+ * secret which all machines of one administrator share (HKDF, RFC 5869). A record is bound to its name.
+ *
+ * @example
+ * const seal = new RecordSeal(secret)
+ * const record = seal.open('ix2k…', seal.close('ix2k…', { state: 'paused' }))
+ */
+export class RecordSeal {
+  readonly #key: Uint8Array
+  readonly #keyId: string
+
+  constructor(secret: string) {
+    this.#key = new Uint8Array(hkdfSync('sha256', secret, '', 'sandlot sandbox records', KEY_BYTES))
+    this.#keyId = createHmac('sha256', this.#key).update('id').digest('hex').slice(0, 16)
+  }
+
+  close(name: string, record: unknown): Buffer {
+    const nonce = randomBytes(NONCE_BYTES)
+    const cipher = createCipheriv(CIPHER, this.#key, nonce).setAAD(boundTo(name))
+    const content = Buffer.concat([
+      cipher.update(JSON.stringify(record), 'utf8'),
+      cipher.final(),
+      cipher.getAuthTag(),
+    ])
+    const sealed: Sealed = {
+      format: FORMAT,
+      keyId: this.#keyId,
+      nonce: nonce.toString('base64'),
+      content: content.toString('base64'),
+    }
+    return Buffer.from(JSON.stringify(sealed))
+  }
+
+  /** @throws SandlotError forbidden: another secret, invalid_request: another format, checkpoint_damaged */
+  open(name: string, bytes: Uint8Array): unknown {
+    const { format, keyId, nonce, content } = parse(name, bytes)
+    if (format !== FORMAT)
+      throw new SandlotError(
+        'invalid_request',
+        `the record of sandbox '${name}' has the format ${JSON.stringify(format)}, this version reads ${FORMAT}: use the version of Sandlot that wrote it, or a later one`,
+      )
+    if (keyId !== this.#keyId)
+      throw new SandlotError(
+        'forbidden',
+        `the record of sandbox '${name}' was sealed with another secret: set checkpointSecret to that of the machine that wrote it`,
+      )
+    try {
+      const sealed = Buffer.from(content!, 'base64')
+      const decipher = createDecipheriv(CIPHER, this.#key, Buffer.from(nonce!, 'base64'), {
+        authTagLength: TAG_BYTES,
+      })
+        .setAAD(boundTo(name))
+        .setAuthTag(sealed.subarray(-TAG_BYTES))
+      const plain = Buffer.concat([decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()])
+      return JSON.parse(plain.toString('utf8'))
+    } catch (cause) {
+      throw damaged(name, 'is not what was written', cause)
+    }
+  }
+}
+
+function parse(name: string, bytes: Uint8Array): Partial<Sealed> {
+  try {
+    return Object(JSON.parse(Buffer.from(bytes).toString('utf8')))
+  } catch (cause) {
+    throw damaged(name, `is not JSON (${(cause as Error).message})`, cause)
+  }
+}
+
+const boundTo = (name: string): Buffer => Buffer.from(`${FORMAT} ${name}`)
+
+const damaged = (name: string, detail: string, cause: unknown): SandlotError =>
+  new SandlotError('checkpoint_damaged', `the record of sandbox '${name}' ${detail}`, { cause })

@@ -1,0 +1,164 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  AdoptedBases,
+  createCheckpoints,
+  type FoundRecord,
+  isFresh,
+  type SandboxRecords,
+} from '@sandlot/node'
+import { SandlotError } from '@sandlot/protocol'
+import { type AdoptableRows, type Adoption, openAdoption } from '@sandlot/server'
+import type { Config } from './config.ts'
+import { createLogger } from './logger.ts'
+import { openRemoteStore, type RemoteStore } from './machine.ts'
+import { becomeServer } from './server-lock.ts'
+import { databasePath, recordsIn } from './wiring.ts'
+
+/** A sandbox of another instance, as the bucket knows it. */
+export interface Candidate {
+  sandboxId: string
+  /** The machine that it is on, and its instance. */
+  owner: string
+  instanceId: string
+  templateName: string
+  pausedAtMs: number | undefined
+  sizeBytes: number
+  /** Why it cannot be taken over now; absent: it can. */
+  obstacle?: string
+  /** Something that `--force` overrides. */
+  isForceable: boolean
+}
+
+/** Takes over paused sandboxes of other machines for a home whose server does not run. */
+export class Adopter {
+  readonly #remote: RemoteStore
+  readonly #records: SandboxRecords
+  readonly #rows: Adoption
+  readonly #home: string
+
+  private constructor(remote: RemoteStore, records: SandboxRecords, rows: Adoption, home: string) {
+    this.#remote = remote
+    this.#records = records
+    this.#rows = rows
+    this.#home = home
+  }
+
+  /** @throws SandlotError invalid_request: no bucket or secret, conflict: the server of this home runs */
+  static async with<T>(config: Config, work: (adopter: Adopter) => Promise<T>): Promise<T> {
+    const { settings } = config
+    const remote = await openRemoteStore(settings)
+    const open = recordsIn(config, remote)
+    if (!remote || !open)
+      throw new SandlotError(
+        'invalid_request',
+        `${remote ? 'checkpointSecret' : 'checkpointBucket'} is not set: adopting needs checkpointBucket and checkpointSecret as the other machine has them`,
+      )
+    await mkdir(settings.home, { recursive: true, mode: 0o700 })
+    const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
+    try {
+      const rows = await openAdoption(databasePath(settings.home))
+      try {
+        return await work(new Adopter(remote, open(rows.instanceId), rows, settings.home))
+      } finally {
+        await rows.close()
+      }
+    } finally {
+      remote.close()
+      lock.release()
+    }
+  }
+
+  /** Sandboxes of other instances, and those whose take-over was cut short. */
+  async candidates(): Promise<Candidate[]> {
+    await this.#records.renewLease()
+    const all: Candidate[] = []
+    for (const sandboxId of await this.#records.ids())
+      if (!(await this.#rows.has(sandboxId))) all.push(await this.#candidate(sandboxId))
+    return all
+  }
+
+  /** What cannot be read is in the way of nothing else. */
+  async #candidate(sandboxId: string): Promise<Candidate> {
+    try {
+      const found = await this.#records.find(sandboxId)
+      if (found) return await this.#describe(found)
+      return unreadable(sandboxId, 'its record has just gone')
+    } catch (error) {
+      if (!(error instanceof SandlotError) || error.errorName === 'checkpoint_store_unavailable') throw error
+      return unreadable(sandboxId, error.message)
+    }
+  }
+
+  async #describe(found: FoundRecord): Promise<Candidate> {
+    const { sandboxId, owner, state, rows } = found.record
+    const { sandbox, checkpoint } = rows as AdoptableRows
+    const isOwn = owner.instanceId === this.#records.instance.instanceId
+    const silentMs = isOwn ? undefined : await this.#records.silenceOf(owner.instanceId)
+    const obstacle =
+      state === 'taken'
+        ? `it was resumed on '${owner.name}' and not paused again`
+        : isFresh(silentMs)
+          ? `'${owner.name}' was alive ${Math.round(silentMs! / 1000)} s ago`
+          : undefined
+    return {
+      ...{ sandboxId, obstacle, isForceable: state === 'paused' },
+      ...{ owner: owner.name, instanceId: owner.instanceId },
+      ...{ templateName: sandbox.templateName, pausedAtMs: sandbox.pausedAtMs },
+      sizeBytes: checkpoint.sizeBytes,
+    }
+  }
+
+  /**
+   * Makes a sandbox one of this home; its checkpoint is fetched when somebody resumes it.
+   * @param isForced although its machine seems to be alive
+   * @throws SandlotError not_found, conflict, checkpoint_damaged, checkpoint_store_unavailable
+   */
+  async adopt(sandboxId: string, isForced: boolean): Promise<void> {
+    if (await this.#rows.has(sandboxId))
+      throw new SandlotError('conflict', `sandbox '${sandboxId}' is on this machine already`)
+    // what the other's lease is compared with
+    await this.#records.renewLease()
+    const found = await this.#records.find(sandboxId)
+    if (!found)
+      throw new SandlotError(
+        'not_found',
+        `${this.#remote.name} has no record of sandbox '${sandboxId}'; \`sandlot adopt --list\` shows what it has`,
+      )
+    const { obstacle, isForceable, owner } = await this.#describe(found)
+    if (obstacle && !(isForced && isForceable))
+      throw new SandlotError(
+        'conflict',
+        `sandbox '${sandboxId}' cannot be taken over: ${obstacle}${isForceable ? '. If that machine is dead for sure, say --force' : ''}`,
+      )
+    await this.#fetch(found)
+    await this.#records.write(found.record, found.tag)
+    await this.#rows.insert(found.record.rows as AdoptableRows, owner)
+  }
+
+  /** Everything that it needs but the checkpoint's chunks, which are known to be there. */
+  async #fetch({ record: { checkpointId, base } }: FoundRecord): Promise<void> {
+    await new AdoptedBases(join(this.#home, 'adopted')).fetch(this.#remote, checkpointId, base)
+    const checkpoints = await createCheckpoints({
+      dir: join(this.#home, 'packed'),
+      remote: { ...this.#remote, close() {} },
+      logger: createLogger('silent'),
+    })
+    try {
+      await checkpoints.learn(checkpointId)
+    } finally {
+      await checkpoints.close()
+    }
+  }
+}
+
+const unreadable = (sandboxId: string, obstacle: string): Candidate => ({
+  ...{ sandboxId, obstacle, isForceable: false },
+  ...{
+    owner: 'unknown',
+    instanceId: 'unknown',
+    templateName: 'unknown',
+    pausedAtMs: undefined,
+    sizeBytes: 0,
+  },
+})

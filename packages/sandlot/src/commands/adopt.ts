@@ -1,0 +1,92 @@
+import { Command } from 'commander'
+import type { Candidate } from '../adopt.ts'
+import { reportError } from '../report-error.ts'
+import { addSettingFlags, configOf } from '../setting-flags.ts'
+
+interface AdoptOptions {
+  sandbox?: string
+  list?: boolean
+  force?: boolean
+  json?: boolean
+}
+
+export const adoptCommand = (): Command =>
+  addSettingFlags(
+    new Command('adopt').description('take over paused sandboxes of a machine that died, from the bucket'),
+    ['home', 'checkpointBucket', 'checkpointEndpoint', 'checkpointRegion', 'checkpointPrefix'],
+  )
+    .option('--list', 'say what the bucket has of other machines, and take nothing')
+    .option('--sandbox <id>', 'only this one; default: all that can be taken')
+    .option('--force', 'also of a machine that was alive less than five minutes ago')
+    .option('--json', 'the list as JSON')
+    .addHelpText(
+      'after',
+      `
+The server of this home must not run; its next start shows them, paused, with their ids and tokens, in the default team.
+Both machines need the same bucket and the same SANDLOT_CHECKPOINT_SECRET. What a checkpoint holds is fetched when it
+is resumed; its image is fetched now.
+
+Examples:
+  sandlot adopt --list
+  sandlot adopt
+  sandlot adopt --sandbox ix2k… --force`,
+    )
+    .action(async (options: AdoptOptions, command: Command) => {
+      const config = configOf(command)
+      const { Adopter } = await import('../adopt.ts')
+      const failed = await Adopter.with(config, async (adopter) => {
+        if (options.sandbox && !options.list) {
+          await adopter.adopt(options.sandbox, options.force === true)
+          process.stdout.write(`Took over ${options.sandbox}.\n`)
+          return 0
+        }
+        const candidates = (await adopter.candidates()).filter(
+          ({ sandboxId }) => !options.sandbox || sandboxId === options.sandbox,
+        )
+        if (options.list) return void show(candidates, options.json === true)
+        return adoptAll(candidates, options.force === true, (id, isForced) => adopter.adopt(id, isForced))
+      })
+      if (failed) process.exitCode = 1
+    })
+
+/** One that fails does not keep the others. @returns how many failed */
+async function adoptAll(
+  candidates: readonly Candidate[],
+  isForced: boolean,
+  adopt: (sandboxId: string, isForced: boolean) => Promise<void>,
+): Promise<number> {
+  let failed = 0
+  if (candidates.length === 0) process.stdout.write('The bucket has no sandboxes of other machines.\n')
+  for (const { sandboxId, owner, obstacle, isForceable } of candidates) {
+    if (obstacle && !(isForced && isForceable)) {
+      process.stdout.write(`Left ${sandboxId}: ${obstacle}.\n`)
+      continue
+    }
+    try {
+      await adopt(sandboxId, isForced)
+      process.stdout.write(`Took over ${sandboxId} from '${owner}'.\n`)
+    } catch (error) {
+      failed++
+      process.stderr.write(`${reportError(error)}\n`)
+    }
+  }
+  return failed
+}
+
+function show(candidates: readonly Candidate[], asJson: boolean): void {
+  const shown = candidates.map(
+    ({ sandboxId, owner, instanceId, templateName, pausedAtMs, sizeBytes, obstacle }) => ({
+      ...{ sandboxId, owner, instanceId, templateName, sizeBytes },
+      pausedAt: pausedAtMs === undefined ? null : new Date(pausedAtMs).toISOString(),
+      obstacle: obstacle ?? null,
+    }),
+  )
+  if (asJson) return void process.stdout.write(`${JSON.stringify(shown)}\n`)
+  if (shown.length === 0) process.stdout.write('The bucket has no sandboxes of other machines.\n')
+  for (const { sandboxId, owner, templateName, pausedAt, sizeBytes, obstacle } of shown) {
+    const size = `${Math.ceil(sizeBytes / 2 ** 20)} MB`
+    process.stdout.write(
+      `${sandboxId}  ${owner}  ${templateName}  ${pausedAt}  ${size}${obstacle ? `  (${obstacle})` : ''}\n`,
+    )
+  }
+}

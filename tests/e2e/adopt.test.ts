@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createS3Store } from '@sandlot/node/checkpoints/s3-store'
+import { createS3Server, type S3Server } from '@sandlot/node/checkpoints/versitygw'
+import { type ConnectionOpts, Sandbox } from 'e2b-official'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { sandlot, startServer, type TestServer } from '../server.ts'
+
+const FILE = '/home/user/kept.txt'
+/** Says the number that it holds in memory for each line that it reads. */
+const HOLDER = `python3 -u -c "import random,sys; n=random.random(); [print(n) for _ in sys.stdin]"`
+/** Packing and the first upload of the image share two cores with everything else. */
+const IN_BUCKET = { timeout: 180_000, interval: 500 }
+
+let dir: string
+let s3: S3Server
+let first: TestServer
+let second: TestServer
+let env: Record<string, string>
+let bucketFlags: string[]
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sandlot-adopt-'))
+  s3 = await createS3Server(dir)
+  await s3.start()
+  const { bucket, endpoint, credentials } = s3.options
+  env = {
+    AWS_ACCESS_KEY_ID: credentials!.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials!.secretAccessKey,
+    SANDLOT_CHECKPOINT_SECRET: randomBytes(32).toString('hex'),
+  }
+  bucketFlags = ['--checkpoint-bucket', bucket, '--checkpoint-endpoint', endpoint!]
+  const flags = [...bucketFlags, '--pool-min', '1', '--pool-max', '2']
+  first = await startServer({ name: 'adopt-a', port: 13_146, networkRange: '10.156.0.0/16', flags, env })
+  second = await startServer({ name: 'adopt-b', port: 13_147, networkRange: '10.157.0.0/16', flags, env })
+}, 600_000)
+afterAll(async () => {
+  await first?.purge()
+  await second?.purge()
+  await s3?.kill()
+  await rm(dir, { recursive: true, force: true })
+}, 120_000)
+
+const optionsOf = (server: TestServer): ConnectionOpts => {
+  const { env: client } = server.info()
+  return { apiKey: client.E2B_API_KEY, apiUrl: client.E2B_API_URL, sandboxUrl: client.E2B_SANDBOX_URL }
+}
+
+async function ask(sandbox: Sandbox, pid: number): Promise<string> {
+  const answer = Promise.withResolvers<string>()
+  const holder = await sandbox.commands.connect(pid, { onStdout: answer.resolve, timeoutMs: 0 })
+  await sandbox.commands.sendStdin(pid, '\n')
+  try {
+    return (await answer.promise).trim()
+  } finally {
+    await holder.disconnect()
+  }
+}
+
+/** Whoever has this can read the file: it is made of the sandbox's token. */
+const signatureFor = async (sandbox: Sandbox): Promise<string | null> =>
+  new URL(await sandbox.downloadUrl(FILE)).searchParams.get('signature')
+
+const adopt = (...args: string[]): Promise<string> =>
+  sandlot(['adopt', '--home', second.info().home, ...bucketFlags, ...args], env)
+
+const recordsInBucket = async (): Promise<string[]> => {
+  const store = createS3Store(s3.options)
+  const keys: string[] = []
+  for await (const { key } of store.list('sandboxes/')) keys.push(key)
+  store.close()
+  return keys
+}
+
+async function pausedInBucket(server: TestServer, sandbox: Sandbox): Promise<void> {
+  await sandbox.pause(optionsOf(server))
+  await expect.poll(() => recordsInBucket(), IN_BUCKET).toContain(`sandboxes/${sandbox.sandboxId}.json.enc`)
+}
+
+const connectStatus = async (server: TestServer, sandboxId: string) => {
+  const { apiKey, apiUrl } = optionsOf(server)
+  const response = await fetch(`${apiUrl}/sandboxes/${sandboxId}/connect`, {
+    method: 'POST',
+    headers: { 'x-api-key': String(apiKey), 'content-type': 'application/json' },
+    body: JSON.stringify({ timeout: 300 }),
+    signal: AbortSignal.timeout(60_000),
+  })
+  return { status: response.status, text: await response.text() }
+}
+
+test('a paused sandbox goes on on another machine when its own is alive, then dead, then back', async () => {
+  const sandbox = await Sandbox.create({ ...optionsOf(first), timeoutMs: 600_000 })
+  const { sandboxId } = sandbox
+  await sandbox.files.write(FILE, 'written on the first machine')
+  const { pid } = await sandbox.commands.run(HOLDER, { background: true, stdin: true, timeoutMs: 0 })
+  const held = await ask(sandbox, pid)
+  expect(held).toMatch(/^0\.\d+$/)
+  const signature = await signatureFor(sandbox)
+  await pausedInBucket(first, sandbox)
+
+  await second.stop()
+  const [listed] = JSON.parse(await adopt('--list', '--json'))
+  expect(listed).toMatchObject({
+    sandboxId,
+    owner: hostname(),
+    obstacle: expect.stringMatching(/was alive \d+ s ago/),
+  })
+  await expect(adopt('--sandbox', sandboxId)).rejects.toThrow(
+    /cannot be taken over: .* was alive .* say --force/,
+  )
+
+  await first.kill()
+  expect(await adopt('--sandbox', sandboxId, '--force')).toBe(`Took over ${sandboxId}.\n`)
+  expect(await adopt('--list')).toMatch(/has no sandboxes of other machines/)
+  await second.start()
+
+  const resumed = await Sandbox.connect(sandboxId, { ...optionsOf(second), timeoutMs: 600_000 })
+  expect(resumed.sandboxId).toBe(sandboxId)
+  expect(await ask(resumed, pid)).toBe(held)
+  expect(await resumed.files.read(FILE)).toBe('written on the first machine')
+  expect(await signatureFor(resumed)).toBe(signature)
+  const { home } = second.info()
+  const [place] = await readdir(join(home, 'adopted', 'checkpoints'))
+  const { imagePath, guestDir } = JSON.parse(
+    await readFile(join(home, 'adopted', 'checkpoints', place!), 'utf8'),
+  )
+  expect([imagePath, guestDir]).toEqual(
+    expect.arrayContaining([expect.stringContaining(`${home}/adopted/files/`)]),
+  )
+
+  await first.start()
+  const refused = await connectStatus(first, sandboxId)
+  expect(refused.status).toBe(409)
+  expect(refused.text).toContain(`was taken over by '${hostname()}'`)
+  // what the first machine forgets is still there for the second
+  await resumed.pause(optionsOf(second))
+  const again = await Sandbox.connect(sandboxId, { ...optionsOf(second), timeoutMs: 600_000 })
+  expect(await ask(again, pid)).toBe(held)
+  await again.kill(optionsOf(second))
+  await expect.poll(() => recordsInBucket(), IN_BUCKET).toEqual([])
+}, 600_000)
+
+test('what a purged machine had paused comes back from the bucket alone', async () => {
+  const sandbox = await Sandbox.create({ ...optionsOf(first), timeoutMs: 600_000 })
+  const { sandboxId } = sandbox
+  await sandbox.files.write(FILE, 'before the purge')
+  const { pid } = await sandbox.commands.run(HOLDER, { background: true, stdin: true, timeoutMs: 0 })
+  const held = await ask(sandbox, pid)
+  await pausedInBucket(first, sandbox)
+  await first.kill()
+  await first.purge()
+  await second.stop()
+  expect(await adopt('--force')).toBe(`Took over ${sandboxId} from '${hostname()}'.\n`)
+  await second.start()
+  const resumed = await Sandbox.connect(sandboxId, optionsOf(second))
+  expect(await ask(resumed, pid)).toBe(held)
+  expect(await resumed.files.read(FILE)).toBe('before the purge')
+  await resumed.kill(optionsOf(second))
+}, 600_000)
