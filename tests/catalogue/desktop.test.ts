@@ -106,13 +106,17 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
     const window = await desktop.getCurrentWindowId()
     const { stdout } = await desktop.commands.run(`xdotool getwindowgeometry --shell ${window}`)
     const at = (name: string) => Number(new RegExp(`^${name}=(\\d+)$`, 'm').exec(stdout)![1])
-    const [left, middle] = [at('X') + 120, at('Y') + Math.round(at('HEIGHT') / 2)]
+    const [left, middle] = [at('X') + 92, at('Y') + Math.round(at('HEIGHT') / 2)]
     const selected = async () => (await desktop.commands.run('xclip -o -selection primary')).stdout
 
-    await desktop.doubleClick(left, middle)
-    await vi.waitFor(async () => expect((await selected()).trim()).toBe('gherkin'), APPLICATION)
+    // within the second word; what comes before the text is drawn hits nothing
+    await vi.waitFor(async () => {
+      await desktop.doubleClick(left, middle)
+      expect((await selected()).trim()).toBe('gherkin')
+    }, APPLICATION)
 
-    await desktop.drag([left, middle], [left + 150, middle])
+    // on another line: dragging what is selected moves it
+    await desktop.drag([left, middle + 60], [left + 150, middle + 60])
     await vi.waitFor(async () => expect((await selected()).length).toBeGreaterThan(10), APPLICATION)
 
     await desktop.press(['ctrl', 'a'])

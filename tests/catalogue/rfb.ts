@@ -19,10 +19,13 @@ export interface RfbGreeting {
  *
  * @param password for VNC authentication; without one, no authentication is asked for
  * @returns without `screen` when the server refuses
+ * @throws when nobody listens, or the connection is closed before that
  */
 export async function greet(url: string, password?: string): Promise<RfbGreeting> {
   const socket = new WebSocket(url, ['binary'], { handshakeTimeout: TIMEOUT_MS })
-  const signal = AbortSignal.timeout(TIMEOUT_MS)
+  const closed = new AbortController()
+  socket.once('close', (code) => closed.abort(new Error(`closed with ${code}`)))
+  const signal = AbortSignal.any([closed.signal, AbortSignal.timeout(TIMEOUT_MS)])
   let received = Buffer.alloc(0)
   socket.on('message', (data: Buffer) => {
     received = Buffer.concat([received, data])
@@ -37,7 +40,7 @@ export async function greet(url: string, password?: string): Promise<RfbGreeting
   try {
     await once(socket, 'open', { signal })
     const version = (await read(12)).toString('latin1').trimEnd()
-    socket.send('RFB 003.008\n')
+    socket.send(Buffer.from('RFB 003.008\n'))
     const securityTypes = [...(await read((await read(1))[0]!))]
     const wanted = password === undefined ? NO_AUTHENTICATION : VNC_AUTHENTICATION
     if (!securityTypes.includes(wanted)) return { version, securityTypes }
