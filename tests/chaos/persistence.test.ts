@@ -97,12 +97,20 @@ const victims: Record<string, (momentMs: number, isOver: () => boolean) => Promi
   },
 }
 
-/** Every copy that an operation left behind is whole, or said to have ended. */
-async function checkCopies(subject: Subject): Promise<void> {
+/**
+ * Every copy that an operation left behind is whole, or said to have ended.
+ * @param mayMissOne the signal may have hit the kernel of a copy
+ */
+async function checkCopies(subject: Subject, mayMissOne: boolean): Promise<void> {
   const { sandboxId, account } = subject
   const others = (await proving.running()).filter(({ sandboxID }) => sandboxID !== sandboxId)
-  for (const { sandboxID } of others)
-    expect((await proving.revive({ sandboxId: sandboxID, account }))?.memory).toBe(account.memory)
+  let missing = 0
+  for (const { sandboxID } of others) {
+    const told = await proving.revive({ sandboxId: sandboxID, account })
+    if (told) expect(told.memory).toBe(account.memory)
+    else missing++
+  }
+  expect(missing).toBeLessThanOrEqual(mayMissOne ? 1 : 0)
   const snapshots = await proving.read<Array<{ snapshotID: string }>>(`/snapshots?sandboxID=${sandboxId}`)
   for (const { snapshotID: templateID } of snapshots) {
     const response = await proving.call('POST', '/v2/sandboxes', { templateID, timeout: 600 })
@@ -143,7 +151,7 @@ for (const [what, operation] of Object.entries(operations)) {
           const { account, savedCount = account.count } = subject
           if (told) expect([account.count + 1, savedCount + 1]).toContain(told.count)
           else expect(operation.ends || (whom === 'the sentry' && hasHit), String(answer)).toBe(true)
-          await checkCopies(subject)
+          await checkCopies(subject, whom === 'the sentry' && hasHit)
           await proving.expectNoLeaks()
           await proving.killAll()
         }
