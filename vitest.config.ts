@@ -43,7 +43,7 @@ export default defineConfig({
       // and each new slot is one.
       live('browser', 120_000, 3),
       // the first run on a machine builds the templates, and hooks wait for theirs (tests/catalogue/ready.ts)
-      live('catalogue', 180_000, retry, 30 * 60_000),
+      live('catalogue', 180_000, retry * 2, 30 * 60_000),
     ],
   },
 })

@@ -17,10 +17,10 @@ const report = (line: CatalogReport): void => void process.stdout.write(`${JSON.
 
 const baseBuildId = await newestBuildOf('base')
 for (const name of process.argv.slice(2)) {
-  try {
-    await ensure(name)
-  } catch (error) {
-    report({ name, state: 'failed', reason: (error as Error).message })
+  // a registry may not have answered; steps that were finished are not done again
+  const error = await ensure(name).catch(() => ensure(name).catch((error: Error) => error))
+  if (error) {
+    report({ name, state: 'failed', reason: error.message })
     process.exitCode = 1
   }
 }

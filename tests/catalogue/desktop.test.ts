@@ -38,6 +38,9 @@ beforeAll(async () => {
 }, BUILD_TIMEOUT_MS)
 afterAll(() => Promise.allSettled(created.map((sandbox) => sandbox.kill())), 60_000)
 
+/** One of a try before. */
+const stopStream = () => desktop.stream.stop().catch(() => {})
+
 describe('a desktop of @e2b/desktop 2.4.0', () => {
   test('shows background and panel in the size that was asked for', async () => {
     expect(await desktop.getScreenSize()).toEqual({ width: SIZE[0], height: SIZE[1] })
@@ -94,6 +97,8 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
 
   test('opens a file in the editor, where keys, double click and drag do their work', async () => {
     const file = '/home/user/words.txt'
+    // of a try before
+    await desktop.commands.run('pkill --exact mousepad; sleep 1')
     await desktop.files.write(file, `${'gherkin '.repeat(40)}\n`.repeat(200))
     await desktop.open(file)
     await vi.waitFor(
@@ -162,6 +167,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
   })
 
   test('streams the screen to the page of noVNC, until the stream is stopped', async () => {
+    await stopStream()
     await desktop.stream.start()
     const page = new URL(desktop.stream.getUrl())
     const answer = await fetch(page, { signal: AbortSignal.timeout(20_000) })
@@ -174,6 +180,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
   })
 
   test('lets nobody into a stream with authentication but who has its key', async () => {
+    await stopStream()
     await desktop.stream.start({ requireAuth: true })
     const authKey = desktop.stream.getAuthKey()
     const page = new URL(desktop.stream.getUrl({ authKey }))
