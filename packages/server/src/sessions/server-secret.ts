@@ -1,5 +1,6 @@
 import { hkdfSync, randomBytes } from 'node:crypto'
 import type { Store } from '../store/store.ts'
+import { storedSecret } from '../store/stored-secret.ts'
 
 const NAME = 'sessions'
 const KEY_BYTES = 32
@@ -9,16 +10,7 @@ export type DeriveKey = (purpose: string) => Uint8Array
 
 /** Makes the secret at the first start; two processes that start at once agree on one. */
 export async function openServerSecret(store: Store): Promise<DeriveKey> {
-  await store
-    .insertInto('server_secrets')
-    .values({ name: NAME, value: randomBytes(KEY_BYTES).toString('hex') })
-    .onConflict((conflict) => conflict.column('name').doNothing())
-    .execute()
-  const { value } = await store
-    .selectFrom('server_secrets')
-    .select('value')
-    .where('name', '=', NAME)
-    .executeTakeFirstOrThrow()
+  const value = await storedSecret(store, NAME, randomBytes(KEY_BYTES).toString('hex'))
   const secret = Buffer.from(value, 'hex')
   return (purpose) => new Uint8Array(hkdfSync('sha256', secret, '', purpose, KEY_BYTES))
 }
