@@ -212,18 +212,18 @@ export class Machines {
   }
 
   /** Saves memory and writable layer; the machine goes on, or stays frozen. */
-  async checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
-    try {
-      await this.#options.driver.checkpoint(machine, checkpointDir)
-    } catch (error) {
-      throw this.isAlive(machine) ? await this.#explain(error) : kernelGone(error)
-    }
+  checkpoint(machine: LiveMachine, checkpointDir: string): Promise<void> {
+    return this.#saving(machine, this.#options.driver.checkpoint(machine, checkpointDir))
   }
 
   /** Saves the writable layer alone; the machine goes on, or stays frozen. */
-  async saveFileSystem(machine: LiveMachine, fileSystemDir: string): Promise<void> {
+  saveFileSystem(machine: LiveMachine, fileSystemDir: string): Promise<void> {
+    return this.#saving(machine, this.#options.driver.saveFileSystem(machine, fileSystemDir))
+  }
+
+  async #saving(machine: LiveMachine, saving: Promise<void>): Promise<void> {
     try {
-      await this.#options.driver.saveFileSystem(machine, fileSystemDir)
+      await saving
     } catch (error) {
       throw this.isAlive(machine) ? await this.#explain(error) : kernelGone(error)
     }
