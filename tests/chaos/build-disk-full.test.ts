@@ -1,22 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { appendFileSync, mkdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { appendFileSync, rmSync } from 'node:fs'
 import { type ConnectionOpts, Sandbox, Template, waitForFile } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
+import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
 
-/** Everything is on a file system of its own, which no other test notices when it is full. */
-const disk = join(tmpdir(), 'sandlot-test-build-disk')
-const ballast = join(disk, 'ballast')
 const SIZE_MIB = 512
+let disk: SmallDisk
 let server: TestServer
 let options: ConnectionOpts
 
 beforeAll(async () => {
-  mkdirSync(disk, { recursive: true })
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m`, 'sandlot-build', disk])
+  disk = mountSmallDisk('build-disk', SIZE_MIB)
   server = await startServer({
     name: 'build-disk/home',
     port: 13_217,
@@ -28,13 +23,12 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(async () => {
   await server?.purge().catch(() => {})
-  execFileSync('umount', ['-l', disk])
-  rmSync(disk, { recursive: true, force: true })
+  disk?.unmount()
 }, 120_000)
 
 function fillDisk(): void {
   expect(() => {
-    for (let i = 0; i <= SIZE_MIB * 16; i++) appendFileSync(ballast, Buffer.alloc(2 ** 16))
+    for (let i = 0; i <= SIZE_MIB * 16; i++) appendFileSync(disk.ballast, Buffer.alloc(2 ** 16))
   }).toThrow(/ENOSPC/)
 }
 
@@ -60,7 +54,7 @@ test('a disk that fills up in the middle fails that build with its reason, and n
   expect(status).toBe('error')
   expect(reason?.message).toMatch(/disk|space|kernel/i)
   expect(reason?.step).toBe('2')
-  rmSync(ballast)
+  rmSync(disk.ballast)
   await expect
     .poll(async () => leaks(await takeInventory(server.info().home), 0), { timeout: 60_000, interval: 500 })
     .toEqual([])

@@ -1,21 +1,16 @@
-import { execFileSync } from 'node:child_process'
-import { appendFileSync, mkdirSync, rmSync, statfsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { appendFileSync, rmSync, statfsSync } from 'node:fs'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startServer, type TestServer } from '../server.ts'
+import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
 
-/** The home and the server's log are on a file system of their own, which no other test notices when it is full. */
-const disk = join(tmpdir(), 'sandlot-test-full-disk')
-const ballast = join(disk, 'ballast')
 const SIZE_MIB = 96
+let disk: SmallDisk
 let server: TestServer
 let options: ConnectionOpts
 
 beforeAll(async () => {
-  mkdirSync(disk, { recursive: true })
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m`, 'sandlot-full-disk', disk])
+  disk = mountSmallDisk('full-disk', SIZE_MIB)
   server = await startServer({
     name: 'full-disk/home',
     port: 13_213,
@@ -27,16 +22,15 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(async () => {
   await server?.purge().catch(() => {})
-  execFileSync('umount', ['-l', disk])
-  rmSync(disk, { recursive: true, force: true })
+  disk?.unmount()
 }, 120_000)
 
 test('on a full disk creates are a clear 5xx, running sandboxes answer, and freed space heals it', async () => {
   const before = await Sandbox.create({ ...options, timeoutMs: 600_000 })
-  const { bsize, blocks } = statfsSync(disk)
+  const { bsize, blocks } = statfsSync(disk.path)
   expect(blocks * bsize).toBe(SIZE_MIB * 2 ** 20)
   expect(() => {
-    for (let i = 0; i <= SIZE_MIB * 16; i++) appendFileSync(ballast, Buffer.alloc(2 ** 16))
+    for (let i = 0; i <= SIZE_MIB * 16; i++) appendFileSync(disk.ballast, Buffer.alloc(2 ** 16))
   }).toThrow(/ENOSPC/)
   const create = () =>
     fetch(`${options.apiUrl}/v2/sandboxes`, {
@@ -58,7 +52,7 @@ test('on a full disk creates are a clear 5xx, running sandboxes answer, and free
   })
   expect((await before.commands.run('echo still here')).stdout).toBe('still here\n')
   expect((await Sandbox.list({ ...options, limit: 10 }).nextItems()).length).toBeGreaterThan(0)
-  rmSync(ballast)
+  rmSync(disk.ballast)
   await expect.poll(async () => (await create()).status, { timeout: 30_000, interval: 1_000 }).toBe(201)
   expect(await before.kill()).toBe(true)
 }, 180_000)

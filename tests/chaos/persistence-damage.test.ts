@@ -1,9 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   closeSync,
   existsSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -14,12 +12,12 @@ import {
   truncateSync,
   writeSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { startServer, type TestServer } from '../server.ts'
 import { randomFrom } from './random.ts'
+import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
 import { Proving, type Subject } from './subject.ts'
 
 const IS_FULL = process.env.CHAOS_FULL === '1'
@@ -27,16 +25,13 @@ const DAMAGES = IS_FULL ? 20 : 2
 const FULL_DISKS = IS_FULL ? 20 : 2
 const SEED = Number(process.env.CHAOS_SEED ?? 20261124)
 
-/** Everything is on a file system of its own, which no other test notices when it is full. */
-const disk = join(tmpdir(), 'sandlot-test-persistence-disk')
-const ballast = join(disk, 'ballast')
 const SIZE_MIB = 1024
+let disk: SmallDisk
 let server: TestServer
 let proving: Proving
 
 beforeAll(async () => {
-  mkdirSync(disk, { recursive: true })
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m`, 'sandlot-persistence', disk])
+  disk = mountSmallDisk('persistence-disk', SIZE_MIB)
   server = await startServer({
     name: 'persistence-disk/home',
     port: 13_216,
@@ -47,11 +42,10 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(async () => {
   await server?.purge().catch(() => {})
-  execFileSync('umount', ['-l', disk])
-  rmSync(disk, { recursive: true, force: true })
+  disk?.unmount()
 }, 120_000)
 afterEach(async () => {
-  rmSync(ballast, { force: true })
+  rmSync(disk.ballast, { force: true })
   await proving.killAll()
 }, 120_000)
 
@@ -205,12 +199,12 @@ for (const [how, damage] of Object.entries(damages)) {
 
 /** Leaves so much room and no more. */
 function fillDisk(freeMiB: number): void {
-  const { bavail, bsize } = statfsSync(disk)
+  const { bavail, bsize } = statfsSync(disk.path)
   const freeBytes = bavail * bsize
   const block = Buffer.alloc(2 ** 20)
   for (let left = freeBytes - freeMiB * 2 ** 20; left > 0; left -= block.length)
     try {
-      appendFileSync(ballast, block)
+      appendFileSync(disk.ballast, block)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOSPC') return
       throw error
@@ -226,7 +220,7 @@ test('without room a pause is a 507 before anything is stopped, and works once t
     expect((await refused.json()) as Refused).toMatchObject({ code: 507, error_code: 'disk_full' })
   }
   expect((await proving.revive(subject))?.count).toBe(2)
-  rmSync(ballast)
+  rmSync(disk.ballast)
   expect((await post(subject, 'pause')).status).toBe(204)
   expect((await proving.revive(subject))?.count).toBe(3)
   await proving.expectNoLeaks()
@@ -243,7 +237,7 @@ test(
         delay(random() * 200).then(() => fillDisk(0)),
       ])
       expect([204, 507]).toContain(paused.status)
-      rmSync(ballast, { force: true })
+      rmSync(disk.ballast, { force: true })
       expect((await proving.revive(subject))?.count).toBe(subject.account.count + 1)
       await proving.expectNoLeaks()
       await proving.killAll()
@@ -260,7 +254,7 @@ test('a sandbox whose time is over on a full disk runs on, and is paused when th
   const state = () =>
     proving.read<{ state: string }>(`/sandboxes/${subject.sandboxId}`).then((found) => found.state)
   expect(await state()).toBe('running')
-  rmSync(ballast)
+  rmSync(disk.ballast)
   await expect.poll(state, { timeout: 60_000, interval: 500 }).toBe('paused')
   expect((await proving.revive(subject))?.count).toBe(subject.account.count + 1)
   await proving.expectNoLeaks()
