@@ -231,6 +231,7 @@ describeClients('a pause of the file system alone', (client) => {
     const own = await create({ envs: { GREETING: 'hallo' } })
     const bootId = await bootIdOf(own)
     await own.files.write('/home/user/kept', 'here')
+    await own.files.write('/tmp/kept', 'here too')
     await own.commands.run('sudo touch /etc/kept; sudo rm /etc/debian_version; sync')
     await own.commands.run('sleep 1000', { background: true, timeoutMs: 0 })
     expect(await own.pause({ keepMemory: false })).toBe(true)
@@ -239,6 +240,7 @@ describeClients('a pause of the file system alone', (client) => {
     expect(await bootIdOf(resumed)).not.toBe(bootId)
     expect(String(resumed['envdAccessToken'])).toBe(String(own['envdAccessToken']))
     expect(await resumed.files.read('/home/user/kept')).toBe('here')
+    expect(await resumed.files.read('/tmp/kept')).toBe('here too')
     const { stdout } = await resumed.commands.run(
       'test -e /etc/kept && ! test -e /etc/debian_version && ! pgrep -x sleep >/dev/null && echo "$GREETING"',
     )

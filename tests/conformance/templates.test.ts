@@ -131,6 +131,18 @@ describe('what steps make', () => {
   )
 
   test(
+    'a file that a step leaves in /tmp is there for the steps after it, cached or not',
+    async () => {
+      const steps = (last: string) =>
+        template().fromBaseImage().copy('one.json', '/tmp/one.json').runCmd(`cat /tmp/one.json > ~/${last}`)
+      await build(steps('first'), 'tmp')
+      await build(steps('second'), 'tmp')
+      expect(await run('tmp', 'cat ~/second /tmp/one.json')).toBe('11')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
     'what the start command started runs in every sandbox, and nothing that a step left running does',
     async () => {
       await build(

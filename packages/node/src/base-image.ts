@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DNS_ADDRESS } from './firewall.ts'
+import { keepTmpOnDisk } from './images/adapt-root.ts'
 import { run } from './run.ts'
 
 const packages = [
@@ -180,6 +181,7 @@ async function customize(
   )
   await rm(join(root, 'var/cache/apt'), { recursive: true, force: true })
   await mkdir(join(root, 'var/cache/apt/archives/partial'), { recursive: true })
+  await keepTmpOnDisk(root)
 
   await chroot('useradd', '--create-home', '--shell', '/bin/bash', '--uid', '1000', '--user-group', 'user')
   await write('etc/sudoers.d/user', 'user ALL=(ALL:ALL) NOPASSWD:ALL\nDefaults:user !fqdn\n', 0o440)

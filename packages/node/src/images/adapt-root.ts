@@ -8,7 +8,7 @@ const USER = 'user'
 const USUAL_ID = 1000
 
 /** Changes whenever what is done to an image does. */
-export const ADAPTATION = 1
+export const ADAPTATION = 2
 
 /**
  * Gives the files of a foreign image what a sandbox needs: the user `user` (uid 1000 if it is free) with sudo if there
@@ -31,6 +31,7 @@ export async function adaptRoot(root: string, image: string, searchPath?: string
     await mkdir(path, { recursive: true })
     await chmod(path, 0o1777)
   }
+  await keepTmpOnDisk(root)
   await replaceFile(root, '/etc/hostname', 'sandlot\n')
   await replaceFile(
     root,
@@ -43,6 +44,17 @@ export async function adaptRoot(root: string, image: string, searchPath?: string
     await replaceFile(root, '/etc/profile.d/image-path.sh', `export PATH="${searchPath}"\n`)
   }
   await addUser(root)
+}
+
+/**
+ * gVisor mounts a tmpfs over a `/tmp` that is empty: its files would count as memory, and be gone in a layer or a pause
+ * without memory. The folder is one that a desktop needs there anyway.
+ */
+export async function keepTmpOnDisk(root: string): Promise<void> {
+  const path = await pathInRoot(root, '/tmp/.X11-unix')
+  if (await exists(path)) return
+  await mkdir(path)
+  await chmod(path, 0o1777)
 }
 
 async function addUser(root: string): Promise<void> {
