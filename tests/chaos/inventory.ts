@@ -38,7 +38,7 @@ export async function takeInventory(home: string): Promise<Inventory> {
     readFileSync(join(cgroupRoot, cgroup, name, 'cgroup.procs'), 'utf8').trim(),
   )
   const isMarked = (mark: string) => (id: string) => existsSync(join(machinesDir, id, mark))
-  const warm = machines.filter(isMarked('warm'))
+  const warm = [...machines.filter(isMarked('warm')), ...machines.filter(isMarked('prepared'))]
   return {
     machines,
     warm,

@@ -16,12 +16,17 @@ export interface Driver {
    * @param fileSystemDir what `saveFileSystem` wrote: laid over the image. @returns pid of its kernel
    */
   create(machine: MachinePaths, spec: SpecOptions, fileSystemDir?: string): Promise<number>
-  /** Starts a machine from a checkpoint, behind everything else unless someone waits. @returns pid of its kernel */
+  /** Starts a kernel with nothing in it, behind everything else. @returns its pid */
+  prepare(machine: MachinePaths, spec: SpecOptions): Promise<number>
+  /**
+   * Starts a machine from a checkpoint, behind everything else unless someone waits.
+   * @param options.isPrepared its kernel is there: only the checkpoint is read into it. @returns pid of its kernel
+   */
   restore(
     machine: MachinePaths,
     spec: SpecOptions,
     checkpointDir: string,
-    options: { isUrgent: boolean },
+    options: { isUrgent: boolean; isPrepared?: boolean },
   ): Promise<number>
   /** Stops everything inside; memory and connections stay. Each needs one `thaw`. */
   freeze(machineId: string): Promise<void>

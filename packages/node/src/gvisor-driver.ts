@@ -76,23 +76,27 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     }
   }
 
+  const pidFileOf = ({ dir }: MachinePaths) => join(dir, 'pid')
+  const pidOf = async (machine: MachinePaths) => Number(await readFile(pidFileOf(machine), 'utf8'))
+  const writeSpec = ({ dir }: MachinePaths, spec: SpecOptions) =>
+    writeFile(join(dir, 'config.json'), JSON.stringify(ociSpec(spec)))
+
   async function start(
     machine: MachinePaths,
     spec: SpecOptions,
     args: string[],
     niceness = 0,
   ): Promise<number> {
-    await writeFile(join(machine.dir, 'config.json'), JSON.stringify(ociSpec(spec)))
-    const pidFile = join(machine.dir, 'pid')
-    const flags = ['-detach', '-bundle', machine.dir, '-pid-file', pidFile]
+    const flags = ['-detach', '-bundle', machine.dir, '-pid-file', pidFileOf(machine)]
     await runsc(machine, spec, [args[0]!, ...flags, ...args.slice(1), machine.machineId], {
       timeoutMs: START_TIMEOUT_MS,
       niceness,
     })
-    const pid = Number(await readFile(pidFile, 'utf8'))
+    const pid = await pidOf(machine)
     const state = JSON.parse(await readFile(join(stateDir, stateFile(machine.machineId)), 'utf8')) as {
       goferPid: number
     }
+    // not before: the stubs, which inherit from the sentry, are there now
     for (const own of [pid, state.goferPid]) await writeFile(`/proc/${own}/oom_score_adj`, '0')
     return pid
   }
@@ -110,10 +114,22 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     version,
     async create(machine, spec, fileSystemDir) {
       const from = fileSystemDir ? [`-fs-restore-image-path=${fileSystemDir}`] : []
+      await writeSpec(machine, spec)
       return start(machine, spec, ['run', ...from])
     },
-    restore: (machine, spec, checkpointDir, { isUrgent }) =>
-      start(machine, spec, ['restore', '-image-path', checkpointDir], isUrgent ? 0 : STOCK_NICENESS),
+    async prepare(machine, spec) {
+      await writeSpec(machine, spec)
+      const flags = ['-bundle', machine.dir, '-pid-file', pidFileOf(machine)]
+      await runsc(machine, spec, ['create', ...flags, machine.machineId], {
+        timeoutMs: START_TIMEOUT_MS,
+        niceness: STOCK_NICENESS,
+      })
+      return pidOf(machine)
+    },
+    async restore(machine, spec, checkpointDir, { isUrgent, isPrepared }) {
+      if (!isPrepared) await writeSpec(machine, spec)
+      return start(machine, spec, ['restore', '-image-path', checkpointDir], isUrgent ? 0 : STOCK_NICENESS)
+    },
 
     freeze: (machineId) => callSentry(socketOf(machineId), 'containerManager.Pause', FREEZE_TIMEOUT_MS),
     thaw: (machineId) => callSentry(socketOf(machineId), 'containerManager.Resume', FREEZE_TIMEOUT_MS),

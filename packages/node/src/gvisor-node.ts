@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +12,7 @@ import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } fro
 import { openCgroups } from './cgroups.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import { createCheckpoints } from './checkpoints/checkpoints.ts'
+import { Chores } from './chores.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
@@ -22,11 +22,13 @@ import { createCarrier } from './handover/carrier.ts'
 import { HotMachines } from './hot-machines.ts'
 import { ImageStore } from './images/image-store.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
+import { memoryShortage } from './memory-shortage.ts'
 import { namesFor } from './names.ts'
 import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
 import type { NodeOptions } from './node-options.ts'
 import { OneTimeSources } from './one-time-sources.ts'
 import { Persistence } from './persistence.ts'
+import { PreparedMachines } from './prepared-machines.ts'
 import { createSampler } from './sampler.ts'
 import { createSlotPool } from './slots.ts'
 import { SnapshotSources } from './snapshot-sources.ts'
@@ -39,8 +41,6 @@ const HOT_INTERVAL_MS = 1_000
 const GARBAGE_INTERVAL_MS = 15 * 60_000
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
-/** What one more warm machine takes of MemAvailable, with room to spare (bench/density). */
-const WARM_MACHINE_MB = 40
 const FALLBACK_RESOLVER = '1.1.1.1'
 
 /** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
@@ -77,7 +77,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const sample = createSampler(cgroups, driver)
   const events = new EventEmitter<NodeEvents>()
   const builds = new Map<string, Build>()
-  const timers: NodeJS.Timeout[] = []
+  const chores = new Chores(onError)
 
   const oneTimeSources = new OneTimeSources<MachineSource>()
   const adopted = new AdoptedBases(join(home, 'adopted'))
@@ -107,6 +107,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     demandFor,
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
     shortage: () => (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+    onError,
+  })
+  const prepared = new PreparedMachines({
+    prepare: (kind) => machines.prepare(kind),
+    guestDir: options.guestDir,
+    isAlive: (machine) => machines.isAlive(machine),
+    end: (machineId) => machines.end(machineId),
+    shortage: () => memoryShortage(options.memoryFloorMB),
     onError,
   })
   const persistence = new Persistence({
@@ -151,9 +159,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     })
   }
 
+  /** Gives up a machine that nobody would miss. @returns false: there is none */
+  const dropSpare = async () => (await prepared.dropOldest()) || (await hot.dropOldest())
+
   /** Paused sandboxes that are only held in memory go while memory is short. */
   async function makeRoom(): Promise<void> {
-    while (memoryShortage(options.memoryFloorMB) && (await hot.dropOldest()));
+    while (memoryShortage(options.memoryFloorMB) && (await dropSpare()));
   }
 
   async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
@@ -167,10 +178,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   async function startWhenFree(source: MachineSource, startOptions: StartOptions): Promise<LiveMachine> {
     try {
-      return await machines.start(source, startOptions)
+      const isLike = startOptions.isUrgent && source.checkpointDir !== undefined
+      return await machines.start(source, {
+        ...startOptions,
+        prepared: isLike ? prepared.take(source) : undefined,
+      })
     } catch (error) {
       const isFull = error instanceof SandlotError && error.errorName === 'sandbox_capacity_unavailable'
-      if (!isFull || !(await hot.dropOldest())) throw error
+      if (!isFull || !(await dropSpare())) throw error
       await machines.settle()
       return machines.start(source, startOptions)
     }
@@ -226,6 +241,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   /** Frozen machines go by age, and while memory is short. */
   async function tendHot(): Promise<void> {
     hot.tend()
+    prepared.tend()
     await makeRoom()
   }
 
@@ -238,24 +254,6 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       if (machine.isWarm) await machines.end(machine.machineId)
     }
     pool.refill()
-  }
-
-  /** Runs `task` every so often, never twice at once. */
-  function every(intervalMs: number, task: () => void | Promise<void>): void {
-    let isRunning = false
-    timers.push(
-      setInterval(async () => {
-        if (isRunning) return
-        isRunning = true
-        try {
-          await task()
-        } catch (error) {
-          onError(error)
-        } finally {
-          isRunning = false
-        }
-      }, intervalMs),
-    )
   }
 
   return {
@@ -299,11 +297,11 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       )
       pool.open(base.buildId, warm)
       void snapshots.prepareTemplates(onError)
-      every(WATCH_INTERVAL_MS, watch)
-      every(SAMPLE_INTERVAL_MS, takeSamples)
-      every(HOT_INTERVAL_MS, tendHot)
-      every(WARM_HEALTH_INTERVAL_MS, tendPool)
-      every(GARBAGE_INTERVAL_MS, async () => {
+      chores.every(WATCH_INTERVAL_MS, watch)
+      chores.every(SAMPLE_INTERVAL_MS, takeSamples)
+      chores.every(HOT_INTERVAL_MS, tendHot)
+      chores.every(WARM_HEALTH_INTERVAL_MS, tendPool)
+      chores.every(GARBAGE_INTERVAL_MS, async () => {
         await cold.collectGarbage(false)
         const checkpointIds = await cold.list()
         const imagesInUse = [...machines.all()].map(({ imagePath }) => imagePath)
@@ -332,7 +330,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
     pause: (machineId, checkpointId, { hasMemory }) =>
       persistence.pause(liveMachine(machineId), checkpointId, hasMemory),
-    snapshot: (machineId, checkpointId) => persistence.snapshot(liveMachine(machineId), checkpointId),
+    snapshot: (machineId, checkpointId, saveOptions) =>
+      persistence.snapshot(liveMachine(machineId), checkpointId, saveOptions),
     resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
     thaw: (machineId) => machines.thaw(liveMachine(machineId)),
     diff: (fromId, toId) => persistence.diff(fromId, toId),
@@ -377,24 +376,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     on: (event, listener) => void events.on(event, listener as never),
 
     async close() {
-      for (const timer of timers) clearInterval(timer)
+      chores.close()
       pool.close()
       hot.close()
+      await prepared.close()
       slots.close()
       await cold.close()
       await machines.settle()
       for (const machine of machines.all()) machine.guest.close()
     },
   }
-}
-
-function memoryShortage(floorMB: number): SandlotError | undefined {
-  const availableMB =
-    Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) / 1024
-  if (availableMB - WARM_MACHINE_MB >= floorMB) return undefined
-  return new SandlotError(
-    'sandbox_capacity_unavailable',
-    `this machine has ${Math.round(availableMB)} MB of memory left; the floor is ${floorMB} MB (setting 'poolMemoryFloorMB')`,
-    { retryAfterSeconds: 10 },
-  )
 }

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
 import type { Driver } from './driver.ts'
 import type { FileTree } from './file-tree.ts'
 import { createGuestClient, type GuestClient } from './guest-client.ts'
+import { explainFailure, kernelGone } from './machine-errors.ts'
+import { isMarked, type MachineRecord, mark, readRecord, unmark, writeRecord } from './machine-folder.ts'
 import type { InstanceNames } from './names.ts'
 import type { BuildResources } from './node.ts'
 import type { SpecOptions } from './oci-spec.ts'
-import { pathExists } from './path-exists.ts'
 import type { Slot, SlotPool } from './slots.ts'
 
 const HEALTHY_TIMEOUT_MS = 20_000
@@ -20,7 +20,6 @@ const CPU_SHARES_PER_CPU = 512
 /** Between the sentry's 0 and the 1000 of all other guest processes. */
 const ENVD_OOM_SCORE_ADJ = '500'
 const DISCARD_INTERVAL_MS = 10_000
-const FULL_DISK_BYTES = 4 * 1024 * 1024
 const TRASH_PREFIX = '.trash-'
 
 /** What a machine starts from. */
@@ -41,8 +40,10 @@ export interface MachineSource extends BuildResources {
 }
 
 export interface StartOptions {
-  /** Someone waits for it. */
+  /** Someone waits for it. Default true. */
   isUrgent?: boolean
+  /** What `prepare` made, for the same image and resources; absent: all of it is made now. */
+  prepared?: LiveMachine
 }
 
 export interface LiveMachine {
@@ -63,16 +64,6 @@ export interface LiveMachine {
   hasInternet: boolean
   /** Its death is wanted. */
   isEnding: boolean
-}
-
-/** `machine.json`: written before anything of the machine exists, so that a crash at any point leaves a trace. */
-interface MachineRecord {
-  machineId: string
-  buildId: string
-  imagePath: string
-  guestDir: string
-  resources: BuildResources
-  slot: number
 }
 
 /** What a start keeps of a former server's machines, by machine id. */
@@ -125,35 +116,77 @@ export class Machines {
     )
   }
 
-  /** Starts a machine and waits until its envd answers; it is warm until `claim`. A user's is frozen while it is warm. */
-  async start(source: MachineSource, { isUrgent = true }: StartOptions = {}): Promise<LiveMachine> {
-    const { driver, slots, names } = this.#options
-    const slot = await slots.take()
-    const machineId = `${names.instance}${randomBytes(6).toString('hex')}`
-    const dir = join(this.#machinesDir, machineId)
-    const cgroup = `${names.cgroup}/${machineId}`
+  /** A kernel for a later `start` of the same kind to restore into. */
+  async prepare(kind: Omit<MachineSource, 'buildId'>): Promise<LiveMachine> {
+    const { driver } = this.#options
+    const source = { ...kind, buildId: '' }
+    const machine = await this.#make(source)
+    const { machineId, dir, slot } = machine
     try {
-      const { buildId, imagePath, guestDir, cpuCount, memoryMB, diskSizeMB } = this.#complete(source)
-      const resources = { cpuCount, memoryMB, diskSizeMB }
-      const record: MachineRecord = { machineId, buildId, imagePath, guestDir, resources, slot: slot.index }
-      await mkdir(dir, { mode: 0o700 })
-      await writeFile(join(dir, 'machine.json'), JSON.stringify(record))
-      const spec = this.#spec(source, slot, cgroup)
-      const pid = source.checkpointDir
-        ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, { isUrgent })
+      machine.pid = await driver.prepare({ machineId, dir }, this.#spec(source, machine))
+      await mark(dir, 'prepared')
+      this.#live.set(machineId, machine)
+      return machine
+    } catch (error) {
+      await this.#remove(machineId, slot.index).catch(this.#options.onError)
+      throw await explainFailure(error, this.#options.runDir)
+    }
+  }
+
+  /** Starts a machine and waits until its envd answers; it is warm until `claim`. A user's is frozen while it is warm. */
+  async start(source: MachineSource, { isUrgent = true, prepared }: StartOptions = {}): Promise<LiveMachine> {
+    const { driver } = this.#options
+    const machine = prepared ?? (await this.#make(source))
+    const { machineId, dir, cgroup, guest, slot } = machine
+    try {
+      if (prepared) await this.#becomeOf(source.buildId, prepared)
+      const spec = this.#spec(source, machine)
+      machine.pid = source.checkpointDir
+        ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, {
+            isUrgent,
+            isPrepared: prepared !== undefined,
+          })
         : await driver.create({ machineId, dir }, spec, source.fileSystemDir)
-      const machine = this.#machine(record, pid)
-      const { guest } = machine
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       if (!source.isUsers) await this.#protectEnvd(cgroup)
       if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest))
-      await writeFile(join(dir, 'warm'), '')
+      await mark(dir, 'warm')
       return machine
     } catch (error) {
       await this.#remove(machineId, slot.index).catch(this.#options.onError)
-      throw await this.#explain(error)
+      throw await explainFailure(error, this.#options.runDir)
     }
+  }
+
+  /** Its folder, with a record of what it is, before anything else of it exists. */
+  async #make(source: MachineSource): Promise<LiveMachine> {
+    const { slots, names } = this.#options
+    const slot = await slots.take()
+    const machineId = `${names.instance}${randomBytes(6).toString('hex')}`
+    const { buildId, imagePath, guestDir, cpuCount, memoryMB, diskSizeMB } = this.#complete(source)
+    const resources = { cpuCount, memoryMB, diskSizeMB }
+    const record = { machineId, buildId, imagePath, guestDir, resources, slot: slot.index }
+    const machine = this.#machine(record, 0)
+    try {
+      await mkdir(machine.dir, { mode: 0o700 })
+      await this.#writeRecord(machine)
+      return machine
+    } catch (error) {
+      await this.#remove(machineId, slot.index).catch(this.#options.onError)
+      throw await explainFailure(error, this.#options.runDir)
+    }
+  }
+
+  async #becomeOf(buildId: string, machine: LiveMachine): Promise<void> {
+    machine.buildId = buildId
+    await this.#writeRecord(machine)
+    await unmark(machine.dir, 'prepared')
+  }
+
+  #writeRecord({ dir, slot, ...machine }: LiveMachine): Promise<void> {
+    const { machineId, buildId, imagePath, guestDir, resources } = machine
+    return writeRecord(dir, { machineId, buildId, imagePath, guestDir, resources, slot: slot.index })
   }
 
   /** From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it. */
@@ -168,13 +201,13 @@ export class Machines {
 
   /** Stops everything inside until `thaw`, or the end. The file says so to a server that comes after a crash. */
   async freeze(machine: LiveMachine): Promise<void> {
-    await writeFile(join(machine.dir, 'frozen'), '')
+    await mark(machine.dir, 'frozen')
     machine.isFrozen = true
     try {
       await this.#options.driver.freeze(machine.machineId)
     } catch (error) {
       machine.isFrozen = false
-      await rm(join(machine.dir, 'frozen'), { force: true })
+      await unmark(machine.dir, 'frozen')
       throw error
     }
   }
@@ -182,12 +215,12 @@ export class Machines {
   async thaw(machine: LiveMachine): Promise<void> {
     await this.#options.driver.thaw(machine.machineId)
     machine.isFrozen = false
-    await rm(join(machine.dir, 'frozen'), { force: true })
+    await unmark(machine.dir, 'frozen')
   }
 
   /** Kept in the machine's folder, so that a restarted server closes the way out before it opens anything. */
   async cutInternet(machine: LiveMachine): Promise<void> {
-    await writeFile(join(machine.dir, 'no-internet'), '')
+    await mark(machine.dir, 'no-internet')
     machine.hasInternet = false
   }
 
@@ -225,7 +258,7 @@ export class Machines {
     try {
       await saving
     } catch (error) {
-      throw this.isAlive(machine) ? await this.#explain(error) : kernelGone(error)
+      throw this.isAlive(machine) ? await explainFailure(error, this.#options.runDir) : kernelGone(error)
     }
   }
 
@@ -259,7 +292,7 @@ export class Machines {
         if (isWanted && (await this.#isUsable(machine, frozen.has(machineId)))) {
           usedSlots.add(machine.slot.index)
           this.#live.set(machineId, machine)
-          if (isUsed) await rm(join(machine.dir, 'warm'), { force: true })
+          if (isUsed) await unmark(machine.dir, 'warm')
         } else machine.guest.close()
       }),
     )
@@ -276,7 +309,7 @@ export class Machines {
     if (mayBeFrozen) return machine.isFrozen
     if (machine.isFrozen && !(await machine.guest.isHealthy())) await this.thaw(machine)
     machine.isFrozen = false
-    await rm(join(machine.dir, 'frozen'), { force: true })
+    await unmark(machine.dir, 'frozen')
     return true
   }
 
@@ -300,13 +333,12 @@ export class Machines {
   }
 
   async #find(dir: string): Promise<LiveMachine> {
-    const record = JSON.parse(await readFile(join(dir, 'machine.json'), 'utf8')) as MachineRecord
-    const pid = Number(readFileSync(join(dir, 'pid'), 'utf8'))
+    const { record, pid } = await readRecord(dir)
     return {
       ...this.#machine(record, pid),
-      isWarm: await pathExists(join(dir, 'warm')),
-      isFrozen: await pathExists(join(dir, 'frozen')),
-      hasInternet: !(await pathExists(join(dir, 'no-internet'))),
+      isWarm: await isMarked(dir, 'warm'),
+      isFrozen: await isMarked(dir, 'frozen'),
+      hasInternet: !(await isMarked(dir, 'no-internet')),
     }
   }
 
@@ -349,12 +381,6 @@ export class Machines {
     if (slotIndex !== undefined) slots.give(slotIndex)
   }
 
-  /** On a full disk runsc cannot even write why it failed. */
-  async #explain(error: unknown): Promise<SandlotError> {
-    const { bavail, bsize } = await statfs(this.#options.runDir)
-    return bavail * bsize < FULL_DISK_BYTES ? diskFull(error) : toSandlotError(error)
-  }
-
   /**
    * Of the guest's processes envd is the largest during a fork bomb, and the kernel would take it first. The stubs that
    * exist now are its own; the oldest is the one that later stubs are cloned from, and they inherit from it.
@@ -370,7 +396,7 @@ export class Machines {
     return { ...source, guestDir: source.guestDir ?? this.#options.guestDir }
   }
 
-  #spec(source: MachineSource, slot: Slot, cgroup: string): SpecOptions {
+  #spec(source: MachineSource, { slot, cgroup }: LiveMachine): SpecOptions {
     const { runDir } = this.#options
     const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir } = this.#complete(source)
     return {
@@ -395,24 +421,4 @@ export class Machines {
 async function touch(guest: GuestClient): Promise<void> {
   await guest.post('/init', {})
   await guest.runCommand('true', 'user', HEALTHY_TIMEOUT_MS)
-}
-
-/** The kernel writes files through mapped memory: where the disk has no room for a page, it is killed by SIGBUS. */
-const kernelGone = (cause: unknown): SandlotError =>
-  new SandlotError(
-    'checkpoint_failed',
-    "the sandbox's kernel ended by itself; it does so when it writes while the disk of this machine is full",
-    { cause },
-  )
-
-const diskFull = (cause: unknown): SandlotError =>
-  new SandlotError('disk_full', `the disk of this machine is full: ${(cause as Error).message}`, { cause })
-
-function toSandlotError(error: unknown): SandlotError {
-  if (error instanceof SandlotError) return error
-  const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOSPC') return diskFull(error)
-  return new SandlotError('sandbox_create_failed', `a machine could not be started: ${message}`, {
-    cause: error,
-  })
 }

@@ -96,6 +96,11 @@ export interface SnapshotBuild extends BuildInfo {
   sandboxId: string
 }
 
+export interface SnapshotOptions {
+  /** It is removed as soon as machines were started from it: it is neither checked nor packed. */
+  isPassing: boolean
+}
+
 export interface ResumeOptions {
   /** false: boots from the checkpoint's file system. */
   hasMemory: boolean
@@ -173,7 +178,11 @@ export interface SandboxNode {
    */
   pause(machineId: string, checkpointId: string, options: { hasMemory: boolean }): Promise<CheckpointInfo>
   /** Saves the machine, which goes on. @returns also how long it stood still. @throws as `pause` */
-  snapshot(machineId: string, checkpointId: string): Promise<CheckpointInfo & { stoppedMs: number }>
+  snapshot(
+    machineId: string,
+    checkpointId: string,
+    options: SnapshotOptions,
+  ): Promise<CheckpointInfo & { stoppedMs: number }>
   /**
    * Starts a sandbox again from where it was saved. The caller records the machine before it calls `init`.
    * @throws SandlotError not_found, checkpoint_damaged, sandbox_capacity_unavailable

@@ -12,7 +12,7 @@ import type { HotMachines } from './hot-machines.ts'
 import { pathsInImage } from './image-paths.ts'
 import type { LiveMachine, MachineSource, Machines } from './machines.ts'
 import { findMisfit } from './misfit.ts'
-import type { CheckpointInfo, Resumed, ResumeOptions } from './node.ts'
+import type { CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from './node.ts'
 
 /** Kept free beside what a checkpoint is expected to take. */
 const SPARE_BYTES = 64 * 2 ** 20
@@ -75,11 +75,12 @@ export class Persistence {
   async snapshot(
     machine: LiveMachine,
     checkpointId: string,
+    { isPassing }: SnapshotOptions,
   ): Promise<CheckpointInfo & { stoppedMs: number }> {
     await this.#checkSpace(machine, true)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, true)
-    this.seal(checkpointId)
+    if (!isPassing) this.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 

@@ -36,7 +36,7 @@ export class Checkpoints {
       const { checkpointId } = checkpoint
       await this.#repository.insert(checkpoint)
       try {
-        const saved = await node.snapshot(sandbox.machineId, checkpointId)
+        const saved = await node.snapshot(sandbox.machineId, checkpointId, { isPassing: why === 'fork' })
         await this.#repository.complete(saved)
         if (why !== 'fork') {
           const event = lifecycleEvent('checkpointed', sandbox, now(), {

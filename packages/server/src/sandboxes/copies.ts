@@ -116,7 +116,9 @@ export class Copies {
         ),
       )
     } finally {
-      await this.#checkpoints.remove(checkpointId)
+      this.#life.inBackground('deleting what copies were made from', () =>
+        this.#checkpoints.remove(checkpointId),
+      )
     }
   }
 
