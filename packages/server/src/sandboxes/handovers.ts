@@ -21,8 +21,8 @@ export class Handovers {
   readonly #life: Life
   readonly #checkpoints: CheckpointRepository
   readonly #records: SandboxRecords | undefined
-  /** Sandboxes whose record is as it should be, and the checkpoint that it says. */
-  readonly #offered = new Map<string, string>()
+  /** Sandboxes whose record may not be as it should be. */
+  readonly #owed = new Set<string>()
   #renewedAtMs = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
@@ -33,7 +33,14 @@ export class Handovers {
   }
 
   start(): void {
-    if (this.#records) this.#next(0)
+    if (!this.#records) return
+    for (const sandbox of this.#life.registry.all()) this.owe(sandbox)
+    this.#next(0)
+  }
+
+  /** It was paused: its record is written when its checkpoint is in the bucket. */
+  owe({ sandboxId }: LiveSandbox): void {
+    if (this.#records) this.#owed.add(sandboxId)
   }
 
   #next(delayMs: number): void {
@@ -66,9 +73,11 @@ export class Handovers {
       await this.#records.renewLease()
       this.#renewedAtMs = nowMs
     }
-    for (const sandbox of [...this.#life.registry.all()])
-      if (sandbox.state === 'paused' && this.#offered.get(sandbox.sandboxId) !== sandbox.checkpointId)
-        await this.#offer(sandbox.sandboxId, sandbox.checkpointId!)
+    for (const sandboxId of [...this.#owed]) {
+      const sandbox = this.#life.registry.get(sandboxId)
+      if (sandbox?.state === 'paused') await this.#offer(sandboxId, sandbox.checkpointId!)
+      else if (!sandbox || sandbox.state === 'running') this.#owed.delete(sandboxId)
+    }
   }
 
   async #offer(sandboxId: string, checkpointId: string): Promise<void> {
@@ -85,7 +94,7 @@ export class Handovers {
       const rows: AdoptableRows = { sandbox, checkpoint }
       if (found?.record.state !== 'paused' || found.record.checkpointId !== checkpointId)
         await records.write({ sandboxId, state: 'paused', checkpointId, base, rows }, found?.tag)
-      this.#offered.set(sandboxId, checkpointId)
+      this.#owed.delete(sandboxId)
     })
   }
 
@@ -100,7 +109,8 @@ export class Handovers {
 
   async #take(sandboxId: string): Promise<void> {
     const records = this.#records!
-    this.#offered.delete(sandboxId)
+    // should it stay paused
+    this.#owed.add(sandboxId)
     const found = await records.find(sandboxId)
     if (!found) return
     if (this.#isElsewhere(found)) {
@@ -116,7 +126,7 @@ export class Handovers {
    */
   async end(sandboxId: string): Promise<string | undefined> {
     if (!this.#records) return undefined
-    this.#offered.delete(sandboxId)
+    this.#owed.delete(sandboxId)
     const found = await this.#records.find(sandboxId)
     if (!found) return undefined
     if (this.#isElsewhere(found)) return found.record.checkpointId

@@ -78,6 +78,7 @@ export class Pauses {
     sandbox.checkpointId = checkpointId
     sandbox.pausedAtMs = now()
     registry.show(sandbox)
+    this.#handovers.owe(sandbox)
     const event = lifecycleEvent('paused', sandbox, sandbox.pausedAtMs, {
       pause_reason: why === 'auto-pause' ? 'timeout' : 'request',
       checkpoint: { id: checkpointId, memory: hasMemory, size_bytes: saved.sizeBytes },
