@@ -72,6 +72,18 @@ test('a resume that fails offers it again', async () => {
   await expect.poll(async () => (await second.find(sandboxID))?.record.state, WITHIN).toBe('paused')
 })
 
+test('a rollback of a paused sandbox offers the checkpoint that it went back to', async () => {
+  const { sandboxID, checkpointId } = await pausedAndOffered()
+  await connect(sandboxID)
+  await under.current.call('POST', `/sandboxes/${sandboxID}/pause`)
+  const later = [...under.current.node.saved].at(-1)!
+  under.current.node.carried.set(later, base)
+  const offered = async () => (await second.find(sandboxID))?.record.checkpointId
+  await expect.poll(offered, WITHIN).toBe(later)
+  await under.current.call('POST', `/sandboxes/${sandboxID}/rollback`, { checkpointID: checkpointId })
+  await expect.poll(offered, WITHIN).toBe(checkpointId)
+})
+
 test('what another machine took over is refused with where it went, also after a restart, and its checkpoint stays there', async () => {
   const { sandboxID, checkpointId } = await pausedAndOffered()
   await takeOver(sandboxID)

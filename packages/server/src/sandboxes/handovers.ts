@@ -38,7 +38,7 @@ export class Handovers {
     this.#next(0)
   }
 
-  /** It was paused: its record is written when its checkpoint is in the bucket. */
+  /** It was paused, or taken back to an earlier checkpoint while it is: its record is written when its checkpoint is in the bucket. */
   owe({ sandboxId }: LiveSandbox): void {
     if (this.#records) this.#owed.add(sandboxId)
   }

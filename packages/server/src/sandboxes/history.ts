@@ -7,6 +7,7 @@ import { within } from '../within.ts'
 import type { CheckpointRecord, CheckpointRepository } from './checkpoint-repository.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import { toSnapshot } from './copies.ts'
+import type { Handovers } from './handovers.ts'
 import type { Life } from './life.ts'
 import type { KeepPolicy, LiveSandbox } from './sandbox.ts'
 
@@ -29,11 +30,13 @@ export class History {
   readonly #life: Life
   readonly #checkpoints: Checkpoints
   readonly #repository: CheckpointRepository
+  readonly #handovers: Handovers
 
-  constructor(life: Life, checkpoints: Checkpoints, repository: CheckpointRepository) {
+  constructor(life: Life, checkpoints: Checkpoints, repository: CheckpointRepository, handovers: Handovers) {
     this.#life = life
     this.#checkpoints = checkpoints
     this.#repository = repository
+    this.#handovers = handovers
   }
 
   /** A point to come back to, without a template. @throws SandlotError conflict while it is paused */
@@ -99,6 +102,7 @@ export class History {
         await node.stop(sandbox.machineId)
         await repository.setHead(sandboxId, checkpointId, event(sandbox))
         sandbox.checkpointId = checkpointId
+        this.#handovers.owe(sandbox)
         return sandbox
       }
       const { machineId, address } = await node.resume(checkpointId, { hasMemory: checkpoint.hasMemory })

@@ -45,8 +45,8 @@ export class SandboxService {
     this.storage = new Storage(this.#life.node, checkpoints)
     const kept = new Checkpoints(this.#life, checkpoints, this.storage)
     this.copies = new Copies(this.#life, kept)
-    this.history = new History(this.#life, kept, checkpoints)
     this.handovers = new Handovers(this.#life, checkpoints, records)
+    this.history = new History(this.#life, kept, checkpoints, this.handovers)
     this.pauses = new Pauses(this.#life, this.history, kept, this.handovers)
     options.registry.onWake((sandboxId) => this.pauses.wake(sandboxId))
   }
