@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import { parseAddressRange } from './address-range.ts'
 import { Builder } from './builder/builder.ts'
-import { collectBuildGarbage } from './builder/collect.ts'
 import { LayerCache } from './builder/layers.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
@@ -25,6 +24,8 @@ import { type LiveMachine, type MachineSource, Machines, type StartOptions } fro
 import { memoryShortage } from './memory-shortage.ts'
 import { namesFor } from './names.ts'
 import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
+import { createDiskGuard } from './node-disk-guard.ts'
+import { collectNodeGarbage } from './node-garbage.ts'
 import type { NodeOptions } from './node-options.ts'
 import { OneTimeSources } from './one-time-sources.ts'
 import { Persistence } from './persistence.ts'
@@ -38,6 +39,8 @@ const WATCH_INTERVAL_MS = 500
 const SAMPLE_INTERVAL_MS = 5_000
 const WARM_HEALTH_INTERVAL_MS = 30_000
 const HOT_INTERVAL_MS = 1_000
+/** A sandbox that writes 4 GB a second gets past the default floor between two looks. */
+const DISK_INTERVAL_MS = 250
 const GARBAGE_INTERVAL_MS = 15 * 60_000
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
@@ -106,7 +109,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     start: startMachine,
     demandFor,
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
-    shortage: () => (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+    shortage: () => guard.shortage() ?? (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+    onError,
+  })
+  const guard = createDiskGuard({
+    ...{ machines, driver, hot, cold, dir: runDir, floorMB: options.diskFloorMB },
+    onStalled: ({ machineId }, reason) => void events.emit('stalled', { machineId, reason }),
     onError,
   })
   const prepared = new PreparedMachines({
@@ -295,25 +303,19 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       const alive = new Set(
         [...machines.all()].map(({ machineId }) => machineId).filter((id) => inUse.has(id)),
       )
+      for (const machine of machines.all())
+        if (machine.isFrozen && inUse.has(machine.machineId)) guard.adopt(machine)
+      await guard.look()
       pool.open(base.buildId, warm)
       void snapshots.prepareTemplates(onError)
       chores.every(WATCH_INTERVAL_MS, watch)
       chores.every(SAMPLE_INTERVAL_MS, takeSamples)
       chores.every(HOT_INTERVAL_MS, tendHot)
+      chores.every(DISK_INTERVAL_MS, () => guard.look())
       chores.every(WARM_HEALTH_INTERVAL_MS, tendPool)
-      chores.every(GARBAGE_INTERVAL_MS, async () => {
-        await cold.collectGarbage(false)
-        const checkpointIds = await cold.list()
-        const imagesInUse = [...machines.all()].map(({ imagePath }) => imagePath)
-        await collectBuildGarbage({
-          ...{ layers, images, cold, limits: options.buildCache },
-          ...{ imagesInUse, checkpointIds },
-        })
-        const layersOver = (await layers.list()).map(({ imagePath }) => imagePath)
-        const guestsInUse = [...machines.all()].map(({ guestDir }) => guestDir)
-        await adopted.collect(checkpointIds, [...imagesInUse, ...guestsInUse, ...layersOver])
-        await shared.removeUnused(Date.now() - options.buildCache.maxAgeMs)
-      })
+      chores.every(GARBAGE_INTERVAL_MS, () =>
+        collectNodeGarbage({ cold, layers, images, adopted, shared, machines, limits: options.buildCache }),
+      )
       return alive
     },
 
@@ -328,8 +330,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)
     },
 
-    pause: (machineId, checkpointId, { hasMemory }) =>
-      persistence.pause(liveMachine(machineId), checkpointId, hasMemory),
+    async pause(machineId, checkpointId, { hasMemory }) {
+      const machine = liveMachine(machineId)
+      return guard.leave(machine, () => persistence.pause(machine, checkpointId, hasMemory))
+    },
     snapshot: (machineId, checkpointId, saveOptions) =>
       persistence.snapshot(liveMachine(machineId), checkpointId, saveOptions),
     resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
@@ -359,6 +363,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     async init(machineId, init) {
       const machine = machines.get(machineId)
       if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
+      machine.isSandbox = true
       const { allowInternetAccess, ...body } = init
       if (!allowInternetAccess) await machines.cutInternet(machine)
       await firewall.setInternet(machine.slot.address, allowInternetAccess)

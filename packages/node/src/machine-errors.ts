@@ -1,12 +1,12 @@
-import { statfs } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
+import { diskSpace } from './disk-space.ts'
 
 const FULL_DISK_BYTES = 4 * 1024 * 1024
 
 /** @param dir on the disk it may be for: runsc cannot even write why it failed when that is full */
 export async function explainFailure(error: unknown, dir: string): Promise<SandlotError> {
-  const { bavail, bsize } = await statfs(dir)
-  return bavail * bsize < FULL_DISK_BYTES ? diskFull(error) : toSandlotError(error)
+  const { freeBytes } = await diskSpace(dir)
+  return freeBytes < FULL_DISK_BYTES ? diskFull(error) : toSandlotError(error)
 }
 
 /** The kernel writes files through mapped memory: where the disk has no room for a page, it is killed by SIGBUS. */

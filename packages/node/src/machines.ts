@@ -61,6 +61,8 @@ export interface LiveMachine {
   isWarm: boolean
   /** Nothing inside runs; one `thaw` sets it going. */
   isFrozen: boolean
+  /** A sandbox has it, or had it when it was frozen. */
+  isSandbox: boolean
   hasInternet: boolean
   /** Its death is wanted. */
   isEnding: boolean
@@ -199,8 +201,9 @@ export class Machines {
     if (machine.isFrozen) await this.thaw(machine)
   }
 
-  /** Stops everything inside until `thaw`, or the end. The file says so to a server that comes after a crash. */
+  /** Stops everything inside until `thaw`, or the end; twice is once. The file says so to a server after a crash. */
   async freeze(machine: LiveMachine): Promise<void> {
+    if (machine.isFrozen) return
     await mark(machine.dir, 'frozen')
     machine.isFrozen = true
     try {
@@ -277,7 +280,7 @@ export class Machines {
   }
 
   /**
-   * Finds what a former server left: `inUse` is adopted and set going, `frozen` stays as it is, healthy warm ones of
+   * Finds what a former server left: `inUse` and `frozen` are adopted as they are, healthy warm ones of
    * `buildIds` are adopted, all else of this instance is removed. @returns the warm ones
    */
   async recover({ inUse, frozen, buildIds }: Wanted): Promise<LiveMachine[]> {
@@ -289,6 +292,7 @@ export class Machines {
         const isUsed = inUse.has(machineId) || frozen.has(machineId)
         const isWanted = isUsed || (machine.isWarm && buildIds.has(machine.buildId))
         machine.isWarm &&= !isUsed
+        machine.isSandbox = isUsed
         if (isWanted && (await this.#isUsable(machine, frozen.has(machineId)))) {
           usedSlots.add(machine.slot.index)
           this.#live.set(machineId, machine)
@@ -307,9 +311,10 @@ export class Machines {
     if (!(await this.#options.cgroups.pids(machine.cgroup)).includes(machine.pid)) return false
     if (machine.isWarm) return machine.isFrozen || machine.guest.isHealthy()
     if (mayBeFrozen) return machine.isFrozen
-    if (machine.isFrozen && !(await machine.guest.isHealthy())) await this.thaw(machine)
-    machine.isFrozen = false
-    await unmark(machine.dir, 'frozen')
+    if (machine.isFrozen && (await machine.guest.isHealthy())) {
+      machine.isFrozen = false
+      await unmark(machine.dir, 'frozen')
+    }
     return true
   }
 
@@ -360,6 +365,7 @@ export class Machines {
       guest: createGuestClient(slot.address),
       isWarm: true,
       isFrozen: false,
+      isSandbox: false,
       hasInternet: true,
       isEnding: false,
     }

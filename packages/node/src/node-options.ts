@@ -24,6 +24,8 @@ export interface NodeOptions {
   poolMax: number
   /** No warm machine is started when MemAvailable would fall below. */
   memoryFloorMB: number
+  /** What sandboxes leave free of the disk that `home` lies on, at most a twentieth of it: see DiskGuard. */
+  diskFloorMB: number
   /** How long a paused sandbox stays frozen in memory beside its checkpoint. */
   hotPauseMs: number
   /** Bytes of checkpoints kept unpacked beside their packed copies. */

@@ -136,9 +136,17 @@ export interface MachineExit {
   reason: string
 }
 
+/** A sandbox that stands still because it writes and the disk is nearly full, or goes on. */
+export interface MachineStall {
+  machineId: string
+  /** Said to people; undefined: it goes on. */
+  reason?: string
+}
+
 export interface NodeEvents {
   /** A machine ended by itself. Never emitted for one that `stop` was asked for. */
   exit: [MachineExit]
+  stalled: [MachineStall]
   /** Every 5 s, all machines in use in one pass. */
   samples: [MachineSample[]]
 }

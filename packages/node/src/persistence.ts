@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
 import type { CheckpointFolder, CheckpointManifest, CheckpointPart } from './checkpoint-folder.ts'
 import type { ColdCheckpoints } from './cold-checkpoints.ts'
 import { cpuFeatures } from './cpu-features.ts'
+import { diskSpace } from './disk-space.ts'
 import type { Driver } from './driver.ts'
 import { diffFileTrees, type FileDiff } from './file-diff.ts'
 import type { FileTree } from './file-tree.ts'
@@ -217,10 +217,7 @@ export class Persistence {
   }
 }
 
-async function freeBytesOn(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder)
-  return bavail * bsize
-}
+const freeBytesOn = async (folder: string): Promise<number> => (await diskSpace(folder)).freeBytes
 
 const partOf = ({ checkpointDir }: MachineSource): CheckpointPart => (checkpointDir ? 'memory' : 'files')
 

@@ -74,6 +74,7 @@ export async function createMachine({
     poolMin: settings.poolMin,
     poolMax: settings.poolMax,
     memoryFloorMB: settings.poolMemoryFloorMB,
+    diskFloorMB: settings.diskFloorMB,
     hotPauseMs: settings.hotPauseSeconds * 1000,
     unpackedBytes: settings.unpackedCheckpointsMB * 2 ** 20,
     remoteCheckpoints: remote,

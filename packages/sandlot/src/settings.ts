@@ -76,6 +76,11 @@ export const settingsSchema = Type.Object(
       description: 'The warm pool stops filling when less memory than this is available',
       default: 1024,
     }),
+    diskFloorMB: integer(0, 1_048_576, {
+      description:
+        'With less disk free than this (at most 5 % of it) nothing starts, and sandboxes that write stand still until there is room',
+      default: 1024,
+    }),
     hotPauseSeconds: integer(0, 86_400, {
       description:
         'How long a paused sandbox also stays frozen in memory, so that a resume takes about a millisecond',

@@ -70,10 +70,21 @@ export class Life {
     this.#concurrency = new ConcurrencyLimit(registry)
     this.#retries = new Retries((err, what) => logger.warn({ err }, `${what} failed again`))
     this.deadlines = new DeadlineHeap({ now, onExpired: events.onDeadline })
+    node.on('stalled', ({ machineId, reason }) => this.#noteStall(machineId, reason))
     node.on('exit', ({ machineId, reason }) => {
       const sandbox = registry.byMachine(machineId)
       if (sandbox) this.endUnasked(sandbox.sandboxId, `exited: ${reason}`, machineId)
     })
+  }
+
+  /** @param reason undefined: it goes on */
+  #noteStall(machineId: string, reason: string | undefined): void {
+    const sandbox = this.registry.byMachine(machineId)
+    if (!sandbox) return
+    const { sandboxId } = sandbox
+    this.logger.warn({ sandboxId, reason }, reason ? 'a sandbox stands still' : 'a sandbox goes on')
+    const event = lifecycleEvent('updated', sandbox, this.now(), { stalled: reason ?? null })
+    this.inBackground('recording that a sandbox stands still', () => this.repository.addEvent(event))
   }
 
   /** One that runs or is paused. @throws SandlotError not_found, conflict: another machine has taken it over */

@@ -177,6 +177,11 @@ export class SandboxRepository {
     })
   }
 
+  /** Of something that changes no row. */
+  async addEvent(event: EventRow): Promise<void> {
+    await this.#store.insertInto('events').values(event).execute()
+  }
+
   async setKilled(sandboxId: string, reason: KillReason, endedAtMs: number, event?: EventRow): Promise<void> {
     await this.#store.transaction().execute(async (transaction) => {
       await transaction

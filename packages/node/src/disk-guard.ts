@@ -1,0 +1,130 @@
+import { SandlotError } from '@sandlot/protocol'
+import type { DiskSpace } from './disk-space.ts'
+import type { LiveMachine } from './machines.ts'
+
+/** A twentieth of a small disk is enough. */
+const MAX_FLOOR_SHARE = 0.05
+/** Where there is room again, it is not used up at once. */
+const ENOUGH = 1.25
+/** Who writes less between two looks goes on, until half of the floor is used up. */
+const LITTLE_BYTES = 256 * 1024
+
+export interface DiskGuardOptions {
+  /** Bytes that sandboxes leave free. */
+  floorBytes: number
+  space: () => Promise<DiskSpace>
+  /** Machines that sandboxes run in, but for those that stand still. */
+  running: () => Iterable<LiveMachine>
+  usedBytes: (machine: LiveMachine) => Promise<number>
+  isAlive: (machine: LiveMachine) => boolean
+  freeze: (machine: LiveMachine) => Promise<void>
+  thaw: (machine: LiveMachine) => Promise<void>
+  /** Frees what is not needed until it is enough. */
+  makeRoom: (isEnough: () => Promise<boolean>) => Promise<unknown>
+  onStalled: (machine: LiveMachine, reason: string | undefined) => void
+  onError: (error: unknown) => void
+}
+
+/**
+ * gVisor writes a sandbox's files through mapped memory, so a write that finds the disk full ends its kernel. Before
+ * that what is not needed is given up, nothing new starts, and the sandboxes that write stand still until there is room.
+ */
+export class DiskGuard {
+  readonly #options: DiskGuardOptions
+  readonly #stalled = new Set<LiveMachine>()
+  /** Someone else freezes or ends them. */
+  readonly #left = new Set<LiveMachine>()
+  /** Bytes on disk at the last look, while space is short. */
+  #usedBytes = new Map<LiveMachine, number>()
+  #looking: Promise<void> | undefined
+  #makingRoom: Promise<unknown> | undefined
+  #shortage: SandlotError | undefined
+
+  constructor(options: DiskGuardOptions) {
+    this.#options = options
+  }
+
+  /** @returns why nothing may be started now; undefined: the last look found room */
+  shortage(): SandlotError | undefined {
+    return this.#shortage
+  }
+
+  /** Of a former server: one that stood still, or that was about to be saved. It goes on when there is room. */
+  adopt(machine: LiveMachine): void {
+    this.#stalled.add(machine)
+  }
+
+  /** Called several times a second. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  /** For who freezes a machine for good: it is not set going any more, even if it stands still; unless `work` fails. */
+  async leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    this.#left.add(machine)
+    await this.#looking
+    const isStalled = this.#stalled.delete(machine)
+    try {
+      return await work()
+    } catch (error) {
+      if (isStalled && machine.isFrozen) this.#stalled.add(machine)
+      throw error
+    } finally {
+      this.#left.delete(machine)
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { freeBytes, sizeBytes } = await this.#options.space()
+    const floorBytes = Math.min(this.#options.floorBytes, sizeBytes * MAX_FLOOR_SHARE)
+    if (freeBytes >= floorBytes) {
+      this.#shortage = undefined
+      this.#usedBytes.clear()
+      if (this.#stalled.size > 0 && freeBytes >= floorBytes * ENOUGH) await this.#setGoing()
+      return
+    }
+    const reason = `the disk of this machine has ${toMB(freeBytes)} MB left; the floor is ${toMB(floorBytes)} MB (setting 'diskFloorMB')`
+    this.#shortage = new SandlotError('disk_full', `${reason}: kill sandboxes or delete snapshots`)
+    const isEnough = async () => (await this.#options.space()).freeBytes >= floorBytes * ENOUGH
+    this.#makingRoom ??= this.#options
+      .makeRoom(isEnough)
+      .catch(this.#options.onError)
+      .finally(() => {
+        this.#makingRoom = undefined
+      })
+    await this.#stallWriters(freeBytes < floorBytes / 2 ? 1 : LITTLE_BYTES, reason)
+  }
+
+  async #stallWriters(leastBytes: number, reason: string): Promise<void> {
+    const { running, usedBytes, freeze, onStalled, onError } = this.#options
+    const before = this.#usedBytes
+    const now = new Map<LiveMachine, number>()
+    await Promise.all(
+      [...running()].map(async (machine) => {
+        const bytes = await usedBytes(machine)
+        now.set(machine, bytes)
+        const isWriter = bytes - (before.get(machine) ?? bytes) >= leastBytes
+        if (!isWriter || this.#left.has(machine)) return
+        await freeze(machine)
+        this.#stalled.add(machine)
+        onStalled(machine, reason)
+      }),
+    ).catch(onError)
+    this.#usedBytes = now
+  }
+
+  async #setGoing(): Promise<void> {
+    const { isAlive, thaw, onStalled, onError } = this.#options
+    for (const machine of this.#stalled) {
+      if (this.#left.has(machine)) continue
+      this.#stalled.delete(machine)
+      if (machine.isEnding || !isAlive(machine)) continue
+      await thaw(machine).then(() => onStalled(machine, undefined), onError)
+    }
+  }
+}
+
+const toMB = (bytes: number): number => Math.floor(bytes / 2 ** 20)

@@ -1,0 +1,36 @@
+import type { ColdCheckpoints } from './cold-checkpoints.ts'
+import { DiskGuard, type DiskGuardOptions } from './disk-guard.ts'
+import { diskSpace } from './disk-space.ts'
+import type { Driver } from './driver.ts'
+import type { HotMachines } from './hot-machines.ts'
+import type { Machines } from './machines.ts'
+
+export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled' | 'onError'> {
+  /** On the disk that machines write to. */
+  dir: string
+  floorMB: number
+  machines: Machines
+  driver: Driver
+  hot: HotMachines
+  cold: ColdCheckpoints
+}
+
+/** The guard of a node's disk: frozen machines of paused sandboxes and unpacked checkpoints are what it gives up. */
+export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptions): DiskGuard {
+  const { machines, driver, hot, cold, onStalled, onError } = options
+  return new DiskGuard({
+    ...{ onStalled, onError },
+    floorBytes: floorMB * 2 ** 20,
+    space: () => diskSpace(dir),
+    running: () =>
+      [...machines.all()].filter(({ isSandbox, isFrozen, isEnding }) => isSandbox && !isFrozen && !isEnding),
+    usedBytes: ({ pid }) => driver.diskUsedBytes(pid),
+    isAlive: (machine) => machines.isAlive(machine),
+    freeze: (machine) => machines.freeze(machine),
+    thaw: (machine) => machines.thaw(machine),
+    async makeRoom(isEnough) {
+      while (!(await isEnough()) && (await hot.dropOldest())) await machines.settle()
+      await cold.makeRoom(isEnough)
+    },
+  })
+}

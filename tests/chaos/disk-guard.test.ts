@@ -1,0 +1,82 @@
+import { type ConnectionOpts, Sandbox } from 'e2b-official'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startServer, type TestServer } from '../server.ts'
+import { leaks, takeInventory } from './inventory.ts'
+import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
+
+const SIZE_MIB = 512
+const STALLED = { timeout: 60_000, interval: 200 }
+let disk: SmallDisk
+let server: TestServer
+let options: ConnectionOpts
+
+beforeAll(async () => {
+  disk = mountSmallDisk('guarded-disk', SIZE_MIB)
+  server = await startServer({
+    name: 'guarded-disk/home',
+    port: 13_219,
+    networkRange: '10.219.0.0/16',
+    flags: ['--pool-min', '0', '--pool-max', '0'],
+  })
+  const { env } = server.info()
+  options = {
+    ...{ apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL },
+    ...{ timeoutMs: 900_000, requestTimeoutMs: 90_000 },
+  } as ConnectionOpts
+}, 300_000)
+afterAll(async () => {
+  await server?.purge().catch(() => {})
+  disk?.unmount()
+}, 120_000)
+
+const api = (path: string, init: RequestInit = {}) =>
+  fetch(`${options.apiUrl}${path}`, {
+    ...init,
+    headers: { 'x-api-key': String(options.apiKey), 'content-type': 'application/json' },
+    signal: AbortSignal.timeout(60_000),
+  })
+
+/** What its event log says of standing still, the latest first: the reason, or null for going on. */
+async function stallsOf({ sandboxId }: Sandbox): Promise<Array<string | null>> {
+  const events = (await (await api(`/events/sandboxes/${sandboxId}`)).json()) as Array<{
+    event_data: { stalled?: string | null }
+  }>
+  return events.map(({ event_data }) => event_data.stalled).filter((stalled) => stalled !== undefined)
+}
+
+test('who fills the disk stands still, through a crash of the server too, others work, and room sets it going', async () => {
+  const [writer, other, ballast] = await Promise.all([1, 2, 3].map(() => Sandbox.create(options)))
+  await ballast!.commands.run('head -c 200M /dev/urandom > ballast', { timeoutMs: 60_000 })
+  await writer!.files.write('kept', 'whole')
+  const writing = await writer!.commands.run(
+    'for i in $(seq 150); do head -c 4M /dev/urandom > part; sha256sum < part >> sums; cat part >> all; sleep 0.05; done',
+    { background: true, timeoutMs: 0 },
+  )
+  writing.wait().catch(() => {})
+  await expect.poll(() => stallsOf(writer!), STALLED).toEqual([expect.stringContaining('the floor is 25 MB')])
+  expect((await other!.commands.run('echo still here')).stdout).toBe('still here\n')
+  const refused = await api('/v2/sandboxes', {
+    method: 'POST',
+    body: JSON.stringify({ templateID: 'base' }),
+  })
+  expect(refused.status).toBe(507)
+  expect(await refused.json()).toMatchObject({ message: expect.stringContaining('diskFloorMB') })
+
+  await server.kill()
+  await server.start()
+  expect((await other!.commands.run('echo after the crash')).stdout).toBe('after the crash\n')
+  await ballast!.kill()
+  await expect.poll(async () => (await stallsOf(writer!))[0], STALLED).toBeNull()
+  expect(await writer!.files.read('kept')).toBe('whole')
+  await writer!.commands.kill(writing.pid)
+  // every whole part is what its sum says
+  const { stdout } = await writer!.commands.run(
+    'n=$(($(stat -c %s all) / 4194304)); for i in $(seq $n); do dd if=all bs=4M skip=$((i - 1)) count=1 status=none | sha256sum; done > found; diff found <(head -n $n sums) && echo $n',
+    { timeoutMs: 90_000 },
+  )
+  expect(Number(stdout)).toBeGreaterThan(10)
+  await Promise.all([writer!.kill(), other!.kill()])
+  await expect
+    .poll(async () => leaks(await takeInventory(server.info().home), 0), { timeout: 30_000, interval: 500 })
+    .toEqual([])
+}, 400_000)
