@@ -76,7 +76,10 @@ export class Proving {
   running = () => this.read<Array<{ sandboxID: string }>>('/v2/sandboxes?state=running&limit=100')
 
   /** Those that take memory: of running sandboxes, and of paused ones that are still frozen. */
-  machines = async () => (await takeInventory(this.#server.info().home)).machines
+  machines = async () => {
+    const { machines, warm } = await takeInventory(this.#server.info().home)
+    return machines.filter((id) => !warm.includes(id))
+  }
 
   /**
    * Takes it back to life, whatever was done to it.

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 export function sentries(home: string): number[] {
   const machines = join(home, 'run/machines')
   return readdirSync(machines)
-    .filter((id) => !existsSync(join(machines, id, 'warm')))
+    .filter((id) => !['warm', 'prepared'].some((mark) => existsSync(join(machines, id, mark))))
     .flatMap((id) => {
       try {
         return [Number(readFileSync(join(machines, id, 'pid'), 'utf8'))]

@@ -22,7 +22,7 @@ beforeEach(() => {
   machines = ['a', 'b'].map((machineId) => ({ machineId, isFrozen: false }) as LiveMachine)
   guard = new DiskGuard({
     floorBytes: 1000 * MB,
-    space: async () => ({ freeBytes: freeMB * MB, sizeBytes: sizeMB * MB }),
+    space: () => ({ freeBytes: freeMB * MB, sizeBytes: sizeMB * MB }),
     running: () => machines.filter(({ isFrozen }) => !isFrozen),
     usedBytes: async ({ machineId }) => used[machineId]! * MB,
     isAlive: ({ machineId }) => !dead.has(machineId),
@@ -60,6 +60,9 @@ test('below the floor what writes stands still, nothing starts, and the reason n
   expect(frozen()).toEqual(['a'])
   expect(said).toEqual([['a', expect.stringContaining('900 MB left; the floor is 1000 MB')]])
   expect(guard.shortage()).toMatchObject({ errorName: 'disk_full' })
+  freeMB = 1100
+  expect(guard.shortage()).toBeUndefined()
+  freeMB = 900
   expect(roomAsked).toBeGreaterThan(0)
 })
 

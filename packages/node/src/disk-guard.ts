@@ -12,7 +12,7 @@ const LITTLE_BYTES = 256 * 1024
 export interface DiskGuardOptions {
   /** Bytes that sandboxes leave free. */
   floorBytes: number
-  space: () => Promise<DiskSpace>
+  space: () => DiskSpace
   /** Machines that sandboxes run in, but for those that stand still. */
   running: () => Iterable<LiveMachine>
   usedBytes: (machine: LiveMachine) => Promise<number>
@@ -44,9 +44,12 @@ export class DiskGuard {
     this.#options = options
   }
 
-  /** @returns why nothing may be started now; undefined: the last look found room */
+  /** @returns why nothing may be started now; undefined: there is room */
   shortage(): SandlotError | undefined {
-    return this.#shortage
+    if (!this.#shortage) return undefined
+    // whoever asks may have made room since the last look
+    const { freeBytes, floorBytes } = this.#measure()
+    return freeBytes < floorBytes ? this.#shortage : undefined
   }
 
   /** Of a former server: one that stood still, or that was about to be saved. It goes on when there is room. */
@@ -78,8 +81,7 @@ export class DiskGuard {
   }
 
   async #look(): Promise<void> {
-    const { freeBytes, sizeBytes } = await this.#options.space()
-    const floorBytes = Math.min(this.#options.floorBytes, sizeBytes * MAX_FLOOR_SHARE)
+    const { freeBytes, floorBytes } = this.#measure()
     if (freeBytes >= floorBytes) {
       this.#shortage = undefined
       this.#usedBytes.clear()
@@ -88,7 +90,7 @@ export class DiskGuard {
     }
     const reason = `the disk of this machine has ${toMB(freeBytes)} MB left; the floor is ${toMB(floorBytes)} MB (setting 'diskFloorMB')`
     this.#shortage = new SandlotError('disk_full', `${reason}: kill sandboxes or delete snapshots`)
-    const isEnough = async () => (await this.#options.space()).freeBytes >= floorBytes * ENOUGH
+    const isEnough = async () => this.#options.space().freeBytes >= floorBytes * ENOUGH
     this.#makingRoom ??= this.#options
       .makeRoom(isEnough)
       .catch(this.#options.onError)
@@ -96,6 +98,11 @@ export class DiskGuard {
         this.#makingRoom = undefined
       })
     await this.#stallWriters(freeBytes < floorBytes / 2 ? 1 : LITTLE_BYTES, reason)
+  }
+
+  #measure(): { freeBytes: number; floorBytes: number } {
+    const { freeBytes, sizeBytes } = this.#options.space()
+    return { freeBytes, floorBytes: Math.min(this.#options.floorBytes, sizeBytes * MAX_FLOOR_SHARE) }
   }
 
   async #stallWriters(leastBytes: number, reason: string): Promise<void> {

@@ -4,8 +4,8 @@ import { diskSpace } from './disk-space.ts'
 const FULL_DISK_BYTES = 4 * 1024 * 1024
 
 /** @param dir on the disk it may be for: runsc cannot even write why it failed when that is full */
-export async function explainFailure(error: unknown, dir: string): Promise<SandlotError> {
-  const { freeBytes } = await diskSpace(dir)
+export function explainFailure(error: unknown, dir: string): SandlotError {
+  const { freeBytes } = diskSpace(dir)
   return freeBytes < FULL_DISK_BYTES ? diskFull(error) : toSandlotError(error)
 }
 

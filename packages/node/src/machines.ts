@@ -131,7 +131,7 @@ export class Machines {
       return machine
     } catch (error) {
       await this.#remove(machineId, slot.index).catch(this.#options.onError)
-      throw await explainFailure(error, this.#options.runDir)
+      throw explainFailure(error, this.#options.runDir)
     }
   }
 
@@ -157,7 +157,7 @@ export class Machines {
       return machine
     } catch (error) {
       await this.#remove(machineId, slot.index).catch(this.#options.onError)
-      throw await explainFailure(error, this.#options.runDir)
+      throw explainFailure(error, this.#options.runDir)
     }
   }
 
@@ -176,7 +176,7 @@ export class Machines {
       return machine
     } catch (error) {
       await this.#remove(machineId, slot.index).catch(this.#options.onError)
-      throw await explainFailure(error, this.#options.runDir)
+      throw explainFailure(error, this.#options.runDir)
     }
   }
 
@@ -261,7 +261,7 @@ export class Machines {
     try {
       await saving
     } catch (error) {
-      throw this.isAlive(machine) ? await explainFailure(error, this.#options.runDir) : kernelGone(error)
+      throw this.isAlive(machine) ? explainFailure(error, this.#options.runDir) : kernelGone(error)
     }
   }
 

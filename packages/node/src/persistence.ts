@@ -201,23 +201,20 @@ export class Persistence {
   /** Makes room when there is too little. @throws SandlotError disk_full */
   async #checkSpace(machine: LiveMachine, hasMemory: boolean): Promise<void> {
     const { checkpointsDir, cold, cgroups, driver } = this.#options
-    const [usage, diskBytes, freeBytes] = await Promise.all([
+    const [usage, diskBytes] = await Promise.all([
       cgroups.usage(machine.cgroup),
       driver.diskUsedBytes(machine.pid),
-      freeBytesOn(checkpointsDir),
     ])
     const neededBytes = diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + SPARE_BYTES
-    if (freeBytes >= neededBytes) return
-    if (await cold.makeRoom(async () => (await freeBytesOn(checkpointsDir)) >= neededBytes)) return
-    const leftMB = toMB(await freeBytesOn(checkpointsDir))
+    const freeBytes = () => diskSpace(checkpointsDir).freeBytes
+    if (freeBytes() >= neededBytes) return
+    if (await cold.makeRoom(async () => freeBytes() >= neededBytes)) return
     throw new SandlotError(
       'disk_full',
-      `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${leftMB} MB left: kill sandboxes or delete snapshots`,
+      `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${toMB(freeBytes())} MB left: kill sandboxes or delete snapshots`,
     )
   }
 }
-
-const freeBytesOn = async (folder: string): Promise<number> => (await diskSpace(folder)).freeBytes
 
 const partOf = ({ checkpointDir }: MachineSource): CheckpointPart => (checkpointDir ? 'memory' : 'files')
 
