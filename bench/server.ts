@@ -57,8 +57,8 @@ export async function stockAtRest(): Promise<void> {
 
 /** Checkpoint that the server restores from. */
 export function checkpointDir(): string {
-  const machines = join(home, 'run/machines')
-  const record = JSON.parse(readFileSync(join(machines, readdirSync(machines)[0]!, 'machine.json'), 'utf8'))
+  const warm = readdirSync(machinesDir).find((id) => existsSync(join(machinesDir, id, 'warm')))
+  const record = JSON.parse(readFileSync(join(machinesDir, String(warm), 'machine.json'), 'utf8'))
   return join(home, 'builds', record.buildId)
 }
 

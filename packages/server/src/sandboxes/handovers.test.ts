@@ -140,3 +140,20 @@ test('adopted rows are a paused sandbox of the default team with its id and toke
   expect(resumed).toMatchObject({ status: 201, body: { sandboxID, envdAccessToken } })
   await other.close()
 })
+
+test('while the bucket is down a resume says so and changes nothing, others work, and it works when it is back', async () => {
+  const { sandboxID } = await pausedAndOffered()
+  await s3.kill()
+  try {
+    const { status, body } = await connect(sandboxID)
+    expect(status).toBe(503)
+    expect(body.message).toMatch(/bucket|store/)
+    expect(under.current.node.resumes).toBe(0)
+    expect((await under.current.call('GET', `/sandboxes/${sandboxID}`)).body.state).toBe('paused')
+    const other = await under.current.create()
+    expect((await under.current.call('POST', `/sandboxes/${other.sandboxID}/pause`)).status).toBe(204)
+  } finally {
+    await s3.start()
+  }
+  expect((await connect(sandboxID)).status).toBe(201)
+}, 60_000)
