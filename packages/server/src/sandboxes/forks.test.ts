@@ -5,18 +5,6 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-/** Each later than the last: the clock of these tests stands. */
-function later(): void {
-  t.now += 1_000
-}
-const post = (id: string, what: string, body: object = {}) => {
-  later()
-  return t.call('POST', `/sandboxes/${id}/${what}`, body)
-}
-const snapshot = (id: string, name?: string) => post(id, 'snapshots', name === undefined ? {} : { name })
-const tree = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)).body.checkpoints
-const remove = (snapshotId: string) => t.call('DELETE', `/templates/${encodeURIComponent(snapshotId)}`)
-
 describe('a fork', () => {
   test('is a sandbox of its own: id, tokens, deadline; the source keeps its own', async () => {
     const source = await t.create({
@@ -25,7 +13,7 @@ describe('a fork', () => {
       network: { allowPublicTraffic: false },
     })
     const before = (await t.call('GET', `/sandboxes/${source.sandboxID}`)).body
-    const { status, body } = await post(source.sandboxID, 'fork', { count: 3, timeout: 50 })
+    const { status, body } = await t.act(source.sandboxID, 'fork', { count: 3, timeout: 50 })
     expect(status).toBe(201)
     const all = [source, ...body.map((entry: { sandbox: object }) => entry.sandbox)]
     for (const key of ['sandboxID', 'envdAccessToken', 'trafficAccessToken'])
@@ -45,17 +33,17 @@ describe('a fork', () => {
 
   test('is made once and lives 15 s when nothing is said, and leaves no checkpoint behind', async () => {
     const { sandboxID: id } = await t.create()
-    const { body } = await post(id, 'fork')
+    const { body } = await t.act(id, 'fork')
     expect(body).toHaveLength(1)
     const { endAt } = (await t.call('GET', `/sandboxes/${body[0].sandbox.sandboxID}`)).body
     expect(Date.parse(endAt) - t.now).toBe(15_000)
-    expect([await tree(id), t.node.saved.size]).toEqual([[], 0])
+    expect([await t.treeOf(id), t.node.saved.size]).toEqual([[], 0])
   })
 
   test('that fails is reported beside those that succeed', async () => {
     const { sandboxID: id } = await t.create()
     t.node.failResume = 2
-    const { status, body } = await post(id, 'fork', { count: 5 })
+    const { status, body } = await t.act(id, 'fork', { count: 5 })
     expect(status).toBe(201)
     expect(body.filter((entry: { error?: object }) => entry.error)).toEqual(
       Array.from({ length: 2 }, () => ({
@@ -69,26 +57,26 @@ describe('a fork', () => {
   test('counts in the limit of its team', async () => {
     await t.limit({ concurrent_sandboxes: 3 })
     const { sandboxID: id } = await t.create()
-    const { body } = await post(id, 'fork', { count: 4 })
+    const { body } = await t.act(id, 'fork', { count: 4 })
     const codes = body.map((entry: { error?: { code: number } }) => entry.error?.code)
     expect(codes.sort()).toEqual([429, 429, undefined, undefined])
   })
 
   test.each([0, -1, 101, 1.5, 'two'])('cannot be made %s times', async (count) => {
     const { sandboxID: id } = await t.create()
-    expect((await post(id, 'fork', { count })).status).toBe(400)
+    expect((await t.act(id, 'fork', { count })).status).toBe(400)
     expect(t.node.machines.size).toBe(1)
   })
 
   test('has a past of its own, which goes with it', async () => {
     const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
-    const fork = (await post(id, 'fork', { timeout: 60 })).body[0].sandbox.sandboxID
-    await post(fork, 'pause')
-    expect(await tree(fork)).toMatchObject([{ why: 'pause', isHead: true }])
+    const { snapshotID } = (await t.snapshot(id)).body
+    const fork = (await t.act(id, 'fork', { timeout: 60 })).body[0].sandbox.sandboxID
+    await t.act(fork, 'pause')
+    expect(await t.treeOf(fork)).toMatchObject([{ why: 'pause', isHead: true }])
     expect((await t.call('GET', `/sandboxes/${fork}/diff`)).body.code).toBe(400)
     await t.call('DELETE', `/sandboxes/${id}`)
-    await remove(snapshotID)
+    await t.deleteTemplate(snapshotID)
     expect(t.node.saved.size).toBe(1)
     await t.call('DELETE', `/sandboxes/${fork}`)
     await expect.poll(() => t.node.saved.size).toBe(0)
@@ -96,17 +84,17 @@ describe('a fork', () => {
 
   test('that runs keeps nothing of its source alive', async () => {
     const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
-    await post(id, 'fork', { timeout: 60 })
+    const { snapshotID } = (await t.snapshot(id)).body
+    await t.act(id, 'fork', { timeout: 60 })
     await t.call('DELETE', `/sandboxes/${id}`)
-    await remove(snapshotID)
+    await t.deleteTemplate(snapshotID)
     expect(t.node.saved.size).toBe(0)
   })
 
   test('needs a sandbox that runs', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
-    expect((await post(id, 'fork')).status).toBe(409)
-    expect((await post('inever', 'fork')).status).toBe(404)
+    await t.act(id, 'pause')
+    expect((await t.act(id, 'fork')).status).toBe(409)
+    expect((await t.act('inever', 'fork')).status).toBe(404)
   })
 })

@@ -5,25 +5,15 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-/** Each later than the last: the clock of these tests stands. */
-function later(): void {
-  t.now += 1_000
-}
-const post = (id: string, what: string, body: object = {}) => {
-  later()
-  return t.call('POST', `/sandboxes/${id}/${what}`, body)
-}
-const snapshot = (id: string, name?: string) => post(id, 'snapshots', name === undefined ? {} : { name })
-const checkpoint = async (id: string) => (await post(id, 'checkpoints')).body.checkpointID as string
-const tree = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)).body.checkpoints
+const checkpoint = async (id: string) => (await t.act(id, 'checkpoints')).body.checkpointID as string
 
 describe('the tree of a sandbox', () => {
   test('says what came from what, when, how large and why, oldest first', async () => {
     const { sandboxID: id } = await t.create()
     const first = await checkpoint(id)
-    const { snapshotID } = (await snapshot(id, 'mine')).body
-    await post(id, 'pause')
-    const nodes = await tree(id)
+    const { snapshotID } = (await t.snapshot(id, 'mine')).body
+    await t.act(id, 'pause')
+    const nodes = await t.treeOf(id)
     expect(nodes).toMatchObject([
       {
         checkpointID: first,
@@ -46,10 +36,10 @@ describe('the tree of a sandbox', () => {
     const { sandboxID: id } = await t.create()
     const root = await checkpoint(id)
     const left = await checkpoint(id)
-    await post(id, 'rollback', { checkpointID: root })
+    await t.act(id, 'rollback', { checkpointID: root })
     const right = await checkpoint(id)
     expect(
-      (await tree(id)).map((node: { checkpointID: string; parentID: string }) => [
+      (await t.treeOf(id)).map((node: { checkpointID: string; parentID: string }) => [
         node.checkpointID,
         node.parentID,
       ]),
@@ -62,14 +52,14 @@ describe('the tree of a sandbox', () => {
 
   test('keeps the three newest beside the head, or as many as was said; snapshots always', async () => {
     const { sandboxID: id } = await t.create()
-    await snapshot(id)
+    await t.snapshot(id)
     for (let i = 0; i < 6; i++) await checkpoint(id)
     await expect
-      .poll(async () => (await tree(id)).map(({ why }: { why: string }) => why))
+      .poll(async () => (await t.treeOf(id)).map(({ why }: { why: string }) => why))
       .toEqual(['snapshot', ...Array(4).fill('checkpoint')])
-    expect((await tree(id))[1].parentID).toBe((await tree(id))[0].checkpointID)
+    expect((await t.treeOf(id))[1].parentID).toBe((await t.treeOf(id))[0].checkpointID)
     expect((await t.call('PUT', `/sandboxes/${id}/keep`, { last: 1 })).status).toBe(204)
-    await expect.poll(async () => (await tree(id)).length).toBe(3)
+    await expect.poll(async () => (await t.treeOf(id)).length).toBe(3)
     expect((await t.call('GET', `/sandboxes/${id}/tree`)).body.keep).toEqual({ last: 1 })
     await t.crash()
     expect((await t.call('GET', `/sandboxes/${id}/tree`)).body.keep).toEqual({ last: 1 })
@@ -83,7 +73,7 @@ describe('the tree of a sandbox', () => {
     t.now += 60_000
     await t.call('PUT', `/sandboxes/${id}/keep`, { last: 10, maxAgeSeconds: 10 })
     await expect
-      .poll(async () => (await tree(id)).map((node: { checkpointID: string }) => node.checkpointID))
+      .poll(async () => (await t.treeOf(id)).map((node: { checkpointID: string }) => node.checkpointID))
       .toEqual([head])
   })
 
@@ -115,7 +105,7 @@ describe('a rollback', () => {
     const old = t.node.firstMachine()
     const gone: string[] = []
     t.server.directory.onGone((sandboxId) => gone.push(sandboxId))
-    const { status, body } = await post(id, 'rollback', { checkpointID })
+    const { status, body } = await t.act(id, 'rollback', { checkpointID })
     expect(status).toBe(200)
     expect(body).toMatchObject({ sandboxID: id, envdAccessToken })
     expect((await t.call('GET', `/sandboxes/${id}`)).body).toEqual(before)
@@ -131,24 +121,26 @@ describe('a rollback', () => {
   test('of a paused one changes what it is resumed from; its frozen memory goes', async () => {
     const { sandboxID: id } = await t.create()
     const checkpointID = await checkpoint(id)
-    await post(id, 'pause')
-    expect((await post(id, 'rollback', { checkpointID })).status).toBe(200)
+    await t.act(id, 'pause')
+    expect((await t.act(id, 'rollback', { checkpointID })).status).toBe(200)
     expect((await t.call('GET', `/sandboxes/${id}`)).body.state).toBe('paused')
     expect(t.node.machines.size).toBe(0)
-    expect((await tree(id)).find((node: { isHead: boolean }) => node.isHead).checkpointID).toBe(checkpointID)
-    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+    expect((await t.treeOf(id)).find((node: { isHead: boolean }) => node.isHead).checkpointID).toBe(
+      checkpointID,
+    )
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 
   test('that fails leaves the sandbox as it was', async () => {
     const { sandboxID: id } = await t.create()
     const checkpointID = await checkpoint(id)
     await checkpoint(id)
-    const before = await tree(id)
+    const before = await t.treeOf(id)
     t.node.failResume = 1
-    expect((await post(id, 'rollback', { checkpointID })).status).toBe(503)
+    expect((await t.act(id, 'rollback', { checkpointID })).status).toBe(503)
     t.node.failInit = 1
-    expect((await post(id, 'rollback', { checkpointID })).status).toBeGreaterThanOrEqual(500)
-    expect(await tree(id)).toEqual(before)
+    expect((await t.act(id, 'rollback', { checkpointID })).status).toBeGreaterThanOrEqual(500)
+    expect(await t.treeOf(id)).toEqual(before)
     await expect.poll(() => t.node.machines.size).toBe(1)
     expect(t.server.directory.find(id)?.state).toBe('running')
   })
@@ -158,30 +150,30 @@ describe('a rollback', () => {
     const other = await t.create()
     const foreign = await checkpoint(other.sandboxID)
     for (const checkpointID of [foreign, 'cnothing', '../x'])
-      expect((await post(id, 'rollback', { checkpointID })).body).toMatchObject({ code: 404 })
-    expect((await post(id, 'rollback')).status).toBe(400)
+      expect((await t.act(id, 'rollback', { checkpointID })).body).toMatchObject({ code: 404 })
+    expect((await t.act(id, 'rollback')).status).toBe(400)
   })
 
   test('to a damaged checkpoint is refused, and a resume from one offers the one before', async () => {
     const { sandboxID: id } = await t.create()
     const older = await checkpoint(id)
-    await post(id, 'pause')
-    t.node.damaged.add((await tree(id)).at(-1).checkpointID)
-    const refused = await post(id, 'connect', { timeout: 50 })
+    await t.act(id, 'pause')
+    t.node.damaged.add((await t.treeOf(id)).at(-1).checkpointID)
+    const refused = await t.act(id, 'connect', { timeout: 50 })
     expect(refused.body).toMatchObject({
       error_code: 'checkpoint_damaged',
       message: expect.stringContaining(`POST /sandboxes/${id}/rollback {"checkpointID":"${older}"}`),
     })
     expect((await t.call('GET', `/sandboxes/${id}`)).body.state).toBe('paused')
-    expect((await post(id, 'rollback', { checkpointID: older })).status).toBe(200)
-    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+    expect((await t.act(id, 'rollback', { checkpointID: older })).status).toBe(200)
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 
   test('a damaged checkpoint with none before it is reported as such, and the sandbox can be killed', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
-    t.node.damaged.add((await tree(id))[0].checkpointID)
-    expect((await post(id, 'connect', { timeout: 50 })).body.message).toMatch(/there is no older one$/)
+    await t.act(id, 'pause')
+    t.node.damaged.add((await t.treeOf(id))[0].checkpointID)
+    expect((await t.act(id, 'connect', { timeout: 50 })).body.message).toMatch(/there is no older one$/)
     expect((await t.call('DELETE', `/sandboxes/${id}`)).status).toBe(204)
   })
 })

@@ -106,11 +106,6 @@ test('20 000 killed rows are neither loaded by a start nor listed, and go in bou
 describe('a crash', () => {
   const never = new Promise<void>(() => {})
   const stateOf = async (id: string) => (await t.call('GET', `/sandboxes/${id}`)).body.state
-  const treeOf = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)).body.checkpoints
-  const post = (id: string, what: string, body: object = {}) => {
-    t.now += 1_000
-    return t.call('POST', `/sandboxes/${id}/${what}`, body)
-  }
   const checkpointOf = (id: string) =>
     t.inStore(async (store) => {
       const row = await store
@@ -123,7 +118,7 @@ describe('a crash', () => {
   /** Leaves a pause in the middle of its save. */
   async function beginPause(id: string): Promise<string> {
     t.node.saving = never
-    post(id, 'pause').catch(() => {})
+    t.act(id, 'pause').catch(() => {})
     await expect.poll(() => stateOf(id)).toBe('paused')
     t.node.saving = undefined
     return checkpointOf(id)
@@ -131,14 +126,14 @@ describe('a crash', () => {
 
   test('before the checkpoint is complete: the sandbox goes on where it was', async () => {
     const { sandboxID: id } = await t.create()
-    const head = (await post(id, 'checkpoints')).body.checkpointID
+    const head = (await t.act(id, 'checkpoints')).body.checkpointID
     await beginPause(id)
     await t.crash()
     expect(await stateOf(id)).toBe('running')
     expect(t.server.directory.find(id)).toMatchObject({ state: 'running', address: '10.0.0.2' })
-    expect(await treeOf(id)).toMatchObject([{ checkpointID: head, isHead: true }])
-    expect((await post(id, 'pause')).status).toBe(204)
-    expect((await treeOf(id)).at(-1)).toMatchObject({ parentID: head, isHead: true })
+    expect(await t.treeOf(id)).toMatchObject([{ checkpointID: head, isHead: true }])
+    expect((await t.act(id, 'pause')).status).toBe(204)
+    expect((await t.treeOf(id)).at(-1)).toMatchObject({ parentID: head, isHead: true })
   })
 
   test('after the checkpoint is complete, before the row says so: the sandbox is paused', async () => {
@@ -150,8 +145,8 @@ describe('a crash', () => {
       type: 'sandbox.lifecycle.paused',
       event_data: { pause_reason: 'recovered' },
     })
-    expect(await treeOf(id)).toMatchObject([{ sizeBytes: 1000, isHead: true }])
-    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+    expect(await t.treeOf(id)).toMatchObject([{ sizeBytes: 1000, isHead: true }])
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 
   test('of server and machine during a pause: with a complete checkpoint nothing is lost', async () => {
@@ -160,14 +155,14 @@ describe('a crash', () => {
     await beginPause(unsaved)
     t.node.machines.clear()
     await t.crash()
-    expect((await post(saved, 'connect', { timeout: 50 })).status).toBe(201)
+    expect((await t.act(saved, 'connect', { timeout: 50 })).status).toBe(201)
     expect(await t.statusOf(unsaved)).toBe(404)
     expect((await t.eventsOf(unsaved)).at(-1)?.event_data.kill_reason).toBe('lost')
   })
 
   test('of the whole machine while a sandbox is paused loses nothing', async () => {
     const { sandboxID: id, envdAccessToken } = await t.create({ metadata: { colour: 'blue' } })
-    await post(id, 'pause')
+    await t.act(id, 'pause')
     t.node.machines.clear()
     t.node.frozen.clear()
     await t.crash()
@@ -175,12 +170,12 @@ describe('a crash', () => {
       state: 'paused',
       metadata: { colour: 'blue' },
     })
-    expect((await post(id, 'connect', { timeout: 50 })).body.envdAccessToken).toBe(envdAccessToken)
+    expect((await t.act(id, 'connect', { timeout: 50 })).body.envdAccessToken).toBe(envdAccessToken)
   })
 
   test('whose checkpoint is gone from the disk: the sandbox is said to be lost', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
+    await t.act(id, 'pause')
     t.node.saved.clear()
     await t.crash()
     expect(await t.statusOf(id)).toBe(404)
@@ -189,21 +184,21 @@ describe('a crash', () => {
 
   test('half way through a resume: the sandbox is paused and can be resumed, what was started is removed', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause', { memory: false })
+    await t.act(id, 'pause', { memory: false })
     t.node.machines.clear()
     t.node.frozen.clear()
     t.node.machines.set('half-resumed', undefined)
     await t.crash()
     expect(await stateOf(id)).toBe('paused')
     expect([...t.node.machines.keys()]).toEqual([])
-    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 
   test('after a resume was written, before the thaw: the sandbox runs', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
+    await t.act(id, 'pause')
     t.node.thaw = () => never
-    post(id, 'connect', { timeout: 500 }).catch(() => {})
+    t.act(id, 'connect', { timeout: 500 }).catch(() => {})
     const rowState = () =>
       t.inStore(
         async (store) => (await store.selectFrom('sandboxes').select('state').executeTakeFirst())?.state,
@@ -218,7 +213,7 @@ describe('a crash', () => {
     const { sandboxID: id } = await t.create()
     for (const what of ['snapshots', 'fork']) {
       t.node.saving = never
-      post(id, what).catch(() => {})
+      t.act(id, what).catch(() => {})
       const written = () => t.inStore((store) => store.selectFrom('checkpoints').select('id').execute())
       await expect.poll(async () => (await written()).length).toBe(1)
       t.node.saved.add((await written())[0]!.id)
@@ -231,10 +226,10 @@ describe('a crash', () => {
 
   test('in the middle of a rollback: the sandbox runs on the machine that its row names', async () => {
     const { sandboxID: id } = await t.create()
-    const { checkpointID } = (await post(id, 'checkpoints')).body
+    const { checkpointID } = (await t.act(id, 'checkpoints')).body
     const before = t.node.firstMachine()
     t.node.acquiring = never
-    post(id, 'rollback', { checkpointID }).catch(() => {})
+    t.act(id, 'rollback', { checkpointID }).catch(() => {})
     await expect.poll(() => t.node.resumes).toBe(1)
     t.node.acquiring = undefined
     t.node.machines.set('half-rolled-back', undefined)
@@ -245,33 +240,33 @@ describe('a crash', () => {
 
   test('keeps paused sandboxes out of the limit of their team', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
+    await t.act(id, 'pause')
     await t.limit({ concurrent_sandboxes: 1 })
     await t.crash()
     expect((await t.create()).sandboxID).toBeDefined()
-    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(429)
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(429)
   })
 
   test('keeps the sizes of what is stored', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
-    const before = [await treeOf(id), (await t.call('GET', '/usage/storage')).body]
+    await t.act(id, 'pause')
+    const before = [await t.treeOf(id), (await t.call('GET', '/usage/storage')).body]
     await t.crash()
-    expect([await treeOf(id), (await t.call('GET', '/usage/storage')).body]).toEqual(before)
+    expect([await t.treeOf(id), (await t.call('GET', '/usage/storage')).body]).toEqual(before)
   })
 
   test('in the middle of a rollback of a paused sandbox never pairs the older checkpoint with the newer memory', async () => {
     const { sandboxID: id } = await t.create()
-    const { checkpointID } = (await post(id, 'checkpoints')).body
-    await post(id, 'pause')
+    const { checkpointID } = (await t.act(id, 'checkpoints')).body
+    await t.act(id, 'pause')
     const [machineId] = t.node.machines.keys()
     t.node.stopping = never
-    post(id, 'rollback', { checkpointID }).catch(() => {})
+    t.act(id, 'rollback', { checkpointID }).catch(() => {})
     await expect.poll(() => t.node.stops).toBe(1)
     t.node.stopping = undefined
     await t.crash()
     const isFrozen = t.node.machines.has(machineId!)
     expect([isFrozen, (await checkpointOf(id)) === checkpointID]).not.toEqual([true, true])
-    expect((await post(id, 'connect', { timeout: 50 })).status).toBe(201)
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 })

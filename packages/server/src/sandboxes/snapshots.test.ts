@@ -5,36 +5,25 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-/** Each later than the last: the clock of these tests stands. */
-function later(): void {
-  t.now += 1_000
-}
-const post = (id: string, what: string, body: object = {}) => {
-  later()
-  return t.call('POST', `/sandboxes/${id}/${what}`, body)
-}
-const snapshot = (id: string, name?: string) => post(id, 'snapshots', name === undefined ? {} : { name })
-const tree = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)).body.checkpoints
 const snapshots = async (query = '') => (await t.call('GET', `/snapshots${query}`)).body
 const idsOf = (list: Array<{ snapshotID: string }>) => list.map(({ snapshotID }) => snapshotID)
-const remove = (snapshotId: string) => t.call('DELETE', `/templates/${encodeURIComponent(snapshotId)}`)
 
 describe('a snapshot', () => {
   test('without a name has the id of a template; the sandbox goes on', async () => {
     const { sandboxID: id } = await t.create()
-    const { status, body } = await snapshot(id)
+    const { status, body } = await t.snapshot(id)
     expect(status).toBe(201)
     expect(body).toEqual({ snapshotID: expect.stringMatching(/^[a-z0-9]{20}:default$/), names: [] })
     expect((await t.call('GET', `/sandboxes/${id}`)).body.state).toBe('running')
-    expect(await tree(id)).toMatchObject([{ why: 'snapshot', isHead: true, names: [body.snapshotID] }])
+    expect(await t.treeOf(id)).toMatchObject([{ why: 'snapshot', isHead: true, names: [body.snapshotID] }])
   })
 
   test('with a name is <team>/<name>:<tag>, and one of the same name is another build of the same template', async () => {
     const { sandboxID: id } = await t.create()
-    const first = (await snapshot(id, 'Mine')).body
+    const first = (await t.snapshot(id, 'Mine')).body
     expect(first.names).toEqual([expect.stringMatching(/^[^/]+\/mine$/)])
     expect(first.snapshotID).toBe(`${first.names[0]}:default`)
-    const tagged = (await snapshot(id, 'mine:v2')).body
+    const tagged = (await t.snapshot(id, 'mine:v2')).body
     expect(tagged).toEqual({ snapshotID: `${first.names[0]}:v2`, names: first.names })
     const templateOf = async (templateID: string) => (await t.create({ templateID })).templateID
     expect(await templateOf(tagged.snapshotID)).toBe(await templateOf(first.snapshotID))
@@ -45,7 +34,7 @@ describe('a snapshot', () => {
     const ids = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     const { promise, resolve } = Promise.withResolvers<void>()
     t.node.addingBuild = promise
-    const making = Promise.all(ids.map((id) => snapshot(id, 'mine')))
+    const making = Promise.all(ids.map((id) => t.snapshot(id, 'mine')))
     await expect.poll(() => t.node.saved.size).toBe(2)
     setTimeout(resolve, 50)
     const made = await making
@@ -56,19 +45,19 @@ describe('a snapshot', () => {
     )
     expect([one.buildCount, another]).toEqual([2, undefined])
     expect(t.node.teamBuilds.size).toBe(2)
-    const later = (await Promise.all(ids.map(tree))).flat().find(({ names }) => names.length > 0)
+    const later = (await Promise.all(ids.map(t.treeOf))).flat().find(({ names }) => names.length > 0)
     expect(await snapshots()).toMatchObject([{ snapshotID: made[0]!.body.snapshotID }])
     const user = await t.create({ templateID: 'mine' })
     expect(user.templateID).toBe(one.templateID)
     await t.crash()
-    expect((await Promise.all(ids.map(tree))).flat().find(({ names }) => names.length > 0)).toEqual(later)
+    expect((await Promise.all(ids.map(t.treeOf))).flat().find(({ names }) => names.length > 0)).toEqual(later)
   })
 
   test.each(['no spaces', 'ümlaut', '', 'another-team/mine', 'mine:no/tag'])(
     'cannot be called %j',
     async (name) => {
       const { sandboxID: id } = await t.create()
-      expect((await snapshot(id, name)).body).toMatchObject({
+      expect((await t.snapshot(id, name)).body).toMatchObject({
         code: 400,
         message: expect.stringMatching(/use/),
       })
@@ -78,14 +67,14 @@ describe('a snapshot', () => {
 
   test('needs a sandbox that runs', async () => {
     const { sandboxID: id } = await t.create()
-    await post(id, 'pause')
-    expect((await snapshot(id)).status).toBe(409)
-    expect((await snapshot('inever')).status).toBe(404)
+    await t.act(id, 'pause')
+    expect((await t.snapshot(id)).status).toBe(409)
+    expect((await t.snapshot('inever')).status).toBe(404)
   })
 
   test('starts any number of sandboxes, each with its own tokens, also after its source is gone', async () => {
     const { sandboxID: id, envdAccessToken } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
+    const { snapshotID } = (await t.snapshot(id)).body
     await t.call('DELETE', `/sandboxes/${id}`)
     const created = [await t.create({ templateID: snapshotID }), await t.create({ templateID: snapshotID })]
     expect(new Set([envdAccessToken, ...created.map((sandbox) => sandbox.envdAccessToken)]).size).toBe(3)
@@ -97,44 +86,44 @@ describe('a snapshot', () => {
   test('that cannot be saved leaves nothing but an error', async () => {
     const { sandboxID: id } = await t.create()
     t.node.failSave = 1
-    expect((await snapshot(id, 'mine')).status).toBe(507)
-    expect([await tree(id), await snapshots(), t.node.teamBuilds.size]).toEqual([[], [], 0])
-    expect((await snapshot(id, 'mine')).status).toBe(201)
+    expect((await t.snapshot(id, 'mine')).status).toBe(507)
+    expect([await t.treeOf(id), await snapshots(), t.node.teamBuilds.size]).toEqual([[], [], 0])
+    expect((await t.snapshot(id, 'mine')).status).toBe(201)
   })
 
   test('is deleted once, and with it its checkpoint', async () => {
     const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
+    const { snapshotID } = (await t.snapshot(id)).body
     await t.call('DELETE', `/sandboxes/${id}`)
-    expect((await remove(snapshotID)).status).toBe(204)
-    expect((await remove(snapshotID)).body).toMatchObject({ code: 404 })
+    expect((await t.deleteTemplate(snapshotID)).status).toBe(204)
+    expect((await t.deleteTemplate(snapshotID)).body).toMatchObject({ code: 404 })
     await expect.poll(() => [t.node.saved.size, t.node.teamBuilds.size]).toEqual([0, 0])
     expect((await t.call('POST', '/v2/sandboxes', { templateID: snapshotID })).status).toBe(404)
   })
 
   test('is not deleted while sandboxes use it, running or paused', async () => {
     const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
+    const { snapshotID } = (await t.snapshot(id)).body
     const user = (await t.create({ templateID: snapshotID })).sandboxID
-    for (const act of [async () => {}, () => post(user, 'pause')]) {
+    for (const act of [async () => {}, () => t.act(user, 'pause')]) {
       await act()
-      expect((await remove(snapshotID)).body).toMatchObject({
+      expect((await t.deleteTemplate(snapshotID)).body).toMatchObject({
         code: 400,
         message: expect.stringContaining(user),
       })
     }
     await t.call('DELETE', `/sandboxes/${user}`)
-    expect((await remove(snapshotID)).status).toBe(204)
+    expect((await t.deleteTemplate(snapshotID)).status).toBe(204)
   })
 
   test('that is deleted leaves its source the checkpoint that it descends from', async () => {
     const { sandboxID: id } = await t.create()
-    const { snapshotID } = (await snapshot(id)).body
-    await remove(snapshotID)
-    const [head] = await tree(id)
+    const { snapshotID } = (await t.snapshot(id)).body
+    await t.deleteTemplate(snapshotID)
+    const [head] = await t.treeOf(id)
     expect(head).toMatchObject({ isHead: true, names: [] })
     expect(t.node.saved.has(head.checkpointID)).toBe(true)
-    expect((await post(id, 'rollback', { checkpointID: head.checkpointID })).status).toBe(200)
+    expect((await t.act(id, 'rollback', { checkpointID: head.checkpointID })).status).toBe(200)
   })
 })
 
@@ -142,7 +131,7 @@ describe('the list of snapshots', () => {
   test('is in pages, newest first', async () => {
     const { sandboxID: id } = await t.create()
     const made: string[] = []
-    for (let i = 0; i < 5; i++) made.unshift((await snapshot(id)).body.snapshotID)
+    for (let i = 0; i < 5; i++) made.unshift((await t.snapshot(id)).body.snapshotID)
     const seen: string[] = []
     let token: unknown
     do {
@@ -157,9 +146,9 @@ describe('the list of snapshots', () => {
 
   test('is filtered by source and by name or id, with or without tag; what is unknown finds nothing', async () => {
     const [one, two] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
-    const named = (await snapshot(one, 'mine')).body.snapshotID
-    const tagged = (await snapshot(one, 'mine:v2')).body.snapshotID
-    const anonymous = (await snapshot(two)).body.snapshotID
+    const named = (await t.snapshot(one, 'mine')).body.snapshotID
+    const tagged = (await t.snapshot(one, 'mine:v2')).body.snapshotID
+    const anonymous = (await t.snapshot(two)).body.snapshotID
     expect(idsOf(await snapshots(`?sandboxID=${two}`))).toEqual([anonymous])
     for (const name of ['mine', named.split(':')[0]])
       expect(idsOf(await snapshots(`?name=${encodeURIComponent(name)}`))).toEqual([tagged, named])
@@ -181,19 +170,19 @@ describe('a quota of storage', () => {
     await t.limit({ storage_mb: 0 })
     const { sandboxID: id } = await t.create()
     for (const what of ['snapshots', 'checkpoints'])
-      expect((await post(id, what)).body).toMatchObject({
+      expect((await t.act(id, what)).body).toMatchObject({
         code: 429,
         message: expect.stringMatching(/keeps 0 MB of checkpoints, its plan allows 0: delete snapshots/),
       })
     expect(t.node.saved.size).toBe(0)
-    expect((await post(id, 'fork')).status).toBe(201)
-    expect((await post(id, 'pause')).status).toBe(204)
+    expect((await t.act(id, 'fork')).status).toBe(201)
+    expect((await t.act(id, 'pause')).status).toBe(204)
     expect((await t.call('GET', '/usage/storage')).body.limitBytes).toBe(0)
   })
 
   test('does not stand in the way while there is room', async () => {
     await t.limit({ storage_mb: 1 })
     const { sandboxID: id } = await t.create()
-    expect((await snapshot(id)).status).toBe(201)
+    expect((await t.snapshot(id)).status).toBe(201)
   })
 })

@@ -162,6 +162,17 @@ export class ServerUnderTest {
     }
   }
 
+  /** Something done to a sandbox a second later: the clock of these tests stands. */
+  act(sandboxId: string, what: string, body: object = {}) {
+    this.now += 1_000
+    return this.call('POST', `/sandboxes/${sandboxId}/${what}`, body)
+  }
+
+  snapshot = (sandboxId: string, name?: string) =>
+    this.act(sandboxId, 'snapshots', name === undefined ? {} : { name })
+  treeOf = async (sandboxId: string) =>
+    (await this.call('GET', `/sandboxes/${sandboxId}/tree`)).body.checkpoints
+  deleteTemplate = (id: string) => this.call('DELETE', `/templates/${encodeURIComponent(id)}`)
   statusOf = async (sandboxId: string) => (await this.call('GET', `/sandboxes/${sandboxId}`)).status
   eventsOf = async (sandboxId: string) =>
     (await this.call('GET', `/events/sandboxes/${sandboxId}?orderAsc=true`)).body as Array<{
