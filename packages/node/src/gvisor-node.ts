@@ -152,7 +152,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   const snapshots = new SnapshotSources({
     ...{ cold, persistence, engineVersion: driver.version },
-    async renew(checkpointId) {
+    async renew(checkpointId, misfit) {
+      logger.info({ checkpointId, reason: misfit }, 'a template is brought up anew')
       await builder.renew(checkpointId)
       persistence.seal(checkpointId)
     },

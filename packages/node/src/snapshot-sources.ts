@@ -9,8 +9,8 @@ export interface SnapshotSourcesOptions {
   cold: ColdCheckpoints
   persistence: Pick<Persistence, 'sourceOf' | 'startFromWhole'>
   engineVersion: string
-  /** Brings a template up anew under the same checkpoint. */
-  renew: (checkpointId: string) => Promise<void>
+  /** Brings a template up anew under the same checkpoint. @param misfit why its memory cannot be used */
+  renew: (checkpointId: string, misfit: string) => Promise<void>
 }
 
 /**
@@ -82,7 +82,8 @@ export class SnapshotSources {
     const { cold, engineVersion, renew } = this.#options
     const { checkpointId } = this.#find(buildId)
     const manifest = await cold.describe(checkpointId)
-    if (manifest.template && findMisfit(manifest, engineVersion)) await renew(checkpointId)
+    const misfit = findMisfit(manifest, engineVersion)
+    if (manifest.template && misfit) await renew(checkpointId, misfit)
   }
 
   #find(buildId: string): SnapshotBuild {
