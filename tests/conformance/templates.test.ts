@@ -160,6 +160,24 @@ describe('what steps make', () => {
   )
 
   test(
+    'a template on top of one with a start command runs it too, after its own steps, unless it has its own',
+    async () => {
+      const serve = (port: number) => `python3 -m http.server ${port}`
+      await build(template().fromBaseImage().setStartCmd(serve(8124), waitForPort(8124)), 'below')
+      const onTop = () =>
+        template().fromTemplate(`${unique}-below`).runCmd('sudo touch /added').setWorkdir('/')
+      await build(onTop(), 'on-top')
+      expect(await run('on-top', 'curl -sf localhost:8124 | grep -c added; pgrep -fc http.server')).toBe(
+        '1\n1',
+      )
+      await build(onTop().setStartCmd(serve(8125), waitForPort(8125)), 'on-top-own')
+      const ports = '(curl -s localhost:8124 || echo none; curl -s localhost:8125) | grep -c "none\\|added"'
+      expect(await run('on-top-own', ports)).toBe('2')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
     'a large layer becomes an image: deletions, hard links and owners are kept',
     async () => {
       const { logs } = await build(

@@ -65,10 +65,11 @@ export class Builder {
   }
 
   /** @throws BuildFailure, the signal's reason, SandlotError */
-  async build(job: BuildJob): Promise<BuildResult> {
-    const { recipe, signal } = job
-    const origin = await this.#origin(job)
-    signal.throwIfAborted()
+  async build(asked: BuildJob): Promise<BuildResult> {
+    const origin = await this.#origin(asked)
+    asked.signal.throwIfAborted()
+    const recipe = { ...asked.recipe, ...(await this.#commandsOf(asked.recipe)) }
+    const job = { ...asked, recipe }
     const { key, environment } = outcomeOf(recipe.steps, origin)
     const finalKey = digest([
       ...[key, environment, recipe.startCommand, recipe.readyCommand],
@@ -78,6 +79,21 @@ export class Builder {
     const dir =
       (await this.#finished(job, finalKey)) ?? (await this.#make(job, origin, { key, environment, finalKey }))
     return { checkpoint: await this.#finisher.save(job, dir, environment), environment }
+  }
+
+  /** A template without a start command runs what the one runs that it comes from: a service that it adds packages to. */
+  async #commandsOf({
+    from,
+    startCommand,
+    readyCommand,
+  }: BuildRecipe): Promise<Pick<BuildRecipe, 'startCommand' | 'readyCommand'>> {
+    if (startCommand !== undefined || 'image' in from || from.checkpointId === undefined)
+      return { startCommand, readyCommand }
+    const { template } = await this.#options.cold.describe(from.checkpointId)
+    return {
+      startCommand: template?.startCommand,
+      readyCommand: readyCommand ?? template?.readyCommand,
+    }
   }
 
   /** The folder of the booted template, when the same was built before. */
