@@ -34,12 +34,16 @@ export class Context {
   #loss: string | undefined
   #appliedEnv: Record<string, string> = {}
 
-  /** @param starts shared by all contexts: kernels that start together only slow each other down */
-  constructor(language: Language, cwd: string, spec: Kernelspec, starts: Lane) {
+  /**
+   * @param starts shared by all contexts: kernels that start together only slow each other down
+   * @param loss how a kernel ended that had state of this context, of which the next execution is told
+   */
+  constructor(language: Language, cwd: string, spec: Kernelspec, starts: Lane, loss?: string) {
     this.language = language
     this.cwd = cwd
     this.#spec = spec
     this.#starts = starts
+    this.#loss = loss
   }
 
   /**
@@ -103,7 +107,8 @@ export class Context {
   #started(sandboxEnv: Record<string, string>): Promise<Kernel> {
     if (this.#kernel) return this.#kernel
     const kernel = this.#starts.run(new AbortController().signal, async () => {
-      const started = await Kernel.start(this.#spec, this.cwd, { ...process.env, ...sandboxEnv })
+      const env = { ...process.env, ...sandboxEnv }
+      const started = await Kernel.start(this.language.name, this.#spec, this.cwd, env)
       if (this.language.prelude) await started.run({ code: this.language.prelude, isSilent: true })
       return started
     })

@@ -12,6 +12,8 @@ export const DEFAULT_CWD = '/home/user'
 const KERNEL_BYTES = 96 * 1024 * 1024
 const MIN_CONTEXTS = 4
 const PARALLEL_STARTS = 2
+const DIED_WITH_SERVICE =
+  'was ended with the service that held it, which died: most likely the sandbox had no memory left'
 
 /** Every context of this sandbox: one for each language that was used without naming a context, and those that were created. */
 export class Contexts {
@@ -19,6 +21,12 @@ export class Contexts {
   readonly #defaults = new Map<string, Promise<Context>>()
   readonly #maxContexts = Math.max(MIN_CONTEXTS, Math.floor(totalmem() / KERNEL_BYTES))
   readonly #starts = new Lane(this.#maxContexts, PARALLEL_STARTS)
+  readonly #lost: Set<string>
+
+  /** @param lost languages whose kernels an earlier service had when it died */
+  constructor(lost = new Set<string>()) {
+    this.#lost = lost
+  }
 
   list(): Context[] {
     return [...this.#all.values()]
@@ -37,7 +45,11 @@ export class Contexts {
     const language = languageOf(languageName)
     const existing = this.#defaults.get(language.name)
     if (existing) return existing
-    const made = this.#make(language, DEFAULT_CWD)
+    const made = this.#make(
+      language,
+      DEFAULT_CWD,
+      this.#lost.delete(language.name) ? DIED_WITH_SERVICE : undefined,
+    )
     this.#defaults.set(language.name, made)
     made.catch(() => this.#defaults.delete(language.name))
     return made
@@ -64,7 +76,7 @@ export class Contexts {
     await context.close()
   }
 
-  async #make(language: Language, cwd: string): Promise<Context> {
+  async #make(language: Language, cwd: string, loss?: string): Promise<Context> {
     const kernels = await installedKernels()
     const name = language.kernels.find((kernel) => kernels.has(kernel))
     if (name === undefined) {
@@ -79,7 +91,7 @@ export class Contexts {
         `There are ${this.#all.size} contexts, and this sandbox has memory for ${this.#maxContexts}; remove one first`,
       )
     }
-    const context = new Context(language, cwd, kernels.get(name)!, this.#starts)
+    const context = new Context(language, cwd, kernels.get(name)!, this.#starts, loss)
     this.#all.set(context.id, context)
     try {
       await context.start()

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import { Contexts } from './contexts.ts'
+import { endLeftovers } from './kernel/leftovers.ts'
 import { answer } from './routes.ts'
 
 const PORT = 49_999
@@ -7,7 +8,7 @@ const PORT = 49_999
 const KEEP_ALIVE_MS = 650_000
 const RETRY_WARM_UP_MS = 5000
 
-const contexts = new Contexts()
+const contexts = new Contexts(await endLeftovers())
 let isReady = false
 
 const server = createServer((request, response) => {

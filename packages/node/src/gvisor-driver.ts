@@ -4,6 +4,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { Driver, MachinePaths } from './driver.ts'
 import { readFileTree } from './file-tree.ts'
 import { ociSpec, type SpecOptions } from './oci-spec.ts'
+import { GUEST_OOM_SCORE_ADJ, spareKernel } from './oom-order.ts'
 import { CommandError, run, runAndRead } from './run.ts'
 import { callSentry } from './sentry-control.ts'
 
@@ -13,12 +14,6 @@ const LAYER_TIMEOUT_MS = 10 * 60_000
 const FREEZE_TIMEOUT_MS = 10_000
 /** The machine inherits it, which does no harm: inside its cgroup all are alike, outside the cgroup's weight counts. */
 const STOCK_NICENESS = 19
-/**
- * What runsc starts inherits it, and sentry and gofer get 0 afterwards: at the memory limit the kernel then takes the
- * stub of a guest's process, not the guest's kernel. Lowering below 0 would need CAP_SYS_RESOURCE.
- */
-const GUEST_OOM_SCORE_ADJ = 1000
-
 export interface GvisorDriverOptions {
   runscPath: string
   /** Pinned version, kept with checkpoints: they only fit the one that wrote them. */
@@ -97,7 +92,7 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
       goferPid: number
     }
     // not before: the stubs, which inherit from the sentry, are there now
-    for (const own of [pid, state.goferPid]) await writeFile(`/proc/${own}/oom_score_adj`, '0')
+    await spareKernel([pid, state.goferPid])
     return pid
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readlinkSync, unlinkSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
@@ -11,14 +11,13 @@ import { isMarked, type MachineRecord, mark, readRecord, unmark, writeRecord } f
 import type { InstanceNames } from './names.ts'
 import type { BuildResources } from './node.ts'
 import type { SpecOptions } from './oci-spec.ts'
+import { protectEnvd } from './oom-order.ts'
 import type { Slot, SlotPool } from './slots.ts'
 
 const HEALTHY_TIMEOUT_MS = 20_000
 /** Warm machines must not slow the ones in use; those get back what their CPU count says. */
 const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
-/** Between the sentry's 0 and the 1000 of all other guest processes. */
-const ENVD_OOM_SCORE_ADJ = '500'
 const DISCARD_INTERVAL_MS = 10_000
 const TRASH_PREFIX = '.trash-'
 
@@ -151,7 +150,7 @@ export class Machines {
         : await driver.create({ machineId, dir }, spec, source.fileSystemDir)
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
-      if (!source.isUsers) await this.#protectEnvd(cgroup)
+      await protectEnvd(await this.#options.cgroups.pids(cgroup))
       if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest))
       await mark(dir, 'warm')
       return machine
@@ -385,17 +384,6 @@ export class Machines {
     await rename(dir, trash).catch(() => {})
     await rm(trash, { recursive: true, force: true })
     if (slotIndex !== undefined) slots.give(slotIndex)
-  }
-
-  /**
-   * Of the guest's processes envd is the largest during a fork bomb, and the kernel would take it first. The stubs that
-   * exist now are its own; the oldest is the one that later stubs are cloned from, and they inherit from it.
-   */
-  async #protectEnvd(cgroup: string): Promise<void> {
-    const pids = (await this.#options.cgroups.pids(cgroup)).sort((a, b) => a - b)
-    const isStub = (pid: number) => readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim() !== '0'
-    for (const pid of pids.filter(isStub).slice(1))
-      writeFileSync(`/proc/${pid}/oom_score_adj`, ENVD_OOM_SCORE_ADJ)
   }
 
   #complete(source: MachineSource): MachineSource & { guestDir: string } {

@@ -26,6 +26,8 @@ const capabilities = [
 ]
 
 const MAX_PROCESSES = 4096
+/** The first process of every machine, in the folder `guestDir` of the host. */
+export const ENVD_PATH = '/opt/sandlot/envd'
 
 export interface SpecOptions extends BuildResources {
   imagePath: string
@@ -52,7 +54,7 @@ export function ociSpec(options: SpecOptions) {
     hostname: 'sandlot',
     process: {
       user: { uid: 0, gid: 0 },
-      args: ['/opt/sandlot/envd'],
+      args: [ENVD_PATH],
       env: [
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         'HOME=/root',

@@ -5,6 +5,9 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+/** How the folder of one kernel's connection begins, in the folder for temporary files; then comes its language. */
+export const FOLDER_PREFIX = 'kernel-of-'
+
 const CHANNELS = ['shell', 'iopub', 'stdin', 'control', 'hb'] as const
 export type Channel = (typeof CHANNELS)[number]
 
@@ -17,8 +20,8 @@ export interface Connection {
   remove(): Promise<void>
 }
 
-export async function createConnection(transport: 'ipc' | 'tcp'): Promise<Connection> {
-  const folder = await mkdtemp(join(tmpdir(), 'kernel-'))
+export async function createConnection(language: string, transport: 'ipc' | 'tcp'): Promise<Connection> {
+  const folder = await mkdtemp(join(tmpdir(), `${FOLDER_PREFIX}${encodeURIComponent(language)}-`))
   const key = randomBytes(32).toString('hex')
   const ip = transport === 'ipc' ? join(folder, 'socket') : '127.0.0.1'
   const ports = transport === 'ipc' ? CHANNELS.map((_, index) => index + 1) : await freePorts(CHANNELS.length)

@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { Dealer, Subscriber } from 'zeromq'
 import { type Connection, createConnection } from './connection.ts'
 import type { Kernelspec } from './kernelspec.ts'
+import { KERNEL_MARK } from './leftovers.ts'
 import { type KernelProcess, launch, type StreamName } from './process.ts'
 import { type KernelMessage, Wire } from './wire.ts'
 
@@ -48,11 +49,15 @@ export class Kernel {
    * @throws KernelEnded with its last words when it does not within 60 s
    */
   static async start(
+    language: string,
     spec: Kernelspec,
     cwd: string,
     env: Record<string, string | undefined>,
   ): Promise<Kernel> {
-    const kernel = new Kernel(spec, await createConnection(spec.transport), cwd, env)
+    const kernel = new Kernel(spec, await createConnection(language, spec.transport), cwd, {
+      ...env,
+      [KERNEL_MARK]: language,
+    })
     await kernel.#answers()
     return kernel
   }

@@ -1,0 +1,54 @@
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FOLDER_PREFIX } from './connection.ts'
+
+/** Variable that a kernel and all that it starts have: the name of its language. */
+export const KERNEL_MARK = 'SANDLOT_KERNEL_OF'
+/** A fork bomb may be faster than one look at all processes. */
+const ROUNDS = 100
+
+/**
+ * Ends what the kernels of a service that died have started: a fork bomb outlives its kernel, and goes on to take the
+ * memory that the service died of.
+ * @returns names of the languages whose kernels it had
+ */
+export async function endLeftovers(): Promise<Set<string>> {
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const groups = await markedGroups()
+    if (groups.size === 0) break
+    for (const group of groups) endGroup(group)
+  }
+  const folders = (await readdir(tmpdir())).filter((name) => name.startsWith(FOLDER_PREFIX))
+  for (const name of folders) await rm(join(tmpdir(), name), { recursive: true, force: true })
+  return new Set(folders.map(languageOfFolder))
+}
+
+const languageOfFolder = (name: string): string =>
+  decodeURIComponent(name.slice(FOLDER_PREFIX.length, name.lastIndexOf('-')))
+
+/** Process groups in which something has the mark. */
+async function markedGroups(): Promise<Set<number>> {
+  const groups = new Set<number>()
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    try {
+      const environment = await readFile(`/proc/${pid}/environ`, 'utf8')
+      if (!environment.split('\0').some((line) => line.startsWith(`${KERNEL_MARK}=`))) continue
+      // the name in parentheses may hold anything: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+      const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ').at(-1)!.split(' ')
+      groups.add(Number(fields[2]))
+    } catch {
+      // it has ended, or is another user's
+    }
+  }
+  return groups
+}
+
+function endGroup(group: number): void {
+  try {
+    process.kill(-group, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}

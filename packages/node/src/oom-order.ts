@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { ENVD_PATH } from './oci-spec.ts'
+
+/**
+ * What runsc starts inherits it: at the memory limit Linux then takes the stub of a guest's process, not the guest's
+ * kernel.
+ */
+export const GUEST_OOM_SCORE_ADJ = 1000
+/** Between the guest's kernel and the 1000 of all other guest processes. */
+const ENVD_OOM_SCORE_ADJ = 500
+/** Not -1000: where files in memory take all there is, its end is better than a machine that hangs. */
+const SPARED_OOM_SCORE_ADJ = -900
+const CAP_SYS_RESOURCE = 24n
+
+/**
+ * Whether this server may set values below 0. With 0 a kernel that has touched all memory of its guest, as it does when
+ * processes are forked, counts more than any of their stubs: the limit, its own 70 MB on top.
+ */
+export function canSpareKernels(status = readFileSync('/proc/self/status', 'utf8')): boolean {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'
+  return ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n
+}
+
+/** @param pids sentry and gofer */
+export async function spareKernel(pids: readonly number[]): Promise<void> {
+  const score = canSpareKernels() ? SPARED_OOM_SCORE_ADJ : 0
+  for (const pid of pids) await writeFile(`/proc/${pid}/oom_score_adj`, String(score))
+}
+
+/**
+ * Of the guest's processes envd is the largest during a fork bomb, and Linux would take it first. Its stubs are known by
+ * the binary that they have mapped: after a restore all stubs are new, and their order says nothing.
+ *
+ * @param pids the machine's processes on this host, once its envd has answered
+ */
+export async function protectEnvd(pids: readonly number[]): Promise<void> {
+  await Promise.all(
+    pids.map((pid) =>
+      protectIfEnvd(pid).catch((error: NodeJS.ErrnoException) => {
+        if (!ENDED.includes(error.code ?? '')) throw error
+      }),
+    ),
+  )
+}
+
+async function protectIfEnvd(pid: number): Promise<void> {
+  const score = Number(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8'))
+  if (score <= 0) return
+  const maps = await readFile(`/proc/${pid}/maps`, 'utf8')
+  if (maps.split('\n').some((line) => line.endsWith(ENVD_PATH)))
+    await writeFile(`/proc/${pid}/oom_score_adj`, String(ENVD_OOM_SCORE_ADJ))
+}
+
+/** What /proc says of a process that is gone. */
+const ENDED = ['ENOENT', 'ESRCH']
