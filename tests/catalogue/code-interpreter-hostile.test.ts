@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { interpreters } from './interpreter.ts'
 
 /** Whatever code does to its kernel, the service answers afterwards. */
@@ -54,6 +54,40 @@ describe('hostile code', () => {
     )
     expect(Number(used.stdout)).toBeLessThan(700_000)
     expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).text).toBe('2')
+  })
+
+  test('a result of 100 MB is left out with a reason, and the kernel goes on', async () => {
+    const sandbox = await create()
+    const execution = await sandbox.runCode('x = 7; "y" * 100_000_000', { timeoutMs: 120_000 })
+    expect(execution.results).toEqual([])
+    expect(execution.logs.stderr.join('')).toMatch(/^A result of 100000002 characters was left out: \d+ are/)
+    expect((await sandbox.runCode('x')).text).toBe('7')
+  })
+
+  test('a kernel that takes all memory dies in the middle of its code, and nothing else does', async () => {
+    const sandbox = await create()
+    const hog = 'blocks = []\nwhile True:\n  blocks.append(b"x" * 16_000_000)\n  print(len(blocks))'
+    const died = await sandbox.runCode(hog, { timeoutMs: 120_000 })
+    expect(died.error).toMatchObject({ name: 'KernelDied', value: expect.stringContaining('SIGKILL') })
+    expect(died.logs.stdout.join('')).toContain('10\n')
+    expect((await sandbox.commands.run('echo well')).stdout).toBe('well\n')
+    expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).text).toBe('2')
+  })
+
+  test('when the service dies, what its kernels started dies with it, and the lost state is told of once', async () => {
+    const sandbox = await create()
+    const started = await sandbox.runCode(
+      'import subprocess\nsubprocess.Popen(["sleep", "1234"], start_new_session=True).pid',
+    )
+    await sandbox.commands.run('pkill -KILL -x node')
+    const told = await vi.waitFor(() => sandbox.runCode('1', { timeoutMs: 60_000 }), {
+      timeout: 60_000,
+      interval: 500,
+    })
+    expect(told.error).toMatchObject({ name: 'KernelDied', value: expect.stringContaining('the service') })
+    const { stdout } = await sandbox.commands.run(`ps -o stat= -p ${started.text} || true`)
+    expect(stdout.trim()).toMatch(/^Z?$/)
+    expect((await sandbox.runCode('1 + 1')).text).toBe('2')
   })
 
   test('there are as many contexts as memory allows, and one more is refused', async () => {

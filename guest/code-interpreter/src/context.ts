@@ -7,8 +7,11 @@ import type { Language } from './language.ts'
 import { errorLine, linesOf, type OutputLine, textLines } from './output.ts'
 import type { OutputStream } from './output-stream.ts'
 import { Refusal } from './refusal.ts'
+import { ValueDisplay } from './value-display.ts'
 
 const WAITING_LIMIT = 64
+/** Without it R knows ASCII only. */
+const DEFAULT_LANG = 'C.UTF-8'
 const INTERRUPT_INTERVAL_MS = 1000
 /** Code that does not stop by then loses its kernel. */
 const INTERRUPT_ATTEMPTS = 10
@@ -107,7 +110,7 @@ export class Context {
   #started(sandboxEnv: Record<string, string>): Promise<Kernel> {
     if (this.#kernel) return this.#kernel
     const kernel = this.#starts.run(new AbortController().signal, async () => {
-      const env = { ...process.env, ...sandboxEnv }
+      const env = { LANG: DEFAULT_LANG, ...process.env, ...sandboxEnv }
       const started = await Kernel.start(this.language.name, this.#spec, this.cwd, env)
       if (this.language.prelude) await started.run({ code: this.language.prelude, isSilent: true })
       return started
@@ -133,6 +136,9 @@ export class Context {
     const finished = new AbortController()
     const stop = () => void this.#stop(kernel, finished.signal)
     output.readerGone.addEventListener('abort', stop, { once: true })
+    let isWhole = false
+    const display = this.language.showsValues ? new ValueDisplay((line) => output.write(line)) : undefined
+    const write = (line: OutputLine) => (display ?? output).write(line)
     try {
       let isErrorTold = false
       const reply = await output.pacing(kernel, () =>
@@ -140,16 +146,18 @@ export class Context {
           code,
           onMessage: (message) => {
             isErrorTold ||= message.header.msg_type === 'error'
-            for (const line of linesOf(message)) output.write(line)
+            for (const line of linesOf(message)) write(line)
           },
           onText: (stream, text) => {
-            for (const line of textLines(stream, text)) output.write(line)
+            for (const line of textLines(stream, text)) write(line)
           },
         }),
       )
       if (reply.status === 'error' && !isErrorTold)
-        output.write(errorLine({ ...reply, ...this.language.explain?.(code) }))
+        write(errorLine({ ...reply, ...this.language.explain?.(code) }))
+      isWhole = reply.status === 'ok'
     } finally {
+      display?.end(isWhole)
       finished.abort()
       output.readerGone.removeEventListener('abort', stop)
     }

@@ -22,6 +22,8 @@ export interface Language {
   prelude?: string
   /** Languages without it see the sandbox's variables as they were when the kernel was started. */
   environment?: EnvironmentCode
+  /** Its kernel shows values as it shows anything else: the last is taken for the value of the code. */
+  showsValues?: boolean
   /** Why code failed of which the kernel only says that it did. */
   explain?: (code: string) => { ename: string; evalue: string } | undefined
 }
@@ -30,7 +32,7 @@ const java: Language = {
   name: 'java',
   kernels: ['java', 'jjava', 'rapaio-jupyter-kernel'],
   install:
-    'install a JDK (sudo apt-get install openjdk-17-jdk-headless) and JJava (https://github.com/dflib/jjava)',
+    'sudo apt-get update && sudo apt-get install --yes openjdk-17-jdk-headless && sudo pip install jjava==1.0a8',
 }
 
 const languages: Language[] = [

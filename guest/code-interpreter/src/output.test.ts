@@ -56,8 +56,8 @@ test('long text comes in pieces that add up and never cut a character', () => {
   for (const line of lines) expect(line.text.isWellFormed()).toBe(true)
 })
 
-test('an error has its traceback as one text', () => {
-  const content = { ename: 'NameError', evalue: 'x', traceback: ['a', 'b'] }
+test('an error has its traceback as one text without colours', () => {
+  const content = { ename: 'NameError', evalue: 'x', traceback: ['\u001b[31ma\u001b[0m', 'b'] }
   expect(linesOf(message('error', content))).toEqual([
     { type: 'error', name: 'NameError', value: 'x', traceback: 'a\nb' },
   ])

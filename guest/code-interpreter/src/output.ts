@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import type { KernelMessage } from './kernel/wire.ts'
 
 /** One line of the answer to `/execute` (wire spec, section 10). */
@@ -66,7 +67,7 @@ export function errorLine(content: Record<string, unknown>): OutputLine {
     type: 'error',
     name: String(content.ename || 'Error'),
     value: String(content.evalue ?? ''),
-    traceback,
+    traceback: stripVTControlCharacters(traceback),
   }
 }
 

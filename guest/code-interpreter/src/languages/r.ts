@@ -14,6 +14,7 @@ const saved = 'sandlot.environment'
 export const r: Language = {
   name: 'r',
   kernels: ['ir'],
+  showsValues: true,
   install: 'sudo apt-get update && sudo apt-get install --yes r-cran-irkernel',
   environment: {
     change(variables) {
