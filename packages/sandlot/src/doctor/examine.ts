@@ -7,6 +7,7 @@ import {
   clock,
   kernel,
   memory,
+  memoryLimit,
   networkNamespaces,
   rootUser,
 } from './machine-checks.ts'
@@ -24,6 +25,7 @@ const CHECKS: Record<string, Check> = {
   nftables,
   'IP forwarding': ipForward,
   memory,
+  'memory limit': memoryLimit,
   disk: diskSpace,
   port,
   'name resolution': nameResolution,

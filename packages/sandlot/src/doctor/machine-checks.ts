@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
+import { canSpareKernels } from '@sandlot/node/oom-order'
 import { run } from '@sandlot/node/run'
 import type { Verdict } from './finding.ts'
 
@@ -29,6 +30,15 @@ export function rootUser(): Verdict {
   const uid = process.getuid?.()
   if (uid === 0) return { status: 'ok', detail: 'uid 0' }
   return { status: 'failed', detail: `uid ${uid}`, mend: 'run Sandlot as root: sudo npm start' }
+}
+
+export function memoryLimit(): Verdict {
+  if (canSpareKernels()) return { status: 'ok', detail: 'processes go before the kernel of their sandbox' }
+  return {
+    status: 'warning',
+    detail: 'without CAP_SYS_RESOURCE a fork bomb at the memory limit may end its whole sandbox',
+    mend: 'start Sandlot with CAP_SYS_RESOURCE, as root of the machine has it',
+  }
 }
 
 export interface CgroupLayout {
