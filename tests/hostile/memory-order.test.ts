@@ -45,7 +45,8 @@ test('at the memory limit envd is not the first to go, in resumed sandboxes and 
   try {
     await vi.waitFor(
       () => {
-        const machines = scores()
+        // a kernel that is prepared for a later start runs no envd
+        const machines = scores().filter(({ envd }) => envd.length > 0)
         expect(machines.length).toBeGreaterThanOrEqual(2)
         for (const { envd, others } of machines) {
           expect(new Set(envd)).toEqual(new Set([500]))
