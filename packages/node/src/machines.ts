@@ -150,7 +150,7 @@ export class Machines {
         : await driver.create({ machineId, dir }, spec, source.fileSystemDir)
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
-      await protectEnvd(await this.#options.cgroups.pids(cgroup))
+      this.#protectEnvd(cgroup).catch(this.#options.onError)
       if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest))
       await mark(dir, 'warm')
       return machine
@@ -384,6 +384,11 @@ export class Machines {
     await rename(dir, trash).catch(() => {})
     await rm(trash, { recursive: true, force: true })
     if (slotIndex !== undefined) slots.give(slotIndex)
+  }
+
+  /** Nobody waits for it: it looks at each process. */
+  async #protectEnvd(cgroup: string): Promise<void> {
+    await protectEnvd(await this.#options.cgroups.pids(cgroup))
   }
 
   #complete(source: MachineSource): MachineSource & { guestDir: string } {
