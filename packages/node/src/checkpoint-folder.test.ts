@@ -5,6 +5,8 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -84,6 +86,40 @@ describe('a checkpoint', () => {
     for (const act of [() => folder.read(id), () => folder.remove(id), () => write(id)])
       await expect(act()).rejects.toMatchObject({ errorName: 'not_found' })
     rmSync(join(dir, '..', 'x'))
+  })
+})
+
+describe('a checkpoint that is written again', () => {
+  const textOf = (id: string) => readFileSync(join(folder.paths(id).memoryDir, 'pages.img'), 'utf8')
+
+  test('has the new files, and nothing else is left', async () => {
+    await write(ID, 'old')
+    await write(ID, 'new')
+    expect(textOf(ID)).toBe('new')
+    expect(readdirSync(dir)).toEqual([ID])
+  })
+
+  test('keeps the old ones when the new cannot be written', async () => {
+    await write(ID, 'old')
+    const failing = folder.write(ID, described, async () => {
+      throw new Error('no room')
+    })
+    await expect(failing).rejects.toThrow('no room')
+    expect(textOf(ID)).toBe('old')
+  })
+
+  test('has the old ones again after a crash just before the new appeared', async () => {
+    await write(ID, 'old')
+    renameSync(join(dir, ID), join(dir, `.replaced-${ID}`))
+    await folder.prepare()
+    expect(textOf(ID)).toBe('old')
+  })
+
+  test('has the new ones after a crash just after', async () => {
+    await write(ID, 'new')
+    cpSync(join(dir, ID), join(dir, `.replaced-${ID}`), { recursive: true })
+    await folder.prepare()
+    expect(readdirSync(dir)).toEqual([ID])
   })
 })
 

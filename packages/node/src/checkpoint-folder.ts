@@ -9,6 +9,8 @@ import { pathExists } from './path-exists.ts'
 
 const WRITING = '.writing-'
 const REMOVING = '.removing-'
+/** What other files took the place of; it comes back when a crash kept them from appearing. */
+const REPLACED = '.replaced-'
 /** Name of the file that describes a checkpoint. */
 export const MANIFEST = 'manifest.json'
 const CHECKSUMS = 'checksums.json'
@@ -52,9 +54,14 @@ export class CheckpointFolder {
     this.#adopted = adopted
   }
 
-  /** Makes the folder and removes what a crash left half written or half removed. */
+  /** Makes the folder and removes what a crash left half written, half removed or half replaced. */
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(this.#dir)) {
+      const id = name.startsWith(REPLACED) ? name.slice(REPLACED.length) : undefined
+      if (id && !(await pathExists(join(this.#dir, id))))
+        await rename(join(this.#dir, name), join(this.#dir, id))
+    }
     for (const name of await readdir(this.#dir))
       if (!isCheckpointId(name)) await rm(join(this.#dir, name), { recursive: true, force: true })
   }
@@ -94,7 +101,8 @@ export class CheckpointFolder {
   }
 
   /**
-   * Lets `save` write the files, then makes them durable and the checkpoint visible. Nothing is left when it fails.
+   * Lets `save` write the files, then makes them durable and the checkpoint visible, in the place of one that was there.
+   * Nothing is left when it fails.
    * @param describe what the manifest says besides id, size and time
    */
   async write(
@@ -116,8 +124,10 @@ export class CheckpointFolder {
       }
       await writeFile(join(writing, MANIFEST), JSON.stringify(manifest, null, 2), { flush: true })
       await this.#adopted?.keep(checkpointId, manifest)
+      const replaced = await this.#putAside(checkpointId, REPLACED)
       await rename(writing, join(this.#dir, checkpointId))
       await syncPath(this.#dir)
+      await rm(replaced, { recursive: true, force: true })
       return manifest
     } catch (error) {
       await rm(writing, { recursive: true, force: true })
@@ -201,7 +211,7 @@ export class CheckpointFolder {
 
   /** Unknown ids resolve. */
   async remove(checkpointId: string): Promise<void> {
-    const removing = await this.#putAside(checkpointId)
+    const removing = await this.#putAside(checkpointId, REMOVING)
     await rm(removing, { recursive: true, force: true })
   }
 
@@ -211,19 +221,20 @@ export class CheckpointFolder {
     const writing = join(this.#dir, `${WRITING}${checkpointId}`)
     await rm(writing, { recursive: true, force: true })
     await write(writing)
-    const removing = await this.#putAside(checkpointId)
+    const removing = await this.#putAside(checkpointId, REMOVING)
     await rename(writing, this.dirOf(checkpointId))
     await rm(removing, { recursive: true, force: true })
   }
 
-  async #putAside(checkpointId: string): Promise<string> {
+  /** @returns where its files are now, if there were any */
+  async #putAside(checkpointId: string, prefix: string): Promise<string> {
     this.paths(checkpointId)
     this.#forgetVerified(checkpointId)
-    const removing = join(this.#dir, `${REMOVING}${checkpointId}`)
-    await rename(join(this.#dir, checkpointId), removing).catch((error: NodeJS.ErrnoException) => {
+    const aside = join(this.#dir, `${prefix}${checkpointId}`)
+    await rename(join(this.#dir, checkpointId), aside).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })
-    return removing
+    return aside
   }
 
   #pathsIn(folder: string): CheckpointPaths {

@@ -164,6 +164,16 @@ export class ColdCheckpoints {
     onError(new SandlotError('checkpoint_damaged', message, { cause: damage }))
   }
 
+  /** @param write puts other files into its folder. A crash leaves the old ones or the new ones. */
+  rewrite(checkpointId: string, write: () => Promise<unknown>): Promise<void> {
+    const { packed } = this.#options
+    return this.use(checkpointId, async () => {
+      this.#unpacked.delete(checkpointId)
+      await packed.delete(checkpointId)
+      await write()
+    })
+  }
+
   async remove(checkpointId: string): Promise<void> {
     const { folder, packed } = this.#options
     this.#unpacked.delete(checkpointId)

@@ -133,9 +133,10 @@ export class Finisher {
       ending.abort()
     }
     const { dir } = (await layers.find(key))!
-    await cold.remove(checkpointId)
     const fits = { engineVersion: driver.version, cpuFeatures: cpuFeatures(), guestDir }
-    await folder.write(checkpointId, { ...manifest, ...fits }, (paths) => linkBoth(dir, paths))
+    await cold.rewrite(checkpointId, () =>
+      folder.write(checkpointId, { ...manifest, ...fits }, (paths) => linkBoth(dir, paths)),
+    )
     await layers.remove(key)
   }
 
