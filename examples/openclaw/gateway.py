@@ -2,14 +2,12 @@
 import os
 import secrets
 import sys
-import time
 from pathlib import Path
 
-import httpx
 from e2b import Sandbox
 
 sys.path.append(str(Path(__file__).parent.parent))
-from environment import from_environment, template
+from environment import answers, from_environment, template
 
 PORT = 18789
 token = os.environ.get("OPENCLAW_APP_TOKEN") or secrets.token_hex(16)
@@ -21,7 +19,7 @@ for key, value in {
     "gateway.controlUi.allowInsecureAuth": "true",
     "gateway.controlUi.dangerouslyDisableDeviceAuth": "true",
 }.items():
-    sandbox.commands.run(f"openclaw config set {key} {value}", timeout=120)
+    sandbox.commands.run(f"openclaw config set {key} {value}", timeout=180)
 sandbox.commands.run(
     f"openclaw gateway --allow-unconfigured --bind lan --auth token --token {token} --port {PORT}",
     background=True,
@@ -29,7 +27,6 @@ sandbox.commands.run(
 )
 
 url = f"https://{sandbox.get_host(PORT)}"
-while httpx.get(url, timeout=30).status_code != 200:
-    time.sleep(1)
+answers(url)
 print(f"Open {url}/?token={token}")
 print(f"End it with: e2b sandbox kill {sandbox.sandbox_id}")

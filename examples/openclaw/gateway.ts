@@ -1,6 +1,6 @@
 // The OpenClaw gateway: a web page to chat with agents, open to whoever has the token.
 import { Sandbox } from 'e2b'
-import { fromEnvironment, template } from '../environment.ts'
+import { answers, fromEnvironment, template } from '../environment.ts'
 
 const PORT = 18789
 const token = process.env.OPENCLAW_APP_TOKEN ?? crypto.randomUUID()
@@ -10,7 +10,7 @@ const sandbox = await Sandbox.create(template('openclaw'), {
   timeoutMs: 3_600_000,
 })
 const set = (key: string, value: string) =>
-  sandbox.commands.run(`openclaw config set ${key} ${value}`, { timeoutMs: 120_000 })
+  sandbox.commands.run(`openclaw config set ${key} ${value}`, { timeoutMs: 180_000 })
 await set('agents.defaults.model.primary', 'openai/gpt-5.2')
 // without these two the browser must first be paired: `openclaw devices approve`
 await set('gateway.controlUi.allowInsecureAuth', 'true')
@@ -21,7 +21,6 @@ await sandbox.commands.run(
 )
 
 const url = `https://${sandbox.getHost(PORT)}`
-const page = async () => (await fetch(url).catch(() => undefined))?.ok
-while (!(await page())) await new Promise((resolve) => setTimeout(resolve, 1000))
+await answers(url)
 console.log(`Open ${url}/?token=${token}`)
 console.log(`End it with: e2b sandbox kill ${sandbox.sandboxId}`)

@@ -17,7 +17,7 @@ else:
 
 
 def openclaw(words: str) -> str:
-    return sandbox.commands.run(f"openclaw {words}", timeout=120).stdout
+    return sandbox.commands.run(f"openclaw {words}", timeout=180).stdout
 
 
 if code := os.environ.get("PAIRING_CODE"):

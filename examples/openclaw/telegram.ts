@@ -9,7 +9,7 @@ const sandbox = SANDBOX
       envs: fromEnvironment('OPENAI_API_KEY', 'TELEGRAM_BOT_TOKEN'),
       timeoutMs: 3_600_000,
     })
-const openclaw = (words: string) => sandbox.commands.run(`openclaw ${words}`, { timeoutMs: 120_000 })
+const openclaw = (words: string) => sandbox.commands.run(`openclaw ${words}`, { timeoutMs: 180_000 })
 
 if (PAIRING_CODE) {
   await openclaw(`pairing approve --channel telegram ${PAIRING_CODE}`)
