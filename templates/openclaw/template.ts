@@ -7,6 +7,8 @@ const VERSION = '2026.7.35'
 export default {
   template: Template({ fileContextPath: import.meta.dirname })
     .fromBaseImage()
-    .runCmd(`npm install -g --omit=dev openclaw@${VERSION} && rm -rf ~/.npm && openclaw --version`),
+    .runCmd(`npm install -g --omit=dev openclaw@${VERSION} && rm -rf ~/.npm && openclaw --version`)
+    // the gateway's page comes from the sandbox's own host, which no template can know: pages of the same origin are let in
+    .copy('openclaw.json', '/home/user/.openclaw/', { user: 'user', mode: 0o600 }),
   memoryMB: 2048,
 } satisfies CatalogTemplate

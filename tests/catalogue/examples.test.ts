@@ -11,7 +11,6 @@ import { LLM_URL } from './workspace.ts'
 
 // As a user runs them, but with a template that has the scripted model in it. Those of the OpenAI Agents SDK: openai-agents.test.ts.
 const PROGRAM_TIMEOUT_MS = 420_000
-/** Two templates on top may be built first. */
 const examples = join(import.meta.dirname, '../../examples')
 
 const keys = {
@@ -98,7 +97,8 @@ describe.each(['ts', 'py'])('.%s', (language) => {
     const id = /SANDBOX=(\w+)/.exec(await output())![1]!
     try {
       const { commands, files } = await Sandbox.connect(id)
-      const code = async () => /Pairing code\W+([A-Z0-9]{8})/.exec(await files.read(BOT_RECORD))?.[1]
+      const code = async () =>
+        /pairing approve telegram ([A-Z0-9]{8})/.exec(await files.read(BOT_RECORD))?.[1]
       const say = () => commands.run(`curl -sf -d hi http://127.0.0.1:${BOT_PORT}/say`)
       await say()
       await expect.poll(code, { timeout: PROGRAM_TIMEOUT_MS, interval: 1000 }).toBeDefined()

@@ -27,6 +27,8 @@ const configuration: Record<string, { path: string; text: string }> = {
   openclaw: {
     path: '/home/user/.openclaw/openclaw.json',
     text: JSON.stringify({
+      // as templates/openclaw/openclaw.json, which this takes the place of
+      gateway: { controlUi: { dangerouslyAllowHostHeaderOriginFallback: true } },
       channels: { telegram: { apiRoot: `http://127.0.0.1:${BOT_PORT}` } },
       models: { providers: { openai: { baseUrl: `${LLM_URL}/v1`, models: [] } } },
     }),
