@@ -7,6 +7,8 @@ import httpx
 repository = os.environ.get("REPOSITORY", "https://github.com/octocat/Hello-World.git")
 task = os.environ.get("TASK", "Add a CONTRIBUTING.md that explains how to send a change")
 
+START_TIMEOUT_SECONDS = 300
+
 
 def from_environment(*names: str) -> dict[str, str]:
     """Those of the variables that are set here, to be passed into a sandbox."""
@@ -16,9 +18,6 @@ def from_environment(*names: str) -> dict[str, str]:
 def template(name: str) -> str:
     """TEMPLATE names one that you have built on top of the ready-made one."""
     return os.environ.get("TEMPLATE", name)
-
-
-START_TIMEOUT_SECONDS = 300
 
 
 def answers(url: str) -> None:

@@ -1,4 +1,5 @@
 # The OpenClaw gateway: a web page to chat with agents, open to whoever has the token.
+import json
 import os
 import secrets
 import sys
@@ -13,13 +14,14 @@ PORT = 18789
 token = os.environ.get("OPENCLAW_APP_TOKEN") or secrets.token_hex(16)
 
 sandbox = Sandbox.create(template("openclaw"), envs=from_environment("OPENAI_API_KEY"), timeout=3600)
-for key, value in {
-    "agents.defaults.model.primary": "openai/gpt-5.2",
+settings = [
+    {"path": "agents.defaults.model.primary", "value": "openai/gpt-5.2"},
     # without these two the browser must first be paired: `openclaw devices approve`
-    "gateway.controlUi.allowInsecureAuth": "true",
-    "gateway.controlUi.dangerouslyDisableDeviceAuth": "true",
-}.items():
-    sandbox.commands.run(f"openclaw config set {key} {value}", timeout=180)
+    {"path": "gateway.controlUi.allowInsecureAuth", "value": True},
+    {"path": "gateway.controlUi.dangerouslyDisableDeviceAuth", "value": True},
+]
+# at once: each command of openclaw takes some 12 s
+sandbox.commands.run(f"openclaw config set --batch-json '{json.dumps(settings)}'", timeout=180)
 sandbox.commands.run(
     f"openclaw gateway --allow-unconfigured --bind lan --auth token --token {token} --port {PORT}",
     background=True,

@@ -9,12 +9,16 @@ const sandbox = await Sandbox.create(template('openclaw'), {
   envs: fromEnvironment('OPENAI_API_KEY'),
   timeoutMs: 3_600_000,
 })
-const set = (key: string, value: string) =>
-  sandbox.commands.run(`openclaw config set ${key} ${value}`, { timeoutMs: 180_000 })
-await set('agents.defaults.model.primary', 'openai/gpt-5.2')
-// without these two the browser must first be paired: `openclaw devices approve`
-await set('gateway.controlUi.allowInsecureAuth', 'true')
-await set('gateway.controlUi.dangerouslyDisableDeviceAuth', 'true')
+const settings = [
+  { path: 'agents.defaults.model.primary', value: 'openai/gpt-5.2' },
+  // without these two the browser must first be paired: `openclaw devices approve`
+  { path: 'gateway.controlUi.allowInsecureAuth', value: true },
+  { path: 'gateway.controlUi.dangerouslyDisableDeviceAuth', value: true },
+]
+// at once: each command of openclaw takes some 12 s
+await sandbox.commands.run(`openclaw config set --batch-json '${JSON.stringify(settings)}'`, {
+  timeoutMs: 180_000,
+})
 await sandbox.commands.run(
   `openclaw gateway --allow-unconfigured --bind lan --auth token --token ${token} --port ${PORT}`,
   { background: true, timeoutMs: 0 },

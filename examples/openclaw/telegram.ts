@@ -15,8 +15,11 @@ if (PAIRING_CODE) {
   await openclaw(`pairing approve --channel telegram ${PAIRING_CODE}`)
   console.log((await openclaw('channels status --json --probe')).stdout)
 } else {
-  await openclaw('config set agents.defaults.model.primary openai/gpt-5.2')
-  await openclaw('config set plugins.entries.telegram.enabled true')
+  const settings = [
+    { path: 'agents.defaults.model.primary', value: 'openai/gpt-5.2' },
+    { path: 'plugins.entries.telegram.enabled', value: true },
+  ]
+  await openclaw(`config set --batch-json '${JSON.stringify(settings)}'`)
   await openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
   const flags = `--allow-unconfigured --bind lan --auth token --token ${crypto.randomUUID()} --port 18789`
   await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })

@@ -2,11 +2,12 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Sandbox } from 'e2b-official'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, type ExpectStatic, test } from 'vitest'
 import { currentByHost, fetchWithin, server, useEnvironment } from '../conformance/official.ts'
 import { pythonOf } from '../conformance/python/venv.ts'
-import { BUILD_TIMEOUT_MS } from './ready.ts'
-import { BOT_PORT, BOT_RECORD, BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
+import { createdFile } from '../llm/scripted-model.ts'
+import { pairingCode, replies, say } from './telegram.ts'
+import { BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
 import { LLM_URL } from './workspace.ts'
 
 // As a user runs them, but with a template that has the scripted model in it. Those of the OpenAI Agents SDK: openai-agents.test.ts.
@@ -23,11 +24,13 @@ const keys = {
   AMP_URL: LLM_URL,
 }
 
+type Output = (variables?: Record<string, string>) => Promise<string>
+
 let python: string
 beforeAll(async () => {
   useEnvironment(currentByHost)
   python = await pythonOf('2.63.0')
-}, 600_000)
+})
 
 /** @returns what the program wrote */
 async function run(program: string, variables: Record<string, string>): Promise<string> {
@@ -37,75 +40,83 @@ async function run(program: string, variables: Record<string, string>): Promise<
   return (await promisify(execFile)(interpreter, [join(examples, program)], options)).stdout
 }
 
-describe.each(['ts', 'py'])('.%s', (language) => {
-  const agentTest = (
-    agent: string,
-    program: string,
-    title: string,
-    body: (output: (variables?: Record<string, string>) => Promise<string>) => Promise<void>,
-  ) =>
-    test(
-      `${agent}/${program}.${language}: ${title}`,
-      async () => {
-        const name = await buildWithModel(agent)
-        await body((variables = {}) =>
-          run(`${agent}/${program}.${language}`, { TEMPLATE: name, ...variables }),
-        )
+/** Both languages at once: each waits for its own sandbox. */
+function example(
+  agent: string,
+  program: string,
+  title: string,
+  check: (output: Output, expect: ExpectStatic) => Promise<void>,
+): void {
+  describe(`${agent}/${program}: ${title}`, () => {
+    let template: string
+    beforeAll(async () => {
+      template = await buildWithModel(agent)
+    })
+    test.concurrent.for(['ts', 'py'])(
+      '.%s',
+      { timeout: 2 * PROGRAM_TIMEOUT_MS },
+      async (language, { expect }) => {
+        const output: Output = (variables = {}) =>
+          run(`${agent}/${program}.${language}`, { TEMPLATE: template, ...variables })
+        await check(output, expect)
       },
-      BUILD_TIMEOUT_MS + 2 * PROGRAM_TIMEOUT_MS,
     )
-
-  agentTest('claude', 'repository', 'a task, and a second one in the same session', async (output) => {
-    const said = await output()
-    expect(said).toMatch(/success in \d+ ms: Done\. The tool answered/)
-    expect(said).toContain('+See created-1.txt')
-    expect(said).toContain('+See created-2.txt')
   })
+}
 
-  agentTest('codex', 'repository', 'a task told by events, then a review of a schema', async (output) => {
-    const said = await output()
-    expect(said).toMatch(/^thread\.started/m)
-    expect(said).toMatch(/^item\.completed command_execution/m)
-    expect(said).toContain('+See created-1.txt')
-    expect(said).toMatch(/'scripted'.*'low'/)
-  })
+example('claude', 'repository', 'a task, and a second one in the same session', async (output, expect) => {
+  const said = await output()
+  expect(said).toMatch(/success in \d+ ms: Done\. The tool answered/)
+  expect(said).toContain(`+See ${createdFile(1)}`)
+  expect(said).toContain(`+See ${createdFile(2)}`)
+})
 
-  agentTest('opencode', 'repository', 'a task, then the same through its server', async (output) => {
-    const said = await output()
-    expect(said).toContain('+See created-1.txt')
-    // by `opencode run`, and by the server after it
-    expect(said.match(/Done\. The tool answered/g)).toHaveLength(2)
-  })
+example('codex', 'repository', 'a task told by events, then a review of a schema', async (output, expect) => {
+  const said = await output()
+  expect(said).toMatch(/^thread\.started/m)
+  expect(said).toMatch(/^item\.completed command_execution/m)
+  expect(said).toContain(`+See ${createdFile(1)}`)
+  expect(said).toMatch(/'scripted'.*'low'/)
+})
 
-  // Amp's own service decides, and its protocol is not published: the program comes as far as that.
-  agentTest('amp', 'repository', 'the service is asked', async (output) => {
-    await expect(output()).rejects.toThrow('API request for getUserInfo failed: 404')
-  })
+example('opencode', 'repository', 'a task, then the same through its server', async (output, expect) => {
+  const said = await output()
+  expect(said).toContain(`+See ${createdFile(1)}`)
+  // by `opencode run`, and by the server after it
+  expect(said.match(/Done\. The tool answered/g)).toHaveLength(2)
+})
 
-  agentTest('openclaw', 'gateway', "the gateway's page is open at what it prints", async (output) => {
-    const said = await output()
-    const id = /sandbox kill (\w+)/.exec(said)![1]!
-    try {
-      const page = await fetchWithin(/^Open (\S+)/m.exec(said)![1]!)
-      expect(await page.text()).toContain('<openclaw-app')
-    } finally {
-      await Sandbox.kill(id)
-    }
-  })
+// Amp's own service decides, and its protocol is not published: the program comes as far as that.
+example('amp', 'repository', 'the service is asked', async (output, expect) => {
+  await expect(output()).rejects.toThrow('API request for getUserInfo failed: 404')
+})
 
-  agentTest('openclaw', 'telegram', 'the bot answers with a code, which pairs its user', async (output) => {
+example('openclaw', 'gateway', "the gateway's page is open at what it prints", async (output, expect) => {
+  const said = await output()
+  const id = /sandbox kill (\w+)/.exec(said)![1]!
+  try {
+    const page = await fetchWithin(/^Open (\S+)/m.exec(said)![1]!)
+    expect(await page.text()).toContain('<openclaw-app')
+  } finally {
+    await Sandbox.kill(id)
+  }
+})
+
+example(
+  'openclaw',
+  'telegram',
+  'the bot answers with a code, which pairs its user',
+  async (output, expect) => {
     const id = /SANDBOX=(\w+)/.exec(await output())![1]!
     try {
-      const { commands, files } = await Sandbox.connect(id)
-      const code = async () =>
-        /pairing approve telegram ([A-Z0-9]{8})/.exec(await files.read(BOT_RECORD))?.[1]
-      const say = () => commands.run(`curl -sf -d hi http://127.0.0.1:${BOT_PORT}/say`)
-      await say()
+      const sandbox = await Sandbox.connect(id)
+      await say(sandbox, 'hi')
+      const code = async () => pairingCode(await replies(sandbox))
       await expect.poll(code, { timeout: PROGRAM_TIMEOUT_MS, interval: 1000 }).toBeDefined()
       const status = await output({ SANDBOX: id, PAIRING_CODE: (await code())! })
       expect(status).toContain('stub_bot')
     } finally {
       await Sandbox.kill(id)
     }
-  })
-})
+  },
+)

@@ -45,7 +45,7 @@ const methods: Record<string, (parameters: Record<string, unknown>) => unknown> 
   editMessageText: ({ text }) => message(bot, String(text)),
 }
 /** Those that only say that they were done. */
-const commands = /^(set|delete|send|answer|pin|unpin)\w+$|^(close|logOut)$/
+const commands = /^(set|delete|answer|pin|unpin)\w+$|^(sendChatAction|close|logOut)$/
 
 const server = createServer(async (request, response) => {
   const send = (status: number, body: object) =>

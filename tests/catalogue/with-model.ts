@@ -1,43 +1,46 @@
-import { execFile } from 'node:child_process'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { Template, waitForPort } from 'e2b'
+import { Template } from 'e2b'
 import { server } from '../conformance/official.ts'
 import { waitForTemplate } from './ready.ts'
 import { LLM_PORT, LLM_URL } from './workspace.ts'
 
-const tests = join(import.meta.dirname, '..')
-const MODEL = '/opt/llm'
-const BOT = '/opt/bot'
-/** What a test names as REPOSITORY. */
+/** What a test names as the repository to clone. */
 export const ORIGIN = 'file:///opt/origin.git'
-export const BOT_PORT = 8901
 export const BOT_TOKEN = '123456:stub'
 export const BOT_RECORD = '/tmp/bot.jsonl'
+export const MODEL_RECORD = '/tmp/model.jsonl'
+export const BOT_URL = 'http://127.0.0.1:8901'
 
-const run = promisify(execFile)
+const STUBS = '/opt/stubs'
+const tests = join(import.meta.dirname, '..')
 
-/** What an agent is told about the model beside environment variables. */
-const configuration: Record<string, { path: string; text: string }> = {
-  codex: {
-    path: '/home/user/.codex/config.toml',
-    text: `openai_base_url = "${LLM_URL}/v1"\n[sandbox_workspace_write]\nnetwork_access = true\n`,
-  },
-  openclaw: {
-    path: '/home/user/.openclaw/openclaw.json',
-    text: JSON.stringify({
-      // as templates/openclaw/openclaw.json, which this takes the place of
-      gateway: { controlUi: { dangerouslyAllowHostHeaderOriginFallback: true } },
-      channels: { telegram: { apiRoot: `http://127.0.0.1:${BOT_PORT}` } },
-      models: { providers: { openai: { baseUrl: `${LLM_URL}/v1`, models: [] } } },
-    }),
-  },
+/** How an agent that takes no environment variable for it is told where the model is. */
+const configure: Record<string, string> = {
+  codex: `sed -i '1i openai_base_url = "${LLM_URL}/v1"' ~/.codex/config.toml`,
+  openclaw: `openclaw config set --batch-json '${JSON.stringify([
+    { path: 'models.providers.openai.baseUrl', value: `${LLM_URL}/v1` },
+    { path: 'models.providers.openai.models', value: [] },
+    { path: 'channels.telegram.apiRoot', value: BOT_URL },
+  ])}'`,
 }
 
+const seedRepository = [
+  'git init --quiet --initial-branch=main /tmp/seed && cd /tmp/seed',
+  "echo '# A project' > README.md && git add .",
+  "git -c user.name=Seed -c user.email=seed@example.com commit --quiet --message 'First'",
+  'sudo git clone --quiet --bare /tmp/seed /opt/origin.git && sudo chown -R user: /opt/origin.git',
+  'rm -rf /tmp/seed',
+].join(' && ')
+
+const startStubs = [
+  `node ${STUBS}/llm/server.ts --port ${LLM_PORT} --record ${MODEL_RECORD} &`,
+  `node ${STUBS}/telegram-bot-api.ts --port ${new URL(BOT_URL).port} --token ${BOT_TOKEN} --record ${BOT_RECORD} & wait`,
+].join(' ')
+
 /**
- * Builds a template on top of an agent's, with the scripted model running in each of its sandboxes and a repository to clone: programs
- * that know nothing of the tests use it by its name.
+ * Builds a template on top of an agent's in whose sandboxes run the scripted model and the stub of Telegram's Bot API, beside a
+ * repository to clone: programs that know nothing of the tests use it by its name.
  * @returns the name
  */
 export async function buildWithModel(agent: string): Promise<string> {
@@ -46,33 +49,15 @@ export async function buildWithModel(agent: string): Promise<string> {
   const context = join(server.home, 'with-model', agent)
   await mkdir(context, { recursive: true })
   try {
-    await run('cp', ['-r', join(tests, 'llm'), join(tests, 'catalogue/telegram-bot-api.ts'), context])
+    await cp(join(tests, 'llm'), join(context, 'llm'), { recursive: true })
+    await cp(join(tests, 'catalogue/telegram-bot-api.ts'), join(context, 'telegram-bot-api.ts'))
     await writeFile(join(context, 'package.json'), '{"type":"module"}')
-    await writeFile(join(context, 'configuration'), configuration[agent]?.text ?? '')
     const template = Template({ fileContextPath: context })
       .fromTemplate(agent)
-      .copy('llm', MODEL, { user: 'root' })
-      .copy('package.json', `${MODEL}/`, { user: 'root' })
-      .copy('telegram-bot-api.ts', `${BOT}/`, { user: 'root' })
-      .copy('package.json', `${BOT}/`, { user: 'root' })
-      .copy('configuration', configuration[agent]?.path ?? '/opt/configuration', { user: 'user' })
-      .runCmd(
-        [
-          'git init --quiet --initial-branch=main /tmp/seed && cd /tmp/seed',
-          "echo '# A project' > README.md && git add .",
-          "git -c user.name=Seed -c user.email=seed@example.com commit --quiet --message 'First'",
-          'git clone --quiet --bare /tmp/seed /opt/origin.git && rm -rf /tmp/seed',
-          'chown -R user:user /opt/origin.git',
-        ].join(' && '),
-        { user: 'root' },
-      )
-      .setStartCmd(
-        [
-          `node ${MODEL}/server.ts --port ${LLM_PORT} --record /tmp/llm.jsonl &`,
-          `node ${BOT}/telegram-bot-api.ts --port ${BOT_PORT} --token ${BOT_TOKEN} --record ${BOT_RECORD} & wait`,
-        ].join(' '),
-        waitForPort(BOT_PORT),
-      )
+      .copy(['llm', 'telegram-bot-api.ts', 'package.json'], `${STUBS}/`, { user: 'root' })
+      .runCmd(seedRepository)
+      .runCmd(configure[agent] ?? 'true')
+      .setStartCmd(startStubs, `curl -s ${LLM_URL} && curl -s ${BOT_URL}`)
     await Template.build(template, name, { memoryMB: 2048 })
   } finally {
     await rm(context, { recursive: true, force: true })
