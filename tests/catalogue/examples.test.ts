@@ -80,7 +80,8 @@ example('codex', 'repository', 'a task told by events, then a review of a schema
 })
 
 example('opencode', 'repository', 'a task, then the same through its server', async (output, expect) => {
-  const said = await output()
+  // its SDK of Anthropic takes the address with the version
+  const said = await output({ ANTHROPIC_BASE_URL: `${LLM_URL}/v1` })
   expect(said).toContain(`+See ${createdFile(1)}`)
   // by `opencode run`, and by the server after it
   expect(said.match(/Done\. The tool answered/g)).toHaveLength(2)
