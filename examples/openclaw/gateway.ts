@@ -19,12 +19,14 @@ const settings = [
 await sandbox.commands.run(`openclaw config set --batch-json '${JSON.stringify(settings)}'`, {
   timeoutMs: 180_000,
 })
-await sandbox.commands.run(
+const gateway = await sandbox.commands.run(
   `openclaw gateway --allow-unconfigured --bind lan --auth token --token ${token} --port ${PORT}`,
   { background: true, timeoutMs: 0 },
 )
 
 const url = `https://${sandbox.getHost(PORT)}`
 await answers(url)
+// it goes on without this program, which its output would keep alive
+await gateway.disconnect()
 console.log(`Open ${url}/?token=${token}`)
 console.log(`End it with: e2b sandbox kill ${sandbox.sandboxId}`)

@@ -22,6 +22,8 @@ if (PAIRING_CODE) {
   await openclaw(`config set --batch-json '${JSON.stringify(settings)}'`)
   await openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
   const flags = `--allow-unconfigured --bind lan --auth token --token ${crypto.randomUUID()} --port 18789`
-  await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
+  const gateway = await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
+  // it goes on without this program, which its output would keep alive
+  await gateway.disconnect()
   console.log(`Write to the bot, then run this with SANDBOX=${sandbox.sandboxId} and PAIRING_CODE`)
 }
