@@ -8,7 +8,7 @@ export default {
   template: Template({ fileContextPath: import.meta.dirname })
     .fromBaseImage()
     .runCmd(`npm install -g --omit=dev openclaw@${VERSION} && rm -rf ~/.npm && openclaw --version`)
-    // for each of its 2,000 modules Node parses the nearest package.json anew, and OpenClaw's own has 327 exports
+    // for each module Node parses the nearest package.json anew, and OpenClaw's own has 327 exports
     .runCmd(`echo '{"type":"module"}' > "$(npm root -g)/openclaw/dist/package.json"`)
     // lets in pages of the sandbox's own host, which no template can know; runs OpenAI's models without Codex' plug-in, whose
     // release for this version has left npm

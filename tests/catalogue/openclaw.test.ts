@@ -10,7 +10,7 @@ const PORT = 18789
 const TOKEN = 'my-openclaw-token'
 const CONFIG = '/home/user/.openclaw/openclaw.json'
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
-/** A command takes 12 s of processor time, the gateway's start 19 s (templates/openclaw/README.md): room for a busy machine. */
+/** A command takes 12 s on an idle machine, the gateway's start 19 s (templates/openclaw/README.md): room for a busy one. */
 const COMMAND_TIMEOUT_MS = 180_000
 const GATEWAY_TIMEOUT_MS = 300_000
 
