@@ -11,7 +11,7 @@ declare module 'vitest' {
 /** One port and one network range a suite, so that two suites may run at the same time. */
 const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue']
 const FLAGS: Record<string, string[]> = {
-  catalogue: ['--catalog', 'code-interpreter-v1,claude,codex,opencode,amp,desktop'],
+  catalogue: ['--catalog', 'all'],
 }
 const FIRST_PORT = 13_100
 const FIRST_RANGE = 190

@@ -1,6 +1,6 @@
 // The OpenClaw gateway: a web page to chat with agents, open to whoever has the token.
 import { Sandbox } from 'e2b'
-import { fromEnvironment, template } from '../environment.ts'
+import { answers, fromEnvironment, template } from '../environment.ts'
 
 const PORT = 18789
 const token = process.env.OPENCLAW_APP_TOKEN ?? crypto.randomUUID()
@@ -9,19 +9,24 @@ const sandbox = await Sandbox.create(template('openclaw'), {
   envs: fromEnvironment('OPENAI_API_KEY'),
   timeoutMs: 3_600_000,
 })
-const set = (key: string, value: string) =>
-  sandbox.commands.run(`openclaw config set ${key} ${value}`, { timeoutMs: 120_000 })
-await set('agents.defaults.model.primary', 'openai/gpt-5.2')
-// without these two the browser must first be paired: `openclaw devices approve`
-await set('gateway.controlUi.allowInsecureAuth', 'true')
-await set('gateway.controlUi.dangerouslyDisableDeviceAuth', 'true')
-await sandbox.commands.run(
+const settings = [
+  { path: 'agents.defaults.model.primary', value: 'openai/gpt-5.2' },
+  // without these two the browser must first be paired: `openclaw devices approve`
+  { path: 'gateway.controlUi.allowInsecureAuth', value: true },
+  { path: 'gateway.controlUi.dangerouslyDisableDeviceAuth', value: true },
+]
+// at once: each command of openclaw takes some 12 s
+await sandbox.commands.run(`openclaw config set --batch-json '${JSON.stringify(settings)}'`, {
+  timeoutMs: 180_000,
+})
+const gateway = await sandbox.commands.run(
   `openclaw gateway --allow-unconfigured --bind lan --auth token --token ${token} --port ${PORT}`,
   { background: true, timeoutMs: 0 },
 )
 
 const url = `https://${sandbox.getHost(PORT)}`
-const page = async () => (await fetch(url).catch(() => undefined))?.ok
-while (!(await page())) await new Promise((resolve) => setTimeout(resolve, 1000))
+await answers(url)
+// it goes on without this program, which its output would keep alive
+await gateway.disconnect()
 console.log(`Open ${url}/?token=${token}`)
 console.log(`End it with: e2b sandbox kill ${sandbox.sandboxId}`)

@@ -1,4 +1,5 @@
 # OpenClaw answers in Telegram. Write to your bot, then run again with SANDBOX and the PAIRING_CODE that it answers with.
+import json
 import os
 import secrets
 import sys
@@ -17,15 +18,18 @@ else:
 
 
 def openclaw(words: str) -> str:
-    return sandbox.commands.run(f"openclaw {words}", timeout=120).stdout
+    return sandbox.commands.run(f"openclaw {words}", timeout=180).stdout
 
 
 if code := os.environ.get("PAIRING_CODE"):
     openclaw(f"pairing approve --channel telegram {code}")
     print(openclaw("channels status --json --probe"))
 else:
-    openclaw("config set agents.defaults.model.primary openai/gpt-5.2")
-    openclaw("config set plugins.entries.telegram.enabled true")
+    settings = [
+        {"path": "agents.defaults.model.primary", "value": "openai/gpt-5.2"},
+        {"path": "plugins.entries.telegram.enabled", "value": True},
+    ]
+    openclaw(f"config set --batch-json '{json.dumps(settings)}'")
     openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
     flags = f"--allow-unconfigured --bind lan --auth token --token {secrets.token_hex(16)} --port 18789"
     sandbox.commands.run(f"openclaw gateway {flags}", background=True, timeout=0)

@@ -9,16 +9,21 @@ const sandbox = SANDBOX
       envs: fromEnvironment('OPENAI_API_KEY', 'TELEGRAM_BOT_TOKEN'),
       timeoutMs: 3_600_000,
     })
-const openclaw = (words: string) => sandbox.commands.run(`openclaw ${words}`, { timeoutMs: 120_000 })
+const openclaw = (words: string) => sandbox.commands.run(`openclaw ${words}`, { timeoutMs: 180_000 })
 
 if (PAIRING_CODE) {
   await openclaw(`pairing approve --channel telegram ${PAIRING_CODE}`)
   console.log((await openclaw('channels status --json --probe')).stdout)
 } else {
-  await openclaw('config set agents.defaults.model.primary openai/gpt-5.2')
-  await openclaw('config set plugins.entries.telegram.enabled true')
+  const settings = [
+    { path: 'agents.defaults.model.primary', value: 'openai/gpt-5.2' },
+    { path: 'plugins.entries.telegram.enabled', value: true },
+  ]
+  await openclaw(`config set --batch-json '${JSON.stringify(settings)}'`)
   await openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
   const flags = `--allow-unconfigured --bind lan --auth token --token ${crypto.randomUUID()} --port 18789`
-  await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
+  const gateway = await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
+  // it goes on without this program, which its output would keep alive
+  await gateway.disconnect()
   console.log(`Write to the bot, then run this with SANDBOX=${sandbox.sandboxId} and PAIRING_CODE`)
 }

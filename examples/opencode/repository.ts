@@ -1,7 +1,7 @@
 // OpenCode works on a clone, then serves its API, which the OpenCode SDK talks to from here.
 import { createOpencodeClient } from '@opencode-ai/sdk'
 import { Sandbox } from 'e2b'
-import { fromEnvironment, repository, task, template } from '../environment.ts'
+import { answers, fromEnvironment, repository, task, template } from '../environment.ts'
 
 const sandbox = await Sandbox.create(template('opencode'), {
   envs: fromEnvironment('ANTHROPIC_API_KEY', 'ANTHROPIC_BASE_URL', 'OPENAI_API_KEY', 'GEMINI_API_KEY'),
@@ -21,8 +21,7 @@ try {
     timeoutMs: 0,
   })
   const baseUrl = `https://${sandbox.getHost(4096)}`
-  const health = async () => (await fetch(`${baseUrl}/global/health`).catch(() => undefined))?.ok
-  while (!(await health())) await new Promise((resolve) => setTimeout(resolve, 500))
+  await answers(`${baseUrl}/global/health`)
 
   const client = createOpencodeClient({ baseUrl })
   const { data: session } = await client.session.create({

@@ -7,6 +7,11 @@ const VERSION = '2026.7.35'
 export default {
   template: Template({ fileContextPath: import.meta.dirname })
     .fromBaseImage()
-    .runCmd(`npm install -g --omit=dev openclaw@${VERSION} && rm -rf ~/.npm && openclaw --version`),
+    .runCmd(`npm install -g --omit=dev openclaw@${VERSION} && rm -rf ~/.npm && openclaw --version`)
+    // for each module Node parses the nearest package.json anew, and OpenClaw's own has 327 exports
+    .runCmd(`echo '{"type":"module"}' > "$(npm root -g)/openclaw/dist/package.json"`)
+    // lets in pages of the sandbox's own host, which no template can know; runs OpenAI's models without Codex' plug-in, whose
+    // release for this version has left npm
+    .copy('openclaw.json', '/home/user/.openclaw/', { user: 'user', mode: 0o600 }),
   memoryMB: 2048,
 } satisfies CatalogTemplate

@@ -54,17 +54,20 @@ export const commandOf = (n: number): string =>
  * @example answer({ items: [{ kind: 'text', role: 'user', text: 'Add a file' }], tools: [], mustCall: false })
  */
 export function answer({ items, tools, mustCall, schema }: Conversation): Answer {
-  const last = items.at(-1)
+  const result = resultAtEnd(items)
   const shell = tools.map(asShell).find((call) => call !== undefined)
-  if (shell && (mustCall || last?.kind !== 'result')) {
+  if (shell && (mustCall || !result)) {
     const n = items.filter((item) => item.kind === 'call').length + 1
     return { kind: 'call', tool: shell.tool, arguments: shell.argumentsFor(commandOf(n)) }
   }
   if (schema) return { kind: 'text', text: JSON.stringify(instanceOf(schema)) }
-  return {
-    kind: 'text',
-    text: last?.kind === 'result' ? `Done. The tool answered: ${last.text}` : 'Understood.',
-  }
+  return { kind: 'text', text: result ? `Done. The tool answered: ${result.text}` : 'Understood.' }
+}
+
+/** The result that the model has not spoken of yet. OpenClaw writes words of its own behind it, in the user's name. */
+function resultAtEnd(items: Item[]): Extract<Item, { kind: 'result' }> | undefined {
+  const last = items.findLast((item) => item.kind !== 'text' || item.role === 'assistant')
+  return last?.kind === 'result' ? last : undefined
 }
 
 interface Shell {

@@ -131,6 +131,18 @@ describe('OpenAI Chat Completions', () => {
     expect(ended.choices[0]!.message.content).toBe('Done. The tool answered: created-1.txt')
   })
 
+  test('what a client adds to a result in the name of the user is no new task', async () => {
+    const call = { id: 'call_1', type: 'function' as const, function: { name: 'bash', arguments: '{}' } }
+    const messages = [
+      first,
+      { role: 'assistant' as const, content: null, tool_calls: [call] },
+      { role: 'tool' as const, tool_call_id: call.id, content: 'created-1.txt' },
+      { role: 'user' as const, content: 'Go on with what the tool answered' },
+    ]
+    const ended = await openai.chat.completions.create({ ...request, messages })
+    expect(ended.choices[0]!.message.content).toBe('Done. The tool answered: created-1.txt')
+  })
+
   test('whole: the second task of a conversation makes a second file', async () => {
     const called = await openai.chat.completions.create(request)
     const said = called.choices[0]!.message
