@@ -6,7 +6,7 @@ import { Proving, type Subject } from './subject.ts'
 import { checkpointWriters, killNow, sentries } from './victims.ts'
 import { askWitness } from './witness.ts'
 
-const MOMENTS = process.env.CHAOS_FULL === '1' ? 50 : 1
+const MOMENTS = process.env.CHAOS_FULL === '1' ? Number(process.env.CHAOS_ROUNDS) : 1
 const SEED = Number(process.env.CHAOS_SEED ?? 20261124)
 /** More than are started at one time. */
 const FORKS = 5
