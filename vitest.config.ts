@@ -44,6 +44,7 @@ export default defineConfig({
       live('browser', 120_000, 3),
       // the first run on a machine builds the templates, and hooks wait for theirs (tests/catalogue/ready.ts)
       live('catalogue', 180_000, retry * 2, 30 * 60_000),
+      live('examples', 180_000, retry, 30 * 60_000),
     ],
   },
 })

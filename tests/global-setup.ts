@@ -9,9 +9,10 @@ declare module 'vitest' {
 }
 
 /** One port and one network range a suite, so that two suites may run at the same time. */
-const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue']
+const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'examples']
 const FLAGS: Record<string, string[]> = {
-  catalogue: ['--catalog', 'all'],
+  catalogue: ['--catalog', 'code-interpreter-v1,claude,codex,opencode,amp,desktop'],
+  examples: ['--catalog', 'claude,codex,opencode,amp,openclaw'],
 }
 const FIRST_PORT = 13_100
 const FIRST_RANGE = 190

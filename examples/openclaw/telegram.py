@@ -13,7 +13,8 @@ from environment import from_environment, template
 if running := os.environ.get("SANDBOX"):
     sandbox = Sandbox.connect(running)
 else:
-    envs = from_environment("OPENAI_API_KEY", "TELEGRAM_BOT_TOKEN")
+    # the token is for the gateway, and for the commands that ask it
+    envs = from_environment("OPENAI_API_KEY", "TELEGRAM_BOT_TOKEN") | {"OPENCLAW_GATEWAY_TOKEN": secrets.token_hex(16)}
     sandbox = Sandbox.create(template("openclaw"), envs=envs, timeout=3600)
 
 
@@ -31,6 +32,6 @@ else:
     ]
     openclaw(f"config set --batch-json '{json.dumps(settings)}'")
     openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
-    flags = f"--allow-unconfigured --bind lan --auth token --token {secrets.token_hex(16)} --port 18789"
+    flags = '--allow-unconfigured --bind lan --auth token --token "$OPENCLAW_GATEWAY_TOKEN" --port 18789'
     sandbox.commands.run(f"openclaw gateway {flags}", background=True, timeout=0)
     print(f"Write to the bot, then run this with SANDBOX={sandbox.sandbox_id} and PAIRING_CODE")

@@ -6,7 +6,11 @@ const { SANDBOX, PAIRING_CODE } = process.env
 const sandbox = SANDBOX
   ? await Sandbox.connect(SANDBOX)
   : await Sandbox.create(template('openclaw'), {
-      envs: fromEnvironment('OPENAI_API_KEY', 'TELEGRAM_BOT_TOKEN'),
+      envs: {
+        ...fromEnvironment('OPENAI_API_KEY', 'TELEGRAM_BOT_TOKEN'),
+        // for the gateway, and for the commands that ask it
+        OPENCLAW_GATEWAY_TOKEN: crypto.randomUUID(),
+      },
       timeoutMs: 3_600_000,
     })
 const openclaw = (words: string) => sandbox.commands.run(`openclaw ${words}`, { timeoutMs: 180_000 })
@@ -21,7 +25,7 @@ if (PAIRING_CODE) {
   ]
   await openclaw(`config set --batch-json '${JSON.stringify(settings)}'`)
   await openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
-  const flags = `--allow-unconfigured --bind lan --auth token --token ${crypto.randomUUID()} --port 18789`
+  const flags = '--allow-unconfigured --bind lan --auth token --token "$OPENCLAW_GATEWAY_TOKEN" --port 18789'
   const gateway = await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
   // it goes on without this program, which its output would keep alive
   await gateway.disconnect()

@@ -8,9 +8,9 @@ import { pythonOf } from '../conformance/python/venv.ts'
 import { createdFile } from '../llm/scripted-model.ts'
 import { pairingCode, replies, say } from './telegram.ts'
 import { BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
-import { LLM_URL } from './workspace.ts'
+import { LLM_URL } from '../catalogue/workspace.ts'
 
-// As a user runs them, but with a template that has the scripted model in it. Those of the OpenAI Agents SDK: openai-agents.test.ts.
+// As a user runs them, but with a template that has the scripted model in it. Those of the OpenAI Agents SDK: tests/catalogue/openai-agents.test.ts.
 const PROGRAM_TIMEOUT_MS = 420_000
 const examples = join(import.meta.dirname, '../../examples')
 
