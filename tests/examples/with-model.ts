@@ -1,9 +1,9 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Template } from 'e2b'
-import { server } from '../conformance/official.ts'
 import { waitForTemplate } from '../catalogue/ready.ts'
 import { LLM_PORT, LLM_URL } from '../catalogue/workspace.ts'
+import { server } from '../conformance/official.ts'
 
 /** What a test names as the repository to clone. */
 export const ORIGIN = 'file:///opt/origin.git'
