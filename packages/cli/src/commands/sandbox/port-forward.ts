@@ -38,6 +38,8 @@ async function run(sandboxId: string, mappings: PortMapping[]): Promise<void> {
   const sandbox = await orMissing(sandboxId, sdk.Sandbox.connect(sandboxId, opts))
   const { sandboxUrl } = new sdk.ConnectionConfig(opts)
 
+  // before anything is announced: who reads that may end it at once
+  const signals = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => once(process, signal))
   for (const { localPort, remotePort } of mappings) {
     const http = createHttpForwarder(edgeAddress(sandbox, remotePort, sandboxUrl))
     const { port } = await listenLocally(localPort, {
@@ -58,12 +60,7 @@ async function run(sandboxId: string, mappings: PortMapping[]): Promise<void> {
   const ended = new Promise<'ended'>((resolve) => {
     keepAlive(sandbox).onTrouble((trouble) => trouble === 'ended' && resolve('ended'))
   })
-  const ending = await Promise.race([
-    ended,
-    once(process, 'SIGINT'),
-    once(process, 'SIGTERM'),
-    once(process, 'SIGHUP'),
-  ])
+  const ending = await Promise.race([ended, ...signals])
   if (ending === 'ended') throw missing(sandboxId)
   process.exit()
 }
