@@ -124,9 +124,7 @@ export class CheckpointFolder {
       }
       await writeFile(join(writing, MANIFEST), JSON.stringify(manifest, null, 2))
       await this.#adopted?.keep(checkpointId, manifest)
-      const replaced = await this.#putAside(checkpointId, REPLACED)
-      await rename(writing, join(this.#dir, checkpointId))
-      await rm(replaced, { recursive: true, force: true })
+      await this.#appear(writing, checkpointId)
       return manifest
     } catch (error) {
       await rm(writing, { recursive: true, force: true })
@@ -222,9 +220,14 @@ export class CheckpointFolder {
     const writing = join(this.#dir, `${WRITING}${checkpointId}`)
     await rm(writing, { recursive: true, force: true })
     await write(writing)
-    const removing = await this.#putAside(checkpointId, REMOVING)
-    await rename(writing, this.dirOf(checkpointId))
-    await rm(removing, { recursive: true, force: true })
+    await this.#appear(writing, checkpointId)
+  }
+
+  /** A crash leaves what was there before, or what was written. */
+  async #appear(writing: string, checkpointId: string): Promise<void> {
+    const replaced = await this.#putAside(checkpointId, REPLACED)
+    await rename(writing, join(this.#dir, checkpointId))
+    await rm(replaced, { recursive: true, force: true })
   }
 
   /** @returns where its files are now, if there were any */
