@@ -22,10 +22,13 @@ export function canSpareKernels(status = readFileSync('/proc/self/status', 'utf8
   return ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n
 }
 
+/** Looked at once: it does not change, and every restore needs it. */
+let kernelScore: number | undefined
+
 /** @param pids sentry and gofer */
 export async function spareKernel(pids: readonly number[]): Promise<void> {
-  const score = canSpareKernels() ? SPARED_OOM_SCORE_ADJ : 0
-  for (const pid of pids) await writeFile(`/proc/${pid}/oom_score_adj`, String(score))
+  kernelScore ??= canSpareKernels() ? SPARED_OOM_SCORE_ADJ : 0
+  for (const pid of pids) await writeFile(`/proc/${pid}/oom_score_adj`, String(kernelScore))
 }
 
 /**
