@@ -38,7 +38,7 @@ import { WarmPool } from './warm-pool.ts'
 const WATCH_INTERVAL_MS = 500
 const SAMPLE_INTERVAL_MS = 5_000
 const WARM_HEALTH_INTERVAL_MS = 30_000
-const HOT_INTERVAL_MS = 1_000
+const SPARES_INTERVAL_MS = 1_000
 /** A sandbox that writes 4 GB a second gets past the default floor between two looks. */
 const DISK_INTERVAL_MS = 250
 const GARBAGE_INTERVAL_MS = 15 * 60_000
@@ -187,10 +187,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   async function startWhenFree(source: MachineSource, startOptions: StartOptions): Promise<LiveMachine> {
     try {
-      const isLike = startOptions.isUrgent && source.checkpointDir !== undefined
+      const isAwaitedRestore = startOptions.isUrgent && source.checkpointDir !== undefined
       return await machines.start(source, {
         ...startOptions,
-        prepared: isLike ? prepared.take(source) : undefined,
+        prepared: isAwaitedRestore ? prepared.take(source) : undefined,
       })
     } catch (error) {
       const isFull = error instanceof SandlotError && error.errorName === 'sandbox_capacity_unavailable'
@@ -247,8 +247,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     if (samples.length > 0) events.emit('samples', samples)
   }
 
-  /** Frozen machines go by age, and while memory is short. */
-  async function tendHot(): Promise<void> {
+  /** Frozen machines and prepared kernels go by age, and while memory is short. */
+  async function tendSpares(): Promise<void> {
     hot.tend()
     prepared.tend()
     await makeRoom()
@@ -311,7 +311,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       void snapshots.prepareTemplates(onError)
       chores.every(WATCH_INTERVAL_MS, watch)
       chores.every(SAMPLE_INTERVAL_MS, takeSamples)
-      chores.every(HOT_INTERVAL_MS, tendHot)
+      chores.every(SPARES_INTERVAL_MS, tendSpares)
       chores.every(DISK_INTERVAL_MS, () => guard.look())
       chores.every(WARM_HEALTH_INTERVAL_MS, tendPool)
       chores.every(GARBAGE_INTERVAL_MS, () =>
