@@ -4,6 +4,7 @@ import type { AdoptableRows } from './adoption.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import { type Life, movedTo } from './life.ts'
 import type { LiveSandbox } from './sandbox.ts'
+import { MOVED } from './state.ts'
 
 const TICK_MS = 2_000
 const LEASE_RENEWAL_MS = 60_000
@@ -146,6 +147,6 @@ export class Handovers {
       { sandboxId, to: record.owner },
       'a paused sandbox was taken over by another machine',
     )
-    this.#life.endUnasked(sandboxId, `moved: ${record.owner.name}`)
+    this.#life.endUnasked(sandboxId, `${MOVED}${record.owner.name}`)
   }
 }

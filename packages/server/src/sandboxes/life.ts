@@ -13,7 +13,7 @@ import { ConcurrencyLimit, checkLength } from './limits.ts'
 import type { SandboxRegistry } from './registry.ts'
 import type { SandboxRepository } from './repository.ts'
 import type { LiveSandbox } from './sandbox.ts'
-import { become, type KillReason } from './state.ts'
+import { become, type KillReason, MOVED } from './state.ts'
 
 const NODE_STOP_TIMEOUT_MS = 20_000
 
@@ -296,8 +296,6 @@ export class Life {
     this.#retries.close()
   }
 }
-
-const MOVED = 'moved: '
 
 export const movedTo = (sandboxId: string, to: string): SandlotError =>
   new SandlotError('conflict', `Sandbox "${sandboxId}" was taken over by '${to}' and goes on there`)

@@ -8,7 +8,7 @@ import {
   type SavedCheckpoint,
 } from './checkpoint-repository.ts'
 import type { LiveSandbox } from './sandbox.ts'
-import type { KillReason, SandboxState } from './state.ts'
+import { type KillReason, MOVED, type SandboxState } from './state.ts'
 
 const PRUNE_BATCH = 500
 
@@ -209,7 +209,7 @@ export class SandboxRepository {
       .selectFrom('sandboxes')
       .select(['id', 'team_id', 'kill_reason'])
       .where('state', '=', 'killed')
-      .where('kill_reason', 'like', 'moved: %')
+      .where('kill_reason', 'like', `${MOVED}%`)
       .execute()
     return rows.map((row) => ({
       sandboxId: row.id,

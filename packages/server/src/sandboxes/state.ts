@@ -24,6 +24,9 @@ export function become(sandbox: { sandboxId: string; state: SandboxState }, stat
 
 export const canBecome = (from: SandboxState, to: SandboxState): boolean => transitions[from].includes(to)
 
+/** How the reason of a sandbox that another machine has begins; the name of that machine follows. */
+export const MOVED = 'moved: '
+
 /** Why a sandbox ended, as kept in its row and said in its `killed` event. */
 export type KillReason =
   | 'request'
@@ -34,7 +37,7 @@ export type KillReason =
   /** The client went away before it was told the id. */
   | 'abandoned'
   /** Another machine has taken it over and goes on with it. */
-  | `moved: ${string}`
+  | `${typeof MOVED}${string}`
   | `exited: ${string}`
 
 /** Why a checkpoint was made, as said in a sandbox's tree. */
