@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createS3Store } from '@sandlot/node/checkpoints/s3-store'
 import { createS3Server } from '@sandlot/node/checkpoints/versitygw'
 import { Sandbox } from 'e2b-official'
-import { startServer, type TestServer } from '../tests/server.ts'
+import { connectionTo, startServer, type TestServer } from '../tests/server.ts'
 import { pause, report, round, summarize, timed } from './stats.ts'
 
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 10
@@ -29,9 +29,7 @@ async function untilInBucket(sandboxId: string): Promise<void> {
 
 /** @param isHot before the frozen memory goes */
 async function resume(server: TestServer, isShared: boolean, isHot: boolean): Promise<number[]> {
-  const { env } = server.info()
-  const options = { apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL }
-  const sandbox = await Sandbox.create({ ...options, timeoutMs: 900_000 })
+  const sandbox = await Sandbox.create({ ...connectionTo(server.info()), timeoutMs: 900_000 })
   const times: number[] = []
   for (let i = 0; i <= count; i++) {
     await sandbox.pause()

@@ -37,6 +37,13 @@ export interface ServerInfo {
   env: Record<string, string>
 }
 
+/** Whom a client of the official SDK talks to. */
+export const connectionTo = ({ env }: ServerInfo) => ({
+  apiKey: env.E2B_API_KEY,
+  apiUrl: env.E2B_API_URL,
+  sandboxUrl: env.E2B_SANDBOX_URL,
+})
+
 export interface TestServer {
   info(): ServerInfo
   /** Sends SIGKILL, as a crash would. Sandboxes live on. */

@@ -1,7 +1,7 @@
 import { appendFileSync, rmSync } from 'node:fs'
 import { type ConnectionOpts, Sandbox, Template, waitForFile } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startServer, type TestServer } from '../server.ts'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
 
@@ -18,8 +18,7 @@ beforeAll(async () => {
     networkRange: '10.217.0.0/16',
     flags: ['--pool-min', '0', '--pool-max', '1', '--build-timeout-minutes', '1'],
   })
-  const { env } = server.info()
-  options = { apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL }
+  options = connectionTo(server.info())
 }, 300_000)
 afterAll(async () => {
   await server?.purge().catch(() => {})

@@ -1,6 +1,6 @@
 import { type ConnectionOpts, Sandbox, Template } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startServer, type TestServer } from '../server.ts'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 
 let server: TestServer
@@ -13,8 +13,7 @@ beforeAll(async () => {
     networkRange: '10.215.0.0/16',
     flags: ['--pool-min', '1', '--pool-max', '2'],
   })
-  const { env } = server.info()
-  options = { apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL }
+  options = connectionTo(server.info())
 }, 300_000)
 afterAll(() => server?.purge(), 120_000)
 

@@ -1,7 +1,7 @@
 import { appendFileSync, rmSync, statfsSync } from 'node:fs'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startServer, type TestServer } from '../server.ts'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
 import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
 
 const SIZE_MIB = 96
@@ -17,8 +17,7 @@ beforeAll(async () => {
     networkRange: '10.213.0.0/16',
     flags: ['--pool-min', '1', '--pool-max', '1'],
   })
-  const { env } = server.info()
-  options = { apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL }
+  options = connectionTo(server.info())
 }, 300_000)
 afterAll(async () => {
   await server?.purge().catch(() => {})

@@ -1,14 +1,16 @@
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startServer, type TestServer } from '../server.ts'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
+import { Proving } from './subject.ts'
 
 const SIZE_MIB = 512
 const STALLED = { timeout: 60_000, interval: 200 }
 let disk: SmallDisk
 let server: TestServer
-let options: ConnectionOpts
+let proving: Proving
+let options: ConnectionOpts & { timeoutMs: number }
 
 beforeAll(async () => {
   disk = mountSmallDisk('guarded-disk', SIZE_MIB)
@@ -18,30 +20,18 @@ beforeAll(async () => {
     networkRange: '10.219.0.0/16',
     flags: ['--pool-min', '0', '--pool-max', '0'],
   })
-  const { env } = server.info()
-  options = {
-    ...{ apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL },
-    ...{ timeoutMs: 900_000, requestTimeoutMs: 90_000 },
-  } as ConnectionOpts
+  proving = new Proving(server)
+  options = { ...connectionTo(server.info()), timeoutMs: 900_000, requestTimeoutMs: 90_000 }
 }, 300_000)
 afterAll(async () => {
   await server?.purge().catch(() => {})
   disk?.unmount()
 }, 120_000)
 
-const api = (path: string, init: RequestInit = {}) =>
-  fetch(`${options.apiUrl}${path}`, {
-    ...init,
-    headers: { 'x-api-key': String(options.apiKey), 'content-type': 'application/json' },
-    signal: AbortSignal.timeout(60_000),
-  })
-
 /** What its event log says of standing still, the latest first: the reason, or null for going on. */
-async function stallsOf({ sandboxId }: Sandbox): Promise<Array<string | null>> {
-  const events = (await (await api(`/events/sandboxes/${sandboxId}`)).json()) as Array<{
-    event_data: { stalled?: string | null }
-  }>
-  return events.map(({ event_data }) => event_data.stalled).filter((stalled) => stalled !== undefined)
+async function stallsOf({ sandboxId }: Sandbox): Promise<unknown[]> {
+  const events = await proving.events(sandboxId)
+  return events.map(({ event_data }) => event_data?.stalled).filter((stalled) => stalled !== undefined)
 }
 
 test('who fills the disk stands still, through a crash of the server too, others work, and room sets it going', async () => {
@@ -55,10 +45,7 @@ test('who fills the disk stands still, through a crash of the server too, others
   writing.wait().catch(() => {})
   await expect.poll(() => stallsOf(writer!), STALLED).toEqual([expect.stringContaining('the floor is 25 MB')])
   expect((await other!.commands.run('echo still here')).stdout).toBe('still here\n')
-  const refused = await api('/v2/sandboxes', {
-    method: 'POST',
-    body: JSON.stringify({ templateID: 'base' }),
-  })
+  const refused = await proving.call('POST', '/v2/sandboxes', { templateID: 'base' }, 60_000)
   expect(refused.status).toBe(507)
   expect(await refused.json()).toMatchObject({ message: expect.stringContaining('diskFloorMB') })
 

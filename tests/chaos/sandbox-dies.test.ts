@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type ConnectionOpts, NotFoundError, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startServer, type TestServer } from '../server.ts'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 
 const SLOTS = 6
@@ -18,13 +18,7 @@ beforeAll(async () => {
     networkRange: '10.212.0.0/16',
     flags: ['--pool-min', '1', '--pool-max', '1', '--slots', String(SLOTS)],
   })
-  const { env } = server.info()
-  options = {
-    apiKey: env.E2B_API_KEY,
-    apiUrl: env.E2B_API_URL,
-    sandboxUrl: env.E2B_SANDBOX_URL,
-    timeoutMs: 300_000,
-  }
+  options = { ...connectionTo(server.info()), timeoutMs: 300_000 }
 }, 300_000)
 afterAll(() => server?.purge(), 120_000)
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startServer, type TestServer } from '../server.ts'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 import { randomFrom } from './random.ts'
 
@@ -27,13 +27,7 @@ beforeAll(async () => {
     networkRange: '10.211.0.0/16',
     flags: ['--pool-min', '2', '--pool-max', '4'],
   })
-  const { env } = server.info()
-  options = {
-    apiKey: env.E2B_API_KEY,
-    apiUrl: env.E2B_API_URL,
-    sandboxUrl: env.E2B_SANDBOX_URL,
-    requestTimeoutMs: 20_000,
-  }
+  options = { ...connectionTo(server.info()), requestTimeoutMs: 20_000 }
 }, 300_000)
 afterAll(() => server?.purge(), 120_000)
 

@@ -1,6 +1,6 @@
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { expect } from 'vitest'
-import type { TestServer } from '../server.ts'
+import { connectionTo, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 import { type Account, askWitness, startWitness } from './witness.ts'
 
@@ -31,25 +31,19 @@ export class Proving {
   }
 
   get options(): ConnectionOpts {
-    const { env } = this.#server.info()
-    return {
-      apiKey: env.E2B_API_KEY,
-      apiUrl: env.E2B_API_URL,
-      sandboxUrl: env.E2B_SANDBOX_URL,
-      requestTimeoutMs: 60_000,
-    }
+    return { ...connectionTo(this.#server.info()), requestTimeoutMs: 60_000 }
   }
 
   get sandboxUrl(): string {
     return String(this.#server.info().env.E2B_SANDBOX_URL)
   }
 
-  call(method: string, path: string, body?: unknown): Promise<Response> {
+  call(method: string, path: string, body?: unknown, timeoutMs = 90_000): Promise<Response> {
     return fetch(`${this.options.apiUrl}${path}`, {
       method,
       headers: { 'x-api-key': String(this.options.apiKey), 'content-type': 'application/json' },
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(90_000),
+      signal: AbortSignal.timeout(timeoutMs),
     })
   }
 

@@ -6,7 +6,7 @@ import { createS3Store } from '@sandlot/node/checkpoints/s3-store'
 import { createS3Server, type S3Server } from '@sandlot/node/checkpoints/versitygw'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { sandlot, startServer, type TestServer } from '../server.ts'
+import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
 
 const FILE = '/home/user/kept.txt'
 /** Says the number that it holds in memory for each line that it reads. */
@@ -43,10 +43,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 }, 120_000)
 
-const optionsOf = (server: TestServer): ConnectionOpts => {
-  const { env: client } = server.info()
-  return { apiKey: client.E2B_API_KEY, apiUrl: client.E2B_API_URL, sandboxUrl: client.E2B_SANDBOX_URL }
-}
+const optionsOf = (server: TestServer): ConnectionOpts => connectionTo(server.info())
 
 async function ask(sandbox: Sandbox, pid: number): Promise<string> {
   const answer = Promise.withResolvers<string>()

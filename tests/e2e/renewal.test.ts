@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ConnectionOpts, Sandbox, Template, waitForPort } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startServer, type TestServer } from '../server.ts'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
 
 const OLD_ENGINE = 'release-20200101.0'
 const FILE = '/home/user/kept.txt'
@@ -23,8 +23,7 @@ beforeAll(async () => {
     // paused sandboxes are on disk at once
     flags: ['--pool-min', '1', '--pool-max', '2', '--log-level', 'info', '--hot-pause-seconds', '0'],
   })
-  const { env } = server.info()
-  options = { apiKey: env.E2B_API_KEY, apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL }
+  options = connectionTo(server.info())
 }, 300_000)
 afterAll(() => server?.purge(), 120_000)
 
