@@ -183,7 +183,7 @@ describe('security of a sandbox', () => {
     [400, 'no JSON', '{'],
     [400, 'code is 1', '{"code":1}'],
     [400, 'r-cran-irkernel', JSON.stringify({ code: '1', language: 'r' })],
-    [400, 'JJava', JSON.stringify({ code: '1', language: 'java' })],
+    [400, 'pip install jjava', JSON.stringify({ code: '1', language: 'java' })],
     [400, 'known without are python', JSON.stringify({ code: '1', language: 'cobol' })],
     [404, '"none"', JSON.stringify({ code: '1', context_id: 'none' })],
     [413, '8388608', JSON.stringify({ code: 'x'.repeat(9_000_000) })],
