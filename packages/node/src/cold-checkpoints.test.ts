@@ -34,7 +34,11 @@ const contents = new Map<string, Buffer>()
 
 async function open(unpackedBytes: number, graceMs?: number): Promise<void> {
   packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }), graceMs })
-  cold = new ColdCheckpoints({ folder, packed, unpackedBytes, onError: (error) => errors.push(error) })
+  cold = new ColdCheckpoints({
+    ...{ folder, packed, unpackedBytes },
+    lull: { wait: async () => {} },
+    onError: (error) => errors.push(error),
+  })
 }
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'sandlot-cold-'))

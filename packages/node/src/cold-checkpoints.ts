@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
+import { BackgroundLine } from './background-line.ts'
 import { type CheckpointFolder, type CheckpointManifest, MANIFEST } from './checkpoint-folder.ts'
 import type { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { GarbageReport } from './checkpoints/garbage.ts'
 import { isDamage } from './checkpoints/manifest.ts'
 import type { UsageReport } from './checkpoints/usage.ts'
+import type { Lull } from './lull.ts'
 
-const MAX_QUEUED = 10_000
 /** Of collections because space is short: little can have become garbage since the last one. */
 const COLLECT_INTERVAL_MS = 60_000
 
@@ -15,6 +16,8 @@ export interface ColdCheckpointsOptions {
   packed: Checkpoints
   /** Bytes of unpacked copies kept beside the packed ones, so that a resume finds its files ready. */
   unpackedBytes: number
+  /** When new ones may be brought to the disk. */
+  lull: Pick<Lull, 'wait'>
   onError: (error: unknown) => void
 }
 
@@ -26,14 +29,14 @@ export class ColdCheckpoints {
   readonly #options: ColdCheckpointsOptions
   /** By last use, the oldest first; only those that may go. */
   readonly #unpacked = new Map<string, number>()
-  readonly #queue: string[] = []
+  readonly #sealing = new BackgroundLine((id) => this.#sealNow(id))
+  readonly #packing = new BackgroundLine((id) => this.#packNow(id))
+  readonly #closing = new AbortController()
   /** How often each is in use: those stay unpacked. */
   readonly #users = new Map<string, number>()
   readonly #expanding = new Map<string, Promise<void>>()
-  #packing: Promise<void> | undefined
   #collecting: Promise<unknown> | undefined
   #collectedAtMs = Number.NEGATIVE_INFINITY
-  #isClosed = false
 
   constructor(options: ColdCheckpointsOptions) {
     this.#options = options
@@ -56,36 +59,54 @@ export class ColdCheckpoints {
     await this.#trim()
   }
 
-  /** Packs it when its turn comes; nobody waits. */
-  pack(checkpointId: string): void {
-    if (this.#isClosed || this.#queue.length >= MAX_QUEUED) return
-    this.#queue.push(checkpointId)
-    this.#packing ??= this.#packAll().finally(() => {
-      this.#packing = undefined
-    })
+  /** Brings it to the disk when nobody needs that more, then packs it; nobody waits. It may be deleted meanwhile. */
+  seal(checkpointId: string): void {
+    this.#options.lull.wait(this.#closing.signal).then(
+      () => this.#sealing.add(checkpointId),
+      // shutting down: it is found at the next start
+      () => {},
+    )
   }
 
-  async #packAll(): Promise<void> {
-    const { folder, packed, onError } = this.#options
-    for (let id = this.#queue.shift(); id !== undefined && !this.#isClosed; id = this.#queue.shift()) {
-      try {
-        const dir = folder.dirOf(id)
-        if (!existsSync(dir)) continue
-        // a crash may have come before its turn
-        if (!(await folder.isSealed(id))) await folder.seal(id)
-        const { logicalBytes } = await packed.pack(id, dir)
-        // deleted while it was packed: there is no copy to count
-        if (!existsSync(dir)) continue
-        this.#unpacked.set(id, logicalBytes)
-        await this.#trim()
-      } catch (error) {
-        // deleted meanwhile, or shutting down: nothing is lost, the folder is still there or nobody wants it
-        const isExpected =
-          !existsSync(folder.dirOf(id)) ||
-          (error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName))
-        if (!isExpected) onError(error)
-      }
+  async #sealNow(id: string): Promise<void> {
+    const { folder } = this.#options
+    if (!existsSync(folder.dirOf(id))) return
+    try {
+      await folder.seal(id)
+      this.pack(id)
+    } catch (error) {
+      this.#reportUnlessGone(id, error)
     }
+  }
+
+  /** Packs it when its turn comes; nobody waits. */
+  pack(checkpointId: string): void {
+    this.#packing.add(checkpointId)
+  }
+
+  async #packNow(id: string): Promise<void> {
+    const { folder, packed } = this.#options
+    const dir = folder.dirOf(id)
+    if (!existsSync(dir)) return
+    try {
+      // a crash may have come before its turn
+      if (!(await folder.isSealed(id))) await folder.seal(id)
+      const { logicalBytes } = await packed.pack(id, dir)
+      // deleted while it was packed: there is no copy to count
+      if (!existsSync(dir)) return
+      this.#unpacked.set(id, logicalBytes)
+      await this.#trim()
+    } catch (error) {
+      // nothing is lost: the folder is still there
+      const isExpected =
+        error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
+      if (!isExpected) this.#reportUnlessGone(id, error)
+    }
+  }
+
+  #reportUnlessGone(id: string, error: unknown): void {
+    const { folder, onError } = this.#options
+    if (existsSync(folder.dirOf(id))) onError(error)
   }
 
   /**
@@ -251,8 +272,8 @@ export class ColdCheckpoints {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#closing.abort()
     await this.#options.packed.close()
-    await this.#packing
+    await Promise.all([this.#sealing.close(), this.#packing.close()])
   }
 }

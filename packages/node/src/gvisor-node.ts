@@ -20,6 +20,7 @@ import { AdoptedBases } from './handover/adopted-bases.ts'
 import { createCarrier } from './handover/carrier.ts'
 import { HotMachines } from './hot-machines.ts'
 import { ImageStore } from './images/image-store.ts'
+import { Lull } from './lull.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
 import { memoryShortage } from './memory-shortage.ts'
 import { namesFor } from './names.ts'
@@ -92,7 +93,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     cacheBytes: options.packedCacheBytes,
     logger,
   })
-  const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, onError })
+  const lull = new Lull()
+  const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, lull, onError })
   const layers = new LayerCache(join(home, 'layers'))
   const openImages = (dir: string) =>
     new ImageStore({ dir, baseImage: options.baseImage, crane: options.crane })
@@ -155,7 +157,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     async renew(checkpointId, misfit) {
       logger.info({ checkpointId, reason: misfit }, 'a template is brought up anew')
       await builder.renew(checkpointId)
-      persistence.seal(checkpointId)
+      cold.seal(checkpointId)
     },
   })
 
@@ -176,7 +178,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     while (memoryShortage(options.memoryFloorMB) && (await dropSpare()));
   }
 
-  async function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
+  function startMachine(key: string, startOptions: StartOptions): Promise<LiveMachine> {
+    const start = () => startFrom(key, startOptions)
+    return startOptions.isUrgent ? lull.during(start) : start()
+  }
+
+  async function startFrom(key: string, startOptions: StartOptions): Promise<LiveMachine> {
     await makeRoom()
     if (snapshots.has(key)) return snapshots.start(key, (source) => startWhenFree(source, startOptions))
     const source: MachineSource | undefined = builds.get(key) ?? oneTimeSources.get(key)
@@ -323,7 +330,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     addBuild,
     async buildTemplate(job) {
       const result = await builder.build(job)
-      persistence.seal(job.checkpointId)
+      cold.seal(job.checkpointId)
       return result
     },
     removeBuild(buildId) {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
 import type { Cgroups } from './cgroups.ts'
 import type { CheckpointFolder, CheckpointManifest, CheckpointPart } from './checkpoint-folder.ts'
@@ -40,7 +39,7 @@ export class Persistence {
   }
 
   async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
-    const { machines, onError } = this.#options
+    const { machines, cold, onError } = this.#options
     await this.#checkSpace(machine, hasMemory)
     await machines.freeze(machine)
     let manifest: CheckpointManifest
@@ -53,22 +52,22 @@ export class Persistence {
     if (hasMemory) this.holdHot(machine, checkpointId)
     else {
       machines.end(machine.machineId).catch(onError)
-      this.seal(checkpointId)
+      cold.seal(checkpointId)
     }
     return manifest
   }
 
   /** Keeps a frozen machine, and saves its file system for a start without the memory. */
   holdHot(machine: LiveMachine, checkpointId: string): void {
-    const { folder, machines, hot } = this.#options
+    const { folder, cold, machines, hot } = this.#options
     hot.hold(machine, {
       finish: async () => {
         if (!(await folder.hasFiles(checkpointId)))
           await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
-        this.seal(checkpointId)
+        cold.seal(checkpointId)
       },
       // it can still be gone back to
-      settleForLess: () => this.seal(checkpointId),
+      settleForLess: () => cold.seal(checkpointId),
     })
   }
 
@@ -80,7 +79,7 @@ export class Persistence {
     await this.#checkSpace(machine, true)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, true)
-    if (!isPassing) this.seal(checkpointId)
+    if (!isPassing) this.#options.cold.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
@@ -142,17 +141,6 @@ export class Persistence {
     }
     if (started.status === 'rejected') throw started.reason
     return started.value
-  }
-
-  /** Nobody waits for it. It may be deleted meanwhile. */
-  seal(checkpointId: string): void {
-    const { folder, cold, onError } = this.#options
-    folder.seal(checkpointId).then(
-      () => cold.pack(checkpointId),
-      (error) => {
-        if (existsSync(folder.dirOf(checkpointId))) onError(error)
-      },
-    )
   }
 
   /**

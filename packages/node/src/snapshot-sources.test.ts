@@ -31,7 +31,7 @@ beforeEach(async () => {
   folder = new CheckpointFolder(join(dir, 'checkpoints'))
   await folder.prepare()
   const packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
-  cold = new ColdCheckpoints({ folder, packed, unpackedBytes: 0, onError })
+  cold = new ColdCheckpoints({ folder, packed, lull: { wait: async () => {} }, unpackedBytes: 0, onError })
   renewals = []
   errors.length = 0
   const persistence = new Persistence({
