@@ -7,6 +7,7 @@ import type { Language } from './language.ts'
 import { errorLine, linesOf, type OutputLine, textLines } from './output.ts'
 import type { OutputStream } from './output-stream.ts'
 import { Refusal } from './refusal.ts'
+import { sandboxEnvironment } from './sandbox-environment.ts'
 import { ValueDisplay } from './value-display.ts'
 
 const WAITING_LIMIT = 64
@@ -36,6 +37,7 @@ export class Context {
   /** How the last kernel ended, until an execution has been told that its state is gone. */
   #loss: string | undefined
   #appliedEnv: Record<string, string> = {}
+  #isUsed = false
 
   /**
    * @param starts shared by all contexts: kernels that start together only slow each other down
@@ -59,6 +61,7 @@ export class Context {
 
   /** Runs code after what was asked before, and writes its output. Ends early when the reader goes. */
   async execute(execution: Execution, output: OutputStream): Promise<void> {
+    this.#isUsed = true
     const { environment } = this.language
     const { envVars, sandboxEnv } = execution
     const hasOwnEnv = Object.keys(envVars).length > 0
@@ -92,6 +95,14 @@ export class Context {
       kernel.run({ code, isSilent: true }),
     )
     if (reply.status !== 'ok') throw new Error(`${reply.ename}: ${reply.evalue}`)
+  }
+
+  /** Reads in what an execution needs, of service and kernel. Does nothing once the context was used. */
+  async touch(): Promise<void> {
+    const { touch } = this.language
+    if (this.#isUsed || !touch) return
+    await sandboxEnvironment(undefined).catch(() => {})
+    await this.runSilently(touch)
   }
 
   /** Ends what runs and begins anew, without any state. */

@@ -55,6 +55,11 @@ export class Contexts {
     return made
   }
 
+  /** Goes once through what an execution goes through, while nobody has used this language's default context. */
+  async touch(languageName: string): Promise<void> {
+    await (await this.#defaults.get(languageName))?.touch()
+  }
+
   /** @throws Refusal when the language has no kernel, `cwd` is no folder, or there are too many already */
   async create(languageName: string, cwd: string): Promise<Context> {
     const isFolder = await stat(cwd).then(

@@ -20,6 +20,8 @@ export interface Language {
   install: string
   /** Run silently in each new kernel. */
   prelude?: string
+  /** Code that goes through what any code goes through, and changes nothing. */
+  touch?: string
   /** Languages without it see the sandbox's variables as they were when the kernel was started. */
   environment?: EnvironmentCode
   /** Its kernel shows values as it shows anything else: the last is taken for the value of the code. */

@@ -49,8 +49,11 @@ async function route(service: Service, request: IncomingMessage, response: Serve
   const [, id, action] = /^\/contexts\/([^/]+)(\/restart)?$/.exec(pathname) ?? []
   const pattern = id === undefined ? pathname : `/contexts/:id${action ?? ''}`
   switch (`${request.method} ${pattern}`) {
-    case 'GET /health':
+    case 'GET /health': {
+      // asked in each sandbox that is kept in stock: its first execution then finds everything in memory
+      if (service.isReady()) await contexts.touch(DEFAULT_LANGUAGE)
       return void response.writeHead(service.isReady() ? 200 : 503).end()
+    }
     case 'POST /execute':
       return execute(contexts, request, response)
     case 'GET /contexts':

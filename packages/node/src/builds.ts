@@ -60,7 +60,7 @@ export async function ensureBuild(
   const source: MachineSource = { buildId, imagePath, ...resources }
   const machine = await machines.start(source)
   try {
-    await machine.guest.runCommand(WARM_UP, defaultUser, WARM_UP_TIMEOUT_MS)
+    await machine.guest.runCommand({ command: WARM_UP, user: defaultUser }, WARM_UP_TIMEOUT_MS)
     await machines.checkpoint(machine, writing)
   } finally {
     await machines.end(machine.machineId)

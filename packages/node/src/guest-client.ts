@@ -6,14 +6,23 @@ const REQUEST_TIMEOUT_MS = 10_000
 const HEALTH_TIMEOUT_MS = 1_000
 const KEEP_ALIVE_MS = 600_000
 
+/** Run by `/bin/bash -l -c`. */
+export interface LoginCommand {
+  command: string
+  user: string
+  /** Absent: the user's home. */
+  cwd?: string
+  envs?: Record<string, string>
+}
+
 /** Talks to the control routes of one machine's envd, over one connection that is kept. */
 export interface GuestClient {
   isHealthy(): Promise<boolean>
   /** Resolves when envd answers. @throws SandlotError operation_timeout */
   waitUntilHealthy(timeoutMs: number): Promise<void>
   post(path: string, body: unknown): Promise<void>
-  /** Runs `command` in a login shell of `user` and waits for its end; what it prints is dropped. */
-  runCommand(command: string, user: string, timeoutMs: number): Promise<void>
+  /** Waits for its end, which comes with the time limit at the latest; what it prints is dropped. */
+  runCommand(command: LoginCommand, timeoutMs: number): Promise<void>
   close(): void
 }
 
@@ -78,9 +87,9 @@ export function createGuestClient(address: string, port = ENVD_PORT): GuestClien
           `envd at ${address} answered ${answer.statusCode} to POST ${path}: ${answer.text}`,
         )
     },
-    async runCommand(command, user, timeoutMs) {
+    async runCommand({ command, user, cwd, envs }, timeoutMs) {
       const message = JSON.stringify({
-        process: { cmd: '/bin/bash', args: ['-l', '-c', command] },
+        process: { cmd: '/bin/bash', args: ['-l', '-c', command], cwd, envs },
         stdin: false,
       })
       const envelope = Buffer.alloc(5)
@@ -91,10 +100,11 @@ export function createGuestClient(address: string, port = ENVD_PORT): GuestClien
         headers: {
           'content-type': 'application/connect+json',
           'connect-protocol-version': '1',
+          'connect-timeout-ms': String(timeoutMs),
           authorization: `Basic ${Buffer.from(`${user}:`).toString('base64')}`,
         },
         body: Buffer.concat([envelope, Buffer.from(message)]),
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.timeout(timeoutMs + REQUEST_TIMEOUT_MS),
       })
       await response.body.dump({ limit: 16 * 1024 * 1024 })
     },

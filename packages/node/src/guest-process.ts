@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
 import { Client } from 'undici'
+import type { LoginCommand } from './guest-client.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const HEADER_TIMEOUT_MS = 60_000
@@ -9,13 +10,7 @@ const MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 const ENVELOPE_BYTES = 5
 const END_OF_STREAM = 0x02
 
-export interface GuestCommand {
-  /** Run by `/bin/bash -l -c`. */
-  command: string
-  user: string
-  /** Absent: the user's home. */
-  cwd?: string
-  envs?: Record<string, string>
+export interface GuestCommand extends LoginCommand {
   onOutput?: (text: string, from: 'stdout' | 'stderr') => void
   /** Ends the waiting; the process itself goes with its machine. */
   signal: AbortSignal

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
 import type { Driver } from './driver.ts'
 import type { FileTree } from './file-tree.ts'
-import { createGuestClient, type GuestClient } from './guest-client.ts'
+import { createGuestClient, type GuestClient, type LoginCommand } from './guest-client.ts'
 import { explainFailure, kernelGone } from './machine-errors.ts'
 import { isMarked, type MachineRecord, mark, readRecord, unmark, writeRecord } from './machine-folder.ts'
 import type { InstanceNames } from './names.ts'
@@ -15,6 +15,7 @@ import { protectEnvd } from './oom-order.ts'
 import type { Slot, SlotPool } from './slots.ts'
 
 const HEALTHY_TIMEOUT_MS = 20_000
+const READY_TIMEOUT_MS = 1_000
 /** Warm machines must not slow the ones in use; those get back what their CPU count says. */
 const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
@@ -36,6 +37,8 @@ export interface MachineSource extends BuildResources {
   checkpointId?: string
   /** What runs in it is a user's already: it is neither touched nor let run before someone has it. */
   isUsers?: boolean
+  /** Of the template: uses what its start command started. */
+  readyCommand?: LoginCommand
 }
 
 export interface StartOptions {
@@ -151,7 +154,7 @@ export class Machines {
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       this.#protectEnvd(cgroup).catch(this.#options.onError)
-      if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest))
+      if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest, source.readyCommand))
       await mark(dir, 'warm')
       return machine
     } catch (error) {
@@ -415,9 +418,12 @@ export class Machines {
 
 /**
  * A restored machine's memory is read in page by page when it is first used. Doing once what a create and a first
- * command will do takes that off their path. An `/init` without values changes nothing.
+ * command will do takes that off their path; asking whether the template's service is ready does so for a first request
+ * to it. An `/init` without values changes nothing.
  */
-async function touch(guest: GuestClient): Promise<void> {
+async function touch(guest: GuestClient, readyCommand: LoginCommand | undefined): Promise<void> {
   await guest.post('/init', {})
-  await guest.runCommand('true', 'user', HEALTHY_TIMEOUT_MS)
+  await guest.runCommand({ command: 'true', user: 'user' }, HEALTHY_TIMEOUT_MS)
+  // what it answers does not matter, and some only sleep
+  if (readyCommand) await guest.runCommand(readyCommand, READY_TIMEOUT_MS).catch(() => {})
 }

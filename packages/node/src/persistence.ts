@@ -7,6 +7,7 @@ import { diskSpace } from './disk-space.ts'
 import type { Driver } from './driver.ts'
 import { diffFileTrees, type FileDiff } from './file-diff.ts'
 import type { FileTree } from './file-tree.ts'
+import type { LoginCommand } from './guest-client.ts'
 import type { HotMachines } from './hot-machines.ts'
 import { pathsInImage } from './image-paths.ts'
 import type { LiveMachine, MachineSource, Machines } from './machines.ts'
@@ -161,6 +162,7 @@ export class Persistence {
       imagePath: manifest.imagePath,
       ...manifest.resources,
       isUsers: manifest.template === undefined,
+      readyCommand: readyCommandOf(manifest),
     }
     const misfit = findMisfit(manifest, this.#options.driver.version)
     if (hasMemory && manifest.hasMemory && !misfit)
@@ -205,6 +207,12 @@ export class Persistence {
 }
 
 const partOf = ({ checkpointDir }: MachineSource): CheckpointPart => (checkpointDir ? 'memory' : 'files')
+
+function readyCommandOf({ template }: CheckpointManifest): LoginCommand | undefined {
+  if (!template?.readyCommand) return undefined
+  const { defaultUser, defaultWorkdir, envVars } = template.environment
+  return { command: template.readyCommand, user: defaultUser, cwd: defaultWorkdir, envs: envVars }
+}
 
 const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
 

@@ -16,6 +16,7 @@ export const python: Language = {
   name: 'python',
   kernels: ['python3'],
   install: 'pip install ipykernel',
+  touch: `get_ipython().display_formatter.format(2), ${environment('change({})')}`,
   environment: {
     change: (variables) => environment(`change(${dictionary(variables)})`),
     enter: (variables) => environment(`enter(${dictionary(variables)})`),

@@ -16,6 +16,7 @@ import type { LiveSandbox } from './sandbox.ts'
 import { become, type KillReason, MOVED } from './state.ts'
 
 const NODE_STOP_TIMEOUT_MS = 20_000
+const MAX_MOVED = 100_000
 
 export interface LifeOptions {
   node: SandboxNode
@@ -53,7 +54,7 @@ export class Life {
   readonly #concurrency: ConcurrencyLimit
   readonly #retries: Retries
   readonly #events: LifeEvents
-  /** Where sandboxes went that other machines took over. */
+  /** Where sandboxes went that other machines took over, the latest of them. */
   readonly #moved = new Map<string, { teamId: string; to: string }>()
   #isClosed = false
 
@@ -103,7 +104,9 @@ export class Life {
   }
 
   noteMoved({ sandboxId, teamId }: Pick<LiveSandbox, 'sandboxId' | 'teamId'>, reason: KillReason): void {
-    if (reason.startsWith(MOVED)) this.#moved.set(sandboxId, { teamId, to: reason.slice(MOVED.length) })
+    if (!reason.startsWith(MOVED)) return
+    this.#moved.set(sandboxId, { teamId, to: reason.slice(MOVED.length) })
+    if (this.#moved.size > MAX_MOVED) this.#moved.delete(this.#moved.keys().next().value!)
   }
 
   find(team: Team, sandboxId: string): LiveSandbox | undefined {
