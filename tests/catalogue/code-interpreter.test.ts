@@ -166,6 +166,14 @@ describe('security of a sandbox', () => {
     expect(await sandbox.files.exists('/tmp/ran')).toBe(true)
   })
 
+  test('being ready leaves nothing in the kernel', async () => {
+    const sandbox = await create()
+    for (let i = 0; i < 3; i++) expect((await ask(sandbox, '/health')).status).toBe(200)
+    const { text, executionCount } = await sandbox.runCode('[_, __, [name for name in Out]]')
+    expect(text).toBe("['', '', []]")
+    expect(executionCount).toBe(1)
+  })
+
   test('code runs as the user', async () => {
     const sandbox = await create()
     expect((await sandbox.runCode('import getpass, os; (getpass.getuser(), os.getcwd())')).text).toBe(
