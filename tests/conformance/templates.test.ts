@@ -160,6 +160,18 @@ describe('what steps make', () => {
   )
 
   test(
+    'a sandbox in stock was asked once more whether it is ready, which leaves nothing running',
+    async () => {
+      const of = template().fromBaseImage().setReadyCmd('date >> /tmp/asked; sleep 3')
+      await build(of, 'ready')
+      const asked = () => run('ready', 'wc -l < /tmp/asked; pgrep -c sleep || true')
+      // those that nobody waited for
+      await expect.poll(asked, { timeout: 60_000, interval: 2_000 }).toBe('2\n0')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
     'a template on top of one with a start command runs it too, after its own steps, unless it has its own',
     async () => {
       const serve = (port: number) => `python3 -m http.server ${port}`
