@@ -9,7 +9,7 @@ import type { UsageReport } from './checkpoints/usage.ts'
 import type { Lull } from './lull.ts'
 
 /** Of collections because space is short: little can have become garbage since the last one. */
-const COLLECT_INTERVAL_MS = 60_000
+const COLLECT_INTERVAL_MS = 10_000
 
 export interface ColdCheckpointsOptions {
   folder: CheckpointFolder
@@ -254,7 +254,7 @@ export class ColdCheckpoints {
     const { packed, onError } = this.#options
     if (!this.#collecting && performance.now() - this.#collectedAtMs < COLLECT_INTERVAL_MS) return
     this.#collecting ??= packed
-      .gc({ isDryRun: false })
+      .gc({ isDryRun: false, isUrgent: true })
       .catch(onError)
       .finally(() => {
         this.#collectedAtMs = performance.now()

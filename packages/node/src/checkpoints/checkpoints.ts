@@ -96,10 +96,10 @@ export interface Checkpoints {
   usage(ids: readonly string[]): Promise<UsageReport>
   /**
    * Deletes chunks that no checkpoint needs, or says what it would delete. `remote`: in the remote store, for all
-   * machines that share it.
+   * machines that share it. `isUrgent`: here, also what became garbage a moment ago.
    * @throws checkpoint_damaged when a manifest is: then nothing is deleted, since what it needs is not known
    */
-  gc(options: { isDryRun: boolean; where?: 'local' | 'remote' }): Promise<GarbageReport>
+  gc(options: { isDryRun: boolean; where?: 'local' | 'remote'; isUrgent?: boolean }): Promise<GarbageReport>
   /** @throws not_found */
   uploadState(id: string): Promise<UploadState>
   /** Resolves when the upload (or the deletion) has ended, for good or ill, or after the time. Default 10 minutes. */
@@ -117,7 +117,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
   const packer = createPacker(dir)
   const expander = createExpander(dir)
   const budgetBytes = remote && options.cacheBytes
-  const copies = new LocalCopies({ store, catalog, inUse, budgetBytes, graceMs })
+  const copies = new LocalCopies({ store, catalog, inUse, budgetBytes })
   const packing = new Map<string, Promise<PackResult>>()
   const fetching = new Map<string, Promise<void>>()
   const uploads =
@@ -321,9 +321,9 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
       return usageOf(ids, catalog.all())
     },
 
-    async gc({ isDryRun, where = 'local' }) {
+    async gc({ isDryRun, where = 'local', isUrgent = false }) {
       if (isClosed) throw new SandlotError('server_draining', 'the server is shutting down')
-      if (where === 'local') return copies.collectGarbage(isDryRun)
+      if (where === 'local') return copies.collectGarbage(isDryRun, isUrgent ? 0 : graceMs)
       if (!uploads)
         throw new SandlotError(
           'invalid_request',

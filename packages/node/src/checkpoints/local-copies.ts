@@ -15,8 +15,6 @@ export interface LocalCopiesOptions {
   inUse: InUse
   /** Absent: no bound. */
   budgetBytes?: number
-  /** Garbage that is younger stays. */
-  graceMs: number
 }
 
 /** The chunks on this machine: how many bytes, which may go, one sweep at a time. */
@@ -45,9 +43,10 @@ export class LocalCopies {
     return this.#inTurn(() => this.#trim(this.#options.budgetBytes!))
   }
 
-  collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
+  /** @param graceMs garbage that is younger stays; what is being packed or copied now stays in any case */
+  collectGarbage(isDryRun: boolean, graceMs: number): Promise<GarbageReport> {
     return this.#inTurn(async () => {
-      const { store, catalog, inUse, graceMs } = this.#options
+      const { store, catalog, inUse } = this.#options
       // both before the marking: what begins later is younger than this instant
       const unmodifiedSinceMs = inUse.sweepableBeforeMs() - graceMs
       const marked = await mark(catalog.allLocal(), inUse.pinnedChunks())
