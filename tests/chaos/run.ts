@@ -1,7 +1,7 @@
 // `npm run chaos`: the seeded sample of the chaos suite; `npm run chaos -- --full`: all of it, its result under bench/results.
 // `npm run chaos -- --full persistence-damage` runs that file alone and replaces what the result says of it.
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -47,6 +47,7 @@ child.once('error', (error) => {
 })
 child.once('exit', (code) => {
   if (isFull) record()
+  rmSync(outputFile, { force: true })
   process.exit(code ?? 1)
 })
 
