@@ -1,4 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
+import { commandIn } from './builder/recipe.ts'
 import type { Cgroups } from './cgroups.ts'
 import type { CheckpointFolder, CheckpointManifest, CheckpointPart } from './checkpoint-folder.ts'
 import type { ColdCheckpoints } from './cold-checkpoints.ts'
@@ -208,11 +209,8 @@ export class Persistence {
 
 const partOf = ({ checkpointDir }: MachineSource): CheckpointPart => (checkpointDir ? 'memory' : 'files')
 
-function readyCommandOf({ template }: CheckpointManifest): LoginCommand | undefined {
-  if (!template?.readyCommand) return undefined
-  const { defaultUser, defaultWorkdir, envVars } = template.environment
-  return { command: template.readyCommand, user: defaultUser, cwd: defaultWorkdir, envs: envVars }
-}
+const readyCommandOf = ({ template }: CheckpointManifest): LoginCommand | undefined =>
+  template?.readyCommand ? commandIn(template.environment, template.readyCommand) : undefined
 
 const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
 

@@ -4,7 +4,7 @@ import { GuestRefusal, runInGuest } from '../guest-process.ts'
 import type { LiveMachine } from '../machines.ts'
 import type { BuildLog } from './builder.ts'
 import { LineBuffer } from './line-buffer.ts'
-import type { BuildEnvironment } from './recipe.ts'
+import { type BuildEnvironment, commandIn } from './recipe.ts'
 
 const READY_INTERVAL_MS = 2_000
 const READY_TIMEOUT_MS = 10 * 60_000
@@ -28,10 +28,9 @@ export interface BringUp {
 export async function bringUp(
   { startCommand, readyCommand = startCommand ? DEFAULT_READY : undefined, log, signal }: BringUp,
   machine: LiveMachine,
-  { defaultUser, defaultWorkdir, envVars }: BuildEnvironment,
+  environment: BuildEnvironment,
   running: AbortSignal,
 ): Promise<void> {
-  const common = { user: defaultUser, cwd: defaultWorkdir, envs: envVars }
   const { address } = machine.slot
   const say = (message: string) => log({ level: 'info', message: `[finalize] ${message}`, step: 'finalize' })
   let startFailure: Error | undefined
@@ -41,7 +40,7 @@ export async function bringUp(
       log({ level: from === 'stderr' ? 'warn' : 'info', message: `[start] ${message}`, step: 'finalize' }),
     )
     const onOutput = (text: string, from: 'stdout' | 'stderr') => lines.add(text, from)
-    runInGuest(address, { ...common, command: startCommand, signal: running, onOutput })
+    runInGuest(address, { ...commandIn(environment, startCommand), signal: running, onOutput })
       .then((exitCode) => {
         if (exitCode === 0) return
         const last = lines.last(LAST_LINES)
@@ -59,8 +58,7 @@ export async function bringUp(
   const leftMs = () => Math.max(1, Math.ceil(deadline - performance.now()))
   for (;;) {
     const exitCode = await runInGuest(address, {
-      ...common,
-      command: readyCommand,
+      ...commandIn(environment, readyCommand),
       signal: AbortSignal.any([signal, AbortSignal.timeout(leftMs())]),
     }).catch((error) => {
       signal.throwIfAborted()

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { LoginCommand } from '../guest-client.ts'
 import type { BuildResources } from '../node.ts'
 
 /** One step of a template, checked (wire spec 5.2). */
@@ -93,6 +94,12 @@ export function environmentAfter(environment: BuildEnvironment, step: BuildStep)
 }
 
 export const homeOf = (user: string): string => (user === 'root' ? '/root' : `/home/${user}`)
+
+/** How start and ready commands run, in the build and later. */
+export const commandIn = (
+  { defaultUser, defaultWorkdir, envVars }: BuildEnvironment,
+  command: string,
+): LoginCommand => ({ command, user: defaultUser, cwd: defaultWorkdir, envs: envVars })
 
 /** An absolute path, seen from the working directory, else from the user's home. */
 export function resolveIn({ defaultUser, defaultWorkdir }: BuildEnvironment, path: string): string {
