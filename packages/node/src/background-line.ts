@@ -1,6 +1,6 @@
 const MAX_WAITING = 10_000
 
-/** Works on ids one after another, behind those who wait for something. */
+/** Works on ids one after another; who adds one does not wait. */
 export class BackgroundLine {
   readonly #work: (id: string) => Promise<void>
   readonly #waiting: string[] = []

@@ -273,7 +273,9 @@ export class ColdCheckpoints {
 
   async close(): Promise<void> {
     this.#closing.abort()
+    // nothing more begins; what is being packed ends with the packer
+    const lines = [this.#sealing.close(), this.#packing.close()]
     await this.#options.packed.close()
-    await Promise.all([this.#sealing.close(), this.#packing.close()])
+    await Promise.all(lines)
   }
 }
