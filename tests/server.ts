@@ -10,6 +10,15 @@ import { fileURLToPath } from 'node:url'
 const repository = fileURLToPath(new URL('..', import.meta.url))
 const main = join(repository, 'packages', 'sandlot', 'src', 'main.ts')
 
+/**
+ * Suites of several checkouts run side by side on one machine when each has a number of its own (1-8) here: other ports,
+ * other homes, an eighth of each network range.
+ */
+const CHECKOUT = Number(process.env.TEST_CHECKOUT ?? 0)
+const suffix = CHECKOUT === 0 ? '' : `-${CHECKOUT}`
+const rangeOf = (range: string): string =>
+  CHECKOUT === 0 ? range : range.replace('.0.0/16', `.${32 * (CHECKOUT - 1)}.0/19`)
+
 /** The first start of a machine makes the base image. */
 const START_TIMEOUT_MS = 20 * 60_000
 const STOP_TIMEOUT_MS = 20_000
@@ -60,7 +69,8 @@ export interface TestServer {
 
 /** Starts a real server on a fresh home of its own and waits until it answers. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
-  const home = join(tmpdir(), `sandlot-test-${options.name}`)
+  const home = join(tmpdir(), `sandlot-test-${options.name}${suffix}`)
+  const port = options.port + 1_000 * CHECKOUT
   const logFile = `${home}.log`
   let child: ChildProcess | undefined
 
@@ -75,11 +85,11 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       main,
       'up',
       '--port',
-      String(options.port),
+      String(port),
       '--home',
       home,
       '--network-range',
-      options.networkRange,
+      rangeOf(options.networkRange),
       // only tests/catalogue asks for it
       ...['--catalog', 'none'],
       ...(options.flags ?? []),
@@ -97,7 +107,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       if (server.exitCode !== null || server.signalCode !== null) {
         throw new Error(`sandlot up ended with ${server.exitCode ?? server.signalCode}:\n${tail(logFile)}`)
       }
-      const health = await fetch(`http://127.0.0.1:${options.port}/health`, {
+      const health = await fetch(`http://127.0.0.1:${port}/health`, {
         signal: AbortSignal.timeout(2000),
       }).catch(() => undefined)
       if (health?.status === 204 && Object.keys(readEnv(home)).length > 0) return
@@ -132,7 +142,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   return {
     info: () => {
       const env = readEnv(home)
-      return { home, port: options.port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env }
+      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env }
     },
     kill: async () => void (await end('SIGKILL')),
     stop,
