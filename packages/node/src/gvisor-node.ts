@@ -46,6 +46,8 @@ const GARBAGE_INTERVAL_MS = 15 * 60_000
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
 const FALLBACK_RESOLVER = '1.1.1.1'
+/** Owner of what is started for no team, e.g. a template that another runsc needs anew. */
+const OWN_WORK = ''
 
 /** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
 export async function createNode(options: NodeOptions): Promise<SandboxNode> {
@@ -210,7 +212,9 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   async function startOnce(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
     // its memory may be resumed while its files are read for a diff
     const key = source.checkpointDir ? checkpointId : `${checkpointId} files`
-    const machine = await oneTimeSources.during(key, source, () => pool.takeOnce(key))
+    const machine = await oneTimeSources.during(key, source, () =>
+      pool.takeOnce(key, { owner: source.owner ?? OWN_WORK }),
+    )
     await machines.claim(machine)
     return machine
   }
@@ -346,23 +350,23 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       persistence.snapshot(liveMachine(machineId), checkpointId, saveOptions),
     resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
     thaw: (machineId) => machines.thaw(liveMachine(machineId)),
-    diff: (fromId, toId) => persistence.diff(fromId, toId),
+    diff: (fromId, toId, diffOptions) => persistence.diff(fromId, toId, diffOptions),
     collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
     storageOf: (checkpointIds) => cold.usage(checkpointIds),
     removeCheckpoint: (checkpointId) => cold.remove(checkpointId),
     leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
     carry: createCarrier(cold, options.remoteCheckpoints),
 
-    async acquire(buildId) {
+    async acquire(buildId, { owner }) {
       if (snapshots.has(buildId)) {
         await snapshots.prepare(buildId)
         // not before: each keeps an eye on its stock, and most are never used
         if (snapshots.has(buildId) && !pool.has(buildId)) pool.open(buildId)
       }
-      let machine = await pool.take(buildId)
+      let machine = await pool.take(buildId, { owner })
       while (!machines.isAlive(machine)) {
         machines.end(machine.machineId).catch(onError)
-        machine = await pool.take(buildId)
+        machine = await pool.take(buildId, { owner })
       }
       await machines.claim(machine)
       return { machineId: machine.machineId, buildId, address: machine.slot.address }

@@ -37,6 +37,8 @@ export interface MachineSource extends BuildResources {
   checkpointId?: string
   /** What runs in it is a user's already: it is neither touched nor let run before someone has it. */
   isUsers?: boolean
+  /** Team that waits for a machine that is started once; absent: this server itself. */
+  owner?: string
   /** Of the template: uses what its start command started. */
   readyCommand?: LoginCommand
 }

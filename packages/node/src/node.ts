@@ -101,7 +101,12 @@ export interface SnapshotOptions {
   isPassing: boolean
 }
 
-export interface ResumeOptions {
+export interface AcquireOptions {
+  /** Team that waits for it: teams take turns in the queue of restores. */
+  owner: string
+}
+
+export interface ResumeOptions extends AcquireOptions {
   /** false: boots from the checkpoint's file system. */
   hasMemory: boolean
   /** The paused sandbox's own machine, if it may still be frozen in memory. */
@@ -165,11 +170,11 @@ export interface SandboxNode {
    */
   start(known: KnownState): Promise<Set<string>>
   /**
-   * A machine that is restored and answering, from the warm pool, else restored now (fair queue).
+   * A machine that is restored and answering, from the warm pool, else restored now (in a queue where owners take turns).
    * The caller records its id before it calls `init`, and owns it until `stop`.
    * @throws SandlotError sandbox_capacity_unavailable (no slot, memory or disk), operation_timeout, not_found (no such build)
    */
-  acquire(buildId: string): Promise<Machine>
+  acquire(buildId: string, options: AcquireOptions): Promise<Machine>
   /** Makes a checkpoint startable. @throws SandlotError not_found */
   addBuild(build: SnapshotBuild): Promise<void>
   /**
@@ -199,7 +204,7 @@ export interface SandboxNode {
   /** Sets a machine going that `resume` gave back hot. */
   thaw(machineId: string): Promise<void>
   /** What happened to the files between two checkpoints. @throws SandlotError not_found, checkpoint_damaged … */
-  diff(fromId: string, toId: string): Promise<FileDiff>
+  diff(fromId: string, toId: string, options: AcquireOptions): Promise<FileDiff>
   /** Deletes chunks that no checkpoint needs, or says what it would delete; done now and then by itself. */
   collectGarbage(isDryRun: boolean): Promise<GarbageReport>
   /** What packed checkpoints take; those that are not packed yet are absent. */

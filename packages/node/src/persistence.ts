@@ -13,7 +13,7 @@ import type { HotMachines } from './hot-machines.ts'
 import { pathsInImage } from './image-paths.ts'
 import type { LiveMachine, MachineSource, Machines } from './machines.ts'
 import { findMisfit } from './misfit.ts'
-import type { CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from './node.ts'
+import type { AcquireOptions, CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from './node.ts'
 
 /** Kept free beside what a checkpoint is expected to take. */
 const SPARE_BYTES = 64 * 2 ** 20
@@ -85,7 +85,7 @@ export class Persistence {
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
-  async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
+  async resume(checkpointId: string, { hasMemory, machineId, owner }: ResumeOptions): Promise<Resumed> {
     const { machines, hot } = this.#options
     if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
     const held = machineId === undefined ? undefined : hot.take(machineId)
@@ -93,25 +93,25 @@ export class Persistence {
     if (held) await machines.end(held.machineId)
     return this.#options.cold.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
-      const machine = await this.#startVerified(checkpointId, source)
+      const machine = await this.#startVerified(checkpointId, { ...source, owner })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
     })
   }
 
   /** What happened to the files between two checkpoints. Machines are started to read them, and end at once. */
-  async diff(fromId: string, toId: string): Promise<FileDiff> {
-    const [from, to] = await Promise.all([this.#fileTree(fromId), this.#fileTree(toId)])
+  async diff(fromId: string, toId: string, { owner }: AcquireOptions): Promise<FileDiff> {
+    const [from, to] = await Promise.all([this.#fileTree(fromId, owner), this.#fileTree(toId, owner)])
     const paths = new Set([...from.tree.keys(), ...to.tree.keys()])
     const inImage = await pathsInImage(to.imagePath, paths)
     return diffFileTrees(from.tree, to.tree, (path) => inImage.has(path))
   }
 
-  #fileTree(checkpointId: string): Promise<{ tree: FileTree; imagePath: string }> {
+  #fileTree(checkpointId: string, owner: string): Promise<{ tree: FileTree; imagePath: string }> {
     const { folder, cold, machines, onError } = this.#options
     return cold.use(checkpointId, async () => {
       const hasFiles = await folder.hasFiles(checkpointId)
       const { source } = await this.sourceOf(checkpointId, checkpointId, !hasFiles)
-      const machine = await this.#startVerified(checkpointId, source)
+      const machine = await this.#startVerified(checkpointId, { ...source, owner })
       try {
         return { tree: await machines.fileTree(machine), imagePath: source.imagePath }
       } finally {

@@ -3,6 +3,9 @@ import { expect, test } from 'vitest'
 import { Demand } from './demand.ts'
 import { WarmPool } from './warm-pool.ts'
 
+const A = { owner: 'a' }
+const B = { owner: 'b' }
+
 const settled = () => new Promise((resolve) => setTimeout(resolve, 20))
 
 function poolOf(
@@ -48,10 +51,75 @@ test('a burst beyond the stock is served in order, with at most `concurrency` st
   const { pool, state } = poolOf()
   pool.open('b')
   const order: number[] = []
-  await Promise.all(Array.from({ length: 20 }, (_, i) => pool.take('b').then(() => order.push(i))))
+  await Promise.all(Array.from({ length: 20 }, (_, i) => pool.take('b', A).then(() => order.push(i))))
   expect(order).toEqual(Array.from({ length: 20 }, (_, i) => i))
   expect(state.peak).toBe(2)
   pool.close()
+})
+
+/** Takes in this order, and the place at which each owner's first one is served. */
+async function placesOf(takes: Array<{ owner: string; once?: string }>): Promise<Record<string, number>> {
+  const { pool } = poolOf({ min: 0, max: 0 })
+  pool.open('b')
+  const order: string[] = []
+  await Promise.all(
+    takes.map(async ({ owner, once }) => {
+      await (once ? pool.takeOnce(once, { owner }) : pool.take('b', { owner }))
+      order.push(owner)
+    }),
+  )
+  pool.close()
+  return Object.fromEntries([...new Set(order)].map((owner) => [owner, order.indexOf(owner) + 1]))
+}
+
+const sixty = Array.from({ length: 60 }, () => A)
+
+test('one who comes behind sixty of another team is served next', async () => {
+  expect((await placesOf([...sixty, B])).b).toBeLessThanOrEqual(2)
+})
+
+test('so is one who starts from something else', async () => {
+  // two are being started for the other team already
+  expect((await placesOf([...sixty, { ...B, once: 'own' }])).b).toBeLessThanOrEqual(3)
+})
+
+test('a team that asks for sixty different things gets no more turns for it', async () => {
+  const many = sixty.map(({ owner }, i) => ({ owner, once: `snapshot-${i}` }))
+  expect((await placesOf([...many, B])).b).toBeLessThanOrEqual(3)
+})
+
+test("a team whose machines do not start does not take the other's turns", async () => {
+  const state = { failed: 0 }
+  const pool = new WarmPool<string>({
+    concurrency: 1,
+    async start(buildId) {
+      if (buildId === 'good') return buildId
+      state.failed++
+      throw new SandlotError('sandbox_create_failed', 'no luck')
+    },
+    demandFor: () => new Demand({ min: 0, max: 0 }),
+    discard: () => {},
+    shortage: () => undefined,
+    onError: () => {},
+  })
+  pool.open('good')
+  const bad = Promise.allSettled(sixty.map(() => pool.takeOnce('bad', A)))
+  await pool.take('good', B)
+  expect(state.failed).toBeLessThanOrEqual(2)
+  pool.close()
+  await bad
+})
+
+test('a team has at most 2000 that wait, and others are not refused for it', async () => {
+  const { pool } = poolOf({ min: 0, max: 0, fail: () => true })
+  pool.open('b')
+  const waiting = Array.from({ length: 2000 }, () => pool.take('b', A))
+  const settledAll = Promise.allSettled(waiting)
+  await expect(pool.takeOnce('c', A)).rejects.toMatchObject({ errorName: 'sandbox_capacity_unavailable' })
+  const other = pool.take('b', B)
+  pool.close()
+  await expect(other).rejects.toThrow('shutting down')
+  await settledAll
 })
 
 test('with too little memory the stock is still handed out, then takers get the shortage at once', async () => {
@@ -61,8 +129,8 @@ test('with too little memory the stock is still handed out, then takers get the 
   pool.open('b')
   await settled()
   isShort = true
-  await expect(pool.take('b')).resolves.toBe(1)
-  await expect(pool.take('b')).rejects.toThrow('no memory')
+  await expect(pool.take('b', A)).resolves.toBe(1)
+  await expect(pool.take('b', A)).rejects.toThrow('no memory')
   pool.close()
 })
 
@@ -70,9 +138,9 @@ test('a taker gets the error after three failed starts, and the pool goes on whe
   let isFailing = true
   const { pool } = poolOf({ fail: () => isFailing })
   pool.open('b')
-  await expect(pool.take('b')).rejects.toThrow('no luck')
+  await expect(pool.take('b', A)).rejects.toThrow('no luck')
   isFailing = false
-  await expect(pool.take('b')).resolves.toBeTypeOf('number')
+  await expect(pool.take('b', A)).resolves.toBeTypeOf('number')
   pool.close()
 })
 
@@ -80,7 +148,7 @@ test('all who wait for what is damaged hear so at once: another try reads the sa
   const damaged = new SandlotError('checkpoint_damaged', 'a bit flipped')
   const { pool, state } = poolOf({ min: 0, max: 0, fail: () => damaged })
   pool.open('b')
-  const taken = await Promise.allSettled(Array.from({ length: 5 }, () => pool.take('b')))
+  const taken = await Promise.allSettled(Array.from({ length: 5 }, () => pool.take('b', A)))
   for (const { status } of taken) expect(status).toBe('rejected')
   expect(state.started).toBeLessThanOrEqual(2)
   pool.close()
@@ -89,24 +157,24 @@ test('all who wait for what is damaged hear so at once: another try reads the sa
 test('closing rejects who waits', async () => {
   const { pool } = poolOf({ min: 0, max: 0 })
   pool.open('b')
-  const taken = pool.take('b')
+  const taken = pool.take('b', A)
   pool.close()
   await expect(taken).rejects.toThrow('shutting down')
 })
 
 test('a build that was never opened is not found', () => {
   const { pool } = poolOf()
-  expect(() => pool.take('nope')).toThrow("build 'nope' is not on this machine")
+  expect(() => pool.take('nope', A)).toThrow("build 'nope' is not on this machine")
 })
 
 test('what is taken once waits in the same queue, and no stock of it is kept', async () => {
   const { pool, state } = poolOf({ min: 0, max: 0 })
-  const taken = await Promise.all(Array.from({ length: 5 }, () => pool.takeOnce('c')))
+  const taken = await Promise.all(Array.from({ length: 5 }, () => pool.takeOnce('c', A)))
   expect(new Set(taken).size).toBe(5)
   expect(state.peak).toBe(2)
   await settled()
   expect([pool.ready(), state.started]).toEqual([[], 5])
-  expect(() => pool.take('c')).toThrow("build 'c' is not on this machine")
+  expect(() => pool.take('c', A)).toThrow("build 'c' is not on this machine")
   pool.close()
 })
 
@@ -115,7 +183,7 @@ test('what is taken once of something in stock comes from the stock', async () =
   pool.open('b')
   await settled()
   const [machine] = pool.ready()
-  expect(await pool.takeOnce('b')).toBe(machine)
+  expect(await pool.takeOnce('b', A)).toBe(machine)
   await new Promise((resolve) => setTimeout(resolve, 150))
   expect(state.started).toBe(2)
   pool.close()
@@ -124,9 +192,9 @@ test('what is taken once of something in stock comes from the stock', async () =
 test('a take that fails leaves nothing open, and the next one is tried anew', async () => {
   let isFailing = true
   const { pool } = poolOf({ fail: () => isFailing })
-  await expect(pool.takeOnce('c')).rejects.toThrow('no luck')
+  await expect(pool.takeOnce('c', A)).rejects.toThrow('no luck')
   isFailing = false
-  await expect(pool.takeOnce('c')).resolves.toBeTypeOf('number')
+  await expect(pool.takeOnce('c', A)).resolves.toBeTypeOf('number')
   pool.close()
 })
 
@@ -139,7 +207,7 @@ test('shutting a build gives back its stock, rejects who waits and discards what
   expect(pool.shut('b').sort()).toEqual([...stock].sort())
   expect([pool.ready(), pool.shut('b')]).toEqual([[], []])
   pool.open('d')
-  const waiting = pool.take('d')
+  const waiting = pool.take('d', A)
   expect(pool.shut('d')).toEqual([])
   await expect(waiting).rejects.toThrow("'d' was deleted")
   await settled()

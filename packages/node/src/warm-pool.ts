@@ -1,8 +1,11 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { Demand } from './demand.ts'
+import { FairQueue } from './fair-queue.ts'
+import type { AcquireOptions } from './node.ts'
 
 const nothing = { record: () => {}, target: () => 0 }
 
+/** Of one owner. */
 const MAX_WAITERS = 2_000
 const WAIT_TIMEOUT_MS = 120_000
 const MAX_FAILURES = 3
@@ -27,28 +30,33 @@ export interface WarmPoolOptions<M> {
 }
 
 interface Waiter<M> {
+  lane: Lane<M>
+  owner: string
   resolve: (machine: M) => void
   reject: (error: SandlotError) => void
   timer: NodeJS.Timeout
 }
 
 interface Lane<M> {
+  key: string
   ready: M[]
   /** Takers that opened it for themselves; it goes with the last one. Undefined: it stays. */
   borrowers?: number
-  waiters: Waiter<M>[]
+  /** How many wait for it. */
+  waiting: number
   starting: number
   failures: number
   demand: Pick<Demand, 'record' | 'target'>
 }
 
 /**
- * Machines that are restored and answering before anyone asks. Takers get one at once or queue in order;
+ * Machines that are restored and answering before anyone asks. Takers get one at once or queue, where owners take turns;
  * the queue is served before the stock is filled.
  */
 export class WarmPool<M> {
   readonly #options: WarmPoolOptions<M>
   readonly #lanes = new Map<string, Lane<M>>()
+  readonly #queue = new FairQueue<Waiter<M>>()
   #starting = 0
   #isClosed = false
   #retry: NodeJS.Timeout | undefined
@@ -61,7 +69,7 @@ export class WarmPool<M> {
   /** Keeps `buildId` in stock from now on. */
   open(buildId: string, adopted: M[] = []): void {
     const demand = this.#options.demandFor(buildId)
-    this.#lanes.set(buildId, { ready: adopted, waiters: [], starting: 0, failures: 0, demand })
+    this.#lanes.set(buildId, { key: buildId, ready: adopted, waiting: 0, starting: 0, failures: 0, demand })
     this.#fill()
   }
 
@@ -80,30 +88,30 @@ export class WarmPool<M> {
     const lane = this.#lanes.get(buildId)
     if (!lane) return []
     this.#lanes.delete(buildId)
-    for (const waiter of lane.waiters.splice(0)) {
-      clearTimeout(waiter.timer)
-      waiter.reject(new SandlotError('not_found', `'${buildId}' was deleted`))
-    }
+    this.#rejectAll(
+      (waiter) => waiter.lane === lane,
+      new SandlotError('not_found', `'${buildId}' was deleted`),
+    )
     return lane.ready.splice(0)
   }
 
   /** Takes a machine of something that is not kept in stock, in the same queue as all others. */
-  async takeOnce(key: string): Promise<M> {
+  async takeOnce(key: string, options: Pick<AcquireOptions, 'owner'>): Promise<M> {
     let lane = this.#lanes.get(key)
     if (!lane) {
-      lane = { ready: [], borrowers: 0, waiters: [], starting: 0, failures: 0, demand: nothing }
+      lane = { key, ready: [], borrowers: 0, waiting: 0, starting: 0, failures: 0, demand: nothing }
       this.#lanes.set(key, lane)
     }
-    if (lane.borrowers === undefined) return this.take(key)
+    if (lane.borrowers === undefined) return this.take(key, options)
     lane.borrowers++
     try {
-      return await this.take(key)
+      return await this.take(key, options)
     } finally {
       if (--lane.borrowers === 0) this.#lanes.delete(key)
     }
   }
 
-  take(buildId: string): Promise<M> {
+  take(buildId: string, { owner }: Pick<AcquireOptions, 'owner'>): Promise<M> {
     const lane = this.#lanes.get(buildId)
     if (!lane) throw new SandlotError('not_found', `build '${buildId}' is not on this machine`)
     lane.demand.record()
@@ -114,17 +122,18 @@ export class WarmPool<M> {
     }
     const shortage = this.#options.shortage()
     if (shortage) return Promise.reject(shortage)
-    if (this.#isClosed || lane.waiters.length >= MAX_WAITERS)
+    if (this.#isClosed || this.#queue.countOf(owner) >= MAX_WAITERS)
       return Promise.reject(
         new SandlotError(
           'sandbox_capacity_unavailable',
-          `${MAX_WAITERS} creates already wait for this machine; try again soon`,
+          `${MAX_WAITERS} starts of this team already wait for this machine; try again soon`,
           { retryAfterSeconds: 5 },
         ),
       )
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        lane.waiters = lane.waiters.filter((other) => other !== waiter)
+        this.#queue.remove(owner, waiter)
+        lane.waiting--
         reject(
           new SandlotError(
             'sandbox_capacity_unavailable',
@@ -133,8 +142,9 @@ export class WarmPool<M> {
           ),
         )
       }, WAIT_TIMEOUT_MS)
-      const waiter: Waiter<M> = { resolve, reject, timer }
-      lane.waiters.push(waiter)
+      const waiter: Waiter<M> = { lane, owner, resolve, reject, timer }
+      this.#queue.add(owner, waiter)
+      lane.waiting++
       this.#fill()
     })
   }
@@ -163,13 +173,21 @@ export class WarmPool<M> {
     this.#isClosed = true
     clearTimeout(this.#retry)
     clearTimeout(this.#refill)
-    for (const lane of this.#lanes.values())
-      for (const waiter of lane.waiters.splice(0)) {
-        clearTimeout(waiter.timer)
-        waiter.reject(
-          new SandlotError('server_draining', 'the server is shutting down', { retryAfterSeconds: 5 }),
-        )
-      }
+    const error = new SandlotError('server_draining', 'the server is shutting down', { retryAfterSeconds: 5 })
+    this.#rejectAll(() => true, error)
+  }
+
+  /** The next whose turn it is of those that match; they wait no longer. */
+  #shift(isMatch: (waiter: Waiter<M>) => boolean): Waiter<M> | undefined {
+    const waiter = this.#queue.take(isMatch)
+    if (!waiter) return undefined
+    clearTimeout(waiter.timer)
+    waiter.lane.waiting--
+    return waiter
+  }
+
+  #rejectAll(isMatch: (waiter: Waiter<M>) => boolean, error: SandlotError): void {
+    for (let waiter = this.#shift(isMatch); waiter; waiter = this.#shift(isMatch)) waiter.reject(error)
   }
 
   #refillSoon(): void {
@@ -183,31 +201,37 @@ export class WarmPool<M> {
     while (!this.#isClosed && this.#starting < this.#options.concurrency) {
       const next = this.#next()
       if (!next) return
-      this.#start(...next)
+      this.#start(next)
     }
   }
 
-  #next(): [string, Lane<M>] | undefined {
-    const lanes = [...this.#lanes]
-    const waiting = lanes
-      .filter(([, lane]) => lane.waiters.length > lane.starting)
-      .sort(([, a], [, b]) => b.waiters.length - b.starting - (a.waiters.length - a.starting))[0]
+  #next(): Lane<M> | undefined {
+    const waiting = this.#nextWaiting()
     if (waiting) return waiting
     if (this.#retry || this.#options.shortage()) return undefined
-    return lanes.find(([, lane]) => lane.ready.length + lane.starting < lane.demand.target())
+    return [...this.#lanes.values()].find((lane) => lane.ready.length + lane.starting < lane.demand.target())
   }
 
-  async #start(buildId: string, lane: Lane<M>): Promise<void> {
+  /** Of the first waiter, in the order of turns, that no machine is being started for yet. */
+  #nextWaiting(): Lane<M> | undefined {
+    const starting = new Map<Lane<M>, number>()
+    for (const { lane } of this.#queue) {
+      const ahead = starting.get(lane) ?? lane.starting
+      if (ahead === 0) return lane
+      starting.set(lane, ahead - 1)
+    }
+    return undefined
+  }
+
+  async #start(lane: Lane<M>): Promise<void> {
     this.#starting++
     lane.starting++
     try {
-      const machine = await this.#options.start(buildId, { isUrgent: lane.waiters.length >= lane.starting })
+      const machine = await this.#options.start(lane.key, { isUrgent: lane.waiting >= lane.starting })
       lane.failures = 0
-      const waiter = lane.waiters.shift()
-      if (waiter) {
-        clearTimeout(waiter.timer)
-        waiter.resolve(machine)
-      } else if (this.#lanes.get(buildId) === lane && lane.borrowers === undefined) lane.ready.push(machine)
+      const waiter = this.#shift((other) => other.lane === lane)
+      if (waiter) waiter.resolve(machine)
+      else if (this.#lanes.get(lane.key) === lane && lane.borrowers === undefined) lane.ready.push(machine)
       else this.#options.discard(machine)
     } catch (error) {
       this.#failed(lane, error as SandlotError)
@@ -221,15 +245,10 @@ export class WarmPool<M> {
   #failed(lane: Lane<M>, error: SandlotError): void {
     this.#options.onError(error)
     lane.failures++
-    const rejected = HOPELESS.includes(error.errorName)
-      ? lane.waiters.splice(0)
-      : lane.failures >= MAX_FAILURES
-        ? lane.waiters.splice(0, 1)
-        : []
-    for (const waiter of rejected) {
-      clearTimeout(waiter.timer)
-      waiter.reject(error)
-    }
+    const isOfLane = (waiter: Waiter<M>) => waiter.lane === lane
+    if (HOPELESS.includes(error.errorName)) this.#rejectAll(isOfLane, error)
+    else if (lane.failures >= MAX_FAILURES) this.#shift(isOfLane)?.reject(error)
+    else this.#queue.postpone(isOfLane)
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
       this.#fill()

@@ -20,18 +20,21 @@ export interface MachineHost {
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
 }
 
-/** Boots a machine over `ground` and tells it the time. */
+/**
+ * Boots a machine over `ground` and tells it the time.
+ * @param recipe scope: the team that waits for it
+ */
 export async function startOn(
   { machines, start }: MachineHost,
   ground: Omit<Ground, 'key'>,
-  resources: BuildResources,
+  recipe: BuildResources & { scope?: string },
   key: string,
 ): Promise<LiveMachine> {
   const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
-  const { cpuCount, memoryMB, diskSizeMB } = resources
+  const { cpuCount, memoryMB, diskSizeMB, scope: owner } = recipe
   const machine = await start(key, {
     buildId: key,
-    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB },
+    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB, owner },
   })
   try {
     await machine.guest.post('/init', { timestamp: new Date().toISOString() })

@@ -131,7 +131,7 @@ export class Copies {
     const { node, now } = this.#life
     const release = this.#life.reserve(team)
     try {
-      const machine = await node.resume(checkpointId, { hasMemory: true })
+      const machine = await node.resume(checkpointId, { hasMemory: true, owner: team.teamId })
       const startedAtMs = now()
       const fork: LiveSandbox = {
         ...source,

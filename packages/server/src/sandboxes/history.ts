@@ -82,7 +82,7 @@ export class History {
         'invalid_request',
         `sandbox '${sandboxId}' has no two checkpoints to compare yet`,
       )
-    const diff = await this.#life.node.diff(find(from).checkpointId, to.checkpointId)
+    const diff = await this.#life.node.diff(find(from).checkpointId, to.checkpointId, { owner: team.teamId })
     return { ...diff, fromId: from, toId: to.checkpointId }
   }
 
@@ -105,7 +105,10 @@ export class History {
         this.#handovers.owe(sandbox)
         return sandbox
       }
-      const { machineId, address } = await node.resume(checkpointId, { hasMemory: checkpoint.hasMemory })
+      const { machineId, address } = await node.resume(checkpointId, {
+        hasMemory: checkpoint.hasMemory,
+        owner: team.teamId,
+      })
       const before = sandbox.machineId
       const rolledBack: LiveSandbox = {
         ...sandbox,

@@ -168,7 +168,7 @@ export class Pauses {
     try {
       await this.#handovers.claim(sandbox)
       const { machineId, address, how, reason } = await node
-        .resume(sandbox.checkpointId!, { hasMemory, machineId: sandbox.machineId })
+        .resume(sandbox.checkpointId!, { hasMemory, machineId: sandbox.machineId, owner: team.teamId })
         .catch((error) => this.#offerOlder(sandbox, error))
       const resumed: LiveSandbox = { ...sandbox, machineId, address, executionId: randomUUID() }
       try {

@@ -84,7 +84,7 @@ export class SandboxService {
     release: () => void,
   ): Promise<LiveSandbox> {
     for (let attempt = 1; ; attempt++) {
-      const machine = await this.#life.node.acquire(build.buildId)
+      const machine = await this.#life.node.acquire(build.buildId, { owner: team.teamId })
       const now = this.#life.now()
       const sandbox: LiveSandbox = {
         sandboxId: newSandboxId(),

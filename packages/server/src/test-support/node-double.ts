@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type {
+  AcquireOptions,
   BuildEnvironment,
   BuildJob,
   BuildResult,
@@ -29,6 +30,8 @@ export class NodeDouble implements SandboxNode {
   stopping: Promise<void> | undefined
   acquireCalls = 0
   stops = 0
+  /** Of each machine that was asked for, the team. */
+  readonly owners: string[] = []
   #next = 0
 
   builds = () => [
@@ -99,14 +102,14 @@ export class NodeDouble implements SandboxNode {
   async snapshot(_machineId: string, checkpointId: string) {
     return { ...(await this.#save(checkpointId)), stoppedMs: 1 }
   }
-  async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions) {
+  async resume(checkpointId: string, { hasMemory, machineId, owner }: ResumeOptions) {
     this.resumes++
     if (this.failResume-- > 0) throw new SandlotError('sandbox_capacity_unavailable', 'no memory')
     if (!this.saved.has(checkpointId)) throw new SandlotError('not_found', 'no such checkpoint')
     if (this.damaged.has(checkpointId)) throw new SandlotError('checkpoint_damaged', 'a bit flipped')
     if (machineId && hasMemory && this.frozen.has(machineId))
       return { machineId, buildId: 'b1', address: '10.0.0.2', how: 'hot' as const }
-    const machine = await this.acquire(checkpointId)
+    const machine = await this.acquire(checkpointId, { owner })
     return { ...machine, how: hasMemory ? ('restored' as const) : ('booted' as const) }
   }
   async thaw(machineId: string) {
@@ -120,8 +123,9 @@ export class NodeDouble implements SandboxNode {
   collectGarbage = async () => ({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
   storageOf = async () => ({ logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} })
   removeCheckpoint = async (checkpointId: string) => void this.saved.delete(checkpointId)
-  async acquire(buildId: string) {
+  async acquire(buildId: string, { owner }: AcquireOptions) {
     this.acquireCalls++
+    this.owners.push(owner)
     await this.acquiring
     const machineId = `m${this.#next++}`
     this.machines.set(machineId, undefined)
