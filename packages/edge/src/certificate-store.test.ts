@@ -77,7 +77,7 @@ describe('the local CA', () => {
 describe('a leaf', () => {
   it('is valid for at most 397 days and renewed before it ends', async () => {
     let now = Date.now()
-    const store = await openCertificateStore(newDirectory(), 'sandlot.localhost', () => now)
+    const store = await openCertificateStore(newDirectory(), 'sandlot.localhost', undefined, () => now)
     const first = await store.defaultLeaf()
     expect(first.expiresAtMs - now).toBeLessThanOrEqual(397 * DAY_MS)
     expect((await store.defaultLeaf()).certificatePem).toBe(first.certificatePem)

@@ -1,24 +1,14 @@
-import { mkdir } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext } from 'node:tls'
-import { SandlotError } from '@sandlot/protocol'
-import { createOnce, readIfThere, replace, systemCertificates } from './ca-files.ts'
-import {
-  type CertificateAuthority,
-  issueAuthority,
-  issueLeaf,
-  type Leaf,
-  newKeyPem,
-  readAuthority,
-  readKeyPem,
-} from './certificates.ts'
+import { replace, systemCertificates } from './ca-files.ts'
+import { type CertificateAuthority, issueLeaf, type Leaf } from './certificates.ts'
+import { LOOPBACK, namesToPermit, openAuthority, renewalOf } from './local-authority.ts'
 import { hostName } from './route.ts'
 
 const DAY_MS = 86_400_000
-const RENEW_AUTHORITY_BEFORE_MS = 180 * DAY_MS
 const RENEW_LEAF_BEFORE_MS = 30 * DAY_MS
+const RETRY_RENEWAL_MS = 3_600_000
 const MAX_LEAVES = 256
 
 export interface CertificateStore {
@@ -26,6 +16,8 @@ export interface CertificateStore {
   readonly caPath: string
   /** What the system trusts plus the CA, for variables that replace the system's: SSL_CERT_FILE, REQUESTS_CA_BUNDLE. */
   readonly bundlePath: string
+  /** Set when the CA of a former start was replaced: why. Clients that run must read the bundle again. */
+  readonly replacedBecause?: string
   /** For clients that name no host or one that is not ours: localhost, this machine's addresses, the domain. */
   defaultLeaf(): Promise<Leaf>
   /** For the host a client names; undefined when the default serves. */
@@ -40,22 +32,49 @@ interface CachedLeaf {
 
 /**
  * The local CA in `directory`, made at first use. `ca.key` is what counts: without `ca.pem` the same CA is
- * written anew, and two processes that start together end up with one.
+ * written anew, and two processes that start together end up with one. It may vouch for `localhost`, the domain and the
+ * addresses of `hosts` alone; when these change, a CA with another key takes its place.
  * @param domain may hold a port, which is ignored
+ * @param hosts what the server listens on; `0.0.0.0` and `::` mean all addresses of this machine
  * @throws SandlotError internal_server_error: `ca.key` is not a P-256 key; disk errors pass as they are in `cause`
  */
 export async function openCertificateStore(
   directory: string,
   domain: string,
+  hosts: string[] = LOOPBACK,
   now: () => number = Date.now,
 ): Promise<CertificateStore> {
   const caPath = join(directory, 'ca.pem')
   const bundlePath = join(directory, 'ca-bundle.pem')
-  const authority = await openAuthority(directory, caPath, now())
-  const caPem = authority.certificate.toString('pem')
-  await replace(bundlePath, `${(await systemCertificates()).trim()}\n${caPem.trim()}\n`, 0o644)
-
   const apex = hostName(domain)
+  const wanted = await namesToPermit(apex, hosts)
+
+  const open = async () => {
+    const opened = await openAuthority(directory, caPath, wanted, now())
+    const caPem = opened.authority.certificate.toString('pem')
+    await replace(bundlePath, `${(await systemCertificates()).trim()}\n${caPem.trim()}\n`, 0o644)
+    return opened
+  }
+  const { authority: first, replacedBecause } = await open()
+  let authority = Promise.resolve(first)
+  let renewAuthorityAtMs = renewalOf(first)
+
+  /** Long before it ends the CA is renewed with its key: clients that still hold the old one accept the leaves of both. */
+  function currentAuthority(): Promise<CertificateAuthority> {
+    if (now() < renewAuthorityAtMs) return authority
+    renewAuthorityAtMs = Number.POSITIVE_INFINITY
+    const before = authority
+    authority = open().then((opened) => {
+      renewAuthorityAtMs = renewalOf(opened.authority)
+      return opened.authority
+    })
+    authority.catch(() => {
+      authority = before
+      renewAuthorityAtMs = now() + RETRY_RENEWAL_MS
+    })
+    return authority
+  }
+
   const leaves = new Map<string, CachedLeaf>()
 
   function cachedLeaf(names: string[]): CachedLeaf {
@@ -66,7 +85,7 @@ export async function openCertificateStore(
       leaves.set(key, cached)
       return cached
     }
-    const leaf = issueLeaf(authority, names, now())
+    const leaf = currentAuthority().then((issuer) => issueLeaf(issuer, names, now()))
     const entry = { leaf, context: leaf.then(contextOf), renewAtMs: Number.POSITIVE_INFINITY }
     leaves.set(key, entry)
     entry.context.catch(() => leaves.delete(key))
@@ -79,8 +98,9 @@ export async function openCertificateStore(
   return {
     caPath,
     bundlePath,
+    replacedBecause,
     defaultLeaf: () =>
-      cachedLeaf(['localhost', ...localAddresses(), ...domainNames(apex)].filter(unique)).leaf,
+      cachedLeaf(['localhost', ...wanted.addresses, ...domainNames(apex)].filter(unique)).leaf,
     async contextFor(serverName) {
       const names = namesOfLeaf(serverName.toLowerCase(), apex)
       return names && cachedLeaf(names).context
@@ -90,32 +110,6 @@ export async function openCertificateStore(
 
 const contextOf = ({ certificatePem, keyPem }: Leaf): SecureContext =>
   createSecureContext({ cert: certificatePem, key: keyPem, minVersion: 'TLSv1.2' })
-
-async function openAuthority(
-  directory: string,
-  caPath: string,
-  nowMs: number,
-): Promise<CertificateAuthority> {
-  const keyPath = join(directory, 'ca.key')
-  try {
-    await mkdir(directory, { recursive: true })
-    const keyPem = (await readIfThere(keyPath)) ?? (await createOnce(keyPath, await newKeyPem(), 0o600))
-    const keys = await readKeyPem(keyPem)
-    const issue = async () => (await issueAuthority(keys, nowMs)).certificate.toString('pem')
-    const pem = (await readIfThere(caPath)) ?? (await createOnce(caPath, `${await issue()}\n`, 0o644))
-    const known = await readAuthority(pem, keys).catch(() => undefined)
-    if (known && known.certificate.notAfter.getTime() - nowMs > RENEW_AUTHORITY_BEFORE_MS) return known
-    const renewed = await issueAuthority(keys, nowMs)
-    await replace(caPath, `${renewed.certificate.toString('pem')}\n`, 0o644)
-    return renewed
-  } catch (error) {
-    throw new SandlotError(
-      'internal_server_error',
-      `the local CA in ${directory} cannot be used: ${(error as Error).message}; remove ${keyPath} and ${caPath} to make a new one`,
-      { cause: error },
-    )
-  }
-}
 
 /** One wildcard serves all sandboxes; clients refuse wildcards below a single label such as `localhost`. */
 function namesOfLeaf(name: string, apex: string): string[] | undefined {
@@ -128,15 +122,5 @@ const isDirectlyBelow = (name: string, apex: string): boolean =>
 
 const domainNames = (apex: string): string[] =>
   apex.includes('.') && !isIP(apex) ? [`*.${apex}`, apex] : [apex]
-
-/** Addresses with a scope (link-local IPv6) are left out: nobody can write them in a URL. */
-const localAddresses = (): string[] => [
-  '127.0.0.1',
-  '::1',
-  ...Object.values(networkInterfaces())
-    .flatMap((list) => list ?? [])
-    .filter(({ address }) => !address.startsWith('fe80:'))
-    .map(({ address }) => address),
-]
 
 const unique = (value: string, index: number, all: string[]): boolean => all.indexOf(value) === index

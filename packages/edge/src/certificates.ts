@@ -2,10 +2,11 @@ import 'reflect-metadata'
 import { createHash, randomBytes, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import * as x509 from '@peculiar/x509'
+import { nameConstraints, type PermittedNames } from './name-constraints.ts'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const DAY_MS = 86_400_000
-const CA_DAYS = 3650
+const CA_DAYS = 730
 /** Browsers refuse server certificates that are valid for more than 397 days (CA/Browser Forum, 2020). */
 const LEAF_DAYS = 90
 /** Clocks of clients may be behind ours. */
@@ -38,8 +39,15 @@ export async function readKeyPem(pem: string): Promise<CryptoKeyPair> {
   return { privateKey, publicKey } as CryptoKeyPair
 }
 
-/** Named after its key, so that several homes on one machine are told apart in a trust store. */
-export async function issueAuthority(keys: CryptoKeyPair, nowMs: number): Promise<CertificateAuthority> {
+/**
+ * Named after its key, so that several homes on one machine are told apart in a trust store. Good for TLS servers
+ * of the permitted names only: whoever gets hold of the key can imitate nothing else to those who trust it.
+ */
+export async function issueAuthority(
+  keys: CryptoKeyPair,
+  permitted: PermittedNames,
+  nowMs: number,
+): Promise<CertificateAuthority> {
   const spki = await webcrypto.subtle.exportKey('spki', keys.publicKey)
   const fingerprint = createHash('sha256').update(Buffer.from(spki)).digest('hex').slice(0, 8)
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
@@ -52,6 +60,8 @@ export async function issueAuthority(keys: CryptoKeyPair, nowMs: number): Promis
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      nameConstraints(permitted),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   })

@@ -73,7 +73,12 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     const running = known.filter(({ state }) => state === 'running').length
     return `${running} running, ${known.length - running} paused`
   })
-  const tls = await openCertificateStore(join(home, 'ca'), domain)
+  const tls = await openCertificateStore(join(home, 'ca'), domain, hosts)
+  if (tls.replacedBecause)
+    logger.warn(
+      { reason: tls.replacedBecause },
+      'the local CA was replaced: clients that run must `source` the env file again',
+    )
   const edge = createEdge({ directory: server.directory, domain, logger })
   const listener = await createListener({
     hosts,

@@ -1,0 +1,116 @@
+import { lookup } from 'node:dns/promises'
+import { mkdir } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import { createOnce, readIfThere, replace } from './ca-files.ts'
+import {
+  type CertificateAuthority,
+  issueAuthority,
+  newKeyPem,
+  readAuthority,
+  readKeyPem,
+} from './certificates.ts'
+import { type PermittedNames, permittedNames } from './name-constraints.ts'
+
+const RENEW_BEFORE_MS = 180 * 86_400_000
+export const LOOPBACK = ['127.0.0.1', '::1']
+const ANY_ADDRESS = ['0.0.0.0', '::']
+/** The host's side of a slot, as the node names it. */
+const SANDBOX_INTERFACE = /^sl[0-9a-f]{4}-\d+$/
+
+export interface WantedNames extends PermittedNames {
+  /** Addresses of all interfaces come and go; a new CA for each that goes would break clients for nothing. */
+  mayLoseAddresses: boolean
+}
+
+export interface OpenedAuthority {
+  authority: CertificateAuthority
+  /** Set when another authority was there: why it had to go. */
+  replacedBecause?: string
+}
+
+/** The names and addresses that a server of this domain, listening on these hosts, is reached by. */
+export async function namesToPermit(apex: string, hosts: string[]): Promise<WantedNames> {
+  const found = await Promise.all(hosts.map(addressesOf))
+  return {
+    dns: ['localhost', ...(isIP(apex) ? [] : [apex])].filter(unique),
+    addresses: [...LOOPBACK, ...found.flat(), ...(isIP(apex) ? [apex] : [])].filter(unique),
+    mayLoseAddresses: hosts.some((host) => ANY_ADDRESS.includes(host)),
+  }
+}
+
+async function addressesOf(host: string): Promise<string[]> {
+  if (ANY_ADDRESS.includes(host)) return localAddresses()
+  if (isIP(host)) return [host]
+  const found = await lookup(host, { all: true }).catch(() => [])
+  return found.map(({ address }) => address)
+}
+
+/** Left out: addresses with a scope (link-local IPv6), which nobody can write in a URL, and the gateways of sandboxes. */
+const localAddresses = (): string[] =>
+  Object.entries(networkInterfaces())
+    .filter(([name]) => !SANDBOX_INTERFACE.test(name))
+    .flatMap(([, list]) => list ?? [])
+    .filter(({ address }) => !address.startsWith('fe80:'))
+    .map(({ address }) => address)
+
+export const renewalOf = ({ certificate }: CertificateAuthority): number =>
+  certificate.notAfter.getTime() - RENEW_BEFORE_MS
+
+/**
+ * The authority in `directory` that may vouch for `wanted`: the one that is there, renewed when it nears its end, or one with another
+ * key when the names changed.
+ */
+export async function openAuthority(
+  directory: string,
+  caPath: string,
+  wanted: WantedNames,
+  nowMs: number,
+): Promise<OpenedAuthority> {
+  const keyPath = join(directory, 'ca.key')
+  try {
+    await mkdir(directory, { recursive: true })
+    const keyPem = (await readIfThere(keyPath)) ?? (await createOnce(keyPath, await newKeyPem(), 0o600))
+    const keys = await readKeyPem(keyPem)
+    const issue = async () => (await issueAuthority(keys, wanted, nowMs)).certificate.toString('pem')
+    const pem = (await readIfThere(caPath)) ?? (await createOnce(caPath, `${await issue()}\n`, 0o644))
+    const known = await readAuthority(pem, keys).catch(() => undefined)
+    const misfit = known && whyUnfit(known, wanted)
+    if (known && !misfit && renewalOf(known) > nowMs) return { authority: known }
+    // What trusts the old certificate must have nothing to fear from the new key, and the reverse.
+    const nextKeys = misfit ? await readKeyPem(await newKeyIn(keyPath)) : keys
+    const authority = await issueAuthority(nextKeys, wanted, nowMs)
+    await replace(caPath, `${authority.certificate.toString('pem')}\n`, 0o644)
+    return { authority, replacedBecause: misfit }
+  } catch (error) {
+    throw new SandlotError(
+      'internal_server_error',
+      `the local CA in ${directory} cannot be used: ${(error as Error).message}; remove ${keyPath} and ${caPath} to make a new one`,
+      { cause: error },
+    )
+  }
+}
+
+async function newKeyIn(path: string): Promise<string> {
+  const pem = await newKeyPem()
+  await replace(path, pem, 0o600)
+  return pem
+}
+
+/** @returns why the authority must go; undefined when it may vouch for what is needed and for nothing else */
+function whyUnfit({ certificate }: CertificateAuthority, wanted: WantedNames): string | undefined {
+  const found = permittedNames(certificate)
+  if (!found) return 'it could vouch for every name'
+  if (found.dns.join() !== wanted.dns.join())
+    return `it was made for ${found.dns.join(', ')}, this server is ${wanted.dns.join(', ')}`
+  const missing = wanted.addresses.filter((address) => !found.addresses.includes(address))
+  if (missing.length > 0) return `this server now answers on ${missing.join(', ')} too`
+  const left = found.addresses.filter((address) => !wanted.addresses.includes(address))
+  if (left.length > 0 && !wanted.mayLoseAddresses)
+    return `this server no longer answers on ${left.join(', ')}`
+  return undefined
+}
+
+const unique = (value: string, index: number, all: string[]): boolean => all.indexOf(value) === index
