@@ -51,6 +51,12 @@ export interface Machine {
   address: string
 }
 
+/** What a machine may reach. Where none is given it reaches nothing; what comes from the host always gets in. */
+export interface NetworkPolicy {
+  /** DNS, and every address that is not blocked for all sandboxes. */
+  allowInternetAccess: boolean
+}
+
 /** Sent to envd's `POST /init` once per use of a machine. */
 export interface MachineInit {
   sandboxId: string
@@ -59,8 +65,11 @@ export interface MachineInit {
   envVars: Record<string, string>
   defaultUser: string
   defaultWorkdir?: string
-  /** false: everything outbound but nothing inbound is dropped. */
-  allowInternetAccess: boolean
+}
+
+export interface AcquireOptions {
+  /** In force before the machine is handed out. */
+  network: NetworkPolicy
 }
 
 /** One sample of a machine; bytes, percent of one core = 100. */
@@ -106,6 +115,8 @@ export interface ResumeOptions {
   hasMemory: boolean
   /** The paused sandbox's own machine, if it may still be frozen in memory. */
   machineId?: string
+  /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps the one it had. */
+  network: NetworkPolicy
 }
 
 /**
@@ -120,10 +131,10 @@ export interface Resumed extends Machine {
 
 /** What the control plane's rows say that this machine should have. */
 export interface KnownState {
-  /** Machines of sandboxes that run. */
-  inUse: ReadonlySet<string>
-  /** Machines of paused sandboxes, which may still be frozen in memory, with their checkpoints. */
-  frozen: ReadonlyMap<string, string>
+  /** Machines of sandboxes that run, with what they may reach. */
+  inUse: ReadonlyMap<string, NetworkPolicy>
+  /** Machines of paused sandboxes, which may still be frozen in memory. */
+  frozen: ReadonlyMap<string, { checkpointId: string; network: NetworkPolicy }>
   /** All others are removed. */
   checkpoints: ReadonlySet<string>
   /** Snapshots that sandboxes can be started from. */
@@ -169,7 +180,7 @@ export interface SandboxNode {
    * The caller records its id before it calls `init`, and owns it until `stop`.
    * @throws SandlotError sandbox_capacity_unavailable (no slot, memory or disk), operation_timeout, not_found (no such build)
    */
-  acquire(buildId: string): Promise<Machine>
+  acquire(buildId: string, options: AcquireOptions): Promise<Machine>
   /** Makes a checkpoint startable. @throws SandlotError not_found */
   addBuild(build: SnapshotBuild): Promise<void>
   /**

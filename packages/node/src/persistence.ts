@@ -85,7 +85,7 @@ export class Persistence {
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
-  async resume(checkpointId: string, { hasMemory, machineId }: ResumeOptions): Promise<Resumed> {
+  async resume(checkpointId: string, { hasMemory, machineId, network }: ResumeOptions): Promise<Resumed> {
     const { machines, hot } = this.#options
     if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
     const held = machineId === undefined ? undefined : hot.take(machineId)
@@ -93,7 +93,7 @@ export class Persistence {
     if (held) await machines.end(held.machineId)
     return this.#options.cold.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
-      const machine = await this.#startVerified(checkpointId, source)
+      const machine = await this.#startVerified(checkpointId, { ...source, network })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
     })
   }

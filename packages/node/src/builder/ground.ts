@@ -1,6 +1,6 @@
 import { BuildFailure } from '@sandlot/protocol'
 import type { LiveMachine, MachineSource, Machines } from '../machines.ts'
-import type { BuildResources } from '../node.ts'
+import type { BuildResources, NetworkPolicy } from '../node.ts'
 
 /** A file system on the way to becoming a template. */
 export interface Ground {
@@ -20,18 +20,19 @@ export interface MachineHost {
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
 }
 
-/** Boots a machine over `ground` and tells it the time. */
+/** Boots a machine over `ground` and tells it the time. @param network absent: it is only read and reaches nothing */
 export async function startOn(
   { machines, start }: MachineHost,
   ground: Omit<Ground, 'key'>,
   resources: BuildResources,
   key: string,
+  network?: NetworkPolicy,
 ): Promise<LiveMachine> {
   const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
   const { cpuCount, memoryMB, diskSizeMB } = resources
   const machine = await start(key, {
     buildId: key,
-    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB },
+    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB, network },
   })
   try {
     await machine.guest.post('/init', { timestamp: new Date().toISOString() })

@@ -10,6 +10,7 @@ import { toSnapshot } from './copies.ts'
 import type { Handovers } from './handovers.ts'
 import type { Life } from './life.ts'
 import type { KeepPolicy, LiveSandbox } from './sandbox.ts'
+import { networkPolicyOf } from './settings.ts'
 
 const STOP_TIMEOUT_MS = 20_000
 
@@ -105,7 +106,10 @@ export class History {
         this.#handovers.owe(sandbox)
         return sandbox
       }
-      const { machineId, address } = await node.resume(checkpointId, { hasMemory: checkpoint.hasMemory })
+      const { machineId, address } = await node.resume(checkpointId, {
+        hasMemory: checkpoint.hasMemory,
+        network: networkPolicyOf(sandbox.settings),
+      })
       const before = sandbox.machineId
       const rolledBack: LiveSandbox = {
         ...sandbox,
