@@ -49,7 +49,7 @@ export async function addressOf(sandbox: Sandbox): Promise<string> {
   const program = `
 import json, socket
 probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-probe.connect(("198.51.100.1", 9))
+probe.connect(("11.213.0.1", 9))
 print(json.dumps(probe.getsockname()[0]))`
   return pythonAsRoot<string>(sandbox, program)
 }

@@ -26,13 +26,15 @@ require('node:http').createServer((request, response) =>
 ).listen(8080, '0.0.0.0', () => console.log('listening'))`
 
 /**
- * Stands for the internet: a namespace with a web server at a public address (of TEST-NET-2, which is
- * routed nowhere), so that tests need no network and disturb none.
+ * Stands for the internet: a namespace with a web server at a public address behind a router, so that tests need no
+ * network and disturb none. The address is one of 11.0.0.0/8, which is assigned and not announced to the internet: of
+ * no range that is blocked for all sandboxes, and on no network that the host itself lies on.
  */
 export async function openOutside(): Promise<Outside> {
   const block = process.pid % 250
   const first = 4 * (process.pid % 60)
-  const [near, address] = [`198.51.100.${first + 1}`, `198.51.100.${first + 2}`]
+  const [near, far] = [`10.214.${block}.${first + 1}`, `10.214.${block}.${first + 2}`]
+  const address = `11.213.${block}.${first + 2}`
   const privateAddresses = [
     `10.213.${block}.2`,
     `100.99.${block}.2`,
@@ -54,13 +56,13 @@ export async function openOutside(): Promise<Outside> {
     await ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace)
     await ip('addr', 'add', `${near}/30`, 'dev', link)
     await ip('link', 'set', link, 'up')
-    await ip('-n', namespace, 'addr', 'add', `${address}/30`, 'dev', 'eth0')
+    await ip('-n', namespace, 'addr', 'add', `${far}/30`, 'dev', 'eth0')
     await ip('-n', namespace, 'link', 'set', 'eth0', 'up')
     await ip('-n', namespace, 'link', 'set', 'lo', 'up')
     await ip('-n', namespace, 'route', 'add', 'default', 'via', near)
-    for (const other of privateAddresses) {
+    for (const other of [address, ...privateAddresses]) {
       await ip('-n', namespace, 'addr', 'add', `${other}/32`, 'dev', 'lo')
-      await ip('route', 'add', `${other}/32`, 'via', address)
+      await ip('route', 'add', `${other}/32`, 'via', far)
     }
     server = spawn('ip', ['netns', 'exec', namespace, process.execPath, '-e', program], {
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -24,6 +24,7 @@ import { Lull } from './lull.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
 import { memoryShortage } from './memory-shortage.ts'
 import { namesFor } from './names.ts'
+import { CLOSED, OPEN } from './network-policy.ts'
 import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
 import { createDiskGuard } from './node-disk-guard.ts'
 import { collectNodeGarbage } from './node-garbage.ts'
@@ -48,6 +49,8 @@ const SELDOM = 1
 const FALLBACK_RESOLVER = '1.1.1.1'
 /** Owner of what is started for no team, e.g. a template that another runsc needs anew. */
 const OWN_WORK = ''
+/** Nobody's code is in them yet, and most sandboxes want it: a create then has nothing to change. */
+const STOCK_OF_BASE = OPEN
 
 /** One machine's sandboxes by gVisor. `start` makes the base build when it is missing. */
 export async function createNode(options: NodeOptions): Promise<SandboxNode> {
@@ -65,6 +68,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   })
   const cgroups = openCgroups()
   const slots = createSlotPool({ names, range, maxSlots: options.maxSlots, onError })
+  const firewall = createFirewall({
+    names,
+    range: range.cidr,
+    dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
+    allowedRanges: options.allowedRanges,
+  })
   const machines = new Machines({
     names,
     runDir,
@@ -72,13 +81,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     driver,
     cgroups,
     slots,
+    firewall,
     onError,
-  })
-  const firewall = createFirewall({
-    names,
-    range: range.cidr,
-    dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
-    allowedRanges: options.allowedRanges,
   })
   const sample = createSampler(cgroups, driver)
   const events = new EventEmitter<NodeEvents>()
@@ -188,7 +192,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   async function startFrom(key: string, startOptions: StartOptions): Promise<LiveMachine> {
     await makeRoom()
     if (snapshots.has(key)) return snapshots.start(key, (source) => startWhenFree(source, startOptions))
-    const source: MachineSource | undefined = builds.get(key) ?? oneTimeSources.get(key)
+    const base = builds.get(key)
+    const source: MachineSource | undefined = base
+      ? { ...base, network: STOCK_OF_BASE }
+      : oneTimeSources.get(key)
     if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
     const start = () => startWhenFree(source, startOptions)
     return source.checkpointId ? cold.use(source.checkpointId, start) : start()
@@ -210,8 +217,9 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   }
 
   async function startOnce(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
-    // its memory may be resumed while its files are read for a diff
-    const key = source.checkpointDir ? checkpointId : `${checkpointId} files`
+    // its memory may be resumed while its files are read for a diff, which reaches nothing
+    const part = source.checkpointDir ? 'memory' : 'files'
+    const key = `${checkpointId} ${part} ${JSON.stringify(source.network ?? CLOSED)}`
     const machine = await oneTimeSources.during(key, source, () =>
       pool.takeOnce(key, { owner: source.owner ?? OWN_WORK }),
     )
@@ -295,16 +303,17 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       }
       const baseId = buildIdOf(recipe)
       const warm = await machines.recover({ inUse, frozen, buildIds: new Set([baseId]) })
+      for (const machine of warm) machine.network = STOCK_OF_BASE
       const held = new Set<string>()
-      for (const [machineId, checkpointId] of frozen) {
+      for (const [machineId, { checkpointId }] of frozen) {
         const machine = machines.get(machineId)
         if (!machine) continue
         persistence.holdHot(machine, checkpointId)
         held.add(checkpointId)
       }
       for (const id of await cold.list()) if (!checkpoints.has(id)) await cold.remove(id).catch(onError)
-      const offline = [...machines.all()].filter((machine) => !machine.hasInternet)
-      await firewall.install(offline.map((machine) => machine.slot.address))
+      const open = [...machines.all()].filter(({ network }) => network.allowInternetAccess)
+      await firewall.install(open.map(({ slot }) => slot))
       const base = await ensureBuild(recipe, buildsDir, machines)
       builds.set(base.buildId, base)
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
@@ -357,7 +366,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
     carry: createCarrier(cold, options.remoteCheckpoints),
 
-    async acquire(buildId, { owner }) {
+    async acquire(buildId, { owner, network }) {
       if (snapshots.has(buildId)) {
         await snapshots.prepare(buildId)
         // not before: each keeps an eye on its stock, and most are never used
@@ -368,7 +377,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
         machines.end(machine.machineId).catch(onError)
         machine = await pool.take(buildId, { owner })
       }
-      await machines.claim(machine)
+      try {
+        await machines.claim(machine, network)
+      } catch (error) {
+        machines.end(machine.machineId).catch(onError)
+        throw error
+      }
       return { machineId: machine.machineId, buildId, address: machine.slot.address }
     },
 
@@ -376,17 +390,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       const machine = machines.get(machineId)
       if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
       machine.isSandbox = true
-      const { allowInternetAccess, ...body } = init
-      if (!allowInternetAccess) await machines.cutInternet(machine)
-      await firewall.setInternet(machine.slot.address, allowInternetAccess)
-      await machine.guest.post('/init', { ...body, timestamp: new Date().toISOString() })
+      await machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() })
     },
 
     async stop(machineId) {
-      const address = machines.get(machineId)?.slot.address
       hot.take(machineId)
       await machines.end(machineId)
-      if (address) await firewall.setInternet(address, true)
     },
 
     addressOf: (machineId) => machines.get(machineId)?.slot.address,

@@ -5,11 +5,13 @@ import { join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
 import type { Driver } from './driver.ts'
 import type { FileTree } from './file-tree.ts'
+import type { Firewall } from './firewall.ts'
 import { createGuestClient, type GuestClient, type LoginCommand } from './guest-client.ts'
 import { explainFailure, kernelGone } from './machine-errors.ts'
 import { isMarked, type MachineRecord, mark, readRecord, unmark, writeRecord } from './machine-folder.ts'
 import type { InstanceNames } from './names.ts'
-import type { BuildResources } from './node.ts'
+import { CLOSED } from './network-policy.ts'
+import type { BuildResources, NetworkPolicy } from './node.ts'
 import type { SpecOptions } from './oci-spec.ts'
 import { protectEnvd } from './oom-order.ts'
 import type { Slot, SlotPool } from './slots.ts'
@@ -41,6 +43,8 @@ export interface MachineSource extends BuildResources {
   owner?: string
   /** Of the template: uses what its start command started. */
   readyCommand?: LoginCommand
+  /** In force before anything inside runs. Absent: it reaches nothing. */
+  network?: NetworkPolicy
 }
 
 export interface StartOptions {
@@ -67,15 +71,16 @@ export interface LiveMachine {
   isFrozen: boolean
   /** A sandbox has it, or had it when it was frozen. */
   isSandbox: boolean
-  hasInternet: boolean
+  /** The policy that is in force. */
+  network: NetworkPolicy
   /** Its death is wanted. */
   isEnding: boolean
 }
 
 /** What a start keeps of a former server's machines, by machine id. */
 export interface Wanted {
-  inUse: ReadonlySet<string>
-  frozen: ReadonlyMap<string, unknown>
+  inUse: ReadonlyMap<string, NetworkPolicy>
+  frozen: ReadonlyMap<string, { network: NetworkPolicy }>
   /** Builds whose warm machines are kept. */
   buildIds: ReadonlySet<string>
 }
@@ -88,6 +93,7 @@ export interface MachinesOptions {
   driver: Driver
   cgroups: Cgroups
   slots: SlotPool
+  firewall: Pick<Firewall, 'setPolicy'>
   onError: (error: unknown) => void
 }
 
@@ -146,6 +152,7 @@ export class Machines {
     const { machineId, dir, cgroup, guest, slot } = machine
     try {
       if (prepared) await this.#becomeOf(source.buildId, prepared)
+      await this.#setPolicy(machine, source.network ?? CLOSED)
       const spec = this.#spec(source, machine)
       machine.pid = source.checkpointDir
         ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, {
@@ -195,14 +202,23 @@ export class Machines {
     return writeRecord(dir, { machineId, buildId, imagePath, guestDir, resources, slot: slot.index })
   }
 
-  /** From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it. */
-  async claim(machine: LiveMachine): Promise<void> {
+  /**
+   * From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it.
+   * @param network absent: what its source said
+   */
+  async claim(machine: LiveMachine, network = machine.network): Promise<void> {
     unlinkSync(join(machine.dir, 'warm'))
     machine.isWarm = false
     this.#options.cgroups
       .setCpuShares(machine.cgroup, machine.resources.cpuCount * CPU_SHARES_PER_CPU)
       .catch(this.#options.onError)
+    await this.#setPolicy(machine, network)
     if (machine.isFrozen) await this.thaw(machine)
+  }
+
+  async #setPolicy(machine: LiveMachine, network: NetworkPolicy): Promise<void> {
+    await this.#options.firewall.setPolicy(machine.slot, network)
+    machine.network = network
   }
 
   /** Stops everything inside until `thaw`, or the end; twice is once. The file says so to a server after a crash. */
@@ -223,12 +239,6 @@ export class Machines {
     await this.#options.driver.thaw(machine.machineId)
     machine.isFrozen = false
     await unmark(machine.dir, 'frozen')
-  }
-
-  /** Kept in the machine's folder, so that a restarted server closes the way out before it opens anything. */
-  async cutInternet(machine: LiveMachine): Promise<void> {
-    await mark(machine.dir, 'no-internet')
-    machine.hasInternet = false
   }
 
   /** Resolves when its processes are dead; files, cgroup and slot are cleaned up behind. */
@@ -297,6 +307,7 @@ export class Machines {
         const isWanted = isUsed || (machine.isWarm && buildIds.has(machine.buildId))
         machine.isWarm &&= !isUsed
         machine.isSandbox = isUsed
+        machine.network = inUse.get(machineId) ?? frozen.get(machineId)?.network ?? CLOSED
         if (isWanted && (await this.#isUsable(machine, frozen.has(machineId)))) {
           usedSlots.add(machine.slot.index)
           this.#live.set(machineId, machine)
@@ -347,7 +358,6 @@ export class Machines {
       ...this.#machine(record, pid),
       isWarm: await isMarked(dir, 'warm'),
       isFrozen: await isMarked(dir, 'frozen'),
-      hasInternet: !(await isMarked(dir, 'no-internet')),
     }
   }
 
@@ -370,13 +380,13 @@ export class Machines {
       isWarm: true,
       isFrozen: false,
       isSandbox: false,
-      hasInternet: true,
+      network: CLOSED,
       isEnding: false,
     }
   }
 
   async #remove(machineId: string, slotIndex?: number): Promise<void> {
-    const { cgroups, driver, names, slots } = this.#options
+    const { cgroups, driver, firewall, names, slots } = this.#options
     const cgroup = `${names.cgroup}/${machineId}`
     this.#live.get(machineId)?.guest.close()
     this.#live.delete(machineId)
@@ -388,7 +398,9 @@ export class Machines {
     const trash = join(this.#options.runDir, `${TRASH_PREFIX}${machineId}`)
     await rename(dir, trash).catch(() => {})
     await rm(trash, { recursive: true, force: true })
-    if (slotIndex !== undefined) slots.give(slotIndex)
+    if (slotIndex === undefined) return
+    await firewall.setPolicy(slots.slot(slotIndex), CLOSED)
+    slots.give(slotIndex)
   }
 
   /** Nobody waits for it: it looks at each process. */

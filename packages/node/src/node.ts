@@ -51,6 +51,12 @@ export interface Machine {
   address: string
 }
 
+/** What a machine may reach. Where none is given it reaches nothing; what comes from the host always gets in. */
+export interface NetworkPolicy {
+  /** DNS, and every address that is not blocked for all sandboxes. */
+  allowInternetAccess: boolean
+}
+
 /** Sent to envd's `POST /init` once per use of a machine. */
 export interface MachineInit {
   sandboxId: string
@@ -59,8 +65,11 @@ export interface MachineInit {
   envVars: Record<string, string>
   defaultUser: string
   defaultWorkdir?: string
-  /** false: everything outbound but nothing inbound is dropped. */
-  allowInternetAccess: boolean
+}
+
+export interface AcquireOptions {
+  /** In force before the machine is handed out. */
+  network: NetworkPolicy
 }
 
 /** One sample of a machine; bytes, percent of one core = 100. */
@@ -111,6 +120,8 @@ export interface ResumeOptions extends AcquireOptions {
   hasMemory: boolean
   /** The paused sandbox's own machine, if it may still be frozen in memory. */
   machineId?: string
+  /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps the one it had. */
+  network: NetworkPolicy
 }
 
 /**
@@ -125,10 +136,10 @@ export interface Resumed extends Machine {
 
 /** What the control plane's rows say that this machine should have. */
 export interface KnownState {
-  /** Machines of sandboxes that run. */
-  inUse: ReadonlySet<string>
-  /** Machines of paused sandboxes, which may still be frozen in memory, with their checkpoints. */
-  frozen: ReadonlyMap<string, string>
+  /** Machines of sandboxes that run, with what they may reach. */
+  inUse: ReadonlyMap<string, NetworkPolicy>
+  /** Machines of paused sandboxes, which may still be frozen in memory. */
+  frozen: ReadonlyMap<string, { checkpointId: string; network: NetworkPolicy }>
   /** All others are removed. */
   checkpoints: ReadonlySet<string>
   /** Snapshots that sandboxes can be started from. */
@@ -204,7 +215,7 @@ export interface SandboxNode {
   /** Sets a machine going that `resume` gave back hot. */
   thaw(machineId: string): Promise<void>
   /** What happened to the files between two checkpoints. @throws SandlotError not_found, checkpoint_damaged … */
-  diff(fromId: string, toId: string, options: AcquireOptions): Promise<FileDiff>
+  diff(fromId: string, toId: string, options: Pick<AcquireOptions, 'owner'>): Promise<FileDiff>
   /** Deletes chunks that no checkpoint needs, or says what it would delete; done now and then by itself. */
   collectGarbage(isDryRun: boolean): Promise<GarbageReport>
   /** What packed checkpoints take; those that are not packed yet are absent. */

@@ -85,7 +85,10 @@ export class Persistence {
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
-  async resume(checkpointId: string, { hasMemory, machineId, owner }: ResumeOptions): Promise<Resumed> {
+  async resume(
+    checkpointId: string,
+    { hasMemory, machineId, owner, network }: ResumeOptions,
+  ): Promise<Resumed> {
     const { machines, hot } = this.#options
     if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
     const held = machineId === undefined ? undefined : hot.take(machineId)
@@ -93,13 +96,13 @@ export class Persistence {
     if (held) await machines.end(held.machineId)
     return this.#options.cold.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
-      const machine = await this.#startVerified(checkpointId, { ...source, owner })
+      const machine = await this.#startVerified(checkpointId, { ...source, owner, network })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
     })
   }
 
   /** What happened to the files between two checkpoints. Machines are started to read them, and end at once. */
-  async diff(fromId: string, toId: string, { owner }: AcquireOptions): Promise<FileDiff> {
+  async diff(fromId: string, toId: string, { owner }: Pick<AcquireOptions, 'owner'>): Promise<FileDiff> {
     const [from, to] = await Promise.all([this.#fileTree(fromId, owner), this.#fileTree(toId, owner)])
     const paths = new Set([...from.tree.keys(), ...to.tree.keys()])
     const inImage = await pathsInImage(to.imagePath, paths)

@@ -20,6 +20,7 @@ export async function removeEverything(home: string): Promise<void> {
   const slots = createSlotPool({ names, range, maxSlots: range.slotCount, onError: ignore })
   slots.close()
   const driver = createGvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
+  const firewall = createFirewall({ names, range: range.cidr, dns: '127.0.0.1' })
   const machines = new Machines({
     names,
     runDir,
@@ -27,11 +28,11 @@ export async function removeEverything(home: string): Promise<void> {
     driver,
     cgroups: openCgroups(),
     slots,
+    firewall,
     onError: ignore,
   })
   await machines.removeAll()
   await slots.removeAll()
-  const firewall = createFirewall({ names, range: range.cidr, dns: '127.0.0.1' })
   await firewall.remove().catch(ignore)
   await unmountState(join(runDir, 'runsc'))
   await rm(runDir, { recursive: true, force: true })

@@ -13,6 +13,8 @@ const IP_TIMEOUT_MS = 10_000
 export interface Slot {
   index: number
   netnsPath: string
+  /** The host's side of its veth. */
+  interfaceName: string
   /** IPv4 address of the sandbox inside, reachable from the host. */
   address: string
 }
@@ -52,6 +54,7 @@ export function createSlotPool({ names, range, maxSlots, onError }: SlotPoolOpti
   const slot = (index: number): Slot => ({
     index,
     netnsPath: `/run/netns/${netnsName(index)}`,
+    interfaceName: `${names.vethPrefix}${index}`,
     address: range.slot(index).sandbox,
   })
 

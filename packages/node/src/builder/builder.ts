@@ -4,6 +4,7 @@ import { BuildFailure } from '@sandlot/protocol'
 import { cpuFeatures } from '../cpu-features.ts'
 import { GuestRefusal, runInGuest, uploadToGuest } from '../guest-process.ts'
 import type { LiveMachine, MachineSource } from '../machines.ts'
+import { OPEN } from '../network-policy.ts'
 import type { CheckpointInfo } from '../node.ts'
 import { Finisher, type FinisherOptions } from './finisher.ts'
 import { type Ground, startOn, toFailure } from './ground.ts'
@@ -172,7 +173,7 @@ export class Builder {
         if (found) ground = { key, ...found }
         else if (isDeclaration(step)) ground = { ...ground, key }
         else {
-          machine ??= await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`)
+          machine ??= await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`, OPEN)
           try {
             await this.#runStep(job, machine, step, number, environment)
             ground = await this.#keep(machine, key, ground.imagePath)

@@ -7,6 +7,7 @@ import type { Driver } from '../driver.ts'
 import { flatten } from '../images/flatten.ts'
 import type { ImageStore } from '../images/image-store.ts'
 import type { LiveMachine, Machines } from '../machines.ts'
+import { OPEN } from '../network-policy.ts'
 import type { CheckpointInfo } from '../node.ts'
 import { bringUp } from './bring-up.ts'
 import type { BuildJob } from './builder.ts'
@@ -52,7 +53,7 @@ export class Finisher {
     const say = (message: string) => log({ level: 'info', message, step: 'finalize' })
     const settled = await this.#flattened(job, ground)
     say('[finalize] Booting the template')
-    const machine = await startOn(this.#options, settled, recipe, `build-${job.checkpointId}`)
+    const machine = await startOn(this.#options, settled, recipe, `build-${job.checkpointId}`, OPEN)
     const ending = new AbortController()
     try {
       await bringUp({ ...job, ...recipe }, machine, environment, AbortSignal.any([signal, ending.signal]))
@@ -121,7 +122,7 @@ export class Finisher {
       imagePath: manifest.imagePath,
       fileSystemDir: folder.paths(checkpointId).filesDir,
     }
-    const machine = await startOn(this.#options, ground, manifest.resources, `build-${checkpointId}`)
+    const machine = await startOn(this.#options, ground, manifest.resources, `build-${checkpointId}`, OPEN)
     const ending = new AbortController()
     const key = digest(['renewed', checkpointId])
     try {

@@ -1,6 +1,6 @@
 import { BuildFailure } from '@sandlot/protocol'
 import type { LiveMachine, MachineSource, Machines } from '../machines.ts'
-import type { BuildResources } from '../node.ts'
+import type { BuildResources, NetworkPolicy } from '../node.ts'
 
 /** A file system on the way to becoming a template. */
 export interface Ground {
@@ -23,18 +23,21 @@ export interface MachineHost {
 /**
  * Boots a machine over `ground` and tells it the time.
  * @param recipe scope: the team that waits for it
+ * @param network absent: it is only read and reaches nothing
  */
 export async function startOn(
   { machines, start }: MachineHost,
   ground: Omit<Ground, 'key'>,
   recipe: BuildResources & { scope?: string },
   key: string,
+  network?: NetworkPolicy,
 ): Promise<LiveMachine> {
   const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
   const { cpuCount, memoryMB, diskSizeMB, scope: owner } = recipe
   const machine = await start(key, {
     buildId: key,
-    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB, owner },
+    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB },
+    ...{ owner, network },
   })
   try {
     await machine.guest.post('/init', { timestamp: new Date().toISOString() })

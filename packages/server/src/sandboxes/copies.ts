@@ -8,6 +8,7 @@ import type { Checkpoints } from './checkpoints.ts'
 import type { Life } from './life.ts'
 import { checkLength } from './limits.ts'
 import type { LiveSandbox } from './sandbox.ts'
+import { networkPolicyOf } from './settings.ts'
 
 export interface Snapshot {
   snapshotId: string
@@ -131,7 +132,11 @@ export class Copies {
     const { node, now } = this.#life
     const release = this.#life.reserve(team)
     try {
-      const machine = await node.resume(checkpointId, { hasMemory: true, owner: team.teamId })
+      const machine = await node.resume(checkpointId, {
+        hasMemory: true,
+        owner: team.teamId,
+        network: networkPolicyOf(source.settings),
+      })
       const startedAtMs = now()
       const fork: LiveSandbox = {
         ...source,

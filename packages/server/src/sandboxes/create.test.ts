@@ -82,7 +82,11 @@ test('internet access is off for allow_internet_access: false and for denyOut of
   await t.create({ allow_internet_access: false })
   await t.create({ network: { denyOut: ['0.0.0.0/0'] } })
   await t.create()
-  expect(t.node.inits().map((init) => init?.allowInternetAccess)).toEqual([false, false, true])
+  expect([...t.node.policies.values()].map(({ allowInternetAccess }) => allowInternetAccess)).toEqual([
+    false,
+    false,
+    true,
+  ])
 })
 
 test('without public traffic the edge learns the token that the client got', async () => {

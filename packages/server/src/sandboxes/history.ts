@@ -10,6 +10,7 @@ import { toSnapshot } from './copies.ts'
 import type { Handovers } from './handovers.ts'
 import type { Life } from './life.ts'
 import type { KeepPolicy, LiveSandbox } from './sandbox.ts'
+import { networkPolicyOf } from './settings.ts'
 
 const STOP_TIMEOUT_MS = 20_000
 
@@ -108,6 +109,7 @@ export class History {
       const { machineId, address } = await node.resume(checkpointId, {
         hasMemory: checkpoint.hasMemory,
         owner: team.teamId,
+        network: networkPolicyOf(sandbox.settings),
       })
       const before = sandbox.machineId
       const rolledBack: LiveSandbox = {

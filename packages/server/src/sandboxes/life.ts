@@ -149,7 +149,6 @@ export class Life {
       envVars: sandbox.settings.envVars ?? {},
       defaultUser: sandbox.defaultUser,
       defaultWorkdir: sandbox.defaultWorkdir,
-      allowInternetAccess: sandbox.settings.allowInternetAccess !== false,
     }
   }
 

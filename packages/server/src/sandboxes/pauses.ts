@@ -10,6 +10,7 @@ import type { History } from './history.ts'
 import type { Life } from './life.ts'
 import { checkLength } from './limits.ts'
 import type { LiveSandbox } from './sandbox.ts'
+import { networkPolicyOf } from './settings.ts'
 import { become, type CheckpointReason } from './state.ts'
 
 const STOP_TIMEOUT_MS = 20_000
@@ -168,7 +169,12 @@ export class Pauses {
     try {
       await this.#handovers.claim(sandbox)
       const { machineId, address, how, reason } = await node
-        .resume(sandbox.checkpointId!, { hasMemory, machineId: sandbox.machineId, owner: team.teamId })
+        .resume(sandbox.checkpointId!, {
+          hasMemory,
+          machineId: sandbox.machineId,
+          owner: team.teamId,
+          network: networkPolicyOf(sandbox.settings),
+        })
         .catch((error) => this.#offerOlder(sandbox, error))
       const resumed: LiveSandbox = { ...sandbox, machineId, address, executionId: randomUUID() }
       try {

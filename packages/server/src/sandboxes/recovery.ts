@@ -2,6 +2,7 @@ import { killedEvent, lifecycleEvent } from '../events/events.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import type { Life } from './life.ts'
 import type { LiveSandbox } from './sandbox.ts'
+import { networkPolicyOf } from './settings.ts'
 import type { KillReason } from './state.ts'
 
 /**
@@ -23,8 +24,15 @@ export async function recoverSandboxes(life: Life, checkpoints: CheckpointReposi
   }
   const inState = (state: LiveSandbox['state']) => rows.filter((row) => row.state === state)
   const alive = await node.start({
-    inUse: new Set(inState('running').map(({ machineId }) => machineId)),
-    frozen: new Map(inState('paused').map(({ machineId, checkpointId }) => [machineId, checkpointId!])),
+    inUse: new Map(
+      inState('running').map(({ machineId, settings }) => [machineId, networkPolicyOf(settings)]),
+    ),
+    frozen: new Map(
+      inState('paused').map(({ machineId, checkpointId, settings }) => [
+        machineId,
+        { checkpointId: checkpointId!, network: networkPolicyOf(settings) },
+      ]),
+    ),
     checkpoints: known,
     builds: catalogue.teamBuilds(),
   })

@@ -14,7 +14,7 @@ import { checkLength } from './limits.ts'
 import { Pauses } from './pauses.ts'
 import { recoverSandboxes } from './recovery.ts'
 import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
-import { settingsOf } from './settings.ts'
+import { networkPolicyOf, settingsOf } from './settings.ts'
 import { Storage } from './storage.ts'
 
 const MAX_CREATE_ATTEMPTS = 3
@@ -84,7 +84,10 @@ export class SandboxService {
     release: () => void,
   ): Promise<LiveSandbox> {
     for (let attempt = 1; ; attempt++) {
-      const machine = await this.#life.node.acquire(build.buildId, { owner: team.teamId })
+      const machine = await this.#life.node.acquire(build.buildId, {
+        owner: team.teamId,
+        network: networkPolicyOf(settings),
+      })
       const now = this.#life.now()
       const sandbox: LiveSandbox = {
         sandboxId: newSandboxId(),

@@ -1,9 +1,14 @@
 import { isIP } from 'node:net'
+import type { NetworkPolicy } from '@sandlot/node'
 import { newAccessToken, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
 
 const ALL_TRAFFIC = '0.0.0.0/0'
+
+export const networkPolicyOf = ({ allowInternetAccess }: SandboxSettings): NetworkPolicy => ({
+  allowInternetAccess: allowInternetAccess !== false,
+})
 
 /** A request that asks for what this version cannot do gets a plain answer instead of a sandbox without it. */
 const later = (what: string): never => {

@@ -9,6 +9,7 @@ import type {
   KnownState,
   MachineInit,
   MachineSample,
+  NetworkPolicy,
   NodeEvents,
   ResumeOptions,
   SandboxNode,
@@ -19,6 +20,8 @@ import { SandlotError } from '@sandlot/protocol'
 /** A node without machines, for tests of rows and rules. The real one is under tests/. */
 export class NodeDouble implements SandboxNode {
   readonly machines = new Map<string, MachineInit | undefined>()
+  /** What each machine may reach, of all that were ever started. */
+  readonly policies = new Map<string, NetworkPolicy>()
   readonly emitter = new EventEmitter<NodeEvents>()
   /** How many of the next calls fail. */
   failInit = 0
@@ -61,11 +64,15 @@ export class NodeDouble implements SandboxNode {
 
   checkpoints = async () => new Set(this.saved)
   describe = async (checkpointId: string) => this.#infoOf(checkpointId)
-  async start({ inUse, frozen, checkpoints, builds }: KnownState) {
+  /** What it was last started with. */
+  known: KnownState | undefined
+  async start(known: KnownState) {
+    const { inUse, frozen, checkpoints, builds } = known
+    this.known = known
     for (const id of this.saved) if (!checkpoints.has(id)) this.saved.delete(id)
     for (const id of this.machines.keys()) if (!inUse.has(id) && !frozen.has(id)) this.machines.delete(id)
     for (const build of builds) this.teamBuilds.set(build.buildId, build)
-    return new Set([...inUse].filter((id) => this.machines.has(id)))
+    return new Set([...inUse.keys()].filter((id) => this.machines.has(id)))
   }
   /** Awaited before a build is added. */
   addingBuild: Promise<void> | undefined
@@ -102,14 +109,14 @@ export class NodeDouble implements SandboxNode {
   async snapshot(_machineId: string, checkpointId: string) {
     return { ...(await this.#save(checkpointId)), stoppedMs: 1 }
   }
-  async resume(checkpointId: string, { hasMemory, machineId, owner }: ResumeOptions) {
+  async resume(checkpointId: string, { hasMemory, machineId, owner, network }: ResumeOptions) {
     this.resumes++
     if (this.failResume-- > 0) throw new SandlotError('sandbox_capacity_unavailable', 'no memory')
     if (!this.saved.has(checkpointId)) throw new SandlotError('not_found', 'no such checkpoint')
     if (this.damaged.has(checkpointId)) throw new SandlotError('checkpoint_damaged', 'a bit flipped')
     if (machineId && hasMemory && this.frozen.has(machineId))
       return { machineId, buildId: 'b1', address: '10.0.0.2', how: 'hot' as const }
-    const machine = await this.acquire(checkpointId, { owner })
+    const machine = await this.acquire(checkpointId, { owner, network })
     return { ...machine, how: hasMemory ? ('restored' as const) : ('booted' as const) }
   }
   async thaw(machineId: string) {
@@ -123,12 +130,13 @@ export class NodeDouble implements SandboxNode {
   collectGarbage = async () => ({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
   storageOf = async () => ({ logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} })
   removeCheckpoint = async (checkpointId: string) => void this.saved.delete(checkpointId)
-  async acquire(buildId: string, { owner }: AcquireOptions) {
+  async acquire(buildId: string, { owner, network }: AcquireOptions) {
     this.acquireCalls++
     this.owners.push(owner)
     await this.acquiring
     const machineId = `m${this.#next++}`
     this.machines.set(machineId, undefined)
+    this.policies.set(machineId, network)
     return { machineId, buildId, address: '10.0.0.2' }
   }
   async init(machineId: string, init: MachineInit) {

@@ -1,0 +1,39 @@
+import { beforeEach, expect, test } from 'vitest'
+import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+
+const under = serverUnderTest()
+let t: ServerUnderTest
+beforeEach(() => void (t = under.current))
+
+const policies = () => [...t.node.policies.values()].map(({ allowInternetAccess }) => allowInternetAccess)
+
+test.each([false, true])(
+  'every machine that a sandbox with internet %s is started from again is asked for with its policy',
+  async (allowed) => {
+    const { sandboxID: id } = await t.create({ allow_internet_access: allowed })
+    const { body: snapshot } = await t.act(id, 'snapshots', {})
+    await t.act(id, 'fork', { count: 2 })
+    const checkpointId = (await t.treeOf(id)).at(-1)!.checkpointID
+    await t.act(id, 'rollback', { checkpointID: checkpointId })
+    await t.act(id, 'pause')
+    t.node.frozen.clear()
+    await t.act(id, 'connect', { timeout: 100 })
+    await t.create({ templateID: snapshot.snapshotID, allow_internet_access: allowed })
+    // create, two forks, rollback, cold resume, start from a snapshot
+    expect(policies()).toEqual(Array.from({ length: 6 }, () => allowed))
+  },
+)
+
+test('a node that starts is told what running and paused sandboxes may reach', async () => {
+  const open = await t.create()
+  const closed = await t.create({ allow_internet_access: false })
+  const paused = await t.create({ allow_internet_access: false })
+  await t.act(paused.sandboxID, 'pause')
+  await t.crash()
+  const { inUse, frozen } = t.node.known!
+  expect([...inUse.values()]).toEqual([{ allowInternetAccess: true }, { allowInternetAccess: false }])
+  expect([...frozen.values()]).toEqual([
+    { checkpointId: expect.any(String), network: { allowInternetAccess: false } },
+  ])
+  expect([open, closed].every(({ sandboxID }) => t.server.directory.find(sandboxID))).toBe(true)
+})
