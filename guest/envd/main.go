@@ -20,6 +20,7 @@ import (
 	"sandlot.dev/envd/internal/reaper"
 	"sandlot.dev/envd/internal/serve"
 	"sandlot.dev/envd/internal/settings"
+	"sandlot.dev/envd/internal/tree"
 )
 
 // Clients switch features on by it (wire spec 4.1).
@@ -36,6 +37,12 @@ const (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "tree" {
+		if err := tree.Run(os.Args[2:]); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	address := flag.String("listen", ":49983", "address to listen on")
 	user := flag.String("user", "user", "default user until /init names one; empty: none")
 	workdir := flag.String("workdir", "", "default working directory until /init names one; empty: the user's home")

@@ -1,4 +1,4 @@
-import type { FileTree } from './file-tree.ts'
+import type { Readable, Writable } from 'node:stream'
 import type { SpecOptions } from './oci-spec.ts'
 
 /** Where a machine lives on disk and in the host's namespaces. */
@@ -35,8 +35,27 @@ export interface Driver {
   checkpoint(machine: MachinePaths, checkpointDir: string): Promise<void>
   /** Saves the writable layer only. The machine goes on, or stays frozen. */
   saveFileSystem(machine: MachinePaths, fileSystemDir: string): Promise<void>
-  /** What the writable layer holds, contents by their hashes. */
-  fileTree(machine: MachinePaths): Promise<FileTree>
+  /**
+   * Boots a machine whose only process talks to `talk` over its standard streams, and ends it.
+   * @throws what `talk` throws, the signal's reason, SandlotError when the machine does not start
+   */
+  converse<T>(
+    machine: MachinePaths,
+    spec: SpecOptions,
+    fileSystemDir: string,
+    talk: (stdin: Writable, stdout: Readable) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T>
+  /**
+   * Saves the writable layer that a checkpoint has in its memory: the machine is restored, frozen at once and saved.
+   * @param spec without a network: what is restored runs until it is frozen
+   */
+  extractFileSystem(
+    machine: MachinePaths,
+    spec: SpecOptions,
+    checkpointDir: string,
+    fileSystemDir: string,
+  ): Promise<void>
   /** Writes the writable layer as a tar; what hides something of the image is a character device 0/0. */
   writeLayer(machine: MachinePaths, file: string): Promise<void>
   /** Removes what the driver itself keeps of a machine whose processes are dead. */

@@ -2,10 +2,9 @@ import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { Driver, MachinePaths } from './driver.ts'
-import { readFileTree } from './file-tree.ts'
 import { ociSpec, type SpecOptions } from './oci-spec.ts'
 import { GUEST_OOM_SCORE_ADJ, spareKernel } from './oom-order.ts'
-import { CommandError, run, runAndRead } from './run.ts'
+import { CommandError, converse, run } from './run.ts'
 import { callSentry } from './sentry-control.ts'
 
 const START_TIMEOUT_MS = 60_000
@@ -28,6 +27,24 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
   /** Filestore descriptor of each kernel's pid: found once, then one stat a sample. */
   const filestores = new Map<number, string>()
 
+  const logOf = ({ dir }: MachinePaths) => join(dir, 'runsc.log')
+
+  function flagsOf(machine: MachinePaths, spec: SpecOptions | undefined): string[] {
+    const flags = [
+      `--root=${stateDir}`,
+      `--log=${logOf(machine)}`,
+      `--panic-log=${join(machine.dir, 'panic.log')}`,
+      `--network=${spec && !spec.netnsPath ? 'none' : 'sandbox'}`,
+      '--platform=systrap',
+      '--allow-suid',
+      '--cpu-num-from-quota',
+      // what a checkpoint needs is in its manifest; paths may differ on another machine
+      '--restore-spec-validation=ignore',
+    ]
+    if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
+    return flags
+  }
+
   /**
    * The started kernel inherits runsc's standard streams, so they go to /dev/null (a pipe would never close,
    * a file would let the guest fill the host's disk) and errors are read from runsc's log.
@@ -39,19 +56,8 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     options: { timeoutMs: number; niceness?: number },
   ) {
     const { timeoutMs } = options
-    const log = join(machine.dir, 'runsc.log')
-    const flags = [
-      `--root=${stateDir}`,
-      `--log=${log}`,
-      `--panic-log=${join(machine.dir, 'panic.log')}`,
-      '--network=sandbox',
-      '--platform=systrap',
-      '--allow-suid',
-      '--cpu-num-from-quota',
-      // what a checkpoint needs is in its manifest; paths may differ on another machine
-      '--restore-spec-validation=ignore',
-    ]
-    if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
+    const log = logOf(machine)
+    const flags = flagsOf(machine, spec)
     try {
       await run(runscPath, [...flags, ...args], {
         ...options,
@@ -136,27 +142,28 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
       await save(machine, 'fscheckpoint', fileSystemDir)
     },
 
-    fileTree: ({ machineId }) =>
-      // runsc says what it does on standard output, and opens the file anew: that works with a pipe of the shell's only
-      runAndRead(
-        'bash',
-        [
-          '-o',
-          'pipefail',
-          '-c',
-          '"$@" 3>&1 >/dev/null | cat',
-          'bash',
-          runscPath,
-          `--root=${stateDir}`,
-          'tar',
-          'rootfs-upper',
-          '--file',
-          '/proc/self/fd/3',
-          machineId,
-        ],
-        CHECKPOINT_TIMEOUT_MS,
-        readFileTree,
-      ),
+    async converse(machine, spec, fileSystemDir, talk, signal) {
+      await writeSpec(machine, spec)
+      const args = [
+        'run',
+        '-bundle',
+        machine.dir,
+        `-fs-restore-image-path=${fileSystemDir}`,
+        machine.machineId,
+      ]
+      return converse(runscPath, [...flagsOf(machine, spec), ...args], talk, {
+        signal,
+        oomScoreAdj: GUEST_OOM_SCORE_ADJ,
+      })
+    },
+
+    async extractFileSystem(machine, spec, checkpointDir, fileSystemDir) {
+      await writeSpec(machine, spec)
+      const args = ['restore', '-detach', '-bundle', machine.dir, '-image-path', checkpointDir]
+      await runsc(machine, spec, [...args, machine.machineId], { timeoutMs: START_TIMEOUT_MS })
+      await callSentry(socketOf(machine.machineId), 'containerManager.Pause', FREEZE_TIMEOUT_MS)
+      await save(machine, 'fscheckpoint', fileSystemDir)
+    },
 
     async writeLayer({ machineId }, file) {
       const args = [`--root=${stateDir}`, 'tar', 'rootfs-upper', '--file', file, machineId]

@@ -14,6 +14,7 @@ import { createCheckpoints } from './checkpoints/checkpoints.ts'
 import { Chores } from './chores.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
+import { Diffs } from './diff/diffs.ts'
 import { createFirewall, hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { AdoptedBases } from './handover/adopted-bases.ts'
@@ -145,6 +146,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     onError,
   })
 
+  const diffs = new Diffs({
+    ...{ runDir, folder, cold, machines, driver },
+    async shortage() {
+      await makeRoom()
+      return guard.shortage() ?? memoryShortage(options.memoryFloorMB)
+    },
+  })
+
   const envdKey = contentKey(join(options.guestDir, 'envd'))
   const builder = new Builder({
     ...{ layers, images, shared, folder, cold, machines, driver, envdKey },
@@ -217,7 +226,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   }
 
   async function startOnce(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
-    // its memory may be resumed while its files are read for a diff, which reaches nothing
+    // its memory may be resumed while something else starts from its files
     const part = source.checkpointDir ? 'memory' : 'files'
     const key = `${checkpointId} ${part} ${JSON.stringify(source.network ?? CLOSED)}`
     const machine = await oneTimeSources.during(key, source, () =>
@@ -292,6 +301,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
     async start({ inUse, frozen, checkpoints, builds: known }) {
       await machines.prepareFolders()
+      await diffs.prepare()
       await mkdir(buildsDir, { recursive: true, mode: 0o700 })
       const recipe = {
         name: 'base',
@@ -359,10 +369,13 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       persistence.snapshot(liveMachine(machineId), checkpointId, saveOptions),
     resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
     thaw: (machineId) => machines.thaw(liveMachine(machineId)),
-    diff: (fromId, toId, diffOptions) => persistence.diff(fromId, toId, diffOptions),
+    diff: (fromId, toId, diffOptions) => diffs.diff(fromId, toId, diffOptions),
     collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
     storageOf: (checkpointIds) => cold.usage(checkpointIds),
-    removeCheckpoint: (checkpointId) => cold.remove(checkpointId),
+    async removeCheckpoint(checkpointId) {
+      await cold.remove(checkpointId)
+      await diffs.forget(checkpointId)
+    },
     leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
     carry: createCarrier(cold, options.remoteCheckpoints),
 

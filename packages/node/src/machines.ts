@@ -3,8 +3,7 @@ import { readlinkSync, unlinkSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
-import type { Driver } from './driver.ts'
-import type { FileTree } from './file-tree.ts'
+import type { Driver, MachinePaths } from './driver.ts'
 import type { Firewall } from './firewall.ts'
 import { createGuestClient, type GuestClient, type LoginCommand } from './guest-client.ts'
 import { explainFailure, kernelGone } from './machine-errors.ts'
@@ -135,7 +134,7 @@ export class Machines {
     const machine = await this.#make(source)
     const { machineId, dir, slot } = machine
     try {
-      machine.pid = await driver.prepare({ machineId, dir }, this.#spec(source, machine))
+      machine.pid = await driver.prepare({ machineId, dir }, this.#spec(source, machine.cgroup, machine.slot))
       await mark(dir, 'prepared')
       this.#live.set(machineId, machine)
       return machine
@@ -153,7 +152,7 @@ export class Machines {
     try {
       if (prepared) await this.#becomeOf(source.buildId, prepared)
       await this.#setPolicy(machine, source.network ?? CLOSED)
-      const spec = this.#spec(source, machine)
+      const spec = this.#spec(source, cgroup, slot)
       machine.pid = source.checkpointDir
         ? await driver.restore({ machineId, dir }, spec, source.checkpointDir, {
             isUrgent,
@@ -279,8 +278,24 @@ export class Machines {
     }
   }
 
-  fileTree(machine: LiveMachine): Promise<FileTree> {
-    return this.#options.driver.fileTree(machine)
+  /**
+   * Room for a machine that nobody connects to and nobody gets, e.g. to read a checkpoint's files: it has no network.
+   * All of it is gone when `work` is done; after a crash the next start removes it.
+   */
+  async aside<T>(
+    source: Omit<MachineSource, 'buildId'>,
+    work: (machine: MachinePaths, spec: SpecOptions) => Promise<T>,
+  ): Promise<T> {
+    const { names } = this.#options
+    const machineId = `${names.instance}${randomBytes(6).toString('hex')}`
+    const dir = join(this.#machinesDir, machineId)
+    const spec = this.#spec({ ...source, buildId: '' }, `${names.cgroup}/${machineId}`)
+    try {
+      await mkdir(dir, { mode: 0o700 })
+      return await work({ machineId, dir }, spec)
+    } finally {
+      await this.#remove(machineId).catch(this.#options.onError)
+    }
   }
 
   /** Is its kernel's process there? One readlink; a zombie has no executable any more. */
@@ -412,7 +427,7 @@ export class Machines {
     return { ...source, guestDir: source.guestDir ?? this.#options.guestDir }
   }
 
-  #spec(source: MachineSource, { slot, cgroup }: LiveMachine): SpecOptions {
+  #spec(source: MachineSource, cgroup: string, slot?: Slot): SpecOptions {
     const { runDir } = this.#options
     const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir } = this.#complete(source)
     return {
@@ -423,7 +438,7 @@ export class Machines {
       guestDir,
       overlayDir: join(runDir, 'overlay'),
       emptyDir: join(runDir, 'empty'),
-      netnsPath: slot.netnsPath,
+      netnsPath: slot?.netnsPath,
       cgroupsPath: `/${cgroup}`,
       cpuShares: WARM_CPU_SHARES,
     }

@@ -5,7 +5,8 @@ export type { GarbageReport } from './checkpoints/garbage.ts'
 export type { UsageReport } from './checkpoints/usage.ts'
 
 import type { BuildJob, BuildResult } from './builder/builder.ts'
-import type { FileDiff } from './file-diff.ts'
+import type { FileDiff } from './diff/compare-files.ts'
+import type { DiffOptions } from './diff/diffs.ts'
 import type { CarriedBase } from './handover/carried-files.ts'
 
 export type { BuildJob, BuildLog, BuildResult } from './builder/builder.ts'
@@ -16,7 +17,8 @@ export type {
   BuildStep,
   RegistryLogin,
 } from './builder/recipe.ts'
-export type { FileDiff } from './file-diff.ts'
+export type { FileDiff } from './diff/compare-files.ts'
+export type { DiffOptions } from './diff/diffs.ts'
 export type { CarriedBase } from './handover/carried-files.ts'
 export type { FoundRecord, Instance, SandboxRecord, SandboxRecords } from './handover/records.ts'
 
@@ -214,8 +216,12 @@ export interface SandboxNode {
   resume(checkpointId: string, options: ResumeOptions): Promise<Resumed>
   /** Sets a machine going that `resume` gave back hot. */
   thaw(machineId: string): Promise<void>
-  /** What happened to the files between two checkpoints. @throws SandlotError not_found, checkpoint_damaged … */
-  diff(fromId: string, toId: string, options: Pick<AcquireOptions, 'owner'>): Promise<FileDiff>
+  /**
+   * What happened to the files between two checkpoints: at most 10 001 paths of each kind, the first in order. Nothing of
+   * a sandbox runs for it.
+   * @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable, operation_timeout …
+   */
+  diff(fromId: string, toId: string, options?: DiffOptions): Promise<FileDiff>
   /** Deletes chunks that no checkpoint needs, or says what it would delete; done now and then by itself. */
   collectGarbage(isDryRun: boolean): Promise<GarbageReport>
   /** What packed checkpoints take; those that are not packed yet are absent. */

@@ -37,9 +37,12 @@ export interface SpecOptions extends BuildResources {
   overlayDir: string
   /** Any empty folder: with an EROFS root nothing of it is seen. */
   emptyDir: string
-  netnsPath: string
+  /** Absent: no network at all, not even a device. */
+  netnsPath?: string
   cgroupsPath: string
   cpuShares: number
+  /** What runs instead of envd's daemon, with these capabilities only. */
+  process?: { args: string[]; capabilities: string[] }
 }
 
 /**
@@ -49,12 +52,13 @@ export interface SpecOptions extends BuildResources {
  * overlay on an EROFS root panics (docs/adr/0002).
  */
 export function ociSpec(options: SpecOptions) {
+  const allowed = options.process?.capabilities ?? capabilities
   return {
     ociVersion: '1.1.0',
     hostname: 'sandlot',
     process: {
       user: { uid: 0, gid: 0 },
-      args: [ENVD_PATH],
+      args: options.process?.args ?? [ENVD_PATH],
       env: [
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         'HOME=/root',
@@ -62,10 +66,10 @@ export function ociSpec(options: SpecOptions) {
       ],
       cwd: '/',
       capabilities: {
-        bounding: capabilities,
-        effective: capabilities,
-        permitted: capabilities,
-        inheritable: capabilities,
+        bounding: allowed,
+        effective: allowed,
+        permitted: allowed,
+        inheritable: allowed,
       },
       rlimits: [{ type: 'RLIMIT_NOFILE', hard: 1_048_576, soft: 1_048_576 }],
     },
@@ -83,7 +87,7 @@ export function ociSpec(options: SpecOptions) {
         { type: 'ipc' },
         { type: 'uts' },
         { type: 'mount' },
-        { type: 'network', path: options.netnsPath },
+        { type: 'network', ...(options.netnsPath && { path: options.netnsPath }) },
       ],
       cgroupsPath: options.cgroupsPath,
       resources: {

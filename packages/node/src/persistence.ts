@@ -6,14 +6,11 @@ import type { ColdCheckpoints } from './cold-checkpoints.ts'
 import { cpuFeatures } from './cpu-features.ts'
 import { diskSpace } from './disk-space.ts'
 import type { Driver } from './driver.ts'
-import { diffFileTrees, type FileDiff } from './file-diff.ts'
-import type { FileTree } from './file-tree.ts'
 import type { LoginCommand } from './guest-client.ts'
 import type { HotMachines } from './hot-machines.ts'
-import { pathsInImage } from './image-paths.ts'
 import type { LiveMachine, MachineSource, Machines } from './machines.ts'
 import { findMisfit } from './misfit.ts'
-import type { AcquireOptions, CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from './node.ts'
+import type { CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from './node.ts'
 
 /** Kept free beside what a checkpoint is expected to take. */
 const SPARE_BYTES = 64 * 2 ** 20
@@ -98,28 +95,6 @@ export class Persistence {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
       const machine = await this.#startVerified(checkpointId, { ...source, owner, network })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
-    })
-  }
-
-  /** What happened to the files between two checkpoints. Machines are started to read them, and end at once. */
-  async diff(fromId: string, toId: string, { owner }: Pick<AcquireOptions, 'owner'>): Promise<FileDiff> {
-    const [from, to] = await Promise.all([this.#fileTree(fromId, owner), this.#fileTree(toId, owner)])
-    const paths = new Set([...from.tree.keys(), ...to.tree.keys()])
-    const inImage = await pathsInImage(to.imagePath, paths)
-    return diffFileTrees(from.tree, to.tree, (path) => inImage.has(path))
-  }
-
-  #fileTree(checkpointId: string, owner: string): Promise<{ tree: FileTree; imagePath: string }> {
-    const { folder, cold, machines, onError } = this.#options
-    return cold.use(checkpointId, async () => {
-      const hasFiles = await folder.hasFiles(checkpointId)
-      const { source } = await this.sourceOf(checkpointId, checkpointId, !hasFiles)
-      const machine = await this.#startVerified(checkpointId, { ...source, owner })
-      try {
-        return { tree: await machines.fileTree(machine), imagePath: source.imagePath }
-      } finally {
-        machines.end(machine.machineId).catch(onError)
-      }
     })
   }
 

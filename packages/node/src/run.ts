@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 
 const MAX_CAPTURED_BYTES = 1024 * 1024
 
@@ -147,6 +147,32 @@ export async function runAndRead<T>(
     child.kill('SIGKILL')
     await ended.catch(() => {})
     throw error
+  }
+}
+
+/**
+ * Runs a process that `talk` talks to; it is killed as soon as that is done, and what it says on standard error is lost.
+ * @throws what `talk` throws, the signal's reason, CommandError when it does not start
+ */
+export async function converse<T>(
+  file: string,
+  args: readonly string[],
+  talk: (stdin: Writable, stdout: Readable) => Promise<T>,
+  { signal, oomScoreAdj }: { signal: AbortSignal; oomScoreAdj?: number },
+): Promise<T> {
+  signal.throwIfAborted()
+  const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'ignore'] })
+  if (child.pid !== undefined) adjust(child.pid, 0, oomScoreAdj)
+  const failed = new Promise<never>((_, reject) => {
+    child.once('error', (cause) => reject(new CommandError(command, null, String(cause), false, cause)))
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+  try {
+    return await Promise.race([talk(child.stdin, child.stdout), failed])
+  } finally {
+    child.kill('SIGKILL')
+    child.stdout.destroy()
   }
 }
 

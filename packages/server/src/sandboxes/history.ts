@@ -66,8 +66,17 @@ export class History {
       }))
   }
 
-  /** @param toId absent: the newest @param fromId absent: what `toId` came from */
-  async diff(team: Team, sandboxId: string, fromId?: string, toId?: string): Promise<SandboxDiff> {
+  /**
+   * @param toId absent: the newest @param fromId absent: what `toId` came from
+   * @param signal aborted when nobody wants to know any more
+   */
+  async diff(
+    team: Team,
+    sandboxId: string,
+    fromId?: string,
+    toId?: string,
+    signal?: AbortSignal,
+  ): Promise<SandboxDiff> {
     const nodes = await this.tree(team, sandboxId)
     const find = (id: string): TreeNode => {
       const found = nodes.find(({ checkpointId }) => checkpointId === id)
@@ -83,7 +92,10 @@ export class History {
         'invalid_request',
         `sandbox '${sandboxId}' has no two checkpoints to compare yet`,
       )
-    const diff = await this.#life.node.diff(find(from).checkpointId, to.checkpointId, { owner: team.teamId })
+    const diff = await this.#life.node.diff(find(from).checkpointId, to.checkpointId, {
+      owner: team.teamId,
+      signal,
+    })
     return { ...diff, fromId: from, toId: to.checkpointId }
   }
 

@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http'
+import { SandlotError } from '@sandlot/protocol'
 import {
   Checkpoint,
   CollectGarbage,
@@ -174,9 +176,10 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
         response: { 200: SandboxDiff, ...errors },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { from, to } = request.query
-      const diff = await history.diff(request.caller.team, request.params.id, from, to)
+      const { team } = request.caller
+      const diff = await history.diff(team, request.params.id, from, to, signalOf(reply.raw))
       const { added, changed, deleted } = diff
       return {
         from: diff.fromId,
@@ -264,6 +267,13 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
     },
     async (request) => storage.collectGarbage(request.caller.team, request.body.isDryRun),
   )
+}
+
+/** Aborted when the client goes before it has its answer. */
+function signalOf(response: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new SandlotError('operation_timeout', 'the client is gone')))
+  return gone.signal
 }
 
 const toCheckpoint = (node: TreeNode): Checkpoint => ({

@@ -1,0 +1,119 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { FileEntry } from './file-entry.ts'
+import type { FileReader } from './file-reader.ts'
+import { PathList } from './path-list.ts'
+
+/** Paths by what happened to them on the way from one file system to the other, sorted. */
+export interface FileDiff {
+  added: string[]
+  changed: string[]
+  deleted: string[]
+}
+
+/** The API shows 10 000 of each and says whether there are more. */
+export const MAX_PATHS = 10_001
+/** Folders that are compared at a time: most of the time goes by on the way into the machine and back. */
+const PARALLEL = 32
+/** Entries that are compared in one turn of the event loop. */
+const STEP = 500
+
+type Files = Pick<FileReader, 'list' | 'digest'>
+type Side = 'both' | 'from' | 'to'
+
+/**
+ * Compares what two checkpoints of a sandbox hold. Both lie over the same image, so only folders that one of them has
+ * written into are looked into, and only files that one has written are read, when nothing else tells them apart.
+ * A folder of the image that is gone or new as a whole is named alone.
+ */
+export async function compareFiles(from: Files, to: Files): Promise<FileDiff> {
+  const comparison = new Comparison(from, to)
+  await comparison.run()
+  const [added, changed, deleted] = await Promise.all(
+    [comparison.added, comparison.changed, comparison.deleted].map((paths) => paths.toArray()),
+  )
+  return { added: added!, changed: changed!, deleted: deleted! }
+}
+
+class Comparison {
+  readonly added = new PathList(MAX_PATHS)
+  readonly changed = new PathList(MAX_PATHS)
+  readonly deleted = new PathList(MAX_PATHS)
+  readonly #from: Files
+  readonly #to: Files
+  /** The last is taken first: it is the deepest, so few wait. */
+  readonly #folders: { path: string; side: Side }[] = [{ path: '', side: 'both' }]
+
+  constructor(from: Files, to: Files) {
+    this.#from = from
+    this.#to = to
+  }
+
+  async run(): Promise<void> {
+    const running = new Set<Promise<void>>()
+    while (this.#folders.length > 0 || running.size > 0) {
+      while (this.#folders.length > 0 && running.size < PARALLEL) {
+        const { path, side } = this.#folders.pop()!
+        const work = this.#compareFolder(path, side).finally(() => running.delete(work))
+        running.add(work)
+      }
+      await Promise.race(running)
+    }
+  }
+
+  async #compareFolder(path: string, side: Side): Promise<void> {
+    const [before, after] = await Promise.all([
+      side === 'to' ? [] : this.#from.list(path || '/'),
+      side === 'from' ? [] : this.#to.list(path || '/'),
+    ])
+    const rest = new Map<string, FileEntry>()
+    await inSteps(before ?? [], async (entries) => {
+      for (const entry of entries) rest.set(entry.name, entry)
+    })
+    await inSteps(after ?? [], async (entries) => {
+      const comparing: Promise<void>[] = []
+      for (const entry of entries) {
+        const old = rest.get(entry.name)
+        rest.delete(entry.name)
+        const work = this.#compareEntry(`${path}/${entry.name}`, old, entry)
+        if (work) comparing.push(work)
+      }
+      await Promise.all(comparing)
+    })
+    await inSteps([...rest.values()], async (entries) => {
+      for (const entry of entries) this.#compareEntry(`${path}/${entry.name}`, entry, undefined)
+    })
+  }
+
+  /** @returns only when contents have to be read */
+  #compareEntry(path: string, before?: FileEntry, after?: FileEntry): Promise<void> | undefined {
+    const isWritten = before?.isWritten || after?.isWritten
+    if (before && after && !isWritten) return
+    if (before?.kind === 'directory' && after?.kind === 'directory')
+      this.#folders.push({ path, side: 'both' })
+    else {
+      if (before?.kind === 'directory' && before.isWritten) this.#folders.push({ path, side: 'from' })
+      if (after?.kind === 'directory' && after.isWritten) this.#folders.push({ path, side: 'to' })
+    }
+    if (!before) this.added.add(path)
+    else if (!after) this.deleted.add(path)
+    else if (before.kind !== after.kind || before.signature !== after.signature) this.changed.add(path)
+    else if (before.kind === 'file' && isWritten) {
+      if (before.sizeBytes !== after.sizeBytes) this.changed.add(path)
+      else if (before.sizeBytes > 0) return this.#compareContents(path, before, after)
+    }
+  }
+
+  /** Where more would have to be read than a diff may, times tell, which a guest can set. */
+  async #compareContents(path: string, before: FileEntry, after: FileEntry): Promise<void> {
+    const [old, now] = await Promise.all([this.#from.digest(path), this.#to.digest(path)])
+    const isSame = old && now ? old === now : before.modifiedAt === after.modifiedAt
+    if (!isSame) this.changed.add(path)
+  }
+}
+
+async function inSteps(entries: FileEntry[], work: (some: FileEntry[]) => Promise<void>): Promise<void> {
+  for (let at = 0; at < entries.length; at += STEP) {
+    if (at > 0) await nextTurn()
+    await work(entries.slice(at, at + STEP))
+  }
+}

@@ -1,0 +1,234 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import type { CheckpointFolder, CheckpointManifest } from '../checkpoint-folder.ts'
+import type { ColdCheckpoints } from '../cold-checkpoints.ts'
+import { diskSpace } from '../disk-space.ts'
+import type { Driver } from '../driver.ts'
+import { FairGate } from '../fair-gate.ts'
+import type { MachineSource, Machines } from '../machines.ts'
+import { ENVD_PATH } from '../oci-spec.ts'
+import { compareFiles, type FileDiff } from './compare-files.ts'
+import { ExtractedFiles } from './extracted-files.ts'
+import { FileReader } from './file-reader.ts'
+
+const TIMEOUT_MS = 120_000
+/** Bytes of contents that are read of each checkpoint, holes included; beyond, sizes and times tell files apart. */
+const READ_LIMIT_BYTES = 16 * 2 ** 30
+/** What lies below: the kernel and its page cache. */
+const READER_MEMORY_MB = 384
+/** The kernel holds the list of files in the form that it was saved in, and an inode for each: see docs/adr/0020. */
+const MEMORY_PER_LIST = 6
+const MAX_READER_MEMORY_MB = 3_072
+const READER_CPUS = 1
+/** What runsc saves of a file system (gVisor, pkg/sentry/state/checkpointfiles). */
+const FILE_LIST = 'multitar.img'
+const CONTENTS = 'pages.img'
+/** Clocks of host and guest may differ by so much, and a machine is older than the question. */
+const CLOCK_MARGIN_SECONDS = 10
+const SPARE_BYTES = 256 * 2 ** 20
+const MAX_REMEMBERED_PATHS = 100_000
+
+export interface DiffOptions {
+  /** On whose account: each has a share of what this machine compares at a time. Default: nobody's. */
+  owner?: string
+  /** Aborted: nobody wants to know any more. */
+  signal?: AbortSignal
+}
+
+export interface DiffsOptions {
+  /** `<home>/run`. */
+  runDir: string
+  folder: CheckpointFolder
+  cold: ColdCheckpoints
+  machines: Machines
+  driver: Driver
+  /** Says why no machine may be started now. */
+  shortage: () => Promise<SandlotError | undefined>
+}
+
+/**
+ * What happened to the files between two checkpoints (docs/adr/0020). Nothing of a sandbox runs for it, and the host reads
+ * no file of it: each checkpoint's file system is mounted by a machine of its own, in which only our reader runs.
+ */
+export class Diffs {
+  readonly #options: DiffsOptions
+  readonly #extracted: ExtractedFiles
+  readonly #gate = new FairGate({ what: 'diffs', total: 2, perOwner: 2, maxWaiting: 16, maxWaitMs: 30_000 })
+  /** Checkpoints do not change, and neither do their differences. By last use, the oldest first. */
+  readonly #known = new Map<string, FileDiff>()
+
+  constructor(options: DiffsOptions) {
+    this.#options = options
+    this.#extracted = new ExtractedFiles(join(options.runDir, 'extracted'))
+  }
+
+  prepare(): Promise<void> {
+    return this.#extracted.prepare()
+  }
+
+  /** @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable … */
+  diff(fromId: string, toId: string, { owner = '', signal }: DiffOptions = {}): Promise<FileDiff> {
+    return this.#gate.run(owner, signal, async () => {
+      const known = this.#recall(fromId, toId)
+      if (known) return known
+      const shortage = await this.#options.shortage()
+      if (shortage) throw shortage
+      const diff = await this.#compare(fromId, toId, signal)
+      this.#remember(fromId, toId, diff)
+      return diff
+    })
+  }
+
+  /** The checkpoint was deleted. */
+  async forget(checkpointId: string): Promise<void> {
+    for (const key of this.#known.keys()) if (key.split(' ').includes(checkpointId)) this.#known.delete(key)
+    await this.#extracted.forget(checkpointId)
+  }
+
+  async #compare(fromId: string, toId: string, signal: AbortSignal | undefined): Promise<FileDiff> {
+    const isOver = new AbortController()
+    const timeout = setTimeout(() => isOver.abort(tookTooLong()), TIMEOUT_MS)
+    const ended = AbortSignal.any([isOver.signal, ...(signal ? [signal] : [])])
+    const since = Math.floor(Date.now() / 1000) - CLOCK_MARGIN_SECONDS
+    const from = Promise.withResolvers<FileReader>()
+    const done = Promise.withResolvers<void>()
+    from.promise.catch(() => {})
+    let reads = 0
+    try {
+      const reading = this.#read(fromId, since, ended, async (reader) => {
+        reads++
+        from.resolve(reader)
+        await done.promise
+      })
+      reading.catch(from.reject)
+      const comparing = this.#read(toId, since, ended, async (reader) =>
+        compareFiles(await from.promise, reader),
+      )
+      // both are waited for: their machines are gone then
+      const [compared, read] = await Promise.allSettled([comparing.finally(() => done.resolve()), reading])
+      if (read.status === 'rejected') throw read.reason
+      if (compared.status === 'rejected') throw compared.reason
+      // it was damaged, and has been unpacked anew
+      return reads > 1 ? await this.#compare(fromId, toId, signal) : compared.value
+    } finally {
+      clearTimeout(timeout)
+    }
+  }
+
+  #read<T>(
+    checkpointId: string,
+    since: number,
+    signal: AbortSignal,
+    work: (reader: FileReader) => Promise<T>,
+  ): Promise<T> {
+    const { folder, cold } = this.#options
+    return cold.use(checkpointId, async () => {
+      const manifest = await folder.read(checkpointId)
+      const { filesDir, memoryDir } = folder.paths(checkpointId)
+      const read = (dir: string) => this.#readFrom(dir, manifest, since, signal, work)
+      if (await folder.hasFiles(checkpointId)) {
+        const [verified, result] = await Promise.allSettled([
+          folder.verify(checkpointId, 'files'),
+          read(filesDir),
+        ])
+        if (verified.status === 'rejected') throw verified.reason
+        if (result.status === 'rejected') throw result.reason
+        return result.value
+      }
+      return this.#extracted.use(
+        checkpointId,
+        async (dir) => {
+          await folder.verify(checkpointId, 'memory')
+          await this.#extract(manifest, memoryDir, dir)
+        },
+        read,
+      )
+    })
+  }
+
+  async #readFrom<T>(
+    fileSystemDir: string,
+    { imagePath, resources }: CheckpointManifest,
+    since: number,
+    signal: AbortSignal,
+    work: (reader: FileReader) => Promise<T>,
+  ): Promise<T> {
+    const { machines, driver } = this.#options
+    const memoryMB = await this.#memoryFor(fileSystemDir)
+    await this.#checkSpace(fileSystemDir)
+    const source = { imagePath, ...resources, memoryMB, cpuCount: READER_CPUS }
+    const args = [ENVD_PATH, 'tree', `-since=${since}`, `-read-limit=${READ_LIMIT_BYTES}`]
+    return machines.aside(source, (machine, spec) =>
+      driver.converse(
+        machine,
+        { ...spec, process: { args, capabilities: ['CAP_DAC_OVERRIDE', 'CAP_DAC_READ_SEARCH'] } },
+        fileSystemDir,
+        (stdin, stdout) => work(new FileReader(stdin, stdout)),
+        signal,
+      ),
+    )
+  }
+
+  /** The checkpoint's own machine, without a network: see `Driver.extractFileSystem`. */
+  #extract(manifest: CheckpointManifest, memoryDir: string, dir: string): Promise<void> {
+    const { imagePath, guestDir, resources } = manifest
+    const source: Omit<MachineSource, 'buildId'> = { imagePath, guestDir, ...resources }
+    return this.#options.machines.aside(source, (machine, spec) =>
+      this.#options.driver.extractFileSystem(machine, spec, memoryDir, dir),
+    )
+  }
+
+  /** @throws SandlotError invalid_request when there are so many files that it would take more than may be had */
+  async #memoryFor(fileSystemDir: string): Promise<number> {
+    const { size } = await stat(join(fileSystemDir, FILE_LIST))
+    const memoryMB = READER_MEMORY_MB + Math.ceil((size * MEMORY_PER_LIST) / 2 ** 20)
+    if (memoryMB <= MAX_READER_MEMORY_MB) return memoryMB
+    throw new SandlotError(
+      'invalid_request',
+      `the files cannot be compared: a list of what the sandbox has written takes ${Math.ceil(size / 2 ** 20)} MiB; remove files that it does not need`,
+    )
+  }
+
+  /** What was saved is unpacked into a file of the reader's own. @throws SandlotError disk_full */
+  async #checkSpace(fileSystemDir: string): Promise<void> {
+    const { runDir, cold } = this.#options
+    const neededBytes = (await stat(join(fileSystemDir, CONTENTS))).size + SPARE_BYTES
+    const isEnough = async () => diskSpace(runDir).freeBytes >= neededBytes
+    if ((await isEnough()) || (await cold.makeRoom(isEnough))) return
+    throw new SandlotError(
+      'disk_full',
+      `comparing these checkpoints takes ${Math.ceil(neededBytes / 2 ** 20)} MB of disk, which this machine does not have`,
+    )
+  }
+
+  #recall(fromId: string, toId: string): FileDiff | undefined {
+    const key = `${fromId} ${toId}`
+    const diff = this.#known.get(key)
+    if (!diff) return undefined
+    this.#known.delete(key)
+    this.#known.set(key, diff)
+    return diff
+  }
+
+  #remember(fromId: string, toId: string, diff: FileDiff): void {
+    this.#known.set(`${fromId} ${toId}`, diff)
+    let paths = 0
+    for (const known of this.#known.values()) paths += weightOf(known)
+    for (const [key, known] of this.#known) {
+      if (paths <= MAX_REMEMBERED_PATHS) return
+      this.#known.delete(key)
+      paths -= weightOf(known)
+    }
+  }
+}
+
+/** Empty ones count too. */
+const weightOf = ({ added, changed, deleted }: FileDiff): number =>
+  added.length + changed.length + deleted.length + 10
+
+const tookTooLong = (): SandlotError =>
+  new SandlotError(
+    'operation_timeout',
+    `the files could not be compared within ${TIMEOUT_MS / 1000} s: too much was written`,
+  )

@@ -1,0 +1,87 @@
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** Of one checkpoint that has its files in its memory only; others are saved again when they are asked for. */
+const MAX_KEPT = 8
+const MAX_BYTES = 4 * 2 ** 30
+
+/**
+ * Saved file systems of checkpoints that were only saved with their memory, for as long as this server runs: getting
+ * at one costs a restore. The least recently used go first.
+ */
+export class ExtractedFiles {
+  readonly #dir: string
+  /** By last use, the oldest first. */
+  readonly #kept = new Map<string, { extracting: Promise<number>; users: number }>()
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  /** Removes what a former server left. */
+  async prepare(): Promise<void> {
+    await rm(this.#dir, { recursive: true, force: true })
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+  }
+
+  /**
+   * Lets `work` use them.
+   * @param checkpointId checked by the caller: it becomes a path
+   * @param extract writes them into a folder that is not there yet; not called when they are known
+   */
+  async use<T>(
+    checkpointId: string,
+    extract: (dir: string) => Promise<void>,
+    work: (dir: string) => Promise<T>,
+  ): Promise<T> {
+    const dir = join(this.#dir, checkpointId)
+    const entry = this.#kept.get(checkpointId) ?? { extracting: this.#extract(dir, extract), users: 0 }
+    this.#kept.delete(checkpointId)
+    this.#kept.set(checkpointId, entry)
+    entry.users++
+    try {
+      await entry.extracting
+      return await work(dir)
+    } catch (error) {
+      // the next one tries anew
+      if (this.#kept.get(checkpointId) === entry) this.#kept.delete(checkpointId)
+      throw error
+    } finally {
+      entry.users--
+      await this.#trim()
+    }
+  }
+
+  /** The checkpoint was deleted, or space is short. */
+  async forget(checkpointId: string): Promise<void> {
+    this.#kept.delete(checkpointId)
+    await rm(join(this.#dir, checkpointId), { recursive: true, force: true })
+  }
+
+  async #extract(dir: string, extract: (dir: string) => Promise<void>): Promise<number> {
+    const writing = `${dir}.writing`
+    await rm(writing, { recursive: true, force: true })
+    try {
+      await extract(writing)
+      await rm(dir, { recursive: true, force: true })
+      await rename(writing, dir)
+    } catch (error) {
+      await rm(writing, { recursive: true, force: true })
+      throw error
+    }
+    const sizes = (await readdir(dir)).map(async (name) => (await stat(join(dir, name))).blocks * 512)
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+  }
+
+  async #trim(): Promise<void> {
+    const idle = [...this.#kept].filter(([, { users }]) => users === 0)
+    const sizes = await Promise.all(idle.map(([, { extracting }]) => extracting.catch(() => 0)))
+    let [count, bytes] = [idle.length, sizes.reduce((sum, size) => sum + size, 0)]
+    for (const [index, [checkpointId, entry]] of idle.entries()) {
+      if (count <= MAX_KEPT && bytes <= MAX_BYTES) return
+      count--
+      bytes -= sizes[index]!
+      if (entry.users === 0 && this.#kept.get(checkpointId) === entry) await this.forget(checkpointId)
+    }
+  }
+}

@@ -1,0 +1,147 @@
+import type { Readable, Writable } from 'node:stream'
+import { SandlotError } from '@sandlot/protocol'
+import { type FileEntry, toFileEntry } from './file-entry.ts'
+
+/** An entry takes at most 1.7 KB: a name of 255 bytes that all have to be escaped. */
+const MAX_LINE_LENGTH = 8 * 1024
+const MAX_PATH_BYTES = 4_095
+const MAX_ENTRIES = 500_000
+const MAX_OUTPUT_BYTES = 128 * 2 ** 20
+
+export interface FileReaderLimits {
+  /** Entries of all folders that are listed. Default 500 000. */
+  maxEntries?: number
+  /** Bytes of all answers. Default 128 MiB. */
+  maxOutputBytes?: number
+}
+
+interface Request {
+  entries: FileEntry[]
+  resolve: (answer: FileEntry[] | string | undefined) => void
+  reject: (error: Error) => void
+}
+
+/**
+ * Asks the reader inside a machine (`envd tree`, guest/envd/internal/tree) what a checkpoint's files are. It is believed
+ * nothing: answers are bounded, their shape is checked, and each chunk is worked on in a turn of its own.
+ */
+export class FileReader {
+  readonly #stdin: Writable
+  readonly #stdout: Readable
+  readonly #maxEntries: number
+  readonly #maxOutputBytes: number
+  readonly #requests: Request[] = []
+  #entries = 0
+  #outputBytes = 0
+  #rest = ''
+  #failure: Error | undefined
+
+  constructor(stdin: Writable, stdout: Readable, limits: FileReaderLimits = {}) {
+    this.#stdin = stdin
+    this.#stdout = stdout
+    this.#maxEntries = limits.maxEntries ?? MAX_ENTRIES
+    this.#maxOutputBytes = limits.maxOutputBytes ?? MAX_OUTPUT_BYTES
+    stdin.on('error', (error) => this.#fail(broken(error.message)))
+    stdout.on('error', (error) => this.#fail(broken(error.message)))
+    stdout.on('data', (chunk: Buffer) => this.#read(chunk))
+    stdout.on('close', () => this.#fail(broken('it ended')))
+  }
+
+  /** @returns undefined: there is no such folder, or something else is mounted there */
+  async list(path: string): Promise<FileEntry[] | undefined> {
+    return (await this.#ask('list', path)) as FileEntry[] | undefined
+  }
+
+  /**
+   * Of a file's content. @returns undefined: more would be read than one diff may, or there is no such file
+   */
+  async digest(path: string): Promise<string | undefined> {
+    return (await this.#ask('digest', path)) as string | undefined
+  }
+
+  #ask(what: 'list' | 'digest', path: string): Promise<FileEntry[] | string | undefined> {
+    if (this.#failure) return Promise.reject(this.#failure)
+    if (path.length > MAX_PATH_BYTES)
+      return Promise.reject(
+        new SandlotError(
+          'invalid_request',
+          `the files cannot be compared: a path is longer than ${MAX_PATH_BYTES} bytes, below ${shown(path).slice(0, 100)}…`,
+        ),
+      )
+    return new Promise((resolve, reject) => {
+      this.#requests.push({ entries: [], resolve, reject })
+      this.#stdin.write(`${JSON.stringify([what, path])}\n`)
+    })
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#failure) return
+    this.#outputBytes += chunk.length
+    if (this.#outputBytes > this.#maxOutputBytes)
+      return this.#fail(tooMany(`names of more than ${this.#maxOutputBytes / 2 ** 20} MiB`))
+    const text = this.#rest + chunk.toString('latin1')
+    let start = 0
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+      this.#takeLine(text.slice(start, end))
+      if (this.#failure) return
+      start = end + 1
+    }
+    this.#rest = text.slice(start)
+    if (this.#rest.length > MAX_LINE_LENGTH) this.#fail(broken('it wrote a line that is too long'))
+  }
+
+  #takeLine(line: string): void {
+    const request = this.#requests[0]
+    const parts = line.length <= MAX_LINE_LENGTH ? parse(line) : undefined
+    if (!request || !parts) return this.#fail(broken('it wrote what is no answer'))
+    const entry = toFileEntry(parts)
+    if (entry) {
+      if (++this.#entries > this.#maxEntries)
+        return this.#fail(tooMany(`more than ${this.#maxEntries} entries`))
+      request.entries.push(entry)
+      return
+    }
+    this.#requests.shift()
+    const [word, value] = parts
+    if (word === 'end' && value === request.entries.length) request.resolve(request.entries)
+    else if (word === 'digest' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value))
+      request.resolve(value)
+    else if (word === 'missing' || word === 'skipped') request.resolve(undefined)
+    else if (word === 'failed' && typeof value === 'string') {
+      const error = broken(value.slice(0, 200))
+      this.#fail(error)
+      request.reject(error)
+    } else {
+      this.#fail(broken('it wrote what is no answer'))
+      request.reject(this.#failure!)
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure) return
+    this.#failure = error
+    this.#stdout.destroy()
+    for (const { reject } of this.#requests.splice(0)) reject(error)
+  }
+}
+
+/** Paths as they are shown: what is no UTF-8 becomes U+FFFD. */
+export const shown = (path: string): string => Buffer.from(path, 'latin1').toString('utf8')
+
+function parse(line: string): unknown[] | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return Array.isArray(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const broken = (detail: string): SandlotError =>
+  new SandlotError('internal_server_error', `the files of a checkpoint could not be read: ${detail}`)
+
+const tooMany = (what: string): SandlotError =>
+  new SandlotError(
+    'invalid_request',
+    `the files cannot be compared: a checkpoint has ${what} where files differ`,
+  )

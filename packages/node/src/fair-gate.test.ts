@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest'
+import { FairGate } from './fair-gate.ts'
+
+const gate = (options = {}) =>
+  new FairGate({ what: 'diffs', total: 1, perOwner: 2, maxWaiting: 2, maxWaitMs: 1_000, ...options })
+
+/** Work that ends when it is told. */
+function task() {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { work: () => promise, end: () => resolve() }
+}
+
+test('work beyond the total waits for its turn, in order', async () => {
+  const one = gate()
+  const first = task()
+  const order: string[] = []
+  const running = one.run('a', undefined, first.work)
+  const second = one.run('b', undefined, async () => void order.push('b'))
+  const third = one.run('c', undefined, async () => void order.push('c'))
+  await Promise.resolve()
+  expect(order).toEqual([])
+  first.end()
+  await Promise.all([running, second, third])
+  expect(order).toEqual(['b', 'c'])
+})
+
+test('an owner gets a 429 beyond its share, waiting counted, while others are served', async () => {
+  const two = gate({ total: 2 })
+  const busy = task()
+  const running = [two.run('a', undefined, busy.work), two.run('a', undefined, busy.work)]
+  await expect(two.run('a', undefined, busy.work)).rejects.toMatchObject({
+    errorName: 'rate_limited',
+    retryAfterSeconds: 2,
+  })
+  const other = two.run('b', undefined, async () => 'served')
+  busy.end()
+  expect(await other).toBe('served')
+  await Promise.all(running)
+  expect(await two.run('a', undefined, async () => 'again')).toBe('again')
+})
+
+test('a full queue and a long wait are a 503', async () => {
+  const short = gate({ maxWaiting: 1, maxWaitMs: 20 })
+  const busy = task()
+  const running = short.run('a', undefined, busy.work)
+  const waiting = short.run('b', undefined, busy.work)
+  await expect(short.run('c', undefined, busy.work)).rejects.toMatchObject({
+    errorName: 'sandbox_capacity_unavailable',
+  })
+  await expect(waiting).rejects.toMatchObject({ errorName: 'sandbox_capacity_unavailable' })
+  busy.end()
+  await running
+  expect(await short.run('b', undefined, async () => 'free')).toBe('free')
+})
+
+test('who gives up leaves the queue and its share, and failing work gives its place back', async () => {
+  const one = gate({ perOwner: 1 })
+  const busy = task()
+  const running = one.run('a', undefined, busy.work)
+  const abort = new AbortController()
+  const waiting = one.run('b', abort.signal, busy.work)
+  abort.abort(new Error('gone'))
+  await expect(waiting).rejects.toThrow('gone')
+  busy.end()
+  await running
+  await expect(one.run('b', undefined, () => Promise.reject(new Error('broke')))).rejects.toThrow('broke')
+  expect(await one.run('b', undefined, async () => 'free')).toBe('free')
+})
