@@ -5,6 +5,8 @@ import type { Downstream } from './downstream.ts'
 import { type RawHeaders, responseHeaders } from './headers.ts'
 import { brokenAnswer, noAnswer, portClosed, type Refusal } from './refusal.ts'
 import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
+import { passableTrailers } from './trailers.ts'
+import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 export interface ExchangeOptions {
   downstream: Downstream
@@ -50,7 +52,8 @@ export function exchange(options: ExchangeOptions): void {
       maxHeaderSize: MAX_HEADER_BYTES,
     })
     const request = upstream
-    request.once('response', (response) => passAnswer(response, downstream, fail))
+    request.once('response', (response) => passAnswer(response, downstream, options.idleTimeoutMs, fail))
+    onUnwantedAnswer(request, { mayUpgrade: false }, breakOff)
     request.once('timeout', () => fail(undefined, noAnswer(target, options.idleTimeoutMs)))
     request.on('error', (error) => {
       if (isStale(request, error) && !isRetry && !downstream.hasBody && !isOver && !downstream.isHeadSent)
@@ -61,7 +64,11 @@ export function exchange(options: ExchangeOptions): void {
   }
 
   function fail(error: unknown, refusal?: Refusal): void {
-    if (isOver || isComplete(upstream)) return
+    if (!isComplete(upstream)) breakOff(error, refusal)
+  }
+
+  function breakOff(error: unknown, refusal?: Refusal): void {
+    if (isOver) return
     isOver = true
     upstream.destroy()
     untrack()
@@ -85,7 +92,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
   })
   source.pipe(upstream, { end: false })
   source.once('end', () => {
-    const trailers = downstream.requestTrailers()
+    const trailers = passableTrailers(downstream.requestTrailers())
     for (let i = 0; i < trailers.length; i += 2) {
       upstream.addTrailers([[trailers[i] as string, trailers[i + 1] as string]])
     }
@@ -105,6 +112,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
 export function passAnswer(
   answer: IncomingMessage,
   downstream: Downstream,
+  idleTimeoutMs: number,
   fail: (error: unknown) => void,
 ): void {
   const status = answer.statusCode ?? 502
@@ -130,12 +138,21 @@ export function passAnswer(
   answer.pipe(sink, { end: false })
   answer.once('end', () => {
     isBodyStarted = true
-    if (answer.rawTrailers.length > 0) downstream.setTrailers(answer.rawTrailers)
+    endUnlessTaken(downstream, idleTimeoutMs)
+    const trailers = passableTrailers(answer.rawTrailers)
+    if (trailers.length > 0) downstream.setTrailers(trailers)
     sink.end()
   })
   setImmediate(() => {
     if (!isBodyStarted && !sink.destroyed) downstream.flushHead()
   })
+}
+
+/** The sandbox is done, so its idle timeout no longer watches over a client that does not read what is left. */
+function endUnlessTaken(downstream: Downstream, idleTimeoutMs: number): void {
+  if (downstream.sink.writableLength === 0) return
+  const timer = setTimeout(() => downstream.abort(), idleTimeoutMs)
+  downstream.onClose(() => clearTimeout(timer))
 }
 
 const isComplete = (upstream: ClientRequest): boolean =>

@@ -5,7 +5,7 @@ import { TRAFFIC_TOKEN_HEADER } from './refusal.ts'
 export type RawHeaders = string[]
 
 /** Meant for the next hop only (RFC 9110, 7.6.1), or made anew by us. */
-const HOP_BY_HOP = new Set([
+export const HOP_BY_HOP = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',
@@ -79,7 +79,8 @@ export function responseHeaders(raw: RawHeaders, connection: string | undefined)
 
 /** HTTP/2 wants lower-case names; only `set-cookie` may not be joined (RFC 9110, 5.3). */
 export function toHttp2Headers(raw: RawHeaders): Record<string, string | string[]> {
-  const headers: Record<string, string | string[]> = {}
+  // without a prototype: a header may be called `constructor`
+  const headers: Record<string, string | string[]> = Object.create(null)
   for (let i = 0; i < raw.length; i += 2) {
     const name = (raw[i] as string).toLowerCase()
     const value = raw[i + 1] as string

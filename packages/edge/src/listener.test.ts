@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { get, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -42,6 +42,15 @@ const secure = (port: number, ALPNProtocols?: string[]) =>
     servername: 'localhost',
     ca: readFileSync(tls.caPath),
     ALPNProtocols,
+  })
+
+/** However it ends. */
+const closed = (socket: Socket) =>
+  new Promise<void>((resolve) => {
+    socket
+      .resume()
+      .on('error', () => {})
+      .once('close', () => resolve())
   })
 
 const HEADERS = 1
@@ -122,9 +131,104 @@ describe('a client that holds its connection up is dropped', () => {
         ]),
       )
     }
-    const closed = once(socket.resume(), 'close')
-    await closed
+    await closed(socket)
     expect(asked).toBeLessThan(2000)
+  })
+})
+
+describe('a request', () => {
+  it.each([
+    ['with two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n'],
+    ['with the same host twice', 'GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n'],
+    ['for another host than its target', 'GET http://b/ HTTP/1.1\r\nHost: a\r\n'],
+    ['of HTTP/1.0 with two hosts', 'GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n'],
+    ['to upgrade with two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nUpgrade: x\r\n'],
+  ])('%s is refused', async (_, head) => {
+    const port = await listen()
+    const connection = head.includes('Upgrade') ? 'Upgrade' : 'close'
+    const answer = await sendRaw(port, `${head}Connection: ${connection}\r\n\r\n`)
+    expect(answer).toMatch(/^HTTP\/1.1 400 [\s\S]*more than one host/)
+  })
+
+  it('of HTTP/2 with another host than its authority is refused', async () => {
+    const port = await listen()
+    const session = connectHttp2(`https://localhost:${port}`, { ca: readFileSync(tls.caPath) })
+    const ask = (host: string) => textOf(session.request({ ':path': '/', ':authority': 'localhost', host }))
+    expect(await ask('other.test')).toContain('more than one host')
+    expect(await ask('localhost')).toBe('HTTP/2.0')
+    session.close()
+  })
+
+  it('to upgrade that has a body is an ordinary request', async () => {
+    const port = await listen({
+      onRequest: async (request, response) =>
+        void (response as ServerResponse).end(await textOf(request as IncomingMessage)),
+    })
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+    const head = `POST / HTTP/1.0\r\nHost: x\r\n${upgrade}Content-Length: 4\r\n\r\n`
+    expect(await sendRaw(port, `${head}body`)).toMatch(/\r\n\r\nbody$/)
+  })
+
+  it('behind a hundred others that are not answered breaks the connection', async () => {
+    let asked = 0
+    const port = await listen({ onRequest: () => void asked++ })
+    const socket = connect(port, '127.0.0.1')
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000))
+    await closed(socket)
+    expect(asked).toBe(100)
+  })
+
+  it('that was answered before its body came holds its connection for seconds only', async () => {
+    const port = await listen()
+    const start = performance.now()
+    expect(await sendRaw(port, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1')).toContain(
+      '200 OK',
+    )
+    expect(performance.now() - start).toBeLessThan(8_000)
+  })
+})
+
+describe('an idle connection', () => {
+  const forApi: ListenerOptions['onRequest'] = (_, response, connection) => {
+    connection.endSoon()
+    ;(response as ServerResponse).end('done')
+  }
+
+  it('ends soon when its handler said so, and says when', async () => {
+    const port = await listen({ shortIdleMs: 1_000, onRequest: forApi })
+    const answer = await sendRaw(port, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    expect(answer).toMatch(/keep-alive: timeout=1\r\n/i)
+  })
+
+  it('stays as long as sandboxes need it otherwise, and says so', async () => {
+    const port = await listen({ shortIdleMs: 100 })
+    const { headers } = await ask(port, { agent: undefined })
+    expect(headers['keep-alive']).toBe('timeout=620')
+  })
+
+  it('of HTTP/2 ends soon too', async () => {
+    const port = await listen({ shortIdleMs: 500, onRequest: forApi })
+    const session = connectHttp2(`https://localhost:${port}`, { ca: readFileSync(tls.caPath) })
+    expect(await textOf(session.request({ ':path': '/' }))).toBe('done')
+    const start = performance.now()
+    await once(session, 'close')
+    expect(performance.now() - start).toBeLessThan(8_000)
+  })
+})
+
+describe('more connections than the limit', () => {
+  it('are told so, and those that are open go on', async () => {
+    const port = await listen({ maxConnections: 2 })
+    const open = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+    await Promise.all(open.map((socket) => once(socket, 'connect')))
+    const refused = await ask(port)
+    expect(refused.status).toBe(503)
+    expect(JSON.parse(refused.body)).toMatchObject({ code: 503, message: expect.stringContaining('2 conn') })
+    await closed(secure(port))
+    open[0]!.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    expect(await textOf(open[0]!)).toContain('200 OK')
+    await expect.poll(async () => (await ask(port)).status).toBe(200)
+    open[1]!.destroy()
   })
 })
 

@@ -1,26 +1,34 @@
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
-import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2'
+import { createServer as createHttp2Server, type Http2Server } from 'node:http2'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
 import { SandlotError } from '@sandlot/protocol'
 import type { CertificateStore } from './certificate-store.ts'
+import { ConnectionLimits, type ConnectionLimitsOptions } from './connection-limits.ts'
+import { hasAmbiguousHost } from './host-check.ts'
 import type { EdgeRequest, EdgeResponse } from './message.ts'
+import { OpenRequests, type RequestConnection, Sessions } from './open-requests.ts'
+import { ambiguousHost, sendRefusal } from './refusal.ts'
 import { MAX_HEADER_BYTES } from './sandbox-connections.ts'
+import { refuseUpgrade } from './tunnel.ts'
+import { Turnstile } from './turn-away.ts'
 
-export interface ListenerOptions {
+export interface ListenerOptions extends ConnectionLimitsOptions {
   /** Addresses to listen on, e.g. `['127.0.0.1', '::1']`. IPv6 ones are left out on a machine without IPv6. */
   hosts: string[]
   /** 0: any free one, the same on all hosts. */
   port: number
   tls: CertificateStore
-  onRequest: (request: EdgeRequest, response: EdgeResponse) => void
+  onRequest: (request: EdgeRequest, response: EdgeResponse, connection: RequestConnection) => void
   onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** From the first byte of a connection, and of each request, to the end of the head. Default 15 000. */
   headTimeoutMs?: number
   /** For the first byte of a connection and for the TLS handshake. Default 10 000. */
   openTimeoutMs?: number
+  /** How long a connection may be idle after a request whose handler called `endSoon`. Default 120 000. */
+  shortIdleMs?: number
 }
 
 export interface Listener {
@@ -40,9 +48,13 @@ const ANY_PORT_ATTEMPTS = 20
  * @throws SandlotError conflict: the port is taken or not ours to take
  */
 export async function createListener(options: ListenerOptions): Promise<Listener> {
-  const { onRequest, headTimeoutMs = 15_000, openTimeoutMs = 10_000 } = options
+  const { onRequest, headTimeoutMs = 15_000, openTimeoutMs = 10_000, shortIdleMs = 120_000 } = options
   const sockets = new Set<Socket>()
-  const sessions = new Set<ServerHttp2Session>()
+  const idle = { longMs: IDLE_CONNECTION_MS, shortMs: shortIdleMs }
+  const openRequests = new OpenRequests(idle)
+  const sessions = new Sessions(idle)
+  const limits = new ConnectionLimits(options)
+  const turnstile = new Turnstile()
   let isClosing = false
   let onEmpty: (() => void) | undefined
 
@@ -52,23 +64,35 @@ export async function createListener(options: ListenerOptions): Promise<Listener
     response.once('close', () => {
       if (isClosing) setImmediate(() => http1.closeIdleConnections())
     })
-    onRequest(request, response)
+    const connection = openRequests.add(request, response)
+    if (connection) pass(request, response, connection)
   })
-  http2.on('request', onRequest)
+  http2.on('request', (request, response) => pass(request, response, sessions.connectionOf(request.stream)))
   http2.on('session', (session) => {
     session.setLocalWindowSize(8 * 1024 * 1024)
-    session.setTimeout(IDLE_CONNECTION_MS, () => session.close())
     sessions.add(session)
-    session.once('close', () => sessions.delete(session))
     if (isClosing) session.close()
   })
   const tls = await createSecureServer(options.tls, openTimeoutMs, (socket, isHttp2) =>
     (isHttp2 ? http2 : http1).emit('connection', socket),
   )
 
+  function pass(request: EdgeRequest, response: EdgeResponse, connection: RequestConnection): void {
+    if (hasAmbiguousHost(request)) {
+      connection.endSoon()
+      sendRefusal(request, response, ambiguousHost())
+    } else onRequest(request, response, connection)
+  }
+
   function accept(socket: Socket): void {
+    const place = limits.take(socket.remoteAddress)
+    if (typeof place === 'object') {
+      turnstile.turnAway(socket, place)
+      return
+    }
     sockets.add(socket)
     socket.once('close', () => {
+      place()
       sockets.delete(socket)
       if (sockets.size === 0) onEmpty?.()
     })
@@ -101,11 +125,12 @@ export async function createListener(options: ListenerOptions): Promise<Listener
       isClosing = true
       tls.stop()
       for (const server of servers) server.close()
-      for (const session of sessions) session.close()
+      for (const session of sessions.all()) session.close()
       http1.closeIdleConnections()
       if (sockets.size > 0)
         await Promise.race([new Promise<void>((resolve) => (onEmpty = resolve)), sleep(graceMs)])
-      for (const session of sessions) session.destroy()
+      for (const session of sessions.all()) session.destroy()
+      sessions.stop()
       for (const socket of sockets) socket.destroy()
       http1.close()
     },
@@ -121,12 +146,19 @@ function createPlainServer({ onUpgrade }: ListenerOptions, headTimeoutMs: number
     connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
     maxHeaderSize: MAX_HEADER_BYTES,
     noDelay: true,
-    // Java's HttpClient offers h2c on every request; an offer that nobody takes is no upgrade.
-    shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() !== 'h2c',
+    // Java's HttpClient offers h2c on every request; an offer that nobody takes is no upgrade. Nor is one with a body:
+    // it is passed on as an ordinary request (RFC 9110, 7.8 lets a server ignore the offer).
+    shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() !== 'h2c' && !hasBody(request),
   })
-  server.on('upgrade', onUpgrade)
+  server.on('upgrade', (request, socket, head) => {
+    if (hasAmbiguousHost(request)) refuseUpgrade(request, socket, ambiguousHost())
+    else onUpgrade(request, socket, head)
+  })
   return server
 }
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
 function createSessionServer(): Http2Server {
   const server = createHttp2Server({

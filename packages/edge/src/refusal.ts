@@ -27,6 +27,14 @@ export const invalidTarget = (): Refusal => ({
   body: { code: 400, message: 'the request target must start with /: absolute URLs are not accepted here' },
 })
 
+export const ambiguousHost = (): Refusal => ({
+  status: 400,
+  body: {
+    code: 400,
+    message: 'the request names more than one host: send one Host header that matches its target',
+  },
+})
+
 export const unsendable = (error: unknown): Refusal => ({
   status: 400,
   body: { code: 400, message: `the request cannot be passed on: ${(error as Error).message}` },

@@ -3,12 +3,14 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ENVD_PORT } from '@sandlot/protocol'
 import { type Dial, dialPort, PortClosedError } from './dial.ts'
+import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 /** Servers of users often close what is idle for 5 s (Node, uvicorn); we do it before them. */
 const IDLE_USER_CONNECTION_MS = 4_000
 const IDLE_ENVD_CONNECTION_MS = 600_000
 const MAX_IDLE_CONNECTIONS = 64
 const FORWARD_TIMEOUT_MS = 500
+const MAX_FORWARD_ANSWER_BYTES = 4 * 1024
 /** How long an answer of envd's about a port is not asked for again. */
 const FORWARD_SHARED_MS = 250
 /** As the listener's: what a client may send, a sandbox may answer. */
@@ -102,10 +104,20 @@ export class SandboxConnections {
         path: '/forward',
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
         signal: AbortSignal.timeout(FORWARD_TIMEOUT_MS),
+        maxHeaderSize: MAX_FORWARD_ANSWER_BYTES,
       })
       request.once('close', resolve)
       request.once('error', () => {})
-      request.once('response', (response) => response.resume())
+      // envd answers with a bare status; whatever sends more than a few words in its place is not listened to
+      request.once('response', (response) => {
+        let receivedBytes = 0
+        response.on('error', () => {})
+        response.on('data', (chunk: Buffer) => {
+          receivedBytes += chunk.length
+          if (receivedBytes > MAX_FORWARD_ANSWER_BYTES) request.destroy()
+        })
+      })
+      onUnwantedAnswer(request, { mayUpgrade: false }, () => request.destroy())
       request.end(body)
     })
   }

@@ -8,6 +8,7 @@ import { passAnswer } from './exchange.ts'
 import type { RawHeaders } from './headers.ts'
 import { brokenAnswer, noAnswer, portClosed, type Refusal, sendRefusal } from './refusal.ts'
 import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
+import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 export interface TunnelOptions {
   request: IncomingMessage
@@ -54,11 +55,12 @@ export function tunnel(options: TunnelOptions): void {
     isOver = true
     const response = responseOn(request, socket)
     const downstream = downstreamOf(request, response)
-    passAnswer(answer, downstream, () => {
+    passAnswer(answer, downstream, idleTimeoutMs, () => {
       if (downstream.isHeadSent) downstream.abort()
       else sendRefusal(request, response, brokenAnswer(target))
     })
   })
+  onUnwantedAnswer(upstream, { mayUpgrade: true }, () => fail(brokenAnswer(target)))
   upstream.once('timeout', () => fail(noAnswer(target, idleTimeoutMs)))
   upstream.on('error', (error) =>
     fail(error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)),
@@ -107,8 +109,14 @@ function join(
   server.setTimeout(idleTimeoutMs, () => server.destroy())
   server.on('error', () => server.destroy())
   server.once('close', () => {
-    if (server.readableEnded) client.end()
-    else client.destroy()
+    if (!server.readableEnded) {
+      client.destroy()
+      return
+    }
+    client.end()
+    // a client that does not read what is left
+    const timer = setTimeout(() => client.destroy(), idleTimeoutMs)
+    client.once('close', () => clearTimeout(timer))
   })
   client.once('close', () => {
     if (client.readableEnded) server.end()

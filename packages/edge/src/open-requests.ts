@@ -1,0 +1,150 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+
+/** Nobody sends more requests ahead of the answers; each is worked on at once. */
+const MAX_PIPELINED = 100
+/** What is left of a request's body once the answer is out must come at this pace, or the connection ends. */
+const REST_INTERVAL_MS = 5_000
+const REST_MIN_BYTES = 64 * 1024
+const REST_MAX_INTERVALS = 120
+const SWEEP_INTERVAL_MS = 5_000
+/** A session that never asked for anything. */
+const UNUSED_SESSION_MS = 30_000
+/** Frames that ask for nothing but an acknowledgement, in one interval of the sweep. */
+const MAX_CONTROL_FRAMES = 1_000
+
+/** What a request's handler may say about the connection that it came on. */
+export interface RequestConnection {
+  /** Once no request is under way on it, the connection may be idle only for the shorter time. To be called before the answer. */
+  endSoon(): void
+}
+
+export interface IdleTimes {
+  /** Between requests to sandboxes. */
+  longMs: number
+  /** After a handler called `endSoon`. */
+  shortMs: number
+}
+
+/** Knows what is under way on each connection of HTTP/1.1, and ends those on which nothing is, or too much. */
+export class OpenRequests {
+  readonly #idle: IdleTimes
+  readonly #pending = new WeakMap<Socket, number>()
+
+  constructor(idle: IdleTimes) {
+    this.#idle = idle
+  }
+
+  /** @returns undefined when the connection has too many and was broken */
+  add(request: IncomingMessage, response: ServerResponse): RequestConnection | undefined {
+    const { socket } = request
+    const pending = (this.#pending.get(socket) ?? 0) + 1
+    if (pending > MAX_PIPELINED) {
+      socket.destroy()
+      return undefined
+    }
+    this.#pending.set(socket, pending)
+    let isShort = false
+    response.once('close', () => {
+      const left = this.#pending.get(socket)! - 1
+      this.#pending.set(socket, left)
+      if (socket.destroyed) return
+      if (!request.complete) awaitRest(request)
+      // Node has set the longer time just before, and takes either back when the next request comes.
+      else if (isShort && left === 0) socket.setTimeout(this.#idle.shortMs)
+    })
+    return {
+      endSoon: () => {
+        isShort = true
+        if (!response.headersSent)
+          response.setHeader('keep-alive', `timeout=${Math.floor(this.#idle.shortMs / 1000)}`)
+      },
+    }
+  }
+}
+
+/**
+ * A client that is still sending when the answer is out may read it only then, so what it sends is read and dropped;
+ * but one that has stopped sending holds the connection for nothing.
+ */
+function awaitRest(request: IncomingMessage): void {
+  const { socket } = request
+  let before = socket.bytesRead
+  let intervals = 0
+  const timer = setInterval(() => {
+    if (request.complete) return clearInterval(timer)
+    if (socket.bytesRead - before < REST_MIN_BYTES || ++intervals > REST_MAX_INTERVALS) socket.destroy()
+    before = socket.bytesRead
+  }, REST_INTERVAL_MS)
+  socket.once('close', () => clearInterval(timer))
+}
+
+interface SessionState {
+  streams: number
+  idleSinceMs: number
+  idleMs: number
+  controlFrames: number
+}
+
+/** Like `OpenRequests`, for sessions of HTTP/2. */
+export class Sessions {
+  readonly #idle: IdleTimes
+  readonly #states = new Map<ServerHttp2Session, SessionState>()
+  readonly #timer: NodeJS.Timeout
+
+  constructor(idle: IdleTimes) {
+    this.#idle = idle
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS).unref()
+  }
+
+  all(): Iterable<ServerHttp2Session> {
+    return this.#states.keys()
+  }
+
+  add(session: ServerHttp2Session): void {
+    const state = { streams: 0, idleSinceMs: performance.now(), idleMs: UNUSED_SESSION_MS, controlFrames: 0 }
+    this.#states.set(session, state)
+    session.once('close', () => this.#states.delete(session))
+    session.on('stream', (stream: ServerHttp2Stream) => {
+      state.streams++
+      stream.once('close', () => {
+        state.streams--
+        state.idleSinceMs = performance.now()
+      })
+    })
+    const count = () => {
+      if (++state.controlFrames > MAX_CONTROL_FRAMES) session.destroy()
+    }
+    session.on('ping', count)
+    session.on('remoteSettings', count)
+  }
+
+  connectionOf(stream: ServerHttp2Stream): RequestConnection {
+    const state = stream.session && this.#states.get(stream.session as ServerHttp2Session)
+    if (state) state.idleMs = this.#idle.longMs
+    // What is left of the request's body once the answer is out is no longer wanted (RFC 9113, 8.1).
+    if (!stream.endAfterHeaders)
+      stream.once('finish', () => {
+        const timer = setTimeout(() => stream.close(), REST_INTERVAL_MS)
+        stream.once('close', () => clearTimeout(timer))
+      })
+    return {
+      endSoon: () => {
+        if (state) state.idleMs = this.#idle.shortMs
+      },
+    }
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now()
+    for (const [session, state] of this.#states) {
+      state.controlFrames = 0
+      if (state.streams === 0 && nowMs - state.idleSinceMs > state.idleMs) session.close()
+    }
+  }
+}
