@@ -1,5 +1,6 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { SandboxTarget } from '@sandlot/protocol'
+import { type Crossing, contained } from './crossing.ts'
 import { PortClosedError } from './dial.ts'
 import type { Downstream } from './downstream.ts'
 import { type RawHeaders, responseHeaders } from './headers.ts'
@@ -13,6 +14,7 @@ export interface ExchangeOptions {
   method: string
   path: string
   headers: RawHeaders
+  crossing: Crossing
   idleTimeoutMs: number
   /** Answers in place of the sandbox; called at most once and only before a head was sent. */
   refuse: (refusal: Refusal) => void
@@ -50,7 +52,7 @@ export function exchange(options: ExchangeOptions): void {
       maxHeaderSize: MAX_HEADER_BYTES,
     })
     const request = upstream
-    request.once('response', (response) => passAnswer(response, downstream, fail))
+    request.once('response', (response) => passAnswer(response, downstream, options.crossing, fail))
     request.once('timeout', () => fail(undefined, noAnswer(target, options.idleTimeoutMs)))
     request.on('error', (error) => {
       if (isStale(request, error) && !isRetry && !downstream.hasBody && !isOver && !downstream.isHeadSent)
@@ -105,6 +107,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
 export function passAnswer(
   answer: IncomingMessage,
   downstream: Downstream,
+  crossing: Crossing,
   fail: (error: unknown) => void,
 ): void {
   const status = answer.statusCode ?? 502
@@ -117,7 +120,7 @@ export function passAnswer(
     downstream.sendHead(
       status,
       answer.statusMessage,
-      responseHeaders(answer.rawHeaders, answer.headers.connection),
+      contained(responseHeaders(answer.rawHeaders, answer.headers.connection), crossing),
     )
   } catch (error) {
     fail(error)
