@@ -4,13 +4,18 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, chromium } from 'playwright-core'
 import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { sandboxUrlOf } from '../server.ts'
 import type { Report } from './page.ts'
 
 const { env } = inject('server')
 const PAGE = fileURLToPath(new URL('page.ts', import.meta.url))
 
 const ways = {
-  'by E2B_SANDBOX_URL': { apiUrl: env.E2B_API_URL, sandboxUrl: env.E2B_SANDBOX_URL, domain: env.E2B_DOMAIN },
+  'by E2B_SANDBOX_URL': {
+    apiUrl: env.E2B_API_URL,
+    sandboxUrl: sandboxUrlOf(env.E2B_DOMAIN),
+    domain: env.E2B_DOMAIN,
+  },
   'by host over TLS': { domain: env.E2B_DOMAIN },
 }
 

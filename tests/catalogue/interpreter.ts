@@ -2,6 +2,7 @@ import * as current from 'code-interpreter-official'
 import * as older from 'code-interpreter-official-2-3'
 import * as onOurs from 'code-interpreter-on-ours'
 import { afterAll, beforeAll, inject } from 'vitest'
+import { sandboxUrlOf } from '../server.ts'
 import { BUILD_TIMEOUT_MS, waitForTemplate } from './ready.ts'
 
 export type Interpreter = InstanceType<typeof current.Sandbox>
@@ -61,7 +62,7 @@ export function sharedInterpreter(
 
 /** Asks the service itself, as somebody would who knows only the public host. */
 export const ask = (sandbox: Interpreter, path: string, init: RequestInit = {}): Promise<Response> =>
-  fetch(`${inject('server').env.E2B_SANDBOX_URL}${path}`, {
+  fetch(`${sandboxUrlOf(inject('server').domain)}${path}`, {
     signal: AbortSignal.timeout(60_000),
     ...init,
     headers: { 'E2b-Sandbox-Id': sandbox.sandboxId, 'E2b-Sandbox-Port': '49999', ...init.headers },

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connectionTo, startServer, type TestServer } from '../server.ts'
+import { connectionTo, sandboxUrlOf, startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 import { randomFrom } from './random.ts'
 
@@ -89,7 +89,7 @@ test(`${ROUNDS} times kill -9 of the server under load loses no sandbox and leak
       const info = await sandbox.getInfo()
       expect(info.endAt.getTime()).toBe(known.endAt)
       expect(info.metadata).toEqual({ marker: known.marker })
-      const page = await fetch(`${server.info().env.E2B_SANDBOX_URL}/marker`, {
+      const page = await fetch(`${sandboxUrlOf(server.info().domain)}/marker`, {
         headers: { 'e2b-sandbox-id': known.sandboxId, 'e2b-sandbox-port': '8000' },
       })
       expect(await page.text()).toBe(known.marker)

@@ -1,6 +1,6 @@
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { expect } from 'vitest'
-import { connectionTo, type TestServer } from '../server.ts'
+import { connectionTo, sandboxUrlOf, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
 import { type Account, askWitness, startWitness } from './witness.ts'
 
@@ -35,7 +35,7 @@ export class Proving {
   }
 
   get sandboxUrl(): string {
-    return String(this.#server.info().env.E2B_SANDBOX_URL)
+    return sandboxUrlOf(this.#server.info().domain)
   }
 
   call(method: string, path: string, body?: unknown, timeoutMs = 90_000): Promise<Response> {

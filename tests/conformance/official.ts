@@ -2,6 +2,7 @@ import * as ours from 'e2b'
 import * as current from 'e2b-official'
 import * as v1Dialect from 'e2b-official-2-31'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
+import { sandboxUrlOf } from '../server.ts'
 
 /** The server under test; tests/client-environment.ts has made this process trust its CA. */
 export const server = inject('server')
@@ -14,8 +15,8 @@ function required(name: string): string {
 
 export const apiKey = required('E2B_API_KEY')
 export const apiUrl = required('E2B_API_URL')
-export const sandboxUrl = required('E2B_SANDBOX_URL')
 export const domain = required('E2B_DOMAIN')
+export const sandboxUrl = sandboxUrlOf(domain)
 
 export type Sandbox = current.Sandbox
 export type CommandHandle = Awaited<ReturnType<Sandbox['pty']['create']>>

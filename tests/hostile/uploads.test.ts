@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import type { Sandbox } from 'e2b-official'
 import { describe, expect, test } from 'vitest'
+import { sandboxUrlOf } from '../server.ts'
 import { asRoot, guest, server } from './guest.ts'
 
 const tokenOf = (sandbox: Sandbox): string =>
@@ -27,7 +28,7 @@ describe('uploads', () => {
     body: Buffer,
     headers: Record<string, string>,
   ): Promise<[number, string]> => {
-    const response = await fetch(`${server.env.E2B_SANDBOX_URL}/files${query}`, {
+    const response = await fetch(`${sandboxUrlOf(server.domain)}/files${query}`, {
       method: 'POST',
       body: new Uint8Array(body),
       headers: {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Sandbox } from 'e2b-official'
 import { afterAll, beforeEach, expect, inject, test } from 'vitest'
 import { leaks, takeInventory } from '../chaos/inventory.ts'
+import { sandboxUrlOf } from '../server.ts'
 
 const { home, pid } = inject('server')
 /** The full run is `LOAD_FULL=1`. */
@@ -41,7 +42,7 @@ test('eight streams of 50 MB that are read at full speed do not grow the server'
   await sandbox.commands.run('head -c 50M /dev/zero > /tmp/fifty')
   const before = residentBytes()
   let peak = before
-  const url = `${process.env.E2B_SANDBOX_URL}/files?path=/tmp/fifty`
+  const url = `${sandboxUrlOf(process.env.E2B_DOMAIN)}/files?path=/tmp/fifty`
   const headers = {
     'e2b-sandbox-id': sandbox.sandboxId,
     'e2b-sandbox-port': '49983',

@@ -35,6 +35,8 @@ beforeAll(async () => {
     void echo(request, response)
   })
   envd = await startEnvd(ADDRESS, async (request, response) => {
+    if (request.url === '/pdf')
+      return void response.writeHead(200, { 'content-type': 'application/pdf' }).end('%PDF')
     if (request.url !== '/forward') return echo(request, response)
     let body = ''
     for await (const chunk of request) body += chunk
@@ -79,7 +81,8 @@ describe('what is not for a sandbox', () => {
   it('is answered with 400 when the host or headers make no sense', async () => {
     const bad = await ask(world.port, { headers: { host: 'nonsense.sandlot.localhost' } })
     expect([bad.status, bad.body]).toEqual([400, 'Invalid host'])
-    const half = await ask(world.port, { headers: { 'e2b-sandbox-id': 'iopen' } })
+    const headers = { host: 'sandbox.sandlot.localhost', 'e2b-sandbox-id': 'iopen' }
+    const half = await ask(world.port, { headers })
     expect([half.status, half.body]).toEqual([400, 'missing header'])
     const id = await ask(world.port, { headers: { host: '80-UPPER_.sandlot.localhost' } })
     expect([id.status, id.body]).toEqual([400, 'Invalid sandbox ID'])
@@ -184,10 +187,63 @@ describe('a signed URL without ids', () => {
       username: url.username,
       signature: signFileUrl(url, TOKEN),
     })
-    const answer = await ask(world.port, { path: `/files?${query}` })
+    const headers = { host: 'sandbox.sandlot.localhost' }
+    const answer = await ask(world.port, { path: `/files?${query}`, headers })
     expect(echoed(answer).url).toBe(`/files?${query}`)
-    const wrong = await ask(world.port, { path: `/files?${query}`, method: 'POST' })
+    const wrong = await ask(world.port, { path: `/files?${query}`, headers, method: 'POST' })
     expect([wrong.status, wrong.body]).toEqual([401, '{"code":401,"message":"invalid signature"}'])
+  })
+})
+
+describe('between a client and a guest', () => {
+  const key = `e2b_${'0'.repeat(40)}`
+  const credentials = {
+    cookie: `a=1; sandlot-session=s; __Host-sandlot-form=f; b=2`,
+    'x-api-key': key,
+    'x-team-id': 'team',
+    'x-admin-token': 'x',
+    authorization: 'Bearer anything',
+  }
+
+  it("envd's port gets no credentials of the API, also when something else listens there", async () => {
+    const { headers } = echoed(await to('iopen', ENVD_PORT, '/', { ...credentials, 'x-access-token': 't' }))
+    expect(headers).toMatchObject({ cookie: 'a=1; b=2', 'x-access-token': 't' })
+    for (const name of ['x-api-key', 'x-team-id', 'x-admin-token', 'authorization'])
+      expect(headers).not.toHaveProperty(name)
+    const basic = echoed(await to('iopen', ENVD_PORT, '/', { authorization: 'Basic dXNlcjo=' }))
+    expect(basic.headers.authorization).toBe('Basic dXNlcjo=')
+  })
+
+  it("ports of users get an application's headers, but nothing that has the form of our credentials", async () => {
+    const { headers } = echoed(await to('iopen', app.port, '/', credentials))
+    expect(headers).toMatchObject({
+      cookie: 'a=1; b=2',
+      authorization: 'Bearer anything',
+      'x-team-id': 'team',
+    })
+    expect(headers).not.toHaveProperty('x-api-key')
+    const ours = echoed(
+      await to('iopen', app.port, '/', { authorization: `Bearer sk_${key}`, cookie: 'sandlot-form=f' }),
+    )
+    expect(ours.headers).not.toHaveProperty('authorization')
+    expect(ours.headers).not.toHaveProperty('cookie')
+  })
+
+  it("what envd's port answers is data to browsers; a PDF may still be shown", async () => {
+    for (const path of ['/page', '/files?path=x'])
+      expect((await to('iopen', ENVD_PORT, path)).headers).toMatchObject({
+        'x-content-type-options': 'nosniff',
+        'content-security-policy': 'sandbox',
+      })
+    const pdf = await to('iopen', ENVD_PORT, '/pdf')
+    expect(pdf.headers['x-content-type-options']).toBe('nosniff')
+    expect(pdf.headers).not.toHaveProperty('content-security-policy')
+  })
+
+  it('an upgrade of the API is 400', async () => {
+    const head = `GET / HTTP/1.1\r\nHost: localhost\r\nE2b-Sandbox-Id: iopen\r\nE2b-Sandbox-Port: ${app.port}\r\n`
+    const answer = await sendRaw(world.port, `${head}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
+    expect(answer).toMatch(/^HTTP\/1.1 400 /)
   })
 })
 
@@ -216,6 +272,16 @@ describe('a request', () => {
   it('gets the masked host on ports of users', async () => {
     expect(echoed(await to('imask', app.port)).headers.host).toBe(`app.example:${app.port}`)
     expect(echoed(await to('imask', ENVD_PORT)).headers.host).toBe(`${ENVD_PORT}-imask.sandlot.localhost`)
+  })
+
+  it('may say which local host the program sees, on ports of users', async () => {
+    const seen = async (port: number, host: string, id = 'iopen') =>
+      echoed(await to(id, port, '/', { 'e2b-sandbox-host': host })).headers
+    expect(await seen(app.port, 'localhost:5000')).toMatchObject({ host: 'localhost:5000' })
+    expect(await seen(app.port, 'localhost:5000')).not.toHaveProperty('e2b-sandbox-host')
+    expect((await seen(app.port, 'localhost:5000', 'imask')).host).toBe(`app.example:${app.port}`)
+    expect((await seen(app.port, 'bank.example')).host).toBe(`${app.port}-iopen.sandlot.localhost`)
+    expect((await seen(ENVD_PORT, 'localhost')).host).toBe(`${ENVD_PORT}-iopen.sandlot.localhost`)
   })
 
   it('loses its hop-by-hop headers, not what frames or authorises it', async () => {

@@ -11,6 +11,7 @@ import { type RequestHeadersOptions, requestHeaders } from './headers.ts'
 import { authorityOf, type EdgeRequest, type EdgeResponse, headerOf } from './message.ts'
 import {
   controlRoute,
+  GUEST_HOST_HEADER,
   invalidRoute,
   invalidSignature,
   invalidTarget,
@@ -23,8 +24,9 @@ import {
   tooManyConnections,
   trafficTokenRefused,
   unsendable,
+  upgradeOfApi,
 } from './refusal.ts'
-import { createRouter } from './route.ts'
+import { createRouter, type Door, hostName } from './route.ts'
 import { SandboxConnections } from './sandbox-connections.ts'
 import { findSigner, parseSignedFileUrl } from './signed-url.ts'
 import { refuseUpgrade, tunnel } from './tunnel.ts'
@@ -46,10 +48,10 @@ export interface EdgeOptions {
 export interface Edge {
   /** Whether the request is for a sandbox; all others belong to the REST API. */
   claims(request: EdgeRequest): boolean
-  /** Answers a claimed request. */
-  handle(request: EdgeRequest, response: EdgeResponse): void
-  /** Answers a claimed request to change the protocol, e.g. to WebSocket. */
-  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+  /** Answers a claimed request; by door `sandboxes` every request is one. */
+  handle(request: EdgeRequest, response: EdgeResponse, door?: Door): void
+  /** Answers any request to change the protocol, e.g. to WebSocket. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, door?: Door): void
   /** Breaks everything that is open. */
   close(): Promise<void>
 }
@@ -61,10 +63,15 @@ interface Asleep {
   asleep: string
 }
 
+interface Addressed {
+  target: SandboxTarget
+  isShared: boolean
+}
+
 interface Admission {
   target: SandboxTarget
   connections: SandboxConnections
-  headers: Pick<RequestHeadersOptions, 'host' | 'forwarded'>
+  headers: Pick<RequestHeadersOptions, 'host' | 'forwarded' | 'crossing'>
 }
 
 export function createEdge(options: EdgeOptions): Edge {
@@ -93,17 +100,20 @@ export function createEdge(options: EdgeOptions): Edge {
     return connections
   }
 
-  function targetOf(request: EdgeRequest): SandboxTarget | Refusal {
-    const found = route(request)
-    if (found.kind === 'sandbox') return found.target
+  function targetOf(request: EdgeRequest, door: Door): Addressed | Refusal {
+    const found = route(request, door)
+    if (found.kind === 'sandbox') return found
     if (found.kind === 'invalid') return invalidRoute(found.text)
-    const signer = found.kind === 'signed' ? findSigner(found.url, directory.reachable()) : undefined
-    return signer ? { sandboxId: signer.sandboxId, port: ENVD_PORT } : invalidSignature()
+    if (found.kind === 'api') return upgradeOfApi()
+    const signer = findSigner(found.url, directory.reachable())
+    if (!signer) return invalidSignature()
+    return { target: { sandboxId: signer.sandboxId, port: ENVD_PORT }, isShared: true }
   }
 
-  function admit(request: EdgeRequest): Admission | Asleep | Refusal {
-    const target = targetOf(request)
-    if ('status' in target) return target
+  function admit(request: EdgeRequest, door: Door): Admission | Asleep | Refusal {
+    const addressed = targetOf(request, door)
+    if ('status' in addressed) return addressed
+    const { target, isShared } = addressed
     const { sandboxId, port } = target
     if (!request.url?.startsWith('/') && request.url !== '*') return invalidTarget()
     const entry = directory.find(sandboxId)
@@ -129,21 +139,25 @@ export function createEdge(options: EdgeOptions): Edge {
     return {
       target,
       connections,
-      headers: { host: mask ?? authority, forwarded: isEnvd ? undefined : { authority } },
+      headers: {
+        host: mask ?? (isEnvd ? authority : (localGuestHost(request) ?? authority)),
+        forwarded: isEnvd ? undefined : { authority },
+        crossing: { host: hostName(authority), isShared, isEnvd },
+      },
     }
   }
 
   return {
     claims: (request) => route(request).kind !== 'api',
 
-    handle(request, response) {
-      const admission = admit(request)
+    handle(request, response, door = 'main') {
+      const admission = admit(request, door)
       if ('asleep' in admission) {
         let hasLeft = false
         response.once('close', () => {
           hasLeft = true
         })
-        wake(admission.asleep, request).then((awake) => {
+        wake(admission.asleep, request, door).then((awake) => {
           if (!hasLeft) pass(awake, request, response)
         })
         return
@@ -151,10 +165,10 @@ export function createEdge(options: EdgeOptions): Edge {
       pass(admission, request, response)
     },
 
-    handleUpgrade(request, socket, head) {
-      const admission = admit(request)
+    handleUpgrade(request, socket, head, door = 'main') {
+      const admission = admit(request, door)
       if ('asleep' in admission) {
-        wake(admission.asleep, request).then((awake) => {
+        wake(admission.asleep, request, door).then((awake) => {
           if (!socket.destroyed) passUpgrade(awake, request, socket, head)
         })
         return
@@ -169,14 +183,14 @@ export function createEdge(options: EdgeOptions): Edge {
   }
 
   /** All requests that wait for the same sandbox share one resume. */
-  async function wake(sandboxId: string, request: EdgeRequest): Promise<Admission | Refusal> {
+  async function wake(sandboxId: string, request: EdgeRequest, door: Door): Promise<Admission | Refusal> {
     try {
       await directory.wake(sandboxId)
     } catch (error) {
       logger.debug({ err: error, sandboxId }, 'a paused sandbox could not be woken')
       return notWoken(sandboxId, error)
     }
-    const admission = admit(request)
+    const admission = admit(request, door)
     return 'asleep' in admission ? sandboxNotFound(sandboxId) : admission
   }
 
@@ -200,6 +214,7 @@ export function createEdge(options: EdgeOptions): Edge {
         method: request.method ?? 'GET',
         path: request.url ?? '/',
         headers: requestHeaders(request, { ...admission.headers, hasBody: downstream.hasBody }),
+        crossing: admission.headers.crossing,
         idleTimeoutMs,
         refuse,
       })
@@ -222,11 +237,19 @@ export function createEdge(options: EdgeOptions): Edge {
     const upgrade = headerOf(request, 'upgrade') ?? ''
     const headers = requestHeaders(request, { ...admission.headers, hasBody: false, upgrade })
     try {
-      tunnel({ request, socket, head, connections, target, headers, idleTimeoutMs })
+      const { crossing } = admission.headers
+      tunnel({ request, socket, head, connections, target, headers, crossing, idleTimeoutMs })
     } catch (error) {
       refuseUpgrade(request, socket, unsendable(error))
     }
   }
+}
+
+const LOCAL_HOST = /^(localhost|(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\])(:\d{1,5})?$/i
+
+function localGuestHost(request: EdgeRequest): string | undefined {
+  const host = headerOf(request, GUEST_HOST_HEADER)
+  return host !== undefined && LOCAL_HOST.test(host) ? host : undefined
 }
 
 /** envd checks the token itself; a sandbox that sleeps is only woken for whom it would answer. */

@@ -1,5 +1,6 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { SandboxTarget } from '@sandlot/protocol'
+import { type Crossing, contained } from './crossing.ts'
 import { PortClosedError } from './dial.ts'
 import type { Downstream } from './downstream.ts'
 import { type RawHeaders, responseHeaders } from './headers.ts'
@@ -15,6 +16,7 @@ export interface ExchangeOptions {
   method: string
   path: string
   headers: RawHeaders
+  crossing: Crossing
   idleTimeoutMs: number
   /** Answers in place of the sandbox; called at most once and only before a head was sent. */
   refuse: (refusal: Refusal) => void
@@ -52,7 +54,10 @@ export function exchange(options: ExchangeOptions): void {
       maxHeaderSize: MAX_HEADER_BYTES,
     })
     const request = upstream
-    request.once('response', (response) => passAnswer(response, downstream, options.idleTimeoutMs, fail))
+    const { crossing, idleTimeoutMs } = options
+    request.once('response', (response) =>
+      passAnswer(response, downstream, { crossing, idleTimeoutMs }, fail),
+    )
     onUnwantedAnswer(request, { mayUpgrade: false }, breakOff)
     request.once('timeout', () => fail(undefined, noAnswer(target, options.idleTimeoutMs)))
     request.on('error', (error) => {
@@ -112,7 +117,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
 export function passAnswer(
   answer: IncomingMessage,
   downstream: Downstream,
-  idleTimeoutMs: number,
+  { crossing, idleTimeoutMs }: Pick<ExchangeOptions, 'crossing' | 'idleTimeoutMs'>,
   fail: (error: unknown) => void,
 ): void {
   const status = answer.statusCode ?? 502
@@ -125,7 +130,7 @@ export function passAnswer(
     downstream.sendHead(
       status,
       answer.statusMessage,
-      responseHeaders(answer.rawHeaders, answer.headers.connection),
+      contained(responseHeaders(answer.rawHeaders, answer.headers.connection), crossing),
     )
   } catch (error) {
     fail(error)

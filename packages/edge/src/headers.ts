@@ -1,5 +1,6 @@
+import { type Crossing, isWithheld, withoutOwnCookies } from './crossing.ts'
 import { type EdgeRequest, isEncrypted, isHttp2Request } from './message.ts'
-import { TRAFFIC_TOKEN_HEADER } from './refusal.ts'
+import { GUEST_HOST_HEADER, TRAFFIC_TOKEN_HEADER } from './refusal.ts'
 
 /** Headers as on the wire: name, value, name, value …, in order, with their case and repetitions. */
 export type RawHeaders = string[]
@@ -21,6 +22,7 @@ export interface RequestHeadersOptions {
   /** Host that the sandbox shall see. */
   host: string
   hasBody: boolean
+  crossing: Crossing
   /** Absent on envd's port: its client is not a web server's. */
   forwarded?: { authority: string }
   /** Value of the Upgrade header, when the connection changes its protocol. */
@@ -39,15 +41,18 @@ export function requestHeaders(request: EdgeRequest, options: RequestHeadersOpti
     const value = raw[i + 1] as string
     const lower = name.toLowerCase()
     if (lower === 'host' || lower.startsWith(':') || lower === TRAFFIC_TOKEN_HEADER) continue
+    if (lower === GUEST_HOST_HEADER) continue
     // The edge asks for the body itself when it starts to read it.
     if (lower === 'expect' || HOP_BY_HOP.has(lower) || named?.has(lower)) continue
     if (lower === 'content-length') isLengthGiven = true
+    if (isWithheld(lower, value, options.crossing)) continue
     if (lower === 'cookie') cookies.push(value)
     else if (options.forwarded && lower === 'x-forwarded-for') forwardedFor += `${value}, `
     else if (!options.forwarded || !isForwardedHeader(lower)) headers.push(name, value)
   }
   // HTTP/2 may split cookies to compress them better; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
-  if (cookies.length > 0) headers.push('Cookie', cookies.join('; '))
+  const cookie = cookies.length > 0 ? withoutOwnCookies(cookies.join('; ')) : undefined
+  if (cookie !== undefined) headers.push('Cookie', cookie)
   if (options.forwarded) {
     headers.push('X-Forwarded-For', forwardedFor + plainAddress(request.socket.remoteAddress))
     headers.push('X-Forwarded-Proto', isEncrypted(request) ? 'https' : 'http')

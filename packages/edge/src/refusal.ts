@@ -19,8 +19,19 @@ interface JsonBody {
 }
 
 export const TRAFFIC_TOKEN_HEADER = 'e2b-traffic-access-token'
+/** From `e2b sandbox port-forward`: the local host that its user asked for, for programs that check theirs. */
+export const GUEST_HOST_HEADER = 'e2b-sandbox-host'
 
 export const invalidRoute = (text: string): Refusal => ({ status: 400, body: text })
+
+/** The API has no WebSockets, and a Host header of its own names no sandbox. */
+export const upgradeOfApi = (): Refusal => ({
+  status: 400,
+  body: {
+    code: 400,
+    message: 'this host serves the API, which changes no protocols: sandboxes have hosts of their own',
+  },
+})
 
 export const invalidTarget = (): Refusal => ({
   status: 400,
@@ -108,6 +119,7 @@ export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusa
     answer.writeHead(204, {
       'access-control-allow-origin': '*',
       'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+      'access-control-max-age': '7200',
       ...(wanted && { 'access-control-allow-headers': wanted }),
     })
     answer.end()
@@ -119,6 +131,8 @@ export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusa
     'content-type': contentType,
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; sandbox",
   }
   if (refusal.retryAfterSeconds !== undefined) headers['retry-after'] = refusal.retryAfterSeconds
   answer.writeHead(refusal.status, headers)

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import { isSandboxId, parseSandboxHost, type SandboxTarget } from '@sandlot/protocol'
 import { authorityOf, type EdgeRequest, headerOf } from './message.ts'
 import { parseSignedFileUrl, type SignedFileUrl } from './signed-url.ts'
@@ -7,58 +6,67 @@ import { parseSignedFileUrl, type SignedFileUrl } from './signed-url.ts'
 export type Route =
   /** Not for a sandbox: the REST API. */
   | { kind: 'api' }
-  | { kind: 'sandbox'; target: SandboxTarget }
-  /** A signed `/files` URL without a sandbox id: its signature tells. */
+  /** `isShared`: other sandboxes are served at the same host, told apart by header. */
+  | { kind: 'sandbox'; target: SandboxTarget; isShared: boolean }
+  /** A signed `/files` URL without a sandbox id, at a shared host: its signature tells. */
   | { kind: 'signed'; url: SignedFileUrl }
   /** Answered with 400 and this text. */
   | { kind: 'invalid'; text: string }
 
 const API: Route = { kind: 'api' }
 
-/** @param domain may hold a port, which is ignored. */
-export function createRouter(domain: string): (request: EdgeRequest) => Route {
+/** Which listener a request came in by: `main` also serves the API, `sandboxes` never does. */
+export type Door = 'main' | 'sandboxes'
+
+/**
+ * The host alone decides between the API and sandboxes, so that to browsers they are never one origin: no header and
+ * no path makes a host of the API serve what a guest says (docs/adr/0018).
+ *
+ * @param domain may hold a port, which is ignored.
+ */
+export function createRouter(domain: string): (request: EdgeRequest, door?: Door) => Route {
   const apex = hostName(domain)
   const suffix = `.${apex}`
   const apiHost = `api.${apex}`
 
-  return function route(request) {
+  return function route(request, door = 'main') {
     const host = hostName(authorityOf(request))
-    const isLocal = host === 'localhost' || isIP(host) !== 0
-    if (isLocal || host.startsWith('sandbox.')) {
-      const id = headerOf(request, 'e2b-sandbox-id')
-      const port = headerOf(request, 'e2b-sandbox-port')
-      if (id !== undefined || port !== undefined) return routeByHeaders(id, port)
-    }
-    if (isLocal) {
-      const url = parseSignedFileUrl(request)
-      return url ? { kind: 'signed', url } : API
-    }
+    if (door === 'sandboxes')
+      return /^\d+-/.test(host) ? routeByLabel(host) : routeAtSharedHost(request, host)
     if (host === apex || host === apiHost) return API
-    if (host.endsWith(suffix) || /^\d+-/.test(host) || hasRoutingHeader(request)) return routeByLabel(host)
-    return API
+    if (host.startsWith('sandbox.')) return routeAtSharedHost(request, host)
+    return host.endsWith(suffix) || /^\d+-/.test(host) ? routeByLabel(host) : API
   }
 }
 
-const hasRoutingHeader = (request: EdgeRequest): boolean =>
-  request.headers['e2b-sandbox-id'] !== undefined || request.headers['e2b-sandbox-port'] !== undefined
+function routeAtSharedHost(request: EdgeRequest, host: string): Route {
+  const id = headerOf(request, 'e2b-sandbox-id')
+  const port = headerOf(request, 'e2b-sandbox-port')
+  if (id !== undefined || port !== undefined) return routeByHeaders(id, port)
+  const url = parseSignedFileUrl(request)
+  return url ? { kind: 'signed', url } : routeByLabel(host)
+}
 
 function routeByHeaders(sandboxId: string | undefined, portText: string | undefined): Route {
   if (sandboxId === undefined || portText === undefined) return { kind: 'invalid', text: 'missing header' }
   if (!isSandboxId(sandboxId)) return { kind: 'invalid', text: 'Invalid sandbox ID' }
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : 0
   if (port < 1 || port > 65535) return { kind: 'invalid', text: 'Invalid sandbox port' }
-  return { kind: 'sandbox', target: { sandboxId, port } }
+  return { kind: 'sandbox', target: { sandboxId, port }, isShared: true }
 }
 
 function routeByLabel(host: string): Route {
   const target = parseSandboxHost(host)
-  return typeof target === 'string' ? { kind: 'invalid', text: target } : { kind: 'sandbox', target }
+  return typeof target === 'string'
+    ? { kind: 'invalid', text: target }
+    : { kind: 'sandbox', target, isShared: false }
 }
 
-/** `Example.com:3000` → `example.com`, `[::1]:3000` → `::1`. */
+/** `Example.com:3000` → `example.com`, `[::1]:3000` → `::1`, `example.com.` (DNS's full form) → `example.com`. */
 export function hostName(authority: string): string {
   const bracketed = /^\[([^\]]*)\]/.exec(authority)
   if (bracketed) return bracketed[1] ?? ''
   const colon = authority.indexOf(':')
-  return (colon < 0 ? authority : authority.slice(0, colon)).toLowerCase()
+  const name = (colon < 0 ? authority : authority.slice(0, colon)).toLowerCase()
+  return name.endsWith('.') ? name.slice(0, -1) : name
 }

@@ -2,6 +2,7 @@ import { request as httpRequest, type IncomingMessage, ServerResponse } from 'no
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SandboxTarget } from '@sandlot/protocol'
+import { type Crossing, contained } from './crossing.ts'
 import { PortClosedError } from './dial.ts'
 import { downstreamOf } from './downstream.ts'
 import { passAnswer } from './exchange.ts'
@@ -18,6 +19,7 @@ export interface TunnelOptions {
   connections: SandboxConnections
   target: SandboxTarget
   headers: RawHeaders
+  crossing: Crossing
   idleTimeoutMs: number
 }
 
@@ -48,14 +50,14 @@ export function tunnel(options: TunnelOptions): void {
   })
   upstream.once('upgrade', (answer, upstreamSocket, upstreamHead) => {
     isOver = true
-    socket.write(formatHead(answer), 'latin1')
+    socket.write(formatHead(answer, options.crossing), 'latin1')
     join(socket, upstreamSocket as Socket, options.head, upstreamHead, idleTimeoutMs)
   })
   upstream.once('response', (answer) => {
     isOver = true
     const response = responseOn(request, socket)
     const downstream = downstreamOf(request, response)
-    passAnswer(answer, downstream, idleTimeoutMs, () => {
+    passAnswer(answer, downstream, { crossing: options.crossing, idleTimeoutMs }, () => {
       if (downstream.isHeadSent) downstream.abort()
       else sendRefusal(request, response, brokenAnswer(target))
     })
@@ -89,8 +91,8 @@ function responseOn(request: IncomingMessage, socket: Duplex): ServerResponse {
   return response
 }
 
-function formatHead(answer: IncomingMessage): string {
-  const { rawHeaders: raw } = answer
+function formatHead(answer: IncomingMessage, crossing: Crossing): string {
+  const raw = contained(answer.rawHeaders, crossing)
   let head = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}\r\n`
   for (let i = 0; i < raw.length; i += 2) head += `${raw[i]}: ${raw[i + 1]}\r\n`
   return `${head}\r\n`

@@ -1,4 +1,5 @@
 export { BuildFailure } from './build-failure.ts'
+export * from './credentials.ts'
 export * from './errors.ts'
 export * from './hosts.ts'
 export * from './ids.ts'

@@ -27,6 +27,8 @@ export interface Config {
   warnings: string[]
   /** Host and port that `listen` means. */
   listen: ListenAddress
+  /** The same of `sandboxListen`, when it is set. */
+  sandboxListen?: ListenAddress
 }
 
 export interface ListenAddress {
@@ -71,9 +73,21 @@ export function loadConfig({ flags = {}, env = process.env, file }: ConfigInputs
     sources[name] = source
   }
   const checked = settings as Settings
-  const listen = parseListen(checked.listen, sources.listen)
+  const listen = parseListen('listen', checked.listen, sources.listen)
+  const sandboxListen =
+    checked.sandboxListen === ''
+      ? undefined
+      : parseListen('sandboxListen', checked.sandboxListen, sources.sandboxListen)
+  if (sandboxListen?.port === listen.port) {
+    throw invalid(
+      'sandboxListen',
+      checked.sandboxListen,
+      sources.sandboxListen,
+      `host:port with another port than listen (${listen.port})`,
+    )
+  }
   checkTogether(checked, sources)
-  return { settings: checked, sources, warnings: unknownVariables(env), listen }
+  return { settings: checked, sources, warnings: unknownVariables(env), listen, sandboxListen }
 }
 
 function readConfigFile(path: string, mustExist: boolean): Record<string, unknown> {
@@ -153,8 +167,10 @@ function invalid(name: SettingName, value: unknown, source: string, expects: str
 /** Flags and variables are text: short forms are spelt out, numbers, booleans and lists read. */
 function fromText(name: SettingName, text: string, type: string | undefined): unknown {
   if (name === 'home' || name === 'cache') return resolve(text)
-  if (name === 'listen' && /^:?\d+$/.test(text)) return `127.0.0.1:${text.replace(':', '')}`
-  if (name === 'listen') return text.replace(/^localhost:/, '127.0.0.1:')
+  if (name === 'listen' || name === 'sandboxListen') {
+    if (/^:?\d+$/.test(text)) return `127.0.0.1:${text.replace(':', '')}`
+    return text.replace(/^localhost:/, '127.0.0.1:')
+  }
   if (type === 'integer') return /^-?\d+$/.test(text) ? Number(text) : text
   if (type === 'boolean') return { true: true, '1': true, false: false, '0': false }[text] ?? text
   if (type === 'array')
@@ -165,12 +181,11 @@ function fromText(name: SettingName, text: string, type: string | undefined): un
   return text
 }
 
-function parseListen(listen: string, source: string): ListenAddress {
+function parseListen(name: 'listen' | 'sandboxListen', listen: string, source: string): ListenAddress {
   const colon = listen.lastIndexOf(':')
   const host = listen.slice(0, colon).replace(/^\[|\]$/g, '')
   const port = Number(listen.slice(colon + 1))
-  if (port < 1 || port > 65_535)
-    throw invalid('listen', listen, source, 'host:port with a port from 1 to 65535')
+  if (port < 1 || port > 65_535) throw invalid(name, listen, source, 'host:port with a port from 1 to 65535')
   return { hosts: host === '127.0.0.1' ? ['127.0.0.1', '::1'] : [host], port }
 }
 

@@ -37,6 +37,18 @@ test('it reads back as it was written', () => {
   expect(readEnvFile(join(home, 'nowhere'))).toBeUndefined()
 })
 
+test('without a listener of their own, sandboxes are found by host, and what a shell had before is gone', () => {
+  writeEnvFile(home, environment())
+  const show = 'E2B_SANDBOX_URL=http://localhost:3000; . "$1"; printenv E2B_SANDBOX_URL || echo none'
+  const shown = () =>
+    execFileSync('sh', ['-c', show, 'sh', envFilePath(home)])
+      .toString()
+      .trim()
+  expect(shown()).toBe('none')
+  writeEnvFile(home, { ...environment(), sandboxPort: 3001 })
+  expect(shown()).toBe('http://localhost:3001')
+})
+
 test('only its owner may read it', () => {
   writeEnvFile(home, environment())
   expect(statSync(envFilePath(home)).mode & 0o777).toBe(0o600)

@@ -5,25 +5,32 @@ import { writeAtomically } from './write-atomically.ts'
 export interface ClientEnvironment {
   apiKey: string
   port: number
+  /** Of the listener that serves nothing but sandboxes, if there is one. */
+  sandboxPort?: number
   domain: string
   caBundle: string
 }
 
 export const envFilePath = (home: string): string => join(home, 'env')
 
-/** Variables that point the official clients at this server (wire spec, section 1.1). */
+/**
+ * Variables that point the official clients at this server (wire spec, section 1.1). Without E2B_SANDBOX_URL every
+ * version of them finds each sandbox at a host of its own (docs/adr/0018).
+ */
 export function clientVariables({
   apiKey,
   port,
+  sandboxPort,
   domain,
   caBundle,
 }: ClientEnvironment): Record<string, string> {
   return {
     E2B_API_KEY: apiKey,
     E2B_API_URL: `http://localhost:${port}`,
-    E2B_SANDBOX_URL: `http://localhost:${port}`,
+    ...(sandboxPort !== undefined && { E2B_SANDBOX_URL: `http://localhost:${sandboxPort}` }),
     E2B_DOMAIN: domain,
     NODE_EXTRA_CA_CERTS: caBundle,
+    DENO_CERT: caBundle,
     SSL_CERT_FILE: caBundle,
     REQUESTS_CA_BUNDLE: caBundle,
   }
@@ -32,10 +39,12 @@ export function clientVariables({
 /** Writes `<home>/env` for `source` in any POSIX shell; it holds a key, so only its owner reads it. */
 export function writeEnvFile(home: string, environment: ClientEnvironment): Record<string, string> {
   const variables = clientVariables(environment)
+  // A shell may still have it from a file of before, when it pointed at the API.
+  const unset = variables.E2B_SANDBOX_URL === undefined ? 'unset E2B_SANDBOX_URL\n' : ''
   const lines = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`)
   writeAtomically(
     envFilePath(home),
-    `# Written by sandlot up. Use it with: source ${quote(envFilePath(home))}\n${lines.join('\n')}\n`,
+    `# Written by sandlot up. Use it with: source ${quote(envFilePath(home))}\n${unset}${lines.join('\n')}\n`,
     0o600,
   )
   return variables

@@ -8,7 +8,10 @@ import { describePortOwner } from './port-owner.ts'
  * @returns those of `hosts` that can be had: a machine without IPv6 has no `::1`
  * @throws SandlotError conflict naming the port's owner, or invalid_request when the address is not ours
  */
-export async function checkListen({ hosts, port }: ListenAddress): Promise<string[]> {
+export async function checkListen(
+  { hosts, port }: ListenAddress,
+  flag: 'listen' | 'sandbox-listen' = 'listen',
+): Promise<string[]> {
   const usable: string[] = []
   for (const host of hosts) {
     const code = await tryListen(host, port)
@@ -17,7 +20,7 @@ export async function checkListen({ hosts, port }: ListenAddress): Promise<strin
       const owner = describePortOwner(port)
       throw new SandlotError(
         'conflict',
-        `port ${port} on ${host} is taken${owner ? ` by ${owner}` : ''}. End that, or choose another: --listen 127.0.0.1:${port + 1}`,
+        `port ${port} on ${host} is taken${owner ? ` by ${owner}` : ''}. End that, or choose another: --${flag} 127.0.0.1:${port + 1}`,
       )
     } else if (usable.length === 0 || hosts.length === 1) {
       const reason =

@@ -33,15 +33,17 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
   try {
     catalogOf(settings.catalog)
     const hosts = await checkListen(config.listen)
+    const sandboxHosts = config.sandboxListen && (await checkListen(config.sandboxListen, 'sandbox-listen'))
     const progress = createProgress()
     const programs = await prepareMachine(config, progress)
     const logger = createLogger(settings.logLevel)
-    const server = await startServer({ config, hosts, programs, progress, logger })
+    const server = await startServer({ config, hosts, sandboxHosts, programs, progress, logger })
     const apiKey = await server.ensureApiKey(readEnvFile(settings.home)?.E2B_API_KEY)
     const { caBundle } = server
     const variables = writeEnvFile(settings.home, {
       apiKey,
       port: config.listen.port,
+      sandboxPort: config.sandboxListen?.port,
       domain: settings.domain,
       caBundle,
     })

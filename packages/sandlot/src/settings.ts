@@ -11,6 +11,8 @@ interface SettingDetails {
   isSecret?: boolean
 }
 
+const LISTEN = '(\\[[0-9a-f:.]+\\]|[^\\s:\\[\\]]+):\\d{1,5}'
+
 const text = (pattern: string, details: SettingDetails) => Type.String({ pattern, ...details })
 const integer = (minimum: number, maximum: number, details: Omit<SettingDetails, 'expects'>) =>
   Type.Integer({ minimum, maximum, expects: `a whole number from ${minimum} to ${maximum}`, ...details })
@@ -27,10 +29,16 @@ export const settingsSchema = Type.Object(
       description: 'Folder of this instance: database, images, keys. Default: <repo>/.sandlot',
       expects: 'an absolute path',
     }),
-    listen: text('^(\\[[0-9a-f:.]+\\]|[^\\s:\\[\\]]+):\\d{1,5}$', {
+    listen: text(`^${LISTEN}$`, {
       description: 'Address and port for HTTP and TLS; on 127.0.0.1 also ::1',
       expects: 'host:port, for example 127.0.0.1:3000 or [::]:3000',
       default: '127.0.0.1:3000',
+    }),
+    sandboxListen: text(`^$|^${LISTEN}$`, {
+      description:
+        'Second address, for sandboxes only, told apart by header: for clients that cannot resolve names below the domain. `env` then sets E2B_SANDBOX_URL',
+      expects: 'host:port with a port of its own, for example 0.0.0.0:3001, or nothing',
+      default: '',
     }),
     domain: text('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\\d{1,5})?$', {
       description: 'Domain that sandboxes hang below, with its port. Default: sandlot.localhost:<port>',

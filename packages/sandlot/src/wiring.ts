@@ -25,6 +25,8 @@ export interface ServerInputs {
   config: Config
   /** Addresses that can be listened on. */
   hosts: string[]
+  /** The same for `sandboxListen`. */
+  sandboxHosts?: string[]
   programs: Programs
   progress: Progress
   logger: Logger
@@ -44,7 +46,7 @@ export interface RunningServer {
 
 /** The one place where node, control plane, edge and listener meet. Resolves when requests are answered. */
 export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
-  const { config, hosts, progress, logger } = inputs
+  const { config, hosts, sandboxHosts, progress, logger } = inputs
   const { home, domain, adminEmail } = config.settings
   const remote = await openRemoteStore(config.settings)
   const node = await createMachine({ ...inputs, remote })
@@ -73,7 +75,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     const running = known.filter(({ state }) => state === 'running').length
     return `${running} running, ${known.length - running} paused`
   })
-  const tls = await openCertificateStore(join(home, 'ca'), domain, hosts)
+  const tls = await openCertificateStore(join(home, 'ca'), domain, [...hosts, ...(sandboxHosts ?? [])])
   if (tls.replacedBecause)
     logger.warn(
       { reason: tls.replacedBecause },
@@ -90,6 +92,15 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
         : server.fastify.routing(request as never, response as never),
     onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head),
   })
+  const sandboxListener =
+    config.sandboxListen &&
+    (await createListener({
+      hosts: sandboxHosts ?? config.sandboxListen.hosts,
+      port: config.sandboxListen.port,
+      tls,
+      onRequest: (request, response) => edge.handle(request, response, 'sandboxes'),
+      onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head, 'sandboxes'),
+    }))
   let endCatalog = () => {}
   return {
     caBundle: tls.bundlePath,
@@ -103,7 +114,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     async close(graceMs) {
       endCatalog()
       server.refuseNew()
-      await listener.close(graceMs)
+      await Promise.all([listener.close(graceMs), sandboxListener?.close(graceMs)])
       await edge.close()
       await server.close(CREATING_MS)
       await node.close()

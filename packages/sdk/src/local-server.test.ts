@@ -8,7 +8,6 @@ import { findLocalServer, parseEnvFile } from './local-server.ts'
 const envFile = (url: string) => `# Written by sandlot up.
 export E2B_API_KEY=e2b_0123
 export E2B_API_URL=${url}
-export E2B_SANDBOX_URL=${url}
 export E2B_DOMAIN=sandlot.localhost:3000
 `
 
@@ -48,9 +47,19 @@ describe('the file of a server', () => {
       envFile: 'x/env',
       apiKey: "it's",
       apiUrl: 'http://localhost:1',
-      sandboxUrl: undefined,
+      sandboxUrl: 'http://sandbox.localhost:1',
       domain: undefined,
     })
+  })
+
+  test('names where sandboxes are, or that follows from where the API is', () => {
+    const of = (api: string, rest = '') =>
+      parseEnvFile(`export E2B_API_KEY=x\nexport E2B_API_URL=${api}\n${rest}`, 'env')?.sandboxUrl
+    expect(of('http://localhost:3000', 'export E2B_SANDBOX_URL=http://localhost:3001\n')).toBe(
+      'http://localhost:3001',
+    )
+    expect(of('http://127.0.0.1')).toBe('http://sandbox.localhost:80')
+    expect(of('https://api.example.com')).toBeUndefined()
   })
 
   test('without a key or an address is none', () => {
@@ -89,7 +98,7 @@ describe('a server is looked for', () => {
     expect(new ConnectionConfig()).toMatchObject({
       apiKey: 'e2b_0123',
       apiUrl: 'http://localhost:3000',
-      sandboxUrl: 'http://localhost:3000',
+      sandboxUrl: 'http://sandbox.localhost:3000',
       domain: 'sandlot.localhost:3000',
     })
     expect(new ConnectionConfig({ apiKey: 'e2b_ff' }).apiUrl).toBe('https://api.e2b.app')

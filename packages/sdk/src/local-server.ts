@@ -48,9 +48,17 @@ export function parseEnvFile(content: string, envFile: string): LocalServer | un
     envFile,
     apiKey,
     apiUrl,
-    sandboxUrl: variables.get('E2B_SANDBOX_URL'),
+    sandboxUrl: variables.get('E2B_SANDBOX_URL') ?? sharedUrl(apiUrl),
     domain: variables.get('E2B_DOMAIN'),
   }
+}
+
+/**
+ * Where all sandboxes of a server on this machine answer in plain HTTP. Hosts of their own speak TLS, and a process
+ * that has not sourced the file does not trust the server's certificates.
+ */
+function sharedUrl(apiUrl: string): string | undefined {
+  return isThisMachine(apiUrl) ? `http://sandbox.localhost:${new URL(apiUrl).port || 80}` : undefined
 }
 
 function isThisMachine(url: string): boolean {

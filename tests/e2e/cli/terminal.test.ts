@@ -167,7 +167,7 @@ describe('e2b sandbox connect', () => {
     const proxy = await startUnsteadyProxy(inject('server').port)
     try {
       await enter(
-        `export E2B_API_URL=${proxy.url} E2B_SANDBOX_URL=${proxy.url}; ${E2B} sandbox connect ${id}`,
+        `export E2B_API_URL=${proxy.url} E2B_SANDBOX_URL=${proxy.url.replace('//', '//sandbox.')}; ${E2B} sandbox connect ${id}`,
       )
       await terminal.waitFor(PROMPT)
       await enter('clear; mine=before-the-cut; echo set')

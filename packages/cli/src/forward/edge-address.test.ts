@@ -9,18 +9,15 @@ const sandbox = {
 
 describe('edgeAddress', () => {
   it('names sandbox and port in the host where each sandbox has one', () => {
-    const { base, headers, keepsHost } = edgeAddress(sandbox, 80, undefined)
+    const { base, headers } = edgeAddress(sandbox, 80, undefined)
     expect(base.href).toBe('https://80-iabc.sbx.example.com/')
     expect(headers).toEqual({})
-    expect(keepsHost).toBe(false)
   })
 
-  it('names them in headers where one URL serves all, and keeps the host of the client if that is local', () => {
-    const { base, headers, keepsHost } = edgeAddress(sandbox, 80, 'http://localhost:3000')
+  it('names them in headers where one URL serves all', () => {
+    const { base, headers } = edgeAddress(sandbox, 80, 'http://localhost:3000')
     expect(base.href).toBe('http://localhost:3000/')
     expect(headers).toEqual({ 'e2b-sandbox-id': 'iabc', 'e2b-sandbox-port': '80' })
-    expect(keepsHost).toBe(true)
-    expect(edgeAddress(sandbox, 80, 'https://sandbox.example.com').keepsHost).toBe(false)
   })
 
   it('shows the token of a sandbox whose ports are not public', () => {

@@ -10,7 +10,7 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type EdgeAddress, isLocal } from './edge-address.ts'
+import { type EdgeAddress, GUEST_HOST_HEADER, isLocal } from './edge-address.ts'
 
 /** Connections to the edge; what needs one more waits. */
 const MAX_CONNECTIONS = 100
@@ -71,14 +71,15 @@ export function createHttpForwarder(address: EdgeAddress): Server {
 }
 
 /** The client's headers in its order and spelling, with the sandbox's address. */
-function headersFor(request: IncomingMessage, { base, headers, keepsHost }: EdgeAddress): string[] {
+function headersFor(request: IncomingMessage, { base, headers }: EdgeAddress): string[] {
   const passed: string[] = []
-  const host = keepsHost && isLocal(request.headers.host ?? '') ? request.headers.host! : base.host
+  const asked = request.headers.host ?? ''
+  const guestHost = isLocal(asked) ? [GUEST_HOST_HEADER, asked] : []
   for (let i = 0; i < request.rawHeaders.length; i += 2) {
     if (request.rawHeaders[i]!.toLowerCase() === 'host') continue
     passed.push(request.rawHeaders[i]!, request.rawHeaders[i + 1]!)
   }
-  return ['Host', host, ...passed, ...Object.entries(headers).flat()]
+  return ['Host', base.host, ...passed, ...guestHost, ...Object.entries(headers).flat()]
 }
 
 /** What belongs to one connection only; the next one has its own (RFC 9110, 7.6.1). */

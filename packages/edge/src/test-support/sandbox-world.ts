@@ -91,10 +91,7 @@ export async function startEdge(options: Partial<EdgeOptions> = {}) {
       if (edge.claims(request)) edge.handle(request, response)
       else (response as ServerResponse).end('the API')
     },
-    onUpgrade(request, socket, head) {
-      if (edge.claims(request)) edge.handleUpgrade(request, socket, head)
-      else socket.destroy()
-    },
+    onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head),
   })
   return {
     directory,

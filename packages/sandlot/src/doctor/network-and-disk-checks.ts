@@ -66,13 +66,15 @@ function nearestExisting(path: string): string {
   return folder
 }
 
-export async function port({ settings, listen }: Config): Promise<Verdict> {
+export async function port({ settings, listen, sandboxListen }: Config): Promise<Verdict> {
   const server = findServer(settings.home)
   if (server?.listen === settings.listen)
     return { status: 'ok', detail: `${settings.listen} is ours (pid ${server.pid})` }
   try {
     await checkListen(listen)
-    return { status: 'ok', detail: `${settings.listen} is free` }
+    if (sandboxListen) await checkListen(sandboxListen, 'sandbox-listen')
+    const both = [settings.listen, ...(sandboxListen ? [settings.sandboxListen] : [])].join(' and ')
+    return { status: 'ok', detail: `${both} ${sandboxListen ? 'are' : 'is'} free` }
   } catch (error) {
     return {
       status: 'failed',
@@ -82,8 +84,8 @@ export async function port({ settings, listen }: Config): Promise<Verdict> {
   }
 }
 
-/** Clients ask getaddrinfo for `<port>-<id>.<domain>`. */
-export async function nameResolution({ settings, listen }: Config): Promise<Verdict> {
+/** Clients ask getaddrinfo for `<port>-<id>.<domain>`: without an answer they reach no sandbox. */
+export async function nameResolution({ settings, listen, sandboxListen }: Config): Promise<Verdict> {
   const name = `x.${settings.domain.split(':')[0]}`
   try {
     const addresses = (await lookup(name, { all: true })).map((entry) => entry.address)
@@ -100,9 +102,9 @@ export async function nameResolution({ settings, listen }: Config): Promise<Verd
       ? 'npm start installs libnss-myhostname; in /etc/nsswitch.conf "myhostname" must stand in the hosts line'
       : `make a DNS record *.${name.slice(2)} that points at ${listen.hosts[0]}`
     return {
-      status: 'warning',
-      detail: `${name} does not resolve (${(error as NodeJS.ErrnoException).code}): getHost() URLs will not work, the SDK calls do`,
-      mend,
+      status: sandboxListen ? 'warning' : 'failed',
+      detail: `${name} does not resolve (${(error as NodeJS.ErrnoException).code}): ${sandboxListen ? 'getHost() URLs will not work, the SDK calls do' : 'clients here reach no sandbox'}`,
+      mend: sandboxListen ? mend : `${mend}; or set sandboxListen`,
     }
   }
 }

@@ -97,10 +97,14 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   app.setValidatorCompiler(schemaCompiler())
   app.setErrorHandler(sendError)
   app.setNotFoundHandler((request, reply) => {
+    const isMeantForSandbox = request.headers['e2b-sandbox-id'] !== undefined
+    const mend = isMeantForSandbox
+      ? `sandboxes answer at hosts of their own, not at ${request.host.slice(0, 100)}: E2B_SANDBOX_URL must be unset or http://sandbox.${services.domain}`
+      : 'see /reference'
     sendError(
       new SandlotError(
         'not_found',
-        `there is no ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}; see /reference`,
+        `there is no ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}; ${mend}`,
       ),
       request,
       reply,

@@ -1,11 +1,10 @@
+import { ACCESS_TOKEN_AUDIENCE, ACCESS_TOKEN_ISSUER } from '@sandlot/protocol'
 import { jwtVerify, SignJWT } from 'jose'
 import type { DeriveKey } from './server-secret.ts'
 
 /** The official CLI asks for the next one 60 s before the end (wire spec 9). */
 export const ACCESS_TOKEN_SECONDS = 3600
 
-const ISSUER = 'sandlot'
-const AUDIENCE = 'sandlot-api'
 const TYPE = 'at+jwt'
 const ALGORITHM = 'HS256'
 
@@ -28,8 +27,8 @@ export class AccessTokenSigner {
     const atSeconds = Math.floor(this.#now() / 1000)
     return new SignJWT({ email })
       .setProtectedHeader({ alg: ALGORITHM, typ: TYPE })
-      .setIssuer(ISSUER)
-      .setAudience(AUDIENCE)
+      .setIssuer(ACCESS_TOKEN_ISSUER)
+      .setAudience(ACCESS_TOKEN_AUDIENCE)
       .setSubject(sessionId)
       .setIssuedAt(atSeconds)
       .setExpirationTime(atSeconds + ACCESS_TOKEN_SECONDS)
@@ -42,8 +41,8 @@ export class AccessTokenSigner {
       const { payload } = await jwtVerify(token, this.#key, {
         algorithms: [ALGORITHM],
         typ: TYPE,
-        issuer: ISSUER,
-        audience: AUDIENCE,
+        issuer: ACCESS_TOKEN_ISSUER,
+        audience: ACCESS_TOKEN_AUDIENCE,
         requiredClaims: ['sub', 'exp'],
         currentDate: new Date(this.#now()),
       })

@@ -1,16 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import type { CookieSerializeOptions } from '@fastify/cookie'
+import { FORM_COOKIE, SESSION_COOKIE } from '@sandlot/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-
-const SESSION = 'sandlot-session'
-const FORM = 'sandlot-form'
 
 /**
  * The cookies of the sign-in pages. Over TLS their names begin with `__Host-`: browsers take such a cookie from this
  * very host only, never from a sandbox's subdomain.
  */
 export class BrowserCookies {
-  session = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, SESSION)]
+  session = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, SESSION_COOKIE)]
 
   setSession(
     request: FastifyRequest,
@@ -18,21 +16,21 @@ export class BrowserCookies {
     { cookie, expiresAtMs }: { cookie: string; expiresAtMs: number },
   ): void {
     const expires = new Date(expiresAtMs)
-    reply.setCookie(nameOf(request, SESSION), cookie, { ...attributes(request), expires })
+    reply.setCookie(nameOf(request, SESSION_COOKIE), cookie, { ...attributes(request), expires })
   }
 
   clearSession(request: FastifyRequest, reply: FastifyReply): void {
-    reply.clearCookie(nameOf(request, SESSION), attributes(request))
+    reply.clearCookie(nameOf(request, SESSION_COOKIE), attributes(request))
   }
 
-  form = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, FORM)]
+  form = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, FORM_COOKIE)]
 
   /** The secret that a form's token is made over, for who has not signed in. */
   ensureForm(request: FastifyRequest, reply: FastifyReply): string {
     const known = this.form(request)
     if (known) return known
     const secret = randomBytes(32).toString('base64url')
-    reply.setCookie(nameOf(request, FORM), secret, attributes(request))
+    reply.setCookie(nameOf(request, FORM_COOKIE), secret, attributes(request))
     return secret
   }
 }
