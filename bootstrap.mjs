@@ -117,11 +117,12 @@ async function install() {
   if (!npm) stop('npm is not on PATH. Install it (Debian: apt install npm) and try again.')
   const started = Date.now()
   const seconds = () => Math.round((Date.now() - started) / 1000)
-  say('· packages: npm ci')
+  say('· packages: npm ci --ignore-scripts')
   const heartbeat = setInterval(() => say(`· packages: still installing, ${seconds()} s`), 15_000)
   rmSync(stamp, { force: true })
   const quiet = ['--no-audit', '--no-fund', '--no-progress', '--loglevel=error']
-  const result = await run(npm, ['ci', ...quiet], INSTALL_TIMEOUT_MS)
+  // No package needs its install script (packages/sandlot/src/install-scripts.test.ts), and this is often root.
+  const result = await run(npm, ['ci', '--ignore-scripts', ...quiet], INSTALL_TIMEOUT_MS)
   clearInterval(heartbeat)
   if (result.code !== 0) {
     say(result.output.trim().split('\n').slice(0, 15).join('\n'))
@@ -167,7 +168,7 @@ function findNode() {
   if (Number(process.versions.node.split('.')[0]) >= NEEDED_NODE) return process.execPath
   return stop(
     `the pinned Node is missing (${pinned}) and this one is ${process.versions.node}. ` +
-      `Run \`npm ci --include=optional\`, or install Node ${NEEDED_NODE} or newer.`,
+      `Run \`npm ci --ignore-scripts --include=optional\`, or install Node ${NEEDED_NODE} or newer.`,
   )
 }
 

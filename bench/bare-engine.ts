@@ -8,6 +8,7 @@ import { createGuestClient } from '@sandlot/node/guest-client'
 import { createGvisorDriver, unmountState } from '@sandlot/node/gvisor-driver'
 import { namesFor } from '@sandlot/node/names'
 import { createSlotPool, type Slot } from '@sandlot/node/slots'
+import { runscPath as cachedRunsc } from '../packages/sandlot/src/setup/runsc.ts'
 import { home } from './server.ts'
 
 const RANGE = '10.220.0.0/16'
@@ -34,7 +35,7 @@ export interface BareEngine {
 export async function openBareEngine(slotCount: number): Promise<BareEngine> {
   const dir = mkdtempSync(join(tmpdir(), 'sandlot-bare-'))
   const names = namesFor(dir)
-  const runscPath = process.env.SANDLOT_RUNSC ?? '/var/cache/sandlot/runsc/20260905.0/runsc'
+  const runscPath = process.env.SANDLOT_RUNSC ?? cachedRunsc('/var/cache/sandlot')
   const driverOf = (stateDir: string) => createGvisorDriver({ runscPath, version: '', stateDir })
   const driver = driverOf(join(dir, 'runsc'))
   const servers = driverOf(join(home, 'run/runsc'))

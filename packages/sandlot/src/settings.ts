@@ -159,6 +159,12 @@ export const settingsSchema = Type.Object(
         'PEM files that sandboxes trust besides the public ones. Default: /usr/local/share/ca-certificates/*.crt',
       expects: 'absolute paths separated by commas',
     }),
+    runscSha512: text('^$|^[0-9a-f]{128}$', {
+      description:
+        'sha512 of a runsc binary that you have checked: one on PATH, or the official release. Without it runsc is built with Go',
+      expects: '128 hexadecimal characters as `sha512sum` prints them, or nothing',
+      default: '',
+    }),
     cache: text('^/', {
       description: 'Folder shared by all instances of this machine for runsc, envd and images',
       expects: 'an absolute path',

@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs'
 import type { Config } from '../config.ts'
+import type { Settings } from '../settings.ts'
 import { allTools, isPresent, missingTools } from '../setup/debian-tools.ts'
 import { findEnvd } from '../setup/envd.ts'
-import { findGo } from '../setup/go.ts'
+import { findExecutable, findGo } from '../setup/go.ts'
 import { envdSources } from '../setup/index.ts'
 import { isPinned, RUNSC_VERSION, runscPath, runscVersion } from '../setup/runsc.ts'
+import { knownHashes, sha512Of } from '../setup/runsc-release.ts'
 import type { Verdict } from './finding.ts'
 
 export function node(): Verdict {
@@ -53,12 +55,19 @@ export async function runsc({ settings }: Config): Promise<Verdict> {
   if (!existsSync(path))
     return { status: 'warning', detail: 'not there yet', mend: `npm start gets ${RUNSC_VERSION}` }
   const version = await runscVersion(path)
-  if (isPinned(version)) return { status: 'ok', detail: `${version} (${path})` }
+  if (isPinned(version)) return { status: 'ok', detail: `${version} (${path})${await unusedRunsc(settings)}` }
   return {
     status: 'failed',
     detail: `${path} says ${version}`,
     mend: `rm ${path}; npm start gets ${RUNSC_VERSION}`,
   }
+}
+
+/** Says of a runsc on PATH that it is not the one that runs sandboxes. */
+async function unusedRunsc({ runscSha512 }: Settings): Promise<string> {
+  const onPath = findExecutable('runsc')
+  if (!onPath || knownHashes(runscSha512).includes(await sha512Of(onPath))) return ''
+  return `; ${onPath} is not used: its sha512 is neither in the source nor the setting runscSha512`
 }
 
 export async function envd({ settings }: Config): Promise<Verdict> {

@@ -1,13 +1,12 @@
 import { join } from 'node:path'
-import { run } from '@sandlot/node/run'
 import { SandlotError } from '@sandlot/protocol'
 import type { Step } from '../progress.ts'
+import { buildPinned, pinnedModules } from './build-pinned.ts'
 import { cachedFile } from './cached.ts'
-import { findGo, goEnvironment } from './go.ts'
 
-/** Of go-containerregistry. */
+/** Of go-containerregistry, as `pinned/crane/go.mod` has it. */
 export const CRANE_VERSION = 'v0.22.1'
-const BUILD_TIMEOUT_MS = 10 * 60_000
+const CRANE_PACKAGE = 'github.com/google/go-containerregistry/cmd/crane'
 
 /**
  * The pinned crane in the machine's cache, which pulls images for builds; built with Go when it is not there.
@@ -17,13 +16,9 @@ export async function ensureCrane(cache: string, step: Step = { update: () => {}
   const path = join(cache, 'crane', CRANE_VERSION, 'crane')
   await cachedFile(path, step, async (scratch) => {
     step.update('building with Go')
-    const module = `github.com/google/go-containerregistry/cmd/crane@${CRANE_VERSION}`
     try {
-      await run((await findGo()).path, ['install', '-ldflags=-s -w', module], {
-        timeoutMs: BUILD_TIMEOUT_MS,
-        env: goEnvironment({ GOBIN: scratch }),
-        cwd: scratch,
-      })
+      const built = { modules: pinnedModules('crane'), package: CRANE_PACKAGE, ldflags: '-s -w' }
+      return await buildPinned(built, scratch, step)
     } catch (cause) {
       throw new SandlotError(
         'invalid_request',
@@ -31,7 +26,6 @@ export async function ensureCrane(cache: string, step: Step = { update: () => {}
         { cause },
       )
     }
-    return join(scratch, 'crane')
   })
   return path
 }

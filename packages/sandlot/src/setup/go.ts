@@ -39,11 +39,14 @@ export async function findGo(): Promise<GoToolchain> {
   return { path, version }
 }
 
-/** Static (gVisor's and envd's binaries must run in empty roots), and deaf to a go.work or GOFLAGS around us. */
+/**
+ * Static (gVisor's and envd's binaries must run in empty roots), and deaf to a go.work or GOFLAGS around us. An empty GOFLAGS would let the
+ * one of `go env -w` through.
+ */
 export const goEnvironment = (extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
   ...process.env,
   CGO_ENABLED: '0',
-  GOFLAGS: '',
+  GOFLAGS: '-mod=readonly',
   GOWORK: 'off',
   HOME: process.env.HOME ?? '/root',
   ...extra,

@@ -22,7 +22,7 @@ export const envdSources = join(repositoryRoot, 'guest', 'envd')
 /** Everything outside the home that a server needs; each step is skipped when it is done. */
 export async function prepareMachine({ settings }: Config, progress: Progress): Promise<Programs> {
   await progress.step('tools', ensureDebianTools)
-  await progress.step('runsc', (step) => ensureRunsc(settings.cache, step))
+  await progress.step('runsc', (step) => ensureRunsc(settings.cache, settings.runscSha512, step))
   let envd = { path: '', hash: '' }
   await progress.step('envd', async (step) => {
     const { made, ...binary } = await ensureEnvd(envdSources, settings.cache, step)
