@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { KeepLimits } from './builder/garbage.ts'
-import type { CheckpointStore } from './checkpoints/checkpoint-store.ts'
+import type { RemoteStore } from './checkpoints/sealed-store.ts'
 import type { BuildResources } from './node.ts'
 
 export interface NodeOptions {
@@ -31,7 +31,7 @@ export interface NodeOptions {
   /** Bytes of checkpoints kept unpacked beside their packed copies. */
   unpackedBytes: number
   /** Where packed checkpoints also go; absent: this machine only. */
-  remoteCheckpoints?: CheckpointStore
+  remoteCheckpoints?: RemoteStore
   /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
   packedCacheBytes?: number
   /** Path of `crane`, which pulls images; installed when a build asks for it first. */

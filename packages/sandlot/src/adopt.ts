@@ -11,7 +11,7 @@ import { SandlotError } from '@sandlot/protocol'
 import { type AdoptableRows, type Adoption, openAdoption } from '@sandlot/server'
 import type { Config } from './config.ts'
 import { createLogger } from './logger.ts'
-import { openRemoteStore, type RemoteStore } from './machine.ts'
+import { type Bucket, openBucket } from './machine.ts'
 import { becomeServer } from './server-lock.ts'
 import { databasePath, recordsIn } from './wiring.ts'
 
@@ -32,13 +32,13 @@ export interface Candidate {
 
 /** Takes over paused sandboxes of other machines for a home whose server does not run. */
 export class Adopter {
-  readonly #remote: RemoteStore
+  readonly #bucket: Bucket
   readonly #records: SandboxRecords
   readonly #rows: Adoption
   readonly #home: string
 
-  private constructor(remote: RemoteStore, records: SandboxRecords, rows: Adoption, home: string) {
-    this.#remote = remote
+  private constructor(bucket: Bucket, records: SandboxRecords, rows: Adoption, home: string) {
+    this.#bucket = bucket
     this.#records = records
     this.#rows = rows
     this.#home = home
@@ -47,24 +47,24 @@ export class Adopter {
   /** @throws SandlotError invalid_request: no bucket or secret, conflict: the server of this home runs */
   static async with<T>(config: Config, work: (adopter: Adopter) => Promise<T>): Promise<T> {
     const { settings } = config
-    const remote = await openRemoteStore(settings)
-    const open = recordsIn(config, remote)
-    if (!remote || !open)
+    const bucket = await openBucket(settings)
+    const open = recordsIn(config, bucket)
+    if (!bucket || !open)
       throw new SandlotError(
         'invalid_request',
-        `${remote ? 'checkpointSecret' : 'checkpointBucket'} is not set: adopting needs checkpointBucket and checkpointSecret as the other machine has them`,
+        `${bucket ? 'checkpointSecret' : 'checkpointBucket'} is not set: adopting needs checkpointBucket and checkpointSecret as the other machine has them`,
       )
     await mkdir(settings.home, { recursive: true, mode: 0o700 })
     const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
     try {
       const rows = await openAdoption(databasePath(settings.home))
       try {
-        return await work(new Adopter(remote, open(rows.instanceId), rows, settings.home))
+        return await work(new Adopter(bucket, open(rows.instanceId), rows, settings.home))
       } finally {
         await rows.close()
       }
     } finally {
-      remote.close()
+      bucket.records.close()
       lock.release()
     }
   }
@@ -123,7 +123,7 @@ export class Adopter {
     if (!found)
       throw new SandlotError(
         'not_found',
-        `${this.#remote.name} has no record of sandbox '${sandboxId}'; \`sandlot adopt --list\` shows what it has`,
+        `${this.#bucket.records.name} has no record of sandbox '${sandboxId}'; \`sandlot adopt --list\` shows what it has`,
       )
     const { obstacle, isForceable, owner } = await this.#describe(found)
     if (obstacle && !(isForced && isForceable))
@@ -138,10 +138,10 @@ export class Adopter {
 
   /** Everything that it needs but the checkpoint's chunks, which are known to be there. */
   async #fetch({ record: { checkpointId, base } }: FoundRecord): Promise<void> {
-    await new AdoptedBases(join(this.#home, 'adopted')).fetch(this.#remote, checkpointId, base)
+    await new AdoptedBases(join(this.#home, 'adopted')).fetch(this.#bucket.checkpoints, checkpointId, base)
     const checkpoints = await createCheckpoints({
       dir: join(this.#home, 'packed'),
-      remote: { ...this.#remote, close() {} },
+      remote: { ...this.#bucket.checkpoints, close() {} },
       logger: createLogger('silent'),
     })
     try {

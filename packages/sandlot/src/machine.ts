@@ -3,10 +3,13 @@ import {
   type CheckpointStore,
   createNode,
   ensureBaseImage,
+  type RemoteStore,
   type SandboxNode,
+  sealBucket,
   type TaggedStore,
 } from '@sandlot/node'
 import type { Logger } from 'pino'
+import { bucketSecrets } from './bucket-key.ts'
 import type { Config } from './config.ts'
 import { withLock } from './kernel-lock.ts'
 import type { Progress } from './progress.ts'
@@ -23,11 +26,15 @@ export interface MachineInputs {
   programs: Programs
   progress: Progress
   logger: Logger
-  remote: RemoteStore | undefined
+  bucket: Bucket | undefined
 }
 
-/** The bucket that checkpoints are copied to. */
-export type RemoteStore = CheckpointStore & TaggedStore
+/** The bucket that checkpoints are copied to. Nothing in it can be read, and nothing is believed, without a key of ours. */
+export interface Bucket {
+  checkpoints: RemoteStore
+  /** For what is sealed already: records of paused sandboxes. */
+  records: CheckpointStore & TaggedStore
+}
 
 /** Makes the image that sandboxes of the base template boot from, unless it is there. */
 export async function prepareBaseImage(
@@ -56,7 +63,7 @@ export async function createMachine({
   programs,
   progress,
   logger,
-  remote,
+  bucket,
 }: MachineInputs): Promise<SandboxNode> {
   const { settings } = config
   const baseImage = await prepareBaseImage(config, progress)
@@ -77,7 +84,7 @@ export async function createMachine({
     diskFloorMB: settings.diskFloorMB,
     hotPauseMs: settings.hotPauseSeconds * 1000,
     unpackedBytes: settings.unpackedCheckpointsMB * 2 ** 20,
-    remoteCheckpoints: remote,
+    remoteCheckpoints: bucket?.checkpoints,
     packedCacheBytes: settings.packedCacheMB > 0 ? settings.packedCacheMB * 2 ** 20 : undefined,
     crane: () => ensureCrane(settings.cache),
     sharedBuildsDir: join(settings.cache, 'catalogue'),
@@ -87,15 +94,16 @@ export async function createMachine({
 }
 
 /** Loaded only when it is used: the AWS SDK takes 0.2 s to load. */
-export async function openRemoteStore(settings: Settings): Promise<RemoteStore | undefined> {
+export async function openBucket(settings: Settings): Promise<Bucket | undefined> {
   if (settings.checkpointBucket === '') return undefined
   const { createS3Store } = await import('@sandlot/node/checkpoints/s3-store')
-  return createS3Store({
+  const records = createS3Store({
     bucket: settings.checkpointBucket,
     endpoint: settings.checkpointEndpoint || undefined,
     region: settings.checkpointRegion,
     prefix: settings.checkpointPrefix || undefined,
   })
+  return { records, checkpoints: sealBucket(records, bucketSecrets(settings)) }
 }
 
 export const buildCacheLimits = ({ buildCacheDays, buildCacheGB }: Settings) => ({

@@ -122,7 +122,7 @@ export const settingsSchema = Type.Object(
     }),
     checkpointSecret: text('^$|^.{32,}$', {
       description:
-        'What records of paused sandboxes are sealed with in the bucket, so that another machine that has the same can take them over (`sandlot adopt`)',
+        'What everything in the bucket is sealed with, so that another machine that has the same can take over paused sandboxes (`sandlot adopt`). Without it a key of this home is used, `<home>/bucket.key`',
       expects: 'at least 32 characters, for example what `openssl rand -hex 32` prints, or nothing',
       default: '',
       isSecret: true,

@@ -14,7 +14,7 @@ import {
 import type { Logger } from 'pino'
 import { buildCatalog, catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
-import { createMachine, openRemoteStore, type RemoteStore } from './machine.ts'
+import { type Bucket, createMachine, openBucket } from './machine.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
 
@@ -48,10 +48,10 @@ export interface RunningServer {
 export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
   const { config, hosts, sandboxHosts, progress, logger } = inputs
   const { home, domain, adminEmail } = config.settings
-  const remote = await openRemoteStore(config.settings)
-  const node = await createMachine({ ...inputs, remote })
-  const records = recordsIn(config, remote)
-  if (remote && !records)
+  const bucket = await openBucket(config.settings)
+  const node = await createMachine({ ...inputs, bucket })
+  const records = recordsIn(config, bucket)
+  if (bucket && !records)
     logger.info(
       'checkpointSecret is not set: no other machine can take over the paused sandboxes of this one',
     )
@@ -141,11 +141,11 @@ export const makeLoginLink = (home: string, domain: string): Promise<string> =>
 /** Records of paused sandboxes in the bucket; undefined when the settings do not ask for them. */
 export function recordsIn(
   { settings }: Config,
-  remote: RemoteStore | undefined,
+  bucket: Bucket | undefined,
 ): ((instanceId: string) => SandboxRecords) | undefined {
   const secret = settings.checkpointSecret
-  if (!remote || secret === '') return undefined
-  return (instanceId) => new SandboxRecords(remote, secret, { instanceId, name: hostname() })
+  if (!bucket || secret === '') return undefined
+  return (instanceId) => new SandboxRecords(bucket.records, secret, { instanceId, name: hostname() })
 }
 
 export const databasePath = (home: string): string => join(home, 'db.sqlite')

@@ -1,21 +1,37 @@
 import { idOfKey, MANIFESTS_PREFIX, manifestKey } from './checkpoint-store.ts'
 import type { LocalStore } from './local-store.ts'
 import { decodeManifest, encodeManifest, isDamage, type PackedCheckpoint } from './manifest.ts'
+import { PLAIN } from './sealed-store.ts'
 
-const REMOTE_PREFIX = 'remote/'
+const PLAIN_PREFIX = 'remote/'
+const UPLOADED_PREFIX = 'uploaded/'
 const DELETING_PREFIX = 'deleting/'
-const remoteKey = (id: string) => `${REMOTE_PREFIX}${id}.json`
+/** Where manifests are noted that the remote store has, sealed with this key; `remote/`: in the plain. */
+const folderOf = (keyId: string) => (keyId === PLAIN ? PLAIN_PREFIX : `${UPLOADED_PREFIX}${keyId}/`)
 const deletingKey = (id: string) => `${DELETING_PREFIX}${id}`
 
 /**
  * What this machine knows of checkpoints, all of it as files: `checkpoints/<id>.json`, all chunks are here;
- * `remote/<id>.json`, all chunks are in the remote store; `deleting/<id>`, it must go, wherever it is.
+ * `uploaded/<key id>/<id>.json`, all chunks are in the remote store, sealed with that key (`remote/<id>.json`: in the
+ * plain, by an earlier version); `deleting/<id>`, it must go, wherever it is.
  */
 export class Catalog {
   readonly #store: LocalStore
+  /** What the remote store is written with now; undefined: there is none. */
+  readonly #keyId: string | undefined
+  readonly #keyIds: ReadonlySet<string>
 
-  constructor(store: LocalStore) {
+  private constructor(store: LocalStore, keyId: string | undefined, keyIds: ReadonlySet<string>) {
     this.#store = store
+    this.#keyId = keyId
+    this.#keyIds = keyIds
+  }
+
+  /** @param keyId of the remote store, when there is one */
+  static async open(store: LocalStore, keyId: string | undefined): Promise<Catalog> {
+    const keyIds = new Set(keyId === undefined ? [PLAIN] : [keyId, PLAIN])
+    for await (const { key } of store.list(UPLOADED_PREFIX)) keyIds.add(key.split('/')[1]!)
+    return new Catalog(store, keyId, keyIds)
   }
 
   /** @throws SandlotError checkpoint_damaged when the manifest is */
@@ -51,24 +67,54 @@ export class Catalog {
     await this.#store.delete(manifestKey(id))
   }
 
-  remote(id: string): Promise<PackedCheckpoint | undefined> {
-    return this.#read(id, remoteKey(id))
+  /** As it was put into the remote store by this machine, with whatever key. */
+  async remote(id: string): Promise<PackedCheckpoint | undefined> {
+    for (const keyId of this.#keyIds) {
+      const checkpoint = await this.remoteWith(keyId, id)
+      if (checkpoint) return checkpoint
+    }
+    return undefined
   }
 
+  remoteWith(keyId: string, id: string): Promise<PackedCheckpoint | undefined> {
+    return this.#read(id, `${folderOf(keyId)}${id}.json`)
+  }
+
+  /** Sealed with the key of now. */
   async hasRemote(id: string): Promise<boolean> {
-    return (await this.#store.head(remoteKey(id))) !== undefined
+    return this.#keyId !== undefined && (await this.hasRemoteWith(this.#keyId, id))
   }
 
-  remoteIds(): Promise<string[]> {
-    return this.#ids(REMOTE_PREFIX)
+  async hasRemoteWith(keyId: string, id: string): Promise<boolean> {
+    return (await this.#store.head(`${folderOf(keyId)}${id}.json`)) !== undefined
   }
 
-  addRemote(checkpoint: PackedCheckpoint): Promise<void> {
-    return this.#store.put(remoteKey(checkpoint.id), encodeManifest(checkpoint))
+  /** Sealed with any key, or not at all. */
+  async hasAnyRemote(id: string): Promise<boolean> {
+    for (const keyId of this.#keyIds) if (await this.hasRemoteWith(keyId, id)) return true
+    return false
+  }
+
+  /** With whatever key. */
+  async remoteIds(): Promise<string[]> {
+    return [...(await this.#ids(PLAIN_PREFIX)), ...(await this.#ids(UPLOADED_PREFIX))]
+  }
+
+  remoteIdsWith(keyId: string): Promise<string[]> {
+    return this.#ids(folderOf(keyId))
+  }
+
+  async addRemote(checkpoint: PackedCheckpoint): Promise<void> {
+    if (this.#keyId !== undefined)
+      await this.#store.put(`${folderOf(this.#keyId)}${checkpoint.id}.json`, encodeManifest(checkpoint))
   }
 
   async removeRemote(id: string): Promise<void> {
-    await this.#store.delete(remoteKey(id))
+    for (const keyId of this.#keyIds) await this.removeRemoteWith(keyId, id)
+  }
+
+  async removeRemoteWith(keyId: string, id: string): Promise<void> {
+    await this.#store.delete(`${folderOf(keyId)}${id}.json`)
   }
 
   async isDeleting(id: string): Promise<boolean> {
@@ -98,7 +144,7 @@ export class Catalog {
   /** All that this machine knows, here or remote, each once. */
   async *all(): AsyncIterable<PackedCheckpoint> {
     const seen = new Set<string>()
-    for (const id of [...(await this.localIds()), ...(await this.#ids(REMOTE_PREFIX))]) {
+    for (const id of [...(await this.localIds()), ...(await this.remoteIds())]) {
       if (seen.has(id)) continue
       seen.add(id)
       const checkpoint = await this.#readOrCopy(id)

@@ -30,8 +30,11 @@ export interface CheckpointStore {
   readonly name: string
   /** Resolves when the object would survive a power cut. Replaces what was there. */
   put(key: string, content: Uint8Array): Promise<void>
-  /** @returns undefined when there is none */
-  get(key: string): Promise<Buffer | undefined>
+  /**
+   * @param maxBytes default `MAX_OBJECT_BYTES`; a larger object is not ours and is not read
+   * @returns undefined when there is none
+   */
+  get(key: string, maxBytes?: number): Promise<Buffer | undefined>
   head(key: string): Promise<StoredObject | undefined>
   /** All objects below a prefix that ends with a slash, in no order. */
   list(prefix: string): AsyncIterable<StoredObject>

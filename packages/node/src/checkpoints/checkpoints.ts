@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import { Catalog } from './catalog.ts'
-import { type CheckpointStore, checkId, manifestKey } from './checkpoint-store.ts'
+import { checkId, manifestKey } from './checkpoint-store.ts'
 import { createExpander } from './expander.ts'
 import type { GarbageReport } from './garbage.ts'
 import { InUse, type Use } from './in-use.ts'
@@ -13,7 +13,8 @@ import type { PackResult } from './pack-folder.ts'
 import { createPacker } from './packer.ts'
 import { readPackedFile } from './read-file.ts'
 import { RemoteCopies } from './remote-copies.ts'
-import { fetchChunks, fetchManifest } from './remote-copy.ts'
+import { type FetchOptions, fetchChunks, fetchManifest } from './remote-copy.ts'
+import type { RemoteStore } from './sealed-store.ts'
 import { type UsageReport, usageOf } from './usage.ts'
 
 const LOCAL_GRACE_MS = 10 * 60_000
@@ -22,8 +23,8 @@ const UPLOAD_WAIT_MS = 10 * 60_000
 export interface CheckpointsOptions {
   /** Folder of its own; made when missing. One server at a time. */
   dir: string
-  /** Where copies go, e.g. `createS3Store(…)`; closed by `close`. Absent: this machine only. */
-  remote?: CheckpointStore
+  /** Where copies go, e.g. `sealBucket(createS3Store(…), [secret])`; closed by `close`. Absent: this machine only. */
+  remote?: RemoteStore
   /** Bytes of chunks to keep here once they are in the remote store. Default: all. Without `remote` nothing is evicted. */
   cacheBytes?: number
   logger: Logger
@@ -112,7 +113,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
   const { dir, remote, logger, graceMs = LOCAL_GRACE_MS } = options
   const store = await createLocalStore(dir)
   await store.recover()
-  const catalog = new Catalog(store)
+  const catalog = await Catalog.open(store, remote?.keyId)
   const inUse = new InUse()
   const packer = createPacker(dir)
   const expander = createExpander(dir)
@@ -128,6 +129,12 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
       catalog,
       logger,
       firstRetryMs: options.firstRetryMs,
+      bringHere: (checkpoint, signal) =>
+        use(checkpoint.id, async (entry) => {
+          entry.pin(checkpoint)
+          // not shared with an expansion, which goes on when this is told to stop
+          await fetch(checkpoint, { isMending: false, signal })
+        }),
       onUploaded: () => trimSoon(copies.trim()),
     })
   let isClosed = false
@@ -144,7 +151,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
   /** Without a remote store a copy there cannot be deleted: that stays owed until there is one. */
   async function removeHere(id: string): Promise<void> {
     await catalog.removeLocal(id)
-    if (!remote && !(await catalog.hasRemote(id))) await catalog.endDelete(id)
+    if (!remote && !(await catalog.hasAnyRemote(id))) await catalog.endDelete(id)
   }
 
   function checkOpen(id: string): void {
@@ -199,14 +206,17 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
   }
 
   async function manifestThere(id: string): Promise<PackedCheckpoint | undefined> {
-    return remote && ((await catalog.remote(id).catch(() => undefined)) ?? (await fetchManifest(remote, id)))
+    if (!remote) return undefined
+    const known = await catalog.remote(id).catch(() => undefined)
+    if (known) return known
+    const fetched = await fetchManifest(remote, id)
+    if (fetched) await catalog.addRemote(fetched)
+    return fetched
   }
 
   /** Makes it complete here. */
-  async function fetch(checkpoint: PackedCheckpoint, isMending: boolean): Promise<void> {
-    const { addedBytes } = await fetchChunks(store, remote!, checkpoint, { isMending })
-    // chunks there are no manifest there: mending says nothing about the upload
-    if (!isMending) await catalog.addRemote(checkpoint)
+  async function fetch(checkpoint: PackedCheckpoint, options: FetchOptions): Promise<void> {
+    const { addedBytes } = await fetchChunks(store, [remote!, ...remote!.former], checkpoint, options)
     await catalog.addLocal(checkpoint)
     trimSoon(copies.added(addedBytes))
   }
@@ -214,7 +224,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
   async function mended(checkpoint: PackedCheckpoint, damage: SandlotError): Promise<void> {
     logger.warn({ err: damage, checkpointId: checkpoint.id }, 'mending a checkpoint from the remote store')
     try {
-      await once(fetching, `mending ${checkpoint.id}`, () => fetch(checkpoint, true))
+      await once(fetching, `mending ${checkpoint.id}`, () => fetch(checkpoint, { isMending: true }))
       uploads?.align(checkpoint.id)
     } catch (err) {
       logger.warn({ err, checkpointId: checkpoint.id }, 'the remote store could not mend a checkpoint')
@@ -234,7 +244,8 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
       if (isFailed) return { state: 'local', isLocal, attempts, lastError: error }
       return { state: 'uploading', isLocal, attempts, uploadedChunks, totalChunks, lastError: error }
     }
-    if (!isDeleting && (await remote?.head(manifestKey(id)))) return { state: 'remote', isLocal }
+    if (!isDeleting && ((await catalog.hasAnyRemote(id)) || (await remote?.head(manifestKey(id)))))
+      return { state: 'remote', isLocal }
     throw notFound(id)
   }
 
@@ -256,7 +267,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
         if (!checkpoint) throw notFound(id)
         entry.pin(checkpoint)
         if (here) await catalog.markUsed(id)
-        else await once(fetching, id, () => fetch(checkpoint, false))
+        else await once(fetching, id, () => fetch(checkpoint, { isMending: false }))
         try {
           await expander.expand(checkpoint, targetDir)
         } catch (error) {
@@ -312,7 +323,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
     async has(id) {
       checkOpen(id)
       if (await catalog.isDeleting(id)) return false
-      if ((await catalog.hasLocal(id)) || (await catalog.hasRemote(id))) return true
+      if ((await catalog.hasLocal(id)) || (await catalog.hasAnyRemote(id))) return true
       return (await remote?.head(manifestKey(id))) !== undefined
     },
 

@@ -18,12 +18,14 @@ export interface SweepOptions {
   isDryRun: boolean
 }
 
+/** @param nameOf what a chunk is called in the store that is swept */
 export async function mark(
   checkpoints: AsyncIterable<PackedCheckpoint>,
   marked: Set<string>,
+  nameOf = (chunk: string) => chunk,
 ): Promise<Set<string>> {
   for await (const checkpoint of checkpoints)
-    for (const chunk of chunksOf(checkpoint).keys()) marked.add(chunk)
+    for (const chunk of chunksOf(checkpoint).keys()) marked.add(nameOf(chunk))
   return marked
 }
 

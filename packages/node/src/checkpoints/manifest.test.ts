@@ -43,6 +43,8 @@ test.each([
   ['x', { sizeBytes: 1 }],
   ['x', { extents: [{ sizeBytes: -1 }, { sizeBytes: 5001 }] }],
   ['x', { extents: [{ sizeBytes: 5000, chunk: '../../etc/passwd', storedBytes: 1 }] }],
+  ['x', { extents: [{ sizeBytes: 5000, chunk: 'a'.repeat(64), storedBytes: 2 ** 40 }] }],
+  ['x', { sizeBytes: 2 ** 50, extents: [{ sizeBytes: 2 ** 50 }] }],
 ])('a well hashed manifest with the file %j %j is refused', (name, change) => {
   const forged = { ...checkpoint, files: [{ ...checkpoint.files[0]!, name, ...change }] }
   const content = { format: 1, sha256: hash('sha256', JSON.stringify(forged)), checkpoint: forged }

@@ -4,6 +4,10 @@ import { MAX_CHUNK_BYTES } from './page-chunker.ts'
 
 const FORMAT = 1
 const MAX_FILES = 1000
+/** Of all files, holes included: memory and disk of a sandbox have at most 1 TiB each. */
+const MAX_LOGICAL_BYTES = 4 * 2 ** 40
+/** What does not shrink becomes a little longer. */
+export const MAX_STORED_BYTES = MAX_CHUNK_BYTES + 4096
 /** Relative, without a step up. */
 const FILE_NAME = /^(?!\.{1,2}(\/|$))[^/\0]{1,255}(\/(?!\.{1,2}(\/|$))[^/\0]{1,255}){0,7}$/
 const SHA256 = /^[0-9a-f]{64}$/
@@ -83,10 +87,14 @@ export function decodeManifest(id: string, content: Uint8Array, storeName: strin
   return checkpoint
 }
 
-/** The hash only says that nothing changed: whoever can write to a bucket can also hash. */
+const isStoredSize = (bytes: unknown): boolean =>
+  Number.isSafeInteger(bytes) && Number(bytes) > 0 && Number(bytes) <= MAX_STORED_BYTES
+
+/** The hash only says that nothing changed. What comes from a bucket was opened with our key before; this holds all the same. */
 function whatIsInvalid({ files }: PackedCheckpoint): string | undefined {
   if (!Array.isArray(files) || files.length > MAX_FILES) return `does not list at most ${MAX_FILES} files`
   if (new Set(files.map(({ name }) => name)).size !== files.length) return 'names a file twice'
+  let allBytes = 0
   for (const { name, sizeBytes, extents } of files) {
     if (typeof name !== 'string' || !FILE_NAME.test(name)) return `has the file name ${JSON.stringify(name)}`
     if (!Array.isArray(extents)) return `does not list the pieces of '${name}'`
@@ -96,11 +104,13 @@ function whatIsInvalid({ files }: PackedCheckpoint): string | undefined {
         Number.isSafeInteger(length) &&
         length > 0 &&
         (chunk === undefined ||
-          (SHA256.test(chunk) && length <= MAX_CHUNK_BYTES && Number.isSafeInteger(storedBytes)))
+          (SHA256.test(chunk) && length <= MAX_CHUNK_BYTES && isStoredSize(storedBytes)))
       if (!isValid) return `has an invalid piece in '${name}' at byte ${total}`
       total += length
     }
     if (total !== sizeBytes) return `has ${total} bytes for '${name}', which has ${sizeBytes}`
+    allBytes += total
+    if (allBytes > MAX_LOGICAL_BYTES) return `has files of more than ${MAX_LOGICAL_BYTES} bytes`
   }
   return undefined
 }

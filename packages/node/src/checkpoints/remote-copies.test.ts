@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vi
 import { type Checkpoints, type CheckpointsOptions, createCheckpoints } from './checkpoints.ts'
 import { age, filesBelow, flipBit, folderHashes, imageLike, writeRawFolder } from './raw-folders.fixture.ts'
 import { createS3Store } from './s3-store.ts'
+import { sealBucket } from './sealed-store.ts'
 import { createS3Server, type S3Server } from './versitygw.ts'
 
 // the packing process starts some dozens of times
@@ -15,6 +16,7 @@ process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${proce
 const logger = pino({ level: 'silent' })
 const MB = 1024 * 1024
 const DAY_MS = 24 * 3600_000
+const SECRET = 'a secret of at least thirty-two characters'
 
 let dir: string
 let server: S3Server
@@ -40,7 +42,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }))
 
 /** A machine of its own that shares the bucket. */
 async function machine(name: string, options: Partial<CheckpointsOptions> = {}): Promise<Checkpoints> {
-  const remote = createS3Store(server.options)
+  const remote = sealBucket(createS3Store(server.options), [SECRET])
   const checkpoints = await createCheckpoints({
     dir: join(dir, name),
     remote,
@@ -55,7 +57,12 @@ async function machine(name: string, options: Partial<CheckpointsOptions> = {}):
 
 const raw = (name: string, files: Record<string, Buffer>) => writeRawFolder(join(dir, 'raw', name), files)
 const chunksOn = (name: string) => filesBelow(join(dir, name, 'chunks')).catch(() => [])
-const chunksInBucket = () => filesBelow(join(server.bucketDir, 'chunks')).catch(() => [])
+const inBucket = async (folder: string): Promise<string[]> => {
+  const sealed = join(server.bucketDir, 'sealed')
+  const [keyId] = await readdir(sealed).catch(() => [])
+  return keyId === undefined ? [] : filesBelow(join(sealed, keyId, folder)).catch(() => [])
+}
+const chunksInBucket = () => inBucket('chunks')
 
 async function expectSame(checkpoints: Checkpoints, id: string, rawDir: string): Promise<void> {
   const target = join(dir, `expanded-${randomBytes(4).toString('hex')}`)
@@ -85,7 +92,7 @@ test('a server that dies in the middle of an upload: local is fine, the rest fol
   await expectSame(one, 'a', rawDir)
   const state = await one.uploadState('a')
   expect(state).toMatchObject({ state: 'uploading', isLocal: true })
-  expect(await readdir(server.bucketDir)).not.toContain('checkpoints')
+  expect(await inBucket('checkpoints')).toEqual([])
 
   await server.start()
   expect(await one.whenUploaded('a')).toMatchObject({ state: 'remote' })
@@ -124,7 +131,7 @@ test('a deletion that the server did not hear of reaches it later', async () => 
   expect(await one.has('a')).toBe(false)
   await server.start()
   await expect(one.whenUploaded('a')).rejects.toMatchObject({ errorName: 'not_found' })
-  expect(await filesBelow(join(server.bucketDir, 'checkpoints')).catch(() => [])).toEqual([])
+  expect(await inBucket('checkpoints')).toEqual([])
 })
 
 test('chunks that are damaged here are mended from the remote store', async () => {
@@ -165,7 +172,7 @@ test('a manifest that is damaged here is taken from the remote store', async () 
   await one.pack('a', rawDir)
   await one.whenUploaded('a')
   await flipBit(join(dir, 'one/checkpoints/a.json'), 999)
-  await flipBit(join(dir, 'one/remote/a.json'), 999)
+  for (const path of await filesBelow(join(dir, 'one/uploaded'))) await flipBit(path, 999)
   await expectSame(one, 'a', rawDir)
   await server.kill()
   await expectSame(one, 'a', rawDir)

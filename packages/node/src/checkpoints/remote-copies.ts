@@ -1,21 +1,24 @@
 import type { Logger } from 'pino'
 import type { Catalog } from './catalog.ts'
-import { type CheckpointStore, idOfKey, MANIFESTS_PREFIX, manifestKey } from './checkpoint-store.ts'
+import { idOfKey, MANIFESTS_PREFIX, manifestKey } from './checkpoint-store.ts'
 import { type GarbageReport, mark, sweep } from './garbage.ts'
 import type { LocalStore } from './local-store.ts'
 import { chunksOf, isDamage, type PackedCheckpoint } from './manifest.ts'
 import { fetchManifest, REMOTE_GRACE_MS, uploadCheckpoint } from './remote-copy.ts'
 import { RetryQueue, type RetryState } from './retry-queue.ts'
+import type { RemoteStore } from './sealed-store.ts'
 
 const CONCURRENCY = 2
 
 export interface RemoteCopiesOptions {
   local: LocalStore
-  remote: CheckpointStore
+  remote: RemoteStore
   catalog: Catalog
   logger: Logger
   /** Default 1000 ms. */
   firstRetryMs?: number
+  /** Fetches a checkpoint that is only in the remote store, written with a former key. */
+  bringHere: (checkpoint: PackedCheckpoint, signal: AbortSignal) => Promise<void>
   /** A checkpoint is in the remote store from now on. */
   onUploaded: () => void
 }
@@ -49,7 +52,9 @@ export class RemoteCopies {
   async resume(): Promise<void> {
     const { catalog } = this.#options
     for (const id of await catalog.deletingIds()) this.#queue.add(id)
-    for (const id of await catalog.localIds()) if (!(await catalog.hasRemote(id))) this.#queue.add(id)
+    const known = new Set([...(await catalog.localIds()), ...(await catalog.remoteIds())])
+    for (const id of known)
+      if (!(await catalog.hasRemote(id)) || (await this.#formerOf(id)).length > 0) this.#queue.add(id)
   }
 
   /** Something about this checkpoint changed here. */
@@ -78,9 +83,14 @@ export class RemoteCopies {
   async collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
     const { catalog, remote } = this.#options
     const unmodifiedSinceMs = Date.now() - REMOTE_GRACE_MS
-    const marked = await mark(catalog.allLocal(), new Set())
-    await mark(this.#allRemote(), marked)
-    return sweep(remote, { marked, unmodifiedSinceMs, isDryRun })
+    const total: GarbageReport = { chunks: 0, bytes: 0, keptChunks: 0, keptBytes: 0 }
+    for (const store of [remote, ...remote.former]) {
+      const marked = await mark(catalog.allLocal(), new Set(), store.blind)
+      await mark(this.#allIn(store), marked, store.blind)
+      const report = await sweep(store, { marked, unmodifiedSinceMs, isDryRun })
+      for (const what of ['chunks', 'bytes', 'keptChunks', 'keptBytes'] as const) total[what] += report[what]
+    }
+    return total
   }
 
   close(): Promise<void> {
@@ -91,13 +101,40 @@ export class RemoteCopies {
     const { catalog, remote } = this.#options
     if (await catalog.isDeleting(id)) {
       await catalog.removeLocal(id)
-      await remote.delete(manifestKey(id))
+      for (const store of [remote, ...(await this.#formerOf(id))]) await store.delete(manifestKey(id))
       await catalog.removeRemote(id)
       await catalog.endDelete(id)
       return
     }
-    const checkpoint = await catalog.local(id)
-    if (checkpoint && !(await catalog.hasRemote(id))) await this.#upload(checkpoint, signal)
+    if (!(await catalog.hasRemote(id))) {
+      const checkpoint = (await catalog.local(id)) ?? (await this.#brought(id, signal))
+      if (!checkpoint) return
+      await this.#upload(checkpoint, signal)
+    }
+    await this.#forgetFormer(id)
+  }
+
+  /** Stores that have it written with an earlier key, or in the plain. */
+  async #formerOf(id: string): Promise<RemoteStore[]> {
+    const { catalog, remote } = this.#options
+    const having: RemoteStore[] = []
+    for (const store of remote.former) if (await catalog.hasRemoteWith(store.keyId, id)) having.push(store)
+    return having
+  }
+
+  async #brought(id: string, signal: AbortSignal): Promise<PackedCheckpoint | undefined> {
+    const { catalog, bringHere } = this.#options
+    const checkpoint = await catalog.remote(id)
+    if (checkpoint) await bringHere(checkpoint, signal)
+    return checkpoint
+  }
+
+  /** Its chunks there are garbage from now on. */
+  async #forgetFormer(id: string): Promise<void> {
+    for (const store of await this.#formerOf(id)) {
+      await store.delete(manifestKey(id))
+      await this.#options.catalog.removeRemoteWith(store.keyId, id)
+    }
   }
 
   async #upload(checkpoint: PackedCheckpoint, signal: AbortSignal): Promise<void> {
@@ -114,13 +151,13 @@ export class RemoteCopies {
     onUploaded()
   }
 
-  async *#allRemote(): AsyncIterable<PackedCheckpoint> {
-    const { catalog, remote } = this.#options
-    for await (const { key } of remote.list(MANIFESTS_PREFIX)) {
+  async *#allIn(store: RemoteStore): AsyncIterable<PackedCheckpoint> {
+    const { catalog } = this.#options
+    for await (const { key } of store.list(MANIFESTS_PREFIX)) {
       const id = idOfKey(key)
       // a manifest never changes: the copy here saves the request
       const checkpoint =
-        (await catalog.remote(id).catch(() => undefined)) ?? (await fetchManifest(remote, id))
+        (await catalog.remoteWith(store.keyId, id).catch(() => undefined)) ?? (await fetchManifest(store, id))
       if (checkpoint) yield checkpoint
     }
   }

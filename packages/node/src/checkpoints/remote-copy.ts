@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import { type CheckpointStore, chunkKey, manifestKey } from './checkpoint-store.ts'
+import { chunkKey, manifestKey } from './checkpoint-store.ts'
 import { damageOf } from './chunk-codec.ts'
 import type { LocalStore } from './local-store.ts'
 import {
@@ -7,10 +7,13 @@ import {
   chunksOf,
   decodeManifest,
   encodeManifest,
+  isDamage,
   logicalBytes,
+  MAX_STORED_BYTES,
   type PackedCheckpoint,
 } from './manifest.ts'
 import { inParallel } from './parallel.ts'
+import { type RemoteStore, remoteChunkKey } from './sealed-store.ts'
 
 /** Chunks on their way at a time, each at most 1 MiB. */
 const CONCURRENCY = 8
@@ -36,46 +39,62 @@ export interface UploadOptions {
  */
 export async function uploadCheckpoint(
   local: LocalStore,
-  remote: CheckpointStore,
+  remote: RemoteStore,
   checkpoint: PackedCheckpoint,
   { signal, onChunk }: UploadOptions,
 ): Promise<void> {
   await inParallel(chunksOf(checkpoint).values(), CONCURRENCY, async ({ chunk, sizeBytes }) => {
     signal.throwIfAborted()
-    const key = chunkKey(chunk)
-    const sealed = await local.get(key)
-    const damage = damageOf(sealed, chunk, sizeBytes)
+    const packed = await local.get(chunkKey(chunk))
+    const damage = damageOf(packed, chunk, sizeBytes)
     if (damage) throw chunkDamage(checkpoint.id, chunk, local.name, damage)
+    const key = remoteChunkKey(remote, chunk)
     const there = await remote.head(key)
     // putting it again renews its time: a sweep that sees it as old and unused must not take it before our manifest is there
     const isSafe =
-      there?.sizeBytes === sealed!.length && there.modifiedAtMs > Date.now() - REMOTE_GRACE_MS / 2
-    if (!isSafe) await remote.put(key, sealed!)
+      there?.sizeBytes === packed!.length + remote.overheadBytes &&
+      there.modifiedAtMs > Date.now() - REMOTE_GRACE_MS / 2
+    if (!isSafe) await remote.put(key, packed!)
     onChunk()
   })
   signal.throwIfAborted()
   await remote.put(manifestKey(checkpoint.id), encodeManifest(checkpoint))
 }
 
-/** @returns undefined when the remote store has no such checkpoint */
-export async function fetchManifest(
-  remote: CheckpointStore,
-  id: string,
-): Promise<PackedCheckpoint | undefined> {
+/**
+ * @returns undefined when the remote store has no such checkpoint
+ * @throws SandlotError checkpoint_damaged, also when it is there only as an earlier version wrote it: whoever writes
+ * to the bucket could have made that, so it is not believed
+ */
+export async function fetchManifest(remote: RemoteStore, id: string): Promise<PackedCheckpoint | undefined> {
   const content = await remote.get(manifestKey(id))
-  return content && decodeManifest(id, content, remote.name)
+  if (content) return decodeManifest(id, content, remote.name)
+  for (const former of remote.former)
+    if (await former.head(manifestKey(id)))
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `checkpoint '${id}' is in ${remote.name}, but not sealed with the key of this machine: start the machine that saved it, with the same checkpointSecret, and it puts it there again`,
+      )
+  return undefined
+}
+
+export interface FetchOptions {
+  /** Also chunks that are here but damaged. */
+  isMending: boolean
+  signal?: AbortSignal
 }
 
 /**
- * Copies chunks that are not here. `isMending`: also those that are here but damaged.
+ * Copies chunks that are not here.
+ * @param sources where to look for each, the first that has it sound
  * @throws SandlotError checkpoint_damaged when the remote one is missing or damaged,
  * operation_timeout at less than 500 kB/s
  */
 export async function fetchChunks(
   local: LocalStore,
-  remote: CheckpointStore,
+  sources: readonly RemoteStore[],
   checkpoint: PackedCheckpoint,
-  { isMending }: { isMending: boolean },
+  { isMending, signal }: FetchOptions,
 ): Promise<{ addedBytes: number }> {
   const timeoutMs = Math.max(MIN_TIMEOUT_MS, logicalBytes(checkpoint) / SLOWEST_BYTES_PER_MS)
   const deadlineMs = performance.now() + timeoutMs
@@ -88,21 +107,39 @@ export async function fetchChunks(
   }
 
   await inParallel(chunksOf(checkpoint).values(), CONCURRENCY, async (extent) => {
+    signal?.throwIfAborted()
     if (performance.now() > deadlineMs)
       throw new SandlotError(
         'operation_timeout',
-        `checkpoint '${checkpoint.id}' was not fetched from ${remote.name} within ${Math.round(timeoutMs / 1000)} s`,
+        `checkpoint '${checkpoint.id}' was not fetched from ${sources[0]?.name} within ${Math.round(timeoutMs / 1000)} s`,
       )
     if (await isHere(extent)) return
-    const { chunk, sizeBytes } = extent
-    const sealed = await remote.get(chunkKey(chunk))
-    const damage = damageOf(sealed, chunk, sizeBytes)
-    if (damage) throw chunkDamage(checkpoint.id, chunk, remote.name, damage)
-    await local.putUnflushed(chunkKey(chunk), sealed!)
-    addedBytes += sealed!.length
+    const packed = await fetchChunk(sources, checkpoint.id, extent)
+    await local.putUnflushed(chunkKey(extent.chunk), packed)
+    addedBytes += packed.length
   })
   await local.flush()
   return { addedBytes }
+}
+
+/** Whichever store it comes from, it must be what the manifest says. */
+async function fetchChunk(
+  sources: readonly RemoteStore[],
+  id: string,
+  { chunk, sizeBytes }: ChunkExtent,
+): Promise<Buffer> {
+  let failure: SandlotError | undefined
+  for (const source of sources)
+    try {
+      const packed = await source.get(remoteChunkKey(source, chunk), MAX_STORED_BYTES)
+      const damage = damageOf(packed, chunk, sizeBytes)
+      if (damage === undefined) return packed!
+      failure ??= chunkDamage(id, chunk, source.name, damage)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      failure ??= chunkDamage(id, chunk, source.name, error.message)
+    }
+  throw failure ?? chunkDamage(id, chunk, 'the remote store', 'there is none')
 }
 
 const chunkDamage = (id: string, chunk: string, storeName: string, damage: string): SandlotError =>

@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -110,6 +113,35 @@ describe('what goes wrong', () => {
       errorName: 'checkpoint_store_unavailable',
     })
     store.close()
+  })
+
+  test.each([
+    ['an object that does not end', 'get', (store: CheckpointStore) => store.get('chunks/aa/one')],
+    [
+      'a list that does not end',
+      'list',
+      (store: CheckpointStore) => store.list('chunks/')[Symbol.asyncIterator]().next(),
+    ],
+    ['an error that does not end', 'error', (store: CheckpointStore) => store.delete('chunks/aa/one')],
+  ] as const)('%s is given up, not kept in memory', async (_, kind, ask) => {
+    let sentBytes = 0
+    const flood = createServer(async (_request, response) => {
+      response.writeHead(kind === 'error' ? 403 : 200, { 'content-type': 'application/xml' })
+      const part = Buffer.alloc(2 ** 20, 'x')
+      while (!response.destroyed && sentBytes < 512 * 2 ** 20) {
+        sentBytes += part.length
+        if (!response.write(part)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+      }
+      response.end()
+    }).listen(0, '127.0.0.1')
+    await once(flood, 'listening')
+    const { port } = flood.address() as AddressInfo
+    const store = createS3Store({ ...server.options, endpoint: `http://127.0.0.1:${port}` })
+    await expect(ask(store)).rejects.toMatchObject({ errorName: 'checkpoint_store_unavailable' })
+    store.close()
+    flood.closeAllConnections()
+    flood.close()
+    expect(sentBytes).toBeLessThan(100 * 2 ** 20)
   })
 
   test('a closed store answers at once', async () => {

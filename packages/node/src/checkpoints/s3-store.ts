@@ -1,3 +1,4 @@
+import { pipeline, Readable, Transform } from 'node:stream'
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -25,6 +26,10 @@ const IDLE_TIMEOUT_MS = 20_000
 const CALL_TIMEOUT_MS = 120_000
 const MAX_ATTEMPTS = 3
 const RETRY_AFTER_SECONDS = 10
+/** Of answers other than objects: a page of a list has 1000 keys of at most 1 KiB. */
+const MAX_ANSWER_BYTES = 4 * 2 ** 20
+/** A service that never ends a list is not read for ever. */
+const MAX_PAGES = 100_000
 
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 
@@ -71,6 +76,18 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore & Tagged
     },
   })
 
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const result = await next(args)
+        const response = result.response as { body?: unknown }
+        if (commandName !== 'GetObjectCommand' && response.body instanceof Readable)
+          response.body = bounded(response.body)
+        return result
+      },
+    { step: 'deserialize', priority: 'low', name: 'boundedAnswers' },
+  )
+
   const place = (key: string) => {
     checkKey(key)
     return { Bucket: bucket, Key: prefix + key }
@@ -108,31 +125,35 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore & Tagged
       }
     })
 
-  async function getOnce(key: string, abortSignal: AbortSignal): Promise<TaggedObject | undefined> {
+  async function getOnce(
+    key: string,
+    maxBytes: number,
+    abortSignal: AbortSignal,
+  ): Promise<TaggedObject | undefined> {
     const found = await client.send(new GetObjectCommand(place(key)), { abortSignal }).catch((error) => {
       if (isNotFound(error)) return undefined
       throw error
     })
     if (!found?.Body) return undefined
     const { ContentLength: length = 0 } = found
-    if (length > MAX_OBJECT_BYTES) {
-      ;(found.Body as { destroy?: () => void }).destroy?.()
+    const body = found.Body as Readable
+    if (length > maxBytes) {
+      body.destroy()
       throw new SandlotError(
         'checkpoint_damaged',
-        `${key} in ${name} has ${length} bytes; none of ours has more than ${MAX_OBJECT_BYTES}`,
+        `${key} in ${name} has ${length} bytes; none of ours has more than ${maxBytes}`,
       )
     }
-    const content = Buffer.from(await found.Body.transformToByteArray())
-    if (content.length !== length) throw new Error(`${content.length} of ${length} bytes came`)
+    const content = await readWhole(body, length)
     return { content, tag: found.ETag ?? '' }
   }
 
-  const getTagged = (key: string): Promise<TaggedObject | undefined> =>
+  const getTagged = (key: string, maxBytes = MAX_OBJECT_BYTES): Promise<TaggedObject | undefined> =>
     call(`getting ${key} from`, async (abortSignal) => {
       // the SDK tries again until the headers are there, not when the body breaks off
       for (let attempt = 1; ; attempt++)
         try {
-          return await getOnce(key, abortSignal)
+          return await getOnce(key, maxBytes, abortSignal)
         } catch (error) {
           const isFromService = error instanceof S3ServiceException || error instanceof SandlotError
           if (isFromService || attempt === MAX_ATTEMPTS || abortSignal.aborted) throw error
@@ -161,10 +182,10 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore & Tagged
     name,
     head,
 
-    getTagged,
+    getTagged: (key) => getTagged(key),
 
     put: async (key, content) => void (await putObject(key, content, {})),
-    get: async (key) => (await getTagged(key))?.content,
+    get: async (key, maxBytes) => (await getTagged(key, maxBytes))?.content,
 
     async putTagged(key, content, replaced) {
       try {
@@ -181,6 +202,7 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore & Tagged
     async *list(below) {
       checkPrefix(below)
       let token: string | undefined
+      let pages = 0
       do {
         const page = await call(`listing ${below} in`, (abortSignal) =>
           client.send(
@@ -189,13 +211,18 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore & Tagged
           ),
         )
         for (const { Key, Size, LastModified } of page.Contents ?? [])
-          if (Key && !Key.endsWith('/'))
+          if (Key?.startsWith(prefix + below) && !Key.endsWith('/'))
             yield {
               key: Key.slice(prefix.length),
               sizeBytes: Size ?? 0,
               modifiedAtMs: LastModified?.getTime() ?? 0,
             }
         token = page.NextContinuationToken
+        if (++pages > MAX_PAGES)
+          throw new SandlotError(
+            'checkpoint_damaged',
+            `the list of ${below} in ${name} does not end within ${MAX_PAGES} pages`,
+          )
       } while (token)
     },
 
@@ -217,6 +244,32 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore & Tagged
       client.destroy()
     },
   }
+}
+
+function bounded(body: Readable): Readable {
+  let came = 0
+  const limit = new Transform({
+    transform(part: Buffer, _encoding, done) {
+      came += part.length
+      if (came > MAX_ANSWER_BYTES) done(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`))
+      else done(null, part)
+    },
+  })
+  return pipeline(body, limit, () => {})
+}
+
+/** What a service sends beyond the length that it gave, or without giving one, is not read. */
+async function readWhole(body: Readable, length: number): Promise<Buffer> {
+  const parts: Buffer[] = []
+  let came = 0
+  // leaving the loop destroys the stream
+  for await (const part of body as AsyncIterable<Buffer>) {
+    came += part.length
+    if (came > length) break
+    parts.push(part)
+  }
+  if (came !== length) throw new Error(`${came} of ${length} bytes came`)
+  return Buffer.concat(parts, length)
 }
 
 /** @returns the prefix with a slash behind it, or nothing */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { CheckpointStore } from '../checkpoints/checkpoint-store.ts'
+import type { RemoteStore } from '../checkpoints/sealed-store.ts'
 import { type CarriedBase, type CarriedFile, downloadFile } from './carried-files.ts'
 
 /** Where on this machine a checkpoint's image and envd are. */
@@ -28,7 +28,7 @@ export class AdoptedBases {
   }
 
   /** @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable */
-  async fetch(store: CheckpointStore, checkpointId: string, { image, envd }: CarriedBase): Promise<void> {
+  async fetch(store: RemoteStore, checkpointId: string, { image, envd }: CarriedBase): Promise<void> {
     const imagePath = join(this.#dirOf(image), 'image.erofs')
     const envdPath = join(this.#dirOf(envd), 'envd')
     if (!existsSync(imagePath))

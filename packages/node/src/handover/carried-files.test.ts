@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createLocalStore, type LocalStore } from '../checkpoints/local-store.ts'
+import { type RemoteStore, sealBucket } from '../checkpoints/sealed-store.ts'
 import { run } from '../run.ts'
 import { AdoptedBases } from './adopted-bases.ts'
 import { type CarriedFile, downloadFile, identify, uploadFile } from './carried-files.ts'
@@ -13,12 +14,14 @@ import { type CarriedFile, downloadFile, identify, uploadFile } from './carried-
 const content = Buffer.concat([randomBytes(100_000), Buffer.alloc(16 * 2 ** 20), randomBytes(50_000)])
 
 let dir: string
-let store: LocalStore
+let bucket: LocalStore
+let store: RemoteStore
 let path: string
 let file: CarriedFile
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-carried-'))
-  store = await createLocalStore(join(dir, 'store'))
+  bucket = await createLocalStore(join(dir, 'store'))
+  store = sealBucket(bucket, ['a secret of at least thirty-two characters'])
   path = join(dir, 'image')
   await writeFile(path, content)
   await run('touch', ['-d', '@1700000000.123456789', path])
@@ -30,6 +33,8 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 const target = () => join(dir, 'there', 'image.erofs')
 const download = () => downloadFile(store, file, target(), { mode: 0o644, what: 'the image' })
 
+const partKey = (part: number) => `bases/${store.blind(file.sha256)}/000${part}.zst`
+
 test('a file arrives with its bytes and its time to the nanosecond', async () => {
   await download()
   expect((await readFile(target())).equals(content)).toBe(true)
@@ -37,7 +42,7 @@ test('a file arrives with its bytes and its time to the nanosecond', async () =>
 })
 
 test('a missing part is named, and nothing is left', async () => {
-  const missing = `bases/${file.sha256}/0001.zst`
+  const missing = partKey(1)
   await store.delete(missing)
   await expect(download()).rejects.toMatchObject({
     errorName: 'not_found',
@@ -47,15 +52,28 @@ test('a missing part is named, and nothing is left', async () => {
 })
 
 test('other bytes in the place of a part are damage, and nothing is left', async () => {
-  await store.put(`bases/${file.sha256}/0001.zst`, (await store.get(`bases/${file.sha256}/0000.zst`))!)
+  await store.put(partKey(1), (await store.get(partKey(0)))!)
   await expect(download()).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
+  expect(existsSync(target())).toBe(false)
+})
+
+test('the owner of the bucket can neither swap parts nor tell which file it is', async () => {
+  const keys: string[] = []
+  for await (const { key } of bucket.list('sealed/')) keys.push(key)
+  expect(keys.join()).not.toContain(file.sha256)
+  const [first, second] = ['0000.zst', '0001.zst'].map((part) => keys.find((key) => key.endsWith(part))!)
+  await bucket.put(second!, (await bucket.get(first!))!)
+  await expect(download()).rejects.toMatchObject({
+    errorName: 'checkpoint_damaged',
+    message: expect.stringContaining('is not what was written there'),
+  })
   expect(existsSync(target())).toBe(false)
 })
 
 test('a file that changes while it is copied is not said to be there', async () => {
   const other = { ...file, sha256: 'a'.repeat(64) }
   await expect(uploadFile(store, path, other)).rejects.toMatchObject({ errorName: 'conflict' })
-  expect(await store.head(`bases/${other.sha256}/complete`)).toBeUndefined()
+  expect(await store.head(`bases/${store.blind(other.sha256)}/complete`)).toBeUndefined()
 })
 
 describe('what was adopted', () => {

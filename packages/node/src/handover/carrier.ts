@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { CheckpointStore } from '../checkpoints/checkpoint-store.ts'
+import type { RemoteStore } from '../checkpoints/sealed-store.ts'
 import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import { type CarriedBase, type CarriedFile, identify, uploadFile } from './carried-files.ts'
 
@@ -13,12 +13,12 @@ const MAX_REMEMBERED = 100
  */
 export function createCarrier(
   cold: Pick<ColdCheckpoints, 'isRemote' | 'describe'>,
-  remote: CheckpointStore | undefined,
+  remote: RemoteStore | undefined,
 ): (checkpointId: string) => Promise<CarriedBase | undefined> {
   /** By path, size and time: reading an image in full takes a second, and thousands of checkpoints share one. */
   const carried = new Map<string, CarriedFile>()
 
-  async function carryFile(store: CheckpointStore, path: string): Promise<CarriedFile> {
+  async function carryFile(store: RemoteStore, path: string): Promise<CarriedFile> {
     const { size, mtimeNs, ino } = await stat(path, { bigint: true })
     const key = [path, size, mtimeNs, ino].join(' ')
     const known = carried.get(key)

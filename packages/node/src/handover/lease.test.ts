@@ -18,14 +18,14 @@ test('an instance is alive until it was silent for five minutes', () => {
 })
 
 test('one that never said that it lives is not alive', async () => {
-  await renewLease(store, 'own', 'here')
+  await renewLease(store, 'own')
   expect(await silenceOf(store, 'other', 'own')).toBeUndefined()
   expect(isFresh(undefined)).toBe(false)
 })
 
 test('silence is told by the clock of the store, however wrong it goes', async () => {
-  await renewLease(store, 'other', 'there')
-  await renewLease(store, 'own', 'here')
+  await renewLease(store, 'other')
+  await renewLease(store, 'own')
   const wrong = Date.UTC(2001) / 1000
   await utimes(join(dir, 'instances/other.json'), wrong, wrong)
   await utimes(join(dir, 'instances/own.json'), wrong + 400, wrong + 400)

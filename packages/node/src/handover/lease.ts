@@ -8,9 +8,9 @@ const leaseKey = (instanceId: string): string => `instances/${instanceId}.json`
 export const isFresh = (silentMs: number | undefined): boolean =>
   silentMs !== undefined && silentMs < LEASE_MS
 
-/** Says that this instance lives. */
-export async function renewLease(store: CheckpointStore, instanceId: string, name: string): Promise<void> {
-  await store.put(leaseKey(instanceId), Buffer.from(JSON.stringify({ instanceId, name })))
+/** Says that this instance lives. Only the time counts: there is nothing to read for the owner of the store. */
+export async function renewLease(store: CheckpointStore, instanceId: string): Promise<void> {
+  await store.put(leaseKey(instanceId), Buffer.alloc(0))
 }
 
 /**

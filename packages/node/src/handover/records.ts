@@ -85,7 +85,7 @@ export class SandboxRecords {
 
   /** Says that this instance lives. */
   renewLease(): Promise<void> {
-    return renewLease(this.#store, this.instance.instanceId, this.instance.name)
+    return renewLease(this.#store, this.instance.instanceId)
   }
 
   /** Milliseconds since an instance last said that it lives; undefined: never. Renew the own lease before. */

@@ -1,12 +1,7 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { SandlotError } from '@sandlot/protocol'
+import { decrypt, deriveKey, encrypt, keyIdOf, newNonce } from '../checkpoints/seal.ts'
 
 const FORMAT = 1
-const CIPHER = 'aes-256-gcm'
-const KEY_BYTES = 32
-/** As NIST SP 800-38D recommends for GCM. */
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 
 /** What lies in the bucket: nothing in it is readable without the secret but the format. */
 interface Sealed {
@@ -31,18 +26,13 @@ export class RecordSeal {
   readonly #keyId: string
 
   constructor(secret: string) {
-    this.#key = new Uint8Array(hkdfSync('sha256', secret, '', 'sandlot sandbox records', KEY_BYTES))
-    this.#keyId = createHmac('sha256', this.#key).update('id').digest('hex').slice(0, 16)
+    this.#key = deriveKey(secret, 'sandlot sandbox records')
+    this.#keyId = keyIdOf(this.#key)
   }
 
   close(name: string, record: unknown): Buffer {
-    const nonce = randomBytes(NONCE_BYTES)
-    const cipher = createCipheriv(CIPHER, this.#key, nonce).setAAD(boundTo(name))
-    const content = Buffer.concat([
-      cipher.update(JSON.stringify(record), 'utf8'),
-      cipher.final(),
-      cipher.getAuthTag(),
-    ])
+    const nonce = newNonce()
+    const content = encrypt(this.#key, nonce, boundTo(name), Buffer.from(JSON.stringify(record)))
     const sealed: Sealed = {
       format: FORMAT,
       keyId: this.#keyId,
@@ -66,14 +56,8 @@ export class RecordSeal {
         `the record of sandbox '${name}' was sealed with another secret: set checkpointSecret to that of the machine that wrote it`,
       )
     try {
-      const sealed = Buffer.from(content!, 'base64')
-      const decipher = createDecipheriv(CIPHER, this.#key, Buffer.from(nonce!, 'base64'), {
-        authTagLength: TAG_BYTES,
-      })
-        .setAAD(boundTo(name))
-        .setAuthTag(sealed.subarray(-TAG_BYTES))
-      const plain = Buffer.concat([decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()])
-      return JSON.parse(plain.toString('utf8'))
+      const [iv, sealed] = [Buffer.from(nonce!, 'base64'), Buffer.from(content!, 'base64')]
+      return JSON.parse(decrypt(this.#key, iv, boundTo(name), sealed).toString('utf8'))
     } catch (cause) {
       throw damaged(name, 'is not what was written', cause)
     }
@@ -88,7 +72,7 @@ function parse(name: string, bytes: Uint8Array): Partial<Sealed> {
   }
 }
 
-const boundTo = (name: string): Buffer => Buffer.from(`${FORMAT} ${name}`)
+const boundTo = (name: string): string => `${FORMAT} ${name}`
 
 const damaged = (name: string, detail: string, cause: unknown): SandlotError =>
   new SandlotError('checkpoint_damaged', `the record of sandbox '${name}' ${detail}`, { cause })

@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import type { Settings } from './settings.ts'
+import { writeAtomically } from './write-atomically.ts'
+
+const KEY = /^[0-9a-f]{64}$/
+
+/**
+ * What the bucket is sealed with: `checkpointSecret`, else a key of this home that is made at the first start. The
+ * first is for what is written; a key of the home that was used before the secret was set still opens what it sealed.
+ * @throws SandlotError invalid_request: the key file is not what was written
+ */
+export function bucketSecrets({
+  home,
+  checkpointSecret,
+}: Pick<Settings, 'home' | 'checkpointSecret'>): [string, ...string[]] {
+  const path = join(home, 'bucket.key')
+  const own = readKey(path)
+  if (checkpointSecret !== '') return own === undefined ? [checkpointSecret] : [checkpointSecret, own]
+  if (own !== undefined) return [own]
+  const made = randomBytes(32).toString('hex')
+  mkdirSync(home, { recursive: true, mode: 0o700 })
+  writeAtomically(path, `${made}\n`, 0o600)
+  return [made]
+}
+
+function readKey(path: string): string | undefined {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+  if (KEY.test(text)) return text
+  throw new SandlotError(
+    'invalid_request',
+    `${path} does not hold 64 hex digits: put back the file that was there; without it nothing of this home in the bucket can be read. If nothing there is needed, delete the file`,
+  )
+}
