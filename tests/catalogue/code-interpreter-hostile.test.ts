@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { interpreters } from './interpreter.ts'
+import { ask, current280, interpreters, type Options } from './interpreter.ts'
 
 /** Whatever code does to its kernel, the service answers afterwards. */
 describe('hostile code', () => {
@@ -119,5 +119,35 @@ describe('hostile code', () => {
     expect(refused).toMatch(/^429.* remove one first/)
     await sandbox.removeCodeContext(made[0]!)
     expect(await sandbox.createCodeContext()).toMatchObject({ language: 'python' })
+  })
+})
+
+/** Of a stranger who knows the sandbox's id and nothing else. */
+describe('a wrong access token', () => {
+  const create = interpreters(current280)
+
+  test('is refused on every route, and changes nothing', async () => {
+    const sandbox = await create({ secure: true } as Options)
+    const { id } = await sandbox.createCodeContext()
+    const wrong = { 'X-Access-Token': 'not-the-token' }
+    for (const [method, path, body] of [
+      ['POST', '/execute', '{"code":"1"}'],
+      ['GET', '/contexts'],
+      ['POST', '/contexts', '{}'],
+      ['POST', `/contexts/${id}/restart`],
+      ['DELETE', `/contexts/${id}`],
+    ])
+      expect([path, (await ask(sandbox, path!, { method, body, headers: wrong })).status]).toEqual([
+        path,
+        401,
+      ])
+    expect((await sandbox.listCodeContexts()).map((context) => context.id)).toContain(id)
+    expect((await ask(sandbox, '/execute', { method: 'POST', body: '{"code":"1"}' })).status).toBe(401)
+  })
+
+  test('is no use where public traffic is closed: no route answers without the traffic token', async () => {
+    const sandbox = await create({ network: { allowPublicTraffic: false } } as Options)
+    expect((await sandbox.listCodeContexts()).length).toBeGreaterThan(0)
+    for (const path of ['/health', '/contexts']) expect((await ask(sandbox, path)).status).toBe(403)
   })
 })

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { Contexts } from './contexts.ts'
 import { endLeftovers } from './kernel/leftovers.ts'
 import { answer } from './routes.ts'
+import { sandboxEnvironment } from './sandbox-environment.ts'
 
 const PORT = 49_999
 /** The edge keeps connections for 620 s: whoever closes first must not be the one that is asked. */
@@ -12,7 +13,7 @@ const contexts = new Contexts(await endLeftovers())
 let isReady = false
 
 const server = createServer((request, response) => {
-  void answer({ contexts, isReady: () => isReady }, request, response)
+  void answer({ contexts, isReady: () => isReady, environment: sandboxEnvironment }, request, response)
 })
 server.keepAliveTimeout = KEEP_ALIVE_MS
 server.listen(PORT, '0.0.0.0')

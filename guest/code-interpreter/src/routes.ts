@@ -4,7 +4,7 @@ import { type Contexts, DEFAULT_CWD } from './contexts.ts'
 import { OutputStream } from './output-stream.ts'
 import { Refusal } from './refusal.ts'
 import { parseCreateContext, parseExecute, readJsonObject } from './request-body.ts'
-import { sandboxEnvironment } from './sandbox-environment.ts'
+import type { sandboxEnvironment } from './sandbox-environment.ts'
 
 const DEFAULT_LANGUAGE = 'python'
 const REASON_MAX_CHARS = 500
@@ -13,6 +13,8 @@ export interface Service {
   contexts: Contexts
   /** Whether the warmed Python kernel answers. */
   isReady: () => boolean
+  /** The sandbox's variables. @throws Refusal 401 when the sandbox is secure and the token is missing or wrong */
+  environment: typeof sandboxEnvironment
 }
 
 const describe = ({ id, language, cwd }: Context) => ({ id, language: language.name, cwd })
@@ -45,17 +47,20 @@ export async function answer(
 
 async function route(service: Service, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { contexts } = service
+  const accessToken = request.headers['x-access-token']?.toString()
   const { pathname } = new URL(request.url ?? '/', 'http://sandbox')
   const [, id, action] = /^\/contexts\/([^/]+)(\/restart)?$/.exec(pathname) ?? []
   const pattern = id === undefined ? pathname : `/contexts/:id${action ?? ''}`
+  if (pattern === '/execute' && request.method === 'POST')
+    return execute(service, accessToken, request, response)
+  // most official clients send it with /execute alone (docs/adr/0011): without one the other routes answer
+  if (accessToken !== undefined) await service.environment(accessToken)
   switch (`${request.method} ${pattern}`) {
     case 'GET /health': {
       // asked in each sandbox that is kept in stock: its first execution then finds everything in memory
       if (service.isReady()) await contexts.touch(DEFAULT_LANGUAGE)
       return void response.writeHead(service.isReady() ? 200 : 503).end()
     }
-    case 'POST /execute':
-      return execute(contexts, request, response)
     case 'GET /contexts':
       return json(response, contexts.list().map(describe))
     case 'POST /contexts': {
@@ -75,11 +80,12 @@ async function route(service: Service, request: IncomingMessage, response: Serve
 }
 
 async function execute(
-  contexts: Contexts,
+  { contexts, environment }: Service,
+  accessToken: string | undefined,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const sandboxEnv = await sandboxEnvironment(request.headers['x-access-token']?.toString())
+  const sandboxEnv = await environment(accessToken)
   const { code, contextId, language, envVars } = parseExecute(await readJsonObject(request))
   const context =
     contextId === undefined ? await contexts.defaultOf(language ?? DEFAULT_LANGUAGE) : contexts.get(contextId)

@@ -1,0 +1,76 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Contexts } from './contexts.ts'
+import { Refusal } from './refusal.ts'
+import { answer } from './routes.ts'
+
+const TOKEN = 'the-token-of-the-sandbox'
+
+let server: Server
+let base: string
+/** Tokens that envd was asked about, in the order in which they came. */
+let asked: Array<string | undefined>
+
+beforeEach(async () => {
+  asked = []
+  const contexts = new Contexts()
+  // answers as envd of a secure sandbox does
+  const environment = async (token: string | undefined) => {
+    asked.push(token)
+    if (token !== TOKEN) throw new Refusal(401, 'wrong token')
+    return {}
+  }
+  server = createServer((request, response) => {
+    void answer({ contexts, isReady: () => true, environment }, request, response)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+afterEach(() => {
+  server.closeAllConnections()
+  server.close()
+})
+
+const ask = async (method: string, path: string, token?: string): Promise<number> => {
+  const headers: Record<string, string> = token === undefined ? {} : { 'X-Access-Token': token }
+  const response = await fetch(base + path, { method, headers, signal: AbortSignal.timeout(10_000) })
+  await response.arrayBuffer()
+  return response.status
+}
+
+const ROUTES = [
+  ['POST', '/execute'],
+  ['GET', '/contexts'],
+  ['POST', '/contexts'],
+  ['DELETE', '/contexts/one'],
+  ['POST', '/contexts/one/restart'],
+  ['GET', '/health'],
+  ['GET', '/nothing'],
+] as const
+
+test.each(ROUTES)(
+  '%s %s with a wrong token is refused before anything is looked at',
+  async (method, path) => {
+    expect(await ask(method, path, 'wrong')).toBe(401)
+    expect(await ask(method, path, '')).toBe(401)
+    expect(asked).toEqual(['wrong', ''])
+  },
+)
+
+test('the right token opens every route', async () => {
+  expect(await ask('GET', '/contexts', TOKEN)).toBe(200)
+  expect(await ask('GET', '/health', TOKEN)).toBe(200)
+  expect(await ask('DELETE', '/contexts/one', TOKEN)).toBe(404)
+  expect(await ask('POST', '/execute', TOKEN)).toBe(400)
+})
+
+test('without a token no code runs, and what official clients ask without one is answered', async () => {
+  expect(await ask('POST', '/execute')).toBe(401)
+  expect(asked).toEqual([undefined])
+  expect(await ask('GET', '/contexts')).toBe(200)
+  expect(await ask('DELETE', '/contexts/one')).toBe(404)
+  expect(await ask('GET', '/health')).toBe(200)
+  expect(asked).toEqual([undefined])
+})
