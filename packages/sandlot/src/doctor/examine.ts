@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts'
+import { bucketTransport, homeAccess, listenAddress, userNamespaces } from './access-checks.ts'
 import { checkpoints } from './checkpoint-check.ts'
 import type { Check, Finding, Verdict } from './finding.ts'
 import {
@@ -11,6 +12,7 @@ import {
   networkNamespaces,
   rootUser,
 } from './machine-checks.ts'
+import { coreDumps, ksm, mitigations, smt, swap } from './memory-leak-checks.ts'
 import { diskSpace, ipForward, nameResolution, nftables, port } from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
 
@@ -37,6 +39,15 @@ const CHECKS: Record<string, Check> = {
   runsc,
   envd,
   checkpoints,
+  'user namespaces': userNamespaces,
+  'home folder': homeAccess,
+  'listen address': listenAddress,
+  bucket: bucketTransport,
+  'CPU faults': mitigations,
+  'CPU threads': smt,
+  swap,
+  'merged pages': ksm,
+  'core dumps': coreDumps,
 }
 
 /** Runs every check; one that throws or hangs has failed and does not stop the others. */

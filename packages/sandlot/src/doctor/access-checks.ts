@@ -1,0 +1,84 @@
+import { dirname, join } from 'node:path'
+import type { Config } from '../config.ts'
+import type { Verdict } from './finding.ts'
+import { type HostFiles, hostFiles } from './host-files.ts'
+
+const STICKY = 0o1000
+const OTHERS = 0o077
+const OTHERS_WRITE = 0o022
+/** Files of a home that hold keys. */
+const SECRETS = ['env', 'db.sqlite', 'bucket.key', 'ca/ca.key']
+
+export function listenAddress({ listen, settings }: Pick<Config, 'listen' | 'settings'>): Verdict {
+  const open = listen.hosts.filter((host) => !isLoopback(host))
+  if (open.length === 0) return { status: 'ok', detail: `${settings.listen}, this machine only` }
+  return {
+    status: 'warning',
+    detail: `${settings.listen} can be reached from outside, and answers plain HTTP as well as TLS: API keys may cross the network readable`,
+    mend: 'listen on 127.0.0.1 behind a proxy that speaks TLS; or firewall the port and give out https:// addresses only',
+  }
+}
+
+export function bucketTransport({ settings }: Pick<Config, 'settings'>): Verdict {
+  const { checkpointBucket, checkpointEndpoint } = settings
+  if (checkpointBucket === '') return { status: 'ok', detail: 'no bucket' }
+  const endpoint = URL.parse(checkpointEndpoint)
+  if (endpoint?.protocol !== 'http:' || isLoopback(endpoint.hostname))
+    return { status: 'ok', detail: `${checkpointEndpoint || 'Amazon S3, TLS'}` }
+  return {
+    status: 'warning',
+    detail: `${checkpointEndpoint} is plain HTTP: what is in the bucket is sealed, but anybody on the way can see names and sizes, keep answers back or put old ones in`,
+    mend: 'an https:// checkpointEndpoint',
+  }
+}
+
+/** Keys, tokens and memory of sandboxes lie in the home. */
+export function homeAccess(
+  { settings: { home } }: { settings: Pick<Config['settings'], 'home'> },
+  files: HostFiles = hostFiles,
+): Verdict {
+  const own = files.ownerAndMode(home)
+  const mend = `chown root ${home} && chmod 700 ${home}, in a folder that only root can write`
+  const readable = [home, ...SECRETS.map((name) => join(home, name))].filter((path) => {
+    const found = files.ownerAndMode(path)
+    return found && (found.mode & OTHERS) !== 0
+  })
+  // within a folder that nobody else may enter, modes of files do not matter
+  if (own && readable.includes(home))
+    return { status: 'warning', detail: `others may look into ${readable.join(', ')}`, mend }
+  const owners = new Set([0, process.getuid?.()])
+  for (let path = dirname(home); ; path = dirname(path)) {
+    const found = files.ownerAndMode(path)
+    const isOthers =
+      found && (!owners.has(found.uid) || ((found.mode & OTHERS_WRITE) !== 0 && !(found.mode & STICKY)))
+    if (isOthers)
+      return {
+        status: 'warning',
+        detail: `others can write to ${path}, so they can put another folder in the place of the home`,
+        mend,
+      }
+    if (path === dirname(path)) break
+  }
+  return { status: 'ok', detail: own ? `${home}, root only` : `${home} is made for root only` }
+}
+
+/** The kernel of each sandbox lives in a user namespace. */
+export function userNamespaces(_config?: Config, files: HostFiles = hostFiles): Verdict {
+  const max = files.read('/proc/sys/user/max_user_namespaces')
+  if (!files.list('/proc/self/ns').includes('user'))
+    return {
+      status: 'warning',
+      detail: 'not in this kernel: the kernel of a sandbox, gVisor, has more rights here than it needs',
+      mend: 'use a kernel with CONFIG_USER_NS',
+    }
+  if (max === '0')
+    return {
+      status: 'warning',
+      detail: 'none allowed: the kernel of a sandbox, gVisor, has more rights here than it needs',
+      mend: 'sysctl -w user.max_user_namespaces=10000',
+    }
+  return { status: 'ok', detail: `at most ${max ?? 'any number'}` }
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127\./.test(host)
