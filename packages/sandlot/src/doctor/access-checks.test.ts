@@ -21,6 +21,11 @@ describe('the listen address', () => {
   })
 })
 
+test('an address for sandboxes alone counts as well', () => {
+  const verdict = listenAddress(config({ listen: '3000', sandboxListen: '0.0.0.0:3001' }))
+  expect(verdict).toMatchObject({ status: 'warning', detail: expect.stringContaining('0.0.0.0:3001') })
+})
+
 describe('the bucket', () => {
   const at = (checkpointEndpoint: string) => config({ checkpointBucket: 'sandboxes', checkpointEndpoint })
 

@@ -9,12 +9,14 @@ const OTHERS_WRITE = 0o022
 /** Files of a home that hold keys. */
 const SECRETS = ['env', 'db.sqlite', 'bucket.key', 'ca/ca.key']
 
-export function listenAddress({ listen, settings }: Pick<Config, 'listen' | 'settings'>): Verdict {
-  const open = listen.hosts.filter((host) => !isLoopback(host))
-  if (open.length === 0) return { status: 'ok', detail: `${settings.listen}, this machine only` }
+export function listenAddress({ listen, sandboxListen }: Pick<Config, 'listen' | 'sandboxListen'>): Verdict {
+  const open = [listen, sandboxListen].flatMap((address) =>
+    address && !address.hosts.every(isLoopback) ? [`${address.hosts[0]}:${address.port}`] : [],
+  )
+  if (open.length === 0) return { status: 'ok', detail: 'this machine only' }
   return {
     status: 'warning',
-    detail: `${settings.listen} can be reached from outside, and answers plain HTTP as well as TLS: API keys may cross the network readable`,
+    detail: `${open.join(' and ')} can be reached from outside, and answers plain HTTP as well as TLS: keys may cross the network readable`,
     mend: 'listen on 127.0.0.1 behind a proxy that speaks TLS; or firewall the port and give out https:// addresses only',
   }
 }
