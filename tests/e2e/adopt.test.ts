@@ -71,6 +71,33 @@ const recordsInBucket = async (): Promise<string[]> => {
   return keys
 }
 
+/** Each object is sealed, or empty: images, memory, files and rows alike. */
+async function expectSealed(): Promise<void> {
+  const paths = await readdir(s3.bucketDir, { recursive: true, withFileTypes: true })
+  const files = paths.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  const folders = new Set<string>()
+  for (const path of files) {
+    const key = path.slice(s3.bucketDir.length + 1)
+    folders.add(
+      key
+        .replace(/^sealed\/[0-9a-f]{16}\//, 'sealed/')
+        .replace(/\/[^/]*$/, '')
+        .replace(/^(sealed\/\w+)\/.*/, '$1'),
+    )
+    const content = await readFile(path)
+    if (key.startsWith('sealed/')) expect([key, content.toString('latin1', 0, 4)]).toEqual([key, 'SLB1'])
+    else if (key.startsWith('instances/')) expect([key, content.length]).toEqual([key, 0])
+    else expect(Object.keys(JSON.parse(content.toString()))).toEqual(['format', 'keyId', 'nonce', 'content'])
+  }
+  expect([...folders].sort()).toEqual([
+    'instances',
+    'sandboxes',
+    'sealed/bases',
+    'sealed/checkpoints',
+    'sealed/chunks',
+  ])
+}
+
 async function pausedInBucket(server: TestServer, sandbox: Sandbox): Promise<void> {
   await sandbox.pause(optionsOf(server))
   await expect.poll(() => recordsInBucket(), IN_BUCKET).toContain(`sandboxes/${sandbox.sandboxId}.json.enc`)
@@ -96,6 +123,8 @@ test('a paused sandbox goes on on another machine when its own is alive, then de
   expect(held).toMatch(/^0\.\d+$/)
   const signature = await signatureFor(sandbox)
   await pausedInBucket(first, sandbox)
+
+  await expectSealed()
 
   await second.stop()
   const [listed] = JSON.parse(await adopt('--list', '--json'))

@@ -182,7 +182,7 @@ export function createS3Store(options: S3StoreOptions): CheckpointStore & Tagged
     name,
     head,
 
-    getTagged: (key) => getTagged(key),
+    getTagged,
 
     put: async (key, content) => void (await putObject(key, content, {})),
     get: async (key, maxBytes) => (await getTagged(key, maxBytes))?.content,

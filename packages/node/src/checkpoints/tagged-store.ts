@@ -9,7 +9,8 @@ export interface TaggedObject {
  * loses. Throws as `CheckpointStore` does.
  */
 export interface TaggedStore {
-  getTagged(key: string): Promise<TaggedObject | undefined>
+  /** @param maxBytes as for `CheckpointStore.get` */
+  getTagged(key: string, maxBytes?: number): Promise<TaggedObject | undefined>
   /**
    * @param replaced tag of the state that is replaced; undefined: there must be none
    * @returns the new tag; undefined: somebody else has written meanwhile, and nothing was done

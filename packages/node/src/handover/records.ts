@@ -1,4 +1,4 @@
-import { isCheckpointId, SandlotError } from '@sandlot/protocol'
+import { isCheckpointId, isSandboxId, SandlotError } from '@sandlot/protocol'
 import { type CheckpointStore, idOfKey } from '../checkpoints/checkpoint-store.ts'
 import type { TaggedStore } from '../checkpoints/tagged-store.ts'
 import type { CarriedBase, CarriedFile } from './carried-files.ts'
@@ -7,6 +7,10 @@ import { RecordSeal } from './sealed-record.ts'
 
 const PREFIX = 'sandboxes/'
 const SUFFIX = '.json.enc'
+/** Rows of one sandbox, its metadata among them, in base64. */
+const MAX_RECORD_BYTES = 4 * 2 ** 20
+/** Whoever owns the bucket could name any number. */
+const MAX_RECORDS = 100_000
 const keyOf = (sandboxId: string): string => `${PREFIX}${sandboxId}${SUFFIX}`
 
 /** An instance of Sandlot: one home on one machine. */
@@ -51,15 +55,23 @@ export class SandboxRecords {
 
   /** @throws SandlotError forbidden, invalid_request, checkpoint_damaged, checkpoint_store_unavailable */
   async find(sandboxId: string): Promise<FoundRecord | undefined> {
-    const found = await this.#store.getTagged(keyOf(sandboxId))
+    const found = await this.#store.getTagged(keyOf(sandboxId), MAX_RECORD_BYTES)
     return found && { record: checked(sandboxId, this.#seal.open(sandboxId, found.content)), tag: found.tag }
   }
 
-  /** Ids of all sandboxes that have one, whoever owns them. */
+  /** Ids of all sandboxes that have one, whoever owns them. What cannot be an id is none of ours, and nobody is shown it. */
   async ids(): Promise<string[]> {
     const ids: string[] = []
-    for await (const { key } of this.#store.list(PREFIX))
-      if (key.endsWith(SUFFIX)) ids.push(idOfKey(key.slice(0, -'.enc'.length)))
+    for await (const { key } of this.#store.list(PREFIX)) {
+      const id = idOfKey(key.slice(0, -'.enc'.length))
+      if (key !== keyOf(id) || !isSandboxId(id)) continue
+      if (ids.length === MAX_RECORDS)
+        throw new SandlotError(
+          'checkpoint_damaged',
+          `${this.#store.name} names more than ${MAX_RECORDS} sandboxes below ${PREFIX}`,
+        )
+      ids.push(id)
+    }
     return ids
   }
 
