@@ -6,6 +6,7 @@ import type { Cgroups } from './cgroups.ts'
 import type { Driver } from './driver.ts'
 import type { FileTree } from './file-tree.ts'
 import { createGuestClient, type GuestClient, type LoginCommand } from './guest-client.ts'
+import { hostIdsFor } from './host-ids.ts'
 import { explainFailure, kernelGone } from './machine-errors.ts'
 import { isMarked, type MachineRecord, mark, readRecord, unmark, writeRecord } from './machine-folder.ts'
 import type { InstanceNames } from './names.ts'
@@ -93,12 +94,14 @@ export interface MachinesOptions {
 export class Machines {
   readonly #options: MachinesOptions
   readonly #machinesDir: string
+  readonly #hostIds: ReturnType<typeof hostIdsFor>
   readonly #live = new Map<string, LiveMachine>()
   readonly #ending = new Map<string, Promise<void>>()
 
   constructor(options: MachinesOptions) {
     this.#options = options
     this.#machinesDir = join(options.runDir, 'machines')
+    this.#hostIds = hostIdsFor(options.names.instance)
   }
 
   get(machineId: string): LiveMachine | undefined {
@@ -412,6 +415,7 @@ export class Machines {
       netnsPath: slot.netnsPath,
       cgroupsPath: `/${cgroup}`,
       cpuShares: WARM_CPU_SHARES,
+      hostId: this.#hostIds?.(slot.index),
     }
   }
 }
