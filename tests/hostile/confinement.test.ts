@@ -1,4 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Sandbox } from 'e2b-official'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { guest, server } from './guest.ts'
 
@@ -49,6 +52,24 @@ const statusOf = (pid: string): Map<string, string> =>
       }),
   )
 
+interface Kernel {
+  sentry: HostProcess
+  gofer: HostProcess
+  uid: number
+}
+
+const uidsOf = ({ status }: HostProcess): number[] => status.get('Uid')!.split(/\s+/).map(Number)
+
+/** By machine: runsc puts its id last on both command lines. */
+function kernelsByMachine(): Map<string, Kernel> {
+  const kernels = new Map<string, Partial<Kernel>>()
+  for (const found of kernelProcesses()) {
+    const machineId = readFileSync(`/proc/${found.pid}/cmdline`, 'utf8').match(/\b[0-9a-f]{16}\b/)?.[0] ?? ''
+    kernels.set(machineId, { ...kernels.get(machineId), [found.kind]: found, uid: uidsOf(found)[0] })
+  }
+  return kernels as Map<string, Kernel>
+}
+
 /** Sentries and gofers of the server under test, found by their command line. */
 function kernelProcesses(): HostProcess[] {
   return readdirSync('/proc')
@@ -65,6 +86,27 @@ function kernelProcesses(): HostProcess[] {
     })
 }
 
+/** Runs a program on the host with the ids and capabilities of a kernel, but none of its other walls. */
+const succeedsInside = (pid: number, ...command: string[]): boolean =>
+  spawnSync(
+    'nsenter',
+    ['--user', '--setuid', '0', '--setgid', '0', '--target', String(pid), '--', ...command],
+    { timeout: 10_000, stdio: 'ignore' },
+  ).status === 0
+
+/** What a paused sandbox is on disk. */
+async function savedFiles(): Promise<{ checkpoints: string[] }> {
+  const paused = await Sandbox.create({ timeoutMs: 60_000 })
+  await paused.pause()
+  const folder = join(server.home, 'checkpoints')
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
+  const checkpoints = entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+  expect(checkpoints.some((path) => path.endsWith('.img'))).toBe(true)
+  return { checkpoints }
+}
+
 describe('on the host', () => {
   const sandbox = guest()
   let processes: HostProcess[]
@@ -79,12 +121,39 @@ describe('on the host', () => {
     expect(processes.filter(({ kind }) => kind === 'gofer').length).toBeGreaterThan(0)
   })
 
-  test('they are not root, or root of a user namespace of their own only', () => {
-    for (const { pid, kind, status } of processes) {
-      const isRoot = status.get('Uid')!.split(/\s+/).includes('0')
-      const hasOwnUsers = readlinkSync(`/proc/${pid}/ns/user`) !== readlinkSync('/proc/self/ns/user')
-      expect(!isRoot || hasOwnUsers, `${kind} ${pid}: Uid ${status.get('Uid')}`).toBe(true)
+  test('the two of one sandbox have an id of their own on the host, which is never root', () => {
+    const kernels = [...kernelsByMachine()].filter(([, { sentry, gofer }]) => sentry && gofer)
+    const owners = new Map<number, string>()
+    for (const [machineId, { sentry, gofer, uid }] of kernels) {
+      for (const { pid, kind, status } of [sentry, gofer])
+        for (const ids of ['Uid', 'Gid'])
+          expect(status.get(ids)!.split(/\s+/), `${ids} of ${kind} ${pid}`).toEqual(
+            Array(4).fill(String(uid)),
+          )
+      expect(uid, machineId).toBeGreaterThanOrEqual(0x7000_0000)
+      expect(owners.get(uid), `${machineId} shares user ${uid}`).toBeUndefined()
+      owners.set(uid, machineId)
     }
+    expect(owners.size).toBeGreaterThan(1)
+  })
+
+  test('one that has left its root, with all capabilities of its user namespace, gets at nothing of another or of the server', async () => {
+    const { checkpoints } = await savedFiles()
+    const [attacker, victim] = [...kernelsByMachine().values()].filter(({ sentry, gofer }) => sentry && gofer)
+    const victimPid = victim!.sentry.pid
+    const filestore = readdirSync(`/proc/${victimPid}/fd`).find((fd) =>
+      readlinkSync(`/proc/${victimPid}/fd/${fd}`).includes('/runsc-filestore-'),
+    )
+    const targets = [
+      ...checkpoints,
+      `/proc/${victimPid}/fd/${filestore}`,
+      `/proc/${victimPid}/mem`,
+      ...['db.sqlite', 'env', 'ca/ca.key'].map((file) => `${server.home}/${file}`),
+    ]
+    for (const target of targets) expect(existsSync(target), target).toBe(true)
+    const opened = targets.filter((target) => succeedsInside(attacker!.sentry.pid, 'head', '-c1', target))
+    expect(opened).toEqual([])
+    expect(succeedsInside(attacker!.sentry.pid, 'kill', '-0', String(victimPid))).toBe(false)
   })
 
   test('they have no capability that runsc does not need', () => {

@@ -6,6 +6,7 @@ import type { Cgroups } from './cgroups.ts'
 import type { Driver, MachinePaths } from './driver.ts'
 import type { Firewall } from './firewall.ts'
 import { createGuestClient, type GuestClient, type LoginCommand } from './guest-client.ts'
+import { HOST_IDS, hostIdsFor, MAX_SLOTS } from './host-ids.ts'
 import { explainFailure, kernelGone } from './machine-errors.ts'
 import { isMarked, type MachineRecord, mark, readRecord, unmark, writeRecord } from './machine-folder.ts'
 import type { InstanceNames } from './names.ts'
@@ -100,12 +101,15 @@ export interface MachinesOptions {
 export class Machines {
   readonly #options: MachinesOptions
   readonly #machinesDir: string
+  readonly #hostIds: ReturnType<typeof hostIdsFor>
+  #asides = 0
   readonly #live = new Map<string, LiveMachine>()
   readonly #ending = new Map<string, Promise<void>>()
 
   constructor(options: MachinesOptions) {
     this.#options = options
     this.#machinesDir = join(options.runDir, 'machines')
+    this.#hostIds = hostIdsFor(options.names.instance)
   }
 
   get(machineId: string): LiveMachine | undefined {
@@ -427,6 +431,11 @@ export class Machines {
     return { ...source, guestDir: source.guestDir ?? this.#options.guestDir }
   }
 
+  /** Machines without a slot take turns with the ids that slots leave over. */
+  #asideIndex(): number {
+    return MAX_SLOTS + (this.#asides++ % (HOST_IDS - MAX_SLOTS))
+  }
+
   #spec(source: MachineSource, cgroup: string, slot?: Slot): SpecOptions {
     const { runDir } = this.#options
     const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir } = this.#complete(source)
@@ -441,6 +450,7 @@ export class Machines {
       netnsPath: slot?.netnsPath,
       cgroupsPath: `/${cgroup}`,
       cpuShares: WARM_CPU_SHARES,
+      hostId: this.#hostIds?.(slot?.index ?? this.#asideIndex()),
     }
   }
 }

@@ -43,6 +43,8 @@ export interface SpecOptions extends BuildResources {
   cpuShares: number
   /** What runs instead of envd's daemon, with these capabilities only. */
   process?: { args: string[]; capabilities: string[] }
+  /** User and group of the kernel and the gofer on this host. Default: those of the server, in a user namespace of their own. */
+  hostId?: number
 }
 
 /**
@@ -88,7 +90,9 @@ export function ociSpec(options: SpecOptions) {
         { type: 'uts' },
         { type: 'mount' },
         { type: 'network', ...(options.netnsPath && { path: options.netnsPath }) },
+        ...(options.hostId === undefined ? [] : [{ type: 'user' }]),
       ],
+      ...idMappings(options.hostId),
       cgroupsPath: options.cgroupsPath,
       resources: {
         memory: { limit: options.memoryMB * 1024 * 1024 },
@@ -103,4 +107,11 @@ export function ociSpec(options: SpecOptions) {
       'dev.gvisor.spec.rootfs.options': `size=${options.diskSizeMB}m`,
     },
   }
+}
+
+/** What the guest calls its users is the kernel's own matter: the host only sees root of this namespace. */
+function idMappings(hostID: number | undefined) {
+  if (hostID === undefined) return {}
+  const mapping = [{ containerID: 0, hostID, size: 1 }]
+  return { uidMappings: mapping, gidMappings: mapping }
 }

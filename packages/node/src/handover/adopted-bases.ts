@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { RemoteStore } from '../checkpoints/sealed-store.ts'
 import { type CarriedBase, type CarriedFile, downloadFile } from './carried-files.ts'
@@ -34,6 +34,8 @@ export class AdoptedBases {
     if (!existsSync(imagePath))
       await downloadFile(store, image, imagePath, { mode: 0o644, what: 'the image' })
     if (!existsSync(envdPath)) await downloadFile(store, envd, envdPath, { mode: 0o755, what: 'the envd' })
+    // kernels read it, and they are no users of the server's
+    for (const path of [dirname(envdPath), envdPath]) await chmod(path, 0o755)
     await this.#place(checkpointId, { imagePath, guestDir: dirname(envdPath) })
   }
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { chmod, readdir } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { run } from '@sandlot/node/run'
 import { SandlotError } from '@sandlot/protocol'
 import type { Step } from '../progress.ts'
@@ -57,6 +57,8 @@ export async function ensureEnvd(
     }
     return file
   })
+  // Whatever the umask: the kernels of sandboxes read it, and they are no users of the server's.
+  for (const each of [dirname(path), path]) await chmod(each, 0o755)
   return { path, hash, made: outcome === 'made' }
 }
 

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { hostIdsFor } from './host-ids.ts'
+
+const everything = '         0          0 4294967295\n'
+const container = '         0     100000      65536\n'
+
+test('two slots and two instances never share an id, and none is the id of a user', () => {
+  const [a, b] = [
+    hostIdsFor('0000', [everything, everything])!,
+    hostIdsFor('3fff', [everything, everything])!,
+  ]
+  const ids = [a(0), a(1), a(15_999), b(0), b(15_999)]
+  expect(new Set(ids).size).toBe(ids.length)
+  for (const id of ids) {
+    expect(id).toBeGreaterThanOrEqual(0x7000_0000)
+    expect(id).toBeLessThan(0x8000_0000)
+  }
+})
+
+test('inside a container the ids are some that it has', () => {
+  const ids = hostIdsFor('ffff', [container, container])!
+  expect([ids(0), ids(15_999)]).toEqual([32_768, 48_767])
+})
+
+test('where there are too few, there are none to give', () => {
+  expect(hostIdsFor('ffff', [everything, '0 1000 1\n'])).toBeUndefined()
+})
