@@ -228,7 +228,7 @@ describe('very many files', () => {
     await checkpoint(sandbox())
     const program = `
 import json, os
-for folder in range(100):
+for folder in range(40):
     os.makedirs("/many/%d" % folder)
     for name in range(1000):
         os.mknod("/many/%d/%d" % (folder, name))

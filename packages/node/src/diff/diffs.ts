@@ -131,7 +131,9 @@ export class Diffs {
         return bothOf(read(filesDir), folder.verify(checkpointId, 'files'))
       return this.#extracted.use(
         checkpointId,
-        (dir) => bothOf(this.#extract(manifest, memoryDir, dir), folder.verify(checkpointId, 'memory')),
+        signal,
+        (dir, unwanted) =>
+          bothOf(this.#extract(manifest, memoryDir, dir, unwanted), folder.verify(checkpointId, 'memory')),
         read,
       )
     })
@@ -161,11 +163,11 @@ export class Diffs {
   }
 
   /** The checkpoint's own machine, without a network: see `Driver.extractFileSystem`. */
-  #extract(manifest: CheckpointManifest, memoryDir: string, dir: string): Promise<void> {
+  #extract(manifest: CheckpointManifest, memoryDir: string, dir: string, signal: AbortSignal): Promise<void> {
     const { imagePath, guestDir, resources } = manifest
     const source: Omit<MachineSource, 'buildId'> = { imagePath, guestDir, ...resources }
     return this.#options.machines.aside(source, (machine, spec) =>
-      this.#options.driver.extractFileSystem(machine, spec, memoryDir, dir),
+      this.#options.driver.extractFileSystem(machine, spec, memoryDir, dir, signal),
     )
   }
 

@@ -43,6 +43,7 @@ test.each<[string, string]>([
   ['content that is too long', entry('a', `"l",420,0,0,1,2,true,"${'x'.repeat(65)}"`)],
   ['another number of entries than it says', `${entry('a')}["end",2]\n`],
   ['an answer of another kind', `["digest","${'ab'.repeat(31)}"]\n`],
+  ['a digest of a folder', `["digest","${'ab'.repeat(32)}"]\n`],
   ['a line without an end', 'x'.repeat(20_000)],
   ['nothing', ''],
   ['half an answer', entry('a')],

@@ -16,6 +16,7 @@ export interface FileReaderLimits {
 }
 
 interface Request {
+  what: 'list' | 'digest'
   entries: FileEntry[]
   resolve: (answer: FileEntry[] | string | undefined) => void
   reject: (error: Error) => void
@@ -69,7 +70,7 @@ export class FileReader {
         ),
       )
     return new Promise((resolve, reject) => {
-      this.#requests.push({ entries: [], resolve, reject })
+      this.#requests.push({ what, entries: [], resolve, reject })
       this.#stdin.write(`${JSON.stringify([what, path])}\n`)
     })
   }
@@ -107,18 +108,11 @@ export class FileReader {
 
   /** The last line of an answer. */
   #takeEnd([word, value]: readonly unknown[]): void {
-    const answer =
-      word === 'end' && value === this.#requests[0]?.entries.length
-        ? this.#requests[0]!.entries
-        : word === 'digest' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
-          ? value
-          : undefined
+    const request = this.#requests[0]
+    const answer = request ? answerOf(request, word, value) : 'none'
     if (word === 'failed') this.#fail(broken(String(value).slice(0, 200)))
-    else if (answer || word === 'missing' || word === 'skipped') {
-      const request = this.#requests.shift()
-      if (request) request.resolve(answer)
-      else this.#fail(broken('it answered what nobody asked'))
-    } else this.#fail(broken('it wrote what is no answer'))
+    else if (answer === 'none') this.#fail(broken('it wrote what is no answer'))
+    else this.#requests.shift()!.resolve(answer)
   }
 
   #fail(error: Error): void {
@@ -127,6 +121,18 @@ export class FileReader {
     this.#stdout.destroy()
     for (const { reject } of this.#requests.splice(0)) reject(error)
   }
+}
+
+/** @returns `none`: that answers something else, or nothing */
+function answerOf(
+  { what, entries }: Request,
+  word: unknown,
+  value: unknown,
+): FileEntry[] | string | undefined | 'none' {
+  if (word === 'missing' || (what === 'digest' && word === 'skipped')) return undefined
+  if (what === 'list') return word === 'end' && value === entries.length ? entries : 'none'
+  const isDigest = word === 'digest' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+  return isDigest && entries.length === 0 ? value : 'none'
 }
 
 /** Paths as they are shown: what is no UTF-8 becomes U+FFFD. */
