@@ -55,6 +55,7 @@ export interface Driver {
     spec: SpecOptions,
     checkpointDir: string,
     fileSystemDir: string,
+    signal: AbortSignal,
   ): Promise<void>
   /** Writes the writable layer as a tar; what hides something of the image is a character device 0/0. */
   writeLayer(machine: MachinePaths, file: string): Promise<void>

@@ -53,7 +53,7 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     machine: MachinePaths,
     spec: SpecOptions | undefined,
     args: string[],
-    options: { timeoutMs: number; niceness?: number },
+    options: { timeoutMs: number; niceness?: number; signal?: AbortSignal },
   ) {
     const { timeoutMs } = options
     const log = logOf(machine)
@@ -104,10 +104,16 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
 
   const socketOf = (machineId: string) => join(stateDir, `runsc-${machineId}.sock`)
 
-  async function save(machine: MachinePaths, command: string, folder: string): Promise<void> {
+  async function save(
+    machine: MachinePaths,
+    command: string,
+    folder: string,
+    signal?: AbortSignal,
+  ): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await runsc(machine, undefined, [command, '-leave-running', '-image-path', folder, machine.machineId], {
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
+      signal,
     })
   }
 
@@ -157,12 +163,12 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
       })
     },
 
-    async extractFileSystem(machine, spec, checkpointDir, fileSystemDir) {
+    async extractFileSystem(machine, spec, checkpointDir, fileSystemDir, signal) {
       await writeSpec(machine, spec)
       const args = ['restore', '-detach', '-bundle', machine.dir, '-image-path', checkpointDir]
-      await runsc(machine, spec, [...args, machine.machineId], { timeoutMs: START_TIMEOUT_MS })
+      await runsc(machine, spec, [...args, machine.machineId], { timeoutMs: START_TIMEOUT_MS, signal })
       await callSentry(socketOf(machine.machineId), 'containerManager.Pause', FREEZE_TIMEOUT_MS)
-      await save(machine, 'fscheckpoint', fileSystemDir)
+      await save(machine, 'fscheckpoint', fileSystemDir, signal)
     },
 
     async writeLayer({ machineId }, file) {

@@ -250,7 +250,12 @@ export class Machines {
     if (!machine) return this.#ending.get(machineId)
     machine.isEnding = true
     await this.#options.cgroups.kill(machine.cgroup)
-    const cleaning = this.#remove(machineId, machine.slot.index)
+    this.#cleanUp(machineId, machine.slot.index)
+  }
+
+  /** Behind the caller; `settle` waits for it. */
+  #cleanUp(machineId: string, slotIndex?: number): void {
+    const cleaning = this.#remove(machineId, slotIndex)
       .catch(this.#options.onError)
       .finally(() => this.#ending.delete(machineId))
     this.#ending.set(machineId, cleaning)
@@ -284,7 +289,7 @@ export class Machines {
 
   /**
    * Room for a machine that nobody connects to and nobody gets, e.g. to read a checkpoint's files: it has no network.
-   * All of it is gone when `work` is done; after a crash the next start removes it.
+   * Its processes are dead when `work` is done; after a crash the next start removes it.
    */
   async aside<T>(
     source: Omit<MachineSource, 'buildId'>,
@@ -298,7 +303,8 @@ export class Machines {
       await mkdir(dir, { mode: 0o700 })
       return await work({ machineId, dir }, spec)
     } finally {
-      await this.#remove(machineId).catch(this.#options.onError)
+      await this.#options.cgroups.kill(`${names.cgroup}/${machineId}`).catch(this.#options.onError)
+      this.#cleanUp(machineId)
     }
   }
 

@@ -26,12 +26,12 @@ import (
 const maxRequestBytes = 32 * 1024
 
 type reader struct {
-	root       string
-	device     uint64
-	since      time.Time
-	unread     int64
-	buffer     []byte
-	out        *bufio.Writer
+	root   string
+	device uint64
+	since  time.Time
+	unread int64
+	buffer []byte
+	out    *bufio.Writer
 }
 
 // Serve answers until `in` ends.

@@ -16,6 +16,8 @@ export const MAX_PATHS = 10_001
 const PARALLEL = 32
 /** Entries that are compared in one turn of the event loop. */
 const STEP = 500
+/** So few do not wait for a turn. */
+const SMALL = 50
 
 type Files = Pick<FileReader, 'list' | 'digest'>
 type Side = 'both' | 'from' | 'to'
@@ -42,6 +44,7 @@ class Comparison {
   readonly #to: Files
   /** The last is taken first: it is the deepest, so few wait. */
   readonly #folders: { path: string; side: Side }[] = [{ path: '', side: 'both' }]
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(from: Files, to: Files) {
     this.#from = from
@@ -66,10 +69,10 @@ class Comparison {
       side === 'from' ? [] : this.#to.list(path || '/'),
     ])
     const rest = new Map<string, FileEntry>()
-    await inSteps(before ?? [], async (entries) => {
+    await this.#inSteps(before ?? [], async (entries) => {
       for (const entry of entries) rest.set(entry.name, entry)
     })
-    await inSteps(after ?? [], async (entries) => {
+    await this.#inSteps(after ?? [], async (entries) => {
       const comparing: Promise<void>[] = []
       for (const entry of entries) {
         const old = rest.get(entry.name)
@@ -79,7 +82,7 @@ class Comparison {
       }
       await Promise.all(comparing)
     })
-    await inSteps([...rest.values()], async (entries) => {
+    await this.#inSteps([...rest.values()], async (entries) => {
       for (const entry of entries) this.#compareEntry(`${path}/${entry.name}`, entry, undefined)
     })
   }
@@ -109,11 +112,15 @@ class Comparison {
     const isSame = old && now ? old === now : before.modifiedAt === after.modifiedAt
     if (!isSame) this.changed.add(path)
   }
-}
 
-async function inSteps(entries: FileEntry[], work: (some: FileEntry[]) => Promise<void>): Promise<void> {
-  for (let at = 0; at < entries.length; at += STEP) {
-    if (at > 0) await nextTurn()
-    await work(entries.slice(at, at + STEP))
+  /** One step in a turn, of all folders: requests to the server come in between. */
+  async #inSteps(entries: FileEntry[], work: (some: FileEntry[]) => Promise<void>): Promise<void> {
+    for (let at = 0; at < entries.length; at += STEP) {
+      if (entries.length > SMALL) {
+        this.#turn = this.#turn.then(() => nextTurn())
+        await this.#turn
+      }
+      await work(entries.slice(at, at + STEP))
+    }
   }
 }

@@ -127,21 +127,13 @@ export class Diffs {
       const manifest = await folder.read(checkpointId)
       const { filesDir, memoryDir } = folder.paths(checkpointId)
       const read = (dir: string) => this.#readFrom(dir, manifest, since, signal, work)
-      if (await folder.hasFiles(checkpointId)) {
-        const [verified, result] = await Promise.allSettled([
-          folder.verify(checkpointId, 'files'),
-          read(filesDir),
-        ])
-        if (verified.status === 'rejected') throw verified.reason
-        if (result.status === 'rejected') throw result.reason
-        return result.value
-      }
+      if (await folder.hasFiles(checkpointId))
+        return bothOf(read(filesDir), folder.verify(checkpointId, 'files'))
       return this.#extracted.use(
         checkpointId,
-        async (dir) => {
-          await folder.verify(checkpointId, 'memory')
-          await this.#extract(manifest, memoryDir, dir)
-        },
+        signal,
+        (dir, unwanted) =>
+          bothOf(this.#extract(manifest, memoryDir, dir, unwanted), folder.verify(checkpointId, 'memory')),
         read,
       )
     })
@@ -171,11 +163,11 @@ export class Diffs {
   }
 
   /** The checkpoint's own machine, without a network: see `Driver.extractFileSystem`. */
-  #extract(manifest: CheckpointManifest, memoryDir: string, dir: string): Promise<void> {
+  #extract(manifest: CheckpointManifest, memoryDir: string, dir: string, signal: AbortSignal): Promise<void> {
     const { imagePath, guestDir, resources } = manifest
     const source: Omit<MachineSource, 'buildId'> = { imagePath, guestDir, ...resources }
     return this.#options.machines.aside(source, (machine, spec) =>
-      this.#options.driver.extractFileSystem(machine, spec, memoryDir, dir),
+      this.#options.driver.extractFileSystem(machine, spec, memoryDir, dir, signal),
     )
   }
 
@@ -221,6 +213,14 @@ export class Diffs {
       paths -= weightOf(known)
     }
   }
+}
+
+/** Reads and verifies at the same time. What is damaged is not used, and is what is reported. */
+async function bothOf<T>(reading: Promise<T>, verifying: Promise<unknown>): Promise<T> {
+  const [read, verified] = await Promise.allSettled([reading, verifying])
+  if (verified.status === 'rejected') throw verified.reason
+  if (read.status === 'rejected') throw read.reason
+  return read.value
 }
 
 /** Empty ones count too. */

@@ -5,6 +5,14 @@ import { join } from 'node:path'
 const MAX_KEPT = 8
 const MAX_BYTES = 4 * 2 ** 30
 
+interface Entry {
+  /** Bytes that they take. */
+  extracting: Promise<number>
+  /** Nobody waits for it any more. */
+  unwanted: AbortController
+  users: number
+}
+
 /**
  * Saved file systems of checkpoints that were only saved with their memory, for as long as this server runs: getting
  * at one costs a restore. The least recently used go first.
@@ -12,7 +20,7 @@ const MAX_BYTES = 4 * 2 ** 30
 export class ExtractedFiles {
   readonly #dir: string
   /** By last use, the oldest first. */
-  readonly #kept = new Map<string, { extracting: Promise<number>; users: number }>()
+  readonly #kept = new Map<string, Entry>()
 
   constructor(dir: string) {
     this.#dir = dir
@@ -27,28 +35,45 @@ export class ExtractedFiles {
   /**
    * Lets `work` use them.
    * @param checkpointId checked by the caller: it becomes a path
-   * @param extract writes them into a folder that is not there yet; not called when they are known
+   * @param extract writes them into a folder that is not there yet; not called when they are known, aborted when the
+   *   last who waits for them gives up
    */
   async use<T>(
     checkpointId: string,
-    extract: (dir: string) => Promise<void>,
+    signal: AbortSignal,
+    extract: (dir: string, signal: AbortSignal) => Promise<void>,
     work: (dir: string) => Promise<T>,
   ): Promise<T> {
     const dir = join(this.#dir, checkpointId)
-    const entry = this.#kept.get(checkpointId) ?? { extracting: this.#extract(dir, extract), users: 0 }
+    const entry = this.#kept.get(checkpointId) ?? this.#begin(dir, extract)
     this.#kept.delete(checkpointId)
     this.#kept.set(checkpointId, entry)
     entry.users++
+    const leave = () => {
+      if (--entry.users === 0) entry.unwanted.abort(signal.reason)
+    }
+    signal.addEventListener('abort', leave, { once: true })
     try {
       await entry.extracting
+      signal.throwIfAborted()
       return await work(dir)
     } catch (error) {
       // the next one tries anew
       if (this.#kept.get(checkpointId) === entry) this.#kept.delete(checkpointId)
       throw error
     } finally {
-      entry.users--
+      if (!signal.aborted) entry.users--
+      signal.removeEventListener('abort', leave)
       await this.#trim()
+    }
+  }
+
+  #begin(dir: string, extract: (dir: string, signal: AbortSignal) => Promise<void>): Entry {
+    const unwanted = new AbortController()
+    return {
+      extracting: this.#extract(dir, (writing) => extract(writing, unwanted.signal)),
+      unwanted,
+      users: 0,
     }
   }
 

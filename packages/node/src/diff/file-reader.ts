@@ -16,6 +16,7 @@ export interface FileReaderLimits {
 }
 
 interface Request {
+  what: 'list' | 'digest'
   entries: FileEntry[]
   resolve: (answer: FileEntry[] | string | undefined) => void
   reject: (error: Error) => void
@@ -69,7 +70,7 @@ export class FileReader {
         ),
       )
     return new Promise((resolve, reject) => {
-      this.#requests.push({ entries: [], resolve, reject })
+      this.#requests.push({ what, entries: [], resolve, reject })
       this.#stdin.write(`${JSON.stringify([what, path])}\n`)
     })
   }
@@ -77,8 +78,10 @@ export class FileReader {
   #read(chunk: Buffer): void {
     if (this.#failure) return
     this.#outputBytes += chunk.length
-    if (this.#outputBytes > this.#maxOutputBytes)
-      return this.#fail(tooMany(`names of more than ${this.#maxOutputBytes / 2 ** 20} MiB`))
+    if (this.#outputBytes > this.#maxOutputBytes) {
+      this.#fail(tooMany(`names of more than ${this.#maxOutputBytes / 2 ** 20} MiB`))
+      return
+    }
     const text = this.#rest + chunk.toString('latin1')
     let start = 0
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
@@ -91,30 +94,25 @@ export class FileReader {
   }
 
   #takeLine(line: string): void {
-    const request = this.#requests[0]
     const parts = line.length <= MAX_LINE_LENGTH ? parse(line) : undefined
-    if (!request || !parts) return this.#fail(broken('it wrote what is no answer'))
-    const entry = toFileEntry(parts)
-    if (entry) {
-      if (++this.#entries > this.#maxEntries)
-        return this.#fail(tooMany(`more than ${this.#maxEntries} entries`))
-      request.entries.push(entry)
-      return
-    }
-    this.#requests.shift()
-    const [word, value] = parts
-    if (word === 'end' && value === request.entries.length) request.resolve(request.entries)
-    else if (word === 'digest' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value))
-      request.resolve(value)
-    else if (word === 'missing' || word === 'skipped') request.resolve(undefined)
-    else if (word === 'failed' && typeof value === 'string') {
-      const error = broken(value.slice(0, 200))
-      this.#fail(error)
-      request.reject(error)
-    } else {
-      this.#fail(broken('it wrote what is no answer'))
-      request.reject(this.#failure!)
-    }
+    const entry = parts && toFileEntry(parts)
+    if (entry) this.#takeEntry(entry)
+    else this.#takeEnd(parts ?? [])
+  }
+
+  #takeEntry(entry: FileEntry): void {
+    if (++this.#entries > this.#maxEntries) this.#fail(tooMany(`more than ${this.#maxEntries} entries`))
+    else if (this.#requests.length === 0) this.#fail(broken('it answered what nobody asked'))
+    else this.#requests[0]!.entries.push(entry)
+  }
+
+  /** The last line of an answer. */
+  #takeEnd([word, value]: readonly unknown[]): void {
+    const request = this.#requests[0]
+    const answer = request ? answerOf(request, word, value) : 'none'
+    if (word === 'failed') this.#fail(broken(String(value).slice(0, 200)))
+    else if (answer === 'none') this.#fail(broken('it wrote what is no answer'))
+    else this.#requests.shift()!.resolve(answer)
   }
 
   #fail(error: Error): void {
@@ -123,6 +121,18 @@ export class FileReader {
     this.#stdout.destroy()
     for (const { reject } of this.#requests.splice(0)) reject(error)
   }
+}
+
+/** @returns `none`: that answers something else, or nothing */
+function answerOf(
+  { what, entries }: Request,
+  word: unknown,
+  value: unknown,
+): FileEntry[] | string | undefined | 'none' {
+  if (word === 'missing' || (what === 'digest' && word === 'skipped')) return undefined
+  if (what === 'list') return word === 'end' && value === entries.length ? entries : 'none'
+  const isDigest = word === 'digest' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+  return isDigest && entries.length === 0 ? value : 'none'
 }
 
 /** Paths as they are shown: what is no UTF-8 becomes U+FFFD. */

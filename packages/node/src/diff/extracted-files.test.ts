@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { ExtractedFiles } from './extracted-files.ts'
+
+let dir: string
+let files: ExtractedFiles
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sandlot-extracted-'))
+  files = new ExtractedFiles(dir)
+  await files.prepare()
+})
+afterEach(() => rm(dir, { recursive: true, force: true }))
+
+const never = new AbortController().signal
+let extractions = 0
+const extract = async (target: string): Promise<void> => {
+  extractions++
+  await mkdir(target)
+  await writeFile(join(target, 'multitar.img'), 'x')
+}
+
+test('files are extracted once, also for those who ask at the same time', async () => {
+  extractions = 0
+  const use = () => files.use('c1', never, extract, readdir)
+  expect(await Promise.all([use(), use()])).toEqual([['multitar.img'], ['multitar.img']])
+  await use()
+  expect(extractions).toBe(1)
+})
+
+test('what fails leaves nothing and is tried anew', async () => {
+  const fail = async (target: string) => {
+    await mkdir(target)
+    throw new Error('no memory')
+  }
+  await expect(files.use('c1', never, fail, readdir)).rejects.toThrow('no memory')
+  expect(await readdir(dir)).toEqual([])
+  expect(await files.use('c1', never, extract, readdir)).toEqual(['multitar.img'])
+})
+
+test('is given up only with the last who waits', async () => {
+  const waiting = Promise.withResolvers<void>()
+  let isGivenUp = false
+  const slow = async (target: string, signal: AbortSignal) => {
+    signal.addEventListener('abort', () => {
+      isGivenUp = true
+      waiting.reject(new Error('given up'))
+    })
+    await waiting.promise
+    await extract(target)
+  }
+  const [first, second] = [new AbortController(), new AbortController()]
+  const both = Promise.allSettled([first, second].map(({ signal }) => files.use('c1', signal, slow, readdir)))
+  first.abort(new Error('gone'))
+  expect(isGivenUp).toBe(false)
+  second.abort(new Error('gone'))
+  expect(isGivenUp).toBe(true)
+  expect((await both).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+})
+
+test('those used longest ago go, and those of deleted checkpoints', async () => {
+  for (let i = 0; i < 10; i++) await files.use(`c${i}`, never, extract, readdir)
+  expect((await readdir(dir)).sort()).toEqual(Array.from({ length: 8 }, (_, i) => `c${i + 2}`))
+  await files.forget('c5')
+  expect(existsSync(join(dir, 'c5'))).toBe(false)
+})
