@@ -18,6 +18,7 @@ import { SessionRepository } from './sessions/repository.ts'
 import { openServerSecret } from './sessions/server-secret.ts'
 import { SessionService } from './sessions/service.ts'
 import { openStore } from './store/store.ts'
+import { TeamLimits } from './teams/limits.ts'
 import { ensureCatalogTeam, ensureDefaultTeam, findTeam } from './teams/repository.ts'
 import { BuildLogs } from './templates/build-logs.ts'
 import { CatalogProgress } from './templates/catalog-progress.ts'
@@ -85,7 +86,12 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)
   const metrics = new SandboxMetrics(store, registry)
-  const authenticator = new Authenticator(keys, () => sessions, now)
+  const limits = new TeamLimits({
+    runningOf: (teamId) => registry.countOf(teamId),
+    capacity: () => node.capacity(),
+    now,
+  })
+  const authenticator = new Authenticator(keys, () => sessions, limits, now)
   const deriveKey = await openServerSecret(store)
   const sessions = new SessionService({
     repository: new SessionRepository(store),
@@ -98,16 +104,17 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     onEnded: () => authenticator.forget(),
   })
   const sandboxes = new SandboxService({
-    ...{ node, repository, registry, catalogue, checkpoints, logger, now },
+    ...{ node, repository, registry, catalogue, checkpoints, limits, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(await openInstanceId(store)),
   })
   const uploads = new Uploads(options.uploadsDir, now)
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({
-    ...{ node, catalogue, checkpoints, uploads, logger, now },
+    ...{ node, catalogue, checkpoints, uploads, limits, logger, now },
+    storage: sandboxes.storage,
     logs: buildLogs,
-    limits: options.builds,
+    builds: options.builds,
   })
   const fastify = await createApp(
     {

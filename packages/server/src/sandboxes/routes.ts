@@ -24,10 +24,7 @@ const tags = ['sandboxes']
 const MAX_METRIC_IDS = 100
 const RUNNING: ReadonlySet<string> = new Set(['running'])
 
-export function sandboxRoutes(
-  app: App,
-  { sandboxes, metrics, authenticator, catalogue, domain, now }: Services,
-): void {
+export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain, now }: Services): void {
   for (const [url, body] of [
     ['/sandboxes', NewSandbox],
     ['/v2/sandboxes', NewSandboxV2],
@@ -36,7 +33,6 @@ export function sandboxRoutes(
       url,
       { schema: { tags, summary: 'Create a sandbox', body, response: { 201: Sandbox, ...errors } } },
       async (request, reply) => {
-        authenticator.checkCreateRate(request.caller.team)
         let isAbandoned = false
         reply.raw.once('close', () => {
           isAbandoned = !reply.raw.writableEnded

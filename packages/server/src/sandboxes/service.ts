@@ -10,7 +10,6 @@ import { Copies } from './copies.ts'
 import { Handovers } from './handovers.ts'
 import { History } from './history.ts'
 import { Life, type LifeOptions, notFound } from './life.ts'
-import { checkLength } from './limits.ts'
 import { Pauses } from './pauses.ts'
 import { recoverSandboxes } from './recovery.ts'
 import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
@@ -60,12 +59,14 @@ export class SandboxService {
   /** @throws SandlotError not_found, invalid_request, not_implemented, rate_limited, sandbox_capacity_unavailable … */
   async create(team: Team, body: NewSandbox): Promise<LiveSandbox> {
     this.#checkOpen()
+    this.#life.limits.checkCreateRate(team)
     const startable = this.#life.catalogue.resolve(body.templateID, team)
-    checkLength(team.plan, body.timeout)
+    this.#life.limits.checkLength(team, body.timeout)
+    this.#life.limits.checkSandbox(team, startable.build)
     const settings = settingsOf(body)
     // kept with the sandbox: its template may be built anew while it is paused
     settings.envVars = { ...envVarsOf(startable.build), ...settings.envVars }
-    const release = this.#life.reserve(team)
+    const release = this.#life.limits.reserve(team)
     return this.#life.underWay.add(this.#create(team, startable, settings, body, release).finally(release))
   }
 
@@ -153,7 +154,7 @@ export class SandboxService {
 
   async setTimeout(team: Team, sandboxId: string, seconds: number): Promise<void> {
     this.get(team, sandboxId)
-    checkLength(team.plan, seconds)
+    this.#life.limits.checkLength(team, seconds)
     const endAtMs = this.#life.now() + seconds * 1000
     await this.#life.exclusively(sandboxId, () => this.#life.setEnd(this.get(team, sandboxId), endAtMs))
   }

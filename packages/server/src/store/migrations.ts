@@ -88,6 +88,12 @@ const migrations: string[][] = [
       sequence integer not null, timestamp bigint not null, level text not null, message text not null, step text,
       primary key (build_id, sequence))`,
   ],
+  [
+    // what one team may take of the machine; null: what the machine says
+    ...['cpu_count', 'memory_mb', 'disk_size_mb', 'unfinished_builds', 'uploads', 'upload_mb', 'diffs'].map(
+      (column) => `alter table plans add column ${column} integer`,
+    ),
+  ],
 ]
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

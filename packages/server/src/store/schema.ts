@@ -17,7 +17,7 @@ export interface Schema {
   events: EventsTable
 }
 
-/** Limits of teams; null is no limit. */
+/** Limits of teams; null: what the machine says. */
 export interface PlansTable {
   name: string
   concurrent_sandboxes: number | null
@@ -25,6 +25,13 @@ export interface PlansTable {
   max_length_hours: number | null
   requests_per_second: number | null
   storage_mb: number | null
+  cpu_count: number | null
+  memory_mb: number | null
+  disk_size_mb: number | null
+  unfinished_builds: number | null
+  uploads: number | null
+  upload_mb: number | null
+  diffs: number | null
 }
 
 export interface TeamsTable {
