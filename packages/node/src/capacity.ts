@@ -5,9 +5,9 @@ import type { BuildResources } from './node.ts'
 const MiB = 2 ** 20
 
 /** Memory of this machine, or of the container that the server runs in. */
-function memoryBytes(): number {
+export function machineMemoryMB(): number {
   const constrained = process.constrainedMemory()
-  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()
+  return Math.floor((constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()) / MiB)
 }
 
 /**
@@ -17,7 +17,7 @@ function memoryBytes(): number {
 export function nodeCapacity(folder: string, base: BuildResources): BuildResources {
   return {
     cpuCount: Math.max(base.cpuCount, availableParallelism()),
-    memoryMB: Math.max(base.memoryMB, Math.floor(memoryBytes() / MiB)),
+    memoryMB: Math.max(base.memoryMB, machineMemoryMB()),
     diskSizeMB: Math.max(base.diskSizeMB, Math.floor(diskSpace(folder).sizeBytes / MiB)),
   }
 }

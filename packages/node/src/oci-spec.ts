@@ -1,3 +1,4 @@
+import { machineMemoryMB } from './capacity.ts'
 import type { BuildResources } from './node.ts'
 
 /** What a developer expects of a container with root and sudo; inside gVisor they only reach gVisor. */
@@ -40,6 +41,8 @@ export interface SpecOptions extends BuildResources {
   netnsPath: string
   cgroupsPath: string
   cpuShares: number
+  /** Kernels that cannot are asked for no limit: runsc would fail. */
+  canLimitSwap: boolean
 }
 
 /**
@@ -49,6 +52,7 @@ export interface SpecOptions extends BuildResources {
  * overlay on an EROFS root panics (docs/adr/0002).
  */
 export function ociSpec(options: SpecOptions) {
+  const memoryBytes = Math.min(options.memoryMB, machineMemoryMB()) * 2 ** 20
   return {
     ociVersion: '1.1.0',
     hostname: 'sandlot',
@@ -87,7 +91,8 @@ export function ociSpec(options: SpecOptions) {
       ],
       cgroupsPath: options.cgroupsPath,
       resources: {
-        memory: { limit: options.memoryMB * 1024 * 1024 },
+        // `swap` is memory and swap together: none of it is swapped
+        memory: { limit: memoryBytes, ...(options.canLimitSwap && { swap: memoryBytes }) },
         cpu: { quota: options.cpuCount * 100_000, period: 100_000, shares: options.cpuShares },
         pids: { limit: MAX_PROCESSES },
       },

@@ -13,6 +13,7 @@ import {
 } from './machine-checks.ts'
 import { diskSpace, ipForward, nameResolution, nftables, port } from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
+import { diskShare, swapLimit } from './share-checks.ts'
 
 const CHECK_TIMEOUT_MS = 15_000
 
@@ -26,6 +27,8 @@ const CHECKS: Record<string, Check> = {
   'IP forwarding': ipForward,
   memory,
   'memory limit': memoryLimit,
+  'swap limit': () => swapLimit(),
+  'disk share': () => diskShare(),
   disk: diskSpace,
   port,
   'name resolution': nameResolution,
