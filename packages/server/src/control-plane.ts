@@ -31,6 +31,8 @@ const HOUR_MS = 3600_000
 const DAY_MS = 24 * HOUR_MS
 const PRUNE_INTERVAL_MS = 60_000
 const MAX_PRUNE_BATCHES = 50
+/** About 250 MB; a team that makes a sandbox every four seconds has fewer in a week. */
+const MAX_EVENTS_PER_TEAM = 500_000
 
 export interface ControlPlaneOptions {
   /** SQLite file; `:memory:` for tests. */
@@ -143,8 +145,10 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   /** Small batches: nobody waits for the database. */
   async function prune(): Promise<void> {
     for (const pruneBatch of [
-      () => repository.prune(now() - retentionMs),
+      // before the rows that hold what events refer to
       () => events.prune(now() - retentionMs),
+      () => events.pruneTeams(MAX_EVENTS_PER_TEAM),
+      () => repository.prune(now() - retentionMs),
       () => metrics.prune(now() - DAY_MS),
       () => metrics.pruneKilled(now() - HOUR_MS),
       () => sessions.prune(),

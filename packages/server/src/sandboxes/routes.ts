@@ -47,7 +47,9 @@ export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain,
     metadata: Type.Optional(
       Type.String({ maxLength: 8192, description: 'k=v&k2=v2, each part percent-encoded; all must match' }),
     ),
-    state: Type.Optional(Type.String({ description: 'running, paused or both, separated by commas' })),
+    state: Type.Optional(
+      Type.String({ maxLength: 64, description: 'running, paused or both, separated by commas' }),
+    ),
     order: Type.Optional(Type.Union([Type.Literal('asc'), Type.Literal('desc')])),
     startedAfter: Type.Optional(Type.String({ format: 'date-time' })),
     template: Type.Optional(Type.String({ maxLength: 256 })),
@@ -124,7 +126,7 @@ export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain,
   )
 
   const MetricsQuery = Type.Object({
-    sandbox_ids: Type.String({ description: 'At most 100 ids, separated by commas' }),
+    sandbox_ids: Type.String({ maxLength: 8192, description: 'At most 100 ids, separated by commas' }),
   })
   app.get(
     '/sandboxes/metrics',
