@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs'
 import type { SandboxNode, SandboxRecords } from '@sandlot/node'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -25,6 +26,7 @@ import { CatalogProgress } from './templates/catalog-progress.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
 import { type BuildLimits, TemplateBuilder } from './templates/template-builder.ts'
+import { UploadRepository } from './templates/upload-repository.ts'
 import { Uploads } from './templates/uploads.ts'
 
 const HOUR_MS = 3600_000
@@ -40,6 +42,8 @@ export interface ControlPlaneOptions {
   node: SandboxNode
   /** Folder for the files that templates are built from. */
   uploadsDir: string
+  /** What may be written to its disk before sandboxes stand still for it. Default: all that is free. */
+  roomBytes?: () => number
   builds: BuildLimits
   /** What clients append to sandbox host names; may hold a port. */
   domain: string
@@ -105,12 +109,19 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     now,
     onEnded: () => authenticator.forget(),
   })
+  const uploads = new Uploads({
+    dir: options.uploadsDir,
+    repository: new UploadRepository(store),
+    limits,
+    roomBytes: options.roomBytes ?? (() => freeBytes(options.uploadsDir)),
+    now,
+  })
   const sandboxes = new SandboxService({
+    uploads,
     ...{ node, repository, registry, catalogue, checkpoints, limits, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(await openInstanceId(store)),
   })
-  const uploads = new Uploads(options.uploadsDir, now)
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({
     ...{ node, catalogue, checkpoints, uploads, limits, logger, now },
@@ -155,6 +166,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     ])
       for (let batch = 0; batch < MAX_PRUNE_BATCHES && !isClosed && (await pruneBatch()) > 0; batch++)
         await new Promise(setImmediate)
+    await uploads.prune()
   }
   let pruning: NodeJS.Timeout | undefined
   let isClosed = false
@@ -197,4 +209,9 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       return (await keys.create(teamId, 'catalog')).key
     },
   }
+}
+
+function freeBytes(dir: string): number {
+  const { bavail, bsize } = statfsSync(dir)
+  return bavail * bsize
 }

@@ -4,6 +4,7 @@ import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
 import { envVarsOf, type Startable } from '../templates/catalogue.ts'
+import type { Uploads } from '../templates/uploads.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Copies } from './copies.ts'
@@ -20,6 +21,8 @@ const MAX_CREATE_ATTEMPTS = 3
 
 export interface SandboxServiceOptions extends LifeOptions {
   checkpoints: CheckpointRepository
+  /** Of what a team keeps beside checkpoints. */
+  uploads: Pick<Uploads, 'usage'>
   /** By which another machine can go on with paused sandboxes. */
   records?: SandboxRecords
 }
@@ -35,13 +38,13 @@ export class SandboxService {
   readonly #checkpoints: CheckpointRepository
   #isDraining = false
 
-  constructor({ checkpoints, records, ...options }: SandboxServiceOptions) {
+  constructor({ checkpoints, uploads, records, ...options }: SandboxServiceOptions) {
     this.#life = new Life(options, {
       onDeadline: (sandboxId) => this.#atDeadline(sandboxId),
       onEnded: async (sandboxId) => kept.forget(sandboxId, await this.handovers.end(sandboxId)),
     })
     this.#checkpoints = checkpoints
-    this.storage = new Storage(this.#life.node, checkpoints)
+    this.storage = new Storage(this.#life.node, checkpoints, uploads)
     const kept = new Checkpoints(this.#life, checkpoints, this.storage)
     this.copies = new Copies(this.#life, kept)
     this.handovers = new Handovers(this.#life, checkpoints, records)

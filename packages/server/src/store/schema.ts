@@ -11,6 +11,8 @@ export interface Schema {
   builds: BuildsTable
   build_logs: BuildLogsTable
   template_tags: TemplateTagsTable
+  uploads: UploadsTable
+  upload_uses: UploadUsesTable
   checkpoints: CheckpointsTable
   sandboxes: SandboxesTable
   sandbox_metrics: SandboxMetricsTable
@@ -138,6 +140,21 @@ export interface TemplateTagsTable {
   tag: string
   build_id: string
   created_at: number
+}
+
+/** Archives for COPY steps, files in `<home>/uploads`. */
+export interface UploadsTable {
+  team_id: string
+  hash: string
+  size_bytes: number
+  used_at: number
+}
+
+/** Templates that an archive was sent for: it goes with the last of them. */
+export interface UploadUsesTable {
+  team_id: string
+  hash: string
+  template_id: string
 }
 
 export interface CheckpointsTable {

@@ -163,13 +163,15 @@ export class TeamLimits {
     check('MB of disk', build.diskSizeMB, plan.diskSizeMB)
   }
 
+  /** Of archives for COPY steps; they count in the storage of a plan, too. */
   uploads({ plan }: Team): UploadLimits {
     const diskBytes = this.#options.capacity().diskSizeMB * MiB
     const bytes = Math.floor(diskBytes * DEFAULT_LIMITS.uploadShare)
-    return {
-      count: plan.uploads ?? DEFAULT_LIMITS.uploads,
-      bytes: plan.uploadMB === null ? bytes : plan.uploadMB * MiB,
-    }
+    const limits = [
+      plan.uploadMB === null ? bytes : plan.uploadMB * MiB,
+      ...(plan.storageMB === null ? [] : [plan.storageMB * MiB]),
+    ]
+    return { count: plan.uploads ?? DEFAULT_LIMITS.uploads, bytes: Math.min(...limits) }
   }
 }
 

@@ -299,8 +299,15 @@ export class TemplateBuilder {
     )
   }
 
-  /** Ends the builds of a template that is deleted. */
-  async cancel(template: Template): Promise<void> {
+  /** Ends the builds of a template; once it is removed, its archives go that no other template uses. */
+  async discard(template: Template, remove: () => Promise<void>): Promise<void> {
+    await this.#cancel(template)
+    const removeArchives = await this.#options.uploads.releasedBy(template.templateId)
+    await remove()
+    await removeArchives()
+  }
+
+  async #cancel(template: Template): Promise<void> {
     for (const { buildId } of template.builds) {
       const running = this.#running.get(buildId)
       running?.abort.abort(new SandlotError('conflict', 'the template was deleted'))
