@@ -75,6 +75,7 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
           netnsPath: slot.netnsPath,
           cgroupsPath: `/${names.cgroup}/${machineId}`,
           cpuShares: 1024,
+          canLimitSwap: false,
         },
         checkpointDir,
         { isUrgent: true },

@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { constants, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 
@@ -22,15 +22,29 @@ const KILL_TIMEOUT_MS = 18_000
 
 export type CgroupVersion = 'v1' | 'v2' | 'none'
 
+/** Files that hold a weight for the disk; which of them there are depends on kernel and scheduler. */
+const IO_WEIGHTS: Record<CgroupVersion, readonly string[]> = {
+  v1: ['blkio.bfq.weight', 'blkio.weight'],
+  v2: ['io.weight', 'io.bfq.weight'],
+  none: [],
+}
+/** Half of the default, which all else on the host has. */
+const MACHINES_IO_WEIGHT = 50
+
 /** runsc sets the cgroups up itself (`free` and `nproc` are right only then); this reads, kills and removes. */
 export interface Cgroups {
   readonly version: CgroupVersion
+  /** Whether this kernel can limit swap per cgroup; runsc fails where it is asked to and cannot. */
+  readonly canLimitSwap: boolean
   /** Pids in the machine's cgroup, empty when it is dead or was never there. */
   pids(path: string): Promise<number[]>
   /** SIGKILL to everything inside until nothing is left. @throws SandlotError operation_timeout when something survives 18 s. */
   kill(path: string): Promise<void>
   remove(path: string): Promise<void>
-  /** Weight against the other cgroups of this machine; 1024 is the default. */
+  /**
+   * Weight of a machine's cgroup against its siblings; 1024 is the default. Its parent, all machines of this instance
+   * together, gives way to the rest of the host for the disk where the kernel knows weights for that.
+   */
   setCpuShares(path: string, shares: number): Promise<void>
   /** Total CPU time, and memory in use with and without page cache. Undefined once it is gone. */
   usage(path: string): Promise<CgroupUsage | undefined>
@@ -50,14 +64,41 @@ export function cgroupVersion(): CgroupVersion {
   return 'none'
 }
 
-export function openCgroups(version: CgroupVersion = cgroupVersion()): Cgroups {
+/** The root cgroup of v2 has no limits, its children do. */
+export function canLimitSwap(version: CgroupVersion = cgroupVersion(), root = ROOT): boolean {
+  if (version === 'v1') return existsSync(join(root, 'memory/memory.memsw.limit_in_bytes'))
+  return version === 'v2' && childHas(root, 'memory.swap.max')
+}
+
+/** Whether this kernel and its I/O scheduler share the disk by weights. */
+export function canWeighDisk(version: CgroupVersion = cgroupVersion(), root = ROOT): boolean {
+  const files = IO_WEIGHTS[version]
+  return files.some((file) => childHas(version === 'v2' ? root : join(root, 'blkio'), file))
+}
+
+const childHas = (dir: string, file: string): boolean =>
+  existsSync(dir) && readdirSync(dir).some((name) => existsSync(join(dir, name, file)))
+
+/** @param root where the hierarchies are mounted */
+export function openCgroups(version: CgroupVersion = cgroupVersion(), root = ROOT): Cgroups {
   const isV2 = version === 'v2'
-  const mainDir = isV2 ? ROOT : join(ROOT, 'memory')
+  const mainDir = isV2 ? root : join(root, 'memory')
   const hierarchies = isV2
-    ? [ROOT]
-    : readdirSync(ROOT)
+    ? [root]
+    : readdirSync(root)
         .filter((name) => V1_CONTROLLERS.includes(name))
-        .map((name) => join(ROOT, name))
+        .map((name) => join(root, name))
+  const weighed = new Set<string>()
+
+  /** Once for each parent; it is there when the first machine below it is. */
+  const giveWay = async (parent: string) => {
+    if (weighed.has(parent)) return
+    weighed.add(parent)
+    const dir = isV2 ? join(root, parent) : join(root, 'blkio', parent)
+    await Promise.all(
+      IO_WEIGHTS[version].map((file) => writeExisting(join(dir, file), String(MACHINES_IO_WEIGHT))),
+    )
+  }
 
   const pidsSync = (path: string): number[] => {
     try {
@@ -72,6 +113,7 @@ export function openCgroups(version: CgroupVersion = cgroupVersion()): Cgroups {
 
   return {
     version,
+    canLimitSwap: canLimitSwap(version, root),
     pids: async (path) => pidsSync(path),
 
     async kill(path) {
@@ -111,18 +153,18 @@ export function openCgroups(version: CgroupVersion = cgroupVersion()): Cgroups {
 
     async setCpuShares(path, shares) {
       const [file, value] = isV2
-        ? [join(ROOT, path, 'cpu.weight'), Math.max(1, Math.round((shares * 100) / 1024))]
-        : [join(ROOT, 'cpu', path, 'cpu.shares'), shares]
-      await writeFile(file, String(value)).catch(() => {})
+        ? [join(root, path, 'cpu.weight'), Math.max(1, Math.round((shares * 100) / 1024))]
+        : [join(root, 'cpu', path, 'cpu.shares'), shares]
+      await Promise.all([writeExisting(file, String(value)), giveWay(dirname(path))])
     },
 
     async usage(path) {
       try {
         if (isV2) {
           const [cpu, memory, memoryStat] = await Promise.all([
-            readFile(join(ROOT, path, 'cpu.stat'), 'utf8'),
-            readFile(join(ROOT, path, 'memory.current'), 'utf8'),
-            readFile(join(ROOT, path, 'memory.stat'), 'utf8'),
+            readFile(join(root, path, 'cpu.stat'), 'utf8'),
+            readFile(join(root, path, 'memory.current'), 'utf8'),
+            readFile(join(root, path, 'memory.stat'), 'utf8'),
           ])
           const cacheBytes = Math.max(0, field(memoryStat, 'file') - field(memoryStat, 'shmem'))
           return {
@@ -132,8 +174,8 @@ export function openCgroups(version: CgroupVersion = cgroupVersion()): Cgroups {
           }
         }
         const [cpu, memoryStat] = await Promise.all([
-          readFile(join(ROOT, 'cpuacct', path, 'cpuacct.usage'), 'utf8'),
-          readFile(join(ROOT, 'memory', path, 'memory.stat'), 'utf8'),
+          readFile(join(root, 'cpuacct', path, 'cpuacct.usage'), 'utf8'),
+          readFile(join(root, 'memory', path, 'memory.stat'), 'utf8'),
         ])
         // the guest's memory is a memfd of the sentry: it counts as shmem inside "cache"
         const shmem = field(memoryStat, 'total_shmem')
@@ -153,6 +195,10 @@ export function openCgroups(version: CgroupVersion = cgroupVersion()): Cgroups {
     },
   }
 }
+
+/** Of a kernel that lacks the file nothing is asked, nor of a cgroup that is gone. */
+const writeExisting = (file: string, value: string): Promise<void> =>
+  writeFile(file, value, { flag: constants.O_WRONLY | constants.O_TRUNC }).catch(() => {})
 
 function field(text: string, name: string): number {
   const match = new RegExp(`^${name} (\\d+)$`, 'm').exec(text)

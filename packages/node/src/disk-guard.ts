@@ -101,8 +101,8 @@ export class DiskGuard {
   }
 
   #measure(): { freeBytes: number; floorBytes: number } {
-    const { freeBytes, sizeBytes } = this.#options.space()
-    return { freeBytes, floorBytes: Math.min(this.#options.floorBytes, sizeBytes * MAX_FLOOR_SHARE) }
+    const space = this.#options.space()
+    return { freeBytes: space.freeBytes, floorBytes: floorOf(space, this.#options.floorBytes) }
   }
 
   async #stallWriters(leastBytes: number, reason: string): Promise<void> {
@@ -133,5 +133,12 @@ export class DiskGuard {
     }
   }
 }
+
+/** What others than sandboxes may write to a disk before sandboxes stand still for it. */
+export const roomAbove = (space: DiskSpace, floorBytes: number): number =>
+  space.freeBytes - floorOf(space, floorBytes) * ENOUGH
+
+const floorOf = ({ sizeBytes }: DiskSpace, floorBytes: number): number =>
+  Math.min(floorBytes, sizeBytes * MAX_FLOOR_SHARE)
 
 const toMB = (bytes: number): number => Math.floor(bytes / 2 ** 20)

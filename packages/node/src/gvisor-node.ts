@@ -8,6 +8,7 @@ import { Builder } from './builder/builder.ts'
 import { LayerCache } from './builder/layers.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
+import { nodeCapacity } from './capacity.ts'
 import { openCgroups } from './cgroups.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import { createCheckpoints } from './checkpoints/checkpoints.ts'
@@ -294,6 +295,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   }
 
   return {
+    capacity: () => nodeCapacity(home, options.resources),
     builds: () => [...builds.values()],
 
     checkpoints: () => cold.list(),

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readlinkSync, unlinkSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
 import type { Driver, MachinePaths } from './driver.ts'
@@ -18,7 +19,7 @@ import type { Slot, SlotPool } from './slots.ts'
 
 const HEALTHY_TIMEOUT_MS = 20_000
 const READY_TIMEOUT_MS = 1_000
-/** Warm machines must not slow the ones in use; those get back what their CPU count says. */
+/** Warm machines must not slow the ones in use; those get back what their CPU count says, up to what the machine has. */
 const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
 const DISCARD_INTERVAL_MS = 10_000
@@ -212,9 +213,8 @@ export class Machines {
   async claim(machine: LiveMachine, network = machine.network): Promise<void> {
     unlinkSync(join(machine.dir, 'warm'))
     machine.isWarm = false
-    this.#options.cgroups
-      .setCpuShares(machine.cgroup, machine.resources.cpuCount * CPU_SHARES_PER_CPU)
-      .catch(this.#options.onError)
+    const cpus = Math.min(machine.resources.cpuCount, availableParallelism())
+    this.#options.cgroups.setCpuShares(machine.cgroup, cpus * CPU_SHARES_PER_CPU).catch(this.#options.onError)
     await this.#setPolicy(machine, network)
     if (machine.isFrozen) await this.thaw(machine)
   }
@@ -443,7 +443,7 @@ export class Machines {
   }
 
   #spec(source: MachineSource, cgroup: string, slot?: Slot): SpecOptions {
-    const { runDir } = this.#options
+    const { runDir, cgroups } = this.#options
     const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir } = this.#complete(source)
     return {
       cpuCount,
@@ -457,6 +457,7 @@ export class Machines {
       cgroupsPath: `/${cgroup}`,
       cpuShares: WARM_CPU_SHARES,
       hostId: this.#hostIds?.(slot?.index ?? this.#asideIndex()),
+      canLimitSwap: cgroups.canLimitSwap,
     }
   }
 }

@@ -170,6 +170,8 @@ export interface NodeEvents {
 }
 
 export interface SandboxNode {
+  /** The most that one sandbox can have on this machine. */
+  capacity(): BuildResources
   /** Builds that can be acquired now. */
   builds(): BuildInfo[]
   /** Checkpoints that are complete on this machine; may be asked before `start`. */

@@ -1,3 +1,4 @@
+import { machineMemoryMB } from './capacity.ts'
 import type { BuildResources } from './node.ts'
 
 /** What a developer expects of a container with root and sudo; inside gVisor they only reach gVisor. */
@@ -45,6 +46,8 @@ export interface SpecOptions extends BuildResources {
   process?: { args: string[]; capabilities: string[] }
   /** User and group of the kernel and the gofer on this host. Default: those of the server, in a user namespace of their own. */
   hostId?: number
+  /** Kernels that cannot are asked for no limit: runsc would fail. */
+  canLimitSwap: boolean
 }
 
 /**
@@ -55,6 +58,7 @@ export interface SpecOptions extends BuildResources {
  */
 export function ociSpec(options: SpecOptions) {
   const allowed = options.process?.capabilities ?? capabilities
+  const memoryBytes = Math.min(options.memoryMB, machineMemoryMB()) * 2 ** 20
   return {
     ociVersion: '1.1.0',
     hostname: 'sandlot',
@@ -95,7 +99,8 @@ export function ociSpec(options: SpecOptions) {
       ...idMappings(options.hostId),
       cgroupsPath: options.cgroupsPath,
       resources: {
-        memory: { limit: options.memoryMB * 1024 * 1024 },
+        // `swap` is memory and swap together: none of it is swapped
+        memory: { limit: memoryBytes, ...(options.canLimitSwap && { swap: memoryBytes }) },
         cpu: { quota: options.cpuCount * 100_000, period: 100_000, shares: options.cpuShares },
         pids: { limit: MAX_PROCESSES },
       },

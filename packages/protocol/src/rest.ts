@@ -131,8 +131,10 @@ export const SandboxDiff = Type.Object({
 })
 export const StorageUsage = Type.Object({
   checkpoints: Type.Integer(),
-  sizeBytes: Type.Integer({ description: 'As they were written' }),
-  storedBytes: Type.Integer({ description: 'What their packed copies take, each chunk once' }),
+  uploads: Type.Integer({ description: 'Archives for COPY steps' }),
+  uploadBytes: Type.Integer({ description: 'What they take' }),
+  sizeBytes: Type.Integer({ description: 'Checkpoints as they were written, and archives' }),
+  storedBytes: Type.Integer({ description: 'What packed copies of the checkpoints take, each chunk once' }),
   sharedBytes: Type.Integer({ description: 'Of these, what checkpoints of others use too' }),
   limitBytes: Nullable(Type.Integer({ description: "The plan's limit for sizeBytes; null: none" })),
 })

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
-import { SandboxRecords } from '@sandlot/node'
+import { diskSpace, roomAbove, SandboxRecords } from '@sandlot/node'
 import {
   createLoginLink,
   createServer,
@@ -64,6 +64,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     clientPackages: inputs.programs.clientPackages,
     logger,
     uploadsDir: join(home, 'uploads'),
+    roomBytes: () => roomAbove(diskSpace(home), config.settings.diskFloorMB * 2 ** 20),
     builds: {
       concurrency: config.settings.maxBuilds,
       timeoutMs: config.settings.buildTimeoutMinutes * 60_000,

@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs'
 import type { SandboxNode, SandboxRecords } from '@sandlot/node'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -18,18 +19,22 @@ import { SessionRepository } from './sessions/repository.ts'
 import { openServerSecret } from './sessions/server-secret.ts'
 import { SessionService } from './sessions/service.ts'
 import { openStore } from './store/store.ts'
+import { TeamLimits } from './teams/limits.ts'
 import { ensureCatalogTeam, ensureDefaultTeam, findTeam } from './teams/repository.ts'
 import { BuildLogs } from './templates/build-logs.ts'
 import { CatalogProgress } from './templates/catalog-progress.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
 import { type BuildLimits, TemplateBuilder } from './templates/template-builder.ts'
+import { UploadRepository } from './templates/upload-repository.ts'
 import { Uploads } from './templates/uploads.ts'
 
 const HOUR_MS = 3600_000
 const DAY_MS = 24 * HOUR_MS
 const PRUNE_INTERVAL_MS = 60_000
 const MAX_PRUNE_BATCHES = 50
+/** About 250 MB; a team that makes a sandbox every four seconds has fewer in a week. */
+const MAX_EVENTS_PER_TEAM = 500_000
 
 export interface ControlPlaneOptions {
   /** SQLite file; `:memory:` for tests. */
@@ -37,6 +42,8 @@ export interface ControlPlaneOptions {
   node: SandboxNode
   /** Folder for the files that templates are built from. */
   uploadsDir: string
+  /** What may be written to its disk before sandboxes stand still for it. Default: all that is free. */
+  roomBytes?: () => number
   builds: BuildLimits
   /** What clients append to sandbox host names; may hold a port. */
   domain: string
@@ -85,7 +92,12 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)
   const metrics = new SandboxMetrics(store, registry)
-  const authenticator = new Authenticator(keys, () => sessions, now)
+  const limits = new TeamLimits({
+    runningOf: (teamId) => registry.countOf(teamId),
+    capacity: () => node.capacity(),
+    now,
+  })
+  const authenticator = new Authenticator(keys, () => sessions, limits, now)
   const deriveKey = await openServerSecret(store)
   const sessions = new SessionService({
     repository: new SessionRepository(store),
@@ -97,17 +109,25 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     now,
     onEnded: () => authenticator.forget(),
   })
+  const uploads = new Uploads({
+    dir: options.uploadsDir,
+    repository: new UploadRepository(store),
+    limits,
+    roomBytes: options.roomBytes ?? (() => freeBytes(options.uploadsDir)),
+    now,
+  })
   const sandboxes = new SandboxService({
-    ...{ node, repository, registry, catalogue, checkpoints, logger, now },
+    uploads,
+    ...{ node, repository, registry, catalogue, checkpoints, limits, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(await openInstanceId(store)),
   })
-  const uploads = new Uploads(options.uploadsDir, now)
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({
-    ...{ node, catalogue, checkpoints, uploads, logger, now },
+    ...{ node, catalogue, checkpoints, uploads, limits, logger, now },
+    storage: sandboxes.storage,
     logs: buildLogs,
-    limits: options.builds,
+    builds: options.builds,
   })
   const fastify = await createApp(
     {
@@ -136,14 +156,17 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   /** Small batches: nobody waits for the database. */
   async function prune(): Promise<void> {
     for (const pruneBatch of [
-      () => repository.prune(now() - retentionMs),
+      // before the rows that hold what events refer to
       () => events.prune(now() - retentionMs),
+      () => events.pruneTeams(MAX_EVENTS_PER_TEAM),
+      () => repository.prune(now() - retentionMs),
       () => metrics.prune(now() - DAY_MS),
       () => metrics.pruneKilled(now() - HOUR_MS),
       () => sessions.prune(),
     ])
       for (let batch = 0; batch < MAX_PRUNE_BATCHES && !isClosed && (await pruneBatch()) > 0; batch++)
         await new Promise(setImmediate)
+    await uploads.prune()
   }
   let pruning: NodeJS.Timeout | undefined
   let isClosed = false
@@ -186,4 +209,9 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       return (await keys.create(teamId, 'catalog')).key
     },
   }
+}
+
+function freeBytes(dir: string): number {
+  const { bavail, bsize } = statfsSync(dir)
+  return bavail * bsize
 }

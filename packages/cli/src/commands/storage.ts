@@ -27,6 +27,8 @@ Examples:
 
 interface Usage {
   checkpoints: number
+  uploads: number
+  uploadBytes: number
   sizeBytes: number
   storedBytes: number
   sharedBytes: number
@@ -35,6 +37,7 @@ interface Usage {
 
 const COLUMNS: Column<Usage>[] = [
   { title: 'CHECKPOINTS', value: (usage) => String(usage.checkpoints) },
+  { title: 'ARCHIVES', value: ({ uploadBytes }) => formatBytes(uploadBytes) },
   { title: 'WRITTEN', value: (usage) => formatBytes(usage.sizeBytes) },
   { title: 'LIMIT', value: ({ limitBytes }) => (limitBytes === null ? 'none' : formatBytes(limitBytes)) },
   { title: 'STORED', value: (usage) => formatBytes(usage.storedBytes) },

@@ -15,6 +15,7 @@ import {
 import { coreDumps, ksm, mitigations, smt, swap } from './memory-leak-checks.ts'
 import { diskSpace, ipForward, nameResolution, nftables, port } from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
+import { diskShare, swapLimit } from './share-checks.ts'
 
 const CHECK_TIMEOUT_MS = 15_000
 
@@ -28,6 +29,8 @@ const CHECKS: Record<string, Check> = {
   'IP forwarding': ipForward,
   memory,
   'memory limit': memoryLimit,
+  'swap limit': () => swapLimit(),
+  'disk share': () => diskShare(),
   disk: diskSpace,
   port,
   'name resolution': nameResolution,

@@ -93,6 +93,8 @@ export interface components {
     }
     StorageUsage: {
       checkpoints: number
+      uploads: number
+      uploadBytes: number
       sizeBytes: number
       storedBytes: number
       sharedBytes: number

@@ -1,7 +1,7 @@
 import { hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/protocol'
 import type { SessionService } from '../sessions/service.ts'
+import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
-import { TokenBuckets } from '../teams/token-bucket.ts'
 import type { ApiKeyRepository } from './repository.ts'
 
 /** How long a deleted key or a changed plan may still be seen by another process. */
@@ -33,16 +33,14 @@ export class Authenticator {
   readonly #now: () => number
   readonly #cache = new Map<string, Credential & { readAtMs: number }>()
   readonly #touchedAt = new Map<string, number>()
-  readonly #requests: TokenBuckets
-  readonly #creates: TokenBuckets
+  readonly #limits: TeamLimits
 
   /** @param sessions asked late: sessions tell the authenticator when they end */
-  constructor(keys: ApiKeyRepository, sessions: () => SessionService, now: () => number) {
+  constructor(keys: ApiKeyRepository, sessions: () => SessionService, limits: TeamLimits, now: () => number) {
     this.#keys = keys
     this.#sessions = sessions
     this.#now = now
-    this.#requests = new TokenBuckets(now)
-    this.#creates = new TokenBuckets(now)
+    this.#limits = limits
   }
 
   /** @throws SandlotError unauthorized, forbidden, rate_limited */
@@ -54,27 +52,12 @@ export class Authenticator {
     const teamId = headers['x-team-id']
     if (credential.kind === 'session' && teamId !== undefined && teamId !== team.teamId)
       throw new SandlotError('forbidden', `you are not in team '${teamId}'; GET /teams lists yours`)
-    const { requestsPerSecond } = team.plan
-    if (requestsPerSecond !== null) this.#limit(this.#requests, credential.id, requestsPerSecond, 'requests')
+    this.#limits.checkRequestRate(team, credential.id)
     return caller
-  }
-
-  /** @throws SandlotError rate_limited */
-  checkCreateRate(team: Team): void {
-    const { createsPerSecond } = team.plan
-    if (createsPerSecond !== null) this.#limit(this.#creates, team.teamId, createsPerSecond, 'new sandboxes')
   }
 
   forget(): void {
     this.#cache.clear()
-  }
-
-  #limit(buckets: TokenBuckets, key: string, perSecond: number, what: string): void {
-    const waitSeconds = buckets.take(key, perSecond)
-    if (waitSeconds > 0)
-      throw new SandlotError('rate_limited', `too many ${what}: the plan allows ${perSecond} a second`, {
-        retryAfterSeconds: waitSeconds,
-      })
   }
 
   async #byKey(key: string | string[] | undefined): Promise<Caller> {

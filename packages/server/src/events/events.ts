@@ -13,7 +13,10 @@ const labels: Record<LifecycleAction, string> = {
   checkpointed: 'checkpoint',
 }
 
-/** Envelope of wire spec, section 11. */
+/**
+ * Envelope of wire spec, section 11. It is stored without `event_data.sandbox_metadata`, which the sandbox's row holds
+ * once for all of its events: the repository puts it back.
+ */
 export interface LifecycleEvent {
   id: string
   version: 'v2'
@@ -42,7 +45,7 @@ export function lifecycleEvent(
     timestamp: new Date(atMs).toISOString(),
     event_category: 'lifecycle',
     event_label: labels[action],
-    event_data: { sandbox_metadata: sandbox.metadata, ...data },
+    event_data: data,
     sandbox_id: sandbox.sandboxId,
     sandbox_execution_id: sandbox.executionId,
     sandbox_template_id: sandbox.templateId,

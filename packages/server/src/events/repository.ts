@@ -13,6 +13,7 @@ export interface EventQuery {
   /** Inclusive, like `toMs`. */
   fromMs?: number
   toMs?: number
+  withMetadata?: boolean
 }
 
 export class EventRepository {
@@ -22,6 +23,7 @@ export class EventRepository {
     this.#store = store
   }
 
+  /** @param query.withMetadata also what the sandbox was created with; logs do not show it */
   async list({
     teamId,
     sandboxId,
@@ -31,6 +33,7 @@ export class EventRepository {
     types,
     fromMs,
     toMs,
+    withMetadata = false,
   }: EventQuery): Promise<LifecycleEvent[]> {
     let query = this.#store.selectFrom('events').select('body').where('team_id', '=', teamId)
     if (sandboxId) query = query.where('sandbox_id', '=', sandboxId)
@@ -42,7 +45,55 @@ export class EventRepository {
       .offset(offset)
       .limit(limit)
       .execute()
-    return rows.map(({ body }) => JSON.parse(body) as LifecycleEvent)
+    const found = rows.map(({ body }) => JSON.parse(body) as LifecycleEvent)
+    if (withMetadata) await this.#addMetadata(found)
+    return found
+  }
+
+  async #addMetadata(found: LifecycleEvent[]): Promise<void> {
+    const ids = [...new Set(found.map(({ sandbox_id }) => sandbox_id))]
+    if (ids.length === 0) return
+    const rows = await this.#store
+      .selectFrom('sandboxes')
+      .select(['id', 'metadata'])
+      .where('id', 'in', ids)
+      .execute()
+    const metadata = new Map(rows.map((row) => [row.id, JSON.parse(row.metadata) as Record<string, string>]))
+    // those of former versions hold it themselves
+    for (const event of found)
+      event.event_data = { sandbox_metadata: metadata.get(event.sandbox_id) ?? {}, ...event.event_data }
+  }
+
+  /** Deletes the oldest of a team that has more than `keep`, at most a batch. @returns how many */
+  async pruneTeams(keep: number): Promise<number> {
+    const teams = await this.#store.selectFrom('teams').select('id').execute()
+    let count = 0
+    for (const { id } of teams) {
+      const newestToGo = await this.#store
+        .selectFrom('events')
+        .select('sequence')
+        .where('team_id', '=', id)
+        .orderBy('sequence', 'desc')
+        .offset(keep)
+        .limit(1)
+        .executeTakeFirst()
+      if (!newestToGo) continue
+      const rows = await this.#store
+        .selectFrom('events')
+        .select('sequence')
+        .where('team_id', '=', id)
+        .where('sequence', '<=', newestToGo.sequence!)
+        .orderBy('sequence')
+        .limit(PRUNE_BATCH)
+        .execute()
+      await this.#store
+        .deleteFrom('events')
+        .where('team_id', '=', id)
+        .where('sequence', '<=', rows.at(-1)!.sequence!)
+        .execute()
+      count += rows.length
+    }
+    return count
   }
 
   /** @returns how many older than `beforeMs` went, at most a batch */

@@ -1,5 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
+import { openStore } from '../store/store.ts'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+import { EventRepository } from './repository.ts'
 
 const under = serverUnderTest()
 let t: ServerUnderTest
@@ -86,4 +88,21 @@ test('the newer log goes both ways from a cursor and filters before it counts', 
   expect(await read(`cursor=${times[1]}&direction=backward`)).toEqual(['sandbox updated', 'sandbox created'])
   expect(await read('search=killed&limit=1')).toEqual(['sandbox killed'])
   expect(await read('level=warn')).toEqual([])
+})
+
+test('a team keeps so many events, the newest', async () => {
+  const { sandboxID } = await lived()
+  const store = await openStore(t.databasePath)
+  try {
+    const repository = new EventRepository(store)
+    expect(await repository.pruneTeams(4)).toBe(0)
+    expect(await repository.pruneTeams(2)).toBe(2)
+  } finally {
+    await store.destroy()
+  }
+  const left = (await t.call('GET', `/events/sandboxes/${sandboxID}?orderAsc=true`)).body
+  expect(left.map(({ type }: { type: string }) => type)).toEqual([
+    'sandbox.lifecycle.updated',
+    'sandbox.lifecycle.killed',
+  ])
 })

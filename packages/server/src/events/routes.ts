@@ -16,11 +16,12 @@ const MAX_OFFSET = 1_000_000
 const UnixMs = Type.Integer({ minimum: 0, maximum: MAX_UNIX_MS, description: 'Unix milliseconds' })
 
 export function eventRoutes(app: App, { events, sandboxes }: Services): void {
+  const EventType = Type.String({ maxLength: 512 })
   const EventsQuery = Type.Object({
     offset: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_OFFSET, default: 0 })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 10 })),
     orderAsc: Type.Optional(Type.Boolean({ default: false })),
-    types: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 20 })])),
+    types: Type.Optional(Type.Union([EventType, Type.Array(EventType, { maxItems: 20 })])),
   })
   for (const url of ['/events/sandboxes', '/events/sandboxes/:id'])
     app.get(
@@ -43,6 +44,7 @@ export function eventRoutes(app: App, { events, sandboxes }: Services): void {
           offset,
           limit,
           isAscending: orderAsc,
+          withMetadata: true,
           types: types === undefined ? undefined : [types].flat().flatMap((part) => part.split(',')),
         })
       },

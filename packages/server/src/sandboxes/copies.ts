@@ -6,7 +6,6 @@ import { parseNewReference, parseReference } from '../templates/reference.ts'
 import type { BuildRecord } from '../templates/repository.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { Life } from './life.ts'
-import { checkLength } from './limits.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 
@@ -102,7 +101,7 @@ export class Copies {
     count: number,
     seconds: number,
   ): Promise<Array<LiveSandbox | SandlotError>> {
-    checkLength(team.plan, seconds)
+    this.#life.limits.checkLength(team, seconds)
     const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'fork')
     try {
       return await Promise.all(
@@ -130,7 +129,8 @@ export class Copies {
     seconds: number,
   ): Promise<LiveSandbox> {
     const { node, now } = this.#life
-    const release = this.#life.reserve(team)
+    this.#life.limits.checkCreateRate(team)
+    const release = this.#life.limits.reserve(team)
     try {
       const machine = await node.resume(checkpointId, {
         hasMemory: true,

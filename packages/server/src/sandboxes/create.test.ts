@@ -160,6 +160,59 @@ test('a machine whose kernel dies while it is given away is replaced', async () 
   expect((await t.eventsOf(sandboxID)).map(({ type }) => type)).toEqual(['sandbox.lifecycle.created'])
 })
 
+test.each([
+  [{ metadata: { k: 'x'.repeat(70_000) } }, 'metadata 70008: 70008 bytes of JSON, at most 65536'],
+  [{ envVars: { K: 'ä'.repeat(40_000) } }, 'envVars 80008: 80008 bytes'],
+  [
+    { metadata: { k: 'x'.repeat(40_000) }, envVars: { K: 'x'.repeat(40_000) } },
+    'metadata 40008, envVars 40008: 80016',
+  ],
+  [{ mcp: { server: { blob: 'x'.repeat(70_000) } } }, 'mcp 70022: 70022 bytes'],
+  [{ network: { rules: { host: 'x'.repeat(70_000) } } }, 'network 70021: 70021 bytes'],
+  [
+    { metadata: Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, ''])) },
+    'at most 65536 (64 KiB)',
+  ],
+  [
+    { mcp: { deep: JSON.parse(`${'['.repeat(1000)}${']'.repeat(1000)}`) } },
+    'mcp is nested more than 64 levels deep',
+  ],
+])(
+  'what a create may bring of its own is 64 KiB, and the refusal says what it was',
+  async (payload, message) => {
+    const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...payload })
+    expect([status, body.message]).toEqual([400, expect.stringContaining(message)])
+    expect(t.node.machines.size).toBe(0)
+  },
+)
+
+test('64 KiB of metadata are kept once, and every event tells them', async () => {
+  const metadata = { k: 'x'.repeat(60_000) }
+  const { sandboxID: id } = await t.create({ metadata })
+  for (const timeout of [100, 200, 300]) await t.act(id, 'timeout', { timeout })
+  await t.act(id, 'checkpoints')
+  await t.call('DELETE', `/sandboxes/${id}`)
+  const events = await t.eventsOf(id)
+  expect(events.length).toBeGreaterThanOrEqual(6)
+  for (const { event_data } of events) expect(event_data.sandbox_metadata).toEqual(metadata)
+  const stored = await t.inStore((store) => store.selectFrom('events').select('body').execute())
+  expect(stored.reduce((sum, { body }) => sum + body.length, 0)).toBeLessThan(10_000)
+})
+
+test('events that a former version stored with their metadata are told as they were', async () => {
+  const { sandboxID: id } = await t.create({ metadata: { k: 'v' } })
+  await t.inStore(async (store) => {
+    const { body } = await store.selectFrom('events').select('body').executeTakeFirstOrThrow()
+    const event = JSON.parse(body)
+    event.event_data = { sandbox_metadata: { k: 'old' } }
+    await store
+      .updateTable('events')
+      .set({ body: JSON.stringify(event) })
+      .execute()
+  })
+  expect((await t.eventsOf(id))[0]!.event_data).toEqual({ sandbox_metadata: { k: 'old' } })
+})
+
 test('fields nobody knows are ignored, metadata and environment keep any key', async () => {
   const response = await t.server.fastify.inject({
     method: 'POST',

@@ -92,11 +92,17 @@ export class History {
         'invalid_request',
         `sandbox '${sandboxId}' has no two checkpoints to compare yet`,
       )
-    const diff = await this.#life.node.diff(find(from).checkpointId, to.checkpointId, {
-      owner: team.teamId,
-      signal,
-    })
-    return { ...diff, fromId: from, toId: to.checkpointId }
+    const before = find(from)
+    const release = this.#life.limits.reserveDiff(team)
+    try {
+      const diff = await this.#life.node.diff(before.checkpointId, to.checkpointId, {
+        owner: team.teamId,
+        signal,
+      })
+      return { ...diff, fromId: from, toId: to.checkpointId }
+    } finally {
+      release()
+    }
   }
 
   /** Takes a sandbox back to an earlier checkpoint of its own; what happened since is gone. */

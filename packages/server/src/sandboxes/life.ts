@@ -5,11 +5,11 @@ import { DeadlineHeap } from '../deadline-heap.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import { Retries } from '../retries.ts'
+import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import type { TemplateCatalogue } from '../templates/catalogue.ts'
 import { UnderWay } from '../under-way.ts'
 import { within } from '../within.ts'
-import { ConcurrencyLimit, checkLength } from './limits.ts'
 import type { SandboxRegistry } from './registry.ts'
 import type { SandboxRepository } from './repository.ts'
 import type { LiveSandbox } from './sandbox.ts'
@@ -23,6 +23,7 @@ export interface LifeOptions {
   repository: SandboxRepository
   registry: SandboxRegistry
   catalogue: TemplateCatalogue
+  limits: TeamLimits
   /** For what comes without a caller. */
   teamOf: (teamId: string) => Promise<Team | undefined>
   logger: Logger
@@ -45,13 +46,13 @@ export class Life {
   readonly repository: SandboxRepository
   readonly registry: SandboxRegistry
   readonly catalogue: TemplateCatalogue
+  readonly limits: TeamLimits
   readonly teamOf: (teamId: string) => Promise<Team | undefined>
   readonly logger: Logger
   readonly now: () => number
   readonly deadlines: DeadlineHeap
   readonly underWay = new UnderWay()
   readonly #lock = new KeyedLock()
-  readonly #concurrency: ConcurrencyLimit
   readonly #retries: Retries
   readonly #events: LifeEvents
   /** Where sandboxes went that other machines took over, the latest of them. */
@@ -59,16 +60,16 @@ export class Life {
   #isClosed = false
 
   constructor(options: LifeOptions, events: LifeEvents) {
-    const { node, repository, registry, catalogue, teamOf, logger, now } = options
+    const { node, repository, registry, catalogue, limits, teamOf, logger, now } = options
     this.node = node
     this.repository = repository
     this.registry = registry
     this.catalogue = catalogue
+    this.limits = limits
     this.teamOf = teamOf
     this.logger = logger
     this.now = now
     this.#events = events
-    this.#concurrency = new ConcurrencyLimit(registry)
     this.#retries = new Retries((err, what) => logger.warn({ err }, `${what} failed again`))
     this.deadlines = new DeadlineHeap({ now, onExpired: events.onDeadline })
     node.on('stalled', ({ machineId, reason }) => this.#noteStall(machineId, reason))
@@ -117,11 +118,6 @@ export class Life {
   /** One after the other, and waited for by a drain. */
   exclusively<T>(sandboxId: string, work: () => Promise<T>): Promise<T> {
     return this.underWay.add(this.#lock.run(sandboxId, work))
-  }
-
-  /** @returns gives the place back @throws SandlotError rate_limited */
-  reserve(team: Team): () => void {
-    return this.#concurrency.reserve(team)
   }
 
   /** Does it now, else again and again: for what must be recorded and cannot be undone. */
@@ -198,7 +194,7 @@ export class Life {
   async extend(team: Team, sandboxId: string, seconds: number): Promise<LiveSandbox> {
     this.checkNotKilling(team, sandboxId)
     const sandbox = this.get(team, sandboxId)
-    checkLength(team.plan, seconds)
+    this.limits.checkLength(team, seconds)
     if (this.now() + seconds * 1000 <= sandbox.endAtMs) return sandbox
     return this.exclusively(sandboxId, () => this.extendLocked(this.get(team, sandboxId), seconds))
   }

@@ -8,7 +8,6 @@ import type { Checkpoints } from './checkpoints.ts'
 import type { Handovers } from './handovers.ts'
 import type { History } from './history.ts'
 import type { Life } from './life.ts'
-import { checkLength } from './limits.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 import { become, type CheckpointReason } from './state.ts'
@@ -113,7 +112,7 @@ export class Pauses {
     hasMemory = true,
   ): Promise<{ sandbox: LiveSandbox; isResumed: boolean }> {
     this.#life.checkNotKilling(team, sandboxId)
-    checkLength(team.plan, seconds)
+    this.#life.limits.checkLength(team, seconds)
     const seen = this.#life.get(team, sandboxId)
     const isLongEnough = this.#life.now() + seconds * 1000 <= seen.endAtMs
     if (seen.state === 'running' && isLongEnough) return { sandbox: seen, isResumed: false }
@@ -131,7 +130,7 @@ export class Pauses {
   /** The old route: only for paused ones. @throws SandlotError conflict while it runs */
   resume(team: Team, sandboxId: string, seconds: number, hasMemory = true): Promise<LiveSandbox> {
     this.#life.get(team, sandboxId)
-    checkLength(team.plan, seconds)
+    this.#life.limits.checkLength(team, seconds)
     return this.#life.exclusively(sandboxId, async () => {
       const sandbox = this.#life.get(team, sandboxId)
       if (sandbox.state !== 'paused')
@@ -165,7 +164,7 @@ export class Pauses {
     why: 'request' | 'traffic',
   ): Promise<void> {
     const { node, repository, registry, deadlines, now } = this.#life
-    const release = this.#life.reserve(team)
+    const release = this.#life.limits.reserve(team)
     try {
       await this.#handovers.claim(sandbox)
       const { machineId, address, how, reason } = await node

@@ -24,10 +24,7 @@ const tags = ['sandboxes']
 const MAX_METRIC_IDS = 100
 const RUNNING: ReadonlySet<string> = new Set(['running'])
 
-export function sandboxRoutes(
-  app: App,
-  { sandboxes, metrics, authenticator, catalogue, domain, now }: Services,
-): void {
+export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain, now }: Services): void {
   for (const [url, body] of [
     ['/sandboxes', NewSandbox],
     ['/v2/sandboxes', NewSandboxV2],
@@ -36,7 +33,6 @@ export function sandboxRoutes(
       url,
       { schema: { tags, summary: 'Create a sandbox', body, response: { 201: Sandbox, ...errors } } },
       async (request, reply) => {
-        authenticator.checkCreateRate(request.caller.team)
         let isAbandoned = false
         reply.raw.once('close', () => {
           isAbandoned = !reply.raw.writableEnded
@@ -51,7 +47,9 @@ export function sandboxRoutes(
     metadata: Type.Optional(
       Type.String({ maxLength: 8192, description: 'k=v&k2=v2, each part percent-encoded; all must match' }),
     ),
-    state: Type.Optional(Type.String({ description: 'running, paused or both, separated by commas' })),
+    state: Type.Optional(
+      Type.String({ maxLength: 64, description: 'running, paused or both, separated by commas' }),
+    ),
     order: Type.Optional(Type.Union([Type.Literal('asc'), Type.Literal('desc')])),
     startedAfter: Type.Optional(Type.String({ format: 'date-time' })),
     template: Type.Optional(Type.String({ maxLength: 256 })),
@@ -128,7 +126,7 @@ export function sandboxRoutes(
   )
 
   const MetricsQuery = Type.Object({
-    sandbox_ids: Type.String({ description: 'At most 100 ids, separated by commas' }),
+    sandbox_ids: Type.String({ maxLength: 8192, description: 'At most 100 ids, separated by commas' }),
   })
   app.get(
     '/sandboxes/metrics',

@@ -4,13 +4,13 @@ import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
 import { envVarsOf, type Startable } from '../templates/catalogue.ts'
+import type { Uploads } from '../templates/uploads.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Copies } from './copies.ts'
 import { Handovers } from './handovers.ts'
 import { History } from './history.ts'
 import { Life, type LifeOptions, notFound } from './life.ts'
-import { checkLength } from './limits.ts'
 import { Pauses } from './pauses.ts'
 import { recoverSandboxes } from './recovery.ts'
 import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
@@ -21,6 +21,8 @@ const MAX_CREATE_ATTEMPTS = 3
 
 export interface SandboxServiceOptions extends LifeOptions {
   checkpoints: CheckpointRepository
+  /** Of what a team keeps beside checkpoints. */
+  uploads: Pick<Uploads, 'usage'>
   /** By which another machine can go on with paused sandboxes. */
   records?: SandboxRecords
 }
@@ -36,13 +38,13 @@ export class SandboxService {
   readonly #checkpoints: CheckpointRepository
   #isDraining = false
 
-  constructor({ checkpoints, records, ...options }: SandboxServiceOptions) {
+  constructor({ checkpoints, uploads, records, ...options }: SandboxServiceOptions) {
     this.#life = new Life(options, {
       onDeadline: (sandboxId) => this.#atDeadline(sandboxId),
       onEnded: async (sandboxId) => kept.forget(sandboxId, await this.handovers.end(sandboxId)),
     })
     this.#checkpoints = checkpoints
-    this.storage = new Storage(this.#life.node, checkpoints)
+    this.storage = new Storage(this.#life.node, checkpoints, uploads)
     const kept = new Checkpoints(this.#life, checkpoints, this.storage)
     this.copies = new Copies(this.#life, kept)
     this.handovers = new Handovers(this.#life, checkpoints, records)
@@ -60,12 +62,14 @@ export class SandboxService {
   /** @throws SandlotError not_found, invalid_request, not_implemented, rate_limited, sandbox_capacity_unavailable … */
   async create(team: Team, body: NewSandbox): Promise<LiveSandbox> {
     this.#checkOpen()
+    this.#life.limits.checkCreateRate(team)
     const startable = this.#life.catalogue.resolve(body.templateID, team)
-    checkLength(team.plan, body.timeout)
+    this.#life.limits.checkLength(team, body.timeout)
+    this.#life.limits.checkSandbox(team, startable.build)
     const settings = settingsOf(body)
     // kept with the sandbox: its template may be built anew while it is paused
     settings.envVars = { ...envVarsOf(startable.build), ...settings.envVars }
-    const release = this.#life.reserve(team)
+    const release = this.#life.limits.reserve(team)
     return this.#life.underWay.add(this.#create(team, startable, settings, body, release).finally(release))
   }
 
@@ -156,7 +160,7 @@ export class SandboxService {
 
   async setTimeout(team: Team, sandboxId: string, seconds: number): Promise<void> {
     this.get(team, sandboxId)
-    checkLength(team.plan, seconds)
+    this.#life.limits.checkLength(team, seconds)
     const endAtMs = this.#life.now() + seconds * 1000
     await this.#life.exclusively(sandboxId, () => this.#life.setEnd(this.get(team, sandboxId), endAtMs))
   }

@@ -5,6 +5,10 @@ import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
 
 const ALL_TRAFFIC = '0.0.0.0/0'
+/** Of all fields of a create that hold what their sender likes, as JSON: rows and events keep them for days. */
+const MAX_FREE_FORM_BYTES = 64 * 1024
+const MAX_FREE_FORM_DEPTH = 64
+const FREE_FORM = ['metadata', 'envVars', 'network', 'mcp', 'iam', 'volumeMounts'] as const
 
 export const networkPolicyOf = ({ allowInternetAccess }: SandboxSettings): NetworkPolicy => ({
   allowInternetAccess: allowInternetAccess !== false,
@@ -20,6 +24,7 @@ const later = (what: string): never => {
  * @throws SandlotError invalid_request, not_implemented
  */
 export function settingsOf(body: NewSandbox): SandboxSettings {
+  checkFreeForm(body)
   const network = body.network ?? {}
   if (body.autoPauseMemory === false && !body.autoPause)
     throw new SandlotError(
@@ -62,6 +67,33 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
     timeoutSeconds: body.timeout,
   }
 }
+
+function checkFreeForm(body: NewSandbox): void {
+  const sizes: Array<[name: string, bytes: number]> = []
+  for (const name of FREE_FORM) {
+    const value = body[name]
+    if (value == null) continue
+    if (!isNestedWithin(value, MAX_FREE_FORM_DEPTH))
+      throw new SandlotError(
+        'invalid_request',
+        `${name} is nested more than ${MAX_FREE_FORM_DEPTH} levels deep`,
+      )
+    sizes.push([name, Buffer.byteLength(JSON.stringify(value))])
+  }
+  const total = sizes.reduce((sum, [, bytes]) => sum + bytes, 0)
+  if (total <= MAX_FREE_FORM_BYTES) return
+  const each = sizes.map(([name, bytes]) => `${name} ${bytes}`).join(', ')
+  throw new SandlotError(
+    'invalid_request',
+    `${each}: ${total} bytes of JSON, at most ${MAX_FREE_FORM_BYTES} (64 KiB) are allowed together`,
+  )
+}
+
+/** Deeper values would overflow the stack of whoever writes them as JSON. */
+const isNestedWithin = (value: unknown, levels: number): boolean =>
+  typeof value !== 'object' ||
+  value === null ||
+  (levels > 0 && Object.values(value).every((inner) => isNestedWithin(inner, levels - 1)))
 
 /** An address, or a CIDR of either family. */
 function isAddressRange(entry: string): boolean {

@@ -2,16 +2,19 @@ import type { GarbageReport, SandboxNode } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 import { DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
+import type { Uploads } from '../templates/uploads.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 
-/** What a team's checkpoints take, and may take. */
+/** What a team's checkpoints and archives for COPY steps take, and may take. */
 export class Storage {
   readonly #node: SandboxNode
   readonly #checkpoints: CheckpointRepository
+  readonly #uploads: Pick<Uploads, 'usage'>
 
-  constructor(node: SandboxNode, checkpoints: CheckpointRepository) {
+  constructor(node: SandboxNode, checkpoints: CheckpointRepository, uploads: Pick<Uploads, 'usage'>) {
     this.#node = node
     this.#checkpoints = checkpoints
+    this.#uploads = uploads
   }
 
   async usage({ teamId, plan }: Team) {
@@ -21,7 +24,11 @@ export class Storage {
       this.#node.storageOf(ids),
     ])
     const limitBytes = plan.storageMB === null ? null : plan.storageMB * 2 ** 20
-    return { checkpoints: count, sizeBytes, storedBytes, sharedBytes, limitBytes }
+    const uploads = this.#uploads.usage(teamId)
+    return {
+      ...{ checkpoints: count, uploads: uploads.count, uploadBytes: uploads.sizeBytes },
+      ...{ sizeBytes: sizeBytes + uploads.sizeBytes, storedBytes, sharedBytes, limitBytes },
+    }
   }
 
   /**
@@ -44,11 +51,12 @@ export class Storage {
    */
   async checkQuota({ teamId, name, plan }: Team): Promise<void> {
     if (plan.storageMB === null) return
-    const { sizeBytes } = await this.#checkpoints.usage(teamId)
+    const sizeBytes =
+      (await this.#checkpoints.usage(teamId)).sizeBytes + this.#uploads.usage(teamId).sizeBytes
     if (sizeBytes < plan.storageMB * 2 ** 20) return
     throw new SandlotError(
       'rate_limited',
-      `team '${name}' keeps ${Math.round(sizeBytes / 2 ** 20)} MB of checkpoints, its plan allows ${plan.storageMB}: delete snapshots or kill paused sandboxes`,
+      `team '${name}' keeps ${Math.round(sizeBytes / 2 ** 20)} MB of checkpoints and archives of builds, its plan allows ${plan.storageMB}: delete snapshots and templates, or kill paused sandboxes`,
     )
   }
 }

@@ -88,6 +88,18 @@ const migrations: string[][] = [
       sequence integer not null, timestamp bigint not null, level text not null, message text not null, step text,
       primary key (build_id, sequence))`,
   ],
+  [
+    // what one team may take of the machine; null: what the machine says
+    ...['cpu_count', 'memory_mb', 'disk_size_mb', 'unfinished_builds', 'uploads', 'upload_mb', 'diffs'].map(
+      (column) => `alter table plans add column ${column} integer`,
+    ),
+    `create table uploads (team_id text not null references teams(id), hash text not null,
+      size_bytes bigint not null, used_at bigint not null, primary key (team_id, hash))`,
+    `create table upload_uses (team_id text not null, hash text not null,
+      template_id text not null references templates(id) on delete cascade, primary key (team_id, hash, template_id),
+      foreign key (team_id, hash) references uploads(team_id, hash) on delete cascade)`,
+    `create index upload_uses_by_template on upload_uses (template_id)`,
+  ],
 ]
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -11,13 +11,15 @@ export interface Schema {
   builds: BuildsTable
   build_logs: BuildLogsTable
   template_tags: TemplateTagsTable
+  uploads: UploadsTable
+  upload_uses: UploadUsesTable
   checkpoints: CheckpointsTable
   sandboxes: SandboxesTable
   sandbox_metrics: SandboxMetricsTable
   events: EventsTable
 }
 
-/** Limits of teams; null is no limit. */
+/** Limits of teams; null: what the machine says. */
 export interface PlansTable {
   name: string
   concurrent_sandboxes: number | null
@@ -25,6 +27,13 @@ export interface PlansTable {
   max_length_hours: number | null
   requests_per_second: number | null
   storage_mb: number | null
+  cpu_count: number | null
+  memory_mb: number | null
+  disk_size_mb: number | null
+  unfinished_builds: number | null
+  uploads: number | null
+  upload_mb: number | null
+  diffs: number | null
 }
 
 export interface TeamsTable {
@@ -131,6 +140,21 @@ export interface TemplateTagsTable {
   tag: string
   build_id: string
   created_at: number
+}
+
+/** Archives for COPY steps, files in `<home>/uploads`. */
+export interface UploadsTable {
+  team_id: string
+  hash: string
+  size_bytes: number
+  used_at: number
+}
+
+/** Templates that an archive was sent for: it goes with the last of them. */
+export interface UploadUsesTable {
+  team_id: string
+  hash: string
+  template_id: string
 }
 
 export interface CheckpointsTable {

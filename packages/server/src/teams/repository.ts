@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Store } from '../store/store.ts'
 import type { Team } from './team.ts'
 
-/** Team of everyone who does not make another; its plan has no limits. */
+/** Team of everyone who does not make another; its plan leaves all limits to the machine. */
 export const DEFAULT_TEAM_SLUG = 'default'
 
 /** Owns the catalogue: everybody may start from its templates, nobody signs in as it. The same in every instance. */
@@ -45,6 +45,13 @@ export interface TeamRow {
   max_length_hours: number | null
   requests_per_second: number | null
   storage_mb: number | null
+  cpu_count: number | null
+  memory_mb: number | null
+  disk_size_mb: number | null
+  unfinished_builds: number | null
+  uploads: number | null
+  upload_mb: number | null
+  diffs: number | null
 }
 
 export const teamColumns = [
@@ -56,6 +63,13 @@ export const teamColumns = [
   'plans.max_length_hours',
   'plans.requests_per_second',
   'plans.storage_mb',
+  'plans.cpu_count',
+  'plans.memory_mb',
+  'plans.disk_size_mb',
+  'plans.unfinished_builds',
+  'plans.uploads',
+  'plans.upload_mb',
+  'plans.diffs',
 ] as const
 
 const teamQuery = (store: Store) =>
@@ -71,5 +85,12 @@ export const toTeam = (row: TeamRow): Team => ({
     maxLengthHours: row.max_length_hours,
     requestsPerSecond: row.requests_per_second,
     storageMB: row.storage_mb,
+    cpuCount: row.cpu_count,
+    memoryMB: row.memory_mb,
+    diskSizeMB: row.disk_size_mb,
+    unfinishedBuilds: row.unfinished_builds,
+    uploads: row.uploads,
+    uploadMB: row.upload_mb,
+    diffs: row.diffs,
   },
 })

@@ -32,7 +32,10 @@ const NewTemplate = Type.Object({
 })
 
 /** Announcing, feeding, starting and watching builds (wire spec 2.4 and 5). */
-export function buildRoutes(app: App, { catalogue, templateBuilder, uploads, buildLogs }: Services): void {
+export function buildRoutes(
+  app: App,
+  { catalogue, templateBuilder, uploads, buildLogs, sandboxes }: Services,
+): void {
   for (const url of ['/v3/templates', '/v2/templates'])
     app.route({
       method: 'POST',
@@ -85,11 +88,12 @@ export function buildRoutes(app: App, { catalogue, templateBuilder, uploads, bui
       },
     },
     async (request, reply) => {
-      const { teamId } = request.caller.team
+      const { team } = request.caller
       const { id, hash } = request.params
-      const { templateId } = catalogue.own(id, request.caller.team)
-      const present = await uploads.has(teamId, hash)
-      const path = `/templates/${templateId}/files/${hash}?ticket=${uploads.ticket(teamId, hash)}`
+      const { templateId } = catalogue.own(id, team)
+      const present = await uploads.has(team.teamId, hash, templateId)
+      if (!present) await sandboxes.storage.checkQuota(team)
+      const path = `/templates/${templateId}/files/${hash}?ticket=${uploads.ticket(team, templateId, hash)}`
       return reply.code(201).send({ present, url: `${originOf(request)}${path}` })
     },
   )
@@ -177,7 +181,8 @@ export function uploadRoutes(app: App, { uploads }: Pick<Services, 'uploads'>): 
       },
     },
     async (request, reply) => {
-      await uploads.receive(request.query.ticket, request.raw)
+      const announcedBytes = Number(request.headers['content-length'] ?? 0)
+      await uploads.receive(request.query.ticket, request.raw, announcedBytes)
       return reply.code(200).send()
     },
   )

@@ -115,8 +115,7 @@ export function templateRoutes(app: App, { catalogue, sandboxes, templateBuilder
     },
     async (request, reply) => {
       const template = catalogue.own(request.params.id, request.caller.team)
-      await templateBuilder.cancel(template)
-      await sandboxes.copies.deleteTemplate(template)
+      await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
       return reply.code(204).send(null)
     },
   )

@@ -3,7 +3,9 @@ import type { BuildOrigin, BuildRecipe, RegistryLogin, SandboxNode } from '@sand
 import { BuildFailure, newCheckpointId, SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../sandboxes/checkpoint-repository.ts'
+import type { Storage } from '../sandboxes/storage.ts'
 import { storeError } from '../store/store.ts'
+import type { TeamLimits } from '../teams/limits.ts'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import { within } from '../within.ts'
@@ -16,7 +18,6 @@ import type { BuildReason, BuildRecord } from './repository.ts'
 import type { Uploads } from './uploads.ts'
 
 const DEFAULT_IMAGE = 'e2bdev/base'
-const MAX_UNFINISHED = 100
 
 export interface BuildLimits {
   /** Builds that run at a time. */
@@ -31,7 +32,9 @@ export interface TemplateBuilderOptions {
   checkpoints: CheckpointRepository
   uploads: Uploads
   logs: BuildLogs
-  limits: BuildLimits
+  limits: TeamLimits
+  storage: Storage
+  builds: BuildLimits
   logger: Logger
   now: () => number
 }
@@ -54,22 +57,19 @@ export class TemplateBuilder {
 
   constructor(options: TemplateBuilderOptions) {
     this.#options = options
-    this.#queue = new BuildQueue(options.limits.concurrency)
+    this.#queue = new BuildQueue(options.builds.concurrency)
   }
 
   /** Announces a build, under a template that is made when it is new. @throws SandlotError invalid_request, rate_limited */
   async announce(team: Team, request: NewBuild): Promise<{ template: Template; build: BuildRecord }> {
-    const { catalogue, now } = this.#options
+    const { catalogue, limits, now } = this.#options
     const reference = parseNewReference(request.name, team.slug)
     const explicit = parseReference(request.name).tag === undefined ? [] : [reference.tag]
     const tags = [...new Set([...explicit, ...(request.tags ?? []).map(checkTag)])]
     const resources = this.#resources(request)
+    limits.checkBuild(team, resources)
     const unfinished = catalogue.unfinishedBuilds().filter(({ templateId }) => this.#isOf(templateId, team))
-    if (unfinished.length >= MAX_UNFINISHED)
-      throw new SandlotError(
-        'rate_limited',
-        `${unfinished.length} builds of team '${team.name}' are not finished: wait for them, or delete their templates`,
-      )
+    limits.checkUnfinishedBuilds(team, unfinished.length)
     const nowMs = now()
     return catalogue.addBuild(team, reference.name, nowMs, ({ templateId }) => ({
       buildId: randomUUID(),
@@ -108,7 +108,7 @@ export class TemplateBuilder {
       throw new SandlotError('server_draining', 'the server is shutting down; try again in a moment', {
         retryAfterSeconds: 5,
       })
-    const { catalogue, now, limits } = this.#options
+    const { catalogue, now, limits, storage, builds } = this.#options
     const build = this.find(team, templateId, buildId)
     checkWaiting(build)
     if (body.fromImage && body.fromTemplate)
@@ -125,6 +125,8 @@ export class TemplateBuilder {
       diskSizeMB: build.diskSizeMB,
     }
     const login = loginOf(body.fromImageRegistry)
+    limits.checkReservable(team)
+    await storage.checkQuota(team)
     await this.#checkFiles(team, recipe)
     // a second start may have come meanwhile
     checkWaiting(build)
@@ -139,14 +141,16 @@ export class TemplateBuilder {
         abort.abort(
           new SandlotError(
             'operation_timeout',
-            `the build took longer than ${limits.timeoutMs / 60_000} minutes and was ended`,
+            `the build took longer than ${builds.timeoutMs / 60_000} minutes and was ended`,
           ),
         ),
-      limits.timeoutMs,
+      builds.timeoutMs,
     )
     const origin = () => this.#origin(team, body, login)
     const done = this.#queue
-      .run(team.teamId, abort.signal, () => this.#run(team, build, recipe, origin, abort.signal))
+      .run(team.teamId, abort.signal, () =>
+        this.#runReserved(team, () => this.#run(team, build, recipe, origin, abort.signal)),
+      )
       .catch((error) => this.#fail(build, error))
       .finally(() => {
         clearTimeout(timer)
@@ -183,6 +187,16 @@ export class TemplateBuilder {
       }
     } catch (error) {
       throw new BuildFailure('base', (error as Error).message, { cause: error })
+    }
+  }
+
+  /** One machine at a time runs for a build. */
+  async #runReserved(team: Team, run: () => Promise<void>): Promise<void> {
+    const release = this.#options.limits.reserve(team)
+    try {
+      await run()
+    } finally {
+      release()
     }
   }
 
@@ -285,8 +299,15 @@ export class TemplateBuilder {
     )
   }
 
-  /** Ends the builds of a template that is deleted. */
-  async cancel(template: Template): Promise<void> {
+  /** Ends the builds of a template; once it is removed, its archives go that no other template uses. */
+  async discard(template: Template, remove: () => Promise<void>): Promise<void> {
+    await this.#cancel(template)
+    const removeArchives = await this.#options.uploads.releasedBy(template.templateId)
+    await remove()
+    await removeArchives()
+  }
+
+  async #cancel(template: Template): Promise<void> {
     for (const { buildId } of template.builds) {
       const running = this.#running.get(buildId)
       running?.abort.abort(new SandlotError('conflict', 'the template was deleted'))

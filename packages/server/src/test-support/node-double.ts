@@ -37,6 +37,7 @@ export class NodeDouble implements SandboxNode {
   readonly owners: string[] = []
   #next = 0
 
+  capacity = () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 })
   builds = () => [
     { buildId: 'b1', name: 'base', defaultUser: 'user', cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 },
   ]

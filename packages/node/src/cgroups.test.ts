@@ -1,0 +1,53 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { canLimitSwap, canWeighDisk, openCgroups } from './cgroups.ts'
+
+/** Folders as kernels of both versions show them; what counts is which files there are. */
+let root: string
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'sandlot-cgroups-'))
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+function files(dir: string, contents: Record<string, string>): void {
+  mkdirSync(join(root, dir), { recursive: true })
+  for (const [name, content] of Object.entries(contents)) writeFileSync(join(root, dir, name), content)
+}
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+
+test('where the kernel shares the disk by weights, all machines together give way to the rest of the host', async () => {
+  files('memory', {})
+  files('cpu/sandlot-x/m1', { 'cpu.shares': '64' })
+  files('blkio/sandlot-x/m1', { 'blkio.bfq.weight': '100' })
+  files('blkio/sandlot-x', { 'blkio.bfq.weight': '100' })
+  const cgroups = openCgroups('v1', root)
+  await cgroups.setCpuShares('sandlot-x/m1', 1024)
+  expect(read('cpu/sandlot-x/m1/cpu.shares')).toBe('1024')
+  expect(read('blkio/sandlot-x/blkio.bfq.weight')).toBe('50')
+  expect(canWeighDisk('v1', root)).toBe(true)
+})
+
+test('the same with cgroups v2', async () => {
+  files('sandlot-x', { 'io.weight': 'default 100', 'memory.swap.max': 'max' })
+  files('sandlot-x/m1', { 'cpu.weight': '6' })
+  const cgroups = openCgroups('v2', root)
+  await cgroups.setCpuShares('sandlot-x/m1', 1024)
+  expect(read('sandlot-x/m1/cpu.weight')).toBe('100')
+  expect(read('sandlot-x/io.weight')).toBe('50')
+  expect([cgroups.canLimitSwap, canWeighDisk('v2', root)]).toEqual([true, true])
+})
+
+test('kernels without these controllers are asked for nothing, and nothing fails', async () => {
+  files('memory', {})
+  files('cpu', {})
+  files('blkio/sandlot-x', {})
+  const cgroups = openCgroups('v1', root)
+  await cgroups.setCpuShares('sandlot-x/m1', 1024)
+  expect([cgroups.canLimitSwap, canWeighDisk('v1', root)]).toEqual([false, false])
+  files('memory', { 'memory.memsw.limit_in_bytes': '-1' })
+  expect([canLimitSwap('v1', root), canLimitSwap('v2', root), canLimitSwap('none', root)]).toEqual([
+    ...[true, false, false],
+  ])
+})

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+import { canLimitSwap, canWeighDisk } from '@sandlot/node/cgroups'
+import type { Verdict } from './finding.ts'
+
+/** Where there is swap and no limit for it, one sandbox can fill it for all. */
+export function swapLimit(
+  meminfo = readFileSync('/proc/meminfo', 'utf8'),
+  isLimited = canLimitSwap(),
+): Verdict {
+  if (isLimited) return { status: 'ok', detail: 'sandboxes do not swap' }
+  const swapMB = Math.floor(Number(/^SwapTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0) / 1024)
+  if (swapMB === 0)
+    return { status: 'ok', detail: 'the kernel cannot limit it per sandbox; there is no swap' }
+  return {
+    status: 'warning',
+    detail: `the kernel cannot limit it per sandbox: one may fill the ${swapMB} MB of swap`,
+    mend: 'boot with swapaccount=1, or turn swap off (swapoff -a)',
+  }
+}
+
+/** Says so only: without weights a disk is shared by who asks most, and the disk guard still holds. */
+export function diskShare(isWeighed = canWeighDisk()): Verdict {
+  return {
+    status: 'ok',
+    detail: isWeighed
+      ? 'sandboxes give way to the rest of the machine'
+      : 'not by weights (scheduler bfq, or io.cost of cgroups v2): a sandbox that writes much slows others',
+  }
+}

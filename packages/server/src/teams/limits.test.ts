@@ -1,0 +1,155 @@
+import { describe, expect, test } from 'vitest'
+import { serverUnderTest } from '../test-support/server-under-test.ts'
+
+const tested = serverUnderTest()
+const call = (...args: Parameters<typeof tested.current.call>) => tested.current.call(...args)
+
+const announce = (body: object) => call('POST', '/v3/templates', { name: 'app', ...body })
+const startBuild = async (steps: unknown[] = []) => {
+  const { templateID, buildID } = (await announce({})).body
+  const started = await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps })
+  const status = async () => (await call('GET', `/templates/${templateID}/builds/${buildID}/status`)).body
+  return { started, status }
+}
+
+describe('what a build may ask for', () => {
+  test.each([
+    [{ cpuCount: 10 }, /cpuCount is 10, this machine has at most 8/],
+    [{ memoryMB: 16_386 }, /memoryMB is 16386 MB, this machine has at most 16384 MB/],
+    [{ minFreeDiskMb: 200_000 }, /the disk is 200000 MB, this machine has at most 102400 MB/],
+  ])('%j: no more than the machine has, whatever the plan says', async (asked, message) => {
+    await tested.current.limit({ cpu_count: 64, memory_mb: 1_048_576, disk_size_mb: 1_048_576 })
+    const { status, body } = await announce(asked)
+    expect([status, body.message]).toEqual([400, expect.stringMatching(message)])
+  })
+
+  test.each([
+    [{ cpuCount: 4 }, /cpuCount is 4, your plan allows at most 2/],
+    [{ memoryMB: 2048 }, /memoryMB is 2048 MB, your plan allows at most 1024 MB/],
+    [{ minFreeDiskMb: 30_000 }, /the disk is 30000 MB, your plan allows at most 20000 MB/],
+  ])('%j: no more than the plan allows', async (asked, message) => {
+    await tested.current.limit({ cpu_count: 2, memory_mb: 1024, disk_size_mb: 20_000 })
+    const { status, body } = await announce(asked)
+    expect([status, body.message]).toEqual([400, expect.stringMatching(message)])
+    expect((await announce({ cpuCount: 2, memoryMB: 1024 })).status).toBe(202)
+  })
+
+  test('what the machine has is to be had without a plan that says so', async () => {
+    expect((await announce({ cpuCount: 8, memoryMB: 16_384, minFreeDiskMb: 102_400 })).status).toBe(202)
+  })
+
+  test('a plan bounds sandboxes of what others built, too', async () => {
+    await tested.current.limit({ memory_mb: 512 })
+    const { status, body } = await call('POST', '/v2/sandboxes', { templateID: 'base' })
+    expect([status, body.message]).toEqual([400, 'this template has 1024 MB of memory, your plan allows 512'])
+  })
+
+  test('so many builds may wait as the plan says', async () => {
+    await tested.current.limit({ unfinished_builds: 2 })
+    const statuses = []
+    for (const name of ['a', 'b', 'c']) statuses.push((await announce({ name })).status)
+    expect(statuses).toEqual([202, 202, 429])
+  })
+})
+
+describe('a machine takes a place of its team', () => {
+  test('while it builds', async () => {
+    await tested.current.limit({ concurrent_sandboxes: 1 })
+    let finish = () => {}
+    tested.current.node.building = () => new Promise((resolve) => (finish = resolve))
+    const { started, status } = await startBuild()
+    expect(started.status).toBe(202)
+    await expect.poll(() => tested.current.node.builtJobs.length).toBe(1)
+    expect((await call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(429)
+    finish()
+    await expect.poll(async () => (await status()).status).toBe('ready')
+    expect((await call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(201)
+  })
+
+  test('and a build is refused when there is none', async () => {
+    await tested.current.limit({ concurrent_sandboxes: 1 })
+    await tested.current.create()
+    const { started } = await startBuild()
+    expect([started.status, started.body.message]).toEqual([
+      429,
+      expect.stringContaining('its plan allows 1'),
+    ])
+    expect(tested.current.node.builtJobs).toEqual([])
+  })
+
+  /** A sandbox that can be compared, and diffs of it that end with `finish`. */
+  async function comparable() {
+    const t = tested.current
+    const { sandboxID: id } = await t.create()
+    for (let i = 0; i < 2; i++) await t.act(id, 'checkpoints')
+    const running: Array<() => void> = []
+    t.node.diff = () =>
+      new Promise((resolve) => running.push(() => resolve({ added: [], changed: [], deleted: [] })))
+    const diff = () => call('GET', `/sandboxes/${id}/diff`)
+    return { diff, running, finish: () => running.forEach((end) => void end()) }
+  }
+  const create = async () => (await call('POST', '/v2/sandboxes', { templateID: 'base' })).status
+
+  test('while it reads for a diff', async () => {
+    const { diff, running, finish } = await comparable()
+    await tested.current.limit({ concurrent_sandboxes: 4 })
+    const first = diff()
+    await expect.poll(() => running.length).toBe(1)
+    expect((await diff()).body.message).toContain('its plan allows 4')
+    expect([await create(), await create()]).toEqual([201, 429])
+    finish()
+    expect((await first).status).toBe(200)
+    expect([await create(), await create(), await create()]).toEqual([201, 201, 429])
+  })
+
+  test('and there are only so many diffs at a time', async () => {
+    const { diff, running, finish } = await comparable()
+    const two = [diff(), diff()]
+    await expect.poll(() => running.length).toBe(2)
+    const third = await diff()
+    expect([third.status, third.headers['retry-after']]).toEqual([429, '2'])
+    finish()
+    for (const answer of await Promise.all(two)) expect(answer.status).toBe(200)
+    const after = diff()
+    await expect.poll(() => running.length).toBe(3)
+    finish()
+    expect((await after).status).toBe(200)
+  })
+})
+
+test('forks meet the rate of creates, each by itself', async () => {
+  const t = tested.current
+  const { sandboxID: id } = await t.create()
+  await t.limit({ creates_per_second: 3 })
+  const { body } = await call('POST', `/sandboxes/${id}/fork`, { count: 5 })
+  const codes = body.map((entry: { error?: { code: number } }) => entry.error?.code)
+  expect(codes).toEqual([undefined, undefined, undefined, 429, 429])
+  expect((await call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(429)
+})
+
+test('more keys do not bring a team more requests than the machine allows', async () => {
+  const t = tested.current
+  const { teamID } = (await call('GET', '/teams')).body[0]
+  const keys = await Promise.all(
+    Array.from({ length: 3 }, async (_, i) => (await t.server.keys.create(teamID, `${i}`)).key),
+  )
+  const statuses = await Promise.all(
+    Array.from({ length: 2_100 }, async (_, i) => {
+      const headers = { 'x-api-key': keys[i % keys.length]! }
+      return (await call('GET', '/sandboxes/metrics?sandbox_ids=', undefined, headers)).status
+    }),
+  )
+  expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(1_900)
+  expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(50)
+})
+
+test('who waits for a machine is said with everything that starts one', async () => {
+  const t = tested.current
+  const { teamID } = (await call('GET', '/teams')).body[0]
+  const { sandboxID: id } = await t.create()
+  await t.act(id, 'pause')
+  t.node.frozen.clear()
+  await t.act(id, 'connect', { timeout: 60 })
+  await t.act(id, 'fork', { count: 2 })
+  expect(t.node.owners).toEqual([teamID, teamID, teamID, teamID])
+})

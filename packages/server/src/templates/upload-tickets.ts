@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto'
+import type { Team } from '../teams/team.ts'
+
+const TICKET_MS = 3600_000
+/** A build has at most 500 steps. */
+const MAX_TICKETS = 1_000
+
+export interface UploadTicket {
+  team: Team
+  templateId: string
+  hash: string
+  expiresAtMs: number
+}
+
+/** Who may send an archive without a key: clients send none with it. Each team pushes out only tickets of its own. */
+export class UploadTickets {
+  readonly #now: () => number
+  readonly #byTeam = new Map<string, Map<string, UploadTicket>>()
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  /** @returns a secret that is good for an hour */
+  add(team: Team, templateId: string, hash: string): string {
+    const nowMs = this.#now()
+    const tickets = this.#byTeam.get(team.teamId) ?? new Map<string, UploadTicket>()
+    this.#byTeam.set(team.teamId, tickets)
+    for (const [token, { expiresAtMs }] of tickets) {
+      if (expiresAtMs > nowMs && tickets.size < MAX_TICKETS) break
+      tickets.delete(token)
+    }
+    const token = randomBytes(24).toString('hex')
+    tickets.set(token, { team, templateId, hash, expiresAtMs: nowMs + TICKET_MS })
+    return token
+  }
+
+  find(token: string): UploadTicket | undefined {
+    for (const tickets of this.#byTeam.values()) {
+      const ticket = tickets.get(token)
+      if (ticket) return ticket.expiresAtMs >= this.#now() ? ticket : undefined
+    }
+    return undefined
+  }
+
+  remove(token: string): void {
+    for (const tickets of this.#byTeam.values()) tickets.delete(token)
+  }
+}
