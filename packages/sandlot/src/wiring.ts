@@ -59,6 +59,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     databasePath: databasePath(home),
     node,
     domain,
+    ownPorts: [config.listen.port, ...(config.sandboxListen ? [config.sandboxListen.port] : [])],
     adminEmail,
     records,
     clientPackages: inputs.programs.clientPackages,

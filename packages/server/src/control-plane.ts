@@ -47,6 +47,8 @@ export interface ControlPlaneOptions {
   builds: BuildLimits
   /** What clients append to sandbox host names; may hold a port. */
   domain: string
+  /** Ports that the listeners of this server have. Default: only what `domain` and requests name. */
+  ownPorts?: readonly number[]
   /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
   /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
@@ -141,6 +143,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       catalogue,
       clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
       domain,
+      ownPorts: options.ownPorts ?? [],
       now,
       templateBuilder,
       uploads,

@@ -1,7 +1,10 @@
+import pino from 'pino'
 import { beforeEach, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 
-const under = serverUnderTest()
+const logged: string[] = []
+const logger = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) })
+const under = serverUnderTest({ logger })
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
@@ -42,6 +45,49 @@ test('a page from anywhere may call the API, and read what lists say in headers'
     'access-control-allow-origin': '*',
     'access-control-expose-headers': 'X-Next-Token, X-Total-Running, Retry-After',
   })
+})
+
+test('no answer may be framed, guessed at or read with cookies', async () => {
+  for (const url of [
+    '/health',
+    '/openapi.json',
+    '/v2/sandboxes',
+    '/nowhere',
+    '/docs/signed-in',
+    '/reference/',
+  ]) {
+    const headers = { origin: 'https://app.example', cookie: 'a=1', host: 'localhost' }
+    const answer = await t.server.fastify.inject({ url, headers })
+    expect([url, answer.headers]).toMatchObject([
+      url,
+      {
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+        'content-security-policy': expect.stringMatching(/^default-src 'none';.*frame-ancestors 'none'/),
+        'access-control-allow-origin': '*',
+      },
+    ])
+    expect(answer.headers).not.toHaveProperty('access-control-allow-credentials')
+  }
+})
+
+test('no log, however verbose, holds what a URL was secret for', async () => {
+  const secret = '5ec2e7'.repeat(8)
+  const urls = [
+    ['PUT', `/templates/x/files/${'0'.repeat(64)}?ticket=${secret}`],
+    ['PUT', `/templates/x/files/y/?ticket=${secret}`],
+    ['GET', `/docs/sign-in?token=${secret}`],
+    ['GET', `/docs/sign-in/?token=${secret}`],
+    ['GET', `/files?path=x&signature=v1_${secret}`],
+    ['GET', `/docs/api/cli?next=http://localhost:5000%3FaccessToken=${secret}`],
+    ['POST', `/oauth/token?refresh_token=${secret}`],
+    ['GET', `/v2/sandboxes?limit=${secret}`],
+    ['GET', `/%zz?x=${secret}`],
+  ] as const
+  for (const [method, url] of urls)
+    await t.server.fastify.inject({ method, url, headers: { host: 'localhost' } })
+  expect(logged.join('')).toContain('/templates/x/files/')
+  expect(logged.join('')).not.toContain(secret)
 })
 
 test('the reference page and its script come from here alone', async () => {

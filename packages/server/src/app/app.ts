@@ -19,6 +19,7 @@ import { type ClientPackage, clientPackageRoutes } from '../client-packages/rout
 import type { EventRepository } from '../events/repository.ts'
 import { eventRoutes } from '../events/routes.ts'
 import { sendError } from '../http/errors.ts'
+import { loggableUrl } from '../http/loggable-url.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
 import { persistenceRoutes } from '../sandboxes/persistence-routes.ts'
@@ -41,6 +42,17 @@ const BODY_LIMIT_BYTES = 1024 * 1024
 const REQUEST_TIMEOUT_MS = 150_000
 /** Longest that Chromium keeps the answer to a preflight. */
 const PREFLIGHT_MAX_AGE_SECONDS = 7200
+
+/** What a browser may do with an answer of the API: read it as what it says it is. Pages set their own policy. */
+const BROWSER_HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+}
+const REFERENCE_PATH = '/reference'
+const REFERENCE_POLICY =
+  "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -65,6 +77,8 @@ export interface Services {
   uploads: Uploads
   buildLogs: BuildLogs
   domain: string
+  /** Ports of this server besides those that a request came by: the sign-in pages send nobody's tokens there. */
+  ownPorts: readonly number[]
   now: () => number
 }
 
@@ -89,9 +103,16 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     genReqId: () => crypto.randomUUID(),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('caller')
+  app.addHook('onRequest', async (request, reply) => {
+    const isReference = request.routeOptions.url?.startsWith(REFERENCE_PATH) ?? false
+    reply.headers({ ...BROWSER_HEADERS, ...(isReference && { 'content-security-policy': REFERENCE_POLICY }) })
+  })
   app.addHook('onResponse', (request, reply, done) => {
     const { method, url } = request
-    request.log.debug({ method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
+    request.log.debug(
+      { method, url: loggableUrl(url), status: reply.statusCode, ms: reply.elapsedTime },
+      'answered',
+    )
     done()
   })
   app.setValidatorCompiler(schemaCompiler())
@@ -147,7 +168,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   // nothing is fetched from elsewhere: the page works on a machine without internet
   await app.register(reference, {
-    routePrefix: '/reference',
+    routePrefix: REFERENCE_PATH,
     configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
   })
 

@@ -46,5 +46,5 @@ const attributes = (request: FastifyRequest): CookieSerializeOptions => ({
 })
 
 /** A proxy in front that ends TLS says so; who says so without one only gets a cookie that does not work for him. */
-const isSecure = (request: FastifyRequest): boolean =>
+export const isSecure = (request: FastifyRequest): boolean =>
   request.protocol === 'https' || request.headers['x-forwarded-proto'] === 'https'

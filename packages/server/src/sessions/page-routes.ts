@@ -6,7 +6,7 @@ import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { toSandlotError } from '../http/errors.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
-import { BrowserCookies } from './browser-cookies.ts'
+import { BrowserCookies, isSecure } from './browser-cookies.ts'
 import { FormGuard } from './form-guard.ts'
 import { parseLoopback } from './loopback.ts'
 import {
@@ -23,7 +23,7 @@ import {
   signedOutPage,
   signInPage,
 } from './pages.ts'
-import { publicOrigin } from './public-origin.ts'
+import { isCookieSafe, ownPortsOf, publicOrigin } from './public-origin.ts'
 import { CLIENT_ID, REVOKE_PATH, TOKEN_PATH } from './routes.ts'
 
 const BODY_LIMIT_BYTES = 16 * 1024
@@ -36,7 +36,7 @@ const optionalLogin = { next: Type.Optional(Short), cliVersion: Type.Optional(Sh
 
 /** The pages of `e2b auth login` (wire spec 9): sign in, consent, outcome. Plain forms, nothing to fetch, no script. */
 export async function sessionPageRoutes(app: App, services: Services): Promise<void> {
-  const { sessions, deriveKey, domain, now } = services
+  const { sessions, deriveKey, domain, ownPorts, now } = services
   await app.register(cookie)
   await app.register(formbody, { bodyLimit: BODY_LIMIT_BYTES })
   const guard: FormGuard = new FormGuard(deriveKey)
@@ -51,6 +51,26 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
     if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
     return show(reply.code(error.status), problemPage(error.message))
   })
+
+  app.addHook('onRequest', async (request) => {
+    if (isSecure(request) || isCookieSafe(request)) return
+    throw new SandlotError(
+      'forbidden',
+      `Without TLS a sandbox could set this page's cookies, as its name ends with this one. Open https://${domain}${request.url.split('?')[0]!.slice(0, 100)} instead.`,
+    )
+  })
+
+  /** @throws SandlotError invalid_request: tokens would go to somebody else */
+  function checkLogin(request: FastifyRequest, { next, cliVersion }: Partial<CliLogin>): CliLogin {
+    if (next === undefined || !parseLoopback(next, ownPortsOf(request, domain, ownPorts)))
+      throw new SandlotError(
+        'invalid_request',
+        `The CLI waits at http://localhost:<port> or http://127.0.0.1:<port>, on a port of its own, but this link says next=${next?.slice(0, 100) ?? ''}. Run \`e2b auth login\` and use the link that it prints.`,
+      )
+    if (cliVersion !== undefined && !/^[\w.+-]{1,64}$/.test(cliVersion))
+      throw new SandlotError('invalid_request', 'This link names no version of the CLI that there could be.')
+    return { next, cliVersion: cliVersion ?? '' }
+  }
 
   function showSignIn(
     request: FastifyRequest,
@@ -80,7 +100,7 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
       if (state === 'success')
         return show(reply, cliSucceededPage(email && isEmail(email) ? email : sessions.email))
       if (state === 'error') return show(reply, cliFailedPage(error?.slice(0, 300) ?? 'It gave no reason.'))
-      const login = checkLogin(request.query)
+      const login = checkLogin(request, request.query)
       const secret = cookies.session(request)
       const session = await sessions.browserSession(secret)
       if (!session) return showSignIn(request, reply, { login })
@@ -111,7 +131,7 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
     },
     async (request, reply) => {
       const { formToken, decision } = request.body
-      const login = checkLogin(request.body)
+      const login = checkLogin(request, request.body)
       const secret = cookies.session(request)
       guard.check(request, formToken, secret, 'consent', login.next)
       const session = await sessions.browserSession(secret)
@@ -152,7 +172,7 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
     },
     async (request, reply) => {
       const { credential, formToken, next } = request.body
-      const login = next === undefined ? undefined : checkLogin(request.body)
+      const login = next === undefined ? undefined : checkLogin(request, request.body)
       const waitSeconds = attempts.take(request.ip, ATTEMPTS_PER_SECOND, ATTEMPTS_BURST)
       if (waitSeconds > 0)
         throw new SandlotError('rate_limited', `Too many attempts: try again in ${waitSeconds} s.`, {
@@ -190,18 +210,6 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
 
 /** The page's address can be made up by anybody: it shows an address, and no other text. */
 const isEmail = (text: string): boolean => /^[\w.+-]{1,64}@[\w.-]{1,253}$/.test(text)
-
-/** @throws SandlotError invalid_request: tokens would go to somebody else */
-function checkLogin({ next, cliVersion }: Partial<CliLogin>): CliLogin {
-  if (next === undefined || !parseLoopback(next))
-    throw new SandlotError(
-      'invalid_request',
-      `The CLI waits at http://localhost:<port> or http://127.0.0.1:<port>, but this link says next=${next?.slice(0, 100) ?? ''}. Run \`e2b auth login\` and use the link that it prints.`,
-    )
-  if (cliVersion !== undefined && !/^[\w.+-]{1,64}$/.test(cliVersion))
-    throw new SandlotError('invalid_request', 'This link names no version of the CLI that there could be.')
-  return { next, cliVersion: cliVersion ?? '' }
-}
 
 /** @param formTarget where a form may lead by redirect, besides this server */
 function show(reply: FastifyReply, page: Page, formTarget = ''): FastifyReply {

@@ -114,6 +114,31 @@ test.each([
   expect((await signedIn.submit({ decision: 'allow', next })).location).toBeUndefined()
 })
 
+test.each([
+  ['http://localhost:3000', 'http://localhost:3000/x'],
+  ['http://localhost:3000', 'http://127.0.0.1:3000'],
+  ['http://127.0.0.1', 'http://localhost:80/x'],
+  ['http://localhost:3000', 'http://localhost:443'],
+  ['https://sandlot.test', 'http://localhost:443'],
+])('tokens never go back to this server: at %s not to %s', async (origin, next) => {
+  const page = await t.browser(origin).open(`/docs/api/cli?${new URLSearchParams({ next, cliVersion: '1' })}`)
+  expect(page.status).toBe(400)
+  expect(page.text).toContain('on a port of its own')
+})
+
+test('over plain HTTP nobody signs in at a name that sandboxes hang below: they could set its cookies', async () => {
+  for (const origin of ['http://sandlot.test', 'http://api.sandlot.test:3000', 'http://my.server']) {
+    for (const path of [CLI_PAGE, '/docs/sign-in?token=secret', '/docs/signed-in']) {
+      const { status, text, setCookies } = await t.browser(origin).open(path)
+      expect([status, setCookies]).toEqual([403, []])
+      expect(text).toContain('https://sandlot.test/docs/')
+      expect(text).not.toContain('secret')
+    }
+  }
+  for (const origin of ['http://localhost:3000', 'http://10.1.2.3', 'http://[::1]:3000', 'http://my-server'])
+    expect((await t.browser(origin).open(CLI_PAGE)).status).toBe(200)
+})
+
 test('a refusal is told to the CLI, and both outcomes have a page', async () => {
   const browser = t.browser()
   await browser.open(CLI_PAGE)
@@ -197,5 +222,5 @@ test('a CLI on this machine is told the address that the browser used, never one
   }
   expect(await endpointFor('http://localhost:3000')).toBe('http://localhost:3000/oauth/token')
   expect(await endpointFor('http://127.0.0.1:3000')).toBe('http://127.0.0.1:3000/oauth/token')
-  expect(await endpointFor('http://evil.example')).toBe('https://sandlot.test/oauth/token')
+  expect(await endpointFor('https://evil.example')).toBe('https://sandlot.test/oauth/token')
 })
