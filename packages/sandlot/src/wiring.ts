@@ -14,6 +14,7 @@ import {
 import type { Logger } from 'pino'
 import { buildCatalog, catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
+import { connectionLimits } from './connection-limits.ts'
 import { createMachine, openRemoteStore, type RemoteStore } from './machine.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
@@ -79,10 +80,14 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     hosts,
     port: config.listen.port,
     tls,
-    onRequest: (request, response) =>
-      edge.claims(request)
-        ? edge.handle(request, response)
-        : server.fastify.routing(request as never, response as never),
+    ...connectionLimits(config.settings, logger),
+    onRequest(request, response, connection) {
+      if (edge.claims(request)) edge.handle(request, response)
+      else {
+        connection.endSoon()
+        server.fastify.routing(request as never, response as never)
+      }
+    },
     onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head),
   })
   let endCatalog = () => {}

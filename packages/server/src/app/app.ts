@@ -7,6 +7,7 @@ import reference from '@scalar/fastify-api-reference'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyRequest,
   LogController,
   type RawServerDefault,
 } from 'fastify'
@@ -18,6 +19,7 @@ import { apiKeyRoutes } from '../api-keys/routes.ts'
 import { type ClientPackage, clientPackageRoutes } from '../client-packages/routes.ts'
 import type { EventRepository } from '../events/repository.ts'
 import { eventRoutes } from '../events/routes.ts'
+import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
@@ -38,7 +40,6 @@ import type { TemplateBuilder } from '../templates/template-builder.ts'
 import type { Uploads } from '../templates/uploads.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
-const REQUEST_TIMEOUT_MS = 150_000
 /** Longest that Chromium keeps the answer to a preflight. */
 const PREFLIGHT_MAX_AGE_SECONDS = 7200
 
@@ -82,13 +83,13 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: 512 },
     // what the router itself refuses (a path like %ZZ, an id of 3000 characters) must look like every other error
     frameworkErrors: sendError,
     genReqId: () => crypto.randomUUID(),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('caller')
+  setDeadlines(app as unknown as FastifyInstance)
   app.addHook('onResponse', (request, reply, done) => {
     const { method, url } = request
     request.log.debug({ method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
@@ -96,16 +97,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   })
   app.setValidatorCompiler(schemaCompiler())
   app.setErrorHandler(sendError)
-  app.setNotFoundHandler((request, reply) => {
-    sendError(
-      new SandlotError(
-        'not_found',
-        `there is no ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}; see /reference`,
-      ),
-      request,
-      reply,
-    )
-  })
+  app.setNotFoundHandler((request, reply) => sendError(noSuchRoute(request), request, reply))
   // several clients send "content-type: application/json" with an empty body
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
@@ -126,6 +118,10 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After'],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
+  })
+  // before its body is read: who sends it need not have a key
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) throw noSuchRoute(request)
   })
   await app.register(swagger, {
     openapi: {
@@ -169,3 +165,6 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.ready()
   return app as unknown as FastifyInstance
 }
+
+const noSuchRoute = ({ method, url }: FastifyRequest): SandlotError =>
+  new SandlotError('not_found', `there is no ${method} ${url.split('?')[0]!.slice(0, 200)}; see /reference`)
