@@ -8,6 +8,8 @@ const MAX_PIPELINED = 100
 const REST_INTERVAL_MS = 5_000
 const REST_MIN_BYTES = 64 * 1024
 const REST_MAX_INTERVALS = 120
+/** For requests whose handler called `endSoon`. */
+const REST_MAX_BYTES = 64 * 1024 * 1024
 const SWEEP_INTERVAL_MS = 5_000
 /** A session that never asked for anything. */
 const UNUSED_SESSION_MS = 30_000
@@ -50,7 +52,7 @@ export class OpenRequests {
       const left = this.#pending.get(socket)! - 1
       this.#pending.set(socket, left)
       if (socket.destroyed) return
-      if (!request.complete) awaitRest(request)
+      if (!request.complete) awaitRest(request, isShort ? REST_MAX_BYTES : Number.POSITIVE_INFINITY)
       // Node has set the longer time just before, and takes either back when the next request comes.
       else if (isShort && left === 0) socket.setTimeout(this.#idle.shortMs)
     })
@@ -68,14 +70,17 @@ export class OpenRequests {
  * A client that is still sending when the answer is out may read it only then, so what it sends is read and dropped;
  * but one that has stopped sending holds the connection for nothing.
  */
-function awaitRest(request: IncomingMessage): void {
+function awaitRest(request: IncomingMessage, maxBytes: number): void {
   const { socket } = request
-  let before = socket.bytesRead
+  const first = socket.bytesRead
+  let before = first
   let intervals = 0
   const timer = setInterval(() => {
     if (request.complete) return clearInterval(timer)
-    if (socket.bytesRead - before < REST_MIN_BYTES || ++intervals > REST_MAX_INTERVALS) socket.destroy()
-    before = socket.bytesRead
+    const now = socket.bytesRead
+    const isTooSlow = now - before < REST_MIN_BYTES || ++intervals > REST_MAX_INTERVALS
+    if (isTooSlow || now - first > maxBytes) socket.destroy()
+    before = now
   }, REST_INTERVAL_MS)
   socket.once('close', () => clearInterval(timer))
 }

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
-import { Client } from 'undici'
+import { EnvdClient } from './envd-client.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 const HEALTH_TIMEOUT_MS = 1_000
 const KEEP_ALIVE_MS = 600_000
+const MAX_OUTPUT_BYTES = 1024 * 1024
 
 /** Run by `/bin/bash -l -c`. */
 export interface LoginCommand {
@@ -20,6 +21,7 @@ export interface GuestClient {
   isHealthy(): Promise<boolean>
   /** Resolves when envd answers. @throws SandlotError operation_timeout */
   waitUntilHealthy(timeoutMs: number): Promise<void>
+  /** @throws SandlotError sandbox_create_failed */
   post(path: string, body: unknown): Promise<void>
   /** Waits for its end, which comes with the time limit at the latest; what it prints is dropped. */
   runCommand(command: LoginCommand, timeoutMs: number): Promise<void>
@@ -27,24 +29,16 @@ export interface GuestClient {
 }
 
 export function createGuestClient(address: string, port = ENVD_PORT): GuestClient {
-  const client = new Client(`http://${address}:${port}`, {
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    connect: { timeout: HEALTH_TIMEOUT_MS },
-    headersTimeout: REQUEST_TIMEOUT_MS,
-    bodyTimeout: REQUEST_TIMEOUT_MS,
+  const envd = new EnvdClient(address, port, {
+    keepAliveMs: KEEP_ALIVE_MS,
+    connectTimeoutMs: HEALTH_TIMEOUT_MS,
+    headTimeoutMs: REQUEST_TIMEOUT_MS,
   })
-  client.on('disconnect', () => {})
 
   async function isHealthy(): Promise<boolean> {
     try {
-      const { statusCode, body } = await client.request({
-        method: 'GET',
-        path: '/health',
-        signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS),
-      })
-      await body.dump()
-      return statusCode === 204
+      const { status } = await envd.ask({ method: 'GET', path: '/health' }, { timeoutMs: HEALTH_TIMEOUT_MS })
+      return status === 204
     } catch {
       return false
     }
@@ -64,52 +58,27 @@ export function createGuestClient(address: string, port = ENVD_PORT): GuestClien
       }
     },
     async post(path, body) {
-      let answer: { statusCode: number; text: string }
-      try {
-        const { statusCode, body: response } = await client.request({
-          method: 'POST',
-          path,
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-          signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-        })
-        answer = { statusCode, text: (await response.text()).slice(0, 500) }
-      } catch (cause) {
+      const request = {
+        method: 'POST' as const,
+        path,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }
+      const { status, words } = await envd.ask(request, { timeoutMs: REQUEST_TIMEOUT_MS }).catch((cause) => {
         throw new SandlotError(
           'sandbox_create_failed',
           `envd at ${address} did not answer POST ${path}: ${(cause as Error).message}`,
           { cause },
         )
-      }
-      if (answer.statusCode !== 204)
+      })
+      if (status !== 204)
         throw new SandlotError(
           'sandbox_create_failed',
-          `envd at ${address} answered ${answer.statusCode} to POST ${path}: ${answer.text}`,
+          `envd at ${address} answered ${status} to POST ${path}: ${words}`,
         )
     },
-    async runCommand({ command, user, cwd, envs }, timeoutMs) {
-      const message = JSON.stringify({
-        process: { cmd: '/bin/bash', args: ['-l', '-c', command], cwd, envs },
-        stdin: false,
-      })
-      const envelope = Buffer.alloc(5)
-      envelope.writeUInt32BE(Buffer.byteLength(message), 1)
-      const response = await client.request({
-        method: 'POST',
-        path: '/process.Process/Start',
-        headers: {
-          'content-type': 'application/connect+json',
-          'connect-protocol-version': '1',
-          'connect-timeout-ms': String(timeoutMs),
-          authorization: `Basic ${Buffer.from(`${user}:`).toString('base64')}`,
-        },
-        body: Buffer.concat([envelope, Buffer.from(message)]),
-        signal: AbortSignal.timeout(timeoutMs + REQUEST_TIMEOUT_MS),
-      })
-      await response.body.dump({ limit: 16 * 1024 * 1024 })
-    },
-    close() {
-      client.destroy().catch(() => {})
-    },
+    runCommand: (command, timeoutMs) =>
+      envd.startProcess(command, { timeoutMs, maxBytes: MAX_OUTPUT_BYTES }, () => {}),
+    close: () => envd.close(),
   }
 }

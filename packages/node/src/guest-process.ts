@@ -1,14 +1,11 @@
 import type { Readable } from 'node:stream'
 import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
-import { Client } from 'undici'
+import { EnvdClient, type ProcessEvent } from './envd-client.ts'
 import type { LoginCommand } from './guest-client.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const HEADER_TIMEOUT_MS = 60_000
 const UPLOAD_TIMEOUT_MS = 30 * 60_000
-const MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-const ENVELOPE_BYTES = 5
-const END_OF_STREAM = 0x02
 
 export interface GuestCommand extends LoginCommand {
   onOutput?: (text: string, from: 'stdout' | 'stderr') => void
@@ -30,30 +27,28 @@ export class GuestRefusal extends Error {
  * @throws GuestRefusal, SandlotError sandbox_unreachable when the machine is gone, and the signal's reason
  */
 export async function runInGuest(address: string, options: GuestCommand, port = ENVD_PORT): Promise<number> {
-  const { command, user, cwd, envs = {}, onOutput = () => {}, signal } = options
-  const client = openClient(address, port)
+  const { onOutput = () => {}, signal, ...command } = options
+  const envd = openClient(address, port)
   const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
+  const ended = Promise.withResolvers<number>()
+  const take = (event: ProcessEvent) => {
+    if (event.type === 'output')
+      onOutput(decoders[event.from].decode(event.bytes, { stream: true }), event.from)
+    else if (event.type === 'end') ended.resolve(exitCodeOf(event))
+    else ended.reject(new GuestRefusal(event.code, event.message))
+  }
   try {
-    const { body } = await client.request({
-      method: 'POST',
-      path: '/process.Process/Start',
-      headers: {
-        'content-type': 'application/connect+json',
-        'connect-protocol-version': '1',
-        authorization: `Basic ${Buffer.from(`${user}:`).toString('base64')}`,
-      },
-      body: envelope({ process: { cmd: '/bin/bash', args: ['-l', '-c', command], envs, cwd }, stdin: false }),
-      signal,
-    })
-    for await (const message of messages(body)) {
-      if (message.error) throw new GuestRefusal(message.error.code, message.error.message ?? '')
-      const { data, end } = message.event ?? {}
-      for (const from of ['stdout', 'stderr'] as const)
-        if (data?.[from])
-          onOutput(decoders[from].decode(Buffer.from(data[from], 'base64'), { stream: true }), from)
-      if (end) return exitCodeOf(end)
-    }
-    throw new SandlotError('sandbox_unreachable', 'the machine ended while a command ran in it')
+    // whoever answers after the process has ended is not waited for
+    envd
+      .startProcess(command, { signal }, take)
+      .then(
+        () =>
+          ended.reject(
+            new SandlotError('sandbox_unreachable', 'the machine ended while a command ran in it'),
+          ),
+        ended.reject,
+      )
+    return await ended.promise
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof GuestRefusal || error instanceof SandlotError) throw error
@@ -65,7 +60,7 @@ export async function runInGuest(address: string, options: GuestCommand, port = 
       },
     )
   } finally {
-    client.destroy().catch(() => {})
+    envd.close()
   }
 }
 
@@ -77,18 +72,19 @@ export async function uploadToGuest(
   signal: AbortSignal,
   port = ENVD_PORT,
 ): Promise<void> {
-  const client = openClient(address, port)
+  const envd = openClient(address, port)
   try {
-    const { statusCode, body } = await client.request({
-      method: 'POST',
-      path: `/files?${new URLSearchParams({ path, username: 'root' })}`,
-      headers: { 'content-type': 'application/octet-stream' },
-      body: content,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(UPLOAD_TIMEOUT_MS)]),
-    })
-    const answer = (await body.text()).slice(0, 500)
-    if (statusCode !== 200)
-      throw new SandlotError('sandbox_unreachable', `envd answered ${statusCode} to an upload: ${answer}`)
+    const { status, words } = await envd.ask(
+      {
+        method: 'POST',
+        path: `/files?${new URLSearchParams({ path, username: 'root' })}`,
+        headers: { 'content-type': 'application/octet-stream' },
+        body: content,
+      },
+      { timeoutMs: UPLOAD_TIMEOUT_MS, signal },
+    )
+    if (status !== 200)
+      throw new SandlotError('sandbox_unreachable', `envd answered ${status} to an upload: ${words}`)
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof SandlotError) throw error
@@ -96,67 +92,17 @@ export async function uploadToGuest(
       cause: error,
     })
   } finally {
-    client.destroy().catch(() => {})
+    envd.close()
   }
 }
 
-function openClient(address: string, port: number): Client {
-  const client = new Client(`http://${address}:${port}`, {
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-    headersTimeout: HEADER_TIMEOUT_MS,
-    // a build that prints nothing is alive
-    bodyTimeout: 0,
-  })
-  client.on('disconnect', () => {})
-  return client
-}
-
-interface StartMessage {
-  event?: {
-    data?: { stdout?: string; stderr?: string }
-    end?: ProcessEnd
-  }
-  error?: { code: string; message?: string }
-}
-
-interface ProcessEnd {
-  exitCode?: number
-  /** For example `signal: killed`. */
-  status?: string
-  exited?: boolean
-}
+const openClient = (address: string, port: number): EnvdClient =>
+  new EnvdClient(address, port, { connectTimeoutMs: CONNECT_TIMEOUT_MS, headTimeoutMs: HEADER_TIMEOUT_MS })
 
 const SIGNALS: Record<string, number> = { hangup: 1, interrupt: 2, aborted: 6, killed: 9, terminated: 15 }
 
-function exitCodeOf({ exitCode = 0, exited = false, status = '' }: ProcessEnd): number {
+function exitCodeOf({ exitCode, exited, status }: ProcessEvent & { type: 'end' }): number {
   const name = /^signal: (.+)/.exec(status)?.[1]
   if (exited || name === undefined) return exitCode
   return 128 + (SIGNALS[name] ?? 0)
-}
-
-function envelope(message: unknown): Buffer {
-  const json = Buffer.from(JSON.stringify(message))
-  const head = Buffer.alloc(ENVELOPE_BYTES)
-  head.writeUInt32BE(json.length, 1)
-  return Buffer.concat([head, json])
-}
-
-async function* messages(body: AsyncIterable<Buffer>): AsyncGenerator<StartMessage> {
-  let buffered: Buffer = Buffer.alloc(0)
-  for await (const chunk of body) {
-    buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk])
-    while (buffered.length >= ENVELOPE_BYTES) {
-      const length = buffered.readUInt32BE(1)
-      if (length > MAX_MESSAGE_BYTES)
-        throw new SandlotError('sandbox_unreachable', `envd sent a message of ${length} bytes`)
-      if (buffered.length < ENVELOPE_BYTES + length) break
-      const message = JSON.parse(
-        buffered.toString('utf8', ENVELOPE_BYTES, ENVELOPE_BYTES + length),
-      ) as StartMessage
-      const isEnd = (buffered[0]! & END_OF_STREAM) !== 0
-      buffered = buffered.subarray(ENVELOPE_BYTES + length)
-      if (isEnd && !message.error) return
-      yield message
-    }
-  }
 }

@@ -5,6 +5,7 @@ export const errorTable = {
   forbidden: { status: 403 },
   not_found: { status: 404 },
   checkpoint_not_found: { status: 404 },
+  request_timeout: { status: 408 },
   conflict: { status: 409 },
   payload_too_large: { status: 413 },
   rate_limited: { status: 429 },

@@ -48,6 +48,15 @@ export const settingsSchema = Type.Object(
       description: 'Who signs in to this server, as the CLI shows it. Default: admin@<domain without port>',
       expects: 'an e-mail address, for example me@example.com',
     }),
+    maxConnections: integer(16, 1_000_000, {
+      description: 'Open connections at one time, to the API and to sandboxes; more are refused',
+      default: 8192,
+    }),
+    maxConnectionsPerAddress: integer(0, 1_000_000, {
+      description:
+        'Of them from one address (IPv6: one /64); 0 for no limit, as behind a proxy on another machine. This machine itself has none',
+      default: 1000,
+    }),
     role: Type.Union([Type.Literal('all')], {
       description: 'What this process does',
       expects: 'all (other roles come later)',

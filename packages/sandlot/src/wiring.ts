@@ -14,6 +14,7 @@ import {
 import type { Logger } from 'pino'
 import { buildCatalog, catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
+import { connectionLimits } from './connection-limits.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
@@ -84,14 +85,19 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       'the local CA was replaced: clients that run must `source` the env file again',
     )
   const edge = createEdge({ directory: server.directory, domain, logger })
+  const limits = connectionLimits(config.settings, logger)
   const listener = await createListener({
     hosts,
     port: config.listen.port,
     tls,
-    onRequest: (request, response) =>
-      edge.claims(request)
-        ? edge.handle(request, response)
-        : server.fastify.routing(request as never, response as never),
+    ...limits,
+    onRequest(request, response, connection) {
+      if (edge.claims(request)) edge.handle(request, response)
+      else {
+        connection.endSoon()
+        server.fastify.routing(request as never, response as never)
+      }
+    },
     onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head),
   })
   const sandboxListener =
@@ -100,6 +106,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       hosts: sandboxHosts ?? config.sandboxListen.hosts,
       port: config.sandboxListen.port,
       tls,
+      ...limits,
       onRequest: (request, response) => edge.handle(request, response, 'sandboxes'),
       onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head, 'sandboxes'),
     }))

@@ -7,6 +7,7 @@ import reference from '@scalar/fastify-api-reference'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyRequest,
   LogController,
   type RawServerDefault,
 } from 'fastify'
@@ -18,6 +19,7 @@ import { apiKeyRoutes } from '../api-keys/routes.ts'
 import { type ClientPackage, clientPackageRoutes } from '../client-packages/routes.ts'
 import type { EventRepository } from '../events/repository.ts'
 import { eventRoutes } from '../events/routes.ts'
+import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
 import { loggableUrl } from '../http/loggable-url.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
@@ -39,7 +41,6 @@ import type { TemplateBuilder } from '../templates/template-builder.ts'
 import type { Uploads } from '../templates/uploads.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
-const REQUEST_TIMEOUT_MS = 150_000
 /** Longest that Chromium keeps the answer to a preflight. */
 const PREFLIGHT_MAX_AGE_SECONDS = 7200
 
@@ -96,7 +97,6 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: 512 },
     // what the router itself refuses (a path like %ZZ, an id of 3000 characters) must look like every other error
     frameworkErrors: sendError,
@@ -107,6 +107,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     const isReference = request.routeOptions.url?.startsWith(REFERENCE_PATH) ?? false
     reply.headers({ ...BROWSER_HEADERS, ...(isReference && { 'content-security-policy': REFERENCE_POLICY }) })
   })
+  setDeadlines(app as unknown as FastifyInstance)
   app.addHook('onResponse', (request, reply, done) => {
     const { method, url } = request
     request.log.debug(
@@ -117,20 +118,8 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   })
   app.setValidatorCompiler(schemaCompiler())
   app.setErrorHandler(sendError)
-  app.setNotFoundHandler((request, reply) => {
-    const isMeantForSandbox = request.headers['e2b-sandbox-id'] !== undefined
-    const mend = isMeantForSandbox
-      ? `sandboxes answer at hosts of their own, not at ${request.host.slice(0, 100)}: E2B_SANDBOX_URL must be unset or http://sandbox.${services.domain}`
-      : 'see /reference'
-    sendError(
-      new SandlotError(
-        'not_found',
-        `there is no ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}; ${mend}`,
-      ),
-      request,
-      reply,
-    )
-  })
+  const notFound = (request: FastifyRequest) => noSuchRoute(request, services.domain)
+  app.setNotFoundHandler((request, reply) => sendError(notFound(request), request, reply))
   // several clients send "content-type: application/json" with an empty body
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
@@ -151,6 +140,10 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After'],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
+  })
+  // before its body is read: who sends it need not have a key
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) throw notFound(request)
   })
   await app.register(swagger, {
     openapi: {
@@ -193,4 +186,12 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.register(async (scope) => uploadRoutes(scope as unknown as App, services))
   await app.ready()
   return app as unknown as FastifyInstance
+}
+
+function noSuchRoute({ method, url, headers, host }: FastifyRequest, domain: string): SandlotError {
+  const mend =
+    headers['e2b-sandbox-id'] === undefined
+      ? 'see /reference'
+      : `sandboxes answer at hosts of their own, not at ${host.slice(0, 100)}: E2B_SANDBOX_URL must be unset or http://sandbox.${domain}`
+  return new SandlotError('not_found', `there is no ${method} ${url.split('?')[0]!.slice(0, 200)}; ${mend}`)
 }

@@ -3,6 +3,7 @@ import { ErrorSchema } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
+import { UPLOAD_BODY } from '../http/deadlines.ts'
 import type { BuildLogEntry } from './build-logs.ts'
 import { BuildStart } from './build-request.ts'
 import type { Template } from './catalogue.ts'
@@ -175,6 +176,7 @@ export function uploadRoutes(app: App, { uploads }: Pick<Services, 'uploads'>): 
   app.put(
     '/templates/:id/files/:hash',
     {
+      config: { bodyPace: UPLOAD_BODY },
       schema: {
         hide: true,
         querystring: Type.Object({ ticket: Type.String({ pattern: '^[0-9a-f]{48}$' }) }),

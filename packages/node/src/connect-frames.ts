@@ -1,0 +1,105 @@
+const ENVELOPE_BYTES = 5
+const COMPRESSED = 0x01
+const END_OF_STREAM = 0x02
+/** envd sends 64 KiB of output at most in one message, which Base64 makes 87 KiB. */
+export const MAX_MESSAGE_BYTES = 256 * 1024
+const MAX_DEPTH = 16
+
+/** What a guest sent is not what was agreed on. */
+export class MalformedAnswer extends Error {}
+
+export interface ConnectMessage {
+  /** Parsed JSON of a guest: to be looked at before it is believed. */
+  value: unknown
+  /** The last message of a stream, which holds its error or nothing. */
+  isEnd: boolean
+}
+
+/** One message of the Connect protocol as the body of a streaming call (https://connectrpc.com/docs/protocol). */
+export function toFrame(message: unknown): Buffer {
+  const json = Buffer.from(JSON.stringify(message))
+  const frame = Buffer.allocUnsafe(ENVELOPE_BYTES + json.length)
+  frame.writeUInt8(0, 0)
+  frame.writeUInt32BE(json.length, 1)
+  json.copy(frame, ENVELOPE_BYTES)
+  return frame
+}
+
+/** Cuts a stream of bytes into messages. Holds one message at most, however small the pieces are that it comes in. */
+export class FrameReader {
+  readonly #envelope = Buffer.alloc(ENVELOPE_BYTES)
+  #target: Buffer = this.#envelope
+  #filledBytes = 0
+
+  /** @throws MalformedAnswer when a message has only half come */
+  end(): void {
+    if (this.#filledBytes > 0 || this.#target !== this.#envelope)
+      throw new MalformedAnswer('its answer breaks off in the middle of a message')
+  }
+
+  /** @throws MalformedAnswer */
+  *push(chunk: Buffer): Generator<ConnectMessage> {
+    let at = 0
+    while (at < chunk.length) {
+      const copied = chunk.copy(this.#target, this.#filledBytes, at)
+      at += copied
+      this.#filledBytes += copied
+      if (this.#filledBytes < this.#target.length) return
+      const message = this.#next()
+      if (message) yield message
+    }
+  }
+
+  #next(): ConnectMessage | undefined {
+    this.#filledBytes = 0
+    if (this.#target !== this.#envelope) return this.#finish(this.#target)
+    if ((this.#envelope[0]! & COMPRESSED) !== 0)
+      throw new MalformedAnswer('it sent a compressed message, which nobody asked for')
+    const sizeBytes = this.#envelope.readUInt32BE(1)
+    if (sizeBytes > MAX_MESSAGE_BYTES)
+      throw new MalformedAnswer(`it sent a message of ${sizeBytes} bytes; ${MAX_MESSAGE_BYTES} are allowed`)
+    if (sizeBytes === 0) return this.#finish(Buffer.from('{}'))
+    this.#target = Buffer.allocUnsafe(sizeBytes)
+    return undefined
+  }
+
+  #finish(payload: Buffer): ConnectMessage {
+    this.#target = this.#envelope
+    return { value: parseShallow(payload.toString()), isEnd: (this.#envelope[0]! & END_OF_STREAM) !== 0 }
+  }
+}
+
+/** @throws MalformedAnswer when it is no JSON, or nested more than 16 deep */
+export function parseShallow(text: string): unknown {
+  if (depthOf(text) > MAX_DEPTH) throw new MalformedAnswer(`it sent JSON nested more than ${MAX_DEPTH} deep`)
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new MalformedAnswer('it sent a message that is no JSON')
+  }
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+/** Jumps over strings, of which messages mostly consist. */
+function depthOf(json: string): number {
+  let depth = 0
+  let deepest = 0
+  for (let i = 0; i < json.length; i++) {
+    const code = json.charCodeAt(i)
+    if (code === QUOTE) i = endOfString(json, i)
+    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth)
+    else if (code === 0x7d || code === 0x5d) depth--
+  }
+  return deepest
+}
+
+function endOfString(json: string, start: number): number {
+  for (let end = json.indexOf('"', start + 1); end >= 0; end = json.indexOf('"', end + 1)) {
+    let backslashes = 0
+    while (json.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++
+    if (backslashes % 2 === 0) return end
+  }
+  return json.length
+}

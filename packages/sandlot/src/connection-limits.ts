@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs'
+import type { Logger } from 'pino'
+import type { Settings } from './settings.ts'
+
+/** A connection to a sandbox is two files, and what else the server does needs some. */
+const FILES_PER_CONNECTION = 2
+const OTHER_FILES = 512
+
+/** What the settings say, but no more connections than this process may have files open. */
+export function connectionLimits(
+  { maxConnections, maxConnectionsPerAddress }: Settings,
+  logger: Pick<Logger, 'warn'>,
+  maxFiles = maxOpenFiles(),
+): { maxConnections: number; maxConnectionsPerAddress: number } {
+  const fitting = Math.max(16, Math.floor((maxFiles - OTHER_FILES) / FILES_PER_CONNECTION))
+  if (fitting >= maxConnections) return { maxConnections, maxConnectionsPerAddress }
+  logger.warn(
+    `maxConnections is ${maxConnections}, but this process may only open ${maxFiles} files: ${fitting} are taken (raise the limit with 'ulimit -n')`,
+  )
+  return { maxConnections: fitting, maxConnectionsPerAddress }
+}
+
+/** Node raises its own limit to the hard one at a start. */
+function maxOpenFiles(): number {
+  const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+  return line ? Number(line[1]) : Number.POSITIVE_INFINITY
+}

@@ -1,0 +1,79 @@
+import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
+import { SandlotError } from '@sandlot/protocol'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+
+/** How fast a request's body must arrive. */
+export interface BodyPace {
+  totalMs: number
+  intervalMs: number
+  /** Received in each interval. */
+  minBytes: number
+}
+
+const API_BODY: BodyPace = { totalMs: 120_000, intervalMs: 10_000, minBytes: 4 * 1024 }
+/** 4 GiB at most, from wherever a developer sits. */
+export const UPLOAD_BODY: BodyPace = { totalMs: 6 * 3600_000, intervalMs: 30_000, minBytes: 64 * 1024 }
+/** For a client to take an answer, which is a few megabytes at most. */
+const ANSWER_TIMEOUT_MS = 120_000
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Default: 4 KiB every 10 s, 2 minutes in all. */
+    bodyPace?: BodyPace
+  }
+}
+
+/**
+ * Bounds the time of every request to its last byte, and of every answer. Fastify's own limit does not apply: the
+ * requests come from a listener that is not its own.
+ */
+export function setDeadlines(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (hasBody(request.raw)) watchBody(request, reply)
+    done()
+  })
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    const { raw } = reply
+    const timer = setTimeout(() => (raw.socket ?? raw).destroy(), ANSWER_TIMEOUT_MS).unref()
+    raw.once('close', () => clearTimeout(timer))
+    done()
+  })
+}
+
+const isHttp2 = (raw: IncomingMessage): boolean => raw.httpVersionMajor === 2
+
+function hasBody(raw: IncomingMessage): boolean {
+  if (isHttp2(raw)) return !(raw as unknown as Http2ServerRequest).stream.endAfterHeaders
+  const { headers } = raw
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+function watchBody({ raw, routeOptions }: FastifyRequest, reply: FastifyReply): void {
+  const { totalMs, intervalMs, minBytes } = routeOptions.config.bodyPace ?? API_BODY
+  const end = performance.now() + totalMs
+  let before = raw.socket?.bytesRead ?? 0
+  const timer = setInterval(() => {
+    const received = raw.socket?.bytesRead ?? 0
+    // what is left of a body whose answer is out is for the listener to end
+    if (reply.raw.writableEnded) return clearInterval(timer)
+    if (received - before >= minBytes && performance.now() < end) {
+      before = received
+      return
+    }
+    clearInterval(timer)
+    giveUp(raw, reply)
+  }, intervalMs).unref()
+  raw.once('end', () => clearInterval(timer))
+  raw.once('close', () => clearInterval(timer))
+}
+
+/** Whoever reads the body fails as if it had broken off, and answers with this. */
+function giveUp(raw: IncomingMessage, reply: FastifyReply): void {
+  if (raw.listenerCount('error') === 0) {
+    raw.destroy()
+    return
+  }
+  if (!isHttp2(raw)) reply.header('connection', 'close')
+  raw.emit('error', new SandlotError('request_timeout', 'the body of the request did not arrive in time'))
+}
