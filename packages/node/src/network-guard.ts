@@ -3,7 +3,7 @@ import type { Firewall } from './firewall.ts'
 import type { LiveMachine } from './machines.ts'
 
 export interface NetworkGuardOptions {
-  firewall: Pick<Firewall, 'examine' | 'install' | 'fault'>
+  firewall: Pick<Firewall, 'examine' | 'install'>
   /** Says to other processes why machines stand still; there while they do. */
   faultFile: string
   /** Machines in which something runs. */
@@ -27,6 +27,8 @@ export class NetworkGuard {
   readonly #left = new Set<LiveMachine>()
   #looking: Promise<void> | undefined
   #isDoubted = false
+  /** People were told. */
+  #isFaulty = false
 
   constructor(options: NetworkGuardOptions) {
     this.#options = options
@@ -65,10 +67,10 @@ export class NetworkGuard {
 
   async #look(): Promise<void> {
     const { firewall, faultFile, onFault, onMended, onError } = this.#options
-    const wasFaulty = firewall.fault !== undefined
     const reason = await firewall.examine()
     if (reason) {
-      if (!wasFaulty || this.#stalled.size === 0) onFault(reason)
+      if (!this.#isFaulty) onFault(reason)
+      this.#isFaulty = true
       const standing = this.#standStill(reason)
       await writeFile(faultFile, reason).catch(onError)
       try {
@@ -76,6 +78,7 @@ export class NetworkGuard {
       } finally {
         await standing
       }
+      this.#isFaulty = false
       await rm(faultFile, { force: true })
       onMended()
     }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { AddressRange } from './address-range.ts'
 import { Firewall } from './firewall.ts'
+import { faultFileOf } from './firewall-fault.ts'
 import { type HostNetworks, hostNetworks } from './host-networks.ts'
 import type { LiveMachine, Machines } from './machines.ts'
 import type { InstanceNames } from './names.ts'
@@ -25,9 +25,6 @@ export interface WatchOptions extends Pick<NetworkGuardOptions, 'onStalled' | 'o
   machines: Machines
   slots: SlotPool
 }
-
-/** File in which a server says why its machines stand still; there while they do. */
-export const faultFileOf = (runDir: string): string => join(runDir, 'firewall-fault')
 
 /** What keeps the machines of a node apart: the firewall's table, the filters on each veth, and who watches them. */
 export class NodeNetwork {

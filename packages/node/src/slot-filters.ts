@@ -32,17 +32,12 @@ export class SlotFilters {
     if (indexes.length === 0 || this.#isUnavailable) return
     const { names, range, allowedRanges = [], host, onError } = this.#options
     const hostNow = host()
-    const commands = indexes.flatMap((index) => {
+    const commands = indexes.map((index) => {
       const program = slotProgram({ ...range.slot(index), range: range.cidr, host: hostNow, allowedRanges })
-      const filter = `filter replace dev ${names.vethPrefix}${index} ingress handle 1 protocol all`
-      return [
-        `qdisc replace dev ${names.vethPrefix}${index} clsact`,
-        `${filter} pref 2 bpf da bytecode "${DROP_ALL}"`,
-        `${filter} pref 1 bpf bytecode "${program}" flowid 1:1`,
-      ]
+      return filterCommands(`${names.vethPrefix}${index}`, program)
     })
     try {
-      await run('tc', ['-batch', '-'], { input: `${commands.join('\n')}\n`, timeoutMs: TC_TIMEOUT_MS })
+      await run('tc', ['-batch', '-'], { input: commands.join(''), timeoutMs: TC_TIMEOUT_MS })
     } catch (cause) {
       if (!/classifier not found|No such file or directory|ENOENT/i.test(String(cause))) throw cause
       // the table holds without it; `sandlot doctor` says what the kernel lacks
@@ -55,6 +50,18 @@ export class SlotFilters {
       )
     }
   }
+}
+
+/**
+ * What `tc -batch` puts a program on an interface with; twice is once. What the first filter does not let pass the second
+ * drops, also where the first ends early.
+ */
+export function filterCommands(interfaceName: string, program: string): string {
+  const filter = `filter replace dev ${interfaceName} ingress handle 1 protocol all`
+  return `qdisc replace dev ${interfaceName} clsact
+${filter} pref 2 bpf da bytecode "${DROP_ALL}"
+${filter} pref 1 bpf bytecode "${program}" flowid 1:1
+`
 }
 
 /** Whether the kernel forwards what comes in by this interface: a switch that no firewall command touches. */

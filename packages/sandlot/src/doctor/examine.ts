@@ -11,7 +11,15 @@ import {
   networkNamespaces,
   rootUser,
 } from './machine-checks.ts'
-import { diskSpace, ipForward, nameResolution, nftables, port } from './network-and-disk-checks.ts'
+import {
+  diskSpace,
+  firewall,
+  ipForward,
+  linkFilters,
+  nameResolution,
+  nftables,
+  port,
+} from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
 
 const CHECK_TIMEOUT_MS = 15_000
@@ -23,6 +31,8 @@ const CHECKS: Record<string, Check> = {
   cgroups,
   'network namespaces': networkNamespaces,
   nftables,
+  firewall,
+  'link filters': linkFilters,
   'IP forwarding': ipForward,
   memory,
   'memory limit': memoryLimit,
