@@ -30,10 +30,10 @@ require('node:http').createServer((request, response) =>
  * network and disturb none. The address is one of 11.0.0.0/8, which is assigned and not announced to the internet: of
  * no range that is blocked for all sandboxes, and on no network that the host itself lies on.
  */
-export async function openOutside(): Promise<Outside> {
+export async function openOutside({ alsoRouted = [] }: { alsoRouted?: string[] } = {}): Promise<Outside> {
   const block = process.pid % 250
   const first = 4 * (process.pid % 60)
-  const [near, far] = [`10.214.${block}.${first + 1}`, `10.214.${block}.${first + 2}`]
+  const [near, far] = [`10.254.${block}.${first + 1}`, `10.254.${block}.${first + 2}`]
   const address = `11.213.${block}.${first + 2}`
   const privateAddresses = [
     `10.213.${block}.2`,
@@ -60,7 +60,7 @@ export async function openOutside(): Promise<Outside> {
     await ip('-n', namespace, 'link', 'set', 'eth0', 'up')
     await ip('-n', namespace, 'link', 'set', 'lo', 'up')
     await ip('-n', namespace, 'route', 'add', 'default', 'via', near)
-    for (const other of [address, ...privateAddresses]) {
+    for (const other of [address, ...alsoRouted, ...privateAddresses]) {
       await ip('-n', namespace, 'addr', 'add', `${other}/32`, 'dev', 'lo')
       await ip('route', 'add', `${other}/32`, 'via', far)
     }

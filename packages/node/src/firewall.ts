@@ -1,136 +1,211 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
-import type { InstanceNames } from './names.ts'
+import { SandlotError } from '@sandlot/protocol'
+import {
+  elementOf,
+  type FirewallRulesOptions,
+  firewallRules,
+  hostNetworksUpdate,
+  readTable,
+  type SlotKey,
+} from './firewall-rules.ts'
+import type { HostNetworks } from './host-networks.ts'
+import { NftRefusal, NftSession } from './nft-session.ts'
 import type { NetworkPolicy } from './node.ts'
 import { run } from './run.ts'
-import type { Slot } from './slots.ts'
+import { setForwarding } from './slot-filters.ts'
 
-/** Where every sandbox sends DNS queries; never routed: the firewall rewrites it to the host's own resolver. */
-export const DNS_ADDRESS = '169.254.53.53'
+export { DNS_ADDRESS } from './firewall-rules.ts'
 
-/**
- * Never reachable from a sandbox: private, shared, loopback, link-local (cloud metadata), documentation, 6to4 relays,
- * benchmarks, multicast, reserved. All of RFC 6890 that is not globally reachable.
- */
-export const BLOCKED_RANGES = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.0.2.0/24',
-  '192.88.99.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '198.51.100.0/24',
-  '203.0.113.0/24',
-  '224.0.0.0/4',
-  '240.0.0.0/4',
-]
+const NFT_TIMEOUT_MS = 10_000
+const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
 
-export interface FirewallOptions {
-  names: InstanceNames
-  /** The slots' CIDR, masqueraded on its way out. */
-  range: string
-  /** Resolver that DNS goes to. */
-  dns: string
-  /** Holes in BLOCKED_RANGES that an administrator opens. */
-  allowedRanges?: string[]
+export interface FirewallOptions extends FirewallRulesOptions {
+  host: () => HostNetworks
+  /** A change failed: the table may be gone. */
+  onDoubt: () => void
+  onError: (error: unknown) => void
 }
 
-/** What the rules know a slot by. */
-export type SlotKey = Pick<Slot, 'interfaceName' | 'address'>
+/** The instance's nftables table: a slot is closed unless its policy says otherwise, and policies are in force once set. */
+export class Firewall {
+  readonly #options: FirewallOptions
+  readonly #session = new NftSession()
+  readonly #table: string
+  /** Elements that the table's set has, or is to have when it is installed next. */
+  readonly #open = new Set<string>()
+  #host: HostNetworks
+  /** What only we change, as nft lists it; undefined: the table was not installed yet. */
+  #rules: string | undefined
+  #fault: string | undefined
+  #last: Promise<unknown> = Promise.resolve()
 
-/**
- * The whole table, replaced atomically; nothing outside it is touched. Only what is in `open` gets out: by interface
- * and address, each slot's sandbox being the third address of its /30.
- */
-export function firewallRules(
-  { names, range, dns, allowedRanges = [] }: FirewallOptions,
-  open: readonly SlotKey[] = [],
-): string {
-  const slots = `"${names.vethPrefix}*"`
-  const allowed = allowedRanges.length > 0 ? `ip daddr { ${allowedRanges.join(', ')} } accept` : ''
-  return `
-table inet ${names.nftTable} {}
-flush table inet ${names.nftTable}
-table inet ${names.nftTable} {
-  set open { type ifname . ipv4_addr; ${open.length > 0 ? `elements = { ${open.map(elementOf).join(', ')} };` : ''} }
-  chain source_check {
-    type filter hook prerouting priority raw; policy accept;
-    iifname ${slots} meta nfproto ipv6 drop
-    iifname ${slots} ip saddr & 0.0.0.3 != 0.0.0.2 drop
-    iifname ${slots} fib saddr . iif oif 0 drop
-    iifname ${slots} icmp type redirect drop
+  constructor(options: FirewallOptions) {
+    this.#options = options
+    this.#table = options.names.nftTable
+    this.#host = options.host()
   }
-  chain dns_redirect {
-    type nat hook prerouting priority dstnat; policy accept;
-    iifname ${slots} ip daddr ${DNS_ADDRESS} udp dport 53 dnat ip to ${dns}
-    iifname ${slots} ip daddr ${DNS_ADDRESS} tcp dport 53 dnat ip to ${dns}
+
+  /** Process that makes our changes. */
+  get pid(): number | undefined {
+    return this.#session.pid
   }
-  chain to_host {
-    type filter hook input priority filter; policy accept;
-    iifname ${slots} ct state established,related accept
-    iifname ${slots} drop
+
+  /** May this slot's sandbox reach the internet? */
+  isOpen(slot: SlotKey): boolean {
+    return this.#open.has(elementOf(slot))
   }
-  chain routed {
-    type filter hook forward priority filter; policy accept;
-    iifname ${slots} oifname ${slots} drop
-    oifname ${slots} ct state established,related accept
-    oifname ${slots} drop
-    iifname ${slots} jump from_sandbox
+
+  /** Why the table does not hold; undefined: it does. */
+  get fault(): string | undefined {
+    return this.#fault
   }
-  chain from_sandbox {
-    iifname . ip saddr != @open drop
-    ct status dnat ip daddr ${dns} udp dport 53 accept
-    ct status dnat ip daddr ${dns} tcp dport 53 accept
-    ${allowed}
-    ip daddr { ${BLOCKED_RANGES.join(', ')} } drop
-    accept
+
+  /** @throws SandlotError firewall_unavailable while the table does not hold */
+  check(): void {
+    if (this.#fault)
+      throw new SandlotError(
+        'firewall_unavailable',
+        `nothing is started and nothing runs now: ${this.#fault}`,
+        { retryAfterSeconds: 2 },
+      )
   }
-  chain outgoing_nat {
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${range} oifname != ${slots} masquerade
+
+  /**
+   * Replaces the table in one transaction.
+   * @param known slots in use, with the policies that are in force from now on; absent: those that were before
+   * @throws SandlotError firewall_unavailable
+   */
+  install(known?: ReadonlyArray<{ slot: SlotKey; network: NetworkPolicy }>): Promise<void> {
+    return this.#exclusively(async () => {
+      if (known) this.#open.clear()
+      for (const { slot, network } of known ?? [])
+        if (network.allowInternetAccess) this.#open.add(elementOf(slot))
+      this.#host = this.#options.host()
+      try {
+        // written anew it would switch every interface on
+        if (readFileSync(IP_FORWARD, 'utf8').trim() !== '1') writeFileSync(IP_FORWARD, '1')
+        for (const { slot, network } of known ?? [])
+          await setForwarding(slot.interfaceName, network.allowInternetAccess)
+        await this.#process(firewallRules(this.#options, { open: this.#open, host: this.#host }))
+        this.#rules = readTable(await this.#list()).rules
+      } catch (cause) {
+        this.#fault = `the firewall table '${this.#table}' cannot be installed (${(cause as Error).message})`
+        throw new SandlotError('firewall_unavailable', `${this.#fault}: see \`sandlot doctor\``, { cause })
+      }
+      this.#fault = undefined
+    })
+  }
+
+  /** Resolves when it is in force; a slot is closed until then. @throws SandlotError firewall_unavailable */
+  async setPolicy(slot: SlotKey, { allowInternetAccess }: NetworkPolicy): Promise<void> {
+    this.check()
+    if (allowInternetAccess === this.#open.has(elementOf(slot))) return
+    if (!allowInternetAccess) await this.close(slot)
+    else await this.#openSlot(slot)
+    this.check()
+  }
+
+  async #openSlot(slot: SlotKey): Promise<void> {
+    const element = elementOf(slot)
+    await Promise.all([
+      setForwarding(slot.interfaceName, true),
+      this.#exclusively(async () => {
+        this.#open.add(element)
+        await this.#change(`add element inet ${this.#table} open { ${element} }`)
+      }),
+    ])
+  }
+
+  /** Never fails: where the table cannot be changed it is doubted, and nothing starts until it is as it should be. */
+  async close(slot: SlotKey): Promise<void> {
+    const element = elementOf(slot)
+    if (!this.#open.has(element)) return
+    await Promise.all([
+      setForwarding(slot.interfaceName, false).catch(this.#options.onError),
+      this.#exclusively(async () => {
+        this.#open.delete(element)
+        const named = `element inet ${this.#table} open { ${element} }`
+        // no error where it is gone already
+        await this.#change(`add ${named}; delete ${named}`)
+      }),
+    ])
+  }
+
+  /** Takes over what the host's networks are now. @returns whether they changed */
+  async refreshHost(): Promise<boolean> {
+    const host = this.#options.host()
+    if (JSON.stringify(host) === JSON.stringify(this.#host)) return false
+    await this.#exclusively(async () => {
+      this.#host = host
+      await this.#change(hostNetworksUpdate(this.#table, host))
+      this.#rules = readTable(await this.#list()).rules
+    })
+    return true
+  }
+
+  /** Looks whether the table is as it should be. @returns why not */
+  examine(): Promise<string | undefined> {
+    return this.#exclusively(async () => {
+      if (this.#rules === undefined) return undefined
+      const found = await this.#list().then(readTable, (error: Error) => error)
+      if (found instanceof Error)
+        this.#fault = `the firewall table '${this.#table}' is gone (${lastLine(found)})`
+      else if (found.rules !== this.#rules)
+        this.#fault = `the firewall table '${this.#table}' was changed by someone else`
+      else if (found.open.symmetricDifference(this.#open).size > 0)
+        this.#fault = `the set 'open' of the firewall table '${this.#table}' was changed by someone else`
+      return this.#fault
+    })
+  }
+
+  async remove(): Promise<void> {
+    await this.#process(`table inet ${this.#table} {}\ndelete table inet ${this.#table}\n`)
+  }
+
+  dispose(): void {
+    this.#session.close()
+  }
+
+  /** Changes, looks and installations one after the other: what is compared is what was meant at that moment. */
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#last.then(work)
+    this.#last = next.catch(() => {})
+    return next
+  }
+
+  /** One transaction. When it fails the table is in doubt. */
+  async #change(commands: string): Promise<void> {
+    try {
+      await this.#command(commands)
+    } catch (error) {
+      this.#options.onError(error)
+      this.#fault = `the firewall table '${this.#table}' does not take changes (${lastLine(error as Error)})`
+      this.#options.onDoubt()
+    }
+  }
+
+  #list(): Promise<string> {
+    return this.#command(`list table inet ${this.#table}`)
+  }
+
+  /** By the kept session, else by a process: both say the same. */
+  async #command(commands: string): Promise<string> {
+    try {
+      return await this.#session.run(commands)
+    } catch (error) {
+      if (error instanceof NftRefusal) throw error
+      this.#options.onError(error)
+      return this.#process(`${commands}\n`)
+    }
+  }
+
+  async #process(input: string): Promise<string> {
+    return (await run('nft', ['-f', '-'], { input, timeoutMs: NFT_TIMEOUT_MS })).stdout
   }
 }
-`
-}
 
-const elementOf = ({ interfaceName, address }: SlotKey): string => `"${interfaceName}" . ${address}`
-
-export interface Firewall {
-  /** Replaces the table in one transaction: `open` are the slots that may reach the internet, all others are closed. */
-  install(open: readonly SlotKey[]): Promise<void>
-  /** Resolves when it is in force; a slot is closed until then. */
-  setPolicy(slot: SlotKey, policy: NetworkPolicy): Promise<void>
-  remove(): Promise<void>
-}
-
-export function createFirewall(options: FirewallOptions): Firewall {
-  const table = options.names.nftTable
-  const nft = (input: string) => run('nft', ['-f', '-'], { input, timeoutMs: 10_000 })
-  const open = new Set<string>()
-  return {
-    async install(slots) {
-      writeFileSync('/proc/sys/net/ipv4/ip_forward', '1')
-      await nft(firewallRules(options, slots))
-      open.clear()
-      for (const slot of slots) open.add(elementOf(slot))
-    },
-    async setPolicy(slot, { allowInternetAccess }) {
-      const element = elementOf(slot)
-      if (allowInternetAccess === open.has(element)) return
-      await nft(`${allowInternetAccess ? 'add' : 'delete'} element inet ${table} open { ${element} }\n`)
-      if (allowInternetAccess) open.add(element)
-      else open.delete(element)
-    },
-    async remove() {
-      await nft(`table inet ${table} {}\ndelete table inet ${table}\n`)
-    },
-  }
-}
+const lastLine = (error: Error): string => error.message.split('\n')[0]!.slice(0, 200)
 
 /** First IPv4 resolver of the host that is not a loopback stub. */
 export function hostResolver(): string | undefined {

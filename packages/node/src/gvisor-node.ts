@@ -16,7 +16,7 @@ import { Chores } from './chores.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { Diffs } from './diff/diffs.ts'
-import { createFirewall, hostResolver } from './firewall.ts'
+import { hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { AdoptedBases } from './handover/adopted-bases.ts'
 import { createCarrier } from './handover/carrier.ts'
@@ -30,6 +30,7 @@ import { CLOSED, OPEN } from './network-policy.ts'
 import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
 import { createDiskGuard } from './node-disk-guard.ts'
 import { collectNodeGarbage } from './node-garbage.ts'
+import { NodeNetwork } from './node-network.ts'
 import type { NodeOptions } from './node-options.ts'
 import { OneTimeSources } from './one-time-sources.ts'
 import { Persistence } from './persistence.ts'
@@ -45,6 +46,8 @@ const WARM_HEALTH_INTERVAL_MS = 30_000
 const SPARES_INTERVAL_MS = 1_000
 /** A sandbox that writes 4 GB a second gets past the default floor between two looks. */
 const DISK_INTERVAL_MS = 250
+const NETWORK_INTERVAL_MS = 5_000
+const NETWORK_MEND_INTERVAL_MS = 1_000
 const GARBAGE_INTERVAL_MS = 15 * 60_000
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
@@ -69,13 +72,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     stateDir: join(runDir, 'runsc'),
   })
   const cgroups = openCgroups()
-  const slots = createSlotPool({ names, range, maxSlots: options.maxSlots, onError })
-  const firewall = createFirewall({
-    names,
-    range: range.cidr,
+  const network = new NodeNetwork({
+    ...{ names, range, runDir, onError },
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
     allowedRanges: options.allowedRanges,
+    maxConnections: options.maxConnections,
   })
+  const { firewall, filters } = network
+  const slots = createSlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
   const machines = new Machines({
     names,
     runDir,
@@ -324,8 +328,13 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
         held.add(checkpointId)
       }
       for (const id of await cold.list()) if (!checkpoints.has(id)) await cold.remove(id).catch(onError)
-      const open = [...machines.all()].filter(({ network }) => network.allowInternetAccess)
-      await firewall.install(open.map(({ slot }) => slot))
+      await firewall.install([...machines.all()])
+      await network.watch({
+        ...{ machines, slots },
+        onStalled: ({ machineId }, reason) => void events.emit('stalled', { machineId, reason }),
+        onFault: (reason) => logger.error({ reason }, 'the firewall does not hold: machines stand still'),
+        onMended: () => logger.warn('the firewall holds again: machines go on'),
+      })
       const base = await ensureBuild(recipe, buildsDir, machines)
       builds.set(base.buildId, base)
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
@@ -343,8 +352,11 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       void snapshots.prepareTemplates(onError)
       chores.every(WATCH_INTERVAL_MS, watch)
       chores.every(SAMPLE_INTERVAL_MS, takeSamples)
+      chores.every(NETWORK_INTERVAL_MS, () => network.tend())
+      chores.every(NETWORK_MEND_INTERVAL_MS, () => network.mend())
       chores.every(SPARES_INTERVAL_MS, tendSpares)
-      chores.every(DISK_INTERVAL_MS, () => guard.look())
+      // it sets machines going, which must stand still while the firewall does not hold
+      chores.every(DISK_INTERVAL_MS, () => (firewall.fault ? undefined : guard.look()))
       chores.every(WARM_HEALTH_INTERVAL_MS, tendPool)
       chores.every(GARBAGE_INTERVAL_MS, () =>
         collectNodeGarbage({ cold, layers, images, adopted, shared, machines, limits: options.buildCache }),
@@ -365,12 +377,20 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
     async pause(machineId, checkpointId, { hasMemory }) {
       const machine = liveMachine(machineId)
-      return guard.leave(machine, () => persistence.pause(machine, checkpointId, hasMemory))
+      return guard.leave(machine, () =>
+        network.leave(machine, () => persistence.pause(machine, checkpointId, hasMemory)),
+      )
     },
     snapshot: (machineId, checkpointId, saveOptions) =>
       persistence.snapshot(liveMachine(machineId), checkpointId, saveOptions),
-    resume: (checkpointId, resumeOptions) => persistence.resume(checkpointId, resumeOptions),
-    thaw: (machineId) => machines.thaw(liveMachine(machineId)),
+    async resume(checkpointId, resumeOptions) {
+      firewall.check()
+      return persistence.resume(checkpointId, resumeOptions)
+    },
+    async thaw(machineId) {
+      firewall.check()
+      await machines.thaw(liveMachine(machineId))
+    },
     diff: (fromId, toId, diffOptions) => diffs.diff(fromId, toId, diffOptions),
     collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
     storageOf: (checkpointIds) => cold.usage(checkpointIds),
@@ -381,7 +401,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
     carry: createCarrier(cold, options.remoteCheckpoints),
 
-    async acquire(buildId, { owner, network }) {
+    async acquire(buildId, { owner, network: policy }) {
+      firewall.check()
       if (snapshots.has(buildId)) {
         await snapshots.prepare(buildId)
         // not before: each keeps an eye on its stock, and most are never used
@@ -392,12 +413,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
         machines.end(machine.machineId).catch(onError)
         machine = await pool.take(buildId, { owner })
       }
-      try {
-        await machines.claim(machine, network)
-      } catch (error) {
-        machines.end(machine.machineId).catch(onError)
-        throw error
-      }
+      await machines.claim(machine, policy)
       return { machineId: machine.machineId, buildId, address: machine.slot.address }
     },
 
@@ -422,6 +438,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       hot.close()
       await prepared.close()
       slots.close()
+      network.close()
       await cold.close()
       await machines.settle()
       for (const machine of machines.all()) machine.guest.close()

@@ -94,7 +94,7 @@ export interface MachinesOptions {
   driver: Driver
   cgroups: Cgroups
   slots: SlotPool
-  firewall: Pick<Firewall, 'setPolicy'>
+  firewall: Pick<Firewall, 'setPolicy' | 'close'>
   onError: (error: unknown) => void
 }
 
@@ -209,14 +209,20 @@ export class Machines {
   /**
    * From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it.
    * @param network absent: what its source said
+   * @throws SandlotError firewall_unavailable; the machine is ended
    */
   async claim(machine: LiveMachine, network = machine.network): Promise<void> {
     unlinkSync(join(machine.dir, 'warm'))
     machine.isWarm = false
     const cpus = Math.min(machine.resources.cpuCount, availableParallelism())
     this.#options.cgroups.setCpuShares(machine.cgroup, cpus * CPU_SHARES_PER_CPU).catch(this.#options.onError)
-    await this.#setPolicy(machine, network)
-    if (machine.isFrozen) await this.thaw(machine)
+    try {
+      await this.#setPolicy(machine, network)
+      if (machine.isFrozen) await this.thaw(machine)
+    } catch (error) {
+      void this.discard(machine.machineId)
+      throw error
+    }
   }
 
   async #setPolicy(machine: LiveMachine, network: NetworkPolicy): Promise<void> {
@@ -424,7 +430,7 @@ export class Machines {
     await rename(dir, trash).catch(() => {})
     await rm(trash, { recursive: true, force: true })
     if (slotIndex === undefined) return
-    await firewall.setPolicy(slots.slot(slotIndex), CLOSED)
+    await firewall.close(slots.slot(slotIndex))
     slots.give(slotIndex)
   }
 

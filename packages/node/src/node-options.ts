@@ -19,6 +19,8 @@ export interface NodeOptions {
   dns?: string
   /** Private ranges that sandboxes may reach all the same. */
   allowedRanges?: string[]
+  /** Connections that one sandbox may have outward at a time. */
+  maxConnections: number
   maxSlots: number
   poolMin: number
   poolMax: number

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseAddressRange } from './address-range.ts'
 import { openCgroups } from './cgroups.ts'
-import { createFirewall } from './firewall.ts'
+import { Firewall } from './firewall.ts'
 import { createGvisorDriver, unmountState } from './gvisor-driver.ts'
 import { Machines } from './machines.ts'
 import { namesFor } from './names.ts'
@@ -20,7 +20,10 @@ export async function removeEverything(home: string): Promise<void> {
   const slots = createSlotPool({ names, range, maxSlots: range.slotCount, onError: ignore })
   slots.close()
   const driver = createGvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
-  const firewall = createFirewall({ names, range: range.cidr, dns: '127.0.0.1' })
+  const firewall = new Firewall({
+    ...{ names, range: range.cidr, dns: '127.0.0.1', maxConnections: 0, onError: ignore, onDoubt: ignore },
+    host: () => ({ addresses: [], networks: [] }),
+  })
   const machines = new Machines({
     names,
     runDir,

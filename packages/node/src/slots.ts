@@ -4,6 +4,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { AddressRange } from './address-range.ts'
 import type { InstanceNames } from './names.ts'
 import { run } from './run.ts'
+import { type SlotFilters, setForwarding } from './slot-filters.ts'
 
 /** Namespaces prepared ahead of need. */
 const SPARE_SLOTS = 6
@@ -24,6 +25,8 @@ export interface SlotPoolOptions {
   range: AddressRange
   /** Most slots that may be in use at once. */
   maxSlots: number
+  /** Absent: no machine is started in these slots. */
+  filters?: Pick<SlotFilters, 'attach'>
   onError: (error: unknown) => void
 }
 
@@ -35,12 +38,14 @@ export interface SlotPool {
   /** Gives a slot back whose machine is dead; it is made ready again in the background. */
   give(index: number): void
   slot(index: number): Slot
+  /** Those that are there, in use or not. */
+  existing(): Slot[]
   /** Deletes every namespace of this instance. */
   removeAll(): Promise<void>
   close(): void
 }
 
-export function createSlotPool({ names, range, maxSlots, onError }: SlotPoolOptions): SlotPool {
+export function createSlotPool({ names, range, maxSlots, filters, onError }: SlotPoolOptions): SlotPool {
   const limit = Math.min(maxSlots, range.slotCount)
   const ready: Slot[] = []
   const dirty: number[] = []
@@ -94,11 +99,14 @@ route replace default via ${gateway}
     await ip([], hostSetup(index))
     existing.add(index)
     await writeFile(`/proc/sys/net/ipv6/conf/${names.vethPrefix}${index}/disable_ipv6`, '1').catch(() => {})
+    await setForwarding(slot(index).interfaceName, false)
+    await filters?.attach([index])
   }
 
   async function prepare(index: number): Promise<Slot> {
     try {
       if (!existing.has(index)) await make(index)
+      else await setForwarding(slot(index).interfaceName, false)
       await ip(['-n', netnsName(index)], insideSetup(index))
     } catch {
       // whatever is half there goes, once; a second failure is the caller's
@@ -145,6 +153,7 @@ route replace default via ${gateway}
 
   return {
     slot,
+    existing: () => [...existing].map(slot),
     async adopt(used) {
       for (const name of await readdir('/run/netns').catch(() => [])) {
         if (!name.startsWith(names.netnsPrefix)) continue
@@ -154,6 +163,7 @@ route replace default via ${gateway}
         else if (index < limit) dirty.push(index)
         else await remove(index).catch(onError)
       }
+      await filters?.attach([...existing]).catch(onError)
       await refill()
     },
     async take() {

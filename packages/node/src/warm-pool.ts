@@ -11,7 +11,12 @@ const WAIT_TIMEOUT_MS = 120_000
 const MAX_FAILURES = 3
 const RETRY_AFTER_FAILURE_MS = 1_000
 /** Another try would fail just so. */
-const HOPELESS: readonly string[] = ['sandbox_capacity_unavailable', 'disk_full', 'checkpoint_damaged']
+const HOPELESS: readonly string[] = [
+  'sandbox_capacity_unavailable',
+  'firewall_unavailable',
+  'disk_full',
+  'checkpoint_damaged',
+]
 /** The sandbox that was just handed out gets the processor for its first command. */
 const REFILL_DELAY_MS = 60
 

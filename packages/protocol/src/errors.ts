@@ -13,6 +13,7 @@ export const errorTable = {
   not_implemented: { status: 501 },
   sandbox_unreachable: { status: 502 },
   sandbox_capacity_unavailable: { status: 503 },
+  firewall_unavailable: { status: 503 },
   sandbox_create_failed: { status: 500 },
   build_failed: { status: 400 },
   checkpoint_failed: { status: 500 },

@@ -77,6 +77,7 @@ export async function createMachine({
     networkRange: settings.networkRange,
     dns: settings.dns || undefined,
     allowedRanges: settings.allowedRanges,
+    maxConnections: settings.sandboxConnections,
     maxSlots: settings.slots,
     poolMin: settings.poolMin,
     poolMax: settings.poolMax,

@@ -81,9 +81,15 @@ export const settingsSchema = Type.Object(
       default: '',
     }),
     allowedRanges: list(`${address.slice(0, -1)}(/\\d{1,2})?$`, {
-      description: 'Private IPv4 ranges that sandboxes may reach all the same',
+      description:
+        'IPv4 ranges that sandboxes may reach although they are private or a network that the machine lies on',
       expects: 'IPv4 ranges separated by commas, for example 10.0.5.0/24',
       default: [],
+    }),
+    sandboxConnections: integer(1, 1_000_000, {
+      description:
+        'Connections that one sandbox may have outward at a time, also those that are not forgotten yet; more are dropped',
+      default: 4096,
     }),
     poolMax: integer(0, 1000, { description: 'Most warm sandboxes kept ready; 0 keeps none', default: 16 }),
     poolMin: integer(0, 1000, {

@@ -1,3 +1,4 @@
+import { firewallFault } from '@sandlot/node/firewall-fault'
 import { Command } from 'commander'
 import { readEnvFile } from '../env-file.ts'
 import { findServer, localUrl } from '../server-lock.ts'
@@ -30,6 +31,8 @@ interface Status {
   domain?: string
   isHealthy: boolean
   sandboxes?: number
+  /** Why sandboxes stand still. */
+  firewallFault?: string
 }
 
 async function readStatus(home: string): Promise<Status> {
@@ -41,15 +44,18 @@ async function readStatus(home: string): Promise<Status> {
   const apiKey = readEnvFile(home)?.E2B_API_KEY
   const listed = apiKey ? await get(`${base}/sandboxes`, { 'X-API-Key': apiKey }) : undefined
   const sandboxes = listed?.ok ? ((await listed.json()) as unknown[]).length : undefined
-  return { home, pid, listen, domain, isHealthy: health?.ok ?? false, sandboxes }
+  // only root sees the table
+  const fault = process.getuid?.() === 0 ? await firewallFault(home).catch(() => undefined) : undefined
+  return { home, pid, listen, domain, isHealthy: health?.ok ?? false, sandboxes, firewallFault: fault }
 }
 
 const get = (url: string, headers: Record<string, string> = {}): Promise<Response | undefined> =>
   fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }).catch(() => undefined)
 
-function format({ home, pid, listen, domain, isHealthy, sandboxes }: Status): string {
+function format({ home, pid, listen, domain, isHealthy, sandboxes, firewallFault: fault }: Status): string {
   if (pid === undefined) return `No server runs on ${home}. Start one with \`sandlot up\`.\n`
   const state = isHealthy ? 'up' : 'does not answer (starting, or stuck: see its log)'
   const count = sandboxes === undefined ? '' : `sandboxes  ${sandboxes} running\n`
-  return `server     ${state}, pid ${pid}\nlisten     ${listen}\ndomain     ${domain}\nhome       ${home}\n${count}`
+  const stalled = fault ? `firewall   sandboxes stand still: ${fault}\n` : ''
+  return `server     ${state}, pid ${pid}\nlisten     ${listen}\ndomain     ${domain}\nhome       ${home}\n${count}${stalled}`
 }

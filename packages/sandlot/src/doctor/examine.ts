@@ -13,7 +13,15 @@ import {
   rootUser,
 } from './machine-checks.ts'
 import { coreDumps, ksm, mitigations, smt, swap } from './memory-leak-checks.ts'
-import { diskSpace, ipForward, nameResolution, nftables, port } from './network-and-disk-checks.ts'
+import {
+  diskSpace,
+  firewall,
+  ipForward,
+  linkFilters,
+  nameResolution,
+  nftables,
+  port,
+} from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
 import { diskShare, swapLimit } from './share-checks.ts'
 
@@ -26,6 +34,8 @@ const CHECKS: Record<string, Check> = {
   cgroups,
   'network namespaces': networkNamespaces,
   nftables,
+  firewall,
+  'link filters': linkFilters,
   'IP forwarding': ipForward,
   memory,
   'memory limit': memoryLimit,

@@ -1,7 +1,9 @@
 import { lookup } from 'node:dns/promises'
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { firewallFault } from '@sandlot/node/firewall-fault'
 import { run } from '@sandlot/node/run'
+import { filterCommands } from '@sandlot/node/slot-filters'
 import type { Config } from '../config.ts'
 import { checkListen } from '../listen-check.ts'
 import { findServer } from '../server-lock.ts'
@@ -35,6 +37,38 @@ export async function nftables(): Promise<Verdict> {
       status: 'failed',
       detail: (error as Error).message,
       mend: 'load nf_tables and nft_masq, or use a kernel that has them',
+    }
+  }
+}
+
+/** The table of a server that runs: without it nothing may run. */
+export async function firewall({ settings }: Config): Promise<Verdict> {
+  if (!findServer(settings.home))
+    return { status: 'ok', detail: 'no server runs, so there is nothing to hold' }
+  if (process.getuid?.() !== 0) return { status: 'warning', detail: 'not looked at without root' }
+  const fault = await firewallFault(settings.home)
+  if (!fault) return { status: 'ok', detail: "the server's table is in force" }
+  return {
+    status: 'failed',
+    detail: `sandboxes stand still: ${fault}`,
+    mend: 'the server installs it again by itself; if it goes again, find what flushes it (systemctl reload nftables does) and let that leave tables named sandlot_* alone',
+  }
+}
+
+/** What holds on each sandbox's link when the table is gone. */
+export async function linkFilters(): Promise<Verdict> {
+  if (process.getuid?.() !== 0) return { status: 'warning', detail: 'not tried without root' }
+  // any program: one that lets everything pass
+  const program = filterCommands('sandlot0', '1,6 0 0 4294967295')
+  const script = `ip link add sandlot0 type veth peer name sandlot1 && ip link set sandlot0 up && tc -batch - <<'END'\n${program}END\n`
+  try {
+    await run('unshare', ['--net', 'sh', '-c', script], { timeoutMs: 5000 })
+    return { status: 'ok', detail: 'tc takes BPF programs' }
+  } catch (error) {
+    return {
+      status: 'warning',
+      detail: `without them only the nftables table and the forwarding switch hold: ${(error as Error).message}`,
+      mend: 'install iproute2 (tc), load sch_ingress and cls_bpf, or use a kernel that has them',
     }
   }
 }

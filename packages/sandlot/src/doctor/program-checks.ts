@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Config } from '../config.ts'
 import type { Settings } from '../settings.ts'
-import { allTools, isPresent, missingTools } from '../setup/debian-tools.ts'
+import { allTools, isPresent, missingTools, type Tool } from '../setup/debian-tools.ts'
 import { findEnvd } from '../setup/envd.ts'
 import { findExecutable, findGo } from '../setup/go.ts'
 import { envdSources } from '../setup/index.ts'
@@ -26,14 +26,14 @@ export async function go(): Promise<Verdict> {
   }
 }
 
+const packagesOf = (tools: readonly Tool[]): string[] => [...new Set(tools.map((tool) => tool.package))]
+
 export function debianTools(): Verdict {
-  const missing = missingTools().map((tool) => tool.package)
+  const missing = packagesOf(missingTools())
   if (missing.length === 0)
     return {
       status: 'ok',
-      detail: allTools()
-        .map((tool) => tool.package)
-        .join(' '),
+      detail: packagesOf(allTools()).join(' '),
     }
   const canInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
   return {

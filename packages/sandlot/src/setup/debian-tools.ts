@@ -12,6 +12,7 @@ const TOOLS = [
   { package: 'mmdebstrap', program: 'mmdebstrap', use: 'builds the base image' },
   { package: 'nftables', program: 'nft', use: 'keeps sandboxes apart' },
   { package: 'iproute2', program: 'ip', use: 'makes network slots' },
+  { package: 'iproute2', program: 'tc', use: 'filters what leaves them' },
   { package: 'erofs-utils', program: 'mkfs.erofs', use: 'packs images' },
   { package: 'libarchive-tools', program: 'bsdtar', use: 'unpacks images' },
   { package: 'libnss-myhostname', library: 'libnss_myhostname.so.2', use: 'resolves *.localhost' },
@@ -52,7 +53,7 @@ export function isDebianFamily(osRelease: string): boolean {
 export async function ensureDebianTools(step: Step): Promise<string> {
   const missing = missingTools()
   if (missing.length === 0) return 'ready'
-  const packages = missing.map((tool) => tool.package)
+  const packages = [...new Set(missing.map((tool) => tool.package))]
   if (process.getuid?.() !== 0 || !isDebianFamily(readOsRelease()) || !findExecutable('apt-get')) {
     const reasons = missing.map((tool) => `${tool.package} (${tool.use})`).join(', ')
     throw new SandlotError(

@@ -1,0 +1,108 @@
+import { rm, writeFile } from 'node:fs/promises'
+import type { Firewall } from './firewall.ts'
+import type { LiveMachine } from './machines.ts'
+
+export interface NetworkGuardOptions {
+  firewall: Pick<Firewall, 'examine' | 'install'>
+  /** Says to other processes why machines stand still; there while they do. */
+  faultFile: string
+  /** Machines in which something runs. */
+  running: () => Iterable<LiveMachine>
+  freeze: (machine: LiveMachine) => Promise<void>
+  thaw: (machine: LiveMachine) => Promise<void>
+  onStalled: (machine: LiveMachine, reason: string | undefined) => void
+  onFault: (reason: string) => void
+  onMended: () => void
+  onError: (error: unknown) => void
+}
+
+/**
+ * Without the firewall's table nothing keeps machines apart but what each veth holds by itself: while it is gone or
+ * changed by others, nothing starts and every machine stands still. It is installed again at once.
+ */
+export class NetworkGuard {
+  readonly #options: NetworkGuardOptions
+  readonly #stalled = new Set<LiveMachine>()
+  /** Someone else freezes or ends them. */
+  readonly #left = new Set<LiveMachine>()
+  #looking: Promise<void> | undefined
+  #isDoubted = false
+  /** People were told. */
+  #isFaulty = false
+
+  constructor(options: NetworkGuardOptions) {
+    this.#options = options
+  }
+
+  /** Called when something touched the table, and now and then. */
+  look(): Promise<void> {
+    this.#isDoubted = true
+    this.#looking ??= this.#lookAll().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  /** For the caller that freezes a machine for good: it is not set going any more; unless `work` fails. */
+  async leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    this.#left.add(machine)
+    await this.#looking?.catch(() => {})
+    const isStalled = this.#stalled.delete(machine)
+    try {
+      return await work()
+    } catch (error) {
+      if (isStalled && machine.isFrozen) this.#stalled.add(machine)
+      throw error
+    } finally {
+      this.#left.delete(machine)
+    }
+  }
+
+  async #lookAll(): Promise<void> {
+    while (this.#isDoubted) {
+      this.#isDoubted = false
+      await this.#look()
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { firewall, faultFile, onFault, onMended, onError } = this.#options
+    const reason = await firewall.examine()
+    if (reason) {
+      if (!this.#isFaulty) onFault(reason)
+      this.#isFaulty = true
+      const standing = this.#standStill(reason)
+      await writeFile(faultFile, reason).catch(onError)
+      try {
+        await firewall.install()
+      } finally {
+        await standing
+      }
+      this.#isFaulty = false
+      await rm(faultFile, { force: true })
+      onMended()
+    }
+    await this.#setGoing()
+  }
+
+  async #standStill(reason: string): Promise<void> {
+    const { running, freeze, onStalled, onError } = this.#options
+    await Promise.all(
+      [...running()].map(async (machine) => {
+        if (this.#left.has(machine)) return
+        this.#stalled.add(machine)
+        await freeze(machine).then(() => onStalled(machine, reason), onError)
+      }),
+    )
+  }
+
+  async #setGoing(): Promise<void> {
+    const { thaw, onStalled, onError } = this.#options
+    for (const machine of this.#stalled) {
+      if (this.#left.has(machine)) continue
+      this.#stalled.delete(machine)
+      if (machine.isEnding) continue
+      await thaw(machine).then(() => onStalled(machine, undefined), onError)
+    }
+  }
+}

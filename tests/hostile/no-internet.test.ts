@@ -1,0 +1,151 @@
+import { Sandbox, type SandboxOpts } from 'e2b-official'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { connectionTo, startServer, type TestServer } from '../server.ts'
+import { acceptedOf } from './guest.ts'
+import { countLeaks, type Leaks, sendsOn, startSender } from './leaks.ts'
+import { type Outside, openOutside } from './outside.ts'
+
+/** Where the sandboxes without internet send to; nobody is there, and packets would be routed to the outside. */
+const NOBODY = '11.212.0.99'
+const PORT = 8080
+
+let server: TestServer
+let outside: Outside
+let leaks: Leaks
+let source: Sandbox
+
+const create = (opts: SandboxOpts & { template?: string } = {}) => {
+  const { template = 'base', ...rest } = opts
+  return Sandbox.create(template, { ...connectionTo(server.info()), timeoutMs: 900_000, ...rest })
+}
+const call = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
+  const { apiUrl, apiKey } = connectionTo(server.info())
+  const response = await fetch(`${apiUrl}${path}`, {
+    method,
+    headers: { 'x-api-key': String(apiKey), 'content-type': 'application/json' },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: AbortSignal.timeout(60_000),
+  })
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+  return (await response.json()) as T
+}
+const checkpoint = async () =>
+  (await call<{ checkpointID: string }>('POST', `/sandboxes/${source.sandboxId}/checkpoints`, {}))
+    .checkpointID
+const rollback = (checkpointID: string) =>
+  call('POST', `/sandboxes/${source.sandboxId}/rollback`, { checkpointID })
+const connect = async () => {
+  source = await Sandbox.connect(source.sandboxId, connectionTo(server.info()))
+}
+
+beforeAll(async () => {
+  server = await startServer({
+    name: 'no-internet',
+    port: 13_229,
+    networkRange: '10.229.0.0/16',
+    flags: ['--pool-min', '2', '--pool-max', '4'],
+  })
+  outside = await openOutside({ alsoRouted: [NOBODY] })
+  leaks = await countLeaks(server.info().home, outside.address)
+  source = await create({ allowInternetAccess: false })
+  await startSender(source, NOBODY, PORT)
+}, 300_000)
+afterAll(async () => {
+  await leaks?.close()
+  await outside?.close()
+  await server?.purge()
+}, 120_000)
+
+test('packets of a sandbox with internet are counted, also those for where the others send to', async () => {
+  const open = await create()
+  expect(await acceptedOf(open, [`${outside.address}:${outside.port}`])).toHaveLength(1)
+  expect(await leaks.admitted()).toBeGreaterThan(0)
+  expect(await leaks.leaked()).toBe(0)
+  await open.commands.run(`echo counted > /dev/udp/${NOBODY}/${PORT}`)
+  await expect.poll(leaks.leaked).toBe(1)
+  await open.kill()
+  await leaks.close()
+  leaks = await countLeaks(server.info().home, outside.address)
+})
+
+test('not one packet leaves it, from any address that root can give itself, by any protocol', async () => {
+  await sendsOn(source, 600)
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('nor while it is forked', async () => {
+  const forks = await call<Array<{ sandbox: { sandboxID: string } }>>(
+    'POST',
+    `/sandboxes/${source.sandboxId}/fork`,
+    { count: 3, timeout: 300 },
+  )
+  for (const { sandbox } of forks) {
+    const fork = await Sandbox.connect(sandbox.sandboxID, connectionTo(server.info()))
+    await sendsOn(fork)
+    await fork.kill()
+  }
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('nor while it is rolled back', async () => {
+  const id = await checkpoint()
+  for (let i = 0; i < 3; i++) await rollback(id)
+  await sendsOn(source)
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('nor when it is resumed hot and cold', async () => {
+  await source.pause()
+  await connect()
+  await sendsOn(source)
+  await source.pause()
+  // its frozen memory goes with a rollback to where it is
+  await rollback(
+    (await call<Tree>('GET', `/sandboxes/${source.sandboxId}/tree`)).checkpoints.at(-1)!.checkpointID,
+  )
+  await connect()
+  await sendsOn(source)
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('nor while two checkpoints of it are compared', async () => {
+  const from = await checkpoint()
+  await source.commands.run('head -c 100M /dev/urandom > big; for i in $(seq 500); do echo $i > f$i; done')
+  const to = await checkpoint()
+  const diff = await call<{ added: string[] }>(
+    'GET',
+    `/sandboxes/${source.sandboxId}/diff?from=${from}&to=${to}`,
+  )
+  expect(diff.added).toContain('/home/user/big')
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('nor while sandboxes are started from a snapshot of it, out of the stock and before there is one', async () => {
+  const { snapshotId } = await source.createSnapshot()
+  for (let i = 0; i < 4; i++) {
+    const copy = await create({ template: snapshotId, allowInternetAccess: false })
+    await sendsOn(copy)
+    await copy.kill()
+  }
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('a start with internet from a snapshot of a sandbox without has it, as has a fork of the start', async () => {
+  const closed = await create({ allowInternetAccess: false })
+  const { snapshotId } = await closed.createSnapshot()
+  await closed.kill()
+  const open = await create({ template: snapshotId })
+  expect(await acceptedOf(open, [`${outside.address}:${outside.port}`])).toHaveLength(1)
+  const [fork] = await call<Array<{ sandbox: { sandboxID: string } }>>(
+    'POST',
+    `/sandboxes/${open.sandboxId}/fork`,
+    { count: 1, timeout: 300 },
+  )
+  const copy = await Sandbox.connect(fork!.sandbox.sandboxID, connectionTo(server.info()))
+  expect(await acceptedOf(copy, [`${outside.address}:${outside.port}`])).toHaveLength(1)
+  await Promise.all([open.kill(), copy.kill()])
+})
+
+interface Tree {
+  checkpoints: Array<{ checkpointID: string }>
+}
