@@ -91,8 +91,14 @@ export class Catalog {
 
   /** Sealed with any key, or not at all. */
   async hasAnyRemote(id: string): Promise<boolean> {
-    for (const keyId of this.#keyIds) if (await this.hasRemoteWith(keyId, id)) return true
-    return false
+    return (await this.keyIdsOf(id)).length > 0
+  }
+
+  /** With which keys the remote store has it. */
+  async keyIdsOf(id: string): Promise<string[]> {
+    const found: string[] = []
+    for (const keyId of this.#keyIds) if (await this.hasRemoteWith(keyId, id)) found.push(keyId)
+    return found
   }
 
   /** With whatever key. */

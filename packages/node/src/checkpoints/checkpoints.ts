@@ -216,9 +216,24 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
 
   /** Makes it complete here. */
   async function fetch(checkpoint: PackedCheckpoint, options: FetchOptions): Promise<void> {
-    const { addedBytes } = await fetchChunks(store, [remote!, ...remote!.former], checkpoint, options)
+    const sources = [remote!, ...remote!.former]
+    const { addedBytes } = await fetchChunks(store, sources, checkpoint, options).catch(async (error) => {
+      throw isDamage(error) ? await explained(checkpoint.id, error) : error
+    })
     await catalog.addLocal(checkpoint)
     trimSoon(copies.added(addedBytes))
+  }
+
+  /** What is missing may only be unreadable. */
+  async function explained(id: string, damage: SandlotError): Promise<SandlotError> {
+    const keyIds = await catalog.keyIdsOf(id)
+    const isKnown = [remote!, ...remote!.former].some(({ keyId }) => keyIds.includes(keyId))
+    if (isKnown || keyIds.length === 0) return damage
+    return new SandlotError(
+      'checkpoint_damaged',
+      `checkpoint '${id}' is in ${remote!.name} under another secret (key ${keyIds.join(', ')}): set checkpointSecret to what it was when it was saved`,
+      { cause: damage },
+    )
   }
 
   async function mended(checkpoint: PackedCheckpoint, damage: SandlotError): Promise<void> {

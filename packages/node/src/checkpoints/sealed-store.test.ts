@@ -212,6 +212,17 @@ describe('what was written before', () => {
     expect(await inBucket('/checkpoints/')).toHaveLength(1)
   })
 
+  test('with a secret that is not known any more is said to be that', async () => {
+    await uploaded('a', randomBytes(MB))
+    await opened.pop()!.close()
+    await rm(join(dir, 'from-a', 'chunks'), { recursive: true })
+    await rm(join(dir, 'from-a', 'checkpoints'), { recursive: true })
+    const later = await machine('from-a', OTHER)
+    await expect(later.expand('a', target())).rejects.toMatchObject(
+      damaged(/'a' is in bucket .* under another secret \(key [0-9a-f]{16}\): set checkpointSecret/),
+    )
+  })
+
   test('in the plain is put there again, sealed, and the plain copy becomes garbage', async () => {
     const rawDir = await writeRawFolder(join(dir, 'raw', 'a'), { 'pages.img': randomBytes(MB) })
     const { local } = await leftByAnEarlierVersion('a', rawDir)
