@@ -94,11 +94,11 @@ for _ in range(4):
     await sandbox.files.write('/home/user/new', 'x')
     const to = await checkpoint(sandbox)
     const heard = async () =>
-      (await (await fetch(`http://${outside.address}:${outside.port}/datagrams`)).json()) as string[]
-    expect(await heard()).toEqual([])
+      ((await (await fetch(`http://${outside.address}:${outside.port}/datagrams`)).json()) as string[]).length
+    expect(await heard()).toBe(0)
     expect((await diff(sandbox, from, to)).added).toContain('/home/user/new')
     expect((await diff(sandbox, to, from)).deleted).toContain('/home/user/new')
-    expect(await heard()).toEqual([])
+    expect(await heard()).toBe(0)
   })
 })
 

@@ -4,6 +4,7 @@ import { isCheckpointId, SandlotError } from '@sandlot/protocol'
 import type { BuildEnvironment } from './builder/recipe.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 import type { AdoptedBases } from './handover/adopted-bases.ts'
+import type { BasePlace } from './handover/base-place.ts'
 import type { CheckpointInfo } from './node.ts'
 import { pathExists } from './path-exists.ts'
 
@@ -45,13 +46,22 @@ export type CheckpointPart = 'memory' | 'files'
 export class CheckpointFolder {
   readonly #dir: string
   readonly #adopted: AdoptedBases | undefined
+  readonly #checkPlace: (place: BasePlace, checkpointId: string) => void
   /** Parts that were read in full since their files are there, by `<id> <part>`. */
   readonly #verified = new Map<string, Promise<boolean>>()
 
-  /** @param adopted where the images of checkpoints are that came from other machines */
-  constructor(dir: string, adopted?: AdoptedBases) {
+  /**
+   * @param adopted where the images of checkpoints are that came from other machines
+   * @param checkPlace throws when a manifest names what it may not
+   */
+  constructor(
+    dir: string,
+    adopted?: AdoptedBases,
+    checkPlace: (place: BasePlace, checkpointId: string) => void = () => {},
+  ) {
     this.#dir = dir
     this.#adopted = adopted
+    this.#checkPlace = checkPlace
   }
 
   /** Makes the folder and removes what a crash left half written, half removed or half replaced. */
@@ -96,8 +106,10 @@ export class CheckpointFolder {
 
   /** A manifest, with what it names where it is on this machine. @throws SandlotError checkpoint_damaged */
   async parse(text: string, checkpointId: string): Promise<CheckpointManifest> {
-    const manifest = parse(text, checkpointId, MANIFEST) as CheckpointManifest
-    return { ...manifest, ...(await this.#adopted?.placeOf(checkpointId)) }
+    const said = parse(text, checkpointId, MANIFEST) as CheckpointManifest
+    const manifest = { ...said, ...(await this.#adopted?.placeOf(checkpointId)) }
+    this.#checkPlace(manifest, checkpointId)
+    return manifest
   }
 
   /**

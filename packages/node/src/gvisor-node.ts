@@ -19,6 +19,7 @@ import { Diffs } from './diff/diffs.ts'
 import { hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { AdoptedBases } from './handover/adopted-bases.ts'
+import { checkBasePlace } from './handover/base-place.ts'
 import { createCarrier } from './handover/carrier.ts'
 import { HotMachines } from './hot-machines.ts'
 import { ImageStore } from './images/image-store.ts'
@@ -97,7 +98,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   const oneTimeSources = new OneTimeSources<MachineSource>()
   const adopted = new AdoptedBases(join(home, 'adopted'))
-  const folder = new CheckpointFolder(checkpointsDir, adopted)
+  const folder = new CheckpointFolder(checkpointsDir, adopted, checkBasePlace)
   await folder.prepare()
   const packed = await createCheckpoints({
     dir: join(home, 'packed'),
@@ -153,9 +154,9 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   const diffs = new Diffs({
     ...{ runDir, folder, cold, machines, driver },
-    async shortage() {
+    async shortage(extraMB) {
       await makeRoom()
-      return guard.shortage() ?? memoryShortage(options.memoryFloorMB)
+      return guard.shortage() ?? memoryShortage(options.memoryFloorMB + extraMB)
     },
   })
 

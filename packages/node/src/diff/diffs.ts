@@ -18,7 +18,7 @@ const READ_LIMIT_BYTES = 16 * 2 ** 30
 /** What lies below: the kernel and its page cache. */
 const READER_MEMORY_MB = 384
 /** The kernel holds the list of files in the form that it was saved in, and an inode for each: see docs/adr/0020. */
-const MEMORY_PER_LIST = 6
+const MEMORY_PER_LIST = 5
 const MAX_READER_MEMORY_MB = 3_072
 const READER_CPUS = 1
 /** What runsc saves of a file system (gVisor, pkg/sentry/state/checkpointfiles). */
@@ -43,8 +43,8 @@ export interface DiffsOptions {
   cold: ColdCheckpoints
   machines: Machines
   driver: Driver
-  /** Says why no machine may be started now. */
-  shortage: () => Promise<SandlotError | undefined>
+  /** Says why no machine may be started now that takes so much more memory than usual. */
+  shortage: (extraMB: number) => Promise<SandlotError | undefined>
 }
 
 /**
@@ -72,8 +72,6 @@ export class Diffs {
     return this.#gate.run(owner, signal, async () => {
       const known = this.#recall(fromId, toId)
       if (known) return known
-      const shortage = await this.#options.shortage()
-      if (shortage) throw shortage
       const diff = await this.#compare(fromId, toId, signal)
       this.#remember(fromId, toId, diff)
       return diff
@@ -148,6 +146,7 @@ export class Diffs {
   ): Promise<T> {
     const { machines, driver } = this.#options
     const memoryMB = await this.#memoryFor(fileSystemDir)
+    await this.#checkShortage(memoryMB - READER_MEMORY_MB)
     await this.#checkSpace(fileSystemDir)
     const source = { imagePath, ...resources, memoryMB, cpuCount: READER_CPUS }
     const args = [ENVD_PATH, 'tree', `-since=${since}`, `-read-limit=${READ_LIMIT_BYTES}`]
@@ -163,12 +162,23 @@ export class Diffs {
   }
 
   /** The checkpoint's own machine, without a network: see `Driver.extractFileSystem`. */
-  #extract(manifest: CheckpointManifest, memoryDir: string, dir: string, signal: AbortSignal): Promise<void> {
+  async #extract(
+    manifest: CheckpointManifest,
+    memoryDir: string,
+    dir: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#checkShortage(0)
     const { imagePath, guestDir, resources } = manifest
     const source: Omit<MachineSource, 'buildId'> = { imagePath, guestDir, ...resources }
     return this.#options.machines.aside(source, (machine, spec) =>
       this.#options.driver.extractFileSystem(machine, spec, memoryDir, dir, signal),
     )
+  }
+
+  async #checkShortage(extraMB: number): Promise<void> {
+    const shortage = await this.#options.shortage(extraMB)
+    if (shortage) throw shortage
   }
 
   /** @throws SandlotError invalid_request when there are so many files that it would take more than may be had */

@@ -15,6 +15,7 @@ beforeEach(async () => {
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
 const never = new AbortController().signal
+const list = (path: string): Promise<string[]> => readdir(path)
 let extractions = 0
 const extract = async (target: string): Promise<void> => {
   extractions++
@@ -24,7 +25,7 @@ const extract = async (target: string): Promise<void> => {
 
 test('files are extracted once, also for those who ask at the same time', async () => {
   extractions = 0
-  const use = () => files.use('c1', never, extract, readdir)
+  const use = () => files.use('c1', never, extract, list)
   expect(await Promise.all([use(), use()])).toEqual([['multitar.img'], ['multitar.img']])
   await use()
   expect(extractions).toBe(1)
@@ -35,24 +36,27 @@ test('what fails leaves nothing and is tried anew', async () => {
     await mkdir(target)
     throw new Error('no memory')
   }
-  await expect(files.use('c1', never, fail, readdir)).rejects.toThrow('no memory')
+  await expect(files.use('c1', never, fail, list)).rejects.toThrow('no memory')
   expect(await readdir(dir)).toEqual([])
-  expect(await files.use('c1', never, extract, readdir)).toEqual(['multitar.img'])
+  expect(await files.use('c1', never, extract, list)).toEqual(['multitar.img'])
 })
 
 test('is given up only with the last who waits', async () => {
   const waiting = Promise.withResolvers<void>()
+  const started = Promise.withResolvers<void>()
   let isGivenUp = false
   const slow = async (target: string, signal: AbortSignal) => {
     signal.addEventListener('abort', () => {
       isGivenUp = true
       waiting.reject(new Error('given up'))
     })
+    started.resolve()
     await waiting.promise
     await extract(target)
   }
   const [first, second] = [new AbortController(), new AbortController()]
-  const both = Promise.allSettled([first, second].map(({ signal }) => files.use('c1', signal, slow, readdir)))
+  const both = Promise.allSettled([first, second].map(({ signal }) => files.use('c1', signal, slow, list)))
+  await started.promise
   first.abort(new Error('gone'))
   expect(isGivenUp).toBe(false)
   second.abort(new Error('gone'))
@@ -61,7 +65,7 @@ test('is given up only with the last who waits', async () => {
 })
 
 test('those used longest ago go, and those of deleted checkpoints', async () => {
-  for (let i = 0; i < 10; i++) await files.use(`c${i}`, never, extract, readdir)
+  for (let i = 0; i < 10; i++) await files.use(`c${i}`, never, extract, list)
   expect((await readdir(dir)).sort()).toEqual(Array.from({ length: 8 }, (_, i) => `c${i + 2}`))
   await files.forget('c5')
   expect(existsSync(join(dir, 'c5'))).toBe(false)

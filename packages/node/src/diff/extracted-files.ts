@@ -44,6 +44,7 @@ export class ExtractedFiles {
     extract: (dir: string, signal: AbortSignal) => Promise<void>,
     work: (dir: string) => Promise<T>,
   ): Promise<T> {
+    signal.throwIfAborted()
     const dir = join(this.#dir, checkpointId)
     const entry = this.#kept.get(checkpointId) ?? this.#begin(dir, extract)
     this.#kept.delete(checkpointId)
@@ -58,8 +59,9 @@ export class ExtractedFiles {
       signal.throwIfAborted()
       return await work(dir)
     } catch (error) {
-      // the next one tries anew
-      if (this.#kept.get(checkpointId) === entry) this.#kept.delete(checkpointId)
+      // they may be the reason: the next one tries anew
+      const isOnlyUser = entry.users <= 1 && this.#kept.get(checkpointId) === entry
+      if (isOnlyUser) await this.forget(checkpointId)
       throw error
     } finally {
       if (!signal.aborted) entry.users--

@@ -1,14 +1,10 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
 import type { RemoteStore } from '../checkpoints/sealed-store.ts'
+import type { BasePlace } from './base-place.ts'
 import { type CarriedBase, type CarriedFile, downloadFile } from './carried-files.ts'
-
-/** Where on this machine a checkpoint's image and envd are. */
-export interface BasePlace {
-  imagePath: string
-  guestDir: string
-}
 
 const CHECKPOINTS = 'checkpoints'
 const FILES = 'files'
@@ -76,11 +72,19 @@ export class AdoptedBases {
     await rename(`${path}.writing`, path)
   }
 
+  /** What a record of a bucket says becomes a path: `SandboxRecords` has looked at it, and so does this. */
   #dirOf({ sha256, modifiedAtNs }: CarriedFile): string {
+    if (!/^[0-9a-f]{64}$/.test(sha256) || !/^\d{1,20}$/.test(modifiedAtNs))
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `'${sha256}' of '${modifiedAtNs}' is no file by its content`,
+      )
     return join(this.#dir, FILES, `${sha256}-${modifiedAtNs}`)
   }
 
   #pathOf(checkpointId: string): string {
+    if (!/^[a-z0-9]{1,64}$/.test(checkpointId))
+      throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is no checkpoint id`)
     return join(this.#dir, CHECKPOINTS, `${checkpointId}.json`)
   }
 }

@@ -1,0 +1,29 @@
+import { normalize } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+
+/** Where on this machine a checkpoint's image and envd are. */
+export interface BasePlace {
+  imagePath: string
+  guestDir: string
+}
+
+const ADOPTED = String.raw`/adopted/files/[0-9a-f]{64}-\d{1,20}`
+const IMAGE = new RegExp(String.raw`/images/[A-Za-z0-9._-]+\.erofs$|${ADOPTED}/image\.erofs$`)
+const GUEST = new RegExp(`/envd/[0-9a-f]{12}$|${ADOPTED}$`)
+
+/**
+ * A checkpoint's manifest names an image that is opened and a folder that is mounted into its machine. It may come out of a
+ * bucket, so it may only name what has the form of those that we make: no folder of the host's own has it.
+ * @throws SandlotError checkpoint_damaged
+ */
+export function checkBasePlace({ imagePath, guestDir }: BasePlace, checkpointId: string): void {
+  for (const [what, path, form] of [
+    ['image', imagePath, IMAGE],
+    ['envd', guestDir, GUEST],
+  ] as const)
+    if (typeof path !== 'string' || !path.startsWith('/') || normalize(path) !== path || !form.test(path))
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `checkpoint '${checkpointId}' is damaged: its manifest names ${JSON.stringify(path)?.slice(0, 200)} as its ${what}, which is none of ours`,
+      )
+}
