@@ -21,12 +21,14 @@ import {
   sendRefusal,
   TRAFFIC_TOKEN_HEADER,
   tooManyConnections,
+  tooManySignatures,
   trafficTokenRefused,
   unsendable,
 } from './refusal.ts'
 import { createRouter } from './route.ts'
 import { SandboxConnections } from './sandbox-connections.ts'
 import { findSigner, parseSignedFileUrl } from './signed-url.ts'
+import { SignerSearch } from './signer-search.ts'
 import { refuseUpgrade, tunnel } from './tunnel.ts'
 
 export interface EdgeOptions {
@@ -77,6 +79,7 @@ export function createEdge(options: EdgeOptions): Edge {
   } = options
   const route = createRouter(options.domain)
   const open = new Map<string, SandboxConnections>()
+  const signers = new SignerSearch(directory)
   const unsubscribe = directory.onGone(drop)
 
   function drop(sandboxId: string): void {
@@ -97,7 +100,8 @@ export function createEdge(options: EdgeOptions): Edge {
     const found = route(request)
     if (found.kind === 'sandbox') return found.target
     if (found.kind === 'invalid') return invalidRoute(found.text)
-    const signer = found.kind === 'signed' ? findSigner(found.url, directory.reachable()) : undefined
+    const signer = found.kind === 'signed' ? signers.find(found.url, request.socket.remoteAddress) : undefined
+    if (signer === 'exhausted') return tooManySignatures()
     return signer ? { sandboxId: signer.sandboxId, port: ENVD_PORT } : invalidSignature()
   }
 
