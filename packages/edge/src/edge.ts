@@ -22,6 +22,7 @@ import {
   sendRefusal,
   TRAFFIC_TOKEN_HEADER,
   tooManyConnections,
+  tooManySignatures,
   trafficTokenRefused,
   unsendable,
   upgradeOfApi,
@@ -29,6 +30,7 @@ import {
 import { createRouter, type Door, hostName } from './route.ts'
 import { SandboxConnections } from './sandbox-connections.ts'
 import { findSigner, parseSignedFileUrl } from './signed-url.ts'
+import { SignerSearch } from './signer-search.ts'
 import { refuseUpgrade, tunnel } from './tunnel.ts'
 
 export interface EdgeOptions {
@@ -84,6 +86,7 @@ export function createEdge(options: EdgeOptions): Edge {
   } = options
   const route = createRouter(options.domain)
   const open = new Map<string, SandboxConnections>()
+  const signers = new SignerSearch(directory)
   const unsubscribe = directory.onGone(drop)
 
   function drop(sandboxId: string): void {
@@ -105,7 +108,8 @@ export function createEdge(options: EdgeOptions): Edge {
     if (found.kind === 'sandbox') return found
     if (found.kind === 'invalid') return invalidRoute(found.text)
     if (found.kind === 'api') return upgradeOfApi()
-    const signer = findSigner(found.url, directory.reachable())
+    const signer = signers.find(found.url, request.socket.remoteAddress)
+    if (signer === 'exhausted') return tooManySignatures()
     if (!signer) return invalidSignature()
     return { target: { sandboxId: signer.sandboxId, port: ENVD_PORT }, isShared: true }
   }

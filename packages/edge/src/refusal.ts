@@ -56,6 +56,12 @@ export const invalidSignature = (): Refusal => ({
   body: { code: 401, message: 'invalid signature' },
 })
 
+export const tooManySignatures = (): Refusal => ({
+  status: 429,
+  body: { code: 429, message: 'too many invalid signatures: wait, or name the sandbox in the host' },
+  retryAfterSeconds: 1,
+})
+
 export const controlRoute = (): Refusal => ({ status: 404, body: { code: 404, message: 'not found' } })
 
 export const sandboxNotFound = (sandboxId: string): Refusal => ({
