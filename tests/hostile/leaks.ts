@@ -16,7 +16,7 @@ const nft = async (input: string): Promise<string> => {
 }
 
 export interface Leaks {
-  /** Packets that came through the forward hook from any slot of the instance, and were not for `allowed`. */
+  /** Packets since the last call that came through the forward hook from any slot of the instance, and were not for `allowed`. */
   leaked: () => Promise<number>
   /** Those for `allowed`: what shows that packets are counted at all. */
   admitted: () => Promise<number>
@@ -41,7 +41,7 @@ table inet ${table} {
 }
 `)
   const read = async (counter: string) =>
-    Number(/packets (\d+)/.exec(await nft(`list counter inet ${table} ${counter}\n`))?.[1])
+    Number(/packets (\d+)/.exec(await nft(`reset counter inet ${table} ${counter}\n`))?.[1])
   return {
     leaked: () => read('leaked'),
     admitted: () => read('admitted'),
@@ -133,12 +133,14 @@ def mapped(source):
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"leak", ("::ffff:" + target, port))
 
-ways = [udp, tcp, echo(socket.SOCK_RAW), echo(socket.SOCK_DGRAM), raw, link, dns, six, mapped]
+ways = [udp, tcp, echo(socket.SOCK_RAW), echo(socket.SOCK_DGRAM), raw, link, six, mapped]
+if len(sys.argv) > 3:
+    ways.append(dns)
 
 def as_gateway():
     # not for long: nothing answers the host meanwhile
     subprocess.run(["ip", "addr", "add", gateway + "/32", "dev", "eth0"], capture_output=True, timeout=5)
-    for way in ways[:7]:
+    for way in ways[:6]:
         try:
             way(gateway)
         except OSError:
@@ -168,14 +170,22 @@ while True:
         os.rename("/tmp/sent.new", "/tmp/sent")
 `
 
-/** Starts the sender; it lives on in whatever the sandbox is saved to. */
-export async function startSender(sandbox: Sandbox, target: string, port: number): Promise<void> {
+/** Starts the sender; it lives on in whatever the sandbox is saved to. DNS is what a sandbox with internet may ask. */
+export async function startSender(
+  sandbox: Sandbox,
+  target: string,
+  port: number,
+  { withDns = true } = {},
+): Promise<void> {
   await sandbox.files.write('/root/sender.py', SENDER, { user: 'root' })
-  await sandbox.commands.run(`exec python3 /root/sender.py ${target} ${port} >/tmp/sender.log 2>&1`, {
-    user: 'root',
-    background: true,
-    timeoutMs: 0,
-  })
+  await sandbox.commands.run(
+    `exec python3 /root/sender.py ${target} ${port} ${withDns ? 'dns' : ''} >/tmp/sender.log 2>&1`,
+    {
+      user: 'root',
+      background: true,
+      timeoutMs: 0,
+    },
+  )
   await sendsOn(sandbox)
 }
 

@@ -90,6 +90,14 @@ describe('from inside a sandbox', () => {
     ).toEqual([])
   })
 
+  test('a public network that the host lies on is not reached, soon after the host came to lie on it', async () => {
+    const target = `${outside.onLinkAddress}:${outside.port}`
+    const socket = net.connect(outside.port, outside.onLinkAddress)
+    await once(socket, 'connect', { signal: AbortSignal.timeout(5_000) })
+    socket.destroy()
+    await expect.poll(() => acceptedOf(attacker(), [target]), { timeout: 15_000 }).toEqual([])
+  })
+
   test('another sandbox is not reached: neither envd nor a server of its own', async () => {
     await neighbour().commands.run('cd /tmp && exec python3 -m http.server 8000 >/dev/null 2>&1', {
       background: true,

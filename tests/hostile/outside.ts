@@ -11,6 +11,8 @@ export interface Outside {
   address: string
   /** Addresses of private ranges in the same namespace: reachable from the host, not meant for sandboxes. */
   privateAddresses: string[]
+  /** A public address on a network that the host itself lies on. */
+  onLinkAddress: string
   /** HTTP and UDP; HTTP answers `outside`, or as `/datagrams` what came over UDP. */
   port: number
   close: () => Promise<void>
@@ -34,6 +36,7 @@ export async function openOutside({ alsoRouted = [] }: { alsoRouted?: string[] }
   const block = process.pid % 250
   const first = 4 * (process.pid % 60)
   const [near, far] = [`10.254.${block}.${first + 1}`, `10.254.${block}.${first + 2}`]
+  const [onLinkNear, onLinkAddress] = [`11.214.${block}.${first + 1}`, `11.214.${block}.${first + 2}`]
   const address = `11.213.${block}.${first + 2}`
   const privateAddresses = [
     `10.213.${block}.2`,
@@ -57,6 +60,8 @@ export async function openOutside({ alsoRouted = [] }: { alsoRouted?: string[] }
     await ip('addr', 'add', `${near}/30`, 'dev', link)
     await ip('link', 'set', link, 'up')
     await ip('-n', namespace, 'addr', 'add', `${far}/30`, 'dev', 'eth0')
+    await ip('addr', 'add', `${onLinkNear}/30`, 'dev', link)
+    await ip('-n', namespace, 'addr', 'add', `${onLinkAddress}/30`, 'dev', 'eth0')
     await ip('-n', namespace, 'link', 'set', 'eth0', 'up')
     await ip('-n', namespace, 'link', 'set', 'lo', 'up')
     await ip('-n', namespace, 'route', 'add', 'default', 'via', near)
@@ -68,7 +73,7 @@ export async function openOutside({ alsoRouted = [] }: { alsoRouted?: string[] }
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     await once(server.stdout!, 'data', { signal: AbortSignal.timeout(10_000) })
-    return { address, privateAddresses, port: 8080, close }
+    return { address, privateAddresses, onLinkAddress, port: 8080, close }
   } catch (error) {
     await close()
     throw error

@@ -25,7 +25,8 @@ export class NftMonitor {
 
   start(): void {
     const { table, ownPid, onChange, onError } = this.#options
-    const child = spawn('nft', ['monitor', 'ruleset'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    // not `monitor ruleset`: that does not say whose each change is
+    const child = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'ignore'] })
     this.#child = child
     const ended = (why: unknown) => {
       if (this.#isClosed || this.#child !== child) return

@@ -1,0 +1,170 @@
+import { execFile } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { namesFor } from '@sandlot/node/names'
+import { Sandbox, type SandboxOpts } from 'e2b-official'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
+import { acceptedOf, pythonAsRoot } from './guest.ts'
+import { countLeaks, deleteFirewall, type Leaks, sendsOn, startSender } from './leaks.ts'
+import { type Outside, openOutside } from './outside.ts'
+
+const NOBODY = '11.212.0.98'
+const PORT = 8080
+const MAX_CONNECTIONS = 64
+const MENDED = { timeout: 20_000, interval: 200 }
+
+let server: TestServer
+let outside: Outside
+let leaks: Leaks
+/** Stands before the real nft: while the file `refuse` is there no table is installed. */
+let programs: string
+let open: Sandbox
+let closed: Sandbox
+
+const nft = async (...args: string[]) => (await promisify(execFile)('nft', args, { timeout: 10_000 })).stdout
+const table = () => namesFor(server.info().home).nftTable
+const create = (opts: SandboxOpts = {}) =>
+  Sandbox.create({ ...connectionTo(server.info()), timeoutMs: 900_000, ...opts })
+const post = async (path: string, body: object) => {
+  const { apiUrl, apiKey } = connectionTo(server.info())
+  const response = await fetch(`${apiUrl}${path}`, {
+    method: 'POST',
+    headers: { 'x-api-key': String(apiKey), 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(30_000),
+  })
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+}
+const reachesOutside = async (sandbox: Sandbox) =>
+  (await acceptedOf(sandbox, [`${outside.address}:${outside.port}`])).length === 1
+const timesSaid = (text: string) => server.log().split(text).length - 1
+
+beforeAll(async () => {
+  programs = mkdtempSync(join(tmpdir(), 'sandlot-programs-'))
+  const wrapper = `#!/bin/sh
+if [ "$1" = -f ] && [ -e ${programs}/refuse ]; then echo 'Error: refused for a test' >&2; exit 1; fi
+exec ${(await promisify(execFile)('which', ['nft'])).stdout.trim()} "$@"
+`
+  writeFileSync(join(programs, 'nft'), wrapper)
+  chmodSync(join(programs, 'nft'), 0o755)
+  server = await startServer({
+    name: 'firewall-gone',
+    port: 13_228,
+    networkRange: '10.228.0.0/16',
+    flags: ['--pool-min', '1', '--pool-max', '2', '--sandbox-connections', String(MAX_CONNECTIONS)],
+    env: { PATH: `${programs}:${process.env.PATH}` },
+  })
+  outside = await openOutside({ alsoRouted: [NOBODY] })
+  leaks = await countLeaks(server.info().home, outside.address)
+  open = await create()
+  closed = await create({ allowInternetAccess: false })
+  await startSender(closed, NOBODY, PORT)
+  // where no sandbox may send to
+  await startSender(open, outside.privateAddresses[0]!, PORT, { withDns: false })
+}, 300_000)
+afterAll(async () => {
+  await leaks?.close()
+  await outside?.close()
+  await server?.purge()
+  if (programs) rmSync(programs, { recursive: true, force: true })
+}, 120_000)
+
+test('connections of one sandbox have a bound, and another one has its own', async () => {
+  const [many, few] = await Promise.all([create(), create()])
+  const program = `
+import json, socket, sys
+sockets = []
+for i in range(3 * int(sys.argv[3])):
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.sendto(("%s %d" % (sys.argv[4], i)).encode(), (sys.argv[1], int(sys.argv[2])))
+    sockets.append(sender)
+print(json.dumps(len(sockets)))`
+  const args = [outside.address, String(outside.port)]
+  await pythonAsRoot(many, program, ...args, String(MAX_CONNECTIONS), 'many')
+  await pythonAsRoot(few, program, ...args, '4', 'few')
+  const arrived = (await (
+    await fetch(`http://${outside.address}:${outside.port}/datagrams`)
+  ).json()) as string[]
+  const of = (name: string) => arrived.filter((text) => text.startsWith(name)).length
+  expect(of('few')).toBe(12)
+  expect(of('many')).toBeGreaterThan(MAX_CONNECTIONS / 2)
+  expect(of('many')).toBeLessThanOrEqual(MAX_CONNECTIONS)
+  await Promise.all([many.kill(), few.kill()])
+})
+
+test('without its table everything stands still, nothing starts and nothing leaves; when it is back all goes on', async () => {
+  const other = await create()
+  await other.pause()
+  writeFileSync(join(programs, 'refuse'), '')
+  try {
+    await deleteFirewall(server.info().home)
+    await expect.poll(() => timesSaid('machines stand still'), MENDED).toBe(1)
+    await expect(open.commands.run('true', { requestTimeoutMs: 2_000 })).rejects.toThrow()
+    for (const [path, body] of [
+      ['/v2/sandboxes', { templateID: 'base' }],
+      [`/sandboxes/${other.sandboxId}/connect`, { timeout: 60 }],
+      [`/sandboxes/${other.sandboxId}/resume`, { timeout: 60 }],
+    ] as const) {
+      const refused = await post(path, body)
+      expect(refused, path).toMatchObject({ status: 503, body: { error_code: 'firewall_unavailable' } })
+      expect(refused.body.message).toContain(table())
+    }
+    expect(await sandlot(['status', '--home', server.info().home])).toContain('sandboxes stand still')
+  } finally {
+    rmSync(join(programs, 'refuse'))
+  }
+  await expect.poll(() => timesSaid('machines go on'), MENDED).toBe(1)
+  expect(await sandlot(['status', '--home', server.info().home])).not.toContain('stand still')
+  await Promise.all([sendsOn(open), sendsOn(closed)])
+  expect(await leaks.leaked()).toBe(0)
+  const fresh = await create()
+  expect(await reachesOutside(fresh)).toBe(true)
+  await Promise.all([fresh.kill(), other.kill()])
+})
+
+test.each([
+  ['is deleted', () => deleteFirewall(server.info().home)],
+  ['has a rule more', () => nft('insert', 'rule', 'inet', table(), 'from_sandbox', 'accept')],
+  ['has no rules', () => nft('flush', 'table', 'inet', table())],
+  [
+    'lets out a slot of its own accord',
+    () => nft('add', 'element', 'inet', table(), 'open', '{ "eth9" . 10.228.0.2 }'),
+  ],
+])('a table that %s is installed anew at once, and nothing left meanwhile', async (_, change) => {
+  const before = timesSaid('machines go on')
+  await change()
+  await expect.poll(() => timesSaid('machines go on'), { timeout: 3_000, interval: 50 }).toBe(before + 1)
+  const listed = await nft('list', 'table', 'inet', table())
+  expect(listed).toContain('@open drop')
+  expect(listed).not.toContain('eth9')
+  await Promise.all([sendsOn(open), sendsOn(closed)])
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('with neither table nor server the links themselves hold; the next server adopts each with its policy', async () => {
+  await server.kill()
+  await deleteFirewall(server.info().home)
+  await sleep(5_000)
+  expect(await leaks.leaked()).toBe(0)
+  await server.start()
+  await Promise.all([sendsOn(open), sendsOn(closed)])
+  expect(await leaks.leaked()).toBe(0)
+  expect(await reachesOutside(closed)).toBe(false)
+  const fresh = await create()
+  expect(await reachesOutside(fresh)).toBe(true)
+  await fresh.kill()
+})
+
+test('a start whose table cannot be installed fails and says so', async () => {
+  await server.stop()
+  writeFileSync(join(programs, 'refuse'), '')
+  try {
+    await expect(server.start()).rejects.toThrow(/cannot be installed.*refused for a test/s)
+  } finally {
+    rmSync(join(programs, 'refuse'))
+  }
+})
