@@ -14,6 +14,8 @@ export interface SignedFileUrl {
 
 /** A path is at most PATH_MAX long; more would only make hashing dear. */
 const MAX_PATH_LENGTH = 4096
+/** Unix seconds; it is hashed anew with each token. */
+const MAX_EXPIRATION_LENGTH = 20
 /** Bound on the tokens that one request may be checked against (about 2 µs each). */
 const MAX_CANDIDATES = 10_000
 
@@ -50,7 +52,8 @@ export function findSigner(
   candidates: Iterable<DirectoryEntry>,
 ): DirectoryEntry | undefined {
   const claimed = Buffer.from(url.signature.slice(3), 'base64')
-  if (!url.signature.startsWith('v1_') || claimed.length !== 32 || url.path.length > MAX_PATH_LENGTH)
+  if (!url.signature.startsWith('v1_') || claimed.length !== 32) return undefined
+  if (url.path.length > MAX_PATH_LENGTH || (url.expiration ?? '').length > MAX_EXPIRATION_LENGTH)
     return undefined
   const prefix = prefixHash(url)
   let checked = 0

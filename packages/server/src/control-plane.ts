@@ -135,6 +135,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       metrics,
       events,
       keys,
+      limits,
       authenticator,
       sessions,
       deriveKey,
