@@ -47,6 +47,12 @@ describe('a signed files URL', () => {
     (bad) => expect(findSigner({ ...vector, signature: bad }, [entry('c', token)])).toBeUndefined(),
   )
 
+  it('with an expiration that is no time is not looked for: each token would be hashed with it', () => {
+    const url = { ...vector, expiration: '9'.repeat(15_000) }
+    const signed = { ...url, signature: signFileUrl(url, token) }
+    expect(findSigner(signed, [entry('c', token)])).toBeUndefined()
+  })
+
   it('is read from its query, a bare + included', () => {
     expect(parse('/files?path=a%20b+c&username=u&signature=v1_a+b%2Fc&signature_expiration=5')).toEqual({
       path: 'a b c',

@@ -14,6 +14,9 @@ export interface SignedFileUrl {
 
 /** A path is at most PATH_MAX long; more would only make hashing dear. */
 const MAX_PATH_LENGTH = 4096
+/** Unix seconds; it is hashed anew with each token. */
+const MAX_EXPIRATION_LENGTH = 20
+
 export function parseSignedFileUrl(request: EdgeRequest): SignedFileUrl | undefined {
   const url = request.url ?? ''
   if (!url.startsWith('/files?')) return undefined
@@ -51,7 +54,8 @@ export function findSigner(
   spend: () => boolean = () => true,
 ): DirectoryEntry | undefined {
   const claimed = Buffer.from(url.signature.slice(3), 'base64')
-  if (!url.signature.startsWith('v1_') || claimed.length !== 32 || url.path.length > MAX_PATH_LENGTH)
+  if (!url.signature.startsWith('v1_') || claimed.length !== 32) return undefined
+  if (url.path.length > MAX_PATH_LENGTH || (url.expiration ?? '').length > MAX_EXPIRATION_LENGTH)
     return undefined
   const prefix = prefixHash(url)
   for (const entry of candidates) {

@@ -137,6 +137,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       metrics,
       events,
       keys,
+      limits,
       authenticator,
       sessions,
       deriveKey,

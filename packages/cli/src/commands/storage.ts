@@ -37,7 +37,6 @@ interface Usage {
 
 const COLUMNS: Column<Usage>[] = [
   { title: 'CHECKPOINTS', value: (usage) => String(usage.checkpoints) },
-  { title: 'ARCHIVES', value: ({ uploadBytes }) => formatBytes(uploadBytes) },
   { title: 'WRITTEN', value: (usage) => formatBytes(usage.sizeBytes) },
   { title: 'LIMIT', value: ({ limitBytes }) => (limitBytes === null ? 'none' : formatBytes(limitBytes)) },
   { title: 'STORED', value: (usage) => formatBytes(usage.storedBytes) },

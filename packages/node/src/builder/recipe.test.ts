@@ -62,3 +62,14 @@ test('a layer is the same for the same words on the same ground; force does not 
   expect(layerKey('p', run('y'))).not.toBe(layerKey('p', run('x')))
   expect(layerKey('q', run('x'))).not.toBe(layerKey('p', run('x')))
 })
+
+test('variables that double each other end at 64 KiB, in one step and over many', () => {
+  const doubled: Array<[string, string]> = Array.from({ length: 60 }, () => ['A', '$A$A'])
+  const once: BuildStep = { type: 'ENV', force: false, values: [['A', 'laughs'], ...doubled] }
+  expect(() => environmentAfter(INITIAL_ENVIRONMENT, once)).toThrow('at most 65536 (64 KiB)')
+  const many: BuildStep = { type: 'ENV', force: false, values: [['B', '$A'.repeat(30_000)]] }
+  const ground = { ...INITIAL_ENVIRONMENT, envVars: { A: 'x'.repeat(60_000) } }
+  expect(() => environmentAfter(ground, many)).toThrow('at most 65536 (64 KiB)')
+  const another: BuildStep = { type: 'ENV', force: false, values: [['B', 'y'.repeat(6_000)]] }
+  expect(() => environmentAfter(ground, another)).toThrow('the environment would have 66002 bytes')
+})

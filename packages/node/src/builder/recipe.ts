@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { SandlotError } from '@sandlot/protocol'
 import type { LoginCommand } from '../guest-client.ts'
 import type { BuildResources } from '../node.ts'
 
@@ -82,6 +83,7 @@ export function environmentAfter(environment: BuildEnvironment, step: BuildStep)
     case 'ENV': {
       const envVars = { ...environment.envVars }
       for (const [name, value] of step.values) envVars[name] = expand(value, { ...environment, envVars })
+      checkEnvironment(envVars)
       return { ...environment, envVars }
     }
     case 'WORKDIR':
@@ -117,6 +119,23 @@ export function resolveIn({ defaultUser, defaultWorkdir }: BuildEnvironment, pat
 const VARIABLE = /\\(\$)|\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\})/g
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
+/** Values that double each other would grow without end, and every sandbox of the template gets them all. */
+const MAX_ENVIRONMENT_BYTES = 64 * 1024
+
+/** @throws SandlotError invalid_request */
+export function checkEnvironment(envVars: Record<string, string>): void {
+  let bytes = 0
+  for (const [name, value] of Object.entries(envVars))
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value)
+  if (bytes > MAX_ENVIRONMENT_BYTES) throw tooLarge(bytes)
+}
+
+const tooLarge = (bytes: number): SandlotError =>
+  new SandlotError(
+    'invalid_request',
+    `the environment would have ${bytes} bytes, at most ${MAX_ENVIRONMENT_BYTES} (64 KiB) are allowed`,
+  )
+
 /** `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `\$`; anything else, `$(…)` too, stays as it is. */
 export function expand(value: string, { defaultUser, envVars }: BuildEnvironment): string {
   const known: Record<string, string> = {
@@ -125,12 +144,18 @@ export function expand(value: string, { defaultUser, envVars }: BuildEnvironment
     USER: defaultUser,
     ...envVars,
   }
+  let bytes = 0
+  const counted = (text: string): string => {
+    bytes += text.length
+    if (bytes > MAX_ENVIRONMENT_BYTES) throw tooLarge(bytes)
+    return text
+  }
   return value.replace(VARIABLE, (_, escaped, plain, braced, operator, word = '') => {
     if (escaped) return '$'
     const found = known[(plain ?? braced) as string]
     const isSet = found !== undefined && (found !== '' || !operator?.startsWith(':'))
-    if (operator?.endsWith('-')) return isSet ? found : word
+    if (operator?.endsWith('-')) return counted(isSet ? found : word)
     if (operator?.endsWith('+')) return isSet ? word : ''
-    return found ?? ''
+    return counted(found ?? '')
   })
 }

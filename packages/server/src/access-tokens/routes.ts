@@ -7,7 +7,7 @@ const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const tags = ['access-tokens']
 
 /** For machines that use the CLI without a browser: `E2B_ACCESS_TOKEN`. Ours; the hosted service no longer has them. */
-export function accessTokenRoutes(app: App, { sessions }: Services): void {
+export function accessTokenRoutes(app: App, { sessions, keys, limits }: Services): void {
   app.get(
     '/access-tokens',
     {
@@ -34,7 +34,9 @@ export function accessTokenRoutes(app: App, { sessions }: Services): void {
     },
     async (request, reply) => {
       const { name, expiresInDays } = request.body
-      const { teamId } = request.caller.team
+      const { team } = request.caller
+      limits.checkApiKeys(team, await keys.countOf(team.teamId))
+      const { teamId } = team
       const { session, token } = await sessions.createMachineToken(teamId, name, expiresInDays!)
       return reply.code(201).send({ ...toAnswer(session), token })
     },

@@ -2,12 +2,18 @@ import { hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/proto
 import type { SessionService } from '../sessions/service.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
+import { TokenBuckets } from '../teams/token-bucket.ts'
 import type { ApiKeyRepository } from './repository.ts'
 
 /** How long a deleted key or a changed plan may still be seen by another process. */
 const CACHE_MS = 5_000
 const MAX_CACHED = 10_000
 const TOUCH_INTERVAL_MS = 60_000
+/** Wrong keys of one address: generous, since many people may share it behind a router. */
+const WRONG_PER_SECOND = 20
+const WRONG_BURST = 200
+/** How long a key that was good is looked up again whatever comes from its address. */
+const GOOD_MS = 24 * 3600_000
 
 export interface Caller {
   team: Team
@@ -33,6 +39,9 @@ export class Authenticator {
   readonly #now: () => number
   readonly #cache = new Map<string, Credential & { readAtMs: number }>()
   readonly #touchedAt = new Map<string, number>()
+  readonly #wrong: TokenBuckets
+  /** Hashes of what was good lately, the oldest first, and when. */
+  readonly #goodAt = new Map<string, number>()
   readonly #limits: TeamLimits
 
   /** @param sessions asked late: sessions tell the authenticator when they end */
@@ -41,19 +50,42 @@ export class Authenticator {
     this.#sessions = sessions
     this.#now = now
     this.#limits = limits
+    this.#wrong = new TokenBuckets(now)
   }
 
-  /** @throws SandlotError unauthorized, forbidden, rate_limited */
-  async authenticate(headers: CredentialHeaders): Promise<Caller> {
+  /**
+   * @param address of the sender: guessing from there costs more and more, while what was good lately goes on
+   * @throws SandlotError unauthorized, forbidden, rate_limited
+   */
+  async authenticate(headers: CredentialHeaders, address: string): Promise<Caller> {
     const bearer = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
     const key = headers['x-api-key'] ?? (bearer && isApiKey(bearer) ? bearer : undefined)
-    const caller = key === undefined && bearer ? await this.#byBearer(bearer) : await this.#byKey(key)
+    const isBearer = key === undefined && bearer !== undefined
+    const network = networkOf(address)
+    this.#checkGuessing(network, String(isBearer ? bearer : key))
+    const finding = isBearer ? this.#byBearer(bearer) : this.#byKey(key)
+    const caller = await finding.catch((error) => {
+      if (error instanceof SandlotError && error.errorName === 'unauthorized')
+        this.#wrong.take(network, WRONG_PER_SECOND, WRONG_BURST)
+      throw error
+    })
     const { team, credential } = caller
     const teamId = headers['x-team-id']
     if (credential.kind === 'session' && teamId !== undefined && teamId !== team.teamId)
       throw new SandlotError('forbidden', `you are not in team '${teamId}'; GET /teams lists yours`)
     this.#limits.checkRequestRate(team, credential.id)
     return caller
+  }
+
+  /** Beyond the limit only what was good lately is looked up. */
+  #checkGuessing(network: string, secret: string): void {
+    const waitSeconds = this.#wrong.waitSeconds(network, WRONG_PER_SECOND, WRONG_BURST)
+    if (waitSeconds === 0 || this.#now() - (this.#goodAt.get(hashSecret(secret)) ?? 0) < GOOD_MS) return
+    throw new SandlotError(
+      'rate_limited',
+      `too many wrong keys from your address: ${WRONG_PER_SECOND} a second are looked up`,
+      { retryAfterSeconds: waitSeconds },
+    )
   }
 
   forget(): void {
@@ -110,10 +142,14 @@ export class Authenticator {
     const found = await look(hash)
     if (!found || !isGood(found)) {
       this.#cache.delete(hash)
+      this.#goodAt.delete(hash)
       return undefined
     }
     if (this.#cache.size >= MAX_CACHED) this.#cache.clear()
     this.#cache.set(hash, { ...found, readAtMs: now })
+    this.#goodAt.delete(hash)
+    this.#goodAt.set(hash, now)
+    if (this.#goodAt.size > MAX_CACHED) this.#goodAt.delete(this.#goodAt.keys().next().value!)
     return found.caller
   }
 
@@ -123,4 +159,13 @@ export class Authenticator {
     this.#touchedAt.set(keyId, now)
     setImmediate(() => void this.#keys.touch(keyId, now).catch(() => {}))
   }
+}
+
+/** An IPv6 address with the other 2^64 of its network: whoever has one of them has them all. */
+function networkOf(address: string): string {
+  if (!address.includes(':') || address.includes('.')) return address
+  const [head = '', tail] = address.split('::')
+  const groups = head.split(':')
+  if (tail !== undefined) groups.push('0', '0', '0', '0')
+  return groups.slice(0, 4).join(':')
 }

@@ -54,6 +54,15 @@ export class ApiKeyRepository {
     return (await query.execute()).map(toApiKey)
   }
 
+  async countOf(teamId: string): Promise<number> {
+    const { count } = await this.#store
+      .selectFrom('api_keys')
+      .select((column) => column.fn.countAll<number>().as('count'))
+      .where('team_id', '=', teamId)
+      .executeTakeFirstOrThrow()
+    return Number(count)
+  }
+
   async rename(teamId: string, id: string, name: string): Promise<boolean> {
     const result = await this.#store
       .updateTable('api_keys')

@@ -9,7 +9,7 @@ const tags = ['api-keys']
 const Id = Type.Object({ id: Type.String({ maxLength: 64 }) })
 const Name = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) })
 
-export function apiKeyRoutes(app: App, { keys, authenticator }: Services): void {
+export function apiKeyRoutes(app: App, { keys, authenticator, limits }: Services): void {
   app.get(
     '/api-keys',
     {
@@ -28,7 +28,9 @@ export function apiKeyRoutes(app: App, { keys, authenticator }: Services): void 
       },
     },
     async (request, reply) => {
-      const created = await keys.create(request.caller.team.teamId, request.body.name)
+      const { team } = request.caller
+      limits.checkApiKeys(team, await keys.countOf(team.teamId))
+      const created = await keys.create(team.teamId, request.body.name)
       return reply.code(201).send({ ...toAnswer(created), key: created.key })
     },
   )

@@ -31,6 +31,7 @@ import { sessionPageRoutes } from '../sessions/page-routes.ts'
 import { sessionRoutes } from '../sessions/routes.ts'
 import type { DeriveKey } from '../sessions/server-secret.ts'
 import type { SessionService } from '../sessions/service.ts'
+import type { TeamLimits } from '../teams/limits.ts'
 import { teamRoutes } from '../teams/routes.ts'
 import type { BuildLogs } from '../templates/build-logs.ts'
 import { buildRoutes, uploadRoutes } from '../templates/build-routes.ts'
@@ -68,6 +69,7 @@ export interface Services {
   metrics: SandboxMetrics
   events: EventRepository
   keys: ApiKeyRepository
+  limits: TeamLimits
   authenticator: Authenticator
   sessions: SessionService
   deriveKey: DeriveKey
@@ -171,7 +173,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.register(async (scope) => {
     const api = scope as unknown as App
     api.addHook('onRequest', async (request) => {
-      request.caller = await services.authenticator.authenticate(request.headers)
+      request.caller = await services.authenticator.authenticate(request.headers, request.ip)
     })
     sandboxRoutes(api, services)
     persistenceRoutes(api, services)

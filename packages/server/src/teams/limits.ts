@@ -8,6 +8,8 @@ export const DEFAULT_LIMITS = {
   /** Of all keys of a team together, four times as many in one go: a fraction of what the server answers a second. */
   requestsPerSecond: 500,
   unfinishedBuilds: 100,
+  /** API keys, those of sign-ins and access tokens included. */
+  apiKeys: 1_000,
   /** At a time. */
   diffs: 2,
   /** Archives kept for COPY steps. */
@@ -100,6 +102,15 @@ export class TeamLimits {
       throw new SandlotError(
         'rate_limited',
         `team '${name}' already runs ${used} sandboxes, its plan allows ${limit}; kill one first`,
+      )
+  }
+
+  /** @param count those there are already @throws SandlotError rate_limited */
+  checkApiKeys({ name }: Team, count: number): void {
+    if (count >= DEFAULT_LIMITS.apiKeys)
+      throw new SandlotError(
+        'rate_limited',
+        `team '${name}' has ${count} API keys, ${DEFAULT_LIMITS.apiKeys} are allowed: delete some`,
       )
   }
 
