@@ -12,8 +12,7 @@ const TOOLS = [
   { package: 'mmdebstrap', program: 'mmdebstrap', use: 'builds the base image' },
   { package: 'nftables', program: 'nft', use: 'keeps sandboxes apart' },
   { package: 'iproute2', program: 'ip', use: 'makes network slots' },
-  { package: 'erofs-utils', program: 'mkfs.erofs', use: 'packs images' },
-  { package: 'libarchive-tools', program: 'bsdtar', use: 'unpacks images' },
+  { package: 'erofs-utils', program: 'mkfs.erofs', use: 'packs the base image' },
   { package: 'libnss-myhostname', library: 'libnss_myhostname.so.2', use: 'resolves *.localhost' },
 ] as const
 
