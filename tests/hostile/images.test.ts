@@ -32,12 +32,25 @@ let count = 0
 
 type Entry = Partial<Header> & { name: string; content?: string }
 
-async function tar(...given: Entry[] | [Iterable<Entry>]): Promise<Buffer> {
+async function tar(...entries: Entry[]): Promise<Buffer> {
   const archive = pack()
-  const entries = (Symbol.iterator in (given[0] ?? {}) ? given[0] : given) as Iterable<Entry>
   for (const { content, ...header } of entries) archive.entry(header, content ?? '')
   archive.finalize()
   return buffer(archive)
+}
+
+/** A tar of empty files, of more than a library would want to write. */
+function tarOfEmpty(count: number, nameOf: (index: number) => string): Buffer {
+  const archive = Buffer.alloc(512 * (count + 2))
+  for (let i = 0; i < count; i++) {
+    const header = archive.subarray(512 * i, 512 * (i + 1))
+    header.write(nameOf(i))
+    header.write(['0000644', '0000000', '0000000', '00000000000', '00000000000', '        0'].join('\0'), 100)
+    header.write(['ustar', '00'].join('\0'), 257)
+    const sum = header.reduce((total, byte) => total + byte)
+    header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+  }
+  return archive
 }
 
 beforeAll(async () => {
@@ -193,10 +206,7 @@ describe('what layers hold', () => {
   test(
     'two hundred thousand deletions take none of the memory of the server',
     async () => {
-      const many = Array.from({ length: 200_000 }, (_, i) => ({
-        name: `data/.wh.${String(i).padStart(90, '0')}`,
-      }))
-      const packed = gzipSync(await tar(many))
+      const packed = gzipSync(tarOfEmpty(200_000, (i) => `data/.wh.${String(i).padStart(90, '0')}`))
       const image = imageOf([rootfs, packed])
       const growth = await growthMB(async () => {
         const { error } = await withRegistry(image, undefined, ({ host }) =>
