@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { ImageStore } from '@sandlot/node'
 import { Template } from 'e2b-official'
-import { ensureCrane } from '../packages/sandlot/src/setup/crane.ts'
+import { ensureCrane } from '../tests/registry/crane.ts'
+import { registryPorts } from '../tests/registry/ports.ts'
 import { type Registry, startRegistry } from '../tests/registry/registry.ts'
 import { makeRootfs, tarOf } from '../tests/registry/rootfs.ts'
 import { apiHeaders, apiUrl, createSandbox, killAll, onExit, stockAtRest } from './server.ts'
@@ -76,32 +76,42 @@ async function pull(registry: Registry, scratch: string, results: Record<string,
   mkdirSync(folder)
   for (let i = 0; i < (IMAGE_MB * 1024) / FILE_KB; i++)
     writeFileSync(join(folder, String(i)), randomBytes(FILE_KB * 1024))
-  await registry.push('bench/image:1', [tarOf(root, join(scratch, 'layer.tar'))])
-  const image = `${registry.host}/bench/image:1`
+  const layer = tarOf(root, join(scratch, 'layer.tar'))
   const crane = await ensureCrane(process.env.SANDLOT_CACHE ?? '/var/cache/sandlot')
   const ours: number[] = []
   const plain: number[] = []
   for (let i = 0; i < count; i++) {
+    // another manifest over the same layer: nothing was pulled before
+    await registry.push(`bench/image:${i}`, [layer], ['--label', `round=${NAME}-${i}`])
+    const image = `${registry.host}/bench/image:${i}`
     const target = join(scratch, `export-${i}`)
     mkdirSync(target)
     const script = '"$1" export "$2" - | tar -x -C "$3" && sync -f "$3"'
     plain.push((await timed(() => run('bash', ['-c', script, 'bash', crane, image, target])))[1])
     rmSync(target, { recursive: true })
-    const dir = join(scratch, `images-${i}`)
-    const store = new ImageStore({ dir, baseImage: { path: '', key: '' }, crane: async () => crane })
-    await store.prepare()
-    ours.push((await timed(() => store.resolve(image).then(() => run('sync', ['-f', dir]))))[1])
-    rmSync(dir, { recursive: true })
+    ours.push(await untilPulled(image))
   }
   results[`pull and pack an image of ${IMAGE_MB} MB ms`] = summarize(ours)
   results['crane export | tar -x ms'] = summarize(plain)
   results['pull and pack p50 / export p50'] = round(summarize(ours).p50 / summarize(plain).p50)
 }
 
+/** From the first line of a build's log to the one that says that its image is there. */
+async function untilPulled(image: string): Promise<number> {
+  let first: number | undefined
+  let pulled: number | undefined
+  const onBuildLogs = ({ timestamp, message }: { timestamp: Date; message: string }) => {
+    first ??= timestamp.getTime()
+    if (message.startsWith('[base] FROM')) pulled = timestamp.getTime()
+  }
+  await Template.build(Template().fromImage(image), NAME, { onBuildLogs })
+  return pulled! - first!
+}
+
 await onExit()
 const results: Record<string, unknown> = {}
 const scratch = mkdtempSync(join(tmpdir(), 'sandlot-bench-'))
-const registry = await startRegistry()
+const registry = await startRegistry(registryPorts('bench'))
 try {
   await builds(results)
   await untilWarm(results)

@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node'
+import { allowedRegistries } from './registry/ports.ts'
 import { type ServerInfo, startServer } from './server.ts'
 
 declare module 'vitest' {
@@ -24,11 +25,21 @@ const FIRST_RANGE = 190
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const suite = project.name
   const index = SUITES.indexOf(suite)
+  const registries = allowedRegistries(suite)
   const server = await startServer({
     name: suite,
     port: FIRST_PORT + index,
     networkRange: `10.${FIRST_RANGE + index}.0.0/16`,
-    flags: ['--pool-min', '2', '--pool-max', '8', '--log-level', 'info', ...(FLAGS[suite] ?? [])],
+    flags: [
+      '--pool-min',
+      '2',
+      '--pool-max',
+      '8',
+      '--log-level',
+      'info',
+      ...(FLAGS[suite] ?? []),
+      ...(registries.length > 0 ? ['--allowed-registries', registries.join(',')] : []),
+    ],
   })
   project.provide('server', server.info())
   return () => server.purge()

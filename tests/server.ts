@@ -14,7 +14,7 @@ const main = join(repository, 'packages', 'sandlot', 'src', 'main.ts')
  * Suites of several checkouts run side by side on one machine when each has a number of its own (1-8) here: other ports,
  * other homes, an eighth of each network range.
  */
-const CHECKOUT = Number(process.env.TEST_CHECKOUT ?? 0)
+export const CHECKOUT = Number(process.env.TEST_CHECKOUT ?? 0)
 const suffix = CHECKOUT === 0 ? '' : `-${CHECKOUT}`
 const rangeOf = (range: string): string =>
   CHECKOUT === 0 ? range : range.replace('.0.0/16', `.${32 * (CHECKOUT - 1)}.0/19`)

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startLockedDoor } from '../registry/locked-door.ts'
+import { registryPorts } from '../registry/ports.ts'
 import { type Registry, startRegistry } from '../registry/registry.ts'
 import { makeRootfs, tarOf } from '../registry/rootfs.ts'
 import {
@@ -238,11 +239,12 @@ describe('what steps make', () => {
 
 describe('images of a registry', () => {
   const create = ownSandboxes(client)
+  const ports = registryPorts('conformance')
   let registry: Registry
   let scratch: string
 
   beforeAll(async () => {
-    registry = await startRegistry()
+    registry = await startRegistry(ports)
     scratch = mkdtempSync(join(tmpdir(), 'sandlot-layers-'))
     const lowest = tarOf(makeRootfs(), join(scratch, 'lowest.tar'))
     const changes = pack()
@@ -323,7 +325,7 @@ describe('images of a registry', () => {
   test(
     'a private one is pulled with the right password, and says what was wrong without it',
     async () => {
-      const door = await startLockedDoor(registry.host, 'robot', 'open:sesame')
+      const door = await startLockedDoor(ports.at(-1)!, registry.host, 'robot', 'open:sesame')
       try {
         const image = `${door.host}/team/app:v1`
         const from = (login?: { username: string; password: string }) =>

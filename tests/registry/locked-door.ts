@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { createServer, request as forward } from 'node:http'
-import type { AddressInfo } from 'node:net'
 
 export interface LockedDoor {
   /** `127.0.0.1:<port>`. */
@@ -10,6 +9,7 @@ export interface LockedDoor {
 
 /** A door before a registry that only lets in who brings this name and password, as private registries do (Basic). */
 export async function startLockedDoor(
+  port: number,
   registry: string,
   username: string,
   password: string,
@@ -31,10 +31,10 @@ export async function startLockedDoor(
     })
     passed.once('error', () => outgoing.destroy())
     incoming.pipe(passed)
-  }).listen(0, '127.0.0.1')
+  }).listen(port, '127.0.0.1')
   await once(server, 'listening')
   return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    host: `127.0.0.1:${port}`,
     async close() {
       server.closeAllConnections()
       server.close()

@@ -1,12 +1,12 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { ensureCrane } from '../../packages/sandlot/src/setup/crane.ts'
+import { ensureCrane } from './crane.ts'
 
 const START_TIMEOUT_MS = 10_000
 
@@ -18,13 +18,11 @@ export interface Registry {
   stop(): Promise<void>
 }
 
-/** A real OCI registry on a free port of the loopback. */
-export async function startRegistry(
-  cache = process.env.SANDLOT_CACHE ?? '/var/cache/sandlot',
-): Promise<Registry> {
-  const crane = await ensureCrane(cache)
+/** A real OCI registry on the first free of these ports of the loopback. */
+export async function startRegistry(ports: readonly number[]): Promise<Registry> {
+  const crane = await ensureCrane(process.env.SANDLOT_CACHE ?? '/var/cache/sandlot')
   const disk = await mkdtemp(join(tmpdir(), 'sandlot-registry-'))
-  const host = `127.0.0.1:${await freePort()}`
+  const host = `127.0.0.1:${await freePort(ports)}`
   const server = spawn(crane, ['registry', 'serve', '--address', host, '--disk', disk], { stdio: 'ignore' })
   const deadline = Date.now() + START_TIMEOUT_MS
   while (!(await fetch(`http://${host}/v2/`).catch(() => undefined))?.ok) {
@@ -55,11 +53,16 @@ export async function startRegistry(
   }
 }
 
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
+async function freePort(ports: readonly number[]): Promise<number> {
+  for (const port of ports) {
+    const probe = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    probe.close()
+    await once(probe, 'close')
+    return port
+  }
+  throw new Error(`none of the ports ${ports.join(', ')} is free`)
 }

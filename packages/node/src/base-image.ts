@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DNS_ADDRESS } from './firewall.ts'
-import { keepTmpOnDisk } from './images/adapt-root.ts'
 import { run } from './run.ts'
 
 const packages = [
@@ -201,4 +200,15 @@ async function customize(
     const variables = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'REQUESTS_CA_BUNDLE', 'PIP_CERT']
     await write('etc/profile.d/extra-ca.sh', variables.map((name) => `export ${name}=${bundle}\n`).join(''))
   }
+}
+
+/**
+ * gVisor mounts a tmpfs over a `/tmp` that is empty: its files would count as memory, and be gone in a layer or a pause
+ * without memory. The folder is one that a desktop needs there anyway; guest/imager makes it in foreign images.
+ */
+async function keepTmpOnDisk(root: string): Promise<void> {
+  const path = join(root, 'tmp', '.X11-unix')
+  if (existsSync(path)) return
+  await mkdir(path)
+  await chmod(path, 0o1777)
 }

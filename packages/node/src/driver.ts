@@ -57,8 +57,6 @@ export interface Driver {
     fileSystemDir: string,
     signal: AbortSignal,
   ): Promise<void>
-  /** Writes the writable layer as a tar; what hides something of the image is a character device 0/0. */
-  writeLayer(machine: MachinePaths, file: string): Promise<void>
   /** Removes what the driver itself keeps of a machine whose processes are dead. */
   forget(machineId: string): Promise<void>
   /** Ids of machines that the driver still keeps something of. */

@@ -9,7 +9,6 @@ import { callSentry } from './sentry-control.ts'
 
 const START_TIMEOUT_MS = 60_000
 const CHECKPOINT_TIMEOUT_MS = 120_000
-const LAYER_TIMEOUT_MS = 10 * 60_000
 const FREEZE_TIMEOUT_MS = 10_000
 /** The machine inherits it, which does no harm: inside its cgroup all are alike, outside the cgroup's weight counts. */
 const STOCK_NICENESS = 19
@@ -169,11 +168,6 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
       await runsc(machine, spec, [...args, machine.machineId], { timeoutMs: START_TIMEOUT_MS, signal })
       await callSentry(socketOf(machine.machineId), 'containerManager.Pause', FREEZE_TIMEOUT_MS)
       await save(machine, 'fscheckpoint', fileSystemDir, signal)
-    },
-
-    async writeLayer({ machineId }, file) {
-      const args = [`--root=${stateDir}`, 'tar', 'rootfs-upper', '--file', file, machineId]
-      await run(runscPath, args, { timeoutMs: LAYER_TIMEOUT_MS })
     },
 
     async forget(machineId) {

@@ -22,6 +22,7 @@ import { AdoptedBases } from './handover/adopted-bases.ts'
 import { checkBasePlace } from './handover/base-place.ts'
 import { createCarrier } from './handover/carrier.ts'
 import { HotMachines } from './hot-machines.ts'
+import { ImagePuller } from './images/image-puller.ts'
 import { ImageStore } from './images/image-store.ts'
 import { Lull } from './lull.ts'
 import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines.ts'
@@ -109,9 +110,11 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const lull = new Lull()
   const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, lull, onError })
   const layers = new LayerCache(join(home, 'layers'))
-  const openImages = (dir: string) =>
-    new ImageStore({ dir, baseImage: options.baseImage, crane: options.crane })
-  const images = openImages(join(home, 'images'))
+  const { baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
+  const imageMachines = { machines, start: startOnce, imagerPath }
+  const puller = new ImagePuller({ ...imageMachines, baseImage, allowedRegistries, allowedRanges })
+  const openImages = (dir: string) => new ImageStore({ dir, baseImage })
+  const images = new ImageStore({ dir: join(home, 'images'), baseImage, puller })
   const shared = new SharedBuilds(options.sharedBuildsDir, { layers, images }, openImages, onError)
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
@@ -162,10 +165,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   const envdKey = contentKey(join(options.guestDir, 'envd'))
   const builder = new Builder({
-    ...{ layers, images, shared, folder, cold, machines, driver, envdKey },
-    baseImage: options.baseImage,
+    ...{ layers, images, shared, folder, cold, driver, envdKey, baseImage, ...imageMachines },
     guestDir: options.guestDir,
-    start: startOnce,
     sourceOf: (checkpointId) =>
       cold.use(checkpointId, async () => {
         const hasFiles = await folder.hasFiles(checkpointId)

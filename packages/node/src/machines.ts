@@ -32,6 +32,8 @@ export interface MachineSource extends BuildResources {
   imagePath: string
   /** The folder with the envd that a checkpoint was made with; absent: this server's. */
   guestDir?: string
+  /** Program of that folder that is the first process; absent: envd. Whatever it is, it answers envd's port. */
+  program?: string
   /** Absent: boots from the image. */
   checkpointDir?: string
   /** Laid over the image when it boots: what `saveFileSystem` wrote. */
@@ -450,8 +452,9 @@ export class Machines {
 
   #spec(source: MachineSource, cgroup: string, slot?: Slot): SpecOptions {
     const { runDir, cgroups } = this.#options
-    const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir } = this.#complete(source)
+    const { cpuCount, memoryMB, diskSizeMB, imagePath, guestDir, program } = this.#complete(source)
     return {
+      program,
       cpuCount,
       memoryMB,
       diskSizeMB,

@@ -36,8 +36,10 @@ export interface NodeOptions {
   remoteCheckpoints?: RemoteStore
   /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
   packedCacheBytes?: number
-  /** Path of `crane`, which pulls images; installed when a build asks for it first. */
-  crane: () => Promise<string>
+  /** The program `imager`, alone in its folder: it makes images, in machines of its own. */
+  imagerPath: string
+  /** Registries that are reached although their addresses are private: `host:port`, or `host` for 443 and 80. */
+  allowedRegistries?: string[]
   /** Folder for what is built of the catalogue, which all instances of this machine share. */
   sharedBuildsDir: string
   /** What builds leave behind to be faster the next time. */

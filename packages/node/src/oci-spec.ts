@@ -27,13 +27,17 @@ const capabilities = [
 ]
 
 const MAX_PROCESSES = 4096
-/** The first process of every machine, in the folder `guestDir` of the host. */
-export const ENVD_PATH = '/opt/sandlot/envd'
+/** Where the folder `guestDir` of the host is seen inside. */
+const GUEST_PATH = '/opt/sandlot'
+/** The first process of every machine of a sandbox. */
+export const ENVD_PATH = `${GUEST_PATH}/envd`
 
 export interface SpecOptions extends BuildResources {
   imagePath: string
   /** Read-only folder with the `envd` binary, mounted at /opt/sandlot. */
   guestDir: string
+  /** Program of that folder that is the first process. Default: envd. */
+  program?: string
   /** Folder for the writable layers' backing files. runsc compares it at a restore: one for all machines. */
   overlayDir: string
   /** Any empty folder: with an EROFS root nothing of it is seen. */
@@ -64,7 +68,7 @@ export function ociSpec(options: SpecOptions) {
     hostname: 'sandlot',
     process: {
       user: { uid: 0, gid: 0 },
-      args: options.process?.args ?? [ENVD_PATH],
+      args: options.process?.args ?? [options.program ? `${GUEST_PATH}/${options.program}` : ENVD_PATH],
       env: [
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         'HOME=/root',
@@ -85,7 +89,7 @@ export function ociSpec(options: SpecOptions) {
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
       { destination: '/sys', type: 'sysfs', source: 'sysfs' },
       { destination: '/dev/shm', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777'] },
-      { destination: '/opt/sandlot', type: 'bind', source: options.guestDir, options: ['ro', 'rbind'] },
+      { destination: GUEST_PATH, type: 'bind', source: options.guestDir, options: ['ro', 'rbind'] },
     ],
     linux: {
       namespaces: [

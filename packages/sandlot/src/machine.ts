@@ -14,7 +14,6 @@ import type { Config } from './config.ts'
 import { withLock } from './kernel-lock.ts'
 import type { Progress } from './progress.ts'
 import type { Settings } from './settings.ts'
-import { ensureCrane } from './setup/crane.ts'
 import type { Programs } from './setup/index.ts'
 import { runscVersion } from './setup/runsc.ts'
 
@@ -87,7 +86,8 @@ export async function createMachine({
     unpackedBytes: settings.unpackedCheckpointsMB * 2 ** 20,
     remoteCheckpoints: bucket?.checkpoints,
     packedCacheBytes: settings.packedCacheMB > 0 ? settings.packedCacheMB * 2 ** 20 : undefined,
-    crane: () => ensureCrane(settings.cache),
+    imagerPath: programs.imager,
+    allowedRegistries: settings.allowedRegistries,
     sharedBuildsDir: join(settings.cache, 'catalogue'),
     buildCache: buildCacheLimits(settings),
     logger,

@@ -91,6 +91,13 @@ export const settingsSchema = Type.Object(
         'Connections that one sandbox may have outward at a time, also those that are not forgotten yet; more are dropped',
       default: 4096,
     }),
+    allowedRegistries: list('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\\d{1,5})?$', {
+      description:
+        'Registries at private addresses, or on this machine, that templates may be built from all the same; plain HTTP is used only there',
+      expects:
+        'hosts separated by commas, with a port unless it is 443 or 80, for example localhost:5000,registry.lan',
+      default: [],
+    }),
     poolMax: integer(0, 1000, { description: 'Most warm sandboxes kept ready; 0 keeps none', default: 16 }),
     poolMin: integer(0, 1000, {
       description: 'Warm sandboxes kept ready even when idle. Default: 4, at most poolMax',

@@ -12,7 +12,6 @@ import type { Layer } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
 import {
   type BuildEnvironment,
-  type BuildOrigin,
   type BuildRecipe,
   type BuildStep,
   describeStep,
@@ -132,7 +131,7 @@ export class Builder {
     const { from } = recipe
     const say = (message: string) => log({ level: 'info', message, step: 'base' })
     try {
-      const { ground, environment } = await this.#ground(from, say)
+      const { ground, environment } = await this.#ground(recipe, say, signal)
       const name = 'image' in from ? from.image : from.name
       say(`[base] FROM ${name} [${ground.key.slice(0, 12)}]`)
       return { ground: { ...ground, key: digest([recipe.scope, ground.key, environment]) }, environment }
@@ -141,10 +140,16 @@ export class Builder {
     }
   }
 
-  async #ground(from: BuildOrigin, say: (message: string) => void): Promise<Started> {
+  async #ground(
+    { from, scope: owner }: BuildRecipe,
+    log: (message: string) => void,
+    signal: AbortSignal,
+  ): Promise<Started> {
     const { images, baseImage, sourceOf } = this.#options
     if ('image' in from) {
-      const { key, imagePath, environment } = await images.resolve(from.image, from.login, say)
+      const { key, imagePath, environment } = await images.resolve(from.image, {
+        ...{ login: from.login, owner, log, signal },
+      })
       return { ground: { key, imagePath }, environment }
     }
     if (from.checkpointId === undefined)

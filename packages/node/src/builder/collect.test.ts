@@ -20,7 +20,6 @@ beforeEach(async () => {
   images = new ImageStore({
     dir: join(root, 'images'),
     baseImage: { path: '/base', key: 'base' },
-    crane: async () => '',
   })
   await layers.prepare()
   await images.prepare()

@@ -44,7 +44,6 @@ export async function collectBuildGarbage(
     ({ key, names }) => names.length > 0 || inUse.has(images.pathOf(key)),
   )
   for (const { key } of oldImages) await images.remove(key)
-  await images.removeBlobs(nowMs - limits.maxAgeMs)
   return { layers: oldLayers.length, images: oldImages.length }
 }
 

@@ -4,14 +4,15 @@ import type { CheckpointFolder, CheckpointPaths } from '../checkpoint-folder.ts'
 import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import { cpuFeatures } from '../cpu-features.ts'
 import type { Driver } from '../driver.ts'
-import { flatten } from '../images/flatten.ts'
+import type { ImageMachineHost } from '../images/image-machine.ts'
 import type { ImageStore } from '../images/image-store.ts'
+import { packRoot } from '../images/pack-root.ts'
 import type { LiveMachine, Machines } from '../machines.ts'
 import { OPEN } from '../network-policy.ts'
 import type { CheckpointInfo } from '../node.ts'
 import { bringUp } from './bring-up.ts'
 import type { BuildJob } from './builder.ts'
-import { type Ground, type MachineHost, startOn } from './ground.ts'
+import { type Ground, startOn } from './ground.ts'
 import { diskUsedBytes, type LayerCache, linkFolder } from './layers.ts'
 import { type BuildEnvironment, digest } from './recipe.ts'
 import type { SharedBuilds } from './shared-builds.ts'
@@ -23,7 +24,7 @@ const RENEWAL_TIMEOUT_MS = 15 * 60_000
  */
 const MAX_UNFLATTENED_BYTES = 128 * 2 ** 20
 
-export interface FinisherOptions extends MachineHost {
+export interface FinisherOptions extends ImageMachineHost {
   machines: Machines
   layers: LayerCache
   images: ImageStore
@@ -76,33 +77,41 @@ export class Finisher {
 
   /** One image of image and layer, when the layer is too much to be restored with every sandbox. */
   async #flattened(job: BuildJob, ground: Ground): Promise<Ground> {
-    const { images, driver, machines, shared } = this.#options
-    const { recipe, log } = job
+    const { images, shared } = this.#options
+    const { recipe, log, signal } = job
     if (ground.fileSystemDir && (await diskUsedBytes(ground.fileSystemDir)) <= MAX_UNFLATTENED_BYTES)
       return ground
     if (!ground.fileSystemDir && !ground.checkpointDir) return ground
     const key = packedKey(ground.key)
     const started = performance.now()
-    const machine = await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`)
-    try {
-      const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
-      const { imagePath } = await images.make(key, record, async (image, work) => {
-        const tar = join(work, 'layer.tar')
-        await driver.writeLayer(machine, tar)
-        await flatten(ground.imagePath, tar, work, image)
-      })
-      const { size } = await stat(imagePath)
-      const seconds = ((performance.now() - started) / 1000).toFixed(1)
-      log({
-        level: 'info',
-        message: `[finalize] Packed an image of ${Math.ceil(size / 2 ** 20)} MB in ${seconds} s`,
-        step: 'finalize',
-      })
-      if (recipe.isShared) await shared.offerImage(key)
-      return { key: ground.key, imagePath }
-    } finally {
-      await machines.discard(machine.machineId)
-    }
+    const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
+    const { imagePath } = await images.make(key, record, async (image, work) => {
+      const fileSystemDir = await this.#filesOf(job, ground, join(work, 'files'))
+      const root = { ...ground, fileSystemDir, diskSizeMB: recipe.diskSizeMB, owner: recipe.scope }
+      await packRoot(this.#options, root, image, signal)
+    })
+    const { size } = await stat(imagePath)
+    const seconds = ((performance.now() - started) / 1000).toFixed(1)
+    log({
+      level: 'info',
+      message: `[finalize] Packed an image of ${Math.ceil(size / 2 ** 20)} MB in ${seconds} s`,
+      step: 'finalize',
+    })
+    if (recipe.isShared) await shared.offerImage(key)
+    return { key: ground.key, imagePath }
+  }
+
+  /** What lies over the image; of a snapshot that has its files only in its memory it is saved to `dir` first. */
+  async #filesOf({ recipe, signal }: BuildJob, ground: Ground, dir: string): Promise<string> {
+    const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
+    if (fileSystemDir) return fileSystemDir
+    const { machines, driver } = this.#options
+    const { cpuCount, memoryMB, diskSizeMB } = recipe
+    const source = { imagePath, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB }
+    await machines.aside(source, (machine, spec) =>
+      driver.extractFileSystem(machine, spec, checkpointDir!, dir, signal),
+    )
+    return dir
   }
 
   /** Brings a template up anew whose memory another runsc, CPU or envd cannot use. */

@@ -18,8 +18,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(root, { recursive: true }))
 
-const openImages = (dir: string) =>
-  new ImageStore({ dir, baseImage: { path: '/base', key: 'base' }, crane: async () => '' })
+const openImages = (dir: string) => new ImageStore({ dir, baseImage: { path: '/base', key: 'base' } })
 
 /** One instance on the machine. */
 async function instance(name: string) {

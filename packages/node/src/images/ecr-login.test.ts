@@ -50,3 +50,11 @@ test('keys that AWS refuses are told with its words, without the secret', async 
 test('a name and a password are taken as they are', async () => {
   expect(await passwordFor({ username: 'me', password: 'a:b' })).toEqual({ username: 'me', password: 'a:b' })
 })
+
+test.each(['eu-central-1.evil.example/', 'x', '../..', 'eu-central-1@evil'])(
+  'no host is made of %j, which is no region',
+  async (awsRegion) => {
+    await expect(passwordFor({ ...keys, awsRegion })).rejects.toThrow('is not a region of AWS')
+    expect(asked).toEqual([])
+  },
+)

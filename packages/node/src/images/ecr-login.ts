@@ -2,6 +2,8 @@ import { SandlotError } from '@sandlot/protocol'
 import type { AwsKeys, RegistryLogin } from '../builder/recipe.ts'
 
 const TIMEOUT_MS = 20_000
+/** For example `us-gov-west-1`: the host that is asked is made of it. */
+const REGION = /^[a-z]{2,4}(?:-[a-z]{2,12}){1,3}-\d{1,2}$/
 
 /** A name and a password for a registry; those of ECR are good for twelve hours and are asked for with each build. */
 export async function passwordFor(login: RegistryLogin): Promise<{ username: string; password: string }> {
@@ -17,6 +19,11 @@ async function authorizationToken({
   awsSecretAccessKey,
   awsRegion,
 }: AwsKeys): Promise<string> {
+  if (!REGION.test(awsRegion))
+    throw new SandlotError(
+      'invalid_request',
+      `'${awsRegion.slice(0, 64)}' is not a region of AWS: write one like eu-central-1`,
+    )
   // loaded only when it is used: it takes 0.2 s
   const { ECRClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr')
   const client = new ECRClient({

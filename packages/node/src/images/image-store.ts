@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import {
   constants,
@@ -18,21 +18,21 @@ import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { type BuildEnvironment, digest, INITIAL_ENVIRONMENT, type RegistryLogin } from '../builder/recipe.ts'
-import { ADAPTATION, adaptRoot } from './adapt-root.ts'
-import { openRegistry, type RegistryClient, type RemoteImage } from './crane.ts'
 import { passwordFor } from './ecr-login.ts'
 import { type ImageName, isBaseImage, parseImageName } from './image-name.ts'
-import { packFolder } from './pack.ts'
-import { listLayer, unpackLayer } from './unpack-layer.ts'
+import type { ImagePuller, PulledImage } from './image-puller.ts'
+import type { FinishedImage } from './imager-answers.ts'
+import { packTar } from './pack-tar.ts'
+import type { FileLimits } from './receive-file.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 const WORK = '.writing-'
 const NAMES = 'names.json'
-const MAX_LAYERS = 127
-const MAX_UNPACKED_BYTES = 64 * 2 ** 30
-/** An unpacked root and the image made of it lie beside each other for a while. */
-const COPIES = 2
+/** Holes count. */
+const MAX_IMAGE_BYTES = 64 * 2 ** 30
 const SPARE_BYTES = 512 * 2 ** 20
-const DOWNLOADS_AT_ONCE = 3
+/** Changes whenever what guest/imager does to an image does. */
+const ADAPTATION = 3
 
 /** An image that machines boot from. */
 export interface StoredImage {
@@ -55,8 +55,17 @@ export interface ImageStoreOptions {
   /** `<home>/images`. */
   dir: string
   baseImage: { path: string; key: string }
-  /** Path of `crane`; installed when it is asked for first. */
-  crane: () => Promise<string>
+  /** Absent: only what is here already can be resolved. */
+  puller?: ImagePuller
+}
+
+/** Who asks for an image, and until when. */
+export interface ResolveOptions {
+  login?: RegistryLogin
+  log?: (message: string) => void
+  /** Team that waits for it. */
+  owner: string
+  signal: AbortSignal
 }
 
 interface ImageRecord {
@@ -76,25 +85,27 @@ export class ImageStore {
 
   /** Makes the folder when it is missing. */
   async open(): Promise<void> {
-    await mkdir(join(this.#options.dir, 'blobs'), { recursive: true, mode: 0o700 })
+    await mkdir(this.#options.dir, { recursive: true, mode: 0o700 })
   }
 
   /** The same, and removes what a crash left half made: only a server may, before it builds. */
   async prepare(): Promise<void> {
     const { dir } = this.#options
     await this.open()
+    // where former versions kept layers
+    await rm(join(dir, 'blobs'), { recursive: true, force: true })
     for (const name of await readdir(dir))
       if (name.startsWith(WORK)) await rm(join(dir, name), { recursive: true, force: true })
   }
 
   /**
-   * The image of that name: our base, one that an administrator mapped, or one pulled from its registry.
-   * @throws SandlotError invalid_request, disk_full
+   * The image of that name: our base, one that an administrator mapped, or one pulled from its registry. What was pulled
+   * before is found again only when the registry has shown its manifest to who asks now.
+   * @throws SandlotError invalid_request, disk_full, and the signal's reason
    */
   async resolve(
     image: string,
-    login?: RegistryLogin,
-    log: (message: string) => void = () => {},
+    { login, owner, log = () => {}, signal }: ResolveOptions,
   ): Promise<StoredImage> {
     const name = parseImageName(image)
     const mapped = (await this.#names())[name.full]
@@ -110,35 +121,33 @@ export class ImageStore {
       const { key, path } = this.#options.baseImage
       return { key, imagePath: path, environment: INITIAL_ENVIRONMENT }
     }
-    const registry = await openRegistry(
-      await this.#options.crane(),
-      login && { registry: name.registry, ...(await passwordFor(login)) },
-    )
+    const { puller } = this.#options
+    if (!puller) throw new SandlotError('invalid_request', `image '${name.full}' is not here`)
+    const pulled = await puller.open(name, {
+      ...{ login: login && (await passwordFor(login)), owner, signal },
+    })
     try {
-      const remote = await registry.describe(name)
-      const key = digest([ADAPTATION, remote.configDigest, remote.layers])
-      return await this.#once(
-        key,
-        async () => (await this.find(key)) ?? this.#pull(key, name, remote, registry, log),
-      )
+      const key = digest([ADAPTATION, name.registry, name.repository, pulled.digest])
+      return await this.#once(key, signal, () => this.#pull(key, name, pulled, log))
     } finally {
-      await registry.close()
+      await pulled.close()
     }
   }
 
-  /** Makes a local tar of a root file system the image of that name. */
-  async map(image: string, tar: string): Promise<StoredImage> {
+  /**
+   * Makes a local tar of a root file system the image of that name.
+   * @param imagerPath the program that reads it, jailed
+   */
+  async map(image: string, tar: string, imagerPath: string): Promise<StoredImage> {
     const name = parseImageName(image)
     const hash = createHash('sha256')
     await pipeline(createReadStream(tar), hash)
     const key = digest([ADAPTATION, hash.digest('hex')])
-    const content = await listLayer(tar)
+    const record = { source: tar, environment: INITIAL_ENVIRONMENT }
     const stored =
       (await this.find(key)) ??
-      (await this.#make(key, { source: tar, environment: INITIAL_ENVIRONMENT }, async (root) => {
-        await this.#checkSpace(content.sizeBytes)
-        await unpackLayer(tar, content, root)
-        await adaptRoot(root, name.full)
+      (await this.make(key, record, async (file) => {
+        await packTar(imagerPath, tar, name, file, await this.#limits())
       }))
     const names = { ...(await this.#names()), [name.full]: key }
     await this.#write(NAMES, names)
@@ -165,8 +174,7 @@ export class ImageStore {
     pack: (image: string, work: string) => Promise<void>,
   ): Promise<StoredImage> {
     const { dir } = this.#options
-    const work = join(dir, `${WORK}${key}-${process.pid}`)
-    await rm(work, { recursive: true, force: true })
+    const work = join(dir, `${WORK}${randomUUID()}`)
     await mkdir(work, { mode: 0o700 })
     try {
       const image = join(work, 'image.erofs')
@@ -209,86 +217,45 @@ export class ImageStore {
       await rm(file, { force: true })
   }
 
-  /** Layers of registries are only kept so that the next image on the same ground needs not pull them again. */
-  async removeBlobs(olderThanMs: number): Promise<void> {
-    const dir = join(this.#options.dir, 'blobs')
-    for (const name of await readdir(dir))
-      if ((await stat(join(dir, name))).mtimeMs < olderThanMs) await rm(join(dir, name), { force: true })
-  }
-
   async #pull(
     key: string,
     name: ImageName,
-    remote: RemoteImage,
-    registry: RegistryClient,
+    { env, layerCount, sizeBytes, write }: PulledImage,
     log: (message: string) => void,
   ): Promise<StoredImage> {
-    if (remote.layers.length > MAX_LAYERS)
-      throw new SandlotError('invalid_request', `image '${name.full}' has more than ${MAX_LAYERS} layers`)
-    const { config } = remote
-    const pulledBytes = remote.layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-    await this.#checkSpace(pulledBytes)
-    log(`Pulling ${name.full}: ${remote.layers.length} layers, ${toMB(pulledBytes)} MB`)
-    const blobs = await this.#blobs(name, remote, registry)
-    const contents = await Promise.all(blobs.map(listLayer))
-    await this.#checkSpace(contents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
-    const environment = { ...INITIAL_ENVIRONMENT, envVars: environmentOf(config.Env ?? []) }
-    return this.#make(key, { source: name.full, environment }, async (root) => {
-      for (const [index, blob] of blobs.entries()) await unpackLayer(blob, contents[index]!, root)
-      await adaptRoot(root, name.full, environment.envVars.PATH)
+    log(`Pulling ${name.full}: ${layerCount} layers, ${toMB(sizeBytes)} MB`)
+    const environment = { ...INITIAL_ENVIRONMENT, envVars: environmentOf(env) }
+    const started = performance.now()
+    let finished: FinishedImage | undefined
+    const stored = await this.make(key, { source: name.full, environment }, async (file) => {
+      finished = await write(file, environment.envVars.PATH, await this.#limits())
     })
+    const seconds = ((performance.now() - started) / 1000).toFixed(1)
+    log(`Pulled and packed an image of ${toMB(finished!.sizeBytes)} MB in ${seconds} s`)
+    if (finished!.skipped > 0) log(`Left out ${finished!.skipped} devices, pipes or other special files`)
+    return stored
   }
 
-  async #blobs(name: ImageName, { layers }: RemoteImage, registry: RegistryClient): Promise<string[]> {
-    const dir = join(this.#options.dir, 'blobs')
-    const files = layers.map((layer) => join(dir, layer.digest.replace(':', '-')))
-    const todo = [...new Map(layers.map((layer, index) => [files[index]!, layer]))]
-    const work = async () => {
-      for (let next = todo.shift(); next; next = todo.shift()) {
-        const [file, layer] = next
-        if (await stat(file).catch(() => undefined)) continue
-        const writing = `${file}.${process.pid}-${Math.trunc(performance.now())}`
-        try {
-          await registry.download(name, layer, writing)
-          await rename(writing, file)
-        } finally {
-          await rm(writing, { force: true })
-        }
-      }
-    }
-    await Promise.all(Array.from({ length: DOWNLOADS_AT_ONCE }, work))
-    return files
-  }
-
-  #make(key: string, record: ImageRecord, fill: (root: string) => Promise<void>): Promise<StoredImage> {
-    return this.make(key, record, async (image, work) => {
-      const root = join(work, 'root')
-      await mkdir(root, { mode: 0o755 })
-      await fill(root)
-      await packFolder(root, image)
-    })
-  }
-
-  #once(key: string, make: () => Promise<StoredImage>): Promise<StoredImage> {
-    const running = this.#making.get(key) ?? make().finally(() => this.#making.delete(key))
-    this.#making.set(key, running)
-    return running
-  }
-
-  /** @throws SandlotError disk_full, invalid_request */
-  async #checkSpace(unpackedBytes: number): Promise<void> {
-    if (unpackedBytes > MAX_UNPACKED_BYTES)
-      throw new SandlotError(
-        'invalid_request',
-        `the image unpacks to ${toMB(unpackedBytes)} MB; at most ${toMB(MAX_UNPACKED_BYTES)} MB are taken`,
+  /** What is here, else made by one at a time; who gives up leaves it to the next. */
+  async #once(key: string, signal: AbortSignal, make: () => Promise<StoredImage>): Promise<StoredImage> {
+    for (let running = this.#making.get(key); running; running = this.#making.get(key))
+      await unlessAborted(
+        signal,
+        running.catch(() => undefined),
       )
+    const making = (async () => (await this.find(key)) ?? make())()
+    const settled = making.finally(() => this.#making.delete(key))
+    this.#making.set(key, settled)
+    return settled
+  }
+
+  /** How large an image may be now. @throws SandlotError disk_full */
+  async #limits(): Promise<FileLimits> {
     const { bavail, bsize } = await statfs(this.#options.dir)
-    const neededBytes = unpackedBytes * COPIES + SPARE_BYTES
-    if (bavail * bsize < neededBytes)
-      throw new SandlotError(
-        'disk_full',
-        `unpacking the image takes ${toMB(neededBytes)} MB and ${this.#options.dir} has ${toMB(bavail * bsize)} MB left`,
-      )
+    const freeBytes = bavail * bsize - SPARE_BYTES
+    if (freeBytes <= 0)
+      throw new SandlotError('disk_full', `${this.#options.dir} has no room for another image`)
+    return { maxBytes: Math.min(MAX_IMAGE_BYTES, freeBytes), spareBytes: SPARE_BYTES }
   }
 
   async #names(): Promise<Record<string, string>> {

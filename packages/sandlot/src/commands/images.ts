@@ -4,7 +4,7 @@ import { ImageStore, removeLayers } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 import { Command } from 'commander'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
-import { ensureCrane } from '../setup/crane.ts'
+import { ensureImager } from '../setup/index.ts'
 
 export const imagesCommand = (): Command =>
   new Command('images')
@@ -33,7 +33,8 @@ const mapCommand = (): Command =>
   ).action(async (name: string, tar: string, _options: unknown, command: Command) => {
     const file = resolve(tar)
     if (!existsSync(file)) throw new SandlotError('invalid_request', `there is no file ${file}`)
-    const { key } = await (await openImages(command)).map(name, file)
+    const { path } = await ensureImager(configOf(command).settings.cache, { update: () => {} })
+    const { key } = await (await openImages(command)).map(name, file, path)
     process.stdout.write(`${name} is ${key.slice(0, 12)} now.\n`)
   })
 
@@ -66,12 +67,11 @@ const gcCommand = (): Command =>
   })
 
 async function openImages(command: Command): Promise<ImageStore> {
-  const { home, cache } = configOf(command).settings
+  const { home } = configOf(command).settings
   const images = new ImageStore({
     dir: join(home, 'images'),
     // only a build starts from it
     baseImage: { path: '', key: '' },
-    crane: () => ensureCrane(cache),
   })
   await images.open()
   return images

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import type { Config } from '../config.ts'
 import type { Settings } from '../settings.ts'
 import { allTools, isPresent, missingTools, type Tool } from '../setup/debian-tools.ts'
-import { findEnvd } from '../setup/envd.ts'
 import { findExecutable, findGo } from '../setup/go.ts'
+import { findGoProgram } from '../setup/go-program.ts'
 import { envdSources } from '../setup/index.ts'
 import { isPinned, RUNSC_VERSION, runscPath, runscVersion } from '../setup/runsc.ts'
 import { knownHashes, sha512Of } from '../setup/runsc-release.ts'
@@ -71,7 +71,7 @@ async function unusedRunsc({ runscSha512 }: Settings): Promise<string> {
 }
 
 export async function envd({ settings }: Config): Promise<Verdict> {
-  const binary = await findEnvd(envdSources, settings.cache)
+  const binary = await findGoProgram('envd', envdSources, settings.cache)
   if (existsSync(binary.path)) return { status: 'ok', detail: `build ${binary.hash}` }
   return { status: 'warning', detail: 'not built yet', mend: 'npm start builds it' }
 }

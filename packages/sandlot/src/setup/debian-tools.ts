@@ -13,8 +13,7 @@ const TOOLS = [
   { package: 'nftables', program: 'nft', use: 'keeps sandboxes apart' },
   { package: 'iproute2', program: 'ip', use: 'makes network slots' },
   { package: 'iproute2', program: 'tc', use: 'filters what leaves them' },
-  { package: 'erofs-utils', program: 'mkfs.erofs', use: 'packs images' },
-  { package: 'libarchive-tools', program: 'bsdtar', use: 'unpacks images' },
+  { package: 'erofs-utils', program: 'mkfs.erofs', use: 'packs the base image' },
   { package: 'libnss-myhostname', library: 'libnss_myhostname.so.2', use: 'resolves *.localhost' },
 ] as const
 

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import type { ClientPackage } from '@sandlot/server'
 import { type Config, repositoryRoot } from '../config.ts'
-import type { Progress } from '../progress.ts'
+import type { Progress, Step } from '../progress.ts'
 import { ensureClientPackages } from './client-packages.ts'
 import { ensureDebianTools } from './debian-tools.ts'
-import { ensureEnvd } from './envd.ts'
+import { ensureGoProgram } from './go-program.ts'
 import { ensureRunsc, runscPath } from './runsc.ts'
 
 /** What a server needs from the machine, ready to use. */
@@ -13,11 +13,18 @@ export interface Programs {
   envd: string
   /** Changes whenever envd does: images that hold another one are stale. */
   envdHash: string
+  /** Makes images, in machines of its own. */
+  imager: string
   /** What users install, by file name. */
   clientPackages: Record<string, ClientPackage>
 }
 
 export const envdSources = join(repositoryRoot, 'guest', 'envd')
+const imagerSources = join(repositoryRoot, 'guest', 'imager')
+
+/** What makes images, without the rest of a set-up. */
+export const ensureImager = (cache: string, step: Step) =>
+  ensureGoProgram('imager', imagerSources, cache, step)
 
 /** Everything outside the home that a server needs; each step is skipped when it is done. */
 export async function prepareMachine({ settings }: Config, progress: Progress): Promise<Programs> {
@@ -25,9 +32,15 @@ export async function prepareMachine({ settings }: Config, progress: Progress): 
   await progress.step('runsc', (step) => ensureRunsc(settings.cache, settings.runscSha512, step))
   let envd = { path: '', hash: '' }
   await progress.step('envd', async (step) => {
-    const { made, ...binary } = await ensureEnvd(envdSources, settings.cache, step)
+    const { made, ...binary } = await ensureGoProgram('envd', envdSources, settings.cache, step)
     envd = binary
     return `${binary.hash} ${made ? 'built' : 'ready'}`
+  })
+  let imager = ''
+  await progress.step('imager', async (step) => {
+    const { path, hash, made } = await ensureImager(settings.cache, step)
+    imager = path
+    return `${hash} ${made ? 'built' : 'ready'}`
   })
   let clientPackages: Record<string, ClientPackage> = {}
   await progress.step('clients', async (step) => {
@@ -36,5 +49,5 @@ export async function prepareMachine({ settings }: Config, progress: Progress): 
       .map(([file, made]) => ('missing' in made ? `no ${file} (${made.missing})` : `${file} ${made.hash}`))
       .join(', ')
   })
-  return { runsc: runscPath(settings.cache), envd: envd.path, envdHash: envd.hash, clientPackages }
+  return { runsc: runscPath(settings.cache), envd: envd.path, envdHash: envd.hash, imager, clientPackages }
 }

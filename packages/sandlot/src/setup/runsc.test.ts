@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { repositoryRoot } from '../config.ts'
 import { buildPinned, pinnedModules } from './build-pinned.ts'
-import { CRANE_VERSION } from './crane.ts'
 import { copyKnown, download, knownHashes, RUNSC_VERSION } from './runsc-release.ts'
 
 let folder: string
@@ -95,7 +95,7 @@ describe('a program that Go builds', () => {
     'is not built when a module %s, whatever the environment says',
     async (_, change, words) => {
       const modules = join(folder, 'modules')
-      cpSync(pinnedModules('crane'), modules, { recursive: true })
+      cpSync(join(repositoryRoot, 'tests/registry/crane'), modules, { recursive: true })
       const sums = readFileSync(join(modules, 'go.sum'), 'utf8')
       writeFileSync(
         join(modules, 'go.sum'),
@@ -108,7 +108,6 @@ describe('a program that Go builds', () => {
 
   test('is of the version that its name in the cache says', () => {
     const modulesOf = (program: string) => readFileSync(join(pinnedModules(program), 'go.mod'), 'utf8')
-    expect(modulesOf('crane')).toContain(`go-containerregistry ${CRANE_VERSION} `)
     expect(modulesOf('runsc')).toContain(`gvisor.dev/gvisor v0.0.0-${RUNSC_VERSION.split('.')[0]}`)
   })
 })

@@ -10,37 +10,43 @@ import { findGo, goEnvironment } from './go.ts'
 
 const BUILD_TIMEOUT_MS = 10 * 60_000
 
-export interface EnvdBinary {
+/** A static program of `guest/` that is built here; machines have its folder at /opt/sandlot. */
+export interface GoProgram {
   path: string
   /** First twelve hex characters of the hash over its sources and the Go version. */
   hash: string
 }
 
-/** Where the envd of these sources is, or will be. @throws SandlotError invalid_request without sources or Go */
-export async function findEnvd(sources: string, cache: string): Promise<EnvdBinary> {
+/**
+ * Where the program of these sources is, or will be.
+ * @param name of the program, and of its folder in the cache
+ * @throws SandlotError invalid_request without sources or Go
+ */
+export async function findGoProgram(name: string, sources: string, cache: string): Promise<GoProgram> {
   if (!existsSync(join(sources, 'go.mod'))) {
     throw new SandlotError(
       'invalid_request',
       `${sources} holds no go.mod: this clone is incomplete. Run \`git status\` there.`,
     )
   }
-  const hash = await hashSources(sources, (await findGo()).version)
-  return { path: join(cache, 'envd', hash, 'envd'), hash }
+  const hash = await hashSources(name, sources, (await findGo()).version)
+  return { path: join(cache, name, hash, name), hash }
 }
 
 /**
- * The static envd of these sources, built once per content.
+ * The program of these sources, built once per content.
  * @throws SandlotError invalid_request with the compiler's words when it does not build
  */
-export async function ensureEnvd(
+export async function ensureGoProgram(
+  name: string,
   sources: string,
   cache: string,
   step: Step,
-): Promise<EnvdBinary & { made: boolean }> {
-  const { path, hash } = await findEnvd(sources, cache)
+): Promise<GoProgram & { made: boolean }> {
+  const { path, hash } = await findGoProgram(name, sources, cache)
   const outcome = await cachedFile(path, step, async (scratch) => {
     step.update('building with Go')
-    const file = join(scratch, 'envd')
+    const file = join(scratch, name)
     try {
       await run((await findGo()).path, ['build', '-trimpath', '-ldflags=-s -w', '-o', file, '.'], {
         timeoutMs: BUILD_TIMEOUT_MS,
@@ -51,7 +57,7 @@ export async function ensureEnvd(
     } catch (cause) {
       throw new SandlotError(
         'invalid_request',
-        `envd does not build in ${sources}: ${(cause as Error).message}`,
+        `${name} does not build in ${sources}: ${(cause as Error).message}`,
         { cause },
       )
     }
@@ -59,14 +65,14 @@ export async function ensureEnvd(
   })
   // Whatever the umask: the kernels of sandboxes read it, and they are no users of the server's.
   for (const each of [dirname(path), path]) await chmod(each, 0o755)
+  // Whatever the umask: the kernels of sandboxes read it, and they are no users of the server's.
+  for (const each of [dirname(path), path]) await chmod(each, 0o755)
   return { path, hash, made: outcome === 'made' }
 }
 
-/** What does not end up in the binary does not count: tests, texts, and a binary that somebody built there. */
-const isSource = (name: string): boolean =>
-  name !== 'envd' && !name.endsWith('_test.go') && !name.endsWith('.md')
-
-async function hashSources(sources: string, goVersion: string): Promise<string> {
+/** What does not end up in the program does not count: tests, texts, and one that somebody built there. */
+async function hashSources(name: string, sources: string, goVersion: string): Promise<string> {
+  const isSource = (file: string) => file !== name && !file.endsWith('_test.go') && !file.endsWith('.md')
   const entries = await readdir(sources, { recursive: true, withFileTypes: true })
   const files = entries
     .filter((entry) => entry.isFile() && isSource(entry.name))

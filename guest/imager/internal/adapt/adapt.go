@@ -1,0 +1,240 @@
+// Package adapt gives the files of a foreign image what a sandbox needs: the user `user` (uid 1000 if it is free) with
+// sudo if there is one, names for itself and its resolver, and the folders that are mounted over.
+package adapt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"sandlot.dev/imager/internal/erofs"
+	"sandlot.dev/imager/internal/rootfs"
+)
+
+const (
+	user    = "user"
+	usualID = 1000
+)
+
+// ErrNoBash: commands of sandboxes are run by it.
+var ErrNoBash = errors.New("it has no /bin/bash")
+
+var plainPath = regexp.MustCompile(`^[\w./:+-]+$`)
+
+type adapter struct {
+	tree  *rootfs.Tree
+	image *erofs.Writer
+	layer int
+}
+
+// Root changes the tree. The PATH of the image's configuration is one that the login shells of many images would forget.
+func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, layer int) error {
+	if tree.Find("/bin/bash") == nil {
+		return ErrNoBash
+	}
+	a := adapter{tree, image, layer}
+	// a tar of a temporary folder says 0700, and nobody but root would find a thing
+	tree.Root.SetPerm(0o755)
+	steps := []func() error{
+		func() error {
+			return a.folders(0, "/proc", "/sys", "/dev", "/opt/sandlot", "/etc", "/root", "/home", "/run")
+		},
+		// gVisor mounts a tmpfs over a /tmp that is empty: its files would count as memory, and be gone in a layer or a
+		// pause without memory. The folder is one that a desktop needs there anyway.
+		func() error { return a.folders(0o1777, "/tmp", "/var/tmp") },
+		func() error {
+			if tree.Find("/tmp/.X11-unix") != nil {
+				return nil
+			}
+			return a.folders(0o1777, "/tmp/.X11-unix")
+		},
+		func() error { return a.replace("/etc", "hostname", "sandlot\n", 0o644) },
+		func() error {
+			return a.replace("/etc", "hosts", "127.0.0.1 localhost sandlot\n::1 localhost ip6-localhost ip6-loopback\n", 0o644)
+		},
+		func() error {
+			return a.replace("/etc", "resolv.conf", "nameserver "+resolver+"\noptions timeout:2 attempts:2\n", 0o644)
+		},
+		func() error {
+			if !plainPath.MatchString(searchPath) {
+				return nil
+			}
+			return a.replace("/etc/profile.d", "image-path.sh", "export PATH=\""+searchPath+"\"\n", 0o644)
+		},
+		a.addUser,
+		a.allowSudo,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folders makes what is missing; a mode of 0 leaves what is there as it is.
+func (a adapter) folders(perm uint32, paths ...string) error {
+	for _, path := range paths {
+		folder, err := a.tree.Folder(path, a.layer)
+		if err != nil {
+			return fmt.Errorf("folder %s: %w", path, err)
+		}
+		if perm != 0 {
+			folder.SetPerm(perm)
+		}
+	}
+	return nil
+}
+
+// replace puts a file in the place of whatever is there: /etc/resolv.conf is often a link to what only a booted system has.
+func (a adapter) replace(folder, name, content string, perm uint32) error {
+	parent, err := a.tree.Folder(folder, a.layer)
+	if err != nil {
+		return fmt.Errorf("folder %s: %w", folder, err)
+	}
+	inode := &rootfs.Inode{Mode: syscall.S_IFREG | perm, Modified: time.Now()}
+	if err := a.write(inode, content); err != nil {
+		return err
+	}
+	return a.tree.Put(parent, name, inode, a.layer)
+}
+
+func (a adapter) write(inode *rootfs.Inode, content string) error {
+	block, err := a.image.File(strings.NewReader(content), int64(len(content)))
+	inode.Block, inode.Size, inode.Content = block, uint64(len(content)), []byte(content)
+	return err
+}
+
+// read finds a file whose bytes were kept; one that is missing is empty.
+func (a adapter) read(path string) (*rootfs.Inode, []string, error) {
+	inode := a.tree.Find(path)
+	if inode == nil {
+		return nil, nil, nil
+	}
+	if !inode.IsFile() || inode.Size != uint64(len(inode.Content)) {
+		return nil, nil, fmt.Errorf("%s is not a file of at most 1 MB that can be read and written", path)
+	}
+	return inode, strings.FieldsFunc(string(inode.Content), func(r rune) bool { return r == '\n' }), nil
+}
+
+func (a adapter) addLine(folder, name, line string) error {
+	path := folder + "/" + name
+	inode, _, err := a.read(path)
+	if err != nil {
+		return err
+	}
+	if inode == nil {
+		return a.replace(folder, name, line+"\n", 0o644)
+	}
+	content := inode.Content
+	if len(content) > 0 && !bytes.HasSuffix(content, []byte("\n")) {
+		content = append(content, '\n')
+	}
+	return a.write(inode, string(content)+line+"\n")
+}
+
+func (a adapter) addUser() error {
+	_, accounts, err := a.read("/etc/passwd")
+	if err != nil {
+		return err
+	}
+	if findAccount(accounts, "root") == "" {
+		if err := a.addLine("/etc", "passwd", "root:x:0:0:root:/root:/bin/bash"); err != nil {
+			return err
+		}
+	}
+	if findAccount(accounts, user) != "" {
+		return nil
+	}
+	_, groups, err := a.read("/etc/group")
+	if err != nil {
+		return err
+	}
+	uid, gid := freeID(accounts), freeID(groups)
+	if group := findAccount(groups, user); group != "" {
+		gid = idOf(group)
+	} else if err := a.addLine("/etc", "group", fmt.Sprintf("%s:x:%d:", user, gid)); err != nil {
+		return err
+	}
+	line := fmt.Sprintf("%s:x:%d:%d::/home/%s:/bin/bash", user, uid, gid, user)
+	if err := a.addLine("/etc", "passwd", line); err != nil {
+		return err
+	}
+	if a.tree.Find("/etc/shadow") != nil {
+		if err := a.addLine("/etc", "shadow", user+":!:19000:0:99999:7:::"); err != nil {
+			return err
+		}
+	}
+	return a.makeHome(uint32(uid), uint32(gid))
+}
+
+func findAccount(lines []string, name string) string {
+	for _, line := range lines {
+		if strings.HasPrefix(line, name+":") {
+			return line
+		}
+	}
+	return ""
+}
+
+func idOf(line string) int {
+	fields := strings.Split(line, ":")
+	if len(fields) < 3 {
+		return -1
+	}
+	id, err := strconv.Atoi(fields[2])
+	if err != nil || id < 0 {
+		return -1
+	}
+	return id
+}
+
+// freeID is 1000, else the first above that nobody has: some images have a user of their own there.
+func freeID(lines []string) int {
+	taken := map[int]bool{}
+	for _, line := range lines {
+		taken[idOf(line)] = true
+	}
+	id := usualID
+	for taken[id] {
+		id++
+	}
+	return id
+}
+
+func (a adapter) makeHome(uid, gid uint32) error {
+	home, err := a.tree.Folder("/home/"+user, a.layer)
+	if err != nil {
+		return err
+	}
+	home.UID, home.GID = uid, gid
+	skeleton, err := a.tree.Folder("/etc/skel", -1)
+	if err != nil {
+		return nil
+	}
+	for _, name := range []string{".bashrc", ".profile", ".bash_logout"} {
+		entry, found := skeleton.Entries[name]
+		if !found || !entry.IsFile() {
+			continue
+		}
+		// the same bytes in the image, as somebody else's
+		own := *entry.Inode
+		own.UID, own.GID = uid, gid
+		if err := a.tree.Put(home, name, &own, a.layer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a adapter) allowSudo() error {
+	if a.tree.Find("/usr/bin/sudo") == nil {
+		return nil
+	}
+	return a.replace("/etc/sudoers.d", user, user+" ALL=(ALL:ALL) NOPASSWD:ALL\nDefaults:"+user+" !fqdn\n", 0o440)
+}

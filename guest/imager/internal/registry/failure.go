@@ -1,0 +1,106 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"sandlot.dev/imager/internal/erofs"
+)
+
+// Failure is what the host is told: a kind that it has words for, and details of our own. What a registry says is
+// never repeated.
+type Failure struct {
+	Kind   string `json:"kind"`
+	Detail string `json:"detail"`
+}
+
+func (f Failure) Error() string { return f.Kind + ": " + f.Detail }
+
+// ToFailure makes one of any error of this program.
+func ToFailure(err error) Failure {
+	var failure Failure
+	if errors.As(err, &failure) {
+		return failure
+	}
+	var tooLarge erofs.TooLarge
+	if errors.As(err, &tooLarge) {
+		return Failure{"size", tooLarge.Error()}
+	}
+	return Failure{"format", err.Error()}
+}
+
+// explain finds the failure in what the libraries say.
+func explain(err error) error {
+	var failure Failure
+	if errors.As(err, &failure) {
+		return failure
+	}
+	for _, known := range []struct {
+		err  error
+		kind string
+	}{{errPrivate, "private"}, {errPlain, "plain"}, {errSlow, "slow"}} {
+		if errors.Is(err, known.err) {
+			return Failure{Kind: known.kind}
+		}
+	}
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		return explainStatus(answer)
+	}
+	var certificate *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &certificate) || errors.As(err, &unknown) {
+		return Failure{Kind: "certificate"}
+	}
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) {
+		return Failure{Kind: "unreachable"}
+	}
+	// of the library, which puts sums that a server may have chosen into it, but nothing else
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "no child with platform"):
+		return Failure{Kind: "platform"}
+	case strings.Contains(text, "error verifying sha256 checksum"), strings.Contains(text, "error verifying size"),
+		strings.Contains(text, "manifest digest"), strings.Contains(text, "checksum digest"):
+		return Failure{"digest", "what the registry sends is not what its digest says"}
+	case strings.Contains(text, "private or link-local"):
+		return Failure{Kind: "private"}
+	}
+	var tooLarge erofs.TooLarge
+	if errors.As(err, &tooLarge) {
+		return tooLarge
+	}
+	var ours interface{ Unwrap() error }
+	if strings.HasPrefix(text, "layer ") && errors.As(err, &ours) {
+		return Failure{"format", text}
+	}
+	return Failure{"format", "its manifest, its configuration or a layer cannot be read"}
+}
+
+func explainStatus(answer *transport.Error) error {
+	for _, diagnostic := range answer.Errors {
+		switch diagnostic.Code {
+		case transport.UnauthorizedErrorCode, transport.DeniedErrorCode:
+			return Failure{Kind: "denied"}
+		case transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode:
+			return Failure{Kind: "missing"}
+		}
+	}
+	switch answer.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return Failure{Kind: "denied"}
+	case http.StatusNotFound:
+		return Failure{Kind: "missing"}
+	}
+	return Failure{"answer", fmt.Sprintf("status %d", answer.StatusCode)}
+}

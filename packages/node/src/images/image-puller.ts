@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises'
+import { SandlotError } from '@sandlot/protocol'
+import { DNS_ADDRESS } from '../firewall.ts'
+import { OPEN } from '../network-policy.ts'
+import { explainFailure } from './explain-failure.ts'
+import { type ImageMachine, type ImageMachineHost, startImageMachine } from './image-machine.ts'
+import type { ImageName } from './image-name.ts'
+import { type FinishedImage, ImageRefusal, type ResolvedImage, readResolved } from './imager-answers.ts'
+import type { FileLimits } from './receive-file.ts'
+import { RegistryRelay } from './registry-relay.ts'
+
+/** Layers that wait for those below them lie there, packed; the quota is not what keeps an image small. */
+const DISK_SIZE_MB = 32 * 1024
+/** Where distributions keep the authorities that the machine trusts, an administrator's own among them. */
+const AUTHORITIES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt']
+const MAX_AUTHORITIES_BYTES = 2 * 2 ** 20
+
+export interface ImagePullerOptions extends ImageMachineHost {
+  baseImage: { path: string }
+  /** Registries that are reached although their addresses are private: `host:port`, or `host` for 443 and 80. */
+  allowedRegistries: readonly string[]
+  /** Private ranges that machines reach by themselves. */
+  allowedRanges: readonly string[]
+}
+
+export interface PullOptions {
+  login?: { username: string; password: string }
+  /** Team that waits for it. */
+  owner: string
+  signal: AbortSignal
+}
+
+/** An image that its registry has shown to whoever asks for it. */
+export interface PulledImage extends ResolvedImage {
+  /** Writes its root file system as an EROFS image. @throws SandlotError, and the signal's reason */
+  write(file: string, searchPath: string | undefined, limits: FileLimits): Promise<FinishedImage>
+  close(): Promise<void>
+}
+
+/** Pulls images in machines of their own, one for each. */
+export class ImagePuller {
+  readonly #options: ImagePullerOptions
+
+  constructor(options: ImagePullerOptions) {
+    this.#options = options
+  }
+
+  /** @throws SandlotError invalid_request, and the signal's reason */
+  async open(name: ImageName, { login, owner, signal }: PullOptions): Promise<PulledImage> {
+    const { allowedRegistries, allowedRanges, baseImage } = this.#options
+    const source = {
+      imagePath: baseImage.path,
+      diskSizeMB: DISK_SIZE_MB,
+      network: OPEN,
+      owner,
+    }
+    const machine = await startImageMachine(this.#options, source, signal)
+    const relay =
+      allowedRegistries.length > 0
+        ? new RegistryRelay({ address: machine.address, allowedRegistries })
+        : undefined
+    const close = async () => {
+      relay?.close()
+      await machine.end()
+    }
+    try {
+      const request = {
+        ...{ name: name.full, ...login, allowedRegistries, allowedRanges },
+        authorities: await readAuthorities(),
+      }
+      const ask = () => machine.client.ask('POST', '/resolve', request, signal).then(readResolved)
+      const resolved = await explained(name, login !== undefined, ask)
+      return {
+        ...resolved,
+        close,
+        write: (file, searchPath, limits) =>
+          explained(name, login !== undefined, () => receive(machine, file, searchPath, limits, signal)),
+      }
+    } catch (error) {
+      await close()
+      throw error
+    }
+  }
+}
+
+const receive = (
+  { client }: ImageMachine,
+  file: string,
+  searchPath: string | undefined,
+  limits: FileLimits,
+  signal: AbortSignal,
+): Promise<FinishedImage> =>
+  client.receive(
+    { of: 'registry', maxBytes: limits.maxBytes, resolver: DNS_ADDRESS, searchPath },
+    ...([file, limits, signal] as const),
+  )
+
+async function explained<T>(name: ImageName, hasLogin: boolean, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof ImageRefusal) throw explainFailure(name, error.failure, hasLogin)
+    throw error
+  }
+}
+
+async function readAuthorities(): Promise<string> {
+  for (const file of AUTHORITIES) {
+    const text = await readFile(file, 'utf8').catch(() => '')
+    if (text.length > MAX_AUTHORITIES_BYTES)
+      throw new SandlotError('invalid_request', `${file} has more than ${MAX_AUTHORITIES_BYTES} bytes`)
+    if (text) return text
+  }
+  return ''
+}

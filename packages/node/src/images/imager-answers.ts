@@ -1,0 +1,90 @@
+import { Buffer } from 'node:buffer'
+import { SandlotError } from '@sandlot/protocol'
+
+/** All that the machine of an image says besides the image itself. */
+export const MAX_ANSWER_BYTES = 64 * 1024
+/** First block of an image, which comes last. */
+export const HEAD_BYTES = 4096
+const MAX_DETAIL = 300
+const MAX_VARIABLES = 1000
+export const DIGEST = /^sha256:[0-9a-f]{64}$/
+
+/** Why there is no image: a kind that we have words for, and a detail in the words of guest/imager. */
+export interface ImageFailure {
+  kind: string
+  detail: string
+}
+
+export interface ResolvedImage {
+  /** Of the manifest. */
+  digest: string
+  /** `NAME=value` lines. */
+  env: string[]
+  layerCount: number
+  sizeBytes: number
+}
+
+export interface FinishedImage {
+  head: Buffer
+  sizeBytes: number
+  /** Devices, pipes and the like that were left out. */
+  skipped: number
+}
+
+type Answer = Record<string, unknown>
+
+/** @throws ImageRefusal, SandlotError */
+export function readResolved(answer: unknown): ResolvedImage {
+  const { digest, env, layerCount, sizeBytes } = readAnswer(answer)
+  const lines = env ?? []
+  if (
+    typeof digest !== 'string' ||
+    !DIGEST.test(digest) ||
+    !Array.isArray(lines) ||
+    lines.length > MAX_VARIABLES ||
+    !lines.every((line) => typeof line === 'string') ||
+    !isCount(layerCount) ||
+    !isCount(sizeBytes)
+  )
+    throw nonsense()
+  return { digest, env: lines as string[], layerCount, sizeBytes }
+}
+
+/** @throws ImageRefusal, SandlotError */
+export function readFinished(answer: unknown): FinishedImage {
+  const { head, sizeBytes, skipped } = readAnswer(answer)
+  if (typeof head !== 'string' || !isCount(sizeBytes) || !isCount(skipped)) throw nonsense()
+  const block = Buffer.from(head, 'base64')
+  if (block.length !== HEAD_BYTES) throw nonsense()
+  return { head: block, sizeBytes, skipped }
+}
+
+/** guest/imager says that there is no image, and why. */
+export class ImageRefusal extends Error {
+  readonly failure: ImageFailure
+
+  constructor(failure: ImageFailure) {
+    super(`${failure.kind}: ${failure.detail}`)
+    this.name = 'ImageRefusal'
+    this.failure = failure
+  }
+}
+
+function readAnswer(answer: unknown): Answer {
+  if (typeof answer !== 'object' || answer === null) throw nonsense()
+  const { failure } = answer as Answer
+  if (typeof failure === 'object' && failure !== null) {
+    const { kind, detail } = failure as Answer
+    throw new ImageRefusal({ kind: plain(kind), detail: plain(detail) })
+  }
+  return answer as Answer
+}
+
+/** One line of printable text. */
+const plain = (text: unknown): string =>
+  typeof text === 'string' ? text.slice(0, MAX_DETAIL).replaceAll(/[^\x20-\x7e]/g, '?') : ''
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const nonsense = (): SandlotError =>
+  new SandlotError('sandbox_unreachable', 'the machine that makes the image gave an answer that cannot be')

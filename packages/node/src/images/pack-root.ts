@@ -1,0 +1,48 @@
+import { stat } from 'node:fs/promises'
+import { SandlotError } from '@sandlot/protocol'
+import { type ImageMachineHost, startImageMachine } from './image-machine.ts'
+import { ImageRefusal } from './imager-answers.ts'
+
+const SPARE_BYTES = 512 * 2 ** 20
+/** Folders and inodes, and the rest of the last block of each file. */
+const METADATA_BYTES = 2 * 2 ** 30
+
+export interface RootToPack {
+  imagePath: string
+  /** What lies over the image. */
+  fileSystemDir: string
+  /** Whose files these are: they stay unpacked meanwhile. */
+  checkpointId?: string
+  /** Team that waits for it. */
+  owner: string
+  /** Quota of what lies over the image; files may be no larger, holes included. */
+  diskSizeMB: number
+}
+
+/**
+ * Makes one image of an image and a writable layer, in a machine that has both as its root and runs none of the
+ * programs in it.
+ * @throws SandlotError, and the signal's reason
+ */
+export async function packRoot(
+  host: ImageMachineHost,
+  root: RootToPack,
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { size } = await stat(root.imagePath)
+  const maxBytes = size + root.diskSizeMB * 2 ** 20 + METADATA_BYTES
+  const { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner } = root
+  const source = { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner }
+  const machine = await startImageMachine(host, source, signal)
+  try {
+    const limits = { maxBytes, spareBytes: SPARE_BYTES }
+    await machine.client.receive({ of: 'root', maxBytes }, file, limits, signal)
+  } catch (error) {
+    if (!(error instanceof ImageRefusal)) throw error
+    const { detail } = error.failure
+    throw new SandlotError('invalid_request', `the file system of the template cannot be packed: ${detail}`)
+  } finally {
+    await machine.end()
+  }
+}

@@ -1,0 +1,15 @@
+/** What comes first: the result, or the reason of the signal. */
+export async function unlessAborted<T>(signal: AbortSignal, result: Promise<T>): Promise<T> {
+  let onAbort = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([aborted, result])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    result.catch(() => {})
+  }
+}
