@@ -105,13 +105,14 @@ test('nothing that was saved can be read in the bucket, nor told from names', as
   const content = Buffer.concat([Buffer.from(MARKER.repeat(1000)), randomBytes(MB)])
   await uploaded('a', content)
   const files = await inBucket('')
-  expect(files.length).toBeGreaterThan(3)
+  expect(files.length).toBeGreaterThan(2)
   const chunks = (await filesBelow(join(dir, 'from-a', 'chunks'))).map((path) => path.slice(-64))
   for (const path of files) {
     const bytes = await readFile(path)
     for (const readable of [MARKER, 'pages.img', ...chunks]) expect(bytes.includes(readable)).toBe(false)
-    // a zstd frame
-    expect(bytes.includes(Buffer.from([0x28, 0xb5, 0x2f, 0xfd]))).toBe(false)
+    // a zstd frame, at the beginning or behind what sealing puts before it
+    for (const at of [0, 32])
+      expect(bytes.subarray(at, at + 4).equals(Buffer.from([0x28, 0xb5, 0x2f, 0xfd]))).toBe(false)
     expect(chunks).not.toContain(path.slice(-64))
   }
 })
