@@ -123,7 +123,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     start: startMachine,
     demandFor,
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
-    shortage: () => guard.shortage() ?? (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+    shortage: () =>
+      firewall.shortage() ??
+      guard.shortage() ??
+      (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
     onError,
   })
   const guard = createDiskGuard({
@@ -136,7 +139,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     guestDir: options.guestDir,
     isAlive: (machine) => machines.isAlive(machine),
     end: (machineId) => machines.end(machineId),
-    shortage: () => memoryShortage(options.memoryFloorMB),
+    shortage: () => firewall.shortage() ?? memoryShortage(options.memoryFloorMB),
     onError,
   })
   const persistence = new Persistence({
