@@ -1,31 +1,10 @@
+import { BLOCKED_RANGES } from './blocked-ranges.ts'
 import type { HostNetworks } from './host-networks.ts'
 import type { InstanceNames } from './names.ts'
 import type { Slot } from './slots.ts'
 
 /** Where every sandbox sends DNS queries; never routed: the firewall rewrites it to the host's own resolver. */
 export const DNS_ADDRESS = '169.254.53.53'
-
-/**
- * Never reachable from a sandbox: private, shared, loopback, link-local (cloud metadata), documentation, 6to4 relays,
- * benchmarks, multicast, reserved. All of RFC 6890 that is not globally reachable.
- */
-export const BLOCKED_RANGES = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.0.2.0/24',
-  '192.88.99.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '198.51.100.0/24',
-  '203.0.113.0/24',
-  '224.0.0.0/4',
-  '240.0.0.0/4',
-]
 
 export interface FirewallRulesOptions {
   names: InstanceNames

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { BLOCKED_RANGES, elementOf, firewallRules, hostNetworksUpdate, readTable } from './firewall-rules.ts'
+import { BLOCKED_RANGES } from './blocked-ranges.ts'
+import { elementOf, firewallRules, hostNetworksUpdate, readTable } from './firewall-rules.ts'
 import { hostNetworks } from './host-networks.ts'
 import { namesFor } from './names.ts'
 import { run } from './run.ts'
@@ -57,16 +58,27 @@ test('the networks of the host are those of every interface but the slots, witho
       ReturnType<typeof import('node:os').networkInterfaces>[string]
     >[number]
   expect(
-    hostNetworks('sl12-', {
+    hostNetworks({
       eth0: [entry('5.9.1.62/26'), entry('fe80::1/64', 'IPv6')],
-      'sl12-3': [entry('10.177.0.13/30')],
+      'sl12ab-3': [entry('10.177.0.13/30')],
       tun0: [entry('10.8.0.2/1')],
       docker0: [entry('172.17.0.1/16')],
     }),
   ).toEqual({
-    addresses: ['10.8.0.2', '172.17.0.1', '5.9.1.62'],
-    networks: ['172.17.0.0/16', '5.9.1.0/26'],
+    addresses: ['5.9.1.62', '10.8.0.2', '172.17.0.1'],
+    networks: ['5.9.1.0/26', '172.17.0.0/16'],
   })
+})
+
+test('a machine with very many private networks still has its public ones blocked', () => {
+  const entry = (address: string) =>
+    ({ address, cidr: `${address}/24`, family: 'IPv4' }) as unknown as NonNullable<
+      ReturnType<typeof import('node:os').networkInterfaces>[string]
+    >[number]
+  const many = Array.from({ length: 600 }, (_, i) => entry(`10.${i >> 8}.${i & 255}.1`))
+  const { addresses, networks } = hostNetworks({ br0: many, eth0: [entry('93.184.216.34')] })
+  expect([addresses[0], networks[0]]).toEqual(['93.184.216.34', '93.184.216.0/24'])
+  expect(addresses.length).toBeLessThan(600)
 })
 
 test('two homes have different names everywhere', () => {

@@ -63,12 +63,15 @@ export class Firewall {
 
   /** @throws SandlotError firewall_unavailable while the table does not hold */
   check(): void {
-    if (this.#fault)
-      throw new SandlotError(
-        'firewall_unavailable',
-        `nothing is started and nothing runs now: ${this.#fault}`,
-        { retryAfterSeconds: 2 },
-      )
+    const shortage = this.shortage()
+    if (shortage) throw shortage
+  }
+
+  /** @returns why nothing may be started now; undefined: the table holds */
+  shortage(): SandlotError | undefined {
+    if (!this.#fault) return undefined
+    const message = `nothing is started and nothing runs now: ${this.#fault}`
+    return new SandlotError('firewall_unavailable', message, { retryAfterSeconds: 2 })
   }
 
   /**

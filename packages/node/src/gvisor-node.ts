@@ -127,7 +127,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     start: startMachine,
     demandFor,
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
-    shortage: () => guard.shortage() ?? (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+    shortage: () =>
+      firewall.shortage() ??
+      guard.shortage() ??
+      (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
     onError,
   })
   const guard = createDiskGuard({
@@ -140,7 +143,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     guestDir: options.guestDir,
     isAlive: (machine) => machines.isAlive(machine),
     end: (machineId) => machines.end(machineId),
-    shortage: () => memoryShortage(options.memoryFloorMB),
+    shortage: () => firewall.shortage() ?? memoryShortage(options.memoryFloorMB),
     onError,
   })
   const persistence = new Persistence({

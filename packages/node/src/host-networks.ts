@@ -1,6 +1,9 @@
+import { BlockList } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { BLOCKED_RANGES } from './blocked-ranges.ts'
+import { isSlotInterface } from './names.ts'
 
-/** So many of each are blocked; a machine with more has them in ranges that are blocked anyway. */
+/** So many of each are told; those come last that lie in ranges which are blocked anyway. */
 const MAX_ENTRIES = 256
 /** A shorter prefix is the route of a VPN that takes all traffic, not a network that the host lies on. */
 const MIN_PREFIX = 8
@@ -13,19 +16,30 @@ export interface HostNetworks {
   networks: string[]
 }
 
-/** @param ignoredPrefix of interfaces that do not count: the slots' own */
-export function hostNetworks(ignoredPrefix: string, interfaces = networkInterfaces()): HostNetworks {
+const blocked = new BlockList()
+for (const range of BLOCKED_RANGES) {
+  const [network, bits] = range.split('/') as [string, string]
+  blocked.addSubnet(network, Number(bits))
+}
+const isBlocked = (cidr: string): boolean => blocked.check(cidr.split('/')[0]!)
+
+/** Slots do not count. */
+export function hostNetworks(interfaces = networkInterfaces()): HostNetworks {
   const addresses = new Set<string>()
   const networks = new Set<string>()
   for (const [name, entries = []] of Object.entries(interfaces)) {
-    if (name.startsWith(ignoredPrefix)) continue
+    if (isSlotInterface(name)) continue
     for (const { family, address, cidr } of entries) {
       if (family !== 'IPv4') continue
       addresses.add(address)
       if (cidr && Number(cidr.split('/')[1]) >= MIN_PREFIX) networks.add(networkOf(cidr))
     }
   }
-  const bounded = (set: Set<string>) => [...set].sort().slice(0, MAX_ENTRIES)
+  const bounded = (set: Set<string>) =>
+    [...set]
+      .sort()
+      .sort((a, b) => Number(isBlocked(a)) - Number(isBlocked(b)))
+      .slice(0, MAX_ENTRIES)
   return { addresses: bounded(addresses), networks: bounded(networks) }
 }
 

@@ -219,8 +219,10 @@ export class Machines {
     const cpus = Math.min(machine.resources.cpuCount, availableParallelism())
     this.#options.cgroups.setCpuShares(machine.cgroup, cpus * CPU_SHARES_PER_CPU).catch(this.#options.onError)
     try {
-      await this.#setPolicy(machine, network)
-      if (machine.isFrozen) await this.thaw(machine)
+      const setting = this.#setPolicy(machine, network)
+      // what is closed must be so before anything runs; while it is being opened it is closed still
+      if (!network.allowInternetAccess) await setting
+      await Promise.all([setting, machine.isFrozen && this.thaw(machine)])
     } catch (error) {
       void this.discard(machine.machineId)
       throw error

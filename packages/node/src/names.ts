@@ -16,6 +16,9 @@ export interface InstanceNames {
   cgroup: string
 }
 
+/** Is this network interface the host's side of a slot, of whatever instance? */
+export const isSlotInterface = (name: string): boolean => /^sl[0-9a-f]{4}-\d+$/.test(name)
+
 export function namesFor(home: string): InstanceNames {
   const instance = createHash('sha256').update(home).digest('hex').slice(0, 4)
   return {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { AddressRange } from './address-range.ts'
 import { Firewall } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
-import { type HostNetworks, hostNetworks } from './host-networks.ts'
+import { hostNetworks } from './host-networks.ts'
 import type { LiveMachine, Machines } from './machines.ts'
 import type { InstanceNames } from './names.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
@@ -37,14 +37,14 @@ export class NodeNetwork {
 
   constructor(options: NodeNetworkOptions) {
     const { names, range, dns, allowedRanges, maxConnections, onError } = options
-    const host = (): HostNetworks => hostNetworks(names.vethPrefix)
     const look = () => void this.#guard?.look().catch(onError)
     this.#options = options
     this.firewall = new Firewall({
-      ...{ names, range: range.cidr, dns, allowedRanges, maxConnections, host, onError },
+      ...{ names, range: range.cidr, dns, allowedRanges, maxConnections, onError },
+      host: () => hostNetworks(),
       onDoubt: look,
     })
-    this.filters = new SlotFilters({ names, range, allowedRanges, host, onError })
+    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => hostNetworks(), onError })
     this.#monitor = new NftMonitor({
       table: names.nftTable,
       ownPid: () => this.firewall.pid,
