@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { parseAddressRange } from '@sandlot/node/address-range'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
@@ -16,6 +17,8 @@ for (const [, name, value] of readFileSync(join(home, 'env'), 'utf8').matchAll(
   /^export ([A-Z0-9_]+)=(.*)$/gm,
 ))
   if (name?.startsWith('E2B_')) process.env[name] = value
+// `source` would have given NODE_EXTRA_CA_CERTS to this process before it started
+setDefaultCACertificates([...getCACertificates('default'), readFileSync(join(home, 'ca', 'ca.pem'), 'utf8')])
 
 export const apiUrl = String(process.env.E2B_API_URL)
 export const apiHeaders = { 'x-api-key': String(process.env.E2B_API_KEY), 'content-type': 'application/json' }
