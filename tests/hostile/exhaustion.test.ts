@@ -1,5 +1,11 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
+import { availableParallelism, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { namesFor } from '@sandlot/node/names'
 import { NotEnoughSpaceError, Sandbox } from 'e2b-official'
+import { pack } from 'tar-stream'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { asRoot, guest, server } from './guest.ts'
 
@@ -182,5 +188,107 @@ print(len(files))
     const sandbox = await Sandbox.create()
     greedy.push(sandbox)
     expect((await sandbox.commands.run('echo new')).stdout).toBe('new\n')
+  })
+})
+
+describe('a team that asks for all there is', () => {
+  interface Answer {
+    status: number
+    // biome-ignore lint/suspicious/noExplicitAny: tests read what they expect
+    body: any
+  }
+
+  async function call(method: string, path: string, body?: object): Promise<Answer> {
+    const response = await fetch(`${server.env.E2B_API_URL}${path}`, {
+      method,
+      headers: { 'X-API-Key': server.env.E2B_API_KEY!, 'content-type': 'application/json' },
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(30_000),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+
+  /** What the kernel says of each machine of this server; undefined where it has no such file. */
+  function limitsOfMachines(v1: string, v2: string): Array<string | undefined> {
+    const isV2 = existsSync('/sys/fs/cgroup/cgroup.controllers')
+    const [controller, file] = isV2 ? ['', v2] : (v1.split('/') as [string, string])
+    const dir = join('/sys/fs/cgroup', controller, namesFor(server.home).cgroup)
+    return readdirSync(dir, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => join(dir, name, file))
+      .map((path) => (existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined))
+  }
+
+  test.each([
+    [{ cpuCount: 64 }, /^cpuCount is 64, this machine has at most \d+$/],
+    [{ memoryMB: 1_048_576 }, /^memoryMB is 1048576 MB, this machine has at most \d+ MB$/],
+    [{ minFreeDiskMb: 1_048_576 }, /^the disk is 1048576 MB, this machine has at most \d+ MB$/],
+  ])('%j for a template gets a refusal that says what there is', async (asked, message) => {
+    const { status, body } = await call('POST', '/v3/templates', { name: 'greedy', ...asked })
+    expect([status, body.message]).toEqual([400, expect.stringMatching(message)])
+  })
+
+  test('of CPU and memory has no more of either than the machine, and no swap', async () => {
+    const sandbox = await Sandbox.create()
+    try {
+      await sandbox.commands.run('true')
+      const shares = limitsOfMachines('cpu/cpu.shares', 'cpu.weight').map(Number)
+      expect(Math.max(...shares)).toBeLessThanOrEqual(512 * availableParallelism())
+      const memory = limitsOfMachines('memory/memory.limit_in_bytes', 'memory.max').map(Number)
+      expect(Math.max(...memory)).toBeLessThanOrEqual(totalmem())
+      const withSwap = limitsOfMachines('memory/memory.memsw.limit_in_bytes', 'memory.swap.max')
+      const isV2 = existsSync('/sys/fs/cgroup/cgroup.controllers')
+      for (const [index, limit] of withSwap.entries())
+        expect(limit ?? 'cannot be limited').toBe(
+          limit === undefined ? 'cannot be limited' : isV2 ? '0' : String(memory[index]),
+        )
+    } finally {
+      await sandbox.kill()
+    }
+  })
+
+  test('by metadata is refused beyond 64 KiB, and what it may have is not copied into events', async () => {
+    const create = (bytes: number) =>
+      call('POST', '/v2/sandboxes', { templateID: 'base', metadata: { k: 'x'.repeat(bytes) } })
+    const refused = await create(900_000)
+    expect([refused.status, refused.body.message]).toEqual([
+      400,
+      'metadata 900008: 900008 bytes of JSON, at most 65536 (64 KiB) are allowed together',
+    ])
+    const databaseBytes = () =>
+      ['', '-wal'].reduce((sum, end) => sum + readFileSync(join(server.home, `db.sqlite${end}`)).length, 0)
+    const { sandboxID } = (await create(60_000)).body
+    const before = databaseBytes()
+    for (let i = 0; i < 20; i++) await call('POST', `/sandboxes/${sandboxID}/timeout`, { timeout: 600 + i })
+    expect(databaseBytes() - before).toBeLessThan(600_000)
+    const { body: events } = await call('GET', `/events/sandboxes/${sandboxID}?limit=100`)
+    expect(events.length).toBeGreaterThan(20)
+    for (const { event_data } of events) expect(event_data.sandbox_metadata.k).toHaveLength(60_000)
+    await call('DELETE', `/sandboxes/${sandboxID}`)
+  })
+
+  test('by archives for builds has them counted, and loses them with their template', async () => {
+    const usage = async () => (await call('GET', '/usage/storage')).body
+    const before = await usage()
+    const { templateID } = (await call('POST', '/v3/templates', { name: 'archives' })).body
+    for (const digit of ['a', 'b', 'c']) {
+      const hash = digit.repeat(64)
+      const { url } = (await call('GET', `/templates/${templateID}/files/${hash}`)).body
+      const tar = pack()
+      tar.entry({ name: 'file' }, Buffer.alloc(1_000_000, digit))
+      tar.finalize()
+      const body = new Uint8Array(await buffer(tar))
+      expect((await fetch(url, { method: 'PUT', body })).status).toBe(200)
+    }
+    const after = await usage()
+    expect(after.uploads - before.uploads).toBe(3)
+    expect(after.uploadBytes - before.uploadBytes).toBeGreaterThan(3_000_000)
+    expect(after.sizeBytes - before.sizeBytes).toBeGreaterThan(3_000_000)
+    expect((await call('DELETE', `/templates/${templateID}`)).status).toBe(204)
+    expect(await usage()).toMatchObject({ uploads: before.uploads, uploadBytes: before.uploadBytes })
+    expect(readdirSync(join(server.home, 'uploads')).filter((name) => /-([abc])\1{63}/.test(name))).toEqual(
+      [],
+    )
   })
 })

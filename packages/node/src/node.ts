@@ -69,11 +69,6 @@ export interface MachineInit {
   defaultWorkdir?: string
 }
 
-export interface AcquireOptions {
-  /** In force before the machine is handed out. */
-  network: NetworkPolicy
-}
-
 /** One sample of a machine; bytes, percent of one core = 100. */
 export interface MachineSample {
   machineId: string
@@ -115,6 +110,8 @@ export interface SnapshotOptions {
 export interface AcquireOptions {
   /** Team that waits for it: teams take turns in the queue of restores. */
   owner: string
+  /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps the one it had. */
+  network: NetworkPolicy
 }
 
 export interface ResumeOptions extends AcquireOptions {
@@ -122,8 +119,6 @@ export interface ResumeOptions extends AcquireOptions {
   hasMemory: boolean
   /** The paused sandbox's own machine, if it may still be frozen in memory. */
   machineId?: string
-  /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps the one it had. */
-  network: NetworkPolicy
 }
 
 /**

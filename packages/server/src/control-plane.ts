@@ -33,6 +33,8 @@ const HOUR_MS = 3600_000
 const DAY_MS = 24 * HOUR_MS
 const PRUNE_INTERVAL_MS = 60_000
 const MAX_PRUNE_BATCHES = 50
+/** The newest; each has at most 16 MB. */
+const MAX_BUILD_LOGS_PER_TEAM = 100
 /** About 250 MB; a team that makes a sandbox every four seconds has fewer in a week. */
 const MAX_EVENTS_PER_TEAM = 500_000
 
@@ -167,6 +169,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       () => metrics.prune(now() - DAY_MS),
       () => metrics.pruneKilled(now() - HOUR_MS),
       () => sessions.prune(),
+      () => buildLogs.prune(MAX_BUILD_LOGS_PER_TEAM),
     ])
       for (let batch = 0; batch < MAX_PRUNE_BATCHES && !isClosed && (await pruneBatch()) > 0; batch++)
         await new Promise(setImmediate)

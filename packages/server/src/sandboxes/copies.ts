@@ -32,7 +32,8 @@ export class Copies {
   /** @param name `name` or `name:tag`; absent: only the id finds it */
   async createSnapshot(team: Team, sandboxId: string, name?: string): Promise<Snapshot> {
     const reference = name === undefined ? undefined : parseNewReference(name, team.slug)
-    const { catalogue, node, now } = this.#life
+    const { catalogue, limits, node, now } = this.#life
+    limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: 0 })
     const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'snapshot')
     const nowMs = now()
     const tag = reference?.tag ?? 'default'

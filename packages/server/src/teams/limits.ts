@@ -8,6 +8,8 @@ export const DEFAULT_LIMITS = {
   /** Of all keys of a team together, four times as many in one go: a fraction of what the server answers a second. */
   requestsPerSecond: 500,
   unfinishedBuilds: 100,
+  /** Of all templates and snapshots, in whatever state. */
+  builds: 5_000,
   /** API keys, those of sign-ins and access tokens included. */
   apiKeys: 1_000,
   /** At a time. */
@@ -133,8 +135,16 @@ export class TeamLimits {
     }
   }
 
-  /** @param count those there are already @throws SandlotError rate_limited */
-  checkUnfinishedBuilds({ name, plan }: Team, count: number): void {
+  /**
+   * @param counts those there are already, and how many of them are not finished
+   * @throws SandlotError rate_limited
+   */
+  checkBuilds({ name, plan }: Team, { all, unfinished: count }: { all: number; unfinished: number }): void {
+    if (all >= DEFAULT_LIMITS.builds)
+      throw new SandlotError(
+        'rate_limited',
+        `team '${name}' has ${all} builds and snapshots, ${DEFAULT_LIMITS.builds} are allowed: delete templates`,
+      )
     const limit = plan.unfinishedBuilds ?? DEFAULT_LIMITS.unfinishedBuilds
     if (count >= limit)
       throw new SandlotError(

@@ -12,6 +12,7 @@ export interface BuildLogEntry {
 
 const FLUSH_INTERVAL_MS = 500
 const ROWS_PER_INSERT = 100
+const PRUNE_BATCH = 10
 /** A build that prints more than this goes on, its log does not. */
 const MAX_ENTRIES = 20_000
 const MAX_BYTES = 16 * 1024 * 1024
@@ -64,6 +65,33 @@ export class BuildLogs {
     if (!log) return
     await this.#flush(buildId, log)
     this.#open.delete(buildId)
+  }
+
+  /**
+   * Drops the logs of a team's builds but for the newest that have ended, a batch at a time.
+   * @param keep of each team @returns how many logs went
+   */
+  async prune(keep: number): Promise<number> {
+    let count = 0
+    for (const { id } of await this.#store.selectFrom('teams').select('id').execute()) {
+      const older = await this.#store
+        .selectFrom('builds')
+        .innerJoin('templates', 'templates.id', 'builds.template_id')
+        .select('builds.id')
+        .where('templates.team_id', '=', id)
+        .where('builds.finished_at', 'is not', null)
+        .where(({ exists, selectFrom }) =>
+          exists(selectFrom('build_logs').select('sequence').whereRef('build_id', '=', 'builds.id')),
+        )
+        .orderBy('builds.finished_at', 'desc')
+        .offset(keep)
+        .limit(PRUNE_BATCH)
+        .execute()
+      const ids = older.map((build) => build.id)
+      if (ids.length > 0) await this.#store.deleteFrom('build_logs').where('build_id', 'in', ids).execute()
+      count += ids.length
+    }
+    return count
   }
 
   /** @param level the least severe that is wanted */

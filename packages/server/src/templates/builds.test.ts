@@ -1,6 +1,7 @@
 import { BuildFailure } from '@sandlot/protocol'
 import { expect, test } from 'vitest'
 import { type Answer, serverUnderTest } from '../test-support/server-under-test.ts'
+import { BuildLogs } from './build-logs.ts'
 
 const tested = serverUnderTest()
 const call = (...args: Parameters<typeof tested.current.call>) => tested.current.call(...args)
@@ -245,4 +246,52 @@ test('clients that push images of Docker are told which ones work', async () => 
   const answer = await call('POST', '/templates', { dockerfile: 'FROM x' })
   expect(answer.status).toBe(501)
   expect(answer.body.message).toMatch(/use e2b .* or newer/)
+})
+
+test('of builds that failed the newest twenty are kept, with their template', async () => {
+  const t = tested.current
+  t.node.building = () => Promise.reject(new BuildFailure('1', 'no luck'))
+  let last: Announced | undefined
+  for (let i = 0; i < 25; i++) {
+    last = await announce('app')
+    await start(last)
+    expect((await settled(last)).status).toBe('error')
+  }
+  await expect
+    .poll(async () => (await call('GET', `/templates/${last!.templateID}`)).body.builds.length)
+    .toBe(20)
+  expect((await statusOf(last!)).logEntries.at(-1).message).toBe('no luck')
+})
+
+test('a team keeps the logs of its newest builds', async () => {
+  const t = tested.current
+  const builds: Announced[] = []
+  for (const name of ['a', 'b', 'c']) {
+    builds.push(await built(name))
+    t.now += 1_000
+  }
+  await t.inStore(async (store) => {
+    const logs = new BuildLogs(store, Date.now, () => {})
+    expect([await logs.prune(2), await logs.prune(2)]).toEqual([1, 0])
+  })
+  const lines = await Promise.all(builds.map(async (build) => (await statusOf(build)).logEntries.length > 0))
+  expect(lines).toEqual([false, true, true])
+})
+
+test('a team that has more builds than it may is told to delete templates', async () => {
+  const t = tested.current
+  const build = await announce('app')
+  await t.inStore(async (store) => {
+    const row = await store.selectFrom('builds').selectAll().executeTakeFirstOrThrow()
+    for (let from = 0; from < 5_000; from += 500)
+      await store
+        .insertInto('builds')
+        .values(Array.from({ length: 500 }, (_, i) => ({ ...row, id: `${from + i}`, status: 'error' })))
+        .execute()
+  })
+  await t.crash()
+  const { status, body } = await call('POST', '/v3/templates', { name: 'app' })
+  expect([status, body.message]).toEqual([429, expect.stringContaining('5001 builds and snapshots')])
+  expect((await call('DELETE', `/templates/${build.templateID}`)).status).toBe(204)
+  expect((await call('POST', '/v3/templates', { name: 'app' })).status).toBe(202)
 })

@@ -152,6 +152,17 @@ export class TemplateCatalogue {
       if ('checkpointId' in build) this.#snapshots.delete(build.checkpointId)
   }
 
+  /** Builds and snapshots of a team. */
+  countOf({ teamId }: Team): number {
+    let count = 0
+    for (const template of this.#byId.values())
+      if (template.teamId === teamId) count += template.builds.length
+    return count
+  }
+
+  buildsOf = (templateId: string): BuildRecord[] =>
+    (this.#byId.get(templateId)?.builds ?? []).filter(isRecord)
+
   spawns = () => this.#repository.spawns()
 
   /** Those that a team may start from: its own and everybody's. */

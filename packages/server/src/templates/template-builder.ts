@@ -18,6 +18,8 @@ import type { BuildReason, BuildRecord } from './repository.ts'
 import type { Uploads } from './uploads.ts'
 
 const DEFAULT_IMAGE = 'e2bdev/base'
+/** Of one template. */
+const MAX_FAILED = 20
 
 export interface BuildLimits {
   /** Builds that run at a time. */
@@ -69,7 +71,7 @@ export class TemplateBuilder {
     const resources = this.#resources(request)
     limits.checkBuild(team, resources)
     const unfinished = catalogue.unfinishedBuilds().filter(({ templateId }) => this.#isOf(templateId, team))
-    limits.checkUnfinishedBuilds(team, unfinished.length)
+    limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: unfinished.length })
     const nowMs = now()
     return catalogue.addBuild(team, reference.name, nowMs, ({ templateId }) => ({
       buildId: randomUUID(),
@@ -268,6 +270,13 @@ export class TemplateBuilder {
       }
   }
 
+  /** Of builds that failed the newest are kept, to look at. */
+  async #dropFailed(templateId: string): Promise<void> {
+    const { catalogue } = this.#options
+    const failed = catalogue.buildsOf(templateId).filter(({ status }) => status === 'error')
+    for (const build of failed.slice(0, -MAX_FAILED)) await catalogue.removeBuild(build)
+  }
+
   async #fail(build: BuildRecord, error: unknown): Promise<void> {
     const { catalogue, checkpoints, node, logs, logger, now } = this.#options
     const reason = reasonOf(storeError(error))
@@ -281,6 +290,7 @@ export class TemplateBuilder {
       await checkpoints.remove(build.checkpointId)
       const nowMs = now()
       await catalogue.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs })
+      await this.#dropFailed(templateId)
     } catch (err) {
       // the next start finds the row unfinished
       Object.assign(build, { status: 'error', reason })
