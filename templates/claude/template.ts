@@ -1,7 +1,7 @@
 import { Template } from 'e2b'
 import type { CatalogTemplate } from '../catalog-template.ts'
+import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 
-const VERSION = '2.1.331'
 const PACKAGE = '/usr/local/lib/node_modules/@anthropic-ai/claude-code'
 /** Beside npm's own link target, so that a later `npm install -g` of another version replaces it without a conflict. */
 const LAUNCHER = `${PACKAGE}/bin/claude-in-sandbox`
@@ -9,9 +9,14 @@ const LAUNCHER = `${PACKAGE}/bin/claude-in-sandbox`
 export default {
   template: Template({ fileContextPath: import.meta.dirname })
     .fromBaseImage()
-    // its install script makes a hard link of 398 MB to the platform's binary
+    .copy('npm', LOCKED)
+    // its install script, which is not allowed, makes a hard link of 398 MB to the platform's binary
     .runCmd(
-      `npm install -g --ignore-scripts @anthropic-ai/claude-code@${VERSION} && rm -rf ~/.npm ${PACKAGE}/bin/claude.exe`,
+      [
+        ...installGlobally('@anthropic-ai/claude-code', {}),
+        removeLocked,
+        `rm -f ${PACKAGE}/bin/claude.exe`,
+      ].join(' && '),
     )
     .copy('claude-in-sandbox', LAUNCHER, { mode: 0o755 })
     .runCmd(

@@ -1,17 +1,15 @@
 import { join } from 'node:path'
 import { Template, waitForURL } from 'e2b'
 import type { CatalogTemplate } from '../catalog-template.ts'
+import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 
 const SERVICE = '/opt/code-interpreter'
 const PYTHON_PACKAGES = '/usr/local/lib/python3.11/dist-packages'
-const UV_VERSION = '0.13.9'
-const DENO_VERSION = '2.9.6'
-const ZEROMQ_VERSION = '6.8.0'
 const zeromq = `${SERVICE}/node_modules/zeromq`
 
 const installPythonPackages = [
-  `pip install --no-cache-dir --quiet uv==${UV_VERSION}`,
-  `uv pip install --system --break-system-packages --no-cache --quiet --requirement ${SERVICE}/python/requirements.txt`,
+  `pip install --no-cache-dir --quiet --require-hashes --requirement ${LOCKED}/installer.lock`,
+  `uv pip install --system --break-system-packages --no-cache --quiet --require-hashes --only-binary :all: --requirement ${LOCKED}/requirements.lock`,
   'pip uninstall --yes --quiet uv',
   // Found at each start of a kernel: byte code that is not there is compiled again in every sandbox.
   `python3 -m compileall -q -j 2 ${PYTHON_PACKAGES}`,
@@ -19,10 +17,12 @@ const installPythonPackages = [
 ]
 
 const installNodePackages = [
-  `npm install --global --no-audit --no-fund --loglevel=error --allow-scripts=deno deno@${DENO_VERSION}`,
-  `npm install --prefix ${SERVICE} --no-audit --no-fund --loglevel=error --ignore-scripts zeromq@${ZEROMQ_VERSION}`,
+  ...installGlobally('deno', { deno: 'bin.cjs' }),
+  `mkdir -p ${SERVICE}/node_modules`,
+  `mv node_modules/zeromq ${zeromq}`,
   // Binaries of other systems
-  `rm -rf ${zeromq}/build/darwin ${zeromq}/build/win32 ~/.npm`,
+  `rm -rf ${zeromq}/build/darwin ${zeromq}/build/win32`,
+  removeLocked,
 ]
 
 export default {
@@ -31,7 +31,8 @@ export default {
     fileIgnorePatterns: ['**/*.test.ts', '**/node_modules', '**/__pycache__', 'README.md'],
   })
     .fromBaseImage()
-    .copy('python/requirements.txt', `${SERVICE}/python/requirements.txt`)
+    .copy('npm', LOCKED, { user: 'root' })
+    .copy(['python/installer.lock', 'python/requirements.lock'], `${LOCKED}/`, { user: 'root' })
     .runCmd([...installPythonPackages, ...installNodePackages].join(' && '), { user: 'root' })
     .copy('.', SERVICE)
     .setStartCmd(

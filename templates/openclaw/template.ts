@@ -1,13 +1,17 @@
 import { Template } from 'e2b'
 import type { CatalogTemplate } from '../catalog-template.ts'
-
-/** The newest with `gateway.controlUi.allowInsecureAuth`, which E2B's documentation sets; 2026.8 refuses the key. */
-const VERSION = '2026.7.35'
+import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 
 export default {
   template: Template({ fileContextPath: import.meta.dirname })
     .fromBaseImage()
-    .runCmd(`npm install -g --omit=dev openclaw@${VERSION} && rm -rf ~/.npm && openclaw --version`)
+    // the newest with `gateway.controlUi.allowInsecureAuth`, which E2B's documentation sets; 2026.8 refuses the key
+    .copy('npm', LOCKED)
+    .runCmd(
+      [...installGlobally('openclaw', { openclaw: 'openclaw.mjs' }), removeLocked, 'openclaw --version'].join(
+        ' && ',
+      ),
+    )
     // for each module Node parses the nearest package.json anew, and OpenClaw's own has 327 exports
     .runCmd(`echo '{"type":"module"}' > "$(npm root -g)/openclaw/dist/package.json"`)
     // lets in pages of the sandbox's own host, which no template can know; runs OpenAI's models without Codex' plug-in, whose

@@ -35,7 +35,9 @@ const packages = [
   'zip',
 ]
 
-const NPM_VERSION = '11.19.1'
+/** npm and yarn with the hashes of all that comes along; written by `templates/lock.ts`. */
+const NPM_LOCK = ['package.json', 'package-lock.json']
+const npmLockDir = join(import.meta.dirname, 'base-npm')
 const DEBOOTSTRAP_TIMEOUT_MS = 15 * 60_000
 
 /**
@@ -78,10 +80,9 @@ export interface BaseImageOptions {
 /** Debian 12 with what developers expect, as an EROFS image. Built once per content key; appears by rename. */
 export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path: string; key: string }> {
   const certificates = await Promise.all(options.extraCaCertificates.map((file) => readFile(file, 'utf8')))
+  const npmLock = await Promise.all(NPM_LOCK.map((file) => readFile(join(npmLockDir, file), 'utf8')))
   const key = createHash('sha256')
-    .update(
-      JSON.stringify([packages, NPM_VERSION, PROFILE, customize.toString(), process.version, certificates]),
-    )
+    .update(JSON.stringify([packages, npmLock, PROFILE, customize.toString(), process.version, certificates]))
     .digest('hex')
     .slice(0, 32)
   const path = join(options.cacheDir, 'images', `base-${key}.erofs`)
@@ -140,24 +141,11 @@ async function customize(
   await cp(nodeBinary, join(root, 'usr/local/bin/node'), { dereference: true })
   const npmDir = join(work, 'npm')
   await mkdir(npmDir, { recursive: true })
-  await writeFile(join(npmDir, 'package.json'), '{}')
-  await run(
-    'npm',
-    [
-      'install',
-      '--prefix',
-      npmDir,
-      '--no-audit',
-      '--no-fund',
-      '--loglevel=error',
-      `npm@${NPM_VERSION}`,
-      'yarn@1.22.22',
-    ],
-    {
-      timeoutMs: 300_000,
-      cwd: npmDir,
-    },
-  )
+  for (const file of NPM_LOCK) await cp(join(npmLockDir, file), join(npmDir, file))
+  await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+    timeoutMs: 300_000,
+    cwd: npmDir,
+  })
   const modules = join(root, 'usr/local/lib/node_modules')
   await mkdir(modules, { recursive: true })
   for (const name of ['npm', 'yarn'])

@@ -11,6 +11,7 @@ import {
   memoryLimit,
   networkNamespaces,
   rootUser,
+  sandboxUsers,
 } from './machine-checks.ts'
 import { coreDumps, ksm, mitigations, smt, swap } from './memory-leak-checks.ts'
 import {
@@ -31,6 +32,7 @@ const CHECKS: Record<string, Check> = {
   kernel,
   architecture,
   root: rootUser,
+  'sandbox users': sandboxUsers,
   cgroups,
   'network namespaces': networkNamespaces,
   nftables,

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
+import { hostIdsFor } from '@sandlot/node/host-ids'
 import { canSpareKernels } from '@sandlot/node/oom-order'
 import { run } from '@sandlot/node/run'
 import type { Verdict } from './finding.ts'
@@ -30,6 +31,15 @@ export function rootUser(): Verdict {
   const uid = process.getuid?.()
   if (uid === 0) return { status: 'ok', detail: 'uid 0' }
   return { status: 'failed', detail: `uid ${uid}`, mend: 'run Sandlot as root: sudo npm start' }
+}
+
+export function sandboxUsers(): Verdict {
+  if (hostIdsFor('0')) return { status: 'ok', detail: 'each sandbox has a user of its own on this machine' }
+  return {
+    status: 'warning',
+    detail: 'the kernels of all sandboxes are the same user of this machine',
+    mend: 'give the user namespace that Sandlot runs in at least 65536 ids',
+  }
 }
 
 export function memoryLimit(): Verdict {

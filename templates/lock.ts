@@ -1,0 +1,55 @@
+// `node templates/lock.ts` writes the lock files of what the base image and the catalogue install from npm and PyPI: every package that comes
+// along, with its version and hash. Run it after a change of a version, look at the difference, and commit both.
+// It needs npm and uv (`pip install uv`) on PATH.
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { npmLocks, pythonLock, repositoryRoot } from './locked-packages.ts'
+
+const run = (file: string, args: string[], cwd: string) =>
+  execFileSync(file, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'], timeout: 10 * 60_000 })
+
+for (const folder of npmLocks) {
+  process.stdout.write(`${folder}\n`)
+  // each package with its own dependencies below it, as `npm install -g` has them
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+  const args = ['install', '--package-lock-only', '--install-strategy=shallow', '--ignore-scripts', ...quiet]
+  run('npm', args, join(repositoryRoot, folder))
+  dropMissing(join(repositoryRoot, folder, 'package-lock.json'))
+}
+
+// sources would be built with packages that no lock names, so that only wheels are taken
+const platform = ['--python-version', '3.11', '--python-platform', 'linux', '--only-binary', ':all:']
+for (const [from, to] of pythonLock.files) {
+  const written = ['--generate-hashes', '--no-annotate', '--no-header', '--quiet', '--output-file', to]
+  process.stdout.write(`${pythonLock.folder}/${to}\n`)
+  run('uv', ['pip', 'compile', ...platform, ...written, from], join(repositoryRoot, pythonLock.folder))
+}
+
+interface LockedPackage {
+  optionalDependencies?: Record<string, string>
+}
+
+/**
+ * Binaries for other systems that the registry does not have (any more): `npm install` leaves them out without a word, `npm ci` calls a lock
+ * file that names them incomplete.
+ */
+function dropMissing(file: string): void {
+  const lock = JSON.parse(readFileSync(file, 'utf8')) as { packages: Record<string, LockedPackage> }
+  for (const [path, { optionalDependencies = {} }] of Object.entries(lock.packages)) {
+    for (const name of Object.keys(optionalDependencies)) {
+      if (isLocked(lock.packages, path, name)) continue
+      process.stdout.write(`  without ${name}\n`)
+      delete optionalDependencies[name]
+    }
+  }
+  writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
+}
+
+/** Node looks beside a package and in every folder above it. */
+function isLocked(packages: Record<string, unknown>, from: string, name: string): boolean {
+  for (let path = from; ; path = path.slice(0, path.lastIndexOf('/node_modules/'))) {
+    if (`${path === '' ? '' : `${path}/`}node_modules/${name}` in packages) return true
+    if (!path.includes('/node_modules/')) return `node_modules/${name}` in packages
+  }
+}
