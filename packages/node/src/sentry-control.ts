@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import { SandlotError } from '@sandlot/protocol'
 
-const MAX_ANSWER_BYTES = 1024 * 1024
+/** A handful of words; each piece of it is parsed again from the start. */
+const MAX_ANSWER_BYTES = 16 * 1024
 
 /**
  * Calls a method of a sentry that takes no argument, over its control socket: JSON both ways, as `runsc pause` does
