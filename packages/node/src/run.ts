@@ -111,46 +111,6 @@ export function run(file: string, args: readonly string[], options: RunOptions =
 }
 
 /**
- * Runs a process whose output is too much to be kept.
- * @param input written to standard input, which is then closed
- * @param read gets standard output and must read it to its end @throws CommandError, and what `read` throws
- */
-export async function runAndRead<T>(
-  file: string,
-  args: readonly string[],
-  timeoutMs: number,
-  read: (stdout: Readable) => Promise<T>,
-  input?: string,
-): Promise<T> {
-  const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
-  const child = spawn(file, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-  })
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  let stderr = ''
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-    stderr = (stderr + chunk).slice(-MAX_CAPTURED_BYTES)
-  })
-  const ended = new Promise<void>((resolve, reject) => {
-    child.once('error', (cause) => reject(new CommandError(command, null, String(cause), false, cause)))
-    child.once('close', (code) =>
-      code === 0 ? resolve() : reject(new CommandError(command, code, stderr, child.killed)),
-    )
-  })
-  try {
-    const [, result] = await Promise.all([ended, read(child.stdout)])
-    return result
-  } catch (error) {
-    child.kill('SIGKILL')
-    await ended.catch(() => {})
-    throw error
-  }
-}
-
-/**
  * Runs a process that `talk` talks to; it is killed as soon as that is done, and what it says on standard error is lost.
  * @throws what `talk` throws, the signal's reason, CommandError when it does not start
  */
