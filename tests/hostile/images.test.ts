@@ -17,6 +17,7 @@ import {
 import { registryPorts } from '../registry/ports.ts'
 import { makeRootfs, tarOf } from '../registry/rootfs.ts'
 import { addressOf, asRoot, guest, server } from './guest.ts'
+import { openOutside } from './outside.ts'
 
 const BUILD_TIMEOUT_MS = 240_000
 const MAX_GROWTH_MB = 150
@@ -338,6 +339,20 @@ describe('registries at addresses that only the host reaches', () => {
     )
   })
 })
+
+test(
+  'a public registry is asked by the machine itself, and never without TLS',
+  async () => {
+    const outside = await openOutside()
+    try {
+      const { error } = await buildFrom(`${outside.address}:${outside.port}/a/b:c`)
+      expect(error).toMatch(/without TLS/)
+    } finally {
+      await outside.close()
+    }
+  },
+  BUILD_TIMEOUT_MS,
+)
 
 test(
   'a registry that never answers does not keep a template from being deleted',

@@ -61,10 +61,6 @@ func explain(err error) error {
 	if errors.As(err, &certificate) || errors.As(err, &unknown) {
 		return Failure{Kind: "certificate"}
 	}
-	var network net.Error
-	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) {
-		return Failure{Kind: "unreachable"}
-	}
 	// of the library, which puts sums that a server may have chosen into it, but nothing else
 	text := err.Error()
 	switch {
@@ -73,8 +69,14 @@ func explain(err error) error {
 	case strings.Contains(text, "error verifying sha256 checksum"), strings.Contains(text, "error verifying size"),
 		strings.Contains(text, "manifest digest"), strings.Contains(text, "checksum digest"):
 		return Failure{"digest", "what the registry sends is not what its digest says"}
+	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return Failure{Kind: "plain"}
 	case strings.Contains(text, "private or link-local"):
 		return Failure{Kind: "private"}
+	}
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) {
+		return Failure{Kind: "unreachable"}
 	}
 	var tooLarge erofs.TooLarge
 	if errors.As(err, &tooLarge) {
