@@ -46,6 +46,12 @@ test('the administrator has an address at the domain, without its port', () => {
   expect(() => load({ adminEmail: 'me' })).toThrow('adminEmail is "me"')
 })
 
+test('a listener for sandboxes alone is off, or has a port of its own', () => {
+  expect(load().sandboxListen).toBeUndefined()
+  expect(load({ sandboxListen: '3001' }).sandboxListen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 3001 })
+  expect(() => load({ sandboxListen: '0.0.0.0:3000' })).toThrow('another port than listen (3000)')
+})
+
 test('the default domain carries the port that is listened on', () => {
   expect(load({ listen: '4001' }).settings.domain).toBe('sandlot.localhost:4001')
   expect(load({ listen: '4001', domain: 'sbx.example.com' }).settings.domain).toBe('sbx.example.com')
