@@ -8,11 +8,11 @@ const MAX_HEAD_BYTES = 8 * 1024
 const MAX_ANSWER_BYTES = 16 * 1024
 const MAX_INTERIM_ANSWERS = 20
 const MAX_WORDS = 500
-/** About 20 MB, or 20 000 messages, a second. */
+/** About 20 MB, or 10 000 messages, a second. */
 const PACE_UNITS = 2 ** 20
 const PACE_INTERVAL_MS = 50
 const UNITS_PER_CHUNK = 500
-const UNITS_PER_MESSAGE = 1_000
+const UNITS_PER_MESSAGE = 2_000
 
 export interface EnvdClientOptions {
   connectTimeoutMs: number
