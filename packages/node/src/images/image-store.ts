@@ -19,11 +19,11 @@ import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { type BuildEnvironment, digest, INITIAL_ENVIRONMENT, type RegistryLogin } from '../builder/recipe.ts'
 import { passwordFor } from './ecr-login.ts'
+import type { FileLimits } from './image-file.ts'
 import { type ImageName, isBaseImage, parseImageName } from './image-name.ts'
 import type { ImagePuller, PulledImage } from './image-puller.ts'
 import type { FinishedImage } from './imager-answers.ts'
 import { packTar } from './pack-tar.ts'
-import type { FileLimits } from './receive-file.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
 const WORK = '.writing-'
@@ -123,7 +123,7 @@ export class ImageStore {
     }
     const { puller } = this.#options
     if (!puller) throw new SandlotError('invalid_request', `image '${name.full}' is not here`)
-    const pulled = await puller.open(name, {
+    const pulled = await puller.open(name, join(this.#options.dir, `${WORK}${randomUUID()}`), {
       ...{ login: login && (await passwordFor(login)), owner, signal },
     })
     try {
