@@ -16,7 +16,7 @@ const call = async (method: string, path: string, body?: unknown) => {
 
 async function tarOf(...entries: Array<Partial<Header> & { name: string; content?: Buffer }>) {
   const archive = pack()
-  for (const { content, ...header } of entries) archive.entry(header, content)
+  for (const { content, ...header } of entries) archive.entry(header, content ?? Buffer.alloc(0))
   archive.finalize()
   return buffer(archive)
 }
