@@ -27,13 +27,14 @@ export interface PullOptions {
   login?: { username: string; password: string }
   /** Team that waits for it. */
   owner: string
+  limits: FileLimits
   signal: AbortSignal
 }
 
 /** An image that its registry has shown to whoever asks for it. */
 export interface PulledImage extends ResolvedImage {
   /** Moves its root file system to `target`, an EROFS image. @throws SandlotError, and the signal's reason */
-  write(target: string, searchPath: string | undefined, limits: FileLimits): Promise<FinishedImage>
+  write(target: string, searchPath: string | undefined): Promise<FinishedImage>
   close(): Promise<void>
 }
 
@@ -49,7 +50,11 @@ export class ImagePuller {
    * @param path of a new file beside those of other images: where it is written
    * @throws SandlotError invalid_request, and the signal's reason
    */
-  async open(name: ImageName, path: string, { login, owner, signal }: PullOptions): Promise<PulledImage> {
+  async open(
+    name: ImageName,
+    path: string,
+    { login, owner, limits, signal }: PullOptions,
+  ): Promise<PulledImage> {
     const { allowedRegistries, allowedRanges, baseImage } = this.#options
     const source = {
       imagePath: baseImage.path,
@@ -67,7 +72,7 @@ export class ImagePuller {
     }
     try {
       const { client, address, write } = (machine = await startImageMachine(
-        ...([this.#options, source, file, signal] as const),
+        ...([this.#options, source, file, limits, signal] as const),
       ))
       if (allowedRegistries.length > 0) relay = new RegistryRelay({ address, allowedRegistries })
       const request = {
@@ -79,9 +84,9 @@ export class ImagePuller {
       return {
         ...resolved,
         close,
-        async write(target, searchPath, limits) {
+        async write(target, searchPath) {
           const order = { of: 'registry', resolver: DNS_ADDRESS, searchPath } as const
-          const finished = await explained(name, login !== undefined, () => write(order, limits))
+          const finished = await explained(name, login !== undefined, () => write(order))
           await rename(file.path, target)
           return finished
         },

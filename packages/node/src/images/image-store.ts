@@ -124,7 +124,7 @@ export class ImageStore {
     const { puller } = this.#options
     if (!puller) throw new SandlotError('invalid_request', `image '${name.full}' is not here`)
     const pulled = await puller.open(name, join(this.#options.dir, `${WORK}${randomUUID()}`), {
-      ...{ login: login && (await passwordFor(login)), owner, signal },
+      ...{ login: login && (await passwordFor(login)), owner, limits: await this.#limits(), signal },
     })
     try {
       const key = digest([ADAPTATION, name.registry, name.repository, pulled.digest])
@@ -228,7 +228,7 @@ export class ImageStore {
     const started = performance.now()
     let finished: FinishedImage | undefined
     const stored = await this.make(key, { source: name.full, environment }, async (file) => {
-      finished = await write(file, environment.envVars.PATH, await this.#limits())
+      finished = await write(file, environment.envVars.PATH)
     })
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     log(`Pulled and packed an image of ${toMB(finished!.sizeBytes)} MB in ${seconds} s`)

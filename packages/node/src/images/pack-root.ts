@@ -35,11 +35,12 @@ export async function packRoot(
   const maxBytes = size + root.diskSizeMB * 2 ** 20 + METADATA_BYTES
   const { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner } = root
   const source = { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner }
+  const limits = { maxBytes, spareBytes: SPARE_BYTES }
   const written = await ImageFile.create(file)
   let machine: ImageMachine | undefined
   try {
-    machine = await startImageMachine(host, source, written, signal)
-    await machine.write({ of: 'root' }, { maxBytes, spareBytes: SPARE_BYTES })
+    machine = await startImageMachine(host, source, written, limits, signal)
+    await machine.write({ of: 'root' })
   } catch (error) {
     if (!(error instanceof ImageRefusal)) throw error
     const { detail } = error.failure
