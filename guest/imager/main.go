@@ -1,13 +1,16 @@
 // Command imager makes root file systems into EROFS images. It is the first process of a machine of its own, in which
 // everything that a tenant's image can be is read, and streams the result to the host, which never looks into it.
 //
-//	imager        serves the host: pulls an image from a registry, or packs the machine's own root
-//	imager tar    reads a tar on standard input, writes the image to standard output and its end to descriptor 3
+//	imager        serves the host: pulls an image from a registry, or packs the machine's own root, into standard output
+//	imager tar    makes an image of a tar: from standard input into standard output, and what became of it to descriptor 3
+//	imager check  looks through the archive of a COPY on standard input, and says to descriptor 3 what is wrong with it
+//
+// Standard output is an empty file, not a stream. What runs on the host is jailed (internal/jail).
 package main
 
 import (
-	"bufio"
 	"encoding/json"
+	"errors"
 	"flag"
 	"log"
 	"net"
@@ -18,7 +21,9 @@ import (
 	"syscall"
 	"time"
 
+	"sandlot.dev/imager/internal/archive"
 	"sandlot.dev/imager/internal/erofs"
+	"sandlot.dev/imager/internal/jail"
 	"sandlot.dev/imager/internal/layer"
 	"sandlot.dev/imager/internal/registry"
 	"sandlot.dev/imager/internal/rootfs"
@@ -29,24 +34,29 @@ const (
 	// The port of envd, since the host waits for a machine there.
 	address           = ":49983"
 	relayAddress      = ":49982"
-	imageAddress      = ":49981"
 	readHeaderTimeout = 30 * time.Second
 	memoryBytes       = 1400 << 20
+	// A whole image of 64 GB, at the speed of slow processors.
+	tarCPUSeconds   = 1800
+	checkCPUSeconds = 120
+	// Addresses, of which Go reserves more than it uses.
+	tarAddressBytes   = 8 << 30
+	checkAddressBytes = 3 << 30
 )
 
 func main() {
 	debug.SetMemoryLimit(memoryBytes)
-	if len(os.Args) > 1 && os.Args[1] == "tar" {
-		packTar(os.Args[2:])
-		return
-	}
 	if len(os.Args) > 1 {
-		log.Fatalf("imager: %q is no command: there is `imager tar`, and `imager` alone", os.Args[1])
+		command := map[string]func([]string){"tar": packTar, "check": check}[os.Args[1]]
+		if command == nil {
+			log.Fatalf("imager: %q is no command: there are `imager tar`, `imager check`, and `imager` alone", os.Args[1])
+		}
+		command(os.Args[2:])
+		return
 	}
 	relays := registry.NewRelays()
 	go relays.Serve(listen(relayAddress))
-	images := serve.New(relays)
-	go images.Stream(listen(imageAddress))
+	images := serve.New(relays, os.Stdout)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	server := &http.Server{Handler: images.Handler(), ReadHeaderTimeout: readHeaderTimeout}
@@ -67,30 +77,50 @@ func packTar(arguments []string) {
 	maxBytes := flags.Int64("max-bytes", 1<<30, "most bytes that the image may have")
 	resolver := flags.String("resolver", "", "address of the name server that sandboxes ask")
 	_ = flags.Parse(arguments)
-	out := bufio.NewWriterSize(os.Stdout, 256<<10)
-	result, err := readTar(out, *maxBytes, *resolver)
-	if err == nil {
-		err = out.Flush()
+	enter(jail.Limits{CPUSeconds: tarCPUSeconds, MemoryBytes: tarAddressBytes, MaxFileBytes: uint64(*maxBytes)})
+	result := serve.Write(os.Stdout, *maxBytes, func(image *erofs.Writer) ([]byte, int, error) {
+		archive, err := registry.Decompress(os.Stdin)
+		if err != nil {
+			return nil, 0, err
+		}
+		defer archive.Close()
+		merger := layer.Merger{Tree: rootfs.New(), Image: image}
+		if err := merger.Apply(archive); err != nil {
+			return nil, 0, err
+		}
+		head, err := serve.Finish(&merger, *resolver, "")
+		return head, merger.Skipped, err
+	})
+	tell(result)
+}
+
+func check(arguments []string) {
+	flags := flag.NewFlagSet("imager check", flag.ExitOnError)
+	maxEntries := flags.Int("max-entries", 300_000, "most entries that the archive may have")
+	maxBytes := flags.Int64("max-bytes", 16<<30, "most bytes that the archive may unpack to")
+	_ = flags.Parse(arguments)
+	enter(jail.Limits{CPUSeconds: checkCPUSeconds, MemoryBytes: checkAddressBytes})
+	var answer struct {
+		Refusal string `json:"refusal"`
 	}
-	if err != nil {
-		failure := registry.ToFailure(err)
-		result = serve.Result{Failure: &failure}
+	if err := archive.Check(os.Stdin, archive.Limits{MaxEntries: *maxEntries, MaxBytes: *maxBytes}); err != nil {
+		var refusal archive.Refusal
+		if !errors.As(err, &refusal) {
+			log.Fatal(err)
+		}
+		answer.Refusal = refusal.Why
 	}
-	if err := json.NewEncoder(os.NewFile(3, "result")).Encode(result); err != nil {
+	tell(answer)
+}
+
+func tell(answer any) {
+	if err := json.NewEncoder(os.NewFile(3, "answer")).Encode(answer); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func readTar(out *bufio.Writer, maxBytes int64, resolver string) (serve.Result, error) {
-	archive, err := registry.Decompress(os.Stdin)
-	if err != nil {
-		return serve.Result{}, err
+func enter(limits jail.Limits) {
+	if err := jail.Enter(limits); err != nil {
+		log.Fatalf("imager: no jail: %v", err)
 	}
-	defer archive.Close()
-	merger := layer.Merger{Tree: rootfs.New(), Image: erofs.NewWriter(out, maxBytes)}
-	if err := merger.Apply(archive); err != nil {
-		return serve.Result{}, err
-	}
-	head, err := serve.Finish(&merger, resolver, "")
-	return serve.Result{Head: head, SizeBytes: merger.Image.SizeBytes(), Skipped: merger.Skipped}, err
 }

@@ -13,9 +13,15 @@ export interface Driver {
   readonly version: string
   /**
    * Boots a machine from its image.
-   * @param fileSystemDir what `saveFileSystem` wrote: laid over the image. @returns pid of its kernel
+   * @param options.fileSystemDir what `saveFileSystem` wrote: laid over the image
+   * @param options.stdout of its first process; its descriptor is read when that starts
+   * @returns pid of its kernel
    */
-  create(machine: MachinePaths, spec: SpecOptions, fileSystemDir?: string): Promise<number>
+  create(
+    machine: MachinePaths,
+    spec: SpecOptions,
+    options?: { fileSystemDir?: string; stdout?: { readonly fd: number } },
+  ): Promise<number>
   /** Starts a kernel with nothing in it, behind everything else. @returns its pid */
   prepare(machine: MachinePaths, spec: SpecOptions): Promise<number>
   /**

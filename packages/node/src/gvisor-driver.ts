@@ -45,14 +45,14 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
   }
 
   /**
-   * The started kernel inherits runsc's standard streams, so they go to /dev/null (a pipe would never close,
-   * a file would let the guest fill the host's disk) and errors are read from runsc's log.
+   * The started kernel inherits runsc's standard streams, so they go to /dev/null, but for an image's (a pipe would
+   * never close, a file that nobody watches would let the guest fill the host's disk), and errors are read from runsc's log.
    */
   async function runsc(
     machine: MachinePaths,
     spec: SpecOptions | undefined,
     args: string[],
-    options: { timeoutMs: number; niceness?: number; signal?: AbortSignal },
+    options: { timeoutMs: number; niceness?: number; signal?: AbortSignal; stdout?: { readonly fd: number } },
   ) {
     const { timeoutMs } = options
     const log = logOf(machine)
@@ -85,12 +85,12 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     machine: MachinePaths,
     spec: SpecOptions,
     args: string[],
-    niceness = 0,
+    options: { niceness?: number; stdout?: { readonly fd: number } },
   ): Promise<number> {
     const flags = ['-detach', '-bundle', machine.dir, '-pid-file', pidFileOf(machine)]
     await runsc(machine, spec, [args[0]!, ...flags, ...args.slice(1), machine.machineId], {
       timeoutMs: START_TIMEOUT_MS,
-      niceness,
+      ...options,
     })
     const pid = await pidOf(machine)
     const state = JSON.parse(await readFile(join(stateDir, stateFile(machine.machineId)), 'utf8')) as {
@@ -118,10 +118,10 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
 
   return {
     version,
-    async create(machine, spec, fileSystemDir) {
+    async create(machine, spec, { fileSystemDir, stdout } = {}) {
       const from = fileSystemDir ? [`-fs-restore-image-path=${fileSystemDir}`] : []
       await writeSpec(machine, spec)
-      return start(machine, spec, ['run', ...from])
+      return start(machine, spec, ['run', ...from], { stdout })
     },
     async prepare(machine, spec) {
       await writeSpec(machine, spec)
@@ -134,7 +134,9 @@ export function createGvisorDriver(options: GvisorDriverOptions): Driver {
     },
     async restore(machine, spec, checkpointDir, { isUrgent, isPrepared }) {
       if (!isPrepared) await writeSpec(machine, spec)
-      return start(machine, spec, ['restore', '-image-path', checkpointDir], isUrgent ? 0 : STOCK_NICENESS)
+      return start(machine, spec, ['restore', '-image-path', checkpointDir], {
+        niceness: isUrgent ? 0 : STOCK_NICENESS,
+      })
     },
 
     freeze: (machineId) => callSentry(socketOf(machineId), 'containerManager.Pause', FREEZE_TIMEOUT_MS),

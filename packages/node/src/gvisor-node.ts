@@ -22,6 +22,7 @@ import { AdoptedBases } from './handover/adopted-bases.ts'
 import { checkBasePlace } from './handover/base-place.ts'
 import { createCarrier } from './handover/carrier.ts'
 import { HotMachines } from './hot-machines.ts'
+import { ArchiveChecks } from './images/archive-checks.ts'
 import { ImagePuller } from './images/image-puller.ts'
 import { ImageStore } from './images/image-store.ts'
 import { Lull } from './lull.ts'
@@ -111,6 +112,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, lull, onError })
   const layers = new LayerCache(join(home, 'layers'))
   const { baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
+  const archives = new ArchiveChecks(imagerPath)
   const imageMachines = { machines, start: startOnce, imagerPath }
   const puller = new ImagePuller({ ...imageMachines, baseImage, allowedRegistries, allowedRanges })
   const openImages = (dir: string) => new ImageStore({ dir, baseImage })
@@ -396,6 +398,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       firewall.check()
       await machines.thaw(liveMachine(machineId))
     },
+    checkArchive: (file, owner) => archives.check(file, owner),
     diff: (fromId, toId, diffOptions) => diffs.diff(fromId, toId, diffOptions),
     collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
     storageOf: (checkpointIds) => cold.usage(checkpointIds),

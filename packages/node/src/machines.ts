@@ -34,6 +34,8 @@ export interface MachineSource extends BuildResources {
   guestDir?: string
   /** Program of that folder that is the first process; absent: envd. Whatever it is, it answers envd's port. */
   program?: string
+  /** Where its standard output goes when it boots, an empty file. Absent: nowhere. */
+  stdout?: { readonly fd: number }
   /** Absent: boots from the image. */
   checkpointDir?: string
   /** Laid over the image when it boots: what `saveFileSystem` wrote. */
@@ -165,7 +167,7 @@ export class Machines {
             isUrgent,
             isPrepared: prepared !== undefined,
           })
-        : await driver.create({ machineId, dir }, spec, source.fileSystemDir)
+        : await driver.create({ machineId, dir }, spec, source)
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       this.#protectEnvd(cgroup).catch(this.#options.onError)

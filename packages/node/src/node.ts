@@ -192,6 +192,11 @@ export interface SandboxNode {
    * @throws BuildFailure naming the step, the signal's reason, SandlotError
    */
   buildTemplate(job: BuildJob): Promise<BuildResult>
+  /**
+   * Looks through an archive of a COPY, a tar that may be gzipped, without unpacking it.
+   * @param owner team that sent it @throws SandlotError invalid_request with what is wrong
+   */
+  checkArchive(file: string, owner: string): Promise<void>
   /** Stops keeping it in stock; the checkpoint stays. */
   removeBuild(buildId: string): void
   /**

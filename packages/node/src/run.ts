@@ -16,6 +16,8 @@ export interface RunOptions {
   onLine?: (line: string) => void
   /** Standard output and error go to /dev/null: for processes whose children keep the pipes open. */
   discardOutput?: boolean
+  /** Instead: an open file. Its descriptor is read when the process starts; it must not be closed by then. */
+  stdout?: { readonly fd: number }
   /** Scheduling priority, -20 (first) to 19 (last). Default 0; what it starts inherits it. */
   niceness?: number
   /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
@@ -61,6 +63,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     cwd,
     onLine,
     discardOutput = false,
+    stdout,
     niceness = 0,
     oomScoreAdj,
     signal,
@@ -73,7 +76,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       cwd,
       signal,
       killSignal: 'SIGKILL',
-      stdio: [input === undefined ? 'ignore' : 'pipe', output, output],
+      stdio: [input === undefined ? 'ignore' : 'pipe', stdout ? openFd(stdout) : output, output],
     })
     if (child.pid !== undefined) adjust(child.pid, niceness, oomScoreAdj)
     let timedOut = false
@@ -134,6 +137,12 @@ export async function converse<T>(
     child.kill('SIGKILL')
     child.stdout.destroy()
   }
+}
+
+/** @throws when it is closed: what has the number now is something else */
+function openFd({ fd }: { readonly fd: number }): number {
+  if (fd < 0) throw new Error('the file for the standard output is closed')
+  return fd
 }
 
 /** It may have ended already. */

@@ -117,6 +117,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     dir: options.uploadsDir,
     repository: new UploadRepository(store),
     limits,
+    checkArchive: (file, owner) => node.checkArchive(file, owner),
     roomBytes: options.roomBytes ?? (() => freeBytes(options.uploadsDir)),
     now,
   })

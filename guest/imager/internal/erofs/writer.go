@@ -46,11 +46,10 @@ type Writer struct {
 	out      io.Writer
 	block    uint32
 	maxBytes int64
-	buffer   []byte
 }
 
 func NewWriter(out io.Writer, maxBytes int64) *Writer {
-	return &Writer{out: out, block: 1, maxBytes: maxBytes, buffer: make([]byte, 256<<10)}
+	return &Writer{out: out, block: 1, maxBytes: maxBytes}
 }
 
 // SizeBytes of the image so far, the first block included.
@@ -65,7 +64,7 @@ func (w *Writer) File(content io.Reader, size int64) (uint32, error) {
 	if err := w.reserve(size); err != nil {
 		return 0, err
 	}
-	n, err := io.CopyBuffer(struct{ io.Writer }{w.out}, struct{ io.Reader }{io.LimitReader(content, size)}, w.buffer)
+	n, err := io.Copy(w.out, io.LimitReader(content, size))
 	if err != nil {
 		return 0, err
 	}

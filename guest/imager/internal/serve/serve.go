@@ -3,13 +3,12 @@
 package serve
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
+	"os"
 	"sync"
 
 	"sandlot.dev/imager/internal/adapt"
@@ -18,18 +17,13 @@ import (
 	"sandlot.dev/imager/internal/pack"
 	"sandlot.dev/imager/internal/registry"
 	"sandlot.dev/imager/internal/rootfs"
+	"sandlot.dev/imager/internal/sparse"
 )
 
-const (
-	maxRequestBytes = 4 << 20
-	maxOrderBytes   = 64 << 10
-	streamBytes     = 256 << 10
-)
+const maxRequestBytes = 4 << 20
 
 // Result is what there is to say about an image after its last byte.
 type Result struct {
-	// Head is the first block, which the stream does not hold.
-	Head      []byte            `json:"head,omitempty"`
 	SizeBytes int64             `json:"sizeBytes"`
 	Skipped   int               `json:"skipped"`
 	Failure   *registry.Failure `json:"failure,omitempty"`
@@ -38,26 +32,24 @@ type Result struct {
 // Server of a machine.
 type Server struct {
 	relays *registry.Relays
-	mutex  sync.Mutex
-	image  *registry.Image
-	result Result
+	// out is the file of the image, which the host has made.
+	out       *os.File
+	mutex     sync.Mutex
+	image     *registry.Image
+	isWritten bool
 }
 
 // New is for one image.
-func New(relays *registry.Relays) *Server { return &Server{relays: relays} }
+func New(relays *registry.Relays, out *os.File) *Server { return &Server{relays: relays, out: out} }
 
-// Handler answers the routes of docs/adr/0015: health and init as envd has them, which image there is, how it ended.
+// Handler answers the routes of docs/adr/0015: health and init as envd has them, which image there is, and writing it.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	nothing := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 	mux.HandleFunc("GET /health", nothing)
 	mux.HandleFunc("POST /init", nothing)
 	mux.HandleFunc("POST /resolve", s.resolve)
-	mux.HandleFunc("GET /result", func(w http.ResponseWriter, _ *http.Request) {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		answer(w, s.result)
-	})
+	mux.HandleFunc("POST /write", s.write)
 	return mux
 }
 
@@ -100,7 +92,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) {
 	answer(w, resolved{Digest: image.Digest, Env: image.Env, LayerCount: image.LayerCount, SizeBytes: image.SizeBytes})
 }
 
-// order is the line that asks for the bytes of an image.
+// order asks for the image.
 type order struct {
 	// Of is `registry`, for what was resolved, or `root`, for the files of this machine.
 	Of       string `json:"of"`
@@ -110,40 +102,38 @@ type order struct {
 	SearchPath string `json:"searchPath"`
 }
 
-// Stream answers each connection with the bytes of an image but for its first block, and closes it.
-func (s *Server) Stream(listener net.Listener) {
-	for {
-		connection, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer connection.Close()
-			line, err := bufio.NewReaderSize(io.LimitReader(connection, maxOrderBytes), maxOrderBytes).ReadSlice('\n')
-			var asked order
-			if err != nil || json.Unmarshal(line, &asked) != nil {
-				return
-			}
-			result := s.write(connection, asked)
-			s.mutex.Lock()
-			s.result = result
-			s.mutex.Unlock()
-		}()
+// write answers when the image is in its file.
+func (s *Server) write(w http.ResponseWriter, r *http.Request) {
+	var asked order
+	if !read(w, r, &asked) {
+		return
 	}
+	s.mutex.Lock()
+	isAgain := s.isWritten
+	s.isWritten = true
+	s.mutex.Unlock()
+	if isAgain {
+		http.Error(w, "a machine makes one image", http.StatusConflict)
+		return
+	}
+	answer(w, Write(s.out, asked.MaxBytes, func(writer *erofs.Writer) ([]byte, int, error) {
+		return s.make(asked, writer)
+	}))
 }
 
-func (s *Server) write(to io.Writer, asked order) Result {
-	out := bufio.NewWriterSize(to, streamBytes)
-	writer := erofs.NewWriter(out, asked.MaxBytes)
-	head, skipped, err := s.make(asked, writer)
+// Write makes a file the image that `fill` writes but for the first block, which it returns.
+func Write(file *os.File, maxBytes int64, fill func(*erofs.Writer) (head []byte, skipped int, err error)) Result {
+	out := sparse.New(file, erofs.BlockSize)
+	writer := erofs.NewWriter(out, maxBytes)
+	head, skipped, err := fill(writer)
 	if err == nil {
-		err = out.Flush()
+		err = out.Finish(head)
 	}
 	if err != nil {
 		failure := registry.ToFailure(err)
 		return Result{Failure: &failure}
 	}
-	return Result{Head: head, SizeBytes: writer.SizeBytes(), Skipped: skipped}
+	return Result{SizeBytes: writer.SizeBytes(), Skipped: skipped}
 }
 
 func (s *Server) make(asked order, writer *erofs.Writer) ([]byte, int, error) {

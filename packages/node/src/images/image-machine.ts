@@ -1,15 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { basename, dirname } from 'node:path'
 import type { LiveMachine, MachineSource, Machines } from '../machines.ts'
-import { ImagerClient } from './imager-client.ts'
+import { run } from '../run.ts'
+import type { FileLimits, ImageFile } from './image-file.ts'
+import type { FinishedImage } from './imager-answers.ts'
+import { type ImageOrder, ImagerClient } from './imager-client.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
 /** Its size does not depend on who asks: what a tenant sends is not weighed by what the tenant may use. */
 const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
+/** The kernel's own files, of memory and writable layer, need so much whatever the image may have. */
+const MIN_FILE_BYTES = 4 * 2 ** 30
 
 /** What starts and ends machines of images. */
 export interface ImageMachineHost {
-  machines: Pick<Machines, 'discard'>
+  machines: Pick<Machines, 'end' | 'discard'>
   /** Starts in the same queue as everything else. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
   /** The program `imager`, alone in its folder. */
@@ -21,10 +26,12 @@ export type ImageMachineSource = Pick<
   'imagePath' | 'fileSystemDir' | 'checkpointId' | 'diskSizeMB' | 'network' | 'owner'
 >
 
-/** A machine that runs guest/imager and nothing else; it is good for one image. */
+/** A machine that runs guest/imager and nothing else; it writes one image into the file that it was started with. */
 export interface ImageMachine {
   client: ImagerClient
   address: string
+  /** The file is complete, and the machine dead. @throws ImageRefusal, SandlotError, the signal's reason */
+  write(order: Omit<ImageOrder, 'maxBytes'>): Promise<FinishedImage>
   end(): Promise<void>
 }
 
@@ -32,6 +39,8 @@ export interface ImageMachine {
 export async function startImageMachine(
   { machines, start, imagerPath }: ImageMachineHost,
   source: ImageMachineSource,
+  file: ImageFile,
+  limits: FileLimits,
   signal: AbortSignal,
 ): Promise<ImageMachine> {
   const key = `image-${randomUUID()}`
@@ -41,13 +50,30 @@ export async function startImageMachine(
     buildId: key,
     guestDir: dirname(imagerPath),
     program: basename(imagerPath),
+    stdout: file,
   })
   try {
-    const { machineId, slot } = await unlessAborted(signal, starting)
+    const { machineId, slot, pid } = await unlessAborted(signal, starting)
+    await limitFiles(pid, limits.maxBytes)
+    let isDead = false
+    const client = new ImagerClient(slot.address)
     return {
-      client: new ImagerClient(slot.address),
+      client,
       address: slot.address,
-      end: () => machines.discard(machineId),
+      async write(order) {
+        const { maxBytes } = limits
+        const finished = await file.watch(limits, signal, (ending) =>
+          client.write({ ...order, maxBytes }, ending),
+        )
+        // others boot from it: from here on it does not change
+        await machines.end(machineId)
+        isDead = true
+        await file.finish(finished.sizeBytes, limits)
+        return finished
+      },
+      async end() {
+        if (!isDead) await machines.discard(machineId)
+      },
     }
   } catch (error) {
     // it may come yet, to nobody
@@ -58,3 +84,7 @@ export async function startImageMachine(
     throw error
   }
 }
+
+/** What lies between two looks at the file: one call may allocate the whole disk. */
+const limitFiles = (pid: number, maxBytes: number) =>
+  run('prlimit', ['--pid', String(pid), `--fsize=${Math.max(maxBytes, MIN_FILE_BYTES)}`])

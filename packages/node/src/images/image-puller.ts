@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, rename } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { DNS_ADDRESS } from '../firewall.ts'
 import { OPEN } from '../network-policy.ts'
 import { explainFailure } from './explain-failure.ts'
+import { type FileLimits, ImageFile } from './image-file.ts'
 import { type ImageMachine, type ImageMachineHost, startImageMachine } from './image-machine.ts'
 import type { ImageName } from './image-name.ts'
 import { type FinishedImage, ImageRefusal, type ResolvedImage, readResolved } from './imager-answers.ts'
-import type { FileLimits } from './receive-file.ts'
 import { RegistryRelay } from './registry-relay.ts'
 
 /** Layers that wait for those below them lie there, packed; the quota is not what keeps an image small. */
@@ -27,13 +27,14 @@ export interface PullOptions {
   login?: { username: string; password: string }
   /** Team that waits for it. */
   owner: string
+  limits: FileLimits
   signal: AbortSignal
 }
 
 /** An image that its registry has shown to whoever asks for it. */
 export interface PulledImage extends ResolvedImage {
-  /** Writes its root file system as an EROFS image. @throws SandlotError, and the signal's reason */
-  write(file: string, searchPath: string | undefined, limits: FileLimits): Promise<FinishedImage>
+  /** Moves its root file system to `target`, an EROFS image. @throws SandlotError, and the signal's reason */
+  write(target: string, searchPath: string | undefined): Promise<FinishedImage>
   close(): Promise<void>
 }
 
@@ -45,8 +46,15 @@ export class ImagePuller {
     this.#options = options
   }
 
-  /** @throws SandlotError invalid_request, and the signal's reason */
-  async open(name: ImageName, { login, owner, signal }: PullOptions): Promise<PulledImage> {
+  /**
+   * @param path of a new file beside those of other images: where it is written
+   * @throws SandlotError invalid_request, and the signal's reason
+   */
+  async open(
+    name: ImageName,
+    path: string,
+    { login, owner, limits, signal }: PullOptions,
+  ): Promise<PulledImage> {
     const { allowedRegistries, allowedRanges, baseImage } = this.#options
     const source = {
       imagePath: baseImage.path,
@@ -54,27 +62,34 @@ export class ImagePuller {
       network: OPEN,
       owner,
     }
-    const machine = await startImageMachine(this.#options, source, signal)
-    const relay =
-      allowedRegistries.length > 0
-        ? new RegistryRelay({ address: machine.address, allowedRegistries })
-        : undefined
+    const file = await ImageFile.create(path)
+    let machine: ImageMachine | undefined
+    let relay: RegistryRelay | undefined
     const close = async () => {
       relay?.close()
-      await machine.end()
+      await machine?.end()
+      await file.remove()
     }
     try {
+      const { client, address, write } = (machine = await startImageMachine(
+        ...([this.#options, source, file, limits, signal] as const),
+      ))
+      if (allowedRegistries.length > 0) relay = new RegistryRelay({ address, allowedRegistries })
       const request = {
         ...{ name: name.full, ...login, allowedRegistries, allowedRanges },
         authorities: await readAuthorities(),
       }
-      const ask = () => machine.client.ask('POST', '/resolve', request, signal).then(readResolved)
+      const ask = () => client.ask('POST', '/resolve', request, signal).then(readResolved)
       const resolved = await explained(name, login !== undefined, ask)
       return {
         ...resolved,
         close,
-        write: (file, searchPath, limits) =>
-          explained(name, login !== undefined, () => receive(machine, file, searchPath, limits, signal)),
+        async write(target, searchPath) {
+          const order = { of: 'registry', resolver: DNS_ADDRESS, searchPath } as const
+          const finished = await explained(name, login !== undefined, () => write(order))
+          await rename(file.path, target)
+          return finished
+        },
       }
     } catch (error) {
       await close()
@@ -82,18 +97,6 @@ export class ImagePuller {
     }
   }
 }
-
-const receive = (
-  { client }: ImageMachine,
-  file: string,
-  searchPath: string | undefined,
-  limits: FileLimits,
-  signal: AbortSignal,
-): Promise<FinishedImage> =>
-  client.receive(
-    { of: 'registry', maxBytes: limits.maxBytes, resolver: DNS_ADDRESS, searchPath },
-    ...([file, limits, signal] as const),
-  )
 
 async function explained<T>(name: ImageName, hasLogin: boolean, work: () => Promise<T>): Promise<T> {
   try {

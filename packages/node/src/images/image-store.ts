@@ -19,11 +19,11 @@ import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { type BuildEnvironment, digest, INITIAL_ENVIRONMENT, type RegistryLogin } from '../builder/recipe.ts'
 import { passwordFor } from './ecr-login.ts'
+import type { FileLimits } from './image-file.ts'
 import { type ImageName, isBaseImage, parseImageName } from './image-name.ts'
 import type { ImagePuller, PulledImage } from './image-puller.ts'
 import type { FinishedImage } from './imager-answers.ts'
 import { packTar } from './pack-tar.ts'
-import type { FileLimits } from './receive-file.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
 const WORK = '.writing-'
@@ -123,8 +123,8 @@ export class ImageStore {
     }
     const { puller } = this.#options
     if (!puller) throw new SandlotError('invalid_request', `image '${name.full}' is not here`)
-    const pulled = await puller.open(name, {
-      ...{ login: login && (await passwordFor(login)), owner, signal },
+    const pulled = await puller.open(name, join(this.#options.dir, `${WORK}${randomUUID()}`), {
+      ...{ login: login && (await passwordFor(login)), owner, limits: await this.#limits(), signal },
     })
     try {
       const key = digest([ADAPTATION, name.registry, name.repository, pulled.digest])
@@ -228,7 +228,7 @@ export class ImageStore {
     const started = performance.now()
     let finished: FinishedImage | undefined
     const stored = await this.make(key, { source: name.full, environment }, async (file) => {
-      finished = await write(file, environment.envVars.PATH, await this.#limits())
+      finished = await write(file, environment.envVars.PATH)
     })
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     log(`Pulled and packed an image of ${toMB(finished!.sizeBytes)} MB in ${seconds} s`)

@@ -5,12 +5,12 @@ import { type ImageRefusal, readFinished, readResolved } from './imager-answers.
 
 const digest = `sha256:${'a'.repeat(64)}`
 const resolved = { digest, env: ['A=1'], layerCount: 1, sizeBytes: 2 }
-const finished = { head: Buffer.alloc(4096).toString('base64'), sizeBytes: 8192, skipped: 0 }
+const finished = { sizeBytes: 8192, skipped: 0 }
 
 test('answers that can be are read', () => {
   expect(readResolved(resolved)).toEqual(resolved)
   expect(readResolved({ ...resolved, env: null }).env).toEqual([])
-  expect(readFinished(finished).head).toHaveLength(4096)
+  expect(readFinished(finished)).toEqual(finished)
 })
 
 test.each([
@@ -27,8 +27,8 @@ test.each([
   expect(() => readResolved(answer)).toThrow('an answer that cannot be')
 })
 
-test.each([{}, { ...finished, head: 'AAAA' }, { ...finished, sizeBytes: 0.5 }, { ...finished, head: 7 }])(
-  'what has no whole first block is no end of an image',
+test.each([{}, { ...finished, skipped: '0' }, { ...finished, sizeBytes: 0.5 }])(
+  '%j is no end of an image',
   (answer) => {
     expect(() => readFinished(answer)).toThrow('an answer that cannot be')
   },

@@ -1,10 +1,7 @@
-import { Buffer } from 'node:buffer'
 import { SandlotError } from '@sandlot/protocol'
 
 /** All that the machine of an image says besides the image itself. */
 export const MAX_ANSWER_BYTES = 64 * 1024
-/** First block of an image, which comes last. */
-export const HEAD_BYTES = 4096
 const MAX_DETAIL = 300
 const MAX_VARIABLES = 1000
 export const DIGEST = /^sha256:[0-9a-f]{64}$/
@@ -25,7 +22,6 @@ export interface ResolvedImage {
 }
 
 export interface FinishedImage {
-  head: Buffer
   sizeBytes: number
   /** Devices, pipes and the like that were left out. */
   skipped: number
@@ -52,11 +48,9 @@ export function readResolved(answer: unknown): ResolvedImage {
 
 /** @throws ImageRefusal, SandlotError */
 export function readFinished(answer: unknown): FinishedImage {
-  const { head, sizeBytes, skipped } = readAnswer(answer)
-  if (typeof head !== 'string' || !isCount(sizeBytes) || !isCount(skipped)) throw nonsense()
-  const block = Buffer.from(head, 'base64')
-  if (block.length !== HEAD_BYTES) throw nonsense()
-  return { head: block, sizeBytes, skipped }
+  const { sizeBytes, skipped } = readAnswer(answer)
+  if (!isCount(sizeBytes) || !isCount(skipped)) throw nonsense()
+  return { sizeBytes, skipped }
 }
 
 /** guest/imager says that there is no image, and why. */

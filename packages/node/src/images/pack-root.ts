@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
-import { type ImageMachineHost, startImageMachine } from './image-machine.ts'
+import { ImageFile } from './image-file.ts'
+import { type ImageMachine, type ImageMachineHost, startImageMachine } from './image-machine.ts'
 import { ImageRefusal } from './imager-answers.ts'
 
 const SPARE_BYTES = 512 * 2 ** 20
@@ -34,15 +35,18 @@ export async function packRoot(
   const maxBytes = size + root.diskSizeMB * 2 ** 20 + METADATA_BYTES
   const { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner } = root
   const source = { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner }
-  const machine = await startImageMachine(host, source, signal)
+  const limits = { maxBytes, spareBytes: SPARE_BYTES }
+  const written = await ImageFile.create(file)
+  let machine: ImageMachine | undefined
   try {
-    const limits = { maxBytes, spareBytes: SPARE_BYTES }
-    await machine.client.receive({ of: 'root', maxBytes }, file, limits, signal)
+    machine = await startImageMachine(host, source, written, limits, signal)
+    await machine.write({ of: 'root' })
   } catch (error) {
     if (!(error instanceof ImageRefusal)) throw error
     const { detail } = error.failure
     throw new SandlotError('invalid_request', `the file system of the template cannot be packed: ${detail}`)
   } finally {
-    await machine.end()
+    await machine?.end()
+    await written.close()
   }
 }

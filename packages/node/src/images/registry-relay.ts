@@ -9,6 +9,7 @@ const CONNECT_TIMEOUT_MS = 10_000
 const SILENCE_TIMEOUT_MS = 90_000
 const REOPEN_MS = 250
 const MAX_LINE_BYTES = 300
+const BUFFER_BYTES = 512 * 1024
 const IS_OPEN = '+'
 const IS_UNREACHABLE = '-'
 const IS_REFUSED = '!'
@@ -81,7 +82,13 @@ export class RegistryRelay {
     socket.pause()
     if (port > 65_535 || !isAllowedRegistry(`${host}:${port}`, this.#options.allowedRegistries))
       return void socket.end(IS_REFUSED)
-    const registry = this.#track(connect({ host, port, noDelay: true }))
+    // a large buffer, used again and again: images are hundreds of megabytes
+    const buffer = Buffer.allocUnsafe(BUFFER_BYTES)
+    const callback = (length: number): boolean => {
+      socket.write(buffer.subarray(0, length), () => registry.resume())
+      return false
+    }
+    const registry = this.#track(connect({ host, port, noDelay: true, onread: { buffer, callback } }))
     const timer = setTimeout(() => registry.destroy(), CONNECT_TIMEOUT_MS)
     let isOpen = false
     registry.once('connect', () => {
@@ -90,8 +97,8 @@ export class RegistryRelay {
       for (const end of [registry, socket]) end.setTimeout(SILENCE_TIMEOUT_MS, () => end.destroy())
       socket.write(IS_OPEN)
       socket.pipe(registry)
-      registry.pipe(socket)
     })
+    registry.once('end', () => socket.end())
     registry.once('close', () => {
       clearTimeout(timer)
       if (isOpen) socket.destroySoon()

@@ -1,16 +1,15 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { gzipSync } from 'node:zlib'
+import { SandlotError } from '@sandlot/protocol'
 import { type Header, pack } from 'tar-stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openStore, type Store } from '../store/store.ts'
 import type { UploadLimits } from '../teams/limits.ts'
 import { ensureCatalogTeam, ensureDefaultTeam } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
-import { checkArchive, problemOf } from './check-archive.ts'
 import { TemplateRepository } from './repository.ts'
 import { UploadRepository } from './upload-repository.ts'
 import { Uploads } from './uploads.ts'
@@ -29,6 +28,9 @@ const open = async (): Promise<void> => {
     dir,
     repository: new UploadRepository(store),
     limits: { uploads: () => limits },
+    checkArchive: async (file) => {
+      if (readFileSync(file, 'utf8') === 'no tar') throw new SandlotError('invalid_request', 'no tar')
+    },
     roomBytes: () => roomBytes,
     now: () => now,
   })
@@ -69,11 +71,8 @@ async function tarOf(
 }
 const send = (token: string, content: Buffer) => uploads.receive(token, Readable.from([content]))
 
-test.each([
-  ['plain', (tar: Buffer) => tar],
-  ['gzipped', gzipSync],
-])('a %s tar is kept', async (_, wrap) => {
-  await send(ticket(), wrap(await tarOf({ name: 'x', content: 'x' })))
+test('what is not refused is kept', async () => {
+  await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   expect(await has()).toBe(true)
 })
 
@@ -239,32 +238,4 @@ describe('a team that sends more than it may keep', () => {
     roomBytes = -1
     await expect(send(ticket(hashOf('e')), tar)).rejects.toMatchObject({ errorName: 'disk_full' })
   })
-})
-
-test.each([
-  [{ name: '../x' }, 'not a path inside'],
-  [{ name: 'a/../../x' }, 'not a path inside'],
-  [{ name: '/x' }, 'not a path inside'],
-  [{ name: 'd', type: 'character-device' as const }, 'is a character-device'],
-  [{ name: 'f', type: 'fifo' as const }, 'is a fifo'],
-  [{ name: 'l', type: 'link' as const, linkname: '/etc/passwd' }, 'outside of the context folder'],
-])('entry %j is not taken', (entry, message) => {
-  expect(problemOf({ type: 'file', linkname: '', ...entry })).toContain(message)
-})
-
-test('links that stay links are taken wherever they lead: they are read inside the sandbox only', () => {
-  expect(problemOf({ name: 'l', type: 'symlink', linkname: '/etc/passwd' })).toBeUndefined()
-})
-
-test('a bomb is refused before it is unpacked', async () => {
-  const content = gzipSync(await tarOf({ name: 'zeros', content: '\0'.repeat(5_000_000) }))
-  expect(content.length).toBeLessThan(10_000)
-  await send(ticket(), content)
-  const file = uploads.path(teams.one.teamId, hash)
-  await expect(checkArchive(file, { maxEntries: 10, maxBytes: 1_000_000 })).rejects.toThrow(
-    'unpacks to more than',
-  )
-  await expect(checkArchive(file, { maxEntries: 0, maxBytes: 10_000_000 })).rejects.toThrow(
-    'more than 0 entries',
-  )
 })

@@ -4,10 +4,10 @@ import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { SandboxNode } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 import type { TeamLimits, UploadLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
-import { checkArchive } from './check-archive.ts'
 import type { UploadRecord, UploadRepository, UploadUsage } from './upload-repository.ts'
 import { type UploadTicket, UploadTickets } from './upload-tickets.ts'
 
@@ -17,7 +17,6 @@ const MAX_AGE_MS = 7 * DAY_MS
 /** What a build may still wait for is not given up for new archives. */
 const MIN_AGE_MS = DAY_MS
 const MAX_ARCHIVE_BYTES = 4 * 2 ** 30
-const LIMITS = { maxEntries: 300_000, maxBytes: 16 * 2 ** 30 }
 /** So often the disk is looked at, by each that writes. */
 const BLOCK_BYTES = 4 * 2 ** 20
 const FILE_NAME = /^([0-9a-f-]{36})-([0-9a-f]{64})\.tar$/
@@ -27,6 +26,8 @@ export interface UploadsOptions {
   dir: string
   repository: UploadRepository
   limits: Pick<TeamLimits, 'uploads'>
+  /** Looks through one, outside of this process. */
+  checkArchive: SandboxNode['checkArchive']
   /** What may be written to the disk of `dir` before sandboxes stand still for it. */
   roomBytes: () => number
   now: () => number
@@ -150,7 +151,7 @@ export class Uploads {
     const writing = join(dir, `${WRITING}${randomUUID()}`)
     try {
       await pipeline(content, counted(onBytes), createWriteStream(writing, { mode: 0o600 }))
-      await checkArchive(writing, LIMITS)
+      await this.#options.checkArchive(writing, teamId)
       const record = { teamId, hash, sizeBytes: (await stat(writing)).size, usedAtMs: now() }
       await repository.insert(record, templateId).catch((cause) => {
         throw new SandlotError('not_found', `template '${templateId}' was deleted`, { cause })

@@ -123,6 +123,7 @@ export class NodeDouble implements SandboxNode {
   async thaw(machineId: string) {
     this.frozen.delete(machineId)
   }
+  checkArchive = async () => {}
   diff = async (from: string, to: string): Promise<FileDiff> => ({
     added: [`${from} ${to}`],
     changed: [],

@@ -1,0 +1,93 @@
+import { constants, open } from 'node:fs/promises'
+import { SandlotError } from '@sandlot/protocol'
+import { FairQueue } from '../fair-queue.ts'
+import { JailExceeded, runJailed } from './jail.ts'
+
+/** What an archive of a COPY may have. */
+const LIMITS = { maxEntries: 300_000, maxBytes: 16 * 2 ** 30 }
+const AT_ONCE = 2
+/** guest/imager gives itself two minutes of a processor. */
+const TIMEOUT_MS = 5 * 60_000
+const MAX_WAIT_MS = 10 * 60_000
+const MAX_REASON = 700
+
+export type ArchiveLimits = typeof LIMITS
+
+interface Waiting {
+  owner: string
+  go: () => void
+}
+
+/**
+ * Looks through what teams send for COPY: a jailed program reads it, and this process only what it says. Teams take
+ * turns, each with one archive at a time.
+ */
+export class ArchiveChecks {
+  readonly #imagerPath: string
+  readonly #waiting = new FairQueue<Waiting>()
+  readonly #busy = new Set<string>()
+
+  constructor(imagerPath: string) {
+    this.#imagerPath = imagerPath
+  }
+
+  /** @throws SandlotError invalid_request with what is wrong, sandbox_capacity_unavailable */
+  async check(file: string, owner: string, limits = LIMITS): Promise<void> {
+    await this.#turn(owner)
+    try {
+      await checkArchive(this.#imagerPath, file, limits)
+    } finally {
+      this.#busy.delete(owner)
+      this.#letIn()
+    }
+  }
+
+  #turn(owner: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const go = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      const waiting = { owner, go }
+      const timer = setTimeout(() => {
+        this.#waiting.remove(owner, waiting)
+        reject(
+          new SandlotError(
+            'sandbox_capacity_unavailable',
+            'this machine is busy with other archives; try again soon',
+          ),
+        )
+      }, MAX_WAIT_MS)
+      this.#waiting.add(owner, waiting)
+      this.#letIn()
+    })
+  }
+
+  #letIn(): void {
+    while (this.#busy.size < AT_ONCE) {
+      const next = this.#waiting.take(({ owner }) => !this.#busy.has(owner))
+      if (!next) return
+      this.#busy.add(next.owner)
+      next.go()
+    }
+  }
+}
+
+async function checkArchive(imagerPath: string, file: string, limits: ArchiveLimits): Promise<void> {
+  const stdin = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)
+  const args = ['-max-entries', String(limits.maxEntries), '-max-bytes', String(limits.maxBytes)]
+  try {
+    const answer = await runJailed(imagerPath, ['check', ...args], { stdin, timeoutMs: TIMEOUT_MS })
+    const { refusal } = answer as { refusal?: unknown }
+    if (typeof refusal !== 'string') throw new Error('imager check gave an answer that cannot be')
+    if (refusal) throw refuse(refusal.slice(0, MAX_REASON).replaceAll(/\p{C}/gu, '?'))
+  } catch (error) {
+    if (error instanceof JailExceeded) throw refuse('it takes too much time or memory to read')
+    throw error
+  } finally {
+    await stdin.close()
+  }
+}
+
+const refuse = (why: string): SandlotError =>
+  new SandlotError('invalid_request', `the archive is refused: ${why}`)

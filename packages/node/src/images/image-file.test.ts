@@ -1,0 +1,59 @@
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { ImageFile } from './image-file.ts'
+
+let scratch: string
+beforeEach(() => void (scratch = mkdtempSync(join(tmpdir(), 'sandlot-image-file-'))))
+afterEach(() => rmSync(scratch, { recursive: true }))
+
+const limits = { maxBytes: 2 ** 20, spareBytes: 0 }
+const never = new AbortController().signal
+const untilAborted = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+
+test('nothing that is there already is written to', async () => {
+  writeFileSync(join(scratch, 'precious'), 'safe')
+  symlinkSync('precious', join(scratch, 'link'))
+  for (const name of ['precious', 'link'])
+    await expect(ImageFile.create(join(scratch, name))).rejects.toThrow('EEXIST')
+  expect(readFileSync(join(scratch, 'precious'), 'utf8')).toBe('safe')
+})
+
+test('who writes more than the limit is ended, holes or not', async () => {
+  const file = await ImageFile.create(join(scratch, 'image'))
+  const writing = file.watch(limits, never, (signal) => {
+    truncateSync(file.path, 2 ** 40)
+    return untilAborted(signal)
+  })
+  await expect(writing).rejects.toThrow('more than the 1 MB that it may have')
+  await file.remove()
+})
+
+test('and so is who writes to a disk without room', async () => {
+  const file = await ImageFile.create(join(scratch, 'image'))
+  const full = { ...limits, spareBytes: 2 ** 60 }
+  await expect(file.watch(full, never, untilAborted)).rejects.toMatchObject({ errorName: 'disk_full' })
+  await file.remove()
+})
+
+test('what was too large only at the end, or has another size than was said, is no image', async () => {
+  for (const [size, said, words] of [
+    [2 ** 40, 2 ** 40, 'more than the 1 MB'],
+    [5000, 4096, 'has 5000 bytes'],
+  ] as const) {
+    const file = await ImageFile.create(join(scratch, 'image'))
+    truncateSync(file.path, size)
+    await expect(file.finish(said, limits)).rejects.toThrow(words)
+    await file.remove()
+  }
+})
+
+test('a closed file has no descriptor that could be given away', async () => {
+  const file = await ImageFile.create(join(scratch, 'image'))
+  expect(file.fd).toBeGreaterThan(2)
+  await file.finish(0, limits)
+  expect(file.fd).toBe(-1)
+  await file.remove()
+})
