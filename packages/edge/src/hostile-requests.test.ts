@@ -25,10 +25,13 @@ it.each([
   ['to a host that there is not', 'Host: localhost\r\n', () => '80-inone.sandlot.localhost'],
   ['behind a refused expectation', 'Host: localhost\r\nExpect: more\r\n', () => 'localhost'],
   ['behind a request without a host', '', () => 'localhost'],
-])('an upgrade %s that comes ahead of the answer to an earlier request harms nobody', async (_, first, host) => {
-  await sendRaw(
-    world.port,
-    `GET / HTTP/1.1\r\n${first}\r\nGET / HTTP/1.1\r\nHost: ${host()}\r\n${UPGRADE}\r\n`,
-  )
-  expect((await ask(world.port, { headers: { host: 'localhost' } })).body).toBe('the API')
-})
+])(
+  'an upgrade %s that comes ahead of the answer to an earlier request harms nobody',
+  async (_, first, host) => {
+    await sendRaw(
+      world.port,
+      `GET / HTTP/1.1\r\n${first}\r\nGET / HTTP/1.1\r\nHost: ${host()}\r\n${UPGRADE}\r\n`,
+    )
+    expect((await ask(world.port, { headers: { host: 'localhost' } })).body).toBe('the API')
+  },
+)
