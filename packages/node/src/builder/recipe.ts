@@ -154,7 +154,7 @@ export function expand(value: string, { defaultUser, envVars }: BuildEnvironment
     USER: defaultUser,
   }
   // A copy of all variables for each value would take time by the square of their number.
-  const valueOf = (name: string): string | undefined => {
+  const setTo = (name: string): string | undefined => {
     if (Object.hasOwn(envVars, name)) return envVars[name]
     return Object.hasOwn(defaults, name) ? defaults[name] : undefined
   }
@@ -164,14 +164,14 @@ export function expand(value: string, { defaultUser, envVars }: BuildEnvironment
     if (bytes > MAX_ENVIRONMENT_BYTES) throw tooLarge(bytes)
     return text
   }
-  const lookUp = (name: string) => counted(valueOf(name) ?? '')
+  const lookUp = (name: string) => counted(setTo(name) ?? '')
   const lastBrace = value.lastIndexOf('}') + 1
   const head = value
     .slice(0, lastBrace)
     .replace(VARIABLE, (_, escaped, plain, braced, operator, word = '') => {
       if (escaped) return '$'
       const name = (plain ?? braced) as string
-      const found = valueOf(name)
+      const found = setTo(name)
       const isSet = found !== undefined && (found !== '' || !operator?.startsWith(':'))
       if (operator?.endsWith('-')) return counted(isSet ? found : word)
       if (operator?.endsWith('+')) return isSet ? word : ''
