@@ -19,6 +19,11 @@ describe('describeFailure', () => {
       "cwd '/x' does not exist",
     ],
     ['a text', 'text', 'text'],
+    [
+      'what a sandbox wrote without its control characters',
+      new Failure('a\u001b]0;x\u0007b\rc\n\td'),
+      'ab\ufffdc\n\td',
+    ],
   ])('shows %s', (_, error, line) => {
     expect(describeFailure(error, {})).toBe(line)
   })

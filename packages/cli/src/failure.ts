@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import { stripVTControlCharacters } from 'node:util'
 import { apiUrl } from './account/servers.ts'
 
 /** A failure that people can mend: `message` is all they see. */
@@ -22,8 +23,12 @@ export const formatApiError = (code: number, message: string): string =>
  */
 export function describeFailure(error: unknown, env: NodeJS.ProcessEnv = process.env): string {
   const line = describe(error)
-  return env.DEBUG && error instanceof Error ? `${line}\n${stackOf(error)}` : line
+  return harmless(env.DEBUG && error instanceof Error ? `${line}\n${stackOf(error)}` : line)
 }
+
+/** Failures repeat what sandboxes say: no control character of theirs reaches the terminal. */
+const harmless = (text: string): string =>
+  stripVTControlCharacters(text).replace(/(?![\t\n])\p{Cc}/gu, '\ufffd')
 
 export const exitCodeOf = (error: unknown): number => (error instanceof Failure ? error.exitCode : 1)
 

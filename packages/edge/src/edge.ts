@@ -190,12 +190,12 @@ export function createEdge(options: EdgeOptions): Edge {
   async function wake(sandboxId: string, request: EdgeRequest, door: Door): Promise<Admission | Refusal> {
     try {
       await directory.wake(sandboxId)
+      const admission = admit(request, door)
+      return 'asleep' in admission ? sandboxNotFound(sandboxId) : admission
     } catch (error) {
       logger.debug({ err: error, sandboxId }, 'a paused sandbox could not be woken')
       return notWoken(sandboxId, error)
     }
-    const admission = admit(request, door)
-    return 'asleep' in admission ? sandboxNotFound(sandboxId) : admission
   }
 
   function pass(admission: Admission | Refusal, request: EdgeRequest, response: EdgeResponse): void {

@@ -137,6 +137,18 @@ describe('an answer of a sandbox', () => {
     expect(sent.bytes).toBeLessThan(16 * 2 ** 20)
   })
 
+  it.each([
+    ['a control character', '\x01'],
+    ['a NUL', '\0'],
+    ['a DEL', '\x7f'],
+  ])('with %s in its reason is a bad gateway, and the server lives on', async (_, reason) => {
+    answer = (socket) => socket.end(`HTTP/1.1 200 ${reason}\r\n\r\n`)
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket'
+    const overUpgrade = () => sendRaw(world.port, `GET / HTTP/1.1\r\nHost: ${host()}\r\n${upgrade}\r\n\r\n`)
+    for (const ask of [overHttp1, overUpgrade]) expect(await ask()).toMatch(/^HTTP\/1.1 502 Bad Gateway\r\n/)
+    expect((await overHttp2()).body).toBe('')
+  })
+
   it('to an upgrade that is one interim answer after the other is a bad gateway', async () => {
     answer = (socket) => flood(socket, 'HTTP/1.1 103 Early\r\n\r\n')
     const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket'

@@ -151,11 +151,17 @@ function createPlainServer({ onUpgrade }: ListenerOptions, headTimeoutMs: number
     shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() !== 'h2c' && !hasBody(request),
   })
   server.on('upgrade', (request, socket, head) => {
-    if (hasAmbiguousHost(request)) refuseUpgrade(request, socket, ambiguousHost())
+    // Sent ahead of the answer to an earlier request: the connection is neither free to change nor to refuse on.
+    if (isAnswering(request.socket)) socket.destroy()
+    else if (hasAmbiguousHost(request)) refuseUpgrade(request, socket, ambiguousHost())
     else onUpgrade(request, socket, head)
   })
   return server
 }
+
+/** Node keeps the answer that a connection carries at the moment there, and throws when a second one is assigned. */
+const isAnswering = (socket: Socket): boolean =>
+  (socket as Socket & { _httpMessage?: unknown })._httpMessage != null
 
 const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { type SandboxTarget, SandlotError } from '@sandlot/protocol'
 import { renderErrorPage } from './error-page.ts'
-import { type EdgeRequest, type EdgeResponse, headerOf } from './message.ts'
+import { type EdgeRequest, type EdgeResponse, headerOf, isHttp2Response } from './message.ts'
 
 /** An answer that the edge gives by itself. */
 export interface Refusal {
@@ -119,6 +119,8 @@ export const tooManyConnections = (sandboxId: string, limit: number): Refusal =>
 export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusal: Refusal): void {
   // The compatibility layer of HTTP/2 takes the same calls.
   const answer = response as ServerResponse
+  // What a head that could not be sent has left here would be sent with this one.
+  if (!isHttp2Response(response)) answer.statusMessage = ''
   const wanted = headerOf(request, 'access-control-request-headers')
   if (request.method === 'OPTIONS' && headerOf(request, 'access-control-request-method')) {
     // refusing the preflight would hide the reason from the page: it reads it in the answer to the request itself

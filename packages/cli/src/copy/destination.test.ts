@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { baseName, landingPath } from './destination.ts'
+import { baseName, landingPath, remoteName } from './destination.ts'
 
 const file = { path: 'a/data.csv', isDirectory: false }
 const directory = { path: 'a/site/', isDirectory: true }
@@ -22,6 +22,17 @@ describe('landingPath', () => {
   it('does not replace a file by a directory', () => {
     expect(landingPath(directory, { path: '/tmp/x', existing: 'file' })).toBeUndefined()
   })
+})
+
+it.each([
+  ['/data/report.csv', '/x/.bashrc', 'report.csv'],
+  ['site/', '/x/..', 'site'],
+  ['..', '/home/user', 'user'],
+  ['~', '/home/user', 'user'],
+  ['..', '/x/..', undefined],
+  ['/', '/', undefined],
+])('a copy of %j, which the sandbox calls %j, is called %j', (source, said, name) => {
+  expect(remoteName(source, said)).toBe(name)
 })
 
 it('baseName takes the last name', () => {

@@ -13,6 +13,16 @@ export const meansContent = (source: string): boolean => /(^|\/)\.\/?$/.test(sou
 export const baseName = (path: string): string => /([^/]+)\/*$/.exec(path)?.[1] ?? ''
 
 /**
+ * What a copy from a sandbox is called: as its user wrote it. What the sandbox says instead is taken only for `..` or
+ * `~`, which are no names, since whoever is root in there may say `.bashrc`, or `..` to leave the directory.
+ *
+ * @returns undefined when there is no name to take
+ */
+export function remoteName(source: string, said: string): string | undefined {
+  return [source, said].map(baseName).find((name) => !['', '.', '..', '~'].includes(name))
+}
+
+/**
  * Where a copy lands, as `cp -r` decides: into a directory that exists, else under the name given.
  *
  * @returns the path; undefined when a directory would have to replace a file

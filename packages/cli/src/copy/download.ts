@@ -7,7 +7,7 @@ import type { EntryInfo } from 'e2b'
 import { quote } from '../exec/command-line.ts'
 import { Failure } from '../failure.ts'
 import { formatBytes } from '../output/size.ts'
-import { type Existing, landingPath, meansContent } from './destination.ts'
+import { type Existing, landingPath, meansContent, remoteName } from './destination.ts'
 import { startProgress } from './progress.ts'
 import {
   asUser,
@@ -26,7 +26,8 @@ export async function download(remote: Remote, source: string, path: string): Pr
   const entry = await statRemote(remote, source)
   if (!entry) throw new Failure(`There is no ${source} in sandbox ${remote.sandbox.sandboxId}.`)
   const isDirectory = entry.type === 'dir'
-  const named = meansContent(source) ? source : entry.path
+  const named = meansContent(source) ? source : remoteName(source, entry.path)
+  if (named === undefined) throw new Failure(`${source} has no name to be copied under: name what is in it.`)
   const target = landingPath({ path: named, isDirectory }, { path, existing: existingHere(path) })
   if (target === undefined) throw new Failure(`${resolve(path)} is a file; a directory cannot replace it.`)
   if (isDirectory) await downloadDirectory(remote, entry, resolve(target))

@@ -28,6 +28,27 @@ test.each([
 })
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: it is what users write
 
+test('a variable called like what every object has is not set', () => {
+  expect(expand('[$constructor$toString]', environment)).toBe('[]')
+})
+
+test('values are expanded in a time that grows with their length only', () => {
+  const start = performance.now()
+  expect(expand('${a-'.repeat(16_000), environment)).toHaveLength(64_000)
+  const values = Array.from({ length: 500 }, (_, i): [string, string] => [`v${i}`, ''])
+  let after = environment as Parameters<typeof environmentAfter>[0]
+  for (let step = 0; step < 100; step++)
+    after = environmentAfter(after, { type: 'ENV', force: false, values })
+  expect(performance.now() - start).toBeLessThan(2_000)
+})
+
+test('an environment has at most 1000 variables', () => {
+  const values = Array.from({ length: 1_001 }, (_, i): [string, string] => [`v${i}`, ''])
+  expect(() => environmentAfter(INITIAL_ENVIRONMENT, { type: 'ENV', force: false, values })).toThrow(
+    'would have 1001 variables, at most 1000 are allowed',
+  )
+})
+
 test('a variable sees those before it, in the same step too', () => {
   const step: BuildStep = {
     type: 'ENV',

@@ -117,13 +117,23 @@ export function resolveIn({ defaultUser, defaultWorkdir }: BuildEnvironment, pat
 }
 
 const VARIABLE = /\\(\$)|\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\})/g
+/** For text without a `}`: there each `${` would look for one to the end, which takes time by the square of their number. */
+const UNBRACED_VARIABLE = /\\(\$)|\$([A-Za-z_]\w*)/g
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Values that double each other would grow without end, and every sandbox of the template gets them all. */
 const MAX_ENVIRONMENT_BYTES = 64 * 1024
+/** All of them are copied for each step that sets one. */
+const MAX_VARIABLES = 1_000
 
 /** @throws SandlotError invalid_request */
 export function checkEnvironment(envVars: Record<string, string>): void {
+  const count = Object.keys(envVars).length
+  if (count > MAX_VARIABLES)
+    throw new SandlotError(
+      'invalid_request',
+      `the environment would have ${count} variables, at most ${MAX_VARIABLES} are allowed`,
+    )
   let bytes = 0
   for (const [name, value] of Object.entries(envVars))
     bytes += Buffer.byteLength(name) + Buffer.byteLength(value)
@@ -138,11 +148,15 @@ const tooLarge = (bytes: number): SandlotError =>
 
 /** `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `\$`; anything else, `$(…)` too, stays as it is. */
 export function expand(value: string, { defaultUser, envVars }: BuildEnvironment): string {
-  const known: Record<string, string> = {
+  const defaults: Record<string, string> = {
     PATH: DEFAULT_PATH,
     HOME: homeOf(defaultUser),
     USER: defaultUser,
-    ...envVars,
+  }
+  // A copy of all variables for each value would take time by the square of their number.
+  const setTo = (name: string): string | undefined => {
+    if (Object.hasOwn(envVars, name)) return envVars[name]
+    return Object.hasOwn(defaults, name) ? defaults[name] : undefined
   }
   let bytes = 0
   const counted = (text: string): string => {
@@ -150,12 +164,19 @@ export function expand(value: string, { defaultUser, envVars }: BuildEnvironment
     if (bytes > MAX_ENVIRONMENT_BYTES) throw tooLarge(bytes)
     return text
   }
-  return value.replace(VARIABLE, (_, escaped, plain, braced, operator, word = '') => {
-    if (escaped) return '$'
-    const found = known[(plain ?? braced) as string]
-    const isSet = found !== undefined && (found !== '' || !operator?.startsWith(':'))
-    if (operator?.endsWith('-')) return counted(isSet ? found : word)
-    if (operator?.endsWith('+')) return isSet ? word : ''
-    return counted(found ?? '')
-  })
+  const lookUp = (name: string) => counted(setTo(name) ?? '')
+  const lastBrace = value.lastIndexOf('}') + 1
+  const head = value
+    .slice(0, lastBrace)
+    .replace(VARIABLE, (_, escaped, plain, braced, operator, word = '') => {
+      if (escaped) return '$'
+      const name = (plain ?? braced) as string
+      const found = setTo(name)
+      const isSet = found !== undefined && (found !== '' || !operator?.startsWith(':'))
+      if (operator?.endsWith('-')) return counted(isSet ? found : word)
+      if (operator?.endsWith('+')) return isSet ? word : ''
+      return lookUp(name)
+    })
+  const rest = value.slice(lastBrace)
+  return head + rest.replace(UNBRACED_VARIABLE, (_, escaped, plain) => (escaped ? '$' : lookUp(plain)))
 }
