@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { pipeline, type Writable } from 'node:stream'
+import { PassThrough, pipeline, Transform, type TransformCallback, type Writable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { SandlotError } from '@sandlot/protocol'
 import { extract, type Header } from 'tar-stream'
@@ -10,6 +10,9 @@ export interface ArchiveLimits {
   /** Of everything that is unpacked. */
   maxBytes: number
 }
+
+/** Of long names, and of the zeros behind the end, which some programs pad to megabytes and which gzip shrinks to nothing. */
+const MAX_BETWEEN_BYTES = 16 * 2 ** 20
 
 const KINDS = new Set<Header['type']>(['file', 'directory', 'symlink', 'link', 'contiguous-file'])
 
@@ -21,9 +24,9 @@ const KINDS = new Set<Header['type']>(['file', 'directory', 'symlink', 'link', '
 export async function checkArchive(file: string, limits: ArchiveLimits): Promise<void> {
   const unpack = extract()
   const source = createReadStream(file)
-  const ended = () => {}
-  if (await isGzip(file)) pipeline(source, createGunzip(), unpack as unknown as Writable, ended)
-  else pipeline(source, unpack as unknown as Writable, ended)
+  const between = new BytesBetween()
+  const plain = (await isGzip(file)) ? createGunzip() : new PassThrough()
+  pipeline(source, plain, between, unpack as unknown as Writable, () => {})
   let entries = 0
   let bytes = 0
   try {
@@ -31,6 +34,7 @@ export async function checkArchive(file: string, limits: ArchiveLimits): Promise
       // when it is refused in the middle the entry fails too, and nobody reads it
       entry.on('error', () => {})
       bytes += entry.header.size ?? 0
+      between.enter(entry.header.size ?? 0)
       const problem =
         entries++ >= limits.maxEntries
           ? `it has more than ${limits.maxEntries} entries`
@@ -47,6 +51,22 @@ export async function checkArchive(file: string, limits: ArchiveLimits): Promise
     source.destroy()
   }
   if (entries === 0) throw refuse('it is empty')
+}
+
+/** Passes a tar on to its reader, and fails when too much of it belongs to no entry. */
+class BytesBetween extends Transform {
+  #leftBytes = MAX_BETWEEN_BYTES
+
+  /** An entry begins, of so many bytes. */
+  enter(sizeBytes: number): void {
+    this.#leftBytes = MAX_BETWEEN_BYTES + sizeBytes
+  }
+
+  override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
+    this.#leftBytes -= chunk.length
+    if (this.#leftBytes >= 0) done(null, chunk)
+    else done(refuse(`it has more than ${MAX_BETWEEN_BYTES / 2 ** 20} MiB that belong to no entry`))
+  }
 }
 
 /** Why an entry is not taken. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -267,4 +267,19 @@ test('a bomb is refused before it is unpacked', async () => {
   await expect(checkArchive(file, { maxEntries: 0, maxBytes: 10_000_000 })).rejects.toThrow(
     'more than 0 entries',
   )
+})
+
+test('nor is much read that belongs to no entry: behind the end, or in names', async () => {
+  const file = join(dir, 'endless.tar')
+  const tar = await tarOf({ name: 'a', content: 'a' })
+  const endless = Buffer.concat([tar, Buffer.alloc(40 * 2 ** 20)])
+  for (const content of [endless, gzipSync(endless)]) {
+    writeFileSync(file, content)
+    await expect(checkArchive(file, { maxEntries: 10, maxBytes: 2 ** 30 })).rejects.toThrow(
+      'more than 16 MiB that belong to no entry',
+    )
+  }
+  const padded = Buffer.concat([tar, Buffer.alloc(10 * 2 ** 20)])
+  writeFileSync(file, padded)
+  await checkArchive(file, { maxEntries: 10, maxBytes: 2 ** 30 })
 })
