@@ -122,15 +122,18 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     onError,
   })
 
-  const pool = new WarmPool<LiveMachine>({
+  const pool: WarmPool<LiveMachine> = new WarmPool<LiveMachine>({
     concurrency: availableParallelism(),
     start: startMachine,
     demandFor,
+    maxStock: options.poolMax,
+    isAlwaysInStock: (buildId) => builds.has(buildId),
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
     shortage: () =>
       firewall.shortage() ??
       guard.shortage() ??
-      (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+      (hot.size > 0 || pool.hasSpare ? undefined : memoryShortage(options.memoryFloorMB)),
+    stockShortage: () => memoryShortage(options.memoryFloorMB),
     onError,
   })
   const guard = createDiskGuard({
@@ -196,9 +199,16 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   }
 
   /** Gives up a machine that nobody would miss. @returns false: there is none */
-  const dropSpare = async () => (await prepared.dropOldest()) || (await hot.dropOldest())
+  const dropSpare = async () =>
+    (await prepared.dropOldest()) || (await dropStock()) || (await hot.dropOldest())
 
-  /** Paused sandboxes that are only held in memory go while memory is short. */
+  async function dropStock(): Promise<boolean> {
+    const machine = pool.takeSpare()
+    if (machine) await machines.end(machine.machineId)
+    return machine !== undefined
+  }
+
+  /** Stock of templates, then paused sandboxes that are only held in memory go while memory is short. */
   async function makeRoom(): Promise<void> {
     while (memoryShortage(options.memoryFloorMB) && (await dropSpare()));
   }

@@ -40,7 +40,7 @@ export interface MachineSource extends BuildResources {
   fileSystemDir?: string
   /** Whose files they are, which must be unpacked while it starts. */
   checkpointId?: string
-  /** What runs in it is a user's already: it is neither touched nor let run before someone has it. */
+  /** What runs in it is a user's already: it is not touched before someone has it. */
   isUsers?: boolean
   /** Team that waits for a machine that is started once; absent: this server itself. */
   owner?: string
@@ -151,7 +151,7 @@ export class Machines {
     }
   }
 
-  /** Starts a machine and waits until its envd answers; it is warm until `claim`. A user's is frozen while it is warm. */
+  /** Starts a machine and waits until its envd answers; it is warm until `claim`, and frozen while it is stock of a template or snapshot. */
   async start(source: MachineSource, { isUrgent = true, prepared }: StartOptions = {}): Promise<LiveMachine> {
     const { driver } = this.#options
     const machine = prepared ?? (await this.#make(source))
@@ -169,7 +169,9 @@ export class Machines {
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       this.#protectEnvd(cgroup).catch(this.#options.onError)
-      if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest, source.readyCommand))
+      if (!isUrgent && !source.isUsers) await touch(guest, source.readyCommand)
+      // somebody's code is in it, which counts to nobody until someone has it
+      if (!isUrgent && source.checkpointId !== undefined) await this.freeze(machine)
       await mark(dir, 'warm')
       return machine
     } catch (error) {
