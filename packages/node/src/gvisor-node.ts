@@ -16,6 +16,8 @@ import { Chores } from './chores.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { Diffs } from './diff/diffs.ts'
+import { bytesToLeave } from './disk-guard.ts'
+import { diskSpace } from './disk-space.ts'
 import { hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { AdoptedBases } from './handover/adopted-bases.ts'
@@ -51,6 +53,8 @@ const DISK_INTERVAL_MS = 250
 const NETWORK_INTERVAL_MS = 5_000
 const NETWORK_MEND_INTERVAL_MS = 1_000
 const GARBAGE_INTERVAL_MS = 15 * 60_000
+/** What builds leave of a disk where sandboxes have no floor. */
+const MIN_SPARE_BYTES = 512 * 2 ** 20
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
 const FALLBACK_RESOLVER = '1.1.1.1'
@@ -73,6 +77,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     version: options.runscVersion,
     stateDir: join(runDir, 'runsc'),
   })
+  const spareBytes = Math.max(MIN_SPARE_BYTES, bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20))
   const cgroups = openCgroups()
   const network = new NodeNetwork({
     ...{ names, range, runDir, onError },
@@ -113,8 +118,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const { baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
   const imageMachines = { machines, start: startOnce, imagerPath }
   const puller = new ImagePuller({ ...imageMachines, baseImage, allowedRegistries, allowedRanges })
-  const openImages = (dir: string) => new ImageStore({ dir, baseImage })
-  const images = new ImageStore({ dir: join(home, 'images'), baseImage, puller })
+  const openImages = (dir: string) => new ImageStore({ dir, baseImage, spareBytes })
+  const images = new ImageStore({ dir: join(home, 'images'), baseImage, spareBytes, puller })
   const shared = new SharedBuilds(options.sharedBuildsDir, { layers, images }, openImages, onError)
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
@@ -173,6 +178,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const builder = new Builder({
     ...{ layers, images, shared, folder, cold, driver, envdKey, baseImage, ...imageMachines },
     guestDir: options.guestDir,
+    spareBytes,
+    checkSpace: (machine, hasMemory) => persistence.checkSpace(machine, hasMemory, spareBytes),
     sourceOf: (checkpointId) =>
       cold.use(checkpointId, async () => {
         const hasFiles = await folder.hasFiles(checkpointId)
@@ -435,7 +442,6 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     async init(machineId, init) {
       const machine = machines.get(machineId)
       if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
-      machine.isSandbox = true
       await machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() })
     },
 

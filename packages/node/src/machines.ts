@@ -72,8 +72,6 @@ export interface LiveMachine {
   isWarm: boolean
   /** Nothing inside runs; one `thaw` sets it going. */
   isFrozen: boolean
-  /** A sandbox has it, or had it when it was frozen. */
-  isSandbox: boolean
   /** The policy that is in force. */
   network: NetworkPolicy
   /** Its death is wanted. */
@@ -343,7 +341,6 @@ export class Machines {
         const isUsed = inUse.has(machineId) || frozen.has(machineId)
         const isWanted = isUsed || (machine.isWarm && buildIds.has(machine.buildId))
         machine.isWarm &&= !isUsed
-        machine.isSandbox = isUsed
         machine.network = inUse.get(machineId) ?? frozen.get(machineId)?.network ?? CLOSED
         if (isWanted && (await this.#isUsable(machine, frozen.has(machineId)))) {
           usedSlots.add(machine.slot.index)
@@ -416,7 +413,6 @@ export class Machines {
       guest: createGuestClient(slot.address),
       isWarm: true,
       isFrozen: false,
-      isSandbox: false,
       network: CLOSED,
       isEnding: false,
     }

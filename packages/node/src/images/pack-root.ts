@@ -3,7 +3,6 @@ import { SandlotError } from '@sandlot/protocol'
 import { type ImageMachineHost, startImageMachine } from './image-machine.ts'
 import { ImageRefusal } from './imager-answers.ts'
 
-const SPARE_BYTES = 512 * 2 ** 20
 /** Folders and inodes, and the rest of the last block of each file. */
 const METADATA_BYTES = 2 * 2 ** 30
 
@@ -17,6 +16,8 @@ export interface RootToPack {
   owner: string
   /** Quota of what lies over the image; files may be no larger, holes included. */
   diskSizeMB: number
+  /** What the image leaves of the disk. */
+  spareBytes: number
 }
 
 /**
@@ -36,7 +37,7 @@ export async function packRoot(
   const source = { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner }
   const machine = await startImageMachine(host, source, signal)
   try {
-    const limits = { maxBytes, spareBytes: SPARE_BYTES }
+    const limits = { maxBytes, spareBytes: root.spareBytes }
     await machine.client.receive({ of: 'root', maxBytes }, file, limits, signal)
   } catch (error) {
     if (!(error instanceof ImageRefusal)) throw error
