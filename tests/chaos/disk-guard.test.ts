@@ -1,4 +1,6 @@
-import { type ConnectionOpts, Sandbox } from 'e2b-official'
+import { statfsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ConnectionOpts, Sandbox, Template } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connectionTo, startServer, type TestServer } from '../server.ts'
 import { leaks, takeInventory } from './inventory.ts'
@@ -67,3 +69,22 @@ test('who fills the disk stands still, through a crash of the server too, others
     .poll(async () => leaks(await takeInventory(server.info().home), 0), { timeout: 30_000, interval: 500 })
     .toEqual([])
 }, 400_000)
+
+test('a build that fills the disk stands still too, and leaves sandboxes the room that they stand in', async () => {
+  const writer = await Sandbox.create(options)
+  const filling = Template()
+    .fromTemplate('base')
+    .runCmd('for i in $(seq 300); do head -c 4M /dev/urandom >> /var/tmp/all; sleep 0.05; done')
+  const { templateId } = await Template.buildInBackground(filling, 'filling', { ...options, memoryMB: 1024 })
+  let leastFreeMB = Number.POSITIVE_INFINITY
+  for (const end = Date.now() + 25_000; Date.now() < end; await sleep(50)) {
+    const { bavail, bsize } = statfsSync(server.info().home)
+    leastFreeMB = Math.min(leastFreeMB, (bavail * bsize) / 2 ** 20)
+  }
+  expect(leastFreeMB).toBeLessThan(25)
+  expect(leastFreeMB).toBeGreaterThan(5)
+  await proving.call('DELETE', `/templates/${templateId}`, undefined, 60_000)
+  await expect.poll(async () => (await Sandbox.create(options)).kill(), STALLED).toBe(true)
+  expect((await writer.commands.run('echo well')).stdout).toBe('well\n')
+  await writer.kill()
+}, 200_000)

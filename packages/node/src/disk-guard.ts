@@ -13,7 +13,7 @@ export interface DiskGuardOptions {
   /** Bytes that sandboxes leave free. */
   floorBytes: number
   space: () => DiskSpace
-  /** Machines that sandboxes run in, but for those that stand still. */
+  /** Machines of sandboxes and builds, but for those that stand still. */
   running: () => Iterable<LiveMachine>
   usedBytes: (machine: LiveMachine) => Promise<number>
   isAlive: (machine: LiveMachine) => boolean
@@ -136,7 +136,11 @@ export class DiskGuard {
 
 /** What others than sandboxes may write to a disk before sandboxes stand still for it. */
 export const roomAbove = (space: DiskSpace, floorBytes: number): number =>
-  space.freeBytes - floorOf(space, floorBytes) * ENOUGH
+  space.freeBytes - bytesToLeave(space, floorBytes)
+
+/** What others than sandboxes leave of a disk. */
+export const bytesToLeave = (space: DiskSpace, floorBytes: number): number =>
+  Math.ceil(floorOf(space, floorBytes) * ENOUGH)
 
 const floorOf = ({ sizeBytes }: DiskSpace, floorBytes: number): number =>
   Math.min(floorBytes, sizeBytes * MAX_FLOOR_SHARE)

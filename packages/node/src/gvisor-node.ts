@@ -16,6 +16,8 @@ import { Chores } from './chores.ts'
 import { ColdCheckpoints } from './cold-checkpoints.ts'
 import { Demand } from './demand.ts'
 import { Diffs } from './diff/diffs.ts'
+import { bytesToLeave } from './disk-guard.ts'
+import { diskSpace } from './disk-space.ts'
 import { hostResolver } from './firewall.ts'
 import { createGvisorDriver } from './gvisor-driver.ts'
 import { AdoptedBases } from './handover/adopted-bases.ts'
@@ -52,6 +54,8 @@ const DISK_INTERVAL_MS = 250
 const NETWORK_INTERVAL_MS = 5_000
 const NETWORK_MEND_INTERVAL_MS = 1_000
 const GARBAGE_INTERVAL_MS = 15 * 60_000
+/** What builds leave of a disk where sandboxes have no floor. */
+const MIN_SPARE_BYTES = 512 * 2 ** 20
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
 const FALLBACK_RESOLVER = '1.1.1.1'
@@ -74,6 +78,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     version: options.runscVersion,
     stateDir: join(runDir, 'runsc'),
   })
+  const spareBytes = Math.max(MIN_SPARE_BYTES, bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20))
   const cgroups = openCgroups()
   const network = new NodeNetwork({
     ...{ names, range, runDir, onError },
@@ -115,8 +120,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const archives = new ArchiveChecks(imagerPath)
   const imageMachines = { machines, start: startOnce, imagerPath }
   const puller = new ImagePuller({ ...imageMachines, baseImage, allowedRegistries, allowedRanges })
-  const openImages = (dir: string) => new ImageStore({ dir, baseImage })
-  const images = new ImageStore({ dir: join(home, 'images'), baseImage, puller })
+  const openImages = (dir: string) => new ImageStore({ dir, baseImage, spareBytes })
+  const images = new ImageStore({ dir: join(home, 'images'), baseImage, spareBytes, puller })
   const shared = new SharedBuilds(options.sharedBuildsDir, { layers, images }, openImages, onError)
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
@@ -124,15 +129,18 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     onError,
   })
 
-  const pool = new WarmPool<LiveMachine>({
+  const pool: WarmPool<LiveMachine> = new WarmPool<LiveMachine>({
     concurrency: availableParallelism(),
     start: startMachine,
     demandFor,
+    maxStock: options.poolMax,
+    isAlwaysInStock: (buildId) => builds.has(buildId),
     discard: (machine) => void machines.end(machine.machineId).catch(onError),
     shortage: () =>
       firewall.shortage() ??
       guard.shortage() ??
-      (hot.size > 0 ? undefined : memoryShortage(options.memoryFloorMB)),
+      (hot.size > 0 || pool.hasSpare ? undefined : memoryShortage(options.memoryFloorMB)),
+    stockShortage: () => memoryShortage(options.memoryFloorMB),
     onError,
   })
   const guard = createDiskGuard({
@@ -172,6 +180,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const builder = new Builder({
     ...{ layers, images, shared, folder, cold, driver, envdKey, baseImage, ...imageMachines },
     guestDir: options.guestDir,
+    spareBytes,
+    checkSpace: (machine, hasMemory) => persistence.checkSpace(machine, hasMemory, spareBytes),
     sourceOf: (checkpointId) =>
       cold.use(checkpointId, async () => {
         const hasFiles = await folder.hasFiles(checkpointId)
@@ -198,9 +208,16 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   }
 
   /** Gives up a machine that nobody would miss. @returns false: there is none */
-  const dropSpare = async () => (await prepared.dropOldest()) || (await hot.dropOldest())
+  const dropSpare = async () =>
+    (await prepared.dropOldest()) || (await dropStock()) || (await hot.dropOldest())
 
-  /** Paused sandboxes that are only held in memory go while memory is short. */
+  async function dropStock(): Promise<boolean> {
+    const machine = pool.takeSpare()
+    if (machine) await machines.end(machine.machineId)
+    return machine !== undefined
+  }
+
+  /** Stock of templates, then paused sandboxes that are only held in memory go while memory is short. */
   async function makeRoom(): Promise<void> {
     while (memoryShortage(options.memoryFloorMB) && (await dropSpare()));
   }
@@ -428,7 +445,6 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     async init(machineId, init) {
       const machine = machines.get(machineId)
       if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
-      machine.isSandbox = true
       await machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() })
     },
 

@@ -42,7 +42,7 @@ export interface MachineSource extends BuildResources {
   fileSystemDir?: string
   /** Whose files they are, which must be unpacked while it starts. */
   checkpointId?: string
-  /** What runs in it is a user's already: it is neither touched nor let run before someone has it. */
+  /** What runs in it is a user's already: it is not touched before someone has it. */
   isUsers?: boolean
   /** Team that waits for a machine that is started once; absent: this server itself. */
   owner?: string
@@ -74,8 +74,6 @@ export interface LiveMachine {
   isWarm: boolean
   /** Nothing inside runs; one `thaw` sets it going. */
   isFrozen: boolean
-  /** A sandbox has it, or had it when it was frozen. */
-  isSandbox: boolean
   /** The policy that is in force. */
   network: NetworkPolicy
   /** Its death is wanted. */
@@ -153,7 +151,7 @@ export class Machines {
     }
   }
 
-  /** Starts a machine and waits until its envd answers; it is warm until `claim`. A user's is frozen while it is warm. */
+  /** Starts a machine and waits until its envd answers; it is warm until `claim`, and frozen while it is stock of a template or snapshot. */
   async start(source: MachineSource, { isUrgent = true, prepared }: StartOptions = {}): Promise<LiveMachine> {
     const { driver } = this.#options
     const machine = prepared ?? (await this.#make(source))
@@ -171,7 +169,9 @@ export class Machines {
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       this.#protectEnvd(cgroup).catch(this.#options.onError)
-      if (!isUrgent) await (source.isUsers ? this.freeze(machine) : touch(guest, source.readyCommand))
+      if (!isUrgent && !source.isUsers) await touch(guest, source.readyCommand)
+      // somebody's code is in it, which counts to nobody until someone has it
+      if (!isUrgent && source.checkpointId !== undefined) await this.freeze(machine)
       await mark(dir, 'warm')
       return machine
     } catch (error) {
@@ -343,7 +343,6 @@ export class Machines {
         const isUsed = inUse.has(machineId) || frozen.has(machineId)
         const isWanted = isUsed || (machine.isWarm && buildIds.has(machine.buildId))
         machine.isWarm &&= !isUsed
-        machine.isSandbox = isUsed
         machine.network = inUse.get(machineId) ?? frozen.get(machineId)?.network ?? CLOSED
         if (isWanted && (await this.#isUsable(machine, frozen.has(machineId)))) {
           usedSlots.add(machine.slot.index)
@@ -416,7 +415,6 @@ export class Machines {
       guest: createGuestClient(slot.address),
       isWarm: true,
       isFrozen: false,
-      isSandbox: false,
       network: CLOSED,
       isEnding: false,
     }

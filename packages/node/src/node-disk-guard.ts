@@ -23,7 +23,7 @@ export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptio
     floorBytes: floorMB * 2 ** 20,
     space: () => diskSpace(dir),
     running: () =>
-      [...machines.all()].filter(({ isSandbox, isFrozen, isEnding }) => isSandbox && !isFrozen && !isEnding),
+      [...machines.all()].filter(({ isWarm, isFrozen, isEnding }) => !isWarm && !isFrozen && !isEnding),
     usedBytes: ({ pid }) => driver.diskUsedBytes(pid),
     isAlive: (machine) => machines.isAlive(machine),
     freeze: (machine) => machines.freeze(machine),

@@ -39,7 +39,7 @@ export class Persistence {
 
   async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
     const { machines, cold, onError } = this.#options
-    await this.#checkSpace(machine, hasMemory)
+    await this.checkSpace(machine, hasMemory)
     await machines.freeze(machine)
     let manifest: CheckpointManifest
     try {
@@ -75,7 +75,7 @@ export class Persistence {
     checkpointId: string,
     { isPassing }: SnapshotOptions,
   ): Promise<CheckpointInfo & { stoppedMs: number }> {
-    await this.#checkSpace(machine, true)
+    await this.checkSpace(machine, true)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, true)
     if (!isPassing) this.#options.cold.seal(checkpointId)
@@ -167,14 +167,18 @@ export class Persistence {
     )
   }
 
-  /** Makes room when there is too little. @throws SandlotError disk_full */
-  async #checkSpace(machine: LiveMachine, hasMemory: boolean): Promise<void> {
+  /**
+   * Makes room when there is too little.
+   * @param spareBytes kept free beside what is expected. Default 64 MiB
+   * @throws SandlotError disk_full
+   */
+  async checkSpace(machine: LiveMachine, hasMemory: boolean, spareBytes = SPARE_BYTES): Promise<void> {
     const { checkpointsDir, cold, cgroups, driver } = this.#options
     const [usage, diskBytes] = await Promise.all([
       cgroups.usage(machine.cgroup),
       driver.diskUsedBytes(machine.pid),
     ])
-    const neededBytes = diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + SPARE_BYTES
+    const neededBytes = diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + spareBytes
     const freeBytes = () => diskSpace(checkpointsDir).freeBytes
     if (freeBytes() >= neededBytes) return
     if (await cold.makeRoom(async () => freeBytes() >= neededBytes)) return

@@ -12,7 +12,9 @@ function poolOf(
   options: {
     min?: number
     max?: number
+    maxStock?: number
     shortage?: () => SandlotError | undefined
+    stockShortage?: () => SandlotError | undefined
     fail?: () => boolean | SandlotError
     discard?: (machine: number) => void
   } = {},
@@ -31,8 +33,11 @@ function poolOf(
       return state.started
     },
     demandFor: () => new Demand({ min: options.min ?? 2, max: options.max ?? 2 }),
+    maxStock: options.maxStock ?? 100,
+    isAlwaysInStock: (key) => key === 'base',
     discard: options.discard ?? (() => {}),
     shortage: options.shortage ?? (() => undefined),
+    stockShortage: options.stockShortage ?? (() => undefined),
     onError: () => {},
   })
   return { pool, state }
@@ -98,8 +103,11 @@ test("a team whose machines do not start does not take the other's turns", async
       throw new SandlotError('sandbox_create_failed', 'no luck')
     },
     demandFor: () => new Demand({ min: 0, max: 0 }),
+    maxStock: 100,
+    isAlwaysInStock: () => false,
     discard: () => {},
     shortage: () => undefined,
+    stockShortage: () => undefined,
     onError: () => {},
   })
   pool.open('good')
@@ -212,5 +220,30 @@ test('shutting a build gives back its stock, rejects who waits and discards what
   await expect(waiting).rejects.toThrow("'d' was deleted")
   await settled()
   expect(discarded).toHaveLength(2)
+  pool.close()
+})
+
+test('however many builds there are, their stock has one limit; that of the base is beside it', async () => {
+  const { pool } = poolOf({ min: 2, max: 2, maxStock: 3 })
+  for (const build of ['a', 'b', 'c', 'd', 'base']) pool.open(build)
+  await settled()
+  expect(pool.ready()).toHaveLength(3 + 2)
+  pool.close()
+})
+
+test('stock is given up for who needs its room, the base last of all, and not filled while room is short', async () => {
+  let isShort = false
+  const stockShortage = () =>
+    isShort ? new SandlotError('sandbox_capacity_unavailable', 'no memory') : undefined
+  const { pool } = poolOf({ min: 2, max: 2, stockShortage })
+  for (const build of ['base', 'a', 'b']) pool.open(build)
+  await settled()
+  isShort = true
+  expect(pool.hasSpare).toBe(true)
+  for (let i = 0; i < 4; i++) expect(pool.takeSpare()).toBeTypeOf('number')
+  expect([pool.hasSpare, pool.takeSpare(), pool.ready().length]).toEqual([false, undefined, 2])
+  await pool.take('base', A)
+  await new Promise((resolve) => setTimeout(resolve, 150))
+  expect(pool.ready()).toHaveLength(2)
   pool.close()
 })

@@ -27,10 +27,16 @@ export interface WarmPoolOptions<M> {
   concurrency: number
   /** How many machines to keep ready for a build now. */
   demandFor: (buildId: string) => Pick<Demand, 'record' | 'target'>
+  /** Most machines that are kept ready of all builds together, but for those that are always in stock. */
+  maxStock: number
+  /** Its stock is what most takers want: it does not count, and goes for nothing. */
+  isAlwaysInStock: (buildId: string) => boolean
   /** Ends a machine that nobody waits for any more. */
   discard: (machine: M) => void
   /** Says why nothing may be started now, e.g. too little memory. */
   shortage: () => SandlotError | undefined
+  /** The same for stock that can be done without: nothing is given up for it. */
+  stockShortage: () => SandlotError | undefined
   onError: (error: unknown) => void
 }
 
@@ -169,6 +175,17 @@ export class WarmPool<M> {
     return [...this.#lanes.values()].flatMap((lane) => lane.ready.splice(lane.demand.target()))
   }
 
+  /** Takes out a machine that can be done without, of the build that has most. */
+  takeSpare(): M | undefined {
+    const [most] = this.#spareLanes().sort((a, b) => b.ready.length - a.ready.length)
+    return most?.ready.shift()
+  }
+
+  /** Whether `takeSpare` has one. */
+  get hasSpare(): boolean {
+    return this.#spareLanes().some(({ ready }) => ready.length > 0)
+  }
+
   /** Looks at the demand anew; called now and then because demand falls with time. */
   refill(): void {
     this.#fill()
@@ -214,7 +231,20 @@ export class WarmPool<M> {
     const waiting = this.#nextWaiting()
     if (waiting) return waiting
     if (this.#retry || this.#options.shortage()) return undefined
-    return [...this.#lanes.values()].find((lane) => lane.ready.length + lane.starting < lane.demand.target())
+    const isWanted = (lane: Lane<M>) => lane.ready.length + lane.starting < lane.demand.target()
+    const always = [...this.#lanes.values()].find(
+      (lane) => this.#options.isAlwaysInStock(lane.key) && isWanted(lane),
+    )
+    if (always || this.#options.stockShortage()) return always
+    const others = this.#spareLanes()
+    const stock = others.reduce((sum, { ready, starting }) => sum + ready.length + starting, 0)
+    return stock < this.#options.maxStock ? others.find(isWanted) : undefined
+  }
+
+  #spareLanes(): Lane<M>[] {
+    return [...this.#lanes.values()].filter(
+      ({ key, borrowers }) => borrowers === undefined && !this.#options.isAlwaysInStock(key),
+    )
   }
 
   /** Of the first waiter, in the order of turns, that no machine is being started for yet. */

@@ -54,7 +54,7 @@ def test_in_the_background_are_iterated_listed_and_killed(sandbox):
     assert stdout == "first\n"
     assert handle.pid in [process.pid for process in sandbox.commands.list()]
     assert sandbox.commands.kill(handle.pid) is True
-    assert sandbox.commands.kill(handle.pid) is False
+    eventually(lambda: sandbox.commands.kill(handle.pid) is False)
     handle.disconnect()
 
 
@@ -120,4 +120,4 @@ def test_in_a_pty_are_resized_and_killed(sandbox):
             break
     assert b"<40 120>" in shown
     assert sandbox.pty.kill(handle.pid) is True
-    assert sandbox.pty.kill(handle.pid) is False
+    eventually(lambda: sandbox.pty.kill(handle.pid) is False)

@@ -262,6 +262,7 @@ export class Builder {
   async #keep(machine: LiveMachine, key: string, imagePath: string): Promise<Ground> {
     const { layers, machines } = this.#options
     await endProcesses(machine)
+    await this.#options.checkSpace(machine, false)
     const dir = await layers.add(key, imagePath, (writing) =>
       machines.saveFileSystem(machine, join(writing, 'files')),
     )

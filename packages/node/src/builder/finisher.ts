@@ -33,6 +33,10 @@ export interface FinisherOptions extends ImageMachineHost {
   cold: ColdCheckpoints
   driver: Driver
   guestDir: string
+  /** What builds leave of the disk: sandboxes do not stand still for them. */
+  spareBytes: number
+  /** @throws SandlotError disk_full when what is about to be saved of a machine does not leave so much */
+  checkSpace: (machine: LiveMachine, hasMemory: boolean) => Promise<void>
 }
 
 /** From the file system that the steps left to the checkpoint that sandboxes start from. */
@@ -59,6 +63,7 @@ export class Finisher {
     try {
       await bringUp({ ...job, ...recipe }, machine, environment, AbortSignal.any([signal, ending.signal]))
       say('[finalize] Saving the booted template')
+      await this.#options.checkSpace(machine, true)
       return await layers.add(finalKey, settled.imagePath, (writing) => saveBoth(machines, machine, writing))
     } finally {
       await machines.discard(machine.machineId)
@@ -87,7 +92,8 @@ export class Finisher {
     const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
     const { imagePath } = await images.make(key, record, async (image, work) => {
       const fileSystemDir = await this.#filesOf(job, ground, join(work, 'files'))
-      const root = { ...ground, fileSystemDir, diskSizeMB: recipe.diskSizeMB, owner: recipe.scope }
+      const { diskSizeMB, scope: owner } = recipe
+      const root = { ...ground, fileSystemDir, diskSizeMB, owner, spareBytes: this.#options.spareBytes }
       await packRoot(this.#options, root, image, signal)
     })
     const { size } = await stat(imagePath)

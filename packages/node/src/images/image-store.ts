@@ -55,6 +55,8 @@ export interface ImageStoreOptions {
   /** `<home>/images`. */
   dir: string
   baseImage: { path: string; key: string }
+  /** What images leave of the disk. Default 512 MiB. */
+  spareBytes?: number
   /** Absent: only what is here already can be resolved. */
   puller?: ImagePuller
 }
@@ -252,10 +254,11 @@ export class ImageStore {
   /** How large an image may be now. @throws SandlotError disk_full */
   async #limits(): Promise<FileLimits> {
     const { bavail, bsize } = await statfs(this.#options.dir)
-    const freeBytes = bavail * bsize - SPARE_BYTES
+    const { spareBytes = SPARE_BYTES } = this.#options
+    const freeBytes = bavail * bsize - spareBytes
     if (freeBytes <= 0)
       throw new SandlotError('disk_full', `${this.#options.dir} has no room for another image`)
-    return { maxBytes: Math.min(MAX_IMAGE_BYTES, freeBytes), spareBytes: SPARE_BYTES }
+    return { maxBytes: Math.min(MAX_IMAGE_BYTES, freeBytes), spareBytes }
   }
 
   async #names(): Promise<Record<string, string>> {

@@ -4,7 +4,6 @@ import { ImageFile } from './image-file.ts'
 import { type ImageMachine, type ImageMachineHost, startImageMachine } from './image-machine.ts'
 import { ImageRefusal } from './imager-answers.ts'
 
-const SPARE_BYTES = 512 * 2 ** 20
 /** Folders and inodes, and the rest of the last block of each file. */
 const METADATA_BYTES = 2 * 2 ** 30
 
@@ -18,6 +17,8 @@ export interface RootToPack {
   owner: string
   /** Quota of what lies over the image; files may be no larger, holes included. */
   diskSizeMB: number
+  /** What the image leaves of the disk. */
+  spareBytes: number
 }
 
 /**
@@ -35,7 +36,7 @@ export async function packRoot(
   const maxBytes = size + root.diskSizeMB * 2 ** 20 + METADATA_BYTES
   const { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner } = root
   const source = { imagePath, fileSystemDir, checkpointId, diskSizeMB, owner }
-  const limits = { maxBytes, spareBytes: SPARE_BYTES }
+  const limits = { maxBytes, spareBytes: root.spareBytes }
   const written = await ImageFile.create(file)
   let machine: ImageMachine | undefined
   try {
