@@ -1,3 +1,7 @@
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { CommandError, run } from './run.ts'
 
@@ -32,4 +36,13 @@ test('aborting kills the process, and rejects when it is dead', async () => {
   })
   await expect(running).rejects.toMatchObject({ exitCode: null, timedOut: false })
   expect(() => process.kill(pid, 0)).toThrow(/ESRCH/)
+})
+
+test('standard output goes into an open file, and into no other that has its number after it was closed', async () => {
+  const path = join(mkdtempSync(join(tmpdir(), 'sandlot-run-')), 'out')
+  const file = await open(path, 'wx')
+  await run('echo', ['hello'], { stdout: file })
+  expect(readFileSync(path, 'utf8')).toBe('hello\n')
+  await file.close()
+  await expect(run('echo', ['hello'], { stdout: file })).rejects.toThrow('is closed')
 })
