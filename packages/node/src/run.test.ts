@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { CommandError, run } from './run.ts'
 
 test('output is captured and input is fed', async () => {
@@ -39,7 +39,9 @@ test('aborting kills the process, and rejects when it is dead', async () => {
 })
 
 test('standard output goes into an open file, and into no other that has its number after it was closed', async () => {
-  const path = join(mkdtempSync(join(tmpdir(), 'sandlot-run-')), 'out')
+  const scratch = mkdtempSync(join(tmpdir(), 'sandlot-run-'))
+  onTestFinished(() => rmSync(scratch, { recursive: true }))
+  const path = join(scratch, 'out')
   const file = await open(path, 'wx')
   await run('echo', ['hello'], { stdout: file })
   expect(readFileSync(path, 'utf8')).toBe('hello\n')
