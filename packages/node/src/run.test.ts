@@ -1,4 +1,8 @@
-import { expect, test } from 'vitest'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
 import { CommandError, run } from './run.ts'
 
 test('output is captured and input is fed', async () => {
@@ -32,4 +36,15 @@ test('aborting kills the process, and rejects when it is dead', async () => {
   })
   await expect(running).rejects.toMatchObject({ exitCode: null, timedOut: false })
   expect(() => process.kill(pid, 0)).toThrow(/ESRCH/)
+})
+
+test('standard output goes into an open file, and into no other that has its number after it was closed', async () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'sandlot-run-'))
+  onTestFinished(() => rmSync(scratch, { recursive: true }))
+  const path = join(scratch, 'out')
+  const file = await open(path, 'wx')
+  await run('echo', ['hello'], { stdout: file })
+  expect(readFileSync(path, 'utf8')).toBe('hello\n')
+  await file.close()
+  await expect(run('echo', ['hello'], { stdout: file })).rejects.toThrow('is closed')
 })
