@@ -1,4 +1,5 @@
 import { hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/protocol'
+import { senderOf } from '../http/sender.ts'
 import type { SessionService } from '../sessions/service.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
@@ -61,12 +62,12 @@ export class Authenticator {
     const bearer = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
     const key = headers['x-api-key'] ?? (bearer && isApiKey(bearer) ? bearer : undefined)
     const isBearer = key === undefined && bearer !== undefined
-    const network = networkOf(address ?? '')
-    this.#checkGuessing(network, String(isBearer ? bearer : key))
+    const sender = senderOf(address)
+    if (sender !== undefined) this.#checkGuessing(sender, String(isBearer ? bearer : key))
     const finding = isBearer ? this.#byBearer(bearer) : this.#byKey(key)
     const caller = await finding.catch((error) => {
-      if (error instanceof SandlotError && error.errorName === 'unauthorized')
-        this.#wrong.take(network, WRONG_PER_SECOND, WRONG_BURST)
+      if (sender !== undefined && error instanceof SandlotError && error.errorName === 'unauthorized')
+        this.#wrong.take(sender, WRONG_PER_SECOND, WRONG_BURST)
       throw error
     })
     const { team, credential } = caller
@@ -77,13 +78,9 @@ export class Authenticator {
     return caller
   }
 
-  /**
-   * Beyond the limit only what was good lately is looked up. The loopback has no limit: a proxy may stand there, and one
-   * who guesses behind it would lock out everybody whose key was not seen since the start.
-   */
-  #checkGuessing(network: string, secret: string): void {
-    if (network === LOOPBACK) return
-    const waitSeconds = this.#wrong.waitSeconds(network, WRONG_PER_SECOND, WRONG_BURST)
+  /** Beyond the limit only what was good lately is looked up. */
+  #checkGuessing(sender: string, secret: string): void {
+    const waitSeconds = this.#wrong.waitSeconds(sender, WRONG_PER_SECOND, WRONG_BURST)
     if (waitSeconds === 0 || this.#now() - (this.#goodAt.get(hashSecret(secret)) ?? 0) < GOOD_MS) return
     throw new SandlotError(
       'rate_limited',
@@ -163,16 +160,4 @@ export class Authenticator {
     this.#touchedAt.set(keyId, now)
     setImmediate(() => void this.#keys.touch(keyId, now).catch(() => {}))
   }
-}
-
-const LOOPBACK = 'loopback'
-
-/** An IPv6 address with the other 2^64 of its network: whoever has one of them has them all. */
-function networkOf(address: string): string {
-  if (/^(::1|(::ffff:)?127\.[\d.]+)$/.test(address)) return LOOPBACK
-  if (!address.includes(':') || address.includes('.')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head.split(':')
-  if (tail !== undefined) groups.push('0', '0', '0', '0')
-  return groups.slice(0, 4).join(':')
 }

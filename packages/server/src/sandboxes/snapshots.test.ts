@@ -184,7 +184,9 @@ describe('a quota of storage', () => {
     for (const what of ['snapshots', 'checkpoints'])
       expect((await t.act(id, what)).body).toMatchObject({
         code: 429,
-        message: expect.stringMatching(/keeps 0 MB of checkpoints and archives of builds, its plan allows 0: delete snapshots/),
+        message: expect.stringMatching(
+          /keeps 0 MB of checkpoints and archives of builds, its plan allows 0: delete snapshots/,
+        ),
       })
     expect(t.node.saved.size).toBe(0)
     expect((await t.act(id, 'fork')).status).toBe(201)
