@@ -37,7 +37,8 @@ const listCommand = (): Command =>
       if (listed.length === 0)
         return void process.stdout.write('No keys. Make one: sandlot keys create --name <name>\n')
       for (const { id, name, masked, createdAt } of listed) {
-        process.stdout.write(`${id}  ${masked}  ${createdAt}  ${name}\n`)
+        // members of teams choose names: no control character of theirs reaches the administrator's terminal
+        process.stdout.write(`${id}  ${masked}  ${createdAt}  ${name.replace(/\p{Cc}/gu, '\ufffd')}\n`)
       }
     })
 

@@ -31,6 +31,14 @@ test('guessing keys from one address is slowed down, and good keys go on there a
   expect(await statusFrom('192.0.2.1')).toBe(401)
 })
 
+test.each(['127.0.0.1', '::ffff:127.0.0.1', '::1'])(
+  'who guesses behind a proxy at %s locks out nobody else there',
+  async (address) => {
+    expect(await guessFrom(address)).toEqual({ 401: 260 })
+    expect(await statusFrom(address, t.key)).toBe(200)
+  },
+)
+
 test('a network of IPv6 addresses is one sender', async () => {
   await guessFrom('2001:db8::1')
   expect(await statusFrom('2001:db8::2:3')).toBe(429)

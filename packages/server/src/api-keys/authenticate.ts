@@ -1,4 +1,5 @@
 import { hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/protocol'
+import { senderOf } from '../http/sender.ts'
 import type { SessionService } from '../sessions/service.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
@@ -54,19 +55,19 @@ export class Authenticator {
   }
 
   /**
-   * @param address of the sender: guessing from there costs more and more, while what was good lately goes on
+   * @param address of the sender, undefined once it has gone: guessing from there costs more and more, while what was good lately goes on
    * @throws SandlotError unauthorized, forbidden, rate_limited
    */
-  async authenticate(headers: CredentialHeaders, address: string): Promise<Caller> {
+  async authenticate(headers: CredentialHeaders, address: string | undefined): Promise<Caller> {
     const bearer = /^Bearer (\S+)$/i.exec(headers.authorization ?? '')?.[1]
     const key = headers['x-api-key'] ?? (bearer && isApiKey(bearer) ? bearer : undefined)
     const isBearer = key === undefined && bearer !== undefined
-    const network = networkOf(address)
-    this.#checkGuessing(network, String(isBearer ? bearer : key))
+    const sender = senderOf(address)
+    if (sender !== undefined) this.#checkGuessing(sender, String(isBearer ? bearer : key))
     const finding = isBearer ? this.#byBearer(bearer) : this.#byKey(key)
     const caller = await finding.catch((error) => {
-      if (error instanceof SandlotError && error.errorName === 'unauthorized')
-        this.#wrong.take(network, WRONG_PER_SECOND, WRONG_BURST)
+      if (sender !== undefined && error instanceof SandlotError && error.errorName === 'unauthorized')
+        this.#wrong.take(sender, WRONG_PER_SECOND, WRONG_BURST)
       throw error
     })
     const { team, credential } = caller
@@ -78,8 +79,8 @@ export class Authenticator {
   }
 
   /** Beyond the limit only what was good lately is looked up. */
-  #checkGuessing(network: string, secret: string): void {
-    const waitSeconds = this.#wrong.waitSeconds(network, WRONG_PER_SECOND, WRONG_BURST)
+  #checkGuessing(sender: string, secret: string): void {
+    const waitSeconds = this.#wrong.waitSeconds(sender, WRONG_PER_SECOND, WRONG_BURST)
     if (waitSeconds === 0 || this.#now() - (this.#goodAt.get(hashSecret(secret)) ?? 0) < GOOD_MS) return
     throw new SandlotError(
       'rate_limited',
@@ -159,13 +160,4 @@ export class Authenticator {
     this.#touchedAt.set(keyId, now)
     setImmediate(() => void this.#keys.touch(keyId, now).catch(() => {}))
   }
-}
-
-/** An IPv6 address with the other 2^64 of its network: whoever has one of them has them all. */
-function networkOf(address: string): string {
-  if (!address.includes(':') || address.includes('.')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head.split(':')
-  if (tail !== undefined) groups.push('0', '0', '0', '0')
-  return groups.slice(0, 4).join(':')
 }

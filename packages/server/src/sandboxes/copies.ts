@@ -82,10 +82,12 @@ export class Copies {
   async deleteTemplate(template: Template): Promise<void> {
     const { catalogue, node, registry } = this.#life
     const users = [...registry.all()].filter(({ templateId }) => templateId === template.templateId)
+    // an id is all it takes to reach the ports of a sandbox: those of other teams, which may use what is public, stay unsaid
+    const own = users.find(({ teamId }) => teamId === template.teamId)
     if (users.length > 0)
       throw new SandlotError(
         'invalid_request',
-        `template '${template.templateId}' is used by ${users.length} sandboxes (${users[0]!.sandboxId} among them): kill them first`,
+        `template '${template.templateId}' is used by ${users.length} sandboxes (${own ? `${own.sandboxId} among them` : 'of other teams'}): ${own ? 'kill them first' : 'unpublish it and wait for their end'}`,
       )
     const builds = template.builds.filter((build): build is BuildRecord => 'checkpointId' in build)
     await catalogue.remove(template)

@@ -116,6 +116,18 @@ describe('a snapshot', () => {
     expect((await t.deleteTemplate(snapshotID)).status).toBe(204)
   })
 
+  test('that sandboxes of another team use does not tell which', async () => {
+    const { snapshotID } = (await t.snapshot((await t.create()).sandboxID)).body
+    const user = (await t.create({ templateID: snapshotID })).sandboxID
+    await t.inStore((store) =>
+      store.updateTable('sandboxes').set({ team_id: 'another' }).where('id', '=', user).execute(),
+    )
+    await t.crash()
+    const { message } = (await t.deleteTemplate(snapshotID)).body
+    expect(message).toContain('is used by 1 sandboxes (of other teams)')
+    expect(message).not.toContain(user)
+  })
+
   test('that is deleted leaves its source the checkpoint that it descends from', async () => {
     const { sandboxID: id } = await t.create()
     const { snapshotID } = (await t.snapshot(id)).body

@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { toSandlotError } from '../http/errors.ts'
+import { senderOf } from '../http/sender.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
 import { BrowserCookies, isSecure } from './browser-cookies.ts'
 import { FormGuard } from './form-guard.ts'
@@ -173,7 +174,9 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
     async (request, reply) => {
       const { credential, formToken, next } = request.body
       const login = next === undefined ? undefined : checkLogin(request, request.body)
-      const waitSeconds = attempts.take(request.ip, ATTEMPTS_PER_SECOND, ATTEMPTS_BURST)
+      const sender = senderOf(request.ip)
+      const waitSeconds =
+        sender === undefined ? 0 : attempts.take(sender, ATTEMPTS_PER_SECOND, ATTEMPTS_BURST)
       if (waitSeconds > 0)
         throw new SandlotError('rate_limited', `Too many attempts: try again in ${waitSeconds} s.`, {
           retryAfterSeconds: waitSeconds,

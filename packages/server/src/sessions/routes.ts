@@ -4,6 +4,7 @@ import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { toSandlotError } from '../http/errors.ts'
+import { senderOf } from '../http/sender.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
 
 /** What the page tells the CLI, and the CLI says again here: a public client without a secret. */
@@ -32,7 +33,8 @@ export async function sessionRoutes(app: App, { sessions, now }: Services): Prom
   })
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store')
-    const waitSeconds = attempts.take(request.ip, REQUESTS_PER_SECOND, BURST)
+    const sender = senderOf(request.ip)
+    const waitSeconds = sender === undefined ? 0 : attempts.take(sender, REQUESTS_PER_SECOND, BURST)
     if (waitSeconds > 0)
       throw new SandlotError('rate_limited', `too many requests: ${REQUESTS_PER_SECOND} a second`, {
         retryAfterSeconds: waitSeconds,

@@ -116,6 +116,7 @@ export class ServerUnderTest {
       method: 'POST',
       url,
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      remoteAddress: '192.0.2.10',
       payload: new URLSearchParams(fields).toString(),
     })
     const body = response.body ? response.json() : undefined
@@ -128,6 +129,7 @@ export class ServerUnderTest {
       const response = await this.server.fastify.inject({
         method,
         url: url.pathname + url.search,
+        remoteAddress: '192.0.2.10',
         headers: { host: url.host, 'x-forwarded-proto': url.protocol.slice(0, -1), ...headers },
         payload: body,
       })
