@@ -94,7 +94,7 @@ export interface MachinesOptions {
   driver: Driver
   cgroups: Cgroups
   slots: SlotPool
-  firewall: Pick<Firewall, 'setPolicy' | 'close'>
+  firewall: Pick<Firewall, 'setPolicy' | 'close' | 'forget'>
   onError: (error: unknown) => void
 }
 
@@ -433,6 +433,7 @@ export class Machines {
     await rm(trash, { recursive: true, force: true })
     if (slotIndex === undefined) return
     await firewall.close(slots.slot(slotIndex))
+    await firewall.forget(slots.slot(slotIndex))
     slots.give(slotIndex)
   }
 
