@@ -8,7 +8,7 @@ import { namesFor } from '@sandlot/node/names'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
-import { acceptedOf, pythonAsRoot } from './guest.ts'
+import { acceptedOf, addressOf, pythonAsRoot } from './guest.ts'
 import { countLeaks, deleteFirewall, type Leaks, sendsOn, startSender } from './leaks.ts'
 import { type Outside, openOutside } from './outside.ts'
 
@@ -94,6 +94,30 @@ print(json.dumps(len(sockets)))`
   expect(of('many')).toBeGreaterThan(MAX_CONNECTIONS / 2)
   expect(of('many')).toBeLessThanOrEqual(MAX_CONNECTIONS)
   await Promise.all([many.kill(), few.kill()])
+})
+
+test('what a sandbox had open does not count against the next one that gets its slot', async () => {
+  const holder = await create()
+  const place = await addressOf(holder)
+  const program = `
+import json, socket, subprocess, sys
+hold = "import socket, time\\ns = [socket.create_connection(('%s', %s), 5) for i in range(%s)]\\nprint('open', flush=True)\\ntime.sleep(600)"
+child = subprocess.Popen(['python3', '-c', hold % tuple(sys.argv[1:4])], stdout=subprocess.PIPE)
+print(json.dumps(child.stdout.readline().decode().strip()))`
+  const args = [outside.address, String(outside.port), String(MAX_CONNECTIONS)]
+  expect(await pythonAsRoot(holder, program, ...args)).toBe('open')
+  await holder.kill()
+  const others: Sandbox[] = []
+  try {
+    let next: Sandbox
+    do others.push((next = await create()))
+    while ((await addressOf(next)) !== place && others.length < 12)
+    expect(await addressOf(next)).toBe(place)
+    const { stdout } = await next.commands.run(`curl -s -m 5 http://${outside.address}:${outside.port}/`)
+    expect(stdout).toBe('outside')
+  } finally {
+    await Promise.all(others.map((sandbox) => sandbox.kill()))
+  }
 })
 
 test('without its table everything stands still, nothing starts and nothing leaves; when it is back all goes on', async () => {

@@ -18,6 +18,7 @@ import { setForwarding } from './slot-filters.ts'
 export { DNS_ADDRESS } from './firewall-rules.ts'
 
 const NFT_TIMEOUT_MS = 10_000
+const CONNTRACK_TIMEOUT_MS = 10_000
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
 
 export interface FirewallOptions extends FirewallRulesOptions {
@@ -133,6 +134,19 @@ export class Firewall {
         await this.#change(`add ${named}; delete ${named}`)
       }),
     ])
+  }
+
+  /**
+   * Forgets what a slot's dead sandbox had open: the kernel would keep it for days, count it against the next one in the
+   * slot, and fill its table for everybody. Never fails.
+   */
+  async forget(slot: SlotKey): Promise<void> {
+    await run('conntrack', ['-D', '-f', 'ipv4', '-s', slot.address], {
+      timeoutMs: CONNTRACK_TIMEOUT_MS,
+    }).catch(
+      // some versions end with 1 when there was nothing
+      (error) => error.exitCode === 1 || this.#options.onError(error),
+    )
   }
 
   /** Takes over what the host's networks are now. @returns whether they changed */

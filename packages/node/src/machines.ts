@@ -96,7 +96,7 @@ export interface MachinesOptions {
   driver: Driver
   cgroups: Cgroups
   slots: SlotPool
-  firewall: Pick<Firewall, 'setPolicy' | 'close'>
+  firewall: Pick<Firewall, 'setPolicy' | 'close' | 'forget'>
   onError: (error: unknown) => void
 }
 
@@ -435,6 +435,7 @@ export class Machines {
     await rm(trash, { recursive: true, force: true })
     if (slotIndex === undefined) return
     await firewall.close(slots.slot(slotIndex))
+    await firewall.forget(slots.slot(slotIndex))
     slots.give(slotIndex)
   }
 

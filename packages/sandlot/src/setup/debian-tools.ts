@@ -13,6 +13,7 @@ const TOOLS = [
   { package: 'nftables', program: 'nft', use: 'keeps sandboxes apart' },
   { package: 'iproute2', program: 'ip', use: 'makes network slots' },
   { package: 'iproute2', program: 'tc', use: 'filters what leaves them' },
+  { package: 'conntrack', program: 'conntrack', use: 'forgets the connections of sandboxes that are gone' },
   { package: 'erofs-utils', program: 'mkfs.erofs', use: 'packs the base image' },
   { package: 'libnss-myhostname', library: 'libnss_myhostname.so.2', use: 'resolves *.localhost' },
 ] as const
