@@ -12,6 +12,7 @@ import type { Logger } from 'pino'
 import { bucketSecrets } from './bucket-key.ts'
 import type { Config } from './config.ts'
 import { withLock } from './kernel-lock.ts'
+import { labRegistries } from './lab-registries.ts'
 import type { Progress } from './progress.ts'
 import type { Settings } from './settings.ts'
 import type { Programs } from './setup/index.ts'
@@ -65,7 +66,12 @@ export async function createMachine({
   bucket,
 }: MachineInputs): Promise<SandboxNode> {
   const { settings } = config
-  const baseImage = await prepareBaseImage(config, progress)
+  const [baseImage, lab] = await Promise.all([
+    prepareBaseImage(config, progress),
+    labRegistries(settings.packageRegistries),
+  ])
+  if (lab.length > 0)
+    logger.info({ addresses: lab }, 'sandboxes reach the package registries of this lab (packageRegistries)')
   return createNode({
     home: settings.home,
     runscPath: programs.runsc,
@@ -75,7 +81,7 @@ export async function createMachine({
     resources: { cpuCount: settings.cpuCount, memoryMB: settings.memoryMB, diskSizeMB: settings.diskSizeMB },
     networkRange: settings.networkRange,
     dns: settings.dns || undefined,
-    allowedRanges: settings.allowedRanges,
+    allowedRanges: [...settings.allowedRanges, ...lab],
     maxConnections: settings.sandboxConnections,
     maxSlots: settings.slots,
     poolMin: settings.poolMin,

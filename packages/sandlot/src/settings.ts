@@ -86,6 +86,21 @@ export const settingsSchema = Type.Object(
       expects: 'IPv4 ranges separated by commas, for example 10.0.5.0/24',
       default: [],
     }),
+    packageRegistries: list('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$', {
+      description:
+        'Registries that sandboxes reach even where the name server of this machine says that they are at addresses for documentation (RFC 5737), as in labs without internet',
+      expects: 'host names separated by commas, for example registry.npmjs.org,pypi.org',
+      default: [
+        ...['registry.npmjs.org', 'registry.yarnpkg.com', 'pypi.org', 'files.pythonhosted.org'],
+        ...[
+          'deb.debian.org',
+          'security.debian.org',
+          'proxy.golang.org',
+          'index.crates.io',
+          'static.crates.io',
+        ],
+      ],
+    }),
     sandboxConnections: integer(1, 1_000_000, {
       description:
         'Connections that one sandbox may have outward at a time, also those that are not forgotten yet; more are dropped',

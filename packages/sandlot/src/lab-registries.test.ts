@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest'
+import { labRegistries } from './lab-registries.ts'
+
+const answers: Record<string, string[]> = {
+  'registry.npmjs.org': ['203.0.113.80'],
+  'pypi.org': ['203.0.113.80', '151.101.0.223'],
+  'deb.debian.org': ['192.0.2.7', '10.0.0.5', '169.254.169.254', '127.0.0.1'],
+}
+const resolve = async (name: string) => {
+  if (!answers[name]) throw new Error('ENOTFOUND')
+  return answers[name]
+}
+
+test('addresses for documentation are opened one by one, others never, whatever the name server says', async () => {
+  expect(await labRegistries(['registry.npmjs.org', 'pypi.org', 'deb.debian.org', 'gone'], resolve)).toEqual([
+    '192.0.2.7/32',
+    '203.0.113.80/32',
+  ])
+})
+
+test('where registries are on the internet nothing is opened', async () => {
+  expect(await labRegistries(['pypi.org'], async () => ['151.101.0.223'])).toEqual([])
+  expect(await labRegistries([], resolve)).toEqual([])
+})
