@@ -20,7 +20,7 @@ const COLD_TIMEOUT_MS = 120_000
 const FORK_TIMEOUT_SECONDS = 300
 const LIFE_SECONDS = 3_600
 const PORT = 8000
-const sandboxUrl = `http://sandbox.${process.env.E2B_DOMAIN}`
+const sandboxUrl = String(process.env.E2B_SANDBOX_URL)
 
 /** Holds the memory, and answers: what the edge wakes for. */
 const server = (memoryMB: number) => `

@@ -11,9 +11,10 @@ const largeCount = flag('--large', 5)
 const MEBIBYTE = 2 ** 20
 
 /** By host over TLS, HTTP/2 by ALPN; with `--by-url` to one plain URL, sandboxes found by header. */
-if (process.argv.includes('--by-url'))
-  process.env.E2B_SANDBOX_URL = `http://sandbox.${process.env.E2B_DOMAIN}`
-else delete process.env.E2B_API_URL
+if (!process.argv.includes('--by-url')) {
+  delete process.env.E2B_API_URL
+  delete process.env.E2B_SANDBOX_URL
+}
 
 const sdks = { official: official.Sandbox, ours: ours.Sandbox as unknown as typeof official.Sandbox }
 type Name = keyof typeof sdks

@@ -20,6 +20,9 @@ for (const [, name, value] of readFileSync(join(home, 'env'), 'utf8').matchAll(
 // `source` would have given NODE_EXTRA_CA_CERTS to this process before it started
 setDefaultCACertificates([...getCACertificates('default'), readFileSync(join(home, 'ca', 'ca.pem'), 'utf8')])
 
+/** One connection for all sandboxes, so that the server is measured and not the TLS of a host name each (docs/adr/0018). */
+process.env.E2B_SANDBOX_URL ??= `http://sandbox.${process.env.E2B_DOMAIN}`
+
 export const apiUrl = String(process.env.E2B_API_URL)
 export const apiHeaders = { 'x-api-key': String(process.env.E2B_API_KEY), 'content-type': 'application/json' }
 
