@@ -53,6 +53,31 @@ const closed = (socket: Socket) =>
       .once('close', () => resolve())
   })
 
+it('a handler that throws costs its own connection and nothing else', async () => {
+  const failures: unknown[] = []
+  const fail = () => {
+    throw new Error('what nobody thought of')
+  }
+  const port = await listen({
+    onRequest: (request, response) =>
+      request.url === '/bad' ? fail() : void (response as ServerResponse).end('fine'),
+    onUpgrade: fail,
+    onFailure: (error) => failures.push(error),
+  })
+  expect(await sendRaw(port, 'GET /bad HTTP/1.1\r\nHost: localhost\r\n\r\n')).toBe('')
+  expect(
+    await sendRaw(port, 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+  ).toBe('')
+  const session = connectHttp2(`https://localhost:${port}`, { ca: readFileSync(tls.caPath) })
+  const bad = session.request({ ':path': '/bad' }).on('error', () => {})
+  await once(bad, 'close')
+  const good = session.request({ ':path': '/' })
+  const [headers] = await once(good, 'response')
+  expect(headers[':status']).toBe(200)
+  session.destroy()
+  expect(failures).toHaveLength(3)
+})
+
 const HEADERS = 1
 const RST_STREAM = 3
 const SETTINGS = 4

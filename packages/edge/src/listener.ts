@@ -23,6 +23,8 @@ export interface ListenerOptions extends ConnectionLimitsOptions {
   tls: CertificateStore
   onRequest: (request: EdgeRequest, response: EdgeResponse, connection: RequestConnection) => void
   onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** A handler threw: the connection is ended, everything else goes on. */
+  onFailure?: (error: unknown) => void
   /** From the first byte of a connection, and of each request, to the end of the head. Default 15 000. */
   headTimeoutMs?: number
   /** For the first byte of a connection and for the TLS handshake. Default 10 000. */
@@ -81,7 +83,10 @@ export async function createListener(options: ListenerOptions): Promise<Listener
     if (hasAmbiguousHost(request)) {
       connection.endSoon()
       sendRefusal(request, response, ambiguousHost())
-    } else onRequest(request, response, connection)
+    } else
+      contained(options, 'stream' in request ? request.stream : request.socket, () =>
+        onRequest(request, response, connection),
+      )
   }
 
   function accept(socket: Socket): void {
@@ -137,7 +142,21 @@ export async function createListener(options: ListenerOptions): Promise<Listener
   }
 }
 
-function createPlainServer({ onUpgrade }: ListenerOptions, headTimeoutMs: number): HttpServer {
+/** What one request makes a handler throw must not end the process, which serves all others. */
+function contained(
+  { onFailure }: ListenerOptions,
+  connection: { destroy(): unknown },
+  work: () => void,
+): void {
+  try {
+    work()
+  } catch (error) {
+    onFailure?.(error)
+    connection.destroy()
+  }
+}
+
+function createPlainServer(options: ListenerOptions, headTimeoutMs: number): HttpServer {
   const server = createHttpServer({
     headersTimeout: headTimeoutMs,
     // Uploads may take any time: what bounds them is the edge's idle timeout.
@@ -154,7 +173,7 @@ function createPlainServer({ onUpgrade }: ListenerOptions, headTimeoutMs: number
     // Sent ahead of the answer to an earlier request: the connection is neither free to change nor to refuse on.
     if (isAnswering(request.socket)) socket.destroy()
     else if (hasAmbiguousHost(request)) refuseUpgrade(request, socket, ambiguousHost())
-    else onUpgrade(request, socket, head)
+    else contained(options, socket, () => options.onUpgrade(request, socket, head))
   })
   return server
 }

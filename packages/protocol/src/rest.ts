@@ -30,6 +30,7 @@ export const NetworkConfig = Type.Object({
   maskRequestHost: Type.Optional(
     Type.String({
       maxLength: 255,
+      pattern: '^[!-~]*$',
       description: 'Host header for the app; the placeholder PORT in braces is the port',
     }),
   ),

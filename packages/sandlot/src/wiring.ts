@@ -85,7 +85,9 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       'the local CA was replaced: clients that run must `source` the env file again',
     )
   const edge = createEdge({ directory: server.directory, domain, logger })
-  const limits = connectionLimits(config.settings, logger)
+  const onFailure = (error: unknown) =>
+    logger.error({ err: error }, 'a request made the server fail: its connection was ended')
+  const limits = { ...connectionLimits(config.settings, logger), onFailure }
   const listener = await createListener({
     hosts,
     port: config.listen.port,

@@ -56,6 +56,7 @@ test.each([
   ],
   [{ templateID: 'base', metadata: { a: null } }, 'metadata.a must be string, but it is null'],
   [{ templateID: 'base', autoPauseMemory: false }, 'autoPauseMemory is false but autoPause is not set'],
+  [{ templateID: 'base', network: { maskRequestHost: 'app\r\nX-Injected: 1' } }, 'maskRequestHost'],
 ])('a create with %j is a 400 that names the field', async (payload, message) => {
   const { status, body } = await t.call('POST', '/v2/sandboxes', payload)
   expect(status).toBe(400)

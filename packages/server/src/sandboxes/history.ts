@@ -106,8 +106,17 @@ export class History {
   }
 
   /** Takes a sandbox back to an earlier checkpoint of its own; what happened since is gone. */
-  rollback(team: Team, sandboxId: string, checkpointId: string): Promise<LiveSandbox> {
+  async rollback(team: Team, sandboxId: string, checkpointId: string): Promise<LiveSandbox> {
     this.#life.get(team, sandboxId)
+    const release = this.#life.limits.reserveRollback(team)
+    try {
+      return await this.#rollBack(team, sandboxId, checkpointId)
+    } finally {
+      release()
+    }
+  }
+
+  #rollBack(team: Team, sandboxId: string, checkpointId: string): Promise<LiveSandbox> {
     return this.#life.exclusively(sandboxId, async () => {
       const { node, repository, registry, now } = this.#life
       const sandbox = this.#life.get(team, sandboxId)

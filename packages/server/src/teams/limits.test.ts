@@ -119,6 +119,27 @@ describe('a machine takes a place of its team', () => {
   })
 })
 
+test('a team at its limit may roll back, but not without end at a time', async () => {
+  const t = tested.current
+  const ids: string[] = []
+  for (let i = 0; i < 3; i++) ids.push((await t.create()).sandboxID)
+  const checkpoints: string[] = []
+  for (const id of ids) checkpoints.push((await t.act(id, 'checkpoints')).body.checkpointID)
+  await t.limit({ concurrent_sandboxes: 3 })
+  let go = () => {}
+  t.node.acquiring = new Promise<void>((resolve) => (go = resolve))
+  const rollBack = (index: number) =>
+    call('POST', `/sandboxes/${ids[index]}/rollback`, { checkpointID: checkpoints[index] })
+  const before = t.node.resumes
+  const two = [rollBack(0), rollBack(1)]
+  await expect.poll(() => t.node.resumes - before).toBe(2)
+  const third = await rollBack(2)
+  expect([third.status, third.headers['retry-after']]).toEqual([429, '1'])
+  go()
+  for (const { status } of await Promise.all(two)) expect(status).toBeLessThan(300)
+  expect((await rollBack(2)).status).toBeLessThan(300)
+})
+
 test('forks meet the rate of creates, each by itself', async () => {
   const t = tested.current
   const { sandboxID: id } = await t.create()

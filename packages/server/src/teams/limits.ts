@@ -14,6 +14,8 @@ export const DEFAULT_LIMITS = {
   apiKeys: 1_000,
   /** At a time. */
   diffs: 2,
+  /** At a time: the machine that is rolled back goes when the one that takes its place is there. */
+  rollbacks: 2,
   /** Archives kept for COPY steps. */
   uploads: 2_000,
   /** Bytes of them, as a share of the disk. */
@@ -48,6 +50,7 @@ export class TeamLimits {
   readonly #creates: TokenBuckets
   readonly #machines = new Reservations()
   readonly #diffs = new Reservations()
+  readonly #rollbacks = new Reservations()
 
   constructor(options: TeamLimitsOptions) {
     this.#options = options
@@ -133,6 +136,21 @@ export class TeamLimits {
       releaseMachines()
       releaseDiff()
     }
+  }
+
+  /**
+   * The machine that takes the place of a sandbox's own. A team at its limit of sandboxes may roll back, too.
+   * @returns gives it back @throws SandlotError rate_limited
+   */
+  reserveRollback({ teamId, name }: Team): () => void {
+    const used = this.#rollbacks.of(teamId)
+    if (used >= DEFAULT_LIMITS.rollbacks)
+      throw new SandlotError(
+        'rate_limited',
+        `${used} sandboxes of team '${name}' are being rolled back, ${DEFAULT_LIMITS.rollbacks} at a time are allowed: try again when one is done`,
+        { retryAfterSeconds: 1 },
+      )
+    return this.#rollbacks.add(teamId, 1)
   }
 
   /**
