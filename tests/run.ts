@@ -8,7 +8,7 @@ import { countGoTests, countVitestTests, type Outcome } from './outcomes.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
-const envd = join(root, 'guest', 'envd')
+const goPrograms = ['envd', 'imager']
 const reports = mkdtempSync(join(tmpdir(), 'sandlot-reports-'))
 const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'examples']
 /** A machine that is too slow for all within CI's hour leaves out the last suites, and says so. */
@@ -103,19 +103,19 @@ const vitest = (project: string, timeoutMinutes: number): Stage => ({
   },
 })
 
-const goTests: Stage = {
-  name: 'envd (go test)',
+const goTests = (program: string): Stage => ({
+  name: `${program} (go test)`,
   timeoutMinutes: 15,
   async run(timeoutMs) {
     const { code, output } = await command('go', ['test', '-json', './...'], timeoutMs, {
-      cwd: envd,
+      cwd: join(root, 'guest', program),
       isQuiet: true,
     })
     const { outcome, failures } = countGoTests(output, code)
     process.stdout.write(failures)
     return outcome
   },
-}
+})
 
 /** What is published is tested as it is published. */
 const buildSdk = check('sdk (build)', join(binaries, 'tsdown'), [], join(root, 'packages', 'sdk'))
@@ -152,8 +152,10 @@ const stages: Stage[] = [
   check('biome', join(binaries, 'biome'), ['check', '.']),
   check('types', join(binaries, 'tsc'), ['--noEmit']),
   check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages']),
-  check('envd (go vet)', 'go', ['vet', './...'], envd),
-  goTests,
+  ...goPrograms.flatMap((program) => [
+    check(`${program} (go vet)`, 'go', ['vet', './...'], join(root, 'guest', program)),
+    goTests(program),
+  ]),
   buildSdk,
   vitest('unit', 15),
   ...LIVE_SUITES.filter(hasTests).flatMap((suite) => [
