@@ -24,7 +24,7 @@ import {
   port,
 } from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
-import { diskShare, swapLimit } from './share-checks.ts'
+import { connectionTable, diskShare, swapLimit } from './share-checks.ts'
 
 const CHECK_TIMEOUT_MS = 15_000
 
@@ -39,6 +39,7 @@ const CHECKS: Record<string, Check> = {
   firewall,
   'link filters': linkFilters,
   'IP forwarding': ipForward,
+  'connection table': ({ settings }) => connectionTable(settings),
   memory,
   'memory limit': memoryLimit,
   'swap limit': () => swapLimit(),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { diskShare, swapLimit } from './share-checks.ts'
+import { connectionTable, diskShare, swapLimit } from './share-checks.ts'
 
 const withSwap = 'MemTotal:       16384 kB\nSwapTotal:      2097148 kB\n'
 const without = 'MemTotal:       16384 kB\nSwapTotal:             0 kB\n'
@@ -16,4 +16,16 @@ test('swap that no limit holds for is worth a warning', () => {
 test('how the disk is shared is said, and never a failure', () => {
   expect([diskShare(true).status, diskShare(false).status]).toEqual(['ok', 'ok'])
   expect(diskShare(false).detail).toContain('not by weights')
+})
+
+test('sandboxes that can fill the table of connections together are worth a warning', () => {
+  const files = (most?: string) => ({ read: () => most }) as unknown as Parameters<typeof connectionTable>[1]
+  const settings = { sandboxConnections: 4096, slots: 256 }
+  expect(connectionTable(settings, files('262144'))).toMatchObject({
+    status: 'warning',
+    detail: expect.stringContaining('262144'),
+    mend: expect.stringContaining('nf_conntrack_max=2097152'),
+  })
+  expect(connectionTable({ ...settings, slots: 32 }, files('262144')).status).toBe('ok')
+  expect(connectionTable(settings, files()).status).toBe('ok')
 })

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { canLimitSwap, canWeighDisk } from '@sandlot/node/cgroups'
+import type { Settings } from '../settings.ts'
 import type { Verdict } from './finding.ts'
+import { type HostFiles, hostFiles } from './host-files.ts'
 
 /** Where there is swap and no limit for it, one sandbox can fill it for all. */
 export function swapLimit(
@@ -25,5 +27,22 @@ export function diskShare(isWeighed = canWeighDisk()): Verdict {
     detail: isWeighed
       ? 'sandboxes give way to the rest of the machine'
       : 'not by weights (scheduler bfq, or io.cost of cgroups v2): a sandbox that writes much slows others',
+  }
+}
+
+/** A full table drops new connections of the whole machine, so all sandboxes together may only have a part of it. */
+export function connectionTable(
+  { sandboxConnections, slots }: Pick<Settings, 'sandboxConnections' | 'slots'>,
+  files: HostFiles = hostFiles,
+): Verdict {
+  const most = Number(files.read('/proc/sys/net/netfilter/nf_conntrack_max') ?? 0)
+  if (most === 0) return { status: 'ok', detail: 'not in use yet' }
+  const wanted = sandboxConnections * slots
+  if (wanted < most)
+    return { status: 'ok', detail: `${wanted} of ${most} connections at most are sandboxes'` }
+  return {
+    status: 'warning',
+    detail: `${slots} sandboxes with ${sandboxConnections} connections each fill the kernel's table of ${most} for the whole machine`,
+    mend: `lower sandboxConnections or slots, or sysctl -w net.netfilter.nf_conntrack_max=${wanted * 2} (300 bytes each)`,
   }
 }
