@@ -223,11 +223,11 @@ describe('messages of a process', () => {
     ['of odd shapes without end', toFrame({ event: [null, { data: 'x' }], other: { stdout: 1 } })],
   ])('%s leave the server its time', async (_, frame) => {
     const { port, end } = await floodFromOutside(CHUNKED, chunk(frame))
-    const before = process.cpuUsage()
+    const before = process.threadCpuUsage()
     const { error, grown } = await attempt(() =>
       runInGuest('127.0.0.1', { ...command, signal: AbortSignal.timeout(2_000) }, port),
     )
-    const { user, system } = process.cpuUsage(before)
+    const { user, system } = process.threadCpuUsage(before)
     end()
     expect(error).toMatchObject({ name: 'TimeoutError' })
     expect(grown).toBeLessThan(MAX_GROWTH_BYTES)

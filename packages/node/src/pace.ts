@@ -19,9 +19,10 @@ export class Pace {
     return this.#spent >= this.#budget
   }
 
-  /** Resolves when the interval that the budget was spent in is over. */
+  /** Resolves when the intervals that so much may be spent in are over. */
   async wait(): Promise<void> {
-    const leftMs = this.#intervalMs - (performance.now() - this.#sinceMs)
+    const allowedMs = this.#intervalMs * (this.#spent / this.#budget)
+    const leftMs = allowedMs - (performance.now() - this.#sinceMs)
     if (leftMs > 0) await delay(leftMs)
     this.#spent = 0
     this.#sinceMs = performance.now()
