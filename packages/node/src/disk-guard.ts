@@ -1,6 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { DiskSpace } from './disk-space.ts'
 import type { LiveMachine } from './machines.ts'
+import { StalledMachines } from './stalled-machines.ts'
 
 /** A twentieth of a small disk is enough. */
 const MAX_FLOOR_SHARE = 0.05
@@ -31,9 +32,7 @@ export interface DiskGuardOptions {
  */
 export class DiskGuard {
   readonly #options: DiskGuardOptions
-  readonly #stalled = new Set<LiveMachine>()
-  /** Someone else freezes or ends them. */
-  readonly #left = new Set<LiveMachine>()
+  readonly #stalled: StalledMachines
   /** Bytes on disk at the last look, while space is short. */
   #usedBytes = new Map<LiveMachine, number>()
   #looking: Promise<void> | undefined
@@ -42,6 +41,11 @@ export class DiskGuard {
 
   constructor(options: DiskGuardOptions) {
     this.#options = options
+    const { thaw, isAlive, onStalled, onError } = options
+    this.#stalled = new StalledMachines({
+      ...{ thaw, isAlive, onError },
+      onGoing: (machine) => onStalled(machine, undefined),
+    })
   }
 
   /** @returns why nothing may be started now; undefined: there is room */
@@ -65,19 +69,9 @@ export class DiskGuard {
     return this.#looking
   }
 
-  /** For who freezes a machine for good: it is not set going any more, even if it stands still; unless `work` fails. */
-  async leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
-    this.#left.add(machine)
-    await this.#looking
-    const isStalled = this.#stalled.delete(machine)
-    try {
-      return await work()
-    } catch (error) {
-      if (isStalled && machine.isFrozen) this.#stalled.add(machine)
-      throw error
-    } finally {
-      this.#left.delete(machine)
-    }
+  /** For the caller that freezes a machine for good: it is not set going any more; unless `work` fails. */
+  leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    return this.#stalled.leave(machine, this.#looking, work)
   }
 
   async #look(): Promise<void> {
@@ -85,7 +79,7 @@ export class DiskGuard {
     if (freeBytes >= floorBytes) {
       this.#shortage = undefined
       this.#usedBytes.clear()
-      if (this.#stalled.size > 0 && freeBytes >= floorBytes * ENOUGH) await this.#setGoing()
+      if (this.#stalled.size > 0 && freeBytes >= floorBytes * ENOUGH) await this.#stalled.setGoing()
       return
     }
     const reason = `the disk of this machine has ${toMB(freeBytes)} MB left; the floor is ${toMB(floorBytes)} MB (setting 'diskFloorMB')`
@@ -114,23 +108,13 @@ export class DiskGuard {
         const bytes = await usedBytes(machine)
         now.set(machine, bytes)
         const isWriter = bytes - (before.get(machine) ?? bytes) >= leastBytes
-        if (!isWriter || this.#left.has(machine)) return
+        if (!isWriter || this.#stalled.isLeft(machine)) return
         await freeze(machine)
         this.#stalled.add(machine)
         onStalled(machine, reason)
       }),
     ).catch(onError)
     this.#usedBytes = now
-  }
-
-  async #setGoing(): Promise<void> {
-    const { isAlive, thaw, onStalled, onError } = this.#options
-    for (const machine of this.#stalled) {
-      if (this.#left.has(machine)) continue
-      this.#stalled.delete(machine)
-      if (machine.isEnding || !isAlive(machine)) continue
-      await thaw(machine).then(() => onStalled(machine, undefined), onError)
-    }
   }
 }
 

@@ -11,6 +11,8 @@ let machines: LiveMachine[]
 let fault: string | undefined
 let failures: number
 let said: string[]
+/** Id of a machine that cannot be frozen. */
+let unfreezable: string | undefined
 let guard: NetworkGuard
 
 const machine = (machineId: string) => ({ machineId, isFrozen: false, isEnding: false }) as LiveMachine
@@ -22,6 +24,7 @@ beforeEach(async () => {
   fault = undefined
   failures = 0
   said = []
+  unfreezable = undefined
   guard = new NetworkGuard({
     firewall: {
       examine: async () => fault,
@@ -32,8 +35,14 @@ beforeEach(async () => {
     },
     faultFile: join(dir, 'fault'),
     running: () => machines.filter(({ isFrozen }) => !isFrozen),
-    freeze: async (one) => void (one.isFrozen = true),
-    thaw: async (one) => void (one.isFrozen = false),
+    freeze: async (one) => {
+      if (one.machineId === unfreezable) throw new Error('its kernel does not answer')
+      one.isFrozen = true
+    },
+    thaw: async (one) => {
+      expect(one.isFrozen, one.machineId).toBe(true)
+      one.isFrozen = false
+    },
     onStalled: ({ machineId }, reason) => void said.push(`${machineId}: ${reason ?? 'goes on'}`),
     onFault: (reason) => void said.push(`fault: ${reason}`),
     onMended: () => void said.push('mended'),
@@ -90,4 +99,17 @@ test('one whose pause fails goes on with the others', async () => {
   await expect(failing).rejects.toThrow('disk full')
   await guard.look()
   expect(machines.map(({ isFrozen }) => isFrozen)).toEqual([false, false])
+})
+
+test('one that could not be frozen is not set going: its kernel would panic', async () => {
+  fault = 'gone'
+  unfreezable = 'a'
+  await guard.look()
+  expect(said).toEqual([
+    'fault: gone',
+    'error: Error: its kernel does not answer',
+    'b: gone',
+    'mended',
+    'b: goes on',
+  ])
 })

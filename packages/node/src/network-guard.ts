@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises'
 import type { Firewall } from './firewall.ts'
 import type { LiveMachine } from './machines.ts'
+import { StalledMachines } from './stalled-machines.ts'
 
 export interface NetworkGuardOptions {
   firewall: Pick<Firewall, 'examine' | 'install'>
@@ -22,9 +23,7 @@ export interface NetworkGuardOptions {
  */
 export class NetworkGuard {
   readonly #options: NetworkGuardOptions
-  readonly #stalled = new Set<LiveMachine>()
-  /** Someone else freezes or ends them. */
-  readonly #left = new Set<LiveMachine>()
+  readonly #stalled: StalledMachines
   #looking: Promise<void> | undefined
   #isDoubted = false
   /** People were told. */
@@ -32,6 +31,11 @@ export class NetworkGuard {
 
   constructor(options: NetworkGuardOptions) {
     this.#options = options
+    const { thaw, onStalled, onError } = options
+    this.#stalled = new StalledMachines({
+      ...{ thaw, onError },
+      onGoing: (machine) => onStalled(machine, undefined),
+    })
   }
 
   /** Called when something touched the table, and now and then. */
@@ -44,18 +48,8 @@ export class NetworkGuard {
   }
 
   /** For the caller that freezes a machine for good: it is not set going any more; unless `work` fails. */
-  async leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
-    this.#left.add(machine)
-    await this.#looking?.catch(() => {})
-    const isStalled = this.#stalled.delete(machine)
-    try {
-      return await work()
-    } catch (error) {
-      if (isStalled && machine.isFrozen) this.#stalled.add(machine)
-      throw error
-    } finally {
-      this.#left.delete(machine)
-    }
+  leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    return this.#stalled.leave(machine, this.#looking, work)
   }
 
   async #lookAll(): Promise<void> {
@@ -82,27 +76,17 @@ export class NetworkGuard {
       await rm(faultFile, { force: true })
       onMended()
     }
-    await this.#setGoing()
+    await this.#stalled.setGoing()
   }
 
   async #standStill(reason: string): Promise<void> {
     const { running, freeze, onStalled, onError } = this.#options
     await Promise.all(
       [...running()].map(async (machine) => {
-        if (this.#left.has(machine)) return
+        if (this.#stalled.isLeft(machine)) return
         this.#stalled.add(machine)
         await freeze(machine).then(() => onStalled(machine, reason), onError)
       }),
     )
-  }
-
-  async #setGoing(): Promise<void> {
-    const { thaw, onStalled, onError } = this.#options
-    for (const machine of this.#stalled) {
-      if (this.#left.has(machine)) continue
-      this.#stalled.delete(machine)
-      if (machine.isEnding) continue
-      await thaw(machine).then(() => onStalled(machine, undefined), onError)
-    }
   }
 }
