@@ -6,7 +6,7 @@ import { WarmPool } from './warm-pool.ts'
 const A = { owner: 'a' }
 const B = { owner: 'b' }
 
-const settled = () => new Promise((resolve) => setTimeout(resolve, 20))
+const settled = () => new Promise((resolve) => setTimeout(resolve, 80))
 
 function poolOf(
   options: {
@@ -228,6 +228,29 @@ test('however many builds there are, their stock has one limit; that of the base
   for (const build of ['a', 'b', 'c', 'd', 'base']) pool.open(build)
   await settled()
   expect(pool.ready()).toHaveLength(3 + 2)
+  pool.close()
+})
+
+test('what was asked for last takes the place of what was not asked for the longest', async () => {
+  const discarded: number[] = []
+  const { pool, state } = poolOf({
+    min: 1,
+    max: 1,
+    maxStock: 2,
+    discard: (machine) => discarded.push(machine),
+  })
+  for (const build of ['a', 'b']) {
+    pool.open(build)
+    pool.expect(build)
+    await settled()
+  }
+  expect([state.started, discarded]).toEqual([2, []])
+  pool.open('c')
+  await settled()
+  expect([state.started, discarded]).toEqual([2, []])
+  pool.expect('c')
+  await settled()
+  expect([state.started, discarded]).toEqual([3, [1]])
   pool.close()
 })
 

@@ -58,6 +58,8 @@ interface Lane<M> {
   starting: number
   failures: number
   demand: Pick<Demand, 'record' | 'target'>
+  /** Counts uses of all lanes: the higher, the more recently this one was asked for. */
+  usedAt: number
 }
 
 /**
@@ -69,6 +71,7 @@ export class WarmPool<M> {
   readonly #lanes = new Map<string, Lane<M>>()
   readonly #queue = new FairQueue<Waiter<M>>()
   #starting = 0
+  #uses = 0
   #isClosed = false
   #retry: NodeJS.Timeout | undefined
   #refill: NodeJS.Timeout | undefined
@@ -80,7 +83,15 @@ export class WarmPool<M> {
   /** Keeps `buildId` in stock from now on. */
   open(buildId: string, adopted: M[] = []): void {
     const demand = this.#options.demandFor(buildId)
-    this.#lanes.set(buildId, { key: buildId, ready: adopted, waiting: 0, starting: 0, failures: 0, demand })
+    this.#lanes.set(buildId, {
+      key: buildId,
+      ready: adopted,
+      waiting: 0,
+      starting: 0,
+      failures: 0,
+      demand,
+      usedAt: 0,
+    })
     this.#fill()
   }
 
@@ -90,7 +101,8 @@ export class WarmPool<M> {
 
   /** Counts as one take: someone is likely to come soon. */
   expect(buildId: string): void {
-    this.#lanes.get(buildId)?.demand.record()
+    const lane = this.#lanes.get(buildId)
+    if (lane) this.#record(lane)
     this.#fill()
   }
 
@@ -110,7 +122,16 @@ export class WarmPool<M> {
   async takeOnce(key: string, options: Pick<AcquireOptions, 'owner'>): Promise<M> {
     let lane = this.#lanes.get(key)
     if (!lane) {
-      lane = { key, ready: [], borrowers: 0, waiting: 0, starting: 0, failures: 0, demand: nothing }
+      lane = {
+        key,
+        ready: [],
+        borrowers: 0,
+        waiting: 0,
+        starting: 0,
+        failures: 0,
+        demand: nothing,
+        usedAt: 0,
+      }
       this.#lanes.set(key, lane)
     }
     if (lane.borrowers === undefined) return this.take(key, options)
@@ -125,7 +146,7 @@ export class WarmPool<M> {
   take(buildId: string, { owner }: Pick<AcquireOptions, 'owner'>): Promise<M> {
     const lane = this.#lanes.get(buildId)
     if (!lane) throw new SandlotError('not_found', `build '${buildId}' is not on this machine`)
-    lane.demand.record()
+    this.#record(lane)
     const machine = lane.ready.shift()
     if (machine !== undefined) {
       this.#refillSoon()
@@ -236,9 +257,24 @@ export class WarmPool<M> {
       (lane) => this.#options.isAlwaysInStock(lane.key) && isWanted(lane),
     )
     if (always || this.#options.stockShortage()) return always
-    const others = this.#spareLanes()
+    const others = this.#spareLanes().sort((a, b) => b.usedAt - a.usedAt)
+    const wanted = others.find(isWanted)
     const stock = others.reduce((sum, { ready, starting }) => sum + ready.length + starting, 0)
-    return stock < this.#options.maxStock ? others.find(isWanted) : undefined
+    if (!wanted || stock < this.#options.maxStock) return wanted
+    return this.#giveUpOlderThan(wanted, others) ? wanted : undefined
+  }
+
+  /** What was asked for last takes the place of what was not asked for the longest. @returns false: nothing is older */
+  #giveUpOlderThan({ usedAt }: Lane<M>, byUse: Lane<M>[]): boolean {
+    const oldest = byUse.findLast((lane) => lane.ready.length > 0)
+    if (!oldest || oldest.usedAt >= usedAt) return false
+    this.#options.discard(oldest.ready.shift()!)
+    return true
+  }
+
+  #record(lane: Lane<M>): void {
+    lane.demand.record()
+    lane.usedAt = ++this.#uses
   }
 
   #spareLanes(): Lane<M>[] {
