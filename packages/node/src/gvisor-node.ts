@@ -78,7 +78,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     version: options.runscVersion,
     stateDir: join(runDir, 'runsc'),
   })
-  const spareBytes = Math.max(MIN_SPARE_BYTES, bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20))
+  const leftBytes = bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20)
+  const spareBytes = Math.max(MIN_SPARE_BYTES, leftBytes)
   const cgroups = openCgroups()
   const network = new NodeNetwork({
     ...{ names, range, runDir, onError },
@@ -181,7 +182,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     ...{ layers, images, shared, folder, cold, driver, envdKey, baseImage, ...imageMachines },
     guestDir: options.guestDir,
     spareBytes,
-    checkSpace: (machine, hasMemory) => persistence.checkSpace(machine, hasMemory, spareBytes),
+    checkSpace: (machine, hasMemory) => persistence.checkSpace(machine, hasMemory, leftBytes),
     sourceOf: (checkpointId) =>
       cold.use(checkpointId, async () => {
         const hasFiles = await folder.hasFiles(checkpointId)

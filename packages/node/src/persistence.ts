@@ -169,16 +169,17 @@ export class Persistence {
 
   /**
    * Makes room when there is too little.
-   * @param spareBytes kept free beside what is expected. Default 64 MiB
+   * @param leftBytes what is to stay free, 64 MiB at least
    * @throws SandlotError disk_full
    */
-  async checkSpace(machine: LiveMachine, hasMemory: boolean, spareBytes = SPARE_BYTES): Promise<void> {
+  async checkSpace(machine: LiveMachine, hasMemory: boolean, leftBytes = 0): Promise<void> {
     const { checkpointsDir, cold, cgroups, driver } = this.#options
     const [usage, diskBytes] = await Promise.all([
       cgroups.usage(machine.cgroup),
       driver.diskUsedBytes(machine.pid),
     ])
-    const neededBytes = diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + spareBytes
+    const neededBytes =
+      diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + Math.max(SPARE_BYTES, leftBytes)
     const freeBytes = () => diskSpace(checkpointsDir).freeBytes
     if (freeBytes() >= neededBytes) return
     if (await cold.makeRoom(async () => freeBytes() >= neededBytes)) return
