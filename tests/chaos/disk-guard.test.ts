@@ -74,7 +74,7 @@ test('a build that fills the disk stands still too, and leaves sandboxes the roo
   const writer = await Sandbox.create(options)
   const filling = Template()
     .fromTemplate('base')
-    .runCmd('for i in $(seq 300); do head -c 4M /dev/urandom >> /var/tmp/all; sleep 0.05; done')
+    .runCmd('for i in $(seq 300); do head -c 4M /dev/urandom >> /var/tmp/all; sleep 0.1; done')
   const { templateId } = await Template.buildInBackground(filling, 'filling', { ...options, memoryMB: 1024 })
   let leastFreeMB = Number.POSITIVE_INFINITY
   for (const end = Date.now() + 25_000; Date.now() < end; await sleep(50)) {
