@@ -1,5 +1,6 @@
+import { addressKey } from '@sandlot/protocol'
 import { describe, expect, it } from 'vitest'
-import { addressKey, ConnectionLimits } from './connection-limits.ts'
+import { ConnectionLimits } from './connection-limits.ts'
 
 describe('connections are counted', () => {
   it.each([

@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net'
+import { addressKey, LOOPBACK_KEY } from '@sandlot/protocol'
 
 export interface ConnectionLimitsOptions {
   /** Open connections at one time. Default 8192. */
@@ -29,7 +29,7 @@ export class ConnectionLimits {
   take(address: string | undefined): (() => void) | LimitReached {
     if (this.#total >= this.#maxTotal) return { of: 'server', limit: this.#maxTotal }
     const key = addressKey(address ?? '')
-    if (this.#maxPerAddress === 0 || key === LOOPBACK) {
+    if (this.#maxPerAddress === 0 || key === LOOPBACK_KEY) {
       this.#total++
       return () => void this.#total--
     }
@@ -44,24 +44,4 @@ export class ConnectionLimits {
       else this.#byAddress.delete(key)
     }
   }
-}
-
-const LOOPBACK = 'loopback'
-
-/** What one caller is counted under: an IPv4 address, or the first half of an IPv6 one, since hosts get a whole /64. */
-export function addressKey(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
-  if (plain.startsWith('127.') || plain === '::1') return LOOPBACK
-  if (!isIPv6(plain)) return plain
-  const [head = '', tail] = plain.split('%', 1)[0]!.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const last = tail === '' ? [] : tail.split(':')
-    while (groups.length + last.length < 8) groups.push('0')
-    groups.push(...last)
-  }
-  return groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')
 }

@@ -1,3 +1,4 @@
+export { addressKey, LOOPBACK_KEY } from './address-key.ts'
 export { BuildFailure } from './build-failure.ts'
 export * from './credentials.ts'
 export * from './errors.ts'

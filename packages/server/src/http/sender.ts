@@ -1,3 +1,5 @@
+import { addressKey, LOOPBACK_KEY } from '@sandlot/protocol'
+
 /**
  * Whom a limit by address counts: an IPv4 address, or an IPv6 one with the other 2^64 of its network, since whoever has
  * one of them has them all. Undefined for the loopback: a proxy may stand there, and one caller would lock out all others.
@@ -5,10 +7,6 @@
 export function senderOf(address: string | undefined): string | undefined {
   // a client that has gone has none
   if (address === undefined) return 'unknown'
-  if (/^(::1|(::ffff:)?127\.[\d.]+)$/.test(address)) return undefined
-  if (!address.includes(':') || address.includes('.')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head.split(':')
-  if (tail !== undefined) groups.push('0', '0', '0', '0')
-  return groups.slice(0, 4).join(':')
+  const key = addressKey(address)
+  return key === LOOPBACK_KEY ? undefined : key
 }
