@@ -1,8 +1,9 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Sandbox } from 'e2b-official'
-import { type Browser, type BrowserContext, chromium } from 'playwright-core'
+import type { Browser, BrowserContext } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { launchChromium } from './chromium.ts'
 
 const { env, port, domain } = inject('server')
 
@@ -109,18 +110,7 @@ describe('a signed-in user who follows a link into a sandbox', () => {
     await sandbox.commands.run('python3 /home/user/program.py', { background: true, timeoutMs: 0 })
     const url = new URL(await sandbox.downloadUrl('/home/user/attack.html'))
     signed = `${url.pathname}${url.search}`
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--ignore-certificate-errors',
-      ],
-    })
+    browser = await launchChromium()
     context = await browser.newContext({ ignoreHTTPSErrors: true })
     for (const origin of API_ORIGINS) await signIn(origin)
   }, 120_000)
