@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 const MINIMUM_NODE = 18
 const NEEDED_NODE = 24
 const INSTALL_TIMEOUT_MS = 15 * 60_000
-const NEEDS_MACHINE = new Set(['up', '--test', '--chaos'])
+const NEEDS_MACHINE = new Set(['up', '--test', '--chaos', '--matrix'])
 
 const root = dirname(fileURLToPath(import.meta.url))
 const modules = join(root, 'node_modules')
@@ -192,5 +192,6 @@ if (args[0] === '--install') {
   const node = findNode()
   if (args[0] === '--test') handOver(node, join(root, 'tests', 'run.ts'), args.slice(1))
   else if (args[0] === '--chaos') handOver(node, join(root, 'tests', 'chaos', 'run.ts'), args.slice(1))
+  else if (args[0] === '--matrix') handOver(node, join(root, 'tests', 'matrix', 'run.ts'), args.slice(1))
   else handOver(node, join(root, 'packages', 'sandlot', 'src', 'main.ts'), args)
 }
