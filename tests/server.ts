@@ -22,7 +22,8 @@ const rangeOf = (range: string): string =>
 /** The first start of a machine makes the base image. */
 const START_TIMEOUT_MS = 20 * 60_000
 const STOP_TIMEOUT_MS = 20_000
-const COMMAND_TIMEOUT_MS = 90_000
+/** An adoption fetches an image; other suites may share the processors. */
+const COMMAND_TIMEOUT_MS = 300_000
 
 export interface ServerOptions {
   /** Tells homes apart: `<tmp>/sandlot-test-<name>`. */

@@ -21,6 +21,8 @@ export interface Inventory {
   checkpoints: string[]
   packed: string[]
   checkpointRows: string[]
+  /** What no row names and is kept for a while all the same. */
+  unlisted: string[]
 }
 
 const names = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])
@@ -53,6 +55,7 @@ export async function takeInventory(home: string): Promise<Inventory> {
     checkpoints: names(join(home, 'checkpoints')),
     packed: names(join(home, 'packed/checkpoints')).map((name) => name.replace(/\.json$/, '')),
     checkpointRows: rowsOf(home),
+    unlisted: names(join(home, 'unlisted/checkpoints')).map((name) => name.replace(/\.json$/, '')),
   }
 }
 
@@ -71,7 +74,7 @@ function rowsOf(home: string): string[] {
 /** What is wrong in an inventory when `used` sandboxes run: empty when nothing leaked. */
 export function leaks(inventory: Inventory, used: number): string[] {
   const { machines, warm, frozen, cgroups, runscStates, netns, veths, kernels } = inventory
-  const { checkpoints, packed, checkpointRows } = inventory
+  const { checkpoints, packed, checkpointRows, unlisted } = inventory
   const found: string[] = []
   const expect = (what: string, actual: number, wanted: number) => {
     if (actual !== wanted) found.push(`${what}: ${actual}, not ${wanted}`)
@@ -84,8 +87,8 @@ export function leaks(inventory: Inventory, used: number): string[] {
   if (netns.length < machines.length)
     found.push(`namespaces: ${netns.length} for ${machines.length} machines`)
   const without = (some: string[], others: string[]) => some.filter((id) => !others.includes(id)).join(', ')
-  const unknown = without([...checkpoints, ...packed], checkpointRows)
-  if (unknown) found.push(`checkpoints without a row: ${unknown}`)
+  const unknown = without([...checkpoints, ...packed], [...checkpointRows, ...unlisted])
+  if (unknown) found.push(`checkpoints without a row or a mark: ${unknown}`)
   const lost = without(checkpointRows, [...checkpoints, ...packed])
   if (lost) found.push(`rows without a checkpoint: ${lost}`)
   return found

@@ -43,6 +43,7 @@ import { PreparedMachines } from './prepared-machines.ts'
 import { createSampler } from './sampler.ts'
 import { createSlotPool } from './slots.ts'
 import { SnapshotSources } from './snapshot-sources.ts'
+import { collectUnlisted, createUnlistedData } from './unlisted/unlisted-data.ts'
 import { WarmPool } from './warm-pool.ts'
 
 const WATCH_INTERVAL_MS = 500
@@ -176,6 +177,16 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       return guard.shortage() ?? memoryShortage(options.memoryFloorMB + extraMB)
     },
   })
+
+  const unlisted = createUnlistedData({
+    ...{ home, graceMs: options.unlistedGraceMs, cold, machines, logger, onError },
+    removeCheckpoint,
+  })
+
+  async function removeCheckpoint(checkpointId: string): Promise<void> {
+    await cold.remove(checkpointId)
+    await diffs.forget(checkpointId)
+  }
 
   const envdKey = contentKey(join(options.guestDir, 'envd'))
   const builder = new Builder({
@@ -330,7 +341,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     checkpoints: () => cold.list(),
     describe: (checkpointId) => cold.describe(checkpointId),
 
-    async start({ inUse, frozen, checkpoints, builds: known }) {
+    async start({ instanceId, inUse, frozen, ended, checkpoints, builds: known }) {
       await machines.prepareFolders()
       await diffs.prepare()
       await mkdir(buildsDir, { recursive: true, mode: 0o700 })
@@ -343,7 +354,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
         ...options.resources,
       }
       const baseId = buildIdOf(recipe)
-      const warm = await machines.recover({ inUse, frozen, buildIds: new Set([baseId]) })
+      const found = await machines.recover({ inUse, frozen, ended, buildIds: new Set([baseId]) })
+      const { warm } = found
       for (const machine of warm) machine.network = STOCK_OF_BASE
       const held = new Set<string>()
       for (const [machineId, { checkpointId }] of frozen) {
@@ -352,7 +364,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
         persistence.holdHot(machine, checkpointId)
         held.add(checkpointId)
       }
-      for (const id of await cold.list()) if (!checkpoints.has(id)) await cold.remove(id).catch(onError)
+      await unlisted.checkpoints.find(await cold.list(), (id) => checkpoints.has(id), instanceId)
+      await unlisted.machines.find(found.unlisted, () => false, instanceId)
       await firewall.install([...machines.all()])
       await network.watch({
         ...{ machines, slots },
@@ -384,7 +397,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       chores.every(DISK_INTERVAL_MS, () => (firewall.fault ? undefined : guard.look()))
       chores.every(WARM_HEALTH_INTERVAL_MS, tendPool)
       chores.every(GARBAGE_INTERVAL_MS, () =>
-        collectNodeGarbage({ cold, layers, images, adopted, shared, machines, limits: options.buildCache }),
+        collectNodeGarbage({
+          ...{ unlisted, cold, layers, images, adopted, shared, machines },
+          limits: options.buildCache,
+        }),
       )
       return alive
     },
@@ -414,15 +430,19 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     },
     async thaw(machineId) {
       firewall.check()
-      await machines.thaw(liveMachine(machineId))
+      const machine = liveMachine(machineId)
+      await Promise.all([machines.thaw(machine), machines.use(machine)])
     },
     checkArchive: (file, owner) => archives.check(file, owner),
     diff: (fromId, toId, diffOptions) => diffs.diff(fromId, toId, diffOptions),
-    collectGarbage: (isDryRun) => cold.collectGarbage(isDryRun),
+    async collectGarbage(isDryRun) {
+      if (!isDryRun) await collectUnlisted(unlisted, { isAsked: true })
+      return cold.collectGarbage(isDryRun)
+    },
     storageOf: (checkpointIds) => cold.usage(checkpointIds),
     async removeCheckpoint(checkpointId) {
-      await cold.remove(checkpointId)
-      await diffs.forget(checkpointId)
+      await removeCheckpoint(checkpointId)
+      await unlisted.checkpoints.forget(checkpointId)
     },
     leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
     carry: createCarrier(cold, options.remoteCheckpoints),
@@ -446,7 +466,10 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     async init(machineId, init) {
       const machine = machines.get(machineId)
       if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
-      await machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() })
+      await Promise.all([
+        machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() }),
+        machines.use(machine),
+      ])
     },
 
     async stop(machineId) {

@@ -17,9 +17,9 @@ export interface MachineRecord {
 
 /**
  * Empty files that tell a server that comes after a crash: `prepared`, nothing was restored into it yet; `warm`, it is
- * nobody's yet; `frozen`, nothing inside runs.
+ * nobody's yet; `used`, a sandbox runs in it and nothing else holds its memory; `frozen`, nothing inside runs.
  */
-export type MachineMark = 'prepared' | 'warm' | 'frozen'
+export type MachineMark = 'prepared' | 'warm' | 'used' | 'frozen'
 
 export const writeRecord = (dir: string, record: MachineRecord): Promise<void> =>
   writeFile(join(dir, 'machine.json'), JSON.stringify(record))

@@ -84,6 +84,8 @@ export interface LiveMachine {
 export interface Wanted {
   inUse: ReadonlyMap<string, NetworkPolicy>
   frozen: ReadonlyMap<string, { network: NetworkPolicy }>
+  /** Not to go on. */
+  ended: ReadonlySet<string>
   /** Builds whose warm machines are kept. */
   buildIds: ReadonlySet<string>
 }
@@ -211,7 +213,7 @@ export class Machines {
   }
 
   /**
-   * From now on the machine belongs to a sandbox: a next start without that sandbox's row removes it.
+   * From now on the machine belongs to a sandbox: until `use`, a next start without that sandbox's row removes it.
    * @param network absent: what its source said
    * @throws SandlotError firewall_unavailable; the machine is ended
    */
@@ -332,10 +334,17 @@ export class Machines {
 
   /**
    * Finds what a former server left: `inUse` and `frozen` are adopted as they are, healthy warm ones of
-   * `buildIds` are adopted, all else of this instance is removed. @returns the warm ones
+   * `buildIds` are adopted. Machines that a sandbox runs in which nobody names stand still, all else of this instance
+   * is removed. @returns the warm ones, and the ids of those that nobody names
    */
-  async recover({ inUse, frozen, buildIds }: Wanted): Promise<LiveMachine[]> {
+  async recover({
+    inUse,
+    frozen,
+    ended,
+    buildIds,
+  }: Wanted): Promise<{ warm: LiveMachine[]; unlisted: Set<string> }> {
     const usedSlots = new Set<number>()
+    const unlisted = new Set<string>()
     await Promise.all(
       (await readdir(this.#machinesDir)).map(async (machineId) => {
         const machine = await this.#find(join(this.#machinesDir, machineId)).catch(() => undefined)
@@ -348,13 +357,35 @@ export class Machines {
           usedSlots.add(machine.slot.index)
           this.#live.set(machineId, machine)
           if (isUsed) await unmark(machine.dir, 'warm')
+        } else if (!isUsed && !ended.has(machineId) && (await this.#standStill(machine))) {
+          usedSlots.add(machine.slot.index)
+          this.#live.set(machineId, machine)
+          unlisted.add(machineId)
         } else machine.guest.close()
       }),
     )
     for (const machineId of await this.#traces())
       if (!this.#live.has(machineId)) await this.#remove(machineId).catch(this.#options.onError)
     await this.#options.slots.adopt(usedSlots)
-    return [...this.#live.values()].filter((machine) => machine.isWarm)
+    return { warm: [...this.#live.values()].filter((machine) => machine.isWarm), unlisted }
+  }
+
+  /** @returns false: no sandbox runs in it, or it is dead */
+  async #standStill(machine: LiveMachine): Promise<boolean> {
+    if (!(await isMarked(machine.dir, 'used'))) return false
+    if (!(await this.#options.cgroups.pids(machine.cgroup)).includes(machine.pid)) return false
+    await this.freeze(machine)
+    return true
+  }
+
+  /** From now on a start that finds no row of it keeps its memory, until `unuse`. A full disk is no reason not to run. */
+  async use({ dir }: LiveMachine): Promise<void> {
+    await mark(dir, 'used').catch(this.#options.onError)
+  }
+
+  /** Its memory is in a checkpoint. */
+  async unuse({ dir }: LiveMachine): Promise<void> {
+    await unmark(dir, 'used')
   }
 
   /** A crash may have come before or after a thaw: a machine that answers is not frozen. */

@@ -6,8 +6,10 @@ import type { ColdCheckpoints } from './cold-checkpoints.ts'
 import type { AdoptedBases } from './handover/adopted-bases.ts'
 import type { ImageStore } from './images/image-store.ts'
 import type { Machines } from './machines.ts'
+import { collectUnlisted, type UnlistedData } from './unlisted/unlisted-data.ts'
 
 export interface NodeGarbageOptions {
+  unlisted: UnlistedData
   cold: ColdCheckpoints
   layers: LayerCache
   images: ImageStore
@@ -19,7 +21,8 @@ export interface NodeGarbageOptions {
 
 /** Removes what nothing on this machine needs any more: chunks, layers, images, what came from other machines. */
 export async function collectNodeGarbage(options: NodeGarbageOptions): Promise<void> {
-  const { cold, layers, images, adopted, shared, machines, limits } = options
+  const { unlisted, cold, layers, images, adopted, shared, machines, limits } = options
+  await collectUnlisted(unlisted, { isAsked: false })
   await cold.collectGarbage(false)
   const checkpointIds = await cold.list()
   const imagesInUse = [...machines.all()].map(({ imagePath }) => imagePath)

@@ -42,6 +42,8 @@ export interface NodeOptions {
   allowedRegistries?: string[]
   /** Folder for what is built of the catalogue, which all instances of this machine share. */
   sharedBuildsDir: string
+  /** How long a database must go on not listing what is here before it is deleted. */
+  unlistedGraceMs: number
   /** What builds leave behind to be faster the next time. */
   buildCache: KeepLimits
   logger: Logger

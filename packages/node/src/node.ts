@@ -133,11 +133,15 @@ export interface Resumed extends Machine {
 
 /** What the control plane's rows say that this machine should have. */
 export interface KnownState {
+  /** Of the database that the rows are in: what it does not list is kept for the one that does. */
+  instanceId: string
   /** Machines of sandboxes that run, with what they may reach. */
   inUse: ReadonlyMap<string, NetworkPolicy>
   /** Machines of paused sandboxes, which may still be frozen in memory. */
   frozen: ReadonlyMap<string, { checkpointId: string; network: NetworkPolicy }>
-  /** All others are removed. */
+  /** Machines of sandboxes that are not to go on: half made, or being killed. */
+  ended: ReadonlySet<string>
+  /** Others are kept for the grace period. */
   checkpoints: ReadonlySet<string>
   /** Snapshots that sandboxes can be started from. */
   builds: readonly SnapshotBuild[]
@@ -174,8 +178,9 @@ export interface SandboxNode {
   /** May be asked before `start`. @throws SandlotError not_found */
   describe(checkpointId: string): Promise<CheckpointInfo>
   /**
-   * Adopts what a former server left running: machines in `inUse` go on, pristine ones go back to the warm pool,
-   * everything else of ours on this machine is removed. Then fills the pool.
+   * Adopts what a former server left running: machines in `inUse` go on, pristine ones go back to the warm pool, what
+   * belongs to no sandbox is removed. Checkpoints and machines of sandboxes that no row lists are only marked, and the
+   * machines stand still (docs/adr/0023). Then fills the pool.
    * @returns the ids of `inUse` that are really alive.
    */
   start(known: KnownState): Promise<Set<string>>

@@ -48,8 +48,10 @@ export class Persistence {
       await machines.thaw(machine)
       throw error
     }
-    if (hasMemory) this.holdHot(machine, checkpointId)
-    else {
+    if (hasMemory) {
+      await machines.unuse(machine)
+      this.holdHot(machine, checkpointId)
+    } else {
       machines.end(machine.machineId).catch(onError)
       cold.seal(checkpointId)
     }

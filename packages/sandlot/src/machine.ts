@@ -95,6 +95,7 @@ export async function createMachine({
     imagerPath: programs.imager,
     allowedRegistries: settings.allowedRegistries,
     sharedBuildsDir: join(settings.cache, 'catalogue'),
+    unlistedGraceMs: settings.unlistedGraceDays * 24 * 3600_000,
     buildCache: buildCacheLimits(settings),
     logger,
   })

@@ -168,6 +168,11 @@ export const settingsSchema = Type.Object(
       description: 'Packed checkpoints kept on this machine once the bucket has them; 0 keeps all',
       default: 0,
     }),
+    unlistedGraceDays: integer(0, 3650, {
+      description:
+        'Checkpoints and machines that the database does not list, as it is empty, older or of another home, are kept for so long (`sandlot doctor`); only the same database deletes them',
+      default: 7,
+    }),
     slots: integer(1, 16_000, { description: 'Most sandboxes at once, warm ones included', default: 256 }),
     cpuCount: integer(1, 64, { description: 'CPUs of a sandbox of the base template', default: 2 }),
     memoryMB: integer(128, 1_048_576, { description: 'Memory of such a sandbox', default: 1024 }),

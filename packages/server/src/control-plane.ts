@@ -121,11 +121,12 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     roomBytes: options.roomBytes ?? (() => freeBytes(options.uploadsDir)),
     now,
   })
+  const instanceId = await openInstanceId(store)
   const sandboxes = new SandboxService({
-    uploads,
+    ...{ uploads, instanceId },
     ...{ node, repository, registry, catalogue, checkpoints, limits, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
-    records: options.records?.(await openInstanceId(store)),
+    records: options.records?.(instanceId),
   })
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({

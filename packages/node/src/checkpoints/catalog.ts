@@ -8,12 +8,14 @@ const UPLOADED_PREFIX = 'uploaded/'
 const DELETING_PREFIX = 'deleting/'
 /** Where manifests are noted that the remote store has, sealed with this key; `remote/`: in the plain. */
 const folderOf = (keyId: string) => (keyId === PLAIN ? PLAIN_PREFIX : `${UPLOADED_PREFIX}${keyId}/`)
+const CLAIMED_PREFIX = 'claimed/'
 const deletingKey = (id: string) => `${DELETING_PREFIX}${id}`
 
 /**
  * What this machine knows of checkpoints, all of it as files: `checkpoints/<id>.json`, all chunks are here;
  * `uploaded/<key id>/<id>.json`, all chunks are in the remote store, sealed with that key (`remote/<id>.json`: in the
- * plain, by an earlier version); `deleting/<id>`, it must go, wherever it is.
+ * plain, by an earlier version); `claimed/<id>`, what this machine says in the remote store that it needs another
+ * machine's upload with; `deleting/<id>`, it must go, wherever it is.
  */
 export class Catalog {
   readonly #store: LocalStore
@@ -121,6 +123,18 @@ export class Catalog {
 
   async removeRemoteWith(keyId: string, id: string): Promise<void> {
     await this.#store.delete(`${folderOf(keyId)}${id}.json`)
+  }
+
+  async claimOf(id: string): Promise<string | undefined> {
+    return (await this.#store.get(CLAIMED_PREFIX + id))?.toString('utf8')
+  }
+
+  addClaim(id: string, name: string): Promise<void> {
+    return this.#store.put(CLAIMED_PREFIX + id, Buffer.from(name))
+  }
+
+  async removeClaim(id: string): Promise<void> {
+    await this.#store.delete(CLAIMED_PREFIX + id)
   }
 
   async isDeleting(id: string): Promise<boolean> {

@@ -78,12 +78,14 @@ export interface Checkpoints {
    */
   readFile(id: string, name: string): Promise<Buffer | undefined>
   /**
-   * From now on the id does not exist, here and, as soon as it answers, in the remote store. A pack of it ends with
+   * From now on the id does not exist, here and, as soon as it answers and unless another machine has learned it, in the
+   * remote store. A pack of it ends with
    * `conflict`; expansions of it that are under way are waited for. Its bytes are free after the next `gc`.
    */
   delete(id: string): Promise<void>
   /**
-   * Makes known what another machine has put into the remote store; it is fetched when it is expanded.
+   * Makes known what another machine has put into the remote store; it is fetched when it is expanded, and no other
+   * machine deletes it there from now on.
    * @throws not_found, checkpoint_damaged, checkpoint_store_unavailable
    */
   learn(id: string): Promise<void>
@@ -315,8 +317,13 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
 
     async learn(id) {
       checkOpen(id)
-      const checkpoint = remote && (await fetchManifest(remote, id))
-      if (!checkpoint) throw notFound(id)
+      if (!remote || !uploads) throw notFound(id)
+      await uploads.claims.claim(id)
+      const checkpoint = await fetchManifest(remote, id)
+      if (!checkpoint) {
+        await uploads.claims.release(id)
+        throw notFound(id)
+      }
       await catalog.addRemote(checkpoint)
     },
 
@@ -325,6 +332,7 @@ export async function createCheckpoints(options: CheckpointsOptions): Promise<Ch
       packer.cancel(id)
       await uploads?.stop(id)
       await inUse.whenIdle(id)
+      await uploads?.claims.release(id)
       await catalog.removeLocal(id)
       await catalog.removeRemote(id)
     },

@@ -257,6 +257,34 @@ test('garbage in the remote store goes when it is a day old, and never what any 
   await expectSame(await machine('three'), 'kept', rawDir)
 })
 
+test('what another machine has learned outlives the one that put it there, and goes with the last that needs it', async () => {
+  const [one, two, three] = [await machine('one'), await machine('two'), await machine('three')]
+  const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
+  await one.pack('a', rawDir)
+  await one.whenUploaded('a')
+  await two.learn('a')
+  await three.learn('a')
+
+  await one.delete('a')
+  await one.whenUploaded('a').catch(() => {})
+  await age(await chunksInBucket(), DAY_MS + 60_000)
+  expect(await one.gc({ isDryRun: false, where: 'remote' })).toMatchObject({ chunks: 0 })
+  await expectSame(two, 'a', rawDir)
+
+  await two.leave('a')
+  expect(await inBucket('claims')).toHaveLength(1)
+  expect(await inBucket('checkpoints')).toHaveLength(1)
+  await three.delete('a')
+  await three.whenUploaded('a').catch(() => {})
+  expect([...(await inBucket('claims')), ...(await inBucket('checkpoints'))]).toEqual([])
+})
+
+test('what is not there is not claimed', async () => {
+  const one = await machine('one')
+  await expect(one.learn('a')).rejects.toMatchObject({ errorName: 'not_found' })
+  expect(await inBucket('claims')).toEqual([])
+})
+
 test('an upload renews chunks that are about to count as garbage', async () => {
   const one = await machine('one')
   const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })

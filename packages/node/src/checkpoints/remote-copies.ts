@@ -4,6 +4,7 @@ import { idOfKey, MANIFESTS_PREFIX, manifestKey } from './checkpoint-store.ts'
 import { type GarbageReport, mark, sweep } from './garbage.ts'
 import type { LocalStore } from './local-store.ts'
 import { chunksOf, isDamage, type PackedCheckpoint } from './manifest.ts'
+import { RemoteClaims } from './remote-claims.ts'
 import { fetchManifest, REMOTE_GRACE_MS, uploadCheckpoint } from './remote-copy.ts'
 import { RetryQueue, type RetryState } from './retry-queue.ts'
 import type { RemoteStore } from './sealed-store.ts'
@@ -30,15 +31,17 @@ export interface UploadProgress extends RetryState {
 
 /**
  * Brings the remote store in line with this machine, in the background: what is here and not there is uploaded, what
- * is to be deleted is deleted there. What is owed can be read off the files, so a crash forgets nothing.
+ * is to be deleted is deleted there, unless another machine needs it. What is owed can be read off the files, so a crash forgets nothing.
  */
 export class RemoteCopies {
+  readonly claims: RemoteClaims
   readonly #options: RemoteCopiesOptions
   readonly #queue: RetryQueue
   readonly #progress = new Map<string, { uploadedChunks: number; totalChunks: number }>()
 
   constructor(options: RemoteCopiesOptions) {
     this.#options = options
+    this.claims = new RemoteClaims(options.remote, options.catalog)
     this.#queue = new RetryQueue({
       concurrency: CONCURRENCY,
       firstDelayMs: options.firstRetryMs,
@@ -101,7 +104,9 @@ export class RemoteCopies {
     const { catalog, remote } = this.#options
     if (await catalog.isDeleting(id)) {
       await catalog.removeLocal(id)
-      for (const store of [remote, ...(await this.#formerOf(id))]) await store.delete(manifestKey(id))
+      if (!(await this.claims.isOthers(id)))
+        for (const store of [remote, ...(await this.#formerOf(id))]) await store.delete(manifestKey(id))
+      await this.claims.release(id)
       await catalog.removeRemote(id)
       await catalog.endDelete(id)
       return

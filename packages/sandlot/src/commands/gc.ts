@@ -3,19 +3,21 @@ import { Command } from 'commander'
 import { readEnvFile } from '../env-file.ts'
 import { findServer, localUrl } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
+import { unlistedReport } from '../unlisted-report.ts'
 
 const REQUEST_TIMEOUT_MS = 10 * 60_000
 
 export const gcCommand = (): Command =>
   addSettingFlags(
     new Command('gc').description('free what deleted checkpoints have left (the server does it by itself)'),
-    ['home'],
+    ['home', 'unlistedGraceDays'],
   )
     .option('--dry-run', 'say what would be freed, and free nothing')
     .addHelpText(
       'after',
       `
-The server must be up. What is younger than ten minutes stays.
+The server must be up. What is younger than ten minutes stays, and what its database does
+not list for as long as unlistedGraceDays says: that is shown line by line.
 
 Examples:
   sandlot gc --dry-run
@@ -23,9 +25,11 @@ Examples:
     )
     .action(async (options: { dryRun?: boolean }, command: Command) => {
       const isDryRun = options.dryRun === true
-      const { chunks, bytes, keptBytes } = await collect(configOf(command).settings.home, isDryRun)
+      const { settings } = configOf(command)
+      const { chunks, bytes, keptBytes } = await collect(settings.home, isDryRun)
       const verb = isDryRun ? 'would free' : 'freed'
       process.stdout.write(`${verb} ${chunks} chunks, ${toMB(bytes)} MB; ${toMB(keptBytes)} MB are in use\n`)
+      for (const line of await unlistedReport(settings)) process.stdout.write(`kept: ${line}\n`)
     })
 
 async function collect(

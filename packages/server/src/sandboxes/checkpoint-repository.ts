@@ -19,6 +19,8 @@ export type SavedCheckpoint = Pick<CheckpointInfo, 'checkpointId' | 'sizeBytes'>
 export interface CheckpointRecord extends NewCheckpoint {
   sizeBytes: number
   isComplete: boolean
+  /** It is being deleted on purpose. */
+  isDeleting: boolean
 }
 
 /** Points of sandboxes' pasts, each with the one it came from. */
@@ -61,6 +63,11 @@ export class CheckpointRepository {
     return (await this.#store.selectFrom('checkpoints').selectAll().execute()).map(toRecord)
   }
 
+  /** Intention: from now on its files may be gone, and what is left of them must go. */
+  setDeleting(checkpointId: string): Promise<void> {
+    return setDeleting(this.#store, [checkpointId])
+  }
+
   /** What came from it now comes from what it came from. */
   async remove(checkpointId: string): Promise<void> {
     await this.#store.transaction().execute(async (transaction) => {
@@ -84,6 +91,7 @@ export class CheckpointRepository {
       .selectFrom('checkpoints')
       .select('id')
       .where('team_id', '=', teamId)
+      .where('state', '<>', 'deleting')
       .execute()
     return rows.map(({ id }) => id)
   }
@@ -97,6 +105,7 @@ export class CheckpointRepository {
         column.fn.sum<number | null>('size_bytes').as('size_bytes'),
       ])
       .where('team_id', '=', teamId)
+      .where('state', '<>', 'deleting')
       .executeTakeFirstOrThrow()
     return { count: Number(row.count), sizeBytes: Number(row.size_bytes ?? 0) }
   }
@@ -130,6 +139,11 @@ export async function completeCheckpoint(
     .execute()
 }
 
+export async function setDeleting(store: Store, checkpointIds: readonly string[]): Promise<void> {
+  if (checkpointIds.length === 0) return
+  await store.updateTable('checkpoints').set({ state: 'deleting' }).where('id', 'in', checkpointIds).execute()
+}
+
 const toRecord = (row: CheckpointsTable): CheckpointRecord => ({
   checkpointId: row.id,
   teamId: row.team_id,
@@ -137,6 +151,7 @@ const toRecord = (row: CheckpointsTable): CheckpointRecord => ({
   parentId: row.parent_id ?? undefined,
   why: row.why as CheckpointReason,
   isComplete: row.state === 'complete',
+  isDeleting: row.state === 'deleting',
   hasMemory: row.has_memory === 1,
   sizeBytes: row.size_bytes,
   createdAtMs: row.created_at,

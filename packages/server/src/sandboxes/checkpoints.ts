@@ -102,10 +102,17 @@ export class Checkpoints {
     }
   }
 
-  /** Files first: a row without files is found by the next start, files without a row too. */
+  /**
+   * Written before it is done, so that a crash leaves nothing behind. A full disk must not keep it from being done: it
+   * frees space, and a row without files is harmless.
+   */
   async remove(checkpointId: string): Promise<void> {
+    const { node, logger } = this.#life
     await this.#life.eventually(`deleting checkpoint ${checkpointId}`, async () => {
-      await this.#life.node.removeCheckpoint(checkpointId)
+      await this.#repository
+        .setDeleting(checkpointId)
+        .catch((err) => logger.warn({ err, checkpointId }, 'that it is being deleted could not be written'))
+      await node.removeCheckpoint(checkpointId)
       await this.#repository.remove(checkpointId)
     })
   }

@@ -90,11 +90,13 @@ export class Copies {
         `template '${template.templateId}' is used by ${users.length} sandboxes (${own ? `${own.sandboxId} among them` : 'of other teams'}): ${own ? 'kill them first' : 'unpublish it and wait for their end'}`,
       )
     const builds = template.builds.filter((build): build is BuildRecord => 'checkpointId' in build)
-    await catalogue.remove(template)
-    for (const { buildId } of template.builds) node.removeBuild(buildId)
     // a source that is alive may still be saved as it, a fork of it only came from it
-    for (const { sandboxId, checkpointId } of builds)
-      if (registry.get(sandboxId)?.checkpointId !== checkpointId) await this.#checkpoints.remove(checkpointId)
+    const unused = builds
+      .filter(({ sandboxId, checkpointId }) => registry.get(sandboxId)?.checkpointId !== checkpointId)
+      .map(({ checkpointId }) => checkpointId)
+    await catalogue.remove(template, unused)
+    for (const { buildId } of template.builds) node.removeBuild(buildId)
+    for (const checkpointId of unused) await this.#checkpoints.remove(checkpointId)
   }
 
   /** Copies of a running sandbox; each succeeds or fails by itself. */

@@ -153,7 +153,8 @@ export class Life {
     const { node, repository, logger, now } = this
     try {
       // The guest wakes while the row is written. A crash in between leaves a machine that nobody was told of: it
-      // is not warm any more and no row says it runs, so the next start removes it.
+      // is not warm any more and no row says it runs, so the next start removes it, or lets it stand still for a
+      // while when it was told and the row was not written.
       await Promise.all([node.init(sandbox.machineId, this.initOf(sandbox)), repository.insert(sandbox)])
       if (node.addressOf(sandbox.machineId) === undefined)
         throw new SandlotError('sandbox_create_failed', 'the sandbox ended by itself while it started')
@@ -282,8 +283,14 @@ export class Life {
         killedEvent(sandbox, endedAtMs, killReason),
       ),
     )
-    const what = `deleting what is left of sandbox ${sandboxId}`
-    this.inBackground(what, () => this.eventually(what, () => this.#events.onEnded(sandboxId)))
+    this.inBackground('forgetting a sandbox', () => this.forget(sandboxId))
+  }
+
+  /** Deletes what is left of one that has ended. */
+  forget(sandboxId: string): Promise<void> {
+    return this.eventually(`deleting what is left of sandbox ${sandboxId}`, () =>
+      this.#events.onEnded(sandboxId),
+    )
   }
 
   /** Waits for what is under way, at most `timeoutMs`. */

@@ -1,3 +1,5 @@
+import { copyFileSync, rmSync } from 'node:fs'
+import { sql } from 'kysely'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 import { SandboxRepository } from './repository.ts'
@@ -173,13 +175,19 @@ describe('a crash', () => {
     expect((await t.act(id, 'connect', { timeout: 50 })).body.envdAccessToken).toBe(envdAccessToken)
   })
 
-  test('whose checkpoint is gone from the disk: the sandbox is said to be lost', async () => {
+  test('while the disk with the checkpoints is not there: the sandbox stays paused, and is resumed once it is', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause')
+    const saved = [...t.node.saved]
     t.node.saved.clear()
+    t.node.machines.clear()
+    t.node.frozen.clear()
     await t.crash()
-    expect(await t.statusOf(id)).toBe(404)
-    expect((await t.eventsOf(id)).at(-1)?.event_data.kill_reason).toBe('lost')
+    expect(await stateOf(id)).toBe('paused')
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(404)
+    for (const checkpointId of saved) t.node.saved.add(checkpointId)
+    await t.crash()
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 
   test('half way through a resume: the sandbox is paused and can be resumed, what was started is removed', async () => {
@@ -209,7 +217,7 @@ describe('a crash', () => {
     expect(t.server.directory.find(id)?.state).toBe('running')
   })
 
-  test('in the middle of a snapshot or a fork: the sandbox runs, half made checkpoints are removed', async () => {
+  test('in the middle of a snapshot or a fork: the sandbox runs, half made checkpoints are listed no more', async () => {
     const { sandboxID: id } = await t.create()
     for (const what of ['snapshots', 'fork']) {
       t.node.saving = never
@@ -220,7 +228,8 @@ describe('a crash', () => {
       t.node.saving = undefined
       await t.crash()
       expect(await stateOf(id)).toBe('running')
-      expect([await written(), [...t.node.saved]]).toEqual([[], []])
+      expect(await written()).toEqual([])
+      expect([...t.node.unlisted].sort()).toEqual([...t.node.saved].sort())
     }
   })
 
@@ -236,6 +245,38 @@ describe('a crash', () => {
     await t.crash()
     expect(await stateOf(id)).toBe('running')
     expect([...t.node.machines.keys()]).toEqual([before])
+  })
+
+  test('between the end of a sandbox and the end of its checkpoints: the next start deletes them', async () => {
+    const { sandboxID: id } = await t.create()
+    await t.act(id, 'checkpoints')
+    const removeCheckpoint = t.node.removeCheckpoint
+    t.node.removeCheckpoint = () => never
+    expect(await t.call('DELETE', `/sandboxes/${id}`)).toMatchObject({ status: 204 })
+    await t.crash()
+    expect(t.node.saved.size).toBe(1)
+    t.node.removeCheckpoint = removeCheckpoint
+    await t.crash()
+    await expect.poll(() => t.node.saved.size).toBe(0)
+    expect([...t.node.unlisted]).toEqual([])
+    await expect
+      .poll(() => t.inStore((store) => store.selectFrom('checkpoints').select('id').execute()))
+      .toEqual([])
+  })
+
+  test('between the end of a template and the end of its checkpoints: the next start deletes them', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await t.act(id, 'snapshots')).body
+    await t.call('DELETE', `/sandboxes/${id}`)
+    const removeCheckpoint = t.node.removeCheckpoint
+    t.node.removeCheckpoint = () => never
+    t.call('DELETE', `/templates/${snapshotID.split(':')[0]}`).catch(() => {})
+    const states = () => t.inStore((store) => store.selectFrom('checkpoints').select('state').execute())
+    await expect.poll(states).toEqual([{ state: 'deleting' }])
+    t.node.removeCheckpoint = removeCheckpoint
+    await t.crash()
+    await expect.poll(() => t.node.saved.size).toBe(0)
+    await expect.poll(states).toEqual([])
   })
 
   test('keeps paused sandboxes out of the limit of their team', async () => {
@@ -268,5 +309,71 @@ describe('a crash', () => {
     const isFrozen = t.node.machines.has(machineId!)
     expect([isFrozen, (await checkpointOf(id)) === checkpointID]).not.toEqual([true, true])
     expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
+  })
+})
+
+describe('a start with another database lists nothing of this one, and deletes nothing', () => {
+  /** Starts on the database as `change` leaves it, then on the original again. */
+  async function meanwhile(change: () => Promise<void> | void, look: () => Promise<void>): Promise<void> {
+    await t.server.close(0)
+    const original = `${t.databasePath}.original`
+    copyFileSync(t.databasePath, original)
+    const { key } = t
+    await change()
+    await t.open()
+    await look()
+    await t.server.close(0)
+    for (const suffix of ['', '-wal', '-shm']) rmSync(`${t.databasePath}${suffix}`, { force: true })
+    copyFileSync(original, t.databasePath)
+    t.key = key
+    await t.open()
+  }
+  const empty = () => rmSync(t.databasePath)
+  const resumes = async (id: string) => (await t.act(id, 'connect', { timeout: 50 })).status
+
+  test('an empty one, although what it has is named by its own id', async () => {
+    const [paused, running] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
+    await t.act(paused, 'pause')
+    await t.act(running, 'snapshots')
+    const [before, machines] = [[...t.node.saved], [...t.node.machines.keys()]]
+    const { instanceId } = t.node.known!
+    await meanwhile(empty, async () => {
+      expect(t.node.known!.instanceId).not.toBe(instanceId)
+      expect([[...t.node.saved], [...t.node.machines.keys()]]).toEqual([before, machines])
+      expect([...t.node.unlisted].sort()).toEqual([...before, ...machines].sort())
+    })
+    expect(t.node.known!.instanceId).toBe(instanceId)
+    expect([...t.node.unlisted]).toEqual([])
+    expect(await resumes(paused)).toBe(201)
+    expect(await t.statusOf(running)).toBe(200)
+  })
+
+  test('one of a week ago, under the same id', async () => {
+    const { sandboxID: old } = await t.create()
+    const atSave = `${t.databasePath}.week`
+    await t.inStore((store) => sql.raw(`vacuum into '${atSave}'`).execute(store))
+    const { sandboxID: paused } = await t.create()
+    await t.act(paused, 'pause')
+    await t.act(old, 'pause')
+    const { instanceId } = t.node.known!
+    const restore = () => copyFileSync(atSave, t.databasePath)
+    await meanwhile(restore, async () => {
+      expect(t.node.known!.instanceId).toBe(instanceId)
+      expect(await t.statusOf(paused)).toBe(404)
+      expect(t.node.saved.size).toBe(2)
+    })
+    for (const id of [paused, old]) expect(await resumes(id)).toBe(201)
+  })
+
+  test('one whose unfinished rows are what this one has finished', async () => {
+    const { sandboxID: id } = await t.create()
+    t.node.saving = new Promise<void>(() => {})
+    t.act(id, 'checkpoints').catch(() => {})
+    const ids = () => t.inStore((store) => store.selectFrom('checkpoints').select('id').execute())
+    await expect.poll(async () => (await ids()).length).toBe(1)
+    const [written] = await ids()
+    t.node.saved.add(written!.id)
+    await t.crash()
+    expect([...t.node.saved]).toEqual([written!.id])
   })
 })

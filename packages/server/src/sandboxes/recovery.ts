@@ -7,23 +7,25 @@ import type { KillReason } from './state.ts'
 
 /**
  * Brings rows, machines and checkpoints together after a start: what ran goes on, what was paused can be resumed, what
- * was under way is finished or undone.
+ * was under way is finished or undone. What no row needs is the node's to keep for a while, not to delete.
+ * @returns what was being deleted on purpose, and must still go
  */
-export async function recoverSandboxes(life: Life, checkpoints: CheckpointRepository): Promise<void> {
+export async function recoverSandboxes(
+  life: Life,
+  checkpoints: CheckpointRepository,
+  instanceId: string,
+): Promise<{ deleting: string[] }> {
   const { node, repository, catalogue, logger } = life
   for (const { sandboxId, teamId, killReason } of await repository.moved())
     life.noteMoved({ sandboxId, teamId }, killReason)
   const rows = await repository.alive()
   const onDisk = await node.checkpoints()
   for (const row of rows) if (row.state === 'pausing') await settlePause(life, checkpoints, row, onDisk)
-  const known = new Set<string>()
-  for (const { checkpointId, isComplete } of await checkpoints.all()) {
-    if (!onDisk.has(checkpointId)) await checkpoints.remove(checkpointId)
-    else if (isComplete || rows.some((row) => row.checkpointId === checkpointId)) known.add(checkpointId)
-    else await checkpoints.remove(checkpointId)
-  }
-  const inState = (state: LiveSandbox['state']) => rows.filter((row) => row.state === state)
+  const inState = (...states: Array<LiveSandbox['state']>) =>
+    rows.filter(({ state }) => states.includes(state))
+  const { listed, deleting } = await settleCheckpoints(life, checkpoints, rows)
   const alive = await node.start({
+    instanceId,
     inUse: new Map(
       inState('running').map(({ machineId, settings }) => [machineId, networkPolicyOf(settings)]),
     ),
@@ -33,11 +35,14 @@ export async function recoverSandboxes(life: Life, checkpoints: CheckpointReposi
         { checkpointId: checkpointId!, network: networkPolicyOf(settings) },
       ]),
     ),
-    checkpoints: known,
+    ended: new Set(inState('starting', 'killing').map(({ machineId }) => machineId)),
+    checkpoints: new Set([...listed, ...deleting]),
     builds: catalogue.teamBuilds(),
   })
   for (const sandbox of rows) {
-    if (sandbox.state === 'paused' && onDisk.has(sandbox.checkpointId ?? '')) {
+    if (sandbox.state === 'paused') {
+      if (!onDisk.has(sandbox.checkpointId ?? ''))
+        logger.warn({ sandboxId: sandbox.sandboxId }, 'the checkpoint of a paused sandbox is not here')
       life.show(sandbox)
       continue
     }
@@ -48,9 +53,33 @@ export async function recoverSandboxes(life: Life, checkpoints: CheckpointReposi
       continue
     }
     await recordEnd(life, sandbox)
-    if (sandbox.state === 'running' || sandbox.state === 'paused')
+    if (sandbox.state === 'running')
       logger.warn({ sandboxId: sandbox.sandboxId }, 'a sandbox was lost: its machine is gone')
   }
+  return { deleting }
+}
+
+/**
+ * Forgets rows of checkpoints that nobody can reach any more: half made ones, and those of sandboxes that are no more.
+ * Their files are not listed from now on.
+ */
+async function settleCheckpoints(
+  { catalogue, repository }: Life,
+  checkpoints: CheckpointRepository,
+  rows: readonly LiveSandbox[],
+): Promise<{ listed: string[]; deleting: string[] }> {
+  const alive = new Set(rows.map(({ sandboxId }) => sandboxId))
+  const heads = new Set(rows.map(({ checkpointId }) => checkpointId))
+  const ending = new Set(await repository.endedWithCheckpoints())
+  const listed: string[] = []
+  const deleting: string[] = []
+  for (const { checkpointId, sandboxId, isComplete, isDeleting } of await checkpoints.all()) {
+    const isNeeded = isComplete && (alive.has(sandboxId) || catalogue.isSnapshot(checkpointId))
+    if (isDeleting) deleting.push(checkpointId)
+    else if (isNeeded || heads.has(checkpointId) || ending.has(sandboxId)) listed.push(checkpointId)
+    else await checkpoints.remove(checkpointId)
+  }
+  return { listed, deleting }
 }
 
 /** A pause counts once its checkpoint is complete; before that the sandbox goes on. */

@@ -218,6 +218,22 @@ export class SandboxRepository {
     }))
   }
 
+  /**
+   * Those that were killed, or ended by themselves while a server saw it, and whose checkpoints are not all gone yet. Not
+   * those that a start found lost: an older database finds many so.
+   */
+  async endedWithCheckpoints(): Promise<string[]> {
+    const rows = await this.#store
+      .selectFrom('sandboxes')
+      .innerJoin('checkpoints', 'checkpoints.sandbox_id', 'sandboxes.id')
+      .select('sandboxes.id')
+      .distinct()
+      .where('sandboxes.state', 'in', ['killing', 'killed'])
+      .where('sandboxes.kill_reason', '<>', 'lost')
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
   /** Deletes rows of sandboxes that ended before `beforeMs`, a batch at a time. @returns how many */
   async prune(beforeMs: number): Promise<number> {
     const rows = await this.#store

@@ -23,6 +23,8 @@ export interface SandboxServiceOptions extends LifeOptions {
   checkpoints: CheckpointRepository
   /** Of what a team keeps beside checkpoints. */
   uploads: Pick<Uploads, 'usage'>
+  /** Of the database that the rows are in. */
+  instanceId: string
   /** By which another machine can go on with paused sandboxes. */
   records?: SandboxRecords
 }
@@ -36,20 +38,23 @@ export class SandboxService {
   readonly handovers: Handovers
   readonly #life: Life
   readonly #checkpoints: CheckpointRepository
+  readonly #kept: Checkpoints
+  readonly #instanceId: string
   #isDraining = false
 
-  constructor({ checkpoints, uploads, records, ...options }: SandboxServiceOptions) {
+  constructor({ checkpoints, uploads, instanceId, records, ...options }: SandboxServiceOptions) {
     this.#life = new Life(options, {
       onDeadline: (sandboxId) => this.#atDeadline(sandboxId),
-      onEnded: async (sandboxId) => kept.forget(sandboxId, await this.handovers.end(sandboxId)),
+      onEnded: async (sandboxId) => this.#kept.forget(sandboxId, await this.handovers.end(sandboxId)),
     })
     this.#checkpoints = checkpoints
+    this.#instanceId = instanceId
     this.storage = new Storage(this.#life.node, checkpoints, uploads)
-    const kept = new Checkpoints(this.#life, checkpoints, this.storage)
-    this.copies = new Copies(this.#life, kept)
+    this.#kept = new Checkpoints(this.#life, checkpoints, this.storage)
+    this.copies = new Copies(this.#life, this.#kept)
     this.handovers = new Handovers(this.#life, checkpoints, records)
-    this.history = new History(this.#life, kept, checkpoints, this.handovers)
-    this.pauses = new Pauses(this.#life, this.history, kept, this.handovers)
+    this.history = new History(this.#life, this.#kept, checkpoints, this.handovers)
+    this.pauses = new Pauses(this.#life, this.history, this.#kept, this.handovers)
     options.registry.onWake((sandboxId) => this.pauses.wake(sandboxId))
   }
 
@@ -167,7 +172,12 @@ export class SandboxService {
 
   /** Brings rows and machines together after a start. */
   async recover(): Promise<void> {
-    await recoverSandboxes(this.#life, this.#checkpoints)
+    const { deleting } = await recoverSandboxes(this.#life, this.#checkpoints, this.#instanceId)
+    this.#life.inBackground('deleting what a former server was deleting', async () => {
+      for (const checkpointId of deleting) await this.#kept.remove(checkpointId)
+      for (const sandboxId of await this.#life.repository.endedWithCheckpoints())
+        await this.#life.forget(sandboxId)
+    })
     this.handovers.start()
   }
 

@@ -163,7 +163,7 @@ export interface CheckpointsTable {
   sandbox_id: string
   parent_id: string | null
   why: string
-  /** `writing` until the node has said that it is complete. */
+  /** `writing` until the node has said that it is complete; `deleting` from when it is to go until it is gone. */
   state: string
   has_memory: number
   size_bytes: number

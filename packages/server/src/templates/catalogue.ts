@@ -144,8 +144,9 @@ export class TemplateCatalogue {
     this.#snapshots.delete(build.checkpointId)
   }
 
-  async remove(template: Template): Promise<void> {
-    await this.#repository.remove(template.templateId)
+  /** @param checkpointIds those of its builds that must be deleted from now on */
+  async remove(template: Template, checkpointIds: readonly string[]): Promise<void> {
+    await this.#repository.remove(template.templateId, checkpointIds)
     this.#byId.delete(template.templateId)
     if (template.name !== null) this.#byName.delete(nameKey(template.teamId, template.name))
     for (const build of template.builds)

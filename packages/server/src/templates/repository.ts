@@ -1,4 +1,5 @@
 import type { SnapshotBuild } from '@sandlot/node'
+import { setDeleting } from '../sandboxes/checkpoint-repository.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
@@ -156,9 +157,12 @@ export class TemplateRepository {
     await this.#store.deleteFrom('builds').where('id', '=', buildId).execute()
   }
 
-  /** Its builds and tags go with it. */
-  async remove(templateId: string): Promise<void> {
-    await this.#store.deleteFrom('templates').where('id', '=', templateId).execute()
+  /** Its builds and tags go with it. @param checkpointIds what must be deleted from now on */
+  async remove(templateId: string, checkpointIds: readonly string[]): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      await setDeleting(transaction, checkpointIds)
+      await transaction.deleteFrom('templates').where('id', '=', templateId).execute()
+    })
   }
 
   async templates(): Promise<TemplateRecord[]> {

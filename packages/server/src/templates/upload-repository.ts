@@ -29,6 +29,11 @@ export class UploadRepository {
     }))
   }
 
+  /** Of the teams that can have archives. */
+  async teamIds(): Promise<Set<string>> {
+    return new Set((await this.#store.selectFrom('teams').select('id').execute()).map(({ id }) => id))
+  }
+
   /** @throws when the template is gone */
   async insert({ teamId, hash, sizeBytes, usedAtMs }: UploadRecord, templateId?: string): Promise<void> {
     const values = { team_id: teamId, hash, size_bytes: sizeBytes, used_at: usedAtMs }

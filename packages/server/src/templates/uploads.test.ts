@@ -129,13 +129,34 @@ test('they go while the server runs, too', async () => {
   expect([await has(), readdirSync(dir), uploads.usage(teams.one.teamId).sizeBytes]).toEqual([false, [], 0])
 })
 
+test('an empty database starts beside archives of teams that it does not know, and keeps them as long as any', async () => {
+  await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
+  await store.destroy()
+  store = await openStore(':memory:')
+  await open()
+  expect(readdirSync(dir)).toHaveLength(1)
+  now += 6 * 24 * 3600_000
+  await uploads.prune()
+  expect(readdirSync(dir)).toHaveLength(1)
+  now += 2 * 24 * 3600_000
+  await uploads.prune()
+  expect(readdirSync(dir)).toEqual([])
+})
+
+test('an older database does not make an archive older', async () => {
+  await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
+  await new UploadRepository(store).touch(teams.one.teamId, hash, now - 8 * 24 * 3600_000)
+  await open()
+  expect(await has()).toBe(true)
+})
+
 test('an archive goes with its template, unless another one uses it', async () => {
   const tar = await tarOf({ name: 'x', content: 'x' })
   for (const digit of ['a', 'b']) await send(ticket(hashOf(digit)), tar)
   await uploads.has(teams.one.teamId, hashOf('b'), 'other')
   const deleteTemplate = async (templateId: string) => {
     const removeArchives = await uploads.releasedBy(templateId)
-    await new TemplateRepository(store).remove(templateId)
+    await new TemplateRepository(store).remove(templateId, [])
     await removeArchives()
     return [await has(hashOf('a')), await has(hashOf('b'))]
   }
@@ -146,7 +167,7 @@ test('an archive goes with its template, unless another one uses it', async () =
 
 test('what is sent for a template that was deleted meanwhile is not kept', async () => {
   const token = ticket()
-  await new TemplateRepository(store).remove('app')
+  await new TemplateRepository(store).remove('app', [])
   await expect(send(token, await tarOf({ name: 'x' }))).rejects.toMatchObject({ errorName: 'not_found' })
   expect(readdirSync(dir)).toEqual([])
 })

@@ -51,11 +51,15 @@ export class Uploads {
     this.#tickets = new UploadTickets(options.now)
   }
 
-  /** Brings folder and rows together: what a crash left half written goes, what a former version left gets its row. */
+  /**
+   * Brings folder and rows together: what a crash left half written goes, what a former version left gets its row. An
+   * archive of a team that this database does not know stays as long as any, since a file says itself when it was used.
+   */
   async prepare(): Promise<void> {
     const { dir, repository } = this.#options
     await mkdir(dir, { recursive: true, mode: 0o700 })
     const known = new Map((await repository.all()).map((one) => [this.path(one.teamId, one.hash), one]))
+    const teams = await repository.teamIds()
     for (const name of await readdir(dir)) {
       const file = join(dir, name)
       const [, teamId, hash] = FILE_NAME.exec(name) ?? []
@@ -64,8 +68,10 @@ export class Uploads {
         continue
       }
       const { size, mtimeMs } = await stat(file)
-      const record = known.get(file) ?? { teamId, hash, sizeBytes: size, usedAtMs: Math.floor(mtimeMs) }
-      if (!known.delete(file)) await repository.insert(record)
+      // the row of an older database may be older than the last use
+      const usedAtMs = Math.max(known.get(file)?.usedAtMs ?? 0, Math.floor(mtimeMs))
+      const record = { teamId, hash, sizeBytes: size, usedAtMs }
+      if (!known.delete(file) && teams.has(teamId)) await repository.insert(record)
       this.#keep(record)
     }
     for (const { teamId, hash } of known.values()) await repository.remove(teamId, hash)

@@ -65,13 +65,21 @@ export class NodeDouble implements SandboxNode {
 
   checkpoints = async () => new Set(this.saved)
   describe = async (checkpointId: string) => this.#infoOf(checkpointId)
+  /** Checkpoints and machines that the last start did not list. */
+  readonly unlisted = new Set<string>()
   /** What it was last started with. */
   known: KnownState | undefined
   async start(known: KnownState) {
-    const { inUse, frozen, checkpoints, builds } = known
+    const { inUse, frozen, ended, checkpoints, builds } = known
     this.known = known
-    for (const id of this.saved) if (!checkpoints.has(id)) this.saved.delete(id)
-    for (const id of this.machines.keys()) if (!inUse.has(id) && !frozen.has(id)) this.machines.delete(id)
+    this.unlisted.clear()
+    for (const id of this.saved) if (!checkpoints.has(id)) this.unlisted.add(id)
+    for (const [id, init] of this.machines) {
+      if (inUse.has(id) || frozen.has(id)) continue
+      // a sandbox runs in it, and no row says that it is to end
+      if (init && !ended.has(id)) this.unlisted.add(id)
+      else this.machines.delete(id)
+    }
     for (const build of builds) this.teamBuilds.set(build.buildId, build)
     return new Set([...inUse.keys()].filter((id) => this.machines.has(id)))
   }
@@ -131,7 +139,9 @@ export class NodeDouble implements SandboxNode {
   })
   collectGarbage = async () => ({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
   storageOf = async () => ({ logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} })
-  removeCheckpoint = async (checkpointId: string) => void this.saved.delete(checkpointId)
+  removeCheckpoint = async (checkpointId: string): Promise<void> => {
+    this.saved.delete(checkpointId)
+  }
   async acquire(buildId: string, { owner, network }: AcquireOptions) {
     this.acquireCalls++
     this.owners.push(owner)

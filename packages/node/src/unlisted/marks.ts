@@ -1,0 +1,81 @@
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const WRITING = '.writing-'
+const SUFFIX = '.json'
+const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
+
+/** Says of something on the disk which database did not list it, and since when. */
+export interface UnlistedMark {
+  id: string
+  /** Unix milliseconds of the first start that found it unlisted. */
+  sinceMs: number
+  /** Of the database that did not list it; no other one deletes it. */
+  instanceId: string
+  /** Unpacked; undefined when nothing on this machine says it. */
+  sizeBytes?: number
+}
+
+/** One small file for each thing that is not listed. They appear by rename; what cannot be read counts as absent. */
+export class UnlistedMarks {
+  readonly #dir: string
+
+  /** @param dir for marks of one kind of things, e.g. `<home>/unlisted/checkpoints` */
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  async list(): Promise<UnlistedMark[]> {
+    const marks = await Promise.all((await this.ids()).map((id) => this.find(id)))
+    return marks.filter((mark) => mark !== undefined).sort((a, b) => a.sinceMs - b.sinceMs)
+  }
+
+  /** Of all marks, also of those that cannot be read. */
+  async ids(): Promise<string[]> {
+    const names = await readdir(this.#dir).catch(() => [])
+    return names
+      .filter((name) => name.endsWith(SUFFIX) && !name.startsWith(WRITING))
+      .map((name) => name.slice(0, -SUFFIX.length))
+      .filter((id) => ID.test(id))
+  }
+
+  async find(id: string): Promise<UnlistedMark | undefined> {
+    try {
+      const mark = JSON.parse(await readFile(this.#pathOf(id), 'utf8')) as UnlistedMark
+      const isWhole =
+        mark.id === id && Number.isSafeInteger(mark.sinceMs) && typeof mark.instanceId === 'string'
+      return isWhole ? mark : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  async put(mark: UnlistedMark): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    const writing = join(this.#dir, `${WRITING}${mark.id}`)
+    await writeFile(writing, JSON.stringify(mark), { mode: 0o600, flush: true })
+    await rename(writing, this.#pathOf(mark.id))
+  }
+
+  async remove(id: string): Promise<void> {
+    await rm(this.#pathOf(id), { force: true })
+  }
+
+  #pathOf(id: string): string {
+    if (!ID.test(id)) throw new Error(`${JSON.stringify(id).slice(0, 120)} cannot be the name of a mark`)
+    return join(this.#dir, `${id}${SUFFIX}`)
+  }
+}
+
+/** What a home keeps although the database of its last start did not list it; the server need not run. */
+export async function unlistedIn(
+  home: string,
+): Promise<{ checkpoints: UnlistedMark[]; machines: UnlistedMark[] }> {
+  const [checkpoints, machines] = await Promise.all(
+    ['checkpoints', 'machines'].map((kind) => marksIn(home, kind as 'checkpoints' | 'machines').list()),
+  )
+  return { checkpoints: checkpoints!, machines: machines! }
+}
+
+export const marksIn = (home: string, kind: 'checkpoints' | 'machines'): UnlistedMarks =>
+  new UnlistedMarks(join(home, 'unlisted', kind))

@@ -1,0 +1,185 @@
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { UnlistedMarks } from './marks.ts'
+import { Unlisted } from './unlisted.ts'
+
+const DAY_MS = 24 * 3600_000
+const GRACE_MS = 7 * DAY_MS
+const [OWN, OTHER] = ['own', 'other']
+
+let dir: string
+let now: number
+let uptimeMs: number
+let present: Map<string, { sizeBytes: number; createdAtMs: number }>
+let removed: string[]
+let errors: unknown[]
+let marks: UnlistedMarks
+let unlisted: Unlisted
+
+beforeEach(() => {
+  dir = join(mkdtempSync(join(tmpdir(), 'sandlot-unlisted-')), 'checkpoints')
+  now = Date.UTC(2026, 0, 1)
+  uptimeMs = 0
+  present = new Map([['c1', { sizeBytes: 5, createdAtMs: now - DAY_MS }]])
+  removed = []
+  errors = []
+  marks = new UnlistedMarks(dir)
+})
+afterEach(() => rmSync(join(dir, '..'), { recursive: true }))
+
+/** A start of a server. */
+async function start(instanceId: string, listed: string[] = []): Promise<void> {
+  unlisted = new Unlisted({
+    marks,
+    graceMs: GRACE_MS,
+    describe: async (id) => present.get(id) ?? {},
+    async remove(id) {
+      removed.push(id)
+      present.delete(id)
+    },
+    onFound: () => {},
+    onRemoved: () => {},
+    onError: (error) => errors.push(error),
+    now: () => now,
+    uptimeMs: () => uptimeMs,
+  })
+  await unlisted.find(present.keys(), (id) => listed.includes(id), instanceId)
+}
+function pass(ms: number): void {
+  now += ms
+  uptimeMs += ms
+}
+const collect = () => unlisted.collect({ isAsked: false })
+
+test('a start marks what its database does not list, with time, database and size, and deletes nothing', async () => {
+  present.set('c2', { sizeBytes: 1, createdAtMs: now })
+  await start(OWN, ['c2'])
+  expect(await marks.list()).toEqual([{ id: 'c1', sinceMs: now, instanceId: OWN, sizeBytes: 5 }])
+  expect(removed).toEqual([])
+})
+
+test('it is deleted after the grace period, not before, and its mark with it', async () => {
+  await start(OWN)
+  pass(GRACE_MS - 1)
+  await collect()
+  expect(removed).toEqual([])
+  pass(1)
+  await collect()
+  expect([removed, await marks.list()]).toEqual([['c1'], []])
+})
+
+test('the time goes on while no server runs, but a server that has just started waits for an hour', async () => {
+  await start(OWN)
+  now += 2 * GRACE_MS
+  await start(OWN)
+  await collect()
+  expect(removed).toEqual([])
+  pass(3600_000)
+  await collect()
+  expect(removed).toEqual(['c1'])
+})
+
+test('people who ask need not wait for that hour, only for the grace period', async () => {
+  await start(OWN)
+  await unlisted.collect({ isAsked: true })
+  expect(removed).toEqual([])
+  now += GRACE_MS
+  await unlisted.collect({ isAsked: true })
+  expect(removed).toEqual(['c1'])
+})
+
+test('another database that does not list it either begins anew', async () => {
+  await start(OWN)
+  pass(GRACE_MS)
+  await start(OTHER)
+  pass(3600_000)
+  await collect()
+  expect(removed).toEqual([])
+  expect(await marks.list()).toMatchObject([{ instanceId: OTHER }])
+  pass(GRACE_MS)
+  await collect()
+  expect(removed).toEqual(['c1'])
+})
+
+test('the mark goes when the database is back that lists it, and what was unlisted once begins anew', async () => {
+  await start(OTHER)
+  pass(GRACE_MS)
+  await start(OWN, ['c1'])
+  pass(GRACE_MS)
+  await collect()
+  expect([removed, await marks.list()]).toEqual([[], []])
+  await start(OTHER)
+  pass(GRACE_MS - 1)
+  await collect()
+  expect(removed).toEqual([])
+})
+
+test('marks of what is not there any more go', async () => {
+  await start(OWN)
+  present.clear()
+  await start(OWN)
+  expect(readdirSync(dir)).toEqual([])
+})
+
+test('a mark in the future begins now, when the clock is right again', async () => {
+  now += 365 * DAY_MS
+  await start(OWN)
+  now -= 365 * DAY_MS
+  await start(OWN)
+  expect(await marks.list()).toMatchObject([{ sinceMs: now }])
+  pass(GRACE_MS)
+  await collect()
+  expect(removed).toEqual(['c1'])
+})
+
+test('a mark from before the thing was there is one of a wrong clock: it begins now', async () => {
+  const right = now
+  now = 0
+  await start(OWN)
+  now = right
+  pass(3600_000)
+  await collect()
+  expect(removed).toEqual([])
+  expect(await marks.list()).toMatchObject([{ sinceMs: now }])
+})
+
+test.each([
+  ['torn', () => truncateSync(join(dir, 'c1.json'), 20)],
+  ['empty', () => truncateSync(join(dir, 'c1.json'), 0)],
+  [
+    'of another thing',
+    () => writeFileSync(join(dir, 'c1.json'), '{"id":"c2","sinceMs":1,"instanceId":"own"}'),
+  ],
+  ['without a time', () => writeFileSync(join(dir, 'c1.json'), '{"id":"c1","instanceId":"own"}')],
+  ['gone', () => rmSync(join(dir, 'c1.json'))],
+])('a mark that is %s counts for nothing: the time begins again', async (_, damage) => {
+  await start(OWN)
+  pass(GRACE_MS)
+  damage()
+  await collect()
+  expect(removed).toEqual([])
+  expect(await marks.list()).toMatchObject([{ id: 'c1', sinceMs: now, instanceId: OWN }])
+})
+
+test('half of a mark that a crash left is none', async () => {
+  await start(OWN)
+  writeFileSync(join(dir, '.writing-c1'), '{"id":"c1"')
+  expect(await marks.ids()).toEqual(['c1'])
+})
+
+test('what is deleted on purpose leaves no mark', async () => {
+  await start(OWN)
+  await unlisted.forget('c1')
+  expect(await marks.list()).toEqual([])
+})
+
+test('where no mark can be written the start goes on, and nothing is deleted', async () => {
+  writeFileSync(dir, 'a file where the folder should be')
+  await start(OWN)
+  pass(10 * GRACE_MS)
+  await collect()
+  expect(removed).toEqual([])
+  expect(errors).toHaveLength(2)
+})

@@ -1,0 +1,34 @@
+import { type UnlistedMark, unlistedIn } from '@sandlot/node'
+import type { Settings } from './settings.ts'
+
+const DAY_MS = 24 * 3600_000
+
+/** What this home keeps although its database did not list it, one line for each kind and database; the oldest first. */
+export async function unlistedReport({
+  home,
+  unlistedGraceDays,
+}: Pick<Settings, 'home' | 'unlistedGraceDays'>): Promise<string[]> {
+  const graceMs = unlistedGraceDays * DAY_MS
+  const { checkpoints, machines } = await unlistedIn(home)
+  return [
+    ...linesOf(checkpoints, graceMs, (count) => (count === 1 ? '1 checkpoint' : `${count} checkpoints`)),
+    ...linesOf(machines, graceMs, (count) =>
+      count === 1 ? '1 sandbox that stands still' : `${count} sandboxes that stand still`,
+    ),
+  ]
+}
+
+function linesOf(
+  marks: readonly UnlistedMark[],
+  graceMs: number,
+  countOf: (count: number) => string,
+): string[] {
+  return [...Map.groupBy(marks, ({ instanceId }) => instanceId)].map(([instanceId, own]) => {
+    const sizeBytes = own.reduce((sum, mark) => sum + (mark.sizeBytes ?? 0), 0)
+    const since = own[0]!.sinceMs
+    const size = sizeBytes > 0 ? ` of ${(sizeBytes / 2 ** 20).toFixed(1)} MB` : ''
+    return `${countOf(own.length)}${size}, not listed by database ${instanceId} since ${timeOf(since)}, deleted by it from ${timeOf(since + graceMs)} on`
+  })
+}
+
+const timeOf = (ms: number): string => new Date(ms).toISOString().replace(/:\d\d\.\d+Z$/, 'Z')

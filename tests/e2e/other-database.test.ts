@@ -1,0 +1,223 @@
+import { randomBytes } from 'node:crypto'
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createS3Server, type S3Server } from '@sandlot/node/checkpoints/versitygw'
+import { type ConnectionOpts, Sandbox } from 'e2b-official'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
+
+const FILE = '/home/user/kept.txt'
+/** Says the number that it holds in memory for each line that it reads. */
+const HOLDER = `python3 -u -c "import random,sys; n=random.random(); [print(n) for _ in sys.stdin]"`
+/** Packing and the first upload of the image share two cores with everything else. */
+const IN_BUCKET = { timeout: 180_000, interval: 500 }
+const DATABASE = 'db.sqlite'
+
+let dir: string
+let s3: S3Server
+let first: TestServer
+let second: TestServer
+let env: Record<string, string>
+let bucketFlags: string[]
+const firstFlags: string[] = []
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sandlot-other-database-'))
+  s3 = await createS3Server(dir)
+  await s3.start()
+  const { bucket, endpoint, credentials } = s3.options
+  env = {
+    AWS_ACCESS_KEY_ID: credentials!.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials!.secretAccessKey,
+    SANDLOT_CHECKPOINT_SECRET: randomBytes(32).toString('hex'),
+  }
+  bucketFlags = ['--checkpoint-bucket', bucket, '--checkpoint-endpoint', endpoint!]
+  const flags = [...bucketFlags, '--pool-min', '1', '--pool-max', '1']
+  firstFlags.push(...flags)
+  const common = { env, networkRange: '10.154.0.0/16' }
+  first = await startServer({ ...common, name: 'database-a', port: 13_141, flags: firstFlags })
+  second = await startServer({
+    ...{ ...common, name: 'database-b', port: 13_142, flags },
+    networkRange: '10.155.0.0/16',
+  })
+}, 600_000)
+afterEach(async () => {
+  for (const { sandboxId } of await runningOn(first)) await Sandbox.kill(sandboxId, optionsOf(first))
+})
+afterAll(async () => {
+  await first?.purge()
+  await second?.purge()
+  await s3?.kill()
+  await rm(dir, { recursive: true, force: true })
+}, 120_000)
+
+const optionsOf = (server: TestServer): ConnectionOpts => connectionTo(server.info())
+const runningOn = (server: TestServer) => Sandbox.list(optionsOf(server)).nextItems()
+const databaseOf = (server: TestServer): string => join(server.info().home, DATABASE)
+
+async function ask(sandbox: Sandbox, pid: number): Promise<string> {
+  const answer = Promise.withResolvers<string>()
+  const holder = await sandbox.commands.connect(pid, { onStdout: answer.resolve, timeoutMs: 0 })
+  await sandbox.commands.sendStdin(pid, '\n')
+  try {
+    return (await answer.promise).trim()
+  } finally {
+    await holder.disconnect()
+  }
+}
+
+/** A sandbox with something in its memory and on its disk. */
+async function makeSandbox(server: TestServer) {
+  const sandbox = await Sandbox.create({ ...optionsOf(server), timeoutMs: 3_600_000 })
+  await sandbox.files.write(FILE, sandbox.sandboxId)
+  const { pid } = await sandbox.commands.run(HOLDER, { background: true, stdin: true, timeoutMs: 0 })
+  return { sandbox, sandboxId: sandbox.sandboxId, pid, held: await ask(sandbox, pid) }
+}
+type Made = Awaited<ReturnType<typeof makeSandbox>>
+
+async function expectWhole(server: TestServer, { sandboxId, pid, held }: Made): Promise<void> {
+  const again = await Sandbox.connect(sandboxId, { ...optionsOf(server), timeoutMs: 3_600_000 })
+  expect(await ask(again, pid)).toBe(held)
+  expect(await again.files.read(FILE)).toBe(sandboxId)
+}
+
+const inBucket = async (): Promise<string[]> => {
+  const names = await readdir(s3.bucketDir, { recursive: true })
+  return names.filter((name) => /checkpoints\/|sandboxes\//.test(name)).sort()
+}
+const isInBucket = async ({ sandboxId }: Made) =>
+  (await inBucket()).includes(`sandboxes/${sandboxId}.json.enc`)
+
+async function pause(server: TestServer, made: Made): Promise<void> {
+  await Sandbox.pause(made.sandboxId, optionsOf(server))
+  await expect.poll(() => isInBucket(made), IN_BUCKET).toBe(true)
+}
+
+/** After a stop nothing of a database is in its log any more. */
+async function saveDatabase(server: TestServer, name: string): Promise<string> {
+  await server.stop()
+  const saved = join(dir, name)
+  await cp(databaseOf(server), saved)
+  return saved
+}
+async function putDatabase(server: TestServer, saved: string | undefined): Promise<void> {
+  for (const suffix of ['', '-wal', '-shm']) await rm(`${databaseOf(server)}${suffix}`, { force: true })
+  if (saved !== undefined) await cp(saved, databaseOf(server))
+}
+
+/** Starts on another database for as long as `look` takes, then on the original again. */
+async function onDatabase(other: string | undefined, look: () => Promise<void>): Promise<void> {
+  const original = await saveDatabase(first, 'original')
+  await putDatabase(first, other)
+  await first.start()
+  await look()
+  await first.stop()
+  await putDatabase(first, original)
+  await first.start()
+}
+
+const homeOf = ({ home }: { home: string }) => ['--home', home]
+const gc = (...args: string[]) => sandlot(['gc', ...homeOf(first.info()), ...args], env)
+const doctor = async () => {
+  const { home, port } = first.info()
+  const output = await sandlot(['doctor', '--json', '--home', home, '--port', String(port)], env).catch(
+    (error: Error) => error.message,
+  )
+  return /"detail": "([^"]*not listed by database[^"]*)"/.exec(output)?.[1]
+}
+
+test('an empty database: it says what it does not list, and all goes on when the original is back', async () => {
+  const [paused, filesOnly, running] = [
+    await makeSandbox(first),
+    await makeSandbox(first),
+    await makeSandbox(first),
+  ]
+  await pause(first, paused)
+  await Sandbox.pause(filesOnly.sandboxId, { ...optionsOf(first), keepMemory: false } as ConnectionOpts)
+  await expect.poll(() => isInBucket(filesOnly), IN_BUCKET).toBe(true)
+  const { snapshotId } = await running.sandbox.createSnapshot(optionsOf(first))
+  const before = await inBucket()
+
+  await onDatabase(undefined, async () => {
+    expect(await runningOn(first)).toEqual([])
+    const said = /3 checkpoints of [\d.]+ MB, not listed by database \S+ since \S+, deleted by it from/
+    expect(await gc('--dry-run')).toMatch(said)
+    // neither is a collection that somebody asks for the end of them
+    expect(await gc()).toMatch(said)
+    expect(await doctor()).toMatch(said)
+    expect(await doctor()).toMatch(/1 sandbox that stands still, not listed by database/)
+    // the machine is still good for others
+    const other = await Sandbox.create(optionsOf(first))
+    await other.kill(optionsOf(first))
+  })
+  expect(await inBucket()).toEqual(expect.arrayContaining(before))
+  expect(await gc('--dry-run')).not.toContain('not listed')
+  await expectWhole(first, running)
+  await expectWhole(first, paused)
+  const again = await Sandbox.connect(filesOnly.sandboxId, optionsOf(first))
+  expect(await again.files.read(FILE)).toBe(filesOnly.sandboxId)
+  const copy = await Sandbox.create(snapshotId, optionsOf(first))
+  expect(await copy.files.read(FILE)).toBe(running.sandboxId)
+}, 600_000)
+
+test('a database of a week ago: what came since is kept, and so is what it believes unfinished', async () => {
+  const old = await makeSandbox(first)
+  await pause(first, old)
+  const weekAgo = await saveDatabase(first, 'week-ago')
+  await first.start()
+  await expectWhole(first, old)
+  await pause(first, old)
+  const since = await makeSandbox(first)
+  await pause(first, since)
+
+  await onDatabase(weekAgo, async () => {
+    expect((await runningOn(first)).map(({ sandboxId }) => sandboxId)).toContain(old.sandboxId)
+    expect(await gc('--dry-run')).toMatch(/2 checkpoints of .* not listed/)
+    // as its users would, not knowing
+    await expectWhole(first, old)
+    await Sandbox.pause(old.sandboxId, optionsOf(first))
+  })
+  await expectWhole(first, old)
+  await expectWhole(first, since)
+}, 600_000)
+
+test('a database of another instance with the same bucket: both lose nothing', async () => {
+  const [own, other] = [await makeSandbox(first), await makeSandbox(second)]
+  await pause(first, own)
+  await pause(second, other)
+  const foreign = await saveDatabase(second, 'foreign')
+  const before = await inBucket()
+  await onDatabase(foreign, async () => {
+    expect((await runningOn(first)).map(({ sandboxId }) => sandboxId)).toContain(other.sandboxId)
+    expect(await gc()).toMatch(/not listed/)
+  })
+  await second.start()
+  expect(await inBucket()).toEqual(expect.arrayContaining(before))
+  await expectWhole(second, other)
+  await expectWhole(first, own)
+  await Sandbox.kill(other.sandboxId, optionsOf(second))
+}, 600_000)
+
+test('a bucket shared by two: what one took over outlives the end of the grace period of the other', async () => {
+  const [taken, left] = [await makeSandbox(first), await makeSandbox(first)]
+  await pause(first, taken)
+  await pause(first, left)
+  await first.stop()
+  await second.stop()
+  await sandlot(
+    ['adopt', ...homeOf(second.info()), ...bucketFlags, '--sandbox', taken.sandboxId, '--force'],
+    env,
+  )
+  await putDatabase(first, undefined)
+  firstFlags.push('--unlisted-grace-days', '0')
+  await first.start()
+  expect(await gc()).not.toContain('not listed')
+  const { home } = first.info()
+  await expect.poll(() => readdir(join(home, 'packed', 'deleting')), IN_BUCKET).toEqual([])
+  const checkpoints = (await inBucket()).filter((name) => /\/checkpoints\/\w+\.json$/.test(name))
+  expect(checkpoints).toHaveLength(1)
+  await second.start()
+  await expectWhole(second, taken)
+  await Sandbox.kill(taken.sandboxId, optionsOf(second))
+}, 600_000)
