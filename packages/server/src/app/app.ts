@@ -140,7 +140,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.register(cors, {
     origin: '*',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After'],
+    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry'],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
   })
   // before its body is read: who sends it need not have a key

@@ -15,6 +15,7 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
     reply.removeHeader('connection')
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
+  if (error.shouldRetry !== undefined) reply.header('should-retry', String(error.shouldRetry))
   reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toBody()))
 }
 

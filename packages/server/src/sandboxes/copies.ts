@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
+import { afterActing, newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { Team } from '../teams/team.ts'
 import type { Template } from '../templates/catalogue.ts'
 import { parseNewReference, parseReference } from '../templates/reference.ts'
@@ -38,7 +38,7 @@ export class Copies {
     const nowMs = now()
     const tag = reference?.tag ?? 'default'
     const { cpuCount, memoryMB, diskSizeMB, defaultUser, defaultWorkdir } = sandbox
-    const { template } = await catalogue.addBuild(team, reference?.name ?? null, nowMs, async (of) => {
+    const adding = catalogue.addBuild(team, reference?.name ?? null, nowMs, async (of) => {
       const build: BuildRecord = {
         buildId: randomUUID(),
         name: reference?.name ?? of.templateId,
@@ -55,6 +55,10 @@ export class Copies {
       }
       await node.addBuild(build)
       return build
+    })
+    // the sandbox has one checkpoint more by now
+    const { template } = await adding.catch((error) => {
+      throw afterActing(error)
     })
     return toSnapshot(template.templateId, template.name, tag, team.slug)
   }
