@@ -27,6 +27,7 @@ describe('whether a request may be repeated', () => {
       sandbox_unreachable: false,
       sandbox_capacity_unavailable: undefined,
       sandbox_guest_unresponsive: undefined,
+      idempotency_unavailable: undefined,
       firewall_unavailable: undefined,
       server_draining: undefined,
       operation_timeout: false,

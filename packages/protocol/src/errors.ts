@@ -20,6 +20,7 @@ export const errorTable = {
   conflict: { status: 409 },
   idempotency_request_mismatch: { status: 409 },
   idempotency_in_progress: { status: 409 },
+  idempotency_unavailable: { status: 503 },
   idempotency_outcome_unknown: { status: 422, mayHaveActed: true },
   sandbox_snapshot_guest_agent_unresponsive: { status: 409 },
   payload_too_large: { status: 413 },

@@ -8,6 +8,8 @@ import { createApp } from './app/app.ts'
 import type { ClientPackage } from './client-packages/routes.ts'
 import type { SandboxDirectory } from './directory.ts'
 import { EventRepository } from './events/repository.ts'
+import { IdempotencyRepository } from './idempotency/repository.ts'
+import { Idempotency } from './idempotency/service.ts'
 import { openInstanceId } from './instance-id.ts'
 import { SandboxMetrics } from './metrics/metrics.ts'
 import { CheckpointRepository } from './sandboxes/checkpoint-repository.ts'
@@ -127,6 +129,10 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(await openInstanceId(store)),
   })
+  const idempotency = new Idempotency({
+    ...{ deriveKey, logger, now },
+    repository: new IdempotencyRepository(store),
+  })
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({
     ...{ node, catalogue, checkpoints, uploads, limits, logger, now },
@@ -139,6 +145,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       sandboxes,
       metrics,
       events,
+      idempotency,
       keys,
       limits,
       authenticator,
@@ -170,6 +177,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       () => metrics.prune(now() - DAY_MS),
       () => metrics.pruneKilled(now() - HOUR_MS),
       () => sessions.prune(),
+      () => idempotency.prune(),
       () => buildLogs.prune(MAX_BUILD_LOGS_PER_TEAM),
     ])
       for (let batch = 0; batch < MAX_PRUNE_BATCHES && !isClosed && (await pruneBatch()) > 0; batch++)
@@ -200,6 +208,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       clearInterval(pruning)
       await templateBuilder.close(timeoutMs)
       await sandboxes.drain(timeoutMs)
+      await idempotency.settle(timeoutMs)
       isClosed = true
       await fastify.close()
       await store.destroy()

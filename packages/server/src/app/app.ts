@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { SandlotError } from '@sandlot/protocol'
+import { hashSecret, SandlotError } from '@sandlot/protocol'
 import reference from '@scalar/fastify-api-reference'
 import fastify, {
   type FastifyBaseLogger,
@@ -23,6 +23,8 @@ import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
 import { loggableUrl } from '../http/loggable-url.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
+import { isKeyed } from '../idempotency/once.ts'
+import type { Idempotency } from '../idempotency/service.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
 import { persistenceRoutes } from '../sandboxes/persistence-routes.ts'
 import { sandboxRoutes } from '../sandboxes/routes.ts'
@@ -68,6 +70,7 @@ export interface Services {
   sandboxes: SandboxService
   metrics: SandboxMetrics
   events: EventRepository
+  idempotency: Idempotency
   keys: ApiKeyRepository
   limits: TeamLimits
   authenticator: Authenticator
@@ -105,6 +108,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     genReqId: () => crypto.randomUUID(),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('caller')
+  app.decorateRequest('bodyHash')
   app.addHook('onRequest', async (request, reply) => {
     const isReference = request.routeOptions.url?.startsWith(REFERENCE_PATH) ?? false
     reply.headers({ ...BROWSER_HEADERS, ...(isReference && { 'content-security-policy': REFERENCE_POLICY }) })
@@ -124,7 +128,8 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   app.setNotFoundHandler((request, reply) => sendError(notFound(request), request, reply))
   // several clients send "content-type: application/json" with an empty body
   app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (isKeyed(request)) request.bodyHash = hashSecret(body as string)
     try {
       done(null, body === '' ? {} : JSON.parse(body as string))
     } catch {

@@ -13,10 +13,16 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
   // a client that is still sending would see a broken pipe instead of the answer: what is left is read and dropped
   if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
     reply.removeHeader('connection')
-  if (error.retryAfterSeconds !== undefined)
-    reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
-  if (error.shouldRetry !== undefined) reply.header('should-retry', String(error.shouldRetry))
+  reply.headers(errorHeaders(error))
   reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toBody()))
+}
+
+/** What the head of its answer says about trying again. */
+export function errorHeaders({ retryAfterSeconds, shouldRetry }: SandlotError): Record<string, string> {
+  return {
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(shouldRetry !== undefined && { 'should-retry': String(shouldRetry) }),
+  }
 }
 
 export function toSandlotError(thrown: unknown, request: FastifyRequest): SandlotError {

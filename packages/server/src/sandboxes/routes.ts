@@ -15,6 +15,7 @@ import {
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { clampLimit, decodeCursor, MAX_UNIX_MS, pageOf, parseMetadataFilter } from '../http/pagination.ts'
+import { answerOnce, IdempotencyHeaders, isKeyed } from '../idempotency/once.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
 import type { LiveSandbox } from './sandbox.ts'
 
@@ -24,22 +25,35 @@ const tags = ['sandboxes']
 const MAX_METRIC_IDS = 100
 const RUNNING: ReadonlySet<string> = new Set(['running'])
 
-export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain, now }: Services): void {
+export function sandboxRoutes(
+  app: App,
+  { sandboxes, metrics, catalogue, idempotency, domain, now }: Services,
+): void {
   for (const [url, body] of [
     ['/sandboxes', NewSandbox],
     ['/v2/sandboxes', NewSandboxV2],
   ] as const)
     app.post(
       url,
-      { schema: { tags, summary: 'Create a sandbox', body, response: { 201: Sandbox, ...errors } } },
+      {
+        schema: {
+          tags,
+          summary: 'Create a sandbox',
+          headers: IdempotencyHeaders,
+          body,
+          response: { 201: Sandbox, ...errors },
+        },
+      },
       async (request, reply) => {
         let isAbandoned = false
         reply.raw.once('close', () => {
           isAbandoned = !reply.raw.writableEnded
         })
-        const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
-        if (isAbandoned) sandboxes.abandon(sandbox.sandboxId)
-        return reply.code(201).send(toSandbox(sandbox, domain))
+        return answerOnce(idempotency, request, reply, 201, async () => {
+          const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
+          if (isAbandoned && !isKeyed(request)) sandboxes.abandon(sandbox.sandboxId)
+          return toSandbox(sandbox, domain)
+        })
       },
     )
 

@@ -17,6 +17,7 @@ export interface Schema {
   sandboxes: SandboxesTable
   sandbox_metrics: SandboxMetricsTable
   events: EventsTable
+  idempotency_keys: IdempotencyKeysTable
 }
 
 /** Limits of teams; null: what the machine says. */
@@ -214,4 +215,15 @@ export interface EventsTable {
   type: string
   timestamp: number
   body: string
+}
+
+/** Requests with an `Idempotency-Key`; the row is there before anything is done. */
+export interface IdempotencyKeysTable {
+  team_id: string
+  key_hash: string
+  /** Of method, path and body. */
+  request_hash: string
+  created_at: number
+  /** Sealed with the key itself; null until the request is done. */
+  answer: string | null
 }
