@@ -87,6 +87,12 @@ export const ResumeSandbox = Type.Object({
 })
 export const PauseSandbox = Type.Object({
   memory: Type.Optional(Type.Boolean({ description: 'false: only the file system is saved' })),
+  requireHealthyGuest: Type.Optional(
+    Type.Boolean({
+      description:
+        'true: 503 while envd does not answer, and the sandbox runs on. Otherwise such a sandbox is resumed with memory false only. Without memory always true',
+    }),
+  ),
 })
 const MAX_FORKS = 100
 export const ForkSandbox = Type.Object({
@@ -95,6 +101,9 @@ export const ForkSandbox = Type.Object({
 })
 export const NewSnapshot = Type.Object({
   name: Type.Optional(Type.String({ maxLength: 256, description: 'name or name:tag; absent: only an id' })),
+  memory: Type.Optional(
+    Type.Boolean({ description: 'false: only the file system; sandboxes made from it boot' }),
+  ),
 })
 export const SnapshotInfo = Type.Object({
   snapshotID: Type.String({ description: 'Sandboxes can be created from it' }),
@@ -177,6 +186,9 @@ const listedProperties = {
   metadata: Type.Optional(StringMap()),
   state: Type.Union([Type.Literal('running'), Type.Literal('paused')]),
   envdVersion: Type.String(),
+  envdUnresponsiveAtPause: Type.Optional(
+    Type.Boolean({ description: 'Paused while envd did not answer: resume it with memory false' }),
+  ),
 }
 export const ListedSandbox = Type.Object(listedProperties)
 export type ListedSandbox = Type.Static<typeof ListedSandbox>
@@ -186,6 +198,11 @@ export const SandboxDetail = Type.Object({
   allowInternetAccess: Type.Optional(Nullable(Type.Boolean())),
   domain: Type.Optional(Nullable(Type.String())),
   network: Type.Optional(NetworkConfig),
+  pauseMode: Type.Optional(
+    Type.Union([Type.Literal('full'), Type.Literal('filesystem')], {
+      description: 'What its pause saved; absent while it runs or is being paused',
+    }),
+  ),
   lifecycle: Type.Optional(
     Type.Object({
       autoResume: Type.Boolean(),

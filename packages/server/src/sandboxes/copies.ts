@@ -29,12 +29,15 @@ export class Copies {
     this.#checkpoints = checkpoints
   }
 
-  /** @param name `name` or `name:tag`; absent: only the id finds it */
-  async createSnapshot(team: Team, sandboxId: string, name?: string): Promise<Snapshot> {
+  /**
+   * @param name `name` or `name:tag`; absent: only the id finds it
+   * @param hasMemory false: only the file system, and sandboxes made from it boot
+   */
+  async createSnapshot(team: Team, sandboxId: string, name?: string, hasMemory = true): Promise<Snapshot> {
     const reference = name === undefined ? undefined : parseNewReference(name, team.slug)
     const { catalogue, limits, node, now } = this.#life
     limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: 0 })
-    const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'snapshot')
+    const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'snapshot', hasMemory)
     const nowMs = now()
     const tag = reference?.tag ?? 'default'
     const { cpuCount, memoryMB, diskSizeMB, defaultUser, defaultWorkdir } = sandbox
@@ -156,6 +159,7 @@ export class Copies {
         endAtMs: startedAtMs + seconds * 1000,
         envdAccessToken: source.envdAccessToken && newAccessToken(),
         checkpointId: source.checkpointId,
+        saved: undefined,
         settings: {
           ...source.settings,
           trafficAccessToken: source.settings.trafficAccessToken && newAccessToken(),

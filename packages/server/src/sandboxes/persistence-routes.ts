@@ -46,7 +46,11 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
       },
     },
     async (request, reply) => {
-      await pauses.pause(request.caller.team, request.params.id, request.body.memory !== false)
+      const { memory, requireHealthyGuest } = request.body
+      await pauses.pause(request.caller.team, request.params.id, {
+        hasMemory: memory !== false,
+        mustBeHealthy: requireHealthyGuest === true,
+      })
       return reply.code(204).send(null)
     },
   )
@@ -111,8 +115,9 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
     },
     async (request, reply) => {
       const { team } = request.caller
+      const { name, memory } = request.body
       return answerOnce(idempotency, request, reply, 201, async () => {
-        const { snapshotId, names } = await copies.createSnapshot(team, request.params.id, request.body.name)
+        const { snapshotId, names } = await copies.createSnapshot(team, request.params.id, name, memory)
         return { snapshotID: snapshotId, names }
       })
     },

@@ -167,6 +167,7 @@ export interface CheckpointsTable {
   /** `writing` until the node has said that it is complete. */
   state: string
   has_memory: number
+  guest_unresponsive: number
   size_bytes: number
   created_at: number
 }
