@@ -260,3 +260,73 @@ export const CreatedAccessToken = Type.Object({
   ...accessTokenProperties,
   token: Type.String({ description: 'Shown this once' }),
 })
+
+const BuildStatus = Type.Union(
+  [Type.Literal('building'), Type.Literal('waiting'), Type.Literal('ready'), Type.Literal('error')],
+  { description: 'State of the newest build' },
+)
+const templateProperties = {
+  templateID: Type.String(),
+  buildID: Type.String({ description: 'What a create starts from' }),
+  cpuCount: Type.Integer(),
+  memoryMB: Type.Integer(),
+  diskSizeMB: Type.Integer(),
+  public: Type.Boolean(),
+  aliases: Type.Array(Type.String()),
+  names: Type.Array(Type.String({ description: 'namespace/name' })),
+  createdAt: Type.String(),
+  updatedAt: Type.String(),
+  createdBy: Type.Null(),
+  lastSpawnedAt: Nullable(Type.String()),
+  spawnCount: Type.Integer(),
+  buildCount: Type.Integer(),
+  envdVersion: Type.String(),
+  buildStatus: BuildStatus,
+  isDefault: Type.Boolean({
+    description: 'It comes with this server; how often others use it is not told (0, null)',
+  }),
+  description: Type.Optional(Type.String()),
+}
+export const Template = Type.Object(templateProperties)
+export type Template = Type.Static<typeof Template>
+export const TemplateBuild = Type.Object({
+  buildID: Type.String(),
+  status: BuildStatus,
+  createdAt: Type.String(),
+  updatedAt: Type.String(),
+  finishedAt: Type.Optional(Type.String()),
+  cpuCount: Type.Integer(),
+  memoryMB: Type.Integer(),
+  diskSizeMB: Type.Optional(Type.Integer()),
+  envdVersion: Type.Optional(Type.String()),
+})
+export type TemplateBuild = Type.Static<typeof TemplateBuild>
+export const TemplateWithBuilds = Type.Object({ ...templateProperties, builds: Type.Array(TemplateBuild) })
+
+export const TemplateTag = Type.Object({
+  tag: Type.String(),
+  buildID: Type.String(),
+  createdAt: Type.String(),
+})
+export const TagAssignment = Type.Object({
+  assignmentId: Type.String(),
+  buildId: Type.String(),
+  assignedAt: Type.String(),
+  buildCreatedAt: Type.String(),
+  buildFinishedAt: Nullable(Type.String()),
+})
+export type TagAssignment = Type.Static<typeof TagAssignment>
+export const TagAssignments = Type.Object({
+  data: Type.Array(TagAssignment),
+  nextCursor: Nullable(Type.String()),
+})
+export const TagGroups = Type.Object({
+  tags: Type.Array(
+    Type.Object({
+      tag: Type.String(),
+      assignments: Type.Array(TagAssignment),
+      hasMore: Type.Boolean({ description: 'There are more than assignmentLimit' }),
+    }),
+  ),
+  nextCursor: Nullable(Type.String({ description: 'The tagsCursor of the next page' })),
+})

@@ -27,6 +27,7 @@ import { BuildLogs } from './templates/build-logs.ts'
 import { CatalogProgress } from './templates/catalog-progress.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
+import { TagHistory } from './templates/tag-history.ts'
 import { type BuildLimits, TemplateBuilder } from './templates/template-builder.ts'
 import { UploadRepository } from './templates/upload-repository.ts'
 import { Uploads } from './templates/uploads.ts'
@@ -55,6 +56,8 @@ export interface ControlPlaneOptions {
   ownPorts?: readonly number[]
   /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
+  /** Said of the templates that come with this server, by name. Default: nothing. */
+  templateDescriptions?: Record<string, string>
   /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
   clientPackages?: Record<string, ClientPackage>
   /** Records of paused sandboxes in a bucket, by which another machine can take them over. Default: none. */
@@ -103,7 +106,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     capacity: () => node.capacity(),
     now,
   })
-  const authenticator = new Authenticator(keys, () => sessions, limits, now)
+  const authenticator = new Authenticator(keys, () => sessions, now)
   const deriveKey = await openServerSecret(store)
   const sessions = new SessionService({
     repository: new SessionRepository(store),
@@ -152,6 +155,8 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       sessions,
       deriveKey,
       catalogue,
+      tagHistory: new TagHistory(store),
+      templateDescriptions: new Map(Object.entries(options.templateDescriptions ?? {})),
       clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
       domain,
       ownPorts: options.ownPorts ?? [],

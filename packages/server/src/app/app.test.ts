@@ -43,7 +43,8 @@ test('a page from anywhere may call the API, and read what lists say in headers'
   expect(refused.statusCode).toBe(401)
   expect(refused.headers).toMatchObject({
     'access-control-allow-origin': '*',
-    'access-control-expose-headers': 'X-Next-Token, X-Total-Running, Retry-After, Should-Retry',
+    'access-control-expose-headers':
+      'X-Next-Token, X-Total-Running, Retry-After, Should-Retry, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset',
   })
 })
 

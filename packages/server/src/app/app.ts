@@ -21,6 +21,7 @@ import type { EventRepository } from '../events/repository.ts'
 import { eventRoutes } from '../events/routes.ts'
 import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
+import { limitRate, RATE_HEADERS } from '../http/limit-rate.ts'
 import { loggableUrl } from '../http/loggable-url.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
 import { isKeyed } from '../idempotency/once.ts'
@@ -39,6 +40,7 @@ import type { BuildLogs } from '../templates/build-logs.ts'
 import { buildRoutes, uploadRoutes } from '../templates/build-routes.ts'
 import type { TemplateCatalogue } from '../templates/catalogue.ts'
 import { templateRoutes } from '../templates/routes.ts'
+import type { TagHistory } from '../templates/tag-history.ts'
 import { tagRoutes } from '../templates/tag-routes.ts'
 import type { TemplateBuilder } from '../templates/template-builder.ts'
 import type { Uploads } from '../templates/uploads.ts'
@@ -77,6 +79,9 @@ export interface Services {
   sessions: SessionService
   deriveKey: DeriveKey
   catalogue: TemplateCatalogue
+  tagHistory: TagHistory
+  /** Of the templates that come with this server, by name. */
+  templateDescriptions: ReadonlyMap<string, string>
   /** By file name. */
   clientPackages: ReadonlyMap<string, ClientPackage>
   templateBuilder: TemplateBuilder
@@ -145,7 +150,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.register(cors, {
     origin: '*',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry'],
+    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry', ...RATE_HEADERS],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
   })
   // before its body is read: who sends it need not have a key
@@ -180,6 +185,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     api.addHook('onRequest', async (request) => {
       request.caller = await services.authenticator.authenticate(request.headers, request.ip)
     })
+    api.addHook('onRequest', async (request, reply) => limitRate(services.limits, request, reply))
     sandboxRoutes(api, services)
     persistenceRoutes(api, services)
     eventRoutes(api, services)

@@ -14,7 +14,15 @@ import {
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
-import { clampLimit, decodeCursor, MAX_UNIX_MS, pageOf, parseMetadataFilter } from '../http/pagination.ts'
+import {
+  checkUnpaged,
+  clampLimit,
+  decodeCursor,
+  MAX_UNIX_MS,
+  MAX_UNPAGED,
+  pageOf,
+  parseMetadataFilter,
+} from '../http/pagination.ts'
 import { answerOnce, IdempotencyHeaders, isKeyed } from '../idempotency/once.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
 import type { LiveSandbox } from './sandbox.ts'
@@ -133,9 +141,11 @@ export function sandboxRoutes(
       },
     },
     async (request) => {
-      const found = sandboxes.list(request.caller.team, RUNNING)
       const { metadata } = request.query
-      return (metadata ? found.filter(matches(parseMetadataFilter(metadata))) : found).map(toListed)
+      const isMatch = metadata ? matches(parseMetadataFilter(metadata)) : undefined
+      const found = sandboxes.list(request.caller.team, RUNNING, { isMatch, limit: MAX_UNPAGED + 1 })
+      checkUnpaged(found.length, 'running sandboxes', 'GET /v2/sandboxes')
+      return found.map(toListed)
     },
   )
 
@@ -159,8 +169,9 @@ export function sandboxRoutes(
           'invalid_request',
           `sandbox_ids has ${ids.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
         )
-      const own = new Set(sandboxes.list(request.caller.team, RUNNING).map(({ sandboxId }) => sandboxId))
-      const found = ids.filter((id) => own.has(id)).flatMap((id) => [[id, metrics.latest(id)] as const])
+      const found = ids
+        .filter((id) => sandboxes.isRunning(request.caller.team, id))
+        .map((id) => [id, metrics.latest(id)] as const)
       return {
         sandboxes: Object.fromEntries(
           found.filter((entry): entry is [string, SandboxMetric] => entry[1] !== undefined),

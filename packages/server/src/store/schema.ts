@@ -11,6 +11,7 @@ export interface Schema {
   builds: BuildsTable
   build_logs: BuildLogsTable
   template_tags: TemplateTagsTable
+  tag_assignments: TagAssignmentsTable
   uploads: UploadsTable
   upload_uses: UploadUsesTable
   checkpoints: CheckpointsTable
@@ -141,6 +142,15 @@ export interface TemplateTagsTable {
   tag: string
   build_id: string
   created_at: number
+}
+
+/** Every time that a tag was put on a build. */
+export interface TagAssignmentsTable {
+  id: string
+  template_id: string
+  tag: string
+  build_id: string
+  assigned_at: number
 }
 
 /** Archives for COPY steps, files in `<home>/uploads`. */
