@@ -8,7 +8,8 @@ const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSandlotError(thrown, request)
   if (error.status === 500) request.log.error({ err: thrown, reqId: request.id }, error.message)
-  else if (error.status > 501 && error.status !== 503)
+  // whoever has gone is not told: what was given up for that reason is nothing to warn of
+  else if (error.status > 501 && error.status !== 503 && !reply.raw.destroyed)
     request.log.warn({ err: thrown, reqId: request.id }, error.message)
   // a client that is still sending would see a broken pipe instead of the answer: what is left is read and dropped
   if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
