@@ -1,5 +1,6 @@
 """What PyPI e2b 2.63 knows and 2.31 does not."""
 
+import os
 import time
 import uuid
 
@@ -131,7 +132,8 @@ def test_a_sandbox_that_was_killed_is_not_running(create):
 
 def test_a_port_that_is_not_open_is_a_sandbox_that_cannot_be_reached(create):
     sandbox = create()
-    elsewhere = Sandbox.connect(sandbox.sandbox_id, headers={"E2b-Sandbox-Port": "9"})
+    host = f"9-{sandbox.sandbox_id}.{os.environ['E2B_DOMAIN']}"
+    elsewhere = Sandbox.connect(sandbox.sandbox_id, sandbox_url=f"http://{host}")
     with pytest.raises(SandboxUnreachableException, match="port is not open"):
         elsewhere.files.read("/etc/hostname")
 

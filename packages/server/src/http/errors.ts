@@ -29,6 +29,8 @@ export function errorHeaders({ retryAfterSeconds, shouldRetry }: SandlotError): 
 export function toSandlotError(thrown: unknown, request: FastifyRequest): SandlotError {
   const error = storeError(thrown)
   if (error instanceof SandlotError) return error
+  if (request.raw.destroyed && (error as NodeJS.ErrnoException).code === 'ECONNRESET')
+    return new SandlotError('invalid_request', 'the request broke off before its end')
   const { validation, validationContext, statusCode, message, code } = error as FastifyError
   if (validation)
     return new SandlotError(
