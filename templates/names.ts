@@ -8,3 +8,15 @@ export const catalogNames = [
   'desktop',
   'openclaw',
 ] as const
+
+/** What the list of templates says of each. */
+export const templateDescriptions: Record<(typeof catalogNames)[number] | 'base', string> = {
+  base: 'Debian 12 with Python, Node, git, build tools and sudo',
+  'code-interpreter-v1': 'Runs code in Jupyter kernels that keep their state, for the code interpreter SDKs',
+  claude: 'Claude Code, the agent of Anthropic, on the base',
+  codex: 'Codex, the agent of OpenAI, on the base',
+  opencode: 'OpenCode, an agent for many providers, on the base',
+  amp: 'Amp, the agent of Sourcegraph, on the base',
+  desktop: 'A Linux desktop (XFCE) that programs see and drive, for the desktop SDKs',
+  openclaw: 'OpenClaw, an assistant with a gateway for chats, on the base',
+}

@@ -333,6 +333,23 @@ describe('an answer', () => {
     expect((await to('iopen', app.port, '/broken')).status).toBe(502)
     expect((await to('iopen', app.port, '/silent')).status).toBe(504)
   })
+
+  it('that is missing after the app had the request tells clients not to repeat it', async () => {
+    const shouldRetry = async (port: number, path: string) =>
+      (await to('iopen', port, path)).headers['should-retry']
+    expect(await shouldRetry(app.port, '/broken')).toBe('false')
+    expect(await shouldRetry(app.port, '/silent')).toBe('false')
+    expect(await shouldRetry(4, '/')).toBeUndefined()
+    expect((await to('igone', 8080)).headers).not.toHaveProperty('should-retry')
+  })
+
+  it('says by its words whether the sandbox or its port is gone, and says neither otherwise', async () => {
+    // PyPI e2b 2.63 tells its exceptions apart by exactly these
+    expect((await to('igone', ENVD_PORT)).body).toContain('was not found')
+    expect((await to('iopen', 4)).body).toContain('port is not open')
+    for (const path of ['/broken', '/silent'])
+      expect((await to('iopen', app.port, path)).body).not.toMatch(/was not found|port is not open/)
+  })
 })
 
 it('more requests at one time than allowed are 429 with Retry-After', async () => {

@@ -208,7 +208,11 @@ export function createEdge(options: EdgeOptions): Edge {
     const refuse = (refusal: Refusal) => {
       logger.debug({ ...target, status: refusal.status }, 'no answer from the sandbox')
       const isGone = directory.find(target.sandboxId)?.state !== 'running'
-      sendRefusal(request, response, isGone ? sandboxNotFound(target.sandboxId) : refusal)
+      sendRefusal(
+        request,
+        response,
+        isGone ? sandboxNotFound(target.sandboxId, refusal.shouldRetry) : refusal,
+      )
     }
     try {
       exchange({

@@ -9,6 +9,8 @@ export interface Refusal {
   /** A string is sent as plain text, an object as JSON with its keys in this order (wire spec 3). */
   body: string | JsonBody
   retryAfterSeconds?: number
+  /** Sent as `Should-Retry`; undefined: clients go by the status. */
+  shouldRetry?: boolean
 }
 
 interface JsonBody {
@@ -64,8 +66,10 @@ export const tooManySignatures = (): Refusal => ({
 
 export const controlRoute = (): Refusal => ({ status: 404, body: { code: 404, message: 'not found' } })
 
-export const sandboxNotFound = (sandboxId: string): Refusal => ({
+/** PyPI e2b 2.63 goes by the words "was not found". @param shouldRetry false: it went while it answered */
+export const sandboxNotFound = (sandboxId: string, shouldRetry?: boolean): Refusal => ({
   status: 502,
+  shouldRetry,
   body: { sandboxId, message: 'The sandbox was not found', code: 502 },
 })
 
@@ -82,10 +86,11 @@ export const resumeDenied = (sandboxId: string): Refusal => ({
 export function notWoken(sandboxId: string, error: unknown): Refusal {
   if (!(error instanceof SandlotError))
     return { status: 502, body: { sandboxId, message: 'The sandbox could not be resumed', code: 502 } }
-  const { status, message, retryAfterSeconds } = error
-  return { status, body: { sandboxId, message, code: status }, retryAfterSeconds }
+  const { status, message, retryAfterSeconds, shouldRetry } = error
+  return { status, body: { sandboxId, message, code: status }, retryAfterSeconds, shouldRetry }
 }
 
+/** PyPI e2b 2.63 goes by the words "port is not open". */
 export const portClosed = ({ sandboxId, port }: SandboxTarget): Refusal => ({
   status: 502,
   body: { sandboxId, message: 'The sandbox is running but port is not open', port, code: 502 },
@@ -93,11 +98,13 @@ export const portClosed = ({ sandboxId, port }: SandboxTarget): Refusal => ({
 
 export const brokenAnswer = ({ sandboxId, port }: SandboxTarget): Refusal => ({
   status: 502,
+  shouldRetry: false,
   body: { sandboxId, message: 'The sandbox closed the connection without a valid answer', port, code: 502 },
 })
 
 export const noAnswer = ({ sandboxId, port }: SandboxTarget, idleTimeoutMs: number): Refusal => ({
   status: 504,
+  shouldRetry: false,
   body: { sandboxId, message: `The sandbox did not answer for ${idleTimeoutMs / 1000} s`, port, code: 504 },
 })
 
@@ -143,6 +150,7 @@ export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusa
     'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; sandbox",
   }
   if (refusal.retryAfterSeconds !== undefined) headers['retry-after'] = refusal.retryAfterSeconds
+  if (refusal.shouldRetry !== undefined) headers['should-retry'] = String(refusal.shouldRetry)
   answer.writeHead(refusal.status, headers)
   answer.end(request.method === 'HEAD' ? undefined : text)
 }

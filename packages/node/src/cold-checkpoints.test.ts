@@ -289,3 +289,19 @@ describe('damage', () => {
     expect([isUnpacked(A), await isPacked(A)]).toEqual([false, true])
   })
 })
+
+test('work at a checkpoint that is deleted meanwhile fails with just that', async () => {
+  await open(SIZE * 10)
+  await write(A)
+  const working = cold.use(A, async () => {
+    await cold.remove(A)
+    readFileSync(join(folder.paths(A).memoryDir, 'pages.img'))
+  })
+  await expect(working).rejects.toMatchObject({
+    errorName: 'not_found',
+    message: `checkpoint '${A}' was deleted meanwhile`,
+  })
+  await write(A)
+  const failing = cold.use(A, () => Promise.reject(new Error('something else')))
+  await expect(failing).rejects.toThrow('something else')
+})

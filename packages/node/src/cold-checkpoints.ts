@@ -34,6 +34,8 @@ export class ColdCheckpoints {
   readonly #closing = new AbortController()
   /** How often each is in use: those stay unpacked. */
   readonly #users = new Map<string, number>()
+  /** Deleted while they are used. */
+  readonly #gone = new Set<string>()
   readonly #expanding = new Map<string, Promise<void>>()
   #collecting: Promise<unknown> | undefined
   #collectedAtMs = Number.NEGATIVE_INFINITY
@@ -112,7 +114,7 @@ export class ColdCheckpoints {
   /**
    * Lets `work` use the files in the checkpoint's folder. When it finds them damaged and the packed copy is whole, it
    * gets those, and is done once more.
-   * @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable, and what `work` throws
+   * @throws SandlotError not_found (also when it is deleted meanwhile), checkpoint_damaged, checkpoint_store_unavailable, and what `work` throws
    */
   async use<T>(checkpointId: string, work: () => Promise<T>): Promise<T> {
     this.#users.set(checkpointId, (this.#users.get(checkpointId) ?? 0) + 1)
@@ -125,11 +127,23 @@ export class ColdCheckpoints {
         await this.#unpackAnew(checkpointId, error)
         return await work()
       }
+    } catch (error) {
+      if (!this.#gone.has(checkpointId)) throw error
+      throw new SandlotError('not_found', `checkpoint '${checkpointId}' was deleted meanwhile`, {
+        cause: error,
+      })
     } finally {
       const left = this.#users.get(checkpointId)! - 1
       if (left > 0) this.#users.set(checkpointId, left)
-      else this.#users.delete(checkpointId)
+      else {
+        this.#users.delete(checkpointId)
+        this.#gone.delete(checkpointId)
+      }
     }
+  }
+
+  #noteGone(checkpointId: string): void {
+    if (this.#users.has(checkpointId)) this.#gone.add(checkpointId)
   }
 
   /** What describes it, read from where it is. @throws SandlotError not_found, checkpoint_damaged … */
@@ -197,6 +211,7 @@ export class ColdCheckpoints {
 
   async remove(checkpointId: string): Promise<void> {
     const { folder, packed } = this.#options
+    this.#noteGone(checkpointId)
     this.#unpacked.delete(checkpointId)
     await folder.remove(checkpointId)
     await packed.delete(checkpointId)
@@ -205,6 +220,7 @@ export class ColdCheckpoints {
   /** Another machine's now: it goes here, and stays in the remote store. */
   async leave(checkpointId: string): Promise<void> {
     const { folder, packed } = this.#options
+    this.#noteGone(checkpointId)
     this.#unpacked.delete(checkpointId)
     await folder.remove(checkpointId)
     await packed.leave(checkpointId)

@@ -57,6 +57,8 @@ const NETWORK_MEND_INTERVAL_MS = 1_000
 const GARBAGE_INTERVAL_MS = 15 * 60_000
 /** What builds leave of a disk where sandboxes have no floor. */
 const MIN_SPARE_BYTES = 512 * 2 ** 20
+/** A machine under load lets envd wait for its turn. */
+const GUEST_ANSWER_TIMEOUT_MS = 5_000
 /** Snapshots started from less often than this within 10 s are not kept in stock. */
 const SELDOM = 1
 const FALLBACK_RESOLVER = '1.1.1.1'
@@ -416,6 +418,15 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)
     },
 
+    async isGuestHealthy(machineId) {
+      const machine = machines.get(machineId)
+      if (!machine || machine.isFrozen) return true
+      return machine.guest.waitUntilHealthy(GUEST_ANSWER_TIMEOUT_MS).then(
+        () => true,
+        // the disk guard may have stopped it meanwhile
+        () => machine.isFrozen || !machines.isAlive(machine),
+      )
+    },
     async pause(machineId, checkpointId, { hasMemory }) {
       const machine = liveMachine(machineId)
       return guard.leave(machine, () =>

@@ -103,6 +103,8 @@ export interface SnapshotBuild extends BuildInfo {
 }
 
 export interface SnapshotOptions {
+  /** false: only the file system; what is started from it boots. */
+  hasMemory: boolean
   /** It is removed as soon as machines were started from it: it is neither checked nor packed. */
   isPassing: boolean
 }
@@ -204,6 +206,11 @@ export interface SandboxNode {
   checkArchive(file: string, owner: string): Promise<void>
   /** Stops keeping it in stock; the checkpoint stays. */
   removeBuild(buildId: string): void
+  /**
+   * Whether envd answers within a few seconds: one that does not would not do so after a restore either. A machine that
+   * stands still for another reason, or is gone, counts as healthy: what comes next says so.
+   */
+  isGuestHealthy(machineId: string): Promise<boolean>
   /**
    * Saves the machine and keeps it frozen in memory for a while; it is the node's from now on, and `resume` may give
    * it back. When it fails the machine goes on as if nothing had been asked.

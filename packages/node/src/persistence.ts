@@ -75,11 +75,11 @@ export class Persistence {
   async snapshot(
     machine: LiveMachine,
     checkpointId: string,
-    { isPassing }: SnapshotOptions,
+    { isPassing, hasMemory }: SnapshotOptions,
   ): Promise<CheckpointInfo & { stoppedMs: number }> {
-    await this.checkSpace(machine, true)
+    await this.checkSpace(machine, hasMemory)
     const started = performance.now()
-    const manifest = await this.#write(machine, checkpointId, true)
+    const manifest = await this.#write(machine, checkpointId, hasMemory)
     if (!isPassing) this.#options.cold.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }

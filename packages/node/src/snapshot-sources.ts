@@ -64,7 +64,11 @@ export class SnapshotSources {
   /** All templates, one after the other; nobody waits for it. */
   async prepareTemplates(onError: (error: unknown) => void): Promise<void> {
     for (const buildId of [...this.#builds.keys()])
-      if (this.isTemplate(buildId)) await this.prepare(buildId).catch(onError)
+      if (this.isTemplate(buildId))
+        await this.prepare(buildId).catch((error) => {
+          // it may have been deleted meanwhile
+          if (this.has(buildId)) onError(error)
+        })
   }
 
   /** @param start is called with the files unpacked @throws SandlotError checkpoint_damaged, and what `start` throws */

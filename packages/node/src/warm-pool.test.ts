@@ -17,6 +17,7 @@ function poolOf(
     stockShortage?: () => SandlotError | undefined
     fail?: () => boolean | SandlotError
     discard?: (machine: number) => void
+    onError?: (error: unknown) => void
   } = {},
 ) {
   const state = { started: 0, running: 0, peak: 0 }
@@ -38,7 +39,7 @@ function poolOf(
     discard: options.discard ?? (() => {}),
     shortage: options.shortage ?? (() => undefined),
     stockShortage: options.stockShortage ?? (() => undefined),
-    onError: () => {},
+    onError: options.onError ?? (() => {}),
   })
   return { pool, state }
 }
@@ -268,5 +269,31 @@ test('stock is given up for who needs its room, the base last of all, and not fi
   await pool.take('base', A)
   await new Promise((resolve) => setTimeout(resolve, 150))
   expect(pool.ready()).toHaveLength(2)
+  pool.close()
+})
+
+test('a build that is deleted while its stock starts is no error, and costs the others no pause', async () => {
+  const errors: unknown[] = []
+  const { pool, state } = poolOf({
+    min: 1,
+    max: 1,
+    fail: () => pool.has('deleted') === false && state.started === 1,
+    onError: (error) => errors.push(error),
+  })
+  pool.open('deleted')
+  pool.shut('deleted')
+  await settled()
+  pool.open('other')
+  await settled()
+  expect([errors, pool.ready()]).toEqual([[], [2]])
+  pool.close()
+})
+
+test('a build that is there and does not start is an error', async () => {
+  const errors: unknown[] = []
+  const { pool } = poolOf({ min: 1, max: 1, fail: () => true, onError: (error) => errors.push(error) })
+  pool.open('b')
+  await settled()
+  expect(errors).toHaveLength(1)
   pool.close()
 })

@@ -314,6 +314,8 @@ export class WarmPool<M> {
   }
 
   #failed(lane: Lane<M>, error: SandlotError): void {
+    // it was deleted while this one started, with whatever error: nobody waits for it, and there is no other try
+    if (this.#lanes.get(lane.key) !== lane) return
     this.#options.onError(error)
     lane.failures++
     const isOfLane = (waiter: Waiter<M>) => waiter.lane === lane

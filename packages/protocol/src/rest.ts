@@ -87,6 +87,12 @@ export const ResumeSandbox = Type.Object({
 })
 export const PauseSandbox = Type.Object({
   memory: Type.Optional(Type.Boolean({ description: 'false: only the file system is saved' })),
+  requireHealthyGuest: Type.Optional(
+    Type.Boolean({
+      description:
+        'true: 503 while envd does not answer, and the sandbox runs on. Otherwise such a sandbox is resumed with memory false only. Without memory always true',
+    }),
+  ),
 })
 const MAX_FORKS = 100
 export const ForkSandbox = Type.Object({
@@ -95,6 +101,9 @@ export const ForkSandbox = Type.Object({
 })
 export const NewSnapshot = Type.Object({
   name: Type.Optional(Type.String({ maxLength: 256, description: 'name or name:tag; absent: only an id' })),
+  memory: Type.Optional(
+    Type.Boolean({ description: 'false: only the file system; sandboxes made from it boot' }),
+  ),
 })
 export const SnapshotInfo = Type.Object({
   snapshotID: Type.String({ description: 'Sandboxes can be created from it' }),
@@ -177,6 +186,9 @@ const listedProperties = {
   metadata: Type.Optional(StringMap()),
   state: Type.Union([Type.Literal('running'), Type.Literal('paused')]),
   envdVersion: Type.String(),
+  envdUnresponsiveAtPause: Type.Optional(
+    Type.Boolean({ description: 'Paused while envd did not answer: resume it with memory false' }),
+  ),
 }
 export const ListedSandbox = Type.Object(listedProperties)
 export type ListedSandbox = Type.Static<typeof ListedSandbox>
@@ -186,6 +198,11 @@ export const SandboxDetail = Type.Object({
   allowInternetAccess: Type.Optional(Nullable(Type.Boolean())),
   domain: Type.Optional(Nullable(Type.String())),
   network: Type.Optional(NetworkConfig),
+  pauseMode: Type.Optional(
+    Type.Union([Type.Literal('full'), Type.Literal('filesystem')], {
+      description: 'What its pause saved; absent while it runs or is being paused',
+    }),
+  ),
   lifecycle: Type.Optional(
     Type.Object({
       autoResume: Type.Boolean(),
@@ -242,4 +259,74 @@ export const AccessToken = Type.Object(accessTokenProperties)
 export const CreatedAccessToken = Type.Object({
   ...accessTokenProperties,
   token: Type.String({ description: 'Shown this once' }),
+})
+
+const BuildStatus = Type.Union(
+  [Type.Literal('building'), Type.Literal('waiting'), Type.Literal('ready'), Type.Literal('error')],
+  { description: 'State of the newest build' },
+)
+const templateProperties = {
+  templateID: Type.String(),
+  buildID: Type.String({ description: 'What a create starts from' }),
+  cpuCount: Type.Integer(),
+  memoryMB: Type.Integer(),
+  diskSizeMB: Type.Integer(),
+  public: Type.Boolean(),
+  aliases: Type.Array(Type.String()),
+  names: Type.Array(Type.String({ description: 'namespace/name' })),
+  createdAt: Type.String(),
+  updatedAt: Type.String(),
+  createdBy: Type.Null(),
+  lastSpawnedAt: Nullable(Type.String()),
+  spawnCount: Type.Integer(),
+  buildCount: Type.Integer(),
+  envdVersion: Type.String(),
+  buildStatus: BuildStatus,
+  isDefault: Type.Boolean({
+    description: 'It comes with this server; how often others use it is not told (0, null)',
+  }),
+  description: Type.Optional(Type.String()),
+}
+export const Template = Type.Object(templateProperties)
+export type Template = Type.Static<typeof Template>
+export const TemplateBuild = Type.Object({
+  buildID: Type.String(),
+  status: BuildStatus,
+  createdAt: Type.String(),
+  updatedAt: Type.String(),
+  finishedAt: Type.Optional(Type.String()),
+  cpuCount: Type.Integer(),
+  memoryMB: Type.Integer(),
+  diskSizeMB: Type.Optional(Type.Integer()),
+  envdVersion: Type.Optional(Type.String()),
+})
+export type TemplateBuild = Type.Static<typeof TemplateBuild>
+export const TemplateWithBuilds = Type.Object({ ...templateProperties, builds: Type.Array(TemplateBuild) })
+
+export const TemplateTag = Type.Object({
+  tag: Type.String(),
+  buildID: Type.String(),
+  createdAt: Type.String(),
+})
+export const TagAssignment = Type.Object({
+  assignmentId: Type.String(),
+  buildId: Type.String(),
+  assignedAt: Type.String(),
+  buildCreatedAt: Type.String(),
+  buildFinishedAt: Nullable(Type.String()),
+})
+export type TagAssignment = Type.Static<typeof TagAssignment>
+export const TagAssignments = Type.Object({
+  data: Type.Array(TagAssignment),
+  nextCursor: Nullable(Type.String()),
+})
+export const TagGroups = Type.Object({
+  tags: Type.Array(
+    Type.Object({
+      tag: Type.String(),
+      assignments: Type.Array(TagAssignment),
+      hasMore: Type.Boolean({ description: 'There are more than assignmentLimit' }),
+    }),
+  ),
+  nextCursor: Nullable(Type.String({ description: 'The tagsCursor of the next page' })),
 })

@@ -12,6 +12,7 @@ import {
   openKeyStore,
 } from '@sandlot/server'
 import type { Logger } from 'pino'
+import { templateDescriptions } from '../../../templates/names.ts'
 import { buildCatalog, catalogOf } from './catalog.ts'
 import type { Config } from './config.ts'
 import { connectionLimits } from './connection-limits.ts'
@@ -62,6 +63,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     domain,
     ownPorts: [config.listen.port, ...(config.sandboxListen ? [config.sandboxListen.port] : [])],
     adminEmail,
+    templateDescriptions,
     records,
     clientPackages: inputs.programs.clientPackages,
     logger,

@@ -8,6 +8,8 @@ import { createApp } from './app/app.ts'
 import type { ClientPackage } from './client-packages/routes.ts'
 import type { SandboxDirectory } from './directory.ts'
 import { EventRepository } from './events/repository.ts'
+import { IdempotencyRepository } from './idempotency/repository.ts'
+import { Idempotency } from './idempotency/service.ts'
 import { openInstanceId } from './instance-id.ts'
 import { SandboxMetrics } from './metrics/metrics.ts'
 import { CheckpointRepository } from './sandboxes/checkpoint-repository.ts'
@@ -25,6 +27,7 @@ import { BuildLogs } from './templates/build-logs.ts'
 import { CatalogProgress } from './templates/catalog-progress.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
+import { TagHistory } from './templates/tag-history.ts'
 import { type BuildLimits, TemplateBuilder } from './templates/template-builder.ts'
 import { UploadRepository } from './templates/upload-repository.ts'
 import { Uploads } from './templates/uploads.ts'
@@ -53,6 +56,8 @@ export interface ControlPlaneOptions {
   ownPorts?: readonly number[]
   /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
+  /** Said of the templates that come with this server, by name. Default: nothing. */
+  templateDescriptions?: Record<string, string>
   /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
   clientPackages?: Record<string, ClientPackage>
   /** Records of paused sandboxes in a bucket, by which another machine can take them over. Default: none. */
@@ -101,7 +106,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     capacity: () => node.capacity(),
     now,
   })
-  const authenticator = new Authenticator(keys, () => sessions, limits, now)
+  const authenticator = new Authenticator(keys, () => sessions, now)
   const deriveKey = await openServerSecret(store)
   const sessions = new SessionService({
     repository: new SessionRepository(store),
@@ -128,6 +133,10 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(instanceId),
   })
+  const idempotency = new Idempotency({
+    ...{ deriveKey, logger, now },
+    repository: new IdempotencyRepository(store),
+  })
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({
     ...{ node, catalogue, checkpoints, uploads, limits, logger, now },
@@ -140,12 +149,15 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       sandboxes,
       metrics,
       events,
+      idempotency,
       keys,
       limits,
       authenticator,
       sessions,
       deriveKey,
       catalogue,
+      tagHistory: new TagHistory(store),
+      templateDescriptions: new Map(Object.entries(options.templateDescriptions ?? {})),
       clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
       domain,
       ownPorts: options.ownPorts ?? [],
@@ -171,6 +183,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       () => metrics.prune(now() - DAY_MS),
       () => metrics.pruneKilled(now() - HOUR_MS),
       () => sessions.prune(),
+      () => idempotency.prune(),
       () => buildLogs.prune(MAX_BUILD_LOGS_PER_TEAM),
     ])
       for (let batch = 0; batch < MAX_PRUNE_BATCHES && !isClosed && (await pruneBatch()) > 0; batch++)
@@ -201,6 +214,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       clearInterval(pruning)
       await templateBuilder.close(timeoutMs)
       await sandboxes.drain(timeoutMs)
+      await idempotency.settle(timeoutMs)
       isClosed = true
       await fastify.close()
       await store.destroy()

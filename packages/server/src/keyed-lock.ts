@@ -40,6 +40,7 @@ export class KeyedLock {
           new SandlotError(
             'operation_timeout',
             `another operation on '${key}' takes longer than ${WAIT_TIMEOUT_MS / 1000} s`,
+            { mayHaveActed: false },
           ),
         )
       }, WAIT_TIMEOUT_MS)

@@ -70,3 +70,23 @@ test('those used longest ago go, and those of deleted checkpoints', async () => 
   await files.forget('c5')
   expect(existsSync(join(dir, 'c5'))).toBe(false)
 })
+
+test('one who comes while those before give up does not fail with them', async () => {
+  const ended = Promise.withResolvers<void>()
+  const started = Promise.withResolvers<void>()
+  const killed = async (target: string, signal: AbortSignal) => {
+    await mkdir(target)
+    started.resolve()
+    await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    await ended.promise
+    throw new Error('runsc was killed')
+  }
+  const first = new AbortController()
+  const given = files.use('c1', first.signal, killed, list)
+  await started.promise
+  first.abort(new Error('the client is gone'))
+  const next = files.use('c1', never, extract, list)
+  ended.resolve()
+  await expect(given).rejects.toThrow('the client is gone')
+  expect(await next).toEqual(['multitar.img'])
+})

@@ -46,6 +46,8 @@ export class ExtractedFiles {
   ): Promise<T> {
     signal.throwIfAborted()
     const dir = join(this.#dir, checkpointId)
+    await this.#dropUnwanted(checkpointId)
+    signal.throwIfAborted()
     const entry = this.#kept.get(checkpointId) ?? this.#begin(dir, extract)
     this.#kept.delete(checkpointId)
     this.#kept.set(checkpointId, entry)
@@ -62,11 +64,21 @@ export class ExtractedFiles {
       // they may be the reason: the next one tries anew
       const isOnlyUser = entry.users <= 1 && this.#kept.get(checkpointId) === entry
       if (isOnlyUser) await this.forget(checkpointId)
-      throw error
+      throw signal.aborted ? signal.reason : error
     } finally {
       if (!signal.aborted) entry.users--
       signal.removeEventListener('abort', leave)
       await this.#trim()
+    }
+  }
+
+  /** One whose last user gave up is ending: who comes now must not share its end. */
+  async #dropUnwanted(checkpointId: string): Promise<void> {
+    let entry = this.#kept.get(checkpointId)
+    while (entry?.unwanted.signal.aborted) {
+      await entry.extracting.catch(() => {})
+      if (this.#kept.get(checkpointId) === entry) await this.forget(checkpointId)
+      entry = this.#kept.get(checkpointId)
     }
   }
 

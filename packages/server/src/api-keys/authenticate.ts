@@ -1,8 +1,8 @@
 import { hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/protocol'
 import { senderOf } from '../http/sender.ts'
 import type { SessionService } from '../sessions/service.ts'
-import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
+import { checkTeamId } from '../teams/team-id.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
 import type { ApiKeyRepository } from './repository.ts'
 
@@ -43,14 +43,12 @@ export class Authenticator {
   readonly #wrong: TokenBuckets
   /** Hashes of what was good lately, the oldest first, and when. */
   readonly #goodAt = new Map<string, number>()
-  readonly #limits: TeamLimits
 
   /** @param sessions asked late: sessions tell the authenticator when they end */
-  constructor(keys: ApiKeyRepository, sessions: () => SessionService, limits: TeamLimits, now: () => number) {
+  constructor(keys: ApiKeyRepository, sessions: () => SessionService, now: () => number) {
     this.#keys = keys
     this.#sessions = sessions
     this.#now = now
-    this.#limits = limits
     this.#wrong = new TokenBuckets(now)
   }
 
@@ -72,9 +70,7 @@ export class Authenticator {
     })
     const { team, credential } = caller
     const teamId = headers['x-team-id']
-    if (credential.kind === 'session' && teamId !== undefined && teamId !== team.teamId)
-      throw new SandlotError('forbidden', `you are not in team '${teamId}'; GET /teams lists yours`)
-    this.#limits.checkRequestRate(team, credential.id)
+    if (credential.kind === 'session') checkTeamId(team, teamId === undefined ? undefined : String(teamId))
     return caller
   }
 

@@ -43,7 +43,8 @@ test('a page from anywhere may call the API, and read what lists say in headers'
   expect(refused.statusCode).toBe(401)
   expect(refused.headers).toMatchObject({
     'access-control-allow-origin': '*',
-    'access-control-expose-headers': 'X-Next-Token, X-Total-Running, Retry-After',
+    'access-control-expose-headers':
+      'X-Next-Token, X-Total-Running, Retry-After, Should-Retry, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset',
   })
 })
 
@@ -155,4 +156,24 @@ test('bad JSON, large bodies, unknown routes and odd ids are plain errors', asyn
   }
   for (const id of ['..%2f..%2fetc', 'A', 'x'.repeat(300), '%00'])
     expect((await t.call('GET', `/sandboxes/${id}`)).status).toBe(404)
+})
+
+test('clients are told not to repeat what may have been done, and nothing where their own rule is right', async () => {
+  const create = () => t.call('POST', '/v2/sandboxes', { templateID: 'base' })
+  const { sandboxID } = (await create()).body
+  t.node.failStop = 1
+  const kill = await t.call('DELETE', `/sandboxes/${sandboxID}`)
+  expect([kill.status, kill.headers['should-retry']]).toEqual([504, 'false'])
+
+  t.node.failInit = 3
+  const failed = await create()
+  expect([failed.status, failed.headers['should-retry']]).toEqual([500, 'true'])
+
+  t.server.refuseNew()
+  const drained = await create()
+  expect([drained.status, drained.headers['should-retry'], drained.headers['retry-after']]).toEqual([
+    503,
+    undefined,
+    '5',
+  ])
 })

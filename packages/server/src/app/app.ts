@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { SandlotError } from '@sandlot/protocol'
+import { hashSecret, SandlotError } from '@sandlot/protocol'
 import reference from '@scalar/fastify-api-reference'
 import fastify, {
   type FastifyBaseLogger,
@@ -21,8 +21,11 @@ import type { EventRepository } from '../events/repository.ts'
 import { eventRoutes } from '../events/routes.ts'
 import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
+import { limitRate, RATE_HEADERS } from '../http/limit-rate.ts'
 import { loggableUrl } from '../http/loggable-url.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
+import { isKeyed } from '../idempotency/once.ts'
+import type { Idempotency } from '../idempotency/service.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
 import { persistenceRoutes } from '../sandboxes/persistence-routes.ts'
 import { sandboxRoutes } from '../sandboxes/routes.ts'
@@ -37,6 +40,7 @@ import type { BuildLogs } from '../templates/build-logs.ts'
 import { buildRoutes, uploadRoutes } from '../templates/build-routes.ts'
 import type { TemplateCatalogue } from '../templates/catalogue.ts'
 import { templateRoutes } from '../templates/routes.ts'
+import type { TagHistory } from '../templates/tag-history.ts'
 import { tagRoutes } from '../templates/tag-routes.ts'
 import type { TemplateBuilder } from '../templates/template-builder.ts'
 import type { Uploads } from '../templates/uploads.ts'
@@ -68,12 +72,16 @@ export interface Services {
   sandboxes: SandboxService
   metrics: SandboxMetrics
   events: EventRepository
+  idempotency: Idempotency
   keys: ApiKeyRepository
   limits: TeamLimits
   authenticator: Authenticator
   sessions: SessionService
   deriveKey: DeriveKey
   catalogue: TemplateCatalogue
+  tagHistory: TagHistory
+  /** Of the templates that come with this server, by name. */
+  templateDescriptions: ReadonlyMap<string, string>
   /** By file name. */
   clientPackages: ReadonlyMap<string, ClientPackage>
   templateBuilder: TemplateBuilder
@@ -105,6 +113,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     genReqId: () => crypto.randomUUID(),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('caller')
+  app.decorateRequest('bodyHash')
   app.addHook('onRequest', async (request, reply) => {
     const isReference = request.routeOptions.url?.startsWith(REFERENCE_PATH) ?? false
     reply.headers({ ...BROWSER_HEADERS, ...(isReference && { 'content-security-policy': REFERENCE_POLICY }) })
@@ -124,7 +133,8 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   app.setNotFoundHandler((request, reply) => sendError(notFound(request), request, reply))
   // several clients send "content-type: application/json" with an empty body
   app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (isKeyed(request)) request.bodyHash = hashSecret(body as string)
     try {
       done(null, body === '' ? {} : JSON.parse(body as string))
     } catch {
@@ -140,7 +150,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.register(cors, {
     origin: '*',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After'],
+    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry', ...RATE_HEADERS],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
   })
   // before its body is read: who sends it need not have a key
@@ -175,6 +185,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     api.addHook('onRequest', async (request) => {
       request.caller = await services.authenticator.authenticate(request.headers, request.ip)
     })
+    api.addHook('onRequest', async (request, reply) => limitRate(services.limits, request, reply))
     sandboxRoutes(api, services)
     persistenceRoutes(api, services)
     eventRoutes(api, services)

@@ -8,19 +8,29 @@ const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSandlotError(thrown, request)
   if (error.status === 500) request.log.error({ err: thrown, reqId: request.id }, error.message)
-  else if (error.status > 501 && error.status !== 503)
+  // whoever has gone is not told: what was given up for that reason is nothing to warn of
+  else if (error.status > 501 && error.status !== 503 && !reply.raw.destroyed)
     request.log.warn({ err: thrown, reqId: request.id }, error.message)
   // a client that is still sending would see a broken pipe instead of the answer: what is left is read and dropped
   if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
     reply.removeHeader('connection')
-  if (error.retryAfterSeconds !== undefined)
-    reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
+  reply.headers(errorHeaders(error))
   reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toBody()))
+}
+
+/** What the head of its answer says about trying again. */
+export function errorHeaders({ retryAfterSeconds, shouldRetry }: SandlotError): Record<string, string> {
+  return {
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(shouldRetry !== undefined && { 'should-retry': String(shouldRetry) }),
+  }
 }
 
 export function toSandlotError(thrown: unknown, request: FastifyRequest): SandlotError {
   const error = storeError(thrown)
   if (error instanceof SandlotError) return error
+  if (request.raw.destroyed && (error as NodeJS.ErrnoException).code === 'ECONNRESET')
+    return new SandlotError('invalid_request', 'the request broke off before its end')
   const { validation, validationContext, statusCode, message, code } = error as FastifyError
   if (validation)
     return new SandlotError(

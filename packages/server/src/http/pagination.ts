@@ -4,6 +4,18 @@ const MAX_LIMIT = 100
 /** The last instant that a date can hold; also what keeps `1e400`, Infinity to a validator, out of queries. */
 export const MAX_UNIX_MS = 8.64e15
 
+/** Of lists that are answered in one piece. */
+export const MAX_UNPAGED = 5_000
+
+/** @param count as far as was counted @throws SandlotError invalid_request */
+export function checkUnpaged(count: number, what: string, paged: string): void {
+  if (count > MAX_UNPAGED)
+    throw new SandlotError(
+      'invalid_request',
+      `there are more than ${MAX_UNPAGED} ${what}, which is too much for one answer: page through them with ${paged}`,
+    )
+}
+
 /** 1 to 100; what is outside is clamped. Absent: 100. */
 export const clampLimit = (limit: number | undefined): number =>
   Math.min(MAX_LIMIT, Math.max(1, limit ?? MAX_LIMIT))

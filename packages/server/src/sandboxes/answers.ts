@@ -28,7 +28,16 @@ export const toListed = (sandbox: LiveSandbox): ListedSandbox => ({
   metadata: sandbox.metadata,
   state: sandbox.state === 'running' ? 'running' : 'paused',
   envdVersion: ENVD_VERSION,
+  envdUnresponsiveAtPause: savedAs(sandbox)?.isGuestUnresponsive || undefined,
 })
+
+/** Of one whose pause is done. */
+const savedAs = ({ state, saved }: LiveSandbox) => (state === 'paused' ? saved : undefined)
+
+const pauseModeOf = (sandbox: LiveSandbox): SandboxDetail['pauseMode'] => {
+  const saved = savedAs(sandbox)
+  return saved && (saved.hasMemory ? 'full' : 'filesystem')
+}
 
 export const toDetail = (sandbox: LiveSandbox, domain: string): SandboxDetail => ({
   ...toListed(sandbox),
@@ -36,6 +45,7 @@ export const toDetail = (sandbox: LiveSandbox, domain: string): SandboxDetail =>
   allowInternetAccess: sandbox.settings.allowInternetAccess ?? null,
   domain,
   network: sandbox.settings.network,
+  pauseMode: pauseModeOf(sandbox),
   lifecycle: {
     autoResume: sandbox.settings.autoResume === true,
     onTimeout: sandbox.settings.autoPause ? 'pause' : 'kill',

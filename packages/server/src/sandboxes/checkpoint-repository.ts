@@ -11,6 +11,8 @@ export interface NewCheckpoint {
   parentId: string | undefined
   why: CheckpointReason
   hasMemory: boolean
+  /** Its memory is of a time when envd did not answer, and would bring that back. */
+  isGuestUnresponsive?: boolean
   createdAtMs: number
 }
 
@@ -122,6 +124,7 @@ export async function insertCheckpoint(store: Store, checkpoint: NewCheckpoint):
       why: checkpoint.why,
       state: 'writing',
       has_memory: Number(checkpoint.hasMemory),
+      guest_unresponsive: Number(checkpoint.isGuestUnresponsive ?? false),
       size_bytes: 0,
       created_at: checkpoint.createdAtMs,
     })
@@ -153,6 +156,7 @@ const toRecord = (row: CheckpointsTable): CheckpointRecord => ({
   isComplete: row.state === 'complete',
   isDeleting: row.state === 'deleting',
   hasMemory: row.has_memory === 1,
+  isGuestUnresponsive: row.guest_unresponsive === 1,
   sizeBytes: row.size_bytes,
   createdAtMs: row.created_at,
 })

@@ -26,17 +26,21 @@ export class Checkpoints {
     team: Team,
     sandboxId: string,
     why: CheckpointReason,
+    hasMemory = true,
   ): Promise<{ sandbox: LiveSandbox; checkpointId: string; stoppedMs: number }> {
     this.#life.get(team, sandboxId)
     return this.#life.exclusively(sandboxId, async () => {
       const { node, repository, now } = this.#life
       if (why !== 'fork') await this.#storage.checkQuota(team)
       const sandbox = this.#running(team, sandboxId)
-      const checkpoint = this.newCheckpoint(sandbox, why, true)
+      const checkpoint = this.newCheckpoint(sandbox, why, { hasMemory })
       const { checkpointId } = checkpoint
       await this.#repository.insert(checkpoint)
       try {
-        const saved = await node.snapshot(sandbox.machineId, checkpointId, { isPassing: why === 'fork' })
+        const saved = await node.snapshot(sandbox.machineId, checkpointId, {
+          isPassing: why === 'fork',
+          hasMemory,
+        })
         await this.#repository.complete(saved)
         if (why !== 'fork') {
           const event = lifecycleEvent('checkpointed', sandbox, now(), {
@@ -61,7 +65,11 @@ export class Checkpoints {
     return sandbox
   }
 
-  newCheckpoint(sandbox: LiveSandbox, why: CheckpointReason, hasMemory: boolean): NewCheckpoint {
+  newCheckpoint(
+    sandbox: LiveSandbox,
+    why: CheckpointReason,
+    { hasMemory, isGuestUnresponsive }: Pick<NewCheckpoint, 'hasMemory' | 'isGuestUnresponsive'>,
+  ): NewCheckpoint {
     return {
       checkpointId: newCheckpointId(),
       teamId: sandbox.teamId,
@@ -69,6 +77,7 @@ export class Checkpoints {
       parentId: sandbox.checkpointId,
       why,
       hasMemory,
+      isGuestUnresponsive,
       createdAtMs: this.#life.now(),
     }
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
+import { afterActing, newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { Team } from '../teams/team.ts'
 import type { Template } from '../templates/catalogue.ts'
 import { parseNewReference, parseReference } from '../templates/reference.ts'
@@ -29,16 +29,19 @@ export class Copies {
     this.#checkpoints = checkpoints
   }
 
-  /** @param name `name` or `name:tag`; absent: only the id finds it */
-  async createSnapshot(team: Team, sandboxId: string, name?: string): Promise<Snapshot> {
+  /**
+   * @param name `name` or `name:tag`; absent: only the id finds it
+   * @param hasMemory false: only the file system, and sandboxes made from it boot
+   */
+  async createSnapshot(team: Team, sandboxId: string, name?: string, hasMemory = true): Promise<Snapshot> {
     const reference = name === undefined ? undefined : parseNewReference(name, team.slug)
     const { catalogue, limits, node, now } = this.#life
     limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: 0 })
-    const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'snapshot')
+    const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'snapshot', hasMemory)
     const nowMs = now()
     const tag = reference?.tag ?? 'default'
     const { cpuCount, memoryMB, diskSizeMB, defaultUser, defaultWorkdir } = sandbox
-    const { template } = await catalogue.addBuild(team, reference?.name ?? null, nowMs, async (of) => {
+    const adding = catalogue.addBuild(team, reference?.name ?? null, nowMs, async (of) => {
       const build: BuildRecord = {
         buildId: randomUUID(),
         name: reference?.name ?? of.templateId,
@@ -55,6 +58,10 @@ export class Copies {
       }
       await node.addBuild(build)
       return build
+    })
+    // the sandbox has one checkpoint more by now
+    const { template } = await adding.catch((error) => {
+      throw afterActing(error)
     })
     return toSnapshot(template.templateId, template.name, tag, team.slug)
   }
@@ -154,6 +161,7 @@ export class Copies {
         endAtMs: startedAtMs + seconds * 1000,
         envdAccessToken: source.envdAccessToken && newAccessToken(),
         checkpointId: source.checkpointId,
+        saved: undefined,
         settings: {
           ...source.settings,
           trafficAccessToken: source.settings.trafficAccessToken && newAccessToken(),

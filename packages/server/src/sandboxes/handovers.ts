@@ -105,7 +105,8 @@ export class Handovers {
    */
   async claim({ sandboxId }: LiveSandbox): Promise<void> {
     if (!this.#records) return
-    await within(CLAIM_TIMEOUT_MS, this.#take(sandboxId), `asking the bucket for sandbox '${sandboxId}'`)
+    const what = `the bucket does not say whose sandbox '${sandboxId}' is`
+    await within(CLAIM_TIMEOUT_MS, this.#take(sandboxId), what, { mayHaveActed: false })
   }
 
   async #take(sandboxId: string): Promise<void> {

@@ -130,6 +130,8 @@ export class History {
         await node.stop(sandbox.machineId)
         await repository.setHead(sandboxId, checkpointId, event(sandbox))
         sandbox.checkpointId = checkpointId
+        const { hasMemory, isGuestUnresponsive = false } = checkpoint
+        sandbox.saved = { hasMemory, isGuestUnresponsive }
         this.#handovers.owe(sandbox)
         return sandbox
       }
@@ -171,11 +173,6 @@ export class History {
       await this.#life.repository.setSettings(sandbox)
       this.#checkpoints.prune(sandbox)
     })
-  }
-
-  /** Whether a paused sandbox would come back with its processes. */
-  async hasMemory({ checkpointId }: LiveSandbox): Promise<boolean> {
-    return (await this.#repository.find(checkpointId!))?.hasMemory === true
   }
 
   /** The newest that is older than what a sandbox would be resumed from. */

@@ -23,7 +23,7 @@ describe('pause and resume', () => {
     const id = created.sandboxID
     const before = await detail(id)
     expect(await pause(id)).toMatchObject({ status: 204, body: undefined })
-    expect(await detail(id)).toEqual({ ...before, state: 'paused' })
+    expect(await detail(id)).toEqual({ ...before, state: 'paused', pauseMode: 'full' })
     const resumed = await connect(id)
     expect(resumed.status).toBe(201)
     expect(resumed.body).toMatchObject({
@@ -381,5 +381,78 @@ describe('lists', () => {
     expect(await idsOf('/v2/sandboxes?state=running')).toEqual([running])
     expect(await idsOf('/v2/sandboxes?state=paused')).toEqual([paused])
     expect(await idsOf('/sandboxes')).toEqual([running])
+  })
+})
+
+describe('a sandbox whose envd does not answer', () => {
+  const stuck = async (body: Record<string, unknown> = {}): Promise<string> => {
+    const { sandboxID } = await t.create(body)
+    t.node.unresponsive.add(t.node.firstMachine())
+    return sandboxID
+  }
+  const listed = async () => (await t.call('GET', '/v2/sandboxes')).body[0]
+
+  test.each([{ requireHealthyGuest: true }, { memory: false }])(
+    'is not paused with %j: 503, and it runs on',
+    async (body) => {
+      const id = await stuck()
+      const { status, body: error, headers } = await pause(id, body)
+      expect([status, error.error_code, headers['should-retry']]).toEqual([
+        503,
+        'sandbox_guest_unresponsive',
+        undefined,
+      ])
+      expect(await stateOf(id)).toBe('running')
+      expect(t.node.saved.size).toBe(0)
+      t.node.unresponsive.clear()
+      expect((await pause(id, body)).status).toBe(204)
+    },
+  )
+
+  test('is paused otherwise, says so, and comes back by a boot only, also after a restart', async () => {
+    const id = await stuck({ autoPause: true, autoResume: { enabled: true } })
+    expect(await detail(id)).not.toHaveProperty('envdUnresponsiveAtPause')
+    expect((await pause(id)).status).toBe(204)
+    await t.crash()
+    expect(await detail(id)).toMatchObject({ envdUnresponsiveAtPause: true, pauseMode: 'full' })
+    expect((await listed()).envdUnresponsiveAtPause).toBe(true)
+    await t.server.directory.wake(id)
+    expect(await stateOf(id)).toBe('paused')
+    for (const back of [connect, resume]) {
+      const { status, body } = await back(id)
+      expect([status, body.error_code]).toEqual([409, 'sandbox_snapshot_guest_agent_unresponsive'])
+    }
+    expect((await connect(id, { timeout: 100, memory: false })).status).toBe(201)
+    expect(await detail(id)).not.toHaveProperty('envdUnresponsiveAtPause')
+    expect(await detail(id)).not.toHaveProperty('pauseMode')
+    t.node.unresponsive.clear()
+    await pause(id)
+    expect(await listed()).not.toHaveProperty('envdUnresponsiveAtPause')
+    expect((await connect(id)).status).toBe(201)
+  })
+
+  test.each([true, false])('cannot keep itself from its deadline (memory: %s)', async (memory) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const id = await stuck({ autoPause: true, autoPauseMemory: memory, timeout: 10 })
+      t.now += 10_000
+      await vi.advanceTimersByTimeAsync(10_000)
+      vi.useRealTimers()
+      await expect.poll(() => stateOf(id)).toBe('paused')
+      expect(await detail(id)).toMatchObject({ pauseMode: memory ? 'full' : 'filesystem' })
+      expect((await detail(id)).envdUnresponsiveAtPause).toBe(memory || undefined)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('taken back to an earlier checkpoint while it is paused, it is resumed as that', async () => {
+    const { sandboxID: id } = await t.create()
+    const before = (await t.act(id, 'checkpoints')).body.checkpointID
+    t.node.unresponsive.add(t.node.firstMachine())
+    await pause(id)
+    await t.act(id, 'rollback', { checkpointID: before })
+    expect(await detail(id)).not.toHaveProperty('envdUnresponsiveAtPause')
+    expect((await connect(id)).status).toBe(201)
   })
 })

@@ -17,6 +17,12 @@ const STOP_TIMEOUT_MS = 20_000
 const MIN_AUTO_RESUME_SECONDS = 300
 const PAUSE_RETRY_MS = 30_000
 
+export interface PauseOptions {
+  hasMemory: boolean
+  /** Refuses a sandbox whose envd does not answer. Without memory that is always so. */
+  mustBeHealthy: boolean
+}
+
 /** Puts sandboxes away and takes them out again. Every step is in a row before it is done. */
 export class Pauses {
   readonly #life: Life
@@ -31,14 +37,16 @@ export class Pauses {
     this.#handovers = handovers
   }
 
-  /** @throws SandlotError conflict: it is paused already, not_found, disk_full, checkpoint_failed */
-  pause(team: Team, sandboxId: string, hasMemory: boolean): Promise<void> {
+  /** @throws SandlotError conflict: it is paused already, sandbox_guest_unresponsive, not_found, disk_full, checkpoint_failed */
+  pause(team: Team, sandboxId: string, { hasMemory, mustBeHealthy }: PauseOptions): Promise<void> {
     this.#life.get(team, sandboxId)
     return this.#life.exclusively(sandboxId, async () => {
       const sandbox = this.#life.get(team, sandboxId)
       if (sandbox.state !== 'running')
         throw new SandlotError('conflict', `Sandbox "${sandboxId}" is already paused`)
-      await this.#pause(sandbox, 'pause', hasMemory)
+      const isHealthy = await this.#life.node.isGuestHealthy(sandbox.machineId)
+      if (!isHealthy && (mustBeHealthy || !hasMemory)) throw guestUnresponsive(sandboxId, hasMemory)
+      await this.#pause(sandbox, 'pause', hasMemory, isHealthy)
     })
   }
 
@@ -50,7 +58,11 @@ export class Pauses {
         const sandbox = registry.get(sandboxId)
         if (sandbox?.state !== 'running') return
         if (sandbox.endAtMs > now()) deadlines.set(sandboxId, sandbox.endAtMs)
-        else await this.#pause(sandbox, 'auto-pause', hasMemory)
+        else {
+          // never a reason not to: what runs in a sandbox must not be able to keep it from its deadline
+          const isHealthy = await this.#life.node.isGuestHealthy(sandbox.machineId)
+          await this.#pause(sandbox, 'auto-pause', hasMemory, isHealthy)
+        }
       })
     pause().catch((err) => {
       logger.error({ err, sandboxId }, 'a sandbox could not be paused at its deadline; it runs on')
@@ -58,10 +70,16 @@ export class Pauses {
     })
   }
 
-  async #pause(sandbox: LiveSandbox, why: CheckpointReason, hasMemory: boolean): Promise<void> {
+  async #pause(
+    sandbox: LiveSandbox,
+    why: CheckpointReason,
+    hasMemory: boolean,
+    isHealthy: boolean,
+  ): Promise<void> {
     const { node, repository, registry, deadlines, now } = this.#life
     const { sandboxId } = sandbox
-    const checkpoint = this.#checkpoints.newCheckpoint(sandbox, why, hasMemory)
+    const savedAs = { hasMemory, isGuestUnresponsive: hasMemory && !isHealthy }
+    const checkpoint = this.#checkpoints.newCheckpoint(sandbox, why, savedAs)
     const { checkpointId } = checkpoint
     await repository.setPausing(sandboxId, checkpoint)
     become(sandbox, 'pausing')
@@ -76,6 +94,7 @@ export class Pauses {
     deadlines.delete(sandboxId)
     become(sandbox, 'paused')
     sandbox.checkpointId = checkpointId
+    sandbox.saved = savedAs
     sandbox.pausedAtMs = now()
     registry.show(sandbox)
     this.#handovers.owe(sandbox)
@@ -141,14 +160,14 @@ export class Pauses {
   }
 
   /**
-   * For traffic to a paused sandbox; all requests that wait share one resume. One without memory stays paused: a boot
-   * that ends what its owner may still expect to run is not for strangers to cause.
+   * For traffic to a paused sandbox; all requests that wait share one resume. One that would have to boot stays paused:
+   * what its owner may still expect to run is not for strangers to end.
    */
   async wake(sandboxId: string): Promise<void> {
     await this.#life.exclusively(sandboxId, async () => {
       const sandbox = this.#life.registry.get(sandboxId)
       if (sandbox?.state !== 'paused' || !sandbox.settings.autoResume) return
-      if (!(await this.#history.hasMemory(sandbox))) return
+      if (!sandbox.saved?.hasMemory || sandbox.saved.isGuestUnresponsive) return
       const team = await this.#life.teamOf(sandbox.teamId)
       if (!team) return
       const seconds = Math.max(MIN_AUTO_RESUME_SECONDS, sandbox.settings.timeoutSeconds)
@@ -164,6 +183,7 @@ export class Pauses {
     why: 'request' | 'traffic',
   ): Promise<void> {
     const { node, repository, registry, deadlines, now } = this.#life
+    if (hasMemory && sandbox.saved?.isGuestUnresponsive) throw memoryUnresponsive(sandbox.sandboxId)
     const release = this.#life.limits.reserve(team)
     try {
       await this.#handovers.claim(sandbox)
@@ -219,3 +239,15 @@ export class Pauses {
     )
   }
 }
+
+const guestUnresponsive = (sandboxId: string, hasMemory: boolean): SandlotError =>
+  new SandlotError(
+    'sandbox_guest_unresponsive',
+    `envd in sandbox '${sandboxId}' does not answer, so it was not paused and runs on: try again${hasMemory ? ', or leave requireHealthyGuest out' : ', or pause it with its memory'}`,
+  )
+
+const memoryUnresponsive = (sandboxId: string): SandlotError =>
+  new SandlotError(
+    'sandbox_snapshot_guest_agent_unresponsive',
+    `envd in sandbox '${sandboxId}' did not answer when it was paused, and would not with this memory: connect with memory false, which boots from its files`,
+  )

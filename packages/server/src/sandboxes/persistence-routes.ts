@@ -20,6 +20,7 @@ import {
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
+import { answerOnce, IdempotencyHeaders } from '../idempotency/once.ts'
 import { toSandbox } from './answers.ts'
 import { DEFAULT_KEEP } from './checkpoints.ts'
 import type { TreeNode } from './history.ts'
@@ -30,7 +31,7 @@ const tags = ['persistence']
 const MAX_DIFF_PATHS = 10_000
 
 /** Pause, resume, snapshots, forks, and the tree of checkpoints. */
-export function persistenceRoutes(app: App, { sandboxes, domain }: Services): void {
+export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: Services): void {
   const { pauses, copies, history, storage } = sandboxes
 
   app.post(
@@ -45,7 +46,11 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
       },
     },
     async (request, reply) => {
-      await pauses.pause(request.caller.team, request.params.id, request.body.memory !== false)
+      const { memory, requireHealthyGuest } = request.body
+      await pauses.pause(request.caller.team, request.params.id, {
+        hasMemory: memory !== false,
+        mustBeHealthy: requireHealthyGuest === true,
+      })
       return reply.code(204).send(null)
     },
   )
@@ -75,6 +80,7 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
         tags,
         summary: 'Copy a running sandbox; one entry for each copy',
         params: Id,
+        headers: IdempotencyHeaders,
         body: ForkSandbox,
         response: {
           201: Type.Array(
@@ -86,14 +92,12 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
     },
     async (request, reply) => {
       const { count, timeout } = request.body
-      const forks = await copies.fork(request.caller.team, request.params.id, count, timeout)
-      return reply
-        .code(201)
-        .send(
-          forks.map((fork) =>
-            fork instanceof Error ? { error: fork.toBody() } : { sandbox: toSandbox(fork, domain) },
-          ),
+      return answerOnce(idempotency, request, reply, 201, async () => {
+        const forks = await copies.fork(request.caller.team, request.params.id, count, timeout)
+        return forks.map((fork) =>
+          fork instanceof Error ? { error: fork.toBody() } : { sandbox: toSandbox(fork, domain) },
         )
+      })
     },
   )
 
@@ -104,14 +108,18 @@ export function persistenceRoutes(app: App, { sandboxes, domain }: Services): vo
         tags,
         summary: 'Save a running sandbox as something that others can start from; it goes on',
         params: Id,
+        headers: IdempotencyHeaders,
         body: NewSnapshot,
         response: { 201: SnapshotInfo, ...errors },
       },
     },
     async (request, reply) => {
       const { team } = request.caller
-      const { snapshotId, names } = await copies.createSnapshot(team, request.params.id, request.body.name)
-      return reply.code(201).send({ snapshotID: snapshotId, names })
+      const { name, memory } = request.body
+      return answerOnce(idempotency, request, reply, 201, async () => {
+        const { snapshotId, names } = await copies.createSnapshot(team, request.params.id, name, memory)
+        return { snapshotID: snapshotId, names }
+      })
     },
   )
 

@@ -4,6 +4,7 @@ import type { LiveSandbox } from './sandbox.ts'
 /** Every sandbox that is not killed, in memory: requests of the edge and lists never touch the database. */
 export class SandboxRegistry implements SandboxDirectory {
   readonly #sandboxes = new Map<string, LiveSandbox>()
+  readonly #byTeam = new Map<string, Map<string, LiveSandbox>>()
   readonly #entries = new Map<string, DirectoryEntry>()
   readonly #byMachine = new Map<string, string>()
   /** Sandboxes that take a place of their team's: paused ones do not. */
@@ -20,6 +21,10 @@ export class SandboxRegistry implements SandboxDirectory {
     return this.#sandboxes.values()
   }
 
+  ofTeam(teamId: string): Iterable<LiveSandbox> {
+    return this.#byTeam.get(teamId)?.values() ?? []
+  }
+
   byMachine(machineId: string): LiveSandbox | undefined {
     const sandboxId = this.#byMachine.get(machineId)
     return sandboxId === undefined ? undefined : this.#sandboxes.get(sandboxId)
@@ -31,6 +36,8 @@ export class SandboxRegistry implements SandboxDirectory {
 
   add(sandbox: LiveSandbox): void {
     this.#sandboxes.set(sandbox.sandboxId, sandbox)
+    const ofTeam = this.#byTeam.get(sandbox.teamId) ?? new Map()
+    this.#byTeam.set(sandbox.teamId, ofTeam.set(sandbox.sandboxId, sandbox))
     this.#byMachine.set(sandbox.machineId, sandbox.sandboxId)
     this.#place(sandbox, sandbox.state !== 'paused')
   }
@@ -74,6 +81,9 @@ export class SandboxRegistry implements SandboxDirectory {
     if (!sandbox) return
     this.hide(sandboxId)
     this.#sandboxes.delete(sandboxId)
+    const ofTeam = this.#byTeam.get(sandbox.teamId)
+    ofTeam?.delete(sandboxId)
+    if (ofTeam?.size === 0) this.#byTeam.delete(sandbox.teamId)
     this.#byMachine.delete(sandbox.machineId)
     this.#place(sandbox, false)
   }

@@ -7,7 +7,7 @@ import {
   type NewCheckpoint,
   type SavedCheckpoint,
 } from './checkpoint-repository.ts'
-import type { LiveSandbox } from './sandbox.ts'
+import type { LiveSandbox, SavedAs } from './sandbox.ts'
 import { type KillReason, MOVED, type SandboxState } from './state.ts'
 
 const PRUNE_BATCH = 500
@@ -197,10 +197,12 @@ export class SandboxRepository {
   async alive(): Promise<LiveSandbox[]> {
     const rows = await this.#store
       .selectFrom('sandboxes')
-      .selectAll()
-      .where('state', '<>', 'killed')
+      .leftJoin('checkpoints', 'checkpoints.id', 'sandboxes.checkpoint_id')
+      .selectAll('sandboxes')
+      .select(['checkpoints.has_memory', 'checkpoints.guest_unresponsive'])
+      .where('sandboxes.state', '<>', 'killed')
       .execute()
-    return rows.map(toLiveSandbox)
+    return rows.map((row) => ({ ...toLiveSandbox(row), saved: savedAs(row) }))
   }
 
   /** Those that another machine took over, while their rows are kept. */
@@ -249,6 +251,14 @@ export class SandboxRepository {
     return rows.length
   }
 }
+
+const savedAs = (row: {
+  has_memory: number | null
+  guest_unresponsive: number | null
+}): SavedAs | undefined =>
+  row.has_memory === null
+    ? undefined
+    : { hasMemory: row.has_memory === 1, isGuestUnresponsive: row.guest_unresponsive === 1 }
 
 const toLiveSandbox = (row: SandboxesTable): LiveSandbox => ({
   sandboxId: row.id,

@@ -14,7 +14,16 @@ import {
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
-import { clampLimit, decodeCursor, MAX_UNIX_MS, pageOf, parseMetadataFilter } from '../http/pagination.ts'
+import {
+  checkUnpaged,
+  clampLimit,
+  decodeCursor,
+  MAX_UNIX_MS,
+  MAX_UNPAGED,
+  pageOf,
+  parseMetadataFilter,
+} from '../http/pagination.ts'
+import { answerOnce, IdempotencyHeaders, isKeyed } from '../idempotency/once.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
 import type { LiveSandbox } from './sandbox.ts'
 
@@ -24,22 +33,35 @@ const tags = ['sandboxes']
 const MAX_METRIC_IDS = 100
 const RUNNING: ReadonlySet<string> = new Set(['running'])
 
-export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain, now }: Services): void {
+export function sandboxRoutes(
+  app: App,
+  { sandboxes, metrics, catalogue, idempotency, domain, now }: Services,
+): void {
   for (const [url, body] of [
     ['/sandboxes', NewSandbox],
     ['/v2/sandboxes', NewSandboxV2],
   ] as const)
     app.post(
       url,
-      { schema: { tags, summary: 'Create a sandbox', body, response: { 201: Sandbox, ...errors } } },
+      {
+        schema: {
+          tags,
+          summary: 'Create a sandbox',
+          headers: IdempotencyHeaders,
+          body,
+          response: { 201: Sandbox, ...errors },
+        },
+      },
       async (request, reply) => {
         let isAbandoned = false
         reply.raw.once('close', () => {
           isAbandoned = !reply.raw.writableEnded
         })
-        const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
-        if (isAbandoned) sandboxes.abandon(sandbox.sandboxId)
-        return reply.code(201).send(toSandbox(sandbox, domain))
+        return answerOnce(idempotency, request, reply, 201, async () => {
+          const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
+          if (isAbandoned && !isKeyed(request)) sandboxes.abandon(sandbox.sandboxId)
+          return toSandbox(sandbox, domain)
+        })
       },
     )
 
@@ -119,9 +141,11 @@ export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain,
       },
     },
     async (request) => {
-      const found = sandboxes.list(request.caller.team, RUNNING)
       const { metadata } = request.query
-      return (metadata ? found.filter(matches(parseMetadataFilter(metadata))) : found).map(toListed)
+      const isMatch = metadata ? matches(parseMetadataFilter(metadata)) : undefined
+      const found = sandboxes.list(request.caller.team, RUNNING, { isMatch, limit: MAX_UNPAGED + 1 })
+      checkUnpaged(found.length, 'running sandboxes', 'GET /v2/sandboxes')
+      return found.map(toListed)
     },
   )
 
@@ -145,8 +169,9 @@ export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain,
           'invalid_request',
           `sandbox_ids has ${ids.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
         )
-      const own = new Set(sandboxes.list(request.caller.team, RUNNING).map(({ sandboxId }) => sandboxId))
-      const found = ids.filter((id) => own.has(id)).flatMap((id) => [[id, metrics.latest(id)] as const])
+      const found = ids
+        .filter((id) => sandboxes.isRunning(request.caller.team, id))
+        .map((id) => [id, metrics.latest(id)] as const)
       return {
         sandboxes: Object.fromEntries(
           found.filter((entry): entry is [string, SandboxMetric] => entry[1] !== undefined),

@@ -21,6 +21,13 @@ export interface SandboxSettings {
   timeoutSeconds: number
 }
 
+export interface SavedAs {
+  /** false: it boots from its files. */
+  hasMemory: boolean
+  /** Its envd did not answer when it was paused: only a boot brings it back. */
+  isGuestUnresponsive: boolean
+}
+
 /** Older checkpoints of a sandbox go when either limit is passed; snapshots never do. */
 export interface KeepPolicy {
   /** So many beside the newest. */
@@ -49,6 +56,8 @@ export interface LiveSandbox extends BuildResources {
   /** The newest point of its past: what it was last saved as, or started from. */
   checkpointId?: string
   pausedAtMs?: number
+  /** What it is saved as, while it is paused. */
+  saved?: SavedAs
   /** As its build says. */
   defaultUser: string
   defaultWorkdir?: string

@@ -29,6 +29,11 @@ export interface SandboxServiceOptions extends LifeOptions {
   records?: SandboxRecords
 }
 
+export interface ListOptions {
+  isMatch?: (sandbox: LiveSandbox) => boolean
+  limit?: number
+}
+
 /** The rules of a sandbox's life. */
 export class SandboxService {
   readonly pauses: Pauses
@@ -142,11 +147,22 @@ export class SandboxService {
     return this.#life.get(team, sandboxId)
   }
 
-  list(team: Team, states: ReadonlySet<string>): LiveSandbox[] {
+  /** @param limit it looks no further when it has so many */
+  list(
+    team: Team,
+    states: ReadonlySet<string>,
+    { isMatch = () => true, limit = Number.POSITIVE_INFINITY }: ListOptions = {},
+  ): LiveSandbox[] {
     const found: LiveSandbox[] = []
-    for (const sandbox of this.#life.registry.all())
-      if (sandbox.teamId === team.teamId && states.has(shownState(sandbox))) found.push(sandbox)
+    for (const sandbox of this.#life.registry.ofTeam(team.teamId)) {
+      if (!states.has(shownState(sandbox)) || !isMatch(sandbox)) continue
+      if (found.push(sandbox) >= limit) break
+    }
     return found
+  }
+
+  isRunning(team: Team, sandboxId: string): boolean {
+    return this.#life.find(team, sandboxId)?.state === 'running'
   }
 
   async kill(team: Team, sandboxId: string): Promise<void> {

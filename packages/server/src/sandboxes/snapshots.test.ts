@@ -200,3 +200,14 @@ describe('a quota of storage', () => {
     expect((await t.snapshot(id)).status).toBe(201)
   })
 })
+
+test('a snapshot of the files alone says so in the tree, and is a template like any other', async () => {
+  const { sandboxID: id } = await t.create()
+  const { status, body } = await t.act(id, 'snapshots', { name: 'files', memory: false })
+  expect([status, body.names]).toEqual([201, ['default/files']])
+  expect((await t.treeOf(id))[0]).toMatchObject({ why: 'snapshot', memory: false })
+  expect([...t.node.snapshots.values()]).toEqual([{ isPassing: false, hasMemory: false }])
+  expect((await t.call('POST', '/v2/sandboxes', { templateID: body.snapshotID })).status).toBe(201)
+  await t.snapshot(id)
+  expect((await t.treeOf(id))[1]).toMatchObject({ memory: true })
+})

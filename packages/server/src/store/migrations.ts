@@ -100,6 +100,22 @@ const migrations: string[][] = [
       foreign key (team_id, hash) references uploads(team_id, hash) on delete cascade)`,
     `create index upload_uses_by_template on upload_uses (template_id)`,
   ],
+  [
+    `create table idempotency_keys (team_id text not null references teams(id), key_hash text not null,
+      request_hash text not null, created_at bigint not null, answer text, primary key (team_id, key_hash))`,
+    `create index idempotency_keys_by_time on idempotency_keys (created_at)`,
+    // what a paused sandbox would get back with its memory: an envd that answers, or not
+    `alter table checkpoints add column guest_unresponsive integer not null default 0`,
+    // every time that a tag was put on a build; the newest of each is in template_tags
+    `create table tag_assignments (id text primary key,
+      template_id text not null references templates(id) on delete cascade, tag text not null,
+      build_id text not null references builds(id) on delete cascade, assigned_at bigint not null)`,
+    `create index tag_assignments_by_tag on tag_assignments (template_id, tag, assigned_at)`,
+    `create index tag_assignments_by_build on tag_assignments (build_id)`,
+    `insert into tag_assignments select lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' ||
+      substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))),
+      template_id, tag, build_id, created_at from template_tags`,
+  ],
 ]
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

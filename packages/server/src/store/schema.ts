@@ -11,12 +11,14 @@ export interface Schema {
   builds: BuildsTable
   build_logs: BuildLogsTable
   template_tags: TemplateTagsTable
+  tag_assignments: TagAssignmentsTable
   uploads: UploadsTable
   upload_uses: UploadUsesTable
   checkpoints: CheckpointsTable
   sandboxes: SandboxesTable
   sandbox_metrics: SandboxMetricsTable
   events: EventsTable
+  idempotency_keys: IdempotencyKeysTable
 }
 
 /** Limits of teams; null: what the machine says. */
@@ -142,6 +144,15 @@ export interface TemplateTagsTable {
   created_at: number
 }
 
+/** Every time that a tag was put on a build. */
+export interface TagAssignmentsTable {
+  id: string
+  template_id: string
+  tag: string
+  build_id: string
+  assigned_at: number
+}
+
 /** Archives for COPY steps, files in `<home>/uploads`. */
 export interface UploadsTable {
   team_id: string
@@ -166,6 +177,7 @@ export interface CheckpointsTable {
   /** `writing` until the node has said that it is complete; `deleting` from when it is to go until it is gone. */
   state: string
   has_memory: number
+  guest_unresponsive: number
   size_bytes: number
   created_at: number
 }
@@ -214,4 +226,15 @@ export interface EventsTable {
   type: string
   timestamp: number
   body: string
+}
+
+/** Requests with an `Idempotency-Key`; the row is there before anything is done. */
+export interface IdempotencyKeysTable {
+  team_id: string
+  key_hash: string
+  /** Of method, path and body. */
+  request_hash: string
+  created_at: number
+  /** Sealed with the key itself; null until the request is done. */
+  answer: string | null
 }

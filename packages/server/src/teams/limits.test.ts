@@ -9,7 +9,10 @@ const call = (...args: Parameters<typeof tested.current.call>) => tested.current
 const announce = (body: object) => call('POST', '/v3/templates', { name: 'app', ...body })
 const startBuild = async (steps: unknown[] = []) => {
   const { templateID, buildID } = (await announce({})).body
-  const started = await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps })
+  const started = await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, {
+    fromImage: 'e2bdev/base',
+    steps,
+  })
   const status = async () => (await call('GET', `/templates/${templateID}/builds/${buildID}/status`)).body
   return { started, status }
 }
@@ -150,29 +153,62 @@ test('forks meet the rate of creates, each by itself', async () => {
   expect((await call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(429)
 })
 
-test('more keys do not bring a team more requests than the machine allows', async () => {
-  const team = (await tested.current.inStore((store) => findTeamBySlug(store, DEFAULT_TEAM_SLUG)))!
-  let now = 0
-  const limits = new TeamLimits({
-    runningOf: () => 0,
-    capacity: () => tested.current.node.capacity(),
-    now: () => now,
-  })
-  let allowed = 0
-  const askAll = () => {
-    for (let i = 0; i < 3_000; i++)
-      try {
-        limits.checkRequestRate(team, `key ${i % 7}`)
-        allowed++
-      } catch (error) {
-        expect(error).toMatchObject({ errorName: 'rate_limited', retryAfterSeconds: 1 })
+describe('requests', () => {
+  const limitsAt = (clock: { now: number }) =>
+    new TeamLimits({
+      runningOf: () => 0,
+      capacity: () => tested.current.node.capacity(),
+      now: () => clock.now,
+    })
+  const team = async () =>
+    (await tested.current.inStore((store) => findTeamBySlug(store, DEFAULT_TEAM_SLUG)))!
+
+  test('more keys do not bring a team more of them than the machine allows', async () => {
+    const clock = { now: 0 }
+    const limits = limitsAt(clock)
+    const own = await team()
+    let allowed = 0
+    const askAll = () => {
+      for (let i = 0; i < 3_000; i++) {
+        const { waitSeconds } = limits.countRequest(own, `key ${i % 7}`, `GET /${i % 3}`)
+        if (waitSeconds === 0) allowed++
+        else expect(waitSeconds).toBe(1)
       }
-  }
-  askAll()
-  expect(allowed).toBe(2_000)
-  now += 1_000
-  askAll()
-  expect(allowed).toBe(2_500)
+    }
+    askAll()
+    expect(allowed).toBe(2_000)
+    clock.now += 1_000
+    askAll()
+    expect(allowed).toBe(2_500)
+  })
+
+  test('to one route leave the others of the team something, and those of other teams everything', async () => {
+    const limits = limitsAt({ now: 0 })
+    const own = await team()
+    const ask = (route: string, of = own) => limits.countRequest(of, 'key', route)
+    for (let i = 0; i < 1_600; i++) expect(ask('GET /a').waitSeconds).toBe(0)
+    expect(ask('GET /a')).toEqual({ limit: 1_600, remaining: 0, resetSeconds: 4, waitSeconds: 1 })
+    expect(ask('GET /b')).toEqual({ limit: 2_000, remaining: 399, resetSeconds: 4, waitSeconds: 0 })
+    const other = { ...own, teamId: 'other' }
+    expect(ask('GET /a', other)).toEqual({ limit: 1_600, remaining: 1_599, resetSeconds: 1, waitSeconds: 0 })
+  })
+
+  test('are answered with how the limit stands, and over it with 429 and when to come back', async () => {
+    await tested.current.limit({ requests_per_second: 2 })
+    const ask = async () => {
+      const { status, headers, body } = await call('GET', '/v2/sandboxes')
+      const [limit, remaining, reset] = ['limit', 'remaining', 'reset'].map(
+        (name) => headers[`ratelimit-${name}`],
+      )
+      return { status, limit, remaining, reset, retryAfter: headers['retry-after'], body }
+    }
+    expect(await ask()).toMatchObject({ status: 200, limit: '2', remaining: '1', reset: '1' })
+    expect(await ask()).toMatchObject({ status: 200, remaining: '0', retryAfter: undefined })
+    expect(await ask()).toMatchObject({
+      ...{ status: 429, limit: '2', remaining: '0', reset: '1', retryAfter: '1' },
+      body: { code: 429, message: 'Rate limit exceeded' },
+    })
+  })
 })
 
 test('who waits for a machine is said with everything that starts one', async () => {

@@ -1,12 +1,14 @@
 import type { BuildResources } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 import type { Team } from './team.ts'
-import { TokenBuckets } from './token-bucket.ts'
+import { type RateState, TokenBuckets } from './token-bucket.ts'
 
 /** What holds where a plan says nothing. */
 export const DEFAULT_LIMITS = {
   /** Of all keys of a team together, four times as many in one go: a fraction of what the server answers a second. */
   requestsPerSecond: 500,
+  /** The same for one route: a program that floods it leaves the others of its team something. */
+  requestsPerSecondOfRoute: 400,
   unfinishedBuilds: 100,
   /** Of all templates and snapshots, in whatever state. */
   builds: 5_000,
@@ -47,6 +49,7 @@ export interface UploadLimits {
 export class TeamLimits {
   readonly #options: TeamLimitsOptions
   readonly #requests: TokenBuckets
+  readonly #routes: TokenBuckets
   readonly #creates: TokenBuckets
   readonly #machines = new Reservations()
   readonly #diffs = new Reservations()
@@ -55,21 +58,31 @@ export class TeamLimits {
   constructor(options: TeamLimitsOptions) {
     this.#options = options
     this.#requests = new TokenBuckets(options.now)
+    this.#routes = new TokenBuckets(options.now)
     this.#creates = new TokenBuckets(options.now)
   }
 
   /**
    * A plan limits each key or session by itself; all of a team together have a limit of the machine, or keys without
    * number would be requests without number.
-   * @throws SandlotError rate_limited
+   * @param route of the API, as `GET /sandboxes/:id`
+   * @returns the limit that is nearest; the first that is reached stops the count
    */
-  checkRequestRate({ teamId, plan }: Team, credentialId: string): void {
-    const { requestsPerSecond } = plan
-    if (requestsPerSecond !== null)
-      throwWhenEmpty(this.#requests.take(credentialId, requestsPerSecond), 'requests', requestsPerSecond)
-    const perSecond = DEFAULT_LIMITS.requestsPerSecond
-    const waitSeconds = this.#requests.take(`team ${teamId}`, perSecond, perSecond * REQUEST_BURST_SECONDS)
-    throwWhenEmpty(waitSeconds, 'requests', perSecond)
+  countRequest({ teamId, plan }: Team, credentialId: string, route: string): RateState {
+    const { requestsPerSecond, requestsPerSecondOfRoute } = DEFAULT_LIMITS
+    const counts = [
+      () => this.#routes.count(`${teamId} ${route}`, ...withBurst(requestsPerSecondOfRoute)),
+      () => this.#requests.count(`team ${teamId}`, ...withBurst(requestsPerSecond)),
+    ]
+    const ofPlan = plan.requestsPerSecond
+    if (ofPlan !== null) counts.unshift(() => this.#requests.count(credentialId, ofPlan))
+    let nearest: RateState | undefined
+    for (const count of counts) {
+      const state = count()
+      if (state.waitSeconds > 0) return state
+      if (!nearest || state.remaining < nearest.remaining) nearest = state
+    }
+    return nearest!
   }
 
   /** For each sandbox that is made, by a create or a fork. @throws SandlotError rate_limited */
@@ -235,6 +248,11 @@ class Reservations {
     }
   }
 }
+
+const withBurst = (perSecond: number): [perSecond: number, burst: number] => [
+  perSecond,
+  perSecond * REQUEST_BURST_SECONDS,
+]
 
 function throwWhenEmpty(waitSeconds: number, what: string, perSecond: number): void {
   if (waitSeconds > 0)

@@ -1,9 +1,11 @@
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
+import { projectIdOf } from './team-id.ts'
 
 const Team = Type.Object({
   teamID: Type.String(),
+  projectID: Type.String({ description: 'The same in another form, for every teamID parameter' }),
   name: Type.String(),
   apiKey: Type.String(),
   isDefault: Type.Boolean(),
@@ -23,7 +25,7 @@ export function teamRoutes(app: App, { sessions }: Services): void {
       const { team, credential } = request.caller
       const { teamId, name } = team
       const apiKey = credential.kind === 'key' ? credential.key : sessions.apiKeyOf(credential.id, teamId)
-      return [{ teamID: teamId, name, apiKey, isDefault: true }]
+      return [{ teamID: teamId, projectID: projectIdOf(team), name, apiKey, isDefault: true }]
     },
   )
 }

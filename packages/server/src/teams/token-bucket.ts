@@ -1,5 +1,16 @@
 const MAX_BUCKETS = 10_000
 
+/** How a limit stands after a request was counted. */
+export interface RateState {
+  /** Requests in one go. */
+  limit: number
+  remaining: number
+  /** Whole seconds until all of them are there again. */
+  resetSeconds: number
+  /** 0: the request is allowed. */
+  waitSeconds: number
+}
+
 /** Requests a second by key, with a burst of one second's worth (at least one) unless said otherwise. */
 export class TokenBuckets {
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
@@ -10,17 +21,26 @@ export class TokenBuckets {
   }
 
   /** @returns 0 when allowed, else the whole seconds to wait */
-  take(key: string, perSecond: number, burst = Math.max(1, perSecond)): number {
+  take(key: string, perSecond: number, burst?: number): number {
+    return this.count(key, perSecond, burst).waitSeconds
+  }
+
+  /** As `take`, and how much is left. */
+  count(key: string, perSecond: number, burst = Math.max(1, perSecond)): RateState {
     const now = this.#now()
     const bucket = { tokens: this.#tokens(key, perSecond, burst), atMs: now }
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
     if (this.#buckets.size > MAX_BUCKETS) this.#buckets.delete(this.#buckets.keys().next().value!)
-    if (bucket.tokens >= 1) {
-      bucket.tokens--
-      return 0
+    const waitSeconds = bucket.tokens >= 1 ? 0 : waitFor(bucket.tokens, perSecond)
+    if (waitSeconds === 0) bucket.tokens--
+    const { tokens } = bucket
+    return {
+      limit: Math.floor(burst),
+      remaining: Math.floor(tokens),
+      resetSeconds: Math.ceil((burst - tokens) / perSecond),
+      waitSeconds,
     }
-    return waitFor(bucket.tokens, perSecond)
   }
 
   /** What `take` would answer; takes nothing. */

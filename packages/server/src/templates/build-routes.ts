@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { UPLOAD_BODY } from '../http/deadlines.ts'
+import { checkTeamId } from '../teams/team-id.ts'
 import type { BuildLogEntry } from './build-logs.ts'
 import { BuildStart } from './build-request.ts'
 import type { Template } from './catalogue.ts'
@@ -30,6 +31,8 @@ const NewTemplate = Type.Object({
   cpuCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
   memoryMB: Type.Optional(Type.Integer({ minimum: 128, maximum: 1_048_576 })),
   minFreeDiskMb: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_048_576 })),
+  /** Old. */
+  teamID: Type.Optional(Type.String({ maxLength: 100 })),
 })
 
 /** Announcing, feeding, starting and watching builds (wire spec 2.4 and 5). */
@@ -49,7 +52,8 @@ export function buildRoutes(
         response: { 202: Answer, ...errors },
       },
       handler: async (request, reply) => {
-        const { name, alias, ...rest } = request.body as Type.Static<typeof NewTemplate>
+        const { name, alias, teamID, ...rest } = request.body as Type.Static<typeof NewTemplate>
+        checkTeamId(request.caller.team, teamID)
         const wanted = name ?? alias
         if (wanted === undefined) throw new SandlotError('invalid_request', 'name is missing in the body')
         const { team } = request.caller

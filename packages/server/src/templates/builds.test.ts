@@ -14,7 +14,11 @@ interface Announced {
 const announce = async (name: string, more = {}): Promise<Announced> =>
   (await call('POST', '/v3/templates', { name, ...more })).body
 const start = ({ templateID, buildID }: Announced, body: object = {}): Promise<Answer> =>
-  call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [], ...body })
+  call('POST', `/v2/templates/${templateID}/builds/${buildID}`, {
+    ...('fromTemplate' in body ? {} : { fromImage: 'e2bdev/base' }),
+    steps: [],
+    ...body,
+  })
 const statusOf = async ({ templateID, buildID }: Announced, query = '') =>
   (await call('GET', `/templates/${templateID}/builds/${buildID}/status${query}`)).body
 const settled = async (build: Announced) => {
@@ -82,7 +86,10 @@ test('the same name is the same template, and its tag moves when the new build i
 
 test('of builds that lost their last tag only the newest stays', async () => {
   const builds = []
-  for (let i = 0; i < 4; i++) builds.push(await built(i === 1 ? 'app:kept' : 'app'))
+  for (let i = 0; i < 4; i++) {
+    tested.current.now += 1_000
+    builds.push(await built(i === 1 ? 'app:kept' : 'app'))
+  }
   const ids = async () =>
     (await call('GET', '/templates/app')).body.builds.map(({ buildID }: Announced) => buildID).reverse()
   const left = [builds[1]!.buildID, builds[2]!.buildID, builds[3]!.buildID]
@@ -186,6 +193,8 @@ test('what a start asks for is checked before anything is built', async () => {
   const build = await announce('app')
   const refusal = async (body: object) => (await start(build, body)).body.message
   expect(await refusal({ fromImage: 'a', fromTemplate: 'b' })).toMatch(/both given/)
+  expect(await refusal({ fromImage: '' })).toMatch(/both missing/)
+  expect(await refusal({ fromTemplate: '' })).toMatch(/both missing/)
   expect(await refusal({ steps: [{ type: 'NOPE' }] })).toMatch(/step 1 \(NOPE\)/)
   const copy = { type: 'COPY', args: ['a', 'b'], filesHash: 'a'.repeat(64) }
   expect(await refusal({ steps: [copy] })).toMatch(/step 1 \(COPY\): the files of 'a' were not uploaded/)
@@ -294,4 +303,21 @@ test('a team that has more builds than it may is told to delete templates', asyn
   expect([status, body.message]).toEqual([429, expect.stringContaining('5001 builds and snapshots')])
   expect((await call('DELETE', `/templates/${build.templateID}`)).status).toBe(204)
   expect((await call('POST', '/v3/templates', { name: 'app' })).status).toBe(202)
+})
+
+test('nothing is added to a template that is being deleted: 409, and afterwards it is a new one', async () => {
+  const running = await announce('app')
+  const waiting = await announce('app')
+  const gate = Promise.withResolvers<void>()
+  tested.current.node.building = () => gate.promise
+  await start(running)
+  await expect.poll(() => tested.current.node.builtJobs.length).toBe(1)
+  const remove = () => call('DELETE', `/templates/${running.templateID}`)
+  const deleting = remove()
+  const late = async () =>
+    Promise.all([call('POST', '/v3/templates', { name: 'app' }), start(waiting), remove()])
+  await expect.poll(async () => (await late()).map(({ status }) => status)).toEqual([409, 409, 409])
+  gate.resolve()
+  expect((await deleting).status).toBe(204)
+  expect((await announce('app')).templateID).not.toBe(running.templateID)
 })

@@ -8,6 +8,9 @@ import { nearNames } from './near-names.ts'
 import { DEFAULT_TAG, parseReference } from './reference.ts'
 import type { BuildRecord, TemplateRecord, TemplateRepository } from './repository.ts'
 
+/** Of one template: they are held in memory. */
+const MAX_TAGS = 1_000
+
 export interface Template extends TemplateRecord {
   /** Builds by tag. */
   tags: Map<string, BuildInfo>
@@ -27,6 +30,8 @@ export class TemplateCatalogue {
   readonly #byId = new Map<string, Template>()
   /** By `<team id or ''>/<name>`. */
   readonly #byName = new Map<string, Template>()
+  /** By team id; what belongs to no team by ''. */
+  readonly #byTeam = new Map<string, Set<Template>>()
   readonly #snapshots = new Set<string>()
   readonly #progress: CatalogProgress
   /** Team ids by slug: of those with templates from before, and of everyone who asked since. */
@@ -120,6 +125,16 @@ export class TemplateCatalogue {
     this.#tag(build, tags)
   }
 
+  /** @throws SandlotError invalid_request */
+  checkTagCount({ tags }: Template, added: readonly string[]): void {
+    const fresh = new Set(added.filter((tag) => !tags.has(tag)))
+    if (fresh.size > 0 && tags.size + fresh.size > MAX_TAGS)
+      throw new SandlotError(
+        'invalid_request',
+        `this template has ${tags.size} tags, ${MAX_TAGS} are allowed: take some away`,
+      )
+  }
+
   async removeTags(template: Template, tags: readonly string[]): Promise<void> {
     await this.#repository.removeTags(template.templateId, tags)
     for (const tag of tags) template.tags.delete(tag)
@@ -148,6 +163,7 @@ export class TemplateCatalogue {
   async remove(template: Template, checkpointIds: readonly string[]): Promise<void> {
     await this.#repository.remove(template.templateId, checkpointIds)
     this.#byId.delete(template.templateId)
+    this.#ofTeam(template.teamId).delete(template)
     if (template.name !== null) this.#byName.delete(nameKey(template.teamId, template.name))
     for (const build of template.builds)
       if ('checkpointId' in build) this.#snapshots.delete(build.checkpointId)
@@ -156,22 +172,31 @@ export class TemplateCatalogue {
   /** Builds and snapshots of a team. */
   countOf({ teamId }: Team): number {
     let count = 0
-    for (const template of this.#byId.values())
-      if (template.teamId === teamId) count += template.builds.length
+    for (const { builds } of this.#ofTeam(teamId)) count += builds.length
     return count
   }
 
   buildsOf = (templateId: string): BuildRecord[] =>
     (this.#byId.get(templateId)?.builds ?? []).filter(isRecord)
 
-  spawns = () => this.#repository.spawns()
+  spawns = (templates: readonly Template[]) =>
+    this.#repository.spawns(templates.map(({ templateId }) => templateId))
 
   /** Those that a team may start from: its own and everybody's. */
   visibleTo(team: Team): Template[] {
-    return [...this.#byId.values()].filter(
-      ({ teamId, tags }) =>
-        teamId === null || teamId === team.teamId || (teamId === CATALOG_TEAM_ID && tags.has(DEFAULT_TAG)),
-    )
+    const own = team.teamId === CATALOG_TEAM_ID ? [] : this.#ofTeam(team.teamId)
+    const isVisible = ({ teamId, tags }: Template) =>
+      teamId === null || teamId === team.teamId || tags.has(DEFAULT_TAG)
+    return [...this.defaults().filter(isVisible), ...own]
+  }
+
+  /** Those that come with this server, ready or not. */
+  defaults(): Template[] {
+    return [...this.#ofTeam(null), ...this.#ofTeam(CATALOG_TEAM_ID)]
+  }
+
+  #ofTeam(teamId: string | null): Set<Template> {
+    return this.#byTeam.get(teamId ?? '') ?? new Set()
   }
 
   /** Whether a checkpoint belongs to a snapshot, which outlives its sandbox. */
@@ -230,6 +255,13 @@ export class TemplateCatalogue {
     return template
   }
 
+  /** One of the team's own, where others' are not told from what there is not. @throws SandlotError not_found */
+  ownOrUnknown(reference: string, team: Team): Template {
+    const template = this.find(reference, team)
+    if (template?.teamId === team.teamId) return template
+    throw new SandlotError('not_found', `template '${reference.slice(0, 200)}' not found`)
+  }
+
   /** @throws SandlotError conflict: it is of the catalogue and not built yet */
   #checkProgress(name: string): void {
     const reason = this.#progress.describe(name)
@@ -246,6 +278,8 @@ export class TemplateCatalogue {
 
   #add(template: Template): void {
     this.#byId.set(template.templateId, template)
+    const key = template.teamId ?? ''
+    this.#byTeam.set(key, (this.#byTeam.get(key) ?? new Set()).add(template))
     if (template.name !== null) this.#byName.set(nameKey(template.teamId, template.name), template)
   }
 
@@ -256,6 +290,9 @@ export class TemplateCatalogue {
     this.#snapshots.add(build.checkpointId)
   }
 }
+
+/** It comes with this server: the base, or of the catalogue. */
+export const isDefault = ({ teamId }: Template): boolean => teamId === null || teamId === CATALOG_TEAM_ID
 
 export const isRecord = (build: BuildInfo | BuildRecord): build is BuildRecord => 'checkpointId' in build
 

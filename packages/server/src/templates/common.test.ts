@@ -9,7 +9,12 @@ const call = (...args: Parameters<typeof tested.current.call>) => tested.current
 async function build(name: string, key: string): Promise<string> {
   const headers = { 'x-api-key': key }
   const { templateID, buildID } = (await call('POST', '/v3/templates', { name }, headers)).body
-  await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [] }, headers)
+  await call(
+    'POST',
+    `/v2/templates/${templateID}/builds/${buildID}`,
+    { fromImage: 'e2bdev/base', steps: [] },
+    headers,
+  )
   const status = async () =>
     (await call('GET', `/templates/${templateID}/builds/${buildID}/status`, undefined, headers)).body.status
   await expect.poll(status).toBe('ready')
@@ -56,7 +61,7 @@ test('an administrator sees the templates of all teams, and why a build failed',
   await build('claude', await tested.current.server.newCatalogKey())
   tested.current.node.building = () => Promise.reject(new Error('no such package'))
   const { templateID, buildID } = (await call('POST', '/v3/templates', { name: 'app' })).body
-  await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [] })
+  await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromImage: 'e2bdev/base', steps: [] })
   const listed = async () =>
     (await listTemplates(tested.current.databasePath)).map(({ name, team, status, reason }) => [
       ...[name, team, status, reason],

@@ -1,7 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import type { SnapshotBuild } from '@sandlot/node'
 import { setDeleting } from '../sandboxes/checkpoint-repository.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+
+/** Kept of a tag. */
+const MAX_ASSIGNMENTS = 500
 
 export interface TemplateRecord {
   templateId: string
@@ -36,6 +40,11 @@ export interface BuildRecord extends SnapshotBuild {
   tags: string[]
   /** What sandboxes get besides what their create says. */
   envVars: Record<string, string>
+}
+
+export interface Spawns {
+  count: number
+  lastAtMs: number | null
 }
 
 export interface TagRecord {
@@ -126,7 +135,8 @@ export class TemplateRepository {
     tags: readonly string[],
     nowMs: number,
   ): Promise<void> {
-    for (const tag of tags)
+    for (const tag of tags) {
+      await this.#noteAssignment(templateId, tag, buildId, nowMs)
       await this.#store
         .insertInto('template_tags')
         .values({ template_id: templateId, tag, build_id: buildId, created_at: nowMs })
@@ -134,14 +144,39 @@ export class TemplateRepository {
           conflict.columns(['template_id', 'tag']).doUpdateSet({ build_id: buildId, created_at: nowMs }),
         )
         .execute()
+    }
+  }
+
+  /** The oldest of many go. */
+  async #noteAssignment(templateId: string, tag: string, buildId: string, nowMs: number): Promise<void> {
+    await this.#store
+      .insertInto('tag_assignments')
+      .values({ id: randomUUID(), template_id: templateId, tag, build_id: buildId, assigned_at: nowMs })
+      .execute()
+    const kept = this.#store
+      .selectFrom('tag_assignments')
+      .select('id')
+      .where('template_id', '=', templateId)
+      .where('tag', '=', tag)
+      .orderBy('assigned_at', 'desc')
+      .limit(MAX_ASSIGNMENTS)
+    await this.#store
+      .deleteFrom('tag_assignments')
+      .where('template_id', '=', templateId)
+      .where('tag', '=', tag)
+      .where('id', 'not in', kept)
+      .execute()
   }
 
   async removeTags(templateId: string, tags: readonly string[]): Promise<void> {
-    await this.#store
-      .deleteFrom('template_tags')
-      .where('template_id', '=', templateId)
-      .where('tag', 'in', tags)
-      .execute()
+    await this.#store.transaction().execute(async (transaction) => {
+      for (const table of ['template_tags', 'tag_assignments'] as const)
+        await transaction
+          .deleteFrom(table)
+          .where('template_id', '=', templateId)
+          .where('tag', 'in', tags)
+          .execute()
+    })
   }
 
   async setPublic(templateId: string, isPublic: boolean, nowMs: number): Promise<void> {
@@ -195,11 +230,12 @@ export class TemplateRepository {
     }))
   }
 
-  /** How often sandboxes were started from each template, and when last. */
-  async spawns(): Promise<Map<string, { count: number; lastAtMs: number | null }>> {
+  /** How often sandboxes were started from each of these templates, and when last. */
+  async spawns(templateIds: readonly string[]): Promise<Map<string, Spawns>> {
     const rows = await this.#store
       .selectFrom('templates')
       .select(['id', 'spawn_count', 'last_spawned_at'])
+      .where('id', 'in', templateIds)
       .execute()
     return new Map(rows.map((row) => [row.id, { count: row.spawn_count, lastAtMs: row.last_spawned_at }]))
   }

@@ -1,32 +1,65 @@
-import type { BuildInfo } from '@sandlot/node'
-import { ENVD_VERSION } from '@sandlot/protocol'
-import { ErrorSchema } from '@sandlot/protocol/rest'
+import { ErrorSchema, Template, TemplateWithBuilds } from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
-import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
-import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
-import { isRecord, type Template } from './catalogue.ts'
-import type { BuildRecord } from './repository.ts'
+import { checkUnpaged, clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
+import type { Team } from '../teams/team.ts'
+import { checkTeamId } from '../teams/team-id.ts'
+import { namesOf, toBuild, toDefaultTemplate, toTemplate } from './answers.ts'
+import { isRecord, type Template as KnownTemplate } from './catalogue.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
+const TeamId = Type.Optional(
+  Type.String({ maxLength: 100, description: "The caller's own: a UUID or a project id, prj_…" }),
+)
+const Paged = {
+  limit: Type.Optional(Type.Integer()),
+  nextToken: Type.Optional(Type.String({ maxLength: 1024 })),
+}
 const Answer = Type.Record(Type.String(), Type.Unknown())
 
-export function templateRoutes(app: App, { catalogue, sandboxes, templateBuilder, now }: Services): void {
+export function templateRoutes(
+  app: App,
+  { catalogue, templateDescriptions, sandboxes, templateBuilder, now }: Services,
+): void {
+  const descriptionOf = ({ name }: KnownTemplate) => templateDescriptions.get(name ?? '')
+  async function toAnswers(templates: KnownTemplate[], team: Team, toAnswer = toTemplate) {
+    const spawns = await catalogue.spawns(templates)
+    return templates.map((template) =>
+      toAnswer(template, team, spawns.get(template.templateId), descriptionOf(template)),
+    )
+  }
+
   app.get(
     '/templates',
     {
       schema: {
         tags,
         summary: 'Templates that sandboxes can start from',
-        response: { 200: Type.Array(Answer), ...errors },
+        querystring: Type.Object({ teamID: TeamId }),
+        response: { 200: Type.Array(Template), ...errors },
       },
     },
     async (request) => {
-      const spawns = await catalogue.spawns()
-      return catalogue
-        .visibleTo(request.caller.team)
-        .map((template) => toAnswer(template, request.caller.team.slug, spawns.get(template.templateId)))
+      const { team } = request.caller
+      checkTeamId(team, request.query.teamID)
+      const templates = catalogue.visibleTo(team)
+      checkUnpaged(templates.length, 'templates', 'GET /v2/templates')
+      return toAnswers(templates, team)
+    },
+  )
+  app.get(
+    '/default-templates',
+    {
+      schema: {
+        tags,
+        summary: 'Templates that come with this server, ready or not, by id',
+        response: { 200: Type.Array(Template), ...errors },
+      },
+    },
+    async (request) => {
+      const templates = catalogue.defaults().sort((a, b) => (a.templateId < b.templateId ? -1 : 1))
+      return toAnswers(templates, request.caller.team, toDefaultTemplate)
     },
   )
   app.get(
@@ -35,25 +68,20 @@ export function templateRoutes(app: App, { catalogue, sandboxes, templateBuilder
       schema: {
         tags,
         summary: 'Templates that sandboxes can start from, newest first',
-        querystring: Type.Object({
-          limit: Type.Optional(Type.Integer()),
-          nextToken: Type.Optional(Type.String({ maxLength: 1024 })),
-        }),
-        response: { 200: Type.Array(Answer), ...errors },
+        querystring: Type.Object({ teamID: TeamId, ...Paged }),
+        response: { 200: Type.Array(Template), ...errors },
       },
     },
     async (request, reply) => {
-      const { limit, nextToken: token } = request.query
+      const { limit, nextToken: token, teamID } = request.query
+      checkTeamId(request.caller.team, teamID)
       const { page, nextToken } = pageOf(
         catalogue.visibleTo(request.caller.team),
         ({ createdAtMs, templateId }) => ({ timeMs: createdAtMs, id: templateId }),
         { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
       )
       if (nextToken) reply.header('x-next-token', nextToken)
-      const spawns = await catalogue.spawns()
-      return page.map((template) =>
-        toAnswer(template, request.caller.team.slug, spawns.get(template.templateId)),
-      )
+      return toAnswers(page, request.caller.team)
     },
   )
   app.get(
@@ -80,27 +108,27 @@ export function templateRoutes(app: App, { catalogue, sandboxes, templateBuilder
     {
       schema: {
         tags,
-        summary: 'One template with its builds',
+        summary: 'One template with its builds, newest first',
         params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
-        response: { 200: Answer, ...errors },
+        querystring: Type.Object(Paged),
+        response: { 200: TemplateWithBuilds, ...errors },
       },
     },
-    async (request) => {
-      const template = catalogue.see(request.params.id, request.caller.team)
-      const {
-        buildID: _,
-        buildStatus: __,
-        ...rest
-      } = toAnswer(template, request.caller.team.slug, (await catalogue.spawns()).get(template.templateId))
-      const builds = [...template.builds].reverse().map((build) => ({
-        buildID: build.buildId,
-        ...timesOf(build, template),
-        cpuCount: build.cpuCount,
-        memoryMB: build.memoryMB,
-        diskSizeMB: build.diskSizeMB,
-        envdVersion: ENVD_VERSION,
-      }))
-      return { ...rest, builds }
+    async (request, reply) => {
+      const { team } = request.caller
+      const { limit, nextToken: token } = request.query
+      const template = catalogue.see(request.params.id, team)
+      const { page, nextToken } = pageOf(
+        template.builds,
+        (build) => ({
+          timeMs: isRecord(build) ? build.createdAtMs : template.createdAtMs,
+          id: build.buildId,
+        }),
+        { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
+      )
+      if (nextToken) reply.header('x-next-token', nextToken)
+      const [answer] = await toAnswers([template], team)
+      return { ...answer!, builds: page.map((build) => toBuild(build, template)) }
     },
   )
   app.delete(
@@ -151,41 +179,3 @@ const visibility = (summary: string) => ({
   body: Type.Object({ public: Type.Boolean() }),
   response: { 200: Answer, ...errors },
 })
-
-const namesOf = ({ name, teamId }: Template, slug: string): string[] =>
-  name === null ? [] : [`${teamId === null || teamId === CATALOG_TEAM_ID ? DEFAULT_TEAM_SLUG : slug}/${name}`]
-
-function timesOf(build: BuildInfo | BuildRecord, { createdAtMs, updatedAtMs }: Template) {
-  const times = isRecord(build)
-    ? build
-    : { status: 'ready', createdAtMs, updatedAtMs, finishedAtMs: updatedAtMs }
-  return {
-    status: times.status,
-    createdAt: new Date(times.createdAtMs).toISOString(),
-    updatedAt: new Date(times.updatedAtMs).toISOString(),
-    finishedAt: times.finishedAtMs ? new Date(times.finishedAtMs).toISOString() : undefined,
-  }
-}
-
-function toAnswer(template: Template, slug: string, spawns?: { count: number; lastAtMs: number | null }) {
-  const { templateId, name, isPublic, createdAtMs, updatedAtMs, builds } = template
-  const build = builds.at(-1)!
-  return {
-    templateID: templateId,
-    buildID: build.buildId,
-    cpuCount: build.cpuCount,
-    memoryMB: build.memoryMB,
-    diskSizeMB: build.diskSizeMB,
-    public: isPublic,
-    aliases: name === null ? [] : [name],
-    names: namesOf(template, slug),
-    createdAt: new Date(createdAtMs).toISOString(),
-    updatedAt: new Date(updatedAtMs).toISOString(),
-    createdBy: null,
-    lastSpawnedAt: spawns?.lastAtMs ? new Date(spawns.lastAtMs).toISOString() : null,
-    spawnCount: spawns?.count ?? 0,
-    buildCount: builds.length,
-    envdVersion: ENVD_VERSION,
-    buildStatus: isRecord(build) ? build.status : 'ready',
-  }
-}

@@ -1,16 +1,33 @@
 import { SandlotError } from '@sandlot/protocol'
-import { ErrorSchema } from '@sandlot/protocol/rest'
+import {
+  ErrorSchema,
+  type TagAssignment as TagAssignmentAnswer,
+  TagAssignments,
+  TagGroups,
+  TemplateTag,
+} from '@sandlot/protocol/rest'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { isRecord } from './catalogue.ts'
 import { checkTag, DEFAULT_TAG, parseReference } from './reference.ts'
+import type { TagAssignment, TagGroup } from './tag-history.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
+const Id = Type.Object({ id: Type.String({ maxLength: 256 }) })
+const Cursor = Type.Optional(Type.String({ maxLength: 1024 }))
+const Limit = (maximum: number, byDefault: number) =>
+  Type.Optional(Type.Integer({ minimum: 1, maximum, default: byDefault }))
+const Sort = Type.Union([
+  Type.Literal('latest_desc'),
+  Type.Literal('latest_asc'),
+  Type.Literal('name_asc'),
+  Type.Literal('name_desc'),
+])
 const Tags = Type.Array(Type.String({ maxLength: 128 }), { minItems: 1, maxItems: 100 })
 
 /** Tags name builds of a template: `name:tag`. */
-export function tagRoutes(app: App, { catalogue, now }: Services): void {
+export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): void {
   app.post(
     '/templates/tags',
     {
@@ -28,8 +45,9 @@ export function tagRoutes(app: App, { catalogue, now }: Services): void {
       const { team } = request.caller
       const added = request.body.tags.map(checkTag)
       catalogue.own(request.body.target, team)
-      const { build } = catalogue.resolve(request.body.target, team)
+      const { template, build } = catalogue.resolve(request.body.target, team)
       if (!isRecord(build)) throw new SandlotError('forbidden', 'templates of this server get no tags')
+      catalogue.checkTagCount(template, added)
       await catalogue.setTags(build, added, now())
       return reply.code(201).send({ tags: added, buildID: build.buildId })
     },
@@ -70,13 +88,8 @@ export function tagRoutes(app: App, { catalogue, now }: Services): void {
       schema: {
         tags,
         summary: 'Tags of a template',
-        params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
-        response: {
-          200: Type.Array(
-            Type.Object({ tag: Type.String(), buildID: Type.String(), createdAt: Type.String() }),
-          ),
-          ...errors,
-        },
+        params: Id,
+        response: { 200: Type.Array(TemplateTag), ...errors },
       },
     },
     async (request) => {
@@ -88,4 +101,107 @@ export function tagRoutes(app: App, { catalogue, now }: Services): void {
       }))
     },
   )
+  tagHistoryRoutes(app, catalogue, tagHistory)
 }
+
+/** What dashboards show of tags: only builds that are ready, and others' templates are unknown (404). */
+function tagHistoryRoutes(
+  app: App,
+  catalogue: Services['catalogue'],
+  tagHistory: Services['tagHistory'],
+): void {
+  app.get(
+    '/templates/:id/tags/count',
+    {
+      schema: {
+        tags,
+        summary: 'How many tags a template has',
+        params: Id,
+        response: { 200: Type.Object({ total: Type.Integer() }), ...errors },
+      },
+    },
+    async (request) => ({
+      total: catalogue.ownOrUnknown(request.params.id, request.caller.team).tags.size,
+    }),
+  )
+  app.get(
+    '/templates/:id/tags/exists',
+    {
+      schema: {
+        tags,
+        summary: 'Does a template have this tag?',
+        params: Id,
+        querystring: Type.Object({ tag: Type.String({ maxLength: 128 }) }),
+        response: {
+          200: Type.Object({ exists: Type.Boolean(), normalizedTag: Type.String() }),
+          ...errors,
+        },
+      },
+    },
+    async (request) => {
+      const template = catalogue.ownOrUnknown(request.params.id, request.caller.team)
+      const normalizedTag = checkTag(request.query.tag.trim().toLowerCase())
+      return { exists: template.tags.has(normalizedTag), normalizedTag }
+    },
+  )
+  app.get(
+    '/templates/:id/tags/groups',
+    {
+      schema: {
+        tags,
+        summary: 'Tags of a template, each with the builds that it was on lately',
+        params: Id,
+        querystring: Type.Object({
+          assignmentLimit: Limit(25, 6),
+          tagsLimit: Limit(100, 25),
+          tagsCursor: Cursor,
+          search: Type.Optional(
+            Type.String({ maxLength: 64, pattern: '^[a-z0-9._-]*$', description: 'Part of the tag' }),
+          ),
+          sort: Type.Optional(Sort),
+        }),
+        response: { 200: TagGroups, ...errors },
+      },
+    },
+    async (request) => {
+      const { templateId } = catalogue.ownOrUnknown(request.params.id, request.caller.team)
+      const { assignmentLimit = 6, tagsLimit = 25, tagsCursor, search, sort = 'latest_desc' } = request.query
+      const options = { sort, tagsLimit, assignmentLimit, search, cursor: tagsCursor }
+      const { items, nextCursor } = await tagHistory.groups(templateId, options)
+      const toGroup = ({ tag, assignments, hasMore }: TagGroup) => ({
+        tag,
+        assignments: assignments.map(toAssignment),
+        hasMore,
+      })
+      return { tags: items.map(toGroup), nextCursor }
+    },
+  )
+  app.get(
+    '/templates/:id/tags/:tag/assignments',
+    {
+      schema: {
+        tags,
+        summary: 'Builds that a tag was on, newest first',
+        params: Type.Object({ id: Type.String({ maxLength: 256 }), tag: Type.String({ maxLength: 128 }) }),
+        querystring: Type.Object({ cursor: Cursor, limit: Limit(100, 50) }),
+        response: { 200: TagAssignments, ...errors },
+      },
+    },
+    async (request) => {
+      const { templateId } = catalogue.ownOrUnknown(request.params.id, request.caller.team)
+      const tag = checkTag(request.params.tag.trim().toLowerCase())
+      const { limit = 50, cursor } = request.query
+      const { items, nextCursor } = await tagHistory.assignments(templateId, tag, { limit, cursor })
+      return { data: items.map(toAssignment), nextCursor }
+    },
+  )
+}
+
+const toAssignment = (assignment: TagAssignment): TagAssignmentAnswer => ({
+  assignmentId: assignment.assignmentId,
+  buildId: assignment.buildId,
+  assignedAt: new Date(assignment.assignedAtMs).toISOString(),
+  buildCreatedAt: new Date(assignment.buildCreatedAtMs).toISOString(),
+  buildFinishedAt:
+    assignment.buildFinishedAtMs === null ? null : new Date(assignment.buildFinishedAtMs).toISOString(),
+})

@@ -17,7 +17,6 @@ import { checkTag, parseNewReference, parseReference } from './reference.ts'
 import type { BuildReason, BuildRecord } from './repository.ts'
 import type { Uploads } from './uploads.ts'
 
-const DEFAULT_IMAGE = 'e2bdev/base'
 /** Of one template. */
 const MAX_FAILED = 20
 
@@ -55,6 +54,8 @@ export class TemplateBuilder {
   readonly #queue: BuildQueue
   /** By build id; aborting ends it. */
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>()
+  /** Templates that are being deleted, whose builds must end first. */
+  readonly #discarding = new Set<string>()
   #isClosed = false
 
   constructor(options: TemplateBuilderOptions) {
@@ -73,20 +74,31 @@ export class TemplateBuilder {
     const unfinished = catalogue.unfinishedBuilds().filter(({ templateId }) => this.#isOf(templateId, team))
     limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: unfinished.length })
     const nowMs = now()
-    return catalogue.addBuild(team, reference.name, nowMs, ({ templateId }) => ({
-      buildId: randomUUID(),
-      name: reference.name,
-      templateId,
-      checkpointId: newCheckpointId(),
-      sandboxId: '',
-      status: 'waiting',
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
-      tags: tags.length > 0 ? tags : ['default'],
-      envVars: {},
-      defaultUser: 'user',
-      ...resources,
-    }))
+    const known = catalogue.find(reference.name, team)
+    if (known) catalogue.checkTagCount(known, tags)
+    return catalogue.addBuild(team, reference.name, nowMs, ({ templateId }) => {
+      this.#checkNotDiscarding(templateId)
+      return {
+        buildId: randomUUID(),
+        name: reference.name,
+        templateId,
+        checkpointId: newCheckpointId(),
+        sandboxId: '',
+        status: 'waiting',
+        createdAtMs: nowMs,
+        updatedAtMs: nowMs,
+        tags: tags.length > 0 ? tags : ['default'],
+        envVars: {},
+        defaultUser: 'user',
+        ...resources,
+      }
+    })
+  }
+
+  /** What is added to it now would go with it. @throws SandlotError conflict */
+  #checkNotDiscarding(templateId: string): void {
+    if (this.#discarding.has(templateId))
+      throw new SandlotError('conflict', `template '${templateId}' is being deleted: try again in a moment`)
   }
 
   #isOf(templateId: string, team: Team): boolean {
@@ -113,8 +125,12 @@ export class TemplateBuilder {
     const { catalogue, now, limits, storage, builds } = this.#options
     const build = this.find(team, templateId, buildId)
     checkWaiting(build)
-    if (body.fromImage && body.fromTemplate)
-      throw new SandlotError('invalid_request', 'fromImage and fromTemplate are both given: give one of them')
+    if (Boolean(body.fromImage) === Boolean(body.fromTemplate))
+      throw new SandlotError(
+        'invalid_request',
+        `fromImage and fromTemplate are ${body.fromImage ? 'both given' : 'both missing'}: give one of them`,
+      )
+    this.#checkNotDiscarding(build.templateId)
     const recipe: Omit<BuildRecipe, 'from'> = {
       scope: team.teamId,
       steps: (body.steps ?? []).map((step, index) => parseStep(step, index + 1)),
@@ -176,7 +192,7 @@ export class TemplateBuilder {
     { fromImage, fromTemplate }: BuildStart,
     login: RegistryLogin | undefined,
   ): BuildOrigin {
-    if (!fromTemplate) return { image: fromImage || DEFAULT_IMAGE, login }
+    if (!fromTemplate) return { image: fromImage!, login }
     try {
       const { build } = this.#options.catalogue.resolve(fromTemplate, team)
       const { buildId, defaultUser, defaultWorkdir } = build
@@ -309,12 +325,19 @@ export class TemplateBuilder {
     )
   }
 
-  /** Ends the builds of a template; once it is removed, its archives go that no other template uses. */
+  /** Ends the builds of a template; once it is removed, its archives go that no other template uses. @throws SandlotError conflict */
   async discard(template: Template, remove: () => Promise<void>): Promise<void> {
-    await this.#cancel(template)
-    const removeArchives = await this.#options.uploads.releasedBy(template.templateId)
-    await remove()
-    await removeArchives()
+    const { templateId } = template
+    this.#checkNotDiscarding(templateId)
+    this.#discarding.add(templateId)
+    try {
+      await this.#cancel(template)
+      const removeArchives = await this.#options.uploads.releasedBy(templateId)
+      await remove()
+      await removeArchives()
+    } finally {
+      this.#discarding.delete(templateId)
+    }
   }
 
   async #cancel(template: Template): Promise<void> {

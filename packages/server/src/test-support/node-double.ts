@@ -14,6 +14,7 @@ import type {
   ResumeOptions,
   SandboxNode,
   SnapshotBuild,
+  SnapshotOptions,
 } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 
@@ -110,12 +111,18 @@ export class NodeDouble implements SandboxNode {
     const resources = { cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 }
     return { checkpointId, hasMemory: true, sizeBytes: 1000, createdAtMs: 0, resources, engineVersion: 'v' }
   }
+  /** Machines whose envd does not answer. */
+  readonly unresponsive = new Set<string>()
+  isGuestHealthy = async (machineId: string) => !this.unresponsive.has(machineId)
   async pause(machineId: string, checkpointId: string) {
     const info = await this.#save(checkpointId)
     this.frozen.add(machineId)
     return info
   }
-  async snapshot(_machineId: string, checkpointId: string) {
+  /** What each was saved with. */
+  readonly snapshots = new Map<string, SnapshotOptions>()
+  async snapshot(_machineId: string, checkpointId: string, options: SnapshotOptions) {
+    this.snapshots.set(checkpointId, options)
     return { ...(await this.#save(checkpointId)), stoppedMs: 1 }
   }
   async resume(checkpointId: string, { hasMemory, machineId, owner, network }: ResumeOptions) {

@@ -1,0 +1,61 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import { errorHeaders, toSandlotError } from '../http/errors.ts'
+import type { Answer } from './sealed-answer.ts'
+import type { Idempotency } from './service.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** SHA-256 of the body as it came, of requests with an `Idempotency-Key`. */
+    bodyHash?: string
+  }
+}
+
+/** Checked where the key is used: of a header that comes twice only the first would be seen here. */
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      description:
+        '1 to 255 of a-z, 0-9 and -: within 24 hours the same request with the same key is done once, and gets the same answer',
+    }),
+  ),
+})
+
+/** Whether the caller will ask again for an answer that does not reach it. */
+export const isKeyed = ({ headers }: FastifyRequest): boolean => headers['idempotency-key'] !== undefined
+
+/**
+ * Sends what `work` answers; with an `Idempotency-Key` it is done once, and a request that comes again gets the answer of
+ * the first. Without the header nothing is recorded.
+ */
+export async function answerOnce(
+  idempotency: Idempotency,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  status: number,
+  work: () => Promise<object>,
+): Promise<FastifyReply> {
+  if (!isKeyed(request)) return reply.code(status).send(await work())
+  const key = [request.headers['idempotency-key']].flat().join(',')
+  const content = `${request.method} ${request.url} ${request.bodyHash}`
+  const answer = await idempotency.run(
+    { teamId: request.caller.team.teamId, key, content },
+    async () => ({ status, headers: {}, body: JSON.stringify(await work()) }),
+    (error) => answerOf(error, request),
+  )
+  return reply
+    .code(answer.status)
+    .headers(answer.headers)
+    .type('application/json; charset=utf-8')
+    .serializer((text: string) => text)
+    .send(answer.body)
+}
+
+function answerOf(thrown: unknown, request: FastifyRequest): { answer: Answer; mayHaveActed: boolean } {
+  const error = toSandlotError(thrown, request)
+  const { status, mayHaveActed } = error
+  return {
+    answer: { status, headers: errorHeaders(error), body: JSON.stringify(error.toBody()) },
+    mayHaveActed,
+  }
+}

@@ -1,0 +1,182 @@
+import { createHmac } from 'node:crypto'
+import { SandlotError } from '@sandlot/protocol'
+import type { Logger } from 'pino'
+import { KeyedLock } from '../keyed-lock.ts'
+import type { DeriveKey } from '../sessions/server-secret.ts'
+import { UnderWay } from '../under-way.ts'
+import type { IdempotencyRepository, IdempotentRow } from './repository.ts'
+import { type Answer, openAnswer, sealAnswer } from './sealed-answer.ts'
+
+/** The official clients allow hyphens, the service that they were written for does not. */
+const KEY = /^[a-z0-9-]{1,255}$/
+const LIFETIME_MS = 24 * 3600_000
+/** About 15 MB. The oldest go first: clients repeat a request within minutes. */
+const MAX_PER_TEAM = 10_000
+
+/** A request of a team that is to be done once. */
+export interface KeyedRequest {
+  teamId: string
+  /** As the header said it. */
+  key: string
+  /** What must be the same when it comes again: method, path and body. */
+  content: string
+}
+
+interface KnownRow extends IdempotentRow {
+  isRunning: boolean
+}
+
+export interface IdempotencyOptions {
+  repository: IdempotencyRepository
+  deriveKey: DeriveKey
+  logger: Logger
+  now: () => number
+}
+
+/** Does requests once that come with an `Idempotency-Key`, however often they come (docs/adr/0025). */
+export class Idempotency {
+  readonly #repository: IdempotencyRepository
+  readonly #deriveKey: DeriveKey
+  readonly #hashKey: Uint8Array
+  readonly #logger: Logger
+  readonly #now: () => number
+  /** Rows of requests that this process is at, by key; one without an answer that is not here is of a process that died. */
+  readonly #running = new Map<string, IdempotentRow>()
+  readonly #beginning = new KeyedLock()
+  readonly #underWay = new UnderWay()
+
+  constructor({ repository, deriveKey, logger, now }: IdempotencyOptions) {
+    this.#repository = repository
+    this.#deriveKey = deriveKey
+    this.#hashKey = deriveKey('idempotency hashes')
+    this.#logger = logger
+    this.#now = now
+  }
+
+  /**
+   * @param work gives the answer; an error that left nothing behind gives the key back, any other is an answer by `answerOf`
+   * @throws SandlotError invalid_request, idempotency_request_mismatch, idempotency_in_progress,
+   *   idempotency_outcome_unknown, idempotency_unavailable, and what `work` throws
+   */
+  async run(
+    request: KeyedRequest,
+    work: () => Promise<Answer>,
+    answerOf: (error: unknown) => { answer: Answer; mayHaveActed: boolean },
+  ): Promise<Answer> {
+    checkKey(request.key)
+    const row: IdempotentRow = {
+      teamId: request.teamId,
+      keyHash: this.#hash(request.key),
+      requestHash: this.#hash(request.content),
+      createdAtMs: this.#now(),
+    }
+    const begun = await this.#beginning.run(runningKeyOf(row), () => this.#begin(row))
+    if (begun) return this.#answerAgain(request, row, begun)
+    return this.#underWay.add(this.#do(request, row, work, answerOf)).finally(() => {
+      if (this.#running.get(runningKeyOf(row)) === row) this.#running.delete(runningKeyOf(row))
+    })
+  }
+
+  /**
+   * The row says what will be done before it is; one at a time for a key.
+   * @returns the row that has the key already
+   */
+  async #begin(row: IdempotentRow): Promise<KnownRow | undefined> {
+    // before the row is read: a request that has ended since has its answer in there
+    const isRunning = this.#running.has(runningKeyOf(row))
+    try {
+      if (!(await this.#repository.insert(row))) {
+        const known = await this.#repository.find(row)
+        if (known && row.createdAtMs - known.createdAtMs < LIFETIME_MS) return { ...known, isRunning }
+        await this.#repository.remove(row)
+        await this.#repository.insert(row)
+      }
+    } catch (cause) {
+      throw new SandlotError(
+        'idempotency_unavailable',
+        'the Idempotency-Key could not be recorded, so nothing was done: try again',
+        { cause, retryAfterSeconds: 1 },
+      )
+    }
+    this.#running.set(runningKeyOf(row), row)
+    return undefined
+  }
+
+  #answerAgain(request: KeyedRequest, row: IdempotentRow, known: KnownRow): Answer {
+    if (known.requestHash !== row.requestHash)
+      throw new SandlotError(
+        'idempotency_request_mismatch',
+        'this Idempotency-Key was used for another request: send a new key, or the request as it was',
+      )
+    if (known.answer !== undefined) return openAnswer(known.answer, this.#sealKey(request))
+    if (known.isRunning)
+      throw new SandlotError(
+        'idempotency_in_progress',
+        'the first request with this Idempotency-Key is not finished: ask again in a moment',
+        { retryAfterSeconds: 1 },
+      )
+    throw new SandlotError(
+      'idempotency_outcome_unknown',
+      'the server went down while it worked at the first request with this Idempotency-Key: look at what there is, then send a new key',
+    )
+  }
+
+  async #do(
+    request: KeyedRequest,
+    row: IdempotentRow,
+    work: () => Promise<Answer>,
+    answerOf: (error: unknown) => { answer: Answer; mayHaveActed: boolean },
+  ): Promise<Answer> {
+    try {
+      const answer = await work()
+      await this.#keep(request, row, answer)
+      return answer
+    } catch (error) {
+      const { answer, mayHaveActed } = answerOf(error)
+      if (mayHaveActed) await this.#keep(request, row, answer)
+      else await this.#repository.remove(row).catch((err) => this.#lost(err))
+      throw error
+    }
+  }
+
+  /** Never fails: the request was done, and one that comes again is told that its outcome is unknown. */
+  async #keep(request: KeyedRequest, row: IdempotentRow, answer: Answer): Promise<void> {
+    await this.#repository
+      .setAnswer(row, sealAnswer(answer, this.#sealKey(request)))
+      .catch((err) => this.#lost(err))
+  }
+
+  #lost(err: unknown): void {
+    this.#logger.warn({ err }, 'the outcome of a request with an Idempotency-Key was not recorded')
+  }
+
+  /** Whoever has only the database cannot read the answers: their tokens open with the key that the caller sent. */
+  #sealKey({ teamId, key }: KeyedRequest): Uint8Array {
+    return this.#deriveKey(`idempotent answer of ${teamId} for ${key}`)
+  }
+
+  #hash(text: string): string {
+    return createHmac('sha256', this.#hashKey).update(text).digest('hex')
+  }
+
+  /** A batch of what is too old or too much. @returns how many */
+  async prune(): Promise<number> {
+    const old = await this.#repository.prune(this.#now() - LIFETIME_MS)
+    return old + (await this.#repository.pruneTeams(MAX_PER_TEAM))
+  }
+
+  /** Waits for answers that are being recorded. */
+  settle(timeoutMs: number): Promise<void> {
+    return this.#underWay.settle(timeoutMs)
+  }
+}
+
+const runningKeyOf = ({ teamId, keyHash }: IdempotentRow): string => `${teamId} ${keyHash}`
+
+function checkKey(key: string): void {
+  if (KEY.test(key)) return
+  throw new SandlotError(
+    'invalid_request',
+    `Idempotency-Key must hold one value of 1 to 255 lower-case ASCII letters, digits or hyphens, but it is '${key.slice(0, 100)}'`,
+  )
+}

@@ -1,0 +1,80 @@
+import type { BuildInfo } from '@sandlot/node'
+import { ENVD_VERSION } from '@sandlot/protocol'
+import type { Template as TemplateAnswer, TemplateBuild } from '@sandlot/protocol/rest'
+import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
+import type { Team } from '../teams/team.ts'
+import { isDefault, isRecord, type Template } from './catalogue.ts'
+import { DEFAULT_TAG } from './reference.ts'
+import type { BuildRecord, Spawns } from './repository.ts'
+
+type AnyBuild = BuildInfo | BuildRecord
+
+const iso = (ms: number): string => new Date(ms).toISOString()
+const statusOf = (build: AnyBuild) => (isRecord(build) ? build.status : 'ready')
+
+/** What a create would start from, else what was built last. */
+function shownBuild({ tags, builds }: Template): AnyBuild | undefined {
+  return tags.get(DEFAULT_TAG) ?? builds.findLast((build) => statusOf(build) === 'ready') ?? builds.at(-1)
+}
+
+/**
+ * @param spawns how often it was used; of a default template that is everybody's, which only its owner is told
+ * @param description of default templates
+ */
+export function toTemplate(
+  template: Template,
+  team: Team,
+  spawns?: Spawns,
+  description?: string,
+): TemplateAnswer {
+  const { templateId, isPublic, name, createdAtMs, updatedAtMs, builds } = template
+  const build = shownBuild(template)
+  const newest = builds.at(-1)
+  const isOwn = template.teamId === team.teamId
+  const isHidden = isDefault(template) && !isOwn
+  return {
+    templateID: templateId,
+    buildID: build?.buildId ?? '',
+    cpuCount: build?.cpuCount ?? 0,
+    memoryMB: build?.memoryMB ?? 0,
+    diskSizeMB: build?.diskSizeMB ?? 0,
+    public: isPublic,
+    aliases: name === null ? [] : [name],
+    names: namesOf(template, team.slug),
+    createdAt: iso(createdAtMs),
+    updatedAt: iso(updatedAtMs),
+    createdBy: null,
+    lastSpawnedAt: spawns?.lastAtMs && !isHidden ? iso(spawns.lastAtMs) : null,
+    spawnCount: isHidden ? 0 : (spawns?.count ?? 0),
+    buildCount: isHidden ? 0 : builds.length,
+    envdVersion: build ? ENVD_VERSION : '',
+    buildStatus: newest ? statusOf(newest) : 'waiting',
+    isDefault: isDefault(template),
+    description: isDefault(template) ? description : undefined,
+  }
+}
+
+/** As the list of default templates has one: what a create starts from, and nothing of what is only being built. */
+export function toDefaultTemplate(template: Template, team: Team, spawns?: Spawns, description?: string) {
+  const answer = toTemplate(template, team, spawns, description)
+  if (template.tags.has(DEFAULT_TAG)) return answer
+  return { ...answer, buildID: '', cpuCount: 0, memoryMB: 0, diskSizeMB: 0, envdVersion: '' }
+}
+
+export const namesOf = ({ name, teamId }: Template, slug: string): string[] =>
+  name === null ? [] : [`${teamId === null || teamId === CATALOG_TEAM_ID ? DEFAULT_TEAM_SLUG : slug}/${name}`]
+
+export function toBuild(build: AnyBuild, { createdAtMs, updatedAtMs }: Template): TemplateBuild {
+  const times = isRecord(build) ? build : { createdAtMs, updatedAtMs, finishedAtMs: updatedAtMs }
+  return {
+    buildID: build.buildId,
+    status: statusOf(build),
+    createdAt: iso(times.createdAtMs),
+    updatedAt: iso(times.updatedAtMs),
+    finishedAt: times.finishedAtMs ? iso(times.finishedAtMs) : undefined,
+    cpuCount: build.cpuCount,
+    memoryMB: build.memoryMB,
+    diskSizeMB: build.diskSizeMB,
+    envdVersion: ENVD_VERSION,
+  }
+}
