@@ -22,6 +22,7 @@ import { eventRoutes } from '../events/routes.ts'
 import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
 import { loggableUrl } from '../http/loggable-url.ts'
+import { acceptSandboxNames } from '../http/sandbox-names.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
 import { persistenceRoutes } from '../sandboxes/persistence-routes.ts'
@@ -175,6 +176,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     api.addHook('onRequest', async (request) => {
       request.caller = await services.authenticator.authenticate(request.headers, request.ip)
     })
+    acceptSandboxNames(api)
     sandboxRoutes(api, services)
     persistenceRoutes(api, services)
     eventRoutes(api, services)

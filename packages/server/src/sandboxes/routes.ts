@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, sandboxIdIn } from '@sandlot/protocol'
 import {
   ConnectSandbox,
   ConnectSandboxV2,
@@ -139,19 +139,19 @@ export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain,
       },
     },
     async (request) => {
-      const ids = request.query.sandbox_ids.split(',').filter(Boolean)
-      if (ids.length > MAX_METRIC_IDS)
+      const names = request.query.sandbox_ids.split(',').filter(Boolean)
+      if (names.length > MAX_METRIC_IDS)
         throw new SandlotError(
           'invalid_request',
-          `sandbox_ids has ${ids.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
+          `sandbox_ids has ${names.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
         )
       const own = new Set(sandboxes.list(request.caller.team, RUNNING).map(({ sandboxId }) => sandboxId))
-      const found = ids.filter((id) => own.has(id)).flatMap((id) => [[id, metrics.latest(id)] as const])
-      return {
-        sandboxes: Object.fromEntries(
-          found.filter((entry): entry is [string, SandboxMetric] => entry[1] !== undefined),
-        ),
-      }
+      const found = names.flatMap((name): Array<[string, SandboxMetric]> => {
+        const id = sandboxIdIn(name)
+        const metric = own.has(id) ? metrics.latest(id) : undefined
+        return metric ? [[name, metric]] : []
+      })
+      return { sandboxes: Object.fromEntries(found) }
     },
   )
 
