@@ -62,6 +62,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     domain,
     ownPorts: [config.listen.port, ...(config.sandboxListen ? [config.sandboxListen.port] : [])],
     adminEmail,
+    requireSecure: config.settings.requireSecure,
     records,
     clientPackages: inputs.programs.clientPackages,
     logger,

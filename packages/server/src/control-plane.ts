@@ -51,6 +51,8 @@ export interface ControlPlaneOptions {
   domain: string
   /** Ports that the listeners of this server have. Default: only what `domain` and requests name. */
   ownPorts?: readonly number[]
+  /** Refuses sandboxes without an access token, which clients 1.x ask for. Default false. */
+  requireSecure?: boolean
   /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
   /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
@@ -126,6 +128,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     ...{ node, repository, registry, catalogue, checkpoints, limits, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(await openInstanceId(store)),
+    requireSecure: options.requireSecure,
   })
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({

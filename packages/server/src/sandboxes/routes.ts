@@ -37,7 +37,10 @@ export function sandboxRoutes(app: App, { sandboxes, metrics, catalogue, domain,
         reply.raw.once('close', () => {
           isAbandoned = !reply.raw.writableEnded
         })
-        const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
+        const body = request.body as NewSandbox
+        // the newer route knows no sandboxes without a token
+        const secure = url === '/v2/sandboxes' || body.secure === true
+        const sandbox = await sandboxes.create(request.caller.team, { ...body, secure })
         if (isAbandoned) sandboxes.abandon(sandbox.sandboxId)
         return reply.code(201).send(toSandbox(sandbox, domain))
       },
