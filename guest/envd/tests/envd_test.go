@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -160,6 +161,12 @@ func (d *daemon) rss() int {
 func asUser[T any](message *T, user string) *connect.Request[T] {
 	request := connect.NewRequest(message)
 	request.Header().Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":")))
+	return request
+}
+
+func withHeader[T any](message *T, header http.Header) *connect.Request[T] {
+	request := connect.NewRequest(message)
+	maps.Copy(request.Header(), header)
 	return request
 }
 

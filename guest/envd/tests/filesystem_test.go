@@ -1,12 +1,14 @@
 package tests
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	filesystemv1 "sandlot.dev/envd/gen/filesystem"
 )
@@ -47,6 +49,69 @@ func TestStatDescribesFilesDirectoriesAndLinks(t *testing.T) {
 	expectCode(t, err, connect.CodeUnauthenticated, "invalid username: 'ghost'")
 	_, err = d.files.Stat(t.Context(), connect.NewRequest(&filesystemv1.StatRequest{Path: "~ghost"}))
 	expectCode(t, err, connect.CodeInvalidArgument, "~ghost")
+}
+
+// PyPI 1.5.0 raises ParseError for every field that it does not know; the later ones name themselves.
+func TestOldPythonClientsGetTheFieldsThatTheyKnow(t *testing.T) {
+	d := startEnvd(t)
+	dir := t.TempDir()
+	_ = os.WriteFile(dir+"/f", []byte("12345"), 0o640)
+	_ = os.Symlink("gone", dir+"/dangling")
+	list := func(agent string) []*filesystemv1.EntryInfo {
+		t.Helper()
+		got, err := d.files.ListDir(t.Context(), withHeader(&filesystemv1.ListDirRequest{Path: dir}, http.Header{"User-Agent": {agent}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Msg.Entries
+	}
+	if all := list("e2b-python-sdk/1.7.1"); len(all) != 2 || all[0].GetSymlinkTarget() == "" || all[1].Size != 5 {
+		t.Fatal(all)
+	}
+	old := list("connect-python")
+	want := []*filesystemv1.EntryInfo{
+		{Name: "dangling", Path: dir + "/dangling"},
+		{Name: "f", Path: dir + "/f", Type: filesystemv1.FileType_FILE_TYPE_FILE},
+	}
+	for i, entry := range want {
+		if !proto.Equal(old[i], entry) {
+			t.Fatal(old[i], entry)
+		}
+	}
+	asOld := http.Header{"User-Agent": {"connect-python"}}
+	for name, call := range map[string]func() (*filesystemv1.EntryInfo, error){
+		"stat": func() (*filesystemv1.EntryInfo, error) {
+			got, err := d.files.Stat(t.Context(), withHeader(&filesystemv1.StatRequest{Path: dir + "/f"}, asOld))
+			return got.Msg.GetEntry(), err
+		},
+		"move": func() (*filesystemv1.EntryInfo, error) {
+			got, err := d.files.Move(t.Context(), withHeader(&filesystemv1.MoveRequest{Source: dir + "/f", Destination: dir + "/f"}, asOld))
+			return got.Msg.GetEntry(), err
+		},
+	} {
+		if entry, err := call(); err != nil || !proto.Equal(entry, want[1]) {
+			t.Fatal(name, entry, err)
+		}
+	}
+	made, err := d.files.MakeDir(t.Context(), withHeader(&filesystemv1.MakeDirRequest{Path: dir + "/d"}, asOld))
+	if err != nil || !proto.Equal(made.Msg.Entry, &filesystemv1.EntryInfo{Name: "d", Path: dir + "/d", Type: filesystemv1.FileType_FILE_TYPE_DIRECTORY}) {
+		t.Fatal(made, err)
+	}
+}
+
+// Only Basic names a user: what else stands there is for somebody else.
+func TestOtherAuthorizationThanBasicIsIgnored(t *testing.T) {
+	d := startEnvd(t)
+	for _, value := range []string{"Bearer e2b_0123", "Bearer", "Digest username=\"ghost\"", "basically", ""} {
+		request := withHeader(&filesystemv1.StatRequest{Path: "~"}, http.Header{"Authorization": {value}})
+		got, err := d.files.Stat(t.Context(), request)
+		if err != nil || got.Msg.Entry.Path != "/root" {
+			t.Fatal(value, got, err)
+		}
+	}
+	request := withHeader(&filesystemv1.StatRequest{Path: "~"}, http.Header{"Authorization": {"Basic !"}})
+	_, err := d.files.Stat(t.Context(), request)
+	expectCode(t, err, connect.CodeUnauthenticated, "not valid base64")
 }
 
 func TestMakeDirMoveAndRemoveAnswerWithTheRightCodes(t *testing.T) {

@@ -90,7 +90,7 @@ describe('what is not for a sandbox', () => {
 })
 
 describe('a sandbox that does not run', () => {
-  it.each(['igone', 'istarting'])('is 502 with the exact body (%s)', async (sandboxId) => {
+  it.each(['igone', 'istarting', 'igone-sandlot'])('is 502 with the exact body (%s)', async (sandboxId) => {
     const answer = await to(sandboxId, 8080)
     expect(answer.status).toBe(502)
     expect(answer.headers['content-type']).toBe('application/json')

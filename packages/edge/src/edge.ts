@@ -62,7 +62,7 @@ const PORT_PLACEHOLDER = /\$\{PORT\}/g
 
 /** The request may wait until its sandbox is back. */
 interface Asleep {
-  asleep: string
+  asleep: SandboxTarget
 }
 
 interface Addressed {
@@ -121,22 +121,22 @@ export function createEdge(options: EdgeOptions): Edge {
     const { sandboxId, port } = target
     if (!request.url?.startsWith('/') && request.url !== '*') return invalidTarget()
     const entry = directory.find(sandboxId)
-    if (!entry || (entry.state === 'paused' && !entry.wakesOnTraffic)) return sandboxNotFound(sandboxId)
+    if (!entry || (entry.state === 'paused' && !entry.wakesOnTraffic)) return sandboxNotFound(target)
     const authority = authorityOf(request)
     if (port === ENVD_PORT) {
       if (isControlRoute(request.url)) return controlRoute()
     } else if (entry.trafficAccessToken !== undefined) {
       const token = headerOf(request, TRAFFIC_TOKEN_HEADER)
-      if (token === undefined) return trafficTokenRefused(sandboxId, 'missing')
-      if (!secretsEqual(token, entry.trafficAccessToken)) return trafficTokenRefused(sandboxId, 'invalid')
+      if (token === undefined) return trafficTokenRefused(target, 'missing')
+      if (!secretsEqual(token, entry.trafficAccessToken)) return trafficTokenRefused(target, 'invalid')
     }
     if (entry.state === 'paused') {
-      if (port === ENVD_PORT && !mayUseEnvd(request, entry)) return resumeDenied(sandboxId)
-      return { asleep: sandboxId }
+      if (port === ENVD_PORT && !mayUseEnvd(request, entry)) return resumeDenied(target)
+      return { asleep: target }
     }
     const connections = connectionsTo(entry)
     if (connections.activeCount >= maxConnectionsPerSandbox) {
-      return tooManyConnections(sandboxId, maxConnectionsPerSandbox)
+      return tooManyConnections(target, maxConnectionsPerSandbox)
     }
     const isEnvd = port === ENVD_PORT
     const mask = isEnvd ? undefined : entry.maskRequestHost?.replace(PORT_PLACEHOLDER, String(port))
@@ -187,14 +187,14 @@ export function createEdge(options: EdgeOptions): Edge {
   }
 
   /** All requests that wait for the same sandbox share one resume. */
-  async function wake(sandboxId: string, request: EdgeRequest, door: Door): Promise<Admission | Refusal> {
+  async function wake(target: SandboxTarget, request: EdgeRequest, door: Door): Promise<Admission | Refusal> {
     try {
-      await directory.wake(sandboxId)
+      await directory.wake(target.sandboxId)
       const admission = admit(request, door)
-      return 'asleep' in admission ? sandboxNotFound(sandboxId) : admission
+      return 'asleep' in admission ? sandboxNotFound(target) : admission
     } catch (error) {
-      logger.debug({ err: error, sandboxId }, 'a paused sandbox could not be woken')
-      return notWoken(sandboxId, error)
+      logger.debug({ err: error, ...target }, 'a paused sandbox could not be woken')
+      return notWoken(target, error)
     }
   }
 
@@ -211,7 +211,7 @@ export function createEdge(options: EdgeOptions): Edge {
       sendRefusal(
         request,
         response,
-        isGone ? sandboxNotFound(target.sandboxId, refusal.shouldRetry) : refusal,
+        isGone ? sandboxNotFound(target, refusal.shouldRetry) : refusal,
       )
     }
     try {

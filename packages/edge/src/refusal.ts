@@ -66,24 +66,30 @@ export const tooManySignatures = (): Refusal => ({
 
 export const controlRoute = (): Refusal => ({ status: 404, body: { code: 404, message: 'not found' } })
 
+type Named = Pick<SandboxTarget, 'sandboxId' | 'calledName'>
+
+/** What the client calls the sandbox is what it is told. */
+const nameOf = ({ sandboxId, calledName = sandboxId }: Named): string => calledName
+
 /** PyPI e2b 2.63 goes by the words "was not found". @param shouldRetry false: it went while it answered */
-export const sandboxNotFound = (sandboxId: string, shouldRetry?: boolean): Refusal => ({
+export const sandboxNotFound = (sandbox: Named, shouldRetry?: boolean): Refusal => ({
   status: 502,
   shouldRetry,
-  body: { sandboxId, message: 'The sandbox was not found', code: 502 },
+  body: { sandboxId: nameOf(sandbox), message: 'The sandbox was not found', code: 502 },
 })
 
-export const resumeDenied = (sandboxId: string): Refusal => ({
+export const resumeDenied = (sandbox: Named): Refusal => ({
   status: 403,
   body: {
-    sandboxId,
+    sandboxId: nameOf(sandbox),
     message: 'The sandbox is paused: envd resumes it only for its access token or a valid signature',
     code: 403,
   },
 })
 
 /** Why it could not be resumed is said by whoever tried. */
-export function notWoken(sandboxId: string, error: unknown): Refusal {
+export function notWoken(sandbox: Named, error: unknown): Refusal {
+  const sandboxId = nameOf(sandbox)
   if (!(error instanceof SandlotError))
     return { status: 502, body: { sandboxId, message: 'The sandbox could not be resumed', code: 502 } }
   const { status, message, retryAfterSeconds, shouldRetry } = error
@@ -91,35 +97,50 @@ export function notWoken(sandboxId: string, error: unknown): Refusal {
 }
 
 /** PyPI e2b 2.63 goes by the words "port is not open". */
-export const portClosed = ({ sandboxId, port }: SandboxTarget): Refusal => ({
+export const portClosed = (target: SandboxTarget): Refusal => ({
   status: 502,
-  body: { sandboxId, message: 'The sandbox is running but port is not open', port, code: 502 },
+  body: {
+    sandboxId: nameOf(target),
+    message: 'The sandbox is running but port is not open',
+    port: target.port,
+    code: 502,
+  },
 })
 
-export const brokenAnswer = ({ sandboxId, port }: SandboxTarget): Refusal => ({
+export const brokenAnswer = (target: SandboxTarget): Refusal => ({
   status: 502,
   shouldRetry: false,
-  body: { sandboxId, message: 'The sandbox closed the connection without a valid answer', port, code: 502 },
+  body: {
+    sandboxId: nameOf(target),
+    message: 'The sandbox closed the connection without a valid answer',
+    port: target.port,
+    code: 502,
+  },
 })
 
-export const noAnswer = ({ sandboxId, port }: SandboxTarget, idleTimeoutMs: number): Refusal => ({
+export const noAnswer = (target: SandboxTarget, idleTimeoutMs: number): Refusal => ({
   status: 504,
   shouldRetry: false,
-  body: { sandboxId, message: `The sandbox did not answer for ${idleTimeoutMs / 1000} s`, port, code: 504 },
+  body: {
+    sandboxId: nameOf(target),
+    message: `The sandbox did not answer for ${idleTimeoutMs / 1000} s`,
+    port: target.port,
+    code: 504,
+  },
 })
 
-export const trafficTokenRefused = (sandboxId: string, problem: 'missing' | 'invalid'): Refusal => ({
+export const trafficTokenRefused = (sandbox: Named, problem: 'missing' | 'invalid'): Refusal => ({
   status: 403,
   body: {
-    sandboxId,
+    sandboxId: nameOf(sandbox),
     message: `Sandbox is secured with traffic access token. Token header '${TRAFFIC_TOKEN_HEADER}' is ${problem}`,
     code: 403,
   },
 })
 
-export const tooManyConnections = (sandboxId: string, limit: number): Refusal => ({
+export const tooManyConnections = (sandbox: Named, limit: number): Refusal => ({
   status: 429,
-  body: { sandboxId, message: `The sandbox already has ${limit} connections`, code: 429 },
+  body: { sandboxId: nameOf(sandbox), message: `The sandbox already has ${limit} connections`, code: 429 },
   retryAfterSeconds: 1,
 })
 

@@ -19,16 +19,21 @@ describe('a request is for a sandbox', () => {
     expect(ask(host, ids)).toEqual({ kind: 'sandbox', target, isShared: true }),
   )
 
-  it.each([
-    '8080-iabc.sandlot.localhost:3000',
-    '8080-IABC.Sandlot.localhost',
-    '8080-iabc-x.sandlot.localhost',
-    '8080-iabc.example.com',
-  ])('when the left-most label of %s says so, whatever the headers', (host) => {
-    const own = { kind: 'sandbox', target, isShared: false }
-    expect(ask(host)).toEqual(own)
-    expect(ask(host, { ...ids, 'e2b-sandbox-id': 'iother' })).toEqual(own)
-    expect(ask(host, ids, '/', 'sandboxes')).toEqual(own)
+  it.each(['8080-iabc.sandlot.localhost:3000', '8080-IABC.Sandlot.localhost', '8080-iabc.example.com'])(
+    'when the left-most label of %s says so, whatever the headers',
+    (host) => {
+      const own = { kind: 'sandbox', target, isShared: false }
+      expect(ask(host)).toEqual(own)
+      expect(ask(host, { ...ids, 'e2b-sandbox-id': 'iother' })).toEqual(own)
+      expect(ask(host, ids, '/', 'sandboxes')).toEqual(own)
+    },
+  )
+
+  it('under the name that clients up to 1.5 have for it', () => {
+    const named = { ...target, calledName: 'iabc-6532622b' }
+    expect(ask('8080-iabc-6532622b.sandlot.localhost')).toMatchObject({ target: named, isShared: false })
+    const headers = { ...ids, 'e2b-sandbox-id': 'iabc-6532622b' }
+    expect(ask('sandbox.localhost', headers)).toMatchObject({ target: named, isShared: true })
   })
 
   it('when it is a signed files URL at the shared host without ids', () => {

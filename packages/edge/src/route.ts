@@ -1,4 +1,4 @@
-import { isSandboxId, parseSandboxHost, type SandboxTarget } from '@sandlot/protocol'
+import { parseSandboxHost, type SandboxTarget, targetOf } from '@sandlot/protocol'
 import { authorityOf, type EdgeRequest, headerOf } from './message.ts'
 import { parseSignedFileUrl, type SignedFileUrl } from './signed-url.ts'
 
@@ -47,12 +47,13 @@ function routeAtSharedHost(request: EdgeRequest, host: string): Route {
   return url ? { kind: 'signed', url } : routeByLabel(host)
 }
 
-function routeByHeaders(sandboxId: string | undefined, portText: string | undefined): Route {
-  if (sandboxId === undefined || portText === undefined) return { kind: 'invalid', text: 'missing header' }
-  if (!isSandboxId(sandboxId)) return { kind: 'invalid', text: 'Invalid sandbox ID' }
+function routeByHeaders(name: string | undefined, portText: string | undefined): Route {
+  if (name === undefined || portText === undefined) return { kind: 'invalid', text: 'missing header' }
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : 0
+  const target = targetOf(name, port)
+  if (typeof target === 'string') return { kind: 'invalid', text: target }
   if (port < 1 || port > 65535) return { kind: 'invalid', text: 'Invalid sandbox port' }
-  return { kind: 'sandbox', target: { sandboxId, port }, isShared: true }
+  return { kind: 'sandbox', target, isShared: true }
 }
 
 function routeByLabel(host: string): Route {

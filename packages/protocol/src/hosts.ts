@@ -1,3 +1,5 @@
+import { isSandboxId, sandboxIdIn } from './ids.ts'
+
 /** Port that envd listens on inside every sandbox. */
 export const ENVD_PORT = 49983
 /** What our envd reports; clients switch features on by it (wire spec 4.1). */
@@ -6,6 +8,15 @@ export const ENVD_VERSION = '0.6.13'
 export interface SandboxTarget {
   sandboxId: string
   port: number
+  /** How the client calls the sandbox, when that is not its id (`sandboxIdIn`). */
+  calledName?: string
+}
+
+/** @param name id of a sandbox, or a name that has it */
+export function targetOf(name: string, port: number): SandboxTarget | 'Invalid sandbox ID' {
+  const sandboxId = sandboxIdIn(name)
+  if (!isSandboxId(sandboxId)) return 'Invalid sandbox ID'
+  return sandboxId === name ? { sandboxId, port } : { sandboxId, port, calledName: name }
 }
 
 /**
@@ -14,12 +25,11 @@ export interface SandboxTarget {
  */
 export function parseSandboxHost(host: string): SandboxTarget | 'Invalid host' | 'Invalid sandbox ID' {
   const label = host.split('.', 1)[0] ?? ''
-  const [portText, sandboxId] = label.split('-')
-  if (sandboxId === undefined || !/^\d{1,5}$/.test(portText ?? '')) return 'Invalid host'
+  const [, portText, name] = /^(\d{1,5})-(.*)$/.exec(label) ?? []
+  if (portText === undefined || name === undefined) return 'Invalid host'
   const port = Number(portText)
   if (port < 1 || port > 65535) return 'Invalid host'
-  if (!/^[a-z0-9]{1,64}$/.test(sandboxId)) return 'Invalid sandbox ID'
-  return { sandboxId, port }
+  return targetOf(name, port)
 }
 
 /** `<port>-<sandboxId>.<domain>`; the domain may hold a port of its own. */

@@ -8,6 +8,7 @@ import {
   newApiKey,
   newSandboxId,
   newTemplateId,
+  sandboxIdIn,
   secretsEqual,
 } from './ids.ts'
 
@@ -35,6 +36,20 @@ test('what could name a path, a label or a query is no id', () => {
       false,
     ])
   expect(isApiKey(`${newApiKey()}\n`)).toBe(false)
+})
+
+test.each([
+  ['iabc0-6532622b', 'iabc0'],
+  ['iabc0-a-b_C', 'iabc0'],
+  ['iabc0-', 'iabc0'],
+  ['iabc0', 'iabc0'],
+  // no sandbox is called so, and what checks the id says it
+  ['-iabc0', '-iabc0'],
+  ['iabc0-../x', 'iabc0-../x'],
+  ['iabc0-a\n', 'iabc0-a\n'],
+  [`iabc0-${'x'.repeat(65)}`, `iabc0-${'x'.repeat(65)}`],
+])('the name %j of a sandbox has the id %j', (name, id) => {
+  expect(sandboxIdIn(name)).toBe(id)
 })
 
 test('secrets are compared whole, whatever their length', () => {

@@ -22,6 +22,12 @@ export const newMachineToken = (): string => `sk_e2b_${randomBytes(20).toString(
 
 export const newCheckpointId = (): string => `c${randomLabel(20)}`
 
+/**
+ * The id in a sandbox's name as clients write it. Those up to 1.5 call it `<id>-<clientID>`, with the clientID of the
+ * answer to their create, and programs keep such names; ids have no dash. Anything else comes back as it is.
+ */
+export const sandboxIdIn = (name: string): string => /^([a-z0-9]{1,64})-[\w-]{0,64}$/.exec(name)?.[1] ?? name
+
 export const isSandboxId = (value: string): boolean => /^[a-z0-9]{1,64}$/.test(value)
 export const isCheckpointId = (value: string): boolean => /^c[a-z0-9]{20}$/.test(value)
 export const isTemplateId = (value: string): boolean => /^[a-z0-9]{20}$/.test(value)

@@ -42,7 +42,7 @@ const newSandboxProperties = {
   templateID: Type.String({
     minLength: 1,
     maxLength: 256,
-    description: 'Id, name, namespace/name or name:tag',
+    description: 'Id, name or namespace/name; with :tag or :<build id>',
   }),
   autoPause: Type.Optional(Type.Boolean({ default: false })),
   autoPauseMemory: Type.Optional(Type.Boolean({ default: true })),
@@ -66,7 +66,13 @@ const newSandboxProperties = {
 export const NewSandbox = Type.Object({
   ...newSandboxProperties,
   timeout: Defaulted(Timeout({ default: 15 })),
-  secure: Type.Optional(Type.Boolean({ description: 'false: envd asks for no token' })),
+  secure: Type.Optional(
+    Type.Boolean({
+      default: false,
+      description:
+        'true: envd asks for the access token of the answer. Without it whoever has the id may use the sandbox',
+    }),
+  ),
 })
 export const NewSandboxV2 = Type.Object({
   ...newSandboxProperties,

@@ -48,6 +48,12 @@ export const settingsSchema = Type.Object(
       description: 'Who signs in to this server, as the CLI shows it. Default: admin@<domain without port>',
       expects: 'an e-mail address, for example me@example.com',
     }),
+    requireSecure: Type.Boolean({
+      description:
+        'Refuse sandboxes without an access token. Clients 1.x ask for such: whoever has the id of one may use it',
+      expects: 'true or false',
+      default: false,
+    }),
     maxConnections: integer(16, 1_000_000, {
       description: 'Open connections at one time, to the API and to sandboxes; more are refused',
       default: 8192,

@@ -64,6 +64,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     ownPorts: [config.listen.port, ...(config.sandboxListen ? [config.sandboxListen.port] : [])],
     adminEmail,
     templateDescriptions,
+    requireSecure: config.settings.requireSecure,
     records,
     clientPackages: inputs.programs.clientPackages,
     logger,

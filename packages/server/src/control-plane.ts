@@ -54,6 +54,8 @@ export interface ControlPlaneOptions {
   domain: string
   /** Ports that the listeners of this server have. Default: only what `domain` and requests name. */
   ownPorts?: readonly number[]
+  /** Refuses sandboxes without an access token, which clients 1.x ask for. Default false. */
+  requireSecure?: boolean
   /** Of the administrator, who is the one that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
   /** Said of the templates that come with this server, by name. Default: nothing. */
@@ -132,6 +134,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     ...{ node, repository, registry, catalogue, checkpoints, limits, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(instanceId),
+    requireSecure: options.requireSecure,
   })
   const idempotency = new Idempotency({
     ...{ deriveKey, logger, now },

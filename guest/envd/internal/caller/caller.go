@@ -16,7 +16,7 @@ import (
 
 var errNoUser = errors.New("no user specified")
 
-// OfRPC reads the name from Basic auth; without one it is the default user.
+// OfRPC reads the name from Basic auth; without one it is the default user. Other schemes name nobody and mean nothing here.
 func OfRPC(header http.Header, s *settings.Settings) (accounts.User, error) {
 	name, err := basicName(header.Get("Authorization"))
 	if err != nil {
@@ -36,12 +36,9 @@ func OfRPC(header http.Header, s *settings.Settings) (accounts.User, error) {
 }
 
 func basicName(authorization string) (string, error) {
-	if authorization == "" {
-		return "", nil
-	}
 	scheme, encoded, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return "", fmt.Errorf("authorization scheme '%s' is not supported: use Basic with '<user>:'", scheme)
+		return "", nil
 	}
 	pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {

@@ -81,7 +81,7 @@ func (s *Service) Stat(_ context.Context, request *connect.Request[filesystemv1.
 	if err != nil {
 		return nil, failed("reading", path, err)
 	}
-	return connect.NewResponse(&filesystemv1.StatResponse{Entry: entry}), nil
+	return connect.NewResponse(&filesystemv1.StatResponse{Entry: known(request.Header(), entry)}), nil
 }
 
 func (s *Service) MakeDir(_ context.Context, request *connect.Request[filesystemv1.MakeDirRequest]) (*connect.Response[filesystemv1.MakeDirResponse], error) {
@@ -105,7 +105,7 @@ func (s *Service) MakeDir(_ context.Context, request *connect.Request[filesystem
 	if err != nil {
 		return nil, failed("reading", path, err)
 	}
-	return connect.NewResponse(&filesystemv1.MakeDirResponse{Entry: entry}), nil
+	return connect.NewResponse(&filesystemv1.MakeDirResponse{Entry: known(request.Header(), entry)}), nil
 }
 
 func (s *Service) Move(_ context.Context, request *connect.Request[filesystemv1.MoveRequest]) (*connect.Response[filesystemv1.MoveResponse], error) {
@@ -140,7 +140,7 @@ func (s *Service) Move(_ context.Context, request *connect.Request[filesystemv1.
 	if err != nil {
 		return nil, failed("reading", destination, err)
 	}
-	return connect.NewResponse(&filesystemv1.MoveResponse{Entry: entry}), nil
+	return connect.NewResponse(&filesystemv1.MoveResponse{Entry: known(request.Header(), entry)}), nil
 }
 
 func (s *Service) ListDir(ctx context.Context, request *connect.Request[filesystemv1.ListDirRequest]) (*connect.Response[filesystemv1.ListDirResponse], error) {
@@ -158,6 +158,9 @@ func (s *Service) ListDir(ctx context.Context, request *connect.Request[filesyst
 	list := lister{ctx: ctx, names: accounts.ReadNames()}
 	if err := list.walk(path, max(request.Msg.GetDepth(), 1)); err != nil {
 		return nil, failed("listing", path, err)
+	}
+	for i, entry := range list.entries {
+		list.entries[i] = known(request.Header(), entry)
 	}
 	return connect.NewResponse(&filesystemv1.ListDirResponse{Entries: list.entries}), nil
 }

@@ -1,3 +1,4 @@
+import { sandboxIdIn } from '@sandlot/protocol'
 import { Command } from 'commander'
 import type { Candidate } from '../adopt.ts'
 import { reportError } from '../report-error.ts'
@@ -35,14 +36,13 @@ Examples:
       const config = configOf(command)
       const { Adopter } = await import('../adopt.ts')
       const failed = await Adopter.with(config, async (adopter) => {
-        if (options.sandbox && !options.list) {
-          await adopter.adopt(options.sandbox, options.force === true)
+        const only = options.sandbox && sandboxIdIn(options.sandbox)
+        if (only && !options.list) {
+          await adopter.adopt(only, options.force === true)
           process.stdout.write(`Took over ${options.sandbox}.\n`)
           return 0
         }
-        const candidates = (await adopter.candidates()).filter(
-          ({ sandboxId }) => !options.sandbox || sandboxId === options.sandbox,
-        )
+        const candidates = (await adopter.candidates()).filter(({ sandboxId }) => !only || sandboxId === only)
         if (options.list) return void show(candidates, options.json === true)
         return adoptAll(candidates, options.force === true, (id, isForced) => adopter.adopt(id, isForced))
       })

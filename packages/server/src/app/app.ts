@@ -23,6 +23,7 @@ import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
 import { limitRate, RATE_HEADERS } from '../http/limit-rate.ts'
 import { loggableUrl } from '../http/loggable-url.ts'
+import { acceptSandboxNames } from '../http/sandbox-names.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
 import { isKeyed } from '../idempotency/once.ts'
 import type { Idempotency } from '../idempotency/service.ts'
@@ -186,6 +187,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
       request.caller = await services.authenticator.authenticate(request.headers, request.ip)
     })
     api.addHook('onRequest', async (request, reply) => limitRate(services.limits, request, reply))
+    acceptSandboxNames(api)
     sandboxRoutes(api, services)
     persistenceRoutes(api, services)
     eventRoutes(api, services)

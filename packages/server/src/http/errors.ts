@@ -1,6 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { storeError } from '../store/store.ts'
+import { withSandboxName } from './sandbox-names.ts'
 
 const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 
@@ -15,7 +16,8 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
   if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
     reply.removeHeader('connection')
   reply.headers(errorHeaders(error))
-  reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.toBody()))
+  const body = { ...error.toBody(), message: withSandboxName(error.message, request) }
+  reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
 /** What the head of its answer says about trying again. */

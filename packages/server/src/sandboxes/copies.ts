@@ -114,6 +114,8 @@ export class Copies {
     seconds: number,
   ): Promise<Array<LiveSandbox | SandlotError>> {
     this.#life.limits.checkLength(team, seconds)
+    const { settings } = this.#life.get(team, sandboxId)
+    this.#life.checkSecure(settings, 'fork one that was created with secure: true')
     const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'fork')
     try {
       return await Promise.all(

@@ -34,12 +34,57 @@ test('a create answers with token and domain, and the machine got the same token
   expect(Date.parse(detail.body.endAt) - Date.parse(detail.body.startedAt)).toBe(300_000)
 })
 
-test('the old create defaults to 15 s and can do without a token', async () => {
-  const { body } = await t.call('POST', '/sandboxes', { templateID: 'base', secure: false })
-  expect(body.envdAccessToken).toBeUndefined()
-  expect(t.node.inits()[0]?.accessToken).toBe('')
+test('the old create defaults to 15 s', async () => {
+  const { body } = await t.call('POST', '/sandboxes', { templateID: 'base' })
   const detail = await t.call('GET', `/sandboxes/${body.sandboxID}`)
   expect(Date.parse(detail.body.endAt) - Date.parse(detail.body.startedAt)).toBe(15_000)
+})
+
+test.each([
+  ['/sandboxes', {}, false],
+  ['/sandboxes', { secure: false }, false],
+  ['/sandboxes', { secure: true }, true],
+  ['/v2/sandboxes', {}, true],
+  // no field of this route: it means nothing
+  ['/v2/sandboxes', { secure: false }, true],
+])('a create by %s with %j makes an access token: %s', async (url, extra, hasToken) => {
+  const { body } = await t.call('POST', url, { templateID: 'base', ...extra })
+  const token = hasToken ? expect.stringMatching(/^[0-9a-f]{32}$/) : undefined
+  const sent = hasToken ? body.envdAccessToken : ''
+  expect(body.envdAccessToken).toEqual(token)
+  expect(t.node.inits()[0]?.accessToken).toBe(sent)
+  expect((await t.call('GET', `/sandboxes/${body.sandboxID}`)).body.envdAccessToken).toBe(
+    body.envdAccessToken,
+  )
+  expect(t.server.directory.find(body.sandboxID)?.envdAccessToken).toBe(body.envdAccessToken)
+})
+
+test('what makes a sandbox without a token leaves it without one', async () => {
+  const id = (await t.call('POST', '/sandboxes', { templateID: 'base', timeout: 100 })).body.sandboxID
+  const tokens = () => new Set(t.node.inits().map((init) => init?.accessToken))
+  await t.call('POST', `/sandboxes/${id}/pause`)
+  await t.crash()
+  const resumed = await t.call('POST', `/v2/sandboxes/${id}/connect`, {})
+  expect([resumed.status, resumed.body.envdAccessToken]).toEqual([201, undefined])
+  const [{ sandbox: fork }] = (await t.call('POST', `/sandboxes/${id}/fork`, {})).body
+  expect(fork.envdAccessToken).toBeUndefined()
+  const { checkpointID } = (await t.call('POST', `/sandboxes/${id}/checkpoints`)).body
+  const back = await t.call('POST', `/sandboxes/${id}/rollback`, { checkpointID })
+  expect([back.status, back.body.envdAccessToken]).toEqual([200, undefined])
+  expect(tokens()).toEqual(new Set(['']))
+  // how the next is made is for its own create to say
+  const { snapshotID } = (await t.call('POST', `/sandboxes/${id}/snapshots`, {})).body
+  expect((await t.create({ templateID: snapshotID })).envdAccessToken).toMatch(/^[0-9a-f]{32}$/)
+  expect(tokens().size).toBe(2)
+})
+
+test('traffic off needs a token', async () => {
+  const network = { allowPublicTraffic: false }
+  const { status, body } = await t.call('POST', '/sandboxes', { templateID: 'base', network })
+  expect([status, body.message]).toEqual([
+    400,
+    'allowPublicTraffic: false needs a sandbox with an access token: set secure to true',
+  ])
 })
 
 test.each([

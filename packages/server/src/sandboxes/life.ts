@@ -12,7 +12,7 @@ import { UnderWay } from '../under-way.ts'
 import { within } from '../within.ts'
 import type { SandboxRegistry } from './registry.ts'
 import type { SandboxRepository } from './repository.ts'
-import type { LiveSandbox } from './sandbox.ts'
+import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
 import { become, type KillReason, MOVED } from './state.ts'
 
 const NODE_STOP_TIMEOUT_MS = 20_000
@@ -28,6 +28,8 @@ export interface LifeOptions {
   teamOf: (teamId: string) => Promise<Team | undefined>
   logger: Logger
   now: () => number
+  /** No sandbox is made that whoever has its id may use. Default false. */
+  requireSecure?: boolean
 }
 
 /** What reaches a sandbox without a request. */
@@ -52,6 +54,7 @@ export class Life {
   readonly now: () => number
   readonly deadlines: DeadlineHeap
   readonly underWay = new UnderWay()
+  readonly #requireSecure: boolean
   readonly #lock = new KeyedLock()
   readonly #retries: Retries
   readonly #events: LifeEvents
@@ -69,6 +72,7 @@ export class Life {
     this.teamOf = teamOf
     this.logger = logger
     this.now = now
+    this.#requireSecure = options.requireSecure ?? false
     this.#events = events
     this.#retries = new Retries((err, what) => logger.warn({ err }, `${what} failed again`))
     this.deadlines = new DeadlineHeap({ now, onExpired: events.onDeadline })
@@ -102,6 +106,19 @@ export class Life {
       throw moved?.teamId === team.teamId ? movedTo(sandboxId, moved.to) : notFound(sandboxId)
     }
     return sandbox
+  }
+
+  /**
+   * Paused ones have no time to live. Clients of 2.0 set a timeout to see whether they must resume: 404 says yes.
+   * @throws SandlotError not_found, conflict
+   */
+  getRunning(team: Team, sandboxId: string): LiveSandbox {
+    const sandbox = this.get(team, sandboxId)
+    if (sandbox.state === 'running') return sandbox
+    throw new SandlotError(
+      'not_found',
+      `Sandbox "${sandboxId}" is paused, and its time to live begins with the next connect`,
+    )
   }
 
   noteMoved({ sandboxId, teamId }: Pick<LiveSandbox, 'sandboxId' | 'teamId'>, reason: KillReason): void {
@@ -185,6 +202,15 @@ export class Life {
       this.endUnasked(sandbox.sandboxId, 'exited: while it started')
   }
 
+  /** @param mend what would be right instead @throws SandlotError invalid_request: sandboxes need an access token here */
+  checkSecure({ secure }: Pick<SandboxSettings, 'secure'>, mend: string): void {
+    if (this.#requireSecure && !secure)
+      throw new SandlotError(
+        'invalid_request',
+        `this server makes no sandboxes without an access token (its setting requireSecure): ${mend}`,
+      )
+  }
+
   /** @throws SandlotError conflict while it is being killed */
   checkNotKilling(team: Team, sandboxId: string): void {
     if (this.find(team, sandboxId)?.state === 'killing')
@@ -194,10 +220,10 @@ export class Life {
   /** Only ever extends. @throws SandlotError conflict while it is being killed */
   async extend(team: Team, sandboxId: string, seconds: number): Promise<LiveSandbox> {
     this.checkNotKilling(team, sandboxId)
-    const sandbox = this.get(team, sandboxId)
+    const sandbox = this.getRunning(team, sandboxId)
     this.limits.checkLength(team, seconds)
     if (this.now() + seconds * 1000 <= sandbox.endAtMs) return sandbox
-    return this.exclusively(sandboxId, () => this.extendLocked(this.get(team, sandboxId), seconds))
+    return this.exclusively(sandboxId, () => this.extendLocked(this.getRunning(team, sandboxId), seconds))
   }
 
   /** Another connect may have extended it further while this one waited for the lock. */

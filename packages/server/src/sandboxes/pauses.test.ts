@@ -176,6 +176,26 @@ const tree = async (id: string) => (await t.call('GET', `/sandboxes/${id}/tree`)
 describe('the time to live', () => {
   const secondsLeft = async (id: string) => (Date.parse((await detail(id)).endAt) - t.now) / 1000
 
+  test('cannot be set while a sandbox is paused: clients of 2.0 resume when they are told so', async () => {
+    const { sandboxID: id } = await t.create({ timeout: 30 })
+    await pause(id)
+    const before = await detail(id)
+    for (const [what, body] of [
+      ['timeout', { timeout: 50 }],
+      ['refreshes', { duration: 50 }],
+    ] as const)
+      expect(await t.call('POST', `/sandboxes/${id}/${what}`, body)).toMatchObject({
+        status: 404,
+        body: {
+          code: 404,
+          message: `Sandbox "${id}" is paused, and its time to live begins with the next connect`,
+        },
+      })
+    expect(await detail(id)).toEqual(before)
+    expect((await t.call('POST', `/sandboxes/${id}/resume`, { timeout: 50 })).status).toBe(201)
+    expect((await t.call('POST', `/sandboxes/${id}/timeout`, { timeout: 50 })).status).toBe(204)
+  })
+
   test('does not pass while a sandbox is paused, and begins anew with the resume', async () => {
     const { sandboxID: id } = await t.create({ timeout: 30 })
     await pause(id)

@@ -130,7 +130,7 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
         tags,
         summary: 'List snapshots, newest first',
         querystring: Type.Object({
-          sandboxID: Type.Optional(Type.String({ maxLength: 64 })),
+          sandboxID: Type.Optional(Type.String({ maxLength: 128 })),
           name: Type.Optional(
             Type.String({ maxLength: 256, description: 'Name or id, with or without tag' }),
           ),

@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, sandboxIdIn } from '@sandlot/protocol'
 import {
   ConnectSandbox,
   ConnectSandboxV2,
@@ -57,8 +57,11 @@ export function sandboxRoutes(
         reply.raw.once('close', () => {
           isAbandoned = !reply.raw.writableEnded
         })
+        const body = request.body as NewSandbox
+        // the newer route knows no sandboxes without a token
+        const secure = url === '/v2/sandboxes' || body.secure === true
         return answerOnce(idempotency, request, reply, 201, async () => {
-          const sandbox = await sandboxes.create(request.caller.team, request.body as NewSandbox)
+          const sandbox = await sandboxes.create(request.caller.team, { ...body, secure })
           if (isAbandoned && !isKeyed(request)) sandboxes.abandon(sandbox.sandboxId)
           return toSandbox(sandbox, domain)
         })
@@ -163,20 +166,18 @@ export function sandboxRoutes(
       },
     },
     async (request) => {
-      const ids = request.query.sandbox_ids.split(',').filter(Boolean)
-      if (ids.length > MAX_METRIC_IDS)
+      const names = request.query.sandbox_ids.split(',').filter(Boolean)
+      if (names.length > MAX_METRIC_IDS)
         throw new SandlotError(
           'invalid_request',
-          `sandbox_ids has ${ids.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
+          `sandbox_ids has ${names.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
         )
-      const found = ids
-        .filter((id) => sandboxes.isRunning(request.caller.team, id))
-        .map((id) => [id, metrics.latest(id)] as const)
-      return {
-        sandboxes: Object.fromEntries(
-          found.filter((entry): entry is [string, SandboxMetric] => entry[1] !== undefined),
-        ),
-      }
+      const found = names.flatMap((name): Array<[string, SandboxMetric]> => {
+        const id = sandboxIdIn(name)
+        const metric = sandboxes.isRunning(request.caller.team, id) ? metrics.latest(id) : undefined
+        return metric ? [[name, metric]] : []
+      })
+      return { sandboxes: Object.fromEntries(found) }
     },
   )
 

@@ -77,6 +77,7 @@ export class SandboxService {
     this.#life.limits.checkLength(team, body.timeout)
     this.#life.limits.checkSandbox(team, startable.build)
     const settings = settingsOf(body)
+    this.#life.checkSecure(settings, 'set secure to true, which clients from 2.0 on do by themselves')
     // kept with the sandbox: its template may be built anew while it is paused
     settings.envVars = { ...envVarsOf(startable.build), ...settings.envVars }
     const release = this.#life.limits.reserve(team)
@@ -180,10 +181,12 @@ export class SandboxService {
   }
 
   async setTimeout(team: Team, sandboxId: string, seconds: number): Promise<void> {
-    this.get(team, sandboxId)
+    this.#life.getRunning(team, sandboxId)
     this.#life.limits.checkLength(team, seconds)
     const endAtMs = this.#life.now() + seconds * 1000
-    await this.#life.exclusively(sandboxId, () => this.#life.setEnd(this.get(team, sandboxId), endAtMs))
+    await this.#life.exclusively(sandboxId, () =>
+      this.#life.setEnd(this.#life.getRunning(team, sandboxId), endAtMs),
+    )
   }
 
   /** Brings rows and machines together after a start. */

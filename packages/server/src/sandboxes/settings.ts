@@ -33,10 +33,10 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
     )
   if (body.autoPauseMemory === false && body.autoResume?.enabled)
     throw new SandlotError('invalid_request', 'autoResume needs the memory: set autoPauseMemory to true')
-  if (network.allowPublicTraffic === false && body.secure === false)
+  if (network.allowPublicTraffic === false && body.secure !== true)
     throw new SandlotError(
       'invalid_request',
-      'allowPublicTraffic: false needs a secure sandbox: leave secure out or set it to true',
+      'allowPublicTraffic: false needs a sandbox with an access token: set secure to true',
     )
   const denied = network.denyOut ?? []
   for (const entry of denied)
@@ -55,7 +55,7 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
   if (denied.some((entry) => entry !== ALL_TRAFFIC)) later(`network.denyOut other than ["${ALL_TRAFFIC}"]`)
 
   return {
-    secure: body.secure !== false,
+    secure: body.secure === true,
     allowInternetAccess: denied.length > 0 ? false : (body.allow_internet_access ?? undefined),
     trafficAccessToken: network.allowPublicTraffic === false ? newAccessToken() : undefined,
     network: body.network ?? undefined,

@@ -84,19 +84,67 @@ test('the same name is the same template, and its tag moves when the new build i
   ).toEqual(['ready', 'ready'])
 })
 
-test('of builds that lost their last tag only the newest stays', async () => {
+test('of builds that lost their last tag the newest ten stay', async () => {
   const builds = []
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 13; i++) {
     tested.current.now += 1_000
     builds.push(await built(i === 1 ? 'app:kept' : 'app'))
   }
   const ids = async () =>
     (await call('GET', '/templates/app')).body.builds.map(({ buildID }: Announced) => buildID).reverse()
-  const left = [builds[1]!.buildID, builds[2]!.buildID, builds[3]!.buildID]
+  const left = builds.slice(1).map(({ buildID }) => buildID)
   await expect.poll(ids).toEqual(left)
-  expect(tested.current.node.saved.size).toBe(3)
+  expect(tested.current.node.saved.size).toBe(12)
   await tested.current.crash()
   expect(await ids()).toEqual(left)
+})
+
+test('a build is started by its id, also when its tag has moved on, and is given tags by it', async () => {
+  const first = await built('app')
+  const second = await built('app')
+  const other = await built('other')
+  for (const isRestarted of [false, true]) {
+    if (isRestarted) await tested.current.crash()
+    for (const { buildID } of [first, second])
+      for (const name of ['app', 'default/app', first.templateID]) {
+        await tested.current.create({ templateID: `${name}:${buildID}` })
+        expect(tested.current.node.acquired.at(-1)).toBe(buildID)
+      }
+  }
+  const late = await announce('late')
+  await start(late, { fromTemplate: `app:${first.buildID}` })
+  await settled(late)
+  expect(tested.current.node.builtJobs.at(-1)!.recipe.from).toMatchObject({ buildId: first.buildID })
+  expect(
+    await call('POST', '/templates/tags', { target: `app:${first.buildID}`, tags: ['old'] }),
+  ).toMatchObject({
+    status: 201,
+    body: { tags: ['old'], buildID: first.buildID },
+  })
+  await tested.current.create({ templateID: 'app:old' })
+  expect(tested.current.node.acquired.at(-1)).toBe(first.buildID)
+  // a build of another template, whatever it is called
+  const { status, body } = await call('POST', '/v2/sandboxes', { templateID: `app:${other.buildID}` })
+  expect([status, body.message]).toEqual([404, `tag '${other.buildID}' does not exist for template 'app'`])
+})
+
+test('a build that has failed, or is not ready, is said to be so', async () => {
+  await built('app')
+  const waiting = await announce('app')
+  tested.current.node.building = () => Promise.reject(new BuildFailure('2', 'it broke'))
+  const failed = await announce('app')
+  await start(failed)
+  await settled(failed)
+  const createOf = async ({ buildID }: Announced) => {
+    const answer = await call('POST', '/v2/sandboxes', { templateID: `app:${buildID}` })
+    return [answer.status, answer.body.message.replace(buildID, 'X')]
+  }
+  const unknown = "tag 'X' does not exist for template 'app'"
+  expect(await createOf(waiting)).toEqual([
+    404,
+    `${unknown}; the build of that id is waiting, try again when it is ready`,
+  ])
+  expect(await createOf(failed)).toEqual([404, `${unknown}; the build of that id failed: it broke`])
 })
 
 test('a failure is kept with its step, and the build before stays the one that is started', async () => {

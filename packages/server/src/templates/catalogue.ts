@@ -219,19 +219,24 @@ export class TemplateCatalogue {
     return (isKnowable ? named : undefined) ?? (namespace === DEFAULT_TEAM_SLUG ? common : undefined)
   }
 
-  /** @param reference id, name, namespace/name, or one of these with `:tag`. @throws SandlotError not_found, forbidden, conflict */
+  /**
+   * @param reference id, name, namespace/name, or one of these with `:tag` or `:<build id>`: that build, whatever has
+   * become of its tags @throws SandlotError not_found, forbidden, conflict
+   */
   resolve(reference: string, team: Team): Startable {
     const { name, tag = DEFAULT_TAG } = parseReference(reference)
     const isBuilt = this.find(reference.split(':')[0]!, team)?.tags.has(tag)
     if (!isBuilt && tag === DEFAULT_TAG) this.#checkProgress(name)
     const template = this.see(reference, team)
-    const build = template.tags.get(tag)
+    const named = template.builds.find(({ buildId }) => buildId === tag)
+    const build = named && isReady(named) ? named : template.tags.get(tag)
     if (build) return { template, build }
-    const newest = template.builds.at(-1)
-    const state =
-      newest && isRecord(newest) && newest.status !== 'ready' ? `; its newest build is ${newest.status}` : ''
     const key = reference.split(':')[0]!.slice(0, 200)
-    throw new SandlotError('not_found', `tag '${tag}' does not exist for template '${key}'${state}`)
+    const state = template.teamId === team.teamId ? stateOf(named, template.builds.at(-1)) : ''
+    throw new SandlotError(
+      'not_found',
+      `tag '${tag.slice(0, 200)}' does not exist for template '${key}'${state}`,
+    )
   }
 
   /** A template that a team may use, built or not; a tag does not matter. @throws SandlotError not_found, forbidden */
@@ -295,6 +300,21 @@ export class TemplateCatalogue {
 export const isDefault = ({ teamId }: Template): boolean => teamId === null || teamId === CATALOG_TEAM_ID
 
 export const isRecord = (build: BuildInfo | BuildRecord): build is BuildRecord => 'checkpointId' in build
+
+const isReady = (build: BuildInfo | BuildRecord): boolean => !isRecord(build) || build.status === 'ready'
+
+/** Why there is nothing to start from yet. @param named has the id that was asked for */
+function stateOf(
+  named: BuildInfo | BuildRecord | undefined,
+  newest: BuildInfo | BuildRecord | undefined,
+): string {
+  const build = named ?? newest
+  if (!build || !isRecord(build) || build.status === 'ready') return ''
+  if (!named) return `; its newest build is ${build.status}`
+  return build.status === 'error'
+    ? `; the build of that id failed: ${build.reason?.message.slice(0, 500)}`
+    : `; the build of that id is ${build.status}, try again when it is ready`
+}
 
 /** Environment that a build gives its sandboxes. */
 export const envVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>

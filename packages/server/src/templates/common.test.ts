@@ -7,6 +7,10 @@ const call = (...args: Parameters<typeof tested.current.call>) => tested.current
 
 /** Builds a template as the team of `key`. */
 async function build(name: string, key: string): Promise<string> {
+  return (await builtBy(name, key)).templateID
+}
+
+async function builtBy(name: string, key: string): Promise<{ templateID: string; buildID: string }> {
   const headers = { 'x-api-key': key }
   const { templateID, buildID } = (await call('POST', '/v3/templates', { name }, headers)).body
   await call(
@@ -18,7 +22,7 @@ async function build(name: string, key: string): Promise<string> {
   const status = async () =>
     (await call('GET', `/templates/${templateID}/builds/${buildID}/status`, undefined, headers)).body.status
   await expect.poll(status).toBe('ready')
-  return templateID
+  return { templateID, buildID }
 }
 const createFrom = (templateID: string, key = tested.current.key) =>
   call('POST', '/v2/sandboxes', { templateID }, { 'x-api-key': key })
@@ -89,4 +93,32 @@ test('a public template of another team is found by namespace and name, a privat
   await tested.current.crash()
   const after = await tested.current.server.newCatalogKey()
   expect((await createFrom('default/app', after)).body.templateID).toBe(templateID)
+})
+
+test("a build of another team's public template is started by its id; of a private one nothing is told", async () => {
+  const other = await tested.current.server.newCatalogKey()
+  const { templateID, buildID } = await builtBy('app', tested.current.key)
+  await builtBy('app', tested.current.key)
+  expect((await createFrom(`default/app:${buildID}`, other)).status).toBe(404)
+  expect((await createFrom(`${templateID}:${buildID}`, other)).status).toBe(403)
+  await call('PATCH', '/v2/templates/app', { public: true })
+  for (const name of ['default/app', templateID]) {
+    expect((await createFrom(`${name}:${buildID}`, other)).status).toBe(201)
+    expect(tested.current.node.acquired.at(-1)).toBe(buildID)
+  }
+  tested.current.node.building = () => Promise.reject(new Error('a secret path'))
+  const failed = (await call('POST', '/v3/templates', { name: 'app' })).body
+  await call('POST', `/v2/templates/${templateID}/builds/${failed.buildID}`, { steps: [] })
+  const target = `default/app:${failed.buildID}`
+  expect(await createFrom(target, other)).toMatchObject({
+    status: 404,
+    body: { message: `tag '${failed.buildID}' does not exist for template 'default/app'` },
+  })
+  const tagged = await call(
+    'POST',
+    '/templates/tags',
+    { target: `default/app:${buildID}`, tags: ['mine'] },
+    { 'x-api-key': other },
+  )
+  expect(tagged.status).toBe(403)
 })

@@ -19,6 +19,8 @@ import type { Uploads } from './uploads.ts'
 
 /** Of one template. */
 const MAX_FAILED = 20
+/** Finished builds of one template that no tag is on any more. */
+const MAX_SUPERSEDED = 10
 
 export interface BuildLimits {
   /** Builds that run at a time. */
@@ -264,8 +266,7 @@ export class TemplateBuilder {
   }
 
   /**
-   * A build that lost its last tag cannot be started from any more, and its checkpoint is large. The newest such one
-   * stays a while: a create may have found it just before.
+   * A build that lost its last tag can still be started by its id, but its checkpoint is large: the newest few stay.
    */
   async #dropSuperseded(team: Team, templateId: string): Promise<void> {
     const { catalogue, checkpoints, node, logger } = this.#options
@@ -275,7 +276,9 @@ export class TemplateBuilder {
     const untagged = template.builds
       .filter(isRecord)
       .filter((build) => build.status === 'ready' && build.sandboxId === '' && !tagged.has(build))
-    for (const build of untagged.slice(0, -1))
+    // those of the catalogue are the largest, and only a create that found one just before still needs it
+    const kept = template.teamId === CATALOG_TEAM_ID ? 1 : MAX_SUPERSEDED
+    for (const build of untagged.slice(0, -kept))
       try {
         node.removeBuild(build.buildId)
         await node.removeCheckpoint(build.checkpointId)

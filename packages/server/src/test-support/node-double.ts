@@ -36,6 +36,8 @@ export class NodeDouble implements SandboxNode {
   stops = 0
   /** Of each machine that was asked for, the team. */
   readonly owners: string[] = []
+  /** Builds that machines were asked for of, or checkpoints. */
+  readonly acquired: string[] = []
   #next = 0
 
   capacity = () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 })
@@ -152,6 +154,7 @@ export class NodeDouble implements SandboxNode {
   async acquire(buildId: string, { owner, network }: AcquireOptions) {
     this.acquireCalls++
     this.owners.push(owner)
+    this.acquired.push(buildId)
     await this.acquiring
     const machineId = `m${this.#next++}`
     this.machines.set(machineId, undefined)

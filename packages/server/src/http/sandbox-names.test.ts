@@ -1,0 +1,111 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { type Method, type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+
+const under = serverUnderTest()
+let t: ServerUnderTest
+let id: string
+/** As clients up to 1.5 call it. */
+let name: string
+beforeEach(async () => {
+  t = under.current
+  id = (await t.create({ timeout: 100, metadata: { own: 'x' } })).sandboxID
+  name = `${id}-sandlot`
+})
+
+/** Every route of one sandbox, read from the documentation: a new one is tried without being named here. */
+async function routes(): Promise<Array<[method: Method, path: string]>> {
+  const document = (await t.call('GET', '/openapi.json')).body as { paths: Record<string, object> }
+  return Object.entries(document.paths)
+    .filter(([path]) => path.includes('/sandboxes/{'))
+    .flatMap(([path, methods]) =>
+      Object.keys(methods).map((method): [Method, string] => [method.toUpperCase() as Method, path]),
+    )
+}
+
+const BODIES: Record<string, object> = {
+  '/sandboxes/{id}/timeout': { timeout: 100 },
+  '/sandboxes/{id}/connect': { timeout: 100 },
+  '/sandboxes/{id}/rollback': { checkpointID: 'c0' },
+  '/sandboxes/{id}/keep': { last: 3 },
+}
+
+test('every route of a sandbox answers to its name as to its id', async () => {
+  const all = await routes()
+  expect(all.length).toBeGreaterThanOrEqual(20)
+  for (const [method, path] of all) {
+    const ask = async (called: string) => {
+      const body = method === 'GET' ? undefined : (BODIES[path] ?? {})
+      const answer = await t.call(method, path.replace(/{\w+}/, called), body)
+      return [answer.status, answer.body?.message?.replaceAll(called, 'X')]
+    }
+    // of two alike one is asked by its id and one by its name, as most routes change something
+    const twin = (await t.create({ timeout: 100, metadata: { own: 'x' } })).sandboxID
+    id = (await t.create({ timeout: 100, metadata: { own: 'x' } })).sandboxID
+    expect([method, path, ...(await ask(`${id}-sandlot`))]).toEqual([method, path, ...(await ask(twin))])
+  }
+})
+
+describe('an answer', () => {
+  test('names the sandbox as the request did', async () => {
+    for (const called of [id, name, `${id}-6532622b`]) {
+      const detail = await t.call('GET', `/sandboxes/${called}`)
+      expect(detail.body).toMatchObject({ sandboxID: called, metadata: { own: 'x' } })
+      const connected = await t.call('POST', `/v2/sandboxes/${called}/connect`, {})
+      expect(connected.body.sandboxID).toBe(called)
+      expect((await t.call('GET', `/sandboxes/${called}/tree`)).body.sandboxID).toBe(called)
+      const events = (await t.call('GET', `/events/sandboxes/${called}`)).body
+      expect(events[0]).toMatchObject({ sandbox_id: called })
+    }
+  })
+
+  test('is for clients 1.x to join: what they make of it is what they asked by', async () => {
+    const headers = { 'x-api-key': t.key, package_version: '1.5.6' }
+    for (const called of [name, `${id}-6532622b`]) {
+      const { body } = await t.call('GET', `/sandboxes/${called}`, undefined, headers)
+      expect(`${body.sandboxID}-${body.clientID}`).toBe(called)
+    }
+    const { body: created } = await t.call('POST', '/sandboxes', { templateID: 'base' }, headers)
+    expect(created).toMatchObject({ sandboxID: expect.not.stringContaining('-'), clientID: 'sandlot' })
+  })
+
+  test('about several has each under the name that it was asked by', async () => {
+    const other = (await t.create()).sandboxID
+    t.node.emitter.emit(
+      'samples',
+      [...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now, 1)),
+    )
+    const ask = async () => {
+      const { body } = await t.call('GET', `/sandboxes/metrics?sandbox_ids=${name},${other},igone-sandlot`)
+      return Object.keys(body.sandboxes).sort()
+    }
+    await expect.poll(ask).toEqual([name, other].sort())
+  })
+
+  test('that is an error says the name, and nothing of others', async () => {
+    const gone = await t.call('GET', '/sandboxes/igone-sandlot')
+    expect([gone.status, gone.body.message]).toEqual([
+      404,
+      `Sandbox "igone-sandlot" doesn't exist or you don't have access to it`,
+    ])
+    // one letter of the message
+    expect((await t.call('GET', '/sandboxes/a-b')).body.message).toBe(
+      `Sandbox "a-b" doesn't exist or you don't have access to it`,
+    )
+  })
+
+  test('to something that is no name is that there is no such sandbox', async () => {
+    for (const wrong of [`-${id}`, `${id}-..%2Fx`, `${id}-a%0a`, `${id}%2d!`, `${id}-${'x'.repeat(65)}`])
+      expect([wrong, (await t.call('GET', `/sandboxes/${wrong}`)).status]).toEqual([wrong, 404])
+  })
+})
+
+test('snapshots are found by the name of their sandbox', async () => {
+  const { snapshotID } = (await t.snapshot(name)).body
+  for (const called of [id, name])
+    expect((await t.call('GET', `/snapshots?sandboxID=${called}`)).body).toMatchObject([{ snapshotID }])
+})
+
+test('a template may be called like a sandbox with a client', async () => {
+  const { body } = await t.call('POST', '/v3/templates', { name: 'my-app' })
+  expect((await t.call('GET', '/templates/my-app')).body.templateID).toBe(body.templateID)
+})
