@@ -76,7 +76,7 @@ export const NewSandbox = Type.Object({
 })
 export const NewSandboxV2 = Type.Object({
   ...newSandboxProperties,
-  timeout: Defaulted(Timeout({ default: 300 })),
+  timeout: Defaulted(Timeout({ minimum: 1, default: 300 })),
 })
 export type NewSandbox = Type.Static<typeof NewSandbox>
 

@@ -177,3 +177,16 @@ test('clients are told not to repeat what may have been done, and nothing where 
     '5',
   ])
 })
+
+test.each([
+  '/volumes',
+  '/volumes/v1',
+  '/volumecontent/v1/path',
+  '/secrets',
+  '/events/webhooks/1',
+  '/teams/t/metrics/max',
+])('%s, which a later version has, is a 501 and not something that does not exist', async (url) => {
+  const { status, body } = await t.call('GET', url)
+  expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
+  expect((await t.call('GET', `${url.split('/').slice(0, 2).join('/')}-other`)).status).toBe(404)
+})

@@ -23,6 +23,7 @@ import { setDeadlines } from '../http/deadlines.ts'
 import { sendError } from '../http/errors.ts'
 import { limitRate, RATE_HEADERS } from '../http/limit-rate.ts'
 import { loggableUrl } from '../http/loggable-url.ts'
+import { noSuchRoute } from '../http/no-such-route.ts'
 import { acceptSandboxNames } from '../http/sandbox-names.ts'
 import { schemaCompiler } from '../http/schema-validation.ts'
 import { isKeyed } from '../idempotency/once.ts'
@@ -201,12 +202,4 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   await app.register(async (scope) => uploadRoutes(scope as unknown as App, services))
   await app.ready()
   return app as unknown as FastifyInstance
-}
-
-function noSuchRoute({ method, url, headers, host }: FastifyRequest, domain: string): SandlotError {
-  const mend =
-    headers['e2b-sandbox-id'] === undefined
-      ? 'see /reference'
-      : `sandboxes answer at hosts of their own, not at ${host.slice(0, 100)}: E2B_SANDBOX_URL must be unset or http://sandbox.${domain}`
-  return new SandlotError('not_found', `there is no ${method} ${url.split('?')[0]!.slice(0, 200)}; ${mend}`)
 }

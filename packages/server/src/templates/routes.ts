@@ -1,4 +1,5 @@
 import { ErrorSchema, Template, TemplateWithBuilds } from '@sandlot/protocol/rest'
+import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { App, Services } from '../app/app.ts'
 import { checkUnpaged, clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
@@ -147,26 +148,26 @@ export function templateRoutes(
       return reply.code(204).send(null)
     },
   )
+  async function changeVisibility({ params, body, caller }: FastifyRequest): Promise<KnownTemplate> {
+    const template = catalogue.own((params as { id: string }).id, caller.team)
+    const { public: isPublic } = body as { public?: boolean }
+    if (isPublic !== undefined) await catalogue.setPublic(template, isPublic, now())
+    return template
+  }
   app.route({
     method: 'PATCH',
     url: '/v2/templates/:id',
     schema: visibility('Let other teams start from a template, or not any more'),
-    handler: async (request) => {
-      const { id } = request.params as { id: string }
-      const { public: isPublic } = request.body as { public: boolean }
-      const template = catalogue.own(id, request.caller.team)
-      await catalogue.setPublic(template, isPublic, now())
-      return { names: namesOf(template, request.caller.team.slug) }
-    },
+    handler: async (request) => ({
+      names: namesOf(await changeVisibility(request), request.caller.team.slug),
+    }),
   })
   app.route({
     method: 'PATCH',
     url: '/templates/:id',
     schema: visibility('The same for old clients'),
     handler: async (request) => {
-      const { id } = request.params as { id: string }
-      const { public: isPublic } = request.body as { public: boolean }
-      await catalogue.setPublic(catalogue.own(id, request.caller.team), isPublic, now())
+      await changeVisibility(request)
       return {}
     },
   })
@@ -176,6 +177,6 @@ const visibility = (summary: string) => ({
   tags,
   summary,
   params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
-  body: Type.Object({ public: Type.Boolean() }),
+  body: Type.Object({ public: Type.Optional(Type.Boolean({ description: 'Absent: as it is' })) }),
   response: { 200: Answer, ...errors },
 })

@@ -1,0 +1,22 @@
+import { SandlotError } from '@sandlot/protocol'
+import type { FastifyRequest } from 'fastify'
+
+/** Parts of E2B's API that this version does not have: a 404 would read like a volume or secret that does not exist. */
+const LATER: ReadonlyArray<[path: RegExp, what: string]> = [
+  [/^\/volume(s|content)(\/|$)/, 'volumes are'],
+  [/^\/secrets(\/|$)/, 'secrets are'],
+  [/^\/events\/webhooks(\/|$)/, 'webhooks are'],
+  [/^\/teams\/[^/]+\/metrics(\/|$)/, 'metrics of teams are'],
+]
+
+/** What a request is answered whose path or method there is not. */
+export function noSuchRoute({ method, url, headers, host }: FastifyRequest, domain: string): SandlotError {
+  const path = url.split('?')[0]!
+  const later = LATER.find(([pattern]) => pattern.test(path))
+  if (later) return new SandlotError('not_implemented', `${later[1]} not part of this version of Sandlot yet`)
+  const mend =
+    headers['e2b-sandbox-id'] === undefined
+      ? 'see /reference'
+      : `sandboxes answer at hosts of their own, not at ${host.slice(0, 100)}: E2B_SANDBOX_URL must be unset or http://sandbox.${domain}`
+  return new SandlotError('not_found', `there is no ${method} ${path.slice(0, 200)}; ${mend}`)
+}
