@@ -11,6 +11,8 @@ export interface Refusal {
   retryAfterSeconds?: number
   /** Sent as `Should-Retry`; undefined: clients go by the status. */
   shouldRetry?: boolean
+  /** Says why the sandbox went while the request was under way. */
+  isParting?: boolean
 }
 
 interface JsonBody {
@@ -71,6 +73,11 @@ export const sandboxNotFound = (sandboxId: string, shouldRetry?: boolean): Refus
   status: 502,
   shouldRetry,
   body: { sandboxId, message: 'The sandbox was not found', code: 502 },
+})
+
+export const sandboxRolledBack = (sandboxId: string): Refusal => ({
+  status: 502,
+  body: { sandboxId, message: 'The sandbox was rolled back while the request was in flight', code: 502 },
 })
 
 export const resumeDenied = (sandboxId: string): Refusal => ({
