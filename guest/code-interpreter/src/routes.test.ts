@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Contexts } from './contexts.ts'
 import { Refusal } from './refusal.ts'
 import { answer } from './routes.ts'
@@ -74,3 +75,29 @@ test('without a token no code runs, and what official clients ask without one is
   expect(await ask('GET', '/health')).toBe(200)
   expect(asked).toEqual([undefined])
 })
+
+test.each(['waits', 'ends', 'resets'] as const)(
+  'a body that is cut off at any byte is refused, and no fault of the service, when the client %s',
+  async (then) => {
+    const logged = vi.spyOn(console, 'error')
+    const body = JSON.stringify({ code: '"ä"', language: 'no-such-language', env_vars: { A: 'b' } })
+    const { port } = server.address() as AddressInfo
+    for (let at = 0; at < Buffer.byteLength(body); at++) {
+      const sent = Buffer.from(body).subarray(0, at)
+      const announced = then === 'waits' ? at : Buffer.byteLength(body)
+      const socket = connect(port, '127.0.0.1')
+      socket.write(
+        `POST /execute HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Access-Token: ${TOKEN}\r\nContent-Length: ${announced}\r\n\r\n`,
+      )
+      socket.write(sent, () => {
+        if (then === 'ends') socket.end()
+        if (then === 'resets') setTimeout(() => socket.resetAndDestroy(), 2)
+      })
+      const answered = await text(socket).catch(() => '')
+      if (then === 'waits' || answered !== '')
+        expect(answered, `after ${at} bytes`).toMatch(/^HTTP\/1.1 400 /)
+    }
+    expect(logged).not.toHaveBeenCalled()
+    logged.mockRestore()
+  },
+)

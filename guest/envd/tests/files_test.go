@@ -112,6 +112,30 @@ func TestMultipartTakesThePathOrTheRawFilename(t *testing.T) {
 	expect(t, d.form(at(dir+"/w"), `form-data; name="file"; filename="a"`, "1", `form-data; name="file"; filename="b"`, "2"), 400, "more than once")
 }
 
+func TestAMultipartBodyThatIsCutOffIsRefusedWhereverThatIs(t *testing.T) {
+	d := startEnvd(t)
+	dir := t.TempDir()
+	part := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\nabc\r\n"
+	whole := part + "--b--"
+	send := func(body string) answer {
+		return d.do("POST", at(dir+"/x"), strings.NewReader(body), "Content-Type", "multipart/form-data; boundary=b")
+	}
+	for cut := range whole {
+		if got := send(whole[:cut]); got.status != 400 {
+			t.Errorf("after %d bytes: %+v", cut, got)
+		}
+		// The part is whole once the boundary after it has begun a line.
+		if _, err := os.Stat(dir + "/x"); err == nil && cut < len(part)+len("--b") {
+			t.Errorf("kept after %d bytes", cut)
+		}
+	}
+	for _, body := range []string{whole, whole + "\r\n", whole + "\r\nepilogue"} {
+		if got := send(body); got.status != 200 {
+			t.Errorf("%q: %+v", body, got)
+		}
+	}
+}
+
 func TestUploadsOfTheWrongKindAreRefused(t *testing.T) {
 	d := startEnvd(t)
 	dir := t.TempDir()

@@ -30,11 +30,11 @@ func TestStatDescribesFilesDirectoriesAndLinks(t *testing.T) {
 	}
 	file := stat(dir + "/f")
 	if file.Name != "f" || file.Path != dir+"/f" || file.Type != filesystemv1.FileType_FILE_TYPE_FILE || file.Size != 5 || file.Mode != 0o640 ||
-		file.Permissions != "-rw-r-----" || file.Owner != "root" || file.Group != "root" || file.ModifiedTime.AsTime().IsZero() || file.SymlinkTarget != nil {
+		file.Permissions != "-rw-r-----" || file.Owner != "root" || file.Group != "root" || file.ModifiedTime.AsTime().IsZero() || file.SymlinkTarget != nil || file.IsSymlink {
 		t.Fatal(file)
 	}
 	link := stat(dir + "/l")
-	if link.Type != filesystemv1.FileType_FILE_TYPE_FILE || link.GetSymlinkTarget() != dir+"/f" || link.Permissions[0] != 'L' || link.Mode != 0o640 {
+	if link.Type != filesystemv1.FileType_FILE_TYPE_FILE || link.GetSymlinkTarget() != dir+"/f" || !link.IsSymlink || link.Permissions[0] != 'L' || link.Mode != 0o640 {
 		t.Fatal(link)
 	}
 	if dangling := stat(dir + "/dangling"); dangling.Type != filesystemv1.FileType_FILE_TYPE_SYMLINK || dangling.GetSymlinkTarget() != dir+"/gone" {

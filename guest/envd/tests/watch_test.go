@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -84,8 +85,40 @@ func TestUploadsLookLikePlainWritesToAWatch(t *testing.T) {
 	d.put(dir+"/f", "1")
 	d.put(dir+"/f", "2")
 	d.put(dir+"/last", "3")
-	if got := w.until("WRITE last"); !slices.Equal(got, []string{"CREATE f", "WRITE f", "WRITE f", "CREATE last", "WRITE last"}) {
+	want := []string{"CREATE f", "CHMOD f", "WRITE f", "CHMOD f", "WRITE f", "CREATE last", "CHMOD last", "WRITE last"}
+	if got := w.until("WRITE last"); !slices.Equal(got, want) {
 		t.Fatal(got)
+	}
+}
+
+func TestAnUploadIntoNewDirectoriesLooksLikeAnyOtherToARecursiveWatch(t *testing.T) {
+	d := startEnvd(t)
+	dir := t.TempDir()
+	w := mustWatch(t, d, &filesystemv1.WatchDirRequest{Path: dir, Recursive: true})
+	var want []string
+	for i := range 100 {
+		name := fmt.Sprintf("n%d", i)
+		d.put(dir+"/"+name+"/a/f", "1")
+		_ = os.WriteFile(dir+"/"+name+"/a/plain", nil, 0o644)
+		want = append(want, "CREATE "+name, "CREATE "+name+"/a", "CREATE "+name+"/a/f", "CHMOD "+name+"/a/f", "WRITE "+name+"/a/f", "CREATE "+name+"/a/plain")
+	}
+	_ = os.WriteFile(dir+"/last", nil, 0o644)
+	got := w.until("CREATE last")
+	want = append(want, "CREATE last")
+	slices.Sort(got)
+	slices.Sort(want)
+	// Directories change their owner once they are made; whether a watch is there in time is chance.
+	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "CHMOD ") && !strings.HasSuffix(s, "/f") })
+	if !slices.Equal(got, want) {
+		count := map[string]int{}
+		for _, event := range got {
+			count[event]++
+		}
+		for _, event := range want {
+			count[event]--
+		}
+		maps.DeleteFunc(count, func(_ string, n int) bool { return n == 0 })
+		t.Fatalf("too many or too few: %v", count)
 	}
 }
 
@@ -198,4 +231,37 @@ func TestAPolledWatcherDrainsAndGoesWithItsDirectory(t *testing.T) {
 	d.await("the watcher is removed", func() bool { _, err := take(); return connect.CodeOf(err) == connect.CodeNotFound })
 	_, err = d.files.RemoveWatcher(t.Context(), connect.NewRequest(&filesystemv1.RemoveWatcherRequest{WatcherId: id}))
 	expectCode(t, err, connect.CodeNotFound, "watcher with id "+id+" not found")
+}
+
+func TestAPolledWatcherSeesUploadsAsAStreamedOneDoes(t *testing.T) {
+	d := startEnvd(t)
+	for _, isRecursive := range []bool{false, true} {
+		dir := t.TempDir()
+		_ = os.Mkdir(dir+"/sub", 0o755)
+		created, err := d.files.CreateWatcher(t.Context(), connect.NewRequest(&filesystemv1.CreateWatcherRequest{Path: dir, Recursive: isRecursive}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.put(dir+"/sub/f", "1")
+		d.put(dir+"/f", "1")
+		d.put(dir+"/f", "2")
+		want := []string{"CREATE f", "CHMOD f", "WRITE f", "CHMOD f", "WRITE f"}
+		if isRecursive {
+			want = append([]string{"CREATE sub/f", "CHMOD sub/f", "WRITE sub/f"}, want...)
+		}
+		var got []string
+		d.await("as many events", func() bool {
+			answer, err := d.files.GetWatcherEvents(t.Context(), connect.NewRequest(&filesystemv1.GetWatcherEventsRequest{WatcherId: created.Msg.WatcherId}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, event := range answer.Msg.Events {
+				got = append(got, describeEvent(event))
+			}
+			return len(got) >= len(want)
+		})
+		if !slices.Equal(got, want) {
+			t.Errorf("recursive %v: %v", isRecursive, got)
+		}
+	}
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { ENVD_PORT, type SandboxTarget, secretsEqual } from '@sandlot/protocol'
-import type { DirectoryEntry, SandboxDirectory } from '@sandlot/server/directory'
+import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/server/directory'
 import type { Logger } from 'pino'
 import { isControlRoute } from './control-routes.ts'
 import { type Dial, dialTcp } from './dial.ts'
@@ -9,6 +9,7 @@ import { downstreamOf } from './downstream.ts'
 import { exchange } from './exchange.ts'
 import { type RequestHeadersOptions, requestHeaders } from './headers.ts'
 import { authorityOf, type EdgeRequest, type EdgeResponse, headerOf } from './message.ts'
+import { partingOf } from './parting.ts'
 import {
   controlRoute,
   GUEST_HOST_HEADER,
@@ -89,8 +90,8 @@ export function createEdge(options: EdgeOptions): Edge {
   const signers = new SignerSearch(directory)
   const unsubscribe = directory.onGone(drop)
 
-  function drop(sandboxId: string): void {
-    open.get(sandboxId)?.destroy()
+  function drop(sandboxId: string, reason?: GoneReason): void {
+    open.get(sandboxId)?.destroy(reason && partingOf(sandboxId, reason))
     open.delete(sandboxId)
   }
 
@@ -211,7 +212,7 @@ export function createEdge(options: EdgeOptions): Edge {
       sendRefusal(
         request,
         response,
-        isGone ? sandboxNotFound(target, refusal.shouldRetry) : refusal,
+        isGone && !refusal.isParting ? sandboxNotFound(target, refusal.shouldRetry) : refusal,
       )
     }
     try {

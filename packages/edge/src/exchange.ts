@@ -1,9 +1,11 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { SandboxTarget } from '@sandlot/protocol'
+import { ConnectMessages, carriesConnectMessages, type StreamError } from './connect-messages.ts'
 import { type Crossing, contained } from './crossing.ts'
 import { PortClosedError } from './dial.ts'
 import type { Downstream } from './downstream.ts'
 import { type RawHeaders, responseHeaders } from './headers.ts'
+import { CONNECTION_LOST } from './parting.ts'
 import { brokenAnswer, noAnswer, portClosed, type Refusal } from './refusal.ts'
 import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
 import { passableTrailers } from './trailers.ts'
@@ -29,12 +31,15 @@ export interface ExchangeOptions {
 export function exchange(options: ExchangeOptions): void {
   const { downstream, connections, target } = options
   let upstream!: ClientRequest
+  let messages: ConnectMessages | undefined
   let isOver = false
   start(false)
-  const untrack = connections.track(() => {
+  const untrack = connections.track((parting) => {
+    if (isOver) return
     isOver = true
     upstream.destroy()
-    downstream.abort()
+    if (downstream.isHeadSent || !parting) breakAnswer(parting?.error)
+    else options.refuse(parting.refusal)
   })
   downstream.onClose(() => {
     untrack()
@@ -55,9 +60,9 @@ export function exchange(options: ExchangeOptions): void {
     })
     const request = upstream
     const { crossing, idleTimeoutMs } = options
-    request.once('response', (response) =>
-      passAnswer(response, downstream, { crossing, idleTimeoutMs }, fail),
-    )
+    request.once('response', (response) => {
+      messages = passAnswer(response, downstream, { crossing, idleTimeoutMs }, fail)
+    })
     onUnwantedAnswer(request, { mayUpgrade: false }, breakOff)
     request.once('timeout', () => fail(undefined, noAnswer(target, options.idleTimeoutMs)))
     request.on('error', (error) => {
@@ -66,6 +71,10 @@ export function exchange(options: ExchangeOptions): void {
       else fail(error)
     })
     passRequest(request, downstream)
+  }
+
+  function breakAnswer(error?: StreamError): void {
+    if (!error || !messages?.endWith(error)) downstream.abort()
   }
 
   function fail(error: unknown, refusal?: Refusal): void {
@@ -77,7 +86,7 @@ export function exchange(options: ExchangeOptions): void {
     isOver = true
     upstream.destroy()
     untrack()
-    if (downstream.isHeadSent) downstream.abort()
+    if (downstream.isHeadSent) breakAnswer(CONNECTION_LOST)
     else
       options.refuse(
         refusal ?? (error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)),
@@ -113,13 +122,16 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
   })
 }
 
-/** Streams an answer to the client. `fail` is called when it cannot be begun or is cut off. */
+/**
+ * Streams an answer to the client. `fail` is called when it cannot be begun or is cut off.
+ * @returns what the answer passes through when it can be ended with an error
+ */
 export function passAnswer(
   answer: IncomingMessage,
   downstream: Downstream,
   { crossing, idleTimeoutMs }: Pick<ExchangeOptions, 'crossing' | 'idleTimeoutMs'>,
   fail: (error: unknown) => void,
-): void {
+): ConnectMessages | undefined {
   const status = answer.statusCode ?? 502
   const { sink } = downstream
   answer.once('error', fail)
@@ -134,14 +146,16 @@ export function passAnswer(
     )
   } catch (error) {
     fail(error)
-    return
+    return undefined
   }
+  const messages = carriesConnectMessages(answer, crossing) ? new ConnectMessages() : undefined
   let isBodyStarted = false
   answer.once('data', () => {
     isBodyStarted = true
   })
-  answer.pipe(sink, { end: false })
-  answer.once('end', () => {
+  const body = messages ? answer.pipe(messages) : answer
+  body.pipe(sink, { end: false })
+  body.once('end', () => {
     isBodyStarted = true
     endUnlessTaken(downstream, idleTimeoutMs)
     const trailers = passableTrailers(answer.rawTrailers)
@@ -151,6 +165,7 @@ export function passAnswer(
   setImmediate(() => {
     if (!isBodyStarted && !sink.destroyed) downstream.flushHead()
   })
+  return messages
 }
 
 /** The sandbox is done, so its idle timeout no longer watches over a client that does not read what is left. */

@@ -11,6 +11,8 @@ export interface Refusal {
   retryAfterSeconds?: number
   /** Sent as `Should-Retry`; undefined: clients go by the status. */
   shouldRetry?: boolean
+  /** Says why the sandbox went while the request was under way. */
+  isParting?: boolean
 }
 
 interface JsonBody {
@@ -76,6 +78,11 @@ export const sandboxNotFound = (sandbox: Named, shouldRetry?: boolean): Refusal 
   status: 502,
   shouldRetry,
   body: { sandboxId: nameOf(sandbox), message: 'The sandbox was not found', code: 502 },
+})
+
+export const sandboxRolledBack = (sandbox: Named): Refusal => ({
+  status: 502,
+  body: { sandboxId: nameOf(sandbox), message: 'The sandbox was rolled back while the request was in flight', code: 502 },
 })
 
 export const resumeDenied = (sandbox: Named): Refusal => ({

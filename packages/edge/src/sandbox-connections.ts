@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ENVD_PORT } from '@sandlot/protocol'
 import { type Dial, dialPort, PortClosedError } from './dial.ts'
+import type { Parting } from './parting.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 /** Servers of users often close what is idle for 5 s (Node, uvicorn); we do it before them. */
@@ -16,11 +17,13 @@ const FORWARD_SHARED_MS = 250
 /** As the listener's: what a client may send, a sandbox may answer. */
 export const MAX_HEADER_BYTES = 64 * 1024
 
+type Abort = (parting?: Parting) => void
+
 /** Everything that is open between the edge and one sandbox, so that it can be broken at once. */
 export class SandboxConnections {
   readonly address: string
   readonly #dial: Dial
-  readonly #abortions = new Set<() => void>()
+  readonly #abortions = new Set<Abort>()
   readonly #sockets = new Set<Socket>()
   readonly #forwarding = new Map<number, Promise<void>>()
   readonly #envdAgent: DialingAgent
@@ -44,7 +47,7 @@ export class SandboxConnections {
   }
 
   /** @returns to be called when the request or tunnel is over */
-  track(abort: () => void): () => void {
+  track(abort: Abort): () => void {
     this.#abortions.add(abort)
     return () => this.#abortions.delete(abort)
   }
@@ -59,10 +62,10 @@ export class SandboxConnections {
     return new DialingAgent((port) => this.#open(port))
   }
 
-  /** Breaks everything: the sandbox is gone. */
-  destroy(): void {
+  /** Ends everything: the sandbox is gone. Without a parting all connections just break. */
+  destroy(parting?: Parting): void {
     this.#isGone = true
-    for (const abort of this.#abortions) abort()
+    for (const abort of this.#abortions) abort(parting)
     this.#abortions.clear()
     for (const socket of this.#sockets) socket.destroy()
     this.#envdAgent.destroy()

@@ -15,6 +15,9 @@ export interface DirectoryEntry {
   maskRequestHost?: string
 }
 
+/** Why nothing that was open to a sandbox goes on. After a rollback it runs as it was earlier. */
+export type GoneReason = 'ended' | 'paused' | 'rolled back'
+
 export interface SandboxDirectory {
   /** Synchronous, from memory: it is asked for every request. Undefined: never existed or is gone. */
   find(sandboxId: string): DirectoryEntry | undefined
@@ -25,6 +28,6 @@ export interface SandboxDirectory {
    * @throws SandlotError when it cannot be resumed now
    */
   wake(sandboxId: string): Promise<void>
-  /** Called once when the sandbox goes or is paused: the edge breaks every stream of it. @returns a function that unsubscribes. */
-  onGone(listener: (sandboxId: string) => void): () => void
+  /** Called once when what runs goes: the edge ends every stream to it. @returns a function that unsubscribes. */
+  onGone(listener: (sandboxId: string, reason: GoneReason) => void): () => void
 }

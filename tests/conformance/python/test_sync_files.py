@@ -3,7 +3,7 @@ import io
 import os
 
 import pytest
-from conftest import eventually
+from conftest import E2B_VERSION, eventually
 from e2b import FileNotFoundException, FileType, FilesystemEventType, InvalidArgumentException
 
 
@@ -104,6 +104,28 @@ def test_are_watched_by_polling(sandbox):
         } <= set(seen)
 
     eventually(look)
+    # what clients of the real service count on for an upload to a new path
+    uploaded = [kind for kind, name in seen if name == "file"]
+    assert uploaded == [FilesystemEventType.CREATE, FilesystemEventType.CHMOD, FilesystemEventType.WRITE]
     handle.stop()
     with pytest.raises(Exception):
         handle.get_new_events()
+
+
+def test_that_are_links_show_it_or_what_they_lead_to(sandbox):
+    sandbox.commands.run(
+        "mkdir -p /tmp/py/links/to && cd /tmp/py/links && ln -s to directory && ln -s gone dangling && ln -s loop loop"
+    )
+    by_name = {entry.name: entry for entry in sandbox.files.list("/tmp/py/links")}
+    link = FileType.DIR
+    if E2B_VERSION >= (2, 63):
+        link = FileType.SYMLINK
+        # older clients leave out what has no type that they know
+        for name, target in (("dangling", "gone"), ("loop", "loop")):
+            assert (by_name[name].type, by_name[name].symlink_target) == (link, f"/tmp/py/links/{target}")
+    assert (by_name["to"].type, by_name["to"].symlink_target) == (FileType.DIR, None)
+    assert (by_name["directory"].type, by_name["directory"].symlink_target) == (link, "/tmp/py/links/to")
+    info = sandbox.files.get_info("/tmp/py/links/directory")
+    assert (info.type, info.symlink_target) == (link, "/tmp/py/links/to")
+    moved = sandbox.files.rename("/tmp/py/links/directory", "/tmp/py/links/moved")
+    assert (moved.type, moved.symlink_target) == (link, "/tmp/py/links/to")

@@ -76,6 +76,9 @@ func fill(file *os.File, content io.Reader, user accounts.User, mode fs.FileMode
 		// After chown, which takes setuid away.
 		err = file.Chmod(mode)
 	}
+	if err == nil {
+		err = tempname.Place(file)
+	}
 	return errors.Join(err, file.Close())
 }
 

@@ -77,7 +77,7 @@ func (h *Handler) upload(r *http.Request) ([]Uploaded, error) {
 		if parameters["boundary"] == "" {
 			return nil, errorf(http.StatusBadRequest, "Content-Type multipart/form-data has no boundary")
 		}
-		err = u.multipart(multipart.NewReader(body, parameters["boundary"]))
+		err = u.multipart(multipart.NewReader(toItsLastBoundary(body), parameters["boundary"]))
 	case "application/octet-stream":
 		if u.path == "" {
 			return nil, errorf(http.StatusBadRequest, "the query parameter 'path' is required with application/octet-stream")
@@ -115,6 +115,16 @@ func (b bodyReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// toItsLastBoundary lets a multipart body end at its last boundary alone: multipart.Reader takes the end of
+// a body in the middle of a part's header for the end of all parts.
+func toItsLastBoundary(body io.Reader) io.Reader {
+	return io.MultiReader(body, strings.NewReader("\r\n"), cutOff{})
+}
+
+type cutOff struct{}
+
+func (cutOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func (u *upload) multipart(reader *multipart.Reader) error {
 	for {

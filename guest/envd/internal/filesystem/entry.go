@@ -36,6 +36,7 @@ func describe(path string, names accounts.Names) (*filesystemv1.EntryInfo, error
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
+		entry.IsSymlink = true
 		describeTarget(entry, path)
 	case info.Mode().IsRegular():
 		entry.Metadata = metadata.Read(path)

@@ -120,7 +120,13 @@ func (t *tree) reportFound(path string, child os.DirEntry) {
 	}
 	t.scanned[path] = true
 	t.emit(change{path, created})
-	if info, err := child.Info(); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+	info, err := child.Info()
+	switch {
+	case err != nil || !info.Mode().IsRegular():
+	case tempname.WasPlaced(info):
+		t.emit(change{path, chmod})
+		t.emit(change{path, written})
+	case info.Size() > 0:
 		t.emit(change{path, written})
 	}
 }
@@ -205,10 +211,13 @@ func (t *tree) handleChild(name string, event rawEvent) {
 		isNew, isUpload := t.uploads[event.cookie]
 		delete(t.uploads, event.cookie)
 		switch {
+		case isUpload && !isDir && t.scanned[name]:
+			delete(t.scanned, name)
 		case isUpload && !isDir:
 			if isNew {
 				t.emit(change{name, created})
 			}
+			t.emit(change{name, chmod})
 			t.emit(change{name, written})
 		case t.moved.name != "":
 			t.rebase(t.moved.name, name)

@@ -159,30 +159,6 @@ func (s *Service) SendInput(ctx context.Context, request *connect.Request[proces
 	return connect.NewResponse(&processv1.SendInputResponse{}), nil
 }
 
-func (s *Service) StreamInput(ctx context.Context, stream *connect.ClientStream[processv1.StreamInputRequest]) (*connect.Response[processv1.StreamInputResponse], error) {
-	var p *Process
-	for stream.Receive() {
-		switch event := stream.Msg().GetEvent().(type) {
-		case *processv1.StreamInputRequest_Start:
-			var err error
-			if p, err = s.processes.find(event.Start.GetProcess(), false); err != nil {
-				return nil, err
-			}
-		case *processv1.StreamInputRequest_Data:
-			if p == nil {
-				return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("data came before start: the first message selects the process"))
-			}
-			if err := p.input.write(ctx, event.Data.GetInput()); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := stream.Err(); err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&processv1.StreamInputResponse{}), nil
-}
-
 func (s *Service) SendSignal(_ context.Context, request *connect.Request[processv1.SendSignalRequest]) (*connect.Response[processv1.SendSignalResponse], error) {
 	p, err := s.processes.find(request.Msg.GetProcess(), false)
 	if err != nil {

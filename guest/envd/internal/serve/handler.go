@@ -40,7 +40,9 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host) http.Han
 
 	limit := connect.WithHandlerOptions(connect.WithReadMaxBytes(messageMaxBytes), jsonCodecs())
 	// Compressed requests are read, but output is never compressed: it would have to wait to be worth it.
-	mux.Handle(processconnect.NewProcessHandler(process.NewService(s, r), limit, connect.WithCompressMinBytes(math.MaxInt)))
+	path, processes := processconnect.NewProcessHandler(process.NewService(s, r), limit, connect.WithCompressMinBytes(math.MaxInt))
+	mux.Handle(path, processes)
+	mux.Handle(processconnect.ProcessStreamInputProcedure, process.WithEarlyAnswer(processes))
 	mux.Handle(filesystemconnect.NewFilesystemHandler(filesystem.NewService(s), limit, connect.WithCompressMinBytes(16<<10)))
 	return withCORS(withToken(s, mux))
 }

@@ -8,7 +8,7 @@ import {
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { ENVD_PORT } from '@sandlot/protocol'
-import type { DirectoryEntry, SandboxDirectory } from '@sandlot/server/directory'
+import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/server/directory'
 import { pino } from 'pino'
 import { createEdge, createListener, type EdgeOptions, openCertificateStore } from '../index.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
@@ -17,15 +17,15 @@ export const DOMAIN = 'sandlot.localhost'
 
 export class MapDirectory implements SandboxDirectory {
   readonly entries = new Map<string, DirectoryEntry>()
-  readonly #listeners = new Set<(sandboxId: string) => void>()
+  readonly #listeners = new Set<(sandboxId: string, reason: GoneReason) => void>()
 
   add(entry: Partial<DirectoryEntry> & { sandboxId: string; address: string }): void {
     this.entries.set(entry.sandboxId, { state: 'running', ...entry })
   }
 
-  kill(sandboxId: string): void {
+  kill(sandboxId: string, reason: GoneReason = 'ended'): void {
     this.entries.delete(sandboxId)
-    for (const listener of this.#listeners) listener(sandboxId)
+    for (const listener of this.#listeners) listener(sandboxId, reason)
   }
 
   find(sandboxId: string): DirectoryEntry | undefined {
@@ -48,7 +48,7 @@ export class MapDirectory implements SandboxDirectory {
     if (entry?.state === 'paused') await this.onWake(entry)
   }
 
-  onGone(listener: (sandboxId: string) => void): () => void {
+  onGone(listener: (sandboxId: string, reason: GoneReason) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }

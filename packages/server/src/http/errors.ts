@@ -3,6 +3,13 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { storeError } from '../store/store.ts'
 import { withSandboxName } from './sandbox-names.ts'
 
+/** How Node says that whoever sends a body is gone: there is nothing to mend here, and nobody to tell. */
+const BROKEN_OFF = new Set([
+  'ECONNRESET',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_HTTP2_STREAM_ERROR',
+  'ABORT_ERR',
+])
 const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 
 /** Every error leaves as `{code, message, error_code}`; what is unexpected leaves with a request id and no detail. */
@@ -39,6 +46,8 @@ export function toSandlotError(thrown: unknown, request: FastifyRequest): Sandlo
       'invalid_request',
       validationMessage(validation[0]!, validationContext ?? 'request', request),
     )
+  if (request.raw.aborted && BROKEN_OFF.has(code))
+    return new SandlotError('invalid_request', 'the body of the request broke off before its end')
   if (statusCode === 413)
     return new SandlotError('payload_too_large', 'the request body is larger than 1 MiB')
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')

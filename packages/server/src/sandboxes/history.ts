@@ -155,7 +155,7 @@ export class History {
         this.#life.later('stopping a half rolled back machine', () => node.stop(machineId), 0)
         throw error
       }
-      registry.hide(sandboxId)
+      registry.hide(sandboxId, 'rolled back')
       registry.replace(sandbox, rolledBack)
       registry.show(sandbox)
       await within(STOP_TIMEOUT_MS, node.stop(before)).catch(() =>

@@ -279,7 +279,7 @@ export class Life {
       sandbox.killReason = reason
       this.noteMoved(sandbox, reason)
       this.deadlines.delete(sandboxId)
-      registry.hide(sandboxId)
+      registry.hide(sandboxId, 'ended')
       try {
         await this.#stop(sandbox)
       } catch (error) {

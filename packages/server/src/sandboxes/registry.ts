@@ -1,4 +1,4 @@
-import type { DirectoryEntry, SandboxDirectory } from '../directory.ts'
+import type { DirectoryEntry, GoneReason, SandboxDirectory } from '../directory.ts'
 import type { LiveSandbox } from './sandbox.ts'
 
 /** Every sandbox that is not killed, in memory: requests of the edge and lists never touch the database. */
@@ -10,7 +10,7 @@ export class SandboxRegistry implements SandboxDirectory {
   /** Sandboxes that take a place of their team's: paused ones do not. */
   readonly #placed = new Set<string>()
   readonly #countByTeam = new Map<string, number>()
-  readonly #listeners = new Set<(sandboxId: string) => void>()
+  readonly #listeners = new Set<(sandboxId: string, reason: GoneReason) => void>()
   #wake: (sandboxId: string) => Promise<void> = async () => {}
 
   get(sandboxId: string): LiveSandbox | undefined {
@@ -66,20 +66,20 @@ export class SandboxRegistry implements SandboxDirectory {
 
   /** It is being put away: the edge breaks its streams now, and may already wait to wake it. */
   suspend(sandbox: LiveSandbox): void {
-    this.hide(sandbox.sandboxId)
+    this.hide(sandbox.sandboxId, 'paused')
     this.show(sandbox)
   }
 
-  /** The edge breaks its streams now, even while the machine is still dying. */
-  hide(sandboxId: string): void {
+  /** The edge ends its streams now, even while the machine is still dying. */
+  hide(sandboxId: string, reason: GoneReason): void {
     if (!this.#entries.delete(sandboxId)) return
-    for (const listener of this.#listeners) listener(sandboxId)
+    for (const listener of this.#listeners) listener(sandboxId, reason)
   }
 
   remove(sandboxId: string): void {
     const sandbox = this.#sandboxes.get(sandboxId)
     if (!sandbox) return
-    this.hide(sandboxId)
+    this.hide(sandboxId, 'ended')
     this.#sandboxes.delete(sandboxId)
     const ofTeam = this.#byTeam.get(sandbox.teamId)
     ofTeam?.delete(sandboxId)
@@ -96,7 +96,7 @@ export class SandboxRegistry implements SandboxDirectory {
     return this.#entries.values()
   }
 
-  onGone(listener: (sandboxId: string) => void): () => void {
+  onGone(listener: (sandboxId: string, reason: GoneReason) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }

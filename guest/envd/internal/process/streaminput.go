@@ -1,0 +1,103 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	processv1 "sandlot.dev/envd/gen/process"
+)
+
+type writerKey struct{}
+
+// WithEarlyAnswer lets StreamInput answer before the client has sent everything: net/http holds an answer
+// back until it has read the rest of the body, which may come in an hour.
+func WithEarlyAnswer(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), writerKey{}, w)))
+	})
+}
+
+// stopReading ends a read of the body that waits, and all later ones. The connection closes after the answer.
+func stopReading(ctx context.Context) {
+	if w, isThere := ctx.Value(writerKey{}).(http.ResponseWriter); isThere {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// leaveRest has the connection closed in two steps, as net/http does after a body that was too large: a
+// client that still sends would otherwise get a reset that overtakes the answer.
+func leaveRest(ctx context.Context) {
+	stopReading(ctx)
+	if w, isThere := ctx.Value(writerKey{}).(http.ResponseWriter); isThere {
+		_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
+	}
+}
+
+// StreamInput writes what comes to a process, each message once the process has taken what came before.
+// It is answered when the client has sent everything, or when the process ends.
+func (s *Service) StreamInput(ctx context.Context, stream *connect.ClientStream[processv1.StreamInputRequest]) (*connect.Response[processv1.StreamInputResponse], error) {
+	hasMore := true
+	defer func() {
+		if hasMore {
+			leaveRest(ctx)
+		}
+	}()
+	if !stream.Receive() {
+		hasMore = false
+		if err := stream.Err(); err != nil {
+			return nil, err
+		}
+		return nil, invalid("the stream is empty: its first message is start, which selects the process")
+	}
+	start := stream.Msg().GetStart()
+	if start == nil {
+		return nil, invalid("the first message is not start, which selects the process")
+	}
+	p, err := s.processes.find(start.GetProcess(), false)
+	if err != nil {
+		return nil, err
+	}
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-p.exited:
+			stopReading(ctx)
+		case <-ctx.Done():
+			stopReading(ctx)
+		case <-over:
+		}
+	}()
+	for stream.Receive() {
+		switch event := stream.Msg().GetEvent().(type) {
+		case *processv1.StreamInputRequest_Start:
+			return nil, invalid("start came twice: a stream writes to one process")
+		case *processv1.StreamInputRequest_Data:
+			if err := p.input.write(ctx, event.Data.GetInput()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	switch err := stream.Err(); {
+	case err == nil:
+		hasMore = false
+	case !p.isRunning():
+		// What it did not wait for is not missing.
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, connect.NewError(connect.CodeDeadlineExceeded, errors.New("the timeout of the request (Connect-Timeout-Ms) has passed"))
+	default: // The client is gone, or what it sent is no message.
+		hasMore = ctx.Err() == nil
+		return nil, err
+	}
+	return connect.NewResponse(&processv1.StreamInputResponse{}), nil
+}
+
+func invalid(message string) error {
+	return connect.NewError(connect.CodeInvalidArgument, errors.New(message))
+}

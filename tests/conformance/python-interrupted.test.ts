@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, test } from 'vitest'
+import { apiKey, apiUrl, domain, sandboxUrl, server } from './official.ts'
+import { pythonOf } from './python/venv.ts'
+
+interface Outcome {
+  error: string | null
+  isTimeout?: boolean
+  message?: string
+}
+
+/**
+ * Each has a way of its own to find out why a stream ended: the first asks again, those to 2.20 ask nobody, from 2.31 on
+ * they ask for the health of the sandbox, with 2.45 over another HTTP library, and the newest has classes of its own.
+ */
+const versions = ['2.0.0', '2.7.0', '2.20.0', '2.31.0', '2.45.0', '2.63.0']
+const common = {
+  PATH: process.env.PATH,
+  E2B_API_KEY: apiKey,
+  E2B_DOMAIN: domain,
+  SSL_CERT_FILE: server.env.SSL_CERT_FILE,
+  REST_URL: apiUrl,
+}
+const addresses: [string, NodeJS.ProcessEnv][] = [
+  ['by host over TLS', common],
+  ['by E2B_SANDBOX_URL', { ...common, E2B_API_URL: apiUrl, E2B_SANDBOX_URL: sandboxUrl }],
+]
+const ENDED = 'The sandbox was killed or reached its end of life while the request was in flight'
+/** The newest client asks for the health of a paused sandbox, which is not running, and says so in its words. */
+const PAUSED = /The sandbox was (paused|killed or reached its end of life) while the request was in flight/
+
+describe.each(versions)('a command under way, Python e2b %s', (version) => {
+  describe.each(addresses)('%s', (_, env) => {
+    test.concurrent.for([
+      ['sync', 'kill', ENDED],
+      ['async', 'kill', ENDED],
+      ['sync', 'kill-loud', ENDED],
+      ['async', 'timeout', ENDED],
+      ['sync', 'pause', PAUSED],
+    ] as const)('%s: %s', async ([api, how, message], { expect }) => {
+      const script = join(import.meta.dirname, 'python/interrupted.py')
+      const { stdout } = await promisify(execFile)(await pythonOf(version), [script, api, how], {
+        env,
+        timeout: 50_000,
+      })
+      const outcome = JSON.parse(stdout.trim().split('\n').at(-1)!) as Outcome
+      expect(outcome.isTimeout, stdout).toBe(true)
+      expect(outcome.message).toMatch(message)
+    })
+  })
+})
