@@ -3,7 +3,7 @@ import type { SandboxRecords } from '@sandlot/node'
 import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
-import { envVarsOf, type Startable } from '../templates/catalogue.ts'
+import { runtimeEnvVarsOf, type Startable } from '../templates/catalogue.ts'
 import type { Uploads } from '../templates/uploads.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import { Checkpoints } from './checkpoints.ts'
@@ -78,7 +78,7 @@ export class SandboxService {
     this.#life.limits.checkSandbox(team, startable.build)
     const settings = settingsOf(body)
     // kept with the sandbox: its template may be built anew while it is paused
-    settings.envVars = { ...envVarsOf(startable.build), ...settings.envVars }
+    settings.envVars = { ...runtimeEnvVarsOf(startable.build), ...settings.envVars }
     const release = this.#life.limits.reserve(team)
     return this.#life.underWay.add(this.#create(team, startable, settings, body, release).finally(release))
   }

@@ -296,8 +296,8 @@ export const isDefault = ({ teamId }: Template): boolean => teamId === null || t
 
 export const isRecord = (build: BuildInfo | BuildRecord): build is BuildRecord => 'checkpointId' in build
 
-/** Environment that a build gives its sandboxes. */
-export const envVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>
-  isRecord(build) ? build.envVars : {}
+/** Environment that a build gives the commands of its sandboxes. */
+export const runtimeEnvVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>
+  isRecord(build) ? build.runtimeEnvVars : {}
 
 const nameKey = (teamId: string | null, name: string): string => `${teamId ?? ''}/${name}`
