@@ -28,6 +28,13 @@ var ErrNoBash = errors.New("it has no /bin/bash")
 // Those that the builds of templates install programs with, bash too.
 var packageManagers = []string{"/sbin/apk", "/usr/bin/apk", "/usr/bin/apt-get", "/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"}
 
+// What distributions have there: the login shell of a command reads nothing else.
+const readProfiles = `for script in /etc/profile.d/*.sh; do
+  [ -r "$script" ] && . "$script"
+done
+unset script
+`
+
 var plainPath = regexp.MustCompile(`^[\w./:+-]+$`)
 
 type adapter struct {
@@ -69,6 +76,12 @@ func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, l
 				return nil
 			}
 			return a.replace("/etc/profile.d", "image-path.sh", "export PATH=\""+searchPath+"\"\n", 0o644)
+		},
+		func() error {
+			if tree.Find("/etc/profile") != nil {
+				return nil
+			}
+			return a.replace("/etc", "profile", readProfiles, 0o644)
 		},
 		// mount helpers and df of older programs read it
 		func() error { return a.link("/etc", "mtab", "../proc/self/mounts") },

@@ -116,3 +116,15 @@ func TestMtabIsALinkToTheMountsUnlessThereIsOne(t *testing.T) {
 		t.Errorf("%v, %v", etc.Entries["mtab"], err)
 	}
 }
+
+func TestTheProfilesAreReadWhereAnImageHasNoneThatDoes(t *testing.T) {
+	tree := rootfs.New()
+	put(t, tree, "/bin", "bash", "#!")
+	if err := root(t, tree); err != nil || !strings.Contains(string(tree.Find("/etc/profile").Content), "/etc/profile.d/*.sh") {
+		t.Errorf("%v, %v", tree.Find("/etc/profile"), err)
+	}
+	own := put(t, tree, "/etc", "profile", "own")
+	if err := root(t, tree); err != nil || tree.Find("/etc/profile") != own {
+		t.Errorf("%v, %v", tree.Find("/etc/profile"), err)
+	}
+}
