@@ -48,6 +48,7 @@ func main() {
 	workdir := flag.String("workdir", "", "default working directory until /init names one; empty: the user's home")
 	device := flag.String("interface", "eth0", "interface that leads to the host")
 	initFrom := flag.String("init-from", "host", "who may ask /init and /forward: host, or any (tests only)")
+	identity := flag.String("identity", "/run/e2b", "folder of the files that say which sandbox this is")
 	isDebug := flag.Bool("debug", false, "log every request on stderr")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Parse()
@@ -65,7 +66,7 @@ func main() {
 	children := reaper.New()
 	handler := serve.Handler(
 		settings.New(*user, *workdir), children,
-		control.Host{Interface: *device, AnyOne: *initFrom == "any"},
+		control.Host{Interface: *device, AnyOne: *initFrom == "any"}, *identity,
 	)
 	errorLog := log.New(io.Discard, "", 0)
 	if *isDebug {

@@ -5,7 +5,7 @@ import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 const PACKAGE = '/usr/local/lib/node_modules/@ampcode/cli'
 
 export default {
-  template: Template({ fileContextPath: import.meta.dirname })
+  template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     // the newest whose linux-x64 binary is in the registry: of a later one npm leaves it out without an error
     .copy('npm', LOCKED)

@@ -7,7 +7,7 @@ const PACKAGE = '/usr/local/lib/node_modules/@anthropic-ai/claude-code'
 const LAUNCHER = `${PACKAGE}/bin/claude-in-sandbox`
 
 export default {
-  template: Template({ fileContextPath: import.meta.dirname })
+  template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     .copy('npm', LOCKED)
     // its install script, which is not allowed, makes a hard link of 398 MB to the platform's binary

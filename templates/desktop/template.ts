@@ -46,7 +46,7 @@ const installPackages = [
 const isDrawn = ['xfdesktop', 'xfce4-panel'].map((name) => `xdotool search --onlyvisible --class ${name}`)
 
 export default {
-  template: Template({ fileContextPath: import.meta.dirname })
+  template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     .runCmd(installPackages.join(' && '), { user: 'root' })
     .runCmd(`install -d -o user -g user -m 700 ${RUNTIME_DIR}`, { user: 'root' })

@@ -5,7 +5,7 @@ import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 const PACKAGE = '/usr/local/lib/node_modules/opencode-ai'
 
 export default {
-  template: Template({ fileContextPath: import.meta.dirname })
+  template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     .copy('npm', LOCKED)
     // its install script links the binary that suits this processor to bin/: the packages that it chose from can go

@@ -42,10 +42,10 @@ describe.each(clients.map((client, index) => ({ ...client, index })))('$name', (
       await Template.build(of as never, { alias: name } as never)
       const sandbox = await Sandbox.create(name)
       const { stdout } = await sandbox.commands.run(
-        'cat /srv/app/greeting; python3 /srv/app/app.py; curl -s localhost:8099/greeting; whoami',
+        'cat /srv/app/greeting; python3 /srv/app/app.py; curl -s localhost:8099/greeting; whoami; echo "$WHO$GREETING"',
       )
       await sandbox.kill()
-      expect(stdout.split('\n')).toEqual(['hello-world', 'from a file', 'hello-world', 'user', ''])
+      expect(stdout.split('\n')).toEqual(['hello-world', 'from a file', 'hello-world', 'user', '', ''])
     },
     BUILD_TIMEOUT_MS,
   )
@@ -60,11 +60,11 @@ template = (
     .set_envs({"GREETING": "hello"})
     .set_workdir("/home/user/app")
     .copy("app.py", "app.py")
-    .run_cmd("python3 app.py > out")
+    .run_cmd("python3 app.py > out; echo $GREETING >> out")
 )
 Template.build(template, alias="${name}", cpu_count=2, memory_mb=1024)
 sandbox = Sandbox.create("${name}")
-print(sandbox.commands.run("cat out; echo $GREETING; pwd").stdout, end="")
+print(sandbox.commands.run("cat out; echo [$GREETING]; pwd").stdout, end="")
 sandbox.kill()
 try:
     Template.build(Template().from_base_image().run_cmd("exit 9"), alias="${name}")
@@ -79,7 +79,7 @@ test.each(pythonVersions)(
     await writeFile(file, script(`${prefix}-python-${version.replaceAll('.', '-')}`))
     const options = { cwd: context, env: { ...process.env, ...server.env }, timeout: BUILD_TIMEOUT_MS }
     const { stdout } = await promisify(execFile)(await pythonOf(version), [file], options)
-    expect(stdout).toBe('from a file\nhello\n/home/user/app\nBuildException True\n')
+    expect(stdout).toBe('from a file\nhello\n[]\n/home/user/app\nBuildException True\n')
   },
   400_000,
 )

@@ -15,6 +15,7 @@ import {
   currentByHost,
   currentByUrl,
   fetchWithin,
+  oursByUrl,
   ownSandboxes,
   rejection,
   server,
@@ -71,29 +72,52 @@ describe('what steps make', () => {
   }
 
   test(
-    'environment, working directory and user are those of the template; a create adds its own',
+    'working directory and user are those of the template; its variables are there for its steps and its start command only',
     async () => {
       await build(
         template()
           .fromBaseImage()
-          .setEnvs({ A: 'one', B: '$A/two', C: '$(id)' })
+          .setEnvs({ A: 'one', B: '$A/two', C: '$(id)', HIDDEN: 'token' })
           .setUser('worker')
           .setWorkdir('/srv/work')
-          .runCmd('echo "$B" > made'),
+          .runCmd('echo "$B" > made')
+          .setStartCmd('echo "$B $HIDDEN" > started; sleep 1000', waitForFile('/srv/work/started')),
         'env',
       )
       const { Sandbox } = client.e2b
       const sandbox = await Sandbox.create(`${unique}-env`, { envs: { A: 'changed' } })
-      const { stdout } = await sandbox.commands.run('pwd; whoami; cat made; echo "$A $B $C"; stat -c %U .')
+      const { stdout } = await sandbox.commands.run(
+        'pwd; whoami; cat made started; echo "$A|$B|$C|$HIDDEN"; stat -c %U .',
+      )
+      const terminal = await sandbox.commands.run('sudo env; bash -l -c env')
       await sandbox.kill()
+      expect(terminal.stdout).not.toContain('token')
       expect(stdout.split('\n')).toEqual([
         '/srv/work',
         'worker',
         'one/two',
-        'changed one/two $(id)',
+        'one/two token',
+        'changed|||',
         'worker',
         '',
       ])
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'our own builder shows them to commands where the template says so, and in templates on top of it',
+    async () => {
+      const own = oursByUrl.e2b as unknown as typeof import('e2b')
+      const of = own
+        .Template({ templateEnvAtRuntime: true })
+        .fromBaseImage()
+        .setEnvs({ SHOWN: 'yes', X: '1' })
+      await own.Template.build(of, `${unique}-shown`)
+      expect(await run('shown', 'echo $SHOWN $X')).toBe('yes 1')
+      const onTop = template().fromTemplate(`${unique}-shown`).setEnvs({ X: '2', HIDDEN: 'token' })
+      await build(onTop.runCmd('echo "$SHOWN $X $HIDDEN" > step'), 'on-shown')
+      expect(await run('on-shown', 'cat step; echo "$SHOWN $X $HIDDEN"')).toBe('yes 2 token\nyes 2')
     },
     BUILD_TIMEOUT_MS,
   )
@@ -275,7 +299,7 @@ describe('images of a registry', () => {
     'is pulled with its layers in order, and gets the user that sandboxes have',
     async () => {
       await build(
-        Template().fromImage(`${registry.host}/team/app:v1`).runCmd('echo ok > /home/user/ok'),
+        Template().fromImage(`${registry.host}/team/app:v1`).runCmd('echo $GREETING > /home/user/ok'),
         'image',
       )
       const sandbox = await create({ template: `${unique}-image` } as never)
@@ -292,9 +316,9 @@ describe('images of a registry', () => {
           'fresh',
           'user',
           '1001',
-          'hello',
+          '',
           '/opt/bin:/usr/bin:/bin',
-          'ok',
+          'hello',
         ],
         ...['127.0.0.1 localhost sandlot', ''],
       ])

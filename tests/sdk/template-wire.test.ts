@@ -230,6 +230,15 @@ describe('a template is the same', () => {
   )
 })
 
+test('variables of a template at run time are asked for by name, which only ours does', async () => {
+  const { Template } = ours
+  const of = (options: object) =>
+    Template.toJSON(Template(options).fromBaseImage().setEnvs({ A: '1' })).then(JSON.parse)
+  expect(await of({ templateEnvAtRuntime: true })).toMatchObject({ templateEnvAtRuntime: true })
+  for (const options of [{ templateEnvAtRuntime: false }, {}])
+    expect(await of(options)).not.toHaveProperty('templateEnvAtRuntime')
+})
+
 describe('the other calls send the same', () => {
   test('getBuildStatus', async () => {
     const build = { templateId: 'tid', buildId: 'bid' }

@@ -118,7 +118,7 @@ func (n *sandboxNet) inside(url string) string {
 
 func TestControlRoutesAnswerOnlyTheHostAndForwardFollowsTheAddress(t *testing.T) {
 	n := newSandboxNet(t)
-	n.start(envdPath, "-user", "root")
+	n.start(envdPath, "-user", "root", "-identity", t.TempDir())
 	d := connectTo(t, "http://10.213.77.2:49983")
 	d.client.Timeout = 5 * time.Second
 	d.await("health", func() bool {

@@ -71,7 +71,7 @@ func startEnvd(t *testing.T, flags ...string) *daemon {
 	}
 	address := probe.Addr().String()
 	_ = probe.Close()
-	command := exec.Command(envdPath, append([]string{"-listen", address, "-user", "root", "-init-from", "any"}, flags...)...)
+	command := exec.Command(envdPath, append([]string{"-listen", address, "-user", "root", "-init-from", "any", "-identity", t.TempDir()}, flags...)...)
 	command.Stderr = os.Stderr
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

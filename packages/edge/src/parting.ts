@@ -14,7 +14,7 @@ const UNDER_WAY = 'while the request was in flight'
 
 /** The official clients from 2.31 on say the same, in these words, where they find out by themselves. */
 export function partingOf(sandboxId: string, reason: GoneReason): Parting {
-  const notFound = { ...sandboxNotFound(sandboxId, false), isParting: true }
+  const notFound = { ...sandboxNotFound({ sandboxId }, false), isParting: true }
   switch (reason) {
     case 'ended':
       return {
@@ -31,7 +31,7 @@ export function partingOf(sandboxId: string, reason: GoneReason): Parting {
       }
     case 'rolled back':
       return {
-        refusal: { ...sandboxRolledBack(sandboxId), shouldRetry: false, isParting: true },
+        refusal: { ...sandboxRolledBack({ sandboxId }), shouldRetry: false, isParting: true },
         error: { code: 'aborted', message: `The sandbox was rolled back ${UNDER_WAY}` },
       }
   }

@@ -1,24 +1,55 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  chmod,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { DNS_ADDRESS } from './firewall.ts'
 import { run } from './run.ts'
+import { REMOVE_SSH_HOST_KEYS } from './ssh-host-keys.ts'
 
 const packages = [
+  'autoconf',
   'build-essential',
   'ca-certificates',
+  'chrony',
   'curl',
+  'file',
+  'fuse3',
+  'gh',
   'git',
+  'gpg',
+  'gpg-agent',
+  'imagemagick',
   'iproute2',
+  'iptables',
+  'iputils-ping',
   'jq',
   'less',
+  'libffi-dev',
   'libnss-myhostname',
+  'libpq-dev',
+  'libssl-dev',
+  'libxml2-dev',
+  'mercurial',
   'nano',
   'ncurses-bin',
   'ncurses-term',
   'netcat-openbsd',
+  'nfs-common',
+  'nftables',
   'openssh-client',
+  'openssh-server',
+  'pkg-config',
   'procps',
   'psmisc',
   'python-is-python3',
@@ -28,6 +59,8 @@ const packages = [
   'python3-venv',
   'ripgrep',
   'rsync',
+  'socat',
+  'subversion',
   'sudo',
   'unzip',
   'wget',
@@ -35,9 +68,22 @@ const packages = [
   'zip',
 ]
 
+/** What packages bring that nobody reads in a sandbox; licences stay. */
+const LEFT_OUT = [
+  ...['/usr/share/man/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/doc/*'],
+  // for programs that are linked statically with all of Unicode, or with Python
+  ...['/usr/lib/*/libicu*.a', '/usr/lib/python3*/config-*/libpython*.a'],
+]
+const KEPT = ['/usr/share/locale/locale.alias', '/usr/share/doc/*/copyright']
+
 /** npm and yarn with the hashes of all that comes along; written by `templates/lock.ts`. */
 const NPM_LOCK = ['package.json', 'package-lock.json']
 const npmLockDir = join(import.meta.dirname, 'base-npm')
+/**
+ * Inline data makes execve fail with EFAULT in gVisor, and an extended attribute (file capabilities of ping) makes the file
+ * unreadable there.
+ */
+const EROFS_FLAGS = ['-d0', '--quiet', '-x-1', '-E', 'noinline_data']
 const DEBOOTSTRAP_TIMEOUT_MS = 15 * 60_000
 
 /**
@@ -82,7 +128,12 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
   const certificates = await Promise.all(options.extraCaCertificates.map((file) => readFile(file, 'utf8')))
   const npmLock = await Promise.all(NPM_LOCK.map((file) => readFile(join(npmLockDir, file), 'utf8')))
   const key = createHash('sha256')
-    .update(JSON.stringify([packages, npmLock, PROFILE, customize.toString(), process.version, certificates]))
+    .update(
+      JSON.stringify([
+        ...[packages, LEFT_OUT, KEPT, npmLock, PROFILE, REMOVE_SSH_HOST_KEYS, EROFS_FLAGS],
+        ...[customize.toString(), process.version, certificates],
+      ]),
+    )
     .digest('hex')
     .slice(0, 32)
   const path = join(options.cacheDir, 'images', `base-${key}.erofs`)
@@ -104,6 +155,8 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
         '--variant=minbase',
         '--mode=root',
         '--format=directory',
+        ...LEFT_OUT.map((pattern) => `--dpkgopt=path-exclude=${pattern}`),
+        ...KEPT.map((pattern) => `--dpkgopt=path-include=${pattern}`),
         `--include=${packages.join(',')}`,
         'bookworm',
         root,
@@ -117,10 +170,7 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
     await customize(root, work, options.nodeBinary, certificates)
     options.progress('writing the EROFS image')
     const image = join(work, 'image.erofs')
-    // inline data makes execve fail with EFAULT in gVisor
-    await run('mkfs.erofs', ['-d0', '--quiet', '-E', 'noinline_data', image, root], {
-      timeoutMs: 10 * 60_000,
-    })
+    await run('mkfs.erofs', [...EROFS_FLAGS, image, root], { timeoutMs: 10 * 60_000 })
     await rename(image, path)
   } finally {
     await rm(work, { recursive: true, force: true })
@@ -157,6 +207,12 @@ async function customize(
   ])
     await chroot('ln', '-sf', `../lib/node_modules/${target}`, `/usr/local/bin/${link}`)
 
+  // what is installed in a sandbox is installed whole
+  await rm(join(root, 'etc/dpkg/dpkg.cfg.d/99mmdebstrap'), { force: true })
+  await chroot('sh', '-c', REMOVE_SSH_HOST_KEYS)
+  // s3fs, rclone and gcsfuse mount with allow_other, and read the mounts there are in mtab
+  await appendFile(join(root, 'etc/fuse.conf'), 'user_allow_other\n')
+  await symlink('../proc/self/mounts', join(root, 'etc/mtab'))
   await write('etc/profile', PROFILE)
   await write('etc/hostname', 'sandlot\n')
   await write('etc/hosts', '127.0.0.1 localhost sandlot\n::1 localhost ip6-localhost ip6-loopback\n')

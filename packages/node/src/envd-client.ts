@@ -78,11 +78,12 @@ export class EnvdClient {
    * @throws like `ask`
    */
   async startProcess(
-    { command, user, cwd, envs }: LoginCommand,
+    { command, shell, user, cwd, envs }: LoginCommand,
     { maxBytes = Number.POSITIVE_INFINITY, ...limits }: Limits & { maxBytes?: number },
     onEvent: (event: ProcessEvent) => void,
   ): Promise<void> {
-    const process = { cmd: '/bin/bash', args: ['-l', '-c', command], cwd, envs }
+    const args = shell ? ['-c', command] : ['-l', '-c', command]
+    const process = { cmd: shell ?? '/bin/bash', args, cwd, envs }
     const request = {
       method: 'POST' as const,
       path: '/process.Process/Start',

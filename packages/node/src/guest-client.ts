@@ -10,6 +10,8 @@ const MAX_OUTPUT_BYTES = 1024 * 1024
 /** Run by `/bin/bash -l -c`. */
 export interface LoginCommand {
   command: string
+  /** Runs it with `-c` alone: for images in which there is no bash yet. */
+  shell?: '/bin/sh'
   user: string
   /** Absent: the user's home. */
   cwd?: string

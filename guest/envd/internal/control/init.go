@@ -27,8 +27,8 @@ type initRequest struct {
 	Hostname       string            `json:"hostname"`
 }
 
-// Init gives the machine its identity. It may come again: a machine that was adopted gets new values.
-func Init(s *settings.Settings) http.HandlerFunc {
+// Init gives the machine its identity, which files in a folder of its own tell. It may come again: a machine that was adopted gets new values.
+func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request initRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, initBodyMaxBytes)).Decode(&request); err != nil {
@@ -49,6 +49,8 @@ func Init(s *settings.Settings) http.HandlerFunc {
 		if request.Timestamp != nil {
 			setClock(*request.Timestamp)
 		}
+		// A sandbox that has made it impossible, as by a file in the place of the folder, goes without.
+		_ = writeIdentity(identityDir, request.SandboxID, request.TemplateID)
 		if request.Hostname != "" {
 			_ = setHostname(request.Hostname, hostsFile)
 		}

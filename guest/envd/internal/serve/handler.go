@@ -23,7 +23,7 @@ import (
 const messageMaxBytes = 8 << 20
 
 // Handler is everything that port 49983 answers.
-func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host) http.Handler {
+func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identityDir string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /metrics", machine.NewMeter().Serve)
@@ -31,7 +31,7 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host) http.Han
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.Env())
 	})
-	mux.HandleFunc("POST /init", host.Only(control.Init(s)))
+	mux.HandleFunc("POST /init", host.Only(control.Init(s, identityDir)))
 	mux.HandleFunc("POST /forward", host.Only(control.NewForwards(host.Interface).Serve))
 	file := files.New(s)
 	mux.HandleFunc("GET /files", file.Download)

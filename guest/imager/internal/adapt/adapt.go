@@ -1,5 +1,5 @@
-// Package adapt gives the files of a foreign image what a sandbox needs: the user `user` (uid 1000 if it is free) with
-// sudo if there is one, names for itself and its resolver, and the folders that are mounted over.
+// Package adapt gives the files of a foreign image what a sandbox needs: the user `user` (uid 1000 if it is free), who may
+// use sudo once there is one, names for itself and its resolver, and the folders that are mounted over.
 package adapt
 
 import (
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,8 +22,18 @@ const (
 	usualID = 1000
 )
 
-// ErrNoBash: commands of sandboxes are run by it.
+// ErrNoBash: commands of sandboxes are run by it, and it cannot be installed.
 var ErrNoBash = errors.New("it has no /bin/bash")
+
+// Those that the builds of templates install programs with, bash too.
+var packageManagers = []string{"/sbin/apk", "/usr/bin/apk", "/usr/bin/apt-get", "/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"}
+
+// What distributions have there: the login shell of a command reads nothing else.
+const readProfiles = `for script in /etc/profile.d/*.sh; do
+  [ -r "$script" ] && . "$script"
+done
+unset script
+`
 
 var plainPath = regexp.MustCompile(`^[\w./:+-]+$`)
 
@@ -34,7 +45,7 @@ type adapter struct {
 
 // Root changes the tree. The PATH of the image's configuration is one that the login shells of many images would forget.
 func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, layer int) error {
-	if tree.Find("/bin/bash") == nil {
+	if tree.Find("/bin/bash") == nil && (tree.Find("/bin/sh") == nil || !hasAny(tree, packageManagers)) {
 		return ErrNoBash
 	}
 	a := adapter{tree, image, layer}
@@ -66,6 +77,14 @@ func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, l
 			}
 			return a.replace("/etc/profile.d", "image-path.sh", "export PATH=\""+searchPath+"\"\n", 0o644)
 		},
+		func() error {
+			if tree.Find("/etc/profile") != nil {
+				return nil
+			}
+			return a.replace("/etc", "profile", readProfiles, 0o644)
+		},
+		// mount helpers and df of older programs read it
+		func() error { return a.link("/etc", "mtab", "../proc/self/mounts") },
 		a.addUser,
 		a.allowSudo,
 	}
@@ -75,6 +94,10 @@ func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, l
 		}
 	}
 	return nil
+}
+
+func hasAny(tree *rootfs.Tree, paths []string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool { return tree.Find(path) != nil })
 }
 
 // folders makes what is missing; a mode of 0 leaves what is there as it is.
@@ -101,6 +124,19 @@ func (a adapter) replace(folder, name, content string, perm uint32) error {
 	if err := a.write(inode, content); err != nil {
 		return err
 	}
+	return a.tree.Put(parent, name, inode, a.layer)
+}
+
+// link makes a symbolic link where nothing is.
+func (a adapter) link(folder, name, target string) error {
+	parent, err := a.tree.Folder(folder, a.layer)
+	if err != nil {
+		return fmt.Errorf("folder %s: %w", folder, err)
+	}
+	if _, found := parent.Entries[name]; found {
+		return nil
+	}
+	inode := &rootfs.Inode{Mode: syscall.S_IFLNK | 0o777, Modified: time.Now(), Target: target}
 	return a.tree.Put(parent, name, inode, a.layer)
 }
 
@@ -232,9 +268,7 @@ func (a adapter) makeHome(uid, gid uint32) error {
 	return nil
 }
 
+// allowSudo also holds for a sudo that is installed later.
 func (a adapter) allowSudo() error {
-	if a.tree.Find("/usr/bin/sudo") == nil {
-		return nil
-	}
 	return a.replace("/etc/sudoers.d", user, user+" ALL=(ALL:ALL) NOPASSWD:ALL\nDefaults:"+user+" !fqdn\n", 0o440)
 }

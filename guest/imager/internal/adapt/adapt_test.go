@@ -33,7 +33,6 @@ func root(t *testing.T, tree *rootfs.Tree) error {
 func TestTheUserGetsTheNextFreeID(t *testing.T) {
 	tree := rootfs.New()
 	put(t, tree, "/bin", "bash", "#!")
-	put(t, tree, "/usr/bin", "sudo", "#!")
 	put(t, tree, "/etc/skel", ".bashrc", "skeleton")
 	put(t, tree, "/etc", "passwd", "root:x:0:0::/root:/bin/bash\napp:x:1000:1000::/:/bin/sh")
 	put(t, tree, "/etc", "group", "root:x:0:\n")
@@ -87,5 +86,45 @@ func TestAccountsThatAreNoFileAreRefused(t *testing.T) {
 	}
 	if err := root(t, rootfs.New()); !errors.Is(err, ErrNoBash) {
 		t.Error(err)
+	}
+}
+
+func TestAnImageWithoutBashIsTakenWhereItCanBeInstalled(t *testing.T) {
+	tree := rootfs.New()
+	if err := root(t, tree); !errors.Is(err, ErrNoBash) {
+		t.Errorf("an empty image: %v", err)
+	}
+	put(t, tree, "/bin", "sh", "#!")
+	if err := root(t, tree); !errors.Is(err, ErrNoBash) {
+		t.Errorf("a shell alone: %v", err)
+	}
+	put(t, tree, "/sbin", "apk", "#!")
+	if err := root(t, tree); err != nil {
+		t.Errorf("Alpine: %v", err)
+	}
+}
+
+func TestMtabIsALinkToTheMountsUnlessThereIsOne(t *testing.T) {
+	tree := rootfs.New()
+	put(t, tree, "/bin", "bash", "#!")
+	etc, _ := tree.Folder("/etc", 1)
+	if err := root(t, tree); err != nil || etc.Entries["mtab"].Target != "../proc/self/mounts" {
+		t.Errorf("%v, %v", etc.Entries["mtab"], err)
+	}
+	own := put(t, tree, "/etc", "mtab", "own")
+	if err := root(t, tree); err != nil || etc.Entries["mtab"].Inode != own {
+		t.Errorf("%v, %v", etc.Entries["mtab"], err)
+	}
+}
+
+func TestTheProfilesAreReadWhereAnImageHasNoneThatDoes(t *testing.T) {
+	tree := rootfs.New()
+	put(t, tree, "/bin", "bash", "#!")
+	if err := root(t, tree); err != nil || !strings.Contains(string(tree.Find("/etc/profile").Content), "/etc/profile.d/*.sh") {
+		t.Errorf("%v, %v", tree.Find("/etc/profile"), err)
+	}
+	own := put(t, tree, "/etc", "profile", "own")
+	if err := root(t, tree); err != nil || tree.Find("/etc/profile") != own {
+		t.Errorf("%v, %v", tree.Find("/etc/profile"), err)
 	}
 }

@@ -7,7 +7,8 @@ import type { LiveMachine, MachineSource } from '../machines.ts'
 import { OPEN } from '../network-policy.ts'
 import type { CheckpointInfo } from '../node.ts'
 import { Finisher, type FinisherOptions } from './finisher.ts'
-import { type Ground, startOn, toFailure } from './ground.ts'
+import { endProcesses, type Ground, startOn, toFailure } from './ground.ts'
+import { ImagePreparation } from './image-preparation.ts'
 import type { Layer } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
 import {
@@ -22,7 +23,6 @@ import {
 } from './recipe.ts'
 import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
 
-const SETTLE_TIMEOUT_MS = 30_000
 const LAST_LINES = 20
 
 export type BuildLog = (entry: {
@@ -58,10 +58,12 @@ export interface BuilderOptions extends FinisherOptions {
 export class Builder {
   readonly #options: BuilderOptions
   readonly #finisher: Finisher
+  readonly #preparation: ImagePreparation
 
   constructor(options: BuilderOptions) {
     this.#options = options
     this.#finisher = new Finisher(options)
+    this.#preparation = new ImagePreparation(options)
   }
 
   /** @throws BuildFailure, the signal's reason, SandlotError */
@@ -127,11 +129,12 @@ export class Builder {
 
   renew = (checkpointId: string): Promise<void> => this.#finisher.renew(checkpointId)
 
-  async #origin({ recipe, log, signal }: BuildJob): Promise<Started> {
+  async #origin(asked: BuildJob): Promise<Started> {
+    const { recipe, log, signal } = asked
     const { from } = recipe
     const say = (message: string) => log({ level: 'info', message, step: 'base' })
     try {
-      const { ground, environment } = await this.#ground(recipe, say, signal)
+      const { ground, environment } = await this.#ground(asked, say)
       const name = 'image' in from ? from.image : from.name
       say(`[base] FROM ${name} [${ground.key.slice(0, 12)}]`)
       return { ground: { ...ground, key: digest([recipe.scope, ground.key, environment]) }, environment }
@@ -140,17 +143,16 @@ export class Builder {
     }
   }
 
-  async #ground(
-    { from, scope: owner }: BuildRecipe,
-    log: (message: string) => void,
-    signal: AbortSignal,
-  ): Promise<Started> {
+  async #ground({ recipe, log, signal }: BuildJob, say: (message: string) => void): Promise<Started> {
     const { images, baseImage, sourceOf } = this.#options
+    const { from, scope: owner, isForced, diskSizeMB } = recipe
     if ('image' in from) {
       const { key, imagePath, environment } = await images.resolve(from.image, {
-        ...{ login: from.login, owner, log, signal },
+        ...{ login: from.login, owner, log: say, signal },
       })
-      return { ground: { key, imagePath }, environment }
+      if (key === baseImage.key) return { ground: { key, imagePath }, environment }
+      const image = { name: from.image, key, imagePath, diskSizeMB, owner, isForced, log, signal }
+      return { ground: await this.#preparation.prepare(image), environment }
     }
     if (from.checkpointId === undefined)
       return { ground: { key: baseImage.key, imagePath: baseImage.path }, environment: from.environment }
@@ -296,10 +298,4 @@ function toTitle({ steps }: BuildRecipe, index: number, isCached: boolean): Para
   const step = String(index + 1)
   const title = `[builder ${step}/${steps.length}] ${describeStep(steps[index]!)}`
   return { level: 'info', message: isCached ? `CACHED ${title}` : title, step }
-}
-
-/** All but envd, which is the first process. */
-async function endProcesses(machine: LiveMachine): Promise<void> {
-  const signal = AbortSignal.timeout(SETTLE_TIMEOUT_MS)
-  await runInGuest(machine.slot.address, { command: 'kill -KILL -1', user: 'root', cwd: '/', signal })
 }

@@ -1,6 +1,9 @@
 import { BuildFailure } from '@sandlot/protocol'
+import { runInGuest } from '../guest-process.ts'
 import type { LiveMachine, MachineSource, Machines } from '../machines.ts'
 import type { BuildResources, NetworkPolicy } from '../node.ts'
+
+const SETTLE_TIMEOUT_MS = 30_000
 
 /** A file system on the way to becoming a template. */
 export interface Ground {
@@ -46,6 +49,12 @@ export async function startOn(
     await machines.discard(machine.machineId)
     throw error
   }
+}
+
+/** All but envd, which is the first process. */
+export async function endProcesses(machine: LiveMachine): Promise<void> {
+  const signal = AbortSignal.timeout(SETTLE_TIMEOUT_MS)
+  await runInGuest(machine.slot.address, { command: 'kill -KILL -1', user: 'root', cwd: '/', signal })
 }
 
 /** What a build fails with: the reason of the signal that ended it, else where it broke. */

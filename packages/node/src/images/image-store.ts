@@ -32,7 +32,7 @@ const NAMES = 'names.json'
 const MAX_IMAGE_BYTES = 64 * 2 ** 30
 const SPARE_BYTES = 512 * 2 ** 20
 /** Changes whenever what guest/imager does to an image does. */
-const ADAPTATION = 3
+const ADAPTATION = 4
 
 /** An image that machines boot from. */
 export interface StoredImage {

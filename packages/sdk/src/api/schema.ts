@@ -189,6 +189,8 @@ export interface components {
       steps?: Schema<'TemplateStep'>[]
       startCmd?: string
       readyCmd?: string
+      /** Of Sandlot. */
+      templateEnvAtRuntime?: boolean
     }
     TemplateStep: { type: string; args?: string[]; force?: boolean; filesHash?: string }
     FromImageRegistry: Schema<'AWSRegistry'> | Schema<'GCPRegistry'> | Schema<'GeneralRegistry'>

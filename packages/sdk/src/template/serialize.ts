@@ -17,6 +17,8 @@ export interface Definition {
   readyCmd?: string
   /** Nothing from the cache, from the base on. */
   force: boolean
+  /** Of Sandlot: variables of the steps reach commands of sandboxes. */
+  templateEnvAtRuntime?: boolean
 }
 
 /** Body of the request that starts a build. */
@@ -25,13 +27,21 @@ export interface SerializedTemplate {
   readyCmd?: string
   steps: Step[]
   force: boolean
+  templateEnvAtRuntime?: boolean
   fromImage?: string
   fromImageRegistry?: Registry
   fromTemplate?: string
 }
 
 /** Keys without a value are left out. */
-export function serialize({ base, steps, startCmd, readyCmd, force }: Definition): SerializedTemplate {
+export function serialize({
+  base,
+  steps,
+  startCmd,
+  readyCmd,
+  force,
+  templateEnvAtRuntime,
+}: Definition): SerializedTemplate {
   const from =
     'fromTemplate' in base
       ? { fromTemplate: base.fromTemplate }
@@ -41,6 +51,7 @@ export function serialize({ base, steps, startCmd, readyCmd, force }: Definition
     ...(readyCmd !== undefined && { readyCmd }),
     steps,
     force,
+    ...(templateEnvAtRuntime && { templateEnvAtRuntime }),
     ...from,
   }
 }

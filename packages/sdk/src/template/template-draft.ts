@@ -49,13 +49,13 @@ export class TemplateDraft
 
   constructor(options: TemplateOptions = {}) {
     super()
-    const { fileContextPath, fileIgnorePatterns = [] } = options
+    const { fileContextPath, fileIgnorePatterns = [], templateEnvAtRuntime } = options
     // V8 leaves the constructors of subclasses without a body out of the stack.
     const created = () => callerTrace(new.target) ?? callerTrace(TemplateDraft)
     const directory =
       fileContextPath === undefined ? (directoryOf(created()) ?? '.') : pathText(fileContextPath)
     this.content = {
-      definition: { base: { fromImage: BASE_IMAGE }, steps: [], force: false },
+      definition: { base: { fromImage: BASE_IMAGE }, steps: [], force: false, templateEnvAtRuntime },
       traces: { steps: [] },
       context: { fileContextPath: directory, fileIgnorePatterns },
     }

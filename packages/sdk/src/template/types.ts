@@ -13,6 +13,14 @@ export type TemplateOptions = {
   fileContextPath?: PathLike
   /** What `copy` leaves out, in the syntax of `.dockerignore`, in addition to that file. */
   fileIgnorePatterns?: string[]
+  /**
+   * Gives commands of its sandboxes the variables of `setEnvs`, of ENV and ARG of a Dockerfile, and of the image. Without it
+   * they exist for the steps of the build and for the start command only, so that a token of the build stays in it. Only
+   * Sandlot knows this; other servers leave the variables out.
+   *
+   * @default false
+   */
+  templateEnvAtRuntime?: boolean
 }
 
 /** What a build gets besides the template. */

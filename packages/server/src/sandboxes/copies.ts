@@ -55,6 +55,7 @@ export class Copies {
         status: 'ready',
         tags: [tag],
         envVars: {},
+        runtimeEnvVars: {},
       }
       await node.addBuild(build)
       return build

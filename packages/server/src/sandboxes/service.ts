@@ -3,7 +3,7 @@ import type { SandboxRecords } from '@sandlot/node'
 import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
-import { envVarsOf, type Startable } from '../templates/catalogue.ts'
+import { runtimeEnvVarsOf, type Startable } from '../templates/catalogue.ts'
 import type { Uploads } from '../templates/uploads.ts'
 import type { CheckpointRepository } from './checkpoint-repository.ts'
 import { Checkpoints } from './checkpoints.ts'
@@ -79,7 +79,7 @@ export class SandboxService {
     const settings = settingsOf(body)
     this.#life.checkSecure(settings, 'set secure to true, which clients from 2.0 on do by themselves')
     // kept with the sandbox: its template may be built anew while it is paused
-    settings.envVars = { ...envVarsOf(startable.build), ...settings.envVars }
+    settings.envVars = { ...runtimeEnvVarsOf(startable.build), ...settings.envVars }
     const release = this.#life.limits.reserve(team)
     return this.#life.underWay.add(this.#create(team, startable, settings, body, release).finally(release))
   }

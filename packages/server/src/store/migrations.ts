@@ -116,6 +116,7 @@ const migrations: string[][] = [
       substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))),
       template_id, tag, build_id, created_at from template_tags`,
   ],
+  [`alter table builds add column runtime_env_vars text not null default '{}'`],
 ]
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -118,8 +118,10 @@ export interface BuildsTable {
   finished_at: number | null
   /** JSON array: it gets them when it is ready. */
   tags: string
-  /** JSON of what sandboxes get besides what their create says. */
+  /** JSON of what its steps have set. */
   env_vars: string
+  /** JSON of what commands of its sandboxes get besides what their create says. */
+  runtime_env_vars: string
   created_at: number
   cpu_count: number
   memory_mb: number

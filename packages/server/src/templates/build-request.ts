@@ -41,6 +41,8 @@ export const BuildStart = Type.Object({
   ),
   startCmd: Type.Optional(Text(MAX_ARGUMENT)),
   readyCmd: Type.Optional(Text(MAX_ARGUMENT)),
+  /** Ours: commands of sandboxes get the variables of the image and the steps too. */
+  templateEnvAtRuntime: Type.Optional(Type.Boolean()),
 })
 export type BuildStart = Type.Static<typeof BuildStart>
 

@@ -60,11 +60,35 @@ test('a build is announced, started, and what comes of it can be created from', 
   const sandbox = await tested.current.create({ templateID: 'my-app:latest', envVars: { A: 'own' } })
   expect(sandbox.templateID).toBe(build.templateID)
   expect(tested.current.node.inits().at(-1)).toMatchObject({
-    ...{ defaultUser: 'worker', defaultWorkdir: '/w', envVars: { A: 'own', B: 't' } },
+    ...{ defaultUser: 'worker', defaultWorkdir: '/w', envVars: { A: 'own' } },
   })
   expect((await call('POST', '/v2/sandboxes', { templateID: 'my-app' })).body.message).toBe(
     "tag 'default' does not exist for template 'my-app'",
   )
+})
+
+test('variables of steps reach commands of sandboxes only where the template says so, and stay seen in what starts from it', async () => {
+  const { node } = tested.current
+  const envOf = async (templateID: string, envVars?: Record<string, string>) => {
+    await tested.current.create({ templateID, envVars })
+    return node.inits().at(-1)!.envVars
+  }
+  const buildWith = async (name: string, envVars: Record<string, string>, body: object) => {
+    node.builtEnvironment = { defaultUser: 'user', envVars }
+    const build = await announce(name)
+    expect((await start(build, body)).status).toBe(202)
+    expect((await settled(build)).status).toBe('ready')
+  }
+  await buildWith('quiet', { TOKEN: 'secret' }, { fromTemplate: 'base' })
+  expect(await envOf('quiet')).toEqual({})
+  await buildWith('shown', { DISPLAY: ':0' }, { fromTemplate: 'base', templateEnvAtRuntime: true })
+  expect(await envOf('shown', { MORE: '1' })).toEqual({ DISPLAY: ':0', MORE: '1' })
+  await buildWith('on-top', { DISPLAY: ':1', TOKEN: 'secret' }, { fromTemplate: 'shown' })
+  expect(node.builtJobs.at(-1)!.recipe.from).toMatchObject({ environment: { envVars: { DISPLAY: ':0' } } })
+  expect(await envOf('on-top')).toEqual({ DISPLAY: ':1' })
+  await buildWith('on-quiet', { TOKEN: 'secret', B: '2' }, { fromTemplate: 'quiet' })
+  expect(node.builtJobs.at(-1)!.recipe.from).toMatchObject({ environment: { envVars: { TOKEN: 'secret' } } })
+  expect(await envOf('on-quiet')).toEqual({})
 })
 
 test('the same name is the same template, and its tag moves when the new build is ready', async () => {

@@ -316,8 +316,8 @@ function stateOf(
     : `; the build of that id is ${build.status}, try again when it is ready`
 }
 
-/** Environment that a build gives its sandboxes. */
-export const envVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>
-  isRecord(build) ? build.envVars : {}
+/** Environment that a build gives the commands of its sandboxes. */
+export const runtimeEnvVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>
+  isRecord(build) ? build.runtimeEnvVars : {}
 
 const nameKey = (teamId: string | null, name: string): string => `${teamId ?? ''}/${name}`

@@ -38,8 +38,10 @@ export interface BuildRecord extends SnapshotBuild {
   reason?: BuildReason
   /** It gets them when it is ready. */
   tags: string[]
-  /** What sandboxes get besides what their create says. */
+  /** What its steps have set, for steps of templates that start from it; its start command gets them too. */
   envVars: Record<string, string>
+  /** What commands of its sandboxes get besides what their create says (docs/adr/0030). */
+  runtimeEnvVars: Record<string, string>
 }
 
 export interface Spawns {
@@ -253,6 +255,7 @@ const toRow = (build: BuildRecord): BuildsTable => ({
   finished_at: build.finishedAtMs ?? null,
   tags: JSON.stringify(build.tags),
   env_vars: JSON.stringify(build.envVars),
+  runtime_env_vars: JSON.stringify(build.runtimeEnvVars),
   cpu_count: build.cpuCount,
   memory_mb: build.memoryMB,
   disk_size_mb: build.diskSizeMB,
@@ -273,6 +276,7 @@ const toBuild = (row: BuildsTable): BuildRecord => ({
   finishedAtMs: row.finished_at ?? undefined,
   tags: JSON.parse(row.tags) as string[],
   envVars: JSON.parse(row.env_vars) as Record<string, string>,
+  runtimeEnvVars: JSON.parse(row.runtime_env_vars) as Record<string, string>,
   cpuCount: row.cpu_count,
   memoryMB: row.memory_mb,
   diskSizeMB: row.disk_size_mb,

@@ -12,7 +12,7 @@ import { within } from '../within.ts'
 import type { BuildLogs } from './build-logs.ts'
 import { BuildQueue } from './build-queue.ts'
 import { type BuildStart, checkResources, loginOf, parseStep } from './build-request.ts'
-import { envVarsOf, isRecord, type Template, type TemplateCatalogue } from './catalogue.ts'
+import { isRecord, runtimeEnvVarsOf, type Template, type TemplateCatalogue } from './catalogue.ts'
 import { checkTag, parseNewReference, parseReference } from './reference.ts'
 import type { BuildReason, BuildRecord } from './repository.ts'
 import type { Uploads } from './uploads.ts'
@@ -91,6 +91,7 @@ export class TemplateBuilder {
         updatedAtMs: nowMs,
         tags: tags.length > 0 ? tags : ['default'],
         envVars: {},
+        runtimeEnvVars: {},
         defaultUser: 'user',
         ...resources,
       }
@@ -191,19 +192,22 @@ export class TemplateBuilder {
   /** @throws BuildFailure */
   #origin(
     team: Team,
-    { fromImage, fromTemplate }: BuildStart,
+    { fromImage, fromTemplate, templateEnvAtRuntime = false }: BuildStart,
     login: RegistryLogin | undefined,
-  ): BuildOrigin {
-    if (!fromTemplate) return { image: fromImage!, login }
+  ): Origin {
+    if (!fromTemplate) return { from: { image: fromImage!, login }, isShown: () => templateEnvAtRuntime }
     try {
       const { build } = this.#options.catalogue.resolve(fromTemplate, team)
       const { buildId, defaultUser, defaultWorkdir } = build
-      const environment = { defaultUser, defaultWorkdir, envVars: envVarsOf(build) }
+      const shown = runtimeEnvVarsOf(build)
       return {
-        buildId,
-        name: fromTemplate,
-        checkpointId: isRecord(build) ? build.checkpointId : undefined,
-        environment,
+        from: {
+          buildId,
+          name: fromTemplate,
+          checkpointId: isRecord(build) ? build.checkpointId : undefined,
+          environment: { defaultUser, defaultWorkdir, envVars: isRecord(build) ? build.envVars : {} },
+        },
+        isShown: (name) => templateEnvAtRuntime || Object.hasOwn(shown, name),
       }
     } catch (error) {
       throw new BuildFailure('base', (error as Error).message, { cause: error })
@@ -224,14 +228,14 @@ export class TemplateBuilder {
     team: Team,
     build: BuildRecord,
     recipe: Omit<BuildRecipe, 'from'>,
-    origin: () => BuildOrigin,
+    origin: () => Origin,
     signal: AbortSignal,
   ): Promise<void> {
     const { node, catalogue, checkpoints, uploads, logs, now } = this.#options
     const { buildId, templateId, checkpointId } = build
     const startedMs = performance.now()
     logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
-    const from = origin()
+    const { from, isShown } = origin()
     await checkpoints.insert({
       checkpointId,
       teamId: team.teamId,
@@ -250,14 +254,17 @@ export class TemplateBuilder {
     })
     signal.throwIfAborted()
     await checkpoints.complete(checkpoint)
-    const finished = { ...build, ...environment }
-    await node.addBuild(finished)
+    const runtimeEnvVars = Object.fromEntries(
+      Object.entries(environment.envVars).filter(([name]) => isShown(name)),
+    )
+    const finished = { ...environment, runtimeEnvVars }
+    await node.addBuild({ ...build, ...finished })
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
     logs.add(buildId, { level: 'info', message: `Build finished, took ${seconds}s` })
     await logs.close(buildId)
     const nowMs = now()
     await catalogue.updateBuild(build, {
-      ...environment,
+      ...finished,
       status: 'ready',
       updatedAtMs: nowMs,
       finishedAtMs: nowMs,
@@ -382,6 +389,12 @@ export class TemplateBuilder {
       this.#options.logger.warn({ err }, 'a build did not end in time'),
     )
   }
+}
+
+/** What a build starts from, and which variables commands of its sandboxes get (docs/adr/0030). */
+interface Origin {
+  from: BuildOrigin
+  isShown: (name: string) => boolean
 }
 
 function checkWaiting({ buildId, status }: BuildRecord): void {

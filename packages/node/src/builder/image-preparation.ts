@@ -1,0 +1,184 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { BuildFailure } from '@sandlot/protocol'
+import { type GuestCommand, GuestRefusal, runInGuest } from '../guest-process.ts'
+import { unlessAborted } from '../images/unless-aborted.ts'
+import type { LiveMachine, Machines } from '../machines.ts'
+import { OPEN } from '../network-policy.ts'
+import type { BuildLog } from './builder.ts'
+import { endProcesses, type Ground, type MachineHost, startOn } from './ground.ts'
+import { checkScript, installScript, knownTools, NO_PACKAGE_MANAGER, TOOLS } from './image-tools.ts'
+import type { LayerCache } from './layers.ts'
+import { LineBuffer } from './line-buffer.ts'
+import { digest } from './recipe.ts'
+
+/** Package managers of a template with little memory would be killed: what they install does not depend on it. */
+const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
+const TIMEOUT_MS = 15 * 60_000
+const LAST_LINES = 5
+/** Beside the files of a layer: what its image is still without. */
+const LACK = 'lack.json'
+
+interface Lack {
+  missing: string[]
+  /** Why, for the log. */
+  reason: string
+  /** Another try may go better. */
+  isPassing: boolean
+}
+
+export interface PreparationOptions extends MachineHost {
+  machines: Pick<Machines, 'discard' | 'saveFileSystem'>
+  layers: LayerCache
+  checkSpace: (machine: LiveMachine, hasMemory: boolean) => Promise<void>
+}
+
+/** An image that is not ours, and the build that starts from it. */
+export interface ForeignImage {
+  name: string
+  key: string
+  imagePath: string
+  diskSizeMB: number
+  /** Team that waits for it. */
+  owner: string
+  /** Installs again what an earlier build installed. */
+  isForced: boolean
+  log: BuildLog
+  signal: AbortSignal
+}
+
+/**
+ * Gives images of others the tools that every sandbox has, before the first step. The layer is kept for all builds from the
+ * image, and made anew when a package source did not answer.
+ */
+export class ImagePreparation {
+  readonly #options: PreparationOptions
+  /** By key: two builds from one image prepare it once. */
+  readonly #running = new Map<string, Promise<Ground>>()
+
+  constructor(options: PreparationOptions) {
+    this.#options = options
+  }
+
+  /** @throws BuildFailure when it cannot have bash, SandlotError, and the signal's reason */
+  async prepare(image: ForeignImage): Promise<Ground> {
+    const everything = installScript(TOOLS.map(({ name }) => name))
+    const key = digest(['prepared', image.key, checkScript(), everything])
+    for (let other = this.#running.get(key); other; other = this.#running.get(key))
+      await unlessAborted(
+        image.signal,
+        other.catch(() => {}),
+      )
+    const preparing = this.#findOrMake(image, key).finally(() => this.#running.delete(key))
+    this.#running.set(key, preparing)
+    return preparing
+  }
+
+  async #findOrMake(image: ForeignImage, key: string): Promise<Ground> {
+    const found = image.isForced ? undefined : await this.#options.layers.find(key)
+    const lack = found && (JSON.parse(await readFile(join(found.dir, LACK), 'utf8')) as Lack)
+    if (!lack || lack.isPassing) return this.#make(image, key)
+    warnOf(lack, image)
+    return { key, ...found.layer }
+  }
+
+  async #make(image: ForeignImage, key: string): Promise<Ground> {
+    const { machines, layers, checkSpace } = this.#options
+    const { imagePath, diskSizeMB, owner } = image
+    const machine = await startOn(
+      ...([this.#options, { imagePath }, { ...RESOURCES, diskSizeMB, scope: owner }] as const),
+      ...([`prepare-${key}`, OPEN] as const),
+    )
+    try {
+      const lack = await this.#install(image, machine)
+      if (lack.missing.includes('bash'))
+        throw new BuildFailure(
+          'base',
+          `image '${image.name}' has no /bin/bash, and commands of sandboxes are run by it; it could not be installed: ${lack.reason}. Use an image that has bash, or let builds reach its package source`,
+        )
+      warnOf(lack, image)
+      await endProcesses(machine)
+      await checkSpace(machine, false)
+      const dir = await layers.add(key, imagePath, async (writing) => {
+        await machines.saveFileSystem(machine, join(writing, 'files'))
+        await writeFile(join(writing, LACK), JSON.stringify(lack))
+      })
+      return { key, imagePath, fileSystemDir: join(dir, 'files') }
+    } finally {
+      await machines.discard(machine.machineId)
+    }
+  }
+
+  async #install({ log, signal }: ForeignImage, machine: LiveMachine): Promise<Lack> {
+    const before = await missingIn(machine, signal)
+    if (before.length === 0) return { missing: [], reason: '', isPassing: false }
+    log({ level: 'info', message: `[base] Adding what sandboxes need: ${before.join(', ')}`, step: 'base' })
+    const started = performance.now()
+    const lines = new LineBuffer((message) => log({ level: 'debug', message, step: 'base' }))
+    const timeout = AbortSignal.timeout(TIMEOUT_MS)
+    const exitCode = await runAsRoot(machine, {
+      command: installScript(before),
+      onOutput: (text, from) => lines.add(text, from),
+      signal: AbortSignal.any([signal, timeout]),
+    }).catch((error) => {
+      if (signal.aborted || !timeout.aborted) throw error
+      return undefined
+    })
+    lines.end()
+    const missing = await missingIn(machine, signal)
+    const seconds = ((performance.now() - started) / 1000).toFixed(1)
+    log({
+      level: 'info',
+      message: `[base] That took ${seconds} s; it is kept for later builds`,
+      step: 'base',
+    })
+    return { missing, ...explain(exitCode, lines.last(LAST_LINES)) }
+  }
+}
+
+/** @param exitCode of the installation; undefined: it did not end in time */
+function explain(exitCode: number | undefined, lastLines: string): Omit<Lack, 'missing'> {
+  if (exitCode === NO_PACKAGE_MANAGER)
+    return { reason: 'the image has no apt-get, apk, dnf, microdnf or yum', isPassing: false }
+  if (exitCode === 0) return { reason: 'its package sources do not have them', isPassing: false }
+  const reason =
+    exitCode === undefined ? `its packages were not installed within ${TIMEOUT_MS / 60_000} minutes` : ''
+  return { reason: reason || `its packages could not be installed: ${lastLines}`, isPassing: true }
+}
+
+function warnOf({ missing, reason, isPassing }: Lack, { name, log }: ForeignImage): void {
+  if (missing.length === 0) return
+  const remedy = isPassing
+    ? 'Let builds reach the package source of the image (the next build tries again), or install them in the image'
+    : 'Install them in the image, or in a step'
+  log({
+    level: 'warn',
+    message: `[base] image '${name}' has no ${missing.join(', ')}: ${reason}. What needs them fails in its sandboxes: sandbox.git needs git; waitForPort needs ss, waitForURL curl, waitForProcess pgrep. ${remedy}`,
+    step: 'base',
+  })
+}
+
+async function missingIn(machine: LiveMachine, signal: AbortSignal): Promise<string[]> {
+  const lines = new LineBuffer(() => {})
+  await runAsRoot(machine, {
+    command: checkScript(),
+    onOutput: (text, from) => from === 'stdout' && lines.add(text, from),
+    signal,
+  })
+  lines.end()
+  return knownTools(lines.last(TOOLS.length).split('\n'))
+}
+
+/** By the shell that every image of a distribution has, else by bash: one of them is there. */
+async function runAsRoot(
+  { slot: { address } }: LiveMachine,
+  command: Pick<GuestCommand, 'command' | 'onOutput' | 'signal'>,
+): Promise<number> {
+  const asRoot = { ...command, user: 'root', cwd: '/' }
+  try {
+    return await runInGuest(address, { ...asRoot, shell: '/bin/sh' })
+  } catch (error) {
+    if (!(error instanceof GuestRefusal)) throw error
+    return runInGuest(address, asRoot)
+  }
+}

@@ -1,0 +1,30 @@
+import { execFileSync } from 'node:child_process'
+import { expect, test } from 'vitest'
+import { checkScript, installScript, knownTools, TOOLS } from './image-tools.ts'
+
+const all = TOOLS.map(({ name }) => name)
+
+test('the scripts are those of any POSIX shell', () => {
+  for (const script of [checkScript(), installScript(all), installScript(['git'])])
+    execFileSync('sh', ['-n', '-c', script])
+})
+
+test('of what a guest prints only names of tools are believed, in their order', () => {
+  expect(knownTools(['ss', 'rm -rf /', '', 'bash', 'ss'])).toEqual(['bash', 'ss'])
+})
+
+test('only what is missing is installed, by the names that each distribution has for it', () => {
+  const script = installScript(['ss', 'fusermount3', 'mount.nfs'])
+  expect(script.match(/^set -- .*/gm)).toEqual([
+    'set -- fuse3 nfs-common iproute2',
+    'set -- fuse3 nfs-utils iproute2',
+    'set -- fuse3 nfs-utils iproute',
+  ])
+})
+
+test('what is no command is missing', () => {
+  const missing = execFileSync('/bin/sh', ['-c', checkScript()], { env: { PATH: '/nowhere' } })
+  expect(knownTools(missing.toString().split('\n'))).toEqual(
+    expect.arrayContaining(['git', 'ss', 'tar of GNU']),
+  )
+})
