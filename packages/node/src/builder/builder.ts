@@ -39,6 +39,10 @@ export interface BuildJob {
   log: BuildLog
   /** Ends the build; its reason is what the build fails with. */
   signal: AbortSignal
+  /** Runs what only waits: the build may take nothing from others meanwhile. Default: as it is. */
+  whileWaiting?: <T>(wait: () => Promise<T>) => Promise<T>
+  /** Awaited before a step that runs, and before each of what follows the last. Default: nothing. */
+  beforeStep?: () => Promise<void>
 }
 
 export interface BuildResult {
@@ -178,6 +182,7 @@ export class Builder {
         if (found) ground = { key, ...found }
         else if (isDeclaration(step)) ground = { ...ground, key }
         else {
+          await job.beforeStep?.()
           machine ??= await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`, OPEN)
           try {
             await this.#runStep(job, machine, step, number, environment)
