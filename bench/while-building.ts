@@ -14,13 +14,10 @@ const PACKING_MS = 10_000
 /** Then it is quiet again. */
 const REST_MS = 20_000
 
-interface Times {
-  tti: number[]
-  create: number[]
-  run: number[]
-}
+const PARTS = ['tti', 'create', 'run', 'api'] as const
+type Times = Record<(typeof PARTS)[number], number[]>
 
-const newTimes = (): Times => ({ tti: [], create: [], run: [] })
+const newTimes = (): Times => ({ tti: [], create: [], run: [], api: [] })
 
 async function one(times: Times): Promise<void> {
   const [sandbox, create] = await timed(() => createSandbox())
@@ -29,6 +26,10 @@ async function one(times: Times): Promise<void> {
   times.create.push(create)
   times.run.push(run)
   await sandbox.kill()
+  // an event loop that is held would show here
+  const ask = () =>
+    fetch(`${apiUrl}/v2/sandboxes?limit=1`, { headers: apiHeaders }).then((r) => r.arrayBuffer())
+  times.api.push((await timed(ask))[1])
   await pause(BETWEEN_MS)
 }
 
@@ -66,12 +67,12 @@ export async function measureWhileBuilding(count: number): Promise<void> {
       ])
       results[`build of ${name} s`] = round(ended[1] / 1000)
       results[`while ${name} is built: TTI ms`] = summarize(ofThis.tti)
-      for (const part of ['tti', 'create', 'run'] as const) building[part].push(...ofThis[part])
+      for (const part of PARTS) building[part].push(...ofThis[part])
       await pause(REST_MS)
       await stockAtRest()
     }
     for (let i = 0; i < count; i++) await one(quiet)
-    for (const part of ['tti', 'create', 'run'] as const) {
+    for (const part of PARTS) {
       results[`quiet: ${part} ms`] = summarize(quiet[part])
       results[`building: ${part} ms`] = summarize(building[part])
     }
