@@ -160,7 +160,7 @@ export class Finisher {
   }
 
   async save(
-    { checkpointId, recipe }: BuildJob,
+    { checkpointId, recipe, keys }: BuildJob,
     dir: string,
     environment: BuildEnvironment,
   ): Promise<CheckpointInfo> {
@@ -173,7 +173,7 @@ export class Finisher {
         ...{ imagePath, guestDir, hasMemory: true, resources: { cpuCount, memoryMB, diskSizeMB } },
         engineVersion: driver.version,
         cpuFeatures: cpuFeatures(),
-        template: { environment, startCommand, readyCommand },
+        template: { environment, startCommand, readyCommand, keys },
       },
       (paths) => linkBoth(dir, paths),
     )

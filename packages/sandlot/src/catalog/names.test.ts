@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { catalogNames } from '../../../templates/names.ts'
-import { catalogOf } from './catalog.ts'
+import { catalogNames } from '../../../../templates/names.ts'
+import { catalogOf } from './names.ts'
 
 test('the setting means some of the catalogue, all of it or nothing', () => {
   expect(catalogOf(['none'])).toEqual([])
