@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import type { CheckpointManifest } from '../checkpoint-folder.ts'
 import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import type { ImageStore } from '../images/image-store.ts'
-import { diskUsedBytes, type LayerCache } from './layers.ts'
+import type { LayerCache } from './layers.ts'
 import type { SharedBuilds } from './shared-builds.ts'
 
 /** What is left of a template that was removed. */
@@ -14,7 +14,7 @@ export interface ReleasedTemplate {
 }
 
 export interface ReleaseOptions {
-  layers: LayerCache
+  layers: Pick<LayerCache, 'list' | 'remove'>
   images: ImageStore
   shared: SharedBuilds
   cold: Pick<ColdCheckpoints, 'peek' | 'list'>
@@ -41,9 +41,8 @@ export async function releaseTemplate(
 
   return async () => {
     const released = { freedBytes: 0, neededBy: 0 }
+    for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) released.freedBytes += sizeBytes
     for (const key of keys) {
-      const found = await layers.find(key)
-      if (found) released.freedBytes += await diskUsedBytes(found.dir)
       await layers.remove(key)
       await shared.remove(key)
     }
