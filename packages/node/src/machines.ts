@@ -27,6 +27,7 @@ const CPU_SHARES_PER_CPU = 512
  * get beside busy ones is little, but enough to answer within the time that they have for it (docs/adr/0028).
  */
 const BUILD_CPU_SHARES = 32
+const DYING_CPU_SHARES = 1024
 const DISCARD_INTERVAL_MS = 10_000
 const TRASH_PREFIX = '.trash-'
 
@@ -276,6 +277,8 @@ export class Machines {
     const machine = this.#live.get(machineId)
     if (!machine) return this.#ending.get(machineId)
     machine.isEnding = true
+    // a kernel that is killed still needs the processor, to give back what it has
+    if (machine.isForBuild) await this.#options.cgroups.setCpuShares(machine.cgroup, DYING_CPU_SHARES)
     await this.#options.cgroups.kill(machine.cgroup)
     this.#cleanUp(machineId, machine.slot.index)
   }
