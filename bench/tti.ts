@@ -17,6 +17,7 @@ import {
   warmCount,
 } from './server.ts'
 import { pause, report, round, summarize, timed } from './stats.ts'
+import { measureWhileBuilding } from './while-building.ts'
 
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 100
 const bursts = process.argv.includes('--bursts-only')
@@ -28,6 +29,10 @@ const COMMAND = 'node -v'
 const MIN_RESTORES = 10
 
 await onExit()
+if (process.argv.includes('--while-building')) {
+  await measureWhileBuilding(Math.min(count, 30))
+  process.exit(0)
+}
 const buildDir = checkpointDir()
 const image = (JSON.parse(readFileSync(join(buildDir, 'manifest.json'), 'utf8')) as { imagePath: string })
   .imagePath

@@ -1,44 +1,78 @@
 // `sandlot up` starts this beside the server: `node --conditions=sandlot-source templates/build.ts <name>…` builds those
 // templates of the catalogue that are not there yet, with the SDK, like any other. One JSON object a line on standard output.
 import { createHash } from 'node:crypto'
+import { createInterface } from 'node:readline'
 import { Template } from 'e2b'
 import type { CatalogTemplate } from './catalog-template.ts'
 
 /** A build is found again by a tag that says what it was made of. */
 const CONTENT_TAG = 'content-'
 
-export type CatalogReport = { name: string } & (
-  | { state: 'building'; step?: string }
-  | { state: 'ready'; seconds: number; wasThere: boolean }
-  | { state: 'failed'; reason: string }
-)
+/** What it writes, one a line. To `next` it reads the answer: `build`, or anything else to leave it out. */
+export type CatalogLine =
+  | ({ name: string } & (
+      | { state: 'missing' }
+      | { state: 'next' }
+      | { state: 'building'; step?: string }
+      /** `isWhole`: no step of it was found finished, so that its time says what a build takes. */
+      | { state: 'ready'; seconds: number; wasThere: boolean; isWhole: boolean }
+      | { state: 'failed'; reason: string }
+    ))
+  /** It is known which are there. */
+  | { state: 'planned' }
 
-const report = (line: CatalogReport): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
+/** A template that is to be built, and the tag that its build gets. */
+interface Plan {
+  name: string
+  entry: CatalogTemplate
+  tag: string
+}
+
+const report = (line: CatalogLine): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 
 const baseBuildId = await newestBuildOf('base')
-for (const name of process.argv.slice(2)) {
+const missing: Plan[] = []
+for (const name of process.argv.slice(2)) await trying(name, () => look(name))
+report({ state: 'planned' })
+for (const plan of missing) {
+  report({ name: plan.name, state: 'next' })
+  const { value } = await answers.next()
   // a registry may not have answered; steps that were finished are not done again
-  const error = await ensure(name).catch(() => ensure(name).catch((error: Error) => error))
-  if (error) {
-    report({ name, state: 'failed', reason: error.message })
+  if (value === 'build') await trying(plan.name, () => build(plan).catch(() => build(plan)))
+}
+process.stdin.destroy()
+
+async function trying(name: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    report({ name, state: 'failed', reason: (error as Error).message })
     process.exitCode = 1
   }
 }
 
-async function ensure(name: string): Promise<void> {
-  const started = performance.now()
+async function look(name: string): Promise<void> {
   const { default: entry } = (await import(`./${name}/template.ts`)) as { default: CatalogTemplate }
   const { template, cpuCount, memoryMB } = entry
   // whatever changes the base (its image, envd, runsc) changes its build
   const content = JSON.stringify([await Template.toJSON(template), cpuCount, memoryMB, baseBuildId])
   const tag = CONTENT_TAG + createHash('sha256').update(content).digest('hex').slice(0, 16)
-  const seconds = () => Math.round((performance.now() - started) / 1000)
   if (await Template.exists(`${name}:${tag}`))
-    return report({ name, state: 'ready', seconds: seconds(), wasThere: true })
+    return report({ name, state: 'ready', seconds: 0, wasThere: true, isWhole: false })
+  report({ name, state: 'missing' })
+  missing.push({ name, entry, tag })
+}
+
+async function build({ name, entry, tag }: Plan): Promise<void> {
+  const started = performance.now()
+  const { template, cpuCount, memoryMB } = entry
+  let isWhole = true
   report({ name, state: 'building' })
   await Template.build(template, name, {
     ...{ cpuCount, memoryMB, tags: ['default', tag] },
     onBuildLogs: ({ message }) => {
+      isWhole &&= !message.startsWith('CACHED')
       const step = /^\[(?:builder \d|finalize|base)[^\]]*\] .*/.exec(message)?.[0]
       if (step) report({ name, state: 'building', step: step.slice(0, 120) })
     },
@@ -51,7 +85,8 @@ async function ensure(name: string): Promise<void> {
       name,
       stale.map((other) => other.tag),
     )
-  report({ name, state: 'ready', seconds: seconds(), wasThere: false })
+  const seconds = Math.round((performance.now() - started) / 1000)
+  report({ name, state: 'ready', seconds, wasThere: false, isWhole })
 }
 
 /** The SDK lists builds of own templates only. */

@@ -578,3 +578,51 @@ describe('archives that are refused', () => {
     expect((await fetchWithin(url, { method: 'PUT', body: 'x' })).status).toBe(403)
   })
 })
+
+describe('ready commands', () => {
+  const start = (of: unknown, name: string) =>
+    Template.buildInBackground(of as never, `${unique}-${name}`) as Promise<{
+      templateId: string
+      buildId: string
+    }>
+  const discard = ({ templateId }: { templateId: string }) =>
+    callApi(`/templates/${templateId}`, { method: 'DELETE' })
+
+  test(
+    'one that is not there ends the build at once, in the words of the shell',
+    async () => {
+      const of = template().fromBaseImage().setStartCmd('sleep 1000', 'no-such-command --ready')
+      const started = performance.now()
+      const logs: string[] = []
+      const error = await rejection(
+        Template.build(of, `${unique}-not-there`, {
+          onBuildLogs: ({ message }: { message: string }) => void logs.push(message),
+        }),
+      )
+      expect(error.message).toContain('exit status 127')
+      expect(error.message).toContain('no-such-command: command not found')
+      expect(logs.join('\n')).toMatch(/\[ready\] .*no-such-command: command not found/)
+      expect(performance.now() - started).toBeLessThan(60_000)
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'builds that wait for theirs do not keep others from being built',
+    async () => {
+      const never = template().fromBaseImage().setStartCmd('sleep 1000', waitForFile('/never'))
+      const waiting = [
+        await start(never, 'never-1'),
+        await start(never, 'never-2'),
+        await start(never, 'never-3'),
+      ]
+      try {
+        const { logs } = await build(template().fromBaseImage().runCmd('echo other'), 'beside')
+        expect(logs.at(-1)).toMatch(/Build finished/)
+      } finally {
+        for (const info of waiting) await discard(info)
+      }
+    },
+    BUILD_TIMEOUT_MS,
+  )
+})

@@ -39,6 +39,19 @@ test('the same with cgroups v2', async () => {
   expect([cgroups.canLimitSwap, canWeighDisk('v2', root)]).toEqual([true, true])
 })
 
+test.each([
+  ['v1', 'blkio/', 'blkio.bfq.weight'],
+  ['v2', '', 'io.weight'],
+] as const)(
+  'a machine of a build gives way to its siblings for the disk (%s)',
+  async (version, dir, file) => {
+    files('memory', {})
+    for (const name of ['m1', 'm2']) files(`${dir}sandlot-x/${name}`, { [file]: '100' })
+    await openCgroups(version, root).giveWayForDisk('sandlot-x/m1')
+    expect([read(`${dir}sandlot-x/m1/${file}`), read(`${dir}sandlot-x/m2/${file}`)]).toEqual(['10', '100'])
+  },
+)
+
 test('kernels without these controllers are asked for nothing, and nothing fails', async () => {
   files('memory', {})
   files('cpu', {})

@@ -30,6 +30,8 @@ const IO_WEIGHTS: Record<CgroupVersion, readonly string[]> = {
 }
 /** Half of the default, which all else on the host has. */
 const MACHINES_IO_WEIGHT = 50
+/** A tenth of the default: the least that all these files take. */
+const BUILDS_IO_WEIGHT = 10
 
 /** runsc sets the cgroups up itself (`free` and `nproc` are right only then); this reads, kills and removes. */
 export interface Cgroups {
@@ -46,6 +48,8 @@ export interface Cgroups {
    * together, gives way to the rest of the host for the disk where the kernel knows weights for that.
    */
   setCpuShares(path: string, shares: number): Promise<void>
+  /** Its siblings come first where they want the disk too, and the kernel knows weights for that. */
+  giveWayForDisk(path: string): Promise<void>
   /** Total CPU time, and memory in use with and without page cache. Undefined once it is gone. */
   usage(path: string): Promise<CgroupUsage | undefined>
   /** Names of the cgroups below `parent`. */
@@ -90,14 +94,16 @@ export function openCgroups(version: CgroupVersion = cgroupVersion(), root = ROO
         .map((name) => join(root, name))
   const weighed = new Set<string>()
 
+  const setIoWeight = async (path: string, weight: number): Promise<void> => {
+    const dir = isV2 ? join(root, path) : join(root, 'blkio', path)
+    await Promise.all(IO_WEIGHTS[version].map((file) => writeExisting(join(dir, file), String(weight))))
+  }
+
   /** Once for each parent; it is there when the first machine below it is. */
   const giveWay = async (parent: string) => {
     if (weighed.has(parent)) return
     weighed.add(parent)
-    const dir = isV2 ? join(root, parent) : join(root, 'blkio', parent)
-    await Promise.all(
-      IO_WEIGHTS[version].map((file) => writeExisting(join(dir, file), String(MACHINES_IO_WEIGHT))),
-    )
+    await setIoWeight(parent, MACHINES_IO_WEIGHT)
   }
 
   const pidsSync = (path: string): number[] => {
@@ -157,6 +163,8 @@ export function openCgroups(version: CgroupVersion = cgroupVersion(), root = ROO
         : [join(root, 'cpu', path, 'cpu.shares'), shares]
       await Promise.all([writeExisting(file, String(value)), giveWay(dirname(path))])
     },
+
+    giveWayForDisk: (path) => setIoWeight(path, BUILDS_IO_WEIGHT),
 
     async usage(path) {
       try {

@@ -15,7 +15,6 @@ const REPLACED = '.replaced-'
 /** Name of the file that describes a checkpoint. */
 export const MANIFEST = 'manifest.json'
 const CHECKSUMS = 'checksums.json'
-const IDLE = 19
 
 /** What `manifest.json` says of a checkpoint; it appears last, so a folder without one does not count. */
 export interface CheckpointManifest extends CheckpointInfo {
@@ -32,6 +31,8 @@ export interface TemplateStart {
   environment: BuildEnvironment
   startCommand?: string
   readyCommand?: string
+  /** Layers that it was built with, the booted result among them. Absent: it is from before they were remembered. */
+  keys?: string[]
 }
 
 /** Folders of one checkpoint: `memory` is what `checkpoint` wrote, `files` what `saveFileSystem` wrote. */
@@ -171,7 +172,7 @@ export class CheckpointFolder {
       ['memory', memoryDir],
       ['files', filesDir],
     ] as const)
-      if (await pathExists(dir)) sums[part] = await checksumsOf(dir, IDLE)
+      if (await pathExists(dir)) sums[part] = await checksumsOf(dir, true)
     const writing = join(folder, `${WRITING}${CHECKSUMS}`)
     await writeFile(writing, JSON.stringify(sums, null, 2), { flush: true })
     await rename(writing, join(folder, CHECKSUMS))

@@ -11,21 +11,21 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }))
 test('every file below a folder is summed, whatever its name', async () => {
   mkdirSync(join(dir, 'sub'))
   for (const name of ['-rf', 'with space', 'sub/ü']) writeFileSync(join(dir, name), name)
-  const sums = await checksumsOf(dir, 0)
+  const sums = await checksumsOf(dir, false)
   expect(Object.keys(sums).sort()).toEqual(['-rf', 'sub/ü', 'with space'])
   expect(sums['-rf']).toEqual({ crc: expect.stringMatching(/^\d+$/), sizeBytes: 3 })
   expect(await findDamage(dir, sums)).toBeUndefined()
 })
 
 test('an empty folder has none', async () => {
-  expect(await checksumsOf(dir, 0)).toEqual({})
+  expect(await checksumsOf(dir, false)).toEqual({})
 })
 
 test('each of 64 single flipped bits is found', async () => {
   const path = join(dir, 'f')
   const bytes = Buffer.alloc(4096, 7)
   writeFileSync(path, bytes)
-  const sums = await checksumsOf(dir, 0)
+  const sums = await checksumsOf(dir, false)
   for (let i = 0; i < 64; i++) {
     const flipped = Buffer.from(bytes)
     flipped[i * 61]! ^= 1 << (i % 8)

@@ -10,13 +10,13 @@ export type Checksums = Record<string, { crc: string; sizeBytes: number }>
 /**
  * CRC and size of every file below a folder: enough to find a flipped bit or a cut off end, and as fast as reading
  * (coreutils' `cksum` uses carry-less multiplication), in a process of its own.
- * @param niceness 19 for what nobody waits for
+ * @param isBackground nobody waits for it
  */
-export async function checksumsOf(folder: string, niceness: number): Promise<Checksums> {
+export async function checksumsOf(folder: string, isBackground: boolean): Promise<Checksums> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true })
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
   if (files.length === 0) return {}
-  const { stdout } = await run('cksum', ['--', ...files], { timeoutMs: TIMEOUT_MS, niceness })
+  const { stdout } = await run('cksum', ['--', ...files], { timeoutMs: TIMEOUT_MS, isBackground })
   const sums: Checksums = {}
   for (const line of stdout.split('\n')) {
     const match = /^(\d+) (\d+) (.+)$/.exec(line)
@@ -35,7 +35,7 @@ export async function findDamage(folder: string, expected: Checksums): Promise<s
     if (size === undefined) return `${path} is missing`
     if (size !== sizeBytes) return `${path} has ${size} bytes, not ${sizeBytes}`
   }
-  const found = await checksumsOf(folder, 0)
+  const found = await checksumsOf(folder, false)
   for (const [path, { crc }] of Object.entries(expected))
     if (found[path]?.crc !== crc)
       return `${path} has changed since it was written (CRC ${found[path]?.crc}, not ${crc})`

@@ -6,6 +6,7 @@ import { SandlotError } from '@sandlot/protocol'
 import { parseAddressRange } from './address-range.ts'
 import { Builder } from './builder/builder.ts'
 import { LayerCache } from './builder/layers.ts'
+import { releaseTemplate } from './builder/release.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
 import { nodeCapacity } from './capacity.ts'
@@ -413,6 +414,18 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       cold.seal(job.checkpointId)
       return result
     },
+    releaseTemplate: (checkpointIds) =>
+      releaseTemplate(
+        {
+          ...{ layers, images, shared, cold },
+          // stock is of a checkpoint, which counts itself, or of nothing yet
+          imagesInUse: () =>
+            [...machines.all()]
+              .filter(({ isEnding, isWarm }) => !isEnding && !isWarm)
+              .map(({ imagePath }) => imagePath),
+        },
+        checkpointIds,
+      ),
     removeBuild(buildId) {
       snapshots.remove(buildId)
       for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)

@@ -22,6 +22,12 @@ const READY_TIMEOUT_MS = 1_000
 /** Warm machines must not slow the ones in use; those get back what their CPU count says, up to what the machine has. */
 const WARM_CPU_SHARES = 64
 const CPU_SHARES_PER_CPU = 512
+/**
+ * Machines of builds give way to those of sandboxes (1024 with two CPUs), and to stock that is being filled: what they
+ * get beside busy ones is little, but enough to answer within the time that they have for it (docs/adr/0028).
+ */
+const BUILD_CPU_SHARES = 32
+const DYING_CPU_SHARES = 1024
 const DISCARD_INTERVAL_MS = 10_000
 const TRASH_PREFIX = '.trash-'
 
@@ -44,6 +50,8 @@ export interface MachineSource extends BuildResources {
   checkpointId?: string
   /** What runs in it is a user's already: it is not touched before someone has it. */
   isUsers?: boolean
+  /** It works for a build: machines of sandboxes come first. */
+  isForBuild?: boolean
   /** Team that waits for a machine that is started once; absent: this server itself. */
   owner?: string
   /** Of the template: uses what its start command started. */
@@ -76,6 +84,8 @@ export interface LiveMachine {
   isFrozen: boolean
   /** The policy that is in force. */
   network: NetworkPolicy
+  /** It works for a build. */
+  isForBuild: boolean
   /** Its death is wanted. */
   isEnding: boolean
 }
@@ -190,7 +200,7 @@ export class Machines {
     const { buildId, imagePath, guestDir, cpuCount, memoryMB, diskSizeMB } = this.#complete(source)
     const resources = { cpuCount, memoryMB, diskSizeMB }
     const record = { machineId, buildId, imagePath, guestDir, resources, slot: slot.index }
-    const machine = this.#machine(record, 0)
+    const machine = { ...this.#machine(record, 0), isForBuild: source.isForBuild ?? false }
     try {
       await mkdir(machine.dir, { mode: 0o700 })
       await this.#writeRecord(machine)
@@ -220,8 +230,7 @@ export class Machines {
   async claim(machine: LiveMachine, network = machine.network): Promise<void> {
     unlinkSync(join(machine.dir, 'warm'))
     machine.isWarm = false
-    const cpus = Math.min(machine.resources.cpuCount, availableParallelism())
-    this.#options.cgroups.setCpuShares(machine.cgroup, cpus * CPU_SHARES_PER_CPU).catch(this.#options.onError)
+    this.#weigh(machine).catch(this.#options.onError)
     try {
       const setting = this.#setPolicy(machine, network)
       // what is closed must be so before anything runs; while it is being opened it is closed still
@@ -231,6 +240,13 @@ export class Machines {
       void this.discard(machine.machineId)
       throw error
     }
+  }
+
+  async #weigh({ cgroup, resources, isForBuild }: LiveMachine): Promise<void> {
+    const { cgroups } = this.#options
+    const cpus = Math.min(resources.cpuCount, availableParallelism())
+    await cgroups.setCpuShares(cgroup, isForBuild ? BUILD_CPU_SHARES : cpus * CPU_SHARES_PER_CPU)
+    if (isForBuild) await cgroups.giveWayForDisk(cgroup)
   }
 
   async #setPolicy(machine: LiveMachine, network: NetworkPolicy): Promise<void> {
@@ -263,6 +279,8 @@ export class Machines {
     const machine = this.#live.get(machineId)
     if (!machine) return this.#ending.get(machineId)
     machine.isEnding = true
+    // a kernel that is killed still needs the processor, to give back what it has
+    if (machine.isForBuild) await this.#options.cgroups.setCpuShares(machine.cgroup, DYING_CPU_SHARES)
     await this.#options.cgroups.kill(machine.cgroup)
     this.#cleanUp(machineId, machine.slot.index)
   }
@@ -447,6 +465,7 @@ export class Machines {
       isWarm: true,
       isFrozen: false,
       network: CLOSED,
+      isForBuild: false,
       isEnding: false,
     }
   }

@@ -5,6 +5,7 @@ export type { GarbageReport } from './checkpoints/garbage.ts'
 export type { UsageReport } from './checkpoints/usage.ts'
 
 import type { BuildJob, BuildResult } from './builder/builder.ts'
+import type { ReleasedTemplate } from './builder/release.ts'
 import type { FileDiff } from './diff/compare-files.ts'
 import type { DiffOptions } from './diff/diffs.ts'
 import type { CarriedBase } from './handover/carried-files.ts'
@@ -17,6 +18,7 @@ export type {
   BuildStep,
   RegistryLogin,
 } from './builder/recipe.ts'
+export type { ReleasedTemplate } from './builder/release.ts'
 export type { FileDiff } from './diff/compare-files.ts'
 export type { DiffOptions } from './diff/diffs.ts'
 export type { CarriedBase } from './handover/carried-files.ts'
@@ -204,6 +206,11 @@ export interface SandboxNode {
    * @param owner team that sent it @throws SandlotError invalid_request with what is wrong
    */
   checkArchive(file: string, owner: string): Promise<void>
+  /**
+   * Reads what builds of a template have left beside its checkpoints, which must be there still.
+   * @returns removes that, when they are gone
+   */
+  releaseTemplate(checkpointIds: readonly string[]): Promise<() => Promise<ReleasedTemplate>>
   /** Stops keeping it in stock; the checkpoint stays. */
   removeBuild(buildId: string): void
   /**

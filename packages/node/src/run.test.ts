@@ -5,6 +5,11 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { CommandError, run } from './run.ts'
 
+test('what nobody waits for comes last, for the processor and the disk', async () => {
+  const { stdout } = await run('sh', ['-c', 'nice; ionice -p $$'], { isBackground: true })
+  expect(stdout).toBe('19\nidle\n')
+})
+
 test('output is captured and input is fed', async () => {
   expect(await run('cat', [], { input: 'hello' })).toEqual({ stdout: 'hello', stderr: '' })
 })

@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { accessSync, constants, writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 
 const MAX_CAPTURED_BYTES = 1024 * 1024
+const IONICE = '/usr/bin/ionice'
+/** Before the program begins: what it starts at once has the priority too. */
+const LAST_FOR_PROCESSOR = ['nice', '-n', '19']
 
 export interface RunOptions {
   /** The process is killed (SIGKILL) after this long. Default 30 000 ms. */
@@ -20,6 +23,8 @@ export interface RunOptions {
   stdout?: { readonly fd: number }
   /** Scheduling priority, -20 (first) to 19 (last). Default 0; what it starts inherits it. */
   niceness?: number
+  /** Nobody waits for it: everything else comes first, for the processor and, with util-linux's `ionice`, for the disk. */
+  isBackground?: boolean
   /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
   oomScoreAdj?: number
   /** Aborting kills it (SIGKILL); rejects when it is dead. */
@@ -64,6 +69,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     onLine,
     discardOutput = false,
     stdout,
+    isBackground = false,
     niceness = 0,
     oomScoreAdj,
     signal,
@@ -71,7 +77,10 @@ export function run(file: string, args: readonly string[], options: RunOptions =
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
     const output = discardOutput ? 'ignore' : 'pipe'
-    const child = spawn(file, args, {
+    const [program, ...rest] = isBackground
+      ? [...LAST_FOR_PROCESSOR, ...lastForDisk(), file, ...args]
+      : [file, ...args]
+    const child = spawn(program!, rest, {
       env,
       cwd,
       signal,
@@ -136,6 +145,16 @@ export async function converse<T>(
   } finally {
     child.kill('SIGKILL')
     child.stdout.destroy()
+  }
+}
+
+/** What a command begins with so that its reads and writes come after those of others. */
+function lastForDisk(): string[] {
+  try {
+    accessSync(IONICE, constants.X_OK)
+    return [IONICE, '-c', 'idle', '-t']
+  } catch {
+    return []
   }
 }
 

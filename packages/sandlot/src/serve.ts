@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import { catalogOf } from './catalog.ts'
+import { describeCatalog, detailsOf, isUnfinished } from './catalog/describe.ts'
+import { catalogOf } from './catalog/names.ts'
 import type { Config } from './config.ts'
 import { readEnvFile, writeEnvFile } from './env-file.ts'
 import { checkListen } from './listen-check.ts'
@@ -62,8 +63,14 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
           process.exit(0)
         })
     })
-    await server.buildCatalog(variables)
     onReady(apiKey)
+    await server.buildCatalog(variables, (report) => {
+      if (report.templates.some(isUnfinished))
+        process.stderr.write(
+          `In the background: catalog: ${describeCatalog(report)} (\`sandlot status\` shows it)\n`,
+        )
+      for (const line of detailsOf(report)) process.stderr.write(`  ${line}\n`)
+    })
   } catch (error) {
     lock.release()
     throw error

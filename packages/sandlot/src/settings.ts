@@ -189,7 +189,16 @@ export const settingsSchema = Type.Object(
       expects: 'names of templates separated by commas, for example claude,codex; or all, or none',
       default: ['all'],
     }),
-    maxBuilds: integer(1, 64, { description: 'Template builds that run at a time', default: 2 }),
+    catalogFloorMB: integer(0, 1_048_576, {
+      description:
+        'Disk that stays free of the catalogue (at most a fifth of it): templates that do not fit are left out, and said so',
+      default: 10_240,
+    }),
+    maxBuilds: integer(1, 64, {
+      description:
+        'Template builds that work at a time; four times as many may wait for a ready command beside them',
+      default: 2,
+    }),
     buildTimeoutMinutes: integer(1, 1440, {
       description: 'A template build that takes longer is ended',
       default: 60,

@@ -2,23 +2,30 @@ import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
-import { diskSpace, roomAbove, SandboxRecords } from '@sandlot/node'
+import { diskSpace, roomAbove, SandboxRecords, templateSize } from '@sandlot/node'
 import {
+  type CatalogReport,
   createLoginLink,
   createServer,
   type KeyStore,
   type ListedTemplate,
   listTemplates,
   openKeyStore,
+  withCatalogKey,
 } from '@sandlot/server'
 import type { Logger } from 'pino'
 import { templateDescriptions } from '../../../templates/names.ts'
-import { buildCatalog, catalogOf } from './catalog.ts'
+import { CatalogBuilder } from './catalog/catalog-builder.ts'
+import { CatalogEstimates } from './catalog/estimates.ts'
+import { roomForCatalog } from './catalog/floor.ts'
+import { catalogOf } from './catalog/names.ts'
+import { RemovedTemplates } from './catalog/removed-templates.ts'
 import type { Config } from './config.ts'
 import { connectionLimits } from './connection-limits.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
+import { isForSandboxes, Traffic } from './traffic.ts'
 
 /** Sandboxes that are being made when the listener has closed get this long. */
 const CREATING_MS = 2_000
@@ -40,8 +47,11 @@ export interface RunningServer {
   caBundle: string
   /** @param known the key of a former start; kept when it is still good. @returns a key that works */
   ensureApiKey(known: string | undefined): Promise<string>
-  /** Builds what is missing of the catalogue in the background. @param env what clients need besides a key */
-  buildCatalog(env: Record<string, string>): Promise<void>
+  /**
+   * Builds what is missing of the catalogue in the background.
+   * @param env what clients need besides a key @param onPlanned called when it is known what that is
+   */
+  buildCatalog(env: Record<string, string>, onPlanned: (report: CatalogReport) => void): Promise<void>
   /** Takes nothing new, lets what is under way end for `graceMs`. Sandboxes stay alive. */
   close(graceMs: number): Promise<void>
 }
@@ -57,6 +67,14 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     logger.info(
       'checkpointSecret is not set: no other machine can take over the paused sandboxes of this one',
     )
+  const traffic = new Traffic()
+  const catalog = new CatalogBuilder({
+    removed: new RemovedTemplates(home),
+    estimates: new CatalogEstimates(config.settings.cache),
+    roomBytes: () => roomForCatalog(diskSpace(home), config.settings.catalogFloorMB),
+    sizeBytes: (name) => catalogSize(config, name),
+    logger,
+  })
   const server = await createServer({
     databasePath: databasePath(home),
     node,
@@ -73,7 +91,9 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     builds: {
       concurrency: config.settings.maxBuilds,
       timeoutMs: config.settings.buildTimeoutMinutes * 60_000,
+      quiet: (signal) => traffic.quiet(signal),
     },
+    catalog,
   })
   await progress.step('sandboxes', async () => {
     await server.start()
@@ -97,13 +117,19 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     tls,
     ...limits,
     onRequest(request, response, connection) {
-      if (edge.claims(request)) edge.handle(request, response)
-      else {
+      if (edge.claims(request)) {
+        traffic.add(response)
+        edge.handle(request, response)
+      } else {
+        if (isForSandboxes(request)) traffic.add(response)
         connection.endSoon()
         server.fastify.routing(request as never, response as never)
       }
     },
-    onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head),
+    onUpgrade(request, socket, head) {
+      traffic.add(socket)
+      edge.handleUpgrade(request, socket, head)
+    },
   })
   const sandboxListener =
     config.sandboxListen &&
@@ -112,21 +138,27 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       port: config.sandboxListen.port,
       tls,
       ...limits,
-      onRequest: (request, response) => edge.handle(request, response, 'sandboxes'),
-      onUpgrade: (request, socket, head) => edge.handleUpgrade(request, socket, head, 'sandboxes'),
+      onRequest(request, response) {
+        traffic.add(response)
+        edge.handle(request, response, 'sandboxes')
+      },
+      onUpgrade(request, socket, head) {
+        traffic.add(socket)
+        edge.handleUpgrade(request, socket, head, 'sandboxes')
+      },
     }))
-  let endCatalog = () => {}
   return {
     caBundle: tls.bundlePath,
     ensureApiKey: (known) => server.ensureDefaultTeam(known),
-    async buildCatalog(env) {
+    async buildCatalog(env, onPlanned) {
       const names = catalogOf(config.settings.catalog)
       const key = await server.newCatalogKey()
       const { catalogProgress: progress } = server
-      endCatalog = buildCatalog({ env: { ...env, E2B_API_KEY: key }, names, progress, logger })
+      const planned = catalog.open({ env: { ...env, E2B_API_KEY: key }, progress }, names)
+      void planned.then(() => onPlanned(progress.report()))
     },
     async close(graceMs) {
-      endCatalog()
+      catalog.close()
       server.refuseNew()
       await Promise.all([listener.close(graceMs), sandboxListener?.close(graceMs)])
       await edge.close()
@@ -147,6 +179,19 @@ export async function templatesOf({ settings }: Config): Promise<ListedTemplate[
   await mkdir(settings.home, { recursive: true, mode: 0o700 })
   return listTemplates(databasePath(settings.home))
 }
+
+/** What a template of the catalogue takes, image and checkpoint. */
+async function catalogSize(config: Config, name: string): Promise<number> {
+  const listed = (await templatesOf(config)).find(
+    (template) => template.team === null && template.name === name,
+  )
+  const size = listed?.checkpointId && (await templateSize(config.settings.home, listed.checkpointId))
+  return size ? size.checkpointBytes + size.imageBytes : 0
+}
+
+/** Lets `work` use a key of the catalogue's team for a moment. */
+export const withKeyOfCatalog = <T>({ settings }: Config, work: (key: string) => Promise<T>): Promise<T> =>
+  withCatalogKey(databasePath(settings.home), work)
 
 /** A link that signs one browser in, once; for the server that runs on `home`. */
 export const makeLoginLink = (home: string, domain: string): Promise<string> =>

@@ -25,6 +25,7 @@ import { TeamLimits } from './teams/limits.ts'
 import { ensureCatalogTeam, ensureDefaultTeam, findTeam } from './teams/repository.ts'
 import { BuildLogs } from './templates/build-logs.ts'
 import { CatalogProgress } from './templates/catalog-progress.ts'
+import type { CatalogControl } from './templates/catalog-routes.ts'
 import { TemplateCatalogue } from './templates/catalogue.ts'
 import { TemplateRepository } from './templates/repository.ts'
 import { TagHistory } from './templates/tag-history.ts'
@@ -50,6 +51,8 @@ export interface ControlPlaneOptions {
   /** What may be written to its disk before sandboxes stand still for it. Default: all that is free. */
   roomBytes?: () => number
   builds: BuildLimits
+  /** What builds the catalogue. Default: nothing does. */
+  catalog?: CatalogControl
   /** What clients append to sandbox host names; may hold a port. */
   domain: string
   /** Ports that the listeners of this server have. Default: only what `domain` and requests name. */
@@ -168,6 +171,8 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       templateBuilder,
       uploads,
       buildLogs,
+      catalogProgress,
+      catalog: options.catalog,
     },
     logger,
   )

@@ -4,20 +4,30 @@ import { GuestRefusal, runInGuest } from '../guest-process.ts'
 import type { LiveMachine } from '../machines.ts'
 import type { BuildLog } from './builder.ts'
 import { LineBuffer } from './line-buffer.ts'
+import { ReadyTries } from './ready-tries.ts'
 import { type BuildEnvironment, commandIn } from './recipe.ts'
 
 const READY_INTERVAL_MS = 2_000
 const READY_TIMEOUT_MS = 10 * 60_000
 const DEFAULT_READY = 'sleep 20'
 const LAST_LINES = 20
+const TIMED_OUT = 124
 
 export interface BringUp {
   startCommand?: string
-  /** Retried every 2 s for 10 minutes until it succeeds. Default: `sleep 20` when there is a start command. */
+  /** Retried every 2 s for 10 minutes until it succeeds or cannot. Default: `sleep 20` when there is a start command. */
   readyCommand?: string
   log: BuildLog
   /** Ends the waiting. */
   signal: AbortSignal
+  /** Runs what only waits. Default: as it is. */
+  whileWaiting?: <T>(wait: () => Promise<T>) => Promise<T>
+}
+
+/** A start command that was started and goes on. */
+interface Started {
+  isRunning: boolean
+  failure?: Error
 }
 
 /**
@@ -26,50 +36,97 @@ export interface BringUp {
  * @throws Error with the command and how it ended, SandlotError, and the signal's reason
  */
 export async function bringUp(
-  { startCommand, readyCommand = startCommand ? DEFAULT_READY : undefined, log, signal }: BringUp,
+  options: BringUp,
   machine: LiveMachine,
   environment: BuildEnvironment,
   running: AbortSignal,
 ): Promise<void> {
+  const { startCommand, readyCommand = startCommand ? DEFAULT_READY : undefined } = options
+  const { whileWaiting = (wait) => wait() } = options
   const { address } = machine.slot
-  const say = (message: string) => log({ level: 'info', message: `[finalize] ${message}`, step: 'finalize' })
-  let startFailure: Error | undefined
-  if (startCommand) {
-    say(`Starting: ${startCommand}`)
-    const lines = new LineBuffer((message, from) =>
-      log({ level: from === 'stderr' ? 'warn' : 'info', message: `[start] ${message}`, step: 'finalize' }),
-    )
-    const onOutput = (text: string, from: 'stdout' | 'stderr') => lines.add(text, from)
-    runInGuest(address, { ...commandIn(environment, startCommand), signal: running, onOutput })
-      .then((exitCode) => {
-        if (exitCode === 0) return
-        const last = lines.last(LAST_LINES)
-        startFailure = new Error(
-          `start command '${startCommand}' ended with exit status ${exitCode}${last ? `\n${last}` : ''}`,
-        )
-      })
-      .catch((error: Error) => {
-        if (!running.aborted) startFailure = new Error(`start command '${startCommand}': ${error.message}`)
-      })
-  }
+  const started = startCommand
+    ? start({ ...options, startCommand }, address, environment, running)
+    : { isRunning: false }
   if (!readyCommand) return
-  say(`Waiting for: ${readyCommand}`)
+  await whileWaiting(() => untilReady({ ...options, readyCommand }, address, environment, started))
+}
+
+const say = (log: BuildLog, message: string) =>
+  log({ level: 'info', message: `[finalize] ${message}`, step: 'finalize' })
+
+/** Lines of a command's output in the build's log. */
+const logLine = (log: BuildLog, of: 'start' | 'ready', message: string, from: 'stdout' | 'stderr') =>
+  log({ level: from === 'stderr' ? 'warn' : 'info', message: `[${of}] ${message}`, step: 'finalize' })
+
+function start(
+  { startCommand, log }: BringUp & { startCommand: string },
+  address: string,
+  environment: BuildEnvironment,
+  running: AbortSignal,
+): Started {
+  say(log, `Starting: ${startCommand}`)
+  const started: Started = { isRunning: true }
+  const lines = new LineBuffer((message, from) => logLine(log, 'start', message, from))
+  const onOutput = (text: string, from: 'stdout' | 'stderr') => lines.add(text, from)
+  runInGuest(address, { ...commandIn(environment, startCommand), signal: running, onOutput })
+    .then((exitCode) => {
+      if (exitCode === 0) return
+      const last = lines.last(LAST_LINES)
+      started.failure = new Error(
+        `start command '${startCommand}' ended with exit status ${exitCode}${last ? `\n${last}` : ''}`,
+      )
+    })
+    .catch((error: Error) => {
+      if (!running.aborted) started.failure = new Error(`start command '${startCommand}': ${error.message}`)
+    })
+    .finally(() => {
+      started.isRunning = false
+    })
+  return started
+}
+
+async function untilReady(
+  { readyCommand, log, signal }: BringUp & { readyCommand: string },
+  address: string,
+  environment: BuildEnvironment,
+  started: Started,
+): Promise<void> {
+  say(log, `Waiting for: ${readyCommand}`)
+  const tries = new ReadyTries(readyCommand)
   const deadline = performance.now() + READY_TIMEOUT_MS
   const leftMs = () => Math.max(1, Math.ceil(deadline - performance.now()))
+  let said = ''
   for (;;) {
+    const all = new LineBuffer(() => {})
+    const errors = new LineBuffer(() => {})
     const exitCode = await runInGuest(address, {
       ...commandIn(environment, readyCommand),
       signal: AbortSignal.any([signal, AbortSignal.timeout(leftMs())]),
+      onOutput(text, from) {
+        all.add(text, from)
+        if (from === 'stderr') errors.add(text, from)
+      },
     }).catch((error) => {
       signal.throwIfAborted()
       if (error instanceof SandlotError || error instanceof GuestRefusal) throw error
-      return 124
+      return TIMED_OUT
     })
-    if (startFailure) throw startFailure
+    all.end()
+    errors.end()
+    const output = all.last(LAST_LINES)
+    // the same words again and again say nothing
+    if (output !== said)
+      for (const line of output.split('\n'))
+        if (line) logLine(log, 'ready', line, exitCode === 0 ? 'stdout' : 'stderr')
+    said = output
+    if (started.failure) throw started.failure
     if (exitCode === 0) return
+    const failed = { exitCode, output, errors: errors.last(LAST_LINES), isStarting: started.isRunning }
+    const verdict = tries.verdictOn(failed)
+    if (verdict) throw new Error(verdict)
     if (leftMs() <= READY_INTERVAL_MS)
       throw new Error(
-        `ready command '${readyCommand}' did not succeed within ${READY_TIMEOUT_MS / 60_000} minutes; it last ended with exit status ${exitCode}`,
+        `ready command '${readyCommand}' did not succeed within ${READY_TIMEOUT_MS / 60_000} minutes; it last ended with exit status ${exitCode}${output && `\n${output}`}`,
       )
     await delay(READY_INTERVAL_MS, undefined, { signal })
   }

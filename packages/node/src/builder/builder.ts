@@ -39,6 +39,12 @@ export interface BuildJob {
   log: BuildLog
   /** Ends the build; its reason is what the build fails with. */
   signal: AbortSignal
+  /** Runs what only waits: the build may take nothing from others meanwhile. Default: as it is. */
+  whileWaiting?: <T>(wait: () => Promise<T>) => Promise<T>
+  /** Keys of its layers. */
+  keys?: string[]
+  /** Awaited before a step that runs, and before each of what follows the last. Default: nothing. */
+  beforeStep?: () => Promise<void>
 }
 
 export interface BuildResult {
@@ -71,13 +77,13 @@ export class Builder {
     const origin = await this.#origin(asked)
     asked.signal.throwIfAborted()
     const recipe = { ...asked.recipe, ...(await this.#commandsOf(asked.recipe)) }
-    const job = { ...asked, recipe }
-    const { key, environment } = outcomeOf(recipe.steps, origin)
+    const { key, keys, environment } = outcomeOf(recipe.steps, origin)
     const finalKey = digest([
       ...[key, environment, recipe.startCommand, recipe.readyCommand],
       ...[recipe.cpuCount, recipe.memoryMB, recipe.diskSizeMB],
       ...[this.#options.driver.version, this.#options.envdKey, this.#options.guestDir, cpuFeatures()],
     ])
+    const job = { ...asked, recipe, keys: [...keys, finalKey] }
     const dir =
       (await this.#finished(job, finalKey)) ?? (await this.#make(job, origin, { key, environment, finalKey }))
     return { checkpoint: await this.#finisher.save(job, dir, environment), environment }
@@ -180,6 +186,7 @@ export class Builder {
         if (found) ground = { key, ...found }
         else if (isDeclaration(step)) ground = { ...ground, key }
         else {
+          await job.beforeStep?.()
           machine ??= await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`, OPEN)
           try {
             await this.#runStep(job, machine, step, number, environment)
@@ -278,18 +285,19 @@ interface Started {
   environment: BuildEnvironment
 }
 
-/** Key and environment that the steps end with: neither needs them to run. */
+/** Key and environment that the steps end with, and the keys of all layers: none of it needs them to run. */
 function outcomeOf(
   steps: readonly BuildStep[],
   { ground, environment }: Started,
-): { key: string; environment: BuildEnvironment } {
-  return steps.reduce(
-    (before, step) => ({
-      key: layerKey(before.key, step),
-      environment: environmentAfter(before.environment, step),
-    }),
-    { key: ground.key, environment },
-  )
+): { key: string; keys: string[]; environment: BuildEnvironment } {
+  const keys: string[] = []
+  let { key } = ground
+  for (const step of steps) {
+    key = layerKey(key, step)
+    environment = environmentAfter(environment, step)
+    if (!isDeclaration(step)) keys.push(key)
+  }
+  return { key, keys, environment }
 }
 
 const isForced = ({ isForced, steps }: BuildRecipe): boolean => isForced || steps.some(({ force }) => force)

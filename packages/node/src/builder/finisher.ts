@@ -58,11 +58,13 @@ export class Finisher {
     const say = (message: string) => log({ level: 'info', message, step: 'finalize' })
     const settled = await this.#flattened(job, ground)
     say('[finalize] Booting the template')
+    await job.beforeStep?.()
     const machine = await startOn(this.#options, settled, recipe, `build-${job.checkpointId}`, OPEN)
     const ending = new AbortController()
     try {
       await bringUp({ ...job, ...recipe }, machine, environment, AbortSignal.any([signal, ending.signal]))
       say('[finalize] Saving the booted template')
+      await job.beforeStep?.()
       await this.#options.checkSpace(machine, true)
       return await layers.add(finalKey, settled.imagePath, (writing) => saveBoth(machines, machine, writing))
     } finally {
@@ -88,6 +90,7 @@ export class Finisher {
       return ground
     if (!ground.fileSystemDir && !ground.checkpointDir) return ground
     const key = packedKey(ground.key)
+    await job.beforeStep?.()
     const started = performance.now()
     const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
     const { imagePath } = await images.make(key, record, async (image, work) => {
@@ -157,7 +160,7 @@ export class Finisher {
   }
 
   async save(
-    { checkpointId, recipe }: BuildJob,
+    { checkpointId, recipe, keys }: BuildJob,
     dir: string,
     environment: BuildEnvironment,
   ): Promise<CheckpointInfo> {
@@ -170,7 +173,7 @@ export class Finisher {
         ...{ imagePath, guestDir, hasMemory: true, resources: { cpuCount, memoryMB, diskSizeMB } },
         engineVersion: driver.version,
         cpuFeatures: cpuFeatures(),
-        template: { environment, startCommand, readyCommand },
+        template: { environment, startCommand, readyCommand, keys },
       },
       (paths) => linkBoth(dir, paths),
     )

@@ -40,7 +40,7 @@ export async function startOn(
   const machine = await start(key, {
     buildId: key,
     ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB },
-    ...{ owner, network },
+    ...{ owner, network, isForBuild: true },
   })
   try {
     await machine.guest.post('/init', { timestamp: new Date().toISOString() })

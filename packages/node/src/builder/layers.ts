@@ -87,12 +87,15 @@ async function describe(dir: string) {
 
 /** Allocated on the disk: the files are sparse. */
 export async function diskUsedBytes(path: string): Promise<number> {
-  const { stdout } = await run('du', ['-s', '--block-size=1', path])
+  const { stdout } = await run('du', ['-s', '--block-size=1', path], { isBackground: true })
   return Number(stdout.split('\t')[0])
 }
 
 /** The same files under another folder, without their bytes twice when both are on one disk. */
 export async function linkFolder(from: string, to: string): Promise<void> {
   const isOneDisk = (await stat(from)).dev === (await stat(dirname(to))).dev
-  await run('cp', [isOneDisk ? '-al' : '-a', from, to], { timeoutMs: isOneDisk ? 60_000 : COPY_TIMEOUT_MS })
+  await run('cp', [isOneDisk ? '-al' : '-a', from, to], {
+    timeoutMs: isOneDisk ? 60_000 : COPY_TIMEOUT_MS,
+    isBackground: true,
+  })
 }

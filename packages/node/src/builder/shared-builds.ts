@@ -47,6 +47,15 @@ export class SharedBuilds {
     await this.#own.images.linkTo(this.#shared.images, key).catch(this.#onError)
   }
 
+  /** The instances that use it keep their own links. */
+  async remove(key: string): Promise<void> {
+    await this.#shared.layers.remove(key)
+  }
+
+  async removeImage(key: string): Promise<void> {
+    await this.#shared.images.remove(key)
+  }
+
   /** Removes what no instance asked for since then. */
   async removeUnused(beforeMs: number): Promise<void> {
     for (const { key, usedAtMs } of await this.#shared.layers.list())

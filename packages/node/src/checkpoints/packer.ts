@@ -1,4 +1,3 @@
-import { accessSync, constants } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,8 +9,6 @@ import type { PackProcessArgument, PackProcessFailure } from './pack-process.ts'
 const ENTRY = fileURLToPath(new URL('./pack-process.ts', import.meta.url))
 /** Of Node, inside of the store's folder: starting from source takes 0.24 s of processor time, from it 0.07 s. */
 const COMPILE_CACHE = '.compile-cache'
-const IONICE = '/usr/bin/ionice'
-const LOWEST_PRIORITY = 19
 /** The first to go when memory is short: a pack can be done again. */
 const OOM_SCORE_ADJ = 1000
 const MAX_WAITING = 10_000
@@ -39,13 +36,11 @@ export function createPacker(storeDir: string): Packer {
   async function packNow(id: string, rawDir: string, signal: AbortSignal): Promise<PackResult> {
     if (signal.aborted) throw signal.reason
     const argument: PackProcessArgument = { id, rawDir, storeDir, parentPid: process.pid }
-    const command = [process.execPath, ENTRY, JSON.stringify(argument)]
-    if (isExecutable(IONICE)) command.unshift(IONICE, '-c', 'idle', '-t')
     const timeoutMs = Math.max(MIN_TIMEOUT_MS, (await folderBytes(rawDir)) / SLOWEST_BYTES_PER_MS)
     try {
-      const { stdout } = await run(command[0]!, command.slice(1), {
+      const { stdout } = await run(process.execPath, [ENTRY, JSON.stringify(argument)], {
         timeoutMs,
-        niceness: LOWEST_PRIORITY,
+        isBackground: true,
         oomScoreAdj: OOM_SCORE_ADJ,
         signal,
         env: { NODE_COMPILE_CACHE: join(storeDir, COMPILE_CACHE), ...process.env },
@@ -121,13 +116,4 @@ async function folderBytes(dir: string): Promise<number> {
       () => 0,
     )
   return total
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

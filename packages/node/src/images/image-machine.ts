@@ -47,6 +47,7 @@ export async function startImageMachine(
   const starting = start(key, {
     ...source,
     ...RESOURCES,
+    isForBuild: true,
     buildId: key,
     guestDir: dirname(imagerPath),
     program: basename(imagerPath),

@@ -1,5 +1,8 @@
 import { firewallFault } from '@sandlot/node/firewall-fault'
+import type { CatalogReport } from '@sandlot/server'
 import { Command } from 'commander'
+import { describeCatalog, detailsOf } from '../catalog/describe.ts'
+import { readCatalog } from '../catalog/server-client.ts'
 import { readEnvFile } from '../env-file.ts'
 import { findServer, localUrl } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
@@ -31,6 +34,8 @@ interface Status {
   domain?: string
   isHealthy: boolean
   sandboxes?: number
+  /** What goes on in the background. */
+  catalog?: CatalogReport
   /** Why sandboxes stand still. */
   firewallFault?: string
 }
@@ -46,16 +51,24 @@ async function readStatus(home: string): Promise<Status> {
   const sandboxes = listed?.ok ? ((await listed.json()) as unknown[]).length : undefined
   // only root sees the table
   const fault = process.getuid?.() === 0 ? await firewallFault(home).catch(() => undefined) : undefined
-  return { home, pid, listen, domain, isHealthy: health?.ok ?? false, sandboxes, firewallFault: fault }
+  const catalog = health?.ok ? await readCatalog(home) : undefined
+  const isHealthy = health?.ok ?? false
+  return { home, pid, listen, domain, isHealthy, sandboxes, catalog, firewallFault: fault }
 }
 
 const get = (url: string, headers: Record<string, string> = {}): Promise<Response | undefined> =>
   fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }).catch(() => undefined)
 
-function format({ home, pid, listen, domain, isHealthy, sandboxes, firewallFault: fault }: Status): string {
+function format(status: Status): string {
+  const { home, pid, listen, domain, isHealthy, sandboxes, catalog, firewallFault: fault } = status
   if (pid === undefined) return `No server runs on ${home}. Start one with \`sandlot up\`.\n`
   const state = isHealthy ? 'up' : 'does not answer (starting, or stuck: see its log)'
   const count = sandboxes === undefined ? '' : `sandboxes  ${sandboxes} running\n`
   const stalled = fault ? `firewall   sandboxes stand still: ${fault}\n` : ''
-  return `server     ${state}, pid ${pid}\nlisten     ${listen}\ndomain     ${domain}\nhome       ${home}\n${count}${stalled}`
+  const lines =
+    catalog && catalog.templates.length > 0 ? [describeCatalog(catalog), ...detailsOf(catalog)] : []
+  const background = lines
+    .map((line, index) => `${index === 0 ? 'catalog    ' : '           '}${line}\n`)
+    .join('')
+  return `server     ${state}, pid ${pid}\nlisten     ${listen}\ndomain     ${domain}\nhome       ${home}\n${count}${background}${stalled}`
 }

@@ -1,46 +1,145 @@
+import type { CatalogEntry, ListedTemplate } from '@sandlot/server'
 import { Command } from 'commander'
+import { inMBOrGB } from '../catalog/describe.ts'
+import { changeCatalog, readCatalog } from '../catalog/server-client.ts'
+import type { Config } from '../config.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 export const templatesCommand = (): Command =>
   new Command('templates')
-    .description('what sandboxes can be started from')
+    .description('what sandboxes can be started from, and what of the catalogue is there')
     .addCommand(listCommand())
+    .addCommand(buildCommand())
+    .addCommand(removeCommand())
     .addHelpText(
       'after',
       `
-Teams build and delete theirs with the SDK or \`e2b template\`; which templates of the catalogue are built says the
-setting \`catalog\`.
+Teams build and delete theirs with the SDK or \`e2b template\`; which templates of the catalogue a start builds says the
+setting \`catalog\`. One that was removed is not built again until \`sandlot templates build\` asks for it.
 
 Examples:
   sandlot templates list
-  sandlot templates list --json`,
+  sandlot templates list --json
+  sandlot templates remove desktop
+  sandlot templates build desktop`,
     )
 
+/** A row of the list. */
+interface Row extends Omit<ListedTemplate, 'checkpointId' | 'sizeBytes'> {
+  /** Of its image and its newest checkpoint; undefined: it is not there, or it is `base`, which all share. */
+  sizeBytes?: number
+}
+
 const listCommand = (): Command =>
-  addSettingFlags(new Command('list').description('templates and snapshots of all teams'), ['home'])
+  addSettingFlags(new Command('list').description('templates and snapshots of all teams, with their size'), [
+    'home',
+  ])
     .option('--json', 'as JSON')
     .action(async (options: { json?: boolean }, command: Command) => {
-      const { templatesOf } = await import('../wiring.ts')
-      const listed = await templatesOf(configOf(command))
-      if (options.json) return void process.stdout.write(`${JSON.stringify(listed)}\n`)
-      if (listed.length === 0) return void process.stdout.write('No templates: the first start makes base.\n')
-      const rows = listed.map(
-        ({ templateId, name, team, status, reason, sizeBytes, spawnCount, updatedAtMs }) => [
-          name ?? templateId,
-          team ?? 'everybody',
-          reason ? `${status}: ${reason.split('\n')[0]!.slice(0, 60)}` : status,
-          sizeBytes > 0 ? `${Math.ceil(sizeBytes / 2 ** 20)} MB` : '-',
-          String(spawnCount),
-          new Date(updatedAtMs).toISOString(),
-        ],
-      )
-      const table = [['name', 'team', 'status', 'checkpoint', 'started', 'changed'], ...rows]
-      const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
-      for (const row of table)
-        process.stdout.write(
-          `${row
-            .map((cell, column) => cell.padEnd(widths[column]!))
-            .join('  ')
-            .trimEnd()}\n`,
-        )
+      const rows = await readRows(configOf(command))
+      if (options.json) return void process.stdout.write(`${JSON.stringify(rows)}\n`)
+      if (rows.length === 0) return void process.stdout.write('No templates: the first start makes base.\n')
+      process.stdout.write(table(rows))
     })
+
+const buildCommand = (): Command =>
+  addSettingFlags(
+    new Command('build').description('build a template of the catalogue that was left out or removed'),
+    ['home'],
+  )
+    .argument('<name>', 'of the catalogue')
+    .addHelpText(
+      'after',
+      `
+The server must be up, and builds it in the background, also when the disk has less free than the setting
+\`catalogFloorMB\` says.`,
+    )
+    .action(async (name: string, _options: unknown, command: Command) => {
+      await changeCatalog(configOf(command), 'POST', name)
+      process.stdout.write(`${name} is built in the background: \`sandlot status\` shows how far it is\n`)
+    })
+
+const removeCommand = (): Command =>
+  addSettingFlags(
+    new Command('remove').description('remove a template of the catalogue, and free what it takes'),
+    ['home'],
+  )
+    .argument('<name>', 'of the catalogue')
+    .addHelpText(
+      'after',
+      `
+The server must be up. Refused while sandboxes of it run or are paused. Snapshots and templates that were made from it
+go on: what they need stays. Later starts do not build it again; \`sandlot templates build <name>\` does.`,
+    )
+    .action(async (name: string, _options: unknown, command: Command) => {
+      const removed = (await changeCatalog(configOf(command), 'DELETE', name)) as Removed
+      process.stdout.write(
+        `${whatWasRemoved(name, removed)}\nNo start builds it; \`sandlot templates build ${name}\` does.\n`,
+      )
+    })
+
+/** What the server answers. */
+interface Removed {
+  wasThere: boolean
+  freedBytes: number
+  neededBy: number
+}
+
+function whatWasRemoved(name: string, { wasThere, freedBytes, neededBy }: Removed): string {
+  if (!wasThere) return `${name} was not there.`
+  const freed = freedBytes > 0 ? `, ${toMB(freedBytes)} of images and layers freed` : ''
+  const kept = neededBy > 0 ? `; its image stays: ${neededBy} snapshots, templates or layers need it` : ''
+  return `${name} is removed${freed}${kept}. Its packed checkpoint is freed within half an hour, or by \`sandlot gc\` ten minutes from now.`
+}
+
+async function readRows(config: Config): Promise<Row[]> {
+  const { home } = config.settings
+  const { templatesOf } = await import('../wiring.ts')
+  const { templateSize } = await import('@sandlot/node')
+  const listed = await templatesOf(config)
+  const rows: Row[] = []
+  for (const { checkpointId, sizeBytes: _, ...row } of listed) {
+    const size = checkpointId ? await templateSize(home, checkpointId) : undefined
+    rows.push({ ...row, sizeBytes: size && size.checkpointBytes + size.imageBytes })
+  }
+  const report = await readCatalog(home)
+  const known = new Set(rows.flatMap(({ team, name }) => (team === null && name ? [name] : [])))
+  for (const entry of report?.templates ?? []) if (!known.has(entry.name)) rows.push(rowOf(entry))
+  return rows
+}
+
+/** A template of the catalogue that is not there. */
+const rowOf = (entry: CatalogEntry): Row => ({
+  templateId: '-',
+  name: entry.name,
+  team: null,
+  status: entry.state,
+  reason: adviceOn(entry),
+  spawnCount: 0,
+  updatedAtMs: 0,
+})
+
+function adviceOn(entry: CatalogEntry): string | undefined {
+  const { name, estimate } = entry
+  const command = `sandlot templates build ${name}${estimate ? ` (about ${inMBOrGB(estimate.megabytes)})` : ''}`
+  if (entry.state === 'removed') return command
+  if (entry.state === 'left-out') return `no room; ${command}`
+  return entry.state === 'failed' ? entry.reason : undefined
+}
+
+function table(rows: Row[]): string {
+  const cells = rows.map(({ templateId, name, team, status, reason, sizeBytes, spawnCount, updatedAtMs }) => [
+    name ?? templateId,
+    team ?? 'everybody',
+    sizeBytes === undefined ? '-' : toMB(sizeBytes),
+    String(spawnCount),
+    updatedAtMs === 0 ? '-' : new Date(updatedAtMs).toISOString(),
+    reason ? `${status}: ${reason.split('\n')[0]!.slice(0, 80)}` : status,
+  ])
+  const all = [['name', 'team', 'size', 'started', 'changed', 'status'], ...cells]
+  const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)))
+  const line = (row: string[]) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')
+  return all.map((row) => `${line(row).trimEnd()}\n`).join('')
+}
+
+const toMB = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MB`

@@ -1,6 +1,6 @@
 import { isApiKey, SandlotError } from '@sandlot/protocol'
 import { openStore } from '../store/store.ts'
-import { ensureDefaultTeam } from '../teams/repository.ts'
+import { ensureCatalogTeam, ensureDefaultTeam } from '../teams/repository.ts'
 import { ApiKeyRepository } from './repository.ts'
 
 const MIN_REFERENCE = 4
@@ -57,6 +57,23 @@ export async function openKeyStore(databasePath: string): Promise<KeyStore> {
         )
     },
     close: () => store.destroy(),
+  }
+}
+
+/** Lets `work` use a key of the team that the catalogue belongs to; it ends with it. For who may open the database. */
+export async function withCatalogKey<T>(databasePath: string, work: (key: string) => Promise<T>): Promise<T> {
+  const store = await openStore(databasePath)
+  try {
+    const { teamId } = await ensureCatalogTeam(store)
+    const keys = new ApiKeyRepository(store)
+    const { id, key } = await keys.create(teamId, 'sandlot templates')
+    try {
+      return await work(key)
+    } finally {
+      await keys.delete(id, teamId)
+    }
+  } finally {
+    await store.destroy()
   }
 }
 

@@ -40,6 +40,8 @@ import type { TeamLimits } from '../teams/limits.ts'
 import { teamRoutes } from '../teams/routes.ts'
 import type { BuildLogs } from '../templates/build-logs.ts'
 import { buildRoutes, uploadRoutes } from '../templates/build-routes.ts'
+import type { CatalogProgress } from '../templates/catalog-progress.ts'
+import { type CatalogControl, catalogRoutes } from '../templates/catalog-routes.ts'
 import type { TemplateCatalogue } from '../templates/catalogue.ts'
 import { templateRoutes } from '../templates/routes.ts'
 import type { TagHistory } from '../templates/tag-history.ts'
@@ -89,6 +91,9 @@ export interface Services {
   templateBuilder: TemplateBuilder
   uploads: Uploads
   buildLogs: BuildLogs
+  catalogProgress: CatalogProgress
+  /** Absent: this server builds no catalogue. */
+  catalog: CatalogControl | undefined
   domain: string
   /** Ports of this server besides those that a request came by: the sign-in pages send nobody's tokens there. */
   ownPorts: readonly number[]
@@ -195,6 +200,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     templateRoutes(api, services)
     tagRoutes(api, services)
     buildRoutes(api, services)
+    catalogRoutes(api, services)
     apiKeyRoutes(api, services)
     accessTokenRoutes(api, services)
     teamRoutes(api, services)

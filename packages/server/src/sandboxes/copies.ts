@@ -89,14 +89,7 @@ export class Copies {
   /** A snapshot or a template of a team. @throws SandlotError invalid_request while sandboxes use it */
   async deleteTemplate(template: Template): Promise<void> {
     const { catalogue, node, registry } = this.#life
-    const users = [...registry.all()].filter(({ templateId }) => templateId === template.templateId)
-    // an id is all it takes to reach the ports of a sandbox: those of other teams, which may use what is public, stay unsaid
-    const own = users.find(({ teamId }) => teamId === template.teamId)
-    if (users.length > 0)
-      throw new SandlotError(
-        'invalid_request',
-        `template '${template.templateId}' is used by ${users.length} sandboxes (${own ? `${own.sandboxId} among them` : 'of other teams'}): ${own ? 'kill them first' : 'unpublish it and wait for their end'}`,
-      )
+    this.#checkUnused(template)
     const builds = template.builds.filter((build): build is BuildRecord => 'checkpointId' in build)
     // a source that is alive may still be saved as it, a fork of it only came from it
     const unused = builds
@@ -105,6 +98,25 @@ export class Copies {
     await catalogue.remove(template, unused)
     for (const { buildId } of template.builds) node.removeBuild(buildId)
     for (const checkpointId of unused) await this.#checkpoints.remove(checkpointId)
+  }
+
+  /** @returns removes what builds have left beside the checkpoints, when these are gone */
+  releaseTemplate = (checkpointIds: readonly string[]) => this.#life.node.releaseTemplate(checkpointIds)
+
+  /** Sandboxes that were started from a template, paused ones too. */
+  usersOf({ templateId }: Template): LiveSandbox[] {
+    return [...this.#life.registry.all()].filter((sandbox) => sandbox.templateId === templateId)
+  }
+
+  #checkUnused(template: Template): void {
+    const users = this.usersOf(template)
+    // an id is all it takes to reach the ports of a sandbox: those of other teams, which may use what is public, stay unsaid
+    const own = users.find(({ teamId }) => teamId === template.teamId)
+    if (users.length > 0)
+      throw new SandlotError(
+        'invalid_request',
+        `template '${template.templateId}' is used by ${users.length} sandboxes (${own ? `${own.sandboxId} among them` : 'of other teams'}): ${own ? 'kill them first' : 'unpublish it and wait for their end'}`,
+      )
   }
 
   /** Copies of a running sandbox; each succeeds or fails by itself. */

@@ -1,37 +1,80 @@
-/** Where the building of a template of the catalogue stands. */
+/** Where a template of the catalogue stands. */
 export type CatalogState =
   | { state: 'waiting' }
   | { state: 'building'; sinceMs: number; step?: string }
+  | { state: 'ready' }
   | { state: 'failed'; reason: string }
+  /** There was no room for it. */
+  | { state: 'left-out'; reason: string }
+  | { state: 'removed' }
 
-/** The catalogue's templates that cannot be started from yet, and why. */
+/** What a build takes, from builds before it. */
+export interface CatalogEstimate {
+  seconds: number
+  /** Disk that is free before and not after. */
+  megabytes: number
+}
+
+export type CatalogEntry = CatalogState & { name: string; estimate?: CatalogEstimate }
+
+/** All of the catalogue that this server wants or knows of, and what is left to do. */
+export interface CatalogReport {
+  templates: CatalogEntry[]
+  readyCount: number
+  /** Of those that wait or are being built. */
+  left: CatalogEstimate
+}
+
+/** How to get a template that is not there. */
+const buildCommand = (name: string): string => `\`sandlot templates build ${name}\``
+
+/** The catalogue's templates: which can be started from, which not yet, and why. */
 export class CatalogProgress {
-  readonly #states = new Map<string, CatalogState>()
+  readonly #entries = new Map<string, CatalogEntry>()
   readonly #now: () => number
 
   constructor(now: () => number) {
     this.#now = now
   }
 
-  set(name: string, state: CatalogState): void {
-    this.#states.set(name, state)
+  /** @param estimate absent: as before */
+  set(name: string, state: CatalogState, estimate = this.#entries.get(name)?.estimate): void {
+    this.#entries.set(name, { ...state, name, estimate })
   }
 
   ready(name: string): void {
-    this.#states.delete(name)
+    this.set(name, { state: 'ready' })
   }
 
-  /** A sentence for who asks for the template; undefined: nothing is known of it. */
+  /** A sentence for who asks for the template; undefined: it is there, or nothing is known of it. */
   describe(name: string): string | undefined {
-    const state = this.#states.get(name)
-    if (!state) return undefined
-    const subject = `template '${name}' of the catalogue is not ready yet`
-    if (state.state === 'failed') return `${subject}: its build failed: ${state.reason}`
-    if (state.state === 'building') {
-      const seconds = Math.round((this.#now() - state.sinceMs) / 1000)
-      return `${subject}: it has been building for ${seconds} s${state.step ? `, now ${state.step}` : ''}; try again in a minute`
+    const entry = this.#entries.get(name)
+    if (!entry || entry.state === 'ready') return undefined
+    const template = `template '${name}' of the catalogue`
+    if (entry.state === 'removed')
+      return `${template} was removed from this server; its administrator can build it: ${buildCommand(name)}`
+    if (entry.state === 'left-out')
+      return `${template} was left out: ${entry.reason}; its administrator can build it all the same: ${buildCommand(name)}`
+    const subject = `${template} is not ready yet`
+    if (entry.state === 'failed') return `${subject}: its build failed: ${entry.reason}`
+    if (entry.state === 'building') {
+      const seconds = Math.round((this.#now() - entry.sinceMs) / 1000)
+      return `${subject}: it has been building for ${seconds} s${entry.step ? `, now ${entry.step}` : ''}; try again in a minute`
     }
-    const building = [...this.#states].find(([, { state }]) => state === 'building')?.[0]
+    const building = [...this.#entries.values()].find(({ state }) => state === 'building')?.name
     return `${subject}: it is waiting for its turn${building ? `, '${building}' is being built` : ''}; try again in a few minutes`
+  }
+
+  report(): CatalogReport {
+    const templates = [...this.#entries.values()]
+    const left = { seconds: 0, megabytes: 0 }
+    for (const entry of templates) {
+      if (entry.state !== 'waiting' && entry.state !== 'building') continue
+      const spentSeconds = entry.state === 'building' ? (this.#now() - entry.sinceMs) / 1000 : 0
+      left.seconds += Math.max(0, (entry.estimate?.seconds ?? 0) - spentSeconds)
+      left.megabytes += entry.estimate?.megabytes ?? 0
+    }
+    const readyCount = templates.filter(({ state }) => state === 'ready').length
+    return { templates, readyCount, left: { ...left, seconds: Math.round(left.seconds) } }
   }
 }

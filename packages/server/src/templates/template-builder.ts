@@ -10,7 +10,7 @@ import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import { within } from '../within.ts'
 import type { BuildLogs } from './build-logs.ts'
-import { BuildQueue } from './build-queue.ts'
+import { type BuildPlace, BuildQueue } from './build-queue.ts'
 import { type BuildStart, checkResources, loginOf, parseStep } from './build-request.ts'
 import { isRecord, runtimeEnvVarsOf, type Template, type TemplateCatalogue } from './catalogue.ts'
 import { checkTag, parseNewReference, parseReference } from './reference.ts'
@@ -27,6 +27,8 @@ export interface BuildLimits {
   concurrency: number
   /** A build that takes longer is ended. */
   timeoutMs: number
+  /** Waited for before each step of the catalogue's builds: nobody asks for anything just then. Default: not at all. */
+  quiet?: (signal: AbortSignal) => Promise<void>
 }
 
 export interface TemplateBuilderOptions {
@@ -169,8 +171,8 @@ export class TemplateBuilder {
     )
     const origin = () => this.#origin(team, body, login)
     const done = this.#queue
-      .run(team.teamId, abort.signal, () =>
-        this.#runReserved(team, () => this.#run(team, build, recipe, origin, abort.signal)),
+      .run(team.teamId, abort.signal, (place) =>
+        this.#runReserved(team, () => this.#run(team, build, recipe, origin, place, abort.signal)),
       )
       .catch((error) => this.#fail(build, error))
       .finally(() => {
@@ -229,9 +231,11 @@ export class TemplateBuilder {
     build: BuildRecord,
     recipe: Omit<BuildRecipe, 'from'>,
     origin: () => Origin,
+    { whileWaiting }: BuildPlace,
     signal: AbortSignal,
   ): Promise<void> {
-    const { node, catalogue, checkpoints, uploads, logs, now } = this.#options
+    const { node, catalogue, checkpoints, uploads, logs, now, builds } = this.#options
+    const { quiet } = builds
     const { buildId, templateId, checkpointId } = build
     const startedMs = performance.now()
     logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
@@ -251,6 +255,8 @@ export class TemplateBuilder {
       archiveOf: (hash) => uploads.path(team.teamId, hash),
       log: (entry) => logs.add(buildId, entry),
       signal,
+      whileWaiting,
+      beforeStep: recipe.isShared && quiet ? () => whileWaiting(() => quiet(signal)) : undefined,
     })
     signal.throwIfAborted()
     await checkpoints.complete(checkpoint)

@@ -3,6 +3,8 @@ import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 
 export interface ListedTemplate {
   templateId: string
+  /** Of the newest build; absent: `base`. */
+  checkpointId?: string
   /** null: a snapshot that got no name. */
   name: string | null
   /** Slug of the team; null: everybody may start from it. */
@@ -39,12 +41,13 @@ export async function listTemplates(databasePath: string): Promise<ListedTemplat
       .select([
         ...(['templates.id', 'templates.name', 'templates.team_id', 'templates.spawn_count'] as const),
         ...(['templates.updated_at', 'teams.slug', 'builds.status', 'builds.reason'] as const),
-        'checkpoints.size_bytes',
+        ...(['builds.checkpoint_id', 'checkpoints.size_bytes'] as const),
       ])
       .orderBy('templates.updated_at')
       .execute()
     return rows.map((row) => ({
       templateId: row.id,
+      checkpointId: row.checkpoint_id ?? undefined,
       name: row.name,
       team: row.team_id === CATALOG_TEAM_ID ? null : row.slug,
       status: row.status ?? 'ready',

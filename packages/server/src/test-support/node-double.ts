@@ -102,6 +102,12 @@ export class NodeDouble implements SandboxNode {
     const checkpoint = await this.#save(job.checkpointId)
     return { checkpoint, environment: this.builtEnvironment }
   }
+  /** Checkpoints of templates that were removed with all that their builds left. */
+  readonly released: string[] = []
+  releaseTemplate = async (checkpointIds: readonly string[]) => async () => {
+    this.released.push(...checkpointIds)
+    return { freedBytes: 1000, neededBy: 0 }
+  }
   removeBuild = (buildId: string) => void this.teamBuilds.delete(buildId)
   async #save(checkpointId: string) {
     await this.saving

@@ -1,11 +1,20 @@
 import { expect, test } from 'vitest'
-import { catalogNames } from '../../../templates/names.ts'
-import { catalogOf } from './catalog.ts'
+import { catalogNames } from '../../../../templates/names.ts'
+import { CatalogEstimates } from './estimates.ts'
+import { catalogOf } from './names.ts'
 
 test('the setting means some of the catalogue, all of it or nothing', () => {
   expect(catalogOf(['none'])).toEqual([])
   expect(catalogOf(['codex', 'claude'])).toEqual(['codex', 'claude'])
   for (const name of catalogOf(['all'])) expect(catalogNames).toContain(name)
+})
+
+test('what a build takes is recorded for each', () => {
+  const estimates = new CatalogEstimates('/nowhere')
+  for (const name of catalogNames) {
+    const { seconds = 0, megabytes = 0 } = estimates.of(name) ?? {}
+    expect([name, seconds > 10, megabytes > 100]).toEqual([name, true, true])
+  }
 })
 
 test('a name that the catalogue does not have is refused with the nearest', () => {

@@ -1,0 +1,80 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { CheckpointManifest } from '../checkpoint-folder.ts'
+import { ImageStore } from '../images/image-store.ts'
+import { LayerCache } from './layers.ts'
+import { releaseTemplate } from './release.ts'
+import { SharedBuilds } from './shared-builds.ts'
+
+const IMAGE = 'a'.repeat(40)
+const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
+let root: string
+let layers: LayerCache
+let images: ImageStore
+let shared: SharedBuilds
+/** Checkpoints of this machine; null: it cannot be read. */
+let checkpoints: Record<string, Partial<CheckpointManifest> | null>
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'sandlot-release-'))
+  const openImages = (dir: string) =>
+    new ImageStore({ dir: join(root, dir), baseImage: { path: '/base', key: 'base' } })
+  layers = new LayerCache(join(root, 'layers'))
+  images = openImages('images')
+  const fail = (error: unknown) => {
+    throw error
+  }
+  shared = new SharedBuilds(join(root, 'shared'), { layers, images }, () => openImages('shared/images'), fail)
+  await layers.prepare()
+  await images.prepare()
+  await images.make(IMAGE, record, (file) => writeFile(file, 'image'))
+  for (const key of ['step', 'booted', 'other'])
+    await layers.add(key, key === 'other' ? '/base' : images.pathOf(IMAGE), async (dir) => {
+      for (const part of ['memory', 'files']) await mkdir(join(dir, part))
+    })
+  await shared.offer('booted')
+  const template = { ...record, keys: ['step', 'booted'] }
+  checkpoints = { mine: { imagePath: images.pathOf(IMAGE), template } }
+})
+afterEach(() => rm(root, { recursive: true }))
+
+async function release(imagesInUse: string[] = []) {
+  const cold = {
+    list: async () => new Set(Object.keys(checkpoints)),
+    peek: async (id: string) => (checkpoints[id] ?? undefined) as CheckpointManifest | undefined,
+  }
+  const finish = await releaseTemplate({ layers, images, shared, cold, imagesInUse: () => imagesInUse }, [
+    'mine',
+  ])
+  delete checkpoints.mine
+  return finish()
+}
+const left = async () => ({
+  layers: (await layers.list()).map(({ key }) => key).sort(),
+  images: (await images.list()).length,
+})
+/** Whether another build of the same finds it among what all instances have. */
+async function isShared(): Promise<boolean> {
+  await shared.adopt('booted')
+  return (await layers.find('booted')) !== undefined
+}
+
+test('its layers and its image go, here and where all instances have them; others stay', async () => {
+  expect(await release()).toMatchObject({ neededBy: 0 })
+  expect(await left()).toEqual({ layers: ['other'], images: 0 })
+  expect(await isShared()).toBe(false)
+})
+
+test('the image stays for a snapshot, a paused sandbox or a machine that needs it', async () => {
+  checkpoints.snapshot = { imagePath: images.pathOf(IMAGE) }
+  expect(await release([images.pathOf(IMAGE)])).toMatchObject({ neededBy: 2 })
+  expect(await left()).toEqual({ layers: ['other'], images: 1 })
+})
+
+test('no image goes while there is a checkpoint of which nobody can say what it needs', async () => {
+  checkpoints.remote = null
+  expect(await release()).toMatchObject({ neededBy: 1 })
+  expect((await left()).images).toBe(1)
+})

@@ -1,0 +1,80 @@
+import { stat } from 'node:fs/promises'
+import type { CheckpointManifest } from '../checkpoint-folder.ts'
+import type { ColdCheckpoints } from '../cold-checkpoints.ts'
+import type { ImageStore } from '../images/image-store.ts'
+import type { LayerCache } from './layers.ts'
+import type { SharedBuilds } from './shared-builds.ts'
+
+/** What is left of a template that was removed. */
+export interface ReleasedTemplate {
+  /** Of layers and images; what was packed is free after the next collection. */
+  freedBytes: number
+  /** Snapshots, paused sandboxes, sandboxes that run and other templates that its image stays for. */
+  neededBy: number
+}
+
+export interface ReleaseOptions {
+  layers: Pick<LayerCache, 'list' | 'remove'>
+  images: ImageStore
+  shared: SharedBuilds
+  cold: Pick<ColdCheckpoints, 'peek' | 'list'>
+  /** Images of machines that live. */
+  imagesInUse: () => Iterable<string>
+}
+
+/**
+ * What builds of a template keep to be faster the next time, read while its checkpoints are there.
+ * @returns removes it when they are gone: its layers, and its image, here and where all instances of this machine have
+ * them. An image that something else needs stays.
+ */
+export async function releaseTemplate(
+  { layers, images, shared, cold, imagesInUse }: ReleaseOptions,
+  checkpointIds: readonly string[],
+): Promise<() => Promise<ReleasedTemplate>> {
+  const manifests: CheckpointManifest[] = []
+  for (const id of checkpointIds) {
+    const manifest = await cold.peek(id).catch(() => undefined)
+    if (manifest) manifests.push(manifest)
+  }
+  const keys = new Set(manifests.flatMap(({ template }) => template?.keys ?? []))
+  const imageKeys = new Set(manifests.flatMap(({ imagePath }) => images.keyOf(imagePath) ?? []))
+
+  return async () => {
+    const released = { freedBytes: 0, neededBy: 0 }
+    for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) released.freedBytes += sizeBytes
+    for (const key of keys) {
+      await layers.remove(key)
+      await shared.remove(key)
+    }
+    const users = await usersOf({ layers, cold, imagesInUse })
+    for (const key of imageKeys) {
+      const path = images.pathOf(key)
+      await shared.removeImage(key)
+      const count = users?.filter((used) => used === path).length
+      // what a checkpoint that cannot be read needs is not known
+      released.neededBy += count ?? 1
+      if (count !== 0) continue
+      released.freedBytes += await stat(path).then(
+        ({ size }) => size,
+        () => 0,
+      )
+      await images.remove(key)
+    }
+    return released
+  }
+}
+
+/** The image of each that needs one; undefined: it is not known. */
+async function usersOf({
+  layers,
+  cold,
+  imagesInUse,
+}: Pick<ReleaseOptions, 'layers' | 'cold' | 'imagesInUse'>): Promise<string[] | undefined> {
+  const users = [...imagesInUse(), ...(await layers.list()).map(({ imagePath }) => imagePath)]
+  for (const id of await cold.list()) {
+    const manifest = await cold.peek(id).catch(() => undefined)
+    if (!manifest) return undefined
+    users.push(manifest.imagePath)
+  }
+  return users
+}

@@ -1,0 +1,213 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { SandlotError } from '@sandlot/protocol'
+import type { CatalogControl, CatalogProgress } from '@sandlot/server'
+import type { Logger } from 'pino'
+import type { CatalogLine } from '../../../../templates/build.ts'
+import { repositoryRoot } from '../config.ts'
+import { inMBOrGB } from './describe.ts'
+import type { CatalogEstimates } from './estimates.ts'
+import { checkCatalogName } from './names.ts'
+import type { RemovedTemplates } from './removed-templates.ts'
+
+const SCRIPT = join(repositoryRoot, 'templates', 'build.ts')
+/** Sandboxes come first. */
+const NICE = '10'
+const STDERR_BYTES = 4096
+
+export interface CatalogBuilderOptions {
+  removed: RemovedTemplates
+  estimates: CatalogEstimates
+  /** Bytes of the disk that the catalogue may still take. */
+  roomBytes: () => number
+  /** Of a finished template, image and checkpoint. */
+  sizeBytes: (name: string) => Promise<number>
+  logger: Logger
+  /** What it runs, with the names behind it. Default: templates/build.ts. */
+  script?: string
+}
+
+export interface CatalogServer {
+  /** What clients of it need; the key is the catalogue's. */
+  env: Record<string, string>
+  progress: CatalogProgress
+}
+
+/** Some templates that one process looks after, one after the other. */
+interface Run {
+  names: string[]
+  /** Someone wants them although there is little room. */
+  isAsked: boolean
+}
+
+/** Builds what is missing of the catalogue, in processes of their own, one at a time. */
+export class CatalogBuilder implements CatalogControl {
+  readonly #options: CatalogBuilderOptions
+  #server: CatalogServer | undefined
+  readonly #waiting: Run[] = []
+  #run: { of: Run; child: ChildProcess; building?: { name: string; sinceMs: number } } | undefined
+  #isClosed = false
+
+  constructor(options: CatalogBuilderOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Begins with those of `names` that were not removed.
+   * @returns resolves when it is known which of them are there
+   */
+  open(server: CatalogServer, names: readonly string[]): Promise<void> {
+    this.#server = server
+    const removed = this.#options.removed.all()
+    for (const name of removed) server.progress.set(name, { state: 'removed' })
+    const wanted = names.filter((name) => !removed.includes(name))
+    return wanted.length === 0 ? Promise.resolve() : this.#start({ names: wanted, isAsked: false })
+  }
+
+  build(name: string): void {
+    checkCatalogName(name, 'there is no template')
+    const state = this.#stateOf(name)
+    if (state === 'waiting' || state === 'building')
+      throw new SandlotError('conflict', `template '${name}' is on its way: see \`sandlot status\``)
+    this.#options.removed.delete(name)
+    this.#set(name, { state: 'waiting' })
+    this.#add({ names: [name], isAsked: true })
+  }
+
+  remove(name: string): void {
+    checkCatalogName(name, 'there is no template')
+    this.#options.removed.add(name)
+    for (const { names } of this.#waiting) removeFrom(names, name)
+    if (this.#run) {
+      removeFrom(this.#run.of.names, name)
+      // what it has begun is begun again, without this one
+      if (this.#run.building?.name === name) this.#run.child.kill('SIGKILL')
+    }
+    this.#set(name, { state: 'removed' })
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#run?.child.kill('SIGKILL')
+  }
+
+  #stateOf = (name: string) =>
+    this.#server?.progress.report().templates.find((entry) => entry.name === name)?.state
+
+  #set(name: string, state: Parameters<CatalogProgress['set']>[1]): void {
+    this.#server?.progress.set(name, state, this.#options.estimates.of(name))
+  }
+
+  #add(run: Run): void {
+    if (this.#run) this.#waiting.push(run)
+    else void this.#start(run)
+  }
+
+  /** @returns resolves when it is known which of them are there */
+  #start(run: Run): Promise<void> {
+    const { env } = this.#server!
+    for (const name of run.names) this.#set(name, { state: 'waiting' })
+    const args = [
+      ...['-n', NICE, process.execPath, '--disable-warning=ExperimentalWarning'],
+      ...['--conditions=sandlot-source', this.#options.script ?? SCRIPT, ...run.names],
+    ]
+    const child = spawn('nice', args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+    this.#run = { of: run, child }
+    // it may have ended when it is answered
+    child.stdin.on('error', () => {})
+    let complaint = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaint = (complaint + text).slice(-STDERR_BYTES)
+    })
+    return new Promise((resolve) => {
+      createInterface({ input: child.stdout }).on('line', (text) => {
+        const line = JSON.parse(text) as CatalogLine
+        if (line.state === 'planned') resolve()
+        else if (line.state === 'next') child.stdin.write(`${this.#decide(run, line.name)}\n`)
+        else this.#take(line)
+      })
+      child.once('error', (err) => {
+        this.#options.logger.warn({ err }, 'the catalogue could not be built')
+        resolve()
+      })
+      child.once('close', (code, signal) => {
+        // reports told of builds that failed; a script that broke tells here
+        if (code !== 0 && signal === null && complaint !== '')
+          this.#options.logger.warn({ code, complaint }, 'building the catalogue broke off')
+        resolve()
+        this.#ended(run, signal === null ? complaint : 'its process was ended')
+      })
+    })
+  }
+
+  /** What the process did not get to is done by another one, or has failed. */
+  #ended(run: Run, reason: string): void {
+    const wasKilled = this.#run?.child.signalCode != null
+    this.#run = undefined
+    if (this.#isClosed) return
+    const left = run.names.filter((name) => ['waiting', 'building'].includes(this.#stateOf(name) ?? ''))
+    if (wasKilled && left.length > 0) this.#waiting.unshift({ ...run, names: left })
+    else
+      for (const name of left) this.#set(name, { state: 'failed', reason: reason || 'its build ended early' })
+    const next = this.#waiting.shift()
+    if (next && next.names.length > 0) void this.#start(next)
+    else if (next) this.#ended(next, '')
+  }
+
+  /** Whether a template that is missing is built now. */
+  #decide({ names, isAsked }: Run, name: string): 'build' | 'leave' {
+    const { estimates, roomBytes, logger } = this.#options
+    if (!names.includes(name)) return 'leave'
+    const neededBytes = (estimates.of(name)?.megabytes ?? 0) * 2 ** 20
+    const room = roomBytes()
+    if (isAsked || room >= neededBytes) {
+      this.#run!.building = { name, sinceMs: Date.now() }
+      return 'build'
+    }
+    const reason = `it needs about ${inWords(neededBytes)}, and the disk has ${inWords(Math.max(0, room))} more than it should keep (setting 'catalogFloorMB')`
+    this.#set(name, { state: 'left-out', reason })
+    logger.warn(
+      { template: name, reason, command: `sandlot templates build ${name}` },
+      'a template of the catalogue was left out',
+    )
+    return 'leave'
+  }
+
+  #take(line: Exclude<CatalogLine, { state: 'planned' | 'next' }>): void {
+    const { logger } = this.#options
+    const { name } = line
+    if (this.#stateOf(name) === 'removed') return
+    if (line.state === 'building') {
+      if (!line.step) logger.info({ template: name }, 'building a template of the catalogue')
+      const sinceMs = this.#run?.building?.sinceMs ?? Date.now()
+      this.#set(name, { state: 'building', sinceMs, step: line.step })
+    } else if (line.state === 'ready') {
+      this.#set(name, { state: 'ready' })
+      const { seconds, wasThere, isWhole } = line
+      const { readyCount, templates } = this.#server!.progress.report()
+      logger.info(
+        { template: name, seconds, ready: `${readyCount} of ${templates.length}` },
+        wasThere ? 'a template of the catalogue is there' : 'built a template of the catalogue',
+      )
+      if (isWhole) this.#measure(name, seconds)
+    } else if (line.state === 'failed') {
+      this.#set(name, { state: 'failed', reason: line.reason })
+      logger.warn({ template: name, reason: line.reason }, 'a template of the catalogue could not be built')
+    }
+  }
+
+  #measure(name: string, seconds: number): void {
+    const { estimates, sizeBytes, logger } = this.#options
+    sizeBytes(name)
+      .then((bytes) => estimates.measured(name, seconds, bytes))
+      .catch((err) => logger.warn({ err, template: name }, 'what a build took was not noted'))
+  }
+}
+
+function removeFrom(names: string[], name: string): void {
+  const index = names.indexOf(name)
+  if (index >= 0) names.splice(index, 1)
+}
+
+const inWords = (bytes: number): string => inMBOrGB(bytes / 2 ** 20)

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { CatalogEstimate } from '@sandlot/server'
+import { repositoryRoot } from '../config.ts'
+import { writeAtomically } from '../write-atomically.ts'
+
+/** Measured for this repository: see templates/README.md. */
+const RECORDED = join(repositoryRoot, 'templates', 'estimates.json')
+
+type ByName = Record<string, CatalogEstimate>
+
+/** What builds of the catalogue take: as it was the last time on this machine, else as it is recorded. */
+export class CatalogEstimates {
+  readonly #file: string
+  readonly #byName: ByName
+
+  /** @param cache of all instances of this machine */
+  constructor(cache: string) {
+    this.#file = join(cache, 'catalogue', 'estimates.json')
+    this.#byName = { ...read(RECORDED), ...read(this.#file) }
+  }
+
+  of = (name: string): CatalogEstimate | undefined => this.#byName[name]
+
+  /** @param finishedBytes image and checkpoint */
+  measured(name: string, seconds: number, finishedBytes: number): void {
+    // the packed copy of the checkpoint, and what a rebuild needs, come to about as much again
+    this.#byName[name] = { seconds, megabytes: Math.ceil((2 * finishedBytes) / 2 ** 20) }
+    const own = { ...read(this.#file), [name]: this.#byName[name] }
+    writeAtomically(this.#file, `${JSON.stringify(own, null, 2)}\n`, 0o600)
+  }
+}
+
+/** A file that is not there, or that something else wrote, says nothing. */
+function read(file: string): ByName {
+  try {
+    const content = JSON.parse(readFileSync(file, 'utf8')) as ByName
+    const isEstimate = ({ seconds, megabytes }: CatalogEstimate) =>
+      Number.isFinite(seconds) && Number.isFinite(megabytes)
+    return Object.fromEntries(Object.entries(content).filter(([, estimate]) => isEstimate(estimate)))
+  } catch {
+    return {}
+  }
+}
