@@ -1,11 +1,14 @@
 import { BuildFailure } from '@sandlot/protocol'
 import type { LiveMachine, MachineSource, Machines } from '../machines.ts'
 import type { BuildResources, NetworkPolicy } from '../node.ts'
+import { type Layers, LostLayer } from './layers.ts'
 
 /** A file system on the way to becoming a template. */
 export interface Ground {
   key: string
   imagePath: string
+  /** Key of the layer whose files lie over the image: see `withFiles`. */
+  layer?: string
   fileSystemDir?: string
   /** Of a snapshot that has its files only in its memory. */
   checkpointDir?: string
@@ -48,9 +51,19 @@ export async function startOn(
   }
 }
 
+/** Lets `work` use a ground with its files, which stay unpacked meanwhile. @throws LostLayer, and what `work` throws */
+export const withFiles = <T>(
+  layers: Layers,
+  ground: Ground,
+  work: (ground: Ground) => Promise<T>,
+): Promise<T> =>
+  ground.layer === undefined
+    ? work(ground)
+    : layers.use(ground.layer, (fileSystemDir) => work({ ...ground, fileSystemDir }))
+
 /** What a build fails with: the reason of the signal that ended it, else where it broke. */
 export function toFailure(step: string, error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
-  if (error instanceof BuildFailure) return error
+  if (error instanceof BuildFailure || error instanceof LostLayer) return error
   return new BuildFailure(step, (error as Error).message, { cause: error })
 }
