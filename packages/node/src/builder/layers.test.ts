@@ -122,6 +122,14 @@ test('a layer whose chunks are damaged or gone is lost, and is not found again',
   }
 })
 
+test('one that is in use is not removed', async () => {
+  await layers.add('a', '/image', save('first'))
+  await layers.use('a', () => layers.remove('a'))
+  expect(await layers.find('a')).toBeDefined()
+  await layers.remove('a')
+  expect(await layers.find('a')).toBeUndefined()
+})
+
 test('one that was removed while it was found is lost', async () => {
   await layers.add('a', '/image', save('first'))
   await layers.remove('a')

@@ -105,7 +105,12 @@ export class Layers {
     }
   }
 
+  /** One that is in use stays: whoever uses it starts from its files. */
   async remove(key: string): Promise<void> {
+    if (!this.#users.has(key)) await this.#removeNow(key)
+  }
+
+  async #removeNow(key: string): Promise<void> {
     const packedId = (await this.#folders.find(key))?.packedId
     await this.#folders.remove(key)
     if (packedId !== undefined) await this.#forget(packedId)
@@ -182,7 +187,7 @@ export class Layers {
     } catch (error) {
       const isGone = error instanceof SandlotError && error.errorName === 'not_found'
       if (!isGone && !isDamage(error)) throw error
-      await this.remove(key)
+      await this.#removeNow(key)
       throw new LostLayer(`layer ${key} is lost: ${(error as Error).message}`, { cause: error })
     }
   }
