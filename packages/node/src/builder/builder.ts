@@ -113,14 +113,21 @@ export class Builder {
   }
 
   async #make(job: BuildJob, origin: Started, outcome: Outcome): Promise<CheckpointInfo> {
-    while (true) {
-      try {
-        return await this.#makeOnce(job, origin, outcome)
-      } catch (error) {
-        // it is gone: there is one less to lose
-        if (!(error instanceof LostLayer)) throw error
-        job.log({ level: 'warn', message: `[builder] A cached step must be built again: ${error.message}` })
+    const { layers } = this.#options
+    /** Keys of layers, packed when the build has the machine no more; one that became an image is gone by then. */
+    const made: string[] = []
+    try {
+      while (true) {
+        try {
+          return await this.#makeOnce(job, origin, outcome, made)
+        } catch (error) {
+          // it is gone: there is one less to lose
+          if (!(error instanceof LostLayer)) throw error
+          job.log({ level: 'warn', message: `[builder] A cached step must be built again: ${error.message}` })
+        }
       }
+    } finally {
+      for (const key of made) layers.pack(key, { isPassing: job.recipe.isShared === true })
     }
   }
 
@@ -128,11 +135,12 @@ export class Builder {
     job: BuildJob,
     origin: Started,
     { key, environment, finalKey }: Outcome,
+    made: string[],
   ): Promise<CheckpointInfo> {
     const { recipe, signal, log } = job
     const packed = isForced(recipe) ? undefined : await this.#finisher.packed(key, recipe.isShared)
     if (packed) for (const index of recipe.steps.keys()) log(toTitle(recipe, index, true))
-    const ground = packed ?? (await this.#runSteps(job, origin))
+    const ground = packed ?? (await this.#runSteps(job, origin, made))
     return this.#finisher.finalize(job, { ground, environment }, finalKey).catch((error) => {
       throw toFailure('finalize', error, signal)
     })
@@ -176,7 +184,7 @@ export class Builder {
     }
   }
 
-  async #runSteps(job: BuildJob, { ground, environment }: Started): Promise<Ground> {
+  async #runSteps(job: BuildJob, { ground, environment }: Started, made: string[]): Promise<Ground> {
     const { recipe, log, signal } = job
     const { layers } = this.#options
     const cached = await this.#cached(recipe, ground)
@@ -203,6 +211,7 @@ export class Builder {
             ground = { key, imagePath: ground.imagePath }
             if (isWorthKeeping || index === last) {
               ground = await this.#keep(machine, key, ground.imagePath)
+              made.push(key)
               keptAtMs = performance.now()
             } else await endProcesses(machine)
           } catch (error) {

@@ -80,11 +80,13 @@ test('a layer that stays keeps the image that it lies over', async () => {
 
 test('with the last layer that needs them its chunks go, those that another needs stay', async () => {
   const both = Buffer.alloc(2 ** 20, 'both')
-  const add = (key: string, own: string) =>
-    layers.add(key, '/base', async (dir) => {
+  const add = async (key: string, own: string) => {
+    await layers.add(key, '/base', async (dir) => {
       await mkdir(dir)
       await writeFile(join(dir, 'pages.img'), Buffer.concat([both, Buffer.alloc(2 ** 20, own)]))
     })
+    layers.pack(key, { isPassing: true })
+  }
   const chunks = async () =>
     (await readdir(join(root, 'layers/packed/chunks'), { recursive: true })).filter(
       (name) => name.length > 60,

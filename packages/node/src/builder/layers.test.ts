@@ -13,9 +13,9 @@ let packed: Checkpoints
 let layers: Layers
 let errors: unknown[]
 
-async function open(): Promise<void> {
+async function open(unpackedBytes = 0): Promise<void> {
   packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
-  layers = new Layers({ dir, packed, onError: (error) => errors.push(error) })
+  layers = new Layers({ dir, packed, unpackedBytes, onError: (error) => errors.push(error) })
   await layers.prepare()
 }
 
@@ -43,13 +43,18 @@ const save =
     await mkdir(filesDir)
     await writeFile(join(filesDir, 'pages.img'), Buffer.concat(names.map((name) => pagesOf(name))))
   }
+/** As a build does it. */
+async function make(key: string, ...names: string[]): Promise<void> {
+  await layers.add(key, '/image', save(...names))
+  layers.pack(key, { isPassing: false })
+}
 const filesOf = (key: string) => join(dir, key, 'files')
 const whenPacked = (key: string) =>
   vi.waitFor(() => expect(existsSync(filesOf(key))).toBe(false), { timeout: 20_000 })
 const pages = (filesDir: string) => readFile(join(filesDir, 'pages.img'))
 
 test('a layer is unpacked while somebody uses it, and at no other time once it is packed', async () => {
-  await layers.add('a', '/image', save('first'))
+  await make('a', 'first')
   expect(existsSync(filesOf('a'))).toBe(true)
   await whenPacked('a')
   expect(await layers.find('a')).toMatchObject({ imagePath: '/image' })
@@ -60,7 +65,7 @@ test('a layer is unpacked while somebody uses it, and at no other time once it i
 })
 
 test('one that is in use while it is packed goes with its last user', async () => {
-  await layers.add('a', '/image', save('first'))
+  await make('a', 'first')
   await layers.use('a', async (filesDir) => {
     await vi.waitFor(async () => expect(await packed.list()).toHaveLength(1), { timeout: 20_000 })
     await new Promise((done) => setTimeout(done, 100))
@@ -69,10 +74,29 @@ test('one that is in use while it is packed goes with its last user', async () =
   await whenPacked('a')
 })
 
+test('those used last stay unpacked as far as there is room, but what nobody will use', async () => {
+  await layers.close()
+  // two of 1 MiB
+  await open(2.5 * 2 ** 20)
+  for (const key of ['a', 'b']) await make(key, key)
+  await layers.add('passing', '/image', save('passing'))
+  layers.pack('passing', { isPassing: true })
+  await whenPacked('passing')
+  expect([existsSync(filesOf('a')), existsSync(filesOf('b'))]).toEqual([true, true])
+  await layers.use('a', async () => {})
+  await make('c', 'c')
+  await whenPacked('b')
+  expect([existsSync(filesOf('a')), existsSync(filesOf('c'))]).toEqual([true, true])
+
+  await layers.close()
+  await open(1.5 * 2 ** 20)
+  expect(['a', 'b', 'c'].filter((key) => existsSync(filesOf(key)))).toHaveLength(1)
+})
+
 test('what two steps have in common is there once', async () => {
-  await layers.add('a', '/image', save('first'))
+  await make('a', 'first')
   await whenPacked('a')
-  await layers.add('b', '/image', save('first', 'second'))
+  await make('b', 'first', 'second')
   await whenPacked('b')
   const sizes = (await layers.list()).map(({ sizeBytes }) => sizeBytes)
   const stored = (await packed.usage(await packed.list())).storedBytes
@@ -83,9 +107,9 @@ test('what two steps have in common is there once', async () => {
 })
 
 test('a step that is done anew replaces what it made before', async () => {
-  await layers.add('a', '/image', save('first'))
+  await make('a', 'first')
   await whenPacked('a')
-  await layers.add('a', '/image', save('second'))
+  await make('a', 'second')
   await whenPacked('a')
   await layers.use('a', async (filesDir) =>
     expect((await pages(filesDir)).equals(pagesOf('second'))).toBe(true),
@@ -112,7 +136,7 @@ test('a layer whose chunks are damaged or gone is lost, and is not found again',
     ['damaged', (file: string) => writeFile(file, 'rotten')],
     ['gone', (file: string) => rm(file)],
   ] as const) {
-    await layers.add(key, '/image', save(key))
+    await make(key, key)
     await whenPacked(key)
     const chunks = join(dir, 'packed', 'chunks')
     for (const folder of await readdir(chunks))
@@ -123,7 +147,7 @@ test('a layer whose chunks are damaged or gone is lost, and is not found again',
 })
 
 test('one that is in use is not removed', async () => {
-  await layers.add('a', '/image', save('first'))
+  await make('a', 'first')
   await layers.use('a', () => layers.remove('a'))
   expect(await layers.find('a')).toBeDefined()
   await layers.remove('a')

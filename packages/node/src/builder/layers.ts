@@ -7,7 +7,10 @@ import { BackgroundLine } from '../background-line.ts'
 import type { Checkpoints } from '../checkpoints/checkpoints.ts'
 import { isDamage } from '../checkpoints/manifest.ts'
 import type { UsageReport } from '../checkpoints/usage.ts'
-import { LayerFolders, type LayerMeta, type ListedLayer, WRITING } from './layer-folders.ts'
+import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer, WRITING } from './layer-folders.ts'
+
+/** Of layers beside their packed copies, those that were used last: who changes a step builds from one again and again. */
+const UNPACKED_BYTES = 2 * 2 ** 30
 
 /** A finished step whose files are gone or damaged: what it made must be made again. */
 export class LostLayer extends Error {
@@ -19,13 +22,15 @@ export interface LayersOptions {
   dir: string
   /** For their packed copies alone. */
   packed: Checkpoints
+  /** Default 2 GiB. */
+  unpackedBytes?: number
   onError: (error: unknown) => void
 }
 
 /**
  * Finished steps by key: file systems as steps left them, each with all that was written over its image. They are packed
- * in chunks, of which those that several steps have are there once, and unpacked only until then and while a build uses
- * them (docs/adr/0027).
+ * in chunks, of which those that several steps have are there once, and are unpacked until then, while a build uses them,
+ * and as long as they are among those used last (docs/adr/0027).
  */
 export class Layers {
   readonly #folders: LayerFolders
@@ -36,9 +41,15 @@ export class Layers {
   readonly #packedIds = new Set<string>()
   /** How many use the files of a key. */
   readonly #users = new Map<string, number>()
+  /** Bytes of those that are packed and unpacked, the one that was not used for longest first. */
+  readonly #unpacked = new Map<string, number>()
+  readonly #unpackedBytes: number
+  /** Nobody will use their files soon: they go when they are packed. */
+  readonly #passing = new Set<string>()
   readonly #unpacking = new Map<string, Promise<void>>()
 
-  constructor({ dir, packed, onError }: LayersOptions) {
+  constructor({ dir, packed, unpackedBytes = UNPACKED_BYTES, onError }: LayersOptions) {
+    this.#unpackedBytes = unpackedBytes
     this.#folders = new LayerFolders(dir)
     this.#packed = packed
     this.#onError = onError
@@ -48,8 +59,12 @@ export class Layers {
   async prepare(): Promise<void> {
     await this.#folders.prepare()
     for (const id of await this.#packed.list()) this.#packedIds.add(id)
-    for (const { key, packedId } of await this.#folders.list())
-      if (packedId !== undefined && existsSync(this.#filesOf(key))) this.#packing.add(key)
+    for (const { key, packedId, sizeBytes } of await this.#folders.list()) {
+      if (packedId === undefined || !existsSync(this.#filesOf(key))) continue
+      if (this.#packedIds.has(packedId)) this.#unpacked.set(key, sizeBytes)
+      else this.#packing.add(key)
+    }
+    await this.#trim()
   }
 
   /** Finding it counts as use. */
@@ -57,11 +72,17 @@ export class Layers {
     return this.#folders.find(key)
   }
 
-  /** @param save writes the files into a folder that is not there yet */
+  /** It is packed when `pack` says so, or after the next start. @param save writes the files into a folder that is not there yet */
   async add(key: string, imagePath: string, save: (filesDir: string) => Promise<void>): Promise<void> {
     // not the key: when a step is done anew, what it makes may be something else
     const packedId = randomUUID()
     await this.#folders.add(key, { imagePath, packedId }, (dir) => save(join(dir, 'files')))
+    this.#unpacked.delete(key)
+  }
+
+  /** Packs it when its turn comes; nobody waits. @param isPassing its files need not stay beside the packed copy */
+  pack(key: string, { isPassing }: { isPassing: boolean }): void {
+    if (isPassing) this.#passing.add(key)
     this.#packing.add(key)
   }
 
@@ -78,7 +99,7 @@ export class Layers {
       const left = this.#users.get(key)! - 1
       if (left > 0) this.#users.set(key, left)
       else this.#users.delete(key)
-      await this.#drop(key).catch(this.#onError)
+      await this.#trim().catch(this.#onError)
     }
   }
 
@@ -113,6 +134,7 @@ export class Layers {
   async #removeNow(key: string): Promise<void> {
     const packedId = (await this.#folders.find(key))?.packedId
     await this.#folders.remove(key)
+    this.#unpacked.delete(key)
     if (packedId !== undefined) await this.#forget(packedId)
   }
 
@@ -148,12 +170,25 @@ export class Layers {
       if (packedId === undefined || !existsSync(filesDir)) return
       if (!this.#packedIds.has(packedId)) await this.#packed.pack(packedId, filesDir)
       this.#packedIds.add(packedId)
-      await this.#drop(key)
+      this.#unpacked.set(key, await diskUsedBytes(filesDir))
+      if (this.#passing.has(key)) await this.#drop(key)
+      await this.#trim()
     } catch (error) {
       // nothing is lost: the files are still there, or nobody wants them any more
       const isExpected =
         error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
       if (!isExpected && existsSync(filesDir)) this.#onError(error)
+    } finally {
+      this.#passing.delete(key)
+    }
+  }
+
+  async #trim(): Promise<void> {
+    let total = [...this.#unpacked.values()].reduce((sum, size) => sum + size, 0)
+    for (const [key, size] of this.#unpacked) {
+      if (total <= this.#unpackedBytes) return
+      await this.#drop(key)
+      if (!this.#unpacked.has(key)) total -= size
     }
   }
 
@@ -161,7 +196,9 @@ export class Layers {
   async #drop(key: string): Promise<void> {
     const filesDir = this.#filesOf(key)
     // all at once: nobody may begin to use it, or put another layer in its place, in between
-    if (this.#users.has(key) || !existsSync(filesDir)) return
+    if (this.#users.has(key)) return
+    this.#unpacked.delete(key)
+    if (!existsSync(filesDir)) return
     const { packedId } = this.#folders.read(key)
     if (packedId === undefined || !this.#packedIds.has(packedId)) return
     const removing = join(this.#folders.pathOf(key), `${WRITING}${randomUUID()}`)
@@ -181,9 +218,16 @@ export class Layers {
   async #unpackNow(key: string): Promise<void> {
     const meta = await this.#folders.find(key)
     if (!meta) throw new LostLayer(`layer ${key} is gone`)
-    if (existsSync(this.#filesOf(key))) return
+    const filesDir = this.#filesOf(key)
+    const size = this.#unpacked.get(key)
+    if (existsSync(filesDir)) {
+      // moves it to the end
+      if (size !== undefined && this.#unpacked.delete(key)) this.#unpacked.set(key, size)
+      return
+    }
     try {
-      await this.#packed.expand(meta.packedId!, this.#filesOf(key))
+      await this.#packed.expand(meta.packedId!, filesDir)
+      this.#unpacked.set(key, await diskUsedBytes(filesDir))
     } catch (error) {
       const isGone = error instanceof SandlotError && error.errorName === 'not_found'
       if (!isGone && !isDamage(error)) throw error
