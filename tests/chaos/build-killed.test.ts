@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ConnectionOpts, Sandbox, Template } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -63,9 +62,10 @@ test('finished steps whose packed files are damaged are done again', async () =>
   await Template.build(of('one'), 'damaged', options)
   const layers = join(server.info().home, 'layers')
   const chunks = join(layers, 'packed', 'chunks')
-  const unpacked = async () =>
-    (await readdir(layers)).filter((key) => existsSync(join(layers, key, 'files'))).length
-  await expect.poll(unpacked, { timeout: 60_000, interval: 500 }).toBe(0)
+  const made = (await readdir(layers)).filter((name) => name !== 'packed')
+  const packed = async () => (await readdir(join(layers, 'packed', 'checkpoints'))).length
+  await expect.poll(packed, { timeout: 60_000, interval: 500 }).toBe(made.length)
+  for (const key of made) await rm(join(layers, key, 'files'), { recursive: true, force: true })
   for (const folder of await readdir(chunks))
     for (const chunk of await readdir(join(chunks, folder)))
       await writeFile(join(chunks, folder, chunk), 'rotten')
