@@ -1,3 +1,5 @@
+import { readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type ConnectionOpts, Sandbox, Template } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connectionTo, startServer, type TestServer } from '../server.ts'
@@ -53,3 +55,26 @@ test('templates start sandboxes again after a restart', async () => {
   expect((await sandbox.commands.run('cat ~/second')).stdout).toBe('second\n')
   await sandbox.kill()
 }, 120_000)
+
+test('finished steps whose packed files are damaged are done again', async () => {
+  const of = (last: string) =>
+    Template().fromBaseImage().runCmd('date +%N > ~/first').runCmd(`echo ${last} > ~/last`)
+  await Template.build(of('one'), 'damaged', options)
+  const layers = join(server.info().home, 'layers')
+  const chunks = join(layers, 'packed', 'chunks')
+  const made = (await readdir(layers)).filter((name) => name !== 'packed')
+  const packed = async () => (await readdir(join(layers, 'packed', 'checkpoints'))).length
+  await expect.poll(packed, { timeout: 60_000, interval: 500 }).toBe(made.length)
+  for (const key of made) await rm(join(layers, key, 'files'), { recursive: true, force: true })
+  for (const folder of await readdir(chunks))
+    for (const chunk of await readdir(join(chunks, folder)))
+      await writeFile(join(chunks, folder, chunk), 'rotten')
+
+  const again: string[] = []
+  const onBuildLogs = ({ message }: { message: string }) => void again.push(message)
+  await Template.build(of('two'), 'damaged', { ...options, onBuildLogs })
+  expect(again).toContainEqual(expect.stringContaining('must be built again'))
+  const sandbox = await Sandbox.create('damaged', options)
+  expect((await sandbox.commands.run('cat ~/last; test -s ~/first')).stdout).toBe('two\n')
+  await sandbox.kill()
+}, 180_000)

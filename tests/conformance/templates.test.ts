@@ -217,7 +217,7 @@ describe('what steps make', () => {
   test(
     'a large layer becomes an image: deletions, hard links and owners are kept',
     async () => {
-      const { logs } = await build(
+      const large = () =>
         template()
           .fromTemplate('base')
           .runCmd(
@@ -226,9 +226,8 @@ describe('what steps make', () => {
               user: 'root',
             },
           )
-          .runCmd('head -c 150000000 /dev/urandom > big; ln big same; sha256sum big > sum'),
-        'large',
-      )
+          .runCmd('head -c 150000000 /dev/urandom > big; ln big same; sha256sum big > sum')
+      const { logs } = await build(large(), 'large')
       expect(logs.join('\n')).toContain('Packed an image')
       const seen = await run(
         'large',
@@ -237,6 +236,11 @@ describe('what steps make', () => {
       const [doc, version, sum, links, used] = seen.split('\n')
       expect([doc, version, sum, links]).toEqual(['new', 'No such file or directory', 'big: OK', '2 user'])
       expect(Number(used)).toBeLessThan(20)
+
+      const longer = await build(large().runCmd('sha256sum -c sum > checked'), 'larger')
+      expect(longer.logs.filter((line) => line.startsWith('CACHED [builder'))).toHaveLength(2)
+      expect(longer.logs.join('\n')).not.toContain('Packed an image')
+      expect(await run('larger', 'cat checked /usr/share/doc/new')).toBe('big: OK\nx')
     },
     BUILD_TIMEOUT_MS,
   )

@@ -4,8 +4,9 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import { parseAddressRange } from './address-range.ts'
+import { BootedBuilds } from './builder/booted-builds.ts'
 import { Builder } from './builder/builder.ts'
-import { LayerCache } from './builder/layers.ts'
+import { Layers } from './builder/layers.ts'
 import { releaseTemplate } from './builder/release.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builds.ts'
@@ -120,14 +121,17 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   })
   const lull = new Lull()
   const cold = new ColdCheckpoints({ folder, packed, unpackedBytes: options.unpackedBytes, lull, onError })
-  const layers = new LayerCache(join(home, 'layers'))
+  const layersDir = join(home, 'layers')
+  const packedLayers = await createCheckpoints({ dir: join(layersDir, 'packed'), logger })
+  const layers = new Layers({ dir: layersDir, packed: packedLayers, onError })
+  const booted = new BootedBuilds(join(home, 'booted'))
   const { baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
   const archives = new ArchiveChecks(imagerPath)
   const imageMachines = { machines, start: startOnce, imagerPath }
   const puller = new ImagePuller({ ...imageMachines, baseImage, allowedRegistries, allowedRanges })
   const openImages = (dir: string) => new ImageStore({ dir, baseImage, spareBytes })
   const images = new ImageStore({ dir: join(home, 'images'), baseImage, spareBytes, puller })
-  const shared = new SharedBuilds(options.sharedBuildsDir, { layers, images }, openImages, onError)
+  const shared = new SharedBuilds(options.sharedBuildsDir, images, openImages, onError)
   const hot = new HotMachines({
     keepMs: options.hotPauseMs,
     end: (machineId) => machines.end(machineId),
@@ -193,7 +197,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   const envdKey = contentKey(join(options.guestDir, 'envd'))
   const builder = new Builder({
-    ...{ layers, images, shared, folder, cold, driver, envdKey, baseImage, ...imageMachines },
+    ...{ layers, booted, images, shared, folder, cold, driver, envdKey, baseImage, ...imageMachines },
     guestDir: options.guestDir,
     spareBytes,
     checkSpace: (machine, hasMemory) => persistence.checkSpace(machine, hasMemory, leftBytes),
@@ -208,8 +212,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     ...{ cold, persistence, engineVersion: driver.version },
     async renew(checkpointId, misfit) {
       logger.info({ checkpointId, reason: misfit }, 'a template is brought up anew')
-      await builder.renew(checkpointId)
-      cold.seal(checkpointId)
+      // whether it succeeds or not: its packed copy may be gone
+      await builder.renew(checkpointId).finally(() => cold.seal(checkpointId))
     },
   })
 
@@ -380,6 +384,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       builds.set(base.buildId, base)
       await removeStaleBuilds(buildsDir, new Set(builds.keys()))
       await layers.prepare()
+      await booted.prepare()
       await images.prepare()
       for (const build of known) snapshots.add(build)
       await cold.recover(held)
@@ -401,7 +406,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       chores.every(WARM_HEALTH_INTERVAL_MS, tendPool)
       chores.every(GARBAGE_INTERVAL_MS, () =>
         collectNodeGarbage({
-          ...{ unlisted, cold, layers, images, adopted, shared, machines },
+          ...{ unlisted, cold, layers, booted, images, adopted, shared, machines },
           limits: options.buildCache,
         }),
       )
@@ -511,7 +516,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       await prepared.close()
       slots.close()
       network.close()
-      await cold.close()
+      await Promise.all([cold.close(), layers.close()])
       await machines.settle()
       for (const machine of machines.all()) machine.guest.close()
     },

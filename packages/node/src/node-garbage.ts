@@ -1,6 +1,7 @@
+import type { BootedBuilds } from './builder/booted-builds.ts'
 import { collectBuildGarbage } from './builder/collect.ts'
 import type { KeepLimits } from './builder/garbage.ts'
-import type { LayerCache } from './builder/layers.ts'
+import type { Layers } from './builder/layers.ts'
 import type { SharedBuilds } from './builder/shared-builds.ts'
 import type { ColdCheckpoints } from './cold-checkpoints.ts'
 import type { AdoptedBases } from './handover/adopted-bases.ts'
@@ -11,7 +12,8 @@ import { collectUnlisted, type UnlistedData } from './unlisted/unlisted-data.ts'
 export interface NodeGarbageOptions {
   unlisted: UnlistedData
   cold: ColdCheckpoints
-  layers: LayerCache
+  layers: Layers
+  booted: BootedBuilds
   images: ImageStore
   adopted: AdoptedBases
   shared: SharedBuilds
@@ -21,12 +23,12 @@ export interface NodeGarbageOptions {
 
 /** Removes what nothing on this machine needs any more: chunks, layers, images, what came from other machines. */
 export async function collectNodeGarbage(options: NodeGarbageOptions): Promise<void> {
-  const { unlisted, cold, layers, images, adopted, shared, machines, limits } = options
+  const { unlisted, cold, layers, booted, images, adopted, shared, machines, limits } = options
   await collectUnlisted(unlisted, { isAsked: false })
   await cold.collectGarbage(false)
   const checkpointIds = await cold.list()
   const imagesInUse = [...machines.all()].map(({ imagePath }) => imagePath)
-  await collectBuildGarbage({ layers, images, cold, limits, imagesInUse, checkpointIds })
+  await collectBuildGarbage({ layers, booted, images, cold, limits, imagesInUse, checkpointIds })
   const layersOver = (await layers.list()).map(({ imagePath }) => imagePath)
   const guestsInUse = [...machines.all()].map(({ guestDir }) => guestDir)
   await adopted.collect(checkpointIds, [...imagesInUse, ...guestsInUse, ...layersOver])

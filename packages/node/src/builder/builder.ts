@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs'
-import { join } from 'node:path'
 import { BuildFailure } from '@sandlot/protocol'
 import { cpuFeatures } from '../cpu-features.ts'
 import { GuestRefusal, runInGuest, uploadToGuest } from '../guest-process.ts'
@@ -7,9 +6,9 @@ import type { LiveMachine, MachineSource } from '../machines.ts'
 import { OPEN } from '../network-policy.ts'
 import type { CheckpointInfo } from '../node.ts'
 import { Finisher, type FinisherOptions } from './finisher.ts'
-import { endProcesses, type Ground, startOn, toFailure } from './ground.ts'
+import { endProcesses, type Ground, startOn, toFailure, withFiles } from './ground.ts'
 import { ImagePreparation } from './image-preparation.ts'
-import type { Layer } from './layers.ts'
+import { LostLayer } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
 import {
   type BuildEnvironment,
@@ -24,6 +23,8 @@ import {
 import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
 
 const LAST_LINES = 20
+/** Of the catalogue, whose steps need not be found one by one: what takes less to do is done again rather than kept. */
+const MIN_KEPT_MS = 5_000
 
 export type BuildLog = (entry: {
   level: 'debug' | 'info' | 'warn' | 'error'
@@ -84,9 +85,10 @@ export class Builder {
       ...[this.#options.driver.version, this.#options.envdKey, this.#options.guestDir, cpuFeatures()],
     ])
     const job = { ...asked, recipe, keys: [...keys, finalKey] }
-    const dir =
-      (await this.#finished(job, finalKey)) ?? (await this.#make(job, origin, { key, environment, finalKey }))
-    return { checkpoint: await this.#finisher.save(job, dir, environment), environment }
+    const checkpoint =
+      (await this.#again(job, environment, finalKey)) ??
+      (await this.#make(job, origin, { key, environment, finalKey }))
+    return { checkpoint, environment }
   }
 
   /** A template without a start command runs what the one runs that it comes from: a service that it adds packages to. */
@@ -104,33 +106,53 @@ export class Builder {
     }
   }
 
-  /** The folder of the booted template, when the same was built before. */
-  async #finished({ recipe, log }: BuildJob, finalKey: string): Promise<string | undefined> {
+  async #again(
+    job: BuildJob,
+    environment: BuildEnvironment,
+    finalKey: string,
+  ): Promise<CheckpointInfo | undefined> {
+    const { recipe, log } = job
     if (isForced(recipe)) return undefined
-    const { layers, shared } = this.#options
-    if (recipe.isShared) await shared.adopt(finalKey)
-    const found = await layers.find(finalKey)
-    if (!found) return undefined
+    const checkpoint = await this.#finisher.again(job, environment, finalKey)
+    if (!checkpoint) return undefined
     for (const index of recipe.steps.keys()) log(toTitle(recipe, index, true))
     log({ level: 'info', message: 'CACHED [finalize] booted template', step: 'finalize' })
-    return found.dir
+    return checkpoint
   }
 
-  async #make(
+  async #make(job: BuildJob, origin: Started, outcome: Outcome): Promise<CheckpointInfo> {
+    const { layers } = this.#options
+    /** Keys of layers, packed when the build has the machine no more; one that became an image is gone by then. */
+    const made = origin.ground.layer === undefined ? [] : [origin.ground.layer]
+    try {
+      while (true) {
+        try {
+          return await this.#makeOnce(job, origin, outcome, made)
+        } catch (error) {
+          // it is gone: there is one less to lose
+          if (!(error instanceof LostLayer)) throw error
+          origin = await this.#origin(job)
+          job.log({ level: 'warn', message: `[builder] A cached step must be built again: ${error.message}` })
+        }
+      }
+    } finally {
+      for (const key of made) layers.pack(key, { isPassing: job.recipe.isShared === true })
+    }
+  }
+
+  async #makeOnce(
     job: BuildJob,
     origin: Started,
-    { key, environment, finalKey }: { key: string; environment: BuildEnvironment; finalKey: string },
-  ): Promise<string> {
+    { key, environment, finalKey }: Outcome,
+    made: string[],
+  ): Promise<CheckpointInfo> {
     const { recipe, signal, log } = job
-    const { shared } = this.#options
     const packed = isForced(recipe) ? undefined : await this.#finisher.packed(key, recipe.isShared)
     if (packed) for (const index of recipe.steps.keys()) log(toTitle(recipe, index, true))
-    const ground = packed ?? (await this.#runSteps(job, origin))
-    const dir = await this.#finisher.finalize(job, { ground, environment }, finalKey).catch((error) => {
+    const ground = packed ?? (await this.#runSteps(job, origin, made))
+    return this.#finisher.finalize(job, { ground, environment }, finalKey).catch((error) => {
       throw toFailure('finalize', error, signal)
     })
-    if (recipe.isShared) await shared.offer(finalKey)
-    return dir
   }
 
   renew = (checkpointId: string): Promise<void> => this.#finisher.renew(checkpointId)
@@ -171,26 +193,37 @@ export class Builder {
     }
   }
 
-  async #runSteps(job: BuildJob, { ground, environment }: Started): Promise<Ground> {
+  async #runSteps(job: BuildJob, { ground, environment }: Started, made: string[]): Promise<Ground> {
     const { recipe, log, signal } = job
-    const { found: cached, count } = await this.#cachedPrefix(recipe, ground.key)
+    const { layers } = this.#options
+    const cached = await this.#cached(recipe, ground)
+    const last = recipe.steps.findLastIndex((step) => !isDeclaration(step))
     let machine: LiveMachine | undefined
+    let keptAtMs = performance.now()
     try {
       for (const [index, step] of recipe.steps.entries()) {
         signal.throwIfAborted()
         const number = String(index + 1)
-        log(toTitle(recipe, index, index < count))
+        const isCached = cached !== undefined && index <= cached.index
+        log(toTitle(recipe, index, isCached))
         const key = layerKey(ground.key, step)
-        const found = cached[index]
         const after = environmentAfter(environment, step)
-        if (found) ground = { key, ...found }
-        else if (isDeclaration(step)) ground = { ...ground, key }
-        else {
+        if (isCached || isDeclaration(step)) {
+          ground = isCached && index === cached.index ? cached.ground : { ...ground, key }
+        } else {
           await job.beforeStep?.()
-          machine ??= await startOn(this.#options, ground, recipe, `build-${job.checkpointId}`, OPEN)
+          machine ??= await withFiles(layers, ground, (on) =>
+            startOn(this.#options, on, recipe, `build-${job.checkpointId}`, OPEN),
+          )
           try {
             await this.#runStep(job, machine, step, number, environment)
-            ground = await this.#keep(machine, key, ground.imagePath)
+            const isWorthKeeping = !recipe.isShared || performance.now() - keptAtMs > MIN_KEPT_MS
+            ground = { key, imagePath: ground.imagePath }
+            if (isWorthKeeping || index === last) {
+              ground = await this.#keep(machine, key, ground.imagePath)
+              made.push(key)
+              keptAtMs = performance.now()
+            } else await endProcesses(machine)
           } catch (error) {
             throw toFailure(number, error, signal)
           }
@@ -203,24 +236,24 @@ export class Builder {
     }
   }
 
-  /** The layers of the longest row of steps that was built before. @returns its length too */
-  async #cachedPrefix(
+  /** The last step that was built before: its layer, or the image that this was packed into, has those before it too. */
+  async #cached(
     { steps, isForced }: BuildRecipe,
-    originKey: string,
-  ): Promise<{ found: Array<Layer | undefined>; count: number }> {
-    const found: Array<Layer | undefined> = []
-    let count = 0
-    let key = originKey
+    origin: Ground,
+  ): Promise<{ index: number; ground: Ground } | undefined> {
+    let found: { index: number; ground: Ground } | undefined
+    let { key } = origin
     for (const [index, step] of steps.entries()) {
       if (isForced || step.force) break
       key = layerKey(key, step)
       if (isDeclaration(step)) continue
-      const layer = (await this.#options.layers.find(key))?.layer
-      if (!layer) break
-      found[index] = layer
-      count = index + 1
+      const layer = await this.#options.layers.find(key)
+      const ground = layer
+        ? { key, imagePath: layer.imagePath, layer: key }
+        : await this.#finisher.packed(key)
+      if (ground) found = { index, ground }
     }
-    return { found, count }
+    return found
   }
 
   async #runStep(
@@ -272,10 +305,8 @@ export class Builder {
     const { layers, machines } = this.#options
     await endProcesses(machine)
     await this.#options.checkSpace(machine, false)
-    const dir = await layers.add(key, imagePath, (writing) =>
-      machines.saveFileSystem(machine, join(writing, 'files')),
-    )
-    return { key, imagePath, fileSystemDir: join(dir, 'files') }
+    await layers.add(key, imagePath, (filesDir) => machines.saveFileSystem(machine, filesDir))
+    return { key, imagePath, layer: key }
   }
 }
 
@@ -283,6 +314,13 @@ export class Builder {
 interface Started {
   ground: Ground
   environment: BuildEnvironment
+}
+
+/** What the steps end with, and the key of the booted template. */
+interface Outcome {
+  key: string
+  environment: BuildEnvironment
+  finalKey: string
 }
 
 /** Key and environment that the steps end with, and the keys of all layers: none of it needs them to run. */

@@ -1,22 +1,35 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { pino } from 'pino'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { CheckpointManifest } from '../checkpoint-folder.ts'
+import { type Checkpoints, createCheckpoints } from '../checkpoints/checkpoints.ts'
 import { ImageStore } from '../images/image-store.ts'
+import { BootedBuilds } from './booted-builds.ts'
 import { collectBuildGarbage } from './collect.ts'
-import { LayerCache } from './layers.ts'
+import { Layers } from './layers.ts'
 
 const KEYS = { ofCheckpoint: 'a'.repeat(40), ofMachine: 'b'.repeat(40), ofNobody: 'c'.repeat(40) }
 const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
+const onError = (error: unknown) => {
+  throw error
+}
+const WAIT = { timeout: 20_000 }
 const NOTHING = { maxAgeMs: 0, maxBytes: 0 }
 let root: string
-let layers: LayerCache
+let packed: Checkpoints
+let layers: Layers
+let booted: BootedBuilds
 let images: ImageStore
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'sandlot-collect-'))
-  layers = new LayerCache(join(root, 'layers'))
+  const logger = pino({ level: 'silent' })
+  packed = await createCheckpoints({ dir: join(root, 'layers', 'packed'), logger, graceMs: 0 })
+  layers = new Layers({ dir: join(root, 'layers'), packed, onError })
+  booted = new BootedBuilds(join(root, 'booted'))
+  await booted.prepare()
   images = new ImageStore({
     dir: join(root, 'images'),
     baseImage: { path: '/base', key: 'base' },
@@ -25,12 +38,15 @@ beforeEach(async () => {
   await images.prepare()
   for (const key of Object.values(KEYS)) await images.make(key, record, (file) => writeFile(file, key))
 })
-afterEach(() => rm(root, { recursive: true }))
+afterEach(async () => {
+  await layers.close()
+  await rm(root, { recursive: true })
+})
 
 const collect = (needs: Record<string, string | undefined>) =>
   collectBuildGarbage(
     {
-      ...{ layers, images, limits: NOTHING, checkpointIds: Object.keys(needs) },
+      ...{ layers, booted, images, limits: NOTHING, checkpointIds: new Set(Object.keys(needs)) },
       cold: {
         peek: async (id) => (needs[id] ? ({ imagePath: needs[id] } as CheckpointManifest) : undefined),
       },
@@ -53,11 +69,48 @@ test('none goes while there is a checkpoint of which this machine cannot say wha
 })
 
 test('a layer that stays keeps the image that it lies over', async () => {
-  await layers.add('layer', images.pathOf(KEYS.ofNobody), (dir) => mkdir(join(dir, 'files')).then(() => {}))
+  await layers.add('layer', images.pathOf(KEYS.ofNobody), (dir) => mkdir(dir).then(() => {}))
   const limits = { maxAgeMs: 3_600_000, maxBytes: 2 ** 30 }
   await collectBuildGarbage({
-    ...{ layers, images, limits, checkpointIds: [], imagesInUse: [] },
+    ...{ layers, booted, images, limits, checkpointIds: new Set<string>(), imagesInUse: [] },
     cold: { peek: async () => undefined },
   })
   expect(await left()).toContain(KEYS.ofNobody)
+})
+
+test('with the last layer that needs them its chunks go, those that another needs stay', async () => {
+  const both = Buffer.alloc(2 ** 20, 'both')
+  const add = async (key: string, own: string) => {
+    await layers.add(key, '/base', async (dir) => {
+      await mkdir(dir)
+      await writeFile(join(dir, 'pages.img'), Buffer.concat([both, Buffer.alloc(2 ** 20, own)]))
+    })
+    layers.pack(key, { isPassing: true })
+  }
+  const chunks = async () =>
+    (await readdir(join(root, 'layers/packed/chunks'), { recursive: true })).filter(
+      (name) => name.length > 60,
+    )
+  await add('one', 'one')
+  await vi.waitFor(async () => expect(await packed.list()).toHaveLength(1), WAIT)
+  const ofOne = (await chunks()).length
+  await add('other', 'other')
+  await vi.waitFor(async () => expect(await packed.list()).toHaveLength(2), WAIT)
+  const ofBoth = (await chunks()).length
+  expect(ofBoth).toBeLessThan(2 * ofOne)
+  await layers.remove('one')
+  await new Promise((done) => setTimeout(done, 1_100))
+  await layers.collectChunks()
+  expect((await chunks()).length).toBe(ofOne)
+  await layers.remove('other')
+  await layers.collectChunks()
+  expect(await chunks()).toEqual([])
+})
+
+test('a booted result is forgotten with its checkpoint', async () => {
+  const [here, gone] = [`c${'0'.repeat(20)}`, `c${'1'.repeat(20)}`]
+  await booted.add('of-here', here)
+  await booted.add('of-gone', gone)
+  await collect({ [here]: '/base' })
+  expect([await booted.find('of-here'), await booted.find('of-gone')]).toEqual([here, undefined])
 })

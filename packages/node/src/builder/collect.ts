@@ -1,17 +1,20 @@
 import { join } from 'node:path'
 import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import type { ImageStore } from '../images/image-store.ts'
+import type { BootedBuilds } from './booted-builds.ts'
 import { garbageOf, type KeepLimits } from './garbage.ts'
-import { LayerCache } from './layers.ts'
+import { LayerFolders } from './layer-folders.ts'
+import type { Layers } from './layers.ts'
 
 export interface BuildLeftovers {
-  layers: LayerCache
+  layers: Layers
+  booted: BootedBuilds
   images: ImageStore
   cold: Pick<ColdCheckpoints, 'peek'>
   /** Images of machines that live. */
   imagesInUse: Iterable<string>
   /** All of this machine, packed or not. */
-  checkpointIds: Iterable<string>
+  checkpointIds: ReadonlySet<string>
   limits: KeepLimits
 }
 
@@ -21,12 +24,14 @@ export interface BuildLeftovers {
  * @returns how many of each went
  */
 export async function collectBuildGarbage(
-  { layers, images, cold, imagesInUse, checkpointIds, limits }: BuildLeftovers,
+  { layers, booted, images, cold, imagesInUse, checkpointIds, limits }: BuildLeftovers,
   nowMs = Date.now(),
 ): Promise<{ layers: number; images: number }> {
   const allLayers = await layers.list()
   const oldLayers = garbageOf(allLayers, limits, nowMs)
   for (const { key } of oldLayers) await layers.remove(key)
+  await layers.collectChunks()
+  await booted.collect(checkpointIds)
 
   const inUse = new Set(imagesInUse)
   for (const checkpointId of checkpointIds) {
@@ -47,9 +52,12 @@ export async function collectBuildGarbage(
   return { layers: oldLayers.length, images: oldImages.length }
 }
 
-/** Removes all layers of a home whose server may run or not: the next build of each template begins anew. */
+/**
+ * Removes all layers of a home whose server may run or not: the next build of each template begins anew. What they have
+ * packed is free after the next collection of a server.
+ */
 export async function removeLayers(home: string): Promise<number> {
-  const layers = new LayerCache(join(home, 'layers'))
+  const layers = new LayerFolders(join(home, 'layers'))
   const unused = garbageOf(await layers.list(), { maxAgeMs: 0, maxBytes: 0 }, Date.now())
   for (const { key } of unused) await layers.remove(key)
   return unused.length

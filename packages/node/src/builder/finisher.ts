@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
 import type { CheckpointFolder, CheckpointPaths } from '../checkpoint-folder.ts'
+import { isDamage } from '../checkpoints/manifest.ts'
 import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import { cpuFeatures } from '../cpu-features.ts'
 import type { Driver } from '../driver.ts'
@@ -8,12 +10,15 @@ import type { ImageMachineHost } from '../images/image-machine.ts'
 import type { ImageStore } from '../images/image-store.ts'
 import { packRoot } from '../images/pack-root.ts'
 import type { LiveMachine, Machines } from '../machines.ts'
+import { findMisfit } from '../misfit.ts'
 import { OPEN } from '../network-policy.ts'
 import type { CheckpointInfo } from '../node.ts'
+import type { BootedBuilds } from './booted-builds.ts'
 import { bringUp } from './bring-up.ts'
 import type { BuildJob } from './builder.ts'
-import { type Ground, startOn } from './ground.ts'
-import { diskUsedBytes, type LayerCache, linkFolder } from './layers.ts'
+import { type Ground, startOn, withFiles } from './ground.ts'
+import { diskUsedBytes, linkFolder } from './layer-folders.ts'
+import type { Layers } from './layers.ts'
 import { type BuildEnvironment, digest } from './recipe.ts'
 import type { SharedBuilds } from './shared-builds.ts'
 
@@ -26,7 +31,8 @@ const MAX_UNFLATTENED_BYTES = 128 * 2 ** 20
 
 export interface FinisherOptions extends ImageMachineHost {
   machines: Machines
-  layers: LayerCache
+  layers: Layers
+  booted: BootedBuilds
   images: ImageStore
   shared: SharedBuilds
   folder: CheckpointFolder
@@ -47,30 +53,78 @@ export class Finisher {
     this.#options = options
   }
 
-  /** @returns folder with `memory` and `files` of the booted template */
+  /** The same template once more when it was booted before, here or, of the catalogue, by another instance. */
+  async again(
+    job: BuildJob,
+    environment: BuildEnvironment,
+    finalKey: string,
+  ): Promise<CheckpointInfo | undefined> {
+    const { shared } = this.#options
+    const link = (imagePath: string, dir: string) =>
+      this.#write(job, environment, imagePath, ({ memoryDir, filesDir }) =>
+        Promise.all([linkFolder(join(dir, 'memory'), memoryDir), linkFolder(join(dir, 'files'), filesDir)]),
+      )
+    const found =
+      (await this.#againHere(finalKey, link)) ??
+      (job.recipe.isShared
+        ? await shared.adopt(finalKey, ({ imagePath, dir }) => link(imagePath, dir))
+        : undefined)
+    if (found) await this.#options.booted.add(finalKey, job.checkpointId)
+    return found
+  }
+
+  async #againHere(
+    finalKey: string,
+    link: (imagePath: string, dir: string) => Promise<CheckpointInfo>,
+  ): Promise<CheckpointInfo | undefined> {
+    const { booted, cold, folder, driver, guestDir } = this.#options
+    const checkpointId = await booted.find(finalKey)
+    if (checkpointId === undefined) return undefined
+    try {
+      return await cold.use(checkpointId, async () => {
+        const manifest = await folder.read(checkpointId)
+        // it may have been brought up anew since, by another engine
+        if (findMisfit(manifest, driver.version) || manifest.guestDir !== guestDir) return undefined
+        return link(manifest.imagePath, folder.dirOf(checkpointId))
+      })
+    } catch (error) {
+      const isGone = error instanceof SandlotError && error.errorName === 'not_found'
+      if (isGone || isDamage(error)) return undefined
+      throw error
+    }
+  }
+
+  /** Boots the template and saves it. */
   async finalize(
     job: BuildJob,
     { ground, environment }: { ground: Ground; environment: BuildEnvironment },
     finalKey: string,
-  ): Promise<string> {
-    const { layers, machines } = this.#options
-    const { recipe, log, signal } = job
+  ): Promise<CheckpointInfo> {
+    const { layers, machines, booted, shared, folder } = this.#options
+    const { checkpointId, recipe, log, signal } = job
     const say = (message: string) => log({ level: 'info', message, step: 'finalize' })
     const settled = await this.#flattened(job, ground)
+    const { imagePath } = settled
     say('[finalize] Booting the template')
     await job.beforeStep?.()
-    const machine = await startOn(this.#options, settled, recipe, `build-${job.checkpointId}`, OPEN)
+    const machine = await withFiles(layers, settled, (on) =>
+      startOn(this.#options, on, recipe, `build-${checkpointId}`, OPEN),
+    )
     const ending = new AbortController()
+    let info: CheckpointInfo
     try {
       await bringUp({ ...job, ...recipe }, machine, environment, AbortSignal.any([signal, ending.signal]))
       say('[finalize] Saving the booted template')
       await job.beforeStep?.()
       await this.#options.checkSpace(machine, true)
-      return await layers.add(finalKey, settled.imagePath, (writing) => saveBoth(machines, machine, writing))
+      info = await this.#write(job, environment, imagePath, (paths) => saveBoth(machines, machine, paths))
     } finally {
       await machines.discard(machine.machineId)
       ending.abort()
     }
+    await booted.add(finalKey, checkpointId)
+    if (recipe.isShared) await shared.offer(finalKey, { dir: folder.dirOf(checkpointId), imagePath })
+    return info
   }
 
   /** The image that the steps up to `key` were packed into, when they were. */
@@ -84,11 +138,22 @@ export class Finisher {
 
   /** One image of image and layer, when the layer is too much to be restored with every sandbox. */
   async #flattened(job: BuildJob, ground: Ground): Promise<Ground> {
+    const { layers } = this.#options
+    if (!ground.layer && !ground.fileSystemDir && !ground.checkpointDir) return ground
+    const flattened = await withFiles(layers, ground, async (on) => {
+      if (on.fileSystemDir && (await diskUsedBytes(on.fileSystemDir)) <= MAX_UNFLATTENED_BYTES)
+        return undefined
+      return this.#flatten(job, on)
+    })
+    if (!flattened) return ground
+    // whoever goes on from here starts from the image
+    if (ground.layer) await layers.remove(ground.layer)
+    return flattened
+  }
+
+  async #flatten(job: BuildJob, ground: Ground): Promise<Ground> {
     const { images, shared } = this.#options
     const { recipe, log, signal } = job
-    if (ground.fileSystemDir && (await diskUsedBytes(ground.fileSystemDir)) <= MAX_UNFLATTENED_BYTES)
-      return ground
-    if (!ground.fileSystemDir && !ground.checkpointDir) return ground
     const key = packedKey(ground.key)
     await job.beforeStep?.()
     const started = performance.now()
@@ -125,7 +190,7 @@ export class Finisher {
 
   /** Brings a template up anew whose memory another runsc, CPU or envd cannot use. */
   async renew(checkpointId: string): Promise<void> {
-    const { folder, cold, layers, machines, driver, guestDir } = this.#options
+    const { folder, cold, machines, driver, guestDir } = this.#options
     const {
       checkpointId: _,
       sizeBytes: __,
@@ -135,38 +200,34 @@ export class Finisher {
     const { environment, startCommand, readyCommand } = manifest.template!
     const signal = AbortSignal.timeout(RENEWAL_TIMEOUT_MS)
     const ground = {
-      key: '',
       checkpointId,
       imagePath: manifest.imagePath,
       fileSystemDir: folder.paths(checkpointId).filesDir,
     }
     const machine = await startOn(this.#options, ground, manifest.resources, `build-${checkpointId}`, OPEN)
     const ending = new AbortController()
-    const key = digest(['renewed', checkpointId])
     try {
       const running = AbortSignal.any([signal, ending.signal])
       await bringUp({ startCommand, readyCommand, log: () => {}, signal }, machine, environment, running)
-      await layers.add(key, manifest.imagePath, (dir) => saveBoth(machines, machine, dir))
+      const fits = { engineVersion: driver.version, cpuFeatures: cpuFeatures(), guestDir }
+      await cold.rewrite(checkpointId, () =>
+        folder.write(checkpointId, { ...manifest, ...fits }, (paths) => saveBoth(machines, machine, paths)),
+      )
     } finally {
       await machines.discard(machine.machineId)
       ending.abort()
     }
-    const { dir } = (await layers.find(key))!
-    const fits = { engineVersion: driver.version, cpuFeatures: cpuFeatures(), guestDir }
-    await cold.rewrite(checkpointId, () =>
-      folder.write(checkpointId, { ...manifest, ...fits }, (paths) => linkBoth(dir, paths)),
-    )
-    await layers.remove(key)
   }
 
-  async save(
+  /** @param save writes `memory` and `files` */
+  #write(
     { checkpointId, recipe, keys }: BuildJob,
-    dir: string,
     environment: BuildEnvironment,
+    imagePath: string,
+    save: (paths: CheckpointPaths) => Promise<unknown>,
   ): Promise<CheckpointInfo> {
-    const { folder, driver, guestDir, layers } = this.#options
+    const { folder, driver, guestDir } = this.#options
     const { cpuCount, memoryMB, diskSizeMB, startCommand, readyCommand } = recipe
-    const imagePath = (await layers.find(dir.split('/').at(-1)!))!.layer.imagePath
     return folder.write(
       checkpointId,
       {
@@ -175,19 +236,18 @@ export class Finisher {
         cpuFeatures: cpuFeatures(),
         template: { environment, startCommand, readyCommand, keys },
       },
-      (paths) => linkBoth(dir, paths),
+      async (paths) => void (await save(paths)),
     )
   }
 }
 
 const packedKey = (groundKey: string): string => digest(['flattened', groundKey])
 
-async function saveBoth(machines: Machines, machine: LiveMachine, dir: string): Promise<void> {
-  await machines.saveFileSystem(machine, join(dir, 'files'))
-  await machines.checkpoint(machine, join(dir, 'memory'))
-}
-
-async function linkBoth(dir: string, { memoryDir, filesDir }: CheckpointPaths): Promise<void> {
-  await linkFolder(join(dir, 'memory'), memoryDir)
-  await linkFolder(join(dir, 'files'), filesDir)
+async function saveBoth(
+  machines: Machines,
+  machine: LiveMachine,
+  { memoryDir, filesDir }: CheckpointPaths,
+): Promise<void> {
+  await machines.saveFileSystem(machine, filesDir)
+  await machines.checkpoint(machine, memoryDir)
 }

@@ -2,6 +2,7 @@ import { BuildFailure } from '@sandlot/protocol'
 import { runInGuest } from '../guest-process.ts'
 import type { LiveMachine, MachineSource, Machines } from '../machines.ts'
 import type { BuildResources, NetworkPolicy } from '../node.ts'
+import { type Layers, LostLayer } from './layers.ts'
 
 const SETTLE_TIMEOUT_MS = 30_000
 
@@ -9,6 +10,8 @@ const SETTLE_TIMEOUT_MS = 30_000
 export interface Ground {
   key: string
   imagePath: string
+  /** Key of the layer whose files lie over the image: see `withFiles`. */
+  layer?: string
   fileSystemDir?: string
   /** Of a snapshot that has its files only in its memory. */
   checkpointDir?: string
@@ -57,9 +60,19 @@ export async function endProcesses(machine: LiveMachine): Promise<void> {
   await runInGuest(machine.slot.address, { command: 'kill -KILL -1', user: 'root', cwd: '/', signal })
 }
 
+/** Lets `work` use a ground with its files, which stay unpacked meanwhile. @throws LostLayer, and what `work` throws */
+export const withFiles = <T>(
+  layers: Layers,
+  ground: Ground,
+  work: (ground: Ground) => Promise<T>,
+): Promise<T> =>
+  ground.layer === undefined
+    ? work(ground)
+    : layers.use(ground.layer, (fileSystemDir) => work({ ...ground, fileSystemDir }))
+
 /** What a build fails with: the reason of the signal that ended it, else where it broke. */
 export function toFailure(step: string, error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
-  if (error instanceof BuildFailure) return error
+  if (error instanceof BuildFailure || error instanceof LostLayer) return error
   return new BuildFailure(step, (error as Error).message, { cause: error })
 }

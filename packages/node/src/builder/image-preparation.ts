@@ -1,5 +1,3 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { BuildFailure } from '@sandlot/protocol'
 import { type GuestCommand, GuestRefusal, runInGuest } from '../guest-process.ts'
 import { unlessAborted } from '../images/unless-aborted.ts'
@@ -8,7 +6,7 @@ import { OPEN } from '../network-policy.ts'
 import type { BuildLog } from './builder.ts'
 import { endProcesses, type Ground, type MachineHost, startOn } from './ground.ts'
 import { checkScript, installScript, knownTools, NO_PACKAGE_MANAGER, TOOLS } from './image-tools.ts'
-import type { LayerCache } from './layers.ts'
+import type { Layers } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { digest } from './recipe.ts'
 
@@ -16,9 +14,7 @@ import { digest } from './recipe.ts'
 const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
 const TIMEOUT_MS = 15 * 60_000
 const LAST_LINES = 5
-/** Beside the files of a layer: what its image is still without. */
-const LACK = 'lack.json'
-
+/** What an image is still without, noted with its layer. */
 interface Lack {
   missing: string[]
   /** Why, for the log. */
@@ -29,7 +25,7 @@ interface Lack {
 
 export interface PreparationOptions extends MachineHost {
   machines: Pick<Machines, 'discard' | 'saveFileSystem'>
-  layers: LayerCache
+  layers: Pick<Layers, 'find' | 'add'>
   checkSpace: (machine: LiveMachine, hasMemory: boolean) => Promise<void>
 }
 
@@ -76,10 +72,10 @@ export class ImagePreparation {
 
   async #findOrMake(image: ForeignImage, key: string): Promise<Ground> {
     const found = image.isForced ? undefined : await this.#options.layers.find(key)
-    const lack = found && (JSON.parse(await readFile(join(found.dir, LACK), 'utf8')) as Lack)
+    const lack = found?.note === undefined ? undefined : (JSON.parse(found.note) as Lack)
     if (!lack || lack.isPassing) return this.#make(image, key)
     warnOf(lack, image)
-    return { key, ...found.layer }
+    return { key, imagePath: image.imagePath, layer: key }
   }
 
   async #make(image: ForeignImage, key: string): Promise<Ground> {
@@ -99,11 +95,9 @@ export class ImagePreparation {
       warnOf(lack, image)
       await endProcesses(machine)
       await checkSpace(machine, false)
-      const dir = await layers.add(key, imagePath, async (writing) => {
-        await machines.saveFileSystem(machine, join(writing, 'files'))
-        await writeFile(join(writing, LACK), JSON.stringify(lack))
-      })
-      return { key, imagePath, fileSystemDir: join(dir, 'files') }
+      const save = (filesDir: string) => machines.saveFileSystem(machine, filesDir)
+      await layers.add(key, imagePath, save, JSON.stringify(lack))
+      return { key, imagePath, layer: key }
     } finally {
       await machines.discard(machine.machineId)
     }

@@ -1,55 +1,171 @@
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { LayerCache, linkFolder } from './layers.ts'
+import { pino } from 'pino'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { type Checkpoints, createCheckpoints } from '../checkpoints/checkpoints.ts'
+import { Layers, LostLayer } from './layers.ts'
 
 let dir: string
-let layers: LayerCache
+let packed: Checkpoints
+let layers: Layers
+let errors: unknown[]
+
+async function open(unpackedBytes = 0): Promise<void> {
+  packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  layers = new Layers({ dir, packed, unpackedBytes, onError: (error) => errors.push(error) })
+  await layers.prepare()
+}
+
 beforeEach(async () => {
+  errors = []
   dir = await mkdtemp(join(tmpdir(), 'sandlot-layers-'))
-  layers = new LayerCache(join(dir, 'layers'))
-  await layers.prepare()
+  await open()
 })
-afterEach(() => rm(dir, { recursive: true }))
+afterEach(async () => {
+  await layers.close()
+  await rm(dir, { recursive: true })
+  expect(errors).toEqual([])
+})
 
-const save = (content: string) => (to: string) => writeFile(join(to, 'files'), content)
+/** Pages that no other name has. */
+const pagesOf = (name: string, count = 256): Buffer =>
+  Buffer.concat(
+    Array.from({ length: count }, (_, index) =>
+      Buffer.alloc(4096, createHash('sha256').update(`${name} ${index}`).digest()),
+    ),
+  )
+const save =
+  (...names: string[]) =>
+  async (filesDir: string) => {
+    await mkdir(filesDir)
+    await writeFile(join(filesDir, 'pages.img'), Buffer.concat(names.map((name) => pagesOf(name))))
+  }
+/** As a build does it. */
+async function make(key: string, ...names: string[]): Promise<void> {
+  await layers.add(key, '/image', save(...names))
+  layers.pack(key, { isPassing: false })
+}
+const filesOf = (key: string) => join(dir, key, 'files')
+const whenPacked = (key: string) =>
+  vi.waitFor(() => expect(existsSync(filesOf(key))).toBe(false), { timeout: 20_000 })
+const pages = (filesDir: string) => readFile(join(filesDir, 'pages.img'))
 
-test('a finished layer is found with its image; one that failed leaves nothing', async () => {
-  await layers.add('a', '/image', save('x'))
-  expect((await layers.find('a'))?.layer).toEqual({
-    imagePath: '/image',
-    fileSystemDir: join(dir, 'layers/a/files'),
+test('a layer is unpacked while somebody uses it, and at no other time once it is packed', async () => {
+  await make('a', 'first')
+  expect(existsSync(filesOf('a'))).toBe(true)
+  await whenPacked('a')
+  expect(await layers.find('a')).toMatchObject({ imagePath: '/image' })
+  const read = async (filesDir: string) => (await pages(filesDir)).equals(pagesOf('first'))
+  const all = await Promise.all([layers.use('a', read), layers.use('a', read)])
+  expect(all).toEqual([true, true])
+  expect(await readdir(join(dir, 'a'))).toEqual(['layer.json'])
+})
+
+test('one that is in use while it is packed goes with its last user', async () => {
+  await make('a', 'first')
+  await layers.use('a', async (filesDir) => {
+    await vi.waitFor(async () => expect(await packed.list()).toHaveLength(1), { timeout: 20_000 })
+    await new Promise((done) => setTimeout(done, 100))
+    expect((await pages(filesDir)).equals(pagesOf('first'))).toBe(true)
   })
-  await expect(layers.add('b', '/image', () => Promise.reject(new Error('full')))).rejects.toThrow('full')
-  expect(await layers.find('b')).toBeUndefined()
-  expect(await readdir(join(dir, 'layers'))).toEqual(['a'])
+  await whenPacked('a')
 })
 
-test('what a crash left half written is gone after the next start', async () => {
-  await layers
-    .add('a', '/image', async () => {
-      await layers.prepare()
-    })
-    .catch(() => {})
-  await layers.prepare()
-  expect(await readdir(join(dir, 'layers'))).toEqual([])
+test('those used last stay unpacked as far as there is room, but what nobody will use', async () => {
+  await layers.close()
+  // two of 1 MiB
+  await open(2.5 * 2 ** 20)
+  for (const key of ['a', 'b']) await make(key, key)
+  await layers.add('passing', '/image', save('passing'))
+  layers.pack('passing', { isPassing: true })
+  await whenPacked('passing')
+  expect([existsSync(filesOf('a')), existsSync(filesOf('b'))]).toEqual([true, true])
+  await layers.use('a', async () => {})
+  await make('c', 'c')
+  await whenPacked('b')
+  expect([existsSync(filesOf('a')), existsSync(filesOf('c'))]).toEqual([true, true])
+
+  await layers.close()
+  await open(1.5 * 2 ** 20)
+  expect(['a', 'b', 'c'].filter((key) => existsSync(filesOf(key)))).toHaveLength(1)
 })
 
-test('finding one counts as use', async () => {
-  await layers.add('old', '/image', save('x'))
-  await layers.add('new', '/image', save('x'))
-  const before = new Date(Date.now() - 60_000)
-  await utimes(join(dir, 'layers/old/layer.json'), before, before)
-  expect((await layers.list()).map(({ key }) => key)).toEqual(['old', 'new'])
-  await layers.find('old')
-  expect((await layers.list()).map(({ key }) => key)).toEqual(['new', 'old'])
+test('what two steps have in common is there once', async () => {
+  await make('a', 'first')
+  await whenPacked('a')
+  await make('b', 'first', 'second')
+  await whenPacked('b')
+  const sizes = (await layers.list()).map(({ sizeBytes }) => sizeBytes)
+  const stored = (await packed.usage(await packed.list())).storedBytes
+  const alone = (await packed.usage((await packed.list()).slice(0, 1))).checkpoints
+  expect(stored).toBeLessThan(2.2 * Math.max(...Object.values(alone).map((usage) => usage.storedBytes)))
+  // the folders themselves take some blocks
+  expect(sizes.reduce((sum, size) => sum + size, 0) - stored).toBeLessThan(64 * 1024)
 })
 
-test('what was linked out of a layer outlives it', async () => {
-  const from = await layers.add('a', '/image', save('kept'))
-  await linkFolder(from, join(dir, 'copy'))
+test('a step that is done anew replaces what it made before', async () => {
+  await make('a', 'first')
+  await whenPacked('a')
+  await make('a', 'second')
+  await whenPacked('a')
+  await layers.use('a', async (filesDir) =>
+    expect((await pages(filesDir)).equals(pagesOf('second'))).toBe(true),
+  )
+})
+
+test('what a crash left unpacked is packed after the next start', async () => {
+  const unpacked = new Layers({
+    dir,
+    packed: { ...packed, pack: () => new Promise(() => {}) },
+    onError: () => {},
+  })
+  await unpacked.add('a', '/image', save('first'))
+  await layers.close()
+  await open()
+  await whenPacked('a')
+  await layers.use('a', async (filesDir) =>
+    expect((await pages(filesDir)).equals(pagesOf('first'))).toBe(true),
+  )
+})
+
+test('a layer whose chunks are damaged or gone is lost, and is not found again', async () => {
+  for (const [key, damage] of [
+    ['damaged', (file: string) => writeFile(file, 'rotten')],
+    ['gone', (file: string) => rm(file)],
+  ] as const) {
+    await make(key, key)
+    await whenPacked(key)
+    const chunks = join(dir, 'packed', 'chunks')
+    for (const folder of await readdir(chunks))
+      for (const chunk of await readdir(join(chunks, folder))) await damage(join(chunks, folder, chunk))
+    await expect(layers.use(key, async () => {})).rejects.toThrow(LostLayer)
+    expect(await layers.find(key)).toBeUndefined()
+  }
+})
+
+test('one that is in use is not removed', async () => {
+  await make('a', 'first')
+  await layers.use('a', () => layers.remove('a'))
+  expect(await layers.find('a')).toBeDefined()
   await layers.remove('a')
   expect(await layers.find('a')).toBeUndefined()
-  expect(await readFile(join(dir, 'copy/files'), 'utf8')).toBe('kept')
+})
+
+test('one that was removed while it was found is lost', async () => {
+  await layers.add('a', '/image', save('first'))
+  await layers.remove('a')
+  await expect(layers.use('a', async () => {})).rejects.toThrow(LostLayer)
+})
+
+test('layers of an earlier version, which are not packed, are used as they are', async () => {
+  await mkdir(join(dir, 'old'), { recursive: true })
+  await save('first')(filesOf('old'))
+  await writeFile(join(dir, 'old', 'layer.json'), JSON.stringify({ imagePath: '/image' }))
+  await layers.use('old', async (filesDir) =>
+    expect((await pages(filesDir)).equals(pagesOf('first'))).toBe(true),
+  )
+  expect(existsSync(filesOf('old'))).toBe(true)
 })

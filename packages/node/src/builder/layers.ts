@@ -1,101 +1,248 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { run } from '../run.ts'
+import { existsSync, renameSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import { BackgroundLine } from '../background-line.ts'
+import type { Checkpoints } from '../checkpoints/checkpoints.ts'
+import { isDamage } from '../checkpoints/manifest.ts'
+import type { UsageReport } from '../checkpoints/usage.ts'
+import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer, WRITING } from './layer-folders.ts'
 
-const WRITING = '.writing-'
-const META = 'layer.json'
-const COPY_TIMEOUT_MS = 10 * 60_000
+/** Of layers beside their packed copies, those that were used last: who changes a step builds from one again and again. */
+const UNPACKED_BYTES = 2 * 2 ** 30
 
-/** A file system as a step left it: what was written over an image. */
-export interface Layer {
-  imagePath: string
-  /** Absent: the image itself. */
-  fileSystemDir?: string
+/** A finished step whose files are gone or damaged: what it made must be made again. */
+export class LostLayer extends Error {
+  override readonly name = 'LostLayer'
 }
 
-/** Finished steps by key. They appear by rename, so that a build that dies leaves the ones before. */
-export class LayerCache {
-  readonly #dir: string
+export interface LayersOptions {
+  /** `<home>/layers`. */
+  dir: string
+  /** For their packed copies alone. */
+  packed: Checkpoints
+  /** Default 2 GiB. */
+  unpackedBytes?: number
+  onError: (error: unknown) => void
+}
 
-  constructor(dir: string) {
-    this.#dir = dir
+/**
+ * Finished steps by key: file systems as steps left them, each with all that was written over its image. They are packed
+ * in chunks, of which those that several steps have are there once, and are unpacked until then, while a build uses them,
+ * and as long as they are among those used last (docs/adr/0027).
+ */
+export class Layers {
+  readonly #folders: LayerFolders
+  readonly #packed: Checkpoints
+  readonly #onError: (error: unknown) => void
+  readonly #packing = new BackgroundLine((key) => this.#packNow(key))
+  /** Ids of packed copies that are whole. */
+  readonly #packedIds = new Set<string>()
+  /** How many use the files of a key. */
+  readonly #users = new Map<string, number>()
+  /** Bytes of those that are packed and unpacked, the one that was not used for longest first. */
+  readonly #unpacked = new Map<string, number>()
+  readonly #unpackedBytes: number
+  /** Nobody will use their files soon: they go when they are packed. */
+  readonly #passing = new Set<string>()
+  readonly #unpacking = new Map<string, Promise<void>>()
+
+  constructor({ dir, packed, unpackedBytes = UNPACKED_BYTES, onError }: LayersOptions) {
+    this.#unpackedBytes = unpackedBytes
+    this.#folders = new LayerFolders(dir)
+    this.#packed = packed
+    this.#onError = onError
   }
 
-  /** Makes the folder and removes what a crash left half written. */
+  /** Removes what a crash left half written, and packs what it left unpacked. Before the first use. */
   async prepare(): Promise<void> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-    for (const name of await readdir(this.#dir))
-      if (name.startsWith(WRITING)) await rm(join(this.#dir, name), { recursive: true, force: true })
+    await this.#folders.prepare()
+    for (const id of await this.#packed.list()) this.#packedIds.add(id)
+    for (const { key, packedId, sizeBytes } of await this.#folders.list()) {
+      if (packedId === undefined || !existsSync(this.#filesOf(key))) continue
+      if (this.#packedIds.has(packedId)) this.#unpacked.set(key, sizeBytes)
+      else this.#packing.add(key)
+    }
+    await this.#trim()
   }
 
-  /** The folder of a finished layer; finding it counts as use. */
-  async find(key: string): Promise<{ dir: string; layer: Layer } | undefined> {
-    const dir = join(this.#dir, key)
+  /** Finding it counts as use. */
+  find(key: string): Promise<LayerMeta | undefined> {
+    return this.#folders.find(key)
+  }
+
+  /** It is packed when `pack` says so, or after the next start. @param save writes the files into a folder that is not there yet */
+  async add(
+    key: string,
+    imagePath: string,
+    save: (filesDir: string) => Promise<void>,
+    note?: string,
+  ): Promise<void> {
+    // not the key: when a step is done anew, what it makes may be something else
+    const packedId = randomUUID()
+    await this.#folders.add(key, { imagePath, packedId, note }, (dir) => save(join(dir, 'files')))
+    this.#unpacked.delete(key)
+  }
+
+  /** Packs it when its turn comes; nobody waits. @param isPassing its files need not stay beside the packed copy */
+  pack(key: string, { isPassing }: { isPassing: boolean }): void {
+    if (isPassing) this.#passing.add(key)
+    this.#packing.add(key)
+  }
+
+  /**
+   * Lets `work` use the files of a layer, which stay unpacked meanwhile.
+   * @throws LostLayer, after which there is no such layer, SandlotError disk_full, and what `work` throws
+   */
+  async use<T>(key: string, work: (filesDir: string) => Promise<T>): Promise<T> {
+    this.#users.set(key, (this.#users.get(key) ?? 0) + 1)
     try {
-      const { imagePath } = JSON.parse(await readFile(join(dir, META), 'utf8')) as Layer
-      const now = new Date()
-      await utimes(join(dir, META), now, now)
-      return { dir, layer: { imagePath, fileSystemDir: join(dir, 'files') } }
-    } catch {
-      return undefined
+      await this.#unpack(key)
+      return await work(this.#filesOf(key))
+    } finally {
+      const left = this.#users.get(key)! - 1
+      if (left > 0) this.#users.set(key, left)
+      else this.#users.delete(key)
+      await this.#trim().catch(this.#onError)
     }
   }
 
-  /** Lets `save` write into a folder, then makes it the layer of `key`; one that is there already is replaced. */
-  async add(key: string, imagePath: string, save: (dir: string) => Promise<void>): Promise<string> {
-    const dir = join(this.#dir, key)
-    const writing = join(this.#dir, `${WRITING}${randomUUID()}`)
-    await mkdir(writing, { recursive: true, mode: 0o700 })
+  /** All there are, the one that was not used for longest first; what several have in common counts in part to each. */
+  async list(): Promise<ListedLayer[]> {
+    const layers = await this.#folders.list()
+    const ids = layers.flatMap(({ packedId }) => (packedId === undefined ? [] : [packedId]))
+    const { checkpoints, storedBytes } = await this.#usage(ids)
+    const sumBytes = Object.values(checkpoints).reduce((sum, usage) => sum + usage.storedBytes, 0)
+    return layers.map((layer) => {
+      const own = checkpoints[layer.packedId ?? '']?.storedBytes ?? 0
+      return { ...layer, sizeBytes: layer.sizeBytes + (own && Math.round((own / sumBytes) * storedBytes)) }
+    })
+  }
+
+  /** A damaged copy is found when it is used; until then it counts for nothing. */
+  async #usage(ids: string[]): Promise<Pick<UsageReport, 'checkpoints' | 'storedBytes'>> {
     try {
-      await save(writing)
-      await writeFile(join(writing, META), JSON.stringify({ imagePath }))
-      await this.remove(key)
-      await rename(writing, dir)
-      return dir
+      return await this.#packed.usage(ids)
     } catch (error) {
-      await rm(writing, { recursive: true, force: true })
-      throw error
+      if (!isDamage(error)) throw error
+      this.#onError(error)
+      return { checkpoints: {}, storedBytes: 0 }
     }
   }
 
-  /** All there are, the one that was not used for longest first. */
-  async list(): Promise<Array<{ key: string; imagePath: string; sizeBytes: number; usedAtMs: number }>> {
-    const found = []
-    for (const key of await readdir(this.#dir).catch(() => [])) {
-      if (key.startsWith(WRITING)) continue
-      const entry = await describe(join(this.#dir, key)).catch(() => undefined)
-      if (entry) found.push({ key, ...entry })
-    }
-    return found.sort((a, b) => a.usedAtMs - b.usedAtMs)
-  }
-
-  /** What was linked out of it stays. */
+  /** One that is in use stays: whoever uses it starts from its files. */
   async remove(key: string): Promise<void> {
-    const removing = join(this.#dir, `${WRITING}${randomUUID()}`)
-    await rename(join(this.#dir, key), removing).catch(() => {})
+    if (!this.#users.has(key)) await this.#removeNow(key)
+  }
+
+  async #removeNow(key: string): Promise<void> {
+    const packedId = (await this.#folders.find(key))?.packedId
+    await this.#folders.remove(key)
+    this.#unpacked.delete(key)
+    if (packedId !== undefined) await this.#forget(packedId)
+  }
+
+  /** Frees the chunks that no layer needs any more. */
+  async collectChunks(): Promise<void> {
+    const packedIds = await this.#packed.list()
+    // after that: what was packed meanwhile is not listed
+    const needed = new Set((await this.#folders.list()).map(({ packedId }) => packedId))
+    for (const id of packedIds) if (!needed.has(id)) await this.#forget(id)
+    try {
+      await this.#packed.gc({ isDryRun: false })
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#onError(error)
+    }
+  }
+
+  /** Resolves when nothing is being packed; the others are packed after the next start. */
+  async close(): Promise<void> {
+    const closing = this.#packing.close()
+    await this.#packed.close()
+    await closing
+  }
+
+  #filesOf(key: string): string {
+    return join(this.#folders.pathOf(key), 'files')
+  }
+
+  async #packNow(key: string): Promise<void> {
+    const filesDir = this.#filesOf(key)
+    try {
+      const packedId = (await this.#folders.find(key))?.packedId
+      if (packedId === undefined || !existsSync(filesDir)) return
+      if (!this.#packedIds.has(packedId)) await this.#packed.pack(packedId, filesDir)
+      this.#packedIds.add(packedId)
+      this.#unpacked.set(key, await diskUsedBytes(filesDir))
+      if (this.#passing.has(key)) await this.#drop(key)
+      await this.#trim()
+    } catch (error) {
+      // nothing is lost: the files are still there, or nobody wants them any more
+      const isExpected =
+        error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
+      if (!isExpected && existsSync(filesDir)) this.#onError(error)
+    } finally {
+      this.#passing.delete(key)
+    }
+  }
+
+  async #trim(): Promise<void> {
+    let total = [...this.#unpacked.values()].reduce((sum, size) => sum + size, 0)
+    for (const [key, size] of this.#unpacked) {
+      if (total <= this.#unpackedBytes) return
+      await this.#drop(key)
+      if (!this.#unpacked.has(key)) total -= size
+    }
+  }
+
+  /** Removes the files of a layer that is packed and not in use. */
+  async #drop(key: string): Promise<void> {
+    const filesDir = this.#filesOf(key)
+    // all at once: nobody may begin to use it, or put another layer in its place, in between
+    if (this.#users.has(key)) return
+    this.#unpacked.delete(key)
+    if (!existsSync(filesDir)) return
+    const { packedId } = this.#folders.read(key)
+    if (packedId === undefined || !this.#packedIds.has(packedId)) return
+    const removing = join(this.#folders.pathOf(key), `${WRITING}${randomUUID()}`)
+    renameSync(filesDir, removing)
     await rm(removing, { recursive: true, force: true })
   }
-}
 
-async function describe(dir: string) {
-  const meta = join(dir, META)
-  const { imagePath } = JSON.parse(await readFile(meta, 'utf8')) as Layer
-  const { mtimeMs } = await stat(meta)
-  return { imagePath, sizeBytes: await diskUsedBytes(dir), usedAtMs: mtimeMs }
-}
+  #unpack(key: string): Promise<void> {
+    let unpacking = this.#unpacking.get(key)
+    if (!unpacking) {
+      unpacking = this.#unpackNow(key).finally(() => this.#unpacking.delete(key))
+      this.#unpacking.set(key, unpacking)
+    }
+    return unpacking
+  }
 
-/** Allocated on the disk: the files are sparse. */
-export async function diskUsedBytes(path: string): Promise<number> {
-  const { stdout } = await run('du', ['-s', '--block-size=1', path], { isBackground: true })
-  return Number(stdout.split('\t')[0])
-}
+  async #unpackNow(key: string): Promise<void> {
+    const meta = await this.#folders.find(key)
+    if (!meta) throw new LostLayer(`layer ${key} is gone`)
+    const filesDir = this.#filesOf(key)
+    const size = this.#unpacked.get(key)
+    if (existsSync(filesDir)) {
+      // moves it to the end
+      if (size !== undefined && this.#unpacked.delete(key)) this.#unpacked.set(key, size)
+      return
+    }
+    try {
+      await this.#packed.expand(meta.packedId!, filesDir)
+      this.#unpacked.set(key, await diskUsedBytes(filesDir))
+    } catch (error) {
+      const isGone = error instanceof SandlotError && error.errorName === 'not_found'
+      if (!isGone && !isDamage(error)) throw error
+      await this.#removeNow(key)
+      throw new LostLayer(`layer ${key} is lost: ${(error as Error).message}`, { cause: error })
+    }
+  }
 
-/** The same files under another folder, without their bytes twice when both are on one disk. */
-export async function linkFolder(from: string, to: string): Promise<void> {
-  const isOneDisk = (await stat(from)).dev === (await stat(dirname(to))).dev
-  await run('cp', [isOneDisk ? '-al' : '-a', from, to], {
-    timeoutMs: isOneDisk ? 60_000 : COPY_TIMEOUT_MS,
-    isBackground: true,
-  })
+  async #forget(packedId: string): Promise<void> {
+    this.#packedIds.delete(packedId)
+    await this.#packed.delete(packedId)
+  }
 }

@@ -1,17 +1,19 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CheckpointManifest } from '../checkpoint-folder.ts'
+import { createCheckpoints } from '../checkpoints/checkpoints.ts'
 import { ImageStore } from '../images/image-store.ts'
-import { LayerCache } from './layers.ts'
+import { Layers } from './layers.ts'
 import { releaseTemplate } from './release.ts'
 import { SharedBuilds } from './shared-builds.ts'
 
 const IMAGE = 'a'.repeat(40)
 const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
 let root: string
-let layers: LayerCache
+let layers: Layers
 let images: ImageStore
 let shared: SharedBuilds
 /** Checkpoints of this machine; null: it cannot be read. */
@@ -21,24 +23,31 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'sandlot-release-'))
   const openImages = (dir: string) =>
     new ImageStore({ dir: join(root, dir), baseImage: { path: '/base', key: 'base' } })
-  layers = new LayerCache(join(root, 'layers'))
-  images = openImages('images')
   const fail = (error: unknown) => {
     throw error
   }
-  shared = new SharedBuilds(join(root, 'shared'), { layers, images }, () => openImages('shared/images'), fail)
+  const dir = join(root, 'layers')
+  const packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  layers = new Layers({ dir, packed, onError: fail })
+  images = openImages('images')
+  shared = new SharedBuilds(join(root, 'shared'), images, () => openImages('shared/images'), fail)
   await layers.prepare()
   await images.prepare()
   await images.make(IMAGE, record, (file) => writeFile(file, 'image'))
-  for (const key of ['step', 'booted', 'other'])
-    await layers.add(key, key === 'other' ? '/base' : images.pathOf(IMAGE), async (dir) => {
-      for (const part of ['memory', 'files']) await mkdir(join(dir, part))
+  for (const key of ['step', 'other'])
+    await layers.add(key, key === 'other' ? '/base' : images.pathOf(IMAGE), async (filesDir) => {
+      await mkdir(filesDir)
     })
-  await shared.offer('booted')
+  const booted = join(root, 'booted')
+  for (const part of ['memory', 'files']) await mkdir(join(booted, part), { recursive: true })
+  await shared.offer('booted', { dir: booted, imagePath: images.pathOf(IMAGE) })
   const template = { ...record, keys: ['step', 'booted'] }
   checkpoints = { mine: { imagePath: images.pathOf(IMAGE), template } }
 })
-afterEach(() => rm(root, { recursive: true }))
+afterEach(async () => {
+  await layers.close()
+  await rm(root, { recursive: true })
+})
 
 async function release(imagesInUse: string[] = []) {
   const cold = {
@@ -56,12 +65,11 @@ const left = async () => ({
   images: (await images.list()).length,
 })
 /** Whether another build of the same finds it among what all instances have. */
-async function isShared(): Promise<boolean> {
-  await shared.adopt('booted')
-  return (await layers.find('booted')) !== undefined
-}
+const isShared = async (): Promise<boolean> =>
+  (await shared.adopt('booted', async () => true)) === true
 
 test('its layers and its image go, here and where all instances have them; others stay', async () => {
+  expect(await isShared()).toBe(true)
   expect(await release()).toMatchObject({ neededBy: 0 })
   expect(await left()).toEqual({ layers: ['other'], images: 0 })
   expect(await isShared()).toBe(false)

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import type { CheckpointManifest } from '../checkpoint-folder.ts'
 import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import type { ImageStore } from '../images/image-store.ts'
-import type { LayerCache } from './layers.ts'
+import type { Layers } from './layers.ts'
 import type { SharedBuilds } from './shared-builds.ts'
 
 /** What is left of a template that was removed. */
@@ -14,7 +14,7 @@ export interface ReleasedTemplate {
 }
 
 export interface ReleaseOptions {
-  layers: Pick<LayerCache, 'list' | 'remove'>
+  layers: Pick<Layers, 'list' | 'remove'>
   images: ImageStore
   shared: SharedBuilds
   cold: Pick<ColdCheckpoints, 'peek' | 'list'>

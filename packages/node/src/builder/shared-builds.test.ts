@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ImageStore } from '../images/image-store.ts'
-import { LayerCache } from './layers.ts'
+import { linkFolder } from './layer-folders.ts'
 import { SharedBuilds } from './shared-builds.ts'
 
 const KEY = 'a'.repeat(40)
@@ -22,67 +22,88 @@ const openImages = (dir: string) => new ImageStore({ dir, baseImage: { path: '/b
 
 /** One instance on the machine. */
 async function instance(name: string) {
-  const own = {
-    layers: new LayerCache(join(root, name, 'layers')),
-    images: openImages(join(root, name, 'images')),
-  }
-  await own.layers.prepare()
-  await own.images.prepare()
-  const shared = new SharedBuilds(join(root, 'shared'), own, openImages, (error) => errors.push(error))
-  return { ...own, shared }
+  const dir = join(root, name)
+  const images = openImages(join(dir, 'images'))
+  await images.prepare()
+  const shared = new SharedBuilds(join(root, 'shared'), images, openImages, (error) => errors.push(error))
+  /** As a build does it: the files are linked to where a checkpoint has them. */
+  const adopt = () =>
+    shared.adopt(KEY, async (booted) => {
+      await linkFolder(booted.dir, join(dir, 'adopted'))
+      return booted.imagePath
+    })
+  return { dir, images, shared, adopt }
 }
+type Instance = Awaited<ReturnType<typeof instance>>
 
-async function build({ layers, images }: Awaited<ReturnType<typeof instance>>, imagePath?: string) {
-  const image = imagePath ?? (await images.make(IMAGE, record, (file) => writeFile(file, 'image'))).imagePath
-  await layers.add(KEY, image, async (dir) => {
-    for (const part of ['memory', 'files']) {
-      await mkdir(join(dir, part))
-      await writeFile(join(dir, part, 'content'), part)
-    }
-  })
+async function build({ dir, images }: Instance, image?: string) {
+  const imagePath = image ?? (await images.make(IMAGE, record, (file) => writeFile(file, 'image'))).imagePath
+  for (const part of ['memory', 'files']) {
+    await mkdir(join(dir, 'built', part), { recursive: true })
+    await writeFile(join(dir, 'built', part, 'content'), part)
+  }
+  return { dir: join(dir, 'built'), imagePath }
 }
+const inode = async (path: string) => (await stat(path)).ino
 
 test('what one instance built another has at once, with its image and without bytes of its own', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
-  await build(one)
-  await one.shared.offer(KEY)
-  await other.shared.adopt(KEY)
-  const found = (await other.layers.find(KEY))!
-  expect(found.layer.imagePath).toBe(other.images.pathOf(IMAGE))
-  expect(await readFile(join(found.dir, 'memory', 'content'), 'utf8')).toBe('memory')
-  const inode = async (path: string) => (await stat(path)).ino
+  await one.shared.offer(KEY, await build(one))
+  expect(await other.adopt()).toBe(other.images.pathOf(IMAGE))
+  expect(await readFile(join(other.dir, 'adopted', 'memory', 'content'), 'utf8')).toBe('memory')
   expect(await inode(other.images.pathOf(IMAGE))).toBe(await inode(one.images.pathOf(IMAGE)))
+  expect(await inode(join(other.dir, 'adopted/files/content'))).toBe(
+    await inode(join(one.dir, 'built/files/content')),
+  )
   expect(errors).toEqual([])
 })
 
 test('it outlives the instance that built it, and its removal from what is shared', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
-  await build(one)
-  await one.shared.offer(KEY)
-  await other.shared.adopt(KEY)
+  await one.shared.offer(KEY, await build(one))
+  await other.adopt()
   await rm(join(root, 'one'), { recursive: true })
   await other.shared.removeUnused(Date.now() + 1_000)
   const late = await instance('late')
-  await late.shared.adopt(KEY)
-  expect(await late.layers.find(KEY)).toBeUndefined()
+  expect(await late.adopt()).toBeUndefined()
   expect(await readFile(other.images.pathOf(IMAGE), 'utf8')).toBe('image')
-  expect((await other.layers.find(KEY))?.layer.fileSystemDir).toBeDefined()
+  expect(await readFile(join(other.dir, 'adopted', 'files', 'content'), 'utf8')).toBe('files')
   expect(errors).toEqual([])
 })
 
-test('a layer over the base image names the base image in every instance', async () => {
+test('one over the base image names the base image in every instance', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
-  await build(one, '/base')
-  await one.shared.offer(KEY)
-  await other.shared.adopt(KEY)
-  expect((await other.layers.find(KEY))?.layer.imagePath).toBe('/base')
+  await one.shared.offer(KEY, await build(one, '/base'))
+  expect(await other.adopt()).toBe('/base')
+})
+
+test('an instance on another disk takes what is there, and leaves no copies', async () => {
+  const disk = await mkdtemp('/dev/shm/sandlot-shared-')
+  try {
+    const [here, there] = [await instance('here'), await instance(relative(root, join(disk, 'there')))]
+    const built = await build(there)
+    await there.shared.offer(KEY, built)
+    await there.shared.offerImage(IMAGE)
+    expect(await here.adopt()).toBeUndefined()
+    await here.shared.adoptImage(IMAGE)
+    expect(await here.images.find(IMAGE)).toBeUndefined()
+
+    await there.images.remove(IMAGE)
+    await here.shared.offer(KEY, await build(here))
+    expect(await there.adopt()).toBe(there.images.pathOf(IMAGE))
+    expect(await readFile(there.images.pathOf(IMAGE), 'utf8')).toBe('image')
+    expect(errors).toEqual([])
+  } finally {
+    await rm(disk, { recursive: true })
+  }
 })
 
 test('trouble with what is shared fails no build', async () => {
   const one = await instance('one')
-  await build(one)
+  const built = await build(one)
   await writeFile(join(root, 'shared'), 'a file where a folder should be')
-  await one.shared.offer(KEY)
-  await one.shared.adopt(KEY)
+  await one.shared.offer(KEY, built)
+  await one.shared.offerImage(IMAGE)
+  expect(await one.adopt()).toBeUndefined()
   expect(errors.length).toBeGreaterThan(0)
 })

@@ -1,10 +1,14 @@
 import { join } from 'node:path'
 import type { ImageStore } from '../images/image-store.ts'
-import { LayerCache, linkFolder } from './layers.ts'
+import { areOnOneDisk, LayerFolders, linkFolder } from './layer-folders.ts'
 
-interface BuildStores {
-  layers: LayerCache
-  images: ImageStore
+/** Of a booted template. */
+const PARTS = ['memory', 'files']
+
+/** A booted template: a folder with `memory` and `files`, and what they lie over. */
+export interface BootedFolder {
+  dir: string
+  imagePath: string
 }
 
 /**
@@ -12,71 +16,85 @@ interface BuildStores {
  * costs nothing twice. An instance only ever uses its own links, so anything may be removed here at any time.
  */
 export class SharedBuilds {
-  readonly #own: BuildStores
-  readonly #shared: BuildStores
+  readonly #own: ImageStore
+  readonly #booted: LayerFolders
+  readonly #images: ImageStore
   readonly #onError: (error: unknown) => void
 
-  /** @param dir for all instances, on the disk of their homes if links are to be cheap */
+  /** @param dir for all instances; those on another disk use what is there, and leave nothing, as it would be a copy */
   constructor(
     dir: string,
-    own: BuildStores,
+    own: ImageStore,
     openImages: (dir: string) => ImageStore,
     onError: (error: unknown) => void,
   ) {
     this.#own = own
-    this.#shared = { layers: new LayerCache(join(dir, 'layers')), images: openImages(join(dir, 'images')) }
+    this.#booted = new LayerFolders(join(dir, 'layers'))
+    this.#images = openImages(join(dir, 'images'))
     this.#onError = onError
   }
 
-  /** Takes over what another instance has built of `key`, when it has. */
-  async adopt(key: string): Promise<void> {
-    await this.#link(key, this.#shared, this.#own)
-  }
-
-  /** Lets others have it. */
-  async offer(key: string): Promise<void> {
-    await this.#link(key, this.#own, this.#shared)
-  }
-
-  /** The same for an image alone. */
-  async adoptImage(key: string): Promise<void> {
-    await this.#shared.images.linkTo(this.#own.images, key).catch(this.#onError)
-  }
-
-  async offerImage(key: string): Promise<void> {
-    await this.#own.images.linkTo(this.#shared.images, key).catch(this.#onError)
-  }
-
-  /** The instances that use it keep their own links. */
-  async remove(key: string): Promise<void> {
-    await this.#shared.layers.remove(key)
-  }
-
-  async removeImage(key: string): Promise<void> {
-    await this.#shared.images.remove(key)
-  }
-
-  /** Removes what no instance asked for since then. */
-  async removeUnused(beforeMs: number): Promise<void> {
-    for (const { key, usedAtMs } of await this.#shared.layers.list())
-      if (usedAtMs < beforeMs) await this.#shared.layers.remove(key)
-    for (const { key, usedAtMs } of await this.#shared.images.list())
-      if (usedAtMs < beforeMs) await this.#shared.images.remove(key)
-  }
-
-  /** Whoever builds without it only builds it again: nothing here fails a build. */
-  async #link(key: string, from: BuildStores, to: BuildStores): Promise<void> {
+  /**
+   * Lets `take` link what another instance has built of `key`, over an image of this instance.
+   * @returns undefined: nobody has, or it could not be taken
+   */
+  async adopt<T>(key: string, take: (booted: BootedFolder) => Promise<T>): Promise<T | undefined> {
     try {
-      const [found, known] = [await from.layers.find(key), await to.layers.find(key)]
-      if (!found || known) return
-      const { imagePath } = found.layer
-      const imageKey = from.images.keyOf(imagePath)
-      if (imageKey) await from.images.linkTo(to.images, imageKey)
-      await to.layers.add(key, imageKey ? to.images.pathOf(imageKey) : imagePath, async (writing) => {
-        for (const part of ['memory', 'files']) await linkFolder(join(found.dir, part), join(writing, part))
+      const found = await this.#booted.find(key)
+      if (!found) return undefined
+      const imageKey = this.#images.keyOf(found.imagePath)
+      if (imageKey) await this.#images.linkTo(this.#own, imageKey)
+      const imagePath = imageKey ? this.#own.pathOf(imageKey) : found.imagePath
+      return await take({ dir: this.#booted.pathOf(key), imagePath })
+    } catch (error) {
+      this.#onError(error)
+      return undefined
+    }
+  }
+
+  /** Lets others have it. Nothing here fails a build: who builds without it only builds it again. */
+  async offer(key: string, { dir, imagePath }: BootedFolder): Promise<void> {
+    try {
+      if (!(await this.#isOnOneDisk()) || (await this.#booted.find(key))) return
+      const imageKey = this.#own.keyOf(imagePath)
+      if (imageKey) await this.#own.linkTo(this.#images, imageKey)
+      const meta = { imagePath: imageKey ? this.#images.pathOf(imageKey) : imagePath }
+      await this.#booted.add(key, meta, async (writing) => {
+        for (const part of PARTS) await linkFolder(join(dir, part), join(writing, part))
       })
     } catch (error) {
       this.#onError(error)
     }
+  }
+
+  /** The same for an image alone. */
+  async adoptImage(key: string): Promise<void> {
+    await this.#images.linkTo(this.#own, key).catch(this.#onError)
+  }
+
+  async offerImage(key: string): Promise<void> {
+    try {
+      if (await this.#isOnOneDisk()) await this.#own.linkTo(this.#images, key)
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+
+  /** The instances that use it keep their own links. */
+  remove = (key: string): Promise<void> => this.#booted.remove(key)
+
+  removeImage = (key: string): Promise<void> => this.#images.remove(key)
+
+  /** Removes what no instance asked for since then. */
+  async removeUnused(beforeMs: number): Promise<void> {
+    for (const { key, usedAtMs } of await this.#booted.list())
+      if (usedAtMs < beforeMs) await this.#booted.remove(key)
+    for (const { key, usedAtMs } of await this.#images.list())
+      if (usedAtMs < beforeMs) await this.#images.remove(key)
+  }
+
+  async #isOnOneDisk(): Promise<boolean> {
+    await this.#images.open()
+    return areOnOneDisk(this.#own.dir, this.#images.dir)
   }
 }

@@ -85,6 +85,10 @@ export class ImageStore {
     this.#options = options
   }
 
+  get dir(): string {
+    return this.#options.dir
+  }
+
   /** Makes the folder when it is missing. */
   async open(): Promise<void> {
     await mkdir(this.#options.dir, { recursive: true, mode: 0o700 })

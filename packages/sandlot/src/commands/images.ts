@@ -63,7 +63,9 @@ const gcCommand = (): Command =>
     ['home'],
   ).action(async (_options: unknown, command: Command) => {
     const removed = await removeLayers(configOf(command).settings.home)
-    process.stdout.write(`Removed ${removed} layers.\n`)
+    process.stdout.write(
+      `Removed ${removed} layers. The server frees their bytes within a quarter of an hour.\n`,
+    )
   })
 
 async function openImages(command: Command): Promise<ImageStore> {

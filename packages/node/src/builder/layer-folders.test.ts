@@ -1,0 +1,56 @@
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { LayerFolders, linkFolder } from './layer-folders.ts'
+
+const OVER = { imagePath: '/image' }
+let dir: string
+let layers: LayerFolders
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sandlot-layers-'))
+  layers = new LayerFolders(join(dir, 'layers'))
+  await layers.prepare()
+})
+afterEach(() => rm(dir, { recursive: true }))
+
+const save = (content: string) => (to: string) => writeFile(join(to, 'files'), content)
+
+test('a finished layer is found with its image; one that failed leaves nothing', async () => {
+  await layers.add('a', OVER, save('x'))
+  expect(await layers.find('a')).toEqual(OVER)
+  expect(await readFile(join(layers.pathOf('a'), 'files'), 'utf8')).toBe('x')
+  await expect(layers.add('b', OVER, () => Promise.reject(new Error('full')))).rejects.toThrow('full')
+  expect(await layers.find('b')).toBeUndefined()
+  expect(await readdir(join(dir, 'layers'))).toEqual(['a'])
+})
+
+test('what a crash left half written is gone after the next start', async () => {
+  await layers
+    .add('a', OVER, async () => {
+      await layers.prepare()
+    })
+    .catch(() => {})
+  await layers.add('half', OVER, (to) => writeFile(join(to, '.writing-files'), 'x'))
+  await layers.prepare()
+  expect(await readdir(join(dir, 'layers'))).toEqual(['half'])
+  expect(await readdir(layers.pathOf('half'))).toEqual(['layer.json'])
+})
+
+test('finding one counts as use', async () => {
+  await layers.add('old', OVER, save('x'))
+  await layers.add('new', OVER, save('x'))
+  const before = new Date(Date.now() - 60_000)
+  await utimes(join(dir, 'layers/old/layer.json'), before, before)
+  expect((await layers.list()).map(({ key }) => key)).toEqual(['old', 'new'])
+  await layers.find('old')
+  expect((await layers.list()).map(({ key }) => key)).toEqual(['new', 'old'])
+})
+
+test('what was linked out of a layer outlives it', async () => {
+  await layers.add('a', OVER, save('kept'))
+  await linkFolder(layers.pathOf('a'), join(dir, 'copy'))
+  await layers.remove('a')
+  expect(await layers.find('a')).toBeUndefined()
+  expect(await readFile(join(dir, 'copy/files'), 'utf8')).toBe('kept')
+})

@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { run } from '../run.ts'
+
+/** Of folders that are half written or half removed. */
+export const WRITING = '.writing-'
+const META = 'layer.json'
+const COPY_TIMEOUT_MS = 10 * 60_000
+
+/** What is known of a layer without its files. */
+export interface LayerMeta {
+  /** What it lies over. */
+  imagePath: string
+  /** Id of its packed copy, there or on the way. */
+  packedId?: string
+  /** What its maker wants to find with it. */
+  note?: string
+}
+
+export interface ListedLayer extends LayerMeta {
+  key: string
+  /** Of its folder; a packed copy is not in it. */
+  sizeBytes: number
+  usedAtMs: number
+}
+
+/** A folder for each key. They appear and go by rename, so that a build that dies leaves the ones before. */
+export class LayerFolders {
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  /** Makes the folder and removes what a crash left half written. */
+  async prepare(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    for (const entry of await readdir(this.#dir, { withFileTypes: true })) {
+      const path = join(this.#dir, entry.name)
+      const halves = entry.name.startsWith(WRITING)
+        ? [path]
+        : (await readdir(path).catch(() => []))
+            .filter((name) => name.startsWith(WRITING))
+            .map((name) => join(path, name))
+      for (const half of halves) await rm(half, { recursive: true, force: true })
+    }
+  }
+
+  pathOf = (key: string): string => join(this.#dir, key)
+
+  /** Finding it counts as use. */
+  async find(key: string): Promise<LayerMeta | undefined> {
+    const file = join(this.#dir, key, META)
+    try {
+      const meta = JSON.parse(await readFile(file, 'utf8')) as LayerMeta
+      const now = new Date()
+      await utimes(file, now, now)
+      return meta
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Without an await, and no use of it. @throws when there is none */
+  read(key: string): LayerMeta {
+    return JSON.parse(readFileSync(join(this.#dir, key, META), 'utf8')) as LayerMeta
+  }
+
+  /** Lets `save` write into a folder, then makes it the one of `key`, in the place of one that is there already. */
+  async add(key: string, meta: LayerMeta, save: (dir: string) => Promise<void>): Promise<void> {
+    const writing = join(this.#dir, `${WRITING}${randomUUID()}`)
+    await mkdir(writing, { recursive: true, mode: 0o700 })
+    try {
+      await save(writing)
+      await writeFile(join(writing, META), JSON.stringify(meta))
+      await this.remove(key)
+      await rename(writing, this.pathOf(key))
+    } catch (error) {
+      await rm(writing, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** All there are, the one that was not used for longest first. */
+  async list(): Promise<ListedLayer[]> {
+    const found: ListedLayer[] = []
+    for (const key of await readdir(this.#dir).catch(() => [])) {
+      if (key.startsWith(WRITING)) continue
+      const entry = await describe(this.pathOf(key)).catch(() => undefined)
+      if (entry) found.push({ key, ...entry })
+    }
+    return found.sort((a, b) => a.usedAtMs - b.usedAtMs)
+  }
+
+  /** What was linked out of it stays. */
+  async remove(key: string): Promise<void> {
+    const removing = join(this.#dir, `${WRITING}${randomUUID()}`)
+    await rename(this.pathOf(key), removing).catch(() => {})
+    await rm(removing, { recursive: true, force: true })
+  }
+}
+
+async function describe(dir: string) {
+  const file = join(dir, META)
+  const meta = JSON.parse(await readFile(file, 'utf8')) as LayerMeta
+  const { mtimeMs } = await stat(file)
+  return { ...meta, sizeBytes: await diskUsedBytes(dir), usedAtMs: mtimeMs }
+}
+
+/** Allocated on the disk: the files are sparse. */
+export async function diskUsedBytes(path: string): Promise<number> {
+  const { stdout } = await run('du', ['-s', '--block-size=1', path], { isBackground: true })
+  return Number(stdout.split('\t')[0])
+}
+
+/** Links to the files of one folder take no bytes only there. */
+export const areOnOneDisk = async (a: string, b: string): Promise<boolean> =>
+  (await stat(a)).dev === (await stat(b)).dev
+
+/** The same files under another folder, without their bytes twice when both are on one disk. */
+export async function linkFolder(from: string, to: string): Promise<void> {
+  const isOneDisk = await areOnOneDisk(from, dirname(to))
+  await run('cp', [isOneDisk ? '-al' : '-a', from, to], {
+    timeoutMs: isOneDisk ? 60_000 : COPY_TIMEOUT_MS,
+    isBackground: true,
+  })
+}
