@@ -82,7 +82,11 @@ export const sandboxNotFound = (sandbox: Named, shouldRetry?: boolean): Refusal 
 
 export const sandboxRolledBack = (sandbox: Named): Refusal => ({
   status: 502,
-  body: { sandboxId: nameOf(sandbox), message: 'The sandbox was rolled back while the request was in flight', code: 502 },
+  body: {
+    sandboxId: nameOf(sandbox),
+    message: 'The sandbox was rolled back while the request was in flight',
+    code: 502,
+  },
 })
 
 export const resumeDenied = (sandbox: Named): Refusal => ({
