@@ -65,8 +65,7 @@ const left = async () => ({
   images: (await images.list()).length,
 })
 /** Whether another build of the same finds it among what all instances have. */
-const isShared = async (): Promise<boolean> =>
-  (await shared.adopt('booted', async () => true)) === true
+const isShared = async (): Promise<boolean> => (await shared.adopt('booted', async () => true)) === true
 
 test('its layers and its image go, here and where all instances have them; others stay', async () => {
   expect(await isShared()).toBe(true)
