@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, test } from 'vitest'
+import { beforeAll, describe, test } from 'vitest'
 import { apiKey, apiUrl, domain, sandboxUrl, server } from './official.ts'
 import { pythonOf } from './python/venv.ts'
 
@@ -32,6 +32,11 @@ const ENDED = 'The sandbox was killed or reached its end of life while the reque
 const PAUSED = /The sandbox was (paused|killed or reached its end of life) while the request was in flight/
 
 describe.each(versions)('a command under way, Python e2b %s', (version) => {
+  let python = ''
+  beforeAll(async () => {
+    python = await pythonOf(version)
+  }, 300_000)
+
   describe.each(addresses)('%s', (_, env) => {
     test.concurrent.for([
       ['sync', 'kill', ENDED],
@@ -41,7 +46,7 @@ describe.each(versions)('a command under way, Python e2b %s', (version) => {
       ['sync', 'pause', PAUSED],
     ] as const)('%s: %s', async ([api, how, message], { expect }) => {
       const script = join(import.meta.dirname, 'python/interrupted.py')
-      const { stdout } = await promisify(execFile)(await pythonOf(version), [script, api, how], {
+      const { stdout } = await promisify(execFile)(python, [script, api, how], {
         env,
         timeout: 50_000,
       })
