@@ -52,11 +52,11 @@ test('time only grows by connect and refreshes, and is set by timeout', async ()
 })
 
 test('a sandbox ends at its deadline', async () => {
-  const { sandboxID } = await t.create({ timeout: 0 })
+  const { sandboxID } = await t.create()
+  await t.call('POST', `/sandboxes/${sandboxID}/timeout`, { timeout: 0 })
   await expect.poll(async () => (await t.call('GET', `/sandboxes/${sandboxID}`)).status).toBe(404)
-  expect((await t.call('GET', `/events/sandboxes/${sandboxID}`)).body[0].event_data.kill_reason).toBe(
-    'timeout',
-  )
+  const reason = async () => (await t.eventsOf(sandboxID)).at(-1)?.event_data.kill_reason
+  await expect.poll(reason).toBe('timeout')
 })
 
 test('a machine that exits ends its sandbox with the reason', async () => {
@@ -173,7 +173,8 @@ test('a machine that does not stop is tried again until it does; its deadline to
   expect((await t.call('DELETE', `/sandboxes/${asked.sandboxID}`)).status).toBe(504)
   await expect.poll(() => t.node.machines.size, { timeout: 5_000 }).toBe(0)
   t.node.failStop = 1
-  const expired = await t.create({ timeout: 0 })
+  const expired = await t.create()
+  await t.call('POST', `/sandboxes/${expired.sandboxID}/timeout`, { timeout: 0 })
   await expect.poll(() => t.node.machines.size, { timeout: 5_000 }).toBe(0)
   for (const [{ sandboxID }, reason] of [
     [asked, 'request'],

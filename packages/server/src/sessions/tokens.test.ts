@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { beforeEach, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
@@ -32,7 +33,9 @@ test('X-Team-ID must name the team of the session', async () => {
   const { accessToken } = await t.logIn()
   const [{ teamID }] = await teamsOf(accessToken)
   expect(await statusWith({ ...bearer(accessToken), 'x-team-id': teamID }, '/api-keys')).toBe(200)
-  expect(await statusWith({ ...bearer(accessToken), 'x-team-id': 'other' }, '/api-keys')).toBe(403)
+  const another = randomUUID()
+  expect(await statusWith({ ...bearer(accessToken), 'x-team-id': another }, '/api-keys')).toBe(403)
+  expect(await statusWith({ ...bearer(accessToken), 'x-team-id': 'other' }, '/api-keys')).toBe(400)
 })
 
 test('tokens that this server did not sign open nothing', async () => {

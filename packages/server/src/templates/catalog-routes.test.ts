@@ -20,7 +20,7 @@ const asAdministrator = (method: 'GET' | 'POST' | 'DELETE', url: string, body?: 
 
 async function buildDesktop(): Promise<void> {
   const { templateID, buildID } = (await asAdministrator('POST', '/v3/templates', { name: 'desktop' })).body
-  await asAdministrator('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [] })
+  await asAdministrator('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromTemplate: 'base' })
   const tags = async () => (await asAdministrator('GET', '/templates/desktop/tags')).body.length
   await expect.poll(tags).toBe(1)
 }
@@ -66,7 +66,7 @@ test('steps of the catalogue wait for a quiet moment, those of teams do not', as
   quietMoments = 0
   tested.current.node.building = async ({ beforeStep }) => beforeStep?.()
   const { templateID, buildID } = (await tested.current.call('POST', '/v3/templates', { name: 'mine' })).body
-  await tested.current.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [] })
+  await tested.current.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromTemplate: 'base' })
   const tags = async () => (await tested.current.call('GET', '/templates/mine/tags')).body.length
   await expect.poll(tags).toBe(1)
   expect(quietMoments).toBe(0)
@@ -77,7 +77,7 @@ test('steps of the catalogue wait for a quiet moment, those of teams do not', as
 test('a team that has a template of that name keeps it', async () => {
   const { templateID, buildID } = (await tested.current.call('POST', '/v3/templates', { name: 'desktop' }))
     .body
-  await tested.current.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { steps: [] })
+  await tested.current.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromTemplate: 'base' })
   expect((await asAdministrator('DELETE', '/catalog/desktop')).body.freedBytes).toBe(0)
   expect((await tested.current.call('GET', '/templates/desktop')).status).toBe(200)
 })
