@@ -5,15 +5,50 @@ import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 
 const SERVICE = '/opt/code-interpreter'
 const PYTHON_PACKAGES = '/usr/local/lib/python3.11/dist-packages'
+const JAVA = '/opt/java'
 const zeromq = `${SERVICE}/node_modules/zeromq`
+
+const systemPackages = [
+  'r-base-core',
+  'r-cran-irkernel',
+  'fonts-noto-cjk',
+  // what opencv-python and Java's pictures are linked with
+  'libglib2.0-0',
+  'liblcms2-2',
+]
+
+const installSystemPackages = [
+  'apt-get update -qq',
+  // Charts need the fonts without serifs
+  `DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o 'Dpkg::Options::=--path-exclude=*/NotoSerif*' ${systemPackages.join(' ')}`,
+  'mkdir /tmp/extracted && cd /tmp/extracted',
+  'apt-get download -qq libgl1 libglx0 libglvnd0 openjdk-17-jdk-headless openjdk-17-jre-headless',
+  // By itself: its packages ask for Mesa's drivers, 210 MB, and what is linked with it here draws nothing on a screen
+  'for package in libgl*.deb; do dpkg-deb --extract $package /; done && ldconfig',
+  // A Java with compiler and shell in a third of the size, which kernels of Java need
+  'for package in openjdk*.deb; do dpkg-deb --extract $package .; done',
+  'ln -s $PWD/etc/java-17-openjdk /etc/',
+  `usr/lib/jvm/java-17-openjdk-*/bin/jlink --add-modules ALL-MODULE-PATH --strip-java-debug-attributes --no-header-files --no-man-pages --compress=2 --output ${JAVA}`,
+  `ln -s ${JAVA}/bin/* /usr/local/bin/`,
+  'cd / && rm -rf /tmp/extracted /etc/java-17-openjdk',
+  'fc-cache --system-only',
+  'apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log',
+]
 
 const installPythonPackages = [
   `pip install --no-cache-dir --quiet --require-hashes --requirement ${LOCKED}/installer.lock`,
   `uv pip install --system --break-system-packages --no-cache --quiet --require-hashes --only-binary :all: --requirement ${LOCKED}/requirements.lock`,
   'pip uninstall --yes --quiet uv',
-  // Found at each start of a kernel: byte code that is not there is compiled again in every sandbox.
-  `python3 -m compileall -q -j 2 ${PYTHON_PACKAGES}`,
-  `echo ${SERVICE}/python > ${PYTHON_PACKAGES}/code-interpreter.pth`,
+  `cd ${PYTHON_PACKAGES}`,
+  // Debug symbols and tests; what auditwheel has put into *.libs may not be touched. gensim's documentation imports its own.
+  `find . -name '*.so*' -type f -not -path '*.libs/*' -exec strip --strip-debug {} +`,
+  `find . -type d '(' -name tests -o -name test ')' -not -path './gensim/*' -prune -exec rm -rf {} +`,
+  // Found at each start of a kernel: byte code that is not there is compiled again in every sandbox. Of plotly's, 78 MB,
+  // a program uses a few.
+  `python3 -m compileall -q -j 2 -x /plotly/ .`,
+  `python3 -c 'import plotly.express, plotly.figure_factory; plotly.express.bar(x=[1]).to_html()'`,
+  'echo "font.family: sans-serif, Noto Sans CJK JP" >> matplotlib/mpl-data/matplotlibrc',
+  `echo ${SERVICE}/python > code-interpreter.pth`,
 ]
 
 const installNodePackages = [
@@ -31,6 +66,7 @@ export default {
     fileIgnorePatterns: ['**/*.test.ts', '**/node_modules', '**/__pycache__', 'README.md'],
   })
     .fromBaseImage()
+    .runCmd(installSystemPackages.join(' && '), { user: 'root' })
     .copy('npm', LOCKED, { user: 'root' })
     .copy(['python/installer.lock', 'python/requirements.lock'], `${LOCKED}/`, { user: 'root' })
     .runCmd([...installPythonPackages, ...installNodePackages].join(' && '), { user: 'root' })

@@ -16,7 +16,7 @@ describe('hostile code', () => {
   test('a kernel that died while nothing ran is told of by the next execution, which is not run', async () => {
     const sandbox = await create()
     await sandbox.runCode('x = 1')
-    await sandbox.commands.run('pkill -KILL -f ipykernel_launcher')
+    await sandbox.commands.run('pkill -KILL -f sandlot_interpreter.kernel')
     const told = await sandbox.runCode('open("/tmp/ran", "w")')
     expect(told.error).toMatchObject({ name: 'KernelDied', value: expect.stringContaining('SIGKILL') })
     expect(await sandbox.files.exists('/tmp/ran')).toBe(false)

@@ -1,44 +1,11 @@
-import { Template } from 'e2b-official'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { current280, type Interpreter, interpreters, TEMPLATE } from './interpreter.ts'
+import { describe, expect, test } from 'vitest'
+import { sharedInterpreter } from './interpreter.ts'
 
-/** Two builds that fetch 400 MB of packages: not for every run. */
-const isWanted = process.env.TEST_R_AND_JAVA !== undefined
-const BUILD_TIMEOUT_MS = 15 * 60_000
+const pictures = sharedInterpreter()
 
-const installed = (command: string) =>
-  Template().fromTemplate(TEMPLATE).runCmd(`${command} && rm -rf /var/lib/apt/lists/*`, { user: 'root' })
-
-/** As the README of the template has them. */
-const templates = {
-  r: installed('apt-get update && apt-get install --yes --no-install-recommends r-base-core r-cran-irkernel'),
-  java: installed(
-    'apt-get update && apt-get install --yes --no-install-recommends openjdk-17-jdk-headless && pip install --no-cache-dir jjava==1.0a8',
-  ),
-}
-
-describe('r and java where they are not installed', () => {
-  const create = interpreters()
-
-  test('the error says how they are', async () => {
-    const sandbox = await create()
-    await expect(sandbox.runCode('1', { language: 'r' })).rejects.toThrow(/apt-get .* r-cran-irkernel/)
-    await expect(sandbox.runCode('1', { language: 'java' })).rejects.toThrow(/openjdk.* pip install jjava/)
-  })
-})
-
-describe.runIf(isWanted).each(['r', 'java'] as const)('%s where it is installed', (language) => {
-  // waits for the template that these come from
-  interpreters()
-  let sandbox: Interpreter | undefined
-  const run = (code: string, opts = {}) => sandbox!.runCode(code, { language, timeoutMs: 60_000, ...opts })
-
-  beforeAll(async () => {
-    const name = `interpreter-${language}`
-    await Template.build(templates[language], name, { cpuCount: 2, memoryMB: 1024 })
-    sandbox = await current280.Sandbox.create(name, { timeoutMs: 300_000, envs: { FROM_CREATE: 'é "c"' } })
-  }, BUILD_TIMEOUT_MS)
-  afterAll(async () => void (await sandbox?.kill()))
+describe.each(['r', 'java'] as const)('%s', (language) => {
+  const sandbox = sharedInterpreter(undefined, { envs: { FROM_CREATE: 'é "c"' } })
+  const run = (code: string, opts = {}) => sandbox().runCode(code, { language, timeoutMs: 60_000, ...opts })
 
   const code = {
     r: {
@@ -77,4 +44,11 @@ describe.runIf(isWanted).each(['r', 'java'] as const)('%s where it is installed'
     await expect(run(code.endless, { timeoutMs: 2000 })).rejects.toThrow()
     expect((await run('x')).text).toMatch(/41$/)
   })
+})
+
+test('R draws pictures, and Java has its compiler', async () => {
+  const { results } = await pictures().runCode('plot(1:3)', { language: 'r', timeoutMs: 60_000 })
+  expect(results.some((result) => result.png !== undefined)).toBe(true)
+  const { stdout } = await pictures().commands.run('javac --version && R --version | head -1')
+  expect(stdout).toMatch(/javac 17.*R version 4/s)
 })

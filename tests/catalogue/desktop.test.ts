@@ -131,6 +131,21 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
       async () => expect((await desktop.files.read(file)).trim()).toBe('written by hand'),
       APPLICATION,
     )
+    // longer than the pieces that the client types in
+    const typed = [
+      'one, two',
+      '',
+      '\tit\'s "three" \\ `four` $HOME &',
+      'é ß € 漢字 한글 🙂',
+      '-5 --delay',
+    ].join('\n')
+    await desktop.press(['ctrl', 'a'])
+    await desktop.write(`${typed}\r\nend`, { chunkSize: 20, delayInMs: 40 })
+    await desktop.press(['ctrl', 's'])
+    await vi.waitFor(
+      async () => expect((await desktop.files.read(file)).trim()).toBe(`${typed}\nend`),
+      APPLICATION,
+    )
     await desktop.press(['ctrl', 'q'])
     await vi.waitFor(() => expect(desktop.getApplicationWindows('mousepad')).rejects.toThrow(), APPLICATION)
   })

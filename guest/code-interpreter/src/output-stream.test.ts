@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { OutputStream } from './output-stream.ts'
+import { jsonOf, OutputStream } from './output-stream.ts'
 
 /** A real connection whose client reads nothing until it is told to. */
 async function connection() {
@@ -62,4 +62,17 @@ test('it is told when the reader goes away, and not when all was sent', async ()
   const [answer] = await once(whole.client, 'response')
   await once(answer.resume(), 'end')
   expect(whole.output.readerGone.aborted).toBe(false)
+})
+
+test('a line is one line for readers that end lines where Unicode does', () => {
+  const text = 'a\u0085b\u2028c\u2029d\ne'
+  const json = jsonOf({ ...line, text })
+  expect(json).not.toMatch(/[\n\u0085\u2028\u2029]/)
+  expect(JSON.parse(json).text).toBe(text)
+})
+
+test('half of a surrogate pair is replaced wherever it stands, and what only looks like one is not', () => {
+  const result = { type: 'result' as const, is_main_result: true, text: 'x\ud800', json: { a: ['\udfff😀'] } }
+  expect(JSON.parse(jsonOf(result))).toEqual({ ...result, text: 'x\ufffd', json: { a: ['\ufffd😀'] } })
+  expect(JSON.parse(jsonOf({ ...line, text: '\\ud800 😀' })).text).toBe('\\ud800 😀')
 })

@@ -32,7 +32,7 @@ export class OutputStream {
     const response = this.#response
     if (response.destroyed) return
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/x-ndjson' })
-    response.write(`${JSON.stringify(line)}\n`)
+    response.write(`${jsonOf(line)}\n`)
     if (response.writableLength > HIGH_WATER_BYTES && this.#source && !this.#isFrozen) {
       this.#isFrozen = true
       this.#source.freeze()
@@ -61,4 +61,16 @@ export class OutputStream {
     this.#isFrozen = false
     this.#source?.thaw()
   }
+}
+
+/**
+ * JSON that every client reads as one line: httpx ends lines where Unicode does, too. Halves of surrogate pairs are
+ * replaced: a client that prints such text, or writes it to a file, fails far from here.
+ */
+export function jsonOf(line: OutputLine): string {
+  let json = JSON.stringify(line)
+  if (json.includes('\\ud')) {
+    json = JSON.stringify(line, (_, value) => (typeof value === 'string' ? value.toWellFormed() : value))
+  }
+  return json.replace(/[\x85\u2028\u2029]/g, (end) => `\\u${end.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -63,6 +63,15 @@ test('an error has its traceback as one text without colours', () => {
   ])
 })
 
+test('an error keeps beginning and end of a message and a traceback that are too long', () => {
+  const long = `first${'x'.repeat(1_000_000)}last`
+  const [line] = linesOf(message('error', { ename: 'E', evalue: long, traceback: [long] }))
+  for (const text of [(line as { value: string }).value, (line as { traceback: string }).traceback]) {
+    expect(text.length).toBeLessThan(263_000)
+    expect(text).toMatch(/^first.*737865 characters were left out.*last$/s)
+  }
+})
+
 test('a result above the limit is left out with a word about it', () => {
   const [line] = linesOf(message('display_data', { data: { 'image/png': 'x'.repeat(33 * 1024 * 1024) } }))
   expect(line).toMatchObject({ type: 'stderr', text: expect.stringContaining('33554432') })

@@ -66,9 +66,17 @@ export function errorLine(content: Record<string, unknown>): OutputLine {
   return {
     type: 'error',
     name: String(content.ename || 'Error'),
-    value: String(content.evalue ?? ''),
-    traceback: stripVTControlCharacters(traceback),
+    value: shortened(String(content.evalue ?? '')),
+    traceback: stripVTControlCharacters(shortened(traceback)),
   }
+}
+
+/** Its beginning and its end: of a traceback the end says what happened. */
+function shortened(text: string): string {
+  const left = text.length - TEXT_MAX_CHARS
+  if (left <= 0) return text
+  const half = TEXT_MAX_CHARS / 2
+  return `${text.slice(0, half)}\n… ${left} characters were left out …\n${text.slice(-half)}`
 }
 
 function resultLine(data: unknown, isMain: boolean): OutputLine {

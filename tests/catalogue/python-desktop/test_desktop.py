@@ -43,8 +43,7 @@ def test_terminal_runs_what_is_typed(desktop: Sandbox):
         return "Terminal" in desktop.get_window_title(desktop.get_current_window_id())
 
     eventually(is_focused)
-    desktop.write("echo from python > typed.txt")
-    desktop.press("enter")
+    desktop.write("echo from python > typed.txt\n")
     eventually(lambda: desktop.files.exists("/home/user/typed.txt"))
     eventually(lambda: desktop.files.read("/home/user/typed.txt") == "from python\n")
 

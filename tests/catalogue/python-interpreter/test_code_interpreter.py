@@ -61,9 +61,25 @@ def test_languages(sandbox, language, code):
     assert "".join(sandbox.run_code(code, language=language).logs.stdout) == "42\n"
 
 
+@pytest.mark.parametrize(("language", "code"), [("r", "6 * 7"), ("java", "6 * 7")])
+def test_languages_that_show_values(sandbox, language, code):
+    assert sandbox.run_code(code, language=language).text.endswith("42")
+
+
 def test_language_without_kernel(sandbox):
-    with pytest.raises(Exception, match="r-cran-irkernel"):
-        sandbox.run_code("1", language="r")
+    with pytest.raises(Exception, match="known without are python"):
+        sandbox.run_code("1", language="cobol")
+
+
+def test_text_that_would_break_a_stream(sandbox):
+    execution = sandbox.run_code("print('a\\u2028b\\x85c\\ud800')")
+    assert "".join(execution.logs.stdout) == "a\u2028b\x85c\ufffd\n"
+    error = sandbox.run_code("raise ValueError('\\ud800 \\x1b[31m')").error
+    assert (error.name, error.value) == ("ValueError", "\ufffd \x1b[31m")
+
+
+def test_json(sandbox):
+    assert sandbox.run_code("import numpy as np\n{1: np.int64(2), 'a': [np.nan]}").results[0].json == {"1": 2, "a": [None]}
 
 
 def test_chart_and_picture(sandbox):

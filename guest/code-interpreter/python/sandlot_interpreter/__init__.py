@@ -2,6 +2,11 @@
 
 
 def load_ipython_extension(shell):
-    from .representations import register
+    """Does it once: ipykernel loads an extension of its command line twice."""
+    from . import pictures, representations
+    from .when_imported import when_imported
 
-    register(shell.display_formatter)
+    if representations.CHART in shell.display_formatter.formatters:
+        return
+    representations.register(shell.display_formatter)
+    when_imported("PIL.Image", pictures.change)

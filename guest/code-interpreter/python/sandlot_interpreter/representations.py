@@ -40,10 +40,15 @@ def _data(frame):
     return tables.columns(frame)
 
 
+def _json(value):
+    from .json_values import json_value
+
+    return json_value(value)
+
+
 def register(display_formatter):
-    """Once: ipykernel loads an extension of its command line twice."""
-    if CHART in display_formatter.formatters:
-        return
+    display_formatter.formatters["application/json"].for_type(dict, _json)
+    display_formatter.formatters["application/json"].for_type(list, _json)
     data = DataFormatter(parent=display_formatter)
     # pandas 3 calls the module of the class `pandas`, older ones its file.
     for module in ("pandas", "pandas.core.frame"):

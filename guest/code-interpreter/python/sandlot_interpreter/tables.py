@@ -1,6 +1,7 @@
 """DataFrames as columns."""
 
-from .plain import plain
+from .json_values import json_value
+from .plain import key, plain
 
 # Above it the text and HTML, which pandas shortens, have to do.
 CELLS_MAX = 1_000_000
@@ -10,4 +11,14 @@ def columns(frame):
     """`{column: [values]}`; None when the frame is larger than a message should be. Of columns with one name the last counts."""
     if frame.size > CELLS_MAX:
         return None
-    return {str(name): [plain(value) for value in frame.iloc[:, index].tolist()] for index, name in enumerate(frame.columns)}
+    return {_name(name): [_cell(value) for value in frame.iloc[:, index].tolist()] for index, name in enumerate(frame.columns)}
+
+
+def _name(name):
+    return str(name) if isinstance(name, (bool, tuple)) else key(name)
+
+
+def _cell(value):
+    is_container = isinstance(value, (dict, list)) or getattr(value, "ndim", 0) > 0
+    held = json_value(value) if is_container else None
+    return plain(value) if held is None else held
