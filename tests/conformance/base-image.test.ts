@@ -57,6 +57,17 @@ test('FUSE mounts for others are allowed, and mtab shows what is mounted', async
   expect(stdout).toBe('1\n../proc/self/mounts\n1\n')
 })
 
+test('a package that brings a file which this image changed is installed without a question', {
+  timeout: 200_000,
+}, async () => {
+  const sandbox = await create({ timeoutMs: 200_000 })
+  const { stdout } = await sandbox.commands.run(
+    'sudo sh -c "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y s3fs fuse" </dev/null 2>&1 | tail -5; dpkg -l fuse s3fs | grep -c ^ii; grep -c ^user_allow_other /etc/fuse.conf',
+    { timeoutMs: 150_000 },
+  )
+  expect(stdout.split('\n').slice(-3)).toEqual(['2', '1', ''])
+})
+
 test('none of the services that came along runs', async () => {
   const sandbox = await create()
   const { stdout } = await sandbox.commands.run('pgrep -la "sshd|chronyd|rpc|nfs" || echo none')

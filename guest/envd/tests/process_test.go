@@ -126,6 +126,8 @@ func TestStartRefusesWhatCannotRun(t *testing.T) {
 		{&processv1.ProcessConfig{Cmd: "/no/such/program"}, "root", connect.CodeInvalidArgument, "no such file"},
 		{&processv1.ProcessConfig{Cmd: "no-such-program"}, "root", connect.CodeInvalidArgument, "not found in PATH"},
 		{&processv1.ProcessConfig{}, "root", connect.CodeInvalidArgument, "cmd is missing"},
+		{&processv1.ProcessConfig{Cmd: "true", Args: []string{strings.Repeat("x", 128<<10)}}, "root", connect.CodeInvalidArgument, "argument list too long: argument 1 has 131072 bytes"},
+		{&processv1.ProcessConfig{Cmd: "true", Envs: map[string]string{"LONG": strings.Repeat("x", 128<<10)}}, "root", connect.CodeInvalidArgument, "argument list too long: environment variable \"LONG\""},
 		{&processv1.ProcessConfig{Cmd: "true"}, "root123", connect.CodeUnauthenticated, "invalid username: 'root123'"},
 	} {
 		r := d.run(asUser(&processv1.StartRequest{Process: c.config}, c.user))

@@ -1,18 +1,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import {
-  appendFile,
-  chmod,
-  cp,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises'
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from './changed-files.ts'
 import { DNS_ADDRESS } from './firewall.ts'
 import { run } from './run.ts'
 import { REMOVE_SSH_HOST_KEYS } from './ssh-host-keys.ts'
@@ -130,7 +120,8 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
   const key = createHash('sha256')
     .update(
       JSON.stringify([
-        ...[packages, LEFT_OUT, KEPT, npmLock, PROFILE, REMOVE_SSH_HOST_KEYS, EROFS_FLAGS],
+        ...[packages, LEFT_OUT, KEPT, npmLock, PROFILE, EROFS_FLAGS],
+        ...[REMOVE_SSH_HOST_KEYS, ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES],
         ...[customize.toString(), process.version, certificates],
       ]),
     )
@@ -209,9 +200,9 @@ async function customize(
 
   // what is installed in a sandbox is installed whole
   await rm(join(root, 'etc/dpkg/dpkg.cfg.d/99mmdebstrap'), { force: true })
-  await chroot('sh', '-c', REMOVE_SSH_HOST_KEYS)
-  // s3fs, rclone and gcsfuse mount with allow_other, and read the mounts there are in mtab
-  await appendFile(join(root, 'etc/fuse.conf'), 'user_allow_other\n')
+  for (const script of [REMOVE_SSH_HOST_KEYS, ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES])
+    await chroot('sh', '-c', script)
+  // s3fs, rclone and gcsfuse read in it which mounts there are
   await symlink('../proc/self/mounts', join(root, 'etc/mtab'))
   await write('etc/profile', PROFILE)
   await write('etc/hostname', 'sandlot\n')

@@ -18,6 +18,9 @@ import (
 // PATH of processes when envd itself was started without one.
 const fallbackPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// MAX_ARG_STRLEN of Linux without the NUL that ends it; gVisor has the same.
+const maxArgumentBytes = 32*4096 - 1
+
 // command is what to execute, with every rule about paths and variables applied.
 type command struct {
 	path string
@@ -58,13 +61,34 @@ func newCommand(config *processv1.ProcessConfig, user accounts.User, sandboxEnv 
 		}
 		list = append(list, name+"="+value)
 	}
+	argv := append([]string{config.GetCmd()}, config.GetArgs()...)
+	if err := checkLengths(argv, list); err != nil {
+		return command{}, err
+	}
 	return command{
 		path: path,
-		argv: append([]string{config.GetCmd()}, config.GetArgs()...),
+		argv: argv,
 		env:  list,
 		cwd:  cwd,
 		user: user,
 	}, nil
+}
+
+// checkLengths finds what execve(2) would refuse: Linux says "argument list too long" to it, gVisor "file name too long".
+func checkLengths(argv, env []string) error {
+	const advice = "%s has %d bytes, and the kernel takes %d at most: put it into a file or send it to stdin"
+	for i, argument := range argv {
+		if len(argument) > maxArgumentBytes {
+			return fmt.Errorf("argument list too long: "+advice, fmt.Sprintf("argument %d", i), len(argument), maxArgumentBytes)
+		}
+	}
+	for _, variable := range env {
+		if len(variable) > maxArgumentBytes {
+			name, _, _ := strings.Cut(variable, "=")
+			return fmt.Errorf("argument list too long: "+advice, fmt.Sprintf("environment variable %q", name), len(variable), maxArgumentBytes)
+		}
+	}
+	return nil
 }
 
 func ownPath() string {

@@ -1,3 +1,4 @@
+import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from '../changed-files.ts'
 import { REMOVE_SSH_HOST_KEYS } from '../ssh-host-keys.ts'
 
 /** A program that commands of the SDKs, or guides of E2B, count on in every sandbox. */
@@ -93,9 +94,8 @@ if ! install "$@"; then
 fi
 tidy
 ${names.includes('sshd') ? REMOVE_SSH_HOST_KEYS : ''}
-if [ -f /etc/fuse.conf ] && ! grep -q '^user_allow_other' /etc/fuse.conf; then
-  echo user_allow_other >> /etc/fuse.conf
-fi
+${ALLOW_FUSE_FOR_OTHERS}
+${KEEP_CHANGED_FILES}
 exit $status`
 }
 

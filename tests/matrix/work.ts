@@ -1,0 +1,12 @@
+/** Does the work for each of the items, so many at a time. */
+export async function forEachAtATime<T>(
+  items: readonly T[],
+  atATime: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const waiting = [...items]
+  async function next(): Promise<void> {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item)
+  }
+  await Promise.all(Array.from({ length: atATime }, next))
+}
