@@ -74,3 +74,14 @@ test('without a token no code runs, and what official clients ask without one is
   expect(await ask('GET', '/health')).toBe(200)
   expect(asked).toEqual([undefined])
 })
+
+test('a body that is too large is read to its end, so that its client gets the answer on a connection that lasts', async () => {
+  const response = await fetch(`${base}/execute`, {
+    method: 'POST',
+    headers: { 'X-Access-Token': TOKEN },
+    body: 'x'.repeat(9_000_000),
+    signal: AbortSignal.timeout(10_000),
+  })
+  expect(response.status).toBe(413)
+  expect(response.headers.get('connection')).toBe('keep-alive')
+})
