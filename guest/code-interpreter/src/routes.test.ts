@@ -101,3 +101,14 @@ test.each(['waits', 'ends', 'resets'] as const)(
     logged.mockRestore()
   },
 )
+
+test('a body that is too large is read to its end, so that its client gets the answer on a connection that lasts', async () => {
+  const response = await fetch(`${base}/execute`, {
+    method: 'POST',
+    headers: { 'X-Access-Token': TOKEN },
+    body: 'x'.repeat(9_000_000),
+    signal: AbortSignal.timeout(10_000),
+  })
+  expect(response.status).toBe(413)
+  expect(response.headers.get('connection')).toBe('keep-alive')
+})
