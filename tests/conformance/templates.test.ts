@@ -21,6 +21,7 @@ import {
   server,
   useEnvironment,
 } from './official.ts'
+import { cool } from './paused.ts'
 
 const client = currentByUrl
 const { Template, waitForFile, waitForPort } = client.e2b
@@ -241,6 +242,24 @@ describe('what steps make', () => {
       expect(longer.logs.filter((line) => line.startsWith('CACHED [builder'))).toHaveLength(2)
       expect(longer.logs.join('\n')).not.toContain('Packed an image')
       expect(await run('larger', 'cat checked /usr/share/doc/new')).toBe('big: OK\nx')
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
+    'a sandbox that is paused over such an image goes on with its files when the template is built anew',
+    async () => {
+      const drawn = () => template().fromBaseImage().runCmd('head -c 150000000 /dev/urandom > drawn')
+      await build(drawn(), 'drawn')
+      const sandbox = await create({ template: `${unique}-drawn` } as never)
+      const sum = async () => (await sandbox.commands.run('sha256sum drawn')).stdout
+      const before = await sum()
+      await sandbox.pause()
+      await cool(sandbox.sandboxId)
+      await build(drawn(), 'drawn', { skipCache: true })
+      await sandbox.connect()
+      expect(await sum()).toBe(before)
+      expect(await run('drawn', 'sha256sum drawn')).not.toBe(before.trim())
     },
     BUILD_TIMEOUT_MS,
   )

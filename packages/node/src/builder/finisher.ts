@@ -158,7 +158,7 @@ export class Finisher {
     await job.beforeStep?.()
     const started = performance.now()
     const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
-    const { imagePath } = await images.make(key, record, async (image, work) => {
+    const { imagePath } = await images.makeAnew(key, record, async (image, work) => {
       const fileSystemDir = await this.#filesOf(job, ground, join(work, 'files'))
       const { diskSizeMB, scope: owner } = recipe
       const root = { ...ground, fileSystemDir, diskSizeMB, owner, spareBytes: this.#options.spareBytes }

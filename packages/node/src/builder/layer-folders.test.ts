@@ -1,6 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { writeFileSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LayerFolders, linkFolder } from './layer-folders.ts'
 
@@ -53,4 +55,17 @@ test('what was linked out of a layer outlives it', async () => {
   await layers.remove('a')
   expect(await layers.find('a')).toBeUndefined()
   expect(await readFile(join(dir, 'copy/files'), 'utf8')).toBe('kept')
+})
+
+test('a layer whose files go while it is measured is still listed', async () => {
+  for (let round = 0; round < 8; round++) {
+    await layers.add('a', OVER, async (to) => {
+      await mkdir(join(to, 'files'))
+      for (let i = 0; i < 1_000; i++) writeFileSync(join(to, 'files', String(i)), 'x')
+    })
+    const listing = Array.from({ length: 4 }, () => layers.list())
+    await delay(5)
+    await rm(join(layers.pathOf('a'), 'files'), { recursive: true })
+    for (const listed of await Promise.all(listing)) expect(listed.map(({ key }) => key)).toEqual(['a'])
+  }
 })

@@ -13,7 +13,7 @@ const COPY_TIMEOUT_MS = 10 * 60_000
 export interface LayerMeta {
   /** What it lies over. */
   imagePath: string
-  /** Id of its packed copy, there or on the way. */
+  /** Id of its packed copy, there or on the way; only folders that are not the home's layers have none. */
   packedId?: string
   /** What its maker wants to find with it. */
   note?: string
@@ -68,15 +68,25 @@ export class LayerFolders {
     return JSON.parse(readFileSync(join(this.#dir, key, META), 'utf8')) as LayerMeta
   }
 
-  /** Lets `save` write into a folder, then makes it the one of `key`, in the place of one that is there already. */
-  async add(key: string, meta: LayerMeta, save: (dir: string) => Promise<void>): Promise<void> {
+  /**
+   * Lets `save` write into a folder, then makes it the one of `key`, in the place of one that is there already.
+   * @param replacing called to put it there, when that is allowed
+   */
+  async add(
+    key: string,
+    meta: LayerMeta,
+    save: (dir: string) => Promise<void>,
+    replacing: (replace: () => Promise<void>) => Promise<void> = (replace) => replace(),
+  ): Promise<void> {
     const writing = join(this.#dir, `${WRITING}${randomUUID()}`)
     await mkdir(writing, { recursive: true, mode: 0o700 })
     try {
       await save(writing)
       await writeFile(join(writing, META), JSON.stringify(meta))
-      await this.remove(key)
-      await rename(writing, this.pathOf(key))
+      await replacing(async () => {
+        await this.remove(key)
+        await rename(writing, this.pathOf(key))
+      })
     } catch (error) {
       await rm(writing, { recursive: true, force: true })
       throw error
@@ -103,10 +113,12 @@ export class LayerFolders {
 }
 
 async function describe(dir: string) {
+  // its files may come and go meanwhile, which makes it no less a layer
+  const sizeBytes = await diskUsedBytes(dir).catch(() => 0)
   const file = join(dir, META)
   const meta = JSON.parse(await readFile(file, 'utf8')) as LayerMeta
   const { mtimeMs } = await stat(file)
-  return { ...meta, sizeBytes: await diskUsedBytes(dir), usedAtMs: mtimeMs }
+  return { ...meta, sizeBytes, usedAtMs: mtimeMs }
 }
 
 /** Allocated on the disk: the files are sparse. */

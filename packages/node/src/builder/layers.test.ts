@@ -160,12 +160,43 @@ test('one that was removed while it was found is lost', async () => {
   await expect(layers.use('a', async () => {})).rejects.toThrow(LostLayer)
 })
 
-test('layers of an earlier version, which are not packed, are used as they are', async () => {
+test('layers of an earlier version, which are whole copies, go at the start', async () => {
   await mkdir(join(dir, 'old'), { recursive: true })
   await save('first')(filesOf('old'))
   await writeFile(join(dir, 'old', 'layer.json'), JSON.stringify({ imagePath: '/image' }))
-  await layers.use('old', async (filesDir) =>
-    expect((await pages(filesDir)).equals(pagesOf('first'))).toBe(true),
+  await layers.prepare()
+  expect(existsSync(join(dir, 'old'))).toBe(false)
+})
+
+test('two who do one step at once both finish', async () => {
+  await make('a', 'before')
+  const saved = Promise.withResolvers<void>()
+  const adding = ['first', 'second'].map((name) =>
+    layers.add('a', '/image', async (filesDir) => {
+      await save(name)(filesDir)
+      await saved.promise
+    }),
   )
-  expect(existsSync(filesOf('old'))).toBe(true)
+  saved.resolve()
+  await Promise.all(adding)
+  expect(await layers.find('a')).toBeDefined()
+})
+
+test('what a machine starts from is not exchanged meanwhile, and who comes then finds the new files', async () => {
+  await layers.add('a', '/image', save('first'))
+  let adding: Promise<void> | undefined
+  const firstOf = async (filesDir: string) => (await pages(filesDir)).equals(pagesOf('first'))
+  const wasFirst = await layers.use('a', async (filesDir) => {
+    const isSaved = Promise.withResolvers<void>()
+    adding = layers.add('a', '/image', async (to) => {
+      await save('second')(to)
+      isSaved.resolve()
+    })
+    await isSaved.promise
+    await new Promise((done) => setTimeout(done, 100))
+    return firstOf(filesDir)
+  })
+  expect(wasFirst).toBe(true)
+  await adding
+  expect(await layers.use('a', firstOf)).toBe(false)
 })

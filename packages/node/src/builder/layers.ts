@@ -39,8 +39,10 @@ export class Layers {
   readonly #packing = new BackgroundLine((key) => this.#packNow(key))
   /** Ids of packed copies that are whole. */
   readonly #packedIds = new Set<string>()
-  /** How many use the files of a key. */
-  readonly #users = new Map<string, number>()
+  /** What uses the files of a key. */
+  readonly #users = new Map<string, Set<Promise<unknown>>>()
+  /** Of keys whose files are being exchanged for others. */
+  readonly #replacing = new Map<string, Promise<void>>()
   /** Bytes of those that are packed and unpacked, the one that was not used for longest first. */
   readonly #unpacked = new Map<string, number>()
   readonly #unpackedBytes: number
@@ -60,8 +62,10 @@ export class Layers {
     await this.#folders.prepare()
     for (const id of await this.#packed.list()) this.#packedIds.add(id)
     for (const { key, packedId, sizeBytes } of await this.#folders.list()) {
-      if (packedId === undefined || !existsSync(this.#filesOf(key))) continue
-      if (this.#packedIds.has(packedId)) this.#unpacked.set(key, sizeBytes)
+      // of a version that packed nothing: several times the bytes, for a step that can be done again
+      if (packedId === undefined) await this.#folders.remove(key)
+      else if (!existsSync(this.#filesOf(key))) continue
+      else if (this.#packedIds.has(packedId)) this.#unpacked.set(key, sizeBytes)
       else this.#packing.add(key)
     }
     await this.#trim()
@@ -81,8 +85,23 @@ export class Layers {
   ): Promise<void> {
     // not the key: when a step is done anew, what it makes may be something else
     const packedId = randomUUID()
-    await this.#folders.add(key, { imagePath, packedId, note }, (dir) => save(join(dir, 'files')))
+    await this.#folders.add(
+      ...([key, { imagePath, packedId, note }, (dir: string) => save(join(dir, 'files'))] as const),
+      (replace) => this.#whenUnused(key, replace),
+    )
     this.#unpacked.delete(key)
+  }
+
+  /** A machine that starts from files must not find half of others: who comes meanwhile waits, and finds the new ones. */
+  async #whenUnused(key: string, replace: () => Promise<void>): Promise<void> {
+    for (;;) {
+      const others = this.#users.get(key) ?? this.#replacing.get(key)
+      if (!others) break
+      await Promise.allSettled(others instanceof Set ? others : [others])
+    }
+    const replacing = replace().finally(() => this.#replacing.delete(key))
+    this.#replacing.set(key, replacing)
+    await replacing
   }
 
   /** Packs it when its turn comes; nobody waits. @param isPassing its files need not stay beside the packed copy */
@@ -96,14 +115,17 @@ export class Layers {
    * @throws LostLayer, after which there is no such layer, SandlotError disk_full, and what `work` throws
    */
   async use<T>(key: string, work: (filesDir: string) => Promise<T>): Promise<T> {
-    this.#users.set(key, (this.#users.get(key) ?? 0) + 1)
+    for (let other = this.#replacing.get(key); other; other = this.#replacing.get(key))
+      await Promise.allSettled([other])
+    const users = this.#users.get(key) ?? new Set()
+    this.#users.set(key, users)
+    const using = this.#unpack(key).then(() => work(this.#filesOf(key)))
+    users.add(using)
     try {
-      await this.#unpack(key)
-      return await work(this.#filesOf(key))
+      return await using
     } finally {
-      const left = this.#users.get(key)! - 1
-      if (left > 0) this.#users.set(key, left)
-      else this.#users.delete(key)
+      users.delete(using)
+      if (users.size === 0) this.#users.delete(key)
       await this.#trim().catch(this.#onError)
     }
   }

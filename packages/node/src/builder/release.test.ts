@@ -85,3 +85,10 @@ test('no image goes while there is a checkpoint of which nobody can say what it 
   expect(await release()).toMatchObject({ neededBy: 1 })
   expect((await left()).images).toBe(1)
 })
+
+test('steps that another template has too stay for its next build', async () => {
+  checkpoints.other = { imagePath: '/base', template: { ...record, keys: ['step'] } }
+  await release()
+  expect((await left()).layers).toEqual(['other', 'step'])
+  expect(await isShared()).toBe(false)
+})

@@ -41,6 +41,7 @@ export async function releaseTemplate(
 
   return async () => {
     const released = { freedBytes: 0, neededBy: 0 }
+    for (const key of await keysOfTemplates(cold)) keys.delete(key)
     for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) released.freedBytes += sizeBytes
     for (const key of keys) {
       await layers.remove(key)
@@ -62,6 +63,14 @@ export async function releaseTemplate(
     }
     return released
   }
+}
+
+/** Steps that another template has too stay for its next build. */
+async function keysOfTemplates(cold: ReleaseOptions['cold']): Promise<string[]> {
+  const keys: string[] = []
+  for (const id of await cold.list())
+    keys.push(...((await cold.peek(id).catch(() => undefined))?.template?.keys ?? []))
+  return keys
 }
 
 /** The image of each that needs one; undefined: it is not known. */

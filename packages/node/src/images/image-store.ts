@@ -73,6 +73,10 @@ export interface ResolveOptions {
 interface ImageRecord {
   source: string
   environment: BuildEnvironment
+  /** Key of the image that was made for this one last. */
+  madeAs?: string
+  /** Key that this image was made for. */
+  madeFor?: string
 }
 
 /** Root file systems as EROFS images, by content; from registries, from local tars, and those that builds make. */
@@ -162,9 +166,10 @@ export class ImageStore {
 
   /** Finding it counts as use. */
   async find(key: string): Promise<StoredImage | undefined> {
-    const imagePath = this.pathOf(key)
     try {
-      const { environment } = await this.#record(key)
+      const { environment, madeAs } = await this.#record(key)
+      if (madeAs !== undefined) return await this.find(madeAs)
+      const imagePath = this.pathOf(key)
       const now = new Date()
       await utimes(imagePath, now, now)
       return { key, imagePath, environment }
@@ -193,14 +198,33 @@ export class ImageStore {
     }
   }
 
+  /**
+   * The same for what another run may make differently: an image of its own, that `find` has for `key` from now on. What
+   * stands on one that was made before keeps that: memory that was saved over an image fits no other.
+   */
+  async makeAnew(
+    key: string,
+    record: ImageRecord,
+    pack: (image: string, work: string) => Promise<void>,
+  ): Promise<StoredImage> {
+    const madeAs = digest([key, randomUUID()])
+    const stored = await this.make(madeAs, { ...record, madeFor: key }, pack)
+    await this.#write(`${key}.json`, { ...record, madeAs })
+    return stored
+  }
+
   /** Lets another store have the image of `key` too, without its bytes twice when both are on one disk. */
   async linkTo(other: ImageStore, key: string): Promise<void> {
     const found = await this.find(key)
     if (!found || (await other.find(key))) return
     await other.open()
-    await other.make(key, await this.#record(key), (image) =>
+    const record = await this.#record(found.key)
+    await other.make(found.key, record, (image) =>
       link(found.imagePath, image).catch(() => copyFile(found.imagePath, image, constants.COPYFILE_FICLONE)),
     )
+    const { madeFor } = record
+    if (madeFor !== undefined && !(await other.find(madeFor)))
+      await other.#write(`${madeFor}.json`, { ...record, madeFor: undefined, madeAs: found.key })
   }
 
   async list(): Promise<ListedImage[]> {
@@ -219,8 +243,10 @@ export class ImageStore {
 
   /** It may be in use: that is the caller's to know. */
   async remove(key: string): Promise<void> {
-    for (const file of [this.pathOf(key), join(this.#options.dir, `${key}.json`)])
-      await rm(file, { force: true })
+    const { madeFor } = await this.#record(key).catch(() => ({ madeFor: undefined }))
+    const latest = madeFor && (await this.#record(madeFor).catch(() => undefined))
+    if (latest && latest.madeAs === key) await rm(this.#recordPath(madeFor), { force: true })
+    for (const file of [this.pathOf(key), this.#recordPath(key)]) await rm(file, { force: true })
   }
 
   async #pull(
@@ -271,7 +297,7 @@ export class ImageStore {
   }
 
   async #record(key: string): Promise<ImageRecord> {
-    return JSON.parse(await readFile(join(this.#options.dir, `${key}.json`), 'utf8')) as ImageRecord
+    return JSON.parse(await readFile(this.#recordPath(key), 'utf8')) as ImageRecord
   }
 
   async #write(file: string, content: unknown): Promise<void> {
@@ -279,6 +305,8 @@ export class ImageStore {
     await writeFile(writing, JSON.stringify(content, null, 2), { mode: 0o600, flush: true })
     await rename(writing, join(this.#options.dir, file))
   }
+
+  #recordPath = (key: string): string => join(this.#options.dir, `${key}.json`)
 
   pathOf = (key: string): string => join(this.#options.dir, `${key}.erofs`)
 
