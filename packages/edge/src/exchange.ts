@@ -61,10 +61,14 @@ export function exchange(options: ExchangeOptions): void {
     const request = upstream
     const { crossing, idleTimeoutMs } = options
     request.once('response', (response) => {
-      messages = passAnswer(response, downstream, { crossing, idleTimeoutMs }, fail)
+      messages = passAnswer(response, downstream, { crossing, connections, idleTimeoutMs }, fail)
     })
     onUnwantedAnswer(request, { mayUpgrade: false }, breakOff)
-    request.once('timeout', () => fail(undefined, noAnswer(target, options.idleTimeoutMs)))
+    request.once('timeout', () => {
+      // The sandbox has said everything: it is the client that does not read.
+      if (isComplete(request)) downstream.abort()
+      else fail(undefined, noAnswer(target, idleTimeoutMs))
+    })
     request.on('error', (error) => {
       if (isStale(request, error) && !isRetry && !downstream.hasBody && !isOver && !downstream.isHeadSent)
         start(true)
@@ -74,7 +78,8 @@ export function exchange(options: ExchangeOptions): void {
   }
 
   function breakAnswer(error?: StreamError): void {
-    if (!error || !messages?.endWith(error)) downstream.abort()
+    if (error && messages?.endWith(error)) endUnlessRead(downstream, options.idleTimeoutMs)
+    else downstream.abort()
   }
 
   function fail(error: unknown, refusal?: Refusal): void {
@@ -129,7 +134,11 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
 export function passAnswer(
   answer: IncomingMessage,
   downstream: Downstream,
-  { crossing, idleTimeoutMs }: Pick<ExchangeOptions, 'crossing' | 'idleTimeoutMs'>,
+  {
+    crossing,
+    connections,
+    idleTimeoutMs,
+  }: Pick<ExchangeOptions, 'crossing' | 'connections' | 'idleTimeoutMs'>,
   fail: (error: unknown) => void,
 ): ConnectMessages | undefined {
   const status = answer.statusCode ?? 502
@@ -148,16 +157,22 @@ export function passAnswer(
     fail(error)
     return undefined
   }
-  const messages = carriesConnectMessages(answer, crossing) ? new ConnectMessages() : undefined
+  const messages = carriesConnectMessages(answer, crossing)
+    ? new ConnectMessages(connections.holding)
+    : undefined
+  if (messages) downstream.onClose(() => messages.destroy())
   let isBodyStarted = false
   answer.once('data', () => {
     isBodyStarted = true
   })
   const body = messages ? answer.pipe(messages) : answer
   body.pipe(sink, { end: false })
+  answer.once('end', () => {
+    const { readableLength = 0, writableLength = 0 } = messages ?? {}
+    if (readableLength + writableLength + sink.writableLength > 0) endUnlessRead(downstream, idleTimeoutMs)
+  })
   body.once('end', () => {
     isBodyStarted = true
-    endUnlessTaken(downstream, idleTimeoutMs)
     const trailers = passableTrailers(answer.rawTrailers)
     if (trailers.length > 0) downstream.setTrailers(trailers)
     sink.end()
@@ -169,8 +184,7 @@ export function passAnswer(
 }
 
 /** The sandbox is done, so its idle timeout no longer watches over a client that does not read what is left. */
-function endUnlessTaken(downstream: Downstream, idleTimeoutMs: number): void {
-  if (downstream.sink.writableLength === 0) return
+function endUnlessRead(downstream: Downstream, idleTimeoutMs: number): void {
   const timer = setTimeout(() => downstream.abort(), idleTimeoutMs)
   downstream.onClose(() => clearTimeout(timer))
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { request, type Server, type ServerResponse } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ENVD_PORT } from '@sandlot/protocol'
 import type { GoneReason } from '@sandlot/server/directory'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -51,12 +52,18 @@ interface Call {
   has: (sizeBytes: number) => Promise<void>
 }
 
-type Send = (path: string) => Promise<Call>
+type Send = (path: string, onBytes?: (count: number) => void) => Promise<Call>
 
-async function collected(stream: NodeJS.ReadableStream): Promise<Pick<Call, 'body' | 'has'>> {
+async function collected(
+  stream: NodeJS.ReadableStream,
+  onBytes: (count: number) => void = () => {},
+): Promise<Pick<Call, 'body' | 'has'>> {
   const chunks: Buffer[] = []
   const size = () => Buffer.concat(chunks).length
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+  stream.on('data', (chunk: Buffer) => {
+    chunks.push(chunk)
+    onBytes(chunk.length)
+  })
   const body = new Promise<Buffer | 'broken'>((resolve) => {
     stream.once('end', () => resolve(Buffer.concat(chunks)))
     stream.once('error', () => resolve('broken'))
@@ -65,7 +72,7 @@ async function collected(stream: NodeJS.ReadableStream): Promise<Pick<Call, 'bod
   return { body, has: (sizeBytes) => expect.poll(size).toBeGreaterThanOrEqual(sizeBytes) }
 }
 
-const overHttp1: Send = async (path) => {
+const overHttp1: Send = async (path, onBytes) => {
   const asked = request({
     port: world.port,
     host: '127.0.0.1',
@@ -75,14 +82,14 @@ const overHttp1: Send = async (path) => {
   })
   asked.end()
   const [response] = await once(asked, 'response')
-  return { status: response.statusCode, headers: response.headers, ...(await collected(response)) }
+  return { status: response.statusCode, headers: response.headers, ...(await collected(response, onBytes)) }
 }
 
-const overHttp2: Send = async (path) => {
+const overHttp2: Send = async (path, onBytes) => {
   const stream = session.request({ ':authority': HOST, ':path': path, ':method': 'POST' })
   stream.end()
   const [headers] = await once(stream, 'response')
-  return { status: headers[':status'], headers, ...(await collected(stream)) }
+  return { status: headers[':status'], headers, ...(await collected(stream, onBytes)) }
 }
 
 const end = (reason?: GoneReason) => world.directory.kill('ilive', reason)
@@ -156,6 +163,25 @@ describe.each([
     expect(await call.body).toBe('broken')
   })
 
+  it('a sandbox has 4 MiB of half messages held, and again once the streams have ended', async () => {
+    const half = messageOf('x'.repeat(200 * 1024)).subarray(0, 199 * 1024)
+    const calls = []
+    let passed = 0
+    for (let i = 0; i < 40; i++) {
+      calls.push(await send('/stream', (bytes) => (passed += bytes)))
+      answer.write(half)
+    }
+    await expect.poll(() => passed).toBeGreaterThan(40 * half.length - 4.5 * 1024 * 1024)
+    expect(passed).toBeLessThan(40 * half.length - 3 * 1024 * 1024)
+    end()
+    await Promise.all(calls.map(({ body }) => body))
+    world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
+    const call = await send('/stream')
+    answer.write(half)
+    end()
+    expect(messagesIn((await call.body) as Buffer)).toEqual([lastMessage(KILLED)])
+  })
+
   it('what is no stream of messages breaks off', async () => {
     for (const path of ['/file', '/zip']) {
       world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
@@ -206,6 +232,80 @@ describe.each([
       ...sent.map((_, i) => [0, i * 997]),
       [2, 2],
     ])
+  })
+})
+
+describe('a client that does not read', () => {
+  const IDLE_MS = 300
+  let hasty: Awaited<ReturnType<typeof startEdge>>
+  let hastySession: ClientHttp2Session
+  beforeAll(async () => {
+    hasty = await startEdge({ idleTimeoutMs: IDLE_MS })
+    hasty.directory.add({ sandboxId: 'ilive', address: ADDRESS })
+    const ca = readFileSync(hasty.tls.caPath)
+    hastySession = connectHttp2(`https://127.0.0.1:${hasty.port}`, { ca, servername: HOST })
+  })
+  afterAll(async () => {
+    hastySession.destroy()
+    await hasty.close()
+  })
+
+  /** Asks for a stream, takes its head and nothing more. */
+  const ask = {
+    'HTTP/1.1': async (path: string) => {
+      const asked = request({ port: hasty.port, host: '127.0.0.1', path, headers: { host: HOST } })
+      asked.end()
+      return (await once(asked, 'response'))[0] as NodeJS.ReadableStream
+    },
+    'HTTP/2': async (path: string) => {
+      const stream = hastySession.request({ ':authority': HOST, ':path': path })
+      stream.end()
+      await once(stream, 'response')
+      return stream
+    },
+  }
+
+  const outcomeOf = (stream: NodeJS.ReadableStream) =>
+    new Promise<string>((resolve) => {
+      stream.once('error', () => resolve('broken'))
+      stream.once('end', () => resolve('whole'))
+    })
+
+  it.each([
+    ['its sandbox has gone', 'HTTP/1.1', () => hasty.directory.kill('ilive')],
+    ['its sandbox has gone', 'HTTP/2', () => hasty.directory.kill('ilive')],
+    ['it was idle for too long', 'HTTP/1.1', () => {}],
+    ['it was idle for too long', 'HTTP/2', () => {}],
+  ] as const)('does not keep its connection when %s, over %s', async (_why, version, act) => {
+    hasty.directory.add({ sandboxId: 'ilive', address: ADDRESS })
+    const stream = await ask[version]('/stream')
+    const outcome = outcomeOf(stream)
+    const message = messageOf('x'.repeat(64 * 1024))
+    let given = 0
+    const give = () => {
+      for (given++; answer.write(message); given++);
+      answer.once('drain', give)
+    }
+    give()
+    // Until all buffers of the system on the way are full.
+    for (let before = -1; before !== given; await sleep(IDLE_MS / 4)) before = given
+    act()
+    await sleep(5 * IDLE_MS)
+    stream.resume()
+    expect(await outcome).toBe('broken')
+  })
+
+  it.each(['/stream', '/file'])('does not keep an answer to %s that the sandbox has ended', async (path) => {
+    hasty.directory.add({ sandboxId: 'ilive', address: ADDRESS })
+    const outcomes: Promise<string>[] = []
+    // From what is left in one buffer of the edge to what is left in all of them; the client takes 64 KiB unasked.
+    for (let sizeKiB = 72; sizeKiB < 320; sizeKiB += 24) {
+      const stream = await ask['HTTP/2'](path)
+      outcomes.push(outcomeOf(stream).finally(() => stream.resume()))
+      answer.end(messageOf('x'.repeat(sizeKiB * 1024)))
+    }
+    await sleep(5 * IDLE_MS)
+    expect([...new Set(await Promise.all(outcomes))]).toEqual(['broken'])
   })
 })
 

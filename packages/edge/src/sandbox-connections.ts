@@ -2,6 +2,7 @@ import { Agent, type AgentOptions, request as httpRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ENVD_PORT } from '@sandlot/protocol'
+import type { Holding } from './connect-messages.ts'
 import { type Dial, dialPort, PortClosedError } from './dial.ts'
 import type { Parting } from './parting.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
@@ -22,6 +23,8 @@ type Abort = (parting?: Parting) => void
 /** Everything that is open between the edge and one sandbox, so that it can be broken at once. */
 export class SandboxConnections {
   readonly address: string
+  /** Of messages that have only half come. */
+  readonly holding: Holding = { bytes: 0 }
   readonly #dial: Dial
   readonly #abortions = new Set<Abort>()
   readonly #sockets = new Set<Socket>()

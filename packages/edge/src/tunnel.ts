@@ -57,7 +57,8 @@ export function tunnel(options: TunnelOptions): void {
     isOver = true
     const response = responseOn(request, socket)
     const downstream = downstreamOf(request, response)
-    passAnswer(answer, downstream, { crossing: options.crossing, idleTimeoutMs }, () => {
+    upstream.once('timeout', () => downstream.abort())
+    passAnswer(answer, downstream, { crossing: options.crossing, connections, idleTimeoutMs }, () => {
       if (downstream.isHeadSent) downstream.abort()
       else sendRefusal(request, response, brokenAnswer(target))
     })

@@ -10,6 +10,8 @@ import type { BuildRecord, TemplateRecord, TemplateRepository } from './reposito
 
 /** Of one template: they are held in memory. */
 const MAX_TAGS = 1_000
+/** Of all templates of a team: each has a history in the database, too. */
+const MAX_TAGS_OF_TEAM = 10_000
 
 export interface Template extends TemplateRecord {
   /** Builds by tag. */
@@ -125,14 +127,21 @@ export class TemplateCatalogue {
     this.#tag(build, tags)
   }
 
-  /** @throws SandlotError invalid_request */
-  checkTagCount({ tags }: Template, added: readonly string[]): void {
-    const fresh = new Set(added.filter((tag) => !tags.has(tag)))
-    if (fresh.size > 0 && tags.size + fresh.size > MAX_TAGS)
+  /** @param template undefined: it is made with them @throws SandlotError invalid_request */
+  checkTagCount({ teamId }: Team, template: Template | undefined, added: readonly string[]): void {
+    const known = template?.tags ?? new Map<string, BuildInfo>()
+    const fresh = new Set(added.filter((tag) => !known.has(tag))).size
+    if (fresh === 0) return
+    let ofTeam = 0
+    for (const { tags } of this.#ofTeam(teamId)) ofTeam += tags.size
+    const refuse = (whose: string, count: number, limit: number): never => {
       throw new SandlotError(
         'invalid_request',
-        `this template has ${tags.size} tags, ${MAX_TAGS} are allowed: take some away`,
+        `${whose} has ${count} tags, ${limit} are allowed: take some away`,
       )
+    }
+    if (known.size + fresh > MAX_TAGS) refuse('this template', known.size, MAX_TAGS)
+    if (ofTeam + fresh > MAX_TAGS_OF_TEAM) refuse('your team', ofTeam, MAX_TAGS_OF_TEAM)
   }
 
   async removeTags(template: Template, tags: readonly string[]): Promise<void> {

@@ -5,7 +5,7 @@ import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
 /** Kept of a tag. */
-const MAX_ASSIGNMENTS = 500
+const MAX_ASSIGNMENTS = 100
 
 export interface TemplateRecord {
   templateId: string
@@ -108,7 +108,7 @@ export class TemplateRepository {
       if (isNew) await inside.insert(template)
       else await inside.#touch(build)
       await transaction.insertInto('builds').values(toRow(build)).execute()
-      if (build.status === 'ready') await inside.setTags(build, build.tags, build.createdAtMs)
+      if (build.status === 'ready') await inside.#setTags(build, build.tags, build.createdAtMs)
     })
   }
 
@@ -119,7 +119,7 @@ export class TemplateRepository {
       const { id, template_id: _, ...row } = toRow(build)
       await transaction.updateTable('builds').set(row).where('id', '=', id).execute()
       await inside.#touch(build)
-      if (build.status === 'ready') await inside.setTags(build, build.tags, build.updatedAtMs)
+      if (build.status === 'ready') await inside.#setTags(build, build.tags, build.updatedAtMs)
     })
   }
 
@@ -133,40 +133,51 @@ export class TemplateRepository {
 
   /** Each tag is on one build of a template: the last that got it. */
   async setTags(
+    build: Pick<BuildRecord, 'templateId' | 'buildId'>,
+    tags: readonly string[],
+    nowMs: number,
+  ): Promise<void> {
+    await this.#store
+      .transaction()
+      .execute((transaction) => new TemplateRepository(transaction).#setTags(build, tags, nowMs))
+  }
+
+  async #setTags(
     { templateId, buildId }: Pick<BuildRecord, 'templateId' | 'buildId'>,
     tags: readonly string[],
     nowMs: number,
   ): Promise<void> {
-    for (const tag of tags) {
-      await this.#noteAssignment(templateId, tag, buildId, nowMs)
-      await this.#store
-        .insertInto('template_tags')
-        .values({ template_id: templateId, tag, build_id: buildId, created_at: nowMs })
-        .onConflict((conflict) =>
-          conflict.columns(['template_id', 'tag']).doUpdateSet({ build_id: buildId, created_at: nowMs }),
-        )
-        .execute()
-    }
-  }
-
-  /** The oldest of many go. */
-  async #noteAssignment(templateId: string, tag: string, buildId: string, nowMs: number): Promise<void> {
+    const row = { template_id: templateId, build_id: buildId }
+    const distinct = [...new Set(tags)]
+    if (distinct.length === 0) return
+    await this.#store
+      .insertInto('template_tags')
+      .values(distinct.map((tag) => ({ ...row, tag, created_at: nowMs })))
+      .onConflict((conflict) =>
+        conflict.columns(['template_id', 'tag']).doUpdateSet({ build_id: buildId, created_at: nowMs }),
+      )
+      .execute()
     await this.#store
       .insertInto('tag_assignments')
-      .values({ id: randomUUID(), template_id: templateId, tag, build_id: buildId, assigned_at: nowMs })
+      .values(distinct.map((tag) => ({ ...row, tag, id: randomUUID(), assigned_at: nowMs })))
       .execute()
-    const kept = this.#store
+    for (const tag of distinct) await this.#dropOldAssignments(templateId, tag)
+  }
+
+  async #dropOldAssignments(templateId: string, tag: string): Promise<void> {
+    const oldestKept = this.#store
       .selectFrom('tag_assignments')
-      .select('id')
+      .select('assigned_at')
       .where('template_id', '=', templateId)
       .where('tag', '=', tag)
       .orderBy('assigned_at', 'desc')
-      .limit(MAX_ASSIGNMENTS)
+      .limit(1)
+      .offset(MAX_ASSIGNMENTS - 1)
     await this.#store
       .deleteFrom('tag_assignments')
       .where('template_id', '=', templateId)
       .where('tag', '=', tag)
-      .where('id', 'not in', kept)
+      .where('assigned_at', '<', oldestKept)
       .execute()
   }
 

@@ -129,25 +129,20 @@ export class TagHistory {
     const rows = await this.#store
       .with('ranked', (db) =>
         db
-          .selectFrom('tag_assignments as assignment')
-          .innerJoin('builds', 'builds.id', 'assignment.build_id')
-          .select([
-            ...([
-              'assignment.id',
-              'assignment.tag',
-              'assignment.build_id',
-              'assignment.assigned_at',
-            ] as const),
-            ...(['builds.created_at', 'builds.finished_at'] as const),
-            sql<number>`row_number() over (partition by assignment.tag order by assignment.assigned_at desc, assignment.id desc)`.as(
+          .selectFrom('tag_assignments')
+          .selectAll()
+          .select(
+            sql<number>`row_number() over (partition by tag order by assigned_at desc, id desc)`.as(
               'position',
             ),
-          ])
-          .where('assignment.template_id', '=', templateId)
-          .where('assignment.tag', 'in', tags),
+          )
+          .where('template_id', '=', templateId)
+          .where('tag', 'in', tags),
       )
       .selectFrom('ranked')
-      .selectAll()
+      .innerJoin('builds', 'builds.id', 'ranked.build_id')
+      .select(['ranked.id', 'ranked.tag', 'ranked.build_id', 'ranked.assigned_at'])
+      .select(['builds.created_at', 'builds.finished_at'])
       .where('position', '<=', limit)
       .orderBy('position')
       .execute()

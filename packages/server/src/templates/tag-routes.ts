@@ -47,7 +47,7 @@ export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): v
       catalogue.own(request.body.target, team)
       const { template, build } = catalogue.resolve(request.body.target, team)
       if (!isRecord(build)) throw new SandlotError('forbidden', 'templates of this server get no tags')
-      catalogue.checkTagCount(template, added)
+      catalogue.checkTagCount(team, template, added)
       await catalogue.setTags(build, added, now())
       return reply.code(201).send({ tags: added, buildID: build.buildId })
     },

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 import { TemplateRepository } from './repository.ts'
@@ -126,19 +127,50 @@ test.each(['/count', '/exists?tag=v1', '/groups', '/v1/assignments'])(
   },
 )
 
-test('a template has at most 1000 tags, and a tag remembers at most 500 assignments', async () => {
-  const many = (from: number, count: number) => Array.from({ length: count }, (_, i) => `t${from + i}`)
+const many = (from: number, count: number) => Array.from({ length: count }, (_, i) => `t${from + i}`)
+
+test('a template has at most 1000 tags, and a tag remembers at most 100 assignments', async () => {
   for (let i = 0; i < 9; i++) expect((await tag('app:v1', many(i * 100, 100))).status).toBe(201)
   expect((await tag('app:v1', many(900, 96))).status).toBe(201)
   const { status, body } = await tag('app:v1', ['one-more'])
-  expect([status, body.message]).toEqual([400, expect.stringContaining('has 1000 tags')])
+  expect([status, body.message]).toEqual([400, expect.stringContaining('this template has 1000 tags')])
   expect((await tag('app:v2', ['stable'])).status).toBe(201)
-  const count = await t.inStore(async (store) => {
+  const kept = await t.inStore(async (store) => {
     const repository = new TemplateRepository(store)
-    for (let i = 0; i < 505; i++)
-      await repository.setTags({ templateId: templateID, buildId: builds[0]! }, ['v1'], i)
-    const rows = await store.selectFrom('tag_assignments').select('id').where('tag', '=', 'v1').execute()
-    return rows.length
+    for (let i = 1; i <= 105; i++)
+      await repository.setTags({ templateId: templateID, buildId: builds[0]! }, ['v1', 'v1', 'v2'], t.now + i)
+    return store
+      .selectFrom('tag_assignments')
+      .select('assigned_at')
+      .where('tag', '=', 'v1')
+      .orderBy('assigned_at')
+      .execute()
   })
-  expect(count).toBe(500)
+  expect(kept.map((row) => row.assigned_at - t.now)).toEqual(Array.from({ length: 100 }, (_, i) => i + 6))
+})
+
+test('a team has at most 10 000 tags', async () => {
+  const { sandboxID } = await t.create()
+  for (let i = 0; i < 10; i++) {
+    await t.snapshot(sandboxID, `full${i}`)
+    for (let from = 0; from < 990; from += 99) await tag(`full${i}`, many(from, 99))
+  }
+  const { status, body } = await tag('app:v1', many(0, 100))
+  expect([status, body.message]).toEqual([400, expect.stringContaining('your team has')])
+  expect((await tag('app:v1', ['stable'])).status).toBe(201)
+}, 60_000)
+
+test('tags that come together are set together or not at all', async () => {
+  const found = await t.inStore(async (store) => {
+    await sql`create trigger refuse before insert on template_tags when new.tag = 'bad'
+      begin select raise(abort, 'no'); end`.execute(store)
+    const setting = new TemplateRepository(store).setTags(
+      { templateId: templateID, buildId: builds[0]! },
+      ['good', 'bad'],
+      t.now,
+    )
+    await expect(setting).rejects.toThrow('no')
+    return store.selectFrom('template_tags').select('tag').where('tag', '=', 'good').execute()
+  })
+  expect(found).toEqual([])
 })

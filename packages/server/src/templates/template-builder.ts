@@ -79,7 +79,7 @@ export class TemplateBuilder {
     limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: unfinished.length })
     const nowMs = now()
     const known = catalogue.find(reference.name, team)
-    if (known) catalogue.checkTagCount(known, tags)
+    catalogue.checkTagCount(team, known?.teamId === team.teamId ? known : undefined, tags)
     return catalogue.addBuild(team, reference.name, nowMs, ({ templateId }) => {
       this.#checkNotDiscarding(templateId)
       return {
