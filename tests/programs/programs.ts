@@ -30,6 +30,7 @@ export const programs: ThirdParty[] = [
     version: '0.8.0',
     program: 'with-mastra-e2b.mjs',
     templates: 'its own from base: s3fs, fuse',
+    note: 'the package itself adds the output of a command that fails twice',
   },
   {
     registry: 'PyPI',
