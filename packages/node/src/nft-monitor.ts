@@ -25,8 +25,8 @@ export class NftMonitor {
 
   start(): void {
     const { table, ownPid, onChange, onError } = this.#options
-    // not `monitor ruleset`: that does not say whose each change is
-    const child = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    // not `monitor ruleset`: that does not say whose each change is; detached: Ctrl-C ends the server alone, which drains first
+    const child = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
     this.#child = child
     const ended = (why: unknown) => {
       if (this.#isClosed || this.#child !== child) return

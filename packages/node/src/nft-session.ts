@@ -58,7 +58,11 @@ export class NftSession {
   }
 
   #spawn(): ChildProcess {
-    const child = spawn('sh', ['-c', 'exec nft -i 2>&1'], { stdio: ['pipe', 'pipe', 'ignore'] })
+    const child = spawn('sh', ['-c', 'exec nft -i 2>&1'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      // Ctrl-C ends the server alone, which drains first
+      detached: true,
+    })
     const lost = (error: Error) => {
       if (this.#child === child) this.#end(error)
     }
