@@ -45,7 +45,7 @@ import { PreparedMachines } from './prepared-machines.ts'
 import { createSampler } from './sampler.ts'
 import { createSlotPool } from './slots.ts'
 import { SnapshotSources } from './snapshot-sources.ts'
-import { collectUnlisted, createUnlistedData } from './unlisted/unlisted-data.ts'
+import { collectUnlisted, createUnlistedData, sayingWhoHolds } from './unlisted/unlisted-data.ts'
 import { WarmPool } from './warm-pool.ts'
 
 const WATCH_INTERVAL_MS = 500
@@ -148,7 +148,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     shortage: () =>
       firewall.shortage() ??
       guard.shortage() ??
-      (hot.size > 0 || pool.hasSpare ? undefined : memoryShortage(options.memoryFloorMB)),
+      (hot.size > 0 || pool.hasSpare ? undefined : shortOfMemory()),
     stockShortage: () => memoryShortage(options.memoryFloorMB),
     onError,
   })
@@ -226,6 +226,11 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     })
   }
 
+  function shortOfMemory(): SandlotError | undefined {
+    const shortage = memoryShortage(options.memoryFloorMB)
+    return shortage && sayingWhoHolds(shortage, unlisted.machines.size)
+  }
+
   /** Gives up a machine that nobody would miss. @returns false: there is none */
   const dropSpare = async () =>
     (await prepared.dropOldest()) || (await dropStock()) || (await hot.dropOldest())
@@ -267,7 +272,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       })
     } catch (error) {
       const isFull = error instanceof SandlotError && error.errorName === 'sandbox_capacity_unavailable'
-      if (!isFull || !(await dropSpare())) throw error
+      if (!isFull) throw error
+      if (!(await dropSpare())) throw sayingWhoHolds(error, unlisted.machines.size)
       await machines.settle()
       return machines.start(source, startOptions)
     }

@@ -10,13 +10,21 @@ export async function unlistedReport({
 }: Pick<Settings, 'home' | 'unlistedGraceDays'>): Promise<string[]> {
   const graceMs = unlistedGraceDays * DAY_MS
   const { checkpoints, machines } = await unlistedIn(home)
-  return [
-    ...linesOf(checkpoints, graceMs, (count) => (count === 1 ? '1 checkpoint' : `${count} checkpoints`)),
-    ...linesOf(machines, graceMs, (count) =>
-      count === 1 ? '1 sandbox that stands still' : `${count} sandboxes that stand still`,
-    ),
-  ]
+  return [...linesOf(checkpoints, graceMs, checkpointsOf), ...linesOf(machines, graceMs, machinesOf)]
 }
+
+/** One phrase for people who look at something else; at least one of both is there. */
+export function describeUnlisted({ checkpoints, machines }: Awaited<ReturnType<typeof unlistedIn>>): string {
+  const kinds = [
+    ...(machines.length > 0 ? [machinesOf(machines.length)] : []),
+    ...(checkpoints.length > 0 ? [checkpointsOf(checkpoints.length)] : []),
+  ]
+  return `the database does not list ${kinds.join(' and ')} (see \`sandlot doctor\`)`
+}
+
+const checkpointsOf = (count: number) => (count === 1 ? '1 checkpoint' : `${count} checkpoints`)
+const machinesOf = (count: number) =>
+  count === 1 ? '1 sandbox that stands still' : `${count} sandboxes that stand still`
 
 function linesOf(
   marks: readonly UnlistedMark[],

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
-import { diskSpace, roomAbove, SandboxRecords, templateSize } from '@sandlot/node'
+import { diskSpace, roomAbove, SandboxRecords, templateSize, unlistedIn } from '@sandlot/node'
 import {
   type CatalogReport,
   createLoginLink,
@@ -26,6 +26,7 @@ import { type Bucket, createMachine, openBucket } from './machine.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
 import { isForSandboxes, Traffic } from './traffic.ts'
+import { describeUnlisted } from './unlisted-report.ts'
 
 /** Sandboxes that are being made when the listener has closed get this long. */
 const CREATING_MS = 2_000
@@ -99,7 +100,10 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     await server.start()
     const known = [...server.directory.reachable()]
     const running = known.filter(({ state }) => state === 'running').length
-    return `${running} running, ${known.length - running} paused`
+    const unlisted = await unlistedIn(home)
+    const more =
+      unlisted.checkpoints.length + unlisted.machines.length > 0 ? `; ${describeUnlisted(unlisted)}` : ''
+    return `${running} running, ${known.length - running} paused${more}`
   })
   const tls = await openCertificateStore(join(home, 'ca'), domain, [...hosts, ...(sandboxHosts ?? [])])
   if (tls.replacedBecause)

@@ -1,3 +1,4 @@
+import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import type { Machines } from '../machines.ts'
@@ -59,4 +60,16 @@ export async function collectUnlisted(
 ): Promise<void> {
   await machines.collect(options)
   await checkpoints.collect(options)
+}
+
+/** Nobody sees these sandboxes in a list, or can kill them: without a word the machine would be full of nothing. */
+export function sayingWhoHolds(shortage: SandlotError, count: number): SandlotError {
+  if (count === 0) return shortage
+  const held =
+    count === 1 ? 'one is held by a sandbox that stands' : `${count} are held by sandboxes that stand`
+  return new SandlotError(
+    shortage.errorName,
+    `${shortage.message}; ${held} still because the database does not list ${count === 1 ? 'it' : 'them'} (\`sandlot doctor\` says more)`,
+    { cause: shortage, retryAfterSeconds: shortage.retryAfterSeconds },
+  )
 }

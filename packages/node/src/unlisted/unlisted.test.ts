@@ -1,9 +1,11 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { UnlistedMarks } from './marks.ts'
 import { Unlisted } from './unlisted.ts'
+import { sayingWhoHolds } from './unlisted-data.ts'
 
 const DAY_MS = 24 * 3600_000
 const GRACE_MS = 7 * DAY_MS
@@ -182,4 +184,17 @@ test('where no mark can be written the start goes on, and nothing is deleted', a
   await collect()
   expect(removed).toEqual([])
   expect(errors).toHaveLength(2)
+})
+
+test('a machine that is full says how much of it is held by what nobody can see or kill', () => {
+  const full = new SandlotError('sandbox_capacity_unavailable', 'all 5 slots are in use', {
+    retryAfterSeconds: 5,
+  })
+  expect(sayingWhoHolds(full, 0)).toBe(full)
+  expect(sayingWhoHolds(full, 3)).toMatchObject({
+    errorName: 'sandbox_capacity_unavailable',
+    retryAfterSeconds: 5,
+    message:
+      'all 5 slots are in use; 3 are held by sandboxes that stand still because the database does not list them (`sandlot doctor` says more)',
+  })
 })

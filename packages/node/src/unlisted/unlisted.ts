@@ -65,6 +65,11 @@ export class Unlisted {
     if (found.length > 0) onFound(found)
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#unlisted.size
+  }
+
   /** For a thing that is deleted on purpose. */
   async forget(id: string): Promise<void> {
     if (this.#unlisted.delete(id)) await this.#options.marks.remove(id)

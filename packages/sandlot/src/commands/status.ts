@@ -1,3 +1,4 @@
+import { unlistedIn } from '@sandlot/node'
 import { firewallFault } from '@sandlot/node/firewall-fault'
 import type { CatalogReport } from '@sandlot/server'
 import { Command } from 'commander'
@@ -6,6 +7,7 @@ import { readCatalog } from '../catalog/server-client.ts'
 import { readEnvFile } from '../env-file.ts'
 import { findServer, localUrl } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
+import { describeUnlisted } from '../unlisted-report.ts'
 
 const REQUEST_TIMEOUT_MS = 5000
 
@@ -36,6 +38,8 @@ interface Status {
   sandboxes?: number
   /** What goes on in the background. */
   catalog?: CatalogReport
+  /** What is here and not in the database. */
+  unlisted?: string
   /** Why sandboxes stand still. */
   firewallFault?: string
 }
@@ -53,22 +57,26 @@ async function readStatus(home: string): Promise<Status> {
   const fault = process.getuid?.() === 0 ? await firewallFault(home).catch(() => undefined) : undefined
   const catalog = health?.ok ? await readCatalog(home) : undefined
   const isHealthy = health?.ok ?? false
-  return { home, pid, listen, domain, isHealthy, sandboxes, catalog, firewallFault: fault }
+  const { checkpoints, machines } = await unlistedIn(home)
+  const hasUnlisted = checkpoints.length + machines.length > 0
+  const unlisted = hasUnlisted ? describeUnlisted({ checkpoints, machines }) : undefined
+  return { home, pid, listen, domain, isHealthy, sandboxes, catalog, unlisted, firewallFault: fault }
 }
 
 const get = (url: string, headers: Record<string, string> = {}): Promise<Response | undefined> =>
   fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }).catch(() => undefined)
 
 function format(status: Status): string {
-  const { home, pid, listen, domain, isHealthy, sandboxes, catalog, firewallFault: fault } = status
+  const { home, pid, listen, domain, isHealthy, sandboxes, catalog, unlisted, firewallFault: fault } = status
   if (pid === undefined) return `No server runs on ${home}. Start one with \`sandlot up\`.\n`
   const state = isHealthy ? 'up' : 'does not answer (starting, or stuck: see its log)'
   const count = sandboxes === undefined ? '' : `sandboxes  ${sandboxes} running\n`
   const stalled = fault ? `firewall   sandboxes stand still: ${fault}\n` : ''
+  const kept = unlisted ? `unlisted   ${unlisted}\n` : ''
   const lines =
     catalog && catalog.templates.length > 0 ? [describeCatalog(catalog), ...detailsOf(catalog)] : []
   const background = lines
     .map((line, index) => `${index === 0 ? 'catalog    ' : '           '}${line}\n`)
     .join('')
-  return `server     ${state}, pid ${pid}\nlisten     ${listen}\ndomain     ${domain}\nhome       ${home}\n${count}${background}${stalled}`
+  return `server     ${state}, pid ${pid}\nlisten     ${listen}\ndomain     ${domain}\nhome       ${home}\n${count}${kept}${background}${stalled}`
 }

@@ -1,7 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { unlistedIn } from '@sandlot/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { describeUnlisted } from '../unlisted-report.ts'
 import { unlistedData } from './unlisted-check.ts'
 
 let home: string
@@ -33,4 +35,16 @@ test('what, how many, how large, since when, by which database, until when', asy
       '2 checkpoints of 4.0 MB, not listed by database db-1 since 2026-01-01T12:00Z, deleted by it from 2026-01-08T12:00Z on; ' +
       '1 sandbox that stands still, not listed by database db-1 since 2026-01-01T12:00Z, deleted by it from 2026-01-08T12:00Z on',
   })
+})
+
+test('in one phrase, for the start and `sandlot status`', async () => {
+  mark('machines', 'm1', 0)
+  expect(describeUnlisted(await unlistedIn(home))).toBe(
+    'the database does not list 1 sandbox that stands still (see `sandlot doctor`)',
+  )
+  mark('checkpoints', 'c1', 0)
+  mark('checkpoints', 'c2', 0)
+  expect(describeUnlisted(await unlistedIn(home))).toBe(
+    'the database does not list 1 sandbox that stands still and 2 checkpoints (see `sandlot doctor`)',
+  )
 })

@@ -9,6 +9,6 @@ export async function unlistedData(settings: Pick<Settings, 'home' | 'unlistedGr
   return {
     status: 'warning',
     detail: lines.join('; '),
-    mend: 'if they are needed, put back the database that lists them (db.sqlite) and start; else wait, or start with --unlisted-grace-days 0 and run `sandlot gc`',
+    mend: 'if they are needed, put back the database that lists them (db.sqlite) and start; else wait, or start with --unlisted-grace-days 0 and run `sandlot gc`. `sandlot down` ends sandboxes, also those that stand still, whose memory and network slots are free then; checkpoints stay',
   }
 }
