@@ -14,6 +14,8 @@ import { createInterface } from 'node:readline'
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\\n')
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const names = process.argv.slice(2)
+// as a library of a template may
+console.log('{ not ours')
 for (const name of names) say({ name, state: 'missing' })
 say({ state: 'planned' })
 for (const name of names) {

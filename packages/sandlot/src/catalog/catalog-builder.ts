@@ -122,8 +122,9 @@ export class CatalogBuilder implements CatalogControl {
     })
     return new Promise((resolve) => {
       createInterface({ input: child.stdout }).on('line', (text) => {
-        const line = JSON.parse(text) as CatalogLine
-        if (line.state === 'planned') resolve()
+        const line = parseLine(text)
+        if (!line) this.#options.logger.debug({ text: text.slice(0, STDERR_BYTES) }, 'the catalogue says')
+        else if (line.state === 'planned') resolve()
         else if (line.state === 'next') child.stdin.write(`${this.#decide(run, line.name)}\n`)
         else this.#take(line)
       })
@@ -202,6 +203,15 @@ export class CatalogBuilder implements CatalogControl {
     sizeBytes(name)
       .then((bytes) => estimates.measured(name, seconds, bytes))
       .catch((err) => logger.warn({ err, template: name }, 'what a build took was not noted'))
+  }
+}
+
+/** @returns undefined: something else than the script wrote it, e.g. a library */
+function parseLine(text: string): CatalogLine | undefined {
+  try {
+    return JSON.parse(text) as CatalogLine
+  } catch {
+    return undefined
   }
 }
 
