@@ -70,7 +70,7 @@ test('who fills the disk stands still, through a crash of the server too, others
     .toEqual([])
 }, 400_000)
 
-test('a build that fills the disk stands still too, and leaves sandboxes the room that they stand in', async () => {
+test('a build that fills the disk is ended, and leaves sandboxes the room that they stand in', async () => {
   const writer = await Sandbox.create(options)
   const filling = Template()
     .fromTemplate('base')

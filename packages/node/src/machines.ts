@@ -88,6 +88,8 @@ export interface LiveMachine {
   isForBuild: boolean
   /** Its death is wanted. */
   isEnding: boolean
+  /** Why the server ended it, for the build that it worked for. */
+  endedBecause?: string
 }
 
 /** What a start keeps of a former server's machines, by machine id. */

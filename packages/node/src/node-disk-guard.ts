@@ -19,7 +19,14 @@ export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled'
 export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptions): DiskGuard {
   const { machines, driver, hot, cold, onStalled, onError } = options
   return new DiskGuard({
-    ...{ onStalled, onError },
+    onError,
+    onStalled(machine, reason) {
+      // what it holds of the disk is what everybody waits for, and a build can be made again
+      if (machine.isForBuild && reason !== undefined) {
+        machine.endedBecause = reason
+        machines.end(machine.machineId).catch(onError)
+      } else onStalled(machine, reason)
+    },
     floorBytes: floorMB * 2 ** 20,
     space: () => diskSpace(dir),
     running: () =>

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { BuildFailure } from '@sandlot/protocol'
 import { cpuFeatures } from '../cpu-features.ts'
 import { GuestRefusal, runInGuest, uploadToGuest } from '../guest-process.ts'
@@ -225,7 +225,7 @@ export class Builder {
               keptAtMs = performance.now()
             } else await endProcesses(machine)
           } catch (error) {
-            throw toFailure(number, error, signal)
+            throw toFailure(number, error, signal, machine)
           }
         }
         environment = after
@@ -248,9 +248,11 @@ export class Builder {
       key = layerKey(key, step)
       if (isDeclaration(step)) continue
       const layer = await this.#options.layers.find(key)
-      const ground = layer
-        ? { key, imagePath: layer.imagePath, layer: key }
-        : await this.#finisher.packed(key)
+      // without the image that it lies over it is nothing
+      const ground =
+        layer && existsSync(layer.imagePath)
+          ? { key, imagePath: layer.imagePath, layer: key }
+          : await this.#finisher.packed(key)
       if (ground) found = { index, ground }
     }
     return found

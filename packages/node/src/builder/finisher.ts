@@ -16,7 +16,7 @@ import type { CheckpointInfo } from '../node.ts'
 import type { BootedBuilds } from './booted-builds.ts'
 import { bringUp } from './bring-up.ts'
 import type { BuildJob } from './builder.ts'
-import { type Ground, startOn, withFiles } from './ground.ts'
+import { type Ground, startOn, toFailure, withFiles } from './ground.ts'
 import { diskUsedBytes, linkFolder } from './layer-folders.ts'
 import type { Layers } from './layers.ts'
 import { type BuildEnvironment, digest } from './recipe.ts'
@@ -118,6 +118,8 @@ export class Finisher {
       await job.beforeStep?.()
       await this.#options.checkSpace(machine, true)
       info = await this.#write(job, environment, imagePath, (paths) => saveBoth(machines, machine, paths))
+    } catch (error) {
+      throw toFailure('finalize', error, signal, machine)
     } finally {
       await machines.discard(machine.machineId)
       ending.abort()

@@ -70,9 +70,16 @@ export const withFiles = <T>(
     ? work(ground)
     : layers.use(ground.layer, (fileSystemDir) => work({ ...ground, fileSystemDir }))
 
-/** What a build fails with: the reason of the signal that ended it, else where it broke. */
-export function toFailure(step: string, error: unknown, signal: AbortSignal): unknown {
+/** What a build fails with: the reason of the signal or of the server that ended it, else where it broke. */
+export function toFailure(
+  step: string,
+  error: unknown,
+  signal: AbortSignal,
+  machine?: Pick<LiveMachine, 'endedBecause'>,
+): unknown {
   if (signal.aborted) return signal.reason
+  if (machine?.endedBecause !== undefined)
+    return new BuildFailure(step, machine.endedBecause, { cause: error })
   if (error instanceof BuildFailure || error instanceof LostLayer) return error
   return new BuildFailure(step, (error as Error).message, { cause: error })
 }

@@ -4,7 +4,7 @@ import { unlessAborted } from '../images/unless-aborted.ts'
 import type { LiveMachine, Machines } from '../machines.ts'
 import { OPEN } from '../network-policy.ts'
 import type { BuildLog } from './builder.ts'
-import { endProcesses, type Ground, type MachineHost, startOn } from './ground.ts'
+import { endProcesses, type Ground, type MachineHost, startOn, toFailure } from './ground.ts'
 import { checkScript, installScript, knownTools, NO_PACKAGE_MANAGER, TOOLS } from './image-tools.ts'
 import type { Layers } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -98,6 +98,8 @@ export class ImagePreparation {
       const save = (filesDir: string) => machines.saveFileSystem(machine, filesDir)
       await layers.add(key, imagePath, save, JSON.stringify(lack))
       return { key, imagePath, layer: key }
+    } catch (error) {
+      throw toFailure('base', error, image.signal, machine)
     } finally {
       await machines.discard(machine.machineId)
     }
