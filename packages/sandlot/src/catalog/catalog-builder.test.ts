@@ -62,7 +62,7 @@ const states = () => Object.fromEntries(progress.report().templates.map(({ name,
 
 test('what is missing is built one after the other, and what it took is known the next time', async () => {
   await start('claude', 'codex')
-  await expect.poll(states).toEqual({ claude: 'ready', codex: 'ready' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready', codex: 'ready' })
   await expect.poll(() => new CatalogEstimates(dir).of('codex')).toEqual({ seconds: 7, megabytes: 600 })
 })
 
@@ -70,43 +70,47 @@ test('what does not fit above the floor is left out, and built when it is asked 
   roomBytes = 10 * MB
   estimates.measured('claude', 60, 500 * MB)
   await start('claude')
-  await expect.poll(states).toEqual({ claude: 'left-out' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'left-out' })
   expect(progress.describe('claude')).toMatch(
     /needs about 1 GB, and the disk has 10 MB more .*catalogFloorMB/,
   )
   builder.build('claude')
   expect(() => builder.build('claude')).toThrow('on its way')
-  await expect.poll(states).toEqual({ claude: 'ready' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready' })
 })
 
 test('what was removed is not built by later starts, until it is asked for', async () => {
   await start('claude', 'codex')
-  await expect.poll(states).toEqual({ claude: 'ready', codex: 'ready' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready', codex: 'ready' })
   builder.remove('claude')
   expect(states()).toMatchObject({ claude: 'removed' })
   builder.close()
   open()
   await start('claude', 'codex')
-  await expect.poll(states).toEqual({ claude: 'removed', codex: 'ready' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'removed', codex: 'ready' })
   builder.build('claude')
-  await expect.poll(states).toEqual({ claude: 'ready', codex: 'ready' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready', codex: 'ready' })
   builder.close()
   open()
   await start('claude')
-  await expect.poll(states).toEqual({ claude: 'ready' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready' })
 })
 
 test('one that is removed while it is built is ended, and the others go on', async () => {
   await start('claude', 'desktop', 'codex')
-  await expect.poll(states).toEqual({ claude: 'ready', desktop: 'building', codex: 'waiting' })
+  await expect
+    .poll(states, { timeout: 15_000 })
+    .toEqual({ claude: 'ready', desktop: 'building', codex: 'waiting' })
   builder.remove('desktop')
-  await expect.poll(states).toEqual({ claude: 'ready', desktop: 'removed', codex: 'ready' })
+  await expect
+    .poll(states, { timeout: 15_000 })
+    .toEqual({ claude: 'ready', desktop: 'removed', codex: 'ready' })
 })
 
 test('a process that breaks off leaves nothing waiting for ever', async () => {
   writeFileSync(join(dir, 'script.mjs'), 'throw new Error("no registry")')
   await start('claude')
-  await expect.poll(states).toEqual({ claude: 'failed' })
+  await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'failed' })
   expect(progress.describe('claude')).toContain('no registry')
 })
 
