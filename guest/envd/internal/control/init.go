@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -12,6 +13,26 @@ import (
 )
 
 const initBodyMaxBytes = 4 << 20
+
+// How long Init waits for files that the sandbox may have replaced: by a pipe that nobody writes to, or below a mount
+// that does not answer. The host gives up on Init after 10 s, and with it on a fork or resume.
+const filesPatience = 3 * time.Second
+
+var errFilesStuck = errors.New("the sandbox has put something in the place of a file that does not answer")
+
+// within lets work go on by itself when it takes too long: a system call cannot be ended.
+func within(patience time.Duration, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return errFilesStuck
+	}
+}
 
 // initRequest is the body of POST /init (wire spec 4.3) with our own sandboxId, templateId and hostname.
 // hyperloopIP, lifecycleID and volumeMounts are read over: the host mounts volumes itself.
@@ -50,12 +71,15 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 			setClock(*request.Timestamp)
 		}
 		// A sandbox that has made it impossible, as by a file in the place of the folder, goes without.
-		_ = writeIdentity(identityDir, request.SandboxID, request.TemplateID)
-		if request.Hostname != "" {
-			_ = setHostname(request.Hostname, hostsFile)
-		}
+		_ = within(filesPatience, func() error {
+			return errors.Join(
+				writeIdentity(identityDir, request.SandboxID, request.TemplateID),
+				setHostname(request.Hostname, hostsFile),
+			)
+		})
 		if request.CABundle != "" {
-			if err := addCertificates(request.CABundle, certificatesFile); err != nil {
+			add := func() error { return addCertificates(request.CABundle, certificatesFile) }
+			if err := within(filesPatience, add); err != nil {
 				files.Answer(w, http.StatusInternalServerError, "the CA bundle could not be added: "+err.Error())
 				return
 			}

@@ -3,6 +3,8 @@ package control
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,8 +20,14 @@ const (
 	hostsMark = "# the name of this sandbox"
 )
 
-// setHostname also names itself in /etc/hosts: otherwise sudo waits for DNS.
+// Largest file that is read to change it: one that was put there may have no end.
+const configMaxBytes = 4 << 20
+
+// setHostname also names itself in /etc/hosts: otherwise sudo waits for DNS. An empty name changes nothing.
 func setHostname(name, hosts string) error {
+	if name == "" {
+		return nil
+	}
 	return errors.Join(unix.Sethostname([]byte(name)), nameInHosts(name, hosts))
 }
 
@@ -27,7 +35,7 @@ func nameInHosts(name, hosts string) error {
 	if strings.ContainsAny(name, " \t\n#") {
 		return errors.New("host name holds blanks")
 	}
-	old, err := os.ReadFile(hosts)
+	old, err := readConfig(hosts)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -48,10 +56,23 @@ func nameInHosts(name, hosts string) error {
 	return os.WriteFile(hosts, []byte(content.String()), 0o644)
 }
 
+func readConfig(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, configMaxBytes+1))
+	if len(content) > configMaxBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, configMaxBytes)
+	}
+	return content, err
+}
+
 // addCertificates appends PEM text to a bundle unless it is in there.
 func addCertificates(pem, bundle string) error {
 	pem = strings.TrimSpace(pem)
-	old, err := os.ReadFile(bundle)
+	old, err := readConfig(bundle)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

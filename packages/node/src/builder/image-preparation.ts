@@ -13,6 +13,8 @@ import { digest } from './recipe.ts'
 /** Package managers of a template with little memory would be killed: what they install does not depend on it. */
 const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
 const TIMEOUT_MS = 15 * 60_000
+/** For a look at what there is, which takes a second. */
+const CHECK_TIMEOUT_MS = 2 * 60_000
 const LAST_LINES = 5
 /** What an image is still without, noted with its layer. */
 interface Lack {
@@ -27,6 +29,8 @@ export interface PreparationOptions extends MachineHost {
   machines: Pick<Machines, 'discard' | 'saveFileSystem'>
   layers: Pick<Layers, 'find' | 'add'>
   checkSpace: (machine: LiveMachine, hasMemory: boolean) => Promise<void>
+  /** For a look at what the image has. Default: 2 minutes. */
+  checkTimeoutMs?: number
 }
 
 /** An image that is not ours, and the build that starts from it. */
@@ -105,8 +109,9 @@ export class ImagePreparation {
     }
   }
 
-  async #install({ log, signal }: ForeignImage, machine: LiveMachine): Promise<Lack> {
-    const before = await missingIn(machine, signal)
+  async #install(image: ForeignImage, machine: LiveMachine): Promise<Lack> {
+    const { log, signal } = image
+    const before = await this.#missingIn(image, machine)
     if (before.length === 0) return { missing: [], reason: '', isPassing: false }
     log({ level: 'info', message: `[base] Adding what sandboxes need: ${before.join(', ')}`, step: 'base' })
     const started = performance.now()
@@ -121,7 +126,7 @@ export class ImagePreparation {
       return undefined
     })
     lines.end()
-    const missing = await missingIn(machine, signal)
+    const missing = await this.#missingIn(image, machine)
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     log({
       level: 'info',
@@ -129,6 +134,26 @@ export class ImagePreparation {
       step: 'base',
     })
     return { missing, ...explain(exitCode, lines.last(LAST_LINES)) }
+  }
+
+  /** @throws BuildFailure when the shell of the image does not end */
+  async #missingIn({ name, signal }: ForeignImage, machine: LiveMachine): Promise<string[]> {
+    const { checkTimeoutMs = CHECK_TIMEOUT_MS } = this.#options
+    const timeout = AbortSignal.timeout(checkTimeoutMs)
+    const lines = new LineBuffer(() => {})
+    await runAsRoot(machine, {
+      command: checkScript(),
+      onOutput: (text, from) => from === 'stdout' && lines.add(text, from),
+      signal: AbortSignal.any([signal, timeout]),
+    }).catch((error) => {
+      if (signal.aborted || !timeout.aborted) throw error
+      throw new BuildFailure(
+        'base',
+        `the shell of image '${name}' did not end within ${checkTimeoutMs / 1000} s when it was asked what the image has`,
+      )
+    })
+    lines.end()
+    return knownTools(lines.last(TOOLS.length).split('\n'))
   }
 }
 
@@ -152,17 +177,6 @@ function warnOf({ missing, reason, isPassing }: Lack, { name, log }: ForeignImag
     message: `[base] image '${name}' has no ${missing.join(', ')}: ${reason}. What needs them fails in its sandboxes: sandbox.git needs git; waitForPort needs ss, waitForURL curl, waitForProcess pgrep. ${remedy}`,
     step: 'base',
   })
-}
-
-async function missingIn(machine: LiveMachine, signal: AbortSignal): Promise<string[]> {
-  const lines = new LineBuffer(() => {})
-  await runAsRoot(machine, {
-    command: checkScript(),
-    onOutput: (text, from) => from === 'stdout' && lines.add(text, from),
-    signal,
-  })
-  lines.end()
-  return knownTools(lines.last(TOOLS.length).split('\n'))
 }
 
 /** By the shell that every image of a distribution has, else by bash: one of them is there. */
