@@ -160,7 +160,8 @@ export class CatalogBuilder implements CatalogControl {
   #decide({ names, isAsked }: Run, name: string): 'build' | 'leave' {
     const { estimates, roomBytes, logger } = this.#options
     if (!names.includes(name)) return 'leave'
-    const neededBytes = (estimates.of(name)?.megabytes ?? 0) * 2 ** 20
+    // while it is built, the last step and the image made of it are both there
+    const neededBytes = 2 * (estimates.of(name)?.megabytes ?? 0) * 2 ** 20
     const room = roomBytes()
     if (isAsked || room >= neededBytes) {
       this.#run!.building = { name, sinceMs: Date.now() }
