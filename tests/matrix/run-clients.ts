@@ -17,17 +17,20 @@ export const nameOfClient = ({ registry, package: name, version }: PinnedClient)
 
 /**
  * Runs the program with every client in every address form.
+ * @param interpreter awaited before its clients: the others need not wait for its template
  * @param isWhole whether the table in the document is written anew
  * @returns whether all went well
  */
 export async function runClients(
   clients: PinnedClient[],
   env: Record<string, string>,
+  interpreter: Promise<void>,
   isWhole: boolean,
 ): Promise<boolean> {
   const rows = clients.map((client): Row => ({ client, steps: {} }))
   let done = 0
   await forEachAtATime(rows, AT_A_TIME, async (row) => {
+    if (row.client.package === 'code-interpreter') await interpreter
     for (const form of FORMS) {
       row.steps[form] = await runProgram(row.client, form, env).catch((error: Error) => [
         { step: 'install', ok: false, error: error.message.slice(0, 300) },

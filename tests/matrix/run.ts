@@ -1,5 +1,5 @@
 // `npm run matrix`: every pinned client in every address form, and every program of tests/programs, against a server of its own;
-// the tables go to docs/compatibility.md. `npm run matrix -- programs` tries the programs alone and writes their table;
+// the tables go to docs/compatibility.md. `npm run matrix -- programs` and `-- clients` try one of them and write its table;
 // `npm run matrix -- PyPI 2.7` tries those whose name holds all of the words, and writes nothing.
 import { programs } from '../programs/programs.ts'
 import { nameOfProgram, runPrograms } from '../programs/run-programs.ts'
@@ -11,13 +11,12 @@ const TEMPLATE_TIMEOUT_MS = 40 * 60_000
 
 const words = process.argv.slice(2)
 const isChosen = (name: string) => words.every((word) => name.includes(word))
-const clients = [...npmClients, ...pypiClients, ...interpreterClients].filter((client) =>
-  isChosen(nameOfClient(client)),
-)
+const allClients = [...npmClients, ...pypiClients, ...interpreterClients]
+const clients = allClients.filter((client) => isChosen(`clients ${nameOfClient(client)}`))
 const chosenPrograms = programs.filter((program) => isChosen(nameOfProgram(program)))
 if (clients.length + chosenPrograms.length === 0) {
   process.stderr.write(
-    `nothing in tests/matrix/clients.ts and tests/programs/programs.ts has "${words.join('" and "')}" in its name, as in: npm e2b 2.51.0, or: programs PyPI smolagents\n`,
+    `nothing in tests/matrix/clients.ts and tests/programs/programs.ts has "${words.join('" and "')}" in its name, as in: clients npm e2b 2.51.0, or: programs PyPI smolagents\n`,
   )
   process.exit(2)
 }
@@ -51,8 +50,11 @@ const server = await startServer({
 })
 try {
   const { env } = server.info()
-  if (needsInterpreter) await waitForInterpreter(env)
-  const areClientsWell = await runClients(clients, env, words.length === 0)
+  const interpreter = needsInterpreter ? waitForInterpreter(env) : Promise.resolve()
+  // it is awaited where it is needed
+  interpreter.catch(() => {})
+  const areClientsWell = await runClients(clients, env, interpreter, clients.length === allClients.length)
+  await interpreter
   const areProgramsWell = await runPrograms(chosenPrograms, env, chosenPrograms.length === programs.length)
   process.exitCode = areClientsWell && areProgramsWell ? 0 : 1
 } finally {
