@@ -69,7 +69,7 @@ test(
     expect(stdout).toBe('/made\nnone\n1\n0\n')
     const installed = await sandbox.commands
       .run('sudo sh -c "apt-get update -qq && apt-get install -qq -y fuse" </dev/null 2>&1', {
-        timeoutMs: 150_000,
+        timeoutMs: 400_000,
       })
       .catch((error) => error)
     expect([installed.exitCode, installed.stdout]).toEqual([0, installed.stdout])

@@ -177,7 +177,7 @@ describe('from the command line', () => {
       const usage = JSON.parse(stdout)
       expect(usage.checkpoints).toBeGreaterThan(0)
       expect(usage.sizeBytes).toBeGreaterThan(usage.storedBytes)
-    })
+    }, 20_000)
     expect((await e2b(['storage'])).stdout).toMatch(
       /^CHECKPOINTS +WRITTEN +LIMIT +STORED +SHARED\n\d+ +[\d.]+ \w+ +none +/,
     )

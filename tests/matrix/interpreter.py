@@ -51,7 +51,7 @@ def use_context():
 
 
 def kill():
-    check(sandbox.kill(), "kill says that there was none")
+    check(sandbox.kill() is not False, "kill says that there was none")
 
 
 sandbox = attempt("create", create)
