@@ -38,7 +38,7 @@ async function draw() {
 
 async function useContext() {
   const context = await sandbox.createCodeContext({ cwd: '/tmp' })
-  check((await sandbox.runCode('import os; os.getcwd()', { context })).text === "'/tmp'", 'another folder')
+  check((await sandbox.runCode('import os; os.getcwd()', { context })).text === '/tmp', 'another folder')
 }
 
 const sandbox = await attempt('create', () => Sandbox.create({ timeoutMs: 120_000 }))
