@@ -1,33 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { inject } from 'vitest'
+import { waitForTemplateOf } from '../template-ready.ts'
 
 /** On a machine that has built nothing yet, all before it in templates/names.ts are built first. */
 export const BUILD_TIMEOUT_MS = 30 * 60_000
-const POLL_MS = 1_000
 
-/** Waits until sandboxes can be started from a template of the catalogue. @throws when its build failed */
-export async function waitForTemplate(name: string): Promise<void> {
-  const { E2B_API_URL, E2B_API_KEY } = inject('server').env
-  const deadline = Date.now() + BUILD_TIMEOUT_MS
-  let said = ''
-  while (Date.now() < deadline) {
-    const response = await fetch(`${E2B_API_URL}/v2/sandboxes`, {
-      method: 'POST',
-      headers: { 'x-api-key': E2B_API_KEY!, 'content-type': 'application/json' },
-      body: JSON.stringify({ templateID: name, timeout: 15 }),
-      signal: AbortSignal.timeout(60_000),
-    })
-    const answer = (await response.json()) as { sandboxID?: string; message?: string }
-    if (response.ok) {
-      await fetch(`${E2B_API_URL}/sandboxes/${answer.sandboxID}`, {
-        method: 'DELETE',
-        headers: { 'x-api-key': E2B_API_KEY! },
-      })
-      return
-    }
-    said = answer.message ?? String(response.status)
-    if (response.status !== 409 || said.includes('failed')) break
-    await delay(POLL_MS)
-  }
-  throw new Error(`template '${name}' did not get ready: ${said}`)
-}
+/** Waits until sandboxes of the suite's server can be started from a template. @throws when its build failed */
+export const waitForTemplate = (name: string): Promise<void> =>
+  waitForTemplateOf(inject('server').env, name, BUILD_TIMEOUT_MS)

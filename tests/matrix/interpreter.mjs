@@ -1,23 +1,7 @@
 // What every program of a code interpreter does, written for each age of `@e2b/code-interpreter`; see program.mjs.
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { attempt, check, installed } from '../programs/steps.mjs'
 
-const { Sandbox } = createRequire(pathToFileURL(`${process.argv[2]}/package.json`))('@e2b/code-interpreter')
-
-async function attempt(step, body) {
-  try {
-    const value = await body()
-    console.log(JSON.stringify({ step, ok: true }))
-    return value
-  } catch (error) {
-    process.exitCode = 1
-    console.log(JSON.stringify({ step, ok: false, error: `${error?.name}: ${error?.message}`.slice(0, 300) }))
-  }
-}
-
-function check(condition, what) {
-  if (!condition) throw new Error(typeof what === 'string' ? what : JSON.stringify(what))
-}
+const { Sandbox } = installed('@e2b/code-interpreter')
 
 async function runCode() {
   await sandbox.runCode('x = 20')

@@ -1,29 +1,11 @@
 // What every program does, written for each age of npm `e2b`: one JSON line a step, `{step, ok}` with `error` or `absent`.
 // `node program.mjs <folder>`: the folder's node_modules holds the client, which finds the server by the environment.
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { attempt, check, installed } from '../programs/steps.mjs'
 
 const folder = process.argv[2]
-const client = createRequire(pathToFileURL(`${folder}/package.json`))('e2b')
+const client = installed('e2b')
 const { Sandbox } = client
-
-const say = (step, what) => console.log(JSON.stringify({ step, ...what }))
-
-async function attempt(step, body) {
-  try {
-    const value = await body()
-    say(step, { ok: true })
-    return value
-  } catch (error) {
-    process.exitCode = 1
-    say(step, { ok: false, error: `${error?.name}: ${error?.message}`.slice(0, 300) })
-  }
-}
-
-function check(condition, what) {
-  if (!condition) throw new Error(typeof what === 'string' ? what : JSON.stringify(what))
-}
 
 async function fetchText(url, init = {}) {
   const response = await fetch(url, { ...init, signal: AbortSignal.timeout(20_000) })
@@ -147,7 +129,7 @@ if (sandbox) {
   await attempt('timeout', extend)
   const pause = ['pause', 'betaPause'].find((name) => typeof sandbox[name] === 'function')
   if (pause) await attempt('pause', () => pauseAndResume(pause))
-  else say('pause', { absent: true })
+  else console.log(JSON.stringify({ step: 'pause', absent: true }))
   await attempt('kill', kill)
 }
 // streams of old clients stay open

@@ -4,9 +4,11 @@
 import { programs } from '../programs/programs.ts'
 import { nameOfProgram, runPrograms } from '../programs/run-programs.ts'
 import { startServer } from '../server.ts'
+import { waitForTemplateOf } from '../template-ready.ts'
 import { interpreterClients, npmClients, pypiClients } from './clients.ts'
 import { nameOfClient, runClients } from './run-clients.ts'
 
+/** The interpreter's template takes minutes on a machine that has never built it. */
 const TEMPLATE_TIMEOUT_MS = 40 * 60_000
 
 const words = process.argv.slice(2)
@@ -21,24 +23,6 @@ if (clients.length + chosenPrograms.length === 0) {
   process.exit(2)
 }
 
-/** The interpreter's template takes minutes on a machine that has never built it. */
-async function waitForInterpreter(env: Record<string, string>): Promise<void> {
-  const deadline = Date.now() + TEMPLATE_TIMEOUT_MS
-  for (;;) {
-    const response = await fetch(`${env.E2B_API_URL}/v2/sandboxes`, {
-      method: 'POST',
-      headers: { 'x-api-key': env.E2B_API_KEY!, 'content-type': 'application/json' },
-      body: JSON.stringify({ templateID: 'code-interpreter-v1', timeout: 15 }),
-      signal: AbortSignal.timeout(60_000),
-    })
-    if (response.ok) return
-    const text = await response.text()
-    if (response.status !== 409 || Date.now() > deadline)
-      throw new Error(`code-interpreter-v1 did not get ready: ${text}`)
-    await new Promise((resolve) => setTimeout(resolve, 2_000))
-  }
-}
-
 const needsInterpreter =
   clients.some((client) => client.package === 'code-interpreter') ||
   chosenPrograms.some(({ templates }) => templates.includes('code-interpreter-v1'))
@@ -50,7 +34,9 @@ const server = await startServer({
 })
 try {
   const { env } = server.info()
-  const interpreter = needsInterpreter ? waitForInterpreter(env) : Promise.resolve()
+  const interpreter = needsInterpreter
+    ? waitForTemplateOf(env, 'code-interpreter-v1', TEMPLATE_TIMEOUT_MS)
+    : Promise.resolve()
   // it is awaited where it is needed
   interpreter.catch(() => {})
   const areClientsWell = await runClients(clients, env, interpreter, clients.length === allClients.length)

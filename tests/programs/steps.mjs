@@ -1,9 +1,10 @@
-// What the JavaScript programs of this folder share: one JSON line a step, `{step, ok}` with `error`.
+// What the JavaScript programs of this folder and of tests/matrix share: one JSON line a step, `{step, ok}` with `error`.
 // `node with-<package>.mjs <folder>`: the folder's node_modules holds the package, which finds the server by the environment.
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
-const installed = createRequire(pathToFileURL(`${process.argv[2]}/package.json`))
+/** Loads what is in the folder as `require` does. */
+export const installed = createRequire(pathToFileURL(`${process.argv[2]}/package.json`))
 
 /** @returns what the package exports to `import` */
 export const load = (name) => import(pathToFileURL(installed.resolve(name)))
