@@ -13,7 +13,7 @@ const mayImport = {
 /** Single files across an arrow: interfaces, never what is behind them. */
 const doors = {
   server: ['packages/node/src/node\\.ts$', 'packages/node/src/index\\.ts$'],
-  edge: ['packages/server/src/directory\\.ts$'],
+  edge: ['packages/protocol/src/directory\\.ts$'],
 }
 
 const arrows = Object.entries(mayImport).map(([name, others]) => ({

@@ -1,6 +1,6 @@
 // What an idle sandbox costs: memory of the machine and CPU. See README.md.
 import { existsSync, readFileSync } from 'node:fs'
-import { namesFor } from '@sandlot/node/names'
+import { namesFor } from '@sandlot/node/instance-names'
 import { createSandbox, home, killAll, onExit } from './server.ts'
 import { pause, report, round } from './stats.ts'
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { fileURLToPath } from 'node:url'
-import { parseAddressRange } from '@sandlot/node/address-range'
+import { parseAddressRange } from '@sandlot/node/network/address-range'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
 
 /** Home of the server under test; `SANDLOT_HOME`, default `<repo>/.sandlot`. */

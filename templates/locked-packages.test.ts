@@ -57,7 +57,7 @@ test.each(pythonLock.files)('%s is locked with hashes in %s', (from, to) => {
 
 test('no template, and no part of the base image, installs from npm or PyPI by version', () => {
   const files = catalogNames.map((name) => join('templates', name, 'template.ts'))
-  files.push('packages/node/src/base-image.ts', 'templates/locked-packages.ts')
+  files.push('packages/node/src/images/base-image.ts', 'templates/locked-packages.ts')
   const loose = files.flatMap((file) =>
     read(file)
       .split('\n')

@@ -6,7 +6,7 @@ export const repositoryRoot = fileURLToPath(new URL('..', import.meta.url))
 export const npmLocks = [
   ...['amp', 'claude', 'codex', 'openclaw', 'opencode'].map((name) => `templates/${name}/npm`),
   'guest/code-interpreter/npm',
-  'packages/node/src/base-npm',
+  'packages/node/src/images/base-npm',
 ]
 
 /** What is asked for, and the lock with everything that comes along. */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import { namesFor } from '@sandlot/node/names'
+import { namesFor } from '@sandlot/node/instance-names'
 
 /** Everything on this machine that belongs to the instance of a home. */
 export interface Inventory {

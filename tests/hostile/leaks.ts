@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { promisify } from 'node:util'
-import { namesFor } from '@sandlot/node/names'
+import { namesFor } from '@sandlot/node/instance-names'
 import type { Sandbox } from 'e2b-official'
 import { asRoot } from './guest.ts'
 

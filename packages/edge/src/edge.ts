@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { ENVD_PORT, type SandboxTarget, secretsEqual } from '@sandlot/protocol'
-import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/server/directory'
+import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/protocol/directory'
 import type { Logger } from 'pino'
 import { isControlRoute } from './control-routes.ts'
 import { type Dial, dialTcp } from './dial.ts'

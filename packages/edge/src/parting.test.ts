@@ -4,7 +4,7 @@ import { request, type Server, type ServerResponse } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ENVD_PORT } from '@sandlot/protocol'
-import type { GoneReason } from '@sandlot/server/directory'
+import type { GoneReason } from '@sandlot/protocol/directory'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startEdge, startEnvd, textOf } from './test-support/sandbox-world.ts'
 

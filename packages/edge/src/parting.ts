@@ -1,4 +1,4 @@
-import type { GoneReason } from '@sandlot/server/directory'
+import type { GoneReason } from '@sandlot/protocol/directory'
 import type { StreamError } from './connect-messages.ts'
 import { type Refusal, sandboxNotFound, sandboxRolledBack } from './refusal.ts'
 

@@ -1,4 +1,4 @@
-import type { DirectoryEntry } from '@sandlot/server/directory'
+import type { DirectoryEntry } from '@sandlot/protocol/directory'
 import { describe, expect, it } from 'vitest'
 import type { EdgeRequest } from './message.ts'
 import { findSigner, parseSignedFileUrl, signFileUrl } from './signed-url.ts'

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { DirectoryEntry } from '@sandlot/server/directory'
+import type { DirectoryEntry } from '@sandlot/protocol/directory'
 import { type EdgeRequest, headerOf } from './message.ts'
 
 /** The query of a `/files` URL, as its signature was made over it (wire spec 4.3). */

@@ -1,4 +1,4 @@
-import type { DirectoryEntry } from '@sandlot/server/directory'
+import type { DirectoryEntry } from '@sandlot/protocol/directory'
 import { expect, it } from 'vitest'
 import { type SignedFileUrl, signFileUrl } from './signed-url.ts'
 import { SignerSearch } from './signer-search.ts'

@@ -1,5 +1,5 @@
 import { addressKey } from '@sandlot/protocol'
-import type { DirectoryEntry } from '@sandlot/server/directory'
+import type { DirectoryEntry } from '@sandlot/protocol/directory'
 import { findSigner, type SignedFileUrl } from './signed-url.ts'
 
 /** A token costs about 2 µs to try: all callers together get 4 % of a core, one of them a quarter of that. */

@@ -1,14 +1,14 @@
-import type { GarbageReport } from './checkpoints/garbage.ts'
-import type { UsageReport } from './checkpoints/usage.ts'
+import type { GarbageReport } from './packed/garbage.ts'
+import type { UsageReport } from './packed/usage.ts'
 
-export type { GarbageReport } from './checkpoints/garbage.ts'
-export type { UsageReport } from './checkpoints/usage.ts'
+export type { GarbageReport } from './packed/garbage.ts'
+export type { UsageReport } from './packed/usage.ts'
 
 import type { BuildJob, BuildResult } from './builder/builder.ts'
 import type { ReleasedTemplate } from './builder/release.ts'
 import type { FileDiff } from './diff/compare-files.ts'
 import type { DiffOptions } from './diff/diffs.ts'
-import type { CarriedBase } from './handover/carried-files.ts'
+import type { ExportedBase } from './takeover/exported-files.ts'
 
 export type { BuildJob, BuildLog, BuildResult } from './builder/builder.ts'
 export type {
@@ -21,8 +21,8 @@ export type {
 export type { ReleasedTemplate } from './builder/release.ts'
 export type { FileDiff } from './diff/compare-files.ts'
 export type { DiffOptions } from './diff/diffs.ts'
-export type { CarriedBase } from './handover/carried-files.ts'
-export type { FoundRecord, Instance, SandboxRecord, SandboxRecords } from './handover/records.ts'
+export type { ExportedBase } from './takeover/exported-files.ts'
+export type { FoundRecord, Instance, SandboxRecord, SandboxRecords } from './takeover/records.ts'
 
 /** What the control plane asks of one machine that runs sandboxes. */
 
@@ -255,7 +255,7 @@ export interface SandboxNode {
    * Puts what a checkpoint needs beside itself into the remote store, so that another machine can start it.
    * @returns undefined: the checkpoint itself is not there (yet) @throws SandlotError checkpoint_store_unavailable
    */
-  carry(checkpointId: string): Promise<CarriedBase | undefined>
+  carry(checkpointId: string): Promise<ExportedBase | undefined>
   /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */
   init(machineId: string, init: MachineInit): Promise<void>
   /** Ends the machine now. Resolves when its processes are dead; the rest is cleaned up behind. Unknown ids resolve. */

@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseAddressRange } from './address-range.ts'
-import { openCgroups } from './cgroups.ts'
-import { Firewall } from './firewall.ts'
-import { createGvisorDriver, unmountState } from './gvisor-driver.ts'
-import { Machines } from './machines.ts'
-import { namesFor } from './names.ts'
-import { createSlotPool } from './slots.ts'
+import { createGvisorDriver, unmountState } from './engine/gvisor-driver.ts'
+import { namesFor } from './instance-names.ts'
+import { openCgroups } from './machines/cgroups.ts'
+import { Machines } from './machines/machines.ts'
+import { parseAddressRange } from './network/address-range.ts'
+import { Firewall } from './network/firewall.ts'
+import { createSlotPool } from './network/slots.ts'
 
 /**
  * Ends every machine of the instance and removes its namespaces, cgroups, firewall table and run folder.

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseAddressRange } from '@sandlot/node/address-range'
+import { parseAddressRange } from '@sandlot/node/network/address-range'
 import { SandlotError } from '@sandlot/protocol'
 import { Value } from 'typebox/value'
 import { nearest } from './nearest.ts'

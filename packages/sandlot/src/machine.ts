@@ -1,8 +1,8 @@
 import { dirname, join } from 'node:path'
 import {
-  type CheckpointStore,
   createNode,
   ensureBaseImage,
+  type ObjectStore,
   type RemoteStore,
   type SandboxNode,
   sealBucket,
@@ -33,7 +33,7 @@ export interface MachineInputs {
 export interface Bucket {
   checkpoints: RemoteStore
   /** For what is sealed already: records of paused sandboxes. */
-  records: CheckpointStore & TaggedStore
+  records: ObjectStore & TaggedStore
 }
 
 /** Makes the image that sandboxes of the base template boot from, unless it is there. */
@@ -104,7 +104,7 @@ export async function createMachine({
 /** Loaded only when it is used: the AWS SDK takes 0.2 s to load. */
 export async function openBucket(settings: Settings): Promise<Bucket | undefined> {
   if (settings.checkpointBucket === '') return undefined
-  const { createS3Store } = await import('@sandlot/node/checkpoints/s3-store')
+  const { createS3Store } = await import('@sandlot/node/objects/s3-store')
   const records = createS3Store({
     bucket: settings.checkpointBucket,
     endpoint: settings.checkpointEndpoint || undefined,

@@ -1,4 +1,4 @@
-import { CommandError } from '@sandlot/node/run'
+import { CommandError } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 
 /** What people read when a command failed: one message, the stack only with DEBUG set. */

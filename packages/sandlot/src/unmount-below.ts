@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { run } from '@sandlot/node/run'
+import { run } from '@sandlot/node/host/run'
 
 /** Mount points at or below a folder, deepest first (proc(5): field 5 of mountinfo, octal escapes for blanks). */
 export function mountsBelow(folder: string, mountInfo: string): string[] {

@@ -1,37 +1,37 @@
 import { statfsSync } from 'node:fs'
 import type { SandboxNode, SandboxRecords } from '@sandlot/node'
+import type { SandboxDirectory } from '@sandlot/protocol/directory'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { Authenticator } from './api-keys/authenticate.ts'
 import { ApiKeyRepository } from './api-keys/repository.ts'
-import { createApp } from './app/app.ts'
+import { AccessTokenSigner } from './auth/access-token.ts'
+import { Authenticator } from './auth/authenticate.ts'
+import { openServerSecret } from './auth/server-secret.ts'
+import { BuildLogs } from './builds/logs.ts'
+import { type BuildLimits, TemplateBuilder } from './builds/service.ts'
+import { CatalogProgress } from './catalog/progress.ts'
+import type { CatalogControl } from './catalog/routes.ts'
+import { CheckpointRepository } from './checkpoints/repository.ts'
 import type { ClientPackage } from './client-packages/routes.ts'
-import type { SandboxDirectory } from './directory.ts'
+import { createApp } from './create-app.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
 import { Idempotency } from './idempotency/service.ts'
-import { openInstanceId } from './instance-id.ts'
 import { SandboxMetrics } from './metrics/metrics.ts'
-import { CheckpointRepository } from './sandboxes/checkpoint-repository.ts'
 import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { SandboxService } from './sandboxes/service.ts'
-import { AccessTokenSigner } from './sessions/access-token.ts'
 import { SessionRepository } from './sessions/repository.ts'
-import { openServerSecret } from './sessions/server-secret.ts'
 import { SessionService } from './sessions/service.ts'
-import { openStore } from './store/store.ts'
+import { openInstanceId } from './store/instance-id.ts'
+import { openStore } from './store/open-store.ts'
 import { TeamLimits } from './teams/limits.ts'
 import { ensureCatalogTeam, ensureDefaultTeam, findTeam } from './teams/repository.ts'
-import { BuildLogs } from './templates/build-logs.ts'
-import { CatalogProgress } from './templates/catalog-progress.ts'
-import type { CatalogControl } from './templates/catalog-routes.ts'
-import { TemplateCatalogue } from './templates/catalogue.ts'
+import { TemplateRegistry } from './templates/registry.ts'
 import { TemplateRepository } from './templates/repository.ts'
 import { TagHistory } from './templates/tag-history.ts'
-import { type BuildLimits, TemplateBuilder } from './templates/template-builder.ts'
-import { UploadRepository } from './templates/upload-repository.ts'
-import { Uploads } from './templates/uploads.ts'
+import { UploadRepository } from './uploads/repository.ts'
+import { Uploads } from './uploads/service.ts'
 
 const HOUR_MS = 3600_000
 const DAY_MS = 24 * HOUR_MS
@@ -101,7 +101,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const registry = new SandboxRegistry()
   const repository = new SandboxRepository(store)
   const catalogProgress = new CatalogProgress(now)
-  const catalogue = new TemplateCatalogue(new TemplateRepository(store), catalogProgress)
+  const catalogue = new TemplateRegistry(new TemplateRepository(store), catalogProgress)
   const checkpoints = new CheckpointRepository(store)
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)

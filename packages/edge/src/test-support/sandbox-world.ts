@@ -8,7 +8,7 @@ import {
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { ENVD_PORT } from '@sandlot/protocol'
-import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/server/directory'
+import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/protocol/directory'
 import { pino } from 'pino'
 import { createEdge, createListener, type EdgeOptions, openCertificateStore } from '../index.ts'
 import { temporaryDirectory } from './temporary-directory.ts'

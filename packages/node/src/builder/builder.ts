@@ -1,12 +1,11 @@
 import { createReadStream, existsSync } from 'node:fs'
 import { BuildFailure } from '@sandlot/protocol'
-import { cpuFeatures } from '../cpu-features.ts'
-import { GuestRefusal, runInGuest, uploadToGuest } from '../guest-process.ts'
-import type { LiveMachine, MachineSource } from '../machines.ts'
-import { OPEN } from '../network-policy.ts'
+import { cpuFeatures } from '../engine/cpu-features.ts'
+import { GuestRefusal, runInGuest, uploadToGuest } from '../guest/guest-process.ts'
+import type { LiveMachine, MachineSource } from '../machines/machines.ts'
+import { OPEN } from '../network/network-policy.ts'
 import type { CheckpointInfo } from '../node.ts'
-import { Finisher, type FinisherOptions } from './finisher.ts'
-import { endProcesses, type Ground, startOn, toFailure, withFiles } from './ground.ts'
+import { type BuildRootfs, endProcesses, startOn, toFailure, withFiles } from './build-rootfs.ts'
 import { ImagePreparation } from './image-preparation.ts'
 import { LostLayer } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -21,6 +20,7 @@ import {
   layerKey,
 } from './recipe.ts'
 import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
+import { TemplateFinalizer, type TemplateFinalizerOptions } from './template-finalizer.ts'
 
 const LAST_LINES = 20
 /** Of the catalogue, whose steps need not be found one by one: what takes less to do is done again rather than kept. */
@@ -53,7 +53,7 @@ export interface BuildResult {
   environment: BuildEnvironment
 }
 
-export interface BuilderOptions extends FinisherOptions {
+export interface BuilderOptions extends TemplateFinalizerOptions {
   baseImage: { path: string; key: string }
   /** Content key of envd: a checkpoint holds one. */
   envdKey: string
@@ -64,12 +64,12 @@ export interface BuilderOptions extends FinisherOptions {
 /** Makes templates: runs their steps in machines, keeps every finished step, and saves the booted result. */
 export class Builder {
   readonly #options: BuilderOptions
-  readonly #finisher: Finisher
+  readonly #finisher: TemplateFinalizer
   readonly #preparation: ImagePreparation
 
   constructor(options: BuilderOptions) {
     this.#options = options
-    this.#finisher = new Finisher(options)
+    this.#finisher = new TemplateFinalizer(options)
     this.#preparation = new ImagePreparation(options)
   }
 
@@ -193,7 +193,7 @@ export class Builder {
     }
   }
 
-  async #runSteps(job: BuildJob, { ground, environment }: Started, made: string[]): Promise<Ground> {
+  async #runSteps(job: BuildJob, { ground, environment }: Started, made: string[]): Promise<BuildRootfs> {
     const { recipe, log, signal } = job
     const { layers } = this.#options
     const cached = await this.#cached(recipe, ground)
@@ -239,9 +239,9 @@ export class Builder {
   /** The last step that was built before: its layer, or the image that this was packed into, has those before it too. */
   async #cached(
     { steps, isForced }: BuildRecipe,
-    origin: Ground,
-  ): Promise<{ index: number; ground: Ground } | undefined> {
-    let found: { index: number; ground: Ground } | undefined
+    origin: BuildRootfs,
+  ): Promise<{ index: number; ground: BuildRootfs } | undefined> {
+    let found: { index: number; ground: BuildRootfs } | undefined
     let { key } = origin
     for (const [index, step] of steps.entries()) {
       if (isForced || step.force) break
@@ -303,7 +303,7 @@ export class Builder {
   }
 
   /** What a step left running ends with it: a cached layer would not have it either. */
-  async #keep(machine: LiveMachine, key: string, imagePath: string): Promise<Ground> {
+  async #keep(machine: LiveMachine, key: string, imagePath: string): Promise<BuildRootfs> {
     const { layers, machines } = this.#options
     await endProcesses(machine)
     await this.#options.checkSpace(machine, false)
@@ -314,7 +314,7 @@ export class Builder {
 
 /** What there is before the first step. */
 interface Started {
-  ground: Ground
+  ground: BuildRootfs
   environment: BuildEnvironment
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import type { ImageStore } from '../images/image-store.ts'
+import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import type { BootedBuilds } from './booted-builds.ts'
 import { garbageOf, type KeepLimits } from './garbage.ts'
 import { LayerFolders } from './layer-folders.ts'
@@ -10,7 +10,7 @@ export interface BuildLeftovers {
   layers: Layers
   booted: BootedBuilds
   images: ImageStore
-  cold: Pick<ColdCheckpoints, 'peek'>
+  cold: Pick<CheckpointTiers, 'peek'>
   /** Images of machines that live. */
   imagesInUse: Iterable<string>
   /** All of this machine, packed or not. */

@@ -1,10 +1,10 @@
 import { BuildFailure } from '@sandlot/protocol'
-import { type GuestCommand, GuestRefusal, runInGuest } from '../guest-process.ts'
+import { type GuestCommand, GuestRefusal, runInGuest } from '../guest/guest-process.ts'
 import { unlessAborted } from '../images/unless-aborted.ts'
-import type { LiveMachine, Machines } from '../machines.ts'
-import { OPEN } from '../network-policy.ts'
+import type { LiveMachine, Machines } from '../machines/machines.ts'
+import { OPEN } from '../network/network-policy.ts'
+import { type BuildRootfs, endProcesses, type MachineHost, startOn, toFailure } from './build-rootfs.ts'
 import type { BuildLog } from './builder.ts'
-import { endProcesses, type Ground, type MachineHost, startOn, toFailure } from './ground.ts'
 import { checkScript, installScript, knownTools, NO_PACKAGE_MANAGER, TOOLS } from './image-tools.ts'
 import type { Layers } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -54,14 +54,14 @@ export interface ForeignImage {
 export class ImagePreparation {
   readonly #options: PreparationOptions
   /** By key: two builds from one image prepare it once. */
-  readonly #running = new Map<string, Promise<Ground>>()
+  readonly #running = new Map<string, Promise<BuildRootfs>>()
 
   constructor(options: PreparationOptions) {
     this.#options = options
   }
 
   /** @throws BuildFailure when it cannot have bash, SandlotError, and the signal's reason */
-  async prepare(image: ForeignImage): Promise<Ground> {
+  async prepare(image: ForeignImage): Promise<BuildRootfs> {
     const everything = installScript(TOOLS.map(({ name }) => name))
     const key = digest(['prepared', image.key, checkScript(), everything])
     for (let other = this.#running.get(key); other; other = this.#running.get(key))
@@ -74,7 +74,7 @@ export class ImagePreparation {
     return preparing
   }
 
-  async #findOrMake(image: ForeignImage, key: string): Promise<Ground> {
+  async #findOrMake(image: ForeignImage, key: string): Promise<BuildRootfs> {
     const found = image.isForced ? undefined : await this.#options.layers.find(key)
     const lack = found?.note === undefined ? undefined : (JSON.parse(found.note) as Lack)
     if (!lack || lack.isPassing) return this.#make(image, key)
@@ -82,7 +82,7 @@ export class ImagePreparation {
     return { key, imagePath: image.imagePath, layer: key }
   }
 
-  async #make(image: ForeignImage, key: string): Promise<Ground> {
+  async #make(image: ForeignImage, key: string): Promise<BuildRootfs> {
     const { machines, layers, checkSpace } = this.#options
     const { imagePath, diskSizeMB, owner } = image
     const machine = await startOn(

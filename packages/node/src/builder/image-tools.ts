@@ -1,5 +1,5 @@
-import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from '../changed-files.ts'
-import { REMOVE_SSH_HOST_KEYS } from '../ssh-host-keys.ts'
+import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from '../images/changed-files.ts'
+import { REMOVE_SSH_HOST_KEYS } from '../images/ssh-host-keys.ts'
 
 /** A program that commands of the SDKs, or guides of E2B, count on in every sandbox. */
 interface Tool {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { run } from '../run.ts'
+import { run } from '../host/run.ts'
 
 /** Of folders that are half written or half removed. */
 export const WRITING = '.writing-'

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { type Checkpoints, createCheckpoints } from '../checkpoints/checkpoints.ts'
+import { type Checkpoints, createCheckpoints } from '../packed/packed-checkpoints.ts'
 import { Layers, LostLayer } from './layers.ts'
 
 let dir: string

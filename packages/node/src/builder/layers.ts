@@ -3,10 +3,10 @@ import { existsSync, renameSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import { BackgroundLine } from '../background-line.ts'
-import type { Checkpoints } from '../checkpoints/checkpoints.ts'
-import { isDamage } from '../checkpoints/manifest.ts'
-import type { UsageReport } from '../checkpoints/usage.ts'
+import { isDamage } from '../packed/manifest.ts'
+import type { Checkpoints } from '../packed/packed-checkpoints.ts'
+import type { UsageReport } from '../packed/usage.ts'
+import { BackgroundQueue } from '../persistence/background-queue.ts'
 import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer, WRITING } from './layer-folders.ts'
 
 /** Of layers beside their packed copies, those that were used last: who changes a step builds from one again and again. */
@@ -36,7 +36,7 @@ export class Layers {
   readonly #folders: LayerFolders
   readonly #packed: Checkpoints
   readonly #onError: (error: unknown) => void
-  readonly #packing = new BackgroundLine((key) => this.#packNow(key))
+  readonly #packing = new BackgroundQueue((key) => this.#packNow(key))
   /** Ids of packed copies that are whole. */
   readonly #packedIds = new Set<string>()
   /** What uses the files of a key. */

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
-import type { CheckpointManifest } from '../checkpoint-folder.ts'
-import type { ColdCheckpoints } from '../cold-checkpoints.ts'
 import type { ImageStore } from '../images/image-store.ts'
+import type { CheckpointManifest } from '../persistence/checkpoint-folder.ts'
+import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import type { Layers } from './layers.ts'
 import type { SharedBuilds } from './shared-builds.ts'
 
@@ -17,7 +17,7 @@ export interface ReleaseOptions {
   layers: Pick<Layers, 'list' | 'remove'>
   images: ImageStore
   shared: SharedBuilds
-  cold: Pick<ColdCheckpoints, 'peek' | 'list'>
+  cold: Pick<CheckpointTiers, 'peek' | 'list'>
   /** Images of machines that live. */
   imagesInUse: () => Iterable<string>
 }

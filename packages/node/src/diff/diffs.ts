@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { CheckpointFolder, CheckpointManifest } from '../checkpoint-folder.ts'
-import type { ColdCheckpoints } from '../cold-checkpoints.ts'
-import { diskSpace } from '../disk-space.ts'
-import type { Driver } from '../driver.ts'
-import { FairGate } from '../fair-gate.ts'
-import type { MachineSource, Machines } from '../machines.ts'
-import { ENVD_PATH } from '../oci-spec.ts'
+import type { Driver } from '../engine/driver.ts'
+import { ENVD_PATH } from '../engine/oci-spec.ts'
+import type { MachineSource, Machines } from '../machines/machines.ts'
+import type { CheckpointFolder, CheckpointManifest } from '../persistence/checkpoint-folder.ts'
+import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
+import { FairGate } from '../pool/fair-gate.ts'
+import { diskSpace } from '../pressure/disk-space.ts'
 import { compareFiles, type FileDiff } from './compare-files.ts'
 import { ExtractedFiles } from './extracted-files.ts'
 import { FileReader } from './file-reader.ts'
@@ -40,7 +40,7 @@ export interface DiffsOptions {
   /** `<home>/run`. */
   runDir: string
   folder: CheckpointFolder
-  cold: ColdCheckpoints
+  cold: CheckpointTiers
   machines: Machines
   driver: Driver
   /** Says why no machine may be started now that takes so much more memory than usual. */

@@ -1,6 +1,6 @@
 import { constants, open } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
-import { FairQueue } from '../fair-queue.ts'
+import { FairQueue } from '../pool/fair-queue.ts'
 import { JailExceeded, runJailed } from './jail.ts'
 
 /** What an archive of a COPY may have. */

@@ -1,7 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
-import type { ColdCheckpoints } from '../cold-checkpoints.ts'
-import type { Machines } from '../machines.ts'
+import type { Machines } from '../machines/machines.ts'
+import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import { marksIn, type UnlistedMark } from './marks.ts'
 import { Unlisted } from './unlisted.ts'
 
@@ -14,7 +14,7 @@ export interface UnlistedData {
 export interface UnlistedDataOptions {
   home: string
   graceMs: number
-  cold: Pick<ColdCheckpoints, 'peek'>
+  cold: Pick<CheckpointTiers, 'peek'>
   machines: Pick<Machines, 'end'>
   /** For good: packed, and in the bucket too. */
   removeCheckpoint: (checkpointId: string) => Promise<void>

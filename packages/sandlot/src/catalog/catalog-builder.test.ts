@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CatalogProgress } from '@sandlot/server/templates/catalog-progress'
+import { CatalogProgress } from '@sandlot/server/catalog/progress'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { CatalogBuilder } from './catalog-builder.ts'

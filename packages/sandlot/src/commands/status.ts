@@ -1,5 +1,5 @@
 import { unlistedIn } from '@sandlot/node'
-import { firewallFault } from '@sandlot/node/firewall-fault'
+import { firewallFault } from '@sandlot/node/network/firewall-fault'
 import type { CatalogReport } from '@sandlot/server'
 import { Command } from 'commander'
 import { describeCatalog, detailsOf } from '../catalog/describe.ts'

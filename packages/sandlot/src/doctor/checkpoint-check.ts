@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { AdoptedBases, CheckpointFolder, findMisfit } from '@sandlot/node'
+import { AdoptedBases, CheckpointFolder, findIncompatibility } from '@sandlot/node'
 import type { Config } from '../config.ts'
 import { RUNSC_VERSION } from '../setup/runsc.ts'
 import type { Verdict } from './finding.ts'
@@ -17,7 +17,7 @@ export async function checkpoints({ settings }: Config): Promise<Verdict> {
   let isBootable = true
   for (const id of ids) {
     const manifest = await folder.read(id).catch(() => undefined)
-    const misfit = manifest?.hasMemory && findMisfit(manifest, `release-${RUNSC_VERSION}`)
+    const misfit = manifest?.hasMemory && findIncompatibility(manifest, `release-${RUNSC_VERSION}`)
     if (!misfit) continue
     misfits.push(`${id}: ${misfit}`)
     isBootable &&= await folder.hasFiles(id)

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
-import { hostIdsFor } from '@sandlot/node/host-ids'
-import { canSpareKernels } from '@sandlot/node/oom-order'
-import { run } from '@sandlot/node/run'
+import { canSpareKernels } from '@sandlot/node/engine/oom-order'
+import { run } from '@sandlot/node/host/run'
+import { hostIdsFor } from '@sandlot/node/machines/host-ids'
 import type { Verdict } from './finding.ts'
 
 /** https://gvisor.dev/docs/user_guide/install/ asks for 4.14.77; systrap was measured on 6.18. */

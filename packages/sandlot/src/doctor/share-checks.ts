@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { canLimitSwap, canWeighDisk } from '@sandlot/node/cgroups'
+import { canLimitSwap, canWeighDisk } from '@sandlot/node/machines/cgroups'
 import type { Settings } from '../settings.ts'
 import type { Verdict } from './finding.ts'
 import { type HostFiles, hostFiles } from './host-files.ts'

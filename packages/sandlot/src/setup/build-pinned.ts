@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { run } from '@sandlot/node/run'
+import { run } from '@sandlot/node/host/run'
 import type { Step } from '../progress.ts'
 import { findGo, goEnvironment } from './go.ts'
 

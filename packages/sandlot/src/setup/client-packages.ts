@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { run } from '@sandlot/node/run'
+import { run } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 import type { ClientPackage } from '@sandlot/server'
 import type { Step } from '../progress.ts'

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { CommandError, run } from '@sandlot/node/run'
+import { CommandError, run } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 import type { Step } from '../progress.ts'
 import { findExecutable } from './go.ts'

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { chmod, readdir } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { run } from '@sandlot/node/run'
+import { run } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 import type { Step } from '../progress.ts'
 import { cachedFile } from './cached.ts'

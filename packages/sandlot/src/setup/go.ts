@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { run } from '@sandlot/node/run'
+import { run } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 
 /** go.mod of gVisor and of envd ask for at least this. */

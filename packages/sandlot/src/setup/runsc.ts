@@ -1,6 +1,6 @@
 import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CommandError, run } from '@sandlot/node/run'
+import { CommandError, run } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 import type { Step } from '../progress.ts'
 import { buildPinned, pinnedModules } from './build-pinned.ts'

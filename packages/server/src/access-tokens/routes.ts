@@ -1,6 +1,6 @@
 import { AccessToken, CreatedAccessToken, ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
+import type { App, Services } from '../create-app.ts'
 import type { Session } from '../sessions/session.ts'
 
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }

@@ -1,5 +1,5 @@
 import { isApiKey, SandlotError } from '@sandlot/protocol'
-import { openStore } from '../store/store.ts'
+import { openStore } from '../store/open-store.ts'
 import { ensureCatalogTeam, ensureDefaultTeam } from '../teams/repository.ts'
 import { ApiKeyRepository } from './repository.ts'
 

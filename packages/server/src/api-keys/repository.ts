@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hashSecret, newApiKey } from '@sandlot/protocol'
-import type { Store } from '../store/store.ts'
+import type { Store } from '../store/open-store.ts'
 import { type TeamRow, teamColumns, toTeam } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 

@@ -1,7 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import { CreatedTeamApiKey, ErrorSchema, TeamApiKey } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
+import type { App, Services } from '../create-app.ts'
 import type { ApiKey } from './repository.ts'
 
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }

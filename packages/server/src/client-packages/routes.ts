@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
+import type { App, Services } from '../create-app.ts'
 
 /** A package as npm packs it, named by the content of its sources; or why there is none. */
 export type ClientPackage = { path: string; hash: string } | { missing: string }

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import { openStore } from '../store/store.ts'
+import { openStore } from '../store/open-store.ts'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 import { EventRepository } from './repository.ts'
 

@@ -1,9 +1,9 @@
 import { isSandboxId } from '@sandlot/protocol'
 import { ErrorSchema, SandboxLog, SandboxLogEntry } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
+import type { App, Services } from '../create-app.ts'
 import { MAX_UNIX_MS } from '../http/pagination.ts'
-import { notFound } from '../sandboxes/life.ts'
+import { notFound } from '../sandboxes/operations.ts'
 import type { Team } from '../teams/team.ts'
 import type { LifecycleEvent } from './events.ts'
 

@@ -1,6 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { storeError } from '../store/store.ts'
+import { storeError } from '../store/open-store.ts'
 import { withSandboxName } from './sandbox-names.ts'
 
 /** How Node says that whoever sends a body is gone: there is nothing to mend here, and nobody to tell. */

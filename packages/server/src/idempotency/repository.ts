@@ -1,4 +1,4 @@
-import type { Store } from '../store/store.ts'
+import type { Store } from '../store/open-store.ts'
 
 const PRUNE_BATCH = 500
 

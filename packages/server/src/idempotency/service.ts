@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto'
 import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
-import { KeyedLock } from '../keyed-lock.ts'
-import type { DeriveKey } from '../sessions/server-secret.ts'
-import { UnderWay } from '../under-way.ts'
+import type { DeriveKey } from '../auth/server-secret.ts'
+import { KeyedLock } from '../concurrency/keyed-lock.ts'
+import { UnderWay } from '../concurrency/under-way.ts'
 import type { IdempotencyRepository, IdempotentRow } from './repository.ts'
 import { type Answer, openAnswer, sealAnswer } from './sealed-answer.ts'
 

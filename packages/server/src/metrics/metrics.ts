@@ -1,7 +1,7 @@
 import type { MachineSample } from '@sandlot/node'
 import type { SandboxMetric } from '@sandlot/protocol/rest'
 import type { SandboxRegistry } from '../sandboxes/registry.ts'
-import type { Store } from '../store/store.ts'
+import type { Store } from '../store/open-store.ts'
 
 /** 10 minutes of samples are answered from memory. */
 const RING_SIZE = 120

@@ -1,6 +1,6 @@
+import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
-import type { CheckpointRepository } from './checkpoint-repository.ts'
-import type { Life } from './life.ts'
+import type { Life } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 import type { KillReason } from './state.ts'

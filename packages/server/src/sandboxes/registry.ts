@@ -1,4 +1,4 @@
-import type { DirectoryEntry, GoneReason, SandboxDirectory } from '../directory.ts'
+import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/protocol/directory'
 import type { LiveSandbox } from './sandbox.ts'
 
 /** Every sandbox that is not killed, in memory: requests of the edge and lists never touch the database. */

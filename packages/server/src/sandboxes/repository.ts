@@ -1,12 +1,12 @@
 import type { Insertable } from 'kysely'
-import type { EventsTable, SandboxesTable } from '../store/schema.ts'
-import type { Store } from '../store/store.ts'
 import {
   completeCheckpoint,
   insertCheckpoint,
   type NewCheckpoint,
   type SavedCheckpoint,
-} from './checkpoint-repository.ts'
+} from '../checkpoints/repository.ts'
+import type { Store } from '../store/open-store.ts'
+import type { EventsTable, SandboxesTable } from '../store/schema.ts'
 import type { LiveSandbox, SavedAs } from './sandbox.ts'
 import { type KillReason, MOVED, type SandboxState } from './state.ts'
 

@@ -13,7 +13,7 @@ import {
   SetTimeout,
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
+import type { App, Services } from '../create-app.ts'
 import {
   checkUnpaged,
   clampLimit,

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { SandlotError, secretsEqual } from '@sandlot/protocol'
 import type { FastifyRequest } from 'fastify'
-import type { DeriveKey } from './server-secret.ts'
+import type { DeriveKey } from '../auth/server-secret.ts'
 
 /**
  * Sandboxes live on subdomains of the server's own name, so their pages are same-site: SameSite alone keeps none of

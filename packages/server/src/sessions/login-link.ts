@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { openStore } from '../store/store.ts'
+import { openStore } from '../store/open-store.ts'
 import { ensureDefaultTeam } from '../teams/repository.ts'
 import { SessionRepository } from './repository.ts'
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hashSecret } from '@sandlot/protocol'
-import type { Store } from '../store/store.ts'
+import type { Store } from '../store/open-store.ts'
 import { type TeamRow, teamColumns, toTeam } from '../teams/repository.ts'
 import type { Session, SessionKind } from './session.ts'
 

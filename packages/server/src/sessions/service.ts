@@ -2,10 +2,10 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { isApiKey, isMachineToken, newMachineToken, SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import { type ApiKeyRepository, insertSessionKey } from '../api-keys/repository.ts'
-import type { Store } from '../store/store.ts'
-import { ACCESS_TOKEN_SECONDS, type AccessTokenSigner } from './access-token.ts'
+import { ACCESS_TOKEN_SECONDS, type AccessTokenSigner } from '../auth/access-token.ts'
+import type { DeriveKey } from '../auth/server-secret.ts'
+import type { Store } from '../store/open-store.ts'
 import type { SessionRepository } from './repository.ts'
-import type { DeriveKey } from './server-secret.ts'
 import type { Session, SessionKind } from './session.ts'
 
 const DAY_MS = 24 * 3600_000

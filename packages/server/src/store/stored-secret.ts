@@ -1,4 +1,4 @@
-import type { Store } from './store.ts'
+import type { Store } from './open-store.ts'
 
 /** What this server alone knows under `name`; `fresh` becomes it at the first start. Two that start at once agree on one. */
 export async function storedSecret(store: Store, name: string, fresh: string): Promise<string> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Store } from '../store/store.ts'
+import type { Store } from '../store/open-store.ts'
 import type { Team } from './team.ts'
 
 /** Team of everyone who does not make another; its plan leaves all limits to the machine. */

@@ -1,6 +1,6 @@
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
+import type { App, Services } from '../create-app.ts'
 import { projectIdOf } from './team-id.ts'
 
 const Team = Type.Object({

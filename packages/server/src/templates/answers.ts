@@ -3,8 +3,8 @@ import { ENVD_VERSION } from '@sandlot/protocol'
 import type { Template as TemplateAnswer, TemplateBuild } from '@sandlot/protocol/rest'
 import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
-import { isDefault, isRecord, type Template } from './catalogue.ts'
 import { DEFAULT_TAG } from './reference.ts'
+import { isDefault, isRecord, type Template } from './registry.ts'
 import type { BuildRecord, Spawns } from './repository.ts'
 
 type AnyBuild = BuildInfo | BuildRecord

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { SnapshotBuild } from '@sandlot/node'
-import { setDeleting } from '../sandboxes/checkpoint-repository.ts'
+import { setDeleting } from '../checkpoints/repository.ts'
+import type { Store } from '../store/open-store.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
-import type { Store } from '../store/store.ts'
 
 /** Kept of a tag. */
 const MAX_ASSIGNMENTS = 100

@@ -1,12 +1,12 @@
 import { ErrorSchema, Template, TemplateWithBuilds } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
+import type { App, Services } from '../create-app.ts'
 import { checkUnpaged, clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import type { Team } from '../teams/team.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import { namesOf, toBuild, toDefaultTemplate, toTemplate } from './answers.ts'
-import { isRecord, type Template as KnownTemplate } from './catalogue.ts'
+import { isRecord, type Template as KnownTemplate } from './registry.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }

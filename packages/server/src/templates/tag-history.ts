@@ -1,6 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
 import { sql } from 'kysely'
-import type { Store } from '../store/store.ts'
+import type { Store } from '../store/open-store.ts'
 
 export type TagSort = 'latest_desc' | 'latest_asc' | 'name_asc' | 'name_desc'
 

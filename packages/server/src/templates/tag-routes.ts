@@ -7,9 +7,9 @@ import {
   TemplateTag,
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../app/app.ts'
-import { isRecord } from './catalogue.ts'
+import type { App, Services } from '../create-app.ts'
 import { checkTag, DEFAULT_TAG, parseReference } from './reference.ts'
+import { isRecord } from './registry.ts'
 import type { TagAssignment, TagGroup } from './tag-history.ts'
 
 const tags = ['templates']

@@ -1,4 +1,4 @@
-import { openStore } from '../store/store.ts'
+import { openStore } from '../store/open-store.ts'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 
 export interface ListedTemplate {

@@ -4,7 +4,7 @@ import type {
   BuildEnvironment,
   BuildJob,
   BuildResult,
-  CarriedBase,
+  ExportedBase,
   FileDiff,
   KnownState,
   MachineInit,
@@ -58,7 +58,7 @@ export class NodeDouble implements SandboxNode {
   resumes = 0
 
   /** Checkpoints that are in the bucket, with what they need; and those that were left to another machine. */
-  readonly carried = new Map<string, CarriedBase>()
+  readonly carried = new Map<string, ExportedBase>()
   readonly left: string[] = []
   carry = async (checkpointId: string) => this.carried.get(checkpointId)
   leaveCheckpoint = async (checkpointId: string) => {

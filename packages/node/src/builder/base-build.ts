@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { MachineSource, Machines } from '../machines/machines.ts'
+import type { BuildInfo, BuildResources } from '../node.ts'
+
+/**
+ * Run once before the checkpoint: gVisor's caches of the directories and files that every command needs are
+ * saved with it, so that the first command of a new sandbox finds them (37 → 29 ms for `node -v`).
+ */
+const WARM_UP = 'node -v; python3 -V; git --version; id; ls -la ~; sudo -n true'
+const WARM_UP_TIMEOUT_MS = 60_000
+
+/** A build on this machine; its manifest is written last, so a checkpoint without one does not count. */
+export interface Build extends BuildInfo {
+  imagePath: string
+  checkpointDir: string
+  /** runsc that wrote the checkpoint: no other may read it. */
+  engineVersion: string
+}
+
+export interface BuildRecipe extends BuildResources {
+  name: string
+  imagePath: string
+  /** Content keys of everything that the checkpoint depends on. */
+  keys: string[]
+  engineVersion: string
+  defaultUser: string
+}
+
+/** Same inputs, same UUID: a restart finds its checkpoint again, a changed input makes a new one. */
+export function buildIdOf(recipe: BuildRecipe): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([recipe, WARM_UP]))
+    .digest('hex')
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-a${hash.slice(17, 20)}-${hash.slice(20, 32)}`
+}
+
+/** Boots the image once, waits for envd, and saves the booted machine: creating is restoring it. */
+export async function ensureBuild(
+  recipe: BuildRecipe,
+  buildsDir: string,
+  machines: Machines,
+): Promise<Build> {
+  const buildId = buildIdOf(recipe)
+  const checkpointDir = join(buildsDir, buildId)
+  const { name, imagePath, engineVersion, defaultUser, cpuCount, memoryMB, diskSizeMB } = recipe
+  const resources = { cpuCount, memoryMB, diskSizeMB }
+  const build: Build = { buildId, name, defaultUser, imagePath, checkpointDir, engineVersion, ...resources }
+  const manifest = join(checkpointDir, 'manifest.json')
+  try {
+    return JSON.parse(await readFile(manifest, 'utf8')) as Build
+  } catch {}
+
+  for (const entry of await readdir(buildsDir).catch(() => []))
+    if (entry.startsWith('.writing-')) await rm(join(buildsDir, entry), { recursive: true, force: true })
+  await rm(checkpointDir, { recursive: true, force: true })
+  const writing = join(buildsDir, `.writing-${buildId}`)
+  const source: MachineSource = { buildId, imagePath, ...resources }
+  const machine = await machines.start(source)
+  try {
+    await machine.guest.runCommand({ command: WARM_UP, user: defaultUser }, WARM_UP_TIMEOUT_MS)
+    await machines.checkpoint(machine, writing)
+  } finally {
+    await machines.end(machine.machineId)
+  }
+  await writeFile(join(writing, 'manifest.json'), JSON.stringify(build, null, 2))
+  await rename(writing, checkpointDir)
+  return build
+}
+
+/** Checkpoints of builds that another image, envd or runsc has replaced; a machine does not need its own any more. */
+export async function removeStaleBuilds(buildsDir: string, current: ReadonlySet<string>): Promise<void> {
+  for (const buildId of await readdir(buildsDir))
+    if (!current.has(buildId)) await rm(join(buildsDir, buildId), { recursive: true, force: true })
+}
+
+export const contentKey = (file: string): string =>
+  createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 32)

@@ -1,0 +1,23 @@
+import { availableParallelism, totalmem } from 'node:os'
+import type { BuildResources } from '../node.ts'
+import { diskSpace } from '../pressure/disk-space.ts'
+
+const MiB = 2 ** 20
+
+/** Memory of this machine, or of the container that the server runs in. */
+export function machineMemoryMB(): number {
+  const constrained = process.constrainedMemory()
+  return Math.floor((constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()) / MiB)
+}
+
+/**
+ * The most that one sandbox can have here.
+ * @param folder on the disk that sandboxes write to @param base what a sandbox of the base template has in any case
+ */
+export function nodeCapacity(folder: string, base: BuildResources): BuildResources {
+  return {
+    cpuCount: Math.max(base.cpuCount, availableParallelism()),
+    memoryMB: Math.max(base.memoryMB, machineMemoryMB()),
+    diskSizeMB: Math.max(base.diskSizeMB, Math.floor(diskSpace(folder).sizeBytes / MiB)),
+  }
+}

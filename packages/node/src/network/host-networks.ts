@@ -1,0 +1,55 @@
+import { BlockList } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { isSlotInterface } from '../instance-names.ts'
+import { BLOCKED_RANGES } from './blocked-ranges.ts'
+
+/** So many of each are told; those come last that lie in ranges which are blocked anyway. */
+const MAX_ENTRIES = 256
+/** A shorter prefix is the route of a VPN that takes all traffic, not a network that the host lies on. */
+const MIN_PREFIX = 8
+
+/** What the host itself is and lies on; IPv4. */
+export interface HostNetworks {
+  /** Its own addresses. */
+  addresses: string[]
+  /** CIDRs of the networks on its interfaces, public ones too. */
+  networks: string[]
+}
+
+const blocked = new BlockList()
+for (const range of BLOCKED_RANGES) {
+  const [network, bits] = range.split('/') as [string, string]
+  blocked.addSubnet(network, Number(bits))
+}
+const isBlocked = (cidr: string): boolean => blocked.check(cidr.split('/')[0]!)
+
+/** Slots do not count. */
+export function hostNetworks(interfaces = networkInterfaces()): HostNetworks {
+  const addresses = new Set<string>()
+  const networks = new Set<string>()
+  for (const [name, entries = []] of Object.entries(interfaces)) {
+    if (isSlotInterface(name)) continue
+    for (const { family, address, cidr } of entries) {
+      if (family !== 'IPv4') continue
+      addresses.add(address)
+      if (cidr && Number(cidr.split('/')[1]) >= MIN_PREFIX) networks.add(networkOf(cidr))
+    }
+  }
+  const bounded = (set: Set<string>) =>
+    [...set]
+      .sort()
+      .sort((a, b) => Number(isBlocked(a)) - Number(isBlocked(b)))
+      .slice(0, MAX_ENTRIES)
+  return { addresses: bounded(addresses), networks: bounded(networks) }
+}
+
+function networkOf(cidr: string): string {
+  const [address, bits] = cidr.split('/') as [string, string]
+  let left = Number(bits)
+  const octets = address.split('.').map((octet) => {
+    const kept = Math.min(8, Math.max(0, left))
+    left -= 8
+    return Number(octet) & (0xff << (8 - kept)) & 0xff
+  })
+  return `${octets.join('.')}/${bits}`
+}

@@ -1,0 +1,63 @@
+import { afterEach, expect, test } from 'vitest'
+import { run } from '../host/run.ts'
+import { NftRefusal, NftSession } from './nft-session.ts'
+
+const table = `sandlot_unit_${process.pid}`
+let session = new NftSession()
+afterEach(async () => {
+  session.close()
+  session = new NftSession()
+  await run('nft', ['-f', '-'], { input: `table inet ${table} {}\ndelete table inet ${table}\n` })
+})
+
+test('a command has been done when it resolves, and its answer is its own', async () => {
+  await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
+  await session.run(`add element inet ${table} things { 192.0.2.1, 192.0.2.2 }`)
+  const { stdout } = await run('nft', ['list', 'set', 'inet', table, 'things'])
+  expect(stdout).toContain('elements = { 192.0.2.1, 192.0.2.2 }')
+  const answers = await Promise.all([
+    session.run(`list set inet ${table} things`),
+    session.run(`delete element inet ${table} things { 192.0.2.1 }`),
+    session.run(`list set inet ${table} things`),
+  ])
+  expect(answers.map((answer) => answer.match(/elements = .*/)?.[0])).toEqual([
+    'elements = { 192.0.2.1, 192.0.2.2 }',
+    undefined,
+    'elements = { 192.0.2.2 }',
+  ])
+})
+
+test('what nft refuses rejects with its words, changes nothing, and the next command works', async () => {
+  await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
+  const one = `add element inet ${table} things { 192.0.2.1 }`
+  await expect(session.run(`${one}; delete element inet ${table} none { 192.0.2.1 }`)).rejects.toThrow(
+    /No such file or directory/,
+  )
+  await expect(session.run('no command at all')).rejects.toBeInstanceOf(NftRefusal)
+  expect(await session.run(`list set inet ${table} things`)).not.toContain('elements')
+  await session.run(one)
+  expect(await session.run(`list set inet ${table} things`)).toContain('192.0.2.1')
+})
+
+test('adding and deleting in one go deletes what is there, and is no error where nothing is', async () => {
+  await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
+  const element = `element inet ${table} things { 192.0.2.1 }`
+  await session.run(`add ${element}`)
+  for (let i = 0; i < 2; i++) {
+    await session.run(`add ${element}; delete ${element}`)
+    expect(await session.run(`list set inet ${table} things`)).not.toContain('elements')
+  }
+})
+
+test('a child that dies is another error, and the next command gets a new one', async () => {
+  await session.run(`add table inet ${table}`)
+  const before = session.pid!
+  process.kill(before, 'SIGSTOP')
+  const running = session.run(`list table inet ${table}`)
+  process.kill(before, 'SIGKILL')
+  const error = await running.catch((reason: Error) => reason)
+  expect(error).toBeInstanceOf(Error)
+  expect(error).not.toBeInstanceOf(NftRefusal)
+  expect(await session.run(`list table inet ${table}`)).toContain(table)
+  expect(session.pid).not.toBe(before)
+})

@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs'
+import type { InstanceNames } from '../instance-names.ts'
+import type { LiveMachine, Machines } from '../machines/machines.ts'
+import type { AddressRange } from './address-range.ts'
+import { Firewall } from './firewall.ts'
+import { faultFileOf } from './firewall-fault.ts'
+import { hostNetworks } from './host-networks.ts'
+import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
+import { NftMonitor } from './nft-monitor.ts'
+import { SlotFilters, setForwarding } from './slot-filters.ts'
+import type { SlotPool } from './slots.ts'
+
+export interface NodeNetworkOptions {
+  names: InstanceNames
+  range: AddressRange
+  dns: string
+  allowedRanges?: string[]
+  maxConnections: number
+  /** `<home>/run`. */
+  runDir: string
+  onError: (error: unknown) => void
+}
+
+export interface WatchOptions extends Pick<NetworkGuardOptions, 'onStalled' | 'onFault' | 'onMended'> {
+  machines: Machines
+  slots: SlotPool
+}
+
+/** What keeps the machines of a node apart: the firewall's table, the filters on each veth, and who watches them. */
+export class NodeNetwork {
+  readonly firewall: Firewall
+  readonly filters: SlotFilters
+  readonly #options: NodeNetworkOptions
+  readonly #monitor: NftMonitor
+  #guard: NetworkGuard | undefined
+  #slots: SlotPool | undefined
+
+  constructor(options: NodeNetworkOptions) {
+    const { names, range, dns, allowedRanges, maxConnections, onError } = options
+    const look = () => void this.#guard?.look().catch(onError)
+    this.#options = options
+    this.firewall = new Firewall({
+      ...{ names, range: range.cidr, dns, allowedRanges, maxConnections, onError },
+      host: () => hostNetworks(),
+      onDoubt: look,
+    })
+    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => hostNetworks(), onError })
+    this.#monitor = new NftMonitor({
+      table: names.nftTable,
+      ownPid: () => this.firewall.pid,
+      onChange: look,
+      onError,
+    })
+  }
+
+  /** From now on a table that is gone or changed stops the machines until it is back. It must be installed. */
+  async watch({ machines, slots, onStalled, onFault, onMended }: WatchOptions): Promise<void> {
+    const { runDir, onError } = this.#options
+    this.#slots = slots
+    this.#guard = new NetworkGuard({
+      ...{ onStalled, onFault, onMended, onError },
+      firewall: this.firewall,
+      faultFile: faultFileOf(runDir),
+      running: () =>
+        [...machines.all()].filter(({ isWarm, isFrozen, isEnding }) => !isWarm && !isFrozen && !isEnding),
+      freeze: (machine) => machines.freeze(machine),
+      thaw: (machine) => machines.thaw(machine),
+    })
+    this.#monitor.start()
+    await this.#guard.look()
+  }
+
+  /** For the caller that freezes a machine for good. */
+  leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    return this.#guard ? this.#guard.leave(machine, work) : work()
+  }
+
+  /** Called every second: while the table does not hold it is tried again. */
+  async mend(): Promise<void> {
+    if (this.firewall.fault) await this.#guard?.look()
+  }
+
+  /** Called every few seconds. */
+  async tend(): Promise<void> {
+    await this.#guard?.look()
+    const slots = [...(this.#slots?.existing() ?? [])]
+    if (await this.firewall.refreshHost()) await this.filters.attach(slots.map(({ index }) => index))
+    for (const slot of slots) await this.#correctForwarding(slot.interfaceName, this.firewall.isOpen(slot))
+  }
+
+  /** Switching `ip_forward` off and on switches every interface on. */
+  async #correctForwarding(interfaceName: string, isOpen: boolean): Promise<void> {
+    try {
+      const file = `/proc/sys/net/ipv4/conf/${interfaceName}/forwarding`
+      if ((readFileSync(file, 'utf8').trim() === '1') !== isOpen) await setForwarding(interfaceName, isOpen)
+    } catch {
+      // the slot was removed meanwhile
+    }
+  }
+
+  close(): void {
+    this.#monitor.close()
+    this.firewall.dispose()
+  }
+}

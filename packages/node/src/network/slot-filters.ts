@@ -1,0 +1,69 @@
+import { writeFile } from 'node:fs/promises'
+import { run } from '../host/run.ts'
+import type { InstanceNames } from '../instance-names.ts'
+import type { AddressRange } from './address-range.ts'
+import type { HostNetworks } from './host-networks.ts'
+import { DROP_ALL, slotProgram } from './slot-program.ts'
+
+const TC_TIMEOUT_MS = 20_000
+
+export interface SlotFiltersOptions {
+  names: InstanceNames
+  range: AddressRange
+  allowedRanges?: readonly string[]
+  host: () => HostNetworks
+  onError: (error: unknown) => void
+}
+
+/**
+ * The second layer: what holds on each veth when the nftables table is gone. A `tc` program knows what may leave at
+ * all, the interface's own forwarding switch whether anything may.
+ */
+export class SlotFilters {
+  readonly #options: SlotFiltersOptions
+  #isUnavailable = false
+
+  constructor(options: SlotFiltersOptions) {
+    this.#options = options
+  }
+
+  /** Puts the current program on the veths of these slots; also right where one is already. */
+  async attach(indexes: readonly number[]): Promise<void> {
+    if (indexes.length === 0 || this.#isUnavailable) return
+    const { names, range, allowedRanges = [], host, onError } = this.#options
+    const hostNow = host()
+    const commands = indexes.map((index) => {
+      const program = slotProgram({ ...range.slot(index), range: range.cidr, host: hostNow, allowedRanges })
+      return filterCommands(`${names.vethPrefix}${index}`, program)
+    })
+    try {
+      await run('tc', ['-batch', '-'], { input: commands.join(''), timeoutMs: TC_TIMEOUT_MS })
+    } catch (cause) {
+      if (!/classifier not found|No such file or directory|ENOENT/i.test(String(cause))) throw cause
+      // the table holds without it; `sandlot doctor` says what the kernel lacks
+      this.#isUnavailable = true
+      onError(
+        new Error(
+          'this machine cannot filter by tc: without the nftables table only the forwarding switch holds',
+          { cause },
+        ),
+      )
+    }
+  }
+}
+
+/**
+ * What `tc -batch` puts a program on an interface with; twice is once. What the first filter does not let pass the second
+ * drops, also where the first ends early.
+ */
+export function filterCommands(interfaceName: string, program: string): string {
+  const filter = `filter replace dev ${interfaceName} ingress handle 1 protocol all`
+  return `qdisc replace dev ${interfaceName} clsact
+${filter} pref 2 bpf da bytecode "${DROP_ALL}"
+${filter} pref 1 bpf bytecode "${program}" flowid 1:1
+`
+}
+
+/** Whether the kernel forwards what comes in by this interface: a switch that no firewall command touches. */
+export const setForwarding = (interfaceName: string, isOn: boolean): Promise<void> =>
+  writeFile(`/proc/sys/net/ipv4/conf/${interfaceName}/forwarding`, isOn ? '1' : '0')

@@ -1,0 +1,100 @@
+import type { FolderStore } from '../objects/folder-store.ts'
+import { CHUNKS_PREFIX, chunkKey } from '../objects/object-store.ts'
+import { planEvictions } from './evictions.ts'
+import { type GarbageReport, mark, sweep } from './garbage.ts'
+import type { InUse } from './in-use.ts'
+import { chunksOf, type PackedCheckpoint } from './manifest.ts'
+import type { ManifestIndex } from './manifest-index.ts'
+
+/** Evictions go on until this part of the budget is in use, so that the next ones are not due at once. */
+const LOW_WATER = 0.9
+
+export interface LocalCopiesOptions {
+  store: FolderStore
+  catalog: ManifestIndex
+  inUse: InUse
+  /** Absent: no bound. */
+  budgetBytes?: number
+}
+
+/** The chunks on this machine: how many bytes, which may go, one sweep at a time. */
+export class LocalCopies {
+  readonly #options: LocalCopiesOptions
+  #bytes: number | undefined
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(options: LocalCopiesOptions) {
+    this.#options = options
+  }
+
+  /** Counts what was added, and evicts when that was too much. */
+  async added(bytes: number): Promise<void> {
+    if (this.#bytes !== undefined) this.#bytes += bytes
+    await this.trim()
+  }
+
+  /**
+   * Keeps within the budget: local copies go, least recently used first, of checkpoints that are in the remote store
+   * and not in use. What cannot go stays, whatever the budget says. Who begins to use one in this very moment finds
+   * chunks missing and fetches them again.
+   */
+  trim(): Promise<void> {
+    if (this.#options.budgetBytes === undefined) return Promise.resolve()
+    return this.#inTurn(() => this.#trim(this.#options.budgetBytes!))
+  }
+
+  /** @param graceMs garbage that is younger stays; what is being packed or copied now stays in any case */
+  collectGarbage(isDryRun: boolean, graceMs: number): Promise<GarbageReport> {
+    return this.#inTurn(async () => {
+      const { store, catalog, inUse } = this.#options
+      // both before the marking: what begins later is younger than this instant
+      const unmodifiedSinceMs = inUse.sweepableBeforeMs() - graceMs
+      const marked = await mark(catalog.allLocal(), inUse.pinnedChunks())
+      const report = await sweep(store, { marked, unmodifiedSinceMs, isDryRun })
+      this.#bytes = report.keptBytes + (isDryRun ? report.bytes : 0)
+      return report
+    })
+  }
+
+  /** Waits for the sweep that is under way. */
+  async settle(): Promise<void> {
+    await this.#last
+  }
+
+  async #trim(budgetBytes: number): Promise<void> {
+    const { store, catalog, inUse } = this.#options
+    this.#bytes ??= await this.#count()
+    if (this.#bytes <= budgetBytes) return
+    const unmodifiedSinceMs = inUse.sweepableBeforeMs()
+    const local = new Map<string, PackedCheckpoint>()
+    for await (const checkpoint of catalog.allLocal()) local.set(checkpoint.id, checkpoint)
+    const evictable: string[] = []
+    for (const id of await catalog.localIdsByUse())
+      if (!inUse.has(id) && (await catalog.hasRemote(id))) evictable.push(id)
+
+    const excessBytes = this.#bytes - budgetBytes * LOW_WATER
+    const plan = planEvictions(local, evictable, inUse.pinnedChunks(), excessBytes)
+    const kept = inUse.pinnedChunks()
+    for (const id of plan.ids)
+      if (inUse.has(id)) for (const chunk of chunksOf(local.get(id)!).keys()) kept.add(chunk)
+      else await catalog.removeLocal(id)
+    for (const { chunk, storedBytes } of plan.chunks)
+      if (
+        !kept.has(chunk) &&
+        (await store.delete(chunkKey(chunk), { ifUnmodifiedSinceMs: unmodifiedSinceMs }))
+      )
+        this.#bytes -= storedBytes
+  }
+
+  async #count(): Promise<number> {
+    let bytes = 0
+    for await (const { sizeBytes } of this.#options.store.list(CHUNKS_PREFIX)) bytes += sizeBytes
+    return bytes
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work)
+    this.#last = turn.catch(() => {})
+    return turn
+  }
+}

@@ -1,0 +1,196 @@
+import type { FolderStore } from '../objects/folder-store.ts'
+import { idOfKey, MANIFESTS_PREFIX, manifestKey } from '../objects/object-store.ts'
+import { PLAIN } from '../objects/sealed-store.ts'
+import { decodeManifest, encodeManifest, isDamage, type PackedCheckpoint } from './manifest.ts'
+
+const PLAIN_PREFIX = 'remote/'
+const UPLOADED_PREFIX = 'uploaded/'
+const DELETING_PREFIX = 'deleting/'
+/** Where manifests are noted that the remote store has, sealed with this key; `remote/`: in the plain. */
+const folderOf = (keyId: string) => (keyId === PLAIN ? PLAIN_PREFIX : `${UPLOADED_PREFIX}${keyId}/`)
+const CLAIMED_PREFIX = 'claimed/'
+const deletingKey = (id: string) => `${DELETING_PREFIX}${id}`
+
+/**
+ * What this machine knows of checkpoints, all of it as files: `checkpoints/<id>.json`, all chunks are here;
+ * `uploaded/<key id>/<id>.json`, all chunks are in the remote store, sealed with that key (`remote/<id>.json`: in the
+ * plain, by an earlier version); `claimed/<id>`, what this machine says in the remote store that it needs another
+ * machine's upload with; `deleting/<id>`, it must go, wherever it is.
+ */
+export class ManifestIndex {
+  readonly #store: FolderStore
+  /** What the remote store is written with now; undefined: there is none. */
+  readonly #keyId: string | undefined
+  readonly #keyIds: ReadonlySet<string>
+
+  private constructor(store: FolderStore, keyId: string | undefined, keyIds: ReadonlySet<string>) {
+    this.#store = store
+    this.#keyId = keyId
+    this.#keyIds = keyIds
+  }
+
+  /** @param keyId of the remote store, when there is one */
+  static async open(store: FolderStore, keyId: string | undefined): Promise<ManifestIndex> {
+    const keyIds = new Set(keyId === undefined ? [PLAIN] : [keyId, PLAIN])
+    for await (const { key } of store.list(UPLOADED_PREFIX)) keyIds.add(key.split('/')[1]!)
+    return new ManifestIndex(store, keyId, keyIds)
+  }
+
+  /** @throws SandlotError checkpoint_damaged when the manifest is */
+  local(id: string): Promise<PackedCheckpoint | undefined> {
+    return this.#read(id, manifestKey(id))
+  }
+
+  async hasLocal(id: string): Promise<boolean> {
+    return (await this.#store.head(manifestKey(id))) !== undefined
+  }
+
+  localIds(): Promise<string[]> {
+    return this.#ids(MANIFESTS_PREFIX)
+  }
+
+  /** Least recently used first. */
+  async localIdsByUse(): Promise<string[]> {
+    const found: Array<[number, string]> = []
+    for await (const { key, modifiedAtMs } of this.#store.list(MANIFESTS_PREFIX))
+      found.push([modifiedAtMs, idOfKey(key)])
+    return found.sort(([a], [b]) => a - b).map(([, id]) => id)
+  }
+
+  async markUsed(id: string): Promise<void> {
+    await this.#store.touch(manifestKey(id))
+  }
+
+  addLocal(checkpoint: PackedCheckpoint): Promise<void> {
+    return this.#store.put(manifestKey(checkpoint.id), encodeManifest(checkpoint))
+  }
+
+  async removeLocal(id: string): Promise<void> {
+    await this.#store.delete(manifestKey(id))
+  }
+
+  /** As it was put into the remote store by this machine, with whatever key. */
+  async remote(id: string): Promise<PackedCheckpoint | undefined> {
+    for (const keyId of this.#keyIds) {
+      const checkpoint = await this.remoteWith(keyId, id)
+      if (checkpoint) return checkpoint
+    }
+    return undefined
+  }
+
+  remoteWith(keyId: string, id: string): Promise<PackedCheckpoint | undefined> {
+    return this.#read(id, `${folderOf(keyId)}${id}.json`)
+  }
+
+  /** Sealed with the key of now. */
+  async hasRemote(id: string): Promise<boolean> {
+    return this.#keyId !== undefined && (await this.hasRemoteWith(this.#keyId, id))
+  }
+
+  async hasRemoteWith(keyId: string, id: string): Promise<boolean> {
+    return (await this.#store.head(`${folderOf(keyId)}${id}.json`)) !== undefined
+  }
+
+  /** Sealed with any key, or not at all. */
+  async hasAnyRemote(id: string): Promise<boolean> {
+    return (await this.keyIdsOf(id)).length > 0
+  }
+
+  /** With which keys the remote store has it. */
+  async keyIdsOf(id: string): Promise<string[]> {
+    const found: string[] = []
+    for (const keyId of this.#keyIds) if (await this.hasRemoteWith(keyId, id)) found.push(keyId)
+    return found
+  }
+
+  /** With whatever key. */
+  async remoteIds(): Promise<string[]> {
+    return [...(await this.#ids(PLAIN_PREFIX)), ...(await this.#ids(UPLOADED_PREFIX))]
+  }
+
+  remoteIdsWith(keyId: string): Promise<string[]> {
+    return this.#ids(folderOf(keyId))
+  }
+
+  async addRemote(checkpoint: PackedCheckpoint): Promise<void> {
+    if (this.#keyId !== undefined)
+      await this.#store.put(`${folderOf(this.#keyId)}${checkpoint.id}.json`, encodeManifest(checkpoint))
+  }
+
+  async removeRemote(id: string): Promise<void> {
+    for (const keyId of this.#keyIds) await this.removeRemoteWith(keyId, id)
+  }
+
+  async removeRemoteWith(keyId: string, id: string): Promise<void> {
+    await this.#store.delete(`${folderOf(keyId)}${id}.json`)
+  }
+
+  async claimOf(id: string): Promise<string | undefined> {
+    return (await this.#store.get(CLAIMED_PREFIX + id))?.toString('utf8')
+  }
+
+  addClaim(id: string, name: string): Promise<void> {
+    return this.#store.put(CLAIMED_PREFIX + id, Buffer.from(name))
+  }
+
+  async removeClaim(id: string): Promise<void> {
+    await this.#store.delete(CLAIMED_PREFIX + id)
+  }
+
+  async isDeleting(id: string): Promise<boolean> {
+    return (await this.#store.head(deletingKey(id))) !== undefined
+  }
+
+  deletingIds(): Promise<string[]> {
+    return this.#ids(DELETING_PREFIX)
+  }
+
+  beginDelete(id: string): Promise<void> {
+    return this.#store.put(deletingKey(id), Buffer.alloc(0))
+  }
+
+  async endDelete(id: string): Promise<void> {
+    await this.#store.delete(deletingKey(id))
+  }
+
+  /** All that are here, one after the other. A damaged one ends it: what it needs is not known. */
+  async *allLocal(): AsyncIterable<PackedCheckpoint> {
+    for (const id of await this.localIds()) {
+      const checkpoint = await this.#readOrCopy(id)
+      if (checkpoint) yield checkpoint
+    }
+  }
+
+  /** All that this machine knows, here or remote, each once. */
+  async *all(): AsyncIterable<PackedCheckpoint> {
+    const seen = new Set<string>()
+    for (const id of [...(await this.localIds()), ...(await this.remoteIds())]) {
+      if (seen.has(id)) continue
+      seen.add(id)
+      const checkpoint = await this.#readOrCopy(id)
+      if (checkpoint) yield checkpoint
+    }
+  }
+
+  /** The two manifests of one checkpoint are the same: one can stand in for the other. */
+  async #readOrCopy(id: string): Promise<PackedCheckpoint | undefined> {
+    try {
+      return (await this.local(id)) ?? (await this.remote(id))
+    } catch (error) {
+      const copy = isDamage(error) ? await this.remote(id).catch(() => undefined) : undefined
+      if (copy) return copy
+      throw error
+    }
+  }
+
+  async #read(id: string, key: string): Promise<PackedCheckpoint | undefined> {
+    const content = await this.#store.get(key)
+    return content && decodeManifest(id, content, this.#store.name)
+  }
+
+  async #ids(prefix: string): Promise<string[]> {
+    const ids: string[] = []
+    for await (const { key } of this.#store.list(prefix)) ids.push(idOfKey(key))
+    return ids
+  }
+}

@@ -1,0 +1,35 @@
+import { SandlotError } from '@sandlot/protocol'
+import { createFolderStore } from '../objects/folder-store.ts'
+import { type PackRequest, packFolder } from './pack-folder.ts'
+
+/** What the server passes as the one argument, as JSON. */
+export interface PackProcessArgument extends PackRequest {
+  storeDir: string
+  /** The server: without it there is nobody to keep a sweep away from what is being packed. */
+  parentPid: number
+}
+
+/** Written as the only line of standard error of a failed run. */
+export interface PackProcessFailure {
+  errorName: SandlotError['errorName']
+  message: string
+}
+
+const { storeDir, parentPid, ...request }: PackProcessArgument = JSON.parse(process.argv[2]!)
+
+function checkWanted(): void {
+  if (process.ppid !== parentPid)
+    throw new SandlotError('server_draining', `packing of '${request.id}' ends: the server is gone`)
+}
+
+try {
+  const result = await packFolder(await createFolderStore(storeDir), request, { checkWanted })
+  process.stdout.write(JSON.stringify(result))
+} catch (error) {
+  const failure: PackProcessFailure =
+    error instanceof SandlotError
+      ? { errorName: error.errorName, message: error.message }
+      : { errorName: 'internal_server_error', message: (error as Error).stack ?? String(error) }
+  process.stderr.write(JSON.stringify(failure))
+  process.exitCode = 1
+}

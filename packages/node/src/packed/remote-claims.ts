@@ -1,0 +1,42 @@
+import { randomUUID } from 'node:crypto'
+import type { ObjectStore } from '../objects/object-store.ts'
+import type { ManifestIndex } from './manifest-index.ts'
+
+const folderOf = (id: string): string => `claims/${id}/`
+
+/**
+ * Says in the remote store which checkpoints a machine needs that another one has put there (`claims/<id>/<name>`,
+ * empty), so that neither deletes what the other one needs. Its own uploads are not claimed: that would be a request
+ * for each, and they are only taken over from a machine that gives them up or has lost its database.
+ */
+export class RemoteClaims {
+  readonly #store: ObjectStore
+  readonly #catalog: ManifestIndex
+
+  constructor(store: ObjectStore, catalog: ManifestIndex) {
+    this.#store = store
+    this.#catalog = catalog
+  }
+
+  /** Claimed before it is looked for: whoever deletes it looks for claims first. */
+  async claim(id: string): Promise<void> {
+    const name = (await this.#catalog.claimOf(id)) ?? randomUUID()
+    await this.#catalog.addClaim(id, name)
+    await this.#store.put(folderOf(id) + name, Buffer.alloc(0))
+  }
+
+  async release(id: string): Promise<void> {
+    const name = await this.#catalog.claimOf(id)
+    if (name === undefined) return
+    await this.#store.delete(folderOf(id) + name)
+    await this.#catalog.removeClaim(id)
+  }
+
+  /** Whether another machine needs it. */
+  async isOthers(id: string): Promise<boolean> {
+    const own = await this.#catalog.claimOf(id)
+    for await (const { key } of this.#store.list(folderOf(id)))
+      if (key.slice(folderOf(id).length) !== own) return true
+    return false
+  }
+}

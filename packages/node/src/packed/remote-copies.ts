@@ -1,0 +1,169 @@
+import type { Logger } from 'pino'
+import type { FolderStore } from '../objects/folder-store.ts'
+import { idOfKey, MANIFESTS_PREFIX, manifestKey } from '../objects/object-store.ts'
+import type { RemoteStore } from '../objects/sealed-store.ts'
+import { type GarbageReport, mark, sweep } from './garbage.ts'
+import { chunksOf, isDamage, type PackedCheckpoint } from './manifest.ts'
+import type { ManifestIndex } from './manifest-index.ts'
+import { RemoteClaims } from './remote-claims.ts'
+import { fetchManifest, REMOTE_GRACE_MS, uploadCheckpoint } from './remote-copy.ts'
+import { RetryQueue, type RetryState } from './retry-queue.ts'
+
+const CONCURRENCY = 2
+
+export interface RemoteCopiesOptions {
+  local: FolderStore
+  remote: RemoteStore
+  catalog: ManifestIndex
+  logger: Logger
+  /** Default 1000 ms. */
+  firstRetryMs?: number
+  /** Fetches a checkpoint that is only in the remote store, written with a former key. */
+  bringHere: (checkpoint: PackedCheckpoint, signal: AbortSignal) => Promise<void>
+  /** A checkpoint is in the remote store from now on. */
+  onUploaded: () => void
+}
+
+export interface UploadProgress extends RetryState {
+  uploadedChunks: number
+  totalChunks: number
+}
+
+/**
+ * Brings the remote store in line with this machine, in the background: what is here and not there is uploaded, what
+ * is to be deleted is deleted there, unless another machine needs it. What is owed can be read off the files, so a crash forgets nothing.
+ */
+export class RemoteCopies {
+  readonly claims: RemoteClaims
+  readonly #options: RemoteCopiesOptions
+  readonly #queue: RetryQueue
+  readonly #progress = new Map<string, { uploadedChunks: number; totalChunks: number }>()
+
+  constructor(options: RemoteCopiesOptions) {
+    this.#options = options
+    this.claims = new RemoteClaims(options.remote, options.catalog)
+    this.#queue = new RetryQueue({
+      concurrency: CONCURRENCY,
+      firstDelayMs: options.firstRetryMs,
+      isFinal: isDamage,
+      onError: (id, err) => options.logger.warn({ err, checkpointId: id }, 'remote copy'),
+      work: (id, signal) => this.#align(id, signal),
+    })
+  }
+
+  /** Looks for what a former run left undone. */
+  async resume(): Promise<void> {
+    const { catalog } = this.#options
+    for (const id of await catalog.deletingIds()) this.#queue.add(id)
+    const known = new Set([...(await catalog.localIds()), ...(await catalog.remoteIds())])
+    for (const id of known)
+      if (!(await catalog.hasRemote(id)) || (await this.#formerOf(id)).length > 0) this.#queue.add(id)
+  }
+
+  /** Something about this checkpoint changed here. */
+  align(id: string): void {
+    this.#queue.add(id)
+  }
+
+  /** Ends an upload that is under way. */
+  stop(id: string): Promise<void> {
+    return this.#queue.remove(id)
+  }
+
+  progress(id: string): UploadProgress | undefined {
+    const state = this.#queue.state(id)
+    return state && { uploadedChunks: 0, totalChunks: 0, ...this.#progress.get(id), ...state }
+  }
+
+  whenSettled(id: string): Promise<void> {
+    return this.#queue.whenSettled(id)
+  }
+
+  /**
+   * Deletes chunks that no checkpoint needs, of any machine; those of the last 24 hours stay, they may belong to an
+   * upload. Of all machines that share the store one is enough to do this.
+   */
+  async collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
+    const { catalog, remote } = this.#options
+    const unmodifiedSinceMs = Date.now() - REMOTE_GRACE_MS
+    const total: GarbageReport = { chunks: 0, bytes: 0, keptChunks: 0, keptBytes: 0 }
+    for (const store of [remote, ...remote.former]) {
+      const marked = await mark(catalog.allLocal(), new Set(), store.blind)
+      await mark(this.#allIn(store), marked, store.blind)
+      const report = await sweep(store, { marked, unmodifiedSinceMs, isDryRun })
+      for (const what of ['chunks', 'bytes', 'keptChunks', 'keptBytes'] as const) total[what] += report[what]
+    }
+    return total
+  }
+
+  close(): Promise<void> {
+    return this.#queue.close()
+  }
+
+  async #align(id: string, signal: AbortSignal): Promise<void> {
+    const { catalog, remote } = this.#options
+    if (await catalog.isDeleting(id)) {
+      await catalog.removeLocal(id)
+      if (!(await this.claims.isOthers(id)))
+        for (const store of [remote, ...(await this.#formerOf(id))]) await store.delete(manifestKey(id))
+      await this.claims.release(id)
+      await catalog.removeRemote(id)
+      await catalog.endDelete(id)
+      return
+    }
+    if (!(await catalog.hasRemote(id))) {
+      const checkpoint = (await catalog.local(id)) ?? (await this.#brought(id, signal))
+      if (!checkpoint) return
+      await this.#upload(checkpoint, signal)
+    }
+    await this.#forgetFormer(id)
+  }
+
+  /** Stores that have it written with an earlier key, or in the plain. */
+  async #formerOf(id: string): Promise<RemoteStore[]> {
+    const { catalog, remote } = this.#options
+    const having: RemoteStore[] = []
+    for (const store of remote.former) if (await catalog.hasRemoteWith(store.keyId, id)) having.push(store)
+    return having
+  }
+
+  async #brought(id: string, signal: AbortSignal): Promise<PackedCheckpoint | undefined> {
+    const { catalog, bringHere } = this.#options
+    const checkpoint = await catalog.remote(id)
+    if (checkpoint) await bringHere(checkpoint, signal)
+    return checkpoint
+  }
+
+  /** Its chunks there are garbage from now on. */
+  async #forgetFormer(id: string): Promise<void> {
+    for (const store of await this.#formerOf(id)) {
+      await store.delete(manifestKey(id))
+      await this.#options.catalog.removeRemoteWith(store.keyId, id)
+    }
+  }
+
+  async #upload(checkpoint: PackedCheckpoint, signal: AbortSignal): Promise<void> {
+    const { catalog, local, remote, onUploaded } = this.#options
+    const progress = { uploadedChunks: 0, totalChunks: chunksOf(checkpoint).size }
+    this.#progress.set(checkpoint.id, progress)
+    try {
+      const onChunk = () => progress.uploadedChunks++
+      await uploadCheckpoint(local, remote, checkpoint, { signal, onChunk })
+      await catalog.addRemote(checkpoint)
+    } finally {
+      this.#progress.delete(checkpoint.id)
+    }
+    onUploaded()
+  }
+
+  async *#allIn(store: RemoteStore): AsyncIterable<PackedCheckpoint> {
+    const { catalog } = this.#options
+    for await (const { key } of store.list(MANIFESTS_PREFIX)) {
+      const id = idOfKey(key)
+      // a manifest never changes: the copy here saves the request
+      const checkpoint =
+        (await catalog.remoteWith(store.keyId, id).catch(() => undefined)) ?? (await fetchManifest(store, id))
+      if (checkpoint) yield checkpoint
+    }
+  }
+}

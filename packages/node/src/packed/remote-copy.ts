@@ -1,0 +1,149 @@
+import { SandlotError } from '@sandlot/protocol'
+import type { FolderStore } from '../objects/folder-store.ts'
+import { chunkKey, manifestKey } from '../objects/object-store.ts'
+import { type RemoteStore, remoteChunkKey } from '../objects/sealed-store.ts'
+import { damageOf } from './chunk-codec.ts'
+import {
+  type ChunkExtent,
+  chunksOf,
+  decodeManifest,
+  encodeManifest,
+  isDamage,
+  logicalBytes,
+  MAX_STORED_BYTES,
+  type PackedCheckpoint,
+} from './manifest.ts'
+import { inParallel } from './parallel.ts'
+
+/** Chunks on their way at a time, each at most 1 MiB. */
+const CONCURRENCY = 8
+
+/** For a whole checkpoint, when a slow line is all there is. */
+const SLOWEST_BYTES_PER_MS = 500
+const MIN_TIMEOUT_MS = 10 * 60_000
+
+/**
+ * A sweep of the remote store spares chunks that were written within this time: they may belong to an upload of any
+ * machine whose manifest is still to come.
+ */
+export const REMOTE_GRACE_MS = 24 * 3600_000
+
+export interface UploadOptions {
+  signal: AbortSignal
+  onChunk: () => void
+}
+
+/**
+ * Copies what the remote store lacks, and the manifest when all chunks are there. Can be done again after any failure.
+ * @throws SandlotError checkpoint_damaged when a local chunk is: damage does not travel
+ */
+export async function uploadCheckpoint(
+  local: FolderStore,
+  remote: RemoteStore,
+  checkpoint: PackedCheckpoint,
+  { signal, onChunk }: UploadOptions,
+): Promise<void> {
+  await inParallel(chunksOf(checkpoint).values(), CONCURRENCY, async ({ chunk, sizeBytes }) => {
+    signal.throwIfAborted()
+    const packed = await local.get(chunkKey(chunk))
+    const damage = damageOf(packed, chunk, sizeBytes)
+    if (damage) throw chunkDamage(checkpoint.id, chunk, local.name, damage)
+    const key = remoteChunkKey(remote, chunk)
+    const there = await remote.head(key)
+    // putting it again renews its time: a sweep that sees it as old and unused must not take it before our manifest is there
+    const isSafe =
+      there?.sizeBytes === packed!.length + remote.overheadBytes &&
+      there.modifiedAtMs > Date.now() - REMOTE_GRACE_MS / 2
+    if (!isSafe) await remote.put(key, packed!)
+    onChunk()
+  })
+  signal.throwIfAborted()
+  await remote.put(manifestKey(checkpoint.id), encodeManifest(checkpoint))
+}
+
+/**
+ * @returns undefined when the remote store has no such checkpoint
+ * @throws SandlotError checkpoint_damaged, also when it is there only as an earlier version wrote it: whoever writes
+ * to the bucket could have made that, so it is not believed
+ */
+export async function fetchManifest(remote: RemoteStore, id: string): Promise<PackedCheckpoint | undefined> {
+  const content = await remote.get(manifestKey(id))
+  if (content) return decodeManifest(id, content, remote.name)
+  for (const former of remote.former)
+    if (await former.head(manifestKey(id)))
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `checkpoint '${id}' is in ${remote.name}, but not sealed with the key of this machine: start the machine that saved it, with the same checkpointSecret, and it puts it there again`,
+      )
+  return undefined
+}
+
+export interface FetchOptions {
+  /** Also chunks that are here but damaged. */
+  isMending: boolean
+  signal?: AbortSignal
+}
+
+/**
+ * Copies chunks that are not here.
+ * @param sources where to look for each, the first that has it sound
+ * @throws SandlotError checkpoint_damaged when the remote one is missing or damaged,
+ * operation_timeout at less than 500 kB/s
+ */
+export async function fetchChunks(
+  local: FolderStore,
+  sources: readonly RemoteStore[],
+  checkpoint: PackedCheckpoint,
+  { isMending, signal }: FetchOptions,
+): Promise<{ addedBytes: number }> {
+  const timeoutMs = Math.max(MIN_TIMEOUT_MS, logicalBytes(checkpoint) / SLOWEST_BYTES_PER_MS)
+  const deadlineMs = performance.now() + timeoutMs
+  let addedBytes = 0
+
+  async function isHere({ chunk, sizeBytes }: ChunkExtent): Promise<boolean> {
+    const key = chunkKey(chunk)
+    if (!(await local.touch(key))) return false
+    return !isMending || damageOf(await local.get(key), chunk, sizeBytes) === undefined
+  }
+
+  await inParallel(chunksOf(checkpoint).values(), CONCURRENCY, async (extent) => {
+    signal?.throwIfAborted()
+    if (performance.now() > deadlineMs)
+      throw new SandlotError(
+        'operation_timeout',
+        `checkpoint '${checkpoint.id}' was not fetched from ${sources[0]?.name} within ${Math.round(timeoutMs / 1000)} s`,
+      )
+    if (await isHere(extent)) return
+    const packed = await fetchChunk(sources, checkpoint.id, extent)
+    await local.putUnflushed(chunkKey(extent.chunk), packed)
+    addedBytes += packed.length
+  })
+  await local.flush()
+  return { addedBytes }
+}
+
+/** Whichever store it comes from, it must be what the manifest says. */
+async function fetchChunk(
+  sources: readonly RemoteStore[],
+  id: string,
+  { chunk, sizeBytes }: ChunkExtent,
+): Promise<Buffer> {
+  let failure: SandlotError | undefined
+  for (const source of sources)
+    try {
+      const packed = await source.get(remoteChunkKey(source, chunk), MAX_STORED_BYTES)
+      const damage = damageOf(packed, chunk, sizeBytes)
+      if (damage === undefined) return packed!
+      failure ??= chunkDamage(id, chunk, source.name, damage)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      failure ??= chunkDamage(id, chunk, source.name, error.message)
+    }
+  throw failure ?? chunkDamage(id, chunk, 'the remote store', 'there is none')
+}
+
+const chunkDamage = (id: string, chunk: string, storeName: string, damage: string): SandlotError =>
+  new SandlotError(
+    'checkpoint_damaged',
+    `checkpoint '${id}' is damaged: chunk ${chunk} in ${storeName}: ${damage}`,
+  )

@@ -1,0 +1,307 @@
+import { randomBytes } from 'node:crypto'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pino from 'pino'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Checkpoints, createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { CheckpointFolder } from './checkpoint-folder.ts'
+import { CheckpointTiers } from './checkpoint-tiers.ts'
+
+const idOf = (letter: string) => `c${letter.repeat(20)}`
+const [A, B, C, D] = [idOf('a'), idOf('b'), idOf('c'), idOf('d')]
+const SIZE = 200_000
+/** Packing has idle priority: beside other tests it takes its time. */
+const PACKED_WITHIN_MS = 60_000
+vi.setConfig({ testTimeout: 3 * PACKED_WITHIN_MS })
+
+let dir: string
+let folder: CheckpointFolder
+let packed: Checkpoints
+let cold: CheckpointTiers
+let errors: unknown[]
+const contents = new Map<string, Buffer>()
+
+async function open(unpackedBytes: number): Promise<void> {
+  packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  cold = new CheckpointTiers({
+    ...{ folder, packed, unpackedBytes },
+    lull: { wait: async () => {} },
+    onError: (error) => errors.push(error),
+  })
+}
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'sandlot-cold-'))
+  folder = new CheckpointFolder(join(dir, 'checkpoints'))
+  await folder.prepare()
+  errors = []
+})
+afterEach(async () => {
+  await cold.close()
+  rmSync(dir, { recursive: true, force: true })
+  expect(errors).toEqual([])
+})
+
+async function write(id: string): Promise<void> {
+  const content = randomBytes(SIZE)
+  contents.set(id, content)
+  const described = {
+    hasMemory: true,
+    engineVersion: 'release-1',
+    resources: { cpuCount: 2, memoryMB: 512, diskSizeMB: 1024 },
+    imagePath: '/image',
+    guestDir: '/guest',
+    cpuFeatures: [],
+  }
+  await folder.write(id, described, async ({ memoryDir }) => {
+    mkdirSync(memoryDir)
+    writeFileSync(join(memoryDir, 'pages.img'), content)
+  })
+}
+const isUnpacked = (id: string) => existsSync(folder.dirOf(id))
+const isPacked = async (id: string) => (await packed.list()).includes(id)
+const read = (id: string) =>
+  cold.use(id, async () => readFileSync(join(folder.paths(id).memoryDir, 'pages.img')))
+
+test('what is over the budget is only kept packed, and is as it was when it is used', async () => {
+  await open(0)
+  await write(A)
+  cold.pack(A)
+  await expect.poll(() => isUnpacked(A), { timeout: PACKED_WITHIN_MS }).toBe(false)
+  expect([...(await cold.list())]).toEqual([A])
+  expect(await read(A)).toEqual(contents.get(A))
+})
+
+test('within the budget the unpacked copies that were used last stay', async () => {
+  await open(3.5 * SIZE)
+  // they are packed in turn: what was packed before the last is counted
+  for (const id of [A, B, C]) {
+    await write(id)
+    cold.pack(id)
+    await expect.poll(() => isPacked(id), { timeout: PACKED_WITHIN_MS }).toBe(true)
+  }
+  await read(A)
+  await write(D)
+  cold.pack(D)
+  await expect.poll(() => isUnpacked(B), { timeout: PACKED_WITHIN_MS }).toBe(false)
+  expect([A, C, D].map(isUnpacked)).toEqual([true, true, true])
+})
+
+test('one that is in use stays unpacked whatever the budget', async () => {
+  await open(0)
+  await write(A)
+  await cold.use(A, async () => {
+    cold.pack(A)
+    await expect.poll(() => isPacked(A), { timeout: PACKED_WITHIN_MS }).toBe(true)
+    expect(isUnpacked(A)).toBe(true)
+  })
+})
+
+test('many who want the same one at once wait for one unpacking', async () => {
+  await open(0)
+  await write(A)
+  cold.pack(A)
+  await expect.poll(() => isUnpacked(A), { timeout: PACKED_WITHIN_MS }).toBe(false)
+  const all = await Promise.all(Array.from({ length: 10 }, () => read(A)))
+  for (const content of all) expect(content).toEqual(contents.get(A))
+})
+
+test('a removed one is gone packed and unpacked', async () => {
+  await open(10 * SIZE)
+  await write(A)
+  cold.pack(A)
+  await expect.poll(() => isPacked(A), { timeout: PACKED_WITHIN_MS }).toBe(true)
+  await cold.remove(A)
+  expect([await cold.list(), isUnpacked(A), await isPacked(A)]).toEqual([new Set(), false, false])
+  await expect(read(A)).rejects.toMatchObject({ errorName: 'not_found' })
+})
+
+test('a start seals and packs what a crash left unpacked', async () => {
+  await open(0)
+  await write(A)
+  await cold.close()
+  await open(0)
+  await cold.recover()
+  await expect.poll(() => isUnpacked(A), { timeout: PACKED_WITHIN_MS }).toBe(false)
+  expect(await read(A)).toEqual(contents.get(A))
+  expect(await folder.isSealed(A)).toBe(true)
+})
+
+test('a start leaves alone what is still being finished', async () => {
+  await open(0)
+  await write(A)
+  await write(B)
+  await cold.recover(new Set([A]))
+  await expect.poll(() => isPacked(B), { timeout: PACKED_WITHIN_MS }).toBe(true)
+  expect([isUnpacked(A), await isPacked(A)]).toEqual([true, false])
+})
+
+describe('room that is needed', () => {
+  const chunkFiles = () =>
+    readdirSync(join(dir, 'packed', 'chunks'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+
+  /** Packed and unpacked, in order of use. */
+  async function openWith(ids: string[]): Promise<void> {
+    await open(10 * SIZE)
+    for (const id of ids) {
+      await write(id)
+      cold.pack(id)
+      await expect.poll(() => isPacked(id), { timeout: PACKED_WITHIN_MS }).toBe(true)
+      // its process may still have to end
+      await packed.pack(id, folder.dirOf(id))
+    }
+    await read(ids.at(-1)!)
+  }
+
+  test('is made of unpacked copies, the least recently used first, and of no more than it takes', async () => {
+    await openWith([A, B, C])
+    await read(A)
+    expect(await cold.makeRoom(async () => !isUnpacked(B))).toBe(true)
+    expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
+    expect(await read(B)).toEqual(contents.get(B))
+  })
+
+  test('is never made of what is in use or not packed yet; what is left is said', async () => {
+    await openWith([A, B])
+    await write(C)
+    await cold.use(A, async () => expect(await cold.makeRoom(async () => false)).toBe(false))
+    expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
+  })
+
+  test('is made of garbage when the copies were not enough', async () => {
+    await openWith([A, B])
+    await cold.remove(B)
+    // younger than what is otherwise collected; what was written in the last second is never garbage
+    const justNow = Date.now() / 1000 - 5
+    for (const file of chunkFiles()) utimesSync(file, justNow, justNow)
+    const before = chunkFiles().length
+    const isEnough = async () => chunkFiles().length < before
+    expect(await Promise.all([cold.makeRoom(isEnough), cold.makeRoom(isEnough)])).toEqual([true, true])
+    expect(await read(A)).toEqual(contents.get(A))
+  })
+})
+
+describe('damage', () => {
+  /** Of the copy that is used, which is read in full. */
+  const readWhole = (id: string) =>
+    cold.use(id, async () => {
+      await folder.verify(id, 'memory')
+      return readFileSync(join(folder.paths(id).memoryDir, 'pages.img'))
+    })
+
+  function flipBit(path: string): void {
+    const content = readFileSync(path)
+    content[Math.floor(content.length / 2)]! ^= 1
+    writeFileSync(path, content)
+  }
+  const damageUnpacked = (id: string) => flipBit(join(folder.paths(id).memoryDir, 'pages.img'))
+
+  /** @returns the names of the chunks that were damaged */
+  function damagePacked(damage = flipBit): string[] {
+    const chunks = readdirSync(join(dir, 'packed', 'chunks'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name))
+    for (const chunk of chunks) damage(chunk)
+    return chunks.map((chunk) => chunk.split('/').at(-1)!)
+  }
+
+  /** Sealed, packed, and unpacked still. */
+  async function writePacked(unpackedBytes = 10 * SIZE): Promise<void> {
+    await open(unpackedBytes)
+    await write(A)
+    await folder.seal(A)
+    cold.pack(A)
+    await expect
+      .poll(async () => [await isPacked(A), isUnpacked(A)], { timeout: PACKED_WITHIN_MS })
+      .toEqual([true, unpackedBytes > 0])
+  }
+
+  test('of the unpacked copy is mended from the packed one, said, and nobody gets it', async () => {
+    await writePacked()
+    damageUnpacked(A)
+    expect(await readWhole(A)).toEqual(contents.get(A))
+    expect(errors.splice(0)).toMatchObject([
+      { message: expect.stringMatching(/pages\.img has changed.*unpacked anew/s) },
+    ])
+    expect(await readWhole(A)).toEqual(contents.get(A))
+    expect(readdirSync(join(dir, 'checkpoints'))).toEqual([A])
+  })
+
+  test('of the manifest of the unpacked copy is mended too', async () => {
+    await writePacked()
+    truncateSync(join(folder.dirOf(A), 'manifest.json'), 5)
+    expect(await cold.use(A, () => folder.read(A))).toMatchObject({ checkpointId: A })
+    expect(errors.splice(0)).toHaveLength(1)
+  })
+
+  test('that many find at once is mended for all of them', async () => {
+    await writePacked()
+    damageUnpacked(A)
+    const all = await Promise.all(Array.from({ length: 5 }, () => readWhole(A)))
+    for (const content of all) expect(content).toEqual(contents.get(A))
+    expect(errors.splice(0).length).toBeGreaterThan(0)
+  })
+
+  test('of an unpacked copy that is the only one is refused, and the copy stays', async () => {
+    await open(10 * SIZE)
+    await write(A)
+    await folder.seal(A)
+    damageUnpacked(A)
+    await expect(readWhole(A)).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
+    expect(isUnpacked(A)).toBe(true)
+  })
+
+  test('of both copies is refused with what is wrong with each, and neither goes', async () => {
+    await writePacked()
+    damageUnpacked(A)
+    const [chunk] = damagePacked()
+    await expect(readWhole(A)).rejects.toMatchObject({
+      errorName: 'checkpoint_damaged',
+      message: expect.stringMatching(/pages\.img has changed.*packed copy.*chunk /s),
+    })
+    expect(chunk).toMatch(/^[0-9a-f]{64}$/)
+    expect([isUnpacked(A), await isPacked(A)]).toEqual([true, true])
+  })
+
+  test.each([
+    ['a flipped bit', flipBit, /chunk [0-9a-f]{64} at byte \d+ of '.*': it/],
+    ['a cut off end', (path: string) => truncateSync(path, 10), /chunk [0-9a-f]{64} at byte \d+ of '.*': it/],
+    ['a missing file', (path: string) => rmSync(path), /it is missing/],
+  ])('of packed chunks, %s, is found when they are unpacked, and named', async (_, damage, message) => {
+    await writePacked(0)
+    damagePacked(damage)
+    await expect(readWhole(A)).rejects.toMatchObject({
+      errorName: 'checkpoint_damaged',
+      message: expect.stringMatching(message),
+    })
+    expect([isUnpacked(A), await isPacked(A)]).toEqual([false, true])
+  })
+})
+
+test('work at a checkpoint that is deleted meanwhile fails with just that', async () => {
+  await open(SIZE * 10)
+  await write(A)
+  const working = cold.use(A, async () => {
+    await cold.remove(A)
+    readFileSync(join(folder.paths(A).memoryDir, 'pages.img'))
+  })
+  await expect(working).rejects.toMatchObject({
+    errorName: 'not_found',
+    message: `checkpoint '${A}' was deleted meanwhile`,
+  })
+  await write(A)
+  const failing = cold.use(A, () => Promise.reject(new Error('something else')))
+  await expect(failing).rejects.toThrow('something else')
+})

@@ -1,0 +1,297 @@
+import { existsSync } from 'node:fs'
+import { SandlotError } from '@sandlot/protocol'
+import type { GarbageReport } from '../packed/garbage.ts'
+import { isDamage } from '../packed/manifest.ts'
+import type { Checkpoints } from '../packed/packed-checkpoints.ts'
+import type { UsageReport } from '../packed/usage.ts'
+import type { StartPriority } from '../pool/start-priority.ts'
+import { BackgroundQueue } from './background-queue.ts'
+import { type CheckpointFolder, type CheckpointManifest, MANIFEST } from './checkpoint-folder.ts'
+
+/** Of collections because space is short: little can have become garbage since the last one. */
+const COLLECT_INTERVAL_MS = 10_000
+
+export interface CheckpointTiersOptions {
+  folder: CheckpointFolder
+  packed: Checkpoints
+  /** Bytes of unpacked copies kept beside the packed ones, so that a resume finds its files ready. */
+  unpackedBytes: number
+  /** When new ones may be brought to the disk. */
+  lull: Pick<StartPriority, 'wait'>
+  onError: (error: unknown) => void
+}
+
+/**
+ * Where a checkpoint's files are: unpacked in a folder of its own, packed in chunks, or both. New ones are packed in
+ * the background; unpacked copies go, the least recently used first, when they take more than their budget.
+ */
+export class CheckpointTiers {
+  readonly #options: CheckpointTiersOptions
+  /** By last use, the oldest first; only those that may go. */
+  readonly #unpacked = new Map<string, number>()
+  readonly #sealing = new BackgroundQueue((id) => this.#sealNow(id))
+  readonly #packing = new BackgroundQueue((id) => this.#packNow(id))
+  readonly #closing = new AbortController()
+  /** How often each is in use: those stay unpacked. */
+  readonly #users = new Map<string, number>()
+  /** Deleted while they are used. */
+  readonly #gone = new Set<string>()
+  readonly #expanding = new Map<string, Promise<void>>()
+  #collecting: Promise<unknown> | undefined
+  #collectedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: CheckpointTiersOptions) {
+    this.#options = options
+  }
+
+  /** Complete ones, packed or not. */
+  async list(): Promise<Set<string>> {
+    const { folder, packed } = this.#options
+    return new Set([...(await folder.list()), ...(await packed.list())])
+  }
+
+  /** After a start: what is not packed yet is packed now. @param unfinished those that will be, when they are */
+  async recover(unfinished: ReadonlySet<string> = new Set()): Promise<void> {
+    const { folder, packed } = this.#options
+    const isPacked = new Set(await packed.list())
+    for (const id of await folder.list()) {
+      if (isPacked.has(id)) this.#unpacked.set(id, await folder.sizeBytes(id))
+      else if (!unfinished.has(id)) this.pack(id)
+    }
+    await this.#trim()
+  }
+
+  /** Brings it to the disk when nobody needs that more, then packs it; nobody waits. It may be deleted meanwhile. */
+  seal(checkpointId: string): void {
+    this.#options.lull.wait(this.#closing.signal).then(
+      () => this.#sealing.add(checkpointId),
+      // shutting down: it is found at the next start
+      () => {},
+    )
+  }
+
+  async #sealNow(id: string): Promise<void> {
+    const { folder } = this.#options
+    if (!existsSync(folder.dirOf(id))) return
+    try {
+      await folder.seal(id)
+      this.pack(id)
+    } catch (error) {
+      this.#reportUnlessGone(id, error)
+    }
+  }
+
+  /** Packs it when its turn comes; nobody waits. */
+  pack(checkpointId: string): void {
+    this.#packing.add(checkpointId)
+  }
+
+  async #packNow(id: string): Promise<void> {
+    const { folder, packed } = this.#options
+    const dir = folder.dirOf(id)
+    if (!existsSync(dir)) return
+    try {
+      // a crash may have come before its turn
+      if (!(await folder.isSealed(id))) await folder.seal(id)
+      const { logicalBytes } = await packed.pack(id, dir)
+      // deleted while it was packed: there is no copy to count
+      if (!existsSync(dir)) return
+      this.#unpacked.set(id, logicalBytes)
+      await this.#trim()
+    } catch (error) {
+      // nothing is lost: the folder is still there
+      const isExpected =
+        error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
+      if (!isExpected) this.#reportUnlessGone(id, error)
+    }
+  }
+
+  #reportUnlessGone(id: string, error: unknown): void {
+    const { folder, onError } = this.#options
+    if (existsSync(folder.dirOf(id))) onError(error)
+  }
+
+  /**
+   * Lets `work` use the files in the checkpoint's folder. When it finds them damaged and the packed copy is whole, it
+   * gets those, and is done once more.
+   * @throws SandlotError not_found (also when it is deleted meanwhile), checkpoint_damaged, checkpoint_store_unavailable, and what `work` throws
+   */
+  async use<T>(checkpointId: string, work: () => Promise<T>): Promise<T> {
+    this.#users.set(checkpointId, (this.#users.get(checkpointId) ?? 0) + 1)
+    try {
+      await this.#unpack(checkpointId)
+      try {
+        return await work()
+      } catch (error) {
+        if (!isDamage(error)) throw error
+        await this.#unpackAnew(checkpointId, error)
+        return await work()
+      }
+    } catch (error) {
+      if (!this.#gone.has(checkpointId)) throw error
+      throw new SandlotError('not_found', `checkpoint '${checkpointId}' was deleted meanwhile`, {
+        cause: error,
+      })
+    } finally {
+      const left = this.#users.get(checkpointId)! - 1
+      if (left > 0) this.#users.set(checkpointId, left)
+      else {
+        this.#users.delete(checkpointId)
+        this.#gone.delete(checkpointId)
+      }
+    }
+  }
+
+  #noteGone(checkpointId: string): void {
+    if (this.#users.has(checkpointId)) this.#gone.add(checkpointId)
+  }
+
+  /** What describes it, read from where it is. @throws SandlotError not_found, checkpoint_damaged … */
+  async describe(checkpointId: string): Promise<CheckpointManifest> {
+    const { folder } = this.#options
+    return (await this.peek(checkpointId)) ?? this.use(checkpointId, () => folder.read(checkpointId))
+  }
+
+  /** The same as far as this machine knows it. @returns undefined: only the remote store has it, or nobody */
+  async peek(checkpointId: string): Promise<CheckpointManifest | undefined> {
+    const { folder, packed } = this.#options
+    if (existsSync(folder.dirOf(checkpointId))) return folder.read(checkpointId)
+    const content = await packed.readFile(checkpointId, MANIFEST)
+    return content && folder.parse(content.toString('utf8'), checkpointId)
+  }
+
+  async #unpack(checkpointId: string): Promise<void> {
+    const { folder, packed } = this.#options
+    const dir = folder.dirOf(checkpointId)
+    const sizeBytes = this.#unpacked.get(checkpointId)
+    if (sizeBytes !== undefined) {
+      this.#unpacked.delete(checkpointId)
+      this.#unpacked.set(checkpointId, sizeBytes)
+    }
+    if (existsSync(dir) && !this.#expanding.has(checkpointId)) return
+    await this.#expandOnce(checkpointId, () => packed.expand(checkpointId, dir))
+    this.#unpacked.set(checkpointId, await folder.sizeBytes(checkpointId))
+  }
+
+  #expandOnce(checkpointId: string, expand: () => Promise<void>): Promise<void> {
+    let expanding = this.#expanding.get(checkpointId)
+    if (!expanding) {
+      expanding = expand().finally(() => this.#expanding.delete(checkpointId))
+      this.#expanding.set(checkpointId, expanding)
+    }
+    return expanding
+  }
+
+  /** @throws SandlotError the damage, when there is no packed copy that is whole */
+  async #unpackAnew(checkpointId: string, damage: SandlotError): Promise<void> {
+    const { folder, packed, onError } = this.#options
+    if (!(await packed.has(checkpointId).catch(() => false))) throw damage
+    try {
+      await this.#expandOnce(checkpointId, () =>
+        folder.replace(checkpointId, (dir) => packed.expand(checkpointId, dir)),
+      )
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      const message = `${damage.message}; its packed copy is damaged too: ${error.message}`
+      throw new SandlotError('checkpoint_damaged', message, { cause: error })
+    }
+    const message = `${damage.message}; its packed copy is whole and was unpacked anew`
+    onError(new SandlotError('checkpoint_damaged', message, { cause: damage }))
+  }
+
+  /** @param write puts other files into its folder. A crash leaves the old ones or the new ones. */
+  rewrite(checkpointId: string, write: () => Promise<unknown>): Promise<void> {
+    const { packed } = this.#options
+    return this.use(checkpointId, async () => {
+      this.#unpacked.delete(checkpointId)
+      await packed.delete(checkpointId)
+      await write()
+    })
+  }
+
+  async remove(checkpointId: string): Promise<void> {
+    const { folder, packed } = this.#options
+    this.#noteGone(checkpointId)
+    this.#unpacked.delete(checkpointId)
+    await folder.remove(checkpointId)
+    await packed.delete(checkpointId)
+  }
+
+  /** Another machine's now: it goes here, and stays in the remote store. */
+  async leave(checkpointId: string): Promise<void> {
+    const { folder, packed } = this.#options
+    this.#noteGone(checkpointId)
+    this.#unpacked.delete(checkpointId)
+    await folder.remove(checkpointId)
+    await packed.leave(checkpointId)
+  }
+
+  /** Whether it is in the remote store. */
+  async isRemote(checkpointId: string): Promise<boolean> {
+    const { packed } = this.#options
+    if (!(await packed.list()).includes(checkpointId)) return false
+    return (await packed.uploadState(checkpointId)).state === 'remote'
+  }
+
+  async #trim(): Promise<void> {
+    const { unpackedBytes } = this.#options
+    let total = [...this.#unpacked.values()].reduce((sum, size) => sum + size, 0)
+    for (const [id, size] of this.#unpacked) {
+      if (total <= unpackedBytes) return
+      if (await this.#dropUnpacked(id)) total -= size
+    }
+  }
+
+  /** @returns false: it is in use */
+  async #dropUnpacked(checkpointId: string): Promise<boolean> {
+    if (this.#users.has(checkpointId)) return false
+    this.#unpacked.delete(checkpointId)
+    await this.#options.folder.remove(checkpointId)
+    return true
+  }
+
+  /**
+   * Frees what is not needed until it is enough: unpacked copies of what is packed, the least recently used first, then
+   * chunks that no checkpoint needs.
+   * @returns whether it is enough
+   */
+  async makeRoom(isEnough: () => Promise<boolean>): Promise<boolean> {
+    for (const id of [...this.#unpacked.keys()]) {
+      if (await isEnough()) return true
+      await this.#dropUnpacked(id)
+    }
+    if (await isEnough()) return true
+    await this.#collectNow()
+    return isEnough()
+  }
+
+  /** Who comes together shares one collection. */
+  async #collectNow(): Promise<void> {
+    const { packed, onError } = this.#options
+    if (!this.#collecting && performance.now() - this.#collectedAtMs < COLLECT_INTERVAL_MS) return
+    this.#collecting ??= packed
+      .gc({ isDryRun: false, isUrgent: true })
+      .catch(onError)
+      .finally(() => {
+        this.#collectedAtMs = performance.now()
+        this.#collecting = undefined
+      })
+    await this.#collecting
+  }
+
+  collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
+    return this.#options.packed.gc({ isDryRun })
+  }
+
+  usage(ids: readonly string[]): Promise<UsageReport> {
+    return this.#options.packed.usage(ids)
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    // nothing more begins; what is being packed ends with the packer
+    const lines = [this.#sealing.close(), this.#packing.close()]
+    await this.#options.packed.close()
+    await Promise.all(lines)
+  }
+}

@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest'
+import { cpuFeatures } from '../engine/cpu-features.ts'
+import { findIncompatibility } from './compatibility.ts'
+
+const fitting = { engineVersion: 'release-1', cpuFeatures: cpuFeatures(), guestDir: '/' }
+
+test('a checkpoint of this machine fits it', () => {
+  expect(findIncompatibility(fitting, 'release-1')).toBeUndefined()
+})
+
+test('another runsc, a CPU with less, and an envd that is gone are said', () => {
+  expect(findIncompatibility(fitting, 'release-2')).toBe(
+    'it was saved by runsc release-1, this machine has release-2',
+  )
+  expect(findIncompatibility({ ...fitting, cpuFeatures: ['aes', 'quantum'] }, 'release-1')).toMatch(
+    /lacks .*quantum/,
+  )
+  expect(findIncompatibility({ ...fitting, guestDir: '/nowhere' }, 'release-1')).toContain('/nowhere')
+})

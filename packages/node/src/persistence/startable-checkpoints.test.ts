@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pino from 'pino'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { LiveMachine, MachineSource } from '../machines/machines.ts'
+import type { SnapshotBuild } from '../node.ts'
+import { createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { CheckpointFolder } from './checkpoint-folder.ts'
+import { CheckpointTiers } from './checkpoint-tiers.ts'
+import { Persistence, type PersistenceOptions } from './persistence.ts'
+import { StartableCheckpoints } from './startable-checkpoints.ts'
+
+const PACKED_WITHIN_MS = 60_000
+vi.setConfig({ testTimeout: 2 * PACKED_WITHIN_MS })
+const ENGINE = 'release-2'
+const resources = { cpuCount: 2, memoryMB: 512, diskSizeMB: 1024 }
+
+let dir: string
+let folder: CheckpointFolder
+let cold: CheckpointTiers
+let snapshots: StartableCheckpoints
+let renewals: string[]
+let failRenewal = 0
+const errors: unknown[] = []
+const onError = (error: unknown) => void errors.push(error)
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'sandlot-sources-'))
+  folder = new CheckpointFolder(join(dir, 'checkpoints'))
+  await folder.prepare()
+  const packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  cold = new CheckpointTiers({ folder, packed, lull: { wait: async () => {} }, unpackedBytes: 0, onError })
+  renewals = []
+  errors.length = 0
+  const persistence = new Persistence({
+    ...{ folder, cold, onError },
+    driver: { version: ENGINE },
+    machines: { end: async () => {} },
+  } as unknown as PersistenceOptions)
+  snapshots = new StartableCheckpoints({
+    ...{ cold, persistence, engineVersion: ENGINE },
+    renew: async (checkpointId) => {
+      renewals.push(checkpointId)
+      if (failRenewal-- > 0) throw new Error('it does not boot')
+    },
+  })
+})
+afterEach(async () => {
+  await cold.close()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+const unpacked = () => readdirSync(join(dir, 'checkpoints'))
+const machine = { machineId: 'm' } as LiveMachine
+
+/** Packed only, as most are. */
+async function saved(letter: string, { isTemplate = false, engineVersion = ENGINE } = {}) {
+  const checkpointId = `c${letter.repeat(20)}`
+  const described = {
+    ...{ hasMemory: true, engineVersion, resources, imagePath: '/image', guestDir: dir, cpuFeatures: [] },
+    ...(isTemplate && { template: { environment: { defaultUser: 'user', envVars: {} } } }),
+  }
+  await folder.write(checkpointId, described, async ({ memoryDir, filesDir }) => {
+    for (const part of [memoryDir, filesDir]) {
+      mkdirSync(part)
+      writeFileSync(join(part, 'pages.img'), letter.repeat(50_000))
+    }
+  })
+  await folder.seal(checkpointId)
+  cold.pack(checkpointId)
+  await expect.poll(unpacked, { timeout: PACKED_WITHIN_MS }).toEqual([])
+  const sandboxId = isTemplate ? '' : 'isource'
+  const build: SnapshotBuild = {
+    ...{ buildId: randomUUID(), name: letter, defaultUser: 'user', checkpointId, sandboxId },
+    ...resources,
+  }
+  snapshots.add(build)
+  return build
+}
+
+test('none is unpacked before someone starts from it, and then that one alone', async () => {
+  const builds = [await saved('a'), await saved('b'), await saved('c', { isTemplate: true })]
+  await snapshots.prepareTemplates(onError)
+  for (const { buildId } of builds) await snapshots.prepare(buildId)
+  expect([unpacked(), renewals, errors]).toEqual([[], [], []])
+  let source: MachineSource | undefined
+  const started = await snapshots.start(builds[1]!.buildId, async (from) => {
+    expect(unpacked()).toEqual([builds[1]!.checkpointId])
+    source = from
+    return machine
+  })
+  expect(started).toBe(machine)
+  expect(source).toMatchObject({ buildId: builds[1]!.buildId, imagePath: '/image', isUsers: true })
+})
+
+test('a template of another engine is brought up anew once, whoever comes first; a snapshot never', async () => {
+  const template = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
+  const snapshot = await saved('b', { engineVersion: 'release-1' })
+  await Promise.all([
+    snapshots.prepareTemplates(onError),
+    ...[template, template, snapshot].map(({ buildId }) => snapshots.prepare(buildId)),
+  ])
+  expect([renewals, unpacked()]).toEqual([[template.checkpointId], []])
+})
+
+test('a template that could not be brought up is tried again by the next who wants it', async () => {
+  const { buildId, checkpointId } = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
+  failRenewal = 1
+  await snapshots.prepareTemplates(onError)
+  expect(errors).toMatchObject([{ message: 'it does not boot' }])
+  await snapshots.prepare(buildId)
+  expect(renewals).toEqual([checkpointId, checkpointId])
+})
+
+test('what is damaged is not handed out; it is read in full with the first alone', async () => {
+  const { buildId, checkpointId } = await saved('a')
+  const pages = join(folder.paths(checkpointId).memoryDir, 'pages.img')
+  // in use all the while, so that the unpacked copy stays
+  await cold.use(checkpointId, async () => {
+    truncateSync(pages, 1)
+    expect(await snapshots.start(buildId, async () => machine)).toBe(machine)
+    expect(errors.splice(0)).toMatchObject([{ message: expect.stringContaining('unpacked anew') }])
+    truncateSync(pages, 1)
+    expect(await snapshots.start(buildId, async () => machine)).toBe(machine)
+    expect(errors).toEqual([])
+  })
+})
+
+test('one that was removed is not found', async () => {
+  const { buildId } = await saved('a')
+  snapshots.remove(buildId)
+  expect(snapshots.has(buildId)).toBe(false)
+  await expect(snapshots.start(buildId, async () => machine)).rejects.toMatchObject({
+    errorName: 'not_found',
+  })
+})

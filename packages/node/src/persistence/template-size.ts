@@ -1,0 +1,41 @@
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { pathExists } from '../host/path-exists.ts'
+import { createFolderStore } from '../objects/folder-store.ts'
+import { manifestKey } from '../objects/object-store.ts'
+import { decodeManifest } from '../packed/manifest.ts'
+import { readPackedFile } from '../packed/read-file.ts'
+import { type CheckpointManifest, MANIFEST } from './checkpoint-folder.ts'
+
+/** What a template or snapshot takes; the base image, which all share, counts to nobody. */
+export interface TemplateSize {
+  checkpointBytes: number
+  /** Of its own image; others may stand on it too. */
+  imageBytes: number
+}
+
+/** Over the files of a home whose server may run or not. @returns undefined: this machine does not have it */
+export async function templateSize(home: string, checkpointId: string): Promise<TemplateSize | undefined> {
+  const text =
+    (await readFile(join(home, 'checkpoints', checkpointId, MANIFEST), 'utf8').catch(() => undefined)) ??
+    (await packedManifest(join(home, 'packed'), checkpointId).catch(() => undefined))
+  if (text === undefined) return undefined
+  const { sizeBytes, imagePath } = JSON.parse(text) as CheckpointManifest
+  const isOwn = dirname(imagePath) === join(home, 'images')
+  const imageBytes = isOwn
+    ? await stat(imagePath).then(
+        ({ size }) => size,
+        () => 0,
+      )
+    : 0
+  return { checkpointBytes: sizeBytes, imageBytes }
+}
+
+async function packedManifest(dir: string, checkpointId: string): Promise<string | undefined> {
+  if (!(await pathExists(dir))) return undefined
+  const store = await createFolderStore(dir)
+  const content = await store.get(manifestKey(checkpointId))
+  if (!content) return undefined
+  const file = await readPackedFile(store, decodeManifest(checkpointId, content, store.name), MANIFEST)
+  return file?.toString('utf8')
+}

@@ -1,0 +1,330 @@
+import { SandlotError } from '@sandlot/protocol'
+import type { AcquireOptions } from '../node.ts'
+import { FairQueue } from './fair-queue.ts'
+import type { RecentDemand } from './recent-demand.ts'
+
+const nothing = { record: () => {}, target: () => 0 }
+
+/** Of one owner. */
+const MAX_WAITERS = 2_000
+const WAIT_TIMEOUT_MS = 120_000
+const MAX_FAILURES = 3
+const RETRY_AFTER_FAILURE_MS = 1_000
+/** Another try would fail just so. */
+const HOPELESS: readonly string[] = [
+  'sandbox_capacity_unavailable',
+  'firewall_unavailable',
+  'disk_full',
+  'checkpoint_damaged',
+]
+/** The sandbox that was just handed out gets the processor for its first command. */
+const REFILL_DELAY_MS = 60
+
+export interface WarmPoolOptions<M> {
+  /** Restores one machine; urgent when someone waits for it. */
+  start: (buildId: string, options: { isUrgent: boolean }) => Promise<M>
+  /** Most restores at a time: they are CPU-bound. */
+  concurrency: number
+  /** How many machines to keep ready for a build now. */
+  demandFor: (buildId: string) => Pick<RecentDemand, 'record' | 'target'>
+  /** Most machines that are kept ready of all builds together, but for those that are always in stock. */
+  maxStock: number
+  /** Its stock is what most takers want: it does not count, and goes for nothing. */
+  isAlwaysInStock: (buildId: string) => boolean
+  /** Ends a machine that nobody waits for any more. */
+  discard: (machine: M) => void
+  /** Says why nothing may be started now, e.g. too little memory. */
+  shortage: () => SandlotError | undefined
+  /** The same for stock that can be done without: nothing is given up for it. */
+  stockShortage: () => SandlotError | undefined
+  onError: (error: unknown) => void
+}
+
+interface Waiter<M> {
+  lane: Lane<M>
+  owner: string
+  resolve: (machine: M) => void
+  reject: (error: SandlotError) => void
+  timer: NodeJS.Timeout
+}
+
+interface Lane<M> {
+  key: string
+  ready: M[]
+  /** Takers that opened it for themselves; it goes with the last one. Undefined: it stays. */
+  borrowers?: number
+  /** How many wait for it. */
+  waiting: number
+  starting: number
+  failures: number
+  demand: Pick<RecentDemand, 'record' | 'target'>
+  /** Counts uses of all lanes: the higher, the more recently this one was asked for. */
+  usedAt: number
+}
+
+/**
+ * Machines that are restored and answering before anyone asks. Takers get one at once or queue, where owners take turns;
+ * the queue is served before the stock is filled.
+ */
+export class WarmPool<M> {
+  readonly #options: WarmPoolOptions<M>
+  readonly #lanes = new Map<string, Lane<M>>()
+  readonly #queue = new FairQueue<Waiter<M>>()
+  #starting = 0
+  #uses = 0
+  #isClosed = false
+  #retry: NodeJS.Timeout | undefined
+  #refill: NodeJS.Timeout | undefined
+
+  constructor(options: WarmPoolOptions<M>) {
+    this.#options = options
+  }
+
+  /** Keeps `buildId` in stock from now on. */
+  open(buildId: string, adopted: M[] = []): void {
+    const demand = this.#options.demandFor(buildId)
+    this.#lanes.set(buildId, {
+      key: buildId,
+      ready: adopted,
+      waiting: 0,
+      starting: 0,
+      failures: 0,
+      demand,
+      usedAt: 0,
+    })
+    this.#fill()
+  }
+
+  has(buildId: string): boolean {
+    return this.#lanes.has(buildId)
+  }
+
+  /** Counts as one take: someone is likely to come soon. */
+  expect(buildId: string): void {
+    const lane = this.#lanes.get(buildId)
+    if (lane) this.#record(lane)
+    this.#fill()
+  }
+
+  /** Stops keeping `buildId`. @returns its stock, for the caller to end */
+  shut(buildId: string): M[] {
+    const lane = this.#lanes.get(buildId)
+    if (!lane) return []
+    this.#lanes.delete(buildId)
+    this.#rejectAll(
+      (waiter) => waiter.lane === lane,
+      new SandlotError('not_found', `'${buildId}' was deleted`),
+    )
+    return lane.ready.splice(0)
+  }
+
+  /** Takes a machine of something that is not kept in stock, in the same queue as all others. */
+  async takeOnce(key: string, options: Pick<AcquireOptions, 'owner'>): Promise<M> {
+    let lane = this.#lanes.get(key)
+    if (!lane) {
+      lane = {
+        key,
+        ready: [],
+        borrowers: 0,
+        waiting: 0,
+        starting: 0,
+        failures: 0,
+        demand: nothing,
+        usedAt: 0,
+      }
+      this.#lanes.set(key, lane)
+    }
+    if (lane.borrowers === undefined) return this.take(key, options)
+    lane.borrowers++
+    try {
+      return await this.take(key, options)
+    } finally {
+      if (--lane.borrowers === 0) this.#lanes.delete(key)
+    }
+  }
+
+  take(buildId: string, { owner }: Pick<AcquireOptions, 'owner'>): Promise<M> {
+    const lane = this.#lanes.get(buildId)
+    if (!lane) throw new SandlotError('not_found', `build '${buildId}' is not on this machine`)
+    this.#record(lane)
+    const machine = lane.ready.shift()
+    if (machine !== undefined) {
+      this.#refillSoon()
+      return Promise.resolve(machine)
+    }
+    const shortage = this.#options.shortage()
+    if (shortage) return Promise.reject(shortage)
+    if (this.#isClosed || this.#queue.countOf(owner) >= MAX_WAITERS)
+      return Promise.reject(
+        new SandlotError(
+          'sandbox_capacity_unavailable',
+          `${MAX_WAITERS} starts of this team already wait for this machine; try again soon`,
+          { retryAfterSeconds: 5 },
+        ),
+      )
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#queue.remove(owner, waiter)
+        lane.waiting--
+        reject(
+          new SandlotError(
+            'sandbox_capacity_unavailable',
+            `no sandbox could be started within ${WAIT_TIMEOUT_MS / 1000} s: this machine is overloaded`,
+            { retryAfterSeconds: 10 },
+          ),
+        )
+      }, WAIT_TIMEOUT_MS)
+      const waiter: Waiter<M> = { lane, owner, resolve, reject, timer }
+      this.#queue.add(owner, waiter)
+      lane.waiting++
+      this.#fill()
+    })
+  }
+
+  /** Takes a machine out that turned out dead. */
+  drop(isMatch: (machine: M) => boolean): void {
+    for (const lane of this.#lanes.values()) lane.ready = lane.ready.filter((machine) => !isMatch(machine))
+    this.#fill()
+  }
+
+  ready(): M[] {
+    return [...this.#lanes.values()].flatMap((lane) => lane.ready)
+  }
+
+  /** Takes out what is over today's demand. */
+  surplus(): M[] {
+    return [...this.#lanes.values()].flatMap((lane) => lane.ready.splice(lane.demand.target()))
+  }
+
+  /** Takes out a machine that can be done without, of the build that has most. */
+  takeSpare(): M | undefined {
+    const [most] = this.#spareLanes().sort((a, b) => b.ready.length - a.ready.length)
+    return most?.ready.shift()
+  }
+
+  /** Whether `takeSpare` has one. */
+  get hasSpare(): boolean {
+    return this.#spareLanes().some(({ ready }) => ready.length > 0)
+  }
+
+  /** Looks at the demand anew; called now and then because demand falls with time. */
+  refill(): void {
+    this.#fill()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#retry)
+    clearTimeout(this.#refill)
+    const error = new SandlotError('server_draining', 'the server is shutting down', { retryAfterSeconds: 5 })
+    this.#rejectAll(() => true, error)
+  }
+
+  /** The next whose turn it is of those that match; they wait no longer. */
+  #shift(isMatch: (waiter: Waiter<M>) => boolean): Waiter<M> | undefined {
+    const waiter = this.#queue.take(isMatch)
+    if (!waiter) return undefined
+    clearTimeout(waiter.timer)
+    waiter.lane.waiting--
+    return waiter
+  }
+
+  #rejectAll(isMatch: (waiter: Waiter<M>) => boolean, error: SandlotError): void {
+    for (let waiter = this.#shift(isMatch); waiter; waiter = this.#shift(isMatch)) waiter.reject(error)
+  }
+
+  #refillSoon(): void {
+    this.#refill ??= setTimeout(() => {
+      this.#refill = undefined
+      this.#fill()
+    }, REFILL_DELAY_MS)
+  }
+
+  #fill(): void {
+    while (!this.#isClosed && this.#starting < this.#options.concurrency) {
+      const next = this.#next()
+      if (!next) return
+      this.#start(next)
+    }
+  }
+
+  #next(): Lane<M> | undefined {
+    const waiting = this.#nextWaiting()
+    if (waiting) return waiting
+    if (this.#retry || this.#options.shortage()) return undefined
+    const isWanted = (lane: Lane<M>) => lane.ready.length + lane.starting < lane.demand.target()
+    const always = [...this.#lanes.values()].find(
+      (lane) => this.#options.isAlwaysInStock(lane.key) && isWanted(lane),
+    )
+    if (always || this.#options.stockShortage()) return always
+    const others = this.#spareLanes().sort((a, b) => b.usedAt - a.usedAt)
+    const wanted = others.find(isWanted)
+    const stock = others.reduce((sum, { ready, starting }) => sum + ready.length + starting, 0)
+    if (!wanted || stock < this.#options.maxStock) return wanted
+    return this.#giveUpOlderThan(wanted, others) ? wanted : undefined
+  }
+
+  /** What was asked for last takes the place of what was not asked for the longest. @returns false: nothing is older */
+  #giveUpOlderThan({ usedAt }: Lane<M>, byUse: Lane<M>[]): boolean {
+    const oldest = byUse.findLast((lane) => lane.ready.length > 0)
+    if (!oldest || oldest.usedAt >= usedAt) return false
+    this.#options.discard(oldest.ready.shift()!)
+    return true
+  }
+
+  #record(lane: Lane<M>): void {
+    lane.demand.record()
+    lane.usedAt = ++this.#uses
+  }
+
+  #spareLanes(): Lane<M>[] {
+    return [...this.#lanes.values()].filter(
+      ({ key, borrowers }) => borrowers === undefined && !this.#options.isAlwaysInStock(key),
+    )
+  }
+
+  /** Of the first waiter, in the order of turns, that no machine is being started for yet. */
+  #nextWaiting(): Lane<M> | undefined {
+    const starting = new Map<Lane<M>, number>()
+    for (const { lane } of this.#queue) {
+      const ahead = starting.get(lane) ?? lane.starting
+      if (ahead === 0) return lane
+      starting.set(lane, ahead - 1)
+    }
+    return undefined
+  }
+
+  async #start(lane: Lane<M>): Promise<void> {
+    this.#starting++
+    lane.starting++
+    try {
+      const machine = await this.#options.start(lane.key, { isUrgent: lane.waiting >= lane.starting })
+      lane.failures = 0
+      const waiter = this.#shift((other) => other.lane === lane)
+      if (waiter) waiter.resolve(machine)
+      else if (this.#lanes.get(lane.key) === lane && lane.borrowers === undefined) lane.ready.push(machine)
+      else this.#options.discard(machine)
+    } catch (error) {
+      this.#failed(lane, error as SandlotError)
+    } finally {
+      this.#starting--
+      lane.starting--
+      this.#fill()
+    }
+  }
+
+  #failed(lane: Lane<M>, error: SandlotError): void {
+    // it was deleted while this one started, with whatever error: nobody waits for it, and there is no other try
+    if (this.#lanes.get(lane.key) !== lane) return
+    this.#options.onError(error)
+    lane.failures++
+    const isOfLane = (waiter: Waiter<M>) => waiter.lane === lane
+    if (HOPELESS.includes(error.errorName)) this.#rejectAll(isOfLane, error)
+    else if (lane.failures >= MAX_FAILURES) this.#shift(isOfLane)?.reject(error)
+    else this.#queue.postpone(isOfLane)
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      this.#fill()
+    }, RETRY_AFTER_FAILURE_MS)
+  }
+}

@@ -1,0 +1,43 @@
+import type { Driver } from '../engine/driver.ts'
+import type { Machines } from '../machines/machines.ts'
+import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
+import type { FrozenMachines } from '../persistence/frozen-machines.ts'
+import { DiskGuard, type DiskGuardOptions } from './disk-guard.ts'
+import { diskSpace } from './disk-space.ts'
+
+export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled' | 'onError'> {
+  /** On the disk that machines write to. */
+  dir: string
+  floorMB: number
+  machines: Machines
+  driver: Driver
+  hot: FrozenMachines
+  cold: CheckpointTiers
+}
+
+/** The guard of a node's disk: frozen machines of paused sandboxes and unpacked checkpoints are what it gives up. */
+export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptions): DiskGuard {
+  const { machines, driver, hot, cold, onStalled, onError } = options
+  return new DiskGuard({
+    onError,
+    onStalled(machine, reason) {
+      // what it holds of the disk is what everybody waits for, and a build can be made again
+      if (machine.isForBuild && reason !== undefined) {
+        machine.endedBecause = reason
+        machines.end(machine.machineId).catch(onError)
+      } else onStalled(machine, reason)
+    },
+    floorBytes: floorMB * 2 ** 20,
+    space: () => diskSpace(dir),
+    running: () =>
+      [...machines.all()].filter(({ isWarm, isFrozen, isEnding }) => !isWarm && !isFrozen && !isEnding),
+    usedBytes: ({ pid }) => driver.diskUsedBytes(pid),
+    isAlive: (machine) => machines.isAlive(machine),
+    freeze: (machine) => machines.freeze(machine),
+    thaw: (machine) => machines.thaw(machine),
+    async makeRoom(isEnough) {
+      while (!(await isEnough()) && (await hot.dropOldest())) await machines.settle()
+      await cold.makeRoom(isEnough)
+    },
+  })
+}

@@ -1,0 +1,92 @@
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import type { RemoteStore } from '../objects/sealed-store.ts'
+import type { BasePlace } from './base-place.ts'
+import { downloadFile, type ExportedBase, type ExportedFile } from './exported-files.ts'
+
+const CHECKPOINTS = 'checkpoints'
+const FILES = 'files'
+/** Younger ones stay: their checkpoint may be about to appear. */
+const GRACE_MS = 10 * 60_000
+
+/**
+ * What came with sandboxes of other machines: `files/<sha256>-<time>/` holds an image or an envd, and
+ * `checkpoints/<id>.json` says where those of a checkpoint are, since its own manifest names places on the machine
+ * that saved it. That file is also what keeps them from being collected.
+ */
+export class AdoptedBases {
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  /** @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable */
+  async fetch(store: RemoteStore, checkpointId: string, { image, envd }: ExportedBase): Promise<void> {
+    const imagePath = join(this.#dirOf(image), 'image.erofs')
+    const envdPath = join(this.#dirOf(envd), 'envd')
+    if (!existsSync(imagePath))
+      await downloadFile(store, image, imagePath, { mode: 0o644, what: 'the image' })
+    if (!existsSync(envdPath)) await downloadFile(store, envd, envdPath, { mode: 0o755, what: 'the envd' })
+    // kernels read it, and they are no users of the server's
+    for (const path of [dirname(envdPath), envdPath]) await chmod(path, 0o755)
+    await this.#place(checkpointId, { imagePath, guestDir: dirname(envdPath) })
+  }
+
+  /** undefined: where its manifest says. */
+  async placeOf(checkpointId: string): Promise<BasePlace | undefined> {
+    const text = await readFile(this.#pathOf(checkpointId), 'utf8').catch(() => undefined)
+    return text === undefined ? undefined : (JSON.parse(text) as BasePlace)
+  }
+
+  /** A checkpoint of a machine that runs on something adopted needs it too. */
+  async keep(checkpointId: string, { imagePath, guestDir }: BasePlace): Promise<void> {
+    const isAdopted = [imagePath, guestDir].some((path) => path.startsWith(`${join(this.#dir, FILES)}/`))
+    if (isAdopted) await this.#place(checkpointId, { imagePath, guestDir })
+  }
+
+  /** @param inUse paths that machines or layers need, whatever becomes of checkpoints */
+  async collect(checkpointIds: ReadonlySet<string>, inUse: Iterable<string>): Promise<void> {
+    const kept = new Set(inUse)
+    for (const name of await list(join(this.#dir, CHECKPOINTS))) {
+      const checkpointId = name.replace(/\.json$/, '')
+      const path = join(this.#dir, CHECKPOINTS, name)
+      const isNeeded = checkpointIds.has(checkpointId) || (await stat(path)).mtimeMs > Date.now() - GRACE_MS
+      const place = isNeeded ? await this.placeOf(checkpointId) : undefined
+      if (!place) await rm(path, { force: true })
+      else kept.add(place.imagePath).add(place.guestDir)
+    }
+    for (const name of await list(join(this.#dir, FILES))) {
+      const dir = join(this.#dir, FILES, name)
+      if (!kept.has(dir) && !kept.has(join(dir, 'image.erofs')))
+        await rm(dir, { recursive: true, force: true })
+    }
+  }
+
+  async #place(checkpointId: string, place: BasePlace): Promise<void> {
+    await mkdir(join(this.#dir, CHECKPOINTS), { recursive: true, mode: 0o700 })
+    const path = this.#pathOf(checkpointId)
+    await writeFile(`${path}.writing`, JSON.stringify(place), { flush: true })
+    await rename(`${path}.writing`, path)
+  }
+
+  /** What a record of a bucket says becomes a path: `SandboxRecords` has looked at it, and so does this. */
+  #dirOf({ sha256, modifiedAtNs }: ExportedFile): string {
+    if (!/^[0-9a-f]{64}$/.test(sha256) || !/^\d{1,20}$/.test(modifiedAtNs))
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `'${sha256}' of '${modifiedAtNs}' is no file by its content`,
+      )
+    return join(this.#dir, FILES, `${sha256}-${modifiedAtNs}`)
+  }
+
+  #pathOf(checkpointId: string): string {
+    if (!/^[a-z0-9]{1,64}$/.test(checkpointId))
+      throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is no checkpoint id`)
+    return join(this.#dir, CHECKPOINTS, `${checkpointId}.json`)
+  }
+}
+
+const list = (dir: string): Promise<string[]> => readdir(dir).catch(() => [])

@@ -1,0 +1,39 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { RemoteStore } from '../objects/sealed-store.ts'
+import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
+import { type ExportedBase, type ExportedFile, identify, uploadFile } from './exported-files.ts'
+
+/** Images and envds of one instance: a few. */
+const MAX_REMEMBERED = 100
+
+/**
+ * Puts what checkpoints need beside themselves into the remote store.
+ * @returns undefined: the checkpoint itself is not there (yet), or there is no remote store
+ */
+export function createBaseExporter(
+  cold: Pick<CheckpointTiers, 'isRemote' | 'describe'>,
+  remote: RemoteStore | undefined,
+): (checkpointId: string) => Promise<ExportedBase | undefined> {
+  /** By path, size and time: reading an image in full takes a second, and thousands of checkpoints share one. */
+  const carried = new Map<string, ExportedFile>()
+
+  async function carryFile(store: RemoteStore, path: string): Promise<ExportedFile> {
+    const { size, mtimeNs, ino } = await stat(path, { bigint: true })
+    const key = [path, size, mtimeNs, ino].join(' ')
+    const known = carried.get(key)
+    if (known) return known
+    const file = await identify(path)
+    await uploadFile(store, path, file)
+    if (carried.size >= MAX_REMEMBERED) carried.clear()
+    carried.set(key, file)
+    return file
+  }
+
+  return async (checkpointId) => {
+    if (!remote || !(await cold.isRemote(checkpointId))) return undefined
+    const { imagePath, guestDir } = await cold.describe(checkpointId)
+    const image = await carryFile(remote, imagePath)
+    return { image, envd: await carryFile(remote, join(guestDir, 'envd')) }
+  }
+}

@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto'
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { promisify } from 'node:util'
+import { zstdCompress, zstdDecompress } from 'node:zlib'
+import { SandlotError } from '@sandlot/protocol'
+import { run } from '../host/run.ts'
+import type { RemoteStore } from '../objects/sealed-store.ts'
+
+/** Sealing one takes the main thread 5 ms (docs/adr/0022). */
+const PART_BYTES = 4 * 2 ** 20
+/** What does not shrink becomes a little longer. */
+const MAX_PACKED_BYTES = PART_BYTES + 64 * 1024
+/** 16 GB: no image is larger. */
+const MAX_PARTS = 4096
+const compress = promisify(zstdCompress)
+const decompress = promisify(zstdDecompress)
+
+/** A file by its content. */
+export interface ExportedFile {
+  sha256: string
+  sizeBytes: number
+  /** Nanoseconds since 1970, as text: gVisor restores an open file only when it is the same. */
+  modifiedAtNs: string
+}
+
+/** What a checkpoint needs that is not in it: the image below its written layer, and the envd that runs in it. */
+export interface ExportedBase {
+  image: ExportedFile
+  envd: ExportedFile
+}
+
+const partKey = (store: RemoteStore, sha256: string, part: number): string =>
+  `bases/${store.blind(sha256)}/${String(part).padStart(4, '0')}.zst`
+/** Written last: with it all parts are there. */
+const completeKey = (store: RemoteStore, sha256: string): string => `bases/${store.blind(sha256)}/complete`
+
+/** Reads a file in full. */
+export async function identify(path: string): Promise<ExportedFile> {
+  const { size, mtimeNs } = await stat(path, { bigint: true })
+  const hash = createHash('sha256')
+  await eachPart(path, async (part) => void hash.update(part))
+  return { sha256: hash.digest('hex'), sizeBytes: Number(size), modifiedAtNs: String(mtimeNs) }
+}
+
+/** Puts a file into the store, once for each content. Can be done again after any failure. */
+export async function uploadFile(store: RemoteStore, path: string, file: ExportedFile): Promise<void> {
+  if (await store.head(completeKey(store, file.sha256))) return
+  const hash = createHash('sha256')
+  await eachPart(path, async (part, index) => {
+    hash.update(part)
+    await store.put(partKey(store, file.sha256, index), await compress(part))
+  })
+  if (hash.digest('hex') !== file.sha256)
+    throw new SandlotError('conflict', `${path} was changed while it was copied to ${store.name}`)
+  await store.put(completeKey(store, file.sha256), Buffer.alloc(0))
+}
+
+/**
+ * Writes a file as it was on the machine that it comes from; it appears when it is whole.
+ * @param what said to people, e.g. `the image`
+ * @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable
+ */
+export async function downloadFile(
+  store: RemoteStore,
+  file: ExportedFile,
+  path: string,
+  { mode, what }: { mode: number; what: string },
+): Promise<void> {
+  const { sha256, sizeBytes, modifiedAtNs } = file
+  if (sizeBytes > PART_BYTES * MAX_PARTS)
+    throw new SandlotError('checkpoint_damaged', `${what} ${sha256} is said to have ${sizeBytes} bytes`)
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 })
+  const writing = `${path}.writing`
+  await rm(writing, { force: true })
+  const target = await open(writing, 'wx', mode)
+  try {
+    const hash = createHash('sha256')
+    for (let at = 0, index = 0; at < sizeBytes; at += PART_BYTES, index++) {
+      const part = await fetchPart(store, file, index, what)
+      hash.update(part)
+      await target.write(part, 0, part.length, at)
+    }
+    if (hash.digest('hex') !== sha256)
+      throw new SandlotError('checkpoint_damaged', `${what} ${sha256} in ${store.name} has another sha256`)
+    await target.sync()
+    await target.close()
+    await setModifiedAt(writing, modifiedAtNs)
+    await rename(writing, path)
+  } finally {
+    await target.close().catch(() => {})
+    await rm(writing, { force: true })
+  }
+}
+
+async function fetchPart(
+  store: RemoteStore,
+  { sha256 }: ExportedFile,
+  index: number,
+  what: string,
+): Promise<Buffer> {
+  const key = partKey(store, sha256, index)
+  const packed = await store.get(key, MAX_PACKED_BYTES)
+  if (!packed)
+    throw new SandlotError('not_found', `${what} ${sha256} is not in ${store.name}: ${key} is missing`)
+  return decompress(packed, { maxOutputLength: PART_BYTES }).catch((cause) => {
+    throw new SandlotError(
+      'checkpoint_damaged',
+      `${what} ${sha256} is damaged: ${key} in ${store.name}: ${cause.message}`,
+      { cause },
+    )
+  })
+}
+
+/** Node's `utimes` takes seconds as a double, which has no room for nanoseconds. */
+async function setModifiedAt(path: string, modifiedAtNs: string): Promise<void> {
+  const ns = BigInt(modifiedAtNs)
+  const second = 1_000_000_000n
+  await run('touch', ['-m', '-d', `@${ns / second}.${String(ns % second).padStart(9, '0')}`, path])
+}
+
+/** One after the other; all but the last have the same size. */
+async function eachPart(path: string, work: (part: Buffer, index: number) => Promise<void>): Promise<void> {
+  const source: FileHandle = await open(path)
+  try {
+    const buffer = Buffer.allocUnsafe(PART_BYTES)
+    for (let index = 0; ; index++) {
+      let filled = 0
+      while (filled < PART_BYTES) {
+        const { bytesRead } = await source.read(buffer, filled, PART_BYTES - filled)
+        if (bytesRead === 0) break
+        filled += bytesRead
+      }
+      if (filled > 0) await work(buffer.subarray(0, filled), index)
+      if (filled < PART_BYTES) return
+    }
+  } finally {
+    await source.close()
+  }
+}

@@ -1,0 +1,33 @@
+import { mkdtemp, rm, utimes } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createFolderStore, type FolderStore } from '../objects/folder-store.ts'
+import { isFresh, LEASE_MS, renewLease, silenceOf } from './lease.ts'
+
+let dir: string
+let store: FolderStore
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sandlot-lease-'))
+  store = await createFolderStore(dir)
+})
+afterEach(() => rm(dir, { recursive: true, force: true }))
+
+test('an instance is alive until it was silent for five minutes', () => {
+  expect([0, LEASE_MS - 1, LEASE_MS, 10 * LEASE_MS].map(isFresh)).toEqual([true, true, false, false])
+})
+
+test('one that never said that it lives is not alive', async () => {
+  await renewLease(store, 'own')
+  expect(await silenceOf(store, 'other', 'own')).toBeUndefined()
+  expect(isFresh(undefined)).toBe(false)
+})
+
+test('silence is told by the clock of the store, however wrong it goes', async () => {
+  await renewLease(store, 'other')
+  await renewLease(store, 'own')
+  const wrong = Date.UTC(2001) / 1000
+  await utimes(join(dir, 'instances/other.json'), wrong, wrong)
+  await utimes(join(dir, 'instances/own.json'), wrong + 400, wrong + 400)
+  expect(await silenceOf(store, 'other', 'own')).toBe(400_000)
+})

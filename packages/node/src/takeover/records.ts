@@ -1,0 +1,124 @@
+import { isCheckpointId, isSandboxId, SandlotError } from '@sandlot/protocol'
+import { idOfKey, type ObjectStore } from '../objects/object-store.ts'
+import type { TaggedStore } from '../objects/tagged-store.ts'
+import type { ExportedBase, ExportedFile } from './exported-files.ts'
+import { renewLease, silenceOf } from './lease.ts'
+import { RecordSeal } from './sealed-record.ts'
+
+const PREFIX = 'sandboxes/'
+const SUFFIX = '.json.enc'
+/** Rows of one sandbox, its metadata among them, in base64. */
+const MAX_RECORD_BYTES = 4 * 2 ** 20
+/** Whoever owns the bucket could name any number. */
+const MAX_RECORDS = 100_000
+const keyOf = (sandboxId: string): string => `${PREFIX}${sandboxId}${SUFFIX}`
+
+/** An instance of Sandlot: one home on one machine. */
+export interface Instance {
+  instanceId: string
+  /** Said to people: the name of its machine. */
+  name: string
+}
+
+/** What the bucket says of a sandbox. Whoever changes it must be its owner, or take it over. */
+export interface SandboxRecord {
+  sandboxId: string
+  owner: Instance
+  /** `taken`: its owner has resumed it, so what was saved is not the newest any more. */
+  state: 'paused' | 'taken'
+  checkpointId: string
+  /** What the checkpoint needs beside itself. */
+  base: ExportedBase
+  /** The control plane's rows; the node does not look into them. */
+  rows: unknown
+}
+
+export interface FoundRecord {
+  record: SandboxRecord
+  tag: string
+}
+
+/**
+ * Records of paused sandboxes in the bucket, by which another machine can go on with them. A sandbox is its record's
+ * owner's; ownership changes by a conditional put, so of two machines one gets it.
+ */
+export class SandboxRecords {
+  readonly instance: Instance
+  readonly #store: ObjectStore & TaggedStore
+  readonly #seal: RecordSeal
+
+  constructor(store: ObjectStore & TaggedStore, secret: string, instance: Instance) {
+    this.#store = store
+    this.#seal = new RecordSeal(secret)
+    this.instance = instance
+  }
+
+  /** @throws SandlotError forbidden, invalid_request, checkpoint_damaged, checkpoint_store_unavailable */
+  async find(sandboxId: string): Promise<FoundRecord | undefined> {
+    const found = await this.#store.getTagged(keyOf(sandboxId), MAX_RECORD_BYTES)
+    return found && { record: checked(sandboxId, this.#seal.open(sandboxId, found.content)), tag: found.tag }
+  }
+
+  /** Ids of all sandboxes that have one, whoever owns them. What cannot be an id is none of ours, and nobody is shown it. */
+  async ids(): Promise<string[]> {
+    const ids: string[] = []
+    for await (const { key } of this.#store.list(PREFIX)) {
+      const id = idOfKey(key.slice(0, -'.enc'.length))
+      if (key !== keyOf(id) || !isSandboxId(id)) continue
+      if (ids.length === MAX_RECORDS)
+        throw new SandlotError(
+          'checkpoint_damaged',
+          `${this.#store.name} names more than ${MAX_RECORDS} sandboxes below ${PREFIX}`,
+        )
+      ids.push(id)
+    }
+    return ids
+  }
+
+  /**
+   * Writes it with this instance as the owner.
+   * @param replaced the state that it replaces; undefined: there is none yet
+   * @throws SandlotError conflict when somebody else has written meanwhile
+   */
+  async write(record: Omit<SandboxRecord, 'owner'>, replaced: string | undefined): Promise<void> {
+    const { sandboxId } = record
+    const content = this.#seal.close(sandboxId, { ...record, owner: this.instance })
+    if ((await this.#store.putTagged(keyOf(sandboxId), content, replaced)) === undefined)
+      throw new SandlotError(
+        'conflict',
+        `the record of sandbox '${sandboxId}' was changed by another machine meanwhile; try again`,
+      )
+  }
+
+  /** For its owner, which must have marked it `taken` before: nobody takes over such a one. */
+  async remove(sandboxId: string): Promise<void> {
+    await this.#store.delete(keyOf(sandboxId))
+  }
+
+  /** Says that this instance lives. */
+  renewLease(): Promise<void> {
+    return renewLease(this.#store, this.instance.instanceId)
+  }
+
+  /** Milliseconds since an instance last said that it lives; undefined: never. Renew the own lease before. */
+  silenceOf(instanceId: string): Promise<number | undefined> {
+    return silenceOf(this.#store, instanceId, this.instance.instanceId)
+  }
+}
+
+/** Only who has the secret can have written it; what becomes a path is looked at all the same. */
+function checked(sandboxId: string, opened: unknown): SandboxRecord {
+  const record = opened as SandboxRecord
+  const isFile = (file: ExportedFile | undefined) =>
+    /^[0-9a-f]{64}$/.test(file?.sha256 ?? '') &&
+    /^\d{1,20}$/.test(file?.modifiedAtNs ?? '') &&
+    Number.isSafeInteger(file?.sizeBytes)
+  const isWhole =
+    record?.sandboxId === sandboxId &&
+    typeof record.owner?.instanceId === 'string' &&
+    isCheckpointId(record.checkpointId) &&
+    isFile(record.base?.image) &&
+    isFile(record.base?.envd)
+  if (isWhole) return record
+  throw new SandlotError('checkpoint_damaged', `the record of sandbox '${sandboxId}' lacks what it must have`)
+}

@@ -1,0 +1,16 @@
+import { hkdfSync, randomBytes } from 'node:crypto'
+import type { Store } from '../store/open-store.ts'
+import { storedSecret } from '../store/stored-secret.ts'
+
+const NAME = 'sessions'
+const KEY_BYTES = 32
+
+/** Keys that only this server holds: each purpose gets its own from one secret in the database (HKDF, RFC 5869). */
+export type DeriveKey = (purpose: string) => Uint8Array
+
+/** Makes the secret at the first start; two processes that start at once agree on one. */
+export async function openServerSecret(store: Store): Promise<DeriveKey> {
+  const value = await storedSecret(store, NAME, randomBytes(KEY_BYTES).toString('hex'))
+  const secret = Buffer.from(value, 'hex')
+  return (purpose) => new Uint8Array(hkdfSync('sha256', secret, '', purpose, KEY_BYTES))
+}

@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest'
+import { CatalogProgress } from './progress.ts'
+
+test('who asks for a template that is not ready is told why, and what is done about it', () => {
+  let nowMs = 1_000
+  const progress = new CatalogProgress(() => nowMs)
+  progress.set('claude', { state: 'building', sinceMs: nowMs })
+  progress.set('codex', { state: 'waiting' })
+  nowMs += 41_000
+  expect(progress.describe('claude')).toContain(
+    "'claude' of the catalogue is not ready yet: it has been building for 41 s",
+  )
+  expect(progress.describe('codex')).toContain("waiting for its turn, 'claude' is being built")
+  progress.set('claude', { state: 'building', sinceMs: 1_000, step: '[builder 2/3] RUN npm i' })
+  expect(progress.describe('claude')).toContain('now [builder 2/3] RUN npm i')
+  progress.set('claude', { state: 'failed', reason: 'exit status 1' })
+  expect(progress.describe('claude')).toContain('its build failed: exit status 1')
+})
+
+test('who asks for one that was left out or removed is told how to get it', () => {
+  const progress = new CatalogProgress(Date.now)
+  progress.set('desktop', { state: 'left-out', reason: 'it needs about 4 GB' })
+  progress.set('claude', { state: 'removed' })
+  expect(progress.describe('desktop')).toContain('was left out: it needs about 4 GB')
+  for (const name of ['desktop', 'claude'])
+    expect(progress.describe(name)).toContain(`\`sandlot templates build ${name}\``)
+})
+
+test('nothing is said of what is ready, or was never planned', () => {
+  const progress = new CatalogProgress(Date.now)
+  progress.set('claude', { state: 'waiting' })
+  progress.ready('claude')
+  expect(progress.describe('claude')).toBeUndefined()
+  expect(progress.describe('mine')).toBeUndefined()
+})
+
+test('what is left is what waits and is built, less what a build has had already', () => {
+  const progress = new CatalogProgress(() => 60_000)
+  const estimate = { seconds: 100, megabytes: 1000 }
+  progress.set('a', { state: 'ready' }, estimate)
+  progress.set('b', { state: 'building', sinceMs: 0 }, estimate)
+  progress.set('c', { state: 'waiting' }, estimate)
+  progress.set('d', { state: 'left-out', reason: 'x' }, estimate)
+  expect(progress.report()).toMatchObject({ readyCount: 1, left: { seconds: 140, megabytes: 2000 } })
+})

@@ -1,0 +1,83 @@
+import { expect, test } from 'vitest'
+import { withCatalogKey } from '../api-keys/key-store.ts'
+import { serverUnderTest } from '../test-support/server-under-test.ts'
+import type { CatalogControl } from './routes.ts'
+
+const asked: string[] = []
+const catalog: CatalogControl = {
+  build: (name) => void asked.push(`build ${name}`),
+  remove: (name) => void asked.push(`remove ${name}`),
+}
+let quietMoments = 0
+const quiet = async () => void quietMoments++
+const tested = serverUnderTest({ catalog, builds: { concurrency: 2, timeoutMs: 60_000, quiet } })
+
+/** A request with a key of the catalogue's team. */
+const asAdministrator = (method: 'GET' | 'POST' | 'DELETE', url: string, body?: unknown) =>
+  withCatalogKey(tested.current.databasePath, (key) =>
+    tested.current.call(method, url, body, { 'x-api-key': key }),
+  )
+
+async function buildDesktop(): Promise<void> {
+  const { templateID, buildID } = (await asAdministrator('POST', '/v3/templates', { name: 'desktop' })).body
+  await asAdministrator('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromTemplate: 'base' })
+  const tags = async () => (await asAdministrator('GET', '/templates/desktop/tags')).body.length
+  await expect.poll(tags).toBe(1)
+}
+
+test('anyone sees where the catalogue stands; only the administrator changes it', async () => {
+  asked.length = 0
+  const { catalogProgress } = tested.current.server
+  catalogProgress.set('desktop', { state: 'waiting' }, { seconds: 240, megabytes: 4000 })
+  expect((await tested.current.call('GET', '/catalog')).body).toEqual({
+    templates: [{ name: 'desktop', state: 'waiting', estimate: { seconds: 240, megabytes: 4000 } }],
+    readyCount: 0,
+    left: { seconds: 240, megabytes: 4000 },
+  })
+  for (const method of ['POST', 'DELETE'] as const)
+    expect(await tested.current.call(method, '/catalog/desktop')).toMatchObject({
+      status: 403,
+      body: { message: expect.stringContaining('`sandlot templates`') },
+    })
+  expect(asked).toEqual([])
+  expect((await asAdministrator('POST', '/catalog/desktop')).status).toBe(202)
+  expect(asked).toEqual(['build desktop'])
+})
+
+test('a removed template is gone with all that its builds left; one that is in use stays', async () => {
+  asked.length = 0
+  await buildDesktop()
+  const { sandboxID } = await tested.current.create({ templateID: 'desktop' })
+  const refused = await asAdministrator('DELETE', '/catalog/desktop')
+  expect(refused.status).toBe(409)
+  expect(refused.body.message).toContain(`${sandboxID} (running)`)
+  expect(asked).toEqual([])
+
+  await tested.current.call('DELETE', `/sandboxes/${sandboxID}`)
+  const removed = await asAdministrator('DELETE', '/catalog/desktop')
+  expect(removed).toMatchObject({ status: 200, body: { freedBytes: 1000, neededBy: 0 } })
+  expect(asked).toEqual(['remove desktop'])
+  const { node } = tested.current
+  expect([node.released.length, node.saved.size]).toEqual([1, 0])
+  expect((await tested.current.call('POST', '/v2/sandboxes', { templateID: 'desktop' })).status).toBe(404)
+})
+
+test('steps of the catalogue wait for a quiet moment, those of teams do not', async () => {
+  quietMoments = 0
+  tested.current.node.building = async ({ beforeStep }) => beforeStep?.()
+  const { templateID, buildID } = (await tested.current.call('POST', '/v3/templates', { name: 'mine' })).body
+  await tested.current.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromTemplate: 'base' })
+  const tags = async () => (await tested.current.call('GET', '/templates/mine/tags')).body.length
+  await expect.poll(tags).toBe(1)
+  expect(quietMoments).toBe(0)
+  await buildDesktop()
+  expect(quietMoments).toBe(1)
+})
+
+test('a team that has a template of that name keeps it', async () => {
+  const { templateID, buildID } = (await tested.current.call('POST', '/v3/templates', { name: 'desktop' }))
+    .body
+  await tested.current.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromTemplate: 'base' })
+  expect((await asAdministrator('DELETE', '/catalog/desktop')).body.freedBytes).toBe(0)
+  expect((await tested.current.call('GET', '/templates/desktop')).status).toBe(200)
+})

@@ -1,0 +1,82 @@
+import { SandlotError } from '@sandlot/protocol'
+import { ErrorSchema } from '@sandlot/protocol/rest'
+import type { FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import type { App, Services } from '../create-app.ts'
+import type { LiveSandbox } from '../sandboxes/sandbox.ts'
+import { CATALOG_TEAM_ID } from '../teams/repository.ts'
+
+const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
+const Answer = Type.Record(Type.String(), Type.Unknown())
+const MAX_SHOWN = 5
+const Name = Type.Object({ name: Type.String({ maxLength: 128 }) })
+
+/** What builds the catalogue, beside the server. */
+export interface CatalogControl {
+  /** @throws SandlotError not_found, conflict: it is there or on its way */
+  build(name: string): void
+  /** From now on it is not built, by later starts neither, until `build`. @throws SandlotError not_found */
+  remove(name: string): void
+}
+
+/** The catalogue for the administrator of this machine, who has the key of its team (`sandlot templates`). */
+export function catalogRoutes(
+  app: App,
+  { catalog, catalogProgress, catalogue, ...services }: Services,
+): void {
+  app.get('/catalog', { schema: { hide: true, response: { 200: Answer, ...errors } } }, async () => ({
+    ...catalogProgress.report(),
+  }))
+  app.post(
+    '/catalog/:name',
+    { schema: { hide: true, params: Name, response: { 202: Type.Null(), ...errors } } },
+    async (request, reply) => {
+      checkAdministrator(request)
+      controlOf(catalog).build(request.params.name)
+      return reply.code(202).send(null)
+    },
+  )
+  app.delete(
+    '/catalog/:name',
+    { schema: { hide: true, params: Name, response: { 200: Answer, ...errors } } },
+    async (request) => {
+      checkAdministrator(request)
+      const { name } = request.params
+      const { team } = request.caller
+      const { sandboxes, templateBuilder } = services
+      const template = catalogue.find(name, team)
+      const isBuilt = template?.teamId === team.teamId
+      if (isBuilt) checkUnused(name, sandboxes.copies.usersOf(template))
+      // before its build is ended, which would be begun again
+      controlOf(catalog).remove(name)
+      if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
+      const checkpointIds = catalogue.buildsOf(template.templateId).map(({ checkpointId }) => checkpointId)
+      const release = await sandboxes.copies.releaseTemplate(checkpointIds)
+      await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
+      return { wasThere: true, ...(await release()) }
+    },
+  )
+}
+
+function checkUnused(name: string, users: LiveSandbox[]): void {
+  if (users.length === 0) return
+  const shown = users.slice(0, MAX_SHOWN).map(({ sandboxId, state }) => `${sandboxId} (${state})`)
+  const more = users.length > MAX_SHOWN ? ` and ${users.length - MAX_SHOWN} more` : ''
+  throw new SandlotError(
+    'conflict',
+    `'${name}' cannot be removed while sandboxes of it run or are paused: ${shown.join(', ')}${more}. Kill them first; snapshots and templates that were made from it do not matter`,
+  )
+}
+
+function checkAdministrator({ caller }: FastifyRequest): void {
+  if (caller.team.teamId !== CATALOG_TEAM_ID)
+    throw new SandlotError(
+      'forbidden',
+      'only the administrator of this server changes the catalogue: use `sandlot templates` on its machine',
+    )
+}
+
+function controlOf(catalog: CatalogControl | undefined): CatalogControl {
+  if (!catalog) throw new SandlotError('not_implemented', 'this server builds no catalogue')
+  return catalog
+}

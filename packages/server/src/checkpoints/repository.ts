@@ -1,0 +1,162 @@
+import type { CheckpointInfo } from '@sandlot/node'
+import type { CheckpointReason } from '../sandboxes/state.ts'
+import type { Store } from '../store/open-store.ts'
+import type { CheckpointsTable } from '../store/schema.ts'
+
+/** A checkpoint that is about to be made. */
+export interface NewCheckpoint {
+  checkpointId: string
+  teamId: string
+  sandboxId: string
+  parentId: string | undefined
+  why: CheckpointReason
+  hasMemory: boolean
+  /** Its memory is of a time when envd did not answer, and would bring that back. */
+  isGuestUnresponsive?: boolean
+  createdAtMs: number
+}
+
+export type SavedCheckpoint = Pick<CheckpointInfo, 'checkpointId' | 'sizeBytes'>
+
+export interface CheckpointRecord extends NewCheckpoint {
+  sizeBytes: number
+  isComplete: boolean
+  /** It is being deleted on purpose. */
+  isDeleting: boolean
+}
+
+/** Points of sandboxes' pasts, each with the one it came from. */
+export class CheckpointRepository {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  insert(checkpoint: NewCheckpoint): Promise<void> {
+    return insertCheckpoint(this.#store, checkpoint)
+  }
+
+  complete(checkpoint: SavedCheckpoint): Promise<void> {
+    return completeCheckpoint(this.#store, checkpoint)
+  }
+
+  async find(checkpointId: string): Promise<CheckpointRecord | undefined> {
+    const row = await this.#store
+      .selectFrom('checkpoints')
+      .selectAll()
+      .where('id', '=', checkpointId)
+      .executeTakeFirst()
+    return row && toRecord(row)
+  }
+
+  /** Oldest first. */
+  async of(sandboxId: string): Promise<CheckpointRecord[]> {
+    const rows = await this.#store
+      .selectFrom('checkpoints')
+      .selectAll()
+      .where('sandbox_id', '=', sandboxId)
+      .orderBy('created_at')
+      .execute()
+    return rows.map(toRecord)
+  }
+
+  async all(): Promise<CheckpointRecord[]> {
+    return (await this.#store.selectFrom('checkpoints').selectAll().execute()).map(toRecord)
+  }
+
+  /** Intention: from now on its files may be gone, and what is left of them must go. */
+  setDeleting(checkpointId: string): Promise<void> {
+    return setDeleting(this.#store, [checkpointId])
+  }
+
+  /** What came from it now comes from what it came from. */
+  async remove(checkpointId: string): Promise<void> {
+    await this.#store.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .selectFrom('checkpoints')
+        .select('parent_id')
+        .where('id', '=', checkpointId)
+        .executeTakeFirst()
+      if (!row) return
+      await transaction
+        .updateTable('checkpoints')
+        .set({ parent_id: row.parent_id })
+        .where('parent_id', '=', checkpointId)
+        .execute()
+      await transaction.deleteFrom('checkpoints').where('id', '=', checkpointId).execute()
+    })
+  }
+
+  async idsOf(teamId: string): Promise<string[]> {
+    const rows = await this.#store
+      .selectFrom('checkpoints')
+      .select('id')
+      .where('team_id', '=', teamId)
+      .where('state', '<>', 'deleting')
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
+  /** Bytes on disk of a team's checkpoints, and how many there are. */
+  async usage(teamId: string): Promise<{ count: number; sizeBytes: number }> {
+    const row = await this.#store
+      .selectFrom('checkpoints')
+      .select((column) => [
+        column.fn.countAll<number>().as('count'),
+        column.fn.sum<number | null>('size_bytes').as('size_bytes'),
+      ])
+      .where('team_id', '=', teamId)
+      .where('state', '<>', 'deleting')
+      .executeTakeFirstOrThrow()
+    return { count: Number(row.count), sizeBytes: Number(row.size_bytes ?? 0) }
+  }
+}
+
+export async function insertCheckpoint(store: Store, checkpoint: NewCheckpoint): Promise<void> {
+  await store
+    .insertInto('checkpoints')
+    .values({
+      id: checkpoint.checkpointId,
+      team_id: checkpoint.teamId,
+      sandbox_id: checkpoint.sandboxId,
+      parent_id: checkpoint.parentId ?? null,
+      why: checkpoint.why,
+      state: 'writing',
+      has_memory: Number(checkpoint.hasMemory),
+      guest_unresponsive: Number(checkpoint.isGuestUnresponsive ?? false),
+      size_bytes: 0,
+      created_at: checkpoint.createdAtMs,
+    })
+    .execute()
+}
+
+export async function completeCheckpoint(
+  store: Store,
+  { checkpointId, sizeBytes }: SavedCheckpoint,
+): Promise<void> {
+  await store
+    .updateTable('checkpoints')
+    .set({ state: 'complete', size_bytes: sizeBytes })
+    .where('id', '=', checkpointId)
+    .execute()
+}
+
+export async function setDeleting(store: Store, checkpointIds: readonly string[]): Promise<void> {
+  if (checkpointIds.length === 0) return
+  await store.updateTable('checkpoints').set({ state: 'deleting' }).where('id', 'in', checkpointIds).execute()
+}
+
+const toRecord = (row: CheckpointsTable): CheckpointRecord => ({
+  checkpointId: row.id,
+  teamId: row.team_id,
+  sandboxId: row.sandbox_id,
+  parentId: row.parent_id ?? undefined,
+  why: row.why as CheckpointReason,
+  isComplete: row.state === 'complete',
+  isDeleting: row.state === 'deleting',
+  hasMemory: row.has_memory === 1,
+  isGuestUnresponsive: row.guest_unresponsive === 1,
+  sizeBytes: row.size_bytes,
+  createdAtMs: row.created_at,
+})

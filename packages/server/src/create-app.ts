@@ -1,0 +1,211 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import cors from '@fastify/cors'
+import swagger from '@fastify/swagger'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { hashSecret, SandlotError } from '@sandlot/protocol'
+import reference from '@scalar/fastify-api-reference'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+  type RawServerDefault,
+} from 'fastify'
+import type { Logger } from 'pino'
+import { accessTokenRoutes } from './access-tokens/routes.ts'
+import type { ApiKeyRepository } from './api-keys/repository.ts'
+import { apiKeyRoutes } from './api-keys/routes.ts'
+import type { Authenticator, Caller } from './auth/authenticate.ts'
+import type { DeriveKey } from './auth/server-secret.ts'
+import type { BuildLogs } from './builds/logs.ts'
+import { buildRoutes, uploadRoutes } from './builds/routes.ts'
+import type { TemplateBuilder } from './builds/service.ts'
+import type { CatalogProgress } from './catalog/progress.ts'
+import { type CatalogControl, catalogRoutes } from './catalog/routes.ts'
+import { type ClientPackage, clientPackageRoutes } from './client-packages/routes.ts'
+import type { EventRepository } from './events/repository.ts'
+import { eventRoutes } from './events/routes.ts'
+import { setDeadlines } from './http/deadlines.ts'
+import { sendError } from './http/errors.ts'
+import { limitRate, RATE_HEADERS } from './http/limit-rate.ts'
+import { loggableUrl } from './http/loggable-url.ts'
+import { noSuchRoute } from './http/no-such-route.ts'
+import { acceptSandboxNames } from './http/sandbox-names.ts'
+import { schemaCompiler } from './http/schema-validation.ts'
+import { isKeyed } from './idempotency/once.ts'
+import type { Idempotency } from './idempotency/service.ts'
+import type { SandboxMetrics } from './metrics/metrics.ts'
+import { persistenceRoutes } from './sandboxes/pause-routes.ts'
+import { sandboxRoutes } from './sandboxes/routes.ts'
+import type { SandboxService } from './sandboxes/service.ts'
+import { sessionPageRoutes } from './sessions/page-routes.ts'
+import { sessionRoutes } from './sessions/routes.ts'
+import type { SessionService } from './sessions/service.ts'
+import type { TeamLimits } from './teams/limits.ts'
+import { teamRoutes } from './teams/routes.ts'
+import type { TemplateRegistry } from './templates/registry.ts'
+import { templateRoutes } from './templates/routes.ts'
+import type { TagHistory } from './templates/tag-history.ts'
+import { tagRoutes } from './templates/tag-routes.ts'
+import type { Uploads } from './uploads/service.ts'
+
+const BODY_LIMIT_BYTES = 1024 * 1024
+/** Longest that Chromium keeps the answer to a preflight. */
+const PREFLIGHT_MAX_AGE_SECONDS = 7200
+
+/** What a browser may do with an answer of the API: read it as what it says it is. Pages set their own policy. */
+const BROWSER_HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+}
+const REFERENCE_PATH = '/reference'
+const REFERENCE_POLICY =
+  "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; set before every route that needs a key. */
+    caller: Caller
+  }
+}
+
+/** What the routes work with. */
+export interface Services {
+  sandboxes: SandboxService
+  metrics: SandboxMetrics
+  events: EventRepository
+  idempotency: Idempotency
+  keys: ApiKeyRepository
+  limits: TeamLimits
+  authenticator: Authenticator
+  sessions: SessionService
+  deriveKey: DeriveKey
+  catalogue: TemplateRegistry
+  tagHistory: TagHistory
+  /** Of the templates that come with this server, by name. */
+  templateDescriptions: ReadonlyMap<string, string>
+  /** By file name. */
+  clientPackages: ReadonlyMap<string, ClientPackage>
+  templateBuilder: TemplateBuilder
+  uploads: Uploads
+  buildLogs: BuildLogs
+  catalogProgress: CatalogProgress
+  /** Absent: this server builds no catalogue. */
+  catalog: CatalogControl | undefined
+  domain: string
+  /** Ports of this server besides those that a request came by: the sign-in pages send nobody's tokens there. */
+  ownPorts: readonly number[]
+  now: () => number
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+/** REST: authentication, schemas, errors and documentation around the routes of each resource. */
+export async function createApp(services: Services, logger: Logger): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: logger as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT_BYTES,
+    routerOptions: { maxParamLength: 512 },
+    // what the router itself refuses (a path like %ZZ, an id of 3000 characters) must look like every other error
+    frameworkErrors: sendError,
+    genReqId: () => crypto.randomUUID(),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.decorateRequest('caller')
+  app.decorateRequest('bodyHash')
+  app.addHook('onRequest', async (request, reply) => {
+    const isReference = request.routeOptions.url?.startsWith(REFERENCE_PATH) ?? false
+    reply.headers({ ...BROWSER_HEADERS, ...(isReference && { 'content-security-policy': REFERENCE_POLICY }) })
+  })
+  setDeadlines(app as unknown as FastifyInstance)
+  app.addHook('onResponse', (request, reply, done) => {
+    const { method, url } = request
+    request.log.debug(
+      { method, url: loggableUrl(url), status: reply.statusCode, ms: reply.elapsedTime },
+      'answered',
+    )
+    done()
+  })
+  app.setValidatorCompiler(schemaCompiler())
+  app.setErrorHandler(sendError)
+  const notFound = (request: FastifyRequest) => noSuchRoute(request, services.domain)
+  app.setNotFoundHandler((request, reply) => sendError(notFound(request), request, reply))
+  // several clients send "content-type: application/json" with an empty body
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (isKeyed(request)) request.bodyHash = hashSecret(body as string)
+    try {
+      done(null, body === '' ? {} : JSON.parse(body as string))
+    } catch {
+      done(new SandlotError('invalid_request', 'the request body is not valid JSON'))
+    }
+  })
+  app.addHook('preValidation', async (request) => {
+    if (request.body === undefined && request.routeOptions.schema?.body) request.body = {}
+  })
+
+  // Any page may call: what identifies a caller is a header that the page must know, never a cookie. It also answers
+  // preflights for sandboxes that are told apart by header, as a preflight does not carry that header.
+  await app.register(cors, {
+    origin: '*',
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry', ...RATE_HEADERS],
+    maxAge: PREFLIGHT_MAX_AGE_SECONDS,
+  })
+  // before its body is read: who sends it need not have a key
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) throw notFound(request)
+  })
+  await app.register(swagger, {
+    openapi: {
+      info: { title: 'Sandlot', version: '0.1.0', description: "Sandboxes for AI agents; speaks E2B's API." },
+      components: {
+        securitySchemes: {
+          apiKey: { type: 'apiKey', in: 'header', name: 'X-API-KEY' },
+          accessToken: { type: 'http', scheme: 'bearer' },
+        },
+      },
+      security: [{ apiKey: [] }, { accessToken: [] }],
+    },
+  })
+  app.get('/health', { schema: { hide: true } }, async (_request, reply) => reply.code(204).send())
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  // nothing is fetched from elsewhere: the page works on a machine without internet
+  await app.register(reference, {
+    routePrefix: REFERENCE_PATH,
+    configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
+  })
+
+  await app.register(async (scope) => clientPackageRoutes(scope as unknown as App, services))
+  await app.register(async (scope) => sessionRoutes(scope as unknown as App, services))
+  await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, services))
+  await app.register(async (scope) => {
+    const api = scope as unknown as App
+    api.addHook('onRequest', async (request) => {
+      request.caller = await services.authenticator.authenticate(request.headers, request.ip)
+    })
+    api.addHook('onRequest', async (request, reply) => limitRate(services.limits, request, reply))
+    acceptSandboxNames(api)
+    sandboxRoutes(api, services)
+    persistenceRoutes(api, services)
+    eventRoutes(api, services)
+    templateRoutes(api, services)
+    tagRoutes(api, services)
+    buildRoutes(api, services)
+    catalogRoutes(api, services)
+    apiKeyRoutes(api, services)
+    accessTokenRoutes(api, services)
+    teamRoutes(api, services)
+  })
+  await app.register(async (scope) => uploadRoutes(scope as unknown as App, services))
+  await app.ready()
+  return app as unknown as FastifyInstance
+}

@@ -1,0 +1,63 @@
+import { SandlotError } from '@sandlot/protocol'
+import { type CheckpointRecord, completeCheckpoint, insertCheckpoint } from '../checkpoints/repository.ts'
+import { lifecycleEvent } from '../events/events.ts'
+import { SandboxRepository } from '../sandboxes/repository.ts'
+import type { LiveSandbox } from '../sandboxes/sandbox.ts'
+import { openInstanceId } from '../store/instance-id.ts'
+import { openStore } from '../store/open-store.ts'
+import { ensureDefaultTeam } from '../teams/repository.ts'
+
+/** What a record in the bucket says for the control plane. */
+export interface AdoptableRows {
+  sandbox: LiveSandbox
+  checkpoint: CheckpointRecord
+}
+
+/** The rows of a home whose server does not run, for sandboxes that come from other machines. */
+export interface Adoption {
+  instanceId: string
+  /** Whether a sandbox of this id runs or is paused here. */
+  has(sandboxId: string): Promise<boolean>
+  /**
+   * Makes it a paused sandbox of the default team, with its id and tokens; the next start of the server shows it.
+   * @param from said in its events
+   * @throws SandlotError conflict: it is here already
+   */
+  insert(rows: AdoptableRows, from: string): Promise<void>
+  close(): Promise<void>
+}
+
+export async function openAdoption(databasePath: string, now = Date.now): Promise<Adoption> {
+  const store = await openStore(databasePath)
+  const stateOf = async (sandboxId: string): Promise<string | undefined> =>
+    (await store.selectFrom('sandboxes').select('state').where('id', '=', sandboxId).executeTakeFirst())
+      ?.state
+  const has = async (sandboxId: string): Promise<boolean> =>
+    !['killed', undefined].includes(await stateOf(sandboxId))
+
+  return {
+    instanceId: await openInstanceId(store),
+    has,
+
+    async insert({ sandbox: saved, checkpoint }, from) {
+      const { teamId } = await ensureDefaultTeam(store)
+      const sandbox: LiveSandbox = { ...saved, teamId, state: 'paused', address: '' }
+      const { sandboxId } = sandbox
+      if (await has(sandboxId))
+        throw new SandlotError('conflict', `sandbox '${sandboxId}' is on this machine already`)
+      const event = lifecycleEvent('updated', sandbox, now(), { adopted: { from } })
+      await store.transaction().execute(async (transaction) => {
+        // it may have been here before it went to the machine that it comes from
+        await transaction.deleteFrom('sandboxes').where('id', '=', sandboxId).execute()
+        await transaction.deleteFrom('checkpoints').where('id', '=', checkpoint.checkpointId).execute()
+        // what it came from stays where it was
+        await insertCheckpoint(transaction, { ...checkpoint, teamId, parentId: undefined })
+        await completeCheckpoint(transaction, checkpoint)
+        await new SandboxRepository(transaction).insert(sandbox)
+        await transaction.insertInto('events').values(event).execute()
+      })
+    },
+
+    close: () => store.destroy(),
+  }
+}

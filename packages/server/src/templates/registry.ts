@@ -1,0 +1,332 @@
+import type { BuildInfo, SandboxNode } from '@sandlot/node'
+import { newTemplateId, SandlotError } from '@sandlot/protocol'
+import type { CatalogProgress } from '../catalog/progress.ts'
+import { KeyedLock } from '../concurrency/keyed-lock.ts'
+import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
+import type { Team } from '../teams/team.ts'
+import { nearNames } from './near-names.ts'
+import { DEFAULT_TAG, parseReference } from './reference.ts'
+import type { BuildRecord, TemplateRecord, TemplateRepository } from './repository.ts'
+
+/** Of one template: they are held in memory. */
+const MAX_TAGS = 1_000
+/** Of all templates of a team: each has a history in the database, too. */
+const MAX_TAGS_OF_TEAM = 10_000
+
+export interface Template extends TemplateRecord {
+  /** Builds by tag. */
+  tags: Map<string, BuildInfo>
+  /** Newest last. */
+  builds: Array<BuildInfo | BuildRecord>
+}
+
+/** What a create starts from. */
+export interface Startable {
+  template: Template
+  build: BuildInfo
+}
+
+/** What sandboxes can be started from, in memory: a create asks it before anything else. */
+export class TemplateRegistry {
+  readonly #repository: TemplateRepository
+  readonly #byId = new Map<string, Template>()
+  /** By `<team id or ''>/<name>`. */
+  readonly #byName = new Map<string, Template>()
+  /** By team id; what belongs to no team by ''. */
+  readonly #byTeam = new Map<string, Set<Template>>()
+  readonly #snapshots = new Set<string>()
+  readonly #progress: CatalogProgress
+  /** Team ids by slug: of those with templates from before, and of everyone who asked since. */
+  readonly #teamIds = new Map<string, string>()
+  readonly #naming = new KeyedLock()
+
+  constructor(repository: TemplateRepository, progress: CatalogProgress) {
+    this.#repository = repository
+    this.#progress = progress
+  }
+
+  /** Reads the teams' templates; those of the node come with `loadCommon`. */
+  async load(): Promise<void> {
+    for (const template of await this.#repository.templates())
+      if (template.teamId !== null) this.#add({ ...template, tags: new Map(), builds: [] })
+    for (const { slug, teamId } of await this.#repository.owners()) this.#teamIds.set(slug, teamId)
+    const builds = new Map<string, BuildRecord>()
+    for (const build of await this.#repository.builds()) {
+      builds.set(build.buildId, build)
+      this.#addBuild(build)
+    }
+    for (const { templateId, tag, buildId } of await this.#repository.tags())
+      this.#byId.get(templateId)?.tags.set(tag, builds.get(buildId)!)
+  }
+
+  async loadCommon(node: SandboxNode): Promise<void> {
+    for (const build of node.builds()) {
+      const record = await this.#repository.ensureCommon(newTemplateId(), build.name, Date.now())
+      this.#add({ ...record, tags: new Map([[DEFAULT_TAG, build]]), builds: [build] })
+    }
+  }
+
+  /** Finished builds of teams that the node must know to start from them. */
+  teamBuilds(): BuildRecord[] {
+    return this.#records().filter(({ status }) => status === 'ready')
+  }
+
+  /** Those that a server has not finished. */
+  unfinishedBuilds(): BuildRecord[] {
+    return this.#records().filter(({ status }) => status === 'waiting' || status === 'building')
+  }
+
+  #records(): BuildRecord[] {
+    return [...this.#byId.values()].flatMap(({ builds }) => builds.filter(isRecord))
+  }
+
+  /**
+   * Records a build of the team's template of that name, which is made when there is none. Of those that come with the
+   * same name at once the first makes it, and a tag is on the build of the last.
+   * @param name null: always a new template @param make the build, of that template
+   */
+  addBuild(
+    team: Team,
+    name: string | null,
+    nowMs: number,
+    make: (template: TemplateRecord) => BuildRecord | Promise<BuildRecord>,
+  ): Promise<{ template: Template; build: BuildRecord }> {
+    const add = async () => {
+      const found = name === null ? undefined : this.find(name, team)
+      const known = found?.teamId === team.teamId ? found : undefined
+      const template = known ?? {
+        templateId: newTemplateId(),
+        teamId: team.teamId,
+        name,
+        isPublic: team.teamId === CATALOG_TEAM_ID,
+        createdAtMs: nowMs,
+        updatedAtMs: nowMs,
+      }
+      const build = await make(template)
+      await this.#repository.addBuild(template, known === undefined, build)
+      if (!known) this.#add({ ...template, tags: new Map(), builds: [] })
+      this.#addBuild(build)
+      if (build.status === 'ready') this.#tag(build, build.tags)
+      return { template: this.#byId.get(template.templateId)!, build }
+    }
+    return name === null ? add() : this.#naming.run(nameKey(team.teamId, name), add)
+  }
+
+  /** @param build one of the catalogue's own; changed here when the row says the same */
+  async updateBuild(build: BuildRecord, changes: Partial<BuildRecord>): Promise<void> {
+    const changed = { ...build, ...changes }
+    await this.#repository.updateBuild(changed)
+    Object.assign(build, changes)
+    const template = this.#byId.get(build.templateId)
+    if (template) template.updatedAtMs = build.updatedAtMs
+    if (build.status === 'ready') this.#tag(build, build.tags)
+  }
+
+  async setTags(build: BuildRecord, tags: readonly string[], nowMs: number): Promise<void> {
+    await this.#repository.setTags(build, tags, nowMs)
+    this.#tag(build, tags)
+  }
+
+  /** @param template undefined: it is made with them @throws SandlotError invalid_request */
+  checkTagCount({ teamId }: Team, template: Template | undefined, added: readonly string[]): void {
+    const known = template?.tags ?? new Map<string, BuildInfo>()
+    const fresh = new Set(added.filter((tag) => !known.has(tag))).size
+    if (fresh === 0) return
+    let ofTeam = 0
+    for (const { tags } of this.#ofTeam(teamId)) ofTeam += tags.size
+    const refuse = (whose: string, count: number, limit: number): never => {
+      throw new SandlotError(
+        'invalid_request',
+        `${whose} has ${count} tags, ${limit} are allowed: take some away`,
+      )
+    }
+    if (known.size + fresh > MAX_TAGS) refuse('this template', known.size, MAX_TAGS)
+    if (ofTeam + fresh > MAX_TAGS_OF_TEAM) refuse('your team', ofTeam, MAX_TAGS_OF_TEAM)
+  }
+
+  async removeTags(template: Template, tags: readonly string[]): Promise<void> {
+    await this.#repository.removeTags(template.templateId, tags)
+    for (const tag of tags) template.tags.delete(tag)
+  }
+
+  tagsOf = (template: Template) => this.#repository.tags(template.templateId)
+
+  async setPublic(template: Template, isPublic: boolean, nowMs: number): Promise<void> {
+    await this.#repository.setPublic(template.templateId, isPublic, nowMs)
+    template.isPublic = isPublic
+    template.updatedAtMs = nowMs
+  }
+
+  #tag(build: BuildRecord, tags: readonly string[]): void {
+    for (const tag of tags) this.#byId.get(build.templateId)?.tags.set(tag, build)
+  }
+
+  async removeBuild(build: BuildRecord): Promise<void> {
+    await this.#repository.removeBuild(build.buildId)
+    const template = this.#byId.get(build.templateId)
+    if (template) template.builds = template.builds.filter((other) => other !== build)
+    this.#snapshots.delete(build.checkpointId)
+  }
+
+  /** @param checkpointIds those of its builds that must be deleted from now on */
+  async remove(template: Template, checkpointIds: readonly string[]): Promise<void> {
+    await this.#repository.remove(template.templateId, checkpointIds)
+    this.#byId.delete(template.templateId)
+    this.#ofTeam(template.teamId).delete(template)
+    if (template.name !== null) this.#byName.delete(nameKey(template.teamId, template.name))
+    for (const build of template.builds)
+      if ('checkpointId' in build) this.#snapshots.delete(build.checkpointId)
+  }
+
+  /** Builds and snapshots of a team. */
+  countOf({ teamId }: Team): number {
+    let count = 0
+    for (const { builds } of this.#ofTeam(teamId)) count += builds.length
+    return count
+  }
+
+  buildsOf = (templateId: string): BuildRecord[] =>
+    (this.#byId.get(templateId)?.builds ?? []).filter(isRecord)
+
+  spawns = (templates: readonly Template[]) =>
+    this.#repository.spawns(templates.map(({ templateId }) => templateId))
+
+  /** Those that a team may start from: its own and everybody's. */
+  visibleTo(team: Team): Template[] {
+    const own = team.teamId === CATALOG_TEAM_ID ? [] : this.#ofTeam(team.teamId)
+    const isVisible = ({ teamId, tags }: Template) =>
+      teamId === null || teamId === team.teamId || tags.has(DEFAULT_TAG)
+    return [...this.defaults().filter(isVisible), ...own]
+  }
+
+  /** Those that come with this server, ready or not. */
+  defaults(): Template[] {
+    return [...this.#ofTeam(null), ...this.#ofTeam(CATALOG_TEAM_ID)]
+  }
+
+  #ofTeam(teamId: string | null): Set<Template> {
+    return this.#byTeam.get(teamId ?? '') ?? new Set()
+  }
+
+  /** Whether a checkpoint belongs to a snapshot, which outlives its sandbox. */
+  isSnapshot(checkpointId: string): boolean {
+    return this.#snapshots.has(checkpointId)
+  }
+
+  /** By id, name or namespace/name. */
+  find(key: string, team: Team): Template | undefined {
+    const { namespace, name } = parseReference(key)
+    this.#teamIds.set(team.slug, team.teamId)
+    const byId = namespace === undefined ? this.#byId.get(name) : undefined
+    if (byId) return byId
+    const own = this.#byName.get(nameKey(team.teamId, name))
+    const common = this.#byName.get(nameKey(null, name)) ?? this.#byName.get(nameKey(CATALOG_TEAM_ID, name))
+    if (namespace === undefined) return own ?? common
+    const owner = this.#teamIds.get(namespace)
+    const named = owner === undefined ? undefined : this.#byName.get(nameKey(owner, name))
+    const isKnowable = named?.teamId === team.teamId || named?.isPublic
+    return (isKnowable ? named : undefined) ?? (namespace === DEFAULT_TEAM_SLUG ? common : undefined)
+  }
+
+  /**
+   * @param reference id, name, namespace/name, or one of these with `:tag` or `:<build id>`: that build, whatever has
+   * become of its tags @throws SandlotError not_found, forbidden, conflict
+   */
+  resolve(reference: string, team: Team): Startable {
+    const { name, tag = DEFAULT_TAG } = parseReference(reference)
+    const isBuilt = this.find(reference.split(':')[0]!, team)?.tags.has(tag)
+    if (!isBuilt && tag === DEFAULT_TAG) this.#checkProgress(name)
+    const template = this.see(reference, team)
+    const named = template.builds.find(({ buildId }) => buildId === tag)
+    const build = named && isReady(named) ? named : template.tags.get(tag)
+    if (build) return { template, build }
+    const key = reference.split(':')[0]!.slice(0, 200)
+    const state = template.teamId === team.teamId ? stateOf(named, template.builds.at(-1)) : ''
+    throw new SandlotError(
+      'not_found',
+      `tag '${tag.slice(0, 200)}' does not exist for template '${key}'${state}`,
+    )
+  }
+
+  /** A template that a team may use, built or not; a tag does not matter. @throws SandlotError not_found, forbidden */
+  see(reference: string, team: Team): Template {
+    const key = reference.split(':')[0]!
+    const template = this.find(key, team)
+    if (!template) throw this.#unknown(reference, key, team)
+    if (template.teamId !== null && template.teamId !== team.teamId && !template.isPublic)
+      throw new SandlotError('forbidden', `template '${reference.slice(0, 200)}' belongs to another team`)
+    return template
+  }
+
+  /** One that a team may change. @throws SandlotError not_found, forbidden */
+  own(reference: string, team: Team): Template {
+    const template = this.see(reference, team)
+    if (template.teamId !== team.teamId)
+      throw new SandlotError(
+        'forbidden',
+        `template '${reference.slice(0, 200)}' is not this team's to change`,
+      )
+    return template
+  }
+
+  /** One of the team's own, where others' are not told from what there is not. @throws SandlotError not_found */
+  ownOrUnknown(reference: string, team: Team): Template {
+    const template = this.find(reference, team)
+    if (template?.teamId === team.teamId) return template
+    throw new SandlotError('not_found', `template '${reference.slice(0, 200)}' not found`)
+  }
+
+  /** @throws SandlotError conflict: it is of the catalogue and not built yet */
+  #checkProgress(name: string): void {
+    const reason = this.#progress.describe(name)
+    if (reason) throw new SandlotError('conflict', reason)
+  }
+
+  #unknown(reference: string, key: string, team: Team): SandlotError {
+    const names = this.visibleTo(team).flatMap(({ name }) => name ?? [])
+    const near = nearNames(key, names)
+    const hint =
+      near.length > 0 ? `; did you mean '${near.join("' or '")}'?` : `; there is '${names.join("', '")}'`
+    return new SandlotError('not_found', `template '${reference.slice(0, 200)}' not found${hint}`)
+  }
+
+  #add(template: Template): void {
+    this.#byId.set(template.templateId, template)
+    const key = template.teamId ?? ''
+    this.#byTeam.set(key, (this.#byTeam.get(key) ?? new Set()).add(template))
+    if (template.name !== null) this.#byName.set(nameKey(template.teamId, template.name), template)
+  }
+
+  #addBuild(build: BuildRecord): void {
+    const template = this.#byId.get(build.templateId)
+    if (!template) return
+    template.builds.push(build)
+    this.#snapshots.add(build.checkpointId)
+  }
+}
+
+/** It comes with this server: the base, or of the catalogue. */
+export const isDefault = ({ teamId }: Template): boolean => teamId === null || teamId === CATALOG_TEAM_ID
+
+export const isRecord = (build: BuildInfo | BuildRecord): build is BuildRecord => 'checkpointId' in build
+
+const isReady = (build: BuildInfo | BuildRecord): boolean => !isRecord(build) || build.status === 'ready'
+
+/** Why there is nothing to start from yet. @param named has the id that was asked for */
+function stateOf(
+  named: BuildInfo | BuildRecord | undefined,
+  newest: BuildInfo | BuildRecord | undefined,
+): string {
+  const build = named ?? newest
+  if (!build || !isRecord(build) || build.status === 'ready') return ''
+  if (!named) return `; its newest build is ${build.status}`
+  return build.status === 'error'
+    ? `; the build of that id failed: ${build.reason?.message.slice(0, 500)}`
+    : `; the build of that id is ${build.status}, try again when it is ready`
+}
+
+/** Environment that a build gives the commands of its sandboxes. */
+export const runtimeEnvVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>
+  isRecord(build) ? build.runtimeEnvVars : {}
+
+const nameKey = (teamId: string | null, name: string): string => `${teamId ?? ''}/${name}`

@@ -1,0 +1,273 @@
+import { randomUUID } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { SandboxNode } from '@sandlot/node'
+import { SandlotError } from '@sandlot/protocol'
+import type { TeamLimits, UploadLimits } from '../teams/limits.ts'
+import type { Team } from '../teams/team.ts'
+import type { UploadRecord, UploadRepository, UploadUsage } from './repository.ts'
+import { type UploadTicket, UploadTickets } from './tickets.ts'
+
+const WRITING = '.writing-'
+const DAY_MS = 24 * 3600_000
+const MAX_AGE_MS = 7 * DAY_MS
+/** What a build may still wait for is not given up for new archives. */
+const MIN_AGE_MS = DAY_MS
+const MAX_ARCHIVE_BYTES = 4 * 2 ** 30
+/** So often the disk is looked at, by each that writes. */
+const BLOCK_BYTES = 4 * 2 ** 20
+const FILE_NAME = /^([0-9a-f-]{36})-([0-9a-f]{64})\.tar$/
+
+export interface UploadsOptions {
+  /** `<home>/uploads`. */
+  dir: string
+  repository: UploadRepository
+  limits: Pick<TeamLimits, 'uploads'>
+  /** Looks through one, outside of this process. */
+  checkArchive: SandboxNode['checkArchive']
+  /** What may be written to the disk of `dir` before sandboxes stand still for it. */
+  roomBytes: () => number
+  now: () => number
+}
+
+/**
+ * Archives that COPY steps refer to, by the hash that their owner's client computed. It covers what the tar does not
+ * hold (sizes of folders), so it cannot be checked here: an archive is only ever found by the team that sent it.
+ */
+export class Uploads {
+  readonly #options: UploadsOptions
+  readonly #tickets: UploadTickets
+  /** Every archive that is kept, by its file. */
+  readonly #kept = new Map<string, UploadRecord>()
+  readonly #keptBy = new Map<string, UploadUsage>()
+  /** What teams are sending: bytes that have come, of how many archives. */
+  readonly #coming = new Map<string, UploadUsage>()
+
+  constructor(options: UploadsOptions) {
+    this.#options = options
+    this.#tickets = new UploadTickets(options.now)
+  }
+
+  /**
+   * Brings folder and rows together: what a crash left half written goes, what a former version left gets its row. An
+   * archive of a team that this database does not know stays as long as any, since a file says itself when it was used.
+   */
+  async prepare(): Promise<void> {
+    const { dir, repository } = this.#options
+    await mkdir(dir, { recursive: true, mode: 0o700 })
+    const known = new Map((await repository.all()).map((one) => [this.path(one.teamId, one.hash), one]))
+    const teams = await repository.teamIds()
+    for (const name of await readdir(dir)) {
+      const file = join(dir, name)
+      const [, teamId, hash] = FILE_NAME.exec(name) ?? []
+      if (name.startsWith(WRITING) || teamId === undefined || hash === undefined) {
+        await rm(file, { recursive: true, force: true })
+        continue
+      }
+      const { size, mtimeMs } = await stat(file)
+      // the row of an older database may be older than the last use
+      const usedAtMs = Math.max(known.get(file)?.usedAtMs ?? 0, Math.floor(mtimeMs))
+      const record = { teamId, hash, sizeBytes: size, usedAtMs }
+      if (!known.delete(file) && teams.has(teamId)) await repository.insert(record)
+      this.#keep(record)
+    }
+    for (const { teamId, hash } of known.values()) await repository.remove(teamId, hash)
+    await this.prune()
+  }
+
+  path = (teamId: string, hash: string): string => join(this.#options.dir, `${teamId}-${hash}.tar`)
+
+  /** What a team keeps, and is sending. */
+  usage(teamId: string): UploadUsage {
+    const [kept, coming] = [this.#keptBy.get(teamId), this.#coming.get(teamId)]
+    return {
+      count: (kept?.count ?? 0) + (coming?.count ?? 0),
+      sizeBytes: (kept?.sizeBytes ?? 0) + (coming?.sizeBytes ?? 0),
+    }
+  }
+
+  /** Asking counts as use. @param templateId for which it will be used */
+  async has(teamId: string, hash: string, templateId?: string): Promise<boolean> {
+    const { repository } = this.#options
+    const file = this.path(teamId, hash)
+    const record = this.#kept.get(file)
+    if (!record) return false
+    const now = new Date(this.#options.now())
+    const isThere = await utimes(file, now, now).then(
+      () => true,
+      () => false,
+    )
+    if (!isThere) {
+      await this.#remove(record)
+      return false
+    }
+    record.usedAtMs = now.getTime()
+    await repository.touch(teamId, hash, record.usedAtMs)
+    if (templateId !== undefined) await repository.use(teamId, hash, templateId)
+    return true
+  }
+
+  /** Allows one upload within the hour. @returns what `receive` takes */
+  ticket = (team: Team, templateId: string, hash: string): string => this.#tickets.add(team, templateId, hash)
+
+  /**
+   * @param announcedBytes what the sender says that it is; absent: it does not say
+   * @throws SandlotError forbidden, payload_too_large, rate_limited, disk_full, invalid_request when it is not a tar to be had
+   */
+  async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
+    const ticket = this.#tickets.find(token)
+    if (!ticket)
+      throw new SandlotError(
+        'forbidden',
+        'this address for an upload is not valid any more: ask for a new one',
+      )
+    const { team } = ticket
+    const limit = this.#options.limits.uploads(team)
+    await this.#makeRoom(team, limit, announcedBytes)
+    this.#checkTeam(team, limit, announcedBytes, 1)
+    const coming = this.#coming.get(team.teamId) ?? { count: 0, sizeBytes: 0 }
+    this.#coming.set(team.teamId, coming)
+    coming.count++
+    let receivedBytes = 0
+    try {
+      await this.#write(ticket, content, (bytes) => {
+        receivedBytes += bytes
+        coming.sizeBytes += bytes
+        this.#checkTeam(team, limit)
+        this.#checkArchive(receivedBytes, bytes)
+      })
+      this.#tickets.remove(token)
+    } finally {
+      coming.count--
+      coming.sizeBytes -= receivedBytes
+      if (coming.count === 0) this.#coming.delete(team.teamId)
+    }
+  }
+
+  /** @param onBytes throws when it is enough */
+  async #write(
+    { team: { teamId }, templateId, hash }: UploadTicket,
+    content: Readable,
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
+    const { dir, repository, now } = this.#options
+    const writing = join(dir, `${WRITING}${randomUUID()}`)
+    try {
+      await pipeline(content, counted(onBytes), createWriteStream(writing, { mode: 0o600 }))
+      await this.#options.checkArchive(writing, teamId)
+      const record = { teamId, hash, sizeBytes: (await stat(writing)).size, usedAtMs: now() }
+      await repository.insert(record, templateId).catch((cause) => {
+        throw new SandlotError('not_found', `template '${templateId}' was deleted`, { cause })
+      })
+      const file = this.path(teamId, hash)
+      await rename(writing, file)
+      this.#keep(record)
+    } catch (error) {
+      await rm(writing, { force: true })
+      throw error
+    }
+  }
+
+  #checkArchive(receivedBytes: number, newBytes: number): void {
+    if (receivedBytes > MAX_ARCHIVE_BYTES)
+      throw new SandlotError(
+        'payload_too_large',
+        `an archive of a COPY has at most ${MAX_ARCHIVE_BYTES / 2 ** 30} GiB`,
+      )
+    const isNewBlock = receivedBytes === newBytes || receivedBytes % BLOCK_BYTES < newBytes
+    if (isNewBlock) this.#checkDisk()
+  }
+
+  /** @param moreBytes that are about to come, of so many more archives */
+  #checkTeam({ teamId, name }: Team, limit: UploadLimits, moreBytes = 0, moreArchives = 0): void {
+    const { count, sizeBytes } = this.usage(teamId)
+    if (count + moreArchives <= limit.count && sizeBytes + moreBytes <= limit.bytes) return
+    throw new SandlotError(
+      'rate_limited',
+      `team '${name}' has ${count + moreArchives} archives for COPY steps of ${toMB(sizeBytes + moreBytes)} MB with this one, ${limit.count} of ${toMB(limit.bytes)} MB are allowed: delete templates, or wait until older ones go`,
+    )
+  }
+
+  /** All that are being sent share what is free: each may have a block that is not on the disk yet. */
+  #checkDisk(): void {
+    const senders = [...this.#coming.values()].reduce((sum, { count }) => sum + count, 0)
+    if (this.#options.roomBytes() >= senders * BLOCK_BYTES) return
+    throw new SandlotError('disk_full', 'the disk of this machine has no room for this archive')
+  }
+
+  /** Gives up a team's oldest archives for its newest. */
+  async #makeRoom({ teamId }: Team, limit: UploadLimits, bytes: number): Promise<void> {
+    const isEnough = () => {
+      const { count, sizeBytes } = this.usage(teamId)
+      return count < limit.count && sizeBytes + bytes <= limit.bytes
+    }
+    if (isEnough()) return
+    const lastMs = this.#options.now() - MIN_AGE_MS
+    const old = [...this.#kept.values()].filter(
+      (record) => record.teamId === teamId && record.usedAtMs < lastMs,
+    )
+    for (const record of old.sort((a, b) => a.usedAtMs - b.usedAtMs)) {
+      await this.#remove(record)
+      if (isEnough()) return
+    }
+  }
+
+  /** Removes what was not used for a week. */
+  async prune(): Promise<void> {
+    const lastMs = this.#options.now() - MAX_AGE_MS
+    for (const record of [...this.#kept.values()]) if (record.usedAtMs < lastMs) await this.#remove(record)
+  }
+
+  /** What goes with a template, asked before the template is removed. @returns removes it */
+  async releasedBy(templateId: string): Promise<() => Promise<void>> {
+    const released = await this.#options.repository.onlyFor(templateId)
+    return async () => {
+      for (const { teamId, hash } of released) {
+        const record = this.#kept.get(this.path(teamId, hash))
+        if (record) await this.#remove(record)
+      }
+    }
+  }
+
+  async #remove({ teamId, hash }: UploadRecord): Promise<void> {
+    const file = this.path(teamId, hash)
+    this.#forget(file)
+    await rm(file, { force: true })
+    await this.#options.repository.remove(teamId, hash)
+  }
+
+  #keep(record: UploadRecord): void {
+    const { teamId, hash, sizeBytes } = record
+    this.#forget(this.path(teamId, hash))
+    this.#kept.set(this.path(teamId, hash), record)
+    const usage = this.#keptBy.get(teamId) ?? { count: 0, sizeBytes: 0 }
+    this.#keptBy.set(teamId, { count: usage.count + 1, sizeBytes: usage.sizeBytes + sizeBytes })
+  }
+
+  #forget(file: string): void {
+    const record = this.#kept.get(file)
+    if (!record) return
+    this.#kept.delete(file)
+    const usage = this.#keptBy.get(record.teamId)!
+    usage.count--
+    usage.sizeBytes -= record.sizeBytes
+  }
+}
+
+function counted(onBytes: (bytes: number) => void): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        onBytes(chunk.length)
+        done(null, chunk)
+      } catch (error) {
+        done(error as Error)
+      }
+    },
+  })
+}
+
+const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
