@@ -12,7 +12,7 @@ import { type BuildLimits, TemplateBuilder } from './builds/service.ts'
 import { CatalogProgress } from './catalog/progress.ts'
 import type { CatalogControl } from './catalog/routes.ts'
 import { CheckpointRepository } from './checkpoints/repository.ts'
-import type { ClientPackage } from './client-packages/routes.ts'
+import type { ClientPackage } from './client-packages/client-package.ts'
 import { createApp } from './create-app.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
@@ -161,7 +161,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       authenticator,
       sessions,
       deriveKey,
-      catalogue,
+      templates: catalogue,
       tagHistory: new TagHistory(store),
       templateDescriptions: new Map(Object.entries(options.templateDescriptions ?? {})),
       clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
