@@ -1,0 +1,11 @@
+import { SandlotError } from '@sandlot/protocol'
+
+export const notFound = (sandboxId: string): SandlotError =>
+  new SandlotError(
+    'not_found',
+    `Sandbox "${sandboxId.slice(0, 100)}" doesn't exist or you don't have access to it`,
+  )
+
+/** @param to name of the machine that runs the sandbox now */
+export const movedTo = (sandboxId: string, to: string): SandlotError =>
+  new SandlotError('conflict', `Sandbox "${sandboxId}" was taken over by '${to}' and goes on there`)
