@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { SandlotError } from '@sandlot/protocol'
-import type { LoginCommand } from '../guest/guest-client.ts'
+import type { LoginCommand } from '../guest/login-command.ts'
 import type { BuildResources } from '../node.ts'
 
 /** One step of a template, checked (wire spec 5.2). */
