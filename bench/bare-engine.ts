@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createGvisorDriver, unmountState } from '@sandlot/node/engine/gvisor-driver'
-import { createGuestClient } from '@sandlot/node/guest/guest-client'
+import { GvisorDriver, unmountState } from '@sandlot/node/engine/gvisor-driver'
+import { GuestClient } from '@sandlot/node/guest/guest-client'
 import { namesFor } from '@sandlot/node/instance-names'
 import { openCgroups } from '@sandlot/node/machines/cgroups'
 import { parseAddressRange } from '@sandlot/node/network/address-range'
@@ -36,7 +36,7 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
   const dir = mkdtempSync(join(tmpdir(), 'sandlot-bare-'))
   const names = namesFor(dir)
   const runscPath = process.env.SANDLOT_RUNSC ?? cachedRunsc('/var/cache/sandlot')
-  const driverOf = (stateDir: string) => createGvisorDriver({ runscPath, version: '', stateDir })
+  const driverOf = (stateDir: string) => new GvisorDriver({ runscPath, version: '', stateDir })
   const driver = driverOf(join(dir, 'runsc'))
   const servers = driverOf(join(home, 'run/runsc'))
   const cgroups = openCgroups()
@@ -80,7 +80,7 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
         checkpointDir,
         { isUrgent: true },
       )
-      const guest = createGuestClient(slot.address)
+      const guest = new GuestClient(slot.address)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       guest.close()
     },

@@ -17,7 +17,7 @@ import { Layers } from './builder/layers.ts'
 import { releaseTemplate } from './builder/release.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { Diffs } from './diff/diffs.ts'
-import { createGvisorDriver } from './engine/gvisor-driver.ts'
+import { GvisorDriver } from './engine/gvisor-driver.ts'
 import { collectNodeGarbage } from './garbage.ts'
 import { ArchiveChecks } from './images/archive-checks.ts'
 import { ImagePuller } from './images/image-puller.ts'
@@ -36,7 +36,7 @@ import { CLOSED, OPEN } from './network/network-policy.ts'
 import { NodeNetwork } from './network/node-network.ts'
 import { createSlotPool } from './network/slots.ts'
 import type { NodeOptions } from './options.ts'
-import { createCheckpoints } from './packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from './packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './persistence/checkpoint-folder.ts'
 import { CheckpointTiers } from './persistence/checkpoint-tiers.ts'
 import { FrozenMachines } from './persistence/frozen-machines.ts'
@@ -85,7 +85,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const buildsDir = join(home, 'builds')
   const checkpointsDir = join(home, 'checkpoints')
   const onError = (error: unknown) => logger.warn({ err: error }, 'node')
-  const driver = createGvisorDriver({
+  const driver = new GvisorDriver({
     runscPath: options.runscPath,
     version: options.runscVersion,
     stateDir: join(runDir, 'runsc'),
@@ -120,7 +120,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const adopted = new AdoptedBases(join(home, 'adopted'))
   const folder = new CheckpointFolder(checkpointsDir, adopted, checkBasePlace)
   await folder.prepare()
-  const packed = await createCheckpoints({
+  const packed = await PackedCheckpoints.open({
     dir: join(home, 'packed'),
     remote: options.remoteCheckpoints,
     cacheBytes: options.packedCacheBytes,
@@ -129,7 +129,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const lull = new StartPriority()
   const cold = new CheckpointTiers({ folder, packed, unpackedBytes: options.unpackedBytes, lull, onError })
   const layersDir = join(home, 'layers')
-  const packedLayers = await createCheckpoints({ dir: join(layersDir, 'packed'), logger })
+  const packedLayers = await PackedCheckpoints.open({ dir: join(layersDir, 'packed'), logger })
   const layers = new Layers({ dir: layersDir, packed: packedLayers, onError })
   const booted = new BootedBuilds(join(home, 'booted'))
   const { baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
@@ -486,7 +486,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       await removeCheckpoint(checkpointId)
       await unlisted.checkpoints.forget(checkpointId)
     },
-    leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
+    leaveCheckpoint: (checkpointId) => cold.dropLocal(checkpointId),
     carry: createBaseExporter(cold, options.remoteCheckpoints),
 
     async acquire(buildId, { owner, network: policy }) {

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createGvisorDriver, unmountState } from './engine/gvisor-driver.ts'
+import { GvisorDriver, unmountState } from './engine/gvisor-driver.ts'
 import { namesFor } from './instance-names.ts'
 import { openCgroups } from './machines/cgroups.ts'
 import { Machines } from './machines/machines.ts'
@@ -19,7 +19,7 @@ export async function removeEverything(home: string): Promise<void> {
   const ignore = () => {}
   const slots = createSlotPool({ names, range, maxSlots: range.slotCount, onError: ignore })
   slots.close()
-  const driver = createGvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
+  const driver = new GvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
   const firewall = new Firewall({
     ...{ names, range: range.cidr, dns: '127.0.0.1', maxConnections: 0, onError: ignore, onDoubt: ignore },
     host: () => ({ addresses: [], networks: [] }),

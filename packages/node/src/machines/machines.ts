@@ -7,7 +7,7 @@ import type { BuildResources, NetworkPolicy } from '@sandlot/protocol/node'
 import type { Driver, MachinePaths } from '../engine/driver.ts'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import { protectEnvd } from '../engine/oom-order.ts'
-import { createGuestClient, type GuestClient } from '../guest/guest-client.ts'
+import { GuestClient } from '../guest/guest-client.ts'
 import type { LoginCommand } from '../guest/login-command.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import type { Firewall } from '../network/firewall.ts'
@@ -404,7 +404,7 @@ export class Machines {
       pid,
       dir: join(this.#machinesDir, machineId),
       cgroup: `${this.#options.names.cgroup}/${machineId}`,
-      guest: createGuestClient(slot.address),
+      guest: new GuestClient(slot.address),
       isWarm: true,
       isFrozen: false,
       network: CLOSED,

@@ -6,7 +6,7 @@ import type { SnapshotBuild } from '@sandlot/protocol/node'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
-import { createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import { CheckpointTiers } from './checkpoint-tiers.ts'
 import { Persistence, type PersistenceOptions } from './persistence.ts'
@@ -30,7 +30,7 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'sandlot-sources-'))
   folder = new CheckpointFolder(join(dir, 'checkpoints'))
   await folder.prepare()
-  const packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  const packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
   cold = new CheckpointTiers({ folder, packed, lull: { wait: async () => {} }, unpackedBytes: 0, onError })
   renewals = []
   errors.length = 0
