@@ -1,22 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
 import { EnvdClient } from './envd-client.ts'
+import type { LoginCommand } from './login-command.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 const HEALTH_TIMEOUT_MS = 1_000
 const KEEP_ALIVE_MS = 600_000
 const MAX_OUTPUT_BYTES = 1024 * 1024
-
-/** Run by `/bin/bash -l -c`. */
-export interface LoginCommand {
-  command: string
-  /** Runs it with `-c` alone: for images in which there is no bash yet. */
-  shell?: '/bin/sh'
-  user: string
-  /** Absent: the user's home. */
-  cwd?: string
-  envs?: Record<string, string>
-}
 
 /** Talks to the control routes of one machine's envd, over one connection that is kept. */
 export interface GuestClient {

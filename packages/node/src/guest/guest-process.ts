@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
 import { EnvdClient, type ProcessEvent } from './envd-client.ts'
-import type { LoginCommand } from './guest-client.ts'
+import type { LoginCommand } from './login-command.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const HEADER_TIMEOUT_MS = 60_000
