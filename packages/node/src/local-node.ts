@@ -3,6 +3,13 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
+import type {
+  MachineExit,
+  MachineSample,
+  NodeEvents,
+  SandboxNode,
+  SnapshotBuild,
+} from '@sandlot/protocol/node'
 import { type Build, buildIdOf, contentKey, ensureBuild, removeStaleBuilds } from './builder/base-build.ts'
 import { BootedBuilds } from './builder/booted-builds.ts'
 import { Builder } from './builder/builder.ts'
@@ -19,7 +26,8 @@ import { namesFor } from './instance-names.ts'
 import { Intervals } from './intervals.ts'
 import { nodeCapacity } from './machines/capacity.ts'
 import { openCgroups } from './machines/cgroups.ts'
-import { type LiveMachine, type MachineSource, Machines, type StartOptions } from './machines/machines.ts'
+import type { LiveMachine, MachineSource, StartOptions } from './machines/machine.ts'
+import { Machines } from './machines/machines.ts'
 import { PreparedKernels } from './machines/prepared-kernels.ts'
 import { createSampler } from './machines/sampler.ts'
 import { parseAddressRange } from './network/address-range.ts'
@@ -27,7 +35,6 @@ import { hostResolver } from './network/firewall.ts'
 import { CLOSED, OPEN } from './network/network-policy.ts'
 import { NodeNetwork } from './network/node-network.ts'
 import { createSlotPool } from './network/slots.ts'
-import type { MachineExit, MachineSample, NodeEvents, SandboxNode, SnapshotBuild } from './node.ts'
 import type { NodeOptions } from './options.ts'
 import { PackedCheckpoints } from './packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './persistence/checkpoint-folder.ts'

@@ -1,13 +1,8 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  AdoptedBases,
-  type FoundRecord,
-  isFresh,
-  PackedCheckpoints,
-  type SandboxRecords,
-} from '@sandlot/node'
+import { AdoptedBases, isFresh, PackedCheckpoints, type SandboxRecords } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import type { FoundRecord } from '@sandlot/protocol/node'
 import { type AdoptableRows, type Adoption, openAdoption } from '@sandlot/server'
 import type { Config } from './config.ts'
 import { createLogger } from './logger.ts'

@@ -4,10 +4,10 @@ import {
   ensureBaseImage,
   type ObjectStore,
   type RemoteStore,
-  type SandboxNode,
   sealBucket,
   type TaggedStore,
 } from '@sandlot/node'
+import type { SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { bucketSecrets } from './bucket-key.ts'
 import type { Config } from './config.ts'

@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs'
-import type { SandboxNode, SandboxRecords } from '@sandlot/node'
 import type { SandboxDirectory } from '@sandlot/protocol/directory'
+import type { SandboxNode, TakeoverRecords } from '@sandlot/protocol/node'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { ApiKeyRepository } from './api-keys/repository.ts'
@@ -66,7 +66,7 @@ export interface ControlPlaneOptions {
   /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
   clientPackages?: Record<string, ClientPackage>
   /** Records of paused sandboxes in a bucket, by which another machine can take them over. Default: none. */
-  records?: (instanceId: string) => SandboxRecords
+  records?: (instanceId: string) => TakeoverRecords
   logger: Logger
   /** How long killed sandboxes' rows and events stay. Default 7 days; metrics a day, those of killed ones an hour. */
   retentionMs?: number

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { BuildResources } from '@sandlot/protocol/node'
 import { pathExists } from '../host/path-exists.ts'
-import type { BuildResources } from '../node.ts'
 
 /** `machine.json`: written before anything of the machine exists, so that a crash at any point leaves a trace. */
 export interface MachineRecord {

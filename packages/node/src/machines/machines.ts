@@ -3,6 +3,7 @@ import { readlinkSync, unlinkSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import type { BuildResources, NetworkPolicy } from '@sandlot/protocol/node'
 import type { Driver, MachinePaths } from '../engine/driver.ts'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import { protectEnvd } from '../engine/oom-order.ts'
@@ -12,9 +13,9 @@ import type { InstanceNames } from '../instance-names.ts'
 import type { Firewall } from '../network/firewall.ts'
 import { CLOSED } from '../network/network-policy.ts'
 import type { Slot, SlotPool } from '../network/slots.ts'
-import type { BuildResources, NetworkPolicy } from '../node.ts'
 import type { Cgroups } from './cgroups.ts'
 import { HOST_IDS, hostIdsFor, MAX_SLOTS } from './host-ids.ts'
+import type { LiveMachine, MachineSource, StartOptions } from './machine.ts'
 import { explainFailure, kernelGone } from './machine-errors.ts'
 import { isMarked, type MachineRecord, mark, readRecord, unmark, writeRecord } from './machine-folder.ts'
 
@@ -31,67 +32,6 @@ const BUILD_CPU_SHARES = 32
 const DYING_CPU_SHARES = 1024
 const DISCARD_INTERVAL_MS = 10_000
 const TRASH_PREFIX = '.trash-'
-
-/** What a machine starts from. */
-export interface MachineSource extends BuildResources {
-  /** Stock that it belongs to while it is warm; of a user's machine never a build that others start from. */
-  buildId: string
-  imagePath: string
-  /** The folder with the envd that a checkpoint was made with; absent: this server's. */
-  guestDir?: string
-  /** Program of that folder that is the first process; absent: envd. Whatever it is, it answers envd's port. */
-  program?: string
-  /** Where its standard output goes when it boots, an empty file. Absent: nowhere. */
-  stdout?: { readonly fd: number }
-  /** Absent: boots from the image. */
-  checkpointDir?: string
-  /** Laid over the image when it boots: what `saveFileSystem` wrote. */
-  fileSystemDir?: string
-  /** Whose files they are, which must be unpacked while it starts. */
-  checkpointId?: string
-  /** What runs in it is a user's already: it is not touched before someone has it. */
-  isUsers?: boolean
-  /** It works for a build: machines of sandboxes come first. */
-  isForBuild?: boolean
-  /** Team that waits for a machine that is started once; absent: this server itself. */
-  owner?: string
-  /** Of the template: uses what its start command started. */
-  readyCommand?: LoginCommand
-  /** In force before anything inside runs. Absent: it reaches nothing. */
-  network?: NetworkPolicy
-}
-
-export interface StartOptions {
-  /** Someone waits for it. Default true. */
-  isUrgent?: boolean
-  /** What `prepare` made, for the same image and resources; absent: all of it is made now. */
-  prepared?: LiveMachine
-}
-
-export interface LiveMachine {
-  machineId: string
-  buildId: string
-  imagePath: string
-  guestDir: string
-  resources: BuildResources
-  slot: Slot
-  /** Process of its kernel, the sentry. */
-  pid: number
-  dir: string
-  cgroup: string
-  guest: GuestClient
-  isWarm: boolean
-  /** Nothing inside runs; one `thaw` sets it going. */
-  isFrozen: boolean
-  /** The policy that is in force. */
-  network: NetworkPolicy
-  /** It works for a build. */
-  isForBuild: boolean
-  /** Its death is wanted. */
-  isEnding: boolean
-  /** Why the server ended it, for the build that it worked for. */
-  endedBecause?: string
-}
 
 /** What a start keeps of a former server's machines, by machine id. */
 export interface Wanted {

@@ -1,7 +1,7 @@
+import type { MachineSample } from '@sandlot/protocol/node'
 import type { Driver } from '../engine/driver.ts'
-import type { MachineSample } from '../node.ts'
 import type { Cgroups } from './cgroups.ts'
-import type { LiveMachine } from './machines.ts'
+import type { LiveMachine } from './machine.ts'
 
 /** CPU, memory and disk of machines: each call is one pass, CPU counts from the last pass. */
 export function createSampler(cgroups: Cgroups, driver: Driver) {

@@ -1,4 +1,4 @@
-import type { LiveMachine } from './machines.ts'
+import type { LiveMachine } from './machine.ts'
 
 export interface StalledMachinesOptions {
   thaw: (machine: LiveMachine) => Promise<void>

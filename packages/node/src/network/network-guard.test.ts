@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { LiveMachine } from '../machines/machines.ts'
+import type { LiveMachine } from '../machines/machine.ts'
 import { NetworkGuard } from './network-guard.ts'
 
 let dir: string

@@ -1,5 +1,5 @@
 import { rm, writeFile } from 'node:fs/promises'
-import type { LiveMachine } from '../machines/machines.ts'
+import type { LiveMachine } from '../machines/machine.ts'
 import { StalledMachines } from '../machines/stalled-machines.ts'
 import type { Firewall } from './firewall.ts'
 

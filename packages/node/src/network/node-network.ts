@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { InstanceNames } from '../instance-names.ts'
-import type { LiveMachine, Machines } from '../machines/machines.ts'
+import type { LiveMachine } from '../machines/machine.ts'
+import type { Machines } from '../machines/machines.ts'
 import type { AddressRange } from './address-range.ts'
 import { Firewall } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
+import type { GarbageReport, UsageReport } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { createFolderStore, type FolderStore } from '../objects/folder-store.ts'
 import { checkId, manifestKey } from '../objects/object-store.ts'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 import { Expander } from './expander.ts'
-import type { GarbageReport } from './garbage.ts'
 import { InUse, type Use } from './in-use.ts'
 import { LocalCopies } from './local-copies.ts'
 import { isDamage, logicalBytes } from './manifest.ts'
@@ -18,7 +18,7 @@ import { RemoteCopies } from './remote-copies.ts'
 import { fetchManifest } from './remote-copy.ts'
 import { SharedRuns } from './shared-runs.ts'
 import { type UploadState, uploadStateOf } from './upload-state.ts'
-import { type UsageReport, usageOf } from './usage.ts'
+import { usageOf } from './usage.ts'
 
 const LOCAL_GRACE_MS = 10 * 60_000
 const UPLOAD_WAIT_MS = 10 * 60_000

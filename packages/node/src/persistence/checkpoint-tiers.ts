@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import type { GarbageReport } from '../packed/garbage.ts'
+import type { GarbageReport, UsageReport } from '@sandlot/protocol/node'
 import { isDamage } from '../packed/manifest.ts'
 import type { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
-import type { UsageReport } from '../packed/usage.ts'
 import type { StartPriority } from '../pool/start-priority.ts'
 import { BackgroundQueue } from './background-queue.ts'
-import { type CheckpointFolder, type CheckpointManifest, MANIFEST } from './checkpoint-folder.ts'
+import { type CheckpointFolder, MANIFEST } from './checkpoint-folder.ts'
+import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
 /** Of collections because space is short: little can have become garbage since the last one. */
 const COLLECT_INTERVAL_MS = 10_000

@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { LiveMachine } from '../machines/machines.ts'
+import type { LiveMachine } from '../machines/machine.ts'
 import { StalledMachines } from '../machines/stalled-machines.ts'
 import type { DiskSpace } from './disk-space.ts'
 

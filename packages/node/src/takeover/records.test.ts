@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { SandboxRecord } from '@sandlot/protocol/node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { S3Store } from '../objects/s3-store.ts'
 import { createS3Server, type S3Server } from '../test-support/versitygw.ts'
-import { type SandboxRecord, SandboxRecords } from './records.ts'
+import { SandboxRecords } from './records.ts'
 
 const SECRET = 'a secret of at least thirty-two characters'
 const file = { sha256: 'a'.repeat(64), sizeBytes: 1, modifiedAtNs: '1' }

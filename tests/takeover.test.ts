@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { SandboxRecords } from '@sandlot/node'
 import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
+import { type AdoptableRows, openAdoption } from '@sandlot/server/takeover/import'
+import { ServerUnderTest, serverUnderTest } from '@sandlot/server/test-support/server-under-test'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
-import { type AdoptableRows, openAdoption } from './import.ts'
 
 const SECRET = 'a secret of at least thirty-two characters'
 const WITHIN = { timeout: 15_000, interval: 100 }
