@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { GvisorDriver, unmountState } from '@sandlot/node/engine/gvisor-driver'
 import { GuestClient } from '@sandlot/node/guest/guest-client'
 import { namesFor } from '@sandlot/node/instance-names'
-import { openCgroups } from '@sandlot/node/machines/cgroups'
+import { Cgroups } from '@sandlot/node/machines/cgroups'
 import { parseAddressRange } from '@sandlot/node/network/address-range'
-import { createSlotPool, type Slot } from '@sandlot/node/network/slots'
+import { type Slot, SlotPool } from '@sandlot/node/network/slots'
 import type { BuildResources } from '@sandlot/protocol/node'
 import { runscPath as cachedRunsc } from '../packages/sandlot/src/setup/runsc.ts'
 import { home } from './server.ts'
@@ -39,8 +39,8 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
   const driverOf = (stateDir: string) => new GvisorDriver({ runscPath, version: '', stateDir })
   const driver = driverOf(join(dir, 'runsc'))
   const servers = driverOf(join(home, 'run/runsc'))
-  const cgroups = openCgroups()
-  const slots = createSlotPool({
+  const cgroups = new Cgroups()
+  const slots = new SlotPool({
     names,
     range: parseAddressRange(RANGE),
     maxSlots: slotCount,

@@ -25,16 +25,16 @@ import { ImageStore } from './images/image-store.ts'
 import { namesFor } from './instance-names.ts'
 import { Intervals } from './intervals.ts'
 import { nodeCapacity } from './machines/capacity.ts'
-import { openCgroups } from './machines/cgroups.ts'
+import { Cgroups } from './machines/cgroups.ts'
 import type { LiveMachine, MachineSource, StartOptions } from './machines/machine.ts'
 import { Machines } from './machines/machines.ts'
 import { PreparedKernels } from './machines/prepared-kernels.ts'
-import { createSampler } from './machines/sampler.ts'
+import { Sampler } from './machines/sampler.ts'
 import { parseAddressRange } from './network/address-range.ts'
 import { hostResolver } from './network/firewall.ts'
 import { CLOSED, OPEN } from './network/network-policy.ts'
 import { NodeNetwork } from './network/node-network.ts'
-import { createSlotPool } from './network/slots.ts'
+import { SlotPool } from './network/slots.ts'
 import type { NodeOptions } from './options.ts'
 import { PackedCheckpoints } from './packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './persistence/checkpoint-folder.ts'
@@ -92,7 +92,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   })
   const leftBytes = bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20)
   const spareBytes = Math.max(MIN_SPARE_BYTES, leftBytes)
-  const cgroups = openCgroups()
+  const cgroups = new Cgroups()
   const network = new NodeNetwork({
     ...{ names, range, runDir, onError },
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
@@ -100,7 +100,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     maxConnections: options.maxConnections,
   })
   const { firewall, filters } = network
-  const slots = createSlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
+  const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
   const machines = new Machines({
     names,
     runDir,
@@ -111,7 +111,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     firewall,
     onError,
   })
-  const sample = createSampler(cgroups, driver)
+  const sampler = new Sampler(cgroups, driver)
   const events = new EventEmitter<NodeEvents>()
   const builds = new Map<string, Build>()
   const chores = new Intervals(onError)
@@ -332,7 +332,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   async function takeSamples(): Promise<void> {
     const used = [...machines.all()].filter((machine) => !machine.isWarm && !machine.isFrozen)
     if (used.length === 0) return
-    const samples: MachineSample[] = await sample(used)
+    const samples: MachineSample[] = await sampler.sample(used)
     if (samples.length > 0) events.emit('samples', samples)
   }
 
@@ -460,8 +460,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     },
     async pause(machineId, checkpointId, { hasMemory }) {
       const machine = liveMachine(machineId)
-      return guard.leave(machine, () =>
-        network.leave(machine, () => persistence.pause(machine, checkpointId, hasMemory)),
+      return guard.release(machine, () =>
+        network.release(machine, () => persistence.pause(machine, checkpointId, hasMemory)),
       )
     },
     snapshot: (machineId, checkpointId, saveOptions) =>

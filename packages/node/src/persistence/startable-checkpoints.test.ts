@@ -92,7 +92,7 @@ test('none is unpacked before someone starts from it, and then that one alone', 
     return machine
   })
   expect(started).toBe(machine)
-  expect(source).toMatchObject({ buildId: builds[1]!.buildId, imagePath: '/image', isUsers: true })
+  expect(source).toMatchObject({ buildId: builds[1]!.buildId, imagePath: '/image', hasUserProcesses: true })
 })
 
 test('a template of another engine is brought up anew once, whoever comes first; a snapshot never', async () => {
