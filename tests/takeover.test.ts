@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SandboxRecords } from '@sandlot/node'
-import { createS3Store } from '@sandlot/node/objects/s3-store'
+import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
 import { openTakeoverImport, type TakeoverRows } from '@sandlot/server/takeover/import'
 import { ServerUnderTest, serverUnderTest } from '@sandlot/server/test-support/server-under-test'
@@ -29,7 +29,7 @@ afterAll(async () => {
 })
 
 const recordsOf = (instanceId: string, name = 'first') =>
-  new SandboxRecords(createS3Store(s3.options), SECRET, { instanceId, name })
+  new SandboxRecords(new S3Store(s3.options), SECRET, { instanceId, name })
 const under = serverUnderTest({ records: (id) => recordsOf(id) })
 
 async function pausedAndOffered() {
