@@ -24,7 +24,7 @@ import { SandboxService } from './sandboxes/service.ts'
 import { SessionRepository } from './sessions/repository.ts'
 import { SessionService } from './sessions/service.ts'
 import { openInstanceId } from './store/instance-id.ts'
-import { openStore } from './store/open-store.ts'
+import type { Store } from './store/open-store.ts'
 import { TeamLimits } from './teams/limits.ts'
 import { ensureCatalogTeam, ensureDefaultTeam, findTeam } from './teams/repository.ts'
 import { TemplateRegistry } from './templates/registry.ts'
@@ -43,8 +43,10 @@ const MAX_BUILD_LOGS_PER_TEAM = 100
 const MAX_EVENTS_PER_TEAM = 500_000
 
 export interface ControlPlaneOptions {
-  /** SQLite file; `:memory:` for tests. */
-  databasePath: string
+  /** Open, with tables of this version; the control plane closes it. */
+  store: Store
+  /** Home whose sandboxes `node` runs, for databases that several homes share. Default: the only one of its database. */
+  nodeId?: string
   node: SandboxNode
   /** Folder for the files that templates are built from. */
   uploadsDir: string
@@ -96,13 +98,12 @@ export interface ControlPlane {
 }
 
 export async function createServer(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { node, domain, logger, now = Date.now, retentionMs = 7 * DAY_MS } = options
-  const store = await openStore(options.databasePath)
+  const { store, nodeId, node, domain, logger, now = Date.now, retentionMs = 7 * DAY_MS } = options
   const registry = new SandboxRegistry()
-  const repository = new SandboxRepository(store)
+  const repository = new SandboxRepository(store, nodeId)
   const catalogProgress = new CatalogProgress(now)
   const catalogue = new TemplateRegistry(new TemplateRepository(store), catalogProgress)
-  const checkpoints = new CheckpointRepository(store)
+  const checkpoints = new CheckpointRepository(store, nodeId)
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)
   const metrics = new SandboxMetrics(store, registry)

@@ -60,6 +60,8 @@ export class Life {
   readonly #events: LifeEvents
   /** Where sandboxes went that other machines took over, the latest of them. */
   readonly #moved = new Map<string, { teamId: string; to: string }>()
+  /** Sandboxes on other homes of this database. */
+  readonly #elsewhere = new Map<string, { teamId: string; nodeId: string }>()
   #isClosed = false
 
   constructor(options: LifeOptions, events: LifeEvents) {
@@ -103,6 +105,8 @@ export class Life {
       sandbox.state === 'killed'
     ) {
       const moved = this.#moved.get(sandboxId)
+      const elsewhere = this.#elsewhere.get(sandboxId)
+      if (elsewhere?.teamId === team.teamId) throw onOtherHome(sandboxId, elsewhere.nodeId)
       throw moved?.teamId === team.teamId ? movedTo(sandboxId, moved.to) : notFound(sandboxId)
     }
     return sandbox
@@ -119,6 +123,11 @@ export class Life {
       'not_found',
       `Sandbox "${sandboxId}" is paused, and its time to live begins with the next connect`,
     )
+  }
+
+  /** Remembers a sandbox that only the server of its home can act on. */
+  noteElsewhere({ sandboxId, ...where }: { sandboxId: string; teamId: string; nodeId: string }): void {
+    this.#elsewhere.set(sandboxId, where)
   }
 
   noteMoved({ sandboxId, teamId }: Pick<LiveSandbox, 'sandboxId' | 'teamId'>, reason: KillReason): void {
@@ -330,6 +339,12 @@ export class Life {
 
 export const movedTo = (sandboxId: string, to: string): SandlotError =>
   new SandlotError('conflict', `Sandbox "${sandboxId}" was taken over by '${to}' and goes on there`)
+
+const onOtherHome = (sandboxId: string, nodeId: string): SandlotError =>
+  new SandlotError(
+    'conflict',
+    `Sandbox "${sandboxId}" is on '${nodeId || 'another home'}', whose server is not the active one: it goes on when that server is`,
+  )
 
 export const notFound = (sandboxId: string): SandlotError =>
   new SandlotError(

@@ -235,7 +235,7 @@ export class Pauses {
       this.#life.later('stopping a half resumed machine', () => node.stop(machineId)),
     )
     await this.#life.eventually(`undoing the resume of sandbox ${sandbox.sandboxId}`, () =>
-      repository.undoResumed(sandbox),
+      repository.undoResumed(sandbox, machineId),
     )
   }
 }

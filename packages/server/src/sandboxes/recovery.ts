@@ -18,6 +18,7 @@ export async function recoverSandboxes(
   const { node, repository, catalogue, logger } = life
   for (const { sandboxId, teamId, killReason } of await repository.moved())
     life.noteMoved({ sandboxId, teamId }, killReason)
+  for (const sandbox of await repository.elsewhere()) life.noteElsewhere(sandbox)
   const rows = await repository.alive()
   const onDisk = await node.checkpoints()
   for (const row of rows) if (row.state === 'pausing') await settlePause(life, checkpoints, row, onDisk)
@@ -71,7 +72,8 @@ async function settleCheckpoints(
   const alive = new Set(rows.map(({ sandboxId }) => sandboxId))
   const heads = new Set(rows.map(({ checkpointId }) => checkpointId))
   const ending = new Set(await repository.endedWithCheckpoints())
-  const listed: string[] = []
+  // what other homes of this database have may lie in a bucket that this home shares with them
+  const listed = await checkpoints.idsElsewhere()
   const deleting: string[] = []
   for (const { checkpointId, sandboxId, isComplete, isDeleting } of await checkpoints.all()) {
     const isNeeded = isComplete && (alive.has(sandboxId) || catalogue.isSnapshot(checkpointId))
