@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { BuildResources } from '@sandlot/node'
+import type { BuildResources } from '@sandlot/protocol/node'
 import type { Sandbox } from 'e2b-official'
 import { type BareEngine, type BareSource, openBareEngine } from './bare-engine.ts'
 import { apiHeaders, apiUrl, createSandbox, home, killAll, machineOf, metadata, onExit } from './server.ts'

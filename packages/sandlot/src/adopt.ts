@@ -1,13 +1,8 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  AdoptedBases,
-  createCheckpoints,
-  type FoundRecord,
-  isFresh,
-  type SandboxRecords,
-} from '@sandlot/node'
+import { AdoptedBases, isFresh, PackedCheckpoints, type SandboxRecords } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import type { FoundRecord } from '@sandlot/protocol/node'
 import { type AdoptableRows, type Adoption, openAdoption } from '@sandlot/server'
 import type { Config } from './config.ts'
 import { createLogger } from './logger.ts'
@@ -144,7 +139,7 @@ export class Adopter {
   /** Everything that it needs but the checkpoint's chunks, which are known to be there. */
   async #fetch({ record: { checkpointId, base } }: FoundRecord): Promise<void> {
     await new AdoptedBases(join(this.#home, 'adopted')).fetch(this.#bucket.checkpoints, checkpointId, base)
-    const checkpoints = await createCheckpoints({
+    const checkpoints = await PackedCheckpoints.open({
       dir: join(this.#home, 'packed'),
       remote: { ...this.#bucket.checkpoints, close() {} },
       logger: createLogger('silent'),

@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs'
-import type { SandboxNode, SandboxRecords } from '@sandlot/node'
 import type { SandboxDirectory } from '@sandlot/protocol/directory'
+import type { SandboxNode, TakeoverRecords } from '@sandlot/protocol/node'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { ApiKeyRepository } from './api-keys/repository.ts'
@@ -12,7 +12,7 @@ import { type BuildLimits, TemplateBuilder } from './builds/service.ts'
 import { CatalogProgress } from './catalog/progress.ts'
 import type { CatalogControl } from './catalog/routes.ts'
 import { CheckpointRepository } from './checkpoints/repository.ts'
-import type { ClientPackage } from './client-packages/routes.ts'
+import type { ClientPackage } from './client-packages/client-package.ts'
 import { createApp } from './create-app.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
@@ -68,7 +68,7 @@ export interface ControlPlaneOptions {
   /** What `GET /npm/<file>` hands out, by file name. Default: nothing. */
   clientPackages?: Record<string, ClientPackage>
   /** Records of paused sandboxes in a bucket, by which another machine can take them over. Default: none. */
-  records?: (instanceId: string) => SandboxRecords
+  records?: (instanceId: string) => TakeoverRecords
   logger: Logger
   /** How long killed sandboxes' rows and events stay. Default 7 days; metrics a day, those of killed ones an hour. */
   retentionMs?: number
@@ -162,7 +162,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       authenticator,
       sessions,
       deriveKey,
-      catalogue,
+      templates: catalogue,
       tagHistory: new TagHistory(store),
       templateDescriptions: new Map(Object.entries(options.templateDescriptions ?? {})),
       clientPackages: new Map(Object.entries(options.clientPackages ?? {})),

@@ -7,7 +7,7 @@ export type {
   CatalogReport,
 } from './catalog/progress.ts'
 export type { CatalogControl } from './catalog/routes.ts'
-export type { ClientPackage } from './client-packages/routes.ts'
+export type { ClientPackage } from './client-packages/client-package.ts'
 export { type ControlPlane, type ControlPlaneOptions, createServer } from './control-plane.ts'
 export { createLoginLink } from './sessions/login-link.ts'
 export { type Lease, takeLease } from './store/lease.ts'

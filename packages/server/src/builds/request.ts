@@ -1,5 +1,5 @@
-import type { BuildStep, RegistryLogin } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import type { BuildStep, RegistryLogin } from '@sandlot/protocol/node'
 import Type from 'typebox'
 
 const MAX_STEPS = 500

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { BuildOrigin, BuildRecipe, RegistryLogin, SandboxNode } from '@sandlot/node'
 import { BuildFailure, newCheckpointId, SandlotError } from '@sandlot/protocol'
+import type { BuildOrigin, BuildRecipe, RegistryLogin, SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'

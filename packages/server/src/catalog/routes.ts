@@ -2,9 +2,13 @@ import { SandlotError } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { TemplateBuilder } from '../builds/service.ts'
+import type { App } from '../http/app.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
+import type { SandboxService } from '../sandboxes/service.ts'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
+import type { TemplateRegistry } from '../templates/registry.ts'
+import type { CatalogProgress } from './progress.ts'
 
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const Answer = Type.Record(Type.String(), Type.Unknown())
@@ -19,10 +23,19 @@ export interface CatalogControl {
   remove(name: string): void
 }
 
+export interface CatalogRoutesOptions {
+  /** Absent: this server builds no catalog. */
+  catalog: CatalogControl | undefined
+  catalogProgress: CatalogProgress
+  templates: TemplateRegistry
+  sandboxes: SandboxService
+  templateBuilder: TemplateBuilder
+}
+
 /** The catalogue for the administrator of this machine, who has the key of its team (`sandlot templates`). */
 export function catalogRoutes(
   app: App,
-  { catalog, catalogProgress, catalogue, ...services }: Services,
+  { catalog, catalogProgress, templates: catalogue, sandboxes, templateBuilder }: CatalogRoutesOptions,
 ): void {
   app.get('/catalog', { schema: { hide: true, response: { 200: Answer, ...errors } } }, async () => ({
     ...catalogProgress.report(),
@@ -43,7 +56,6 @@ export function catalogRoutes(
       checkAdministrator(request)
       const { name } = request.params
       const { team } = request.caller
-      const { sandboxes, templateBuilder } = services
       const template = catalogue.find(name, team)
       const isBuilt = template?.teamId === team.teamId
       if (isBuilt) checkUnused(name, sandboxes.copies.usersOf(template))

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { FileDiff } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import type { FileDiff } from '@sandlot/protocol/node'
 import { within } from '../concurrency/within.ts'
 import { lifecycleEvent } from '../events/events.ts'
 import { toSnapshot } from '../sandboxes/forks.ts'

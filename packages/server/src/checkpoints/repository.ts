@@ -1,4 +1,4 @@
-import type { CheckpointInfo } from '@sandlot/node'
+import type { CheckpointInfo } from '@sandlot/protocol/node'
 import type { CheckpointReason } from '../sandboxes/state.ts'
 import type { Store } from '../store/open-store.ts'
 import type { CheckpointsTable } from '../store/schema.ts'

@@ -1,4 +1,4 @@
-import type { MachineSample } from '@sandlot/node'
+import type { MachineSample } from '@sandlot/protocol/node'
 import type { SandboxMetric } from '@sandlot/protocol/rest'
 import type { SandboxRegistry } from '../sandboxes/registry.ts'
 import type { Store } from '../store/open-store.ts'

@@ -1,5 +1,5 @@
-import type { MachineInit, SandboxNode } from '@sandlot/node'
 import { isSandboxId, SandlotError } from '@sandlot/protocol'
+import type { MachineInit, SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { Retries } from '../concurrency/retries.ts'

@@ -20,18 +20,29 @@ import {
 import Type from 'typebox'
 import type { TreeNode } from '../checkpoints/history.ts'
 import { DEFAULT_KEEP } from '../checkpoints/service.ts'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import { answerOnce, IdempotencyHeaders } from '../idempotency/once.ts'
+import type { Idempotency } from '../idempotency/service.ts'
 import { toSandbox } from './answers.ts'
+import type { SandboxService } from './service.ts'
 
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const tags = ['persistence']
 const MAX_DIFF_PATHS = 10_000
 
+export interface PersistenceRoutesOptions {
+  sandboxes: SandboxService
+  idempotency: Idempotency
+  domain: string
+}
+
 /** Pause, resume, snapshots, forks, and the tree of checkpoints. */
-export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: Services): void {
+export function persistenceRoutes(
+  app: App,
+  { sandboxes, idempotency, domain }: PersistenceRoutesOptions,
+): void {
   const { pauses, copies, history, storage } = sandboxes
 
   app.post(

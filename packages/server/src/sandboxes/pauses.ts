@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { CheckpointInfo } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import type { CheckpointInfo } from '@sandlot/protocol/node'
 import type { History } from '../checkpoints/history.ts'
 import type { Checkpoints } from '../checkpoints/service.ts'
 import { within } from '../concurrency/within.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { SandboxRecords } from '@sandlot/node'
 import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
+import type { TakeoverRecords } from '@sandlot/protocol/node'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import { History } from '../checkpoints/history.ts'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
@@ -26,7 +26,7 @@ export interface SandboxServiceOptions extends LifeOptions {
   /** Of the database that the rows are in. */
   instanceId: string
   /** By which another machine can go on with paused sandboxes. */
-  records?: SandboxRecords
+  records?: TakeoverRecords
 }
 
 export interface ListOptions {

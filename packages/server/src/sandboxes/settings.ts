@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
-import type { NetworkPolicy } from '@sandlot/node'
 import { newAccessToken, SandlotError } from '@sandlot/protocol'
+import type { NetworkPolicy } from '@sandlot/protocol/node'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
 

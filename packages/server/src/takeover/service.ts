@@ -1,4 +1,4 @@
-import type { FoundRecord, SandboxRecords } from '@sandlot/node'
+import type { FoundRecord, TakeoverRecords } from '@sandlot/protocol/node'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
 import { type Life, movedTo } from '../sandboxes/operations.ts'
@@ -21,13 +21,13 @@ const CLAIM_TIMEOUT_MS = 15_000
 export class Handovers {
   readonly #life: Life
   readonly #checkpoints: CheckpointRepository
-  readonly #records: SandboxRecords | undefined
+  readonly #records: TakeoverRecords | undefined
   /** Sandboxes whose record may not be as it should be. */
   readonly #owed = new Set<string>()
   #renewedAtMs = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
-  constructor(life: Life, checkpoints: CheckpointRepository, records: SandboxRecords | undefined) {
+  constructor(life: Life, checkpoints: CheckpointRepository, records: TakeoverRecords | undefined) {
     this.#life = life
     this.#checkpoints = checkpoints
     this.#records = records

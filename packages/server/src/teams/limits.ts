@@ -1,5 +1,5 @@
-import type { BuildResources } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import type { BuildResources } from '@sandlot/protocol/node'
 import type { Team } from './team.ts'
 import { type RateState, TokenBuckets } from './token-bucket.ts'
 

@@ -1,5 +1,5 @@
-import type { GarbageReport, SandboxNode } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
+import type { GarbageReport, SandboxNode } from '@sandlot/protocol/node'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import type { Uploads } from '../uploads/service.ts'
 import { DEFAULT_TEAM_SLUG } from './repository.ts'

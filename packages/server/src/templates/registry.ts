@@ -1,5 +1,5 @@
-import type { BuildInfo, SandboxNode } from '@sandlot/node'
 import { newTemplateId, SandlotError } from '@sandlot/protocol'
+import type { BuildInfo, SandboxNode } from '@sandlot/protocol/node'
 import type { CatalogProgress } from '../catalog/progress.ts'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'

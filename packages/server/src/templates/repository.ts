@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { SnapshotBuild } from '@sandlot/node'
+import type { SnapshotBuild } from '@sandlot/protocol/node'
 import { setDeleting } from '../checkpoints/repository.ts'
 import type { Store } from '../store/open-store.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'

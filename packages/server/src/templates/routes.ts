@@ -1,12 +1,14 @@
 import { ErrorSchema, Template, TemplateWithBuilds } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { TemplateBuilder } from '../builds/service.ts'
+import type { App } from '../http/app.ts'
 import { checkUnpaged, clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
+import type { SandboxService } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import { namesOf, toBuild, toDefaultTemplate, toTemplate } from './answers.ts'
-import { isRecord, type Template as KnownTemplate } from './registry.ts'
+import { isRecord, type Template as KnownTemplate, type TemplateRegistry } from './registry.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -19,9 +21,18 @@ const Paged = {
 }
 const Answer = Type.Record(Type.String(), Type.Unknown())
 
+export interface TemplateRoutesOptions {
+  templates: TemplateRegistry
+  /** Descriptions of the templates that come with this server, by template name. */
+  templateDescriptions: ReadonlyMap<string, string>
+  sandboxes: SandboxService
+  templateBuilder: TemplateBuilder
+  now: () => number
+}
+
 export function templateRoutes(
   app: App,
-  { catalogue, templateDescriptions, sandboxes, templateBuilder, now }: Services,
+  { templates: catalogue, templateDescriptions, sandboxes, templateBuilder, now }: TemplateRoutesOptions,
 ): void {
   const descriptionOf = ({ name }: KnownTemplate) => templateDescriptions.get(name ?? '')
   async function toAnswers(templates: KnownTemplate[], team: Team, toAnswer = toTemplate) {

@@ -7,10 +7,10 @@ import {
   TemplateTag,
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import { checkTag, DEFAULT_TAG, parseReference } from './reference.ts'
-import { isRecord } from './registry.ts'
-import type { TagAssignment, TagGroup } from './tag-history.ts'
+import { isRecord, type TemplateRegistry } from './registry.ts'
+import type { TagAssignment, TagGroup, TagHistory } from './tag-history.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -26,8 +26,14 @@ const Sort = Type.Union([
 ])
 const Tags = Type.Array(Type.String({ maxLength: 128 }), { minItems: 1, maxItems: 100 })
 
+export interface TagRoutesOptions {
+  templates: TemplateRegistry
+  tagHistory: TagHistory
+  now: () => number
+}
+
 /** Tags name builds of a template: `name:tag`. */
-export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): void {
+export function tagRoutes(app: App, { templates: catalogue, tagHistory, now }: TagRoutesOptions): void {
   app.post(
     '/templates/tags',
     {
@@ -105,11 +111,7 @@ export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): v
 }
 
 /** What dashboards show of tags: only builds that are ready, and others' templates are unknown (404). */
-function tagHistoryRoutes(
-  app: App,
-  catalogue: Services['catalogue'],
-  tagHistory: Services['tagHistory'],
-): void {
+function tagHistoryRoutes(app: App, catalogue: TemplateRegistry, tagHistory: TagHistory): void {
   app.get(
     '/templates/:id/tags/count',
     {

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SandboxRecords } from '@sandlot/node'
-import { createS3Store } from '@sandlot/node/objects/s3-store'
+import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
+import { type AdoptableRows, openAdoption } from '@sandlot/server/takeover/import'
+import { newTestDatabase } from '@sandlot/server/test-support/database'
+import { ServerUnderTest, serverUnderTest } from '@sandlot/server/test-support/server-under-test'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { newTestDatabase } from '../test-support/database.ts'
-import { ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
-import { type AdoptableRows, openAdoption } from './import.ts'
 
 const SECRET = 'a secret of at least thirty-two characters'
 const WITHIN = { timeout: 15_000, interval: 100 }
@@ -30,7 +30,7 @@ afterAll(async () => {
 })
 
 const recordsOf = (instanceId: string, name = 'first') =>
-  new SandboxRecords(createS3Store(s3.options), SECRET, { instanceId, name })
+  new SandboxRecords(new S3Store(s3.options), SECRET, { instanceId, name })
 const under = serverUnderTest({ records: (id) => recordsOf(id) })
 
 async function pausedAndOffered() {
