@@ -64,7 +64,7 @@ async function pauseUntilCold(subject: Subject): Promise<void> {
   await expect.poll(async () => (await proving.machines()).length, { timeout: 30_000, interval: 200 }).toBe(0)
 }
 
-/** A line of the log may say it twice: as its message and in its stack. */
+/** A log line may contain the words twice: in its message and in its stack. */
 const mendings = () =>
   server
     .log()
@@ -94,13 +94,13 @@ const damages: Record<string, Damage> = {
 }
 
 interface Copies {
-  /** What its memory is read from. */
+  /** Files that the memory of a checkpoint is read from. */
   unpackedDir: string
   /** Chunks that no other checkpoint needs. */
   chunks: string[]
 }
 
-/** Of the newest checkpoint, when both of its copies are complete. */
+/** The newest checkpoint, once both of its copies are complete. */
 async function copiesOf({ sandboxId }: Subject): Promise<Copies> {
   const { home } = server.info()
   const { checkpoints } = await proving.read<{ checkpoints: Array<{ checkpointID: string }> }>(
@@ -133,7 +133,7 @@ const damageUnpacked = ({ unpackedDir }: Copies, damage: Damage, random: () => n
 const damagePacked = ({ chunks }: Copies, damage: Damage, random: () => number) =>
   damage(chunks[Math.floor(random() * chunks.length)]!, random)
 
-/** Where damage leaves no copy that is whole. */
+/** Places where damage leaves no intact copy. */
 const losses: Record<string, (copies: Copies, damage: Damage, random: () => number) => void> = {
   'in both copies': (copies, damage, random) => {
     damageUnpacked(copies, damage, random)
@@ -197,7 +197,7 @@ for (const [how, damage] of Object.entries(damages)) {
     )
 }
 
-/** Leaves so much room and no more. */
+/** Fills the disk until only this much room is left. */
 function fillDisk(freeMiB: number): void {
   const { bavail, bsize } = statfsSync(disk.path)
   const freeBytes = bavail * bsize
@@ -211,7 +211,7 @@ function fillDisk(freeMiB: number): void {
     }
 }
 
-test('without room a pause is a 507 before anything is stopped, and works once there is room', async () => {
+test('without room a pause gets a 507 before anything is stopped, and works once there is room', async () => {
   const subject = await proving.begin(1, 32)
   fillDisk(8)
   for (const what of ['pause', 'snapshots', 'fork']) {
@@ -246,7 +246,7 @@ test(
   120_000 + FULL_DISKS * 60_000,
 )
 
-test('a sandbox whose time is over on a full disk runs on, and is paused when there is room', async () => {
+test('a sandbox whose deadline passes on a full disk goes on running, and is paused once there is room', async () => {
   const subject = await proving.begin(1, 16)
   fillDisk(8)
   expect((await post(subject, 'timeout', { timeout: 0 })).status).toBe(204)

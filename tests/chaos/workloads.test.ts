@@ -24,7 +24,7 @@ afterEach(() => proving.killAll(), 60_000)
 
 const create = () => Sandbox.create({ ...proving.options, timeoutMs: 3_000_000 })
 
-/** Frozen and cold by turns. */
+/** Alternates between frozen and cold. */
 async function pauseAndResume(sandbox: Sandbox, round: number): Promise<void> {
   expect(await sandbox.pause()).toBe(true)
   if (round % 2 === 0)
@@ -181,7 +181,7 @@ test(
       `service postgresql start && runuser -u postgres -- psql -qc 'create table writes (id serial primary key, at timestamptz default now())'`,
       { user: 'root', timeoutMs: 60_000 },
     )
-    // every line is the id of a write that Postgres has answered
+    // every line is the id of a write that Postgres has confirmed
     await sandbox.files.write(
       '/tmp/write.sh',
       `while :; do psql -qAtc 'insert into writes default values returning id' >> /tmp/committed || exit 1; done`,

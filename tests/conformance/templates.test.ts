@@ -191,7 +191,7 @@ describe('what steps make', () => {
       const of = template().fromBaseImage().setReadyCmd('date >> /tmp/asked; sleep 3')
       await build(of, 'ready')
       const asked = () => run('ready', 'wc -l < /tmp/asked; pgrep -c sleep || true')
-      // those that nobody waited for
+      // builds that no client waited for
       await expect.poll(asked, { timeout: 60_000, interval: 2_000 }).toBe('2\n0')
     },
     BUILD_TIMEOUT_MS,
@@ -459,7 +459,7 @@ describe('builds that fail', () => {
     )
   })
 
-  test('odd resources are refused at once', async () => {
+  test('invalid resources are refused at once', async () => {
     const of = Template().fromBaseImage()
     expect((await rejection(build(of, 'odd', { cpuCount: 3 }))).message).toContain(
       'CPU count must be 1 or an even number',
@@ -591,12 +591,12 @@ describe('archives that are refused', () => {
     expect(((await answer.json()) as { message: string }).message).toContain(message)
   })
 
-  test('what is no tar', async () => {
+  test('a file that is not a tar archive', async () => {
     expect((await upload(Buffer.from('hello world'.repeat(100)))).status).toBe(400)
     expect((await upload(gzipSync(Buffer.alloc(0)))).status).toBe(400)
   })
 
-  test('an address for an upload works for nobody else', async () => {
+  test('the address for an upload is useless to others', async () => {
     const url = `${server.env.E2B_API_URL}/templates/x/files/${'0'.repeat(64)}?ticket=${'0'.repeat(48)}`
     expect((await fetchWithin(url, { method: 'PUT', body: 'x' })).status).toBe(403)
   })

@@ -22,7 +22,7 @@ import { openOutside } from './outside.ts'
 const BUILD_TIMEOUT_MS = 240_000
 const MAX_GROWTH_MB = 150
 const [port = 0, otherPort = 0, forbiddenOffset = 0] = registryPorts('hostile')
-/** On the loopback, and not in the server's list. */
+/** A registry on the loopback that is not in the server's list. */
 const FORBIDDEN_PORT = forbiddenOffset + 100
 const name = `evil-${process.pid}`
 const secret = `SECRET-${process.pid}-${Date.now()}`
@@ -40,7 +40,7 @@ async function tar(...entries: Entry[]): Promise<Buffer> {
   return buffer(archive)
 }
 
-/** A tar of empty files, of more than a library would want to write. */
+/** A tar of more empty files than a library would write. */
 function tarOfEmpty(count: number, nameOf: (index: number) => string): Buffer {
   const archive = Buffer.alloc(512 * (count + 2))
   for (let i = 0; i < count; i++) {
@@ -70,7 +70,7 @@ afterAll(async () => {
       await fetch(`${server.env.E2B_API_URL}/templates/${templateID}`, { method: 'DELETE', headers })
 }, 60_000)
 
-/** Builds a template; what its author sees in either case. */
+/** Builds a template. @returns what its author sees, of a success and of a failure */
 async function build(template: unknown): Promise<{ name: string; error?: string; log: string }> {
   const built = `${name}-${++count}`
   const lines: string[] = []
@@ -105,7 +105,7 @@ async function withRegistry<T>(
 const memoryMB = (): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
 
-/** The most that the server's memory grows by while `work` runs. */
+/** Measures how much the server's memory grows at most while `work` runs. */
 async function growthMB(work: () => Promise<unknown>): Promise<number> {
   const before = memoryMB()
   let most = before
@@ -240,7 +240,7 @@ describe('what layers hold', () => {
   )
 })
 
-describe('registries at addresses that only the host reaches', () => {
+describe('registries at addresses that only the host can reach', () => {
   let forbidden: EvilRegistry
   const banner = { status: 500, body: `internal banner ${secret}` }
   beforeAll(async () => {
