@@ -34,7 +34,7 @@ async function run(example: string): Promise<string> {
 }
 
 test(
-  'an agent looks into the workspace, and pause_on_exit leaves a paused sandbox that goes on',
+  'an agent looks into the workspace, and pause_on_exit leaves a paused sandbox that can be resumed',
   async () => {
     const output = await run('inspect_workspace.py')
     expect(output).toContain('Done. The tool answered')

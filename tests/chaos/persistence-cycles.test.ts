@@ -31,7 +31,7 @@ const untilCold = () =>
   expect.poll(async () => (await proving.machines()).length, { timeout: 30_000, interval: 200 }).toBe(0)
 
 test(
-  `${CYCLES} pauses and resumes of one sandbox, frozen and cold, keep its memory and files to the byte`,
+  `${CYCLES} pauses and resumes of one sandbox, frozen and cold, preserve its memory and files to the byte`,
   async () => {
     const random = randomFrom(SEED)
     const subject = await proving.begin(SEED, 32)
@@ -61,7 +61,7 @@ test(
 )
 
 test(
-  `${CROWD} sandboxes whose time is over in the same second are all paused and all come back`,
+  `${CROWD} sandboxes whose deadlines pass in the same second are all paused and all come back`,
   async () => {
     const subjects = []
     for (let i = 0; i < CROWD; i += CREATED_AT_ONCE)
@@ -101,7 +101,7 @@ test(
 )
 
 test(
-  `${RACES} times two clients that pause, resume and kill the same sandbox at once get answers that fit each other`,
+  `${RACES} times two clients that pause, resume and kill the same sandbox concurrently get consistent answers`,
   async () => {
     const random = randomFrom(SEED)
     const allowed: Record<string, number[]> = {

@@ -147,7 +147,7 @@ const losses: Record<string, (copies: Copies, damage: Damage, random: () => numb
 
 for (const [how, damage] of Object.entries(damages)) {
   test(
-    `a checkpoint ${how} in the copy that is read comes back from its packed one (${DAMAGES} times)`,
+    `a checkpoint ${how} in its unpacked copy is restored from the packed copy (${DAMAGES} times)`,
     async () => {
       const random = randomFrom(SEED)
       for (let i = 0; i < DAMAGES; i++) {
@@ -167,7 +167,7 @@ for (const [how, damage] of Object.entries(damages)) {
 
   for (const [where, lose] of Object.entries(losses))
     test(
-      `a checkpoint ${how} ${where} is found before anyone gets it; the one before it brings the sandbox back (${DAMAGES} times)`,
+      `a checkpoint ${how} ${where} is detected before anyone gets it, and the earlier checkpoint brings the sandbox back (${DAMAGES} times)`,
       async () => {
         const random = randomFrom(SEED)
         for (let i = 0; i < DAMAGES; i++) {
@@ -227,7 +227,7 @@ test('without room a pause gets a 507 before anything is stopped, and works once
 }, 120_000)
 
 test(
-  `a disk that fills up during a pause leaves the sandbox running or paused, whole (${FULL_DISKS} times)`,
+  `a disk that fills up during a pause leaves the sandbox intact, running or paused (${FULL_DISKS} times)`,
   async () => {
     const random = randomFrom(SEED)
     for (let i = 0; i < FULL_DISKS; i++) {

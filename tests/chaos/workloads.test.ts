@@ -35,7 +35,7 @@ async function pauseAndResume(sandbox: Sandbox, round: number): Promise<void> {
 }
 
 test(
-  'a Python process goes on with the numbers that it holds',
+  'a Python process continues with the numbers in its memory',
   async () => {
     const sandbox = await create()
     await sandbox.files.write(
@@ -76,7 +76,7 @@ for line in sys.stdin:
 )
 
 test(
-  'a git clone that is in progress ends well',
+  'a git clone in progress succeeds',
   async () => {
     const sandbox = await create()
     await sandbox.commands.run(
@@ -123,7 +123,7 @@ server.listen(3000, '0.0.0.0')
 `
 
 test(
-  'open WebSocket clients of a Node server are told of the pause, and find its state when they come back',
+  'WebSocket clients of a Node server notice the pause, and find its state when they reconnect',
   async () => {
     const sandbox = await create()
     await sandbox.files.write('/home/user/server.js', webSocketServer)

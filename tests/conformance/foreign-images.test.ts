@@ -41,7 +41,7 @@ const build = async (of: unknown, name: string): Promise<string[]> => {
 const start = (name: string) => create({ template: `${unique}-${name}` } as never)
 
 test(
-  'a plain Debian gets what clients count on, once for all builds, and none of its services runs',
+  'a plain Debian image gets the tools that clients rely on, once for all builds, and none of their services runs',
   async () => {
     await registry.push('debian:12', [await debianTar()])
     const from = () => Template().fromImage(`${registry.host}/debian:12`)
@@ -132,7 +132,7 @@ test.each([
 )
 
 test(
-  'without a package source the build says what is missing and goes on; without bash it ends',
+  'without a package source the build names what is missing and goes on; without bash it fails',
   async () => {
     await registry.push('nothing:1', [tarOf(makeRootfs(), join(scratch, 'nothing.tar'))])
     const logs = await build(Template().fromImage(`${registry.host}/nothing:1`).runCmd('true'), 'nothing')

@@ -118,7 +118,7 @@ const imagesHere = () => readdirSync(imagesDir).filter((file) => file.endsWith('
 
 describe('digests', () => {
   test(
-    'that are paths lead to no file of the host',
+    'that are paths do not reach files of the host',
     async () => {
       const file = join(scratch, 'host.tar')
       writeFileSync(file, await tar({ name: 'stolen', content: secret }))
@@ -138,7 +138,7 @@ describe('digests', () => {
   )
 
   test(
-    'that another content comes for are refused, whether of a manifest or of a layer',
+    'that do not match the content are refused, for manifests and layers',
     async () => {
       const honest = imageOf([rootfs])
       const other = imageOf([await tar({ name: 'other', content: 'x' })])
@@ -155,7 +155,7 @@ describe('digests', () => {
   )
 
   test(
-    'that somebody knows give no layer of a registry that has never shown it',
+    'that a caller merely knows do not give access to a layer that the registry never showed to that caller',
     async () => {
       const honest = imageOf([rootfs, await tar({ name: 'data/private', content: secret })])
       const first = await withRegistry(honest, undefined, ({ host }) => buildFrom(`${host}/a/private:1`))
@@ -179,7 +179,7 @@ const configOf = ({ blobs }: ReturnType<typeof imageOf>): string =>
 
 describe('what layers hold', () => {
   test(
-    'devices and pipes in the place of files that are read are left out, and nothing hangs',
+    'devices and pipes in place of files that the build reads are omitted, and nothing hangs',
     async () => {
       const layer = await tar(
         { name: 'etc/passwd', type: 'fifo' },
@@ -205,7 +205,7 @@ describe('what layers hold', () => {
   )
 
   test(
-    'two hundred thousand deletions take none of the memory of the server',
+    'two hundred thousand deletions use no memory of the server',
     async () => {
       const packed = gzipSync(tarOfEmpty(200_000, (i) => `data/.wh.${String(i).padStart(90, '0')}`))
       const image = imageOf([rootfs, packed])
@@ -221,7 +221,7 @@ describe('what layers hold', () => {
   )
 
   test(
-    'a layer that never ends is given up, and fills no disk',
+    'an endless layer is abandoned, and does not fill the disk',
     async () => {
       const layer = Buffer.alloc(1024)
       const image = imageOf([layer], [{ digest: digestOf(layer), size: 2 ** 31 }])
@@ -308,7 +308,7 @@ describe('registries at addresses that only the host can reach', () => {
   )
 
   test(
-    'say nothing in an error even when they are allowed',
+    'reveal nothing in an error even when they are allowed',
     async () => {
       const { error } = await withRegistry(
         imageOf([rootfs]),
@@ -341,7 +341,7 @@ describe('registries at addresses that only the host can reach', () => {
 })
 
 test(
-  'a public registry is asked by the machine itself, and never without TLS',
+  'a public registry is called by the machine itself, and never without TLS',
   async () => {
     const outside = await openOutside()
     try {
@@ -386,7 +386,7 @@ describe('files without bytes', () => {
     Math.max(0, ...imagesHere().map((file) => statSync(join(imagesDir, file)).blocks * 512))
 
   test(
-    'take no disk of the host when a template is packed',
+    'take no disk space of the host when a template is packed',
     async () => {
       const { error, log } = await build(
         Template()
