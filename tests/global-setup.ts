@@ -9,7 +9,7 @@ declare module 'vitest' {
   }
 }
 
-/** One port and one network range a suite, so that two suites may run at the same time. */
+/** Each suite has a port and a network range of its own, so that two suites may run concurrently. */
 const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'examples']
 const FLAGS: Record<string, string[]> = {
   catalogue: ['--catalog', 'code-interpreter-v1,claude,codex,opencode,amp,desktop'],

@@ -11,7 +11,7 @@ const binaries = join(root, 'node_modules', '.bin')
 const goPrograms = ['envd', 'imager']
 const reports = mkdtempSync(join(tmpdir(), 'sandlot-reports-'))
 const LIVE_SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'examples']
-/** A machine that is too slow for all within CI's hour leaves out the last suites, and says so. */
+/** A machine that cannot run everything within CI's hour skips the last suites, and says so. */
 const CI_BY_MINUTES: Record<string, number> = { catalogue: 28, examples: 34 }
 const goPath = `${process.env.PATH}:/usr/local/go/bin`
 
@@ -26,7 +26,7 @@ interface Ended {
   output: string
 }
 
-/** Output is passed on as it comes, and kept for the runners that are counted by it. */
+/** Runs a program; its output is passed on as it arrives, and kept for runners whose tests are counted from it. */
 function command(
   file: string,
   args: string[],
@@ -36,7 +36,7 @@ function command(
   return new Promise((resolve) => {
     const child = spawn(file, args, {
       cwd: options.cwd ?? root,
-      // Its own group, so that a timeout also ends what it started.
+      // A process group of its own, so that a timeout also ends the processes that it started.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
@@ -74,7 +74,7 @@ function killGroup(pid: number | undefined): void {
   } catch {}
 }
 
-/** A check has no tests to count: it adds nothing when it passes and one failure when it does not. */
+/** A check has no tests to count: it adds nothing when it passes, and one failure when it does not. */
 const check = (name: string, file: string, args: string[], cwd?: string): Stage => ({
   name,
   timeoutMinutes: 5,
@@ -117,7 +117,7 @@ const goTests = (program: string): Stage => ({
   },
 })
 
-/** What is published is tested as it is published. */
+/** The SDK is tested as it is published. */
 const buildSdk = check('sdk (build)', join(binaries, 'tsdown'), [], join(root, 'packages', 'sdk'))
 
 const CHROMIUM = '/usr/bin/chromium'
@@ -137,7 +137,7 @@ const installChromium: Stage = {
 
 const hasTests = (suite: string): boolean => globSync(`tests/${suite}/**/*.test.ts`, { cwd: root }).length > 0
 
-/** Unit tests too use what the set-up of the machine brings (nft, mkfs.erofs), on a fresh machine as well. */
+/** Unit tests also use programs that the set-up installs (nft, mkfs.erofs), on a fresh machine too. */
 const setUp: Stage = {
   ...check('set-up', process.execPath, [
     '--disable-warning=ExperimentalWarning',
@@ -164,7 +164,7 @@ const stages: Stage[] = [
   ]),
 ]
 
-/** What a stage wants done before it, also when it is asked for alone. */
+/** Stages that must run before a stage, also when only that stage was requested. */
 const needs: Record<string, Stage[]> = {
   unit: [buildSdk],
   conformance: [buildSdk],

@@ -10,7 +10,7 @@ const env = {
   ...{ E2B_API_KEY: apiKey, E2B_DOMAIN: domain, SSL_CERT_FILE },
   ...{ E2B_API_URL: undefined, E2B_SANDBOX_URL: undefined },
 }
-/** 1.5.0 raises for every field that it does not know; 1.0.6 is the oldest that people have pinned. */
+/** 1.5.0 raises for every unknown field; 1.0.6 is the oldest version that people have pinned. */
 const versions = ['1.0.6', '1.5.0']
 const names = new Map<string, string[]>()
 for (const version of versions) names.set(version, await collect(version, suite))
