@@ -3,14 +3,15 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Sandbox } from 'e2b-official'
 import { beforeAll, describe, type ExpectStatic, test } from 'vitest'
-import { LLM_URL } from '../catalogue/workspace.ts'
 import { currentByHost, fetchWithin, server, useEnvironment } from '../conformance/official.ts'
 import { pythonOf } from '../conformance/python/venv.ts'
 import { createdFile } from '../llm/scripted-model.ts'
 import { pairingCode, replies, say } from './telegram.ts'
 import { BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
+import { LLM_URL } from './workspace.ts'
 
-// As a user runs them, but with a template that has the scripted model in it. Those of the OpenAI Agents SDK: tests/catalogue/openai-agents.test.ts.
+// The examples run as a user runs them, from a template that has the scripted model in it. Those of the OpenAI Agents SDK
+// are in openai-agents.test.ts.
 const PROGRAM_TIMEOUT_MS = 420_000
 const examples = join(import.meta.dirname, '../../examples')
 
