@@ -10,19 +10,13 @@ const mayImport = {
   dashboard: ['protocol'],
 }
 
-/** Single files across an arrow: interfaces, never what is behind them. */
-const doors = {
-  server: ['packages/node/src/node\\.ts$', 'packages/node/src/index\\.ts$'],
-  edge: ['packages/protocol/src/directory\\.ts$'],
-}
-
 const arrows = Object.entries(mayImport).map(([name, others]) => ({
   name: `${name}-imports-only-${others.join('-and-') || 'nothing-of-ours'}`,
   severity: 'error',
   from: { path: `^packages/${name}/`, pathNot: '\\.test\\.ts$' },
   to: {
     path: '^packages/',
-    pathNot: [name, ...others].map((other) => `^packages/${other}/`).concat(doors[name] ?? []),
+    pathNot: [name, ...others].map((other) => `^packages/${other}/`),
   },
 }))
 
@@ -30,16 +24,10 @@ module.exports = {
   forbidden: [
     ...arrows,
     {
-      name: 'server-knows-node-by-its-interface-only',
+      name: 'server-and-its-tests-know-node-by-the-contract-only',
       severity: 'error',
-      from: { path: '^packages/server/', pathNot: '\\.test\\.ts$' },
-      to: { path: '^packages/node/', dependencyTypesNot: ['type-only'] },
-    },
-    {
-      name: 'edge-knows-server-by-its-directory-only',
-      severity: 'error',
-      from: { path: '^packages/edge/', pathNot: '\\.test\\.ts$' },
-      to: { path: '^packages/server/', dependencyTypesNot: ['type-only'] },
+      from: { path: '^packages/server/' },
+      to: { path: '^packages/node/' },
     },
     {
       name: 'no-package-imports-tests',

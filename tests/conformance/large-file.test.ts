@@ -18,7 +18,7 @@ const GROWTH_LIMIT_BYTES = 96 * MiB
 const residentBytes = (pid: number): number =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 
-/** Runs the body and returns by how much the process grew at its peak. */
+/** Runs the body and returns how much the process grew at most. */
 async function growthDuring(pid: number, body: () => Promise<void>): Promise<number> {
   const before = residentBytes(pid)
   let peak = before
@@ -114,7 +114,7 @@ describeClients(
   (client) => {
     const sandbox = sharedSandbox(client)
 
-    test('streams through server and envd in constant memory when nobody keeps it', async () => {
+    test('streams through server and envd in constant memory when the client discards it', async () => {
       const envd = async () =>
         Number((await sandbox().commands.run(`awk '/VmRSS/ {print $2}' /proc/1/status`)).stdout) * 1024
       const before = await envd()
@@ -123,7 +123,7 @@ describeClients(
           background: true,
           timeoutMs: 0,
         })
-        // Clients keep all output in memory, so they go before the gigabyte has come.
+        // Clients keep all output in memory, so they disconnect before the gigabyte has arrived.
         await new Promise((resolve) => setTimeout(resolve, 2_000))
         await handle.disconnect()
         await sandbox().commands.kill(handle.pid)

@@ -23,10 +23,10 @@ const addresses: [string, NodeJS.ProcessEnv][] = [
   ['by E2B_SANDBOX_URL', { ...common, E2B_API_URL: apiUrl, E2B_SANDBOX_URL: sandboxUrl }],
 ]
 const ENDED = 'The sandbox was killed or reached its end of life while the request was in flight'
-/** The newest client asks for the health of a paused sandbox, which is not running, and says so in its words. */
+/** The newest client asks for the health of a paused sandbox, learns that it is not running, and says so in its own words. */
 const PAUSED = /The sandbox was (paused|killed or reached its end of life) while the request was in flight/
 
-describe.each(interruptedVersions)('a command under way, Python e2b %s', (version) => {
+describe.each(interruptedVersions)('a pending command, Python e2b %s', (version) => {
   let python = ''
   beforeAll(async () => {
     python = await pythonOf(version)

@@ -1,6 +1,6 @@
+import type { BuildResources } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { KeepLimits } from './builder/garbage.ts'
-import type { BuildResources } from './node.ts'
 import type { RemoteStore } from './objects/sealed-store.ts'
 
 export interface NodeOptions {

@@ -4,10 +4,10 @@ import {
   ensureBaseImage,
   type ObjectStore,
   type RemoteStore,
-  type SandboxNode,
   sealBucket,
   type TaggedStore,
 } from '@sandlot/node'
+import type { SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { bucketSecrets } from './bucket-key.ts'
 import type { Config } from './config.ts'
@@ -104,8 +104,8 @@ export async function createMachine({
 /** Loaded only when it is used: the AWS SDK takes 0.2 s to load. */
 export async function openBucket(settings: Settings): Promise<Bucket | undefined> {
   if (settings.checkpointBucket === '') return undefined
-  const { createS3Store } = await import('@sandlot/node/objects/s3-store')
-  const records = createS3Store({
+  const { S3Store } = await import('@sandlot/node/objects/s3-store')
+  const records = new S3Store({
     bucket: settings.checkpointBucket,
     endpoint: settings.checkpointEndpoint || undefined,
     region: settings.checkpointRegion,

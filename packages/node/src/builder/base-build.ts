@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { MachineSource, Machines } from '../machines/machines.ts'
-import type { BuildInfo, BuildResources } from '../node.ts'
+import type { BuildInfo, BuildResources } from '@sandlot/protocol/node'
+import type { MachineSource } from '../machines/machine.ts'
+import type { Machines } from '../machines/machines.ts'
 
 /**
  * Run once before the checkpoint: gVisor's caches of the directories and files that every command needs are

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
+import type { BuildEnvironment, BuildLog } from '@sandlot/protocol/node'
 import { GuestRefusal, runInGuest } from '../guest/guest-process.ts'
-import type { LiveMachine } from '../machines/machines.ts'
-import type { BuildLog } from './builder.ts'
+import type { LiveMachine } from '../machines/machine.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { ReadyTries } from './ready-tries.ts'
-import { type BuildEnvironment, commandIn } from './recipe.ts'
+import { commandIn } from './recipe.ts'
 
 const READY_INTERVAL_MS = 2_000
 const READY_TIMEOUT_MS = 10 * 60_000

@@ -1,7 +1,8 @@
 import { BuildFailure } from '@sandlot/protocol'
+import type { BuildResources, NetworkPolicy } from '@sandlot/protocol/node'
 import { runInGuest } from '../guest/guest-process.ts'
-import type { LiveMachine, MachineSource, Machines } from '../machines/machines.ts'
-import type { BuildResources, NetworkPolicy } from '../node.ts'
+import type { LiveMachine, MachineSource } from '../machines/machine.ts'
+import type { Machines } from '../machines/machines.ts'
 import { type Layers, LostLayer } from './layers.ts'
 
 const SETTLE_TIMEOUT_MS = 30_000

@@ -1,57 +1,29 @@
 import { createReadStream, existsSync } from 'node:fs'
 import { BuildFailure } from '@sandlot/protocol'
+import type {
+  BuildEnvironment,
+  BuildJob,
+  BuildLog,
+  BuildRecipe,
+  BuildResult,
+  BuildStep,
+  CheckpointInfo,
+} from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import { GuestRefusal, runInGuest, uploadToGuest } from '../guest/guest-process.ts'
-import type { LiveMachine, MachineSource } from '../machines/machines.ts'
+import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import { OPEN } from '../network/network-policy.ts'
-import type { CheckpointInfo } from '../node.ts'
 import { type BuildRootfs, endProcesses, startOn, toFailure, withFiles } from './build-rootfs.ts'
 import { ImagePreparation } from './image-preparation.ts'
 import { LostLayer } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
-import {
-  type BuildEnvironment,
-  type BuildRecipe,
-  type BuildStep,
-  describeStep,
-  digest,
-  environmentAfter,
-  isDeclaration,
-  layerKey,
-} from './recipe.ts'
+import { describeStep, digest, environmentAfter, isDeclaration, layerKey } from './recipe.ts'
 import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
 import { TemplateFinalizer, type TemplateFinalizerOptions } from './template-finalizer.ts'
 
 const LAST_LINES = 20
 /** Of the catalogue, whose steps need not be found one by one: what takes less to do is done again rather than kept. */
 const MIN_KEPT_MS = 5_000
-
-export type BuildLog = (entry: {
-  level: 'debug' | 'info' | 'warn' | 'error'
-  message: string
-  step?: string
-}) => void
-
-export interface BuildJob {
-  checkpointId: string
-  recipe: BuildRecipe
-  /** The files that a COPY brings, on this machine. */
-  archiveOf: (filesHash: string) => string
-  log: BuildLog
-  /** Ends the build; its reason is what the build fails with. */
-  signal: AbortSignal
-  /** Runs what only waits: the build may take nothing from others meanwhile. Default: as it is. */
-  whileWaiting?: <T>(wait: () => Promise<T>) => Promise<T>
-  /** Keys of its layers. */
-  keys?: string[]
-  /** Awaited before a step that runs, and before each of what follows the last. Default: nothing. */
-  beforeStep?: () => Promise<void>
-}
-
-export interface BuildResult {
-  checkpoint: CheckpointInfo
-  environment: BuildEnvironment
-}
 
 export interface BuilderOptions extends TemplateFinalizerOptions {
   baseImage: { path: string; key: string }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { ENVD_PORT } from '@sandlot/protocol'
 import { afterEach, expect, test } from 'vitest'
-import type { LiveMachine } from '../machines/machines.ts'
+import type { LiveMachine } from '../machines/machine.ts'
 import { ImagePreparation } from './image-preparation.ts'
 
 const ADDRESS = '127.0.9.31'

@@ -3,9 +3,9 @@ import { existsSync, renameSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
+import type { UsageReport } from '@sandlot/protocol/node'
 import { isDamage } from '../packed/manifest.ts'
-import type { Checkpoints } from '../packed/packed-checkpoints.ts'
-import type { UsageReport } from '../packed/usage.ts'
+import type { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { BackgroundQueue } from '../persistence/background-queue.ts'
 import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer, WRITING } from './layer-folders.ts'
 
@@ -21,7 +21,7 @@ export interface LayersOptions {
   /** `<home>/layers`. */
   dir: string
   /** For their packed copies alone. */
-  packed: Checkpoints
+  packed: PackedCheckpoints
   /** Default 2 GiB. */
   unpackedBytes?: number
   onError: (error: unknown) => void
@@ -34,7 +34,7 @@ export interface LayersOptions {
  */
 export class Layers {
   readonly #folders: LayerFolders
-  readonly #packed: Checkpoints
+  readonly #packed: PackedCheckpoints
   readonly #onError: (error: unknown) => void
   readonly #packing = new BackgroundQueue((key) => this.#packNow(key))
   /** Ids of packed copies that are whole. */
@@ -172,7 +172,7 @@ export class Layers {
     const needed = new Set((await this.#folders.list()).map(({ packedId }) => packedId))
     for (const id of packedIds) if (!needed.has(id)) await this.#forget(id)
     try {
-      await this.#packed.gc({ isDryRun: false })
+      await this.#packed.collectGarbage({ isDryRun: false })
     } catch (error) {
       if (!isDamage(error)) throw error
       this.#onError(error)

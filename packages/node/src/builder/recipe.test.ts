@@ -1,12 +1,6 @@
+import type { BuildStep } from '@sandlot/protocol/node'
 import { expect, test } from 'vitest'
-import {
-  type BuildStep,
-  environmentAfter,
-  expand,
-  INITIAL_ENVIRONMENT,
-  layerKey,
-  resolveIn,
-} from './recipe.ts'
+import { environmentAfter, expand, INITIAL_ENVIRONMENT, layerKey, resolveIn } from './recipe.ts'
 
 const environment = { defaultUser: 'user', envVars: { A: 'one', EMPTY: '' } }
 

@@ -1,51 +1,7 @@
 import { createHash } from 'node:crypto'
 import { SandlotError } from '@sandlot/protocol'
-import type { LoginCommand } from '../guest/guest-client.ts'
-import type { BuildResources } from '../node.ts'
-
-/** One step of a template, checked (wire spec 5.2). */
-export type BuildStep = { force: boolean } & (
-  | { type: 'RUN'; command: string; user?: string }
-  | { type: 'COPY'; source: string; target: string; owner: string; mode: string; filesHash: string }
-  | { type: 'ENV'; values: Array<[name: string, value: string]> }
-  | { type: 'WORKDIR'; path: string }
-  | { type: 'USER'; user: string; hasSudo: boolean }
-)
-
-/** Credentials for one registry: its own, or keys of AWS that ECR gives a password for. */
-export type RegistryLogin = { username: string; password: string } | AwsKeys
-
-export interface AwsKeys {
-  awsAccessKeyId: string
-  awsSecretAccessKey: string
-  awsRegion: string
-}
-
-export type BuildOrigin =
-  | { image: string; login?: RegistryLogin }
-  /** The base template, or a build that is a checkpoint. */
-  | { buildId: string; checkpointId?: string; name: string; environment: BuildEnvironment }
-
-/** What the steps so far have set, and sandboxes of the template get. */
-export interface BuildEnvironment {
-  defaultUser: string
-  /** Absent: the user's home. */
-  defaultWorkdir?: string
-  envVars: Record<string, string>
-}
-
-export interface BuildRecipe extends BuildResources {
-  /** Finished layers are only ever found again within one scope: files are keyed by a hash that its owner sent. */
-  scope: string
-  from: BuildOrigin
-  steps: BuildStep[]
-  startCommand?: string
-  readyCommand?: string
-  /** Nothing that was built before is used. */
-  isForced: boolean
-  /** The result is everybody's: other instances of this machine may use it, and have perhaps built it. */
-  isShared?: boolean
-}
+import type { BuildEnvironment, BuildResources, BuildStep } from '@sandlot/protocol/node'
+import type { LoginCommand } from '../guest/login-command.ts'
 
 export const INITIAL_ENVIRONMENT: BuildEnvironment = { defaultUser: 'user', envVars: {} }
 

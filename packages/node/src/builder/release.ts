@@ -1,17 +1,10 @@
 import { stat } from 'node:fs/promises'
+import type { ReleasedTemplate } from '@sandlot/protocol/node'
 import type { ImageStore } from '../images/image-store.ts'
-import type { CheckpointManifest } from '../persistence/checkpoint-folder.ts'
+import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import type { Layers } from './layers.ts'
 import type { SharedBuilds } from './shared-builds.ts'
-
-/** What is left of a template that was removed. */
-export interface ReleasedTemplate {
-  /** Of layers and images; what was packed is free after the next collection. */
-  freedBytes: number
-  /** Snapshots, paused sandboxes, sandboxes that run and other templates that its image stays for. */
-  neededBy: number
-}
 
 export interface ReleaseOptions {
   layers: Pick<Layers, 'list' | 'remove'>

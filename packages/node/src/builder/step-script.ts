@@ -1,4 +1,5 @@
-import { type BuildEnvironment, type BuildStep, resolveIn } from './recipe.ts'
+import type { BuildEnvironment, BuildStep } from '@sandlot/protocol/node'
+import { resolveIn } from './recipe.ts'
 
 /** Where the files of a COPY lie in the machine while it runs. */
 export const COPY_ARCHIVE = '/var/tmp/.sandlot-copy.tar'

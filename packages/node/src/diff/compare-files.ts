@@ -1,14 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { FileDiff } from '@sandlot/protocol/node'
 import type { FileEntry } from './file-entry.ts'
 import type { FileReader } from './file-reader.ts'
 import { PathList } from './path-list.ts'
-
-/** Paths by what happened to them on the way from one file system to the other, sorted. */
-export interface FileDiff {
-  added: string[]
-  changed: string[]
-  deleted: string[]
-}
 
 /** The API shows 10 000 of each and says whether there are more. */
 export const MAX_PATHS = 10_001

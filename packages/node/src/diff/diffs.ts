@@ -1,14 +1,17 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
+import type { DiffOptions, FileDiff } from '@sandlot/protocol/node'
 import type { Driver } from '../engine/driver.ts'
 import { ENVD_PATH } from '../engine/oci-spec.ts'
-import type { MachineSource, Machines } from '../machines/machines.ts'
-import type { CheckpointFolder, CheckpointManifest } from '../persistence/checkpoint-folder.ts'
+import type { MachineSource } from '../machines/machine.ts'
+import type { Machines } from '../machines/machines.ts'
+import type { CheckpointFolder } from '../persistence/checkpoint-folder.ts'
+import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import { FairGate } from '../pool/fair-gate.ts'
 import { diskSpace } from '../pressure/disk-space.ts'
-import { compareFiles, type FileDiff } from './compare-files.ts'
+import { compareFiles } from './compare-files.ts'
 import { ExtractedFiles } from './extracted-files.ts'
 import { FileReader } from './file-reader.ts'
 
@@ -28,13 +31,6 @@ const CONTENTS = 'pages.img'
 const CLOCK_MARGIN_SECONDS = 10
 const SPARE_BYTES = 256 * 2 ** 20
 const MAX_REMEMBERED_PATHS = 100_000
-
-export interface DiffOptions {
-  /** On whose account: each has a share of what this machine compares at a time. Default: nobody's. */
-  owner?: string
-  /** Aborted: nobody wants to know any more. */
-  signal?: AbortSignal
-}
 
 export interface DiffsOptions {
   /** `<home>/run`. */

@@ -1,5 +1,5 @@
+import type { BuildResources } from '@sandlot/protocol/node'
 import { machineMemoryMB } from '../machines/capacity.ts'
-import type { BuildResources } from '../node.ts'
 
 /** What a developer expects of a container with root and sudo; inside gVisor they only reach gVisor. */
 const capabilities = [

@@ -1,7 +1,7 @@
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import { pipeline, type Readable } from 'node:stream'
 import { FrameReader, MalformedAnswer, toFrame } from './connect-frames.ts'
-import type { LoginCommand } from './guest-client.ts'
+import type { LoginCommand } from './login-command.ts'
 import { Pace } from './pace.ts'
 
 const MAX_HEAD_BYTES = 8 * 1024

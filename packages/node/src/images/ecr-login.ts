@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { AwsKeys, RegistryLogin } from '../builder/recipe.ts'
+import type { AwsKeys, RegistryLogin } from '@sandlot/protocol/node'
 
 const TIMEOUT_MS = 20_000
 /** For example `us-gov-west-1`: the host that is asked is made of it. */

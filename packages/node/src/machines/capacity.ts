@@ -1,5 +1,5 @@
 import { availableParallelism, totalmem } from 'node:os'
-import type { BuildResources } from '../node.ts'
+import type { BuildResources } from '@sandlot/protocol/node'
 import { diskSpace } from '../pressure/disk-space.ts'
 
 const MiB = 2 ** 20

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { LiveMachine, MachineSource } from './machines.ts'
+import type { LiveMachine, MachineSource } from './machine.ts'
 import { type MachineKind, PreparedKernels } from './prepared-kernels.ts'
 
 const MINUTE_MS = 60_000

@@ -1,5 +1,5 @@
-import type { BuildResources } from '../node.ts'
-import type { LiveMachine, MachineSource } from './machines.ts'
+import type { BuildResources } from '@sandlot/protocol/node'
+import type { LiveMachine, MachineSource } from './machine.ts'
 
 /** Kinds that one is kept of: those that were asked for last. */
 const MAX_KINDS = 4

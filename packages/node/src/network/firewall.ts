@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { SandlotError } from '@sandlot/protocol'
+import type { NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
-import type { NetworkPolicy } from '../node.ts'
 import {
   elementOf,
   type FirewallRulesOptions,

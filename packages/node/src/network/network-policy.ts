@@ -1,4 +1,4 @@
-import type { NetworkPolicy } from '../node.ts'
+import type { NetworkPolicy } from '@sandlot/protocol/node'
 
 export const OPEN: NetworkPolicy = { allowInternetAccess: true }
 /** What holds wherever no policy is given. */

@@ -1,14 +1,6 @@
+import type { GarbageReport } from '@sandlot/protocol/node'
 import { CHUNKS_PREFIX, chunkOfKey, type ObjectStore } from '../objects/object-store.ts'
 import { chunksOf, type PackedCheckpoint } from './manifest.ts'
-
-export interface GarbageReport {
-  /** Chunks that no checkpoint needs: deleted, or with a dry run to be deleted. */
-  chunks: number
-  bytes: number
-  /** Chunks that stay. */
-  keptChunks: number
-  keptBytes: number
-}
 
 export interface SweepOptions {
   /** Chunks that checkpoints need. */

@@ -1,18 +1,5 @@
+import type { CheckpointUsage, UsageReport } from '@sandlot/protocol/node'
 import { chunksOf, logicalBytes, type PackedCheckpoint } from './manifest.ts'
-
-export interface CheckpointUsage {
-  /** Bytes of the files as they were written. */
-  logicalBytes: number
-  /** Bytes that their chunks take in a store, each chunk once. */
-  storedBytes: number
-  /** Of these, what other checkpoints use too: deleting would not free them. */
-  sharedBytes: number
-}
-
-export interface UsageReport extends CheckpointUsage {
-  /** By id; ids that are not known are absent. */
-  checkpoints: Record<string, CheckpointUsage>
-}
 
 /**
  * Usage of some checkpoints among all. In the total, `sharedBytes` is what checkpoints outside of `ids` use too, so

@@ -1,11 +1,11 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCheckpointId, SandlotError } from '@sandlot/protocol'
-import type { BuildEnvironment } from '../builder/recipe.ts'
+import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
 import { pathExists } from '../host/path-exists.ts'
-import type { CheckpointInfo } from '../node.ts'
 import type { AdoptedBases } from '../takeover/adopted-bases.ts'
 import type { BasePlace } from '../takeover/base-place.ts'
+import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 
 const WRITING = '.writing-'
@@ -15,25 +15,6 @@ const REPLACED = '.replaced-'
 /** Name of the file that describes a checkpoint. */
 export const MANIFEST = 'manifest.json'
 const CHECKSUMS = 'checksums.json'
-
-/** What `manifest.json` says of a checkpoint; it appears last, so a folder without one does not count. */
-export interface CheckpointManifest extends CheckpointInfo {
-  /** The image that the writable layer lies over. */
-  imagePath: string
-  /** The folder with the envd that runs in it: its pages are read from there again. */
-  guestDir: string
-  cpuFeatures: string[]
-  /** It is a template that was built here: how it is brought up again when its memory does not fit any more. */
-  template?: TemplateStart
-}
-
-export interface TemplateStart {
-  environment: BuildEnvironment
-  startCommand?: string
-  readyCommand?: string
-  /** Layers that it was built with, the booted result among them. Absent: it is from before they were remembered. */
-  keys?: string[]
-}
 
 /** Folders of one checkpoint: `memory` is what `checkpoint` wrote, `files` what `saveFileSystem` wrote. */
 export interface CheckpointPaths {

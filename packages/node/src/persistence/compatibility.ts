@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { cpuFeatures } from '../engine/cpu-features.ts'
-import type { CheckpointManifest } from './checkpoint-folder.ts'
+import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
 /** Why the memory of a checkpoint cannot be used on this machine; its file system always can. */
 export function findIncompatibility(

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { LiveMachine } from '../machines/machines.ts'
+import type { LiveMachine } from '../machines/machine.ts'
 import { FrozenMachines } from './frozen-machines.ts'
 
 beforeEach(() => void vi.useFakeTimers())

@@ -1,4 +1,4 @@
-import type { LiveMachine } from '../machines/machines.ts'
+import type { LiveMachine } from '../machines/machine.ts'
 
 export interface HotMachinesOptions {
   /** How long a frozen machine is kept; 0 keeps none longer than its checkpoint needs. */

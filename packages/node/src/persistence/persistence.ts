@@ -1,13 +1,15 @@
 import { SandlotError } from '@sandlot/protocol'
+import type { CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from '@sandlot/protocol/node'
 import { commandIn } from '../builder/recipe.ts'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { Driver } from '../engine/driver.ts'
-import type { LoginCommand } from '../guest/guest-client.ts'
+import type { LoginCommand } from '../guest/login-command.ts'
 import type { Cgroups } from '../machines/cgroups.ts'
-import type { LiveMachine, MachineSource, Machines } from '../machines/machines.ts'
-import type { CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from '../node.ts'
+import type { LiveMachine, MachineSource } from '../machines/machine.ts'
+import type { Machines } from '../machines/machines.ts'
 import { diskSpace } from '../pressure/disk-space.ts'
-import type { CheckpointFolder, CheckpointManifest, CheckpointPart } from './checkpoint-folder.ts'
+import type { CheckpointFolder, CheckpointPart } from './checkpoint-folder.ts'
+import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import type { CheckpointTiers } from './checkpoint-tiers.ts'
 import { findIncompatibility } from './compatibility.ts'
 import type { FrozenMachines } from './frozen-machines.ts'
@@ -45,7 +47,7 @@ export class Persistence {
     try {
       manifest = await this.#write(machine, checkpointId, hasMemory)
     } catch (error) {
-      await machines.thaw(machine)
+      if (machine.isFrozen) await machines.thaw(machine)
       throw error
     }
     if (hasMemory) {
@@ -142,7 +144,7 @@ export class Persistence {
       checkpointId,
       imagePath: manifest.imagePath,
       ...manifest.resources,
-      isUsers: manifest.template === undefined,
+      hasUserProcesses: manifest.template === undefined,
       readyCommand: readyCommandOf(manifest),
     }
     const misfit = findIncompatibility(manifest, this.#options.driver.version)

@@ -1,6 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { LiveMachine, MachineSource } from '../machines/machines.ts'
-import type { SnapshotBuild } from '../node.ts'
+import type { SnapshotBuild } from '@sandlot/protocol/node'
+import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import type { CheckpointTiers } from './checkpoint-tiers.ts'
 import { findIncompatibility } from './compatibility.ts'
 import type { Persistence } from './persistence.ts'

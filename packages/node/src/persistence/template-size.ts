@@ -5,7 +5,8 @@ import { createFolderStore } from '../objects/folder-store.ts'
 import { manifestKey } from '../objects/object-store.ts'
 import { decodeManifest } from '../packed/manifest.ts'
 import { readPackedFile } from '../packed/read-file.ts'
-import { type CheckpointManifest, MANIFEST } from './checkpoint-folder.ts'
+import { MANIFEST } from './checkpoint-folder.ts'
+import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
 /** What a template or snapshot takes; the base image, which all share, counts to nobody. */
 export interface TemplateSize {

@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { AcquireOptions } from '../node.ts'
+import type { AcquireOptions } from '@sandlot/protocol/node'
 import { FairQueue } from './fair-queue.ts'
 import type { RecentDemand } from './recent-demand.ts'
 

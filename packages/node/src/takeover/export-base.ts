@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ExportedBase, ExportedFile } from '@sandlot/protocol/node'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
-import { type ExportedBase, type ExportedFile, identify, uploadFile } from './exported-files.ts'
+import { identify, uploadFile } from './exported-files.ts'
 
 /** Images and envds of one instance: a few. */
 const MAX_REMEMBERED = 100

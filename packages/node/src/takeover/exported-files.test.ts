@@ -3,12 +3,13 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ExportedFile } from '@sandlot/protocol/node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { run } from '../host/run.ts'
 import { createFolderStore, type FolderStore } from '../objects/folder-store.ts'
 import { type RemoteStore, sealBucket } from '../objects/sealed-store.ts'
 import { AdoptedBases } from './adopted-bases.ts'
-import { downloadFile, type ExportedFile, identify, uploadFile } from './exported-files.ts'
+import { downloadFile, identify, uploadFile } from './exported-files.ts'
 
 /** A part and a bit, nearly all of it zeros. */
 const content = Buffer.concat([randomBytes(100_000), Buffer.alloc(16 * 2 ** 20), randomBytes(50_000)])

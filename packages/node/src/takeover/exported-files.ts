@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompress } from 'node:zlib'
 import { SandlotError } from '@sandlot/protocol'
+import type { ExportedFile } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 
@@ -15,20 +16,6 @@ const MAX_PACKED_BYTES = PART_BYTES + 64 * 1024
 const MAX_PARTS = 4096
 const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
-
-/** A file by its content. */
-export interface ExportedFile {
-  sha256: string
-  sizeBytes: number
-  /** Nanoseconds since 1970, as text: gVisor restores an open file only when it is the same. */
-  modifiedAtNs: string
-}
-
-/** What a checkpoint needs that is not in it: the image below its written layer, and the envd that runs in it. */
-export interface ExportedBase {
-  image: ExportedFile
-  envd: ExportedFile
-}
 
 const partKey = (store: RemoteStore, sha256: string, part: number): string =>
   `bases/${store.blind(sha256)}/${String(part).padStart(4, '0')}.zst`

@@ -1,7 +1,14 @@
 import { isCheckpointId, isSandboxId, SandlotError } from '@sandlot/protocol'
+import type {
+  ExportedBase,
+  ExportedFile,
+  FoundRecord,
+  Instance,
+  SandboxRecord,
+  TakeoverRecords,
+} from '@sandlot/protocol/node'
 import { idOfKey, type ObjectStore } from '../objects/object-store.ts'
 import type { TaggedStore } from '../objects/tagged-store.ts'
-import type { ExportedBase, ExportedFile } from './exported-files.ts'
 import { renewLease, silenceOf } from './lease.ts'
 import { RecordSeal } from './sealed-record.ts'
 
@@ -13,36 +20,11 @@ const MAX_RECORD_BYTES = 4 * 2 ** 20
 const MAX_RECORDS = 100_000
 const keyOf = (sandboxId: string): string => `${PREFIX}${sandboxId}${SUFFIX}`
 
-/** An instance of Sandlot: one home on one machine. */
-export interface Instance {
-  instanceId: string
-  /** Said to people: the name of its machine. */
-  name: string
-}
-
-/** What the bucket says of a sandbox. Whoever changes it must be its owner, or take it over. */
-export interface SandboxRecord {
-  sandboxId: string
-  owner: Instance
-  /** `taken`: its owner has resumed it, so what was saved is not the newest any more. */
-  state: 'paused' | 'taken'
-  checkpointId: string
-  /** What the checkpoint needs beside itself. */
-  base: ExportedBase
-  /** The control plane's rows; the node does not look into them. */
-  rows: unknown
-}
-
-export interface FoundRecord {
-  record: SandboxRecord
-  tag: string
-}
-
 /**
  * Records of paused sandboxes in the bucket, by which another machine can go on with them. A sandbox is its record's
  * owner's; ownership changes by a conditional put, so of two machines one gets it.
  */
-export class SandboxRecords {
+export class SandboxRecords implements TakeoverRecords {
   readonly instance: Instance
   readonly #store: ObjectStore & TaggedStore
   readonly #seal: RecordSeal

@@ -1,4 +1,4 @@
-import type { BuildResources } from '@sandlot/node'
+import type { BuildResources } from '@sandlot/protocol/node'
 import type { KillReason, SandboxState } from './state.ts'
 
 /** What the create asked for and later answers repeat. */

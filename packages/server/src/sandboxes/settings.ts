@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
-import type { NetworkPolicy } from '@sandlot/node'
 import { newAccessToken, SandlotError } from '@sandlot/protocol'
+import type { NetworkPolicy } from '@sandlot/protocol/node'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
 
@@ -66,6 +66,19 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
     autoResume: body.autoResume?.enabled || undefined,
     timeoutSeconds: body.timeout,
   }
+}
+
+/**
+ * @param isRequired whether the server refuses sandboxes without an access token
+ * @param mend what the caller can do instead
+ * @throws SandlotError invalid_request
+ */
+export function checkSecure({ secure }: SandboxSettings, isRequired: boolean, mend: string): void {
+  if (isRequired && !secure)
+    throw new SandlotError(
+      'invalid_request',
+      `this server makes no sandboxes without an access token (its setting requireSecure): ${mend}`,
+    )
 }
 
 function checkFreeForm(body: NewSandbox): void {

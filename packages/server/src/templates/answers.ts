@@ -1,5 +1,5 @@
-import type { BuildInfo } from '@sandlot/node'
 import { ENVD_VERSION } from '@sandlot/protocol'
+import type { BuildInfo } from '@sandlot/protocol/node'
 import type { Template as TemplateAnswer, TemplateBuild } from '@sandlot/protocol/rest'
 import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'

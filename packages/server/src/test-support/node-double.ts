@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { SandlotError } from '@sandlot/protocol'
 import type {
   AcquireOptions,
   BuildEnvironment,
@@ -15,8 +16,7 @@ import type {
   SandboxNode,
   SnapshotBuild,
   SnapshotOptions,
-} from '@sandlot/node'
-import { SandlotError } from '@sandlot/protocol'
+} from '@sandlot/protocol/node'
 
 /** A node without machines, for tests of rows and rules. The real one is under tests/. */
 export class NodeDouble implements SandboxNode {

@@ -1,37 +1,15 @@
-import type { GarbageReport } from './packed/garbage.ts'
-import type { UsageReport } from './packed/usage.ts'
-
-export type { GarbageReport } from './packed/garbage.ts'
-export type { UsageReport } from './packed/usage.ts'
-
-import type { BuildJob, BuildResult } from './builder/builder.ts'
-import type { ReleasedTemplate } from './builder/release.ts'
-import type { FileDiff } from './diff/compare-files.ts'
-import type { DiffOptions } from './diff/diffs.ts'
-import type { ExportedBase } from './takeover/exported-files.ts'
-
-export type { BuildJob, BuildLog, BuildResult } from './builder/builder.ts'
-export type {
-  BuildEnvironment,
-  BuildOrigin,
-  BuildRecipe,
-  BuildStep,
-  RegistryLogin,
-} from './builder/recipe.ts'
-export type { ReleasedTemplate } from './builder/release.ts'
-export type { FileDiff } from './diff/compare-files.ts'
-export type { DiffOptions } from './diff/diffs.ts'
-export type { ExportedBase } from './takeover/exported-files.ts'
-export type { FoundRecord, Instance, SandboxRecord, SandboxRecords } from './takeover/records.ts'
-
+import type { BuildJob, BuildResult } from './build.ts'
+import type {
+  CheckpointInfo,
+  DiffOptions,
+  ExportedBase,
+  FileDiff,
+  GarbageReport,
+  ReleasedTemplate,
+  UsageReport,
+} from './checkpoint.ts'
+import type { BuildResources } from './resources.ts'
 /** What the control plane asks of one machine that runs sandboxes. */
-
-/** Resources of a build: fixed when it was built. */
-export interface BuildResources {
-  cpuCount: number
-  memoryMB: number
-  diskSizeMB: number
-}
 
 /** A build that this machine can start sandboxes from. */
 export interface BuildInfo extends BuildResources {
@@ -83,18 +61,6 @@ export interface MachineSample {
   memCache: number
   diskUsed: number
   diskTotal: number
-}
-
-/** What is on disk of a sandbox's past. */
-export interface CheckpointInfo {
-  checkpointId: string
-  /** Processes and memory, or only the file system. */
-  hasMemory: boolean
-  sizeBytes: number
-  createdAtMs: number
-  resources: BuildResources
-  /** runsc that wrote it: no other reads its memory. */
-  engineVersion: string
 }
 
 /** A build that is a checkpoint: snapshots, and forks while they are made. */

@@ -1,0 +1,5 @@
+export type * from './build.ts'
+export type * from './checkpoint.ts'
+export type * from './contract.ts'
+export type * from './resources.ts'
+export type * from './takeover.ts'
