@@ -1,3 +1,4 @@
+import { globSync, readFileSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 
 /** CI's machine is shared: what failed there is tried once more. Never on a developer's: a flaky test is to be seen. */
@@ -30,10 +31,23 @@ const unit = {
   },
 }
 
+/** Unit tests that work on a store, once more on PostgreSQL. */
+const unitOnPostgres = {
+  test: {
+    ...unit.test,
+    name: 'unit-postgres',
+    include: globSync(['packages/server/src/**/*.test.ts', 'tests/*.test.ts']).filter((file) =>
+      /server-under-test|test-support\/database/.test(readFileSync(file, 'utf8')),
+    ),
+    globalSetup: ['tests/postgres/global-setup.ts'],
+  },
+}
+
 export default defineConfig({
   test: {
     projects: [
       unit,
+      unitOnPostgres,
       live('conformance', 60_000),
       live('e2e', 120_000),
       live('chaos', 600_000),
