@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { AdoptedBases, isFresh, PackedCheckpoints, type SandboxRecords } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 import type { FoundRecord } from '@sandlot/protocol/node'
-import { type AdoptableRows, type Adoption, openAdoption } from '@sandlot/server'
+import { openTakeoverImport, type TakeoverImport, type TakeoverRows } from '@sandlot/server'
 import type { Config } from './config.ts'
 import { createLogger } from './logger.ts'
 import { type Bucket, openBucket } from './machine.ts'
@@ -31,10 +31,10 @@ export interface Candidate {
 export class Adopter {
   readonly #bucket: Bucket
   readonly #records: SandboxRecords
-  readonly #rows: Adoption
+  readonly #rows: TakeoverImport
   readonly #home: string
 
-  private constructor(bucket: Bucket, records: SandboxRecords, rows: Adoption, home: string) {
+  private constructor(bucket: Bucket, records: SandboxRecords, rows: TakeoverImport, home: string) {
     this.#bucket = bucket
     this.#records = records
     this.#rows = rows
@@ -54,7 +54,7 @@ export class Adopter {
     await mkdir(settings.home, { recursive: true, mode: 0o700 })
     const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
     try {
-      const rows = await openAdoption(
+      const rows = await openTakeoverImport(
         storeUrl(settings),
         settings.store === 'sqlite' ? undefined : openNodeId(settings.home),
       )
@@ -92,7 +92,7 @@ export class Adopter {
 
   async #describe(found: FoundRecord): Promise<Candidate> {
     const { sandboxId, owner, state, rows } = found.record
-    const { sandbox, checkpoint } = rows as AdoptableRows
+    const { sandbox, checkpoint } = rows as TakeoverRows
     const isOwn = owner.instanceId === this.#records.instance.instanceId
     const silentMs = isOwn ? undefined : await this.#records.silenceOf(owner.instanceId)
     const obstacle =
@@ -133,7 +133,7 @@ export class Adopter {
       )
     await this.#fetch(found)
     await this.#records.write(found.record, found.tag)
-    await this.#rows.insert(found.record.rows as AdoptableRows, owner)
+    await this.#rows.insert(found.record.rows as TakeoverRows, owner)
   }
 
   /** Everything that it needs but the checkpoint's chunks, which are known to be there. */

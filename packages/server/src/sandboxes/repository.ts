@@ -9,7 +9,7 @@ import type { Store } from '../store/open-store.ts'
 import type { EventsTable, SandboxesTable } from '../store/schema.ts'
 import { inTransaction } from '../store/transactions.ts'
 import type { LiveSandbox, SavedAs } from './sandbox.ts'
-import { type KillReason, MOVED, type SandboxState } from './state.ts'
+import { type KillReason, type SandboxState, TAKEN_OVER_BY } from './state.ts'
 
 const PRUNE_BATCH = 500
 
@@ -234,12 +234,12 @@ export class SandboxRepository {
   }
 
   /** Those that another machine took over, while their rows are kept. */
-  async moved(): Promise<Array<{ sandboxId: string; teamId: string; killReason: KillReason }>> {
+  async takenOver(): Promise<Array<{ sandboxId: string; teamId: string; killReason: KillReason }>> {
     const rows = await this.#store
       .selectFrom('sandboxes')
       .select(['id', 'team_id', 'kill_reason'])
       .where('state', '=', 'killed')
-      .where('kill_reason', 'like', `${MOVED}%`)
+      .where('kill_reason', 'like', `${TAKEN_OVER_BY}%`)
       .execute()
     return rows.map((row) => ({
       sandboxId: row.id,

@@ -193,6 +193,7 @@ class HeldLease implements Lease, Gate {
 
   async release(): Promise<void> {
     this.#isReleased = true
+    this.#certainUntilMs = 0
     clearTimeout(this.#timer)
     const client = await this.#connected().catch(() => undefined)
     await client

@@ -65,7 +65,7 @@ export class TemplateRepository {
   }
 
   /** A template of the catalogue, under an id that stays. */
-  async ensureCommon(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
+  async ensureBuiltIn(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
     const find = () =>
       this.#store
         .selectFrom('templates')

@@ -8,11 +8,6 @@ export interface UploadRecord {
   usedAtMs: number
 }
 
-export interface UploadUsage {
-  count: number
-  sizeBytes: number
-}
-
 /** Archives for COPY steps, and the templates that they were sent for. */
 export class UploadRepository {
   readonly #store: Store
