@@ -60,13 +60,19 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     })
     await inserted
     const second = store.insertInto('events').values(event('second')).execute()
-    // a reader between the two must not see the later one first
-    const seen = idsIn(store)
-    const waiting = await sql<{ count: number }>`select count(*) as count from pg_locks
-      where locktype = 'advisory' and not granted`.execute(store)
-    expect([await seen, waiting.rows[0]!.count]).toEqual([[], 1])
-    commitFirst()
-    await Promise.all([first, second])
+    const waiting = async () =>
+      (
+        await sql`select 1 from pg_locks join pg_database on pg_database.oid = database
+          where locktype = 'advisory' and not granted and datname = current_database()`.execute(store)
+      ).rows.length
+    try {
+      await expect.poll(waiting).toBe(1)
+      // a reader between the two must not see the later one first
+      expect(await idsIn(store)).toEqual([])
+    } finally {
+      commitFirst()
+      await Promise.all([first, second])
+    }
     expect(await idsIn(store)).toEqual(['first', 'second'])
   })
 
