@@ -5,6 +5,7 @@ import { SandboxRecords } from '@sandlot/node'
 import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
 import { openTakeoverImport, type TakeoverRows } from '@sandlot/server/takeover/import'
+import { newTestDatabase } from '@sandlot/server/test-support/database'
 import { ServerUnderTest, serverUnderTest } from '@sandlot/server/test-support/server-under-test'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -128,8 +129,9 @@ test('adopted rows are a paused sandbox of the default team with its id and toke
   const rows = await takeOver(sandboxID)
   const home = await mkdtemp(join(dir, 'second-'))
   const other = new ServerUnderTest(home)
+  other.database = await newTestDatabase(home)
   other.node.saved.add(checkpointId)
-  const adoption = await openTakeoverImport(other.databasePath)
+  const adoption = await openTakeoverImport(other.storeUrl)
   await adoption.insert(rows, 'first')
   await expect(adoption.insert(rows, 'first')).rejects.toMatchObject({ errorName: 'conflict' })
   await adoption.close()

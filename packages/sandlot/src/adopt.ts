@@ -7,8 +7,10 @@ import { openTakeoverImport, type TakeoverImport, type TakeoverRows } from '@san
 import type { Config } from './config.ts'
 import { createLogger } from './logger.ts'
 import { type Bucket, openBucket } from './machine.ts'
+import { openNodeId } from './node-id.ts'
 import { becomeServer } from './server-lock.ts'
-import { databasePath, recordsIn } from './wiring.ts'
+import { storeUrl } from './store-url.ts'
+import { recordsIn } from './wiring.ts'
 
 /** A sandbox of another instance, as the bucket knows it. */
 export interface Candidate {
@@ -52,7 +54,10 @@ export class Adopter {
     await mkdir(settings.home, { recursive: true, mode: 0o700 })
     const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
     try {
-      const rows = await openTakeoverImport(databasePath(settings.home))
+      const rows = await openTakeoverImport(
+        storeUrl(settings),
+        settings.store === 'sqlite' ? undefined : openNodeId(settings.home),
+      )
       try {
         return await work(new Adopter(bucket, open(rows.instanceId), rows, settings.home))
       } finally {

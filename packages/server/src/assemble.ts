@@ -53,9 +53,9 @@ export interface Services extends AppOptions {
   recover: () => Promise<void>
 }
 
-/** Builds the services of a control plane over its database, and connects them. Nothing runs yet. */
-export async function assemble(options: AssembleOptions, store: Store): Promise<Services> {
-  const { node, logger, now } = options
+/** Builds the services of a control plane, and connects them. Nothing runs yet. */
+export async function assemble(options: AssembleOptions): Promise<Services> {
+  const { store, nodeId, node, logger, now } = options
   const registry = new SandboxRegistry()
   const catalogProgress = new CatalogProgress(now)
   const templates = new TemplateRegistry(new TemplateRepository(store), catalogProgress)
@@ -64,10 +64,10 @@ export async function assemble(options: AssembleOptions, store: Store): Promise<
     capacity: () => node.capacity(),
     now,
   })
-  const uploads = assembleUploads(options, store, limits)
-  const checkpointRows = new CheckpointRepository(store)
+  const uploads = assembleUploads(options, limits)
+  const checkpointRows = new CheckpointRepository(store, nodeId)
   const storage = new StorageUsage({ node, checkpoints: checkpointRows, uploads, limits })
-  const sandboxRows = new SandboxRepository(store)
+  const sandboxRows = new SandboxRepository(store, nodeId)
   const instanceId = await openInstanceId(store)
   const operations = new SandboxOperations({
     node,
@@ -95,7 +95,7 @@ export async function assemble(options: AssembleOptions, store: Store): Promise<
   })
   return {
     ...sandboxes,
-    ...(await assembleAccess(options, store)),
+    ...(await assembleAccess(options)),
     store,
     registry,
     sandboxRows,
@@ -163,8 +163,8 @@ function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
   }
 }
 
-function assembleUploads(options: AssembleOptions, store: Store, limits: TeamLimits): Uploads {
-  const { node, uploadsDir } = options
+function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads {
+  const { store, node, uploadsDir } = options
   return new Uploads({
     dir: uploadsDir,
     repository: new UploadRepository(store),
@@ -176,7 +176,7 @@ function assembleUploads(options: AssembleOptions, store: Store, limits: TeamLim
 }
 
 /** Who may do what: API keys, sessions, and requests that are to be done once. */
-async function assembleAccess({ domain, adminEmail, logger, now }: AssembleOptions, store: Store) {
+async function assembleAccess({ store, domain, adminEmail, logger, now }: AssembleOptions) {
   const deriveKey = await openServerSecret(store)
   const keys = new ApiKeyRepository(store)
   const authenticator = new Authenticator(keys, () => sessions, now)

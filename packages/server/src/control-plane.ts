@@ -8,7 +8,6 @@ import type { CatalogProgress } from './catalog/progress.ts'
 import { createApp } from './create-app.ts'
 import type { ControlPlaneOptions } from './options.ts'
 import { Retention } from './retention.ts'
-import { openStore } from './store/open-store.ts'
 import { ensureCatalogTeam, ensureDefaultTeam } from './teams/repository.ts'
 
 export interface ControlPlane {
@@ -33,10 +32,10 @@ export interface ControlPlane {
   catalogProgress: CatalogProgress
 }
 
-/** Opens the database, builds the services and the API over it. Nothing runs before `start`. */
+/** Builds the services of a control plane and its API. Nothing runs before `start`. */
 export async function createServer(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { node, logger, retentionMs, now = Date.now } = options
-  const services = await assemble({ ...options, now }, await openStore(options.databasePath))
+  const services = await assemble({ ...options, now })
   const fastify = await createApp(services, logger)
   return new Server(services, fastify, new Retention({ ...services, logger, retentionMs }), node, logger)
 }

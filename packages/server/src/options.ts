@@ -3,10 +3,13 @@ import type { Logger } from 'pino'
 import type { BuildLimits } from './builds/service.ts'
 import type { CatalogControl } from './catalog/routes.ts'
 import type { ClientPackage } from './client-packages/client-package.ts'
+import type { Store } from './store/open-store.ts'
 
 export interface ControlPlaneOptions {
-  /** SQLite file; `:memory:` for tests. */
-  databasePath: string
+  /** Open, with tables of this version; the control plane closes it. */
+  store: Store
+  /** Home whose sandboxes `node` runs, for databases that several homes share. Default: the only one of its database. */
+  nodeId?: string
   node: SandboxNode
   /** Folder for the files that templates are built from. */
   uploadsDir: string

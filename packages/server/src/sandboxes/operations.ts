@@ -7,7 +7,7 @@ import { Retries } from '../concurrency/retries.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
-import { movedTo, notFound } from './errors.ts'
+import { movedTo, notFound, onOtherHome } from './errors.ts'
 import type { SandboxRegistry } from './registry.ts'
 import type { SandboxRepository } from './repository.ts'
 import type { LiveSandbox } from './sandbox.ts'
@@ -45,6 +45,8 @@ export class SandboxOperations {
   readonly #retries: Retries
   /** The latest sandboxes that other machines took over, with the name of the machine. */
   readonly #takenOver = new Map<string, { teamId: string; by: string }>()
+  /** Sandboxes on other homes of this database. */
+  readonly #elsewhere = new Map<string, { teamId: string; nodeId: string }>()
   #isClosed = false
 
   constructor(options: SandboxOperationsOptions) {
@@ -65,7 +67,7 @@ export class SandboxOperations {
 
   /**
    * Finds a team's sandbox that runs or is paused.
-   * @throws SandlotError not_found, conflict: another machine has taken it over
+   * @throws SandlotError not_found, conflict: another machine has taken it over, or it is on another home
    */
   get(team: Team, sandboxId: string): LiveSandbox {
     const sandbox = this.find(team, sandboxId)
@@ -75,6 +77,8 @@ export class SandboxOperations {
       sandbox.state === 'killing' ||
       sandbox.state === 'killed'
     ) {
+      const elsewhere = this.#elsewhere.get(sandboxId)
+      if (elsewhere?.teamId === team.teamId) throw onOtherHome(sandboxId, elsewhere.nodeId)
       const takenOver = this.#takenOver.get(sandboxId)
       throw takenOver?.teamId === team.teamId ? movedTo(sandboxId, takenOver.by) : notFound(sandboxId)
     }
@@ -105,6 +109,11 @@ export class SandboxOperations {
   checkNotKilling(team: Team, sandboxId: string): void {
     if (this.find(team, sandboxId)?.state === 'killing')
       throw new SandlotError('conflict', `Sandbox "${sandboxId}" is being killed`)
+  }
+
+  /** Remembers a sandbox that only the server of another home can act on. */
+  noteElsewhere({ sandboxId, teamId, nodeId }: { sandboxId: string; teamId: string; nodeId: string }): void {
+    this.#elsewhere.set(sandboxId, { teamId, nodeId })
   }
 
   /** Remembers which machine took a sandbox over, if that is the reason of its end: callers are told the name. */

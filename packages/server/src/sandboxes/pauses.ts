@@ -228,7 +228,7 @@ export class Pauses {
       this.#operations.later('stopping a half resumed machine', () => node.stop(machineId)),
     )
     await this.#operations.eventually(`undoing the resume of sandbox ${sandbox.sandboxId}`, () =>
-      repository.undoResumed(sandbox),
+      repository.undoResumed(sandbox, machineId),
     )
   }
 }

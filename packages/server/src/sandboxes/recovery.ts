@@ -26,6 +26,7 @@ export async function recoverSandboxes(options: RecoveryOptions): Promise<void> 
   const { node, repository, templates } = operations
   for (const { sandboxId, teamId, killReason } of await repository.takenOver())
     operations.noteTakeover({ sandboxId, teamId }, killReason)
+  for (const sandbox of await repository.elsewhere()) operations.noteElsewhere(sandbox)
   const rows = await repository.alive()
   const onDisk = await node.checkpoints()
   for (const row of rows) if (row.state === 'pausing') await settlePause(operations, checkpoints, row, onDisk)
@@ -79,7 +80,8 @@ async function settleCheckpoints(
   const alive = new Set(rows.map(({ sandboxId }) => sandboxId))
   const heads = new Set(rows.map(({ checkpointId }) => checkpointId))
   const ending = new Set(await repository.endedWithCheckpoints())
-  const listed: string[] = []
+  // checkpoints of other homes of this database may lie in a bucket that this home shares with them
+  const listed = await checkpoints.idsElsewhere()
   const deleting: string[] = []
   for (const { checkpointId, sandboxId, isComplete, isDeleting } of await checkpoints.all()) {
     const isNeeded = isComplete && (alive.has(sandboxId) || templates.isSnapshot(checkpointId))

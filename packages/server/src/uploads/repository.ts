@@ -1,4 +1,5 @@
 import type { Store } from '../store/open-store.ts'
+import { inTransaction } from '../store/transactions.ts'
 
 export interface UploadRecord {
   teamId: string
@@ -32,7 +33,7 @@ export class UploadRepository {
   /** @throws when the template is gone */
   async insert({ teamId, hash, sizeBytes, usedAtMs }: UploadRecord, templateId?: string): Promise<void> {
     const values = { team_id: teamId, hash, size_bytes: sizeBytes, used_at: usedAtMs }
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .insertInto('uploads')
         .values(values)
