@@ -6,12 +6,12 @@ import type { Idempotency } from './service.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** SHA-256 of the body as it came, of requests with an `Idempotency-Key`. */
+    /** SHA-256 of the raw body, for requests with an `Idempotency-Key`. */
     bodyHash?: string
   }
 }
 
-/** Checked where the key is used: of a header that comes twice only the first would be seen here. */
+/** The key is checked where it is used: the schema would see only the first of two such headers. */
 export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
@@ -21,12 +21,12 @@ export const IdempotencyHeaders = Type.Object({
   ),
 })
 
-/** Whether the caller will ask again for an answer that does not reach it. */
+/** Whether the caller will retry a request whose answer is lost. */
 export const isKeyed = ({ headers }: FastifyRequest): boolean => headers['idempotency-key'] !== undefined
 
 /**
- * Sends what `work` answers; with an `Idempotency-Key` it is done once, and a request that comes again gets the answer of
- * the first. Without the header nothing is recorded.
+ * Sends what `work` returns. With an `Idempotency-Key`, `work` runs once, and a repeated request gets the answer of the
+ * first. Without the header nothing is recorded.
  */
 export async function answerOnce(
   idempotency: Idempotency,
