@@ -1,12 +1,13 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createGvisorDriver, unmountState } from '@sandlot/node/engine/gvisor-driver'
-import { createGuestClient } from '@sandlot/node/guest/guest-client'
+import { GvisorDriver, unmountState } from '@sandlot/node/engine/gvisor-driver'
+import { GuestClient } from '@sandlot/node/guest/guest-client'
 import { namesFor } from '@sandlot/node/instance-names'
-import { openCgroups } from '@sandlot/node/machines/cgroups'
+import { Cgroups } from '@sandlot/node/machines/cgroups'
 import { parseAddressRange } from '@sandlot/node/network/address-range'
-import { createSlotPool, type Slot } from '@sandlot/node/network/slots'
+import type { Slot } from '@sandlot/node/network/slot'
+import { SlotPool } from '@sandlot/node/network/slots'
 import type { BuildResources } from '@sandlot/protocol/node'
 import { runscPath as cachedRunsc } from '../packages/sandlot/src/setup/runsc.ts'
 import { home } from './server.ts'
@@ -36,11 +37,11 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
   const dir = mkdtempSync(join(tmpdir(), 'sandlot-bare-'))
   const names = namesFor(dir)
   const runscPath = process.env.SANDLOT_RUNSC ?? cachedRunsc('/var/cache/sandlot')
-  const driverOf = (stateDir: string) => createGvisorDriver({ runscPath, version: '', stateDir })
+  const driverOf = (stateDir: string) => new GvisorDriver({ runscPath, version: '', stateDir })
   const driver = driverOf(join(dir, 'runsc'))
   const servers = driverOf(join(home, 'run/runsc'))
-  const cgroups = openCgroups()
-  const slots = createSlotPool({
+  const cgroups = new Cgroups()
+  const slots = new SlotPool({
     names,
     range: parseAddressRange(RANGE),
     maxSlots: slotCount,
@@ -80,7 +81,7 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
         checkpointDir,
         { isUrgent: true },
       )
-      const guest = createGuestClient(slot.address)
+      const guest = new GuestClient(slot.address)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       guest.close()
     },

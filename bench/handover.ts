@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createS3Store } from '@sandlot/node/objects/s3-store'
+import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server } from '@sandlot/node/test-support/versitygw'
 import { Sandbox } from 'e2b-official'
 import { connectionTo, startServer, type TestServer } from '../tests/server.ts'
@@ -18,7 +18,7 @@ const dir = await mkdtemp(join(tmpdir(), 'sandlot-bench-'))
 const s3 = await createS3Server(dir)
 await s3.start()
 const { bucket, endpoint, credentials } = s3.options
-const store = createS3Store(s3.options)
+const store = new S3Store(s3.options)
 const servers: TestServer[] = []
 
 async function untilInBucket(sandboxId: string): Promise<void> {

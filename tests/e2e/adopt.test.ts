@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createS3Store } from '@sandlot/node/objects/s3-store'
+import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -64,7 +64,7 @@ const adopt = (...args: string[]): Promise<string> =>
   sandlot(['adopt', '--home', second.info().home, ...bucketFlags, ...args], env)
 
 const recordsInBucket = async (): Promise<string[]> => {
-  const store = createS3Store(s3.options)
+  const store = new S3Store(s3.options)
   const keys: string[] = []
   for await (const { key } of store.list('sandboxes/')) keys.push(key)
   store.close()

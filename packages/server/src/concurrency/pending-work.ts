@@ -1,5 +1,5 @@
 /** Work that must end before the database is closed. */
-export class UnderWay {
+export class PendingWork {
   readonly #work = new Set<Promise<unknown>>()
 
   add<T>(work: Promise<T>): Promise<T> {

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Sandbox } from 'e2b-official'
 import { beforeAll, describe, type ExpectStatic, test } from 'vitest'
-import { LLM_URL } from '../catalogue/workspace.ts'
 import { currentByHost, fetchWithin, server, useEnvironment } from '../conformance/official.ts'
 import { pythonOf } from '../conformance/python/venv.ts'
 import { createdFile } from '../llm/scripted-model.ts'
 import { pairingCode, replies, say } from './telegram.ts'
 import { BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
+import { LLM_URL } from './workspace.ts'
 
 // Runs the examples as a user does, but on a template with the scripted model. Examples of the OpenAI Agents SDK: tests/catalogue/openai-agents.test.ts.
 const PROGRAM_TIMEOUT_MS = 420_000

@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
+import { waitForTemplate } from '../catalogue/ready.ts'
 import { currentByHost, useEnvironment } from '../conformance/official.ts'
 import type { RecordedRequest } from '../llm/server.ts'
-import { waitForTemplate } from './ready.ts'
 
 export const LLM_PORT = 8900
 export const LLM_URL = `http://127.0.0.1:${LLM_PORT}`

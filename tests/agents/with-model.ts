@@ -2,8 +2,8 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Template } from 'e2b'
 import { waitForTemplate } from '../catalogue/ready.ts'
-import { LLM_PORT, LLM_URL } from '../catalogue/workspace.ts'
 import { server } from '../conformance/official.ts'
+import { LLM_PORT, LLM_URL } from './workspace.ts'
 
 /** URL of the repository that tests clone. */
 export const ORIGIN = 'file:///opt/origin.git'
@@ -50,7 +50,7 @@ export async function buildWithModel(agent: string): Promise<string> {
   await mkdir(context, { recursive: true })
   try {
     await cp(join(tests, 'llm'), join(context, 'llm'), { recursive: true })
-    await cp(join(tests, 'examples/telegram-bot-api.ts'), join(context, 'telegram-bot-api.ts'))
+    await cp(join(tests, 'agents/telegram-bot-api.ts'), join(context, 'telegram-bot-api.ts'))
     await writeFile(join(context, 'package.json'), '{"type":"module"}')
     const template = Template({ fileContextPath: context })
       .fromTemplate(agent)
