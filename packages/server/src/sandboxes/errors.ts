@@ -16,9 +16,3 @@ export const onOtherHome = (sandboxId: string, nodeId: string): SandlotError =>
 /** @param to name of the machine that runs the sandbox now */
 export const movedTo = (sandboxId: string, to: string): SandlotError =>
   new SandlotError('conflict', `Sandbox "${sandboxId}" was taken over by '${to}' and goes on there`)
-
-export const onOtherHome = (sandboxId: string, nodeId: string): SandlotError =>
-  new SandlotError(
-    'conflict',
-    `Sandbox "${sandboxId}" is on '${nodeId || 'another home'}', whose server is not the active one: it goes on when that server is`,
-  )
