@@ -67,7 +67,7 @@ export class TemplateBuilder {
     this.#queue = new BuildQueue(options.builds.concurrency)
   }
 
-  /** Announces a build, under a template that is made when it is new. @throws SandlotError invalid_request, rate_limited */
+  /** Announces a build, under a template that is made when it is new. @throws SandlotError invalid_request, quota_exceeded */
   async announce(team: Team, request: NewBuild): Promise<{ template: Template; build: BuildRecord }> {
     const { catalogue, limits, now } = this.#options
     const reference = parseNewReference(request.name, team.slug)

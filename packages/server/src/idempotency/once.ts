@@ -1,5 +1,4 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import Type from 'typebox'
 import { errorHeaders, toSandlotError } from '../http/errors.ts'
 import type { Answer } from './sealed-answer.ts'
 import type { Idempotency } from './service.ts'
@@ -10,16 +9,6 @@ declare module 'fastify' {
     bodyHash?: string
   }
 }
-
-/** Checked where the key is used: of a header that comes twice only the first would be seen here. */
-export const IdempotencyHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
-      description:
-        '1 to 255 of a-z, 0-9 and -: within 24 hours the same request with the same key is done once, and gets the same answer',
-    }),
-  ),
-})
 
 /** Whether the caller will ask again for an answer that does not reach it. */
 export const isKeyed = ({ headers }: FastifyRequest): boolean => headers['idempotency-key'] !== undefined

@@ -69,7 +69,7 @@ export class SandboxService {
     else this.#life.endUnasked(sandboxId, 'timeout')
   }
 
-  /** @throws SandlotError not_found, invalid_request, not_implemented, rate_limited, sandbox_capacity_unavailable … */
+  /** @throws SandlotError not_found, invalid_request, not_implemented, rate_limited, quota_exceeded, sandbox_capacity_unavailable … */
   async create(team: Team, body: NewSandbox): Promise<LiveSandbox> {
     this.#checkOpen()
     this.#life.limits.checkCreateRate(team)

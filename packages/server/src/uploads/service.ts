@@ -115,7 +115,7 @@ export class Uploads {
 
   /**
    * @param announcedBytes what the sender says that it is; absent: it does not say
-   * @throws SandlotError forbidden, payload_too_large, rate_limited, disk_full, invalid_request when it is not a tar to be had
+   * @throws SandlotError forbidden, payload_too_large, quota_exceeded, disk_full, invalid_request when it is not a tar to be had
    */
   async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
     const ticket = this.#tickets.find(token)
@@ -186,7 +186,7 @@ export class Uploads {
     const { count, sizeBytes } = this.usage(teamId)
     if (count + moreArchives <= limit.count && sizeBytes + moreBytes <= limit.bytes) return
     throw new SandlotError(
-      'rate_limited',
+      'quota_exceeded',
       `team '${name}' has ${count + moreArchives} archives for COPY steps of ${toMB(sizeBytes + moreBytes)} MB with this one, ${limit.count} of ${toMB(limit.bytes)} MB are allowed: delete templates, or wait until older ones go`,
     )
   }
