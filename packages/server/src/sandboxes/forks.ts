@@ -119,7 +119,10 @@ export class Copies {
       )
   }
 
-  /** Copies of a running sandbox; each succeeds or fails by itself. */
+  /**
+   * Copies of a running sandbox; each succeeds or fails by itself, but the rate of creates allows all of them or none.
+   * @throws SandlotError rate_limited, not_found, conflict …
+   */
   async fork(
     team: Team,
     sandboxId: string,
@@ -128,6 +131,7 @@ export class Copies {
   ): Promise<Array<LiveSandbox | SandlotError>> {
     this.#life.limits.checkLength(team, seconds)
     const { settings } = this.#life.get(team, sandboxId)
+    this.#life.limits.checkCreateRate(team, count)
     this.#life.checkSecure(settings, 'fork one that was created with secure: true')
     const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'fork')
     try {
@@ -156,7 +160,6 @@ export class Copies {
     seconds: number,
   ): Promise<LiveSandbox> {
     const { node, now } = this.#life
-    this.#life.limits.checkCreateRate(team)
     const release = this.#life.limits.reserve(team)
     try {
       const machine = await node.resume(checkpointId, {

@@ -85,10 +85,15 @@ export class TeamLimits {
     return nearest!
   }
 
-  /** For each sandbox that is made, by a create or a fork. @throws SandlotError rate_limited */
-  checkCreateRate({ teamId, plan: { createsPerSecond } }: Team): void {
+  /**
+   * Counts sandboxes that a create or a fork is about to make. A fork of more than the plan allows in one go waits until
+   * the plan allows no more, and later creates wait for its excess.
+   * @throws SandlotError rate_limited
+   */
+  checkCreateRate({ teamId, plan: { createsPerSecond } }: Team, count = 1): void {
     if (createsPerSecond === null) return
-    throwWhenEmpty(this.#creates.take(teamId, createsPerSecond), 'new sandboxes', createsPerSecond)
+    const waitSeconds = this.#creates.takeMany(teamId, createsPerSecond, count)
+    throwWhenEmpty(waitSeconds, 'new sandboxes', createsPerSecond)
   }
 
   /** @throws SandlotError invalid_request */
@@ -101,14 +106,14 @@ export class TeamLimits {
    * For every machine that is started for a team, whatever for. Those that are being made count like those that run,
    * or a burst would pass the limit.
    * @returns gives the places back, once however often it is called: in the same breath as a sandbox enters the registry
-   * @throws SandlotError rate_limited
+   * @throws SandlotError quota_exceeded
    */
   reserve(team: Team, count = 1): () => void {
     this.#checkPlaces(team, count)
     return this.#machines.add(team.teamId, count)
   }
 
-  /** Whether a machine could be reserved now. @throws SandlotError rate_limited */
+  /** Whether a machine could be reserved now. @throws SandlotError quota_exceeded */
   checkReservable(team: Team): void {
     this.#checkPlaces(team, 1)
   }
@@ -118,21 +123,21 @@ export class TeamLimits {
     const used = this.#options.runningOf(teamId) + this.#machines.of(teamId)
     if (limit !== null && used + count > limit)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `team '${name}' already runs ${used} sandboxes, its plan allows ${limit}; kill one first`,
       )
   }
 
-  /** @param count those there are already @throws SandlotError rate_limited */
+  /** @param count how many the team has already @throws SandlotError quota_exceeded */
   checkApiKeys({ name }: Team, count: number): void {
     if (count >= DEFAULT_LIMITS.apiKeys)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `team '${name}' has ${count} API keys, ${DEFAULT_LIMITS.apiKeys} are allowed: delete some`,
       )
   }
 
-  /** A diff with the machines that read for it. @returns gives them back @throws SandlotError rate_limited */
+  /** A diff with the machines that read for it. @returns gives them back @throws SandlotError rate_limited, quota_exceeded */
   reserveDiff(team: Team): () => void {
     const { teamId, name, plan } = team
     const limit = plan.diffs ?? DEFAULT_LIMITS.diffs
@@ -167,19 +172,19 @@ export class TeamLimits {
   }
 
   /**
-   * @param counts those there are already, and how many of them are not finished
-   * @throws SandlotError rate_limited
+   * @param counts how many the team has already, and how many of them are not finished
+   * @throws SandlotError quota_exceeded
    */
   checkBuilds({ name, plan }: Team, { all, unfinished: count }: { all: number; unfinished: number }): void {
     if (all >= DEFAULT_LIMITS.builds)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `team '${name}' has ${all} builds and snapshots, ${DEFAULT_LIMITS.builds} are allowed: delete templates`,
       )
     const limit = plan.unfinishedBuilds ?? DEFAULT_LIMITS.unfinishedBuilds
     if (count >= limit)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `${count} builds of team '${name}' are not finished, ${limit} are allowed: wait for them, or delete their templates`,
       )
   }

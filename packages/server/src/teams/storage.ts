@@ -47,7 +47,7 @@ export class Storage {
 
   /**
    * For what a team asks to keep. A pause is never refused for it: a sandbox must not be lost to a quota.
-   * @throws SandlotError rate_limited
+   * @throws SandlotError quota_exceeded
    */
   async checkQuota({ teamId, name, plan }: Team): Promise<void> {
     if (plan.storageMB === null) return
@@ -55,7 +55,7 @@ export class Storage {
       (await this.#checkpoints.usage(teamId)).sizeBytes + this.#uploads.usage(teamId).sizeBytes
     if (sizeBytes < plan.storageMB * 2 ** 20) return
     throw new SandlotError(
-      'rate_limited',
+      'quota_exceeded',
       `team '${name}' keeps ${Math.round(sizeBytes / 2 ** 20)} MB of checkpoints and archives of builds, its plan allows ${plan.storageMB}: delete snapshots and templates, or kill paused sandboxes`,
     )
   }
