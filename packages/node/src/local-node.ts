@@ -17,7 +17,7 @@ import { Layers } from './builder/layers.ts'
 import { releaseTemplate } from './builder/release.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { Diffs } from './diff/diffs.ts'
-import { createGvisorDriver } from './engine/gvisor-driver.ts'
+import { GvisorDriver } from './engine/gvisor-driver.ts'
 import { collectNodeGarbage } from './garbage.ts'
 import { ArchiveChecks } from './images/archive-checks.ts'
 import { ImagePuller } from './images/image-puller.ts'
@@ -25,18 +25,18 @@ import { ImageStore } from './images/image-store.ts'
 import { namesFor } from './instance-names.ts'
 import { Intervals } from './intervals.ts'
 import { nodeCapacity } from './machines/capacity.ts'
-import { openCgroups } from './machines/cgroups.ts'
+import { Cgroups } from './machines/cgroups.ts'
 import type { LiveMachine, MachineSource, StartOptions } from './machines/machine.ts'
 import { Machines } from './machines/machines.ts'
 import { PreparedKernels } from './machines/prepared-kernels.ts'
-import { createSampler } from './machines/sampler.ts'
+import { Sampler } from './machines/sampler.ts'
 import { parseAddressRange } from './network/address-range.ts'
 import { hostResolver } from './network/firewall.ts'
 import { CLOSED, OPEN } from './network/network-policy.ts'
 import { NodeNetwork } from './network/node-network.ts'
-import { createSlotPool } from './network/slots.ts'
+import { SlotPool } from './network/slots.ts'
 import type { NodeOptions } from './options.ts'
-import { createCheckpoints } from './packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from './packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './persistence/checkpoint-folder.ts'
 import { CheckpointTiers } from './persistence/checkpoint-tiers.ts'
 import { FrozenMachines } from './persistence/frozen-machines.ts'
@@ -85,14 +85,14 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const buildsDir = join(home, 'builds')
   const checkpointsDir = join(home, 'checkpoints')
   const onError = (error: unknown) => logger.warn({ err: error }, 'node')
-  const driver = createGvisorDriver({
+  const driver = new GvisorDriver({
     runscPath: options.runscPath,
     version: options.runscVersion,
     stateDir: join(runDir, 'runsc'),
   })
   const leftBytes = bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20)
   const spareBytes = Math.max(MIN_SPARE_BYTES, leftBytes)
-  const cgroups = openCgroups()
+  const cgroups = new Cgroups()
   const network = new NodeNetwork({
     ...{ names, range, runDir, onError },
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
@@ -100,7 +100,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     maxConnections: options.maxConnections,
   })
   const { firewall, filters } = network
-  const slots = createSlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
+  const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
   const machines = new Machines({
     names,
     runDir,
@@ -111,7 +111,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     firewall,
     onError,
   })
-  const sample = createSampler(cgroups, driver)
+  const sampler = new Sampler(cgroups, driver)
   const events = new EventEmitter<NodeEvents>()
   const builds = new Map<string, Build>()
   const chores = new Intervals(onError)
@@ -120,7 +120,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const adopted = new AdoptedBases(join(home, 'adopted'))
   const folder = new CheckpointFolder(checkpointsDir, adopted, checkBasePlace)
   await folder.prepare()
-  const packed = await createCheckpoints({
+  const packed = await PackedCheckpoints.open({
     dir: join(home, 'packed'),
     remote: options.remoteCheckpoints,
     cacheBytes: options.packedCacheBytes,
@@ -129,7 +129,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   const lull = new StartPriority()
   const cold = new CheckpointTiers({ folder, packed, unpackedBytes: options.unpackedBytes, lull, onError })
   const layersDir = join(home, 'layers')
-  const packedLayers = await createCheckpoints({ dir: join(layersDir, 'packed'), logger })
+  const packedLayers = await PackedCheckpoints.open({ dir: join(layersDir, 'packed'), logger })
   const layers = new Layers({ dir: layersDir, packed: packedLayers, onError })
   const booted = new BootedBuilds(join(home, 'booted'))
   const { baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
@@ -332,7 +332,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
   async function takeSamples(): Promise<void> {
     const used = [...machines.all()].filter((machine) => !machine.isWarm && !machine.isFrozen)
     if (used.length === 0) return
-    const samples: MachineSample[] = await sample(used)
+    const samples: MachineSample[] = await sampler.sample(used)
     if (samples.length > 0) events.emit('samples', samples)
   }
 
@@ -460,8 +460,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     },
     async pause(machineId, checkpointId, { hasMemory }) {
       const machine = liveMachine(machineId)
-      return guard.leave(machine, () =>
-        network.leave(machine, () => persistence.pause(machine, checkpointId, hasMemory)),
+      return guard.release(machine, () =>
+        network.release(machine, () => persistence.pause(machine, checkpointId, hasMemory)),
       )
     },
     snapshot: (machineId, checkpointId, saveOptions) =>
@@ -486,7 +486,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       await removeCheckpoint(checkpointId)
       await unlisted.checkpoints.forget(checkpointId)
     },
-    leaveCheckpoint: (checkpointId) => cold.leave(checkpointId),
+    leaveCheckpoint: (checkpointId) => cold.dropLocal(checkpointId),
     carry: createBaseExporter(cold, options.remoteCheckpoints),
 
     async acquire(buildId, { owner, network: policy }) {

@@ -116,6 +116,11 @@ export const errorTable = {
     remedy: 'Repeat the request later: the object store does not answer.',
     retryAfterSeconds: 5,
   },
+  store_unavailable: {
+    status: 503,
+    remedy: 'Repeat the request later: the database does not answer.',
+    retryAfterSeconds: 2,
+  },
   operation_timeout: {
     status: 504,
     remedy: 'Look at whether the operation was done before it is repeated.',

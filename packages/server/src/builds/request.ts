@@ -1,6 +1,9 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { BuildStep, RegistryLogin } from '@sandlot/protocol/node'
+import type { BuildRecipe, BuildStep, RegistryLogin } from '@sandlot/protocol/node'
 import type { TemplateBuildStartV2 } from '@sandlot/protocol/rest'
+import { CATALOG_TEAM_ID } from '../teams/repository.ts'
+import type { Team } from '../teams/team.ts'
+import type { BuildRecord } from '../templates/repository.ts'
 
 const FILES_HASH = /^[0-9a-f]{64}$/
 const VARIABLE = /^[A-Za-z_]\w*$/
@@ -60,6 +63,35 @@ export function parseStep(
   }
 }
 
+/**
+ * What a build is made of, without what it starts from.
+ * @throws SandlotError invalid_request naming the step
+ */
+export const recipeOf = (
+  { teamId }: Team,
+  body: BuildStart,
+  { cpuCount, memoryMB, diskSizeMB }: BuildRecord,
+): Omit<BuildRecipe, 'from'> => ({
+  scope: teamId,
+  steps: (body.steps ?? []).map((step, index) => parseStep(step, index + 1)),
+  startCommand: body.startCmd || undefined,
+  readyCommand: body.readyCmd || undefined,
+  isForced: body.force ?? false,
+  isShared: teamId === CATALOG_TEAM_ID,
+  cpuCount,
+  memoryMB,
+  diskSizeMB,
+})
+
+/** @throws SandlotError invalid_request unless a build starts from an image or from a template */
+export function checkOrigin({ fromImage, fromTemplate }: BuildStart): void {
+  if (Boolean(fromImage) === Boolean(fromTemplate))
+    throw new SandlotError(
+      'invalid_request',
+      `fromImage and fromTemplate are ${fromImage ? 'both given' : 'both missing'}: give one of them`,
+    )
+}
+
 export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogin | undefined {
   switch (registry?.type) {
     case undefined:
@@ -67,7 +99,7 @@ export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogi
     case 'registry':
       return { username: registry.username, password: registry.password }
     case 'gcp':
-      // Google's registries take a service account's key as a password under this name
+      // Google's registries accept the key of a service account as the password of this user
       return { username: '_json_key', password: registry.serviceAccountJson }
     case 'aws': {
       const { awsAccessKeyId, awsSecretAccessKey, awsRegion } = registry
@@ -76,7 +108,7 @@ export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogi
   }
 }
 
-/** CPUs and memory of a new build. @throws SandlotError invalid_request */
+/** Checks the CPUs and memory of a new build. @throws SandlotError invalid_request */
 export function checkResources({ cpuCount, memoryMB }: { cpuCount: number; memoryMB: number }): void {
   if (cpuCount !== 1 && cpuCount % 2 !== 0)
     throw new SandlotError('invalid_request', 'CPU count must be 1 or an even number')

@@ -1,12 +1,11 @@
 import { SandlotError } from '@sandlot/protocol'
 import { buildCatalogTemplate, getCatalog, removeCatalogTemplate } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
-import type { TemplateBuilder } from '../builds/service.ts'
 import type { App, Handler } from '../http/app.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
-import type { SandboxService } from '../sandboxes/service.ts'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
+import type { TemplateService } from '../templates/service.ts'
 import type { CatalogProgress } from './progress.ts'
 
 const MAX_SHOWN = 5
@@ -24,8 +23,7 @@ export interface CatalogRoutesOptions {
   catalog: CatalogControl | undefined
   catalogProgress: CatalogProgress
   templates: TemplateRegistry
-  sandboxes: SandboxService
-  templateBuilder: TemplateBuilder
+  templateService: TemplateService
 }
 
 /** The catalog for the administrator of this machine, who has the key of its team (`sandlot templates`). */
@@ -51,20 +49,17 @@ const build =
 const remove =
   (options: CatalogRoutesOptions): Handler<typeof removeCatalogTemplate> =>
   async (request) => {
-    const { catalog, templates, sandboxes, templateBuilder } = options
+    const { catalog, templates, templateService } = options
     checkAdministrator(request.caller)
     const { name } = request.params
     const { team } = request.caller
     const template = templates.find(name, team)
     const isBuilt = template?.teamId === team.teamId
-    if (isBuilt) checkUnused(name, sandboxes.copies.usersOf(template))
+    if (isBuilt) checkUnused(name, templateService.usersOf(template))
     // first of all, or the build that is ended below would be begun again
     controlOf(catalog).remove(name)
     if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
-    const checkpointIds = templates.buildsOf(template.templateId).map(({ checkpointId }) => checkpointId)
-    const release = await sandboxes.copies.releaseTemplate(checkpointIds)
-    await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
-    return { wasThere: true, ...(await release()) }
+    return { wasThere: true, ...(await templateService.purge(template)) }
   }
 
 function checkUnused(name: string, users: LiveSandbox[]): void {

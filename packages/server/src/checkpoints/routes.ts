@@ -10,14 +10,16 @@ import {
 } from '@sandlot/protocol/rest'
 import type { App, Handler } from '../http/app.ts'
 import { toSandbox } from '../sandboxes/answers.ts'
+import type { Rollbacks } from '../sandboxes/rollback.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
-import type { TreeNode } from './history.ts'
-import { DEFAULT_KEEP } from './service.ts'
+import { type CheckpointService, DEFAULT_KEEP, type TreeNode } from './service.ts'
 
 const MAX_DIFF_PATHS = 10_000
 
 export interface CheckpointRoutesOptions {
   sandboxes: SandboxService
+  checkpoints: CheckpointService
+  rollbacks: Rollbacks
   domain: string
 }
 
@@ -31,21 +33,21 @@ export function checkpointRoutes(app: App, options: CheckpointRoutesOptions): vo
 }
 
 const getTree =
-  ({ sandboxes }: CheckpointRoutesOptions): Handler<typeof getSandboxTree> =>
+  ({ sandboxes, checkpoints }: CheckpointRoutesOptions): Handler<typeof getSandboxTree> =>
   async (request) => {
     const { team } = request.caller
     const { sandboxId, settings } = sandboxes.get(team, request.params.sandboxID)
-    const checkpoints = (await sandboxes.history.tree(team, sandboxId)).map(toCheckpoint)
-    return { sandboxID: sandboxId, keep: settings.keep ?? DEFAULT_KEEP, checkpoints }
+    const tree = (await checkpoints.tree(team, sandboxId)).map(toCheckpoint)
+    return { sandboxID: sandboxId, keep: settings.keep ?? DEFAULT_KEEP, checkpoints: tree }
   }
 
 const getDiff =
-  ({ sandboxes }: CheckpointRoutesOptions): Handler<typeof getSandboxDiff> =>
+  ({ checkpoints }: CheckpointRoutesOptions): Handler<typeof getSandboxDiff> =>
   async (request, reply) => {
     const { from, to } = request.query
     const { team } = request.caller
     const signal = closeSignalOf(reply.raw)
-    const diff = await sandboxes.history.diff(team, request.params.sandboxID, from, to, signal)
+    const diff = await checkpoints.diff(team, request.params.sandboxID, from, to, signal)
     const { added, changed, deleted } = diff
     return {
       from: diff.fromId,
@@ -58,24 +60,24 @@ const getDiff =
   }
 
 const create =
-  ({ sandboxes }: CheckpointRoutesOptions): Handler<typeof createCheckpoint> =>
+  ({ checkpoints }: CheckpointRoutesOptions): Handler<typeof createCheckpoint> =>
   async (request, reply) => {
-    const node = await sandboxes.history.createCheckpoint(request.caller.team, request.params.sandboxID)
+    const node = await checkpoints.create(request.caller.team, request.params.sandboxID)
     return reply.code(201).send(toCheckpoint(node))
   }
 
 const rollBack =
-  ({ sandboxes, domain }: CheckpointRoutesOptions): Handler<typeof rollBackSandbox> =>
+  ({ rollbacks, domain }: CheckpointRoutesOptions): Handler<typeof rollBackSandbox> =>
   async (request) => {
     const { checkpointID } = request.body
     const { team } = request.caller
-    return toSandbox(await sandboxes.history.rollback(team, request.params.sandboxID, checkpointID), domain)
+    return toSandbox(await rollbacks.rollback(team, request.params.sandboxID, checkpointID), domain)
   }
 
 const setKeep =
-  ({ sandboxes }: CheckpointRoutesOptions): Handler<typeof setSandboxKeep> =>
+  ({ checkpoints }: CheckpointRoutesOptions): Handler<typeof setSandboxKeep> =>
   async (request, reply) => {
-    await sandboxes.history.setKeep(request.caller.team, request.params.sandboxID, request.body)
+    await checkpoints.setKeep(request.caller.team, request.params.sandboxID, request.body)
     return reply.code(204).send(null)
   }
 

@@ -1,7 +1,7 @@
 import { isSandboxId } from '@sandlot/protocol'
 import { listEvents, listSandboxEvents } from '@sandlot/protocol/rest'
 import type { App, Handler } from '../http/app.ts'
-import { notFound } from '../sandboxes/operations.ts'
+import { notFound } from '../sandboxes/errors.ts'
 import type { Team } from '../teams/team.ts'
 import type { EventRepository } from './repository.ts'
 

@@ -3,7 +3,7 @@ import { getSandboxLogs, getSandboxLogsV2, MAX_LOG_LINES, type SandboxLogEntry }
 import type { LifecycleEvent } from '../events/events.ts'
 import type { EventQuery, EventRepository } from '../events/repository.ts'
 import type { App, Handler } from '../http/app.ts'
-import { notFound } from '../sandboxes/operations.ts'
+import { notFound } from '../sandboxes/errors.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 

@@ -10,10 +10,12 @@ import type { App, Handler } from '../http/app.ts'
 import { answerOnce } from '../idempotency/once.ts'
 import type { Idempotency } from '../idempotency/service.ts'
 import { toSandbox } from './answers.ts'
-import type { SandboxService } from './service.ts'
+import type { Forks } from './forks.ts'
+import type { Pauses } from './pauses.ts'
 
 export interface PauseRoutesOptions {
-  sandboxes: SandboxService
+  pauses: Pauses
+  forks: Forks
   idempotency: Idempotency
   domain: string
 }
@@ -38,22 +40,22 @@ const connectV2 =
     answerConnect(options, request, reply, request.params.sandboxID, request.body)
 
 async function answerConnect(
-  { sandboxes, domain }: PauseRoutesOptions,
+  { pauses, domain }: PauseRoutesOptions,
   request: FastifyRequest,
   reply: FastifyReply,
   sandboxId: string,
   { timeout, memory }: { timeout: number; memory?: boolean },
 ): Promise<FastifyReply> {
   const { team } = request.caller
-  const { sandbox, isResumed } = await sandboxes.pauses.connect(team, sandboxId, timeout, memory)
+  const { sandbox, isResumed } = await pauses.connect(team, sandboxId, timeout, memory)
   return reply.code(isResumed ? 201 : 200).send(toSandbox(sandbox, domain))
 }
 
 const pause =
-  ({ sandboxes }: PauseRoutesOptions): Handler<typeof pauseSandbox> =>
+  ({ pauses }: PauseRoutesOptions): Handler<typeof pauseSandbox> =>
   async (request, reply) => {
     const { memory, requireHealthyGuest } = request.body
-    await sandboxes.pauses.pause(request.caller.team, request.params.sandboxID, {
+    await pauses.pause(request.caller.team, request.params.sandboxID, {
       hasMemory: memory !== false,
       mustBeHealthy: requireHealthyGuest === true,
     })
@@ -61,23 +63,23 @@ const pause =
   }
 
 const resume =
-  ({ sandboxes, domain }: PauseRoutesOptions): Handler<typeof resumeSandbox> =>
+  ({ pauses, domain }: PauseRoutesOptions): Handler<typeof resumeSandbox> =>
   async (request, reply) => {
     const { timeout, memory } = request.body
     const { team } = request.caller
-    const sandbox = await sandboxes.pauses.resume(team, request.params.sandboxID, timeout, memory)
+    const sandbox = await pauses.resume(team, request.params.sandboxID, timeout, memory)
     return reply.code(201).send(toSandbox(sandbox, domain))
   }
 
 const fork =
-  ({ sandboxes, idempotency, domain }: PauseRoutesOptions): Handler<typeof forkSandbox> =>
+  ({ forks, idempotency, domain }: PauseRoutesOptions): Handler<typeof forkSandbox> =>
   async (request, reply) => {
     const { count, timeout } = request.body
     return answerOnce(idempotency, request, reply, 201, async () => {
       const { team } = request.caller
-      const forks = await sandboxes.copies.fork(team, request.params.sandboxID, count, timeout)
-      return forks.map((made) =>
-        made instanceof Error ? { error: made.toBody() } : { sandbox: toSandbox(made, domain) },
+      const made = await forks.fork(team, request.params.sandboxID, count, timeout)
+      return made.map((copy) =>
+        copy instanceof Error ? { error: copy.toBody() } : { sandbox: toSandbox(copy, domain) },
       )
     })
   }

@@ -3,10 +3,10 @@ import type { App, Handler } from '../http/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import { answerOnce } from '../idempotency/once.ts'
 import type { Idempotency } from '../idempotency/service.ts'
-import type { SandboxService } from '../sandboxes/service.ts'
+import type { SnapshotService } from './service.ts'
 
 export interface SnapshotRoutesOptions {
-  sandboxes: SandboxService
+  snapshots: SnapshotService
   idempotency: Idempotency
 }
 
@@ -17,23 +17,23 @@ export function snapshotRoutes(app: App, options: SnapshotRoutesOptions): void {
 }
 
 const create =
-  ({ sandboxes, idempotency }: SnapshotRoutesOptions): Handler<typeof createSnapshot> =>
+  ({ snapshots, idempotency }: SnapshotRoutesOptions): Handler<typeof createSnapshot> =>
   async (request, reply) => {
     const { team } = request.caller
     const { name, memory } = request.body
     return answerOnce(idempotency, request, reply, 201, async () => {
       const { sandboxID } = request.params
-      const { snapshotId, names } = await sandboxes.copies.createSnapshot(team, sandboxID, name, memory)
+      const { snapshotId, names } = await snapshots.create(team, sandboxID, name, memory)
       return { snapshotID: snapshotId, names }
     })
   }
 
 const list =
-  ({ sandboxes }: SnapshotRoutesOptions): Handler<typeof listSnapshots> =>
+  ({ snapshots }: SnapshotRoutesOptions): Handler<typeof listSnapshots> =>
   async (request, reply) => {
     const { sandboxID, name, limit, nextToken: token } = request.query
     const { page, nextToken } = pageOf(
-      sandboxes.copies.listSnapshots(request.caller.team, { sandboxId: sandboxID, name }),
+      snapshots.list(request.caller.team, { sandboxId: sandboxID, name }),
       ({ createdAtMs, buildId }) => ({ timeMs: createdAtMs, id: buildId }),
       { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
     )

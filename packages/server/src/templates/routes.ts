@@ -8,21 +8,19 @@ import {
   updateTemplate,
   updateTemplateV2,
 } from '@sandlot/protocol/rest'
-import type { TemplateBuilder } from '../builds/service.ts'
 import type { App, Handler } from '../http/app.ts'
 import { checkUnpaged, clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
-import type { SandboxService } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import { namesOf, toBuild, toDefaultTemplate, toTemplate } from './answers.ts'
 import { isRecord, type Template, type TemplateRegistry } from './registry.ts'
+import type { TemplateService } from './service.ts'
 
 export interface TemplateRoutesOptions {
   templates: TemplateRegistry
   /** Descriptions of the templates that come with this server, by template name. */
   templateDescriptions: ReadonlyMap<string, string>
-  sandboxes: SandboxService
-  templateBuilder: TemplateBuilder
+  templateService: TemplateService
   now: () => number
 }
 
@@ -112,10 +110,10 @@ const get =
   }
 
 const remove =
-  ({ templates, templateBuilder, sandboxes }: TemplateRoutesOptions): Handler<typeof deleteTemplate> =>
+  ({ templates, templateService }: TemplateRoutesOptions): Handler<typeof deleteTemplate> =>
   async (request, reply) => {
     const template = templates.own(request.params.templateID, request.caller.team)
-    await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
+    await templateService.delete(template)
     return reply.code(204).send(null)
   }
 

@@ -1,4 +1,3 @@
-import { SandlotError } from '@sandlot/protocol'
 import {
   assignTags,
   checkTag as checkTagOperation,
@@ -10,14 +9,15 @@ import {
   type TemplateTagAssignment,
 } from '@sandlot/protocol/rest'
 import type { App, Handler } from '../http/app.ts'
-import { checkTag, DEFAULT_TAG, parseReference } from './reference.ts'
-import { isRecord, type TemplateRegistry } from './registry.ts'
+import { checkTag } from './reference.ts'
+import type { TemplateRegistry } from './registry.ts'
+import type { TemplateService } from './service.ts'
 import type { TagAssignment, TagGroup, TagHistory } from './tag-history.ts'
 
 export interface TagRoutesOptions {
   templates: TemplateRegistry
+  templateService: TemplateService
   tagHistory: TagHistory
-  now: () => number
 }
 
 /** Tags name builds of a template: `name:tag`. */
@@ -37,38 +37,18 @@ export function tagRoutes(app: App, options: TagRoutesOptions): void {
 }
 
 const assign =
-  ({ templates, now }: TagRoutesOptions): Handler<typeof assignTags> =>
+  ({ templateService }: TagRoutesOptions): Handler<typeof assignTags> =>
   async (request, reply) => {
-    const { team } = request.caller
-    const { target } = request.body
-    const added = request.body.tags.map(checkTag)
-    templates.own(target, team)
-    const { template, build } = templates.resolve(target, team)
-    if (!isRecord(build)) throw new SandlotError('forbidden', 'templates of this server get no tags')
-    templates.checkTagCount(team, template, added)
-    await templates.setTags(build, added, now())
-    return reply.code(201).send({ tags: added, buildID: build.buildId })
+    const { target, tags: wanted } = request.body
+    const { buildId, tags } = await templateService.assignTags(request.caller.team, target, wanted)
+    return reply.code(201).send({ tags, buildID: buildId })
   }
 
 const remove =
-  ({ templates }: TagRoutesOptions): Handler<typeof deleteTags> =>
+  ({ templateService }: TagRoutesOptions): Handler<typeof deleteTags> =>
   async (request, reply) => {
-    const { name, tags: removed } = request.body
-    if (parseReference(name).tag !== undefined)
-      throw new SandlotError(
-        'invalid_request',
-        `name '${name}' has a tag: write the name alone, and the tags in tags`,
-      )
-    if (removed.includes(DEFAULT_TAG))
-      throw new SandlotError(
-        'invalid_request',
-        `tag '${DEFAULT_TAG}' cannot be taken away: a create without a tag needs it`,
-      )
-    const template = templates.own(name, request.caller.team)
-    for (const tag of removed)
-      if (!template.tags.has(tag))
-        throw new SandlotError('not_found', `tag '${tag}' does not exist for template '${name}'`)
-    await templates.removeTags(template, removed)
+    const { name, tags } = request.body
+    await templateService.removeTags(request.caller.team, name, tags)
     return reply.code(204).send(null)
   }
 

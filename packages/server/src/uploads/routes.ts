@@ -2,14 +2,14 @@ import { findUpload, uploadFiles } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import type { App, Handler } from '../http/app.ts'
 import { UPLOAD_BODY } from '../http/deadlines.ts'
-import type { SandboxService } from '../sandboxes/service.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
+import type { StorageUsage } from '../usage/service.ts'
 import type { Uploads } from './service.ts'
 
 export interface UploadRoutesOptions {
   templates: TemplateRegistry
   uploads: Uploads
-  sandboxes: SandboxService
+  storage: StorageUsage
 }
 
 /** Tells clients whether the files of a COPY step are here, and where to send them. */
@@ -29,13 +29,13 @@ export function uploadTargetRoutes(app: App, options: UploadRoutesOptions): void
 }
 
 const find =
-  ({ templates, uploads, sandboxes }: UploadRoutesOptions): Handler<typeof findUpload> =>
+  ({ templates, uploads, storage }: UploadRoutesOptions): Handler<typeof findUpload> =>
   async (request, reply) => {
     const { team } = request.caller
     const { templateID, hash } = request.params
     const { templateId } = templates.own(templateID, team)
     const present = await uploads.has(team.teamId, hash, templateId)
-    if (!present) await sandboxes.storage.checkQuota(team)
+    if (!present) await storage.checkQuota(team)
     const path = `/templates/${templateId}/files/${hash}?ticket=${uploads.ticket(team, templateId, hash)}`
     return reply.code(201).send({ present, url: `${originOf(request)}${path}` })
   }

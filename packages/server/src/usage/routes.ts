@@ -1,23 +1,23 @@
 import { collectGarbage, getStorageUsage } from '@sandlot/protocol/rest'
 import type { App, Handler } from '../http/app.ts'
-import type { SandboxService } from '../sandboxes/service.ts'
+import type { StorageUsage } from './service.ts'
 
 export interface UsageRoutesOptions {
-  sandboxes: SandboxService
+  storage: StorageUsage
 }
 
-/** Storage that a team uses. The rules are in `teams/storage.ts`. */
+/** Storage that a team uses. */
 export function usageRoutes(app: App, options: UsageRoutesOptions): void {
   app.get('/usage/storage', { schema: getStorageUsage }, getStorage(options))
   app.post('/usage/storage/gc', { schema: collectGarbage }, collect(options))
 }
 
 const getStorage =
-  ({ sandboxes }: UsageRoutesOptions): Handler<typeof getStorageUsage> =>
+  ({ storage }: UsageRoutesOptions): Handler<typeof getStorageUsage> =>
   async (request) =>
-    sandboxes.storage.usage(request.caller.team)
+    storage.usage(request.caller.team)
 
 const collect =
-  ({ sandboxes }: UsageRoutesOptions): Handler<typeof collectGarbage> =>
+  ({ storage }: UsageRoutesOptions): Handler<typeof collectGarbage> =>
   async (request) =>
-    sandboxes.storage.collectGarbage(request.caller.team, request.body.isDryRun)
+    storage.collectGarbage(request.caller.team, request.body.isDryRun)
