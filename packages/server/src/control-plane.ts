@@ -1,6 +1,13 @@
 import { statfsSync } from 'node:fs'
+import { SandlotError } from '@sandlot/protocol'
 import type { SandboxDirectory } from '@sandlot/protocol/directory'
-import type { SandboxNode, TakeoverRecords } from '@sandlot/protocol/node'
+import {
+  EventReceiver,
+  type Joined,
+  type SandboxNode,
+  type TakeoverRecords,
+  toErrorData,
+} from '@sandlot/protocol/node'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { ApiKeyRepository } from './api-keys/repository.ts'
@@ -106,9 +113,13 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   const keys = new ApiKeyRepository(store)
   const events = new EventRepository(store)
   const metrics = new SandboxMetrics(store, registry)
+  const nodeEvents = new EventReceiver(node, (err) =>
+    logger.warn({ err }, 'what the node reported was not recorded'),
+  )
+  let joined: Joined | undefined
   const limits = new TeamLimits({
     runningOf: (teamId) => registry.countOf(teamId),
-    capacity: () => node.capacity(),
+    capacity: () => joined!.capacity,
     now,
   })
   const authenticator = new Authenticator(keys, () => sessions, now)
@@ -127,14 +138,14 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     dir: options.uploadsDir,
     repository: new UploadRepository(store),
     limits,
-    checkArchive: (file, owner) => node.checkArchive(file, owner),
+    checkArchive: (key, owner) => node.checkArchive(key, owner),
     roomBytes: options.roomBytes ?? (() => freeBytes(options.uploadsDir)),
     now,
   })
   const instanceId = await openInstanceId(store)
   const sandboxes = new SandboxService({
     ...{ uploads, instanceId },
-    ...{ node, repository, registry, catalogue, checkpoints, limits, logger, now },
+    ...{ node, nodeEvents, repository, registry, catalogue, checkpoints, limits, logger, now },
     teamOf: (teamId) => findTeam(store, teamId),
     records: options.records?.(instanceId),
     requireSecure: options.requireSecure,
@@ -145,7 +156,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
   })
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a log was not stored'))
   const templateBuilder = new TemplateBuilder({
-    ...{ node, catalogue, checkpoints, uploads, limits, logger, now },
+    ...{ node, nodeEvents, catalogue, checkpoints, uploads, limits, logger, now },
     storage: sandboxes.storage,
     logs: buildLogs,
     builds: options.builds,
@@ -176,10 +187,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     },
     logger,
   )
-  node.on('samples', (samples) => {
-    if (isClosed) return
-    metrics.record(samples).catch((err) => logger.warn({ err }, 'metrics were not stored'))
-  })
+  nodeEvents.on('samples', ({ samples }) => metrics.record(samples))
 
   /** Small batches: nobody waits for the database. */
   async function prune(): Promise<void> {
@@ -209,8 +217,10 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       await catalogue.load()
       await uploads.prepare()
       await templateBuilder.recover()
-      await sandboxes.recover()
-      await catalogue.loadCommon(node)
+      joined = await sandboxes.recover()
+      nodeEvents.start()
+      await catalogue.loadCommon(joined.builds)
+      for (const buildId of joined.buildsUnderWay) await node.cancelBuild(buildId, toErrorData(restarted()))
       pruning = setInterval(
         () => prune().catch((err) => logger.warn({ err }, 'old rows were not pruned')),
         PRUNE_INTERVAL_MS,
@@ -224,6 +234,7 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
       await sandboxes.drain(timeoutMs)
       await idempotency.settle(timeoutMs)
       isClosed = true
+      nodeEvents.close()
       await fastify.close()
       await store.destroy()
     },
@@ -241,6 +252,10 @@ export async function createServer(options: ControlPlaneOptions): Promise<Contro
     },
   }
 }
+
+/** Why builds end that a former server has started: their rows say that they have failed. */
+const restarted = (): SandlotError =>
+  new SandlotError('server_draining', 'the server was restarted in the middle of the build')
 
 function freeBytes(dir: string): number {
   const { bavail, bsize } = statfsSync(dir)

@@ -1,7 +1,6 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCheckpointId, SandlotError } from '@sandlot/protocol'
-import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
 import { pathExists } from '../host/path-exists.ts'
 import type { AdoptedBases } from '../takeover/adopted-bases.ts'
 import type { BasePlace } from '../takeover/base-place.ts'

@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { BuildFailure, newCheckpointId, SandlotError } from '@sandlot/protocol'
-import type { BuildOrigin, BuildRecipe, RegistryLogin, SandboxNode } from '@sandlot/protocol/node'
+import type {
+  BuildOrigin,
+  BuildRecipe,
+  EventReceiver,
+  RegistryLogin,
+  SandboxNode,
+} from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
@@ -14,6 +20,7 @@ import { isRecord, runtimeEnvVarsOf, type Template, type TemplateRegistry } from
 import type { BuildReason, BuildRecord } from '../templates/repository.ts'
 import type { Uploads } from '../uploads/service.ts'
 import type { BuildLogs } from './logs.ts'
+import { NodeBuilds } from './node-builds.ts'
 import { type BuildPlace, BuildQueue } from './queue.ts'
 import { type BuildStart, checkResources, loginOf, parseStep } from './request.ts'
 
@@ -27,12 +34,11 @@ export interface BuildLimits {
   concurrency: number
   /** A build that takes longer is ended. */
   timeoutMs: number
-  /** Waited for before each step of the catalogue's builds: nobody asks for anything just then. Default: not at all. */
-  quiet?: (signal: AbortSignal) => Promise<void>
 }
 
 export interface TemplateBuilderOptions {
   node: SandboxNode
+  nodeEvents: EventReceiver
   catalogue: TemplateRegistry
   checkpoints: CheckpointRepository
   uploads: Uploads
@@ -56,6 +62,7 @@ export interface NewBuild {
 export class TemplateBuilder {
   readonly #options: TemplateBuilderOptions
   readonly #queue: BuildQueue
+  readonly #nodeBuilds: NodeBuilds
   /** By build id; aborting ends it. */
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>()
   /** Templates that are being deleted, whose builds must end first. */
@@ -65,6 +72,14 @@ export class TemplateBuilder {
   constructor(options: TemplateBuilderOptions) {
     this.#options = options
     this.#queue = new BuildQueue(options.builds.concurrency)
+    const { node, nodeEvents, logs, logger } = options
+    this.#nodeBuilds = new NodeBuilds({
+      node,
+      events: nodeEvents,
+      onLine: (buildId, line) => logs.add(buildId, line),
+      recorded: (buildId) => this.#running.get(buildId)?.done,
+      onError: (err) => logger.warn({ err }, 'a call for a build failed'),
+    })
   }
 
   /** Announces a build, under a template that is made when it is new. @throws SandlotError invalid_request, rate_limited */
@@ -73,7 +88,7 @@ export class TemplateBuilder {
     const reference = parseNewReference(request.name, team.slug)
     const explicit = parseReference(request.name).tag === undefined ? [] : [reference.tag]
     const tags = [...new Set([...explicit, ...(request.tags ?? []).map(checkTag)])]
-    const resources = this.#resources(request)
+    const resources = await this.#resources(request)
     limits.checkBuild(team, resources)
     const unfinished = catalogue.unfinishedBuilds().filter(({ templateId }) => this.#isOf(templateId, team))
     limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: unfinished.length })
@@ -87,7 +102,6 @@ export class TemplateBuilder {
         name: reference.name,
         templateId,
         checkpointId: newCheckpointId(),
-        sandboxId: '',
         status: 'waiting',
         createdAtMs: nowMs,
         updatedAtMs: nowMs,
@@ -110,8 +124,9 @@ export class TemplateBuilder {
     return this.#options.catalogue.find(templateId, team)?.teamId === team.teamId
   }
 
-  #resources({ cpuCount, memoryMB, minFreeDiskMb = 0 }: NewBuild) {
-    const base = this.#options.node.builds()[0]!
+  async #resources({ cpuCount, memoryMB, minFreeDiskMb = 0 }: NewBuild) {
+    const [base] = await this.#options.node.builds()
+    if (!base) throw new Error('the node has no base template')
     const resources = {
       cpuCount: cpuCount ?? base.cpuCount,
       memoryMB: memoryMB ?? base.memoryMB,
@@ -231,11 +246,10 @@ export class TemplateBuilder {
     build: BuildRecord,
     recipe: Omit<BuildRecipe, 'from'>,
     origin: () => Origin,
-    { whileWaiting }: BuildPlace,
+    place: BuildPlace,
     signal: AbortSignal,
   ): Promise<void> {
-    const { node, catalogue, checkpoints, uploads, logs, now, builds } = this.#options
-    const { quiet } = builds
+    const { node, catalogue, checkpoints, logs, now } = this.#options
     const { buildId, templateId, checkpointId } = build
     const startedMs = performance.now()
     logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
@@ -249,15 +263,13 @@ export class TemplateBuilder {
       hasMemory: true,
       createdAtMs: now(),
     })
-    const { checkpoint, environment } = await node.buildTemplate({
+    const job = {
+      buildId,
       checkpointId,
       recipe: { ...recipe, from },
-      archiveOf: (hash) => uploads.path(team.teamId, hash),
-      log: (entry) => logs.add(buildId, entry),
-      signal,
-      whileWaiting,
-      beforeStep: recipe.isShared && quiet ? () => whileWaiting(() => quiet(signal)) : undefined,
-    })
+      isBackground: recipe.isShared ?? false,
+    }
+    const { checkpoint, environment } = await this.#nodeBuilds.run(job, place, signal)
     signal.throwIfAborted()
     await checkpoints.complete(checkpoint)
     const runtimeEnvVars = Object.fromEntries(
@@ -288,12 +300,12 @@ export class TemplateBuilder {
     const tagged = new Set(template.tags.values())
     const untagged = template.builds
       .filter(isRecord)
-      .filter((build) => build.status === 'ready' && build.sandboxId === '' && !tagged.has(build))
+      .filter((build) => build.status === 'ready' && build.sandboxId === undefined && !tagged.has(build))
     // those of the catalogue are the largest, and only a create that found one just before still needs it
     const kept = template.teamId === CATALOG_TEAM_ID ? 1 : MAX_SUPERSEDED
     for (const build of untagged.slice(0, -kept))
       try {
-        node.removeBuild(build.buildId)
+        await node.removeBuild(build.buildId)
         await node.removeCheckpoint(build.checkpointId)
         await checkpoints.remove(build.checkpointId)
         await catalogue.removeBuild(build)
@@ -317,7 +329,7 @@ export class TemplateBuilder {
     try {
       logs.add(buildId, { level: 'error', message: reason.message, step: reason.step })
       await logs.close(buildId)
-      node.removeBuild(buildId)
+      await node.removeBuild(buildId)
       await node.removeCheckpoint(build.checkpointId)
       await checkpoints.remove(build.checkpointId)
       const nowMs = now()

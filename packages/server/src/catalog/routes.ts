@@ -63,9 +63,9 @@ export function catalogRoutes(
       controlOf(catalog).remove(name)
       if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
       const checkpointIds = catalogue.buildsOf(template.templateId).map(({ checkpointId }) => checkpointId)
-      const release = await sandboxes.copies.releaseTemplate(checkpointIds)
+      const plan = await sandboxes.copies.planRelease(checkpointIds)
       await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
-      return { wasThere: true, ...(await release()) }
+      return { wasThere: true, ...(await sandboxes.copies.releaseTemplate(plan)) }
     },
   )
 }

@@ -94,13 +94,18 @@ export class History {
       )
     const before = find(from)
     const release = this.#life.limits.reserveDiff(team)
+    const { node, logger } = this.#life
+    const operationId = randomUUID()
+    const cancel = () =>
+      void node.cancelDiff(operationId).catch((err) => logger.warn({ err }, 'a diff was not cancelled'))
+    signal?.addEventListener('abort', cancel, { once: true })
     try {
-      const diff = await this.#life.node.diff(before.checkpointId, to.checkpointId, {
-        owner: team.teamId,
-        signal,
-      })
+      signal?.throwIfAborted()
+      const options = { owner: team.teamId, operationId }
+      const diff = await node.diff(before.checkpointId, to.checkpointId, options)
       return { ...diff, fromId: from, toId: to.checkpointId }
     } finally {
+      signal?.removeEventListener('abort', cancel)
       release()
     }
   }
@@ -158,6 +163,7 @@ export class History {
       registry.hide(sandboxId, 'rolled back')
       registry.replace(sandbox, rolledBack)
       registry.show(sandbox)
+      this.#life.endIfExited(sandbox)
       await within(STOP_TIMEOUT_MS, node.stop(before)).catch(() =>
         this.#life.later('stopping a machine that was rolled back', () => node.stop(before)),
       )

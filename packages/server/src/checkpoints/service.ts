@@ -38,7 +38,7 @@ export class Checkpoints {
       await this.#repository.insert(checkpoint)
       try {
         const saved = await node.snapshot(sandbox.machineId, checkpointId, {
-          isPassing: why === 'fork',
+          isTransient: why === 'fork',
           hasMemory,
         })
         await this.#repository.complete(saved)
@@ -105,7 +105,7 @@ export class Checkpoints {
       if (this.#life.catalogue.isSnapshot(checkpointId)) continue
       if (checkpointId !== elsewhereId) await this.remove(checkpointId)
       else {
-        await this.#life.node.leaveCheckpoint(checkpointId)
+        await this.#life.node.dropLocalCheckpoint(checkpointId)
         await this.#repository.remove(checkpointId)
       }
     }

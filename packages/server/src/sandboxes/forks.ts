@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterActing, newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
+import type { ReleasePlan } from '@sandlot/protocol/node'
 import type { Checkpoints } from '../checkpoints/service.ts'
 import type { Team } from '../teams/team.ts'
 import { parseNewReference, parseReference } from '../templates/reference.ts'
@@ -93,15 +94,17 @@ export class Copies {
     const builds = template.builds.filter((build): build is BuildRecord => 'checkpointId' in build)
     // a source that is alive may still be saved as it, a fork of it only came from it
     const unused = builds
-      .filter(({ sandboxId, checkpointId }) => registry.get(sandboxId)?.checkpointId !== checkpointId)
+      .filter(({ sandboxId, checkpointId }) => registry.get(sandboxId ?? '')?.checkpointId !== checkpointId)
       .map(({ checkpointId }) => checkpointId)
     await catalogue.remove(template, unused)
-    for (const { buildId } of template.builds) node.removeBuild(buildId)
+    for (const { buildId } of template.builds) await node.removeBuild(buildId)
     for (const checkpointId of unused) await this.#checkpoints.remove(checkpointId)
   }
 
-  /** @returns removes what builds have left beside the checkpoints, when these are gone */
-  releaseTemplate = (checkpointIds: readonly string[]) => this.#life.node.releaseTemplate(checkpointIds)
+  /** What builds of a template have left beside the checkpoints, for `releaseTemplate` when these are gone. */
+  planRelease = (checkpointIds: readonly string[]) => this.#life.node.planRelease(checkpointIds)
+
+  releaseTemplate = (plan: ReleasePlan) => this.#life.node.releaseTemplate(plan)
 
   /** Sandboxes that were started from a template, paused ones too. */
   usersOf({ templateId }: Template): LiveSandbox[] {

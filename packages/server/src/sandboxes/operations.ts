@@ -1,5 +1,5 @@
 import { isSandboxId, SandlotError } from '@sandlot/protocol'
-import type { MachineInit, SandboxNode } from '@sandlot/protocol/node'
+import type { EventReceiver, MachineInit, NodeEventOf, SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { Retries } from '../concurrency/retries.ts'
@@ -10,6 +10,7 @@ import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
 import { DeadlineHeap } from './deadline-heap.ts'
+import { EarlyExits } from './early-exits.ts'
 import type { SandboxRegistry } from './registry.ts'
 import type { SandboxRepository } from './repository.ts'
 import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
@@ -20,6 +21,7 @@ const MAX_MOVED = 100_000
 
 export interface LifeOptions {
   node: SandboxNode
+  nodeEvents: EventReceiver
   repository: SandboxRepository
   registry: SandboxRegistry
   catalogue: TemplateRegistry
@@ -58,6 +60,7 @@ export class Life {
   readonly #lock = new KeyedLock()
   readonly #retries: Retries
   readonly #events: LifeEvents
+  readonly #earlyExits = new EarlyExits()
   /** Where sandboxes went that other machines took over, the latest of them. */
   readonly #moved = new Map<string, { teamId: string; to: string }>()
   #isClosed = false
@@ -76,21 +79,30 @@ export class Life {
     this.#events = events
     this.#retries = new Retries((err, what) => logger.warn({ err }, `${what} failed again`))
     this.deadlines = new DeadlineHeap({ now, onExpired: events.onDeadline })
-    node.on('stalled', ({ machineId, reason }) => this.#noteStall(machineId, reason))
-    node.on('exit', ({ machineId, reason }) => {
-      const sandbox = registry.byMachine(machineId)
-      if (sandbox) this.endUnasked(sandbox.sandboxId, `exited: ${reason}`, machineId)
-    })
+    options.nodeEvents.on('stalled', (event) => this.#noteStall(event))
+    options.nodeEvents.on('exit', (event) => this.#noteExit(event))
   }
 
-  /** @param reason undefined: it goes on */
-  #noteStall(machineId: string, reason: string | undefined): void {
+  /** @returns when the end of the sandbox is recorded */
+  #noteExit({ machineId, reason }: NodeEventOf<'exit'>): Promise<void> | void {
     const sandbox = this.registry.byMachine(machineId)
-    if (!sandbox) return
+    if (sandbox) return this.endUnasked(sandbox.sandboxId, `exited: ${reason}`, machineId)
+    this.#earlyExits.add(machineId, reason)
+  }
+
+  /** Ends a sandbox whose machine died before the registry knew the machine. */
+  endIfExited({ sandboxId, machineId }: LiveSandbox): void {
+    const reason = this.#earlyExits.take(machineId)
+    if (reason !== undefined) void this.endUnasked(sandboxId, `exited: ${reason}`, machineId)
+  }
+
+  async #noteStall({ machineId, reason }: NodeEventOf<'stalled'>): Promise<void> {
+    const sandbox = this.registry.byMachine(machineId)
+    if (!sandbox || this.#isClosed) return
     const { sandboxId } = sandbox
     this.logger.warn({ sandboxId, reason }, reason ? 'a sandbox stands still' : 'a sandbox goes on')
     const event = lifecycleEvent('updated', sandbox, this.now(), { stalled: reason ?? null })
-    this.inBackground('recording that a sandbox stands still', () => this.repository.addEvent(event))
+    await this.underWay.add(this.repository.addEvent(event))
   }
 
   /** One that runs or is paused. @throws SandlotError not_found, conflict: another machine has taken it over */
@@ -173,7 +185,7 @@ export class Life {
       // is not warm any more and no row says it runs, so the next start removes it, or lets it stand still for a
       // while when it was told and the row was not written.
       await Promise.all([node.init(sandbox.machineId, this.initOf(sandbox)), repository.insert(sandbox)])
-      if (node.addressOf(sandbox.machineId) === undefined)
+      if (this.#earlyExits.take(sandbox.machineId) !== undefined)
         throw new SandlotError('sandbox_create_failed', 'the sandbox ended by itself while it started')
       become(sandbox, 'running')
       sandbox.startedAtMs = now()
@@ -197,9 +209,7 @@ export class Life {
     this.registry.show(sandbox)
     if (sandbox.state === 'paused') return
     this.deadlines.set(sandbox.sandboxId, sandbox.endAtMs)
-    // its exit was announced before the registry knew it
-    if (this.node.addressOf(sandbox.machineId) === undefined)
-      this.endUnasked(sandbox.sandboxId, 'exited: while it started')
+    this.endIfExited(sandbox)
   }
 
   /** @param mend what would be right instead @throws SandlotError invalid_request: sandboxes need an access token here */
@@ -246,15 +256,19 @@ export class Life {
   /**
    * Nobody waits for the answer, so what cannot be done now is done later.
    * @param machineId only if it still runs on this machine
+   * @returns when it has ended; never for a server that is closed: the next one finds the sandbox
    */
-  endUnasked(sandboxId: string, reason: KillReason, machineId?: string): void {
-    if (this.#isClosed) return
-    this.end(sandboxId, reason, machineId).catch((err) => {
-      this.logger.error({ err, sandboxId, reason }, 'a sandbox could not be ended yet')
-      this.later(
-        `ending sandbox ${sandboxId}`,
-        async () => void (await this.end(sandboxId, reason, machineId)),
-      )
+  endUnasked(sandboxId: string, reason: KillReason, machineId?: string): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isClosed) return
+      const end = async () => {
+        await this.end(sandboxId, reason, machineId)
+        resolve()
+      }
+      end().catch((err) => {
+        this.logger.error({ err, sandboxId, reason }, 'a sandbox could not be ended yet')
+        this.later(`ending sandbox ${sandboxId}`, end)
+      })
     })
   }
 

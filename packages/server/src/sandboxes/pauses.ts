@@ -116,8 +116,12 @@ export class Pauses {
     await this.#life.eventually(`undoing the pause of sandbox ${sandbox.sandboxId}`, () =>
       repository.undoPausing(sandbox, checkpointId),
     )
-    if (node.addressOf(sandbox.machineId) === undefined)
-      this.#life.endUnasked(sandbox.sandboxId, 'exited: while it was saved')
+    // a node that does not answer reports an exit later
+    const isGone = await node.status(sandbox.machineId).then(
+      (status) => status === undefined,
+      () => false,
+    )
+    if (isGone) void this.#life.endUnasked(sandbox.sandboxId, 'exited: while it was saved')
   }
 
   /**
@@ -212,6 +216,7 @@ export class Pauses {
       sandbox.pausedAtMs = undefined
       registry.show(sandbox)
       deadlines.set(sandbox.sandboxId, sandbox.endAtMs)
+      this.#life.endIfExited(sandbox)
     } finally {
       release()
     }

@@ -1,3 +1,4 @@
+import type { Joined } from '@sandlot/protocol/node'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
 import type { Life } from './operations.ts'
@@ -13,32 +14,33 @@ import type { KillReason } from './state.ts'
 export async function recoverSandboxes(
   life: Life,
   checkpoints: CheckpointRepository,
-  instanceId: string,
-): Promise<{ deleting: string[] }> {
+  ids: { instanceId: string; sessionId: string },
+): Promise<{ deleting: string[]; joined: Joined }> {
   const { node, repository, catalogue, logger } = life
   for (const { sandboxId, teamId, killReason } of await repository.moved())
     life.noteMoved({ sandboxId, teamId }, killReason)
   const rows = await repository.alive()
-  const onDisk = await node.checkpoints()
+  const onDisk = new Set(await node.checkpoints())
   for (const row of rows) if (row.state === 'pausing') await settlePause(life, checkpoints, row, onDisk)
   const inState = (...states: Array<LiveSandbox['state']>) =>
     rows.filter(({ state }) => states.includes(state))
   const { listed, deleting } = await settleCheckpoints(life, checkpoints, rows)
-  const alive = await node.start({
-    instanceId,
-    inUse: new Map(
-      inState('running').map(({ machineId, settings }) => [machineId, networkPolicyOf(settings)]),
-    ),
-    frozen: new Map(
-      inState('paused').map(({ machineId, checkpointId, settings }) => [
-        machineId,
-        { checkpointId: checkpointId!, network: networkPolicyOf(settings) },
-      ]),
-    ),
-    ended: new Set(inState('starting', 'killing').map(({ machineId }) => machineId)),
-    checkpoints: new Set([...listed, ...deleting]),
+  const joined = await node.join({
+    ...ids,
+    inUse: inState('running').map(({ machineId, settings }) => ({
+      machineId,
+      network: networkPolicyOf(settings),
+    })),
+    frozen: inState('paused').map(({ machineId, checkpointId, settings }) => ({
+      machineId,
+      checkpointId: checkpointId!,
+      network: networkPolicyOf(settings),
+    })),
+    ended: inState('starting', 'killing').map(({ machineId }) => machineId),
+    checkpoints: [...listed, ...deleting],
     builds: catalogue.teamBuilds(),
   })
+  const addresses = new Map(joined.alive.map(({ machineId, address }) => [machineId, address]))
   for (const sandbox of rows) {
     if (sandbox.state === 'paused') {
       if (!onDisk.has(sandbox.checkpointId ?? ''))
@@ -46,7 +48,7 @@ export async function recoverSandboxes(
       life.show(sandbox)
       continue
     }
-    const address = alive.has(sandbox.machineId) ? node.addressOf(sandbox.machineId) : undefined
+    const address = addresses.get(sandbox.machineId)
     if (sandbox.state === 'running' && address !== undefined) {
       sandbox.address = address
       life.show(sandbox)
@@ -56,7 +58,7 @@ export async function recoverSandboxes(
     if (sandbox.state === 'running')
       logger.warn({ sandboxId: sandbox.sandboxId }, 'a sandbox was lost: its machine is gone')
   }
-  return { deleting }
+  return { deleting, joined }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
-import type { TakeoverRecords } from '@sandlot/protocol/node'
+import type { Joined, TakeoverRecords } from '@sandlot/protocol/node'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import { History } from '../checkpoints/history.ts'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
@@ -45,6 +45,8 @@ export class SandboxService {
   readonly #checkpoints: CheckpointRepository
   readonly #kept: Checkpoints
   readonly #instanceId: string
+  /** Of this process, for the node. */
+  readonly #sessionId = randomUUID()
   #isDraining = false
 
   constructor({ checkpoints, uploads, instanceId, records, ...options }: SandboxServiceOptions) {
@@ -190,14 +192,16 @@ export class SandboxService {
   }
 
   /** Brings rows and machines together after a start. */
-  async recover(): Promise<void> {
-    const { deleting } = await recoverSandboxes(this.#life, this.#checkpoints, this.#instanceId)
+  async recover(): Promise<Joined> {
+    const ids = { instanceId: this.#instanceId, sessionId: this.#sessionId }
+    const { deleting, joined } = await recoverSandboxes(this.#life, this.#checkpoints, ids)
     this.#life.inBackground('deleting what a former server was deleting', async () => {
       for (const checkpointId of deleting) await this.#kept.remove(checkpointId)
       for (const sandboxId of await this.#life.repository.endedWithCheckpoints())
         await this.#life.forget(sandboxId)
     })
     this.handovers.start()
+    return joined
   }
 
   /** New creates are refused from now on. */

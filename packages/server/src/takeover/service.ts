@@ -84,7 +84,7 @@ export class Handovers {
   async #offer(sandboxId: string, checkpointId: string): Promise<void> {
     const { node, registry } = this.#life
     const records = this.#records!
-    const base = await node.carry(checkpointId)
+    const base = await node.exportBase(checkpointId)
     const checkpoint = await this.#checkpoints.find(checkpointId)
     if (!base || !checkpoint?.isComplete) return
     await this.#life.exclusively(sandboxId, async () => {
