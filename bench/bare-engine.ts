@@ -1,12 +1,13 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createGvisorDriver, unmountState } from '@sandlot/node/engine/gvisor-driver'
-import { createGuestClient } from '@sandlot/node/guest/guest-client'
+import { GvisorDriver, unmountState } from '@sandlot/node/engine/gvisor-driver'
+import { GuestClient } from '@sandlot/node/guest/guest-client'
 import { namesFor } from '@sandlot/node/instance-names'
-import { openCgroups } from '@sandlot/node/machines/cgroups'
+import { Cgroups } from '@sandlot/node/machines/cgroups'
 import { parseAddressRange } from '@sandlot/node/network/address-range'
-import { createSlotPool, type Slot } from '@sandlot/node/network/slots'
+import type { Slot } from '@sandlot/node/network/slot'
+import { SlotPool } from '@sandlot/node/network/slots'
 import type { BuildResources } from '@sandlot/protocol/node'
 import { runscPath as cachedRunsc } from '../packages/sandlot/src/setup/runsc.ts'
 import { home } from './server.ts'
@@ -14,33 +15,33 @@ import { home } from './server.ts'
 const RANGE = '10.220.0.0/16'
 const HEALTHY_TIMEOUT_MS = 60_000
 
-/** What a checkpoint needs besides its files. */
+/** What a restore needs besides the files of the checkpoint. */
 export interface BareSource extends BuildResources {
   imagePath: string
   guestDir: string
 }
 
-/** runsc with the server's flags, in namespaces that were made before. Nothing of the server takes part. */
+/** runsc with the server's flags, in namespaces that were made ahead of time, without any part of the server. */
 export interface BareEngine {
-  /** Resolves when envd answers. @param index which of the namespaces; each takes one machine at a time */
+  /** Restores and resolves when envd answers. @param index of the namespace; each takes one machine at a time */
   restore(index: number, source: BareSource, checkpointDir: string): Promise<void>
-  /** Saves a machine of the server, which goes on. */
+  /** Saves a machine of the server, which goes on running. */
   checkpoint(machineId: string, checkpointDir: string): Promise<void>
   /** Ends what `restore` started. */
   end(index: number): Promise<void>
   close(): Promise<void>
 }
 
-/** @param slotCount machines that may live at one time */
+/** @param slotCount machines that may run concurrently */
 export async function openBareEngine(slotCount: number): Promise<BareEngine> {
   const dir = mkdtempSync(join(tmpdir(), 'sandlot-bare-'))
   const names = namesFor(dir)
   const runscPath = process.env.SANDLOT_RUNSC ?? cachedRunsc('/var/cache/sandlot')
-  const driverOf = (stateDir: string) => createGvisorDriver({ runscPath, version: '', stateDir })
+  const driverOf = (stateDir: string) => new GvisorDriver({ runscPath, version: '', stateDir })
   const driver = driverOf(join(dir, 'runsc'))
   const servers = driverOf(join(home, 'run/runsc'))
-  const cgroups = openCgroups()
-  const slots = createSlotPool({
+  const cgroups = new Cgroups()
+  const slots = new SlotPool({
     names,
     range: parseAddressRange(RANGE),
     maxSlots: slotCount,
@@ -80,14 +81,14 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
         checkpointDir,
         { isUrgent: true },
       )
-      const guest = createGuestClient(slot.address)
+      const guest = new GuestClient(slot.address)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
       guest.close()
     },
     checkpoint: (machineId, checkpointDir) => servers.checkpoint({ machineId, dir }, checkpointDir),
     async end(index) {
       await end(idOf(index))
-      // runsc took the address off its interface: the namespace is made ready again
+      // runsc took the address off the interface: the namespace is prepared again
       slots.give(ready[index]!.index)
       ready[index] = await slots.take()
     },

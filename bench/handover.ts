@@ -1,9 +1,9 @@
-// What `checkpointSecret` costs a resume: two servers of its own, one with a bucket and the secret, one without. See README.md.
+// Time that `checkpointSecret` adds to a resume: two servers of its own, one with a bucket and the secret, one without. See README.md.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createS3Store } from '@sandlot/node/objects/s3-store'
+import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server } from '@sandlot/node/test-support/versitygw'
 import { Sandbox } from 'e2b-official'
 import { connectionTo, startServer, type TestServer } from '../tests/server.ts'
@@ -18,7 +18,7 @@ const dir = await mkdtemp(join(tmpdir(), 'sandlot-bench-'))
 const s3 = await createS3Server(dir)
 await s3.start()
 const { bucket, endpoint, credentials } = s3.options
-const store = createS3Store(s3.options)
+const store = new S3Store(s3.options)
 const servers: TestServer[] = []
 
 async function untilInBucket(sandboxId: string): Promise<void> {
@@ -27,7 +27,7 @@ async function untilInBucket(sandboxId: string): Promise<void> {
     if (performance.now() - started > IN_BUCKET_MS) throw new Error(`${key} does not get into the bucket`)
 }
 
-/** @param isHot before the frozen memory goes */
+/** @param isHot resume while the machine is still frozen in memory */
 async function resume(server: TestServer, isShared: boolean, isHot: boolean): Promise<number[]> {
   const sandbox = await Sandbox.create({ ...connectionTo(server.info()), timeoutMs: 900_000 })
   const times: number[] = []

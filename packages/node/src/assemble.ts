@@ -8,22 +8,22 @@ import { Builder } from './builder/builder.ts'
 import { Layers } from './builder/layers.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { Diffs } from './diff/diffs.ts'
-import { createGvisorDriver } from './engine/gvisor-driver.ts'
+import { GvisorDriver } from './engine/gvisor-driver.ts'
 import { ArchiveChecks } from './images/archive-checks.ts'
 import { ImagePuller } from './images/image-puller.ts'
 import { ImageStore } from './images/image-store.ts'
 import { namesFor } from './instance-names.ts'
-import { openCgroups } from './machines/cgroups.ts'
+import { Cgroups } from './machines/cgroups.ts'
 import type { LiveMachine } from './machines/machine.ts'
 import { Machines } from './machines/machines.ts'
 import { PreparedKernels } from './machines/prepared-kernels.ts'
-import { createSampler } from './machines/sampler.ts'
+import { Sampler } from './machines/sampler.ts'
 import { parseAddressRange } from './network/address-range.ts'
 import { hostResolver } from './network/firewall.ts'
 import { NodeNetwork } from './network/node-network.ts'
-import { createSlotPool } from './network/slots.ts'
+import { SlotPool } from './network/slots.ts'
 import type { NodeOptions } from './options.ts'
-import { createCheckpoints } from './packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from './packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './persistence/checkpoint-folder.ts'
 import { CheckpointTiers } from './persistence/checkpoint-tiers.ts'
 import { FrozenMachines } from './persistence/frozen-machines.ts'
@@ -94,12 +94,12 @@ function openHost(options: NodeOptions) {
   const range = parseAddressRange(options.networkRange)
   const runDir = join(home, 'run')
   const onError = (error: unknown) => logger.warn({ err: error }, 'node')
-  const driver = createGvisorDriver({
+  const driver = new GvisorDriver({
     runscPath: options.runscPath,
     version: options.runscVersion,
     stateDir: join(runDir, 'runsc'),
   })
-  const cgroups = openCgroups()
+  const cgroups = new Cgroups()
   const network = new NodeNetwork({
     names,
     range,
@@ -110,7 +110,7 @@ function openHost(options: NodeOptions) {
     maxConnections: options.maxConnections,
   })
   const { firewall, filters } = network
-  const slots = createSlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
+  const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
   const { guestDir } = options
   const machines = new Machines({ names, runDir, guestDir, driver, cgroups, slots, firewall, onError })
   return {
@@ -121,7 +121,7 @@ function openHost(options: NodeOptions) {
     network,
     slots,
     machines,
-    sample: createSampler(cgroups, driver),
+    sampler: new Sampler(cgroups, driver),
     events: new EventLog(),
   }
 }
@@ -133,7 +133,7 @@ async function openStorage(options: NodeOptions, { onError }: Host) {
   const adopted = new AdoptedBases(join(home, 'adopted'))
   const folder = new CheckpointFolder(checkpointsDir, adopted, checkBasePlace)
   await folder.prepare()
-  const packed = await createCheckpoints({
+  const packed = await PackedCheckpoints.open({
     dir: join(home, 'packed'),
     remote: options.remoteCheckpoints,
     cacheBytes: options.packedCacheBytes,
@@ -222,7 +222,7 @@ async function openBuilding(
 ) {
   const { home, logger, baseImage, guestDir } = options
   const layersDir = join(home, 'layers')
-  const packedLayers = await createCheckpoints({ dir: join(layersDir, 'packed'), logger })
+  const packedLayers = await PackedCheckpoints.open({ dir: join(layersDir, 'packed'), logger })
   const layers = new Layers({ dir: layersDir, packed: packedLayers, onError })
   const booted = new BootedBuilds(join(home, 'booted'))
   const envdKey = contentKey(join(guestDir, 'envd'))

@@ -219,7 +219,7 @@ export class NodeJoin {
   async #standStill(machine: LiveMachine): Promise<void> {
     const { machines, guard, network } = this.#parts
     if (machine.isFrozen) return
-    await guard.leave(machine, () => network.leave(machine, () => machines.freeze(machine)))
+    await guard.release(machine, () => network.release(machine, () => machines.freeze(machine)))
   }
 
   async #end(machineId: string): Promise<void> {

@@ -146,7 +146,7 @@ export class LocalNode implements SandboxNode {
     const machine = this.#liveMachine(machineId)
     const save = () => persistence.pause(machine, checkpointId, hasMemory)
     return this.#session.saving(checkpointId, () =>
-      guard.leave(machine, () => network.leave(machine, save)).then(toInfo),
+      guard.release(machine, () => network.release(machine, save)).then(toInfo),
     )
   }
 
@@ -210,7 +210,7 @@ export class LocalNode implements SandboxNode {
   }
 
   async dropLocalCheckpoint(checkpointId: string): Promise<void> {
-    await this.#parts.cold.leave(checkpointId)
+    await this.#parts.cold.dropLocal(checkpointId)
     this.#session.forgetCheckpoint(checkpointId)
   }
 

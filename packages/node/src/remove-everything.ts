@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createGvisorDriver, unmountState } from './engine/gvisor-driver.ts'
+import { GvisorDriver, unmountState } from './engine/gvisor-driver.ts'
 import { namesFor } from './instance-names.ts'
-import { openCgroups } from './machines/cgroups.ts'
+import { Cgroups } from './machines/cgroups.ts'
 import { Machines } from './machines/machines.ts'
 import { parseAddressRange } from './network/address-range.ts'
 import { Firewall } from './network/firewall.ts'
-import { createSlotPool } from './network/slots.ts'
+import { SlotPool } from './network/slots.ts'
 
 /**
  * Ends every machine of the instance and removes its namespaces, cgroups, firewall table and run folder.
@@ -17,9 +17,9 @@ export async function removeEverything(home: string): Promise<void> {
   const runDir = join(home, 'run')
   const range = parseAddressRange('10.0.0.0/12')
   const ignore = () => {}
-  const slots = createSlotPool({ names, range, maxSlots: range.slotCount, onError: ignore })
+  const slots = new SlotPool({ names, range, maxSlots: range.slotCount, onError: ignore })
   slots.close()
-  const driver = createGvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
+  const driver = new GvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
   const firewall = new Firewall({
     ...{ names, range: range.cidr, dns: '127.0.0.1', maxConnections: 0, onError: ignore, onDoubt: ignore },
     host: () => ({ addresses: [], networks: [] }),
@@ -29,7 +29,7 @@ export async function removeEverything(home: string): Promise<void> {
     runDir,
     guestDir: '',
     driver,
-    cgroups: openCgroups(),
+    cgroups: new Cgroups(),
     slots,
     firewall,
     onError: ignore,

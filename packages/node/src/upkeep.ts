@@ -64,10 +64,10 @@ export class Upkeep {
   }
 
   async #takeSamples(): Promise<void> {
-    const { machines, sample, events } = this.#parts
+    const { machines, sampler, events } = this.#parts
     const used = [...machines.all()].filter((machine) => !machine.isWarm && !machine.isFrozen)
     if (used.length === 0) return
-    const samples: MachineSample[] = await sample(used)
+    const samples: MachineSample[] = await sampler.sample(used)
     if (samples.length > 0) events.emit({ type: 'samples', samples })
   }
 

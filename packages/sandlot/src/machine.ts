@@ -113,8 +113,8 @@ export async function createMachine({
 /** Loaded only when it is used: the AWS SDK takes 0.2 s to load. */
 export async function openBucket(settings: Settings): Promise<Bucket | undefined> {
   if (settings.checkpointBucket === '') return undefined
-  const { createS3Store } = await import('@sandlot/node/objects/s3-store')
-  const records = createS3Store({
+  const { S3Store } = await import('@sandlot/node/objects/s3-store')
+  const records = new S3Store({
     bucket: settings.checkpointBucket,
     endpoint: settings.checkpointEndpoint || undefined,
     region: settings.checkpointRegion,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ImageStore } from '../images/image-store.ts'
-import { type Checkpoints, createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import { BootedBuilds } from './booted-builds.ts'
 import { collectBuildGarbage } from './collect.ts'
@@ -18,7 +18,7 @@ const onError = (error: unknown) => {
 const WAIT = { timeout: 20_000 }
 const NOTHING = { maxAgeMs: 0, maxBytes: 0 }
 let root: string
-let packed: Checkpoints
+let packed: PackedCheckpoints
 let layers: Layers
 let booted: BootedBuilds
 let images: ImageStore
@@ -26,7 +26,7 @@ let images: ImageStore
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'sandlot-collect-'))
   const logger = pino({ level: 'silent' })
-  packed = await createCheckpoints({ dir: join(root, 'layers', 'packed'), logger, graceMs: 0 })
+  packed = await PackedCheckpoints.open({ dir: join(root, 'layers', 'packed'), logger, graceMs: 0 })
   layers = new Layers({ dir: join(root, 'layers'), packed, onError })
   booted = new BootedBuilds(join(root, 'booted'))
   await booted.prepare()

@@ -5,16 +5,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { type Checkpoints, createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { Layers, LostLayer } from './layers.ts'
 
 let dir: string
-let packed: Checkpoints
+let packed: PackedCheckpoints
 let layers: Layers
 let errors: unknown[]
 
 async function open(unpackedBytes = 0): Promise<void> {
-  packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
   layers = new Layers({ dir, packed, unpackedBytes, onError: (error) => errors.push(error) })
   await layers.prepare()
 }
@@ -117,12 +117,10 @@ test('a step that is done anew replaces what it made before', async () => {
 })
 
 test('what a crash left unpacked is packed after the next start', async () => {
-  const unpacked = new Layers({
-    dir,
-    packed: { ...packed, pack: () => new Promise(() => {}) },
-    onError: () => {},
-  })
+  const packing = vi.spyOn(packed, 'pack').mockReturnValue(new Promise(() => {}))
+  const unpacked = new Layers({ dir, packed, onError: () => {} })
   await unpacked.add('a', '/image', save('first'))
+  packing.mockRestore()
   await layers.close()
   await open()
   await whenPacked('a')

@@ -4,10 +4,11 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { UsageReport } from '@sandlot/protocol/node'
+import { WRITING_PREFIX } from '../host/atomic-writes.ts'
 import { isDamage } from '../packed/manifest.ts'
-import type { Checkpoints } from '../packed/packed-checkpoints.ts'
+import type { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { BackgroundQueue } from '../persistence/background-queue.ts'
-import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer, WRITING } from './layer-folders.ts'
+import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer } from './layer-folders.ts'
 
 /** Of layers beside their packed copies, those that were used last: who changes a step builds from one again and again. */
 const UNPACKED_BYTES = 2 * 2 ** 30
@@ -21,7 +22,7 @@ export interface LayersOptions {
   /** `<home>/layers`. */
   dir: string
   /** For their packed copies alone. */
-  packed: Checkpoints
+  packed: PackedCheckpoints
   /** Default 2 GiB. */
   unpackedBytes?: number
   onError: (error: unknown) => void
@@ -34,7 +35,7 @@ export interface LayersOptions {
  */
 export class Layers {
   readonly #folders: LayerFolders
-  readonly #packed: Checkpoints
+  readonly #packed: PackedCheckpoints
   readonly #onError: (error: unknown) => void
   readonly #packing = new BackgroundQueue((key) => this.#packNow(key))
   /** Ids of packed copies that are whole. */
@@ -172,7 +173,7 @@ export class Layers {
     const needed = new Set((await this.#folders.list()).map(({ packedId }) => packedId))
     for (const id of packedIds) if (!needed.has(id)) await this.#forget(id)
     try {
-      await this.#packed.gc({ isDryRun: false })
+      await this.#packed.collectGarbage({ isDryRun: false })
     } catch (error) {
       if (!isDamage(error)) throw error
       this.#onError(error)
@@ -228,7 +229,7 @@ export class Layers {
     if (!existsSync(filesDir)) return
     const { packedId } = this.#folders.read(key)
     if (packedId === undefined || !this.#packedIds.has(packedId)) return
-    const removing = join(this.#folders.pathOf(key), `${WRITING}${randomUUID()}`)
+    const removing = join(this.#folders.pathOf(key), `${WRITING_PREFIX}${randomUUID()}`)
     renameSync(filesDir, removing)
     await rm(removing, { recursive: true, force: true })
   }

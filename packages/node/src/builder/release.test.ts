@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ImageStore } from '../images/image-store.ts'
-import { createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import { Layers } from './layers.ts'
 import { planRelease, releaseTemplate } from './release.ts'
@@ -27,7 +27,7 @@ beforeEach(async () => {
     throw error
   }
   const dir = join(root, 'layers')
-  const packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  const packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
   layers = new Layers({ dir, packed, onError: fail })
   images = openImages('images')
   shared = new SharedBuilds(join(root, 'shared'), images, () => openImages('shared/images'), fail)

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { SandlotError } from '@sandlot/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { toFrame } from './connect-frames.ts'
-import { createGuestClient } from './guest-client.ts'
+import { GuestClient } from './guest-client.ts'
 import { runInGuest, uploadToGuest } from './guest-process.ts'
 
 const MIB = 2 ** 20
@@ -148,13 +148,13 @@ const soon = () => AbortSignal.timeout(10_000)
 
 describe('an envd that answers', () => {
   it.each(ANY_CALL)('%s fails a POST', async (_, mouth) => {
-    const client = createGuestClient('127.0.0.1', await listen(mouth))
+    const client = new GuestClient('127.0.0.1', await listen(mouth))
     expectContained(await attempt(() => client.post('/init', {})))
     client.close()
   })
 
   it.each(ANY_CALL)('%s is not healthy', async (_, mouth) => {
-    const client = createGuestClient('127.0.0.1', await listen(mouth))
+    const client = new GuestClient('127.0.0.1', await listen(mouth))
     const start = performance.now()
     expect(await client.isHealthy()).toBe(false)
     expect(performance.now() - start).toBeLessThan(1_500)
@@ -173,7 +173,7 @@ describe('an envd that answers', () => {
   })
 
   it('byte by byte fails a POST when its time is over, not when a byte is late', async () => {
-    const client = createGuestClient('127.0.0.1', await listen(drip(`${OK}Content-Length: 99999\r\n\r\n`)))
+    const client = new GuestClient('127.0.0.1', await listen(drip(`${OK}Content-Length: 99999\r\n\r\n`)))
     const { error, tookMs } = await attempt(() => client.post('/init', {}))
     expect(error).toMatchObject({
       errorName: 'sandbox_create_failed',
@@ -186,7 +186,7 @@ describe('an envd that answers', () => {
   it('an error in long and odd words has them cut and cleaned', async () => {
     const words = `\x1b[31m${'w'.repeat(8_000)}`
     const mouth = saying(`HTTP/1.1 500 No\r\nContent-Length: ${words.length}\r\n\r\n${words}`)
-    const client = createGuestClient('127.0.0.1', await listen(mouth))
+    const client = new GuestClient('127.0.0.1', await listen(mouth))
     const { error } = await attempt(() => client.post('/init', {}))
     expect((error as Error).message).toMatch(/answered 500 to POST \/init: \ufffd\[31mw{495}$/)
     client.close()
@@ -268,7 +268,7 @@ describe('messages of a process', () => {
       socket.write(Buffer.concat([Buffer.from(CHUNKED), end, Buffer.from('0\r\n\r\n')]))
       socket.on('data', () => socket.write('HTTP/1.1 204 No Content\r\n\r\n'))
     })
-    const client = createGuestClient('127.0.0.1', port)
+    const client = new GuestClient('127.0.0.1', port)
     await client.runCommand(command, 1_000)
     await client.post('/init', {})
     expect(connections).toBe(1)

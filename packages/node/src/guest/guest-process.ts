@@ -9,11 +9,11 @@ const UPLOAD_TIMEOUT_MS = 30 * 60_000
 
 export interface GuestCommand extends LoginCommand {
   onOutput?: (text: string, from: 'stdout' | 'stderr') => void
-  /** Ends the waiting; the process itself goes with its machine. */
+  /** Stops waiting; the process itself ends with its machine. */
   signal: AbortSignal
 }
 
-/** envd refused to start a process: a code and words of Connect, e.g. `unauthenticated: invalid username: 'x'`. */
+/** envd refused to start a process: code and message of Connect, e.g. `unauthenticated: invalid username: 'x'`. */
 export class GuestRefusal extends Error {
   constructor(code: string, message: string) {
     super(`${code}: ${message}`)
@@ -22,82 +22,72 @@ export class GuestRefusal extends Error {
 }
 
 /**
- * Runs a command in a machine and passes its output on as it comes. It may be silent for as long as it likes.
+ * Runs a command in a machine and passes its output on as it arrives. There is no limit on silence.
  * @returns its exit code; 128 + n when signal n ended it
  * @throws GuestRefusal, SandlotError sandbox_unreachable when the machine is gone, and the signal's reason
  */
 export async function runInGuest(address: string, options: GuestCommand, port = ENVD_PORT): Promise<number> {
   const { onOutput = () => {}, signal, ...command } = options
-  const envd = openClient(address, port)
   const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
   const ended = Promise.withResolvers<number>()
-  const take = (event: ProcessEvent) => {
+  const onEvent = (event: ProcessEvent) => {
     if (event.type === 'output')
       onOutput(decoders[event.from].decode(event.bytes, { stream: true }), event.from)
     else if (event.type === 'end') ended.resolve(exitCodeOf(event))
     else ended.reject(new GuestRefusal(event.code, event.message))
   }
-  try {
-    // whoever answers after the process has ended is not waited for
+  return withEnvd(address, port, signal, 'the machine does not answer', (envd) => {
+    // resolves with the end of the process: the rest of the answer is not awaited
     envd
-      .startProcess(command, { signal }, take)
-      .then(
-        () =>
-          ended.reject(
-            new SandlotError('sandbox_unreachable', 'the machine ended while a command ran in it'),
-          ),
-        ended.reject,
-      )
-    return await ended.promise
-  } catch (error) {
-    signal.throwIfAborted()
-    if (error instanceof GuestRefusal || error instanceof SandlotError) throw error
-    throw new SandlotError(
-      'sandbox_unreachable',
-      `the machine does not answer: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    )
-  } finally {
-    envd.close()
-  }
+      .startProcess(command, { signal }, onEvent)
+      .then(() => ended.reject(unreachable('the machine ended while a command ran in it')), ended.reject)
+    return ended.promise
+  })
 }
 
 /** Writes a file into a machine as root. @throws SandlotError sandbox_unreachable, and the signal's reason */
-export async function uploadToGuest(
+export function uploadToGuest(
   address: string,
   path: string,
   content: Readable,
   signal: AbortSignal,
   port = ENVD_PORT,
 ): Promise<void> {
-  const envd = openClient(address, port)
+  return withEnvd(address, port, signal, 'the upload broke off', async (envd) => {
+    const request = {
+      method: 'POST' as const,
+      path: `/files?${new URLSearchParams({ path, username: 'root' })}`,
+      headers: { 'content-type': 'application/octet-stream' },
+      body: content,
+    }
+    const { status, words } = await envd.ask(request, { timeoutMs: UPLOAD_TIMEOUT_MS, signal })
+    if (status !== 200) throw unreachable(`envd answered ${status} to an upload: ${words}`)
+  })
+}
+
+/** Opens a connection for `work` and maps its failures to `sandbox_unreachable`. */
+async function withEnvd<T>(
+  address: string,
+  port: number,
+  signal: AbortSignal,
+  failure: string,
+  work: (envd: EnvdClient) => Promise<T>,
+): Promise<T> {
+  const timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, headTimeoutMs: HEADER_TIMEOUT_MS }
+  const envd = new EnvdClient(address, port, timeouts)
   try {
-    const { status, words } = await envd.ask(
-      {
-        method: 'POST',
-        path: `/files?${new URLSearchParams({ path, username: 'root' })}`,
-        headers: { 'content-type': 'application/octet-stream' },
-        body: content,
-      },
-      { timeoutMs: UPLOAD_TIMEOUT_MS, signal },
-    )
-    if (status !== 200)
-      throw new SandlotError('sandbox_unreachable', `envd answered ${status} to an upload: ${words}`)
+    return await work(envd)
   } catch (error) {
     signal.throwIfAborted()
-    if (error instanceof SandlotError) throw error
-    throw new SandlotError('sandbox_unreachable', `the upload broke off: ${(error as Error).message}`, {
-      cause: error,
-    })
+    if (error instanceof GuestRefusal || error instanceof SandlotError) throw error
+    throw unreachable(`${failure}: ${(error as Error).message}`, error)
   } finally {
     envd.close()
   }
 }
 
-const openClient = (address: string, port: number): EnvdClient =>
-  new EnvdClient(address, port, { connectTimeoutMs: CONNECT_TIMEOUT_MS, headTimeoutMs: HEADER_TIMEOUT_MS })
+const unreachable = (message: string, cause?: unknown): SandlotError =>
+  new SandlotError('sandbox_unreachable', message, { cause })
 
 const SIGNALS: Record<string, number> = { hangup: 1, interrupt: 2, aborted: 6, killed: 9, terminated: 15 }
 

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { canLimitSwap, canWeighDisk, openCgroups } from './cgroups.ts'
+import { Cgroups, canLimitSwap, canWeighDisk } from './cgroups.ts'
 
 /** Folders as kernels of both versions show them; what counts is which files there are. */
 let root: string
@@ -22,7 +22,7 @@ test('where the kernel shares the disk by weights, all machines together give wa
   files('cpu/sandlot-x/m1', { 'cpu.shares': '64' })
   files('blkio/sandlot-x/m1', { 'blkio.bfq.weight': '100' })
   files('blkio/sandlot-x', { 'blkio.bfq.weight': '100' })
-  const cgroups = openCgroups('v1', root)
+  const cgroups = new Cgroups('v1', root)
   await cgroups.setCpuShares('sandlot-x/m1', 1024)
   expect(read('cpu/sandlot-x/m1/cpu.shares')).toBe('1024')
   expect(read('blkio/sandlot-x/blkio.bfq.weight')).toBe('50')
@@ -32,7 +32,7 @@ test('where the kernel shares the disk by weights, all machines together give wa
 test('the same with cgroups v2', async () => {
   files('sandlot-x', { 'io.weight': 'default 100', 'memory.swap.max': 'max' })
   files('sandlot-x/m1', { 'cpu.weight': '6' })
-  const cgroups = openCgroups('v2', root)
+  const cgroups = new Cgroups('v2', root)
   await cgroups.setCpuShares('sandlot-x/m1', 1024)
   expect(read('sandlot-x/m1/cpu.weight')).toBe('100')
   expect(read('sandlot-x/io.weight')).toBe('50')
@@ -47,7 +47,7 @@ test.each([
   async (version, dir, file) => {
     files('memory', {})
     for (const name of ['m1', 'm2']) files(`${dir}sandlot-x/${name}`, { [file]: '100' })
-    await openCgroups(version, root).giveWayForDisk('sandlot-x/m1')
+    await new Cgroups(version, root).giveWayForDisk('sandlot-x/m1')
     expect([read(`${dir}sandlot-x/m1/${file}`), read(`${dir}sandlot-x/m2/${file}`)]).toEqual(['10', '100'])
   },
 )
@@ -56,7 +56,7 @@ test('kernels without these controllers are asked for nothing, and nothing fails
   files('memory', {})
   files('cpu', {})
   files('blkio/sandlot-x', {})
-  const cgroups = openCgroups('v1', root)
+  const cgroups = new Cgroups('v1', root)
   await cgroups.setCpuShares('sandlot-x/m1', 1024)
   expect([cgroups.canLimitSwap, canWeighDisk('v1', root)]).toEqual([false, false])
   files('memory', { 'memory.memsw.limit_in_bytes': '-1' })

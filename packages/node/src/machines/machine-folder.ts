@@ -1,23 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { BuildResources } from '@sandlot/protocol/node'
 import { pathExists } from '../host/path-exists.ts'
-
-/** `machine.json`: written before anything of the machine exists, so that a crash at any point leaves a trace. */
-export interface MachineRecord {
-  machineId: string
-  buildId: string
-  imagePath: string
-  guestDir: string
-  resources: BuildResources
-  /** Index of its slot. */
-  slot: number
-}
+import type { MachineRecord } from './machine.ts'
 
 /**
- * Empty files that tell a server that comes after a crash: `prepared`, nothing was restored into it yet; `warm`, it is
- * nobody's yet; `used`, a sandbox runs in it and nothing else holds its memory; `frozen`, nothing inside runs.
+ * Empty files that a server finds after a crash: `prepared`, the kernel holds nothing yet; `warm`, the machine belongs
+ * to no sandbox; `used`, a sandbox runs in it and nothing else holds its memory; `frozen`, no process inside runs.
  */
 export type MachineMark = 'prepared' | 'warm' | 'used' | 'frozen'
 

@@ -3,42 +3,53 @@ import type { Driver } from '../engine/driver.ts'
 import type { Cgroups } from './cgroups.ts'
 import type { LiveMachine } from './machine.ts'
 
-/** CPU, memory and disk of machines: each call is one pass, CPU counts from the last pass. */
-export function createSampler(cgroups: Cgroups, driver: Driver) {
-  const last = new Map<string, { cpuNanoseconds: number; atMs: number }>()
+const MIB = 2 ** 20
 
-  return async function sample(machines: LiveMachine[]): Promise<MachineSample[]> {
-    const known = new Set(machines.map((machine) => machine.machineId))
-    for (const machineId of last.keys()) if (!known.has(machineId)) last.delete(machineId)
-    const samples = await Promise.all(
-      machines.map(async (machine): Promise<MachineSample[]> => {
-        const { machineId, resources } = machine
-        const [usage, diskUsed] = await Promise.all([
-          cgroups.usage(machine.cgroup),
-          driver.diskUsedBytes(machine.pid),
-        ])
-        if (!usage) return []
-        const atMs = performance.now()
-        const before = last.get(machineId)
-        last.set(machineId, { cpuNanoseconds: usage.cpuNanoseconds, atMs })
-        const cpuUsedPct = before
-          ? Math.max(0, (usage.cpuNanoseconds - before.cpuNanoseconds) / 1e6 / (atMs - before.atMs)) * 100
-          : 0
-        return [
-          {
-            machineId,
-            timestampMs: Date.now(),
-            cpuCount: resources.cpuCount,
-            cpuUsedPct: Math.round(cpuUsedPct * 100) / 100,
-            memUsed: Math.min(usage.memoryBytes, resources.memoryMB * 2 ** 20),
-            memTotal: resources.memoryMB * 2 ** 20,
-            memCache: usage.cacheBytes,
-            diskUsed,
-            diskTotal: resources.diskSizeMB * 2 ** 20,
-          },
-        ]
-      }),
-    )
-    return samples.flat()
+/** Measures CPU, memory and disk of machines; CPU use is that since the previous pass. */
+export class Sampler {
+  readonly #cgroups: Pick<Cgroups, 'usage'>
+  readonly #driver: Pick<Driver, 'diskUsedBytes'>
+  readonly #last = new Map<string, { cpuNanoseconds: number; atMs: number }>()
+
+  constructor(cgroups: Pick<Cgroups, 'usage'>, driver: Pick<Driver, 'diskUsedBytes'>) {
+    this.#cgroups = cgroups
+    this.#driver = driver
+  }
+
+  /** Makes one pass. Machines that are gone have no sample. */
+  async sample(machines: readonly LiveMachine[]): Promise<MachineSample[]> {
+    const known = new Set(machines.map(({ machineId }) => machineId))
+    for (const machineId of this.#last.keys()) if (!known.has(machineId)) this.#last.delete(machineId)
+    const samples = await Promise.all(machines.map((machine) => this.#sampleOne(machine)))
+    return samples.filter((sample) => sample !== undefined)
+  }
+
+  async #sampleOne({ machineId, cgroup, pid, resources }: LiveMachine): Promise<MachineSample | undefined> {
+    const [usage, diskUsed] = await Promise.all([
+      this.#cgroups.usage(cgroup),
+      this.#driver.diskUsedBytes(pid),
+    ])
+    if (!usage) return undefined
+    const memoryBytes = resources.memoryMB * MIB
+    return {
+      machineId,
+      timestampMs: Date.now(),
+      cpuCount: resources.cpuCount,
+      cpuUsedPct: this.#cpuPercent(machineId, usage.cpuNanoseconds),
+      memUsed: Math.min(usage.memoryBytes, memoryBytes),
+      memTotal: memoryBytes,
+      memCache: usage.cacheBytes,
+      diskUsed,
+      diskTotal: resources.diskSizeMB * MIB,
+    }
+  }
+
+  #cpuPercent(machineId: string, cpuNanoseconds: number): number {
+    const atMs = performance.now()
+    const before = this.#last.get(machineId)
+    this.#last.set(machineId, { cpuNanoseconds, atMs })
+    if (!before) return 0
+    const usedMs = Math.max(0, cpuNanoseconds - before.cpuNanoseconds) / 1e6
+    return Math.round((usedMs / (atMs - before.atMs)) * 10_000) / 100
   }
 }

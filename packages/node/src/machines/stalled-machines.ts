@@ -1,20 +1,20 @@
 import type { LiveMachine } from './machine.ts'
 
 export interface StalledMachinesOptions {
+  stall: (machine: LiveMachine) => Promise<void>
   thaw: (machine: LiveMachine) => Promise<void>
-  /** Not asked for one that is being ended. */
   isAlive?: (machine: LiveMachine) => boolean
-  /** Tells people that a machine goes on. */
-  onGoing: (machine: LiveMachine) => void
+  /** Called when a machine has been thawed. */
+  onThawed: (machine: LiveMachine) => void
   onError: (error: unknown) => void
 }
 
-/** Machines that stand still because the server wants it for a while, and not because their sandbox was paused. */
+/** Machines that one guard has frozen for a while, as opposed to machines of paused sandboxes. */
 export class StalledMachines {
   readonly #options: StalledMachinesOptions
   readonly #stalled = new Set<LiveMachine>()
-  /** Another caller freezes or ends them. */
-  readonly #left = new Set<LiveMachine>()
+  /** Machines that another caller is freezing. */
+  readonly #released = new Set<LiveMachine>()
 
   constructor(options: StalledMachinesOptions) {
     this.#options = options
@@ -24,45 +24,53 @@ export class StalledMachines {
     return this.#stalled.size
   }
 
-  add(machine: LiveMachine): void {
+  /** Whether another caller is freezing the machine: the guard must leave it alone. */
+  isReleased(machine: LiveMachine): boolean {
+    return this.#released.has(machine)
+  }
+
+  /** Freezes a machine until `thawAll`. */
+  async stall(machine: LiveMachine): Promise<void> {
+    await this.#options.stall(machine)
+    if (machine.state.isStalled) this.#stalled.add(machine)
+  }
+
+  /** Takes responsibility for a machine that is already frozen. */
+  adopt(machine: LiveMachine): void {
+    machine.state.change('stalled')
     this.#stalled.add(machine)
   }
 
-  /** Whether another caller is freezing or ending it: it is not to be frozen here. */
-  isLeft(machine: LiveMachine): boolean {
-    return this.#left.has(machine)
-  }
-
   /**
-   * For the caller that freezes a machine for good: it is not set going any more; unless `work` fails.
-   * @param looking what may be freezing or thawing it at this moment
+   * Releases a machine for a caller that freezes it for good: it is not thawed here unless `work` fails.
+   * @param looking a run of the guard that may be freezing or thawing the machine at this moment
    */
-  async leave<T>(
+  async release<T>(
     machine: LiveMachine,
     looking: Promise<void> | undefined,
     work: () => Promise<T>,
   ): Promise<T> {
-    this.#left.add(machine)
+    this.#released.add(machine)
     await looking?.catch(() => {})
-    const isStalled = this.#stalled.delete(machine)
+    const wasStalled = this.#stalled.delete(machine)
     try {
       return await work()
     } catch (error) {
-      if (isStalled && machine.isFrozen) this.#stalled.add(machine)
+      if (wasStalled && machine.state.isStalled) this.#stalled.add(machine)
+      else if (wasStalled && machine.isFrozen) this.adopt(machine)
       throw error
     } finally {
-      this.#left.delete(machine)
+      this.#released.delete(machine)
     }
   }
 
-  async setGoing(): Promise<void> {
-    const { thaw, isAlive = () => true, onGoing, onError } = this.#options
+  async thawAll(): Promise<void> {
+    const { thaw, isAlive = () => true, onThawed, onError } = this.#options
     for (const machine of this.#stalled) {
-      if (this.#left.has(machine)) continue
+      if (this.#released.has(machine)) continue
       this.#stalled.delete(machine)
-      // a kernel that is set going without standing still panics
-      if (machine.isEnding || !machine.isFrozen || !isAlive(machine)) continue
-      await thaw(machine).then(() => onGoing(machine), onError)
+      if (!machine.state.isStalled || !isAlive(machine)) continue
+      await thaw(machine).then(() => onThawed(machine), onError)
     }
   }
 }

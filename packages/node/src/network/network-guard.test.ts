@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { machineIn } from '../machines/live-machine.fixture.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import { NetworkGuard } from './network-guard.ts'
 
@@ -15,7 +16,7 @@ let said: string[]
 let unfreezable: string | undefined
 let guard: NetworkGuard
 
-const machine = (machineId: string) => ({ machineId, isFrozen: false, isEnding: false }) as LiveMachine
+const machine = (machineId: string) => machineIn('running', machineId)
 const faultFile = () => readFile(join(dir, 'fault'), 'utf8').catch(() => undefined)
 
 beforeEach(async () => {
@@ -35,14 +36,11 @@ beforeEach(async () => {
     },
     faultFile: join(dir, 'fault'),
     running: () => machines.filter(({ isFrozen }) => !isFrozen),
-    freeze: async (one) => {
-      if (one.machineId === unfreezable) throw new Error('its kernel does not answer')
-      one.isFrozen = true
+    stall: async ({ machineId, state }) => {
+      if (machineId === unfreezable) throw new Error('its kernel does not answer')
+      state.change('stalled')
     },
-    thaw: async (one) => {
-      expect(one.isFrozen, one.machineId).toBe(true)
-      one.isFrozen = false
-    },
+    thaw: async ({ state }) => state.change('running'),
     onStalled: ({ machineId }, reason) => void said.push(`${machineId}: ${reason ?? 'goes on'}`),
     onFault: (reason) => void said.push(`fault: ${reason}`),
     onMended: () => void said.push('mended'),
@@ -51,12 +49,12 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
-test('while the table holds nothing happens', async () => {
+test('nothing happens while the table is intact', async () => {
   await guard.look()
   expect(said).toEqual([])
 })
 
-test('every machine stands still and people are told, and all go on once the table stands again', async () => {
+test('a lost table stalls every machine, is reported, and all machines are thawed once it is installed again', async () => {
   fault = 'gone'
   await guard.look()
   expect(said).toEqual(['fault: gone', 'a: gone', 'b: gone', 'mended', 'a: goes on', 'b: goes on'])
@@ -64,13 +62,13 @@ test('every machine stands still and people are told, and all go on once the tab
   expect(await faultFile()).toBeUndefined()
 })
 
-test('a table that cannot be installed keeps them still until it can; other processes can read why', async () => {
+test('machines stay stalled while the table cannot be installed, and other processes can read why', async () => {
   fault = 'gone'
   failures = 2
   for (let i = 0; i < 2; i++) await expect(guard.look()).rejects.toThrow('nft says no')
   expect(machines.every(({ isFrozen }) => isFrozen)).toBe(true)
   expect(await faultFile()).toBe('gone')
-  // one that was being started meanwhile
+  // a machine whose start ended only now
   machines.push(machine('c'))
   failures = 1
   await expect(guard.look()).rejects.toThrow('nft says no')
@@ -80,20 +78,20 @@ test('a table that cannot be installed keeps them still until it can; other proc
   expect(said.filter((line) => line.startsWith('fault'))).toHaveLength(1)
 })
 
-test('a machine that is paused meanwhile stays frozen', async () => {
+test('a machine that is paused while it is stalled stays frozen', async () => {
   fault = 'gone'
   failures = 1
   await expect(guard.look()).rejects.toThrow()
-  await guard.leave(machines[0]!, async () => {})
+  await guard.release(machines[0]!, async () => {})
   await guard.look()
   expect(machines.map(({ isFrozen }) => isFrozen)).toEqual([true, false])
 })
 
-test('one whose pause fails goes on with the others', async () => {
+test('a machine whose pause fails is thawed with the others', async () => {
   fault = 'gone'
   failures = 1
   await expect(guard.look()).rejects.toThrow()
-  const failing = guard.leave(machines[0]!, async () => {
+  const failing = guard.release(machines[0]!, async () => {
     throw new Error('disk full')
   })
   await expect(failing).rejects.toThrow('disk full')
@@ -101,7 +99,7 @@ test('one whose pause fails goes on with the others', async () => {
   expect(machines.map(({ isFrozen }) => isFrozen)).toEqual([false, false])
 })
 
-test('one that could not be frozen is not set going: its kernel would panic', async () => {
+test('a machine that could not be frozen is not thawed: its kernel would panic', async () => {
   fault = 'gone'
   unfreezable = 'a'
   await guard.look()

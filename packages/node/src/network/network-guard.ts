@@ -5,11 +5,11 @@ import type { Firewall } from './firewall.ts'
 
 export interface NetworkGuardOptions {
   firewall: Pick<Firewall, 'examine' | 'install'>
-  /** Says to other processes why machines stand still; there while they do. */
+  /** Tells other processes why machines are stalled; exists while they are. */
   faultFile: string
-  /** Machines in which something runs. */
+  /** Machines of sandboxes and builds that are not frozen. */
   running: () => Iterable<LiveMachine>
-  freeze: (machine: LiveMachine) => Promise<void>
+  stall: (machine: LiveMachine) => Promise<void>
   thaw: (machine: LiveMachine) => Promise<void>
   onStalled: (machine: LiveMachine, reason: string | undefined) => void
   onFault: (reason: string) => void
@@ -18,43 +18,41 @@ export interface NetworkGuardOptions {
 }
 
 /**
- * Without the firewall's table nothing keeps machines apart but what each veth holds by itself: while it is gone or
- * changed by others, nothing starts and every machine stands still. It is installed again at once.
+ * Stalls every machine, and lets none start, while the firewall's table is gone or changed by others: only the filters on
+ * each veth isolate machines then. The table is installed again at once.
  */
 export class NetworkGuard {
   readonly #options: NetworkGuardOptions
   readonly #stalled: StalledMachines
   #looking: Promise<void> | undefined
-  #isDoubted = false
-  /** People were told. */
+  #isDirty = false
+  /** Whether the fault has been reported. */
   #isFaulty = false
 
   constructor(options: NetworkGuardOptions) {
     this.#options = options
-    const { thaw, onStalled, onError } = options
-    this.#stalled = new StalledMachines({
-      ...{ thaw, onError },
-      onGoing: (machine) => onStalled(machine, undefined),
-    })
+    const { stall, thaw, onStalled, onError } = options
+    const onThawed = (machine: LiveMachine) => onStalled(machine, undefined)
+    this.#stalled = new StalledMachines({ stall, thaw, onThawed, onError })
   }
 
-  /** Called when something touched the table, and now and then. */
+  /** Called when something has touched the table, and periodically. */
   look(): Promise<void> {
-    this.#isDoubted = true
+    this.#isDirty = true
     this.#looking ??= this.#lookAll().finally(() => {
       this.#looking = undefined
     })
     return this.#looking
   }
 
-  /** For the caller that freezes a machine for good: it is not set going any more; unless `work` fails. */
-  leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
-    return this.#stalled.leave(machine, this.#looking, work)
+  /** Releases a machine for a caller that freezes it for good: it is not thawed here unless `work` fails. */
+  release<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    return this.#stalled.release(machine, this.#looking, work)
   }
 
   async #lookAll(): Promise<void> {
-    while (this.#isDoubted) {
-      this.#isDoubted = false
+    while (this.#isDirty) {
+      this.#isDirty = false
       await this.#look()
     }
   }
@@ -65,27 +63,26 @@ export class NetworkGuard {
     if (reason) {
       if (!this.#isFaulty) onFault(reason)
       this.#isFaulty = true
-      const standing = this.#standStill(reason)
+      const stalling = this.#stallAll(reason)
       await writeFile(faultFile, reason).catch(onError)
       try {
         await firewall.install()
       } finally {
-        await standing
+        await stalling
       }
       this.#isFaulty = false
       await rm(faultFile, { force: true })
       onMended()
     }
-    await this.#stalled.setGoing()
+    await this.#stalled.thawAll()
   }
 
-  async #standStill(reason: string): Promise<void> {
-    const { running, freeze, onStalled, onError } = this.#options
+  async #stallAll(reason: string): Promise<void> {
+    const { running, onStalled, onError } = this.#options
     await Promise.all(
       [...running()].map(async (machine) => {
-        if (this.#stalled.isLeft(machine)) return
-        this.#stalled.add(machine)
-        await freeze(machine).then(() => onStalled(machine, reason), onError)
+        if (this.#stalled.isReleased(machine)) return
+        await this.#stalled.stall(machine).then(() => onStalled(machine, reason), onError)
       }),
     )
   }

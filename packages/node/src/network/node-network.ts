@@ -27,7 +27,7 @@ export interface WatchOptions extends Pick<NetworkGuardOptions, 'onStalled' | 'o
   slots: SlotPool
 }
 
-/** What keeps the machines of a node apart: the firewall's table, the filters on each veth, and who watches them. */
+/** Isolates the machines of a node: the firewall's table, the filters on each veth, and the guard that watches both. */
 export class NodeNetwork {
   readonly firewall: Firewall
   readonly filters: SlotFilters
@@ -41,7 +41,12 @@ export class NodeNetwork {
     const look = () => void this.#guard?.look().catch(onError)
     this.#options = options
     this.firewall = new Firewall({
-      ...{ names, range: range.cidr, dns, allowedRanges, maxConnections, onError },
+      names,
+      range: range.cidr,
+      dns,
+      allowedRanges,
+      maxConnections,
+      onError,
       host: () => hostNetworks(),
       onDoubt: look,
     })
@@ -54,34 +59,36 @@ export class NodeNetwork {
     })
   }
 
-  /** From now on a table that is gone or changed stops the machines until it is back. It must be installed. */
+  /** Starts to stall machines while the table is gone or changed. The table must be installed before. */
   async watch({ machines, slots, onStalled, onFault, onMended }: WatchOptions): Promise<void> {
     const { runDir, onError } = this.#options
     this.#slots = slots
     this.#guard = new NetworkGuard({
-      ...{ onStalled, onFault, onMended, onError },
+      onStalled,
+      onFault,
+      onMended,
+      onError,
       firewall: this.firewall,
       faultFile: faultFileOf(runDir),
-      running: () =>
-        [...machines.all()].filter(({ isWarm, isFrozen, isEnding }) => !isWarm && !isFrozen && !isEnding),
-      freeze: (machine) => machines.freeze(machine),
+      running: () => machines.running(),
+      stall: (machine) => machines.stall(machine),
       thaw: (machine) => machines.thaw(machine),
     })
     this.#monitor.start()
     await this.#guard.look()
   }
 
-  /** For the caller that freezes a machine for good. */
-  leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
-    return this.#guard ? this.#guard.leave(machine, work) : work()
+  /** Releases a machine for a caller that freezes it for good. */
+  release<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    return this.#guard ? this.#guard.release(machine, work) : work()
   }
 
-  /** Called every second: while the table does not hold it is tried again. */
+  /** Called every second: installs the table again while it is at fault. */
   async mend(): Promise<void> {
     if (this.firewall.fault) await this.#guard?.look()
   }
 
-  /** Called every few seconds. */
+  /** Called every few seconds: examines the table, and follows changes of the host's networks. */
   async tend(): Promise<void> {
     await this.#guard?.look()
     const slots = [...(this.#slots?.existing() ?? [])]
@@ -89,7 +96,7 @@ export class NodeNetwork {
     for (const slot of slots) await this.#correctForwarding(slot.interfaceName, this.firewall.isOpen(slot))
   }
 
-  /** Switching `ip_forward` off and on switches every interface on. */
+  /** Needed because switching `ip_forward` off and on switches forwarding on for every interface. */
   async #correctForwarding(interfaceName: string, isOpen: boolean): Promise<void> {
     try {
       const file = `/proc/sys/net/ipv4/conf/${interfaceName}/forwarding`

@@ -4,192 +4,207 @@ import { SandlotError } from '@sandlot/protocol'
 import { run } from '../host/run.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import type { AddressRange } from './address-range.ts'
+import type { Slot } from './slot.ts'
 import { type SlotFilters, setForwarding } from './slot-filters.ts'
 
-/** Namespaces prepared ahead of need. */
+/** Namespaces that are prepared ahead of need. */
 const SPARE_SLOTS = 6
 const IP_TIMEOUT_MS = 10_000
-
-/** A prepared network namespace with its veth and address. */
-export interface Slot {
-  index: number
-  netnsPath: string
-  /** The host's side of its veth. */
-  interfaceName: string
-  /** IPv4 address of the sandbox inside, reachable from the host. */
-  address: string
-}
 
 export interface SlotPoolOptions {
   names: InstanceNames
   range: AddressRange
   /** Most slots that may be in use at once. */
   maxSlots: number
-  /** Absent: no machine is started in these slots. */
+  /** Absent: no machine is ever started in these slots. */
   filters?: Pick<SlotFilters, 'attach'>
   onError: (error: unknown) => void
 }
 
-export interface SlotPool {
-  /** Takes over the namespaces that a former server left: those in `used` stay as they are, the others are made fresh. */
-  adopt(used: ReadonlySet<number>): Promise<void>
-  /** @throws SandlotError sandbox_capacity_unavailable when all are in use */
-  take(): Promise<Slot>
-  /** Gives a slot back whose machine is dead; it is made ready again in the background. */
-  give(index: number): void
-  slot(index: number): Slot
-  /** Those that are there, in use or not. */
-  existing(): Slot[]
-  /** Deletes every namespace of this instance. */
-  removeAll(): Promise<void>
-  close(): void
-}
+/** Network namespaces of this instance: some prepared ahead of need, the others in use or dirty. */
+export class SlotPool {
+  readonly #options: SlotPoolOptions
+  readonly #limit: number
+  readonly #ready: Slot[] = []
+  /** Used namespaces whose machine is dead: they are prepared again. */
+  readonly #dirty: number[] = []
+  readonly #inUse = new Set<number>()
+  readonly #existing = new Set<number>()
+  #nextIndex = 0
+  #refilling: Promise<void> | undefined
+  #isClosed = false
 
-export function createSlotPool({ names, range, maxSlots, filters, onError }: SlotPoolOptions): SlotPool {
-  const limit = Math.min(maxSlots, range.slotCount)
-  const ready: Slot[] = []
-  const dirty: number[] = []
-  const inUse = new Set<number>()
-  const existing = new Set<number>()
-  let nextIndex = 0
-  let preparing: Promise<void> | undefined
-  let isClosed = false
-
-  const netnsName = (index: number) => `${names.netnsPrefix}${index}`
-  const slot = (index: number): Slot => ({
-    index,
-    netnsPath: `/run/netns/${netnsName(index)}`,
-    interfaceName: `${names.vethPrefix}${index}`,
-    address: range.slot(index).sandbox,
-  })
-
-  const hostSetup = (index: number): string => {
-    const veth = `${names.vethPrefix}${index}`
-    return `netns add ${netnsName(index)}
-link add ${veth} type veth peer name eth0 netns ${netnsName(index)}
-addr add ${range.slot(index).gateway}/30 dev ${veth}
-link set ${veth} up addrgenmode none
-`
-  }
-  /** Also right for a used namespace: runsc takes address and route off eth0 when it starts. */
-  const insideSetup = (index: number): string => {
-    const { gateway, sandbox } = range.slot(index)
-    return `link set lo up
-link set eth0 up addrgenmode none
-addr replace ${sandbox}/30 dev eth0
-route replace default via ${gateway}
-`
-  }
-  const ip = (args: string[], input: string) =>
-    run('ip', [...args, '-batch', '-'], { input, timeoutMs: IP_TIMEOUT_MS })
-
-  async function remove(index: number): Promise<void> {
-    await run('ip', ['link', 'del', `${names.vethPrefix}${index}`], { timeoutMs: IP_TIMEOUT_MS }).catch(
-      () => {},
-    )
-    const { netnsPath } = slot(index)
-    await run('ip', ['netns', 'del', netnsName(index)], { timeoutMs: IP_TIMEOUT_MS }).catch((error) => {
-      // an `ip` of a server that was just killed may still be at work on the same namespace
-      if (existsSync(netnsPath)) throw error
-    })
-    existing.delete(index)
+  constructor(options: SlotPoolOptions) {
+    this.#options = options
+    this.#limit = Math.min(options.maxSlots, options.range.slotCount)
   }
 
-  async function make(index: number): Promise<void> {
-    await ip([], hostSetup(index))
-    existing.add(index)
-    await writeFile(`/proc/sys/net/ipv6/conf/${names.vethPrefix}${index}/disable_ipv6`, '1').catch(() => {})
-    await setForwarding(slot(index).interfaceName, false)
-    await filters?.attach([index])
-  }
-
-  async function prepare(index: number): Promise<Slot> {
-    try {
-      if (!existing.has(index)) await make(index)
-      else await setForwarding(slot(index).interfaceName, false)
-      await ip(['-n', netnsName(index)], insideSetup(index))
-    } catch {
-      // whatever is half there goes, once; a second failure is the caller's
-      await remove(index)
-      await make(index)
-      await ip(['-n', netnsName(index)], insideSetup(index))
+  slot(index: number): Slot {
+    const { names, range } = this.#options
+    return {
+      index,
+      netnsPath: `/run/netns/${this.#netnsOf(index)}`,
+      interfaceName: `${names.vethPrefix}${index}`,
+      address: range.slot(index).sandbox,
     }
-    return slot(index)
   }
 
-  const exhausted = (): SandlotError =>
-    new SandlotError(
-      'sandbox_capacity_unavailable',
-      `all ${limit} network slots of this machine are in use; kill a sandbox or raise the setting 'slots'`,
-      { retryAfterSeconds: 5 },
-    )
-
-  function nextFree(): number | undefined {
-    const used = dirty.pop()
-    if (used !== undefined) return used
-    while (nextIndex < limit && (inUse.has(nextIndex) || existing.has(nextIndex))) nextIndex++
-    return nextIndex < limit ? nextIndex++ : undefined
+  /** Slots whose namespace exists, in use or not. */
+  existing(): Slot[] {
+    return [...this.#existing].map((index) => this.slot(index))
   }
 
-  async function fill(): Promise<void> {
-    while (!isClosed && ready.length < SPARE_SLOTS) {
-      const index = nextFree()
+  /** Takes over the namespaces of a former server: those in `used` stay as they are, the others are prepared again. */
+  async adopt(used: ReadonlySet<number>): Promise<void> {
+    const { filters, onError } = this.#options
+    for (const index of await this.#foundIndexes()) {
+      this.#existing.add(index)
+      if (used.has(index)) this.#inUse.add(index)
+      else if (index < this.#limit) this.#dirty.push(index)
+      else await this.#remove(index).catch(onError)
+    }
+    await filters?.attach([...this.#existing]).catch(onError)
+    await this.#refill()
+  }
+
+  /** @throws SandlotError sandbox_capacity_unavailable when all are in use */
+  async take(): Promise<Slot> {
+    while (this.#ready.length === 0) {
+      if (this.#inUse.size >= this.#limit || this.#isClosed) throw this.#exhausted()
+      await this.#refill()
+      const isExhausted = this.#dirty.length === 0 && this.#nextIndex >= this.#limit
+      if (this.#ready.length === 0 && isExhausted) throw this.#exhausted()
+    }
+    const taken = this.#ready.shift()!
+    this.#inUse.add(taken.index)
+    this.#refillInBackground()
+    return taken
+  }
+
+  /** Returns the slot of a dead machine, which is prepared again in the background. */
+  give(index: number): void {
+    if (!this.#inUse.delete(index)) return
+    this.#dirty.push(index)
+    this.#refillInBackground()
+  }
+
+  /** Deletes every namespace of this instance. */
+  async removeAll(): Promise<void> {
+    this.#isClosed = true
+    await this.#refilling?.catch(() => {})
+    for (const index of await this.#foundIndexes()) await this.#remove(index)
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  #refillInBackground(): void {
+    this.#refill().catch(this.#options.onError)
+  }
+
+  #refill(): Promise<void> {
+    this.#refilling ??= this.#fill().finally(() => {
+      this.#refilling = undefined
+    })
+    return this.#refilling
+  }
+
+  async #fill(): Promise<void> {
+    while (!this.#isClosed && this.#ready.length < SPARE_SLOTS) {
+      const index = this.#nextFree()
       if (index === undefined) return
       try {
-        ready.push(await prepare(index))
+        this.#ready.push(await this.#prepare(index))
       } catch (error) {
-        dirty.unshift(index)
+        this.#dirty.unshift(index)
         throw error
       }
     }
   }
 
-  function refill(): Promise<void> {
-    preparing ??= fill().finally(() => {
-      preparing = undefined
-    })
-    return preparing
+  #nextFree(): number | undefined {
+    const dirty = this.#dirty.pop()
+    if (dirty !== undefined) return dirty
+    const isTaken = (index: number) => this.#inUse.has(index) || this.#existing.has(index)
+    while (this.#nextIndex < this.#limit && isTaken(this.#nextIndex)) this.#nextIndex++
+    return this.#nextIndex < this.#limit ? this.#nextIndex++ : undefined
   }
 
-  return {
-    slot,
-    existing: () => [...existing].map(slot),
-    async adopt(used) {
-      for (const name of await readdir('/run/netns').catch(() => [])) {
-        if (!name.startsWith(names.netnsPrefix)) continue
-        const index = Number(name.slice(names.netnsPrefix.length))
-        existing.add(index)
-        if (used.has(index)) inUse.add(index)
-        else if (index < limit) dirty.push(index)
-        else await remove(index).catch(onError)
-      }
-      await filters?.attach([...existing]).catch(onError)
-      await refill()
-    },
-    async take() {
-      while (ready.length === 0) {
-        if (inUse.size >= limit || isClosed) throw exhausted()
-        await refill()
-        if (ready.length === 0 && dirty.length === 0 && nextIndex >= limit) throw exhausted()
-      }
-      const taken = ready.shift()!
-      inUse.add(taken.index)
-      refill().catch(onError)
-      return taken
-    },
-    give(index) {
-      if (!inUse.delete(index)) return
-      dirty.push(index)
-      refill().catch(onError)
-    },
-    async removeAll() {
-      isClosed = true
-      await preparing?.catch(() => {})
-      for (const name of await readdir('/run/netns').catch(() => []))
-        if (name.startsWith(names.netnsPrefix)) await remove(Number(name.slice(names.netnsPrefix.length)))
-    },
-    close() {
-      isClosed = true
-    },
+  async #prepare(index: number): Promise<Slot> {
+    try {
+      if (!this.#existing.has(index)) await this.#make(index)
+      else await setForwarding(this.slot(index).interfaceName, false)
+      await this.#setUpInside(index)
+    } catch {
+      // removes whatever is half made and retries once
+      await this.#remove(index)
+      await this.#make(index)
+      await this.#setUpInside(index)
+    }
+    return this.slot(index)
   }
+
+  async #make(index: number): Promise<void> {
+    const { range, filters } = this.#options
+    const { interfaceName } = this.slot(index)
+    const netns = this.#netnsOf(index)
+    const commands = `netns add ${netns}
+link add ${interfaceName} type veth peer name eth0 netns ${netns}
+addr add ${range.slot(index).gateway}/30 dev ${interfaceName}
+link set ${interfaceName} up addrgenmode none
+`
+    await ipBatch([], commands)
+    this.#existing.add(index)
+    await writeFile(`/proc/sys/net/ipv6/conf/${interfaceName}/disable_ipv6`, '1').catch(() => {})
+    await setForwarding(interfaceName, false)
+    await filters?.attach([index])
+  }
+
+  /** Also right for a used namespace: runsc removes address and route from eth0 when it starts. */
+  async #setUpInside(index: number): Promise<void> {
+    const { gateway, sandbox } = this.#options.range.slot(index)
+    const commands = `link set lo up
+link set eth0 up addrgenmode none
+addr replace ${sandbox}/30 dev eth0
+route replace default via ${gateway}
+`
+    await ipBatch(['-n', this.#netnsOf(index)], commands)
+  }
+
+  async #remove(index: number): Promise<void> {
+    const { interfaceName, netnsPath } = this.slot(index)
+    await run('ip', ['link', 'del', interfaceName], { timeoutMs: IP_TIMEOUT_MS }).catch(() => {})
+    const netns = this.#netnsOf(index)
+    await run('ip', ['netns', 'del', netns], { timeoutMs: IP_TIMEOUT_MS }).catch((error) => {
+      // an `ip` of a server that was just killed may still be at work on this namespace
+      if (existsSync(netnsPath)) throw error
+    })
+    this.#existing.delete(index)
+  }
+
+  /** Indexes of all namespaces of this instance on this host. */
+  async #foundIndexes(): Promise<number[]> {
+    const { netnsPrefix } = this.#options.names
+    const names = await readdir('/run/netns').catch(() => [])
+    return names
+      .filter((name) => name.startsWith(netnsPrefix))
+      .map((name) => Number(name.slice(netnsPrefix.length)))
+  }
+
+  #netnsOf(index: number): string {
+    return `${this.#options.names.netnsPrefix}${index}`
+  }
+
+  #exhausted(): SandlotError {
+    return new SandlotError(
+      'sandbox_capacity_unavailable',
+      `all ${this.#limit} network slots of this machine are in use; kill a sandbox or raise the setting 'slots'`,
+      { retryAfterSeconds: 5 },
+    )
+  }
+}
+
+async function ipBatch(args: string[], input: string): Promise<void> {
+  await run('ip', [...args, '-batch', '-'], { input, timeoutMs: IP_TIMEOUT_MS })
 }

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { createS3Server, type S3Server } from '../test-support/versitygw.ts'
 import { storeContract } from './object-store.contract.ts'
 import type { ObjectStore } from './object-store.ts'
-import { createS3Store } from './s3-store.ts'
+import { S3Store } from './s3-store.ts'
 
 let dir: string
 let server: S3Server
@@ -28,7 +28,7 @@ describe.each(['', 'sandlot/production'])('with the prefix %j', (prefix) => {
   let store: ObjectStore
 
   beforeEach(() => {
-    store = createS3Store({ ...server.options, prefix })
+    store = new S3Store({ ...server.options, prefix })
   })
   afterEach(async () => {
     store.close()
@@ -40,7 +40,7 @@ describe.each(['', 'sandlot/production'])('with the prefix %j', (prefix) => {
 })
 
 test('of two who replace the same state of an object one loses', async () => {
-  const store = createS3Store(server.options)
+  const store = new S3Store(server.options)
   const first = await store.putTagged('sandboxes/one', Buffer.from('first'), undefined)
   expect(await store.putTagged('sandboxes/one', Buffer.from('other'), undefined)).toBeUndefined()
   expect(await store.getTagged('sandboxes/one')).toEqual({ content: Buffer.from('first'), tag: first })
@@ -55,14 +55,14 @@ test('of two who replace the same state of an object one loses', async () => {
 })
 
 test('whose own write was there already has won', async () => {
-  const store = createS3Store(server.options)
+  const store = new S3Store(server.options)
   const tag = await store.putTagged('sandboxes/two', Buffer.from('mine'), undefined)
   expect(await store.putTagged('sandboxes/two', Buffer.from('mine'), undefined)).toBe(tag)
   store.close()
 })
 
 test('lists go over many pages', async () => {
-  const store = createS3Store(server.options)
+  const store = new S3Store(server.options)
   const folder = join(server.bucketDir, 'chunks/aa')
   await mkdir(folder, { recursive: true })
   const names = Array.from({ length: 2005 }, (_, i) => `chunks/aa/${i}`)
@@ -75,7 +75,7 @@ test('lists go over many pages', async () => {
 
 describe('what goes wrong', () => {
   test('a bucket that does not exist is named, not taken for a missing object', async () => {
-    const store = createS3Store({ ...server.options, bucket: 'no-such-bucket' })
+    const store = new S3Store({ ...server.options, bucket: 'no-such-bucket' })
     await expect(store.get('chunks/aa/one')).rejects.toMatchObject({
       errorName: 'checkpoint_store_unavailable',
       message: expect.stringMatching(
@@ -87,7 +87,7 @@ describe('what goes wrong', () => {
 
   test('wrong credentials are said', async () => {
     const credentials = { accessKeyId: 'test-access', secretAccessKey: 'wrong' }
-    const store = createS3Store({ ...server.options, credentials })
+    const store = new S3Store({ ...server.options, credentials })
     await expect(store.put('chunks/aa/one', Buffer.from('x'))).rejects.toMatchObject({
       errorName: 'checkpoint_store_unavailable',
       message: expect.stringMatching(/SignatureDoesNotMatch/),
@@ -96,7 +96,7 @@ describe('what goes wrong', () => {
   })
 
   test('a server that is not there is said within seconds', async () => {
-    const store = createS3Store({ ...server.options, endpoint: 'http://127.0.0.1:9' })
+    const store = new S3Store({ ...server.options, endpoint: 'http://127.0.0.1:9' })
     await expect(store.head('chunks/aa/one')).rejects.toMatchObject({
       errorName: 'checkpoint_store_unavailable',
       message: expect.stringMatching(/ECONNREFUSED/),
@@ -106,7 +106,7 @@ describe('what goes wrong', () => {
   })
 
   test('an object that was cut short behind the server is not returned', async () => {
-    const store = createS3Store(server.options)
+    const store = new S3Store(server.options)
     await store.put('chunks/aa/cut', randomBytes(100_000))
     await truncate(join(server.bucketDir, 'chunks/aa/cut'), 50_000)
     await expect(store.get('chunks/aa/cut')).rejects.toMatchObject({
@@ -136,7 +136,7 @@ describe('what goes wrong', () => {
     }).listen(0, '127.0.0.1')
     await once(flood, 'listening')
     const { port } = flood.address() as AddressInfo
-    const store = createS3Store({ ...server.options, endpoint: `http://127.0.0.1:${port}` })
+    const store = new S3Store({ ...server.options, endpoint: `http://127.0.0.1:${port}` })
     await expect(ask(store)).rejects.toMatchObject({ errorName: 'checkpoint_store_unavailable' })
     store.close()
     flood.closeAllConnections()
@@ -145,7 +145,7 @@ describe('what goes wrong', () => {
   })
 
   test('a closed store answers at once', async () => {
-    const store = createS3Store(server.options)
+    const store = new S3Store(server.options)
     store.close()
     await expect(store.get('chunks/aa/one')).rejects.toMatchObject({ errorName: 'server_draining' })
   })
@@ -155,6 +155,6 @@ describe('what goes wrong', () => {
     [{ endpoint: 'localhost:9000' }, /endpoint "localhost:9000" must be a URL/],
     [{ prefix: '../up' }, /object key "..\/up" must be/],
   ])('the setting %j is refused', (setting, message) => {
-    expect(() => createS3Store({ ...server.options, ...setting })).toThrow(message)
+    expect(() => new S3Store({ ...server.options, ...setting })).toThrow(message)
   })
 })

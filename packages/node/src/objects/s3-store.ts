@@ -5,6 +5,7 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
+  type PutObjectCommandOutput,
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
@@ -12,6 +13,7 @@ import { SandlotError } from '@sandlot/protocol'
 import {
   checkKey,
   checkPrefix,
+  type DeleteOptions,
   MAX_OBJECT_BYTES,
   type ObjectStore,
   type StoredObject,
@@ -20,15 +22,15 @@ import type { TaggedObject, TaggedStore } from './tagged-store.ts'
 
 const MAX_SOCKETS = 32
 const CONNECTION_TIMEOUT_MS = 5_000
-/** Without a byte on the connection. */
+/** Time without a byte on the connection. */
 const IDLE_TIMEOUT_MS = 20_000
-/** For one call with all its attempts. */
+/** Limits one call including its retries. */
 const CALL_TIMEOUT_MS = 120_000
 const MAX_ATTEMPTS = 3
 const RETRY_AFTER_SECONDS = 10
-/** Of answers other than objects: a page of a list has 1000 keys of at most 1 KiB. */
+/** Bounds answers other than objects: a page of a list has 1000 keys of at most 1 KiB. */
 const MAX_ANSWER_BYTES = 4 * 2 ** 20
-/** A service that never ends a list is not read for ever. */
+/** Bounds a list that a service never ends. */
 const MAX_PAGES = 100_000
 
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
@@ -48,23 +50,202 @@ export interface S3StoreOptions {
 }
 
 /**
- * Objects in a bucket of Amazon S3 or of a service that speaks its API. Each request is tried up to three times; checksums are sent
- * with what is put and checked on what is got, where the service keeps them.
+ * Objects in a bucket of Amazon S3 or of a service with the same API. Each request is tried up to three times;
+ * checksums are sent with every put and checked on every get, where the service keeps them.
  *
- * @throws SandlotError invalid_request when a setting is not valid; the service is not asked yet
  * @example
- * const remote = createS3Store({ bucket: 'sandboxes', endpoint: 'http://127.0.0.1:7070', credentials })
+ * const remote = new S3Store({ bucket: 'sandboxes', endpoint: 'http://127.0.0.1:7070', credentials })
  */
-export function createS3Store(options: S3StoreOptions): ObjectStore & TaggedStore {
-  const { bucket, endpoint, region = 'us-east-1', credentials } = options
-  const prefix = checkedPrefix(options)
-  const name = `bucket '${bucket}'${endpoint ? ` at ${endpoint}` : ''}`
-  const closing = new AbortController()
+export class S3Store implements ObjectStore, TaggedStore {
+  readonly name: string
+  readonly #bucket: string
+  /** Empty, or ends with a slash. */
+  readonly #prefix: string
+  readonly #client: S3Client
+  readonly #closing = new AbortController()
+
+  /** @throws SandlotError invalid_request when a setting is invalid; the service is not contacted */
+  constructor(options: S3StoreOptions) {
+    const { bucket, endpoint } = options
+    this.#bucket = bucket
+    this.#prefix = checkedPrefix(options)
+    this.name = `bucket '${bucket}'${endpoint ? ` at ${endpoint}` : ''}`
+    this.#client = openClient(options)
+  }
+
+  head(key: string): Promise<StoredObject | undefined> {
+    return this.#call(`looking for ${key} in`, async (abortSignal) => {
+      try {
+        const found = await this.#client.send(new HeadObjectCommand(this.#place(key)), { abortSignal })
+        return { key, sizeBytes: found.ContentLength ?? 0, modifiedAtMs: found.LastModified?.getTime() ?? 0 }
+      } catch (error) {
+        if (isNotFound(error)) return undefined
+        throw error
+      }
+    })
+  }
+
+  async get(key: string, maxBytes?: number): Promise<Buffer | undefined> {
+    return (await this.getTagged(key, maxBytes))?.content
+  }
+
+  getTagged(key: string, maxBytes = MAX_OBJECT_BYTES): Promise<TaggedObject | undefined> {
+    return this.#call(`getting ${key} from`, async (abortSignal) => {
+      // the SDK retries until the headers arrive, but not when the body breaks off
+      for (let attempt = 1; ; attempt++)
+        try {
+          return await this.#getOnce(key, maxBytes, abortSignal)
+        } catch (error) {
+          const isFromService = error instanceof S3ServiceException || error instanceof SandlotError
+          if (isFromService || attempt === MAX_ATTEMPTS || abortSignal.aborted) throw error
+        }
+    })
+  }
+
+  async put(key: string, content: Uint8Array): Promise<void> {
+    await this.#put(key, content, {})
+  }
+
+  async putTagged(
+    key: string,
+    content: Uint8Array,
+    replaced: string | undefined,
+  ): Promise<string | undefined> {
+    try {
+      const condition = replaced === undefined ? { IfNoneMatch: '*' } : { IfMatch: replaced }
+      return (await this.#put(key, content, condition)).ETag ?? ''
+    } catch (error) {
+      if (!isLostRace(error)) throw error
+      // after a lost answer the SDK repeats its put, and then conflicts with its own first attempt
+      const found = await this.getTagged(key)
+      return found?.content.equals(content) ? found.tag : undefined
+    }
+  }
+
+  async *list(folder: string): AsyncIterable<StoredObject> {
+    checkPrefix(folder)
+    const prefix = this.#prefix + folder
+    let token: string | undefined
+    let pages = 0
+    do {
+      const page = await this.#call(`listing ${folder} in`, (abortSignal) =>
+        this.#client.send(
+          new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token }),
+          { abortSignal },
+        ),
+      )
+      for (const { Key, Size, LastModified } of page.Contents ?? [])
+        if (Key?.startsWith(prefix) && !Key.endsWith('/'))
+          yield {
+            key: Key.slice(this.#prefix.length),
+            sizeBytes: Size ?? 0,
+            modifiedAtMs: LastModified?.getTime() ?? 0,
+          }
+      token = page.NextContinuationToken
+      if (++pages > MAX_PAGES)
+        throw new SandlotError(
+          'checkpoint_damaged',
+          `the list of ${folder} in ${this.name} does not end within ${MAX_PAGES} pages`,
+        )
+    } while (token)
+  }
+
+  /** Not atomic with a time, which S3 cannot compare: callers keep apart from concurrent writers by a grace period. */
+  async delete(key: string, { ifUnmodifiedSinceMs }: DeleteOptions = {}): Promise<boolean> {
+    if (ifUnmodifiedSinceMs !== undefined) {
+      const found = await this.head(key)
+      if (!found) return true
+      if (found.modifiedAtMs > ifUnmodifiedSinceMs) return false
+    }
+    await this.#call(`deleting ${key} from`, async (abortSignal) => {
+      await this.#client.send(new DeleteObjectCommand(this.#place(key)), { abortSignal })
+    })
+    return true
+  }
+
+  close(): void {
+    this.#closing.abort()
+    this.#client.destroy()
+  }
+
+  #place(key: string): { Bucket: string; Key: string } {
+    checkKey(key)
+    return { Bucket: this.#bucket, Key: this.#prefix + key }
+  }
+
+  /** Makes one call with a time limit that also covers the body, and maps every failure to a SandlotError. */
+  async #call<T>(doing: string, work: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(CALL_TIMEOUT_MS)])
+    const aborted = Promise.withResolvers<never>()
+    const onAbort = () => aborted.reject(signal.reason)
+    signal.addEventListener('abort', onAbort)
+    try {
+      signal.throwIfAborted()
+      return await Promise.race([work(signal), aborted.promise])
+    } catch (error) {
+      if (error instanceof SandlotError) throw error
+      if (this.#closing.signal.aborted)
+        throw new SandlotError('server_draining', `${doing} ${this.name}: it was closed`)
+      throw new SandlotError('checkpoint_store_unavailable', `${doing} ${this.name}: ${describe(error)}`, {
+        cause: error,
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      })
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async #getOnce(key: string, maxBytes: number, abortSignal: AbortSignal): Promise<TaggedObject | undefined> {
+    const command = new GetObjectCommand(this.#place(key))
+    const found = await this.#client.send(command, { abortSignal }).catch((error) => {
+      if (isNotFound(error)) return undefined
+      throw error
+    })
+    if (!found?.Body) return undefined
+    const { ContentLength: length = 0 } = found
+    const body = found.Body as Readable
+    if (length > maxBytes) {
+      body.destroy()
+      throw new SandlotError(
+        'checkpoint_damaged',
+        `${key} in ${this.name} has ${length} bytes; none of ours has more than ${maxBytes}`,
+      )
+    }
+    const content = await readWhole(body, length)
+    return { content, tag: found.ETag ?? '' }
+  }
+
+  #put(
+    key: string,
+    content: Uint8Array,
+    condition: { IfMatch?: string; IfNoneMatch?: string },
+  ): Promise<PutObjectCommandOutput> {
+    return this.#call(`putting ${key} into`, (abortSignal) =>
+      this.#client.send(
+        new PutObjectCommand({
+          ...this.#place(key),
+          ...condition,
+          Body: content,
+          ContentLength: content.length,
+          ContentType: 'application/octet-stream',
+        }),
+        { abortSignal },
+      ),
+    )
+  }
+}
+
+function openClient({
+  endpoint,
+  region = 'us-east-1',
+  credentials,
+  forcePathStyle = endpoint !== undefined,
+}: S3StoreOptions): S3Client {
   const client = new S3Client({
     endpoint,
     region,
     credentials,
-    forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
+    forcePathStyle,
     maxAttempts: MAX_ATTEMPTS,
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT_MS,
@@ -75,7 +256,6 @@ export function createS3Store(options: S3StoreOptions): ObjectStore & TaggedStor
       httpsAgent: { maxSockets: MAX_SOCKETS },
     },
   })
-
   client.middlewareStack.add(
     (next, { commandName }) =>
       async (args) => {
@@ -87,192 +267,37 @@ export function createS3Store(options: S3StoreOptions): ObjectStore & TaggedStor
       },
     { step: 'deserialize', priority: 'low', name: 'boundedAnswers' },
   )
-
-  const place = (key: string) => {
-    checkKey(key)
-    return { Bucket: bucket, Key: prefix + key }
-  }
-
-  /** One call with a time limit that also covers the body; everything that fails gets a name. */
-  async function call<T>(doing: string, work: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(CALL_TIMEOUT_MS)])
-    const aborted = Promise.withResolvers<never>()
-    const onAbort = () => aborted.reject(signal.reason)
-    signal.addEventListener('abort', onAbort)
-    try {
-      signal.throwIfAborted()
-      return await Promise.race([work(signal), aborted.promise])
-    } catch (error) {
-      if (error instanceof SandlotError) throw error
-      if (closing.signal.aborted) throw new SandlotError('server_draining', `${doing} ${name}: it was closed`)
-      throw new SandlotError('checkpoint_store_unavailable', `${doing} ${name}: ${describe(error)}`, {
-        cause: error,
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
-      })
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
-  }
-
-  const head = (key: string): Promise<StoredObject | undefined> =>
-    call(`looking for ${key} in`, async (abortSignal) => {
-      try {
-        const found = await client.send(new HeadObjectCommand(place(key)), { abortSignal })
-        return { key, sizeBytes: found.ContentLength ?? 0, modifiedAtMs: found.LastModified?.getTime() ?? 0 }
-      } catch (error) {
-        if (isNotFound(error)) return undefined
-        throw error
-      }
-    })
-
-  async function getOnce(
-    key: string,
-    maxBytes: number,
-    abortSignal: AbortSignal,
-  ): Promise<TaggedObject | undefined> {
-    const found = await client.send(new GetObjectCommand(place(key)), { abortSignal }).catch((error) => {
-      if (isNotFound(error)) return undefined
-      throw error
-    })
-    if (!found?.Body) return undefined
-    const { ContentLength: length = 0 } = found
-    const body = found.Body as Readable
-    if (length > maxBytes) {
-      body.destroy()
-      throw new SandlotError(
-        'checkpoint_damaged',
-        `${key} in ${name} has ${length} bytes; none of ours has more than ${maxBytes}`,
-      )
-    }
-    const content = await readWhole(body, length)
-    return { content, tag: found.ETag ?? '' }
-  }
-
-  const getTagged = (key: string, maxBytes = MAX_OBJECT_BYTES): Promise<TaggedObject | undefined> =>
-    call(`getting ${key} from`, async (abortSignal) => {
-      // the SDK tries again until the headers are there, not when the body breaks off
-      for (let attempt = 1; ; attempt++)
-        try {
-          return await getOnce(key, maxBytes, abortSignal)
-        } catch (error) {
-          const isFromService = error instanceof S3ServiceException || error instanceof SandlotError
-          if (isFromService || attempt === MAX_ATTEMPTS || abortSignal.aborted) throw error
-        }
-    })
-
-  const putObject = (
-    key: string,
-    content: Uint8Array,
-    condition: { IfMatch?: string; IfNoneMatch?: string },
-  ) =>
-    call(`putting ${key} into`, (abortSignal) =>
-      client.send(
-        new PutObjectCommand({
-          ...place(key),
-          ...condition,
-          Body: content,
-          ContentLength: content.length,
-          ContentType: 'application/octet-stream',
-        }),
-        { abortSignal },
-      ),
-    )
-
-  return {
-    name,
-    head,
-
-    getTagged,
-
-    put: async (key, content) => void (await putObject(key, content, {})),
-    get: async (key, maxBytes) => (await getTagged(key, maxBytes))?.content,
-
-    async putTagged(key, content, replaced) {
-      try {
-        const condition = replaced === undefined ? { IfNoneMatch: '*' } : { IfMatch: replaced }
-        return (await putObject(key, content, condition)).ETag ?? ''
-      } catch (error) {
-        if (!isLost(error)) throw error
-        // an answer that was lost on its way makes the SDK put it again, over what it has put itself
-        const there = await getTagged(key)
-        return there?.content.equals(content) ? there.tag : undefined
-      }
-    },
-
-    async *list(below) {
-      checkPrefix(below)
-      let token: string | undefined
-      let pages = 0
-      do {
-        const page = await call(`listing ${below} in`, (abortSignal) =>
-          client.send(
-            new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix + below, ContinuationToken: token }),
-            { abortSignal },
-          ),
-        )
-        for (const { Key, Size, LastModified } of page.Contents ?? [])
-          if (Key?.startsWith(prefix + below) && !Key.endsWith('/'))
-            yield {
-              key: Key.slice(prefix.length),
-              sizeBytes: Size ?? 0,
-              modifiedAtMs: LastModified?.getTime() ?? 0,
-            }
-        token = page.NextContinuationToken
-        if (++pages > MAX_PAGES)
-          throw new SandlotError(
-            'checkpoint_damaged',
-            `the list of ${below} in ${name} does not end within ${MAX_PAGES} pages`,
-          )
-      } while (token)
-    },
-
-    /** S3 cannot delete on condition of a time: who may write at the same moment keeps away by a grace time. */
-    async delete(key, { ifUnmodifiedSinceMs } = {}) {
-      if (ifUnmodifiedSinceMs !== undefined) {
-        const found = await head(key)
-        if (!found) return true
-        if (found.modifiedAtMs > ifUnmodifiedSinceMs) return false
-      }
-      await call(`deleting ${key} from`, async (abortSignal) => {
-        await client.send(new DeleteObjectCommand(place(key)), { abortSignal })
-      })
-      return true
-    },
-
-    close() {
-      closing.abort()
-      client.destroy()
-    },
-  }
+  return client
 }
 
 function bounded(body: Readable): Readable {
-  let came = 0
+  let receivedBytes = 0
   const limit = new Transform({
     transform(part: Buffer, _encoding, done) {
-      came += part.length
-      if (came > MAX_ANSWER_BYTES) done(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`))
+      receivedBytes += part.length
+      if (receivedBytes > MAX_ANSWER_BYTES)
+        done(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`))
       else done(null, part)
     },
   })
   return pipeline(body, limit, () => {})
 }
 
-/** What a service sends beyond the length that it gave, or without giving one, is not read. */
+/** Reads the announced number of bytes; a body of another length is an error. */
 async function readWhole(body: Readable, length: number): Promise<Buffer> {
   const parts: Buffer[] = []
-  let came = 0
+  let receivedBytes = 0
   // leaving the loop destroys the stream
   for await (const part of body as AsyncIterable<Buffer>) {
-    came += part.length
-    if (came > length) break
+    receivedBytes += part.length
+    if (receivedBytes > length) break
     parts.push(part)
   }
-  if (came !== length) throw new Error(`${came} of ${length} bytes came`)
+  if (receivedBytes !== length) throw new Error(`${receivedBytes} of ${length} bytes came`)
   return Buffer.concat(parts, length)
 }
 
-/** @returns the prefix with a slash behind it, or nothing */
+/** @returns the prefix with a trailing slash, or an empty string */
 function checkedPrefix({ bucket, endpoint, prefix = '' }: S3StoreOptions): string {
   if (!BUCKET.test(bucket))
     throw new SandlotError(
@@ -295,8 +320,8 @@ const isNotFound = (error: unknown): boolean =>
   error.$metadata.httpStatusCode === 404 &&
   error.name !== 'NoSuchBucket'
 
-/** Another state was there: 412; 404 when it was to be replaced and is gone; 409 when two came together. */
-function isLost(error: unknown): boolean {
+/** Whether a conditional put has lost: 412 another state, 404 the replaced object is gone, 409 concurrent puts. */
+function isLostRace(error: unknown): boolean {
   const { cause } = error as Error
   return (
     cause instanceof S3ServiceException &&

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { encodeManifest } from '../packed/manifest.ts'
-import { type Checkpoints, createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { filesBelow, folderHashes, writeRawFolder } from '../packed/raw-folders.fixture.ts'
 import { createS3Server, type S3Server } from '../test-support/versitygw.ts'
 import { storeContract } from './object-store.contract.ts'
 import type { ObjectStore } from './object-store.ts'
-import { createS3Store } from './s3-store.ts'
+import { S3Store } from './s3-store.ts'
 import { sealBucket } from './sealed-store.ts'
 
 // the packing process starts some dozens of times
@@ -26,7 +26,7 @@ vi.setConfig({ testTimeout: 60_000 })
 
 let dir: string
 let server: S3Server
-const opened: Checkpoints[] = []
+const opened: PackedCheckpoints[] = []
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-sealed-'))
@@ -45,9 +45,9 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-async function machine(name: string, ...secrets: [string, ...string[]]): Promise<Checkpoints> {
-  const remote = sealBucket(createS3Store(server.options), secrets)
-  const checkpoints = await createCheckpoints({ dir: join(dir, name), remote, logger, firstRetryMs: 50 })
+async function machine(name: string, ...secrets: [string, ...string[]]): Promise<PackedCheckpoints> {
+  const remote = sealBucket(new S3Store(server.options), secrets)
+  const checkpoints = await PackedCheckpoints.open({ dir: join(dir, name), remote, logger, firstRetryMs: 50 })
   opened.push(checkpoints)
   return checkpoints
 }
@@ -65,7 +65,7 @@ const inBucket = async (part: string): Promise<string[]> =>
   (await filesBelow(server.bucketDir)).filter((path) => path.includes(part)).sort()
 /** Writes over the service: it, too, checks what lies in its files. */
 async function put(path: string, content: Uint8Array): Promise<void> {
-  const bucket = createS3Store(server.options)
+  const bucket = new S3Store(server.options)
   await bucket.put(path.slice(server.bucketDir.length + 1), content)
   bucket.close()
 }
@@ -84,7 +84,7 @@ const damaged = (message: RegExp) => ({
 describe('as a store', () => {
   let store: ObjectStore
   beforeEach(() => {
-    store = sealBucket(createS3Store(server.options), [SECRET])
+    store = sealBucket(new S3Store(server.options), [SECRET])
   })
   afterEach(() => store.close())
   // sizes are those in the bucket
@@ -253,7 +253,7 @@ describe('what was written before', () => {
 /** Folders as the version before this one left them: manifest and chunks in the plain, here and in the bucket. */
 async function leftByAnEarlierVersion(id: string, rawDir: string): Promise<{ local: string }> {
   const local = join(dir, 'old')
-  const alone = await createCheckpoints({ dir: local, logger })
+  const alone = await PackedCheckpoints.open({ dir: local, logger })
   await alone.pack(id, rawDir)
   await alone.close()
   const manifest = await readFile(join(local, 'checkpoints', `${id}.json`))

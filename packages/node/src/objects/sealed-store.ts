@@ -27,7 +27,7 @@ export const remoteChunkKey = (store: RemoteStore, sha256: string): string => ch
  *
  * @param secrets the first seals what is written; with the others what was written earlier is found again
  * @example
- * const remote = sealBucket(createS3Store({ bucket }), [secret])
+ * const remote = sealBucket(new S3Store({ bucket }), [secret])
  */
 export function sealBucket(bucket: ObjectStore, [secret, ...earlier]: [string, ...string[]]): RemoteStore {
   const former = earlier.map((one) => sealedStore(bucket, new Seal(one), []))

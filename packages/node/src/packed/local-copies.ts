@@ -12,7 +12,7 @@ const LOW_WATER = 0.9
 
 export interface LocalCopiesOptions {
   store: FolderStore
-  catalog: ManifestIndex
+  index: ManifestIndex
   inUse: InUse
   /** Absent: no bound. */
   budgetBytes?: number
@@ -47,10 +47,10 @@ export class LocalCopies {
   /** @param graceMs garbage that is younger stays; what is being packed or copied now stays in any case */
   collectGarbage(isDryRun: boolean, graceMs: number): Promise<GarbageReport> {
     return this.#inTurn(async () => {
-      const { store, catalog, inUse } = this.#options
+      const { store, index, inUse } = this.#options
       // both before the marking: what begins later is younger than this instant
       const unmodifiedSinceMs = inUse.sweepableBeforeMs() - graceMs
-      const marked = await mark(catalog.allLocal(), inUse.pinnedChunks())
+      const marked = await mark(index.allLocal(), inUse.pinnedChunks())
       const report = await sweep(store, { marked, unmodifiedSinceMs, isDryRun })
       this.#bytes = report.keptBytes + (isDryRun ? report.bytes : 0)
       return report
@@ -63,22 +63,22 @@ export class LocalCopies {
   }
 
   async #trim(budgetBytes: number): Promise<void> {
-    const { store, catalog, inUse } = this.#options
+    const { store, index, inUse } = this.#options
     this.#bytes ??= await this.#count()
     if (this.#bytes <= budgetBytes) return
     const unmodifiedSinceMs = inUse.sweepableBeforeMs()
     const local = new Map<string, PackedCheckpoint>()
-    for await (const checkpoint of catalog.allLocal()) local.set(checkpoint.id, checkpoint)
+    for await (const checkpoint of index.allLocal()) local.set(checkpoint.id, checkpoint)
     const evictable: string[] = []
-    for (const id of await catalog.localIdsByUse())
-      if (!inUse.has(id) && (await catalog.hasRemote(id))) evictable.push(id)
+    for (const id of await index.localIdsByUse())
+      if (!inUse.has(id) && (await index.hasRemote(id))) evictable.push(id)
 
     const excessBytes = this.#bytes - budgetBytes * LOW_WATER
     const plan = planEvictions(local, evictable, inUse.pinnedChunks(), excessBytes)
     const kept = inUse.pinnedChunks()
     for (const id of plan.ids)
       if (inUse.has(id)) for (const chunk of chunksOf(local.get(id)!).keys()) kept.add(chunk)
-      else await catalog.removeLocal(id)
+      else await index.removeLocal(id)
     for (const { chunk, storedBytes } of plan.chunks)
       if (
         !kept.has(chunk) &&

@@ -7,9 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createFolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import type { PackProcessArgument } from './pack-process.ts'
-import { createCheckpoints } from './packed-checkpoints.ts'
+import { PackedCheckpoints } from './packed-checkpoints.ts'
 import { age, filesBelow, folderHashes, imageLike, writeRawFolder } from './raw-folders.fixture.ts'
 
 const ENTRY = fileURLToPath(new URL('./pack-process.ts', import.meta.url))
@@ -23,7 +23,7 @@ let storeDir: string
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-pack-'))
   storeDir = join(dir, 'store')
-  await createFolderStore(storeDir)
+  await FolderStore.open(storeDir)
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
@@ -44,21 +44,21 @@ test('killed at any moment: the checkpoint is whole or does not exist, and no fi
 
   for (let round = 0; round < ROUNDS; round++) {
     await rm(storeDir, { recursive: true, force: true })
-    await createFolderStore(storeDir)
+    await FolderStore.open(storeDir)
     const child = start({ id: 'killed', rawDir })
     await sleep((durationMs * (round + Math.random())) / ROUNDS)
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
 
-    const checkpoints = await createCheckpoints({ dir: storeDir, logger, graceMs: 0 })
+    const checkpoints = await PackedCheckpoints.open({ dir: storeDir, logger, graceMs: 0 })
     await age(await filesBelow(storeDir))
     const target = join(dir, `target-${round}`)
     if (await checkpoints.has('killed')) {
       await checkpoints.expand('killed', target)
       expect(await folderHashes(target)).toEqual(expected)
-      expect(await checkpoints.gc({ isDryRun: false })).toMatchObject({ chunks: 0 })
+      expect(await checkpoints.collectGarbage({ isDryRun: false })).toMatchObject({ chunks: 0 })
     } else {
-      await checkpoints.gc({ isDryRun: false })
+      await checkpoints.collectGarbage({ isDryRun: false })
       expect(await filesBelow(storeDir)).toEqual([])
       if (round % 4 === 0) {
         await checkpoints.pack('killed', rawDir)

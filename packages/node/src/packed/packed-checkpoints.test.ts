@@ -1,11 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  watch,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { run } from '../host/run.ts'
-import { type Checkpoints, createCheckpoints } from './packed-checkpoints.ts'
+import { PackedCheckpoints } from './packed-checkpoints.ts'
 import {
   age,
   filesBelow,
@@ -28,12 +39,12 @@ vi.setConfig({ testTimeout: 60_000 })
 
 let dir: string
 let storeDir: string
-let checkpoints: Checkpoints
+let checkpoints: PackedCheckpoints
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-checkpoints-'))
   storeDir = join(dir, 'store')
-  checkpoints = await createCheckpoints({ dir: storeDir, logger, graceMs: 0 })
+  checkpoints = await PackedCheckpoints.open({ dir: storeDir, logger, graceMs: 0 })
 })
 afterEach(async () => {
   await checkpoints.close()
@@ -43,10 +54,15 @@ afterEach(async () => {
 const raw = (name: string, files: Record<string, Buffer>) => writeRawFolder(join(dir, 'raw', name), files)
 const chunkFiles = () => filesBelow(join(storeDir, 'chunks')).catch(() => [])
 
+/** Resolves when the packing process begins to write its first chunk. */
+async function firstWrite(): Promise<void> {
+  for await (const _ of watch(join(storeDir, '.tmp'))) return
+}
+
 /** All that is stored now is old enough to be collected. */
 async function collect(isDryRun = false) {
   await age(await chunkFiles())
-  return checkpoints.gc({ isDryRun })
+  return checkpoints.collectGarbage({ isDryRun })
 }
 
 async function expectSame(id: string, rawDir: string): Promise<void> {
@@ -234,7 +250,7 @@ describe('deleting, garbage and usage', () => {
     const foreseen = await collect(true)
     expect(await chunkFiles()).toEqual(before)
     expect(foreseen.bytes).toBeGreaterThan(2 * MB)
-    expect(await checkpoints.gc({ isDryRun: false })).toEqual(foreseen)
+    expect(await checkpoints.collectGarbage({ isDryRun: false })).toEqual(foreseen)
     expect(await chunkFiles()).toHaveLength(before.length - foreseen.chunks)
     await expectSame('kept', keptDir)
   })
@@ -248,9 +264,10 @@ describe('deleting, garbage and usage', () => {
 
   test('deleting during a pack ends it', async () => {
     const rawDir = await raw('one', { 'pages.img': randomBytes(16 * MB) })
+    const writing = firstWrite()
     const packing = checkpoints.pack('one', rawDir)
     const outcome = expect(packing).rejects.toMatchObject({ errorName: 'conflict' })
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await writing
     await checkpoints.delete('one')
     await outcome
     expect(await checkpoints.has('one')).toBe(false)
@@ -267,7 +284,7 @@ describe('deleting, garbage and usage', () => {
       isPacked = true
     })
     let collected = 0
-    while (!isPacked) collected += (await checkpoints.gc({ isDryRun: false })).chunks
+    while (!isPacked) collected += (await checkpoints.collectGarbage({ isDryRun: false })).chunks
     expect(collected).toBeGreaterThan(0)
     await packing
     await expectSame('one', rawDir)
@@ -301,14 +318,14 @@ test.skipIf(process.getuid?.() !== 0)('a full disk is disk_full, and leaves a st
   await mkdir(full)
   await run('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', full])
   try {
-    const small = await createCheckpoints({ dir: join(full, 'store'), logger, graceMs: 0 })
+    const small = await PackedCheckpoints.open({ dir: join(full, 'store'), logger, graceMs: 0 })
     const littleDir = await raw('little', { 'pages.img': randomBytes(MB) })
     await small.pack('little', littleDir)
     const rawDir = await raw('big', { 'pages.img': randomBytes(12 * MB) })
     await expect(small.pack('big', rawDir)).rejects.toMatchObject({ errorName: 'disk_full' })
     expect(await small.has('big')).toBe(false)
     await age(await filesBelow(join(full, 'store/chunks')))
-    await small.gc({ isDryRun: false })
+    await small.collectGarbage({ isDryRun: false })
     await small.expand('little', join(full, 'little'))
     expect(await folderHashes(join(full, 'little'))).toEqual(await folderHashes(littleDir))
 
@@ -325,10 +342,11 @@ test.skipIf(process.getuid?.() !== 0)('a full disk is disk_full, and leaves a st
 
 test('a closed one refuses, and ends the pack that is under way', async () => {
   const rawDir = await raw('one', { 'pages.img': randomBytes(16 * MB) })
+  const writing = firstWrite()
   const packing = expect(checkpoints.pack('one', rawDir)).rejects.toMatchObject({
     errorName: 'server_draining',
   })
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await writing
   await checkpoints.close()
   await packing
   await expect(checkpoints.has('one')).rejects.toMatchObject({ errorName: 'server_draining' })

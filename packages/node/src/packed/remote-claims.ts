@@ -11,30 +11,30 @@ const folderOf = (id: string): string => `claims/${id}/`
  */
 export class RemoteClaims {
   readonly #store: ObjectStore
-  readonly #catalog: ManifestIndex
+  readonly #index: ManifestIndex
 
-  constructor(store: ObjectStore, catalog: ManifestIndex) {
+  constructor(store: ObjectStore, index: ManifestIndex) {
     this.#store = store
-    this.#catalog = catalog
+    this.#index = index
   }
 
   /** Claimed before it is looked for: whoever deletes it looks for claims first. */
   async claim(id: string): Promise<void> {
-    const name = (await this.#catalog.claimOf(id)) ?? randomUUID()
-    await this.#catalog.addClaim(id, name)
+    const name = (await this.#index.claimOf(id)) ?? randomUUID()
+    await this.#index.addClaim(id, name)
     await this.#store.put(folderOf(id) + name, Buffer.alloc(0))
   }
 
   async release(id: string): Promise<void> {
-    const name = await this.#catalog.claimOf(id)
+    const name = await this.#index.claimOf(id)
     if (name === undefined) return
     await this.#store.delete(folderOf(id) + name)
-    await this.#catalog.removeClaim(id)
+    await this.#index.removeClaim(id)
   }
 
   /** Whether another machine needs it. */
   async isOthers(id: string): Promise<boolean> {
-    const own = await this.#catalog.claimOf(id)
+    const own = await this.#index.claimOf(id)
     for await (const { key } of this.#store.list(folderOf(id)))
       if (key.slice(folderOf(id).length) !== own) return true
     return false

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { createS3Store } from '../objects/s3-store.ts'
+import { S3Store } from '../objects/s3-store.ts'
 import { sealBucket } from '../objects/sealed-store.ts'
 import { createS3Server, type S3Server } from '../test-support/versitygw.ts'
-import { type Checkpoints, type CheckpointsOptions, createCheckpoints } from './packed-checkpoints.ts'
+import { PackedCheckpoints, type PackedCheckpointsOptions } from './packed-checkpoints.ts'
 import { age, filesBelow, flipBit, folderHashes, imageLike, writeRawFolder } from './raw-folders.fixture.ts'
 
 // the packing process starts some dozens of times
@@ -20,7 +20,7 @@ const SECRET = 'a secret of at least thirty-two characters'
 
 let dir: string
 let server: S3Server
-const opened: Checkpoints[] = []
+const opened: PackedCheckpoints[] = []
 
 // packs run at idle priority and uploads wait between attempts: on a busy machine that adds up
 vi.setConfig({ testTimeout: 60_000 })
@@ -41,9 +41,12 @@ afterEach(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
 /** A machine of its own that shares the bucket. */
-async function machine(name: string, options: Partial<CheckpointsOptions> = {}): Promise<Checkpoints> {
-  const remote = sealBucket(createS3Store(server.options), [SECRET])
-  const checkpoints = await createCheckpoints({
+async function machine(
+  name: string,
+  options: Partial<PackedCheckpointsOptions> = {},
+): Promise<PackedCheckpoints> {
+  const remote = sealBucket(new S3Store(server.options), [SECRET])
+  const checkpoints = await PackedCheckpoints.open({
     dir: join(dir, name),
     remote,
     logger,
@@ -64,7 +67,7 @@ const inBucket = async (folder: string): Promise<string[]> => {
 }
 const chunksInBucket = () => inBucket('chunks')
 
-async function expectSame(checkpoints: Checkpoints, id: string, rawDir: string): Promise<void> {
+async function expectSame(checkpoints: PackedCheckpoints, id: string, rawDir: string): Promise<void> {
   const target = join(dir, `expanded-${randomBytes(4).toString('hex')}`)
   await checkpoints.expand(id, target)
   expect(await folderHashes(target)).toEqual(await folderHashes(rawDir))
@@ -217,7 +220,7 @@ test('over the budget the least recently used copies go, if the remote store has
   await one.pack('c', await raw('c', { 'pages.img': randomBytes(2 * MB) }))
   await one.whenUploaded('c')
   // the trim comes behind the upload, a dry run behind the trim
-  await one.gc({ isDryRun: true })
+  await one.collectGarbage({ isDryRun: true })
   const isLocal = async (id: string) => (await one.uploadState(id)).isLocal
   expect([await isLocal('a'), await isLocal('b'), await isLocal('c')]).toEqual([true, false, true])
   const sizes = await Promise.all((await chunksOn('one')).map((path) => stat(path)))
@@ -232,7 +235,7 @@ test('what is not uploaded is never evicted', async () => {
   await one.pack('a', rawDir)
   await one.pack('b', await raw('b', { 'pages.img': randomBytes(3 * MB) }))
   await age(await chunksOn('one'))
-  await one.gc({ isDryRun: false })
+  await one.collectGarbage({ isDryRun: false })
   await expectSame(one, 'a', rawDir)
 })
 
@@ -248,12 +251,15 @@ test('garbage in the remote store goes when it is a day old, and never what any 
   await one.delete('gone')
   await one.whenUploaded('gone').catch(() => {})
 
-  expect(await one.gc({ isDryRun: false, where: 'remote' })).toMatchObject({ chunks: 0, keptChunks: before })
+  expect(await one.collectGarbage({ isDryRun: false, where: 'remote' })).toMatchObject({
+    chunks: 0,
+    keptChunks: before,
+  })
   await age(await chunksInBucket(), DAY_MS + 60_000)
-  const foreseen = await one.gc({ isDryRun: true, where: 'remote' })
+  const foreseen = await one.collectGarbage({ isDryRun: true, where: 'remote' })
   expect(foreseen.bytes).toBeGreaterThan(2 * MB)
   expect(await chunksInBucket()).toHaveLength(before)
-  expect(await one.gc({ isDryRun: false, where: 'remote' })).toEqual(foreseen)
+  expect(await one.collectGarbage({ isDryRun: false, where: 'remote' })).toEqual(foreseen)
   await expectSame(await machine('three'), 'kept', rawDir)
 })
 
@@ -268,10 +274,10 @@ test('what another machine has learned outlives the one that put it there, and g
   await one.delete('a')
   await one.whenUploaded('a').catch(() => {})
   await age(await chunksInBucket(), DAY_MS + 60_000)
-  expect(await one.gc({ isDryRun: false, where: 'remote' })).toMatchObject({ chunks: 0 })
+  expect(await one.collectGarbage({ isDryRun: false, where: 'remote' })).toMatchObject({ chunks: 0 })
   await expectSame(two, 'a', rawDir)
 
-  await two.leave('a')
+  await two.dropLocal('a')
   expect(await inBucket('claims')).toHaveLength(1)
   expect(await inBucket('checkpoints')).toHaveLength(1)
   await three.delete('a')
@@ -301,7 +307,7 @@ test('an upload renews chunks that are about to count as garbage', async () => {
 
 test('there is no remote garbage without a remote store', async () => {
   const alone = await machine('alone', { remote: undefined })
-  await expect(alone.gc({ isDryRun: true, where: 'remote' })).rejects.toMatchObject({
+  await expect(alone.collectGarbage({ isDryRun: true, where: 'remote' })).rejects.toMatchObject({
     errorName: 'invalid_request',
   })
 })

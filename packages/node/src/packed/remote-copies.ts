@@ -15,7 +15,7 @@ const CONCURRENCY = 2
 export interface RemoteCopiesOptions {
   local: FolderStore
   remote: RemoteStore
-  catalog: ManifestIndex
+  index: ManifestIndex
   logger: Logger
   /** Default 1000 ms. */
   firstRetryMs?: number
@@ -42,27 +42,27 @@ export class RemoteCopies {
 
   constructor(options: RemoteCopiesOptions) {
     this.#options = options
-    this.claims = new RemoteClaims(options.remote, options.catalog)
+    this.claims = new RemoteClaims(options.remote, options.index)
     this.#queue = new RetryQueue({
       concurrency: CONCURRENCY,
       firstDelayMs: options.firstRetryMs,
       isFinal: isDamage,
       onError: (id, err) => options.logger.warn({ err, checkpointId: id }, 'remote copy'),
-      work: (id, signal) => this.#align(id, signal),
+      work: (id, signal) => this.#flush(id, signal),
     })
   }
 
   /** Looks for what a former run left undone. */
   async resume(): Promise<void> {
-    const { catalog } = this.#options
-    for (const id of await catalog.deletingIds()) this.#queue.add(id)
-    const known = new Set([...(await catalog.localIds()), ...(await catalog.remoteIds())])
+    const { index } = this.#options
+    for (const id of await index.deletingIds()) this.#queue.add(id)
+    const known = new Set([...(await index.localIds()), ...(await index.remoteIds())])
     for (const id of known)
-      if (!(await catalog.hasRemote(id)) || (await this.#formerOf(id)).length > 0) this.#queue.add(id)
+      if (!(await index.hasRemote(id)) || (await this.#formerOf(id)).length > 0) this.#queue.add(id)
   }
 
-  /** Something about this checkpoint changed here. */
-  align(id: string): void {
+  /** Queues a checkpoint that has changed on this machine. */
+  markDirty(id: string): void {
     this.#queue.add(id)
   }
 
@@ -85,11 +85,11 @@ export class RemoteCopies {
    * upload. Of all machines that share the store one is enough to do this.
    */
   async collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
-    const { catalog, remote } = this.#options
+    const { index, remote } = this.#options
     const unmodifiedSinceMs = Date.now() - REMOTE_GRACE_MS
     const total: GarbageReport = { chunks: 0, bytes: 0, keptChunks: 0, keptBytes: 0 }
     for (const store of [remote, ...remote.former]) {
-      const marked = await mark(catalog.allLocal(), new Set(), store.blind)
+      const marked = await mark(index.allLocal(), new Set(), store.blind)
       await mark(this.#allIn(store), marked, store.blind)
       const report = await sweep(store, { marked, unmodifiedSinceMs, isDryRun })
       for (const what of ['chunks', 'bytes', 'keptChunks', 'keptBytes'] as const) total[what] += report[what]
@@ -101,19 +101,19 @@ export class RemoteCopies {
     return this.#queue.close()
   }
 
-  async #align(id: string, signal: AbortSignal): Promise<void> {
-    const { catalog, remote } = this.#options
-    if (await catalog.isDeleting(id)) {
-      await catalog.removeLocal(id)
+  async #flush(id: string, signal: AbortSignal): Promise<void> {
+    const { index, remote } = this.#options
+    if (await index.isDeleting(id)) {
+      await index.removeLocal(id)
       if (!(await this.claims.isOthers(id)))
         for (const store of [remote, ...(await this.#formerOf(id))]) await store.delete(manifestKey(id))
       await this.claims.release(id)
-      await catalog.removeRemote(id)
-      await catalog.endDelete(id)
+      await index.removeRemote(id)
+      await index.endDelete(id)
       return
     }
-    if (!(await catalog.hasRemote(id))) {
-      const checkpoint = (await catalog.local(id)) ?? (await this.#brought(id, signal))
+    if (!(await index.hasRemote(id))) {
+      const checkpoint = (await index.local(id)) ?? (await this.#bring(id, signal))
       if (!checkpoint) return
       await this.#upload(checkpoint, signal)
     }
@@ -122,15 +122,15 @@ export class RemoteCopies {
 
   /** Stores that have it written with an earlier key, or in the plain. */
   async #formerOf(id: string): Promise<RemoteStore[]> {
-    const { catalog, remote } = this.#options
+    const { index, remote } = this.#options
     const having: RemoteStore[] = []
-    for (const store of remote.former) if (await catalog.hasRemoteWith(store.keyId, id)) having.push(store)
+    for (const store of remote.former) if (await index.hasRemoteWith(store.keyId, id)) having.push(store)
     return having
   }
 
-  async #brought(id: string, signal: AbortSignal): Promise<PackedCheckpoint | undefined> {
-    const { catalog, bringHere } = this.#options
-    const checkpoint = await catalog.remote(id)
+  async #bring(id: string, signal: AbortSignal): Promise<PackedCheckpoint | undefined> {
+    const { index, bringHere } = this.#options
+    const checkpoint = await index.remote(id)
     if (checkpoint) await bringHere(checkpoint, signal)
     return checkpoint
   }
@@ -139,18 +139,18 @@ export class RemoteCopies {
   async #forgetFormer(id: string): Promise<void> {
     for (const store of await this.#formerOf(id)) {
       await store.delete(manifestKey(id))
-      await this.#options.catalog.removeRemoteWith(store.keyId, id)
+      await this.#options.index.removeRemoteWith(store.keyId, id)
     }
   }
 
   async #upload(checkpoint: PackedCheckpoint, signal: AbortSignal): Promise<void> {
-    const { catalog, local, remote, onUploaded } = this.#options
+    const { index, local, remote, onUploaded } = this.#options
     const progress = { uploadedChunks: 0, totalChunks: chunksOf(checkpoint).size }
     this.#progress.set(checkpoint.id, progress)
     try {
       const onChunk = () => progress.uploadedChunks++
       await uploadCheckpoint(local, remote, checkpoint, { signal, onChunk })
-      await catalog.addRemote(checkpoint)
+      await index.addRemote(checkpoint)
     } finally {
       this.#progress.delete(checkpoint.id)
     }
@@ -158,12 +158,12 @@ export class RemoteCopies {
   }
 
   async *#allIn(store: RemoteStore): AsyncIterable<PackedCheckpoint> {
-    const { catalog } = this.#options
+    const { index } = this.#options
     for await (const { key } of store.list(MANIFESTS_PREFIX)) {
       const id = idOfKey(key)
       // a manifest never changes: the copy here saves the request
       const checkpoint =
-        (await catalog.remoteWith(store.keyId, id).catch(() => undefined)) ?? (await fetchManifest(store, id))
+        (await index.remoteWith(store.keyId, id).catch(() => undefined)) ?? (await fetchManifest(store, id))
       if (checkpoint) yield checkpoint
     }
   }

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Checkpoints, createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import { CheckpointTiers } from './checkpoint-tiers.ts'
 
@@ -27,13 +27,13 @@ vi.setConfig({ testTimeout: 3 * PACKED_WITHIN_MS })
 
 let dir: string
 let folder: CheckpointFolder
-let packed: Checkpoints
+let packed: PackedCheckpoints
 let cold: CheckpointTiers
 let errors: unknown[]
 const contents = new Map<string, Buffer>()
 
 async function open(unpackedBytes: number): Promise<void> {
-  packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
   cold = new CheckpointTiers({
     ...{ folder, packed, unpackedBytes },
     lull: { wait: async () => {} },

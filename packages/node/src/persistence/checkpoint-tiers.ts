@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
 import type { GarbageReport, UsageReport } from '@sandlot/protocol/node'
 import { isDamage } from '../packed/manifest.ts'
-import type { Checkpoints } from '../packed/packed-checkpoints.ts'
+import type { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import type { StartPriority } from '../pool/start-priority.ts'
 import { BackgroundQueue } from './background-queue.ts'
 import { type CheckpointFolder, MANIFEST } from './checkpoint-folder.ts'
@@ -13,7 +13,7 @@ const COLLECT_INTERVAL_MS = 10_000
 
 export interface CheckpointTiersOptions {
   folder: CheckpointFolder
-  packed: Checkpoints
+  packed: PackedCheckpoints
   /** Bytes of unpacked copies kept beside the packed ones, so that a resume finds its files ready. */
   unpackedBytes: number
   /** When new ones may be brought to the disk. */
@@ -217,13 +217,13 @@ export class CheckpointTiers {
     await packed.delete(checkpointId)
   }
 
-  /** Another machine's now: it goes here, and stays in the remote store. */
-  async leave(checkpointId: string): Promise<void> {
+  /** Removes the copy on this machine after a takeover; the one in the remote store belongs to the new owner. */
+  async dropLocal(checkpointId: string): Promise<void> {
     const { folder, packed } = this.#options
     this.#noteGone(checkpointId)
     this.#unpacked.delete(checkpointId)
     await folder.remove(checkpointId)
-    await packed.leave(checkpointId)
+    await packed.dropLocal(checkpointId)
   }
 
   /** Whether it is in the remote store. */
@@ -270,7 +270,7 @@ export class CheckpointTiers {
     const { packed, onError } = this.#options
     if (!this.#collecting && performance.now() - this.#collectedAtMs < COLLECT_INTERVAL_MS) return
     this.#collecting ??= packed
-      .gc({ isDryRun: false, isUrgent: true })
+      .collectGarbage({ isDryRun: false, isUrgent: true })
       .catch(onError)
       .finally(() => {
         this.#collectedAtMs = performance.now()
@@ -280,7 +280,7 @@ export class CheckpointTiers {
   }
 
   collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
-    return this.#options.packed.gc({ isDryRun })
+    return this.#options.packed.collectGarbage({ isDryRun })
   }
 
   usage(ids: readonly string[]): Promise<UsageReport> {

@@ -47,7 +47,7 @@ export class Persistence {
     try {
       manifest = await this.#write(machine, checkpointId, hasMemory)
     } catch (error) {
-      await machines.thaw(machine)
+      if (machine.isFrozen) await machines.thaw(machine)
       throw error
     }
     if (hasMemory) {
@@ -144,7 +144,7 @@ export class Persistence {
       checkpointId,
       imagePath: manifest.imagePath,
       ...manifest.resources,
-      isUsers: manifest.template === undefined,
+      hasUserProcesses: manifest.template === undefined,
       readyCommand: readyCommandOf(manifest),
     }
     const misfit = findIncompatibility(manifest, this.#options.driver.version)

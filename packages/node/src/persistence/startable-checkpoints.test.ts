@@ -6,7 +6,7 @@ import type { SnapshotBuild } from '@sandlot/protocol/node'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
-import { createCheckpoints } from '../packed/packed-checkpoints.ts'
+import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import { CheckpointTiers } from './checkpoint-tiers.ts'
 import { Persistence, type PersistenceOptions } from './persistence.ts'
@@ -30,7 +30,7 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'sandlot-sources-'))
   folder = new CheckpointFolder(join(dir, 'checkpoints'))
   await folder.prepare()
-  const packed = await createCheckpoints({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
+  const packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
   cold = new CheckpointTiers({ folder, packed, lull: { wait: async () => {} }, unpackedBytes: 0, onError })
   renewals = []
   errors.length = 0
@@ -92,7 +92,7 @@ test('none is unpacked before someone starts from it, and then that one alone', 
     return machine
   })
   expect(started).toBe(machine)
-  expect(source).toMatchObject({ buildId: builds[1]!.buildId, imagePath: '/image', isUsers: true })
+  expect(source).toMatchObject({ buildId: builds[1]!.buildId, imagePath: '/image', hasUserProcesses: true })
 })
 
 test('a template of another engine is brought up anew once, whoever comes first; a snapshot never', async () => {

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import { machineIn } from '../machines/live-machine.fixture.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import { DiskGuard } from './disk-guard.ts'
 
@@ -19,19 +20,15 @@ beforeEach(() => {
   dead = new Set()
   said = []
   roomAsked = 0
-  machines = ['a', 'b'].map((machineId) => ({ machineId, isFrozen: false }) as LiveMachine)
+  machines = ['a', 'b'].map((machineId) => machineIn('running', machineId))
   guard = new DiskGuard({
     floorBytes: 1000 * MB,
     space: () => ({ freeBytes: freeMB * MB, sizeBytes: sizeMB * MB }),
     running: () => machines.filter(({ isFrozen }) => !isFrozen),
     usedBytes: async ({ machineId }) => used[machineId]! * MB,
     isAlive: ({ machineId }) => !dead.has(machineId),
-    freeze: async (machine) => {
-      machine.isFrozen = true
-    },
-    thaw: async (machine) => {
-      machine.isFrozen = false
-    },
+    stall: async ({ state }) => state.change('stalled'),
+    thaw: async ({ state }) => state.change('running'),
     makeRoom: async () => void roomAsked++,
     onStalled: ({ machineId }, reason) => void said.push([machineId, reason]),
     onError: (error) => {
@@ -47,14 +44,14 @@ async function lookTwice(written: Record<string, number>): Promise<void> {
   await guard.look()
 }
 
-test('with room nobody is looked at', async () => {
+test('no machine is examined while there is room', async () => {
   await lookTwice({ a: 500 })
   expect(frozen()).toEqual([])
   expect(guard.shortage()).toBeUndefined()
   expect(roomAsked).toBe(0)
 })
 
-test('below the floor what writes stands still, nothing starts, and the reason names the figures', async () => {
+test('below the floor machines that write are stalled, nothing starts, and the reason names the figures', async () => {
   freeMB = 900
   await lookTwice({ a: 1 })
   expect(frozen()).toEqual(['a'])
@@ -66,7 +63,7 @@ test('below the floor what writes stands still, nothing starts, and the reason n
   expect(roomAsked).toBeGreaterThan(0)
 })
 
-test('who writes little goes on until half of the floor is used up', async () => {
+test('a machine that writes little continues to run until half of the floor is used up', async () => {
   freeMB = 900
   await lookTwice({ a: 0.1 })
   expect(frozen()).toEqual([])
@@ -75,7 +72,7 @@ test('who writes little goes on until half of the floor is used up', async () =>
   expect(frozen()).toEqual(['a'])
 })
 
-test('of a small disk a twentieth is the floor', async () => {
+test('the floor of a small disk is a twentieth of it', async () => {
   sizeMB = 10_000
   freeMB = 600
   await lookTwice({ a: 1 })
@@ -85,7 +82,7 @@ test('of a small disk a twentieth is the floor', async () => {
   expect(frozen()).toEqual(['a'])
 })
 
-test('it goes on when there is clearly room, not at the floor', async () => {
+test('a stalled machine is thawed when there is clearly room, not at the floor', async () => {
   freeMB = 900
   await lookTwice({ a: 1 })
   freeMB = 1100
@@ -98,8 +95,8 @@ test('it goes on when there is clearly room, not at the floor', async () => {
   expect(said.at(-1)).toEqual(['a', undefined])
 })
 
-test('one that a former server left standing goes on as soon as there is room', async () => {
-  machines[0]!.isFrozen = true
+test('a machine that a former server left frozen is thawed as soon as there is room', async () => {
+  machines[0]!.state.change('frozen')
   guard.adopt(machines[0]!)
   freeMB = 900
   await guard.look()
@@ -109,7 +106,7 @@ test('one that a former server left standing goes on as soon as there is room', 
   expect(frozen()).toEqual([])
 })
 
-test('one that died meanwhile is not set going', async () => {
+test('a machine that died while it was stalled is not thawed', async () => {
   freeMB = 900
   await lookTwice({ a: 1 })
   dead.add('a')
@@ -118,11 +115,11 @@ test('one that died meanwhile is not set going', async () => {
   expect(said).toHaveLength(1)
 })
 
-describe('who freezes a machine for good', () => {
-  test('has it to itself, and it is not set going after', async () => {
+describe('a caller that freezes a machine for good', () => {
+  test('has the machine to itself, and it is not thawed afterwards', async () => {
     freeMB = 900
     await lookTwice({ a: 1 })
-    await guard.leave(machines[0]!, async () => {
+    await guard.release(machines[0]!, async () => {
       freeMB = 2000
       await guard.look()
       expect(frozen()).toEqual(['a'])
@@ -131,10 +128,10 @@ describe('who freezes a machine for good', () => {
     expect(frozen()).toEqual(['a'])
   })
 
-  test('and fails before that leaves it to the guard', async () => {
+  test('and fails leaves the machine to the guard', async () => {
     freeMB = 900
     await lookTwice({ a: 1 })
-    const failing = guard.leave(machines[0]!, async () => {
+    const failing = guard.release(machines[0]!, async () => {
       throw new Error('no room')
     })
     await expect(failing).rejects.toThrow('no room')
@@ -143,11 +140,11 @@ describe('who freezes a machine for good', () => {
     expect(frozen()).toEqual([])
   })
 
-  test('is not overtaken by a look', async () => {
+  test('is not overtaken by the guard', async () => {
     freeMB = 900
     await guard.look()
     used.a! += 1
-    await guard.leave(machines[0]!, async () => {
+    await guard.release(machines[0]!, async () => {
       await guard.look()
       expect(frozen()).toEqual([])
     })

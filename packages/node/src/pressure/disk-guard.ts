@@ -3,32 +3,33 @@ import type { LiveMachine } from '../machines/machine.ts'
 import { StalledMachines } from '../machines/stalled-machines.ts'
 import type { DiskSpace } from './disk-space.ts'
 
-/** A twentieth of a small disk is enough. */
+/** Limits the floor on a small disk to a twentieth of it. */
 const MAX_FLOOR_SHARE = 0.05
-/** Where there is room again, it is not used up at once. */
+/** Factor of the floor at which machines are thawed, so that they do not stall again at once. */
 const ENOUGH = 1.25
-/** Who writes less between two looks goes on, until half of the floor is used up. */
+/** Machines that write less between two looks continue to run, until half of the floor is used up. */
 const LITTLE_BYTES = 256 * 1024
 
 export interface DiskGuardOptions {
-  /** Bytes that sandboxes leave free. */
+  /** Bytes that sandboxes must leave free. */
   floorBytes: number
   space: () => DiskSpace
-  /** Machines of sandboxes and builds, but for those that stand still. */
+  /** Machines of sandboxes and builds that are not frozen. */
   running: () => Iterable<LiveMachine>
   usedBytes: (machine: LiveMachine) => Promise<number>
   isAlive: (machine: LiveMachine) => boolean
-  freeze: (machine: LiveMachine) => Promise<void>
+  stall: (machine: LiveMachine) => Promise<void>
   thaw: (machine: LiveMachine) => Promise<void>
-  /** Frees what is not needed until it is enough. */
+  /** Frees disk space that is not needed until `isEnough` resolves with true. */
   makeRoom: (isEnough: () => Promise<boolean>) => Promise<unknown>
   onStalled: (machine: LiveMachine, reason: string | undefined) => void
   onError: (error: unknown) => void
 }
 
 /**
- * gVisor writes a sandbox's files through mapped memory, so a write that finds the disk full ends its kernel. Before
- * that what is not needed is given up, nothing new starts, and the sandboxes that write stand still until there is room.
+ * Keeps the disk from filling up. gVisor writes a sandbox's files through mapped memory, so a write to a full disk kills
+ * its kernel. Below the floor, data that is not needed is freed, nothing starts, and sandboxes that write are stalled until
+ * there is room.
  */
 export class DiskGuard {
   readonly #options: DiskGuardOptions
@@ -41,24 +42,22 @@ export class DiskGuard {
 
   constructor(options: DiskGuardOptions) {
     this.#options = options
-    const { thaw, isAlive, onStalled, onError } = options
-    this.#stalled = new StalledMachines({
-      ...{ thaw, isAlive, onError },
-      onGoing: (machine) => onStalled(machine, undefined),
-    })
+    const { stall, thaw, isAlive, onStalled, onError } = options
+    const onThawed = (machine: LiveMachine) => onStalled(machine, undefined)
+    this.#stalled = new StalledMachines({ stall, thaw, isAlive, onThawed, onError })
   }
 
-  /** @returns why nothing may be started now; undefined: there is room */
+  /** @returns why nothing may be started now, undefined when there is room */
   shortage(): SandlotError | undefined {
     if (!this.#shortage) return undefined
-    // whoever asks may have made room since the last look
+    // the caller may have made room since the last look
     const { freeBytes, floorBytes } = this.#measure()
     return freeBytes < floorBytes ? this.#shortage : undefined
   }
 
-  /** Of a former server: one that stood still, or that was about to be saved. It goes on when there is room. */
+  /** Takes over a machine that a former server left frozen, stalled or about to be saved: it is thawed when there is room. */
   adopt(machine: LiveMachine): void {
-    this.#stalled.add(machine)
+    this.#stalled.adopt(machine)
   }
 
   /** Called several times a second. */
@@ -69,9 +68,9 @@ export class DiskGuard {
     return this.#looking
   }
 
-  /** For the caller that freezes a machine for good: it is not set going any more; unless `work` fails. */
-  leave<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
-    return this.#stalled.leave(machine, this.#looking, work)
+  /** Releases a machine for a caller that freezes it for good: it is not thawed here unless `work` fails. */
+  release<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
+    return this.#stalled.release(machine, this.#looking, work)
   }
 
   async #look(): Promise<void> {
@@ -79,7 +78,7 @@ export class DiskGuard {
     if (freeBytes >= floorBytes) {
       this.#shortage = undefined
       this.#usedBytes.clear()
-      if (this.#stalled.size > 0 && freeBytes >= floorBytes * ENOUGH) await this.#stalled.setGoing()
+      if (this.#stalled.size > 0 && freeBytes >= floorBytes * ENOUGH) await this.#stalled.thawAll()
       return
     }
     const reason = `the disk of this machine has ${toMB(freeBytes)} MB left; the floor is ${toMB(floorBytes)} MB (setting 'diskFloorMB')`
@@ -100,7 +99,7 @@ export class DiskGuard {
   }
 
   async #stallWriters(leastBytes: number, reason: string): Promise<void> {
-    const { running, usedBytes, freeze, onStalled, onError } = this.#options
+    const { running, usedBytes, onStalled, onError } = this.#options
     const before = this.#usedBytes
     const now = new Map<LiveMachine, number>()
     await Promise.all(
@@ -108,9 +107,8 @@ export class DiskGuard {
         const bytes = await usedBytes(machine)
         now.set(machine, bytes)
         const isWriter = bytes - (before.get(machine) ?? bytes) >= leastBytes
-        if (!isWriter || this.#stalled.isLeft(machine)) return
-        await freeze(machine)
-        this.#stalled.add(machine)
+        if (!isWriter || this.#stalled.isReleased(machine)) return
+        await this.#stalled.stall(machine)
         onStalled(machine, reason)
       }),
     ).catch(onError)
@@ -118,11 +116,11 @@ export class DiskGuard {
   }
 }
 
-/** What others than sandboxes may write to a disk before sandboxes stand still for it. */
+/** @returns bytes that callers other than sandboxes may write before sandboxes are stalled */
 export const roomAbove = (space: DiskSpace, floorBytes: number): number =>
   space.freeBytes - bytesToLeave(space, floorBytes)
 
-/** What others than sandboxes leave of a disk. */
+/** @returns bytes that callers other than sandboxes must leave free */
 export const bytesToLeave = (space: DiskSpace, floorBytes: number): number =>
   Math.ceil(floorOf(space, floorBytes) * ENOUGH)
 

@@ -6,7 +6,7 @@ import { DiskGuard, type DiskGuardOptions } from './disk-guard.ts'
 import { diskSpace } from './disk-space.ts'
 
 export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled' | 'onError'> {
-  /** On the disk that machines write to. */
+  /** Folder on the disk that machines write to. */
   dir: string
   floorMB: number
   machines: Machines
@@ -15,13 +15,13 @@ export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled'
   cold: CheckpointTiers
 }
 
-/** The guard of a node's disk: frozen machines of paused sandboxes and unpacked checkpoints are what it gives up. */
+/** Makes the guard of a node's disk, which frees frozen machines of paused sandboxes and unpacked checkpoints. */
 export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptions): DiskGuard {
   const { machines, driver, hot, cold, onStalled, onError } = options
   return new DiskGuard({
     onError,
     onStalled(machine, reason) {
-      // what it holds of the disk is what everybody waits for, and a build can be made again
+      // a build can be repeated, and its disk space is what the sandboxes wait for
       if (machine.isForBuild && reason !== undefined) {
         machine.endedBecause = reason
         machines.end(machine.machineId).catch(onError)
@@ -29,11 +29,10 @@ export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptio
     },
     floorBytes: floorMB * 2 ** 20,
     space: () => diskSpace(dir),
-    running: () =>
-      [...machines.all()].filter(({ isWarm, isFrozen, isEnding }) => !isWarm && !isFrozen && !isEnding),
+    running: () => machines.running(),
     usedBytes: ({ pid }) => driver.diskUsedBytes(pid),
     isAlive: (machine) => machines.isAlive(machine),
-    freeze: (machine) => machines.freeze(machine),
+    stall: (machine) => machines.stall(machine),
     thaw: (machine) => machines.thaw(machine),
     async makeRoom(isEnough) {
       while (!(await isEnough()) && (await hot.dropOldest())) await machines.settle()

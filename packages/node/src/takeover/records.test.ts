@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SandboxRecord } from '@sandlot/protocol/node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createS3Store } from '../objects/s3-store.ts'
+import { S3Store } from '../objects/s3-store.ts'
 import { createS3Server, type S3Server } from '../test-support/versitygw.ts'
 import { SandboxRecords } from './records.ts'
 
@@ -19,13 +19,13 @@ const record: Omit<SandboxRecord, 'owner'> = {
 
 let dir: string
 let server: S3Server
-let store: ReturnType<typeof createS3Store>
+let store: S3Store
 let records: SandboxRecords
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-records-'))
   server = await createS3Server(dir)
   await server.start()
-  store = createS3Store(server.options)
+  store = new S3Store(server.options)
   records = new SandboxRecords(store, SECRET, { instanceId: 'one', name: 'one' })
   await records.write(record, undefined)
 }, 600_000)

@@ -58,6 +58,7 @@ export class Unlisted {
     if (instanceId !== this.#instanceId) this.#foundAtMs = this.#uptimeMs()
     this.#instanceId = instanceId
     this.#unlisted.clear()
+    await marks.prepare()
     for (const id of present) if (!isListed(id)) this.#unlisted.add(id)
     for (const id of await marks.ids()) if (!this.#unlisted.has(id)) await marks.remove(id)
     const found: UnlistedMark[] = []

@@ -298,7 +298,10 @@ function checkpointTests(current: Current): void {
 function buildTests(current: Current): void {
   test('a build reports its lines and its end, and sandboxes start from its result', async () => {
     const { node } = current()
-    const steps: BuildStep[] = [{ type: 'ENV', values: [['COLOUR', 'blue']], force: false }, RUN('echo hello')]
+    const steps: BuildStep[] = [
+      { type: 'ENV', values: [['COLOUR', 'blue']], force: false },
+      RUN('echo hello'),
+    ]
     const job = current().job(steps)
     const { buildId, checkpointId } = job
     await node.startBuild(job)
@@ -382,7 +385,9 @@ function eventTests(current: Current): void {
     const heard = current().events.length
     current().disconnect()
     for (const { machineId } of machines) await under.killMachine(machineId)
-    await expect.poll(() => current().node.status(machines[1]!.machineId), { timeout: 10_000 }).toBeUndefined()
+    await expect
+      .poll(() => current().node.status(machines[1]!.machineId), { timeout: 10_000 })
+      .toBeUndefined()
     expect(current().events).toHaveLength(heard)
     current().subscribe()
     await expect.poll(() => current().of('exit'), { timeout: 10_000 }).toHaveLength(2)
@@ -481,7 +486,11 @@ function joinTests(current: Current): void {
 
 function refusalTests(current: Current): void {
   const refused = (call: Promise<unknown>, errorName: string) =>
-    expect(call).rejects.toMatchObject({ name: 'SandlotError', errorName, message: expect.stringMatching(/./) })
+    expect(call).rejects.toMatchObject({
+      name: 'SandlotError',
+      errorName,
+      message: expect.stringMatching(/./),
+    })
 
   test('unknown ids are refused with an error that says so', async () => {
     const { node } = current()

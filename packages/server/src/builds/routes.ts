@@ -4,11 +4,11 @@ import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { App } from '../http/app.ts'
 import { UPLOAD_BODY } from '../http/deadlines.ts'
-import type { SandboxService } from '../sandboxes/service.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import type { Template, TemplateRegistry } from '../templates/registry.ts'
 import type { BuildRecord } from '../templates/repository.ts'
 import type { Uploads } from '../uploads/service.ts'
+import type { StorageUsage } from '../usage/service.ts'
 import type { BuildLogEntry, BuildLogs } from './logs.ts'
 import { BuildStart } from './request.ts'
 import type { TemplateBuilder } from './service.ts'
@@ -43,13 +43,13 @@ export interface BuildRoutesOptions {
   templateBuilder: TemplateBuilder
   uploads: Uploads
   buildLogs: BuildLogs
-  sandboxes: SandboxService
+  storage: StorageUsage
 }
 
 /** Announcing, feeding, starting and watching builds (wire spec 2.4 and 5). */
 export function buildRoutes(
   app: App,
-  { templates: catalogue, templateBuilder, uploads, buildLogs, sandboxes }: BuildRoutesOptions,
+  { templates, templateBuilder, uploads, buildLogs, storage }: BuildRoutesOptions,
 ): void {
   for (const url of ['/v3/templates', '/v2/templates'])
     app.route({
@@ -106,9 +106,9 @@ export function buildRoutes(
     async (request, reply) => {
       const { team } = request.caller
       const { id, hash } = request.params
-      const { templateId } = catalogue.own(id, team)
+      const { templateId } = templates.own(id, team)
       const present = await uploads.has(team.teamId, hash, templateId)
-      if (!present) await sandboxes.storage.checkQuota(team)
+      if (!present) await storage.checkQuota(team)
       const path = `/templates/${templateId}/files/${hash}?ticket=${uploads.ticket(team, templateId, hash)}`
       return reply.code(201).send({ present, url: `${originOf(request)}${path}` })
     },

@@ -12,7 +12,7 @@ const tested = serverUnderTest({ catalog })
 
 /** A request with a key of the catalogue's team. */
 const asAdministrator = (method: 'GET' | 'POST' | 'DELETE', url: string, body?: unknown) =>
-  withCatalogKey(tested.current.databasePath, (key) =>
+  withCatalogKey(tested.current.storeUrl, (key) =>
     tested.current.call(method, url, body, { 'x-api-key': key }),
   )
 

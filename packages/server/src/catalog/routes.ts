@@ -2,12 +2,11 @@ import { SandlotError } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { TemplateBuilder } from '../builds/service.ts'
 import type { App } from '../http/app.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
-import type { SandboxService } from '../sandboxes/service.ts'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
+import type { TemplateService } from '../templates/service.ts'
 import type { CatalogProgress } from './progress.ts'
 
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -28,14 +27,13 @@ export interface CatalogRoutesOptions {
   catalog: CatalogControl | undefined
   catalogProgress: CatalogProgress
   templates: TemplateRegistry
-  sandboxes: SandboxService
-  templateBuilder: TemplateBuilder
+  templateService: TemplateService
 }
 
 /** The catalogue for the administrator of this machine, who has the key of its team (`sandlot templates`). */
 export function catalogRoutes(
   app: App,
-  { catalog, catalogProgress, templates: catalogue, sandboxes, templateBuilder }: CatalogRoutesOptions,
+  { catalog, catalogProgress, templates, templateService }: CatalogRoutesOptions,
 ): void {
   app.get('/catalog', { schema: { hide: true, response: { 200: Answer, ...errors } } }, async () => ({
     ...catalogProgress.report(),
@@ -56,16 +54,13 @@ export function catalogRoutes(
       checkAdministrator(request)
       const { name } = request.params
       const { team } = request.caller
-      const template = catalogue.find(name, team)
+      const template = templates.find(name, team)
       const isBuilt = template?.teamId === team.teamId
-      if (isBuilt) checkUnused(name, sandboxes.copies.usersOf(template))
+      if (isBuilt) checkUnused(name, templateService.usersOf(template))
       // before its build is ended, which would be begun again
       controlOf(catalog).remove(name)
       if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
-      const checkpointIds = catalogue.buildsOf(template.templateId).map(({ checkpointId }) => checkpointId)
-      const plan = await sandboxes.copies.planRelease(checkpointIds)
-      await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
-      return { wasThere: true, ...(await sandboxes.copies.releaseTemplate(plan)) }
+      return { wasThere: true, ...(await templateService.purge(template)) }
     },
   )
 }

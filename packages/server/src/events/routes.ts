@@ -3,7 +3,7 @@ import { ErrorSchema, SandboxLog, SandboxLogEntry } from '@sandlot/protocol/rest
 import Type from 'typebox'
 import type { App } from '../http/app.ts'
 import { MAX_UNIX_MS } from '../http/pagination.ts'
-import { notFound } from '../sandboxes/operations.ts'
+import { notFound } from '../sandboxes/errors.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 import type { LifecycleEvent } from './events.ts'

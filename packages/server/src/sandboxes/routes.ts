@@ -28,6 +28,7 @@ import type { Idempotency } from '../idempotency/service.ts'
 import type { SandboxMetrics } from '../metrics/metrics.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
+import type { Pauses } from './pauses.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import type { SandboxService } from './service.ts'
 
@@ -39,6 +40,7 @@ const RUNNING: ReadonlySet<string> = new Set(['running'])
 
 export interface SandboxRoutesOptions {
   sandboxes: SandboxService
+  pauses: Pauses
   metrics: SandboxMetrics
   templates: TemplateRegistry
   idempotency: Idempotency
@@ -48,7 +50,7 @@ export interface SandboxRoutesOptions {
 
 export function sandboxRoutes(
   app: App,
-  { sandboxes, metrics, templates, idempotency, domain, now }: SandboxRoutesOptions,
+  { sandboxes, pauses, metrics, templates, idempotency, domain, now }: SandboxRoutesOptions,
 ): void {
   for (const [url, body] of [
     ['/sandboxes', NewSandbox],
@@ -226,7 +228,7 @@ export function sandboxRoutes(
       },
       async (request, reply) => {
         const { timeout, memory } = request.body
-        const { sandbox, isResumed } = await sandboxes.pauses.connect(
+        const { sandbox, isResumed } = await pauses.connect(
           request.caller.team,
           request.params.id,
           timeout,

@@ -3,6 +3,7 @@ import type { SnapshotBuild } from '@sandlot/protocol/node'
 import { setDeleting } from '../checkpoints/repository.ts'
 import type { Store } from '../store/open-store.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
+import { inTransaction } from '../store/transactions.ts'
 
 /** Kept of a tag. */
 const MAX_ASSIGNMENTS = 100
@@ -62,7 +63,7 @@ export class TemplateRepository {
   }
 
   /** A template of the catalogue, under an id that stays. */
-  async ensureCommon(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
+  async ensureBuiltIn(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
     const find = () =>
       this.#store
         .selectFrom('templates')
@@ -101,7 +102,7 @@ export class TemplateRepository {
 
   /** Records a build, with its tags when it is ready; the template is made when it is new. */
   async addBuild(template: TemplateRecord, isNew: boolean, build: BuildRecord): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       const inside = new TemplateRepository(transaction)
       if (isNew) await inside.insert(template)
       else await inside.#touch(build)
@@ -112,7 +113,7 @@ export class TemplateRepository {
 
   /** What changed of it; one that became ready gets its tags. */
   async updateBuild(build: BuildRecord): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       const inside = new TemplateRepository(transaction)
       const { id, template_id: _, ...row } = toRow(build)
       await transaction.updateTable('builds').set(row).where('id', '=', id).execute()
@@ -135,9 +136,9 @@ export class TemplateRepository {
     tags: readonly string[],
     nowMs: number,
   ): Promise<void> {
-    await this.#store
-      .transaction()
-      .execute((transaction) => new TemplateRepository(transaction).#setTags(build, tags, nowMs))
+    await inTransaction(this.#store, (transaction) =>
+      new TemplateRepository(transaction).#setTags(build, tags, nowMs),
+    )
   }
 
   async #setTags(
@@ -180,7 +181,7 @@ export class TemplateRepository {
   }
 
   async removeTags(templateId: string, tags: readonly string[]): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       for (const table of ['template_tags', 'tag_assignments'] as const)
         await transaction
           .deleteFrom(table)
@@ -205,7 +206,7 @@ export class TemplateRepository {
 
   /** Its builds and tags go with it. @param checkpointIds what must be deleted from now on */
   async remove(templateId: string, checkpointIds: readonly string[]): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await setDeleting(transaction, checkpointIds)
       await transaction.deleteFrom('templates').where('id', '=', templateId).execute()
     })

@@ -1,0 +1,79 @@
+import { readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Driver } from '../engine/driver.ts'
+import type { InstanceNames } from '../instance-names.ts'
+import type { Firewall } from '../network/firewall.ts'
+import type { SlotPool } from '../network/slots.ts'
+import type { Cgroups } from './cgroups.ts'
+
+const TRASH_PREFIX = '.trash-'
+
+export interface MachineCleanupOptions {
+  names: InstanceNames
+  /** `<home>/run`. */
+  runDir: string
+  machinesDir: string
+  driver: Driver
+  cgroups: Cgroups
+  slots: SlotPool
+  firewall: Pick<Firewall, 'close' | 'forget'>
+  onError: (error: unknown) => void
+}
+
+/** Removes what machines leave behind: processes, the driver's state, cgroups, folders, slots. */
+export class MachineCleanup {
+  readonly #options: MachineCleanupOptions
+  readonly #running = new Map<string, Promise<void>>()
+
+  constructor(options: MachineCleanupOptions) {
+    this.#options = options
+  }
+
+  /** Removes folders whose removal a crash interrupted. */
+  async emptyTrash(): Promise<void> {
+    const { runDir } = this.#options
+    for (const name of await readdir(runDir).catch(() => []))
+      if (name.startsWith(TRASH_PREFIX)) await rm(join(runDir, name), { recursive: true, force: true })
+  }
+
+  /** Ids of all machines that left a folder, a state of the driver or a cgroup. */
+  async traces(): Promise<Set<string>> {
+    const { cgroups, driver, machinesDir, names } = this.#options
+    const dirs = await readdir(machinesDir).catch(() => [])
+    return new Set([...dirs, ...(await driver.list()), ...(await cgroups.children(names.cgroup))])
+  }
+
+  /** @param slotIndex of the machine's slot, which becomes free */
+  async remove(machineId: string, slotIndex?: number): Promise<void> {
+    const { cgroups, driver, firewall, machinesDir, names, runDir, slots } = this.#options
+    const cgroup = `${names.cgroup}/${machineId}`
+    await cgroups.kill(cgroup)
+    await driver.forget(machineId)
+    await cgroups.remove(cgroup)
+    // renamed first: a start must not read a half deleted folder as a machine
+    const trash = join(runDir, `${TRASH_PREFIX}${machineId}`)
+    await rename(join(machinesDir, machineId), trash).catch(() => {})
+    await rm(trash, { recursive: true, force: true })
+    if (slotIndex === undefined) return
+    await firewall.close(slots.slot(slotIndex))
+    await firewall.forget(slots.slot(slotIndex))
+    slots.give(slotIndex)
+  }
+
+  removeInBackground(machineId: string, slotIndex?: number): void {
+    const removing = this.remove(machineId, slotIndex)
+      .catch(this.#options.onError)
+      .finally(() => this.#running.delete(machineId))
+    this.#running.set(machineId, removing)
+  }
+
+  /** Resolves when the background removal of a machine has ended, if there is one. */
+  async whenRemoved(machineId: string): Promise<void> {
+    await this.#running.get(machineId)
+  }
+
+  /** Resolves when all background removals have ended. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#running.values())
+  }
+}
