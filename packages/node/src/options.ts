@@ -1,6 +1,7 @@
 import type { BuildResources } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { KeepLimits } from './builder/garbage.ts'
+import type { ArchiveSource } from './images/archive-source.ts'
 import type { RemoteStore } from './objects/sealed-store.ts'
 
 export interface NodeOptions {
@@ -44,6 +45,10 @@ export interface NodeOptions {
   sharedBuildsDir: string
   /** How long a database must go on not listing what is here before it is deleted. */
   unlistedGraceMs: number
+  /** Where the archives of COPY steps come from. */
+  archives: ArchiveSource
+  /** Resolves in a moment when nobody waits for a sandbox: steps of background builds wait for it. Default: at once. */
+  quiet?: (signal: AbortSignal) => Promise<void>
   /** What builds leave behind to be faster the next time. */
   buildCache: KeepLimits
   logger: Logger

@@ -2,8 +2,6 @@ import { createReadStream, existsSync } from 'node:fs'
 import { BuildFailure } from '@sandlot/protocol'
 import type {
   BuildEnvironment,
-  BuildJob,
-  BuildLog,
   BuildRecipe,
   BuildResult,
   BuildStep,
@@ -14,6 +12,7 @@ import { GuestRefusal, runInGuest, uploadToGuest } from '../guest/guest-process.
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import { OPEN } from '../network/network-policy.ts'
 import { type BuildRootfs, endProcesses, startOn, toFailure, withFiles } from './build-rootfs.ts'
+import type { BuildLog, BuildWork } from './build-work.ts'
 import { ImagePreparation } from './image-preparation.ts'
 import { LostLayer } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -46,7 +45,7 @@ export class Builder {
   }
 
   /** @throws BuildFailure, the signal's reason, SandlotError */
-  async build(asked: BuildJob): Promise<BuildResult> {
+  async build(asked: BuildWork): Promise<BuildResult> {
     const origin = await this.#origin(asked)
     asked.signal.throwIfAborted()
     const recipe = { ...asked.recipe, ...(await this.#commandsOf(asked.recipe)) }
@@ -79,7 +78,7 @@ export class Builder {
   }
 
   async #again(
-    job: BuildJob,
+    job: BuildWork,
     environment: BuildEnvironment,
     finalKey: string,
   ): Promise<CheckpointInfo | undefined> {
@@ -92,7 +91,7 @@ export class Builder {
     return checkpoint
   }
 
-  async #make(job: BuildJob, origin: Started, outcome: Outcome): Promise<CheckpointInfo> {
+  async #make(job: BuildWork, origin: Started, outcome: Outcome): Promise<CheckpointInfo> {
     const { layers } = this.#options
     /** Keys of layers, packed when the build has the machine no more; one that became an image is gone by then. */
     const made = origin.ground.layer === undefined ? [] : [origin.ground.layer]
@@ -113,7 +112,7 @@ export class Builder {
   }
 
   async #makeOnce(
-    job: BuildJob,
+    job: BuildWork,
     origin: Started,
     { key, environment, finalKey }: Outcome,
     made: string[],
@@ -129,7 +128,7 @@ export class Builder {
 
   renew = (checkpointId: string): Promise<void> => this.#finisher.renew(checkpointId)
 
-  async #origin(asked: BuildJob): Promise<Started> {
+  async #origin(asked: BuildWork): Promise<Started> {
     const { recipe, log, signal } = asked
     const { from } = recipe
     const say = (message: string) => log({ level: 'info', message, step: 'base' })
@@ -143,7 +142,7 @@ export class Builder {
     }
   }
 
-  async #ground({ recipe, log, signal }: BuildJob, say: (message: string) => void): Promise<Started> {
+  async #ground({ recipe, log, signal }: BuildWork, say: (message: string) => void): Promise<Started> {
     const { images, baseImage, sourceOf } = this.#options
     const { from, scope: owner, isForced, diskSizeMB } = recipe
     if ('image' in from) {
@@ -165,7 +164,7 @@ export class Builder {
     }
   }
 
-  async #runSteps(job: BuildJob, { ground, environment }: Started, made: string[]): Promise<BuildRootfs> {
+  async #runSteps(job: BuildWork, { ground, environment }: Started, made: string[]): Promise<BuildRootfs> {
     const { recipe, log, signal } = job
     const { layers } = this.#options
     const cached = await this.#cached(recipe, ground)
@@ -231,7 +230,7 @@ export class Builder {
   }
 
   async #runStep(
-    { archiveOf, log, signal }: BuildJob,
+    { useArchive, log, signal }: BuildWork,
     machine: LiveMachine,
     step: BuildStep,
     number: string,
@@ -242,7 +241,9 @@ export class Builder {
     const { address } = machine.slot
     const started = performance.now()
     if (step.type === 'COPY')
-      await uploadToGuest(address, COPY_ARCHIVE, createReadStream(archiveOf(step.filesHash)), signal)
+      await useArchive(step.filesHash, (path) =>
+        uploadToGuest(address, COPY_ARCHIVE, createReadStream(path), signal),
+      )
     const lines = new LineBuffer((message, from) =>
       log({ level: from === 'stderr' ? 'warn' : 'info', message, step: number }),
     )

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { BuildEnvironment, BuildJob, CheckpointInfo } from '@sandlot/protocol/node'
+import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { Driver } from '../engine/driver.ts'
 import type { ImageMachineHost } from '../images/image-machine.ts'
@@ -17,6 +17,7 @@ import { findIncompatibility } from '../persistence/compatibility.ts'
 import type { BootedBuilds } from './booted-builds.ts'
 import { bringUp } from './bring-up.ts'
 import { type BuildRootfs, startOn, toFailure, withFiles } from './build-rootfs.ts'
+import type { BuildWork } from './build-work.ts'
 import { diskUsedBytes, linkFolder } from './layer-folders.ts'
 import type { Layers } from './layers.ts'
 import { digest } from './recipe.ts'
@@ -55,7 +56,7 @@ export class TemplateFinalizer {
 
   /** The same template once more when it was booted before, here or, of the catalogue, by another instance. */
   async again(
-    job: BuildJob,
+    job: BuildWork,
     environment: BuildEnvironment,
     finalKey: string,
   ): Promise<CheckpointInfo | undefined> {
@@ -96,7 +97,7 @@ export class TemplateFinalizer {
 
   /** Boots the template and saves it. */
   async finalize(
-    job: BuildJob,
+    job: BuildWork,
     { ground, environment }: { ground: BuildRootfs; environment: BuildEnvironment },
     finalKey: string,
   ): Promise<CheckpointInfo> {
@@ -139,7 +140,7 @@ export class TemplateFinalizer {
   }
 
   /** One image of image and layer, when the layer is too much to be restored with every sandbox. */
-  async #flattened(job: BuildJob, ground: BuildRootfs): Promise<BuildRootfs> {
+  async #flattened(job: BuildWork, ground: BuildRootfs): Promise<BuildRootfs> {
     const { layers } = this.#options
     if (!ground.layer && !ground.fileSystemDir && !ground.checkpointDir) return ground
     const flattened = await withFiles(layers, ground, async (on) => {
@@ -153,7 +154,7 @@ export class TemplateFinalizer {
     return flattened
   }
 
-  async #flatten(job: BuildJob, ground: BuildRootfs): Promise<BuildRootfs> {
+  async #flatten(job: BuildWork, ground: BuildRootfs): Promise<BuildRootfs> {
     const { images, shared } = this.#options
     const { recipe, log, signal } = job
     const key = packedKey(ground.key)
@@ -178,7 +179,7 @@ export class TemplateFinalizer {
   }
 
   /** What lies over the image; of a snapshot that has its files only in its memory it is saved to `dir` first. */
-  async #filesOf({ recipe, signal }: BuildJob, ground: BuildRootfs, dir: string): Promise<string> {
+  async #filesOf({ recipe, signal }: BuildWork, ground: BuildRootfs, dir: string): Promise<string> {
     const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
     if (fileSystemDir) return fileSystemDir
     const { machines, driver } = this.#options
@@ -223,7 +224,7 @@ export class TemplateFinalizer {
 
   /** @param save writes `memory` and `files` */
   #write(
-    { checkpointId, recipe, keys }: BuildJob,
+    { checkpointId, recipe, keys }: BuildWork,
     environment: BuildEnvironment,
     imagePath: string,
     save: (paths: CheckpointPaths) => Promise<unknown>,

@@ -53,6 +53,8 @@ export class Diffs {
   readonly #gate = new FairGate({ what: 'diffs', total: 2, perOwner: 2, maxWaiting: 16, maxWaitMs: 30_000 })
   /** Checkpoints do not change, and neither do their differences. By last use, the oldest first. */
   readonly #known = new Map<string, FileDiff>()
+  /** Comparisons under way, by the id that their caller gave them. */
+  readonly #cancellable = new Map<string, AbortController>()
 
   constructor(options: DiffsOptions) {
     this.#options = options
@@ -64,7 +66,24 @@ export class Diffs {
   }
 
   /** @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable … */
-  diff(fromId: string, toId: string, { owner = '', signal }: DiffOptions = {}): Promise<FileDiff> {
+  async diff(fromId: string, toId: string, { owner = '', operationId }: DiffOptions = {}): Promise<FileDiff> {
+    if (operationId === undefined) return this.#diff(fromId, toId, owner)
+    const cancelled = new AbortController()
+    this.#cancellable.set(operationId, cancelled)
+    try {
+      return await this.#diff(fromId, toId, owner, cancelled.signal)
+    } finally {
+      this.#cancellable.delete(operationId)
+    }
+  }
+
+  /** Ends a comparison whose caller is gone. Unknown ids are ignored. */
+  cancel(operationId: string): void {
+    const reason = new SandlotError('request_timeout', 'the comparison was cancelled by its caller')
+    this.#cancellable.get(operationId)?.abort(reason)
+  }
+
+  #diff(fromId: string, toId: string, owner: string, signal?: AbortSignal): Promise<FileDiff> {
     return this.#gate.run(owner, signal, async () => {
       const known = this.#recall(fromId, toId)
       if (known) return known

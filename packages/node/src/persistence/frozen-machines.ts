@@ -50,6 +50,10 @@ export class FrozenMachines {
     return this.#hot.size
   }
 
+  has(machineId: string): boolean {
+    return this.#hot.has(machineId)
+  }
+
   hold(machine: LiveMachine, { finish, settleForLess }: Unfinished): void {
     const { keepMs, onError } = this.#options
     let finished: Promise<void> | undefined

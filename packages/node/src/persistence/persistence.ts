@@ -77,12 +77,12 @@ export class Persistence {
   async snapshot(
     machine: LiveMachine,
     checkpointId: string,
-    { isPassing, hasMemory }: SnapshotOptions,
+    { isTransient, hasMemory }: SnapshotOptions,
   ): Promise<CheckpointInfo & { stoppedMs: number }> {
     await this.checkSpace(machine, hasMemory)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, hasMemory)
-    if (!isPassing) this.#options.cold.seal(checkpointId)
+    if (!isTransient) this.#options.cold.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 

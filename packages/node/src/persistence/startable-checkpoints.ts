@@ -42,7 +42,8 @@ export class StartableCheckpoints {
 
   /** It was built by steps, for anyone to start from. */
   isTemplate(buildId: string): boolean {
-    return this.#builds.get(buildId)?.sandboxId === ''
+    const build = this.#builds.get(buildId)
+    return build !== undefined && build.sandboxId === undefined
   }
 
   /**

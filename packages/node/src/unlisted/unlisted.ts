@@ -45,7 +45,7 @@ export class Unlisted {
   }
 
   /**
-   * Called by a start: marks what the database does not list, and takes the marks off what it lists again.
+   * Called by a join: marks what the database does not list, and takes the marks off what it lists again.
    * @param present all that there are
    */
   async find(
@@ -54,8 +54,9 @@ export class Unlisted {
     instanceId: string,
   ): Promise<void> {
     const { marks, onFound, onError } = this.#options
+    // a later join by the database that joined before is not a new start
+    if (instanceId !== this.#instanceId) this.#foundAtMs = this.#uptimeMs()
     this.#instanceId = instanceId
-    this.#foundAtMs = this.#uptimeMs()
     this.#unlisted.clear()
     await marks.prepare()
     for (const id of present) if (!isListed(id)) this.#unlisted.add(id)
@@ -64,6 +65,10 @@ export class Unlisted {
     // what cannot be marked now, e.g. on a full disk, is not deleted either
     for (const id of this.#unlisted) await this.#marked(id).then((mark) => found.push(mark), onError)
     if (found.length > 0) onFound(found)
+  }
+
+  has(id: string): boolean {
+    return this.#unlisted.has(id)
   }
 
   /** How many there are. */
