@@ -21,7 +21,7 @@ export interface NodeGarbageOptions {
   limits: KeepLimits
 }
 
-/** Removes what nothing on this machine needs any more: chunks, layers, images, what came from other machines. */
+/** Removes data that nothing on this machine needs: chunks, layers, images, and bases from other machines. */
 export async function collectNodeGarbage(options: NodeGarbageOptions): Promise<void> {
   const { unlisted, cold, layers, booted, images, adopted, shared, machines, limits } = options
   await collectUnlisted(unlisted, { isAsked: false })

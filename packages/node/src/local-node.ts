@@ -53,7 +53,7 @@ import { createDiskGuard } from './pressure/node-disk-guard.ts'
 import { AdoptedBases } from './takeover/adopted-bases.ts'
 import { checkBasePlace } from './takeover/base-place.ts'
 import { createBaseExporter } from './takeover/export-base.ts'
-import { collectUnlisted, createUnlistedData, sayingWhoHolds } from './unlisted/unlisted-data.ts'
+import { collectUnlisted, createUnlistedData, mentionUnlisted } from './unlisted/unlisted-data.ts'
 
 const WATCH_INTERVAL_MS = 500
 const SAMPLE_INTERVAL_MS = 5_000
@@ -235,7 +235,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   function shortOfMemory(): SandlotError | undefined {
     const shortage = memoryShortage(options.memoryFloorMB)
-    return shortage && sayingWhoHolds(shortage, unlisted.machines.size)
+    return shortage && mentionUnlisted(shortage, unlisted.machines.size)
   }
 
   /** Gives up a machine that nobody would miss. @returns false: there is none */
@@ -275,12 +275,12 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       const isAwaitedRestore = startOptions.isUrgent && source.checkpointDir !== undefined
       return await machines.start(source, {
         ...startOptions,
-        prepared: isAwaitedRestore ? prepared.take(source) : undefined,
+        prepared: isAwaitedRestore ? prepared.claim(source) : undefined,
       })
     } catch (error) {
       const isFull = error instanceof SandlotError && error.errorName === 'sandbox_capacity_unavailable'
       if (!isFull) throw error
-      if (!(await dropSpare())) throw sayingWhoHolds(error, unlisted.machines.size)
+      if (!(await dropSpare())) throw mentionUnlisted(error, unlisted.machines.size)
       await machines.settle()
       return machines.start(source, startOptions)
     }
@@ -317,7 +317,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       if (machine.isEnding || machines.isAlive(machine)) continue
       const wasWarm = machine.isWarm
       if (wasWarm) pool.drop((other) => other === machine)
-      const wasHot = hot.take(machine.machineId) !== undefined
+      const wasHot = hot.claim(machine.machineId) !== undefined
       machines.end(machine.machineId).catch(onError)
       if (!wasWarm && !wasHot)
         emitExit({ machineId: machine.machineId, reason: "the sandbox's kernel ended by itself" })
@@ -338,8 +338,8 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
 
   /** Frozen machines and prepared kernels go by age, and while memory is short. */
   async function tendSpares(): Promise<void> {
-    hot.tend()
-    prepared.tend()
+    hot.dropOld()
+    prepared.dropStale()
     await makeRoom()
   }
 
@@ -381,7 +381,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
       for (const [machineId, { checkpointId }] of frozen) {
         const machine = machines.get(machineId)
         if (!machine) continue
-        persistence.holdHot(machine, checkpointId)
+        persistence.holdFrozen(machine, checkpointId)
         held.add(checkpointId)
       }
       await unlisted.checkpoints.find(await cold.list(), (id) => checkpoints.has(id), instanceId)
@@ -515,7 +515,7 @@ export async function createNode(options: NodeOptions): Promise<SandboxNode> {
     },
 
     async stop(machineId) {
-      hot.take(machineId)
+      hot.claim(machineId)
       await machines.end(machineId)
     },
 

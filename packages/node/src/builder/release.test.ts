@@ -40,7 +40,7 @@ beforeEach(async () => {
     })
   const booted = join(root, 'booted')
   for (const part of ['memory', 'files']) await mkdir(join(booted, part), { recursive: true })
-  await shared.offer('booted', { dir: booted, imagePath: images.pathOf(IMAGE) })
+  await shared.publish('booted', { dir: booted, imagePath: images.pathOf(IMAGE) })
   const template = { ...record, keys: ['step', 'booted'] }
   checkpoints = { mine: { imagePath: images.pathOf(IMAGE), template } }
 })
@@ -65,7 +65,7 @@ const left = async () => ({
   images: (await images.list()).length,
 })
 /** Whether another build of the same finds it among what all instances have. */
-const isShared = async (): Promise<boolean> => (await shared.adopt('booted', async () => true)) === true
+const isShared = async (): Promise<boolean> => (await shared.claim('booted', async () => true)) === true
 
 test('its layers and its image go, here and where all instances have them; others stay', async () => {
   expect(await isShared()).toBe(true)

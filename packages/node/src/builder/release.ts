@@ -10,23 +10,23 @@ export interface ReleaseOptions {
   layers: Pick<Layers, 'list' | 'remove'>
   images: ImageStore
   shared: SharedBuilds
-  cold: Pick<CheckpointTiers, 'peek' | 'list'>
-  /** Images of machines that live. */
+  tiers: Pick<CheckpointTiers, 'peek' | 'list'>
+  /** Images of live machines. */
   imagesInUse: () => Iterable<string>
 }
 
 /**
- * What builds of a template keep to be faster the next time, read while its checkpoints are there.
- * @returns removes it when they are gone: its layers, and its image, here and where all instances of this machine have
- * them. An image that something else needs stays.
+ * Reads what builds of a template have kept for later builds, while its checkpoints still exist.
+ * @returns a function that removes it after the checkpoints: layers and image, of this instance and those that all instances
+ * share. An image that is still needed is kept.
  */
 export async function releaseTemplate(
-  { layers, images, shared, cold, imagesInUse }: ReleaseOptions,
+  { layers, images, shared, tiers, imagesInUse }: ReleaseOptions,
   checkpointIds: readonly string[],
 ): Promise<() => Promise<ReleasedTemplate>> {
   const manifests: CheckpointManifest[] = []
   for (const id of checkpointIds) {
-    const manifest = await cold.peek(id).catch(() => undefined)
+    const manifest = await tiers.peek(id).catch(() => undefined)
     if (manifest) manifests.push(manifest)
   }
   const keys = new Set(manifests.flatMap(({ template }) => template?.keys ?? []))
@@ -34,18 +34,18 @@ export async function releaseTemplate(
 
   return async () => {
     const released = { freedBytes: 0, neededBy: 0 }
-    for (const key of await keysOfTemplates(cold)) keys.delete(key)
+    for (const key of await keysOfTemplates(tiers)) keys.delete(key)
     for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) released.freedBytes += sizeBytes
     for (const key of keys) {
       await layers.remove(key)
       await shared.remove(key)
     }
-    const users = await usersOf({ layers, cold, imagesInUse })
+    const users = await usersOf({ layers, tiers, imagesInUse })
     for (const key of imageKeys) {
       const path = images.pathOf(key)
       await shared.removeImage(key)
       const count = users?.filter((used) => used === path).length
-      // what a checkpoint that cannot be read needs is not known
+      // unknown when a checkpoint cannot be read: the image is kept
       released.neededBy += count ?? 1
       if (count !== 0) continue
       released.freedBytes += await stat(path).then(
@@ -58,23 +58,23 @@ export async function releaseTemplate(
   }
 }
 
-/** Steps that another template has too stay for its next build. */
-async function keysOfTemplates(cold: ReleaseOptions['cold']): Promise<string[]> {
+/** Keys of layers that other templates share, which are kept for their next build. */
+async function keysOfTemplates(tiers: ReleaseOptions['tiers']): Promise<string[]> {
   const keys: string[] = []
-  for (const id of await cold.list())
-    keys.push(...((await cold.peek(id).catch(() => undefined))?.template?.keys ?? []))
+  for (const id of await tiers.list())
+    keys.push(...((await tiers.peek(id).catch(() => undefined))?.template?.keys ?? []))
   return keys
 }
 
-/** The image of each that needs one; undefined: it is not known. */
+/** @returns the images of all that need one, undefined when a checkpoint cannot be read */
 async function usersOf({
   layers,
-  cold,
+  tiers,
   imagesInUse,
-}: Pick<ReleaseOptions, 'layers' | 'cold' | 'imagesInUse'>): Promise<string[] | undefined> {
+}: Pick<ReleaseOptions, 'layers' | 'tiers' | 'imagesInUse'>): Promise<string[] | undefined> {
   const users = [...imagesInUse(), ...(await layers.list()).map(({ imagePath }) => imagePath)]
-  for (const id of await cold.list()) {
-    const manifest = await cold.peek(id).catch(() => undefined)
+  for (const id of await tiers.list()) {
+    const manifest = await tiers.peek(id).catch(() => undefined)
     if (!manifest) return undefined
     users.push(manifest.imagePath)
   }

@@ -2,7 +2,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { ImageName } from './image-name.ts'
 import type { ImageFailure } from './imager-answers.ts'
 
-/** What guest/imager found, in the words of the one who asked for the image. Nothing that a registry said is in them. */
+/** Explains a failure of guest/imager to the user who requested the image. The message contains no text of a registry. */
 export function explainFailure(
   { full, registry }: ImageName,
   { kind, detail }: ImageFailure,
