@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { SandboxRecords } from '@sandlot/node'
 import { S3Store } from '@sandlot/node/objects/s3-store'
 import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
-import { type AdoptableRows, openAdoption } from '@sandlot/server/takeover/import'
+import { openTakeoverImport, type TakeoverRows } from '@sandlot/server/takeover/import'
+import { newTestDatabase } from '@sandlot/server/test-support/database'
 import { ServerUnderTest, serverUnderTest } from '@sandlot/server/test-support/server-under-test'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -44,10 +45,10 @@ async function pausedAndOffered() {
   return { sandboxID, envdAccessToken, checkpointId: checkpointId! }
 }
 
-async function takeOver(sandboxID: string): Promise<AdoptableRows> {
+async function takeOver(sandboxID: string): Promise<TakeoverRows> {
   const found = (await second.find(sandboxID))!
   await second.write(found.record, found.tag)
-  return found.record.rows as AdoptableRows
+  return found.record.rows as TakeoverRows
 }
 
 const connect = (sandboxID: string) =>
@@ -128,8 +129,9 @@ test('adopted rows are a paused sandbox of the default team with its id and toke
   const rows = await takeOver(sandboxID)
   const home = await mkdtemp(join(dir, 'second-'))
   const other = new ServerUnderTest(home)
+  other.database = await newTestDatabase(home)
   other.node.saved.add(checkpointId)
-  const adoption = await openAdoption(other.databasePath)
+  const adoption = await openTakeoverImport(other.storeUrl)
   await adoption.insert(rows, 'first')
   await expect(adoption.insert(rows, 'first')).rejects.toMatchObject({ errorName: 'conflict' })
   await adoption.close()

@@ -76,7 +76,7 @@ export async function surfaceDifferences(
     const { name } = check.part
     const difference = MISSING_CODES.includes(code) ? 'missing' : check.difference
     const known = differences.get(name) ?? []
-    // A missing part cannot be used either; that is not worth a second word.
+    // A missing part cannot be used either, which needs no second difference.
     if (known.includes('missing') || known.includes(difference)) continue
     differences.set(name, difference === 'missing' ? [difference] : [...known, difference])
   }
@@ -84,8 +84,8 @@ export async function surfaceDifferences(
 }
 
 /**
- * Options are the keys of an object, or of the parameters of a function. They need a look of their own: an object with
- * a property too many is assignable all the same.
+ * Options are the keys of an object, or of the parameters of a function. They are compared separately, as an object with
+ * an additional property is assignable all the same.
  */
 const PREAMBLE = [
   "import * as official from './official.js'",
@@ -94,7 +94,7 @@ const PREAMBLE = [
   'type Options<T> = T extends (...args: infer Args) => unknown ? { [At in keyof Args]: Keys<Args[At]> } : Keys<T>',
 ]
 
-/** No such exported member, no such property. */
+/** Compiler errors for a missing exported member and a missing property. */
 const MISSING_CODES = [2305, 2339, 2694, 2551, 2724]
 
 const assignable = (from: string, to: string): string => `{ const check: ${to} = null! as ${from} }`
@@ -180,7 +180,7 @@ const nameOf = (key: { type: string; value?: unknown }): string | undefined =>
 
 const unique = (names: string[]): string[] => [...new Set(names)]
 
-/** Takes out what only the class itself may use, and writes enumerations as the values they have. */
+/** Removes members that only the class itself may use, and writes enumerations as their values. */
 function publicOnly(declarations: string): string {
   return declarations
     .replace(/^ +(private|protected) [^;{]*;$/gm, '')
@@ -194,7 +194,7 @@ function publicOnly(declarations: string): string {
     })
 }
 
-/** Our declarations as the compiler writes them, a method a line, without those that only ours have. */
+/** Our declarations as the compiler writes them, one method a line, without the methods that only ours have. */
 async function emitOwnDeclarations(directory: string, ownMethods: readonly string[]): Promise<void> {
   const source = join(root, 'packages/sdk/src')
   const config = join(directory, 'tsconfig.json')

@@ -1,6 +1,7 @@
 import type { BuildResources } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { KeepLimits } from './builder/garbage.ts'
+import type { ArchiveSource } from './images/archive-source.ts'
 import type { RemoteStore } from './objects/sealed-store.ts'
 
 export interface NodeOptions {
@@ -44,6 +45,10 @@ export interface NodeOptions {
   sharedBuildsDir: string
   /** How long checkpoints and machines must stay unlisted by the database before they are deleted. */
   unlistedGraceMs: number
+  /** Source of the archives of COPY steps. */
+  archives: ArchiveSource
+  /** Resolves when no create is waiting: steps of background builds wait for it. Default: at once. */
+  quiet?: (signal: AbortSignal) => Promise<void>
   /** Limits of what is kept to make later builds faster. */
   buildCache: KeepLimits
   logger: Logger

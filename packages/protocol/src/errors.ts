@@ -39,6 +39,7 @@ export const errorTable = {
   disk_full: { status: 507 },
   checkpoint_damaged: { status: 500 },
   checkpoint_store_unavailable: { status: 503 },
+  store_unavailable: { status: 503 },
 } as const satisfies Record<string, ErrorEntry>
 
 export type ErrorName = keyof typeof errorTable

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { AdoptedBases, isFresh, PackedCheckpoints, type SandboxRecords } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 import type { FoundRecord } from '@sandlot/protocol/node'
-import { type AdoptableRows, type Adoption, openAdoption } from '@sandlot/server'
+import { openTakeoverImport, type TakeoverImport, type TakeoverRows } from '@sandlot/server'
 import type { Config } from './config.ts'
 import { createLogger } from './logger.ts'
 import { type Bucket, openBucket } from './machine.ts'
+import { openNodeId } from './node-id.ts'
 import { becomeServer } from './server-lock.ts'
-import { databasePath, recordsIn } from './wiring.ts'
+import { storeUrl } from './store-url.ts'
+import { recordsIn } from './wiring.ts'
 
 /** A sandbox of another instance, as the bucket knows it. */
 export interface Candidate {
@@ -29,10 +31,10 @@ export interface Candidate {
 export class Adopter {
   readonly #bucket: Bucket
   readonly #records: SandboxRecords
-  readonly #rows: Adoption
+  readonly #rows: TakeoverImport
   readonly #home: string
 
-  private constructor(bucket: Bucket, records: SandboxRecords, rows: Adoption, home: string) {
+  private constructor(bucket: Bucket, records: SandboxRecords, rows: TakeoverImport, home: string) {
     this.#bucket = bucket
     this.#records = records
     this.#rows = rows
@@ -52,7 +54,10 @@ export class Adopter {
     await mkdir(settings.home, { recursive: true, mode: 0o700 })
     const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
     try {
-      const rows = await openAdoption(databasePath(settings.home))
+      const rows = await openTakeoverImport(
+        storeUrl(settings),
+        settings.store === 'sqlite' ? undefined : openNodeId(settings.home),
+      )
       try {
         return await work(new Adopter(bucket, open(rows.instanceId), rows, settings.home))
       } finally {
@@ -87,7 +92,7 @@ export class Adopter {
 
   async #describe(found: FoundRecord): Promise<Candidate> {
     const { sandboxId, owner, state, rows } = found.record
-    const { sandbox, checkpoint } = rows as AdoptableRows
+    const { sandbox, checkpoint } = rows as TakeoverRows
     const isOwn = owner.instanceId === this.#records.instance.instanceId
     const silentMs = isOwn ? undefined : await this.#records.silenceOf(owner.instanceId)
     const obstacle =
@@ -128,7 +133,7 @@ export class Adopter {
       )
     await this.#fetch(found)
     await this.#records.write(found.record, found.tag)
-    await this.#rows.insert(found.record.rows as AdoptableRows, owner)
+    await this.#rows.insert(found.record.rows as TakeoverRows, owner)
   }
 
   /** Everything that it needs but the checkpoint's chunks, which are known to be there. */

@@ -38,7 +38,23 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
     const progress = createProgress()
     const programs = await prepareMachine(config, progress)
     const logger = createLogger(settings.logLevel)
-    const server = await startServer({ config, hosts, sandboxHosts, programs, progress, logger })
+    const server = await startServer({
+      config,
+      hosts,
+      sandboxHosts,
+      programs,
+      progress,
+      logger,
+      onStandby(holder) {
+        lock.note({ standbyFor: holder })
+        if (holder) logger.warn({ holder }, 'standby: another server is the active one of the database')
+      },
+      onLeaseLost(reason) {
+        logger.fatal({ reason }, 'this server is not the active one of its database any more, and ends')
+        lock.release()
+        process.exit(1)
+      },
+    })
     const apiKey = await server.ensureApiKey(readEnvFile(settings.home)?.E2B_API_KEY)
     const { caBundle } = server
     const variables = writeEnvFile(settings.home, {

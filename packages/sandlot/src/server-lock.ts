@@ -9,6 +9,8 @@ import { writeAtomically } from './write-atomically.ts'
 export interface ServerRecord extends ProcessIdentity {
   listen: string
   domain: string
+  /** Server that is the active one of the database; this one does not listen while it waits for that server. */
+  standbyFor?: string
 }
 
 const recordPath = (home: string): string => join(home, 'server.json')
@@ -26,11 +28,17 @@ export function findServer(home: string): ServerRecord | undefined {
   }
 }
 
+export interface ServerLock {
+  /** Tells `findServer` more of this server. */
+  note(more: Partial<ServerRecord>): void
+  release(): void
+}
+
 /**
  * Makes this process the one server of a home until it ends or releases; a dead server's record is taken over.
  * @throws SandlotError conflict when another one runs
  */
-export function becomeServer(home: string, about: { listen: string; domain: string }): { release(): void } {
+export function becomeServer(home: string, about: { listen: string; domain: string }): ServerLock {
   mkdirSync(home, { recursive: true, mode: 0o700 })
   const lock = tryLock(serverLockPath(home))
   if (!lock) {
@@ -42,8 +50,13 @@ export function becomeServer(home: string, about: { listen: string; domain: stri
     )
   }
   const record: ServerRecord = { ...identify(process.pid)!, ...about }
-  writeAtomically(recordPath(home), `${JSON.stringify(record, null, 2)}\n`, 0o600)
+  const write = () => writeAtomically(recordPath(home), `${JSON.stringify(record, null, 2)}\n`, 0o600)
+  write()
   return {
+    note(more) {
+      Object.assign(record, more)
+      write()
+    },
     release() {
       rmSync(recordPath(home), { force: true })
       lock.release()

@@ -29,6 +29,13 @@ export const settingsSchema = Type.Object(
       description: 'Folder of this instance: database, images, keys. Default: <repo>/.sandlot',
       expects: 'an absolute path',
     }),
+    store: text('^sqlite$|^postgres(ql)?://\\S+$', {
+      description:
+        'Database: `sqlite` is the file `db.sqlite` in the home; a URL of PostgreSQL 14 or newer (user, password, host, database; parameters such as `sslmode=verify-full`) uses that instead, where one server is active and others wait as standby. `sandlot db copy` moves an instance from one to the other',
+      expects: 'sqlite, or postgres://<user>:<password>@<host>/<database>',
+      default: 'sqlite',
+      isSecret: true,
+    }),
     listen: text(`^${LISTEN}$`, {
       description: 'Address and port for HTTP and TLS; on 127.0.0.1 also ::1',
       expects: 'host:port, for example 127.0.0.1:3000 or [::]:3000',

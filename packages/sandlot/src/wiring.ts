@@ -8,9 +8,14 @@ import {
   createLoginLink,
   createServer,
   type KeyStore,
+  kindOf,
+  type Lease,
   type ListedTemplate,
   listTemplates,
   openKeyStore,
+  openStore,
+  type Store,
+  takeLease,
   withCatalogKey,
 } from '@sandlot/server'
 import type { Logger } from 'pino'
@@ -23,8 +28,10 @@ import { RemovedTemplates } from './catalog/removed-templates.ts'
 import type { Config } from './config.ts'
 import { connectionLimits } from './connection-limits.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
+import { openNodeId } from './node-id.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
+import { storeUrl } from './store-url.ts'
 import { isForSandboxes, Traffic } from './traffic.ts'
 import { describeUnlisted } from './unlisted-report.ts'
 
@@ -40,6 +47,10 @@ export interface ServerInputs {
   programs: Programs
   progress: Progress
   logger: Logger
+  /** Called when another server is the active one of the database, and with undefined when this one has become it. */
+  onStandby(holder: string | undefined): void
+  /** Called when another server has become the active one: this process must end at once. */
+  onLeaseLost(reason: string): void
 }
 
 /** Everything of one home, running in this process. */
@@ -61,14 +72,17 @@ export interface RunningServer {
 export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
   const { config, hosts, sandboxHosts, progress, logger } = inputs
   const { home, domain, adminEmail } = config.settings
+  const { store, nodeId, lease } = await becomeActive(inputs)
   const bucket = await openBucket(config.settings)
-  const node = await createMachine({ ...inputs, bucket })
+  const traffic = new Traffic()
+  const uploadsDir = join(home, 'uploads')
+  const quiet = (signal: AbortSignal) => traffic.quiet(signal)
+  const node = await createMachine({ ...inputs, bucket, archivesDir: uploadsDir, quiet })
   const records = recordsIn(config, bucket)
   if (bucket && !records)
     logger.info(
       'checkpointSecret is not set: no other machine can take over the paused sandboxes of this one',
     )
-  const traffic = new Traffic()
   const catalog = new CatalogBuilder({
     removed: new RemovedTemplates(home),
     estimates: new CatalogEstimates(config.settings.cache),
@@ -77,7 +91,8 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     logger,
   })
   const server = await createServer({
-    databasePath: databasePath(home),
+    store,
+    nodeId,
     node,
     domain,
     ownPorts: [config.listen.port, ...(config.sandboxListen ? [config.sandboxListen.port] : [])],
@@ -87,12 +102,11 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     records,
     clientPackages: inputs.programs.clientPackages,
     logger,
-    uploadsDir: join(home, 'uploads'),
+    uploadsDir,
     roomBytes: () => roomAbove(diskSpace(home), config.settings.diskFloorMB * 2 ** 20),
     builds: {
       concurrency: config.settings.maxBuilds,
       timeoutMs: config.settings.buildTimeoutMinutes * 60_000,
-      quiet: (signal) => traffic.quiet(signal),
     },
     catalog,
   })
@@ -168,20 +182,47 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       await edge.close()
       await server.close(CREATING_MS)
       await node.close()
+      await lease?.release()
     },
   }
+}
+
+/**
+ * Opens the database and waits until no other server works on it. A SQLite file is this server's alone by the lock of
+ * its home.
+ */
+async function becomeActive(inputs: ServerInputs): Promise<{ store: Store; nodeId?: string; lease?: Lease }> {
+  const { config, progress, onStandby, onLeaseLost } = inputs
+  const { home } = config.settings
+  const store = await openStore(storeUrl(config.settings))
+  if (kindOf(store) === 'sqlite') return { store }
+  const nodeId = openNodeId(home)
+  let lease: Lease | undefined
+  await progress.step('store', async (step) => {
+    lease = await takeLease(store, {
+      about: `${nodeId} (pid ${process.pid}, home ${home})`,
+      onWaiting(holder) {
+        step.update(`standby: ${holder} is the active server of this database`)
+        onStandby(holder)
+      },
+      onLost: onLeaseLost,
+    })
+    onStandby(undefined)
+    return `PostgreSQL, where this server is the active one as ${nodeId}`
+  })
+  return { store, nodeId, lease }
 }
 
 /** API keys of a home; its server need not run. */
 export async function openKeys({ settings }: Config): Promise<KeyStore> {
   await mkdir(settings.home, { recursive: true, mode: 0o700 })
-  return openKeyStore(databasePath(settings.home))
+  return openKeyStore(storeUrl(settings))
 }
 
 /** Templates of a home; its server need not run. */
 export async function templatesOf({ settings }: Config): Promise<ListedTemplate[]> {
   await mkdir(settings.home, { recursive: true, mode: 0o700 })
-  return listTemplates(databasePath(settings.home))
+  return listTemplates(storeUrl(settings))
 }
 
 /** What a template of the catalogue takes, image and checkpoint. */
@@ -195,11 +236,11 @@ async function catalogSize(config: Config, name: string): Promise<number> {
 
 /** Lets `work` use a key of the catalogue's team for a moment. */
 export const withKeyOfCatalog = <T>({ settings }: Config, work: (key: string) => Promise<T>): Promise<T> =>
-  withCatalogKey(databasePath(settings.home), work)
+  withCatalogKey(storeUrl(settings), work)
 
-/** A link that signs one browser in, once; for the server that runs on `home`. */
-export const makeLoginLink = (home: string, domain: string): Promise<string> =>
-  createLoginLink(databasePath(home), domain)
+/** A link that signs one browser in, once; for the server that runs on this configuration's home. */
+export const makeLoginLink = ({ settings }: Config, domain: string): Promise<string> =>
+  createLoginLink(storeUrl(settings), domain)
 
 /** Records of paused sandboxes in the bucket; undefined when the settings do not ask for them. */
 export function recordsIn(
@@ -210,5 +251,3 @@ export function recordsIn(
   if (!bucket || secret === '') return undefined
   return (instanceId) => new SandboxRecords(bucket.records, secret, { instanceId, name: hostname() })
 }
-
-export const databasePath = (home: string): string => join(home, 'db.sqlite')

@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -9,22 +8,16 @@ import fastify, {
   type FastifyInstance,
   type FastifyRequest,
   LogController,
-  type RawServerDefault,
 } from 'fastify'
 import type { Logger } from 'pino'
-import { accessTokenRoutes } from './access-tokens/routes.ts'
-import type { ApiKeyRepository } from './api-keys/repository.ts'
-import { apiKeyRoutes } from './api-keys/routes.ts'
-import type { Authenticator, Caller } from './auth/authenticate.ts'
-import type { DeriveKey } from './auth/server-secret.ts'
-import type { BuildLogs } from './builds/logs.ts'
-import { buildRoutes, uploadRoutes } from './builds/routes.ts'
-import type { TemplateBuilder } from './builds/service.ts'
-import type { CatalogProgress } from './catalog/progress.ts'
-import { type CatalogControl, catalogRoutes } from './catalog/routes.ts'
-import { type ClientPackage, clientPackageRoutes } from './client-packages/routes.ts'
-import type { EventRepository } from './events/repository.ts'
-import { eventRoutes } from './events/routes.ts'
+import { type AccessTokenRoutesOptions, accessTokenRoutes } from './access-tokens/routes.ts'
+import { type ApiKeyRoutesOptions, apiKeyRoutes } from './api-keys/routes.ts'
+import type { Authenticator } from './auth/authenticate.ts'
+import { type BuildRoutesOptions, buildRoutes, uploadRoutes } from './builds/routes.ts'
+import { type CatalogRoutesOptions, catalogRoutes } from './catalog/routes.ts'
+import { type ClientPackageRoutesOptions, clientPackageRoutes } from './client-packages/routes.ts'
+import { type EventRoutesOptions, eventRoutes } from './events/routes.ts'
+import type { App } from './http/app.ts'
 import { setDeadlines } from './http/deadlines.ts'
 import { sendError } from './http/errors.ts'
 import { limitRate, RATE_HEADERS } from './http/limit-rate.ts'
@@ -33,21 +26,14 @@ import { noSuchRoute } from './http/no-such-route.ts'
 import { acceptSandboxNames } from './http/sandbox-names.ts'
 import { schemaCompiler } from './http/schema-validation.ts'
 import { isKeyed } from './idempotency/once.ts'
-import type { Idempotency } from './idempotency/service.ts'
-import type { SandboxMetrics } from './metrics/metrics.ts'
-import { persistenceRoutes } from './sandboxes/pause-routes.ts'
-import { sandboxRoutes } from './sandboxes/routes.ts'
-import type { SandboxService } from './sandboxes/service.ts'
-import { sessionPageRoutes } from './sessions/page-routes.ts'
-import { sessionRoutes } from './sessions/routes.ts'
-import type { SessionService } from './sessions/service.ts'
+import { type PersistenceRoutesOptions, persistenceRoutes } from './sandboxes/pause-routes.ts'
+import { type SandboxRoutesOptions, sandboxRoutes } from './sandboxes/routes.ts'
+import { type SessionPageRoutesOptions, sessionPageRoutes } from './sessions/page-routes.ts'
+import { type SessionRoutesOptions, sessionRoutes } from './sessions/routes.ts'
 import type { TeamLimits } from './teams/limits.ts'
-import { teamRoutes } from './teams/routes.ts'
-import type { TemplateRegistry } from './templates/registry.ts'
-import { templateRoutes } from './templates/routes.ts'
-import type { TagHistory } from './templates/tag-history.ts'
-import { tagRoutes } from './templates/tag-routes.ts'
-import type { Uploads } from './uploads/service.ts'
+import { type TeamRoutesOptions, teamRoutes } from './teams/routes.ts'
+import { type TemplateRoutesOptions, templateRoutes } from './templates/routes.ts'
+import { type TagRoutesOptions, tagRoutes } from './templates/tag-routes.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
 /** Longest that Chromium keeps the answer to a preflight. */
@@ -64,52 +50,27 @@ const REFERENCE_PATH = '/reference'
 const REFERENCE_POLICY =
   "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Who asks; set before every route that needs a key. */
-    caller: Caller
-  }
-}
-
-/** What the routes work with. */
-export interface Services {
-  sandboxes: SandboxService
-  metrics: SandboxMetrics
-  events: EventRepository
-  idempotency: Idempotency
-  keys: ApiKeyRepository
-  limits: TeamLimits
+/** What the API works with: what every route needs, and what the routes of each resource ask for. */
+export interface AppOptions
+  extends SandboxRoutesOptions,
+    PersistenceRoutesOptions,
+    EventRoutesOptions,
+    TemplateRoutesOptions,
+    TagRoutesOptions,
+    BuildRoutesOptions,
+    CatalogRoutesOptions,
+    ApiKeyRoutesOptions,
+    AccessTokenRoutesOptions,
+    TeamRoutesOptions,
+    SessionRoutesOptions,
+    SessionPageRoutesOptions,
+    ClientPackageRoutesOptions {
   authenticator: Authenticator
-  sessions: SessionService
-  deriveKey: DeriveKey
-  catalogue: TemplateRegistry
-  tagHistory: TagHistory
-  /** Of the templates that come with this server, by name. */
-  templateDescriptions: ReadonlyMap<string, string>
-  /** By file name. */
-  clientPackages: ReadonlyMap<string, ClientPackage>
-  templateBuilder: TemplateBuilder
-  uploads: Uploads
-  buildLogs: BuildLogs
-  catalogProgress: CatalogProgress
-  /** Absent: this server builds no catalogue. */
-  catalog: CatalogControl | undefined
-  domain: string
-  /** Ports of this server besides those that a request came by: the sign-in pages send nobody's tokens there. */
-  ownPorts: readonly number[]
-  now: () => number
+  limits: TeamLimits
 }
-
-export type App = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  TypeBoxTypeProvider
->
 
 /** REST: authentication, schemas, errors and documentation around the routes of each resource. */
-export async function createApp(services: Services, logger: Logger): Promise<FastifyInstance> {
+export async function createApp(options: AppOptions, logger: Logger): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -136,7 +97,7 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
   })
   app.setValidatorCompiler(schemaCompiler())
   app.setErrorHandler(sendError)
-  const notFound = (request: FastifyRequest) => noSuchRoute(request, services.domain)
+  const notFound = (request: FastifyRequest) => noSuchRoute(request, options.domain)
   app.setNotFoundHandler((request, reply) => sendError(notFound(request), request, reply))
   // several clients send "content-type: application/json" with an empty body
   app.removeContentTypeParser('application/json')
@@ -184,28 +145,28 @@ export async function createApp(services: Services, logger: Logger): Promise<Fas
     configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
   })
 
-  await app.register(async (scope) => clientPackageRoutes(scope as unknown as App, services))
-  await app.register(async (scope) => sessionRoutes(scope as unknown as App, services))
-  await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, services))
+  await app.register(async (scope) => clientPackageRoutes(scope as unknown as App, options))
+  await app.register(async (scope) => sessionRoutes(scope as unknown as App, options))
+  await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, options))
   await app.register(async (scope) => {
     const api = scope as unknown as App
     api.addHook('onRequest', async (request) => {
-      request.caller = await services.authenticator.authenticate(request.headers, request.ip)
+      request.caller = await options.authenticator.authenticate(request.headers, request.ip)
     })
-    api.addHook('onRequest', async (request, reply) => limitRate(services.limits, request, reply))
+    api.addHook('onRequest', async (request, reply) => limitRate(options.limits, request, reply))
     acceptSandboxNames(api)
-    sandboxRoutes(api, services)
-    persistenceRoutes(api, services)
-    eventRoutes(api, services)
-    templateRoutes(api, services)
-    tagRoutes(api, services)
-    buildRoutes(api, services)
-    catalogRoutes(api, services)
-    apiKeyRoutes(api, services)
-    accessTokenRoutes(api, services)
-    teamRoutes(api, services)
+    sandboxRoutes(api, options)
+    persistenceRoutes(api, options)
+    eventRoutes(api, options)
+    templateRoutes(api, options)
+    tagRoutes(api, options)
+    buildRoutes(api, options)
+    catalogRoutes(api, options)
+    apiKeyRoutes(api, options)
+    accessTokenRoutes(api, options)
+    teamRoutes(api, options)
   })
-  await app.register(async (scope) => uploadRoutes(scope as unknown as App, services))
+  await app.register(async (scope) => uploadRoutes(scope as unknown as App, options))
   await app.ready()
   return app as unknown as FastifyInstance
 }

@@ -1,11 +1,11 @@
 import { BuildFailure } from '@sandlot/protocol'
-import type { BuildLog } from '@sandlot/protocol/node'
 import { type GuestCommand, GuestRefusal, runInGuest } from '../guest/guest-process.ts'
 import { unlessAborted } from '../images/unless-aborted.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import { OPEN } from '../network/network-policy.ts'
 import { type BuildRootfs, endProcesses, type MachineHost, startOn, toFailure } from './build-rootfs.ts'
+import type { BuildLog } from './build-work.ts'
 import { checkScript, installScript, knownTools, NO_PACKAGE_MANAGER, TOOLS } from './image-tools.ts'
 import type { Layers } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -23,7 +23,7 @@ interface Lack {
   /** Why, for the log. */
   reason: string
   /** Another try may go better. */
-  isPassing: boolean
+  isTransient: boolean
 }
 
 export interface PreparationOptions extends MachineHost {
@@ -78,7 +78,7 @@ export class ImagePreparation {
   async #findOrMake(image: ForeignImage, key: string): Promise<BuildRootfs> {
     const found = image.isForced ? undefined : await this.#options.layers.find(key)
     const lack = found?.note === undefined ? undefined : (JSON.parse(found.note) as Lack)
-    if (!lack || lack.isPassing) return this.#make(image, key)
+    if (!lack || lack.isTransient) return this.#make(image, key)
     warnOf(lack, image)
     return { key, imagePath: image.imagePath, layer: key }
   }
@@ -113,7 +113,7 @@ export class ImagePreparation {
   async #install(image: ForeignImage, machine: LiveMachine): Promise<Lack> {
     const { log, signal } = image
     const before = await this.#missingIn(image, machine)
-    if (before.length === 0) return { missing: [], reason: '', isPassing: false }
+    if (before.length === 0) return { missing: [], reason: '', isTransient: false }
     log({ level: 'info', message: `[base] Adding what sandboxes need: ${before.join(', ')}`, step: 'base' })
     const started = performance.now()
     const lines = new LineBuffer((message) => log({ level: 'debug', message, step: 'base' }))
@@ -161,16 +161,16 @@ export class ImagePreparation {
 /** @param exitCode of the installation; undefined: it did not end in time */
 function explain(exitCode: number | undefined, lastLines: string): Omit<Lack, 'missing'> {
   if (exitCode === NO_PACKAGE_MANAGER)
-    return { reason: 'the image has no apt-get, apk, dnf, microdnf or yum', isPassing: false }
-  if (exitCode === 0) return { reason: 'its package sources do not have them', isPassing: false }
+    return { reason: 'the image has no apt-get, apk, dnf, microdnf or yum', isTransient: false }
+  if (exitCode === 0) return { reason: 'its package sources do not have them', isTransient: false }
   const reason =
     exitCode === undefined ? `its packages were not installed within ${TIMEOUT_MS / 60_000} minutes` : ''
-  return { reason: reason || `its packages could not be installed: ${lastLines}`, isPassing: true }
+  return { reason: reason || `its packages could not be installed: ${lastLines}`, isTransient: true }
 }
 
-function warnOf({ missing, reason, isPassing }: Lack, { name, log }: ForeignImage): void {
+function warnOf({ missing, reason, isTransient }: Lack, { name, log }: ForeignImage): void {
   if (missing.length === 0) return
-  const remedy = isPassing
+  const remedy = isTransient
     ? 'Let builds reach the package source of the image (the next build tries again), or install them in the image'
     : 'Install them in the image, or in a step'
   log({

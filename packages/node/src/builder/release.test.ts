@@ -7,7 +7,7 @@ import { ImageStore } from '../images/image-store.ts'
 import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import { Layers } from './layers.ts'
-import { releaseTemplate } from './release.ts'
+import { planRelease, releaseTemplate } from './release.ts'
 import { SharedBuilds } from './shared-builds.ts'
 
 const IMAGE = 'a'.repeat(40)
@@ -50,16 +50,36 @@ afterEach(async () => {
 })
 
 async function release(imagesInUse: string[] = []) {
-  const cold = {
+  const tiers = {
     list: async () => new Set(Object.keys(checkpoints)),
     peek: async (id: string) => (checkpoints[id] ?? undefined) as CheckpointManifest | undefined,
   }
-  const finish = await releaseTemplate({ layers, images, shared, cold, imagesInUse: () => imagesInUse }, [
-    'mine',
-  ])
+  const options = { layers, images, shared, tiers, imagesInUse: () => imagesInUse }
+  const plan = JSON.parse(JSON.stringify(await planRelease(options, ['mine'])))
   delete checkpoints.mine
-  return finish()
+  return releaseTemplate(options, plan)
 }
+test.each(['../base', '/etc/passwd', '.', '..', 'a/b', ''])(
+  'a plan that names %j is refused and nothing is removed',
+  async (key) => {
+    const options = {
+      layers,
+      images,
+      shared,
+      tiers: { list: async () => new Set<string>(), peek: async () => undefined },
+      imagesInUse: () => [],
+    }
+    for (const plan of [
+      { layerKeys: ['step', key], imageKeys: [] },
+      { layerKeys: ['step'], imageKeys: [key] },
+    ])
+      await expect(releaseTemplate(options as never, plan)).rejects.toMatchObject({
+        errorName: 'invalid_request',
+      })
+    expect((await left()).layers).toEqual(['other', 'step'])
+  },
+)
+
 const left = async () => ({
   layers: (await layers.list()).map(({ key }) => key).sort(),
   images: (await images.list()).length,

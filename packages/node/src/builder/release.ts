@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
-import type { ReleasedTemplate } from '@sandlot/protocol/node'
+import { SandlotError } from '@sandlot/protocol'
+import type { ReleasedTemplate, ReleasePlan } from '@sandlot/protocol/node'
 import type { ImageStore } from '../images/image-store.ts'
 import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
@@ -15,47 +16,80 @@ export interface ReleaseOptions {
   imagesInUse: () => Iterable<string>
 }
 
-/**
- * Reads what builds of a template have kept for later builds, while its checkpoints still exist.
- * @returns a function that removes it after the checkpoints: layers and image, of this instance and those that all instances
- * share. An image that is still needed is kept.
- */
-export async function releaseTemplate(
-  { layers, images, shared, tiers, imagesInUse }: ReleaseOptions,
+/** Keys of layers and images are digests, never paths. */
+const KEY = /^[A-Za-z0-9_-]{1,100}$/
+
+/** Lists what builds of a template have kept for later builds, while the template's checkpoints still exist. */
+export async function planRelease(
+  { images, tiers }: Pick<ReleaseOptions, 'images' | 'tiers'>,
   checkpointIds: readonly string[],
-): Promise<() => Promise<ReleasedTemplate>> {
+): Promise<ReleasePlan> {
   const manifests: CheckpointManifest[] = []
   for (const id of checkpointIds) {
     const manifest = await tiers.peek(id).catch(() => undefined)
     if (manifest) manifests.push(manifest)
   }
-  const keys = new Set(manifests.flatMap(({ template }) => template?.keys ?? []))
-  const imageKeys = new Set(manifests.flatMap(({ imagePath }) => images.keyOf(imagePath) ?? []))
-
-  return async () => {
-    const released = { freedBytes: 0, neededBy: 0 }
-    for (const key of await keysOfTemplates(tiers)) keys.delete(key)
-    for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) released.freedBytes += sizeBytes
-    for (const key of keys) {
-      await layers.remove(key)
-      await shared.remove(key)
-    }
-    const users = await usersOf({ layers, tiers, imagesInUse })
-    for (const key of imageKeys) {
-      const path = images.pathOf(key)
-      await shared.removeImage(key)
-      const count = users?.filter((used) => used === path).length
-      // unknown when a checkpoint cannot be read: the image is kept
-      released.neededBy += count ?? 1
-      if (count !== 0) continue
-      released.freedBytes += await stat(path).then(
-        ({ size }) => size,
-        () => 0,
-      )
-      await images.remove(key)
-    }
-    return released
+  return {
+    layerKeys: [...new Set(manifests.flatMap(({ template }) => template?.keys ?? []))],
+    imageKeys: [...new Set(manifests.flatMap(({ imagePath }) => images.keyOf(imagePath) ?? []))],
   }
+}
+
+/**
+ * Removes the layers and images of a plan after the template's checkpoints, including those that all instances on this
+ * machine share. Layers and images that are still needed are kept.
+ * @throws SandlotError invalid_request when the plan was not made by `planRelease`
+ */
+export async function releaseTemplate(
+  options: ReleaseOptions,
+  { layerKeys, imageKeys }: ReleasePlan,
+): Promise<ReleasedTemplate> {
+  for (const key of [...layerKeys, ...imageKeys])
+    if (!KEY.test(key))
+      throw new SandlotError(
+        'invalid_request',
+        `'${key.slice(0, 100)}' is not a valid key of a layer or image`,
+      )
+  const freedBytes = await releaseLayers(options, layerKeys)
+  const released = { freedBytes, neededBy: 0 }
+  const users = await usersOf(options)
+  for (const key of imageKeys) await releaseImage(options, key, users, released)
+  return released
+}
+
+/** @returns bytes that became free */
+async function releaseLayers(
+  { layers, shared, tiers }: ReleaseOptions,
+  layerKeys: readonly string[],
+): Promise<number> {
+  const keys = new Set(layerKeys)
+  for (const key of await keysOfTemplates(tiers)) keys.delete(key)
+  let freedBytes = 0
+  for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) freedBytes += sizeBytes
+  for (const key of keys) {
+    await layers.remove(key)
+    await shared.remove(key)
+  }
+  return freedBytes
+}
+
+/** @param users image of each user; undefined when a checkpoint cannot be read, which may need any image */
+async function releaseImage(
+  { images, shared }: ReleaseOptions,
+  key: string,
+  users: readonly string[] | undefined,
+  released: ReleasedTemplate,
+): Promise<void> {
+  const path = images.pathOf(key)
+  await shared.removeImage(key)
+  const count = users?.filter((used) => used === path).length
+  released.neededBy += count ?? 1
+  if (count !== 0) return
+  released.freedBytes += await stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  )
+  await images.remove(key)
 }
 
 /** Keys of layers that other templates share, which are kept for their next build. */

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError, toMB } from '@sandlot/protocol'
-import type { BuildEnvironment, BuildJob, CheckpointInfo } from '@sandlot/protocol/node'
+import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { Driver } from '../engine/driver.ts'
 import type { ImageMachineHost } from '../images/image-machine.ts'
@@ -17,6 +17,7 @@ import { findIncompatibility } from '../persistence/compatibility.ts'
 import type { BootedBuilds } from './booted-builds.ts'
 import { bringUp } from './bring-up.ts'
 import { type BuildRootfs, startOn, toFailure, withFiles } from './build-rootfs.ts'
+import type { BuildWork } from './build-work.ts'
 import { diskUsedBytes, linkFolder } from './layer-folders.ts'
 import type { Layers } from './layers.ts'
 import { digest } from './recipe.ts'
@@ -55,7 +56,7 @@ export class TemplateFinalizer {
 
   /** Reuses an identical template that was booted before, by this instance or, for the catalog, by another one. */
   async reuse(
-    job: BuildJob,
+    job: BuildWork,
     environment: BuildEnvironment,
     finalKey: string,
   ): Promise<CheckpointInfo | undefined> {
@@ -96,7 +97,7 @@ export class TemplateFinalizer {
 
   /** Boots the template and saves it. */
   async finalize(
-    job: BuildJob,
+    job: BuildWork,
     { rootfs, environment }: { rootfs: BuildRootfs; environment: BuildEnvironment },
     finalKey: string,
   ): Promise<CheckpointInfo> {
@@ -139,7 +140,7 @@ export class TemplateFinalizer {
   }
 
   /** Packs image and layer into one image when the layer is too large to be restored with every sandbox. */
-  async #flattenIfLarge(job: BuildJob, rootfs: BuildRootfs): Promise<BuildRootfs> {
+  async #flattenIfLarge(job: BuildWork, rootfs: BuildRootfs): Promise<BuildRootfs> {
     const { layers } = this.#options
     if (!rootfs.layer && !rootfs.fileSystemDir && !rootfs.checkpointDir) return rootfs
     const flattened = await withFiles(layers, rootfs, async (on) => {
@@ -153,7 +154,7 @@ export class TemplateFinalizer {
     return flattened
   }
 
-  async #flatten(job: BuildJob, rootfs: BuildRootfs): Promise<BuildRootfs> {
+  async #flatten(job: BuildWork, rootfs: BuildRootfs): Promise<BuildRootfs> {
     const { images, shared } = this.#options
     const { recipe, log, signal } = job
     const key = packedKey(rootfs.key)
@@ -178,7 +179,7 @@ export class TemplateFinalizer {
   }
 
   /** Folder of the files over the image. Those of a snapshot that has them only in its memory are saved to `dir` first. */
-  async #filesOf({ recipe, signal }: BuildJob, rootfs: BuildRootfs, dir: string): Promise<string> {
+  async #filesOf({ recipe, signal }: BuildWork, rootfs: BuildRootfs, dir: string): Promise<string> {
     const { imagePath, fileSystemDir, checkpointDir, checkpointId } = rootfs
     if (fileSystemDir) return fileSystemDir
     const { machines, driver } = this.#options
@@ -223,7 +224,7 @@ export class TemplateFinalizer {
 
   /** @param save writes `memory` and `files` */
   #write(
-    { checkpointId, recipe, keys }: BuildJob,
+    { checkpointId, recipe, keys }: BuildWork,
     environment: BuildEnvironment,
     imagePath: string,
     save: (paths: CheckpointPaths) => Promise<unknown>,

@@ -36,7 +36,7 @@ export interface DiffsOptions {
   /** `<home>/run`. */
   runDir: string
   folder: CheckpointFolder
-  cold: CheckpointTiers
+  tiers: CheckpointTiers
   machines: Machines
   driver: Driver
   /** @returns why no machine may be started now that needs this much more memory than usual */
@@ -53,6 +53,8 @@ export class Diffs {
   readonly #gate = new FairGate({ what: 'diffs', total: 2, perOwner: 2, maxWaiting: 16, maxWaitMs: 30_000 })
   /** Cached diffs, because checkpoints never change. In order of last use, the oldest first. */
   readonly #known = new Map<string, FileDiff>()
+  /** Comparisons under way, by the id that their caller gave them. */
+  readonly #cancellable = new Map<string, AbortController>()
 
   constructor(options: DiffsOptions) {
     this.#options = options
@@ -64,7 +66,24 @@ export class Diffs {
   }
 
   /** @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable … */
-  diff(fromId: string, toId: string, { owner = '', signal }: DiffOptions = {}): Promise<FileDiff> {
+  async diff(fromId: string, toId: string, { owner = '', operationId }: DiffOptions = {}): Promise<FileDiff> {
+    if (operationId === undefined) return this.#diff(fromId, toId, owner)
+    const cancelled = new AbortController()
+    this.#cancellable.set(operationId, cancelled)
+    try {
+      return await this.#diff(fromId, toId, owner, cancelled.signal)
+    } finally {
+      this.#cancellable.delete(operationId)
+    }
+  }
+
+  /** Ends a comparison whose caller is gone. Unknown ids are ignored. */
+  cancel(operationId: string): void {
+    const reason = new SandlotError('request_timeout', 'the comparison was cancelled by its caller')
+    this.#cancellable.get(operationId)?.abort(reason)
+  }
+
+  #diff(fromId: string, toId: string, owner: string, signal?: AbortSignal): Promise<FileDiff> {
     return this.#gate.run(owner, signal, async () => {
       const known = this.#recall(fromId, toId)
       if (known) return known
@@ -116,8 +135,8 @@ export class Diffs {
     signal: AbortSignal,
     work: (reader: FileReader) => Promise<T>,
   ): Promise<T> {
-    const { folder, cold } = this.#options
-    return cold.use(checkpointId, async () => {
+    const { folder, tiers } = this.#options
+    return tiers.use(checkpointId, async () => {
       const manifest = await folder.read(checkpointId)
       const { filesDir, memoryDir } = folder.paths(checkpointId)
       const read = (dir: string) => this.#readFrom(dir, manifest, since, signal, work)
@@ -190,10 +209,10 @@ export class Diffs {
 
   /** Makes room for the reader, which unpacks the files again. @throws SandlotError disk_full */
   async #checkSpace(fileSystemDir: string): Promise<void> {
-    const { runDir, cold } = this.#options
+    const { runDir, tiers } = this.#options
     const neededBytes = (await stat(join(fileSystemDir, CONTENTS))).size + SPARE_BYTES
     const isEnough = async () => diskSpace(runDir).freeBytes >= neededBytes
-    if ((await isEnough()) || (await cold.makeRoom(isEnough))) return
+    if ((await isEnough()) || (await tiers.makeRoom(isEnough))) return
     throw new SandlotError(
       'disk_full',
       `comparing these checkpoints takes ${toMB(neededBytes)} MB of disk, which this machine does not have`,

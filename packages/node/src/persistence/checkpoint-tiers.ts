@@ -17,7 +17,7 @@ export interface CheckpointTiersOptions {
   /** Bytes of unpacked copies to keep beside the packed ones, so that a resume finds its files ready. */
   unpackedBytes: number
   /** Delays sealing while starts are waiting. */
-  lull: Pick<StartPriority, 'wait'>
+  startPriority: Pick<StartPriority, 'wait'>
   onError: (error: unknown) => void
 }
 
@@ -63,7 +63,7 @@ export class CheckpointTiers {
 
   /** Flushes a checkpoint to the disk when no start is waiting, then packs it, all in the background. */
   seal(checkpointId: string): void {
-    this.#options.lull.wait(this.#closing.signal).then(
+    this.#options.startPriority.wait(this.#closing.signal).then(
       () => this.#sealing.add(checkpointId),
       // shutting down: the next start finds it
       () => {},

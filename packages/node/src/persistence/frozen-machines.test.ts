@@ -55,7 +55,9 @@ test('machines end by age, the oldest first', async () => {
 
 test('a machine whose files are still being saved is ended neither by age nor to free memory', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
-  const { machines, hold, ended } = frozenMachines(60_000, (id) => (id === 'slow' ? promise : Promise.resolve()))
+  const { machines, hold, ended } = frozenMachines(60_000, (id) =>
+    id === 'slow' ? promise : Promise.resolve(),
+  )
   hold('slow')
   hold('other')
   await vi.advanceTimersByTimeAsync(120_000)

@@ -50,6 +50,10 @@ export class FrozenMachines {
     return this.#held.size
   }
 
+  has(machineId: string): boolean {
+    return this.#held.has(machineId)
+  }
+
   hold(machine: LiveMachine, { save, onDropped }: PendingFiles): void {
     const { keepMs, onError } = this.#options
     let saved: Promise<void> | undefined

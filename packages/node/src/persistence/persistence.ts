@@ -21,11 +21,11 @@ export interface PersistenceOptions {
   /** Folder whose file system the checkpoints lie on. */
   checkpointsDir: string
   folder: CheckpointFolder
-  cold: CheckpointTiers
+  tiers: CheckpointTiers
   machines: Machines
   driver: Driver
   cgroups: Cgroups
-  hot: FrozenMachines
+  frozenMachines: FrozenMachines
   /** Starts a machine through the queue that all starts share. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
   onError: (error: unknown) => void
@@ -40,7 +40,7 @@ export class Persistence {
   }
 
   async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
-    const { machines, cold, onError } = this.#options
+    const { machines, tiers, onError } = this.#options
     await this.checkSpace(machine, hasMemory)
     await machines.freeze(machine)
     let manifest: CheckpointManifest
@@ -55,34 +55,34 @@ export class Persistence {
       this.holdFrozen(machine, checkpointId)
     } else {
       machines.end(machine.machineId).catch(onError)
-      cold.seal(checkpointId)
+      tiers.seal(checkpointId)
     }
     return manifest
   }
 
   /** Keeps a frozen machine, and saves its file system later for a start without the memory. */
   holdFrozen(machine: LiveMachine, checkpointId: string): void {
-    const { folder, cold, machines, hot } = this.#options
-    hot.hold(machine, {
+    const { folder, tiers, machines, frozenMachines } = this.#options
+    frozenMachines.hold(machine, {
       save: async () => {
         if (!(await folder.hasFiles(checkpointId)))
           await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
-        cold.seal(checkpointId)
+        tiers.seal(checkpointId)
       },
       // the checkpoint can still be restored from its memory
-      onDropped: () => cold.seal(checkpointId),
+      onDropped: () => tiers.seal(checkpointId),
     })
   }
 
   async snapshot(
     machine: LiveMachine,
     checkpointId: string,
-    { isPassing, hasMemory }: SnapshotOptions,
+    { isTransient, hasMemory }: SnapshotOptions,
   ): Promise<CheckpointInfo & { stoppedMs: number }> {
     await this.checkSpace(machine, hasMemory)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, hasMemory)
-    if (!isPassing) this.#options.cold.seal(checkpointId)
+    if (!isTransient) this.#options.tiers.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
@@ -90,12 +90,12 @@ export class Persistence {
     checkpointId: string,
     { hasMemory, machineId, owner, network }: ResumeOptions,
   ): Promise<Resumed> {
-    const { machines, hot } = this.#options
-    if (machineId !== undefined && !hasMemory) await hot.saveFiles(machineId)
-    const held = machineId === undefined ? undefined : hot.claim(machineId)
+    const { machines, frozenMachines } = this.#options
+    if (machineId !== undefined && !hasMemory) await frozenMachines.saveFiles(machineId)
+    const held = machineId === undefined ? undefined : frozenMachines.claim(machineId)
     if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)
-    return this.#options.cold.use(checkpointId, async () => {
+    return this.#options.tiers.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
       const machine = await this.#startVerified(checkpointId, { ...source, owner, network })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
@@ -112,7 +112,10 @@ export class Persistence {
    * @param source its files must be unpacked
    */
   startVerifiedOnce(source: MachineSource, start: () => Promise<LiveMachine>): Promise<LiveMachine> {
-    return this.#startAndVerify(this.#options.folder.verifyOnce(source.checkpointId!, partOf(source)), start())
+    return this.#startAndVerify(
+      this.#options.folder.verifyOnce(source.checkpointId!, partOf(source)),
+      start(),
+    )
   }
 
   /** Verifies during the start, because a restore takes longer than reading its files; a damaged machine is ended. */
@@ -181,7 +184,7 @@ export class Persistence {
    * @throws SandlotError disk_full
    */
   async checkSpace(machine: LiveMachine, hasMemory: boolean, leftBytes = 0): Promise<void> {
-    const { checkpointsDir, cold, cgroups, driver } = this.#options
+    const { checkpointsDir, tiers, cgroups, driver } = this.#options
     const [usage, diskBytes] = await Promise.all([
       cgroups.usage(machine.cgroup),
       driver.diskUsedBytes(machine.pid),
@@ -190,7 +193,7 @@ export class Persistence {
       diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + Math.max(SPARE_BYTES, leftBytes)
     const freeBytes = () => diskSpace(checkpointsDir).freeBytes
     if (freeBytes() >= neededBytes) return
-    if (await cold.makeRoom(async () => freeBytes() >= neededBytes)) return
+    if (await tiers.makeRoom(async () => freeBytes() >= neededBytes)) return
     throw new SandlotError(
       'disk_full',
       `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${toMB(freeBytes())} MB left: kill sandboxes or delete snapshots`,

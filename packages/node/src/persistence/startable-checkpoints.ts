@@ -6,7 +6,7 @@ import { findIncompatibility } from './compatibility.ts'
 import type { Persistence } from './persistence.ts'
 
 export interface StartableCheckpointsOptions {
-  cold: CheckpointTiers
+  tiers: CheckpointTiers
   persistence: Pick<Persistence, 'sourceOf' | 'startVerifiedOnce'>
   engineVersion: string
   /** Boots a template again under the same checkpoint id. @param incompatibility why its memory cannot be used */
@@ -42,7 +42,8 @@ export class StartableCheckpoints {
 
   /** Whether the build is a template, as opposed to a snapshot. */
   isTemplate(buildId: string): boolean {
-    return this.#builds.get(buildId)?.sandboxId === ''
+    const build = this.#builds.get(buildId)
+    return build !== undefined && build.sandboxId === undefined
   }
 
   /**
@@ -73,9 +74,9 @@ export class StartableCheckpoints {
 
   /** @param start is called with the files unpacked @throws SandlotError checkpoint_damaged, and what `start` throws */
   async start(buildId: string, start: (source: MachineSource) => Promise<LiveMachine>): Promise<LiveMachine> {
-    const { cold, persistence } = this.#options
+    const { tiers, persistence } = this.#options
     const { checkpointId } = this.#find(buildId)
-    return cold.use(checkpointId, async () => {
+    return tiers.use(checkpointId, async () => {
       const { source } = await persistence.sourceOf(checkpointId, buildId, true)
       return persistence.startVerifiedOnce(source, () => start(source))
     })
@@ -83,9 +84,9 @@ export class StartableCheckpoints {
 
   async #renewIncompatible(buildId: string): Promise<void> {
     if (!this.isTemplate(buildId)) return
-    const { cold, engineVersion, renew } = this.#options
+    const { tiers, engineVersion, renew } = this.#options
     const { checkpointId } = this.#find(buildId)
-    const manifest = await cold.describe(checkpointId)
+    const manifest = await tiers.describe(checkpointId)
     const incompatibility = findIncompatibility(manifest, engineVersion)
     if (manifest.template && incompatibility) await renew(checkpointId, incompatibility)
   }

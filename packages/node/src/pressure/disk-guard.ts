@@ -126,4 +126,3 @@ export const bytesToLeave = (space: DiskSpace, floorBytes: number): number =>
 
 const floorOf = ({ sizeBytes }: DiskSpace, floorBytes: number): number =>
   Math.min(floorBytes, sizeBytes * MAX_FLOOR_SHARE)
-

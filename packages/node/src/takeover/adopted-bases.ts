@@ -75,10 +75,7 @@ export class AdoptedBases {
   /** Validates fields that become a path, although `SandboxRecords` already did: a record comes from a bucket. */
   #dirOf({ sha256, modifiedAtNs }: ExportedFile): string {
     if (!/^[0-9a-f]{64}$/.test(sha256) || !/^\d{1,20}$/.test(modifiedAtNs))
-      throw new SandlotError(
-        'checkpoint_damaged',
-        `'${sha256}' and '${modifiedAtNs}' do not identify a file`,
-      )
+      throw new SandlotError('checkpoint_damaged', `'${sha256}' and '${modifiedAtNs}' do not identify a file`)
     return join(this.#dir, FILES, `${sha256}-${modifiedAtNs}`)
   }
 

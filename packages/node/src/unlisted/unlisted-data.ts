@@ -14,7 +14,7 @@ export interface UnlistedData {
 export interface UnlistedDataOptions {
   home: string
   graceMs: number
-  cold: Pick<CheckpointTiers, 'peek'>
+  tiers: Pick<CheckpointTiers, 'peek'>
   machines: Pick<Machines, 'end'>
   /** Deletes a checkpoint in every tier and in the bucket. */
   removeCheckpoint: (checkpointId: string) => Promise<void>
@@ -23,7 +23,7 @@ export interface UnlistedDataOptions {
 }
 
 export function createUnlistedData(options: UnlistedDataOptions): UnlistedData {
-  const { home, graceMs, cold, machines, removeCheckpoint, logger, onError } = options
+  const { home, graceMs, tiers, machines, removeCheckpoint, logger, onError } = options
   const common = (what: string) => ({
     graceMs,
     onError,
@@ -41,7 +41,7 @@ export function createUnlistedData(options: UnlistedDataOptions): UnlistedData {
       marks: marksIn(home, 'checkpoints'),
       async describe(id) {
         // checkpoints that are damaged or only in the bucket have the same grace period
-        const manifest = await cold.peek(id).catch(() => undefined)
+        const manifest = await tiers.peek(id).catch(() => undefined)
         return { sizeBytes: manifest?.sizeBytes, createdAtMs: manifest?.createdAtMs }
       },
       remove: removeCheckpoint,

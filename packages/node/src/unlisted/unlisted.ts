@@ -45,7 +45,7 @@ export class Unlisted {
   }
 
   /**
-   * Called by a start: marks things that the database does not list, and removes marks of things that it lists again.
+   * Called by a join: marks things that the database does not list, and removes marks of things that it lists again.
    * @param present ids of all things on the disk
    */
   async find(
@@ -54,8 +54,9 @@ export class Unlisted {
     instanceId: string,
   ): Promise<void> {
     const { marks, onFound, onError } = this.#options
+    // a later join by the database that joined before is not a new start
+    if (instanceId !== this.#instanceId) this.#foundAtMs = this.#uptimeMs()
     this.#instanceId = instanceId
-    this.#foundAtMs = this.#uptimeMs()
     this.#unlisted.clear()
     await marks.prepare()
     for (const id of present) if (!isListed(id)) this.#unlisted.add(id)
@@ -64,6 +65,10 @@ export class Unlisted {
     // a thing that cannot be marked now, e.g. on a full disk, is not deleted either
     for (const id of this.#unlisted) await this.#mark(id).then((mark) => found.push(mark), onError)
     if (found.length > 0) onFound(found)
+  }
+
+  has(id: string): boolean {
+    return this.#unlisted.has(id)
   }
 
   /** Number of unlisted things. */

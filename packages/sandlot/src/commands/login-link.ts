@@ -20,7 +20,8 @@ Examples:
   ssh server sandlot login-link --home /srv/sandlot`,
     )
     .action(async (_options: unknown, command: Command) => {
-      const { home } = configOf(command).settings
+      const config = configOf(command)
+      const { home } = config.settings
       const server = findServer(home)
       if (!server)
         throw new SandlotError(
@@ -28,5 +29,5 @@ Examples:
           `no server runs on ${home}: a link would lead nowhere. Start one with \`sandlot up\`.`,
         )
       const { makeLoginLink } = await import('../wiring.ts')
-      process.stdout.write(`${await makeLoginLink(home, server.domain)}\n`)
+      process.stdout.write(`${await makeLoginLink(config, server.domain)}\n`)
     })

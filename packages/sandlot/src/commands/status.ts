@@ -34,6 +34,8 @@ interface Status {
   pid?: number
   listen?: string
   domain?: string
+  /** Server that this one waits for. */
+  standbyFor?: string
   isHealthy: boolean
   sandboxes?: number
   /** What goes on in the background. */
@@ -47,7 +49,8 @@ interface Status {
 async function readStatus(home: string): Promise<Status> {
   const server = findServer(home)
   if (!server) return { home, isHealthy: false }
-  const { pid, listen, domain } = server
+  const { pid, listen, domain, standbyFor } = server
+  if (standbyFor) return { home, pid, listen, domain, standbyFor, isHealthy: false }
   const base = localUrl(listen)
   const health = await get(`${base}/health`)
   const apiKey = readEnvFile(home)?.E2B_API_KEY
@@ -67,9 +70,12 @@ const get = (url: string, headers: Record<string, string> = {}): Promise<Respons
   fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }).catch(() => undefined)
 
 function format(status: Status): string {
-  const { home, pid, listen, domain, isHealthy, sandboxes, catalog, unlisted, firewallFault: fault } = status
+  const { home, pid, listen, domain, standbyFor, isHealthy, sandboxes, catalog, unlisted } = status
+  const { firewallFault: fault } = status
   if (pid === undefined) return `No server runs on ${home}. Start one with \`sandlot up\`.\n`
-  const state = isHealthy ? 'up' : 'does not answer (starting, or stuck: see its log)'
+  const waiting =
+    standbyFor && `standby, does not listen while ${standbyFor} is the active server of the database`
+  const state = isHealthy ? 'up' : (waiting ?? 'does not answer (starting, or stuck: see its log)')
   const count = sandboxes === undefined ? '' : `sandboxes  ${sandboxes} running\n`
   const stalled = fault ? `firewall   sandboxes stand still: ${fault}\n` : ''
   const kept = unlisted ? `unlisted   ${unlisted}\n` : ''

@@ -1,13 +1,22 @@
 import { AccessToken, CreatedAccessToken, ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { ApiKeyRepository } from '../api-keys/repository.ts'
+import type { App } from '../http/app.ts'
+import type { SessionService } from '../sessions/service.ts'
 import type { Session } from '../sessions/session.ts'
+import type { TeamLimits } from '../teams/limits.ts'
 
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const tags = ['access-tokens']
 
+export interface AccessTokenRoutesOptions {
+  sessions: SessionService
+  keys: ApiKeyRepository
+  limits: TeamLimits
+}
+
 /** For machines that use the CLI without a browser: `E2B_ACCESS_TOKEN`. Ours; the hosted service no longer has them. */
-export function accessTokenRoutes(app: App, { sessions, keys, limits }: Services): void {
+export function accessTokenRoutes(app: App, { sessions, keys, limits }: AccessTokenRoutesOptions): void {
   app.get(
     '/access-tokens',
     {

@@ -10,7 +10,7 @@ const statusOf = async (key: string) =>
   (await t.call('GET', '/v2/sandboxes', undefined, { 'x-api-key': key })).status
 
 test('keys are made and ended beside a running server, which follows within seconds', async () => {
-  const keys = await openKeyStore(t.databasePath)
+  const keys = await openKeyStore(t.storeUrl)
   const { id, key } = await keys.create('ci')
   expect(await statusOf(key)).toBe(200)
   const listed = (await keys.list()).find((entry) => entry.id === id)
@@ -22,7 +22,7 @@ test('keys are made and ended beside a running server, which follows within seco
 })
 
 test('a key is named by its id, its beginning as it is listed, or itself', async () => {
-  const keys = await openKeyStore(t.databasePath)
+  const keys = await openKeyStore(t.storeUrl)
   for (const referenceOf of [
     ({ id }: { id: string; key: string }) => id.slice(0, 8),
     ({ key }: { id: string; key: string }) => key.slice(0, 8),
@@ -36,7 +36,7 @@ test('a key is named by its id, its beginning as it is listed, or itself', async
 })
 
 test('what names no key, or nothing in particular, ends none', async () => {
-  const keys = await openKeyStore(t.databasePath)
+  const keys = await openKeyStore(t.storeUrl)
   const before = await keys.list()
   for (const reference of ['', 'e2b_', before[0]!.id.slice(0, 3), 'e2b_zzzz', `e2b_${'0'.repeat(40)}`, '%'])
     await expect(keys.delete(reference)).rejects.toMatchObject({ errorName: 'not_found' })

@@ -23,8 +23,8 @@ export interface KeyStore {
   close(): Promise<void>
 }
 
-export async function openKeyStore(databasePath: string): Promise<KeyStore> {
-  const store = await openStore(databasePath)
+export async function openKeyStore(storeUrl: string): Promise<KeyStore> {
+  const store = await openStore(storeUrl)
   const { teamId } = await ensureDefaultTeam(store)
   const keys = new ApiKeyRepository(store)
   return {
@@ -61,8 +61,8 @@ export async function openKeyStore(databasePath: string): Promise<KeyStore> {
 }
 
 /** Lets `work` use a key of the team that the catalogue belongs to; it ends with it. For who may open the database. */
-export async function withCatalogKey<T>(databasePath: string, work: (key: string) => Promise<T>): Promise<T> {
-  const store = await openStore(databasePath)
+export async function withCatalogKey<T>(storeUrl: string, work: (key: string) => Promise<T>): Promise<T> {
+  const store = await openStore(storeUrl)
   try {
     const { teamId } = await ensureCatalogTeam(store)
     const keys = new ApiKeyRepository(store)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hashSecret, newApiKey } from '@sandlot/protocol'
 import type { Store } from '../store/open-store.ts'
+import { inTransaction } from '../store/transactions.ts'
 import { type TeamRow, teamColumns, toTeam } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 
@@ -75,7 +76,7 @@ export class ApiKeyRepository {
 
   /** The key of a session takes its session with it: the next sign-in makes another. */
   async delete(id: string, teamId?: string): Promise<boolean> {
-    return this.#store.transaction().execute(async (transaction) => {
+    return inTransaction(this.#store, async (transaction) => {
       let query = transaction.deleteFrom('api_keys').where('id', '=', id).returning('session_id')
       if (teamId) query = query.where('team_id', '=', teamId)
       const deleted = await query.executeTakeFirst()

@@ -1,15 +1,23 @@
 import { SandlotError } from '@sandlot/protocol'
 import { CreatedTeamApiKey, ErrorSchema, TeamApiKey } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
-import type { ApiKey } from './repository.ts'
+import type { Authenticator } from '../auth/authenticate.ts'
+import type { App } from '../http/app.ts'
+import type { TeamLimits } from '../teams/limits.ts'
+import type { ApiKey, ApiKeyRepository } from './repository.ts'
 
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const tags = ['api-keys']
 const Id = Type.Object({ id: Type.String({ maxLength: 64 }) })
 const Name = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) })
 
-export function apiKeyRoutes(app: App, { keys, authenticator, limits }: Services): void {
+export interface ApiKeyRoutesOptions {
+  keys: ApiKeyRepository
+  authenticator: Authenticator
+  limits: TeamLimits
+}
+
+export function apiKeyRoutes(app: App, { keys, authenticator, limits }: ApiKeyRoutesOptions): void {
   app.get(
     '/api-keys',
     {

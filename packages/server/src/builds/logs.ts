@@ -142,7 +142,12 @@ export class BuildLogs {
             ...{ build_id: buildId, sequence: log.stored + index, timestamp: timestampMs },
             ...{ level, message, step },
           }))
-          await this.#store.insertInto('build_logs').values(rows).execute()
+          // an earlier try may have stored them, although its answer did not come
+          await this.#store
+            .insertInto('build_logs')
+            .values(rows)
+            .onConflict((conflict) => conflict.doNothing())
+            .execute()
           log.stored += batch.length
         }
       })

@@ -1,39 +1,41 @@
+import { TEAM_LIMITS } from '../teams/limits.ts'
+
 interface Waiting {
   teamId: string
-  /** Its machine is up: it only waited for others, and goes on before a new one begins. */
+  /** The build has given its place to another while it waited; its machine runs, so it goes before new builds. */
   isBack: boolean
   start: () => void
 }
 
-/** What a build has while it works. */
+/** A build's turn in the queue. */
 export interface BuildPlace {
   /**
-   * Runs what only waits, e.g. for a service inside to come up: another build has the place meanwhile. Where too many do
-   * so already, this one keeps its place.
-   * @throws what `wait` throws, and the signal's reason while the place is taken
+   * Runs work that only waits, such as for a service inside to come up, and lends the place to another build meanwhile.
+   * When too many builds wait already, this one keeps its place.
+   * @throws what `wait` throws, and the signal's reason while the build waits for its place
    */
   whileWaiting<T>(wait: () => Promise<T>): Promise<T>
 }
 
-/** Builds that wait beside those that work, for each place: each has a machine. A team has half of them at most. */
+/** For each place, how many builds may wait beside those that work; each of them keeps its machine. */
 const ASIDE_PER_PLACE = 4
 
 /**
- * Lets a few builds work at a time. The next is of the team that has the fewest working, of several such the one
- * that waits longest: a team with a hundred builds does not make another wait for them all.
+ * Lets a few builds work at a time. The next build is one of the team with the fewest working builds, and of several such
+ * the one that has waited longest: a team with a hundred builds does not make other teams wait for all of them.
  */
 export class BuildQueue {
   readonly #concurrency: number
   readonly #running = new Map<string, number>()
   readonly #waiting: Waiting[] = []
-  /** Teams of those that wait for something inside, one entry a build. */
+  /** Teams of the builds that have lent their place, one entry for each build. */
   readonly #aside: string[] = []
 
   constructor(concurrency: number) {
     this.#concurrency = concurrency
   }
 
-  /** How many there are of a team, in whatever state. */
+  /** Counts a team's builds in whatever state. */
   countOf(teamId: string): number {
     const isNew = (waiting: Waiting) => waiting.teamId === teamId && !waiting.isBack
     return (
@@ -41,7 +43,7 @@ export class BuildQueue {
     )
   }
 
-  /** @throws the signal's reason when it is aborted while it waits, and what `work` throws */
+  /** Runs `work` when its turn comes. @throws the signal's reason when it is aborted while waiting, and what `work` throws */
   async run<T>(teamId: string, signal: AbortSignal, work: (place: BuildPlace) => Promise<T>): Promise<T> {
     await this.#turn(teamId, signal, false)
     let hasPlace = true
@@ -70,7 +72,7 @@ export class BuildQueue {
 
   #mayStepAside(teamId: string): boolean {
     const most = this.#concurrency * ASIDE_PER_PLACE
-    return this.#aside.length < most && this.#asideOf(teamId).length < most / 2
+    return this.#aside.length < most && this.#asideOf(teamId).length < most * TEAM_LIMITS.waitingBuildsShare
   }
 
   #leave(teamId: string): void {

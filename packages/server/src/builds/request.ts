@@ -1,6 +1,9 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { BuildStep, RegistryLogin } from '@sandlot/protocol/node'
+import type { BuildRecipe, BuildStep, RegistryLogin } from '@sandlot/protocol/node'
 import Type from 'typebox'
+import { CATALOG_TEAM_ID } from '../teams/repository.ts'
+import type { Team } from '../teams/team.ts'
+import type { BuildRecord } from '../templates/repository.ts'
 
 const MAX_STEPS = 500
 const MAX_ARGUMENT = 64 * 1024
@@ -11,7 +14,7 @@ const OWNER = /^[A-Za-z0-9_.-]{1,64}(:[A-Za-z0-9_.-]{1,64})?$/
 
 const Text = (maxLength: number) => Type.String({ maxLength })
 
-/** Body of the start of a build (wire spec 5.1); clients send more keys, which mean nothing here. */
+/** Body of a request that starts a build (wire spec 5.1); other keys that clients send are ignored. */
 export const BuildStart = Type.Object({
   fromImage: Type.Optional(Text(512)),
   fromTemplate: Type.Optional(Text(256)),
@@ -41,7 +44,7 @@ export const BuildStart = Type.Object({
   ),
   startCmd: Type.Optional(Text(MAX_ARGUMENT)),
   readyCmd: Type.Optional(Text(MAX_ARGUMENT)),
-  /** Ours: commands of sandboxes get the variables of the image and the steps too. */
+  /** Not in E2B's API: commands of sandboxes get the variables of the image and of the steps, too. */
   templateEnvAtRuntime: Type.Optional(Type.Boolean()),
 })
 export type BuildStart = Type.Static<typeof BuildStart>
@@ -96,6 +99,35 @@ export function parseStep(
   }
 }
 
+/**
+ * What a build is made of, without what it starts from.
+ * @throws SandlotError invalid_request naming the step
+ */
+export const recipeOf = (
+  { teamId }: Team,
+  body: BuildStart,
+  { cpuCount, memoryMB, diskSizeMB }: BuildRecord,
+): Omit<BuildRecipe, 'from'> => ({
+  scope: teamId,
+  steps: (body.steps ?? []).map((step, index) => parseStep(step, index + 1)),
+  startCommand: body.startCmd || undefined,
+  readyCommand: body.readyCmd || undefined,
+  isForced: body.force ?? false,
+  isShared: teamId === CATALOG_TEAM_ID,
+  cpuCount,
+  memoryMB,
+  diskSizeMB,
+})
+
+/** @throws SandlotError invalid_request unless a build starts from an image or from a template */
+export function checkOrigin({ fromImage, fromTemplate }: BuildStart): void {
+  if (Boolean(fromImage) === Boolean(fromTemplate))
+    throw new SandlotError(
+      'invalid_request',
+      `fromImage and fromTemplate are ${fromImage ? 'both given' : 'both missing'}: give one of them`,
+    )
+}
+
 export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogin | undefined {
   switch (registry?.type) {
     case undefined:
@@ -103,7 +135,7 @@ export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogi
     case 'registry':
       return { username: registry.username, password: registry.password }
     case 'gcp':
-      // Google's registries take a service account's key as a password under this name
+      // Google's registries accept the key of a service account as the password of this user
       return { username: '_json_key', password: registry.serviceAccountJson }
     case 'aws': {
       const { awsAccessKeyId, awsSecretAccessKey, awsRegion } = registry
@@ -112,7 +144,7 @@ export function loginOf(registry: BuildStart['fromImageRegistry']): RegistryLogi
   }
 }
 
-/** CPUs and memory of a new build. @throws SandlotError invalid_request */
+/** Checks the CPUs and memory of a new build. @throws SandlotError invalid_request */
 export function checkResources({ cpuCount, memoryMB }: { cpuCount: number; memoryMB: number }): void {
   if (cpuCount !== 1 && cpuCount % 2 !== 0)
     throw new SandlotError('invalid_request', 'CPU count must be 1 or an even number')

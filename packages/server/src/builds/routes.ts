@@ -2,13 +2,16 @@ import { SandlotError } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import { UPLOAD_BODY } from '../http/deadlines.ts'
 import { checkTeamId } from '../teams/team-id.ts'
-import type { Template } from '../templates/registry.ts'
+import type { Template, TemplateRegistry } from '../templates/registry.ts'
 import type { BuildRecord } from '../templates/repository.ts'
-import type { BuildLogEntry } from './logs.ts'
+import type { Uploads } from '../uploads/service.ts'
+import type { StorageUsage } from '../usage/service.ts'
+import type { BuildLogEntry, BuildLogs } from './logs.ts'
 import { BuildStart } from './request.ts'
+import type { TemplateBuilder } from './service.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -35,10 +38,18 @@ const NewTemplate = Type.Object({
   teamID: Type.Optional(Type.String({ maxLength: 100 })),
 })
 
+export interface BuildRoutesOptions {
+  templates: TemplateRegistry
+  templateBuilder: TemplateBuilder
+  uploads: Uploads
+  buildLogs: BuildLogs
+  storage: StorageUsage
+}
+
 /** Announcing, feeding, starting and watching builds (wire spec 2.4 and 5). */
 export function buildRoutes(
   app: App,
-  { catalogue, templateBuilder, uploads, buildLogs, sandboxes }: Services,
+  { templates, templateBuilder, uploads, buildLogs, storage }: BuildRoutesOptions,
 ): void {
   for (const url of ['/v3/templates', '/v2/templates'])
     app.route({
@@ -95,9 +106,9 @@ export function buildRoutes(
     async (request, reply) => {
       const { team } = request.caller
       const { id, hash } = request.params
-      const { templateId } = catalogue.own(id, team)
+      const { templateId } = templates.own(id, team)
       const present = await uploads.has(team.teamId, hash, templateId)
-      if (!present) await sandboxes.storage.checkQuota(team)
+      if (!present) await storage.checkQuota(team)
       const path = `/templates/${templateId}/files/${hash}?ticket=${uploads.ticket(team, templateId, hash)}`
       return reply.code(201).send({ present, url: `${originOf(request)}${path}` })
     },
@@ -174,7 +185,7 @@ export function buildRoutes(
 }
 
 /** Where files of a COPY go: without a key, by the ticket that the address holds. */
-export function uploadRoutes(app: App, { uploads }: Pick<Services, 'uploads'>): void {
+export function uploadRoutes(app: App, { uploads }: { uploads: Uploads }): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.put(

@@ -1,62 +1,51 @@
-import { randomUUID } from 'node:crypto'
-import { BuildFailure, newCheckpointId, SandlotError } from '@sandlot/protocol'
-import type { BuildOrigin, BuildRecipe, RegistryLogin, SandboxNode } from '@sandlot/protocol/node'
+import { BuildFailure, SandlotError } from '@sandlot/protocol'
+import type { BuildRecipe, EventReceiver, SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
 import { storeError } from '../store/open-store.ts'
 import type { TeamLimits } from '../teams/limits.ts'
-import { CATALOG_TEAM_ID } from '../teams/repository.ts'
-import type { Storage } from '../teams/storage.ts'
 import type { Team } from '../teams/team.ts'
-import { checkTag, parseNewReference, parseReference } from '../templates/reference.ts'
-import { isRecord, runtimeEnvVarsOf, type Template, type TemplateRegistry } from '../templates/registry.ts'
+import { isRecord, type Template, type TemplateRegistry } from '../templates/registry.ts'
 import type { BuildReason, BuildRecord } from '../templates/repository.ts'
 import type { Uploads } from '../uploads/service.ts'
+import type { StorageUsage } from '../usage/service.ts'
+import { announceBuild, type NewBuild } from './announcement.ts'
 import type { BuildLogs } from './logs.ts'
+import { NodeBuilds } from './node-builds.ts'
+import { type Origin, originOf } from './origin.ts'
 import { type BuildPlace, BuildQueue } from './queue.ts'
-import { type BuildStart, checkResources, loginOf, parseStep } from './request.ts'
-
-/** Of one template. */
-const MAX_FAILED = 20
-/** Finished builds of one template that no tag is on any more. */
-const MAX_SUPERSEDED = 10
+import { type BuildStart, checkOrigin, loginOf, recipeOf } from './request.ts'
+import { BuildRetention } from './retention.ts'
 
 export interface BuildLimits {
   /** Builds that run at a time. */
   concurrency: number
   /** A build that takes longer is ended. */
   timeoutMs: number
-  /** Waited for before each step of the catalogue's builds: nobody asks for anything just then. Default: not at all. */
-  quiet?: (signal: AbortSignal) => Promise<void>
 }
 
 export interface TemplateBuilderOptions {
   node: SandboxNode
-  catalogue: TemplateRegistry
+  nodeEvents: EventReceiver
+  templates: TemplateRegistry
   checkpoints: CheckpointRepository
   uploads: Uploads
   logs: BuildLogs
   limits: TeamLimits
-  storage: Storage
+  storage: StorageUsage
   builds: BuildLimits
   logger: Logger
   now: () => number
 }
 
-export interface NewBuild {
-  name: string
-  tags?: string[]
-  cpuCount?: number
-  memoryMB?: number
-  minFreeDiskMb?: number
-}
-
-/** The rules of a build's life: announced, started, run in its turn, finished with a reason or a checkpoint. */
+/** Runs builds of templates: announced, started, queued, and finished with a checkpoint or a reason why they failed. */
 export class TemplateBuilder {
   readonly #options: TemplateBuilderOptions
   readonly #queue: BuildQueue
-  /** By build id; aborting ends it. */
+  readonly #nodeBuilds: NodeBuilds
+  readonly #retention: BuildRetention
+  /** By build id, queued ones included. */
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>()
   /** Templates that are being deleted, whose builds must end first. */
   readonly #discarding = new Set<string>()
@@ -65,111 +54,72 @@ export class TemplateBuilder {
   constructor(options: TemplateBuilderOptions) {
     this.#options = options
     this.#queue = new BuildQueue(options.builds.concurrency)
-  }
-
-  /** Announces a build, under a template that is made when it is new. @throws SandlotError invalid_request, rate_limited */
-  async announce(team: Team, request: NewBuild): Promise<{ template: Template; build: BuildRecord }> {
-    const { catalogue, limits, now } = this.#options
-    const reference = parseNewReference(request.name, team.slug)
-    const explicit = parseReference(request.name).tag === undefined ? [] : [reference.tag]
-    const tags = [...new Set([...explicit, ...(request.tags ?? []).map(checkTag)])]
-    const resources = this.#resources(request)
-    limits.checkBuild(team, resources)
-    const unfinished = catalogue.unfinishedBuilds().filter(({ templateId }) => this.#isOf(templateId, team))
-    limits.checkBuilds(team, { all: catalogue.countOf(team), unfinished: unfinished.length })
-    const nowMs = now()
-    const known = catalogue.find(reference.name, team)
-    catalogue.checkTagCount(team, known?.teamId === team.teamId ? known : undefined, tags)
-    return catalogue.addBuild(team, reference.name, nowMs, ({ templateId }) => {
-      this.#checkNotDiscarding(templateId)
-      return {
-        buildId: randomUUID(),
-        name: reference.name,
-        templateId,
-        checkpointId: newCheckpointId(),
-        sandboxId: '',
-        status: 'waiting',
-        createdAtMs: nowMs,
-        updatedAtMs: nowMs,
-        tags: tags.length > 0 ? tags : ['default'],
-        envVars: {},
-        runtimeEnvVars: {},
-        defaultUser: 'user',
-        ...resources,
-      }
+    this.#retention = new BuildRetention(options)
+    const { node, nodeEvents, logs, logger } = options
+    this.#nodeBuilds = new NodeBuilds({
+      node,
+      events: nodeEvents,
+      onLine: (buildId, line) => logs.add(buildId, line),
+      recorded: (buildId) => this.#running.get(buildId)?.done,
+      onError: (err) => logger.warn({ err }, 'a call for a build failed'),
     })
   }
 
-  /** What is added to it now would go with it. @throws SandlotError conflict */
+  /** Records a build that waits to be started. @throws SandlotError invalid_request, rate_limited, conflict */
+  announce(team: Team, request: NewBuild): Promise<{ template: Template; build: BuildRecord }> {
+    const checkNotDiscarding = (templateId: string) => this.#checkNotDiscarding(templateId)
+    return announceBuild({ ...this.#options, checkNotDiscarding }, team, request)
+  }
+
+  /** @throws SandlotError conflict: a build that is added to the template now would be deleted with it */
   #checkNotDiscarding(templateId: string): void {
     if (this.#discarding.has(templateId))
       throw new SandlotError('conflict', `template '${templateId}' is being deleted: try again in a moment`)
   }
 
-  #isOf(templateId: string, team: Team): boolean {
-    return this.#options.catalogue.find(templateId, team)?.teamId === team.teamId
-  }
-
-  #resources({ cpuCount, memoryMB, minFreeDiskMb = 0 }: NewBuild) {
-    const base = this.#options.node.builds()[0]!
-    const resources = {
-      cpuCount: cpuCount ?? base.cpuCount,
-      memoryMB: memoryMB ?? base.memoryMB,
-      diskSizeMB: Math.max(base.diskSizeMB, minFreeDiskMb),
-    }
-    checkResources(resources)
-    return resources
-  }
-
-  /** Resolves when its row says that it is being built. @throws SandlotError invalid_request, not_found … */
+  /**
+   * Starts an announced build; resolves when its row says so, before the build's turn comes.
+   * @throws SandlotError invalid_request, not_found, forbidden, rate_limited, conflict, server_draining
+   */
   async start(team: Team, templateId: string, buildId: string, body: BuildStart): Promise<void> {
     if (this.#isClosed)
       throw new SandlotError('server_draining', 'the server is shutting down; try again in a moment', {
         retryAfterSeconds: 5,
       })
-    const { catalogue, now, limits, storage, builds } = this.#options
+    const { templates, now, limits, storage } = this.#options
     const build = this.find(team, templateId, buildId)
     checkWaiting(build)
-    if (Boolean(body.fromImage) === Boolean(body.fromTemplate))
-      throw new SandlotError(
-        'invalid_request',
-        `fromImage and fromTemplate are ${body.fromImage ? 'both given' : 'both missing'}: give one of them`,
-      )
+    checkOrigin(body)
     this.#checkNotDiscarding(build.templateId)
-    const recipe: Omit<BuildRecipe, 'from'> = {
-      scope: team.teamId,
-      steps: (body.steps ?? []).map((step, index) => parseStep(step, index + 1)),
-      startCommand: body.startCmd || undefined,
-      readyCommand: body.readyCmd || undefined,
-      isForced: body.force ?? false,
-      isShared: team.teamId === CATALOG_TEAM_ID,
-      cpuCount: build.cpuCount,
-      memoryMB: build.memoryMB,
-      diskSizeMB: build.diskSizeMB,
-    }
+    const recipe = recipeOf(team, body, build)
     const login = loginOf(body.fromImageRegistry)
     limits.checkReservable(team)
     await storage.checkQuota(team)
     await this.#checkFiles(team, recipe)
-    // a second start may have come meanwhile
+    // a concurrent caller may have started the build in the meantime
     checkWaiting(build)
     build.status = 'building'
-    await catalogue.updateBuild(build, { status: 'building', updatedAtMs: now() }).catch((error) => {
+    await templates.updateBuild(build, { status: 'building', updatedAtMs: now() }).catch((error) => {
       build.status = 'waiting'
       throw error
     })
+    this.#enqueue(team, build, recipe, () => originOf(templates, team, body, login))
+  }
+
+  #enqueue(team: Team, build: BuildRecord, recipe: Omit<BuildRecipe, 'from'>, origin: () => Origin): void {
+    const { timeoutMs } = this.#options.builds
+    const { buildId } = build
     const abort = new AbortController()
     const timer = setTimeout(
       () =>
         abort.abort(
           new SandlotError(
             'operation_timeout',
-            `the build took longer than ${builds.timeoutMs / 60_000} minutes and was ended`,
+            `the build took longer than ${timeoutMs / 60_000} minutes and was ended`,
           ),
         ),
-      builds.timeoutMs,
+      timeoutMs,
     )
-    const origin = () => this.#origin(team, body, login)
     const done = this.#queue
       .run(team.teamId, abort.signal, (place) =>
         this.#runReserved(team, () => this.#run(team, build, recipe, origin, place, abort.signal)),
@@ -191,32 +141,7 @@ export class TemplateBuilder {
         )
   }
 
-  /** @throws BuildFailure */
-  #origin(
-    team: Team,
-    { fromImage, fromTemplate, templateEnvAtRuntime = false }: BuildStart,
-    login: RegistryLogin | undefined,
-  ): Origin {
-    if (!fromTemplate) return { from: { image: fromImage!, login }, isShown: () => templateEnvAtRuntime }
-    try {
-      const { build } = this.#options.catalogue.resolve(fromTemplate, team)
-      const { buildId, defaultUser, defaultWorkdir } = build
-      const shown = runtimeEnvVarsOf(build)
-      return {
-        from: {
-          buildId,
-          name: fromTemplate,
-          checkpointId: isRecord(build) ? build.checkpointId : undefined,
-          environment: { defaultUser, defaultWorkdir, envVars: isRecord(build) ? build.envVars : {} },
-        },
-        isShown: (name) => templateEnvAtRuntime || Object.hasOwn(shown, name),
-      }
-    } catch (error) {
-      throw new BuildFailure('base', (error as Error).message, { cause: error })
-    }
-  }
-
-  /** One machine at a time runs for a build. */
+  /** Holds a place of the team while a build runs: a build has one machine at a time. */
   async #runReserved(team: Team, run: () => Promise<void>): Promise<void> {
     const release = this.#options.limits.reserve(team)
     try {
@@ -231,11 +156,10 @@ export class TemplateBuilder {
     build: BuildRecord,
     recipe: Omit<BuildRecipe, 'from'>,
     origin: () => Origin,
-    { whileWaiting }: BuildPlace,
+    place: BuildPlace,
     signal: AbortSignal,
   ): Promise<void> {
-    const { node, catalogue, checkpoints, uploads, logs, now, builds } = this.#options
-    const { quiet } = builds
+    const { node, templates, checkpoints, logs, now } = this.#options
     const { buildId, templateId, checkpointId } = build
     const startedMs = performance.now()
     logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
@@ -249,15 +173,13 @@ export class TemplateBuilder {
       hasMemory: true,
       createdAtMs: now(),
     })
-    const { checkpoint, environment } = await node.buildTemplate({
+    const job = {
+      buildId,
       checkpointId,
       recipe: { ...recipe, from },
-      archiveOf: (hash) => uploads.path(team.teamId, hash),
-      log: (entry) => logs.add(buildId, entry),
-      signal,
-      whileWaiting,
-      beforeStep: recipe.isShared && quiet ? () => whileWaiting(() => quiet(signal)) : undefined,
-    })
+      isBackground: recipe.isShared ?? false,
+    }
+    const { checkpoint, environment } = await this.#nodeBuilds.run(job, place, signal)
     signal.throwIfAborted()
     await checkpoints.complete(checkpoint)
     const runtimeEnvVars = Object.fromEntries(
@@ -269,62 +191,31 @@ export class TemplateBuilder {
     logs.add(buildId, { level: 'info', message: `Build finished, took ${seconds}s` })
     await logs.close(buildId)
     const nowMs = now()
-    await catalogue.updateBuild(build, {
+    await templates.updateBuild(build, {
       ...finished,
       status: 'ready',
       updatedAtMs: nowMs,
       finishedAtMs: nowMs,
     })
-    await this.#dropSuperseded(team, templateId)
-  }
-
-  /**
-   * A build that lost its last tag can still be started by its id, but its checkpoint is large: the newest few stay.
-   */
-  async #dropSuperseded(team: Team, templateId: string): Promise<void> {
-    const { catalogue, checkpoints, node, logger } = this.#options
-    const template = catalogue.find(templateId, team)
-    if (!template) return
-    const tagged = new Set(template.tags.values())
-    const untagged = template.builds
-      .filter(isRecord)
-      .filter((build) => build.status === 'ready' && build.sandboxId === '' && !tagged.has(build))
-    // those of the catalogue are the largest, and only a create that found one just before still needs it
-    const kept = template.teamId === CATALOG_TEAM_ID ? 1 : MAX_SUPERSEDED
-    for (const build of untagged.slice(0, -kept))
-      try {
-        node.removeBuild(build.buildId)
-        await node.removeCheckpoint(build.checkpointId)
-        await checkpoints.remove(build.checkpointId)
-        await catalogue.removeBuild(build)
-      } catch (err) {
-        logger.warn({ err, buildId: build.buildId }, 'a superseded build was not removed')
-      }
-  }
-
-  /** Of builds that failed the newest are kept, to look at. */
-  async #dropFailed(templateId: string): Promise<void> {
-    const { catalogue } = this.#options
-    const failed = catalogue.buildsOf(templateId).filter(({ status }) => status === 'error')
-    for (const build of failed.slice(0, -MAX_FAILED)) await catalogue.removeBuild(build)
+    await this.#retention.dropUntagged(team, templateId)
   }
 
   async #fail(build: BuildRecord, error: unknown): Promise<void> {
-    const { catalogue, checkpoints, node, logs, logger, now } = this.#options
+    const { templates, checkpoints, node, logs, logger, now } = this.#options
     const reason = reasonOf(storeError(error))
     const { buildId, templateId } = build
     if (!(error instanceof SandlotError)) logger.warn({ err: error, buildId, templateId }, 'a build failed')
     try {
       logs.add(buildId, { level: 'error', message: reason.message, step: reason.step })
       await logs.close(buildId)
-      node.removeBuild(buildId)
+      await node.removeBuild(buildId)
       await node.removeCheckpoint(build.checkpointId)
       await checkpoints.remove(build.checkpointId)
       const nowMs = now()
-      await catalogue.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs })
-      await this.#dropFailed(templateId)
+      await templates.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs })
+      await this.#retention.dropFailed(templateId)
     } catch (err) {
-      // the next start finds the row unfinished
+      // the next start of the server fails builds whose row is unfinished
       Object.assign(build, { status: 'error', reason })
       logger.warn({ err, buildId }, 'the end of a build was not recorded')
     }
@@ -332,7 +223,7 @@ export class TemplateBuilder {
 
   /** @throws SandlotError not_found, forbidden */
   find(team: Team, templateId: string, buildId: string): BuildRecord {
-    const template = this.#options.catalogue.own(templateId, team)
+    const template = this.#options.templates.own(templateId, team)
     const build = template.builds.find((known) => known.buildId === buildId)
     if (build && isRecord(build)) return build
     throw new SandlotError(
@@ -341,7 +232,10 @@ export class TemplateBuilder {
     )
   }
 
-  /** Ends the builds of a template; once it is removed, its archives go that no other template uses. @throws SandlotError conflict */
+  /**
+   * Ends the builds of a template, has the template removed, and deletes the archives that no other template uses.
+   * @throws SandlotError conflict: the template is being deleted already
+   */
   async discard(template: Template, remove: () => Promise<void>): Promise<void> {
     const { templateId } = template
     this.#checkNotDiscarding(templateId)
@@ -364,16 +258,16 @@ export class TemplateBuilder {
     }
   }
 
-  /** Builds of a server that is gone have failed; what they had finished is found by the next. */
+  /** Fails the builds that the last server has left unfinished. New builds reuse the steps that they had finished. */
   async recover(): Promise<void> {
-    const { catalogue, checkpoints, now } = this.#options
-    for (const build of catalogue.unfinishedBuilds()) {
+    const { templates, checkpoints, now } = this.#options
+    for (const build of templates.unfinishedBuilds()) {
       await checkpoints.remove(build.checkpointId)
       const message =
         build.status === 'waiting'
           ? 'the server was restarted before the build was started: start a new one'
           : 'the server was restarted in the middle of the build: start a new one, it goes on from the steps that were finished'
-      await catalogue.updateBuild(build, {
+      await templates.updateBuild(build, {
         status: 'error',
         reason: { message },
         updatedAtMs: now(),
@@ -382,7 +276,7 @@ export class TemplateBuilder {
     }
   }
 
-  /** Ends what runs, and waits for it at most `timeoutMs`. */
+  /** Ends the running builds, and waits for their end at most `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true
     const reason = new SandlotError(
@@ -395,12 +289,6 @@ export class TemplateBuilder {
       this.#options.logger.warn({ err }, 'a build did not end in time'),
     )
   }
-}
-
-/** What a build starts from, and which variables commands of its sandboxes get (docs/adr/0030). */
-interface Origin {
-  from: BuildOrigin
-  isShown: (name: string) => boolean
 }
 
 function checkWaiting({ buildId, status }: BuildRecord): void {

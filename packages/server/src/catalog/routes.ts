@@ -2,9 +2,12 @@ import { SandlotError } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
+import type { TemplateRegistry } from '../templates/registry.ts'
+import type { TemplateService } from '../templates/service.ts'
+import type { CatalogProgress } from './progress.ts'
 
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const Answer = Type.Record(Type.String(), Type.Unknown())
@@ -19,10 +22,18 @@ export interface CatalogControl {
   remove(name: string): void
 }
 
+export interface CatalogRoutesOptions {
+  /** Absent: this server builds no catalog. */
+  catalog: CatalogControl | undefined
+  catalogProgress: CatalogProgress
+  templates: TemplateRegistry
+  templateService: TemplateService
+}
+
 /** The catalogue for the administrator of this machine, who has the key of its team (`sandlot templates`). */
 export function catalogRoutes(
   app: App,
-  { catalog, catalogProgress, catalogue, ...services }: Services,
+  { catalog, catalogProgress, templates, templateService }: CatalogRoutesOptions,
 ): void {
   app.get('/catalog', { schema: { hide: true, response: { 200: Answer, ...errors } } }, async () => ({
     ...catalogProgress.report(),
@@ -43,17 +54,13 @@ export function catalogRoutes(
       checkAdministrator(request)
       const { name } = request.params
       const { team } = request.caller
-      const { sandboxes, templateBuilder } = services
-      const template = catalogue.find(name, team)
+      const template = templates.find(name, team)
       const isBuilt = template?.teamId === team.teamId
-      if (isBuilt) checkUnused(name, sandboxes.copies.usersOf(template))
+      if (isBuilt) checkUnused(name, templateService.usersOf(template))
       // before its build is ended, which would be begun again
       controlOf(catalog).remove(name)
       if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
-      const checkpointIds = catalogue.buildsOf(template.templateId).map(({ checkpointId }) => checkpointId)
-      const release = await sandboxes.copies.releaseTemplate(checkpointIds)
-      await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
-      return { wasThere: true, ...(await release()) }
+      return { wasThere: true, ...(await templateService.purge(template)) }
     },
   )
 }

@@ -2,6 +2,7 @@ import type { CheckpointInfo } from '@sandlot/protocol/node'
 import type { CheckpointReason } from '../sandboxes/state.ts'
 import type { Store } from '../store/open-store.ts'
 import type { CheckpointsTable } from '../store/schema.ts'
+import { inTransaction } from '../store/transactions.ts'
 
 /** A checkpoint that is about to be made. */
 export interface NewCheckpoint {
@@ -28,13 +29,16 @@ export interface CheckpointRecord extends NewCheckpoint {
 /** Points of sandboxes' pasts, each with the one it came from. */
 export class CheckpointRepository {
   readonly #store: Store
+  readonly #nodeId: string
 
-  constructor(store: Store) {
+  /** @param nodeId home that has the files */
+  constructor(store: Store, nodeId = '') {
     this.#store = store
+    this.#nodeId = nodeId
   }
 
   insert(checkpoint: NewCheckpoint): Promise<void> {
-    return insertCheckpoint(this.#store, checkpoint)
+    return insertCheckpoint(this.#store, checkpoint, this.#nodeId)
   }
 
   complete(checkpoint: SavedCheckpoint): Promise<void> {
@@ -61,8 +65,24 @@ export class CheckpointRepository {
     return rows.map(toRecord)
   }
 
+  /** Of other homes of this database. */
+  async idsElsewhere(): Promise<string[]> {
+    const rows = await this.#store
+      .selectFrom('checkpoints')
+      .select('id')
+      .where('node_id', '<>', this.#nodeId)
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
+  /** Those of this home. */
   async all(): Promise<CheckpointRecord[]> {
-    return (await this.#store.selectFrom('checkpoints').selectAll().execute()).map(toRecord)
+    const rows = await this.#store
+      .selectFrom('checkpoints')
+      .selectAll()
+      .where('node_id', '=', this.#nodeId)
+      .execute()
+    return rows.map(toRecord)
   }
 
   /** Intention: from now on its files may be gone, and what is left of them must go. */
@@ -72,20 +92,24 @@ export class CheckpointRepository {
 
   /** What came from it now comes from what it came from. */
   async remove(checkpointId: string): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
-      const row = await transaction
-        .selectFrom('checkpoints')
-        .select('parent_id')
-        .where('id', '=', checkpointId)
-        .executeTakeFirst()
-      if (!row) return
-      await transaction
-        .updateTable('checkpoints')
-        .set({ parent_id: row.parent_id })
-        .where('parent_id', '=', checkpointId)
-        .execute()
-      await transaction.deleteFrom('checkpoints').where('id', '=', checkpointId).execute()
-    })
+    await inTransaction(
+      this.#store,
+      async (transaction) => {
+        const row = await transaction
+          .selectFrom('checkpoints')
+          .select('parent_id')
+          .where('id', '=', checkpointId)
+          .executeTakeFirst()
+        if (!row) return
+        await transaction
+          .updateTable('checkpoints')
+          .set({ parent_id: row.parent_id })
+          .where('parent_id', '=', checkpointId)
+          .execute()
+        await transaction.deleteFrom('checkpoints').where('id', '=', checkpointId).execute()
+      },
+      'serializable',
+    )
   }
 
   async idsOf(teamId: string): Promise<string[]> {
@@ -113,7 +137,11 @@ export class CheckpointRepository {
   }
 }
 
-export async function insertCheckpoint(store: Store, checkpoint: NewCheckpoint): Promise<void> {
+export async function insertCheckpoint(
+  store: Store,
+  checkpoint: NewCheckpoint,
+  nodeId: string,
+): Promise<void> {
   await store
     .insertInto('checkpoints')
     .values({
@@ -127,6 +155,7 @@ export async function insertCheckpoint(store: Store, checkpoint: NewCheckpoint):
       guest_unresponsive: Number(checkpoint.isGuestUnresponsive ?? false),
       size_bytes: 0,
       created_at: checkpoint.createdAtMs,
+      node_id: nodeId,
     })
     .execute()
 }

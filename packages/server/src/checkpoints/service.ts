@@ -1,55 +1,73 @@
+import { randomUUID } from 'node:crypto'
 import { newCheckpointId, SandlotError } from '@sandlot/protocol'
+import type { FileDiff } from '@sandlot/protocol/node'
 import { lifecycleEvent } from '../events/events.ts'
-import type { Life } from '../sandboxes/operations.ts'
+import type { SandboxOperations } from '../sandboxes/operations.ts'
 import type { KeepPolicy, LiveSandbox } from '../sandboxes/sandbox.ts'
 import type { CheckpointReason } from '../sandboxes/state.ts'
-import type { Storage } from '../teams/storage.ts'
+import { snapshotIdOf } from '../snapshots/snapshot.ts'
+import { TEAM_LIMITS } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
-import type { CheckpointRepository, NewCheckpoint } from './repository.ts'
+import type { StorageUsage } from '../usage/service.ts'
+import { noCheckpoint } from './errors.ts'
+import type { CheckpointRecord, CheckpointRepository, NewCheckpoint } from './repository.ts'
 
-export const DEFAULT_KEEP: KeepPolicy = { last: 3 }
+/** For sandboxes whose owner has set no other policy. */
+export const DEFAULT_KEEP: KeepPolicy = { last: TEAM_LIMITS.checkpointsOfSandbox }
 
-/** How checkpoints of sandboxes come and go, whatever they are for. */
-export class Checkpoints {
-  readonly #life: Life
+export interface SandboxDiff extends FileDiff {
+  fromId: string
+  toId: string
+}
+
+export interface TreeNode extends CheckpointRecord {
+  /** The sandbox is paused as this checkpoint, or has run on from it. */
+  isHead: boolean
+  /** Names of the snapshots that this checkpoint is. */
+  names: string[]
+}
+
+export interface SavedSandbox {
+  sandbox: LiveSandbox
+  checkpointId: string
+  /** How long the sandbox was stopped while it was saved. */
+  stoppedMs: number
+}
+
+/** The checkpoints of sandboxes: how they are made and deleted, which are kept, their tree and what changed in between. */
+export class CheckpointService {
+  readonly #operations: SandboxOperations
   readonly #repository: CheckpointRepository
-  readonly #storage: Storage
+  readonly #storage: StorageUsage
 
-  constructor(life: Life, repository: CheckpointRepository, storage: Storage) {
-    this.#life = life
+  constructor(operations: SandboxOperations, repository: CheckpointRepository, storage: StorageUsage) {
+    this.#operations = operations
     this.#repository = repository
     this.#storage = storage
   }
 
-  /** Saves a running sandbox, which goes on. */
-  save(
-    team: Team,
-    sandboxId: string,
-    why: CheckpointReason,
-    hasMemory = true,
-  ): Promise<{ sandbox: LiveSandbox; checkpointId: string; stoppedMs: number }> {
-    this.#life.get(team, sandboxId)
-    return this.#life.exclusively(sandboxId, async () => {
-      const { node, repository, now } = this.#life
+  /** Makes a checkpoint to come back to, without a template. @throws SandlotError conflict while the sandbox is paused */
+  async create(team: Team, sandboxId: string): Promise<TreeNode> {
+    const { checkpointId } = await this.save(team, sandboxId, 'checkpoint')
+    return (await this.tree(team, sandboxId)).find((node) => node.checkpointId === checkpointId)!
+  }
+
+  /** Saves a running sandbox, which runs on. @throws SandlotError conflict while the sandbox is paused, rate_limited */
+  save(team: Team, sandboxId: string, why: CheckpointReason, hasMemory = true): Promise<SavedSandbox> {
+    this.#operations.get(team, sandboxId)
+    return this.#operations.exclusively(sandboxId, async () => {
       if (why !== 'fork') await this.#storage.checkQuota(team)
       const sandbox = this.#running(team, sandboxId)
       const checkpoint = this.newCheckpoint(sandbox, why, { hasMemory })
       const { checkpointId } = checkpoint
       await this.#repository.insert(checkpoint)
       try {
-        const saved = await node.snapshot(sandbox.machineId, checkpointId, {
-          isPassing: why === 'fork',
+        const saved = await this.#operations.node.snapshot(sandbox.machineId, checkpointId, {
+          isTransient: why === 'fork',
           hasMemory,
         })
         await this.#repository.complete(saved)
-        if (why !== 'fork') {
-          const event = lifecycleEvent('checkpointed', sandbox, now(), {
-            checkpoint: { id: checkpointId, why, size_bytes: saved.sizeBytes, stopped_ms: saved.stoppedMs },
-          })
-          await repository.setHead(sandboxId, checkpointId, event)
-          sandbox.checkpointId = checkpointId
-          this.prune(sandbox)
-        }
+        if (why !== 'fork') await this.#setHead(sandbox, why, saved)
         return { sandbox, checkpointId, stoppedMs: saved.stoppedMs }
       } catch (error) {
         await this.remove(checkpointId)
@@ -59,10 +77,24 @@ export class Checkpoints {
   }
 
   #running(team: Team, sandboxId: string): LiveSandbox {
-    const sandbox = this.#life.get(team, sandboxId)
+    const sandbox = this.#operations.get(team, sandboxId)
     if (sandbox.state !== 'running')
       throw new SandlotError('conflict', `Sandbox "${sandboxId}" is paused: resume it first`)
     return sandbox
+  }
+
+  async #setHead(
+    sandbox: LiveSandbox,
+    why: CheckpointReason,
+    saved: { checkpointId: string; sizeBytes: number; stoppedMs: number },
+  ): Promise<void> {
+    const { checkpointId, sizeBytes, stoppedMs } = saved
+    const event = lifecycleEvent('checkpointed', sandbox, this.#operations.now(), {
+      checkpoint: { id: checkpointId, why, size_bytes: sizeBytes, stopped_ms: stoppedMs },
+    })
+    await this.#operations.repository.setHead(sandbox.sandboxId, checkpointId, event)
+    sandbox.checkpointId = checkpointId
+    this.prune(sandbox)
   }
 
   newCheckpoint(
@@ -78,49 +110,138 @@ export class Checkpoints {
       why,
       hasMemory,
       isGuestUnresponsive,
-      createdAtMs: this.#life.now(),
+      createdAtMs: this.#operations.now(),
     }
   }
 
-  /** Nobody waits for it. Snapshots are not the sandbox's to delete. */
+  /** Lists the checkpoints of a sandbox, oldest first. */
+  async tree(team: Team, sandboxId: string): Promise<TreeNode[]> {
+    const sandbox = this.#operations.get(team, sandboxId)
+    const names = new Map<string, string[]>()
+    for (const template of this.#operations.templates.visibleTo(team))
+      for (const [tag, build] of template.tags)
+        if ('checkpointId' in build) {
+          const id = build.checkpointId as string
+          names.set(id, [...(names.get(id) ?? []), snapshotIdOf(template, tag, team.slug)])
+        }
+    return (await this.#repository.of(sandboxId))
+      .filter(({ isComplete }) => isComplete)
+      .map((checkpoint) => ({
+        ...checkpoint,
+        isHead: checkpoint.checkpointId === sandbox.checkpointId,
+        names: names.get(checkpoint.checkpointId) ?? [],
+      }))
+  }
+
+  /**
+   * Compares the files of two checkpoints of a sandbox.
+   * @param toId default: the newest
+   * @param fromId default: the parent of `toId`
+   * @param signal aborted when the caller is gone
+   * @throws SandlotError not_found, checkpoint_not_found, invalid_request: there are no two yet, rate_limited
+   */
+  async diff(
+    team: Team,
+    sandboxId: string,
+    fromId?: string,
+    toId?: string,
+    signal?: AbortSignal,
+  ): Promise<SandboxDiff> {
+    const nodes = await this.tree(team, sandboxId)
+    const find = (id: string): TreeNode => {
+      const found = nodes.find(({ checkpointId }) => checkpointId === id)
+      if (found) return found
+      throw noCheckpoint(sandboxId, id)
+    }
+    const to = toId === undefined ? nodes.at(-1) : find(toId)
+    // the parent of a fork's first checkpoint belongs to the sandbox that was forked
+    const parent = nodes.find(({ checkpointId }) => checkpointId === to?.parentId)
+    const from = fromId ?? parent?.checkpointId
+    if (!to || from === undefined)
+      throw new SandlotError(
+        'invalid_request',
+        `sandbox '${sandboxId}' has no two checkpoints to compare yet`,
+      )
+    const before = find(from)
+    const release = this.#operations.limits.reserveDiff(team)
+    try {
+      const diff = await this.#cancellableDiff(team, before.checkpointId, to.checkpointId, signal)
+      return { ...diff, fromId: from, toId: to.checkpointId }
+    } finally {
+      release()
+    }
+  }
+
+  /** @param signal cancels the work on the node */
+  async #cancellableDiff(team: Team, fromId: string, toId: string, signal?: AbortSignal): Promise<FileDiff> {
+    const { node, logger } = this.#operations
+    const operationId = randomUUID()
+    const cancel = () =>
+      void node.cancelDiff(operationId).catch((err) => logger.warn({ err }, 'a diff was not cancelled'))
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      return await node.diff(fromId, toId, { owner: team.teamId, operationId })
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+    }
+  }
+
+  /** Finds the newest checkpoint that is older than the one that a sandbox would be resumed from. */
+  async before(sandbox: LiveSandbox): Promise<CheckpointRecord | undefined> {
+    const all = (await this.#repository.of(sandbox.sandboxId)).filter(({ isComplete }) => isComplete)
+    return all[all.findIndex(({ checkpointId }) => checkpointId === sandbox.checkpointId) - 1]
+  }
+
+  async setKeep(team: Team, sandboxId: string, keep: KeepPolicy): Promise<void> {
+    this.#operations.get(team, sandboxId)
+    await this.#operations.exclusively(sandboxId, async () => {
+      const sandbox = this.#operations.get(team, sandboxId)
+      sandbox.settings.keep = keep
+      await this.#operations.repository.setSettings(sandbox)
+      this.prune(sandbox)
+    })
+  }
+
+  /** Deletes in the background what a sandbox's keep policy does not cover. Snapshots are not the sandbox's to delete. */
   prune(sandbox: LiveSandbox): void {
     const { last, maxAgeSeconds = Number.POSITIVE_INFINITY } = sandbox.settings.keep ?? DEFAULT_KEEP
-    this.#life.inBackground('deleting old checkpoints', async () => {
+    this.#operations.inBackground('deleting old checkpoints', async () => {
       const older = (await this.#repository.of(sandbox.sandboxId))
         .filter(({ isComplete, checkpointId }) => isComplete && checkpointId !== sandbox.checkpointId)
-        .filter(({ checkpointId }) => !this.#life.catalogue.isSnapshot(checkpointId))
+        .filter(({ checkpointId }) => !this.#operations.templates.isSnapshot(checkpointId))
         .reverse()
-      const oldestMs = this.#life.now() - maxAgeSeconds * 1000
+      const oldestMs = this.#operations.now() - maxAgeSeconds * 1000
       for (const [index, { checkpointId, createdAtMs }] of older.entries())
         if (index >= last || createdAtMs < oldestMs) await this.remove(checkpointId)
     })
   }
 
   /**
-   * A killed sandbox takes its past with it, but for snapshots.
-   * @param elsewhereId the checkpoint that another machine goes on from: it stays in the bucket
+   * Deletes the checkpoints of a killed sandbox, except snapshots.
+   * @param elsewhereId the checkpoint that another machine goes on from, which stays in the bucket
    */
-  async forget(sandboxId: string, elsewhereId?: string): Promise<void> {
+  async removeAllOf(sandboxId: string, elsewhereId?: string): Promise<void> {
     for (const { checkpointId } of await this.#repository.of(sandboxId)) {
-      if (this.#life.catalogue.isSnapshot(checkpointId)) continue
+      if (this.#operations.templates.isSnapshot(checkpointId)) continue
       if (checkpointId !== elsewhereId) await this.remove(checkpointId)
       else {
-        await this.#life.node.leaveCheckpoint(checkpointId)
+        await this.#operations.node.dropLocalCheckpoint(checkpointId)
         await this.#repository.remove(checkpointId)
       }
     }
   }
 
   /**
-   * Written before it is done, so that a crash leaves nothing behind. A full disk must not keep it from being done: it
-   * frees space, and a row without files is harmless.
+   * Deletes a checkpoint, and retries until that is done. The intention is recorded first, so that a crash leaves nothing
+   * behind. A full disk does not stop a deletion, which frees space: a row without files is harmless.
    */
   async remove(checkpointId: string): Promise<void> {
-    const { node, logger } = this.#life
-    await this.#life.eventually(`deleting checkpoint ${checkpointId}`, async () => {
+    const { node, logger } = this.#operations
+    await this.#operations.eventually(`deleting checkpoint ${checkpointId}`, async () => {
       await this.#repository
         .setDeleting(checkpointId)
-        .catch((err) => logger.warn({ err, checkpointId }, 'that it is being deleted could not be written'))
+        .catch((err) => logger.warn({ err, checkpointId }, 'the coming deletion was not recorded'))
       await node.removeCheckpoint(checkpointId)
       await this.#repository.remove(checkpointId)
     })

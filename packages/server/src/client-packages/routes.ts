@@ -2,13 +2,16 @@ import { readFile } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
+import type { ClientPackage } from './client-package.ts'
 
-/** A package as npm packs it, named by the content of its sources; or why there is none. */
-export type ClientPackage = { path: string; hash: string } | { missing: string }
+export interface ClientPackageRoutesOptions {
+  /** By file name. */
+  clientPackages: ReadonlyMap<string, ClientPackage>
+}
 
 /** The SDK and CLI that match this server, for `npm i http://<host>/npm/e2b.tgz`; nobody needs a key for them. */
-export function clientPackageRoutes(app: App, { clientPackages }: Services): void {
+export function clientPackageRoutes(app: App, { clientPackages }: ClientPackageRoutesOptions): void {
   app.get(
     '/npm/:file',
     {

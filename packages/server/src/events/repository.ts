@@ -102,10 +102,11 @@ export class EventRepository {
       .selectFrom('events')
       .select('sequence')
       .where('timestamp', '<', beforeMs)
+      .orderBy('timestamp')
       .limit(PRUNE_BATCH)
       .execute()
-    const last = rows.at(-1)?.sequence
-    if (last === undefined) return 0
+    if (rows.length === 0) return 0
+    const last = Math.max(...rows.map(({ sequence }) => sequence!))
     await this.#store
       .deleteFrom('events')
       .where('sequence', '<=', last)

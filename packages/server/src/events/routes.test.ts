@@ -92,7 +92,7 @@ test('the newer log goes both ways from a cursor and filters before it counts', 
 
 test('a team keeps so many events, the newest', async () => {
   const { sandboxID } = await lived()
-  const store = await openStore(t.databasePath)
+  const store = await openStore(t.storeUrl)
   try {
     const repository = new EventRepository(store)
     expect(await repository.pruneTeams(4)).toBe(0)

@@ -1,11 +1,13 @@
 import { isSandboxId } from '@sandlot/protocol'
 import { ErrorSchema, SandboxLog, SandboxLogEntry } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import { MAX_UNIX_MS } from '../http/pagination.ts'
-import { notFound } from '../sandboxes/operations.ts'
+import { notFound } from '../sandboxes/errors.ts'
+import type { SandboxService } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 import type { LifecycleEvent } from './events.ts'
+import type { EventRepository } from './repository.ts'
 
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -15,7 +17,12 @@ const MAX_SCANNED_LINES = 10_000
 const MAX_OFFSET = 1_000_000
 const UnixMs = Type.Integer({ minimum: 0, maximum: MAX_UNIX_MS, description: 'Unix milliseconds' })
 
-export function eventRoutes(app: App, { events, sandboxes }: Services): void {
+export interface EventRoutesOptions {
+  events: EventRepository
+  sandboxes: SandboxService
+}
+
+export function eventRoutes(app: App, { events, sandboxes }: EventRoutesOptions): void {
   const EventType = Type.String({ maxLength: 512 })
   const EventsQuery = Type.Object({
     offset: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_OFFSET, default: 0 })),

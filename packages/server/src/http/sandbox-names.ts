@@ -1,6 +1,6 @@
 import { sandboxIdIn } from '@sandlot/protocol'
 import type { FastifyRequest } from 'fastify'
-import type { App } from '../create-app.ts'
+import type { App } from './app.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

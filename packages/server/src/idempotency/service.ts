@@ -3,15 +3,14 @@ import { SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { DeriveKey } from '../auth/server-secret.ts'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
-import { UnderWay } from '../concurrency/under-way.ts'
+import { PendingWork } from '../concurrency/pending-work.ts'
+import { TEAM_LIMITS } from '../teams/limits.ts'
 import type { IdempotencyRepository, IdempotentRow } from './repository.ts'
 import { type Answer, openAnswer, sealAnswer } from './sealed-answer.ts'
 
 /** The official clients allow hyphens, the service that they were written for does not. */
 const KEY = /^[a-z0-9-]{1,255}$/
 const LIFETIME_MS = 24 * 3600_000
-/** About 15 MB. The oldest go first: clients repeat a request within minutes. */
-const MAX_PER_TEAM = 10_000
 
 /** A request of a team that is to be done once. */
 export interface KeyedRequest {
@@ -43,7 +42,7 @@ export class Idempotency {
   /** Rows of requests that this process is at, by key; one without an answer that is not here is of a process that died. */
   readonly #running = new Map<string, IdempotentRow>()
   readonly #beginning = new KeyedLock()
-  readonly #underWay = new UnderWay()
+  readonly #pending = new PendingWork()
 
   constructor({ repository, deriveKey, logger, now }: IdempotencyOptions) {
     this.#repository = repository
@@ -72,7 +71,7 @@ export class Idempotency {
     }
     const begun = await this.#beginning.run(runningKeyOf(row), () => this.#begin(row))
     if (begun) return this.#answerAgain(request, row, begun)
-    return this.#underWay.add(this.#do(request, row, work, answerOf)).finally(() => {
+    return this.#pending.add(this.#do(request, row, work, answerOf)).finally(() => {
       if (this.#running.get(runningKeyOf(row)) === row) this.#running.delete(runningKeyOf(row))
     })
   }
@@ -162,12 +161,12 @@ export class Idempotency {
   /** A batch of what is too old or too much. @returns how many */
   async prune(): Promise<number> {
     const old = await this.#repository.prune(this.#now() - LIFETIME_MS)
-    return old + (await this.#repository.pruneTeams(MAX_PER_TEAM))
+    return old + (await this.#repository.pruneTeams(TEAM_LIMITS.idempotentAnswers))
   }
 
   /** Waits for answers that are being recorded. */
   settle(timeoutMs: number): Promise<void> {
-    return this.#underWay.settle(timeoutMs)
+    return this.#pending.settle(timeoutMs)
   }
 }
 

@@ -2,6 +2,7 @@ import type { MachineSample } from '@sandlot/protocol/node'
 import type { SandboxMetric } from '@sandlot/protocol/rest'
 import type { SandboxRegistry } from '../sandboxes/registry.ts'
 import type { Store } from '../store/open-store.ts'
+import { inTransaction } from '../store/transactions.ts'
 
 /** 10 minutes of samples are answered from memory. */
 const RING_SIZE = 120
@@ -47,7 +48,7 @@ export class SandboxMetrics {
     for (const sandboxId of this.#rings.keys())
       if (!this.#registry.get(sandboxId)) this.#rings.delete(sandboxId)
     if (rows.length === 0) return
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       for (const batch of cutInto(rows, INSERT_SIZES))
         await transaction
           .insertInto('sandbox_metrics')

@@ -18,21 +18,40 @@ import {
   StorageUsage,
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { TreeNode } from '../checkpoints/history.ts'
-import { DEFAULT_KEEP } from '../checkpoints/service.ts'
-import type { App, Services } from '../create-app.ts'
+import { type CheckpointService, DEFAULT_KEEP, type TreeNode } from '../checkpoints/service.ts'
+import type { App } from '../http/app.ts'
 import { clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import { answerOnce, IdempotencyHeaders } from '../idempotency/once.ts'
+import type { Idempotency } from '../idempotency/service.ts'
+import type { SnapshotService } from '../snapshots/service.ts'
+import type { StorageUsage as StorageUsageService } from '../usage/service.ts'
 import { toSandbox } from './answers.ts'
+import type { Forks } from './forks.ts'
+import type { Pauses } from './pauses.ts'
+import type { Rollbacks } from './rollback.ts'
+import type { SandboxService } from './service.ts'
 
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const tags = ['persistence']
 const MAX_DIFF_PATHS = 10_000
 
+export interface PersistenceRoutesOptions {
+  sandboxes: SandboxService
+  pauses: Pauses
+  forks: Forks
+  rollbacks: Rollbacks
+  checkpoints: CheckpointService
+  snapshots: SnapshotService
+  storage: StorageUsageService
+  idempotency: Idempotency
+  domain: string
+}
+
 /** Pause, resume, snapshots, forks, and the tree of checkpoints. */
-export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: Services): void {
-  const { pauses, copies, history, storage } = sandboxes
+export function persistenceRoutes(app: App, options: PersistenceRoutesOptions): void {
+  const { sandboxes, pauses, forks, rollbacks, checkpoints, snapshots, storage, idempotency, domain } =
+    options
 
   app.post(
     '/sandboxes/:id/pause',
@@ -93,8 +112,8 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
     async (request, reply) => {
       const { count, timeout } = request.body
       return answerOnce(idempotency, request, reply, 201, async () => {
-        const forks = await copies.fork(request.caller.team, request.params.id, count, timeout)
-        return forks.map((fork) =>
+        const made = await forks.fork(request.caller.team, request.params.id, count, timeout)
+        return made.map((fork) =>
           fork instanceof Error ? { error: fork.toBody() } : { sandbox: toSandbox(fork, domain) },
         )
       })
@@ -117,7 +136,7 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
       const { team } = request.caller
       const { name, memory } = request.body
       return answerOnce(idempotency, request, reply, 201, async () => {
-        const { snapshotId, names } = await copies.createSnapshot(team, request.params.id, name, memory)
+        const { snapshotId, names } = await snapshots.create(team, request.params.id, name, memory)
         return { snapshotID: snapshotId, names }
       })
     },
@@ -143,7 +162,7 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
     async (request, reply) => {
       const { sandboxID, name, limit, nextToken: token } = request.query
       const { page, nextToken } = pageOf(
-        copies.listSnapshots(request.caller.team, { sandboxId: sandboxID, name }),
+        snapshots.list(request.caller.team, { sandboxId: sandboxID, name }),
         ({ createdAtMs, buildId }) => ({ timeMs: createdAtMs, id: buildId }),
         { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
       )
@@ -165,8 +184,8 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
     async (request) => {
       const { team } = request.caller
       const { sandboxId, settings } = sandboxes.get(team, request.params.id)
-      const checkpoints = (await history.tree(team, sandboxId)).map(toCheckpoint)
-      return { sandboxID: sandboxId, keep: settings.keep ?? DEFAULT_KEEP, checkpoints }
+      const tree = (await checkpoints.tree(team, sandboxId)).map(toCheckpoint)
+      return { sandboxID: sandboxId, keep: settings.keep ?? DEFAULT_KEEP, checkpoints: tree }
     },
   )
 
@@ -187,7 +206,7 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
     async (request, reply) => {
       const { from, to } = request.query
       const { team } = request.caller
-      const diff = await history.diff(team, request.params.id, from, to, signalOf(reply.raw))
+      const diff = await checkpoints.diff(team, request.params.id, from, to, signalOf(reply.raw))
       const { added, changed, deleted } = diff
       return {
         from: diff.fromId,
@@ -211,9 +230,7 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
       },
     },
     async (request, reply) =>
-      reply
-        .code(201)
-        .send(toCheckpoint(await history.createCheckpoint(request.caller.team, request.params.id))),
+      reply.code(201).send(toCheckpoint(await checkpoints.create(request.caller.team, request.params.id))),
   )
 
   app.post(
@@ -229,7 +246,7 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
     },
     async (request) => {
       const { id } = request.params
-      return toSandbox(await history.rollback(request.caller.team, id, request.body.checkpointID), domain)
+      return toSandbox(await rollbacks.rollback(request.caller.team, id, request.body.checkpointID), domain)
     },
   )
 
@@ -245,7 +262,7 @@ export function persistenceRoutes(app: App, { sandboxes, idempotency, domain }: 
       },
     },
     async (request, reply) => {
-      await history.setKeep(request.caller.team, request.params.id, request.body)
+      await checkpoints.setKeep(request.caller.team, request.params.id, request.body)
       return reply.code(204).send(null)
     },
   )

@@ -1,20 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { SandlotError } from '@sandlot/protocol'
 import type { CheckpointInfo } from '@sandlot/protocol/node'
-import type { History } from '../checkpoints/history.ts'
-import type { Checkpoints } from '../checkpoints/service.ts'
+import type { CheckpointService } from '../checkpoints/service.ts'
 import { within } from '../concurrency/within.ts'
 import { lifecycleEvent } from '../events/events.ts'
-import type { Handovers } from '../takeover/service.ts'
+import type { Takeovers } from '../takeover/service.ts'
 import type { Team } from '../teams/team.ts'
-import type { Life } from './operations.ts'
+import type { Deadlines } from './deadlines.ts'
+import { initOf, type SandboxLifecycle, STOP_TIMEOUT_MS } from './lifecycle.ts'
+import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 import { become, type CheckpointReason } from './state.ts'
 
-const STOP_TIMEOUT_MS = 20_000
-/** Whoever wakes a sandbox by traffic should not lose it a moment later. */
-const MIN_AUTO_RESUME_SECONDS = 300
+/** After a pause at the deadline failed. */
 const PAUSE_RETRY_MS = 30_000
 
 export interface PauseOptions {
@@ -23,50 +22,59 @@ export interface PauseOptions {
   mustBeHealthy: boolean
 }
 
-/** Puts sandboxes away and takes them out again. Every step is in a row before it is done. */
-export class Pauses {
-  readonly #life: Life
-  readonly #history: History
-  readonly #checkpoints: Checkpoints
-  readonly #handovers: Handovers
+/** What pauses and resumes need of the rooms beside them. */
+export interface PausesOptions {
+  operations: SandboxOperations
+  lifecycle: SandboxLifecycle
+  deadlines: Deadlines
+  checkpoints: CheckpointService
+  takeovers: Takeovers
+}
 
-  constructor(life: Life, history: History, checkpoints: Checkpoints, handovers: Handovers) {
-    this.#life = life
-    this.#history = history
+/** Pauses sandboxes and resumes them. Every step is recorded in a row before it is done. */
+export class Pauses {
+  readonly #operations: SandboxOperations
+  readonly #lifecycle: SandboxLifecycle
+  readonly #deadlines: Deadlines
+  readonly #checkpoints: CheckpointService
+  readonly #takeovers: Takeovers
+
+  constructor({ operations, lifecycle, deadlines, checkpoints, takeovers }: PausesOptions) {
+    this.#operations = operations
+    this.#lifecycle = lifecycle
+    this.#deadlines = deadlines
     this.#checkpoints = checkpoints
-    this.#handovers = handovers
+    this.#takeovers = takeovers
   }
 
   /** @throws SandlotError conflict: it is paused already, sandbox_guest_unresponsive, not_found, disk_full, checkpoint_failed */
   pause(team: Team, sandboxId: string, { hasMemory, mustBeHealthy }: PauseOptions): Promise<void> {
-    this.#life.get(team, sandboxId)
-    return this.#life.exclusively(sandboxId, async () => {
-      const sandbox = this.#life.get(team, sandboxId)
+    this.#operations.get(team, sandboxId)
+    return this.#operations.exclusively(sandboxId, async () => {
+      const sandbox = this.#operations.get(team, sandboxId)
       if (sandbox.state !== 'running')
         throw new SandlotError('conflict', `Sandbox "${sandboxId}" is already paused`)
-      const isHealthy = await this.#life.node.isGuestHealthy(sandbox.machineId)
+      const isHealthy = await this.#operations.node.isGuestHealthy(sandbox.machineId)
       if (!isHealthy && (mustBeHealthy || !hasMemory)) throw guestUnresponsive(sandboxId, hasMemory)
       await this.#pause(sandbox, 'pause', hasMemory, isHealthy)
     })
   }
 
-  /** At its deadline. What cannot be saved now runs on and is tried again: it must not vanish. */
+  /** Pauses a sandbox at its deadline. A sandbox that cannot be saved now runs on, and the pause is retried. */
   autoPause(sandboxId: string, hasMemory: boolean): void {
-    const { registry, deadlines, logger, now } = this.#life
+    const { node, registry, logger, now } = this.#operations
     const pause = () =>
-      this.#life.exclusively(sandboxId, async () => {
+      this.#operations.exclusively(sandboxId, async () => {
         const sandbox = registry.get(sandboxId)
-        if (sandbox?.state !== 'running') return
-        if (sandbox.endAtMs > now()) deadlines.set(sandboxId, sandbox.endAtMs)
-        else {
-          // never a reason not to: what runs in a sandbox must not be able to keep it from its deadline
-          const isHealthy = await this.#life.node.isGuestHealthy(sandbox.machineId)
-          await this.#pause(sandbox, 'auto-pause', hasMemory, isHealthy)
-        }
+        if (!sandbox || !this.#deadlines.isOver(sandbox)) return
+        // an unhealthy guest is no reason to wait: code in a sandbox must not be able to postpone the deadline
+        const isHealthy = await node.isGuestHealthy(sandbox.machineId)
+        await this.#pause(sandbox, 'auto-pause', hasMemory, isHealthy)
       })
     pause().catch((err) => {
-      logger.error({ err, sandboxId }, 'a sandbox could not be paused at its deadline; it runs on')
-      if (registry.get(sandboxId)?.state === 'running') deadlines.set(sandboxId, now() + PAUSE_RETRY_MS)
+      logger.error({ err, sandboxId }, 'a sandbox could not be paused at its deadline and runs on')
+      const sandbox = registry.get(sandboxId)
+      if (sandbox?.state === 'running') this.#deadlines.set(sandbox, now() + PAUSE_RETRY_MS)
     })
   }
 
@@ -76,7 +84,7 @@ export class Pauses {
     hasMemory: boolean,
     isHealthy: boolean,
   ): Promise<void> {
-    const { node, repository, registry, deadlines, now } = this.#life
+    const { node, repository, registry, now } = this.#operations
     const { sandboxId } = sandbox
     const savedAs = { hasMemory, isGuestUnresponsive: hasMemory && !isHealthy }
     const checkpoint = this.#checkpoints.newCheckpoint(sandbox, why, savedAs)
@@ -91,33 +99,37 @@ export class Pauses {
       await this.#undoPause(sandbox, checkpointId)
       throw error
     }
-    deadlines.delete(sandboxId)
+    this.#deadlines.delete(sandboxId)
     become(sandbox, 'paused')
     sandbox.checkpointId = checkpointId
     sandbox.saved = savedAs
     sandbox.pausedAtMs = now()
     registry.show(sandbox)
-    this.#handovers.owe(sandbox)
+    this.#takeovers.markDirty(sandbox)
     const event = lifecycleEvent('paused', sandbox, sandbox.pausedAtMs, {
       pause_reason: why === 'auto-pause' ? 'timeout' : 'request',
       checkpoint: { id: checkpointId, memory: hasMemory, size_bytes: saved.sizeBytes },
     })
     // the row says `pausing` and the checkpoint is there: the next start would finish it just so
-    await this.#life.eventually(`recording the pause of sandbox ${sandboxId}`, () =>
+    await this.#operations.eventually(`recording the pause of sandbox ${sandboxId}`, () =>
       repository.setPaused(sandbox, saved, event),
     )
     this.#checkpoints.prune(sandbox)
   }
 
   async #undoPause(sandbox: LiveSandbox, checkpointId: string): Promise<void> {
-    const { node, repository, registry } = this.#life
+    const { node, repository, registry } = this.#operations
     become(sandbox, 'running')
     registry.show(sandbox)
-    await this.#life.eventually(`undoing the pause of sandbox ${sandbox.sandboxId}`, () =>
+    await this.#operations.eventually(`undoing the pause of sandbox ${sandbox.sandboxId}`, () =>
       repository.undoPausing(sandbox, checkpointId),
     )
-    if (node.addressOf(sandbox.machineId) === undefined)
-      this.#life.endUnasked(sandbox.sandboxId, 'exited: while it was saved')
+    // a node that does not answer reports the exit later
+    const isGone = await node.status(sandbox.machineId).then(
+      (status) => status === undefined,
+      () => false,
+    )
+    if (isGone) this.#lifecycle.endInBackground(sandbox.sandboxId, 'exited: while it was saved')
   }
 
   /**
@@ -130,63 +142,48 @@ export class Pauses {
     seconds: number,
     hasMemory = true,
   ): Promise<{ sandbox: LiveSandbox; isResumed: boolean }> {
-    this.#life.checkNotKilling(team, sandboxId)
-    this.#life.limits.checkLength(team, seconds)
-    const seen = this.#life.get(team, sandboxId)
-    const isLongEnough = this.#life.now() + seconds * 1000 <= seen.endAtMs
+    this.#operations.checkNotKilling(team, sandboxId)
+    this.#operations.limits.checkLength(team, seconds)
+    const seen = this.#operations.get(team, sandboxId)
+    const isLongEnough = this.#operations.now() + seconds * 1000 <= seen.endAtMs
     if (seen.state === 'running' && isLongEnough) return { sandbox: seen, isResumed: false }
-    return this.#life.exclusively(sandboxId, async () => {
-      const sandbox = this.#life.get(team, sandboxId)
+    return this.#operations.exclusively(sandboxId, async () => {
+      const sandbox = this.#operations.get(team, sandboxId)
       if (sandbox.state === 'paused') {
-        await this.#resume(sandbox, team, seconds, hasMemory, 'request')
+        await this.resumeLocked(sandbox, team, seconds, hasMemory, 'request')
         return { sandbox, isResumed: true }
       }
-      await this.#life.extendLocked(sandbox, seconds)
+      await this.#deadlines.extendLocked(sandbox, seconds)
       return { sandbox, isResumed: false }
     })
   }
 
   /** The old route: only for paused ones. @throws SandlotError conflict while it runs */
   resume(team: Team, sandboxId: string, seconds: number, hasMemory = true): Promise<LiveSandbox> {
-    this.#life.get(team, sandboxId)
-    this.#life.limits.checkLength(team, seconds)
-    return this.#life.exclusively(sandboxId, async () => {
-      const sandbox = this.#life.get(team, sandboxId)
+    this.#operations.get(team, sandboxId)
+    this.#operations.limits.checkLength(team, seconds)
+    return this.#operations.exclusively(sandboxId, async () => {
+      const sandbox = this.#operations.get(team, sandboxId)
       if (sandbox.state !== 'paused')
         throw new SandlotError('conflict', `Sandbox "${sandboxId}" is already running`)
-      await this.#resume(sandbox, team, seconds, hasMemory, 'request')
+      await this.resumeLocked(sandbox, team, seconds, hasMemory, 'request')
       return sandbox
     })
   }
 
-  /**
-   * For traffic to a paused sandbox; all requests that wait share one resume. One that would have to boot stays paused:
-   * what its owner may still expect to run is not for strangers to end.
-   */
-  async wake(sandboxId: string): Promise<void> {
-    await this.#life.exclusively(sandboxId, async () => {
-      const sandbox = this.#life.registry.get(sandboxId)
-      if (sandbox?.state !== 'paused' || !sandbox.settings.autoResume) return
-      if (!sandbox.saved?.hasMemory || sandbox.saved.isGuestUnresponsive) return
-      const team = await this.#life.teamOf(sandbox.teamId)
-      if (!team) return
-      const seconds = Math.max(MIN_AUTO_RESUME_SECONDS, sandbox.settings.timeoutSeconds)
-      await this.#resume(sandbox, team, seconds, true, 'traffic')
-    })
-  }
-
-  async #resume(
+  /** Resumes a paused sandbox for a caller that holds the sandbox's lock. */
+  async resumeLocked(
     sandbox: LiveSandbox,
     team: Team,
     seconds: number,
     hasMemory: boolean,
     why: 'request' | 'traffic',
   ): Promise<void> {
-    const { node, repository, registry, deadlines, now } = this.#life
+    const { node, repository, registry, now } = this.#operations
     if (hasMemory && sandbox.saved?.isGuestUnresponsive) throw memoryUnresponsive(sandbox.sandboxId)
-    const release = this.#life.limits.reserve(team)
+    const release = this.#operations.limits.reserve(team)
     try {
-      await this.#handovers.claim(sandbox)
+      await this.#takeovers.claim(sandbox)
       const { machineId, address, how, reason } = await node
         .resume(sandbox.checkpointId!, {
           hasMemory,
@@ -197,7 +194,7 @@ export class Pauses {
         .catch((error) => this.#offerOlder(sandbox, error))
       const resumed: LiveSandbox = { ...sandbox, machineId, address, executionId: randomUUID() }
       try {
-        if (how !== 'hot') await node.init(machineId, this.#life.initOf(resumed))
+        if (how !== 'hot') await node.init(machineId, initOf(resumed))
         resumed.startedAtMs = now()
         resumed.endAtMs = resumed.startedAtMs + seconds * 1000
         const data = { resume_reason: why, memory: how !== 'booted', ...(reason && { fallback: reason }) }
@@ -211,7 +208,8 @@ export class Pauses {
       become(sandbox, 'running')
       sandbox.pausedAtMs = undefined
       registry.show(sandbox)
-      deadlines.set(sandbox.sandboxId, sandbox.endAtMs)
+      this.#deadlines.set(sandbox)
+      this.#lifecycle.endIfExited(sandbox)
     } finally {
       release()
     }
@@ -220,7 +218,7 @@ export class Pauses {
   /** Nothing is changed by itself: what is lost by going further back is for its owner to say. */
   async #offerOlder(sandbox: LiveSandbox, error: unknown): Promise<never> {
     if (!(error instanceof SandlotError) || error.errorName !== 'checkpoint_damaged') throw error
-    const older = await this.#history.before(sandbox)
+    const older = await this.#checkpoints.before(sandbox)
     const offer = older
       ? `the one before it is '${older.checkpointId}' of ${new Date(older.createdAtMs).toISOString()}: ` +
         `POST /sandboxes/${sandbox.sandboxId}/rollback {"checkpointID":"${older.checkpointId}"}, then connect again`
@@ -230,12 +228,12 @@ export class Pauses {
 
   /** The checkpoint is still there: whatever was started of it goes, and the sandbox is as paused as before. */
   async #undoResume(sandbox: LiveSandbox, machineId: string): Promise<void> {
-    const { node, repository } = this.#life
+    const { node, repository } = this.#operations
     await within(STOP_TIMEOUT_MS, node.stop(machineId)).catch(() =>
-      this.#life.later('stopping a half resumed machine', () => node.stop(machineId)),
+      this.#operations.later('stopping a half resumed machine', () => node.stop(machineId)),
     )
-    await this.#life.eventually(`undoing the resume of sandbox ${sandbox.sandboxId}`, () =>
-      repository.undoResumed(sandbox),
+    await this.#operations.eventually(`undoing the resume of sandbox ${sandbox.sandboxId}`, () =>
+      repository.undoResumed(sandbox, machineId),
     )
   }
 }

@@ -1,6 +1,5 @@
-import { copyFileSync, rmSync } from 'node:fs'
-import { sql } from 'kysely'
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { TestDatabase } from '../test-support/database.ts'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 import { SandboxRepository } from './repository.ts'
 
@@ -313,31 +312,29 @@ describe('a crash', () => {
 })
 
 describe('a start with another database lists nothing of this one, and deletes nothing', () => {
-  /** Starts on the database as `change` leaves it, then on the original again. */
-  async function meanwhile(change: () => Promise<void> | void, look: () => Promise<void>): Promise<void> {
+  /** Starts on another database, then on the original again. */
+  async function meanwhile(other: TestDatabase, look: () => Promise<void>): Promise<void> {
     await t.server.close(0)
-    const original = `${t.databasePath}.original`
-    copyFileSync(t.databasePath, original)
-    const { key } = t
-    await change()
+    const { key, database } = t
+    t.database = other
     await t.open()
     await look()
     await t.server.close(0)
-    for (const suffix of ['', '-wal', '-shm']) rmSync(`${t.databasePath}${suffix}`, { force: true })
-    copyFileSync(original, t.databasePath)
+    t.database = database
     t.key = key
     await t.open()
   }
-  const empty = () => rmSync(t.databasePath)
   const resumes = async (id: string) => (await t.act(id, 'connect', { timeout: 50 })).status
 
   test('an empty one, although what it has is named by its own id', async () => {
     const [paused, running] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     await t.act(paused, 'pause')
     await t.act(running, 'snapshots')
-    const [before, machines] = [[...t.node.saved], [...t.node.machines.keys()]]
+    // a paused sandbox's machine is only held in memory: its checkpoint has everything
+    const machines = [...t.node.machines.keys()].filter((id) => !t.node.frozen.has(id))
+    const before = [...t.node.saved]
     const { instanceId } = t.node.known!
-    await meanwhile(empty, async () => {
+    await meanwhile(await t.database.empty(), async () => {
       expect(t.node.known!.instanceId).not.toBe(instanceId)
       expect([[...t.node.saved], [...t.node.machines.keys()]]).toEqual([before, machines])
       expect([...t.node.unlisted].sort()).toEqual([...before, ...machines].sort())
@@ -350,14 +347,12 @@ describe('a start with another database lists nothing of this one, and deletes n
 
   test('one of a week ago, under the same id', async () => {
     const { sandboxID: old } = await t.create()
-    const atSave = `${t.databasePath}.week`
-    await t.inStore((store) => sql.raw(`vacuum into '${atSave}'`).execute(store))
+    const atSave = await t.database.copy()
     const { sandboxID: paused } = await t.create()
     await t.act(paused, 'pause')
     await t.act(old, 'pause')
     const { instanceId } = t.node.known!
-    const restore = () => copyFileSync(atSave, t.databasePath)
-    await meanwhile(restore, async () => {
+    await meanwhile(atSave, async () => {
       expect(t.node.known!.instanceId).toBe(instanceId)
       expect(await t.statusOf(paused)).toBe(404)
       expect(t.node.saved.size).toBe(2)

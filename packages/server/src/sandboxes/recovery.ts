@@ -1,80 +1,97 @@
+import type { Joined } from '@sandlot/protocol/node'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
+import type { CheckpointService } from '../checkpoints/service.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
-import type { Life } from './operations.ts'
+import type { SandboxLifecycle } from './lifecycle.ts'
+import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 import type { KillReason } from './state.ts'
 
-/**
- * Brings rows, machines and checkpoints together after a start: what ran goes on, what was paused can be resumed, what
- * was under way is finished or undone. What no row needs is the node's to keep for a while, not to delete.
- * @returns what was being deleted on purpose, and must still go
- */
-export async function recoverSandboxes(
-  life: Life,
-  checkpoints: CheckpointRepository,
-  instanceId: string,
-): Promise<{ deleting: string[] }> {
-  const { node, repository, catalogue, logger } = life
-  for (const { sandboxId, teamId, killReason } of await repository.moved())
-    life.noteMoved({ sandboxId, teamId }, killReason)
-  const rows = await repository.alive()
-  const onDisk = await node.checkpoints()
-  for (const row of rows) if (row.state === 'pausing') await settlePause(life, checkpoints, row, onDisk)
-  const inState = (...states: Array<LiveSandbox['state']>) =>
-    rows.filter(({ state }) => states.includes(state))
-  const { listed, deleting } = await settleCheckpoints(life, checkpoints, rows)
-  const alive = await node.start({
-    instanceId,
-    inUse: new Map(
-      inState('running').map(({ machineId, settings }) => [machineId, networkPolicyOf(settings)]),
-    ),
-    frozen: new Map(
-      inState('paused').map(({ machineId, checkpointId, settings }) => [
-        machineId,
-        { checkpointId: checkpointId!, network: networkPolicyOf(settings) },
-      ]),
-    ),
-    ended: new Set(inState('starting', 'killing').map(({ machineId }) => machineId)),
-    checkpoints: new Set([...listed, ...deleting]),
-    builds: catalogue.teamBuilds(),
-  })
-  for (const sandbox of rows) {
-    if (sandbox.state === 'paused') {
-      if (!onDisk.has(sandbox.checkpointId ?? ''))
-        logger.warn({ sandboxId: sandbox.sandboxId }, 'the checkpoint of a paused sandbox is not here')
-      life.show(sandbox)
-      continue
-    }
-    const address = alive.has(sandbox.machineId) ? node.addressOf(sandbox.machineId) : undefined
-    if (sandbox.state === 'running' && address !== undefined) {
-      sandbox.address = address
-      life.show(sandbox)
-      continue
-    }
-    await recordEnd(life, sandbox)
-    if (sandbox.state === 'running')
-      logger.warn({ sandboxId: sandbox.sandboxId }, 'a sandbox was lost: its machine is gone')
-  }
-  return { deleting }
+export interface RecoveryOptions {
+  operations: SandboxOperations
+  lifecycle: SandboxLifecycle
+  checkpoints: CheckpointService
+  checkpointRows: CheckpointRepository
+  /** Of the database that the rows are in. */
+  instanceId: string
+  /** Of this server process. */
+  sessionId: string
 }
 
 /**
- * Forgets rows of checkpoints that nobody can reach any more: half made ones, and those of sandboxes that are no more.
- * Their files are not listed from now on.
+ * Reconciles rows, machines and checkpoints after a start of the server: sandboxes that ran are shown again, paused ones
+ * can be resumed, unfinished operations are finished or undone. What no row needs is kept by the node for a while. What
+ * the last server was deleting on purpose is deleted in the background.
+ * @returns what the node has
+ */
+export async function recoverSandboxes(options: RecoveryOptions): Promise<Joined> {
+  const { operations, lifecycle, checkpointRows: checkpoints, instanceId, sessionId } = options
+  const { node, repository, templates } = operations
+  for (const { sandboxId, teamId, killReason } of await repository.takenOver())
+    operations.noteTakeover({ sandboxId, teamId }, killReason)
+  for (const sandbox of await repository.elsewhere()) operations.noteElsewhere(sandbox)
+  const rows = await repository.alive()
+  const onDisk = new Set(await node.checkpoints())
+  for (const row of rows) if (row.state === 'pausing') await settlePause(operations, checkpoints, row, onDisk)
+  const inState = (...states: Array<LiveSandbox['state']>) =>
+    rows.filter(({ state }) => states.includes(state))
+  const { listed, deleting } = await settleCheckpoints(operations, checkpoints, rows)
+  const joined = await node.join({
+    instanceId,
+    sessionId,
+    inUse: inState('running').map(({ machineId, settings }) => ({
+      machineId,
+      network: networkPolicyOf(settings),
+    })),
+    frozen: inState('paused').map(({ machineId, checkpointId, settings }) => ({
+      machineId,
+      checkpointId: checkpointId!,
+      network: networkPolicyOf(settings),
+    })),
+    ended: inState('starting', 'killing').map(({ machineId }) => machineId),
+    checkpoints: [...listed, ...deleting],
+    builds: templates.teamBuilds(),
+  })
+  const addresses = new Map(joined.alive.map(({ machineId, address }) => [machineId, address]))
+  for (const sandbox of rows) {
+    if (sandbox.state === 'paused' && !onDisk.has(sandbox.checkpointId ?? ''))
+      operations.logger.warn(
+        { sandboxId: sandbox.sandboxId },
+        'the checkpoint of a paused sandbox is missing',
+      )
+    const address = addresses.get(sandbox.machineId)
+    if (sandbox.state === 'running' && address !== undefined) sandbox.address = address
+    else if (sandbox.state !== 'paused') {
+      await recordEnd(operations, sandbox)
+      continue
+    }
+    lifecycle.show(sandbox)
+  }
+  operations.inBackground('deleting what the last server was deleting', async () => {
+    for (const checkpointId of deleting) await options.checkpoints.remove(checkpointId)
+    for (const sandboxId of await repository.endedWithCheckpoints()) await lifecycle.forget(sandboxId)
+  })
+  return joined
+}
+
+/**
+ * Deletes the rows of checkpoints that no caller can reach any more: unfinished ones, and those of sandboxes that have
+ * ended. @returns the checkpoints that the node must keep, and those that are being deleted on purpose
  */
 async function settleCheckpoints(
-  { catalogue, repository }: Life,
+  { templates, repository }: SandboxOperations,
   checkpoints: CheckpointRepository,
   rows: readonly LiveSandbox[],
 ): Promise<{ listed: string[]; deleting: string[] }> {
   const alive = new Set(rows.map(({ sandboxId }) => sandboxId))
   const heads = new Set(rows.map(({ checkpointId }) => checkpointId))
   const ending = new Set(await repository.endedWithCheckpoints())
-  const listed: string[] = []
+  // what other homes of this database have may lie in a bucket that this home shares with them
+  const listed = await checkpoints.idsElsewhere()
   const deleting: string[] = []
   for (const { checkpointId, sandboxId, isComplete, isDeleting } of await checkpoints.all()) {
-    const isNeeded = isComplete && (alive.has(sandboxId) || catalogue.isSnapshot(checkpointId))
+    const isNeeded = isComplete && (alive.has(sandboxId) || templates.isSnapshot(checkpointId))
     if (isDeleting) deleting.push(checkpointId)
     else if (isNeeded || heads.has(checkpointId) || ending.has(sandboxId)) listed.push(checkpointId)
     else await checkpoints.remove(checkpointId)
@@ -82,14 +99,14 @@ async function settleCheckpoints(
   return { listed, deleting }
 }
 
-/** A pause counts once its checkpoint is complete; before that the sandbox goes on. */
+/** Finishes a pause whose checkpoint is complete, and undoes any other: that sandbox runs on. */
 async function settlePause(
-  life: Life,
+  operations: SandboxOperations,
   checkpoints: CheckpointRepository,
   sandbox: LiveSandbox,
   onDisk: Set<string>,
 ): Promise<void> {
-  const { node, repository, now } = life
+  const { node, repository, now } = operations
   const checkpointId = sandbox.checkpointId!
   if (onDisk.has(checkpointId)) {
     sandbox.state = 'paused'
@@ -103,19 +120,20 @@ async function settlePause(
   await repository.undoPausing(sandbox, checkpointId)
 }
 
-async function recordEnd({ repository, logger, now }: Life, sandbox: LiveSandbox): Promise<void> {
-  const reason = unfinishedReason(sandbox)
-  const event = sandbox.state === 'starting' ? undefined : killedEvent(sandbox, now(), reason)
-  // the disk may be full: what is not recorded now is found again by the next start
+async function recordEnd(operations: SandboxOperations, sandbox: LiveSandbox): Promise<void> {
+  const { repository, logger, now } = operations
+  const { sandboxId, state } = sandbox
+  const reason = endReason(sandbox)
+  const event = state === 'starting' ? undefined : killedEvent(sandbox, now(), reason)
+  if (state === 'running') logger.warn({ sandboxId }, 'a sandbox was lost: its machine is gone')
+  // the disk may be full: the next start finds an end that was not recorded
   await repository
-    .setKilled(sandbox.sandboxId, reason, now(), event)
-    .catch((err) =>
-      logger.error({ err, sandboxId: sandbox.sandboxId }, 'the end of a sandbox was not recorded'),
-    )
+    .setKilled(sandboxId, reason, now(), event)
+    .catch((err) => logger.error({ err, sandboxId }, 'the end of a sandbox was not recorded'))
 }
 
-/** Why a sandbox is over that a former server left in this state without a machine. */
-function unfinishedReason({ state, killReason }: LiveSandbox): KillReason {
+/** Why a sandbox has ended whose row the last server left in this state. */
+function endReason({ state, killReason }: LiveSandbox): KillReason {
   if (state === 'starting') return 'create_failed'
   return state === 'killing' ? (killReason ?? 'request') : 'lost'
 }

@@ -7,8 +7,9 @@ import {
 } from '../checkpoints/repository.ts'
 import type { Store } from '../store/open-store.ts'
 import type { EventsTable, SandboxesTable } from '../store/schema.ts'
+import { inTransaction } from '../store/transactions.ts'
 import type { LiveSandbox, SavedAs } from './sandbox.ts'
-import { type KillReason, MOVED, type SandboxState } from './state.ts'
+import { type KillReason, type SandboxState, TAKEN_OVER_BY } from './state.ts'
 
 const PRUNE_BATCH = 500
 
@@ -16,9 +17,12 @@ export type EventRow = Insertable<EventsTable>
 
 export class SandboxRepository {
   readonly #store: Store
+  readonly #nodeId: string
 
-  constructor(store: Store) {
+  /** @param nodeId home that the sandboxes are on; rows of other homes are theirs to settle */
+  constructor(store: Store, nodeId = '') {
     this.#store = store
+    this.#nodeId = nodeId
   }
 
   async insert(sandbox: LiveSandbox): Promise<void> {
@@ -45,14 +49,15 @@ export class SandboxRepository {
         paused_at: sandbox.pausedAtMs ?? null,
         default_user: sandbox.defaultUser,
         default_workdir: sandbox.defaultWorkdir ?? null,
+        node_id: this.#nodeId,
       })
       .execute()
   }
 
   /** Intention: from now on `checkpointId` may be on disk. */
   async setPausing(sandboxId: string, checkpoint: NewCheckpoint): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
-      await insertCheckpoint(transaction, checkpoint)
+    await inTransaction(this.#store, async (transaction) => {
+      await insertCheckpoint(transaction, checkpoint, this.#nodeId)
       await transaction
         .updateTable('sandboxes')
         .set({ state: 'pausing', checkpoint_id: checkpoint.checkpointId })
@@ -61,33 +66,38 @@ export class SandboxRepository {
     })
   }
 
-  /** The pause did not come about: everything is as it was. */
+  /** The pause did not come about: everything is as it was. Does nothing to a sandbox that has gone on since. */
   async undoPausing(sandbox: LiveSandbox, checkpointId: string): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .updateTable('sandboxes')
         .set({ state: 'running', checkpoint_id: sandbox.checkpointId ?? null })
         .where('id', '=', sandbox.sandboxId)
+        .where('state', '=', 'pausing')
+        .where('checkpoint_id', '=', checkpointId)
         .execute()
       await transaction.deleteFrom('checkpoints').where('id', '=', checkpointId).execute()
     })
   }
 
+  /** May come late and more than once: a sandbox that has gone on since stays as it is, and the event is there once. */
   async setPaused(sandbox: LiveSandbox, checkpoint: SavedCheckpoint, event: EventRow): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await completeCheckpoint(transaction, checkpoint)
-      await transaction
+      const { numUpdatedRows } = await transaction
         .updateTable('sandboxes')
-        .set({ state: 'paused', paused_at: event.timestamp, checkpoint_id: checkpoint.checkpointId })
+        .set({ state: 'paused', paused_at: event.timestamp })
         .where('id', '=', sandbox.sandboxId)
-        .execute()
-      await transaction.insertInto('events').values(event).execute()
+        .where('state', '=', 'pausing')
+        .where('checkpoint_id', '=', checkpoint.checkpointId)
+        .executeTakeFirst()
+      await insertEvent(transaction, event, numUpdatedRows > 0n)
     })
   }
 
   /** It runs on another machine or as another run: after a resume or a rollback. */
   async setResumed(sandbox: LiveSandbox, event: EventRow): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .updateTable('sandboxes')
         .set({
@@ -105,8 +115,11 @@ export class SandboxRepository {
     })
   }
 
-  /** The resume did not come about; which machine was frozen for it is forgotten. */
-  async undoResumed(sandbox: LiveSandbox): Promise<void> {
+  /**
+   * The resume did not come about; which machine was frozen for it is forgotten.
+   * @param machineId of that resume: a later one stays as it is
+   */
+  async undoResumed(sandbox: LiveSandbox, machineId: string): Promise<void> {
     await this.#store
       .updateTable('sandboxes')
       .set({
@@ -116,12 +129,14 @@ export class SandboxRepository {
         paused_at: sandbox.pausedAtMs ?? null,
       })
       .where('id', '=', sandbox.sandboxId)
+      .where('state', '=', 'running')
+      .where('machine_id', '=', machineId)
       .execute()
   }
 
   /** A running or paused sandbox now descends from this checkpoint. */
   async setHead(sandboxId: string, checkpointId: string, event: EventRow): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .updateTable('sandboxes')
         .set({ checkpoint_id: checkpointId })
@@ -148,7 +163,7 @@ export class SandboxRepository {
   }
 
   async setRunning(sandbox: LiveSandbox, event: EventRow): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .updateTable('sandboxes')
         .set({ state: 'running', started_at: sandbox.startedAtMs, end_at: sandbox.endAtMs })
@@ -167,7 +182,7 @@ export class SandboxRepository {
   }
 
   async setEnd(sandboxId: string, endAtMs: number, event: EventRow): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .updateTable('sandboxes')
         .set({ end_at: endAtMs })
@@ -182,18 +197,20 @@ export class SandboxRepository {
     await this.#store.insertInto('events').values(event).execute()
   }
 
+  /** May come more than once: the event is there once. */
   async setKilled(sandboxId: string, reason: KillReason, endedAtMs: number, event?: EventRow): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
-      await transaction
+    await inTransaction(this.#store, async (transaction) => {
+      const { numUpdatedRows } = await transaction
         .updateTable('sandboxes')
         .set({ state: 'killed', kill_reason: reason, ended_at: endedAtMs })
         .where('id', '=', sandboxId)
-        .execute()
-      if (event) await transaction.insertInto('events').values(event).execute()
+        .where('state', '<>', 'killed')
+        .executeTakeFirst()
+      if (event) await insertEvent(transaction, event, numUpdatedRows > 0n)
     })
   }
 
-  /** All that are not killed, for the start of the server. */
+  /** All of this home that are not killed, for the start of the server. */
   async alive(): Promise<LiveSandbox[]> {
     const rows = await this.#store
       .selectFrom('sandboxes')
@@ -201,17 +218,28 @@ export class SandboxRepository {
       .selectAll('sandboxes')
       .select(['checkpoints.has_memory', 'checkpoints.guest_unresponsive'])
       .where('sandboxes.state', '<>', 'killed')
+      .where('sandboxes.node_id', '=', this.#nodeId)
       .execute()
     return rows.map((row) => ({ ...toLiveSandbox(row), saved: savedAs(row) }))
   }
 
+  /** Those that are on other homes of this database and not killed. */
+  async elsewhere(): Promise<Array<{ sandboxId: string; teamId: string; nodeId: string }>> {
+    return this.#store
+      .selectFrom('sandboxes')
+      .select(['id as sandboxId', 'team_id as teamId', 'node_id as nodeId'])
+      .where('state', '<>', 'killed')
+      .where('node_id', '<>', this.#nodeId)
+      .execute()
+  }
+
   /** Those that another machine took over, while their rows are kept. */
-  async moved(): Promise<Array<{ sandboxId: string; teamId: string; killReason: KillReason }>> {
+  async takenOver(): Promise<Array<{ sandboxId: string; teamId: string; killReason: KillReason }>> {
     const rows = await this.#store
       .selectFrom('sandboxes')
       .select(['id', 'team_id', 'kill_reason'])
       .where('state', '=', 'killed')
-      .where('kill_reason', 'like', `${MOVED}%`)
+      .where('kill_reason', 'like', `${TAKEN_OVER_BY}%`)
       .execute()
     return rows.map((row) => ({
       sandboxId: row.id,
@@ -232,6 +260,7 @@ export class SandboxRepository {
       .distinct()
       .where('sandboxes.state', 'in', ['killing', 'killed'])
       .where('sandboxes.kill_reason', '<>', 'lost')
+      .where('checkpoints.node_id', '=', this.#nodeId)
       .execute()
     return rows.map(({ id }) => id)
   }
@@ -250,6 +279,19 @@ export class SandboxRepository {
     await this.#store.deleteFrom('sandboxes').where('id', 'in', ids).execute()
     return rows.length
   }
+}
+
+/** @param isNew false: an earlier try may have written the event, although its answer did not come */
+async function insertEvent(transaction: Store, event: EventRow, isNew: boolean): Promise<void> {
+  const known =
+    !isNew &&
+    (await transaction
+      .selectFrom('events')
+      .select('id')
+      .where('sandbox_id', '=', event.sandbox_id)
+      .where('id', '=', event.id)
+      .executeTakeFirst())
+  if (!known) await transaction.insertInto('events').values(event).execute()
 }
 
 const savedAs = (row: {

@@ -13,7 +13,7 @@ import {
   SetTimeout,
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import {
   checkUnpaged,
   clampLimit,
@@ -24,8 +24,13 @@ import {
   parseMetadataFilter,
 } from '../http/pagination.ts'
 import { answerOnce, IdempotencyHeaders, isKeyed } from '../idempotency/once.ts'
+import type { Idempotency } from '../idempotency/service.ts'
+import type { SandboxMetrics } from '../metrics/metrics.ts'
+import type { TemplateRegistry } from '../templates/registry.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
+import type { Pauses } from './pauses.ts'
 import type { LiveSandbox } from './sandbox.ts'
+import type { SandboxService } from './service.ts'
 
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -33,9 +38,19 @@ const tags = ['sandboxes']
 const MAX_METRIC_IDS = 100
 const RUNNING: ReadonlySet<string> = new Set(['running'])
 
+export interface SandboxRoutesOptions {
+  sandboxes: SandboxService
+  pauses: Pauses
+  metrics: SandboxMetrics
+  templates: TemplateRegistry
+  idempotency: Idempotency
+  domain: string
+  now: () => number
+}
+
 export function sandboxRoutes(
   app: App,
-  { sandboxes, metrics, catalogue, idempotency, domain, now }: Services,
+  { sandboxes, pauses, metrics, templates, idempotency, domain, now }: SandboxRoutesOptions,
 ): void {
   for (const [url, body] of [
     ['/sandboxes', NewSandbox],
@@ -110,7 +125,7 @@ export function sandboxRoutes(
             'invalid_request',
             `template '${query.template}' has a tag: the filter takes an id or a name`,
           )
-        const template = catalogue.find(query.template, request.caller.team)
+        const template = templates.find(query.template, request.caller.team)
         found = found.filter((sandbox) => sandbox.templateId === template?.templateId)
       }
       if (query.startedAfter) {
@@ -213,7 +228,7 @@ export function sandboxRoutes(
       },
       async (request, reply) => {
         const { timeout, memory } = request.body
-        const { sandbox, isResumed } = await sandboxes.pauses.connect(
+        const { sandbox, isResumed } = await pauses.connect(
           request.caller.team,
           request.params.id,
           timeout,

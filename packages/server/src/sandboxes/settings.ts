@@ -68,6 +68,19 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
   }
 }
 
+/**
+ * @param isRequired whether the server refuses sandboxes without an access token
+ * @param mend what the caller can do instead
+ * @throws SandlotError invalid_request
+ */
+export function checkSecure({ secure }: SandboxSettings, isRequired: boolean, mend: string): void {
+  if (isRequired && !secure)
+    throw new SandlotError(
+      'invalid_request',
+      `this server makes no sandboxes without an access token (its setting requireSecure): ${mend}`,
+    )
+}
+
 function checkFreeForm(body: NewSandbox): void {
   const sizes: Array<[name: string, bytes: number]> = []
   for (const name of FREE_FORM) {

@@ -2,7 +2,7 @@ import { SandlotError } from '@sandlot/protocol'
 
 export type SandboxState = 'starting' | 'running' | 'pausing' | 'paused' | 'killing' | 'killed'
 
-/** Every change of state there is. A row is written before the change is done, and again when it is. */
+/** All allowed changes of state. A row is written before a change is made, and again when it has been made. */
 const transitions: Record<SandboxState, readonly SandboxState[]> = {
   starting: ['running', 'killing', 'killed'],
   running: ['pausing', 'killing', 'killed'],
@@ -24,21 +24,21 @@ export function become(sandbox: { sandboxId: string; state: SandboxState }, stat
 
 export const canBecome = (from: SandboxState, to: SandboxState): boolean => transitions[from].includes(to)
 
-/** How the reason of a sandbox that another machine has begins; the name of that machine follows. */
-export const MOVED = 'moved: '
+/** Start of the kill reason of a sandbox that another machine took over; the name of that machine follows. */
+export const TAKEN_OVER_BY = 'moved: '
 
-/** Why a sandbox ended, as kept in its row and said in its `killed` event. */
+/** Why a sandbox ended, as recorded in its row and in its `killed` event. */
 export type KillReason =
   | 'request'
   | 'timeout'
   | 'create_failed'
-  /** Its server died and its machine was gone at the next start. */
+  /** The server died, and the machine of the sandbox was gone at the next start. */
   | 'lost'
-  /** The client went away before it was told the id. */
+  /** The client disconnected before it was told the id. */
   | 'abandoned'
-  /** Another machine has taken it over and goes on with it. */
-  | `${typeof MOVED}${string}`
+  /** Another machine has taken the sandbox over. */
+  | `${typeof TAKEN_OVER_BY}${string}`
   | `exited: ${string}`
 
-/** Why a checkpoint was made, as said in a sandbox's tree. */
+/** Why a checkpoint was made, as shown in the tree of a sandbox. */
 export type CheckpointReason = 'pause' | 'auto-pause' | 'snapshot' | 'fork' | 'checkpoint' | 'build'

@@ -10,8 +10,8 @@ const LOGIN_LINK_MS = 10 * 60_000
  * who can write there needs no other proof.
  * @param domain of the server, with its port
  */
-export async function createLoginLink(databasePath: string, domain: string): Promise<string> {
-  const store = await openStore(databasePath)
+export async function createLoginLink(storeUrl: string, domain: string): Promise<string> {
+  const store = await openStore(storeUrl)
   try {
     const { teamId } = await ensureDefaultTeam(store)
     const token = randomBytes(32).toString('base64url')

@@ -3,7 +3,8 @@ import formbody from '@fastify/formbody'
 import { SandlotError } from '@sandlot/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { DeriveKey } from '../auth/server-secret.ts'
+import type { App } from '../http/app.ts'
 import { toSandlotError } from '../http/errors.ts'
 import { senderOf } from '../http/sender.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
@@ -26,6 +27,7 @@ import {
 } from './pages.ts'
 import { isCookieSafe, ownPortsOf, publicOrigin } from './public-origin.ts'
 import { CLIENT_ID, REVOKE_PATH, TOKEN_PATH } from './routes.ts'
+import type { SessionService } from './service.ts'
 
 const BODY_LIMIT_BYTES = 16 * 1024
 /** One sign-in every five seconds and address, ten at once. */
@@ -35,16 +37,25 @@ const ATTEMPTS_BURST = 10
 const Short = Type.String({ maxLength: 512 })
 const optionalLogin = { next: Type.Optional(Short), cliVersion: Type.Optional(Short) }
 
+export interface SessionPageRoutesOptions {
+  sessions: SessionService
+  deriveKey: DeriveKey
+  domain: string
+  /** Ports of this server besides the one that a request came by: the sign-in pages send nobody's tokens there. */
+  ownPorts: readonly number[]
+  now: () => number
+}
+
 /** The pages of `e2b auth login` (wire spec 9): sign in, consent, outcome. Plain forms, nothing to fetch, no script. */
-export async function sessionPageRoutes(app: App, services: Services): Promise<void> {
-  const { sessions, deriveKey, domain, ownPorts, now } = services
+export async function sessionPageRoutes(app: App, options: SessionPageRoutesOptions): Promise<void> {
+  const { sessions, deriveKey, domain, ownPorts, now } = options
   await app.register(cookie)
   await app.register(formbody, { bodyLimit: BODY_LIMIT_BYTES })
   const guard: FormGuard = new FormGuard(deriveKey)
   const cookies = new BrowserCookies()
   const attempts = new TokenBuckets(now)
   // a login link is a secret in a query string: it stays out of the debug log
-  const options = { logLevel: 'warn', schema: { hide: true } } as const
+  const hidden = { logLevel: 'warn', schema: { hide: true } } as const
 
   app.setErrorHandler((thrown, request, reply) => {
     const error = toSandlotError(thrown, request)
@@ -85,7 +96,7 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
   app.get(
     '/docs/api/cli',
     {
-      ...options,
+      ...hidden,
       schema: {
         hide: true,
         querystring: Type.Object({
@@ -119,7 +130,7 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
   app.post(
     '/docs/api/cli',
     {
-      ...options,
+      ...hidden,
       schema: {
         hide: true,
         body: Type.Object({
@@ -158,14 +169,14 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
 
   app.get(
     '/docs/sign-in',
-    { ...options, schema: { hide: true, querystring: Type.Object({ token: Type.Optional(Short) }) } },
+    { ...hidden, schema: { hide: true, querystring: Type.Object({ token: Type.Optional(Short) }) } },
     async (request, reply) => showSignIn(request, reply, { linkToken: request.query.token }),
   )
 
   app.post(
     '/docs/sign-in',
     {
-      ...options,
+      ...hidden,
       schema: {
         hide: true,
         body: Type.Object({ ...optionalLogin, credential: Short, formToken: Short }),
@@ -193,14 +204,14 @@ export async function sessionPageRoutes(app: App, services: Services): Promise<v
     },
   )
 
-  app.get('/docs/signed-in', options, async (request, reply) => {
+  app.get('/docs/signed-in', hidden, async (request, reply) => {
     const session = await sessions.browserSession(cookies.session(request))
     return session ? show(reply, signedInPage(sessions.email)) : showSignIn(request, reply, {})
   })
 
   app.post(
     '/docs/sign-out',
-    { ...options, schema: { hide: true, body: Type.Object({ formToken: Short }) } },
+    { ...hidden, schema: { hide: true, body: Type.Object({ formToken: Short }) } },
     async (request, reply) => {
       const secret = cookies.session(request)
       guard.check(request, request.body.formToken, secret, 'sign-out')

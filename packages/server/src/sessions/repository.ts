@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hashSecret } from '@sandlot/protocol'
 import type { Store } from '../store/open-store.ts'
+import { inTransaction } from '../store/transactions.ts'
 import { type TeamRow, teamColumns, toTeam } from '../teams/repository.ts'
 import type { Session, SessionKind } from './session.ts'
 
@@ -43,7 +44,7 @@ export class SessionRepository {
     beside: (transaction: Store, sessionId: string) => Promise<void> = async () => {},
   ): Promise<string> {
     const id = randomUUID()
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .insertInto('sessions')
         .values({ id, kind, team_id: teamId, name, created_at: atMs, expires_at: expiresAtMs })
@@ -82,33 +83,37 @@ export class SessionRepository {
   /** Exchanges a refresh token for the next one and lets the session live longer. */
   rotate({ used, next, atMs, expiresAtMs, graceMs }: Rotation): Promise<Rotated> {
     const hash = hashSecret(used)
-    return this.#store.transaction().execute(async (transaction) => {
-      const token = await transaction
-        .selectFrom('session_tokens')
-        .selectAll()
-        .where('hash', '=', hash)
-        .where('expires_at', '>', atMs)
-        .executeTakeFirst()
-      const session = token && (await findSession(transaction, token.session_id))
-      if (!token || session?.kind !== 'cli') return { outcome: 'unknown' }
-      if (token.used_at !== null && atMs - token.used_at > graceMs) {
-        await transaction.deleteFrom('sessions').where('id', '=', session.id).execute()
-        return { outcome: 'reused', sessionId: session.id }
-      }
-      if (token.used_at === null)
-        await transaction
-          .updateTable('session_tokens')
-          .set({ used_at: atMs })
+    return inTransaction(
+      this.#store,
+      async (transaction) => {
+        const token = await transaction
+          .selectFrom('session_tokens')
+          .selectAll()
           .where('hash', '=', hash)
+          .where('expires_at', '>', atMs)
+          .executeTakeFirst()
+        const session = token && (await findSession(transaction, token.session_id))
+        if (!token || session?.kind !== 'cli') return { outcome: 'unknown' }
+        if (token.used_at !== null && atMs - token.used_at > graceMs) {
+          await transaction.deleteFrom('sessions').where('id', '=', session.id).execute()
+          return { outcome: 'reused', sessionId: session.id }
+        }
+        if (token.used_at === null)
+          await transaction
+            .updateTable('session_tokens')
+            .set({ used_at: atMs })
+            .where('hash', '=', hash)
+            .execute()
+        await insertToken(transaction, session.id, next, expiresAtMs)
+        await transaction
+          .updateTable('sessions')
+          .set({ expires_at: expiresAtMs })
+          .where('id', '=', session.id)
           .execute()
-      await insertToken(transaction, session.id, next, expiresAtMs)
-      await transaction
-        .updateTable('sessions')
-        .set({ expires_at: expiresAtMs })
-        .where('id', '=', session.id)
-        .execute()
-      return { outcome: 'rotated', session: { ...session, expiresAtMs } }
-    })
+        return { outcome: 'rotated', session: { ...session, expiresAtMs } }
+      },
+      'serializable',
+    )
   }
 
   async delete(id: string): Promise<boolean> {

@@ -2,10 +2,11 @@ import formbody from '@fastify/formbody'
 import { SandlotError } from '@sandlot/protocol'
 import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import { toSandlotError } from '../http/errors.ts'
 import { senderOf } from '../http/sender.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
+import type { SessionService } from './service.ts'
 
 /** What the page tells the CLI, and the CLI says again here: a public client without a secret. */
 export const CLIENT_ID = 'e2b-cli'
@@ -20,8 +21,13 @@ const tags = ['oauth']
 const OAuthError = Type.Object({ error: Type.String(), error_description: Type.String() })
 const Text = Type.String({ maxLength: 4096 })
 
+export interface SessionRoutesOptions {
+  sessions: SessionService
+  now: () => number
+}
+
 /** Refresh and revocation for the CLI, as RFC 6749 (section 6) and RFC 7009 say; errors have the shape of section 5.2. */
-export async function sessionRoutes(app: App, { sessions, now }: Services): Promise<void> {
+export async function sessionRoutes(app: App, { sessions, now }: SessionRoutesOptions): Promise<void> {
   await app.register(formbody, { bodyLimit: BODY_LIMIT_BYTES })
   const attempts = new TokenBuckets(now)
   app.setErrorHandler((thrown, request, reply) => {

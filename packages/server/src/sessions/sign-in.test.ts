@@ -37,7 +37,7 @@ test('a browser that has signed in is asked for its consent only', async () => {
 })
 
 test('a login link works once, opened or pasted, and for ten minutes', async () => {
-  const link = await createLoginLink(t.databasePath, 'sandlot.test')
+  const link = await createLoginLink(t.storeUrl, 'sandlot.test')
   const browser = t.browser()
   await browser.open(link)
   expect((await browser.submit({}, {}, '/docs/sign-in')).status).toBe(303)
@@ -47,17 +47,17 @@ test('a login link works once, opened or pasted, and for ten minutes', async () 
     status: 401,
     text: expect.stringContaining('sandlot login-link'),
   })
-  expect((await other.submit({ credential: await createLoginLink(t.databasePath, 'x') })).status).toBe(303)
+  expect((await other.submit({ credential: await createLoginLink(t.storeUrl, 'x') })).status).toBe(303)
   await other.open(CLI_PAGE)
   const late = t.browser()
   await late.open(CLI_PAGE)
-  const lateLink = await createLoginLink(t.databasePath, 'sandlot.test')
+  const lateLink = await createLoginLink(t.storeUrl, 'sandlot.test')
   t.now = Date.now() + 601_000
   expect((await late.submit({ credential: lateLink })).status).toBe(401)
 })
 
 test('opening a link signs nobody in: mail scanners and previews open links', async () => {
-  const link = await createLoginLink(t.databasePath, 'sandlot.test')
+  const link = await createLoginLink(t.storeUrl, 'sandlot.test')
   const scanner = t.browser()
   await scanner.open(link)
   expect([...scanner.cookies.keys()]).toEqual(['__Host-sandlot-form'])

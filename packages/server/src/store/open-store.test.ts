@@ -22,11 +22,11 @@ const plan = (name: string) => ({
 })
 
 test('the database is for its owner alone and is opened again as it was', async () => {
-  const store = await openStore(path)
+  const store = await openStore(`sqlite:${path}`)
   await store.insertInto('plans').values(plan('kept')).execute()
   for (const file of [path, `${path}-wal`]) expect(statSync(file).mode & 0o777).toBe(0o600)
   await store.destroy()
-  const again = await openStore(path)
+  const again = await openStore(`sqlite:${path}`)
   expect(await again.selectFrom('plans').selectAll().where('name', '=', 'kept').execute()).toMatchObject([
     plan('kept'),
   ])
@@ -34,7 +34,7 @@ test('the database is for its owner alone and is opened again as it was', async 
 })
 
 test('a transaction that fails leaves nothing, and the next one works', async () => {
-  const store = await openStore(path)
+  const store = await openStore(`sqlite:${path}`)
   const failing = store.transaction().execute(async (transaction) => {
     await transaction.insertInto('plans').values(plan('a')).execute()
     await transaction.insertInto('plans').values(plan('a')).execute()
@@ -51,7 +51,7 @@ test('a transaction that fails leaves nothing, and the next one works', async ()
 })
 
 test('statements beside a transaction wait for its end', async () => {
-  const store = await openStore(path)
+  const store = await openStore(`sqlite:${path}`)
   const inside = store.transaction().execute(async (transaction) => {
     await transaction.insertInto('plans').values(plan('a')).execute()
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -63,7 +63,7 @@ test('statements beside a transaction wait for its end', async () => {
 })
 
 test('more kinds of statements than are kept prepared all work', async () => {
-  const store = await openStore(path)
+  const store = await openStore(`sqlite:${path}`)
   for (let round = 0; round < 2; round++)
     for (let i = 0; i < 250; i++)
       expect((await sql<{ n: number }>`select ${sql.raw(String(i))} as n`.execute(store)).rows[0]?.n).toBe(i)
@@ -71,7 +71,7 @@ test('more kinds of statements than are kept prepared all work', async () => {
 })
 
 test('a full disk is said to be one, also in the middle of a transaction', async () => {
-  const store = await openStore(path)
+  const store = await openStore(`sqlite:${path}`)
   await sql`pragma max_page_count = 60`.execute(store)
   const fill = async () => {
     for (let i = 0; i < 1000; i++)

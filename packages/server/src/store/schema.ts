@@ -1,4 +1,7 @@
-/** Tables as Kysely sees them. Times are Unix milliseconds, JSON is text, booleans are 0 and 1. */
+/**
+ * Tables as Kysely sees them, the same in SQLite and PostgreSQL. Times are Unix milliseconds, JSON is text, booleans are
+ * 0 and 1.
+ */
 export interface Schema {
   plans: PlansTable
   teams: TeamsTable
@@ -19,6 +22,7 @@ export interface Schema {
   sandbox_metrics: SandboxMetricsTable
   events: EventsTable
   idempotency_keys: IdempotencyKeysTable
+  control_plane_lease: ControlPlaneLeaseTable
 }
 
 /** Limits of teams; null: what the machine says. */
@@ -182,6 +186,8 @@ export interface CheckpointsTable {
   guest_unresponsive: number
   size_bytes: number
   created_at: number
+  /** Home that has the files; empty in a SQLite database, which has one home. */
+  node_id: string
 }
 
 export interface SandboxesTable {
@@ -209,6 +215,8 @@ export interface SandboxesTable {
   paused_at: number | null
   default_user: string
   default_workdir: string | null
+  /** Home that has the machine, or the checkpoints; empty in a SQLite database, which has one home. */
+  node_id: string
 }
 
 export interface SandboxMetricsTable {
@@ -239,4 +247,17 @@ export interface IdempotencyKeysTable {
   created_at: number
   /** Sealed with the key itself; null until the request is done. */
   answer: string | null
+}
+
+/** Which server is the active one of a PostgreSQL database: one row (docs/adr/0032). */
+export interface ControlPlaneLeaseTable {
+  name: string
+  /** Application name of the holder's connections. */
+  holder: string
+  /** Shown to servers that wait: machine, home and process of the holder. */
+  about: string
+  /** Counts the holders. */
+  epoch: number
+  /** By the clock of the database. */
+  expires_at: Date
 }

@@ -5,30 +5,36 @@ import { SandboxRepository } from '../sandboxes/repository.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
 import { openInstanceId } from '../store/instance-id.ts'
 import { openStore } from '../store/open-store.ts'
+import { inTransaction } from '../store/transactions.ts'
 import { ensureDefaultTeam } from '../teams/repository.ts'
 
-/** What a record in the bucket says for the control plane. */
-export interface AdoptableRows {
+/** What the record of a sandbox in the bucket holds for the control plane. */
+export interface TakeoverRows {
   sandbox: LiveSandbox
   checkpoint: CheckpointRecord
 }
 
-/** The rows of a home whose server does not run, for sandboxes that come from other machines. */
-export interface Adoption {
+/** Imports sandboxes of other machines into the database of a home whose server does not run. */
+export interface TakeoverImport {
   instanceId: string
   /** Whether a sandbox of this id runs or is paused here. */
   has(sandboxId: string): Promise<boolean>
   /**
-   * Makes it a paused sandbox of the default team, with its id and tokens; the next start of the server shows it.
-   * @param from said in its events
-   * @throws SandlotError conflict: it is here already
+   * Inserts a paused sandbox of the default team, with the same id and tokens; the next start of the server shows it.
+   * @param from name of the machine that the sandbox comes from, for its events
+   * @throws SandlotError conflict: the sandbox runs or is paused here already
    */
-  insert(rows: AdoptableRows, from: string): Promise<void>
+  insert(rows: TakeoverRows, from: string): Promise<void>
   close(): Promise<void>
 }
 
-export async function openAdoption(databasePath: string, now = Date.now): Promise<Adoption> {
-  const store = await openStore(databasePath)
+/** @param nodeId home that the sandboxes come to; empty for a SQLite database */
+export async function openTakeoverImport(
+  storeUrl: string,
+  nodeId = '',
+  now = Date.now,
+): Promise<TakeoverImport> {
+  const store = await openStore(storeUrl)
   const stateOf = async (sandboxId: string): Promise<string | undefined> =>
     (await store.selectFrom('sandboxes').select('state').where('id', '=', sandboxId).executeTakeFirst())
       ?.state
@@ -46,14 +52,14 @@ export async function openAdoption(databasePath: string, now = Date.now): Promis
       if (await has(sandboxId))
         throw new SandlotError('conflict', `sandbox '${sandboxId}' is on this machine already`)
       const event = lifecycleEvent('updated', sandbox, now(), { adopted: { from } })
-      await store.transaction().execute(async (transaction) => {
-        // it may have been here before it went to the machine that it comes from
+      await inTransaction(store, async (transaction) => {
+        // the sandbox may have been on this machine before it went to the one that it comes from
         await transaction.deleteFrom('sandboxes').where('id', '=', sandboxId).execute()
         await transaction.deleteFrom('checkpoints').where('id', '=', checkpoint.checkpointId).execute()
-        // what it came from stays where it was
-        await insertCheckpoint(transaction, { ...checkpoint, teamId, parentId: undefined })
+        // the checkpoint's parent is not imported
+        await insertCheckpoint(transaction, { ...checkpoint, teamId, parentId: undefined }, nodeId)
         await completeCheckpoint(transaction, checkpoint)
-        await new SandboxRepository(transaction).insert(sandbox)
+        await new SandboxRepository(transaction, nodeId).insert(sandbox)
         await transaction.insertInto('events').values(event).execute()
       })
     },

@@ -1,58 +1,68 @@
 import type { FoundRecord, TakeoverRecords } from '@sandlot/protocol/node'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
-import { type Life, movedTo } from '../sandboxes/operations.ts'
+import { movedTo } from '../sandboxes/errors.ts'
+import type { SandboxOperations } from '../sandboxes/operations.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
-import { MOVED } from '../sandboxes/state.ts'
-import type { AdoptableRows } from './import.ts'
+import { type KillReason, TAKEN_OVER_BY } from '../sandboxes/state.ts'
+import type { TakeoverRows } from './import.ts'
 
 const TICK_MS = 2_000
 const LEASE_RENEWAL_MS = 60_000
 /** After the bucket did not answer. */
 const RETRY_MS = 30_000
-/** Whoever resumes waits for the bucket no longer. */
+/** How long a resume waits for the bucket. */
 const CLAIM_TIMEOUT_MS = 15_000
 
+export interface TakeoversOptions {
+  operations: SandboxOperations
+  checkpoints: CheckpointRepository
+  /** Absent: this server has no bucket, and every method does nothing. */
+  records: TakeoverRecords | undefined
+  /** Ends a sandbox here that another machine has taken over. */
+  end: (sandboxId: string, reason: KillReason) => void
+}
+
 /**
- * Keeps a record of each paused sandbox in the bucket, by which another machine can go on with it when this one is
- * gone. Only the owner of its record resumes a sandbox: taking it is a conditional put, so of two machines one has it.
- * Without records nothing is done.
+ * Keeps a record of each paused sandbox in the bucket, with which another machine can take the sandbox over when this one
+ * is gone. Only the owner of the record resumes a sandbox. Claiming a record is a conditional put, so of two machines one
+ * succeeds.
  */
-export class Handovers {
-  readonly #life: Life
+export class Takeovers {
+  readonly #operations: SandboxOperations
   readonly #checkpoints: CheckpointRepository
   readonly #records: TakeoverRecords | undefined
-  /** Sandboxes whose record may not be as it should be. */
-  readonly #owed = new Set<string>()
+  readonly #end: TakeoversOptions['end']
+  /** Sandboxes whose record may be out of date. */
+  readonly #dirty = new Set<string>()
   #renewedAtMs = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
-  constructor(life: Life, checkpoints: CheckpointRepository, records: TakeoverRecords | undefined) {
-    this.#life = life
+  constructor({ operations, checkpoints, records, end }: TakeoversOptions) {
+    this.#operations = operations
     this.#checkpoints = checkpoints
     this.#records = records
+    this.#end = end
   }
 
+  /** Checks the records of all sandboxes, and writes records from now on. */
   start(): void {
     if (!this.#records) return
-    for (const sandbox of this.#life.registry.all()) this.owe(sandbox)
+    for (const sandbox of this.#operations.registry.all()) this.markDirty(sandbox)
     this.#next(0)
   }
 
-  /** It was paused, or taken back to an earlier checkpoint while it is: its record is written when its checkpoint is in the bucket. */
-  owe({ sandboxId }: LiveSandbox): void {
-    if (this.#records) this.#owed.add(sandboxId)
+  /** For a sandbox that was paused, or rolled back while paused: writes its record once its checkpoint is in the bucket. */
+  markDirty({ sandboxId }: LiveSandbox): void {
+    if (this.#records) this.#dirty.add(sandboxId)
   }
 
   #next(delayMs: number): void {
     this.#timer = setTimeout(async () => {
-      const nextMs = await this.align().then(
+      const nextMs = await this.flush().then(
         () => TICK_MS,
         (err) => {
-          this.#life.logger.warn(
-            { err },
-            'records of paused sandboxes could not be written; it is tried again',
-          )
+          this.#operations.logger.warn({ err }, 'records of paused sandboxes could not be written; retrying')
           return RETRY_MS
         },
       )
@@ -66,53 +76,53 @@ export class Handovers {
     this.#timer = undefined
   }
 
-  /** Renews the lease, and writes the records that are owed. */
-  async align(): Promise<void> {
+  /** Renews the lease and writes the pending records. */
+  async flush(): Promise<void> {
     if (!this.#records) return
     const nowMs = performance.now()
     if (nowMs - this.#renewedAtMs >= LEASE_RENEWAL_MS) {
       await this.#records.renewLease()
       this.#renewedAtMs = nowMs
     }
-    for (const sandboxId of [...this.#owed]) {
-      const sandbox = this.#life.registry.get(sandboxId)
-      if (sandbox?.state === 'paused') await this.#offer(sandboxId, sandbox.checkpointId!)
-      else if (!sandbox || sandbox.state === 'running') this.#owed.delete(sandboxId)
+    for (const sandboxId of [...this.#dirty]) {
+      const sandbox = this.#operations.registry.get(sandboxId)
+      if (sandbox?.state === 'paused') await this.#publish(sandboxId, sandbox.checkpointId!)
+      else if (!sandbox || sandbox.state === 'running') this.#dirty.delete(sandboxId)
     }
   }
 
-  async #offer(sandboxId: string, checkpointId: string): Promise<void> {
-    const { node, registry } = this.#life
+  async #publish(sandboxId: string, checkpointId: string): Promise<void> {
+    const { node, registry } = this.#operations
     const records = this.#records!
-    const base = await node.carry(checkpointId)
+    const base = await node.exportBase(checkpointId)
     const checkpoint = await this.#checkpoints.find(checkpointId)
     if (!base || !checkpoint?.isComplete) return
-    await this.#life.exclusively(sandboxId, async () => {
+    await this.#operations.exclusively(sandboxId, async () => {
       const sandbox = registry.get(sandboxId)
       if (sandbox?.state !== 'paused' || sandbox.checkpointId !== checkpointId) return
       const found = await records.find(sandboxId)
       if (found && this.#isElsewhere(found)) return this.#giveUp(sandboxId, found)
-      const rows: AdoptableRows = { sandbox, checkpoint }
+      const rows: TakeoverRows = { sandbox, checkpoint }
       if (found?.record.state !== 'paused' || found.record.checkpointId !== checkpointId)
         await records.write({ sandboxId, state: 'paused', checkpointId, base, rows }, found?.tag)
-      this.#owed.delete(sandboxId)
+      this.#dirty.delete(sandboxId)
     })
   }
 
   /**
-   * Before a sandbox is resumed, under its lock: from now on nobody else may go on with it.
+   * Keeps other machines from taking a sandbox over, before this one resumes it. Called under the sandbox's lock.
    * @throws SandlotError conflict: another machine has it, checkpoint_store_unavailable, operation_timeout
    */
   async claim({ sandboxId }: LiveSandbox): Promise<void> {
     if (!this.#records) return
-    const what = `the bucket does not say whose sandbox '${sandboxId}' is`
-    await within(CLAIM_TIMEOUT_MS, this.#take(sandboxId), what, { mayHaveActed: false })
+    const what = `the bucket does not say which machine owns sandbox '${sandboxId}'`
+    await within(CLAIM_TIMEOUT_MS, this.#claimRecord(sandboxId), what, { mayHaveActed: false })
   }
 
-  async #take(sandboxId: string): Promise<void> {
+  async #claimRecord(sandboxId: string): Promise<void> {
     const records = this.#records!
-    // should it stay paused
-    this.#owed.add(sandboxId)
+    // if the resume fails, the sandbox stays paused and its record has to be published again
+    this.#dirty.add(sandboxId)
     const found = await records.find(sandboxId)
     if (!found) return
     if (this.#isElsewhere(found)) {
@@ -123,16 +133,16 @@ export class Handovers {
   }
 
   /**
-   * Of a sandbox that was killed.
-   * @returns the checkpoint that another machine goes on from
+   * Removes the record of a sandbox that was killed.
+   * @returns the checkpoint that another machine goes on from, if one took the sandbox over
    */
-  async end(sandboxId: string): Promise<string | undefined> {
+  async remove(sandboxId: string): Promise<string | undefined> {
     if (!this.#records) return undefined
-    this.#owed.delete(sandboxId)
+    this.#dirty.delete(sandboxId)
     const found = await this.#records.find(sandboxId)
     if (!found) return undefined
     if (this.#isElsewhere(found)) return found.record.checkpointId
-    // nobody can take it over between here and there
+    // claimed first: no machine can take the sandbox over between this check and the removal
     if (found.record.state === 'paused')
       await this.#records.write({ ...found.record, state: 'taken' }, found.tag)
     await this.#records.remove(sandboxId)
@@ -143,11 +153,12 @@ export class Handovers {
     return found.record.owner.instanceId !== this.#records!.instance.instanceId
   }
 
+  /** Ends a sandbox that another machine has taken over. */
   #giveUp(sandboxId: string, { record }: FoundRecord): void {
-    this.#life.logger.warn(
+    this.#operations.logger.warn(
       { sandboxId, to: record.owner },
       'a paused sandbox was taken over by another machine',
     )
-    this.#life.endUnasked(sandboxId, `${MOVED}${record.owner.name}`)
+    this.#end(sandboxId, `${TAKEN_OVER_BY}${record.owner.name}`)
   }
 }

@@ -1,51 +1,84 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { BuildResources } from '@sandlot/protocol/node'
+import { Reservations } from './reservations.ts'
 import type { Team } from './team.ts'
 import { type RateState, TokenBuckets } from './token-bucket.ts'
 
-/** What holds where a plan says nothing. */
-export const DEFAULT_LIMITS = {
-  /** Of all keys of a team together, four times as many in one go: a fraction of what the server answers a second. */
+/**
+ * The numbers of all limits of a team. A plan (`plans.ts`) may set those that name a field of it; the numbers here hold
+ * where the plan says nothing. No plan gives a sandbox more than the machine has. In brackets: the error of a request
+ * that meets the limit; without one, the oldest are deleted.
+ */
+export const TEAM_LIMITS = {
+  // Rates, beside `plan.requestsPerSecond` of one API key or session and `plan.createsPerSecond` of creates and forks.
+
+  /** Requests of all API keys of a team together, with a burst of four seconds [rate_limited]. */
   requestsPerSecond: 500,
-  /** The same for one route: a program that floods it leaves the others of its team something. */
+  /** Requests to one route, so that a program that floods it leaves the other programs of its team some [rate_limited]. */
   requestsPerSecondOfRoute: 400,
-  unfinishedBuilds: 100,
-  /** Of all templates and snapshots, in whatever state. */
-  builds: 5_000,
-  /** API keys, those of sign-ins and access tokens included. */
-  apiKeys: 1_000,
-  /** At a time. */
+  requestBurstSeconds: 4,
+
+  // At a time, beside `plan.concurrentSandboxes`: machines that run, start, build or read for a diff [rate_limited].
+
+  /** Diffs, each with a machine for either checkpoint [rate_limited]. `plan.diffs`. */
   diffs: 2,
-  /** At a time: the machine that is rolled back goes when the one that takes its place is there. */
+  machinesOfDiff: 2,
+  /** Rollbacks: the new machine runs beside the old one until it is ready [rate_limited]. */
   rollbacks: 2,
-  /** Archives kept for COPY steps. */
+  /** Builds that are announced, queued or running [rate_limited]. `plan.unfinishedBuilds`. */
+  unfinishedBuilds: 100,
+  /** Share of the builds that wait for a ready command, and leave their place in the queue to others meanwhile. */
+  waitingBuildsShare: 0.5,
+
+  // Kept, beside `plan.storageMB` of checkpoints and archives together [rate_limited].
+
+  /** Builds of all templates, and snapshots, in whatever state [rate_limited]. */
+  builds: 5_000,
+  /** Builds of one template that failed. */
+  failedBuildsOfTemplate: 20,
+  /** Finished builds of one template that have lost their last tag. */
+  untaggedBuildsOfTemplate: 10,
+  /** Logs of finished builds, at most 16 MB each. */
+  buildLogs: 100,
+  /** Tags of one template, which are held in memory [invalid_request]. */
+  tagsOfTemplate: 1_000,
+  /** Tags of all templates, each with a history in the database [invalid_request]. */
+  tags: 10_000,
+  /** Archives for COPY steps [rate_limited]. `plan.uploads`. */
   uploads: 2_000,
-  /** Bytes of them, as a share of the disk. */
+  /** Bytes of these archives, as a share of the disk [rate_limited]. `plan.uploadMB`. */
   uploadShare: 0.25,
-}
-const REQUEST_BURST_SECONDS = 4
-/** Each of the two checkpoints is read by a machine. */
-const DIFF_MACHINES = 2
+  /** Bytes of one archive [payload_too_large]. */
+  uploadBytes: 4 * 2 ** 30,
+  /** Addresses that an archive may be sent to; a build has at most 500 steps. */
+  uploadTickets: 1_000,
+  /** API keys, those of sign-ins and access tokens included [rate_limited]. */
+  apiKeys: 1_000,
+  /** Checkpoints of a sandbox beside the newest and its snapshots; `PUT /sandboxes/{id}/keep` sets another number. */
+  checkpointsOfSandbox: 3,
+  /** Events, about 250 MB: a team that makes a sandbox every four seconds has fewer in a week. */
+  events: 500_000,
+  /** Answers for repeated requests with an `Idempotency-Key`, about 15 MB: clients repeat a request within minutes. */
+  idempotentAnswers: 10_000,
+} as const
+
 const MiB = 2 ** 20
 
 export interface TeamLimitsOptions {
-  /** Sandboxes of a team that take a place: those that run or are being started. */
+  /** Counts a team's sandboxes that run or are being started. */
   runningOf: (teamId: string) => number
   /** The most that one sandbox can have on this machine. */
   capacity: () => BuildResources
   now: () => number
 }
 
-/** How much of the archives for COPY steps a team may keep. */
-export interface UploadLimits {
+/** Archives for COPY steps: how many a team has or may have, and their bytes. */
+export interface UploadAmount {
   count: number
-  bytes: number
+  sizeBytes: number
 }
 
-/**
- * Every limit of a team, whoever asks: routes, the edge, builds, deadlines. Where a plan says nothing, the machine does;
- * no plan gives more than the machine has. Bytes of checkpoints are counted in `sandboxes/storage.ts`.
- */
+/** Checks every limit of a team, for routes, services, builds and the edge alike. */
 export class TeamLimits {
   readonly #options: TeamLimitsOptions
   readonly #requests: TokenBuckets
@@ -63,13 +96,13 @@ export class TeamLimits {
   }
 
   /**
-   * A plan limits each key or session by itself; all of a team together have a limit of the machine, or keys without
-   * number would be requests without number.
-   * @param route of the API, as `GET /sandboxes/:id`
-   * @returns the limit that is nearest; the first that is reached stops the count
+   * Counts a request. A plan limits each API key or session; all keys of a team together have a limit too, because a team
+   * can make more keys.
+   * @param route of the API, such as `GET /sandboxes/:id`
+   * @returns the limit that is nearest; the count stops at the first limit that is reached
    */
   countRequest({ teamId, plan }: Team, credentialId: string, route: string): RateState {
-    const { requestsPerSecond, requestsPerSecondOfRoute } = DEFAULT_LIMITS
+    const { requestsPerSecond, requestsPerSecondOfRoute } = TEAM_LIMITS
     const counts = [
       () => this.#routes.count(`${teamId} ${route}`, ...withBurst(requestsPerSecondOfRoute)),
       () => this.#requests.count(`team ${teamId}`, ...withBurst(requestsPerSecond)),
@@ -85,7 +118,7 @@ export class TeamLimits {
     return nearest!
   }
 
-  /** For each sandbox that is made, by a create or a fork. @throws SandlotError rate_limited */
+  /** Counts a sandbox that is made, by a create or a fork. @throws SandlotError rate_limited */
   checkCreateRate({ teamId, plan: { createsPerSecond } }: Team): void {
     if (createsPerSecond === null) return
     throwWhenEmpty(this.#creates.take(teamId, createsPerSecond), 'new sandboxes', createsPerSecond)
@@ -98,9 +131,10 @@ export class TeamLimits {
   }
 
   /**
-   * For every machine that is started for a team, whatever for. Those that are being made count like those that run,
-   * or a burst would pass the limit.
-   * @returns gives the places back, once however often it is called: in the same breath as a sandbox enters the registry
+   * Reserves machines for a team before they are started, for whatever purpose. Machines that are being started count like
+   * those that run; otherwise a burst would pass the limit.
+   * @returns gives the places back, once however often it is called. Callers do so in the same tick in which the sandbox
+   *   enters the registry
    * @throws SandlotError rate_limited
    */
   reserve(team: Team, count = 1): () => void {
@@ -108,7 +142,7 @@ export class TeamLimits {
     return this.#machines.add(team.teamId, count)
   }
 
-  /** Whether a machine could be reserved now. @throws SandlotError rate_limited */
+  /** Checks that a machine could be reserved now. @throws SandlotError rate_limited */
   checkReservable(team: Team): void {
     this.#checkPlaces(team, 1)
   }
@@ -123,19 +157,19 @@ export class TeamLimits {
       )
   }
 
-  /** @param count those there are already @throws SandlotError rate_limited */
+  /** @param count of keys that exist @throws SandlotError rate_limited */
   checkApiKeys({ name }: Team, count: number): void {
-    if (count >= DEFAULT_LIMITS.apiKeys)
+    if (count >= TEAM_LIMITS.apiKeys)
       throw new SandlotError(
         'rate_limited',
-        `team '${name}' has ${count} API keys, ${DEFAULT_LIMITS.apiKeys} are allowed: delete some`,
+        `team '${name}' has ${count} API keys, ${TEAM_LIMITS.apiKeys} are allowed: delete some`,
       )
   }
 
-  /** A diff with the machines that read for it. @returns gives them back @throws SandlotError rate_limited */
+  /** Reserves a diff and the machines that read for it. @returns gives them back @throws SandlotError rate_limited */
   reserveDiff(team: Team): () => void {
     const { teamId, name, plan } = team
-    const limit = plan.diffs ?? DEFAULT_LIMITS.diffs
+    const limit = plan.diffs ?? TEAM_LIMITS.diffs
     const used = this.#diffs.of(teamId)
     if (used >= limit)
       throw new SandlotError(
@@ -143,7 +177,7 @@ export class TeamLimits {
         `${used} diffs of team '${name}' are being made, ${limit} at a time are allowed: try again when one is done`,
         { retryAfterSeconds: 2 },
       )
-    const releaseMachines = this.reserve(team, DIFF_MACHINES)
+    const releaseMachines = this.reserve(team, TEAM_LIMITS.machinesOfDiff)
     const releaseDiff = this.#diffs.add(teamId, 1)
     return () => {
       releaseMachines()
@@ -152,31 +186,31 @@ export class TeamLimits {
   }
 
   /**
-   * The machine that takes the place of a sandbox's own. A team at its limit of sandboxes may roll back, too.
+   * Reserves the machine that replaces the one of a sandbox. It takes no place of a sandbox: a team at its limit may roll back.
    * @returns gives it back @throws SandlotError rate_limited
    */
   reserveRollback({ teamId, name }: Team): () => void {
     const used = this.#rollbacks.of(teamId)
-    if (used >= DEFAULT_LIMITS.rollbacks)
+    if (used >= TEAM_LIMITS.rollbacks)
       throw new SandlotError(
         'rate_limited',
-        `${used} sandboxes of team '${name}' are being rolled back, ${DEFAULT_LIMITS.rollbacks} at a time are allowed: try again when one is done`,
+        `${used} sandboxes of team '${name}' are being rolled back, ${TEAM_LIMITS.rollbacks} at a time are allowed: try again when one is done`,
         { retryAfterSeconds: 1 },
       )
     return this.#rollbacks.add(teamId, 1)
   }
 
   /**
-   * @param counts those there are already, and how many of them are not finished
+   * @param counts of builds that exist, and of those that are not finished
    * @throws SandlotError rate_limited
    */
   checkBuilds({ name, plan }: Team, { all, unfinished: count }: { all: number; unfinished: number }): void {
-    if (all >= DEFAULT_LIMITS.builds)
+    if (all >= TEAM_LIMITS.builds)
       throw new SandlotError(
         'rate_limited',
-        `team '${name}' has ${all} builds and snapshots, ${DEFAULT_LIMITS.builds} are allowed: delete templates`,
+        `team '${name}' has ${all} builds and snapshots, ${TEAM_LIMITS.builds} are allowed: delete templates`,
       )
-    const limit = plan.unfinishedBuilds ?? DEFAULT_LIMITS.unfinishedBuilds
+    const limit = plan.unfinishedBuilds ?? TEAM_LIMITS.unfinishedBuilds
     if (count >= limit)
       throw new SandlotError(
         'rate_limited',
@@ -184,7 +218,7 @@ export class TeamLimits {
       )
   }
 
-  /** What a build asks for. @throws SandlotError invalid_request naming the value and the limit */
+  /** Checks what a new build asks for. @throws SandlotError invalid_request naming the value and the limit */
   checkBuild({ plan }: Team, asked: BuildResources): void {
     const machine = this.#options.capacity()
     const check = (what: string, value: number, unit: string, ofPlan: number | null, ofMachine: number) => {
@@ -201,7 +235,7 @@ export class TeamLimits {
     check('the disk', asked.diskSizeMB, ' MB', plan.diskSizeMB, machine.diskSizeMB)
   }
 
-  /** A sandbox of a template that another team may have built. @throws SandlotError invalid_request */
+  /** Checks a new sandbox, whose template another team may have built. @throws SandlotError invalid_request */
   checkSandbox({ plan }: Team, build: BuildResources): void {
     const check = (what: string, value: number, limit: number | null) => {
       if (limit !== null && value > limit)
@@ -215,43 +249,63 @@ export class TeamLimits {
     check('MB of disk', build.diskSizeMB, plan.diskSizeMB)
   }
 
-  /** Of archives for COPY steps; they count in the storage of a plan, too. */
-  uploads({ plan }: Team): UploadLimits {
+  /**
+   * Checks a new snapshot, checkpoint or archive. A pause is never refused for its size: no sandbox may be lost to a quota.
+   * @param sizeBytes of the team's checkpoints and archives @throws SandlotError rate_limited
+   */
+  checkStorage({ name, plan }: Team, sizeBytes: number): void {
+    if (plan.storageMB === null || sizeBytes < plan.storageMB * MiB) return
+    throw new SandlotError(
+      'rate_limited',
+      `team '${name}' keeps ${Math.round(sizeBytes / MiB)} MB of checkpoints and archives of builds, its plan allows ${plan.storageMB}: delete snapshots and templates, or kill paused sandboxes`,
+    )
+  }
+
+  /** The archives for COPY steps that a team may keep; they count in the storage of its plan, too. */
+  uploads({ plan }: Team): UploadAmount {
     const diskBytes = this.#options.capacity().diskSizeMB * MiB
-    const bytes = Math.floor(diskBytes * DEFAULT_LIMITS.uploadShare)
-    const limits = [
-      plan.uploadMB === null ? bytes : plan.uploadMB * MiB,
-      ...(plan.storageMB === null ? [] : [plan.storageMB * MiB]),
-    ]
-    return { count: plan.uploads ?? DEFAULT_LIMITS.uploads, bytes: Math.min(...limits) }
+    const ofUploads = plan.uploadMB === null ? diskBytes * TEAM_LIMITS.uploadShare : plan.uploadMB * MiB
+    const ofStorage = plan.storageMB === null ? Number.POSITIVE_INFINITY : plan.storageMB * MiB
+    return {
+      count: plan.uploads ?? TEAM_LIMITS.uploads,
+      sizeBytes: Math.floor(Math.min(ofUploads, ofStorage)),
+    }
+  }
+
+  /**
+   * @param tags those of the template and of the whole team, and how many are new
+   * @throws SandlotError invalid_request
+   */
+  checkTags({ ofTemplate, ofTeam, added }: { ofTemplate: number; ofTeam: number; added: number }): void {
+    const check = (whose: string, count: number, limit: number) => {
+      if (count + added > limit)
+        throw new SandlotError(
+          'invalid_request',
+          `${whose} has ${count} tags, ${limit} are allowed: take some away`,
+        )
+    }
+    if (added === 0) return
+    check('this template', ofTemplate, TEAM_LIMITS.tagsOfTemplate)
+    check('your team', ofTeam, TEAM_LIMITS.tags)
   }
 }
 
-/** What teams hold at this moment. */
-class Reservations {
-  readonly #held = new Map<string, number>()
-
-  of(teamId: string): number {
-    return this.#held.get(teamId) ?? 0
-  }
-
-  /** @returns gives it back, once however often it is called */
-  add(teamId: string, count: number): () => void {
-    this.#held.set(teamId, this.of(teamId) + count)
-    let isHeld = true
-    return () => {
-      if (!isHeld) return
-      isHeld = false
-      const left = this.of(teamId) - count
-      if (left > 0) this.#held.set(teamId, left)
-      else this.#held.delete(teamId)
-    }
-  }
+/**
+ * @param wanted archives that a team would have with a new one
+ * @param limit as `TeamLimits.uploads` returned it
+ * @throws SandlotError rate_limited
+ */
+export function checkUploads({ name }: Team, wanted: UploadAmount, limit: UploadAmount): void {
+  if (wanted.count <= limit.count && wanted.sizeBytes <= limit.sizeBytes) return
+  throw new SandlotError(
+    'rate_limited',
+    `team '${name}' has ${wanted.count} archives for COPY steps of ${toMB(wanted.sizeBytes)} MB with this one, ${limit.count} of ${toMB(limit.sizeBytes)} MB are allowed: delete templates, or wait until older ones go`,
+  )
 }
 
 const withBurst = (perSecond: number): [perSecond: number, burst: number] => [
   perSecond,
-  perSecond * REQUEST_BURST_SECONDS,
+  perSecond * TEAM_LIMITS.requestBurstSeconds,
 ]
 
 function throwWhenEmpty(waitSeconds: number, what: string, perSecond: number): void {
@@ -260,3 +314,5 @@ function throwWhenEmpty(waitSeconds: number, what: string, perSecond: number): v
       retryAfterSeconds: waitSeconds,
     })
 }
+
+const toMB = (bytes: number): number => Math.ceil(bytes / MiB)

@@ -1,6 +1,7 @@
 import { ErrorSchema } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
+import type { SessionService } from '../sessions/service.ts'
 import { projectIdOf } from './team-id.ts'
 
 const Team = Type.Object({
@@ -11,7 +12,11 @@ const Team = Type.Object({
   isDefault: Type.Boolean(),
 })
 
-export function teamRoutes(app: App, { sessions }: Services): void {
+export interface TeamRoutesOptions {
+  sessions: SessionService
+}
+
+export function teamRoutes(app: App, { sessions }: TeamRoutesOptions): void {
   app.get(
     '/teams',
     {

@@ -67,7 +67,7 @@ test('an administrator sees the templates of all teams, and why a build failed',
   const { templateID, buildID } = (await call('POST', '/v3/templates', { name: 'app' })).body
   await call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromImage: 'e2bdev/base', steps: [] })
   const listed = async () =>
-    (await listTemplates(tested.current.databasePath)).map(({ name, team, status, reason }) => [
+    (await listTemplates(tested.current.storeUrl)).map(({ name, team, status, reason }) => [
       ...[name, team, status, reason],
     ])
   await expect.poll(listed).toContainEqual(['app', 'default', 'error', 'no such package'])

@@ -1,5 +1,5 @@
 import { newTemplateId, SandlotError } from '@sandlot/protocol'
-import type { BuildInfo, SandboxNode } from '@sandlot/protocol/node'
+import type { BuildInfo } from '@sandlot/protocol/node'
 import type { CatalogProgress } from '../catalog/progress.ts'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
@@ -7,11 +7,6 @@ import type { Team } from '../teams/team.ts'
 import { nearNames } from './near-names.ts'
 import { DEFAULT_TAG, parseReference } from './reference.ts'
 import type { BuildRecord, TemplateRecord, TemplateRepository } from './repository.ts'
-
-/** Of one template: they are held in memory. */
-const MAX_TAGS = 1_000
-/** Of all templates of a team: each has a history in the database, too. */
-const MAX_TAGS_OF_TEAM = 10_000
 
 export interface Template extends TemplateRecord {
   /** Builds by tag. */
@@ -26,17 +21,18 @@ export interface Startable {
   build: BuildInfo
 }
 
-/** What sandboxes can be started from, in memory: a create asks it before anything else. */
+/** All templates, in memory: every create looks here first. */
 export class TemplateRegistry {
   readonly #repository: TemplateRepository
   readonly #byId = new Map<string, Template>()
   /** By `<team id or ''>/<name>`. */
   readonly #byName = new Map<string, Template>()
-  /** By team id; what belongs to no team by ''. */
+  /** By team id; '' for built-in templates, which belong to no team. */
   readonly #byTeam = new Map<string, Set<Template>>()
+  /** Ids of the checkpoints of all builds. */
   readonly #snapshots = new Set<string>()
   readonly #progress: CatalogProgress
-  /** Team ids by slug: of those with templates from before, and of everyone who asked since. */
+  /** Team ids by slug: of teams with templates at the start, and of teams that have looked for a template since. */
   readonly #teamIds = new Map<string, string>()
   readonly #naming = new KeyedLock()
 
@@ -45,7 +41,7 @@ export class TemplateRegistry {
     this.#progress = progress
   }
 
-  /** Reads the teams' templates; those of the node come with `loadCommon`. */
+  /** Reads the templates of teams; `loadBuiltIn` adds those of the node. */
   async load(): Promise<void> {
     for (const template of await this.#repository.templates())
       if (template.teamId !== null) this.#add({ ...template, tags: new Map(), builds: [] })
@@ -59,19 +55,19 @@ export class TemplateRegistry {
       this.#byId.get(templateId)?.tags.set(tag, builds.get(buildId)!)
   }
 
-  async loadCommon(node: SandboxNode): Promise<void> {
-    for (const build of node.builds()) {
-      const record = await this.#repository.ensureCommon(newTemplateId(), build.name, Date.now())
+  async loadBuiltIn(builds: readonly BuildInfo[]): Promise<void> {
+    for (const build of builds) {
+      const record = await this.#repository.ensureBuiltIn(newTemplateId(), build.name, Date.now())
       this.#add({ ...record, tags: new Map([[DEFAULT_TAG, build]]), builds: [build] })
     }
   }
 
-  /** Finished builds of teams that the node must know to start from them. */
+  /** Lists the finished builds of teams, which the node must know to start sandboxes from them. */
   teamBuilds(): BuildRecord[] {
     return this.#records().filter(({ status }) => status === 'ready')
   }
 
-  /** Those that a server has not finished. */
+  /** Lists the builds that are announced, queued or running. */
   unfinishedBuilds(): BuildRecord[] {
     return this.#records().filter(({ status }) => status === 'waiting' || status === 'building')
   }
@@ -81,9 +77,10 @@ export class TemplateRegistry {
   }
 
   /**
-   * Records a build of the team's template of that name, which is made when there is none. Of those that come with the
-   * same name at once the first makes it, and a tag is on the build of the last.
-   * @param name null: always a new template @param make the build, of that template
+   * Records a build of the team's template of that name; makes the template when there is none. Of concurrent callers with
+   * the same name the first makes the template, and the last gets the tags.
+   * @param name null: always makes a new template
+   * @param make returns the build, given its template
    */
   addBuild(
     team: Team,
@@ -112,7 +109,7 @@ export class TemplateRegistry {
     return name === null ? add() : this.#naming.run(nameKey(team.teamId, name), add)
   }
 
-  /** @param build one of the catalogue's own; changed here when the row says the same */
+  /** @param build one that this registry returned; changed once its row is written */
   async updateBuild(build: BuildRecord, changes: Partial<BuildRecord>): Promise<void> {
     const changed = { ...build, ...changes }
     await this.#repository.updateBuild(changed)
@@ -127,21 +124,16 @@ export class TemplateRegistry {
     this.#tag(build, tags)
   }
 
-  /** @param template undefined: it is made with them @throws SandlotError invalid_request */
-  checkTagCount({ teamId }: Team, template: Template | undefined, added: readonly string[]): void {
+  /**
+   * Counts tags for `TeamLimits.checkTags`.
+   * @param template undefined: a new one
+   */
+  countTags({ teamId }: Team, template: Template | undefined, wanted: readonly string[]) {
     const known = template?.tags ?? new Map<string, BuildInfo>()
-    const fresh = new Set(added.filter((tag) => !known.has(tag))).size
-    if (fresh === 0) return
     let ofTeam = 0
     for (const { tags } of this.#ofTeam(teamId)) ofTeam += tags.size
-    const refuse = (whose: string, count: number, limit: number): never => {
-      throw new SandlotError(
-        'invalid_request',
-        `${whose} has ${count} tags, ${limit} are allowed: take some away`,
-      )
-    }
-    if (known.size + fresh > MAX_TAGS) refuse('this template', known.size, MAX_TAGS)
-    if (ofTeam + fresh > MAX_TAGS_OF_TEAM) refuse('your team', ofTeam, MAX_TAGS_OF_TEAM)
+    const added = new Set(wanted.filter((tag) => !known.has(tag))).size
+    return { ofTemplate: known.size, ofTeam, added }
   }
 
   async removeTags(template: Template, tags: readonly string[]): Promise<void> {
@@ -168,7 +160,7 @@ export class TemplateRegistry {
     this.#snapshots.delete(build.checkpointId)
   }
 
-  /** @param checkpointIds those of its builds that must be deleted from now on */
+  /** @param checkpointIds of builds of the template, marked as being deleted in the same transaction */
   async remove(template: Template, checkpointIds: readonly string[]): Promise<void> {
     await this.#repository.remove(template.templateId, checkpointIds)
     this.#byId.delete(template.templateId)
@@ -178,7 +170,7 @@ export class TemplateRegistry {
       if ('checkpointId' in build) this.#snapshots.delete(build.checkpointId)
   }
 
-  /** Builds and snapshots of a team. */
+  /** Counts the builds and snapshots of a team. */
   countOf({ teamId }: Team): number {
     let count = 0
     for (const { builds } of this.#ofTeam(teamId)) count += builds.length
@@ -191,7 +183,7 @@ export class TemplateRegistry {
   spawns = (templates: readonly Template[]) =>
     this.#repository.spawns(templates.map(({ templateId }) => templateId))
 
-  /** Those that a team may start from: its own and everybody's. */
+  /** Lists the templates that a team may start from: its own, built-in ones, and those of the catalog that are ready. */
   visibleTo(team: Team): Template[] {
     const own = team.teamId === CATALOG_TEAM_ID ? [] : this.#ofTeam(team.teamId)
     const isVisible = ({ teamId, tags }: Template) =>
@@ -199,7 +191,7 @@ export class TemplateRegistry {
     return [...this.defaults().filter(isVisible), ...own]
   }
 
-  /** Those that come with this server, ready or not. */
+  /** Lists the templates that come with this server, ready or not. */
   defaults(): Template[] {
     return [...this.#ofTeam(null), ...this.#ofTeam(CATALOG_TEAM_ID)]
   }
@@ -208,29 +200,30 @@ export class TemplateRegistry {
     return this.#byTeam.get(teamId ?? '') ?? new Set()
   }
 
-  /** Whether a checkpoint belongs to a snapshot, which outlives its sandbox. */
+  /** Tells whether a checkpoint belongs to a snapshot or build, which outlives the sandbox. */
   isSnapshot(checkpointId: string): boolean {
     return this.#snapshots.has(checkpointId)
   }
 
-  /** By id, name or namespace/name. */
+  /** Finds a template by id, name or namespace/name. */
   find(key: string, team: Team): Template | undefined {
     const { namespace, name } = parseReference(key)
     this.#teamIds.set(team.slug, team.teamId)
     const byId = namespace === undefined ? this.#byId.get(name) : undefined
     if (byId) return byId
     const own = this.#byName.get(nameKey(team.teamId, name))
-    const common = this.#byName.get(nameKey(null, name)) ?? this.#byName.get(nameKey(CATALOG_TEAM_ID, name))
-    if (namespace === undefined) return own ?? common
+    const shared = this.#byName.get(nameKey(null, name)) ?? this.#byName.get(nameKey(CATALOG_TEAM_ID, name))
+    if (namespace === undefined) return own ?? shared
     const owner = this.#teamIds.get(namespace)
     const named = owner === undefined ? undefined : this.#byName.get(nameKey(owner, name))
     const isKnowable = named?.teamId === team.teamId || named?.isPublic
-    return (isKnowable ? named : undefined) ?? (namespace === DEFAULT_TEAM_SLUG ? common : undefined)
+    return (isKnowable ? named : undefined) ?? (namespace === DEFAULT_TEAM_SLUG ? shared : undefined)
   }
 
   /**
-   * @param reference id, name, namespace/name, or one of these with `:tag` or `:<build id>`: that build, whatever has
-   * become of its tags @throws SandlotError not_found, forbidden, conflict
+   * Finds the build that a create starts from.
+   * @param reference id, name or namespace/name, with `:tag` or `:<build id>`; a build id finds the build without its tags
+   * @throws SandlotError not_found, forbidden, conflict: a template of the catalog that is not built yet
    */
   resolve(reference: string, team: Team): Startable {
     const { name, tag = DEFAULT_TAG } = parseReference(reference)
@@ -248,7 +241,7 @@ export class TemplateRegistry {
     )
   }
 
-  /** A template that a team may use, built or not; a tag does not matter. @throws SandlotError not_found, forbidden */
+  /** Finds a template that a team may use, built or not; ignores a tag. @throws SandlotError not_found, forbidden */
   see(reference: string, team: Team): Template {
     const key = reference.split(':')[0]!
     const template = this.find(key, team)
@@ -258,7 +251,7 @@ export class TemplateRegistry {
     return template
   }
 
-  /** One that a team may change. @throws SandlotError not_found, forbidden */
+  /** Finds a template that a team may change. @throws SandlotError not_found, forbidden */
   own(reference: string, team: Team): Template {
     const template = this.see(reference, team)
     if (template.teamId !== team.teamId)
@@ -269,14 +262,14 @@ export class TemplateRegistry {
     return template
   }
 
-  /** One of the team's own, where others' are not told from what there is not. @throws SandlotError not_found */
+  /** Like `own`, but answers not_found for templates of other teams, too. @throws SandlotError not_found */
   ownOrUnknown(reference: string, team: Team): Template {
     const template = this.find(reference, team)
     if (template?.teamId === team.teamId) return template
     throw new SandlotError('not_found', `template '${reference.slice(0, 200)}' not found`)
   }
 
-  /** @throws SandlotError conflict: it is of the catalogue and not built yet */
+  /** @throws SandlotError conflict: a template of the catalog that is not built yet */
   #checkProgress(name: string): void {
     const reason = this.#progress.describe(name)
     if (reason) throw new SandlotError('conflict', reason)
@@ -305,14 +298,14 @@ export class TemplateRegistry {
   }
 }
 
-/** It comes with this server: the base, or of the catalogue. */
+/** Whether a template comes with this server: the base, or one of the catalog. */
 export const isDefault = ({ teamId }: Template): boolean => teamId === null || teamId === CATALOG_TEAM_ID
 
 export const isRecord = (build: BuildInfo | BuildRecord): build is BuildRecord => 'checkpointId' in build
 
 const isReady = (build: BuildInfo | BuildRecord): boolean => !isRecord(build) || build.status === 'ready'
 
-/** Why there is nothing to start from yet. @param named has the id that was asked for */
+/** Says why no build can be started yet. @param named the build whose id was asked for */
 function stateOf(
   named: BuildInfo | BuildRecord | undefined,
   newest: BuildInfo | BuildRecord | undefined,
@@ -325,7 +318,7 @@ function stateOf(
     : `; the build of that id is ${build.status}, try again when it is ready`
 }
 
-/** Environment that a build gives the commands of its sandboxes. */
+/** Returns the environment that a build gives the commands of its sandboxes. */
 export const runtimeEnvVarsOf = (build: BuildInfo | BuildRecord): Record<string, string> =>
   isRecord(build) ? build.runtimeEnvVars : {}
 

@@ -3,6 +3,7 @@ import type { SnapshotBuild } from '@sandlot/protocol/node'
 import { setDeleting } from '../checkpoints/repository.ts'
 import type { Store } from '../store/open-store.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
+import { inTransaction } from '../store/transactions.ts'
 
 /** Kept of a tag. */
 const MAX_ASSIGNMENTS = 100
@@ -28,8 +29,6 @@ export interface BuildReason {
 /** A build of a team: a snapshot, or what its steps made. */
 export interface BuildRecord extends SnapshotBuild {
   templateId: string
-  /** Whom the snapshot was made from; empty: it was built by steps. */
-  sandboxId: string
   createdAtMs: number
   updatedAtMs: number
   finishedAtMs?: number
@@ -64,7 +63,7 @@ export class TemplateRepository {
   }
 
   /** A template of the catalogue, under an id that stays. */
-  async ensureCommon(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
+  async ensureBuiltIn(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
     const find = () =>
       this.#store
         .selectFrom('templates')
@@ -103,7 +102,7 @@ export class TemplateRepository {
 
   /** Records a build, with its tags when it is ready; the template is made when it is new. */
   async addBuild(template: TemplateRecord, isNew: boolean, build: BuildRecord): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       const inside = new TemplateRepository(transaction)
       if (isNew) await inside.insert(template)
       else await inside.#touch(build)
@@ -114,7 +113,7 @@ export class TemplateRepository {
 
   /** What changed of it; one that became ready gets its tags. */
   async updateBuild(build: BuildRecord): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       const inside = new TemplateRepository(transaction)
       const { id, template_id: _, ...row } = toRow(build)
       await transaction.updateTable('builds').set(row).where('id', '=', id).execute()
@@ -137,9 +136,9 @@ export class TemplateRepository {
     tags: readonly string[],
     nowMs: number,
   ): Promise<void> {
-    await this.#store
-      .transaction()
-      .execute((transaction) => new TemplateRepository(transaction).#setTags(build, tags, nowMs))
+    await inTransaction(this.#store, (transaction) =>
+      new TemplateRepository(transaction).#setTags(build, tags, nowMs),
+    )
   }
 
   async #setTags(
@@ -182,7 +181,7 @@ export class TemplateRepository {
   }
 
   async removeTags(templateId: string, tags: readonly string[]): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       for (const table of ['template_tags', 'tag_assignments'] as const)
         await transaction
           .deleteFrom(table)
@@ -207,7 +206,7 @@ export class TemplateRepository {
 
   /** Its builds and tags go with it. @param checkpointIds what must be deleted from now on */
   async remove(templateId: string, checkpointIds: readonly string[]): Promise<void> {
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await setDeleting(transaction, checkpointIds)
       await transaction.deleteFrom('templates').where('id', '=', templateId).execute()
     })
@@ -258,7 +257,7 @@ const toRow = (build: BuildRecord): BuildsTable => ({
   id: build.buildId,
   template_id: build.templateId,
   checkpoint_id: build.checkpointId,
-  sandbox_id: build.sandboxId,
+  sandbox_id: build.sandboxId ?? '',
   status: build.status,
   reason: build.reason ? JSON.stringify(build.reason) : null,
   created_at: build.createdAtMs,
@@ -279,7 +278,7 @@ const toBuild = (row: BuildsTable): BuildRecord => ({
   name: row.template_id,
   templateId: row.template_id,
   checkpointId: row.checkpoint_id,
-  sandboxId: row.sandbox_id,
+  sandboxId: row.sandbox_id || undefined,
   status: row.status as BuildStatus,
   reason: row.reason ? (JSON.parse(row.reason) as BuildReason) : undefined,
   createdAtMs: row.created_at,

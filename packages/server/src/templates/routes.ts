@@ -1,12 +1,13 @@
 import { ErrorSchema, Template, TemplateWithBuilds } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
+import type { App } from '../http/app.ts'
 import { checkUnpaged, clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import type { Team } from '../teams/team.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import { namesOf, toBuild, toDefaultTemplate, toTemplate } from './answers.ts'
-import { isRecord, type Template as KnownTemplate } from './registry.ts'
+import { isRecord, type Template as KnownTemplate, type TemplateRegistry } from './registry.ts'
+import type { TemplateService } from './service.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -19,13 +20,21 @@ const Paged = {
 }
 const Answer = Type.Record(Type.String(), Type.Unknown())
 
+export interface TemplateRoutesOptions {
+  templates: TemplateRegistry
+  /** Descriptions of the templates that come with this server, by template name. */
+  templateDescriptions: ReadonlyMap<string, string>
+  templateService: TemplateService
+  now: () => number
+}
+
 export function templateRoutes(
   app: App,
-  { catalogue, templateDescriptions, sandboxes, templateBuilder, now }: Services,
+  { templates: registry, templateDescriptions, templateService, now }: TemplateRoutesOptions,
 ): void {
   const descriptionOf = ({ name }: KnownTemplate) => templateDescriptions.get(name ?? '')
   async function toAnswers(templates: KnownTemplate[], team: Team, toAnswer = toTemplate) {
-    const spawns = await catalogue.spawns(templates)
+    const spawns = await registry.spawns(templates)
     return templates.map((template) =>
       toAnswer(template, team, spawns.get(template.templateId), descriptionOf(template)),
     )
@@ -44,7 +53,7 @@ export function templateRoutes(
     async (request) => {
       const { team } = request.caller
       checkTeamId(team, request.query.teamID)
-      const templates = catalogue.visibleTo(team)
+      const templates = registry.visibleTo(team)
       checkUnpaged(templates.length, 'templates', 'GET /v2/templates')
       return toAnswers(templates, team)
     },
@@ -59,7 +68,7 @@ export function templateRoutes(
       },
     },
     async (request) => {
-      const templates = catalogue.defaults().sort((a, b) => (a.templateId < b.templateId ? -1 : 1))
+      const templates = registry.defaults().sort((a, b) => (a.templateId < b.templateId ? -1 : 1))
       return toAnswers(templates, request.caller.team, toDefaultTemplate)
     },
   )
@@ -77,7 +86,7 @@ export function templateRoutes(
       const { limit, nextToken: token, teamID } = request.query
       checkTeamId(request.caller.team, teamID)
       const { page, nextToken } = pageOf(
-        catalogue.visibleTo(request.caller.team),
+        registry.visibleTo(request.caller.team),
         ({ createdAtMs, templateId }) => ({ timeMs: createdAtMs, id: templateId }),
         { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
       )
@@ -99,8 +108,8 @@ export function templateRoutes(
       const { alias } = request.params
       const { team } = request.caller
       const template = alias.includes(':')
-        ? catalogue.resolve(alias, team).template
-        : catalogue.see(alias, team)
+        ? registry.resolve(alias, team).template
+        : registry.see(alias, team)
       return { templateID: template.templateId, public: template.isPublic }
     },
   )
@@ -118,7 +127,7 @@ export function templateRoutes(
     async (request, reply) => {
       const { team } = request.caller
       const { limit, nextToken: token } = request.query
-      const template = catalogue.see(request.params.id, team)
+      const template = registry.see(request.params.id, team)
       const { page, nextToken } = pageOf(
         template.builds,
         (build) => ({
@@ -143,15 +152,15 @@ export function templateRoutes(
       },
     },
     async (request, reply) => {
-      const template = catalogue.own(request.params.id, request.caller.team)
-      await templateBuilder.discard(template, () => sandboxes.copies.deleteTemplate(template))
+      const template = registry.own(request.params.id, request.caller.team)
+      await templateService.delete(template)
       return reply.code(204).send(null)
     },
   )
   async function changeVisibility({ params, body, caller }: FastifyRequest): Promise<KnownTemplate> {
-    const template = catalogue.own((params as { id: string }).id, caller.team)
+    const template = registry.own((params as { id: string }).id, caller.team)
     const { public: isPublic } = body as { public?: boolean }
-    if (isPublic !== undefined) await catalogue.setPublic(template, isPublic, now())
+    if (isPublic !== undefined) await registry.setPublic(template, isPublic, now())
     return template
   }
   app.route({

@@ -89,7 +89,9 @@ export class TagHistory {
       .orderBy('tag', direction)
       .limit(tagsLimit + 1)
     if (search)
-      query = query.where(sql<boolean>`tag like ${`%${search.replaceAll('_', '\\_')}%`} escape '\\'`)
+      query = query.where(
+        sql<boolean>`lower(tag) like lower(${`%${search.replaceAll('_', '\\_')}%`}) escape '\\'`,
+      )
     if (options.cursor !== undefined) {
       const [atMs, tag] = decode(sort, options.cursor)
       const isBehind = direction === 'desc' ? '<' : '>'

@@ -1,4 +1,3 @@
-import { SandlotError } from '@sandlot/protocol'
 import {
   ErrorSchema,
   type TagAssignment as TagAssignmentAnswer,
@@ -7,10 +6,11 @@ import {
   TemplateTag,
 } from '@sandlot/protocol/rest'
 import Type from 'typebox'
-import type { App, Services } from '../create-app.ts'
-import { checkTag, DEFAULT_TAG, parseReference } from './reference.ts'
-import { isRecord } from './registry.ts'
-import type { TagAssignment, TagGroup } from './tag-history.ts'
+import type { App } from '../http/app.ts'
+import { checkTag } from './reference.ts'
+import type { TemplateRegistry } from './registry.ts'
+import type { TemplateService } from './service.ts'
+import type { TagAssignment, TagGroup, TagHistory } from './tag-history.ts'
 
 const tags = ['templates']
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
@@ -26,8 +26,14 @@ const Sort = Type.Union([
 ])
 const Tags = Type.Array(Type.String({ maxLength: 128 }), { minItems: 1, maxItems: 100 })
 
+export interface TagRoutesOptions {
+  templates: TemplateRegistry
+  templateService: TemplateService
+  tagHistory: TagHistory
+}
+
 /** Tags name builds of a template: `name:tag`. */
-export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): void {
+export function tagRoutes(app: App, { templates, templateService, tagHistory }: TagRoutesOptions): void {
   app.post(
     '/templates/tags',
     {
@@ -43,13 +49,9 @@ export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): v
     },
     async (request, reply) => {
       const { team } = request.caller
-      const added = request.body.tags.map(checkTag)
-      catalogue.own(request.body.target, team)
-      const { template, build } = catalogue.resolve(request.body.target, team)
-      if (!isRecord(build)) throw new SandlotError('forbidden', 'templates of this server get no tags')
-      catalogue.checkTagCount(team, template, added)
-      await catalogue.setTags(build, added, now())
-      return reply.code(201).send({ tags: added, buildID: build.buildId })
+      const { target, tags: wanted } = request.body
+      const { buildId, tags: added } = await templateService.assignTags(team, target, wanted)
+      return reply.code(201).send({ tags: added, buildID: buildId })
     },
   )
   app.delete(
@@ -64,21 +66,7 @@ export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): v
     },
     async (request, reply) => {
       const { name, tags: removed } = request.body
-      if (parseReference(name).tag !== undefined)
-        throw new SandlotError(
-          'invalid_request',
-          `name '${name}' has a tag: write the name alone, and the tags in tags`,
-        )
-      if (removed.includes(DEFAULT_TAG))
-        throw new SandlotError(
-          'invalid_request',
-          `tag '${DEFAULT_TAG}' cannot be taken away: a create without a tag needs it`,
-        )
-      const template = catalogue.own(name, request.caller.team)
-      for (const tag of removed)
-        if (!template.tags.has(tag))
-          throw new SandlotError('not_found', `tag '${tag}' does not exist for template '${name}'`)
-      await catalogue.removeTags(template, removed)
+      await templateService.removeTags(request.caller.team, name, removed)
       return reply.code(204).send(null)
     },
   )
@@ -93,23 +81,19 @@ export function tagRoutes(app: App, { catalogue, tagHistory, now }: Services): v
       },
     },
     async (request) => {
-      const template = catalogue.own(request.params.id, request.caller.team)
-      return (await catalogue.tagsOf(template)).map(({ tag, buildId, createdAtMs }) => ({
+      const template = templates.own(request.params.id, request.caller.team)
+      return (await templates.tagsOf(template)).map(({ tag, buildId, createdAtMs }) => ({
         tag,
         buildID: buildId,
         createdAt: new Date(createdAtMs).toISOString(),
       }))
     },
   )
-  tagHistoryRoutes(app, catalogue, tagHistory)
+  tagHistoryRoutes(app, templates, tagHistory)
 }
 
 /** What dashboards show of tags: only builds that are ready, and others' templates are unknown (404). */
-function tagHistoryRoutes(
-  app: App,
-  catalogue: Services['catalogue'],
-  tagHistory: Services['tagHistory'],
-): void {
+function tagHistoryRoutes(app: App, templates: TemplateRegistry, tagHistory: TagHistory): void {
   app.get(
     '/templates/:id/tags/count',
     {
@@ -121,7 +105,7 @@ function tagHistoryRoutes(
       },
     },
     async (request) => ({
-      total: catalogue.ownOrUnknown(request.params.id, request.caller.team).tags.size,
+      total: templates.ownOrUnknown(request.params.id, request.caller.team).tags.size,
     }),
   )
   app.get(
@@ -139,7 +123,7 @@ function tagHistoryRoutes(
       },
     },
     async (request) => {
-      const template = catalogue.ownOrUnknown(request.params.id, request.caller.team)
+      const template = templates.ownOrUnknown(request.params.id, request.caller.team)
       const normalizedTag = checkTag(request.query.tag.trim().toLowerCase())
       return { exists: template.tags.has(normalizedTag), normalizedTag }
     },
@@ -164,7 +148,7 @@ function tagHistoryRoutes(
       },
     },
     async (request) => {
-      const { templateId } = catalogue.ownOrUnknown(request.params.id, request.caller.team)
+      const { templateId } = templates.ownOrUnknown(request.params.id, request.caller.team)
       const { assignmentLimit = 6, tagsLimit = 25, tagsCursor, search, sort = 'latest_desc' } = request.query
       const options = { sort, tagsLimit, assignmentLimit, search, cursor: tagsCursor }
       const { items, nextCursor } = await tagHistory.groups(templateId, options)
@@ -188,7 +172,7 @@ function tagHistoryRoutes(
       },
     },
     async (request) => {
-      const { templateId } = catalogue.ownOrUnknown(request.params.id, request.caller.team)
+      const { templateId } = templates.ownOrUnknown(request.params.id, request.caller.team)
       const tag = checkTag(request.params.tag.trim().toLowerCase())
       const { limit = 50, cursor } = request.query
       const { items, nextCursor } = await tagHistory.assignments(templateId, tag, { limit, cursor })

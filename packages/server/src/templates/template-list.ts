@@ -21,8 +21,8 @@ export interface ListedTemplate {
 }
 
 /** All templates of a home, newest last, over the database itself: a server need not run. */
-export async function listTemplates(databasePath: string): Promise<ListedTemplate[]> {
-  const store = await openStore(databasePath)
+export async function listTemplates(storeUrl: string): Promise<ListedTemplate[]> {
+  const store = await openStore(storeUrl)
   try {
     const rows = await store
       .selectFrom('templates')

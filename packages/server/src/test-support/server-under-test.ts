@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import pino from 'pino'
 import { afterEach, beforeEach } from 'vitest'
-import { type ControlPlane, type ControlPlaneOptions, createServer } from '../control-plane.ts'
+import { type ControlPlane, createServer } from '../control-plane.ts'
+import type { ControlPlaneOptions } from '../options.ts'
 import { openStore, type Store } from '../store/open-store.ts'
 import type { PlansTable } from '../store/schema.ts'
 import { Browser } from './browser.ts'
+import { newTestDatabase, type TestDatabase } from './database.ts'
 import { NodeDouble } from './node-double.ts'
 
 export type Method = 'GET' | 'POST' | 'DELETE' | 'PUT' | 'PATCH'
@@ -18,26 +20,42 @@ export interface Answer {
   body: any
 }
 
-/** A control plane over a database file of its own for each test; its clock stands until it is moved. */
+/** A control plane over a database of its own for each test; its clock stands until it is moved. */
 export class ServerUnderTest {
   node = new NodeDouble()
   server!: ControlPlane
   key = ''
   now = Date.now()
-  readonly databasePath: string
+  readonly #directory: string
   readonly #options: Partial<ControlPlaneOptions>
+  #database: TestDatabase | undefined
   readonly #abandoned: ControlPlane[] = []
 
   constructor(directory: string, options: Partial<ControlPlaneOptions> = {}) {
     this.#options = options
-    this.databasePath = join(directory, 'db.sqlite')
+    this.#directory = directory
+  }
+
+  /** Of the database that the next `open` works on; rows may be there before it. */
+  get storeUrl(): string {
+    return this.database.url
+  }
+
+  get database(): TestDatabase {
+    if (!this.#database) throw new Error('the server was not opened yet')
+    return this.#database
+  }
+
+  set database(database: TestDatabase) {
+    this.#database = database
   }
 
   async open(): Promise<void> {
+    this.#database ??= await newTestDatabase(this.#directory)
     this.server = await createServer({
-      databasePath: this.databasePath,
+      store: await openStore(this.storeUrl),
       node: this.node,
-      uploadsDir: join(dirname(this.databasePath), 'uploads'),
+      uploadsDir: join(this.#directory, 'uploads'),
       builds: { concurrency: 2, timeoutMs: 60_000 },
       domain: 'sandlot.test',
       logger: pino({ level: 'silent' }),
@@ -51,17 +69,18 @@ export class ServerUnderTest {
   /** The next server finds what a crash leaves: nothing was closed or drained. */
   async crash(): Promise<void> {
     this.#abandoned.push(this.server)
-    this.node.emitter.removeAllListeners()
+    this.node.disconnect()
     await this.open()
   }
 
   async close(): Promise<void> {
     for (const server of [this.server, ...this.#abandoned]) await server.close(0)
+    await this.#database?.remove()
   }
 
   /** Reads and writes beside the server, as another process would. */
   async inStore<T>(work: (store: Store) => Promise<T>): Promise<T> {
-    const store = await openStore(this.databasePath)
+    const store = await openStore(this.storeUrl)
     try {
       return await work(store)
     } finally {

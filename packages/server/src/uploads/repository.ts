@@ -1,15 +1,11 @@
 import type { Store } from '../store/open-store.ts'
+import { inTransaction } from '../store/transactions.ts'
 
 export interface UploadRecord {
   teamId: string
   hash: string
   sizeBytes: number
   usedAtMs: number
-}
-
-export interface UploadUsage {
-  count: number
-  sizeBytes: number
 }
 
 /** Archives for COPY steps, and the templates that they were sent for. */
@@ -37,7 +33,7 @@ export class UploadRepository {
   /** @throws when the template is gone */
   async insert({ teamId, hash, sizeBytes, usedAtMs }: UploadRecord, templateId?: string): Promise<void> {
     const values = { team_id: teamId, hash, size_bytes: sizeBytes, used_at: usedAtMs }
-    await this.#store.transaction().execute(async (transaction) => {
+    await inTransaction(this.#store, async (transaction) => {
       await transaction
         .insertInto('uploads')
         .values(values)

@@ -7,7 +7,7 @@ import { SandlotError } from '@sandlot/protocol'
 import { type Header, pack } from 'tar-stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openStore, type Store } from '../store/open-store.ts'
-import type { UploadLimits } from '../teams/limits.ts'
+import type { UploadAmount } from '../teams/limits.ts'
 import { ensureCatalogTeam, ensureDefaultTeam } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import { TemplateRepository } from '../templates/repository.ts'
@@ -19,7 +19,7 @@ let dir: string
 let now: number
 let uploads: Uploads
 let store: Store
-let limits: UploadLimits
+let limits: UploadAmount
 let roomBytes: number
 let teams: Record<'one' | 'two', Team>
 
@@ -28,8 +28,9 @@ const open = async (): Promise<void> => {
     dir,
     repository: new UploadRepository(store),
     limits: { uploads: () => limits },
-    checkArchive: async (file) => {
-      if (readFileSync(file, 'utf8') === 'no tar') throw new SandlotError('invalid_request', 'no tar')
+    checkArchive: async (key) => {
+      if (readFileSync(join(dir, key), 'utf8') === 'no tar')
+        throw new SandlotError('invalid_request', 'no tar')
     },
     roomBytes: () => roomBytes,
     now: () => now,
@@ -46,7 +47,7 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'sandlot-uploads-'))
   now = Date.now()
   store = await openStore(':memory:')
-  limits = { count: 100, bytes: 2 ** 30 }
+  limits = { count: 100, sizeBytes: 2 ** 30 }
   roomBytes = 2 ** 30
   teams = { one: await ensureDefaultTeam(store), two: await ensureCatalogTeam(store) }
   for (const templateId of ['app', 'other']) await addTemplate(templateId)
@@ -206,14 +207,14 @@ describe('a team that sends more than it may keep', () => {
     )
 
   test('is refused by what it announces, before anything is written', async () => {
-    limits.bytes = 1_000_000
+    limits.sizeBytes = 1_000_000
     const content = inPieces(await big(2_000_000))
     await expect(uploads.receive(ticket(), content, 2_000_000)).rejects.toThrow('of 1 MB are allowed')
     expect(readdirSync(dir)).toEqual([])
   })
 
   test('shares what it may between all that it sends at once', async () => {
-    limits.bytes = 5_000_000
+    limits.sizeBytes = 5_000_000
     const tar = await big(2_000_000)
     const sent = await Promise.allSettled(
       ['a', 'b', 'c', 'd'].map((digit) => uploads.receive(ticket(hashOf(digit)), inPieces(tar))),

@@ -1,23 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
-import type { SandboxNode } from '@sandlot/protocol/node'
-import type { TeamLimits, UploadLimits } from '../teams/limits.ts'
+import { archiveKey, type SandboxNode } from '@sandlot/protocol/node'
+import { checkUploads, TEAM_LIMITS, type TeamLimits, type UploadAmount } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
-import type { UploadRecord, UploadRepository, UploadUsage } from './repository.ts'
+import type { UploadRecord, UploadRepository } from './repository.ts'
 import { type UploadTicket, UploadTickets } from './tickets.ts'
 
 const WRITING = '.writing-'
 const DAY_MS = 24 * 3600_000
 const MAX_AGE_MS = 7 * DAY_MS
-/** What a build may still wait for is not given up for new archives. */
+/** Younger archives are not deleted to make room: a build may still need them. */
 const MIN_AGE_MS = DAY_MS
-const MAX_ARCHIVE_BYTES = 4 * 2 ** 30
-/** So often the disk is looked at, by each that writes. */
+/** How much an upload writes between two looks at the free space of the disk. */
 const BLOCK_BYTES = 4 * 2 ** 20
 const FILE_NAME = /^([0-9a-f-]{36})-([0-9a-f]{64})\.tar$/
 
@@ -26,25 +25,25 @@ export interface UploadsOptions {
   dir: string
   repository: UploadRepository
   limits: Pick<TeamLimits, 'uploads'>
-  /** Looks through one, outside of this process. */
+  /** Examines an archive in a process of its own. */
   checkArchive: SandboxNode['checkArchive']
-  /** What may be written to the disk of `dir` before sandboxes stand still for it. */
+  /** How many bytes may be written to the disk of `dir` before sandboxes are stalled for lack of space. */
   roomBytes: () => number
   now: () => number
 }
 
 /**
- * Archives that COPY steps refer to, by the hash that their owner's client computed. It covers what the tar does not
- * hold (sizes of folders), so it cannot be checked here: an archive is only ever found by the team that sent it.
+ * Archives that COPY steps refer to, by the hash that the owner's client computed. The hash covers facts that the tar does
+ * not hold (sizes of folders), so the server cannot check it: an archive is only ever found by the team that sent it.
  */
 export class Uploads {
   readonly #options: UploadsOptions
   readonly #tickets: UploadTickets
-  /** Every archive that is kept, by its file. */
+  /** Every archive that is kept, by file. */
   readonly #kept = new Map<string, UploadRecord>()
-  readonly #keptBy = new Map<string, UploadUsage>()
-  /** What teams are sending: bytes that have come, of how many archives. */
-  readonly #coming = new Map<string, UploadUsage>()
+  readonly #keptBy = new Map<string, UploadAmount>()
+  /** What teams are sending now: archives, and the bytes of them that have arrived. */
+  readonly #coming = new Map<string, UploadAmount>()
 
   constructor(options: UploadsOptions) {
     this.#options = options
@@ -52,8 +51,8 @@ export class Uploads {
   }
 
   /**
-   * Brings folder and rows together: what a crash left half written goes, what a former version left gets its row. An
-   * archive of a team that this database does not know stays as long as any, since a file says itself when it was used.
+   * Reconciles folder and rows after a start: deletes half-written files, and inserts rows for archives of older versions.
+   * An archive of a team that this database does not know is kept as long as any other, by the time of the file.
    */
   async prepare(): Promise<void> {
     const { dir, repository } = this.#options
@@ -68,7 +67,7 @@ export class Uploads {
         continue
       }
       const { size, mtimeMs } = await stat(file)
-      // the row of an older database may be older than the last use
+      // a database that was restored from a backup may be older than the last use
       const usedAtMs = Math.max(known.get(file)?.usedAtMs ?? 0, Math.floor(mtimeMs))
       const record = { teamId, hash, sizeBytes: size, usedAtMs }
       if (!known.delete(file) && teams.has(teamId)) await repository.insert(record)
@@ -78,10 +77,10 @@ export class Uploads {
     await this.prune()
   }
 
-  path = (teamId: string, hash: string): string => join(this.#options.dir, `${teamId}-${hash}.tar`)
+  path = (teamId: string, hash: string): string => join(this.#options.dir, archiveKey(teamId, hash))
 
-  /** What a team keeps, and is sending. */
-  usage(teamId: string): UploadUsage {
+  /** Counts what a team keeps and is sending. */
+  usage(teamId: string): UploadAmount {
     const [kept, coming] = [this.#keptBy.get(teamId), this.#coming.get(teamId)]
     return {
       count: (kept?.count ?? 0) + (coming?.count ?? 0),
@@ -89,7 +88,7 @@ export class Uploads {
     }
   }
 
-  /** Asking counts as use. @param templateId for which it will be used */
+  /** Tells whether an archive is here; asking counts as use. @param templateId that will use the archive */
   async has(teamId: string, hash: string, templateId?: string): Promise<boolean> {
     const { repository } = this.#options
     const file = this.path(teamId, hash)
@@ -114,8 +113,9 @@ export class Uploads {
   ticket = (team: Team, templateId: string, hash: string): string => this.#tickets.add(team, templateId, hash)
 
   /**
-   * @param announcedBytes what the sender says that it is; absent: it does not say
-   * @throws SandlotError forbidden, payload_too_large, rate_limited, disk_full, invalid_request when it is not a tar to be had
+   * Receives an archive.
+   * @param announcedBytes size of the archive as the sender announced it; 0: unknown
+   * @throws SandlotError forbidden, payload_too_large, rate_limited, disk_full, invalid_request: not a tar, or an unsafe one
    */
   async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
     const ticket = this.#tickets.find(token)
@@ -127,7 +127,8 @@ export class Uploads {
     const { team } = ticket
     const limit = this.#options.limits.uploads(team)
     await this.#makeRoom(team, limit, announcedBytes)
-    this.#checkTeam(team, limit, announcedBytes, 1)
+    const { count, sizeBytes } = this.usage(team.teamId)
+    checkUploads(team, { count: count + 1, sizeBytes: sizeBytes + announcedBytes }, limit)
     const coming = this.#coming.get(team.teamId) ?? { count: 0, sizeBytes: 0 }
     this.#coming.set(team.teamId, coming)
     coming.count++
@@ -136,7 +137,7 @@ export class Uploads {
       await this.#write(ticket, content, (bytes) => {
         receivedBytes += bytes
         coming.sizeBytes += bytes
-        this.#checkTeam(team, limit)
+        checkUploads(team, this.usage(team.teamId), limit)
         this.#checkArchive(receivedBytes, bytes)
       })
       this.#tickets.remove(token)
@@ -147,7 +148,7 @@ export class Uploads {
     }
   }
 
-  /** @param onBytes throws when it is enough */
+  /** @param onBytes called with the size of each part; throws when that is too much */
   async #write(
     { team: { teamId }, templateId, hash }: UploadTicket,
     content: Readable,
@@ -157,7 +158,7 @@ export class Uploads {
     const writing = join(dir, `${WRITING}${randomUUID()}`)
     try {
       await pipeline(content, counted(onBytes), createWriteStream(writing, { mode: 0o600 }))
-      await this.#options.checkArchive(writing, teamId)
+      await this.#options.checkArchive(basename(writing), teamId)
       const record = { teamId, hash, sizeBytes: (await stat(writing)).size, usedAtMs: now() }
       await repository.insert(record, templateId).catch((cause) => {
         throw new SandlotError('not_found', `template '${templateId}' was deleted`, { cause })
@@ -172,37 +173,27 @@ export class Uploads {
   }
 
   #checkArchive(receivedBytes: number, newBytes: number): void {
-    if (receivedBytes > MAX_ARCHIVE_BYTES)
+    if (receivedBytes > TEAM_LIMITS.uploadBytes)
       throw new SandlotError(
         'payload_too_large',
-        `an archive of a COPY has at most ${MAX_ARCHIVE_BYTES / 2 ** 30} GiB`,
+        `an archive of a COPY has at most ${TEAM_LIMITS.uploadBytes / 2 ** 30} GiB`,
       )
     const isNewBlock = receivedBytes === newBytes || receivedBytes % BLOCK_BYTES < newBytes
     if (isNewBlock) this.#checkDisk()
   }
 
-  /** @param moreBytes that are about to come, of so many more archives */
-  #checkTeam({ teamId, name }: Team, limit: UploadLimits, moreBytes = 0, moreArchives = 0): void {
-    const { count, sizeBytes } = this.usage(teamId)
-    if (count + moreArchives <= limit.count && sizeBytes + moreBytes <= limit.bytes) return
-    throw new SandlotError(
-      'rate_limited',
-      `team '${name}' has ${count + moreArchives} archives for COPY steps of ${toMB(sizeBytes + moreBytes)} MB with this one, ${limit.count} of ${toMB(limit.bytes)} MB are allowed: delete templates, or wait until older ones go`,
-    )
-  }
-
-  /** All that are being sent share what is free: each may have a block that is not on the disk yet. */
+  /** Concurrent uploads share the free space: each may have a block that is not on the disk yet. */
   #checkDisk(): void {
     const senders = [...this.#coming.values()].reduce((sum, { count }) => sum + count, 0)
     if (this.#options.roomBytes() >= senders * BLOCK_BYTES) return
     throw new SandlotError('disk_full', 'the disk of this machine has no room for this archive')
   }
 
-  /** Gives up a team's oldest archives for its newest. */
-  async #makeRoom({ teamId }: Team, limit: UploadLimits, bytes: number): Promise<void> {
+  /** Deletes a team's oldest archives for a new one. */
+  async #makeRoom({ teamId }: Team, limit: UploadAmount, bytes: number): Promise<void> {
     const isEnough = () => {
       const { count, sizeBytes } = this.usage(teamId)
-      return count < limit.count && sizeBytes + bytes <= limit.bytes
+      return count < limit.count && sizeBytes + bytes <= limit.sizeBytes
     }
     if (isEnough()) return
     const lastMs = this.#options.now() - MIN_AGE_MS
@@ -215,13 +206,13 @@ export class Uploads {
     }
   }
 
-  /** Removes what was not used for a week. */
+  /** Removes archives that were not used for a week. */
   async prune(): Promise<void> {
     const lastMs = this.#options.now() - MAX_AGE_MS
     for (const record of [...this.#kept.values()]) if (record.usedAtMs < lastMs) await this.#remove(record)
   }
 
-  /** What goes with a template, asked before the template is removed. @returns removes it */
+  /** Finds the archives that only one template uses, before that template is removed. @returns removes the archives */
   async releasedBy(templateId: string): Promise<() => Promise<void>> {
     const released = await this.#options.repository.onlyFor(templateId)
     return async () => {
@@ -269,5 +260,3 @@ function counted(onBytes: (bytes: number) => void): Transform {
     },
   })
 }
-
-const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)

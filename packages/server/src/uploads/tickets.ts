@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { TEAM_LIMITS } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 
 const TICKET_MS = 3600_000
-/** A build has at most 500 steps. */
-const MAX_TICKETS = 1_000
 
 export interface UploadTicket {
   team: Team
@@ -12,7 +11,7 @@ export interface UploadTicket {
   expiresAtMs: number
 }
 
-/** Who may send an archive without a key: clients send none with it. Each team pushes out only tickets of its own. */
+/** Secrets with which an archive may be sent without an API key: clients send none. A team displaces only its own tickets. */
 export class UploadTickets {
   readonly #now: () => number
   readonly #byTeam = new Map<string, Map<string, UploadTicket>>()
@@ -27,7 +26,7 @@ export class UploadTickets {
     const tickets = this.#byTeam.get(team.teamId) ?? new Map<string, UploadTicket>()
     this.#byTeam.set(team.teamId, tickets)
     for (const [token, { expiresAtMs }] of tickets) {
-      if (expiresAtMs > nowMs && tickets.size < MAX_TICKETS) break
+      if (expiresAtMs > nowMs && tickets.size < TEAM_LIMITS.uploadTickets) break
       tickets.delete(token)
     }
     const token = randomBytes(24).toString('hex')

@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest'
+import { missingPathsIn, pagesWithPaths } from './paths.ts'
+
+test.each(pagesWithPaths())('every path and link in %s leads somewhere', (page) => {
+  expect(missingPathsIn(page)).toEqual([])
+})
+
+test('the pages that are looked through include the README, the documentation and the decisions', () => {
+  const pages = pagesWithPaths()
+  expect(pages).toEqual(expect.arrayContaining(['README.md', 'CONTRIBUTING.md', 'docs/README.md']))
+  expect(pages.some((page) => page.startsWith('docs/adr/'))).toBe(true)
+})

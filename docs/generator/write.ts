@@ -1,0 +1,7 @@
+// `npm run docs`: writes docs/cli.md and docs/configuration.md from the programs and the settings schema.
+import { relative } from 'node:path'
+import { writePages } from './pages.ts'
+
+const written = await writePages()
+for (const path of written) process.stdout.write(`wrote ${relative(process.cwd(), path)}\n`)
+if (written.length === 0) process.stdout.write('The generated pages are up to date.\n')

@@ -1,0 +1,224 @@
+import { randomUUID } from 'node:crypto'
+import { statfsSync } from 'node:fs'
+import { type BuildResources, EventReceiver, type Joined } from '@sandlot/protocol/node'
+import { ApiKeyRepository } from './api-keys/repository.ts'
+import { AccessTokenSigner } from './auth/access-token.ts'
+import { Authenticator } from './auth/authenticate.ts'
+import { openServerSecret } from './auth/server-secret.ts'
+import { BuildLogs } from './builds/logs.ts'
+import { TemplateBuilder } from './builds/service.ts'
+import { CatalogProgress } from './catalog/progress.ts'
+import { CheckpointRepository } from './checkpoints/repository.ts'
+import { CheckpointService } from './checkpoints/service.ts'
+import type { AppOptions } from './create-app.ts'
+import { EventRepository } from './events/repository.ts'
+import { IdempotencyRepository } from './idempotency/repository.ts'
+import { Idempotency } from './idempotency/service.ts'
+import { SandboxMetrics } from './metrics/metrics.ts'
+import type { ControlPlaneOptions } from './options.ts'
+import { autoResume } from './sandboxes/auto-resume.ts'
+import { Deadlines } from './sandboxes/deadlines.ts'
+import { Forks } from './sandboxes/forks.ts'
+import { SandboxLifecycle } from './sandboxes/lifecycle.ts'
+import { SandboxOperations } from './sandboxes/operations.ts'
+import { Pauses } from './sandboxes/pauses.ts'
+import { type RecoveryOptions, recoverSandboxes } from './sandboxes/recovery.ts'
+import { SandboxRegistry } from './sandboxes/registry.ts'
+import { SandboxRepository } from './sandboxes/repository.ts'
+import { Rollbacks } from './sandboxes/rollback.ts'
+import { SandboxService } from './sandboxes/service.ts'
+import { SessionRepository } from './sessions/repository.ts'
+import { SessionService } from './sessions/service.ts'
+import { SnapshotService } from './snapshots/service.ts'
+import { openInstanceId } from './store/instance-id.ts'
+import type { Store } from './store/open-store.ts'
+import { Takeovers } from './takeover/service.ts'
+import { TeamLimits } from './teams/limits.ts'
+import { findTeam } from './teams/repository.ts'
+import { TemplateRegistry } from './templates/registry.ts'
+import { TemplateRepository } from './templates/repository.ts'
+import { TemplateService } from './templates/service.ts'
+import { TagHistory } from './templates/tag-history.ts'
+import { UploadRepository } from './uploads/repository.ts'
+import { Uploads } from './uploads/service.ts'
+import { StorageUsage } from './usage/service.ts'
+
+export type AssembleOptions = ControlPlaneOptions & { now: () => number }
+
+/** The services of a control plane: what the API's routes need, and what only a start and an end need. */
+export interface Services extends AppOptions {
+  store: Store
+  registry: SandboxRegistry
+  sandboxRows: SandboxRepository
+  takeovers: Takeovers
+  /** Reconciles rows, machines and checkpoints after a start. */
+  recover: () => Promise<Joined>
+  nodeEvents: EventReceiver
+}
+
+/** Builds the services of a control plane over its database, and connects them. Nothing runs yet. */
+export async function assemble(options: AssembleOptions): Promise<Services> {
+  const { store, nodeId, node, logger, now } = options
+  const registry = new SandboxRegistry()
+  const catalogProgress = new CatalogProgress(now)
+  const templates = new TemplateRegistry(new TemplateRepository(store), catalogProgress)
+  const nodeEvents = new EventReceiver(node, (err) =>
+    logger.warn({ err }, 'what the node reported was not recorded'),
+  )
+  let capacity: BuildResources | undefined
+  const limits = new TeamLimits({
+    runningOf: (teamId) => registry.countOf(teamId),
+    capacity: () => capacity!,
+    now,
+  })
+  const uploads = assembleUploads(options, limits)
+  const checkpointRows = new CheckpointRepository(store, nodeId)
+  const storage = new StorageUsage({ node, checkpoints: checkpointRows, uploads, limits })
+  const sandboxRows = new SandboxRepository(store, nodeId)
+  const instanceId = await openInstanceId(store)
+  const operations = new SandboxOperations({
+    node,
+    repository: sandboxRows,
+    registry,
+    templates,
+    limits,
+    teamOf: (teamId) => findTeam(store, teamId),
+    logger,
+    now,
+  })
+  const sandboxes = assembleSandboxes(options, {
+    operations,
+    checkpointRows,
+    storage,
+    instanceId,
+    nodeEvents,
+  })
+  const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a build log was not stored'))
+  const templateBuilder = new TemplateBuilder({
+    node,
+    nodeEvents,
+    templates,
+    checkpoints: checkpointRows,
+    uploads,
+    logs: buildLogs,
+    limits,
+    storage,
+    builds: options.builds,
+    logger,
+    now,
+  })
+  return {
+    ...sandboxes,
+    nodeEvents,
+    async recover() {
+      const joined = await sandboxes.recover()
+      capacity = joined.capacity
+      return joined
+    },
+    ...(await assembleAccess(options)),
+    store,
+    registry,
+    sandboxRows,
+    metrics: new SandboxMetrics(store, registry),
+    events: new EventRepository(store),
+    limits,
+    storage,
+    templates,
+    templateService: new TemplateService({
+      templates,
+      node,
+      sandboxes: registry,
+      checkpoints: sandboxes.checkpoints,
+      builder: templateBuilder,
+      limits,
+      now,
+    }),
+    tagHistory: new TagHistory(store),
+    templateDescriptions: new Map(Object.entries(options.templateDescriptions ?? {})),
+    templateBuilder,
+    buildLogs,
+    uploads,
+    catalog: options.catalog,
+    catalogProgress,
+    clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
+    domain: options.domain,
+    ownPorts: options.ownPorts ?? [],
+    now,
+  }
+}
+
+interface SandboxParts extends Pick<RecoveryOptions, 'operations' | 'checkpointRows' | 'instanceId'> {
+  storage: StorageUsage
+  nodeEvents: EventReceiver
+}
+
+/** Connects the rooms of sandboxes: at a deadline they pause or end, with traffic they resume. */
+function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
+  const { operations, checkpointRows, storage, instanceId, nodeEvents } = parts
+  const sessionId = randomUUID()
+  const { requireSecure = false } = options
+  const deadlines = new Deadlines(operations, {
+    kill: (sandboxId) => lifecycle.endInBackground(sandboxId, 'timeout'),
+    autoPause: (sandboxId, hasMemory) => pauses.autoPause(sandboxId, hasMemory),
+  })
+  const lifecycle = new SandboxLifecycle(operations, deadlines, nodeEvents, async (sandboxId) =>
+    checkpoints.removeAllOf(sandboxId, await takeovers.remove(sandboxId)),
+  )
+  const takeovers = new Takeovers({
+    operations,
+    checkpoints: checkpointRows,
+    records: options.records?.(instanceId),
+    end: (sandboxId, reason) => lifecycle.endInBackground(sandboxId, reason),
+  })
+  const checkpoints = new CheckpointService(operations, checkpointRows, storage)
+  const pauses = new Pauses({ operations, lifecycle, deadlines, checkpoints, takeovers })
+  operations.registry.onWake((sandboxId) => autoResume(operations, pauses, sandboxId))
+  return {
+    sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure }),
+    pauses,
+    forks: new Forks(operations, lifecycle, checkpoints, requireSecure),
+    rollbacks: new Rollbacks(operations, lifecycle, checkpointRows, takeovers),
+    checkpoints,
+    snapshots: new SnapshotService(operations, checkpoints),
+    takeovers,
+    recover: () =>
+      recoverSandboxes({ operations, lifecycle, checkpoints, checkpointRows, instanceId, sessionId }),
+  }
+}
+
+function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads {
+  const { store, node, uploadsDir } = options
+  return new Uploads({
+    dir: uploadsDir,
+    repository: new UploadRepository(store),
+    limits,
+    checkArchive: (key, owner) => node.checkArchive(key, owner),
+    roomBytes: options.roomBytes ?? (() => freeBytes(uploadsDir)),
+    now: options.now,
+  })
+}
+
+/** Who may do what: API keys, sessions, and requests that are to be done once. */
+async function assembleAccess({ store, domain, adminEmail, logger, now }: AssembleOptions) {
+  const deriveKey = await openServerSecret(store)
+  const keys = new ApiKeyRepository(store)
+  const authenticator = new Authenticator(keys, () => sessions, now)
+  const sessions = new SessionService({
+    repository: new SessionRepository(store),
+    keys,
+    signer: new AccessTokenSigner(deriveKey, now),
+    deriveKey,
+    email: adminEmail ?? `admin@${domain.replace(/:\d+$/, '')}`,
+    logger,
+    now,
+    onEnded: () => authenticator.forget(),
+  })
+  const repository = new IdempotencyRepository(store)
+  const idempotency = new Idempotency({ repository, deriveKey, logger, now })
+  return { deriveKey, keys, authenticator, sessions, idempotency }
+}
+
+function freeBytes(dir: string): number {
+  const { bavail, bsize } = statfsSync(dir)
+  return bavail * bsize
+}

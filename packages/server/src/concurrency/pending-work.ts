@@ -1,0 +1,25 @@
+/** Work that must end before the database is closed. */
+export class PendingWork {
+  readonly #work = new Set<Promise<unknown>>()
+
+  add<T>(work: Promise<T>): Promise<T> {
+    this.#work.add(work)
+    const done = () => void this.#work.delete(work)
+    work.then(done, done)
+    return work
+  }
+
+  /** Resolves when nothing is left, work that was added meanwhile included, or after `timeoutMs`. */
+  async settle(timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    let isLate = false
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        isLate = true
+        resolve()
+      }, timeoutMs)
+    })
+    while (this.#work.size > 0 && !isLate) await Promise.race([Promise.allSettled(this.#work), late])
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,79 @@
+import type { Logger } from 'pino'
+import type { BuildLogs } from './builds/logs.ts'
+import type { EventRepository } from './events/repository.ts'
+import type { Idempotency } from './idempotency/service.ts'
+import type { SandboxMetrics } from './metrics/metrics.ts'
+import type { SandboxRepository } from './sandboxes/repository.ts'
+import type { SessionService } from './sessions/service.ts'
+import { TEAM_LIMITS } from './teams/limits.ts'
+import type { Uploads } from './uploads/service.ts'
+
+const INTERVAL_MS = 60_000
+const MAX_BATCHES = 50
+const HOUR_MS = 3600_000
+const DAY_MS = 24 * HOUR_MS
+
+/** How long metrics are kept, those of killed sandboxes an hour. */
+const METRICS_MS = DAY_MS
+const KILLED_METRICS_MS = HOUR_MS
+/** Default for events, and for the rows of killed sandboxes. */
+const SANDBOXES_MS = 7 * DAY_MS
+
+export interface RetentionOptions {
+  events: EventRepository
+  sandboxRows: SandboxRepository
+  metrics: SandboxMetrics
+  sessions: SessionService
+  idempotency: Idempotency
+  buildLogs: BuildLogs
+  uploads: Uploads
+  logger: Logger
+  /** How long events and the rows of killed sandboxes are kept. Default 7 days. */
+  retentionMs?: number
+  now: () => number
+}
+
+/** Deletes old rows and files every minute: how long each kind is kept, and how many of each a team keeps (`teams/limits.ts`). */
+export class Retention {
+  readonly #options: RetentionOptions
+  #timer: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(options: RetentionOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#timer = setInterval(
+      () => this.#prune().catch((err) => this.#options.logger.warn({ err }, 'old rows were not deleted')),
+      INTERVAL_MS,
+    )
+    this.#timer.unref()
+  }
+
+  /** Deletes nothing from now on, but does not wait: the batch that runs now ends before the database is closed. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#isClosed = true
+  }
+
+  /** Deletes in small batches, so that requests do not wait for the database. */
+  async #prune(): Promise<void> {
+    const { events, sandboxRows, metrics, sessions, idempotency, buildLogs, uploads, now } = this.#options
+    const beforeMs = now() - (this.#options.retentionMs ?? SANDBOXES_MS)
+    for (const pruneBatch of [
+      // before the rows of sandboxes, which hold the metadata of events
+      () => events.prune(beforeMs),
+      () => events.pruneTeams(TEAM_LIMITS.events),
+      () => sandboxRows.prune(beforeMs),
+      () => metrics.prune(now() - METRICS_MS),
+      () => metrics.pruneKilled(now() - KILLED_METRICS_MS),
+      () => sessions.prune(),
+      () => idempotency.prune(),
+      () => buildLogs.prune(TEAM_LIMITS.buildLogs),
+    ])
+      for (let batch = 0; batch < MAX_BATCHES && !this.#isClosed && (await pruneBatch()) > 0; batch++)
+        await new Promise(setImmediate)
+    await uploads.prune()
+  }
+}

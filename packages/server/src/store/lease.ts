@@ -1,0 +1,208 @@
+import { SandlotError } from '@sandlot/protocol'
+import pg from 'pg'
+import { clientConfig, type Gate } from './dialects/postgres.ts'
+import { type PostgresLink, postgresLinkOf, type Store } from './open-store.ts'
+
+/** The lease ends so long after its last renewal; a server that waits takes over within `POLL_MS` more. */
+const TTL_MS = 8_000
+const RENEW_MS = 2_000
+const POLL_MS = 1_000
+/** The holder stops before the database says that its lease is over: its clock starts when a renewal is sent. */
+const MARGIN_MS = 1_500
+
+/** Ways to be told of the lease. */
+export interface LeaseListener {
+  /** Called once for each holder that this server waits for, with what is known of that server. */
+  onWaiting(holder: string): void
+  /** Called when another server is the active one: this process must end. */
+  onLost(reason: string): void
+}
+
+export interface LeaseOptions extends LeaseListener {
+  /** Shown to servers that wait: machine, home and process. */
+  about: string
+  /** Gives up waiting. */
+  signal?: AbortSignal
+}
+
+export interface Lease {
+  /** Lets the next server take over at once. */
+  release(): Promise<void>
+}
+
+/**
+ * Waits until this server is the one active server of the database, and keeps it so. From then on statements of the
+ * store fail while the lease is not certain (docs/adr/0032).
+ * @throws what `signal` was aborted with
+ */
+export async function takeLease(store: Store, options: LeaseOptions): Promise<Lease> {
+  const link = postgresLinkOf(store)
+  if (!link) throw new Error('only PostgreSQL has a lease')
+  const lease = new HeldLease(link, options)
+  await lease.take()
+  return lease
+}
+
+class HeldLease implements Lease, Gate {
+  readonly #link: PostgresLink
+  readonly #options: LeaseOptions
+  #client: pg.Client | undefined
+  #epoch = 0
+  /** By `performance.now()`. */
+  #certainUntilMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #lostBecause: string | undefined
+  #isReleased = false
+
+  constructor(link: PostgresLink, options: LeaseOptions) {
+    this.#link = link
+    this.#options = options
+  }
+
+  async take(): Promise<void> {
+    let waitingFor: string | undefined
+    for (;;) {
+      this.#options.signal?.throwIfAborted()
+      const sentMs = performance.now()
+      const holder = await this.#tryTake().catch(
+        (error: Error) => `a database that does not answer (${error.message})`,
+      )
+      if (holder === undefined) {
+        this.#certainUntilMs = sentMs + TTL_MS - MARGIN_MS
+        break
+      }
+      if (holder !== waitingFor) this.#options.onWaiting(holder)
+      waitingFor = holder
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+    this.#link.setGate(this)
+    this.#renewLater()
+  }
+
+  /** @returns the server that holds the lease; undefined: this one does now */
+  async #tryTake(): Promise<string | undefined> {
+    const client = await this.#connected()
+    const { applicationName } = this.#link
+    const taken = await client.query<{ epoch: number; former: string | null }>(
+      `with former as (select holder from control_plane_lease where name = 'active')
+        insert into control_plane_lease as lease (name, holder, about, epoch, expires_at)
+        values ('active', $1, $2, 1, clock_timestamp() + $3 * interval '1 ms')
+        on conflict (name) do update set holder = excluded.holder, about = excluded.about, epoch = lease.epoch + 1,
+          expires_at = excluded.expires_at
+        where lease.expires_at < clock_timestamp()
+        returning epoch, (select holder from former) as former`,
+      [applicationName, this.#options.about, TTL_MS],
+    )
+    if (taken.rows[0]) {
+      const { epoch, former } = taken.rows[0]
+      this.#epoch = epoch
+      if (former !== null) await endConnectionsOf(client, former)
+      return undefined
+    }
+    const { rows } = await client.query<{ about: string }>('select about from control_plane_lease')
+    return rows[0]?.about ?? 'another server'
+  }
+
+  /** A connection beside the pool, which may be busy: a lease must not be lost for that. */
+  async #connected(): Promise<pg.Client> {
+    if (this.#client) return this.#client
+    const client = new pg.Client({
+      ...clientConfig(this.#link.url, `${this.#link.applicationName} lease`),
+      statement_timeout: RENEW_MS,
+      query_timeout: RENEW_MS,
+      connectionTimeoutMillis: RENEW_MS,
+    })
+    const drop = () => {
+      if (this.#client === client) this.#client = undefined
+    }
+    client.on('error', drop)
+    client.on('end', drop)
+    await client.connect()
+    this.#client = client
+    return client
+  }
+
+  #renewLater(delayMs = RENEW_MS): void {
+    if (this.#isReleased || this.#lostBecause !== undefined) return
+    this.#timer = setTimeout(() => void this.#renew(), delayMs)
+    this.#timer.unref()
+  }
+
+  async #renew(): Promise<void> {
+    const sentMs = performance.now()
+    try {
+      const client = await this.#connected()
+      const { rowCount } = await client.query(
+        `update control_plane_lease set expires_at = clock_timestamp() + $1 * interval '1 ms'
+          where holder = $2 and epoch = $3`,
+        [TTL_MS, this.#link.applicationName, this.#epoch],
+      )
+      if (rowCount === 0) return await this.#lose(client)
+      this.#certainUntilMs = sentMs + TTL_MS - MARGIN_MS
+      this.#renewLater()
+    } catch {
+      // the database is away: nobody can take the lease there meanwhile, and it stays ours unless somebody did
+      await this.#client?.end().catch(() => {})
+      this.#client = undefined
+      this.#renewLater(RENEW_MS / 4)
+    }
+  }
+
+  async #lose(client: pg.Client): Promise<void> {
+    const { rows } = await client.query<{ about: string }>('select about from control_plane_lease')
+    this.#close(`${rows[0]?.about ?? 'another server'} is the active server of the database now`)
+  }
+
+  #close(reason: string): void {
+    if (this.#lostBecause !== undefined || this.#isReleased) return
+    this.#lostBecause = reason
+    this.#certainUntilMs = 0
+    this.#options.onLost(reason)
+  }
+
+  check(): void {
+    if (performance.now() < this.#certainUntilMs) return
+    throw new SandlotError(
+      'store_unavailable',
+      this.#lostBecause ??
+        'the database did not confirm that this server is its active one; try again in a moment',
+      { retryAfterSeconds: 2 },
+    )
+  }
+
+  async admit(client: pg.ClientBase): Promise<void> {
+    const { rows } = await client.query<{ about: string; is_ours: boolean }>(
+      `select about, holder = $1 and epoch = $2 as is_ours from control_plane_lease`,
+      [this.#link.applicationName, this.#epoch],
+    )
+    if (rows[0]?.is_ours) return
+    this.#close(`${rows[0]?.about ?? 'another server'} is the active server of the database now`)
+    this.check()
+  }
+
+  async release(): Promise<void> {
+    this.#isReleased = true
+    clearTimeout(this.#timer)
+    const client = await this.#connected().catch(() => undefined)
+    await client
+      ?.query(
+        `update control_plane_lease set expires_at = clock_timestamp() where holder = $1 and epoch = $2`,
+        [this.#link.applicationName, this.#epoch],
+      )
+      .catch(() => {})
+    await client?.end().catch(() => {})
+  }
+}
+
+/**
+ * The former holder may have been stopped in the middle of a transaction, and go on after its lease is over: its
+ * connections end here, and `admit` refuses it new ones.
+ */
+async function endConnectionsOf(client: pg.Client, holder: string): Promise<void> {
+  await client.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and usename = current_user and pid <> pg_backend_pid()
+        and application_name in ($1, $1 || ' lease')`,
+    [holder],
+  )
+}
