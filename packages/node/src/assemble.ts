@@ -40,7 +40,7 @@ import { AdoptedBases } from './takeover/adopted-bases.ts'
 import { checkBasePlace } from './takeover/base-place.ts'
 import { createUnlistedData } from './unlisted/unlisted-data.ts'
 
-/** What builds leave of a disk where sandboxes have no floor. */
+/** Minimum space that builds leave on the disk. */
 const MIN_SPARE_BYTES = 512 * 2 ** 20
 const FALLBACK_RESOLVER = '1.1.1.1'
 
@@ -50,7 +50,7 @@ type Host = ReturnType<typeof openHost>
 type Storage = Awaited<ReturnType<typeof openStorage>>
 type Starting = ReturnType<typeof openStarting>
 
-/** Builds the parts of a node and connects them; nothing runs yet. */
+/** Makes the parts of a node and connects them. Nothing runs before the first join. */
 export async function assembleNode(options: NodeOptions) {
   const host = openHost(options)
   const storage = await openStorage(options, host)
@@ -87,7 +87,7 @@ export async function assembleNode(options: NodeOptions) {
   }
 }
 
-/** What belongs to this machine: the engine, control groups, the network, and machines over them. */
+/** Opens what belongs to this machine: engine, cgroups, network, and the machines that use them. */
 function openHost(options: NodeOptions) {
   const { home, logger } = options
   const names = namesFor(home)
@@ -126,7 +126,7 @@ function openHost(options: NodeOptions) {
   }
 }
 
-/** Where checkpoints lie: unpacked, packed, and in the bucket. */
+/** Opens the tiers of checkpoints: unpacked, packed, and in the bucket. */
 async function openStorage(options: NodeOptions, { onError }: Host) {
   const { home, logger } = options
   const checkpointsDir = join(home, 'checkpoints')
@@ -150,7 +150,7 @@ async function openStorage(options: NodeOptions, { onError }: Host) {
   return { checkpointsDir, adopted, folder, startPriority, tiers }
 }
 
-/** How machines start and stand ready, and what is given up when the machine runs short. */
+/** Opens what starts machines and keeps them ready, and the guards that free memory and disk space. */
 function openStarting(
   options: NodeOptions,
   host: Host,
@@ -215,7 +215,7 @@ function openStarting(
   return { builds, frozenMachines, starts, guard, pool, prepared, persistence }
 }
 
-/** Images that templates are built from, and what other instances of this machine share. */
+/** Opens images that templates are built from, and builds that all instances on this machine share. */
 function openImages(options: NodeOptions, { machines, onError }: Host, { starts }: Starting) {
   const { home, baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
   const leftBytes = bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20)
@@ -231,7 +231,7 @@ function openImages(options: NodeOptions, { machines, onError }: Host, { starts 
 
 type Images = ReturnType<typeof openImages>
 
-/** Templates: how they are built, and how their checkpoints are started from. */
+/** Opens what builds templates and starts machines from their checkpoints. */
 async function openBuilding(
   options: NodeOptions,
   { driver, events, onError }: Host,
@@ -270,8 +270,8 @@ async function openBuilding(
     persistence,
     engineVersion: driver.version,
     async renew(checkpointId, reason) {
-      logger.info({ checkpointId, reason }, 'a template is brought up anew')
-      // whether it succeeds or not: its packed copy may be gone
+      logger.info({ checkpointId, reason }, 'a template is booted again')
+      // also after a failure, because its packed copy may be gone
       await builder.renew(checkpointId).finally(() => tiers.seal(checkpointId))
     },
   })
@@ -288,7 +288,7 @@ async function openBuilding(
   return { layers, booted, envdKey, startable, buildRuns }
 }
 
-/** Comparisons of checkpoints, and how a checkpoint is deleted with what was remembered of it. */
+/** Opens comparisons of checkpoints, and deletion of a checkpoint with its cached comparisons. */
 function openDiffs(
   { memoryFloorMB }: NodeOptions,
   { machines, driver, runDir }: Host,

@@ -31,10 +31,10 @@ import { createBaseExporter } from './takeover/export-base.ts'
 import { collectUnlisted } from './unlisted/unlisted-data.ts'
 import { Upkeep } from './upkeep.ts'
 
-/** A machine under load lets envd wait for its turn. */
+/** Long enough for an envd on a busy machine. */
 const GUEST_ANSWER_TIMEOUT_MS = 5_000
 
-/** This machine's sandboxes by gVisor. The first `join` makes the base build when it is missing. */
+/** A node with gVisor on this machine. The first `join` makes the base build if it is missing. */
 export class LocalNode implements SandboxNode {
   readonly #parts: NodeParts
   readonly #session = new Session()
@@ -85,7 +85,7 @@ export class LocalNode implements SandboxNode {
     network.firewall.check()
     if (startable.has(buildId)) {
       await startable.prepare(buildId)
-      // not before: each keeps an eye on its stock, and most are never used
+      // opened on demand, because each lane costs work and most snapshots are never used
       if (startable.has(buildId) && !pool.has(buildId)) pool.open(buildId)
     }
     let machine = await pool.take(buildId, { owner })
@@ -99,7 +99,7 @@ export class LocalNode implements SandboxNode {
     return { machineId, buildId, address: machine.slot.address }
   }
 
-  /** @throws SandlotError conflict: the process that asked is gone, and the machine with it */
+  /** @throws SandlotError conflict when the requesting process is gone; the machine is ended */
   #giveTo(sessionId: string | undefined, machineId: string): void {
     try {
       this.#session.checkStill(sessionId)
@@ -132,7 +132,7 @@ export class LocalNode implements SandboxNode {
     if (!machine || machine.isFrozen) return true
     return machine.guest.waitUntilHealthy(GUEST_ANSWER_TIMEOUT_MS).then(
       () => true,
-      // the disk guard may have stopped it meanwhile
+      // the disk guard may have stalled it meanwhile
       () => machine.isFrozen || !machines.isAlive(machine),
     )
   }
@@ -222,7 +222,7 @@ export class LocalNode implements SandboxNode {
     startable.add(build)
     if (!startable.isTemplate(build.buildId)) return
     pool.open(build.buildId)
-    // just built, so likely to be used
+    // a new build is likely to be used soon
     pool.expect(build.buildId)
   }
 
@@ -256,7 +256,7 @@ export class LocalNode implements SandboxNode {
 
   releaseTemplate(plan: ReleasePlan) {
     const { machines } = this.#parts
-    // stock is of a checkpoint, which counts itself, or of nothing yet
+    // stock is not counted: its checkpoint is, and prepared kernels hold nothing
     const imagesInUse = () =>
       [...machines.all()]
         .filter(({ isEnding, isWarm }) => !isEnding && !isWarm)
@@ -279,7 +279,7 @@ export class LocalNode implements SandboxNode {
   }
 }
 
-/** Without the paths of this machine, which a manifest names. */
+/** Removes the paths of this machine from a manifest. */
 const toInfo = ({
   checkpointId,
   hasMemory,

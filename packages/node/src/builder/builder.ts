@@ -21,14 +21,14 @@ import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
 import { TemplateFinalizer, type TemplateFinalizerOptions } from './template-finalizer.ts'
 
 const LAST_LINES = 20
-/** Of the catalogue, whose steps need not be found one by one: what takes less to do is done again rather than kept. */
+/** Shorter steps of catalog templates are built again rather than kept, because those need not be cached one by one. */
 const MIN_KEPT_MS = 5_000
 
 export interface BuilderOptions extends TemplateFinalizerOptions {
   baseImage: { path: string; key: string }
-  /** Content key of envd: a checkpoint holds one. */
+  /** Content key of envd, which a checkpoint contains. */
   envdKey: string
-  /** What a checkpoint starts from. */
+  /** Finds what a checkpoint is started from. */
   sourceOf: (checkpointId: string) => Promise<MachineSource>
 }
 
@@ -51,9 +51,17 @@ export class Builder {
     const recipe = { ...asked.recipe, ...(await this.#commandsOf(asked.recipe)) }
     const { key, keys, environment } = outcomeOf(recipe.steps, origin)
     const finalKey = digest([
-      ...[key, environment, recipe.startCommand, recipe.readyCommand],
-      ...[recipe.cpuCount, recipe.memoryMB, recipe.diskSizeMB],
-      ...[this.#options.driver.version, this.#options.envdKey, this.#options.guestDir, cpuFeatures()],
+      key,
+      environment,
+      recipe.startCommand,
+      recipe.readyCommand,
+      recipe.cpuCount,
+      recipe.memoryMB,
+      recipe.diskSizeMB,
+      this.#options.driver.version,
+      this.#options.envdKey,
+      this.#options.guestDir,
+      cpuFeatures(),
     ])
     const job = { ...asked, recipe, keys: [...keys, finalKey] }
     const checkpoint =
@@ -62,7 +70,7 @@ export class Builder {
     return { checkpoint, environment }
   }
 
-  /** A template without a start command runs what the one runs that it comes from: a service that it adds packages to. */
+  /** Inherits the start command of the parent template, e.g. for a service that a template adds packages to. */
   async #commandsOf({
     from,
     startCommand,
@@ -93,14 +101,14 @@ export class Builder {
 
   async #make(job: BuildWork, origin: Started, outcome: Outcome): Promise<CheckpointInfo> {
     const { layers } = this.#options
-    /** Keys of layers, packed when the build has the machine no more; one that became an image is gone by then. */
+    /** Keys of layers to pack after the build; one that became an image is gone by then. */
     const made = origin.rootfs.layer === undefined ? [] : [origin.rootfs.layer]
     try {
       while (true) {
         try {
           return await this.#makeOnce(job, origin, outcome, made)
         } catch (error) {
-          // it is gone: there is one less to lose
+          // terminates, because the lost layer is not found again
           if (!(error instanceof LostLayer)) throw error
           origin = await this.#origin(job)
           job.log({ level: 'warn', message: `[builder] A cached step must be built again: ${error.message}` })
@@ -147,7 +155,10 @@ export class Builder {
     const { from, scope: owner, isForced, diskSizeMB } = recipe
     if ('image' in from) {
       const { key, imagePath, environment } = await images.resolve(from.image, {
-        ...{ login: from.login, owner, log: say, signal },
+        login: from.login,
+        owner,
+        log: say,
+        signal,
       })
       if (key === baseImage.key) return { rootfs: { key, imagePath }, environment }
       const image = { name: from.image, key, imagePath, diskSizeMB, owner, isForced, log, signal }
@@ -207,7 +218,7 @@ export class Builder {
     }
   }
 
-  /** The last step that was built before: its layer, or the image that this was packed into, has those before it too. */
+  /** Finds the last step that was built before, whose layer or packed image contains all steps before it. */
   async #cached(
     { steps, isForced }: BuildRecipe,
     origin: BuildRootfs,
@@ -219,7 +230,7 @@ export class Builder {
       key = layerKey(key, step)
       if (isDeclaration(step)) continue
       const layer = await this.#options.layers.find(key)
-      // without the image that it lies over it is nothing
+      // a layer is useless without the image that it lies over
       const rootfs =
         layer && existsSync(layer.imagePath)
           ? { key, imagePath: layer.imagePath, layer: key }
@@ -275,7 +286,7 @@ export class Builder {
     log({ level: 'debug', message: `[builder] step ${number} took ${seconds} s`, step: number })
   }
 
-  /** What a step left running ends with it: a cached layer would not have it either. */
+  /** Keeps the file system after a step. Processes are ended, because a cached layer would not have them either. */
   async #keep(machine: LiveMachine, key: string, imagePath: string): Promise<BuildRootfs> {
     const { layers, machines } = this.#options
     await endProcesses(machine)
@@ -285,20 +296,20 @@ export class Builder {
   }
 }
 
-/** What there is before the first step. */
+/** State before the first step. */
 interface Started {
   rootfs: BuildRootfs
   environment: BuildEnvironment
 }
 
-/** What the steps end with, and the key of the booted template. */
+/** State after the last step, and the key of the booted template. */
 interface Outcome {
   key: string
   environment: BuildEnvironment
   finalKey: string
 }
 
-/** Key and environment that the steps end with, and the keys of all layers: none of it needs them to run. */
+/** Computes key and environment after the last step, and the keys of all layers, without running the steps. */
 function outcomeOf(
   steps: readonly BuildStep[],
   { rootfs, environment }: Started,

@@ -32,7 +32,7 @@ export function explainFailure(
       case 'answer':
         return `registry '${registry}' answered with ${/^status \d{3}$/.test(detail) ? detail : 'an error'} to a request for image '${full}'`
       case 'bash':
-        return `image '${full}' has no /bin/bash, and commands of sandboxes are run by it: install bash in the image, or use one that is based on Debian or Ubuntu`
+        return `image '${full}' has no /bin/bash, which runs the commands of sandboxes: install bash in the image, or use one that is based on Debian or Ubuntu`
       default:
         return `image '${full}' cannot be used: ${detail}`
     }

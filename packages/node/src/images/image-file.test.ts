@@ -27,7 +27,7 @@ test('who writes more than the limit is ended, holes or not', async () => {
     truncateSync(file.path, 2 ** 40)
     return untilAborted(signal)
   })
-  await expect(writing).rejects.toThrow('more than the 1 MB that it may have')
+  await expect(writing).rejects.toThrow('larger than the 1 MB that it may have')
   await file.remove()
 })
 

@@ -233,7 +233,7 @@ describe('damage', () => {
     damageUnpacked(A)
     expect(await readWhole(A)).toEqual(contents.get(A))
     expect(errors.splice(0)).toMatchObject([
-      { message: expect.stringMatching(/pages\.img has changed.*unpacked anew/s) },
+      { message: expect.stringMatching(/pages\.img has changed.*unpacked again/s) },
     ])
     expect(await readWhole(A)).toEqual(contents.get(A))
     expect(readdirSync(join(dir, 'checkpoints'))).toEqual([A])

@@ -127,7 +127,7 @@ test('what is damaged is not handed out; it is read in full with the first alone
   await tiers.use(checkpointId, async () => {
     truncateSync(pages, 1)
     expect(await startable.start(buildId, async () => machine)).toBe(machine)
-    expect(errors.splice(0)).toMatchObject([{ message: expect.stringContaining('unpacked anew') }])
+    expect(errors.splice(0)).toMatchObject([{ message: expect.stringContaining('unpacked again') }])
     truncateSync(pages, 1)
     expect(await startable.start(buildId, async () => machine)).toBe(machine)
     expect(errors).toEqual([])

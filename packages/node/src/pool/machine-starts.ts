@@ -14,11 +14,11 @@ import { RecentDemand } from './recent-demand.ts'
 import type { StartPriority } from './start-priority.ts'
 import type { WarmPool } from './warm-pool.ts'
 
-/** Owner of what is started for no team, e.g. a template that another runsc needs anew. */
+/** Owner of starts for no team, e.g. to renew a template for another runsc. */
 const OWN_WORK = ''
-/** Snapshots started from less often than this within 10 s are not kept in stock. */
+/** Snapshots with no more starts than this within 10 s are not kept in stock. */
 const SELDOM = 1
-/** Nobody's code is in machines of the base template yet, and most sandboxes want it: a create has nothing to change. */
+/** Stock of the base template contains no foreign code, and most sandboxes want this policy: a create changes nothing. */
 export const STOCK_OF_BASE = OPEN
 
 export interface MachineStartsOptions {
@@ -33,16 +33,16 @@ export interface MachineStartsOptions {
   memoryFloorMB: number
 }
 
-/** Parts that start machines themselves, and so are made after `MachineStarts`. */
+/** Parts that are made after `MachineStarts`, because they start machines. */
 export interface StartParts {
   pool: WarmPool<LiveMachine>
   prepared: PreparedKernels
   startable: StartableCheckpoints
-  /** Machines that stand still because no database lists them. */
+  /** Number of machines that are frozen because the database does not list them. */
   unlistedCount: () => number
 }
 
-/** How machines start: from the node's own builds, from checkpoints or once from one source, and what makes room for them. */
+/** Starts machines from the base build, from checkpoints or from one-time sources, and makes room for them. */
 export class MachineStarts {
   readonly #options: MachineStartsOptions
   readonly #oneTimeSources = new OneTimeSources<MachineSource>()
@@ -52,20 +52,20 @@ export class MachineStarts {
     this.#options = options
   }
 
-  /** Called once, before the first start. */
+  /** Must be called once, before the first start. */
   connect(parts: StartParts): void {
     this.#parts = parts
   }
 
-  /** A machine for the pool. @param key id of a build, or key of a source that is started once */
+  /** Starts a machine for the pool. @param key id of a build, or key of a one-time source */
   start(key: string, options: StartOptions): Promise<LiveMachine> {
     const start = () => this.#startFrom(key, options)
     return options.isUrgent ? this.#options.startPriority.during(start) : start()
   }
 
-  /** A machine from a source that the pool keeps no stock of, in the pool's queue. */
+  /** Starts and claims a machine of a source without stock, through the pool's queue. */
   async once(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
-    // its memory may be resumed while something else starts from its files
+    // the memory may be resumed while another machine starts from the files
     const part = source.checkpointDir ? 'memory' : 'files'
     const key = `${checkpointId} ${part} ${JSON.stringify(source.network ?? CLOSED)}`
     const machine = await this.#oneTimeSources.during(key, source, () =>
@@ -85,7 +85,7 @@ export class MachineStarts {
     })
   }
 
-  /** Why no machine can start for lack of memory; undefined: there is enough, or something can be given up. */
+  /** @returns why no machine can start for lack of memory, undefined when there is enough or some can be freed */
   memoryShortage(): SandlotError | undefined {
     const { frozenMachines, memoryFloorMB } = this.#options
     const { pool, unlistedCount } = this.#parts
@@ -94,12 +94,12 @@ export class MachineStarts {
     return shortage && mentionUnlisted(shortage, unlistedCount())
   }
 
-  /** While memory is short, stock of templates goes, then paused sandboxes that are only held in memory. */
+  /** Ends machines while memory is short: prepared kernels, stock of templates, then frozen machines of paused sandboxes. */
   async makeRoom(): Promise<void> {
     while (memoryShortage(this.#options.memoryFloorMB) && (await this.#dropSpare()));
   }
 
-  /** Gives up a machine that nobody would miss. @returns false: there is none */
+  /** Ends a machine that can be given up. @returns false when there is none */
   async #dropSpare(): Promise<boolean> {
     const { prepared } = this.#parts
     return (
