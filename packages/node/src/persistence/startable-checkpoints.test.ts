@@ -77,7 +77,7 @@ async function saved(letter: string, { isTemplate = false, engineVersion = ENGIN
   await folder.seal(checkpointId)
   tiers.pack(checkpointId)
   await expect.poll(unpacked, { timeout: PACKED_WITHIN_MS }).toEqual([])
-  const sandboxId = isTemplate ? '' : 'isource'
+  const sandboxId = isTemplate ? undefined : 'isource'
   const build: SnapshotBuild = {
     ...{ buildId: randomUUID(), name: letter, defaultUser: 'user', checkpointId, sandboxId },
     ...resources,
