@@ -20,7 +20,7 @@ import { Forks } from './sandboxes/forks.ts'
 import { SandboxLifecycle } from './sandboxes/lifecycle.ts'
 import { SandboxOperations } from './sandboxes/operations.ts'
 import { Pauses } from './sandboxes/pauses.ts'
-import { type RecoveryOptions, recoverSandboxes } from './sandboxes/recovery.ts'
+import { recoverSandboxes } from './sandboxes/recovery.ts'
 import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { Rollbacks } from './sandboxes/rollback.ts'
@@ -55,46 +55,15 @@ export interface Services extends AppOptions {
 
 /** Builds the services of a control plane, and connects them. Nothing runs yet. */
 export async function assemble(options: AssembleOptions): Promise<Services> {
-  const { store, nodeId, node, logger, now } = options
-  const registry = new SandboxRegistry()
-  const catalogProgress = new CatalogProgress(now)
-  const templates = new TemplateRegistry(new TemplateRepository(store), catalogProgress)
-  const limits = new TeamLimits({
-    runningOf: (teamId) => registry.countOf(teamId),
-    capacity: () => node.capacity(),
-    now,
-  })
-  const uploads = assembleUploads(options, limits)
-  const checkpointRows = new CheckpointRepository(store, nodeId)
-  const storage = new StorageUsage({ node, checkpoints: checkpointRows, uploads, limits })
-  const sandboxRows = new SandboxRepository(store, nodeId)
-  const instanceId = await openInstanceId(store)
-  const operations = new SandboxOperations({
-    node,
-    repository: sandboxRows,
-    registry,
-    templates,
-    limits,
-    teamOf: (teamId) => findTeam(store, teamId),
-    logger,
-    now,
-  })
-  const sandboxes = assembleSandboxes(options, { operations, checkpointRows, storage, instanceId })
-  const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a build log was not stored'))
-  const templateBuilder = new TemplateBuilder({
-    node,
-    templates,
-    checkpoints: checkpointRows,
-    uploads,
-    logs: buildLogs,
-    limits,
-    storage,
-    builds: options.builds,
-    logger,
-    now,
-  })
+  const { store, domain, now } = options
+  const parts = assembleParts(options)
+  const { operations, catalogProgress, uploads, storage } = parts
+  const { registry, templates, limits, repository: sandboxRows } = operations
+  const sandboxes = assembleSandboxes(options, parts, await openInstanceId(store))
+  const builds = assembleBuilds(options, parts, sandboxes.checkpoints)
   return {
     ...sandboxes,
+    ...builds,
     ...(await assembleAccess(options)),
     store,
     registry,
@@ -104,36 +73,55 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     limits,
     storage,
     templates,
-    templateService: new TemplateService({
-      templates,
-      node,
-      sandboxes: registry,
-      checkpoints: sandboxes.checkpoints,
-      builder: templateBuilder,
-      limits,
-      now,
-    }),
     tagHistory: new TagHistory(store),
     templateDescriptions: new Map(Object.entries(options.templateDescriptions ?? {})),
-    templateBuilder,
-    buildLogs,
     uploads,
     catalog: options.catalog,
     catalogProgress,
     clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
-    domain: options.domain,
+    domain,
     ownPorts: options.ownPorts ?? [],
     now,
   }
 }
 
-interface SandboxParts extends Pick<RecoveryOptions, 'operations' | 'checkpointRows' | 'instanceId'> {
+/** What sandboxes and builds share: rows, registries, limits and the node. */
+interface Parts {
+  operations: SandboxOperations
+  checkpointRows: CheckpointRepository
+  uploads: Uploads
   storage: StorageUsage
+  catalogProgress: CatalogProgress
+}
+
+function assembleParts(options: AssembleOptions): Parts {
+  const { store, nodeId, node, logger, now } = options
+  const registry = new SandboxRegistry()
+  const catalogProgress = new CatalogProgress(now)
+  const limits = new TeamLimits({
+    runningOf: (teamId) => registry.countOf(teamId),
+    capacity: () => node.capacity(),
+    now,
+  })
+  const uploads = assembleUploads(options, limits)
+  const checkpointRows = new CheckpointRepository(store, nodeId)
+  const operations = new SandboxOperations({
+    node,
+    repository: new SandboxRepository(store, nodeId),
+    registry,
+    templates: new TemplateRegistry(new TemplateRepository(store), catalogProgress),
+    limits,
+    teamOf: (teamId) => findTeam(store, teamId),
+    logger,
+    now,
+  })
+  const storage = new StorageUsage({ node, checkpoints: checkpointRows, uploads, limits })
+  return { operations, checkpointRows, uploads, storage, catalogProgress }
 }
 
 /** Connects the rooms of sandboxes: at a deadline they pause or end, with traffic they resume. */
-function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
-  const { operations, checkpointRows, storage, instanceId } = parts
+function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: string) {
+  const { operations, checkpointRows, storage } = parts
   const { requireSecure = false } = options
   const deadlines = new Deadlines(operations, {
     kill: (sandboxId) => lifecycle.endInBackground(sandboxId, 'timeout'),
@@ -161,6 +149,35 @@ function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
     takeovers,
     recover: () => recoverSandboxes({ operations, lifecycle, checkpoints, checkpointRows, instanceId }),
   }
+}
+
+function assembleBuilds(options: AssembleOptions, parts: Parts, checkpoints: CheckpointService) {
+  const { store, node, logger, now } = options
+  const { operations, checkpointRows, uploads, storage } = parts
+  const { templates, limits, registry } = operations
+  const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a build log was not stored'))
+  const templateBuilder = new TemplateBuilder({
+    node,
+    templates,
+    checkpoints: checkpointRows,
+    uploads,
+    logs: buildLogs,
+    limits,
+    storage,
+    builds: options.builds,
+    logger,
+    now,
+  })
+  const templateService = new TemplateService({
+    templates,
+    node,
+    sandboxes: registry,
+    checkpoints,
+    builder: templateBuilder,
+    limits,
+    now,
+  })
+  return { buildLogs, templateBuilder, templateService }
 }
 
 function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads {
