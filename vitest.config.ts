@@ -1,9 +1,12 @@
+import { globSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { FileOrder } from './tests/file-order.ts'
 
-/** CI's machine is shared: what failed there is tried once more. Never on a developer's: a flaky test is to be seen. */
+/** CI's machine is shared, so a failed test is retried once there; never on a developer's, where a flaky test must show. */
 const retry = process.env.CI ? 1 : 0
 
-/** Suites that drive one real server: in sequence, so that each measures and breaks only its own. */
+/** A suite that drives one real server. Its files run one after the other, as many of them measure or break the server. */
 const live = (name: string, testTimeout: number, tries = retry, hookTimeout = 180_000) => ({
   test: {
     name,
@@ -27,13 +30,29 @@ const unit = {
     testTimeout: 20_000,
     hookTimeout: 30_000,
     retry,
+    // vitest would leave one processor to itself, which on two of them means one file at a time
+    maxWorkers: Math.max(2, availableParallelism()),
+  },
+}
+
+/** Unit tests that work on a store, once more on PostgreSQL. */
+const unitOnPostgres = {
+  test: {
+    ...unit.test,
+    name: 'unit-postgres',
+    include: globSync(['packages/server/src/**/*.test.ts', 'tests/*.test.ts']).filter((file) =>
+      /server-under-test|test-support\/database/.test(readFileSync(file, 'utf8')),
+    ),
+    globalSetup: ['tests/postgres/global-setup.ts'],
   },
 }
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: FileOrder },
     projects: [
       unit,
+      unitOnPostgres,
       live('conformance', 60_000),
       live('e2e', 120_000),
       live('chaos', 600_000),
@@ -42,9 +61,9 @@ export default defineConfig({
       // Chromium breaks what is under way (ERR_NETWORK_CHANGED) when a network interface comes or goes on the machine,
       // and each new slot is one.
       live('browser', 120_000, 3),
-      // the first run on a machine builds the templates, and hooks wait for theirs (tests/catalogue/ready.ts)
+      // Their servers build templates of the catalogue while the tests run, and hooks wait for theirs.
+      live('agents', 180_000, retry * 2, 30 * 60_000),
       live('catalogue', 180_000, retry * 2, 30 * 60_000),
-      live('examples', 180_000, retry, 30 * 60_000),
     ],
   },
 })

@@ -4,7 +4,7 @@ import { openBareEngine, serversGuestDir } from './bare-engine.ts'
 
 /**
  * What the engine alone can do: `runsc restore` of the same checkpoint with the same flags until envd answers, in
- * namespaces that were made before.
+ * namespaces that were made ahead of time.
  */
 export async function bareRestoresPerSecond(
   checkpointDir: string,

@@ -1,4 +1,4 @@
-// What a create costs over the API while the pool has stock: one at a time, refilled in between. See README.md.
+// Time of a create over the API while the pool has warm machines: one at a time, refilled in between. See README.md.
 import { Agent, request } from 'node:http'
 import { apiHeaders, apiUrl, createSandbox, killAll, metadata, onExit, warmCount } from './server.ts'
 import { pause, report, round, summarize, timed } from './stats.ts'
@@ -6,14 +6,14 @@ import { pause, report, round, summarize, timed } from './stats.ts'
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 100
 const REFILL_TIMEOUT_MS = 15_000
 const REQUEST_TIMEOUT_MS = 30_000
-/** After a refill the kernel still settles; the next create is not to pay for it. */
+/** After a refill the kernel still settles; the next create must not pay for that. */
 const SETTLE_MS = 100
 const createBody = JSON.stringify({ templateID: 'base', timeout: 300, secure: true, metadata })
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 const timings = new Map<string, number[]>()
 
-/** One request on the connection that is kept; reads the body to its end. */
+/** Sends one request on the kept connection and reads the body to its end. */
 function call(method: string, path: string, body?: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const length = body ? { 'content-length': Buffer.byteLength(body) } : {}

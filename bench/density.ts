@@ -1,4 +1,4 @@
-// What an idle sandbox costs: memory of the machine and CPU. See README.md.
+// Memory and processor time that an idle sandbox takes from the machine. See README.md.
 import { existsSync, readFileSync } from 'node:fs'
 import { namesFor } from '@sandlot/node/instance-names'
 import { createSandbox, home, killAll, onExit } from './server.ts'
@@ -26,7 +26,7 @@ function serverCpuSeconds(): number {
 
 await onExit()
 try {
-  // the stock and the server's own buffers are paid for before the count begins
+  // the warm pool and the server's own buffers are filled before the measurement begins
   const before = await createSandbox({ timeoutMs: 1_800_000 })
   await pause(SETTLE_MS)
   const memoryBefore = availableMB()

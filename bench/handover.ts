@@ -1,4 +1,4 @@
-// What `checkpointSecret` costs a resume: two servers of its own, one with a bucket and the secret, one without. See README.md.
+// Time that `checkpointSecret` adds to a resume: two servers of its own, one with a bucket and the secret, one without. See README.md.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,7 +27,7 @@ async function untilInBucket(sandboxId: string): Promise<void> {
     if (performance.now() - started > IN_BUCKET_MS) throw new Error(`${key} does not get into the bucket`)
 }
 
-/** @param isHot before the frozen memory goes */
+/** @param isHot resume while the machine is still frozen in memory */
 async function resume(server: TestServer, isShared: boolean, isHot: boolean): Promise<number[]> {
   const sandbox = await Sandbox.create({ ...connectionTo(server.info()), timeoutMs: 900_000 })
   const times: number[] = []

@@ -10,7 +10,7 @@ const count = flag('--n', 50)
 const largeCount = flag('--large', 5)
 const MEBIBYTE = 2 ** 20
 
-/** By host over TLS, HTTP/2 by ALPN; with `--by-url` to one plain URL, sandboxes found by header. */
+/** By host over TLS, HTTP/2 by ALPN; with `--by-url` to one URL in plain HTTP, with headers that name the sandbox. */
 if (!process.argv.includes('--by-url')) {
   delete process.env.E2B_API_URL
   delete process.env.E2B_SANDBOX_URL
@@ -24,7 +24,7 @@ type Work = (name: Name) => Promise<number>
 await onExit()
 const results: Record<string, unknown> = { api: process.env.E2B_API_URL ?? `by host, beside ${apiUrl}` }
 
-/** Runs the work with each SDK in turn, the first one changing, so that neither profits from its place. */
+/** Runs the work with each SDK in turn and alternates which goes first, so that neither profits from its place. */
 async function compare(title: string, times: number, work: Work): Promise<void> {
   const measured: Record<Name, number[]> = { official: [], ours: [] }
   for (const name of names) await work(name)
@@ -43,7 +43,7 @@ const bytes = (size: number): ArrayBuffer => {
   return filled.buffer
 }
 
-/** A stream of the same chunk, so that the source costs nothing. */
+/** A stream that repeats one chunk, so that the source costs nothing. */
 const streamOf = (size: number): ReadableStream<Uint8Array> => {
   const chunk = new Uint8Array(bytes(MEBIBYTE))
   let left = size
@@ -67,7 +67,7 @@ try {
       await sandbox.commands.run('true')
       await sandbox.kill()
     })
-    // the stock is filled again, or the second of the two would wait for what the first took
+    // the warm pool is refilled, or the second SDK would wait for what the first took
     await pause(300)
     return ms
   })

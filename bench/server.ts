@@ -20,7 +20,7 @@ for (const [, name, value] of readFileSync(join(home, 'env'), 'utf8').matchAll(
 // `source` would have given NODE_EXTRA_CA_CERTS to this process before it started
 setDefaultCACertificates([...getCACertificates('default'), readFileSync(join(home, 'ca', 'ca.pem'), 'utf8')])
 
-/** One connection for all sandboxes, so that the server is measured and not the TLS of a host name each (docs/adr/0018). */
+/** One connection for all sandboxes, so that the server is measured and not a TLS handshake for each host name (docs/adr/0018). */
 process.env.E2B_SANDBOX_URL ??= `http://sandbox.${process.env.E2B_DOMAIN}`
 
 export const apiUrl = String(process.env.E2B_API_URL)
@@ -34,7 +34,7 @@ export function machineOf(sandboxId: string): string {
   return String(row?.machine_id)
 }
 
-/** Where the machine of a sandbox answers, past API and edge. */
+/** Address at which the machine of a sandbox answers, bypassing API and edge. */
 export function addressOf(sandboxId: string): string {
   const record = JSON.parse(
     readFileSync(join(home, 'run/machines', machineOf(sandboxId), 'machine.json'), 'utf8'),
@@ -44,11 +44,11 @@ export function addressOf(sandboxId: string): string {
 
 const machinesDir = join(home, 'run/machines')
 
-/** Machines that are restored and wait for a create. */
+/** Warm machines that wait for a create. */
 export const warmCount = (): number =>
   readdirSync(machinesDir).filter((id) => existsSync(join(machinesDir, id, 'warm'))).length
 
-/** Until the stock has not changed for 3 s, at most 60: refills use the processors that a baseline needs. */
+/** Waits until the warm pool has not changed for 3 s, at most 60 s: refills use the processors that a baseline needs. */
 export async function stockAtRest(): Promise<void> {
   const deadline = performance.now() + 60_000
   let last = -1
@@ -61,14 +61,14 @@ export async function stockAtRest(): Promise<void> {
   }
 }
 
-/** Checkpoint that the server restores from. */
+/** The checkpoint that the server restores from. */
 export function checkpointDir(): string {
   const warm = readdirSync(machinesDir).find((id) => existsSync(join(machinesDir, id, 'warm')))
   const record = JSON.parse(readFileSync(join(machinesDir, String(warm), 'machine.json'), 'utf8'))
   return join(home, 'builds', record.buildId)
 }
 
-/** Marks the sandboxes of this run: others may be using the same server. */
+/** Metadata that marks the sandboxes of this run: the server may have other users. */
 export const metadata = { bench: randomUUID() }
 
 export const createSandbox = (options: SandboxOpts = {}): Promise<Sandbox> =>

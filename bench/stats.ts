@@ -10,7 +10,7 @@ export interface Summary {
   max: number
 }
 
-/** Values to a hundredth; nearest rank. */
+/** Percentiles by nearest rank, rounded to a hundredth. */
 export function summarize(values: number[]): Summary {
   const sorted = [...values].sort((a, b) => a - b)
   const at = (share: number) =>
@@ -38,7 +38,7 @@ export const machine = () => ({
   loadAverage: readFileSync('/proc/loadavg', 'utf8').split(' ').slice(0, 3).join(' '),
 })
 
-/** Prints one line a measure, or everything as JSON with `--json`. */
+/** Prints a line for each measure, or everything as JSON with `--json`. */
 export function report(name: string, results: Record<string, unknown>): void {
   const full = { bench: name, machine: machine(), results }
   if (process.argv.includes('--json')) {

@@ -16,7 +16,7 @@ import { report, round, summarize, timed } from './stats.ts'
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 5
 const NAME = `bench-${process.pid}`
 const IMAGE_MB = 400
-/** Files of the size that images are made of. */
+/** Files of a size that is typical of images. */
 const FILE_KB = 256
 const WARM_WITHIN_MS = 60_000
 const run = promisify(execFile)
@@ -49,7 +49,7 @@ async function builds(results: Record<string, unknown>): Promise<void> {
   results['changed p50 / cold p50'] = round(summarize(changed).p50 / summarize(cold).p50)
 }
 
-/** From `build()` returned until a create takes no longer than three of the base's. */
+/** Time from the return of `build()` until a create takes no longer than three creates of the base. */
 async function untilWarm(results: Record<string, unknown>): Promise<void> {
   const create = async (name: string): Promise<number> => {
     const [sandbox, ms] = await timed(() => createSandbox({ template: name } as never))
@@ -81,7 +81,7 @@ async function pull(registry: Registry, scratch: string, results: Record<string,
   const ours: number[] = []
   const plain: number[] = []
   for (let i = 0; i < count; i++) {
-    // another manifest over the same layer: nothing was pulled before
+    // another manifest over the same layer, so that nothing was pulled before
     await registry.push(`bench/image:${i}`, [layer], ['--label', `round=${NAME}-${i}`])
     const image = `${registry.host}/bench/image:${i}`
     const target = join(scratch, `export-${i}`)
@@ -96,7 +96,7 @@ async function pull(registry: Registry, scratch: string, results: Record<string,
   results['pull and pack p50 / export p50'] = round(summarize(ours).p50 / summarize(plain).p50)
 }
 
-/** From the first line of a build's log to the one that says that its image is there. */
+/** Time from the first line of a build's log to the line that reports the image. */
 async function untilPulled(image: string): Promise<number> {
   let first: number | undefined
   let pulled: number | undefined

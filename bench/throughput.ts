@@ -1,4 +1,4 @@
-// Files, streams and requests through the edge, each beside the same straight to the sandbox. See README.md.
+// Files, streams and requests through the edge, each beside the same request sent directly to the sandbox. See README.md.
 import { addressOf, apiUrl, createSandbox, killAll, onExit } from './server.ts'
 import { report, round, summarize, timed } from './stats.ts'
 

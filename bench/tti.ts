@@ -37,7 +37,7 @@ const buildDir = checkpointDir()
 const image = (JSON.parse(readFileSync(join(buildDir, 'manifest.json'), 'utf8')) as { imagePath: string })
   .imagePath
 
-/** The same root file system, without gVisor: EROFS from a file (Linux ≥ 6.12) or a loop device. */
+/** Mounts the sandbox's root file system without gVisor: EROFS from a file (Linux ≥ 6.12) or a loop device. */
 const root = mkdtempSync(join(tmpdir(), 'sandlot-bench-'))
 const isMounted = [
   ['-t', 'erofs', '-o', 'ro'],
@@ -88,7 +88,7 @@ try {
         )
       )[1],
     )
-    // the stock is filled again, as it would be for a client that does something with its sandbox
+    // the warm pool is refilled meanwhile, as for a client that works with its sandbox
     await pause(250)
   }
   const sequential = Object.fromEntries(
@@ -129,7 +129,7 @@ try {
     results[`burst of ${size}: TTI ms`] = summarize(ttis)
     results[`burst of ${size}: warm at its start`] = stock
     results[`burst of ${size}: creates a second`] = round((size / Math.max(...creates)) * 1000)
-    // what the stock answered was restored before: only the rest tells how fast the server restores
+    // warm machines were restored earlier: only the other creates show how fast the server restores
     if (size - stock >= MIN_RESTORES)
       restoresPerSecond.set(size, ((size - stock) / Math.max(...creates)) * 1000)
     await killAll()

@@ -1,4 +1,4 @@
-// Part of tti.ts: the same figure while templates of the catalogue are built. See README.md.
+// Part of tti.ts: time to interactive while templates of the catalogue are built. See README.md.
 import { Template } from 'e2b'
 import type { CatalogTemplate } from '../templates/catalog-template.ts'
 import { apiHeaders, apiUrl, createSandbox, killAll, stockAtRest } from './server.ts'
@@ -9,9 +9,9 @@ const DEFAULT_TEMPLATES = ['claude', 'opencode', 'desktop']
 const NAME = `bench-${process.pid}`
 const COMMAND = 'node -v'
 const BETWEEN_MS = 250
-/** What a build leaves to do is sealed and packed behind it: that counts too. */
+/** After a build its results are sealed and packed in the background, which counts too. */
 const PACKING_MS = 10_000
-/** Then it is quiet again. */
+/** Time after which the machine is quiet again. */
 const REST_MS = 20_000
 
 const PARTS = ['tti', 'create', 'run', 'api'] as const
@@ -26,14 +26,14 @@ async function one(times: Times): Promise<void> {
   times.create.push(create)
   times.run.push(run)
   await sandbox.kill()
-  // an event loop that is held would show here
+  // a blocked event loop would show here
   const ask = () =>
     fetch(`${apiUrl}/v2/sandboxes?limit=1`, { headers: apiHeaders }).then((r) => r.arrayBuffer())
   times.api.push((await timed(ask))[1])
   await pause(BETWEEN_MS)
 }
 
-/** Steps and all anew: nothing of an earlier build is used. */
+/** Builds everything anew: no step of an earlier build is reused. */
 async function build(name: string): Promise<void> {
   const { default: entry } = (await import(`../templates/${name}/template.ts`)) as {
     default: CatalogTemplate

@@ -3,7 +3,7 @@ import time
 
 import httpx
 
-# What the programs work on: REPOSITORY and TASK say something else.
+# Default repository and task of the programs; REPOSITORY and TASK override them.
 repository = os.environ.get("REPOSITORY", "https://github.com/octocat/Hello-World.git")
 task = os.environ.get("TASK", "Add a CONTRIBUTING.md that explains how to send a change")
 
@@ -11,12 +11,12 @@ START_TIMEOUT_SECONDS = 300
 
 
 def from_environment(*names: str) -> dict[str, str]:
-    """Those of the variables that are set here, to be passed into a sandbox."""
+    """Returns the variables that are set in this process, to be passed into a sandbox."""
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def template(name: str) -> str:
-    """TEMPLATE names one that you have built on top of the ready-made one."""
+    """Returns the template to start from: TEMPLATE, if you built one on top of the ready-made one, else the default."""
     return os.environ.get("TEMPLATE", name)
 
 

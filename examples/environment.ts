@@ -1,4 +1,4 @@
-/** Those of the variables that are set here, to be passed into a sandbox. */
+/** Returns the variables that are set in this process, to be passed into a sandbox. */
 export function fromEnvironment(...names: string[]): Record<string, string> {
   return Object.fromEntries(
     names.flatMap((name) => {
@@ -8,11 +8,11 @@ export function fromEnvironment(...names: string[]): Record<string, string> {
   )
 }
 
-/** What the programs work on: `REPOSITORY` and `TASK` say something else. */
+/** Default repository and task of the programs; `REPOSITORY` and `TASK` override them. */
 export const repository = process.env.REPOSITORY ?? 'https://github.com/octocat/Hello-World.git'
 export const task = process.env.TASK ?? 'Add a CONTRIBUTING.md that explains how to send a change'
 
-/** `TEMPLATE` names one that you have built on top of the ready-made one. */
+/** The template to start from: `TEMPLATE`, if you built one on top of the ready-made one, else the default. */
 export const template = (name: string): string => process.env.TEMPLATE ?? name
 
 const START_TIMEOUT_MS = 300_000

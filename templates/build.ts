@@ -1,27 +1,27 @@
-// `sandlot up` starts this beside the server: `node --conditions=sandlot-source templates/build.ts <name>…` builds those
-// templates of the catalogue that are not there yet, with the SDK, like any other. One JSON object a line on standard output.
+// `sandlot up` starts this beside the server: `node --conditions=sandlot-source templates/build.ts <name>…` builds the
+// templates of the catalogue that are missing, with the SDK, like any other. One JSON object a line on standard output.
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { Template } from 'e2b'
 import type { CatalogTemplate } from './catalog-template.ts'
 
-/** A build is found again by a tag that says what it was made of. */
+/** A build is found again by a tag that identifies its inputs. */
 const CONTENT_TAG = 'content-'
 
-/** What it writes, one a line. To `next` it reads the answer: `build`, or anything else to leave it out. */
+/** Messages of this program, one a line. After `next` it reads an answer: `build`, or anything else to skip the template. */
 export type CatalogLine =
   | ({ name: string } & (
       | { state: 'missing' }
       | { state: 'next' }
       | { state: 'building'; step?: string }
-      /** `isWhole`: no step of it was found finished, so that its time says what a build takes. */
+      /** `isWhole`: no step was found finished, so that the time shows what a whole build takes. */
       | { state: 'ready'; seconds: number; wasThere: boolean; isWhole: boolean }
       | { state: 'failed'; reason: string }
     ))
-  /** It is known which are there. */
+  /** Sent once the existing templates are known. */
   | { state: 'planned' }
 
-/** A template that is to be built, and the tag that its build gets. */
+/** A template to build, and the tag of its build. */
 interface Plan {
   name: string
   entry: CatalogTemplate
@@ -38,7 +38,7 @@ report({ state: 'planned' })
 for (const plan of missing) {
   report({ name: plan.name, state: 'next' })
   const { value } = await answers.next()
-  // a registry may not have answered; steps that were finished are not done again
+  // a registry may not have answered; finished steps are not run again
   if (value === 'build') await trying(plan.name, () => build(plan).catch(() => build(plan)))
 }
 process.stdin.destroy()
@@ -55,7 +55,7 @@ async function trying(name: string, work: () => Promise<void>): Promise<void> {
 async function look(name: string): Promise<void> {
   const { default: entry } = (await import(`./${name}/template.ts`)) as { default: CatalogTemplate }
   const { template, cpuCount, memoryMB } = entry
-  // whatever changes the base (its image, envd, runsc) changes its build
+  // every change of the base (its image, envd, runsc) changes the build of the base
   const content = JSON.stringify([await Template.toJSON(template), cpuCount, memoryMB, baseBuildId])
   const tag = CONTENT_TAG + createHash('sha256').update(content).digest('hex').slice(0, 16)
   if (await Template.exists(`${name}:${tag}`))
@@ -89,7 +89,7 @@ async function build({ name, entry, tag }: Plan): Promise<void> {
   report({ name, state: 'ready', seconds, wasThere: false, isWhole })
 }
 
-/** The SDK lists builds of own templates only. */
+/** The SDK lists builds of the caller's own templates only. */
 async function newestBuildOf(name: string): Promise<string> {
   const { E2B_API_URL, E2B_API_KEY } = process.env
   const response = await fetch(`${E2B_API_URL}/templates/${name}`, {

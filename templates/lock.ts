@@ -1,5 +1,5 @@
-// `node templates/lock.ts` writes the lock files of what the base image and the catalogue install from npm and PyPI: every package that comes
-// along, with its version and hash. Run it after a change of a version, look at the difference, and commit both.
+// `node templates/lock.ts` writes the lock files for everything that the base image and the catalogue install from npm and PyPI: every package that comes
+// along, with its version and hash. Run it after a change of a version, review the difference, and commit both.
 // It needs npm and uv (`pip install uv`) on PATH.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ for (const folder of npmLocks) {
   dropMissing(join(repositoryRoot, folder, 'package-lock.json'))
 }
 
-// sources would be built with packages that no lock names, so that only wheels are taken
+// source packages would be built with packages that no lock names, so only wheels are accepted
 const platform = ['--python-version', '3.11', '--python-platform', 'linux', '--only-binary', ':all:']
 for (const [from, to] of pythonLock.files) {
   const written = ['--generate-hashes', '--no-annotate', '--no-header', '--quiet', '--output-file', to]
@@ -31,7 +31,7 @@ interface LockedPackage {
 }
 
 /**
- * Binaries for other systems that the registry does not have (any more): `npm install` leaves them out without a word, `npm ci` calls a lock
+ * Binaries for other systems that the registry does not have (any more): `npm install` omits them silently, `npm ci` calls a lock
  * file that names them incomplete.
  */
 function dropMissing(file: string): void {
@@ -46,7 +46,7 @@ function dropMissing(file: string): void {
   writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
 }
 
-/** Node looks beside a package and in every folder above it. */
+/** Resolves as Node does, which looks beside a package and in every folder above it. */
 function isLocked(packages: Record<string, unknown>, from: string, name: string): boolean {
   for (let path = from; ; path = path.slice(0, path.lastIndexOf('/node_modules/'))) {
     if (`${path === '' ? '' : `${path}/`}node_modules/${name}` in packages) return true

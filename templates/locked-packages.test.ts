@@ -23,7 +23,7 @@ describe.each(npmLocks)('%s', (folder) => {
   const wanted = JSON.parse(read(folder, 'package.json'))
   const { packages } = JSON.parse(read(folder, 'package-lock.json')) as Lock
 
-  test('locks what its package.json asks for, by exact version', () => {
+  test('locks what its package.json requires, by exact version', () => {
     expect(packages['']?.dependencies).toEqual(wanted.dependencies)
     for (const [name, version] of Object.entries(wanted.dependencies))
       expect(packages[`node_modules/${name}`]?.version).toBe(version)
@@ -34,7 +34,7 @@ describe.each(npmLocks)('%s', (folder) => {
     expect(fetched.filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))).toEqual([])
   })
 
-  test('says of every install script whether it runs', () => {
+  test('states for every install script whether it runs', () => {
     const name = (path: string) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
     const withScript = Object.entries(packages).filter(([, { hasInstallScript }]) => hasInstallScript)
     // the base image takes npm and yarn with --ignore-scripts
@@ -70,7 +70,7 @@ test('no template, and no part of the base image, installs from npm or PyPI by v
   expect(loose).toEqual([])
 })
 
-test('every npm folder of a template is known here', () => {
+test('every npm folder of a template is in the list', () => {
   const found = globSync('templates/*/npm', { cwd: repositoryRoot }).sort()
   expect(found).toEqual(npmLocks.filter((folder) => folder.startsWith('templates/')))
 })

@@ -2,14 +2,14 @@ import { fileURLToPath } from 'node:url'
 
 export const repositoryRoot = fileURLToPath(new URL('..', import.meta.url))
 
-/** Folders with the `package.json` and `package-lock.json` of what is installed into images. */
+/** Folders with `package.json` and `package-lock.json` of the npm packages that images get. */
 export const npmLocks = [
   ...['amp', 'claude', 'codex', 'openclaw', 'opencode'].map((name) => `templates/${name}/npm`),
   'guest/code-interpreter/npm',
   'packages/node/src/images/base-npm',
 ]
 
-/** What is asked for, and the lock with everything that comes along. */
+/** Requirements, and the lock with all their dependencies. */
 export const pythonLock = {
   folder: 'guest/code-interpreter/python',
   files: [
@@ -18,7 +18,7 @@ export const pythonLock = {
   ],
 } as const
 
-/** Where a template copies its `npm` folder to. */
+/** Path in the image to which a template copies its `npm` folder. */
 export const LOCKED = '/tmp/npm'
 
 /**
@@ -39,11 +39,11 @@ export function installGlobally(name: string, commands: Record<string, string>):
   ]
 }
 
-/** Leaves the packages in `node_modules` of the folder that the shell is then in. */
+/** Shell commands that leave the packages in `node_modules` of the shell's current folder. */
 export const installLocked = [
   `cd ${LOCKED}`,
   'npm ci --strict-allow-scripts --no-audit --no-fund --loglevel=error',
 ]
 
-/** After the last of these. */
+/** Shell commands to run after the last installation. */
 export const removeLocked = `cd / && rm -rf ${LOCKED} ~/.npm`

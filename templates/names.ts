@@ -1,4 +1,4 @@
-/** The catalogue besides `base`, in the order in which it is built: what is asked for most comes first. */
+/** Templates of the catalogue except `base`, in the order in which they are built: the most requested come first. */
 export const catalogNames = [
   'code-interpreter-v1',
   'claude',
@@ -9,7 +9,7 @@ export const catalogNames = [
   'openclaw',
 ] as const
 
-/** What the list of templates says of each. */
+/** Description of each template in the list of templates. */
 export const templateDescriptions: Record<(typeof catalogNames)[number] | 'base', string> = {
   base: 'Debian 12 with Python, Node, git, build tools and sudo',
   'code-interpreter-v1': 'Runs code in Jupyter kernels that keep their state, for the code interpreter SDKs',

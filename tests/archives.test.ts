@@ -38,7 +38,7 @@ const refused = (words: string) => ({
   message: expect.stringContaining(`the archive is refused: ${words}`),
 })
 
-test('tars of a COPY are taken, plain and gzipped, also those that tar itself makes', async () => {
+test('archives for COPY are accepted, plain and gzipped, also those that tar itself makes', async () => {
   const tar = await tarOf(
     { name: 'x', content: 'x' },
     { name: 'l', type: 'symlink', linkname: '/etc/passwd' },
@@ -67,7 +67,7 @@ test.each([
   await expect(check(await tarOf({ name: 'well' }, entry))).rejects.toMatchObject(refused(words))
 })
 
-test('what is cut off, empty or no tar is refused with what is wrong', async () => {
+test('a truncated, empty or malformed archive is refused with the reason', async () => {
   const tar = await tarOf({ name: 'x', content: randomBytes(3000) }, { name: 'y', content: 'y' })
   const zipped = gzipSync(tar)
   const cuts = [1, 511, 512, 1024, 4096, tar.length - 1024].map((at) => tar.subarray(0, at))
@@ -77,7 +77,7 @@ test('what is cut off, empty or no tar is refused with what is wrong', async () 
   await expect(check(Buffer.from('no tar'.repeat(1000)))).rejects.toMatchObject(refused('it is not a tar'))
 })
 
-test('a bomb is refused by what it says, or in little memory, and nothing else waits for it', async () => {
+test('a decompression bomb is refused by its header or within little memory, and nothing else waits for it', async () => {
   const bomb = gzipSync(await tarOf({ name: 'zeros', content: Buffer.alloc(300_000_000) }), { level: 1 })
   const file = save(bomb)
   const before = process.cpuUsage()
@@ -98,7 +98,7 @@ test('a bomb is refused by what it says, or in little memory, and nothing else w
   await expect(check(many, 'evil', two)).rejects.toMatchObject(refused('it has more than 1 entries'))
 })
 
-test('a link in the place of the file is not followed', async () => {
+test('a symbolic link in place of the archive is not followed', async () => {
   symlinkSync('/etc/passwd', join(scratch, 'link'))
   await expect(checks.check(join(scratch, 'link'), 'team')).rejects.toMatchObject({ code: 'ELOOP' })
 })

@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node'
+import { BUILD_ORDER } from './file-order.ts'
 import { allowedRegistries } from './registry/ports.ts'
 import { type ServerInfo, startServer } from './server.ts'
 
@@ -9,12 +10,8 @@ declare module 'vitest' {
   }
 }
 
-/** One port and one network range a suite, so that two suites may run at the same time. */
-const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'examples']
-const FLAGS: Record<string, string[]> = {
-  catalogue: ['--catalog', 'code-interpreter-v1,claude,codex,opencode,amp,desktop'],
-  examples: ['--catalog', 'claude,codex,opencode,amp,openclaw'],
-}
+/** Each suite has a port and a network range of its own, so that two suites may run concurrently. */
+const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'agents']
 const FIRST_PORT = 13_100
 const FIRST_RANGE = 190
 
@@ -37,7 +34,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       '8',
       '--log-level',
       'info',
-      ...(FLAGS[suite] ?? []),
+      ...(suite in BUILD_ORDER ? ['--catalog', BUILD_ORDER[suite]!.join(',')] : []),
       ...(registries.length > 0 ? ['--allowed-registries', registries.join(',')] : []),
     ],
   })

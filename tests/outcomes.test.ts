@@ -3,7 +3,7 @@ import { countGoTests, countVitestTests } from './outcomes.ts'
 
 const events = (...list: object[]) => list.map((event) => JSON.stringify(event)).join('\n')
 
-test("vitest's own counts are taken", () => {
+test("vitest's own counts are used", () => {
   const json = '{"numPassedTests": 7, "numFailedTests": 2, "numPendingTests": 1, "numTodoTests": 1}'
   expect(countVitestTests(json, 1)).toEqual({ passed: 7, failed: 2, skipped: 2 })
 })
@@ -26,7 +26,7 @@ test('Go tests are counted, packages are not', () => {
   expect(failures).toContain('want 1, got 2')
 })
 
-test('a Go package that does not build is one failure with the words of the compiler', () => {
+test('a Go package that does not build is one failure with the message of the compiler', () => {
   const output = `${events({ Action: 'build-output', Output: 'x.go:1: undefined: y\n' }, { Action: 'build-fail' })}\n`
   const { outcome, failures } = countGoTests(output, 1)
   expect(outcome.failed).toBe(1)

@@ -1,4 +1,4 @@
-/** Tests of one runner. */
+/** Counts of the tests of one runner. */
 export interface Outcome {
   passed: number
   failed: number
@@ -34,7 +34,7 @@ interface GoEvent {
   Output?: string
 }
 
-/** Reads `go test -json`; a package that does not build counts as one failure. @returns also what failed, for people */
+/** Reads `go test -json`; a package that does not build counts as one failure. @returns also a report of what failed, for people */
 export function countGoTests(output: string, exitCode: number): { outcome: Outcome; failures: string } {
   const outcome: Outcome = { passed: 0, failed: 0, skipped: 0 }
   const spoken = new Map<string, string>()

@@ -19,17 +19,17 @@ const suffix = CHECKOUT === 0 ? '' : `-${CHECKOUT}`
 const rangeOf = (range: string): string =>
   CHECKOUT === 0 ? range : range.replace('.0.0/16', `.${32 * (CHECKOUT - 1)}.0/19`)
 
-/** The first start of a machine makes the base image. */
+/** The first start on a machine makes the base image. */
 const START_TIMEOUT_MS = 20 * 60_000
 const STOP_TIMEOUT_MS = 20_000
-/** An adoption fetches an image; other suites may share the processors. */
+/** Taking over a sandbox fetches an image; other suites may share the processors. */
 const COMMAND_TIMEOUT_MS = 300_000
 
 export interface ServerOptions {
   /** Tells homes apart: `<tmp>/sandlot-test-<name>`. */
   name: string
   port: number
-  /** Its own range: a server of the developer may run beside it. */
+  /** A range of its own, as a server of the developer may run on the machine too. */
   networkRange: string
   /** More flags for `sandlot up`. */
   flags?: string[]
@@ -47,28 +47,28 @@ export interface ServerInfo {
   env: Record<string, string>
 }
 
-/** Whom a client of the official SDK talks to. */
+/** Connection options of the official SDK for a server. */
 export const connectionTo = ({ env }: ServerInfo) => ({
   apiKey: env.E2B_API_KEY,
   apiUrl: env.E2B_API_URL,
-  // the process that asks may not trust the certificates of this very server
+  // the calling process may not trust this server's certificates
   sandboxUrl: sandboxUrlOf(env.E2B_DOMAIN),
 })
 
-/** One origin for all sandboxes of a server, in plain HTTP, told apart by header. */
+/** One origin for all sandboxes of a server, in plain HTTP; headers name the sandbox. */
 export const sandboxUrlOf = (domain: string | undefined): string => `http://sandbox.${domain}`
 
 export interface TestServer {
   info(): ServerInfo
-  /** Sends SIGKILL, as a crash would. Sandboxes live on. */
+  /** Sends SIGKILL, like a crash. Sandboxes go on running. */
   kill(): Promise<void>
   /** Sends SIGTERM and waits. @returns the exit code */
   stop(): Promise<number>
   /** Starts it again on the same home. */
   start(): Promise<void>
-  /** Stops it and removes everything of it from the machine. */
+  /** Stops the server and removes everything of it from the machine. */
   purge(): Promise<void>
-  /** What it wrote since its first start. */
+  /** The server's log since its first start. */
   log(): string
 }
 
@@ -95,7 +95,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       home,
       '--network-range',
       rangeOf(options.networkRange),
-      // only tests/catalogue asks for it
+      // only suites that test templates of the catalogue need it (tests/global-setup.ts)
       ...['--catalog', 'none'],
       ...(options.flags ?? []),
     ]
@@ -177,7 +177,7 @@ export async function sandlot(args: string[], env: Record<string, string> = {}):
   return output
 }
 
-/** Settings of the developer's own server must not reach the one under test; its cache may. */
+/** Keeps settings of the developer's own server, except its cache, away from the server under test. */
 const cleanEnvironment = (): NodeJS.ProcessEnv =>
   Object.fromEntries(
     Object.entries(process.env).filter(
@@ -185,7 +185,7 @@ const cleanEnvironment = (): NodeJS.ProcessEnv =>
     ),
   )
 
-/** `export NAME=value` lines; values of a test's home need no quotes. */
+/** Reads `export NAME=value` lines; values of a test's home need no quotes. */
 function readEnv(home: string): Record<string, string> {
   try {
     const lines = readFileSync(join(home, 'env'), 'utf8').matchAll(/^export ([A-Z0-9_]+)=(.*)$/gm)

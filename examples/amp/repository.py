@@ -1,4 +1,4 @@
-# Amp works on a clone, then goes on with the same thread.
+# Amp works on a clone, then continues the same thread.
 import json
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-# Claude Code works on a clone; its answer comes as JSON; a second task continues the same session.
+# Claude Code works on a clone; it answers as JSON; a second task continues the same session.
 import json
 import sys
 from pathlib import Path

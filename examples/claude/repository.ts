@@ -1,4 +1,4 @@
-// Claude Code works on a clone; each event is told as it comes; a second task continues the same session.
+// Claude Code works on a clone; each event is printed as it arrives; a second task continues the same session.
 import { Sandbox } from 'e2b'
 import { fromEnvironment, repository, task, template } from '../environment.ts'
 

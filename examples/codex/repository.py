@@ -1,4 +1,4 @@
-# Codex works on a clone and tells its events; then it reviews the result, and its answer is JSON of a schema.
+# Codex works on a clone and prints its events; then it reviews the result and answers as JSON that follows a schema.
 import json
 import sys
 from pathlib import Path

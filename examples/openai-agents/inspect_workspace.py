@@ -1,4 +1,4 @@
-# An agent of the OpenAI Agents SDK looks around in a sandbox, which is paused at the end and can be looked into.
+# An agent of the OpenAI Agents SDK looks around in a sandbox, which is paused at the end and can be inspected later.
 import asyncio
 
 from agents import ModelSettings, Runner

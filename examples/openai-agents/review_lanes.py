@@ -1,4 +1,4 @@
-# Two reviewers work at the same time, each in its own sandbox; a third agent makes one summary of what they found.
+# Two reviewers work at the same time, each in its own sandbox; a third agent summarises their findings.
 import asyncio
 
 from agents import Agent, Runner

@@ -1,4 +1,4 @@
-# The OpenClaw gateway: a web page to chat with agents, open to whoever has the token.
+# Starts the OpenClaw gateway: a web page to chat with agents, open to everybody who has the token.
 import json
 import os
 import secrets
@@ -20,7 +20,7 @@ settings = [
     {"path": "gateway.controlUi.allowInsecureAuth", "value": True},
     {"path": "gateway.controlUi.dangerouslyDisableDeviceAuth", "value": True},
 ]
-# at once: each command of openclaw takes some 12 s
+# in one call: each command of openclaw takes some 12 s
 sandbox.commands.run(f"openclaw config set --batch-json '{json.dumps(settings)}'", timeout=180)
 sandbox.commands.run(
     f"openclaw gateway --allow-unconfigured --bind lan --auth token --token {token} --port {PORT}",

@@ -1,4 +1,4 @@
-// The OpenClaw gateway: a web page to chat with agents, open to whoever has the token.
+// Starts the OpenClaw gateway: a web page to chat with agents, open to everybody who has the token.
 import { Sandbox } from 'e2b'
 import { answers, fromEnvironment, template } from '../environment.ts'
 
@@ -15,7 +15,7 @@ const settings = [
   { path: 'gateway.controlUi.allowInsecureAuth', value: true },
   { path: 'gateway.controlUi.dangerouslyDisableDeviceAuth', value: true },
 ]
-// at once: each command of openclaw takes some 12 s
+// in one call: each command of openclaw takes some 12 s
 await sandbox.commands.run(`openclaw config set --batch-json '${JSON.stringify(settings)}'`, {
   timeoutMs: 180_000,
 })
@@ -26,7 +26,7 @@ const gateway = await sandbox.commands.run(
 
 const url = `https://${sandbox.getHost(PORT)}`
 await answers(url)
-// it goes on without this program, which its output would keep alive
+// the gateway goes on without this program, which would otherwise wait for the gateway's output
 await gateway.disconnect()
 console.log(`Open ${url}/?token=${token}`)
 console.log(`End it with: e2b sandbox kill ${sandbox.sandboxId}`)

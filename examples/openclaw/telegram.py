@@ -13,7 +13,7 @@ from environment import from_environment, template
 if running := os.environ.get("SANDBOX"):
     sandbox = Sandbox.connect(running)
 else:
-    # the token is for the gateway, and for the commands that ask it
+    # the token is for the gateway, and for the commands that call it
     envs = from_environment("OPENAI_API_KEY", "TELEGRAM_BOT_TOKEN") | {"OPENCLAW_GATEWAY_TOKEN": secrets.token_hex(16)}
     sandbox = Sandbox.create(template("openclaw"), envs=envs, timeout=3600)
 

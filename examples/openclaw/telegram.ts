@@ -8,7 +8,7 @@ const sandbox = SANDBOX
   : await Sandbox.create(template('openclaw'), {
       envs: {
         ...fromEnvironment('OPENAI_API_KEY', 'TELEGRAM_BOT_TOKEN'),
-        // for the gateway, and for the commands that ask it
+        // for the gateway, and for the commands that call it
         OPENCLAW_GATEWAY_TOKEN: crypto.randomUUID(),
       },
       timeoutMs: 3_600_000,
@@ -27,7 +27,7 @@ if (PAIRING_CODE) {
   await openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
   const flags = '--allow-unconfigured --bind lan --auth token --token "$OPENCLAW_GATEWAY_TOKEN" --port 18789'
   const gateway = await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
-  // it goes on without this program, which its output would keep alive
+  // the gateway goes on without this program, which would otherwise wait for the gateway's output
   await gateway.disconnect()
   console.log(`Write to the bot, then run this with SANDBOX=${sandbox.sandboxId} and PAIRING_CODE`)
 }

@@ -1,4 +1,4 @@
-# OpenCode works on a clone, then serves its API, which is asked from here.
+# OpenCode works on a clone, then serves its API, which this program calls.
 import sys
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-// OpenCode works on a clone, then serves its API, which the OpenCode SDK talks to from here.
+// OpenCode works on a clone, then serves its API, which this program calls with the OpenCode SDK.
 import { createOpencodeClient } from '@opencode-ai/sdk'
 import { Sandbox } from 'e2b'
 import { answers, fromEnvironment, repository, task, template } from '../environment.ts'

@@ -7,9 +7,9 @@ const PACKAGE = '/usr/local/lib/node_modules/@ampcode/cli'
 export default {
   template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
-    // the newest whose linux-x64 binary is in the registry: of a later one npm leaves it out without an error
+    // the newest version whose linux-x64 binary is in the registry: npm omits a missing binary without an error
     .copy('npm', LOCKED)
-    // its install script links the platform's binary to bin/: the package that it came in can go
+    // the install script links the platform's binary to bin/: the package that contained it can go
     .runCmd(
       [
         ...installGlobally('@ampcode/cli', { amp: 'bin/amp.exe' }),

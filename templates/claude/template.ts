@@ -3,14 +3,14 @@ import type { CatalogTemplate } from '../catalog-template.ts'
 import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 
 const PACKAGE = '/usr/local/lib/node_modules/@anthropic-ai/claude-code'
-/** Beside npm's own link target, so that a later `npm install -g` of another version replaces it without a conflict. */
+/** A place beside npm's own link target, so that a later `npm install -g` of another version replaces it without a conflict. */
 const LAUNCHER = `${PACKAGE}/bin/claude-in-sandbox`
 
 export default {
   template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     .copy('npm', LOCKED)
-    // its install script, which is not allowed, makes a hard link of 398 MB to the platform's binary
+    // the install script, which is not allowed to run, makes a hard link to the platform's binary of 398 MB
     .runCmd(
       [
         ...installGlobally('@anthropic-ai/claude-code', {}),

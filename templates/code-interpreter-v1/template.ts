@@ -12,7 +12,7 @@ const systemPackages = [
   'r-base-core',
   'r-cran-irkernel',
   'fonts-noto-cjk',
-  // what opencv-python and Java's pictures are linked with
+  // libraries that opencv-python and Java's pictures are linked with
   'libglib2.0-0',
   'liblcms2-2',
 ]
@@ -23,9 +23,9 @@ const installSystemPackages = [
   `DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o 'Dpkg::Options::=--path-exclude=*/NotoSerif*' ${systemPackages.join(' ')}`,
   'mkdir /tmp/extracted && cd /tmp/extracted',
   'apt-get download -qq libgl1 libglx0 libglvnd0 openjdk-17-jdk-headless openjdk-17-jre-headless',
-  // By itself: its packages ask for Mesa's drivers, 210 MB, and what is linked with it here draws nothing on a screen
+  // libGL without its package, which depends on Mesa's drivers (210 MB): programs that are linked with libGL here draw nothing on a screen
   'for package in libgl*.deb; do dpkg-deb --extract $package /; done && ldconfig',
-  // A Java with compiler and shell in a third of the size, which kernels of Java need
+  // A Java runtime with the compiler and shell that kernels of Java need, in a third of the size
   'for package in openjdk*.deb; do dpkg-deb --extract $package .; done',
   'ln -s $PWD/etc/java-17-openjdk /etc/',
   `usr/lib/jvm/java-17-openjdk-*/bin/jlink --add-modules ALL-MODULE-PATH --strip-java-debug-attributes --no-header-files --no-man-pages --compress=2 --output ${JAVA}`,
@@ -40,11 +40,11 @@ const installPythonPackages = [
   `uv pip install --system --break-system-packages --no-cache --quiet --require-hashes --only-binary :all: --requirement ${LOCKED}/requirements.lock`,
   'pip uninstall --yes --quiet uv',
   `cd ${PYTHON_PACKAGES}`,
-  // Debug symbols and tests; what auditwheel has put into *.libs may not be touched. gensim's documentation imports its own.
+  // Removes debug symbols and tests; files that auditwheel put into *.libs must stay. gensim's documentation imports gensim's tests.
   `find . -name '*.so*' -type f -not -path '*.libs/*' -exec strip --strip-debug {} +`,
   `find . -type d '(' -name tests -o -name test ')' -not -path './gensim/*' -prune -exec rm -rf {} +`,
-  // Found at each start of a kernel: byte code that is not there is compiled again in every sandbox. Of plotly's, 78 MB,
-  // a program uses a few.
+  // Missing byte code is compiled again in every sandbox when a kernel starts. Of plotly's 78 MB
+  // a program uses a little.
   `python3 -m compileall -q -j 2 -x /plotly/ .`,
   `python3 -c 'import plotly.express, plotly.figure_factory; plotly.express.bar(x=[1]).to_html()'`,
   'echo "font.family: sans-serif, Noto Sans CJK JP" >> matplotlib/mpl-data/matplotlibrc',
@@ -55,7 +55,7 @@ const installNodePackages = [
   ...installGlobally('deno', { deno: 'bin.cjs' }),
   `mkdir -p ${SERVICE}/node_modules`,
   `mv node_modules/zeromq ${zeromq}`,
-  // Binaries of other systems
+  // Removes binaries for other systems
   `rm -rf ${zeromq}/build/darwin ${zeromq}/build/win32`,
   removeLocked,
 ]
@@ -72,7 +72,7 @@ export default {
     .runCmd([...installPythonPackages, ...installNodePackages].join(' && '), { user: 'root' })
     .copy('.', SERVICE)
     .setStartCmd(
-      // It holds nothing that could not be made anew but the contexts; those of one that died are gone anyway.
+      // The service holds no state except its contexts, and those are gone anyway when it dies.
       `while true; do node ${SERVICE}/src/main.ts; sleep 1; done`,
       waitForURL('http://127.0.0.1:49999/health'),
     ),

@@ -4,7 +4,7 @@ import type { CatalogTemplate } from '../catalog-template.ts'
 const RUNTIME_DIR = '/run/user/1000'
 
 const packages = [
-  // the display, and what reads and drives it
+  // the display, and the programs that read and drive it
   ...[
     'xvfb',
     'x11-utils',
@@ -17,7 +17,7 @@ const packages = [
     'websockify',
     'net-tools',
   ],
-  // dbus-x11 in the place of dbus-user-session, which brings systemd
+  // dbus-x11 instead of dbus-user-session, which depends on systemd
   ...[
     'dbus-x11',
     'dbus-user-session-',
@@ -37,7 +37,7 @@ const packages = [
 const installPackages = [
   'apt-get update -qq',
   `DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends ${packages.join(' ')}`,
-  // Its package asks for Debian's Node, which its pages do not need
+  // noVNC's package depends on Debian's Node, which the pages do not need
   'cd /tmp && apt-get download -qq novnc && dpkg-deb --extract novnc_*.deb / && rm novnc_*.deb',
   'ln -s /usr/share/novnc /opt/noVNC',
   'apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log',

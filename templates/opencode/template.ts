@@ -8,7 +8,7 @@ export default {
   template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     .copy('npm', LOCKED)
-    // its install script links the binary that suits this processor to bin/: the packages that it chose from can go
+    // the install script links the binary for this processor to bin/: the packages with the candidates can go
     .runCmd(
       [
         ...installGlobally('opencode-ai', { opencode: 'bin/opencode.exe' }),

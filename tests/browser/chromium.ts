@@ -1,6 +1,6 @@
 import { type Browser, chromium } from 'playwright-core'
 
-/** Debian's Chromium, without what it would ask the internet for. */
+/** Starts Debian's Chromium with everything disabled that it would fetch from the internet. */
 export const launchChromium = (): Promise<Browser> =>
   chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -11,7 +11,7 @@ export const launchChromium = (): Promise<Browser> =>
       '--disable-quic',
       '--no-first-run',
       '--disable-background-networking',
-      // Chromium reads no NODE_EXTRA_CA_CERTS
+      // Chromium does not read NODE_EXTRA_CA_CERTS
       '--ignore-certificate-errors',
     ],
   })

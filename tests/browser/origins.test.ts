@@ -7,10 +7,10 @@ import { launchChromium } from './chromium.ts'
 
 const { env, port, domain } = inject('server')
 
-/** Every origin that the sign-in pages work at. */
+/** Every origin at which the sign-in pages work. */
 const API_ORIGINS = [`https://${domain}`, `http://localhost:${port}`, `http://127.0.0.1:${port}`]
 
-/** Tries all that a page of a guest may think of, and tells what it got. `CLI` waits for tokens. */
+/** Tries every attack that a page of a guest may attempt, and reports what it obtained. `CLI` listens for tokens. */
 const ATTACK = `<!doctype html><title>quiet</title><body><script type="module">
 const api = ${JSON.stringify([...API_ORIGINS, `http://${domain}`, `https://api.${domain}`])}
 const got = []
@@ -60,7 +60,7 @@ await Promise.all(api.map(async (origin) => {
 document.title = JSON.stringify(got)
 </script>`
 
-/** Serves the attack on 8080, and remembers the headers of all that came. */
+/** Serves the attack on 8080, and records the headers of every request. */
 const PROGRAM = `
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,7 +93,7 @@ describe('a signed-in user who follows a link into a sandbox', () => {
   let context: BrowserContext
   let sandbox: Sandbox
   let cli: Server
-  /** What came to the program that waits for tokens. */
+  /** Requests that reached the program that listens for tokens. */
   const told: string[] = []
   let signed = ''
 
@@ -120,7 +120,7 @@ describe('a signed-in user who follows a link into a sandbox', () => {
     await sandbox?.kill()
   })
 
-  /** Past the browser's network stack, which breaks what is under way when a slot comes or goes; into its cookies. */
+  /** Bypasses the browser's network stack, which breaks pending requests when a slot comes or goes, and stores the cookies in the browser. */
   async function signIn(origin: string): Promise<void> {
     const page = await (await context.request.get(`${origin}/docs/sign-in`)).text()
     const formToken = /name="formToken" value="([^"]+)"/.exec(page)?.[1] ?? ''
@@ -129,7 +129,7 @@ describe('a signed-in user who follows a link into a sandbox', () => {
     expect(await answer.text()).toContain('This browser is signed in')
   }
 
-  /** What a script of a guest has set for the parent domain may be there: that nobody takes it for a session is what counts. */
+  /** A script of a guest may have set cookies for the parent domain; what counts is that no page takes one for a session. */
   const sessions = async () =>
     (await context.cookies(API_ORIGINS)).filter(
       ({ name, value }) => name.endsWith('sandlot-session') && value !== 'tossed',
@@ -202,7 +202,7 @@ describe('a signed-in user who follows a link into a sandbox', () => {
 
   test('sends the guest no cookie of the API', async () => {
     const page = await context.newPage()
-    // cookies do not tell ports apart, so that a page at the same name has those of the API
+    // cookies ignore ports, so a page at the same host name gets those of the API
     await context.addCookies(
       ['sandlot-session', 'sandlot-form', 'of-the-app'].map((name) => ({
         name,
@@ -221,7 +221,7 @@ describe('a signed-in user who follows a link into a sandbox', () => {
 
   test('a page of an application may fetch a signed download', async () => {
     const page = await context.newPage()
-    // Chromium lets no public page reach this machine, hence one that is on it
+    // Chromium lets no public page reach this machine, hence a page that is served from it
     await page.goto(`http://localhost:${(cli.address() as AddressInfo).port}/`)
     told.length = 0
     for (const origin of [`https://${own(49983)}`, `https://sandbox.${domain}`]) {

@@ -1,8 +1,8 @@
-// What runs in the browser, bundled for it: a program of a user, with nothing but the package.
+// A user's program as it runs in the browser, bundled, with no dependency but the package.
 import { FileNotFoundError, Sandbox, type SandboxOpts } from 'e2b'
 
 export interface Report {
-  /** Each piece of output, with the time at which it came. */
+  /** Each piece of output, with the time at which it arrived. */
   pieces: { text: string; atMs: number }[]
   endedAtMs: number
   stdout: string

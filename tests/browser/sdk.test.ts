@@ -20,13 +20,13 @@ const ways = {
   'by host over TLS': { domain: env.E2B_DOMAIN },
 }
 
-/** The page as a bundler makes it for browsers, in one module; also what that still imports, and what is in it. */
+/** The page bundled for browsers into one module; also what that module still imports, and which files it contains. */
 async function bundlePage(): Promise<{ code: string; imports: string[]; modules: string[] }> {
   const bundle = await rolldown({ input: PAGE, platform: 'browser', logLevel: 'warn' })
   const { output } = await bundle.generate({ format: 'esm', codeSplitting: false })
   await bundle.close()
   const { code, fileName, imports, dynamicImports, modules } = output[0]
-  // a dynamic import that was put into the module names the module itself
+  // a dynamic import that the bundler inlined names the module itself
   const others = [...imports, ...dynamicImports].filter((name) => name !== fileName)
   return { code, imports: others, modules: Object.keys(modules) }
 }
@@ -55,7 +55,7 @@ describe('a page in Chromium that uses the SDK', () => {
     server?.close()
   })
 
-  test('needs nothing of Node', () => {
+  test('needs no module of Node', () => {
     expect(bundle.imports).toEqual([])
     expect(bundle.modules.filter((path) => path.includes('/undici/lib/'))).toEqual([])
   })

@@ -11,7 +11,7 @@ async function chartOf(code: string) {
 }
 
 describe('the chart of a matplotlib figure', () => {
-  test('bars have their place as label and their series as group', async () => {
+  test('bars have their position as label and their series as group', async () => {
     const chart = await chartOf(
       'plt.figure(figsize=(10, 6))\nplt.bar(["Author A", "Author B"], [100, 200], label="Books Sold")\nplt.xlabel("Authors")\nplt.ylabel("Number of Books Sold")\nplt.title("Book Sales by Authors")\nplt.tight_layout()',
     )
@@ -29,7 +29,7 @@ describe('the chart of a matplotlib figure', () => {
     })
   })
 
-  test('grouped bars are named by the tick they stand around', async () => {
+  test('grouped bars are named by the nearest tick', async () => {
     const chart = await chartOf(
       'plt.bar([-0.2, 0.8], [1, 2], 0.4, label="m")\nplt.bar([0.2, 1.2], [3, 4], 0.4, label="f")\nplt.xticks([0, 1], ["A", "B"])',
     )
@@ -115,7 +115,7 @@ describe('the chart of a matplotlib figure', () => {
     })
   })
 
-  test('pandas and seaborn draw the same', async () => {
+  test('charts of pandas and seaborn have the same data', async () => {
     const pandas = await chartOf(
       'import pandas as pd\npd.DataFrame({"a": [1, 2]}, index=["k", "l"]).plot.bar()',
     )
@@ -129,7 +129,7 @@ describe('the chart of a matplotlib figure', () => {
     ])
   })
 
-  test('a picture is a chart of unknown type', async () => {
+  test('a picture in axes is a chart of unknown type', async () => {
     expect(await chartOf('plt.imshow([[1, 2], [3, 4]])\nplt.colorbar()')).toMatchObject({
       type: 'unknown',
       elements: [],

@@ -5,7 +5,7 @@ import { ask, current280, interpreters, type Options } from './interpreter.ts'
 describe('hostile code', () => {
   const create = interpreters()
 
-  test('a kernel that dies is told of once, and the next execution has a new one', async () => {
+  test('the death of a kernel is reported once, and the next execution has a new kernel', async () => {
     const sandbox = await create()
     await sandbox.runCode('x = 1')
     const died = await sandbox.runCode('import os; os._exit(3)')
@@ -13,7 +13,7 @@ describe('hostile code', () => {
     expect((await sandbox.runCode('x')).error?.name).toBe('NameError')
   })
 
-  test('a kernel that died while nothing ran is told of by the next execution, which is not run', async () => {
+  test('the death of an idle kernel is reported by the next execution, whose code is not run', async () => {
     const sandbox = await create()
     await sandbox.runCode('x = 1')
     await sandbox.commands.run('pkill -KILL -f sandlot_interpreter.kernel')
@@ -36,12 +36,12 @@ describe('hostile code', () => {
     expect((await sandbox.runCode('1 + 1')).text).toBe('2')
   })
 
-  test('output without end does not fill the memory of the sandbox, and ends with its reader', async () => {
+  test('endless output does not fill the memory of the sandbox, and ends when its reader goes', async () => {
     const sandbox = await create()
     let chars = 0
     const endless = sandbox.runCode('while True: print("x" * 9999)', {
       timeoutMs: 15_000,
-      // A reader slower than the writer
+      // The reader is slower than the writer
       onStdout: async ({ line }) => {
         chars += line.length
         await new Promise((resolve) => setTimeout(resolve, 20))
@@ -56,21 +56,21 @@ describe('hostile code', () => {
     expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).text).toBe('2')
   })
 
-  test('a fork bomb is told of, and hurts nobody else; its own sandbox may end with it', async () => {
+  test('a fork bomb is reported and affects no other sandbox; its own sandbox may end', async () => {
     const [sandbox, neighbour] = [await create(), await create()]
     const bomb = sandbox.runCode('import os\nwhile True: os.fork()', { timeoutMs: 30_000 })
     const outcome = await bomb.then(
       ({ error }) => error?.name,
       (error: Error) => error.message,
     )
-    // on a host where kernels cannot be spared (docs/adr/0004), or where the whole bomb is killed one after the other
+    // on a host where the sandbox's kernel cannot be spared (docs/adr/0004), or where the bomb's processes are killed one after the other
     expect(outcome).toMatch(/^KernelDied$|sandbox was killed|connection|timed out|terminated/)
     expect((await neighbour.runCode('1 + 1')).text).toBe('2')
     await sandbox.kill({ requestTimeoutMs: 60_000 })
     expect((await (await create()).runCode('1 + 1')).text).toBe('2')
   })
 
-  test('a result of 100 MB is left out with a reason, and the kernel goes on', async () => {
+  test('a result of 100 MB is omitted with a reason, and the kernel goes on', async () => {
     const sandbox = await create()
     const execution = await sandbox.runCode('x = 7; "y" * 100_000_000', { timeoutMs: 120_000 })
     expect(execution.results).toEqual([])
@@ -78,7 +78,7 @@ describe('hostile code', () => {
     expect((await sandbox.runCode('x')).text).toBe('7')
   })
 
-  test('a kernel that takes all memory dies in the middle of its code, and nothing else does', async () => {
+  test('a kernel that takes all memory dies in the middle of its code, and nothing else dies', async () => {
     const sandbox = await create()
     const hog = 'blocks = []\nwhile True:\n  blocks.append(b"x" * 16_000_000)\n  print(len(blocks))'
     const died = await sandbox.runCode(hog, { timeoutMs: 120_000 })
@@ -88,7 +88,7 @@ describe('hostile code', () => {
     expect((await sandbox.runCode('1 + 1', { timeoutMs: 60_000 })).text).toBe('2')
   })
 
-  test('when the service dies, what its kernels started dies with it, and the lost state is told of once', async () => {
+  test('when the service dies, processes of its kernels die too, and the lost state is reported once', async () => {
     const sandbox = await create()
     const started = await sandbox.runCode(
       'import subprocess\nsubprocess.Popen(["sleep", "1234"], start_new_session=True).pid',
@@ -104,7 +104,7 @@ describe('hostile code', () => {
     expect((await sandbox.runCode('1 + 1')).text).toBe('2')
   })
 
-  test('there are as many contexts as memory allows, and one more is refused', async () => {
+  test('as many contexts can be made as memory allows, and one more is refused', async () => {
     const sandbox = await create()
     const made: string[] = []
     let refused = ''
@@ -122,7 +122,7 @@ describe('hostile code', () => {
   })
 })
 
-/** Of a stranger who knows the sandbox's id and nothing else. */
+/** Requests of a stranger who knows only the sandbox's id. */
 describe('a wrong access token', () => {
   const create = interpreters(current280)
 
@@ -145,7 +145,7 @@ describe('a wrong access token', () => {
     expect((await ask(sandbox, '/execute', { method: 'POST', body: '{"code":"1"}' })).status).toBe(401)
   })
 
-  test('is no use where public traffic is closed: no route answers without the traffic token', async () => {
+  test('is useless when public traffic is closed: no route answers without the traffic token', async () => {
     const sandbox = await create({ network: { allowPublicTraffic: false } } as Options)
     expect((await sandbox.listCodeContexts()).length).toBeGreaterThan(0)
     for (const path of ['/health', '/contexts']) expect((await ask(sandbox, path)).status).toBe(403)

@@ -17,12 +17,12 @@ describe('javascript and typescript', () => {
     expect(second.text).toBe('42')
   })
 
-  test('the two have contexts of their own', async () => {
+  test('each of the two languages has contexts of its own', async () => {
     await sandbox().runCode('globalThis.shared = 1', { language: 'javascript' })
     expect((await sandbox().runCode('typeof shared', { language: 'typescript' })).text).toBe('undefined')
   })
 
-  test('what is written past the console is output too', async () => {
+  test('text that is written without the console is output too', async () => {
     const execution = await sandbox().runCode('process.stdout.write("raw"); require("node:os").EOL', {
       language: 'js',
     })
@@ -63,7 +63,7 @@ describe('bash', () => {
   const sandbox = sharedInterpreter()
   const bash = (code: string, opts = {}) => sandbox().runCode(code, { language: 'bash', ...opts })
 
-  test('state lasts, and output comes', async () => {
+  test('state lasts, and output arrives', async () => {
     await bash('cd /tmp; NAME=world')
     expect((await bash('echo "hello $NAME from $PWD"')).logs.stdout.join('')).toBe('hello world from /tmp\n')
   })
@@ -72,7 +72,7 @@ describe('bash', () => {
     expect((await bash('ls /nowhere')).error).toMatchObject({ value: '2' })
   })
 
-  test('variables of one execution end with it, and those of before are back', async () => {
+  test('variables of one execution end with it, and the earlier values are back', async () => {
     await bash('export BEFORE=1')
     const code = 'echo "$BEFORE,$OF_RUN,$E2B_SANDBOX"'
     expect((await bash(code, { envs: { BEFORE: '2', OF_RUN: "it's $HOME" } })).logs.stdout.join('')).toBe(

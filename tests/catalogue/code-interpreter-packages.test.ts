@@ -13,7 +13,7 @@ async function textOf(code: string): Promise<string | undefined> {
   return text
 }
 
-/** What the documentation of each package shows first, as far as it needs no network, and what it is worth. */
+/** The first example of each package's documentation, as far as it needs no network, and its result. */
 const FIRST_STEPS: [name: string, code: string, expected: string][] = [
   ['aiohttp', 'import aiohttp\nasync with aiohttp.ClientSession() as s: pass\ns.closed', 'True'],
   ['beautifulsoup4', 'from bs4 import BeautifulSoup\nBeautifulSoup("<b>x</b>", "html.parser").b.string', 'x'],
@@ -41,7 +41,7 @@ const FIRST_STEPS: [name: string, code: string, expected: string][] = [
   ],
   [
     'librosa',
-    // tqdm warns that there are no widgets; numba compiles what is called first
+    // tqdm warns that there are no widgets; numba compiles a function at its first call
     'import warnings; warnings.simplefilter("ignore")\nimport librosa, numpy as np\nlibrosa.feature.mfcc(y=librosa.tone(440, sr=22050, duration=0.5), sr=22050).shape[0]',
     '20',
   ],
@@ -142,7 +142,7 @@ describe('packages that programs take for granted', () => {
     expect(results[0]!.html ?? results[0]!.extra?.['application/vnd.plotly.v1+json']).toBeDefined()
   })
 
-  test('a picture of a plotly figure needs Chrome, and says so', async () => {
+  test('a picture of a plotly figure needs Chrome, and the error says so', async () => {
     const { error } = await sandbox().runCode(
       'import plotly.express as px\npx.bar(x=["a"], y=[1]).write_image("/tmp/p.png")',
     )
@@ -151,7 +151,7 @@ describe('packages that programs take for granted', () => {
 })
 
 describe('titles in Chinese, Japanese and Korean', () => {
-  test('are drawn without a warning, with a font that has them', async () => {
+  test('are drawn without a warning, with a font that has the characters', async () => {
     const { results, logs, error } = await sandbox().runCode(
       'import matplotlib.pyplot as plt\nplt.title("漢字 かな 한글")\nplt.plot([1, 2])\nplt.show()',
     )
@@ -161,7 +161,7 @@ describe('titles in Chinese, Japanese and Korean', () => {
     expect(await textOf('plt.rcParams["font.family"]')).toBe("['sans-serif', 'Noto Sans CJK JP']")
   })
 
-  test('find the fonts in a list that is there already', async () => {
+  test('find the fonts in a list that the image already has', async () => {
     const listed = await sandbox().commands.run(
       'grep -l "Noto Sans CJK JP" ~/.cache/matplotlib/fontlist-*.json',
     )

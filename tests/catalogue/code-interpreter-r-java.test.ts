@@ -29,12 +29,12 @@ describe.each(['r', 'java'] as const)('%s', (language) => {
     expect((await run('x + 1')).text).toMatch(/42$/)
   })
 
-  test('output and the variables of the sandbox come as they are', async () => {
+  test('output and the variables of the sandbox arrive unchanged', async () => {
     expect((await run(code.printed)).logs.stdout.join('')).toBe('é\n')
     expect((await run(code.variable)).logs.stdout.join('')).toBe('é "c"')
   })
 
-  test('an error has its name and no colours', async () => {
+  test('an error has a name and no colour codes', async () => {
     const { error } = await run(code.fails)
     expect(error?.value).toContain('no')
     expect(error?.traceback).not.toContain('\u001b')
@@ -46,7 +46,7 @@ describe.each(['r', 'java'] as const)('%s', (language) => {
   })
 })
 
-test('R draws pictures, and Java has its compiler', async () => {
+test('R draws pictures, and Java has a compiler', async () => {
   const { results } = await pictures().runCode('plot(1:3)', { language: 'r', timeoutMs: 60_000 })
   expect(results.some((result) => result.png !== undefined)).toBe(true)
   const { stdout } = await pictures().commands.run('javac --version && R --version | head -1')

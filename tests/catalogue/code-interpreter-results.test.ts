@@ -42,7 +42,7 @@ describe('a dict or list as the last expression', () => {
     expect(logs.stderr).toEqual([])
   })
 
-  test('is printed whole, however long', async () => {
+  test('is printed completely, however long', async () => {
     const { text, results } = await run('list(range(5000))')
     expect(text!.replaceAll(/\s/g, '')).toBe(JSON.stringify(Array.from({ length: 5000 }, (_, i) => i)))
     expect(results[0]!.json).toHaveLength(5000)
@@ -50,7 +50,7 @@ describe('a dict or list as the last expression', () => {
   })
 })
 
-test('a data frame has its values as JSON has them, dates in ISO 8601', async () => {
+test('a data frame has its values as JSON represents them, dates in ISO 8601', async () => {
   const { results, error } = await run(
     `import datetime, numpy as np, pandas as pd
 pd.DataFrame({
@@ -84,7 +84,7 @@ describe('a picture of Pillow', () => {
     )
   })
 
-  test('is none when it is saved to memory, or cannot be saved', async () => {
+  test('is not a result when it is saved to memory, or cannot be saved', async () => {
     expect((await run(`${made}import io\nimage.save(io.BytesIO(), "png")`)).results).toEqual([])
     const failed = await run(`${made}image.save("/nowhere/p.png")`)
     expect(failed).toMatchObject({ results: [], error: { name: 'FileNotFoundError' } })
@@ -95,7 +95,7 @@ describe('a picture of Pillow', () => {
     expect(shown).toMatchObject({ results: [], logs: { stdout: [], stderr: [] }, error: undefined })
   })
 
-  test('is one in a context of its own, where Pillow is imported by something else', async () => {
+  test('is a result in another context too, where another package imports Pillow', async () => {
     const context = await sandbox().createCodeContext({ language: 'python' })
     await run('import skimage.io', { context })
     expect((await run(`${made}image.save("/tmp/p.png")`, { context })).results).toHaveLength(1)
@@ -116,7 +116,7 @@ describe('a figure', () => {
   })
 })
 
-describe('text that is no Unicode, and control sequences', () => {
+describe('text that is not valid Unicode, and control sequences', () => {
   test.each([
     ['print("a\\ud800b")', 'a\ufffdb\n'],
     ['print("a\\udc80b")', 'a\ufffdb\n'],

@@ -49,7 +49,7 @@ describe.each(clients)('$name', (client) => {
     }
   })
 
-  test('variables of the sandbox are seen, those of one execution end with it', async () => {
+  test('code sees variables of the sandbox; those of one execution end with it', async () => {
     const code =
       'import os; [os.environ.get(name) for name in ("OF_SANDBOX", "BOTH", "OF_RUN", "E2B_SANDBOX")]'
     const during = await sandbox().runCode(code, { envs: { OF_RUN: "it's ☃", BOTH: 'run' } })
@@ -87,7 +87,7 @@ describe('results', () => {
     expect(results[0]!.formats()).toEqual(expect.arrayContaining(['html', 'data']))
   })
 
-  test('several displays come in order, and only the last expression is the main result', async () => {
+  test('several displays arrive in order, and only the last expression is the main result', async () => {
     const { results, text } = await sandbox().runCode('display(1)\ndisplay(2)\n3')
     expect(results.map((result) => [result.text, result.isMainResult])).toEqual([
       ['1', false],
@@ -137,7 +137,7 @@ describe('security of a sandbox', () => {
   const create = interpreters()
   const body = JSON.stringify({ code: 'open("/tmp/ran", "w")' })
 
-  test('who has not its access token cannot run code, and who has can', async () => {
+  test('only callers with the access token can run code', async () => {
     const sandbox = await create()
     for (const headers of [undefined, { 'X-Access-Token': 'wrong' }]) {
       const refused = await ask(sandbox, '/execute', { method: 'POST', body, headers })
@@ -149,7 +149,7 @@ describe('security of a sandbox', () => {
     expect(await sandbox.files.exists('/tmp/ran')).toBe(true)
   })
 
-  test('being ready leaves nothing in the kernel', async () => {
+  test('the ready check leaves nothing behind in the kernel', async () => {
     const sandbox = await create()
     for (let i = 0; i < 3; i++) expect((await ask(sandbox, '/health')).status).toBe(200)
     const { text, executionCount } = await sandbox.runCode('[_, __, [name for name in Out]]')

@@ -38,11 +38,11 @@ beforeAll(async () => {
 }, BUILD_TIMEOUT_MS)
 afterAll(() => Promise.allSettled(created.map((sandbox) => sandbox.kill())), 60_000)
 
-/** One of a try before. */
+/** A file of an earlier attempt. */
 const stopStream = () => desktop.stream.stop().catch(() => {})
 
 describe('a desktop of @e2b/desktop 2.4.0', () => {
-  test('shows background and panel in the size that was asked for', async () => {
+  test('shows background and panel in the requested size', async () => {
     expect(await desktop.getScreenSize()).toEqual({ width: SIZE[0], height: SIZE[1] })
     await vi.waitFor(async () => {
       const shown = await picture()
@@ -51,7 +51,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
     }, APPLICATION)
   })
 
-  test('is 1024x768 unless asked otherwise, with the package on our SDK too', async () => {
+  test('is 1024x768 by default, also with the package on our SDK', async () => {
     const other = await create({}, onOurs.Sandbox as unknown as typeof official.Sandbox)
     expect(await other.getScreenSize()).toEqual({ width: 1024, height: 768 })
     const shown = await picture(other)
@@ -60,7 +60,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
     await other.kill()
   })
 
-  test('has a second display when asked for one', async () => {
+  test('has a second display on request', async () => {
     const other = await create({ display: ':1', resolution: [800, 600] })
     expect(await other.getScreenSize()).toEqual({ width: 800, height: 600 })
     await other.kill()
@@ -95,9 +95,9 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
     )
   })
 
-  test('opens a file in the editor, where keys, double click and drag do their work', async () => {
+  test('opens a file in the editor, where keys, double click and drag work', async () => {
     const file = '/home/user/words.txt'
-    // of a try before
+    // of an earlier attempt
     await desktop.commands.run('pkill --exact mousepad; sleep 1')
     await desktop.files.write(file, `${'gherkin '.repeat(40)}\n`.repeat(200))
     await desktop.open(file)
@@ -114,7 +114,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
     const [left, middle] = [at('X') + 92, at('Y') + Math.round(at('HEIGHT') / 2)]
     const selected = async () => (await desktop.commands.run('xclip -o -selection primary')).stdout
 
-    // within the second word; what comes before the text is drawn hits nothing
+    // within the second word; a click before the text is drawn hits nothing
     await vi.waitFor(async () => {
       await desktop.doubleClick(left, middle)
       expect((await selected()).trim()).toBe('gherkin')
@@ -131,7 +131,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
       async () => expect((await desktop.files.read(file)).trim()).toBe('written by hand'),
       APPLICATION,
     )
-    // longer than the pieces that the client types in
+    // longer than the pieces in which the client types
     const typed = [
       'one, two',
       '',
@@ -194,7 +194,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
     await vi.waitFor(() => expect(greet(`wss://${page.host}/websockify`)).rejects.toThrow(), APPLICATION)
   })
 
-  test('lets nobody into a stream with authentication but who has its key', async () => {
+  test('admits only clients with the key to a stream with authentication', async () => {
     await stopStream()
     await desktop.stream.start({ requireAuth: true })
     const authKey = desktop.stream.getAuthKey()
@@ -207,7 +207,7 @@ describe('a desktop of @e2b/desktop 2.4.0', () => {
     await desktop.stream.stop()
   })
 
-  test('keeps its picture, its windows and its pointer through a pause', async () => {
+  test('keeps picture, windows and pointer through a pause', async () => {
     await desktop.moveMouse(400, 300)
     const before = await picture()
     const windows = await titles('google-chrome')

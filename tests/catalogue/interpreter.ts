@@ -22,13 +22,13 @@ export const clients = [
   },
 ]
 
-/** `2.3.3` does not know E2B_SANDBOX_URL for port 49999: every client goes by host, as the documentation has it. */
+/** `2.3.3` does not know E2B_SANDBOX_URL for port 49999: every client goes by host, as in the documentation. */
 export function byHost(): void {
   delete process.env.E2B_API_URL
   delete process.env.E2B_SANDBOX_URL
 }
 
-/** Creates sandboxes of the template, once it is there; all are killed at the end of the `describe`. */
+/** Creates sandboxes once the template is ready; all are killed at the end of the `describe`. */
 export function interpreters(
   client: { Sandbox: typeof current.Sandbox } = current280,
 ): (opts?: Options) => Promise<Interpreter> {
@@ -60,7 +60,7 @@ export function sharedInterpreter(
   return () => sandbox!
 }
 
-/** Asks the service itself, as somebody would who knows only the public host. */
+/** Sends a request to the service itself, as a stranger who knows only the public host. */
 export const ask = (sandbox: Interpreter, path: string, init: RequestInit = {}): Promise<Response> =>
   fetch(`${sandboxUrlOf(inject('server').domain)}${path}`, {
     signal: AbortSignal.timeout(60_000),

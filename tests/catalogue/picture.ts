@@ -6,7 +6,7 @@ export class Picture {
   readonly height: number
   readonly #pixels: Uint32Array
 
-  /** @throws when the bytes are no PNG of 8 bits a channel */
+  /** Decodes a picture. @throws when the bytes are not a PNG of 8 bits a channel */
   constructor(png: Uint8Array) {
     const { width, height, channels, depth, data } = decode(png)
     if (depth !== 8 || channels < 3)
@@ -19,7 +19,7 @@ export class Picture {
     })
   }
 
-  /** How many different colours are in it. */
+  /** Counts the different colours of a picture. */
   colours(): number {
     return new Set(this.#pixels).size
   }
@@ -29,7 +29,7 @@ export class Picture {
     return this.#pixels.reduce((count, pixel) => count + Number(pixel === rgb), 0) / this.#pixels.length
   }
 
-  /** Share of the pixels that another picture of the same size has too, 0 to 1. */
+  /** Share of the pixels that are equal in another picture of the same size, 0 to 1. */
   shareIn(other: Picture): number {
     if (other.width !== this.width || other.height !== this.height) return 0
     const same = this.#pixels.reduce(

@@ -10,16 +10,16 @@ export interface RfbGreeting {
   /** `RFB 003.008` */
   version: string
   securityTypes: number[]
-  /** What the server says of itself once the client is let in. */
+  /** Size and name of the desktop, which the server sends once the client is admitted. */
   screen?: { width: number; height: number; name: string }
 }
 
 /**
  * Greets a VNC server through a WebSocket as noVNC does (RFC 6143, 7.1-7.3).
  *
- * @param password for VNC authentication; without one, no authentication is asked for
+ * @param password for VNC authentication; without one, the client asks for no authentication
  * @returns without `screen` when the server refuses
- * @throws when nobody listens, or the connection is closed before that
+ * @throws when nothing listens, or the connection is closed before that
  */
 export async function greet(url: string, password?: string): Promise<RfbGreeting> {
   const socket = new WebSocket(url, ['binary'], { handshakeTimeout: TIMEOUT_MS })
@@ -60,7 +60,7 @@ export async function greet(url: string, password?: string): Promise<RfbGreeting
   }
 }
 
-/** DES with the first eight characters, the bits of each in reverse; OpenSSL 3 has it as triple DES with one key. */
+/** Encrypts with DES under the first eight characters, the bits of each reversed; OpenSSL 3 offers that as triple DES with one key. */
 function answerTo(challenge: Buffer, password: string): Buffer {
   const key = Buffer.alloc(8)
   Buffer.from(password, 'latin1').copy(key)

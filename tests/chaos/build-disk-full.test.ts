@@ -46,7 +46,7 @@ const settled = async (info: Parameters<typeof Template.getBuildStatus>[0]) => {
   return Template.getBuildStatus(info, options)
 }
 
-test('a disk that fills up in the middle fails that build with its reason, and nothing of it stays', async () => {
+test('a build whose disk fills up fails with that reason and leaves nothing behind', async () => {
   const of = Template()
     .fromBaseImage()
     .runCmd('echo first > ~/first')
@@ -58,7 +58,7 @@ test('a disk that fills up in the middle fails that build with its reason, and n
   fillDisk()
   const { status, reason } = await settled(info)
   expect(status).toBe('error')
-  // the server ends what fills the disk, or does not save it, or its kernel dies of it
+  // the server ends the build that fills the disk, or refuses to save it, or the build's kernel dies
   expect(reason?.message).toMatch(/the disk of this machine has|may take .* left|space|kernel|machine ended/i)
   expect(reason?.step).toBe('2')
   rmSync(disk.ballast)
@@ -74,7 +74,7 @@ test('a disk that fills up in the middle fails that build with its reason, and n
   await sandbox.kill()
 }, 300_000)
 
-test('a template that never gets ready is ended at the limit of builds; others go on meanwhile', async () => {
+test('a template that never becomes ready is ended at the time limit of builds, and others go on meanwhile', async () => {
   const never = Template().fromBaseImage().setStartCmd('sleep 1000', waitForFile('/never'))
   const info = await Template.buildInBackground(never, 'never', options)
   await Template.build(Template().fromBaseImage().runCmd('echo other'), 'other', options)

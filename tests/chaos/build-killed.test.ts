@@ -19,7 +19,7 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(() => server?.purge(), 120_000)
 
-test('a build whose server is killed has failed with its reason, and the next goes on from the finished steps', async () => {
+test('a build whose server is killed has failed with that reason, and the next build continues from the finished steps', async () => {
   const of = Template()
     .fromBaseImage()
     .runCmd('date +%N > ~/first')
@@ -56,7 +56,7 @@ test('templates start sandboxes again after a restart', async () => {
   await sandbox.kill()
 }, 120_000)
 
-test('finished steps whose packed files are damaged are done again', async () => {
+test('finished steps whose packed files are damaged are run again', async () => {
   const of = (last: string) =>
     Template().fromBaseImage().runCmd('date +%N > ~/first').runCmd(`echo ${last} > ~/last`)
   await Template.build(of('one'), 'damaged', options)

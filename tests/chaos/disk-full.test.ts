@@ -24,7 +24,7 @@ afterAll(async () => {
   disk?.unmount()
 }, 120_000)
 
-test('on a full disk creates are a clear 5xx, running sandboxes answer, and freed space heals it', async () => {
+test('on a full disk creates get a clear 5xx, running sandboxes answer, and creates work again once space is freed', async () => {
   const before = await Sandbox.create({ ...options, timeoutMs: 600_000 })
   const { bsize, blocks } = statfsSync(disk.path)
   expect(blocks * bsize).toBe(SIZE_MIB * 2 ** 20)
@@ -38,7 +38,7 @@ test('on a full disk creates are a clear 5xx, running sandboxes answer, and free
       body: JSON.stringify({ templateID: 'base' }),
       signal: AbortSignal.timeout(60_000),
     })
-  // what is in stock may still be handed out
+  // warm machines may still be handed out
   let refused: Response | undefined
   for (let i = 0; i < 5 && !refused; i++) {
     const response = await create()

@@ -30,13 +30,13 @@ afterAll(async () => {
   disk?.unmount()
 }, 120_000)
 
-/** What its event log says of standing still, the latest first: the reason, or null for going on. */
+/** Entries of a sandbox's event log about stalling, latest first: the reason, or null when the sandbox went on. */
 async function stallsOf({ sandboxId }: Sandbox): Promise<unknown[]> {
   const events = await proving.events(sandboxId)
   return events.map(({ event_data }) => event_data?.stalled).filter((stalled) => stalled !== undefined)
 }
 
-test('who fills the disk stands still, through a crash of the server too, others work, and room sets it going', async () => {
+test('a sandbox that fills the disk is frozen, also through a crash of the server, while others work, and goes on once there is room', async () => {
   const [writer, other, ballast] = await Promise.all([1, 2, 3].map(() => Sandbox.create(options)))
   await ballast!.commands.run('head -c 200M /dev/urandom > ballast', { timeoutMs: 60_000 })
   await writer!.files.write('kept', 'whole')
@@ -58,7 +58,7 @@ test('who fills the disk stands still, through a crash of the server too, others
   await expect.poll(async () => (await stallsOf(writer!))[0], STALLED).toBeNull()
   expect(await writer!.files.read('kept')).toBe('whole')
   await writer!.commands.kill(writing.pid)
-  // every whole part is what its sum says
+  // every complete part matches its checksum
   const { stdout } = await writer!.commands.run(
     'n=$(($(stat -c %s all) / 4194304)); for i in $(seq $n); do dd if=all bs=4M skip=$((i - 1)) count=1 status=none | sha256sum; done > found; diff found <(head -n $n sums) && echo $n',
     { timeoutMs: 90_000 },
@@ -70,7 +70,7 @@ test('who fills the disk stands still, through a crash of the server too, others
     .toEqual([])
 }, 400_000)
 
-test('a build that fills the disk is ended, and leaves sandboxes the room that they stand in', async () => {
+test('a build that fills the disk is ended before sandboxes have to be frozen for lack of room', async () => {
   const writer = await Sandbox.create(options)
   const filling = Template()
     .fromTemplate('base')

@@ -17,11 +17,11 @@ export interface Inventory {
   netns: string[]
   veths: string[]
   kernels: number
-  /** Folders of checkpoints, half written ones too; those that are packed; and what the rows say there is. */
+  /** Folders of checkpoints, also half-written ones; packed checkpoints; and those that the rows list. */
   checkpoints: string[]
   packed: string[]
   checkpointRows: string[]
-  /** What no row names and is kept for a while all the same. */
+  /** What no row names but is kept for a grace period. */
   unlisted: string[]
 }
 
@@ -71,7 +71,7 @@ function rowsOf(home: string): string[] {
   }
 }
 
-/** What is wrong in an inventory when `used` sandboxes run: empty when nothing leaked. */
+/** Lists what is wrong in an inventory while `used` sandboxes run; empty when nothing leaked. */
 export function leaks(inventory: Inventory, used: number): string[] {
   const { machines, warm, frozen, cgroups, runscStates, netns, veths, kernels } = inventory
   const { checkpoints, packed, checkpointRows, unlisted } = inventory

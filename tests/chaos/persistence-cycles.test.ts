@@ -26,12 +26,12 @@ beforeAll(async () => {
 afterAll(() => server?.purge(), 120_000)
 afterEach(() => proving.killAll(), 120_000)
 
-/** Until no paused sandbox is held in memory any more. */
+/** Long enough that no paused sandbox is held in memory any more. */
 const untilCold = () =>
   expect.poll(async () => (await proving.machines()).length, { timeout: 30_000, interval: 200 }).toBe(0)
 
 test(
-  `${CYCLES} pauses and resumes of one sandbox, frozen and cold, keep its memory and files to the byte`,
+  `${CYCLES} pauses and resumes of one sandbox, frozen and cold, preserve its memory and files to the byte`,
   async () => {
     const random = randomFrom(SEED)
     const subject = await proving.begin(SEED, 32)
@@ -46,7 +46,7 @@ test(
       expect(told).toEqual({ ...subject.account, count: subject.account.count + 1 })
       subject.account = told
     }
-    // old ones are deleted behind the answer
+    // old checkpoints are deleted after the answer was sent
     const surplus = async (): Promise<number> => {
       const { checkpoints, keep } = await proving.read<{
         checkpoints: unknown[]
@@ -61,7 +61,7 @@ test(
 )
 
 test(
-  `${CROWD} sandboxes whose time is over in the same second are all paused and all come back`,
+  `${CROWD} sandboxes whose deadlines pass in the same second are all paused and all come back`,
   async () => {
     const subjects = []
     for (let i = 0; i < CROWD; i += CREATED_AT_ONCE)
@@ -101,7 +101,7 @@ test(
 )
 
 test(
-  `${RACES} times two clients that pause, resume and kill the same sandbox at once get answers that fit each other`,
+  `${RACES} times two clients that pause, resume and kill the same sandbox concurrently get consistent answers`,
   async () => {
     const random = randomFrom(SEED)
     const allowed: Record<string, number[]> = {
@@ -131,7 +131,7 @@ test(
       await Promise.all([client(), client()])
       const told = await proving.revive(subject)
       expect(told?.count).toBe(subject.account.count + 1)
-      // whoever comes second finds it gone
+      // the second caller finds it gone
       const ends = await Promise.all(['kill', 'pause', 'kill', 'connect'].map(act))
       expect(ends.filter((end) => end === 'kill 204').length, ends.join()).toBeGreaterThanOrEqual(1)
       await expect

@@ -64,7 +64,7 @@ async function pauseUntilCold(subject: Subject): Promise<void> {
   await expect.poll(async () => (await proving.machines()).length, { timeout: 30_000, interval: 200 }).toBe(0)
 }
 
-/** A line of the log may say it twice: as its message and in its stack. */
+/** A log line may contain the words twice: in its message and in its stack. */
 const mendings = () =>
   server
     .log()
@@ -94,13 +94,13 @@ const damages: Record<string, Damage> = {
 }
 
 interface Copies {
-  /** What its memory is read from. */
+  /** Files that the memory of a checkpoint is read from. */
   unpackedDir: string
   /** Chunks that no other checkpoint needs. */
   chunks: string[]
 }
 
-/** Of the newest checkpoint, when both of its copies are complete. */
+/** The newest checkpoint, once both of its copies are complete. */
 async function copiesOf({ sandboxId }: Subject): Promise<Copies> {
   const { home } = server.info()
   const { checkpoints } = await proving.read<{ checkpoints: Array<{ checkpointID: string }> }>(
@@ -133,7 +133,7 @@ const damageUnpacked = ({ unpackedDir }: Copies, damage: Damage, random: () => n
 const damagePacked = ({ chunks }: Copies, damage: Damage, random: () => number) =>
   damage(chunks[Math.floor(random() * chunks.length)]!, random)
 
-/** Where damage leaves no copy that is whole. */
+/** Places where damage leaves no intact copy. */
 const losses: Record<string, (copies: Copies, damage: Damage, random: () => number) => void> = {
   'in both copies': (copies, damage, random) => {
     damageUnpacked(copies, damage, random)
@@ -147,7 +147,7 @@ const losses: Record<string, (copies: Copies, damage: Damage, random: () => numb
 
 for (const [how, damage] of Object.entries(damages)) {
   test(
-    `a checkpoint ${how} in the copy that is read comes back from its packed one (${DAMAGES} times)`,
+    `a checkpoint ${how} in its unpacked copy is restored from the packed copy (${DAMAGES} times)`,
     async () => {
       const random = randomFrom(SEED)
       for (let i = 0; i < DAMAGES; i++) {
@@ -167,7 +167,7 @@ for (const [how, damage] of Object.entries(damages)) {
 
   for (const [where, lose] of Object.entries(losses))
     test(
-      `a checkpoint ${how} ${where} is found before anyone gets it; the one before it brings the sandbox back (${DAMAGES} times)`,
+      `a checkpoint ${how} ${where} is detected before anyone gets it, and the earlier checkpoint brings the sandbox back (${DAMAGES} times)`,
       async () => {
         const random = randomFrom(SEED)
         for (let i = 0; i < DAMAGES; i++) {
@@ -197,7 +197,7 @@ for (const [how, damage] of Object.entries(damages)) {
     )
 }
 
-/** Leaves so much room and no more. */
+/** Fills the disk until only this much room is left. */
 function fillDisk(freeMiB: number): void {
   const { bavail, bsize } = statfsSync(disk.path)
   const freeBytes = bavail * bsize
@@ -211,7 +211,7 @@ function fillDisk(freeMiB: number): void {
     }
 }
 
-test('without room a pause is a 507 before anything is stopped, and works once there is room', async () => {
+test('without room a pause gets a 507 before anything is stopped, and works once there is room', async () => {
   const subject = await proving.begin(1, 32)
   fillDisk(8)
   for (const what of ['pause', 'snapshots', 'fork']) {
@@ -227,7 +227,7 @@ test('without room a pause is a 507 before anything is stopped, and works once t
 }, 120_000)
 
 test(
-  `a disk that fills up during a pause leaves the sandbox running or paused, whole (${FULL_DISKS} times)`,
+  `a disk that fills up during a pause leaves the sandbox intact, running or paused (${FULL_DISKS} times)`,
   async () => {
     const random = randomFrom(SEED)
     for (let i = 0; i < FULL_DISKS; i++) {
@@ -246,7 +246,7 @@ test(
   120_000 + FULL_DISKS * 60_000,
 )
 
-test('a sandbox whose time is over on a full disk runs on, and is paused when there is room', async () => {
+test('a sandbox whose deadline passes on a full disk goes on running, and is paused once there is room', async () => {
   const subject = await proving.begin(1, 16)
   fillDisk(8)
   expect((await post(subject, 'timeout', { timeout: 0 })).status).toBe(204)

@@ -8,10 +8,10 @@ import { askWitness } from './witness.ts'
 
 const MOMENTS = process.env.CHAOS_FULL === '1' ? Number(process.env.CHAOS_ROUNDS) : 1
 const SEED = Number(process.env.CHAOS_SEED ?? 20261124)
-/** More than are started at one time. */
+/** More than the server starts concurrently. */
 const FORKS = 5
 const HOT_SECONDS = 2
-/** Most of what a runsc process takes. */
+/** Covers most of the life of a runsc process. */
 const MAX_WRITER_AGE_MS = 80
 
 let server: TestServer
@@ -22,7 +22,7 @@ beforeAll(async () => {
     name: 'persistence-killed',
     port: 13_214,
     networkRange: '10.214.0.0/16',
-    // short enough that both frozen and cold ones are resumed
+    // short enough that both frozen and cold sandboxes are resumed
     flags: ['--pool-min', '0', '--pool-max', '0', '--hot-pause-seconds', String(HOT_SECONDS)],
   })
   proving = new Proving(server)
@@ -31,10 +31,10 @@ afterAll(() => server?.purge(), 120_000)
 afterEach(() => proving.killAll(), 60_000)
 
 interface Operation {
-  /** Before the clock runs. */
+  /** Work that is not part of the measured time. */
   prepare?: (subject: Subject) => Promise<unknown>
   run: (subject: Subject) => Promise<Response | undefined>
-  /** It ends sandboxes, so one that is gone afterwards is no loss. */
+  /** The operation ends sandboxes, so a sandbox that is gone afterwards is no loss. */
   ends?: boolean
 }
 
@@ -74,7 +74,7 @@ const operations: Record<string, Operation> = {
   },
 }
 
-/** Whom the signal hits; each waits for its moment and returns whether it hit anything. */
+/** Victims of the signal; each function waits for its moment and returns whether it hit anything. */
 const victims: Record<string, (momentMs: number, isOver: () => boolean) => Promise<boolean>> = {
   async server(momentMs) {
     await delay(momentMs)
@@ -98,7 +98,7 @@ const victims: Record<string, (momentMs: number, isOver: () => boolean) => Promi
 }
 
 /**
- * Every copy that an operation left behind is whole, or said to have ended.
+ * Checks that every copy that an operation left behind is intact, or is recorded as ended.
  * @param mayMissOne the signal may have hit the kernel of a copy
  */
 async function checkCopies(subject: Subject, mayMissOne: boolean): Promise<void> {
@@ -131,7 +131,7 @@ for (const [what, operation] of Object.entries(operations)) {
         const answered = await operation.run(calm)
         const usualMs = performance.now() - started
         expect(answered?.ok, what).not.toBe(false)
-        // a fork tells of each of its copies
+        // a fork reports each of its copies
         expect((await answered?.text()) ?? '').not.toMatch(/"error"/)
         await proving.killAll()
         for (let moment = 0; moment < MOMENTS; moment++) {
@@ -139,7 +139,7 @@ for (const [what, operation] of Object.entries(operations)) {
           await operation.prepare?.(subject)
           let isOver = false
           const [answer, hasHit] = await Promise.all([
-            // cut off by the crash, it may have happened all the same
+            // the crash cut the request off, but the operation may have happened all the same
             operation
               .run(subject)
               .catch((error: unknown) => error)

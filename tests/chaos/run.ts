@@ -1,5 +1,5 @@
 // `npm run chaos`: the seeded sample of the chaos suite; `npm run chaos -- --full`: all of it, its result under bench/results.
-// `npm run chaos -- --full persistence-damage` runs that file alone and replaces what the result says of it.
+// `npm run chaos -- --full persistence-damage` runs that file alone and replaces its part of the result.
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

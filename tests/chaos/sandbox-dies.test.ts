@@ -29,7 +29,7 @@ const api = (path: string, init: RequestInit = {}) =>
     signal: AbortSignal.timeout(30_000),
   })
 
-/** Process of the sandbox's kernel, found as an administrator would: row, then machine. */
+/** Finds the process of the sandbox's kernel as an administrator would: row, then machine. */
 function kernelPid(home: string, sandboxId: string): number {
   const database = new DatabaseSync(join(home, 'db.sqlite'), { readOnly: true })
   const row = database.prepare('select machine_id from sandboxes where id = ?').get(sandboxId)
@@ -37,7 +37,7 @@ function kernelPid(home: string, sandboxId: string): number {
   return Number(readFileSync(join(home, 'run/machines', String(row?.machine_id), 'pid'), 'utf8'))
 }
 
-test('a kernel that dies is noticed within about a second: 404, 502, an event with the reason, nothing left', async () => {
+test('a dead kernel is noticed within about a second: 404, 502, an event with the reason, and nothing left behind', async () => {
   const { home } = server.info()
   const sandbox = await Sandbox.create(options)
   process.kill(kernelPid(home, sandbox.sandboxId), 'SIGKILL')
@@ -50,7 +50,7 @@ test('a kernel that dies is noticed within about a second: 404, 502, an event wi
     .toBe(404)
   expect(Date.now() - diedAt).toBeLessThan(3_000)
   expect(await sandbox.isRunning()).toBe(false)
-  // written when its machine is gone
+  // the event is written when the machine is gone
   await expect
     .poll(async () => ((await (await api(`/events/sandboxes/${sandbox.sandboxId}`)).json()) as unknown[])[0])
     .toMatchObject({
@@ -72,7 +72,7 @@ test('a warm machine that dies is replaced before anyone gets it', async () => {
   await sandbox.kill()
 }, 60_000)
 
-test('a kernel that hangs neither blocks its kill nor the others', async () => {
+test('a kernel that hangs blocks neither its own kill nor other sandboxes', async () => {
   const { home } = server.info()
   const hung = await Sandbox.create(options)
   process.kill(kernelPid(home, hung.sandboxId), 'SIGSTOP')
@@ -86,7 +86,7 @@ test('a kernel that hangs neither blocks its kill nor the others', async () => {
     .toEqual([])
 }, 60_000)
 
-test('without a free slot a create is a 503 with Retry-After, and one kill later it works again', async () => {
+test('without a free slot a create gets a 503 with Retry-After, and works again after one kill', async () => {
   const sandboxes: Sandbox[] = []
   let refused: Response | undefined
   for (let i = 0; i <= SLOTS && !refused; i++) {
@@ -120,7 +120,7 @@ test('without a free slot a create is a 503 with Retry-After, and one kill later
     await Sandbox.kill(sandboxId, options)
 }, 120_000)
 
-test('a sandbox killed during a command breaks the stream with the error that the clients know', async () => {
+test('killing a sandbox during a command ends the stream with the error that clients recognise', async () => {
   const sandbox = await Sandbox.create(options)
   const command = sandbox.commands.run('sleep 100')
   const failed = expect(command).rejects.toThrow(

@@ -34,7 +34,7 @@ afterAll(() => server?.purge(), 120_000)
 test(`${ROUNDS} times kill -9 of the server under load loses no sandbox and leaks nothing`, async () => {
   const random = randomFrom(SEED)
   const alive = new Map<string, Known>()
-  /** Killed, or perhaps: the answer to the kill did not come. */
+  /** Sandboxes that were killed, or perhaps killed: the answer did not arrive. */
   const maybeGone = new Set<string>()
 
   async function createOne(): Promise<void> {
@@ -73,7 +73,7 @@ test(`${ROUNDS} times kill -9 of the server under load loses no sandbox and leak
   for (let round = 0; round < ROUNDS; round++) {
     let isKilled = false
     const clients = Array.from({ length: 3 }, async () => {
-      // requests that were cut off by the crash may fail; what they were answered must hold
+      // requests that the crash cut off may fail; every answer that was given must hold
       while (!isKilled) await actOnce().catch(() => delay(20))
     })
     await delay(300 + random() * 2_500)
@@ -94,7 +94,7 @@ test(`${ROUNDS} times kill -9 of the server under load loses no sandbox and leak
       })
       expect(await page.text()).toBe(known.marker)
     }
-    // creates whose answer was lost are sandboxes all the same: they are listed, and nothing else is
+    // creates whose answer was lost still made sandboxes: these are listed, and nothing else is
     const listed = await Sandbox.list({ ...options, limit: 100 }).nextItems()
     for (const id of alive.keys()) expect(listed.map(({ sandboxId }) => sandboxId)).toContain(id)
     await expect

@@ -3,10 +3,10 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** A file system of its own, which no other test notices when it is full. */
+/** A small file system that affects no other test when it is full. */
 export interface SmallDisk {
   path: string
-  /** A file for what is to fill it. */
+  /** File that tests grow to fill the disk. */
   ballast: string
   unmount(): void
 }

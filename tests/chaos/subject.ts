@@ -8,11 +8,11 @@ import { type Account, askWitness, startWitness } from './witness.ts'
 const LIFE_SECONDS = 3_000
 const SETTLE = { timeout: 45_000, interval: 250 }
 
-/** A sandbox with a witness in it, and its last account. */
+/** A sandbox with a witness in it, and the witness's last report. */
 export interface Subject {
   sandboxId: string
   account: Account
-  /** An earlier point of it, and what its witness had counted by then. */
+  /** An earlier checkpoint of the sandbox, and how far its witness had counted by then. */
   checkpointId?: string
   savedCount?: number
 }
@@ -69,15 +69,15 @@ export class Proving {
 
   running = () => this.read<Array<{ sandboxID: string }>>('/v2/sandboxes?state=running&limit=100')
 
-  /** Those that take memory: of running sandboxes, and of paused ones that are still frozen. */
+  /** Machines that take memory: of running sandboxes, and of paused ones that are still frozen. */
   machines = async () => {
     const { machines, warm } = await takeInventory(this.#server.info().home)
     return machines.filter((id) => !warm.includes(id))
   }
 
   /**
-   * Takes it back to life, whatever was done to it.
-   * @returns its account; undefined: it is gone, and its log says why
+   * Brings a sandbox back to life, whatever was done to it.
+   * @returns its witness's report; undefined when the sandbox is gone and its log says why
    */
   async revive({ sandboxId, account }: Subject): Promise<Account | undefined> {
     let told: Account | undefined
@@ -106,7 +106,7 @@ export class Proving {
     return told
   }
 
-  /** What runs is what is listed; nothing else is left of anything. */
+  /** Checks that exactly the listed sandboxes run, and that nothing else was left behind. */
   async expectNoLeaks(): Promise<void> {
     await expect
       .poll(

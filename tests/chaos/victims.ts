@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Kernels of the machines that belong to sandboxes: running, paused and still frozen, or being resumed. */
+/** Kernels of machines that belong to sandboxes: running, paused but still frozen, or being resumed. */
 export function sentries(home: string): number[] {
   const machines = join(home, 'run/machines')
   return readdirSync(machines)
@@ -34,7 +34,7 @@ export function checkpointWriters(home: string): number[] {
 
 const WRITES = ['checkpoint', 'fscheckpoint', 'restore']
 
-/** @returns whether there was still something to kill */
+/** Kills processes. @returns whether any of them was still alive */
 export function killNow(pid: number | undefined): boolean {
   if (pid === undefined) return false
   try {

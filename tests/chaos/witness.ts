@@ -1,10 +1,10 @@
 import type { Sandbox } from 'e2b-official'
 
-/** What a process in a sandbox tells of itself; only `count` ever changes, by one with each telling. */
+/** Report of a process in a sandbox about itself; only `count` changes, by one with each report. */
 export interface Account {
   pid: number
   count: number
-  /** sha256 of what it holds in memory, and of the file it wrote when it started. */
+  /** sha256 of the witness's memory, and of the file that it wrote when it started. */
   memory: string
   file: string
 }
@@ -45,7 +45,7 @@ export async function askWitness(sandboxUrl: string, sandboxId: string): Promise
   return JSON.parse(text) as Account
 }
 
-/** Starts a witness that holds `sizeMiB` of memory and waits for its first account. */
+/** Starts a witness that holds `sizeMiB` of memory and waits for its first report. */
 export async function startWitness(
   sandbox: Sandbox,
   sandboxUrl: string,

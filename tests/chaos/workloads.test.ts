@@ -24,7 +24,7 @@ afterEach(() => proving.killAll(), 60_000)
 
 const create = () => Sandbox.create({ ...proving.options, timeoutMs: 3_000_000 })
 
-/** Frozen and cold by turns. */
+/** Alternates between frozen and cold. */
 async function pauseAndResume(sandbox: Sandbox, round: number): Promise<void> {
   expect(await sandbox.pause()).toBe(true)
   if (round % 2 === 0)
@@ -35,7 +35,7 @@ async function pauseAndResume(sandbox: Sandbox, round: number): Promise<void> {
 }
 
 test(
-  'a Python process goes on with the numbers that it holds',
+  'a Python process continues with the numbers in its memory',
   async () => {
     const sandbox = await create()
     await sandbox.files.write(
@@ -76,7 +76,7 @@ for line in sys.stdin:
 )
 
 test(
-  'a git clone that is in progress ends well',
+  'a git clone in progress succeeds',
   async () => {
     const sandbox = await create()
     await sandbox.commands.run(
@@ -123,7 +123,7 @@ server.listen(3000, '0.0.0.0')
 `
 
 test(
-  'open WebSocket clients of a Node server are told of the pause, and find its state when they come back',
+  'WebSocket clients of a Node server notice the pause, and find its state when they reconnect',
   async () => {
     const sandbox = await create()
     await sandbox.files.write('/home/user/server.js', webSocketServer)
@@ -181,7 +181,7 @@ test(
       `service postgresql start && runuser -u postgres -- psql -qc 'create table writes (id serial primary key, at timestamptz default now())'`,
       { user: 'root', timeoutMs: 60_000 },
     )
-    // every line is the id of a write that Postgres has answered
+    // every line is the id of a write that Postgres has confirmed
     await sandbox.files.write(
       '/tmp/write.sh',
       `while :; do psql -qAtc 'insert into writes default values returning id' >> /tmp/committed || exit 1; done`,

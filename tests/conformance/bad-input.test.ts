@@ -21,7 +21,7 @@ const post = (path: string, body: unknown): Promise<Response> =>
     headers: { 'Content-Type': 'application/json' },
   })
 
-/** Asserts the one shape of errors and returns the message. */
+/** Asserts the common shape of errors and returns the message. */
 async function errorOf(response: Response, status: number | number[], what = ''): Promise<string> {
   const text = await response.text()
   expect([status].flat(), `${what}: ${text.slice(0, 300)}`).toContain(response.status)
@@ -33,7 +33,7 @@ async function errorOf(response: Response, status: number | number[], what = '')
   return body.message
 }
 
-/** Sends bytes as they are and returns what comes back until the server closes or 5 s are over. */
+/** Sends bytes unchanged and returns the answer until the server closes or 5 s have passed. */
 async function rawRequest(bytes: string): Promise<string> {
   const { hostname, port } = new URL(apiUrl)
   const socket = net.connect(Number(port), hostname)
@@ -124,7 +124,7 @@ describeClients(
       }
     })
 
-    test('for a timeout is 400 that says what is right', async () => {
+    test('for a timeout is 400 that says what is allowed', async () => {
       const path = `/sandboxes/${sandbox().sandboxId}/timeout`
       for (const body of [{}, { timeout: 'x' }, { timeout: -1 }, { timeout: 1e300 }, { timeout: null }]) {
         expect(await errorOf(await post(path, body), 400, JSON.stringify(body))).toMatch(/timeout/i)
@@ -152,7 +152,7 @@ describeClients(
       expect(message.length).toBeLessThan(2_000)
     })
 
-    test('without a key, with a wrong one or one that is no key is 401', async () => {
+    test('without a key, with a wrong key or with text that is not a key is 401', async () => {
       for (const key of [
         undefined,
         '',
@@ -173,7 +173,7 @@ describeClients(
       expect([response.status, await response.text()]).toEqual([204, ''])
     })
 
-    test('with a host that is none is 400 in the words of the edge', async () => {
+    test('with an invalid host is 400 with the message of the edge', async () => {
       for (const [host, message] of [
         ['nothing', 'Invalid host'],
         ['99999-iabc', 'Invalid host'],
@@ -205,7 +205,7 @@ describeClients(
       expect((await fetchWithin(`${apiUrl}/health`)).status).toBe(204)
     }, 60_000)
 
-    test('with routing headers that are none is 400', async () => {
+    test('with invalid routing headers is 400', async () => {
       for (const [id, port] of [
         ['../x', '80'],
         [sandbox().sandboxId, '0'],
@@ -227,7 +227,7 @@ describeClients(
       await errorOf(await fetchWithin(url, { method: 'PUT', headers, body: '{}' }), 501, 'updateNetwork')
     })
 
-    test('describes what is right at /openapi.json', async () => {
+    test('describes valid requests at /openapi.json', async () => {
       const response = await fetchWithin(`${apiUrl}/openapi.json`)
       const document = (await response.json()) as { openapi: string; paths: Record<string, unknown> }
       expect(document.openapi).toMatch(/^3\./)

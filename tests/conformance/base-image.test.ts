@@ -5,12 +5,12 @@ const client = currentByUrl
 useEnvironment(client)
 const create = ownSandboxes(client)
 
-/** How each tool that programs and guides of E2B count on shows that it works. */
+/** Commands by which each tool that programs and guides of E2B rely on shows that it works. */
 const TOOLS = [
   ...['git --version', 'gh --version', 'svn --version --quiet', 'hg --version --quiet', 'file --version'],
   ...['gpg --version', 'curl --version', 'jq --version', 'less --version', 'socat -V', 'convert -version'],
   ...['pkg-config --version', 'autoconf --version', 'ss -V', 'ping -c 1 127.0.0.1', 'pgrep -V'],
-  // nothing in gVisor's kernel answers the other two
+  // gVisor's kernel does not implement what the other two need
   ...[
     'fusermount3 --version',
     '/usr/sbin/iptables-legacy --version',
@@ -28,7 +28,7 @@ test.each(TOOLS)('%s', async (command) => {
 let made: ReturnType<typeof create> | undefined
 const shared = () => (made ??= create({ timeoutMs: 600_000 }))
 
-test('Python packages with C of libpq, libxml2 and libffi are built from their sources', {
+test('Python packages that use libpq, libxml2 and libffi are built from source', {
   timeout: 400_000,
 }, async () => {
   const sandbox = await shared()
@@ -57,7 +57,7 @@ test('FUSE mounts for others are allowed, and mtab shows what is mounted', async
   expect(stdout).toBe('1\n../proc/self/mounts\n1\n')
 })
 
-test('a package that brings a file which this image changed is installed without a question', {
+test('a package with a file that this image changed is installed without a question', {
   timeout: 200_000,
 }, async () => {
   const sandbox = await create({ timeoutMs: 200_000 })
@@ -68,13 +68,13 @@ test('a package that brings a file which this image changed is installed without
   expect(stdout.split('\n').slice(-3)).toEqual(['2', '1', ''])
 })
 
-test('none of the services that came along runs', async () => {
+test('no service of the installed packages runs', async () => {
   const sandbox = await create()
   const { stdout } = await sandbox.commands.run('pgrep -la "sshd|chronyd|rpc|nfs" || echo none')
   expect(stdout).toBe('none\n')
 })
 
-test('a server of ssh that is started has keys that no other sandbox has', async () => {
+test('an ssh server that is started has keys that no other sandbox has', async () => {
   const keyOf = async () => {
     const sandbox = await create()
     expect((await sandbox.commands.run('ls /etc/ssh/ssh_host_* 2>/dev/null || true')).stdout).toBe('')

@@ -19,7 +19,7 @@ describeClients('commands', (client) => {
     expect(error).toMatchObject({ exitCode, stdout: 'out\n', stderr: 'err\n' })
   })
 
-  test('hand over output as it comes, before they end', async () => {
+  test('deliver output as it arrives, before they end', async () => {
     const first = signal<string>()
     const handle = await sandbox().commands.run('echo one; read line; echo "two $line"', {
       background: true,
@@ -31,7 +31,7 @@ describeClients('commands', (client) => {
     expect((await handle.wait()).stdout).toBe('one\ntwo go\n')
   })
 
-  test('deliver unicode whole even when it is cut between two writes', async () => {
+  test('deliver Unicode intact even when a character is split between two writes', async () => {
     const { stdout } = await sandbox().commands.run(
       `printf '\\xe2\\x98'; sleep 0.1; printf '\\x83 ☃ äöü 日本'`,
     )
@@ -86,7 +86,7 @@ describeClients('commands', (client) => {
     expect(error.message).toContain(`invalid username: 'nobody-like-this'`)
   })
 
-  test('are killed when their timeout is over', async () => {
+  test('are killed when their timeout expires', async () => {
     const error = await rejection(sandbox().commands.run('exec sleep 4711', { timeoutMs: 700 }))
     expect(error).toBeInstanceOf(TimeoutError)
     expect(error.message).toMatch(/timeoutMs/)
@@ -101,7 +101,7 @@ describeClients('commands', (client) => {
     expect((await sandbox().commands.run('sleep 1; echo done', { timeoutMs: 0 })).stdout).toBe('done\n')
   })
 
-  test('in the background are listed with what they run, and killed by pid', async () => {
+  test('in the background are listed with their command line, and killed by pid', async () => {
     const handle = await sandbox().commands.run('sleep 300 # listed', {
       background: true,
       cwd: '/tmp',
@@ -132,14 +132,14 @@ describeClients('commands', (client) => {
     expect((await handle.wait()).stdout).toBe('first\nzweite ☃\n[end]\n')
   })
 
-  test('take a megabyte of stdin', async () => {
+  test('read a megabyte of stdin', async () => {
     const handle = await sandbox().commands.run('wc -c', { background: true, stdin: true })
     for (let i = 0; i < 8; i++) await handle.sendStdin('x'.repeat(128 * 1024))
     await handle.closeStdin()
     expect((await handle.wait()).stdout.trim()).toBe(String(1024 * 1024))
   })
 
-  test('have an empty stdin unless it was asked for', async () => {
+  test('have an empty stdin unless it was requested', async () => {
     expect((await sandbox().commands.run('cat; echo end')).stdout).toBe('end\n')
     const handle = await sandbox().commands.run('sleep 30', { background: true })
     const error = await rejection(sandbox().commands.sendStdin(handle.pid, 'x'))
@@ -147,7 +147,7 @@ describeClients('commands', (client) => {
     await handle.kill()
   })
 
-  test('live on after a disconnect and can be connected to again', async () => {
+  test('go on after a disconnect and can be connected to again', async () => {
     const handle = await sandbox().commands.run('read a; echo "got $a"; read b; echo "got $b"; exit 3', {
       background: true,
       stdin: true,
@@ -178,14 +178,14 @@ describeClients('commands', (client) => {
     expect(await rejection(late.wait())).toMatchObject({ exitCode: 7 })
   })
 
-  test('start twenty at a time', async () => {
+  test('start twenty concurrently', async () => {
     const results = await Promise.all(
       Array.from({ length: 20 }, (_, i) => sandbox().commands.run(`echo ${i}`, { timeoutMs: 30_000 })),
     )
     expect(results.map((result) => result.stdout)).toEqual(Array.from({ length: 20 }, (_, i) => `${i}\n`))
   }, 40_000)
 
-  test('leave processes of theirs running when they end', async () => {
+  test('leave their child processes running when they end', async () => {
     const { stdout } = await sandbox().commands.run('nohup sleep 4712 >/dev/null 2>&1 & echo $!')
     const alive = await sandbox().commands.run(`kill -0 ${stdout.trim()} && echo alive`)
     expect(alive.stdout).toBe('alive\n')

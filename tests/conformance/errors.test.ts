@@ -21,7 +21,7 @@ describeClients('errors of the API', (client) => {
   })
 
   // The official clients have no class of their own for a 404 on create: it is a SandboxError that starts with `404:`.
-  test('an unknown template is refused with the names that come near', async () => {
+  test('an unknown template is refused with similar names', async () => {
     const error = await rejection(Sandbox.create('bsae'))
     expect(error).toBeInstanceOf(SandboxError)
     expect(error.message).toMatch(/^404: template 'bsae' not found.*\bbase\b/s)
@@ -41,7 +41,7 @@ describeClients('errors of the API', (client) => {
     expect(await Sandbox.kill(unknown)).toBe(false)
   })
 
-  test('an id that is no id is answered like an unknown one', async () => {
+  test('a malformed id is answered like an unknown one', async () => {
     for (const id of ['../../etc/passwd', 'A-B', 'x'.repeat(5_000), '%00', 'i0;rm -rf /']) {
       expect((await rejection(Sandbox.getInfo(id))).message).toMatch(/not found|^4\d\d: /)
     }
@@ -88,7 +88,7 @@ describeClients('giving up', (client) => {
     let sent = 0
     const endless = new ReadableStream<Uint8Array>({
       async pull(stream) {
-        // Lets the event loop turn, so that the abort is seen.
+        // Yields to the event loop, so that the abort is noticed.
         await new Promise(setImmediate)
         stream.enqueue(new Uint8Array(64 * 1024))
         if (++sent === 64) controller.abort()

@@ -78,13 +78,13 @@ describeClients('files', (client) => {
     }
   })
 
-  test('are overwritten whole, also by something shorter', async () => {
+  test('are overwritten completely, also by shorter content', async () => {
     await files().write('/tmp/over', 'a long content')
     await files().write('/tmp/over', 'short')
     expect(await files().read('/tmp/over')).toBe('short')
   })
 
-  test('are written many at a time, with their parents', async () => {
+  test('are written many at once, with their parent directories', async () => {
     const written = await files().writeFiles([
       { path: '/tmp/many/a.txt', data: 'A' },
       { path: '/tmp/many/deeper/still/b.txt', data: new Blob(['B']) },
@@ -114,7 +114,7 @@ describeClients('files', (client) => {
     expect(await files().getInfo('/tmp/owned')).toMatchObject({ owner: 'user', permissions: 'drwxr-xr-x' })
   })
 
-  test('with relative paths lie in the home of the user', async () => {
+  test('with relative paths are in the home of the user', async () => {
     await files().write('relative.txt', 'user')
     await files().write('relative.txt', 'root', { user: 'root' })
     await files().write('~/tilde.txt', 'tilde')
@@ -154,7 +154,7 @@ describeClients('files', (client) => {
     await files().remove('/tmp/missing')
   })
 
-  test('and directories are not mixed up', async () => {
+  test('and directories are told apart', async () => {
     await files().makeDir('/tmp/kinds/dir')
     await files().write('/tmp/kinds/file', 'x')
     for (const attempt of [
@@ -199,7 +199,7 @@ describeClients('files', (client) => {
     expect(await rejection(files().list('/tmp/tree', { depth: 0 }))).toBeInstanceOf(InvalidArgumentError)
   })
 
-  test('have their times, modes and link targets told', async () => {
+  test('are listed with times, modes and link targets', async () => {
     await sandbox().commands.run(
       'mkdir -p /tmp/info && cd /tmp/info && echo abc > file && chmod 751 file && ln -sf file link && ln -sf nowhere broken',
     )
@@ -216,7 +216,7 @@ describeClients('files', (client) => {
     const link = await files().getInfo('/tmp/info/link')
     expect(link).toMatchObject({ name: 'link', path: '/tmp/info/link', symlinkTarget: '/tmp/info/file' })
     expect(link.permissions[0]).toBe('L')
-    // 2.31.0 leaves out what is neither file nor directory, and a link that leads nowhere is a symlink.
+    // 2.31.0 omits entries that are neither file nor directory, and treats a dangling link as a symlink.
     const names = (await files().list('/tmp/info')).map((entry) => entry.name)
     expect(names.filter((name) => name !== 'broken')).toEqual(['file', 'link'])
   })
@@ -282,7 +282,7 @@ describeClients('files', (client) => {
     expect((await files().read('/tmp/compressed', { gzip: true })) === text).toBe(true)
   })
 
-  test('are written forty at a time', async () => {
+  test('are written forty concurrently', async () => {
     const many = Array.from({ length: 40 }, (_, i) => i)
     await Promise.all(many.map((i) => files().write(`/tmp/parallel/${i}`, `content ${i}`)))
     const read = await Promise.all(many.map((i) => files().read(`/tmp/parallel/${i}`)))

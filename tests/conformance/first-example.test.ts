@@ -20,7 +20,7 @@ result = sandbox.commands.run('echo "Hello from E2B Sandbox!"')
 print(result.stdout)
 `
 
-/** With nothing but the variables of `<home>/env`. */
+/** Runs the program with only the variables of `<home>/env`. */
 const run = async (file: string, args: string[], cwd: string): Promise<string> => {
   const options = { cwd, env: { ...process.env, ...server.env }, timeout: 60_000 }
   return (await promisify(execFile)(file, args, options)).stdout

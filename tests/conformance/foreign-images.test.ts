@@ -11,7 +11,7 @@ import { callApi, currentByUrl, ownSandboxes, rejection, useEnvironment } from '
 
 const client = currentByUrl
 const { Template, waitForPort, waitForProcess } = client.e2b
-/** Packages are installed in the image once, on a machine that others load too. */
+/** Packages are installed in the image once, on a machine that other work loads too. */
 const BUILD_TIMEOUT_MS = 900_000
 const unique = `f${process.pid}`
 let registry: Registry
@@ -41,7 +41,7 @@ const build = async (of: unknown, name: string): Promise<string[]> => {
 const start = (name: string) => create({ template: `${unique}-${name}` } as never)
 
 test(
-  'a plain Debian gets what clients count on, once for all builds, and none of its services runs',
+  'a plain Debian image gets the tools that clients rely on, once for all builds, and none of their services runs',
   async () => {
     await registry.push('debian:12', [await debianTar()])
     const from = () => Template().fromImage(`${registry.host}/debian:12`)
@@ -77,7 +77,7 @@ test(
   BUILD_TIMEOUT_MS,
 )
 
-/** By package: all that is asked for but NFS, which this distribution does not have. */
+/** By package: every requested tool except NFS, which this distribution does not have. */
 const pool = (names: { git: string; sshd: string; iptables: string; iproute: string; procps: string }) => ({
   ...{ sudo: 'sudo', socat: 'socat', curl: 'curl', fuse3: 'fusermount3', less: 'less', jq: 'jq' },
   ...{ nftables: 'nft', iputils: 'ping', chrony: 'chronyd', tar: 'tar', [names.git]: 'git' },
@@ -115,7 +115,7 @@ test.each([
     await registry.push(`${distribution}:1`, [file])
     const of = () => Template().fromImage(`${registry.host}/${distribution}:1`)
     const first = await build(of().runCmd('type bash > /home/user/made'), distribution)
-    // the shell of Debian's busybox runs a tar of its own, whatever is installed
+    // the shell of Debian's busybox runs its own tar, whatever is installed
     const lack =
       / has no mount\.nfs(?:, tar of GNU)?: its package sources do not have them\. .*Install them in the image, or in a step$/
     expect(first.filter((line) => lack.test(line))).toHaveLength(1)
@@ -132,7 +132,7 @@ test.each([
 )
 
 test(
-  'without a package source the build says what is missing and goes on; without bash it ends',
+  'without a package source the build names what is missing and goes on; without bash it fails',
   async () => {
     await registry.push('nothing:1', [tarOf(makeRootfs(), join(scratch, 'nothing.tar'))])
     const logs = await build(Template().fromImage(`${registry.host}/nothing:1`).runCmd('true'), 'nothing')

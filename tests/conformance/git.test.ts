@@ -112,7 +112,7 @@ describeClients('the git module', (client) => {
     expect(await sandbox().files.read('/home/user/.git-credentials')).toContain('git.example.com')
   })
 
-  test('fails without an answer from a terminal that nobody sits at', async () => {
+  test('fails instead of asking a question on a terminal without a user', async () => {
     await rejection(git().clone('git://127.0.0.1/none.git', { path: '/home/user/none', timeoutMs: 20_000 }))
     await git().init('/home/user/alone')
     await git().commit('/home/user/alone', 'first', { ...author, allowEmpty: true })

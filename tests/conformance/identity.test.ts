@@ -3,7 +3,7 @@ import { clients, describeClients, ownSandboxes, type Sandbox, v1ByHost } from '
 
 const FILES = '/run/e2b/.E2B_SANDBOX /run/e2b/.E2B_SANDBOX_ID /run/e2b/.E2B_TEMPLATE_ID'
 
-/** What the files, and the environment of a command, say. */
+/** The ids that the files and the environment of a command contain. */
 async function identityOf(sandbox: Sandbox): Promise<{ files: string[]; environment: string[] }> {
   const { stdout } = await sandbox.commands.run(
     `for file in ${FILES}; do cat $file; echo; done; printf '%s\\n' "$E2B_SANDBOX" "$E2B_SANDBOX_ID" "$E2B_TEMPLATE_ID"`,
@@ -33,7 +33,7 @@ describeClients(
       expect(stdout).toBe(`${'root 644\n'.repeat(3)}${own.sandboxId}`)
     })
 
-    test('after a fork, where the source put something else in their place, and after a resume', async () => {
+    test('after a fork whose source had replaced them, and after a resume', async () => {
       const own = await create()
       const templateId = await templateOf(own)
       await own.commands.run(

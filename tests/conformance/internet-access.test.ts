@@ -18,7 +18,7 @@ describeClients('internet access', (client) => {
     expect(stdout).toBe('outside')
   })
 
-  test('is gone with allowInternetAccess: false, and the sandbox is reached all the same', async () => {
+  test('is off with allowInternetAccess: false, while the sandbox is still reachable', async () => {
     const error = await rejection(
       closed().commands.run(`curl -sS -m 4 http://${outside.address}:${outside.port}/`),
     )
@@ -38,7 +38,7 @@ describeClients('internet access', (client) => {
     await response.body?.cancel()
   }, 30_000)
 
-  test('is told by getInfo', async () => {
+  test('is reported by getInfo', async () => {
     expect((await closed().getInfo()).allowInternetAccess).toBe(false)
     expect((await open().getInfo()).allowInternetAccess ?? true).toBe(true)
   })

@@ -23,15 +23,15 @@ export type CommandHandle = Awaited<ReturnType<Sandbox['pty']['create']>>
 
 export interface Client {
   name: string
-  /** The package as its user imports it. Old versions have the same shape in everything that the tests use. */
+  /** The package as users import it. Old versions have the same shape in everything that the tests use. */
   e2b: typeof current
-  /** How the client finds the server, as environment variables. */
+  /** Environment variables by which the client finds the server. */
   environment: Record<'E2B_DOMAIN' | 'E2B_API_URL' | 'E2B_SANDBOX_URL', string | undefined>
 }
 
 /** Everything over TLS, HTTP/2 by ALPN: `https://api.<domain>` and `https://49983-<id>.<domain>`. */
 const byHost = { E2B_DOMAIN: domain, E2B_API_URL: undefined, E2B_SANDBOX_URL: undefined }
-/** Everything to one plain URL, sandboxes found by header. */
+/** Everything to one URL in plain HTTP; headers name the sandbox. */
 const byUrl = { E2B_DOMAIN: domain, E2B_API_URL: apiUrl, E2B_SANDBOX_URL: sandboxUrl }
 
 export const currentByHost: Client = {
@@ -50,7 +50,7 @@ export const v1ByHost: Client = {
   e2b: v1Dialect as unknown as typeof current,
   environment: byHost,
 }
-/** The package of this repository, as it is published: built, with the official one's types, as it replaces that. */
+/** The package of this repository as it is published (built), with the official types, as it replaces the official one. */
 const oursAsDropIn = ours as unknown as typeof current
 export const oursByHost: Client = { name: 'ours by host over TLS', e2b: oursAsDropIn, environment: byHost }
 export const oursByUrl: Client = { name: 'ours by E2B_SANDBOX_URL', e2b: oursAsDropIn, environment: byUrl }
@@ -110,7 +110,7 @@ export async function rejection(promise: Promise<unknown>): Promise<Error> {
   throw new Error(`expected a rejection, but it resolved with ${JSON.stringify(value)?.slice(0, 200)}`)
 }
 
-/** Something that a callback will tell; rejects when it has not within `timeoutMs`. */
+/** A value that a callback will deliver; rejects when that does not happen within `timeoutMs`. */
 export function signal<T>(timeoutMs = 15_000): { promise: Promise<T>; resolve: (value: T) => void } {
   const { promise, resolve, reject } = Promise.withResolvers<T>()
   const timer = setTimeout(() => reject(new Error(`nothing arrived within ${timeoutMs} ms`)), timeoutMs)
@@ -125,6 +125,6 @@ export function signal<T>(timeoutMs = 15_000): { promise: Promise<T>; resolve: (
 export const fetchWithin = (url: string, init: RequestInit = {}, timeoutMs = 15_000): Promise<Response> =>
   fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs) })
 
-/** A call of the REST API as a stranger's client would do it. */
+/** Calls the REST API as any other client would. */
 export const callApi = (path: string, init: RequestInit = {}): Promise<Response> =>
   fetchWithin(`${apiUrl}${path}`, { ...init, headers: { 'X-API-KEY': apiKey, ...init.headers } })

@@ -2,7 +2,7 @@ import path from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { apiKey, domain, server } from './official.ts'
 import { collect, runSuite, type Suite } from './python/suite.ts'
-import { pythonOf } from './python/venv.ts'
+import { oldVersions, pythonOf } from './python/venv.ts'
 
 const suite: Suite = { folder: path.join(import.meta.dirname, 'python-1x'), pythonOf }
 const { SSL_CERT_FILE } = server.env
@@ -10,12 +10,10 @@ const env = {
   ...{ E2B_API_KEY: apiKey, E2B_DOMAIN: domain, SSL_CERT_FILE },
   ...{ E2B_API_URL: undefined, E2B_SANDBOX_URL: undefined },
 }
-/** 1.5.0 raises for every field that it does not know; 1.0.6 is the oldest that people have pinned. */
-const versions = ['1.0.6', '1.5.0']
 const names = new Map<string, string[]>()
-for (const version of versions) names.set(version, await collect(version, suite))
+for (const version of oldVersions) names.set(version, await collect(version, suite))
 
-describe.each(versions)('Python e2b %s', (version) => {
+describe.each(oldVersions)('Python e2b %s', (version) => {
   let outcomes: Awaited<ReturnType<typeof runSuite>>
   beforeAll(async () => {
     outcomes = await runSuite(version, env, suite)

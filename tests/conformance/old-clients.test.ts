@@ -3,7 +3,7 @@ import * as v1_5 from 'e2b-official-1-5'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { callApi, currentByHost, domain, fetchWithin, runId, useEnvironment } from './official.ts'
 
-/** They know no other way than by host, and ask for no access token. */
+/** These clients reach sandboxes only by host, and ask for no access token. */
 const clients = [
   { version: '1.0.6', Sandbox: v1_0.Sandbox as unknown as typeof v1_5.Sandbox },
   { version: '1.5.0', Sandbox: v1_5.Sandbox },
@@ -19,7 +19,7 @@ describe.each(clients)('e2b $version', ({ Sandbox }) => {
     await sandbox?.kill()
   }, 30_000)
 
-  test('calls its sandbox by two ids, and gets it by them everywhere', async () => {
+  test('names its sandbox by two ids, and every call accepts that name', async () => {
     const { sandboxId } = sandbox
     expect(sandboxId).toMatch(/^[a-z0-9]+-sandlot$/)
     await sandbox.setTimeout(200_000)
@@ -58,7 +58,7 @@ describe.each(clients)('e2b $version', ({ Sandbox }) => {
     expect(await files.exists('/home/user/dir/b')).toBe(false)
   })
 
-  test('has links to files that anybody may use, and hosts', async () => {
+  test('has links to files that everybody may use, and hosts', async () => {
     await sandbox.files.write('/home/user/served.txt', 'served')
     const fetched = async (url: string) => (await fetchWithin(url)).text()
     expect(await fetched(await sandbox.downloadUrl('served.txt'))).toBe('served')
@@ -88,7 +88,7 @@ describe.each(clients)('e2b $version', ({ Sandbox }) => {
     await terminal.kill()
   })
 
-  test('kills it, and what is gone is said to be so by the name that it was asked by', async () => {
+  test('kills its sandbox, and errors then name the sandbox as the request did', async () => {
     const doomed = await Sandbox.create({ timeoutMs: 60_000, metadata: { runId } })
     expect(await Sandbox.kill(doomed.sandboxId)).toBe(true)
     expect(await doomed.isRunning()).toBe(false)
@@ -122,7 +122,7 @@ describe('a sandbox without an access token', () => {
       headers: { 'content-type': 'application/json', ...headers },
     })
 
-  test('answers whoever has its id, whatever headers for others come along', async () => {
+  test('answers every caller that knows its id, whatever other headers the request has', async () => {
     for (const headers of [
       {},
       { authorization: 'Bearer something' },
@@ -133,7 +133,7 @@ describe('a sandbox without an access token', () => {
     expect((await envd('/files?path=/etc/hostname&signature=v1_old')).status).toBe(200)
   })
 
-  test('is still controlled by its host alone', async () => {
+  test('is still controlled only from its host', async () => {
     for (const path of ['/init', '/forward', '/%69nit', '//init', '/init/.'])
       expect([path, (await envd(path, { method: 'POST', body: '{"accessToken":"mine"}' })).status]).toEqual([
         path,
@@ -151,7 +151,7 @@ describe('a sandbox without an access token', () => {
       })
     expect((await post('pause', {})).status).toBe(204)
     expect((await stat()).status).toBe(502)
-    // clients of 2.0 see by this that they must resume
+    // by this answer clients of 2.0 know that they must resume
     expect((await post('timeout', { timeout: 100 })).status).toBe(404)
     const resumed = await post('resume', { timeout: 300 })
     expect(resumed.status).toBe(201)

@@ -12,7 +12,7 @@ export const post = (path: string, body: object): Promise<Response> =>
     headers: { 'Content-Type': 'application/json' },
   })
 
-/** Lets go of the memory that a paused sandbox is still held in: its next resume comes from disk. */
+/** Ends the frozen machine of a paused sandbox, so that the next resume comes from disk. */
 export async function cool(sandboxId: string): Promise<void> {
   const { checkpoints } = (await (await callApi(`/sandboxes/${sandboxId}/tree`)).json()) as {
     checkpoints: TreeNode[]

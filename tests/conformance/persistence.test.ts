@@ -16,10 +16,10 @@ import {
 import { bootIdOf, cool, post } from './paused.ts'
 
 const UNKNOWN = 'i0123456789abcdefghij'
-/** Those that know `onResume` and `fork`. */
+/** Clients that know `onResume` and `fork`. */
 const newest = clients.filter((client) => client !== v1ByHost)
 
-/** Counts in memory, and answers with a secret that is nowhere else. */
+/** A program that counts in memory, and answers with a secret that exists only there. */
 const COUNTER = `
 import http.server, secrets
 secret, count = secrets.token_hex(8), 0
@@ -106,19 +106,19 @@ describeClients('a sandbox that is paused and resumed', (client) => {
       expect(await resumed.getInfo()).toMatchObject({ state: 'running', metadata: { runId, when } })
     })
 
-    test('has not been booted again, and its clock is right', async () => {
+    test('was not booted again, and its clock is right', async () => {
       expect(await bootIdOf(resumed)).toBe(before.bootId)
       const { stdout } = await resumed.commands.run('date +%s%3N')
       expect(Math.abs(Number(stdout) - Date.now())).toBeLessThan(1_500)
     })
 
-    test('goes on with its processes and what they hold in memory, on the same ports', async () => {
+    test('continues with its processes and their memory, on the same ports', async () => {
       const { secret, count } = await numbersOf(url())
       expect(secret).toBe(before.numbers.secret)
       expect(count).toBe(before.numbers.count + 1)
     })
 
-    test('told whoever followed a command that it was put away, by a typed error', () => {
+    test('ended followed commands with a typed error that says it was paused', () => {
       expect(interrupted).toBeInstanceOf(client.e2b.SandboxError)
       expect(interrupted).toBeInstanceOf(client.e2b.TimeoutError)
     })
@@ -182,7 +182,7 @@ describeClients('a sandbox that is paused and resumed', (client) => {
     expect([await idsIn('running'), await idsIn('paused')]).toEqual([[own.sandboxId], []])
   })
 
-  test('lives as long from then on as the connect says', async () => {
+  test('lives from then on as long as the connect says', async () => {
     const own = await create({ timeoutMs: 20_000 })
     await own.pause()
     await Sandbox.connect(own.sandboxId, { timeoutMs: 500_000 })
@@ -200,7 +200,7 @@ describeClients('a sandbox that is paused and resumed', (client) => {
     expect(await rejection(Sandbox.pause(UNKNOWN))).toBeInstanceOf(client.e2b.NotFoundError)
   })
 
-  test('is resumed once by many connects at one time', async () => {
+  test('is resumed once by many concurrent connects', async () => {
     const own = await create()
     await own.files.write('/tmp/kept', 'here')
     await own.pause()
@@ -227,7 +227,7 @@ describeClients('a pause of the file system alone', (client) => {
   const { Sandbox } = client.e2b
   const create = ownSandboxes(client)
 
-  test('keeps files, id, token and environment; everything else is booted again', async () => {
+  test('keeps files, id, token and environment; everything else boots again', async () => {
     const own = await create({ envs: { GREETING: 'hallo' } })
     const bootId = await bootIdOf(own)
     await own.files.write('/home/user/kept', 'here')
@@ -291,7 +291,7 @@ describeClients('a sandbox whose time is over', (client) => {
       interval: 250,
     })
 
-  test('is paused when it asked for it, and connecting brings it back', async () => {
+  test('is paused if it was created so, and connecting brings it back', async () => {
     const own = await create({ timeoutMs: 2_000, lifecycle: { onTimeout: 'pause' } })
     expect((await own.getInfo()).lifecycle).toEqual({ onTimeout: 'pause', autoResume: false })
     const bootId = await bootIdOf(own)
@@ -301,7 +301,7 @@ describeClients('a sandbox whose time is over', (client) => {
     expect([await resumed.files.read('/tmp/kept'), await bootIdOf(resumed)]).toEqual(['here', bootId])
   })
 
-  test('is paused without its memory when it asked for that', async () => {
+  test('is paused without its memory if it was created so', async () => {
     const own = await create({
       timeoutMs: 2_000,
       lifecycle: { onTimeout: { action: 'pause', keepMemory: false } },
@@ -343,7 +343,7 @@ describeClients('a paused sandbox that wakes on traffic', (client) => {
     expect(info.endAt.getTime() - Date.now()).toBeGreaterThan(280_000)
   })
 
-  test('runs commands and serves files for who has its token', async () => {
+  test('runs commands and serves files for callers with its token', async () => {
     const own = await create({ timeoutMs: 60_000, lifecycle })
     await own.pause()
     expect((await own.commands.run('echo awake')).stdout).toBe('awake\n')
@@ -354,7 +354,7 @@ describeClients('a paused sandbox that wakes on traffic', (client) => {
     expect(await (await fetchWithin(await own.downloadUrl('/tmp/file'))).text()).toBe('here')
   })
 
-  test('sleeps on when someone without a token asks its envd', async () => {
+  test('stays paused when a caller without a token asks its envd', async () => {
     const own = await create({ timeoutMs: 60_000, lifecycle })
     await own.pause()
     const response = await fetchWithin(`https://49983-${own.sandboxId}.${domain}/files?path=/etc/passwd`)
@@ -362,7 +362,7 @@ describeClients('a paused sandbox that wakes on traffic', (client) => {
     expect((await own.getInfo()).state).toBe('paused')
   })
 
-  test('without that setting its ports are gone while it sleeps', async () => {
+  test('without that setting its ports are closed while it is paused', async () => {
     const own = await create({ timeoutMs: 60_000, lifecycle: { onTimeout: 'pause' } })
     await own.pause()
     expect((await fetchWithin(`https://${own.getHost(8000)}`)).status).toBe(502)

@@ -5,10 +5,10 @@ import { server } from './official.ts'
 
 const PROGRAM_TEST_TIMEOUT_MS = 200_000
 
-/** The ages of clients that talk in different ways; all versions are tried by `npm run matrix` (docs/compatibility.md). */
+/** One client of each generation with a protocol of its own; `npm run matrix` tries all versions (docs/compatibility.md). */
 describe.each(sample)('$registry $package $version', (client) => {
   test(
-    'does everything that it has',
+    'can do everything that it offers',
     async () => {
       await install(client)
       const steps = await runProgram(client, 'host', server.env)

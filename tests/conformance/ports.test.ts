@@ -74,7 +74,7 @@ describeClients('a port of a sandbox', (client) => {
     expect(sandbox().getHost(8000)).toBe(`8000-${sandbox().sandboxId}.${domain}`)
   })
 
-  test('answers HTTP over TLS with everything of the request passed on', async () => {
+  test('answers HTTP over TLS and passes the whole request on', async () => {
     const response = await fetchWithin(url('/path?query=1%202'), {
       method: 'PUT',
       body: 'body',
@@ -124,7 +124,7 @@ describeClients('a port of a sandbox', (client) => {
     await half.body?.cancel()
   })
 
-  test('streams its answer as it comes', async () => {
+  test('streams its answer as it arrives', async () => {
     const response = await fetchWithin(url('/stream'))
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
     expect((await reader.read()).value).toBe('first')
@@ -142,7 +142,7 @@ describeClients('a port of a sandbox', (client) => {
     expect(await response.json()).toMatchObject({ size: 32_000_000 })
   }, 40_000)
 
-  test('breaks the answer off when the application does', async () => {
+  test('breaks the answer off when the application breaks it off', async () => {
     const response = await fetchWithin(url('/cut'))
     await expect(response.text()).rejects.toThrow()
   })
@@ -176,7 +176,7 @@ describeClients('a port of a sandbox', (client) => {
     await closed
   }, 40_000)
 
-  test('is reached although the application only listens on 127.0.0.1', async () => {
+  test('is reachable although the application listens only on 127.0.0.1', async () => {
     await serve(sandbox(), 8123, '127.0.0.1')
     expect(await (await fetchWithin(url('/local', 8123))).json()).toMatchObject({ url: '/local' })
     const socket = new WebSocket(`wss://${sandbox().getHost(8123)}/`, { handshakeTimeout: 10_000 })
@@ -187,7 +187,7 @@ describeClients('a port of a sandbox', (client) => {
     }
   }, 30_000)
 
-  test('is reached although the application only listens on ::1', async () => {
+  test('is reachable although the application listens only on ::1', async () => {
     await serve(sandbox(), 8124, '::1')
     expect(await (await fetchWithin(url('/local6', 8124))).json()).toMatchObject({ url: '/local6' })
   }, 30_000)
@@ -216,7 +216,7 @@ describeClients('a port of a sandbox', (client) => {
   })
 
   test('shows a browser a page instead of JSON', async () => {
-    // Not by fetch, which says in Sec-Fetch-Mode that it is no navigation.
+    // fetch cannot be used: its Sec-Fetch-Mode says that it is not a navigation.
     const request = https.get(`https://8000-i0123456789abcdefghij.${domain}/`, {
       headers: { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'Sec-Fetch-Mode': 'navigate' },
       timeout: 10_000,

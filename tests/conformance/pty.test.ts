@@ -88,7 +88,7 @@ describeClients('a PTY', (client) => {
 
   test('passes control characters on', async () => {
     const { handle, screen } = await openTerminal(sandbox())
-    // said by who is to get it: the shell may not have made the next command the foreground's yet
+    // the receiver of the signal announces itself: the shell may not have moved the next command to the foreground yet
     await sandbox().pty.sendInput(handle.pid, encode(`bash -c 'echo rea""dy; exec sleep 300'\n`))
     await screen.shows(/ready/)
     await sandbox().pty.sendInput(handle.pid, encode('\x03'))
@@ -104,7 +104,7 @@ describeClients('a PTY', (client) => {
     expect(await sandbox().pty.kill(handle.pid)).toBe(false)
   })
 
-  test('lives on after a disconnect and is reconnected to with its state', async () => {
+  test('goes on after a disconnect and keeps its state for a reconnect', async () => {
     const { handle, screen } = await openTerminal(sandbox())
     await sandbox().pty.sendInput(handle.pid, encode('KEPT=value-of-before; echo rea""dy\n'))
     await screen.shows(/ready/)
@@ -118,7 +118,7 @@ describeClients('a PTY', (client) => {
     expect(screen.text).not.toContain('kept=value-of-before')
   })
 
-  test('delivers a flood of output whole and in order', async () => {
+  test('delivers a flood of output completely and in order', async () => {
     const { handle, screen } = await openTerminal(sandbox())
     await sandbox().pty.sendInput(
       handle.pid,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, test } from 'vitest'
 import { apiKey, apiUrl, domain, sandboxUrl, server } from './official.ts'
-import { pythonOf } from './python/venv.ts'
+import { interruptedVersions, pythonOf } from './python/venv.ts'
 
 interface Outcome {
   error: string | null
@@ -11,11 +11,6 @@ interface Outcome {
   message?: string
 }
 
-/**
- * Each has a way of its own to find out why a stream ended: the first asks again, those to 2.20 ask nobody, from 2.31 on
- * they ask for the health of the sandbox, with 2.45 over another HTTP library, and the newest has classes of its own.
- */
-const versions = ['2.0.0', '2.7.0', '2.20.0', '2.31.0', '2.45.0', '2.63.0']
 const common = {
   PATH: process.env.PATH,
   E2B_API_KEY: apiKey,
@@ -28,10 +23,10 @@ const addresses: [string, NodeJS.ProcessEnv][] = [
   ['by E2B_SANDBOX_URL', { ...common, E2B_API_URL: apiUrl, E2B_SANDBOX_URL: sandboxUrl }],
 ]
 const ENDED = 'The sandbox was killed or reached its end of life while the request was in flight'
-/** The newest client asks for the health of a paused sandbox, which is not running, and says so in its words. */
+/** The newest client asks for the health of a paused sandbox, learns that it is not running, and says so in its own words. */
 const PAUSED = /The sandbox was (paused|killed or reached its end of life) while the request was in flight/
 
-describe.each(versions)('a command under way, Python e2b %s', (version) => {
+describe.each(interruptedVersions)('a pending command, Python e2b %s', (version) => {
   let python = ''
   beforeAll(async () => {
     python = await pythonOf(version)

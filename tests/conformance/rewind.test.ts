@@ -21,7 +21,7 @@ const rollback = ({ sandboxId }: Sandbox, checkpointID: string) =>
 const treeOf = async ({ sandboxId }: Sandbox): Promise<TreeNode[]> =>
   ((await (await callApi(`/sandboxes/${sandboxId}/tree`)).json()) as { checkpoints: TreeNode[] }).checkpoints
 
-/** What no client of E2B knows; their sandboxes have it all the same. */
+/** Rollback is unknown to E2B's clients, but their sandboxes can be rolled back over REST. */
 describeClients(
   'a sandbox that is rewound',
   (client) => {
@@ -46,7 +46,7 @@ describeClients(
       expect(Math.abs(Number(stdout) - Date.now())).toBeLessThan(1_500)
     })
 
-    test('may be rewound while it is paused, and again after that', async () => {
+    test('can be rolled back while it is paused, and again after that', async () => {
       const own = await create()
       const points: string[] = []
       for (const text of ['one', 'two']) {
@@ -62,7 +62,7 @@ describeClients(
       expect(await own.files.read('/home/user/file')).toBe('two')
     })
 
-    test('may be rewound to a pause without memory, and boots from it', async () => {
+    test('can be rolled back to a pause without memory, and boots from it', async () => {
       const own = await create()
       await own.files.write('/home/user/file', 'then')
       await own.pause({ keepMemory: false })
@@ -90,7 +90,7 @@ describeClients(
       for (const { sizeBytes } of nodes) expect(sizeBytes).toBeGreaterThan(100_000)
     })
 
-    test('tells which files were added, changed and deleted between two of its checkpoints', async () => {
+    test('lists files that were added, changed and deleted between two of its checkpoints', async () => {
       const own = await create()
       await own.files.write('/home/user/changed', 'a')
       await own.files.write('/home/user/same', 'a')

@@ -71,7 +71,7 @@ describeClients('a sandbox', (client) => {
     expect(await sandbox().files.read('/tmp/connected')).toBe('here')
   })
 
-  test('keeps the later deadline when connecting with a shorter timeout and takes a longer one', async () => {
+  test('keeps its deadline when a connect has a shorter timeout, and extends it for a longer one', async () => {
     const own = await create({ timeoutMs: 100_000 })
     const before = (await own.getInfo()).endAt.getTime()
     await Sandbox.connect(own.sandboxId, { timeoutMs: 10_000 })
@@ -91,7 +91,7 @@ describeClients('a sandbox', (client) => {
     expect((await Sandbox.getInfo(own.sandboxId)).endAt.getTime()).toBeGreaterThan(Date.now() + 50_000)
   })
 
-  test('is killed when its timeout is over', async () => {
+  test('is killed when its timeout expires', async () => {
     const own = await create({ timeoutMs: 2_000 })
     expect(await own.isRunning()).toBe(true)
     await vi.waitFor(async () => expect(await own.isRunning()).toBe(false), {
@@ -100,7 +100,7 @@ describeClients('a sandbox', (client) => {
     })
     const error = await rejection(own.commands.run('true'))
     expect(error).toBeInstanceOf(client.e2b.SandboxError)
-    // 409 while its machine is still being ended
+    // 409 while the machine is still being ended
     await vi.waitFor(
       async () =>
         expect(await rejection(Sandbox.connect(own.sandboxId))).toBeInstanceOf(
@@ -195,14 +195,14 @@ describeClients('lists of sandboxes', (client) => {
     expect(await Sandbox.list({ query: { metadata: { list }, state: ['paused'] } }).nextItems()).toEqual([])
   })
 
-  test('no longer hold a sandbox that was killed', async () => {
+  test('no longer contain a sandbox that was killed', async () => {
     const list = `killed-${runId}-${Math.random()}`
     const own = await create({ metadata: { list } })
     await own.kill()
     expect(await Sandbox.list({ query: { metadata: { list } } }).nextItems()).toEqual([])
   })
 
-  test('answer a page token that is not ours with an error that names it', async () => {
+  test('answer an invalid page token with an error that names it', async () => {
     const error = await rejection(Sandbox.list({ nextToken: 'rubbish' }).nextItems())
     expect(error.message).toMatch(/^400: .*next ?token/i)
   })

@@ -23,7 +23,7 @@ describeClients('signed URLs', (client) => {
     expect(await answer(limited)).toEqual([200, 'signed'])
   })
 
-  test('serve ranges and tell the length', async () => {
+  test('serve ranges and state the length', async () => {
     await sandbox().files.write('/tmp/range.txt', '0123456789')
     const url = await sandbox().downloadUrl('/tmp/range.txt')
     const part = await fetchWithin(url, { headers: { Range: 'bytes=2-4' } })
@@ -51,7 +51,7 @@ describeClients('signed URLs', (client) => {
     expect(await sandbox().files.read('/home/user/from-part.txt')).toBe('by name')
   })
 
-  test('hold for the user they were made for', async () => {
+  test('act as the user they were made for', async () => {
     await sandbox().files.write('/root/own.txt', 'of root', { user: 'root' })
     const url = await sandbox().downloadUrl('own.txt', { user: 'root', useSignatureExpiration: 60 })
     expect(await answer(url)).toEqual([200, 'of root'])

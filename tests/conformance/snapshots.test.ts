@@ -10,7 +10,7 @@ import {
 } from './official.ts'
 import { bootIdOf, post } from './paused.ts'
 
-/** Those that know `fork` and the filter by name. */
+/** Clients that know `fork` and the filter by name. */
 const newest = clients.filter((client) => client !== v1ByHost)
 const uniqueName = () => `conformance-${process.pid}-${Math.random().toString(36).slice(2)}`
 
@@ -145,7 +145,7 @@ describeClients(
   (client) => {
     const create = ownSandboxes(client)
 
-    test('copies a running sandbox as often as asked; each goes its own way', async () => {
+    test('copies a running sandbox as often as requested; each copy goes its own way', async () => {
       const own = await create()
       await own.files.write('/home/user/file', 'same')
       const sleep = await own.commands.run('sleep 1000', { background: true, timeoutMs: 0 })
@@ -169,7 +169,7 @@ describeClients(
       }
     }, 120_000)
 
-    test('is one when nothing is said, and cannot be none or too many', async () => {
+    test('makes one copy by default, and refuses none or too many', async () => {
       const own = await create()
       const forks = await own.fork()
       expect(forks).toHaveLength(1)

@@ -73,7 +73,7 @@ describe('what steps make', () => {
   }
 
   test(
-    'working directory and user are those of the template; its variables are there for its steps and its start command only',
+    'sandboxes have working directory and user of the template; its variables exist only for its steps and start command',
     async () => {
       await build(
         template()
@@ -107,7 +107,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'our own builder shows them to commands where the template says so, and in templates on top of it',
+    'our own SDK can show the variables to commands, also in templates on top of such a template',
     async () => {
       const own = oursByUrl.e2b as unknown as typeof import('e2b')
       const of = own
@@ -157,7 +157,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'a file that a step leaves in /tmp is there for the steps after it, cached or not',
+    'a file that a step leaves in /tmp exists for later steps, cached or not',
     async () => {
       const steps = (last: string) =>
         template().fromBaseImage().copy('one.json', '/tmp/one.json').runCmd(`cat /tmp/one.json > ~/${last}`)
@@ -169,7 +169,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'what the start command started runs in every sandbox, and nothing that a step left running does',
+    'processes of the start command run in every sandbox, processes that a step left behind do not',
     async () => {
       await build(
         template()
@@ -186,12 +186,12 @@ describe('what steps make', () => {
   )
 
   test(
-    'a sandbox in stock was asked once more whether it is ready, which leaves nothing running',
+    'a warm machine runs the ready command once more, which leaves no process behind',
     async () => {
       const of = template().fromBaseImage().setReadyCmd('date >> /tmp/asked; sleep 3')
       await build(of, 'ready')
       const asked = () => run('ready', 'wc -l < /tmp/asked; pgrep -c sleep || true')
-      // those that nobody waited for
+      // builds that no client waited for
       await expect.poll(asked, { timeout: 60_000, interval: 2_000 }).toBe('2\n0')
     },
     BUILD_TIMEOUT_MS,
@@ -247,7 +247,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'a sandbox that is paused over such an image goes on with its files when the template is built anew',
+    'a sandbox that is paused over such an image keeps its files when the template is built anew',
     async () => {
       const drawn = () => template().fromBaseImage().runCmd('head -c 150000000 /dev/urandom > drawn')
       await build(drawn(), 'drawn')
@@ -265,7 +265,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'ten steps that were built before take less than 2 s, and one that changed only itself',
+    'ten cached steps take less than 2 s, and a changed last step runs alone',
     async () => {
       const steps = (last: string) => {
         let of = template().fromBaseImage()
@@ -350,7 +350,7 @@ describe('images of a registry', () => {
   )
 
   test(
-    'needs no registry when an administrator gave its name a local file',
+    'needs no registry when an administrator mapped its name to a local file',
     async () => {
       const name = `${unique}-local:1`
       const { home } = server
@@ -370,7 +370,7 @@ describe('images of a registry', () => {
   )
 
   test(
-    'a private one is pulled with the right password, and says what was wrong without it',
+    'a private image is pulled with the right password, and the error without it says what was wrong',
     async () => {
       const door = await startLockedDoor(ports.at(-1)!, registry.host, 'robot', 'open:sesame')
       try {
@@ -406,7 +406,7 @@ describe('images of a registry', () => {
   )
 
   test(
-    'a registry that is not there is named, with what an administrator can do',
+    'an unreachable registry is named, together with what an administrator can do',
     async () => {
       const error = await rejection(build(Template().fromImage('127.0.0.1:1/x:y'), 'bad'))
       expect(error.message).toMatch(
@@ -421,7 +421,7 @@ describe('builds that fail', () => {
   const failure = (of: unknown) => rejection(build(of, 'fails'))
 
   test(
-    'a step: exit code, last lines and the line of its author',
+    "a step: exit code, last lines and the line of the author's program",
     async () => {
       const of = Template().fromBaseImage().runCmd('true').runCmd('echo one; echo two >&2; exit 7')
       const error = await failure(of)
@@ -459,7 +459,7 @@ describe('builds that fail', () => {
     )
   })
 
-  test('odd resources are refused at once', async () => {
+  test('invalid resources are refused at once', async () => {
     const of = Template().fromBaseImage()
     expect((await rejection(build(of, 'odd', { cpuCount: 3 }))).message).toContain(
       'CPU count must be 1 or an even number',
@@ -482,7 +482,7 @@ describe('builds that fail', () => {
 
 describe('names and tags', () => {
   test(
-    'each tag starts its own build; tags move and go',
+    'each tag starts its own build; tags can be moved and removed',
     async () => {
       const name = `${unique}-tags`
       const of = (text: string) => Template().fromBaseImage().runCmd(`echo ${text} > ~/which`)
@@ -515,7 +515,7 @@ describe('names and tags', () => {
   )
 
   test(
-    'a template in use cannot be deleted, one that is not can',
+    'only a template that is not in use can be deleted',
     async () => {
       await build(Template().fromBaseImage().runCmd('true'), 'used')
       const sandbox = await client.e2b.Sandbox.create(`${unique}-used`)
@@ -591,12 +591,12 @@ describe('archives that are refused', () => {
     expect(((await answer.json()) as { message: string }).message).toContain(message)
   })
 
-  test('what is no tar', async () => {
+  test('a file that is not a tar archive', async () => {
     expect((await upload(Buffer.from('hello world'.repeat(100)))).status).toBe(400)
     expect((await upload(gzipSync(Buffer.alloc(0)))).status).toBe(400)
   })
 
-  test('an address for an upload works for nobody else', async () => {
+  test('the address for an upload is useless to others', async () => {
     const url = `${server.env.E2B_API_URL}/templates/x/files/${'0'.repeat(64)}?ticket=${'0'.repeat(48)}`
     expect((await fetchWithin(url, { method: 'PUT', body: 'x' })).status).toBe(403)
   })
@@ -612,7 +612,7 @@ describe('ready commands', () => {
     callApi(`/templates/${templateId}`, { method: 'DELETE' })
 
   test(
-    'one that is not there ends the build at once, in the words of the shell',
+    'a ready command that does not exist ends the build at once, with the message of the shell',
     async () => {
       const of = template().fromBaseImage().setStartCmd('sleep 1000', 'no-such-command --ready')
       const started = performance.now()
@@ -631,7 +631,7 @@ describe('ready commands', () => {
   )
 
   test(
-    'builds that wait for theirs do not keep others from being built',
+    'builds that wait for their ready command do not block others',
     async () => {
       const never = template().fromBaseImage().setStartCmd('sleep 1000', waitForFile('/never'))
       const waiting = [

@@ -3,7 +3,7 @@ import { sample } from '../programs/programs.ts'
 import { runThirdParty } from '../programs/run-third-party.ts'
 import { server } from './official.ts'
 
-/** Packages of others that bring the clients; all are tried by `npm run matrix` (docs/compatibility.md). */
+/** Third-party packages that depend on the clients; `npm run matrix` tries all of them (docs/compatibility.md). */
 test.each(sample)(
   '$package $version does everything',
   async (program) => {

@@ -38,7 +38,7 @@ describeClients('watching a directory', (client) => {
   const sandbox = sharedSandbox(client)
   const create = ownSandboxes(client)
 
-  test('tells of files that are created, written, changed, renamed and removed', async () => {
+  test('reports files that are created, written, changed, renamed and removed', async () => {
     await sandbox().files.makeDir('/tmp/watched')
     const events = new Events()
     const handle = await sandbox().files.watchDir('/tmp/watched', events.onEvent)
@@ -58,7 +58,7 @@ describeClients('watching a directory', (client) => {
     await handle.stop()
   })
 
-  test('leaves out what happens in subdirectories unless it is recursive', async () => {
+  test('omits events of subdirectories unless it is recursive', async () => {
     await sandbox().files.makeDir('/tmp/flat/sub')
     const events = new Events()
     const handle = await sandbox().files.watchDir('/tmp/flat', events.onEvent)
@@ -69,7 +69,7 @@ describeClients('watching a directory', (client) => {
     await handle.stop()
   })
 
-  test('recursively sees directories that are made later', async () => {
+  test('recursively includes directories that are made later', async () => {
     await sandbox().files.makeDir('/tmp/deep/old')
     const events = new Events()
     const handle = await sandbox().files.watchDir('/tmp/deep', events.onEvent, { recursive: true })
@@ -85,7 +85,7 @@ describeClients('watching a directory', (client) => {
     await handle.stop()
   })
 
-  test('carries the entry when asked to', async () => {
+  test('includes the entry on request', async () => {
     await sandbox().files.makeDir('/tmp/entries')
     const events = new Events()
     const handle = await sandbox().files.watchDir('/tmp/entries', events.onEvent, { includeEntry: true })
@@ -106,7 +106,7 @@ describeClients('watching a directory', (client) => {
     expect(events.seen).toEqual([])
   })
 
-  test('calls onExit with an error when its timeout is over', async () => {
+  test('calls onExit with an error when its timeout expires', async () => {
     await sandbox().files.makeDir('/tmp/timed')
     const exit = signal<Error | undefined>()
     await sandbox().files.watchDir('/tmp/timed', () => {}, { timeoutMs: 700, onExit: exit.resolve })

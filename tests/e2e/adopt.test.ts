@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
 
 const FILE = '/home/user/kept.txt'
-/** Says the number that it holds in memory for each line that it reads. */
+/** A program that prints the number it holds in memory for each line that it reads. */
 const HOLDER = `python3 -u -c "import random,sys; n=random.random(); [print(n) for _ in sys.stdin]"`
 /** Packing and the first upload of the image share two cores with everything else. */
 const IN_BUCKET = { timeout: 180_000, interval: 500 }
@@ -56,7 +56,7 @@ async function ask(sandbox: Sandbox, pid: number): Promise<string> {
   }
 }
 
-/** Whoever has this can read the file: it is made of the sandbox's token. */
+/** A link that lets everybody read the file: it is signed with the sandbox's token. */
 const signatureFor = async (sandbox: Sandbox): Promise<string | null> =>
   new URL(await sandbox.downloadUrl(FILE)).searchParams.get('signature')
 
@@ -71,7 +71,7 @@ const recordsInBucket = async (): Promise<string[]> => {
   return keys
 }
 
-/** Each object is sealed, or empty: images, memory, files and rows alike. */
+/** Checks that each object (images, memory, files, rows) is sealed or empty. */
 async function expectSealed(): Promise<void> {
   const paths = await readdir(s3.bucketDir, { recursive: true, withFileTypes: true })
   const files = paths.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
@@ -114,7 +114,7 @@ const connectStatus = async (server: TestServer, sandboxId: string) => {
   return { status: response.status, text: await response.text() }
 }
 
-test('a paused sandbox goes on on another machine when its own is alive, then dead, then back', async () => {
+test('a paused sandbox continues on another machine while its own machine is alive, then dead, then back', async () => {
   const sandbox = await Sandbox.create({ ...optionsOf(first), timeoutMs: 600_000 })
   const { sandboxId } = sandbox
   await sandbox.files.write(FILE, 'written on the first machine')
@@ -160,7 +160,7 @@ test('a paused sandbox goes on on another machine when its own is alive, then de
   const refused = await connectStatus(first, sandboxId)
   expect(refused.status).toBe(409)
   expect(refused.text).toContain(`was taken over by '${hostname()}'`)
-  // what the first machine forgets is still there for the second
+  // what the first machine deletes is still there for the second
   await resumed.pause(optionsOf(second))
   const again = await Sandbox.connect(sandboxId, { ...optionsOf(second), timeoutMs: 600_000 })
   expect(await ask(again, pid)).toBe(held)
@@ -168,7 +168,7 @@ test('a paused sandbox goes on on another machine when its own is alive, then de
   await expect.poll(() => recordsInBucket(), IN_BUCKET).toEqual([])
 }, 600_000)
 
-test('what a purged machine had paused comes back from the bucket alone', async () => {
+test('paused sandboxes of a purged machine come back from the bucket alone', async () => {
   const sandbox = await Sandbox.create({ ...optionsOf(first), timeoutMs: 600_000 })
   const { sandboxId } = sandbox
   await sandbox.files.write(FILE, 'before the purge')

@@ -6,7 +6,7 @@ import { connectionTo, sandlot } from '../server.ts'
 
 const server = inject('server')
 const options = connectionTo(server)
-/** A name of the catalogue, for something small. */
+/** A name of the catalogue, used for a small template. */
 const NAME = 'amp'
 const home = ['--home', server.home]
 const list = async (): Promise<Array<Record<string, unknown>>> =>
@@ -18,7 +18,7 @@ afterAll(async () => {
   for (const id of snapshots) await Sandbox.deleteSnapshot(id, options).catch(() => {})
 })
 
-/** More than stays in a checkpoint, so that it gets an image of its own. */
+/** More than a checkpoint keeps, so that the template gets an image of its own. */
 const build = () =>
   withCatalogKey(join(server.home, 'db.sqlite'), (apiKey) =>
     Template.build(
@@ -28,7 +28,7 @@ const build = () =>
     ),
   )
 
-test('a template of the catalogue is removed with its files; what was made from it goes on', async () => {
+test('a template of the catalogue is removed with its files, and sandboxes made from it go on', async () => {
   await build()
   const before = await rowOf(NAME)
   expect(Number(before?.sizeBytes)).toBeGreaterThan(200 * 2 ** 20)
@@ -47,7 +47,7 @@ test('a template of the catalogue is removed with its files; what was made from 
   expect((await again.commands.run('cat ~/here')).stdout).toBe('here\n')
   await again.kill()
 
-  // a snapshot lies over the image
+  // a snapshot refers to the image
   expect(await sandlot(['templates', 'remove', NAME, ...home])).toMatch(/its image stays: [1-9]/)
   const copy = await Sandbox.create(snapshotId, options)
   expect((await copy.commands.run('cat ~/here; stat -c %s ~/much')).stdout).toBe('here\n209715200\n')
@@ -66,7 +66,7 @@ test('what nothing needs is freed', async () => {
   expect(Number(/, (\d+) MB of images and layers freed/.exec(said)?.[1])).toBeGreaterThan(200)
 }, 240_000)
 
-test('`status` says what goes on in the background', async () => {
+test('`status` says what is built in the background', async () => {
   const status = JSON.parse(await sandlot(['status', '--json', ...home]))
   expect(status.catalog.templates).toContainEqual(expect.objectContaining({ name: NAME, state: 'removed' }))
   expect(await sandlot(['status', ...home])).toContain(`\`sandlot templates build ${NAME}\` builds it again`)

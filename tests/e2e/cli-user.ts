@@ -18,7 +18,7 @@ export interface CliConfig {
 }
 
 export interface CliRun {
-  /** The page that a browser was told to open. */
+  /** The page that the CLI told a browser to open. */
   opened(): Promise<string>
   ended: Promise<{ code: number | null; output: string }>
 }
@@ -84,7 +84,7 @@ export class CliUser {
     rmSync(this.#home, { recursive: true, force: true })
   }
 
-  /** Machines without a way to open a browser have the address printed. */
+  /** On machines that cannot open a browser the CLI prints the address. */
   async #opened(output: () => string): Promise<string> {
     const deadline = Date.now() + BROWSER_TIMEOUT_MS
     while (Date.now() < deadline) {

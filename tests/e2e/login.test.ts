@@ -12,7 +12,7 @@ let cli: CliUser
 beforeAll(buildCli)
 afterEach(() => cli.close())
 
-/** `e2b auth login`, with a person at the browser who pastes `credential` and presses a button. */
+/** Runs `e2b auth login`, with a person at the browser who pastes `credential` and presses a button. */
 async function logIn(credential: string, decision: 'allow' | 'deny' = 'allow') {
   const login = cli.start('auth', 'login')
   const browser = webBrowser(`https://${domain}`)
@@ -20,7 +20,7 @@ async function logIn(credential: string, decision: 'allow' | 'deny' = 'allow') {
   await browser.submit({ credential })
   await browser.follow()
   await browser.submit({ decision })
-  // to the CLI, and from there to the page of the outcome
+  // to the CLI, and from there to the page that shows the outcome
   await browser.follow()
   const outcome = await browser.follow()
   return { outcome, ...(await login.ended) }
@@ -35,7 +35,7 @@ describe.each([
 ])('%s', (_, program) => {
   beforeEach(() => void (cli = new CliUser(program, env)))
 
-  test('signs in with a key, and works with nothing but its configuration', async () => {
+  test('signs in with a key, and then works with nothing but the configuration file', async () => {
     const { code, output, outcome } = await logIn(env.E2B_API_KEY!)
     expect([code, output]).toEqual([0, expect.stringContaining('Logged in as admin@sandlot.localhost')])
     expect(outcome.text).toContain('The command line is signed in')
@@ -65,7 +65,7 @@ describe.each([
     expect(await logIn(stdout.trim())).toMatchObject({ code: 0 })
   })
 
-  test('a refusal in the browser ends the login, and it stays signed out', async () => {
+  test('a refusal in the browser ends the login, and the CLI stays signed out', async () => {
     const { outcome, output } = await logIn(env.E2B_API_KEY!, 'deny')
     expect(outcome.text).toContain('The command line is not signed in')
     expect(output).toContain('access was denied in the browser')

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
 
 const FILE = '/home/user/kept.txt'
-/** Says the number that it holds in memory for each line that it reads. */
+/** A program that prints the number it holds in memory for each line that it reads. */
 const HOLDER = `python3 -u -c "import random,sys; n=random.random(); [print(n) for _ in sys.stdin]"`
 /** Packing and the first upload of the image share two cores with everything else. */
 const IN_BUCKET = { timeout: 180_000, interval: 500 }
@@ -67,7 +67,7 @@ async function ask(sandbox: Sandbox, pid: number): Promise<string> {
   }
 }
 
-/** A sandbox with something in its memory and on its disk. */
+/** Creates a sandbox with content in its memory and on its disk. */
 async function makeSandbox(server: TestServer) {
   const sandbox = await Sandbox.create({ ...optionsOf(server), timeoutMs: 3_600_000 })
   await sandbox.files.write(FILE, sandbox.sandboxId)
@@ -94,7 +94,7 @@ async function pause(server: TestServer, made: Made): Promise<void> {
   await expect.poll(() => isInBucket(made), IN_BUCKET).toBe(true)
 }
 
-/** After a stop nothing of a database is in its log any more. */
+/** Copies the database files; after a stop the write-ahead log is empty. */
 async function saveDatabase(server: TestServer, name: string): Promise<string> {
   await server.stop()
   const saved = join(dir, name)
@@ -127,7 +127,7 @@ const doctor = async () => {
   return /"detail": "([^"]*not listed by database[^"]*)"/.exec(output)?.[1]
 }
 
-test('an empty database: it says what it does not list, and all goes on when the original is back', async () => {
+test('an empty database: the server names what it does not list, and everything goes on when the original is back', async () => {
   const [paused, filesOnly, running] = [
     await makeSandbox(first),
     await makeSandbox(first),
@@ -143,11 +143,11 @@ test('an empty database: it says what it does not list, and all goes on when the
     expect(await runningOn(first)).toEqual([])
     const said = /3 checkpoints of [\d.]+ MB, not listed by database \S+ since \S+, deleted by it from/
     expect(await gc('--dry-run')).toMatch(said)
-    // neither is a collection that somebody asks for the end of them
+    // a garbage collection on request does not delete them either
     expect(await gc()).toMatch(said)
     expect(await doctor()).toMatch(said)
     expect(await doctor()).toMatch(/1 sandbox that stands still, not listed by database/)
-    // the machine is still good for others
+    // the machine still serves other sandboxes
     const other = await Sandbox.create(optionsOf(first))
     await other.kill(optionsOf(first))
   })
@@ -161,7 +161,7 @@ test('an empty database: it says what it does not list, and all goes on when the
   expect(await copy.files.read(FILE)).toBe(running.sandboxId)
 }, 600_000)
 
-test('a database of a week ago: what came since is kept, and so is what it believes unfinished', async () => {
+test('a database of a week ago: what was made since is kept, and so is what that database believes unfinished', async () => {
   const old = await makeSandbox(first)
   await pause(first, old)
   const weekAgo = await saveDatabase(first, 'week-ago')
@@ -174,7 +174,7 @@ test('a database of a week ago: what came since is kept, and so is what it belie
   await onDatabase(weekAgo, async () => {
     expect((await runningOn(first)).map(({ sandboxId }) => sandboxId)).toContain(old.sandboxId)
     expect(await gc('--dry-run')).toMatch(/2 checkpoints of .* not listed/)
-    // as its users would, not knowing
+    // as users would who do not know of the restore
     await expectWhole(first, old)
     await Sandbox.pause(old.sandboxId, optionsOf(first))
   })
@@ -199,7 +199,7 @@ test('a database of another instance with the same bucket: both lose nothing', a
   await Sandbox.kill(other.sandboxId, optionsOf(second))
 }, 600_000)
 
-test('a bucket shared by two: what one took over outlives the end of the grace period of the other', async () => {
+test('a bucket shared by two: what one server took over outlives the grace period of the other', async () => {
   const [taken, left] = [await makeSandbox(first), await makeSandbox(first)]
   await pause(first, taken)
   await pause(first, left)

@@ -36,7 +36,7 @@ async function manifests(): Promise<Map<string, Manifest>> {
   return found
 }
 
-/** What an upgrade of runsc looks like to everything that was saved before. */
+/** Makes everything that was saved before look as if it came from another version of runsc. */
 async function makeOld(): Promise<string> {
   let engineVersion = ''
   for (const [id, manifest] of await manifests()) {
@@ -47,7 +47,7 @@ async function makeOld(): Promise<string> {
   return engineVersion
 }
 
-/** How often the log has a line with this message. */
+/** Counts the log lines with this message. */
 const said = (message: string): number => server.log().split(`"msg":"${message}"`).length - 1
 
 const resumption = async ({ sandboxId }: Sandbox): Promise<Record<string, unknown> | undefined> => {
@@ -59,7 +59,7 @@ const resumption = async ({ sandboxId }: Sandbox): Promise<Record<string, unknow
   return events.find(({ type }) => type === 'sandbox.lifecycle.resumed')?.event_data
 }
 
-test('after an upgrade of runsc a template is brought up anew, and a paused sandbox boots from its files', async () => {
+test('after an upgrade of runsc a template is booted again, and a paused sandbox boots from its files', async () => {
   const template = Template()
     .fromBaseImage()
     .runCmd('mkdir ~/served && echo from a step > ~/served/index.html')

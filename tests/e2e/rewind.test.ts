@@ -2,7 +2,7 @@ import { CheckpointNotFoundError, Sandbox, SandboxError, SandboxNotFoundError } 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { buildCli, e2b, removeHome } from './cli/command.ts'
 
-/** Deleting is not waited for by who asked for less to be kept. */
+/** A call that asks for fewer checkpoints does not wait until the others are deleted. */
 const PRUNE_TIMEOUT_MS = 15_000
 
 const FILE = '/home/user/file'
@@ -20,7 +20,7 @@ const idsOf = async (): Promise<string[]> =>
   (await sandbox.tree()).checkpoints.map(({ checkpointId }) => checkpointId)
 
 describe('with the SDK', () => {
-  test('the same object goes on with what was there at the checkpoint', async () => {
+  test('the same object continues from the state of the checkpoint', async () => {
     await sandbox.files.write(FILE, 'then')
     const kept = await sandbox.commands.run('cat', { background: true, stdin: true, timeoutMs: 0 })
     const { checkpointId, why, hasMemory } = await sandbox.checkpoint()
@@ -39,7 +39,7 @@ describe('with the SDK', () => {
     expect((await again.wait()).stdout).toBe('still here')
   })
 
-  test('whoever followed a command, a terminal or a watch is told by a typed error', async () => {
+  test('a caller that follows a command, a terminal or a watch gets a typed error', async () => {
     const { checkpointId } = await sandbox.checkpoint()
     const command = await sandbox.commands.run('sleep 1000', { background: true, timeoutMs: 0 })
     const terminal = await sandbox.pty.create({ cols: 80, rows: 24, onData: () => {}, timeoutMs: 0 })
@@ -54,7 +54,7 @@ describe('with the SDK', () => {
     for (const ending of await endings) expect(ending).toBeInstanceOf(SandboxError)
   })
 
-  test('a diff tells what was added, changed and deleted, either way round', async () => {
+  test('a diff lists what was added, changed and deleted, in both directions', async () => {
     await sandbox.files.write(FILE, 'one')
     await sandbox.files.write('/home/user/deleted', '')
     const before = await sandbox.checkpoint()
@@ -77,7 +77,7 @@ describe('with the SDK', () => {
     })
   })
 
-  test('a paused sandbox is rolled back where it is, and its tree tells both', async () => {
+  test('a paused sandbox is rolled back while it stays paused, and its tree shows both moments', async () => {
     const { checkpointId } = await sandbox.checkpoint()
     await sandbox.files.write(FILE, 'later')
     await sandbox.pause()
@@ -91,7 +91,7 @@ describe('with the SDK', () => {
     expect(await sandbox.files.read(FILE)).toBe('two')
   })
 
-  test('no more is kept than was asked for, but the head is', async () => {
+  test('only as many checkpoints as requested are kept, and always the head', async () => {
     const { checkpointId } = await sandbox.checkpoint()
     expect((await idsOf()).length).toBeGreaterThan(1)
     await sandbox.keep({ last: 0, maxAgeSeconds: 3600 })
@@ -100,7 +100,7 @@ describe('with the SDK', () => {
     await sandbox.keep({ last: 10 })
   })
 
-  test('what is not there and what makes no sense is refused by a typed error', async () => {
+  test('missing checkpoints and invalid arguments are refused with a typed error', async () => {
     await expect(sandbox.rollback('c00000000000000000000')).rejects.toThrow(CheckpointNotFoundError)
     await expect(sandbox.diff({ from: 'c00000000000000000000' })).rejects.toThrow(CheckpointNotFoundError)
     await expect(Sandbox.tree('i00000000000000000000')).rejects.toThrow(SandboxNotFoundError)
@@ -120,7 +120,7 @@ describe('from the command line', () => {
     return stdout
   }
 
-  test('a change is seen, undone, and seen in the tree', async () => {
+  test('a change is shown by diff, undone by rollback, and visible in the tree', async () => {
     const id = sandbox.sandboxId
     await run('keep', id, '--last', '0')
     await run('exec', id, `echo then > ${FILE}`)
@@ -161,7 +161,7 @@ describe('from the command line', () => {
     expect(tree.checkpoints.at(-1)).toMatchObject({ checkpointId: third, parentId: first, isHead: true })
   })
 
-  test('less is kept when that is asked for', async () => {
+  test('fewer checkpoints are kept on request', async () => {
     const id = sandbox.sandboxId
     const head = (await sandbox.tree()).checkpoints.find(({ isHead }) => isHead)!.checkpointId
     expect(await run('keep', id, '--last', '0')).toBe(
@@ -170,7 +170,7 @@ describe('from the command line', () => {
     await expect.poll(idsOf, { timeout: PRUNE_TIMEOUT_MS }).toEqual([head])
   })
 
-  test('e2b storage tells what the team keeps', async () => {
+  test('e2b storage prints what the team keeps', async () => {
     await vi.waitFor(async () => {
       const { code, stdout } = await e2b(['storage', '-f', 'json'])
       expect(code).toBe(0)

@@ -1,6 +1,6 @@
 import { Browser } from '@sandlot/server/test-support/browser'
 
-/** A browser on the network; redirects are followed by hand, so that each step can be looked at. */
+/** A browser for tests of HTTP; redirects are followed by hand, so that each step can be checked. */
 export const webBrowser = (origin: string): Browser =>
   new Browser(origin, async ({ method, url, headers, body }) => {
     const response = await fetch(url, {

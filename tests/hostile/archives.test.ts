@@ -21,7 +21,7 @@ async function tarOf(...entries: Array<Partial<Header> & { name: string; content
   return buffer(archive)
 }
 
-/** Time of the processors that a process has used. */
+/** Processor time that a process has used. */
 function secondsOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
   return (Number(fields[11]) + Number(fields[12])) / 100
@@ -48,7 +48,7 @@ describe('archives of a COPY', () => {
   }
   const kept = () => readdirSync(join(server.home, 'uploads'))
 
-  test('that are cut off anywhere are refused with what is wrong, and leave nothing', async () => {
+  test('that are cut off anywhere are refused with the reason, and leave nothing behind', async () => {
     const tar = await tarOf(
       { name: 'x', content: randomBytes(3000) },
       { name: 'y', content: Buffer.from('y') },
@@ -65,8 +65,8 @@ describe('archives of a COPY', () => {
     expect((await upload(zipped))[0]).toBe(200)
   })
 
-  test('that are bombs cost the server nothing but their bytes', async () => {
-    // a header is all that each of them has
+  test('that are bombs cost the server no more than their bytes', async () => {
+    // each of them consists of a header only
     const header = (await tarOf({ name: 'empty' })).subarray(0, 512)
     const many = Buffer.concat([...Array<Buffer>(250_000).fill(header), Buffer.alloc(1024)])
     const large = await tarOf({ name: 'zeros', content: Buffer.alloc(256 * 2 ** 20) })
@@ -78,7 +78,7 @@ describe('archives of a COPY', () => {
 
   test('that announce more than may be unpacked are refused at once', async () => {
     const header = (await tarOf({ name: 'much', content: Buffer.alloc(512) })).subarray(0, 512)
-    // 20 GiB, in the way of GNU tar
+    // 20 GiB, in GNU tar's notation
     header.fill(0, 124, 136)
     header[124] = 0x80
     header.writeBigUInt64BE(20n * 2n ** 30n, 128)

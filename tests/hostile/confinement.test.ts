@@ -21,7 +21,7 @@ const CAPABILITIES = {
 const maskOf = (names: readonly (keyof typeof CAPABILITIES)[]): bigint =>
   names.reduce((mask, name) => mask | (1n << BigInt(CAPABILITIES[name])), 0n)
 
-/** What runsc keeps: the sentry to trace its stubs and (directfs) to open files of any owner, the gofer to serve them. */
+/** Capabilities that runsc keeps: the sentry to trace its stubs and (directfs) to open files of any owner, the gofer to serve them. */
 const NEEDED = {
   sentry: maskOf(['SYS_PTRACE', 'CHOWN', 'DAC_OVERRIDE', 'DAC_READ_SEARCH', 'FOWNER', 'FSETID']),
   gofer: maskOf([
@@ -60,7 +60,7 @@ interface Kernel {
 
 const uidsOf = ({ status }: HostProcess): number[] => status.get('Uid')!.split(/\s+/).map(Number)
 
-/** By machine: runsc puts its id last on both command lines. */
+/** By machine: runsc puts the machine's id last on both command lines. */
 function kernelsByMachine(): Map<string, Kernel> {
   const kernels = new Map<string, Partial<Kernel>>()
   for (const found of kernelProcesses()) {
@@ -86,7 +86,7 @@ function kernelProcesses(): HostProcess[] {
     })
 }
 
-/** Runs a program on the host with the ids and capabilities of a kernel, but none of its other walls. */
+/** Runs a program on the host with the ids and capabilities of a sandbox's kernel, but none of the other walls. */
 const succeedsInside = (pid: number, ...command: string[]): boolean =>
   spawnSync(
     'nsenter',
@@ -94,7 +94,7 @@ const succeedsInside = (pid: number, ...command: string[]): boolean =>
     { timeout: 10_000, stdio: 'ignore' },
   ).status === 0
 
-/** What a paused sandbox is on disk. */
+/** Files of a paused sandbox on disk. */
 async function savedFiles(): Promise<{ checkpoints: string[] }> {
   const paused = await Sandbox.create({ timeoutMs: 60_000 })
   await paused.pause()
@@ -121,7 +121,7 @@ describe('on the host', () => {
     expect(processes.filter(({ kind }) => kind === 'gofer').length).toBeGreaterThan(0)
   })
 
-  test('the two of one sandbox have an id of their own on the host, which is never root', () => {
+  test('sentry and gofer of one sandbox have a host id of their own, which is never root', () => {
     const kernels = [...kernelsByMachine()].filter(([, { sentry, gofer }]) => sentry && gofer)
     const owners = new Map<number, string>()
     for (const [machineId, { sentry, gofer, uid }] of kernels) {
@@ -137,7 +137,7 @@ describe('on the host', () => {
     expect(owners.size).toBeGreaterThan(1)
   })
 
-  test('one that has left its root, with all capabilities of its user namespace, gets at nothing of another or of the server', async () => {
+  test('a sentry that left its root folder, with all capabilities of its user namespace, reaches nothing of another sandbox or of the server', async () => {
     const { checkpoints } = await savedFiles()
     const [attacker, victim] = [...kernelsByMachine().values()].filter(({ sentry, gofer }) => sentry && gofer)
     const victimPid = victim!.sentry.pid
@@ -158,7 +158,7 @@ describe('on the host', () => {
 
   test('they have no capability that runsc does not need', async () => {
     for (const { pid, kind } of processes) {
-      // One that the warm pool has just started drops them when it is set up.
+      // A sentry that the warm pool has just started drops them during its set-up.
       await vi.waitFor(() => {
         const status = statusOf(String(pid))
         for (const set of ['CapEff', 'CapPrm', 'CapInh', 'CapAmb']) {
@@ -171,7 +171,7 @@ describe('on the host', () => {
 
   test('their system calls are filtered', async () => {
     for (const { pid, kind } of processes) {
-      // One that the warm pool has just started installs its filter when it is set up.
+      // A sentry that the warm pool has just started installs its filter during its set-up.
       await vi.waitFor(() => expect(statusOf(String(pid)).get('Seccomp'), `${kind} ${pid}`).toBe('2'), 10_000)
     }
   })

@@ -64,7 +64,7 @@ describe('a connection without a key', () => {
   })
 })
 
-test('a session of HTTP/2 that asks for nothing is ended', async () => {
+test('an HTTP/2 session without requests is ended', async () => {
   const session = connectHttp2(`https://127.0.0.1:${server.port}`, { ca: ca(), servername: 'localhost' })
   session.on('error', () => {})
   await new Promise<void>((resolve) => void session.once('close', resolve))
@@ -103,7 +103,7 @@ describe('HTTP/2', () => {
     0, 1, 2, 3, 4, 6, 8, 9,
   ] as const
   const head = Buffer.from([0x83, 0x87, 0x84, 0x41, 1, 0x78])
-  /** Each makes the next piece of an attack; streams count up. */
+  /** Each function makes the next piece of an attack; stream ids count up. */
   const attacks: [string, Buffer, (stream: number) => Buffer][] = [
     [
       'resets',
@@ -170,7 +170,7 @@ describe('HTTP/2', () => {
   )
 })
 
-test('a client that does not read a download makes nobody buffer it', async () => {
+test('a client that does not read its download does not make the server buffer it', async () => {
   const size = 300 * 2 ** 20
   await sandbox().commands.run(`head -c ${size} /dev/zero > /home/user/large`)
   const url = new URL(await sandbox().downloadUrl('/home/user/large'))

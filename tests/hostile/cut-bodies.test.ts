@@ -14,9 +14,9 @@ interface Sample {
   method?: string
   headers: Record<string, string>
   body: Buffer
-  /** Each of that many bytes is a place to cut at. Default 1. */
+  /** Distance in bytes between two cuts. Default 1. */
   step?: number
-  /** What is left after a cut is as good as the whole: nobody can tell. */
+  /** The part before a cut is valid too, so a cut cannot be detected. */
   isAnyPrefixValid?: boolean
 }
 
@@ -42,7 +42,7 @@ async function tarOf(name: string, content: string): Promise<Buffer> {
   return buffer(archive)
 }
 
-/** Status of each answer that came; a client that breaks off may get none. */
+/** Status of each answer; a client that breaks off may get none. */
 type Way = (sample: Sample, host: string, sentBytes: number) => Promise<number | undefined>
 
 const headOf = ({ method = 'POST', path, headers }: Sample, host: string, framing: string): string =>
@@ -62,7 +62,7 @@ async function overHttp1(head: string, body: Buffer, after: 'waits' | 'ends' | '
   socket.write(head)
   socket.write(body, () => {
     if (after === 'ends') socket.end()
-    // what was sent is on its way to whoever parses it
+    // the bytes are on their way to the parser
     if (after === 'resets') setTimeout(() => socket.resetAndDestroy(), 5)
   })
   const answer = await text(socket).catch((error: Error) => {
@@ -209,7 +209,7 @@ describe('a body that is cut off at any byte', () => {
   const hostOf = (sample: Sample): string =>
     'isEnvd' in sample ? (sandbox() as Sandbox).getHost(49_983) : API_HOST
 
-  /** @returns what is wrong */
+  /** Checks one answer. @returns what is wrong */
   async function cutEverywhere(sample: Sample, name: string): Promise<string[]> {
     const wrong: string[] = []
     const waiting = Array.from(
@@ -249,7 +249,7 @@ describe('a body that is cut off at any byte', () => {
 
   test('leaves nothing in the sandbox', async () => {
     const { stdout } = await asRoot(sandbox(), 'ls -A /tmp/cut')
-    // cut in well-formed HTTP, these two are whole files to envd
+    // the HTTP around these two is complete, so envd takes them for whole files
     expect(stdout.split('\n').filter((name) => name !== '' && name !== 'plain' && name !== 'form')).toEqual(
       [],
     )

@@ -35,7 +35,7 @@ async function diff({ sandboxId }: Sandbox, from?: string, to?: string): Promise
   return body as Diff
 }
 
-/** What `work` changes. */
+/** Differences that `work` causes. */
 async function changesOf(sandbox: Sandbox, command: string): Promise<Diff> {
   await checkpoint(sandbox)
   const { exitCode, stderr } = await asRoot(sandbox, command, { timeoutMs: 170_000 })
@@ -44,10 +44,10 @@ async function changesOf(sandbox: Sandbox, command: string): Promise<Diff> {
   return diff(sandbox)
 }
 
-/** Of a machine that other tests share; `compare-files.test.ts` measures the turns of the event loop themselves. */
+/** Generous, as other tests share the machine; `compare-files.test.ts` measures the event loop itself. */
 const MAX_SILENCE_MS = 1_500
 
-/** Longest time that the server did not answer a health check, while `work` goes on. */
+/** Longest time without an answer to a health check while `work` goes on. */
 async function longestSilence<T>(work: Promise<T>): Promise<{ result: T; longestMs: number }> {
   let isDone = false
   const done = work.finally(() => {
@@ -85,7 +85,7 @@ def send():
 for _ in range(4):
     threading.Thread(target=send).start()`
 
-  test('so no packet leaves, from what was saved with its memory and from a pause', async () => {
+  test('so no packet leaves, from a checkpoint with memory and from a pause', async () => {
     const sandbox = closed()
     await sandbox.files.write('/tmp/sender.py', sender(outside.address, outside.port))
     await sandbox.commands.run('python3 /tmp/sender.py', { background: true, timeoutMs: 0 })
@@ -108,7 +108,7 @@ describe('a diff tells nothing of the host', () => {
   beforeAll(() => writeFile(`/run/${present}`, ''))
   afterAll(() => rm(`/run/${present}`, { force: true }))
 
-  test('where a link of the image to an absolute path has become a folder', async () => {
+  test('when an absolute link of the image has become a folder', async () => {
     const { added, changed } = await changesOf(
       sandbox(),
       `rm /var/run && mkdir /var/run && touch /var/run/${present} /var/run/sandlot-test-absent`,
@@ -121,7 +121,7 @@ describe('a diff tells nothing of the host', () => {
 describe('a diff is right about', () => {
   const sandbox = guest()
 
-  test('names that are no text, and what is no file', async () => {
+  test('names that are not text, and entries that are not files', async () => {
     const { added } = await changesOf(
       sandbox(),
       String.raw`mkdir /odd && cd /odd && mkfifo fifo && mknod null c 1 3 && mknod disk b 7 0 && ln -s /nowhere link &&
@@ -145,7 +145,7 @@ os.mknod(b"new\nline"); os.mknod(b"not \xff\xfe utf8"); os.mknod(b"n" * 255); os
     )
   })
 
-  test('what was changed in content, mode, owner, kind or target, and not what was only touched', async () => {
+  test('changes of content, mode, owner, kind or target, and not files that were only touched', async () => {
     await asRoot(
       sandbox(),
       `mkdir -p /was/sub && cd /was && echo 1 > content && touch -d 2001-01-01 content && echo x > mode && echo x > owner &&
@@ -177,7 +177,7 @@ os.mknod(b"new\nline"); os.mknod(b"not \xff\xfe utf8"); os.mknod(b"n" * 255); os
     expect(deleted).toContain('/etc/apt/sources.list')
   })
 
-  test('deep folders, and refuses paths that no program can name', async () => {
+  test('deep folders, and refuses paths that are too long for any program', async () => {
     const deep = 'd/'.repeat(1_000)
     const { added } = await changesOf(sandbox(), `mkdir -p /deep/${deep}`)
     expect(added).toContain(`/deep/${deep.slice(0, -1)}`)
@@ -199,7 +199,7 @@ print(json.dumps("made"))`
     await asRoot(sandbox(), 'rm -r /deep')
   })
 
-  test('sparse files, without holding the server up', async () => {
+  test('sparse files, without blocking the server', async () => {
     await asRoot(sandbox(), 'truncate -s 1500M /home/user/same; truncate -s 1500M /home/user/written')
     await checkpoint(sandbox())
     await asRoot(
@@ -224,7 +224,7 @@ print(json.dumps("made"))`
 describe('very many files', () => {
   const sandbox = guest()
 
-  test('are compared without holding the server up', async () => {
+  test('are compared without blocking the server', async () => {
     await checkpoint(sandbox())
     const program = `
 import json, os
@@ -245,7 +245,7 @@ print(json.dumps("made"))`
 describe('diffs of one team', () => {
   const sandbox = guest()
 
-  test('are limited, and end with who asked for them', async () => {
+  test('are limited, and end when their caller goes', async () => {
     await asRoot(sandbox(), 'head -c 300M /dev/urandom > /home/user/large')
     const points: string[] = []
     for (let i = 0; i < 4; i++) points.push(await checkpoint(sandbox()))
@@ -273,7 +273,7 @@ describe('diffs of one team', () => {
       .toBe(200)
   })
 
-  test('go on beside a sandbox that runs, and leave nothing of their own', async () => {
+  test('run beside a running sandbox, and leave nothing behind', async () => {
     const before = (await Sandbox.list({}).nextItems()).length
     await Promise.all([
       diff(sandbox()),

@@ -11,6 +11,9 @@ import { asRoot, guest, server } from './guest.ts'
 
 const GiB = 1024 ** 3
 
+/** Of the whole disk, as a sandbox's files have no name on it; another suite may use some of it at the same time. */
+const OTHERS_BYTES = 3 * GiB
+
 const hostDiskUsedBytes = async (): Promise<number> => {
   const { blocks, bfree, bsize } = await statfs(server.home)
   return (blocks - bfree) * bsize
@@ -27,7 +30,7 @@ describe('a sandbox that takes all it can get', () => {
   }
   afterAll(() => Promise.allSettled(greedy.map((sandbox) => sandbox.kill())), 60_000)
 
-  /** The neighbour, the API and new sandboxes work while and after. */
+  /** Checks that the neighbour, the API and new sandboxes work meanwhile and afterwards. */
   async function othersAreWell(): Promise<void> {
     expect((await neighbour().commands.run('echo well', { timeoutMs: 15_000 })).stdout).toBe('well\n')
     expect(
@@ -35,7 +38,7 @@ describe('a sandbox that takes all it can get', () => {
     ).toBe(204)
   }
 
-  /** Works again, be it after a while. */
+  /** Waits until the sandbox works again. */
   const recovers = (sandbox: Sandbox): Promise<void> =>
     vi.waitFor(
       async () => {
@@ -44,7 +47,7 @@ describe('a sandbox that takes all it can get', () => {
       { timeout: 45_000, interval: 500 },
     )
 
-  test('of processes is stopped by its limit, still answers and hurts nobody', async () => {
+  test('of processes is stopped by its limit, still answers and affects no other', async () => {
     const sandbox = await createGreedy()
     await sandbox.files.write('/tmp/before', 'readable')
     const bomb = await sandbox.commands.run(
@@ -70,7 +73,7 @@ while True:
       () => (isOver = true),
       () => (isOver = true),
     )
-    // Whichever limit comes first: no more processes, or no more memory for them, which ends the bomb.
+    // Either limit may be reached first: no more processes, or no more memory for them, which ends the bomb.
     const isStopped = () => isOver || bomb.stdout.includes('stopped at')
     await vi.waitFor(() => expect(isStopped(), bomb.stdout.slice(-40)).toBe(true), {
       timeout: 60_000,
@@ -86,7 +89,7 @@ while True:
     await othersAreWell()
   }, 150_000)
 
-  test('of processes in the classic way is ended by kill like any other', async () => {
+  test('of processes with a classic fork bomb is ended by kill like any other', async () => {
     const sandbox = await createGreedy()
     const bomb = await sandbox.commands.run('bomb() { bomb | bomb & }; bomb; sleep 600', {
       background: true,
@@ -120,7 +123,7 @@ while True:
     await recovers(sandbox)
   }, 150_000)
 
-  test('of memory by a file system in memory hurts nobody else', async () => {
+  test('of memory by a file system in memory affects no other', async () => {
     const sandbox = await createGreedy()
     await asRoot(sandbox, 'head -c 8G /dev/zero > /dev/shm/all', { timeoutMs: 60_000 }).catch(() => {})
     await othersAreWell()
@@ -135,7 +138,7 @@ while True:
     })
     expect(exitCode).not.toBe(0)
     expect(stderr).toMatch(/No space left on device/)
-    expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(11.5 * GiB)
+    expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(10.5 * GiB + OTHERS_BYTES)
     await expect(sandbox.files.write('/home/user/more', 'x'.repeat(4_000_000))).rejects.toBeInstanceOf(
       NotEnoughSpaceError,
     )
@@ -145,10 +148,13 @@ while True:
     await sandbox.files.write('/home/user/after', 'fits again')
     expect(await sandbox.files.read('/home/user/after')).toBe('fits again')
     await sandbox.kill()
-    await vi.waitFor(async () => expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(0.5 * GiB), {
-      timeout: 30_000,
-      interval: 500,
-    })
+    await vi.waitFor(
+      async () => expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(OTHERS_BYTES),
+      {
+        timeout: 30_000,
+        interval: 500,
+      },
+    )
   }, 400_000)
 
   test('of CPU leaves enough for others', async () => {
@@ -191,7 +197,7 @@ print(len(files))
   })
 })
 
-describe('a team that asks for all there is', () => {
+describe('a team that requests everything', () => {
   interface Answer {
     status: number
     // biome-ignore lint/suspicious/noExplicitAny: tests read what they expect
@@ -209,7 +215,7 @@ describe('a team that asks for all there is', () => {
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
   }
 
-  /** What the kernel says of each machine of this server; undefined where it has no such file. */
+  /** Cgroup values of each machine of this server; undefined where the kernel has no such file. */
   function limitsOfMachines(v1: string, v2: string): Array<string | undefined> {
     const isV2 = existsSync('/sys/fs/cgroup/cgroup.controllers')
     const [controller, file] = isV2 ? ['', v2] : (v1.split('/') as [string, string])
@@ -248,7 +254,7 @@ describe('a team that asks for all there is', () => {
     }
   })
 
-  test('by metadata is refused beyond 64 KiB, and what it may have is not copied into events', async () => {
+  test('by metadata is refused beyond 64 KiB, and metadata is not copied into events', async () => {
     const create = (bytes: number) =>
       call('POST', '/v2/sandboxes', { templateID: 'base', metadata: { k: 'x'.repeat(bytes) } })
     const refused = await create(900_000)
@@ -268,7 +274,7 @@ describe('a team that asks for all there is', () => {
     await call('DELETE', `/sandboxes/${sandboxID}`)
   })
 
-  test('by archives for builds has them counted, and loses them with their template', async () => {
+  test('by archives for builds is charged for them, until their template is deleted', async () => {
     const usage = async () => (await call('GET', '/usage/storage')).body
     const before = await usage()
     const { templateID } = (await call('POST', '/v3/templates', { name: 'archives' })).body

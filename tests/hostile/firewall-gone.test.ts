@@ -20,7 +20,7 @@ const MENDED = { timeout: 20_000, interval: 200 }
 let server: TestServer
 let outside: Outside
 let leaks: Leaks
-/** Stands before the real nft: while the file `refuse` is there no table is installed. */
+/** Wraps the real nft: while the file `refuse` exists no table is installed. */
 let programs: string
 let open: Sandbox
 let closed: Sandbox
@@ -63,7 +63,7 @@ exec ${(await promisify(execFile)('which', ['nft'])).stdout.trim()} "$@"
   open = await create()
   closed = await create({ allowInternetAccess: false })
   await startSender(closed, NOBODY, PORT)
-  // where no sandbox may send to
+  // an address that no sandbox may send to
   await startSender(open, outside.privateAddresses[0]!, PORT, { withDns: false })
 }, 300_000)
 afterAll(async () => {
@@ -73,7 +73,7 @@ afterAll(async () => {
   if (programs) rmSync(programs, { recursive: true, force: true })
 }, 120_000)
 
-test('connections of one sandbox have a bound, and another one has its own', async () => {
+test('connections of one sandbox are limited, independently of other sandboxes', async () => {
   const [many, few] = await Promise.all([create(), create()])
   const program = `
 import json, socket, sys
@@ -96,7 +96,7 @@ print(json.dumps(len(sockets)))`
   await Promise.all([many.kill(), few.kill()])
 })
 
-test('what a sandbox had open does not count against the next one that gets its slot', async () => {
+test('open connections of a sandbox do not count against the next sandbox in its slot', async () => {
   const holder = await create()
   const place = await addressOf(holder)
   const program = `
@@ -120,7 +120,7 @@ print(json.dumps(child.stdout.readline().decode().strip()))`
   }
 })
 
-test('without its table everything stands still, nothing starts and nothing leaves; when it is back all goes on', async () => {
+test('without the firewall table every sandbox is frozen, nothing starts and nothing leaves; when the table is back all go on', async () => {
   const other = await create()
   await other.pause()
   writeFileSync(join(programs, 'refuse'), '')
@@ -169,7 +169,7 @@ test.each([
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('with neither table nor server the links themselves hold; the next server adopts each with its policy', async () => {
+test('with neither table nor server the filters of the links hold; the next server adopts each machine with its policy', async () => {
   await server.kill()
   await deleteFirewall(server.info().home)
   await sleep(5_000)

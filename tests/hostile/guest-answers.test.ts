@@ -12,7 +12,7 @@ const other = guest()
 const residentMB = (): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
 
-/** How long a command of another sandbox takes, one after the other until `end`. */
+/** Durations of commands in another sandbox, run one after the other until `end`. */
 function watchOther(): { end: () => Promise<number> } {
   const times: number[] = []
   let isOver = false
@@ -53,7 +53,7 @@ test.each([
   const sandbox = await Sandbox.create({ timeoutMs: 300_000 })
   try {
     await sandbox.files.write('/tmp/fake-envd.py', fake, { user: 'root' })
-    // of its own session, so that it outlives the command, and late, so that the command ends before
+    // in a session of its own, so that it outlives the command, and delayed, so that the command ends first
     const taken = await sandbox.commands.run(
       `setsid sh -c 'sleep 1; exec python3 /tmp/fake-envd.py ${mode}' > /tmp/fake.log 2>&1 < /dev/null & echo started`,
       { user: 'root' },

@@ -22,7 +22,7 @@ import { openOutside } from './outside.ts'
 const BUILD_TIMEOUT_MS = 240_000
 const MAX_GROWTH_MB = 150
 const [port = 0, otherPort = 0, forbiddenOffset = 0] = registryPorts('hostile')
-/** On the loopback, and not in the server's list. */
+/** A registry on the loopback that is not in the server's list. */
 const FORBIDDEN_PORT = forbiddenOffset + 100
 const name = `evil-${process.pid}`
 const secret = `SECRET-${process.pid}-${Date.now()}`
@@ -40,7 +40,7 @@ async function tar(...entries: Entry[]): Promise<Buffer> {
   return buffer(archive)
 }
 
-/** A tar of empty files, of more than a library would want to write. */
+/** A tar of more empty files than a library would write. */
 function tarOfEmpty(count: number, nameOf: (index: number) => string): Buffer {
   const archive = Buffer.alloc(512 * (count + 2))
   for (let i = 0; i < count; i++) {
@@ -70,7 +70,7 @@ afterAll(async () => {
       await fetch(`${server.env.E2B_API_URL}/templates/${templateID}`, { method: 'DELETE', headers })
 }, 60_000)
 
-/** Builds a template; what its author sees in either case. */
+/** Builds a template. @returns what its author sees, of a success and of a failure */
 async function build(template: unknown): Promise<{ name: string; error?: string; log: string }> {
   const built = `${name}-${++count}`
   const lines: string[] = []
@@ -105,7 +105,7 @@ async function withRegistry<T>(
 const memoryMB = (): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
 
-/** The most that the server's memory grows by while `work` runs. */
+/** Measures how much the server's memory grows at most while `work` runs. */
 async function growthMB(work: () => Promise<unknown>): Promise<number> {
   const before = memoryMB()
   let most = before
@@ -118,7 +118,7 @@ const imagesHere = () => readdirSync(imagesDir).filter((file) => file.endsWith('
 
 describe('digests', () => {
   test(
-    'that are paths lead to no file of the host',
+    'that are paths do not reach files of the host',
     async () => {
       const file = join(scratch, 'host.tar')
       writeFileSync(file, await tar({ name: 'stolen', content: secret }))
@@ -138,7 +138,7 @@ describe('digests', () => {
   )
 
   test(
-    'that another content comes for are refused, whether of a manifest or of a layer',
+    'that do not match the content are refused, for manifests and layers',
     async () => {
       const honest = imageOf([rootfs])
       const other = imageOf([await tar({ name: 'other', content: 'x' })])
@@ -155,7 +155,7 @@ describe('digests', () => {
   )
 
   test(
-    'that somebody knows give no layer of a registry that has never shown it',
+    'that a caller merely knows do not give access to a layer that the registry never showed to that caller',
     async () => {
       const honest = imageOf([rootfs, await tar({ name: 'data/private', content: secret })])
       const first = await withRegistry(honest, undefined, ({ host }) => buildFrom(`${host}/a/private:1`))
@@ -179,7 +179,7 @@ const configOf = ({ blobs }: ReturnType<typeof imageOf>): string =>
 
 describe('what layers hold', () => {
   test(
-    'devices and pipes in the place of files that are read are left out, and nothing hangs',
+    'devices and pipes in place of files that the build reads are omitted, and nothing hangs',
     async () => {
       const layer = await tar(
         { name: 'etc/passwd', type: 'fifo' },
@@ -205,7 +205,7 @@ describe('what layers hold', () => {
   )
 
   test(
-    'two hundred thousand deletions take none of the memory of the server',
+    'two hundred thousand deletions use no memory of the server',
     async () => {
       const packed = gzipSync(tarOfEmpty(200_000, (i) => `data/.wh.${String(i).padStart(90, '0')}`))
       const image = imageOf([rootfs, packed])
@@ -221,7 +221,7 @@ describe('what layers hold', () => {
   )
 
   test(
-    'a layer that never ends is given up, and fills no disk',
+    'an endless layer is abandoned, and does not fill the disk',
     async () => {
       const layer = Buffer.alloc(1024)
       const image = imageOf([layer], [{ digest: digestOf(layer), size: 2 ** 31 }])
@@ -240,7 +240,7 @@ describe('what layers hold', () => {
   )
 })
 
-describe('registries at addresses that only the host reaches', () => {
+describe('registries at addresses that only the host can reach', () => {
   let forbidden: EvilRegistry
   const banner = { status: 500, body: `internal banner ${secret}` }
   beforeAll(async () => {
@@ -308,7 +308,7 @@ describe('registries at addresses that only the host reaches', () => {
   )
 
   test(
-    'say nothing in an error even when they are allowed',
+    'reveal nothing in an error even when they are allowed',
     async () => {
       const { error } = await withRegistry(
         imageOf([rootfs]),
@@ -341,7 +341,7 @@ describe('registries at addresses that only the host reaches', () => {
 })
 
 test(
-  'a public registry is asked by the machine itself, and never without TLS',
+  'a public registry is called by the machine itself, and never without TLS',
   async () => {
     const outside = await openOutside()
     try {
@@ -386,7 +386,7 @@ describe('files without bytes', () => {
     Math.max(0, ...imagesHere().map((file) => statSync(join(imagesDir, file)).blocks * 512))
 
   test(
-    'take no disk of the host when a template is packed',
+    'take no disk space of the host when a template is packed',
     async () => {
       const { error, log } = await build(
         Template()

@@ -28,7 +28,7 @@ describe('root in a sandbox', () => {
     expect((await asRoot(attacker(), 'cat /proc/*/cmdline | tr "\\0" " "')).stdout).not.toContain('runsc')
   })
 
-  test('cannot read a device it made the node of', async () => {
+  test('cannot read a device whose node it made', async () => {
     const hostDevices = readFileSync('/proc/partitions', 'utf8')
       .split('\n')
       .slice(2)

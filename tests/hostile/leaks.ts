@@ -16,14 +16,14 @@ const nft = async (input: string): Promise<string> => {
 }
 
 export interface Leaks {
-  /** Packets since the last call that came through the forward hook from any slot of the instance, and were not for `allowed`. */
+  /** Packets since the last call that passed the forward hook from any slot of the instance and were not for `allowed`. */
   leaked: () => Promise<number>
-  /** Those for `allowed`: what shows that packets are counted at all. */
+  /** Packets for `allowed`, which show that packets are counted at all. */
   admitted: () => Promise<number>
   close: () => Promise<void>
 }
 
-/** Counts what is forwarded after all other tables had their say, in a table of its own. */
+/** Counts packets that are forwarded after all other tables were applied, in a table of its own. */
 export async function countLeaks(home: string, allowed: string): Promise<Leaks> {
   const table = `sandlot_probe_${process.pid}`
   const slots = `"${namesFor(home).vethPrefix}*"`
@@ -49,7 +49,7 @@ table inet ${table} {
   }
 }
 
-/** Removes the firewall of one instance, as `flush ruleset` would; nobody else's. */
+/** Removes the firewall of one instance, as `flush ruleset` would, and no other. */
 export const deleteFirewall = async (home: string): Promise<void> => {
   await promisify(execFile)('nft', ['delete', 'table', 'inet', namesFor(home).nftTable], { timeout: 10_000 })
 }
@@ -170,7 +170,7 @@ while True:
         os.rename("/tmp/sent.new", "/tmp/sent")
 `
 
-/** Starts the sender; it lives on in whatever the sandbox is saved to. DNS is what a sandbox with internet may ask. */
+/** Starts the sender, which is part of everything that is saved of the sandbox. A sandbox with internet may use DNS. */
 export async function startSender(
   sandbox: Sandbox,
   target: string,
@@ -189,7 +189,7 @@ export async function startSender(
   await sendsOn(sandbox)
 }
 
-/** Resolves when the guest itself counts more packets than before; so it did try. */
+/** Resolves when the guest's own count of packets grows, which shows that it tried. */
 export async function sendsOn(sandbox: Sandbox, more = 100): Promise<void> {
   const sent = async () => Number((await asRoot(sandbox, 'cat /tmp/sent || echo 0')).stdout)
   const enough = (await sent()) + more

@@ -14,7 +14,7 @@ const machinesDir = join(
   `sandlot-${createHash('sha256').update(server.home).digest('hex').slice(0, 4)}`,
 )
 
-/** How soon Linux kills the processes of each machine for memory, `envd` and the other processes of its guest. */
+/** OOM scores of each machine's processes: `envd`, and the other processes of the guest. */
 function scores(): { envd: number[]; others: number[] }[] {
   const machines = readdirSync(machinesDir, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   return machines.map(({ name }) => {
@@ -30,14 +30,14 @@ function scores(): { envd: number[]; others: number[] }[] {
         const isEnvd = readFileSync(`/proc/${pid}/maps`, 'utf8').includes(`${ENVD}\n`)
         found[isEnvd ? 'envd' : 'others'].push(score)
       } catch {
-        // it has ended
+        // the process has ended
       }
     }
     return found
   })
 }
 
-test('at the memory limit envd is not the first to go, in resumed sandboxes and forks either', async () => {
+test('at the memory limit envd is not the first to be killed, also in resumed sandboxes and forks', async () => {
   const sandbox = await Sandbox.create({ timeoutMs: 300_000 })
   await sandbox.commands.run('sleep 600', { background: true, timeoutMs: 0 })
   const snapshot = await sandbox.createSnapshot()
@@ -45,7 +45,7 @@ test('at the memory limit envd is not the first to go, in resumed sandboxes and 
   try {
     await vi.waitFor(
       () => {
-        // a kernel that is prepared for a later start runs no envd
+        // a prepared kernel runs no envd yet
         const machines = scores().filter(({ envd }) => envd.length > 0)
         expect(machines.length).toBeGreaterThanOrEqual(2)
         for (const { envd, others } of machines) {

@@ -41,7 +41,7 @@ describe('from inside a sandbox', () => {
       .map(({ address, family }) => (family === 'IPv6' ? `[${address}]` : address)),
   ]
 
-  test('the internet is reached, so the refusals below mean something', async () => {
+  test('the internet is reachable, so the refusals below mean something', async () => {
     expect(await acceptedOf(attacker(), [`${outside.address}:${outside.port}`])).toHaveLength(1)
     expect(await acceptedOf(neighbour(), [`${outside.address}:${outside.port}`])).toHaveLength(1)
   })
@@ -55,7 +55,7 @@ describe('from inside a sandbox', () => {
     expect(visitors).toEqual([])
   })
 
-  test('a route to 127.0.0.1 by the gateway leads nowhere', async () => {
+  test('a route to 127.0.0.1 through the gateway leads nowhere', async () => {
     const commands = [
       `ip route add 127.0.0.0/8 via ${gateway}`,
       'ip addr del 127.0.0.1/8 dev lo',
@@ -72,7 +72,7 @@ describe('from inside a sandbox', () => {
     await asRoot(attacker(), 'ip addr add 127.0.0.1/8 dev lo; true')
   })
 
-  test('the cloud metadata service and private ranges are not reached', async () => {
+  test('the cloud metadata service and private ranges cannot be reached', async () => {
     const targets = outside.privateAddresses.map((address) => `${address}:${outside.port}`)
     for (const target of targets) {
       const [address, port] = target.split(':')
@@ -90,7 +90,7 @@ describe('from inside a sandbox', () => {
     ).toEqual([])
   })
 
-  test('a public network that the host lies on is not reached, soon after the host came to lie on it', async () => {
+  test('a public network of the host cannot be reached, soon after the host joined it', async () => {
     const target = `${outside.onLinkAddress}:${outside.port}`
     const socket = net.connect(outside.port, outside.onLinkAddress)
     await once(socket, 'connect', { signal: AbortSignal.timeout(5_000) })
@@ -98,7 +98,7 @@ describe('from inside a sandbox', () => {
     await expect.poll(() => acceptedOf(attacker(), [target]), { timeout: 15_000 }).toEqual([])
   })
 
-  test('another sandbox is not reached: neither envd nor a server of its own', async () => {
+  test('another sandbox cannot be reached: neither its envd nor its servers', async () => {
     await neighbour().commands.run('cd /tmp && exec python3 -m http.server 8000 >/dev/null 2>&1', {
       background: true,
       timeoutMs: 0,
@@ -141,7 +141,7 @@ describe('from inside a sandbox', () => {
     },
   )
 
-  test('envd wants the access token from the inside too', async () => {
+  test('envd demands the access token from the inside too', async () => {
     for (const address of ['127.0.0.1', ownAddress]) {
       const { stdout } = await attacker().commands.run(
         `curl -s -m 5 -o /dev/null -w '%{http_code}' -X POST -H 'Content-Type: application/json' -d '{}' http://${address}:49983/process.Process/List`,

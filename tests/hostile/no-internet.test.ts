@@ -5,7 +5,7 @@ import { acceptedOf } from './guest.ts'
 import { countLeaks, type Leaks, sendsOn, startSender } from './leaks.ts'
 import { type Outside, openOutside } from './outside.ts'
 
-/** Where the sandboxes without internet send to; nobody is there, and packets would be routed to the outside. */
+/** Address that sandboxes without internet send to; no machine has it, and packets would be routed to the outside. */
 const NOBODY = '11.212.0.99'
 const PORT = 8080
 
@@ -56,7 +56,7 @@ afterAll(async () => {
   await server?.purge()
 }, 120_000)
 
-test('packets of a sandbox with internet are counted, also those for where the others send to', async () => {
+test('packets of a sandbox with internet are counted, also those for the address that the others send to', async () => {
   const open = await create()
   expect(await acceptedOf(open, [`${outside.address}:${outside.port}`])).toHaveLength(1)
   expect(await leaks.admitted()).toBeGreaterThan(0)
@@ -66,7 +66,7 @@ test('packets of a sandbox with internet are counted, also those for where the o
   await open.kill()
 })
 
-test('not one packet leaves it, from any address that root can give itself, by any protocol', async () => {
+test('not one packet leaves it, from any address that root can assign itself, by any protocol', async () => {
   await sendsOn(source, 600)
   expect(await leaks.leaked()).toBe(0)
 })
@@ -97,7 +97,7 @@ test('nor when it is resumed hot and cold', async () => {
   await connect()
   await sendsOn(source)
   await source.pause()
-  // its frozen memory goes with a rollback to where it is
+  // a rollback to the current checkpoint ends the frozen machine
   await rollback(
     (await call<Tree>('GET', `/sandboxes/${source.sandboxId}/tree`)).checkpoints.at(-1)!.checkpointID,
   )
@@ -118,7 +118,7 @@ test('nor while two checkpoints of it are compared', async () => {
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('nor while sandboxes are started from a snapshot of it, out of the stock and before there is one', async () => {
+test('nor while sandboxes are started from a snapshot of it, from the warm pool and before the pool has any', async () => {
   const { snapshotId } = await source.createSnapshot()
   for (let i = 0; i < 4; i++) {
     const copy = await create({ template: snapshotId, allowInternetAccess: false })
@@ -128,7 +128,7 @@ test('nor while sandboxes are started from a snapshot of it, out of the stock an
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('a start with internet from a snapshot of a sandbox without has it, as has a fork of the start', async () => {
+test('a sandbox that is created with internet from a snapshot without has internet, as has a fork of it', async () => {
   const closed = await create({ allowInternetAccess: false })
   const { snapshotId } = await closed.createSnapshot()
   await closed.kill()

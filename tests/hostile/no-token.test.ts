@@ -5,7 +5,7 @@ import { acceptedOf, addressOf, asRoot, gatewayOf, guest, server } from './guest
 
 type Guest = Parameters<typeof asRoot>[0]
 
-/** Asks by the old route, as clients 1.x do. */
+/** Creates a sandbox by the old route, as clients 1.x do. */
 function withoutToken(): () => Guest {
   let sandbox: Sandbox | undefined
   beforeAll(async () => {
@@ -23,11 +23,11 @@ describe('a sandbox without an access token', () => {
   const ask = (sandboxId: string, path: string, init: RequestInit = {}) =>
     fetch(`https://49983-${sandboxId}.${domain}${path}`, { ...init, signal: AbortSignal.timeout(15_000) })
 
-  test('is open to whoever has its id, which is what the tests below have to be read beside', async () => {
+  test('is open to every caller that knows its id, which the tests below take for granted', async () => {
     expect((await ask(open().sandboxId, '/files?path=/etc/hostname')).status).toBe(200)
   })
 
-  test('does not open one that has a token: not by its header, not by a link without signature', async () => {
+  test('does not open a sandbox with a token: neither by header nor by a link without signature', async () => {
     const { sandboxId } = secure()
     expect((await ask(sandboxId, '/files?path=/etc/hostname')).status).toBe(401)
     for (const token of ['', open().sandboxId, 'undefined', 'null'])
@@ -45,12 +45,12 @@ describe('a sandbox without an access token', () => {
     }
   })
 
-  test('lets no neighbour in, though nothing there would ask for a token', async () => {
+  test('cannot be reached by a neighbour, although nothing would ask for a token', async () => {
     const address = await addressOf(open())
     expect(await acceptedOf(neighbour(), [`${address}:49983`, `${address}:8000`])).toEqual([])
   })
 
-  test('gives its control routes to nobody: not to a stranger, not to what runs in it', async () => {
+  test('answers control routes to nobody: neither to a stranger nor to its own processes', async () => {
     const { sandboxId } = open()
     const body = JSON.stringify({ accessToken: 'mine', sandboxId: 'ievil', port: 22 })
     for (const path of ['/init', '/forward', '/%69nit', '//forward', '/x/../init'])

@@ -7,7 +7,7 @@ const { port, domain, env } = server
 const COOKIES =
   'app=1; sandlot-session=SESSION; __Host-sandlot-session=SESSION; sandlot-form=FORM; theme=dark'
 
-/** Tells what arrived, and answers with all that would take over an origin that others share. */
+/** A server that reports what arrived, and answers with every header that would take over a shared origin. */
 const PROGRAM = `
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,7 +36,7 @@ interface Answer {
   body: string
 }
 
-/** Undici would not let a test name the host. */
+/** Sends a request with any Host header, which undici would not allow. */
 function ask(
   host: string,
   path: string,
@@ -90,7 +90,7 @@ describe('origins', () => {
     'E2b-Sandbox-Port': String(port),
   })
   const own = (port: number) => sandbox().getHost(port)
-  /** The headers that the program inside has got, by lower-case name. */
+  /** Headers that the program inside received, by lower-case name. */
   const arrived = ({ body }: Answer): Record<string, string> =>
     Object.fromEntries(
       (JSON.parse(body) as [string, string][]).map(([name, value]) => [name.toLowerCase(), value]),

@@ -13,7 +13,7 @@ export interface Outside {
   privateAddresses: string[]
   /** A public address on a network that the host itself lies on. */
   onLinkAddress: string
-  /** HTTP and UDP; HTTP answers `outside`, or as `/datagrams` what came over UDP. */
+  /** Speaks HTTP and UDP; HTTP answers `outside`, and at `/datagrams` what arrived over UDP. */
   port: number
   close: () => Promise<void>
 }
@@ -28,7 +28,7 @@ require('node:http').createServer((request, response) =>
 ).listen(8080, '0.0.0.0', () => console.log('listening'))`
 
 /**
- * Stands for the internet: a namespace with a web server at a public address behind a router, so that tests need no
+ * Plays the internet: a namespace with a web server at a public address behind a router, so that tests need no
  * network and disturb none. The address is one of 11.0.0.0/8, which is assigned and not announced to the internet: of
  * no range that is blocked for all sandboxes, and on no network that the host itself lies on.
  */

@@ -8,7 +8,7 @@ const machinesDir = join(server.home, 'run', 'machines')
 const name = `busy-${process.pid}`
 let buildId: string
 
-/** Machines that are kept ready for sandboxes of the template, with the files that say how they stand. */
+/** Warm machines of the template, with the files that say in which state they are. */
 const stock = (): string[][] =>
   readdirSync(machinesDir).flatMap((machineId) => {
     const dir = join(machinesDir, machineId)
@@ -31,7 +31,7 @@ afterAll(async () => {
   })
 })
 
-test('a template runs nothing in the stock, which no plan counts, and goes on in who gets it', async () => {
+test('machines of a template are frozen in the warm pool, which no plan counts, and go on in the sandbox that gets them', async () => {
   await vi.waitFor(() => expect(stock().length).toBeGreaterThan(0), { timeout: 30_000, interval: 200 })
   for (const files of stock()) expect(files).toContain('frozen')
   const sandbox = await Sandbox.create(name, { timeoutMs: 60_000 })

@@ -117,7 +117,7 @@ describe('uploads', () => {
     expect(await landed('half-sent-upload')).toEqual([])
   })
 
-  test('that are no gzip although they say so leave nothing behind', async () => {
+  test('that claim to be gzip and are not leave nothing behind', async () => {
     const headers = { 'Content-Type': 'application/octet-stream', 'Content-Encoding': 'gzip' }
     expect((await upload('?path=/tmp/no-gzip', Buffer.from('not gzip'), headers))[0]).toBe(400)
     const cut = gzipSync(Buffer.alloc(1_000_000)).subarray(0, 300)
@@ -137,7 +137,7 @@ describe('uploads', () => {
     expect((await other().commands.run('echo well')).stdout).toBe('well\n')
   })
 
-  test('through a link write where the link leads inside, as its user only', async () => {
+  test("through a link write to the link's target inside, with the rights of the user only", async () => {
     await asRoot(
       sandbox(),
       'echo root-only > /root/target; chmod 600 /root/target; ln -sf /root/target /home/user/link; chown -h user /home/user/link',

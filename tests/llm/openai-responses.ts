@@ -84,7 +84,7 @@ function itemsOf(item: Record<string, unknown>): Item[] {
   }
 }
 
-/** Tools of the client alone, those in namespaces too; tools that OpenAI runs itself have no name. */
+/** Lists only tools of the client, also those in namespaces; tools that OpenAI runs itself have no name. */
 function toolsOf(tools: Array<Record<string, unknown>>, namespace?: string): Tool[] {
   return tools.flatMap((tool): Tool[] => {
     if (tool.type === 'namespace') return toolsOf(list(tool.tools, 'tools'), String(tool.name))

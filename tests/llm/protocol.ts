@@ -7,13 +7,13 @@ export interface ServerSentEvent {
 }
 
 export interface Request {
-  /** As parsed; what is in it is the protocol's to check. */
+  /** The parsed body; the protocol checks its content. */
   body: Record<string, unknown>
-  /** Unique in the server; ids of messages and calls are made from it. */
+  /** Unique in the server; ids of messages and calls contain this number. */
   number: number
 }
 
-/** One API of a vendor: how it is asked, and how an answer is told in it. */
+/** One API of a vendor: how requests are read, and how an answer is written. */
 export interface Protocol {
   path: string
   /** The headers in any of which clients put their key. */
@@ -25,7 +25,7 @@ export interface Protocol {
   error(type: string, message: string): unknown
 }
 
-/** What a client sent is not of the protocol; the message says what is wrong. */
+/** A request violates the protocol; the message says what is wrong. */
 export class BadRequest extends Error {}
 
 export function text(value: unknown, name: string): string {
@@ -38,7 +38,7 @@ export function list(value: unknown, name: string): Array<Record<string, unknown
   return value as Array<Record<string, unknown>>
 }
 
-/** The text of a content that is a string or a list of parts. */
+/** Returns the text of a content that is a string or a list of parts. */
 export function textOf(content: unknown): string {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) return ''

@@ -1,13 +1,13 @@
 /**
- * A model that is a script: asked for something, it creates a file with a tool of the agent; shown the tool's result, it
- * ends with a text. What the protocols around it (`anthropic-messages.ts`, `openai-responses.ts`, `openai-chat.ts`) have in common.
+ * A model that follows a script: given a task, it creates a file with a tool of the agent; given the tool's result, it
+ * ends with a text. Contains what the protocols around it (`anthropic-messages.ts`, `openai-responses.ts`, `openai-chat.ts`) have in common.
  */
 
 export type JsonSchema = { [keyword: string]: unknown }
 
 export interface Tool {
   name: string
-  /** Tools of OpenAI may come in groups. */
+  /** Tools of OpenAI may be grouped in namespaces. */
   namespace?: string
   /** Schema of its arguments. A tool without takes free text. */
   schema?: JsonSchema
@@ -19,7 +19,7 @@ export type Item =
   | { kind: 'call' }
   | { kind: 'result'; text: string }
 
-/** A request of any of the protocols, reduced to what the script looks at. */
+/** A request of any protocol, reduced to what the script needs. */
 export interface Conversation {
   items: Item[]
   tools: Tool[]
@@ -64,7 +64,7 @@ export function answer({ items, tools, mustCall, schema }: Conversation): Answer
   return { kind: 'text', text: result ? `Done. The tool answered: ${result.text}` : 'Understood.' }
 }
 
-/** The result that the model has not spoken of yet. OpenClaw writes words of its own behind it, in the user's name. */
+/** The tool result that the model has not answered yet. OpenClaw appends words of its own, in the user's name. */
 function resultAtEnd(items: Item[]): Extract<Item, { kind: 'result' }> | undefined {
   const last = items.findLast((item) => item.kind !== 'text' || item.role === 'assistant')
   return last?.kind === 'result' ? last : undefined
@@ -75,7 +75,7 @@ interface Shell {
   argumentsFor: (command: string) => Record<string, unknown> | string
 }
 
-/** How to run a command line with the tool, if it is one that does. */
+/** Arguments that make the tool run a command line; undefined when the tool cannot. */
 function asShell(tool: Tool): Shell | undefined {
   if (!/bash|shell|exec/i.test(tool.name)) return undefined
   if (!tool.schema)
@@ -127,7 +127,7 @@ export function instanceOf(schema: JsonSchema): unknown {
   }
 }
 
-/** Streams come in pieces, as of a real model: clients must put them together. */
+/** Splits text into pieces, as real models stream it: clients must join them. */
 export function* pieces(text: string, size = 16): Generator<string> {
   for (let at = 0; at < text.length; at += size) yield text.slice(at, at + size)
 }

@@ -46,7 +46,7 @@ describe('Anthropic Messages', () => {
     expect(ended.usage.output_tokens).toBeGreaterThan(1)
   })
 
-  test('a whole message is what the stream adds up to', async () => {
+  test('a whole message equals the sum of the stream', async () => {
     const whole = await anthropic.messages.create(request)
     const streamed = await anthropic.messages.stream(request).finalMessage()
     expect(whole.content).toMatchObject([{ type: 'tool_use', input: asked }])
@@ -61,7 +61,7 @@ describe('Anthropic Messages', () => {
     expect(input_tokens).toBeGreaterThan(5)
   })
 
-  test('a body that is none of the protocol is refused in its words', async () => {
+  test("a body that violates the protocol is refused in the protocol's form", async () => {
     const promise = anthropic.messages.create({ model: 'm', max_tokens: 1, messages: 'hi' as never })
     await expect(promise).rejects.toThrow(Anthropic.BadRequestError)
     await expect(promise).rejects.toThrow('messages is string, must be a list')
@@ -105,7 +105,7 @@ describe('OpenAI Responses', () => {
     expect(text).toBe(commandOf(1))
   })
 
-  test('whole, and of a schema when that is asked for', async () => {
+  test('an answer comes whole, and follows a schema on request', async () => {
     const format = { type: 'json_schema' as const, name: 'review', schema }
     const { output_text } = await openai.responses.create({ model: 'm', input: 'Review', text: { format } })
     expect(JSON.parse(output_text)).toEqual({ severity: 'low', line: 1 })
@@ -131,7 +131,7 @@ describe('OpenAI Chat Completions', () => {
     expect(ended.choices[0]!.message.content).toBe('Done. The tool answered: created-1.txt')
   })
 
-  test('what a client adds to a result in the name of the user is no new task', async () => {
+  test('text that a client appends to a result in the name of the user is not a new task', async () => {
     const call = { id: 'call_1', type: 'function' as const, function: { name: 'bash', arguments: '{}' } }
     const messages = [
       first,
@@ -143,7 +143,7 @@ describe('OpenAI Chat Completions', () => {
     expect(ended.choices[0]!.message.content).toBe('Done. The tool answered: created-1.txt')
   })
 
-  test('whole: the second task of a conversation makes a second file', async () => {
+  test('without streaming, the second task of a conversation makes a second file', async () => {
     const called = await openai.chat.completions.create(request)
     const said = called.choices[0]!.message
     const id = said.tool_calls![0]!.id
@@ -160,7 +160,7 @@ describe('OpenAI Chat Completions', () => {
   })
 })
 
-test('who brings no key is refused', async () => {
+test('a request without a key is refused', async () => {
   const response = await fetch(`${llm.url}/v1/responses`, { method: 'POST', body: '{}' })
   expect(response.status).toBe(401)
 })

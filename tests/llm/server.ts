@@ -14,7 +14,7 @@ import { answer, countTokens } from './scripted-model.ts'
 const MAX_BODY_BYTES = 32 * 1024 * 1024
 const protocols = [anthropicMessages, openaiResponses, openaiChat]
 
-/** What a client asked, as tests look at it. */
+/** A recorded request, as tests read it. */
 export interface RecordedRequest {
   method: string
   path: string
@@ -24,7 +24,7 @@ export interface RecordedRequest {
 }
 
 export interface ScriptedLlm {
-  /** Without `/v1`. */
+  /** Path without `/v1`. */
   url: string
   requests: RecordedRequest[]
   close(): Promise<void>
@@ -48,7 +48,7 @@ export async function startScriptedLlm(port = 0, record?: string): Promise<Scrip
     requests.push(recorded)
     if (record) appendFileSync(record, `${JSON.stringify(recorded)}\n`)
 
-    // what the real one answers where Responses over WebSocket is not offered: clients go on over HTTP
+    // the real service answers so where it offers no Responses over WebSocket: clients continue over HTTP
     if (path === openaiResponses.path && request.method === 'GET')
       return send(
         response,
@@ -114,7 +114,7 @@ function send(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
 
-/** @returns undefined when it is no JSON object */
+/** Parses a body. @returns undefined when it is not a JSON object */
 async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown> | undefined> {
   const chunks: Buffer[] = []
   let size = 0

@@ -36,7 +36,7 @@ test('fifty commands at once in one sandbox all end with their own output', asyn
   expect(outputs.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 50 }, (_, i) => `${i}\n`))
 })
 
-test('eight streams of 50 MB that are read at full speed do not grow the server', async () => {
+test('eight streams of 50 MB that are read at full speed do not increase the memory of the server', async () => {
   const sandbox = await Sandbox.create()
   await sandbox.files.write('/tmp/block', 'x')
   await sandbox.commands.run('head -c 50M /dev/zero > /tmp/fifty')

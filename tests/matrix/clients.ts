@@ -37,7 +37,7 @@ export const pypiClients = all(
   `,
 )
 
-/** With the newest `e2b` that they allow. */
+/** Clients of the code interpreter, with the newest `e2b` that they allow. */
 export const interpreterClients = [
   ...all(
     'npm',
@@ -51,7 +51,7 @@ export const interpreterClients = [
   ),
 ]
 
-/** What `npm test` tries: the oldest, each age that talks in another way, and what third-party packages pin. */
+/** Clients that `npm test` tries: the oldest, one of each generation with a protocol of its own, and those that third-party packages pin. */
 export const sample: PinnedClient[] = [
   ...all('npm', '1.0.7 1.13.2 2.7.0 2.14.1'),
   ...all('PyPI', '1.0.6 1.5.6 2.0.1 2.7.0 2.20.3'),

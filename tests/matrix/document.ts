@@ -16,7 +16,7 @@ export function record(part: 'clients' | 'programs', text: string): void {
   writeFileSync(DOCUMENT, `${before}\n\nMade on ${today}, ${text}\n\n${after}`)
 }
 
-/** What failing steps said, for below a table. */
+/** Messages of failed steps, to be printed below a table. */
 export function failureList(runs: { who: string; steps: Step[] | undefined }[]): string[] {
   const lines = runs.flatMap(({ who, steps }) =>
     failuresOf(steps).map(

@@ -9,16 +9,16 @@ const PIP_FLAGS = ['--quiet', '--no-compile', '--disable-pip-version-check', '--
 
 export interface Installation {
   registry: 'npm' | 'PyPI'
-  /** Names its folder; what an earlier run installed under it is taken as it is. */
+  /** Name of the folder; packages that an earlier run installed there are used as they are. */
   name: string
-  /** With versions, as the registry's tool takes them. */
+  /** Packages with versions, in the form of npm or pip. */
   packages: string[]
   /** Default: `python3`. */
   python?: string
   timeoutMs: number
 }
 
-/** Installs packages if no earlier run did. They appear by rename, so that what is there is whole. @returns their folder */
+/** Installs packages if no earlier run did. They appear by rename, so that an existing folder is always complete. @returns the folder */
 export async function installOnce({
   registry,
   name,
@@ -49,7 +49,7 @@ export async function installOnce({
   return home
 }
 
-/** The server's env file names its own CA for these, which pip must not use for the registry. */
+/** Removes variables that the server's env file points to its own CA, which pip must not use for the registry. */
 function environmentOfRegistries(): NodeJS.ProcessEnv {
   const { SSL_CERT_FILE, REQUESTS_CA_BUNDLE, ...rest } = process.env
   return rest

@@ -1,4 +1,4 @@
-// What every program of a code interpreter does, written for each age of `@e2b/code-interpreter`; see program.mjs.
+// What every program of a code interpreter does, written for every generation of `@e2b/code-interpreter`; see program.mjs.
 import { attempt, check, installed } from '../programs/steps.mjs'
 
 const { Sandbox } = installed('@e2b/code-interpreter')

@@ -1,4 +1,4 @@
-// What every program does, written for each age of npm `e2b`: one JSON line a step, `{step, ok}` with `error` or `absent`.
+// What every program does, written for every generation of npm `e2b`: one JSON line a step, `{step, ok}` with `error` or `absent`.
 // `node program.mjs <folder>`: the folder's node_modules holds the client, which finds the server by the environment.
 import { readFileSync } from 'node:fs'
 import { attempt, check, installed } from '../programs/steps.mjs'
@@ -112,7 +112,7 @@ async function pauseAndResume(pause) {
 }
 
 async function kill() {
-  // until 2.8 it told nothing
+  // until 2.8 the call returned nothing
   check((await sandbox.kill()) !== false, 'kill says that there was none')
   check(!(await sandbox.isRunning()), 'isRunning says yes')
 }

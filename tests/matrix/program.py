@@ -1,4 +1,4 @@
-"""What every program does, written for each age of PyPI `e2b`: one JSON line a step, `{"step", "ok"}` with `error` or `absent`.
+"""What every program does, written for every generation of PyPI `e2b`: one JSON line a step, `{"step", "ok"}` with `error` or `absent`.
 
 The interpreter finds the client by PYTHONPATH, and the client the server by the environment.
 """
@@ -156,7 +156,7 @@ def pause_and_resume():
 
 
 def kill():
-    # 1.x tells nothing
+    # 1.x returns nothing
     check(sandbox.kill() is not False, "kill says that there was none")
     check(not sandbox.is_running(), "is_running says yes")
 

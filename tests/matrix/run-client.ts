@@ -11,18 +11,18 @@ const PROGRAMS = { e2b: 'program', 'code-interpreter': 'interpreter' }
 const INSTALL_TIMEOUT_MS = 300_000
 const PROGRAM_TIMEOUT_MS = 180_000
 
-/** How a client is told where sandboxes are: hosts below the domain, or one URL for all of them. */
+/** How a client addresses sandboxes: by hosts below the domain, or by one URL for all. */
 export type Form = 'host' | 'url'
 export const FORMS: Form[] = ['host', 'url']
 
-/** What the server's env file gives its users, with the URL of all sandboxes where the form asks for it. */
+/** Variables of the server's env file, with the URL of all sandboxes where the address form needs it. */
 export function environmentOf(form: Form, env: Record<string, string>): NodeJS.ProcessEnv {
   const sandboxUrl = `http://sandbox.${env.E2B_DOMAIN}`
   const rest = Object.entries(process.env).filter(([name]) => !name.startsWith('E2B_'))
   return { ...Object.fromEntries(rest), ...env, ...(form === 'url' ? { E2B_SANDBOX_URL: sandboxUrl } : {}) }
 }
 
-/** @returns the folder of the client, which is installed if no earlier run did */
+/** Installs the client unless an earlier run did. @returns its folder */
 export const install = ({ registry, package: name, version }: PinnedClient): Promise<string> =>
   installOnce({
     registry,
@@ -31,7 +31,7 @@ export const install = ({ registry, package: name, version }: PinnedClient): Pro
     timeoutMs: INSTALL_TIMEOUT_MS,
   })
 
-/** Runs the program with the client. @returns its steps; one that it did not come to is missing */
+/** Runs the program with the client. @returns the steps that the program reached */
 export async function runProgram(
   client: PinnedClient,
   form: Form,

@@ -4,7 +4,7 @@ import { FORMS, type Form, runProgram } from './run-client.ts'
 import { failuresOf, resultOf, type Step } from './steps.ts'
 import { forEachAtATime } from './work.ts'
 
-/** As many programs at a time: they wait more than they work. */
+/** Concurrent programs: they wait more than they work. */
 const AT_A_TIME = 3
 
 interface Row {
@@ -17,9 +17,9 @@ export const nameOfClient = ({ registry, package: name, version }: PinnedClient)
 
 /**
  * Runs the program with every client in every address form.
- * @param interpreter awaited before its clients: the others need not wait for its template
+ * @param interpreter awaited before clients of the code interpreter: the others need not wait for its template
  * @param isWhole whether the table in the document is written anew
- * @returns whether all went well
+ * @returns whether every step succeeded
  */
 export async function runClients(
   clients: PinnedClient[],
@@ -44,7 +44,7 @@ export async function runClients(
   return rows.every(({ steps }) => FORMS.every((form) => failuresOf(steps[form]).length === 0))
 }
 
-/** One line a version, and below it what the failing steps said, each once. */
+/** Makes a table with a line for each version, and below it each message of failed steps once. */
 function tableOf(rows: Row[]): string {
   const lines = ['| client | by host | by one URL |', '|---|---|---|']
   for (const { client, steps } of rows)

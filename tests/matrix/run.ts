@@ -37,7 +37,7 @@ try {
   const interpreter = needsInterpreter
     ? waitForTemplateOf(env, 'code-interpreter-v1', TEMPLATE_TIMEOUT_MS)
     : Promise.resolve()
-  // it is awaited where it is needed
+  // the template is awaited where it is needed
   interpreter.catch(() => {})
   const areClientsWell = await runClients(clients, env, interpreter, clients.length === allClients.length)
   await interpreter

@@ -13,7 +13,7 @@ const MAX_OUTPUT_BYTES = 32 * 1024 * 1024
 
 /**
  * Runs a program that writes a line of JSON for each step.
- * @param last the step that it ends with; one that ends before it failed. Default: any
+ * @param last the step with which the program ends; a program that ends earlier has failed. Default: any
  */
 export async function runSteps(
   [file, ...args]: string[],
@@ -45,7 +45,7 @@ export async function runSteps(
 
 export const failuresOf = (steps: Step[] | undefined): Step[] => steps?.filter(({ ok }) => ok === false) ?? []
 
-/** For a cell of a table. */
+/** Formats steps for a cell of a table. */
 export function resultOf(steps: Step[] | undefined): string {
   const failed = failuresOf(steps)
   return failed.length === 0 ? 'all' : `not ${failed.map(({ step }) => step).join(', ')}`

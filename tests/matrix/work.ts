@@ -1,4 +1,4 @@
-/** Does the work for each of the items, so many at a time. */
+/** Runs the work for each item, with limited concurrency. */
 export async function forEachAtATime<T>(
   items: readonly T[],
   atATime: number,

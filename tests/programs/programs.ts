@@ -1,17 +1,17 @@
 import type { Installation } from '../matrix/install.ts'
 
-/** A package of others that works in E2B's sandboxes, and a program beside this file that uses it as its documentation shows. */
+/** A third-party package that works in E2B's sandboxes, and a program beside this file that uses it as the package's documentation shows. */
 export interface ThirdParty extends Pick<Installation, 'registry'> {
   package: string
   version: string
-  /** What the package asks its users to install, where that is not the package alone. */
+  /** Packages that the documentation tells users to install, where that is not the package alone. */
   packages?: string[]
-  /** The oldest Python that the package takes, where that is newer than 3.11. */
+  /** The oldest Python that the package supports, where that is newer than 3.11. */
   python?: string
   program: string
   /** The templates that the program starts from. */
   templates: string
-  /** What it does otherwise than one may expect. */
+  /** Behaviour of the package that readers of the table may not expect. */
   note?: string
 }
 
@@ -116,7 +116,7 @@ export const programs: ThirdParty[] = [
   },
 ]
 
-/** What `npm test` tries: small, installed in seconds, each with another e2b. */
+/** Programs that `npm test` tries: small, installed in seconds, each with another version of e2b. */
 export const sample = programs.filter(({ package: name }) =>
   ['@computesdk/e2b', 'openai-agents'].includes(name),
 )

@@ -15,7 +15,7 @@ export const nameOfProgram = ({ registry, package: name, version }: ThirdParty):
 /**
  * Runs the program of every package, one after the other: their imports alone keep a processor busy.
  * @param isWhole whether the table in the document is written anew
- * @returns whether all went well
+ * @returns whether every step succeeded
  */
 export async function runPrograms(
   programs: ThirdParty[],

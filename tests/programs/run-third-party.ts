@@ -11,7 +11,7 @@ import type { ThirdParty } from './programs.ts'
 const INSTALL_TIMEOUT_MS = 600_000
 const PROGRAM_TIMEOUT_MS = 500_000
 
-/** Installs the package with the Python that it takes. @returns its folder */
+/** Installs the package with a Python that it supports. @returns its folder */
 export async function installThirdParty(program: ThirdParty): Promise<string> {
   const { registry, package: name, version, python } = program
   return installOnce({
@@ -27,7 +27,7 @@ export async function installThirdParty(program: ThirdParty): Promise<string> {
 export async function runThirdParty(program: ThirdParty, env: Record<string, string>): Promise<Step[]> {
   const folder = await installThirdParty(program)
   const file = join(import.meta.dirname, program.program)
-  // several packages write into the home of their user
+  // several packages write into the home directory of their user
   const home = await mkdtemp(join(tmpdir(), 'sandlot-program-'))
   const isNode = program.registry === 'npm'
   const command = isNode ? [process.execPath, file, folder] : [await pythonFrom(program.python), file]
@@ -45,7 +45,7 @@ export async function runThirdParty(program: ThirdParty, env: Record<string, str
   }
 }
 
-/** @returns the version of `e2b` that the package brought */
+/** Reads the version of `e2b` that was installed with the package. */
 export async function e2bOf(program: ThirdParty): Promise<string> {
   const folder = await installThirdParty(program)
   if (program.registry === 'npm')
@@ -54,7 +54,7 @@ export async function e2bOf(program: ThirdParty): Promise<string> {
   return names.map((name) => /^e2b-([\d.]+)\.dist-info$/.exec(name)?.[1]).find(Boolean) ?? 'none'
 }
 
-/** @returns a Python of at least that version: the machine's, or one of pyenv's */
+/** Finds a Python of at least that version: the machine's, or one of pyenv's. */
 async function pythonFrom(version: string | undefined): Promise<string> {
   if (!version) return 'python3'
   const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions')

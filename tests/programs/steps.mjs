@@ -3,10 +3,10 @@
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
-/** Loads what is in the folder as `require` does. */
+/** Loads a package of the folder as `require` does. */
 export const installed = createRequire(pathToFileURL(`${process.argv[2]}/package.json`))
 
-/** @returns what the package exports to `import` */
+/** Loads what the package exports to `import`. */
 export const load = (name) => import(pathToFileURL(installed.resolve(name)))
 
 export async function attempt(step, body) {
@@ -24,7 +24,7 @@ export function check(condition, what) {
   if (!condition) throw new Error(typeof what === 'string' ? what : JSON.stringify(what))
 }
 
-/** @returns what the address answers once a server that was just started listens there */
+/** Fetches an address once the server that was just started listens there. */
 export async function fetchText(url) {
   const deadline = Date.now() + 15_000
   for (;;) {

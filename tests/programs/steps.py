@@ -16,7 +16,7 @@ def say(step, **what):
 
 
 def attempt(step, body):
-    """Runs the function of a step and says how it went. @returns what it returned"""
+    """Runs the function of a step and prints the outcome. @returns what the function returned"""
     global has_failed
     try:
         value = body()
@@ -29,7 +29,7 @@ def attempt(step, body):
 
 
 async def attempt_async(step, body):
-    """The same for a program that is one coroutine."""
+    """Runs a program that is one coroutine."""
     try:
         value = await body()
         say(step, ok=True)

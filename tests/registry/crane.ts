@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url'
 import { buildPinned } from '../../packages/sandlot/src/setup/build-pinned.ts'
 import { cachedFile } from '../../packages/sandlot/src/setup/cached.ts'
 
-/** Of go-containerregistry, as `crane/go.mod` has it. */
+/** Version of go-containerregistry, as in `crane/go.mod`. */
 const CRANE_VERSION = 'v0.22.1'
 const CRANE_PACKAGE = 'github.com/google/go-containerregistry/cmd/crane'
 const step = { update: () => {} }
 
-/** The pinned crane in the machine's cache, built with Go when it is not there: a registry, and what pushes to it. */
+/** Path of the pinned crane in the machine's cache, built with Go when missing: it serves a registry and pushes to it. */
 export async function ensureCrane(cache: string): Promise<string> {
   const path = join(cache, 'crane', CRANE_VERSION, 'crane')
   const modules = fileURLToPath(new URL('crane', import.meta.url))

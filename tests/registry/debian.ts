@@ -10,7 +10,7 @@ const step = { update: () => {} }
 const run = (command: string, args: string[], cwd?: string) =>
   promisify(execFile)(command, args, { cwd, timeout: TIMEOUT_MS, maxBuffer: 2 ** 26 })
 
-/** The root file system of Debian 12 with nothing but apt, as `debian:bookworm-slim` has it; made once per machine. */
+/** The root file system of Debian 12 with nothing but apt, like `debian:bookworm-slim`; made once per machine. */
 export async function debianTar(): Promise<string> {
   const path = join(CACHE, 'debian-12', 'root.tar')
   await cachedFile(path, step, async (scratch) => {

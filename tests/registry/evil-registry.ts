@@ -9,16 +9,16 @@ const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 export interface EvilAnswer {
   status?: number
   headers?: Record<string, string>
-  /** Absent: nothing is ever answered. */
+  /** Absent: the registry never answers. */
   body?: Buffer | string | Readable
 }
 
 export interface EvilRegistry {
   /** `127.0.0.1:<port>`. */
   host: string
-  /** Paths that were asked for. */
+  /** Paths of all requests. */
   asked: string[]
-  /** Bytes that were taken of streamed bodies. */
+  /** Bytes of streamed bodies that clients have read. */
   sentBytes(): number
   close(): Promise<void>
 }
@@ -28,7 +28,7 @@ export const digestOf = (content: Buffer | string): string =>
 
 const isGzip = (content: Buffer): boolean => content[0] === 0x1f && content[1] === 0x8b
 
-/** An image of tars, plain or gzipped, as a registry has it. */
+/** An image of tars, plain or gzipped, in a registry's form. */
 export function imageOf(layers: Buffer[], described: Array<{ digest: string; size: number }> = []) {
   const config = JSON.stringify({
     architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
@@ -57,8 +57,8 @@ export function imageOf(layers: Buffer[], described: Array<{ digest: string; siz
 }
 
 /**
- * A registry that tells whatever a test wants: `evil` is asked first and may leave a request to the image. The name of an
- * image does not matter.
+ * A registry that answers whatever a test wants: `evil` decides first and may leave a request to the image. Names of
+ * images are ignored.
  */
 export async function startEvilRegistry(
   port: number,

@@ -7,7 +7,7 @@ export interface LockedDoor {
   close(): Promise<void>
 }
 
-/** A door before a registry that only lets in who brings this name and password, as private registries do (Basic). */
+/** A proxy before a registry that admits only requests with this name and password, as private registries do (Basic). */
 export async function startLockedDoor(
   port: number,
   registry: string,

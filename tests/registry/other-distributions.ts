@@ -6,9 +6,9 @@ import { staticProgram } from './debian.ts'
 import { tarOf } from './rootfs.ts'
 
 /**
- * Neither Alpine's nor Fedora's packages are in reach of a lab: programs with the command lines of `apk` and `dnf` stand for
- * theirs, and refuse whatever else they are told. A package is a folder of `/pool` with one program in it; as with the real
- * ones, a name that they do not know keeps all others of the same call out.
+ * A lab reaches neither Alpine's nor Fedora's packages: programs with the command lines of `apk` and `dnf` replace the
+ * real ones, and refuse any other arguments. A package is a folder of `/pool` with one program in it; as with the real
+ * ones, an unknown name keeps the other packages of that call from being installed.
  */
 const PACKAGE_MANAGERS = {
   alpine: {
@@ -50,7 +50,7 @@ esac`,
 }
 
 export interface DistributionOptions {
-  /** What its source has: the programs by package. Absent: its source cannot be reached. */
+  /** Packages of the source, with their programs. Absent: the source cannot be reached. */
   pool?: Record<string, string>
 }
 
@@ -69,7 +69,7 @@ export async function distributionTar(
     mkdirSync(join(root, folder), { recursive: true })
   copyFileSync(await staticProgram('busybox-static', 'bin/busybox'), join(root, 'bin/busybox'))
   const applets = execFileSync(join(root, 'bin/busybox'), ['--list']).toString().trim().split('\n')
-  // those that are packages of their own here
+  // tools that are packages of their own here
   const packaged = ['busybox', 'bash', 'tar', 'less', 'ping', 'pgrep', 'getent', 'ss', 'dnf', 'apk']
   for (const applet of applets)
     if (!packaged.includes(applet)) symlinkSync('busybox', join(root, 'bin', applet))

@@ -4,7 +4,7 @@ const FIRST_PORT = 13_500
 const PORTS_A_SUITE = 10
 const SUITES = ['conformance', 'hostile', 'bench']
 
-/** Where registries of a suite may listen: its server's `allowedRegistries`, which is said before they start. */
+/** Ports at which registries of a suite may listen: the server's `allowedRegistries`, which is set before they start. */
 export function registryPorts(suite: string): number[] {
   const index = SUITES.indexOf(suite)
   if (index < 0) return []

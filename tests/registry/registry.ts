@@ -18,7 +18,7 @@ export interface Registry {
   stop(): Promise<void>
 }
 
-/** A real OCI registry on the first free of these ports of the loopback. */
+/** Starts a real OCI registry on the first free one of these ports of the loopback. */
 export async function startRegistry(ports: readonly number[]): Promise<Registry> {
   const crane = await ensureCrane(process.env.SANDLOT_CACHE ?? '/var/cache/sandlot')
   const disk = await mkdtemp(join(tmpdir(), 'sandlot-registry-'))

@@ -24,8 +24,8 @@ const PROGRAMS = [
 ]
 
 /**
- * A small root file system of this machine's own programs with their libraries, in which uid 1000 is somebody else's
- * as in many images of the hub.
+ * A small root file system of this machine's own programs with their libraries, in which uid 1000 is another user's,
+ * as in many images of Docker Hub.
  */
 export function makeRootfs(): string {
   const root = mkdtempSync(join(tmpdir(), 'sandlot-rootfs-'))

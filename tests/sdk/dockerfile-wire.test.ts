@@ -28,7 +28,7 @@ const build = (dockerfile: string) => (sdk: Sdk) =>
     apiKey: 'e2b_0123',
   })
 
-describe('a Dockerfile sends the same', () => {
+describe('a Dockerfile sends the same requests', () => {
   test.each([
     'FROM python:3\nRUN pip install numpy',
     'FROM python:3',
@@ -66,7 +66,7 @@ describe('a Dockerfile sends the same', () => {
     expect(request).toBeDefined()
   })
 
-  test('on which the builder goes on', async () => {
+  test('whose builder continues with further steps', async () => {
     await expectSameWire(api, ({ Template }) =>
       Template.toJSON(Template().skipCache().fromDockerfile('FROM a\nRUN b').runCmd('c').setUser('d')),
     )
@@ -74,8 +74,8 @@ describe('a Dockerfile sends the same', () => {
 })
 
 /**
- * Where the official conversion changes what a Dockerfile means, ours keeps it. Each row: the Dockerfile, what of the
- * official steps shows the change, and ours instead.
+ * Where the official conversion changes the meaning of a Dockerfile, our conversion keeps it. Each row: the Dockerfile,
+ * the official steps that show the change, and our steps.
  */
 describe('a Dockerfile keeps its meaning where the official SDK loses it', () => {
   test.each<[string, string, unknown, unknown]>([

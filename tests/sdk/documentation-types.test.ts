@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, '../..')
 const ours = join(root, 'packages/sdk/src/index.ts')
 const official = join(root, 'node_modules/e2b-official/dist/index.d.mts')
 
-/** What the snippets take from elsewhere. */
+/** Declarations of names that the snippets take from elsewhere. */
 const SURROUNDINGS = `
 declare module '@opencode-ai/sdk' { export const createOpencodeClient: any }
 declare const template: import('e2b').TemplateClass
@@ -17,7 +17,7 @@ declare const template: import('e2b').TemplateClass
 let directory = ''
 
 beforeAll(async () => {
-  // Inside the repository, so that @types/node is found.
+  // A folder inside the repository, so that @types/node is found.
   directory = await mkdtemp(join(root, 'node_modules/.documentation-types-'))
   const fixture = await readFile(join(import.meta.dirname, 'fixtures/documentation-snippets.md'), 'utf8')
   const snippets = [...fixture.matchAll(/^```typescript\n([\s\S]*?)^```$/gm)].map(([, code]) => code!)
@@ -64,10 +64,10 @@ async function typeErrors(e2b: string, strictNullChecks: boolean): Promise<strin
 }
 
 test('the snippets of the documentation have the types of our SDK', { timeout: 60_000 }, async () => {
-  // They pass environment variables on without asking whether these are set.
+  // The snippets pass environment variables on without checking that they are set.
   expect(await typeErrors(ours, false)).toEqual([])
 })
 
-test('strict checks refuse no more of them than with the official SDK', { timeout: 60_000 }, async () => {
+test('strict checks reject no more snippets than with the official SDK', { timeout: 60_000 }, async () => {
   expect(await typeErrors(official, true)).toEqual(expect.arrayContaining(await typeErrors(ours, true)))
 })

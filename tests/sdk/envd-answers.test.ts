@@ -34,8 +34,8 @@ const ended = (exitCode = 0) => ({
 })
 const stream = (...messages: unknown[]): Answer => ({ status: 200, frames: messages })
 
-describe('commands take answers the same', () => {
-  test('run, with every option and with none', async () => {
+describe('commands read answers alike', () => {
+  test('run, with every option and without options', async () => {
     answer = stream(started, { event: { data: { stdout: base64('out') } } }, ended())
     await expectSameWire(api, (sdk) => open(sdk).commands.run('echo'))
     await expectSameWire(api, (sdk) =>
@@ -141,7 +141,7 @@ const entry = {
   modifiedTime: '2026-01-01T00:00:00.5Z',
 }
 
-describe('files take answers the same', () => {
+describe('files read answers alike', () => {
   test('getInfo, exists, list, rename, makeDir, remove', async () => {
     const link = { ...entry, type: 'FILE_TYPE_DIRECTORY', symlinkTarget: '/x', metadata: { k: 'v' } }
     for (const known of [entry, link, { name: 'z', path: '/z' }]) {
@@ -197,7 +197,7 @@ describe('files take answers the same', () => {
     expect(requests).toEqual([])
   })
 
-  test('what an old envd cannot do', async () => {
+  test('calls that an old envd does not support', async () => {
     await expectSameWire(api, (sdk) => open(sdk, '0.6.1').files.write('a', 'x', { metadata: { a: '1' } }))
     await expectSameWire(api, (sdk) => open(sdk, '0.1.3').files.watchDir('a', () => {}, { recursive: true }))
     await expectSameWire(api, (sdk) =>

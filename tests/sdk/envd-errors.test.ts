@@ -34,7 +34,7 @@ const rest: Record<string, Program> = {
   isRunning: (sdk) => open(sdk).isRunning(),
 }
 
-/** Connect's codes with the status that goes with each in an answered call (wire spec 4.4). */
+/** Connect's codes with the HTTP status of each in an answered call (wire spec 4.4). */
 const codes: [string, number][] = [
   ['canceled', 499],
   ['unknown', 500],

@@ -112,10 +112,10 @@ const programs: Record<string, (sandbox: Sandbox) => Promise<unknown>> = {
   'pty.kill': (s) => s.pty.kill(12),
 }
 
-/** A single file goes as the body of the request, where the official SDK wraps it in a form. */
+/** Calls that send a single file as the body of the request, where the official SDK wraps the file in a form. */
 const asBody = ['files.write(text)', 'files.write(empty)', 'files.write(bytes)', 'files.write(blob)']
 
-describe.each(['0.6.13', '0.5.0', '0.3.0'])('envd %s is asked the same', (envdVersion) => {
+describe.each(['0.6.13', '0.5.0', '0.3.0'])('envd %s gets the same requests', (envdVersion) => {
   const takesBodies = envdVersion === '0.6.13'
   const names = Object.keys(programs).filter((name) => !takesBodies || !asBody.includes(name))
   test.each(names)('%s', async (name) => {

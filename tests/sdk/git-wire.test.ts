@@ -10,7 +10,7 @@ interface Reply {
 }
 
 let api: RecordingApi
-/** What a command prints and how it ends; by default nothing and well. */
+/** Output and exit code of a command; by default none and 0. */
 let reply: (command: string) => Reply
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ function answerTo({ code = 0, out = '', err = '' }: Reply): Answer {
   }
 }
 
-/** Runs one call of the git module with both SDKs. @returns the commands it ran, in no order */
+/** Runs one call of the git module with both SDKs. @returns the commands that it ran, in no particular order */
 async function sameGit(
   program: (git: Git) => unknown,
   answers: typeof reply = () => ({}),
@@ -122,7 +122,7 @@ test.each(Object.entries(programs))('%s runs the same commands', async (_name, p
   await sameGit(program, repository)
 })
 
-describe('status and branches are read the same', () => {
+describe('status and branches are parsed alike', () => {
   const files = [' M a', 'M  b', 'A  c', '?? d', 'R  old -> new', 'UU e', 'D  f', 'AM g', 'C  x -> y']
   const more = ['T  t', 'DD h', 'MM k', 'R  "o d" -> "n w"', ' D z', 'AA q', 'AU u', '!! i']
 

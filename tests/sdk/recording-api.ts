@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { gunzipSync } from 'node:zlib'
 import { unpackTar } from 'modern-tar'
 
-/** A request in the form in which two clients are compared: what the server could act on, and nothing else. */
+/** A request in the form in which two clients are compared: everything that the server could act on, and nothing else. */
 export interface RecordedRequest {
   method: string
   /** Path, and query with its parameters in alphabetical order. */
@@ -12,7 +12,7 @@ export interface RecordedRequest {
   headers: Record<string, string>
   /** Parsed JSON, the entries of an archive, or text; undefined without a body. */
   body?: unknown
-  /** Whether the length was announced; only of uploads, where stores insist on it. */
+  /** Whether the length was announced; recorded for uploads only, where stores insist on it. */
   hasLength?: boolean
 }
 
@@ -33,15 +33,15 @@ export type Responder = (request: RecordedRequest, url: string) => Answer | unde
 export interface RecordingApi {
   url: string
   requests: RecordedRequest[]
-  /** Called for every request; may be exchanged between programs. */
+  /** Called for every request; tests may replace it between programs. */
   respond: Responder
   close(): Promise<void>
 }
 
-/** Headers that say something about what is asked, not about the client or the connection. */
+/** Headers that concern the request itself, not the client or the connection. */
 const MEANINGFUL = /^(authorization|connect-|content-type|content-encoding|e2b-|keepalive-|user-agent$|x-)/
 
-/** An HTTP server that notes what it is asked. */
+/** An HTTP server that records its requests. */
 export async function startRecordingApi(respond: Responder): Promise<RecordingApi> {
   const server = createServer(async (incoming, outgoing) => {
     const chunks: Buffer[] = []
@@ -93,7 +93,7 @@ function meaningful(headers: IncomingHttpHeaders): Record<string, string> {
   const entries = Object.entries(headers).filter(
     ([name, value]) => MEANINGFUL.test(name) && !(name === 'user-agent' && isTransport(value)),
   ) as [string, string][]
-  // Version and boundary are each one's own; what else an SDK says of itself must agree.
+  // Version and boundary differ between the SDKs; everything else that they say about themselves must agree.
   return Object.fromEntries(
     entries.map(([name, value]) => [
       name,
@@ -102,7 +102,7 @@ function meaningful(headers: IncomingHttpHeaders): Record<string, string> {
   )
 }
 
-/** What HTTP clients say of themselves when the SDK does not speak. */
+/** User-Agent of HTTP clients when the SDK sets none. */
 const isTransport = (userAgent: unknown): boolean => userAgent === 'undici' || userAgent === 'node'
 
 function bodyOfAnswer({
@@ -138,11 +138,11 @@ function bodyOf(headers: IncomingHttpHeaders, body: Buffer): unknown {
   return boundary ? body.toString().replaceAll(boundary, '<boundary>') : body.toString()
 }
 
-/** Random ids are of the same form, not the same. */
+/** Replaces random ids, which have the same form but differ. */
 const comparable = (json: string): string =>
   json.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
 
-/** All of an archive but modification times and order. */
+/** Everything of an archive except modification times and order. */
 async function archiveEntries(body: Buffer): Promise<unknown> {
   const isCompressed = body[0] === 0x1f
   const entries = await unpackTar(new Uint8Array(isCompressed ? gunzipSync(body) : body))

@@ -3,13 +3,13 @@ import { expect } from 'vitest'
 import * as ours from '../../packages/sdk/src/index.ts'
 import type { RecordedRequest, RecordingApi } from './recording-api.ts'
 
-/** The SDK that a program is written against; ours must do as well. */
+/** The SDK that a program is written against; ours must work as well. */
 export type Sdk = typeof official
 
 /** A program written for the official SDK. */
 export type Program = (sdk: Sdk) => unknown
 
-/** What a program came to: its result, or the class and message of its error. */
+/** Outcome of a program: its result, or the class and message of its error. */
 interface Run {
   requests: RecordedRequest[]
   outcome: unknown
@@ -28,7 +28,7 @@ export async function expectSameWire(api: RecordingApi, program: Program): Promi
   return own.requests
 }
 
-/** What each of the two comes to, for where they are meant to differ. */
+/** Outcomes of both SDKs, for cases in which they are meant to differ. */
 export async function runBoth(api: RecordingApi, program: Program): Promise<{ official: Run; ours: Run }> {
   return {
     official: await run(api, official, program),
@@ -51,6 +51,6 @@ async function run(api: RecordingApi, sdk: Sdk, program: Program): Promise<Run> 
 
 const byText = (a: unknown, b: unknown): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
 
-/** Instances of classes by their data, so that two packages can be compared. */
+/** Reduces instances of classes to their data, so that two packages can be compared. */
 const plain = (value: unknown): unknown =>
   value === undefined ? undefined : JSON.parse(JSON.stringify(value))

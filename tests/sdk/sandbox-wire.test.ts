@@ -22,7 +22,7 @@ afterAll(async () => {
   await api.close()
 })
 
-/** What of a sandbox a program can see. */
+/** Everything of a sandbox that a program can see. */
 const seen = (sandbox: InstanceType<Sdk['Sandbox']>) => ({
   sandboxId: sandbox.sandboxId,
   sandboxDomain: sandbox.sandboxDomain,
@@ -173,7 +173,7 @@ const programs: Record<string, Program> = {
   },
 }
 
-describe('sandboxes send the same', () => {
+describe('sandboxes send the same requests', () => {
   test.each(Object.keys(programs))('%s', async (name) => {
     vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-01-01T00:00:00Z') })
     try {

@@ -25,7 +25,7 @@ afterAll(async () => {
   await api.close()
 })
 
-describe('secrets send the same', () => {
+describe('secrets send the same requests', () => {
   test('create', async () => {
     answer = { status: 201, json: SECRET }
     await expectSameWire(api, ({ Secret }) => Secret.create('N', 'v'))
@@ -64,7 +64,7 @@ describe('secrets send the same', () => {
     })
   })
 
-  test('fill and iamToken ask nobody', async () => {
+  test('fill and iamToken send no request', async () => {
     const requests = await expectSameWire(api, ({ Secret }) => [
       Secret.fill('openai-api-key'),
       Secret.iamToken({ audience: 'a', tokenType: 'JWT-SVID' }),

@@ -2,7 +2,14 @@ import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type ClassDeclaration, type ClassMember, type ModuleItem, parse } from '@swc/core'
+import {
+  type ClassDeclaration,
+  type ClassMember,
+  type ModuleItem,
+  parse,
+  type TsInterfaceDeclaration,
+  type TsTypeLiteral,
+} from '@swc/core'
 
 const root = join(import.meta.dirname, '../..')
 const tsc = join(root, 'node_modules/.bin/tsc')
@@ -76,7 +83,7 @@ export async function surfaceDifferences(
     const { name } = check.part
     const difference = MISSING_CODES.includes(code) ? 'missing' : check.difference
     const known = differences.get(name) ?? []
-    // A missing part cannot be used either; that is not worth a second word.
+    // A missing part cannot be used either, which needs no second difference.
     if (known.includes('missing') || known.includes(difference)) continue
     differences.set(name, difference === 'missing' ? [difference] : [...known, difference])
   }
@@ -84,17 +91,28 @@ export async function surfaceDifferences(
 }
 
 /**
- * Options are the keys of an object, or of the parameters of a function. They need a look of their own: an object with
- * a property too many is assignable all the same.
+ * Options are the keys of an object, or of the parameters of a function. They are compared separately, as an object with
+ * an additional property is assignable all the same.
  */
 const PREAMBLE = [
   "import * as official from './official.js'",
   "import * as ours from './ours/index.js'",
   'type Keys<T> = unknown extends T ? PropertyKey : T extends unknown ? keyof T : never',
   'type Options<T> = T extends (...args: infer Args) => unknown ? { [At in keyof Args]: Keys<Args[At]> } : Keys<T>',
+  // what a route takes and answers, apart from how the generator of the types wraps it
+  "type Json<T> = T extends { content: { 'application/json': infer Body } } ? Body : undefined",
+  'type Given<T> = [T] extends [undefined] ? {} : NonNullable<T>',
+  'type RouteBody<R> = R extends { requestBody?: infer B } ? Json<NonNullable<B>> : undefined',
+  'type RouteQuery<R> = R extends { parameters: { query?: infer Q } } ? Given<Q> : {}',
+  'type RoutePath<R> = R extends { parameters: { path?: infer P } } ? Given<P> : {}',
+  'type RouteAnswer<R> = R extends { responses: infer S } ? { [Status in keyof S & (200 | 201 | 202 | 204)]: Json<S[Status]> } : never',
 ]
 
-/** No such exported member, no such property. */
+/** Sides of a route that are compared, each a type of the preamble. */
+const ROUTE_SIDES = { body: 'RouteBody', query: 'RouteQuery', path: 'RoutePath', answer: 'RouteAnswer' }
+const METHODS = ['get', 'put', 'post', 'delete', 'patch']
+
+/** Compiler errors for a missing exported member and a missing property. */
 const MISSING_CODES = [2305, 2339, 2694, 2551, 2724]
 
 const assignable = (from: string, to: string): string => `{ const check: ${to} = null! as ${from} }`
@@ -136,6 +154,7 @@ function partsOf(name: string, isType: boolean, declared: Map<string, Declared>)
     const members = declaration.body.body.flatMap((member) =>
       'key' in member ? (nameOf(member.key) ?? []) : [],
     )
+    if (name === 'paths') return [both(name, (sdk) => `${sdk}.${name}`), ...routeParts(declaration)]
     // Options are also taken as a whole, as users write them in one piece.
     return [
       both(name, (sdk) => `${sdk}.${name}`),
@@ -168,6 +187,32 @@ function partsOf(name: string, isType: boolean, declared: Map<string, Declared>)
   ]
 }
 
+/** The sides of every route of the REST API: `paths#/sandboxes post answer`. */
+function routeParts({ body }: TsInterfaceDeclaration): SurfacePart[] {
+  return body.body.flatMap((member) => {
+    if (member.type !== 'TsPropertySignature') return []
+    const path = nameOf(member.key)
+    const route = member.typeAnnotation?.typeAnnotation
+    if (path === undefined || route?.type !== 'TsTypeLiteral') return []
+    return methodsOf(route).flatMap((method) =>
+      Object.entries(ROUTE_SIDES).map(([side, type]): SurfacePart => {
+        const of = (sdk: string) => `${type}<${sdk}.paths['${path}']['${method}']>`
+        return { name: `paths#${path} ${method} ${side}`, official: of('official'), ours: of('ours') }
+      }),
+    )
+  })
+}
+
+/** A method that a route does not have is declared as `never`. */
+const methodsOf = ({ members }: TsTypeLiteral): string[] =>
+  members.flatMap((member) => {
+    if (member.type !== 'TsPropertySignature') return []
+    const type = member.typeAnnotation?.typeAnnotation
+    const isThere = type?.type !== 'TsKeywordType' || type.kind !== 'never'
+    const name = nameOf(member.key)
+    return isThere && name !== undefined && METHODS.includes(name) ? [name] : []
+  })
+
 /** Members of a class and of the classes it extends; those of `Error` are the language's. */
 function inheritedMembers(declaration: ClassDeclaration, declared: Map<string, Declared>): ClassMember[] {
   const { superClass, body } = declaration
@@ -180,7 +225,7 @@ const nameOf = (key: { type: string; value?: unknown }): string | undefined =>
 
 const unique = (names: string[]): string[] => [...new Set(names)]
 
-/** Takes out what only the class itself may use, and writes enumerations as the values they have. */
+/** Removes members that only the class itself may use, and writes enumerations as their values. */
 function publicOnly(declarations: string): string {
   return declarations
     .replace(/^ +(private|protected) [^;{]*;$/gm, '')
@@ -194,7 +239,7 @@ function publicOnly(declarations: string): string {
     })
 }
 
-/** Our declarations as the compiler writes them, a method a line, without those that only ours have. */
+/** Our declarations as the compiler writes them, one method a line, without the methods that only ours have. */
 async function emitOwnDeclarations(directory: string, ownMethods: readonly string[]): Promise<void> {
   const source = join(root, 'packages/sdk/src')
   const config = join(directory, 'tsconfig.json')

@@ -49,7 +49,7 @@ afterAll(async () => {
 type Draft = ReturnType<Sdk['Template']>
 type Built = Parameters<Sdk['Template']['build']>[0]
 
-/** One program a builder method, with what its options change. */
+/** One program for each builder method, with its options. */
 const programs: Record<string, (draft: Draft, sdk: Sdk) => Built> = {
   'no base': (t) => t as unknown as Built,
   'fromDebianImage()': (t) => t.fromDebianImage(),
@@ -159,7 +159,7 @@ const programs: Record<string, (draft: Draft, sdk: Sdk) => Built> = {
   'betaSetDevContainerStart()': (t) => t.fromTemplate('devcontainer').betaSetDevContainerStart('/a b'),
 }
 
-describe('a build sends the same', () => {
+describe('a build sends the same requests', () => {
   test.each(Object.keys(programs))('%s', async (name) => {
     const program = (sdk: Sdk) =>
       sdk.Template.buildInBackground(programs[name]!(sdk.Template({ fileContextPath: context }), sdk), 'n')
@@ -195,7 +195,7 @@ describe('a build sends the same', () => {
     await expectSameWire(api, ({ Template }) => Template.build(Template().fromBaseImage(), ''))
   })
 
-  test('a build that is waited for gives the log of the server', async () => {
+  test('waiting for a build delivers the log of the server', async () => {
     const requests = await expectSameWire(api, async ({ Template, LogEntry, LogEntryStart, LogEntryEnd }) => {
       const log: string[] = []
       await Template.build(Template().fromBaseImage(), 'n', {
@@ -211,7 +211,7 @@ describe('a build sends the same', () => {
   })
 })
 
-describe('a template is the same', () => {
+describe('a template is serialised alike', () => {
   test.each(Object.keys(programs))('as JSON: %s', async (name) => {
     for (const computeHashes of [true, false])
       await expectSameWire(api, (sdk) =>
@@ -230,7 +230,7 @@ describe('a template is the same', () => {
   )
 })
 
-test('variables of a template at run time are asked for by name, which only ours does', async () => {
+test('our SDK requests the variables of a template at run time with a field of its own', async () => {
   const { Template } = ours
   const of = (options: object) =>
     Template.toJSON(Template(options).fromBaseImage().setEnvs({ A: '1' })).then(JSON.parse)
@@ -239,7 +239,7 @@ test('variables of a template at run time are asked for by name, which only ours
     expect(await of(options)).not.toHaveProperty('templateEnvAtRuntime')
 })
 
-describe('the other calls send the same', () => {
+describe('the other calls send the same requests', () => {
   test('getBuildStatus', async () => {
     const build = { templateId: 'tid', buildId: 'bid' }
     await expectSameWire(api, ({ Template }) => Template.getBuildStatus(build))
@@ -261,7 +261,7 @@ describe('the other calls send the same', () => {
     await expectSameWire(api, ({ Template }) => Template.getTags('unknown'))
   })
 
-  test('an option of one call goes before the environment', async () => {
+  test('an option of one call takes precedence over the environment', async () => {
     const options = { apiKey: 'e2b_ff', headers: { 'x-own': 'a' }, apiHeaders: { 'x-own': 'b' } }
     const [request] = await expectSameWire(api, ({ Template }) => Template.exists('n', options))
     expect(request!.headers).toMatchObject({ 'x-api-key': 'e2b_ff', 'x-own': 'b' })
@@ -309,7 +309,7 @@ describe('a refusal is the same error', () => {
     )
     const { ours, official } = await runBoth(api, async ({ Template }) => {
       const template = Template().fromBaseImage()
-      template.runCmd('x') // the line to blame
+      template.runCmd('x') // the line that caused the failure
       return Template.build(template, 'n').catch((error) => error.stack.match(/at .*\.test\.ts:\d+:\d+/)[0])
     })
     expect(ours.outcome).toEqual(official.outcome)
@@ -317,8 +317,8 @@ describe('a refusal is the same error', () => {
   })
 })
 
-describe('a build can be given up', () => {
-  test('while files are sent: nothing is sent after the first that fails', async () => {
+describe('a build can be aborted', () => {
+  test('while files are sent: nothing is sent after the first failure', async () => {
     const sent: string[] = []
     let refuse = () => {}
     const refused = new Promise<void>((resolve) => {
@@ -346,7 +346,7 @@ describe('a build can be given up', () => {
     api.respond = templateApi
   })
 
-  test('while it is waited for: both reject with the reason of the signal', async () => {
+  test('while its caller waits: both SDKs reject with the reason of the signal', async () => {
     const info = { templateID: 'tid', buildID: 'bid', status: 'building', logs: [], logEntries: [] }
     api.respond = (request, url) =>
       request.target.includes('/status') ? { status: 200, json: info } : templateApi(request, url)

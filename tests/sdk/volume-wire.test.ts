@@ -37,7 +37,7 @@ afterAll(async () => {
 
 const volume = ({ Volume }: Sdk) => new Volume('v/id', 'vol', 'tok')
 
-describe('volumes send the same', () => {
+describe('volumes send the same requests', () => {
   test('create, connect, getInfo', async () => {
     for (const json of [INFO, { ...INFO, domain: 'byoc.dev' }]) {
       answer = { status: 201, json }
@@ -59,7 +59,7 @@ describe('volumes send the same', () => {
   })
 })
 
-describe('content of volumes sends the same', () => {
+describe('content of volumes sends the same requests', () => {
   const programs: Record<string, (sdk: Sdk) => Promise<unknown>> = {
     makeDir: (sdk) => volume(sdk).makeDir('/a b'),
     'makeDir with options': (sdk) => volume(sdk).makeDir('/d', { uid: 0, gid: 2, mode: 0o700, force: false }),
@@ -118,7 +118,7 @@ describe('a refusal is the same error', () => {
       (sdk) => volume(sdk).writeFile('/f', 'x'),
       (sdk) => volume(sdk).remove('/f'),
     ]
-    // No volume is created with 404; the SDKs word that case differently.
+    // Creating a volume never answers 404; the SDKs word that case differently.
     for (const program of status === 404 ? programs.slice(1) : programs) await expectSameWire(api, program)
   })
 

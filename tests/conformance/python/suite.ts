@@ -14,7 +14,7 @@ export interface Outcome {
   message: string
 }
 
-/** Tests in one folder, and the Python that runs them for a version of what is tested. */
+/** Tests in one folder, and the Python that runs them for a version of the tested package. */
 export interface Suite {
   folder: string
   pythonOf: (version: string) => Promise<string>

@@ -9,8 +9,15 @@ const PACKAGES = ['pytest==9.2.0', 'pytest-asyncio==1.5.0', 'pytest-timeout==2.4
 
 /** 2.31.0 is what the OpenAI Agents SDK pins, 2.63.0 the newest. */
 export const pythonVersions = ['2.31.0', '2.63.0']
+/** 1.5.0 raises for every field that it does not know; 1.0.6 is the oldest that people have pinned. */
+export const oldVersions = ['1.0.6', '1.5.0']
+/**
+ * Each finds out in another way why a stream ended: 2.0.0 asks again, those to 2.20 ask nobody, those from 2.31 on ask for
+ * the health of the sandbox, 2.45 does so over another HTTP library, and the newest has classes of its own.
+ */
+export const interruptedVersions = ['2.0.0', '2.7.0', '2.20.0', '2.31.0', '2.45.0', '2.63.0']
 
-/** The server's env file names its own CA for these, which pip must not use for the registry. */
+/** Removes variables that the server's env file points to its own CA, which pip must not use for the registry. */
 function environmentForPip(): NodeJS.ProcessEnv {
   const { SSL_CERT_FILE, REQUESTS_CA_BUNDLE, ...rest } = process.env
   return rest
@@ -18,12 +25,12 @@ function environmentForPip(): NodeJS.ProcessEnv {
 
 /**
  * The Python of a virtual environment with that version of `e2b` and pytest, made on first use.
- * It appears by rename, so an interrupted set-up leaves nothing that a later one would take for whole.
+ * It appears by rename, so an interrupted set-up leaves nothing that a later one would mistake for complete.
  * @returns path of the interpreter
  */
 export const pythonOf = (version: string): Promise<string> => pythonWith(version, [`e2b==${version}`])
 
-/** The same with other packages besides pytest; `name` tells environments apart. */
+/** Like `pythonOf`, with other packages besides pytest; `name` tells environments apart. */
 export async function pythonWith(name: string, packages: string[]): Promise<string> {
   const home = path.join(VENVS, name)
   const python = path.join(home, 'bin/python')

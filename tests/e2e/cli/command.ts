@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url'
 const repository = fileURLToPath(new URL('../../..', import.meta.url))
 const cli = join(repository, 'packages', 'cli')
 
-/** Apart from `dist`, which the server under test packs and hands out. */
+/** A folder apart from `dist`, which the server under test packs and hands out. */
 const bundle = join(tmpdir(), 'sandlot-test-cli')
 
-/** What is published: the bundle. */
+/** The bundle, as it is published. */
 export const ENTRY = join(bundle, 'main.mjs')
 export const OFFICIAL_ENTRY = join(repository, 'node_modules', 'e2b-cli-official', 'dist', 'index.js')
 

@@ -4,7 +4,7 @@ import { afterEach, beforeAll, expect, inject, it } from 'vitest'
 import { buildCli, e2b, home, OFFICIAL_ENTRY } from './command.ts'
 
 const { env } = inject('server')
-/** Only the config says who this is. */
+/** An environment in which only the config identifies the user. */
 const LOGGED_IN = { E2B_API_KEY: undefined, E2B_ACCESS_TOKEN: undefined }
 const directory = join(home, '.e2b')
 
@@ -31,7 +31,7 @@ const CONFIG = {
   projectApiKey: env.E2B_API_KEY,
 }
 
-it('the config of the official CLI logs in, and both say the same of it', async () => {
+it('the config of the official CLI works, and both CLIs print the same about it', async () => {
   writeConfig(CONFIG)
   const ours = await e2b(['auth', 'info'], { env: LOGGED_IN })
   expect(ours).toEqual({
@@ -69,7 +69,7 @@ it('E2B_ACCESS_TOKEN is enough for a machine, until the token is ended', async (
   expect(stderr).toMatch(/^\[401\] Unauthorized: .*Check E2B_ACCESS_TOKEN, or run `e2b auth login`\.\n$/)
 })
 
-it('a damaged config is named, and how to mend it', async () => {
+it('a damaged config is named together with the remedy', async () => {
   mkdirSync(directory, { recursive: true })
   writeFileSync(join(directory, 'config.json'), '{')
   const { code, stderr } = await e2b(['auth', 'info'])
@@ -77,7 +77,7 @@ it('a damaged config is named, and how to mend it', async () => {
   expect(stderr).toMatch(/config\.json is damaged\. Remove it and run `e2b auth login`/)
 })
 
-it('logging out works when the server of the login is away', async () => {
+it('logging out works while the server of the login is unreachable', async () => {
   writeConfig(CONFIG)
   const { code, stdout, stderr } = await e2b(['auth', 'logout'], { env: LOGGED_IN })
   expect([code, stdout]).toEqual([0, 'Logged out.\n'])

@@ -30,7 +30,7 @@ it('never shows a key', async () => {
   expect((await e2b(['doctor'])).stdout).not.toContain(process.env.E2B_API_KEY)
 })
 
-it('names a key that the server does not take', async () => {
+it('names a key that the server rejects', async () => {
   const { code, of } = await examine({ E2B_API_KEY: `e2b_${'0'.repeat(40)}` })
   expect(code).toBe(1)
   expect(of('key')).toMatchObject({
@@ -47,7 +47,7 @@ it('names a server that does not answer', async () => {
   expect(of('server')).toMatchObject({ status: 'failed', detail: expect.stringContaining('ECONNREFUSED') })
 })
 
-it('names a certificate that is not trusted, and how to trust it', async () => {
+it('names a certificate that is not trusted, and says how to trust it', async () => {
   const { of } = await examine({
     NODE_EXTRA_CA_CERTS: undefined,
     SSL_CERT_FILE: undefined,

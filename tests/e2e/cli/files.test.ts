@@ -42,7 +42,7 @@ afterAll(async () => {
 const cp = (...args: string[]) => e2b(['sandbox', 'cp', ...args], { cwd: here })
 const inside = async (line: string): Promise<string> => (await e2b(['sandbox', 'exec', id, line])).stdout
 
-it('copies a directory there and back with its links, rights and bytes', async () => {
+it('copies a directory there and back with its links, permissions and bytes', async () => {
   expect(await cp('site', `${id}:/home/user/`)).toEqual({
     code: 0,
     stdout: '',
@@ -57,7 +57,7 @@ it('copies a directory there and back with its links, rights and bytes', async (
   expect(statSync(join(here, 'back', 'run.sh')).mode & 0o777).toBe(0o755)
 })
 
-it('copies a file onto a name, into a directory, and keeps that it can be run', async () => {
+it('copies a file to a name and into a directory, and keeps it executable', async () => {
   await cp('site/run.sh', `${id}:made/by/cp.sh`)
   expect(await inside('made/by/cp.sh')).toBe('ran\n')
   await cp('site/run.sh', `${id}:/tmp`)
@@ -66,7 +66,7 @@ it('copies a file onto a name, into a directory, and keeps that it can be run', 
   expect(readFileSync(join(here, 'hostname'), 'utf8')).toBe(await inside('cat /etc/hostname'))
 })
 
-it('copies what is in a directory when its name ends with /.', async () => {
+it('copies the contents of a directory when its name ends with /.', async () => {
   await inside('mkdir -p flat')
   await cp('site/.', `${id}:flat`)
   expect(await inside('ls flat')).toContain('run.sh')

@@ -63,7 +63,7 @@ describe('help', () => {
     const mine = surfaceOf(ours!.stdout)
     const official = surfaceOf(theirs!.stdout)
     expect(official.flags.filter((flag) => !mine.flags.includes(flag))).toEqual([])
-    // Ours may have options where theirs has none.
+    // Our CLI may have options where the official one has none.
     expect(mine.usage.replace(' [options]', '')).toBe(official.usage.replace(' [options]', ''))
   })
 
@@ -73,7 +73,7 @@ describe('help', () => {
     expect(stdout).toMatch(/\nExamples:\n {2}.*\be2b /)
   })
 
-  it('is on standard error with exit code 1 where a command is missing', async () => {
+  it('is printed to standard error with exit code 1 when a command is missing', async () => {
     for (const args of [[], ['sandbox'], ['template'], ['auth'], ['sandbox', 'snapshot']]) {
       const { code, stdout, stderr } = await e2b(args)
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -101,7 +101,7 @@ it('e2b --version starts in less than 1.5 times the time of node itself', async 
     return performance.now() - started
   }
   const pairs: number[] = []
-  // The pairs are compared, not the sums: other work on the machine then hits both.
+  // Pairs are compared, not sums: other work on the machine then slows both of a pair.
   for (let i = 0; i < 21; i++) {
     const bare = await measure(['-e', '0'])
     pairs.push((await measure([ENTRY, '--version'])) / bare)
@@ -110,7 +110,7 @@ it('e2b --version starts in less than 1.5 times the time of node itself', async 
 })
 
 describe('output', () => {
-  it('a reader that leaves early is no failure', async () => {
+  it('a reader that closes the pipe early is no failure', async () => {
     const child = start(['completion', 'bash'])
     child.stdout!.destroy()
     expect(await end(child).catch((error: Error) => error.message)).toMatchObject({ code: 0, stderr: '' })
@@ -133,7 +133,7 @@ describe('completion', () => {
     return stdout.trim().split('\n')
   }
 
-  it('completes commands, their flags, and those behind an alias in bash', async () => {
+  it('completes commands, their flags, and those of aliases in bash', async () => {
     expect(await complete('e2b s')).toEqual(['sandbox', 'storage'])
     expect(await complete('e2b sandbox li')).toEqual(['list'])
     expect(await complete('e2b sbx cr --life')).toEqual(['--lifecycle.ontimeout', '--lifecycle.autoresume'])
@@ -152,7 +152,7 @@ describe('completion', () => {
     }
   })
 
-  it('knows no other shell', async () => {
+  it('refuses any other shell', async () => {
     expect((await e2b(['completion', 'tcsh'])).stderr).toMatch(/bash, zsh, fish/)
   })
 })

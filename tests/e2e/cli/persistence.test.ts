@@ -16,7 +16,7 @@ afterAll(async () => {
 const stateOf = async (): Promise<string> =>
   JSON.parse((await e2b(['sandbox', 'info', id, '-f', 'json'])).stdout).state
 
-it('e2b sandbox pause puts a sandbox away, and resume brings it back with its files', async () => {
+it('e2b sandbox pause pauses a sandbox, and resume brings it back with its files', async () => {
   expect((await e2b(['sandbox', 'exec', id, 'echo kept > /home/user/kept'])).code).toBe(0)
   expect((await e2b(['sandbox', 'pause', id])).code).toBe(0)
   expect(await stateOf()).toBe('paused')
@@ -27,7 +27,7 @@ it('e2b sandbox pause puts a sandbox away, and resume brings it back with its fi
   expect((await e2b(['sandbox', 'exec', id, 'cat /home/user/kept'])).stdout).toBe('kept\n')
 })
 
-it('e2b sandbox snapshot makes, lists and deletes what others start from', async () => {
+it('e2b sandbox snapshot creates, lists and deletes snapshots that sandboxes start from', async () => {
   const name = `cli-${process.pid}`
   const made = await e2b(['sandbox', 'snapshot', 'create', id, '-n', name])
   expect(made.code).toBe(0)

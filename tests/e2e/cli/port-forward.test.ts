@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { buildCli, detached, e2b, end, removeHome, start } from './command.ts'
 
-/** HTTP on 8000 that tells the host it was asked for, streams on /events, and speaks WebSocket; an echo on 5000. */
+/** An HTTP server on 8000 that answers with the host of the request, streams on /events and speaks WebSocket; an echo server on 5000. */
 const SERVERS = `
 import base64, hashlib, http.server, socketserver, threading, time
 
@@ -79,7 +79,7 @@ async function announced(child: ChildProcess, count: number): Promise<number[]> 
 const url = (path = '/'): string => `http://localhost:${ports[0]}${path}`
 const signal = (): AbortSignal => AbortSignal.timeout(20_000)
 
-it('passes requests, and the host that was asked for', async () => {
+it('passes requests with their host', async () => {
   const answer = await fetch(url(), { signal: signal() })
   expect([answer.status, await answer.text()]).toEqual([200, `localhost:${ports[0]}`])
 })
@@ -106,7 +106,7 @@ it('passes WebSockets', async () => {
   socket.terminate()
 })
 
-it('passes a protocol that is no HTTP, every byte of it, also when the server speaks first', async () => {
+it('passes every byte of a protocol other than HTTP, also when the server speaks first', async () => {
   const socket = connect(ports[1]!, '127.0.0.1')
   const received: Buffer[] = []
   const total = (): Buffer => Buffer.concat(received)
@@ -121,7 +121,7 @@ it('passes a protocol that is no HTTP, every byte of it, also when the server sp
   socket.destroy()
 })
 
-it('says so when nothing listens inside', async () => {
+it('reports that nothing listens inside', async () => {
   const answer = await fetch(`http://localhost:${ports[2]}/`, { signal: signal() })
   expect([answer.status, (await answer.json()) as object]).toEqual([
     502,
@@ -129,7 +129,7 @@ it('says so when nothing listens inside', async () => {
   ])
 })
 
-it('names the port that is in use here, and another way', async () => {
+it('names the local port that is in use, and an alternative', async () => {
   const taken = createServer()
   await once(taken.listen(0, '127.0.0.1'), 'listening')
   const { port } = taken.address() as AddressInfo

@@ -15,7 +15,7 @@ afterAll(async () => {
 })
 
 describe('e2b sandbox list', () => {
-  it('shows a line for each sandbox', async () => {
+  it('prints a line for each sandbox', async () => {
     const { code, stdout } = await e2b(['sandbox', 'list'])
     expect(code).toBe(0)
     const [head, ...lines] = stdout.trimEnd().split('\n')
@@ -25,7 +25,7 @@ describe('e2b sandbox list', () => {
     expect(lines.find((line) => line.startsWith(id))).toMatch(/ base .* Running +2 +1024 +0\.6\.13 +\{\}$/)
   })
 
-  it('has the fields of the official CLI as JSON, under its alias too', async () => {
+  it('prints the fields of the official CLI as JSON, under its alias too', async () => {
     const { stdout } = await e2b(['sbx', 'ls', '-f', 'json'])
     const found = (JSON.parse(stdout) as { sandboxId: string }[]).find((sandbox) => sandbox.sandboxId === id)
     expect(found).toMatchObject({ name: 'base', state: 'running', cpuCount: 2, memoryMB: 1024, metadata: {} })
@@ -57,7 +57,7 @@ describe('e2b sandbox exec', () => {
   const exec = (words: string[], input?: string | Buffer, flags: string[] = []) =>
     e2b(['sandbox', 'exec', ...flags, id, ...words], { input })
 
-  it('gives a single word to the shell inside and its exit code back', async () => {
+  it('passes a single word to the shell inside and returns its exit code', async () => {
     expect(await exec(['echo out; echo err >&2; exit 7'])).toEqual({
       code: 7,
       stdout: 'out\n',
@@ -99,7 +99,7 @@ describe('e2b sandbox exec', () => {
     })
   })
 
-  it('passes bytes that are no text', async () => {
+  it('passes bytes that are not text', async () => {
     const kept = (await exec(['head -c 5000000 /dev/urandom > random; sha256sum < random'])).stdout.trim()
     const file = start(['sandbox', 'exec', id, 'cat random'])
     const hash = createHash('sha256')
@@ -111,7 +111,7 @@ describe('e2b sandbox exec', () => {
     expect((await exec(['cat'], 'grüße 世界 🚀\n')).stdout).toBe('grüße 世界 🚀\n')
   })
 
-  it('says that a signal ended the program', async () => {
+  it('reports that a signal ended the program', async () => {
     expect(await exec(['kill -9 $$'])).toEqual({ code: 255, stdout: '', stderr: 'signal: killed\n' })
   })
 
@@ -139,7 +139,7 @@ it('e2b sandbox metrics shows samples for people and for programs', async () => 
 })
 
 describe('e2b sandbox kill', () => {
-  it('ends following logs and metrics of the sandbox', async () => {
+  it('ends commands that follow logs and metrics of the sandbox', async () => {
     const other = await detached()
     const logs = e2b(['sandbox', 'logs', other.id, '--follow'])
     const metrics = e2b(['sandbox', 'metrics', other.id, '--follow'])
@@ -152,7 +152,7 @@ describe('e2b sandbox kill', () => {
     expect((await metrics).stdout).toContain('Stopped printing metrics. Sandbox is closed.')
   })
 
-  it('kills the known of several and fails for the unknown', async () => {
+  it('kills the sandboxes that exist and fails for those that do not', async () => {
     const other = await detached()
     const { code, stdout, stderr } = await e2b(['sandbox', 'kill', other.id, 'inope'])
     expect({ code, stdout, stderr }).toEqual({
@@ -162,7 +162,7 @@ describe('e2b sandbox kill', () => {
     })
   })
 
-  it('kills all that carry the metadata, which is none', async () => {
+  it('kills every sandbox with the metadata, here none', async () => {
     const { code, stdout } = await e2b(['sandbox', 'kill', '--all', '-m', 'nobody=has-this'])
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'No running sandboxes\n' })
   })

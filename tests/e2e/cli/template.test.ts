@@ -55,7 +55,7 @@ describe('e2b template init', () => {
     )
   })
 
-  it('touches nothing of a directory that is there', async () => {
+  it('changes nothing in a directory that exists', async () => {
     await e2b(['template', 'init', '-n', 'my-tpl', '-l', 'typescript', '-p', directory])
     const { code, stderr } = await e2b([
       'template',
@@ -94,7 +94,7 @@ memory_mb = 2048
     writeFileSync(join(directory, 'e2b.Dockerfile'), DOCKERFILE)
     writeFileSync(join(directory, 'e2b.toml'), CONFIG)
   }
-  /** Calls and their arguments without layout: ours and theirs may break lines in other places. */
+  /** Calls and their arguments without layout: the two CLIs may break lines in different places. */
   const essence = (source: string): string => source.replace(/[\s,]+/g, '').replace(/"/g, "'")
 
   it.each(['typescript', 'python-sync', 'python-async'])(

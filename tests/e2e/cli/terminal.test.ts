@@ -23,7 +23,7 @@ async function enter(line: string, on = terminal): Promise<void> {
   await on.press('Enter')
 }
 
-/** Nothing of the session may be left in the local terminal: it echoes, and stty is as it was. */
+/** Checks that the session left nothing in the local terminal: it echoes, and stty is as before. */
 async function expectRestored(before: string, on = terminal): Promise<void> {
   await on.waitFor(/local> $|local>$/)
   await on.press('C-l')
@@ -48,7 +48,7 @@ const idOnScreen = (screen: string): string => /\bi[a-z0-9]{20}\b/.exec(screen)!
 const isListed = async (id: string): Promise<boolean> => (await e2b(['sandbox', 'list'])).stdout.includes(id)
 
 describe('e2b sandbox create', () => {
-  it('is a terminal of the sandbox, with its size, UTF-8 and exit code, and ends the sandbox with it', async () => {
+  it('opens a terminal of the sandbox with size, UTF-8 and exit code, and ends the sandbox when it closes', async () => {
     const before = await settings()
     await enter(`${E2B} sandbox create; echo "code: $?"`)
     const id = idOnScreen(await terminal.waitFor(PROMPT))
@@ -90,11 +90,11 @@ describe('e2b sandbox create', () => {
     await terminal.waitFor(/local>/)
   })
 
-  it('gives the screen and the modes back when the sandbox is killed under a full-screen program', async () => {
+  it('restores the screen and the modes when the sandbox is killed under a full-screen program', async () => {
     const before = await settings()
     await enter(`echo marker; ${E2B} sandbox create; echo "code: $?"`)
     const id = idOnScreen(await terminal.waitFor(PROMPT))
-    // The alternate screen, an unseen cursor, mouse reports and bracketed paste: what an editor leaves.
+    // An editor that dies leaves the alternate screen, a hidden cursor, mouse reports and bracketed paste.
     await enter(`printf '\\033[?1049h\\033[?25l\\033[?1000h\\033[2J\\033[Hfull screen'; sleep 1000`)
     await terminal.waitFor(/^full screen/)
     await e2b(['sandbox', 'kill', id])
@@ -120,7 +120,7 @@ describe('e2b sandbox create', () => {
     }
   })
 
-  it('keeps the sandbox alive for longer than it would live by itself', { timeout: 120_000 }, async () => {
+  it('keeps the sandbox alive beyond its own timeout', { timeout: 120_000 }, async () => {
     await enter(`${E2B} sandbox create`)
     const id = idOnScreen(await terminal.waitFor(PROMPT))
     const started = Date.now()
@@ -163,7 +163,7 @@ describe('e2b sandbox connect', () => {
     expect(await isListed(id)).toBe(true)
   })
 
-  it('takes the session up again after the network was cut', async () => {
+  it('resumes the session after the network was cut', async () => {
     const proxy = await startUnsteadyProxy(inject('server').port)
     try {
       await enter(
@@ -185,7 +185,7 @@ describe('e2b sandbox connect', () => {
     }
   })
 
-  it('shows how far a copy is, on the terminal alone', async () => {
+  it('shows the progress of a copy only on a terminal', async () => {
     await enter(
       `head -c 30000000 /dev/zero > /tmp/e2b-zeros; ${E2B} sandbox cp /tmp/e2b-zeros ${id}:zeros 2>&1`,
     )

@@ -10,7 +10,7 @@ const TMUX_TIMEOUT_MS = 10_000
 const WAIT_MS = 30_000
 const POLL_MS = 50
 
-/** A real terminal that is read as text: only these tests need it, so only they install it. */
+/** Installs a real terminal that can be read as text: only these tests need it. */
 export async function ensureTmux(): Promise<void> {
   const isThere = await run('tmux', ['-V']).then(
     () => true,
@@ -20,14 +20,14 @@ export async function ensureTmux(): Promise<void> {
 }
 
 export interface Terminal {
-  /** The lines on the screen, without the empty ones at its end. */
+  /** The lines on the screen, without trailing empty ones. */
   screen(): Promise<string>
   /** Types text as it is. */
   type(text: string): Promise<void>
   /** Presses keys in tmux's names: `Enter`, `C-c`, `Up`. */
   press(...keys: string[]): Promise<void>
   resize(cols: number, rows: number): Promise<void>
-  /** @throws with the screen when `pattern` does not show within 30 s */
+  /** Waits for a pattern on the screen. @throws with the screen when it does not appear within 30 s */
   waitFor(pattern: RegExp): Promise<string>
   close(): Promise<void>
 }

@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A way to the server that can be cut, as a network is when a laptop changes its Wi-Fi. */
+/** A route to the server that tests can cut, as happens when a laptop changes its Wi-Fi. */
 export interface UnsteadyProxy {
   url: string
-  /** Breaks every connection and takes no new one. */
+  /** Breaks every connection and accepts no new one. */
   cut(): Promise<void>
   mend(): Promise<void>
   close(): Promise<void>

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BuildInfo, BuildResources } from '@sandlot/protocol/node'
+import { removeUnfinished, writeAtomically } from '../host/atomic-writes.ts'
 import type { MachineSource } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 
@@ -54,20 +55,19 @@ export async function ensureBuild(
     return JSON.parse(await readFile(manifest, 'utf8')) as Build
   } catch {}
 
-  for (const entry of await readdir(buildsDir).catch(() => []))
-    if (entry.startsWith('.writing-')) await rm(join(buildsDir, entry), { recursive: true, force: true })
+  await removeUnfinished(buildsDir)
   await rm(checkpointDir, { recursive: true, force: true })
-  const writing = join(buildsDir, `.writing-${buildId}`)
   const source: MachineSource = { buildId, imagePath, ...resources }
-  const machine = await machines.start(source)
-  try {
-    await machine.guest.runCommand({ command: WARM_UP, user: defaultUser }, WARM_UP_TIMEOUT_MS)
-    await machines.checkpoint(machine, writing)
-  } finally {
-    await machines.end(machine.machineId)
-  }
-  await writeFile(join(writing, 'manifest.json'), JSON.stringify(build, null, 2))
-  await rename(writing, checkpointDir)
+  await writeAtomically(checkpointDir, async (writing) => {
+    const machine = await machines.start(source)
+    try {
+      await machine.guest.runCommand({ command: WARM_UP, user: defaultUser }, WARM_UP_TIMEOUT_MS)
+      await machines.checkpoint(machine, writing)
+    } finally {
+      await machines.end(machine.machineId)
+    }
+    await writeFile(join(writing, 'manifest.json'), JSON.stringify(build, null, 2))
+  })
   return build
 }
 

@@ -2,10 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { removeUnfinished, WRITING_PREFIX, writeAtomically } from '../host/atomic-writes.ts'
 import { run } from '../host/run.ts'
 
-/** Of folders that are half written or half removed. */
-export const WRITING = '.writing-'
 const META = 'layer.json'
 const COPY_TIMEOUT_MS = 10 * 60_000
 
@@ -37,15 +36,8 @@ export class LayerFolders {
   /** Makes the folder and removes what a crash left half written. */
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-    for (const entry of await readdir(this.#dir, { withFileTypes: true })) {
-      const path = join(this.#dir, entry.name)
-      const halves = entry.name.startsWith(WRITING)
-        ? [path]
-        : (await readdir(path).catch(() => []))
-            .filter((name) => name.startsWith(WRITING))
-            .map((name) => join(path, name))
-      for (const half of halves) await rm(half, { recursive: true, force: true })
-    }
+    await removeUnfinished(this.#dir)
+    for (const key of await readdir(this.#dir)) await removeUnfinished(this.pathOf(key))
   }
 
   pathOf = (key: string): string => join(this.#dir, key)
@@ -78,26 +70,24 @@ export class LayerFolders {
     save: (dir: string) => Promise<void>,
     replacing: (replace: () => Promise<void>) => Promise<void> = (replace) => replace(),
   ): Promise<void> {
-    const writing = join(this.#dir, `${WRITING}${randomUUID()}`)
-    await mkdir(writing, { recursive: true, mode: 0o700 })
-    try {
+    const write = async (writing: string) => {
+      await mkdir(writing, { recursive: true, mode: 0o700 })
       await save(writing)
       await writeFile(join(writing, META), JSON.stringify(meta))
-      await replacing(async () => {
-        await this.remove(key)
-        await rename(writing, this.pathOf(key))
-      })
-    } catch (error) {
-      await rm(writing, { recursive: true, force: true })
-      throw error
     }
+    const publish = (writing: string, path: string) =>
+      replacing(async () => {
+        await this.remove(key)
+        await rename(writing, path)
+      })
+    await writeAtomically(this.pathOf(key), write, { publish })
   }
 
   /** All there are, the one that was not used for longest first. */
   async list(): Promise<ListedLayer[]> {
     const found: ListedLayer[] = []
     for (const key of await readdir(this.#dir).catch(() => [])) {
-      if (key.startsWith(WRITING)) continue
+      if (key.startsWith(WRITING_PREFIX)) continue
       const entry = await describe(this.pathOf(key)).catch(() => undefined)
       if (entry) found.push({ key, ...entry })
     }
@@ -106,7 +96,7 @@ export class LayerFolders {
 
   /** What was linked out of it stays. */
   async remove(key: string): Promise<void> {
-    const removing = join(this.#dir, `${WRITING}${randomUUID()}`)
+    const removing = join(this.#dir, `${WRITING_PREFIX}${randomUUID()}`)
     await rename(this.pathOf(key), removing).catch(() => {})
     await rm(removing, { recursive: true, force: true })
   }

@@ -4,10 +4,11 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { UsageReport } from '@sandlot/protocol/node'
+import { WRITING_PREFIX } from '../host/atomic-writes.ts'
 import { isDamage } from '../packed/manifest.ts'
 import type { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { BackgroundQueue } from '../persistence/background-queue.ts'
-import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer, WRITING } from './layer-folders.ts'
+import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer } from './layer-folders.ts'
 
 /** Of layers beside their packed copies, those that were used last: who changes a step builds from one again and again. */
 const UNPACKED_BYTES = 2 * 2 ** 30
@@ -228,7 +229,7 @@ export class Layers {
     if (!existsSync(filesDir)) return
     const { packedId } = this.#folders.read(key)
     if (packedId === undefined || !this.#packedIds.has(packedId)) return
-    const removing = join(this.#folders.pathOf(key), `${WRITING}${randomUUID()}`)
+    const removing = join(this.#folders.pathOf(key), `${WRITING_PREFIX}${randomUUID()}`)
     renameSync(filesDir, removing)
     await rm(removing, { recursive: true, force: true })
   }

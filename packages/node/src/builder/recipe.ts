@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { SandlotError } from '@sandlot/protocol'
-import type { BuildEnvironment, BuildResources, BuildStep } from '@sandlot/protocol/node'
+import type { BuildEnvironment, BuildStep } from '@sandlot/protocol/node'
 import type { LoginCommand } from '../guest/login-command.ts'
 
 export const INITIAL_ENVIRONMENT: BuildEnvironment = { defaultUser: 'user', envVars: {} }

@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { writeAtomically } from '../host/atomic-writes.ts'
 
 /** Of one checkpoint that has its files in its memory only; others are saved again when they are asked for. */
 const MAX_KEPT = 8
@@ -98,16 +99,11 @@ export class ExtractedFiles {
   }
 
   async #extract(dir: string, extract: (dir: string) => Promise<void>): Promise<number> {
-    const writing = `${dir}.writing`
-    await rm(writing, { recursive: true, force: true })
-    try {
-      await extract(writing)
+    const publish = async (writing: string) => {
       await rm(dir, { recursive: true, force: true })
       await rename(writing, dir)
-    } catch (error) {
-      await rm(writing, { recursive: true, force: true })
-      throw error
     }
+    await writeAtomically(dir, extract, { name: basename(dir), publish })
     const sizes = (await readdir(dir)).map(async (name) => (await stat(join(dir, name))).blocks * 512)
     return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
   }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { chmod, cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../host/run.ts'
-import { DNS_ADDRESS } from '../network/firewall.ts'
+import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from './changed-files.ts'
 import { REMOVE_SSH_HOST_KEYS } from './ssh-host-keys.ts'
 

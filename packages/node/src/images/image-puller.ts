@@ -1,6 +1,6 @@
 import { readFile, rename } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
-import { DNS_ADDRESS } from '../network/firewall.ts'
+import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { OPEN } from '../network/network-policy.ts'
 import { explainFailure } from './explain-failure.ts'
 import { type FileLimits, ImageFile } from './image-file.ts'

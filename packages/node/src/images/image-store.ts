@@ -12,13 +12,13 @@ import {
   stat,
   statfs,
   utimes,
-  writeFile,
 } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { BuildEnvironment, RegistryLogin } from '@sandlot/protocol/node'
 import { digest, INITIAL_ENVIRONMENT } from '../builder/recipe.ts'
+import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/atomic-writes.ts'
 import { passwordFor } from './ecr-login.ts'
 import type { FileLimits } from './image-file.ts'
 import { type ImageName, isBaseImage, parseImageName } from './image-name.ts'
@@ -27,7 +27,6 @@ import type { FinishedImage } from './imager-answers.ts'
 import { packTar } from './pack-tar.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
-const WORK = '.writing-'
 const NAMES = 'names.json'
 /** Holes count. */
 const MAX_IMAGE_BYTES = 64 * 2 ** 30
@@ -105,8 +104,7 @@ export class ImageStore {
     await this.open()
     // where former versions kept layers
     await rm(join(dir, 'blobs'), { recursive: true, force: true })
-    for (const name of await readdir(dir))
-      if (name.startsWith(WORK)) await rm(join(dir, name), { recursive: true, force: true })
+    await removeUnfinished(dir)
   }
 
   /**
@@ -134,7 +132,7 @@ export class ImageStore {
     }
     const { puller } = this.#options
     if (!puller) throw new SandlotError('invalid_request', `image '${name.full}' is not here`)
-    const pulled = await puller.open(name, join(this.#options.dir, `${WORK}${randomUUID()}`), {
+    const pulled = await puller.open(name, join(this.#options.dir, `${WRITING_PREFIX}${randomUUID()}`), {
       ...{ login: login && (await passwordFor(login)), owner, limits: await this.#limits(), signal },
     })
     try {
@@ -186,7 +184,7 @@ export class ImageStore {
     pack: (image: string, work: string) => Promise<void>,
   ): Promise<StoredImage> {
     const { dir } = this.#options
-    const work = join(dir, `${WORK}${randomUUID()}`)
+    const work = join(dir, `${WRITING_PREFIX}${randomUUID()}`)
     await mkdir(work, { mode: 0o700 })
     try {
       const image = join(work, 'image.erofs')
@@ -302,9 +300,8 @@ export class ImageStore {
   }
 
   async #write(file: string, content: unknown): Promise<void> {
-    const writing = join(this.#options.dir, `${WORK}${process.pid}-${file}`)
-    await writeFile(writing, JSON.stringify(content, null, 2), { mode: 0o600, flush: true })
-    await rename(writing, join(this.#options.dir, file))
+    const text = JSON.stringify(content, null, 2)
+    await writeFileAtomically(join(this.#options.dir, file), text, { isFlushed: true })
   }
 
   #recordPath = (key: string): string => join(this.#options.dir, `${key}.json`)

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
-import { DNS_ADDRESS } from '../network/firewall.ts'
+import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { explainFailure } from './explain-failure.ts'
 import { type FileLimits, ImageFile } from './image-file.ts'
 import type { ImageName } from './image-name.ts'

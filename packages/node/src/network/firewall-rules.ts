@@ -1,10 +1,8 @@
 import type { InstanceNames } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
+import { DNS_ADDRESS } from './dns-address.ts'
 import type { HostNetworks } from './host-networks.ts'
-import type { Slot } from './slots.ts'
-
-/** Where every sandbox sends DNS queries; never routed: the firewall rewrites it to the host's own resolver. */
-export const DNS_ADDRESS = '169.254.53.53'
+import type { Slot } from './slot.ts'
 
 export interface FirewallRulesOptions {
   names: InstanceNames

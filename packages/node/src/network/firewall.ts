@@ -15,8 +15,6 @@ import type { HostNetworks } from './host-networks.ts'
 import { NftRefusal, NftSession } from './nft-session.ts'
 import { setForwarding } from './slot-filters.ts'
 
-export { DNS_ADDRESS } from './firewall-rules.ts'
-
 const NFT_TIMEOUT_MS = 10_000
 const CONNTRACK_TIMEOUT_MS = 10_000
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'

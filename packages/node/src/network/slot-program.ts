@@ -1,5 +1,5 @@
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
-import { DNS_ADDRESS } from './firewall-rules.ts'
+import { DNS_ADDRESS } from './dns-address.ts'
 import type { HostNetworks } from './host-networks.ts'
 
 /** One instruction of classic BPF (`linux/filter.h`): code, jump if true, jump if false, operand. */

@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import { createFolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import { type PackRequest, packFolder } from './pack-folder.ts'
 
 /** What the server passes as the one argument, as JSON. */
@@ -23,7 +23,7 @@ function checkWanted(): void {
 }
 
 try {
-  const result = await packFolder(await createFolderStore(storeDir), request, { checkWanted })
+  const result = await packFolder(await FolderStore.open(storeDir), request, { checkWanted })
   process.stdout.write(JSON.stringify(result))
 } catch (error) {
   const failure: PackProcessFailure =

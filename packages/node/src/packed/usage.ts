@@ -1,4 +1,4 @@
-import type { CheckpointUsage, UsageReport } from '@sandlot/protocol/node'
+import type { UsageReport } from '@sandlot/protocol/node'
 import { chunksOf, logicalBytes, type PackedCheckpoint } from './manifest.ts'
 
 /**

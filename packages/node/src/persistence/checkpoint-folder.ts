@@ -1,14 +1,13 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCheckpointId, SandlotError } from '@sandlot/protocol'
-import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
+import { writeAtomically } from '../host/atomic-writes.ts'
 import { pathExists } from '../host/path-exists.ts'
 import type { AdoptedBases } from '../takeover/adopted-bases.ts'
 import type { BasePlace } from '../takeover/base-place.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 
-const WRITING = '.writing-'
 const REMOVING = '.removing-'
 /** What other files took the place of; it comes back when a crash kept them from appearing. */
 const REPLACED = '.replaced-'
@@ -105,39 +104,22 @@ export class CheckpointFolder {
     save: (paths: CheckpointPaths) => Promise<void>,
   ): Promise<CheckpointManifest> {
     this.paths(checkpointId)
-    const writing = join(this.#dir, `${WRITING}${checkpointId}`)
-    await rm(writing, { recursive: true, force: true })
-    await mkdir(writing, { mode: 0o700 })
-    try {
+    let manifest: CheckpointManifest | undefined
+    await this.#writeFolder(checkpointId, async (writing) => {
+      await mkdir(writing, { mode: 0o700 })
       await save(this.#pathsIn(writing))
-      const manifest = {
-        ...describe,
-        checkpointId,
-        sizeBytes: await sizeOf(writing),
-        createdAtMs: Date.now(),
-      }
+      const sizeBytes = await sizeOf(writing)
+      manifest = { ...describe, checkpointId, sizeBytes, createdAtMs: Date.now() }
       await writeFile(join(writing, MANIFEST), JSON.stringify(manifest, null, 2))
       await this.#adopted?.keep(checkpointId, manifest)
-      await this.#appear(writing, checkpointId)
-      return manifest
-    } catch (error) {
-      await rm(writing, { recursive: true, force: true })
-      throw error
-    }
+    })
+    return manifest!
   }
 
   /** Adds the file system to a checkpoint that only had the memory. */
   async addFiles(checkpointId: string, save: (filesDir: string) => Promise<void>): Promise<void> {
     const { filesDir } = this.paths(checkpointId)
-    const writing = join(this.#dir, checkpointId, `${WRITING}files`)
-    try {
-      await rm(writing, { recursive: true, force: true })
-      await save(writing)
-      await rename(writing, filesDir)
-    } catch (error) {
-      await rm(writing, { recursive: true, force: true })
-      throw error
-    }
+    await writeAtomically(filesDir, save, { name: 'files' })
   }
 
   /** Brings it to the disk, and remembers its checksums. Nobody waits for it. */
@@ -154,9 +136,8 @@ export class CheckpointFolder {
       ['files', filesDir],
     ] as const)
       if (await pathExists(dir)) sums[part] = await checksumsOf(dir, true)
-    const writing = join(folder, `${WRITING}${CHECKSUMS}`)
-    await writeFile(writing, JSON.stringify(sums, null, 2), { flush: true })
-    await rename(writing, join(folder, CHECKSUMS))
+    const write = (writing: string) => writeFile(writing, JSON.stringify(sums, null, 2), { flush: true })
+    await writeAtomically(join(folder, CHECKSUMS), write, { name: CHECKSUMS })
   }
 
   isSealed(checkpointId: string): Promise<boolean> {
@@ -211,17 +192,17 @@ export class CheckpointFolder {
   /** Puts what `write` writes in the place of its files. Who has the old ones open keeps them. */
   async replace(checkpointId: string, write: (dir: string) => Promise<void>): Promise<void> {
     this.paths(checkpointId)
-    const writing = join(this.#dir, `${WRITING}${checkpointId}`)
-    await rm(writing, { recursive: true, force: true })
-    await write(writing)
-    await this.#appear(writing, checkpointId)
+    await this.#writeFolder(checkpointId, write)
   }
 
-  /** A crash leaves what was there before, or what was written. */
-  async #appear(writing: string, checkpointId: string): Promise<void> {
-    const replaced = await this.#putAside(checkpointId, REPLACED)
-    await rename(writing, join(this.#dir, checkpointId))
-    await rm(replaced, { recursive: true, force: true })
+  /** Writes the folder of a checkpoint. A crash leaves the folder that was there before, or the new one. */
+  #writeFolder(checkpointId: string, write: (writing: string) => Promise<void>): Promise<void> {
+    const publish = async (writing: string, path: string) => {
+      const replaced = await this.#putAside(checkpointId, REPLACED)
+      await rename(writing, path)
+      await rm(replaced, { recursive: true, force: true })
+    }
+    return writeAtomically(join(this.#dir, checkpointId), write, { name: checkpointId, publish })
   }
 
   /** @returns where its files are now, if there were any */

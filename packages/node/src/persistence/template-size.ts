@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathExists } from '../host/path-exists.ts'
-import { createFolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import { manifestKey } from '../objects/object-store.ts'
 import { decodeManifest } from '../packed/manifest.ts'
 import { readPackedFile } from '../packed/read-file.ts'
@@ -34,7 +34,7 @@ export async function templateSize(home: string, checkpointId: string): Promise<
 
 async function packedManifest(dir: string, checkpointId: string): Promise<string | undefined> {
   if (!(await pathExists(dir))) return undefined
-  const store = await createFolderStore(dir)
+  const store = await FolderStore.open(dir)
   const content = await store.get(manifestKey(checkpointId))
   if (!content) return undefined
   const file = await readPackedFile(store, decodeManifest(checkpointId, content, store.name), MANIFEST)

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { ExportedBase, ExportedFile } from '@sandlot/protocol/node'
+import { writeFileAtomically } from '../host/atomic-writes.ts'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 import type { BasePlace } from './base-place.ts'
 import { downloadFile } from './exported-files.ts'
@@ -68,9 +69,7 @@ export class AdoptedBases {
 
   async #place(checkpointId: string, place: BasePlace): Promise<void> {
     await mkdir(join(this.#dir, CHECKPOINTS), { recursive: true, mode: 0o700 })
-    const path = this.#pathOf(checkpointId)
-    await writeFile(`${path}.writing`, JSON.stringify(place), { flush: true })
-    await rename(`${path}.writing`, path)
+    await writeFileAtomically(this.#pathOf(checkpointId), JSON.stringify(place), { isFlushed: true })
   }
 
   /** What a record of a bucket says becomes a path: `SandboxRecords` has looked at it, and so does this. */

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompress } from 'node:zlib'
 import { SandlotError } from '@sandlot/protocol'
 import type { ExportedFile } from '@sandlot/protocol/node'
+import { writeAtomically } from '../host/atomic-writes.ts'
 import { run } from '../host/run.ts'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 
@@ -58,26 +59,23 @@ export async function downloadFile(
   if (sizeBytes > PART_BYTES * MAX_PARTS)
     throw new SandlotError('checkpoint_damaged', `${what} ${sha256} is said to have ${sizeBytes} bytes`)
   await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-  const writing = `${path}.writing`
-  await rm(writing, { force: true })
-  const target = await open(writing, 'wx', mode)
-  try {
-    const hash = createHash('sha256')
-    for (let at = 0, index = 0; at < sizeBytes; at += PART_BYTES, index++) {
-      const part = await fetchPart(store, file, index, what)
-      hash.update(part)
-      await target.write(part, 0, part.length, at)
+  await writeAtomically(path, async (writing) => {
+    const target = await open(writing, 'wx', mode)
+    try {
+      const hash = createHash('sha256')
+      for (let at = 0, index = 0; at < sizeBytes; at += PART_BYTES, index++) {
+        const part = await fetchPart(store, file, index, what)
+        hash.update(part)
+        await target.write(part, 0, part.length, at)
+      }
+      if (hash.digest('hex') !== sha256)
+        throw new SandlotError('checkpoint_damaged', `${what} ${sha256} in ${store.name} has another sha256`)
+      await target.sync()
+    } finally {
+      await target.close()
     }
-    if (hash.digest('hex') !== sha256)
-      throw new SandlotError('checkpoint_damaged', `${what} ${sha256} in ${store.name} has another sha256`)
-    await target.sync()
-    await target.close()
     await setModifiedAt(writing, modifiedAtNs)
-    await rename(writing, path)
-  } finally {
-    await target.close().catch(() => {})
-    await rm(writing, { force: true })
-  }
+  })
 }
 
 async function fetchPart(

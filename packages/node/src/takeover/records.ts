@@ -1,6 +1,5 @@
 import { isCheckpointId, isSandboxId, SandlotError } from '@sandlot/protocol'
 import type {
-  ExportedBase,
   ExportedFile,
   FoundRecord,
   Instance,

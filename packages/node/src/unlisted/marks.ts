@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/atomic-writes.ts'
 
-const WRITING = '.writing-'
 const SUFFIX = '.json'
 const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
 
@@ -25,6 +25,11 @@ export class UnlistedMarks {
     this.#dir = dir
   }
 
+  /** Removes what a crash left half written. */
+  async prepare(): Promise<void> {
+    await removeUnfinished(this.#dir)
+  }
+
   async list(): Promise<UnlistedMark[]> {
     const marks = await Promise.all((await this.ids()).map((id) => this.find(id)))
     return marks.filter((mark) => mark !== undefined).sort((a, b) => a.sinceMs - b.sinceMs)
@@ -34,7 +39,7 @@ export class UnlistedMarks {
   async ids(): Promise<string[]> {
     const names = await readdir(this.#dir).catch(() => [])
     return names
-      .filter((name) => name.endsWith(SUFFIX) && !name.startsWith(WRITING))
+      .filter((name) => name.endsWith(SUFFIX) && !name.startsWith(WRITING_PREFIX))
       .map((name) => name.slice(0, -SUFFIX.length))
       .filter((id) => ID.test(id))
   }
@@ -52,9 +57,7 @@ export class UnlistedMarks {
 
   async put(mark: UnlistedMark): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-    const writing = join(this.#dir, `${WRITING}${mark.id}`)
-    await writeFile(writing, JSON.stringify(mark), { mode: 0o600, flush: true })
-    await rename(writing, this.#pathOf(mark.id))
+    await writeFileAtomically(this.#pathOf(mark.id), JSON.stringify(mark), { isFlushed: true })
   }
 
   async remove(id: string): Promise<void> {

@@ -57,6 +57,7 @@ export class Unlisted {
     this.#instanceId = instanceId
     this.#foundAtMs = this.#uptimeMs()
     this.#unlisted.clear()
+    await marks.prepare()
     for (const id of present) if (!isListed(id)) this.#unlisted.add(id)
     for (const id of await marks.ids()) if (!this.#unlisted.has(id)) await marks.remove(id)
     const found: UnlistedMark[] = []

@@ -9,14 +9,14 @@ beforeAll(async () => {
 })
 afterAll(() => workspace?.sandbox.kill())
 
-/** Ends with what the service's refusal makes of it. */
+/** Runs amp, which ends with the error that the service's refusal causes. */
 async function refused(words: string): Promise<string> {
   const command = `cd ${REPOSITORY} && amp ${words}; echo "exit $?"`
   const { stdout, stderr } = await workspace.sandbox.commands.run(command, { timeoutMs: 110_000 })
   return stdout + stderr
 }
 
-test('amp is on PATH and says its version, in a login shell and in none', async () => {
+test('amp is on PATH and prints its version, in login shells and in others', async () => {
   const version = /^\d+\.\d+\.\d+-g[0-9a-f]+/
   const { commands } = workspace.sandbox
   expect((await commands.run('amp --version')).stdout).toMatch(version)

@@ -1,5 +1,5 @@
-// `node telegram-bot-api.ts --port 8901 --token 1:a --record /tmp/bot.jsonl`: Telegram's Bot API for one bot with one user, who says
-// what is posted to /say. Imports nothing but Node, so that a test may upload it into a sandbox. https://core.telegram.org/bots/api
+// `node telegram-bot-api.ts --port 8901 --token 1:a --record /tmp/bot.jsonl`: Telegram's Bot API for one bot with one user, whose
+// messages are posted to /say. Imports nothing but Node, so that a test may upload it into a sandbox. https://core.telegram.org/bots/api
 import { appendFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
 import { parseArgs } from 'node:util'
@@ -8,7 +8,7 @@ const { values } = parseArgs({
   options: {
     port: { type: 'string' },
     token: { type: 'string' },
-    /** Gets each call as a line of JSON. */
+    /** File that gets each call as a line of JSON. */
     record: { type: 'string' },
   },
 })
@@ -44,7 +44,7 @@ const methods: Record<string, (parameters: Record<string, unknown>) => unknown> 
   sendMessage: ({ text }) => message(bot, String(text)),
   editMessageText: ({ text }) => message(bot, String(text)),
 }
-/** Those that only say that they were done. */
+/** Methods whose answer only says that they succeeded. */
 const commands = /^(set|delete|answer|pin|unpin)\w+$|^(sendChatAction|close|logOut)$/
 
 const server = createServer(async (request, response) => {

@@ -10,7 +10,7 @@ let workspace: Workspace
 beforeAll(async () => {
   workspace = await startWorkspace('codex', { envs: { CODEX_API_KEY: 'from-the-user' } })
   const { files } = workspace.sandbox
-  // it takes another address for OpenAI from its configuration only
+  // codex takes another address for OpenAI from its configuration only
   await files.write(CONFIG, `openai_base_url = "${LLM_URL}/v1"\n${await files.read(CONFIG)}`)
 })
 afterAll(() => workspace?.sandbox.kill())
@@ -80,7 +80,7 @@ test('--image: the model gets the picture', async () => {
   expect(images[0].image_url).toMatch(/^data:image\/png;base64,/)
 })
 
-test('codex is on PATH of a shell that is no login shell', async () => {
+test('codex is on PATH of a shell that is not a login shell', async () => {
   const { stdout } = await workspace.sandbox.commands.run(
     "env -i PATH=/usr/local/bin:/usr/bin:/bin sh -c 'codex --version'",
   )

@@ -1,12 +1,12 @@
 import type { Sandbox } from 'e2b-official'
 import { BOT_RECORD, BOT_URL } from './with-model.ts'
 
-/** Writes to the bot as its user. */
+/** Sends a message to the bot as the bot's user. */
 export async function say({ commands }: Sandbox, text: string): Promise<void> {
   await commands.run(`curl -sf -d '${text}' ${BOT_URL}/say`)
 }
 
-/** What the bot wrote to its user so far. */
+/** Messages of the bot to its user so far. */
 export async function replies({ files }: Sandbox): Promise<string[]> {
   const calls = (await files.read(BOT_RECORD)).trim().split('\n')
   return calls

@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
+import { waitForTemplate } from '../catalogue/ready.ts'
 import { currentByHost, useEnvironment } from '../conformance/official.ts'
 import type { RecordedRequest } from '../llm/server.ts'
-import { waitForTemplate } from './ready.ts'
 
 export const LLM_PORT = 8900
 export const LLM_URL = `http://127.0.0.1:${LLM_PORT}`
@@ -16,14 +16,14 @@ const SANDBOX_TIMEOUT_MS = 900_000
 
 export interface Workspace {
   sandbox: Sandbox
-  /** What the agent asked the model so far. */
+  /** Requests of the agent to the model so far. */
   requests(): Promise<RecordedRequest[]>
-  /** What changed in the repository, new files too. */
+  /** Changes in the repository, with new files. */
   diff(): Promise<string>
 }
 
 /**
- * A sandbox of a template with the scripted model running inside, so that nothing has to leave it, and a repository that was
+ * A sandbox of a template with the scripted model running inside, so that no request has to leave the sandbox, and a repository that was
  * cloned as the documentation does.
  */
 export async function startWorkspace(template: string, opts: SandboxOpts = {}): Promise<Workspace> {
@@ -52,7 +52,7 @@ export async function startWorkspace(template: string, opts: SandboxOpts = {}): 
   }
 }
 
-/** The files of tests/llm are all it needs. */
+/** The scripted model needs only the files of tests/llm. */
 export async function startLlm(sandbox: Sandbox): Promise<void> {
   const folder = join(import.meta.dirname, '../llm')
   const names = (await readdir(folder)).filter((name) => !name.endsWith('.test.ts'))

@@ -3,14 +3,15 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Sandbox } from 'e2b-official'
 import { beforeAll, describe, type ExpectStatic, test } from 'vitest'
-import { LLM_URL } from '../catalogue/workspace.ts'
 import { currentByHost, fetchWithin, server, useEnvironment } from '../conformance/official.ts'
 import { pythonOf } from '../conformance/python/venv.ts'
 import { createdFile } from '../llm/scripted-model.ts'
 import { pairingCode, replies, say } from './telegram.ts'
 import { BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
+import { LLM_URL } from './workspace.ts'
 
-// As a user runs them, but with a template that has the scripted model in it. Those of the OpenAI Agents SDK: tests/catalogue/openai-agents.test.ts.
+// Runs the examples as a user does, but on a template with the scripted model. Examples of the OpenAI Agents SDK are in
+// openai-agents.test.ts.
 const PROGRAM_TIMEOUT_MS = 420_000
 const examples = join(import.meta.dirname, '../../examples')
 
@@ -32,7 +33,7 @@ beforeAll(async () => {
   python = await pythonOf('2.63.0')
 })
 
-/** @returns what the program wrote */
+/** Runs a program. @returns what it wrote */
 async function run(program: string, variables: Record<string, string>): Promise<string> {
   const env = { ...process.env, ...server.env, ...keys, REPOSITORY: ORIGIN, TASK: 'Add a file', ...variables }
   const interpreter = program.endsWith('.py') ? python : process.execPath
@@ -40,7 +41,7 @@ async function run(program: string, variables: Record<string, string>): Promise<
   return (await promisify(execFile)(interpreter, [join(examples, program)], options)).stdout
 }
 
-/** Both languages at once: each waits for its own sandbox. */
+/** Runs both languages concurrently: each waits for its own sandbox. */
 function example(
   agent: string,
   program: string,
@@ -83,11 +84,11 @@ example('opencode', 'repository', 'a task, then the same through its server', as
   // its SDK of Anthropic takes the address with the version
   const said = await output({ ANTHROPIC_BASE_URL: `${LLM_URL}/v1` })
   expect(said).toContain(`+See ${createdFile(1)}`)
-  // by `opencode run`, and by the server after it
+  // requests of `opencode run`, and then of the server
   expect(said.match(/Done\. The tool answered/g)).toHaveLength(2)
 })
 
-// Amp's own service decides, and its protocol is not published: the program comes as far as that.
+// Amp's own service decides, and its protocol is not published: the program gets as far as that service.
 example('amp', 'repository', 'the service is asked', async (output, expect) => {
   await expect(output()).rejects.toThrow('API request for getUserInfo failed: 404')
 })

@@ -50,18 +50,18 @@ test(
     })
     const said = result.parts.flatMap((part) => (part.type === 'text' ? [part.text] : []))
     expect(said.join('')).toContain('Done. The tool answered')
-    // in the folder in which the server was started, unless a request names another
+    // opencode works in the folder in which its server was started, unless a request names another
     expect(await sandbox.files.read(`/home/user/${createdFile(1)}`)).toBe('written by call 1\n')
     const asked = (await workspace.requests()).filter(({ body }) =>
       JSON.stringify(body?.messages ?? '').includes('Create a hello world HTTP server in Go'),
     )
-    // one at least for the tool's call, one with its result
+    // at least one request for the tool's call, and one with its result
     expect(asked.length).toBeGreaterThan(1)
   },
   SERVER_START_TIMEOUT_MS + PROMPT_TIMEOUT_MS,
 )
 
-/** Ends when the server says that it listens: until then its port answers 502 at the edge. */
+/** Waits until the server says that it listens: until then its port answers 502 at the edge. */
 async function startServer(): Promise<void> {
   const { promise: listens, resolve, reject } = Promise.withResolvers<void>()
   let said = ''

@@ -2,10 +2,10 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Template } from 'e2b'
 import { waitForTemplate } from '../catalogue/ready.ts'
-import { LLM_PORT, LLM_URL } from '../catalogue/workspace.ts'
 import { server } from '../conformance/official.ts'
+import { LLM_PORT, LLM_URL } from './workspace.ts'
 
-/** What a test names as the repository to clone. */
+/** URL of the repository that tests clone. */
 export const ORIGIN = 'file:///opt/origin.git'
 export const BOT_TOKEN = '123456:stub'
 export const BOT_RECORD = '/tmp/bot.jsonl'
@@ -15,7 +15,7 @@ export const BOT_URL = 'http://127.0.0.1:8901'
 const STUBS = '/opt/stubs'
 const tests = join(import.meta.dirname, '..')
 
-/** How an agent that takes no environment variable for it is told where the model is. */
+/** Configuration that points an agent without an environment variable for it to the model. */
 const configure: Record<string, string> = {
   codex: `sed -i '1i openai_base_url = "${LLM_URL}/v1"' ~/.codex/config.toml`,
   openclaw: `openclaw config set --batch-json '${JSON.stringify([
@@ -40,8 +40,8 @@ const startStubs = [
 
 /**
  * Builds a template on top of an agent's in whose sandboxes run the scripted model and the stub of Telegram's Bot API, beside a
- * repository to clone: programs that know nothing of the tests use it by its name.
- * @returns the name
+ * repository to clone: programs that do not know the tests start from it by name.
+ * @returns the name of the template
  */
 export async function buildWithModel(agent: string): Promise<string> {
   await waitForTemplate(agent)
@@ -50,7 +50,7 @@ export async function buildWithModel(agent: string): Promise<string> {
   await mkdir(context, { recursive: true })
   try {
     await cp(join(tests, 'llm'), join(context, 'llm'), { recursive: true })
-    await cp(join(tests, 'examples/telegram-bot-api.ts'), join(context, 'telegram-bot-api.ts'))
+    await cp(join(tests, 'agents/telegram-bot-api.ts'), join(context, 'telegram-bot-api.ts'))
     await writeFile(join(context, 'package.json'), '{"type":"module"}')
     const template = Template({ fileContextPath: context })
       .fromTemplate(agent)

@@ -31,7 +31,7 @@ beforeAll(async () => {
 })
 afterAll(() => sandbox?.kill())
 
-// one after the other, as the documentation's two pages go
+// one after the other, in the order of the documentation's two pages
 test(
   'the model, the Telegram plug-in and its channel are configured',
   async () => {
@@ -70,7 +70,7 @@ test(
   GATEWAY_TIMEOUT_MS + 2 * COMMAND_TIMEOUT_MS,
 )
 
-// retried: as those of tests/browser, which Chromium breaks off when a slot's network interface comes or goes (vitest.config.ts)
+// retried like tests/browser: Chromium breaks connections when a slot's network interface comes or goes (vitest.config.ts)
 test('its page connects over WebSocket in a browser, with the token of the URL and not with another', {
   timeout: 240_000,
   retry: 3,
@@ -80,7 +80,7 @@ test('its page connects over WebSocket in a browser, with the token of the URL a
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic'],
   })
   try {
-    /** @returns the frame that answers the page's request to connect */
+    /** Waits for the frame that answers the page's request to connect. */
     const connect = async (token: string): Promise<string> => {
       const page = await browser.newPage({ ignoreHTTPSErrors: true })
       const { promise, resolve, reject } = Promise.withResolvers<string>()
@@ -102,7 +102,7 @@ test('its page connects over WebSocket in a browser, with the token of the URL a
 })
 
 test(
-  'who writes to the bot is paired, and then the model works for them',
+  'a user who writes to the bot is paired, and then the model works for that user',
   async () => {
     await say(sandbox, 'hi')
     const code = async () => pairingCode(await replies(sandbox))
@@ -112,7 +112,7 @@ test(
     await openclaw(`pairing approve --channel telegram ${await code()}`)
 
     await say(sandbox, 'What is in your workspace?')
-    // not its answer: a gateway that restarts meanwhile because of a change of its configuration may lose that
+    // the work is checked and not the answer: a gateway that restarts meanwhile for a changed configuration may lose the answer
     const isDone = () => sandbox.files.exists(`/home/user/.openclaw/workspace/${createdFile(1)}`)
     await expect.poll(isDone, { timeout: GATEWAY_TIMEOUT_MS, interval: 1000 }).toBe(true)
     const created = await sandbox.files.read(`/home/user/.openclaw/workspace/${createdFile(1)}`)
@@ -126,14 +126,14 @@ test(
 )
 
 test(
-  'the state of its channels is told as JSON',
+  'the state of its channels is printed as JSON',
   async () => {
     const [channels, unasked] = await Promise.all([
       openclaw('channels list --json'),
       openclaw('channels status --json --probe'),
     ])
     expect(JSON.stringify(JSON.parse(channels.stdout))).toContain('telegram')
-    // as the documentation has it: this release wants the gateway's token to ask it, and says so
+    // as in the documentation: this release demands the gateway's token for such a call, and says so
     expect(JSON.parse(unasked.stdout)).toMatchObject({ gatewayReachable: false })
     const status = await sandbox.commands.run('openclaw channels status --json --probe', {
       envs: { OPENCLAW_GATEWAY_TOKEN: TOKEN },

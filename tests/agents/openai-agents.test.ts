@@ -7,7 +7,7 @@ import { currentByHost, fetchWithin, server, useEnvironment } from '../conforman
 import { pythonWith } from '../conformance/python/venv.ts'
 import { type ScriptedLlm, startScriptedLlm } from '../llm/server.ts'
 
-// The SDK runs here, its model beside it; only its sandboxes are at the server.
+// The SDK and its model run in this process; only the sandboxes are on the server.
 const VERSION = '0.24.0'
 const EXAMPLE_TIMEOUT_MS = 240_000
 const examples = join(import.meta.dirname, '../../examples/openai-agents')
@@ -34,7 +34,7 @@ async function run(example: string): Promise<string> {
 }
 
 test(
-  'an agent looks into the workspace, and pause_on_exit leaves a paused sandbox that goes on',
+  'an agent looks into the workspace, and pause_on_exit leaves a paused sandbox that can be resumed',
   async () => {
     const output = await run('inspect_workspace.py')
     expect(output).toContain('Done. The tool answered')

@@ -38,7 +38,7 @@ test('--output-format json gives one object, whose session --resume continues', 
   expect(last).toContain('Now implement step 1 of the plan')
 })
 
-test('--output-format stream-json tells each event on a line as it comes', async () => {
+test('--output-format stream-json prints each event on a line as it arrives', async () => {
   const events: Array<{ type: string; subtype?: string; message?: { usage?: { output_tokens: number } } }> =
     []
   await claude('--output-format stream-json -p "Find and fix all TODO comments"', (data) => {
@@ -69,7 +69,7 @@ test('an MCP server is added', async () => {
   )
 })
 
-test('claude is on PATH of a shell that is no login shell', async () => {
+test('claude is on PATH of a shell that is not a login shell', async () => {
   const { stdout } = await workspace.sandbox.commands.run(
     "env -i PATH=/usr/local/bin:/usr/bin:/bin sh -c 'claude --version'",
   )

@@ -1,0 +1,183 @@
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Ended, runCommand } from './command.ts'
+import { countGoTests, countVitestTests, type Outcome } from './outcomes.ts'
+import type { Stage } from './schedule.ts'
+import { FILE_TIMES_VARIABLE, type FileTime } from './slow-files.ts'
+
+export interface TestStage extends Stage {
+  timeoutMinutes: number
+  /** With `CI` set, the stage is left out when it could start only after so many minutes of the run. */
+  leftOutAfterMinutes?: number
+  run: (run: StageRun) => Promise<StageResult>
+}
+
+/** What a stage is run with. */
+export interface StageRun {
+  timeoutMs: number
+  /** A folder for reports, removed at the end of the run. */
+  reports: string
+  print: (text: string) => void
+}
+
+export interface StageResult extends Outcome {
+  /** How long its test files took. */
+  files?: FileTime[]
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const binaries = join(root, 'node_modules', '.bin')
+const goPrograms = ['envd', 'imager']
+const LIVE_SUITES = ['conformance', 'agents', 'hostile', 'e2e', 'chaos', 'catalogue']
+const CHROMIUM = '/usr/bin/chromium'
+
+const environment: NodeJS.ProcessEnv = {
+  ...process.env,
+  PATH: `${process.env.PATH}:/usr/local/go/bin`,
+  ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }),
+}
+
+function command(
+  file: string,
+  args: string[],
+  run: StageRun,
+  options: { cwd?: string; isQuiet?: boolean; env?: NodeJS.ProcessEnv } = {},
+): Promise<Ended> {
+  return runCommand(file, args, {
+    cwd: options.cwd ?? root,
+    env: { ...environment, ...options.env },
+    timeoutMs: run.timeoutMs,
+    onOutput: options.isQuiet ? undefined : run.print,
+  })
+}
+
+const resultOfCheck = ({ code }: Ended): StageResult => ({
+  passed: 0,
+  failed: code === 0 ? 0 : 1,
+  skipped: 0,
+})
+
+/** A check has no tests to count: it adds nothing when it passes and one failure when it does not. */
+const check = (name: string, file: string, args: string[], options: Partial<Check> = {}): TestStage => ({
+  name,
+  needs: options.needs ?? [],
+  timeoutMinutes: options.timeoutMinutes ?? 5,
+  run: async (run) => resultOfCheck(await command(file, args, run, { cwd: options.cwd })),
+})
+
+interface Check {
+  cwd: string
+  needs: string[]
+  timeoutMinutes: number
+}
+
+/** A script of this repository in the Node that runs this one. */
+const script = (name: string, path: string, args: string[], options: Partial<Check> = {}): TestStage =>
+  check(name, process.execPath, ['--disable-warning=ExperimentalWarning', join(root, path), ...args], options)
+
+const vitest = (project: string, options: Partial<TestStage> = {}): TestStage => ({
+  name: project,
+  needs: [setUp.name, buildSdk.name],
+  timeoutMinutes: 45,
+  ...options,
+  async run(run) {
+    const report = join(run.reports, `${project}.json`)
+    const times = join(run.reports, `${project}.times.json`)
+    const reporters = ['default', 'json', join(root, 'tests', 'slow-files.ts')]
+    const args = [
+      'run',
+      '--project',
+      project,
+      ...reporters.map((reporter) => `--reporter=${reporter}`),
+      `--outputFile.json=${report}`,
+    ]
+    const env = { [FILE_TIMES_VARIABLE]: times }
+    const { code } = await command(join(binaries, 'vitest'), args, run, { env })
+    const outcome = countVitestTests(existsSync(report) ? readFileSync(report, 'utf8') : '', code)
+    return { ...outcome, files: existsSync(times) ? JSON.parse(readFileSync(times, 'utf8')) : [] }
+  },
+})
+
+const goTests = (program: string): TestStage => ({
+  name: `${program} (go test)`,
+  needs: [setUp.name],
+  timeoutMinutes: 15,
+  async run(run) {
+    const cwd = join(root, 'guest', program)
+    const { code, output } = await command('go', ['test', '-json', './...'], run, { cwd, isQuiet: true })
+    const { outcome, failures } = countGoTests(output, code)
+    run.print(failures)
+    return outcome
+  },
+})
+
+/** Unit tests too use what the set-up of the machine brings (nft, mkfs.erofs), on a fresh machine as well. */
+const setUp = script('set-up', 'packages/sandlot/src/main.ts', ['setup'], { timeoutMinutes: 30 })
+
+/** Tests use the SDK as it is published: built. The set-up may build it too, in the same folder. */
+const buildSdk = check('sdk (build)', join(binaries, 'tsdown'), [], {
+  cwd: join(root, 'packages', 'sdk'),
+  needs: [setUp.name],
+})
+
+/** Clients of conformance tests, installed while the set-up waits for downloads of its own. */
+const pythonClients = script('python clients', 'tests/conformance/python/prepare.ts', [], {
+  timeoutMinutes: 15,
+})
+
+const chromium: TestStage = {
+  name: 'chromium',
+  // the set-up calls apt too, which one process at a time may do
+  needs: [setUp.name],
+  timeoutMinutes: 10,
+  async run(run) {
+    if (existsSync(CHROMIUM)) return { passed: 0, failed: 0, skipped: 0 }
+    run.print("tests/browser drives Debian's Chromium, which is missing: installing it with apt\n")
+    const install = 'apt-get update -q && apt-get install -y --no-install-recommends chromium'
+    const ended = await command('sh', ['-c', install], run, { isQuiet: true })
+    if (ended.code !== 0) run.print(`apt could not install it: put a Chromium at ${CHROMIUM}\n`)
+    return resultOfCheck(ended)
+  },
+}
+
+/** What suites of tests/ need besides the set-up and the built SDK, and how they run. */
+const suiteOptions: Record<string, Partial<TestStage>> = {
+  conformance: { needs: [setUp.name, buildSdk.name, pythonClients.name] },
+  agents: { needs: [setUp.name, buildSdk.name, chromium.name] },
+  // builds templates of several gigabytes: about 20 minutes
+  catalogue: { leftOutAfterMinutes: 20 },
+}
+
+/**
+ * In the order in which they start, two at a time: a suite that drives a server uses a third of two processors. What
+ * measures the machine runs alone, early, as nothing else can run then in any case.
+ */
+export const stages: TestStage[] = [
+  setUp,
+  check('biome', join(binaries, 'biome'), ['check', '.']),
+  pythonClients,
+  buildSdk,
+  chromium,
+  check('types', join(binaries, 'tsc'), ['--noEmit'], { needs: [buildSdk.name] }),
+  check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages'], {
+    needs: [buildSdk.name],
+  }),
+  vitest('load', { isAlone: true }),
+  vitest('browser', { isAlone: true, needs: [setUp.name, buildSdk.name, chromium.name] }),
+  ...goPrograms.flatMap((program) => [
+    check(`${program} (go vet)`, 'go', ['vet', './...'], {
+      cwd: join(root, 'guest', program),
+      needs: [setUp.name],
+    }),
+    goTests(program),
+  ]),
+  vitest('unit', { timeoutMinutes: 20 }),
+  ...LIVE_SUITES.map((suite) => vitest(suite, suiteOptions[suite])),
+]
+
+/** Suites without a test file: a wrong path must not pass as "nothing failed". */
+export const emptySuites = (): string[] =>
+  [...LIVE_SUITES, 'load', 'browser'].filter(
+    (suite) => globSync(`tests/${suite}/**/*.test.ts`, { cwd: root }).length === 0,
+  )
