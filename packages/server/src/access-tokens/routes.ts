@@ -15,7 +15,7 @@ export interface AccessTokenRoutesOptions {
   limits: TeamLimits
 }
 
-/** For machines that use the CLI without a browser: `E2B_ACCESS_TOKEN`. Ours; the hosted service no longer has them. */
+/** Access tokens for machines that use the CLI without a browser (`E2B_ACCESS_TOKEN`). The hosted service has none any more. */
 export function accessTokenRoutes(app: App, { sessions, keys, limits }: AccessTokenRoutesOptions): void {
   app.get(
     '/access-tokens',

@@ -14,11 +14,11 @@ const Answer = Type.Record(Type.String(), Type.Unknown())
 const MAX_SHOWN = 5
 const Name = Type.Object({ name: Type.String({ maxLength: 128 }) })
 
-/** What builds the catalogue, beside the server. */
+/** Builds and removes templates of the catalog; implemented by the `sandlot` package. */
 export interface CatalogControl {
-  /** @throws SandlotError not_found, conflict: it is there or on its way */
+  /** Starts a build. @throws SandlotError not_found, conflict: the template exists, or is being built */
   build(name: string): void
-  /** From now on it is not built, by later starts neither, until `build`. @throws SandlotError not_found */
+  /** Keeps a template from being built, also by later starts, until `build` is called. @throws SandlotError not_found */
   remove(name: string): void
 }
 
@@ -30,7 +30,7 @@ export interface CatalogRoutesOptions {
   templateService: TemplateService
 }
 
-/** The catalogue for the administrator of this machine, who has the key of its team (`sandlot templates`). */
+/** Routes of `sandlot templates`: every caller sees the catalog, only the team that owns it changes it. */
 export function catalogRoutes(
   app: App,
   { catalog, catalogProgress, templates, templateService }: CatalogRoutesOptions,
@@ -57,7 +57,7 @@ export function catalogRoutes(
       const template = templates.find(name, team)
       const isBuilt = template?.teamId === team.teamId
       if (isBuilt) checkUnused(name, templateService.usersOf(template))
-      // before its build is ended, which would be begun again
+      // before the build is ended, which would otherwise be started again
       controlOf(catalog).remove(name)
       if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
       return { wasThere: true, ...(await templateService.purge(template)) }
@@ -79,11 +79,11 @@ function checkAdministrator({ caller }: FastifyRequest): void {
   if (caller.team.teamId !== CATALOG_TEAM_ID)
     throw new SandlotError(
       'forbidden',
-      'only the administrator of this server changes the catalogue: use `sandlot templates` on its machine',
+      'only the administrator of this server changes the catalog: use `sandlot templates` on its machine',
     )
 }
 
 function controlOf(catalog: CatalogControl | undefined): CatalogControl {
-  if (!catalog) throw new SandlotError('not_implemented', 'this server builds no catalogue')
+  if (!catalog) throw new SandlotError('not_implemented', 'this server builds no catalog')
   return catalog
 }

@@ -6,7 +6,7 @@ import type { App } from '../http/app.ts'
 import type { ClientPackage } from './client-package.ts'
 
 export interface ClientPackageRoutesOptions {
-  /** By file name. */
+  /** Packages by file name. */
   clientPackages: ReadonlyMap<string, ClientPackage>
 }
 
@@ -36,7 +36,7 @@ export function clientPackageRoutes(app: App, { clientPackages }: ClientPackageR
           'not_found',
           `${file} was not made when this server was set up: ${found.missing}`,
         )
-      // the address stays when the content changes: caches may keep it, and ask
+      // the content of an address changes: caches may keep a copy, but must revalidate it
       reply.headers({ etag: `"${found.hash}"`, 'cache-control': 'public, no-cache' })
       if (request.headers['if-none-match']?.includes(`"${found.hash}"`)) return reply.code(304).send()
       return reply.type('application/gzip').send(await readFile(found.path))

@@ -12,7 +12,7 @@ import type { EventRepository } from './repository.ts'
 const Id = Type.Object({ id: Type.String() })
 const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
 const MAX_LOG_LINES = 1000
-/** Lines that a filtered log looks at. */
+/** Most lines that a filtered log reads. */
 const MAX_SCANNED_LINES = 10_000
 const MAX_OFFSET = 1_000_000
 const UnixMs = Type.Integer({ minimum: 0, maximum: MAX_UNIX_MS, description: 'Unix milliseconds' })
@@ -57,7 +57,7 @@ export function eventRoutes(app: App, { events, sandboxes }: EventRoutesOptions)
       },
     )
 
-  /** What ended stays readable: its log says why. @throws SandlotError not_found */
+  /** Checks that a sandbox exists or has existed: the log of an ended one says why it ended. @throws SandlotError not_found */
   const logOf = async (
     team: Team,
     id: string,

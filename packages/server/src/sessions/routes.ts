@@ -82,7 +82,7 @@ export async function sessionRoutes(app: App, { sessions, now }: SessionRoutesOp
         return refuse(
           reply.code(400),
           'invalid_grant',
-          'the refresh token is not good here, or no longer: sign in again with `e2b auth login`',
+          'the refresh token is not valid here, or has expired: sign in again with `e2b auth login`',
         )
       return reply.send({
         access_token: grant.accessToken,
