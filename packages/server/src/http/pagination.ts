@@ -1,9 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
 
 const MAX_LIMIT = 100
-/** The latest time that a Date can hold; also refuses `1e400`, which a validator reads as Infinity. */
-export const MAX_UNIX_MS = 8.64e15
-
 /** Most items of a list that is answered without pages. */
 export const MAX_UNPAGED = 5_000
 

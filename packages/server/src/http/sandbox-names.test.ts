@@ -23,10 +23,10 @@ async function routes(): Promise<Array<[method: Method, path: string]>> {
 }
 
 const BODIES: Record<string, object> = {
-  '/sandboxes/{id}/timeout': { timeout: 100 },
-  '/sandboxes/{id}/connect': { timeout: 100 },
-  '/sandboxes/{id}/rollback': { checkpointID: 'c0' },
-  '/sandboxes/{id}/keep': { last: 3 },
+  '/sandboxes/{sandboxID}/timeout': { timeout: 100 },
+  '/sandboxes/{sandboxID}/connect': { timeout: 100 },
+  '/sandboxes/{sandboxID}/rollback': { checkpointID: 'c0' },
+  '/sandboxes/{sandboxID}/keep': { last: 3 },
 }
 
 test('every route of a sandbox answers to its name as to its id', async () => {

@@ -1,5 +1,4 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import Type from 'typebox'
 import { errorHeaders, toSandlotError } from '../http/errors.ts'
 import type { Answer } from './sealed-answer.ts'
 import type { Idempotency } from './service.ts'
@@ -10,16 +9,6 @@ declare module 'fastify' {
     bodyHash?: string
   }
 }
-
-/** The key is checked where it is used: the schema would see only the first of two such headers. */
-export const IdempotencyHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
-      description:
-        '1 to 255 of a-z, 0-9 and -: within 24 hours the same request with the same key is done once, and gets the same answer',
-    }),
-  ),
-})
 
 /** Whether the caller will retry a request whose answer is lost. */
 export const isKeyed = ({ headers }: FastifyRequest): boolean => headers['idempotency-key'] !== undefined

@@ -118,7 +118,7 @@ test.each([
   { network: { denyOut: ['0.0.0.0/0'], allowOut: ['example.com'] } },
   { network: { rules: { 'example.com': [] } } },
   { network: { egressProxy: { address: 'a:1' } } },
-  { iam: { tokens: { a: {} } } },
+  { iam: { tokens: { a: { audience: 'x', tokenType: 'JWT-SVID' } } } },
 ])('an option of a later version is a 501 instead of being ignored: %j', async (extra) => {
   const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...extra })
   expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
@@ -215,7 +215,10 @@ test.each([
     'metadata 40008, envVars 40008: 80016',
   ],
   [{ mcp: { server: { blob: 'x'.repeat(70_000) } } }, 'mcp 70022: 70022 bytes'],
-  [{ network: { rules: { host: 'x'.repeat(70_000) } } }, 'network 70021: 70021 bytes'],
+  [
+    { network: { rules: { host: [{ transform: { headers: { a: 'x'.repeat(70_000) } } }] } } },
+    'network 70055: 70055 bytes',
+  ],
   [
     { metadata: Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, ''])) },
     'at most 65536 (64 KiB)',

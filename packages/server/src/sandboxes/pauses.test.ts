@@ -366,7 +366,7 @@ describe("a team's limit of sandboxes", () => {
     await pause(id)
     await t.limit({ concurrent_sandboxes: 1 })
     const other = await t.create()
-    await expect(t.server.directory.wake(id)).rejects.toMatchObject({ errorName: 'rate_limited' })
+    await expect(t.server.directory.wake(id)).rejects.toMatchObject({ errorName: 'quota_exceeded' })
     expect(await stateOf(id)).toBe('paused')
     await t.call('DELETE', `/sandboxes/${other.sandboxID}`)
     await t.server.directory.wake(id)

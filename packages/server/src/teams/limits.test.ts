@@ -143,14 +143,37 @@ test('a team at its limit may roll back, with a limit of concurrent rollbacks', 
   expect((await rollBack(2)).status).toBeLessThan(300)
 })
 
-test('each fork counts toward the rate of creates', async () => {
-  const t = tested.current
-  const { sandboxID: id } = await t.create()
-  await t.limit({ creates_per_second: 3 })
-  const { body } = await call('POST', `/sandboxes/${id}/fork`, { count: 5 })
-  const codes = body.map((entry: { error?: { code: number } }) => entry.error?.code)
-  expect(codes).toEqual([undefined, undefined, undefined, 429, 429])
-  expect((await call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(429)
+describe('a fork meets the rate of creates', () => {
+  const fork = (id: string, count: number) => call('POST', `/sandboxes/${id}/fork`, { count })
+  const create = () => call('POST', '/v2/sandboxes', { templateID: 'base' })
+
+  test('as so many creates: all copies are made or none', async () => {
+    const t = tested.current
+    const { sandboxID: id } = await t.create()
+    await t.limit({ creates_per_second: 3 })
+    expect((await fork(id, 2)).status).toBe(201)
+    const refused = await fork(id, 2)
+    expect([refused.status, refused.headers['retry-after'], refused.body.error_code]).toEqual([
+      429,
+      '1',
+      'rate_limited',
+    ])
+    expect(t.node.saved.size).toBe(0)
+    expect((await fork(id, 1)).status).toBe(201)
+    expect((await create()).status).toBe(429)
+  })
+
+  test('with more copies than the plan allows at once when it allows no more, and later creates wait for them', async () => {
+    const t = tested.current
+    const { sandboxID: id } = await t.create()
+    await t.limit({ creates_per_second: 3 })
+    const { status, body } = await fork(id, 9)
+    expect([status, body.filter(({ sandbox }: { sandbox?: object }) => sandbox).length]).toEqual([201, 9])
+    expect((await create()).headers['retry-after']).toBe('3')
+    t.now += 2_400
+    expect((await create()).status).toBe(201)
+    expect((await fork(id, 1)).status).toBe(429)
+  })
 })
 
 describe('requests', () => {

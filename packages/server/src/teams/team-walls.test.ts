@@ -18,13 +18,13 @@ async function routesOfSandboxes(): Promise<Route[]> {
   const found: Route[] = []
   for (const [path, operations] of Object.entries(body.paths as Record<string, Record<string, object>>))
     for (const [method, operation] of Object.entries(operations))
-      if (path.includes('/sandboxes/{id}'))
+      if (path.includes('/sandboxes/{sandboxID}'))
         found.push({ method: method.toUpperCase() as Method, path, hasBody: 'requestBody' in operation })
   return found
 }
 
 const ask = ({ method, path, hasBody }: Route, id: string) => {
-  const url = path.replace('{id}', id)
+  const url = path.replace('{sandboxID}', id)
   const query = path.endsWith('/diff') ? `?from=c${'a'.repeat(20)}&to=c${'b'.repeat(20)}` : ''
   return under.current.call(method, url + query, hasBody ? BODY : undefined)
 }
@@ -60,7 +60,7 @@ test('every route answers for sandboxes of another team as for unknown ones, and
 test('without a key no route of a sandbox answers', async () => {
   const { sandboxID } = await under.current.create()
   for (const { method, path, hasBody } of await routesOfSandboxes()) {
-    const url = path.replace('{id}', sandboxID)
+    const url = path.replace('{sandboxID}', sandboxID)
     const { status } = await under.current.call(method, url, hasBody ? BODY : undefined, {})
     expect([`${method} ${path}`, status]).toEqual([`${method} ${path}`, 401])
   }

@@ -234,7 +234,7 @@ describe('a team that sends more than it may keep', () => {
     limits.count = 2
     const tar = await big(10)
     for (const digit of ['a', 'b']) await send(ticket(hashOf(digit)), tar)
-    await expect(send(ticket(hashOf('c')), tar)).rejects.toMatchObject({ errorName: 'rate_limited' })
+    await expect(send(ticket(hashOf('c')), tar)).rejects.toMatchObject({ errorName: 'quota_exceeded' })
   })
 
   test('loses the archives first that it has not used for a day', async () => {

@@ -115,7 +115,7 @@ export class Uploads {
   /**
    * Receives an archive.
    * @param announcedBytes size of the archive as the sender announced it; 0: unknown
-   * @throws SandlotError forbidden, payload_too_large, rate_limited, disk_full, invalid_request: not a tar, or an unsafe one
+   * @throws SandlotError forbidden, payload_too_large, quota_exceeded, disk_full, invalid_request: not a tar, or an unsafe one
    */
   async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
     const ticket = this.#tickets.find(token)
