@@ -12,7 +12,8 @@ import type { AppOptions } from './create-app.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
 import { Idempotency } from './idempotency/service.ts'
-import { SandboxMetrics } from './metrics/metrics.ts'
+import { MetricsRepository } from './metrics/repository.ts'
+import { MetricsService } from './metrics/service.ts'
 import type { ControlPlaneOptions } from './options.ts'
 import { autoResume } from './sandboxes/auto-resume.ts'
 import { Deadlines } from './sandboxes/deadlines.ts'
@@ -48,6 +49,7 @@ export interface Services extends AppOptions {
   store: Store
   registry: SandboxRegistry
   sandboxRows: SandboxRepository
+  metricRows: MetricsRepository
   takeovers: Takeovers
   /** Reconciles rows, machines and checkpoints after a start. */
   recover: () => Promise<void>
@@ -60,6 +62,7 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
   const { operations, catalogProgress, uploads, storage } = parts
   const { registry, templates, limits, repository: sandboxRows } = operations
   const sandboxes = assembleSandboxes(options, parts, await openInstanceId(store))
+  const metricRows = new MetricsRepository(store)
   const builds = assembleBuilds(options, parts, sandboxes.checkpoints)
   return {
     ...sandboxes,
@@ -68,7 +71,8 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     store,
     registry,
     sandboxRows,
-    metrics: new SandboxMetrics(store, registry),
+    metricRows,
+    metrics: new MetricsService(metricRows, registry),
     events: new EventRepository(store),
     limits,
     storage,
