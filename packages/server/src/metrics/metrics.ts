@@ -68,19 +68,23 @@ export class SandboxMetrics {
     const sandbox = this.#registry.get(sandboxId)
     if (!sandbox) return []
     const ring = this.#rings.get(sandboxId) ?? []
-    if (ring[0] && fromMs >= ring[0].timestampMs)
-      return ring.filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs <= toMs).map(toMetric)
+    const newest = ring
+      .filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs <= toMs)
+      .map(toMetric)
+    const ringStartMs = ring[0]?.timestampMs ?? Number.POSITIVE_INFINITY
+    if (fromMs >= ringStartMs) return newest
     const rows = await this.#store
       .selectFrom('sandbox_metrics')
       .selectAll()
       .where('sandbox_id', '=', sandboxId)
       .where('timestamp', '>=', fromMs)
-      .where('timestamp', '<=', toMs)
+      // the newest may not be stored yet
+      .where('timestamp', '<=', Math.min(toMs, ringStartMs - 1))
       .orderBy('timestamp')
       .limit(MAX_POINTS)
       .execute()
     const { cpuCount, memoryMB, diskSizeMB } = sandbox
-    return rows.map((row) =>
+    const stored = rows.map((row) =>
       toMetric({
         machineId: sandbox.machineId,
         timestampMs: row.timestamp,
@@ -93,6 +97,7 @@ export class SandboxMetrics {
         diskTotal: diskSizeMB * 2 ** 20,
       }),
     )
+    return [...stored, ...newest].slice(0, MAX_POINTS)
   }
 
   /** Drops those of sandboxes that were killed before `beforeMs`, a batch at a time. @returns of how many sandboxes */
