@@ -5,7 +5,9 @@ test('a database that cannot be reached is named, without its password', async (
   const verdict = await store({ home: '/srv/sandlot', store: 'postgres://me:secret@127.0.0.1:1/sandlot' })
   expect(verdict).toMatchObject({
     status: 'failed',
-    detail: expect.stringMatching(/postgres:\/\/me@127.0.0.1:1\/sandlot cannot be used: nothing listens at 127.0.0.1:1/),
+    detail: expect.stringMatching(
+      /postgres:\/\/me@127.0.0.1:1\/sandlot cannot be used: nothing listens at 127.0.0.1:1/,
+    ),
   })
 })
 
