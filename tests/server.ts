@@ -72,9 +72,12 @@ export interface TestServer {
   log(): string
 }
 
+/** Home of the test server of this name. */
+export const homeOf = (name: string): string => join(tmpdir(), `sandlot-test-${name}${suffix}`)
+
 /** Starts a real server on a fresh home of its own and waits until it answers. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
-  const home = join(tmpdir(), `sandlot-test-${options.name}${suffix}`)
+  const home = homeOf(options.name)
   const port = options.port + 1_000 * CHECKOUT
   const logFile = `${home}.log`
   let child: ChildProcess | undefined
@@ -162,6 +165,16 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
 
 /** Runs a command of `sandlot`. @returns its standard output @throws with its standard error */
 export async function sandlot(args: string[], env: Record<string, string> = {}): Promise<string> {
+  const { code, output, errors } = await runSandlot(args, env)
+  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${errors}`)
+  return output
+}
+
+/** Runs a command of `sandlot`, whatever its exit code. */
+export async function runSandlot(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; output: string; errors: string }> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), ...env },
@@ -172,9 +185,8 @@ export async function sandlot(args: string[], env: Record<string, string> = {}):
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => void (errors += chunk))
-  const [code] = await once(child, 'close')
-  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${errors}`)
-  return output
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, output, errors }
 }
 
 /** Keeps settings of the developer's own server, except its cache, away from the server under test. */
