@@ -29,7 +29,7 @@ const ask = ({ method, path, hasBody }: Route, id: string) => {
   return under.current.call(method, url + query, hasBody ? BODY : undefined)
 }
 
-test('no route tells a sandbox of another team from one that never was, or does anything to it', async () => {
+test('every route answers for sandboxes of another team as for unknown ones, and does not touch them', async () => {
   const server = under.current
   const { sandboxID } = await server.create()
   await server.inStore(async (store) => {

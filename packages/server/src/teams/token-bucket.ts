@@ -1,17 +1,17 @@
 const MAX_BUCKETS = 10_000
 
-/** How a limit stands after a request was counted. */
+/** State of a rate limit after a request was counted. */
 export interface RateState {
-  /** Requests in one go. */
+  /** Requests in one burst. */
   limit: number
   remaining: number
-  /** Whole seconds until all of them are there again. */
+  /** Whole seconds until the full burst is available again. */
   resetSeconds: number
   /** 0: the request is allowed. */
   waitSeconds: number
 }
 
-/** Requests a second by key, with a burst of one second's worth (at least one) unless said otherwise. */
+/** Rate limits in requests a second, one for each key. Default burst: the requests of one second, at least one. */
 export class TokenBuckets {
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
   readonly #now: () => number
@@ -20,7 +20,7 @@ export class TokenBuckets {
     this.#now = now
   }
 
-  /** @returns 0 when allowed, else the whole seconds to wait */
+  /** Counts a request. @returns 0 when the request is allowed, otherwise the whole seconds to wait */
   take(key: string, perSecond: number, burst?: number): number {
     return this.count(key, perSecond, burst).waitSeconds
   }
@@ -39,7 +39,7 @@ export class TokenBuckets {
     return isAllowed ? 0 : waitFor(needed - tokens, perSecond)
   }
 
-  /** As `take`, and how much is left. */
+  /** Like `take`, and returns how much of the limit is left. */
   count(key: string, perSecond: number, burst = Math.max(1, perSecond)): RateState {
     const before = this.#tokens(key, perSecond, burst)
     const isAllowed = before >= 1
@@ -54,7 +54,7 @@ export class TokenBuckets {
     }
   }
 
-  /** What `take` would answer; takes nothing. */
+  /** Returns what `take` would, without counting a request. */
   waitSeconds(key: string, perSecond: number, burst: number): number {
     const tokens = this.#tokens(key, perSecond, burst)
     return tokens >= 1 ? 0 : waitFor(1 - tokens, perSecond)

@@ -109,7 +109,7 @@ export class Uploads {
     return true
   }
 
-  /** Allows one upload within the hour. @returns what `receive` takes */
+  /** Allows one upload within an hour. @returns a token for `receive` */
   ticket = (team: Team, templateId: string, hash: string): string => this.#tickets.add(team, templateId, hash)
 
   /**
