@@ -27,6 +27,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     name: suite,
     port: FIRST_PORT + index,
     networkRange: `10.${FIRST_RANGE + index}.0.0/16`,
+    checksAnswers: suite === 'conformance',
     flags: [
       '--pool-min',
       '2',
