@@ -32,6 +32,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     env: cluster && { SANDLOT_STORE: cluster.url('sandlot') },
     port: FIRST_PORT + index,
     networkRange: `10.${FIRST_RANGE + index}.0.0/16`,
+    checksAnswers: suite === 'conformance',
     flags: [
       '--pool-min',
       '2',

@@ -5,10 +5,11 @@ import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const repository = fileURLToPath(new URL('..', import.meta.url))
 const main = join(repository, 'packages', 'sandlot', 'src', 'main.ts')
+const recordViolations = pathToFileURL(join(repository, 'tests', 'record-violations.ts')).href
 
 /**
  * Suites of several checkouts run side by side on one machine when each has a number of its own (1-8) here: other ports,
@@ -35,6 +36,8 @@ export interface ServerOptions {
   flags?: string[]
   /** More environment for it, e.g. secrets. */
   env?: Record<string, string>
+  /** Checks every answer of the REST API against /openapi.json; `ServerInfo.violations` says what was found. */
+  checksAnswers?: boolean
 }
 
 /** What a test needs to reach a server; plain data, so that vitest can hand it to workers. */
@@ -45,6 +48,8 @@ export interface ServerInfo {
   pid: number
   /** Everything in `<home>/env`: E2B_API_KEY, E2B_API_URL, … */
   env: Record<string, string>
+  /** File with a line for each answer that is not as /openapi.json says; absent: answers are not checked. */
+  violations?: string
 }
 
 /** Connection options of the official SDK for a server. */
@@ -80,6 +85,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const home = homeOf(options.name)
   const port = options.port + 1_000 * CHECKOUT
   const logFile = `${home}.log`
+  const violations = options.checksAnswers ? `${home}.violations` : undefined
   let child: ChildProcess | undefined
 
   async function purge(): Promise<void> {
@@ -102,9 +108,14 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       ...['--catalog', 'none'],
       ...(options.flags ?? []),
     ]
-    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
+    const preload = violations ? ['--import', recordViolations] : []
+    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...preload, ...args], {
       stdio: ['ignore', log, log],
-      env: { ...cleanEnvironment(), ...options.env },
+      env: {
+        ...cleanEnvironment(),
+        ...(violations && { ANSWER_VIOLATIONS: violations }),
+        ...options.env,
+      },
     })
     await waitUntilHealthy(child)
   }
@@ -144,13 +155,14 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const stop = () => end('SIGTERM')
 
   await rm(logFile, { force: true })
+  if (violations) await rm(violations, { force: true })
   await mkdir(tmpdir(), { recursive: true })
   await purge()
   await start()
   return {
     info: () => {
       const env = readEnv(home)
-      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env }
+      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env, violations }
     },
     kill: async () => void (await end('SIGKILL')),
     stop,
@@ -158,6 +170,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     async purge() {
       await purge()
       await rm(logFile, { force: true })
+      if (violations) await rm(violations, { force: true })
     },
     log: () => readFileSync(logFile, 'utf8'),
   }
