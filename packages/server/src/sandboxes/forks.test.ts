@@ -51,7 +51,7 @@ describe('a fork', () => {
       })),
     )
     expect(t.node.machines.size).toBe(4)
-    expect(t.node.saved.size).toBe(0)
+    await expect.poll(() => t.node.saved.size).toBe(0)
   })
 
   test('counts in the limit of its team', async () => {
