@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { statfsSync } from 'node:fs'
+import { type BuildResources, EventReceiver, type Joined } from '@sandlot/protocol/node'
 import { ApiKeyRepository } from './api-keys/repository.ts'
 import { AccessTokenSigner } from './auth/access-token.ts'
 import { Authenticator } from './auth/authenticate.ts'
@@ -50,7 +52,8 @@ export interface Services extends AppOptions {
   sandboxRows: SandboxRepository
   takeovers: Takeovers
   /** Reconciles rows, machines and checkpoints after a start. */
-  recover: () => Promise<void>
+  recover: () => Promise<Joined>
+  nodeEvents: EventReceiver
 }
 
 /** Builds the services of a control plane, and connects them. Nothing runs yet. */
@@ -59,9 +62,13 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
   const registry = new SandboxRegistry()
   const catalogProgress = new CatalogProgress(now)
   const templates = new TemplateRegistry(new TemplateRepository(store), catalogProgress)
+  const nodeEvents = new EventReceiver(node, (err) =>
+    logger.warn({ err }, 'what the node reported was not recorded'),
+  )
+  let capacity: BuildResources | undefined
   const limits = new TeamLimits({
     runningOf: (teamId) => registry.countOf(teamId),
-    capacity: () => node.capacity(),
+    capacity: () => capacity!,
     now,
   })
   const uploads = assembleUploads(options, limits)
@@ -79,10 +86,17 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     logger,
     now,
   })
-  const sandboxes = assembleSandboxes(options, { operations, checkpointRows, storage, instanceId })
+  const sandboxes = assembleSandboxes(options, {
+    operations,
+    checkpointRows,
+    storage,
+    instanceId,
+    nodeEvents,
+  })
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a build log was not stored'))
   const templateBuilder = new TemplateBuilder({
     node,
+    nodeEvents,
     templates,
     checkpoints: checkpointRows,
     uploads,
@@ -95,6 +109,12 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
   })
   return {
     ...sandboxes,
+    nodeEvents,
+    async recover() {
+      const joined = await sandboxes.recover()
+      capacity = joined.capacity
+      return joined
+    },
     ...(await assembleAccess(options)),
     store,
     registry,
@@ -129,17 +149,19 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
 
 interface SandboxParts extends Pick<RecoveryOptions, 'operations' | 'checkpointRows' | 'instanceId'> {
   storage: StorageUsage
+  nodeEvents: EventReceiver
 }
 
 /** Connects the rooms of sandboxes: at a deadline they pause or end, with traffic they resume. */
 function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
-  const { operations, checkpointRows, storage, instanceId } = parts
+  const { operations, checkpointRows, storage, instanceId, nodeEvents } = parts
+  const sessionId = randomUUID()
   const { requireSecure = false } = options
   const deadlines = new Deadlines(operations, {
     kill: (sandboxId) => lifecycle.endInBackground(sandboxId, 'timeout'),
     autoPause: (sandboxId, hasMemory) => pauses.autoPause(sandboxId, hasMemory),
   })
-  const lifecycle = new SandboxLifecycle(operations, deadlines, async (sandboxId) =>
+  const lifecycle = new SandboxLifecycle(operations, deadlines, nodeEvents, async (sandboxId) =>
     checkpoints.removeAllOf(sandboxId, await takeovers.remove(sandboxId)),
   )
   const takeovers = new Takeovers({
@@ -155,11 +177,12 @@ function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
     sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure }),
     pauses,
     forks: new Forks(operations, lifecycle, checkpoints, requireSecure),
-    rollbacks: new Rollbacks(operations, checkpointRows, takeovers),
+    rollbacks: new Rollbacks(operations, lifecycle, checkpointRows, takeovers),
     checkpoints,
     snapshots: new SnapshotService(operations, checkpoints),
     takeovers,
-    recover: () => recoverSandboxes({ operations, lifecycle, checkpoints, checkpointRows, instanceId }),
+    recover: () =>
+      recoverSandboxes({ operations, lifecycle, checkpoints, checkpointRows, instanceId, sessionId }),
   }
 }
 
@@ -169,7 +192,7 @@ function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads 
     dir: uploadsDir,
     repository: new UploadRepository(store),
     limits,
-    checkArchive: (file, owner) => node.checkArchive(file, owner),
+    checkArchive: (key, owner) => node.checkArchive(key, owner),
     roomBytes: options.roomBytes ?? (() => freeBytes(uploadsDir)),
     now: options.now,
   })

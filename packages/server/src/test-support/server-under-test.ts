@@ -70,7 +70,7 @@ export class ServerUnderTest {
   /** The next server finds what a crash leaves: nothing was closed or drained. */
   async crash(): Promise<void> {
     this.#abandoned.push(this.server)
-    this.node.emitter.removeAllListeners()
+    this.node.disconnect()
     await this.open()
   }
 
