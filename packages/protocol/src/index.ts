@@ -1,6 +1,8 @@
 export { addressKey, LOOPBACK_KEY } from './address-key.ts'
 export { BuildFailure } from './build-failure.ts'
 export * from './credentials.ts'
+export * from './durations.ts'
 export * from './errors.ts'
 export * from './hosts.ts'
 export * from './ids.ts'
+export { editDistance, nearest } from './near-names.ts'

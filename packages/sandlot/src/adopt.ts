@@ -102,9 +102,13 @@ export class Adopter {
           ? `'${owner.name}' was alive ${Math.round(silentMs! / 1000)} s ago`
           : undefined
     return {
-      ...{ sandboxId, obstacle, isForceable: state === 'paused' },
-      ...{ owner: owner.name, instanceId: owner.instanceId },
-      ...{ templateName: sandbox.templateName, pausedAtMs: sandbox.pausedAtMs },
+      sandboxId,
+      obstacle,
+      isForceable: state === 'paused',
+      owner: owner.name,
+      instanceId: owner.instanceId,
+      templateName: sandbox.templateName,
+      pausedAtMs: sandbox.pausedAtMs,
       sizeBytes: checkpoint.sizeBytes,
     }
   }
@@ -153,12 +157,12 @@ export class Adopter {
 }
 
 const unreadable = (sandboxId: string, obstacle: string): Candidate => ({
-  ...{ sandboxId, obstacle, isForceable: false },
-  ...{
-    owner: 'unknown',
-    instanceId: 'unknown',
-    templateName: 'unknown',
-    pausedAtMs: undefined,
-    sizeBytes: 0,
-  },
+  sandboxId,
+  obstacle,
+  isForceable: false,
+  owner: 'unknown',
+  instanceId: 'unknown',
+  templateName: 'unknown',
+  pausedAtMs: undefined,
+  sizeBytes: 0,
 })

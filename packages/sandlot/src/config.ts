@@ -2,9 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseAddressRange } from '@sandlot/node/network/address-range'
-import { SandlotError } from '@sandlot/protocol'
+import { nearest, SandlotError } from '@sandlot/protocol'
 import { Value } from 'typebox/value'
-import { nearest } from './nearest.ts'
 import {
   flagOf,
   type SettingName,

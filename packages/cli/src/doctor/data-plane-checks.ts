@@ -3,7 +3,7 @@ import { connect } from 'node:tls'
 import type { Check, Verdict } from './finding.ts'
 
 /** A name as sandboxes have them; there is no such sandbox, and none is needed for name and certificate. */
-const PROBE_LABEL = '49983-doctor'
+const PROBE_LABEL = `${ENVD_PORT}-doctor`
 const CONNECT_TIMEOUT_MS = 8000
 
 export const nameResolution: Check = async ({ domain, sandboxUrl }) => {

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
+import { nearest, SandlotError } from '@sandlot/protocol'
 import { catalogNames } from '../../../../templates/names.ts'
 import { repositoryRoot } from '../config.ts'
-import { nearest } from '../nearest.ts'
 
 /** Names that the setting `catalog` means. @throws SandlotError invalid_request */
 export function catalogOf(setting: readonly string[]): string[] {

@@ -76,7 +76,11 @@ async function adoptAll(
 function show(candidates: readonly Candidate[], asJson: boolean): void {
   const shown = candidates.map(
     ({ sandboxId, owner, instanceId, templateName, pausedAtMs, sizeBytes, obstacle }) => ({
-      ...{ sandboxId, owner, instanceId, templateName, sizeBytes },
+      sandboxId,
+      owner,
+      instanceId,
+      templateName,
+      sizeBytes,
       pausedAt: pausedAtMs === undefined ? null : new Date(pausedAtMs).toISOString(),
       obstacle: obstacle ?? null,
     }),

@@ -12,6 +12,9 @@ import type { paths } from './paths.ts'
 const MISSING_KEY =
   "API key is required: set the environment variable E2B_API_KEY, or pass it like Sandbox.create({ apiKey: 'e2b_...' })."
 
+/** Calls of the REST API by route, with the types of bodies, parameters and answers. */
+export type Api = Client<paths>
+
 /**
  * Typed client of the REST API: retries what `Retry-After` allows, logs, shares its connections with all others.
  *
@@ -22,7 +25,7 @@ const MISSING_KEY =
  * ```
  */
 export class ApiClient {
-  readonly api: Client<paths>
+  readonly api: Api
 
   /** @throws {@link AuthenticationError} without an API key, unless `requireApiKey` is false */
   constructor(config: ConnectionConfig, opts: { requireApiKey?: boolean } = {}) {

@@ -1,6 +1,7 @@
-import { type ApiAnswer, apiErrorOf, messageOf } from '../api/error.ts'
+import { type ApiAnswer, messageOf } from '../api/error.ts'
 import { ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
-import { CheckpointNotFoundError, SandboxError, SandboxNotFoundError } from '../errors.ts'
+import { CheckpointNotFoundError, SandboxNotFoundError } from '../errors.ts'
+import { assertDone, bodyOf } from './answer.ts'
 import {
   type SandboxCheckpoint,
   type SandboxDiff,
@@ -26,7 +27,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/checkpoints', { params: { path: { sandboxID: sandboxId } }, signal }),
     )
-    return toSandboxCheckpoint(bodyOf(answer, sandboxId))
+    return toSandboxCheckpoint(bodyOf(found(answer, sandboxId), sandboxId))
   }
 
   /** Takes a sandbox, running or paused, back to one of its checkpoints. See {@link RewindableSandbox.rollback}. */
@@ -38,7 +39,7 @@ export abstract class RewindableSandbox extends SandboxApi {
         signal,
       }),
     )
-    assertDone(answer, sandboxId)
+    assertDone(found(answer, sandboxId), sandboxId)
   }
 
   /** The checkpoints of a sandbox, running or paused. See {@link RewindableSandbox.tree}. */
@@ -46,7 +47,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.GET('/sandboxes/{sandboxID}/tree', { params: { path: { sandboxID: sandboxId } }, signal }),
     )
-    return toSandboxTree(bodyOf(answer, sandboxId))
+    return toSandboxTree(bodyOf(found(answer, sandboxId), sandboxId))
   }
 
   /** The files that differ between two checkpoints of a sandbox. See {@link RewindableSandbox.diff}. */
@@ -58,7 +59,7 @@ export abstract class RewindableSandbox extends SandboxApi {
         signal,
       }),
     )
-    return bodyOf(answer, sandboxId)
+    return bodyOf(found(answer, sandboxId), sandboxId)
   }
 
   /** Says how many checkpoints a sandbox keeps. See {@link RewindableSandbox.keep}. */
@@ -71,7 +72,7 @@ export abstract class RewindableSandbox extends SandboxApi {
         signal,
       }),
     )
-    assertDone(answer, sandboxId)
+    assertDone(found(answer, sandboxId), sandboxId)
   }
 
   /**
@@ -164,22 +165,12 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 }
 
-/** The server says which is missing: the sandbox, or its checkpoint. */
-function assertDone(answer: ApiAnswer, sandboxId: string): void {
-  if (answer.response.status === 404) {
-    const { error_code: name } = (answer.error ?? {}) as { error_code?: unknown }
-    const message = messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`
-    throw name === 'checkpoint_not_found'
-      ? new CheckpointNotFoundError(message)
-      : new SandboxNotFoundError(message)
-  }
-  const error = apiErrorOf(answer)
-  if (error) throw error
-}
-
-function bodyOf<Body>(answer: ApiAnswer & { data?: Body }, sandboxId: string): Body {
-  assertDone(answer, sandboxId)
-  if (answer.data === undefined)
-    throw new SandboxError(`the server sent no body for sandbox ${sandboxId} (${answer.response.status})`)
-  return answer.data
+/** @throws with the server's message, which says whether the sandbox or its checkpoint is missing */
+function found<Answer extends ApiAnswer>(answer: Answer, sandboxId: string): Answer {
+  if (answer.response.status !== 404) return answer
+  const { error_code: name } = (answer.error ?? {}) as { error_code?: unknown }
+  const message = messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`
+  throw name === 'checkpoint_not_found'
+    ? new CheckpointNotFoundError(message)
+    : new SandboxNotFoundError(message)
 }

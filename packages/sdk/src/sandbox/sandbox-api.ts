@@ -1,4 +1,4 @@
-import { openApi } from '../api/client.ts'
+import { type Api, openApi } from '../api/client.ts'
 import { type ApiAnswer, apiErrorOf, errorOfStatus, messageOf } from '../api/error.ts'
 import type { Schema } from '../api/schema.ts'
 import { ClientFactory, ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
@@ -10,6 +10,7 @@ import {
   SandboxNotFoundError,
   TemplateError,
 } from '../errors.ts'
+import { assertDone, bodyOf } from './answer.ts'
 import {
   type SandboxAccess,
   type SandboxInfo,
@@ -37,8 +38,6 @@ const ON_RESUME = ['restore', 'reboot']
 
 /** How one fork went. */
 export type SandboxForkResponse = SandboxAccess | Error
-
-type Api = Awaited<ReturnType<typeof openApi>>
 
 /** The calls of the control plane, which need no connection to a sandbox. */
 export class SandboxApi extends ClientFactory {
@@ -244,18 +243,6 @@ function existed(answer: ApiAnswer): boolean {
   const error = apiErrorOf(answer)
   if (error) throw error
   return true
-}
-
-function assertDone(answer: ApiAnswer, sandboxId: string): void {
-  if (answer.response.status === 404) throw new SandboxNotFoundError(`Sandbox ${sandboxId} not found`)
-  const error = apiErrorOf(answer)
-  if (error) throw error
-}
-
-function bodyOf<Body>(answer: ApiAnswer & { data?: Body }, sandboxId: string): Body {
-  assertDone(answer, sandboxId)
-  if (answer.data === undefined) throw new SandboxError('Body of the request is undefined')
-  return answer.data
 }
 
 function forkOutcome({ sandbox, error }: Schema<'SandboxForkResult'>): SandboxForkResponse {

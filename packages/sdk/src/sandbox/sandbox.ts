@@ -57,7 +57,7 @@ export class Sandbox extends RewindableSandbox {
   /** For the header `e2b-traffic-access-token`, when `network.allowPublicTraffic` is false. */
   readonly trafficAccessToken?: string
 
-  protected readonly envdPort = 49983
+  protected readonly envdPort = ConnectionConfig.envdPort
   protected readonly mcpPort = 50005
   protected readonly connectionConfig: ConnectionConfig
   protected readonly envdAccessToken?: string
