@@ -148,10 +148,13 @@ while True:
     await sandbox.files.write('/home/user/after', 'fits again')
     expect(await sandbox.files.read('/home/user/after')).toBe('fits again')
     await sandbox.kill()
-    await vi.waitFor(async () => expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(OTHERS_BYTES), {
-      timeout: 30_000,
-      interval: 500,
-    })
+    await vi.waitFor(
+      async () => expect((await hostDiskUsedBytes()) - usedBefore).toBeLessThan(OTHERS_BYTES),
+      {
+        timeout: 30_000,
+        interval: 500,
+      },
+    )
   }, 400_000)
 
   test('of CPU leaves enough for others', async () => {

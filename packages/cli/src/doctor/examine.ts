@@ -16,6 +16,6 @@ const CHECKS: Record<string, Check> = {
   TLS: sandboxTls,
 }
 
-/** Runs every check concurrently. @param checks in place of all */
+/** Runs all checks concurrently. @param checks runs these instead of all */
 export const examine = (target: Target, checks: Record<string, Check> = CHECKS): Promise<Finding[]> =>
   runChecks(checks, target, CHECK_TIMEOUT_MS)

@@ -49,7 +49,7 @@ Examples:
       if (failed) process.exitCode = 1
     })
 
-/** One that fails does not keep the others. @returns how many failed */
+/** Takes over all given sandboxes; a failed one does not stop the others. @returns how many failed */
 async function adoptAll(
   candidates: readonly Candidate[],
   isForced: boolean,
