@@ -45,7 +45,7 @@ export class ApiClient {
   }
 }
 
-/** The client for a call of the SDK; a missing key is answered with what can be done about it on this machine. */
+/** Opens the client for a call of the SDK; the error for a missing key says how to get one on this machine. */
 export async function openApi(config: ConnectionConfig): Promise<ApiClient['api']> {
   if (!config.apiKey) throw new AuthenticationError(`${MISSING_KEY} ${await missingKeyMend()}`)
   return new ApiClient(config).api

@@ -25,7 +25,7 @@ export interface components {
       alias?: string
       envdAccessToken?: string
       trafficAccessToken?: string | null
-      /** What the sandbox's host names end with; none means the domain of the client. */
+      /** Domain of the sandbox's host names; absent: the domain of the client. */
       domain?: string | null
     }
     ListedSandbox: SandboxRow

@@ -89,14 +89,14 @@ export class SnapshotPaginator extends ApiPaginator<Schema<'SnapshotInfo'>, Snap
   protected override toItem = toSnapshotInfo
 }
 
-/** A list tells less than one sandbox does: what it never tells has no field. */
+/** Information in lists, without the fields that lists never contain. */
 function listedInfo(sandbox: Parameters<typeof toSandboxInfo>[0]): SandboxInfo {
   const { allowInternetAccess, network, lifecycle, sandboxDomain, volumeMounts, ...info } =
     toSandboxInfo(sandbox)
   return { ...info, ...(sandbox.volumeMounts && { volumeMounts }) }
 }
 
-/** Each key and value is encoded, and the pairs as a form; the query then encodes the whole (wire spec, 2.2). */
+/** Encodes each key and value, and then the pairs as a form; the query encodes the result again (wire spec, 2.2). */
 const encodeMetadata = (metadata: Record<string, string>): string =>
   new URLSearchParams(
     Object.entries(metadata).map(([key, value]) => [encodeURIComponent(key), encodeURIComponent(value)]),

@@ -15,14 +15,14 @@ import type { SandboxApiOpts } from './options.ts'
 import { SandboxApi } from './sandbox-api.ts'
 
 /**
- * What the official SDK does not have: a sandbox goes back to earlier moments of its own. Each pause, snapshot and
- * call of `checkpoint` leaves one in its tree.
+ * Calls that the official SDK does not have: a sandbox can go back to its earlier checkpoints. Each pause, snapshot and
+ * call of `checkpoint` adds one to the sandbox's tree.
  */
 export abstract class RewindableSandbox extends SandboxApi {
   abstract readonly sandboxId: string
   protected abstract readonly connectionConfig: ConnectionConfig
 
-  /** Saves this moment of a running sandbox. See {@link RewindableSandbox.checkpoint}. */
+  /** Makes a checkpoint of a running sandbox. See {@link RewindableSandbox.checkpoint}. */
   static async checkpoint(sandboxId: string, opts?: SandboxApiOpts): Promise<SandboxCheckpoint> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/checkpoints', { params: { path: { sandboxID: sandboxId } }, signal }),
@@ -62,7 +62,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     return bodyOf(found(answer, sandboxId), sandboxId)
   }
 
-  /** Says how many checkpoints a sandbox keeps. See {@link RewindableSandbox.keep}. */
+  /** Sets how many checkpoints a sandbox keeps. See {@link RewindableSandbox.keep}. */
   static async keep(sandboxId: string, opts: SandboxKeepOpts): Promise<void> {
     const { last, maxAgeSeconds } = opts
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
@@ -76,7 +76,7 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Saves this moment, memory, processes and files, to come back to; it runs on. It must be running.
+   * Makes a checkpoint of memory, processes and files, to go back to later. The sandbox must be running and goes on.
    *
    * @throws {@link SandboxNotFoundError}
    * @throws {@link SandboxError} with `statusCode` 409 while it is paused, 507 when the server has no room
@@ -93,9 +93,9 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Takes it back to one of its checkpoints: what happened since is gone, unless a checkpoint has it. This object goes
-   * on working, with the same id, tokens and end of life; a paused sandbox stays paused. Commands, terminals and
-   * watches that were followed end with a {@link SandboxError}; what ran at that moment runs again, and
+   * Takes the sandbox back to one of its checkpoints. Later changes are lost, unless another checkpoint has them. This
+   * object stays valid, with the same id, tokens and end of life; a paused sandbox stays paused. Followed commands,
+   * terminals and watches end with a {@link SandboxError}; the processes of the checkpoint run again, and
    * `commands.connect(pid)` follows them.
    *
    * @throws {@link CheckpointNotFoundError} when it is none of its own, or was deleted
@@ -113,7 +113,7 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Its checkpoints: what came from what, when, how large, and why.
+   * Lists the sandbox's checkpoints with parent, time, size and cause.
    *
    * @throws {@link SandboxNotFoundError}
    * @example
@@ -127,7 +127,7 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * The files that differ between two of its checkpoints, by default between the newest and what that came from.
+   * Lists the files that differ between two checkpoints, by default between the newest and its parent.
    *
    * @throws {@link CheckpointNotFoundError} when one of them is none of its own, or was deleted
    * @throws {@link SandboxNotFoundError}
@@ -145,8 +145,8 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Says how many checkpoints it keeps, in place of what was said before; the server's default is `{ last: 3 }`.
-   * Others are deleted soon after, and from then on with each new checkpoint.
+   * Sets how many checkpoints the sandbox keeps, and replaces earlier settings; the server's default is `{ last: 3 }`.
+   * Older checkpoints are deleted soon after, and later with each new checkpoint.
    *
    * @throws {@link SandboxNotFoundError}
    * @throws {@link SandboxError} with `statusCode` 400 for numbers out of range
@@ -159,7 +159,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     await RewindableSandbox.keep(this.sandboxId, this.resolve(opts))
   }
 
-  /** Calls of the instance go where it was created, unless the call says otherwise. */
+  /** Calls of an instance use the connection that it was created with, unless the options of the call override that. */
   protected resolve<Opts extends ConnectionOpts>(opts?: Opts): Opts {
     return ConnectionConfig.mergeOpts({ ...this.connectionConfig }, opts) as Opts
   }
