@@ -10,7 +10,7 @@ declare module 'vitest' {
   }
 }
 
-/** One port and one network range a suite, so that two suites may run at the same time. */
+/** Each suite has a port and a network range of its own, so that two suites may run concurrently. */
 const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'agents']
 const FIRST_PORT = 13_100
 const FIRST_RANGE = 190

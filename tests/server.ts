@@ -95,7 +95,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       home,
       '--network-range',
       rangeOf(options.networkRange),
-      // the suites that test templates of the catalogue ask for them (tests/global-setup.ts)
+      // only suites that test templates of the catalogue need it (tests/global-setup.ts)
       ...['--catalog', 'none'],
       ...(options.flags ?? []),
     ]

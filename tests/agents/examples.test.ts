@@ -10,7 +10,8 @@ import { pairingCode, replies, say } from './telegram.ts'
 import { BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
 import { LLM_URL } from './workspace.ts'
 
-// Runs the examples as a user does, but on a template with the scripted model. Examples of the OpenAI Agents SDK: tests/catalogue/openai-agents.test.ts.
+// Runs the examples as a user does, but on a template with the scripted model. Examples of the OpenAI Agents SDK are in
+// openai-agents.test.ts.
 const PROGRAM_TIMEOUT_MS = 420_000
 const examples = join(import.meta.dirname, '../../examples')
 

@@ -1,7 +1,7 @@
 import { inject } from 'vitest'
 import { waitForTemplateOf } from '../template-ready.ts'
 
-/** Covers the builds of all templates that come before it in tests/file-order.ts, on a machine that has built nothing yet. */
+/** On a machine that has built nothing yet, every earlier template of the suite (tests/file-order.ts) is built first. */
 export const BUILD_TIMEOUT_MS = 30 * 60_000
 
 /** Waits until sandboxes of the suite's server can be started from a template. @throws when its build failed */

@@ -2,7 +2,14 @@ import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type ClassDeclaration, type ClassMember, type ModuleItem, parse } from '@swc/core'
+import {
+  type ClassDeclaration,
+  type ClassMember,
+  type ModuleItem,
+  parse,
+  type TsInterfaceDeclaration,
+  type TsTypeLiteral,
+} from '@swc/core'
 
 const root = join(import.meta.dirname, '../..')
 const tsc = join(root, 'node_modules/.bin/tsc')
@@ -92,7 +99,18 @@ const PREAMBLE = [
   "import * as ours from './ours/index.js'",
   'type Keys<T> = unknown extends T ? PropertyKey : T extends unknown ? keyof T : never',
   'type Options<T> = T extends (...args: infer Args) => unknown ? { [At in keyof Args]: Keys<Args[At]> } : Keys<T>',
+  // what a route takes and answers, apart from how the generator of the types wraps it
+  "type Json<T> = T extends { content: { 'application/json': infer Body } } ? Body : undefined",
+  'type Given<T> = [T] extends [undefined] ? {} : NonNullable<T>',
+  'type RouteBody<R> = R extends { requestBody?: infer B } ? Json<NonNullable<B>> : undefined',
+  'type RouteQuery<R> = R extends { parameters: { query?: infer Q } } ? Given<Q> : {}',
+  'type RoutePath<R> = R extends { parameters: { path?: infer P } } ? Given<P> : {}',
+  'type RouteAnswer<R> = R extends { responses: infer S } ? { [Status in keyof S & (200 | 201 | 202 | 204)]: Json<S[Status]> } : never',
 ]
+
+/** Sides of a route that are compared, each a type of the preamble. */
+const ROUTE_SIDES = { body: 'RouteBody', query: 'RouteQuery', path: 'RoutePath', answer: 'RouteAnswer' }
+const METHODS = ['get', 'put', 'post', 'delete', 'patch']
 
 /** Compiler errors for a missing exported member and a missing property. */
 const MISSING_CODES = [2305, 2339, 2694, 2551, 2724]
@@ -136,6 +154,7 @@ function partsOf(name: string, isType: boolean, declared: Map<string, Declared>)
     const members = declaration.body.body.flatMap((member) =>
       'key' in member ? (nameOf(member.key) ?? []) : [],
     )
+    if (name === 'paths') return [both(name, (sdk) => `${sdk}.${name}`), ...routeParts(declaration)]
     // Options are also taken as a whole, as users write them in one piece.
     return [
       both(name, (sdk) => `${sdk}.${name}`),
@@ -167,6 +186,32 @@ function partsOf(name: string, isType: boolean, declared: Map<string, Declared>)
     ),
   ]
 }
+
+/** The sides of every route of the REST API: `paths#/sandboxes post answer`. */
+function routeParts({ body }: TsInterfaceDeclaration): SurfacePart[] {
+  return body.body.flatMap((member) => {
+    if (member.type !== 'TsPropertySignature') return []
+    const path = nameOf(member.key)
+    const route = member.typeAnnotation?.typeAnnotation
+    if (path === undefined || route?.type !== 'TsTypeLiteral') return []
+    return methodsOf(route).flatMap((method) =>
+      Object.entries(ROUTE_SIDES).map(([side, type]): SurfacePart => {
+        const of = (sdk: string) => `${type}<${sdk}.paths['${path}']['${method}']>`
+        return { name: `paths#${path} ${method} ${side}`, official: of('official'), ours: of('ours') }
+      }),
+    )
+  })
+}
+
+/** A method that a route does not have is declared as `never`. */
+const methodsOf = ({ members }: TsTypeLiteral): string[] =>
+  members.flatMap((member) => {
+    if (member.type !== 'TsPropertySignature') return []
+    const type = member.typeAnnotation?.typeAnnotation
+    const isThere = type?.type !== 'TsKeywordType' || type.kind !== 'never'
+    const name = nameOf(member.key)
+    return isThere && name !== undefined && METHODS.includes(name) ? [name] : []
+  })
 
 /** Members of a class and of the classes it extends; those of `Error` are the language's. */
 function inheritedMembers(declaration: ClassDeclaration, declared: Map<string, Declared>): ClassMember[] {

@@ -56,7 +56,7 @@ export interface Services extends AppOptions {
   nodeEvents: EventReceiver
 }
 
-/** Builds the services of a control plane over its database, and connects them. Nothing runs yet. */
+/** Builds the services of a control plane, and connects them. Nothing runs yet. */
 export async function assemble(options: AssembleOptions): Promise<Services> {
   const { store, nodeId, node, logger, now } = options
   const registry = new SandboxRegistry()

@@ -32,7 +32,7 @@ export interface ControlPlane {
   catalogProgress: CatalogProgress
 }
 
-/** Builds the services and the API over an open database. Nothing runs before `start`. */
+/** Builds the services of a control plane and its API. Nothing runs before `start`. */
 export async function createServer(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { node, logger, retentionMs, now = Date.now } = options
   const services = await assemble({ ...options, now })

@@ -60,7 +60,7 @@ export async function openKeyStore(storeUrl: string): Promise<KeyStore> {
   }
 }
 
-/** Lets `work` use a key of the team that the catalogue belongs to; it ends with it. For who may open the database. */
+/** Runs `work` with a key of the team that owns the catalog, and deletes the key afterwards. For processes that may open the database. */
 export async function withCatalogKey<T>(storeUrl: string, work: (key: string) => Promise<T>): Promise<T> {
   const store = await openStore(storeUrl)
   try {

@@ -27,7 +27,7 @@ export interface AnnouncementOptions {
 
 /**
  * Records a build that waits to be started; makes its template when there is none of that name.
- * @throws SandlotError invalid_request, rate_limited, conflict: the template is being deleted
+ * @throws SandlotError invalid_request, quota_exceeded, conflict: the template is being deleted
  */
 export async function announceBuild(
   options: AnnouncementOptions,

@@ -65,7 +65,7 @@ export class TemplateBuilder {
     })
   }
 
-  /** Records a build that waits to be started. @throws SandlotError invalid_request, rate_limited, conflict */
+  /** Records a build that waits to be started. @throws SandlotError invalid_request, quota_exceeded, conflict */
   announce(team: Team, request: NewBuild): Promise<{ template: Template; build: BuildRecord }> {
     const checkNotDiscarding = (templateId: string) => this.#checkNotDiscarding(templateId)
     return announceBuild({ ...this.#options, checkNotDiscarding }, team, request)
@@ -79,7 +79,7 @@ export class TemplateBuilder {
 
   /**
    * Starts an announced build; resolves when its row says so, before the build's turn comes.
-   * @throws SandlotError invalid_request, not_found, forbidden, rate_limited, conflict, server_draining
+   * @throws SandlotError invalid_request, not_found, forbidden, quota_exceeded, conflict, server_draining
    */
   async start(team: Team, templateId: string, buildId: string, body: BuildStart): Promise<void> {
     if (this.#isClosed)

@@ -10,7 +10,7 @@ const catalog: CatalogControl = {
 }
 const tested = serverUnderTest({ catalog })
 
-/** A request with a key of the catalogue's team. */
+/** A request with a key of the catalog's team. */
 const asAdministrator = (method: 'GET' | 'POST' | 'DELETE', url: string, body?: unknown) =>
   withCatalogKey(tested.current.storeUrl, (key) =>
     tested.current.call(method, url, body, { 'x-api-key': key }),
@@ -23,7 +23,7 @@ async function buildDesktop(): Promise<void> {
   await expect.poll(tags).toBe(1)
 }
 
-test('anyone sees where the catalogue stands; only the administrator changes it', async () => {
+test('every caller sees the state of the catalog; only the administrator changes it', async () => {
   asked.length = 0
   const { catalogProgress } = tested.current.server
   catalogProgress.set('desktop', { state: 'waiting' }, { seconds: 240, megabytes: 4000 })
@@ -42,7 +42,7 @@ test('anyone sees where the catalogue stands; only the administrator changes it'
   expect(asked).toEqual(['build desktop'])
 })
 
-test('a removed template is gone with all that its builds left; one that is in use stays', async () => {
+test('a removed template is deleted with all that its builds left; a template in use is not', async () => {
   asked.length = 0
   await buildDesktop()
   const { sandboxID } = await tested.current.create({ templateID: 'desktop' })

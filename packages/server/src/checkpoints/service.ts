@@ -52,7 +52,7 @@ export class CheckpointService {
     return (await this.tree(team, sandboxId)).find((node) => node.checkpointId === checkpointId)!
   }
 
-  /** Saves a running sandbox, which runs on. @throws SandlotError conflict while the sandbox is paused, rate_limited */
+  /** Saves a running sandbox, which runs on. @throws SandlotError conflict while the sandbox is paused, quota_exceeded */
   save(team: Team, sandboxId: string, why: CheckpointReason, hasMemory = true): Promise<SavedSandbox> {
     this.#operations.get(team, sandboxId)
     return this.#operations.exclusively(sandboxId, async () => {
@@ -138,7 +138,7 @@ export class CheckpointService {
    * @param toId default: the newest
    * @param fromId default: the parent of `toId`
    * @param signal aborted when the caller is gone
-   * @throws SandlotError not_found, checkpoint_not_found, invalid_request: there are no two yet, rate_limited
+   * @throws SandlotError not_found, checkpoint_not_found, invalid_request: there are no two yet, rate_limited, quota_exceeded
    */
   async diff(
     team: Team,

@@ -1,9 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
 
 const MAX_LIMIT = 100
-/** The last instant that a date can hold; also what keeps `1e400`, Infinity to a validator, out of queries. */
-export const MAX_UNIX_MS = 8.64e15
-
 /** Of lists that are answered in one piece. */
 export const MAX_UNPAGED = 5_000
 

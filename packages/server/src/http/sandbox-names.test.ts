@@ -23,10 +23,10 @@ async function routes(): Promise<Array<[method: Method, path: string]>> {
 }
 
 const BODIES: Record<string, object> = {
-  '/sandboxes/{id}/timeout': { timeout: 100 },
-  '/sandboxes/{id}/connect': { timeout: 100 },
-  '/sandboxes/{id}/rollback': { checkpointID: 'c0' },
-  '/sandboxes/{id}/keep': { last: 3 },
+  '/sandboxes/{sandboxID}/timeout': { timeout: 100 },
+  '/sandboxes/{sandboxID}/connect': { timeout: 100 },
+  '/sandboxes/{sandboxID}/rollback': { checkpointID: 'c0' },
+  '/sandboxes/{sandboxID}/keep': { last: 3 },
 }
 
 test('every route of a sandbox answers to its name as to its id', async () => {
@@ -58,7 +58,7 @@ describe('an answer', () => {
     }
   })
 
-  test('is for clients 1.x to join: what they make of it is what they asked by', async () => {
+  test('is split so that clients 1.x join it to the name that they asked by', async () => {
     const headers = { 'x-api-key': t.key, package_version: '1.5.6' }
     for (const called of [name, `${id}-6532622b`]) {
       const { body } = await t.call('GET', `/sandboxes/${called}`, undefined, headers)
@@ -68,7 +68,7 @@ describe('an answer', () => {
     expect(created).toMatchObject({ sandboxID: expect.not.stringContaining('-'), clientID: 'sandlot' })
   })
 
-  test('about several has each under the name that it was asked by', async () => {
+  test('about several sandboxes has each under the name that it was asked by', async () => {
     const other = (await t.create()).sandboxID
     const samples = [...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now, 1))
     t.node.events.emit({ type: 'samples', samples })
@@ -79,7 +79,7 @@ describe('an answer', () => {
     await expect.poll(ask).toEqual([name, other].sort())
   })
 
-  test('that is an error says the name, and nothing of others', async () => {
+  test('that is an error contains the name, and no other ids', async () => {
     const gone = await t.call('GET', '/sandboxes/igone-sandlot')
     expect([gone.status, gone.body.message]).toEqual([
       404,
@@ -91,7 +91,7 @@ describe('an answer', () => {
     )
   })
 
-  test('to something that is no name is that there is no such sandbox', async () => {
+  test('to an invalid name is a 404', async () => {
     for (const wrong of [`-${id}`, `${id}-..%2Fx`, `${id}-a%0a`, `${id}%2d!`, `${id}-${'x'.repeat(65)}`])
       expect([wrong, (await t.call('GET', `/sandboxes/${wrong}`)).status]).toEqual([wrong, 404])
   })
@@ -103,7 +103,7 @@ test('snapshots are found by the name of their sandbox', async () => {
     expect((await t.call('GET', `/snapshots?sandboxID=${called}`)).body).toMatchObject([{ snapshotID }])
 })
 
-test('a template may be called like a sandbox with a client', async () => {
+test("a template may have a name that looks like a sandbox's", async () => {
   const { body } = await t.call('POST', '/v3/templates', { name: 'my-app' })
   expect((await t.call('GET', '/templates/my-app')).body.templateID).toBe(body.templateID)
 })

@@ -16,7 +16,7 @@ interface SandboxName {
 }
 
 /** Every route of one sandbox. */
-const SANDBOX_ROUTE = /\/sandboxes\/:id(\/|$)/
+const SANDBOX_ROUTE = /\/sandboxes\/:sandboxID(\/|$)/
 const ID_FIELDS = ['sandboxID', 'sandboxId', 'sandbox_id']
 
 /**
@@ -29,12 +29,12 @@ export function acceptSandboxNames(app: App): void {
     const query = request.query as { sandboxID?: unknown }
     if (typeof query.sandboxID === 'string') query.sandboxID = sandboxIdIn(query.sandboxID)
     if (!SANDBOX_ROUTE.test(request.routeOptions.url ?? '')) return
-    const params = request.params as { id: string }
-    const written = params.id
+    const params = request.params as { sandboxID: string }
+    const written = params.sandboxID
     const sandboxId = sandboxIdIn(written)
     if (sandboxId === written) return
     request.sandboxName = { sandboxId, written }
-    params.id = sandboxId
+    params.sandboxID = sandboxId
   })
   app.addHook('preSerialization', async (request, _reply, payload) => {
     const { sandboxName } = request

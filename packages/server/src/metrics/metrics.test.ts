@@ -7,7 +7,7 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-test('metrics are answered by range, newest for many, and never of unknown sandboxes', async () => {
+test('metrics are read by range, or the newest of many sandboxes, and never of unknown sandboxes', async () => {
   const { sandboxID } = await t.create()
   for (let i = 0; i < 3; i++)
     t.node.events.emit({
@@ -26,7 +26,7 @@ test('metrics are answered by range, newest for many, and never of unknown sandb
   ).toMatchObject({ [sandboxID]: { cpuUsedPct: 2 } })
 })
 
-test('samples of before a restart are read from the store', async () => {
+test('samples from before a restart are read from the database', async () => {
   const { sandboxID } = await t.create()
   const sampledAtMs = t.now
   t.node.events.emit({ type: 'samples', samples: [t.node.sample(t.node.firstMachine(), sampledAtMs, 7)] })
@@ -41,7 +41,7 @@ test('samples of before a restart are read from the store', async () => {
   expect(all[0]).toMatchObject({ cpuCount: 2, memTotal: 2 ** 30, diskTotal: 10 * 2 ** 30 })
 })
 
-test('a pass over many machines is stored whole', async () => {
+test('samples of many machines are all stored', async () => {
   for (let i = 0; i < 150; i++) await t.create()
   t.node.events.emit({
     type: 'samples',
@@ -57,7 +57,7 @@ test('a pass over many machines is stored whole', async () => {
   await expect.poll(count).toBe(150)
 })
 
-test('metrics go by age, and those of killed sandboxes sooner, in bounded batches', async () => {
+test('metrics are deleted by age, those of killed sandboxes sooner, in bounded batches', async () => {
   await t.inStore(async (store) => {
     const metrics = new SandboxMetrics(store, new SandboxRegistry())
     const samples = (sandboxId: string) =>

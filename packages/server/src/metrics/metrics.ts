@@ -4,21 +4,21 @@ import type { SandboxRegistry } from '../sandboxes/registry.ts'
 import type { Store } from '../store/open-store.ts'
 import { inTransaction } from '../store/transactions.ts'
 
-/** 10 minutes of samples are answered from memory. */
+/** Samples of the last 10 minutes are kept in memory. */
 const RING_SIZE = 120
 const MAX_POINTS = 20_000
 const PRUNE_BATCH = 5_000
-/** A sandbox that lived for a day has 17 280 samples. */
+/** Sandboxes of one batch; a sandbox that lived for a day has 17 280 samples. */
 const KILLED_BATCH = 20
-/** Rows of one insert: few sizes, so that few statements are kept prepared. */
+/** Rows of one insert: only a few sizes, so that few statements are prepared. */
 const INSERT_SIZES = [128, 16, 1]
 
-/** Samples of all sandboxes: the newest in memory, all of the last day in the store. */
+/** Samples of all sandboxes: the newest in memory, those of the last day in the database. It has no rules beside these, hence no service and repository. */
 export class SandboxMetrics {
   readonly #store: Store
   readonly #registry: SandboxRegistry
   readonly #rings = new Map<string, MachineSample[]>()
-  /** Sandboxes that ended before this have no metrics left. */
+  /** The metrics of sandboxes that ended before this time are deleted. */
   #droppedToMs = 0
 
   constructor(store: Store, registry: SandboxRegistry) {
@@ -26,7 +26,7 @@ export class SandboxMetrics {
     this.#registry = registry
   }
 
-  /** One transaction for all. */
+  /** Stores samples in one transaction. */
   async record(samples: MachineSample[]): Promise<void> {
     const rows = samples.flatMap((sample) => {
       const sandbox = this.#registry.byMachine(sample.machineId)
@@ -63,7 +63,7 @@ export class SandboxMetrics {
     return sample && toMetric(sample)
   }
 
-  /** Both ends inclusive. */
+  /** Reads samples; both ends are inclusive. */
   async range(sandboxId: string, fromMs: number, toMs: number): Promise<SandboxMetric[]> {
     const sandbox = this.#registry.get(sandboxId)
     if (!sandbox) return []
@@ -95,7 +95,7 @@ export class SandboxMetrics {
     )
   }
 
-  /** Drops those of sandboxes that were killed before `beforeMs`, a batch at a time. @returns of how many sandboxes */
+  /** Deletes the metrics of a batch of sandboxes that were killed before `beforeMs`. @returns of how many */
   async pruneKilled(beforeMs: number): Promise<number> {
     const killed = await this.#store
       .selectFrom('sandboxes')
@@ -110,12 +110,12 @@ export class SandboxMetrics {
     if (lastMs == null) return 0
     const ids = killed.map(({ id }) => id)
     await this.#store.deleteFrom('sandbox_metrics').where('sandbox_id', 'in', ids).execute()
-    // more than a batch may have ended in one millisecond: the rest goes by age
+    // more than a batch may have ended in one millisecond: `prune` deletes the rest by age
     this.#droppedToMs = killed.length < KILLED_BATCH ? lastMs + 1 : Math.max(lastMs, this.#droppedToMs + 1)
     return killed.length
   }
 
-  /** @returns how many rows older than `beforeMs` went, at most a batch */
+  /** Deletes a batch of rows older than `beforeMs`. @returns how many */
   async prune(beforeMs: number): Promise<number> {
     const newest = await this.#store
       .selectFrom('sandbox_metrics')
@@ -133,7 +133,7 @@ export class SandboxMetrics {
   }
 }
 
-/** Every item once and in order, in pieces of the given sizes, the largest that fits first; the last size is 1. */
+/** Cuts items into pieces of the given sizes, in order, the largest that fits first; the last size is 1. */
 function cutInto<T>(items: T[], sizes: number[]): T[][] {
   const pieces: T[][] = []
   for (let start = 0; start < items.length; ) {

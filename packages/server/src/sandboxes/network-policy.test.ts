@@ -24,7 +24,7 @@ test.each([false, true])(
   },
 )
 
-test('a node that starts is told what running and paused sandboxes may reach', async () => {
+test('after a start the node is told what running and paused sandboxes may reach', async () => {
   const open = await t.create()
   const closed = await t.create({ allow_internet_access: false })
   const paused = await t.create({ allow_internet_access: false })

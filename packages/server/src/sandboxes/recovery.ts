@@ -87,7 +87,7 @@ async function settleCheckpoints(
   const alive = new Set(rows.map(({ sandboxId }) => sandboxId))
   const heads = new Set(rows.map(({ checkpointId }) => checkpointId))
   const ending = new Set(await repository.endedWithCheckpoints())
-  // what other homes of this database have may lie in a bucket that this home shares with them
+  // checkpoints of other homes of this database may lie in a bucket that this home shares with them
   const listed = await checkpoints.idsElsewhere()
   const deleting: string[] = []
   for (const { checkpointId, sandboxId, isComplete, isDeleting } of await checkpoints.all()) {

@@ -1,4 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
+import { sql } from 'kysely'
 import pg from 'pg'
 import { clientConfig, type Gate } from './dialects/postgres.ts'
 import { type PostgresLink, postgresLinkOf, type Store } from './open-store.ts'
@@ -41,6 +42,16 @@ export async function takeLease(store: Store, options: LeaseOptions): Promise<Le
   const lease = new HeldLease(link, options)
   await lease.take()
   return lease
+}
+
+/** @returns what is known of the active server of a PostgreSQL database; undefined: there is none */
+export async function leaseHolder(store: Store): Promise<string | undefined> {
+  const row = await store
+    .selectFrom('control_plane_lease')
+    .select('about')
+    .where('expires_at', '>', sql<Date>`clock_timestamp()`)
+    .executeTakeFirst()
+  return row?.about
 }
 
 class HeldLease implements Lease, Gate {
@@ -182,6 +193,7 @@ class HeldLease implements Lease, Gate {
 
   async release(): Promise<void> {
     this.#isReleased = true
+    this.#certainUntilMs = 0
     clearTimeout(this.#timer)
     const client = await this.#connected().catch(() => undefined)
     await client

@@ -18,18 +18,18 @@ async function routesOfSandboxes(): Promise<Route[]> {
   const found: Route[] = []
   for (const [path, operations] of Object.entries(body.paths as Record<string, Record<string, object>>))
     for (const [method, operation] of Object.entries(operations))
-      if (path.includes('/sandboxes/{id}'))
+      if (path.includes('/sandboxes/{sandboxID}'))
         found.push({ method: method.toUpperCase() as Method, path, hasBody: 'requestBody' in operation })
   return found
 }
 
 const ask = ({ method, path, hasBody }: Route, id: string) => {
-  const url = path.replace('{id}', id)
+  const url = path.replace('{sandboxID}', id)
   const query = path.endsWith('/diff') ? `?from=c${'a'.repeat(20)}&to=c${'b'.repeat(20)}` : ''
   return under.current.call(method, url + query, hasBody ? BODY : undefined)
 }
 
-test('no route tells a sandbox of another team from one that never was, or does anything to it', async () => {
+test('every route answers for sandboxes of another team as for unknown ones, and does not touch them', async () => {
   const server = under.current
   const { sandboxID } = await server.create()
   await server.inStore(async (store) => {
@@ -60,7 +60,7 @@ test('no route tells a sandbox of another team from one that never was, or does 
 test('without a key no route of a sandbox answers', async () => {
   const { sandboxID } = await under.current.create()
   for (const { method, path, hasBody } of await routesOfSandboxes()) {
-    const url = path.replace('{id}', sandboxID)
+    const url = path.replace('{sandboxID}', sandboxID)
     const { status } = await under.current.call(method, url, hasBody ? BODY : undefined, {})
     expect([`${method} ${path}`, status]).toEqual([`${method} ${path}`, 401])
   }

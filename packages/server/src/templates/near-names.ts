@@ -1,8 +1,8 @@
-/** Names that `wanted` may have meant: at most two letters away. */
+/** Finds names that a caller may have meant by `wanted`: at most two letters differ. */
 export const nearNames = (wanted: string, names: string[]): string[] =>
   names.filter((name) => distance(name, wanted.toLowerCase()) <= 2)
 
-/** Levenshtein's, as far as 2: only what is at most two places beside the diagonal counts. */
+/** Levenshtein distance, up to 2: computes only the cells at most two places beside the diagonal. */
 function distance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 2) return 3
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)

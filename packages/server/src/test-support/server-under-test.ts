@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
-import { afterEach, beforeEach } from 'vitest'
+import { afterEach, beforeEach, expect } from 'vitest'
 import { type ControlPlane, createServer } from '../control-plane.ts'
 import type { ControlPlaneOptions } from '../options.ts'
 import { openStore, type Store } from '../store/open-store.ts'
 import type { PlansTable } from '../store/schema.ts'
+import { checkAnswers } from './answer-checks.ts'
 import { Browser } from './browser.ts'
 import { newTestDatabase, type TestDatabase } from './database.ts'
 import { NodeDouble } from './node-double.ts'
@@ -202,7 +203,11 @@ export class ServerUnderTest {
     }>
 }
 
-/** One for each test of the file. */
+/** Answers of these servers that are not as `/openapi.json` says. */
+const violations: string[] = []
+checkAnswers((violation) => violations.push(violation))
+
+/** One for each test of the file, which fails when an answer is not as `/openapi.json` says. */
 export function serverUnderTest(options: Partial<ControlPlaneOptions> = {}): { current: ServerUnderTest } {
   const holder = {} as { current: ServerUnderTest }
   let directory: string
@@ -214,6 +219,7 @@ export function serverUnderTest(options: Partial<ControlPlaneOptions> = {}): { c
   afterEach(async () => {
     await holder.current.close()
     rmSync(directory, { recursive: true, force: true })
+    expect(violations.splice(0)).toEqual([])
   })
   return holder
 }

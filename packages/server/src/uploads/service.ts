@@ -109,13 +109,13 @@ export class Uploads {
     return true
   }
 
-  /** Allows one upload within the hour. @returns what `receive` takes */
+  /** Allows one upload within an hour. @returns a token for `receive` */
   ticket = (team: Team, templateId: string, hash: string): string => this.#tickets.add(team, templateId, hash)
 
   /**
    * Receives an archive.
    * @param announcedBytes size of the archive as the sender announced it; 0: unknown
-   * @throws SandlotError forbidden, payload_too_large, rate_limited, disk_full, invalid_request: not a tar, or an unsafe one
+   * @throws SandlotError forbidden, payload_too_large, quota_exceeded, disk_full, invalid_request: not a tar, or an unsafe one
    */
   async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
     const ticket = this.#tickets.find(token)
