@@ -17,7 +17,7 @@ const recordViolations = pathToFileURL(join(repository, 'tests', 'record-violati
  */
 export const CHECKOUT = Number(process.env.TEST_CHECKOUT ?? 0)
 const suffix = CHECKOUT === 0 ? '' : `-${CHECKOUT}`
-const rangeOf = (range: string): string =>
+export const rangeOf = (range: string): string =>
   CHECKOUT === 0 ? range : range.replace('.0.0/16', `.${32 * (CHECKOUT - 1)}.0/19`)
 
 /** The first start on a machine makes the base image. */
@@ -77,9 +77,12 @@ export interface TestServer {
   log(): string
 }
 
+/** Home of the test server of this name. */
+export const homeOf = (name: string): string => join(tmpdir(), `sandlot-test-${name}${suffix}`)
+
 /** Starts a real server on a fresh home of its own and waits until it answers. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
-  const home = join(tmpdir(), `sandlot-test-${options.name}${suffix}`)
+  const home = homeOf(options.name)
   const port = options.port + 1_000 * CHECKOUT
   const logFile = `${home}.log`
   const violations = options.checksAnswers ? `${home}.violations` : undefined
@@ -175,6 +178,16 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
 
 /** Runs a command of `sandlot`. @returns its standard output @throws with its standard error */
 export async function sandlot(args: string[], env: Record<string, string> = {}): Promise<string> {
+  const { code, output, errors } = await runSandlot(args, env)
+  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${errors}`)
+  return output
+}
+
+/** Runs a command of `sandlot`, whatever its exit code. */
+export async function runSandlot(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; output: string; errors: string }> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), ...env },
@@ -185,9 +198,8 @@ export async function sandlot(args: string[], env: Record<string, string> = {}):
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => void (errors += chunk))
-  const [code] = await once(child, 'close')
-  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${errors}`)
-  return output
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, output, errors }
 }
 
 /** Keeps settings of the developer's own server, except its cache, away from the server under test. */

@@ -5,7 +5,7 @@ import { type HostFiles, hostFiles } from './host-files.ts'
 
 /*
  * Where memory of a sandbox could be seen by another one, or stay on a disk. Each is a setting of the machine, which
- * nothing here changes: it is the administrator's, and others may need it. SECURITY.md says what follows from each.
+ * nothing here changes: it is the administrator's, and others may need it. docs/security.md says what follows from each.
  */
 
 /** Layers of device mapper below a swap device: more is a mistake of ours. */

@@ -82,7 +82,7 @@ describe("a machine counts toward its team's concurrent sandboxes", () => {
     expect(tested.current.node.builtJobs).toEqual([])
   })
 
-  /** A sandbox that can be compared, and diffs of it that end with `finish`. */
+  /** A sandbox with two checkpoints, and diffs of them that end with `finish`. */
   async function comparable() {
     const t = tested.current
     const { sandboxID: id } = await t.create()
@@ -180,7 +180,7 @@ describe('requests', () => {
   const limitsAt = (clock: { now: number }) =>
     new TeamLimits({
       runningOf: () => 0,
-      capacity: () => tested.current.node.capacity(),
+      capacity: () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 }),
       now: () => clock.now,
     })
   const team = async () =>

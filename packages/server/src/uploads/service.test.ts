@@ -28,8 +28,9 @@ const open = async (): Promise<void> => {
     dir,
     repository: new UploadRepository(store),
     limits: { uploads: () => limits },
-    checkArchive: async (file) => {
-      if (readFileSync(file, 'utf8') === 'no tar') throw new SandlotError('invalid_request', 'no tar')
+    checkArchive: async (key) => {
+      if (readFileSync(join(dir, key), 'utf8') === 'no tar')
+        throw new SandlotError('invalid_request', 'no tar')
     },
     roomBytes: () => roomBytes,
     now: () => now,
@@ -197,7 +198,7 @@ test('the usage of a team is known after a restart, archives without a row inclu
 })
 
 describe('a team that sends more than it may keep', () => {
-  /** A tar of about this size, sent without its length in advance. */
+  /** Sends a tar of about this size without announcing its length. */
   const big = async (sizeBytes: number) => tarOf({ name: 'x', content: 'x'.repeat(sizeBytes) })
   const inPieces = (content: Buffer) =>
     Readable.from(
@@ -226,7 +227,7 @@ describe('a team that sends more than it may keep', () => {
     expect(taken).toBeLessThanOrEqual(2)
     expect(uploads.usage(teams.one.teamId)).toMatchObject({ count: taken, sizeBytes: taken * tar.length })
     expect(readdirSync(dir)).toHaveLength(taken)
-    // another team is not refused for it
+    // another team is not affected
     await send(ticket(hash, 'app', teams.two), tar)
   })
 
