@@ -16,7 +16,7 @@ const main = join(repository, 'packages', 'sandlot', 'src', 'main.ts')
  */
 export const CHECKOUT = Number(process.env.TEST_CHECKOUT ?? 0)
 const suffix = CHECKOUT === 0 ? '' : `-${CHECKOUT}`
-const rangeOf = (range: string): string =>
+export const rangeOf = (range: string): string =>
   CHECKOUT === 0 ? range : range.replace('.0.0/16', `.${32 * (CHECKOUT - 1)}.0/19`)
 
 /** The first start on a machine makes the base image. */

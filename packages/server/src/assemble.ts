@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { statfsSync } from 'node:fs'
+import { type BuildResources, EventReceiver, type Joined } from '@sandlot/protocol/node'
 import { ApiKeyRepository } from './api-keys/repository.ts'
 import { AccessTokenSigner } from './auth/access-token.ts'
 import { Authenticator } from './auth/authenticate.ts'
@@ -52,7 +54,8 @@ export interface Services extends AppOptions {
   metricRows: MetricsRepository
   takeovers: Takeovers
   /** Reconciles rows, machines and checkpoints after a start. */
-  recover: () => Promise<void>
+  recover: () => Promise<Joined>
+  nodeEvents: EventReceiver
 }
 
 /** Builds the services of a control plane, and connects them. Nothing runs yet. */
@@ -68,6 +71,7 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     ...sandboxes,
     ...builds,
     ...(await assembleAccess(options)),
+    nodeEvents: parts.nodeEvents,
     store,
     registry,
     sandboxRows,
@@ -96,15 +100,22 @@ interface Parts {
   uploads: Uploads
   storage: StorageUsage
   catalogProgress: CatalogProgress
+  nodeEvents: EventReceiver
+  /** What the last join answered. */
+  joined: { capacity?: BuildResources }
 }
 
 function assembleParts(options: AssembleOptions): Parts {
   const { store, nodeId, node, logger, now } = options
   const registry = new SandboxRegistry()
   const catalogProgress = new CatalogProgress(now)
+  const nodeEvents = new EventReceiver(node, (err) =>
+    logger.warn({ err }, 'what the node reported was not recorded'),
+  )
+  const joined: Parts['joined'] = {}
   const limits = new TeamLimits({
     runningOf: (teamId) => registry.countOf(teamId),
-    capacity: () => node.capacity(),
+    capacity: () => joined.capacity!,
     now,
   })
   const uploads = assembleUploads(options, limits)
@@ -120,18 +131,19 @@ function assembleParts(options: AssembleOptions): Parts {
     now,
   })
   const storage = new StorageUsage({ node, checkpoints: checkpointRows, uploads, limits })
-  return { operations, checkpointRows, uploads, storage, catalogProgress }
+  return { operations, checkpointRows, uploads, storage, catalogProgress, nodeEvents, joined }
 }
 
 /** Connects the rooms of sandboxes: at a deadline they pause or end, with traffic they resume. */
 function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: string) {
-  const { operations, checkpointRows, storage } = parts
+  const { operations, checkpointRows, storage, nodeEvents, joined } = parts
+  const sessionId = randomUUID()
   const { requireSecure = false } = options
   const deadlines = new Deadlines(operations, {
     kill: (sandboxId) => lifecycle.endInBackground(sandboxId, 'timeout'),
     autoPause: (sandboxId, hasMemory) => pauses.autoPause(sandboxId, hasMemory),
   })
-  const lifecycle = new SandboxLifecycle(operations, deadlines, async (sandboxId) =>
+  const lifecycle = new SandboxLifecycle(operations, deadlines, nodeEvents, async (sandboxId) =>
     checkpoints.removeAllOf(sandboxId, await takeovers.remove(sandboxId)),
   )
   const takeovers = new Takeovers({
@@ -147,21 +159,33 @@ function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: s
     sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure }),
     pauses,
     forks: new Forks(operations, lifecycle, checkpoints, requireSecure),
-    rollbacks: new Rollbacks(operations, checkpointRows, takeovers),
+    rollbacks: new Rollbacks(operations, lifecycle, checkpointRows, takeovers),
     checkpoints,
     snapshots: new SnapshotService(operations, checkpoints),
     takeovers,
-    recover: () => recoverSandboxes({ operations, lifecycle, checkpoints, checkpointRows, instanceId }),
+    async recover() {
+      const found = await recoverSandboxes({
+        operations,
+        lifecycle,
+        checkpoints,
+        checkpointRows,
+        instanceId,
+        sessionId,
+      })
+      joined.capacity = found.capacity
+      return found
+    },
   }
 }
 
 function assembleBuilds(options: AssembleOptions, parts: Parts, checkpoints: CheckpointService) {
   const { store, node, logger, now } = options
-  const { operations, checkpointRows, uploads, storage } = parts
+  const { operations, checkpointRows, uploads, storage, nodeEvents } = parts
   const { templates, limits, registry } = operations
   const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a build log was not stored'))
   const templateBuilder = new TemplateBuilder({
     node,
+    nodeEvents,
     templates,
     checkpoints: checkpointRows,
     uploads,
@@ -190,7 +214,7 @@ function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads 
     dir: uploadsDir,
     repository: new UploadRepository(store),
     limits,
-    checkArchive: (file, owner) => node.checkArchive(file, owner),
+    checkArchive: (key, owner) => node.checkArchive(key, owner),
     roomBytes: options.roomBytes ?? (() => freeBytes(uploadsDir)),
     now: options.now,
   })

@@ -1,5 +1,5 @@
 import { BuildFailure, SandlotError } from '@sandlot/protocol'
-import type { BuildRecipe, SandboxNode } from '@sandlot/protocol/node'
+import type { BuildRecipe, EventReceiver, SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
@@ -12,6 +12,7 @@ import type { Uploads } from '../uploads/service.ts'
 import type { StorageUsage } from '../usage/service.ts'
 import { announceBuild, type NewBuild } from './announcement.ts'
 import type { BuildLogs } from './logs.ts'
+import { NodeBuilds } from './node-builds.ts'
 import { type Origin, originOf } from './origin.ts'
 import { type BuildPlace, BuildQueue } from './queue.ts'
 import { type BuildStart, checkOrigin, loginOf, recipeOf } from './request.ts'
@@ -22,12 +23,11 @@ export interface BuildLimits {
   concurrency: number
   /** A build that takes longer is ended. */
   timeoutMs: number
-  /** Delays each step of the catalog's builds until the server is quiet. Default: they are not delayed. */
-  quiet?: (signal: AbortSignal) => Promise<void>
 }
 
 export interface TemplateBuilderOptions {
   node: SandboxNode
+  nodeEvents: EventReceiver
   templates: TemplateRegistry
   checkpoints: CheckpointRepository
   uploads: Uploads
@@ -43,6 +43,7 @@ export interface TemplateBuilderOptions {
 export class TemplateBuilder {
   readonly #options: TemplateBuilderOptions
   readonly #queue: BuildQueue
+  readonly #nodeBuilds: NodeBuilds
   readonly #retention: BuildRetention
   /** By build id, queued ones included. */
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>()
@@ -54,6 +55,14 @@ export class TemplateBuilder {
     this.#options = options
     this.#queue = new BuildQueue(options.builds.concurrency)
     this.#retention = new BuildRetention(options)
+    const { node, nodeEvents, logs, logger } = options
+    this.#nodeBuilds = new NodeBuilds({
+      node,
+      events: nodeEvents,
+      onLine: (buildId, line) => logs.add(buildId, line),
+      recorded: (buildId) => this.#running.get(buildId)?.done,
+      onError: (err) => logger.warn({ err }, 'a call for a build failed'),
+    })
   }
 
   /** Records a build that waits to be started. @throws SandlotError invalid_request, quota_exceeded, conflict */
@@ -147,11 +156,10 @@ export class TemplateBuilder {
     build: BuildRecord,
     recipe: Omit<BuildRecipe, 'from'>,
     origin: () => Origin,
-    { whileWaiting }: BuildPlace,
+    place: BuildPlace,
     signal: AbortSignal,
   ): Promise<void> {
-    const { node, templates, checkpoints, uploads, logs, now, builds } = this.#options
-    const { quiet } = builds
+    const { node, templates, checkpoints, logs, now } = this.#options
     const { buildId, templateId, checkpointId } = build
     const startedMs = performance.now()
     logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
@@ -165,15 +173,13 @@ export class TemplateBuilder {
       hasMemory: true,
       createdAtMs: now(),
     })
-    const { checkpoint, environment } = await node.buildTemplate({
+    const job = {
+      buildId,
       checkpointId,
       recipe: { ...recipe, from },
-      archiveOf: (hash) => uploads.path(team.teamId, hash),
-      log: (entry) => logs.add(buildId, entry),
-      signal,
-      whileWaiting,
-      beforeStep: recipe.isShared && quiet ? () => whileWaiting(() => quiet(signal)) : undefined,
-    })
+      isBackground: recipe.isShared ?? false,
+    }
+    const { checkpoint, environment } = await this.#nodeBuilds.run(job, place, signal)
     signal.throwIfAborted()
     await checkpoints.complete(checkpoint)
     const runtimeEnvVars = Object.fromEntries(
@@ -202,7 +208,7 @@ export class TemplateBuilder {
     try {
       logs.add(buildId, { level: 'error', message: reason.message, step: reason.step })
       await logs.close(buildId)
-      node.removeBuild(buildId)
+      await node.removeBuild(buildId)
       await node.removeCheckpoint(build.checkpointId)
       await checkpoints.remove(build.checkpointId)
       const nowMs = now()

@@ -70,10 +70,8 @@ describe('an answer', () => {
 
   test('about several sandboxes has each under the name that it was asked by', async () => {
     const other = (await t.create()).sandboxID
-    t.node.emitter.emit(
-      'samples',
-      [...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now, 1)),
-    )
+    const samples = [...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now, 1))
+    t.node.events.emit({ type: 'samples', samples })
     const ask = async () => {
       const { body } = await t.call('GET', `/sandboxes/metrics?sandbox_ids=${name},${other},igone-sandlot`)
       return Object.keys(body.sandboxes).sort()

@@ -9,7 +9,10 @@ beforeEach(() => void (t = under.current))
 test('metrics are read by range, or the newest of many sandboxes, and never of unknown sandboxes', async () => {
   const { sandboxID } = await t.create()
   for (let i = 0; i < 3; i++)
-    t.node.emitter.emit('samples', [t.node.sample(t.node.firstMachine(), t.now + i * 5000, i)])
+    t.node.events.emit({
+      type: 'samples',
+      samples: [t.node.sample(t.node.firstMachine(), t.now + i * 5000, i)],
+    })
   t.now += 10_000
   const all = (await t.call('GET', `/sandboxes/${sandboxID}/metrics`)).body
   expect(all.map((metric: { cpuUsedPct: number }) => metric.cpuUsedPct)).toEqual([0, 1, 2])
@@ -25,9 +28,12 @@ test('metrics are read by range, or the newest of many sandboxes, and never of u
 test('samples from before a restart are read from the database', async () => {
   const { sandboxID } = await t.create()
   const sampledAtMs = t.now
-  t.node.emitter.emit('samples', [t.node.sample(t.node.firstMachine(), sampledAtMs, 7)])
+  t.node.events.emit({ type: 'samples', samples: [t.node.sample(t.node.firstMachine(), sampledAtMs, 7)] })
   await t.crash()
-  t.node.emitter.emit('samples', [t.node.sample(t.node.firstMachine(), sampledAtMs + 5000, 8)])
+  t.node.events.emit({
+    type: 'samples',
+    samples: [t.node.sample(t.node.firstMachine(), sampledAtMs + 5000, 8)],
+  })
   t.now += 10_000
   const all = (await t.call('GET', `/sandboxes/${sandboxID}/metrics`)).body
   expect(all.map((metric: { cpuUsedPct: number }) => metric.cpuUsedPct)).toEqual([7, 8])
@@ -36,10 +42,13 @@ test('samples from before a restart are read from the database', async () => {
 
 test('samples of many machines are all stored', async () => {
   for (let i = 0; i < 150; i++) await t.create()
-  t.node.emitter.emit('samples', [
-    ...[...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now)),
-    t.node.sample('unknown', t.now),
-  ])
+  t.node.events.emit({
+    type: 'samples',
+    samples: [
+      ...[...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now)),
+      t.node.sample('unknown', t.now),
+    ],
+  })
   const count = () =>
     t.inStore(
       async (store) => (await store.selectFrom('sandbox_metrics').select('sandbox_id').execute()).length,

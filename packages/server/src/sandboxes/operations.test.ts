@@ -61,7 +61,7 @@ test('a sandbox ends at its deadline', async () => {
 
 test('a machine that exits ends its sandbox with the reason', async () => {
   const { sandboxID } = await t.create()
-  t.node.emitter.emit('exit', { machineId: t.node.firstMachine(), reason: 'it died' })
+  t.node.kill(t.node.firstMachine(), 'it died')
   await expect.poll(async () => (await t.call('GET', `/sandboxes/${sandboxID}`)).status).toBe(404)
   expect((await t.call('GET', `/events/sandboxes/${sandboxID}`)).body[0].event_data.kill_reason).toBe(
     'exited: it died',

@@ -123,8 +123,12 @@ export class Pauses {
     await this.#operations.eventually(`undoing the pause of sandbox ${sandbox.sandboxId}`, () =>
       repository.undoPausing(sandbox, checkpointId),
     )
-    if (node.addressOf(sandbox.machineId) === undefined)
-      this.#lifecycle.endInBackground(sandbox.sandboxId, 'exited: while it was saved')
+    // a node that does not answer reports the exit later
+    const isGone = await node.status(sandbox.machineId).then(
+      (status) => status === undefined,
+      () => false,
+    )
+    if (isGone) this.#lifecycle.endInBackground(sandbox.sandboxId, 'exited: while it was saved')
   }
 
   /**
@@ -205,6 +209,7 @@ export class Pauses {
       sandbox.pausedAtMs = undefined
       registry.show(sandbox)
       this.#deadlines.set(sandbox)
+      this.#lifecycle.endIfExited(sandbox)
     } finally {
       release()
     }

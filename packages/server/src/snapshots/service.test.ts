@@ -207,7 +207,7 @@ test('a snapshot without memory is marked so in the tree, and is a template like
   const { status, body } = await t.act(id, 'snapshots', { name: 'files', memory: false })
   expect([status, body.names]).toEqual([201, ['default/files']])
   expect((await t.treeOf(id))[0]).toMatchObject({ why: 'snapshot', memory: false })
-  expect([...t.node.snapshots.values()]).toEqual([{ isPassing: false, hasMemory: false }])
+  expect([...t.node.snapshots.values()]).toEqual([{ isTransient: false, hasMemory: false }])
   expect((await t.call('POST', '/v2/sandboxes', { templateID: body.snapshotID })).status).toBe(201)
   await t.snapshot(id)
   expect((await t.treeOf(id))[1]).toMatchObject({ memory: true })

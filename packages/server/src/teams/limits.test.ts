@@ -180,7 +180,7 @@ describe('requests', () => {
   const limitsAt = (clock: { now: number }) =>
     new TeamLimits({
       runningOf: () => 0,
-      capacity: () => tested.current.node.capacity(),
+      capacity: () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 }),
       now: () => clock.now,
     })
   const team = async () =>

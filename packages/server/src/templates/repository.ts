@@ -29,8 +29,6 @@ export interface BuildReason {
 /** A build of a team: a snapshot, or a build by steps. */
 export interface BuildRecord extends SnapshotBuild {
   templateId: string
-  /** Sandbox that the snapshot was taken from; empty: a build by steps. */
-  sandboxId: string
   createdAtMs: number
   updatedAtMs: number
   finishedAtMs?: number
@@ -259,7 +257,7 @@ const toRow = (build: BuildRecord): BuildsTable => ({
   id: build.buildId,
   template_id: build.templateId,
   checkpoint_id: build.checkpointId,
-  sandbox_id: build.sandboxId,
+  sandbox_id: build.sandboxId ?? '',
   status: build.status,
   reason: build.reason ? JSON.stringify(build.reason) : null,
   created_at: build.createdAtMs,
@@ -280,7 +278,7 @@ const toBuild = (row: BuildsTable): BuildRecord => ({
   name: row.template_id,
   templateId: row.template_id,
   checkpointId: row.checkpoint_id,
-  sandboxId: row.sandbox_id,
+  sandboxId: row.sandbox_id || undefined,
   status: row.status as BuildStatus,
   reason: row.reason ? (JSON.parse(row.reason) as BuildReason) : undefined,
   createdAtMs: row.created_at,

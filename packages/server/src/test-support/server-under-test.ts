@@ -70,7 +70,7 @@ export class ServerUnderTest {
   /** Opens another server after a crash: nothing was closed or drained. */
   async crash(): Promise<void> {
     this.#abandoned.push(this.server)
-    this.node.emitter.removeAllListeners()
+    this.node.disconnect()
     await this.open()
   }
 

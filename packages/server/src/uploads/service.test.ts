@@ -28,8 +28,9 @@ const open = async (): Promise<void> => {
     dir,
     repository: new UploadRepository(store),
     limits: { uploads: () => limits },
-    checkArchive: async (file) => {
-      if (readFileSync(file, 'utf8') === 'no tar') throw new SandlotError('invalid_request', 'no tar')
+    checkArchive: async (key) => {
+      if (readFileSync(join(dir, key), 'utf8') === 'no tar')
+        throw new SandlotError('invalid_request', 'no tar')
     },
     roomBytes: () => roomBytes,
     now: () => now,

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
-import type { SandboxNode } from '@sandlot/protocol/node'
+import { archiveKey, type SandboxNode } from '@sandlot/protocol/node'
 import { checkUploads, TEAM_LIMITS, type TeamLimits, type UploadAmount } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import type { UploadRecord, UploadRepository } from './repository.ts'
@@ -77,7 +77,7 @@ export class Uploads {
     await this.prune()
   }
 
-  path = (teamId: string, hash: string): string => join(this.#options.dir, `${teamId}-${hash}.tar`)
+  path = (teamId: string, hash: string): string => join(this.#options.dir, archiveKey(teamId, hash))
 
   /** Counts what a team keeps and is sending. */
   usage(teamId: string): UploadAmount {
@@ -155,7 +155,7 @@ export class Uploads {
     const writing = join(dir, `${WRITING}${randomUUID()}`)
     try {
       await pipeline(content, counted(onBytes), createWriteStream(writing, { mode: 0o600 }))
-      await this.#options.checkArchive(writing, teamId)
+      await this.#options.checkArchive(basename(writing), teamId)
       const record = { teamId, hash, sizeBytes: (await stat(writing)).size, usedAtMs: now() }
       await repository.insert(record, templateId).catch((cause) => {
         throw new SandlotError('not_found', `template '${templateId}' was deleted`, { cause })
