@@ -381,7 +381,7 @@ test('a team with too many builds is told to delete templates', async () => {
   expect([status, body.message]).toEqual([429, expect.stringContaining('5001 builds and snapshots')])
   expect((await call('DELETE', `/templates/${build.templateID}`)).status).toBe(204)
   expect((await call('POST', '/v3/templates', { name: 'app' })).status).toBe(202)
-})
+}, 60_000)
 
 test('a build of a template that is being deleted is a 409; afterwards the name belongs to a new template', async () => {
   const running = await announce('app')

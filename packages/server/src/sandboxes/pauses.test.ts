@@ -1,5 +1,7 @@
+import { SandlotError } from '@sandlot/protocol'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+import { SandboxRepository } from './repository.ts'
 
 const under = serverUnderTest()
 let t: ServerUnderTest
@@ -484,4 +486,46 @@ describe('a sandbox whose envd does not answer', () => {
     expect(await detail(id)).not.toHaveProperty('envdUnresponsiveAtPause')
     expect((await connect(id)).status).toBe(201)
   })
+})
+
+test('a pause that the database recorded without an answer is undone, and the sandbox runs on', async () => {
+  const { sandboxID } = await t.create()
+  const { setPausing } = SandboxRepository.prototype
+  const recording = vi
+    .spyOn(SandboxRepository.prototype, 'setPausing')
+    .mockImplementationOnce(async function (this: SandboxRepository, ...args) {
+      await setPausing.apply(this, args)
+      throw new SandlotError('store_unavailable', 'the connection broke', { retryAfterSeconds: 2 })
+    })
+  const { status, headers } = await t.act(sandboxID, 'pause')
+  expect([status, headers['retry-after']]).toEqual([503, '2'])
+  const rows = () =>
+    t.inStore(async (store) => [
+      ...(await store.selectFrom('sandboxes').select('state').execute()),
+      ...(await store.selectFrom('checkpoints').select('state').execute()),
+    ])
+  await expect.poll(rows).toEqual([{ state: 'running' }])
+  recording.mockRestore()
+  expect((await t.act(sandboxID, 'pause')).status).toBe(204)
+})
+
+test('what a pause could not record is recorded later, once, also when the sandbox was resumed meanwhile', async () => {
+  const { sandboxID } = await t.create()
+  const { setPaused } = SandboxRepository.prototype
+  const recording = vi.spyOn(SandboxRepository.prototype, 'setPaused').mockImplementationOnce(async function (
+    this: SandboxRepository,
+    ...args
+  ) {
+    await setPaused.apply(this, args)
+    throw new SandlotError('store_unavailable', 'the connection broke')
+  })
+  expect((await t.act(sandboxID, 'pause')).status).toBe(204)
+  expect((await t.act(sandboxID, 'connect', { timeout: 50 })).status).toBe(201)
+  await expect.poll(() => recording.mock.calls.length, { timeout: 5_000 }).toBe(2)
+  await recording.mock.results[1]!.value
+  recording.mockRestore()
+  const states = await t.inStore((store) => store.selectFrom('sandboxes').select('state').execute())
+  expect(states).toEqual([{ state: 'running' }])
+  const types = (await t.eventsOf(sandboxID)).map(({ type }) => type.split('.').at(-1))
+  expect(types).toEqual(['created', 'paused', 'resumed'])
 })

@@ -158,7 +158,7 @@ describe('a fork meets the rate of creates', () => {
       '1',
       'rate_limited',
     ])
-    expect(t.node.saved.size).toBe(0)
+    await expect.poll(() => t.node.saved.size).toBe(0)
     expect((await fork(id, 1)).status).toBe(201)
     expect((await create()).status).toBe(429)
   })
