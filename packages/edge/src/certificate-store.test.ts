@@ -4,13 +4,13 @@ import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
+import { DAY_MS } from '@sandlot/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCertificateStore } from './certificate-store.ts'
 import { createListener, type Listener } from './listener.ts'
 import { temporaryDirectory } from './test-support/temporary-directory.ts'
 
 const run = promisify(execFile)
-const DAY_MS = 86_400_000
 const newDirectory = () => join(temporaryDirectory(), 'ca')
 
 /** The certificate that a client is shown, checked by nobody. */

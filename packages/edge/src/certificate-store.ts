@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import { DAY_MS } from '@sandlot/protocol'
 import { replace, systemCertificates } from './ca-files.ts'
 import { type CertificateAuthority, issueLeaf, type Leaf } from './certificates.ts'
 import { LOOPBACK, namesToPermit, openAuthority, renewalOf } from './local-authority.ts'
 import { hostName } from './route.ts'
 
-const DAY_MS = 86_400_000
 const RENEW_LEAF_BEFORE_MS = 30 * DAY_MS
 const RETRY_RENEWAL_MS = 3_600_000
 const MAX_LEAVES = 256

@@ -1,3 +1,4 @@
+import { DAY_MS } from '@sandlot/protocol'
 import 'reflect-metadata'
 import { createHash, randomBytes, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -5,7 +6,6 @@ import * as x509 from '@peculiar/x509'
 import { nameConstraints, type PermittedNames } from './name-constraints.ts'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-const DAY_MS = 86_400_000
 const CA_DAYS = 730
 /** Browsers refuse server certificates that are valid for more than 397 days (CA/Browser Forum, 2020). */
 const LEAF_DAYS = 90

@@ -5,13 +5,13 @@ import { createServer } from 'node:https'
 import { type AddressInfo, isIP } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { DAY_MS } from '@sandlot/protocol'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openCertificateStore } from './certificate-store.ts'
 import { issueLeaf, type Leaf, readAuthority, readKeyPem } from './certificates.ts'
 import { temporaryDirectory } from './test-support/temporary-directory.ts'
 
 const run = promisify(execFile)
-const DAY_MS = 86_400_000
 const newDirectory = () => join(temporaryDirectory(), 'ca')
 const read = (directory: string, file: string) => readFileSync(join(directory, file), 'utf8')
 

@@ -1,7 +1,6 @@
 import { type UnlistedMark, unlistedIn } from '@sandlot/node'
+import { DAY_MS } from '@sandlot/protocol'
 import type { Settings } from './settings.ts'
-
-const DAY_MS = 24 * 3600_000
 
 /** What this home keeps although its database did not list it, one line for each kind and database; the oldest first. */
 export async function unlistedReport({

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, rename, rm, stat, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DAY_MS } from '@sandlot/protocol'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { S3Store } from '../objects/s3-store.ts'
@@ -15,7 +16,6 @@ process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${proce
 
 const logger = pino({ level: 'silent' })
 const MB = 1024 * 1024
-const DAY_MS = 24 * 3600_000
 const SECRET = 'a secret of at least thirty-two characters'
 
 let dir: string

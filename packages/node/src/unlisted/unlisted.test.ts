@@ -1,13 +1,12 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { UnlistedMarks } from './marks.ts'
 import { Unlisted } from './unlisted.ts'
 import { mentionUnlisted } from './unlisted-data.ts'
 
-const DAY_MS = 24 * 3600_000
 const GRACE_MS = 7 * DAY_MS
 const [OWN, OTHER] = ['own', 'other']
 
