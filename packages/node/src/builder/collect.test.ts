@@ -56,19 +56,19 @@ const collect = (needs: Record<string, string | undefined>) =>
   )
 const left = async () => (await images.list()).map(({ key }) => key).sort()
 
-test('an image goes when no checkpoint and no machine needs it', async () => {
+test('an image is removed when no checkpoint and no machine needs it', async () => {
   expect(await collect({ packed: images.pathOf(KEYS.ofCheckpoint), other: '/base' })).toMatchObject({
     images: 1,
   })
   expect(await left()).toEqual([KEYS.ofCheckpoint, KEYS.ofMachine])
 })
 
-test('none goes while there is a checkpoint of which this machine cannot say what it needs', async () => {
+test('no image is removed while a checkpoint cannot be read', async () => {
   expect(await collect({ remote: undefined })).toMatchObject({ images: 0 })
   expect(await left()).toHaveLength(3)
 })
 
-test('a layer that stays keeps the image that it lies over', async () => {
+test('a kept layer keeps the image that it lies over', async () => {
   await layers.add('layer', images.pathOf(KEYS.ofNobody), (dir) => mkdir(dir).then(() => {}))
   const limits = { maxAgeMs: 3_600_000, maxBytes: 2 ** 30 }
   await collectBuildGarbage({
@@ -78,7 +78,7 @@ test('a layer that stays keeps the image that it lies over', async () => {
   expect(await left()).toContain(KEYS.ofNobody)
 })
 
-test('with the last layer that needs them its chunks go, those that another needs stay', async () => {
+test('chunks are removed with the last layer that needs them', async () => {
   const both = Buffer.alloc(2 ** 20, 'both')
   const add = async (key: string, own: string) => {
     await layers.add(key, '/base', async (dir) => {

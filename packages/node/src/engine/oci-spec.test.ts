@@ -15,14 +15,14 @@ const options: SpecOptions = {
 }
 const memoryOf = (more: Partial<SpecOptions>) => ociSpec({ ...options, ...more }).linux.resources.memory
 
-test('memory and swap together are limited to what the memory alone may be', () => {
+test('memory and swap together have the limit of memory alone', () => {
   expect(memoryOf({})).toEqual({ limit: 2 ** 30, swap: 2 ** 30 })
 })
 
-test('a kernel that cannot limit swap is not asked to', () => {
+test('no limit for swap is set when the kernel cannot have one', () => {
   expect(memoryOf({ canLimitSwap: false })).toEqual({ limit: 2 ** 30 })
 })
 
-test('nobody gets more memory than the machine has', () => {
+test('the limit never exceeds the memory of the machine', () => {
   expect(memoryOf({ memoryMB: 1_048_576 }).limit).toBeLessThanOrEqual(totalmem())
 })

@@ -86,7 +86,7 @@ async function saved(letter: string, { isTemplate = false, engineVersion = ENGIN
   return build
 }
 
-test('none is unpacked before someone starts from it, and then that one alone', async () => {
+test('a checkpoint is unpacked only when a machine is started from it', async () => {
   const builds = [await saved('a'), await saved('b'), await saved('c', { isTemplate: true })]
   await startable.prepareTemplates(onError)
   for (const { buildId } of builds) await startable.prepare(buildId)
@@ -101,7 +101,7 @@ test('none is unpacked before someone starts from it, and then that one alone', 
   expect(source).toMatchObject({ buildId: builds[1]!.buildId, imagePath: '/image', hasUserProcesses: true })
 })
 
-test('a template of another engine is brought up anew once, whoever comes first; a snapshot never', async () => {
+test('a template of another engine is renewed once for concurrent callers, a snapshot never', async () => {
   const template = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
   const snapshot = await saved('b', { engineVersion: 'release-1' })
   await Promise.all([
@@ -111,7 +111,7 @@ test('a template of another engine is brought up anew once, whoever comes first;
   expect([renewals, unpacked()]).toEqual([[template.checkpointId], []])
 })
 
-test('a template that could not be brought up is tried again by the next who wants it', async () => {
+test('a template whose renewal failed is renewed by the next caller', async () => {
   const { buildId, checkpointId } = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
   failRenewal = 1
   await startable.prepareTemplates(onError)
@@ -120,7 +120,7 @@ test('a template that could not be brought up is tried again by the next who wan
   expect(renewals).toEqual([checkpointId, checkpointId])
 })
 
-test('what is damaged is not handed out; it is read in full with the first alone', async () => {
+test('a damaged checkpoint is not handed out; files are verified once', async () => {
   const { buildId, checkpointId } = await saved('a')
   const pages = join(folder.paths(checkpointId).memoryDir, 'pages.img')
   // in use all the while, so that the unpacked copy stays
@@ -134,7 +134,7 @@ test('what is damaged is not handed out; it is read in full with the first alone
   })
 })
 
-test('one that was removed is not found', async () => {
+test('a removed build is not found', async () => {
   const { buildId } = await saved('a')
   startable.remove(buildId)
   expect(startable.has(buildId)).toBe(false)
