@@ -3,15 +3,17 @@ import { expect, test } from 'vitest'
 import { ociSpec, type SpecOptions } from './oci-spec.ts'
 
 const options: SpecOptions = {
-  ...{ cpuCount: 2, memoryMB: 1024, diskSizeMB: 1024, cpuShares: 64, canLimitSwap: true },
-  ...{
-    imagePath: '/i',
-    guestDir: '/g',
-    overlayDir: '/o',
-    emptyDir: '/e',
-    netnsPath: '/n',
-    cgroupsPath: '/c',
-  },
+  cpuCount: 2,
+  memoryMB: 1024,
+  diskSizeMB: 1024,
+  cpuShares: 64,
+  canLimitSwap: true,
+  imagePath: '/i',
+  guestDir: '/g',
+  overlayDir: '/o',
+  emptyDir: '/e',
+  netnsPath: '/n',
+  cgroupsPath: '/c',
 }
 const memoryOf = (more: Partial<SpecOptions>) => ociSpec({ ...options, ...more }).linux.resources.memory
 

@@ -61,6 +61,8 @@ test('kernels without these controllers cause no error', async () => {
   expect([cgroups.canLimitSwap, canWeighDisk('v1', root)]).toEqual([false, false])
   files('memory', { 'memory.memsw.limit_in_bytes': '-1' })
   expect([canLimitSwap('v1', root), canLimitSwap('v2', root), canLimitSwap('none', root)]).toEqual([
-    ...[true, false, false],
+    true,
+    false,
+    false,
   ])
 })

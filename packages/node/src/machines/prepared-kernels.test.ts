@@ -33,7 +33,11 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers())
 
 const source = (change: Partial<MachineSource> = {}): MachineSource => ({
-  ...{ buildId: 'b', imagePath: '/image', cpuCount: 2, memoryMB: 512, diskSizeMB: 1024 },
+  buildId: 'b',
+  imagePath: '/image',
+  cpuCount: 2,
+  memoryMB: 512,
+  diskSizeMB: 1024,
   ...change,
 })
 const take = (change?: Partial<MachineSource>) => machines.claim(source(change))?.machineId

@@ -35,7 +35,9 @@ const contents = new Map<string, Buffer>()
 async function open(unpackedBytes: number): Promise<void> {
   packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
   tiers = new CheckpointTiers({
-    ...{ folder, packed, unpackedBytes },
+    folder,
+    packed,
+    unpackedBytes,
     startPriority: { wait: async () => {} },
     onError: (error) => errors.push(error),
   })

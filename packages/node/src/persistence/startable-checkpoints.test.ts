@@ -41,12 +41,16 @@ beforeEach(async () => {
   renewals = []
   errors.length = 0
   const persistence = new Persistence({
-    ...{ folder, tiers, onError },
+    folder,
+    tiers,
+    onError,
     driver: { version: ENGINE },
     machines: { end: async () => {} },
   } as unknown as PersistenceOptions)
   startable = new StartableCheckpoints({
-    ...{ tiers, persistence, engineVersion: ENGINE },
+    tiers,
+    persistence,
+    engineVersion: ENGINE,
     renew: async (checkpointId) => {
       renewals.push(checkpointId)
       if (failRenewal-- > 0) throw new Error('it does not boot')
@@ -65,7 +69,12 @@ const machine = { machineId: 'm' } as LiveMachine
 async function saved(letter: string, { isTemplate = false, engineVersion = ENGINE } = {}) {
   const checkpointId = `c${letter.repeat(20)}`
   const described = {
-    ...{ hasMemory: true, engineVersion, resources, imagePath: '/image', guestDir: dir, cpuFeatures: [] },
+    hasMemory: true,
+    engineVersion,
+    resources,
+    imagePath: '/image',
+    guestDir: dir,
+    cpuFeatures: [],
     ...(isTemplate && { template: { environment: { defaultUser: 'user', envVars: {} } } }),
   }
   await folder.write(checkpointId, described, async ({ memoryDir, filesDir }) => {
@@ -79,7 +88,11 @@ async function saved(letter: string, { isTemplate = false, engineVersion = ENGIN
   await expect.poll(unpacked, { timeout: PACKED_WITHIN_MS }).toEqual([])
   const sandboxId = isTemplate ? undefined : 'isource'
   const build: SnapshotBuild = {
-    ...{ buildId: randomUUID(), name: letter, defaultUser: 'user', checkpointId, sandboxId },
+    buildId: randomUUID(),
+    name: letter,
+    defaultUser: 'user',
+    checkpointId,
+    sandboxId,
     ...resources,
   }
   startable.add(build)
