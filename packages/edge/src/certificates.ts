@@ -1,3 +1,4 @@
+import { DAY_MS } from '@sandlot/protocol'
 import 'reflect-metadata'
 import { createHash, randomBytes, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'

@@ -12,7 +12,7 @@ afterEach(() => {
   envd?.close()
 })
 
-test('an image whose shell never ends fails its build soon, and its machine goes', async () => {
+test('an image whose shell never ends fails its build soon, and its machine is ended', async () => {
   envd = createServer((request, response) => {
     if (request.url === '/init') response.writeHead(204).end()
     else response.writeHead(200, { 'content-type': 'application/connect+json' }).flushHeaders()
