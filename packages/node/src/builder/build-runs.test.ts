@@ -91,7 +91,7 @@ test('a build that is cancelled while it waits for its place fails with the reas
   waiting.cancel('b1', { errorName: 'conflict', message: 'the template was deleted' })
   await end()
   expect(events.at(-1)).toMatchObject({ outcome: { error: { errorName: 'conflict' } } })
-  expect(waiting.underWay()).toEqual([])
+  expect(waiting.running()).toEqual([])
 })
 
 test('a failure is told with its step, and so is one while it waits', async () => {

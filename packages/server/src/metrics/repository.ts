@@ -3,7 +3,7 @@ import type { Store } from '../store/open-store.ts'
 import type { SandboxMetricsTable } from '../store/schema.ts'
 import { inTransaction } from '../store/transactions.ts'
 
-const MAX_POINTS = 20_000
+export const MAX_POINTS = 20_000
 const PRUNE_BATCH = 5_000
 /** Sandboxes of one batch; a sandbox that lived for a day has 17 280 samples. */
 const KILLED_BATCH = 20

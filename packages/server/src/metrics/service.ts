@@ -51,11 +51,15 @@ export class MetricsService {
     const sandbox = this.#registry.get(sandboxId)
     if (!sandbox) return []
     const ring = this.#rings.get(sandboxId) ?? []
-    if (ring[0] && fromMs >= ring[0].timestampMs)
-      return ring.filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs <= toMs).map(toMetric)
-    const rows = await this.#repository.range(sandboxId, fromMs, toMs)
+    const newest = ring
+      .filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs <= toMs)
+      .map(toMetric)
+    const ringStartMs = ring[0]?.timestampMs ?? Number.POSITIVE_INFINITY
+    if (fromMs >= ringStartMs) return newest
+    // the newest samples may not be stored yet
+    const rows = await this.#repository.range(sandboxId, fromMs, Math.min(toMs, ringStartMs - 1))
     const { machineId, cpuCount, memoryMB, diskSizeMB } = sandbox
-    return rows.map((row) =>
+    const stored = rows.map((row) =>
       toMetric({
         machineId,
         timestampMs: row.timestamp,
@@ -68,6 +72,7 @@ export class MetricsService {
         diskTotal: diskSizeMB * 2 ** 20,
       }),
     )
+    return [...stored, ...newest].slice(0, MAX_POINTS)
   }
 }
 
