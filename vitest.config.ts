@@ -1,3 +1,4 @@
+import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { FileOrder } from './tests/file-order.ts'
@@ -11,7 +12,7 @@ const live = (name: string, testTimeout: number, tries = retry, hookTimeout = 18
     name,
     include: [`tests/${name}/**/*.test.ts`],
     globalSetup: ['tests/global-setup.ts'],
-    setupFiles: ['tests/client-environment.ts'],
+    setupFiles: ['tests/client-environment.ts', 'tests/check-answers.ts'],
     testTimeout,
     hookTimeout,
     retry: tries,
@@ -34,11 +35,24 @@ const unit = {
   },
 }
 
+/** Unit tests that work on a store, once more on PostgreSQL. */
+const unitOnPostgres = {
+  test: {
+    ...unit.test,
+    name: 'unit-postgres',
+    include: globSync(['packages/server/src/**/*.test.ts', 'tests/*.test.ts']).filter((file) =>
+      /server-under-test|test-support\/database/.test(readFileSync(file, 'utf8')),
+    ),
+    globalSetup: ['tests/postgres/global-setup.ts'],
+  },
+}
+
 export default defineConfig({
   test: {
     sequence: { sequencer: FileOrder },
     projects: [
       unit,
+      unitOnPostgres,
       live('conformance', 60_000),
       live('e2e', 120_000),
       live('chaos', 600_000),

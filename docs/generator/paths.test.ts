@@ -1,5 +1,6 @@
+import { globSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { missingPathsIn, pagesWithPaths } from './paths.ts'
+import { missingFilesIn, missingPathsIn, pagesWithPaths } from './paths.ts'
 
 test.each(pagesWithPaths())('every path and link in %s leads somewhere', (page) => {
   expect(missingPathsIn(page)).toEqual([])
@@ -10,3 +11,10 @@ test('the pages that are looked through include the README, the documentation an
   expect(pages).toEqual(expect.arrayContaining(['README.md', 'CONTRIBUTING.md', 'docs/README.md']))
   expect(pages.some((page) => page.startsWith('docs/adr/'))).toBe(true)
 })
+
+test.each(globSync('packages/{cli,edge,protocol,sandlot,sdk,server}/README.md'))(
+  '%s names files that exist',
+  (page) => {
+    expect(missingFilesIn(page)).toEqual([])
+  },
+)

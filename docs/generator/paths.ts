@@ -26,6 +26,21 @@ export function missingPathsIn(page: string): string[] {
   return [...paths.filter((path) => !exists(path)), ...links.filter((link) => !existsSync(join(root, link)))]
 }
 
+/**
+ * Lists file names in backticks that a package's README mentions and that no file has. A README names files by the end of
+ * their path, `pool/warm-pool.ts` or `warm-pool.ts`.
+ */
+export function missingFilesIn(page: string): string[] {
+  const text = readFileSync(join(root, page), 'utf8')
+  const named = [...text.matchAll(/`([\w./{},-]+\.(?:ts|mjs))`/g)].flatMap(([, name]) => expand(name!))
+  return named.filter((name) => !allFiles.some((file) => file === name || file.endsWith(`/${name}`)))
+}
+
+const allFiles = globSync(['*.mjs', '{packages,guest,templates,tests,bench,examples}/**/*.{ts,mjs}'], {
+  cwd: root,
+  exclude: (name) => /(^|\/)(node_modules|dist)$/.test(name),
+})
+
 /** Braces and stars are expanded; `docs/adr/0004` stands for the decision of that number. */
 function exists(written: string): boolean {
   const path = written.replace(/[.,{-]+$/, '')

@@ -35,7 +35,10 @@ function answerTo({ of, limit }: LimitReached): string {
   const error =
     of === 'server'
       ? new SandlotError('sandbox_capacity_unavailable', `this server already has ${limit} connections`)
-      : new SandlotError('rate_limited', `your address already has ${limit} connections; close some of them`)
+      : new SandlotError(
+          'quota_exceeded',
+          `your address already has ${limit} connections; close some of them`,
+        )
   const body = JSON.stringify(error.toBody())
   return [
     `HTTP/1.1 ${error.status} ${of === 'server' ? 'Service Unavailable' : 'Too Many Requests'}`,

@@ -14,6 +14,12 @@ test('an error is its body: the status twice for clients that test it there, a s
   expect([error.status, error.retryAfterSeconds, error instanceof Error]).toEqual([503, 5, true])
 })
 
+test('the table says when to come back; a thrower that knows better says so itself', () => {
+  expect(new SandlotError('server_draining', '').retryAfterSeconds).toBe(5)
+  expect(new SandlotError('server_draining', '', { retryAfterSeconds: 60 }).retryAfterSeconds).toBe(60)
+  expect(new SandlotError('quota_exceeded', '').retryAfterSeconds).toBeUndefined()
+})
+
 describe('whether a request may be repeated', () => {
   /** Clients of today repeat these whatever the method, unless a header says no. */
   const REPEATED = [429, 502, 503, 504]
@@ -24,6 +30,7 @@ describe('whether a request may be repeated', () => {
       .map(([name]) => [name, new SandlotError(name as 'rate_limited', '').shouldRetry])
     expect(Object.fromEntries(told)).toEqual({
       rate_limited: undefined,
+      quota_exceeded: undefined,
       sandbox_unreachable: false,
       sandbox_capacity_unavailable: undefined,
       sandbox_guest_unresponsive: undefined,

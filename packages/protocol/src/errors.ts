@@ -1,48 +1,140 @@
 interface ErrorEntry {
   status: number
+  /** What the user can do. */
+  remedy: string
+  /** Sent as `Retry-After` unless the error itself says another time. Absent: waiting alone does not help. */
+  retryAfterSeconds?: number
   /**
    * Something may have been done before the error was answered. Clients repeat 429, 502, 503 and 504 by themselves, a POST
-   * too: these they are told not to. Where it depends on who throws, `SandlotErrorOptions.mayHaveActed` says so.
+   * too: these they are told not to. Where it depends on the thrower, `SandlotErrorOptions.mayHaveActed` says so.
    */
   mayHaveActed?: boolean
-  /** Nothing was done and the same request may well succeed now, which its status does not tell clients. */
+  /** Nothing was done and a retry may well succeed now, which its status does not tell clients. */
   isTransient?: boolean
 }
 
-/** The one table of what can go wrong: HTTP status, machine-readable code, and whether a request may be repeated. */
+/**
+ * Every error by its code: the HTTP status, what the user can do, when a retry is worth it, and whether one is safe.
+ * `rate_limited` is for what waiting mends; a quota that stays full until something is deleted is `quota_exceeded`, with
+ * the status that E2B's clients know (429).
+ */
 export const errorTable = {
-  invalid_request: { status: 400 },
-  unauthorized: { status: 401 },
-  forbidden: { status: 403 },
-  not_found: { status: 404 },
-  checkpoint_not_found: { status: 404 },
-  request_timeout: { status: 408 },
-  conflict: { status: 409 },
-  idempotency_request_mismatch: { status: 409 },
-  idempotency_in_progress: { status: 409 },
-  idempotency_unavailable: { status: 503 },
-  idempotency_outcome_unknown: { status: 422, mayHaveActed: true },
-  sandbox_snapshot_guest_agent_unresponsive: { status: 409 },
-  payload_too_large: { status: 413 },
-  rate_limited: { status: 429 },
-  internal_server_error: { status: 500, mayHaveActed: true },
-  not_implemented: { status: 501 },
-  sandbox_unreachable: { status: 502, mayHaveActed: true },
-  sandbox_capacity_unavailable: { status: 503 },
-  sandbox_guest_unresponsive: { status: 503 },
-  firewall_unavailable: { status: 503 },
-  sandbox_create_failed: { status: 500, isTransient: true },
-  build_failed: { status: 400 },
-  checkpoint_failed: { status: 500 },
-  server_draining: { status: 503 },
-  operation_timeout: { status: 504, mayHaveActed: true },
-  disk_full: { status: 507 },
-  checkpoint_damaged: { status: 500 },
-  checkpoint_store_unavailable: { status: 503 },
-  store_unavailable: { status: 503 },
+  invalid_request: { status: 400, remedy: 'Correct the field that the message names.' },
+  build_failed: {
+    status: 400,
+    remedy: 'Read the log of the build, and correct the step that the message names.',
+  },
+  unauthorized: { status: 401, remedy: 'Send a valid API key in X-API-KEY, or sign in again.' },
+  forbidden: { status: 403, remedy: 'Use a key of the team that owns the resource.' },
+  not_found: {
+    status: 404,
+    remedy: 'Check the id or the name: it does not exist, or belongs to another team.',
+  },
+  checkpoint_not_found: {
+    status: 404,
+    remedy: 'List the checkpoints that are left with GET /sandboxes/{sandboxID}/tree.',
+  },
+  request_timeout: { status: 408, remedy: 'Send the body of the request without long pauses.' },
+  conflict: {
+    status: 409,
+    remedy:
+      'Wait for the other operation to end, or bring the resource into the state that the message names.',
+  },
+  idempotency_request_mismatch: { status: 409, remedy: 'Use a new Idempotency-Key for a new request.' },
+  idempotency_in_progress: {
+    status: 409,
+    remedy: 'Repeat the request in a moment: the first one with this key has not ended.',
+    retryAfterSeconds: 1,
+  },
+  sandbox_snapshot_guest_agent_unresponsive: {
+    status: 409,
+    remedy: 'Resume the sandbox with memory: false, which boots it from its files.',
+  },
+  payload_too_large: { status: 413, remedy: 'Send less: the message names the limit.' },
+  idempotency_outcome_unknown: {
+    status: 422,
+    remedy:
+      'Look at what exists, then use a new Idempotency-Key: the server stopped before it stored the outcome.',
+    mayHaveActed: true,
+  },
+  rate_limited: {
+    status: 429,
+    remedy: 'Wait for the time in Retry-After, then repeat the request.',
+    retryAfterSeconds: 1,
+  },
+  quota_exceeded: {
+    status: 429,
+    remedy: 'Delete or end what fills the quota that the message names, or ask for a larger plan.',
+  },
+  internal_server_error: {
+    status: 500,
+    remedy: "Report the request id of the message to the administrator: the server's log says more.",
+    mayHaveActed: true,
+  },
+  sandbox_create_failed: {
+    status: 500,
+    remedy: 'Repeat the request: nothing was left behind.',
+    isTransient: true,
+  },
+  checkpoint_failed: { status: 500, remedy: 'Repeat the request: the sandbox runs on as before.' },
+  checkpoint_damaged: {
+    status: 500,
+    remedy: 'Use another checkpoint of the sandbox: this one cannot be read.',
+  },
+  not_implemented: {
+    status: 501,
+    remedy: 'Leave out the field or the call: this version of Sandlot does not have it.',
+  },
+  sandbox_unreachable: {
+    status: 502,
+    remedy: 'Check that the sandbox runs and that a server in it listens on the port.',
+    mayHaveActed: true,
+  },
+  sandbox_capacity_unavailable: {
+    status: 503,
+    remedy: 'Repeat the request later: the machine has no room for another sandbox now.',
+    retryAfterSeconds: 5,
+  },
+  sandbox_guest_unresponsive: {
+    status: 503,
+    remedy: 'Repeat the request later, or pause without requireHealthyGuest.',
+    retryAfterSeconds: 5,
+  },
+  firewall_unavailable: { status: 503, remedy: 'Repeat the request in a moment.', retryAfterSeconds: 2 },
+  server_draining: {
+    status: 503,
+    remedy: 'Repeat the request when the server has restarted.',
+    retryAfterSeconds: 5,
+  },
+  idempotency_unavailable: {
+    status: 503,
+    remedy: 'Repeat the request with its key in a moment.',
+    retryAfterSeconds: 1,
+  },
+  checkpoint_store_unavailable: {
+    status: 503,
+    remedy: 'Repeat the request later: the object store does not answer.',
+    retryAfterSeconds: 5,
+  },
+  store_unavailable: {
+    status: 503,
+    remedy: 'Repeat the request later: the database does not answer.',
+    retryAfterSeconds: 2,
+  },
+  operation_timeout: {
+    status: 504,
+    remedy: 'Look at whether the operation was done before it is repeated.',
+    mayHaveActed: true,
+  },
+  disk_full: {
+    status: 507,
+    remedy: 'Delete snapshots, templates and paused sandboxes, or give the server more disk.',
+  },
 } as const satisfies Record<string, ErrorEntry>
 
 export type ErrorName = keyof typeof errorTable
+
+export const ERROR_NAMES = Object.keys(errorTable) as ErrorName[]
 
 /** JSON body of every error of the REST API: `{code, message, error_code?}` (wire spec, section 2). */
 export interface ErrorBody {
@@ -54,13 +146,13 @@ export interface ErrorBody {
 
 export interface SandlotErrorOptions {
   cause?: unknown
-  /** Sent as the `Retry-After` header, in whole seconds. */
+  /** Sent as the `Retry-After` header, in whole seconds. Default: what the table says. */
   retryAfterSeconds?: number
   /** Default: what the table says. */
   mayHaveActed?: boolean
 }
 
-/** The only error class that crosses a package's door. `message` is shown to users: name the value and the mend. */
+/** The only error class that packages throw at each other. `message` is shown to users: it names the value and the remedy. */
 export class SandlotError extends Error {
   readonly errorName: ErrorName
   readonly status: number
@@ -73,7 +165,7 @@ export class SandlotError extends Error {
     this.errorName = errorName
     const entry: ErrorEntry = errorTable[errorName]
     this.status = entry.status
-    this.retryAfterSeconds = options.retryAfterSeconds
+    this.retryAfterSeconds = options.retryAfterSeconds ?? entry.retryAfterSeconds
     this.mayHaveActed = options.mayHaveActed ?? entry.mayHaveActed ?? false
   }
 

@@ -1,7 +1,8 @@
 import { dirname, join } from 'node:path'
 import {
-  createNode,
   ensureBaseImage,
+  FolderArchives,
+  LocalNode,
   type ObjectStore,
   type RemoteStore,
   sealBucket,
@@ -27,6 +28,10 @@ export interface MachineInputs {
   progress: Progress
   logger: Logger
   bucket: Bucket | undefined
+  /** Folder of the archives for COPY steps, by key. */
+  archivesDir: string
+  /** Resolves in a moment when nobody waits for a sandbox. */
+  quiet: (signal: AbortSignal) => Promise<void>
 }
 
 /** The bucket that checkpoints are copied to. All objects are sealed and authenticated with this server's key. */
@@ -64,6 +69,8 @@ export async function createMachine({
   progress,
   logger,
   bucket,
+  archivesDir,
+  quiet,
 }: MachineInputs): Promise<SandboxNode> {
   const { settings } = config
   const [baseImage, lab] = await Promise.all([
@@ -72,7 +79,7 @@ export async function createMachine({
   ])
   if (lab.length > 0)
     logger.info({ addresses: lab }, 'sandboxes reach the package registries of this lab (packageRegistries)')
-  return createNode({
+  return LocalNode.open({
     home: settings.home,
     runscPath: programs.runsc,
     runscVersion: await runscVersion(programs.runsc),
@@ -96,6 +103,8 @@ export async function createMachine({
     allowedRegistries: settings.allowedRegistries,
     sharedBuildsDir: join(settings.cache, 'catalogue'),
     unlistedGraceMs: settings.unlistedGraceDays * 24 * 3600_000,
+    archives: new FolderArchives(archivesDir),
+    quiet,
     buildCache: buildCacheLimits(settings),
     logger,
   })

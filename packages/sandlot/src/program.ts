@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { adoptCommand } from './commands/adopt.ts'
 import { configCommand } from './commands/config.ts'
+import { dbCommand } from './commands/db.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
 import { gcCommand } from './commands/gc.ts'
@@ -32,6 +33,7 @@ export function createProgram(): Command {
     imagesCommand,
     templatesCommand,
     adoptCommand,
+    dbCommand,
     configCommand,
     doctorCommand,
   ]) {

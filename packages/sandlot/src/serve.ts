@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
+import { checkStore } from '@sandlot/server'
 import { describeCatalog, detailsOf, isUnfinished } from './catalog/describe.ts'
 import { catalogOf } from './catalog/names.ts'
 import type { Config } from './config.ts'
@@ -10,6 +11,7 @@ import { createProgress } from './progress.ts'
 import { becomeServer } from './server-lock.ts'
 import { prepareMachine } from './setup/index.ts'
 import { onStopSignal } from './stop-signals.ts'
+import { storeUrl } from './store-url.ts'
 import { startServer } from './wiring.ts'
 
 /** Time for open streams to end by themselves; the process ends within 10 s of the first signal. */
@@ -33,6 +35,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
   })
   try {
     catalogOf(settings.catalog)
+    await checkStore(storeUrl(settings))
     const hosts = await checkListen(config.listen)
     const sandboxHosts = config.sandboxListen && (await checkListen(config.sandboxListen, 'sandbox-listen'))
     const progress = createProgress()

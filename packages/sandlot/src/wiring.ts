@@ -74,13 +74,15 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
   const { home, domain, adminEmail } = config.settings
   const { store, nodeId, lease } = await becomeActive(inputs)
   const bucket = await openBucket(config.settings)
-  const node = await createMachine({ ...inputs, bucket })
+  const traffic = new Traffic()
+  const uploadsDir = join(home, 'uploads')
+  const quiet = (signal: AbortSignal) => traffic.quiet(signal)
+  const node = await createMachine({ ...inputs, bucket, archivesDir: uploadsDir, quiet })
   const records = recordsIn(config, bucket)
   if (bucket && !records)
     logger.info(
       'checkpointSecret is not set: no other machine can take over the paused sandboxes of this one',
     )
-  const traffic = new Traffic()
   const catalog = new CatalogBuilder({
     removed: new RemovedTemplates(home),
     estimates: new CatalogEstimates(config.settings.cache),
@@ -100,12 +102,11 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     records,
     clientPackages: inputs.programs.clientPackages,
     logger,
-    uploadsDir: join(home, 'uploads'),
+    uploadsDir,
     roomBytes: () => roomAbove(diskSpace(home), config.settings.diskFloorMB * 2 ** 20),
     builds: {
       concurrency: config.settings.maxBuilds,
       timeoutMs: config.settings.buildTimeoutMinutes * 60_000,
-      quiet: (signal) => traffic.quiet(signal),
     },
     catalog,
   })

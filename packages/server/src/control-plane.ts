@@ -1,7 +1,7 @@
+import { SandlotError } from '@sandlot/protocol'
 import type { SandboxDirectory } from '@sandlot/protocol/directory'
-import type { SandboxNode } from '@sandlot/protocol/node'
+import { type SandboxNode, toErrorData } from '@sandlot/protocol/node'
 import type { FastifyInstance } from 'fastify'
-import type { Logger } from 'pino'
 import type { ApiKeyRepository } from './api-keys/repository.ts'
 import { assemble, type Services } from './assemble.ts'
 import type { CatalogProgress } from './catalog/progress.ts'
@@ -32,12 +32,12 @@ export interface ControlPlane {
   catalogProgress: CatalogProgress
 }
 
-/** Builds the services and the API over an open database. Nothing runs before `start`. */
+/** Builds the services of a control plane and its API. Nothing runs before `start`. */
 export async function createServer(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { node, logger, retentionMs, now = Date.now } = options
   const services = await assemble({ ...options, now })
   const fastify = await createApp(services, logger)
-  return new Server(services, fastify, new Retention({ ...services, logger, retentionMs }), node, logger)
+  return new Server(services, fastify, new Retention({ ...services, logger, retentionMs }), node)
 }
 
 class Server implements ControlPlane {
@@ -45,23 +45,12 @@ class Server implements ControlPlane {
   readonly #services: Services
   readonly #retention: Retention
   readonly #node: SandboxNode
-  #isClosed = false
-
-  constructor(
-    services: Services,
-    fastify: FastifyInstance,
-    retention: Retention,
-    node: SandboxNode,
-    logger: Logger,
-  ) {
+  constructor(services: Services, fastify: FastifyInstance, retention: Retention, node: SandboxNode) {
     this.#services = services
     this.fastify = fastify
     this.#retention = retention
     this.#node = node
-    node.on('samples', (samples) => {
-      if (this.#isClosed) return
-      services.metrics.record(samples).catch((err) => logger.warn({ err }, 'metrics were not stored'))
-    })
+    services.nodeEvents.on('samples', ({ samples }) => services.metrics.record(samples))
   }
 
   get directory(): SandboxDirectory {
@@ -77,13 +66,15 @@ class Server implements ControlPlane {
   }
 
   async start(): Promise<void> {
-    const { templates, uploads, templateBuilder, recover, takeovers } = this.#services
+    const { templates, uploads, templateBuilder, recover, nodeEvents, takeovers } = this.#services
     await templates.load()
     await uploads.prepare()
     await templateBuilder.recover()
-    await recover()
+    const { builds, buildsUnderWay } = await recover()
+    nodeEvents.start()
     takeovers.start()
-    await templates.loadBuiltIn(this.#node)
+    await templates.loadBuiltIn(builds)
+    for (const buildId of buildsUnderWay) await this.#node.cancelBuild(buildId, toErrorData(restarted()))
     this.#retention.start()
   }
 
@@ -92,13 +83,13 @@ class Server implements ControlPlane {
   }
 
   async close(timeoutMs = 5_000): Promise<void> {
-    const { templateBuilder, takeovers, sandboxes, idempotency, store } = this.#services
+    const { templateBuilder, takeovers, sandboxes, idempotency, nodeEvents, store } = this.#services
     this.#retention.close()
     await templateBuilder.close(timeoutMs)
     takeovers.close()
     await sandboxes.drain(timeoutMs)
     await idempotency.settle(timeoutMs)
-    this.#isClosed = true
+    nodeEvents.close()
     await this.fastify.close()
     await store.destroy()
   }
@@ -118,3 +109,7 @@ class Server implements ControlPlane {
     return (await keys.create(teamId, 'catalog')).key
   }
 }
+
+/** Why builds end that the last server had started: their rows say that they have failed. */
+const restarted = (): SandlotError =>
+  new SandlotError('server_draining', 'the server was restarted in the middle of the build')

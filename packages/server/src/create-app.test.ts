@@ -13,14 +13,14 @@ test.each(['', 'x', 'e2b_123', `e2b_${'0'.repeat(40)}`])('key %j is a 401 with a
   expect([status, body.code]).toEqual([401, 401])
 })
 
-test('a key is also taken as a bearer', async () => {
+test('an API key is accepted as a bearer token', async () => {
   expect((await t.call('GET', '/v2/sandboxes', undefined, { authorization: `Bearer ${t.key}` })).status).toBe(
     200,
   )
   expect((await t.call('GET', '/v2/sandboxes', undefined, { authorization: 'Bearer nope' })).status).toBe(401)
 })
 
-test('a page from anywhere may call the API, and read what lists say in headers', async () => {
+test('pages of any origin may call the API, and read the headers of lists', async () => {
   const preflight = await t.server.fastify.inject({
     method: 'OPTIONS',
     url: '/v2/sandboxes',
@@ -48,7 +48,7 @@ test('a page from anywhere may call the API, and read what lists say in headers'
   })
 })
 
-test('no answer may be framed, guessed at or read with cookies', async () => {
+test('no answer may be framed, sniffed or read with cookies', async () => {
   for (const url of [
     '/health',
     '/openapi.json',
@@ -72,7 +72,7 @@ test('no answer may be framed, guessed at or read with cookies', async () => {
   }
 })
 
-test('no log, however verbose, holds what a URL was secret for', async () => {
+test('no log, however verbose, holds secrets of URLs', async () => {
   const secret = '5ec2e7'.repeat(8)
   const urls = [
     ['PUT', `/templates/x/files/${'0'.repeat(64)}?ticket=${secret}`],
@@ -91,7 +91,7 @@ test('no log, however verbose, holds what a URL was secret for', async () => {
   expect(logged.join('')).not.toContain(secret)
 })
 
-test('the reference page and its script come from here alone', async () => {
+test('the reference page and its script load nothing from other servers', async () => {
   const page = await t.server.fastify.inject('/reference/')
   expect(page.statusCode).toBe(200)
   expect(page.body).not.toMatch(/https?:\/\//)
@@ -102,7 +102,7 @@ test('the reference page and its script come from here alone', async () => {
   ])
 })
 
-test('numbers beyond all bounds in a query are a 400 that names the field, or clamped', async () => {
+test('huge numbers in a query are a 400 that names the field, or clamped', async () => {
   const { sandboxID } = await t.create()
   for (const [url, field] of [
     ['/events/sandboxes', 'offset'],
@@ -118,7 +118,7 @@ test('numbers beyond all bounds in a query are a 400 that names the field, or cl
   expect((await t.call('GET', '/v2/sandboxes?limit=99999')).status).toBe(200)
 })
 
-test('what is unexpected is a 500 with a request id and no detail', async () => {
+test('an unexpected error is a 500 with a request id and no detail', async () => {
   t.node.init = async () => {
     throw new Error('secret detail')
   }
@@ -158,7 +158,7 @@ test('bad JSON, large bodies, unknown routes and odd ids are plain errors', asyn
     expect((await t.call('GET', `/sandboxes/${id}`)).status).toBe(404)
 })
 
-test('clients are told not to repeat what may have been done, and nothing where their own rule is right', async () => {
+test('clients are told not to retry what may have taken effect, and nothing where their own rule is right', async () => {
   const create = () => t.call('POST', '/v2/sandboxes', { templateID: 'base' })
   const { sandboxID } = (await create()).body
   t.node.failStop = 1
@@ -185,7 +185,7 @@ test.each([
   '/secrets',
   '/events/webhooks/1',
   '/teams/t/metrics/max',
-])('%s, which a later version has, is a 501 and not something that does not exist', async (url) => {
+])('%s, which a later version has, is a 501 instead of a 404', async (url) => {
   const { status, body } = await t.call('GET', url)
   expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
   expect((await t.call('GET', `${url.split('/').slice(0, 2).join('/')}-other`)).status).toBe(404)

@@ -3,18 +3,14 @@ import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { hashSecret, SandlotError } from '@sandlot/protocol'
 import reference from '@scalar/fastify-api-reference'
-import fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyRequest,
-  LogController,
-} from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { type AccessTokenRoutesOptions, accessTokenRoutes } from './access-tokens/routes.ts'
 import { type ApiKeyRoutesOptions, apiKeyRoutes } from './api-keys/routes.ts'
 import type { Authenticator } from './auth/authenticate.ts'
-import { type BuildRoutesOptions, buildRoutes, uploadRoutes } from './builds/routes.ts'
+import { type BuildRoutesOptions, buildRoutes } from './builds/routes.ts'
 import { type CatalogRoutesOptions, catalogRoutes } from './catalog/routes.ts'
+import { type CheckpointRoutesOptions, checkpointRoutes } from './checkpoints/routes.ts'
 import { type ClientPackageRoutesOptions, clientPackageRoutes } from './client-packages/routes.ts'
 import { type EventRoutesOptions, eventRoutes } from './events/routes.ts'
 import type { App } from './http/app.ts'
@@ -23,17 +19,23 @@ import { sendError } from './http/errors.ts'
 import { limitRate, RATE_HEADERS } from './http/limit-rate.ts'
 import { loggableUrl } from './http/loggable-url.ts'
 import { noSuchRoute } from './http/no-such-route.ts'
+import { documentOptions } from './http/openapi.ts'
 import { acceptSandboxNames } from './http/sandbox-names.ts'
 import { schemaCompiler } from './http/schema-validation.ts'
 import { isKeyed } from './idempotency/once.ts'
-import { type PersistenceRoutesOptions, persistenceRoutes } from './sandboxes/pause-routes.ts'
+import { type LogRoutesOptions, logRoutes } from './logs/routes.ts'
+import { type MetricsRoutesOptions, metricsRoutes } from './metrics/routes.ts'
+import { type PauseRoutesOptions, pauseRoutes } from './sandboxes/pause-routes.ts'
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandboxes/routes.ts'
 import { type SessionPageRoutesOptions, sessionPageRoutes } from './sessions/page-routes.ts'
 import { type SessionRoutesOptions, sessionRoutes } from './sessions/routes.ts'
+import { type SnapshotRoutesOptions, snapshotRoutes } from './snapshots/routes.ts'
 import type { TeamLimits } from './teams/limits.ts'
 import { type TeamRoutesOptions, teamRoutes } from './teams/routes.ts'
 import { type TemplateRoutesOptions, templateRoutes } from './templates/routes.ts'
 import { type TagRoutesOptions, tagRoutes } from './templates/tag-routes.ts'
+import { type UploadRoutesOptions, uploadRoutes, uploadTargetRoutes } from './uploads/routes.ts'
+import { type UsageRoutesOptions, usageRoutes } from './usage/routes.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
 /** Longest that Chromium keeps the answer to a preflight. */
@@ -53,11 +55,17 @@ const REFERENCE_POLICY =
 /** What the API works with: what every route needs, and what the routes of each resource ask for. */
 export interface AppOptions
   extends SandboxRoutesOptions,
-    PersistenceRoutesOptions,
+    PauseRoutesOptions,
+    CheckpointRoutesOptions,
+    SnapshotRoutesOptions,
+    MetricsRoutesOptions,
+    LogRoutesOptions,
     EventRoutesOptions,
     TemplateRoutesOptions,
     TagRoutesOptions,
     BuildRoutesOptions,
+    UploadRoutesOptions,
+    UsageRoutesOptions,
     CatalogRoutesOptions,
     ApiKeyRoutesOptions,
     AccessTokenRoutesOptions,
@@ -82,11 +90,28 @@ export async function createApp(options: AppOptions, logger: Logger): Promise<Fa
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('caller')
   app.decorateRequest('bodyHash')
+  addBrowserHeaders(app)
+  setDeadlines(app as unknown as FastifyInstance)
+  logAnswers(app)
+  app.setValidatorCompiler(schemaCompiler())
+  app.setErrorHandler(sendError)
+  readJsonBodies(app)
+  await answerAnyOrigin(app)
+  refuseUnknownRoutes(app, options.domain)
+  await addDocumentation(app)
+  await addRoutes(app, options)
+  await app.ready()
+  return app as unknown as FastifyInstance
+}
+
+function addBrowserHeaders(app: App): void {
   app.addHook('onRequest', async (request, reply) => {
     const isReference = request.routeOptions.url?.startsWith(REFERENCE_PATH) ?? false
     reply.headers({ ...BROWSER_HEADERS, ...(isReference && { 'content-security-policy': REFERENCE_POLICY }) })
   })
-  setDeadlines(app as unknown as FastifyInstance)
+}
+
+function logAnswers(app: App): void {
   app.addHook('onResponse', (request, reply, done) => {
     const { method, url } = request
     request.log.debug(
@@ -95,11 +120,10 @@ export async function createApp(options: AppOptions, logger: Logger): Promise<Fa
     )
     done()
   })
-  app.setValidatorCompiler(schemaCompiler())
-  app.setErrorHandler(sendError)
-  const notFound = (request: FastifyRequest) => noSuchRoute(request, options.domain)
-  app.setNotFoundHandler((request, reply) => sendError(notFound(request), request, reply))
-  // several clients send "content-type: application/json" with an empty body
+}
+
+/** Takes a body that is empty as an empty object: several clients send "content-type: application/json" without one. */
+function readJsonBodies(app: App): void {
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (isKeyed(request)) request.bodyHash = hashSecret(body as string)
@@ -112,61 +136,69 @@ export async function createApp(options: AppOptions, logger: Logger): Promise<Fa
   app.addHook('preValidation', async (request) => {
     if (request.body === undefined && request.routeOptions.schema?.body) request.body = {}
   })
+}
 
-  // Any page may call: what identifies a caller is a header that the page must know, never a cookie. It also answers
-  // preflights for sandboxes that are told apart by header, as a preflight does not carry that header.
+/**
+ * Any page may call: what identifies a caller is a header that the page must know, never a cookie. This also answers
+ * preflights for sandboxes that are told apart by header, as a preflight does not carry that header.
+ */
+async function answerAnyOrigin(app: App): Promise<void> {
   await app.register(cors, {
     origin: '*',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry', ...RATE_HEADERS],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
   })
-  // before its body is read: who sends it need not have a key
+}
+
+/** Refuses before the body is read: the sender need not have a key. */
+function refuseUnknownRoutes(app: App, domain: string): void {
+  app.setNotFoundHandler((request, reply) => sendError(noSuchRoute(request, domain), request, reply))
   app.addHook('onRequest', async (request) => {
-    if (request.is404) throw notFound(request)
+    if (request.is404) throw noSuchRoute(request, domain)
   })
-  await app.register(swagger, {
-    openapi: {
-      info: { title: 'Sandlot', version: '0.1.0', description: "Sandboxes for AI agents; speaks E2B's API." },
-      components: {
-        securitySchemes: {
-          apiKey: { type: 'apiKey', in: 'header', name: 'X-API-KEY' },
-          accessToken: { type: 'http', scheme: 'bearer' },
-        },
-      },
-      security: [{ apiKey: [] }, { accessToken: [] }],
-    },
-  })
+}
+
+/** Describes the routes that are registered after this. Fetches nothing: it works on a machine without internet. */
+async function addDocumentation(app: App): Promise<void> {
+  await app.register(swagger, documentOptions)
   app.get('/health', { schema: { hide: true } }, async (_request, reply) => reply.code(204).send())
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
-  // nothing is fetched from elsewhere: the page works on a machine without internet
   await app.register(reference, {
     routePrefix: REFERENCE_PATH,
     configuration: { url: '/openapi.json', withDefaultFonts: false, telemetry: false },
   })
+}
 
+async function addRoutes(app: App, options: AppOptions): Promise<void> {
   await app.register(async (scope) => clientPackageRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, options))
-  await app.register(async (scope) => {
-    const api = scope as unknown as App
-    api.addHook('onRequest', async (request) => {
-      request.caller = await options.authenticator.authenticate(request.headers, request.ip)
-    })
-    api.addHook('onRequest', async (request, reply) => limitRate(options.limits, request, reply))
-    acceptSandboxNames(api)
-    sandboxRoutes(api, options)
-    persistenceRoutes(api, options)
-    eventRoutes(api, options)
-    templateRoutes(api, options)
-    tagRoutes(api, options)
-    buildRoutes(api, options)
-    catalogRoutes(api, options)
-    apiKeyRoutes(api, options)
-    accessTokenRoutes(api, options)
-    teamRoutes(api, options)
+  await app.register(async (scope) => addRoutesWithCaller(scope as unknown as App, options))
+  await app.register(async (scope) => uploadTargetRoutes(scope as unknown as App, options))
+}
+
+/** Routes that need a key or an access token. */
+function addRoutesWithCaller(app: App, options: AppOptions): void {
+  app.addHook('onRequest', async (request) => {
+    request.caller = await options.authenticator.authenticate(request.headers, request.ip)
   })
-  await app.register(async (scope) => uploadRoutes(scope as unknown as App, options))
-  await app.ready()
-  return app as unknown as FastifyInstance
+  app.addHook('onRequest', async (request, reply) => limitRate(options.limits, request, reply))
+  acceptSandboxNames(app)
+  sandboxRoutes(app, options)
+  pauseRoutes(app, options)
+  checkpointRoutes(app, options)
+  snapshotRoutes(app, options)
+  metricsRoutes(app, options)
+  logRoutes(app, options)
+  eventRoutes(app, options)
+  templateRoutes(app, options)
+  tagRoutes(app, options)
+  buildRoutes(app, options)
+  uploadRoutes(app, options)
+  usageRoutes(app, options)
+  catalogRoutes(app, options)
+  apiKeyRoutes(app, options)
+  accessTokenRoutes(app, options)
+  teamRoutes(app, options)
 }

@@ -3,10 +3,11 @@ import { appendFileSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { isOnPostgres } from './test-support/database.ts'
 import { ServerUnderTest } from './test-support/server-under-test.ts'
 
-// a small file system of its own needs root, as Sandlot does
-const isRoot = process.getuid?.() === 0
+// mounting a small file system needs root, like Sandlot
+const isRoot = process.getuid?.() === 0 && !isOnPostgres
 let directory: string
 let t: ServerUnderTest
 

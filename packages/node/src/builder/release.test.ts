@@ -7,7 +7,7 @@ import { ImageStore } from '../images/image-store.ts'
 import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import { Layers } from './layers.ts'
-import { releaseTemplate } from './release.ts'
+import { planRelease, releaseTemplate } from './release.ts'
 import { SharedBuilds } from './shared-builds.ts'
 
 const IMAGE = 'a'.repeat(40)
@@ -40,7 +40,7 @@ beforeEach(async () => {
     })
   const booted = join(root, 'booted')
   for (const part of ['memory', 'files']) await mkdir(join(booted, part), { recursive: true })
-  await shared.offer('booted', { dir: booted, imagePath: images.pathOf(IMAGE) })
+  await shared.publish('booted', { dir: booted, imagePath: images.pathOf(IMAGE) })
   const template = { ...record, keys: ['step', 'booted'] }
   checkpoints = { mine: { imagePath: images.pathOf(IMAGE), template } }
 })
@@ -50,22 +50,42 @@ afterEach(async () => {
 })
 
 async function release(imagesInUse: string[] = []) {
-  const cold = {
+  const tiers = {
     list: async () => new Set(Object.keys(checkpoints)),
     peek: async (id: string) => (checkpoints[id] ?? undefined) as CheckpointManifest | undefined,
   }
-  const finish = await releaseTemplate({ layers, images, shared, cold, imagesInUse: () => imagesInUse }, [
-    'mine',
-  ])
+  const options = { layers, images, shared, tiers, imagesInUse: () => imagesInUse }
+  const plan = JSON.parse(JSON.stringify(await planRelease(options, ['mine'])))
   delete checkpoints.mine
-  return finish()
+  return releaseTemplate(options, plan)
 }
+test.each(['../base', '/etc/passwd', '.', '..', 'a/b', ''])(
+  'a plan that names %j is refused and nothing is removed',
+  async (key) => {
+    const options = {
+      layers,
+      images,
+      shared,
+      tiers: { list: async () => new Set<string>(), peek: async () => undefined },
+      imagesInUse: () => [],
+    }
+    for (const plan of [
+      { layerKeys: ['step', key], imageKeys: [] },
+      { layerKeys: ['step'], imageKeys: [key] },
+    ])
+      await expect(releaseTemplate(options as never, plan)).rejects.toMatchObject({
+        errorName: 'invalid_request',
+      })
+    expect((await left()).layers).toEqual(['other', 'step'])
+  },
+)
+
 const left = async () => ({
   layers: (await layers.list()).map(({ key }) => key).sort(),
   images: (await images.list()).length,
 })
 /** Whether another build of the same finds it among what all instances have. */
-const isShared = async (): Promise<boolean> => (await shared.adopt('booted', async () => true)) === true
+const isShared = async (): Promise<boolean> => (await shared.claim('booted', async () => true)) === true
 
 test('its layers and its image go, here and where all instances have them; others stay', async () => {
   expect(await isShared()).toBe(true)

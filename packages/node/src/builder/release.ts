@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
-import type { ReleasedTemplate } from '@sandlot/protocol/node'
+import { SandlotError } from '@sandlot/protocol'
+import type { ReleasedTemplate, ReleasePlan } from '@sandlot/protocol/node'
 import type { ImageStore } from '../images/image-store.ts'
 import type { CheckpointManifest } from '../persistence/checkpoint-manifest.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
@@ -10,71 +11,104 @@ export interface ReleaseOptions {
   layers: Pick<Layers, 'list' | 'remove'>
   images: ImageStore
   shared: SharedBuilds
-  cold: Pick<CheckpointTiers, 'peek' | 'list'>
-  /** Images of machines that live. */
+  tiers: Pick<CheckpointTiers, 'peek' | 'list'>
+  /** Images of live machines. */
   imagesInUse: () => Iterable<string>
 }
 
-/**
- * What builds of a template keep to be faster the next time, read while its checkpoints are there.
- * @returns removes it when they are gone: its layers, and its image, here and where all instances of this machine have
- * them. An image that something else needs stays.
- */
-export async function releaseTemplate(
-  { layers, images, shared, cold, imagesInUse }: ReleaseOptions,
+/** Keys of layers and images are digests, never paths. */
+const KEY = /^[A-Za-z0-9_-]{1,100}$/
+
+/** Lists what builds of a template have kept for later builds, while the template's checkpoints still exist. */
+export async function planRelease(
+  { images, tiers }: Pick<ReleaseOptions, 'images' | 'tiers'>,
   checkpointIds: readonly string[],
-): Promise<() => Promise<ReleasedTemplate>> {
+): Promise<ReleasePlan> {
   const manifests: CheckpointManifest[] = []
   for (const id of checkpointIds) {
-    const manifest = await cold.peek(id).catch(() => undefined)
+    const manifest = await tiers.peek(id).catch(() => undefined)
     if (manifest) manifests.push(manifest)
   }
-  const keys = new Set(manifests.flatMap(({ template }) => template?.keys ?? []))
-  const imageKeys = new Set(manifests.flatMap(({ imagePath }) => images.keyOf(imagePath) ?? []))
-
-  return async () => {
-    const released = { freedBytes: 0, neededBy: 0 }
-    for (const key of await keysOfTemplates(cold)) keys.delete(key)
-    for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) released.freedBytes += sizeBytes
-    for (const key of keys) {
-      await layers.remove(key)
-      await shared.remove(key)
-    }
-    const users = await usersOf({ layers, cold, imagesInUse })
-    for (const key of imageKeys) {
-      const path = images.pathOf(key)
-      await shared.removeImage(key)
-      const count = users?.filter((used) => used === path).length
-      // what a checkpoint that cannot be read needs is not known
-      released.neededBy += count ?? 1
-      if (count !== 0) continue
-      released.freedBytes += await stat(path).then(
-        ({ size }) => size,
-        () => 0,
-      )
-      await images.remove(key)
-    }
-    return released
+  return {
+    layerKeys: [...new Set(manifests.flatMap(({ template }) => template?.keys ?? []))],
+    imageKeys: [...new Set(manifests.flatMap(({ imagePath }) => images.keyOf(imagePath) ?? []))],
   }
 }
 
-/** Steps that another template has too stay for its next build. */
-async function keysOfTemplates(cold: ReleaseOptions['cold']): Promise<string[]> {
+/**
+ * Removes the layers and images of a plan after the template's checkpoints, including those that all instances on this
+ * machine share. Layers and images that are still needed are kept.
+ * @throws SandlotError invalid_request when the plan was not made by `planRelease`
+ */
+export async function releaseTemplate(
+  options: ReleaseOptions,
+  { layerKeys, imageKeys }: ReleasePlan,
+): Promise<ReleasedTemplate> {
+  for (const key of [...layerKeys, ...imageKeys])
+    if (!KEY.test(key))
+      throw new SandlotError(
+        'invalid_request',
+        `'${key.slice(0, 100)}' is not a valid key of a layer or image`,
+      )
+  const freedBytes = await releaseLayers(options, layerKeys)
+  const released = { freedBytes, neededBy: 0 }
+  const users = await usersOf(options)
+  for (const key of imageKeys) await releaseImage(options, key, users, released)
+  return released
+}
+
+/** @returns bytes that became free */
+async function releaseLayers(
+  { layers, shared, tiers }: ReleaseOptions,
+  layerKeys: readonly string[],
+): Promise<number> {
+  const keys = new Set(layerKeys)
+  for (const key of await keysOfTemplates(tiers)) keys.delete(key)
+  let freedBytes = 0
+  for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) freedBytes += sizeBytes
+  for (const key of keys) {
+    await layers.remove(key)
+    await shared.remove(key)
+  }
+  return freedBytes
+}
+
+/** @param users image of each user; undefined when a checkpoint cannot be read, which may need any image */
+async function releaseImage(
+  { images, shared }: ReleaseOptions,
+  key: string,
+  users: readonly string[] | undefined,
+  released: ReleasedTemplate,
+): Promise<void> {
+  const path = images.pathOf(key)
+  await shared.removeImage(key)
+  const count = users?.filter((used) => used === path).length
+  released.neededBy += count ?? 1
+  if (count !== 0) return
+  released.freedBytes += await stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  )
+  await images.remove(key)
+}
+
+/** Keys of layers that other templates share, which are kept for their next build. */
+async function keysOfTemplates(tiers: ReleaseOptions['tiers']): Promise<string[]> {
   const keys: string[] = []
-  for (const id of await cold.list())
-    keys.push(...((await cold.peek(id).catch(() => undefined))?.template?.keys ?? []))
+  for (const id of await tiers.list())
+    keys.push(...((await tiers.peek(id).catch(() => undefined))?.template?.keys ?? []))
   return keys
 }
 
-/** The image of each that needs one; undefined: it is not known. */
+/** @returns the images of all that need one, undefined when a checkpoint cannot be read */
 async function usersOf({
   layers,
-  cold,
+  tiers,
   imagesInUse,
-}: Pick<ReleaseOptions, 'layers' | 'cold' | 'imagesInUse'>): Promise<string[] | undefined> {
+}: Pick<ReleaseOptions, 'layers' | 'tiers' | 'imagesInUse'>): Promise<string[] | undefined> {
   const users = [...imagesInUse(), ...(await layers.list()).map(({ imagePath }) => imagePath)]
-  for (const id of await cold.list()) {
-    const manifest = await cold.peek(id).catch(() => undefined)
+  for (const id of await tiers.list()) {
+    const manifest = await tiers.peek(id).catch(() => undefined)
     if (!manifest) return undefined
     users.push(manifest.imagePath)
   }

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
-import { DNS_ADDRESS } from '../network/firewall.ts'
+import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { explainFailure } from './explain-failure.ts'
 import { type FileLimits, ImageFile } from './image-file.ts'
 import type { ImageName } from './image-name.ts'
@@ -10,8 +10,8 @@ import { runJailed } from './jail.ts'
 const TIMEOUT_MS = 30 * 60_000
 
 /**
- * Makes an image of a tar that an administrator has on this machine. There may be no server that could start a machine,
- * and the file is no tenant's: the program that reads it is jailed.
+ * Makes an image of an administrator's tar on this machine. The program that reads it runs in a jail instead of a machine,
+ * because there may be no server to start one, and the file does not come from a team.
  * @throws SandlotError
  */
 export async function packTar(

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import type { InstanceNames } from '../instance-names.ts'
-import type { Slot } from '../network/slots.ts'
+import type { Slot } from '../network/slot.ts'
 import { HOST_IDS, hostIdsFor, MAX_SLOTS } from './host-ids.ts'
 import type { MachineSource } from './machine.ts'
 

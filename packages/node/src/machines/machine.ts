@@ -2,7 +2,7 @@ import type { BuildResources, NetworkPolicy } from '@sandlot/protocol/node'
 import { GuestClient } from '../guest/guest-client.ts'
 import type { LoginCommand } from '../guest/login-command.ts'
 import { CLOSED } from '../network/network-policy.ts'
-import type { Slot } from '../network/slots.ts'
+import type { Slot } from '../network/slot.ts'
 import type { MachineState } from './machine-state.ts'
 
 /** What a machine is started from. */

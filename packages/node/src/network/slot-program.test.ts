@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
-import { DNS_ADDRESS } from './firewall-rules.ts'
+import { DNS_ADDRESS } from './dns-address.ts'
 import { slotProgram } from './slot-program.ts'
 
 const [GATEWAY, SANDBOX, PUBLIC] = ['10.177.0.5', '10.177.0.6', '93.184.216.34']

@@ -4,21 +4,12 @@ import { SandlotError } from '@sandlot/protocol'
 import { run } from '../host/run.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import type { AddressRange } from './address-range.ts'
+import type { Slot } from './slot.ts'
 import { type SlotFilters, setForwarding } from './slot-filters.ts'
 
 /** Namespaces that are prepared ahead of need. */
 const SPARE_SLOTS = 6
 const IP_TIMEOUT_MS = 10_000
-
-/** A prepared network namespace with its veth and address. */
-export interface Slot {
-  index: number
-  netnsPath: string
-  /** The host's side of its veth. */
-  interfaceName: string
-  /** IPv4 address of the sandbox inside, reachable from the host. */
-  address: string
-}
 
 export interface SlotPoolOptions {
   names: InstanceNames

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createFolderStore, type FolderStore } from './folder-store.ts'
+import { FolderStore } from './folder-store.ts'
 import { storeContract } from './object-store.contract.ts'
 
 let dir: string
@@ -10,7 +10,7 @@ let store: FolderStore
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-local-store-'))
-  store = await createFolderStore(dir)
+  store = await FolderStore.open(dir)
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 

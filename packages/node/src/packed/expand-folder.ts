@@ -1,20 +1,18 @@
-import { randomUUID } from 'node:crypto'
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
+import { writeAtomically } from '../host/atomic-writes.ts'
 import { isMissing, namedDiskError } from '../host/disk-errors.ts'
 import { chunkKey } from '../objects/object-store.ts'
 import { DamagedChunk, openChunk } from './chunk-codec.ts'
 import { isChunk, type PackedCheckpoint, type PackedFile } from './manifest.ts'
 
-/** Of folders that are not complete; a crash leaves them beside the target, for who owns that folder to remove. */
-const WRITING_PREFIX = '.writing-'
-
 /**
- * Writes the files of a packed checkpoint into a new folder, which appears by rename when all of them are there.
- * Every chunk is checked against its name; holes stay holes. Blocks for up to a chunk at a time: for a thread.
+ * Writes the files of a packed checkpoint into a new folder, which appears by rename when it is complete; a crash leaves
+ * `.writing-*` beside it. Every chunk is checked against its name; holes stay holes. Blocks for up to a chunk at a time,
+ * so it must run in a thread.
  * @throws SandlotError checkpoint_damaged (which chunk of which file, and how), conflict (the folder exists), disk_full
  */
 export async function expandFolder(
@@ -23,17 +21,16 @@ export async function expandFolder(
   targetDir: string,
 ): Promise<void> {
   const { id, files } = checkpoint
-  const writing = join(dirname(targetDir), `${WRITING_PREFIX}${randomUUID()}`)
   try {
-    await mkdir(writing, { mode: 0o700 })
-    for (const file of files) {
-      const path = join(writing, file.name)
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-      await expandFile(storeDir, id, file, path)
-    }
-    await rename(writing, targetDir)
+    await writeAtomically(targetDir, async (writing) => {
+      await mkdir(writing, { mode: 0o700 })
+      for (const file of files) {
+        const path = join(writing, file.name)
+        await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+        await expandFile(storeDir, id, file, path)
+      }
+    })
   } catch (error) {
-    await rm(writing, { recursive: true, force: true }).catch(() => {})
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOTEMPTY' || code === 'ENOTDIR')
       throw new SandlotError('conflict', `checkpoint '${id}' was not expanded: ${targetDir} already exists`)
@@ -79,7 +76,7 @@ function openStored(
   }
 }
 
-/** A disk that becomes full in the middle takes a part first. */
+/** Repeats partial writes, which a disk that becomes full makes before it fails. */
 function writeAll(fd: number, content: Buffer, position: number): void {
   for (let written = 0; written < content.length; )
     written += writeSync(fd, content, written, content.length - written, position + written)

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createFolderStore, type FolderStore } from '../objects/folder-store.ts'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { FolderStore } from '../objects/folder-store.ts'
 import { chunkKey, manifestKey } from '../objects/object-store.ts'
 import { chunksOf, decodeManifest } from './manifest.ts'
 import { packFolder } from './pack-folder.ts'
@@ -17,7 +17,7 @@ let rawDir: string
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-pack-folder-'))
-  store = await createFolderStore(join(dir, 'store'))
+  store = await FolderStore.open(join(dir, 'store'))
   rawDir = await writeRawFolder(join(dir, 'raw'), { 'pages.img': randomBytes(2 * MB) })
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
@@ -25,32 +25,26 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 const chunkFiles = () => filesBelow(join(dir, 'store/chunks'))
 
 test('a chunk that vanishes before the manifest is written is written again', async () => {
-  let flushes = 0
-  const swept: FolderStore = {
-    ...store,
-    async flush() {
-      if (++flushes === 1) await rm((await chunkFiles())[0]!)
-      await store.flush()
-    },
-  }
-  await packFolder(swept, { id: 'one', rawDir }, { checkWanted: () => {} })
+  const flush = store.flush.bind(store)
+  const flushing = vi.spyOn(store, 'flush').mockImplementationOnce(async () => {
+    await rm((await chunkFiles())[0]!)
+    await flush()
+  })
+  await packFolder(store, { id: 'one', rawDir }, { checkWanted: () => {} })
   const checkpoint = decodeManifest('one', (await store.get(manifestKey('one')))!, store.name)
   for (const chunk of chunksOf(checkpoint).keys()) expect(await store.head(chunkKey(chunk))).toBeDefined()
-  expect(flushes).toBe(2)
+  expect(flushing).toHaveBeenCalledTimes(2)
 })
 
 test('when chunks vanish every time there is no manifest, and the error asks for the cause', async () => {
-  const swept: FolderStore = {
-    ...store,
-    flush: async () => rm((await chunkFiles())[0]!),
-  }
-  await expect(packFolder(swept, { id: 'one', rawDir }, { checkWanted: () => {} })).rejects.toThrow(
+  vi.spyOn(store, 'flush').mockImplementation(async () => rm((await chunkFiles())[0]!))
+  await expect(packFolder(store, { id: 'one', rawDir }, { checkWanted: () => {} })).rejects.toThrow(
     /vanished from folder .* in each of 3 attempts/,
   )
   expect(await store.head(manifestKey('one'))).toBeUndefined()
 })
 
-test('what nobody wants any more ends without a manifest', async () => {
+test('a pack that is no longer wanted ends without a manifest', async () => {
   const checkWanted = () => {
     throw new Error('not wanted')
   }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createFolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import type { PackProcessArgument } from './pack-process.ts'
 import { PackedCheckpoints } from './packed-checkpoints.ts'
 import { age, filesBelow, folderHashes, imageLike, writeRawFolder } from './raw-folders.fixture.ts'
@@ -23,7 +23,7 @@ let storeDir: string
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-pack-'))
   storeDir = join(dir, 'store')
-  await createFolderStore(storeDir)
+  await FolderStore.open(storeDir)
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
@@ -44,7 +44,7 @@ test('killed at any moment: the checkpoint is whole or does not exist, and no fi
 
   for (let round = 0; round < ROUNDS; round++) {
     await rm(storeDir, { recursive: true, force: true })
-    await createFolderStore(storeDir)
+    await FolderStore.open(storeDir)
     const child = start({ id: 'killed', rawDir })
     await sleep((durationMs * (round + Math.random())) / ROUNDS)
     child.kill('SIGKILL')

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { GarbageReport, UsageReport } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
-import { createFolderStore, type FolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import { checkId, manifestKey } from '../objects/object-store.ts'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 import { Expander } from './expander.ts'
@@ -83,7 +83,7 @@ export class PackedCheckpoints {
 
   /** Opens the folder, finishes deletions that a former server began, and resumes pending uploads. */
   static async open(options: PackedCheckpointsOptions): Promise<PackedCheckpoints> {
-    const store = await createFolderStore(options.dir)
+    const store = await FolderStore.open(options.dir)
     await store.recover()
     const index = await ManifestIndex.open(store, options.remote?.keyId)
     const checkpoints = new PackedCheckpoints(options, store, index)

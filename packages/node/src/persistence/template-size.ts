@@ -1,21 +1,21 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathExists } from '../host/path-exists.ts'
-import { createFolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import { manifestKey } from '../objects/object-store.ts'
 import { decodeManifest } from '../packed/manifest.ts'
 import { readPackedFile } from '../packed/read-file.ts'
 import { MANIFEST } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
-/** What a template or snapshot takes; the base image, which all share, counts to nobody. */
+/** Disk space of a template or snapshot, without the base image, which all share. */
 export interface TemplateSize {
   checkpointBytes: number
-  /** Of its own image; others may stand on it too. */
+  /** Size of its own image, which other templates may use too. */
   imageBytes: number
 }
 
-/** Over the files of a home whose server may run or not. @returns undefined: this machine does not have it */
+/** Reads the sizes from a home's files, with or without a running server. @returns undefined when it is not on this machine */
 export async function templateSize(home: string, checkpointId: string): Promise<TemplateSize | undefined> {
   const text =
     (await readFile(join(home, 'checkpoints', checkpointId, MANIFEST), 'utf8').catch(() => undefined)) ??
@@ -34,7 +34,7 @@ export async function templateSize(home: string, checkpointId: string): Promise<
 
 async function packedManifest(dir: string, checkpointId: string): Promise<string | undefined> {
   if (!(await pathExists(dir))) return undefined
-  const store = await createFolderStore(dir)
+  const store = await FolderStore.open(dir)
   const content = await store.get(manifestKey(checkpointId))
   if (!content) return undefined
   const file = await readPackedFile(store, decodeManifest(checkpointId, content, store.name), MANIFEST)

@@ -1,12 +1,27 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { RecentDemand } from './recent-demand.ts'
 import { WarmPool } from './warm-pool.ts'
 
 const A = { owner: 'a' }
 const B = { owner: 'b' }
 
-const settled = () => new Promise((resolve) => setTimeout(resolve, 80))
+/** More than the delay of a refill, less than that of a retry. */
+const REFILLED_MS = 80
+/** Starts of all pools that have not ended. */
+let running = 0
+
+// starts end by real turns of the event loop, only the delays of the pool are faked
+beforeAll(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+afterAll(() => void vi.useRealTimers())
+
+/** Lets the delay of a refill pass and all starts end. */
+async function settled(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(REFILLED_MS)
+  do await nextTurn()
+  while (running > 0)
+}
 
 function poolOf(
   options: {
@@ -24,9 +39,11 @@ function poolOf(
   const pool = new WarmPool<number>({
     concurrency: 2,
     async start() {
+      running++
       state.peak = Math.max(state.peak, ++state.running)
-      await new Promise((resolve) => setTimeout(resolve, 1))
+      await nextTurn()
       state.running--
+      running--
       state.started++
       const failure = options.fail?.()
       if (failure instanceof SandlotError) throw failure
@@ -193,7 +210,7 @@ test('what is taken once of something in stock comes from the stock', async () =
   await settled()
   const [machine] = pool.ready()
   expect(await pool.takeOnce('b', A)).toBe(machine)
-  await new Promise((resolve) => setTimeout(resolve, 150))
+  await settled()
   expect(state.started).toBe(2)
   pool.close()
 })
@@ -267,7 +284,7 @@ test('stock is given up for who needs its room, the base last of all, and not fi
   for (let i = 0; i < 4; i++) expect(pool.takeSpare()).toBeTypeOf('number')
   expect([pool.hasSpare, pool.takeSpare(), pool.ready().length]).toEqual([false, undefined, 2])
   await pool.take('base', A)
-  await new Promise((resolve) => setTimeout(resolve, 150))
+  await settled()
   expect(pool.ready()).toHaveLength(2)
   pool.close()
 })

@@ -5,36 +5,36 @@ import type { RemoteStore } from '../objects/sealed-store.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import { identify, uploadFile } from './exported-files.ts'
 
-/** Images and envds of one instance: a few. */
+/** An instance has a few images and envds. */
 const MAX_REMEMBERED = 100
 
 /**
- * Puts what checkpoints need beside themselves into the remote store.
- * @returns undefined: the checkpoint itself is not there (yet), or there is no remote store
+ * Makes a function that uploads image and envd of a checkpoint to the remote store.
+ * @returns undefined when the checkpoint itself is not (yet) in the remote store, or there is none
  */
 export function createBaseExporter(
-  cold: Pick<CheckpointTiers, 'isRemote' | 'describe'>,
+  tiers: Pick<CheckpointTiers, 'isRemote' | 'describe'>,
   remote: RemoteStore | undefined,
 ): (checkpointId: string) => Promise<ExportedBase | undefined> {
-  /** By path, size and time: reading an image in full takes a second, and thousands of checkpoints share one. */
-  const carried = new Map<string, ExportedFile>()
+  /** Cached by path, size and time, because hashing an image takes a second and thousands of checkpoints share one. */
+  const exported = new Map<string, ExportedFile>()
 
-  async function carryFile(store: RemoteStore, path: string): Promise<ExportedFile> {
+  async function exportFile(store: RemoteStore, path: string): Promise<ExportedFile> {
     const { size, mtimeNs, ino } = await stat(path, { bigint: true })
     const key = [path, size, mtimeNs, ino].join(' ')
-    const known = carried.get(key)
+    const known = exported.get(key)
     if (known) return known
     const file = await identify(path)
     await uploadFile(store, path, file)
-    if (carried.size >= MAX_REMEMBERED) carried.clear()
-    carried.set(key, file)
+    if (exported.size >= MAX_REMEMBERED) exported.clear()
+    exported.set(key, file)
     return file
   }
 
   return async (checkpointId) => {
-    if (!remote || !(await cold.isRemote(checkpointId))) return undefined
-    const { imagePath, guestDir } = await cold.describe(checkpointId)
-    const image = await carryFile(remote, imagePath)
-    return { image, envd: await carryFile(remote, join(guestDir, 'envd')) }
+    if (!remote || !(await tiers.isRemote(checkpointId))) return undefined
+    const { imagePath, guestDir } = await tiers.describe(checkpointId)
+    const image = await exportFile(remote, imagePath)
+    return { image, envd: await exportFile(remote, join(guestDir, 'envd')) }
   }
 }

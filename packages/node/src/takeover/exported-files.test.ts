@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { ExportedFile } from '@sandlot/protocol/node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { run } from '../host/run.ts'
-import { createFolderStore, type FolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import { type RemoteStore, sealBucket } from '../objects/sealed-store.ts'
 import { AdoptedBases } from './adopted-bases.ts'
 import { downloadFile, identify, uploadFile } from './exported-files.ts'
@@ -21,7 +21,7 @@ let path: string
 let file: ExportedFile
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-carried-'))
-  bucket = await createFolderStore(join(dir, 'store'))
+  bucket = await FolderStore.open(join(dir, 'store'))
   store = sealBucket(bucket, ['a secret of at least thirty-two characters'])
   path = join(dir, 'image')
   await writeFile(path, content)

@@ -2,14 +2,14 @@ import { mkdtemp, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createFolderStore, type FolderStore } from '../objects/folder-store.ts'
+import { FolderStore } from '../objects/folder-store.ts'
 import { isFresh, LEASE_MS, renewLease, silenceOf } from './lease.ts'
 
 let dir: string
 let store: FolderStore
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sandlot-lease-'))
-  store = await createFolderStore(dir)
+  store = await FolderStore.open(dir)
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 

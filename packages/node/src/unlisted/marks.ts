@@ -1,22 +1,22 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/atomic-writes.ts'
 
-const WRITING = '.writing-'
 const SUFFIX = '.json'
 const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
 
-/** Says of something on the disk which database did not list it, and since when. */
+/** Records since when, and by which database, a thing on the disk has not been listed. */
 export interface UnlistedMark {
   id: string
   /** Unix milliseconds of the first start that found it unlisted. */
   sinceMs: number
-  /** Of the database that did not list it; no other one deletes it. */
+  /** Instance of the database that did not list it; no other one may delete it. */
   instanceId: string
-  /** Unpacked; undefined when nothing on this machine says it. */
+  /** Unpacked size; undefined when this machine does not know it. */
   sizeBytes?: number
 }
 
-/** One small file for each thing that is not listed. They appear by rename; what cannot be read counts as absent. */
+/** Marks of unlisted things, one small file each. Files that cannot be read count as absent. */
 export class UnlistedMarks {
   readonly #dir: string
 
@@ -25,16 +25,21 @@ export class UnlistedMarks {
     this.#dir = dir
   }
 
+  /** Removes what a crash left half written. */
+  async prepare(): Promise<void> {
+    await removeUnfinished(this.#dir)
+  }
+
   async list(): Promise<UnlistedMark[]> {
     const marks = await Promise.all((await this.ids()).map((id) => this.find(id)))
     return marks.filter((mark) => mark !== undefined).sort((a, b) => a.sinceMs - b.sinceMs)
   }
 
-  /** Of all marks, also of those that cannot be read. */
+  /** Ids of all marks, including unreadable ones. */
   async ids(): Promise<string[]> {
     const names = await readdir(this.#dir).catch(() => [])
     return names
-      .filter((name) => name.endsWith(SUFFIX) && !name.startsWith(WRITING))
+      .filter((name) => name.endsWith(SUFFIX) && !name.startsWith(WRITING_PREFIX))
       .map((name) => name.slice(0, -SUFFIX.length))
       .filter((id) => ID.test(id))
   }
@@ -52,9 +57,7 @@ export class UnlistedMarks {
 
   async put(mark: UnlistedMark): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-    const writing = join(this.#dir, `${WRITING}${mark.id}`)
-    await writeFile(writing, JSON.stringify(mark), { mode: 0o600, flush: true })
-    await rename(writing, this.#pathOf(mark.id))
+    await writeFileAtomically(this.#pathOf(mark.id), JSON.stringify(mark), { isFlushed: true })
   }
 
   async remove(id: string): Promise<void> {
@@ -62,12 +65,12 @@ export class UnlistedMarks {
   }
 
   #pathOf(id: string): string {
-    if (!ID.test(id)) throw new Error(`${JSON.stringify(id).slice(0, 120)} cannot be the name of a mark`)
+    if (!ID.test(id)) throw new Error(`${JSON.stringify(id).slice(0, 120)} is not a valid id for a mark`)
     return join(this.#dir, `${id}${SUFFIX}`)
   }
 }
 
-/** What a home keeps although the database of its last start did not list it; the server need not run. */
+/** Reads what a home keeps although the database of its last start did not list it, with or without a running server. */
 export async function unlistedIn(
   home: string,
 ): Promise<{ checkpoints: UnlistedMark[]; machines: UnlistedMark[] }> {

@@ -1,4 +1,5 @@
 import type { CheckpointInfo } from './checkpoint.ts'
+import type { ErrorData } from './error-data.ts'
 import type { BuildResources } from './resources.ts'
 
 /** One step of a template, checked (wire spec 5.2). */
@@ -10,7 +11,7 @@ export type BuildStep = { force: boolean } & (
   | { type: 'USER'; user: string; hasSudo: boolean }
 )
 
-/** Credentials for one registry: its own, or keys of AWS that ECR gives a password for. */
+/** Credentials for one registry: the registry's own, or AWS keys that ECR gives a password for. */
 export type RegistryLogin = { username: string; password: string } | AwsKeys
 
 export interface AwsKeys {
@@ -24,7 +25,7 @@ export type BuildOrigin =
   /** The base template, or a build that is a checkpoint. */
   | { buildId: string; checkpointId?: string; name: string; environment: BuildEnvironment }
 
-/** What the steps so far have set, and sandboxes of the template get. */
+/** What the steps so far have set; sandboxes of the template start with it. */
 export interface BuildEnvironment {
   defaultUser: string
   /** Absent: the user's home. */
@@ -33,7 +34,10 @@ export interface BuildEnvironment {
 }
 
 export interface BuildRecipe extends BuildResources {
-  /** Finished layers are only ever found again within one scope: files are keyed by a hash that its owner sent. */
+  /**
+   * Team that the build is for. Finished layers are only found again within one scope, and archives are only read that
+   * this team sent: both are keyed by a hash that the team's client computed.
+   */
   scope: string
   from: BuildOrigin
   steps: BuildStep[]
@@ -41,33 +45,35 @@ export interface BuildRecipe extends BuildResources {
   readyCommand?: string
   /** Nothing that was built before is used. */
   isForced: boolean
-  /** The result is everybody's: other instances of this machine may use it, and have perhaps built it. */
+  /** Every team may use the result: other instances of this machine share it, and may have built it already. */
   isShared?: boolean
 }
 
-export type BuildLog = (entry: {
-  level: 'debug' | 'info' | 'warn' | 'error'
-  message: string
-  step?: string
-}) => void
-
+/** A template to build. The node reads the archives that COPY steps name from its archive source, by `archiveKey`. */
 export interface BuildJob {
+  /** Names the build in events and in later calls. */
+  buildId: string
+  /** Id that the template's checkpoint gets. */
   checkpointId: string
   recipe: BuildRecipe
-  /** The files that a COPY brings, on this machine. */
-  archiveOf: (filesHash: string) => string
-  log: BuildLog
-  /** Ends the build; its reason is what the build fails with. */
-  signal: AbortSignal
-  /** Runs what only waits: the build may take nothing from others meanwhile. Default: as it is. */
-  whileWaiting?: <T>(wait: () => Promise<T>) => Promise<T>
-  /** Keys of its layers. */
-  keys?: string[]
-  /** Awaited before a step that runs, and before each of what follows the last. Default: nothing. */
-  beforeStep?: () => Promise<void>
+  /** The node runs each step in a moment when nobody waits for a sandbox. */
+  isBackground: boolean
+}
+
+/** Name of the archive that a COPY step of a team refers to. */
+export const archiveKey = (scope: string, filesHash: string): string => `${scope}-${filesHash}.tar`
+
+export interface BuildLogLine {
+  level: 'debug' | 'info' | 'warn' | 'error'
+  message: string
+  /** `base`, `finalize`, or the number of a step from 1. */
+  step?: string
 }
 
 export interface BuildResult {
   checkpoint: CheckpointInfo
   environment: BuildEnvironment
 }
+
+/** How a build ended. */
+export type BuildOutcome = { result: BuildResult } | { error: ErrorData }

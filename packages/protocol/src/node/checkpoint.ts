@@ -20,10 +20,10 @@ export interface FileDiff {
 }
 
 export interface DiffOptions {
-  /** On whose account: each has a share of what this machine compares at a time. Default: nobody's. */
+  /** Team whose share of the comparisons of this machine is used. Default: no team's. */
   owner?: string
-  /** Aborted: nobody wants to know any more. */
-  signal?: AbortSignal
+  /** Names the call for `cancelDiff`. Default: it cannot be cancelled. */
+  operationId?: string
 }
 
 export interface GarbageReport {
@@ -69,4 +69,12 @@ export interface ReleasedTemplate {
   freedBytes: number
   /** Snapshots, paused sandboxes, sandboxes that run and other templates that its image stays for. */
   neededBy: number
+}
+
+/** What builds of a template have left beside its checkpoints, read while these are still there. */
+export interface ReleasePlan {
+  /** Keys of layers. */
+  layerKeys: string[]
+  /** Keys of images in the node's image store. */
+  imageKeys: string[]
 }

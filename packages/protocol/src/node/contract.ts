@@ -1,4 +1,4 @@
-import type { BuildJob, BuildResult } from './build.ts'
+import type { BuildJob } from './build.ts'
 import type {
   CheckpointInfo,
   DiffOptions,
@@ -6,16 +6,18 @@ import type {
   FileDiff,
   GarbageReport,
   ReleasedTemplate,
+  ReleasePlan,
   UsageReport,
 } from './checkpoint.ts'
+import type { ErrorData } from './error-data.ts'
+import type { EventPosition, EventSubscription, SentEvent } from './events.ts'
 import type { BuildResources } from './resources.ts'
-/** What the control plane asks of one machine that runs sandboxes. */
 
 /** A build that this machine can start sandboxes from. */
 export interface BuildInfo extends BuildResources {
   /** UUID of the build. */
   buildId: string
-  /** Name the catalogue knows it by, e.g. `base`. */
+  /** Name of the template, e.g. `base`. */
   name: string
   defaultUser: string
   /** Absent: the user's home. */
@@ -23,8 +25,8 @@ export interface BuildInfo extends BuildResources {
 }
 
 /**
- * One running machine, warm or in use. Its id is not the sandbox's: the control plane keeps the mapping
- * in its row, which makes that row the single truth after a crash.
+ * One running machine, warm or in use. A machine's id is not the sandbox's: the control plane keeps the mapping in its
+ * row, which makes that row the single truth after a crash.
  */
 export interface Machine {
   machineId: string
@@ -33,7 +35,10 @@ export interface Machine {
   address: string
 }
 
-/** What a machine may reach. Where none is given it reaches nothing; what comes from the host always gets in. */
+/** A machine that is alive, as `status` and `join` report it. */
+export type MachineStatus = Pick<Machine, 'machineId' | 'address'>
+
+/** What a machine may reach. A machine without a policy reaches nothing; connections from the host always get in. */
 export interface NetworkPolicy {
   /** DNS, and every address that is not blocked for all sandboxes. */
   allowInternetAccess: boolean
@@ -49,38 +54,24 @@ export interface MachineInit {
   defaultWorkdir?: string
 }
 
-/** One sample of a machine; bytes, percent of one core = 100. */
-export interface MachineSample {
-  machineId: string
-  /** Unix milliseconds. */
-  timestampMs: number
-  cpuCount: number
-  cpuUsedPct: number
-  memUsed: number
-  memTotal: number
-  memCache: number
-  diskUsed: number
-  diskTotal: number
-}
-
-/** A build that is a checkpoint: snapshots, and forks while they are made. */
+/** A build that is a checkpoint: snapshots, and templates that were built by steps. */
 export interface SnapshotBuild extends BuildInfo {
   checkpointId: string
-  /** Whom it was saved from; empty: it is a template that was built by steps. */
-  sandboxId: string
+  /** Sandbox that the snapshot was taken from. Absent: the build is a template that was built by steps. */
+  sandboxId?: string
 }
 
 export interface SnapshotOptions {
-  /** false: only the file system; what is started from it boots. */
+  /** false: only the file system; sandboxes started from the checkpoint boot. */
   hasMemory: boolean
-  /** It is removed as soon as machines were started from it: it is neither checked nor packed. */
-  isPassing: boolean
+  /** The checkpoint is removed as soon as machines were started from it, so it is neither checked nor packed. */
+  isTransient: boolean
 }
 
 export interface AcquireOptions {
-  /** Team that waits for it: teams take turns in the queue of restores. */
+  /** Team that waits for the machine: teams take turns in the queue of restores. */
   owner: string
-  /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps the one it had. */
+  /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps its old policy. */
   network: NetworkPolicy
 }
 
@@ -92,105 +83,100 @@ export interface ResumeOptions extends AcquireOptions {
 }
 
 /**
- * How a sandbox came back. `hot`: it was frozen in memory and still is, until `thaw`. `booted`: it has a new boot id
- * and none of its processes.
+ * How a sandbox came back. `hot`: its machine was frozen in memory and still is, until `thaw`. `booted`: the machine has
+ * a new boot id and none of the sandbox's processes.
  */
 export interface Resumed extends Machine {
   how: 'hot' | 'restored' | 'booted'
-  /** Why it was booted although its memory was asked for. */
+  /** Why the machine was booted although its memory was asked for. */
   reason?: string
 }
 
 /** What the control plane's rows say that this machine should have. */
 export interface KnownState {
-  /** Of the database that the rows are in: what it does not list is kept for the one that does. */
+  /** Of the database that the rows are in. Another database that does not list a thing is no reason to delete it. */
   instanceId: string
+  /**
+   * Of the server process that joins. What the same process was given since its last join is left alone, listed or
+   * not: its rows may not say so yet. Whatever another process was given counts by the rows alone.
+   */
+  sessionId: string
   /** Machines of sandboxes that run, with what they may reach. */
-  inUse: ReadonlyMap<string, NetworkPolicy>
+  inUse: ReadonlyArray<{ machineId: string; network: NetworkPolicy }>
   /** Machines of paused sandboxes, which may still be frozen in memory. */
-  frozen: ReadonlyMap<string, { checkpointId: string; network: NetworkPolicy }>
+  frozen: ReadonlyArray<{ machineId: string; checkpointId: string; network: NetworkPolicy }>
   /** Machines of sandboxes that are not to go on: half made, or being killed. */
-  ended: ReadonlySet<string>
-  /** Others are kept for the grace period. */
-  checkpoints: ReadonlySet<string>
-  /** Snapshots that sandboxes can be started from. */
+  ended: readonly string[]
+  /** Checkpoints that are not listed are kept for the grace period. */
+  checkpoints: readonly string[]
+  /** Snapshots and templates that sandboxes can be started from. */
   builds: readonly SnapshotBuild[]
 }
 
-export interface MachineExit {
-  machineId: string
-  /** Said to people: why it is gone, e.g. `the sandbox's kernel (runsc) died`. */
-  reason: string
-}
-
-/** A sandbox that stands still because it writes and the disk is nearly full, or goes on. */
-export interface MachineStall {
-  machineId: string
-  /** Said to people; undefined: it goes on. */
-  reason?: string
-}
-
-export interface NodeEvents {
-  /** A machine ended by itself. Never emitted for one that `stop` was asked for. */
-  exit: [MachineExit]
-  stalled: [MachineStall]
-  /** Every 5 s, all machines in use in one pass. */
-  samples: [MachineSample[]]
-}
-
-export interface SandboxNode {
+/** What a join found. */
+export interface Joined {
+  /** Machines of `inUse` that are really alive. */
+  alive: MachineStatus[]
   /** The most that one sandbox can have on this machine. */
-  capacity(): BuildResources
-  /** Builds that can be acquired now. */
-  builds(): BuildInfo[]
-  /** Checkpoints that are complete on this machine; may be asked before `start`. */
-  checkpoints(): Promise<Set<string>>
-  /** May be asked before `start`. @throws SandlotError not_found */
-  describe(checkpointId: string): Promise<CheckpointInfo>
+  capacity: BuildResources
+  /** Builds of the node itself that can be acquired, the base template first. */
+  builds: BuildInfo[]
+  /** Ids of builds that are under way; the control plane cancels those that it does not know. */
+  buildsUnderWay: string[]
+}
+
+/**
+ * One machine that runs sandboxes, as the control plane uses it. Every argument, answer, event and error is data, so
+ * that a node can be in another process: errors cross as `ErrorData`, and what takes long reports by events.
+ */
+export interface SandboxNode {
   /**
-   * Adopts what a former server left running: machines in `inUse` go on, pristine ones go back to the warm pool, what
-   * belongs to no sandbox is removed. Checkpoints and machines of sandboxes that no row lists are only marked, and the
-   * machines stand still (docs/adr/0023). Then fills the pool.
-   * @returns the ids of `inUse` that are really alive.
+   * Brings the control plane's rows and this machine together, and must be called before anything that starts a
+   * machine. The first call adopts what a former server left running: machines in `inUse` go on, pristine ones return
+   * to the warm pool, and what belongs to no sandbox is removed. Every call ends the machines in `ended`. Checkpoints
+   * and machines of sandboxes that no row lists are only marked, never deleted, and such machines stand still
+   * (docs/adr/0023). May be called again at any time: idempotent, and concurrent calls run one after the other.
    */
-  start(known: KnownState): Promise<Set<string>>
+  join(known: KnownState): Promise<Joined>
+  /**
+   * Sends events that were not acknowledged and come after `after`, then all that follow. A new subscriber takes the
+   * place of the one before.
+   * @param after last event that the caller has received. Default: none
+   */
+  subscribe(after: EventPosition | undefined, receive: (sent: SentEvent) => void): EventSubscription
+  /** The caller has recorded this event and all before it. */
+  acknowledge(position: EventPosition): Promise<void>
+
+  /** The most that one sandbox can have on this machine. */
+  capacity(): Promise<BuildResources>
+  /** Builds of the node itself that can be acquired now, the base template first. */
+  builds(): Promise<BuildInfo[]>
+  /** A machine that is alive; undefined: it has ended, or never was. */
+  status(machineId: string): Promise<MachineStatus | undefined>
+
   /**
    * A machine that is restored and answering, from the warm pool, else restored now (in a queue where owners take turns).
-   * The caller records its id before it calls `init`, and owns it until `stop`.
+   * The caller records the machine's id before it calls `init`, and owns the machine until `stop`.
    * @throws SandlotError sandbox_capacity_unavailable (no slot, memory or disk), operation_timeout, not_found (no such build)
    */
   acquire(buildId: string, options: AcquireOptions): Promise<Machine>
-  /** Makes a checkpoint startable. @throws SandlotError not_found */
-  addBuild(build: SnapshotBuild): Promise<void>
-  /**
-   * Makes a template's checkpoint, for `addBuild`.
-   * @throws BuildFailure naming the step, the signal's reason, SandlotError
-   */
-  buildTemplate(job: BuildJob): Promise<BuildResult>
-  /**
-   * Looks through an archive of a COPY, a tar that may be gzipped, without unpacking it.
-   * @param owner team that sent it @throws SandlotError invalid_request with what is wrong
-   */
-  checkArchive(file: string, owner: string): Promise<void>
-  /**
-   * Reads what builds of a template have left beside its checkpoints, which must be there still.
-   * @returns removes that, when they are gone
-   */
-  releaseTemplate(checkpointIds: readonly string[]): Promise<() => Promise<ReleasedTemplate>>
-  /** Stops keeping it in stock; the checkpoint stays. */
-  removeBuild(buildId: string): void
+  /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */
+  init(machineId: string, init: MachineInit): Promise<void>
+  /** Ends the machine. Resolves when its processes are dead; cleanup goes on in the background. Unknown ids resolve. */
+  stop(machineId: string): Promise<void>
   /**
    * Whether envd answers within a few seconds: one that does not would not do so after a restore either. A machine that
-   * stands still for another reason, or is gone, counts as healthy: what comes next says so.
+   * stands still for another reason, or is gone, counts as healthy: the call that follows reports that.
    */
   isGuestHealthy(machineId: string): Promise<boolean>
+
   /**
-   * Saves the machine and keeps it frozen in memory for a while; it is the node's from now on, and `resume` may give
-   * it back. When it fails the machine goes on as if nothing had been asked.
+   * Saves the machine and keeps it frozen in memory for a while; the node owns it from now on, and `resume` may give it
+   * back. When the call fails the machine goes on as if nothing had been asked.
    * @throws SandlotError disk_full before anything is stopped, checkpoint_failed, not_found
    */
   pause(machineId: string, checkpointId: string, options: { hasMemory: boolean }): Promise<CheckpointInfo>
-  /** Saves the machine, which goes on. @returns also how long it stood still. @throws as `pause` */
+  /** Saves the machine, which goes on. @returns also for how long it was stopped. @throws as `pause` */
   snapshot(
     machineId: string,
     checkpointId: string,
@@ -201,34 +187,62 @@ export interface SandboxNode {
    * @throws SandlotError not_found, checkpoint_damaged, sandbox_capacity_unavailable
    */
   resume(checkpointId: string, options: ResumeOptions): Promise<Resumed>
-  /** Sets a machine going that `resume` gave back hot. */
+  /** Lets a machine run that `resume` gave back hot. @throws SandlotError not_found */
   thaw(machineId: string): Promise<void>
+
+  /** Checkpoints that are complete on this machine; may be asked before `join`. */
+  checkpoints(): Promise<string[]>
+  /** May be asked before `join`. @throws SandlotError not_found */
+  describe(checkpointId: string): Promise<CheckpointInfo>
   /**
    * What happened to the files between two checkpoints: at most 10 001 paths of each kind, the first in order. Nothing of
    * a sandbox runs for it.
    * @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable, operation_timeout …
    */
   diff(fromId: string, toId: string, options?: DiffOptions): Promise<FileDiff>
-  /** Deletes chunks that no checkpoint needs, or says what it would delete; done now and then by itself. */
+  /** Ends a comparison whose caller is gone; its `diff` rejects. Unknown ids resolve. */
+  cancelDiff(operationId: string): Promise<void>
+  /** Deletes chunks that no checkpoint needs, or reports what would be deleted; the node also does so at intervals. */
   collectGarbage(isDryRun: boolean): Promise<GarbageReport>
   /** What packed checkpoints take; those that are not packed yet are absent. */
   storageOf(checkpointIds: readonly string[]): Promise<UsageReport>
   /** Unknown ids resolve. */
   removeCheckpoint(checkpointId: string): Promise<void>
-  /** Another machine has it now: it goes here and stays in the remote store. Unknown ids resolve. */
-  leaveCheckpoint(checkpointId: string): Promise<void>
+  /** Another machine has taken over: drops the copy here and leaves the one in the bucket. Unknown ids resolve. */
+  dropLocalCheckpoint(checkpointId: string): Promise<void>
   /**
-   * Puts what a checkpoint needs beside itself into the remote store, so that another machine can start it.
-   * @returns undefined: the checkpoint itself is not there (yet) @throws SandlotError checkpoint_store_unavailable
+   * Puts what a checkpoint needs beside itself into the bucket, so that another machine can start the checkpoint.
+   * @returns undefined: the checkpoint itself is not in the bucket (yet) @throws SandlotError checkpoint_store_unavailable
    */
-  carry(checkpointId: string): Promise<ExportedBase | undefined>
-  /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */
-  init(machineId: string, init: MachineInit): Promise<void>
-  /** Ends the machine now. Resolves when its processes are dead; the rest is cleaned up behind. Unknown ids resolve. */
-  stop(machineId: string): Promise<void>
-  /** Address of a machine that is alive, for the edge. */
-  addressOf(machineId: string): string | undefined
-  on<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void): void
+  exportBase(checkpointId: string): Promise<ExportedBase | undefined>
+
+  /** Makes a checkpoint startable. @throws SandlotError not_found */
+  addBuild(build: SnapshotBuild): Promise<void>
+  /** Stops keeping machines of the build in stock; the checkpoint stays. Unknown ids resolve. */
+  removeBuild(buildId: string): Promise<void>
+  /**
+   * Begins to make a template's checkpoint, for `addBuild`. Log lines, waits and the end arrive as events. A second call
+   * for a build that is under way, or whose end is not acknowledged, does nothing.
+   */
+  startBuild(job: BuildJob): Promise<void>
+  /** Ends a build, which then fails with `reason`. Unknown ids resolve. */
+  cancelBuild(buildId: string, reason: ErrorData): Promise<void>
+  /** Lets a build work again that has sent `buildReady`. Unknown ids resolve. */
+  continueBuild(buildId: string): Promise<void>
+  /**
+   * Looks through an archive of a COPY, a tar that may be gzipped, without unpacking it.
+   * @param key name of the archive in the node's archive source @param owner team that sent it
+   * @throws SandlotError invalid_request with what is wrong
+   */
+  checkArchive(key: string, owner: string): Promise<void>
+  /** Reads what builds of a template have left beside its checkpoints, which must still be there. */
+  planRelease(checkpointIds: readonly string[]): Promise<ReleasePlan>
+  /**
+   * Removes what a plan lists, once the template's checkpoints are gone. Layers and images that something else needs
+   * stay. @throws SandlotError invalid_request
+   */
+  releaseTemplate(plan: ReleasePlan): Promise<ReleasedTemplate>
+
   /** Stops timers and queues; machines stay alive for the next start. */
   close(): Promise<void>
 }

@@ -20,7 +20,7 @@ export const purgeCommand = (): Command =>
     .addHelpText(
       'after',
       `
-Other instances and the machine's cache (/var/cache/sandlot) stay.
+Other instances and the machine's cache (/var/cache/sandlot) stay, and so does a PostgreSQL database: \`dropdb\` removes it.
 
 Examples:
   sandlot purge

@@ -26,6 +26,7 @@ import {
 } from './network-and-disk-checks.ts'
 import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
 import { connectionTable, diskShare, swapLimit } from './share-checks.ts'
+import { store } from './store-check.ts'
 import { unlistedData } from './unlisted-check.ts'
 
 const CHECK_TIMEOUT_MS = 15_000
@@ -56,6 +57,7 @@ const CHECKS: Record<string, Check> = {
   erofs,
   runsc,
   envd,
+  store: ({ settings }) => store(settings),
   checkpoints,
   'unlisted data': ({ settings }) => unlistedData(settings),
   'user namespaces': userNamespaces,

@@ -5,7 +5,7 @@ import { type HostFiles, hostFiles } from './host-files.ts'
 
 /*
  * Checks for ways in which a sandbox's memory could be read by another sandbox, or remain on a disk. Each is a setting of
- * the machine, which only the administrator changes, as other programs may need it. SECURITY.md tells the consequences.
+ * the machine, which only the administrator changes, as other programs may need it. docs/security.md tells the consequences.
  */
 
 /** Most layers of device mapper below a swap device; stops a search that would not end. */

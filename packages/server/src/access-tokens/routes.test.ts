@@ -34,7 +34,7 @@ test('an access token is shown once, works as bearer, and ends with its API key 
   expect((await t.call('GET', '/access-tokens')).body).toEqual([])
 })
 
-test('an access token lives as long as was asked for', async () => {
+test('an access token expires when the request said', async () => {
   const { token } = (await t.call('POST', '/access-tokens', { name: 'ci', expiresInDays: 1 })).body
   t.now += DAY_MS - 1000
   expect(await statusWith(token)).toBe(200)
@@ -48,7 +48,7 @@ test.each([{}, { name: '' }, { name: 'x', expiresInDays: 0 }, { name: 'x', expir
   async (body) => expect((await t.call('POST', '/access-tokens', body)).status).toBe(400),
 )
 
-test('sessions of the CLI are no access tokens, and refresh tokens no bearers', async () => {
+test('sessions of the CLI are not listed as access tokens, and refresh tokens are not accepted as bearer tokens', async () => {
   const { accessToken, refreshToken } = await t.logIn()
   expect(await statusWith(refreshToken)).toBe(401)
   const id = JSON.parse(Buffer.from(accessToken.split('.')[1]!, 'base64url').toString()).sub

@@ -9,7 +9,7 @@ beforeEach(() => void (t = under.current))
 const statusOf = async (key: string) =>
   (await t.call('GET', '/v2/sandboxes', undefined, { 'x-api-key': key })).status
 
-test('keys are made and ended beside a running server, which follows within seconds', async () => {
+test('a running server notices within seconds that another process made or deleted a key', async () => {
   const keys = await openKeyStore(t.storeUrl)
   const { id, key } = await keys.create('ci')
   expect(await statusOf(key)).toBe(200)
@@ -21,7 +21,7 @@ test('keys are made and ended beside a running server, which follows within seco
   await keys.close()
 })
 
-test('a key is named by its id, its beginning as it is listed, or itself', async () => {
+test('a key is found by its id, its listed prefix, or the key itself', async () => {
   const keys = await openKeyStore(t.storeUrl)
   for (const referenceOf of [
     ({ id }: { id: string; key: string }) => id.slice(0, 8),
@@ -35,7 +35,7 @@ test('a key is named by its id, its beginning as it is listed, or itself', async
   await keys.close()
 })
 
-test('what names no key, or nothing in particular, ends none', async () => {
+test('a name that fits no key, or several, deletes none', async () => {
   const keys = await openKeyStore(t.storeUrl)
   const before = await keys.list()
   for (const reference of ['', 'e2b_', before[0]!.id.slice(0, 3), 'e2b_zzzz', `e2b_${'0'.repeat(40)}`, '%'])
@@ -44,7 +44,7 @@ test('what names no key, or nothing in particular, ends none', async () => {
   await keys.close()
 })
 
-test('last use is written once a minute', async () => {
+test('the last use of a key is recorded at most once a minute', async () => {
   const lastUsed = async () => (await t.call('GET', '/api-keys')).body[0].lastUsed
   t.now += 60_000
   const firstMs = t.now

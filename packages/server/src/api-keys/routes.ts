@@ -1,15 +1,9 @@
 import { SandlotError } from '@sandlot/protocol'
-import { CreatedTeamApiKey, ErrorSchema, TeamApiKey } from '@sandlot/protocol/rest'
-import Type from 'typebox'
+import { createApiKey, deleteApiKey, listApiKeys, renameApiKey } from '@sandlot/protocol/rest'
 import type { Authenticator } from '../auth/authenticate.ts'
-import type { App } from '../http/app.ts'
+import type { App, Handler } from '../http/app.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { ApiKey, ApiKeyRepository } from './repository.ts'
-
-const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
-const tags = ['api-keys']
-const Id = Type.Object({ id: Type.String({ maxLength: 64 }) })
-const Name = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) })
 
 export interface ApiKeyRoutesOptions {
   keys: ApiKeyRepository
@@ -17,59 +11,45 @@ export interface ApiKeyRoutesOptions {
   limits: TeamLimits
 }
 
-export function apiKeyRoutes(app: App, { keys, authenticator, limits }: ApiKeyRoutesOptions): void {
-  app.get(
-    '/api-keys',
-    {
-      schema: { tags, summary: "The team's API keys", response: { 200: Type.Array(TeamApiKey), ...errors } },
-    },
-    async (request) => (await keys.list(request.caller.team.teamId)).map(toAnswer),
-  )
-  app.post(
-    '/api-keys',
-    {
-      schema: {
-        tags,
-        summary: 'Create an API key',
-        body: Name,
-        response: { 201: CreatedTeamApiKey, ...errors },
-      },
-    },
-    async (request, reply) => {
-      const { team } = request.caller
-      limits.checkApiKeys(team, await keys.countOf(team.teamId))
-      const created = await keys.create(team.teamId, request.body.name)
-      return reply.code(201).send({ ...toAnswer(created), key: created.key })
-    },
-  )
-  app.patch(
-    '/api-keys/:id',
-    {
-      schema: {
-        tags,
-        summary: 'Rename an API key',
-        params: Id,
-        body: Name,
-        response: { 200: Type.Null(), ...errors },
-      },
-    },
-    async (request, reply) => {
-      if (!(await keys.rename(request.caller.team.teamId, request.params.id, request.body.name)))
-        throw unknownKey(request.params.id)
-      return reply.code(200).send(null)
-    },
-  )
-  app.delete(
-    '/api-keys/:id',
-    { schema: { tags, summary: 'Delete an API key', params: Id, response: { 204: Type.Null(), ...errors } } },
-    async (request, reply) => {
-      if (!(await keys.delete(request.params.id, request.caller.team.teamId)))
-        throw unknownKey(request.params.id)
-      authenticator.forget()
-      return reply.code(204).send(null)
-    },
-  )
+/** API keys of a team. They have no rules but the limit of their number, so the routes use the repository. */
+export function apiKeyRoutes(app: App, options: ApiKeyRoutesOptions): void {
+  app.get('/api-keys', { schema: listApiKeys }, list(options))
+  app.post('/api-keys', { schema: createApiKey }, create(options))
+  app.patch('/api-keys/:apiKeyID', { schema: renameApiKey }, rename(options))
+  app.delete('/api-keys/:apiKeyID', { schema: deleteApiKey }, remove(options))
 }
+
+const list =
+  ({ keys }: ApiKeyRoutesOptions): Handler<typeof listApiKeys> =>
+  async (request) =>
+    (await keys.list(request.caller.team.teamId)).map(toAnswer)
+
+const create =
+  ({ keys, limits }: ApiKeyRoutesOptions): Handler<typeof createApiKey> =>
+  async (request, reply) => {
+    const { team } = request.caller
+    limits.checkApiKeys(team, await keys.countOf(team.teamId))
+    const created = await keys.create(team.teamId, request.body.name)
+    return reply.code(201).send({ ...toAnswer(created), key: created.key })
+  }
+
+const rename =
+  ({ keys }: ApiKeyRoutesOptions): Handler<typeof renameApiKey> =>
+  async (request, reply) => {
+    const { apiKeyID } = request.params
+    if (!(await keys.rename(request.caller.team.teamId, apiKeyID, request.body.name)))
+      throw unknownKey(apiKeyID)
+    return reply.code(200).send(null)
+  }
+
+const remove =
+  ({ keys, authenticator }: ApiKeyRoutesOptions): Handler<typeof deleteApiKey> =>
+  async (request, reply) => {
+    const { apiKeyID } = request.params
+    if (!(await keys.delete(apiKeyID, request.caller.team.teamId))) throw unknownKey(apiKeyID)
+    authenticator.forget()
+    return reply.code(204).send(null)
+  }
 
 const unknownKey = (id: string) =>
   new SandlotError('not_found', `API key '${id}' does not exist in this team`)

@@ -2,7 +2,7 @@ import { ACCESS_TOKEN_AUDIENCE, ACCESS_TOKEN_ISSUER } from '@sandlot/protocol'
 import { jwtVerify, SignJWT } from 'jose'
 import type { DeriveKey } from './server-secret.ts'
 
-/** The official CLI asks for the next one 60 s before the end (wire spec 9). */
+/** The official CLI refreshes a token 60 s before it expires (wire spec 9). */
 export const ACCESS_TOKEN_SECONDS = 3600
 
 const TYPE = 'at+jwt'
@@ -13,7 +13,7 @@ export interface AccessTokenClaims {
   email: string
 }
 
-/** Signs and checks the JWTs that the CLI sends as bearer; only this server does either, hence a symmetric key. */
+/** Signs and verifies the JWTs that the CLI sends as bearer tokens. Only this server does either, hence a symmetric key. */
 export class AccessTokenSigner {
   readonly #key: Uint8Array
   readonly #now: () => number
@@ -35,7 +35,7 @@ export class AccessTokenSigner {
       .sign(this.#key)
   }
 
-  /** @returns undefined for whatever this server did not sign, and for what has expired */
+  /** @returns undefined for tokens that this server did not sign, or that have expired */
   async verify(token: string): Promise<{ sessionId: string; expiresAtMs: number } | undefined> {
     try {
       const { payload } = await jwtVerify(token, this.#key, {

@@ -21,10 +21,10 @@ async function guessFrom(remoteAddress: string): Promise<Record<number, number>>
   return counts
 }
 
-test('guessing keys from one address is slowed down, and good keys go on there and elsewhere', async () => {
+test('guessing keys from one address is rate limited, while known keys still work there and elsewhere', async () => {
   await statusFrom('192.0.2.1', t.key)
   expect(await guessFrom('192.0.2.1')).toEqual({ 401: 200, 429: 60 })
-  // beyond what is remembered of a key's team, before the bucket is full
+  // beyond the time that the team of a key is cached, before the bucket is full again
   expect(await statusFrom('192.0.2.1', t.key)).toBe(200)
   expect(await statusFrom('192.0.2.2')).toBe(401)
   t.now += 1_000
@@ -39,14 +39,14 @@ test.each(['127.0.0.1', '::ffff:127.0.0.1', '::1'])(
   },
 )
 
-test('a network of IPv6 addresses is one sender', async () => {
+test('the addresses of one IPv6 network share a rate limit', async () => {
   await guessFrom('2001:db8::1')
   expect(await statusFrom('2001:db8::2:3')).toBe(429)
   expect(await statusFrom('2001:db8:0:0:1:2:3:4')).toBe(429)
   expect(await statusFrom('2001:db8:0:1::1')).toBe(401)
 })
 
-test('a key that was deleted is a wrong one like any other', async () => {
+test('a deleted key counts as a wrong key', async () => {
   const { teamID } = (await t.call('GET', '/teams')).body[0]
   const { key, id } = await t.server.keys.create(teamID, 'gone')
   expect(await statusFrom('192.0.2.1', key)).toBe(200)
@@ -60,8 +60,14 @@ test('a team has at most a thousand keys', async () => {
   const { teamID } = (await t.call('GET', '/teams')).body[0]
   await t.inStore(async (store) => {
     const values = Array.from({ length: 999 }, (_, i) => ({
-      ...{ id: `${i}`, team_id: teamID, name: 'x', hash: `${i}`, created_at: 0 },
-      ...{ masked_prefix: '', masked_suffix: '', last_used_at: null },
+      id: `${i}`,
+      team_id: teamID,
+      name: 'x',
+      hash: `${i}`,
+      created_at: 0,
+      masked_prefix: '',
+      masked_suffix: '',
+      last_used_at: null,
     }))
     await store.insertInto('api_keys').values(values).execute()
   })

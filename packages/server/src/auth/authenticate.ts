@@ -6,19 +6,19 @@ import type { Team } from '../teams/team.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
 
-/** How long a deleted key or a changed plan may still be seen by another process. */
+/** How long this process may still accept a key that another process deleted, or use a plan that it changed. */
 const CACHE_MS = 5_000
 const MAX_CACHED = 10_000
 const TOUCH_INTERVAL_MS = 60_000
-/** Wrong keys of one address: generous, since many people may share it behind a router. */
+/** Wrong keys from one address; generous, because many users may share an address behind a router. */
 const WRONG_PER_SECOND = 20
 const WRONG_BURST = 200
-/** How long a key that was good is looked up again whatever comes from its address. */
+/** How long a key that was valid is looked up again, even while its address is blocked for guessing. */
 const GOOD_MS = 24 * 3600_000
 
 export interface Caller {
   team: Team
-  /** What was sent: its id counts for rates, and the key that goes with it is what `GET /teams` tells. */
+  /** The credential that a caller sent: rates are counted by its id, and `GET /teams` returns its key. */
   credential: { kind: 'key'; id: string; key: string } | { kind: 'session'; id: string }
 }
 
@@ -33,7 +33,7 @@ export interface CredentialHeaders {
   authorization?: string
 }
 
-/** Finds the team behind a key or a bearer, from memory for a few seconds; unknown ones are never cached. */
+/** Finds the team of an API key or bearer token. Known ones are cached for a few seconds, unknown ones never. */
 export class Authenticator {
   readonly #keys: ApiKeyRepository
   readonly #sessions: () => SessionService
@@ -41,10 +41,10 @@ export class Authenticator {
   readonly #cache = new Map<string, Credential & { readAtMs: number }>()
   readonly #touchedAt = new Map<string, number>()
   readonly #wrong: TokenBuckets
-  /** Hashes of what was good lately, the oldest first, and when. */
+  /** When each credential was last valid, by hash, the oldest first. */
   readonly #goodAt = new Map<string, number>()
 
-  /** @param sessions asked late: sessions tell the authenticator when they end */
+  /** @param sessions a function, because sessions and authenticator need each other */
   constructor(keys: ApiKeyRepository, sessions: () => SessionService, now: () => number) {
     this.#keys = keys
     this.#sessions = sessions
@@ -53,7 +53,7 @@ export class Authenticator {
   }
 
   /**
-   * @param address of the sender, undefined once it has gone: guessing from there costs more and more, while what was good lately goes on
+   * @param address of the sender, undefined once the connection has closed; blocked for guessing, except for credentials that were valid lately
    * @throws SandlotError unauthorized, forbidden, rate_limited
    */
   async authenticate(headers: CredentialHeaders, address: string | undefined): Promise<Caller> {
@@ -74,13 +74,13 @@ export class Authenticator {
     return caller
   }
 
-  /** Beyond the limit only what was good lately is looked up. */
+  /** Beyond the limit, only credentials that were valid lately are looked up. */
   #checkGuessing(sender: string, secret: string): void {
     const waitSeconds = this.#wrong.waitSeconds(sender, WRONG_PER_SECOND, WRONG_BURST)
     if (waitSeconds === 0 || this.#now() - (this.#goodAt.get(hashSecret(secret)) ?? 0) < GOOD_MS) return
     throw new SandlotError(
       'rate_limited',
-      `too many wrong keys from your address: ${WRONG_PER_SECOND} a second are looked up`,
+      `too many wrong keys from your address: at most ${WRONG_PER_SECOND} a second are checked`,
       { retryAfterSeconds: waitSeconds },
     )
   }
@@ -122,7 +122,7 @@ export class Authenticator {
     if (!caller)
       throw new SandlotError(
         'unauthorized',
-        'the access token is not good here, or no longer: sign in with `e2b auth login`, or make another one',
+        'the access token is not valid here, or has expired: sign in with `e2b auth login`, or make another one',
       )
     return caller
   }

@@ -5,10 +5,10 @@ import { storedSecret } from '../store/stored-secret.ts'
 const NAME = 'sessions'
 const KEY_BYTES = 32
 
-/** Keys that only this server holds: each purpose gets its own from one secret in the database (HKDF, RFC 5869). */
+/** Derives keys that only this server holds, one for each purpose, from one secret in the database (HKDF, RFC 5869). */
 export type DeriveKey = (purpose: string) => Uint8Array
 
-/** Makes the secret at the first start; two processes that start at once agree on one. */
+/** Makes the secret at the first start; concurrent processes agree on one. */
 export async function openServerSecret(store: Store): Promise<DeriveKey> {
   const value = await storedSecret(store, NAME, randomBytes(KEY_BYTES).toString('hex'))
   const secret = Buffer.from(value, 'hex')

@@ -27,7 +27,7 @@ export interface AnnouncementOptions {
 
 /**
  * Records a build that waits to be started; makes its template when there is none of that name.
- * @throws SandlotError invalid_request, rate_limited, conflict: the template is being deleted
+ * @throws SandlotError invalid_request, quota_exceeded, conflict: the template is being deleted
  */
 export async function announceBuild(
   options: AnnouncementOptions,
@@ -37,7 +37,7 @@ export async function announceBuild(
   const { templates, limits, now } = options
   const { name } = parseNewReference(request.name, team.slug)
   const tags = tagsOf(request)
-  const resources = resourcesOf(options.node, request)
+  const resources = await resourcesOf(options.node, request)
   limits.checkBuild(team, resources)
   const unfinished = templates
     .unfinishedBuilds()
@@ -54,7 +54,6 @@ export async function announceBuild(
       name,
       templateId,
       checkpointId: newCheckpointId(),
-      sandboxId: '',
       status: 'waiting',
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
@@ -74,8 +73,12 @@ function tagsOf({ name, tags = [] }: NewBuild): string[] {
   return [...new Set([...ofName, ...tags].map(checkTag))]
 }
 
-function resourcesOf(node: SandboxNode, { cpuCount, memoryMB, minFreeDiskMb = 0 }: NewBuild): BuildResources {
-  const base = node.builds()[0]!
+async function resourcesOf(
+  node: SandboxNode,
+  { cpuCount, memoryMB, minFreeDiskMb = 0 }: NewBuild,
+): Promise<BuildResources> {
+  const [base] = await node.builds()
+  if (!base) throw new Error('the node has no base template')
   const resources = {
     cpuCount: cpuCount ?? base.cpuCount,
     memoryMB: memoryMB ?? base.memoryMB,

@@ -13,7 +13,7 @@ export interface BuildLogEntry {
 const FLUSH_INTERVAL_MS = 500
 const ROWS_PER_INSERT = 100
 const PRUNE_BATCH = 10
-/** A build that prints more than this goes on, its log does not. */
+/** Limits of a build's log; a build that prints more goes on without logging. */
 const MAX_ENTRIES = 20_000
 const MAX_BYTES = 16 * 1024 * 1024
 
@@ -25,7 +25,7 @@ interface OpenLog {
   flushing: Promise<void>
 }
 
-/** What builds say: in memory while they run, in the database for as long as the build exists. */
+/** Logs of builds: in memory while a build runs, in the database for as long as the build exists. */
 export class BuildLogs {
   readonly #store: Store
   readonly #now: () => number
@@ -45,7 +45,7 @@ export class BuildLogs {
       this.#open.set(buildId, log)
     }
     const isFull = log.entries.length >= MAX_ENTRIES || log.bytes >= MAX_BYTES
-    // the end of the story is told in any case
+    // errors are logged even when the log is full: they say how the build ended
     if (isFull && entry.level !== 'error') return
     log.bytes += entry.message.length
     log.entries.push({ ...entry, timestampMs: this.#now() })
@@ -59,7 +59,7 @@ export class BuildLogs {
     log.timer ??= setTimeout(() => this.#flush(buildId, log).catch(this.#onError), FLUSH_INTERVAL_MS)
   }
 
-  /** Stores what is left; the log is read from the database from then on. */
+  /** Stores the entries that are left; from then on the log is read from the database. */
   async close(buildId: string): Promise<void> {
     const log = this.#open.get(buildId)
     if (!log) return
@@ -68,8 +68,9 @@ export class BuildLogs {
   }
 
   /**
-   * Drops the logs of a team's builds but for the newest that have ended, a batch at a time.
-   * @param keep of each team @returns how many logs went
+   * Deletes a batch of the oldest logs of finished builds.
+   * @param keep number of logs that each team keeps
+   * @returns how many logs were deleted
    */
   async prune(keep: number): Promise<number> {
     let count = 0
@@ -94,7 +95,7 @@ export class BuildLogs {
     return count
   }
 
-  /** @param level the least severe that is wanted */
+  /** @param level the least severe level that is returned */
   async read(
     buildId: string,
     offset: number,
@@ -117,7 +118,7 @@ export class BuildLogs {
     return rows.map(toEntry)
   }
 
-  /** @param fromMs entries from then on, or up to then when it goes backward */
+  /** @param query.fromMs time of the first entry; when `isBackward`, of the newest */
   async page(
     buildId: string,
     query: { fromMs?: number; limit: number; isBackward: boolean; level?: LogLevel },
@@ -139,8 +140,12 @@ export class BuildLogs {
         while (log.stored < log.entries.length) {
           const batch = log.entries.slice(log.stored, log.stored + ROWS_PER_INSERT)
           const rows = batch.map(({ timestampMs, level, message, step = null }, index) => ({
-            ...{ build_id: buildId, sequence: log.stored + index, timestamp: timestampMs },
-            ...{ level, message, step },
+            build_id: buildId,
+            sequence: log.stored + index,
+            timestamp: timestampMs,
+            level,
+            message,
+            step,
           }))
           // an earlier try may have stored them, although its answer did not come
           await this.#store

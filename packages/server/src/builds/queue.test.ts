@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { BuildQueue } from './queue.ts'
 
-/** A queue whose work ends when the test says so. */
+/** A queue whose builds end when the test says so. */
 function controlled(concurrency: number) {
   const queue = new BuildQueue(concurrency)
   const started: string[] = []
@@ -18,7 +18,7 @@ function controlled(concurrency: number) {
   return { queue, started, add, end }
 }
 
-test('no more than so many run at a time', async () => {
+test('at most `concurrency` builds run at a time', async () => {
   const { started, add, end } = controlled(2)
   for (const name of ['a1', 'a2', 'a3']) void add('a', name)
   await new Promise(setImmediate)
@@ -38,7 +38,7 @@ test('a team with many builds does not make another wait for all of them', async
   expect(started).toEqual(['a1', 'a2', 'b1', 'a3'])
 })
 
-test('one that is cancelled while it waits never runs, and the next takes its turn', async () => {
+test('a build that is cancelled while it waits never runs, and the next one takes its turn', async () => {
   const { queue, started, add, end } = controlled(1)
   void add('a', 'a1')
   const abort = new AbortController()
@@ -52,7 +52,7 @@ test('one that is cancelled while it waits never runs, and the next takes its tu
   expect(queue.countOf('a')).toBe(1)
 })
 
-test('one that fails gives its place away', async () => {
+test('a build that fails frees its place', async () => {
   const queue = new BuildQueue(1)
   const { signal } = new AbortController()
   await expect(queue.run('a', signal, () => Promise.reject(new Error('x')))).rejects.toThrow('x')
@@ -60,7 +60,7 @@ test('one that fails gives its place away', async () => {
   expect(queue.countOf('a')).toBe(0)
 })
 
-/** The same for builds that wait for something inside until the test says so. */
+/** Like `controlled`, for builds that wait with `whileWaiting` until the test ends the wait. */
 function withWaits(concurrency: number) {
   const queue = new BuildQueue(concurrency)
   const seen: string[] = []
@@ -86,40 +86,38 @@ function withWaits(concurrency: number) {
   }
 }
 
-test('one that only waits gives its place away, and goes on before a new one begins', async () => {
+test('a build that only waits lends its place, and goes on before a new build starts', async () => {
   const { queue, seen, add, wake, end } = withWaits(1)
   void add('a', 'a1')
-  void queue.run(
-    'b',
-    new AbortController().signal,
-    () =>
-      new Promise<void>((resolve) => {
-        seen.push('b1')
-        void Promise.resolve().then(() => setTimeout(resolve, 20))
-      }),
-  )
+  const other = Promise.withResolvers<void>()
+  void queue.run('b', new AbortController().signal, async () => {
+    seen.push('b1')
+    await other.promise
+  })
   await new Promise(setImmediate)
   expect(seen).toEqual(['a1', 'b1'])
   void add('c', 'c1')
   await wake('a1')
   expect(seen).toEqual(['a1', 'b1'])
-  await expect.poll(() => seen).toEqual(['a1', 'b1', 'a1 goes on'])
+  other.resolve()
+  await new Promise(setImmediate)
+  expect(seen).toEqual(['a1', 'b1', 'a1 goes on'])
   expect([queue.countOf('a'), queue.countOf('c')]).toEqual([1, 1])
   await end('a1')
   expect(seen).toEqual(['a1', 'b1', 'a1 goes on', 'c1'])
   expect(queue.countOf('a')).toBe(0)
 })
 
-test('those that wait are bounded, in all and of one team: the next keeps its place', async () => {
+test('the number of waiting builds is bounded, in all and for one team: the next one keeps its place', async () => {
   const { queue, seen, add } = withWaits(2)
   for (let i = 1; i <= 8; i++) void add('a', `a${i}`)
   await new Promise(setImmediate)
-  // four wait aside, two keep their places
+  // four builds have lent their places, two keep them
   expect(seen).toEqual(['a1', 'a2', 'a3', 'a4', 'a5', 'a6'])
   expect(queue.countOf('a')).toBe(8)
 })
 
-test('one that fails or is cancelled while it waits takes nothing with it', async () => {
+test('a build that fails or is cancelled while it waits affects no other build', async () => {
   const queue = new BuildQueue(1)
   const none = new AbortController().signal
   const failing = queue.run('a', none, ({ whileWaiting }) =>

@@ -19,7 +19,11 @@ test('steps of all types are read', () => {
   expect(parseStep({ type: 'USER', args: ['me', 'true'] }, 1)).toMatchObject({ user: 'me', hasSudo: true })
   expect(parseStep({ type: 'WORKDIR', args: ['x'] }, 1)).toMatchObject({ path: 'x' })
   expect(parseStep({ type: 'COPY', args: ['a', 'b', 'u:g', '0755'], filesHash: hash }, 1)).toMatchObject({
-    ...{ source: 'a', target: 'b', owner: 'u:g', mode: '0755', filesHash: hash },
+    source: 'a',
+    target: 'b',
+    owner: 'u:g',
+    mode: '0755',
+    filesHash: hash,
   })
 })
 
@@ -40,7 +44,7 @@ test.each([
   expect(() => parseStep(step, 4)).toThrow(message)
 })
 
-test("Google's key is a password; AWS keys are for ECR to give one", () => {
+test('a Google service account logs in by password, AWS keys are kept for a token of ECR', () => {
   expect(loginOf({ type: 'gcp', serviceAccountJson: '{}' })).toEqual({
     username: '_json_key',
     password: '{}',

@@ -1,53 +1,17 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { BuildRecipe, BuildStep, RegistryLogin } from '@sandlot/protocol/node'
-import Type from 'typebox'
+import type { TemplateBuildStartV2 } from '@sandlot/protocol/rest'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import type { BuildRecord } from '../templates/repository.ts'
 
-const MAX_STEPS = 500
-const MAX_ARGUMENT = 64 * 1024
 const FILES_HASH = /^[0-9a-f]{64}$/
 const VARIABLE = /^[A-Za-z_]\w*$/
 const MODE = /^[0-7]{3,4}$/
 const OWNER = /^[A-Za-z0-9_.-]{1,64}(:[A-Za-z0-9_.-]{1,64})?$/
 
-const Text = (maxLength: number) => Type.String({ maxLength })
-
-/** Body of a request that starts a build (wire spec 5.1); other keys that clients send are ignored. */
-export const BuildStart = Type.Object({
-  fromImage: Type.Optional(Text(512)),
-  fromTemplate: Type.Optional(Text(256)),
-  fromImageRegistry: Type.Optional(
-    Type.Union([
-      Type.Object({ type: Type.Literal('registry'), username: Text(1024), password: Text(16_384) }),
-      Type.Object({
-        type: Type.Literal('aws'),
-        awsAccessKeyId: Text(256),
-        awsSecretAccessKey: Text(256),
-        awsRegion: Type.String({ pattern: '^[a-z0-9-]{1,64}$' }),
-      }),
-      Type.Object({ type: Type.Literal('gcp'), serviceAccountJson: Text(32_768) }),
-    ]),
-  ),
-  force: Type.Optional(Type.Boolean()),
-  steps: Type.Optional(
-    Type.Array(
-      Type.Object({
-        type: Text(32),
-        args: Type.Optional(Type.Array(Text(MAX_ARGUMENT), { maxItems: 1000 })),
-        force: Type.Optional(Type.Boolean()),
-        filesHash: Type.Optional(Text(64)),
-      }),
-      { maxItems: MAX_STEPS },
-    ),
-  ),
-  startCmd: Type.Optional(Text(MAX_ARGUMENT)),
-  readyCmd: Type.Optional(Text(MAX_ARGUMENT)),
-  /** Not in E2B's API: commands of sandboxes get the variables of the image and of the steps, too. */
-  templateEnvAtRuntime: Type.Optional(Type.Boolean()),
-})
-export type BuildStart = Type.Static<typeof BuildStart>
+/** What a client asks for when it starts a build. */
+export type BuildStart = TemplateBuildStartV2
 
 type SentStep = NonNullable<BuildStart['steps']>[number]
 

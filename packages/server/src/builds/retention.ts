@@ -29,12 +29,12 @@ export class BuildRetention {
     const tagged = new Set(template.tags.values())
     const untagged = template.builds
       .filter(isRecord)
-      .filter((build) => build.status === 'ready' && build.sandboxId === '' && !tagged.has(build))
+      .filter((build) => build.status === 'ready' && build.sandboxId === undefined && !tagged.has(build))
     // builds of the catalog are the largest, and only a create that resolved one a moment ago still needs it
     const kept = template.teamId === CATALOG_TEAM_ID ? 1 : TEAM_LIMITS.untaggedBuildsOfTemplate
     for (const build of untagged.slice(0, -kept))
       try {
-        node.removeBuild(build.buildId)
+        await node.removeBuild(build.buildId)
         await node.removeCheckpoint(build.checkpointId)
         await checkpoints.remove(build.checkpointId)
         await templates.removeBuild(build)

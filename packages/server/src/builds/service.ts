@@ -1,9 +1,10 @@
 import { BuildFailure, SandlotError } from '@sandlot/protocol'
-import type { BuildRecipe, SandboxNode } from '@sandlot/protocol/node'
+import type { BuildRecipe, EventReceiver, SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
 import { storeError } from '../store/open-store.ts'
+import { whenStoreAnswers } from '../store/transactions.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import { isRecord, type Template, type TemplateRegistry } from '../templates/registry.ts'
@@ -12,6 +13,7 @@ import type { Uploads } from '../uploads/service.ts'
 import type { StorageUsage } from '../usage/service.ts'
 import { announceBuild, type NewBuild } from './announcement.ts'
 import type { BuildLogs } from './logs.ts'
+import { NodeBuilds } from './node-builds.ts'
 import { type Origin, originOf } from './origin.ts'
 import { type BuildPlace, BuildQueue } from './queue.ts'
 import { type BuildStart, checkOrigin, loginOf, recipeOf } from './request.ts'
@@ -22,12 +24,11 @@ export interface BuildLimits {
   concurrency: number
   /** A build that takes longer is ended. */
   timeoutMs: number
-  /** Delays each step of the catalog's builds until the server is quiet. Default: they are not delayed. */
-  quiet?: (signal: AbortSignal) => Promise<void>
 }
 
 export interface TemplateBuilderOptions {
   node: SandboxNode
+  nodeEvents: EventReceiver
   templates: TemplateRegistry
   checkpoints: CheckpointRepository
   uploads: Uploads
@@ -43,6 +44,7 @@ export interface TemplateBuilderOptions {
 export class TemplateBuilder {
   readonly #options: TemplateBuilderOptions
   readonly #queue: BuildQueue
+  readonly #nodeBuilds: NodeBuilds
   readonly #retention: BuildRetention
   /** By build id, queued ones included. */
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>()
@@ -54,9 +56,17 @@ export class TemplateBuilder {
     this.#options = options
     this.#queue = new BuildQueue(options.builds.concurrency)
     this.#retention = new BuildRetention(options)
+    const { node, nodeEvents, logs, logger } = options
+    this.#nodeBuilds = new NodeBuilds({
+      node,
+      events: nodeEvents,
+      onLine: (buildId, line) => logs.add(buildId, line),
+      recorded: (buildId) => this.#running.get(buildId)?.done,
+      onError: (err) => logger.warn({ err }, 'a call for a build failed'),
+    })
   }
 
-  /** Records a build that waits to be started. @throws SandlotError invalid_request, rate_limited, conflict */
+  /** Records a build that waits to be started. @throws SandlotError invalid_request, quota_exceeded, conflict */
   announce(team: Team, request: NewBuild): Promise<{ template: Template; build: BuildRecord }> {
     const checkNotDiscarding = (templateId: string) => this.#checkNotDiscarding(templateId)
     return announceBuild({ ...this.#options, checkNotDiscarding }, team, request)
@@ -70,7 +80,7 @@ export class TemplateBuilder {
 
   /**
    * Starts an announced build; resolves when its row says so, before the build's turn comes.
-   * @throws SandlotError invalid_request, not_found, forbidden, rate_limited, conflict, server_draining
+   * @throws SandlotError invalid_request, not_found, forbidden, quota_exceeded, conflict, server_draining
    */
   async start(team: Team, templateId: string, buildId: string, body: BuildStart): Promise<void> {
     if (this.#isClosed)
@@ -147,35 +157,34 @@ export class TemplateBuilder {
     build: BuildRecord,
     recipe: Omit<BuildRecipe, 'from'>,
     origin: () => Origin,
-    { whileWaiting }: BuildPlace,
+    place: BuildPlace,
     signal: AbortSignal,
   ): Promise<void> {
-    const { node, templates, checkpoints, uploads, logs, now, builds } = this.#options
-    const { quiet } = builds
+    const { node, templates, checkpoints, logs, now } = this.#options
     const { buildId, templateId, checkpointId } = build
     const startedMs = performance.now()
     logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
     const { from, isShown } = origin()
-    await checkpoints.insert({
-      checkpointId,
-      teamId: team.teamId,
-      sandboxId: '',
-      parentId: undefined,
-      why: 'build',
-      hasMemory: true,
-      createdAtMs: now(),
-    })
-    const { checkpoint, environment } = await node.buildTemplate({
+    await whenStoreAnswers(() =>
+      checkpoints.insert({
+        checkpointId,
+        teamId: team.teamId,
+        sandboxId: '',
+        parentId: undefined,
+        why: 'build',
+        hasMemory: true,
+        createdAtMs: now(),
+      }),
+    )
+    const job = {
+      buildId,
       checkpointId,
       recipe: { ...recipe, from },
-      archiveOf: (hash) => uploads.path(team.teamId, hash),
-      log: (entry) => logs.add(buildId, entry),
-      signal,
-      whileWaiting,
-      beforeStep: recipe.isShared && quiet ? () => whileWaiting(() => quiet(signal)) : undefined,
-    })
+      isBackground: recipe.isShared ?? false,
+    }
+    const { checkpoint, environment } = await this.#nodeBuilds.run(job, place, signal)
     signal.throwIfAborted()
-    await checkpoints.complete(checkpoint)
+    await whenStoreAnswers(() => checkpoints.complete(checkpoint))
     const runtimeEnvVars = Object.fromEntries(
       Object.entries(environment.envVars).filter(([name]) => isShown(name)),
     )
@@ -183,14 +192,16 @@ export class TemplateBuilder {
     await node.addBuild({ ...build, ...finished })
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
     logs.add(buildId, { level: 'info', message: `Build finished, took ${seconds}s` })
-    await logs.close(buildId)
+    await whenStoreAnswers(() => logs.close(buildId))
     const nowMs = now()
-    await templates.updateBuild(build, {
-      ...finished,
-      status: 'ready',
-      updatedAtMs: nowMs,
-      finishedAtMs: nowMs,
-    })
+    await whenStoreAnswers(() =>
+      templates.updateBuild(build, {
+        ...finished,
+        status: 'ready',
+        updatedAtMs: nowMs,
+        finishedAtMs: nowMs,
+      }),
+    )
     await this.#retention.dropUntagged(team, templateId)
   }
 
@@ -201,12 +212,14 @@ export class TemplateBuilder {
     if (!(error instanceof SandlotError)) logger.warn({ err: error, buildId, templateId }, 'a build failed')
     try {
       logs.add(buildId, { level: 'error', message: reason.message, step: reason.step })
-      await logs.close(buildId)
-      node.removeBuild(buildId)
+      await whenStoreAnswers(() => logs.close(buildId))
+      await node.removeBuild(buildId)
       await node.removeCheckpoint(build.checkpointId)
-      await checkpoints.remove(build.checkpointId)
+      await whenStoreAnswers(() => checkpoints.remove(build.checkpointId))
       const nowMs = now()
-      await templates.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs })
+      await whenStoreAnswers(() =>
+        templates.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs }),
+      )
       await this.#retention.dropFailed(templateId)
     } catch (err) {
       // the next start of the server fails builds whose row is unfinished

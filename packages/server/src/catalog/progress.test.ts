@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
 import { CatalogProgress } from './progress.ts'
 
-test('who asks for a template that is not ready is told why, and what is done about it', () => {
+test('a caller of a template that is not ready is told why, and what happens next', () => {
   let nowMs = 1_000
   const progress = new CatalogProgress(() => nowMs)
   progress.set('claude', { state: 'building', sinceMs: nowMs })
   progress.set('codex', { state: 'waiting' })
   nowMs += 41_000
   expect(progress.describe('claude')).toContain(
-    "'claude' of the catalogue is not ready yet: it has been building for 41 s",
+    "'claude' of the catalog is not ready yet: it has been building for 41 s",
   )
   expect(progress.describe('codex')).toContain("waiting for its turn, 'claude' is being built")
   progress.set('claude', { state: 'building', sinceMs: 1_000, step: '[builder 2/3] RUN npm i' })
@@ -17,7 +17,7 @@ test('who asks for a template that is not ready is told why, and what is done ab
   expect(progress.describe('claude')).toContain('its build failed: exit status 1')
 })
 
-test('who asks for one that was left out or removed is told how to get it', () => {
+test('a caller of a template that was left out or removed is told how to get it', () => {
   const progress = new CatalogProgress(Date.now)
   progress.set('desktop', { state: 'left-out', reason: 'it needs about 4 GB' })
   progress.set('claude', { state: 'removed' })
@@ -26,7 +26,7 @@ test('who asks for one that was left out or removed is told how to get it', () =
     expect(progress.describe(name)).toContain(`\`sandlot templates build ${name}\``)
 })
 
-test('nothing is said of what is ready, or was never planned', () => {
+test('templates that are ready, or not of the catalog, get no explanation', () => {
   const progress = new CatalogProgress(Date.now)
   progress.set('claude', { state: 'waiting' })
   progress.ready('claude')
@@ -34,7 +34,7 @@ test('nothing is said of what is ready, or was never planned', () => {
   expect(progress.describe('mine')).toBeUndefined()
 })
 
-test('what is left is what waits and is built, less what a build has had already', () => {
+test('the work that is left is that of waiting and running builds, less the time that those have run', () => {
   const progress = new CatalogProgress(() => 60_000)
   const estimate = { seconds: 100, megabytes: 1000 }
   progress.set('a', { state: 'ready' }, estimate)

@@ -1,34 +1,34 @@
-/** Where a template of the catalogue stands. */
+/** State of a template of the catalog. */
 export type CatalogState =
   | { state: 'waiting' }
   | { state: 'building'; sinceMs: number; step?: string }
   | { state: 'ready' }
   | { state: 'failed'; reason: string }
-  /** There was no room for it. */
+  /** Not built, because the machine has no room for it. */
   | { state: 'left-out'; reason: string }
   | { state: 'removed' }
 
-/** What a build takes, from builds before it. */
+/** What a build takes, as measured in earlier builds. */
 export interface CatalogEstimate {
   seconds: number
-  /** Disk that is free before and not after. */
+  /** Disk space that the build uses up. */
   megabytes: number
 }
 
 export type CatalogEntry = CatalogState & { name: string; estimate?: CatalogEstimate }
 
-/** All of the catalogue that this server wants or knows of, and what is left to do. */
+/** All templates of the catalog that this server knows, and the work that is left. */
 export interface CatalogReport {
   templates: CatalogEntry[]
   readyCount: number
-  /** Of those that wait or are being built. */
+  /** Sum over the templates that wait or are being built. */
   left: CatalogEstimate
 }
 
-/** How to get a template that is not there. */
+/** Command that builds a template that is missing. */
 const buildCommand = (name: string): string => `\`sandlot templates build ${name}\``
 
-/** The catalogue's templates: which can be started from, which not yet, and why. */
+/** Which templates of the catalog can be started, which cannot, and why. */
 export class CatalogProgress {
   readonly #entries = new Map<string, CatalogEntry>()
   readonly #now: () => number
@@ -37,7 +37,7 @@ export class CatalogProgress {
     this.#now = now
   }
 
-  /** @param estimate absent: as before */
+  /** @param estimate default: the one set before */
   set(name: string, state: CatalogState, estimate = this.#entries.get(name)?.estimate): void {
     this.#entries.set(name, { ...state, name, estimate })
   }
@@ -46,11 +46,11 @@ export class CatalogProgress {
     this.set(name, { state: 'ready' })
   }
 
-  /** A sentence for who asks for the template; undefined: it is there, or nothing is known of it. */
+  /** Explains to a caller why a template cannot be started; undefined: it can, or it is not one of the catalog. */
   describe(name: string): string | undefined {
     const entry = this.#entries.get(name)
     if (!entry || entry.state === 'ready') return undefined
-    const template = `template '${name}' of the catalogue`
+    const template = `template '${name}' of the catalog`
     if (entry.state === 'removed')
       return `${template} was removed from this server; its administrator can build it: ${buildCommand(name)}`
     if (entry.state === 'left-out')

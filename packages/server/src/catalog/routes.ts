@@ -1,24 +1,20 @@
 import { SandlotError } from '@sandlot/protocol'
-import { ErrorSchema } from '@sandlot/protocol/rest'
+import { buildCatalogTemplate, getCatalog, removeCatalogTemplate } from '@sandlot/protocol/rest'
 import type { FastifyRequest } from 'fastify'
-import Type from 'typebox'
-import type { App } from '../http/app.ts'
+import type { App, Handler } from '../http/app.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
 import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
 import type { TemplateService } from '../templates/service.ts'
 import type { CatalogProgress } from './progress.ts'
 
-const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
-const Answer = Type.Record(Type.String(), Type.Unknown())
 const MAX_SHOWN = 5
-const Name = Type.Object({ name: Type.String({ maxLength: 128 }) })
 
-/** What builds the catalogue, beside the server. */
+/** What builds the catalog, beside the server. */
 export interface CatalogControl {
-  /** @throws SandlotError not_found, conflict: it is there or on its way */
+  /** @throws SandlotError not_found, conflict: it is there or being built */
   build(name: string): void
-  /** From now on it is not built, by later starts neither, until `build`. @throws SandlotError not_found */
+  /** Keeps a template from being built, by later starts too, until `build`. @throws SandlotError not_found */
   remove(name: string): void
 }
 
@@ -30,40 +26,41 @@ export interface CatalogRoutesOptions {
   templateService: TemplateService
 }
 
-/** The catalogue for the administrator of this machine, who has the key of its team (`sandlot templates`). */
-export function catalogRoutes(
-  app: App,
-  { catalog, catalogProgress, templates, templateService }: CatalogRoutesOptions,
-): void {
-  app.get('/catalog', { schema: { hide: true, response: { 200: Answer, ...errors } } }, async () => ({
-    ...catalogProgress.report(),
-  }))
-  app.post(
-    '/catalog/:name',
-    { schema: { hide: true, params: Name, response: { 202: Type.Null(), ...errors } } },
-    async (request, reply) => {
-      checkAdministrator(request)
-      controlOf(catalog).build(request.params.name)
-      return reply.code(202).send(null)
-    },
-  )
-  app.delete(
-    '/catalog/:name',
-    { schema: { hide: true, params: Name, response: { 200: Answer, ...errors } } },
-    async (request) => {
-      checkAdministrator(request)
-      const { name } = request.params
-      const { team } = request.caller
-      const template = templates.find(name, team)
-      const isBuilt = template?.teamId === team.teamId
-      if (isBuilt) checkUnused(name, templateService.usersOf(template))
-      // before its build is ended, which would be begun again
-      controlOf(catalog).remove(name)
-      if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
-      return { wasThere: true, ...(await templateService.purge(template)) }
-    },
-  )
+/** The catalog for the administrator of this machine, who has the key of its team (`sandlot templates`). */
+export function catalogRoutes(app: App, options: CatalogRoutesOptions): void {
+  app.get('/catalog', { schema: getCatalog }, get(options))
+  app.post('/catalog/:name', { schema: buildCatalogTemplate }, build(options))
+  app.delete('/catalog/:name', { schema: removeCatalogTemplate }, remove(options))
 }
+
+const get =
+  ({ catalogProgress }: CatalogRoutesOptions): Handler<typeof getCatalog> =>
+  async () =>
+    catalogProgress.report()
+
+const build =
+  ({ catalog }: CatalogRoutesOptions): Handler<typeof buildCatalogTemplate> =>
+  async (request, reply) => {
+    checkAdministrator(request.caller)
+    controlOf(catalog).build(request.params.name)
+    return reply.code(202).send(null)
+  }
+
+const remove =
+  (options: CatalogRoutesOptions): Handler<typeof removeCatalogTemplate> =>
+  async (request) => {
+    const { catalog, templates, templateService } = options
+    checkAdministrator(request.caller)
+    const { name } = request.params
+    const { team } = request.caller
+    const template = templates.find(name, team)
+    const isBuilt = template?.teamId === team.teamId
+    if (isBuilt) checkUnused(name, templateService.usersOf(template))
+    // first of all, or the build that is ended below would be begun again
+    controlOf(catalog).remove(name)
+    if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
+    return { wasThere: true, ...(await templateService.purge(template)) }
+  }
 
 function checkUnused(name: string, users: LiveSandbox[]): void {
   if (users.length === 0) return
@@ -75,15 +72,15 @@ function checkUnused(name: string, users: LiveSandbox[]): void {
   )
 }
 
-function checkAdministrator({ caller }: FastifyRequest): void {
-  if (caller.team.teamId !== CATALOG_TEAM_ID)
+function checkAdministrator({ team }: FastifyRequest['caller']): void {
+  if (team.teamId !== CATALOG_TEAM_ID)
     throw new SandlotError(
       'forbidden',
-      'only the administrator of this server changes the catalogue: use `sandlot templates` on its machine',
+      'only the administrator of this server changes the catalog: use `sandlot templates` on its machine',
     )
 }
 
 function controlOf(catalog: CatalogControl | undefined): CatalogControl {
-  if (!catalog) throw new SandlotError('not_implemented', 'this server builds no catalogue')
+  if (!catalog) throw new SandlotError('not_implemented', 'this server builds no catalog')
   return catalog
 }

@@ -12,7 +12,7 @@ export interface NewCheckpoint {
   parentId: string | undefined
   why: CheckpointReason
   hasMemory: boolean
-  /** Its memory is of a time when envd did not answer, and would bring that back. */
+  /** envd did not answer when the memory was saved, and would not after a resume with this memory. */
   isGuestUnresponsive?: boolean
   createdAtMs: number
 }
@@ -22,11 +22,11 @@ export type SavedCheckpoint = Pick<CheckpointInfo, 'checkpointId' | 'sizeBytes'>
 export interface CheckpointRecord extends NewCheckpoint {
   sizeBytes: number
   isComplete: boolean
-  /** It is being deleted on purpose. */
+  /** The checkpoint is being deleted on purpose: a start of the server goes on with the deletion. */
   isDeleting: boolean
 }
 
-/** Points of sandboxes' pasts, each with the one it came from. */
+/** Rows of checkpoints, each with its parent. */
 export class CheckpointRepository {
   readonly #store: Store
   readonly #nodeId: string
@@ -54,7 +54,7 @@ export class CheckpointRepository {
     return row && toRecord(row)
   }
 
-  /** Oldest first. */
+  /** Lists the checkpoints of a sandbox, oldest first. */
   async of(sandboxId: string): Promise<CheckpointRecord[]> {
     const rows = await this.#store
       .selectFrom('checkpoints')
@@ -85,12 +85,12 @@ export class CheckpointRepository {
     return rows.map(toRecord)
   }
 
-  /** Intention: from now on its files may be gone, and what is left of them must go. */
+  /** Records that a checkpoint is about to be deleted: its files may be incomplete from now on. */
   setDeleting(checkpointId: string): Promise<void> {
     return setDeleting(this.#store, [checkpointId])
   }
 
-  /** What came from it now comes from what it came from. */
+  /** Deletes a row; the children of the checkpoint become children of its parent. */
   async remove(checkpointId: string): Promise<void> {
     await inTransaction(
       this.#store,
@@ -122,7 +122,7 @@ export class CheckpointRepository {
     return rows.map(({ id }) => id)
   }
 
-  /** Bytes on disk of a team's checkpoints, and how many there are. */
+  /** Counts a team's checkpoints and their bytes. */
   async usage(teamId: string): Promise<{ count: number; sizeBytes: number }> {
     const row = await this.#store
       .selectFrom('checkpoints')
@@ -157,6 +157,8 @@ export async function insertCheckpoint(
       created_at: checkpoint.createdAtMs,
       node_id: nodeId,
     })
+    // a caller may try again that does not know whether it was written
+    .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
 }
 

@@ -8,7 +8,7 @@ beforeEach(() => void (t = under.current))
 const checkpoint = async (id: string) => (await t.act(id, 'checkpoints')).body.checkpointID as string
 
 describe('the tree of a sandbox', () => {
-  test('says what came from what, when, how large and why, oldest first', async () => {
+  test('lists checkpoints with parent, time, size and reason, oldest first', async () => {
     const { sandboxID: id } = await t.create()
     const first = await checkpoint(id)
     const { snapshotID } = (await t.snapshot(id, 'mine')).body
@@ -50,14 +50,19 @@ describe('the tree of a sandbox', () => {
     ])
   })
 
-  test('keeps the three newest beside the head, or as many as was said; snapshots always', async () => {
+  test('keeps the three newest beside the head, or as many as the policy says, and all snapshots', async () => {
     const { sandboxID: id } = await t.create()
     await t.snapshot(id)
     for (let i = 0; i < 6; i++) await checkpoint(id)
     await expect
       .poll(async () => (await t.treeOf(id)).map(({ why }: { why: string }) => why))
       .toEqual(['snapshot', ...Array(4).fill('checkpoint')])
-    expect((await t.treeOf(id))[1].parentID).toBe((await t.treeOf(id))[0].checkpointID)
+    await expect
+      .poll(async () => {
+        const [oldest, next] = await t.treeOf(id)
+        return next.parentID === oldest.checkpointID
+      })
+      .toBe(true)
     expect((await t.call('PUT', `/sandboxes/${id}/keep`, { last: 1 })).status).toBe(204)
     await expect.poll(async () => (await t.treeOf(id)).length).toBe(3)
     expect((await t.call('GET', `/sandboxes/${id}/tree`)).body.keep).toEqual({ last: 1 })
@@ -66,7 +71,7 @@ describe('the tree of a sandbox', () => {
     expect(t.node.saved.size).toBe(3)
   })
 
-  test('loses what is older than the sandbox keeps, never the head', async () => {
+  test('loses checkpoints older than the policy says, never the head', async () => {
     const { sandboxID: id } = await t.create({ timeout: 3600 })
     await checkpoint(id)
     const head = await checkpoint(id)
@@ -118,7 +123,7 @@ describe('a rollback', () => {
     })
   })
 
-  test('of a paused one changes what it is resumed from; its frozen memory goes', async () => {
+  test('of a paused sandbox changes the checkpoint that it is resumed from, and drops the frozen memory', async () => {
     const { sandboxID: id } = await t.create()
     const checkpointID = await checkpoint(id)
     await t.act(id, 'pause')
@@ -145,7 +150,7 @@ describe('a rollback', () => {
     expect(t.server.directory.find(id)?.state).toBe('running')
   })
 
-  test('goes to checkpoints of the same sandbox only', async () => {
+  test('accepts only checkpoints of the same sandbox', async () => {
     const { sandboxID: id } = await t.create()
     const other = await t.create()
     const foreign = await checkpoint(other.sandboxID)
@@ -154,7 +159,7 @@ describe('a rollback', () => {
     expect((await t.act(id, 'rollback')).status).toBe(400)
   })
 
-  test('to a damaged checkpoint is refused, and a resume from one offers the one before', async () => {
+  test('to a damaged checkpoint is refused, and a resume from one names the checkpoint before', async () => {
     const { sandboxID: id } = await t.create()
     const older = await checkpoint(id)
     await t.act(id, 'pause')
@@ -179,7 +184,7 @@ describe('a rollback', () => {
 })
 
 describe('a diff', () => {
-  test('is of the newest checkpoint and what it came from, or of two that are named', async () => {
+  test('compares the newest checkpoint with its parent, or two named checkpoints', async () => {
     const { sandboxID: id } = await t.create()
     const [a, b, c] = [await checkpoint(id), await checkpoint(id), await checkpoint(id)]
     const diff = async (query = '') => (await t.call('GET', `/sandboxes/${id}/diff${query}`)).body
@@ -203,7 +208,7 @@ describe('a diff', () => {
     expect((await t.call('GET', `/sandboxes/${id}/diff`)).body.code).toBe(400)
   })
 
-  test('of very many paths is cut off and says so', async () => {
+  test('of very many paths is truncated and says so', async () => {
     const { sandboxID: id } = await t.create()
     await checkpoint(id)
     await checkpoint(id)

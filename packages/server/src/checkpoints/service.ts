@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { newCheckpointId, SandlotError } from '@sandlot/protocol'
 import type { FileDiff } from '@sandlot/protocol/node'
 import { lifecycleEvent } from '../events/events.ts'
@@ -51,7 +52,7 @@ export class CheckpointService {
     return (await this.tree(team, sandboxId)).find((node) => node.checkpointId === checkpointId)!
   }
 
-  /** Saves a running sandbox, which runs on. @throws SandlotError conflict while the sandbox is paused, rate_limited */
+  /** Saves a running sandbox, which runs on. @throws SandlotError conflict while the sandbox is paused, quota_exceeded */
   save(team: Team, sandboxId: string, why: CheckpointReason, hasMemory = true): Promise<SavedSandbox> {
     this.#operations.get(team, sandboxId)
     return this.#operations.exclusively(sandboxId, async () => {
@@ -62,7 +63,7 @@ export class CheckpointService {
       await this.#repository.insert(checkpoint)
       try {
         const saved = await this.#operations.node.snapshot(sandbox.machineId, checkpointId, {
-          isPassing: why === 'fork',
+          isTransient: why === 'fork',
           hasMemory,
         })
         await this.#repository.complete(saved)
@@ -137,7 +138,7 @@ export class CheckpointService {
    * @param toId default: the newest
    * @param fromId default: the parent of `toId`
    * @param signal aborted when the caller is gone
-   * @throws SandlotError not_found, checkpoint_not_found, invalid_request: there are no two yet, rate_limited
+   * @throws SandlotError not_found, checkpoint_not_found, invalid_request: there are no two yet, rate_limited, quota_exceeded
    */
   async diff(
     team: Team,
@@ -164,13 +165,25 @@ export class CheckpointService {
     const before = find(from)
     const release = this.#operations.limits.reserveDiff(team)
     try {
-      const diff = await this.#operations.node.diff(before.checkpointId, to.checkpointId, {
-        owner: team.teamId,
-        signal,
-      })
+      const diff = await this.#cancellableDiff(team, before.checkpointId, to.checkpointId, signal)
       return { ...diff, fromId: from, toId: to.checkpointId }
     } finally {
       release()
+    }
+  }
+
+  /** @param signal cancels the work on the node */
+  async #cancellableDiff(team: Team, fromId: string, toId: string, signal?: AbortSignal): Promise<FileDiff> {
+    const { node, logger } = this.#operations
+    const operationId = randomUUID()
+    const cancel = () =>
+      void node.cancelDiff(operationId).catch((err) => logger.warn({ err }, 'a diff was not cancelled'))
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      return await node.diff(fromId, toId, { owner: team.teamId, operationId })
+    } finally {
+      signal?.removeEventListener('abort', cancel)
     }
   }
 
@@ -213,7 +226,7 @@ export class CheckpointService {
       if (this.#operations.templates.isSnapshot(checkpointId)) continue
       if (checkpointId !== elsewhereId) await this.remove(checkpointId)
       else {
-        await this.#operations.node.leaveCheckpoint(checkpointId)
+        await this.#operations.node.dropLocalCheckpoint(checkpointId)
         await this.#repository.remove(checkpointId)
       }
     }

@@ -16,7 +16,7 @@ const under = serverUnderTest({
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-test('a package is handed out to anybody, byte by byte', async () => {
+test('a package is served without a key, unchanged', async () => {
   const { statusCode, headers, rawPayload } = await t.server.fastify.inject('/npm/e2b.tgz')
   expect([statusCode, rawPayload]).toEqual([200, content])
   expect(headers).toMatchObject({
@@ -27,7 +27,7 @@ test('a package is handed out to anybody, byte by byte', async () => {
   })
 })
 
-test('who has it already gets no second copy, and HEAD none at all', async () => {
+test('a client with the current package gets 304, and HEAD has no body', async () => {
   const known = await t.server.fastify.inject({
     url: '/npm/e2b.tgz',
     headers: { 'if-none-match': 'W/"abc123"' },

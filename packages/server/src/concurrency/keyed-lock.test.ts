@@ -1,18 +1,42 @@
 import { expect, test } from 'vitest'
 import { KeyedLock } from './keyed-lock.ts'
 
-test('work on one key runs one after the other in order, on different keys side by side', async () => {
+/** Work that tells when it has begun, and ends when the test says so. */
+function work(lock: KeyedLock, key: string) {
+  const begin = Promise.withResolvers<void>()
+  const end = Promise.withResolvers<void>()
+  let hasBegun = false
+  const done = lock.run(key, async () => {
+    hasBegun = true
+    begin.resolve()
+    await end.promise
+  })
+  return { begun: begin.promise, hasBegun: () => hasBegun, end: end.resolve, done }
+}
+
+test('work on one key runs one after the other, in order of arrival', async () => {
   const lock = new KeyedLock()
-  const log: string[] = []
-  const work = (key: string, name: string) =>
-    lock.run(key, async () => {
-      log.push(`+${name}`)
-      await new Promise((resolve) => setTimeout(resolve, 5))
-      log.push(`-${name}`)
-    })
-  await Promise.all([work('k', '1'), work('k', '2'), work('k', '3'), work('other', 'x')])
-  expect(log.filter((entry) => !entry.endsWith('x'))).toEqual(['+1', '-1', '+2', '-2', '+3', '-3'])
-  expect(log.indexOf('+x')).toBeLessThan(log.indexOf('-1'))
+  const [first, second, third] = [work(lock, 'k'), work(lock, 'k'), work(lock, 'k')]
+  await first!.begun
+  expect([second!.hasBegun(), third!.hasBegun()]).toEqual([false, false])
+  first!.end()
+  await second!.begun
+  expect(third!.hasBegun()).toBe(false)
+  second!.end()
+  await third!.begun
+  third!.end()
+  await Promise.all([first!.done, second!.done, third!.done])
+})
+
+test('work on different keys runs concurrently', async () => {
+  const lock = new KeyedLock()
+  const held = work(lock, 'k')
+  const other = work(lock, 'other')
+  await Promise.all([held.begun, other.begun])
+  other.end()
+  await other.done
+  held.end()
+  await held.done
 })
 
 test('a failure releases the lock', async () => {
@@ -21,12 +45,11 @@ test('a failure releases the lock', async () => {
   await expect(lock.run('k', async () => 1)).resolves.toBe(1)
 })
 
-test('the queue of a key is bounded', async () => {
+test('at most 100 callers wait for a key', async () => {
   const lock = new KeyedLock()
-  let open = () => {}
-  const held = lock.run('k', () => new Promise<void>((resolve) => (open = resolve)))
+  const held = work(lock, 'k')
   const waiting = Array.from({ length: 100 }, () => lock.run('k', async () => {}))
   await expect(lock.run('k', async () => {})).rejects.toMatchObject({ errorName: 'rate_limited' })
-  open()
-  await Promise.all([held, ...waiting])
+  held.end()
+  await Promise.all([held.done, ...waiting])
 })

@@ -3,7 +3,7 @@ import { SandlotError } from '@sandlot/protocol'
 const WAIT_TIMEOUT_MS = 30_000
 const MAX_WAITERS = 100
 
-/** One holder a key at a time, in order of arrival. A wait is bounded in time and number. */
+/** Runs one piece of work for a key at a time, in order of arrival. At most 100 callers wait, each at most 30 s. */
 export class KeyedLock {
   readonly #queues = new Map<string, Array<() => void>>()
 

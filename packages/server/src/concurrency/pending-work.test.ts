@@ -1,17 +1,22 @@
 import { expect, test } from 'vitest'
 import { PendingWork } from './pending-work.ts'
 
-test('settling waits for failures and for what was added meanwhile', async () => {
+test('settle waits for work that fails, and for work that was added in the meantime', async () => {
   const pending = new PendingWork()
-  const log: string[] = []
-  const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-  pending.add(sleep(5).then(() => void pending.add(sleep(10).then(() => log.push('later'))))).catch(() => {})
+  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const adding = pending.add(first.promise.then(() => void pending.add(second.promise)))
   pending.add(Promise.reject(new Error('no'))).catch(() => {})
-  await pending.settle(5_000)
-  expect(log).toEqual(['later'])
+  let isSettled = false
+  const settling = pending.settle(60_000).then(() => void (isSettled = true))
+  first.resolve()
+  await adding
+  await new Promise(setImmediate)
+  expect(isSettled).toBe(false)
+  second.resolve()
+  await settling
 })
 
-test('settling gives up in time', async () => {
+test('settle gives up after its timeout', async () => {
   const pending = new PendingWork()
   pending.add(new Promise(() => {}))
   await expect(pending.settle(10)).resolves.toBeUndefined()

@@ -1,4 +1,4 @@
-/** Work that must end before the database is closed. */
+/** Collects work that a shutdown waits for before it closes the database. */
 export class PendingWork {
   readonly #work = new Set<Promise<unknown>>()
 
@@ -9,7 +9,7 @@ export class PendingWork {
     return work
   }
 
-  /** Resolves when nothing is left, work that was added meanwhile included, or after `timeoutMs`. */
+  /** Resolves when all work has ended, work that was added in the meantime included, or after `timeoutMs`. */
   async settle(timeoutMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     let isLate = false

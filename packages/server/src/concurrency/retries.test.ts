@@ -4,7 +4,7 @@ import { Retries } from './retries.ts'
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
-test('work is tried after 1, 2, 4 … seconds, at most 60 apart, until it succeeds', async () => {
+test('work is retried after 1, 2, 4 … seconds, at most 60 apart, until it succeeds', async () => {
   const retries = new Retries(() => {})
   const at: number[] = []
   const start = Date.now()
@@ -16,7 +16,7 @@ test('work is tried after 1, 2, 4 … seconds, at most 60 apart, until it succee
   expect(at).toEqual([1, 3, 7, 15, 31, 63, 123, 183, 243])
 })
 
-test('nothing is tried after the end', async () => {
+test('nothing is retried after close', async () => {
   const retries = new Retries(() => {})
   let tries = 0
   retries.later('it', async () => void tries++)

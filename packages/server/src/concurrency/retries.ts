@@ -1,6 +1,6 @@
 const MAX_DELAY_MS = 60_000
 
-/** Tries again what failed and must still be done, after 1, 2, 4 … at most 60 s, until it succeeds or `close`. */
+/** Retries work that must be done, after 1, 2, 4 … at most 60 s, until the work succeeds or `close` is called. */
 export class Retries {
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #onError: (error: unknown, what: string) => void
@@ -10,7 +10,7 @@ export class Retries {
     this.#onError = onError
   }
 
-  /** @param what for the log. */
+  /** @param what names the work in the log */
   later(what: string, work: () => Promise<void>, delayMs = 1_000): void {
     if (this.#isClosed) return
     const timer = setTimeout(() => {

@@ -1,6 +1,6 @@
 import { SandlotError, type SandlotErrorOptions } from '@sandlot/protocol'
 
-/** @throws SandlotError operation_timeout; the work itself goes on */
+/** Waits for work at most `timeoutMs`. @throws SandlotError operation_timeout; the work itself is not stopped */
 export function within<T>(
   timeoutMs: number,
   work: Promise<T>,

@@ -14,8 +14,8 @@ const labels: Record<LifecycleAction, string> = {
 }
 
 /**
- * Envelope of wire spec, section 11. It is stored without `event_data.sandbox_metadata`, which the sandbox's row holds
- * once for all of its events: the repository puts it back.
+ * Envelope of an event (wire spec, section 11). Rows hold it without `event_data.sandbox_metadata`, which the sandbox's
+ * row holds once for all events: the repository adds the metadata to answers.
  */
 export interface LifecycleEvent {
   id: string

@@ -23,7 +23,7 @@ export class EventRepository {
     this.#store = store
   }
 
-  /** @param query.withMetadata also what the sandbox was created with; logs do not show it */
+  /** @param query.withMetadata adds the metadata of the sandbox, which logs do not show */
   async list({
     teamId,
     sandboxId,
@@ -59,12 +59,12 @@ export class EventRepository {
       .where('id', 'in', ids)
       .execute()
     const metadata = new Map(rows.map((row) => [row.id, JSON.parse(row.metadata) as Record<string, string>]))
-    // those of former versions hold it themselves
+    // events of former versions hold the metadata themselves
     for (const event of found)
       event.event_data = { sandbox_metadata: metadata.get(event.sandbox_id) ?? {}, ...event.event_data }
   }
 
-  /** Deletes the oldest of a team that has more than `keep`, at most a batch. @returns how many */
+  /** Deletes a batch of the oldest events of each team that has more than `keep`. @returns how many */
   async pruneTeams(keep: number): Promise<number> {
     const teams = await this.#store.selectFrom('teams').select('id').execute()
     let count = 0
@@ -96,7 +96,7 @@ export class EventRepository {
     return count
   }
 
-  /** @returns how many older than `beforeMs` went, at most a batch */
+  /** Deletes a batch of events older than `beforeMs`. @returns how many */
   async prune(beforeMs: number): Promise<number> {
     const rows = await this.#store
       .selectFrom('events')

@@ -64,7 +64,7 @@ test('events are paged, ordered and filtered by type', async () => {
   expect(await labels(`/${sandboxID}`)).toHaveLength(4)
 })
 
-test('the log of a sandbox is still there when it is gone, and says why it went', async () => {
+test('the log of a sandbox can be read after its end, and says why it ended', async () => {
   const { sandboxID, times } = await lived()
   const { logs, logEntries } = (await t.call('GET', `/sandboxes/${sandboxID}/logs`)).body
   expect(logEntries.map((entry: { message: string }) => entry.message)).toEqual([
@@ -78,7 +78,7 @@ test('the log of a sandbox is still there when it is gone, and says why it went'
   expect((await t.call('GET', '/sandboxes/inever/logs')).status).toBe(404)
 })
 
-test('the newer log goes both ways from a cursor and filters before it counts', async () => {
+test('the v2 log pages in both directions from a cursor, and filters before it counts', async () => {
   const { sandboxID, times } = await lived()
   const read = async (query: string) =>
     (await t.call('GET', `/v2/sandboxes/${sandboxID}/logs?${query}`)).body.logs.map(
@@ -90,7 +90,7 @@ test('the newer log goes both ways from a cursor and filters before it counts', 
   expect(await read('level=warn')).toEqual([])
 })
 
-test('a team keeps so many events, the newest', async () => {
+test('a team keeps only its newest events', async () => {
   const { sandboxID } = await lived()
   const store = await openStore(t.storeUrl)
   try {

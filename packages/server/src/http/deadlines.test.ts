@@ -12,7 +12,7 @@ let port = 0
 let newest: Socket | undefined
 
 beforeEach(async () => {
-  // as the listener does it: no limit of node's own, and none of fastify's
+  // like the real listener: without the limits of Node and Fastify
   http = createServer({ requestTimeout: 0 }, (request, response) =>
     under.current.server.fastify.routing(request, response),
   )
@@ -63,7 +63,7 @@ describe('the body of a request', () => {
     expect(await answer).toMatch(/^HTTP\/1.1 408 [\s\S]*did not arrive in time/)
   })
 
-  test('that comes slowly, but comes, is waited for', async () => {
+  test('that arrives slowly, but steadily, is waited for', async () => {
     const { key } = under.current
     const body = JSON.stringify({ templateID: 'nothing-of-that-name', metadata: { a: 'b'.repeat(40_000) } })
     const slow = connect(port, '127.0.0.1')
@@ -80,7 +80,7 @@ describe('the body of a request', () => {
     expect(await answer).toMatch(/^HTTP\/1.1 404 /)
   })
 
-  test('of a route that there is not is not waited for', async () => {
+  test('of an unknown route is not waited for', async () => {
     const socket = send('POST /nothing HTTP/1.1')
     const [answer] = await once(socket, 'data')
     expect(String(answer)).toMatch(/^HTTP\/1.1 404 [\s\S]*there is no POST \/nothing/)

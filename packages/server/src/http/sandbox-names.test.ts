@@ -4,7 +4,7 @@ import { type Method, type ServerUnderTest, serverUnderTest } from '../test-supp
 const under = serverUnderTest()
 let t: ServerUnderTest
 let id: string
-/** As clients up to 1.5 call it. */
+/** Name of a sandbox in clients up to 1.5. */
 let name: string
 beforeEach(async () => {
   t = under.current
@@ -12,7 +12,7 @@ beforeEach(async () => {
   name = `${id}-sandlot`
 })
 
-/** Every route of one sandbox, read from the documentation: a new one is tried without being named here. */
+/** Every route of one sandbox, read from the OpenAPI document, so that new routes are tested without being named here. */
 async function routes(): Promise<Array<[method: Method, path: string]>> {
   const document = (await t.call('GET', '/openapi.json')).body as { paths: Record<string, object> }
   return Object.entries(document.paths)
@@ -23,10 +23,10 @@ async function routes(): Promise<Array<[method: Method, path: string]>> {
 }
 
 const BODIES: Record<string, object> = {
-  '/sandboxes/{id}/timeout': { timeout: 100 },
-  '/sandboxes/{id}/connect': { timeout: 100 },
-  '/sandboxes/{id}/rollback': { checkpointID: 'c0' },
-  '/sandboxes/{id}/keep': { last: 3 },
+  '/sandboxes/{sandboxID}/timeout': { timeout: 100 },
+  '/sandboxes/{sandboxID}/connect': { timeout: 100 },
+  '/sandboxes/{sandboxID}/rollback': { checkpointID: 'c0' },
+  '/sandboxes/{sandboxID}/keep': { last: 3 },
 }
 
 test('every route of a sandbox answers to its name as to its id', async () => {
@@ -38,7 +38,7 @@ test('every route of a sandbox answers to its name as to its id', async () => {
       const answer = await t.call(method, path.replace(/{\w+}/, called), body)
       return [answer.status, answer.body?.message?.replaceAll(called, 'X')]
     }
-    // of two alike one is asked by its id and one by its name, as most routes change something
+    // two equal sandboxes, one called by id and one by name, because most routes change the sandbox
     const twin = (await t.create({ timeout: 100, metadata: { own: 'x' } })).sandboxID
     id = (await t.create({ timeout: 100, metadata: { own: 'x' } })).sandboxID
     expect([method, path, ...(await ask(`${id}-sandlot`))]).toEqual([method, path, ...(await ask(twin))])
@@ -58,7 +58,7 @@ describe('an answer', () => {
     }
   })
 
-  test('is for clients 1.x to join: what they make of it is what they asked by', async () => {
+  test('is split so that clients 1.x join it to the name that they asked by', async () => {
     const headers = { 'x-api-key': t.key, package_version: '1.5.6' }
     for (const called of [name, `${id}-6532622b`]) {
       const { body } = await t.call('GET', `/sandboxes/${called}`, undefined, headers)
@@ -68,12 +68,10 @@ describe('an answer', () => {
     expect(created).toMatchObject({ sandboxID: expect.not.stringContaining('-'), clientID: 'sandlot' })
   })
 
-  test('about several has each under the name that it was asked by', async () => {
+  test('about several sandboxes has each under the name that it was asked by', async () => {
     const other = (await t.create()).sandboxID
-    t.node.emitter.emit(
-      'samples',
-      [...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now, 1)),
-    )
+    const samples = [...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now, 1))
+    t.node.events.emit({ type: 'samples', samples })
     const ask = async () => {
       const { body } = await t.call('GET', `/sandboxes/metrics?sandbox_ids=${name},${other},igone-sandlot`)
       return Object.keys(body.sandboxes).sort()
@@ -81,19 +79,19 @@ describe('an answer', () => {
     await expect.poll(ask).toEqual([name, other].sort())
   })
 
-  test('that is an error says the name, and nothing of others', async () => {
+  test('that is an error contains the name, and no other ids', async () => {
     const gone = await t.call('GET', '/sandboxes/igone-sandlot')
     expect([gone.status, gone.body.message]).toEqual([
       404,
       `Sandbox "igone-sandlot" doesn't exist or you don't have access to it`,
     ])
-    // one letter of the message
+    // a single letter, which also occurs in the message
     expect((await t.call('GET', '/sandboxes/a-b')).body.message).toBe(
       `Sandbox "a-b" doesn't exist or you don't have access to it`,
     )
   })
 
-  test('to something that is no name is that there is no such sandbox', async () => {
+  test('to an invalid name is a 404', async () => {
     for (const wrong of [`-${id}`, `${id}-..%2Fx`, `${id}-a%0a`, `${id}%2d!`, `${id}-${'x'.repeat(65)}`])
       expect([wrong, (await t.call('GET', `/sandboxes/${wrong}`)).status]).toEqual([wrong, 404])
   })
@@ -105,7 +103,7 @@ test('snapshots are found by the name of their sandbox', async () => {
     expect((await t.call('GET', `/snapshots?sandboxID=${called}`)).body).toMatchObject([{ snapshotID }])
 })
 
-test('a template may be called like a sandbox with a client', async () => {
+test("a template may have a name that looks like a sandbox's", async () => {
   const { body } = await t.call('POST', '/v3/templates', { name: 'my-app' })
   expect((await t.call('GET', '/templates/my-app')).body.templateID).toBe(body.templateID)
 })

@@ -1,32 +1,21 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import Type from 'typebox'
 import { errorHeaders, toSandlotError } from '../http/errors.ts'
 import type { Answer } from './sealed-answer.ts'
 import type { Idempotency } from './service.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** SHA-256 of the body as it came, of requests with an `Idempotency-Key`. */
+    /** SHA-256 of the raw body, for requests with an `Idempotency-Key`. */
     bodyHash?: string
   }
 }
 
-/** Checked where the key is used: of a header that comes twice only the first would be seen here. */
-export const IdempotencyHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
-      description:
-        '1 to 255 of a-z, 0-9 and -: within 24 hours the same request with the same key is done once, and gets the same answer',
-    }),
-  ),
-})
-
-/** Whether the caller will ask again for an answer that does not reach it. */
+/** Whether the caller will retry a request whose answer is lost. */
 export const isKeyed = ({ headers }: FastifyRequest): boolean => headers['idempotency-key'] !== undefined
 
 /**
- * Sends what `work` answers; with an `Idempotency-Key` it is done once, and a request that comes again gets the answer of
- * the first. Without the header nothing is recorded.
+ * Sends what `work` returns. With an `Idempotency-Key`, `work` runs once, and a repeated request gets the answer of the
+ * first. Without the header nothing is recorded.
  */
 export async function answerOnce(
   idempotency: Idempotency,

@@ -2,13 +2,13 @@ import type { Store } from '../store/open-store.ts'
 
 const PRUNE_BATCH = 500
 
-/** A request that came with a key. */
+/** A request with a key. */
 export interface IdempotentRow {
   teamId: string
   keyHash: string
   requestHash: string
   createdAtMs: number
-  /** Sealed; undefined: there is none yet, or it was lost. */
+  /** Sealed answer; undefined: the request still runs, or the answer was lost. */
   answer?: string
 }
 
@@ -21,7 +21,7 @@ export class IdempotencyRepository {
     this.#store = store
   }
 
-  /** @returns false: there is one with this key */
+  /** @returns false when a row has this key already */
   async insert({ teamId, keyHash, requestHash, createdAtMs }: IdempotentRow): Promise<boolean> {
     const inserted = await this.#store
       .insertInto('idempotency_keys')
@@ -73,7 +73,7 @@ export class IdempotencyRepository {
       .execute()
   }
 
-  /** Deletes those from before `beforeMs`, a batch at a time. @returns how many */
+  /** Deletes a batch of rows from before `beforeMs`. @returns how many */
   async prune(beforeMs: number): Promise<number> {
     const rows = await this.#store
       .selectFrom('idempotency_keys')
@@ -85,7 +85,7 @@ export class IdempotencyRepository {
     return rows.length
   }
 
-  /** Deletes the oldest of teams that have more than `maxPerTeam`, a batch at a time. @returns how many */
+  /** Deletes a batch of the oldest rows of teams that have more than `maxPerTeam`. @returns how many */
   async pruneTeams(maxPerTeam: number): Promise<number> {
     const crowded = await this.#store
       .selectFrom('idempotency_keys')

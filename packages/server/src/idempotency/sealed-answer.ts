@@ -4,7 +4,7 @@ const CIPHER = 'aes-256-gcm'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
-/** An answer as it went out. */
+/** An answer as it was sent. */
 export interface Answer {
   status: number
   headers: Record<string, string>
@@ -12,7 +12,7 @@ export interface Answer {
   body: string
 }
 
-/** @param key 32 bytes that seal nothing else @returns base64 of nonce, tag and ciphertext */
+/** @param key 32 bytes, used for this answer only @returns base64 of nonce, tag and ciphertext */
 export function sealAnswer(answer: Answer, key: Uint8Array): string {
   const nonce = randomBytes(NONCE_BYTES)
   const cipher = createCipheriv(CIPHER, key, nonce)
@@ -20,7 +20,7 @@ export function sealAnswer(answer: Answer, key: Uint8Array): string {
   return Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString('base64')
 }
 
-/** @throws Error when the key is another one, or a bit has flipped */
+/** @throws Error when the key is wrong or the text was changed */
 export function openAnswer(text: string, key: Uint8Array): Answer {
   const bytes = Buffer.from(text, 'base64')
   const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })

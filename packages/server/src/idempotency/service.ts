@@ -8,16 +8,16 @@ import { TEAM_LIMITS } from '../teams/limits.ts'
 import type { IdempotencyRepository, IdempotentRow } from './repository.ts'
 import { type Answer, openAnswer, sealAnswer } from './sealed-answer.ts'
 
-/** The official clients allow hyphens, the service that they were written for does not. */
+/** The official clients allow hyphens, E2B's service does not. */
 const KEY = /^[a-z0-9-]{1,255}$/
 const LIFETIME_MS = 24 * 3600_000
 
-/** A request of a team that is to be done once. */
+/** A request of a team that must run only once. */
 export interface KeyedRequest {
   teamId: string
-  /** As the header said it. */
+  /** Value of the header. */
   key: string
-  /** What must be the same when it comes again: method, path and body. */
+  /** Method, path and body, which a repeated request must repeat. */
   content: string
 }
 
@@ -32,14 +32,14 @@ export interface IdempotencyOptions {
   now: () => number
 }
 
-/** Does requests once that come with an `Idempotency-Key`, however often they come (docs/adr/0025). */
+/** Runs each request with an `Idempotency-Key` once, however often clients repeat it (docs/adr/0025). */
 export class Idempotency {
   readonly #repository: IdempotencyRepository
   readonly #deriveKey: DeriveKey
   readonly #hashKey: Uint8Array
   readonly #logger: Logger
   readonly #now: () => number
-  /** Rows of requests that this process is at, by key; one without an answer that is not here is of a process that died. */
+  /** Rows of requests that this process runs, by key. A row without an answer that is not here belongs to a process that died. */
   readonly #running = new Map<string, IdempotentRow>()
   readonly #beginning = new KeyedLock()
   readonly #pending = new PendingWork()
@@ -53,7 +53,7 @@ export class Idempotency {
   }
 
   /**
-   * @param work gives the answer; an error that left nothing behind gives the key back, any other is an answer by `answerOf`
+   * @param work returns the answer. An error that had no effect frees the key; any other error becomes an answer by `answerOf`
    * @throws SandlotError invalid_request, idempotency_request_mismatch, idempotency_in_progress,
    *   idempotency_outcome_unknown, idempotency_unavailable, and what `work` throws
    */
@@ -77,11 +77,11 @@ export class Idempotency {
   }
 
   /**
-   * The row says what will be done before it is; one at a time for a key.
+   * Inserts the row before the request runs; one caller at a time for a key.
    * @returns the row that has the key already
    */
   async #begin(row: IdempotentRow): Promise<KnownRow | undefined> {
-    // before the row is read: a request that has ended since has its answer in there
+    // read before the row: a request that ends in between has its answer in the row
     const isRunning = this.#running.has(runningKeyOf(row))
     try {
       if (!(await this.#repository.insert(row))) {
@@ -138,7 +138,7 @@ export class Idempotency {
     }
   }
 
-  /** Never fails: the request was done, and one that comes again is told that its outcome is unknown. */
+  /** Records the answer. Never fails: if the answer is lost, a repeated request is told that the outcome is unknown. */
   async #keep(request: KeyedRequest, row: IdempotentRow, answer: Answer): Promise<void> {
     await this.#repository
       .setAnswer(row, sealAnswer(answer, this.#sealKey(request)))
@@ -149,7 +149,7 @@ export class Idempotency {
     this.#logger.warn({ err }, 'the outcome of a request with an Idempotency-Key was not recorded')
   }
 
-  /** Whoever has only the database cannot read the answers: their tokens open with the key that the caller sent. */
+  /** Derives the key that seals an answer from the caller's key: answers hold tokens, which the database alone must not reveal. */
   #sealKey({ teamId, key }: KeyedRequest): Uint8Array {
     return this.#deriveKey(`idempotent answer of ${teamId} for ${key}`)
   }
@@ -158,7 +158,7 @@ export class Idempotency {
     return createHmac('sha256', this.#hashKey).update(text).digest('hex')
   }
 
-  /** A batch of what is too old or too much. @returns how many */
+  /** Deletes a batch of answers that are too old or too many. @returns how many */
   async prune(): Promise<number> {
     const old = await this.#repository.prune(this.#now() - LIFETIME_MS)
     return old + (await this.#repository.pruneTeams(TEAM_LIMITS.idempotentAnswers))

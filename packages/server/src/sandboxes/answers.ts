@@ -31,7 +31,7 @@ export const toListed = (sandbox: LiveSandbox): ListedSandbox => ({
   envdUnresponsiveAtPause: savedAs(sandbox)?.isGuestUnresponsive || undefined,
 })
 
-/** Of one whose pause is done. */
+/** How a paused sandbox was saved; undefined in every other state. */
 const savedAs = ({ state, saved }: LiveSandbox) => (state === 'paused' ? saved : undefined)
 
 const pauseModeOf = (sandbox: LiveSandbox): SandboxDetail['pauseMode'] => {

@@ -45,7 +45,7 @@ test.each([
   ['/sandboxes', { secure: false }, false],
   ['/sandboxes', { secure: true }, true],
   ['/v2/sandboxes', {}, true],
-  // no field of this route: it means nothing
+  // this route has no such field and ignores it
   ['/v2/sandboxes', { secure: false }, true],
 ])('a create by %s with %j makes an access token: %s', async (url, extra, hasToken) => {
   const { body } = await t.call('POST', url, { templateID: 'base', ...extra })
@@ -59,7 +59,7 @@ test.each([
   expect(t.server.directory.find(body.sandboxID)?.envdAccessToken).toBe(body.envdAccessToken)
 })
 
-test('what makes a sandbox without a token leaves it without one', async () => {
+test('a resume or fork of a sandbox without a token makes none', async () => {
   const id = (await t.call('POST', '/sandboxes', { templateID: 'base', timeout: 100 })).body.sandboxID
   const tokens = () => new Set(t.node.inits().map((init) => init?.accessToken))
   await t.call('POST', `/sandboxes/${id}/pause`)
@@ -72,13 +72,13 @@ test('what makes a sandbox without a token leaves it without one', async () => {
   const back = await t.call('POST', `/sandboxes/${id}/rollback`, { checkpointID })
   expect([back.status, back.body.envdAccessToken]).toEqual([200, undefined])
   expect(tokens()).toEqual(new Set(['']))
-  // how the next is made is for its own create to say
+  // the create from a snapshot chooses for itself
   const { snapshotID } = (await t.call('POST', `/sandboxes/${id}/snapshots`, {})).body
   expect((await t.create({ templateID: snapshotID })).envdAccessToken).toMatch(/^[0-9a-f]{32}$/)
   expect(tokens().size).toBe(2)
 })
 
-test('traffic off needs a token', async () => {
+test('allowPublicTraffic: false needs an access token', async () => {
   const network = { allowPublicTraffic: false }
   const { status, body } = await t.call('POST', '/sandboxes', { templateID: 'base', network })
   expect([status, body.message]).toEqual([
@@ -118,8 +118,8 @@ test.each([
   { network: { denyOut: ['0.0.0.0/0'], allowOut: ['example.com'] } },
   { network: { rules: { 'example.com': [] } } },
   { network: { egressProxy: { address: 'a:1' } } },
-  { iam: { tokens: { a: {} } } },
-])('what a later version does is a 501, not a sandbox without it: %j', async (extra) => {
+  { iam: { tokens: { a: { audience: 'x', tokenType: 'JWT-SVID' } } } },
+])('an option of a later version is a 501 instead of being ignored: %j', async (extra) => {
   const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...extra })
   expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
   expect(t.node.machines.size).toBe(0)
@@ -136,7 +136,7 @@ test('internet access is off for allow_internet_access: false and for denyOut of
   ])
 })
 
-test('without public traffic the edge learns the token that the client got', async () => {
+test('without public traffic the edge checks the token that the client got', async () => {
   const { sandboxID, trafficAccessToken } = await t.create({ network: { allowPublicTraffic: false } })
   expect(trafficAccessToken).toMatch(/^[0-9a-f]{32}$/)
   expect(t.server.directory.find(sandboxID)).toMatchObject({ trafficAccessToken, state: 'running' })
@@ -178,7 +178,7 @@ test('a warm machine that fails is replaced; three in a row are an error that le
   expect(t.node.machines.size).toBe(1)
 })
 
-test('a burst never passes the limit: what is being made counts', async () => {
+test('a burst never passes the limit: sandboxes that are being created count', async () => {
   await t.limit({ concurrent_sandboxes: 3 })
   const answers = await Promise.all(
     Array.from({ length: 10 }, () => t.call('POST', '/v2/sandboxes', { templateID: 'base' })),
@@ -189,7 +189,7 @@ test('a burst never passes the limit: what is being made counts', async () => {
   expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(201)
 })
 
-test('requests of a key are limited apart from those of another key', async () => {
+test('the requests of each key have their own rate limit', async () => {
   const { key: other } = await t.server.keys.create((await t.call('GET', '/teams')).body[0].teamID, 'other')
   await t.limit({ requests_per_second: 2 })
   const statuses = []
@@ -199,7 +199,7 @@ test('requests of a key are limited apart from those of another key', async () =
   expect((await t.call('GET', '/v2/sandboxes', undefined, { 'x-api-key': other })).status).toBe(200)
 })
 
-test('a machine whose kernel dies while it is given away is replaced', async () => {
+test('a machine whose kernel dies during a create is replaced', async () => {
   t.node.dieInInit = 1
   const { sandboxID } = await t.create()
   expect(await t.statusOf(sandboxID)).toBe(200)
@@ -215,7 +215,10 @@ test.each([
     'metadata 40008, envVars 40008: 80016',
   ],
   [{ mcp: { server: { blob: 'x'.repeat(70_000) } } }, 'mcp 70022: 70022 bytes'],
-  [{ network: { rules: { host: 'x'.repeat(70_000) } } }, 'network 70021: 70021 bytes'],
+  [
+    { network: { rules: { host: [{ transform: { headers: { a: 'x'.repeat(70_000) } } }] } } },
+    'network 70055: 70055 bytes',
+  ],
   [
     { metadata: Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, ''])) },
     'at most 65536 (64 KiB)',
@@ -233,7 +236,7 @@ test.each([
   },
 )
 
-test('64 KiB of metadata are kept once, and every event tells them', async () => {
+test('64 KiB of metadata are stored once, and every event shows them', async () => {
   const metadata = { k: 'x'.repeat(60_000) }
   const { sandboxID: id } = await t.create({ metadata })
   for (const timeout of [100, 200, 300]) await t.act(id, 'timeout', { timeout })
@@ -246,7 +249,7 @@ test('64 KiB of metadata are kept once, and every event tells them', async () =>
   expect(stored.reduce((sum, { body }) => sum + body.length, 0)).toBeLessThan(10_000)
 })
 
-test('events that a former version stored with their metadata are told as they were', async () => {
+test('events that an older version stored with their metadata are shown unchanged', async () => {
   const { sandboxID: id } = await t.create({ metadata: { k: 'v' } })
   await t.inStore(async (store) => {
     const { body } = await store.selectFrom('events').select('body').executeTakeFirstOrThrow()
@@ -260,7 +263,7 @@ test('events that a former version stored with their metadata are told as they w
   expect((await t.eventsOf(id))[0]!.event_data).toEqual({ sandbox_metadata: { k: 'old' } })
 })
 
-test('fields nobody knows are ignored, metadata and environment keep any key', async () => {
+test('unknown fields are ignored, metadata and environment keep any key', async () => {
   const response = await t.server.fastify.inject({
     method: 'POST',
     url: '/v2/sandboxes',

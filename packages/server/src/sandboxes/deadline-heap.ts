@@ -10,7 +10,7 @@ interface Entry {
   atMs: number
 }
 
-/** Many deadlines, one timer: a binary heap by time; a moved deadline leaves a stale entry that is skipped. */
+/** Many deadlines with one timer: a binary heap by time. A changed deadline leaves a stale entry, which is skipped. */
 export class DeadlineHeap {
   readonly #onExpired: (key: string) => void
   readonly #now: () => number

@@ -31,7 +31,7 @@ describe('a fork', () => {
     expect(t.node.machines.size).toBe(4)
   })
 
-  test('is made once and lives 15 s when nothing is said, and leaves no checkpoint behind', async () => {
+  test('makes one copy that lives 15 s by default, and leaves no checkpoint behind', async () => {
     const { sandboxID: id } = await t.create()
     const { body } = await t.act(id, 'fork')
     expect(body).toHaveLength(1)
@@ -51,10 +51,10 @@ describe('a fork', () => {
       })),
     )
     expect(t.node.machines.size).toBe(4)
-    expect(t.node.saved.size).toBe(0)
+    await expect.poll(() => t.node.saved.size).toBe(0)
   })
 
-  test('counts in the limit of its team', async () => {
+  test('counts toward the limit of its team', async () => {
     await t.limit({ concurrent_sandboxes: 3 })
     const { sandboxID: id } = await t.create()
     const { body } = await t.act(id, 'fork', { count: 4 })
@@ -68,7 +68,7 @@ describe('a fork', () => {
     expect(t.node.machines.size).toBe(1)
   })
 
-  test('has a past of its own, which goes with it', async () => {
+  test('has checkpoints of its own, which are deleted with it', async () => {
     const { sandboxID: id } = await t.create()
     const { snapshotID } = (await t.snapshot(id)).body
     const fork = (await t.act(id, 'fork', { timeout: 60 })).body[0].sandbox.sandboxID

@@ -26,7 +26,12 @@ export class Forks {
     this.#requireSecure = requireSecure
   }
 
-  /** Copies a running sandbox. @param seconds that the forks live @returns one entry for each fork: it, or its error */
+  /**
+   * Copies a running sandbox. Each copy succeeds or fails by itself, but the rate of creates allows all of them or none.
+   * @param seconds that the forks live
+   * @returns one entry for each fork: the fork, or its error
+   * @throws SandlotError rate_limited, not_found, conflict: the sandbox is paused
+   */
   async fork(
     team: Team,
     sandboxId: string,
@@ -35,6 +40,7 @@ export class Forks {
   ): Promise<Array<LiveSandbox | SandlotError>> {
     this.#operations.limits.checkLength(team, seconds)
     const { settings } = this.#operations.get(team, sandboxId)
+    this.#operations.limits.checkCreateRate(team, count)
     checkSecure(settings, this.#requireSecure, 'fork one that was created with secure: true')
     const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'fork')
     try {
@@ -63,7 +69,6 @@ export class Forks {
     seconds: number,
   ): Promise<LiveSandbox> {
     const { node, now } = this.#operations
-    this.#operations.limits.checkCreateRate(team)
     const release = this.#operations.limits.reserve(team)
     try {
       const machine = await node.resume(checkpointId, {

@@ -1,8 +1,9 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { MachineInit } from '@sandlot/protocol/node'
+import type { EventReceiver, MachineInit, NodeEventOf } from '@sandlot/protocol/node'
 import { within } from '../concurrency/within.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
 import type { Deadlines } from './deadlines.ts'
+import { EarlyExits } from './early-exits.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { become, type KillReason } from './state.ts'
@@ -15,22 +16,23 @@ export class SandboxLifecycle {
   readonly #operations: SandboxOperations
   readonly #deadlines: Deadlines
   readonly #onEnded: (sandboxId: string) => Promise<void>
+  readonly #earlyExits = new EarlyExits()
 
-  /** @param onEnded deletes what a sandbox leaves behind; called after the sandbox's machine is gone */
+  /**
+   * @param events what the node reports
+   * @param onEnded deletes what a sandbox leaves behind; called after the sandbox's machine is gone
+   */
   constructor(
     operations: SandboxOperations,
     deadlines: Deadlines,
+    events: EventReceiver,
     onEnded: (sandboxId: string) => Promise<void>,
   ) {
     this.#operations = operations
     this.#deadlines = deadlines
     this.#onEnded = onEnded
-    const { node, registry } = operations
-    node.on('stalled', ({ machineId, reason }) => this.#recordStall(machineId, reason))
-    node.on('exit', ({ machineId, reason }) => {
-      const sandbox = registry.byMachine(machineId)
-      if (sandbox) this.endInBackground(sandbox.sandboxId, `exited: ${reason}`, machineId)
-    })
+    events.on('stalled', (event) => this.#recordStall(event))
+    events.on('exit', (event) => this.#recordExit(event))
   }
 
   /** Makes a machine a running sandbox. When that fails, the machine is stopped and the row says that the create failed. */
@@ -41,7 +43,7 @@ export class SandboxLifecycle {
       // The guest is set up while the row is written. A crash in between leaves a machine without a row that says it
       // runs: the next start removes it, or keeps it stalled for a while if the guest was already told its sandbox.
       await Promise.all([node.init(sandbox.machineId, initOf(sandbox)), repository.insert(sandbox)])
-      if (node.addressOf(sandbox.machineId) === undefined)
+      if (this.#earlyExits.take(sandbox.machineId) !== undefined)
         throw new SandlotError('sandbox_create_failed', 'the sandbox ended by itself while it started')
       become(sandbox, 'running')
       sandbox.startedAtMs = now()
@@ -61,28 +63,37 @@ export class SandboxLifecycle {
 
   /** Makes a sandbox visible: from now on callers find it, the edge routes to it and its deadline counts. */
   show(sandbox: LiveSandbox): void {
-    const { registry, node } = this.#operations
+    const { registry } = this.#operations
     registry.add(sandbox)
     registry.show(sandbox)
     if (sandbox.state === 'paused') return
     this.#deadlines.set(sandbox)
-    // the machine may have exited before the registry knew whose it is
-    if (node.addressOf(sandbox.machineId) === undefined)
-      this.endInBackground(sandbox.sandboxId, 'exited: while it started')
+    this.endIfExited(sandbox)
+  }
+
+  /** Ends a sandbox whose machine exited before the registry knew whose machine it was. */
+  endIfExited({ sandboxId, machineId }: LiveSandbox): void {
+    const reason = this.#earlyExits.take(machineId)
+    if (reason !== undefined) this.endInBackground(sandboxId, `exited: ${reason}`, machineId)
   }
 
   /**
    * Ends a sandbox that no caller waits for, and retries until the sandbox has ended.
    * @param machineId ends the sandbox only while it runs on this machine
+   * @returns resolves when the sandbox has ended; never once the server is closed: its next start finds the sandbox
    */
-  endInBackground(sandboxId: string, reason: KillReason, machineId?: string): void {
-    if (this.#operations.isClosed) return
-    this.end(sandboxId, reason, machineId).catch((err) => {
-      this.#operations.logger.error({ err, sandboxId, reason }, 'a sandbox could not be ended yet')
-      this.#operations.later(
-        `ending sandbox ${sandboxId}`,
-        async () => void (await this.end(sandboxId, reason, machineId)),
-      )
+  endInBackground(sandboxId: string, reason: KillReason, machineId?: string): Promise<void> {
+    const operations = this.#operations
+    return new Promise((resolve) => {
+      if (operations.isClosed) return
+      const end = async () => {
+        await this.end(sandboxId, reason, machineId)
+        resolve()
+      }
+      end().catch((err) => {
+        operations.logger.error({ err, sandboxId, reason }, 'a sandbox could not be ended yet')
+        operations.later(`ending sandbox ${sandboxId}`, end)
+      })
     })
   }
 
@@ -144,15 +155,21 @@ export class SandboxLifecycle {
     operations.inBackground('deleting what an ended sandbox left', () => this.forget(sandboxId))
   }
 
-  /** @param reason undefined: the machine runs again */
-  #recordStall(machineId: string, reason: string | undefined): void {
-    const { registry, repository, logger, now } = this.#operations
+  /** @returns when the end of the machine's sandbox is recorded */
+  #recordExit({ machineId, reason }: NodeEventOf<'exit'>): Promise<void> | void {
+    const sandbox = this.#operations.registry.byMachine(machineId)
+    if (sandbox) return this.endInBackground(sandbox.sandboxId, `exited: ${reason}`, machineId)
+    this.#earlyExits.add(machineId, reason)
+  }
+
+  async #recordStall({ machineId, reason }: NodeEventOf<'stalled'>): Promise<void> {
+    const { registry, repository, pending, logger, now } = this.#operations
     const sandbox = registry.byMachine(machineId)
-    if (!sandbox) return
+    if (!sandbox || this.#operations.isClosed) return
     const { sandboxId } = sandbox
     logger.warn({ sandboxId, reason }, reason ? 'a sandbox is stalled' : 'a stalled sandbox runs again')
     const event = lifecycleEvent('updated', sandbox, now(), { stalled: reason ?? null })
-    this.#operations.inBackground('recording a stall', () => repository.addEvent(event))
+    await pending.add(repository.addEvent(event))
   }
 }
 

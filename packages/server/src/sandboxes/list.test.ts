@@ -53,7 +53,7 @@ test('teams never see each other', async () => {
   ).toEqual([])
 })
 
-test('startedAfter includes its instant; order and template filter; the old list has no paused ones', async () => {
+test('startedAfter includes its instant; lists are ordered and filtered by template; the v1 list has no paused sandboxes', async () => {
   const first = await t.create()
   t.now += 5_000
   const second = await t.create()

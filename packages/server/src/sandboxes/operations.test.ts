@@ -36,7 +36,7 @@ test('a killed sandbox is gone everywhere, and only one of two kills wins', asyn
   })
 })
 
-test('time only grows by connect and refreshes, and is set by timeout', async () => {
+test('connect and refreshes only extend the time to live, timeout sets it', async () => {
   const { sandboxID } = await t.create({ timeout: 100 })
   const secondsLeft = async () =>
     (Date.parse((await t.call('GET', `/sandboxes/${sandboxID}`)).body.endAt) - t.now) / 1000
@@ -61,20 +61,20 @@ test('a sandbox ends at its deadline', async () => {
 
 test('a machine that exits ends its sandbox with the reason', async () => {
   const { sandboxID } = await t.create()
-  t.node.emitter.emit('exit', { machineId: t.node.firstMachine(), reason: 'it died' })
+  t.node.kill(t.node.firstMachine(), 'it died')
   await expect.poll(async () => (await t.call('GET', `/sandboxes/${sandboxID}`)).status).toBe(404)
   expect((await t.call('GET', `/events/sandboxes/${sandboxID}`)).body[0].event_data.kill_reason).toBe(
     'exited: it died',
   )
 })
 
-test('what needs a later version answers 501 for sandboxes that exist and 404 for others', async () => {
+test('a route of a later version answers 501 for sandboxes that exist and 404 for others', async () => {
   const { sandboxID } = await t.create()
   expect((await t.call('PUT', `/sandboxes/${sandboxID}/network`, {})).status).toBe(501)
   expect((await t.call('PUT', '/sandboxes/inope/network', {})).status).toBe(404)
 })
 
-test('while draining new sandboxes are refused with Retry-After and those under way are finished', async () => {
+test('while draining, new sandboxes are refused with Retry-After, and pending creates are finished', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   t.node.acquiring = promise
   const underWay = t.call('POST', '/v2/sandboxes', { templateID: 'base' })
@@ -94,7 +94,7 @@ test('while draining new sandboxes are refused with Retry-After and those under 
   expect(await t.statusOf(body.sandboxID)).toBe(200)
 })
 
-test('once new ones are refused, what runs is still answered and ended', async () => {
+test('while new sandboxes are refused, running ones can still be shown and killed', async () => {
   const { sandboxID } = await t.create()
   t.server.refuseNew()
   expect((await t.call('POST', '/sandboxes', { templateID: 'base' })).status).toBe(503)
@@ -134,7 +134,7 @@ test('a sandbox whose client went away before the answer is ended; one that was 
   http.closeAllConnections()
 })
 
-test('a drain waits no longer than it was told', async () => {
+test('a drain waits no longer than its timeout', async () => {
   t.node.acquiring = new Promise(() => {})
   t.call('POST', '/v2/sandboxes', { templateID: 'base' }).catch(() => {})
   await expect.poll(() => t.node.acquireCalls).toBe(1)
@@ -159,7 +159,7 @@ test('the edge is told before the machine stops, and a connect meanwhile is a co
   expect((await killed).status).toBe(204)
 })
 
-test('of connects at one time the longest wins, whatever their order', async () => {
+test('of concurrent connects the longest wins, whatever their order', async () => {
   const { sandboxID } = await t.create({ timeout: 10 })
   const connect = (timeout: number) => t.call('POST', `/sandboxes/${sandboxID}/connect`, { timeout })
   await Promise.all([connect(50), connect(500), connect(60), connect(400), connect(30)])
@@ -167,7 +167,7 @@ test('of connects at one time the longest wins, whatever their order', async () 
   expect(Date.parse(endAt) - t.now).toBe(500_000)
 })
 
-test('a machine that does not stop is tried again until it does; its deadline too', async () => {
+test('stopping a machine is retried until it succeeds, also after a deadline', async () => {
   const asked = await t.create()
   t.node.failStop = 1
   expect((await t.call('DELETE', `/sandboxes/${asked.sandboxID}`)).status).toBe(504)
@@ -183,7 +183,7 @@ test('a machine that does not stop is tried again until it does; its deadline to
     await expect.poll(async () => (await t.eventsOf(sandboxID)).at(-1)?.event_data.kill_reason).toBe(reason)
 })
 
-test('ids that are no ids reach neither row nor machine', async () => {
+test('invalid ids reach neither database nor node', async () => {
   await t.create()
   for (const id of ['..', '%2e%2e', 'i/../x', 'I-A', '%00', "'or'1", 'x'.repeat(65)])
     for (const [method, suffix] of [

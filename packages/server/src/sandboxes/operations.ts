@@ -67,7 +67,7 @@ export class SandboxOperations {
 
   /**
    * Finds a team's sandbox that runs or is paused.
-   * @throws SandlotError not_found, conflict: another machine has taken it over
+   * @throws SandlotError not_found, conflict: another machine has taken it over, or it is on another home
    */
   get(team: Team, sandboxId: string): LiveSandbox {
     const sandbox = this.find(team, sandboxId)
@@ -99,11 +99,6 @@ export class SandboxOperations {
     )
   }
 
-  /** Remembers a sandbox that only the server of its home can act on. */
-  noteElsewhere({ sandboxId, ...where }: { sandboxId: string; teamId: string; nodeId: string }): void {
-    this.#elsewhere.set(sandboxId, where)
-  }
-
   /** Finds a team's sandbox in any state. */
   find(team: Team, sandboxId: string): LiveSandbox | undefined {
     const sandbox = isSandboxId(sandboxId) ? this.registry.get(sandboxId) : undefined
@@ -114,6 +109,11 @@ export class SandboxOperations {
   checkNotKilling(team: Team, sandboxId: string): void {
     if (this.find(team, sandboxId)?.state === 'killing')
       throw new SandlotError('conflict', `Sandbox "${sandboxId}" is being killed`)
+  }
+
+  /** Remembers a sandbox that only the server of another home can act on. */
+  noteElsewhere({ sandboxId, teamId, nodeId }: { sandboxId: string; teamId: string; nodeId: string }): void {
+    this.#elsewhere.set(sandboxId, { teamId, nodeId })
   }
 
   /** Remembers which machine took a sandbox over, if that is the reason of its end: callers are told the name. */

@@ -36,7 +36,7 @@ describe('pause and resume', () => {
     expect(await typesOf(id)).toEqual(['created', 'paused', 'resumed'])
   })
 
-  test('answer 409 when there is nothing to do and 404 for what is not there', async () => {
+  test('answer 409 when there is nothing to do and 404 for unknown sandboxes', async () => {
     const { sandboxID: id } = await t.create()
     expect(await resume(id)).toMatchObject({ status: 409, body: { code: 409 } })
     await pause(id)
@@ -54,7 +54,7 @@ describe('pause and resume', () => {
     for (const act of [pause, resume, connect]) expect((await act(sandboxID)).status).toBe(404)
   })
 
-  test('of two pauses at one time one wins, of two connects one resumes', async () => {
+  test('of two concurrent pauses one wins, of two connects one resumes', async () => {
     const { sandboxID: id } = await t.create()
     const pauses = await Promise.all([pause(id), pause(id)])
     expect(pauses.map(({ status }) => status).sort()).toEqual([204, 409])
@@ -92,7 +92,7 @@ describe('pause and resume', () => {
     expect(t.server.directory.find(id)?.state).toBe('running')
   })
 
-  test('a frozen machine is thawed and not told anything; another one is told token and environment', async () => {
+  test('a frozen machine is thawed without an init; another one is sent token and environment', async () => {
     const { sandboxID: id } = await t.create({ envVars: { COLOUR: 'blue' } })
     await pause(id)
     await connect(id)
@@ -107,7 +107,7 @@ describe('pause and resume', () => {
     ])
   })
 
-  test('memory: false boots another machine, and says so in the event', async () => {
+  test('memory: false boots another machine, and the event says so', async () => {
     const { sandboxID: id } = await t.create({ envVars: { COLOUR: 'blue' } })
     await pause(id, { memory: false })
     expect((await connect(id, { timeout: 100, memory: false })).status).toBe(201)
@@ -163,9 +163,7 @@ describe('pause and resume', () => {
     const { sandboxID: id } = await t.create()
     const machineId = t.node.firstMachine()
     await pause(id)
-    t.node.frozen.delete(machineId)
-    t.node.machines.delete(machineId)
-    t.node.emitter.emit('exit', { machineId, reason: 'it died' })
+    t.node.kill(machineId, 'it died')
     expect((await connect(id)).status).toBe(201)
     expect(await typesOf(id)).toEqual(['created', 'paused', 'resumed'])
   })
@@ -206,7 +204,7 @@ describe('the time to live', () => {
     expect(Date.parse((await detail(id)).startedAt)).toBe(t.now)
   })
 
-  test('is 300 s for a connect of v2 and 15 s for a resume when they say nothing', async () => {
+  test('is by default 300 s for a connect of v2 and 15 s for a resume', async () => {
     const { sandboxID: id } = await t.create({ timeout: 10 })
     await pause(id)
     expect((await t.call('POST', `/v2/sandboxes/${id}/connect`, {})).status).toBe(201)
@@ -244,7 +242,7 @@ describe('at its deadline', () => {
     vi.advanceTimersByTime(seconds * 1_000)
   }
 
-  test.each([true, false])('a sandbox is paused when it asked for it (memory: %s)', async (hasMemory) => {
+  test.each([true, false])('a sandbox with autoPause is paused (memory: %s)', async (hasMemory) => {
     const { sandboxID: id } = await t.create({ timeout: 5, autoPause: true, autoPauseMemory: hasMemory })
     pass(5)
     await expect.poll(async () => (await t.eventsOf(id)).at(-1)?.event_data.pause_reason).toBe('timeout')
@@ -253,7 +251,7 @@ describe('at its deadline', () => {
     expect((await detail(id)).lifecycle).toEqual({ autoResume: false, onTimeout: 'pause' })
   })
 
-  test('a sandbox that cannot be saved runs on, and is paused when there is room again', async () => {
+  test('a sandbox that cannot be saved runs on, and is paused once the disk has room', async () => {
     t.node.failSave = 1
     const { sandboxID: id } = await t.create({ timeout: 5, autoPause: true })
     pass(5)
@@ -266,7 +264,7 @@ describe('at its deadline', () => {
     await expect.poll(() => stateOf(id)).toBe('paused')
   })
 
-  test('many sandboxes are paused in the same moment, each once', async () => {
+  test('many sandboxes are paused concurrently, each once', async () => {
     const created = await Promise.all(
       Array.from({ length: 50 }, () => t.create({ timeout: 5, autoPause: true })),
     )
@@ -285,7 +283,7 @@ describe('at its deadline', () => {
     expect(t.node.saved.size).toBe(0)
   })
 
-  test('what contradicts itself is refused', async () => {
+  test('contradicting options are refused', async () => {
     for (const body of [
       { autoPauseMemory: false },
       { autoPause: true, autoPauseMemory: false, autoResume: { enabled: true } },
@@ -301,7 +299,7 @@ describe('traffic to a paused sandbox', () => {
     return sandboxID
   }
 
-  test('resumes it once for all that wait, for at least 300 s', async () => {
+  test('resumes it once for all concurrent requests, for at least 300 s', async () => {
     const id = await sleeping()
     expect(t.server.directory.find(id)).toMatchObject({ state: 'paused', wakesOnTraffic: true })
     await Promise.all(Array.from({ length: 20 }, () => t.server.directory.wake(id)))
@@ -320,7 +318,7 @@ describe('traffic to a paused sandbox', () => {
     expect(Date.parse((await detail(id)).endAt) - t.now).toBe(1_000_000)
   })
 
-  test('that comes during the pause waits for it and gets the sandbox back', async () => {
+  test('that arrives during the pause waits for the pause, and resumes the sandbox', async () => {
     const { sandboxID: id } = await t.create({ autoPause: true, autoResume: { enabled: true } })
     const { promise, resolve } = Promise.withResolvers<void>()
     t.node.saving = promise
@@ -332,7 +330,7 @@ describe('traffic to a paused sandbox', () => {
     expect(await stateOf(id)).toBe('running')
   })
 
-  test('does not resume one that did not ask for it', async () => {
+  test('does not resume a sandbox without autoResume', async () => {
     const { sandboxID: id } = await t.create({ autoPause: true })
     await pause(id)
     expect(t.server.directory.find(id)?.wakesOnTraffic).toBe(false)
@@ -340,7 +338,7 @@ describe('traffic to a paused sandbox', () => {
     expect(await stateOf(id)).toBe('paused')
   })
 
-  test('does not boot one that was paused without its memory', async () => {
+  test('does not boot a sandbox that was paused without memory', async () => {
     const { sandboxID: id } = await t.create({ autoPause: true, autoResume: { enabled: true } })
     await pause(id, { memory: false })
     await t.server.directory.wake(id)
@@ -348,7 +346,7 @@ describe('traffic to a paused sandbox', () => {
     expect((await connect(id)).status).toBe(201)
   })
 
-  test('is told when it fails, and the next one tries again', async () => {
+  test('fails when the resume fails, and the next request retries', async () => {
     const id = await sleeping()
     t.node.failResume = 1
     await expect(t.server.directory.wake(id)).rejects.toMatchObject({
@@ -366,14 +364,14 @@ describe("a team's limit of sandboxes", () => {
     await pause(id)
     await t.limit({ concurrent_sandboxes: 1 })
     const other = await t.create()
-    await expect(t.server.directory.wake(id)).rejects.toMatchObject({ errorName: 'rate_limited' })
+    await expect(t.server.directory.wake(id)).rejects.toMatchObject({ errorName: 'quota_exceeded' })
     expect(await stateOf(id)).toBe('paused')
     await t.call('DELETE', `/sandboxes/${other.sandboxID}`)
     await t.server.directory.wake(id)
     expect(await stateOf(id)).toBe('running')
   })
 
-  test('does not count paused ones, and holds when they are resumed', async () => {
+  test('does not count paused sandboxes, and holds when they are resumed', async () => {
     await t.limit({ concurrent_sandboxes: 2 })
     const first = await t.create()
     await t.create()
@@ -391,7 +389,7 @@ describe("a team's limit of sandboxes", () => {
 })
 
 describe('lists', () => {
-  test('are filtered by state; the old one holds those that run', async () => {
+  test('are filtered by state; the v1 list has only running sandboxes', async () => {
     const running = (await t.create()).sandboxID
     const paused = (await t.create()).sandboxID
     await pause(paused)
@@ -429,7 +427,7 @@ describe('a sandbox whose envd does not answer', () => {
     },
   )
 
-  test('is paused otherwise, says so, and comes back by a boot only, also after a restart', async () => {
+  test('is paused by default, is marked as unresponsive, and can only be booted, also after a restart', async () => {
     const id = await stuck({ autoPause: true, autoResume: { enabled: true } })
     expect(await detail(id)).not.toHaveProperty('envdUnresponsiveAtPause')
     expect((await pause(id)).status).toBe(204)
@@ -451,7 +449,7 @@ describe('a sandbox whose envd does not answer', () => {
     expect((await connect(id)).status).toBe(201)
   })
 
-  test.each([true, false])('cannot keep itself from its deadline (memory: %s)', async (memory) => {
+  test.each([true, false])('cannot postpone its deadline (memory: %s)', async (memory) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     try {
       const id = await stuck({ autoPause: true, autoPauseMemory: memory, timeout: 10 })
@@ -466,7 +464,7 @@ describe('a sandbox whose envd does not answer', () => {
     }
   })
 
-  test('taken back to an earlier checkpoint while it is paused, it is resumed as that', async () => {
+  test('can be resumed after a rollback to an earlier checkpoint', async () => {
     const { sandboxID: id } = await t.create()
     const before = (await t.act(id, 'checkpoints')).body.checkpointID
     t.node.unresponsive.add(t.node.firstMachine())

@@ -13,16 +13,15 @@ import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 import { become, type CheckpointReason } from './state.ts'
 
-/** After a pause at the deadline failed. */
+/** Delay before a pause that failed at the deadline is retried. */
 const PAUSE_RETRY_MS = 30_000
 
 export interface PauseOptions {
   hasMemory: boolean
-  /** Refuses a sandbox whose envd does not answer. Without memory that is always so. */
+  /** Refuses a sandbox whose envd does not answer. A pause without memory always does. */
   mustBeHealthy: boolean
 }
 
-/** What pauses and resumes need of the rooms beside them. */
 export interface PausesOptions {
   operations: SandboxOperations
   lifecycle: SandboxLifecycle
@@ -47,7 +46,7 @@ export class Pauses {
     this.#takeovers = takeovers
   }
 
-  /** @throws SandlotError conflict: it is paused already, sandbox_guest_unresponsive, not_found, disk_full, checkpoint_failed */
+  /** @throws SandlotError conflict: the sandbox is paused already, sandbox_guest_unresponsive, not_found, disk_full, checkpoint_failed */
   pause(team: Team, sandboxId: string, { hasMemory, mustBeHealthy }: PauseOptions): Promise<void> {
     this.#operations.get(team, sandboxId)
     return this.#operations.exclusively(sandboxId, async () => {
@@ -110,7 +109,7 @@ export class Pauses {
       pause_reason: why === 'auto-pause' ? 'timeout' : 'request',
       checkpoint: { id: checkpointId, memory: hasMemory, size_bytes: saved.sizeBytes },
     })
-    // the row says `pausing` and the checkpoint is there: the next start would finish it just so
+    // the row says `pausing` and the checkpoint is complete: the next start of the server would finish the pause the same way
     await this.#operations.eventually(`recording the pause of sandbox ${sandboxId}`, () =>
       repository.setPaused(sandbox, saved, event),
     )
@@ -124,13 +123,18 @@ export class Pauses {
     await this.#operations.eventually(`undoing the pause of sandbox ${sandbox.sandboxId}`, () =>
       repository.undoPausing(sandbox, checkpointId),
     )
-    if (node.addressOf(sandbox.machineId) === undefined)
-      this.#lifecycle.endInBackground(sandbox.sandboxId, 'exited: while it was saved')
+    // a node that does not answer reports the exit later
+    const isGone = await node.status(sandbox.machineId).then(
+      (status) => status === undefined,
+      () => false,
+    )
+    if (isGone) this.#lifecycle.endInBackground(sandbox.sandboxId, 'exited: while it was saved')
   }
 
   /**
-   * Brings a paused sandbox back; one that runs only gets its time extended.
-   * @param seconds to live from now @param hasMemory false: boots from its file system
+   * Resumes a paused sandbox, and extends the time of a running one.
+   * @param seconds that the sandbox lives from now
+   * @param hasMemory false: boots from the file system
    */
   async connect(
     team: Team,
@@ -154,7 +158,7 @@ export class Pauses {
     })
   }
 
-  /** The old route: only for paused ones. @throws SandlotError conflict while it runs */
+  /** Resumes a paused sandbox, for the old route. @throws SandlotError conflict while the sandbox runs */
   resume(team: Team, sandboxId: string, seconds: number, hasMemory = true): Promise<LiveSandbox> {
     this.#operations.get(team, sandboxId)
     this.#operations.limits.checkLength(team, seconds)
@@ -205,12 +209,13 @@ export class Pauses {
       sandbox.pausedAtMs = undefined
       registry.show(sandbox)
       this.#deadlines.set(sandbox)
+      this.#lifecycle.endIfExited(sandbox)
     } finally {
       release()
     }
   }
 
-  /** Nothing is changed by itself: what is lost by going further back is for its owner to say. */
+  /** Names an older checkpoint when the newest is damaged. Only the owner may choose it: what happened since would be lost. */
   async #offerOlder(sandbox: LiveSandbox, error: unknown): Promise<never> {
     if (!(error instanceof SandlotError) || error.errorName !== 'checkpoint_damaged') throw error
     const older = await this.#checkpoints.before(sandbox)
@@ -221,11 +226,11 @@ export class Pauses {
     throw new SandlotError('checkpoint_damaged', `${error.message}; ${offer}`, { cause: error })
   }
 
-  /** The checkpoint is still there: whatever was started of it goes, and the sandbox is as paused as before. */
+  /** Stops the machine of a failed resume. The checkpoint is untouched, so the sandbox stays paused. */
   async #undoResume(sandbox: LiveSandbox, machineId: string): Promise<void> {
     const { node, repository } = this.#operations
     await within(STOP_TIMEOUT_MS, node.stop(machineId)).catch(() =>
-      this.#operations.later('stopping a half resumed machine', () => node.stop(machineId)),
+      this.#operations.later('stopping the machine of a failed resume', () => node.stop(machineId)),
     )
     await this.#operations.eventually(`undoing the resume of sandbox ${sandbox.sandboxId}`, () =>
       repository.undoResumed(sandbox, machineId),

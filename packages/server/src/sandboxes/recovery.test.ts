@@ -7,7 +7,7 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-/** Rows as a crash in the middle of something leaves them. */
+/** Changes rows to what a crash in the middle of an operation leaves. */
 const insertLike = (sandboxId: string, rows: Array<Record<string, unknown>>) =>
   t.inStore(async (store) => {
     const row = await store
@@ -22,7 +22,7 @@ const insertLike = (sandboxId: string, rows: Array<Record<string, unknown>>) =>
         .execute()
   })
 
-test('after a crash running sandboxes go on with token, deadline and traffic token', async () => {
+test('after a crash running sandboxes keep token, deadline and traffic token', async () => {
   const kept = await t.create({ timeout: 1000, network: { allowPublicTraffic: false } })
   const before = (await t.call('GET', `/sandboxes/${kept.sandboxID}`)).body
   t.now += 60_000
@@ -39,7 +39,7 @@ test('after a crash running sandboxes go on with token, deadline and traffic tok
   })
 })
 
-test('after a crash half made sandboxes are undone, half killed ones finished with their reason, lost ones said to be lost', async () => {
+test('after a crash unfinished creates are undone, unfinished kills are finished with their reason, and sandboxes without a machine are recorded as lost', async () => {
   const kept = await t.create()
   const lost = await t.create()
   t.node.machines.delete('m1')
@@ -81,7 +81,7 @@ test('templates keep their ids and keys work after a restart', async () => {
   expect((await t.create()).templateID).toBe(templateID)
 })
 
-test('20 000 killed rows are neither loaded by a start nor listed, and go in bounded batches by age', async () => {
+test('20 000 rows of killed sandboxes are neither loaded by a start nor listed, and are deleted in bounded batches by age', async () => {
   const { sandboxID } = await t.create()
   const old = Array.from({ length: 20_000 }, (_, i) => ({
     id: `iold${i}`,
@@ -116,7 +116,7 @@ describe('a crash', () => {
         .executeTakeFirst()
       return String(row?.checkpoint_id)
     })
-  /** Leaves a pause in the middle of its save. */
+  /** Starts a pause that stops in the middle of the save. */
   async function beginPause(id: string): Promise<string> {
     t.node.saving = never
     t.act(id, 'pause').catch(() => {})
@@ -125,7 +125,7 @@ describe('a crash', () => {
     return checkpointOf(id)
   }
 
-  test('before the checkpoint is complete: the sandbox goes on where it was', async () => {
+  test('before the checkpoint is complete: the sandbox runs on', async () => {
     const { sandboxID: id } = await t.create()
     const head = (await t.act(id, 'checkpoints')).body.checkpointID
     await beginPause(id)
@@ -174,7 +174,7 @@ describe('a crash', () => {
     expect((await t.act(id, 'connect', { timeout: 50 })).body.envdAccessToken).toBe(envdAccessToken)
   })
 
-  test('while the disk with the checkpoints is not there: the sandbox stays paused, and is resumed once it is', async () => {
+  test('while the disk with the checkpoints is missing: the sandbox stays paused, and is resumed once the disk is back', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause')
     const saved = [...t.node.saved]
@@ -189,7 +189,7 @@ describe('a crash', () => {
     expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 
-  test('half way through a resume: the sandbox is paused and can be resumed, what was started is removed', async () => {
+  test('in the middle of a resume: the sandbox is paused and can be resumed, the machine that was started is removed', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause', { memory: false })
     t.node.machines.clear()
@@ -216,7 +216,7 @@ describe('a crash', () => {
     expect(t.server.directory.find(id)?.state).toBe('running')
   })
 
-  test('in the middle of a snapshot or a fork: the sandbox runs, half made checkpoints are listed no more', async () => {
+  test('in the middle of a snapshot or a fork: the sandbox runs, unfinished checkpoints are no longer listed', async () => {
     const { sandboxID: id } = await t.create()
     for (const what of ['snapshots', 'fork']) {
       t.node.saving = never
@@ -278,7 +278,7 @@ describe('a crash', () => {
     await expect.poll(states).toEqual([])
   })
 
-  test('keeps paused sandboxes out of the limit of their team', async () => {
+  test('does not count paused sandboxes toward the limit of their team', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause')
     await t.limit({ concurrent_sandboxes: 1 })
@@ -326,11 +326,13 @@ describe('a start with another database lists nothing of this one, and deletes n
   }
   const resumes = async (id: string) => (await t.act(id, 'connect', { timeout: 50 })).status
 
-  test('an empty one, although what it has is named by its own id', async () => {
+  test('an empty one, although its data is marked with its own id', async () => {
     const [paused, running] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     await t.act(paused, 'pause')
     await t.act(running, 'snapshots')
-    const [before, machines] = [[...t.node.saved], [...t.node.machines.keys()]]
+    // a paused sandbox's machine is only held in memory: its checkpoint has everything
+    const machines = [...t.node.machines.keys()].filter((id) => !t.node.frozen.has(id))
+    const before = [...t.node.saved]
     const { instanceId } = t.node.known!
     await meanwhile(await t.database.empty(), async () => {
       expect(t.node.known!.instanceId).not.toBe(instanceId)
@@ -358,7 +360,7 @@ describe('a start with another database lists nothing of this one, and deletes n
     for (const id of [paused, old]) expect(await resumes(id)).toBe(201)
   })
 
-  test('one whose unfinished rows are what this one has finished', async () => {
+  test('one whose unfinished rows this one has finished', async () => {
     const { sandboxID: id } = await t.create()
     t.node.saving = new Promise<void>(() => {})
     t.act(id, 'checkpoints').catch(() => {})

@@ -1,3 +1,4 @@
+import type { Joined } from '@sandlot/protocol/node'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import type { CheckpointService } from '../checkpoints/service.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
@@ -14,47 +15,52 @@ export interface RecoveryOptions {
   checkpointRows: CheckpointRepository
   /** Of the database that the rows are in. */
   instanceId: string
+  /** Of this server process. */
+  sessionId: string
 }
 
 /**
  * Reconciles rows, machines and checkpoints after a start of the server: sandboxes that ran are shown again, paused ones
  * can be resumed, unfinished operations are finished or undone. What no row needs is kept by the node for a while. What
  * the last server was deleting on purpose is deleted in the background.
+ * @returns what the node has
  */
-export async function recoverSandboxes(options: RecoveryOptions): Promise<void> {
-  const { operations, lifecycle, checkpointRows: checkpoints, instanceId } = options
+export async function recoverSandboxes(options: RecoveryOptions): Promise<Joined> {
+  const { operations, lifecycle, checkpointRows: checkpoints, instanceId, sessionId } = options
   const { node, repository, templates } = operations
   for (const { sandboxId, teamId, killReason } of await repository.takenOver())
     operations.noteTakeover({ sandboxId, teamId }, killReason)
   for (const sandbox of await repository.elsewhere()) operations.noteElsewhere(sandbox)
   const rows = await repository.alive()
-  const onDisk = await node.checkpoints()
+  const onDisk = new Set(await node.checkpoints())
   for (const row of rows) if (row.state === 'pausing') await settlePause(operations, checkpoints, row, onDisk)
   const inState = (...states: Array<LiveSandbox['state']>) =>
     rows.filter(({ state }) => states.includes(state))
   const { listed, deleting } = await settleCheckpoints(operations, checkpoints, rows)
-  const alive = await node.start({
+  const joined = await node.join({
     instanceId,
-    inUse: new Map(
-      inState('running').map(({ machineId, settings }) => [machineId, networkPolicyOf(settings)]),
-    ),
-    frozen: new Map(
-      inState('paused').map(({ machineId, checkpointId, settings }) => [
-        machineId,
-        { checkpointId: checkpointId!, network: networkPolicyOf(settings) },
-      ]),
-    ),
-    ended: new Set(inState('starting', 'killing').map(({ machineId }) => machineId)),
-    checkpoints: new Set([...listed, ...deleting]),
+    sessionId,
+    inUse: inState('running').map(({ machineId, settings }) => ({
+      machineId,
+      network: networkPolicyOf(settings),
+    })),
+    frozen: inState('paused').map(({ machineId, checkpointId, settings }) => ({
+      machineId,
+      checkpointId: checkpointId!,
+      network: networkPolicyOf(settings),
+    })),
+    ended: inState('starting', 'killing').map(({ machineId }) => machineId),
+    checkpoints: [...listed, ...deleting],
     builds: templates.teamBuilds(),
   })
+  const addresses = new Map(joined.alive.map(({ machineId, address }) => [machineId, address]))
   for (const sandbox of rows) {
     if (sandbox.state === 'paused' && !onDisk.has(sandbox.checkpointId ?? ''))
       operations.logger.warn(
         { sandboxId: sandbox.sandboxId },
         'the checkpoint of a paused sandbox is missing',
       )
-    const address = alive.has(sandbox.machineId) ? node.addressOf(sandbox.machineId) : undefined
+    const address = addresses.get(sandbox.machineId)
     if (sandbox.state === 'running' && address !== undefined) sandbox.address = address
     else if (sandbox.state !== 'paused') {
       await recordEnd(operations, sandbox)
@@ -66,6 +72,7 @@ export async function recoverSandboxes(options: RecoveryOptions): Promise<void> 
     for (const checkpointId of deleting) await options.checkpoints.remove(checkpointId)
     for (const sandboxId of await repository.endedWithCheckpoints()) await lifecycle.forget(sandboxId)
   })
+  return joined
 }
 
 /**
@@ -80,7 +87,7 @@ async function settleCheckpoints(
   const alive = new Set(rows.map(({ sandboxId }) => sandboxId))
   const heads = new Set(rows.map(({ checkpointId }) => checkpointId))
   const ending = new Set(await repository.endedWithCheckpoints())
-  // what other homes of this database have may lie in a bucket that this home shares with them
+  // checkpoints of other homes of this database may lie in a bucket that this home shares with them
   const listed = await checkpoints.idsElsewhere()
   const deleting: string[] = []
   for (const { checkpointId, sandboxId, isComplete, isDeleting } of await checkpoints.all()) {

@@ -7,7 +7,7 @@ export class SandboxRegistry implements SandboxDirectory {
   readonly #byTeam = new Map<string, Map<string, LiveSandbox>>()
   readonly #entries = new Map<string, DirectoryEntry>()
   readonly #byMachine = new Map<string, string>()
-  /** Sandboxes that take a place of their team's: paused ones do not. */
+  /** Sandboxes that count toward the team's concurrent sandboxes; paused ones do not. */
   readonly #placed = new Set<string>()
   readonly #countByTeam = new Map<string, number>()
   readonly #listeners = new Set<(sandboxId: string, reason: GoneReason) => void>()
@@ -42,7 +42,7 @@ export class SandboxRegistry implements SandboxDirectory {
     this.#place(sandbox, sandbox.state !== 'paused')
   }
 
-  /** The sandbox goes on as another run of itself, maybe on another machine. */
+  /** Replaces the run of a sandbox by another, after a resume or a rollback. */
   replace(sandbox: LiveSandbox, next: LiveSandbox): void {
     this.#byMachine.delete(sandbox.machineId)
     const { machineId, address, executionId, startedAtMs, endAtMs, checkpointId } = next
@@ -50,7 +50,7 @@ export class SandboxRegistry implements SandboxDirectory {
     this.#byMachine.set(machineId, sandbox.sandboxId)
   }
 
-  /** From now on the edge routes to it, or wakes it. */
+  /** Lets the edge route to a running sandbox, and resume a paused one with `autoResume`. */
   show(sandbox: LiveSandbox): void {
     this.#place(sandbox, sandbox.state !== 'paused')
     this.#entries.set(sandbox.sandboxId, {
@@ -64,13 +64,13 @@ export class SandboxRegistry implements SandboxDirectory {
     })
   }
 
-  /** It is being put away: the edge breaks its streams now, and may already wait to wake it. */
+  /** Marks a sandbox as being paused: the edge ends its streams now, and may already ask to resume it. */
   suspend(sandbox: LiveSandbox): void {
     this.hide(sandbox.sandboxId, 'paused')
     this.show(sandbox)
   }
 
-  /** The edge ends its streams now, even while the machine is still dying. */
+  /** Hides a sandbox from the edge, which ends the streams now, even while the machine is still stopping. */
   hide(sandboxId: string, reason: GoneReason): void {
     if (!this.#entries.delete(sandboxId)) return
     for (const listener of this.#listeners) listener(sandboxId, reason)
@@ -105,7 +105,7 @@ export class SandboxRegistry implements SandboxDirectory {
     return this.#wake(sandboxId)
   }
 
-  /** Who resumes a paused sandbox that traffic came for. */
+  /** @param wake called when traffic arrives for a paused sandbox (`auto-resume.ts`) */
   onWake(wake: (sandboxId: string) => Promise<void>): void {
     this.#wake = wake
   }

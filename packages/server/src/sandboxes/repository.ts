@@ -54,7 +54,7 @@ export class SandboxRepository {
       .execute()
   }
 
-  /** Intention: from now on `checkpointId` may be on disk. */
+  /** Records that a sandbox is about to be paused: from now on files of the checkpoint may be on disk. */
   async setPausing(sandboxId: string, checkpoint: NewCheckpoint): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       await insertCheckpoint(transaction, checkpoint, this.#nodeId)
@@ -66,7 +66,7 @@ export class SandboxRepository {
     })
   }
 
-  /** The pause did not come about: everything is as it was. Does nothing to a sandbox that has gone on since. */
+  /** Undoes a pause that failed. Does nothing to a sandbox that has changed since. */
   async undoPausing(sandbox: LiveSandbox, checkpointId: string): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       await transaction
@@ -95,7 +95,7 @@ export class SandboxRepository {
     })
   }
 
-  /** It runs on another machine or as another run: after a resume or a rollback. */
+  /** Records a new run of a sandbox, after a resume or a rollback. */
   async setResumed(sandbox: LiveSandbox, event: EventRow): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       await transaction
@@ -116,7 +116,7 @@ export class SandboxRepository {
   }
 
   /**
-   * The resume did not come about; which machine was frozen for it is forgotten.
+   * Undoes a resume that failed, and forgets which machine was frozen for the sandbox.
    * @param machineId of that resume: a later one stays as it is
    */
   async undoResumed(sandbox: LiveSandbox, machineId: string): Promise<void> {
@@ -134,7 +134,7 @@ export class SandboxRepository {
       .execute()
   }
 
-  /** A running or paused sandbox now descends from this checkpoint. */
+  /** Records the checkpoint that a running or paused sandbox descends from. */
   async setHead(sandboxId: string, checkpointId: string, event: EventRow): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       await transaction
@@ -192,7 +192,7 @@ export class SandboxRepository {
     })
   }
 
-  /** Of something that changes no row. */
+  /** Records an event of a sandbox whose row does not change. */
   async addEvent(event: EventRow): Promise<void> {
     await this.#store.insertInto('events').values(event).execute()
   }
@@ -233,7 +233,7 @@ export class SandboxRepository {
       .execute()
   }
 
-  /** Those that another machine took over, while their rows are kept. */
+  /** Lists the sandboxes that other machines took over, while their rows are kept. */
   async takenOver(): Promise<Array<{ sandboxId: string; teamId: string; killReason: KillReason }>> {
     const rows = await this.#store
       .selectFrom('sandboxes')

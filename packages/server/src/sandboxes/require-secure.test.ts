@@ -4,7 +4,7 @@ import { serverUnderTest } from '../test-support/server-under-test.ts'
 const settings = { requireSecure: false }
 const under = serverUnderTest(settings)
 
-test('a server that requires tokens makes no sandbox without one, of none and of another', async () => {
+test('a server with requireSecure makes no sandbox without an access token, by create or fork', async () => {
   const t = under.current
   const older = (await t.call('POST', '/sandboxes', { templateID: 'base', timeout: 100 })).body.sandboxID
   const newer = (await t.create()).sandboxID
@@ -24,6 +24,6 @@ test('a server that requires tokens makes no sandbox without one, of none and of
   expect((await t.call('POST', `/sandboxes/${newer}/fork`, {})).status).toBe(201)
   expect((await t.call('POST', '/sandboxes', { templateID: 'base', secure: true })).status).toBe(201)
   expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(201)
-  // what there is goes on
+  // existing sandboxes can still be used
   expect((await t.call('POST', `/sandboxes/${older}/timeout`, { timeout: 50 })).status).toBe(204)
 })

@@ -5,7 +5,7 @@ import { within } from '../concurrency/within.ts'
 import { lifecycleEvent } from '../events/events.ts'
 import type { Takeovers } from '../takeover/service.ts'
 import type { Team } from '../teams/team.ts'
-import { initOf, STOP_TIMEOUT_MS } from './lifecycle.ts'
+import { initOf, type SandboxLifecycle, STOP_TIMEOUT_MS } from './lifecycle.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
@@ -13,11 +13,18 @@ import { networkPolicyOf } from './settings.ts'
 /** Takes sandboxes back to earlier checkpoints of their own; what happened since is gone. */
 export class Rollbacks {
   readonly #operations: SandboxOperations
+  readonly #lifecycle: SandboxLifecycle
   readonly #checkpoints: CheckpointRepository
   readonly #takeovers: Takeovers
 
-  constructor(operations: SandboxOperations, checkpoints: CheckpointRepository, takeovers: Takeovers) {
+  constructor(
+    operations: SandboxOperations,
+    lifecycle: SandboxLifecycle,
+    checkpoints: CheckpointRepository,
+    takeovers: Takeovers,
+  ) {
     this.#operations = operations
+    this.#lifecycle = lifecycle
     this.#checkpoints = checkpoints
     this.#takeovers = takeovers
   }
@@ -77,6 +84,7 @@ export class Rollbacks {
     registry.hide(sandbox.sandboxId, 'rolled back')
     registry.replace(sandbox, rolledBack)
     registry.show(sandbox)
+    this.#lifecycle.endIfExited(sandbox)
     await within(STOP_TIMEOUT_MS, node.stop(before)).catch(() =>
       this.#operations.later('stopping the machine before a rollback', () => node.stop(before)),
     )

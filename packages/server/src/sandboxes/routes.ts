@@ -1,321 +1,182 @@
-import { SandlotError, sandboxIdIn } from '@sandlot/protocol'
+import { SandlotError } from '@sandlot/protocol'
 import {
-  ConnectSandbox,
-  ConnectSandboxV2,
-  ErrorSchema,
-  ListedSandbox,
-  NewSandbox,
-  NewSandboxV2,
-  Refresh,
-  Sandbox,
-  SandboxDetail,
-  SandboxMetric,
-  SetTimeout,
+  createSandbox,
+  createSandboxV2,
+  getSandbox,
+  killSandbox,
+  listRunningSandboxes,
+  listSandboxes,
+  type NewSandbox,
+  refreshSandbox,
+  setSandboxTimeout,
+  updateSandboxNetwork,
 } from '@sandlot/protocol/rest'
-import Type from 'typebox'
-import type { App } from '../http/app.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { App, Handler } from '../http/app.ts'
 import {
   checkUnpaged,
   clampLimit,
   decodeCursor,
-  MAX_UNIX_MS,
   MAX_UNPAGED,
   pageOf,
   parseMetadataFilter,
 } from '../http/pagination.ts'
-import { answerOnce, IdempotencyHeaders, isKeyed } from '../idempotency/once.ts'
+import { answerOnce, isKeyed } from '../idempotency/once.ts'
 import type { Idempotency } from '../idempotency/service.ts'
-import type { SandboxMetrics } from '../metrics/metrics.ts'
+import type { Team } from '../teams/team.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
-import type { Pauses } from './pauses.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import type { SandboxService } from './service.ts'
 
-const Id = Type.Object({ id: Type.String() })
-const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
-const tags = ['sandboxes']
-const MAX_METRIC_IDS = 100
 const RUNNING: ReadonlySet<string> = new Set(['running'])
 
 export interface SandboxRoutesOptions {
   sandboxes: SandboxService
-  pauses: Pauses
-  metrics: SandboxMetrics
   templates: TemplateRegistry
   idempotency: Idempotency
   domain: string
-  now: () => number
 }
 
-export function sandboxRoutes(
-  app: App,
-  { sandboxes, pauses, metrics, templates, idempotency, domain, now }: SandboxRoutesOptions,
-): void {
-  for (const [url, body] of [
-    ['/sandboxes', NewSandbox],
-    ['/v2/sandboxes', NewSandboxV2],
-  ] as const)
-    app.post(
-      url,
-      {
-        schema: {
-          tags,
-          summary: 'Create a sandbox',
-          headers: IdempotencyHeaders,
-          body,
-          response: { 201: Sandbox, ...errors },
-        },
-      },
-      async (request, reply) => {
-        let isAbandoned = false
-        reply.raw.once('close', () => {
-          isAbandoned = !reply.raw.writableEnded
-        })
-        const body = request.body as NewSandbox
-        // the newer route knows no sandboxes without a token
-        const secure = url === '/v2/sandboxes' || body.secure === true
-        return answerOnce(idempotency, request, reply, 201, async () => {
-          const sandbox = await sandboxes.create(request.caller.team, { ...body, secure })
-          if (isAbandoned && !isKeyed(request)) sandboxes.abandon(sandbox.sandboxId)
-          return toSandbox(sandbox, domain)
-        })
-      },
-    )
-
-  const ListQuery = Type.Object({
-    metadata: Type.Optional(
-      Type.String({ maxLength: 8192, description: 'k=v&k2=v2, each part percent-encoded; all must match' }),
-    ),
-    state: Type.Optional(
-      Type.String({ maxLength: 64, description: 'running, paused or both, separated by commas' }),
-    ),
-    order: Type.Optional(Type.Union([Type.Literal('asc'), Type.Literal('desc')])),
-    startedAfter: Type.Optional(Type.String({ format: 'date-time' })),
-    template: Type.Optional(Type.String({ maxLength: 256 })),
-    limit: Type.Optional(Type.Integer()),
-    nextToken: Type.Optional(Type.String({ maxLength: 1024 })),
-  })
-  app.get(
-    '/v2/sandboxes',
-    {
-      schema: {
-        tags,
-        summary: 'List sandboxes',
-        querystring: ListQuery,
-        response: { 200: Type.Array(ListedSandbox), ...errors },
-      },
-    },
-    async (request, reply) => {
-      const { query } = request
-      const states =
-        query.state === undefined ? ['running', 'paused'] : query.state.split(',').filter(Boolean)
-      for (const state of states)
-        if (state !== 'running' && state !== 'paused')
-          throw new SandlotError(
-            'invalid_request',
-            `state '${state}' is unknown: use running, paused or both, separated by a comma`,
-          )
-      const isRunningAsked = states.includes('running')
-      let found = sandboxes.list(request.caller.team, new Set(states))
-      if (query.metadata) found = found.filter(matches(parseMetadataFilter(query.metadata)))
-      if (query.template !== undefined) {
-        if (query.template.includes(':'))
-          throw new SandlotError(
-            'invalid_request',
-            `template '${query.template}' has a tag: the filter takes an id or a name`,
-          )
-        const template = templates.find(query.template, request.caller.team)
-        found = found.filter((sandbox) => sandbox.templateId === template?.templateId)
-      }
-      if (query.startedAfter) {
-        const afterMs = Date.parse(query.startedAfter)
-        found = found.filter((sandbox) => sandbox.startedAtMs >= afterMs)
-      }
-      if (isRunningAsked)
-        reply.header('x-total-running', String(found.filter(({ state }) => state === 'running').length))
-      const { page, nextToken } = pageOf(
-        found,
-        (sandbox) => ({ timeMs: sandbox.startedAtMs, id: sandbox.sandboxId }),
-        {
-          limit: clampLimit(query.limit),
-          after: query.nextToken ? decodeCursor(query.nextToken) : undefined,
-          isAscending: query.order === 'asc',
-        },
-      )
-      if (nextToken) reply.header('x-next-token', nextToken)
-      return page.map(toListed)
-    },
-  )
-
-  app.get(
-    '/sandboxes',
-    {
-      schema: {
-        tags,
-        summary: 'List running sandboxes (old)',
-        querystring: Type.Pick(ListQuery, ['metadata']),
-        response: { 200: Type.Array(ListedSandbox), ...errors },
-      },
-    },
-    async (request) => {
-      const { metadata } = request.query
-      const isMatch = metadata ? matches(parseMetadataFilter(metadata)) : undefined
-      const found = sandboxes.list(request.caller.team, RUNNING, { isMatch, limit: MAX_UNPAGED + 1 })
-      checkUnpaged(found.length, 'running sandboxes', 'GET /v2/sandboxes')
-      return found.map(toListed)
-    },
-  )
-
-  const MetricsQuery = Type.Object({
-    sandbox_ids: Type.String({ maxLength: 8192, description: 'At most 100 ids, separated by commas' }),
-  })
-  app.get(
-    '/sandboxes/metrics',
-    {
-      schema: {
-        tags,
-        summary: 'Newest metrics of several sandboxes',
-        querystring: MetricsQuery,
-        response: { 200: Type.Object({ sandboxes: Type.Record(Type.String(), SandboxMetric) }), ...errors },
-      },
-    },
-    async (request) => {
-      const names = request.query.sandbox_ids.split(',').filter(Boolean)
-      if (names.length > MAX_METRIC_IDS)
-        throw new SandlotError(
-          'invalid_request',
-          `sandbox_ids has ${names.length} ids: at most ${MAX_METRIC_IDS} are allowed`,
-        )
-      const found = names.flatMap((name): Array<[string, SandboxMetric]> => {
-        const id = sandboxIdIn(name)
-        const metric = sandboxes.isRunning(request.caller.team, id) ? metrics.latest(id) : undefined
-        return metric ? [[name, metric]] : []
-      })
-      return { sandboxes: Object.fromEntries(found) }
-    },
-  )
-
-  app.get(
-    '/sandboxes/:id',
-    { schema: { tags, summary: 'One sandbox', params: Id, response: { 200: SandboxDetail, ...errors } } },
-    async (request) => toDetail(sandboxes.get(request.caller.team, request.params.id), domain),
-  )
-
-  app.delete(
-    '/sandboxes/:id',
-    { schema: { tags, summary: 'Kill a sandbox', params: Id, response: { 204: Type.Null(), ...errors } } },
-    async (request, reply) => {
-      await sandboxes.kill(request.caller.team, request.params.id)
-      return reply.code(204).send(null)
-    },
-  )
-
-  for (const [url, body] of [
-    ['/sandboxes/:id/connect', ConnectSandbox],
-    ['/v2/sandboxes/:id/connect', ConnectSandboxV2],
-  ] as const)
-    app.post(
-      url,
-      {
-        schema: {
-          tags,
-          summary: 'Connect to a sandbox: extends its time, resumes it when it is paused',
-          params: Id,
-          body,
-          response: { 200: Sandbox, 201: Sandbox, ...errors },
-        },
-      },
-      async (request, reply) => {
-        const { timeout, memory } = request.body
-        const { sandbox, isResumed } = await pauses.connect(
-          request.caller.team,
-          request.params.id,
-          timeout,
-          memory,
-        )
-        return reply.code(isResumed ? 201 : 200).send(toSandbox(sandbox, domain))
-      },
-    )
-
-  app.post(
-    '/sandboxes/:id/timeout',
-    {
-      schema: {
-        tags,
-        summary: 'Set the time to live from now',
-        params: Id,
-        body: SetTimeout,
-        response: { 204: Type.Null(), ...errors },
-      },
-    },
-    async (request, reply) => {
-      await sandboxes.setTimeout(request.caller.team, request.params.id, request.body.timeout)
-      return reply.code(204).send(null)
-    },
-  )
-
-  app.post(
-    '/sandboxes/:id/refreshes',
-    {
-      schema: {
-        tags,
-        summary: 'Extend the time to live',
-        params: Id,
-        body: Refresh,
-        response: { 204: Type.Null(), ...errors },
-      },
-    },
-    async (request, reply) => {
-      const { id } = request.params
-      const sandbox = sandboxes.get(request.caller.team, id)
-      await sandboxes.extend(
-        request.caller.team,
-        id,
-        request.body.duration ?? sandbox.settings.timeoutSeconds,
-      )
-      return reply.code(204).send(null)
-    },
-  )
-
-  const UnixSeconds = Type.Integer({
-    minimum: 0,
-    maximum: MAX_UNIX_MS / 1000,
-    description: 'Unix seconds, inclusive',
-  })
-  const RangeQuery = Type.Object({
-    start: Type.Optional(UnixSeconds),
-    end: Type.Optional(UnixSeconds),
-  })
-  app.get(
-    '/sandboxes/:id/metrics',
-    {
-      schema: {
-        tags,
-        summary: 'Metrics of a sandbox, every 5 s',
-        params: Id,
-        querystring: RangeQuery,
-        response: { 200: Type.Array(SandboxMetric), ...errors },
-      },
-    },
-    async (request) => {
-      const { sandboxId } = sandboxes.get(request.caller.team, request.params.id)
-      const { start = 0, end } = request.query
-      if (end !== undefined && end < start)
-        throw new SandlotError('invalid_request', `end ${end} is before start ${start}`)
-      return metrics.range(sandboxId, start * 1000, end === undefined ? now() : end * 1000 + 999)
-    },
-  )
-
-  app.put(
-    '/sandboxes/:id/network',
-    { schema: { tags, summary: 'updateNetwork (not yet)', params: Id, response: errors } },
-    async (request) => {
-      sandboxes.get(request.caller.team, request.params.id)
-      throw new SandlotError('not_implemented', 'updateNetwork is not part of this version of Sandlot yet')
-    },
-  )
+/** Creates, finds, extends and kills sandboxes. */
+export function sandboxRoutes(app: App, options: SandboxRoutesOptions): void {
+  app.post('/sandboxes', { schema: createSandbox }, create(options))
+  app.post('/v2/sandboxes', { schema: createSandboxV2 }, createSecure(options))
+  app.get('/v2/sandboxes', { schema: listSandboxes }, list(options))
+  app.get('/sandboxes', { schema: listRunningSandboxes }, listRunning(options))
+  app.get('/sandboxes/:sandboxID', { schema: getSandbox }, get(options))
+  app.delete('/sandboxes/:sandboxID', { schema: killSandbox }, kill(options))
+  app.post('/sandboxes/:sandboxID/timeout', { schema: setSandboxTimeout }, setTimeLeft(options))
+  app.post('/sandboxes/:sandboxID/refreshes', { schema: refreshSandbox }, refresh(options))
+  app.put('/sandboxes/:sandboxID/network', { schema: updateSandboxNetwork }, updateNetwork(options))
 }
 
-const matches = (filter: Array<[string, string]>) => (sandbox: LiveSandbox) =>
+const create =
+  (options: SandboxRoutesOptions): Handler<typeof createSandbox> =>
+  async (request, reply) =>
+    answerCreate(options, request, reply, request.body)
+
+/** The newer route knows no sandboxes without a token. */
+const createSecure =
+  (options: SandboxRoutesOptions): Handler<typeof createSandboxV2> =>
+  async (request, reply) =>
+    answerCreate(options, request, reply, { ...request.body, secure: true })
+
+/** Kills the sandbox when the client has gone before the answer: the client does not know the id and cannot. */
+function answerCreate(
+  { sandboxes, idempotency, domain }: SandboxRoutesOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  body: NewSandbox,
+): Promise<FastifyReply> {
+  let isAbandoned = false
+  reply.raw.once('close', () => {
+    isAbandoned = !reply.raw.writableEnded
+  })
+  return answerOnce(idempotency, request, reply, 201, async () => {
+    const sandbox = await sandboxes.create(request.caller.team, body)
+    if (isAbandoned && !isKeyed(request)) sandboxes.abandon(sandbox.sandboxId)
+    return toSandbox(sandbox, domain)
+  })
+}
+
+const list =
+  ({ sandboxes, templates }: SandboxRoutesOptions): Handler<typeof listSandboxes> =>
+  async (request, reply) => {
+    const { query, caller } = request
+    const states = statesOf(query.state)
+    let found = sandboxes.list(caller.team, new Set(states))
+    if (query.metadata) found = found.filter(hasMetadata(parseMetadataFilter(query.metadata)))
+    if (query.template !== undefined) {
+      const templateId = templateIdOf(query.template, templates, caller.team)
+      found = found.filter((sandbox) => sandbox.templateId === templateId)
+    }
+    if (query.startedAfter) {
+      const afterMs = Date.parse(query.startedAfter)
+      found = found.filter((sandbox) => sandbox.startedAtMs >= afterMs)
+    }
+    if (states.includes('running'))
+      reply.header('x-total-running', String(found.filter(({ state }) => state === 'running').length))
+    const { page, nextToken } = pageOf(
+      found,
+      (sandbox) => ({ timeMs: sandbox.startedAtMs, id: sandbox.sandboxId }),
+      {
+        limit: clampLimit(query.limit),
+        after: query.nextToken ? decodeCursor(query.nextToken) : undefined,
+        isAscending: query.order === 'asc',
+      },
+    )
+    if (nextToken) reply.header('x-next-token', nextToken)
+    return page.map(toListed)
+  }
+
+/** @throws SandlotError invalid_request */
+function statesOf(text: string | undefined): string[] {
+  if (text === undefined) return ['running', 'paused']
+  const states = text.split(',').filter(Boolean)
+  for (const state of states)
+    if (state !== 'running' && state !== 'paused')
+      throw new SandlotError(
+        'invalid_request',
+        `state '${state}' is unknown: use running, paused or both, separated by a comma`,
+      )
+  return states
+}
+
+/** @returns undefined when there is no such template @throws SandlotError invalid_request */
+function templateIdOf(reference: string, templates: TemplateRegistry, team: Team): string | undefined {
+  if (reference.includes(':'))
+    throw new SandlotError(
+      'invalid_request',
+      `template '${reference}' has a tag: the filter takes an id or a name`,
+    )
+  return templates.find(reference, team)?.templateId
+}
+
+const hasMetadata = (filter: Array<[string, string]>) => (sandbox: LiveSandbox) =>
   filter.every(([key, value]) => Object.hasOwn(sandbox.metadata, key) && sandbox.metadata[key] === value)
+
+const listRunning =
+  ({ sandboxes }: SandboxRoutesOptions): Handler<typeof listRunningSandboxes> =>
+  async (request) => {
+    const { metadata } = request.query
+    const isMatch = metadata ? hasMetadata(parseMetadataFilter(metadata)) : undefined
+    const found = sandboxes.list(request.caller.team, RUNNING, { isMatch, limit: MAX_UNPAGED + 1 })
+    checkUnpaged(found.length, 'running sandboxes', 'GET /v2/sandboxes')
+    return found.map(toListed)
+  }
+
+const get =
+  ({ sandboxes, domain }: SandboxRoutesOptions): Handler<typeof getSandbox> =>
+  async (request) =>
+    toDetail(sandboxes.get(request.caller.team, request.params.sandboxID), domain)
+
+const kill =
+  ({ sandboxes }: SandboxRoutesOptions): Handler<typeof killSandbox> =>
+  async (request, reply) => {
+    await sandboxes.kill(request.caller.team, request.params.sandboxID)
+    return reply.code(204).send(null)
+  }
+
+const setTimeLeft =
+  ({ sandboxes }: SandboxRoutesOptions): Handler<typeof setSandboxTimeout> =>
+  async (request, reply) => {
+    await sandboxes.setTimeout(request.caller.team, request.params.sandboxID, request.body.timeout)
+    return reply.code(204).send(null)
+  }
+
+const refresh =
+  ({ sandboxes }: SandboxRoutesOptions): Handler<typeof refreshSandbox> =>
+  async (request, reply) => {
+    const { team } = request.caller
+    const { sandboxId, settings } = sandboxes.get(team, request.params.sandboxID)
+    await sandboxes.extend(team, sandboxId, request.body.duration ?? settings.timeoutSeconds)
+    return reply.code(204).send(null)
+  }
+
+const updateNetwork =
+  ({ sandboxes }: SandboxRoutesOptions): Handler<typeof updateSandboxNetwork> =>
+  async (request) => {
+    sandboxes.get(request.caller.team, request.params.sandboxID)
+    throw new SandlotError('not_implemented', 'updateNetwork is not part of this version of Sandlot yet')
+  }

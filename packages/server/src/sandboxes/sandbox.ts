@@ -1,7 +1,7 @@
 import type { BuildResources } from '@sandlot/protocol/node'
 import type { KillReason, SandboxState } from './state.ts'
 
-/** What the create asked for and later answers repeat. */
+/** What a create asked for; kept in the sandbox's row. */
 export interface SandboxSettings {
   secure: boolean
   allowInternetAccess?: boolean
@@ -9,56 +9,56 @@ export interface SandboxSettings {
   network?: Record<string, unknown>
   maskRequestHost?: string
   mcp?: unknown
-  /** Environment of every process; told again to a machine that boots anew. */
+  /** Environment of every process; sent again to a machine that boots. */
   envVars?: Record<string, string>
-  /** What happens at the deadline; absent: it is killed. */
+  /** Pauses the sandbox at the deadline; absent: the sandbox is killed (`deadlines.ts`). */
   autoPause?: { hasMemory: boolean }
-  /** Traffic to the paused sandbox resumes it. */
+  /** Resumes the paused sandbox when traffic arrives (`auto-resume.ts`). */
   autoResume?: boolean
-  /** Checkpoints that are kept beside the newest; absent: the default. */
+  /** Which checkpoints are kept beside the newest; absent: `DEFAULT_KEEP`. */
   keep?: KeepPolicy
-  /** Seconds; refreshes and auto-resume start from it. */
+  /** Time to live of a create, and the least of an auto-resume. */
   timeoutSeconds: number
 }
 
 export interface SavedAs {
-  /** false: it boots from its files. */
+  /** false: a resume boots from the file system. */
   hasMemory: boolean
-  /** Its envd did not answer when it was paused: only a boot brings it back. */
+  /** envd did not answer when the sandbox was paused: only a boot brings the sandbox back. */
   isGuestUnresponsive: boolean
 }
 
-/** Older checkpoints of a sandbox go when either limit is passed; snapshots never do. */
+/** Older checkpoints of a sandbox are deleted when either limit is passed; snapshots never are. */
 export interface KeepPolicy {
-  /** So many beside the newest. */
+  /** Number of checkpoints beside the newest. */
   last: number
-  /** Absent: of any age. */
+  /** Absent: checkpoints of any age are kept. */
   maxAgeSeconds?: number
 }
 
-/** A sandbox that is not killed, as held in memory; its row says the same. */
+/** A sandbox that is not killed, as held in memory; the row of the sandbox holds the same. */
 export interface LiveSandbox extends BuildResources {
   sandboxId: string
   teamId: string
   templateId: string
   templateName: string
   buildId: string
-  /** New for each run of the same sandbox. */
+  /** Id of one run: each resume and rollback starts another. */
   executionId: string
   machineId: string
   address: string
   state: SandboxState
-  /** Set with state `killing`: whoever finishes the end, maybe after a crash, says the same reason. */
+  /** Set with the state `killing`, so that an end that is finished after a crash has the same reason. */
   killReason?: KillReason
   startedAtMs: number
   endAtMs: number
   envdAccessToken?: string
-  /** The newest point of its past: what it was last saved as, or started from. */
+  /** Checkpoint that the sandbox was last saved as, or started from. */
   checkpointId?: string
   pausedAtMs?: number
-  /** What it is saved as, while it is paused. */
+  /** How the sandbox is saved, while it is paused. */
   saved?: SavedAs
-  /** As its build says. */
+  /** User of commands, as set by the build. */
   defaultUser: string
   defaultWorkdir?: string
   settings: SandboxSettings

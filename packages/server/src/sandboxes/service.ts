@@ -40,7 +40,7 @@ export class SandboxService {
     this.#requireSecure = requireSecure
   }
 
-  /** @throws SandlotError not_found, invalid_request, not_implemented, rate_limited, sandbox_capacity_unavailable … */
+  /** @throws SandlotError not_found, invalid_request, not_implemented, rate_limited, quota_exceeded, sandbox_capacity_unavailable … */
   async create(team: Team, body: NewSandbox): Promise<LiveSandbox> {
     this.#checkOpen()
     this.#operations.limits.checkCreateRate(team)

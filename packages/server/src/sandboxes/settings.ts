@@ -5,7 +5,7 @@ import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
 
 const ALL_TRAFFIC = '0.0.0.0/0'
-/** Of all fields of a create that hold what their sender likes, as JSON: rows and events keep them for days. */
+/** Limit for the free-form fields of a create together, as JSON: rows and events keep them for days. */
 const MAX_FREE_FORM_BYTES = 64 * 1024
 const MAX_FREE_FORM_DEPTH = 64
 const FREE_FORM = ['metadata', 'envVars', 'network', 'mcp', 'iam', 'volumeMounts'] as const
@@ -14,13 +14,13 @@ export const networkPolicyOf = ({ allowInternetAccess }: SandboxSettings): Netwo
   allowInternetAccess: allowInternetAccess !== false,
 })
 
-/** A request that asks for what this version cannot do gets a plain answer instead of a sandbox without it. */
+/** Refuses what this version cannot do, so that no caller gets a sandbox without what it asked for. */
 const later = (what: string): never => {
   throw new SandlotError('not_implemented', `${what} is not part of this version of Sandlot yet`)
 }
 
 /**
- * Checks what a create asks for beyond its schema and makes the settings that are kept.
+ * Checks what the schema of a create cannot express, and returns the settings that are kept with the sandbox.
  * @throws SandlotError invalid_request, not_implemented
  */
 export function settingsOf(body: NewSandbox): SandboxSettings {
@@ -102,13 +102,13 @@ function checkFreeForm(body: NewSandbox): void {
   )
 }
 
-/** Deeper values would overflow the stack of whoever writes them as JSON. */
+/** Values that are nested deeper would overflow the stack of `JSON.stringify`. */
 const isNestedWithin = (value: unknown, levels: number): boolean =>
   typeof value !== 'object' ||
   value === null ||
   (levels > 0 && Object.values(value).every((inner) => isNestedWithin(inner, levels - 1)))
 
-/** An address, or a CIDR of either family. */
+/** Whether an entry is an IP address or a CIDR range, of either family. */
 function isAddressRange(entry: string): boolean {
   const [address = '', bits, rest] = entry.split('/')
   const family = isIP(address)

@@ -3,7 +3,7 @@ import { canBecome, type SandboxState } from './state.ts'
 
 const states: SandboxState[] = ['starting', 'running', 'pausing', 'paused', 'killing', 'killed']
 
-test('a sandbox runs and is paused as often as one likes, and a killed one goes nowhere', () => {
+test('a sandbox can be paused and resumed any number of times, and a killed one never changes', () => {
   const allowed = states.flatMap((from) =>
     states.filter((to) => canBecome(from, to)).map((to) => `${from} → ${to}`),
   )

@@ -4,8 +4,8 @@ import { FORM_COOKIE, SESSION_COOKIE } from '@sandlot/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /**
- * The cookies of the sign-in pages. Over TLS their names begin with `__Host-`: browsers take such a cookie from this
- * very host only, never from a sandbox's subdomain.
+ * Cookies of the sign-in pages. Over TLS their names begin with `__Host-`: browsers accept such a cookie only from this
+ * host, never from a sandbox's subdomain.
  */
 export class BrowserCookies {
   session = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, SESSION_COOKIE)]
@@ -25,7 +25,7 @@ export class BrowserCookies {
 
   form = (request: FastifyRequest): string | undefined => request.cookies[nameOf(request, FORM_COOKIE)]
 
-  /** The secret that a form's token is made over, for who has not signed in. */
+  /** Secret that form tokens are derived from while no user is signed in. */
   ensureForm(request: FastifyRequest, reply: FastifyReply): string {
     const known = this.form(request)
     if (known) return known
@@ -45,6 +45,6 @@ const attributes = (request: FastifyRequest): CookieSerializeOptions => ({
   secure: isSecure(request),
 })
 
-/** A proxy in front that ends TLS says so; who says so without one only gets a cookie that does not work for him. */
+/** A proxy that terminates TLS sends this header; a client that forges it only gets a cookie that does not work. */
 export const isSecure = (request: FastifyRequest): boolean =>
   request.protocol === 'https' || request.headers['x-forwarded-proto'] === 'https'

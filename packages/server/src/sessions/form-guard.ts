@@ -4,9 +4,9 @@ import type { FastifyRequest } from 'fastify'
 import type { DeriveKey } from '../auth/server-secret.ts'
 
 /**
- * Sandboxes live on subdomains of the server's own name, so their pages are same-site: SameSite alone keeps none of
- * them out, and they can set cookies for the parent. Hence three locks on every form: where it was sent from, a token
- * over the cookie of this browser, and `__Host-` cookies, which only this very host can set.
+ * Sandboxes have subdomains of the server's own name, so their pages are same-site: SameSite does not keep them out, and
+ * they can set cookies for the parent domain. Hence three checks of every form: the origin, a token over the cookie of
+ * this browser, and `__Host-` cookies, which only this host can set.
  */
 export class FormGuard {
   readonly #key: Uint8Array
@@ -15,14 +15,14 @@ export class FormGuard {
     this.#key = deriveKey('sandlot form tokens')
   }
 
-  /** @param secret a cookie that only this browser has; @param scope what the form is for */
+  /** @param secret a cookie that only this browser has @param scope purpose of the form */
   tokenFor(secret: string, ...scope: string[]): string {
     return createHmac('sha256', this.#key)
       .update(JSON.stringify([secret, ...scope]))
       .digest('base64url')
   }
 
-  /** @throws SandlotError forbidden when the form was not filled in here */
+  /** @throws SandlotError forbidden when the form did not come from this server */
   check(
     request: FastifyRequest,
     token: string,
@@ -42,12 +42,12 @@ export class FormGuard {
   }
 }
 
-/** Browsers send both headers with every form; other clients have no cookies that somebody could abuse. */
+/** Browsers send both headers with every form; other clients have no cookies that a page could abuse. */
 function isSentFromHere({ headers, host }: FastifyRequest): boolean {
   const { origin, 'sec-fetch-site': site } = headers
   if (site !== undefined && site !== 'same-origin') return false
   return origin === undefined || (URL.canParse(origin) && new URL(origin).host === hostOf(host))
 }
 
-/** Without the port that belongs to the scheme, as `URL.host` has it. */
+/** Removes the default port of the scheme, as `URL.host` does. */
 const hostOf = (authority: string): string => authority.toLowerCase().replace(/:(80|443)$/, '')

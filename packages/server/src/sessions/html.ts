@@ -1,4 +1,4 @@
-/** Markup that is safe to put into a page as it is. */
+/** Markup that is inserted into a page without escaping. */
 export class Html {
   readonly text: string
 
@@ -9,7 +9,7 @@ export class Html {
 
 type Value = Html | Html[] | string | number | undefined | false
 
-/** A template of markup: every value in it is escaped, unless it is markup itself; undefined and false are nothing. */
+/** Template tag for markup: escapes every value that is not markup; undefined and false give nothing. */
 export function html(strings: TemplateStringsArray, ...values: Value[]): Html {
   return new Html(String.raw({ raw: strings }, ...values.map(toText)))
 }

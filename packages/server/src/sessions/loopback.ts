@@ -2,8 +2,8 @@ const LOOPBACK = /^http:\/\/(localhost|127\.0\.0\.1):(\d{1,5})(\/[\w.~-]{0,128})
 
 /**
  * Where the CLI waits for its tokens: `http://localhost:<port>` or `http://127.0.0.1:<port>`, at most one path segment.
- * Nothing else may ever get them (RFC 8252, section 7.3).
- * @param ownPorts of this server: what listens there is no CLI, and a guest of the server may read what arrives
+ * Tokens are sent nowhere else (RFC 8252, section 7.3).
+ * @param ownPorts of this server: no CLI listens there, and a sandbox may read what arrives
  * @returns undefined when `next` is anything else
  */
 export function parseLoopback(next: string, ownPorts: ReadonlySet<number>): URL | undefined {

@@ -4,7 +4,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { DeriveKey } from '../auth/server-secret.ts'
-import type { App } from '../http/app.ts'
+import type { App, Handler } from '../http/app.ts'
 import { toSandlotError } from '../http/errors.ts'
 import { senderOf } from '../http/sender.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
@@ -34,46 +34,165 @@ const BODY_LIMIT_BYTES = 16 * 1024
 const ATTEMPTS_PER_SECOND = 0.2
 const ATTEMPTS_BURST = 10
 
+/** A login link is a secret in a query string: it stays out of the debug log. */
+const LOG_LEVEL = 'warn'
+
 const Short = Type.String({ maxLength: 512 })
 const optionalLogin = { next: Type.Optional(Short), cliVersion: Type.Optional(Short) }
+const cliPage = {
+  hide: true,
+  querystring: Type.Object({
+    ...optionalLogin,
+    state: Type.Optional(Short),
+    email: Type.Optional(Short),
+    error: Type.Optional(Type.String({ maxLength: 4096 })),
+  }),
+}
+const cliDecision = {
+  hide: true,
+  body: Type.Object({
+    next: Short,
+    cliVersion: Short,
+    formToken: Short,
+    decision: Type.Union([Type.Literal('allow'), Type.Literal('deny')]),
+  }),
+}
+const signInForm = { hide: true, querystring: Type.Object({ token: Type.Optional(Short) }) }
+const signInAttempt = {
+  hide: true,
+  body: Type.Object({ ...optionalLogin, credential: Short, formToken: Short }),
+}
+const signedIn = { hide: true }
+const signOut = { hide: true, body: Type.Object({ formToken: Short }) }
 
 export interface SessionPageRoutesOptions {
   sessions: SessionService
   deriveKey: DeriveKey
   domain: string
-  /** Ports of this server besides the one that a request came by: the sign-in pages send nobody's tokens there. */
+  /** Ports of this server besides the one that a request came by: the sign-in pages send no tokens there. */
   ownPorts: readonly number[]
   now: () => number
 }
 
 /** The pages of `e2b auth login` (wire spec 9): sign in, consent, outcome. Plain forms, nothing to fetch, no script. */
 export async function sessionPageRoutes(app: App, options: SessionPageRoutesOptions): Promise<void> {
-  const { sessions, deriveKey, domain, ownPorts, now } = options
   await app.register(cookie)
   await app.register(formbody, { bodyLimit: BODY_LIMIT_BYTES })
-  const guard: FormGuard = new FormGuard(deriveKey)
-  const cookies = new BrowserCookies()
-  const attempts = new TokenBuckets(now)
-  // a login link is a secret in a query string: it stays out of the debug log
-  const hidden = { logLevel: 'warn', schema: { hide: true } } as const
+  const pages = new SessionPages(options)
+  app.setErrorHandler(showProblem)
+  app.addHook('onRequest', async (request) => pages.checkCookieSafe(request))
+  const route = <Schema>(schema: Schema) => ({ schema, logLevel: LOG_LEVEL }) as const
+  app.get('/docs/api/cli', route(cliPage), pages.showCli)
+  app.post('/docs/api/cli', route(cliDecision), pages.decideCli)
+  app.get('/docs/sign-in', route(signInForm), pages.showSignIn)
+  app.post('/docs/sign-in', route(signInAttempt), pages.signIn)
+  app.get('/docs/signed-in', route(signedIn), pages.showSignedIn)
+  app.post('/docs/sign-out', route(signOut), pages.signOut)
+}
 
-  app.setErrorHandler((thrown, request, reply) => {
-    const error = toSandlotError(thrown, request)
-    if (error.status >= 500) request.log.error({ err: thrown, reqId: request.id }, error.message)
-    if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
-    return show(reply.code(error.status), problemPage(error.message))
-  })
+/** The handlers, and what they share: cookies, tokens of forms, and the count of attempts by address. */
+class SessionPages {
+  readonly #options: SessionPageRoutesOptions
+  readonly #guard: FormGuard
+  readonly #cookies = new BrowserCookies()
+  readonly #attempts: TokenBuckets
 
-  app.addHook('onRequest', async (request) => {
+  constructor(options: SessionPageRoutesOptions) {
+    this.#options = options
+    this.#guard = new FormGuard(options.deriveKey)
+    this.#attempts = new TokenBuckets(options.now)
+  }
+
+  /** @throws SandlotError forbidden */
+  checkCookieSafe(request: FastifyRequest): void {
     if (isSecure(request) || isCookieSafe(request)) return
     throw new SandlotError(
       'forbidden',
-      `Without TLS a sandbox could set this page's cookies, as its name ends with this one. Open https://${domain}${request.url.split('?')[0]!.slice(0, 100)} instead.`,
+      `Without TLS a sandbox could set this page's cookies, as its name ends with this one. Open https://${this.#options.domain}${request.url.split('?')[0]!.slice(0, 100)} instead.`,
     )
-  })
+  }
 
-  /** @throws SandlotError invalid_request: tokens would go to somebody else */
-  function checkLogin(request: FastifyRequest, { next, cliVersion }: Partial<CliLogin>): CliLogin {
+  showCli: Handler<typeof cliPage> = async (request, reply) => {
+    const { sessions } = this.#options
+    const { state, email, error } = request.query
+    if (state === 'success')
+      return show(reply, cliSucceededPage(email && isEmail(email) ? email : sessions.email))
+    if (state === 'error') return show(reply, cliFailedPage(error?.slice(0, 300) ?? 'It gave no reason.'))
+    const login = this.#checkLogin(request, request.query)
+    const secret = this.#cookies.session(request)
+    const session = await sessions.browserSession(secret)
+    if (!session) return this.#answerSignIn(request, reply, { login })
+    const page = consentPage({
+      formToken: this.#guard.tokenFor(secret!, 'consent', login.next),
+      signOutToken: this.#guard.tokenFor(secret!, 'sign-out'),
+      login,
+      email: sessions.email,
+      teamName: session.team.name,
+    })
+    return show(reply, page, new URL(login.next).origin)
+  }
+
+  decideCli: Handler<typeof cliDecision> = async (request, reply) => {
+    const { sessions, domain } = this.#options
+    const { formToken, decision } = request.body
+    const login = this.#checkLogin(request, request.body)
+    const secret = this.#cookies.session(request)
+    this.#guard.check(request, formToken, secret, 'consent', login.next)
+    const session = await sessions.browserSession(secret)
+    if (!session) return this.#answerSignIn(request, reply, { login, problem: 'Your sign-in has ended.' })
+    const callback = new URL(login.next)
+    if (decision === 'deny') {
+      callback.searchParams.set('error', 'access was denied in the browser')
+      return reply.redirect(callback.href, 303)
+    }
+    const grant = await sessions.grantCli(session, cliName(login))
+    const origin = publicOrigin(request, domain)
+    callback.search = new URLSearchParams({
+      email: sessions.email,
+      accessToken: grant.accessToken,
+      refreshToken: grant.refreshToken,
+      tokenEndpoint: `${origin}${TOKEN_PATH}`,
+      revokeEndpoint: `${origin}${REVOKE_PATH}`,
+      clientId: CLIENT_ID,
+    }).toString()
+    return reply.header('cache-control', 'no-store').redirect(callback.href, 303)
+  }
+
+  showSignIn: Handler<typeof signInForm> = async (request, reply) =>
+    this.#answerSignIn(request, reply, { linkToken: request.query.token })
+
+  signIn: Handler<typeof signInAttempt> = async (request, reply) => {
+    const { credential, formToken, next } = request.body
+    const login = next === undefined ? undefined : this.#checkLogin(request, request.body)
+    this.#countAttempt(request)
+    this.#guard.check(request, formToken, this.#cookies.form(request), 'sign-in')
+    try {
+      this.#cookies.setSession(request, reply, await this.#options.sessions.signIn(credential))
+    } catch (error) {
+      if (!(error instanceof SandlotError) || error.errorName !== 'unauthorized') throw error
+      return this.#answerSignIn(request, reply.code(401), { login, problem: error.message })
+    }
+    const query = login && new URLSearchParams({ ...login })
+    return reply.redirect(query ? `/docs/api/cli?${query}` : '/docs/signed-in', 303)
+  }
+
+  showSignedIn: Handler<typeof signedIn> = async (request, reply) => {
+    const { sessions } = this.#options
+    const session = await sessions.browserSession(this.#cookies.session(request))
+    return session ? show(reply, signedInPage(sessions.email)) : this.#answerSignIn(request, reply, {})
+  }
+
+  signOut: Handler<typeof signOut> = async (request, reply) => {
+    const secret = this.#cookies.session(request)
+    this.#guard.check(request, request.body.formToken, secret, 'sign-out')
+    await this.#options.sessions.signOut(secret)
+    this.#cookies.clearSession(request, reply)
+    return show(reply, signedOutPage())
+  }
+
+  /** @throws SandlotError invalid_request: the tokens would go to somebody else */
+  #checkLogin(request: Asker, { next, cliVersion }: Partial<CliLogin>): CliLogin {
+    const { domain, ownPorts } = this.#options
     if (next === undefined || !parseLoopback(next, ownPortsOf(request, domain, ownPorts)))
       throw new SandlotError(
         'invalid_request',
@@ -84,142 +203,34 @@ export async function sessionPageRoutes(app: App, options: SessionPageRoutesOpti
     return { next, cliVersion: cliVersion ?? '' }
   }
 
-  function showSignIn(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    form: { login?: CliLogin; linkToken?: string; problem?: string },
-  ) {
-    const formToken = guard.tokenFor(cookies.ensureForm(request, reply), 'sign-in')
-    return show(reply, signInPage({ ...form, formToken }))
+  /** @throws SandlotError rate_limited */
+  #countAttempt({ ip }: Pick<FastifyRequest, 'ip'>): void {
+    const sender = senderOf(ip)
+    if (sender === undefined) return
+    const waitSeconds = this.#attempts.take(sender, ATTEMPTS_PER_SECOND, ATTEMPTS_BURST)
+    if (waitSeconds > 0)
+      throw new SandlotError('rate_limited', `Too many attempts: try again in ${waitSeconds} s.`, {
+        retryAfterSeconds: waitSeconds,
+      })
   }
 
-  app.get(
-    '/docs/api/cli',
-    {
-      ...hidden,
-      schema: {
-        hide: true,
-        querystring: Type.Object({
-          ...optionalLogin,
-          state: Type.Optional(Short),
-          email: Type.Optional(Short),
-          error: Type.Optional(Type.String({ maxLength: 4096 })),
-        }),
-      },
-    },
-    async (request, reply) => {
-      const { state, email, error } = request.query
-      if (state === 'success')
-        return show(reply, cliSucceededPage(email && isEmail(email) ? email : sessions.email))
-      if (state === 'error') return show(reply, cliFailedPage(error?.slice(0, 300) ?? 'It gave no reason.'))
-      const login = checkLogin(request, request.query)
-      const secret = cookies.session(request)
-      const session = await sessions.browserSession(secret)
-      if (!session) return showSignIn(request, reply, { login })
-      const page = consentPage({
-        formToken: guard.tokenFor(secret!, 'consent', login.next),
-        signOutToken: guard.tokenFor(secret!, 'sign-out'),
-        login,
-        email: sessions.email,
-        teamName: session.team.name,
-      })
-      return show(reply, page, new URL(login.next).origin)
-    },
-  )
+  #answerSignIn(
+    request: Asker,
+    reply: FastifyReply,
+    form: { login?: CliLogin; linkToken?: string; problem?: string },
+  ): FastifyReply {
+    const formToken = this.#guard.tokenFor(this.#cookies.ensureForm(request, reply), 'sign-in')
+    return show(reply, signInPage({ ...form, formToken }))
+  }
+}
 
-  app.post(
-    '/docs/api/cli',
-    {
-      ...hidden,
-      schema: {
-        hide: true,
-        body: Type.Object({
-          next: Short,
-          cliVersion: Short,
-          formToken: Short,
-          decision: Type.Union([Type.Literal('allow'), Type.Literal('deny')]),
-        }),
-      },
-    },
-    async (request, reply) => {
-      const { formToken, decision } = request.body
-      const login = checkLogin(request, request.body)
-      const secret = cookies.session(request)
-      guard.check(request, formToken, secret, 'consent', login.next)
-      const session = await sessions.browserSession(secret)
-      if (!session) return showSignIn(request, reply, { login, problem: 'Your sign-in has ended.' })
-      const callback = new URL(login.next)
-      if (decision === 'deny') {
-        callback.searchParams.set('error', 'access was denied in the browser')
-        return reply.redirect(callback.href, 303)
-      }
-      const grant = await sessions.grantCli(session, cliName(login))
-      const origin = publicOrigin(request, domain)
-      callback.search = new URLSearchParams({
-        email: sessions.email,
-        accessToken: grant.accessToken,
-        refreshToken: grant.refreshToken,
-        tokenEndpoint: `${origin}${TOKEN_PATH}`,
-        revokeEndpoint: `${origin}${REVOKE_PATH}`,
-        clientId: CLIENT_ID,
-      }).toString()
-      return reply.header('cache-control', 'no-store').redirect(callback.href, 303)
-    },
-  )
+type Asker = FastifyRequest
 
-  app.get(
-    '/docs/sign-in',
-    { ...hidden, schema: { hide: true, querystring: Type.Object({ token: Type.Optional(Short) }) } },
-    async (request, reply) => showSignIn(request, reply, { linkToken: request.query.token }),
-  )
-
-  app.post(
-    '/docs/sign-in',
-    {
-      ...hidden,
-      schema: {
-        hide: true,
-        body: Type.Object({ ...optionalLogin, credential: Short, formToken: Short }),
-      },
-    },
-    async (request, reply) => {
-      const { credential, formToken, next } = request.body
-      const login = next === undefined ? undefined : checkLogin(request, request.body)
-      const sender = senderOf(request.ip)
-      const waitSeconds =
-        sender === undefined ? 0 : attempts.take(sender, ATTEMPTS_PER_SECOND, ATTEMPTS_BURST)
-      if (waitSeconds > 0)
-        throw new SandlotError('rate_limited', `Too many attempts: try again in ${waitSeconds} s.`, {
-          retryAfterSeconds: waitSeconds,
-        })
-      guard.check(request, formToken, cookies.form(request), 'sign-in')
-      try {
-        cookies.setSession(request, reply, await sessions.signIn(credential))
-      } catch (error) {
-        if (!(error instanceof SandlotError) || error.errorName !== 'unauthorized') throw error
-        return showSignIn(request, reply.code(401), { login, problem: error.message })
-      }
-      const query = login && new URLSearchParams({ ...login })
-      return reply.redirect(query ? `/docs/api/cli?${query}` : '/docs/signed-in', 303)
-    },
-  )
-
-  app.get('/docs/signed-in', hidden, async (request, reply) => {
-    const session = await sessions.browserSession(cookies.session(request))
-    return session ? show(reply, signedInPage(sessions.email)) : showSignIn(request, reply, {})
-  })
-
-  app.post(
-    '/docs/sign-out',
-    { ...hidden, schema: { hide: true, body: Type.Object({ formToken: Short }) } },
-    async (request, reply) => {
-      const secret = cookies.session(request)
-      guard.check(request, request.body.formToken, secret, 'sign-out')
-      await sessions.signOut(secret)
-      cookies.clearSession(request, reply)
-      return show(reply, signedOutPage())
-    },
-  )
+function showProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const error = toSandlotError(thrown, request)
+  if (error.status >= 500) request.log.error({ err: thrown, reqId: request.id }, error.message)
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
+  return show(reply.code(error.status), problemPage(error.message))
 }
 
 /** The page's address can be made up by anybody: it shows an address, and no other text. */

@@ -35,7 +35,7 @@ export interface Page {
   body: Html
 }
 
-/** What the CLI sends a browser with; travels through the forms. */
+/** Parameters that the CLI opens the page with; every form repeats them. */
 export interface CliLogin {
   next: string
   cliVersion: string
@@ -44,7 +44,7 @@ export interface CliLogin {
 export interface SignInForm {
   formToken: string
   login?: CliLogin
-  /** Of a login link that was opened; then there is nothing to type. */
+  /** Token of a login link that was opened; the user then types nothing. */
   linkToken?: string
   /** Why the last attempt failed. */
   problem?: string
@@ -137,7 +137,7 @@ export const problemPage = (problem: string): Page => ({
 <p class="bad">${problem}</p>`,
 })
 
-/** The whole document; it fetches nothing. */
+/** Renders the whole document, which fetches nothing. */
 export const renderPage = ({ title, body }: Page): string =>
   html`<!doctype html>
 <html lang="en">

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 
-/** Ports that this server has, as far as a request and its settings tell. */
+/** Ports of this server, as far as a request and the settings tell. */
 export function ownPortsOf(
   { protocol, host, socket }: FastifyRequest,
   domain: string,
@@ -18,8 +18,8 @@ function portOf(origin: string): number | undefined {
 }
 
 /**
- * Whether a page below the same name can set a cookie for it: over plain HTTP there is no `__Host-`. Addresses and
- * names of one label (`localhost`) have nothing below them that browsers let set one.
+ * Tells whether a page on a subdomain can set a cookie for this host: plain HTTP has no `__Host-` cookies. IP addresses and
+ * names of one label (`localhost`) have no subdomains that browsers let set one.
  */
 export function isCookieSafe({ host }: FastifyRequest): boolean {
   const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
@@ -27,8 +27,8 @@ export function isCookieSafe({ host }: FastifyRequest): boolean {
 }
 
 /**
- * Where the CLI finds this server later: on this machine as the browser found it, else at the server's own domain.
- * A Host header that somebody made up never ends up in what the CLI stores.
+ * Address that the CLI stores for this server: on this machine the one that the browser used, otherwise the server's own
+ * domain. A forged Host header is never stored.
  * @param domain of the server, with its port
  */
 export function publicOrigin({ protocol, host }: FastifyRequest, domain: string): string {

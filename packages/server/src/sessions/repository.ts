@@ -9,7 +9,7 @@ export interface NewSession {
   kind: SessionKind
   teamId: string
   name: string
-  /** The secret that stands for it; stored by its SHA-256. */
+  /** Secret of the session; only its SHA-256 is stored. */
   token: string
   atMs: number
   expiresAtMs: number
@@ -20,17 +20,17 @@ export interface Rotation {
   next: string
   atMs: number
   expiresAtMs: number
-  /** A token that was used for the first time so long ago is still exchanged. */
+  /** How long after its first use a token is still exchanged. */
   graceMs: number
 }
 
 export type Rotated =
   | { outcome: 'rotated'; session: Session }
   | { outcome: 'unknown' }
-  /** It was used before: a copy of it is in somebody's hands. */
+  /** The token was used before, so it was probably copied. */
   | { outcome: 'reused'; sessionId: string }
 
-/** Sessions and the secrets that stand for them. What hangs on a session goes with its row. */
+/** Sessions and their secrets. Deleting the row of a session deletes its secrets and keys. */
 export class SessionRepository {
   readonly #store: Store
 
@@ -59,7 +59,7 @@ export class SessionRepository {
     return findSession(this.#store, id)
   }
 
-  /** By a secret that stands for it, used or not. Expired ones are found too. */
+  /** Finds a session by one of its secrets, used or not, expired or not. */
   async findByToken(kind: SessionKind, token: string): Promise<Session | undefined> {
     const row = await this.#store
       .selectFrom('session_tokens')
@@ -80,7 +80,7 @@ export class SessionRepository {
     return rows.map(toSession)
   }
 
-  /** Exchanges a refresh token for the next one and lets the session live longer. */
+  /** Exchanges a refresh token for the next one, and extends the session. */
   rotate({ used, next, atMs, expiresAtMs, graceMs }: Rotation): Promise<Rotated> {
     const hash = hashSecret(used)
     return inTransaction(
@@ -129,7 +129,7 @@ export class SessionRepository {
       .execute()
   }
 
-  /** @returns the team that it signs in to; a second call finds nothing */
+  /** @returns the team that the link signs in to; undefined the second time */
   async takeLoginLink(token: string, atMs: number): Promise<string | undefined> {
     const row = await this.#store
       .deleteFrom('login_links')
@@ -140,7 +140,7 @@ export class SessionRepository {
     return row?.team_id
   }
 
-  /** @returns how many rows of what has expired went */
+  /** Deletes expired rows. @returns how many */
   async prune(atMs: number): Promise<number> {
     let count = 0
     for (const table of ['sessions', 'session_tokens', 'login_links'] as const) {

@@ -11,8 +11,8 @@ import type { Session, SessionKind } from './session.ts'
 const BROWSER_SESSION_MS = 12 * 3600_000
 const CLI_SESSION_MS = 30 * DAY_MS
 /**
- * Two commands of one CLI refresh at the same moment, and answers get lost: a used refresh token is still
- * exchanged for so long (RFC 9700, section 4.14.2, leaves the choice; hosted identity providers use 10 to 30 s).
+ * How long a used refresh token is still exchanged: concurrent commands of one CLI refresh at the same moment, and answers
+ * get lost (RFC 9700, section 4.14.2, leaves the choice; hosted identity providers use 10 to 30 s).
  */
 const REUSE_GRACE_MS = 10_000
 
@@ -21,22 +21,22 @@ export interface SessionServiceOptions {
   keys: ApiKeyRepository
   signer: AccessTokenSigner
   deriveKey: DeriveKey
-  /** Of the single administrator. */
+  /** Address of the only user, the administrator. */
   email: string
   logger: Logger
   now: () => number
-  /** Called when credentials have ended, so that nobody remembers them. */
+  /** Called when credentials have ended, so that caches forget them. */
   onEnded: () => void
 }
 
-/** What the CLI stores. */
+/** Credentials that the CLI stores. */
 export interface Grant {
   accessToken: string
   refreshToken: string
   expiresInSeconds: number
 }
 
-/** Who is signed in, and where: browsers by a cookie, the CLI by OAuth tokens, machines by access tokens. */
+/** Sessions of browsers (a cookie), the CLI (OAuth tokens) and machines (access tokens). */
 export class SessionService {
   readonly email: string
   readonly #repository: SessionRepository
@@ -80,7 +80,7 @@ export class SessionService {
     return { cookie, expiresAtMs }
   }
 
-  /** @returns undefined when the cookie is not, or no longer, good */
+  /** @returns undefined when the cookie is not valid, or has expired */
   browserSession(cookie: string | undefined): Promise<Session | undefined> {
     return cookie ? this.#alive(this.#repository.findByToken('browser', cookie)) : Promise.resolve(undefined)
   }
@@ -90,7 +90,7 @@ export class SessionService {
     if (session) await this.#end(session.id, 'a browser has signed out')
   }
 
-  /** What a consent gives to the CLI: a session of its own, which outlives the browser's. */
+  /** Gives the CLI a session of its own after a consent, which outlives the browser's. */
   async grantCli(browser: Session, name: string): Promise<Grant> {
     const atMs = this.#now()
     const refreshToken = randomSecret()
@@ -107,8 +107,8 @@ export class SessionService {
   }
 
   /**
-   * Exchanges a refresh token; a used one that comes again ends the session.
-   * @returns undefined when the token is not, or no longer, good
+   * Exchanges a refresh token; a token that is used twice ends the session.
+   * @returns undefined when the token is not valid, or has expired
    */
   async refresh(refreshToken: string): Promise<Grant | undefined> {
     const atMs = this.#now()
@@ -130,7 +130,7 @@ export class SessionService {
     return rotated.outcome === 'rotated' ? this.#grant(rotated.session.id, next) : undefined
   }
 
-  /** Ends the CLI session of a refresh or access token, with everything that came from it; others are ignored. */
+  /** Ends the CLI session of a refresh or access token, with its other credentials; ignores unknown tokens. */
   async revoke(token: string): Promise<void> {
     const session =
       (await this.#repository.findByToken('cli', token)) ??
@@ -138,7 +138,7 @@ export class SessionService {
     if (session) await this.#end(session.id, 'the CLI has signed out')
   }
 
-  /** @returns the token, which is not kept in clear: it is shown this once */
+  /** @returns the token; only its hash is stored, so it cannot be shown again */
   async createMachineToken(
     teamId: string,
     name: string,
@@ -168,7 +168,7 @@ export class SessionService {
     await this.#end(id, 'an access token was deleted')
   }
 
-  /** The session behind a bearer: a JWT of the CLI or a machine's access token. `expiresAtMs` is the bearer's. */
+  /** Finds the session of a bearer token: a JWT of the CLI or a machine's access token. `expiresAtMs` is that of the token. */
   async findByBearer(bearer: string): Promise<Session | undefined> {
     if (isMachineToken(bearer)) return this.#alive(this.#repository.findByToken('machine', bearer))
     const claims = await this.#signer.verify(bearer)
@@ -176,7 +176,7 @@ export class SessionService {
     return session && { ...session, expiresAtMs: Math.min(session.expiresAtMs, claims!.expiresAtMs) }
   }
 
-  /** The same for every call of one session: keys are stored hashed, so this one is computed. */
+  /** Derives the API key of a session. Keys are stored hashed, so this one is computed again for each answer. */
   apiKeyOf(sessionId: string, teamId: string): string {
     const digest = createHmac('sha256', this.#apiKeySecret).update(`${sessionId} ${teamId}`).digest('hex')
     return `e2b_${digest.slice(0, 40)}`
@@ -247,7 +247,7 @@ export class SessionService {
 
 const randomSecret = (): string => randomBytes(32).toString('base64url')
 
-/** Login links are pasted whole, or by their token alone. */
+/** Users paste a login link as a whole, or only its token. */
 function loginTokenOf(credential: string): string | undefined {
   const token = URL.canParse(credential) ? new URL(credential).searchParams.get('token') : credential
   return token && /^[A-Za-z0-9_-]{43}$/.test(token) ? token : undefined

@@ -26,7 +26,7 @@ test('a key signs in, a consent names program and team, and the CLI gets what it
   })
 })
 
-test('a browser that has signed in is asked for its consent only', async () => {
+test('a signed-in browser is only asked for consent', async () => {
   const browser = t.browser()
   await browser.open('/docs/sign-in')
   await browser.submit({ credential: t.key })
@@ -81,7 +81,7 @@ test.each([
   expect([...browser.cookies.keys()]).toEqual(['__Host-sandlot-form'])
 })
 
-test('attempts to sign in are slowed down', async () => {
+test('attempts to sign in are rate limited', async () => {
   const browser = t.browser()
   await browser.open(CLI_PAGE)
   const statuses: number[] = []
@@ -103,7 +103,7 @@ test.each([
   'http://localhost:5000\\@evil.example',
   'javascript:alert(1)',
   '',
-])('tokens never go to %j', async (next) => {
+])('tokens are never sent to %j', async (next) => {
   const page = await t.browser().open(`/docs/api/cli?${new URLSearchParams({ next, cliVersion: '1' })}`)
   expect(page.status).toBe(400)
   expect(page.text).toContain('http://localhost:&#60;port&#62;')
@@ -120,13 +120,13 @@ test.each([
   ['http://127.0.0.1', 'http://localhost:80/x'],
   ['http://localhost:3000', 'http://localhost:443'],
   ['https://sandlot.test', 'http://localhost:443'],
-])('tokens never go back to this server: at %s not to %s', async (origin, next) => {
+])('tokens are never sent to this server: at %s not to %s', async (origin, next) => {
   const page = await t.browser(origin).open(`/docs/api/cli?${new URLSearchParams({ next, cliVersion: '1' })}`)
   expect(page.status).toBe(400)
   expect(page.text).toContain('on a port of its own')
 })
 
-test('over plain HTTP nobody signs in at a name that sandboxes hang below: they could set its cookies', async () => {
+test('over plain HTTP no sign-in is possible at the parent domain of sandboxes, whose pages could set its cookies', async () => {
   for (const origin of ['http://sandlot.test', 'http://api.sandlot.test:3000', 'http://my.server']) {
     for (const path of [CLI_PAGE, '/docs/sign-in?token=secret', '/docs/signed-in']) {
       const { status, text, setCookies } = await t.browser(origin).open(path)
@@ -139,7 +139,7 @@ test('over plain HTTP nobody signs in at a name that sandboxes hang below: they 
     expect((await t.browser(origin).open(CLI_PAGE)).status).toBe(200)
 })
 
-test('a refusal is told to the CLI, and both outcomes have a page', async () => {
+test('the CLI is told of a refusal, and both outcomes have a page', async () => {
   const browser = t.browser()
   await browser.open(CLI_PAGE)
   await browser.submit({ credential: t.key })
@@ -179,7 +179,7 @@ test('forms from elsewhere are refused: another origin, a sandbox of ours, anoth
   expect((await browser.submit({ decision: 'allow' })).location).toContain('accessToken')
 })
 
-test('who signs out is asked again, also with a cookie that was kept', async () => {
+test('after signing out a browser must sign in again, even with a copied cookie', async () => {
   const browser = t.browser()
   await browser.open(CLI_PAGE)
   await browser.submit({ credential: t.key })
@@ -211,7 +211,7 @@ test('cookies are out of reach of scripts and of sandboxes, pages cannot be fram
   )
 })
 
-test('a CLI on this machine is told the address that the browser used, never one that somebody made up', async () => {
+test('a CLI on this machine is told the address that the browser used, never a forged one', async () => {
   const endpointFor = async (origin: string) => {
     const browser = t.browser(origin)
     await browser.open(CLI_PAGE)

@@ -38,7 +38,7 @@ test('X-Team-ID must name the team of the session', async () => {
   expect(await statusWith({ ...bearer(accessToken), 'x-team-id': 'other' }, '/api-keys')).toBe(400)
 })
 
-test('tokens that this server did not sign open nothing', async () => {
+test('tokens that this server did not sign are refused', async () => {
   const { accessToken } = await t.logIn()
   const [header, payload, signature] = accessToken.split('.')
   const { sub } = JSON.parse(Buffer.from(payload!, 'base64url').toString())
@@ -92,7 +92,7 @@ test('a refresh token is exchanged for new tokens and lives 30 days from its las
   })
 })
 
-test('a used refresh token that comes again ends the session and all that came from it', async () => {
+test('a refresh token that is used again ends the session with all its credentials', async () => {
   const { accessToken, refreshToken } = await t.logIn()
   const [{ apiKey }] = await teamsOf(accessToken)
   const next = (await refresh(refreshToken)).body
@@ -103,7 +103,7 @@ test('a used refresh token that comes again ends the session and all that came f
     expect(await statusWith(headers)).toBe(401)
 })
 
-test('two commands that refresh at the same moment both go on', async () => {
+test('two concurrent refreshes both succeed', async () => {
   const { refreshToken } = await t.logIn()
   const both = await Promise.all([refresh(refreshToken), refresh(refreshToken)])
   expect(both.map(({ status }) => status)).toEqual([200, 200])
@@ -139,7 +139,7 @@ test('deleting the API key of a session signs that CLI out', async () => {
   expect((await refresh(refreshToken)).body.error).toBe('invalid_grant')
 })
 
-test('the key of a session ends with it by time', async () => {
+test('the API key of a session expires with the session', async () => {
   const { accessToken } = await t.logIn()
   const [{ apiKey }] = await teamsOf(accessToken)
   t.now += 30 * DAY_MS - 1000
@@ -161,13 +161,13 @@ test.each([
   expect(answer.body.error_description).toEqual(expect.any(String))
 })
 
-test('token requests are slowed down', async () => {
+test('token requests are rate limited', async () => {
   const statuses: number[] = []
   for (let i = 0; i < 31; i++) statuses.push((await refresh('x')).status)
   expect(statuses).toEqual([...Array(30).fill(400), 429])
 })
 
-test('nothing that opens a door is in the database, and what has ended leaves it', async () => {
+test('the database holds no usable secret, and expired rows are deleted', async () => {
   const { accessToken, refreshToken } = await t.logIn()
   const [{ apiKey }] = await teamsOf(accessToken)
   const rows = () =>

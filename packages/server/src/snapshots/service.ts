@@ -33,7 +33,7 @@ export class SnapshotService {
   /**
    * @param name `name` or `name:tag`; absent: only the id finds the snapshot
    * @param hasMemory false: saves only the file system, and sandboxes made from the snapshot boot
-   * @throws SandlotError not_found, invalid_request, rate_limited, conflict while the sandbox is paused
+   * @throws SandlotError not_found, invalid_request, quota_exceeded, conflict while the sandbox is paused
    */
   async create(team: Team, sandboxId: string, name?: string, hasMemory = true): Promise<Snapshot> {
     const reference = name === undefined ? undefined : parseNewReference(name, team.slug)

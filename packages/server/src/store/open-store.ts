@@ -46,6 +46,15 @@ export async function openStore(url: string, options: OpenOptions = {}): Promise
   return store
 }
 
+/**
+ * Connects once: what is wrong with a store is said before a start does anything else.
+ * @throws SandlotError as `openStore`
+ */
+export async function checkStore(url: string): Promise<void> {
+  const address = parseStoreUrl(url)
+  if (address.kind === 'postgres') await checkPostgres(address.url)
+}
+
 async function openPostgres(url: string, options: OpenOptions): Promise<Store> {
   await checkPostgres(url)
   const applicationName = `sandlot ${randomUUID()}`

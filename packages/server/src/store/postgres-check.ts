@@ -46,7 +46,8 @@ export function describeConnectError(error: unknown, url: string): SandlotError 
     )
   if (code === '28000') return refuse(`PostgreSQL does not let user '${user}' in (${message})`)
   if (code === '3D000') return refuse(`there is no database '${database}'; create it with \`createdb\``)
-  if (code === '42501')
+  // 3F000: there is a schema, and no right to use it
+  if (code === '42501' || code === '3F000')
     return refuse(
       `user '${user}' has no right to make tables there (${message}); \`createdb -O ${user}\` gives it`,
     )

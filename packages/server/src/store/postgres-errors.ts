@@ -23,7 +23,7 @@ const NETWORK = new Set([
 const LOST_MESSAGES =
   /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client was closed|Cannot use a pool after)/
 
-const codeOf = (error: unknown): string => String((error as { code?: unknown }).code ?? '')
+const codeOf = (error: unknown): string => String((error as { code?: unknown } | undefined)?.code ?? '')
 
 export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error)

@@ -24,7 +24,7 @@ export function parseStoreUrl(text: string): StoreAddress {
 export function withoutPassword(text: string): string {
   // also what is no URL may hold one
   return text
-    .replace(/^(postgres(?:ql)?:\/\/[^:@/?]*):.*@/, '$1@')
+    .replace(/^(\w+:\/\/[^:@/?]*):.*@/, '$1@')
     .replace(/([?&](?:password|sslpassword)=)[^&]*/g, '$1…')
 }
 

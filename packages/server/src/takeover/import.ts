@@ -17,7 +17,7 @@ export interface TakeoverRows {
 /** Imports sandboxes of other machines into the database of a home whose server does not run. */
 export interface TakeoverImport {
   instanceId: string
-  /** Whether a sandbox of this id runs or is paused here. */
+  /** Tells whether a sandbox of this id runs or is paused here. */
   has(sandboxId: string): Promise<boolean>
   /**
    * Inserts a paused sandbox of the default team, with the same id and tokens; the next start of the server shows it.
@@ -28,7 +28,7 @@ export interface TakeoverImport {
   close(): Promise<void>
 }
 
-/** @param nodeId home that the sandboxes come to; empty for a SQLite database */
+/** @param nodeId home that the sandboxes are imported to; empty for a SQLite database */
 export async function openTakeoverImport(
   storeUrl: string,
   nodeId = '',
@@ -56,7 +56,7 @@ export async function openTakeoverImport(
         // the sandbox may have been on this machine before it went to the one that it comes from
         await transaction.deleteFrom('sandboxes').where('id', '=', sandboxId).execute()
         await transaction.deleteFrom('checkpoints').where('id', '=', checkpoint.checkpointId).execute()
-        // the checkpoint's parent is not imported
+        // the parent of the checkpoint is not imported
         await insertCheckpoint(transaction, { ...checkpoint, teamId, parentId: undefined }, nodeId)
         await completeCheckpoint(transaction, checkpoint)
         await new SandboxRepository(transaction, nodeId).insert(sandbox)

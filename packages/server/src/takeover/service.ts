@@ -94,7 +94,7 @@ export class Takeovers {
   async #publish(sandboxId: string, checkpointId: string): Promise<void> {
     const { node, registry } = this.#operations
     const records = this.#records!
-    const base = await node.carry(checkpointId)
+    const base = await node.exportBase(checkpointId)
     const checkpoint = await this.#checkpoints.find(checkpointId)
     if (!base || !checkpoint?.isComplete) return
     await this.#operations.exclusively(sandboxId, async () => {

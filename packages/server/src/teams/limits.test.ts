@@ -39,17 +39,17 @@ describe('what a build may ask for', () => {
     expect((await announce({ cpuCount: 2, memoryMB: 1024 })).status).toBe(202)
   })
 
-  test('what the machine has is to be had without a plan that says so', async () => {
+  test('without a plan, a build may use all that the machine has', async () => {
     expect((await announce({ cpuCount: 8, memoryMB: 16_384, minFreeDiskMb: 102_400 })).status).toBe(202)
   })
 
-  test('a plan bounds sandboxes of what others built, too', async () => {
+  test("a plan limits sandboxes of other teams' templates, too", async () => {
     await tested.current.limit({ memory_mb: 512 })
     const { status, body } = await call('POST', '/v2/sandboxes', { templateID: 'base' })
     expect([status, body.message]).toEqual([400, 'this template has 1024 MB of memory, your plan allows 512'])
   })
 
-  test('so many builds may wait as the plan says', async () => {
+  test('a plan limits unfinished builds', async () => {
     await tested.current.limit({ unfinished_builds: 2 })
     const statuses = []
     for (const name of ['a', 'b', 'c']) statuses.push((await announce({ name })).status)
@@ -57,7 +57,7 @@ describe('what a build may ask for', () => {
   })
 })
 
-describe('a machine takes a place of its team', () => {
+describe("a machine counts toward its team's concurrent sandboxes", () => {
   test('while it builds', async () => {
     await tested.current.limit({ concurrent_sandboxes: 1 })
     let finish = () => {}
@@ -71,7 +71,7 @@ describe('a machine takes a place of its team', () => {
     expect((await call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(201)
   })
 
-  test('and a build is refused when there is none', async () => {
+  test('and a build is refused when the limit is reached', async () => {
     await tested.current.limit({ concurrent_sandboxes: 1 })
     await tested.current.create()
     const { started } = await startBuild()
@@ -82,7 +82,7 @@ describe('a machine takes a place of its team', () => {
     expect(tested.current.node.builtJobs).toEqual([])
   })
 
-  /** A sandbox that can be compared, and diffs of it that end with `finish`. */
+  /** A sandbox with two checkpoints, and diffs of them that end with `finish`. */
   async function comparable() {
     const t = tested.current
     const { sandboxID: id } = await t.create()
@@ -107,7 +107,7 @@ describe('a machine takes a place of its team', () => {
     expect([await create(), await create(), await create()]).toEqual([201, 201, 429])
   })
 
-  test('and there are only so many diffs at a time', async () => {
+  test('and the number of concurrent diffs is limited', async () => {
     const { diff, running, finish } = await comparable()
     const two = [diff(), diff()]
     await expect.poll(() => running.length).toBe(2)
@@ -122,7 +122,7 @@ describe('a machine takes a place of its team', () => {
   })
 })
 
-test('a team at its limit may roll back, but not without end at a time', async () => {
+test('a team at its limit may roll back, with a limit of concurrent rollbacks', async () => {
   const t = tested.current
   const ids: string[] = []
   for (let i = 0; i < 3; i++) ids.push((await t.create()).sandboxID)
@@ -143,27 +143,50 @@ test('a team at its limit may roll back, but not without end at a time', async (
   expect((await rollBack(2)).status).toBeLessThan(300)
 })
 
-test('forks meet the rate of creates, each by itself', async () => {
-  const t = tested.current
-  const { sandboxID: id } = await t.create()
-  await t.limit({ creates_per_second: 3 })
-  const { body } = await call('POST', `/sandboxes/${id}/fork`, { count: 5 })
-  const codes = body.map((entry: { error?: { code: number } }) => entry.error?.code)
-  expect(codes).toEqual([undefined, undefined, undefined, 429, 429])
-  expect((await call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(429)
+describe('a fork meets the rate of creates', () => {
+  const fork = (id: string, count: number) => call('POST', `/sandboxes/${id}/fork`, { count })
+  const create = () => call('POST', '/v2/sandboxes', { templateID: 'base' })
+
+  test('as so many creates: all copies are made or none', async () => {
+    const t = tested.current
+    const { sandboxID: id } = await t.create()
+    await t.limit({ creates_per_second: 3 })
+    expect((await fork(id, 2)).status).toBe(201)
+    const refused = await fork(id, 2)
+    expect([refused.status, refused.headers['retry-after'], refused.body.error_code]).toEqual([
+      429,
+      '1',
+      'rate_limited',
+    ])
+    expect(t.node.saved.size).toBe(0)
+    expect((await fork(id, 1)).status).toBe(201)
+    expect((await create()).status).toBe(429)
+  })
+
+  test('with more copies than the plan allows at once when it allows no more, and later creates wait for them', async () => {
+    const t = tested.current
+    const { sandboxID: id } = await t.create()
+    await t.limit({ creates_per_second: 3 })
+    const { status, body } = await fork(id, 9)
+    expect([status, body.filter(({ sandbox }: { sandbox?: object }) => sandbox).length]).toEqual([201, 9])
+    expect((await create()).headers['retry-after']).toBe('3')
+    t.now += 2_400
+    expect((await create()).status).toBe(201)
+    expect((await fork(id, 1)).status).toBe(429)
+  })
 })
 
 describe('requests', () => {
   const limitsAt = (clock: { now: number }) =>
     new TeamLimits({
       runningOf: () => 0,
-      capacity: () => tested.current.node.capacity(),
+      capacity: () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 }),
       now: () => clock.now,
     })
   const team = async () =>
     (await tested.current.inStore((store) => findTeamBySlug(store, DEFAULT_TEAM_SLUG)))!
 
-  test('more keys do not bring a team more of them than the machine allows', async () => {
+  test('the keys of a team share one limit, however many there are', async () => {
     const clock = { now: 0 }
     const limits = limitsAt(clock)
     const own = await team()
@@ -182,7 +205,7 @@ describe('requests', () => {
     expect(allowed).toBe(2_500)
   })
 
-  test('to one route leave the others of the team something, and those of other teams everything', async () => {
+  test("to one route leave some for the team's other routes, and do not affect other teams", async () => {
     const limits = limitsAt({ now: 0 })
     const own = await team()
     const ask = (route: string, of = own) => limits.countRequest(of, 'key', route)
@@ -193,7 +216,7 @@ describe('requests', () => {
     expect(ask('GET /a', other)).toEqual({ limit: 1_600, remaining: 1_599, resetSeconds: 1, waitSeconds: 0 })
   })
 
-  test('are answered with how the limit stands, and over it with 429 and when to come back', async () => {
+  test('are answered with the state of the limit, and over the limit with 429 and Retry-After', async () => {
     await tested.current.limit({ requests_per_second: 2 })
     const ask = async () => {
       const { status, headers, body } = await call('GET', '/v2/sandboxes')
@@ -205,13 +228,17 @@ describe('requests', () => {
     expect(await ask()).toMatchObject({ status: 200, limit: '2', remaining: '1', reset: '1' })
     expect(await ask()).toMatchObject({ status: 200, remaining: '0', retryAfter: undefined })
     expect(await ask()).toMatchObject({
-      ...{ status: 429, limit: '2', remaining: '0', reset: '1', retryAfter: '1' },
+      status: 429,
+      limit: '2',
+      remaining: '0',
+      reset: '1',
+      retryAfter: '1',
       body: { code: 429, message: 'Rate limit exceeded' },
     })
   })
 })
 
-test('who waits for a machine is said with everything that starts one', async () => {
+test('the node is told the team of every machine that it is asked for', async () => {
   const t = tested.current
   const { teamID } = (await call('GET', '/teams')).body[0]
   const { sandboxID: id } = await t.create()

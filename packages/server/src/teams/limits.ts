@@ -18,21 +18,21 @@ export const TEAM_LIMITS = {
   requestsPerSecondOfRoute: 400,
   requestBurstSeconds: 4,
 
-  // At a time, beside `plan.concurrentSandboxes`: machines that run, start, build or read for a diff [rate_limited].
+  // At a time, beside `plan.concurrentSandboxes`: machines that run, start, build or read for a diff [quota_exceeded].
 
   /** Diffs, each with a machine for either checkpoint [rate_limited]. `plan.diffs`. */
   diffs: 2,
   machinesOfDiff: 2,
   /** Rollbacks: the new machine runs beside the old one until it is ready [rate_limited]. */
   rollbacks: 2,
-  /** Builds that are announced, queued or running [rate_limited]. `plan.unfinishedBuilds`. */
+  /** Builds that are announced, queued or running [quota_exceeded]. `plan.unfinishedBuilds`. */
   unfinishedBuilds: 100,
   /** Share of the builds that wait for a ready command, and leave their place in the queue to others meanwhile. */
   waitingBuildsShare: 0.5,
 
-  // Kept, beside `plan.storageMB` of checkpoints and archives together [rate_limited].
+  // Kept, beside `plan.storageMB` of checkpoints and archives together [quota_exceeded].
 
-  /** Builds of all templates, and snapshots, in whatever state [rate_limited]. */
+  /** Builds of all templates, and snapshots, in whatever state [quota_exceeded]. */
   builds: 5_000,
   /** Builds of one template that failed. */
   failedBuildsOfTemplate: 20,
@@ -44,15 +44,15 @@ export const TEAM_LIMITS = {
   tagsOfTemplate: 1_000,
   /** Tags of all templates, each with a history in the database [invalid_request]. */
   tags: 10_000,
-  /** Archives for COPY steps [rate_limited]. `plan.uploads`. */
+  /** Archives for COPY steps [quota_exceeded]. `plan.uploads`. */
   uploads: 2_000,
-  /** Bytes of these archives, as a share of the disk [rate_limited]. `plan.uploadMB`. */
+  /** Bytes of these archives, as a share of the disk [quota_exceeded]. `plan.uploadMB`. */
   uploadShare: 0.25,
   /** Bytes of one archive [payload_too_large]. */
   uploadBytes: 4 * 2 ** 30,
   /** Addresses that an archive may be sent to; a build has at most 500 steps. */
   uploadTickets: 1_000,
-  /** API keys, those of sign-ins and access tokens included [rate_limited]. */
+  /** API keys, those of sign-ins and access tokens included [quota_exceeded]. */
   apiKeys: 1_000,
   /** Checkpoints of a sandbox beside the newest and its snapshots; `PUT /sandboxes/{id}/keep` sets another number. */
   checkpointsOfSandbox: 3,
@@ -118,10 +118,15 @@ export class TeamLimits {
     return nearest!
   }
 
-  /** Counts a sandbox that is made, by a create or a fork. @throws SandlotError rate_limited */
-  checkCreateRate({ teamId, plan: { createsPerSecond } }: Team): void {
+  /**
+   * Counts sandboxes that a create or a fork is about to make. A fork of more than the plan allows in one go is allowed
+   * when nothing was counted for a second, and later creates wait for its excess.
+   * @throws SandlotError rate_limited
+   */
+  checkCreateRate({ teamId, plan: { createsPerSecond } }: Team, count = 1): void {
     if (createsPerSecond === null) return
-    throwWhenEmpty(this.#creates.take(teamId, createsPerSecond), 'new sandboxes', createsPerSecond)
+    const waitSeconds = this.#creates.takeMany(teamId, createsPerSecond, count)
+    throwWhenEmpty(waitSeconds, 'new sandboxes', createsPerSecond)
   }
 
   /** @throws SandlotError invalid_request */
@@ -135,14 +140,14 @@ export class TeamLimits {
    * those that run; otherwise a burst would pass the limit.
    * @returns gives the places back, once however often it is called. Callers do so in the same tick in which the sandbox
    *   enters the registry
-   * @throws SandlotError rate_limited
+   * @throws SandlotError quota_exceeded
    */
   reserve(team: Team, count = 1): () => void {
     this.#checkPlaces(team, count)
     return this.#machines.add(team.teamId, count)
   }
 
-  /** Checks that a machine could be reserved now. @throws SandlotError rate_limited */
+  /** Checks that a machine could be reserved now. @throws SandlotError quota_exceeded */
   checkReservable(team: Team): void {
     this.#checkPlaces(team, 1)
   }
@@ -152,21 +157,21 @@ export class TeamLimits {
     const used = this.#options.runningOf(teamId) + this.#machines.of(teamId)
     if (limit !== null && used + count > limit)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `team '${name}' already runs ${used} sandboxes, its plan allows ${limit}; kill one first`,
       )
   }
 
-  /** @param count of keys that exist @throws SandlotError rate_limited */
+  /** @param count of keys that exist @throws SandlotError quota_exceeded */
   checkApiKeys({ name }: Team, count: number): void {
     if (count >= TEAM_LIMITS.apiKeys)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `team '${name}' has ${count} API keys, ${TEAM_LIMITS.apiKeys} are allowed: delete some`,
       )
   }
 
-  /** Reserves a diff and the machines that read for it. @returns gives them back @throws SandlotError rate_limited */
+  /** Reserves a diff and the machines that read for it. @returns gives them back @throws SandlotError rate_limited, quota_exceeded */
   reserveDiff(team: Team): () => void {
     const { teamId, name, plan } = team
     const limit = plan.diffs ?? TEAM_LIMITS.diffs
@@ -202,18 +207,18 @@ export class TeamLimits {
 
   /**
    * @param counts of builds that exist, and of those that are not finished
-   * @throws SandlotError rate_limited
+   * @throws SandlotError quota_exceeded
    */
   checkBuilds({ name, plan }: Team, { all, unfinished: count }: { all: number; unfinished: number }): void {
     if (all >= TEAM_LIMITS.builds)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `team '${name}' has ${all} builds and snapshots, ${TEAM_LIMITS.builds} are allowed: delete templates`,
       )
     const limit = plan.unfinishedBuilds ?? TEAM_LIMITS.unfinishedBuilds
     if (count >= limit)
       throw new SandlotError(
-        'rate_limited',
+        'quota_exceeded',
         `${count} builds of team '${name}' are not finished, ${limit} are allowed: wait for them, or delete their templates`,
       )
   }
@@ -251,12 +256,12 @@ export class TeamLimits {
 
   /**
    * Checks a new snapshot, checkpoint or archive. A pause is never refused for its size: no sandbox may be lost to a quota.
-   * @param sizeBytes of the team's checkpoints and archives @throws SandlotError rate_limited
+   * @param sizeBytes of the team's checkpoints and archives @throws SandlotError quota_exceeded
    */
   checkStorage({ name, plan }: Team, sizeBytes: number): void {
     if (plan.storageMB === null || sizeBytes < plan.storageMB * MiB) return
     throw new SandlotError(
-      'rate_limited',
+      'quota_exceeded',
       `team '${name}' keeps ${Math.round(sizeBytes / MiB)} MB of checkpoints and archives of builds, its plan allows ${plan.storageMB}: delete snapshots and templates, or kill paused sandboxes`,
     )
   }
@@ -281,7 +286,7 @@ export class TeamLimits {
       if (count + added > limit)
         throw new SandlotError(
           'invalid_request',
-          `${whose} has ${count} tags, ${limit} are allowed: take some away`,
+          `${whose} has ${count} tags, ${limit} are allowed: remove some`,
         )
     }
     if (added === 0) return
@@ -293,12 +298,12 @@ export class TeamLimits {
 /**
  * @param wanted archives that a team would have with a new one
  * @param limit as `TeamLimits.uploads` returned it
- * @throws SandlotError rate_limited
+ * @throws SandlotError quota_exceeded
  */
 export function checkUploads({ name }: Team, wanted: UploadAmount, limit: UploadAmount): void {
   if (wanted.count <= limit.count && wanted.sizeBytes <= limit.sizeBytes) return
   throw new SandlotError(
-    'rate_limited',
+    'quota_exceeded',
     `team '${name}' has ${wanted.count} archives for COPY steps of ${toMB(wanted.sizeBytes)} MB with this one, ${limit.count} of ${toMB(limit.sizeBytes)} MB are allowed: delete templates, or wait until older ones go`,
   )
 }

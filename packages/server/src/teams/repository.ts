@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { Store } from '../store/open-store.ts'
 import type { Team } from './team.ts'
 
-/** Team of everyone who does not make another; its plan leaves all limits to the machine. */
+/** Team that every server starts with; the plan of this team leaves all limits to `limits.ts`. */
 export const DEFAULT_TEAM_SLUG = 'default'
 
-/** Owns the catalogue: everybody may start from its templates, nobody signs in as it. The same in every instance. */
+/** Team that owns the catalog, with the same id in every instance: all teams may start from its templates, no user signs in to it. */
 export const CATALOG_TEAM_ID = 'ca7a1090-0000-4000-8000-000000000000'
 const CATALOG_TEAM_SLUG = 'sandlot'
 

@@ -4,11 +4,11 @@ import type { Team } from './team.ts'
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 const PROJECT_ID = /^prj_[0-9a-z]{1,64}$/
 
-/** The same team in the other form that clients write: `prj_` and the UUID without its dashes. */
+/** The project id of a team, which some clients send instead of the UUID: `prj_` and the UUID without dashes. */
 export const projectIdOf = ({ teamId }: Pick<Team, 'teamId'>): string => `prj_${teamId.replaceAll('-', '')}`
 
 /**
- * A `teamID` parameter, which may only name the caller's own team.
+ * Checks a `teamID` parameter, which may only name the caller's own team.
  * @throws SandlotError invalid_request, forbidden
  */
 export function checkTeamId(team: Team, teamId: string | undefined): void {

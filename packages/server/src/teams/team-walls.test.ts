@@ -3,7 +3,7 @@ import { type Method, serverUnderTest } from '../test-support/server-under-test.
 
 const under = serverUnderTest()
 
-/** What any of the routes asks for; each takes what it knows. */
+/** A body with the fields of all routes; each route reads those that it knows. */
 const BODY = { timeout: 60, last: 20, checkpointID: `c${'a'.repeat(20)}` }
 
 interface Route {
@@ -12,24 +12,24 @@ interface Route {
   hasBody: boolean
 }
 
-/** From the server's own description, so that a new route is here without being named. */
+/** Read from the OpenAPI document, so that new routes are tested without being named here. */
 async function routesOfSandboxes(): Promise<Route[]> {
   const { body } = await under.current.call('GET', '/openapi.json', undefined, {})
   const found: Route[] = []
   for (const [path, operations] of Object.entries(body.paths as Record<string, Record<string, object>>))
     for (const [method, operation] of Object.entries(operations))
-      if (path.includes('/sandboxes/{id}'))
+      if (path.includes('/sandboxes/{sandboxID}'))
         found.push({ method: method.toUpperCase() as Method, path, hasBody: 'requestBody' in operation })
   return found
 }
 
 const ask = ({ method, path, hasBody }: Route, id: string) => {
-  const url = path.replace('{id}', id)
+  const url = path.replace('{sandboxID}', id)
   const query = path.endsWith('/diff') ? `?from=c${'a'.repeat(20)}&to=c${'b'.repeat(20)}` : ''
   return under.current.call(method, url + query, hasBody ? BODY : undefined)
 }
 
-test('no route tells a sandbox of another team from one that never was, or does anything to it', async () => {
+test('every route answers for sandboxes of another team as for unknown ones, and does not touch them', async () => {
   const server = under.current
   const { sandboxID } = await server.create()
   await server.inStore(async (store) => {
@@ -51,7 +51,7 @@ test('no route tells a sandbox of another team from one that never was, or does 
     const text = JSON.stringify(theirs.body).replaceAll(sandboxID, never)
     expect([name, text]).toEqual([name, JSON.stringify(none.body)])
   }
-  // of what never was there are no events, which is no error
+  // the list of events of an unknown sandbox is empty, not an error
   const expected = (name: string) => (name.startsWith('GET /events/') ? 200 : 404)
   expect(statuses).toEqual(Object.fromEntries(Object.keys(statuses).map((name) => [name, expected(name)])))
   expect(await rowOf()).toEqual(before)
@@ -60,7 +60,7 @@ test('no route tells a sandbox of another team from one that never was, or does 
 test('without a key no route of a sandbox answers', async () => {
   const { sandboxID } = await under.current.create()
   for (const { method, path, hasBody } of await routesOfSandboxes()) {
-    const url = path.replace('{id}', sandboxID)
+    const url = path.replace('{sandboxID}', sandboxID)
     const { status } = await under.current.call(method, url, hasBody ? BODY : undefined, {})
     expect([`${method} ${path}`, status]).toEqual([`${method} ${path}`, 401])
   }

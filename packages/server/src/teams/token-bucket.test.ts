@@ -14,3 +14,13 @@ test('a rate below one a second says how long to wait', () => {
   const buckets = new TokenBuckets(() => 0)
   expect([buckets.take('k', 0.1), buckets.take('k', 0.1)]).toEqual([0, 10])
 })
+
+test('several are taken at once or not at all; more than the burst from a full bucket, and paid back later', () => {
+  let now = 0
+  const buckets = new TokenBuckets(() => now)
+  expect([buckets.takeMany('k', 4, 3), buckets.takeMany('k', 4, 2)]).toEqual([0, 1])
+  expect([buckets.takeMany('k', 4, 1), buckets.takeMany('k', 4, 100)]).toEqual([0, 1])
+  now = 1000
+  expect(buckets.takeMany('k', 4, 100)).toBe(0)
+  expect(buckets.takeMany('k', 4, 1)).toBe(25)
+})

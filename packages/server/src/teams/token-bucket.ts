@@ -1,17 +1,17 @@
 const MAX_BUCKETS = 10_000
 
-/** How a limit stands after a request was counted. */
+/** State of a rate limit after a request was counted. */
 export interface RateState {
-  /** Requests in one go. */
+  /** Requests in one burst. */
   limit: number
   remaining: number
-  /** Whole seconds until all of them are there again. */
+  /** Whole seconds until the full burst is available again. */
   resetSeconds: number
   /** 0: the request is allowed. */
   waitSeconds: number
 }
 
-/** Requests a second by key, with a burst of one second's worth (at least one) unless said otherwise. */
+/** Rate limits in requests a second, one for each key. Default burst: the requests of one second, at least one. */
 export class TokenBuckets {
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>()
   readonly #now: () => number
@@ -20,21 +20,32 @@ export class TokenBuckets {
     this.#now = now
   }
 
-  /** @returns 0 when allowed, else the whole seconds to wait */
+  /** Counts a request. @returns 0 when the request is allowed, otherwise the whole seconds to wait */
   take(key: string, perSecond: number, burst?: number): number {
     return this.count(key, perSecond, burst).waitSeconds
   }
 
-  /** As `take`, and how much is left. */
+  /**
+   * Takes several at once, or none. More than the burst can be taken when the bucket is full, which then stays empty until
+   * all of them are paid back.
+   * @returns 0 when allowed, else the whole seconds to wait
+   */
+  takeMany(key: string, perSecond: number, count: number): number {
+    const burst = Math.max(1, perSecond)
+    const tokens = this.#tokens(key, perSecond, burst)
+    const needed = Math.min(count, burst)
+    const isAllowed = tokens >= needed
+    this.#keep(key, isAllowed ? tokens - count : tokens)
+    return isAllowed ? 0 : waitFor(needed - tokens, perSecond)
+  }
+
+  /** Like `take`, and returns how much of the limit is left. */
   count(key: string, perSecond: number, burst = Math.max(1, perSecond)): RateState {
-    const now = this.#now()
-    const bucket = { tokens: this.#tokens(key, perSecond, burst), atMs: now }
-    this.#buckets.delete(key)
-    this.#buckets.set(key, bucket)
-    if (this.#buckets.size > MAX_BUCKETS) this.#buckets.delete(this.#buckets.keys().next().value!)
-    const waitSeconds = bucket.tokens >= 1 ? 0 : waitFor(bucket.tokens, perSecond)
-    if (waitSeconds === 0) bucket.tokens--
-    const { tokens } = bucket
+    const before = this.#tokens(key, perSecond, burst)
+    const isAllowed = before >= 1
+    const tokens = isAllowed ? before - 1 : before
+    this.#keep(key, tokens)
+    const waitSeconds = isAllowed ? 0 : waitFor(1 - before, perSecond)
     return {
       limit: Math.floor(burst),
       remaining: Math.floor(tokens),
@@ -43,10 +54,17 @@ export class TokenBuckets {
     }
   }
 
-  /** What `take` would answer; takes nothing. */
+  /** Returns what `take` would, without counting a request. */
   waitSeconds(key: string, perSecond: number, burst: number): number {
     const tokens = this.#tokens(key, perSecond, burst)
-    return tokens >= 1 ? 0 : waitFor(tokens, perSecond)
+    return tokens >= 1 ? 0 : waitFor(1 - tokens, perSecond)
+  }
+
+  /** Forgets the bucket that was used least lately when there are too many. */
+  #keep(key: string, tokens: number): void {
+    this.#buckets.delete(key)
+    this.#buckets.set(key, { tokens, atMs: this.#now() })
+    if (this.#buckets.size > MAX_BUCKETS) this.#buckets.delete(this.#buckets.keys().next().value!)
   }
 
   #tokens(key: string, perSecond: number, burst: number): number {
@@ -56,5 +74,4 @@ export class TokenBuckets {
   }
 }
 
-const waitFor = (tokens: number, perSecond: number): number =>
-  Math.max(1, Math.ceil((1 - tokens) / perSecond))
+const waitFor = (missing: number, perSecond: number): number => Math.max(1, Math.ceil(missing / perSecond))

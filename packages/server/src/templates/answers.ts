@@ -12,14 +12,14 @@ type AnyBuild = BuildInfo | BuildRecord
 const iso = (ms: number): string => new Date(ms).toISOString()
 const statusOf = (build: AnyBuild) => (isRecord(build) ? build.status : 'ready')
 
-/** What a create would start from, else what was built last. */
+/** The build that a create would start from; without one, the build that was made last. */
 function shownBuild({ tags, builds }: Template): AnyBuild | undefined {
   return tags.get(DEFAULT_TAG) ?? builds.findLast((build) => statusOf(build) === 'ready') ?? builds.at(-1)
 }
 
 /**
- * @param spawns how often it was used; of a default template that is everybody's, which only its owner is told
- * @param description of default templates
+ * @param spawns how often sandboxes were started from the template; of a default template only its owner is told
+ * @param description of a default template
  */
 export function toTemplate(
   template: Template,
@@ -54,7 +54,7 @@ export function toTemplate(
   }
 }
 
-/** As the list of default templates has one: what a create starts from, and nothing of what is only being built. */
+/** Like `toTemplate`, for the list of default templates: shows a build only if a create could start from it. */
 export function toDefaultTemplate(template: Template, team: Team, spawns?: Spawns, description?: string) {
   const answer = toTemplate(template, team, spawns, description)
   if (template.tags.has(DEFAULT_TAG)) return answer

@@ -27,7 +27,7 @@ async function builtBy(name: string, key: string): Promise<{ templateID: string;
 const createFrom = (templateID: string, key = tested.current.key) =>
   call('POST', '/v2/sandboxes', { templateID }, { 'x-api-key': key })
 
-test("everybody starts from the catalogue by its bare name, and nobody else's build changes it", async () => {
+test('all teams start templates of the catalog by their bare name, and builds of a team do not change them', async () => {
   const templateID = await build('claude', await tested.current.server.newCatalogKey())
   const started = await createFrom('claude')
   expect(started).toMatchObject({ status: 201, body: { templateID } })
@@ -37,7 +37,7 @@ test("everybody starts from the catalogue by its bare name, and nobody else's bu
   expect((await call('DELETE', `/templates/${templateID}`)).status).toBe(403)
 })
 
-test('a template of the catalogue is listed once it can be started from', async () => {
+test('a template of the catalog is listed once it can be started', async () => {
   const key = await tested.current.server.newCatalogKey()
   await call('POST', '/v3/templates', { name: 'claude' }, { 'x-api-key': key })
   const names = async () =>
@@ -47,7 +47,7 @@ test('a template of the catalogue is listed once it can be started from', async 
   expect((await names()).sort()).toEqual(['base', 'codex'])
 })
 
-test('one that is still to be built answers at once with where it stands; that it does not exist is a 404', async () => {
+test('a create from a template that is still being built is a 409 that says how far it is; an unknown one is a 404', async () => {
   const { catalogProgress } = tested.current.server
   catalogProgress.set('claude', { state: 'waiting' })
   const early = await createFrom('claude')
@@ -75,7 +75,7 @@ test('an administrator sees the templates of all teams, and why a build failed',
   expect(await listed()).toContainEqual(['claude', null, 'ready', undefined])
 })
 
-test('keys of the catalogue end with the next', async () => {
+test('a new key of the catalog ends the one before', async () => {
   const first = await tested.current.server.newCatalogKey()
   const second = await tested.current.server.newCatalogKey()
   const status = async (key: string) =>
@@ -83,7 +83,7 @@ test('keys of the catalogue end with the next', async () => {
   expect([await status(first), await status(second)]).toEqual([401, 200])
 })
 
-test('a public template of another team is found by namespace and name, a private one is not told from none', async () => {
+test('a public template of another team is found by namespace and name, a private one is like an unknown one', async () => {
   const other = await tested.current.server.newCatalogKey()
   const templateID = await build('app', tested.current.key)
   expect((await createFrom('default/app', other)).status).toBe(404)
@@ -95,7 +95,7 @@ test('a public template of another team is found by namespace and name, a privat
   expect((await createFrom('default/app', after)).body.templateID).toBe(templateID)
 })
 
-test("a build of another team's public template is started by its id; of a private one nothing is told", async () => {
+test("a build of another team's public template can be started by its id, one of a private template is unknown", async () => {
   const other = await tested.current.server.newCatalogKey()
   const { templateID, buildID } = await builtBy('app', tested.current.key)
   await builtBy('app', tested.current.key)

@@ -12,7 +12,7 @@ export interface TemplateReference {
   tag?: string
 }
 
-/** Trims and lower-cases; whether anything of that name exists is not its business. */
+/** Trims and lower-cases the parts; does not check that a template of that name exists. */
 export function parseReference(text: string): TemplateReference {
   const colon = text.indexOf(':')
   const path = colon < 0 ? text : text.slice(0, colon)
@@ -26,8 +26,9 @@ export function parseReference(text: string): TemplateReference {
 }
 
 /**
- * The same for something that is to be made.
- * @param slug namespace of the team that makes it @throws SandlotError invalid_request
+ * Like `parseReference`, for a template that is to be made.
+ * @param slug namespace of the team that makes the template
+ * @throws SandlotError invalid_request
  */
 export function parseNewReference(text: string, slug: string): TemplateReference & { tag: string } {
   const { namespace, name, tag = DEFAULT_TAG } = parseReference(text)

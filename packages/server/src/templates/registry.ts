@@ -1,5 +1,5 @@
 import { newTemplateId, SandlotError } from '@sandlot/protocol'
-import type { BuildInfo, SandboxNode } from '@sandlot/protocol/node'
+import type { BuildInfo } from '@sandlot/protocol/node'
 import type { CatalogProgress } from '../catalog/progress.ts'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
@@ -55,8 +55,8 @@ export class TemplateRegistry {
       this.#byId.get(templateId)?.tags.set(tag, builds.get(buildId)!)
   }
 
-  async loadBuiltIn(node: SandboxNode): Promise<void> {
-    for (const build of node.builds()) {
+  async loadBuiltIn(builds: readonly BuildInfo[]): Promise<void> {
+    for (const build of builds) {
       const record = await this.#repository.ensureBuiltIn(newTemplateId(), build.name, Date.now())
       this.#add({ ...record, tags: new Map([[DEFAULT_TAG, build]]), builds: [build] })
     }

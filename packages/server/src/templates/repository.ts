@@ -5,7 +5,7 @@ import type { Store } from '../store/open-store.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
 import { inTransaction } from '../store/transactions.ts'
 
-/** Kept of a tag. */
+/** Assignments that are kept of a tag. */
 const MAX_ASSIGNMENTS = 100
 
 export interface TemplateRecord {
@@ -17,7 +17,7 @@ export interface TemplateRecord {
   updatedAtMs: number
 }
 
-/** `waiting`: nobody has said yet what it is made of. `building`: it is made, or its turn comes. */
+/** `waiting`: announced, not started. `building`: queued or running. */
 export type BuildStatus = 'waiting' | 'building' | 'ready' | 'error'
 
 export interface BuildReason {
@@ -26,22 +26,20 @@ export interface BuildReason {
   step?: string
 }
 
-/** A build of a team: a snapshot, or what its steps made. */
+/** A build of a team: a snapshot, or a build by steps. */
 export interface BuildRecord extends SnapshotBuild {
   templateId: string
-  /** Whom the snapshot was made from; empty: it was built by steps. */
-  sandboxId: string
   createdAtMs: number
   updatedAtMs: number
   finishedAtMs?: number
   status: BuildStatus
-  /** Why it failed. */
+  /** Why the build failed. */
   reason?: BuildReason
-  /** It gets them when it is ready. */
+  /** Tags that the build gets when it is ready. */
   tags: string[]
-  /** What its steps have set, for steps of templates that start from it; its start command gets them too. */
+  /** Variables that the steps have set, for the start command and for steps of templates that start from this build. */
   envVars: Record<string, string>
-  /** What commands of its sandboxes get besides what their create says (docs/adr/0030). */
+  /** Variables that commands of sandboxes get, beside those of the create (docs/adr/0030). */
   runtimeEnvVars: Record<string, string>
 }
 
@@ -64,7 +62,7 @@ export class TemplateRepository {
     this.#store = store
   }
 
-  /** A template of the catalogue, under an id that stays. */
+  /** Finds or makes the row of a built-in template, which keeps its id. */
   async ensureBuiltIn(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
     const find = () =>
       this.#store
@@ -102,7 +100,7 @@ export class TemplateRepository {
       .execute()
   }
 
-  /** Records a build, with its tags when it is ready; the template is made when it is new. */
+  /** Inserts a build, and its tags if the build is ready. @param isNew inserts the template, too */
   async addBuild(template: TemplateRecord, isNew: boolean, build: BuildRecord): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       const inside = new TemplateRepository(transaction)
@@ -113,7 +111,7 @@ export class TemplateRepository {
     })
   }
 
-  /** What changed of it; one that became ready gets its tags. */
+  /** Updates the row of a build; a build that became ready gets its tags. */
   async updateBuild(build: BuildRecord): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       const inside = new TemplateRepository(transaction)
@@ -132,7 +130,7 @@ export class TemplateRepository {
       .execute()
   }
 
-  /** Each tag is on one build of a template: the last that got it. */
+  /** Assigns tags to a build; other builds of the template lose them. */
   async setTags(
     build: Pick<BuildRecord, 'templateId' | 'buildId'>,
     tags: readonly string[],
@@ -201,12 +199,12 @@ export class TemplateRepository {
       .execute()
   }
 
-  /** Its log goes with it. */
+  /** Deletes a build, with its log. */
   async removeBuild(buildId: string): Promise<void> {
     await this.#store.deleteFrom('builds').where('id', '=', buildId).execute()
   }
 
-  /** Its builds and tags go with it. @param checkpointIds what must be deleted from now on */
+  /** Deletes a template, with builds and tags. @param checkpointIds marked as being deleted in the same transaction */
   async remove(templateId: string, checkpointIds: readonly string[]): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       await setDeleting(transaction, checkpointIds)
@@ -218,7 +216,7 @@ export class TemplateRepository {
     return (await this.#store.selectFrom('templates').selectAll().execute()).map(toTemplate)
   }
 
-  /** Teams that have templates. */
+  /** Lists the teams that have templates. */
   async owners(): Promise<Array<{ teamId: string; slug: string }>> {
     return this.#store
       .selectFrom('templates')
@@ -244,7 +242,7 @@ export class TemplateRepository {
     }))
   }
 
-  /** How often sandboxes were started from each of these templates, and when last. */
+  /** Reads how often sandboxes were started from each of these templates, and when last. */
   async spawns(templateIds: readonly string[]): Promise<Map<string, Spawns>> {
     const rows = await this.#store
       .selectFrom('templates')
@@ -259,7 +257,7 @@ const toRow = (build: BuildRecord): BuildsTable => ({
   id: build.buildId,
   template_id: build.templateId,
   checkpoint_id: build.checkpointId,
-  sandbox_id: build.sandboxId,
+  sandbox_id: build.sandboxId ?? '',
   status: build.status,
   reason: build.reason ? JSON.stringify(build.reason) : null,
   created_at: build.createdAtMs,
@@ -280,7 +278,7 @@ const toBuild = (row: BuildsTable): BuildRecord => ({
   name: row.template_id,
   templateId: row.template_id,
   checkpointId: row.checkpoint_id,
-  sandboxId: row.sandbox_id,
+  sandboxId: row.sandbox_id || undefined,
   status: row.status as BuildStatus,
   reason: row.reason ? (JSON.parse(row.reason) as BuildReason) : undefined,
   createdAtMs: row.created_at,

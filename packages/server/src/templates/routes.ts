@@ -1,24 +1,20 @@
-import { ErrorSchema, Template, TemplateWithBuilds } from '@sandlot/protocol/rest'
-import type { FastifyRequest } from 'fastify'
-import Type from 'typebox'
-import type { App } from '../http/app.ts'
+import {
+  deleteTemplate,
+  findTemplateByAlias,
+  getTemplate,
+  listDefaultTemplates,
+  listTemplates,
+  listTemplatesV2,
+  updateTemplate,
+  updateTemplateV2,
+} from '@sandlot/protocol/rest'
+import type { App, Handler } from '../http/app.ts'
 import { checkUnpaged, clampLimit, decodeCursor, pageOf } from '../http/pagination.ts'
 import type { Team } from '../teams/team.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import { namesOf, toBuild, toDefaultTemplate, toTemplate } from './answers.ts'
-import { isRecord, type Template as KnownTemplate, type TemplateRegistry } from './registry.ts'
+import { isRecord, type Template, type TemplateRegistry } from './registry.ts'
 import type { TemplateService } from './service.ts'
-
-const tags = ['templates']
-const errors = { '4xx': ErrorSchema, '5xx': ErrorSchema }
-const TeamId = Type.Optional(
-  Type.String({ maxLength: 100, description: "The caller's own: a UUID or a project id, prj_…" }),
-)
-const Paged = {
-  limit: Type.Optional(Type.Integer()),
-  nextToken: Type.Optional(Type.String({ maxLength: 1024 })),
-}
-const Answer = Type.Record(Type.String(), Type.Unknown())
 
 export interface TemplateRoutesOptions {
   templates: TemplateRegistry
@@ -28,164 +24,121 @@ export interface TemplateRoutesOptions {
   now: () => number
 }
 
-export function templateRoutes(
-  app: App,
-  { templates: registry, templateDescriptions, templateService, now }: TemplateRoutesOptions,
-): void {
-  const descriptionOf = ({ name }: KnownTemplate) => templateDescriptions.get(name ?? '')
-  async function toAnswers(templates: KnownTemplate[], team: Team, toAnswer = toTemplate) {
-    const spawns = await registry.spawns(templates)
-    return templates.map((template) =>
-      toAnswer(template, team, spawns.get(template.templateId), descriptionOf(template)),
-    )
-  }
-
-  app.get(
-    '/templates',
-    {
-      schema: {
-        tags,
-        summary: 'Templates that sandboxes can start from',
-        querystring: Type.Object({ teamID: TeamId }),
-        response: { 200: Type.Array(Template), ...errors },
-      },
-    },
-    async (request) => {
-      const { team } = request.caller
-      checkTeamId(team, request.query.teamID)
-      const templates = registry.visibleTo(team)
-      checkUnpaged(templates.length, 'templates', 'GET /v2/templates')
-      return toAnswers(templates, team)
-    },
-  )
-  app.get(
-    '/default-templates',
-    {
-      schema: {
-        tags,
-        summary: 'Templates that come with this server, ready or not, by id',
-        response: { 200: Type.Array(Template), ...errors },
-      },
-    },
-    async (request) => {
-      const templates = registry.defaults().sort((a, b) => (a.templateId < b.templateId ? -1 : 1))
-      return toAnswers(templates, request.caller.team, toDefaultTemplate)
-    },
-  )
-  app.get(
-    '/v2/templates',
-    {
-      schema: {
-        tags,
-        summary: 'Templates that sandboxes can start from, newest first',
-        querystring: Type.Object({ teamID: TeamId, ...Paged }),
-        response: { 200: Type.Array(Template), ...errors },
-      },
-    },
-    async (request, reply) => {
-      const { limit, nextToken: token, teamID } = request.query
-      checkTeamId(request.caller.team, teamID)
-      const { page, nextToken } = pageOf(
-        registry.visibleTo(request.caller.team),
-        ({ createdAtMs, templateId }) => ({ timeMs: createdAtMs, id: templateId }),
-        { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
-      )
-      if (nextToken) reply.header('x-next-token', nextToken)
-      return toAnswers(page, request.caller.team)
-    },
-  )
-  app.get(
-    '/templates/aliases/:alias',
-    {
-      schema: {
-        tags,
-        summary: 'Does a template of this name exist?',
-        params: Type.Object({ alias: Type.String({ maxLength: 256 }) }),
-        response: { 200: Answer, ...errors },
-      },
-    },
-    async (request) => {
-      const { alias } = request.params
-      const { team } = request.caller
-      const template = alias.includes(':')
-        ? registry.resolve(alias, team).template
-        : registry.see(alias, team)
-      return { templateID: template.templateId, public: template.isPublic }
-    },
-  )
-  app.get(
-    '/templates/:id',
-    {
-      schema: {
-        tags,
-        summary: 'One template with its builds, newest first',
-        params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
-        querystring: Type.Object(Paged),
-        response: { 200: TemplateWithBuilds, ...errors },
-      },
-    },
-    async (request, reply) => {
-      const { team } = request.caller
-      const { limit, nextToken: token } = request.query
-      const template = registry.see(request.params.id, team)
-      const { page, nextToken } = pageOf(
-        template.builds,
-        (build) => ({
-          timeMs: isRecord(build) ? build.createdAtMs : template.createdAtMs,
-          id: build.buildId,
-        }),
-        { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
-      )
-      if (nextToken) reply.header('x-next-token', nextToken)
-      const [answer] = await toAnswers([template], team)
-      return { ...answer!, builds: page.map((build) => toBuild(build, template)) }
-    },
-  )
-  app.delete(
-    '/templates/:id',
-    {
-      schema: {
-        tags,
-        summary: 'Delete a template or a snapshot',
-        params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
-        response: { 204: Type.Null(), ...errors },
-      },
-    },
-    async (request, reply) => {
-      const template = registry.own(request.params.id, request.caller.team)
-      await templateService.delete(template)
-      return reply.code(204).send(null)
-    },
-  )
-  async function changeVisibility({ params, body, caller }: FastifyRequest): Promise<KnownTemplate> {
-    const template = registry.own((params as { id: string }).id, caller.team)
-    const { public: isPublic } = body as { public?: boolean }
-    if (isPublic !== undefined) await registry.setPublic(template, isPublic, now())
-    return template
-  }
-  app.route({
-    method: 'PATCH',
-    url: '/v2/templates/:id',
-    schema: visibility('Let other teams start from a template, or not any more'),
-    handler: async (request) => ({
-      names: namesOf(await changeVisibility(request), request.caller.team.slug),
-    }),
-  })
-  app.route({
-    method: 'PATCH',
-    url: '/templates/:id',
-    schema: visibility('The same for old clients'),
-    handler: async (request) => {
-      await changeVisibility(request)
-      return {}
-    },
-  })
+/** Finds, publishes and deletes templates. */
+export function templateRoutes(app: App, options: TemplateRoutesOptions): void {
+  app.get('/templates', { schema: listTemplates }, list(options))
+  app.get('/default-templates', { schema: listDefaultTemplates }, listDefaults(options))
+  app.get('/v2/templates', { schema: listTemplatesV2 }, listV2(options))
+  app.get('/templates/aliases/:alias', { schema: findTemplateByAlias }, findByAlias(options))
+  app.get('/templates/:templateID', { schema: getTemplate }, get(options))
+  app.delete('/templates/:templateID', { schema: deleteTemplate }, remove(options))
+  app.patch('/v2/templates/:templateID', { schema: updateTemplateV2 }, updateV2(options))
+  app.patch('/templates/:templateID', { schema: updateTemplate }, update(options))
 }
 
-const visibility = (summary: string) => ({
-  tags,
-  summary,
-  params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
-  body: Type.Object({ public: Type.Optional(Type.Boolean({ description: 'Absent: as it is' })) }),
-  response: { 200: Answer, ...errors },
-})
+async function toAnswers(
+  { templates, templateDescriptions }: TemplateRoutesOptions,
+  shown: Template[],
+  team: Team,
+  toAnswer = toTemplate,
+) {
+  const spawns = await templates.spawns(shown)
+  return shown.map((template) =>
+    toAnswer(template, team, spawns.get(template.templateId), templateDescriptions.get(template.name ?? '')),
+  )
+}
+
+const list =
+  (options: TemplateRoutesOptions): Handler<typeof listTemplates> =>
+  async (request) => {
+    const { team } = request.caller
+    checkTeamId(team, request.query.teamID)
+    const visible = options.templates.visibleTo(team)
+    checkUnpaged(visible.length, 'templates', 'GET /v2/templates')
+    return toAnswers(options, visible, team)
+  }
+
+const listDefaults =
+  (options: TemplateRoutesOptions): Handler<typeof listDefaultTemplates> =>
+  async (request) => {
+    const defaults = options.templates.defaults().sort((a, b) => (a.templateId < b.templateId ? -1 : 1))
+    return toAnswers(options, defaults, request.caller.team, toDefaultTemplate)
+  }
+
+const listV2 =
+  (options: TemplateRoutesOptions): Handler<typeof listTemplatesV2> =>
+  async (request, reply) => {
+    const { limit, nextToken: token, teamID } = request.query
+    checkTeamId(request.caller.team, teamID)
+    const { page, nextToken } = pageOf(
+      options.templates.visibleTo(request.caller.team),
+      ({ createdAtMs, templateId }) => ({ timeMs: createdAtMs, id: templateId }),
+      { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
+    )
+    if (nextToken) reply.header('x-next-token', nextToken)
+    return toAnswers(options, page, request.caller.team)
+  }
+
+const findByAlias =
+  ({ templates }: TemplateRoutesOptions): Handler<typeof findTemplateByAlias> =>
+  async (request) => {
+    const { alias } = request.params
+    const { team } = request.caller
+    const template = alias.includes(':')
+      ? templates.resolve(alias, team).template
+      : templates.see(alias, team)
+    return { templateID: template.templateId, public: template.isPublic }
+  }
+
+const get =
+  (options: TemplateRoutesOptions): Handler<typeof getTemplate> =>
+  async (request, reply) => {
+    const { team } = request.caller
+    const { limit, nextToken: token } = request.query
+    const template = options.templates.see(request.params.templateID, team)
+    const { page, nextToken } = pageOf(
+      template.builds,
+      (build) => ({
+        timeMs: isRecord(build) ? build.createdAtMs : template.createdAtMs,
+        id: build.buildId,
+      }),
+      { limit: clampLimit(limit), after: token ? decodeCursor(token) : undefined, isAscending: false },
+    )
+    if (nextToken) reply.header('x-next-token', nextToken)
+    const [answer] = await toAnswers(options, [template], team)
+    return { ...answer!, builds: page.map((build) => toBuild(build, template)) }
+  }
+
+const remove =
+  ({ templates, templateService }: TemplateRoutesOptions): Handler<typeof deleteTemplate> =>
+  async (request, reply) => {
+    const template = templates.own(request.params.templateID, request.caller.team)
+    await templateService.delete(template)
+    return reply.code(204).send(null)
+  }
+
+const updateV2 =
+  (options: TemplateRoutesOptions): Handler<typeof updateTemplateV2> =>
+  async ({ caller, params, body }) => {
+    const template = await changeVisibility(options, caller.team, params.templateID, body.public)
+    return { names: namesOf(template, caller.team.slug) }
+  }
+
+const update =
+  (options: TemplateRoutesOptions): Handler<typeof updateTemplate> =>
+  async ({ caller, params, body }) => {
+    await changeVisibility(options, caller.team, params.templateID, body.public)
+    return {}
+  }
+
+/** @param isPublic undefined: leaves it as it is */
+async function changeVisibility(
+  { templates, now }: TemplateRoutesOptions,
+  team: Team,
+  reference: string,
+  isPublic: boolean | undefined,
+): Promise<Template> {
+  const template = templates.own(reference, team)
+  if (isPublic !== undefined) await templates.setPublic(template, isPublic, now())
+  return template
+}

@@ -11,7 +11,7 @@ import { isRecord, type Template, type TemplateRegistry } from './registry.ts'
 
 export interface TemplateServiceOptions {
   templates: TemplateRegistry
-  node: Pick<SandboxNode, 'removeBuild' | 'releaseTemplate'>
+  node: Pick<SandboxNode, 'planRelease' | 'releaseTemplate' | 'removeBuild'>
   sandboxes: SandboxRegistry
   checkpoints: CheckpointService
   builder: TemplateBuilder
@@ -36,7 +36,8 @@ export class TemplateService {
     const tags = wanted.map(checkTag)
     templates.own(target, team)
     const { template, build } = templates.resolve(target, team)
-    if (!isRecord(build)) throw new SandlotError('forbidden', 'templates of this server get no tags')
+    if (!isRecord(build))
+      throw new SandlotError('forbidden', 'templates that come with this server cannot be tagged')
     limits.checkTags(templates.countTags(team, template, tags))
     await templates.setTags(build, tags, now())
     return { buildId: build.buildId, tags }
@@ -53,7 +54,7 @@ export class TemplateService {
     if (tags.includes(DEFAULT_TAG))
       throw new SandlotError(
         'invalid_request',
-        `tag '${DEFAULT_TAG}' cannot be taken away: a create without a tag needs it`,
+        `tag '${DEFAULT_TAG}' cannot be removed: a create without a tag needs it`,
       )
     const template = templates.own(name, team)
     for (const tag of tags)
@@ -79,9 +80,9 @@ export class TemplateService {
   async purge(template: Template) {
     const { node, templates } = this.#options
     const checkpointIds = templates.buildsOf(template.templateId).map(({ checkpointId }) => checkpointId)
-    const release = await node.releaseTemplate(checkpointIds)
+    const plan = await node.planRelease(checkpointIds)
     await this.delete(template)
-    return release()
+    return node.releaseTemplate(plan)
   }
 
   async #remove(template: Template): Promise<void> {
@@ -90,10 +91,10 @@ export class TemplateService {
     const builds = template.builds.filter(isRecord)
     // the sandbox that a snapshot was taken from may still be saved as that checkpoint; a fork only started from it
     const unused = builds
-      .filter(({ sandboxId, checkpointId }) => sandboxes.get(sandboxId)?.checkpointId !== checkpointId)
+      .filter(({ sandboxId, checkpointId }) => sandboxes.get(sandboxId ?? '')?.checkpointId !== checkpointId)
       .map(({ checkpointId }) => checkpointId)
     await templates.remove(template, unused)
-    for (const { buildId } of template.builds) node.removeBuild(buildId)
+    for (const { buildId } of template.builds) await node.removeBuild(buildId)
     for (const checkpointId of unused) await checkpoints.remove(checkpointId)
   }
 

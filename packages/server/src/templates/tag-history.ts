@@ -4,7 +4,7 @@ import type { Store } from '../store/open-store.ts'
 
 export type TagSort = 'latest_desc' | 'latest_asc' | 'name_asc' | 'name_desc'
 
-/** One time that a tag was put on a build. */
+/** One assignment of a tag to a build. */
 export interface TagAssignment {
   assignmentId: string
   tag: string
@@ -25,7 +25,7 @@ export interface Page<T> {
   nextCursor: string | null
 }
 
-/** Reads which builds the tags of a template were on, page by page. Builds that are gone have left it. */
+/** Reads which builds the tags of a template were assigned to, page by page, without builds that were deleted. */
 export class TagHistory {
   readonly #store: Store
 
@@ -33,7 +33,7 @@ export class TagHistory {
     this.#store = store
   }
 
-  /** Newest first. @throws SandlotError invalid_request: the cursor is none of this list */
+  /** Lists the assignments of a tag, newest first. @throws SandlotError invalid_request: the cursor is not one of this list */
   async assignments(
     templateId: string,
     tag: string,
@@ -43,8 +43,12 @@ export class TagHistory {
       .selectFrom('tag_assignments as assignment')
       .innerJoin('builds', 'builds.id', 'assignment.build_id')
       .select([
-        ...(['assignment.id', 'assignment.tag', 'assignment.build_id', 'assignment.assigned_at'] as const),
-        ...(['builds.created_at', 'builds.finished_at'] as const),
+        'assignment.id',
+        'assignment.tag',
+        'assignment.build_id',
+        'assignment.assigned_at',
+        'builds.created_at',
+        'builds.finished_at',
       ])
       .where('assignment.template_id', '=', templateId)
       .where('assignment.tag', '=', tag)
@@ -71,8 +75,9 @@ export class TagHistory {
   }
 
   /**
-   * Tags with their newest assignments.
-   * @param search part of the tag @throws SandlotError invalid_request: the cursor is none of this list
+   * Lists the tags of a template, each with the newest assignments.
+   * @param search part of the tag
+   * @throws SandlotError invalid_request: the cursor is not one of this list
    */
   async groups(
     templateId: string,
@@ -125,7 +130,7 @@ export class TagHistory {
     }
   }
 
-  /** The newest of each tag, at most `limit` each. */
+  /** Reads the newest assignments of each tag, at most `limit` for a tag. */
   async #newest(templateId: string, tags: string[], limit: number): Promise<TagAssignment[]> {
     if (tags.length === 0) return []
     const rows = await this.#store

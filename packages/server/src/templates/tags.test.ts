@@ -36,7 +36,7 @@ test('the count is of different tags', async () => {
   expect((await get('/old_one/assignments')).body).toEqual({ data: [], nextCursor: null })
 })
 
-test('whether a tag exists is asked in any case', async () => {
+test('the existence of a tag is checked in lower case', async () => {
   expect((await get('/exists?tag=%20STABLE')).body).toEqual({ exists: true, normalizedTag: 'stable' })
   expect((await get('/exists?tag=nope')).body).toEqual({ exists: false, normalizedTag: 'nope' })
   expect((await get('/exists?tag=a%20b')).status).toBe(400)
@@ -160,7 +160,7 @@ test('a team has at most 10 000 tags', async () => {
   expect((await tag('app:v1', ['stable'])).status).toBe(201)
 }, 60_000)
 
-test('tags that come together are set together or not at all', async () => {
+test('tags of one request are all set or none', async () => {
   const found = await t.inStore(async (store) => {
     await sql`create unique index refuse on template_tags ((case when tag in ('good', 'bad') then 1 end))`.execute(
       store,

@@ -3,24 +3,24 @@ import { CATALOG_TEAM_ID } from '../teams/repository.ts'
 
 export interface ListedTemplate {
   templateId: string
-  /** Of the newest build; absent: `base`. */
+  /** Checkpoint of the newest build; absent: `base`. */
   checkpointId?: string
-  /** null: a snapshot that got no name. */
+  /** null: a snapshot without a name. */
   name: string | null
-  /** Slug of the team; null: everybody may start from it. */
+  /** Slug of the team; null: all teams may start from the template. */
   team: string | null
-  /** Of the newest build; of `base`, which the machine makes at each start, always `ready`. */
+  /** Status of the newest build; always `ready` for `base`, which the machine makes at each start. */
   status: string
   /** Why the newest build failed. */
   reason?: string
-  /** Of the newest checkpoint, unpacked; 0 without one. */
+  /** Bytes of the newest checkpoint, unpacked; 0 without one. */
   sizeBytes: number
-  /** Sandboxes that were started from it, ever. */
+  /** Number of sandboxes that were ever started from the template. */
   spawnCount: number
   updatedAtMs: number
 }
 
-/** All templates of a home, newest last, over the database itself: a server need not run. */
+/** Lists all templates of a home, newest last. Reads the database, so no server needs to run. */
 export async function listTemplates(storeUrl: string): Promise<ListedTemplate[]> {
   const store = await openStore(storeUrl)
   try {
@@ -39,9 +39,16 @@ export async function listTemplates(storeUrl: string): Promise<ListedTemplate[]>
       )
       .leftJoin('checkpoints', 'checkpoints.id', 'builds.checkpoint_id')
       .select([
-        ...(['templates.id', 'templates.name', 'templates.team_id', 'templates.spawn_count'] as const),
-        ...(['templates.updated_at', 'teams.slug', 'builds.status', 'builds.reason'] as const),
-        ...(['builds.checkpoint_id', 'checkpoints.size_bytes'] as const),
+        'templates.id',
+        'templates.name',
+        'templates.team_id',
+        'templates.spawn_count',
+        'templates.updated_at',
+        'teams.slug',
+        'builds.status',
+        'builds.reason',
+        'builds.checkpoint_id',
+        'checkpoints.size_bytes',
       ])
       .orderBy('templates.updated_at')
       .execute()

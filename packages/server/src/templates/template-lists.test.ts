@@ -29,7 +29,7 @@ async function build(name: string, key = t.key) {
 }
 
 describe('templates that come with the server', () => {
-  test('are listed by id, marked and described; how others use them is not told', async () => {
+  test('are listed by id, marked and described, without how other teams use them', async () => {
     const catalogKey = await t.server.newCatalogKey()
     const { templateID, buildID } = await build('claude', catalogKey)
     const unready = await announce('codex', catalogKey)
@@ -42,11 +42,22 @@ describe('templates that come with the server', () => {
     expect(body).toHaveLength(3)
     expect(named(body, 'base')).toMatchObject({ isDefault: true, description: 'the base', buildID: 'b1' })
     expect(named(body, 'claude')).toMatchObject({
-      ...{ templateID, buildID, names: ['default/claude'], isDefault: true, buildStatus: 'ready' },
-      ...{ spawnCount: 0, buildCount: 0, lastSpawnedAt: null, createdBy: null },
+      templateID,
+      buildID,
+      names: ['default/claude'],
+      isDefault: true,
+      buildStatus: 'ready',
+      spawnCount: 0,
+      buildCount: 0,
+      lastSpawnedAt: null,
+      createdBy: null,
     })
     expect(named(body, 'codex')).toMatchObject({
-      ...{ templateID: unready.templateID, buildID: '', cpuCount: 0, memoryMB: 0, envdVersion: '' },
+      templateID: unready.templateID,
+      buildID: '',
+      cpuCount: 0,
+      memoryMB: 0,
+      envdVersion: '',
       buildStatus: 'waiting',
     })
     const all = (await get('/templates')).body
@@ -60,13 +71,20 @@ describe('templates that come with the server', () => {
   })
 })
 
-test('a template tells of the build that a create starts from, and of the newest whether it is ready', async () => {
+test('a template shows the build that a create starts from, and the status of the newest build', async () => {
   const first = await build('app')
   const second = await announce('app')
   const { body, headers } = await get(`/templates/${first.templateID}?limit=1`)
   expect(body).toMatchObject({
-    ...{ buildID: first.buildID, cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240, createdBy: null },
-    ...{ buildCount: 2, envdVersion: '0.6.13', buildStatus: 'waiting', isDefault: false },
+    buildID: first.buildID,
+    cpuCount: 2,
+    memoryMB: 1024,
+    diskSizeMB: 10240,
+    createdBy: null,
+    buildCount: 2,
+    envdVersion: '0.6.13',
+    buildStatus: 'waiting',
+    isDefault: false,
     builds: [{ buildID: expect.any(String), status: expect.any(String) }],
   })
   const rest = await get(`/templates/${first.templateID}?nextToken=${headers['x-next-token']}`)
@@ -88,7 +106,7 @@ describe('a teamID', () => {
     expect([status, body.message]).toEqual([400, expect.stringContaining("'nonsense' is neither a UUID nor")])
   })
 
-  test('is taken of an announced build, and told in its other form with the teams', async () => {
+  test('is accepted with an announced build, and listed in its other form with the teams', async () => {
     const { projectID } = (await get('/teams')).body[0]
     const announced = (teamID: string) => t.call('POST', '/v3/templates', { name: 'app', teamID })
     expect((await announced(projectID)).status).toBe(202)
@@ -118,7 +136,7 @@ describe('lists in one piece', () => {
     expect([page.status, page.body.length, typeof page.headers['x-next-token']]).toEqual([200, 2, 'string'])
   })
 
-  test('of more than 5000 running sandboxes are refused, when so many match', async () => {
+  test('of more than 5000 matching sandboxes are refused', async () => {
     const { sandboxID } = await t.create({ metadata: { a: 'b' } })
     await t.inStore((store) =>
       store.transaction().execute(async (transaction) => {

@@ -1,29 +1,57 @@
-import { EventEmitter } from 'node:events'
-import { SandlotError } from '@sandlot/protocol'
-import type {
-  AcquireOptions,
-  BuildEnvironment,
-  BuildJob,
-  BuildResult,
-  ExportedBase,
-  FileDiff,
-  KnownState,
-  MachineInit,
-  MachineSample,
-  NetworkPolicy,
-  NodeEvents,
-  ResumeOptions,
-  SandboxNode,
-  SnapshotBuild,
-  SnapshotOptions,
+import { BuildFailure, SandlotError } from '@sandlot/protocol'
+import {
+  type AcquireOptions,
+  type BuildEnvironment,
+  type BuildInfo,
+  type BuildJob,
+  type BuildLogLine,
+  type BuildOutcome,
+  type BuildResult,
+  type DiffOptions,
+  type ErrorData,
+  EventLog,
+  type EventPosition,
+  type ExportedBase,
+  type FileDiff,
+  fromErrorData,
+  type Joined,
+  type KnownState,
+  type MachineInit,
+  type MachineSample,
+  type NetworkPolicy,
+  type ReleasePlan,
+  type ResumeOptions,
+  type SandboxNode,
+  type SentEvent,
+  type SnapshotBuild,
+  type SnapshotOptions,
+  toErrorData,
 } from '@sandlot/protocol/node'
 
-/** A node without machines, for tests of rows and rules. The real one is under tests/. */
+const RESOURCES = { cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 }
+const BASE: BuildInfo = { buildId: 'b1', name: 'base', defaultUser: 'user', ...RESOURCES }
+const ADDRESS = '10.0.0.2'
+
+/** What a build of the double can do while it runs. */
+export interface DoubleBuild extends BuildJob {
+  log: (line: BuildLogLine) => void
+  signal: AbortSignal
+  /** Reports that the build waits, then that it is ready, and waits for `continueBuild`. */
+  wait: () => Promise<void>
+}
+
+interface BuildRun {
+  abort: AbortController
+  isUnderWay: boolean
+  proceed?: () => void
+}
+
+/** A node without machines, for tests of rows and rules. It keeps the contract as the real one does (node.contract.ts). */
 export class NodeDouble implements SandboxNode {
   readonly machines = new Map<string, MachineInit | undefined>()
   /** What each machine may reach, of all that were ever started. */
   readonly policies = new Map<string, NetworkPolicy>()
-  readonly emitter = new EventEmitter<NodeEvents>()
+  readonly events = new EventLog()
   /** How many of the next calls fail. */
   failInit = 0
   failStop = 0
@@ -39,11 +67,15 @@ export class NodeDouble implements SandboxNode {
   /** Builds that machines were asked for of, or checkpoints. */
   readonly acquired: string[] = []
   #next = 0
+  /** Session of each machine that was handed out. */
+  readonly #sessions = new Map<string, string | undefined>()
+  /** Checkpoints that the session has saved. */
+  readonly #savedNow = new Set<string>()
 
-  capacity = () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 })
-  builds = () => [
-    { buildId: 'b1', name: 'base', defaultUser: 'user', cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 },
-  ]
+  capacity = async () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 })
+  builds = async () => [BASE]
+  status = async (machineId: string) =>
+    this.machines.has(machineId) ? { machineId, address: ADDRESS } : undefined
   /** Checkpoints on its disk, and machines it holds frozen. */
   readonly saved = new Set<string>()
   readonly frozen = new Set<string>()
@@ -60,127 +92,246 @@ export class NodeDouble implements SandboxNode {
   /** Checkpoints that are in the bucket, with what they need; and those that were left to another machine. */
   readonly carried = new Map<string, ExportedBase>()
   readonly left: string[] = []
-  carry = async (checkpointId: string) => this.carried.get(checkpointId)
-  leaveCheckpoint = async (checkpointId: string) => {
+  exportBase = async (checkpointId: string) => this.carried.get(checkpointId)
+  dropLocalCheckpoint = async (checkpointId: string) => {
     this.left.push(checkpointId)
     this.saved.delete(checkpointId)
   }
 
-  checkpoints = async () => new Set(this.saved)
-  describe = async (checkpointId: string) => this.#infoOf(checkpointId)
-  /** Checkpoints and machines that the last start did not list. */
+  subscribe = (after: EventPosition | undefined, receive: (sent: SentEvent) => void) =>
+    this.events.subscribe(after, receive)
+  acknowledge = async (position: EventPosition) => this.events.acknowledge(position)
+  /** From now on the server that had subscribed is told nothing any more, as if its process were gone. */
+  disconnect(): void {
+    this.events.subscribe(undefined, () => {}).close()
+  }
+  /** The kernel of a machine dies. */
+  kill(machineId: string, reason = "the sandbox's kernel ended by itself"): void {
+    this.machines.delete(machineId)
+    this.frozen.delete(machineId)
+    this.events.emit({ type: 'exit', machineId, reason })
+  }
+
+  checkpoints = async () => [...this.saved]
+  describe = async (checkpointId: string) => {
+    this.#checkSaved(checkpointId)
+    return this.#infoOf(checkpointId)
+  }
+  /** Checkpoints and machines that the last join did not list. */
   readonly unlisted = new Set<string>()
-  /** What it was last started with. */
+  /** What it was last joined with. */
   known: KnownState | undefined
-  async start(known: KnownState) {
-    const { inUse, frozen, ended, checkpoints, builds } = known
+  async join(known: KnownState): Promise<Joined> {
+    const isSame = known.sessionId === this.known?.sessionId
+    if (!isSame) this.#savedNow.clear()
     this.known = known
     this.unlisted.clear()
-    for (const id of this.saved) if (!checkpoints.has(id)) this.unlisted.add(id)
+    for (const id of this.saved)
+      if (!known.checkpoints.includes(id) && !this.#savedNow.has(id)) this.unlisted.add(id)
+    const listed = new Set([...known.inUse, ...known.frozen].map(({ machineId }) => machineId))
     for (const [id, init] of this.machines) {
-      if (inUse.has(id) || frozen.has(id)) continue
+      const isOfSession = isSame && this.#sessions.get(id) === known.sessionId
+      if (known.ended.includes(id)) this.#end(id)
+      else if (listed.has(id)) this.#sessions.set(id, known.sessionId)
+      else if (isOfSession) continue
       // a sandbox runs in it, and no row says that it is to end
-      if (init && !ended.has(id)) this.unlisted.add(id)
-      else this.machines.delete(id)
+      else if (init && !this.frozen.has(id)) {
+        this.unlisted.add(id)
+        this.#sessions.delete(id)
+      } else this.#end(id)
     }
-    for (const build of builds) this.teamBuilds.set(build.buildId, build)
-    return new Set([...inUse.keys()].filter((id) => this.machines.has(id)))
+    for (const build of known.builds) this.teamBuilds.set(build.buildId, build)
+    const alive = known.inUse.filter(({ machineId }) => this.machines.has(machineId))
+    return {
+      alive: alive.map(({ machineId }) => ({ machineId, address: ADDRESS })),
+      capacity: await this.capacity(),
+      builds: await this.builds(),
+      buildsUnderWay: [...this.#runs].filter(([, { isUnderWay }]) => isUnderWay).map(([id]) => id),
+    }
+  }
+  #end(machineId: string): void {
+    this.machines.delete(machineId)
+    this.frozen.delete(machineId)
+    this.#sessions.delete(machineId)
   }
   /** Awaited before a build is added. */
   addingBuild: Promise<void> | undefined
   async addBuild(build: SnapshotBuild) {
     await this.addingBuild
+    this.#checkSaved(build.checkpointId)
     this.teamBuilds.set(build.buildId, build)
   }
-  /** What each build was asked for, and what the next ones do; absent: they succeed at once. */
+  /** What each build was asked for, and what the next ones do; absent: they do what their steps say. */
   readonly builtJobs: BuildJob[] = []
   builtEnvironment: BuildEnvironment = { defaultUser: 'user', envVars: {} }
-  building: ((job: BuildJob) => Promise<void>) | undefined
-  async buildTemplate(job: BuildJob): Promise<BuildResult> {
+  building: ((build: DoubleBuild) => Promise<void>) | undefined
+  readonly #runs = new Map<string, BuildRun>()
+  async startBuild(job: BuildJob) {
+    const { buildId } = job
+    if (this.#runs.has(buildId)) return
+    const run: BuildRun = { abort: new AbortController(), isUnderWay: true }
+    this.#runs.set(buildId, run)
     this.builtJobs.push(job)
-    await this.building?.(job)
+    void this.#build(job, run)
+      .then(
+        (result): BuildOutcome => ({ result }),
+        (error): BuildOutcome => ({ error: toErrorData(error) }),
+      )
+      .then((outcome) => {
+        run.isUnderWay = false
+        this.events.emit({ type: 'buildEnded', buildId, outcome })
+      })
+  }
+  cancelBuild = async (buildId: string, reason: ErrorData) =>
+    this.#runs.get(buildId)?.abort.abort(fromErrorData(reason))
+  continueBuild = async (buildId: string) => this.#runs.get(buildId)?.proceed?.()
+  async #build(job: BuildJob, run: BuildRun): Promise<BuildResult> {
+    const { buildId } = job
+    const { signal } = run.abort
+    const build: DoubleBuild = {
+      ...job,
+      signal,
+      log: (line) => this.events.emit({ type: 'buildLog', buildId, line }),
+      wait: async () => {
+        this.events.emit({ type: 'buildWaiting', buildId })
+        await untilAborted(signal, (resolve) => {
+          run.proceed = resolve
+          this.events.emit({ type: 'buildReady', buildId })
+        })
+      },
+    }
+    await (this.building ?? runSteps)(build)
+    signal.throwIfAborted()
     const checkpoint = await this.#save(job.checkpointId)
-    return { checkpoint, environment: this.builtEnvironment }
+    return { checkpoint, environment: this.#environmentOf(job) }
+  }
+  #environmentOf({ recipe }: BuildJob): BuildEnvironment {
+    const set = recipe.steps.flatMap((step) => (step.type === 'ENV' ? step.values : []))
+    const { envVars, ...environment } = this.builtEnvironment
+    return { ...environment, envVars: { ...Object.fromEntries(set), ...envVars } }
   }
   /** Checkpoints of templates that were removed with all that their builds left. */
   readonly released: string[] = []
-  releaseTemplate = async (checkpointIds: readonly string[]) => async () => {
-    this.released.push(...checkpointIds)
-    return { freedBytes: 1000, neededBy: 0 }
+  planRelease = async (checkpointIds: readonly string[]) => ({
+    layerKeys: checkpointIds.filter((id) => this.saved.has(id)),
+    imageKeys: [],
+  })
+  releaseTemplate = async ({ layerKeys, imageKeys }: ReleasePlan) => {
+    for (const key of [...layerKeys, ...imageKeys])
+      if (!/^[\w-]{1,100}$/.test(key)) throw new SandlotError('invalid_request', `'${key}' cannot be a key`)
+    this.released.push(...layerKeys)
+    return { freedBytes: layerKeys.length * 1000, neededBy: 0 }
   }
-  removeBuild = (buildId: string) => void this.teamBuilds.delete(buildId)
+  removeBuild = async (buildId: string) => void this.teamBuilds.delete(buildId)
   async #save(checkpointId: string) {
     await this.saving
     if (this.failSave-- > 0) throw new SandlotError('disk_full', 'there is no room')
     this.saved.add(checkpointId)
+    this.#savedNow.add(checkpointId)
     return this.#infoOf(checkpointId)
   }
+  #checkSaved(checkpointId: string): void {
+    if (!this.saved.has(checkpointId))
+      throw new SandlotError('not_found', `checkpoint '${checkpointId}' is not on this machine`)
+  }
+  #checkAlive(machineId: string): void {
+    if (!this.machines.has(machineId)) throw new SandlotError('not_found', `machine '${machineId}' is gone`)
+  }
   #infoOf(checkpointId: string) {
-    const resources = { cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 }
-    return { checkpointId, hasMemory: true, sizeBytes: 1000, createdAtMs: 0, resources, engineVersion: 'v' }
+    return {
+      checkpointId,
+      hasMemory: true,
+      sizeBytes: 1000,
+      createdAtMs: 0,
+      resources: RESOURCES,
+      engineVersion: 'v',
+    }
   }
   /** Machines whose envd does not answer. */
   readonly unresponsive = new Set<string>()
   isGuestHealthy = async (machineId: string) => !this.unresponsive.has(machineId)
-  async pause(machineId: string, checkpointId: string) {
+  async pause(machineId: string, checkpointId: string, { hasMemory }: { hasMemory: boolean }) {
+    this.#checkAlive(machineId)
     const info = await this.#save(checkpointId)
-    this.frozen.add(machineId)
-    return info
+    if (hasMemory) this.frozen.add(machineId)
+    else this.#end(machineId)
+    return { ...info, hasMemory }
   }
   /** What each was saved with. */
   readonly snapshots = new Map<string, SnapshotOptions>()
-  async snapshot(_machineId: string, checkpointId: string, options: SnapshotOptions) {
+  async snapshot(machineId: string, checkpointId: string, options: SnapshotOptions) {
+    this.#checkAlive(machineId)
     this.snapshots.set(checkpointId, options)
-    return { ...(await this.#save(checkpointId)), stoppedMs: 1 }
+    return { ...(await this.#save(checkpointId)), hasMemory: options.hasMemory, stoppedMs: 1 }
   }
   async resume(checkpointId: string, { hasMemory, machineId, owner, network }: ResumeOptions) {
     this.resumes++
     if (this.failResume-- > 0) throw new SandlotError('sandbox_capacity_unavailable', 'no memory')
     if (!this.saved.has(checkpointId)) throw new SandlotError('not_found', 'no such checkpoint')
     if (this.damaged.has(checkpointId)) throw new SandlotError('checkpoint_damaged', 'a bit flipped')
-    if (machineId && hasMemory && this.frozen.has(machineId))
-      return { machineId, buildId: 'b1', address: '10.0.0.2', how: 'hot' as const }
-    const machine = await this.acquire(checkpointId, { owner, network })
+    if (machineId && hasMemory && this.frozen.has(machineId)) {
+      this.#sessions.set(machineId, this.known?.sessionId)
+      return { machineId, buildId: 'b1', address: ADDRESS, how: 'hot' as const }
+    }
+    if (machineId && this.frozen.has(machineId)) this.#end(machineId)
+    const machine = await this.#start(checkpointId, { owner, network })
     return { ...machine, how: hasMemory ? ('restored' as const) : ('booted' as const) }
   }
   async thaw(machineId: string) {
+    this.#checkAlive(machineId)
     this.frozen.delete(machineId)
   }
-  checkArchive = async () => {}
-  diff = async (from: string, to: string): Promise<FileDiff> => ({
-    added: [`${from} ${to}`],
-    changed: [],
-    deleted: [],
-  })
+  checkArchive = async (key: string) => {
+    if (!/^\.?[A-Za-z0-9][\w.-]{0,199}$/.test(key))
+      throw new SandlotError('invalid_request', `'${key}' cannot be the key of an archive`)
+  }
+  readonly #diffs = new Map<string, AbortController>()
+  diff = async (from: string, to: string, { operationId = '' }: DiffOptions = {}): Promise<FileDiff> => {
+    const abort = new AbortController()
+    this.#diffs.set(operationId, abort)
+    await new Promise(setImmediate)
+    this.#diffs.delete(operationId)
+    abort.signal.throwIfAborted()
+    for (const id of [from, to]) this.#checkSaved(id)
+    return { added: [`${from} ${to}`], changed: [], deleted: [] }
+  }
+  cancelDiff = async (operationId: string) =>
+    this.#diffs.get(operationId)?.abort(new SandlotError('request_timeout', 'the comparison was cancelled'))
   collectGarbage = async () => ({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
   storageOf = async () => ({ logicalBytes: 0, storedBytes: 0, sharedBytes: 0, checkpoints: {} })
   removeCheckpoint = async (checkpointId: string): Promise<void> => {
     this.saved.delete(checkpointId)
+    this.unlisted.delete(checkpointId)
   }
-  async acquire(buildId: string, { owner, network }: AcquireOptions) {
+  async acquire(buildId: string, options: AcquireOptions) {
+    if (buildId !== BASE.buildId && !this.teamBuilds.has(buildId))
+      throw new SandlotError('not_found', `'${buildId}' was deleted`)
+    return this.#start(buildId, options)
+  }
+  async #start(buildId: string, { owner, network }: AcquireOptions) {
     this.acquireCalls++
     this.owners.push(owner)
     this.acquired.push(buildId)
+    const sessionId = this.known?.sessionId
     await this.acquiring
     const machineId = `m${this.#next++}`
     this.machines.set(machineId, undefined)
+    this.#sessions.set(machineId, sessionId)
     this.policies.set(machineId, network)
-    return { machineId, buildId, address: '10.0.0.2' }
+    return { machineId, buildId, address: ADDRESS }
   }
   async init(machineId: string, init: MachineInit) {
     if (this.failInit-- > 0) throw new SandlotError('sandbox_create_failed', 'it broke')
-    if (this.dieInInit-- > 0) this.machines.delete(machineId)
+    if (!this.machines.has(machineId))
+      throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
+    if (this.dieInInit-- > 0) this.kill(machineId)
     else this.machines.set(machineId, init)
   }
   async stop(machineId: string) {
     this.stops++
     await this.stopping
     if (this.failStop-- > 0) throw new SandlotError('operation_timeout', 'it hangs')
-    this.machines.delete(machineId)
-  }
-  addressOf = (machineId: string) => (this.machines.has(machineId) ? '10.0.0.2' : undefined)
-  on<E extends keyof NodeEvents>(event: E, listener: (...args: NodeEvents[E]) => void) {
-    this.emitter.on(event, listener as never)
+    this.#end(machineId)
   }
   close = async () => {}
 
@@ -197,5 +348,32 @@ export class NodeDouble implements SandboxNode {
     memCache: 0,
     diskUsed: 3,
     diskTotal: 10 * 2 ** 30,
+  })
+}
+
+/** Does what steps say, as far as tests need: `echo`, `exit` and `sleep`, and a wait for the ready command. */
+async function runSteps({ recipe, log, signal, wait }: DoubleBuild): Promise<void> {
+  for (const [index, step] of recipe.steps.entries()) {
+    signal.throwIfAborted()
+    if (step.type !== 'RUN') continue
+    const [word, value = ''] = step.command.split(' ')
+    log({ level: 'info', message: `[builder ${index + 1}/${recipe.steps.length}] RUN ${step.command}` })
+    if (word === 'echo') log({ level: 'info', message: value, step: String(index + 1) })
+    if (word === 'exit')
+      throw new BuildFailure(
+        String(index + 1),
+        `failed to run command '${step.command}': exit status ${value}`,
+      )
+    if (word === 'sleep') await untilAborted(signal, () => {})
+  }
+  if (recipe.readyCommand) await wait()
+}
+
+/** @throws the signal's reason */
+function untilAborted(signal: AbortSignal, begin: (resolve: () => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    begin(resolve)
   })
 }

@@ -25,7 +25,7 @@ export class UploadRepository {
     }))
   }
 
-  /** Of the teams that can have archives. */
+  /** Lists the ids of all teams. */
   async teamIds(): Promise<Set<string>> {
     return new Set((await this.#store.selectFrom('teams').select('id').execute()).map(({ id }) => id))
   }
@@ -61,7 +61,7 @@ export class UploadRepository {
       .execute()
   }
 
-  /** What a template was sent that no other one uses. */
+  /** Lists the archives that only this template uses. */
   async onlyFor(templateId: string): Promise<Array<{ teamId: string; hash: string }>> {
     const rows = await this.#store
       .selectFrom('upload_uses as own')

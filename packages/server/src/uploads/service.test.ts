@@ -28,8 +28,9 @@ const open = async (): Promise<void> => {
     dir,
     repository: new UploadRepository(store),
     limits: { uploads: () => limits },
-    checkArchive: async (file) => {
-      if (readFileSync(file, 'utf8') === 'no tar') throw new SandlotError('invalid_request', 'no tar')
+    checkArchive: async (key) => {
+      if (readFileSync(join(dir, key), 'utf8') === 'no tar')
+        throw new SandlotError('invalid_request', 'no tar')
     },
     roomBytes: () => roomBytes,
     now: () => now,
@@ -38,8 +39,12 @@ const open = async (): Promise<void> => {
 }
 const addTemplate = (templateId: string) =>
   new TemplateRepository(store).insert({
-    ...{ templateId, teamId: teams.one.teamId, name: templateId, isPublic: false },
-    ...{ createdAtMs: now, updatedAtMs: now },
+    templateId,
+    teamId: teams.one.teamId,
+    name: templateId,
+    isPublic: false,
+    createdAtMs: now,
+    updatedAtMs: now,
   })
 
 beforeEach(async () => {
@@ -71,17 +76,17 @@ async function tarOf(
 }
 const send = (token: string, content: Buffer) => uploads.receive(token, Readable.from([content]))
 
-test('what is not refused is kept', async () => {
+test('an accepted archive is kept', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   expect(await has()).toBe(true)
 })
 
-test('nobody but the team that sent it finds an archive', async () => {
+test('only the team that sent an archive finds it', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   expect(await has(hash, teams.two)).toBe(false)
 })
 
-test('a ticket is for one upload within the hour', async () => {
+test('a ticket allows one upload within an hour', async () => {
   const content = await tarOf({ name: 'x', content: 'x' })
   const used = ticket()
   await send(used, content)
@@ -91,7 +96,7 @@ test('a ticket is for one upload within the hour', async () => {
   await expect(send(late, content)).rejects.toMatchObject({ errorName: 'forbidden' })
 })
 
-test('what is refused leaves nothing, and its ticket is good for another try', async () => {
+test('a refused archive leaves no file, and its ticket allows a retry', async () => {
   const token = ticket()
   await expect(send(token, Buffer.from('no tar'))).rejects.toMatchObject({ errorName: 'invalid_request' })
   expect(readdirSync(dir)).toEqual([])
@@ -99,7 +104,7 @@ test('what is refused leaves nothing, and its ticket is good for another try', a
   expect(await has()).toBe(true)
 })
 
-test('an upload that breaks off leaves nothing', async () => {
+test('an interrupted upload leaves no file', async () => {
   const broken = Readable.from(
     (async function* () {
       yield Buffer.from('half')
@@ -110,7 +115,7 @@ test('an upload that breaks off leaves nothing', async () => {
   expect(readdirSync(dir)).toEqual([])
 })
 
-test('archives that were not used for a week go at a start', async () => {
+test('archives that were not used for a week are deleted at a start', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   now += 6 * 24 * 3600_000
   expect(await has()).toBe(true)
@@ -122,14 +127,14 @@ test('archives that were not used for a week go at a start', async () => {
   expect(await has()).toBe(false)
 })
 
-test('they go while the server runs, too', async () => {
+test('they are deleted while the server runs, too', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   now += 8 * 24 * 3600_000
   await uploads.prune()
   expect([await has(), readdirSync(dir), uploads.usage(teams.one.teamId).sizeBytes]).toEqual([false, [], 0])
 })
 
-test('an empty database starts beside archives of teams that it does not know, and keeps them as long as any', async () => {
+test('a start with an empty database keeps archives of unknown teams as long as any', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   await store.destroy()
   store = await openStore(':memory:')
@@ -143,14 +148,14 @@ test('an empty database starts beside archives of teams that it does not know, a
   expect(readdirSync(dir)).toEqual([])
 })
 
-test('an older database does not make an archive older', async () => {
+test('a restored database does not make an archive older', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   await new UploadRepository(store).touch(teams.one.teamId, hash, now - 8 * 24 * 3600_000)
   await open()
   expect(await has()).toBe(true)
 })
 
-test('an archive goes with its template, unless another one uses it', async () => {
+test('an archive is deleted with its template, unless another template uses it', async () => {
   const tar = await tarOf({ name: 'x', content: 'x' })
   for (const digit of ['a', 'b']) await send(ticket(hashOf(digit)), tar)
   await uploads.has(teams.one.teamId, hashOf('b'), 'other')
@@ -165,21 +170,21 @@ test('an archive goes with its template, unless another one uses it', async () =
   expect(readdirSync(dir)).toEqual([])
 })
 
-test('what is sent for a template that was deleted meanwhile is not kept', async () => {
+test('an archive for a template that was deleted in the meantime is not kept', async () => {
   const token = ticket()
   await new TemplateRepository(store).remove('app', [])
   await expect(send(token, await tarOf({ name: 'x' }))).rejects.toMatchObject({ errorName: 'not_found' })
   expect(readdirSync(dir)).toEqual([])
 })
 
-test('tickets of one team do not push out those of another', async () => {
+test('tickets of one team do not displace those of another', async () => {
   const token = ticket()
   for (let i = 0; i < 10_001; i++) ticket(i.toString(16).padStart(64, '0'), 'app', teams.two)
   await send(token, await tarOf({ name: 'x', content: 'x' }))
   expect(await has()).toBe(true)
 })
 
-test('what a team keeps is known, after a restart too, also of archives without a row', async () => {
+test('the usage of a team is known after a restart, archives without a row included', async () => {
   const tar = await tarOf({ name: 'x', content: 'x' })
   await send(ticket(hashOf('a')), tar)
   await send(ticket(hashOf('b')), tar)
@@ -193,7 +198,7 @@ test('what a team keeps is known, after a restart too, also of archives without 
 })
 
 describe('a team that sends more than it may keep', () => {
-  /** A tar of about this size, sent without its length in advance. */
+  /** Sends a tar of about this size without announcing its length. */
   const big = async (sizeBytes: number) => tarOf({ name: 'x', content: 'x'.repeat(sizeBytes) })
   const inPieces = (content: Buffer) =>
     Readable.from(
@@ -205,14 +210,14 @@ describe('a team that sends more than it may keep', () => {
       })(),
     )
 
-  test('is refused by what it announces, before anything is written', async () => {
+  test('is refused by the announced size, before a byte is written', async () => {
     limits.sizeBytes = 1_000_000
     const content = inPieces(await big(2_000_000))
     await expect(uploads.receive(ticket(), content, 2_000_000)).rejects.toThrow('of 1 MB are allowed')
     expect(readdirSync(dir)).toEqual([])
   })
 
-  test('shares what it may between all that it sends at once', async () => {
+  test('shares its limit between concurrent uploads', async () => {
     limits.sizeBytes = 5_000_000
     const tar = await big(2_000_000)
     const sent = await Promise.allSettled(
@@ -222,7 +227,7 @@ describe('a team that sends more than it may keep', () => {
     expect(taken).toBeLessThanOrEqual(2)
     expect(uploads.usage(teams.one.teamId)).toMatchObject({ count: taken, sizeBytes: taken * tar.length })
     expect(readdirSync(dir)).toHaveLength(taken)
-    // another team is not refused for it
+    // another team is not affected
     await send(ticket(hash, 'app', teams.two), tar)
   })
 
@@ -230,10 +235,10 @@ describe('a team that sends more than it may keep', () => {
     limits.count = 2
     const tar = await big(10)
     for (const digit of ['a', 'b']) await send(ticket(hashOf(digit)), tar)
-    await expect(send(ticket(hashOf('c')), tar)).rejects.toMatchObject({ errorName: 'rate_limited' })
+    await expect(send(ticket(hashOf('c')), tar)).rejects.toMatchObject({ errorName: 'quota_exceeded' })
   })
 
-  test('gives up those first that it has not used for a day', async () => {
+  test('loses the archives first that it has not used for a day', async () => {
     limits.count = 2
     const tar = await big(10)
     for (const digit of ['a', 'b']) {
@@ -246,7 +251,7 @@ describe('a team that sends more than it may keep', () => {
     ])
   })
 
-  test('leaves sandboxes the room that they need: all that is sent at once shares the rest', async () => {
+  test('leaves sandboxes the room that they need: concurrent uploads share the rest', async () => {
     roomBytes = 8 * 2 ** 20
     const tar = await big(100_000)
     const sent = await Promise.allSettled(

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DAY_MS, SandlotError } from '@sandlot/protocol'
-import type { SandboxNode } from '@sandlot/protocol/node'
+import { archiveKey, type SandboxNode } from '@sandlot/protocol/node'
 import { checkUploads, TEAM_LIMITS, type TeamLimits, type UploadAmount } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import type { UploadRecord, UploadRepository } from './repository.ts'
@@ -76,7 +76,7 @@ export class Uploads {
     await this.prune()
   }
 
-  path = (teamId: string, hash: string): string => join(this.#options.dir, `${teamId}-${hash}.tar`)
+  path = (teamId: string, hash: string): string => join(this.#options.dir, archiveKey(teamId, hash))
 
   /** Counts what a team keeps and is sending. */
   usage(teamId: string): UploadAmount {
@@ -108,21 +108,18 @@ export class Uploads {
     return true
   }
 
-  /** Allows one upload within the hour. @returns what `receive` takes */
+  /** Allows one upload within an hour. @returns a token for `receive` */
   ticket = (team: Team, templateId: string, hash: string): string => this.#tickets.add(team, templateId, hash)
 
   /**
    * Receives an archive.
    * @param announcedBytes size of the archive as the sender announced it; 0: unknown
-   * @throws SandlotError forbidden, payload_too_large, rate_limited, disk_full, invalid_request: not a tar, or an unsafe one
+   * @throws SandlotError forbidden, payload_too_large, quota_exceeded, disk_full, invalid_request: not a tar, or an unsafe one
    */
   async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
     const ticket = this.#tickets.find(token)
     if (!ticket)
-      throw new SandlotError(
-        'forbidden',
-        'this address for an upload is not valid any more: ask for a new one',
-      )
+      throw new SandlotError('forbidden', 'this address for an upload has expired: ask for a new one')
     const { team } = ticket
     const limit = this.#options.limits.uploads(team)
     await this.#makeRoom(team, limit, announcedBytes)
@@ -157,7 +154,7 @@ export class Uploads {
     const writing = join(dir, `${WRITING}${randomUUID()}`)
     try {
       await pipeline(content, counted(onBytes), createWriteStream(writing, { mode: 0o600 }))
-      await this.#options.checkArchive(writing, teamId)
+      await this.#options.checkArchive(basename(writing), teamId)
       const record = { teamId, hash, sizeBytes: (await stat(writing)).size, usedAtMs: now() }
       await repository.insert(record, templateId).catch((cause) => {
         throw new SandlotError('not_found', `template '${templateId}' was deleted`, { cause })

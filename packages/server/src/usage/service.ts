@@ -55,7 +55,7 @@ export class StorageUsage {
     return this.#options.node.collectGarbage(isDryRun)
   }
 
-  /** Checks that a team may keep more. @throws SandlotError rate_limited */
+  /** Checks that a team may keep more. @throws SandlotError quota_exceeded */
   async checkQuota(team: Team): Promise<void> {
     if (team.plan.storageMB === null) return
     const { checkpoints, uploads, limits } = this.#options

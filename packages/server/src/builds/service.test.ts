@@ -32,7 +32,7 @@ const built = async (name: string, more = {}): Promise<Announced> => {
   return build
 }
 
-test('a build is announced, started, and what comes of it can be created from', async () => {
+test('a build is announced and started, and sandboxes can be created from the result', async () => {
   const answer = await call('POST', '/v3/templates', {
     name: 'My-App:v1',
     tags: ['latest'],
@@ -53,21 +53,27 @@ test('a build is announced, started, and what comes of it can be created from', 
   expect((await start(build, { fromTemplate: 'base', steps, startCmd: 's', readyCmd: 'r' })).status).toBe(202)
   expect(await settled(build)).toMatchObject({ status: 'ready', logs: [] })
   expect(tested.current.node.builtJobs[0]!.recipe).toMatchObject({
-    ...{ cpuCount: 4, memoryMB: 512, startCommand: 's', readyCommand: 'r', isForced: false },
+    cpuCount: 4,
+    memoryMB: 512,
+    startCommand: 's',
+    readyCommand: 'r',
+    isForced: false,
     from: { buildId: 'b1', name: 'base' },
     steps: [{ type: 'RUN', command: 'ls' }],
   })
   const sandbox = await tested.current.create({ templateID: 'my-app:latest', envVars: { A: 'own' } })
   expect(sandbox.templateID).toBe(build.templateID)
   expect(tested.current.node.inits().at(-1)).toMatchObject({
-    ...{ defaultUser: 'worker', defaultWorkdir: '/w', envVars: { A: 'own' } },
+    defaultUser: 'worker',
+    defaultWorkdir: '/w',
+    envVars: { A: 'own' },
   })
   expect((await call('POST', '/v2/sandboxes', { templateID: 'my-app' })).body.message).toBe(
     "tag 'default' does not exist for template 'my-app'",
   )
 })
 
-test('variables of steps reach commands of sandboxes only where the template says so, and stay seen in what starts from it', async () => {
+test('variables of steps reach commands of sandboxes only if the template says so, and are visible to templates that start from it', async () => {
   const { node } = tested.current
   const envOf = async (templateID: string, envVars?: Record<string, string>) => {
     await tested.current.create({ templateID, envVars })
@@ -108,7 +114,7 @@ test('the same name is the same template, and its tag moves when the new build i
   ).toEqual(['ready', 'ready'])
 })
 
-test('of builds that lost their last tag the newest ten stay', async () => {
+test('the newest ten builds without a tag are kept', async () => {
   const builds = []
   for (let i = 0; i < 13; i++) {
     tested.current.now += 1_000
@@ -123,7 +129,7 @@ test('of builds that lost their last tag the newest ten stay', async () => {
   expect(await ids()).toEqual(left)
 })
 
-test('a build is started by its id, also when its tag has moved on, and is given tags by it', async () => {
+test('a build can be started and tagged by its id, also after another build took its tag', async () => {
   const first = await built('app')
   const second = await built('app')
   const other = await built('other')
@@ -147,12 +153,12 @@ test('a build is started by its id, also when its tag has moved on, and is given
   })
   await tested.current.create({ templateID: 'app:old' })
   expect(tested.current.node.acquired.at(-1)).toBe(first.buildID)
-  // a build of another template, whatever it is called
+  // a build of another template, also when that has the same name
   const { status, body } = await call('POST', '/v2/sandboxes', { templateID: `app:${other.buildID}` })
   expect([status, body.message]).toEqual([404, `tag '${other.buildID}' does not exist for template 'app'`])
 })
 
-test('a build that has failed, or is not ready, is said to be so', async () => {
+test('a create from a build that failed or is not ready says so', async () => {
   await built('app')
   const waiting = await announce('app')
   tested.current.node.building = () => Promise.reject(new BuildFailure('2', 'it broke'))
@@ -171,7 +177,7 @@ test('a build that has failed, or is not ready, is said to be so', async () => {
   expect(await createOf(failed)).toEqual([404, `${unknown}; the build of that id failed: it broke`])
 })
 
-test('a failure is kept with its step, and the build before stays the one that is started', async () => {
+test('a failed build keeps its reason and step, and creates still start from the build before', async () => {
   const good = await built('app')
   tested.current.node.building = () => Promise.reject(new BuildFailure('2', 'it broke'))
   const bad = await announce('app')
@@ -214,7 +220,7 @@ test('logs are paged by offset and level, and outlive the server', async () => {
   expect(logs[0].message).toMatch(/Build finished/)
 })
 
-test('a server that died in the middle says so, and leaves nothing half made', async () => {
+test('a build that a crash interrupted fails with a reason, and leaves no files', async () => {
   tested.current.node.building = () => new Promise(() => {})
   const running = await announce('app')
   await start(running)
@@ -261,7 +267,7 @@ test.each([
   expect(answer.body.message).toMatch(message)
 })
 
-test('what a start asks for is checked before anything is built', async () => {
+test('the body of a start is checked before the build runs', async () => {
   const build = await announce('app')
   const refusal = async (body: object) => (await start(build, body)).body.message
   expect(await refusal({ fromImage: 'a', fromTemplate: 'b' })).toMatch(/both given/)
@@ -273,7 +279,7 @@ test('what a start asks for is checked before anything is built', async () => {
   expect((await statusOf(build)).status).toBe('waiting')
 })
 
-test('tags are given, listed and taken away', async () => {
+test('tags are assigned, listed and removed', async () => {
   const build = await built('app:v1')
   expect(
     await call('POST', '/templates/tags', { target: 'app:v1', tags: ['stable', 'default'] }),
@@ -302,7 +308,7 @@ test('a template is made public and private', async () => {
   expect((await call('PATCH', '/v2/templates/base', { public: false })).status).toBe(403)
 })
 
-test('a template that is not used is deleted with its checkpoint; one in use stays', async () => {
+test('an unused template is deleted with its checkpoint; a template in use is not', async () => {
   await built('app')
   const sandbox = await tested.current.create({ templateID: 'app' })
   expect((await call('DELETE', '/templates/app')).status).toBe(400)
@@ -312,7 +318,7 @@ test('a template that is not used is deleted with its checkpoint; one in use sta
   expect((await call('DELETE', '/templates/app')).status).toBe(404)
 })
 
-test('finished builds are known to the node after a restart, failed ones are not', async () => {
+test('the node is told of finished builds after a restart, not of failed ones', async () => {
   const good = await built('app')
   tested.current.node.building = () => Promise.reject(new Error('no'))
   const bad = await announce('bad')
@@ -323,13 +329,13 @@ test('finished builds are known to the node after a restart, failed ones are not
   expect([...tested.current.node.teamBuilds.keys()]).toEqual([good.buildID])
 })
 
-test('clients that push images of Docker are told which ones work', async () => {
+test('clients that push Docker images are told which clients work', async () => {
   const answer = await call('POST', '/templates', { dockerfile: 'FROM x' })
   expect(answer.status).toBe(501)
   expect(answer.body.message).toMatch(/use e2b .* or newer/)
 })
 
-test('of builds that failed the newest twenty are kept, with their template', async () => {
+test('the newest twenty failed builds are kept, with their template', async () => {
   const t = tested.current
   t.node.building = () => Promise.reject(new BuildFailure('1', 'no luck'))
   let last: Announced | undefined
@@ -359,7 +365,7 @@ test('a team keeps the logs of its newest builds', async () => {
   expect(lines).toEqual([false, true, true])
 })
 
-test('a team that has more builds than it may is told to delete templates', async () => {
+test('a team with too many builds is told to delete templates', async () => {
   const t = tested.current
   const build = await announce('app')
   await t.inStore(async (store) => {
@@ -377,7 +383,7 @@ test('a team that has more builds than it may is told to delete templates', asyn
   expect((await call('POST', '/v3/templates', { name: 'app' })).status).toBe(202)
 })
 
-test('nothing is added to a template that is being deleted: 409, and afterwards it is a new one', async () => {
+test('a build of a template that is being deleted is a 409; afterwards the name belongs to a new template', async () => {
   const running = await announce('app')
   const waiting = await announce('app')
   const gate = Promise.withResolvers<void>()

@@ -26,7 +26,7 @@ const machines = () => t.node.machines.size
 const rows = () => t.inStore((store) => store.selectFrom('idempotency_keys').selectAll().execute())
 
 describe('an Idempotency-Key', () => {
-  test('makes one sandbox of a request that comes again, also after a restart, with the same answer', async () => {
+  test('makes one sandbox of a repeated request, also after a restart, with the same answer', async () => {
     const first = await create('order-17')
     const again = await create('order-17')
     expect([first.status, again.status, again.body]).toEqual([201, 201, first.body])
@@ -54,7 +54,7 @@ describe('an Idempotency-Key', () => {
     expect(machines()).toBe(1)
   })
 
-  test('whose first request is not finished is a 409, whoever asks', async () => {
+  test('whose first request still runs is a 409 for every caller', async () => {
     const gate = Promise.withResolvers<void>()
     t.node.acquiring = gate.promise
     const first = create('slow')
@@ -68,7 +68,7 @@ describe('an Idempotency-Key', () => {
     expect(machines()).toBe(1)
   })
 
-  test('whose first request was cut off by a crash is a 422: whether it was done is not known', async () => {
+  test('whose first request was interrupted by a crash is a 422: its outcome is unknown', async () => {
     t.node.acquiring = new Promise(() => {})
     void create('lost').catch(() => {})
     await expect.poll(() => t.node.acquireCalls).toBe(1)
@@ -82,7 +82,7 @@ describe('an Idempotency-Key', () => {
     expect(t.node.acquireCalls).toBe(1)
   })
 
-  test('is free again when the first request was refused, so that clients may repeat a 503', async () => {
+  test('can be used again when the first request was refused, so that clients may retry a 503', async () => {
     t.node.acquire = () => Promise.reject(new SandlotError('sandbox_capacity_unavailable', 'full'))
     expect((await create('busy')).status).toBe(503)
     expect(await rows()).toEqual([])
@@ -90,7 +90,7 @@ describe('an Idempotency-Key', () => {
     expect((await create('busy')).status).toBe(201)
   })
 
-  test('keeps an error after which something may have been done', async () => {
+  test('keeps an error that may have had effects', async () => {
     t.node.acquire = () => Promise.reject(new Error('a bug'))
     const first = await create('bug')
     const again = await create('bug')
@@ -133,7 +133,7 @@ describe('an Idempotency-Key', () => {
   })
 })
 
-test('a sandbox whose client went away before the answer waits for the second try', async () => {
+test('a sandbox whose client went away before the answer is kept for the retry', async () => {
   const http = createServer((request, response) => t.server.fastify.routing(request, response)).listen(0)
   const gate = Promise.withResolvers<void>()
   t.node.acquiring = gate.promise
@@ -164,7 +164,7 @@ test('neither the key nor the tokens of its answer are in the database table', a
     expect(text).not.toContain(secret)
 })
 
-test('nothing is done when the key cannot be recorded', async () => {
+test('a request does not run when the key cannot be recorded', async () => {
   await t.inStore((store) => sql`drop table idempotency_keys`.execute(store))
   const { status, body } = await create('a')
   expect([status, body.error_code]).toEqual([503, 'idempotency_unavailable'])
@@ -172,7 +172,7 @@ test('nothing is done when the key cannot be recorded', async () => {
   expect((await create(undefined)).status).toBe(201)
 })
 
-test('the oldest keys of a team go when it has too many, those of others stay', async () => {
+test('the oldest keys of a team with too many are deleted, those of other teams are kept', async () => {
   await t.inStore(async (store) => {
     const repository = new IdempotencyRepository(store)
     const { id: teamId } = await store.selectFrom('teams').select('id').executeTakeFirstOrThrow()

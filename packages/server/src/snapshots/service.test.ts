@@ -9,7 +9,7 @@ const snapshots = async (query = '') => (await t.call('GET', `/snapshots${query}
 const idsOf = (list: Array<{ snapshotID: string }>) => list.map(({ snapshotID }) => snapshotID)
 
 describe('a snapshot', () => {
-  test('without a name has the id of a template; the sandbox goes on', async () => {
+  test('without a name has the id of a template; the sandbox runs on', async () => {
     const { sandboxID: id } = await t.create()
     const { status, body } = await t.snapshot(id)
     expect(status).toBe(201)
@@ -30,13 +30,14 @@ describe('a snapshot', () => {
     expect((await t.call('POST', '/v2/sandboxes', { templateID: 'mine:v3' })).status).toBe(404)
   })
 
-  test('of the same new name at the same moment is another build of the same template; the tag is on the later', async () => {
+  test('of the same new name, taken concurrently, is another build of the same template; the later one has the tag', async () => {
     const ids = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     const { promise, resolve } = Promise.withResolvers<void>()
     t.node.addingBuild = promise
     const making = Promise.all(ids.map((id) => t.snapshot(id, 'mine')))
-    await expect.poll(() => t.node.saved.size).toBe(2)
-    setTimeout(resolve, 50)
+    const isSaved = async () => (await Promise.all(ids.map(t.treeOf))).every((tree) => tree.length === 1)
+    await expect.poll(isSaved).toBe(true)
+    resolve()
     const made = await making
     expect(made.map(({ status }) => status)).toEqual([201, 201])
     expect(new Set(made.map(({ body }) => body.snapshotID)).size).toBe(1)
@@ -83,7 +84,7 @@ describe('a snapshot', () => {
     expect((await t.create({ templateID: snapshotID })).sandboxID).toBeDefined()
   })
 
-  test('that cannot be saved leaves nothing but an error', async () => {
+  test('that cannot be saved leaves no checkpoint and no template', async () => {
     const { sandboxID: id } = await t.create()
     t.node.failSave = 1
     expect((await t.snapshot(id, 'mine')).status).toBe(507)
@@ -91,7 +92,7 @@ describe('a snapshot', () => {
     expect((await t.snapshot(id, 'mine')).status).toBe(201)
   })
 
-  test('is deleted once, and with it its checkpoint', async () => {
+  test('is deleted once, with its checkpoint', async () => {
     const { sandboxID: id } = await t.create()
     const { snapshotID } = (await t.snapshot(id)).body
     await t.call('DELETE', `/sandboxes/${id}`)
@@ -116,7 +117,7 @@ describe('a snapshot', () => {
     expect((await t.deleteTemplate(snapshotID)).status).toBe(204)
   })
 
-  test('that sandboxes of another team use does not tell which', async () => {
+  test('that sandboxes of another team use is not deleted, and their ids are not told', async () => {
     const { snapshotID } = (await t.snapshot((await t.create()).sandboxID)).body
     const user = (await t.create({ templateID: snapshotID })).sandboxID
     await t.inStore((store) =>
@@ -128,7 +129,7 @@ describe('a snapshot', () => {
     expect(message).not.toContain(user)
   })
 
-  test('that is deleted leaves its source the checkpoint that it descends from', async () => {
+  test('that is deleted leaves the checkpoint to the sandbox that descends from it', async () => {
     const { sandboxID: id } = await t.create()
     const { snapshotID } = (await t.snapshot(id)).body
     await t.deleteTemplate(snapshotID)
@@ -156,7 +157,7 @@ describe('the list of snapshots', () => {
     expect((await t.call('GET', '/snapshots?nextToken=rubbish')).status).toBe(400)
   })
 
-  test('is filtered by source and by name or id, with or without tag; what is unknown finds nothing', async () => {
+  test('is filtered by sandbox and by name or id, with or without tag; unknown values find none', async () => {
     const [one, two] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     const named = (await t.snapshot(one, 'mine')).body.snapshotID
     const tagged = (await t.snapshot(one, 'mine:v2')).body.snapshotID
@@ -178,7 +179,7 @@ describe('the list of snapshots', () => {
 })
 
 describe('a quota of storage', () => {
-  test('that is used up refuses snapshots and checkpoints, never a pause or a fork', async () => {
+  test('that is full refuses snapshots and checkpoints, never a pause or a fork', async () => {
     await t.limit({ storage_mb: 0 })
     const { sandboxID: id } = await t.create()
     for (const what of ['snapshots', 'checkpoints'])
@@ -194,19 +195,19 @@ describe('a quota of storage', () => {
     expect((await t.call('GET', '/usage/storage')).body.limitBytes).toBe(0)
   })
 
-  test('does not stand in the way while there is room', async () => {
+  test('allows snapshots while there is room', async () => {
     await t.limit({ storage_mb: 1 })
     const { sandboxID: id } = await t.create()
     expect((await t.snapshot(id)).status).toBe(201)
   })
 })
 
-test('a snapshot of the files alone says so in the tree, and is a template like any other', async () => {
+test('a snapshot without memory is marked so in the tree, and is a template like any other', async () => {
   const { sandboxID: id } = await t.create()
   const { status, body } = await t.act(id, 'snapshots', { name: 'files', memory: false })
   expect([status, body.names]).toEqual([201, ['default/files']])
   expect((await t.treeOf(id))[0]).toMatchObject({ why: 'snapshot', memory: false })
-  expect([...t.node.snapshots.values()]).toEqual([{ isPassing: false, hasMemory: false }])
+  expect([...t.node.snapshots.values()]).toEqual([{ isTransient: false, hasMemory: false }])
   expect((await t.call('POST', '/v2/sandboxes', { templateID: body.snapshotID })).status).toBe(201)
   await t.snapshot(id)
   expect((await t.treeOf(id))[1]).toMatchObject({ memory: true })

@@ -1,6 +1,6 @@
 import Value from 'typebox/value'
 import { expect, test } from 'vitest'
-import { ConnectSandbox, ConnectSandboxV2, NewSandbox, NewSandboxV2 } from './rest.ts'
+import { ConnectSandbox, ConnectSandboxV2, NewSandbox, NewSandboxV2 } from './index.ts'
 
 test('the two creates differ in the default time, the two connects in needing one', () => {
   expect(Value.Default(NewSandbox, { templateID: 'base' })).toMatchObject({ timeout: 15 })

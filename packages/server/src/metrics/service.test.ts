@@ -1,16 +1,18 @@
 import { beforeEach, expect, test } from 'vitest'
-import { SandboxRegistry } from '../sandboxes/registry.ts'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
-import { SandboxMetrics } from './metrics.ts'
+import { MetricsRepository } from './repository.ts'
 
 const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-test('metrics are answered by range, newest for many, and never of unknown sandboxes', async () => {
+test('metrics are read by range, or the newest of many sandboxes, and never of unknown sandboxes', async () => {
   const { sandboxID } = await t.create()
   for (let i = 0; i < 3; i++)
-    t.node.emitter.emit('samples', [t.node.sample(t.node.firstMachine(), t.now + i * 5000, i)])
+    t.node.events.emit({
+      type: 'samples',
+      samples: [t.node.sample(t.node.firstMachine(), t.now + i * 5000, i)],
+    })
   t.now += 10_000
   const all = (await t.call('GET', `/sandboxes/${sandboxID}/metrics`)).body
   expect(all.map((metric: { cpuUsedPct: number }) => metric.cpuUsedPct)).toEqual([0, 1, 2])
@@ -23,24 +25,30 @@ test('metrics are answered by range, newest for many, and never of unknown sandb
   ).toMatchObject({ [sandboxID]: { cpuUsedPct: 2 } })
 })
 
-test('samples of before a restart are read from the store', async () => {
+test('samples from before a restart are read from the database', async () => {
   const { sandboxID } = await t.create()
   const sampledAtMs = t.now
-  t.node.emitter.emit('samples', [t.node.sample(t.node.firstMachine(), sampledAtMs, 7)])
+  t.node.events.emit({ type: 'samples', samples: [t.node.sample(t.node.firstMachine(), sampledAtMs, 7)] })
   await t.crash()
-  t.node.emitter.emit('samples', [t.node.sample(t.node.firstMachine(), sampledAtMs + 5000, 8)])
+  t.node.events.emit({
+    type: 'samples',
+    samples: [t.node.sample(t.node.firstMachine(), sampledAtMs + 5000, 8)],
+  })
   t.now += 10_000
   const all = (await t.call('GET', `/sandboxes/${sandboxID}/metrics`)).body
   expect(all.map((metric: { cpuUsedPct: number }) => metric.cpuUsedPct)).toEqual([7, 8])
   expect(all[0]).toMatchObject({ cpuCount: 2, memTotal: 2 ** 30, diskTotal: 10 * 2 ** 30 })
 })
 
-test('a pass over many machines is stored whole', async () => {
+test('samples of many machines are all stored', async () => {
   for (let i = 0; i < 150; i++) await t.create()
-  t.node.emitter.emit('samples', [
-    ...[...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now)),
-    t.node.sample('unknown', t.now),
-  ])
+  t.node.events.emit({
+    type: 'samples',
+    samples: [
+      ...[...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now)),
+      t.node.sample('unknown', t.now),
+    ],
+  })
   const count = () =>
     t.inStore(
       async (store) => (await store.selectFrom('sandbox_metrics').select('sandbox_id').execute()).length,
@@ -48,9 +56,9 @@ test('a pass over many machines is stored whole', async () => {
   await expect.poll(count).toBe(150)
 })
 
-test('metrics go by age, and those of killed sandboxes sooner, in bounded batches', async () => {
+test('metrics are deleted by age, those of killed sandboxes sooner, in bounded batches', async () => {
   await t.inStore(async (store) => {
-    const metrics = new SandboxMetrics(store, new SandboxRegistry())
+    const metrics = new MetricsRepository(store)
     const samples = (sandboxId: string) =>
       Array.from({ length: 30 }, (_, i) => ({
         sandbox_id: sandboxId,

@@ -1,0 +1,254 @@
+import { mkdir } from 'node:fs/promises'
+import { join as joinPath } from 'node:path'
+import type { Joined, KnownState, NetworkPolicy } from '@sandlot/protocol/node'
+import type { NodeParts } from './assemble.ts'
+import { buildIdOf, ensureBuild, removeStaleBuilds } from './builder/base-build.ts'
+import { nodeCapacity } from './machines/capacity.ts'
+import type { LiveMachine } from './machines/machine.ts'
+import { isMarked } from './machines/machine-folder.ts'
+import { STOCK_OF_BASE } from './pool/machine-starts.ts'
+import type { Session } from './session.ts'
+import type { Upkeep } from './upkeep.ts'
+
+/**
+ * Reconciles the rows of a control plane with this machine (docs/adr/0031). The first join takes over what a former server
+ * left. Later joins of the same server process change nothing that this process may still be writing rows for. No join
+ * deletes a checkpoint or a machine only because it is not listed (docs/adr/0023).
+ */
+export class NodeJoin {
+  readonly #parts: NodeParts
+  readonly #session: Session
+  readonly #upkeep: Upkeep
+  #isStarted = false
+  /** The last join: joins run one at a time. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: NodeParts, session: Session, upkeep: Upkeep) {
+    this.#parts = parts
+    this.#session = session
+    this.#upkeep = upkeep
+  }
+
+  join(known: KnownState): Promise<Joined> {
+    const joining = this.#last.then(() => this.#join(known))
+    this.#last = joining.catch(() => {})
+    return joining
+  }
+
+  async #join(known: KnownState): Promise<Joined> {
+    if (this.#isStarted) await this.#joinAgain(known)
+    else await this.#joinFirst(known)
+    const { machines, builds, options, buildRuns } = this.#parts
+    const alive = known.inUse.flatMap(({ machineId }) => {
+      const machine = machines.get(machineId)
+      if (!machine || machine.isEnding || !machines.isAlive(machine)) return []
+      return [{ machineId, address: machine.slot.address }]
+    })
+    return {
+      alive,
+      capacity: nodeCapacity(options.home, options.resources),
+      builds: [...builds.values()].map(toBuildInfo),
+      buildsUnderWay: buildRuns.running(),
+    }
+  }
+
+  async #joinFirst(known: KnownState): Promise<void> {
+    const { machines, diffs, tiers, layers, booted, images, guard, pool, startable, onError } = this.#parts
+    this.#session.begin(known.sessionId)
+    await machines.prepareFolders()
+    await diffs.prepare()
+    const warm = await this.#recoverMachines(known)
+    const held = this.#holdFrozen(known)
+    await this.#markUnlistedCheckpoints(known)
+    await this.#secureNetwork()
+    const baseId = await this.#makeBase()
+    await layers.prepare()
+    await booted.prepare()
+    await images.prepare()
+    for (const build of known.builds) startable.add(build)
+    await tiers.recover(held)
+    const inUse = new Set(known.inUse.map(({ machineId }) => machineId))
+    for (const machine of machines.all())
+      if (machine.isFrozen && inUse.has(machine.machineId)) guard.adopt(machine)
+    await guard.look()
+    pool.open(baseId, warm)
+    void startable.prepareTemplates(onError)
+    this.#upkeep.start()
+    this.#isStarted = true
+  }
+
+  /** @returns machines of the base template that are still warm */
+  async #recoverMachines({ instanceId, inUse, frozen, ended }: KnownState): Promise<LiveMachine[]> {
+    const { machines, unlisted } = this.#parts
+    const { warm, unlisted: notListed } = await machines.recover({
+      inUse: policiesOf(inUse),
+      frozen: new Map(frozen.map((one) => [one.machineId, one])),
+      ended: new Set(ended),
+      buildIds: new Set([buildIdOf(this.#baseRecipe())]),
+    })
+    for (const machine of warm) machine.network = STOCK_OF_BASE
+    for (const { machineId } of [...inUse, ...frozen])
+      if (machines.get(machineId)) this.#session.addMachine(machineId)
+    for (const machineId of notListed) this.#session.addMachine(machineId, false)
+    await unlisted.machines.find(notListed, () => false, instanceId)
+    return warm
+  }
+
+  /** @returns checkpoints whose machine is still frozen */
+  #holdFrozen({ frozen }: KnownState): Set<string> {
+    const { machines, persistence } = this.#parts
+    const held = new Set<string>()
+    for (const { machineId, checkpointId } of frozen) {
+      const machine = machines.get(machineId)
+      if (!machine) continue
+      persistence.holdFrozen(machine, checkpointId)
+      held.add(checkpointId)
+    }
+    return held
+  }
+
+  async #markUnlistedCheckpoints({ checkpoints, instanceId }: KnownState): Promise<void> {
+    const { tiers, unlisted } = this.#parts
+    const listed = new Set(checkpoints)
+    const isListed = (id: string) => listed.has(id) || this.#session.hasCheckpoint(id)
+    await unlisted.checkpoints.find(await tiers.list(), isListed, instanceId)
+  }
+
+  async #secureNetwork(): Promise<void> {
+    const { machines, slots, network, events, options } = this.#parts
+    await network.firewall.install([...machines.all()])
+    await network.watch({
+      machines,
+      slots,
+      onStalled: ({ machineId }, reason) => events.emit({ type: 'stalled', machineId, reason }),
+      onFault: (reason) =>
+        options.logger.error({ reason }, 'the firewall does not hold: machines stand still'),
+      onMended: () => options.logger.warn('the firewall holds again: machines go on'),
+    })
+  }
+
+  /** @returns id of the base build */
+  async #makeBase(): Promise<string> {
+    const { machines, builds, options } = this.#parts
+    const buildsDir = joinPath(options.home, 'builds')
+    await mkdir(buildsDir, { recursive: true, mode: 0o700 })
+    const base = await ensureBuild(this.#baseRecipe(), buildsDir, machines)
+    builds.set(base.buildId, base)
+    await removeStaleBuilds(buildsDir, new Set(builds.keys()))
+    return base.buildId
+  }
+
+  #baseRecipe() {
+    const { options, envdKey, runDir, driver } = this.#parts
+    return {
+      name: 'base',
+      imagePath: options.baseImage.path,
+      keys: [options.baseImage.key, envdKey, options.guestDir, runDir],
+      engineVersion: driver.version,
+      defaultUser: 'user',
+      ...options.resources,
+    }
+  }
+
+  async #joinAgain(known: KnownState): Promise<void> {
+    const { startable } = this.#parts
+    const isSameSession = known.sessionId === this.#session.id
+    if (!isSameSession) {
+      this.#session.begin(known.sessionId)
+      // the rows list what was requested before: the running saves tell its outcome
+      await this.#session.settle()
+    }
+    for (const machineId of known.ended) await this.#end(machineId)
+    for (const { machineId, network } of known.inUse) await this.#keepInUse(machineId, network, isSameSession)
+    for (const one of known.frozen) await this.#keepFrozen(one, isSameSession)
+    await this.#settleUnlistedMachines(known, isSameSession)
+    await this.#markUnlistedCheckpoints(known)
+    for (const build of known.builds) startable.add(build)
+  }
+
+  async #keepInUse(machineId: string, policy: NetworkPolicy, isSameSession: boolean): Promise<void> {
+    const { machines, frozenMachines, guard, unlisted, network } = this.#parts
+    const machine = machines.get(machineId)
+    if (!machine || machine.isEnding) return
+    const wasUnlisted = unlisted.machines.has(machineId)
+    // in the same session a frozen machine was just paused, which the rows do not show yet
+    if (!isSameSession || wasUnlisted) {
+      if (wasUnlisted) await network.firewall.setPolicy(machine.slot, policy)
+      if (wasUnlisted) machine.network = policy
+      if (wasUnlisted || frozenMachines.claim(machineId)) guard.adopt(machine)
+      this.#session.addMachine(machineId)
+    }
+  }
+
+  async #keepFrozen(
+    { machineId, checkpointId, network }: KnownState['frozen'][number],
+    isSameSession: boolean,
+  ): Promise<void> {
+    const { machines, frozenMachines, persistence, unlisted } = this.#parts
+    const machine = machines.get(machineId)
+    if (!machine || machine.isEnding) return
+    const wasUnlisted = unlisted.machines.has(machineId)
+    if (isSameSession && !wasUnlisted) return
+    if (!machine.isFrozen) return this.#end(machineId)
+    this.#session.addMachine(machineId)
+    if (frozenMachines.has(machineId)) return
+    machine.network = network
+    persistence.holdFrozen(machine, checkpointId)
+  }
+
+  /** Freezes machines with a sandbox that no row lists, and ends those without a sandbox. */
+  async #settleUnlistedMachines(known: KnownState, isSameSession: boolean): Promise<void> {
+    const { machines, frozenMachines, unlisted } = this.#parts
+    const listed = new Set([...known.inUse, ...known.frozen].map(({ machineId }) => machineId))
+    const notListed: string[] = []
+    for (const machineId of this.#session.machineIds()) {
+      const machine = machines.get(machineId)
+      if (!machine || machine.isEnding) this.#session.forgetMachine(machineId)
+      else if (listed.has(machineId) || (isSameSession && this.#session.hasMachine(machineId))) continue
+      // a paused machine is in a checkpoint, and one that was never handed out holds nothing
+      else if (frozenMachines.has(machineId) || !(await isMarked(machine.dir, 'used')))
+        await this.#end(machineId)
+      else {
+        await this.#freeze(machine)
+        this.#session.addMachine(machineId, false)
+        notListed.push(machineId)
+      }
+    }
+    await unlisted.machines.find(notListed, () => false, known.instanceId)
+  }
+
+  /** Freezes a machine for good, also one that a guard has stalled. */
+  async #freeze(machine: LiveMachine): Promise<void> {
+    const { machines, guard, network } = this.#parts
+    await guard.release(machine, () => network.release(machine, () => machines.freeze(machine)))
+  }
+
+  async #end(machineId: string): Promise<void> {
+    const { machines, frozenMachines } = this.#parts
+    frozenMachines.claim(machineId)
+    this.#session.forgetMachine(machineId)
+    await machines.end(machineId)
+  }
+}
+
+const policiesOf = (inUse: KnownState['inUse']): Map<string, NetworkPolicy> =>
+  new Map(inUse.map(({ machineId, network }) => [machineId, network]))
+
+/** Removes the paths of this machine. */
+export const toBuildInfo = ({
+  buildId,
+  name,
+  defaultUser,
+  defaultWorkdir,
+  cpuCount,
+  memoryMB,
+  diskSizeMB,
+}: Joined['builds'][number]): Joined['builds'][number] => ({
+  buildId,
+  name,
+  defaultUser,
+  defaultWorkdir,
+  cpuCount,
+  memoryMB,
+  diskSizeMB,
+})

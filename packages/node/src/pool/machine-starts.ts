@@ -1,0 +1,145 @@
+import { SandlotError } from '@sandlot/protocol'
+import type { Build } from '../builder/base-build.ts'
+import type { LiveMachine, MachineSource, StartOptions } from '../machines/machine.ts'
+import type { Machines } from '../machines/machines.ts'
+import type { PreparedKernels } from '../machines/prepared-kernels.ts'
+import { CLOSED, OPEN } from '../network/network-policy.ts'
+import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
+import type { FrozenMachines } from '../persistence/frozen-machines.ts'
+import type { StartableCheckpoints } from '../persistence/startable-checkpoints.ts'
+import { memoryShortage } from '../pressure/memory-shortage.ts'
+import { mentionUnlisted } from '../unlisted/unlisted-data.ts'
+import { OneTimeSources } from './one-time-sources.ts'
+import { RecentDemand } from './recent-demand.ts'
+import type { StartPriority } from './start-priority.ts'
+import type { WarmPool } from './warm-pool.ts'
+
+/** Owner of starts for no team, e.g. to renew a template for another runsc. */
+const OWN_WORK = ''
+/** Snapshots with no more starts than this within 10 s are not kept in stock. */
+const SELDOM = 1
+/** Stock of the base template contains no foreign code, and most sandboxes want this policy: a create changes nothing. */
+export const STOCK_OF_BASE = OPEN
+
+export interface MachineStartsOptions {
+  machines: Machines
+  tiers: CheckpointTiers
+  frozenMachines: FrozenMachines
+  startPriority: StartPriority
+  /** The node's own builds, by id. */
+  builds: ReadonlyMap<string, Build>
+  poolMin: number
+  poolMax: number
+  memoryFloorMB: number
+}
+
+/** Parts that are made after `MachineStarts`, because they start machines. */
+export interface StartParts {
+  pool: WarmPool<LiveMachine>
+  prepared: PreparedKernels
+  startable: StartableCheckpoints
+  /** Number of machines that are frozen because the database does not list them. */
+  unlistedCount: () => number
+}
+
+/** Starts machines from the base build, from checkpoints or from one-time sources, and makes room for them. */
+export class MachineStarts {
+  readonly #options: MachineStartsOptions
+  readonly #oneTimeSources = new OneTimeSources<MachineSource>()
+  #parts!: StartParts
+
+  constructor(options: MachineStartsOptions) {
+    this.#options = options
+  }
+
+  /** Must be called once, before the first start. */
+  connect(parts: StartParts): void {
+    this.#parts = parts
+  }
+
+  /** Starts a machine for the pool. @param key id of a build, or key of a one-time source */
+  start(key: string, options: StartOptions): Promise<LiveMachine> {
+    const start = () => this.#startFrom(key, options)
+    return options.isUrgent ? this.#options.startPriority.during(start) : start()
+  }
+
+  /** Starts and claims a machine of a source without stock, through the pool's queue. */
+  async once(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
+    // the memory may be resumed while another machine starts from the files
+    const part = source.checkpointDir ? 'memory' : 'files'
+    const key = `${checkpointId} ${part} ${JSON.stringify(source.network ?? CLOSED)}`
+    const machine = await this.#oneTimeSources.during(key, source, () =>
+      this.#parts.pool.takeOnce(key, { owner: source.owner ?? OWN_WORK }),
+    )
+    await this.#options.machines.claim(machine)
+    return machine
+  }
+
+  demandFor(buildId: string): RecentDemand {
+    const { builds, poolMin, poolMax } = this.#options
+    const isBase = builds.has(buildId)
+    return new RecentDemand({
+      min: isBase ? poolMin : 0,
+      max: poolMax,
+      ignored: isBase || this.#parts.startable.isTemplate(buildId) ? 0 : SELDOM,
+    })
+  }
+
+  /** @returns why no machine can start for lack of memory, undefined when there is enough or some can be freed */
+  memoryShortage(): SandlotError | undefined {
+    const { frozenMachines, memoryFloorMB } = this.#options
+    const { pool, unlistedCount } = this.#parts
+    if (frozenMachines.size > 0 || pool.hasSpare) return undefined
+    const shortage = memoryShortage(memoryFloorMB)
+    return shortage && mentionUnlisted(shortage, unlistedCount())
+  }
+
+  /** Ends machines while memory is short: prepared kernels, stock of templates, then frozen machines of paused sandboxes. */
+  async makeRoom(): Promise<void> {
+    while (memoryShortage(this.#options.memoryFloorMB) && (await this.#dropSpare()));
+  }
+
+  /** Ends a machine that can be given up. @returns false when there is none */
+  async #dropSpare(): Promise<boolean> {
+    const { prepared } = this.#parts
+    return (
+      (await prepared.dropOldest()) || (await this.#dropStock()) || this.#options.frozenMachines.dropOldest()
+    )
+  }
+
+  async #dropStock(): Promise<boolean> {
+    const machine = this.#parts.pool.takeSpare()
+    if (machine) await this.#options.machines.end(machine.machineId)
+    return machine !== undefined
+  }
+
+  async #startFrom(key: string, options: StartOptions): Promise<LiveMachine> {
+    const { builds, tiers } = this.#options
+    const { startable } = this.#parts
+    await this.makeRoom()
+    if (startable.has(key)) return startable.start(key, (source) => this.#startWhenFree(source, options))
+    const base = builds.get(key)
+    const source = base ? { ...base, network: STOCK_OF_BASE } : this.#oneTimeSources.get(key)
+    if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
+    const start = () => this.#startWhenFree(source, options)
+    return 'checkpointId' in source && source.checkpointId ? tiers.use(source.checkpointId, start) : start()
+  }
+
+  async #startWhenFree(source: MachineSource, options: StartOptions): Promise<LiveMachine> {
+    const { machines } = this.#options
+    const { prepared, unlistedCount } = this.#parts
+    try {
+      const isAwaitedRestore = options.isUrgent && source.checkpointDir !== undefined
+      return await machines.start(source, {
+        ...options,
+        prepared: isAwaitedRestore ? prepared.claim(source) : undefined,
+      })
+    } catch (error) {
+      const isFull = error instanceof SandlotError && error.errorName === 'sandbox_capacity_unavailable'
+      if (!isFull) throw error
+      if (!(await this.#dropSpare())) throw mentionUnlisted(error, unlistedCount())
+      await machines.settle()
+      return machines.start(source, options)
+    }
+  }
+}

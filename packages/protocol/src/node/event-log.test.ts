@@ -1,0 +1,110 @@
+import { expect, test } from 'vitest'
+import { EventLog } from './event-log.ts'
+import type { NodeEvent, SentEvent } from './events.ts'
+
+const exit = (machineId: string): NodeEvent => ({ type: 'exit', machineId, reason: 'it died' })
+const line = (message: string, buildId = 'b'): NodeEvent => ({
+  type: 'buildLog',
+  buildId,
+  line: { level: 'info', message },
+})
+const ended = (buildId = 'b'): NodeEvent => ({
+  type: 'buildEnded',
+  buildId,
+  outcome: { error: { message: '' } },
+})
+const samples: NodeEvent = { type: 'samples', samples: [] }
+
+/** Everything that a new subscriber is sent at once. */
+function sentTo(log: EventLog, after?: Pick<SentEvent, 'epoch' | 'sequence'>): NodeEvent[] {
+  const sent: NodeEvent[] = []
+  log.subscribe(after, ({ event }) => sent.push(event)).close()
+  return sent
+}
+
+test('events are sent in order with numbers, again to each subscriber until they are acknowledged', () => {
+  const log = new EventLog()
+  const received: SentEvent[] = []
+  log.emit(exit('m1'))
+  log.subscribe(undefined, (sent) => received.push(sent))
+  log.emit(exit('m2'))
+  expect(received.map(({ sequence, event }) => [sequence, event])).toEqual([
+    [1, exit('m1')],
+    [2, exit('m2')],
+  ])
+  expect(sentTo(log)).toEqual([exit('m1'), exit('m2')])
+  expect(sentTo(log, received[0])).toEqual([exit('m2')])
+  log.acknowledge(received[0]!)
+  expect(sentTo(log)).toEqual([exit('m2')])
+  log.acknowledge(received[1]!)
+  expect(sentTo(log)).toEqual([])
+})
+
+test('a position of another epoch means nothing', () => {
+  const log = new EventLog()
+  log.emit(exit('m1'))
+  const other = { epoch: 'of a node before', sequence: 1 }
+  log.acknowledge(other)
+  expect(sentTo(log, other)).toEqual([exit('m1')])
+})
+
+test('a new subscriber takes the place of the one before, whose close changes nothing then', () => {
+  const log = new EventLog()
+  const [first, second]: [NodeEvent[], NodeEvent[]] = [[], []]
+  const before = log.subscribe(undefined, ({ event }) => first.push(event))
+  log.subscribe(undefined, ({ event }) => second.push(event))
+  before.close()
+  log.emit(exit('m1'))
+  expect([first, second]).toEqual([[], [exit('m1')]])
+})
+
+test('samples are sent to the subscriber that listens, and not kept', () => {
+  const log = new EventLog()
+  log.emit(samples)
+  const received: SentEvent[] = []
+  log.subscribe(undefined, (sent) => received.push(sent))
+  log.emit(samples)
+  expect(received).toMatchObject([{ isKept: false, sequence: 0, event: samples }])
+})
+
+test('lines beyond the limit are counted in one line, exits and ends never dropped', () => {
+  const log = new EventLog({ lines: 2, bytes: 1000 })
+  for (const message of ['1', '2', '3', '4']) log.emit(line(message))
+  log.emit(exit('m1'))
+  log.emit(ended())
+  const missing = { level: 'warn' as const, message: expect.stringMatching(/^2 lines are missing/) }
+  expect(sentTo(log)).toEqual([
+    line('1'),
+    line('2'),
+    exit('m1'),
+    { type: 'buildLog', buildId: 'b', line: missing },
+    ended(),
+  ])
+})
+
+test('a subscriber that comes while the build goes on is told of missing lines at once', () => {
+  const log = new EventLog({ lines: 10, bytes: 3 })
+  for (const message of ['one', 'two', 'three']) log.emit(line(message))
+  expect(sentTo(log)).toEqual([
+    line('one'),
+    { type: 'buildLog', buildId: 'b', line: { level: 'warn', message: expect.stringMatching(/^2 lines/) } },
+  ])
+})
+
+test('a subscriber that listens misses no line, however slowly it acknowledges', () => {
+  const log = new EventLog({ lines: 2, bytes: 1000 })
+  const received: NodeEvent[] = []
+  log.subscribe(undefined, ({ event }) => received.push(event))
+  const lines = ['1', '2', '3', '4'].map((message) => line(message))
+  for (const one of lines) log.emit(one)
+  log.emit(ended())
+  expect(received).toEqual([...lines, ended()])
+})
+
+test('acknowledged lines make room for others', () => {
+  const log = new EventLog({ lines: 1, bytes: 1000 })
+  log.emit(line('1'))
+  log.acknowledge({ epoch: log.epoch, sequence: 1 })
+  log.emit(line('2'))
+  expect(sentTo(log)).toEqual([line('2')])
+})

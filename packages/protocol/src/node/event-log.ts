@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto'
+import type { EventPosition, EventSubscription, NodeEvent, SentEvent } from './events.ts'
+
+/** Lines of build logs that are kept for a subscriber that is away, and their bytes, of all builds together. */
+const MAX_KEPT_LINES = 20_000
+const MAX_KEPT_LINE_BYTES = 16 * 2 ** 20
+
+export interface EventLogLimits {
+  lines: number
+  bytes: number
+}
+
+/**
+ * The events of a node until the control plane has acknowledged them. Exits, stalls and the ends of builds are always
+ * kept; lines of build logs up to a limit, beyond which they are counted; samples are not kept.
+ */
+export class EventLog {
+  readonly epoch = randomUUID()
+  readonly #limits: EventLogLimits
+  readonly #kept: SentEvent[] = []
+  #sequence = 0
+  #keptLines = 0
+  #keptLineBytes = 0
+  /** Lines that were neither kept nor delivered, by build. */
+  readonly #droppedLines = new Map<string, number>()
+  #receive: ((sent: SentEvent) => void) | undefined
+
+  constructor(limits: EventLogLimits = { lines: MAX_KEPT_LINES, bytes: MAX_KEPT_LINE_BYTES }) {
+    this.#limits = limits
+  }
+
+  emit(event: NodeEvent): void {
+    if (event.type === 'samples') this.#add(event, false)
+    else if (event.type === 'buildLog') this.#addLine(event)
+    else {
+      if (event.type === 'buildEnded') this.#tellDropped(event.buildId)
+      this.#add(event, true)
+    }
+  }
+
+  /**
+   * Sends what was not acknowledged and comes after `after`, then everything that happens. A new subscriber takes the
+   * place of the one before.
+   */
+  subscribe(after: EventPosition | undefined, receive: (sent: SentEvent) => void): EventSubscription {
+    this.#receive = receive
+    const first = after?.epoch === this.epoch ? after.sequence : 0
+    for (const sent of [...this.#kept]) if (sent.sequence > first && this.#receive === receive) receive(sent)
+    if (this.#receive === receive)
+      for (const buildId of [...this.#droppedLines.keys()]) this.#tellDropped(buildId)
+    return {
+      close: () => {
+        if (this.#receive === receive) this.#receive = undefined
+      },
+    }
+  }
+
+  /** The receiver has recorded everything up to here; a position of another epoch is ignored. */
+  acknowledge({ epoch, sequence }: EventPosition): void {
+    if (epoch !== this.epoch) return
+    let count = 0
+    for (const sent of this.#kept) {
+      if (sent.sequence > sequence) break
+      count++
+      if (sent.event.type !== 'buildLog') continue
+      this.#keptLines--
+      this.#keptLineBytes -= sent.event.line.message.length
+    }
+    this.#kept.splice(0, count)
+  }
+
+  #addLine(event: NodeEvent & { type: 'buildLog' }): void {
+    const isFull = this.#keptLines >= this.#limits.lines || this.#keptLineBytes >= this.#limits.bytes
+    if (isFull && !this.#receive) {
+      this.#droppedLines.set(event.buildId, (this.#droppedLines.get(event.buildId) ?? 0) + 1)
+      return
+    }
+    if (!isFull) {
+      this.#keptLines++
+      this.#keptLineBytes += event.line.message.length
+    }
+    this.#add(event, !isFull)
+  }
+
+  #tellDropped(buildId: string): void {
+    const count = this.#droppedLines.get(buildId)
+    if (count === undefined) return
+    this.#droppedLines.delete(buildId)
+    const message = `${count} lines are missing here: the control plane could not be reached`
+    this.#keptLines++
+    this.#keptLineBytes += message.length
+    this.#add({ type: 'buildLog', buildId, line: { level: 'warn', message } }, true)
+  }
+
+  #add(event: NodeEvent, isKept: boolean): void {
+    if (isKept) this.#sequence++
+    const sent = { epoch: this.epoch, sequence: this.#sequence, isKept, event }
+    if (isKept) this.#kept.push(sent)
+    this.#receive?.(sent)
+  }
+}

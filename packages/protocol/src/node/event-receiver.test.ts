@@ -1,0 +1,115 @@
+import { beforeEach, expect, test } from 'vitest'
+import { EventLog } from './event-log.ts'
+import { EventReceiver } from './event-receiver.ts'
+import type { EventPosition, NodeEvent, SentEvent } from './events.ts'
+
+const exit = (machineId: string): NodeEvent => ({ type: 'exit', machineId, reason: 'it died' })
+
+let log: EventLog
+let acknowledged: number[]
+let errors: unknown[]
+let handled: string[]
+let receiver: EventReceiver
+
+beforeEach(() => {
+  log = new EventLog()
+  acknowledged = []
+  errors = []
+  handled = []
+  receiver = new EventReceiver(
+    {
+      subscribe: (after, receive) => log.subscribe(after, receive),
+      async acknowledge(position: EventPosition) {
+        acknowledged.push(position.sequence)
+        log.acknowledge(position)
+      },
+    },
+    (error) => errors.push(error),
+  )
+})
+
+const kept = (): number => {
+  const sent: SentEvent[] = []
+  log.subscribe(undefined, (one) => sent.push(one)).close()
+  return sent.length
+}
+const settle = () => new Promise(setImmediate)
+
+test('an event is acknowledged when it and all before it are recorded', async () => {
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  receiver.on('exit', ({ machineId }) => {
+    handled.push(machineId)
+    return gates[Number(machineId)]!.promise
+  })
+  receiver.start()
+  log.emit(exit('0'))
+  log.emit(exit('1'))
+  gates[1]!.resolve()
+  await settle()
+  expect([handled, acknowledged.filter((sequence) => sequence > 0)]).toEqual([['0', '1'], []])
+  gates[0]!.resolve()
+  await settle()
+  expect(acknowledged.at(-1)).toBe(2)
+})
+
+test('what is sent again after a lost connection is handled once', async () => {
+  const never = new Promise<void>(() => {})
+  receiver.on('exit', ({ machineId }) => {
+    handled.push(machineId)
+    return never
+  })
+  receiver.start()
+  log.emit(exit('0'))
+  receiver.close()
+  log.emit(exit('1'))
+  receiver.start()
+  await settle()
+  expect(handled).toEqual(['0', '1'])
+  receiver.close()
+  expect(kept()).toBe(2)
+})
+
+test('a process that ends before it has recorded an event leaves it to the next', async () => {
+  receiver.on('exit', () => new Promise<void>(() => {}))
+  receiver.start()
+  log.emit(exit('0'))
+  await settle()
+  receiver.close()
+  const next = new EventReceiver(
+    {
+      subscribe: (after, receive) => log.subscribe(after, receive),
+      acknowledge: async (position) => log.acknowledge(position),
+    },
+    (error) => errors.push(error),
+  )
+  next.on('exit', async ({ machineId }) => void handled.push(machineId))
+  next.start()
+  await settle()
+  next.close()
+  expect([handled, kept()]).toEqual([['0'], 0])
+})
+
+test('a handler that fails is reported, and its event does not come for ever', async () => {
+  receiver.on('exit', async () => {
+    throw new Error('no')
+  })
+  receiver.on('exit', () => {
+    throw new Error('neither')
+  })
+  receiver.start()
+  log.emit(exit('0'))
+  await settle()
+  receiver.close()
+  expect([errors.length, kept()]).toEqual([2, 0])
+})
+
+test('events of a node that was started anew are new', async () => {
+  receiver.on('exit', ({ machineId }) => void handled.push(machineId))
+  receiver.start()
+  log.emit(exit('0'))
+  log = new EventLog()
+  receiver.start()
+  log.emit(exit('1'))
+  await settle()
+  expect(handled).toEqual(['0', '1'])
+})

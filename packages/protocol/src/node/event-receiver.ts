@@ -1,0 +1,88 @@
+import type { SandboxNode } from './contract.ts'
+import type { EventPosition, EventSubscription, NodeEventOf, NodeEventType, SentEvent } from './events.ts'
+
+type Handler<E> = (event: E) => Promise<void> | void
+
+/**
+ * Hands a node's events to those that record them, each event once, and acknowledges an event when it and all before it
+ * are recorded. Handlers are called in the order of the events and may finish in any order.
+ */
+export class EventReceiver {
+  readonly #node: Pick<SandboxNode, 'subscribe' | 'acknowledge'>
+  readonly #onError: (error: unknown) => void
+  readonly #handlers = new Map<NodeEventType, Array<Handler<never>>>()
+  /** Last event that was handed on. */
+  #received: EventPosition | undefined
+  /** Sequence numbers of events whose handlers have not finished, in ascending order. */
+  readonly #pending = new Set<number>()
+  #subscription: EventSubscription | undefined
+  #isAcknowledging = false
+
+  constructor(node: Pick<SandboxNode, 'subscribe' | 'acknowledge'>, onError: (error: unknown) => void) {
+    this.#node = node
+    this.#onError = onError
+  }
+
+  /** @param handle resolves when what the event says is recorded; a failure is logged and counts as recorded */
+  on<T extends NodeEventType>(type: T, handle: Handler<NodeEventOf<T>>): void {
+    this.#handlers.set(type, [...(this.#handlers.get(type) ?? []), handle])
+  }
+
+  /** Subscribes, again after a lost connection: what came before is not handed on twice. */
+  start(): void {
+    this.#subscription = this.#node.subscribe(this.#received, (sent) => this.#receive(sent))
+  }
+
+  close(): void {
+    this.#subscription?.close()
+    this.#subscription = undefined
+  }
+
+  #receive({ epoch, sequence, isKept, event }: SentEvent): void {
+    if (this.#received?.epoch !== epoch) {
+      this.#received = { epoch, sequence: 0 }
+      this.#pending.clear()
+    }
+    // sent again, because its acknowledgement was lost
+    if (isKept && sequence <= this.#received.sequence) return
+    const working = this.#handle(event)
+    if (!isKept) return
+    this.#received = { epoch, sequence }
+    if (!working) {
+      this.#acknowledgeSoon()
+      return
+    }
+    this.#pending.add(sequence)
+    void working.then(() => {
+      if (this.#received?.epoch !== epoch) return
+      this.#pending.delete(sequence)
+      this.#acknowledgeSoon()
+    })
+  }
+
+  /** @returns undefined when everything is recorded already */
+  #handle(event: SentEvent['event']): Promise<unknown> | undefined {
+    const pending: Promise<void>[] = []
+    for (const handle of this.#handlers.get(event.type) ?? [])
+      try {
+        const working = handle(event as never)
+        if (working) pending.push(working.catch(this.#onError))
+      } catch (error) {
+        this.#onError(error)
+      }
+    return pending.length > 0 ? Promise.all(pending) : undefined
+  }
+
+  /** Once for all events that were recorded in this turn of the event loop. */
+  #acknowledgeSoon(): void {
+    if (this.#isAcknowledging) return
+    this.#isAcknowledging = true
+    queueMicrotask(() => {
+      this.#isAcknowledging = false
+      const [oldestPending] = this.#pending
+      const { epoch, sequence } = this.#received!
+      const upTo = oldestPending === undefined ? sequence : oldestPending - 1
+      this.#node.acknowledge({ epoch, sequence: upTo }).catch(this.#onError)
+    })
+  }
+}

@@ -1,0 +1,139 @@
+import {
+  type EventPosition,
+  type EventSubscription,
+  fromErrorData,
+  type SandboxNode,
+  type SentEvent,
+  toErrorData,
+} from '../node/index.ts'
+
+const METHODS = [
+  'join',
+  'acknowledge',
+  'capacity',
+  'builds',
+  'status',
+  'acquire',
+  'init',
+  'stop',
+  'isGuestHealthy',
+  'pause',
+  'snapshot',
+  'resume',
+  'thaw',
+  'checkpoints',
+  'describe',
+  'diff',
+  'cancelDiff',
+  'collectGarbage',
+  'storageOf',
+  'removeCheckpoint',
+  'dropLocalCheckpoint',
+  'exportBase',
+  'addBuild',
+  'removeBuild',
+  'startBuild',
+  'cancelBuild',
+  'continueBuild',
+  'checkArchive',
+  'planRelease',
+  'releaseTemplate',
+  'close',
+] as const satisfies Array<keyof SandboxNode>
+
+type Missing = Exclude<keyof SandboxNode, (typeof METHODS)[number] | 'subscribe'>
+// a member of the contract that the loopback does not carry is an error here
+const nothingMissing: Missing[] = [] satisfies never[]
+
+export interface Loopback {
+  /** The node as the other end of the wire sees it. */
+  node: SandboxNode
+  /** Breaks the connection: events that are on their way are lost. */
+  drop(): void
+  /** Connects again, and asks for what came after the last event that arrived. */
+  reconnect(): void
+}
+
+/** A node behind a wire that lies in this process: every call, answer, error and event becomes JSON and is read again. */
+export function loopbackTo(target: SandboxNode): Loopback {
+  void nothingMissing
+  const node: Record<string, unknown> = {}
+  for (const method of METHODS)
+    node[method] = async (...args: unknown[]) => {
+      const answer = JSON.parse(await serve(target, method, JSON.stringify(args)))
+      if ('error' in answer) throw fromErrorData(answer.error)
+      return answer.value
+    }
+  const stream = new EventStream(target)
+  node.subscribe = (after: EventPosition | undefined, receive: (sent: SentEvent) => void) =>
+    stream.subscribe(after, receive)
+  return {
+    node: node as unknown as SandboxNode,
+    drop: () => stream.drop(),
+    reconnect: () => stream.connect(),
+  }
+}
+
+/** The node's end: from JSON to JSON. */
+async function serve(target: SandboxNode, method: keyof SandboxNode, request: string): Promise<string> {
+  const args = (JSON.parse(request) as unknown[]).map((arg) => arg ?? undefined)
+  try {
+    const value = await (target[method] as (...args: unknown[]) => Promise<unknown>)(...args)
+    return JSON.stringify({ value })
+  } catch (error) {
+    return JSON.stringify({ error: toErrorData(error) })
+  }
+}
+
+/** Events on their way from the node to its subscriber. */
+class EventStream {
+  readonly #target: SandboxNode
+  #receive: ((sent: SentEvent) => void) | undefined
+  #position: EventPosition | undefined
+  #connection: EventSubscription | undefined
+
+  constructor(target: SandboxNode) {
+    this.#target = target
+  }
+
+  subscribe(after: EventPosition | undefined, receive: (sent: SentEvent) => void): EventSubscription {
+    this.drop()
+    this.#position = after
+    this.#receive = receive
+    this.connect()
+    return {
+      close: () => {
+        if (this.#receive !== receive) return
+        this.drop()
+        this.#receive = undefined
+      },
+    }
+  }
+
+  connect(): void {
+    if (!this.#receive) return
+    const receive = this.#receive
+    const after = JSON.parse(JSON.stringify(this.#position ?? null)) ?? undefined
+    let isOpen = true
+    const connection = this.#target.subscribe(after, (sent) => {
+      const message = JSON.stringify(sent)
+      queueMicrotask(() => {
+        if (!isOpen) return
+        const arrived = JSON.parse(message) as SentEvent
+        this.#position = { epoch: arrived.epoch, sequence: arrived.sequence }
+        receive(arrived)
+      })
+    })
+    this.#connection = {
+      close: () => {
+        isOpen = false
+        connection.close()
+      },
+    }
+  }
+
+  drop(): void {
+    this.#connection?.close()
+    this.#connection = undefined
+  }
+}

@@ -1,0 +1,173 @@
+import { SandlotError } from '@sandlot/protocol'
+import { type Kysely, sql } from 'kysely'
+import { SCHEMA_VERSION, schemaVersionOf } from './migrations.ts'
+import { kindOf, type Store } from './open-store.ts'
+import type { Schema } from './schema.ts'
+
+const ROWS_PER_BATCH = 500
+
+type Row = Record<string, string | number | null>
+
+/** Tables with their keys, each after those that it refers to. The lease is of a server, and stays behind. */
+const TABLES: Array<{ name: Exclude<keyof Schema, 'control_plane_lease'>; key: string[] }> = [
+  { name: 'plans', key: ['name'] },
+  { name: 'teams', key: ['id'] },
+  { name: 'server_secrets', key: ['name'] },
+  { name: 'login_links', key: ['hash'] },
+  { name: 'sessions', key: ['id'] },
+  { name: 'session_tokens', key: ['hash'] },
+  { name: 'api_keys', key: ['id'] },
+  { name: 'templates', key: ['id'] },
+  { name: 'builds', key: ['id'] },
+  { name: 'build_logs', key: ['build_id', 'sequence'] },
+  { name: 'template_tags', key: ['template_id', 'tag'] },
+  { name: 'tag_assignments', key: ['id'] },
+  { name: 'uploads', key: ['team_id', 'hash'] },
+  { name: 'upload_uses', key: ['team_id', 'hash', 'template_id'] },
+  { name: 'checkpoints', key: ['id'] },
+  { name: 'sandboxes', key: ['id'] },
+  { name: 'sandbox_metrics', key: ['sandbox_id', 'timestamp'] },
+  { name: 'events', key: ['sequence'] },
+  { name: 'idempotency_keys', key: ['team_id', 'key_hash'] },
+]
+
+export interface CopyOptions {
+  /** Home that the rows' machines and checkpoints are on; empty when the target is a SQLite database. */
+  nodeId: string
+  /** Called after each batch and each table. */
+  onProgress?: (progress: CopyProgress) => void
+}
+
+export interface CopyProgress {
+  table: string
+  /** Rows of the table that were copied, or compared, so far. */
+  rows: number
+  phase: 'copying' | 'comparing'
+}
+
+export interface CopySummary {
+  tables: Array<{ table: string; rows: number }>
+}
+
+/**
+ * Copies an instance into an empty database, in one transaction there, and compares every row before that transaction
+ * ends: the target holds everything or nothing. Nothing may write to either meanwhile.
+ * @throws SandlotError conflict: other versions, a target that is not empty, rows of several homes, rows that differ
+ */
+export async function copyStore(from: Store, to: Store, options: CopyOptions): Promise<CopySummary> {
+  await checkSource(from)
+  await checkTarget(to)
+  const tables: CopySummary['tables'] = []
+  await to.transaction().execute(async (target) => {
+    // made with the tables
+    await target.deleteFrom('plans').execute()
+    for (const table of TABLES)
+      tables.push({ table: table.name, rows: await copyTable(from, target, table, options) })
+    if (kindOf(to) === 'postgres')
+      await sql`select setval(pg_get_serial_sequence('events', 'sequence'), greatest(max(sequence), 1),
+        max(sequence) is not null) from events`.execute(target)
+    for (const table of TABLES) await compareTable(from, target, table, options)
+  })
+  return { tables }
+}
+
+async function checkSource(store: Store): Promise<void> {
+  const version = await schemaVersionOf(store, kindOf(store))
+  if (version !== SCHEMA_VERSION)
+    throw new SandlotError(
+      'conflict',
+      version === 0
+        ? 'the source is not a database of Sandlot'
+        : `the source has tables of version ${version}, this Sandlot copies version ${SCHEMA_VERSION}: start this version once on it`,
+    )
+  const { rows } = await sql<{ node_id: string }>`select node_id from sandboxes where state <> 'killed'
+    union select node_id from checkpoints`.execute(store)
+  if (rows.length > 1)
+    throw new SandlotError(
+      'conflict',
+      `the source has sandboxes of several homes (${rows.map(({ node_id }) => node_id).join(', ')}), which only it can keep apart`,
+    )
+}
+
+async function checkTarget(store: Store): Promise<void> {
+  for (const { name } of TABLES) {
+    const table = sql.table(name)
+    const { rows } =
+      name === 'plans'
+        ? await sql`select 1 from plans where name <> 'unlimited' limit 1`.execute(store)
+        : await sql`select 1 from ${table} limit 1`.execute(store)
+    if (rows.length > 0)
+      throw new SandlotError('conflict', `the target is not empty: its table ${name} has rows already`)
+  }
+}
+
+/** Rows in the order of their keys, which is by bytes in both databases. */
+async function* batches(
+  store: Kysely<Schema>,
+  { name, key }: (typeof TABLES)[number],
+): AsyncGenerator<Row[]> {
+  const columns = sql.join(key.map((column) => sql.ref(column)))
+  let last: Row | undefined
+  for (;;) {
+    const behind = last ? sql`where (${columns}) > (${sql.join(key.map((column) => last![column]))})` : sql``
+    const { rows } =
+      await sql<Row>`select * from ${sql.table(name)} ${behind} order by ${columns} limit ${sql.lit(ROWS_PER_BATCH)}`.execute(
+        store,
+      )
+    if (rows.length > 0) yield rows
+    if (rows.length < ROWS_PER_BATCH) return
+    last = rows.at(-1)
+  }
+}
+
+async function copyTable(
+  from: Store,
+  target: Store,
+  table: (typeof TABLES)[number],
+  { nodeId, onProgress }: CopyOptions,
+): Promise<number> {
+  let count = 0
+  for await (const batch of batches(from, table)) {
+    await target
+      .insertInto(table.name)
+      .values(batch.map((row) => onNode(row, nodeId)) as never)
+      .execute()
+    count += batch.length
+    onProgress?.({ table: table.name, rows: count, phase: 'copying' })
+  }
+  return count
+}
+
+async function compareTable(
+  from: Store,
+  target: Store,
+  table: (typeof TABLES)[number],
+  { nodeId, onProgress }: CopyOptions,
+): Promise<void> {
+  const copied = batches(target, table)
+  let count = 0
+  for await (const batch of batches(from, table)) {
+    const { value: others = [] } = (await copied.next()) as { value?: Row[] }
+    for (const [index, row] of batch.entries())
+      if (!isEqual(onNode(row, nodeId), others[index])) throw differing(table, row)
+    if (others.length !== batch.length) throw differing(table, others[batch.length]!)
+    count += batch.length
+    onProgress?.({ table: table.name, rows: count, phase: 'comparing' })
+  }
+  if (!(await copied.next()).done)
+    throw new SandlotError('conflict', `the target has more rows in ${table.name} than the source`)
+}
+
+const onNode = (row: Row, nodeId: string): Row => ('node_id' in row ? { ...row, node_id: nodeId } : row)
+
+/** Columns come in the order in which they were added, which differs. */
+const isEqual = (row: Row, other: Row | undefined): boolean =>
+  other !== undefined &&
+  Object.keys(row).length === Object.keys(other).length &&
+  Object.entries(row).every(([column, value]) => other[column] === value)
+
+const differing = ({ name, key }: (typeof TABLES)[number], row: Row): SandlotError =>
+  new SandlotError(
+    'conflict',
+    `a row of ${name} differs after the copy (${key.map((column) => `${column} ${row[column]}`).join(', ')}); nothing was kept`,
+  )

@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import type { Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { oldPostgres, refusingPostgres } from '../test-support/broken-postgres.ts'
+import { openStore } from './open-store.ts'
+import { parseStoreUrl, withoutPassword } from './store-url.ts'
+
+let directory: string
+let server: Server | undefined
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'sandlot-url-'))
+})
+afterEach(() => {
+  server?.close()
+  server = undefined
+  rmSync(directory, { recursive: true, force: true })
+})
+
+/** What a start says of a store. */
+const refusal = async (url: string): Promise<string> => {
+  const error = await openStore(url).then(
+    async (store) => {
+      await store.destroy()
+      return new Error('it was opened')
+    },
+    (thrown: Error) => thrown,
+  )
+  expect(error.message.split('\n')).toHaveLength(1)
+  expect(error.message).not.toContain('secret')
+  return error.message
+}
+const here = () => `postgres://me:secret@/shop?host=${directory}`
+
+test.each([
+  ['mysql://me:secret@host/shop', /it must be sqlite:<path> or postgres:/],
+  ['postgres://me:secret@host', /names no database/],
+  ['postgres://me:secret@host:port/shop', /it must be sqlite:<path> or postgres:/],
+  ['sqlite:', /it must be sqlite:<path> or postgres:/],
+])('%s is refused', async (url, reason) => {
+  expect(await refusal(url)).toMatch(reason)
+})
+
+test.each([
+  ['28P01', 'password authentication failed', /refuses the password of user 'me'/],
+  ['28000', 'no pg_hba.conf entry for host', /does not let user 'me' in \(no pg_hba/],
+  ['3D000', 'database "shop" does not exist', /there is no database 'shop'/],
+  ['53300', 'too many clients already', /all connections that PostgreSQL allows are taken/],
+  ['57P03', 'the database system is starting up', /starting or stopping/],
+])('error %s of PostgreSQL is one sentence', async (code, text, reason) => {
+  server = await refusingPostgres(directory, code, text)
+  expect(await refusal(here())).toMatch(reason)
+})
+
+test('a PostgreSQL that is too old is refused with its version', async () => {
+  server = await oldPostgres(directory, '130018', '13.18')
+  expect(await refusal(here())).toMatch(/is PostgreSQL 13.18; Sandlot needs 14 or newer/)
+})
+
+test.each([
+  ['postgres://me:secret@127.0.0.1:1/shop', /nothing listens at 127.0.0.1:1/],
+  ['postgres://me:secret@no-such-host.invalid/shop', /no host 'no-such-host.invalid:5432' is known/],
+  ['postgres://me:secret@/shop?host=/nowhere', /nothing listens at \/nowhere\/.s.PGSQL.5432/],
+])('%s cannot be reached, which is said', async (url, reason) => {
+  expect(await refusal(url)).toMatch(reason)
+})
+
+test('a database that a newer Sandlot has used is refused', async () => {
+  const url = `sqlite:${join(directory, 'db.sqlite')}`
+  const store = await openStore(url)
+  await sql`update schema_version set version = 999`.execute(store)
+  await store.destroy()
+  expect(await refusal(url)).toMatch(/tables of version 999, this Sandlot knows versions up to \d+/)
+})
+
+test('a password is shown nowhere, wherever it stands', () => {
+  for (const url of [
+    'postgres://me:secret@host/shop',
+    'postgresql://me:s@secret@host/shop',
+    'postgres://host/shop?user=me&password=secret&sslmode=require',
+  ])
+    expect(withoutPassword(url)).not.toContain('secret')
+})
+
+test('a URL of a Unix socket has no host', () => {
+  const url = 'postgres://sandlot@/shop?host=/run/postgresql'
+  expect(parseStoreUrl(url)).toEqual({ kind: 'postgres', url })
+})

@@ -1,0 +1,105 @@
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
+
+const SOCKET = '.s.PGSQL.5432'
+
+/** A PostgreSQL that answers every connection with this error (message format: protocol 3.0, `ErrorResponse`). */
+export const refusingPostgres = (folder: string, code: string, text: string): Promise<Server> =>
+  listen(folder, (socket) => {
+    socket.once('data', () => {
+      socket.end(message('E', `SFATAL\0VFATAL\0C${code}\0M${text}\0\0`))
+    })
+  })
+
+/** A PostgreSQL of this version; it can only say which one it is. */
+export const oldPostgres = (folder: string, versionNumber: string, version: string): Promise<Server> =>
+  listen(folder, (socket) => {
+    const ready = message('Z', 'I')
+    socket.once('data', () => {
+      socket.write(Buffer.concat([message('R', '\0\0\0\0'), ready]))
+      socket.on('data', () => socket.write(Buffer.concat([row(versionNumber, version), ready])))
+    })
+  })
+
+/** What lies between a server and its database, and can lose an answer. */
+export interface LossyProxy {
+  /** The answer to the next `commit` is lost, and the connection with it; the commit itself is done. */
+  loseNextCommit(): void
+  close(): Promise<void>
+}
+
+/** @param target folder of the real socket */
+export async function lossyProxy(folder: string, target: string): Promise<LossyProxy> {
+  let losesCommit = false
+  const sockets = new Set<Socket>()
+  const server = await listen(folder, (client) => {
+    const upstream = connect(join(target, SOCKET))
+    let isLosing = false
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.once('close', () => {
+        client.destroy()
+        upstream.destroy()
+      })
+    }
+    client.on('data', (data) => {
+      if (losesCommit && data.includes('commit\0')) {
+        losesCommit = false
+        isLosing = true
+      }
+      upstream.write(data)
+    })
+    upstream.on('data', (data) => {
+      if (isLosing) client.destroy()
+      else client.write(data)
+    })
+  })
+  return {
+    loseNextCommit: () => void (losesCommit = true),
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+async function listen(folder: string, onConnection: (socket: Socket) => void): Promise<Server> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    onConnection(socket)
+  })
+  server.listen(join(folder, SOCKET))
+  await once(server, 'listening')
+  return server
+}
+
+function message(type: string, body: string | Buffer): Buffer {
+  const content = Buffer.from(body)
+  const head = Buffer.alloc(5)
+  head.write(type)
+  head.writeInt32BE(content.length + 4, 1)
+  return Buffer.concat([head, content])
+}
+
+/** One row of two text columns, as the version is asked for. */
+function row(...values: string[]): Buffer {
+  const columns = ['version', 'shown'].map((name) => {
+    const field = Buffer.alloc(18)
+    field.writeInt32BE(25, 6)
+    return Buffer.concat([Buffer.from(`${name}\0`), field])
+  })
+  const count = Buffer.from([0, values.length])
+  const cells = values.map((value) => {
+    const size = Buffer.alloc(4)
+    size.writeInt32BE(value.length)
+    return Buffer.concat([size, Buffer.from(value)])
+  })
+  return Buffer.concat([
+    message('T', Buffer.concat([count, ...columns])),
+    message('D', Buffer.concat([count, ...cells])),
+    message('C', 'SELECT 1\0'),
+  ])
+}

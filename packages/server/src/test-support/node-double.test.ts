@@ -1,0 +1,17 @@
+import { nodeContract } from '@sandlot/protocol/node-contract'
+import { loopbackTo } from '@sandlot/protocol/test-support/loopback-node'
+import { NodeDouble } from './node-double.ts'
+
+const underContract = (node: NodeDouble) => ({
+  node,
+  killMachine: async (machineId: string) => node.kill(machineId),
+  unlisted: async () => [...node.unlisted],
+  close: () => node.close(),
+})
+
+nodeContract('the double', async () => underContract(new NodeDouble()))
+
+nodeContract('the double behind a wire', async () => {
+  const double = new NodeDouble()
+  return { ...underContract(double), node: loopbackTo(double).node }
+})
