@@ -15,6 +15,8 @@ const ADDRESS = '127.0.1.2'
 const MIB = 1024 * 1024
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }
+/** Paths of the requests that the app has received. */
+const received: string[] = []
 /** How requests that ended early ended for the app. */
 const ended: string[] = []
 let session: ClientHttp2Session
@@ -52,6 +54,7 @@ beforeAll(async () => {
   world = await startEdge()
   app = await startServer(ADDRESS, async (req, res) => {
     req.on('error', () => {})
+    received.push(req.url ?? '')
     const size = Number(/^\/bytes\/(\d+)/.exec(req.url ?? '')?.[1] ?? 0)
     if (size > 0) {
       const piece = Buffer.alloc(65536, 'x')
@@ -118,6 +121,7 @@ beforeAll(async () => {
 })
 beforeEach(() => {
   ended.length = 0
+  received.length = 0
   world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
   session = connectHttp2(`https://${host()}:${world.port}`, {
     ca: readFileSync(world.tls.caPath),
@@ -292,7 +296,7 @@ describe('a sandbox that is killed', () => {
     const { message } = await begun('/hang')
     const old = sendRaw(world.port, `GET /hang HTTP/1.0\r\nHost: ${host()}\r\n\r\n`)
     old.catch(() => {})
-    await sleep(100)
+    await expect.poll(() => received).toEqual(['/hang', '/hang'])
     world.directory.kill('ilive')
     await expect(textOf(message)).rejects.toMatchObject({ code: 'ECONNRESET' })
     await expect(old).rejects.toMatchObject({ code: 'ECONNRESET' })
@@ -305,7 +309,7 @@ describe('a sandbox that is killed', () => {
     const { stream } = await overHttp2({ ':path': '/hang' })
     await once(stream, 'data')
     const pending = session.request({ ':authority': host(), ':path': '/slow-count', ':method': 'POST' })
-    await sleep(50)
+    await expect.poll(() => received).toContain('/slow-count')
     world.directory.kill('ilive')
     await Promise.all([
       expect(textOf(stream)).rejects.toThrow(),
