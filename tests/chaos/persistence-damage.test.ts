@@ -69,7 +69,7 @@ const mendings = () =>
   server
     .log()
     .split('\n')
-    .filter((line) => line.includes('was unpacked anew')).length
+    .filter((line) => line.includes('was unpacked again')).length
 
 /** The largest file below a folder: the pages of the memory. */
 function largestFile(folder: string): string {

@@ -142,7 +142,7 @@ test(
     await registry.push('cut-off:1', [await distributionTar('alpine', {}, join(scratch, 'cut-off.tar'))])
     const error = await rejection(build(Template().fromImage(`${registry.host}/cut-off:1`), 'cut-off'))
     expect(error.message).toMatch(
-      /has no \/bin\/bash, and commands of sandboxes are run by it; it could not be installed: .*no such package.*Use an image that has bash, or let builds reach its package source/s,
+      /has no \/bin\/bash, which runs the commands of sandboxes; it could not be installed: .*no such package.*Use an image that has bash, or let builds reach its package source/s,
     )
   },
   BUILD_TIMEOUT_MS,

@@ -83,7 +83,7 @@ test('after an upgrade of runsc a template is booted again, and a paused sandbox
   const startedAfter = await served(after, 'started')
   expect(startedAfter).not.toBe(startedBefore)
   const reason = `it was saved by runsc ${OLD_ENGINE}, this machine has ${engineVersion}`
-  expect(said('a template is brought up anew')).toBe(1)
+  expect(said('a template is booted again')).toBe(1)
   expect(server.log()).toContain(reason)
   await after.kill()
 
@@ -97,6 +97,6 @@ test('after an upgrade of runsc a template is booted again, and a paused sandbox
   await server.start()
   const later = await Sandbox.create('renewed', options)
   expect(await served(later, 'started')).toBe(startedAfter)
-  expect(said('a template is brought up anew')).toBe(1)
+  expect(said('a template is booted again')).toBe(1)
   await later.kill()
 }, 240_000)

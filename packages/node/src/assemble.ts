@@ -40,7 +40,7 @@ import { AdoptedBases } from './takeover/adopted-bases.ts'
 import { checkBasePlace } from './takeover/base-place.ts'
 import { createUnlistedData } from './unlisted/unlisted-data.ts'
 
-/** What builds leave of a disk where sandboxes have no floor. */
+/** Minimum space that builds leave on the disk. */
 const MIN_SPARE_BYTES = 512 * 2 ** 20
 const FALLBACK_RESOLVER = '1.1.1.1'
 
@@ -50,7 +50,7 @@ type Host = ReturnType<typeof openHost>
 type Storage = Awaited<ReturnType<typeof openStorage>>
 type Starting = ReturnType<typeof openStarting>
 
-/** Builds the parts of a node and connects them; nothing runs yet. */
+/** Makes the parts of a node and connects them. Nothing runs before the first join. */
 export async function assembleNode(options: NodeOptions) {
   const host = openHost(options)
   const storage = await openStorage(options, host)
@@ -61,7 +61,7 @@ export async function assembleNode(options: NodeOptions) {
   const unlisted = createUnlistedData({
     home: options.home,
     graceMs: options.unlistedGraceMs,
-    cold: storage.cold,
+    tiers: storage.tiers,
     machines: host.machines,
     logger: options.logger,
     onError: host.onError,
@@ -70,7 +70,7 @@ export async function assembleNode(options: NodeOptions) {
   starting.starts.connect({
     pool: starting.pool,
     prepared: starting.prepared,
-    snapshots: building.snapshots,
+    startable: building.startable,
     unlistedCount: () => unlisted.machines.size,
   })
   return {
@@ -87,7 +87,7 @@ export async function assembleNode(options: NodeOptions) {
   }
 }
 
-/** What belongs to this machine: the engine, control groups, the network, and machines over them. */
+/** Opens what belongs to this machine: engine, cgroups, network, and the machines that use them. */
 function openHost(options: NodeOptions) {
   const { home, logger } = options
   const names = namesFor(home)
@@ -126,7 +126,7 @@ function openHost(options: NodeOptions) {
   }
 }
 
-/** Where checkpoints lie: unpacked, packed, and in the bucket. */
+/** Opens the tiers of checkpoints: unpacked, packed, and in the bucket. */
 async function openStorage(options: NodeOptions, { onError }: Host) {
   const { home, logger } = options
   const checkpointsDir = join(home, 'checkpoints')
@@ -139,25 +139,44 @@ async function openStorage(options: NodeOptions, { onError }: Host) {
     cacheBytes: options.packedCacheBytes,
     logger,
   })
-  const lull = new StartPriority()
-  const cold = new CheckpointTiers({ folder, packed, unpackedBytes: options.unpackedBytes, lull, onError })
-  return { checkpointsDir, adopted, folder, lull, cold }
+  const startPriority = new StartPriority()
+  const tiers = new CheckpointTiers({
+    folder,
+    packed,
+    unpackedBytes: options.unpackedBytes,
+    startPriority,
+    onError,
+  })
+  return { checkpointsDir, adopted, folder, startPriority, tiers }
 }
 
-/** How machines start and stand ready, and what is given up when the machine runs short. */
-function openStarting(options: NodeOptions, host: Host, { checkpointsDir, folder, cold, lull }: Storage) {
+/** Opens what starts machines and keeps them ready, and the guards that free memory and disk space. */
+function openStarting(
+  options: NodeOptions,
+  host: Host,
+  { checkpointsDir, folder, tiers, startPriority }: Storage,
+) {
   const { machines, network, driver, cgroups, runDir, events, onError } = host
   const { memoryFloorMB, poolMin, poolMax } = options
   const { firewall } = network
   const builds = new Map<string, Build>()
   const end = (machineId: string) => machines.end(machineId)
-  const hot = new FrozenMachines({ keepMs: options.hotPauseMs, end, onError })
-  const starts = new MachineStarts({ machines, cold, hot, lull, builds, poolMin, poolMax, memoryFloorMB })
+  const frozenMachines = new FrozenMachines({ keepMs: options.hotPauseMs, end, onError })
+  const starts = new MachineStarts({
+    machines,
+    tiers,
+    frozenMachines,
+    startPriority,
+    builds,
+    poolMin,
+    poolMax,
+    memoryFloorMB,
+  })
   const guard = createDiskGuard({
     machines,
     driver,
-    hot,
-    cold,
+    frozenMachines,
+    tiers,
     dir: runDir,
     floorMB: options.diskFloorMB,
     onStalled: ({ machineId }, reason) => events.emit({ type: 'stalled', machineId, reason }),
@@ -185,18 +204,18 @@ function openStarting(options: NodeOptions, host: Host, { checkpointsDir, folder
   const persistence = new Persistence({
     checkpointsDir,
     folder,
-    cold,
+    tiers,
     machines,
     driver,
     cgroups,
-    hot,
+    frozenMachines,
     start: (key, source) => starts.once(key, source),
     onError,
   })
-  return { builds, hot, starts, guard, pool, prepared, persistence }
+  return { builds, frozenMachines, starts, guard, pool, prepared, persistence }
 }
 
-/** Images that templates are built from, and what other instances of this machine share. */
+/** Opens images that templates are built from, and builds that all instances on this machine share. */
 function openImages(options: NodeOptions, { machines, onError }: Host, { starts }: Starting) {
   const { home, baseImage, imagerPath, allowedRegistries = [], allowedRanges = [] } = options
   const leftBytes = bytesToLeave(diskSpace(home), options.diskFloorMB * 2 ** 20)
@@ -212,11 +231,11 @@ function openImages(options: NodeOptions, { machines, onError }: Host, { starts 
 
 type Images = ReturnType<typeof openImages>
 
-/** Templates: how they are built, and how their checkpoints are started from. */
+/** Opens what builds templates and starts machines from their checkpoints. */
 async function openBuilding(
   options: NodeOptions,
   { driver, events, onError }: Host,
-  { folder, cold }: Storage,
+  { folder, tiers }: Storage,
   { persistence }: Starting,
   { leftBytes, spareBytes, imageMachines, images, shared }: Images,
 ) {
@@ -233,7 +252,7 @@ async function openBuilding(
     images,
     shared,
     folder,
-    cold,
+    tiers,
     driver,
     envdKey,
     baseImage,
@@ -241,19 +260,19 @@ async function openBuilding(
     spareBytes,
     checkSpace: (machine, hasMemory) => persistence.checkSpace(machine, hasMemory, leftBytes),
     sourceOf: (checkpointId) =>
-      cold.use(checkpointId, async () => {
+      tiers.use(checkpointId, async () => {
         const hasFiles = await folder.hasFiles(checkpointId)
         return (await persistence.sourceOf(checkpointId, checkpointId, !hasFiles)).source
       }),
   })
-  const snapshots = new StartableCheckpoints({
-    cold,
+  const startable = new StartableCheckpoints({
+    tiers,
     persistence,
     engineVersion: driver.version,
     async renew(checkpointId, reason) {
-      logger.info({ checkpointId, reason }, 'a template is brought up anew')
-      // whether it succeeds or not: its packed copy may be gone
-      await builder.renew(checkpointId).finally(() => cold.seal(checkpointId))
+      logger.info({ checkpointId, reason }, 'a template is booted again')
+      // also after a failure, because its packed copy may be gone
+      await builder.renew(checkpointId).finally(() => tiers.seal(checkpointId))
     },
   })
   const buildRuns = new BuildRuns({
@@ -262,24 +281,24 @@ async function openBuilding(
     emit: (event) => events.emit(event),
     async build(work) {
       const result = await builder.build(work)
-      cold.seal(work.checkpointId)
+      tiers.seal(work.checkpointId)
       return result
     },
   })
-  return { layers, booted, envdKey, snapshots, buildRuns }
+  return { layers, booted, envdKey, startable, buildRuns }
 }
 
-/** Comparisons of checkpoints, and how a checkpoint is deleted with what was remembered of it. */
+/** Opens comparisons of checkpoints, and deletion of a checkpoint with its cached comparisons. */
 function openDiffs(
   { memoryFloorMB }: NodeOptions,
   { machines, driver, runDir }: Host,
-  { folder, cold }: Storage,
+  { folder, tiers }: Storage,
   { starts, guard }: Starting,
 ) {
   const diffs = new Diffs({
     runDir,
     folder,
-    cold,
+    tiers,
     machines,
     driver,
     async shortage(extraMB) {
@@ -288,7 +307,7 @@ function openDiffs(
     },
   })
   async function removeCheckpoint(checkpointId: string): Promise<void> {
-    await cold.remove(checkpointId)
+    await tiers.remove(checkpointId)
     await diffs.forget(checkpointId)
   }
   return { diffs, removeCheckpoint }

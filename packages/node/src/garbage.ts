@@ -11,7 +11,7 @@ import { collectUnlisted, type UnlistedData } from './unlisted/unlisted-data.ts'
 
 export interface NodeGarbageOptions {
   unlisted: UnlistedData
-  cold: CheckpointTiers
+  tiers: CheckpointTiers
   layers: Layers
   booted: BootedBuilds
   images: ImageStore
@@ -21,14 +21,14 @@ export interface NodeGarbageOptions {
   limits: KeepLimits
 }
 
-/** Removes what nothing on this machine needs any more: chunks, layers, images, what came from other machines. */
+/** Removes data that nothing on this machine needs: chunks, layers, images, and bases from other machines. */
 export async function collectNodeGarbage(options: NodeGarbageOptions): Promise<void> {
-  const { unlisted, cold, layers, booted, images, adopted, shared, machines, limits } = options
+  const { unlisted, tiers, layers, booted, images, adopted, shared, machines, limits } = options
   await collectUnlisted(unlisted, { isAsked: false })
-  await cold.collectGarbage(false)
-  const checkpointIds = await cold.list()
+  await tiers.collectGarbage(false)
+  const checkpointIds = await tiers.list()
   const imagesInUse = [...machines.all()].map(({ imagePath }) => imagePath)
-  await collectBuildGarbage({ layers, booted, images, cold, limits, imagesInUse, checkpointIds })
+  await collectBuildGarbage({ layers, booted, images, tiers, limits, imagesInUse, checkpointIds })
   const layersOver = (await layers.list()).map(({ imagePath }) => imagePath)
   const guestsInUse = [...machines.all()].map(({ guestDir }) => guestDir)
   await adopted.collect(checkpointIds, [...imagesInUse, ...guestsInUse, ...layersOver])

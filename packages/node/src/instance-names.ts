@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 
 /**
- * Names of everything one instance owns on this machine. Two instances (two homes) never share one,
- * so that neither can touch what the other runs.
+ * Names of everything that one instance owns on this machine. Two instances (two homes) never share a name, so that neither
+ * can touch what the other one runs.
  */
 export interface InstanceNames {
   /** 4 hex characters made from the home's path. */
@@ -16,7 +16,7 @@ export interface InstanceNames {
   cgroup: string
 }
 
-/** Is this network interface the host's side of a slot, of whatever instance? */
+/** Whether a network interface is the host's side of a slot, of any instance. */
 export const isSlotInterface = (name: string): boolean => /^sl[0-9a-f]{4}-\d+$/.test(name)
 
 export function namesFor(home: string): InstanceNames {

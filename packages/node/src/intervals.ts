@@ -1,4 +1,4 @@
-/** What is done every so often, each never twice at once. */
+/** Runs tasks periodically; a task never overlaps with itself. */
 export class Intervals {
   readonly #timers: NodeJS.Timeout[] = []
   readonly #onError: (error: unknown) => void

@@ -11,16 +11,16 @@ import type { Session } from './session.ts'
 import type { Upkeep } from './upkeep.ts'
 
 /**
- * Brings the rows of a control plane and this machine together (docs/adr/0031). The first join adopts what a former
- * server left; a later one finds a node that runs, and touches nothing that the same server process may still be
- * writing rows for. No join deletes a checkpoint or a machine only because it is not listed (docs/adr/0023).
+ * Reconciles the rows of a control plane with this machine (docs/adr/0031). The first join takes over what a former server
+ * left. Later joins of the same server process change nothing that this process may still be writing rows for. No join
+ * deletes a checkpoint or a machine only because it is not listed (docs/adr/0023).
  */
 export class NodeJoin {
   readonly #parts: NodeParts
   readonly #session: Session
   readonly #upkeep: Upkeep
   #isStarted = false
-  /** Joins run one after the other. */
+  /** The last join: joins run one at a time. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(parts: NodeParts, session: Session, upkeep: Upkeep) {
@@ -48,12 +48,12 @@ export class NodeJoin {
       alive,
       capacity: nodeCapacity(options.home, options.resources),
       builds: [...builds.values()].map(toBuildInfo),
-      buildsUnderWay: buildRuns.underWay(),
+      buildsUnderWay: buildRuns.running(),
     }
   }
 
   async #joinFirst(known: KnownState): Promise<void> {
-    const { machines, diffs, cold, layers, booted, images, guard, pool, snapshots, onError } = this.#parts
+    const { machines, diffs, tiers, layers, booted, images, guard, pool, startable, onError } = this.#parts
     this.#session.begin(known.sessionId)
     await machines.prepareFolders()
     await diffs.prepare()
@@ -65,19 +65,19 @@ export class NodeJoin {
     await layers.prepare()
     await booted.prepare()
     await images.prepare()
-    for (const build of known.builds) snapshots.add(build)
-    await cold.recover(held)
+    for (const build of known.builds) startable.add(build)
+    await tiers.recover(held)
     const inUse = new Set(known.inUse.map(({ machineId }) => machineId))
     for (const machine of machines.all())
       if (machine.isFrozen && inUse.has(machine.machineId)) guard.adopt(machine)
     await guard.look()
     pool.open(baseId, warm)
-    void snapshots.prepareTemplates(onError)
+    void startable.prepareTemplates(onError)
     this.#upkeep.start()
     this.#isStarted = true
   }
 
-  /** @returns machines of the base template that are warm still */
+  /** @returns machines of the base template that are still warm */
   async #recoverMachines({ instanceId, inUse, frozen, ended }: KnownState): Promise<LiveMachine[]> {
     const { machines, unlisted } = this.#parts
     const { warm, unlisted: notListed } = await machines.recover({
@@ -94,24 +94,24 @@ export class NodeJoin {
     return warm
   }
 
-  /** @returns checkpoints whose machine is still frozen in memory */
+  /** @returns checkpoints whose machine is still frozen */
   #holdFrozen({ frozen }: KnownState): Set<string> {
     const { machines, persistence } = this.#parts
     const held = new Set<string>()
     for (const { machineId, checkpointId } of frozen) {
       const machine = machines.get(machineId)
       if (!machine) continue
-      persistence.holdHot(machine, checkpointId)
+      persistence.holdFrozen(machine, checkpointId)
       held.add(checkpointId)
     }
     return held
   }
 
   async #markUnlistedCheckpoints({ checkpoints, instanceId }: KnownState): Promise<void> {
-    const { cold, unlisted } = this.#parts
+    const { tiers, unlisted } = this.#parts
     const listed = new Set(checkpoints)
     const isListed = (id: string) => listed.has(id) || this.#session.hasCheckpoint(id)
-    await unlisted.checkpoints.find(await cold.list(), isListed, instanceId)
+    await unlisted.checkpoints.find(await tiers.list(), isListed, instanceId)
   }
 
   async #secureNetwork(): Promise<void> {
@@ -151,11 +151,11 @@ export class NodeJoin {
   }
 
   async #joinAgain(known: KnownState): Promise<void> {
-    const { snapshots } = this.#parts
+    const { startable } = this.#parts
     const isSameSession = known.sessionId === this.#session.id
     if (!isSameSession) {
       this.#session.begin(known.sessionId)
-      // the rows say what was asked for before, and this says what became of it
+      // the rows list what was requested before: the running saves tell its outcome
       await this.#session.settle()
     }
     for (const machineId of known.ended) await this.#end(machineId)
@@ -163,19 +163,19 @@ export class NodeJoin {
     for (const one of known.frozen) await this.#keepFrozen(one, isSameSession)
     await this.#settleUnlistedMachines(known, isSameSession)
     await this.#markUnlistedCheckpoints(known)
-    for (const build of known.builds) snapshots.add(build)
+    for (const build of known.builds) startable.add(build)
   }
 
   async #keepInUse(machineId: string, policy: NetworkPolicy, isSameSession: boolean): Promise<void> {
-    const { machines, hot, guard, unlisted, network } = this.#parts
+    const { machines, frozenMachines, guard, unlisted, network } = this.#parts
     const machine = machines.get(machineId)
     if (!machine || machine.isEnding) return
     const wasUnlisted = unlisted.machines.has(machineId)
-    // one of the same session that is hot was paused a moment ago, which the rows do not say yet
+    // in the same session a frozen machine was just paused, which the rows do not show yet
     if (!isSameSession || wasUnlisted) {
       if (wasUnlisted) await network.firewall.setPolicy(machine.slot, policy)
       if (wasUnlisted) machine.network = policy
-      if (wasUnlisted || hot.take(machineId)) guard.adopt(machine)
+      if (wasUnlisted || frozenMachines.claim(machineId)) guard.adopt(machine)
       this.#session.addMachine(machineId)
     }
   }
@@ -184,31 +184,32 @@ export class NodeJoin {
     { machineId, checkpointId, network }: KnownState['frozen'][number],
     isSameSession: boolean,
   ): Promise<void> {
-    const { machines, hot, persistence, unlisted } = this.#parts
+    const { machines, frozenMachines, persistence, unlisted } = this.#parts
     const machine = machines.get(machineId)
     if (!machine || machine.isEnding) return
     const wasUnlisted = unlisted.machines.has(machineId)
     if (isSameSession && !wasUnlisted) return
     if (!machine.isFrozen) return this.#end(machineId)
     this.#session.addMachine(machineId)
-    if (hot.has(machineId)) return
+    if (frozenMachines.has(machineId)) return
     machine.network = network
-    persistence.holdHot(machine, checkpointId)
+    persistence.holdFrozen(machine, checkpointId)
   }
 
-  /** Machines that run sandboxes and that no row lists stand still from now on; those without a sandbox end. */
+  /** Freezes machines with a sandbox that no row lists, and ends those without a sandbox. */
   async #settleUnlistedMachines(known: KnownState, isSameSession: boolean): Promise<void> {
-    const { machines, hot, unlisted } = this.#parts
+    const { machines, frozenMachines, unlisted } = this.#parts
     const listed = new Set([...known.inUse, ...known.frozen].map(({ machineId }) => machineId))
     const notListed: string[] = []
     for (const machineId of this.#session.machineIds()) {
       const machine = machines.get(machineId)
       if (!machine || machine.isEnding) this.#session.forgetMachine(machineId)
       else if (listed.has(machineId) || (isSameSession && this.#session.hasMachine(machineId))) continue
-      // what is hot is in a checkpoint, and what nobody was told of holds nothing
-      else if (hot.has(machineId) || !(await isMarked(machine.dir, 'used'))) await this.#end(machineId)
+      // a paused machine is in a checkpoint, and one that was never handed out holds nothing
+      else if (frozenMachines.has(machineId) || !(await isMarked(machine.dir, 'used')))
+        await this.#end(machineId)
       else {
-        await this.#standStill(machine)
+        await this.#freeze(machine)
         this.#session.addMachine(machineId, false)
         notListed.push(machineId)
       }
@@ -216,15 +217,15 @@ export class NodeJoin {
     await unlisted.machines.find(notListed, () => false, known.instanceId)
   }
 
-  async #standStill(machine: LiveMachine): Promise<void> {
+  /** Freezes a machine for good, also one that a guard has stalled. */
+  async #freeze(machine: LiveMachine): Promise<void> {
     const { machines, guard, network } = this.#parts
-    if (machine.isFrozen) return
     await guard.release(machine, () => network.release(machine, () => machines.freeze(machine)))
   }
 
   async #end(machineId: string): Promise<void> {
-    const { machines, hot } = this.#parts
-    hot.take(machineId)
+    const { machines, frozenMachines } = this.#parts
+    frozenMachines.claim(machineId)
     this.#session.forgetMachine(machineId)
     await machines.end(machineId)
   }
@@ -233,7 +234,7 @@ export class NodeJoin {
 const policiesOf = (inUse: KnownState['inUse']): Map<string, NetworkPolicy> =>
   new Map(inUse.map(({ machineId, network }) => [machineId, network]))
 
-/** Without the paths of this machine. */
+/** Removes the paths of this machine. */
 export const toBuildInfo = ({
   buildId,
   name,

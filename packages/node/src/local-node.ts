@@ -31,10 +31,10 @@ import { createBaseExporter } from './takeover/export-base.ts'
 import { collectUnlisted } from './unlisted/unlisted-data.ts'
 import { Upkeep } from './upkeep.ts'
 
-/** A machine under load lets envd wait for its turn. */
+/** Long enough for an envd on a busy machine. */
 const GUEST_ANSWER_TIMEOUT_MS = 5_000
 
-/** This machine's sandboxes by gVisor. The first `join` makes the base build when it is missing. */
+/** A node with gVisor on this machine. The first `join` makes the base build if it is missing. */
 export class LocalNode implements SandboxNode {
   readonly #parts: NodeParts
   readonly #session = new Session()
@@ -46,7 +46,7 @@ export class LocalNode implements SandboxNode {
     this.#parts = parts
     this.#upkeep = new Upkeep(parts)
     this.#join = new NodeJoin(parts, this.#session, this.#upkeep)
-    this.#exportBase = createBaseExporter(parts.cold, parts.options.remoteCheckpoints)
+    this.#exportBase = createBaseExporter(parts.tiers, parts.options.remoteCheckpoints)
   }
 
   static async open(options: NodeOptions): Promise<LocalNode> {
@@ -80,13 +80,13 @@ export class LocalNode implements SandboxNode {
   }
 
   async acquire(buildId: string, { owner, network: policy }: AcquireOptions): Promise<Machine> {
-    const { network, snapshots, pool, machines, onError } = this.#parts
+    const { network, startable, pool, machines, onError } = this.#parts
     const { id } = this.#session
     network.firewall.check()
-    if (snapshots.has(buildId)) {
-      await snapshots.prepare(buildId)
-      // not before: each keeps an eye on its stock, and most are never used
-      if (snapshots.has(buildId) && !pool.has(buildId)) pool.open(buildId)
+    if (startable.has(buildId)) {
+      await startable.prepare(buildId)
+      // opened on demand, because each lane costs work and most snapshots are never used
+      if (startable.has(buildId) && !pool.has(buildId)) pool.open(buildId)
     }
     let machine = await pool.take(buildId, { owner })
     while (!machines.isAlive(machine)) {
@@ -99,7 +99,7 @@ export class LocalNode implements SandboxNode {
     return { machineId, buildId, address: machine.slot.address }
   }
 
-  /** @throws SandlotError conflict: the process that asked is gone, and the machine with it */
+  /** @throws SandlotError conflict when the requesting process is gone; the machine is ended */
   #giveTo(sessionId: string | undefined, machineId: string): void {
     try {
       this.#session.checkStill(sessionId)
@@ -121,7 +121,7 @@ export class LocalNode implements SandboxNode {
   }
 
   async stop(machineId: string): Promise<void> {
-    this.#parts.hot.take(machineId)
+    this.#parts.frozenMachines.claim(machineId)
     await this.#parts.machines.end(machineId)
     this.#session.forgetMachine(machineId)
   }
@@ -132,7 +132,7 @@ export class LocalNode implements SandboxNode {
     if (!machine || machine.isFrozen) return true
     return machine.guest.waitUntilHealthy(GUEST_ANSWER_TIMEOUT_MS).then(
       () => true,
-      // the disk guard may have stopped it meanwhile
+      // the disk guard may have stalled it meanwhile
       () => machine.isFrozen || !machines.isAlive(machine),
     )
   }
@@ -183,9 +183,9 @@ export class LocalNode implements SandboxNode {
     return machine
   }
 
-  checkpoints = async () => [...(await this.#parts.cold.list())]
+  checkpoints = async () => [...(await this.#parts.tiers.list())]
 
-  describe = async (checkpointId: string) => toInfo(await this.#parts.cold.describe(checkpointId))
+  describe = async (checkpointId: string) => toInfo(await this.#parts.tiers.describe(checkpointId))
 
   diff(fromId: string, toId: string, options?: DiffOptions): Promise<FileDiff> {
     return this.#parts.diffs.diff(fromId, toId, options)
@@ -197,10 +197,10 @@ export class LocalNode implements SandboxNode {
 
   async collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
     if (!isDryRun) await collectUnlisted(this.#parts.unlisted, { isAsked: true })
-    return this.#parts.cold.collectGarbage(isDryRun)
+    return this.#parts.tiers.collectGarbage(isDryRun)
   }
 
-  storageOf = (checkpointIds: readonly string[]) => this.#parts.cold.usage(checkpointIds)
+  storageOf = (checkpointIds: readonly string[]) => this.#parts.tiers.usage(checkpointIds)
 
   async removeCheckpoint(checkpointId: string): Promise<void> {
     const { removeCheckpoint, unlisted } = this.#parts
@@ -210,25 +210,25 @@ export class LocalNode implements SandboxNode {
   }
 
   async dropLocalCheckpoint(checkpointId: string): Promise<void> {
-    await this.#parts.cold.dropLocal(checkpointId)
+    await this.#parts.tiers.dropLocal(checkpointId)
     this.#session.forgetCheckpoint(checkpointId)
   }
 
   exportBase = (checkpointId: string) => this.#exportBase(checkpointId)
 
   async addBuild(build: SnapshotBuild): Promise<void> {
-    const { cold, snapshots, pool } = this.#parts
-    await cold.describe(build.checkpointId)
-    snapshots.add(build)
-    if (!snapshots.isTemplate(build.buildId)) return
+    const { tiers, startable, pool } = this.#parts
+    await tiers.describe(build.checkpointId)
+    startable.add(build)
+    if (!startable.isTemplate(build.buildId)) return
     pool.open(build.buildId)
-    // just built, so likely to be used
+    // a new build is likely to be used soon
     pool.expect(build.buildId)
   }
 
   async removeBuild(buildId: string): Promise<void> {
-    const { snapshots, pool, machines, onError } = this.#parts
-    snapshots.remove(buildId)
+    const { startable, pool, machines, onError } = this.#parts
+    startable.remove(buildId)
     for (const machine of pool.shut(buildId)) machines.end(machine.machineId).catch(onError)
   }
 
@@ -256,7 +256,7 @@ export class LocalNode implements SandboxNode {
 
   releaseTemplate(plan: ReleasePlan) {
     const { machines } = this.#parts
-    // stock is of a checkpoint, which counts itself, or of nothing yet
+    // stock is not counted: its checkpoint is, and prepared kernels hold nothing
     const imagesInUse = () =>
       [...machines.all()]
         .filter(({ isEnding, isWarm }) => !isEnding && !isWarm)
@@ -265,21 +265,21 @@ export class LocalNode implements SandboxNode {
   }
 
   async close(): Promise<void> {
-    const { buildRuns, pool, hot, prepared, slots, network, cold, layers, machines } = this.#parts
+    const { buildRuns, pool, frozenMachines, prepared, slots, network, tiers, layers, machines } = this.#parts
     this.#upkeep.close()
     await buildRuns.close()
     pool.close()
-    hot.close()
+    frozenMachines.close()
     await prepared.close()
     slots.close()
     network.close()
-    await Promise.all([cold.close(), layers.close()])
+    await Promise.all([tiers.close(), layers.close()])
     await machines.settle()
     for (const machine of machines.all()) machine.guest.close()
   }
 }
 
-/** Without the paths of this machine, which a manifest names. */
+/** Removes the paths of this machine from a manifest. */
 const toInfo = ({
   checkpointId,
   hasMemory,

@@ -16,40 +16,40 @@ export interface NodeOptions {
   /** Limits of the base template. */
   resources: BuildResources
   networkRange: string
-  /** Resolver for sandboxes; default the host's own. */
+  /** Resolver for sandboxes. Default: the host's own. */
   dns?: string
-  /** Private ranges that sandboxes may reach all the same. */
+  /** Private ranges that sandboxes may reach. */
   allowedRanges?: string[]
-  /** Connections that one sandbox may have outward at a time. */
+  /** Maximum of concurrent outgoing connections of one sandbox. */
   maxConnections: number
   maxSlots: number
   poolMin: number
   poolMax: number
-  /** No warm machine is started when MemAvailable would fall below. */
+  /** No warm machine is started when MemAvailable would fall below this. */
   memoryFloorMB: number
-  /** What sandboxes leave free of the disk that `home` lies on, at most a twentieth of it: see DiskGuard. */
+  /** Space that sandboxes must leave free on the disk of `home`, at most a twentieth of it: see DiskGuard. */
   diskFloorMB: number
   /** How long a paused sandbox stays frozen in memory beside its checkpoint. */
   hotPauseMs: number
   /** Bytes of checkpoints kept unpacked beside their packed copies. */
   unpackedBytes: number
-  /** Where packed checkpoints also go; absent: this machine only. */
+  /** Store that packed checkpoints are copied to. Absent: this machine only. */
   remoteCheckpoints?: RemoteStore
-  /** Bytes of packed checkpoints kept here once they are in the remote store. Default: all. */
+  /** Bytes of packed checkpoints to keep on this machine once they are in the remote store. Default: all. */
   packedCacheBytes?: number
-  /** The program `imager`, alone in its folder: it makes images, in machines of its own. */
+  /** The program `imager`, alone in its folder, which makes images in separate machines. */
   imagerPath: string
   /** Registries that are reached although their addresses are private: `host:port`, or `host` for 443 and 80. */
   allowedRegistries?: string[]
-  /** Folder for what is built of the catalogue, which all instances of this machine share. */
+  /** Folder for builds of catalog templates, which all instances on this machine share. */
   sharedBuildsDir: string
-  /** How long a database must go on not listing what is here before it is deleted. */
+  /** How long checkpoints and machines must stay unlisted by the database before they are deleted. */
   unlistedGraceMs: number
-  /** Where the archives of COPY steps come from. */
+  /** Source of the archives of COPY steps. */
   archives: ArchiveSource
-  /** Resolves in a moment when nobody waits for a sandbox: steps of background builds wait for it. Default: at once. */
+  /** Resolves when no create is waiting: steps of background builds wait for it. Default: at once. */
   quiet?: (signal: AbortSignal) => Promise<void>
-  /** What builds leave behind to be faster the next time. */
+  /** Limits of what is kept to make later builds faster. */
   buildCache: KeepLimits
   logger: Logger
 }

@@ -10,7 +10,7 @@ import { SlotPool } from './network/slots.ts'
 
 /**
  * Ends every machine of the instance and removes its namespaces, cgroups, firewall table and run folder.
- * The database, images and checkpoints stay. The server must not run.
+ * Keeps the database, images and checkpoints. The server must not be running.
  */
 export async function removeEverything(home: string): Promise<void> {
   const names = namesFor(home)
@@ -21,8 +21,13 @@ export async function removeEverything(home: string): Promise<void> {
   slots.close()
   const driver = new GvisorDriver({ runscPath: 'runsc', version: '', stateDir: join(runDir, 'runsc') })
   const firewall = new Firewall({
-    ...{ names, range: range.cidr, dns: '127.0.0.1', maxConnections: 0, onError: ignore, onDoubt: ignore },
+    names,
+    range: range.cidr,
+    dns: '127.0.0.1',
+    maxConnections: 0,
     host: () => ({ addresses: [], networks: [] }),
+    onDoubt: ignore,
+    onError: ignore,
   })
   const machines = new Machines({
     names,

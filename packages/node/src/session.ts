@@ -1,12 +1,12 @@
 import { SandlotError } from '@sandlot/protocol'
 
 /**
- * What the server process that joined last was given and has saved: its rows may not say so yet, so that a later join of
- * the same process leaves it alone.
+ * Machines and checkpoints of the server process that joined last. Its rows may not list them yet, so a later join of the
+ * same process leaves them alone.
  */
 export class Session {
   #id: string | undefined
-  /** Machines of sandboxes; by machine id, the session that has it. */
+  /** Session of each machine with a sandbox, by machine id. */
   readonly #machines = new Map<string, string | undefined>()
   readonly #checkpoints = new Set<string>()
   readonly #saving = new Set<Promise<unknown>>()
@@ -15,20 +15,20 @@ export class Session {
     return this.#id
   }
 
-  /** From now on another process counts. What the one before saved counts by its rows alone. */
+  /** Begins the session of another process. What the former one has saved is known by its rows only. */
   begin(id: string): void {
     if (id === this.#id) return
     this.#id = id
     this.#checkpoints.clear()
   }
 
-  /** @param id session that asked for the machine @throws SandlotError conflict: another process has joined meanwhile */
+  /** @param id session that requested the machine @throws SandlotError conflict when another process has joined meanwhile */
   checkStill(id: string | undefined): void {
     if (id !== this.#id)
       throw new SandlotError('conflict', 'another control plane has joined this node meanwhile')
   }
 
-  /** @param isListed false: no row lists the machine, and no session was given it */
+  /** @param isListed false when no row lists the machine: it belongs to no session */
   addMachine(machineId: string, isListed = true): void {
     this.#machines.set(machineId, isListed ? this.#id : undefined)
   }
@@ -37,7 +37,7 @@ export class Session {
     this.#machines.delete(machineId)
   }
 
-  /** Machines that run sandboxes, whoever was given them. */
+  /** Ids of all machines with a sandbox, of any session. */
   machineIds(): string[] {
     return [...this.#machines.keys()]
   }
@@ -47,7 +47,7 @@ export class Session {
     return id !== undefined && id === this.#id
   }
 
-  /** Runs a save; the checkpoint counts as this session's from now on. */
+  /** Runs a save of a checkpoint, which then belongs to this session. */
   async saving<T>(checkpointId: string, save: () => Promise<T>): Promise<T> {
     this.#checkpoints.add(checkpointId)
     const working = save()
@@ -74,7 +74,7 @@ export class Session {
     this.#checkpoints.delete(checkpointId)
   }
 
-  /** Waits for the saves that are under way. */
+  /** Waits for running saves. */
   async settle(): Promise<void> {
     await Promise.allSettled(this.#saving)
   }

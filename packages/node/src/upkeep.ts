@@ -8,13 +8,13 @@ const WATCH_INTERVAL_MS = 500
 const SAMPLE_INTERVAL_MS = 5_000
 const WARM_HEALTH_INTERVAL_MS = 30_000
 const SPARES_INTERVAL_MS = 1_000
-/** A sandbox that writes 4 GB a second gets past the default floor between two looks. */
+/** A sandbox that writes 4 GB a second exceeds the default floor within this time. */
 const DISK_INTERVAL_MS = 250
 const NETWORK_INTERVAL_MS = 5_000
 const NETWORK_MEND_INTERVAL_MS = 1_000
 const GARBAGE_INTERVAL_MS = 15 * 60_000
 
-/** What a node does at intervals: notices machines that died, samples them, tends spares and stock, removes garbage. */
+/** Periodic work of a node: notices dead machines, takes samples, adjusts spares and stock, collects garbage. */
 export class Upkeep {
   readonly #parts: NodeParts
   readonly #intervals: Intervals
@@ -31,10 +31,10 @@ export class Upkeep {
     intervals.every(SAMPLE_INTERVAL_MS, () => this.#takeSamples())
     intervals.every(NETWORK_INTERVAL_MS, () => network.tend())
     intervals.every(NETWORK_MEND_INTERVAL_MS, () => network.mend())
-    intervals.every(SPARES_INTERVAL_MS, () => this.#tendSpares())
-    // it sets machines going, which must stand still while the firewall does not hold
+    intervals.every(SPARES_INTERVAL_MS, () => this.#dropSpares())
+    // not while the firewall is at fault: the guard thaws machines, which must stay stalled then
     intervals.every(DISK_INTERVAL_MS, () => (network.firewall.fault ? undefined : guard.look()))
-    intervals.every(WARM_HEALTH_INTERVAL_MS, () => this.#tendPool())
+    intervals.every(WARM_HEALTH_INTERVAL_MS, () => this.#checkPool())
     intervals.every(GARBAGE_INTERVAL_MS, () =>
       collectNodeGarbage({ ...this.#parts, limits: this.#parts.options.buildCache }),
     )
@@ -44,16 +44,16 @@ export class Upkeep {
     this.#intervals.close()
   }
 
-  /** Reports machines in use whose kernel ended by itself, and removes those in stock. */
+  /** Reports machines in use whose kernel has died, and removes those in stock. */
   #watch(): void {
-    const { machines, pool, hot, onError } = this.#parts
+    const { machines, pool, frozenMachines, onError } = this.#parts
     for (const machine of machines.all()) {
       if (machine.isEnding || machines.isAlive(machine)) continue
       const wasWarm = machine.isWarm
       if (wasWarm) pool.drop((other) => other === machine)
-      const wasHot = hot.take(machine.machineId) !== undefined
+      const wasHeld = frozenMachines.claim(machine.machineId) !== undefined
       machines.end(machine.machineId).catch(onError)
-      if (!wasWarm && !wasHot) this.#emitExit(machine)
+      if (!wasWarm && !wasHeld) this.#emitExit(machine)
     }
   }
 
@@ -71,15 +71,15 @@ export class Upkeep {
     if (samples.length > 0) events.emit({ type: 'samples', samples })
   }
 
-  /** Frozen machines and prepared kernels go by age, and while memory is short. */
-  async #tendSpares(): Promise<void> {
-    const { hot, prepared, starts } = this.#parts
-    hot.tend()
-    prepared.tend()
+  /** Ends frozen machines and prepared kernels by age, and while memory is short. */
+  async #dropSpares(): Promise<void> {
+    const { frozenMachines, prepared, starts } = this.#parts
+    frozenMachines.dropOld()
+    prepared.dropStale()
     await starts.makeRoom()
   }
 
-  async #tendPool(): Promise<void> {
+  async #checkPool(): Promise<void> {
     const { pool, machines } = this.#parts
     for (const machine of pool.surplus()) await machines.end(machine.machineId)
     for (const machine of pool.ready()) {

@@ -8,17 +8,17 @@ import type { MachineSource } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 
 /**
- * Run once before the checkpoint: gVisor's caches of the directories and files that every command needs are
- * saved with it, so that the first command of a new sandbox finds them (37 → 29 ms for `node -v`).
+ * Run once before the checkpoint, which then contains gVisor's caches of directories and files that every command needs:
+ * the first command of a new sandbox is faster (37 → 29 ms for `node -v`).
  */
 const WARM_UP = 'node -v; python3 -V; git --version; id; ls -la ~; sudo -n true'
 const WARM_UP_TIMEOUT_MS = 60_000
 
-/** A build on this machine; its manifest is written last, so a checkpoint without one does not count. */
+/** The base build on this machine. Its manifest is written last, so a checkpoint without one is incomplete. */
 export interface Build extends BuildInfo {
   imagePath: string
   checkpointDir: string
-  /** runsc that wrote the checkpoint: no other may read it. */
+  /** Version of runsc that wrote the checkpoint: no other may read it. */
   engineVersion: string
 }
 
@@ -31,7 +31,7 @@ export interface BuildRecipe extends BuildResources {
   defaultUser: string
 }
 
-/** Same inputs, same UUID: a restart finds its checkpoint again, a changed input makes a new one. */
+/** Derives a UUID from the inputs: a restart finds its checkpoint again, a changed input makes a new one. */
 export function buildIdOf(recipe: BuildRecipe): string {
   const hash = createHash('sha256')
     .update(JSON.stringify([recipe, WARM_UP]))
@@ -39,7 +39,7 @@ export function buildIdOf(recipe: BuildRecipe): string {
   return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-a${hash.slice(17, 20)}-${hash.slice(20, 32)}`
 }
 
-/** Boots the image once, waits for envd, and saves the booted machine: creating is restoring it. */
+/** Boots the image once and saves the booted machine, which every create restores. */
 export async function ensureBuild(
   recipe: BuildRecipe,
   buildsDir: string,
@@ -71,7 +71,7 @@ export async function ensureBuild(
   return build
 }
 
-/** Checkpoints of builds that another image, envd or runsc has replaced; a machine does not need its own any more. */
+/** Removes checkpoints of builds that another image, envd or runsc has replaced. Running machines do not need theirs. */
 export async function removeStaleBuilds(buildsDir: string, current: ReadonlySet<string>): Promise<void> {
   for (const buildId of await readdir(buildsDir))
     if (!current.has(buildId)) await rm(join(buildsDir, buildId), { recursive: true, force: true })

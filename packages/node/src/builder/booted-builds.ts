@@ -4,8 +4,8 @@ import { isCheckpointId } from '@sandlot/protocol'
 import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/atomic-writes.ts'
 
 /**
- * Which checkpoint holds the booted result of which build: who builds the same again gets its files. It has no files of
- * its own, so that a deleted checkpoint is free; the next build then boots its steps again.
+ * Records which checkpoint holds the booted result of which build, so that an identical build can reuse its files. Keeps no
+ * files itself: when the checkpoint is deleted, the next build boots its steps again.
  */
 export class BootedBuilds {
   readonly #dir: string
@@ -20,7 +20,7 @@ export class BootedBuilds {
     await removeUnfinished(this.#dir)
   }
 
-  /** Id of a checkpoint that was there once. */
+  /** @returns id of a checkpoint, which may have been deleted since */
   async find(key: string): Promise<string | undefined> {
     const id = await readFile(join(this.#dir, key), 'utf8').catch(() => '')
     return isCheckpointId(id) ? id : undefined
@@ -30,7 +30,7 @@ export class BootedBuilds {
     await writeFileAtomically(join(this.#dir, key), checkpointId)
   }
 
-  /** Forgets those whose checkpoint is gone. */
+  /** Removes records whose checkpoint is gone. */
   async collect(checkpointIds: ReadonlySet<string>): Promise<void> {
     for (const key of await readdir(this.#dir)) {
       const id = await this.find(key)

@@ -19,13 +19,13 @@ export interface BringUp {
   /** Retried every 2 s for 10 minutes until it succeeds or cannot. Default: `sleep 20` when there is a start command. */
   readyCommand?: string
   log: BuildLog
-  /** Ends the waiting. */
+  /** Stops waiting. */
   signal: AbortSignal
-  /** Runs what only waits. Default: as it is. */
+  /** Runs work that only waits. Default: runs it in place. */
   whileWaiting?: <T>(wait: () => Promise<T>) => Promise<T>
 }
 
-/** A start command that was started and goes on. */
+/** A start command in the background. */
 interface Started {
   isRunning: boolean
   failure?: Error
@@ -33,7 +33,7 @@ interface Started {
 
 /**
  * Runs a template's start command and waits until its ready command succeeds.
- * @param running ends the watch over the start command, which itself goes on
+ * @param running stops watching the start command, which continues to run
  * @throws Error with the command and how it ended, SandlotError, and the signal's reason
  */
 export async function bringUp(
@@ -55,7 +55,7 @@ export async function bringUp(
 const say = (log: BuildLog, message: string) =>
   log({ level: 'info', message: `[finalize] ${message}`, step: 'finalize' })
 
-/** Lines of a command's output in the build's log. */
+/** Writes a line of a command's output to the build's log. */
 const logLine = (log: BuildLog, of: 'start' | 'ready', message: string, from: 'stdout' | 'stderr') =>
   log({ level: from === 'stderr' ? 'warn' : 'info', message: `[${of}] ${message}`, step: 'finalize' })
 
@@ -115,7 +115,7 @@ async function untilReady(
     all.end()
     errors.end()
     const output = all.last(LAST_LINES)
-    // the same words again and again say nothing
+    // logs repeated output only once
     if (output !== said)
       for (const line of output.split('\n'))
         if (line) logLine(log, 'ready', line, exitCode === 0 ? 'stdout' : 'stderr')

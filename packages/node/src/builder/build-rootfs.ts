@@ -14,37 +14,45 @@ export interface BuildRootfs {
   /** Key of the layer whose files lie over the image: see `withFiles`. */
   layer?: string
   fileSystemDir?: string
-  /** Of a snapshot that has its files only in its memory. */
+  /** Memory of a snapshot whose files exist only in it. */
   checkpointDir?: string
-  /** Whose files these are: they stay unpacked while a machine starts from them. */
+  /** Checkpoint that the files belong to, which must stay unpacked during a start from them. */
   checkpointId?: string
 }
 
-/** What starts and ends the machines of builds. */
+/** Starts and ends the machines of builds. */
 export interface MachineHost {
   machines: Pick<Machines, 'discard'>
-  /** Starts in the same queue as everything else. */
+  /** Starts a machine through the queue that all starts share. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
 }
 
 /**
- * Boots a machine over `ground` and tells it the time.
- * @param recipe scope: the team that waits for it
- * @param network absent: it is only read and reaches nothing
+ * Boots a machine from a root file system and sets its clock.
+ * @param recipe resources; `scope` is the team that waits for the machine
+ * @param network default: no network access
  */
 export async function startOn(
   { machines, start }: MachineHost,
-  ground: Omit<BuildRootfs, 'key'>,
+  rootfs: Omit<BuildRootfs, 'key'>,
   recipe: BuildResources & { scope?: string },
   key: string,
   network?: NetworkPolicy,
 ): Promise<LiveMachine> {
-  const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
+  const { imagePath, fileSystemDir, checkpointDir, checkpointId } = rootfs
   const { cpuCount, memoryMB, diskSizeMB, scope: owner } = recipe
   const machine = await start(key, {
     buildId: key,
-    ...{ imagePath, fileSystemDir, checkpointDir, checkpointId, cpuCount, memoryMB, diskSizeMB },
-    ...{ owner, network, isForBuild: true },
+    imagePath,
+    fileSystemDir,
+    checkpointDir,
+    checkpointId,
+    cpuCount,
+    memoryMB,
+    diskSizeMB,
+    owner,
+    network,
+    isForBuild: true,
   })
   try {
     await machine.guest.post('/init', { timestamp: new Date().toISOString() })
@@ -55,23 +63,23 @@ export async function startOn(
   }
 }
 
-/** All but envd, which is the first process. */
+/** Kills all processes but envd, which is the first process. */
 export async function endProcesses(machine: LiveMachine): Promise<void> {
   const signal = AbortSignal.timeout(SETTLE_TIMEOUT_MS)
   await runInGuest(machine.slot.address, { command: 'kill -KILL -1', user: 'root', cwd: '/', signal })
 }
 
-/** Lets `work` use a ground with its files, which stay unpacked meanwhile. @throws LostLayer, and what `work` throws */
+/** Lets `work` use a root file system with its files, which stay unpacked meanwhile. @throws LostLayer, what `work` throws */
 export const withFiles = <T>(
   layers: Layers,
-  ground: BuildRootfs,
-  work: (ground: BuildRootfs) => Promise<T>,
+  rootfs: BuildRootfs,
+  work: (rootfs: BuildRootfs) => Promise<T>,
 ): Promise<T> =>
-  ground.layer === undefined
-    ? work(ground)
-    : layers.use(ground.layer, (fileSystemDir) => work({ ...ground, fileSystemDir }))
+  rootfs.layer === undefined
+    ? work(rootfs)
+    : layers.use(rootfs.layer, (fileSystemDir) => work({ ...rootfs, fileSystemDir }))
 
-/** What a build fails with: the reason of the signal or of the server that ended it, else where it broke. */
+/** Explains a failed build: the reason of the signal, or why the server ended the machine, else the failed step. */
 export function toFailure(
   step: string,
   error: unknown,

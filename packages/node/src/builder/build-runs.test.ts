@@ -59,10 +59,10 @@ test('a second start of a build does nothing, while it runs and after it has end
   }
   runs.start(jobOf())
   runs.start(jobOf())
-  expect(runs.underWay()).toEqual(['b1'])
+  expect(runs.running()).toEqual(['b1'])
   await end()
   runs.start(jobOf())
-  expect([count, runs.underWay(), types()]).toEqual([1, [], ['buildEnded']])
+  expect([count, runs.running(), types()]).toEqual([1, [], ['buildEnded']])
 })
 
 test('archives are read by the team of the build and the hash of the step', async () => {
@@ -91,7 +91,7 @@ test('a build that is cancelled while it waits for its place fails with the reas
   waiting.cancel('b1', { errorName: 'conflict', message: 'the template was deleted' })
   await end()
   expect(events.at(-1)).toMatchObject({ outcome: { error: { errorName: 'conflict' } } })
-  expect(waiting.underWay()).toEqual([])
+  expect(waiting.running()).toEqual([])
 })
 
 test('a failure is told with its step, and so is one while it waits', async () => {

@@ -21,7 +21,7 @@ const CLOSE_TIMEOUT_MS = 5_000
 export interface BuildRunsOptions {
   build: (work: BuildWork) => Promise<BuildResult>
   archives: ArchiveSource
-  /** Resolves in a moment when nobody waits for a sandbox. Default: at once. */
+  /** Resolves when no create is waiting. Default: at once. */
   quiet?: (signal: AbortSignal) => Promise<void>
   emit: (event: NodeEvent) => void
 }
@@ -29,11 +29,11 @@ export interface BuildRunsOptions {
 interface Run {
   abort: AbortController
   done: Promise<void>
-  /** Set while the build has asked to go on. */
+  /** Set while the build waits for permission to continue. */
   proceed?: () => void
 }
 
-/** The builds that the control plane has started and not cancelled: they report by events, and wait for its calls. */
+/** Builds that the control plane has started; they report by events and wait for its calls. */
 export class BuildRuns {
   readonly #options: BuildRunsOptions
   readonly #runs = new Map<string, Run>()
@@ -43,7 +43,7 @@ export class BuildRuns {
     this.#options = options
   }
 
-  underWay(): string[] {
+  running(): string[] {
     return [...this.#runs.keys()]
   }
 
@@ -63,7 +63,7 @@ export class BuildRuns {
     this.#runs.get(buildId)?.proceed?.()
   }
 
-  /** Cancels what is under way and waits for its end, a few seconds at most. */
+  /** Cancels running builds and waits until they have ended, a few seconds at most. */
   async close(): Promise<void> {
     const reason = new SandlotError('server_draining', 'the node was stopped in the middle of the build')
     const runs = [...this.#runs.values()]
@@ -101,7 +101,7 @@ export class BuildRuns {
     }
   }
 
-  /** Tells when the build only waits and when it could go on, then waits for `proceed`. */
+  /** Reports that the build only waits, then that it could continue, and waits for `proceed`. */
   async #whileWaiting<T>(buildId: string, run: Run, wait: () => Promise<T>): Promise<T> {
     const { emit } = this.#options
     const { signal } = run.abort

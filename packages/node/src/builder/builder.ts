@@ -21,26 +21,26 @@ import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
 import { TemplateFinalizer, type TemplateFinalizerOptions } from './template-finalizer.ts'
 
 const LAST_LINES = 20
-/** Of the catalogue, whose steps need not be found one by one: what takes less to do is done again rather than kept. */
+/** Shorter steps of catalog templates are built again rather than kept, because those need not be cached one by one. */
 const MIN_KEPT_MS = 5_000
 
 export interface BuilderOptions extends TemplateFinalizerOptions {
   baseImage: { path: string; key: string }
-  /** Content key of envd: a checkpoint holds one. */
+  /** Content key of envd, which a checkpoint contains. */
   envdKey: string
-  /** What a checkpoint starts from. */
+  /** Finds what a checkpoint is started from. */
   sourceOf: (checkpointId: string) => Promise<MachineSource>
 }
 
 /** Makes templates: runs their steps in machines, keeps every finished step, and saves the booted result. */
 export class Builder {
   readonly #options: BuilderOptions
-  readonly #finisher: TemplateFinalizer
+  readonly #finalizer: TemplateFinalizer
   readonly #preparation: ImagePreparation
 
   constructor(options: BuilderOptions) {
     this.#options = options
-    this.#finisher = new TemplateFinalizer(options)
+    this.#finalizer = new TemplateFinalizer(options)
     this.#preparation = new ImagePreparation(options)
   }
 
@@ -51,18 +51,26 @@ export class Builder {
     const recipe = { ...asked.recipe, ...(await this.#commandsOf(asked.recipe)) }
     const { key, keys, environment } = outcomeOf(recipe.steps, origin)
     const finalKey = digest([
-      ...[key, environment, recipe.startCommand, recipe.readyCommand],
-      ...[recipe.cpuCount, recipe.memoryMB, recipe.diskSizeMB],
-      ...[this.#options.driver.version, this.#options.envdKey, this.#options.guestDir, cpuFeatures()],
+      key,
+      environment,
+      recipe.startCommand,
+      recipe.readyCommand,
+      recipe.cpuCount,
+      recipe.memoryMB,
+      recipe.diskSizeMB,
+      this.#options.driver.version,
+      this.#options.envdKey,
+      this.#options.guestDir,
+      cpuFeatures(),
     ])
     const job = { ...asked, recipe, keys: [...keys, finalKey] }
     const checkpoint =
-      (await this.#again(job, environment, finalKey)) ??
+      (await this.#reuse(job, environment, finalKey)) ??
       (await this.#make(job, origin, { key, environment, finalKey }))
     return { checkpoint, environment }
   }
 
-  /** A template without a start command runs what the one runs that it comes from: a service that it adds packages to. */
+  /** Inherits the start command of the parent template, e.g. for a service that a template adds packages to. */
   async #commandsOf({
     from,
     startCommand,
@@ -70,21 +78,21 @@ export class Builder {
   }: BuildRecipe): Promise<Pick<BuildRecipe, 'startCommand' | 'readyCommand'>> {
     if (startCommand !== undefined || 'image' in from || from.checkpointId === undefined)
       return { startCommand, readyCommand }
-    const { template } = await this.#options.cold.describe(from.checkpointId)
+    const { template } = await this.#options.tiers.describe(from.checkpointId)
     return {
       startCommand: template?.startCommand,
       readyCommand: readyCommand ?? template?.readyCommand,
     }
   }
 
-  async #again(
+  async #reuse(
     job: BuildWork,
     environment: BuildEnvironment,
     finalKey: string,
   ): Promise<CheckpointInfo | undefined> {
     const { recipe, log } = job
     if (isForced(recipe)) return undefined
-    const checkpoint = await this.#finisher.again(job, environment, finalKey)
+    const checkpoint = await this.#finalizer.reuse(job, environment, finalKey)
     if (!checkpoint) return undefined
     for (const index of recipe.steps.keys()) log(toTitle(recipe, index, true))
     log({ level: 'info', message: 'CACHED [finalize] booted template', step: 'finalize' })
@@ -93,21 +101,21 @@ export class Builder {
 
   async #make(job: BuildWork, origin: Started, outcome: Outcome): Promise<CheckpointInfo> {
     const { layers } = this.#options
-    /** Keys of layers, packed when the build has the machine no more; one that became an image is gone by then. */
-    const made = origin.ground.layer === undefined ? [] : [origin.ground.layer]
+    /** Keys of layers to pack after the build; one that became an image is gone by then. */
+    const made = origin.rootfs.layer === undefined ? [] : [origin.rootfs.layer]
     try {
       while (true) {
         try {
           return await this.#makeOnce(job, origin, outcome, made)
         } catch (error) {
-          // it is gone: there is one less to lose
+          // terminates, because the lost layer is not found again
           if (!(error instanceof LostLayer)) throw error
           origin = await this.#origin(job)
           job.log({ level: 'warn', message: `[builder] A cached step must be built again: ${error.message}` })
         }
       }
     } finally {
-      for (const key of made) layers.pack(key, { isPassing: job.recipe.isShared === true })
+      for (const key of made) layers.pack(key, { isTransient: job.recipe.isShared === true })
     }
   }
 
@@ -118,56 +126,59 @@ export class Builder {
     made: string[],
   ): Promise<CheckpointInfo> {
     const { recipe, signal, log } = job
-    const packed = isForced(recipe) ? undefined : await this.#finisher.packed(key, recipe.isShared)
+    const packed = isForced(recipe) ? undefined : await this.#finalizer.findPacked(key, recipe.isShared)
     if (packed) for (const index of recipe.steps.keys()) log(toTitle(recipe, index, true))
-    const ground = packed ?? (await this.#runSteps(job, origin, made))
-    return this.#finisher.finalize(job, { ground, environment }, finalKey).catch((error) => {
+    const rootfs = packed ?? (await this.#runSteps(job, origin, made))
+    return this.#finalizer.finalize(job, { rootfs, environment }, finalKey).catch((error) => {
       throw toFailure('finalize', error, signal)
     })
   }
 
-  renew = (checkpointId: string): Promise<void> => this.#finisher.renew(checkpointId)
+  renew = (checkpointId: string): Promise<void> => this.#finalizer.renew(checkpointId)
 
   async #origin(asked: BuildWork): Promise<Started> {
     const { recipe, log, signal } = asked
     const { from } = recipe
     const say = (message: string) => log({ level: 'info', message, step: 'base' })
     try {
-      const { ground, environment } = await this.#ground(asked, say)
+      const { rootfs, environment } = await this.#rootfs(asked, say)
       const name = 'image' in from ? from.image : from.name
-      say(`[base] FROM ${name} [${ground.key.slice(0, 12)}]`)
-      return { ground: { ...ground, key: digest([recipe.scope, ground.key, environment]) }, environment }
+      say(`[base] FROM ${name} [${rootfs.key.slice(0, 12)}]`)
+      return { rootfs: { ...rootfs, key: digest([recipe.scope, rootfs.key, environment]) }, environment }
     } catch (error) {
       throw toFailure('base', error, signal)
     }
   }
 
-  async #ground({ recipe, log, signal }: BuildWork, say: (message: string) => void): Promise<Started> {
+  async #rootfs({ recipe, log, signal }: BuildWork, say: (message: string) => void): Promise<Started> {
     const { images, baseImage, sourceOf } = this.#options
     const { from, scope: owner, isForced, diskSizeMB } = recipe
     if ('image' in from) {
       const { key, imagePath, environment } = await images.resolve(from.image, {
-        ...{ login: from.login, owner, log: say, signal },
+        login: from.login,
+        owner,
+        log: say,
+        signal,
       })
-      if (key === baseImage.key) return { ground: { key, imagePath }, environment }
+      if (key === baseImage.key) return { rootfs: { key, imagePath }, environment }
       const image = { name: from.image, key, imagePath, diskSizeMB, owner, isForced, log, signal }
-      return { ground: await this.#preparation.prepare(image), environment }
+      return { rootfs: await this.#preparation.prepare(image), environment }
     }
     if (from.checkpointId === undefined)
-      return { ground: { key: baseImage.key, imagePath: baseImage.path }, environment: from.environment }
+      return { rootfs: { key: baseImage.key, imagePath: baseImage.path }, environment: from.environment }
     const { imagePath, fileSystemDir, checkpointDir } = await sourceOf(from.checkpointId)
     const key = digest(['checkpoint', from.checkpointId])
     const { checkpointId } = from
     return {
-      ground: { key, imagePath, fileSystemDir, checkpointDir, checkpointId },
+      rootfs: { key, imagePath, fileSystemDir, checkpointDir, checkpointId },
       environment: from.environment,
     }
   }
 
-  async #runSteps(job: BuildWork, { ground, environment }: Started, made: string[]): Promise<BuildRootfs> {
+  async #runSteps(job: BuildWork, { rootfs, environment }: Started, made: string[]): Promise<BuildRootfs> {
     const { recipe, log, signal } = job
     const { layers } = this.#options
-    const cached = await this.#cached(recipe, ground)
+    const cached = await this.#cached(recipe, rootfs)
     const last = recipe.steps.findLastIndex((step) => !isDeclaration(step))
     let machine: LiveMachine | undefined
     let keptAtMs = performance.now()
@@ -177,21 +188,21 @@ export class Builder {
         const number = String(index + 1)
         const isCached = cached !== undefined && index <= cached.index
         log(toTitle(recipe, index, isCached))
-        const key = layerKey(ground.key, step)
+        const key = layerKey(rootfs.key, step)
         const after = environmentAfter(environment, step)
         if (isCached || isDeclaration(step)) {
-          ground = isCached && index === cached.index ? cached.ground : { ...ground, key }
+          rootfs = isCached && index === cached.index ? cached.rootfs : { ...rootfs, key }
         } else {
           await job.beforeStep?.()
-          machine ??= await withFiles(layers, ground, (on) =>
+          machine ??= await withFiles(layers, rootfs, (on) =>
             startOn(this.#options, on, recipe, `build-${job.checkpointId}`, OPEN),
           )
           try {
             await this.#runStep(job, machine, step, number, environment)
             const isWorthKeeping = !recipe.isShared || performance.now() - keptAtMs > MIN_KEPT_MS
-            ground = { key, imagePath: ground.imagePath }
+            rootfs = { key, imagePath: rootfs.imagePath }
             if (isWorthKeeping || index === last) {
-              ground = await this.#keep(machine, key, ground.imagePath)
+              rootfs = await this.#keep(machine, key, rootfs.imagePath)
               made.push(key)
               keptAtMs = performance.now()
             } else await endProcesses(machine)
@@ -201,30 +212,30 @@ export class Builder {
         }
         environment = after
       }
-      return ground
+      return rootfs
     } finally {
       if (machine) await this.#options.machines.discard(machine.machineId)
     }
   }
 
-  /** The last step that was built before: its layer, or the image that this was packed into, has those before it too. */
+  /** Finds the last step that was built before, whose layer or packed image contains all steps before it. */
   async #cached(
     { steps, isForced }: BuildRecipe,
     origin: BuildRootfs,
-  ): Promise<{ index: number; ground: BuildRootfs } | undefined> {
-    let found: { index: number; ground: BuildRootfs } | undefined
+  ): Promise<{ index: number; rootfs: BuildRootfs } | undefined> {
+    let found: { index: number; rootfs: BuildRootfs } | undefined
     let { key } = origin
     for (const [index, step] of steps.entries()) {
       if (isForced || step.force) break
       key = layerKey(key, step)
       if (isDeclaration(step)) continue
       const layer = await this.#options.layers.find(key)
-      // without the image that it lies over it is nothing
-      const ground =
+      // a layer is useless without the image that it lies over
+      const rootfs =
         layer && existsSync(layer.imagePath)
           ? { key, imagePath: layer.imagePath, layer: key }
-          : await this.#finisher.packed(key)
-      if (ground) found = { index, ground }
+          : await this.#finalizer.findPacked(key)
+      if (rootfs) found = { index, rootfs }
     }
     return found
   }
@@ -275,7 +286,7 @@ export class Builder {
     log({ level: 'debug', message: `[builder] step ${number} took ${seconds} s`, step: number })
   }
 
-  /** What a step left running ends with it: a cached layer would not have it either. */
+  /** Keeps the file system after a step. Processes are ended, because a cached layer would not have them either. */
   async #keep(machine: LiveMachine, key: string, imagePath: string): Promise<BuildRootfs> {
     const { layers, machines } = this.#options
     await endProcesses(machine)
@@ -285,26 +296,26 @@ export class Builder {
   }
 }
 
-/** What there is before the first step. */
+/** State before the first step. */
 interface Started {
-  ground: BuildRootfs
+  rootfs: BuildRootfs
   environment: BuildEnvironment
 }
 
-/** What the steps end with, and the key of the booted template. */
+/** State after the last step, and the key of the booted template. */
 interface Outcome {
   key: string
   environment: BuildEnvironment
   finalKey: string
 }
 
-/** Key and environment that the steps end with, and the keys of all layers: none of it needs them to run. */
+/** Computes key and environment after the last step, and the keys of all layers, without running the steps. */
 function outcomeOf(
   steps: readonly BuildStep[],
-  { ground, environment }: Started,
+  { rootfs, environment }: Started,
 ): { key: string; keys: string[]; environment: BuildEnvironment } {
   const keys: string[] = []
-  let { key } = ground
+  let { key } = rootfs
   for (const step of steps) {
     key = layerKey(key, step)
     environment = environmentAfter(environment, step)

@@ -47,7 +47,7 @@ const collect = (needs: Record<string, string | undefined>) =>
   collectBuildGarbage(
     {
       ...{ layers, booted, images, limits: NOTHING, checkpointIds: new Set(Object.keys(needs)) },
-      cold: {
+      tiers: {
         peek: async (id) => (needs[id] ? ({ imagePath: needs[id] } as CheckpointManifest) : undefined),
       },
       imagesInUse: [images.pathOf(KEYS.ofMachine)],
@@ -73,7 +73,7 @@ test('a layer that stays keeps the image that it lies over', async () => {
   const limits = { maxAgeMs: 3_600_000, maxBytes: 2 ** 30 }
   await collectBuildGarbage({
     ...{ layers, booted, images, limits, checkpointIds: new Set<string>(), imagesInUse: [] },
-    cold: { peek: async () => undefined },
+    tiers: { peek: async () => undefined },
   })
   expect(await left()).toContain(KEYS.ofNobody)
 })
@@ -85,7 +85,7 @@ test('with the last layer that needs them its chunks go, those that another need
       await mkdir(dir)
       await writeFile(join(dir, 'pages.img'), Buffer.concat([both, Buffer.alloc(2 ** 20, own)]))
     })
-    layers.pack(key, { isPassing: true })
+    layers.pack(key, { isTransient: true })
   }
   const chunks = async () =>
     (await readdir(join(root, 'layers/packed/chunks'), { recursive: true })).filter(

@@ -10,21 +10,21 @@ export interface BuildLeftovers {
   layers: Layers
   booted: BootedBuilds
   images: ImageStore
-  cold: Pick<CheckpointTiers, 'peek'>
-  /** Images of machines that live. */
+  tiers: Pick<CheckpointTiers, 'peek'>
+  /** Images of live machines. */
   imagesInUse: Iterable<string>
-  /** All of this machine, packed or not. */
+  /** All checkpoints on this machine, packed or not. */
   checkpointIds: ReadonlySet<string>
   limits: KeepLimits
 }
 
 /**
- * Removes layers, and images that nothing needs any more. A machine keeps its image, running or saved, and so does a
- * layer that lies over it; an image that a name is mapped to stays.
- * @returns how many of each went
+ * Removes layers and images that nothing needs. An image is needed by live machines, checkpoints and layers over it, and
+ * while a name is mapped to it.
+ * @returns how many of each were removed
  */
 export async function collectBuildGarbage(
-  { layers, booted, images, cold, imagesInUse, checkpointIds, limits }: BuildLeftovers,
+  { layers, booted, images, tiers, imagesInUse, checkpointIds, limits }: BuildLeftovers,
   nowMs = Date.now(),
 ): Promise<{ layers: number; images: number }> {
   const allLayers = await layers.list()
@@ -35,8 +35,8 @@ export async function collectBuildGarbage(
 
   const inUse = new Set(imagesInUse)
   for (const checkpointId of checkpointIds) {
-    const manifest = await cold.peek(checkpointId).catch(() => undefined)
-    // what it needs is not known: no image goes while there is such a one
+    const manifest = await tiers.peek(checkpointId).catch(() => undefined)
+    // keeps all images, because the needs of an unreadable checkpoint are unknown
     if (!manifest) return { layers: oldLayers.length, images: 0 }
     inUse.add(manifest.imagePath)
   }
@@ -53,8 +53,8 @@ export async function collectBuildGarbage(
 }
 
 /**
- * Removes all layers of a home whose server may run or not: the next build of each template begins anew. What they have
- * packed is free after the next collection of a server.
+ * Removes all layers of a home, with or without a running server: the next build of each template starts from scratch.
+ * Packed chunks become free with the next garbage collection of a server.
  */
 export async function removeLayers(home: string): Promise<number> {
   const layers = new LayerFolders(join(home, 'layers'))

@@ -1,4 +1,4 @@
-/** Something that can be made again. */
+/** An item that can be made again. */
 export interface Reclaimable {
   key: string
   sizeBytes: number
@@ -6,16 +6,16 @@ export interface Reclaimable {
 }
 
 export interface KeepLimits {
-  /** What was not used for so long goes. */
+  /** Items that were not used for this long are removed. */
   maxAgeMs: number
-  /** What was not used for longest goes until the rest fits. */
+  /** The least recently used items are removed until the rest fits. */
   maxBytes: number
 }
 
-/** Never goes: a build that is under way may have just found it. */
+/** Recently used items are kept: a running build may have just found them. */
 const GRACE_MS = 10 * 60_000
 
-/** @param isInUse what a running or saved machine, or a template needs; it counts into the budget all the same */
+/** Selects items to remove. @param isInUse items that are kept, but count towards the budget */
 export function garbageOf<T extends Reclaimable>(
   items: readonly T[],
   { maxAgeMs, maxBytes }: KeepLimits,

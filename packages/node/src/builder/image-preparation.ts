@@ -11,57 +11,58 @@ import type { Layers } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { digest } from './recipe.ts'
 
-/** Package managers of a template with little memory would be killed: what they install does not depend on it. */
+/** Resources for package managers, which would be killed in a template with little memory. */
 const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
 const TIMEOUT_MS = 15 * 60_000
-/** For a look at what there is, which takes a second. */
+/** Limit of the check for tools, which takes a second. */
 const CHECK_TIMEOUT_MS = 2 * 60_000
 const LAST_LINES = 5
-/** What an image is still without, noted with its layer. */
+
+/** Tools that an image lacks after the installation. */
 interface Lack {
   missing: string[]
-  /** Why, for the log. */
+  /** Why they are missing, for the log. */
   reason: string
-  /** Another try may go better. */
-  isPassing: boolean
+  /** Whether a retry may help. */
+  isTransient: boolean
 }
 
 export interface PreparationOptions extends MachineHost {
   machines: Pick<Machines, 'discard' | 'saveFileSystem'>
   layers: Pick<Layers, 'find' | 'add'>
   checkSpace: (machine: LiveMachine, hasMemory: boolean) => Promise<void>
-  /** For a look at what the image has. Default: 2 minutes. */
+  /** Limit of the check for tools. Default: 2 minutes. */
   checkTimeoutMs?: number
 }
 
-/** An image that is not ours, and the build that starts from it. */
+/** A foreign image and the build that starts from it. */
 export interface ForeignImage {
   name: string
   key: string
   imagePath: string
   diskSizeMB: number
-  /** Team that waits for it. */
+  /** Team that waits for the build. */
   owner: string
-  /** Installs again what an earlier build installed. */
+  /** Whether to install again what an earlier build has installed. */
   isForced: boolean
   log: BuildLog
   signal: AbortSignal
 }
 
 /**
- * Gives images of others the tools that every sandbox has, before the first step. The layer is kept for all builds from the
- * image, and made anew when a package source did not answer.
+ * Adds the tools that every sandbox has to a foreign image, before the first step. The layer is kept for all builds from the
+ * image, and made again when a package source did not answer.
  */
 export class ImagePreparation {
   readonly #options: PreparationOptions
-  /** By key: two builds from one image prepare it once. */
+  /** Running preparations by key: concurrent builds from one image share one. */
   readonly #running = new Map<string, Promise<BuildRootfs>>()
 
   constructor(options: PreparationOptions) {
     this.#options = options
   }
 
-  /** @throws BuildFailure when it cannot have bash, SandlotError, and the signal's reason */
+  /** @throws BuildFailure when bash cannot be installed, SandlotError, and the signal's reason */
   async prepare(image: ForeignImage): Promise<BuildRootfs> {
     const everything = installScript(TOOLS.map(({ name }) => name))
     const key = digest(['prepared', image.key, checkScript(), everything])
@@ -77,8 +78,8 @@ export class ImagePreparation {
 
   async #findOrMake(image: ForeignImage, key: string): Promise<BuildRootfs> {
     const found = image.isForced ? undefined : await this.#options.layers.find(key)
-    const lack = found?.note === undefined ? undefined : (JSON.parse(found.note) as Lack)
-    if (!lack || lack.isPassing) return this.#make(image, key)
+    const lack = found?.note === undefined ? undefined : fromNote(found.note)
+    if (!lack || lack.isTransient) return this.#make(image, key)
     warnOf(lack, image)
     return { key, imagePath: image.imagePath, layer: key }
   }
@@ -86,22 +87,20 @@ export class ImagePreparation {
   async #make(image: ForeignImage, key: string): Promise<BuildRootfs> {
     const { machines, layers, checkSpace } = this.#options
     const { imagePath, diskSizeMB, owner } = image
-    const machine = await startOn(
-      ...([this.#options, { imagePath }, { ...RESOURCES, diskSizeMB, scope: owner }] as const),
-      ...([`prepare-${key}`, OPEN] as const),
-    )
+    const resources = { ...RESOURCES, diskSizeMB, scope: owner }
+    const machine = await startOn(this.#options, { imagePath }, resources, `prepare-${key}`, OPEN)
     try {
       const lack = await this.#install(image, machine)
       if (lack.missing.includes('bash'))
         throw new BuildFailure(
           'base',
-          `image '${image.name}' has no /bin/bash, and commands of sandboxes are run by it; it could not be installed: ${lack.reason}. Use an image that has bash, or let builds reach its package source`,
+          `image '${image.name}' has no /bin/bash, which runs the commands of sandboxes; it could not be installed: ${lack.reason}. Use an image that has bash, or let builds reach its package source`,
         )
       warnOf(lack, image)
       await endProcesses(machine)
       await checkSpace(machine, false)
       const save = (filesDir: string) => machines.saveFileSystem(machine, filesDir)
-      await layers.add(key, imagePath, save, JSON.stringify(lack))
+      await layers.add(key, imagePath, save, toNote(lack))
       return { key, imagePath, layer: key }
     } catch (error) {
       throw toFailure('base', error, image.signal, machine)
@@ -113,7 +112,7 @@ export class ImagePreparation {
   async #install(image: ForeignImage, machine: LiveMachine): Promise<Lack> {
     const { log, signal } = image
     const before = await this.#missingIn(image, machine)
-    if (before.length === 0) return { missing: [], reason: '', isPassing: false }
+    if (before.length === 0) return { missing: [], reason: '', isTransient: false }
     log({ level: 'info', message: `[base] Adding what sandboxes need: ${before.join(', ')}`, step: 'base' })
     const started = performance.now()
     const lines = new LineBuffer((message) => log({ level: 'debug', message, step: 'base' }))
@@ -158,19 +157,28 @@ export class ImagePreparation {
   }
 }
 
-/** @param exitCode of the installation; undefined: it did not end in time */
-function explain(exitCode: number | undefined, lastLines: string): Omit<Lack, 'missing'> {
-  if (exitCode === NO_PACKAGE_MANAGER)
-    return { reason: 'the image has no apt-get, apk, dnf, microdnf or yum', isPassing: false }
-  if (exitCode === 0) return { reason: 'its package sources do not have them', isPassing: false }
-  const reason =
-    exitCode === undefined ? `its packages were not installed within ${TIMEOUT_MS / 60_000} minutes` : ''
-  return { reason: reason || `its packages could not be installed: ${lastLines}`, isPassing: true }
+/** Reads the note of a layer. Its field `isPassing` has the name that earlier versions wrote. */
+function fromNote(note: string): Lack {
+  const { missing, reason, isPassing } = JSON.parse(note)
+  return { missing, reason, isTransient: isPassing }
 }
 
-function warnOf({ missing, reason, isPassing }: Lack, { name, log }: ForeignImage): void {
+const toNote = ({ missing, reason, isTransient }: Lack): string =>
+  JSON.stringify({ missing, reason, isPassing: isTransient })
+
+/** @param exitCode of the installation, undefined when it did not end in time */
+function explain(exitCode: number | undefined, lastLines: string): Omit<Lack, 'missing'> {
+  if (exitCode === NO_PACKAGE_MANAGER)
+    return { reason: 'the image has no apt-get, apk, dnf, microdnf or yum', isTransient: false }
+  if (exitCode === 0) return { reason: 'its package sources do not have them', isTransient: false }
+  const reason =
+    exitCode === undefined ? `its packages were not installed within ${TIMEOUT_MS / 60_000} minutes` : ''
+  return { reason: reason || `its packages could not be installed: ${lastLines}`, isTransient: true }
+}
+
+function warnOf({ missing, reason, isTransient }: Lack, { name, log }: ForeignImage): void {
   if (missing.length === 0) return
-  const remedy = isPassing
+  const remedy = isTransient
     ? 'Let builds reach the package source of the image (the next build tries again), or install them in the image'
     : 'Install them in the image, or in a step'
   log({
@@ -180,7 +188,7 @@ function warnOf({ missing, reason, isPassing }: Lack, { name, log }: ForeignImag
   })
 }
 
-/** By the shell that every image of a distribution has, else by bash: one of them is there. */
+/** Runs a command with /bin/sh, which images of distributions have, else with bash. */
 async function runAsRoot(
   { slot: { address } }: LiveMachine,
   command: Pick<GuestCommand, 'command' | 'onOutput' | 'signal'>,

@@ -1,12 +1,12 @@
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from '../images/changed-files.ts'
 import { REMOVE_SSH_HOST_KEYS } from '../images/ssh-host-keys.ts'
 
-/** A program that commands of the SDKs, or guides of E2B, count on in every sandbox. */
+/** A program that the SDKs, or guides of E2B, expect in every sandbox. */
 interface Tool {
   name: string
-  /** Shell that succeeds when it is there. Default: the name is a command. */
+  /** Shell command that succeeds when the tool exists. Default: the name is a command. */
   check?: string
-  /** Packages of it, parted by blanks: Debian and Ubuntu, Fedora and its relatives, Alpine. */
+  /** Its packages, separated by blanks: Debian and Ubuntu, Fedora and its relatives, Alpine. */
   packages: [apt: string, dnf: string, apk: string]
 }
 
@@ -37,7 +37,7 @@ export const TOOLS: readonly Tool[] = [
   { name: 'jq', packages: ['jq', 'jq', 'jq'] },
   { name: 'ss', packages: ['iproute2', 'iproute', 'iproute2'] },
   { name: 'chronyd', packages: ['chrony', 'chrony', 'chrony'] },
-  // of waitForProcess, and of the steps USER and COPY
+  // for waitForProcess, and for the steps USER and COPY
   { name: 'pgrep', packages: ['procps', 'procps-ng', 'procps-ng'] },
   { name: 'useradd', packages: ['passwd', 'shadow-utils', 'shadow'] },
   { name: 'getent', packages: ['libc-bin', 'glibc-common', 'musl-utils'] },
@@ -48,24 +48,24 @@ export const TOOLS: readonly Tool[] = [
   },
 ]
 
-/** Exit codes of the installation. */
+/** Exit codes of the install script. */
 export const NO_PACKAGE_MANAGER = 3
 export const NO_PACKAGE_SOURCE = 4
 
-/** Prints the names of the tools that are missing, one a line. For any POSIX shell. */
+/** Makes a script for any POSIX shell that prints the names of missing tools, one a line. */
 export const checkScript = (): string =>
   TOOLS.map(
     ({ name, check = `command -v ${name} >/dev/null 2>&1` }) => `{ ${check}; } || echo '${name}'`,
   ).join('\n')
 
-/** Tools of these names in the order of the table; whatever else a guest may have printed is left out. */
+/** Filters names of known tools, in the order of the table: a guest may have printed anything. */
 export const knownTools = (names: readonly string[]): string[] =>
   TOOLS.map(({ name }) => name).filter((name) => names.includes(name))
 
 /**
- * Installs these tools with the image's own package manager: all at once, else one by one without those that its sources
- * do not have. Starts no service. For any POSIX shell, as root. Exits with `NO_PACKAGE_MANAGER`, or with
- * `NO_PACKAGE_SOURCE` when what a source has could not be installed, which may go better another time.
+ * Makes a script for any POSIX shell, as root, that installs tools with the image's package manager: all at once, else one
+ * by one without those that its sources lack. It starts no service. It exits with `NO_PACKAGE_MANAGER`, or with
+ * `NO_PACKAGE_SOURCE` when available packages could not be installed, for which a retry may help.
  */
 export function installScript(names: readonly string[]): string {
   const wanted = TOOLS.filter(({ name }) => names.includes(name))
@@ -99,7 +99,7 @@ ${KEEP_CHANGED_FILES}
 exit $status`
 }
 
-/** Debian's packages start their services unless this file refuses; images of the hub have it, others do not. */
+/** Adds the file that keeps Debian's packages from starting services; images of Docker Hub have it, others do not. */
 const APT = `export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then

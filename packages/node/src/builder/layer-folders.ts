@@ -8,24 +8,24 @@ import { run } from '../host/run.ts'
 const META = 'layer.json'
 const COPY_TIMEOUT_MS = 10 * 60_000
 
-/** What is known of a layer without its files. */
+/** Metadata of a layer. */
 export interface LayerMeta {
-  /** What it lies over. */
+  /** Image that the layer lies over. */
   imagePath: string
-  /** Id of its packed copy, there or on the way; only folders that are not the home's layers have none. */
+  /** Id of its packed copy, which may be pending; absent for folders outside of the home's layers. */
   packedId?: string
-  /** What its maker wants to find with it. */
+  /** Data of the layer's maker. */
   note?: string
 }
 
 export interface ListedLayer extends LayerMeta {
   key: string
-  /** Of its folder; a packed copy is not in it. */
+  /** Size of its folder, without a packed copy. */
   sizeBytes: number
   usedAtMs: number
 }
 
-/** A folder for each key. They appear and go by rename, so that a build that dies leaves the ones before. */
+/** Folders by key. They appear and disappear by rename, so that a crash leaves complete folders. */
 export class LayerFolders {
   readonly #dir: string
 
@@ -42,7 +42,7 @@ export class LayerFolders {
 
   pathOf = (key: string): string => join(this.#dir, key)
 
-  /** Finding it counts as use. */
+  /** Counts as a use of the layer. */
   async find(key: string): Promise<LayerMeta | undefined> {
     const file = join(this.#dir, key, META)
     try {
@@ -55,14 +55,14 @@ export class LayerFolders {
     }
   }
 
-  /** Without an await, and no use of it. @throws when there is none */
+  /** Synchronous, and does not count as a use. @throws when there is none */
   read(key: string): LayerMeta {
     return JSON.parse(readFileSync(join(this.#dir, key, META), 'utf8')) as LayerMeta
   }
 
   /**
-   * Lets `save` write into a folder, then makes it the one of `key`, in the place of one that is there already.
-   * @param replacing called to put it there, when that is allowed
+   * Lets `save` write into a folder, which then becomes that of `key` and replaces an earlier one.
+   * @param replacing calls its argument when the folder may be replaced
    */
   async add(
     key: string,
@@ -83,7 +83,7 @@ export class LayerFolders {
     await writeAtomically(this.pathOf(key), write, { publish })
   }
 
-  /** All there are, the one that was not used for longest first. */
+  /** Lists all layers, the least recently used first. */
   async list(): Promise<ListedLayer[]> {
     const found: ListedLayer[] = []
     for (const key of await readdir(this.#dir).catch(() => [])) {
@@ -94,7 +94,7 @@ export class LayerFolders {
     return found.sort((a, b) => a.usedAtMs - b.usedAtMs)
   }
 
-  /** What was linked out of it stays. */
+  /** Files that are linked elsewhere stay there. */
   async remove(key: string): Promise<void> {
     const removing = join(this.#dir, `${WRITING_PREFIX}${randomUUID()}`)
     await rename(this.pathOf(key), removing).catch(() => {})
@@ -103,7 +103,7 @@ export class LayerFolders {
 }
 
 async function describe(dir: string) {
-  // its files may come and go meanwhile, which makes it no less a layer
+  // files may be packed or unpacked meanwhile: the layer exists all the same
   const sizeBytes = await diskUsedBytes(dir).catch(() => 0)
   const file = join(dir, META)
   const meta = JSON.parse(await readFile(file, 'utf8')) as LayerMeta
@@ -111,17 +111,17 @@ async function describe(dir: string) {
   return { ...meta, sizeBytes, usedAtMs: mtimeMs }
 }
 
-/** Allocated on the disk: the files are sparse. */
+/** Measures allocated bytes, because the files are sparse. */
 export async function diskUsedBytes(path: string): Promise<number> {
   const { stdout } = await run('du', ['-s', '--block-size=1', path], { isBackground: true })
   return Number(stdout.split('\t')[0])
 }
 
-/** Links to the files of one folder take no bytes only there. */
+/** Whether two paths are on one disk, where hard links are possible. */
 export const areOnOneDisk = async (a: string, b: string): Promise<boolean> =>
   (await stat(a)).dev === (await stat(b)).dev
 
-/** The same files under another folder, without their bytes twice when both are on one disk. */
+/** Copies a folder by hard links when both paths are on one disk, else in full. */
 export async function linkFolder(from: string, to: string): Promise<void> {
   const isOneDisk = await areOnOneDisk(from, dirname(to))
   await run('cp', [isOneDisk ? '-al' : '-a', from, to], {

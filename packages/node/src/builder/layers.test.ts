@@ -46,7 +46,7 @@ const save =
 /** As a build does it. */
 async function make(key: string, ...names: string[]): Promise<void> {
   await layers.add(key, '/image', save(...names))
-  layers.pack(key, { isPassing: false })
+  layers.pack(key, { isTransient: false })
 }
 const filesOf = (key: string) => join(dir, key, 'files')
 const whenPacked = (key: string) =>
@@ -80,7 +80,7 @@ test('those used last stay unpacked as far as there is room, but what nobody wil
   await open(2.5 * 2 ** 20)
   for (const key of ['a', 'b']) await make(key, key)
   await layers.add('passing', '/image', save('passing'))
-  layers.pack('passing', { isPassing: true })
+  layers.pack('passing', { isTransient: true })
   await whenPacked('passing')
   expect([existsSync(filesOf('a')), existsSync(filesOf('b'))]).toEqual([true, true])
   await layers.use('a', async () => {})

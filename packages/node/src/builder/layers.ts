@@ -10,10 +10,10 @@ import type { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { BackgroundQueue } from '../persistence/background-queue.ts'
 import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer } from './layer-folders.ts'
 
-/** Of layers beside their packed copies, those that were used last: who changes a step builds from one again and again. */
+/** Bytes of unpacked layers to keep, the most recently used: a user who edits a step builds from one repeatedly. */
 const UNPACKED_BYTES = 2 * 2 ** 30
 
-/** A finished step whose files are gone or damaged: what it made must be made again. */
+/** The files of a finished step are gone or damaged: it must be built again. */
 export class LostLayer extends Error {
   override readonly name = 'LostLayer'
 }
@@ -21,7 +21,7 @@ export class LostLayer extends Error {
 export interface LayersOptions {
   /** `<home>/layers`. */
   dir: string
-  /** For their packed copies alone. */
+  /** Store for their packed copies only. */
   packed: PackedCheckpoints
   /** Default 2 GiB. */
   unpackedBytes?: number
@@ -29,26 +29,26 @@ export interface LayersOptions {
 }
 
 /**
- * Finished steps by key: file systems as steps left them, each with all that was written over its image. They are packed
- * in chunks, of which those that several steps have are there once, and are unpacked until then, while a build uses them,
- * and as long as they are among those used last (docs/adr/0027).
+ * Finished build steps by key: the file system after each step, as everything that was written over its image. Layers are
+ * packed in chunks, which equal content shares. They stay unpacked until they are packed, while a build uses them, and while
+ * they are among the most recently used (docs/adr/0027).
  */
 export class Layers {
   readonly #folders: LayerFolders
   readonly #packed: PackedCheckpoints
   readonly #onError: (error: unknown) => void
   readonly #packing = new BackgroundQueue((key) => this.#packNow(key))
-  /** Ids of packed copies that are whole. */
+  /** Ids of complete packed copies. */
   readonly #packedIds = new Set<string>()
-  /** What uses the files of a key. */
+  /** Running uses of files by key. */
   readonly #users = new Map<string, Set<Promise<unknown>>>()
-  /** Of keys whose files are being exchanged for others. */
+  /** Running replacements of files by key. */
   readonly #replacing = new Map<string, Promise<void>>()
-  /** Bytes of those that are packed and unpacked, the one that was not used for longest first. */
+  /** Sizes of layers that are packed and unpacked, the least recently used first. */
   readonly #unpacked = new Map<string, number>()
   readonly #unpackedBytes: number
-  /** Nobody will use their files soon: they go when they are packed. */
-  readonly #passing = new Set<string>()
+  /** Keys of layers whose files are removed once they are packed. */
+  readonly #transient = new Set<string>()
   readonly #unpacking = new Map<string, Promise<void>>()
 
   constructor({ dir, packed, unpackedBytes = UNPACKED_BYTES, onError }: LayersOptions) {
@@ -58,12 +58,12 @@ export class Layers {
     this.#onError = onError
   }
 
-  /** Removes what a crash left half written, and packs what it left unpacked. Before the first use. */
+  /** Must be called before the first use: removes what a crash left half written, and packs what it left unpacked. */
   async prepare(): Promise<void> {
     await this.#folders.prepare()
     for (const id of await this.#packed.list()) this.#packedIds.add(id)
     for (const { key, packedId, sizeBytes } of await this.#folders.list()) {
-      // of a version that packed nothing: several times the bytes, for a step that can be done again
+      // made by a version without packing: several times the size of a step that can be built again
       if (packedId === undefined) await this.#folders.remove(key)
       else if (!existsSync(this.#filesOf(key))) continue
       else if (this.#packedIds.has(packedId)) this.#unpacked.set(key, sizeBytes)
@@ -72,28 +72,27 @@ export class Layers {
     await this.#trim()
   }
 
-  /** Finding it counts as use. */
+  /** Counts as a use of the layer. */
   find(key: string): Promise<LayerMeta | undefined> {
     return this.#folders.find(key)
   }
 
-  /** It is packed when `pack` says so, or after the next start. @param save writes the files into a folder that is not there yet */
+  /** Adds a layer, which is packed after `pack` or the next start. @param save writes the files into a folder that does not exist yet */
   async add(
     key: string,
     imagePath: string,
     save: (filesDir: string) => Promise<void>,
     note?: string,
   ): Promise<void> {
-    // not the key: when a step is done anew, what it makes may be something else
+    // not the key, because a step that is built again may have other results
     const packedId = randomUUID()
-    await this.#folders.add(
-      ...([key, { imagePath, packedId, note }, (dir: string) => save(join(dir, 'files'))] as const),
-      (replace) => this.#whenUnused(key, replace),
-    )
+    const meta = { imagePath, packedId, note }
+    const saveFiles = (dir: string) => save(join(dir, 'files'))
+    await this.#folders.add(key, meta, saveFiles, (replace) => this.#whenUnused(key, replace))
     this.#unpacked.delete(key)
   }
 
-  /** A machine that starts from files must not find half of others: who comes meanwhile waits, and finds the new ones. */
+  /** Replaces files between uses, because a machine must not start from half of the old ones; new users wait. */
   async #whenUnused(key: string, replace: () => Promise<void>): Promise<void> {
     for (;;) {
       const others = this.#users.get(key) ?? this.#replacing.get(key)
@@ -105,9 +104,9 @@ export class Layers {
     await replacing
   }
 
-  /** Packs it when its turn comes; nobody waits. @param isPassing its files need not stay beside the packed copy */
-  pack(key: string, { isPassing }: { isPassing: boolean }): void {
-    if (isPassing) this.#passing.add(key)
+  /** Packs a layer in the background. @param isTransient whether to remove its files then */
+  pack(key: string, { isTransient }: { isTransient: boolean }): void {
+    if (isTransient) this.#transient.add(key)
     this.#packing.add(key)
   }
 
@@ -131,7 +130,7 @@ export class Layers {
     }
   }
 
-  /** All there are, the one that was not used for longest first; what several have in common counts in part to each. */
+  /** Lists all layers, the least recently used first. The size of shared chunks is divided among their layers. */
   async list(): Promise<ListedLayer[]> {
     const layers = await this.#folders.list()
     const ids = layers.flatMap(({ packedId }) => (packedId === undefined ? [] : [packedId]))
@@ -143,7 +142,7 @@ export class Layers {
     })
   }
 
-  /** A damaged copy is found when it is used; until then it counts for nothing. */
+  /** Counts nothing when a copy is damaged, which its next use reports. */
   async #usage(ids: string[]): Promise<Pick<UsageReport, 'checkpoints' | 'storedBytes'>> {
     try {
       return await this.#packed.usage(ids)
@@ -154,7 +153,7 @@ export class Layers {
     }
   }
 
-  /** One that is in use stays: whoever uses it starts from its files. */
+  /** Does nothing while the layer is in use. */
   async remove(key: string): Promise<void> {
     if (!this.#users.has(key)) await this.#removeNow(key)
   }
@@ -166,10 +165,10 @@ export class Layers {
     if (packedId !== undefined) await this.#forget(packedId)
   }
 
-  /** Frees the chunks that no layer needs any more. */
+  /** Frees chunks that no layer needs. */
   async collectChunks(): Promise<void> {
     const packedIds = await this.#packed.list()
-    // after that: what was packed meanwhile is not listed
+    // in this order: packs that end in between are not in `packedIds`
     const needed = new Set((await this.#folders.list()).map(({ packedId }) => packedId))
     for (const id of packedIds) if (!needed.has(id)) await this.#forget(id)
     try {
@@ -180,7 +179,7 @@ export class Layers {
     }
   }
 
-  /** Resolves when nothing is being packed; the others are packed after the next start. */
+  /** Resolves when the running pack has ended; the next start packs the rest. */
   async close(): Promise<void> {
     const closing = this.#packing.close()
     await this.#packed.close()
@@ -199,15 +198,15 @@ export class Layers {
       if (!this.#packedIds.has(packedId)) await this.#packed.pack(packedId, filesDir)
       this.#packedIds.add(packedId)
       this.#unpacked.set(key, await diskUsedBytes(filesDir))
-      if (this.#passing.has(key)) await this.#drop(key)
+      if (this.#transient.has(key)) await this.#drop(key)
       await this.#trim()
     } catch (error) {
-      // nothing is lost: the files are still there, or nobody wants them any more
+      // no data is lost: the files still exist, or are no longer wanted
       const isExpected =
         error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
       if (!isExpected && existsSync(filesDir)) this.#onError(error)
     } finally {
-      this.#passing.delete(key)
+      this.#transient.delete(key)
     }
   }
 
@@ -223,7 +222,7 @@ export class Layers {
   /** Removes the files of a layer that is packed and not in use. */
   async #drop(key: string): Promise<void> {
     const filesDir = this.#filesOf(key)
-    // all at once: nobody may begin to use it, or put another layer in its place, in between
+    // synchronous up to the rename, so that no use or replacement can begin in between
     if (this.#users.has(key)) return
     this.#unpacked.delete(key)
     if (!existsSync(filesDir)) return
@@ -249,7 +248,7 @@ export class Layers {
     const filesDir = this.#filesOf(key)
     const size = this.#unpacked.get(key)
     if (existsSync(filesDir)) {
-      // moves it to the end
+      // marks it as most recently used
       if (size !== undefined && this.#unpacked.delete(key)) this.#unpacked.set(key, size)
       return
     }

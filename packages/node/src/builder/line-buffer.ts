@@ -3,7 +3,7 @@ type Stream = 'stdout' | 'stderr'
 const MAX_LINE = 4_000
 const MAX_KEPT = 100
 
-/** Makes lines of output that comes in pieces; a progress bar's carriage returns are line ends too. */
+/** Splits output that arrives in pieces into lines; a carriage return, as in progress bars, ends a line too. */
 export class LineBuffer {
   readonly #onLine: (line: string, from: Stream) => void
   readonly #partial = { stdout: '', stderr: '' }
@@ -16,27 +16,27 @@ export class LineBuffer {
   add(text: string, from: Stream): void {
     const lines = (this.#partial[from] + text).split(/\r\n|[\r\n]/)
     this.#partial[from] = lines.pop()!
-    for (const line of lines) this.#tell(line, from)
+    for (const line of lines) this.#report(line, from)
     if (this.#partial[from].length > MAX_LINE) {
-      this.#tell(this.#partial[from], from)
+      this.#report(this.#partial[from], from)
       this.#partial[from] = ''
     }
   }
 
-  /** What had no line end yet is a line. */
+  /** Reports text without a line end as a line. */
   end(): void {
     for (const from of ['stdout', 'stderr'] as const) {
-      this.#tell(this.#partial[from], from)
+      this.#report(this.#partial[from], from)
       this.#partial[from] = ''
     }
   }
 
-  /** The newest lines. */
+  /** @returns the newest lines */
   last(count: number): string {
     return this.#kept.slice(-count).join('\n')
   }
 
-  #tell(line: string, from: Stream): void {
+  #report(line: string, from: Stream): void {
     if (line.trim() === '') return
     const shown = line.slice(0, MAX_LINE)
     this.#kept.push(shown)

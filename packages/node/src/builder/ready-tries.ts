@@ -1,20 +1,21 @@
-/** The shell did not find the command: it is not there later either. */
+/** The shell did not find the command, so a retry cannot help. */
 const NOT_FOUND = 127
-/** What is no better after so long stays as it is. */
+/** An error that stays unchanged for this long is final. */
 const SAME_ERROR_MS = 60_000
-/** What one says that asks a service which is not up yet: no error while the start command runs. */
+/** Messages about a service that is not up yet, which are expected while the start command runs. */
 const NOT_UP_YET = /connect|refused|timed out|unreachable|reset by peer/i
 
 export interface FailedTry {
   exitCode: number
-  /** The last lines of its output; of standard error alone in `errors`. */
+  /** The last lines of its output. */
   output: string
+  /** The last lines of its standard error. */
   errors: string
-  /** The start command has not ended. */
+  /** Whether the start command is still running. */
   isStarting: boolean
 }
 
-/** Tells from how a ready command failed whether it can still succeed. */
+/** Decides from the failures of a ready command whether it can still succeed. */
 export class ReadyTries {
   readonly #command: string
   readonly #now: () => number
@@ -26,11 +27,11 @@ export class ReadyTries {
     this.#now = now
   }
 
-  /** @returns why it cannot succeed, in its own words; undefined: it may be tried again */
+  /** @returns why the command cannot succeed, with its output; undefined when it may be retried */
   verdictOn({ exitCode, output, errors, isStarting }: FailedTry): string | undefined {
     const subject = `ready command '${this.#command}' cannot succeed`
     if (exitCode === NOT_FOUND) return `${subject}: exit status ${exitCode}${output && `\n${output}`}`
-    // whoever has nothing to say only waits
+    // a command that prints no error is only waiting
     const isError = errors !== '' && !(isStarting && NOT_UP_YET.test(errors))
     const error = isError ? `${exitCode} ${withoutNumbers(errors)}` : undefined
     if (error === undefined || error !== this.#last) {
@@ -44,5 +45,5 @@ export class ReadyTries {
   }
 }
 
-/** Times and process ids differ each time. */
+/** Makes messages comparable, in which times and process ids differ. */
 const withoutNumbers = (text: string): string => text.replaceAll(/\d+/g, '#')

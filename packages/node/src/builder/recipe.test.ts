@@ -83,8 +83,8 @@ test('variables that double each other end at 64 KiB, in one step and over many'
   const once: BuildStep = { type: 'ENV', force: false, values: [['A', 'laughs'], ...doubled] }
   expect(() => environmentAfter(INITIAL_ENVIRONMENT, once)).toThrow('at most 65536 (64 KiB)')
   const many: BuildStep = { type: 'ENV', force: false, values: [['B', '$A'.repeat(30_000)]] }
-  const ground = { ...INITIAL_ENVIRONMENT, envVars: { A: 'x'.repeat(60_000) } }
-  expect(() => environmentAfter(ground, many)).toThrow('at most 65536 (64 KiB)')
+  const rootfs = { ...INITIAL_ENVIRONMENT, envVars: { A: 'x'.repeat(60_000) } }
+  expect(() => environmentAfter(rootfs, many)).toThrow('at most 65536 (64 KiB)')
   const another: BuildStep = { type: 'ENV', force: false, values: [['B', 'y'.repeat(6_000)]] }
-  expect(() => environmentAfter(ground, another)).toThrow('the environment would have 66002 bytes')
+  expect(() => environmentAfter(rootfs, another)).toThrow('the environment would have 66002 bytes')
 })

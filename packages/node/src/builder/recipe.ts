@@ -5,7 +5,7 @@ import type { LoginCommand } from '../guest/login-command.ts'
 
 export const INITIAL_ENVIRONMENT: BuildEnvironment = { defaultUser: 'user', envVars: {} }
 
-/** Key of what a step makes of its parent: the same words on the same ground are the same layer. */
+/** Derives the key of a step's layer: equal steps on equal parents share a layer. */
 export function layerKey(parentKey: string, step: BuildStep): string {
   const { force: _, ...content } = step
   return digest([parentKey, content])
@@ -14,7 +14,7 @@ export function layerKey(parentKey: string, step: BuildStep): string {
 export const digest = (value: unknown): string =>
   createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 40)
 
-/** As the log shows it, e.g. `RUN npm ci` or `COPY src/ /app`. */
+/** Formats a step for the log, e.g. `RUN npm ci` or `COPY src/ /app`. */
 export function describeStep(step: BuildStep): string {
   switch (step.type) {
     case 'RUN':
@@ -30,10 +30,10 @@ export function describeStep(step: BuildStep): string {
   }
 }
 
-/** Steps that only say something about those after them need no machine and leave no layer. */
+/** Whether a step only affects those after it, without a machine and a layer. */
 export const isDeclaration = (step: BuildStep): boolean => step.type === 'ENV'
 
-/** What holds after a step. */
+/** Computes the environment after a step. */
 export function environmentAfter(environment: BuildEnvironment, step: BuildStep): BuildEnvironment {
   switch (step.type) {
     case 'ENV': {
@@ -53,13 +53,13 @@ export function environmentAfter(environment: BuildEnvironment, step: BuildStep)
 
 export const homeOf = (user: string): string => (user === 'root' ? '/root' : `/home/${user}`)
 
-/** How start and ready commands run, in the build and later. */
+/** Makes the command that runs a start or ready command, in the build and later. */
 export const commandIn = (
   { defaultUser, defaultWorkdir, envVars }: BuildEnvironment,
   command: string,
 ): LoginCommand => ({ command, user: defaultUser, cwd: defaultWorkdir, envs: envVars })
 
-/** An absolute path, seen from the working directory, else from the user's home. */
+/** Resolves a path from the working directory, else from the user's home. */
 export function resolveIn({ defaultUser, defaultWorkdir }: BuildEnvironment, path: string): string {
   const from = defaultWorkdir ?? homeOf(defaultUser)
   const expanded = path === '~' || path.startsWith('~/') ? homeOf(defaultUser) + path.slice(1) : path
@@ -73,13 +73,13 @@ export function resolveIn({ defaultUser, defaultWorkdir }: BuildEnvironment, pat
 }
 
 const VARIABLE = /\\(\$)|\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\})/g
-/** For text without a `}`: there each `${` would look for one to the end, which takes time by the square of their number. */
+/** For text without a `}`, where each `${` would search to the end, which takes quadratic time. */
 const UNBRACED_VARIABLE = /\\(\$)|\$([A-Za-z_]\w*)/g
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Values that double each other would grow without end, and every sandbox of the template gets them all. */
+/** Bounds values, which can double each other, and which every sandbox of the template gets. */
 const MAX_ENVIRONMENT_BYTES = 64 * 1024
-/** All of them are copied for each step that sets one. */
+/** Bounds their number, because each step that sets one copies all. */
 const MAX_VARIABLES = 1_000
 
 /** @throws SandlotError invalid_request */
@@ -102,14 +102,14 @@ const tooLarge = (bytes: number): SandlotError =>
     `the environment would have ${bytes} bytes, at most ${MAX_ENVIRONMENT_BYTES} (64 KiB) are allowed`,
   )
 
-/** `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `\$`; anything else, `$(…)` too, stays as it is. */
+/** Expands `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `\$`; everything else, e.g. `$(…)`, is kept. */
 export function expand(value: string, { defaultUser, envVars }: BuildEnvironment): string {
   const defaults: Record<string, string> = {
     PATH: DEFAULT_PATH,
     HOME: homeOf(defaultUser),
     USER: defaultUser,
   }
-  // A copy of all variables for each value would take time by the square of their number.
+  // copying all variables for each value would take quadratic time
   const setTo = (name: string): string | undefined => {
     if (Object.hasOwn(envVars, name)) return envVars[name]
     return Object.hasOwn(defaults, name) ? defaults[name] : undefined

@@ -40,7 +40,7 @@ beforeEach(async () => {
     })
   const booted = join(root, 'booted')
   for (const part of ['memory', 'files']) await mkdir(join(booted, part), { recursive: true })
-  await shared.offer('booted', { dir: booted, imagePath: images.pathOf(IMAGE) })
+  await shared.publish('booted', { dir: booted, imagePath: images.pathOf(IMAGE) })
   const template = { ...record, keys: ['step', 'booted'] }
   checkpoints = { mine: { imagePath: images.pathOf(IMAGE), template } }
 })
@@ -50,11 +50,11 @@ afterEach(async () => {
 })
 
 async function release(imagesInUse: string[] = []) {
-  const cold = {
+  const tiers = {
     list: async () => new Set(Object.keys(checkpoints)),
     peek: async (id: string) => (checkpoints[id] ?? undefined) as CheckpointManifest | undefined,
   }
-  const options = { layers, images, shared, cold, imagesInUse: () => imagesInUse }
+  const options = { layers, images, shared, tiers, imagesInUse: () => imagesInUse }
   const plan = JSON.parse(JSON.stringify(await planRelease(options, ['mine'])))
   delete checkpoints.mine
   return releaseTemplate(options, plan)
@@ -66,7 +66,7 @@ test.each(['../base', '/etc/passwd', '.', '..', 'a/b', ''])(
       layers,
       images,
       shared,
-      cold: { list: async () => new Set<string>(), peek: async () => undefined },
+      tiers: { list: async () => new Set<string>(), peek: async () => undefined },
       imagesInUse: () => [],
     }
     for (const plan of [
@@ -85,7 +85,7 @@ const left = async () => ({
   images: (await images.list()).length,
 })
 /** Whether another build of the same finds it among what all instances have. */
-const isShared = async (): Promise<boolean> => (await shared.adopt('booted', async () => true)) === true
+const isShared = async (): Promise<boolean> => (await shared.claim('booted', async () => true)) === true
 
 test('its layers and its image go, here and where all instances have them; others stay', async () => {
   expect(await isShared()).toBe(true)

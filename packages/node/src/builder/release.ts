@@ -11,22 +11,22 @@ export interface ReleaseOptions {
   layers: Pick<Layers, 'list' | 'remove'>
   images: ImageStore
   shared: SharedBuilds
-  cold: Pick<CheckpointTiers, 'peek' | 'list'>
-  /** Images of machines that live. */
+  tiers: Pick<CheckpointTiers, 'peek' | 'list'>
+  /** Images of live machines. */
   imagesInUse: () => Iterable<string>
 }
 
-/** A layer or an image is named by a digest, never by a path. */
+/** Keys of layers and images are digests, never paths. */
 const KEY = /^[A-Za-z0-9_-]{1,100}$/
 
-/** Reads what builds of a template keep to be faster the next time, while the template's checkpoints are there. */
+/** Lists what builds of a template have kept for later builds, while the template's checkpoints still exist. */
 export async function planRelease(
-  { images, cold }: Pick<ReleaseOptions, 'images' | 'cold'>,
+  { images, tiers }: Pick<ReleaseOptions, 'images' | 'tiers'>,
   checkpointIds: readonly string[],
 ): Promise<ReleasePlan> {
   const manifests: CheckpointManifest[] = []
   for (const id of checkpointIds) {
-    const manifest = await cold.peek(id).catch(() => undefined)
+    const manifest = await tiers.peek(id).catch(() => undefined)
     if (manifest) manifests.push(manifest)
   }
   return {
@@ -36,9 +36,9 @@ export async function planRelease(
 }
 
 /**
- * Removes what a plan lists, once the template's checkpoints are gone: layers and images, here and where all instances
- * of this machine have them. A layer or an image that something else needs stays.
- * @throws SandlotError invalid_request: the plan is not one of `planRelease`
+ * Removes the layers and images of a plan after the template's checkpoints, including those that all instances on this
+ * machine share. Layers and images that are still needed are kept.
+ * @throws SandlotError invalid_request when the plan was not made by `planRelease`
  */
 export async function releaseTemplate(
   options: ReleaseOptions,
@@ -48,7 +48,7 @@ export async function releaseTemplate(
     if (!KEY.test(key))
       throw new SandlotError(
         'invalid_request',
-        `'${key.slice(0, 100)}' cannot be the key of a layer or image`,
+        `'${key.slice(0, 100)}' is not a valid key of a layer or image`,
       )
   const freedBytes = await releaseLayers(options, layerKeys)
   const released = { freedBytes, neededBy: 0 }
@@ -59,11 +59,11 @@ export async function releaseTemplate(
 
 /** @returns bytes that became free */
 async function releaseLayers(
-  { layers, shared, cold }: ReleaseOptions,
+  { layers, shared, tiers }: ReleaseOptions,
   layerKeys: readonly string[],
 ): Promise<number> {
   const keys = new Set(layerKeys)
-  for (const key of await keysOfTemplates(cold)) keys.delete(key)
+  for (const key of await keysOfTemplates(tiers)) keys.delete(key)
   let freedBytes = 0
   for (const { key, sizeBytes } of await layers.list()) if (keys.has(key)) freedBytes += sizeBytes
   for (const key of keys) {
@@ -73,7 +73,7 @@ async function releaseLayers(
   return freedBytes
 }
 
-/** @param users image of each user; undefined: a checkpoint that cannot be read may need any image */
+/** @param users image of each user; undefined when a checkpoint cannot be read, which may need any image */
 async function releaseImage(
   { images, shared }: ReleaseOptions,
   key: string,
@@ -92,23 +92,23 @@ async function releaseImage(
   await images.remove(key)
 }
 
-/** Steps that another template has too stay for its next build. */
-async function keysOfTemplates(cold: ReleaseOptions['cold']): Promise<string[]> {
+/** Keys of layers that other templates share, which are kept for their next build. */
+async function keysOfTemplates(tiers: ReleaseOptions['tiers']): Promise<string[]> {
   const keys: string[] = []
-  for (const id of await cold.list())
-    keys.push(...((await cold.peek(id).catch(() => undefined))?.template?.keys ?? []))
+  for (const id of await tiers.list())
+    keys.push(...((await tiers.peek(id).catch(() => undefined))?.template?.keys ?? []))
   return keys
 }
 
-/** The image of each that needs one; undefined: it is not known. */
+/** @returns the images of all that need one, undefined when a checkpoint cannot be read */
 async function usersOf({
   layers,
-  cold,
+  tiers,
   imagesInUse,
-}: Pick<ReleaseOptions, 'layers' | 'cold' | 'imagesInUse'>): Promise<string[] | undefined> {
+}: Pick<ReleaseOptions, 'layers' | 'tiers' | 'imagesInUse'>): Promise<string[] | undefined> {
   const users = [...imagesInUse(), ...(await layers.list()).map(({ imagePath }) => imagePath)]
-  for (const id of await cold.list()) {
-    const manifest = await cold.peek(id).catch(() => undefined)
+  for (const id of await tiers.list()) {
+    const manifest = await tiers.peek(id).catch(() => undefined)
     if (!manifest) return undefined
     users.push(manifest.imagePath)
   }

@@ -28,7 +28,7 @@ async function instance(name: string) {
   const shared = new SharedBuilds(join(root, 'shared'), images, openImages, (error) => errors.push(error))
   /** As a build does it: the files are linked to where a checkpoint has them. */
   const adopt = () =>
-    shared.adopt(KEY, async (booted) => {
+    shared.claim(KEY, async (booted) => {
       await linkFolder(booted.dir, join(dir, 'adopted'))
       return booted.imagePath
     })
@@ -48,7 +48,7 @@ const inode = async (path: string) => (await stat(path)).ino
 
 test('what one instance built another has at once, with its image and without bytes of its own', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
-  await one.shared.offer(KEY, await build(one))
+  await one.shared.publish(KEY, await build(one))
   expect(await other.adopt()).toBe(other.images.pathOf(IMAGE))
   expect(await readFile(join(other.dir, 'adopted', 'memory', 'content'), 'utf8')).toBe('memory')
   expect(await inode(other.images.pathOf(IMAGE))).toBe(await inode(one.images.pathOf(IMAGE)))
@@ -60,7 +60,7 @@ test('what one instance built another has at once, with its image and without by
 
 test('it outlives the instance that built it, and its removal from what is shared', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
-  await one.shared.offer(KEY, await build(one))
+  await one.shared.publish(KEY, await build(one))
   await other.adopt()
   await rm(join(root, 'one'), { recursive: true })
   await other.shared.removeUnused(Date.now() + 1_000)
@@ -73,7 +73,7 @@ test('it outlives the instance that built it, and its removal from what is share
 
 test('one over the base image names the base image in every instance', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
-  await one.shared.offer(KEY, await build(one, '/base'))
+  await one.shared.publish(KEY, await build(one, '/base'))
   expect(await other.adopt()).toBe('/base')
 })
 
@@ -82,14 +82,14 @@ test('an instance on another disk takes what is there, and leaves no copies', as
   try {
     const [here, there] = [await instance('here'), await instance(relative(root, join(disk, 'there')))]
     const built = await build(there)
-    await there.shared.offer(KEY, built)
-    await there.shared.offerImage(IMAGE)
+    await there.shared.publish(KEY, built)
+    await there.shared.publishImage(IMAGE)
     expect(await here.adopt()).toBeUndefined()
-    await here.shared.adoptImage(IMAGE)
+    await here.shared.claimImage(IMAGE)
     expect(await here.images.find(IMAGE)).toBeUndefined()
 
     await there.images.remove(IMAGE)
-    await here.shared.offer(KEY, await build(here))
+    await here.shared.publish(KEY, await build(here))
     expect(await there.adopt()).toBe(there.images.pathOf(IMAGE))
     expect(await readFile(there.images.pathOf(IMAGE), 'utf8')).toBe('image')
     expect(errors).toEqual([])
@@ -102,8 +102,8 @@ test('trouble with what is shared fails no build', async () => {
   const one = await instance('one')
   const built = await build(one)
   await writeFile(join(root, 'shared'), 'a file where a folder should be')
-  await one.shared.offer(KEY, built)
-  await one.shared.offerImage(IMAGE)
+  await one.shared.publish(KEY, built)
+  await one.shared.publishImage(IMAGE)
   expect(await one.adopt()).toBeUndefined()
   expect(errors.length).toBeGreaterThan(0)
 })

@@ -2,18 +2,18 @@ import { join } from 'node:path'
 import type { ImageStore } from '../images/image-store.ts'
 import { areOnOneDisk, LayerFolders, linkFolder } from './layer-folders.ts'
 
-/** Of a booted template. */
+/** Folders of a booted template. */
 const PARTS = ['memory', 'files']
 
-/** A booted template: a folder with `memory` and `files`, and what they lie over. */
+/** A booted template: a folder with `memory` and `files`, and the image that they lie over. */
 export interface BootedFolder {
   dir: string
   imagePath: string
 }
 
 /**
- * What was built of the catalogue, for every instance of this machine: keys say what is in it, hard links that it
- * costs nothing twice. An instance only ever uses its own links, so anything may be removed here at any time.
+ * Builds of catalog templates that all instances on this machine share: by keys of their content, and by hard links, which
+ * take no space. An instance only uses its own links, so anything may be removed here at any time.
  */
 export class SharedBuilds {
   readonly #own: ImageStore
@@ -21,7 +21,7 @@ export class SharedBuilds {
   readonly #images: ImageStore
   readonly #onError: (error: unknown) => void
 
-  /** @param dir for all instances; those on another disk use what is there, and leave nothing, as it would be a copy */
+  /** @param dir shared folder; instances on another disk read it but publish nothing, because that would be a copy */
   constructor(
     dir: string,
     own: ImageStore,
@@ -35,25 +35,25 @@ export class SharedBuilds {
   }
 
   /**
-   * Lets `take` link what another instance has built of `key`, over an image of this instance.
-   * @returns undefined: nobody has, or it could not be taken
+   * Lets `link` reuse the build of another instance with this key, over an image of this instance.
+   * @returns undefined when there is none, or it could not be linked
    */
-  async adopt<T>(key: string, take: (booted: BootedFolder) => Promise<T>): Promise<T | undefined> {
+  async claim<T>(key: string, link: (booted: BootedFolder) => Promise<T>): Promise<T | undefined> {
     try {
       const found = await this.#booted.find(key)
       if (!found) return undefined
       const imageKey = this.#images.keyOf(found.imagePath)
       if (imageKey) await this.#images.linkTo(this.#own, imageKey)
       const imagePath = imageKey ? this.#own.pathOf(imageKey) : found.imagePath
-      return await take({ dir: this.#booted.pathOf(key), imagePath })
+      return await link({ dir: this.#booted.pathOf(key), imagePath })
     } catch (error) {
       this.#onError(error)
       return undefined
     }
   }
 
-  /** Lets others have it. Nothing here fails a build: who builds without it only builds it again. */
-  async offer(key: string, { dir, imagePath }: BootedFolder): Promise<void> {
+  /** Publishes a build for other instances. Never rejects: without it other instances build it again. */
+  async publish(key: string, { dir, imagePath }: BootedFolder): Promise<void> {
     try {
       if (!(await this.#isOnOneDisk()) || (await this.#booted.find(key))) return
       const imageKey = this.#own.keyOf(imagePath)
@@ -67,12 +67,12 @@ export class SharedBuilds {
     }
   }
 
-  /** The same for an image alone. */
-  async adoptImage(key: string): Promise<void> {
+  /** Like `claim`, for an image only. */
+  async claimImage(key: string): Promise<void> {
     await this.#images.linkTo(this.#own, key).catch(this.#onError)
   }
 
-  async offerImage(key: string): Promise<void> {
+  async publishImage(key: string): Promise<void> {
     try {
       if (await this.#isOnOneDisk()) await this.#own.linkTo(this.#images, key)
     } catch (error) {
@@ -80,12 +80,12 @@ export class SharedBuilds {
     }
   }
 
-  /** The instances that use it keep their own links. */
+  /** Instances that use the build keep their own links. */
   remove = (key: string): Promise<void> => this.#booted.remove(key)
 
   removeImage = (key: string): Promise<void> => this.#images.remove(key)
 
-  /** Removes what no instance asked for since then. */
+  /** Removes builds and images that no instance has used since then. */
   async removeUnused(beforeMs: number): Promise<void> {
     for (const { key, usedAtMs } of await this.#booted.list())
       if (usedAtMs < beforeMs) await this.#booted.remove(key)

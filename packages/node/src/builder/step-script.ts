@@ -1,7 +1,7 @@
 import type { BuildEnvironment, BuildStep } from '@sandlot/protocol/node'
 import { resolveIn } from './recipe.ts'
 
-/** Where the files of a COPY lie in the machine while it runs. */
+/** Where the archive of a COPY is uploaded in the machine. */
 export const COPY_ARCHIVE = '/var/tmp/.sandlot-copy.tar'
 const COPY_FOLDER = '/var/tmp/.sandlot-copy'
 
@@ -11,7 +11,7 @@ export interface StepScript {
   cwd?: string
 }
 
-/** What a step runs in the machine. ENV, and WORKDIR to the root, run nothing. */
+/** Makes the script of a step; ENV, and WORKDIR to the root, have none. */
 export function scriptOf(step: BuildStep, environment: BuildEnvironment): StepScript | undefined {
   switch (step.type) {
     case 'RUN':
@@ -36,7 +36,7 @@ export function scriptOf(step: BuildStep, environment: BuildEnvironment): StepSc
   }
 }
 
-/** For bash. */
+/** Quotes text for bash. */
 export const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 function userScript(user: string, hasSudo: boolean): string {
@@ -56,8 +56,8 @@ function userScript(user: string, hasSudo: boolean): string {
 }
 
 /**
- * Unpacks the archive and merges the part that was asked for: of a folder its content, of a file the file itself.
- * Folders that are there keep their mode and owner.
+ * Unpacks the archive and merges the requested part into the target: the content of a folder, or a single file. Existing
+ * folders keep their mode and owner.
  */
 function copyScript(step: BuildStep & { type: 'COPY' }, environment: BuildEnvironment): string {
   const source = withoutGlob(step.source)
@@ -71,7 +71,7 @@ function copyScript(step: BuildStep & { type: 'COPY' }, environment: BuildEnviro
     `tar -C "$T" -xpf ${COPY_ARCHIVE}`,
     `S="$T"/${quote(source)}; D=${quote(target)}`,
     `if [ ! -e "$S" ] && [ ! -L "$S" ]; then echo ${quote(`'${step.source}' is not among the files that were sent`)} >&2; exit 1; fi`,
-    // only what is new is owned: folders on the way that exist stay as they are
+    // changes the owner of new files only: existing folders on the way stay unchanged
     `chown -hR ${quote(owner.includes(':') ? owner : `${owner}:`)} "$T"`,
   ]
   if (step.mode) lines.push(`[ -L "$S" ] || chmod -R ${quote(step.mode)} "$S"`)
@@ -88,7 +88,7 @@ function copyScript(step: BuildStep & { type: 'COPY' }, environment: BuildEnviro
   return lines.join('\n')
 }
 
-/** `src/*.txt` → `src`: clients send what a pattern matched, below the folder that the pattern begins in. */
+/** `src/*.txt` → `src`: clients send the matches of a pattern below the folder that the pattern begins in. */
 export function withoutGlob(source: string): string {
   const parts = source.split('/').filter((part) => part !== '' && part !== '.')
   const glob = parts.findIndex((part) => /[*?[\]{}]/.test(part))

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, toMB } from '@sandlot/protocol'
 import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { Driver } from '../engine/driver.ts'
@@ -25,8 +25,8 @@ import type { SharedBuilds } from './shared-builds.ts'
 
 const RENEWAL_TIMEOUT_MS = 15 * 60_000
 /**
- * Up to here the writable layer is kept in the checkpoint: packing our base image anew takes 7 to 30 s and 800 MB, and
- * reading so much back with a restore less than 100 ms (docs/adr/0009).
+ * A smaller writable layer is kept in the checkpoint: packing the base image again takes 7 to 30 s and 800 MB, while a
+ * restore reads this much in less than 100 ms (docs/adr/0009).
  */
 const MAX_UNFLATTENED_BYTES = 128 * 2 ** 20
 
@@ -37,16 +37,16 @@ export interface TemplateFinalizerOptions extends ImageMachineHost {
   images: ImageStore
   shared: SharedBuilds
   folder: CheckpointFolder
-  cold: CheckpointTiers
+  tiers: CheckpointTiers
   driver: Driver
   guestDir: string
-  /** What builds leave of the disk: sandboxes do not stand still for them. */
+  /** Space that builds must leave on the disk, so that sandboxes are not stalled. */
   spareBytes: number
-  /** @throws SandlotError disk_full when what is about to be saved of a machine does not leave so much */
+  /** @throws SandlotError disk_full when saving a machine would not leave that much */
   checkSpace: (machine: LiveMachine, hasMemory: boolean) => Promise<void>
 }
 
-/** From the file system that the steps left to the checkpoint that sandboxes start from. */
+/** Turns the file system after the last step into the checkpoint that sandboxes start from. */
 export class TemplateFinalizer {
   readonly #options: TemplateFinalizerOptions
 
@@ -54,8 +54,8 @@ export class TemplateFinalizer {
     this.#options = options
   }
 
-  /** The same template once more when it was booted before, here or, of the catalogue, by another instance. */
-  async again(
+  /** Reuses an identical template that was booted before, by this instance or, for the catalog, by another one. */
+  async reuse(
     job: BuildWork,
     environment: BuildEnvironment,
     finalKey: string,
@@ -66,25 +66,25 @@ export class TemplateFinalizer {
         Promise.all([linkFolder(join(dir, 'memory'), memoryDir), linkFolder(join(dir, 'files'), filesDir)]),
       )
     const found =
-      (await this.#againHere(finalKey, link)) ??
+      (await this.#reuseOwn(finalKey, link)) ??
       (job.recipe.isShared
-        ? await shared.adopt(finalKey, ({ imagePath, dir }) => link(imagePath, dir))
+        ? await shared.claim(finalKey, ({ imagePath, dir }) => link(imagePath, dir))
         : undefined)
     if (found) await this.#options.booted.add(finalKey, job.checkpointId)
     return found
   }
 
-  async #againHere(
+  async #reuseOwn(
     finalKey: string,
     link: (imagePath: string, dir: string) => Promise<CheckpointInfo>,
   ): Promise<CheckpointInfo | undefined> {
-    const { booted, cold, folder, driver, guestDir } = this.#options
+    const { booted, tiers, folder, driver, guestDir } = this.#options
     const checkpointId = await booted.find(finalKey)
     if (checkpointId === undefined) return undefined
     try {
-      return await cold.use(checkpointId, async () => {
+      return await tiers.use(checkpointId, async () => {
         const manifest = await folder.read(checkpointId)
-        // it may have been brought up anew since, by another engine
+        // it may have been renewed since, with another engine
         if (findIncompatibility(manifest, driver.version) || manifest.guestDir !== guestDir) return undefined
         return link(manifest.imagePath, folder.dirOf(checkpointId))
       })
@@ -98,17 +98,17 @@ export class TemplateFinalizer {
   /** Boots the template and saves it. */
   async finalize(
     job: BuildWork,
-    { ground, environment }: { ground: BuildRootfs; environment: BuildEnvironment },
+    { rootfs, environment }: { rootfs: BuildRootfs; environment: BuildEnvironment },
     finalKey: string,
   ): Promise<CheckpointInfo> {
     const { layers, machines, booted, shared, folder } = this.#options
     const { checkpointId, recipe, log, signal } = job
     const say = (message: string) => log({ level: 'info', message, step: 'finalize' })
-    const settled = await this.#flattened(job, ground)
-    const { imagePath } = settled
+    const flattened = await this.#flattenIfLarge(job, rootfs)
+    const { imagePath } = flattened
     say('[finalize] Booting the template')
     await job.beforeStep?.()
-    const machine = await withFiles(layers, settled, (on) =>
+    const machine = await withFiles(layers, flattened, (on) =>
       startOn(this.#options, on, recipe, `build-${checkpointId}`, OPEN),
     )
     const ending = new AbortController()
@@ -126,61 +126,61 @@ export class TemplateFinalizer {
       ending.abort()
     }
     await booted.add(finalKey, checkpointId)
-    if (recipe.isShared) await shared.offer(finalKey, { dir: folder.dirOf(checkpointId), imagePath })
+    if (recipe.isShared) await shared.publish(finalKey, { dir: folder.dirOf(checkpointId), imagePath })
     return info
   }
 
-  /** The image that the steps up to `key` were packed into, when they were. */
-  async packed(key: string, isShared = false): Promise<BuildRootfs | undefined> {
+  /** Finds the image that the steps up to `key` were packed into, if there is one. */
+  async findPacked(key: string, isShared = false): Promise<BuildRootfs | undefined> {
     const { images, shared } = this.#options
     const imageKey = packedKey(key)
-    if (isShared) await shared.adoptImage(imageKey)
+    if (isShared) await shared.claimImage(imageKey)
     const found = await images.find(imageKey)
     return found && { key, imagePath: found.imagePath }
   }
 
-  /** One image of image and layer, when the layer is too much to be restored with every sandbox. */
-  async #flattened(job: BuildWork, ground: BuildRootfs): Promise<BuildRootfs> {
+  /** Packs image and layer into one image when the layer is too large to be restored with every sandbox. */
+  async #flattenIfLarge(job: BuildWork, rootfs: BuildRootfs): Promise<BuildRootfs> {
     const { layers } = this.#options
-    if (!ground.layer && !ground.fileSystemDir && !ground.checkpointDir) return ground
-    const flattened = await withFiles(layers, ground, async (on) => {
+    if (!rootfs.layer && !rootfs.fileSystemDir && !rootfs.checkpointDir) return rootfs
+    const flattened = await withFiles(layers, rootfs, async (on) => {
       if (on.fileSystemDir && (await diskUsedBytes(on.fileSystemDir)) <= MAX_UNFLATTENED_BYTES)
         return undefined
       return this.#flatten(job, on)
     })
-    if (!flattened) return ground
-    // whoever goes on from here starts from the image
-    if (ground.layer) await layers.remove(ground.layer)
+    if (!flattened) return rootfs
+    // later builds start from the image
+    if (rootfs.layer) await layers.remove(rootfs.layer)
     return flattened
   }
 
-  async #flatten(job: BuildWork, ground: BuildRootfs): Promise<BuildRootfs> {
+  async #flatten(job: BuildWork, rootfs: BuildRootfs): Promise<BuildRootfs> {
     const { images, shared } = this.#options
     const { recipe, log, signal } = job
-    const key = packedKey(ground.key)
+    const key = packedKey(rootfs.key)
     await job.beforeStep?.()
     const started = performance.now()
     const record = { source: 'template', environment: { defaultUser: 'user', envVars: {} } }
-    const { imagePath } = await images.makeAnew(key, record, async (image, work) => {
-      const fileSystemDir = await this.#filesOf(job, ground, join(work, 'files'))
+    const { imagePath } = await images.makeVersion(key, record, async (image, work) => {
+      const fileSystemDir = await this.#filesOf(job, rootfs, join(work, 'files'))
       const { diskSizeMB, scope: owner } = recipe
-      const root = { ...ground, fileSystemDir, diskSizeMB, owner, spareBytes: this.#options.spareBytes }
+      const root = { ...rootfs, fileSystemDir, diskSizeMB, owner, spareBytes: this.#options.spareBytes }
       await packRoot(this.#options, root, image, signal)
     })
     const { size } = await stat(imagePath)
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     log({
       level: 'info',
-      message: `[finalize] Packed an image of ${Math.ceil(size / 2 ** 20)} MB in ${seconds} s`,
+      message: `[finalize] Packed an image of ${toMB(size)} MB in ${seconds} s`,
       step: 'finalize',
     })
-    if (recipe.isShared) await shared.offerImage(key)
-    return { key: ground.key, imagePath }
+    if (recipe.isShared) await shared.publishImage(key)
+    return { key: rootfs.key, imagePath }
   }
 
-  /** What lies over the image; of a snapshot that has its files only in its memory it is saved to `dir` first. */
-  async #filesOf({ recipe, signal }: BuildWork, ground: BuildRootfs, dir: string): Promise<string> {
-    const { imagePath, fileSystemDir, checkpointDir, checkpointId } = ground
+  /** Folder of the files over the image. Those of a snapshot that has them only in its memory are saved to `dir` first. */
+  async #filesOf({ recipe, signal }: BuildWork, rootfs: BuildRootfs, dir: string): Promise<string> {
+    const { imagePath, fileSystemDir, checkpointDir, checkpointId } = rootfs
     if (fileSystemDir) return fileSystemDir
     const { machines, driver } = this.#options
     const { cpuCount, memoryMB, diskSizeMB } = recipe
@@ -191,29 +191,29 @@ export class TemplateFinalizer {
     return dir
   }
 
-  /** Brings a template up anew whose memory another runsc, CPU or envd cannot use. */
+  /** Boots a template again whose memory the present runsc, CPU or envd cannot use. */
   async renew(checkpointId: string): Promise<void> {
-    const { folder, cold, machines, driver, guestDir } = this.#options
+    const { folder, tiers, machines, driver, guestDir } = this.#options
     const {
       checkpointId: _,
       sizeBytes: __,
       createdAtMs: ___,
       ...manifest
-    } = await cold.use(checkpointId, () => folder.read(checkpointId))
+    } = await tiers.use(checkpointId, () => folder.read(checkpointId))
     const { environment, startCommand, readyCommand } = manifest.template!
     const signal = AbortSignal.timeout(RENEWAL_TIMEOUT_MS)
-    const ground = {
+    const rootfs = {
       checkpointId,
       imagePath: manifest.imagePath,
       fileSystemDir: folder.paths(checkpointId).filesDir,
     }
-    const machine = await startOn(this.#options, ground, manifest.resources, `build-${checkpointId}`, OPEN)
+    const machine = await startOn(this.#options, rootfs, manifest.resources, `build-${checkpointId}`, OPEN)
     const ending = new AbortController()
     try {
       const running = AbortSignal.any([signal, ending.signal])
       await bringUp({ startCommand, readyCommand, log: () => {}, signal }, machine, environment, running)
       const fits = { engineVersion: driver.version, cpuFeatures: cpuFeatures(), guestDir }
-      await cold.rewrite(checkpointId, () =>
+      await tiers.rewrite(checkpointId, () =>
         folder.write(checkpointId, { ...manifest, ...fits }, (paths) => saveBoth(machines, machine, paths)),
       )
     } finally {
@@ -234,7 +234,10 @@ export class TemplateFinalizer {
     return folder.write(
       checkpointId,
       {
-        ...{ imagePath, guestDir, hasMemory: true, resources: { cpuCount, memoryMB, diskSizeMB } },
+        imagePath,
+        guestDir,
+        hasMemory: true,
+        resources: { cpuCount, memoryMB, diskSizeMB },
         engineVersion: driver.version,
         cpuFeatures: cpuFeatures(),
         template: { environment, startCommand, readyCommand, keys },
@@ -244,7 +247,7 @@ export class TemplateFinalizer {
   }
 }
 
-const packedKey = (groundKey: string): string => digest(['flattened', groundKey])
+const packedKey = (rootfsKey: string): string => digest(['flattened', rootfsKey])
 
 async function saveBoth(
   machines: Machines,

@@ -4,22 +4,22 @@ import type { FileEntry } from './file-entry.ts'
 import type { FileReader } from './file-reader.ts'
 import { PathList } from './path-list.ts'
 
-/** The API shows 10 000 of each and says whether there are more. */
+/** One more than the API shows of each kind, to tell whether there are more. */
 export const MAX_PATHS = 10_001
-/** Folders that are compared at a time: most of the time goes by on the way into the machine and back. */
+/** Folders that are compared concurrently, because most of the time is the round trip into the machine. */
 const PARALLEL = 32
-/** Entries that are compared in one turn of the event loop. */
+/** Entries to compare in one turn of the event loop. */
 const STEP = 500
-/** So few do not wait for a turn. */
+/** Fewer entries do not wait for a turn. */
 const SMALL = 50
 
 type Files = Pick<FileReader, 'list' | 'digest'>
 type Side = 'both' | 'from' | 'to'
 
 /**
- * Compares what two checkpoints of a sandbox hold. Both lie over the same image, so only folders that one of them has
- * written into are looked into, and only files that one has written are read, when nothing else tells them apart.
- * A folder of the image that is gone or new as a whole is named alone.
+ * Compares the files of two checkpoints of a sandbox. Both lie over the same image, so only folders that one of them has
+ * written into are visited, and written files are only read when their metadata is equal. A folder of the image that is
+ * deleted or new as a whole is reported as one path.
  */
 export async function compareFiles(from: Files, to: Files): Promise<FileDiff> {
   const comparison = new Comparison(from, to)
@@ -36,7 +36,7 @@ class Comparison {
   readonly deleted = new PathList(MAX_PATHS)
   readonly #from: Files
   readonly #to: Files
-  /** The last is taken first: it is the deepest, so few wait. */
+  /** A stack: the deepest folder is compared first, which keeps it short. */
   readonly #folders: { path: string; side: Side }[] = [{ path: '', side: 'both' }]
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -81,7 +81,7 @@ class Comparison {
     })
   }
 
-  /** @returns only when contents have to be read */
+  /** @returns a promise only when contents have to be read */
   #compareEntry(path: string, before?: FileEntry, after?: FileEntry): Promise<void> | undefined {
     const isWritten = before?.isWritten || after?.isWritten
     if (before && after && !isWritten) return
@@ -100,14 +100,14 @@ class Comparison {
     }
   }
 
-  /** Where more would have to be read than a diff may, times tell, which a guest can set. */
+  /** Compares times, which a guest can set, when a diff may not read more contents. */
   async #compareContents(path: string, before: FileEntry, after: FileEntry): Promise<void> {
     const [old, now] = await Promise.all([this.#from.digest(path), this.#to.digest(path)])
     const isSame = old && now ? old === now : before.modifiedAt === after.modifiedAt
     if (!isSame) this.changed.add(path)
   }
 
-  /** One step in a turn, of all folders: requests to the server come in between. */
+  /** Does one step of all folders in a turn, so that requests to the server are handled in between. */
   async #inSteps(entries: FileEntry[], work: (some: FileEntry[]) => Promise<void>): Promise<void> {
     for (let at = 0; at < entries.length; at += STEP) {
       if (entries.length > SMALL) {

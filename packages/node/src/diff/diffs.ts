@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, toMB } from '@sandlot/protocol'
 import type { DiffOptions, FileDiff } from '@sandlot/protocol/node'
 import type { Driver } from '../engine/driver.ts'
 import { ENVD_PATH } from '../engine/oci-spec.ts'
@@ -16,18 +16,18 @@ import { ExtractedFiles } from './extracted-files.ts'
 import { FileReader } from './file-reader.ts'
 
 const TIMEOUT_MS = 120_000
-/** Bytes of contents that are read of each checkpoint, holes included; beyond, sizes and times tell files apart. */
+/** Bytes of contents to read of each checkpoint, holes included; beyond, only sizes and times are compared. */
 const READ_LIMIT_BYTES = 16 * 2 ** 30
-/** What lies below: the kernel and its page cache. */
+/** Memory of the kernel and its page cache. */
 const READER_MEMORY_MB = 384
-/** The kernel holds the list of files in the form that it was saved in, and an inode for each: see docs/adr/0020. */
+/** Factor of the saved list of files: the kernel holds it as saved, plus an inode for each file (docs/adr/0020). */
 const MEMORY_PER_LIST = 5
 const MAX_READER_MEMORY_MB = 3_072
 const READER_CPUS = 1
-/** What runsc saves of a file system (gVisor, pkg/sentry/state/checkpointfiles). */
+/** Files of a file system that runsc has saved (gVisor, pkg/sentry/state/checkpointfiles). */
 const FILE_LIST = 'multitar.img'
 const CONTENTS = 'pages.img'
-/** Clocks of host and guest may differ by so much, and a machine is older than the question. */
+/** Allowance for the difference of the clocks of host and guest. */
 const CLOCK_MARGIN_SECONDS = 10
 const SPARE_BYTES = 256 * 2 ** 20
 const MAX_REMEMBERED_PATHS = 100_000
@@ -36,22 +36,22 @@ export interface DiffsOptions {
   /** `<home>/run`. */
   runDir: string
   folder: CheckpointFolder
-  cold: CheckpointTiers
+  tiers: CheckpointTiers
   machines: Machines
   driver: Driver
-  /** Says why no machine may be started now that takes so much more memory than usual. */
+  /** @returns why no machine may be started now that needs this much more memory than usual */
   shortage: (extraMB: number) => Promise<SandlotError | undefined>
 }
 
 /**
- * What happened to the files between two checkpoints (docs/adr/0020). Nothing of a sandbox runs for it, and the host reads
- * no file of it: each checkpoint's file system is mounted by a machine of its own, in which only our reader runs.
+ * Compares the files of two checkpoints (docs/adr/0020). No process of a sandbox runs, and the host reads none of its files:
+ * each checkpoint's file system is mounted by a separate machine, in which only our reader runs.
  */
 export class Diffs {
   readonly #options: DiffsOptions
   readonly #extracted: ExtractedFiles
   readonly #gate = new FairGate({ what: 'diffs', total: 2, perOwner: 2, maxWaiting: 16, maxWaitMs: 30_000 })
-  /** Checkpoints do not change, and neither do their differences. By last use, the oldest first. */
+  /** Cached diffs, because checkpoints never change. In order of last use, the oldest first. */
   readonly #known = new Map<string, FileDiff>()
   /** Comparisons under way, by the id that their caller gave them. */
   readonly #cancellable = new Map<string, AbortController>()
@@ -93,7 +93,7 @@ export class Diffs {
     })
   }
 
-  /** The checkpoint was deleted. */
+  /** Drops everything cached of a deleted checkpoint. */
   async forget(checkpointId: string): Promise<void> {
     for (const key of this.#known.keys()) if (key.split(' ').includes(checkpointId)) this.#known.delete(key)
     await this.#extracted.forget(checkpointId)
@@ -118,11 +118,11 @@ export class Diffs {
       const comparing = this.#read(toId, since, ended, async (reader) =>
         compareFiles(await from.promise, reader),
       )
-      // both are waited for: their machines are gone then
+      // awaits both, so that their machines have ended
       const [compared, read] = await Promise.allSettled([comparing.finally(() => done.resolve()), reading])
       if (read.status === 'rejected') throw read.reason
       if (compared.status === 'rejected') throw compared.reason
-      // it was damaged, and has been unpacked anew
+      // a second read means that the checkpoint was damaged and has been unpacked again
       return reads > 1 ? await this.#compare(fromId, toId, signal) : compared.value
     } finally {
       clearTimeout(timeout)
@@ -135,8 +135,8 @@ export class Diffs {
     signal: AbortSignal,
     work: (reader: FileReader) => Promise<T>,
   ): Promise<T> {
-    const { folder, cold } = this.#options
-    return cold.use(checkpointId, async () => {
+    const { folder, tiers } = this.#options
+    return tiers.use(checkpointId, async () => {
       const manifest = await folder.read(checkpointId)
       const { filesDir, memoryDir } = folder.paths(checkpointId)
       const read = (dir: string) => this.#readFrom(dir, manifest, since, signal, work)
@@ -176,7 +176,7 @@ export class Diffs {
     )
   }
 
-  /** The checkpoint's own machine, without a network: see `Driver.extractFileSystem`. */
+  /** Restores the checkpoint without a network to save its files: see `Driver.extractFileSystem`. */
   async #extract(
     manifest: CheckpointManifest,
     memoryDir: string,
@@ -196,26 +196,26 @@ export class Diffs {
     if (shortage) throw shortage
   }
 
-  /** @throws SandlotError invalid_request when there are so many files that it would take more than may be had */
+  /** @throws SandlotError invalid_request when the list of files needs more memory than a reader may have */
   async #memoryFor(fileSystemDir: string): Promise<number> {
     const { size } = await stat(join(fileSystemDir, FILE_LIST))
     const memoryMB = READER_MEMORY_MB + Math.ceil((size * MEMORY_PER_LIST) / 2 ** 20)
     if (memoryMB <= MAX_READER_MEMORY_MB) return memoryMB
     throw new SandlotError(
       'invalid_request',
-      `the files cannot be compared: a list of what the sandbox has written takes ${Math.ceil(size / 2 ** 20)} MiB; remove files that it does not need`,
+      `the files cannot be compared: a list of what the sandbox has written takes ${toMB(size)} MB; remove files that it does not need`,
     )
   }
 
-  /** What was saved is unpacked into a file of the reader's own. @throws SandlotError disk_full */
+  /** Makes room for the reader, which unpacks the files again. @throws SandlotError disk_full */
   async #checkSpace(fileSystemDir: string): Promise<void> {
-    const { runDir, cold } = this.#options
+    const { runDir, tiers } = this.#options
     const neededBytes = (await stat(join(fileSystemDir, CONTENTS))).size + SPARE_BYTES
     const isEnough = async () => diskSpace(runDir).freeBytes >= neededBytes
-    if ((await isEnough()) || (await cold.makeRoom(isEnough))) return
+    if ((await isEnough()) || (await tiers.makeRoom(isEnough))) return
     throw new SandlotError(
       'disk_full',
-      `comparing these checkpoints takes ${Math.ceil(neededBytes / 2 ** 20)} MB of disk, which this machine does not have`,
+      `comparing these checkpoints takes ${toMB(neededBytes)} MB of disk, which this machine does not have`,
     )
   }
 
@@ -240,7 +240,7 @@ export class Diffs {
   }
 }
 
-/** Reads and verifies at the same time. What is damaged is not used, and is what is reported. */
+/** Reads and verifies concurrently. Damage is reported before errors of the reader, and prevents a result. */
 async function bothOf<T>(reading: Promise<T>, verifying: Promise<unknown>): Promise<T> {
   const [read, verified] = await Promise.allSettled([reading, verifying])
   if (verified.status === 'rejected') throw verified.reason
@@ -248,7 +248,7 @@ async function bothOf<T>(reading: Promise<T>, verifying: Promise<unknown>): Prom
   return read.value
 }
 
-/** Empty ones count too. */
+/** Counts paths, plus a base cost so that empty diffs count too. */
 const weightOf = ({ added, changed, deleted }: FileDiff): number =>
   added.length + changed.length + deleted.length + 10
 

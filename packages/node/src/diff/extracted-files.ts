@@ -2,25 +2,25 @@ import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { writeAtomically } from '../host/atomic-writes.ts'
 
-/** Of one checkpoint that has its files in its memory only; others are saved again when they are asked for. */
+/** Maximum number of checkpoints to keep files of; others are extracted again when needed. */
 const MAX_KEPT = 8
 const MAX_BYTES = 4 * 2 ** 30
 
 interface Entry {
-  /** Bytes that they take. */
+  /** Resolves with the bytes on disk. */
   extracting: Promise<number>
-  /** Nobody waits for it any more. */
+  /** Aborted when the last waiting caller has given up. */
   unwanted: AbortController
   users: number
 }
 
 /**
- * Saved file systems of checkpoints that were only saved with their memory, for as long as this server runs: getting
- * at one costs a restore. The least recently used go first.
+ * Caches the file systems of checkpoints that were only saved with their memory, as long as this server runs, because
+ * extracting one costs a restore. The least recently used are dropped first.
  */
 export class ExtractedFiles {
   readonly #dir: string
-  /** By last use, the oldest first. */
+  /** In order of last use, the oldest first. */
   readonly #kept = new Map<string, Entry>()
 
   constructor(dir: string) {
@@ -34,10 +34,10 @@ export class ExtractedFiles {
   }
 
   /**
-   * Lets `work` use them.
-   * @param checkpointId checked by the caller: it becomes a path
-   * @param extract writes them into a folder that is not there yet; not called when they are known, aborted when the
-   *   last who waits for them gives up
+   * Lets `work` use the files of a checkpoint.
+   * @param checkpointId validated by the caller, because it becomes a path
+   * @param extract writes the files into a folder that does not exist yet. Not called when the files are cached; aborted
+   *   when the last waiting caller gives up
    */
   async use<T>(
     checkpointId: string,
@@ -53,27 +53,27 @@ export class ExtractedFiles {
     this.#kept.delete(checkpointId)
     this.#kept.set(checkpointId, entry)
     entry.users++
-    const leave = () => {
+    const giveUp = () => {
       if (--entry.users === 0) entry.unwanted.abort(signal.reason)
     }
-    signal.addEventListener('abort', leave, { once: true })
+    signal.addEventListener('abort', giveUp, { once: true })
     try {
       await entry.extracting
       signal.throwIfAborted()
       return await work(dir)
     } catch (error) {
-      // they may be the reason: the next one tries anew
+      // the files may be the cause: the next caller extracts them again
       const isOnlyUser = entry.users <= 1 && this.#kept.get(checkpointId) === entry
       if (isOnlyUser) await this.forget(checkpointId)
       throw signal.aborted ? signal.reason : error
     } finally {
       if (!signal.aborted) entry.users--
-      signal.removeEventListener('abort', leave)
+      signal.removeEventListener('abort', giveUp)
       await this.#trim()
     }
   }
 
-  /** One whose last user gave up is ending: who comes now must not share its end. */
+  /** Waits for an aborted extraction to end, which a new caller must not share. */
   async #dropUnwanted(checkpointId: string): Promise<void> {
     let entry = this.#kept.get(checkpointId)
     while (entry?.unwanted.signal.aborted) {
@@ -92,7 +92,7 @@ export class ExtractedFiles {
     }
   }
 
-  /** The checkpoint was deleted, or space is short. */
+  /** Drops the files of a checkpoint. */
   async forget(checkpointId: string): Promise<void> {
     this.#kept.delete(checkpointId)
     await rm(join(this.#dir, checkpointId), { recursive: true, force: true })

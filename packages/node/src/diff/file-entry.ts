@@ -1,14 +1,14 @@
-/** What a root file system has at one path. */
+/** An entry of a root file system. */
 export interface FileEntry {
-  /** One character a byte (latin1), as everywhere before paths are shown: names need not be text. */
+  /** One character for each byte (latin1), because names need not be text; decoded when paths are shown. */
   name: string
   kind: 'file' | 'directory' | 'symlink' | 'other'
-  /** Mode and owner, and the target's hash of a link, type and number of a device. */
+  /** Mode and owner; also the hash of a link's target, or type and number of a device. */
   signature: string
   sizeBytes: number
-  /** Seconds; a guest may set them as it likes. */
+  /** Seconds, which a guest may set to any value. */
   modifiedAt: number
-  /** It lies in the writable layer; else it is the image's, the same in all checkpoints of a sandbox. */
+  /** Whether it is in the writable layer; otherwise it is the image's, equal in all checkpoints of a sandbox. */
   isWritten: boolean
 }
 
@@ -16,7 +16,7 @@ const KINDS: Record<string, FileEntry['kind']> = { f: 'file', d: 'directory', l:
 const MAX_NAME_BYTES = 255
 const MAX_CONTENT_LENGTH = 64
 
-/** @param line what `envd tree` says of an entry, parsed @returns undefined: that is not one */
+/** @param line a parsed line of `envd tree` @returns undefined when the line is not an entry */
 export function toFileEntry(line: readonly unknown[]): FileEntry | undefined {
   const [name, kind, mode, uid, gid, sizeBytes, modifiedAt, isWritten, content] = line
   if (line.length !== 9 || !isName(name) || typeof kind !== 'string' || typeof content !== 'string')
@@ -25,7 +25,9 @@ export function toFileEntry(line: readonly unknown[]): FileEntry | undefined {
   if (!known || typeof isWritten !== 'boolean' || content.length > MAX_CONTENT_LENGTH) return undefined
   for (const number of [mode, uid, gid, sizeBytes, modifiedAt]) if (!Number.isFinite(number)) return undefined
   return {
-    ...{ name, kind: known, isWritten },
+    name,
+    kind: known,
+    isWritten,
     signature: `${mode}:${uid}:${gid}${content && ` ${content}`}`,
     sizeBytes: sizeBytes as number,
     modifiedAt: modifiedAt as number,

@@ -2,16 +2,16 @@ import type { Readable, Writable } from 'node:stream'
 import { SandlotError } from '@sandlot/protocol'
 import { type FileEntry, toFileEntry } from './file-entry.ts'
 
-/** An entry takes at most 1.7 KB: a name of 255 bytes that all have to be escaped. */
+/** An entry has at most 1.7 KB: a name of 255 bytes that all need escaping. */
 const MAX_LINE_LENGTH = 8 * 1024
 const MAX_PATH_BYTES = 4_095
 const MAX_ENTRIES = 500_000
 const MAX_OUTPUT_BYTES = 128 * 2 ** 20
 
 export interface FileReaderLimits {
-  /** Entries of all folders that are listed. Default 500 000. */
+  /** Maximum of listed entries in all folders. Default 500 000. */
   maxEntries?: number
-  /** Bytes of all answers. Default 128 MiB. */
+  /** Maximum bytes of all answers. Default 128 MiB. */
   maxOutputBytes?: number
 }
 
@@ -23,8 +23,8 @@ interface Request {
 }
 
 /**
- * Asks the reader inside a machine (`envd tree`, guest/envd/internal/tree) what a checkpoint's files are. It is believed
- * nothing: answers are bounded, their shape is checked, and each chunk is worked on in a turn of its own.
+ * Reads a checkpoint's files through the reader inside a machine (`envd tree`, guest/envd/internal/tree), which is not
+ * trusted: answers are bounded, their shape is checked, and each chunk is handled in a separate turn.
  */
 export class FileReader {
   readonly #stdin: Writable
@@ -48,14 +48,12 @@ export class FileReader {
     stdout.on('close', () => this.#fail(broken('it ended')))
   }
 
-  /** @returns undefined: there is no such folder, or something else is mounted there */
+  /** @returns undefined when there is no such folder, or something else is mounted there */
   async list(path: string): Promise<FileEntry[] | undefined> {
     return (await this.#ask('list', path)) as FileEntry[] | undefined
   }
 
-  /**
-   * Of a file's content. @returns undefined: more would be read than one diff may, or there is no such file
-   */
+  /** Hashes a file's content. @returns undefined when there is no such file or the limit of bytes to read is reached */
   async digest(path: string): Promise<string | undefined> {
     return (await this.#ask('digest', path)) as string | undefined
   }
@@ -85,7 +83,7 @@ export class FileReader {
     const text = this.#rest + chunk.toString('latin1')
     let start = 0
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
-      this.#takeLine(text.slice(start, end))
+      this.#onLine(text.slice(start, end))
       if (this.#failure) return
       start = end + 1
     }
@@ -93,25 +91,25 @@ export class FileReader {
     if (this.#rest.length > MAX_LINE_LENGTH) this.#fail(broken('it wrote a line that is too long'))
   }
 
-  #takeLine(line: string): void {
+  #onLine(line: string): void {
     const parts = line.length <= MAX_LINE_LENGTH ? parse(line) : undefined
     const entry = parts && toFileEntry(parts)
-    if (entry) this.#takeEntry(entry)
-    else this.#takeEnd(parts ?? [])
+    if (entry) this.#onEntry(entry)
+    else this.#onEnd(parts ?? [])
   }
 
-  #takeEntry(entry: FileEntry): void {
+  #onEntry(entry: FileEntry): void {
     if (++this.#entries > this.#maxEntries) this.#fail(tooMany(`more than ${this.#maxEntries} entries`))
-    else if (this.#requests.length === 0) this.#fail(broken('it answered what nobody asked'))
+    else if (this.#requests.length === 0) this.#fail(broken('it sent an answer without a request'))
     else this.#requests[0]!.entries.push(entry)
   }
 
-  /** The last line of an answer. */
-  #takeEnd([word, value]: readonly unknown[]): void {
+  /** Handles the last line of an answer. */
+  #onEnd([word, value]: readonly unknown[]): void {
     const request = this.#requests[0]
     const answer = request ? answerOf(request, word, value) : 'none'
     if (word === 'failed') this.#fail(broken(String(value).slice(0, 200)))
-    else if (answer === 'none') this.#fail(broken('it wrote what is no answer'))
+    else if (answer === 'none') this.#fail(broken('it sent an invalid answer'))
     else this.#requests.shift()!.resolve(answer)
   }
 
@@ -123,7 +121,7 @@ export class FileReader {
   }
 }
 
-/** @returns `none`: that answers something else, or nothing */
+/** @returns `none` when the line does not answer the request */
 function answerOf(
   { what, entries }: Request,
   word: unknown,
@@ -135,7 +133,7 @@ function answerOf(
   return isDigest && entries.length === 0 ? value : 'none'
 }
 
-/** Paths as they are shown: what is no UTF-8 becomes U+FFFD. */
+/** Decodes a path for display; bytes that are not UTF-8 become U+FFFD. */
 export const shown = (path: string): string => Buffer.from(path, 'latin1').toString('utf8')
 
 function parse(line: string): unknown[] | undefined {

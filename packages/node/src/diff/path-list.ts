@@ -3,7 +3,7 @@ import { shown } from './file-reader.ts'
 
 const STEP = 2_000
 
-/** The first paths in order, of as many as there may be; one more than the limit tells that there were more. */
+/** Keeps the first `max` paths in sort order, of any number that is added. */
 export class PathList {
   readonly #max: number
   readonly #paths: string[] = []

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** What this machine's CPU can do, as Linux names it; a checkpoint's processes may have noticed any of it. */
+/** Features of this machine's CPU by their Linux names; processes in a checkpoint may have detected any of them. */
 export function cpuFeatures(cpuinfo = readFileSync('/proc/cpuinfo', 'utf8')): string[] {
   const line = /^(?:flags|Features)\s*:\s*(.+)$/m.exec(cpuinfo)?.[1] ?? ''
   return line.split(/\s+/).filter(Boolean).sort()

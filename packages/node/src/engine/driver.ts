@@ -1,20 +1,20 @@
 import type { Readable, Writable } from 'node:stream'
 import type { SpecOptions } from './oci-spec.ts'
 
-/** Where a machine lives on disk and in the host's namespaces. */
+/** Identifies a machine and its folder. */
 export interface MachinePaths {
   machineId: string
-  /** Folder of its own: bundle, pid file, logs. */
+  /** Folder of the machine: bundle, pid file, logs. */
   dir: string
 }
 
-/** What starts, saves and ends machines. gVisor is the first; a microVM can follow. */
+/** Starts, saves and ends machines. gVisor is the only implementation; a microVM can follow. */
 export interface Driver {
   readonly version: string
   /**
    * Boots a machine from its image.
    * @param options.fileSystemDir what `saveFileSystem` wrote: laid over the image
-   * @param options.stdout of its first process; its descriptor is read when that starts
+   * @param options.stdout for the first process; the descriptor is read when that starts
    * @returns pid of its kernel
    */
   create(
@@ -22,11 +22,12 @@ export interface Driver {
     spec: SpecOptions,
     options?: { fileSystemDir?: string; stdout?: { readonly fd: number } },
   ): Promise<number>
-  /** Starts a kernel with nothing in it, behind everything else. @returns its pid */
+  /** Starts an empty kernel, at the lowest priority. @returns its pid */
   prepare(machine: MachinePaths, spec: SpecOptions): Promise<number>
   /**
-   * Starts a machine from a checkpoint, behind everything else unless someone waits.
-   * @param options.isPrepared its kernel is there: only the checkpoint is read into it. @returns pid of its kernel
+   * Starts a machine from a checkpoint, at the lowest priority unless it is urgent.
+   * @param options.isPrepared `prepare` has started its kernel: the checkpoint is only read into it
+   * @returns pid of its kernel
    */
   restore(
     machine: MachinePaths,
@@ -34,15 +35,15 @@ export interface Driver {
     checkpointDir: string,
     options: { isUrgent: boolean; isPrepared?: boolean },
   ): Promise<number>
-  /** Stops everything inside; memory and connections stay. Each needs one `thaw`. */
+  /** Stops all processes inside; memory and connections are kept. Each call needs one `thaw`. */
   freeze(machineId: string): Promise<void>
   thaw(machineId: string): Promise<void>
-  /** Saves memory and writable layer. The machine goes on, or stays frozen. */
+  /** Saves memory and writable layer. The machine continues to run, or stays frozen. */
   checkpoint(machine: MachinePaths, checkpointDir: string): Promise<void>
-  /** Saves the writable layer only. The machine goes on, or stays frozen. */
+  /** Saves the writable layer only. The machine continues to run, or stays frozen. */
   saveFileSystem(machine: MachinePaths, fileSystemDir: string): Promise<void>
   /**
-   * Boots a machine whose only process talks to `talk` over its standard streams, and ends it.
+   * Boots a machine whose only process talks to `talk` over its standard streams, then ends the machine.
    * @throws what `talk` throws, the signal's reason, SandlotError when the machine does not start
    */
   converse<T>(
@@ -53,8 +54,8 @@ export interface Driver {
     signal: AbortSignal,
   ): Promise<T>
   /**
-   * Saves the writable layer that a checkpoint has in its memory: the machine is restored, frozen at once and saved.
-   * @param spec without a network: what is restored runs until it is frozen
+   * Saves the writable layer that a checkpoint holds in its memory: restores the machine, freezes it at once and saves it.
+   * @param spec without a network, because restored processes run until the freeze
    */
   extractFileSystem(
     machine: MachinePaths,
@@ -63,9 +64,9 @@ export interface Driver {
     fileSystemDir: string,
     signal: AbortSignal,
   ): Promise<void>
-  /** Removes what the driver itself keeps of a machine whose processes are dead. */
+  /** Removes the driver's own state of a machine whose processes are dead. */
   forget(machineId: string): Promise<void>
-  /** Ids of machines that the driver still keeps something of. */
+  /** Ids of machines that the driver has state of. */
   list(): Promise<string[]>
   /** Bytes that the writable layer takes on the host's disk. */
   diskUsedBytes(pid: number): Promise<number>

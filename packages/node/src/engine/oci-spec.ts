@@ -1,7 +1,7 @@
 import type { BuildResources } from '@sandlot/protocol/node'
 import { machineMemoryMB } from '../machines/capacity.ts'
 
-/** What a developer expects of a container with root and sudo; inside gVisor they only reach gVisor. */
+/** Capabilities that developers expect of a container with root and sudo; in gVisor they affect only gVisor. */
 const capabilities = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
@@ -27,7 +27,7 @@ const capabilities = [
 ]
 
 const MAX_PROCESSES = 4096
-/** Where the folder `guestDir` of the host is seen inside. */
+/** Where the host's folder `guestDir` is mounted inside. */
 const GUEST_PATH = '/opt/sandlot'
 /** The first process of every machine of a sandbox. */
 export const ENVD_PATH = `${GUEST_PATH}/envd`
@@ -38,27 +38,25 @@ export interface SpecOptions extends BuildResources {
   guestDir: string
   /** Program of that folder that is the first process. Default: envd. */
   program?: string
-  /** Folder for the writable layers' backing files. runsc compares it at a restore: one for all machines. */
+  /** Folder for the backing files of writable layers. One for all machines, because runsc compares it at a restore. */
   overlayDir: string
-  /** Any empty folder: with an EROFS root nothing of it is seen. */
+  /** Any empty folder: an EROFS root hides it. */
   emptyDir: string
-  /** Absent: no network at all, not even a device. */
+  /** Absent: the machine has no network device. */
   netnsPath?: string
   cgroupsPath: string
   cpuShares: number
-  /** What runs instead of envd's daemon, with these capabilities only. */
+  /** Process to run instead of envd's daemon, with these capabilities only. */
   process?: { args: string[]; capabilities: string[] }
-  /** User and group of the kernel and the gofer on this host. Default: those of the server, in a user namespace of their own. */
+  /** User and group of kernel and gofer on this host. Default: those of the server, in a separate user namespace. */
   hostId?: number
-  /** Kernels that cannot are asked for no limit: runsc would fail. */
+  /** Whether to limit swap; runsc fails when the host's kernel cannot. */
   canLimitSwap: boolean
 }
 
 /**
- * OCI runtime spec of a machine.
- *
- * EROFS root plus one read-only bind mount: the mount makes runsc start a gofer, without which a disk-backed
- * overlay on an EROFS root panics (docs/adr/0002).
+ * Makes the OCI runtime spec of a machine: an EROFS root and one read-only bind mount, which makes runsc start a gofer.
+ * Without a gofer a disk-backed overlay on an EROFS root panics (docs/adr/0002).
  */
 export function ociSpec(options: SpecOptions) {
   const allowed = options.process?.capabilities ?? capabilities
@@ -103,7 +101,7 @@ export function ociSpec(options: SpecOptions) {
       ...idMappings(options.hostId),
       cgroupsPath: options.cgroupsPath,
       resources: {
-        // `swap` is memory and swap together: none of it is swapped
+        // `swap` is memory and swap together: an equal limit disables swap
         memory: { limit: memoryBytes, ...(options.canLimitSwap && { swap: memoryBytes }) },
         cpu: { quota: options.cpuCount * 100_000, period: 100_000, shares: options.cpuShares },
         pids: { limit: MAX_PROCESSES },
@@ -118,7 +116,7 @@ export function ociSpec(options: SpecOptions) {
   }
 }
 
-/** What the guest calls its users is the kernel's own matter: the host only sees root of this namespace. */
+/** Maps root of the user namespace only: users of the guest exist inside its kernel alone. */
 function idMappings(hostID: number | undefined) {
   if (hostID === undefined) return {}
   const mapping = [{ containerID: 0, hostID, size: 1 }]

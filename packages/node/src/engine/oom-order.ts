@@ -3,26 +3,26 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { ENVD_PATH } from './oci-spec.ts'
 
 /**
- * What runsc starts inherits it: at the memory limit Linux then takes the stub of a guest's process, not the guest's
- * kernel.
+ * Inherited by what runsc starts, so that at the memory limit Linux kills the stub of a guest's process instead of the
+ * guest's kernel.
  */
 export const GUEST_OOM_SCORE_ADJ = 1000
 /** Between the guest's kernel and the 1000 of all other guest processes. */
 const ENVD_OOM_SCORE_ADJ = 500
-/** Not -1000: where files in memory take all there is, its end is better than a machine that hangs. */
+/** Not -1000: when files in memory use all of it, a killed kernel is better than a machine that hangs. */
 const SPARED_OOM_SCORE_ADJ = -900
 const CAP_SYS_RESOURCE = 24n
 
 /**
- * Whether this server may set values below 0. With 0 a kernel that has touched all memory of its guest, as it does when
- * processes are forked, counts more than any of their stubs: the limit, its own 70 MB on top.
+ * Whether this server may set values below 0. At 0 a kernel that has touched all memory of its guest, as forks make it do,
+ * scores higher than any stub: the limit plus its own 70 MB.
  */
 export function canSpareKernels(status = readFileSync('/proc/self/status', 'utf8')): boolean {
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'
   return ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n
 }
 
-/** Looked at once: it does not change, and every restore needs it. */
+/** Cached, because every restore needs it and it never changes. */
 let kernelScore: number | undefined
 
 /** @param pids sentry and gofer */
@@ -32,8 +32,8 @@ export async function spareKernel(pids: readonly number[]): Promise<void> {
 }
 
 /**
- * Of the guest's processes envd is the largest during a fork bomb, and Linux would take it first. Its stubs are known by
- * the binary that they have mapped: after a restore all stubs are new, and their order says nothing.
+ * Lowers the score of envd, which is the largest of the guest's processes during a fork bomb and would be killed first.
+ * Its stubs are recognized by the binary that they have mapped: after a restore all stubs are new, in any order.
  *
  * @param pids the machine's processes on this host, once its envd has answered
  */
@@ -55,5 +55,5 @@ async function protectIfEnvd(pid: number): Promise<void> {
     await writeFile(`/proc/${pid}/oom_score_adj`, String(ENVD_OOM_SCORE_ADJ))
 }
 
-/** What /proc says of a process that is gone. */
+/** Errors of /proc for a process that has exited. */
 const ENDED = ['ENOENT', 'ESRCH']

@@ -1,12 +1,12 @@
 import { connect } from 'node:net'
 import { SandlotError } from '@sandlot/protocol'
 
-/** A handful of words; each piece of it is parsed again from the start. */
+/** Answers are short; the text received so far is parsed again with each piece. */
 const MAX_ANSWER_BYTES = 16 * 1024
 
 /**
- * Calls a method of a sentry that takes no argument, over its control socket: JSON both ways, as `runsc pause` does
- * it (gVisor, pkg/urpc), without the 9 ms that a runsc process costs.
+ * Calls a method without arguments over a sentry's control socket, in JSON as `runsc pause` does (gVisor, pkg/urpc), but
+ * without the 9 ms of a runsc process.
  * @throws SandlotError operation_timeout, internal_server_error
  */
 export function callSentry(socketPath: string, method: string, timeoutMs: number): Promise<void> {
@@ -48,7 +48,7 @@ export function callSentry(socketPath: string, method: string, timeoutMs: number
   })
 }
 
-/** Nothing marks the end of an answer but that it is a whole JSON value. */
+/** An answer ends when it is a complete JSON value: nothing else marks its end. */
 function parse(text: string): { success: boolean; err: string } | undefined {
   try {
     return JSON.parse(text)

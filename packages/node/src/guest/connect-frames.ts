@@ -1,21 +1,21 @@
 const ENVELOPE_BYTES = 5
 const COMPRESSED = 0x01
 const END_OF_STREAM = 0x02
-/** envd sends 64 KiB of output at most in one message, which Base64 makes 87 KiB. */
+/** envd sends at most 64 KiB of output in one message: 87 KiB in Base64. */
 export const MAX_MESSAGE_BYTES = 256 * 1024
 const MAX_DEPTH = 16
 
-/** What a guest sent is not what was agreed on. */
+/** A guest broke the protocol. */
 export class MalformedAnswer extends Error {}
 
 export interface ConnectMessage {
-  /** Parsed JSON of a guest: to be looked at before it is believed. */
+  /** Parsed JSON of a guest, which must be validated before use. */
   value: unknown
   /** The last message of a stream, which holds its error or nothing. */
   isEnd: boolean
 }
 
-/** One message of the Connect protocol as the body of a streaming call (https://connectrpc.com/docs/protocol). */
+/** Encodes one message of the Connect protocol for a streaming call (https://connectrpc.com/docs/protocol). */
 export function toFrame(message: unknown): Buffer {
   const json = Buffer.from(JSON.stringify(message))
   const frame = Buffer.allocUnsafe(ENVELOPE_BYTES + json.length)
@@ -25,13 +25,13 @@ export function toFrame(message: unknown): Buffer {
   return frame
 }
 
-/** Cuts a stream of bytes into messages. Holds one message at most, however small the pieces are that it comes in. */
+/** Cuts a stream of bytes into messages. Buffers one message at most, however small the pieces are. */
 export class FrameReader {
   readonly #envelope = Buffer.alloc(ENVELOPE_BYTES)
   #target: Buffer = this.#envelope
   #filledBytes = 0
 
-  /** @throws MalformedAnswer when a message has only half come */
+  /** @throws MalformedAnswer when the last message is incomplete */
   end(): void {
     if (this.#filledBytes > 0 || this.#target !== this.#envelope)
       throw new MalformedAnswer('its answer breaks off in the middle of a message')
@@ -69,7 +69,7 @@ export class FrameReader {
   }
 }
 
-/** @throws MalformedAnswer when it is no JSON, or nested more than 16 deep */
+/** @throws MalformedAnswer when the text is not JSON, or nested more than 16 deep */
 export function parseShallow(text: string): unknown {
   if (depthOf(text) > MAX_DEPTH) throw new MalformedAnswer(`it sent JSON nested more than ${MAX_DEPTH} deep`)
   try {
@@ -82,7 +82,7 @@ export function parseShallow(text: string): unknown {
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
-/** Jumps over strings, of which messages mostly consist. */
+/** Skips strings, which are most of a message. */
 function depthOf(json: string): number {
   let depth = 0
   let deepest = 0

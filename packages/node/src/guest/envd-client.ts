@@ -16,9 +16,9 @@ const UNITS_PER_MESSAGE = 2_000
 
 export interface EnvdClientOptions {
   connectTimeoutMs: number
-  /** From the end of a request to the head of its answer. */
+  /** Time from the end of a request to the head of its answer. */
   headTimeoutMs: number
-  /** How long the connection may be idle. Default: undici's, 4 s. */
+  /** How long the connection may be idle. Default: no limit. */
   keepAliveMs?: number
 }
 
@@ -36,25 +36,25 @@ export interface EnvdAnswer {
 }
 
 export interface Limits {
-  /** For the whole answer, to its last byte. Default: none but the signal. */
+  /** Limit for the complete answer. Default: none besides the signal. */
   timeoutMs?: number
   signal?: AbortSignal
 }
 
-/** What `process.Process/Start` tells of a process. */
+/** Events of a process, from `process.Process/Start`. */
 export type ProcessEvent =
   | { type: 'output'; from: 'stdout' | 'stderr'; bytes: Buffer }
   | { type: 'end'; exitCode: number; status: string; exited: boolean }
   | { type: 'refusal'; code: string; message: string }
 
 /**
- * Speaks to the envd of one machine, over one connection. Root in a guest can put anything in envd's place, so each
- * answer is bounded in bytes, time, interim answers, messages and nesting; one that breaks a bound breaks the connection.
+ * Talks to the envd of one machine, over one connection. Root in a guest can replace envd, so each answer is bounded in
+ * bytes, time, interim answers, messages and nesting; an answer that exceeds a bound ends the connection.
  */
 export class EnvdClient {
   readonly #target: { host: string; port: number }
   readonly #options: EnvdClientOptions
-  // node:http, because its parser counts a head in native code: with undici's, one flood of headers cost 0.6 s
+  // node:http, because its parser limits a head in native code: with undici a flood of headers cost 0.6 s
   readonly #agent: Agent
   readonly #underWay = new Set<Exchange>()
 
@@ -73,8 +73,8 @@ export class EnvdClient {
   }
 
   /**
-   * Starts a process and tells what becomes of it; reads the answer to its end, so that the connection can be used again.
-   * @param maxBytes of the whole answer; default: none, but no faster than about 20 MB a second
+   * Starts a process and reports its events; reads the answer to its end, so that the connection can be reused.
+   * @param maxBytes limit for the complete answer. Default: none, at no more than about 20 MB a second
    * @throws like `ask`
    */
   async startProcess(
@@ -137,7 +137,7 @@ export class EnvdClient {
   }
 }
 
-/** One request and its answer, until one of the limits is reached. */
+/** One request and its answer, within the limits. */
 class Exchange {
   readonly #request: ClientRequest
   readonly #broken = Promise.withResolvers<never>()
@@ -145,7 +145,7 @@ class Exchange {
   readonly #answer = Promise.withResolvers<IncomingMessage>()
   readonly #onAbort = () => this.fail(this.#limits.signal!.reason)
   #total: NodeJS.Timeout | undefined
-  /** For the connection, then for the head of the answer. */
+  /** Timer for the connection, then for the head of the answer. */
   #step: NodeJS.Timeout | undefined
 
   constructor(
@@ -174,10 +174,10 @@ class Exchange {
     })
     request.once('upgrade', (_answer, socket) => {
       socket.destroy()
-      this.fail(new MalformedAnswer('it changed the protocol although nobody asked it to'))
+      this.fail(new MalformedAnswer('it changed the protocol without being asked'))
     })
     request.once('response', this.#answer.resolve)
-    // once the answer has begun, whatever breaks it is seen by whoever reads it
+    // after the head, errors reach the reader of the body
     request.on('error', this.#answer.reject)
   }
 
@@ -237,7 +237,7 @@ async function readEvents(
     for (const { value, isEnd } of frames.push(chunk)) {
       units += UNITS_PER_MESSAGE
       for (const event of eventsOf(value)) onEvent(event)
-      // the connection is free only when the body has ended too
+      // the connection can be reused only after the end of the body
       isOver ||= isEnd
     }
     if (pace.spend(units)) await pace.wait()
@@ -245,7 +245,7 @@ async function readEvents(
   frames.end()
 }
 
-/** Believes nothing of a message but what has the right type. */
+/** Ignores every field of a message that does not have the right type. */
 function eventsOf(value: unknown): ProcessEvent[] {
   const { event, error } = record(value)
   if (error !== undefined) {

@@ -1,25 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Holds a reader back that would otherwise keep the event loop to itself. */
+/** Throttles a reader that would otherwise occupy the event loop. */
 export class Pace {
   readonly #budget: number
   readonly #intervalMs: number
   #spent = 0
   #sinceMs = performance.now()
 
-  /** Allows `budget` units of whatever the caller counts in every `intervalMs`. */
+  /** Allows `budget` units, which callers define, in every `intervalMs`. */
   constructor(budget: number, intervalMs: number) {
     this.#budget = budget
     this.#intervalMs = intervalMs
   }
 
-  /** Whether `wait` would wait: spares callers the turn of a promise. */
+  /** @returns whether `wait` would wait, to spare callers a needless await */
   spend(units: number): boolean {
     this.#spent += units
     return this.#spent >= this.#budget
   }
 
-  /** Resolves when the intervals that so much may be spent in are over. */
+  /** Resolves when the intervals for what was spent are over. */
   async wait(): Promise<void> {
     const allowedMs = this.#intervalMs * (this.#spent / this.#budget)
     const leftMs = allowedMs - (performance.now() - this.#sinceMs)

@@ -1,6 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
 
-/** What the operating system said about a disk as an error that may cross our door; others pass as they are. */
+/** Maps an error of the operating system to a SandlotError, "disk full" to `disk_full`; a SandlotError is returned unchanged. */
 export function namedDiskError(error: unknown, doing: string): SandlotError {
   if (error instanceof SandlotError) return error
   const { code, message } = error as NodeJS.ErrnoException

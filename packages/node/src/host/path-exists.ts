@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 
-/** Links are followed. */
+/** Whether a path exists; symbolic links are followed. */
 export const pathExists = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,

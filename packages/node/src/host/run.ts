@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream'
 
 const MAX_CAPTURED_BYTES = 1024 * 1024
 const IONICE = '/usr/bin/ionice'
-/** Before the program begins: what it starts at once has the priority too. */
+/** Prefix of a command rather than a later call, so that children which it starts at once inherit the priority. */
 const LAST_FOR_PROCESSOR = ['nice', '-n', '19']
 
 export interface RunOptions {
@@ -15,19 +15,19 @@ export interface RunOptions {
   input?: string
   env?: NodeJS.ProcessEnv
   cwd?: string
-  /** Receives each line of standard output and standard error as it comes, for progress. */
+  /** Receives each line of standard output and standard error as it arrives, for progress. */
   onLine?: (line: string) => void
   /** Standard output and error go to /dev/null: for processes whose children keep the pipes open. */
   discardOutput?: boolean
-  /** Instead: an open file. Its descriptor is read when the process starts; it must not be closed by then. */
+  /** Standard output goes to this open file, which must not be closed before the process starts. */
   stdout?: { readonly fd: number }
-  /** Scheduling priority, -20 (first) to 19 (last). Default 0; what it starts inherits it. */
+  /** Scheduling priority, -20 (first) to 19 (last), inherited by children. Default 0. */
   niceness?: number
-  /** Nobody waits for it: everything else comes first, for the processor and, with util-linux's `ionice`, for the disk. */
+  /** Runs at idle priority for the processor and, with util-linux's `ionice`, for the disk. */
   isBackground?: boolean
-  /** How readily the kernel kills it for memory, up to 1000 (first). Default: like this process; inherited too. */
+  /** How readily Linux kills the process when memory is short, up to 1000 (first), inherited by children. Default: that of this process. */
   oomScoreAdj?: number
-  /** Aborting kills it (SIGKILL); rejects when it is dead. */
+  /** Kills the process (SIGKILL) when aborted; the call rejects when it is dead. */
   signal?: AbortSignal
 }
 
@@ -36,7 +36,7 @@ export interface RunResult {
   stderr: string
 }
 
-/** A process that could not be started, failed or ran out of time. */
+/** A process could not be started, failed or exceeded its time limit. */
 export class CommandError extends Error {
   readonly command: string
   readonly exitCode: number | null
@@ -109,7 +109,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)
     child.once('error', (cause) => {
-      // one that runs was aborted: it ends when it is dead
+      // a running process was aborted: `close` follows when it is dead
       if (child.pid !== undefined) return
       clearTimeout(timer)
       reject(new CommandError(command, null, String(cause), timedOut, cause))
@@ -123,8 +123,8 @@ export function run(file: string, args: readonly string[], options: RunOptions =
 }
 
 /**
- * Runs a process that `talk` talks to; it is killed as soon as that is done, and what it says on standard error is lost.
- * @throws what `talk` throws, the signal's reason, CommandError when it does not start
+ * Runs a process that `talk` talks to and kills it when `talk` has ended. Standard error is discarded.
+ * @throws what `talk` throws, the signal's reason, CommandError when the process does not start
  */
 export async function converse<T>(
   file: string,
@@ -148,7 +148,7 @@ export async function converse<T>(
   }
 }
 
-/** What a command begins with so that its reads and writes come after those of others. */
+/** Prefix of a command whose reads and writes come after those of other processes. */
 function lastForDisk(): string[] {
   try {
     accessSync(IONICE, constants.X_OK)
@@ -158,13 +158,13 @@ function lastForDisk(): string[] {
   }
 }
 
-/** @throws when it is closed: what has the number now is something else */
+/** @throws Error when the file is closed, because its number may belong to another file */
 function openFd({ fd }: { readonly fd: number }): number {
   if (fd < 0) throw new Error('the file for the standard output is closed')
   return fd
 }
 
-/** It may have ended already. */
+/** Adjusts a process, which may have exited already. */
 function adjust(pid: number, niceness: number, oomScoreAdj: number | undefined): void {
   try {
     if (niceness !== 0) setPriority(pid, niceness)

@@ -1,6 +1,6 @@
 /**
- * Whether an administrator's list has this `host:port`. An entry without a port stands for 443 and 80;
- * guest/imager reads the list in the same way.
+ * Whether an administrator's list contains this `host:port`. An entry without a port stands for 443 and 80; guest/imager
+ * interprets the list in the same way.
  */
 export function isAllowedRegistry(address: string, allowed: readonly string[]): boolean {
   const lower = address.toLowerCase()

@@ -3,10 +3,10 @@ import { SandlotError } from '@sandlot/protocol'
 import { FairQueue } from '../pool/fair-queue.ts'
 import { JailExceeded, runJailed } from './jail.ts'
 
-/** What an archive of a COPY may have. */
+/** Limits of an archive for a COPY. */
 const LIMITS = { maxEntries: 300_000, maxBytes: 16 * 2 ** 30 }
-const AT_ONCE = 2
-/** guest/imager gives itself two minutes of a processor. */
+const MAX_CONCURRENT = 2
+/** guest/imager limits itself to two minutes of processor time. */
 const TIMEOUT_MS = 5 * 60_000
 const MAX_WAIT_MS = 10 * 60_000
 const MAX_REASON = 700
@@ -19,8 +19,8 @@ interface Waiting {
 }
 
 /**
- * Looks through what teams send for COPY: a jailed program reads it, and this process only what it says. Teams take
- * turns, each with one archive at a time.
+ * Checks archives that teams send for COPY. A jailed program reads them, and this process only its answer. Teams take turns,
+ * each with one archive at a time.
  */
 export class ArchiveChecks {
   readonly #imagerPath: string
@@ -38,7 +38,7 @@ export class ArchiveChecks {
       await checkArchive(this.#imagerPath, file, limits)
     } finally {
       this.#busy.delete(owner)
-      this.#letIn()
+      this.#startNext()
     }
   }
 
@@ -59,12 +59,12 @@ export class ArchiveChecks {
         )
       }, MAX_WAIT_MS)
       this.#waiting.add(owner, waiting)
-      this.#letIn()
+      this.#startNext()
     })
   }
 
-  #letIn(): void {
-    while (this.#busy.size < AT_ONCE) {
+  #startNext(): void {
+    while (this.#busy.size < MAX_CONCURRENT) {
       const next = this.#waiting.take(({ owner }) => !this.#busy.has(owner))
       if (!next) return
       this.#busy.add(next.owner)
@@ -79,7 +79,7 @@ async function checkArchive(imagerPath: string, file: string, limits: ArchiveLim
   try {
     const answer = await runJailed(imagerPath, ['check', ...args], { stdin, timeoutMs: TIMEOUT_MS })
     const { refusal } = answer as { refusal?: unknown }
-    if (typeof refusal !== 'string') throw new Error('imager check gave an answer that cannot be')
+    if (typeof refusal !== 'string') throw new Error('imager check gave an invalid answer')
     if (refusal) throw refuse(refusal.slice(0, MAX_REASON).replaceAll(/\p{C}/gu, '?'))
   } catch (error) {
     if (error instanceof JailExceeded) throw refuse('it takes too much time or memory to read')

@@ -1,19 +1,19 @@
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 
-/** Where a node reads the archives of COPY steps from, by key (see `archiveKey`). */
+/** Provides archives of COPY steps by key (see `archiveKey`). */
 export interface ArchiveSource {
   /**
-   * Lets `work` read an archive, which is a file of this machine meanwhile.
-   * @throws SandlotError invalid_request: this cannot be a key, and what `work` throws
+   * Lets `work` read an archive, as a file on this machine.
+   * @throws SandlotError invalid_request (malformed key), and what `work` throws
    */
   use<T>(key: string, work: (path: string) => Promise<T>): Promise<T>
 }
 
-/** One name within the folder; a first character `.` marks an archive that is being received. */
+/** A file name; a leading `.` marks an archive that is being received. */
 const KEY = /^\.?[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/
 
-/** Archives in a folder that the control plane writes to on the same machine. */
+/** Archives in a folder of this machine that the control plane writes to. */
 export class FolderArchives implements ArchiveSource {
   readonly #dir: string
 

@@ -58,27 +58,31 @@ const packages = [
   'zip',
 ]
 
-/** What packages bring that nobody reads in a sandbox; licences stay. */
+/** Files of packages that are useless in a sandbox; licences are kept. */
 const LEFT_OUT = [
-  ...['/usr/share/man/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/doc/*'],
-  // for programs that are linked statically with all of Unicode, or with Python
-  ...['/usr/lib/*/libicu*.a', '/usr/lib/python3*/config-*/libpython*.a'],
+  '/usr/share/man/*',
+  '/usr/share/info/*',
+  '/usr/share/locale/*',
+  '/usr/share/doc/*',
+  // only needed to link programs statically with ICU or Python
+  '/usr/lib/*/libicu*.a',
+  '/usr/lib/python3*/config-*/libpython*.a',
 ]
 const KEPT = ['/usr/share/locale/locale.alias', '/usr/share/doc/*/copyright']
 
-/** npm and yarn with the hashes of all that comes along; written by `templates/lock.ts`. */
+/** Lock file of npm and yarn with the hashes of all their dependencies, written by `templates/lock.ts`. */
 const NPM_LOCK = ['package.json', 'package-lock.json']
 const npmLockDir = join(import.meta.dirname, 'base-npm')
 /**
- * Inline data makes execve fail with EFAULT in gVisor, and an extended attribute (file capabilities of ping) makes the file
- * unreadable there.
+ * No inline data, with which execve fails with EFAULT in gVisor, and no extended attributes (file capabilities of ping), which
+ * make a file unreadable there.
  */
 const EROFS_FLAGS = ['-d0', '--quiet', '-x-1', '-E', 'noinline_data']
 const DEBOOTSTRAP_TIMEOUT_MS = 15 * 60_000
 
 /**
- * Debian's /etc/profile runs `id -u`: a fork costs ten times more in gVisor than natively, and every
- * `commands.run` is a login shell. bash knows its uid.
+ * Like Debian's /etc/profile, but without running `id -u`, because bash knows its uid: a fork costs ten times more in gVisor
+ * than natively, and every `commands.run` is a login shell.
  */
 const PROFILE = `if [ "\${EUID:-$(id -u)}" -eq 0 ]; then
   PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -104,16 +108,16 @@ fi
 `
 
 export interface BaseImageOptions {
-  /** Images are kept here, by content key. */
+  /** Folder for images, which are named by content key. */
   cacheDir: string
-  /** Node's binary that is put into the image: the mostly static one of npm starts in half the time of Debian's. */
+  /** Node binary for the image: the mostly static one of npm starts in half the time of Debian's. */
   nodeBinary: string
   /** PEM files of certificate authorities that sandboxes trust besides Debian's. */
   extraCaCertificates: string[]
   progress: (message: string) => void
 }
 
-/** Debian 12 with what developers expect, as an EROFS image. Built once per content key; appears by rename. */
+/** Makes Debian 12 with the tools that developers expect, as an EROFS image. Built once per content key; appears by rename. */
 export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path: string; key: string }> {
   const certificates = await Promise.all(options.extraCaCertificates.map((file) => readFile(file, 'utf8')))
   const npmLock = await Promise.all(NPM_LOCK.map((file) => readFile(join(npmLockDir, file), 'utf8')))
@@ -198,11 +202,11 @@ async function customize(
   ])
     await chroot('ln', '-sf', `../lib/node_modules/${target}`, `/usr/local/bin/${link}`)
 
-  // what is installed in a sandbox is installed whole
+  // packages that are installed in a sandbox later are installed completely
   await rm(join(root, 'etc/dpkg/dpkg.cfg.d/99mmdebstrap'), { force: true })
   for (const script of [REMOVE_SSH_HOST_KEYS, ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES])
     await chroot('sh', '-c', script)
-  // s3fs, rclone and gcsfuse read in it which mounts there are
+  // s3fs, rclone and gcsfuse read the list of mounts in it
   await symlink('../proc/self/mounts', join(root, 'etc/mtab'))
   await write('etc/profile', PROFILE)
   await write('etc/hostname', 'sandlot\n')
@@ -238,8 +242,8 @@ async function customize(
 }
 
 /**
- * gVisor mounts a tmpfs over a `/tmp` that is empty: its files would count as memory, and be gone in a layer or a pause
- * without memory. The folder is one that a desktop needs there anyway; guest/imager makes it in foreign images.
+ * Puts a folder into `/tmp`, because gVisor mounts a tmpfs over an empty one, whose files would count as memory and be lost in
+ * a layer or a pause without memory. A desktop needs this folder anyway; guest/imager makes it in foreign images.
  */
 async function keepTmpOnDisk(root: string): Promise<void> {
   const path = join(root, 'tmp', '.X11-unix')

@@ -2,10 +2,10 @@ import { SandlotError } from '@sandlot/protocol'
 import type { AwsKeys, RegistryLogin } from '@sandlot/protocol/node'
 
 const TIMEOUT_MS = 20_000
-/** For example `us-gov-west-1`: the host that is asked is made of it. */
+/** For example `us-gov-west-1`; it becomes part of a host name. */
 const REGION = /^[a-z]{2,4}(?:-[a-z]{2,12}){1,3}-\d{1,2}$/
 
-/** A name and a password for a registry; those of ECR are good for twelve hours and are asked for with each build. */
+/** Returns name and password for a registry; those of ECR are valid for twelve hours and requested for each build. */
 export async function passwordFor(login: RegistryLogin): Promise<{ username: string; password: string }> {
   if (!('awsAccessKeyId' in login)) return login
   const token = await authorizationToken(login)
@@ -13,7 +13,7 @@ export async function passwordFor(login: RegistryLogin): Promise<{ username: str
   return { username: username!, password: rest.join(':') }
 }
 
-/** @throws SandlotError invalid_request with what AWS says */
+/** @throws SandlotError invalid_request with the message of AWS */
 async function authorizationToken({
   awsAccessKeyId,
   awsSecretAccessKey,
@@ -24,7 +24,7 @@ async function authorizationToken({
       'invalid_request',
       `'${awsRegion.slice(0, 64)}' is not a region of AWS: write one like eu-central-1`,
     )
-  // loaded only when it is used: it takes 0.2 s
+  // loaded on demand, because loading takes 0.2 s
   const { ECRClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr')
   const client = new ECRClient({
     region: awsRegion,

@@ -2,7 +2,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { ImageName } from './image-name.ts'
 import type { ImageFailure } from './imager-answers.ts'
 
-/** What guest/imager found, in the words of the one who asked for the image. Nothing that a registry said is in them. */
+/** Explains a failure of guest/imager to the user who requested the image. The message contains no text of a registry. */
 export function explainFailure(
   { full, registry }: ImageName,
   { kind, detail }: ImageFailure,
@@ -32,7 +32,7 @@ export function explainFailure(
       case 'answer':
         return `registry '${registry}' answered with ${/^status \d{3}$/.test(detail) ? detail : 'an error'} to a request for image '${full}'`
       case 'bash':
-        return `image '${full}' has no /bin/bash, and commands of sandboxes are run by it: install bash in the image, or use one that is based on Debian or Ubuntu`
+        return `image '${full}' has no /bin/bash, which runs the commands of sandboxes: install bash in the image, or use one that is based on Debian or Ubuntu`
       default:
         return `image '${full}' cannot be used: ${detail}`
     }

@@ -27,7 +27,7 @@ test('who writes more than the limit is ended, holes or not', async () => {
     truncateSync(file.path, 2 ** 40)
     return untilAborted(signal)
   })
-  await expect(writing).rejects.toThrow('more than the 1 MB that it may have')
+  await expect(writing).rejects.toThrow('larger than the 1 MB that it may have')
   await file.remove()
 })
 
@@ -40,7 +40,7 @@ test('and so is who writes to a disk without room', async () => {
 
 test('what was too large only at the end, or has another size than was said, is no image', async () => {
   for (const [size, said, words] of [
-    [2 ** 40, 2 ** 40, 'more than the 1 MB'],
+    [2 ** 40, 2 ** 40, 'larger than the 1 MB'],
     [5000, 4096, 'has 5000 bytes'],
   ] as const) {
     const file = await ImageFile.create(join(scratch, 'image'))

@@ -1,20 +1,20 @@
 import { type FileHandle, open, rm, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, toMB } from '@sandlot/protocol'
 
-const LOOK_EVERY_MS = 200
+const CHECK_INTERVAL_MS = 200
 
 export interface FileLimits {
-  /** Holes count. */
+  /** Maximum size, holes included. */
   maxBytes: number
-  /** The disk keeps at least so much. */
+  /** Space that must stay free on the disk. */
   spareBytes: number
 }
 
 /**
- * A new file that a confined program writes as its standard output, wherever in it and whatever it likes. Nobody here
- * looks into it; its size and the disk are watched.
+ * A new file that a confined program writes as its standard output, at any position and with any content. The server never
+ * reads it, but watches its size and the disk.
  */
 export class ImageFile {
   readonly path: string
@@ -25,17 +25,17 @@ export class ImageFile {
     this.#file = file
   }
 
-  /** @throws when there is such a file, whatever it is */
+  /** @throws when the path exists already */
   static async create(path: string): Promise<ImageFile> {
     return new ImageFile(path, await open(path, 'wx', 0o644))
   }
 
-  /** -1 when it is closed: the number may be another file's by then. */
+  /** -1 when closed, because the number may belong to another file then. */
   get fd(): number {
     return this.#file.fd
   }
 
-  /** @param write is aborted when the file becomes too large, or the disk too full @throws SandlotError, what it throws */
+  /** @param write aborted when the file becomes too large or the disk too full @throws SandlotError, what `write` throws */
   async watch<T>(
     limits: FileLimits,
     signal: AbortSignal,
@@ -46,7 +46,7 @@ export class ImageFile {
     const look = async () => {
       while (!written.signal.aborted) {
         await this.#check(limits)
-        await sleep(LOOK_EVERY_MS, undefined, { signal: written.signal }).catch(() => {})
+        await sleep(CHECK_INTERVAL_MS, undefined, { signal: written.signal }).catch(() => {})
       }
     }
     const looking = look().catch((error) => refused.abort(error))
@@ -58,7 +58,7 @@ export class ImageFile {
     }
   }
 
-  /** When nobody can write it any more. @throws SandlotError when it is not as it should be */
+  /** Must be called when no process can write the file. @throws SandlotError when its size is wrong */
   async finish(sizeBytes: number, limits: FileLimits): Promise<void> {
     await this.#check(limits)
     const { size } = await this.#file.stat()
@@ -66,14 +66,13 @@ export class ImageFile {
     if (size !== sizeBytes)
       throw new SandlotError(
         'sandbox_unreachable',
-        `the image has ${size} bytes, and its machine spoke of ${sizeBytes}`,
+        `the image has ${size} bytes, but its machine reported ${sizeBytes}`,
       )
   }
 
-  /** Closes it. */
   close = (): Promise<void> => this.#file.close()
 
-  /** Closes it and takes it away, if it still has its name. */
+  /** Closes the file and removes it, unless it was renamed. */
   async remove(): Promise<void> {
     await this.close()
     await rm(this.path, { force: true })
@@ -84,7 +83,7 @@ export class ImageFile {
     if (size > maxBytes)
       throw new SandlotError(
         'invalid_request',
-        `the image has more than the ${Math.floor(maxBytes / 2 ** 20)} MB that it may have`,
+        `the image is larger than the ${toMB(maxBytes)} MB that it may have`,
       )
     if (bavail * bsize < spareBytes)
       throw new SandlotError('disk_full', 'the disk of this machine has no room for the image')

@@ -8,15 +8,15 @@ import type { FinishedImage } from './imager-answers.ts'
 import { type ImageOrder, ImagerClient } from './imager-client.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
-/** Its size does not depend on who asks: what a tenant sends is not weighed by what the tenant may use. */
+/** Equal for all teams: what a team sends is not limited by the resources that the team may use. */
 const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
-/** The kernel's own files, of memory and writable layer, need so much whatever the image may have. */
+/** Minimum limit, which the kernel's own files for memory and writable layer need. */
 const MIN_FILE_BYTES = 4 * 2 ** 30
 
-/** What starts and ends machines of images. */
+/** Starts and ends machines of images. */
 export interface ImageMachineHost {
   machines: Pick<Machines, 'end' | 'discard'>
-  /** Starts in the same queue as everything else. */
+  /** Starts a machine through the queue that all starts share. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
   /** The program `imager`, alone in its folder. */
   imagerPath: string
@@ -27,11 +27,11 @@ export type ImageMachineSource = Pick<
   'imagePath' | 'fileSystemDir' | 'checkpointId' | 'diskSizeMB' | 'network' | 'owner'
 >
 
-/** A machine that runs guest/imager and nothing else; it writes one image into the file that it was started with. */
+/** A machine that runs only guest/imager, which writes one image into the file that the machine was started with. */
 export interface ImageMachine {
   client: ImagerClient
   address: string
-  /** The file is complete, and the machine dead. @throws ImageRefusal, SandlotError, the signal's reason */
+  /** Resolves when the file is complete and the machine dead. @throws ImageRefusal, SandlotError, the signal's reason */
   write(order: Omit<ImageOrder, 'maxBytes'>): Promise<FinishedImage>
   end(): Promise<void>
 }
@@ -67,7 +67,7 @@ export async function startImageMachine(
         const finished = await file.watch(limits, signal, (ending) =>
           client.write({ ...order, maxBytes }, ending),
         )
-        // others boot from it: from here on it does not change
+        // ends the machine, so that the image, which others boot from, cannot change any more
         await machines.end(machineId)
         isDead = true
         await file.finish(finished.sizeBytes, limits)
@@ -78,7 +78,7 @@ export async function startImageMachine(
       },
     }
   } catch (error) {
-    // it may come yet, to nobody
+    // the start may still succeed: nobody would end the machine
     starting.then(
       ({ machineId }) => machines.discard(machineId),
       () => {},
@@ -87,6 +87,6 @@ export async function startImageMachine(
   }
 }
 
-/** What lies between two looks at the file: one call may allocate the whole disk. */
+/** Limits file sizes in the kernel, because one call may allocate the whole disk between two checks. */
 const limitFiles = (pid: number, maxBytes: number) =>
   run('prlimit', ['--pid', String(pid), `--fsize=${Math.max(maxBytes, MIN_FILE_BYTES)}`])

@@ -12,11 +12,11 @@ export interface ImageName {
   registry: string
   /** For example `library/ubuntu`. */
   repository: string
-  /** All that a name can leave out, written: `docker.io/library/ubuntu:22.04`. */
+  /** The name with its defaults: `docker.io/library/ubuntu:22.04`. */
   full: string
 }
 
-/** Reads an image's name as Docker does. @throws SandlotError invalid_request */
+/** Parses an image name like Docker. @throws SandlotError invalid_request */
 export function parseImageName(text: string): ImageName {
   const parsed = text.length <= MAX_LENGTH ? split(text.trim()) : undefined
   if (parsed) return parsed
@@ -45,8 +45,8 @@ function split(text: string): ImageName | undefined {
   return { registry, repository, full: `${registry}/${repository}${digest ? `@${digest}` : `:${tag}`}` }
 }
 
-/** Images of E2B's own that clients start from without knowing it. */
+/** Images of E2B that clients use by default. */
 const OURS = new Set(['docker.io/e2bdev/base:latest', 'docker.io/e2bdev/code-interpreter:latest'])
 
-/** Whether our base image stands for it. */
+/** Whether our base image takes the place of this image. */
 export const isBaseImage = (name: ImageName): boolean => OURS.has(name.full)

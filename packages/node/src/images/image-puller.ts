@@ -9,9 +9,9 @@ import type { ImageName } from './image-name.ts'
 import { type FinishedImage, ImageRefusal, type ResolvedImage, readResolved } from './imager-answers.ts'
 import { RegistryRelay } from './registry-relay.ts'
 
-/** Layers that wait for those below them lie there, packed; the quota is not what keeps an image small. */
+/** Space for packed layers that wait for those below them; it does not limit the size of an image. */
 const DISK_SIZE_MB = 32 * 1024
-/** Where distributions keep the authorities that the machine trusts, an administrator's own among them. */
+/** Where distributions store certificates of trusted authorities, including those of an administrator. */
 const AUTHORITIES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt']
 const MAX_AUTHORITIES_BYTES = 2 * 2 ** 20
 
@@ -19,26 +19,26 @@ export interface ImagePullerOptions extends ImageMachineHost {
   baseImage: { path: string }
   /** Registries that are reached although their addresses are private: `host:port`, or `host` for 443 and 80. */
   allowedRegistries: readonly string[]
-  /** Private ranges that machines reach by themselves. */
+  /** Private ranges that machines can reach directly. */
   allowedRanges: readonly string[]
 }
 
 export interface PullOptions {
   login?: { username: string; password: string }
-  /** Team that waits for it. */
+  /** Team that waits for the image. */
   owner: string
   limits: FileLimits
   signal: AbortSignal
 }
 
-/** An image that its registry has shown to whoever asks for it. */
+/** An image whose registry has accepted the credentials of the request. */
 export interface PulledImage extends ResolvedImage {
   /** Moves its root file system to `target`, an EROFS image. @throws SandlotError, and the signal's reason */
   write(target: string, searchPath: string | undefined): Promise<FinishedImage>
   close(): Promise<void>
 }
 
-/** Pulls images in machines of their own, one for each. */
+/** Pulls images, each in a separate machine. */
 export class ImagePuller {
   readonly #options: ImagePullerOptions
 
@@ -47,7 +47,7 @@ export class ImagePuller {
   }
 
   /**
-   * @param path of a new file beside those of other images: where it is written
+   * @param path of a new file for the image, on the disk of the other images
    * @throws SandlotError invalid_request, and the signal's reason
    */
   async open(
@@ -71,12 +71,14 @@ export class ImagePuller {
       await file.remove()
     }
     try {
-      const { client, address, write } = (machine = await startImageMachine(
-        ...([this.#options, source, file, limits, signal] as const),
-      ))
+      machine = await startImageMachine(this.#options, source, file, limits, signal)
+      const { client, address, write } = machine
       if (allowedRegistries.length > 0) relay = new RegistryRelay({ address, allowedRegistries })
       const request = {
-        ...{ name: name.full, ...login, allowedRegistries, allowedRanges },
+        name: name.full,
+        ...login,
+        allowedRegistries,
+        allowedRanges,
         authorities: await readAuthorities(),
       }
       const ask = () => client.ask('POST', '/resolve', request, signal).then(readResolved)

@@ -19,7 +19,7 @@ async function open(name: string): Promise<ImageStore> {
   return images
 }
 const make = (images: ImageStore, content: string) =>
-  images.makeAnew(KEY, record, (file) => writeFile(file, content))
+  images.makeVersion(KEY, record, (file) => writeFile(file, content))
 const contentOf = async (images: ImageStore) =>
   readFile((await images.find(KEY))?.imagePath ?? 'none', 'utf8').catch(() => undefined)
 

@@ -15,7 +15,7 @@ import {
 } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, toMB } from '@sandlot/protocol'
 import type { BuildEnvironment, RegistryLogin } from '@sandlot/protocol/node'
 import { digest, INITIAL_ENVIRONMENT } from '../builder/recipe.ts'
 import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/atomic-writes.ts'
@@ -28,10 +28,10 @@ import { packTar } from './pack-tar.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
 const NAMES = 'names.json'
-/** Holes count. */
+/** Holes included. */
 const MAX_IMAGE_BYTES = 64 * 2 ** 30
 const SPARE_BYTES = 512 * 2 ** 20
-/** Changes whenever what guest/imager does to an image does. */
+/** Must be incremented when guest/imager changes what it does to images. */
 const ADAPTATION = 4
 
 /** An image that machines boot from. */
@@ -45,9 +45,9 @@ export interface ListedImage {
   key: string
   sizeBytes: number
   usedAtMs: number
-  /** Names that are mapped to it. */
+  /** Names that are mapped to the image. */
   names: string[]
-  /** What it was made from. */
+  /** Source of the image, for display. */
   source: string
 }
 
@@ -55,17 +55,16 @@ export interface ImageStoreOptions {
   /** `<home>/images`. */
   dir: string
   baseImage: { path: string; key: string }
-  /** What images leave of the disk. Default 512 MiB. */
+  /** Space that images must leave on the disk. Default 512 MiB. */
   spareBytes?: number
-  /** Absent: only what is here already can be resolved. */
+  /** Absent: only images on this machine can be resolved. */
   puller?: ImagePuller
 }
 
-/** Who asks for an image, and until when. */
 export interface ResolveOptions {
   login?: RegistryLogin
   log?: (message: string) => void
-  /** Team that waits for it. */
+  /** Team that waits for the image. */
   owner: string
   signal: AbortSignal
 }
@@ -73,16 +72,16 @@ export interface ResolveOptions {
 interface ImageRecord {
   source: string
   environment: BuildEnvironment
-  /** Key of the image that was made for this one last. */
+  /** Key of the newest image that was made for this key. */
   madeAs?: string
   /** Key that this image was made for. */
   madeFor?: string
 }
 
-/** Root file systems as EROFS images, by content; from registries, from local tars, and those that builds make. */
+/** Root file systems as EROFS images by content: from registries, from local tars and from builds. */
 export class ImageStore {
   readonly #options: ImageStoreOptions
-  /** By key: two builds from one image make it once. */
+  /** Running makes by key: two builds from one image share it. */
   readonly #making = new Map<string, Promise<StoredImage>>()
 
   constructor(options: ImageStoreOptions) {
@@ -93,23 +92,23 @@ export class ImageStore {
     return this.#options.dir
   }
 
-  /** Makes the folder when it is missing. */
+  /** Makes the folder if it is missing. */
   async open(): Promise<void> {
     await mkdir(this.#options.dir, { recursive: true, mode: 0o700 })
   }
 
-  /** The same, and removes what a crash left half made: only a server may, before it builds. */
+  /** Like `open`, and removes what a crash left half written. Only for a server, before its first build. */
   async prepare(): Promise<void> {
     const { dir } = this.#options
     await this.open()
-    // where former versions kept layers
+    // layers of former versions
     await rm(join(dir, 'blobs'), { recursive: true, force: true })
     await removeUnfinished(dir)
   }
 
   /**
-   * The image of that name: our base, one that an administrator mapped, or one pulled from its registry. What was pulled
-   * before is found again only when the registry has shown its manifest to who asks now.
+   * Resolves a name to our base image, an image that an administrator has mapped, or one from its registry. An image that was
+   * pulled before is only reused when the registry accepts the credentials of this request.
    * @throws SandlotError invalid_request, disk_full, and the signal's reason
    */
   async resolve(
@@ -131,9 +130,12 @@ export class ImageStore {
       return { key, imagePath: path, environment: INITIAL_ENVIRONMENT }
     }
     const { puller } = this.#options
-    if (!puller) throw new SandlotError('invalid_request', `image '${name.full}' is not here`)
+    if (!puller) throw new SandlotError('invalid_request', `image '${name.full}' is not on this machine`)
     const pulled = await puller.open(name, join(this.#options.dir, `${WRITING_PREFIX}${randomUUID()}`), {
-      ...{ login: login && (await passwordFor(login)), owner, limits: await this.#limits(), signal },
+      login: login && (await passwordFor(login)),
+      owner,
+      limits: await this.#limits(),
+      signal,
     })
     try {
       const key = digest([ADAPTATION, name.registry, name.repository, pulled.digest])
@@ -144,8 +146,8 @@ export class ImageStore {
   }
 
   /**
-   * Makes a local tar of a root file system the image of that name.
-   * @param imagerPath the program that reads it, jailed
+   * Maps a name to an image that is made of a local tar of a root file system.
+   * @param imagerPath program that reads the tar in a jail
    */
   async map(image: string, tar: string, imagerPath: string): Promise<StoredImage> {
     const name = parseImageName(image)
@@ -163,7 +165,7 @@ export class ImageStore {
     return stored
   }
 
-  /** Finding it counts as use. */
+  /** Counts as a use of the image. */
   async find(key: string): Promise<StoredImage | undefined> {
     try {
       const { environment, madeAs } = await this.#record(key)
@@ -177,7 +179,7 @@ export class ImageStore {
     }
   }
 
-  /** Makes the image of `key`; `pack` writes it and may use the work folder, which is thrown away. */
+  /** Makes the image of `key`. `pack` writes it and may use the work folder, which is removed afterwards. */
   async make(
     key: string,
     record: ImageRecord,
@@ -198,10 +200,10 @@ export class ImageStore {
   }
 
   /**
-   * The same for what another run may make differently: an image of its own, that `find` has for `key` from now on. What
-   * stands on one that was made before keeps that: memory that was saved over an image fits no other.
+   * Like `make`, for content that is not reproducible: makes a new image, which `find` returns for `key` from now on.
+   * Checkpoints over an earlier image keep that one, because their memory fits no other.
    */
-  async makeAnew(
+  async makeVersion(
     key: string,
     record: ImageRecord,
     pack: (image: string, work: string) => Promise<void>,
@@ -212,7 +214,7 @@ export class ImageStore {
     return stored
   }
 
-  /** Lets another store have the image of `key` too, without its bytes twice when both are on one disk. */
+  /** Links the image of `key` into another store, or copies it when that is on another disk. */
   async linkTo(other: ImageStore, key: string): Promise<void> {
     const found = await this.find(key)
     if (!found || (await other.find(key))) return
@@ -240,7 +242,7 @@ export class ImageStore {
     return found.sort((a, b) => a.usedAtMs - b.usedAtMs)
   }
 
-  /** It may be in use: that is the caller's to know. */
+  /** The caller must make sure that the image is not in use. */
   async remove(key: string): Promise<void> {
     const { madeFor } = await this.#record(key).catch(() => ({ madeFor: undefined }))
     const latest = madeFor && (await this.#record(madeFor).catch(() => undefined))
@@ -267,7 +269,7 @@ export class ImageStore {
     return stored
   }
 
-  /** What is here, else made by one at a time; who gives up leaves it to the next. */
+  /** Finds or makes an image, one caller at a time; when a caller gives up, the next one makes it. */
   async #once(key: string, signal: AbortSignal, make: () => Promise<StoredImage>): Promise<StoredImage> {
     for (let running = this.#making.get(key); running; running = this.#making.get(key))
       await unlessAborted(
@@ -280,7 +282,7 @@ export class ImageStore {
     return settled
   }
 
-  /** How large an image may be now. @throws SandlotError disk_full */
+  /** Limits of a new image, by the free space. @throws SandlotError disk_full */
   async #limits(): Promise<FileLimits> {
     const { bavail, bsize } = await statfs(this.#options.dir)
     const { spareBytes = SPARE_BYTES } = this.#options
@@ -308,13 +310,13 @@ export class ImageStore {
 
   pathOf = (key: string): string => join(this.#options.dir, `${key}.erofs`)
 
-  /** The key of an image of this store; undefined: it lies elsewhere, as the base does. */
+  /** @returns the key of an image in this store, undefined for images elsewhere, e.g. the base image */
   keyOf(imagePath: string): string | undefined {
     return dirname(imagePath) === this.#options.dir ? basename(imagePath, '.erofs') : undefined
   }
 }
 
-/** `NAME=value` lines of an image's configuration. */
+/** Parses `NAME=value` lines of an image's configuration. */
 function environmentOf(lines: string[]): Record<string, string> {
   return Object.fromEntries(
     lines.flatMap((line) => {
@@ -323,5 +325,3 @@ function environmentOf(lines: string[]): Record<string, string> {
     }),
   )
 }
-
-const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)

@@ -1,12 +1,12 @@
 import { SandlotError } from '@sandlot/protocol'
 
-/** All that the machine of an image says besides the image itself. */
+/** Limit of what the machine of an image sends besides the image itself. */
 export const MAX_ANSWER_BYTES = 64 * 1024
 const MAX_DETAIL = 300
 const MAX_VARIABLES = 1000
 export const DIGEST = /^sha256:[0-9a-f]{64}$/
 
-/** Why there is no image: a kind that we have words for, and a detail in the words of guest/imager. */
+/** Why there is no image: a kind, which has a message of ours, and a detail from guest/imager. */
 export interface ImageFailure {
   kind: string
   detail: string
@@ -23,7 +23,7 @@ export interface ResolvedImage {
 
 export interface FinishedImage {
   sizeBytes: number
-  /** Devices, pipes and the like that were left out. */
+  /** Number of devices, pipes and other special files that were left out. */
   skipped: number
 }
 
@@ -42,18 +42,18 @@ export function readResolved(answer: unknown): ResolvedImage {
     !isCount(layerCount) ||
     !isCount(sizeBytes)
   )
-    throw nonsense()
+    throw invalid()
   return { digest, env: lines as string[], layerCount, sizeBytes }
 }
 
 /** @throws ImageRefusal, SandlotError */
 export function readFinished(answer: unknown): FinishedImage {
   const { sizeBytes, skipped } = readAnswer(answer)
-  if (!isCount(sizeBytes) || !isCount(skipped)) throw nonsense()
+  if (!isCount(sizeBytes) || !isCount(skipped)) throw invalid()
   return { sizeBytes, skipped }
 }
 
-/** guest/imager says that there is no image, and why. */
+/** guest/imager reports why there is no image. */
 export class ImageRefusal extends Error {
   readonly failure: ImageFailure
 
@@ -65,7 +65,7 @@ export class ImageRefusal extends Error {
 }
 
 function readAnswer(answer: unknown): Answer {
-  if (typeof answer !== 'object' || answer === null) throw nonsense()
+  if (typeof answer !== 'object' || answer === null) throw invalid()
   const { failure } = answer as Answer
   if (typeof failure === 'object' && failure !== null) {
     const { kind, detail } = failure as Answer
@@ -74,11 +74,11 @@ function readAnswer(answer: unknown): Answer {
   return answer as Answer
 }
 
-/** One line of printable text. */
+/** Reduces a value to one line of printable text. */
 const plain = (text: unknown): string =>
   typeof text === 'string' ? text.slice(0, MAX_DETAIL).replaceAll(/[^\x20-\x7e]/g, '?') : ''
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
 
-const nonsense = (): SandlotError =>
-  new SandlotError('sandbox_unreachable', 'the machine that makes the image gave an answer that cannot be')
+const invalid = (): SandlotError =>
+  new SandlotError('sandbox_unreachable', 'the machine that makes the image gave an invalid answer')

@@ -3,12 +3,12 @@ import { Client } from 'undici'
 import { type FinishedImage, MAX_ANSWER_BYTES, readFinished } from './imager-answers.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
-/** It asks a registry for two minutes at most. */
+/** guest/imager waits at most two minutes for a registry. */
 const ANSWER_TIMEOUT_MS = 150_000
 /** Longer than any build. */
 const WRITE_TIMEOUT_MS = 2 * 3600_000
 
-/** Talks to guest/imager, which may have been taken over by what it reads: every answer is bounded. */
+/** Talks to guest/imager, whose input may have exploited it: every answer is bounded. */
 export class ImagerClient {
   readonly #address: string
   readonly #port: number
@@ -49,9 +49,9 @@ export class ImagerClient {
   }
 }
 
-/** What guest/imager is to make an image of. */
+/** Describes the image that guest/imager must write. */
 export interface ImageOrder {
-  /** What `POST /resolve` found, or the machine's own root. */
+  /** The result of `POST /resolve`, or the machine's own root. */
   of: 'registry' | 'root'
   maxBytes: number
   /** Name server of sandboxes. */

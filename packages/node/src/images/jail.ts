@@ -4,30 +4,44 @@ import { constants, setPriority } from 'node:os'
 import type { Readable } from 'node:stream'
 import { MAX_ANSWER_BYTES } from './imager-answers.ts'
 
-/** `nobody`, on every distribution. */
+/** The user `nobody` on every distribution. */
 const NOBODY = '65534'
-/** Namespaces without network and without other processes; no user, no groups, no capability, no way to get one. */
+/** Runs a command in namespaces without network and other processes, without groups and capabilities, and no way to gain any. */
 const JAIL = [
-  ...['unshare', '--net', '--ipc', '--uts', '--mount', '--pid', '--fork', '--kill-child'],
-  ...['setpriv', '--reuid', NOBODY, '--regid', NOBODY, '--clear-groups', '--no-new-privs'],
-  ...['--inh-caps=-all', '--bounding-set=-all'],
+  'unshare',
+  '--net',
+  '--ipc',
+  '--uts',
+  '--mount',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  'setpriv',
+  '--reuid',
+  NOBODY,
+  '--regid',
+  NOBODY,
+  '--clear-groups',
+  '--no-new-privs',
+  '--inh-caps=-all',
+  '--bounding-set=-all',
 ] as const
 
 export interface JailOptions {
-  /** All that the program has: it opens nothing. */
+  /** The only input of the program, which cannot open files. */
   stdin: { fd: number }
   stdout?: { fd: number }
   timeoutMs: number
 }
 
-/** A program was killed: by its limits of time and memory, or by our timeout. */
+/** A jailed program was killed, by its limits of time and memory or by the timeout. */
 export class JailExceeded extends Error {}
 
 /**
- * Runs guest/imager on the host, where there is no machine for it. It limits its own time and memory, and has seccomp
- * refuse what is not reading and writing, before it reads anything.
- * @returns what it wrote to descriptor 3, as JSON
- * @throws JailExceeded; Error with what it wrote on standard error
+ * Runs guest/imager on the host, for callers without a machine. Before it reads anything, it limits its own time and memory,
+ * and denies all system calls but reading and writing with seccomp.
+ * @returns the JSON that it wrote to descriptor 3
+ * @throws JailExceeded; Error with the text on standard error
  */
 export async function runJailed(
   imagerPath: string,
@@ -36,11 +50,14 @@ export async function runJailed(
 ): Promise<unknown> {
   const [program, ...jail] = JAIL
   const child = spawn(program, [...jail, imagerPath, ...args], {
-    ...{ cwd: '/', env: { PATH: process.env.PATH }, timeout: timeoutMs, killSignal: 'SIGKILL' },
+    cwd: '/',
+    env: { PATH: process.env.PATH },
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
     stdio: [stdin.fd, stdout?.fd ?? 'ignore', 'pipe', 'pipe'],
   })
   try {
-    letOthersFirst(child)
+    lowerPriority(child)
     const ended = once(child, 'close') as Promise<[number | null]>
     const answer = readSome(child.stdio[3] as Readable)
     const words = readSome(child.stderr!)
@@ -53,12 +70,12 @@ export async function runJailed(
   }
 }
 
-function letOthersFirst({ pid }: ChildProcess): void {
+function lowerPriority({ pid }: ChildProcess): void {
   if (pid === undefined) return
   try {
     setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
   } catch {
-    // it has ended already
+    // the process has already exited
   }
 }
 

@@ -4,26 +4,26 @@ import { ImageFile } from './image-file.ts'
 import { type ImageMachine, type ImageMachineHost, startImageMachine } from './image-machine.ts'
 import { ImageRefusal } from './imager-answers.ts'
 
-/** Folders and inodes, and the rest of the last block of each file. */
+/** Space for folders and inodes, and the rest of the last block of each file. */
 const METADATA_BYTES = 2 * 2 ** 30
 
 export interface RootToPack {
   imagePath: string
-  /** What lies over the image. */
+  /** Files over the image. */
   fileSystemDir: string
-  /** Whose files these are: they stay unpacked meanwhile. */
+  /** Checkpoint that the files belong to, which must stay unpacked meanwhile. */
   checkpointId?: string
-  /** Team that waits for it. */
+  /** Team that waits for the image. */
   owner: string
-  /** Quota of what lies over the image; files may be no larger, holes included. */
+  /** Quota of the files over the image, which also limits each file, holes included. */
   diskSizeMB: number
-  /** What the image leaves of the disk. */
+  /** Space that the image must leave on the disk. */
   spareBytes: number
 }
 
 /**
- * Makes one image of an image and a writable layer, in a machine that has both as its root and runs none of the
- * programs in it.
+ * Packs an image and a writable layer into one image, in a machine that has both as its root but runs none of the programs
+ * in it.
  * @throws SandlotError, and the signal's reason
  */
 export async function packRoot(

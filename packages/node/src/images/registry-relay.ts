@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { isAllowedRegistry } from './allowed-registries.ts'
 
-/** Where guest/imager takes connections that it may ask to be led to a registry. */
+/** Port on which guest/imager accepts connections that it may have relayed to a registry. */
 export const RELAY_PORT = 49982
 const IDLE_CONNECTIONS = 3
 const MAX_CONNECTIONS = 8
@@ -15,7 +15,7 @@ const IS_UNREACHABLE = '-'
 const IS_REFUSED = '!'
 
 export interface RelayOptions {
-  /** Of the machine. */
+  /** Address of the machine. */
   address: string
   /** `host:port`, or `host` for 443 and 80. */
   allowedRegistries: readonly string[]
@@ -23,9 +23,9 @@ export interface RelayOptions {
 }
 
 /**
- * Leads connections of one machine to registries that an administrator allows, in networks that no machine reaches. The
- * host opens the connections, so the firewall has no hole; on one that it needs, the machine names `host:port`. Each is
- * looked up in the list, so that no redirect leads further than a name would.
+ * Relays connections of one machine to registries that an administrator allows, in networks that machines cannot reach. The
+ * host opens connections to the machine, so the firewall needs no exception; the machine writes the wanted `host:port` into
+ * one of them. Each is checked against the list, so that a redirect leads no further than a name.
  */
 export class RegistryRelay {
   readonly #options: Required<RelayOptions>
@@ -67,7 +67,7 @@ export class RegistryRelay {
       if (!wanted) return
       socket.off('data', read)
       use()
-      this.#lead(socket, wanted[1]!, Number(wanted[2]))
+      this.#relay(socket, wanted[1]!, Number(wanted[2]))
       this.#fill()
     }
     socket.on('data', read)
@@ -78,11 +78,11 @@ export class RegistryRelay {
     })
   }
 
-  #lead(socket: Socket, host: string, port: number): void {
+  #relay(socket: Socket, host: string, port: number): void {
     socket.pause()
     if (port > 65_535 || !isAllowedRegistry(`${host}:${port}`, this.#options.allowedRegistries))
       return void socket.end(IS_REFUSED)
-    // a large buffer, used again and again: images are hundreds of megabytes
+    // a large buffer that is reused, because images have hundreds of megabytes
     const buffer = Buffer.allocUnsafe(BUFFER_BYTES)
     const callback = (length: number): boolean => {
       socket.write(buffer.subarray(0, length), () => registry.resume())

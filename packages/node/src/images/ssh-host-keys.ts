@@ -1,7 +1,7 @@
 /**
- * Shell that ends what the installation of openssh-server made: keys in an image would be those of every sandbox, and
- * known to all of them. Debian's `service ssh start` reads /etc/default/ssh as shell, so it makes keys where none are;
- * Fedora and Alpine do so by themselves.
+ * Script that removes the keys which the installation of openssh-server has made: all sandboxes of an image would share
+ * them. Debian's `service ssh start` runs /etc/default/ssh as a script, which then makes missing keys; Fedora and Alpine make
+ * them on their own.
  */
 export const REMOVE_SSH_HOST_KEYS = `rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
 if [ -f /etc/default/ssh ]; then

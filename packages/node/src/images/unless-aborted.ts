@@ -1,4 +1,4 @@
-/** What comes first: the result, or the reason of the signal. */
+/** Resolves like `result`, unless the signal is aborted before: then it rejects with the signal's reason. */
 export async function unlessAborted<T>(signal: AbortSignal, result: Promise<T>): Promise<T> {
   let onAbort = () => {}
   const aborted = new Promise<never>((_, reject) => {

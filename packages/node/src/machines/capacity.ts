@@ -11,8 +11,9 @@ export function machineMemoryMB(): number {
 }
 
 /**
- * The most that one sandbox can have here.
- * @param folder on the disk that sandboxes write to @param base what a sandbox of the base template has in any case
+ * Computes the most that one sandbox can have on this machine.
+ * @param folder on the disk that sandboxes write to
+ * @param base resources that sandboxes of the base template have in any case
  */
 export function nodeCapacity(folder: string, base: BuildResources): BuildResources {
   return {

@@ -3,13 +3,13 @@ import { diskSpace } from '../pressure/disk-space.ts'
 
 const FULL_DISK_BYTES = 4 * 1024 * 1024
 
-/** @param dir on the disk it may be for: runsc cannot even write why it failed when that is full */
+/** Explains a failed start or save. @param dir on the disk that may be full: runsc cannot log its error then */
 export function explainFailure(error: unknown, dir: string): SandlotError {
   const { freeBytes } = diskSpace(dir)
   return freeBytes < FULL_DISK_BYTES ? diskFull(error) : toSandlotError(error)
 }
 
-/** The kernel writes files through mapped memory: where the disk has no room for a page, it is killed by SIGBUS. */
+/** Explains a dead kernel: it writes files through mapped memory, so a full disk kills it with SIGBUS. */
 export const kernelGone = (cause: unknown): SandlotError =>
   new SandlotError(
     'checkpoint_failed',

@@ -36,7 +36,7 @@ const source = (change: Partial<MachineSource> = {}): MachineSource => ({
   ...{ buildId: 'b', imagePath: '/image', cpuCount: 2, memoryMB: 512, diskSizeMB: 1024 },
   ...change,
 })
-const take = (change?: Partial<MachineSource>) => machines.take(source(change))?.machineId
+const take = (change?: Partial<MachineSource>) => machines.claim(source(change))?.machineId
 const aWhile = () => vi.advanceTimersByTimeAsync(1_000)
 
 test('the next who asks for the same kind gets one, and another is made', async () => {
@@ -86,10 +86,10 @@ test('one that nobody asked for in five minutes ends', async () => {
   take()
   await aWhile()
   vi.advanceTimersByTime(4 * MINUTE_MS)
-  machines.tend()
+  machines.dropStale()
   expect(ended).toEqual([])
   vi.advanceTimersByTime(MINUTE_MS)
-  machines.tend()
+  machines.dropStale()
   expect(ended).toEqual(['m1'])
   expect(take()).toBeUndefined()
 })

@@ -1,22 +1,22 @@
 import type { BuildResources } from '@sandlot/protocol/node'
 import type { LiveMachine, MachineSource } from './machine.ts'
 
-/** Kinds that one is kept of: those that were asked for last. */
+/** Number of kinds with a prepared kernel: the most recently requested ones. */
 const MAX_KINDS = 4
 const KEEP_MS = 5 * 60_000
-/** Others that are being restored get the processors first. */
+/** Lets running restores use the processors first. */
 const REFILL_DELAY_MS = 250
 
-/** What a machine is made for; what is restored into it must have been the same. */
+/** Properties of a prepared machine; a checkpoint must match them to be restored into it. */
 export type MachineKind = BuildResources & Pick<MachineSource, 'imagePath' | 'guestDir'>
 
-export interface PreparedMachinesOptions {
+export interface PreparedKernelsOptions {
   prepare: (kind: MachineKind) => Promise<LiveMachine>
-  /** Of sources that do not say one. */
+  /** For sources without one. */
   guestDir: string
   isAlive: (machine: LiveMachine) => boolean
   end: (machineId: string) => Promise<void>
-  /** None is made while it says something. */
+  /** Nothing is prepared while this returns a reason. */
   shortage: () => unknown
   onError: (error: unknown) => void
   now?: () => number
@@ -29,25 +29,25 @@ interface Kind {
 }
 
 /**
- * Machines whose kernel runs and holds nothing yet, so that a checkpoint only has to be read into one. One is kept of
- * each kind that someone lately waited for.
+ * Machines whose kernel runs but holds nothing yet, so that a restore only has to read a checkpoint into it. One is kept
+ * for each kind that a caller has recently waited for.
  */
 export class PreparedKernels {
-  readonly #options: PreparedMachinesOptions
+  readonly #options: PreparedKernelsOptions
   readonly #now: () => number
-  /** By last use, the oldest first. */
+  /** In order of last use, the oldest first. */
   readonly #kinds = new Map<string, Kind>()
   #timer: NodeJS.Timeout | undefined
   #filling: Promise<void> | undefined
   #isClosed = false
 
-  constructor(options: PreparedMachinesOptions) {
+  constructor(options: PreparedKernelsOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
   }
 
-  /** @returns the caller's now; undefined: there is none yet, and there will be for the next who comes */
-  take(source: MachineSource): LiveMachine | undefined {
+  /** @returns a machine that now belongs to the caller; undefined when there is none, and one is prepared for the next caller */
+  claim(source: MachineSource): LiveMachine | undefined {
     const kind = this.#kindOf(source)
     const key = JSON.stringify(kind)
     const machine = this.#kinds.get(key)?.machine
@@ -64,8 +64,8 @@ export class PreparedKernels {
     return undefined
   }
 
-  /** Ends those of kinds that nobody asked for lately; called now and then. */
-  tend(): void {
+  /** Ends machines of kinds that were not requested recently; called periodically. */
+  dropStale(): void {
     for (const [key, { machine, usedAtMs }] of this.#kinds) {
       if (this.#now() - usedAtMs < KEEP_MS) return
       this.#kinds.delete(key)
@@ -73,7 +73,7 @@ export class PreparedKernels {
     }
   }
 
-  /** Ends the one that was asked for the longest ago; no other takes its place before someone asks again. @returns false: there is none */
+  /** Ends the machine whose kind was requested the longest ago; it is replaced at the next request. @returns false when there is none */
   async dropOldest(): Promise<boolean> {
     for (const [key, { machine }] of this.#kinds) {
       if (!machine) continue
@@ -122,9 +122,6 @@ export class PreparedKernels {
   }
 
   #kindOf({ imagePath, guestDir, cpuCount, memoryMB, diskSizeMB }: MachineSource): MachineKind {
-    return {
-      ...{ imagePath, cpuCount, memoryMB, diskSizeMB },
-      guestDir: guestDir ?? this.#options.guestDir,
-    }
+    return { imagePath, cpuCount, memoryMB, diskSizeMB, guestDir: guestDir ?? this.#options.guestDir }
   }
 }

@@ -37,7 +37,7 @@ export class StalledMachines {
 
   /** Takes responsibility for a machine that is already frozen. */
   adopt(machine: LiveMachine): void {
-    machine.state.change('stalled')
+    if (!machine.state.isStalled) machine.state.change('stalled')
     this.#stalled.add(machine)
   }
 

@@ -1,19 +1,19 @@
 import { SandlotError } from '@sandlot/protocol'
 
-/** Addresses of one slot: a /30 of the instance's range. */
+/** Addresses of one slot, from a /30 of the instance's range. */
 export interface SlotAddresses {
   gateway: string
   sandbox: string
 }
 
-/** An IPv4 CIDR that is cut into /30 slots. */
+/** An IPv4 CIDR, divided into /30 slots. */
 export interface AddressRange {
   cidr: string
   slotCount: number
   slot(index: number): SlotAddresses
 }
 
-/** @throws SandlotError invalid_request when it is no private IPv4 CIDR between /12 and /28. */
+/** @throws SandlotError invalid_request when `cidr` is not an IPv4 CIDR between /12 and /28 */
 export function parseAddressRange(cidr: string): AddressRange {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(cidr)
   const octets = match?.slice(1, 5).map(Number) ?? []

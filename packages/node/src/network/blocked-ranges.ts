@@ -1,6 +1,6 @@
 /**
- * Never reachable from a sandbox: private, shared, loopback, link-local (cloud metadata), documentation, 6to4 relays,
- * benchmarks, multicast, reserved. All of RFC 6890 that is not globally reachable.
+ * Ranges that sandboxes never reach: private, shared, loopback, link-local (cloud metadata), documentation, 6to4 relays,
+ * benchmarks, multicast, reserved. Everything in RFC 6890 that is not globally reachable.
  */
 export const BLOCKED_RANGES = [
   '0.0.0.0/8',

@@ -3,16 +3,17 @@ import { join } from 'node:path'
 import { CommandError, run } from '../host/run.ts'
 import { namesFor } from '../instance-names.ts'
 
-/** File in which a server says why its machines stand still; there while they do. */
+/** File in which a server writes why its machines are stalled; exists while they are. */
 export const faultFileOf = (runDir: string): string => join(runDir, 'firewall-fault')
 
 /**
- * For processes beside the server, as root.
- * @returns why the firewall of the running instance does not hold; undefined: it does @throws CommandError nft does not start
+ * Checks the firewall of a running instance, for other processes than its server. Needs root.
+ * @returns what is wrong with the firewall, undefined when it is intact
+ * @throws CommandError when nft cannot be started
  */
 export async function firewallFault(home: string): Promise<string | undefined> {
-  const said = await readFile(faultFileOf(join(home, 'run')), 'utf8').catch(() => undefined)
-  if (said) return said
+  const reported = await readFile(faultFileOf(join(home, 'run')), 'utf8').catch(() => undefined)
+  if (reported) return reported
   const table = namesFor(home).nftTable
   try {
     await run('nft', ['list', 'set', 'inet', table, 'open'], { timeoutMs: 5_000 })

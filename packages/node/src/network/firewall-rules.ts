@@ -6,24 +6,24 @@ import type { Slot } from './slot.ts'
 
 export interface FirewallRulesOptions {
   names: InstanceNames
-  /** The slots' CIDR, masqueraded on its way out. */
+  /** CIDR of the slots, masqueraded on the way out. */
   range: string
-  /** Resolver that DNS goes to. */
+  /** Resolver that answers DNS queries. */
   dns: string
-  /** Holes in BLOCKED_RANGES and in the host's networks that an administrator opens. */
+  /** Exceptions from BLOCKED_RANGES and the host's networks, set by an administrator. */
   allowedRanges?: string[]
-  /** Connections that one sandbox may have outward at a time; more are dropped. */
+  /** Maximum of concurrent outgoing connections of one sandbox; more are dropped. */
   maxConnections: number
 }
 
-/** What the rules know a slot by. */
+/** Identifies a slot in the rules. */
 export type SlotKey = Pick<Slot, 'interfaceName' | 'address'>
 
-/** An element of the set `open`. */
+/** Formats an element of the set `open`. */
 export const elementOf = ({ interfaceName, address }: SlotKey): string => `"${interfaceName}" . ${address}`
 
 export interface RuleState {
-  /** Elements: the slots whose sandbox gets out. */
+  /** Elements of slots whose sandbox may reach the internet. */
   open: Iterable<string>
   host: HostNetworks
 }
@@ -33,8 +33,8 @@ const elements = (all: readonly string[]): string =>
 const blockedOf = ({ addresses, networks }: HostNetworks): string[] => [...addresses, ...networks]
 
 /**
- * The whole table, replaced atomically; nothing outside it is touched. Only what is in `open` gets out: by interface
- * and address, each slot's sandbox being the third address of its /30.
+ * Makes the commands that replace the instance's table atomically, without touching other tables. Only slots in `open` may
+ * send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
  */
 export function firewallRules(
   { names, range, dns, allowedRanges = [], maxConnections }: FirewallRulesOptions,
@@ -94,14 +94,14 @@ table inet ${names.nftTable} {
 `
 }
 
-/** Of an installed table: in one transaction, and in one line. */
+/** Makes the command that updates the host's networks in an installed table, in one transaction and one line. */
 export const hostNetworksUpdate = (table: string, host: HostNetworks): string => {
   const all = blockedOf(host)
   const add = all.length > 0 ? `; add element inet ${table} host_networks { ${all.join(', ')} }` : ''
   return `flush set inet ${table} host_networks${add}`
 }
 
-/** What `nft list table` prints, in parts: what only we change, and what is in `open` (`connections` the kernel fills). */
+/** Splits the output of `nft list table`: rules, which only this server changes, and the elements of `open`. */
 export function readTable(listed: string): { rules: string; open: Set<string> } {
   const open = new Set<string>()
   const rules = listed.replace(

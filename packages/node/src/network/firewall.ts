@@ -21,20 +21,20 @@ const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
 
 export interface FirewallOptions extends FirewallRulesOptions {
   host: () => HostNetworks
-  /** A change failed: the table may be gone. */
+  /** Called when a change has failed and the table may be gone. */
   onDoubt: () => void
   onError: (error: unknown) => void
 }
 
-/** The instance's nftables table: a slot is closed unless its policy says otherwise, and policies are in force once set. */
+/** The instance's nftables table. A slot is closed unless its policy opens it; policies are in force once set. */
 export class Firewall {
   readonly #options: FirewallOptions
   readonly #session = new NftSession()
   readonly #table: string
-  /** Elements that the table's set has, or is to have when it is installed next. */
+  /** Elements of the table's set, or those that the next installation puts into it. */
   readonly #open = new Set<string>()
   #host: HostNetworks
-  /** What only we change, as nft lists it; undefined: the table was not installed yet. */
+  /** Rules as nft lists them; undefined before the first installation. */
   #rules: string | undefined
   #fault: string | undefined
   #last: Promise<unknown> = Promise.resolve()
@@ -45,28 +45,28 @@ export class Firewall {
     this.#host = options.host()
   }
 
-  /** Process that makes our changes. */
+  /** Pid of the process that makes this server's changes. */
   get pid(): number | undefined {
     return this.#session.pid
   }
 
-  /** May this slot's sandbox reach the internet? */
+  /** Whether this slot's sandbox may reach the internet. */
   isOpen(slot: SlotKey): boolean {
     return this.#open.has(elementOf(slot))
   }
 
-  /** Why the table does not hold; undefined: it does. */
+  /** What is wrong with the table, undefined when it is intact. */
   get fault(): string | undefined {
     return this.#fault
   }
 
-  /** @throws SandlotError firewall_unavailable while the table does not hold */
+  /** @throws SandlotError firewall_unavailable while the table is at fault */
   check(): void {
     const shortage = this.shortage()
     if (shortage) throw shortage
   }
 
-  /** @returns why nothing may be started now; undefined: the table holds */
+  /** @returns why nothing may be started now, undefined while the table is intact */
   shortage(): SandlotError | undefined {
     if (!this.#fault) return undefined
     const message = `nothing is started and nothing runs now: ${this.#fault}`
@@ -75,7 +75,7 @@ export class Firewall {
 
   /**
    * Replaces the table in one transaction.
-   * @param known slots in use, with the policies that are in force from now on; absent: those that were before
+   * @param known slots in use with their new policies. Default: slots and policies as before
    * @throws SandlotError firewall_unavailable
    */
   install(known?: ReadonlyArray<{ slot: SlotKey; network: NetworkPolicy }>): Promise<void> {
@@ -85,7 +85,7 @@ export class Firewall {
         if (network.allowInternetAccess) this.#open.add(elementOf(slot))
       this.#host = this.#options.host()
       try {
-        // written anew it would switch every interface on
+        // a needless write would switch forwarding on for every interface
         if (readFileSync(IP_FORWARD, 'utf8').trim() !== '1') writeFileSync(IP_FORWARD, '1')
         for (const { slot, network } of known ?? [])
           await setForwarding(slot.interfaceName, network.allowInternetAccess)
@@ -99,7 +99,7 @@ export class Firewall {
     })
   }
 
-  /** Resolves when it is in force; a slot is closed until then. @throws SandlotError firewall_unavailable */
+  /** Resolves when the policy is in force; the slot is closed until then. @throws SandlotError firewall_unavailable */
   async setPolicy(slot: SlotKey, { allowInternetAccess }: NetworkPolicy): Promise<void> {
     this.check()
     if (allowInternetAccess === this.#open.has(elementOf(slot))) return
@@ -119,7 +119,7 @@ export class Firewall {
     ])
   }
 
-  /** Never fails: where the table cannot be changed it is doubted, and nothing starts until it is as it should be. */
+  /** Never rejects: when the table cannot be changed, nothing starts until it has been installed again. */
   async close(slot: SlotKey): Promise<void> {
     const element = elementOf(slot)
     if (!this.#open.has(element)) return
@@ -128,26 +128,26 @@ export class Firewall {
       this.#exclusively(async () => {
         this.#open.delete(element)
         const named = `element inet ${this.#table} open { ${element} }`
-        // no error where it is gone already
+        // the `add` makes the `delete` succeed when the element is already gone
         await this.#change(`add ${named}; delete ${named}`)
       }),
     ])
   }
 
   /**
-   * Forgets what a slot's dead sandbox had open: the kernel would keep it for days, count it against the next one in the
-   * slot, and fill its table for everybody. Never fails.
+   * Removes the connections of a slot's dead sandbox from the kernel's table. Otherwise they would stay for days, count
+   * against the next sandbox in the slot, and fill the table for everyone. Never rejects.
    */
   async forget(slot: SlotKey): Promise<void> {
     await run('conntrack', ['-D', '-f', 'ipv4', '-s', slot.address], {
       timeoutMs: CONNTRACK_TIMEOUT_MS,
     }).catch(
-      // some versions end with 1 when there was nothing
+      // some versions exit with 1 when there was no connection
       (error) => error.exitCode === 1 || this.#options.onError(error),
     )
   }
 
-  /** Takes over what the host's networks are now. @returns whether they changed */
+  /** Updates the table to the host's current networks. @returns whether they changed */
   async refreshHost(): Promise<boolean> {
     const host = this.#options.host()
     if (JSON.stringify(host) === JSON.stringify(this.#host)) return false
@@ -159,7 +159,7 @@ export class Firewall {
     return true
   }
 
-  /** Looks whether the table is as it should be. @returns why not */
+  /** Compares the table with what it should be. @returns the fault, if there is one */
   examine(): Promise<string | undefined> {
     return this.#exclusively(async () => {
       if (this.#rules === undefined) return undefined
@@ -182,14 +182,14 @@ export class Firewall {
     this.#session.close()
   }
 
-  /** Changes, looks and installations one after the other: what is compared is what was meant at that moment. */
+  /** Runs changes, comparisons and installations one at a time, so that a comparison never sees half of a change. */
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
     const next = this.#last.then(work)
     this.#last = next.catch(() => {})
     return next
   }
 
-  /** One transaction. When it fails the table is in doubt. */
+  /** Makes one transaction, after whose failure the table may be gone. */
   async #change(commands: string): Promise<void> {
     try {
       await this.#command(commands)
@@ -204,7 +204,7 @@ export class Firewall {
     return this.#command(`list table inet ${this.#table}`)
   }
 
-  /** By the kept session, else by a process: both say the same. */
+  /** Runs commands in the kept session, else in a process of their own, which prints the same. */
   async #command(commands: string): Promise<string> {
     try {
       return await this.#session.run(commands)
@@ -222,7 +222,7 @@ export class Firewall {
 
 const lastLine = (error: Error): string => error.message.split('\n')[0]!.slice(0, 200)
 
-/** First IPv4 resolver of the host that is not a loopback stub. */
+/** Finds the first IPv4 resolver of the host that is not a loopback stub. */
 export function hostResolver(): string | undefined {
   for (const file of ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']) {
     try {

@@ -3,12 +3,12 @@ import { networkInterfaces } from 'node:os'
 import { isSlotInterface } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
 
-/** So many of each are told; those come last that lie in ranges which are blocked anyway. */
+/** Limit for addresses and for networks; those in ranges that are blocked anyway are left out first. */
 const MAX_ENTRIES = 256
-/** A shorter prefix is the route of a VPN that takes all traffic, not a network that the host lies on. */
+/** A shorter prefix is the route of a VPN for all traffic, not a network of the host. */
 const MIN_PREFIX = 8
 
-/** What the host itself is and lies on; IPv4. */
+/** IPv4 addresses and networks of the host. */
 export interface HostNetworks {
   /** Its own addresses. */
   addresses: string[]
@@ -23,7 +23,7 @@ for (const range of BLOCKED_RANGES) {
 }
 const isBlocked = (cidr: string): boolean => blocked.check(cidr.split('/')[0]!)
 
-/** Slots do not count. */
+/** Reads the host's addresses and networks, without those of slots. */
 export function hostNetworks(interfaces = networkInterfaces()): HostNetworks {
   const addresses = new Set<string>()
   const networks = new Set<string>()

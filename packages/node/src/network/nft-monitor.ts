@@ -5,14 +5,14 @@ const RESTART_DELAY_MS = 1_000
 
 export interface NftMonitorOptions {
   table: string
-  /** Process whose changes are our own. */
+  /** Pid of the process that makes this server's changes. */
   ownPid: () => number | undefined
-  /** Someone else did something to the table, or it is not known what was done. */
+  /** Called when another process has changed the table, or changes may have been missed. */
   onChange: () => void
   onError: (error: unknown) => void
 }
 
-/** Says at once when someone else touches the table: `nft monitor`, which is started again when it ends. */
+/** Reports changes of the table by other processes at once, through `nft monitor`, which is restarted when it ends. */
 export class NftMonitor {
   readonly #options: NftMonitorOptions
   #child: ChildProcess | undefined
@@ -25,14 +25,14 @@ export class NftMonitor {
 
   start(): void {
     const { table, ownPid, onChange, onError } = this.#options
-    // not `monitor ruleset`: that does not say whose each change is; detached: Ctrl-C ends the server alone, which drains first
+    // not `monitor ruleset`, which does not tell the process; detached, because Ctrl-C must end the server alone, which drains first
     const child = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
     this.#child = child
     const ended = (why: unknown) => {
       if (this.#isClosed || this.#child !== child) return
       this.#child = undefined
-      onError(new Error(`nft monitor ended (${why}); it is started again`))
-      // what happened meanwhile is found by looking
+      onError(new Error(`nft monitor ended (${why}); it is restarted`))
+      // changes in between are found by a comparison
       this.#timer = setTimeout(() => {
         this.start()
         onChange()

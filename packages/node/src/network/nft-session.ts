@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 
 const COMMAND_TIMEOUT_MS = 5_000
 const MAX_ANSWER_BYTES = 16 * 2 ** 20
-/** Prints one line, changes nothing and asks the kernel nothing: when it is there, all before it has been done. */
+/** Prints one line without asking the kernel: when the line arrives, all commands before it are done. */
 const MARKER_COMMAND = 'describe meta mark'
 const MARKER = /^meta expression, datatype mark\b.*\n/m
 
-/** nft's own words. */
+/** nft has rejected a command; the message is nft's own. */
 export class NftRefusal extends Error {}
 
 interface Running {
@@ -16,8 +16,8 @@ interface Running {
 }
 
 /**
- * A kept `nft -i`: a change is one line to it (about 1 ms) instead of a process (about 10). It does one command after the
- * other, and errors come in order with answers because both go into one pipe.
+ * Keeps an `nft -i` running: a change costs a line (about 1 ms) instead of a process (about 10 ms). Commands run one after
+ * the other, and errors arrive in order with answers because both use one pipe.
  */
 export class NftSession {
   #child: ChildProcess | undefined
@@ -26,14 +26,14 @@ export class NftSession {
   #last: Promise<unknown> = Promise.resolve()
   #isClosed = false
 
-  /** @returns what nft printed @throws NftRefusal; another Error: the session cannot be used, what became of the commands is unknown */
+  /** @returns what nft printed @throws NftRefusal; any other Error when the session is broken and the outcome unknown */
   run(commands: string): Promise<string> {
     const next = this.#last.then(() => this.#run(commands))
     this.#last = next.catch(() => {})
     return next
   }
 
-  /** Of the process that changes are made by. */
+  /** Pid of the process that makes the changes. */
   get pid(): number | undefined {
     return this.#child?.pid
   }
@@ -70,15 +70,15 @@ export class NftSession {
     child.once('exit', (code, signal) => lost(new Error(`nft -i ended (${code ?? signal})`)))
     child.stdin!.on('error', lost)
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-      if (this.#child === child) this.#take(text)
+      if (this.#child === child) this.#onOutput(text)
     })
-    // it ends with its input, and must not keep the server alive
+    // the process ends with its input, and must not keep the server alive
     child.unref()
     for (const stream of [child.stdin, child.stdout]) (stream as unknown as { unref(): void }).unref()
     return child
   }
 
-  #take(text: string): void {
+  #onOutput(text: string): void {
     this.#output += text
     if (this.#output.length > MAX_ANSWER_BYTES) {
       this.#end(new Error(`nft answered with more than ${MAX_ANSWER_BYTES} bytes`))

@@ -16,8 +16,8 @@ export interface SlotFiltersOptions {
 }
 
 /**
- * The second layer: what holds on each veth when the nftables table is gone. A `tc` program knows what may leave at
- * all, the interface's own forwarding switch whether anything may.
+ * The second layer of isolation, on each veth, which holds while the nftables table is gone. A `tc` program limits what may
+ * leave at all, and the interface's forwarding switch whether anything may.
  */
 export class SlotFilters {
   readonly #options: SlotFiltersOptions
@@ -27,7 +27,7 @@ export class SlotFilters {
     this.#options = options
   }
 
-  /** Puts the current program on the veths of these slots; also right where one is already. */
+  /** Puts the current program on the veths of these slots, or replaces an earlier one. */
   async attach(indexes: readonly number[]): Promise<void> {
     if (indexes.length === 0 || this.#isUnavailable) return
     const { names, range, allowedRanges = [], host, onError } = this.#options
@@ -40,11 +40,11 @@ export class SlotFilters {
       await run('tc', ['-batch', '-'], { input: commands.join(''), timeoutMs: TC_TIMEOUT_MS })
     } catch (cause) {
       if (!/classifier not found|No such file or directory|ENOENT/i.test(String(cause))) throw cause
-      // the table holds without it; `sandlot doctor` says what the kernel lacks
+      // the table isolates without it; `sandlot doctor` reports what the kernel lacks
       this.#isUnavailable = true
       onError(
         new Error(
-          'this machine cannot filter by tc: without the nftables table only the forwarding switch holds',
+          'this machine cannot filter with tc: without the nftables table only the forwarding switch isolates sandboxes',
           { cause },
         ),
       )
@@ -53,8 +53,8 @@ export class SlotFilters {
 }
 
 /**
- * What `tc -batch` puts a program on an interface with; twice is once. What the first filter does not let pass the second
- * drops, also where the first ends early.
+ * Makes idempotent commands for `tc -batch` that put a program on an interface. A second filter drops every packet that
+ * the program does not accept, even if the program ends early.
  */
 export function filterCommands(interfaceName: string, program: string): string {
   const filter = `filter replace dev ${interfaceName} ingress handle 1 protocol all`
@@ -64,6 +64,6 @@ ${filter} pref 1 bpf bytecode "${program}" flowid 1:1
 `
 }
 
-/** Whether the kernel forwards what comes in by this interface: a switch that no firewall command touches. */
+/** Switches forwarding of packets from an interface on or off, independently of the firewall. */
 export const setForwarding = (interfaceName: string, isOn: boolean): Promise<void> =>
   writeFile(`/proc/sys/net/ipv4/conf/${interfaceName}/forwarding`, isOn ? '1' : '0')

@@ -5,7 +5,7 @@ import type { HostNetworks } from './host-networks.ts'
 /** One instruction of classic BPF (`linux/filter.h`): code, jump if true, jump if false, operand. */
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, operand: number]
 
-/** What `tc`'s bpf classifier takes for "this filter matches" and "ask the next filter". A load past the end is a 0. */
+/** Results for `tc`'s bpf classifier: the filter matches, or the next filter decides. A load past the end returns 0. */
 const PASS = 0xffffffff
 const DROP = 0
 
@@ -52,14 +52,14 @@ export interface SlotProgramOptions {
   /** CIDR of all slots. */
   range: string
   host: HostNetworks
-  /** Holes in the blocked ranges that an administrator opens. */
+  /** Exceptions from the blocked ranges, set by an administrator. */
   allowedRanges: readonly string[]
 }
 
 /**
- * What may leave a slot by its veth, whatever nftables says or no longer says: only IPv4 of exactly the sandbox's
- * address, never to the host, other slots or blocked ranges; to its gateway only answers, DNS to `DNS_ADDRESS`.
- * @returns a program of classic BPF as `tc filter … bpf bytecode` takes it
+ * Makes the program that limits what may leave a slot by its veth, independently of nftables: only IPv4 from the sandbox's
+ * own address, never to the host, other slots or blocked ranges; to its gateway only answers, and DNS to `DNS_ADDRESS`.
+ * @returns classic BPF in the format of `tc filter … bpf bytecode`
  */
 export function slotProgram({ gateway, sandbox, range, host, allowedRanges }: SlotProgramOptions): string {
   const unfragmented = [load16(FRAGMENT), skipUnlessAnyBit(FRAGMENTED, 1), verdict(DROP)]

@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { ObjectStore, StoredObject } from './object-store.ts'
 
-/** What every CheckpointStore does; each implementation's test runs it against an empty store. */
+/** Behaviour of every ObjectStore; the test of each implementation runs it against an empty store. */
 export function storeContract(store: () => ObjectStore): void {
   const keys = async (prefix: string) => (await collect(store().list(prefix))).map(({ key }) => key).sort()
 
-  test('what is put is got, headed and listed until it is deleted', async () => {
+  test('an object can be read and listed until it is deleted', async () => {
     const content = randomBytes(100_000)
     const before = Date.now()
     await store().put('chunks/ab/one', content)
@@ -21,7 +21,7 @@ export function storeContract(store: () => ObjectStore): void {
     expect(await store().get('chunks/ab/one')).toBeUndefined()
   })
 
-  test('what is not there is undefined, and deleting it is no error', async () => {
+  test('a missing object is undefined, and deleting it is not an error', async () => {
     expect(await store().get('chunks/ab/none')).toBeUndefined()
     expect(await store().head('chunks/ab/none')).toBeUndefined()
     expect(await store().delete('chunks/ab/none')).toBe(true)
@@ -29,19 +29,19 @@ export function storeContract(store: () => ObjectStore): void {
     expect(await keys('chunks/')).toEqual([])
   })
 
-  test('a put replaces', async () => {
+  test('a put replaces the object before', async () => {
     await store().put('checkpoints/one.json', Buffer.from('old'))
     await store().put('checkpoints/one.json', Buffer.from('new content'))
     expect((await store().get('checkpoints/one.json'))?.toString()).toBe('new content')
   })
 
-  test('an empty object is an object', async () => {
+  test('an object may be empty', async () => {
     await store().put('deleting/one', Buffer.alloc(0))
     expect((await store().get('deleting/one'))?.length).toBe(0)
     expect(await keys('deleting/')).toEqual(['deleting/one'])
   })
 
-  test('a list has what is below its prefix only', async () => {
+  test('a list has only objects below its prefix', async () => {
     await store().put('chunks/aa/one', Buffer.from('1'))
     await store().put('chunks/bb/two', Buffer.from('2'))
     await store().put('checkpoints/three.json', Buffer.from('3'))
@@ -49,7 +49,7 @@ export function storeContract(store: () => ObjectStore): void {
     expect(await keys('chunks/bb/')).toEqual(['chunks/bb/two'])
   })
 
-  test('a delete with a time spares what was modified since', async () => {
+  test('a delete with a time spares an object that was modified since', async () => {
     const beforeMs = Date.now() - 60_000
     await store().put('chunks/aa/one', Buffer.from('1'))
     expect(await store().delete('chunks/aa/one', { ifUnmodifiedSinceMs: beforeMs })).toBe(false)
@@ -67,7 +67,7 @@ export function storeContract(store: () => ObjectStore): void {
     },
   )
 
-  test('a prefix that names no folder is refused', async () => {
+  test('a prefix that does not name a folder is refused', async () => {
     await expect(collect(store().list('chunks'))).rejects.toMatchObject({ errorName: 'invalid_request' })
   })
 }

@@ -1,6 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
 
-/** What is known of an object without reading it. */
+/** Metadata of an object. */
 export interface StoredObject {
   key: string
   sizeBytes: number
@@ -9,42 +9,42 @@ export interface StoredObject {
 }
 
 export interface DeleteOptions {
-  /** The object stays when it was written or touched after this instant (Unix milliseconds). */
+  /** Keeps the object when it was written or touched after this instant (Unix milliseconds). */
   ifUnmodifiedSinceMs?: number
 }
 
 /**
- * Where packed checkpoints live: chunks (`chunks/aa/<sha256>`) and the manifests that name them
- * (`checkpoints/<id>.json`). Objects are small (a chunk has at most 1 MiB and a bit), so they are read and written
- * whole; an object is either there in full or not at all.
+ * Stores objects by key, e.g. the chunks (`chunks/aa/<sha256>`) and manifests (`checkpoints/<id>.json`) of packed
+ * checkpoints. Objects are small (a chunk has little more than 1 MiB), so they are read and written whole; an object
+ * exists completely or not at all.
  *
- * Every method throws SandlotError: `disk_full`, `checkpoint_store_unavailable` (no answer, no access; try again
- * later) or `invalid_request` (a key that is not one).
+ * Every method throws SandlotError: `disk_full`, `checkpoint_store_unavailable` (no answer or no access; retry later) or
+ * `invalid_request` (malformed key).
  *
  * @example
  * await store.put('chunks/ab/ab…', bytes)
  * for await (const { key, sizeBytes } of store.list('chunks/')) console.log(key, sizeBytes)
  */
 export interface ObjectStore {
-  /** Said to people, e.g. `bucket 'sandboxes' at http://127.0.0.1:7070`. */
+  /** Shown in messages, e.g. `bucket 'sandboxes' at http://127.0.0.1:7070`. */
   readonly name: string
-  /** Resolves when the object would survive a power cut. Replaces what was there. */
+  /** Writes or replaces an object; resolves when it would survive a power cut. */
   put(key: string, content: Uint8Array): Promise<void>
   /**
-   * @param maxBytes default `MAX_OBJECT_BYTES`; a larger object is not ours and is not read
+   * @param maxBytes limit above which an object cannot be ours and is not read. Default `MAX_OBJECT_BYTES`
    * @returns undefined when there is none
    */
   get(key: string, maxBytes?: number): Promise<Buffer | undefined>
   head(key: string): Promise<StoredObject | undefined>
-  /** All objects below a prefix that ends with a slash, in no order. */
+  /** Lists all objects below a prefix that ends with a slash, in no particular order. */
   list(prefix: string): AsyncIterable<StoredObject>
-  /** Resolves as well when there is none. @returns whether it is gone (false: it was modified since) */
+  /** Deletes an object; a missing one is not an error. @returns false when it was modified since and is kept */
   delete(key: string, options?: DeleteOptions): Promise<boolean>
-  /** Ends requests that are under way. */
+  /** Ends running requests. */
   close(): void
 }
 
-/** No object is larger; the largest are manifests: 110 bytes a chunk, so this is one of some 100 GB. */
+/** Size of the largest object: a manifest has 110 bytes a chunk, so this is one for some 100 GB. */
 export const MAX_OBJECT_BYTES = 64 * 1024 * 1024
 
 export const CHUNKS_PREFIX = 'chunks/'
@@ -53,11 +53,11 @@ export const MANIFESTS_PREFIX = 'checkpoints/'
 export const chunkKey = (sha256: string): string => `${CHUNKS_PREFIX}${sha256.slice(0, 2)}/${sha256}`
 export const manifestKey = (id: string): string => `${MANIFESTS_PREFIX}${id}.json`
 
-/** @returns the sha256 that a chunk's key ends with, undefined when it is no chunk's */
+/** @returns the sha256 at the end of a chunk's key, undefined for other keys */
 export const chunkOfKey = (key: string): string | undefined =>
   /^chunks\/[0-9a-f]{2}\/([0-9a-f]{64})$/.exec(key)?.[1]
 
-/** @returns the id of the last part of a key such as `checkpoints/<id>.json` */
+/** @returns the id in a key such as `checkpoints/<id>.json` */
 export const idOfKey = (key: string): string => key.slice(key.lastIndexOf('/') + 1).replace(/\.json$/, '')
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/

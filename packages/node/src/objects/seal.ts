@@ -7,13 +7,13 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const SALT_BYTES = 16
 
-/** Before each sealed object: tells ours from what somebody else, or an earlier version, put there. */
+/** Begins each sealed object: tells it from objects of other programs or earlier versions. */
 const MAGIC = Buffer.from('SLB1')
 const HEADER_BYTES = MAGIC.length + SALT_BYTES + NONCE_BYTES
-/** What sealing adds to an object. */
+/** Bytes that sealing adds to an object. */
 export const SEAL_BYTES = HEADER_BYTES + TAG_BYTES
 
-/** Bytes are not what was sealed under this name with this key; nothing of them may be used. */
+/** The bytes were not sealed under this name with this key; no part of them may be used. */
 export class BrokenSeal extends Error {
   constructor(detail: string, options?: ErrorOptions) {
     super(detail, options)
@@ -21,15 +21,15 @@ export class BrokenSeal extends Error {
   }
 }
 
-/** A key for one purpose (HKDF, RFC 5869): what is known of one says nothing about another. */
+/** Derives a key for one purpose (HKDF, RFC 5869): knowing it reveals nothing about the keys of other purposes. */
 export const deriveKey = (secret: string, purpose: string): Uint8Array =>
   new Uint8Array(hkdfSync('sha256', secret, '', purpose, KEY_BYTES))
 
-/** Public name of a key. */
+/** Names a key; the name is not secret. */
 export const keyIdOf = (key: Uint8Array): string =>
   createHmac('sha256', key).update('id').digest('hex').slice(0, 16)
 
-/** AES-256-GCM. @returns ciphertext and tag behind `header`, which is not protected */
+/** Encrypts with AES-256-GCM. @returns `header`, which is not protected, then ciphertext and tag */
 export function encrypt(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -41,13 +41,13 @@ export function encrypt(
   return Buffer.concat([...header, cipher.update(plain), cipher.final(), cipher.getAuthTag()])
 }
 
-/** @throws Error when a single bit of key, nonce, `boundTo` or content is another than with `encrypt` */
+/** @throws Error when a single bit of key, nonce, `boundTo` or content differs from those of `encrypt` */
 export function decrypt(key: Uint8Array, nonce: Uint8Array, boundTo: string, sealed: Uint8Array): Buffer {
   const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
     .setAAD(Buffer.from(boundTo))
     .setAuthTag(sealed.subarray(-TAG_BYTES))
   const plain = decipher.update(sealed.subarray(0, -TAG_BYTES))
-  // checks the tag; GCM has nothing left to give out here
+  // checks the tag; GCM returns no further bytes here
   decipher.final()
   return plain
 }
@@ -55,16 +55,16 @@ export function decrypt(key: Uint8Array, nonce: Uint8Array, boundTo: string, sea
 export const newNonce = (): Buffer => randomBytes(NONCE_BYTES)
 
 /**
- * Seals objects for a place whose owner is not trusted: nobody without the secret can read one, change one, or put one
- * in the place of another. Each object gets a key of its own, from 16 random bytes that lie beside it, so the number of
- * objects is no concern (docs/adr/0022).
+ * Seals objects for storage whose owner is not trusted: without the secret nobody can read an object, change it, or put it
+ * in place of another. Each object has its own key, derived from 16 random bytes stored with it, so the number of objects
+ * is not limited (docs/adr/0022).
  *
  * @example
  * const seal = new Seal(secret)
  * const plain = seal.open('checkpoints/a.json', seal.close('checkpoints/a.json', manifest))
  */
 export class Seal {
-  /** Public: tells objects of one secret from those of another. */
+  /** Not secret: distinguishes objects of one secret from those of another. */
   readonly keyId: string
   readonly #contentKey: Uint8Array
   readonly #nameKey: Uint8Array
@@ -75,12 +75,12 @@ export class Seal {
     this.keyId = keyIdOf(this.#contentKey)
   }
 
-  /** The same name for the same content, from which nobody without the secret can tell the content. */
+  /** Maps equal content to equal names that reveal nothing about the content without the secret. */
   blind(sha256: string): string {
     return createHmac('sha256', this.#nameKey).update(sha256).digest('hex')
   }
 
-  /** @param name where it will lie; it can be opened nowhere else */
+  /** @param name key of the object; it can be opened under no other */
   close(name: string, plain: Uint8Array): Buffer {
     const salt = randomBytes(SALT_BYTES)
     const nonce = newNonce()

@@ -2,30 +2,30 @@ import { SandlotError } from '@sandlot/protocol'
 import { chunkKey, MAX_OBJECT_BYTES, type ObjectStore, type StoredObject } from './object-store.ts'
 import { BrokenSeal, SEAL_BYTES, Seal } from './seal.ts'
 
-/** Folder in the bucket, with one below it for each key: those who share a secret share what is in theirs. */
+/** Folder in the bucket with a subfolder for each key: machines with the same secret share one. */
 const SEALED = 'sealed'
-/** `keyId` of what earlier versions wrote in the plain. */
+/** `keyId` of objects that earlier versions wrote unsealed. */
 export const PLAIN = 'plain'
 
-/** The remote store of checkpoints as everything above sees it: plain content, and names that say nothing of it. */
+/** The remote store of checkpoints as its callers see it: plain content under names that do not reveal it. */
 export interface RemoteStore extends ObjectStore {
-  /** Names the key that everything here is sealed with. */
+  /** Name of the key that all objects here are sealed with. */
   readonly keyId: string
-  /** What sealing adds to each object. */
+  /** Bytes that sealing adds to each object. */
   readonly overheadBytes: number
-  /** The name here of content with this sha256. */
+  /** Maps a sha256 to the name of that content in this store. */
   blind(sha256: string): string
-  /** Where objects lie that were written with other keys, or without any: only to be read, checked and cleared away. */
+  /** Views of objects that were written with former keys, or unsealed: for reading, checking and deleting only. */
   readonly former: readonly RemoteStore[]
 }
 
 export const remoteChunkKey = (store: RemoteStore, sha256: string): string => chunkKey(store.blind(sha256))
 
 /**
- * A bucket whose owner is not trusted: everything put is sealed and bound to its key, everything got is opened or
- * refused as damaged. The owner still can delete, keep back, and see sizes and times (docs/adr/0022).
+ * Wraps a bucket whose owner is not trusted: writes are sealed and bound to their key, reads are opened or rejected as
+ * damaged. The owner can still delete objects, restore old ones, and see sizes and times (docs/adr/0022).
  *
- * @param secrets the first seals what is written; with the others what was written earlier is found again
+ * @param secrets the first seals new objects; the others open objects that were written earlier
  * @example
  * const remote = sealBucket(new S3Store({ bucket }), [secret])
  */
@@ -76,7 +76,7 @@ function sealedStore(bucket: ObjectStore, seal: Seal, former: readonly RemoteSto
   }
 }
 
-/** What earlier versions left. Its chunks are believed by the hashes in manifests of this machine alone. */
+/** Objects of earlier versions. Their chunks are trusted only by hashes in manifests of this machine. */
 const plainStore = (bucket: ObjectStore): RemoteStore => ({
   name: bucket.name,
   keyId: PLAIN,
@@ -84,7 +84,7 @@ const plainStore = (bucket: ObjectStore): RemoteStore => ({
   former: [],
   blind: (sha256) => sha256,
   put: (key) =>
-    Promise.reject(new SandlotError('internal_server_error', `nothing is written unsealed, ${key} least`)),
+    Promise.reject(new SandlotError('internal_server_error', `'${key}' must not be written unsealed`)),
   get: (key, maxBytes) => bucket.get(key, maxBytes),
   head: (key) => bucket.head(key),
   list: (prefix) => bucket.list(prefix),

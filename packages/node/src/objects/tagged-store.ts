@@ -1,19 +1,19 @@
-/** An object, and what names this state of it. */
+/** An object and a tag that identifies this version of it. */
 export interface TaggedObject {
   content: Buffer
   tag: string
 }
 
 /**
- * Objects that several machines write: each write says which state it replaces, so of two that come together one
- * loses. Throws as `ObjectStore` does.
+ * Stores objects that several machines write: each write names the version that it replaces, so one of two concurrent
+ * writes loses. Throws like `ObjectStore`.
  */
 export interface TaggedStore {
-  /** @param maxBytes as for `CheckpointStore.get` */
+  /** @param maxBytes as for `ObjectStore.get` */
   getTagged(key: string, maxBytes?: number): Promise<TaggedObject | undefined>
   /**
-   * @param replaced tag of the state that is replaced; undefined: there must be none
-   * @returns the new tag; undefined: somebody else has written meanwhile, and nothing was done
+   * @param replaced tag of the version that is replaced; undefined when there must be none
+   * @returns the new tag; undefined when another writer was faster and nothing was written
    */
   putTagged(key: string, content: Uint8Array, replaced: string | undefined): Promise<string | undefined>
 }

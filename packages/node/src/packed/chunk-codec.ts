@@ -2,14 +2,14 @@ import { hash } from 'node:crypto'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
 /*
- * All synchronous: 256 KiB take 0.2 ms to hash, 0.2 to expand and 0.4 to compress, and the asynchronous variants,
- * which copy, are half as fast and held the event loop for up to 20 ms. Bulk work is done in the packing process
+ * Everything here is synchronous: 256 KiB take 0.2 ms to hash, 0.2 to expand and 0.4 to compress. The asynchronous
+ * variants, which copy, are half as fast and held the event loop for up to 20 ms. Bulk work runs in the packing process
  * and the expanding thread.
  */
 
 const LEVEL = 3
 
-/** A stored chunk is not what its name says. */
+/** A stored chunk does not match its name. */
 export class DamagedChunk extends Error {
   constructor(detail: string) {
     super(detail)
@@ -17,17 +17,17 @@ export class DamagedChunk extends Error {
   }
 }
 
-/** sha256 of the plain bytes, in hex: the name of the chunk. */
+/** Names a chunk by the sha256 of its plain bytes, in hex. */
 export const chunkName = (plain: Uint8Array): string => hash('sha256', plain)
 
-/** What is stored: a zstd frame. Bytes that do not shrink are a raw block in it, 3 bytes each 128 KiB longer. */
+/** Makes the stored form of a chunk, a zstd frame. Bytes that do not shrink grow by 3 bytes for each 128 KiB. */
 export const sealChunk = (plain: Uint8Array): Buffer =>
   zstdCompressSync(plain, {
     chunkSize: plain.length + 4096,
     params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
   })
 
-/** The plain bytes. @throws DamagedChunk when they are not the `sizeBytes` bytes whose sha256 is `sha256` */
+/** Returns the plain bytes. @throws DamagedChunk when they are not `sizeBytes` bytes with this sha256 */
 export function openChunk(sealed: Uint8Array, sha256: string, sizeBytes: number): Buffer {
   let plain: Buffer
   try {
@@ -41,7 +41,7 @@ export function openChunk(sealed: Uint8Array, sha256: string, sizeBytes: number)
   return plain
 }
 
-/** What is wrong with a stored chunk, if anything. */
+/** @returns what is wrong with a stored chunk, undefined when it is sound */
 export function damageOf(
   sealed: Uint8Array | undefined,
   sha256: string,

@@ -4,13 +4,13 @@ import { chunkName, damageOf, sealChunk } from './chunk-codec.ts'
 import type { ChunkExtent } from './manifest.ts'
 
 export interface WrittenChunks {
-  /** What the store grew by; what others had stored already does not count. */
+  /** Bytes that the store grew by, without chunks that were stored before. */
   addedBytes: number
   chunks: number
   addedChunks: number
 }
 
-/** Puts the chunks of one checkpoint into a store, each once. */
+/** Puts each distinct chunk of one checkpoint into a store once. */
 export class ChunkWriter {
   readonly written: WrittenChunks = { addedBytes: 0, chunks: 0, addedChunks: 0 }
   readonly #store: FolderStore
@@ -31,15 +31,15 @@ export class ChunkWriter {
     return extent
   }
 
-  /** Sweeps go by times, and clocks are set now and then: the last look before something relies on the chunks. */
+  /** Last check before a manifest relies on the chunks: sweeps compare times, and clocks are sometimes adjusted. */
   async areAllThere(): Promise<boolean> {
     for (const chunk of this.#known.keys()) if (!(await this.#store.head(chunkKey(chunk)))) return false
     return true
   }
 
   /**
-   * A chunk that is there is touched, so that no sweep takes it, and read: a new checkpoint must not be built on a
-   * damaged one, and the plain bytes to mend it with are at hand.
+   * Touches a stored chunk, so that no sweep deletes it, and reads it: a new checkpoint must not rely on a damaged chunk
+   * while the plain bytes to replace it are at hand.
    */
   async #reuse(chunk: string, sizeBytes: number): Promise<number | undefined> {
     if (!(await this.#store.touch(chunkKey(chunk)))) return undefined

@@ -7,8 +7,8 @@ export interface EvictionPlan {
 }
 
 /**
- * Which local copies to give up so that `excessBytes` become free: in the order of `evictable` (least recently used
- * first). A chunk goes with the last checkpoint here that uses it.
+ * Plans which local copies to evict to free `excessBytes`, in the order of `evictable` (least recently used first). A
+ * chunk is evicted with the last local checkpoint that uses it.
  */
 export function planEvictions(
   local: ReadonlyMap<string, PackedCheckpoint>,

@@ -5,12 +5,12 @@ import { chunksOf, type PackedCheckpoint } from './manifest.ts'
 export interface SweepOptions {
   /** Chunks that checkpoints need. */
   marked: ReadonlySet<string>
-  /** Unmarked chunks that were written or touched after this instant stay (Unix milliseconds). */
+  /** Unmarked chunks that were written or touched after this instant are kept (Unix milliseconds). */
   unmodifiedSinceMs: number
   isDryRun: boolean
 }
 
-/** @param nameOf what a chunk is called in the store that is swept */
+/** Marks the chunks that checkpoints need. @param nameOf name of a chunk in the store that is swept */
 export async function mark(
   checkpoints: AsyncIterable<PackedCheckpoint>,
   marked: Set<string>,
@@ -21,7 +21,7 @@ export async function mark(
   return marked
 }
 
-/** Deletes unmarked chunks of a store. Anything there that is no chunk is left alone. */
+/** Deletes unmarked chunks of a store. Objects that are not chunks are left alone. */
 export async function sweep(store: ObjectStore, options: SweepOptions): Promise<GarbageReport> {
   const { marked, unmodifiedSinceMs, isDryRun } = options
   const report: GarbageReport = { chunks: 0, bytes: 0, keptChunks: 0, keptBytes: 0 }

@@ -3,9 +3,9 @@ import { chunksOf, type PackedCheckpoint } from './manifest.ts'
 /** The kernel's file times lag the clock by up to a tick (10 ms). */
 const CLOCK_TOLERANCE_MS = 1_000
 
-/** One operation on a checkpoint. */
+/** One running operation on a checkpoint. */
 export interface Use {
-  /** Its chunks must stay, whatever becomes of the manifest. */
+  /** Keeps the checkpoint's chunks, even if its manifest is removed. */
   pin(checkpoint: PackedCheckpoint): void
   end(): void
 }
@@ -16,7 +16,7 @@ interface Entry {
   pinned?: PackedCheckpoint
 }
 
-/** What is being packed, expanded or copied now: sweeps and evictions keep away from it. */
+/** Tracks checkpoints that are being packed, expanded or copied: sweeps and evictions leave them alone. */
 export class InUse {
   readonly #entries = new Set<Entry>()
   #waiting: Array<{ id: string; resolve: () => void }> = []
@@ -41,15 +41,14 @@ export class InUse {
     return false
   }
 
-  /** Resolves when nothing uses the checkpoint; every use has a time limit of its own. */
+  /** Resolves when no operation uses the checkpoint; every operation has its own time limit. */
   whenIdle(id: string): Promise<void> {
     if (!this.has(id)) return Promise.resolve()
     return new Promise((resolve) => this.#waiting.push({ id, resolve }))
   }
 
   /**
-   * Chunks that were written or touched after this instant may belong to something that is not finished
-   * (Unix milliseconds).
+   * Chunks that were written or touched after this instant may belong to an unfinished operation (Unix milliseconds).
    */
   sweepableBeforeMs(): number {
     let oldestMs = Date.now()

@@ -7,18 +7,18 @@ import type { InUse } from './in-use.ts'
 import { chunksOf, type PackedCheckpoint } from './manifest.ts'
 import type { ManifestIndex } from './manifest-index.ts'
 
-/** Evictions go on until this part of the budget is in use, so that the next ones are not due at once. */
+/** Part of the budget that evictions leave in use, so that the next eviction is not due at once. */
 const LOW_WATER = 0.9
 
 export interface LocalCopiesOptions {
   store: FolderStore
   index: ManifestIndex
   inUse: InUse
-  /** Absent: no bound. */
+  /** Absent: no limit. */
   budgetBytes?: number
 }
 
-/** The chunks on this machine: how many bytes, which may go, one sweep at a time. */
+/** Keeps the chunks on this machine within a byte budget, with one sweep or eviction at a time. */
 export class LocalCopies {
   readonly #options: LocalCopiesOptions
   #bytes: number | undefined
@@ -28,27 +28,27 @@ export class LocalCopies {
     this.#options = options
   }
 
-  /** Counts what was added, and evicts when that was too much. */
+  /** Counts added bytes and evicts when the budget is exceeded. */
   async added(bytes: number): Promise<void> {
     if (this.#bytes !== undefined) this.#bytes += bytes
     await this.trim()
   }
 
   /**
-   * Keeps within the budget: local copies go, least recently used first, of checkpoints that are in the remote store
-   * and not in use. What cannot go stays, whatever the budget says. Who begins to use one in this very moment finds
-   * chunks missing and fetches them again.
+   * Evicts local copies, least recently used first, of checkpoints that are in the remote store and not in use, until the
+   * budget is met or nothing is left to evict. A caller that begins to use an evicted checkpoint finds chunks missing and
+   * fetches them again.
    */
   trim(): Promise<void> {
     if (this.#options.budgetBytes === undefined) return Promise.resolve()
     return this.#inTurn(() => this.#trim(this.#options.budgetBytes!))
   }
 
-  /** @param graceMs garbage that is younger stays; what is being packed or copied now stays in any case */
+  /** @param graceMs younger garbage is kept; what is being packed or copied is kept in any case */
   collectGarbage(isDryRun: boolean, graceMs: number): Promise<GarbageReport> {
     return this.#inTurn(async () => {
       const { store, index, inUse } = this.#options
-      // both before the marking: what begins later is younger than this instant
+      // read before the marking: whatever begins later is younger than this instant
       const unmodifiedSinceMs = inUse.sweepableBeforeMs() - graceMs
       const marked = await mark(index.allLocal(), inUse.pinnedChunks())
       const report = await sweep(store, { marked, unmodifiedSinceMs, isDryRun })
@@ -57,7 +57,7 @@ export class LocalCopies {
     })
   }
 
-  /** Waits for the sweep that is under way. */
+  /** Waits for the running sweep. */
   async settle(): Promise<void> {
     await this.#last
   }

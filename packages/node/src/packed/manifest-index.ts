@@ -6,20 +6,20 @@ import { decodeManifest, encodeManifest, isDamage, type PackedCheckpoint } from 
 const PLAIN_PREFIX = 'remote/'
 const UPLOADED_PREFIX = 'uploaded/'
 const DELETING_PREFIX = 'deleting/'
-/** Where manifests are noted that the remote store has, sealed with this key; `remote/`: in the plain. */
+/** Folder for manifests of checkpoints in the remote store, sealed with this key; `remote/` for unsealed ones. */
 const folderOf = (keyId: string) => (keyId === PLAIN ? PLAIN_PREFIX : `${UPLOADED_PREFIX}${keyId}/`)
 const CLAIMED_PREFIX = 'claimed/'
 const deletingKey = (id: string) => `${DELETING_PREFIX}${id}`
 
 /**
- * What this machine knows of checkpoints, all of it as files: `checkpoints/<id>.json`, all chunks are here;
- * `uploaded/<key id>/<id>.json`, all chunks are in the remote store, sealed with that key (`remote/<id>.json`: in the
- * plain, by an earlier version); `claimed/<id>`, what this machine says in the remote store that it needs another
- * machine's upload with; `deleting/<id>`, it must go, wherever it is.
+ * Records which checkpoints are where, entirely in files: `checkpoints/<id>.json`, all chunks are on this machine;
+ * `uploaded/<key id>/<id>.json`, all chunks are in the remote store, sealed with that key (`remote/<id>.json`: unsealed,
+ * by an earlier version); `claimed/<id>`, name of this machine's claim on another machine's upload; `deleting/<id>`, a
+ * pending deletion.
  */
 export class ManifestIndex {
   readonly #store: FolderStore
-  /** What the remote store is written with now; undefined: there is none. */
+  /** Key that the remote store is written with now; undefined without a remote store. */
   readonly #keyId: string | undefined
   readonly #keyIds: ReadonlySet<string>
 
@@ -29,7 +29,7 @@ export class ManifestIndex {
     this.#keyIds = keyIds
   }
 
-  /** @param keyId of the remote store, when there is one */
+  /** @param keyId of the remote store, if there is one */
   static async open(store: FolderStore, keyId: string | undefined): Promise<ManifestIndex> {
     const keyIds = new Set(keyId === undefined ? [PLAIN] : [keyId, PLAIN])
     for await (const { key } of store.list(UPLOADED_PREFIX)) keyIds.add(key.split('/')[1]!)
@@ -69,7 +69,7 @@ export class ManifestIndex {
     await this.#store.delete(manifestKey(id))
   }
 
-  /** As it was put into the remote store by this machine, with whatever key. */
+  /** Manifest of a checkpoint that this machine has put into the remote store, with any key. */
   async remote(id: string): Promise<PackedCheckpoint | undefined> {
     for (const keyId of this.#keyIds) {
       const checkpoint = await this.remoteWith(keyId, id)
@@ -82,7 +82,7 @@ export class ManifestIndex {
     return this.#read(id, `${folderOf(keyId)}${id}.json`)
   }
 
-  /** Sealed with the key of now. */
+  /** Whether the remote store has it, sealed with the current key. */
   async hasRemote(id: string): Promise<boolean> {
     return this.#keyId !== undefined && (await this.hasRemoteWith(this.#keyId, id))
   }
@@ -91,19 +91,19 @@ export class ManifestIndex {
     return (await this.#store.head(`${folderOf(keyId)}${id}.json`)) !== undefined
   }
 
-  /** Sealed with any key, or not at all. */
+  /** Whether the remote store has it, sealed with any key or unsealed. */
   async hasAnyRemote(id: string): Promise<boolean> {
     return (await this.keyIdsOf(id)).length > 0
   }
 
-  /** With which keys the remote store has it. */
+  /** Keys that the remote store has it with. */
   async keyIdsOf(id: string): Promise<string[]> {
     const found: string[] = []
     for (const keyId of this.#keyIds) if (await this.hasRemoteWith(keyId, id)) found.push(keyId)
     return found
   }
 
-  /** With whatever key. */
+  /** Ids of all checkpoints in the remote store, with any key. */
   async remoteIds(): Promise<string[]> {
     return [...(await this.#ids(PLAIN_PREFIX)), ...(await this.#ids(UPLOADED_PREFIX))]
   }
@@ -153,7 +153,7 @@ export class ManifestIndex {
     await this.#store.delete(deletingKey(id))
   }
 
-  /** All that are here, one after the other. A damaged one ends it: what it needs is not known. */
+  /** All local manifests in sequence. @throws SandlotError checkpoint_damaged: the needs of a damaged one are unknown */
   async *allLocal(): AsyncIterable<PackedCheckpoint> {
     for (const id of await this.localIds()) {
       const checkpoint = await this.#readOrCopy(id)
@@ -161,7 +161,7 @@ export class ManifestIndex {
     }
   }
 
-  /** All that this machine knows, here or remote, each once. */
+  /** All manifests that this machine knows, local or remote, each once. */
   async *all(): AsyncIterable<PackedCheckpoint> {
     const seen = new Set<string>()
     for (const id of [...(await this.localIds()), ...(await this.remoteIds())]) {
@@ -172,7 +172,7 @@ export class ManifestIndex {
     }
   }
 
-  /** The two manifests of one checkpoint are the same: one can stand in for the other. */
+  /** Reads the local manifest, else the remote one, which has the same content. */
   async #readOrCopy(id: string): Promise<PackedCheckpoint | undefined> {
     try {
       return (await this.local(id)) ?? (await this.remote(id))

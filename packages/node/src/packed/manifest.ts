@@ -4,18 +4,18 @@ import { MAX_CHUNK_BYTES } from './page-chunker.ts'
 
 const FORMAT = 1
 const MAX_FILES = 1000
-/** Of all files, holes included: memory and disk of a sandbox have at most 1 TiB each. */
+/** Limit for all files together, holes included: memory and disk of a sandbox have at most 1 TiB each. */
 const MAX_LOGICAL_BYTES = 4 * 2 ** 40
-/** What does not shrink becomes a little longer. */
+/** Incompressible chunks grow a little. */
 export const MAX_STORED_BYTES = MAX_CHUNK_BYTES + 4096
-/** Relative, without a step up. */
+/** A relative path without `.` and `..`. */
 const FILE_NAME = /^(?!\.{1,2}(\/|$))[^/\0]{1,255}(\/(?!\.{1,2}(\/|$))[^/\0]{1,255}){0,7}$/
 const SHA256 = /^[0-9a-f]{64}$/
 
 /** A piece of a file: a chunk, or zeros when it has no `chunk`. */
 export interface Extent {
   sizeBytes: number
-  /** sha256 of the plain bytes. */
+  /** Name of the chunk: sha256 of its plain bytes. */
   chunk?: string
   /** Bytes that the chunk takes in a store. */
   storedBytes?: number
@@ -32,7 +32,7 @@ export interface PackedFile {
   extents: Extent[]
 }
 
-/** A checkpoint as stored; what it consists of, in chunks that it may share with others. */
+/** A stored checkpoint: its files in chunks, which it may share with other checkpoints. */
 export interface PackedCheckpoint {
   id: string
   /** Unix milliseconds. */
@@ -40,7 +40,7 @@ export interface PackedCheckpoint {
   files: PackedFile[]
 }
 
-/** Each chunk once. */
+/** @returns each chunk once, by name */
 export function chunksOf(checkpoint: PackedCheckpoint): Map<string, ChunkExtent> {
   const chunks = new Map<string, ChunkExtent>()
   for (const file of checkpoint.files)
@@ -53,13 +53,13 @@ export const isChunk = (extent: Extent): extent is ChunkExtent => extent.chunk !
 export const logicalBytes = (checkpoint: PackedCheckpoint): number =>
   checkpoint.files.reduce((sum, file) => sum + file.sizeBytes, 0)
 
-/** The manifest as stored. Its sha256 covers all files: it names every chunk by hash, so it vouches for every byte. */
+/** Encodes a manifest. Its sha256 covers every byte of the files, because chunks are named by their hash. */
 export function encodeManifest(checkpoint: PackedCheckpoint): Buffer {
   const sha256 = hash('sha256', JSON.stringify(checkpoint))
   return Buffer.from(JSON.stringify({ format: FORMAT, sha256, checkpoint }))
 }
 
-/** Something stored is not what it was: to try again gives the same. */
+/** Whether stored data has changed or is missing: a retry cannot help. */
 export const isDamage = (error: unknown): error is SandlotError =>
   error instanceof SandlotError && error.errorName === 'checkpoint_damaged'
 
@@ -90,7 +90,7 @@ export function decodeManifest(id: string, content: Uint8Array, storeName: strin
 const isStoredSize = (bytes: unknown): boolean =>
   Number.isSafeInteger(bytes) && Number(bytes) > 0 && Number(bytes) <= MAX_STORED_BYTES
 
-/** The hash only says that nothing changed. What comes from a bucket was opened with our key before; this holds all the same. */
+/** Checks the shape, which the hash does not prove: defence in depth, since content of a bucket was opened with our key. */
 function whatIsInvalid({ files }: PackedCheckpoint): string | undefined {
   if (!Array.isArray(files) || files.length > MAX_FILES) return `does not list at most ${MAX_FILES} files`
   if (new Set(files.map(({ name }) => name)).size !== files.length) return 'names a file twice'

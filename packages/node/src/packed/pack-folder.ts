@@ -13,7 +13,7 @@ const MAX_ATTEMPTS = 3
 
 export interface PackRequest {
   id: string
-  /** Folder of regular files; it must not change meanwhile. */
+  /** Folder of regular files, which must not change during the pack. */
   rawDir: string
 }
 
@@ -22,13 +22,13 @@ export interface PackResult extends WrittenChunks {
 }
 
 export interface PackOptions {
-  /** Asked before each step: throws when nobody wants the result any more. */
+  /** Called before each step: throws when the result is no longer wanted. */
   checkWanted: () => void
 }
 
 /**
- * Packs a folder into the store. The checkpoint counts once its manifest is there, which is written last, after all
- * chunks are safe on the disk; until then a crash leaves chunks that the next garbage collection takes.
+ * Packs a folder into the store. The manifest is written last, after all chunks are safe on the disk; a crash before that
+ * leaves chunks for the next garbage collection.
  *
  * @throws SandlotError disk_full; invalid_request when the folder is missing or holds anything but files
  */
@@ -102,7 +102,7 @@ async function fileNames(rawDir: string): Promise<string[]> {
   }
 }
 
-/** The file in chunks and holes. `content` is only good until the next one is asked for. */
+/** Cuts a file into chunks and holes. `content` is valid until the next piece is requested. */
 async function* pieces(
   file: FileHandle,
   window: Buffer,

@@ -2,14 +2,14 @@ import { SandlotError } from '@sandlot/protocol'
 import { FolderStore } from '../objects/folder-store.ts'
 import { type PackRequest, packFolder } from './pack-folder.ts'
 
-/** What the server passes as the one argument, as JSON. */
+/** The only argument of the process, as JSON. */
 export interface PackProcessArgument extends PackRequest {
   storeDir: string
-  /** The server: without it there is nobody to keep a sweep away from what is being packed. */
+  /** The server, which protects unfinished packs from sweeps: the process ends without it. */
   parentPid: number
 }
 
-/** Written as the only line of standard error of a failed run. */
+/** The only line on standard error after a failure. */
 export interface PackProcessFailure {
   errorName: SandlotError['errorName']
   message: string

@@ -4,7 +4,7 @@ export const PAGE_BYTES = 4096
 export const MIN_CHUNK_BYTES = 16 * PAGE_BYTES
 export const AVERAGE_CHUNK_BYTES = 64 * PAGE_BYTES
 export const MAX_CHUNK_BYTES = 256 * PAGE_BYTES
-/** Shorter runs of zeros stay in their chunk, where zstd makes nothing of them. */
+/** Shorter runs of zeros stay in their chunk, where zstd compresses them to almost nothing. */
 export const MIN_HOLE_BYTES = 4 * PAGE_BYTES
 
 const ZERO_PAGE = Buffer.alloc(PAGE_BYTES)
@@ -17,12 +17,12 @@ export interface Cut {
 }
 
 /**
- * Length of the first chunk, or of the run of zeros, that `window` begins with. Sizes: docs/adr/0006.
+ * Finds the length of the first chunk, or of the run of zeros, at the start of `window`. Sizes: docs/adr/0006.
  *
- * Memory images move by whole pages, so a boundary is a page whose own checksum says so: after a page was inserted
- * or left out, the boundaries behind it are the same pages as before, and so are the chunks.
+ * Content of memory images moves by whole pages, so a page is a boundary by its own checksum: after pages were inserted or
+ * removed, the boundaries behind them are the same pages as before, and so are the chunks.
  *
- * @param window what follows in the file: at least MAX_CHUNK_BYTES, less only at the file's end; not empty
+ * @param window the next bytes of the file: at least MAX_CHUNK_BYTES except at the file's end; not empty
  */
 export function firstCut(window: Buffer): Cut {
   const holeBytes = zeroRun(window, 0, window.length)
@@ -40,7 +40,7 @@ export function firstCut(window: Buffer): Cut {
   return { sizeBytes: offset, isHole: false }
 }
 
-/** Length of the run of zero pages at `start`, looked at up to `limit`. */
+/** Length of the run of zero pages that begins at `start`, searched up to `limit`. */
 function zeroRun(window: Buffer, start: number, limit: number): number {
   const end = Math.min(window.length, limit)
   let offset = start

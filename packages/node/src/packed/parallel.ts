@@ -1,6 +1,6 @@
 /**
- * Runs `task` for each item, at most `concurrency` at a time. After a failure no further item is begun, and it
- * rejects with the first error once those under way have ended: nothing goes on behind the caller's back.
+ * Runs `task` for each item, at most `concurrency` at a time. After a failure no further task starts, and the call
+ * rejects with the first error when all running tasks have ended.
  */
 export async function inParallel<T>(
   items: Iterable<T>,

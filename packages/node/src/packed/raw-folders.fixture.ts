@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 
 const PAGE = 4096
 
-/** Content as memory images have it: noise, text, zeros and repetitions, in runs of odd lengths. */
+/** Content similar to memory images: noise, text, zeros and repetitions, in runs of odd lengths. */
 export function imageLike(sizeBytes: number): Buffer {
   const pieces: Buffer[] = []
   let total = 0
@@ -26,7 +26,7 @@ export function imageLike(sizeBytes: number): Buffer {
   return Buffer.concat(pieces).subarray(0, sizeBytes)
 }
 
-/** Like what runsc writes. */
+/** Writes a folder like those of runsc. */
 export async function writeRawFolder(dir: string, files: Record<string, Buffer>): Promise<string> {
   await mkdir(dir, { recursive: true })
   for (const [name, content] of Object.entries(files)) await writeFile(join(dir, name), content)
@@ -57,7 +57,7 @@ export async function flipBit(path: string, bit: number): Promise<void> {
   }
 }
 
-/** As if all of them had been written a while ago. */
+/** Sets the times of files back. */
 export async function age(paths: string[], ageMs = 3600_000): Promise<void> {
   const time = new Date(Date.now() - ageMs)
   for (const path of paths) await utimes(path, time, time)

@@ -5,8 +5,8 @@ import { DamagedChunk, openChunk } from './chunk-codec.ts'
 import { isChunk, type PackedCheckpoint } from './manifest.ts'
 
 /**
- * One small file of a packed checkpoint, without unpacking the rest.
- * @returns undefined: it has no such file, or a chunk of it is not on this machine
+ * Reads one small file of a packed checkpoint, without unpacking the rest.
+ * @returns undefined when there is no such file, or a chunk of it is not on this machine
  * @throws SandlotError checkpoint_damaged
  */
 export async function readPackedFile(

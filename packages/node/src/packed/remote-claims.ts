@@ -5,9 +5,9 @@ import type { ManifestIndex } from './manifest-index.ts'
 const folderOf = (id: string): string => `claims/${id}/`
 
 /**
- * Says in the remote store which checkpoints a machine needs that another one has put there (`claims/<id>/<name>`,
- * empty), so that neither deletes what the other one needs. Its own uploads are not claimed: that would be a request
- * for each, and they are only taken over from a machine that gives them up or has lost its database.
+ * Claims checkpoints that another machine has put into the remote store, by empty objects `claims/<id>/<name>`, so that
+ * neither machine deletes what the other one needs. Own uploads are not claimed: that would cost a request each, and they
+ * are only taken over from a machine that has released them or has lost its database.
  */
 export class RemoteClaims {
   readonly #store: ObjectStore
@@ -18,7 +18,7 @@ export class RemoteClaims {
     this.#index = index
   }
 
-  /** Claimed before it is looked for: whoever deletes it looks for claims first. */
+  /** Must be called before the checkpoint is looked up: a machine that deletes it looks for claims first. */
   async claim(id: string): Promise<void> {
     const name = (await this.#index.claimOf(id)) ?? randomUUID()
     await this.#index.addClaim(id, name)
@@ -32,8 +32,8 @@ export class RemoteClaims {
     await this.#index.removeClaim(id)
   }
 
-  /** Whether another machine needs it. */
-  async isOthers(id: string): Promise<boolean> {
+  /** Whether another machine needs the checkpoint. */
+  async hasOtherClaims(id: string): Promise<boolean> {
     const own = await this.#index.claimOf(id)
     for await (const { key } of this.#store.list(folderOf(id)))
       if (key.slice(folderOf(id).length) !== own) return true

@@ -19,9 +19,9 @@ export interface RemoteCopiesOptions {
   logger: Logger
   /** Default 1000 ms. */
   firstRetryMs?: number
-  /** Fetches a checkpoint that is only in the remote store, written with a former key. */
+  /** Fetches a checkpoint that is only in the remote store, under a former key. */
   bringHere: (checkpoint: PackedCheckpoint, signal: AbortSignal) => Promise<void>
-  /** A checkpoint is in the remote store from now on. */
+  /** Called when a checkpoint has arrived in the remote store. */
   onUploaded: () => void
 }
 
@@ -31,8 +31,9 @@ export interface UploadProgress extends RetryState {
 }
 
 /**
- * Brings the remote store in line with this machine, in the background: what is here and not there is uploaded, what
- * is to be deleted is deleted there, unless another machine needs it. What is owed can be read off the files, so a crash forgets nothing.
+ * Makes the remote store match this machine, in the background: uploads checkpoints that are only local, and deletes those
+ * with a pending deletion unless another machine needs them. Pending work is derived from the index's files, so a crash
+ * loses none of it.
  */
 export class RemoteCopies {
   readonly claims: RemoteClaims
@@ -52,7 +53,7 @@ export class RemoteCopies {
     })
   }
 
-  /** Looks for what a former run left undone. */
+  /** Queues the work that a former run left pending. */
   async resume(): Promise<void> {
     const { index } = this.#options
     for (const id of await index.deletingIds()) this.#queue.add(id)
@@ -66,7 +67,7 @@ export class RemoteCopies {
     this.#queue.add(id)
   }
 
-  /** Ends an upload that is under way. */
+  /** Ends a running upload. */
   stop(id: string): Promise<void> {
     return this.#queue.remove(id)
   }
@@ -81,8 +82,8 @@ export class RemoteCopies {
   }
 
   /**
-   * Deletes chunks that no checkpoint needs, of any machine; those of the last 24 hours stay, they may belong to an
-   * upload. Of all machines that share the store one is enough to do this.
+   * Deletes chunks that no checkpoint of any machine needs. Chunks of the last 24 hours are kept, because they may belong
+   * to an upload. One of the machines that share the store is enough to do this.
    */
   async collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
     const { index, remote } = this.#options
@@ -105,7 +106,7 @@ export class RemoteCopies {
     const { index, remote } = this.#options
     if (await index.isDeleting(id)) {
       await index.removeLocal(id)
-      if (!(await this.claims.isOthers(id)))
+      if (!(await this.claims.hasOtherClaims(id)))
         for (const store of [remote, ...(await this.#formerOf(id))]) await store.delete(manifestKey(id))
       await this.claims.release(id)
       await index.removeRemote(id)
@@ -120,7 +121,7 @@ export class RemoteCopies {
     await this.#forgetFormer(id)
   }
 
-  /** Stores that have it written with an earlier key, or in the plain. */
+  /** Stores that have the checkpoint with a former key, or unsealed. */
   async #formerOf(id: string): Promise<RemoteStore[]> {
     const { index, remote } = this.#options
     const having: RemoteStore[] = []
@@ -135,7 +136,7 @@ export class RemoteCopies {
     return checkpoint
   }
 
-  /** Its chunks there are garbage from now on. */
+  /** Deletes manifests under former keys; their chunks become garbage. */
   async #forgetFormer(id: string): Promise<void> {
     for (const store of await this.#formerOf(id)) {
       await store.delete(manifestKey(id))
@@ -161,7 +162,7 @@ export class RemoteCopies {
     const { index } = this.#options
     for await (const { key } of store.list(MANIFESTS_PREFIX)) {
       const id = idOfKey(key)
-      // a manifest never changes: the copy here saves the request
+      // manifests never change: the local copy saves a request
       const checkpoint =
         (await index.remoteWith(store.keyId, id).catch(() => undefined)) ?? (await fetchManifest(store, id))
       if (checkpoint) yield checkpoint

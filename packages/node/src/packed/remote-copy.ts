@@ -15,16 +15,16 @@ import {
 } from './manifest.ts'
 import { inParallel } from './parallel.ts'
 
-/** Chunks on their way at a time, each at most 1 MiB. */
+/** Concurrent transfers of chunks, each at most 1 MiB. */
 const CONCURRENCY = 8
 
-/** For a whole checkpoint, when a slow line is all there is. */
+/** Bounds the time for a whole checkpoint over a slow connection. */
 const SLOWEST_BYTES_PER_MS = 500
 const MIN_TIMEOUT_MS = 10 * 60_000
 
 /**
- * A sweep of the remote store spares chunks that were written within this time: they may belong to an upload of any
- * machine whose manifest is still to come.
+ * A sweep of the remote store spares chunks that were written within this time: they may belong to a running upload of
+ * any machine, whose manifest is written last.
  */
 export const REMOTE_GRACE_MS = 24 * 3600_000
 
@@ -34,8 +34,8 @@ export interface UploadOptions {
 }
 
 /**
- * Copies what the remote store lacks, and the manifest when all chunks are there. Can be done again after any failure.
- * @throws SandlotError checkpoint_damaged when a local chunk is: damage does not travel
+ * Copies missing chunks to the remote store, then the manifest. Idempotent: may be retried after any failure.
+ * @throws SandlotError checkpoint_damaged when a local chunk is damaged: it is not uploaded
  */
 export async function uploadCheckpoint(
   local: FolderStore,
@@ -50,7 +50,7 @@ export async function uploadCheckpoint(
     if (damage) throw chunkDamage(checkpoint.id, chunk, local.name, damage)
     const key = remoteChunkKey(remote, chunk)
     const there = await remote.head(key)
-    // putting it again renews its time: a sweep that sees it as old and unused must not take it before our manifest is there
+    // a repeated put renews the time: a sweep must not delete an old unused chunk before our manifest is written
     const isSafe =
       there?.sizeBytes === packed!.length + remote.overheadBytes &&
       there.modifiedAtMs > Date.now() - REMOTE_GRACE_MS / 2
@@ -63,8 +63,8 @@ export async function uploadCheckpoint(
 
 /**
  * @returns undefined when the remote store has no such checkpoint
- * @throws SandlotError checkpoint_damaged, also when it is there only as an earlier version wrote it: whoever writes
- * to the bucket could have made that, so it is not believed
+ * @throws SandlotError checkpoint_damaged, also when only an unsealed manifest of an earlier version exists, which anyone
+ * with access to the bucket could have forged
  */
 export async function fetchManifest(remote: RemoteStore, id: string): Promise<PackedCheckpoint | undefined> {
   const content = await remote.get(manifestKey(id))
@@ -79,15 +79,15 @@ export async function fetchManifest(remote: RemoteStore, id: string): Promise<Pa
 }
 
 export interface FetchOptions {
-  /** Also chunks that are here but damaged. */
+  /** Whether to replace local chunks that are damaged. */
   isMending: boolean
   signal?: AbortSignal
 }
 
 /**
- * Copies chunks that are not here.
- * @param sources where to look for each, the first that has it sound
- * @throws SandlotError checkpoint_damaged when the remote one is missing or damaged,
+ * Copies missing chunks to this machine.
+ * @param sources in order of preference; each chunk comes from the first that has it undamaged
+ * @throws SandlotError checkpoint_damaged when a remote chunk is missing or damaged,
  * operation_timeout at less than 500 kB/s
  */
 export async function fetchChunks(
@@ -122,7 +122,7 @@ export async function fetchChunks(
   return { addedBytes }
 }
 
-/** Whichever store it comes from, it must be what the manifest says. */
+/** Fetches a chunk and checks that it is the one that the manifest names. */
 async function fetchChunk(
   sources: readonly RemoteStore[],
   id: string,

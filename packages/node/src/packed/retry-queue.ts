@@ -2,14 +2,14 @@ const FIRST_DELAY_MS = 1_000
 const MAX_DELAY_MS = 60_000
 
 export interface RetryQueueOptions {
-  /** Must obey the signal soon and may be done any number of times. */
+  /** Must be idempotent and end soon after the signal is aborted. */
   work: (id: string, signal: AbortSignal) => Promise<void>
-  /** Most at a time. */
+  /** Maximum number of running tasks. */
   concurrency: number
-  /** Is there any sense in trying again? If not, the id stays as failed until it is added again. */
+  /** Whether a retry cannot help: the id then stays failed until it is added again. */
   isFinal: (error: unknown) => boolean
   onError: (id: string, error: unknown) => void
-  /** Before the second attempt; doubles up to a minute, each half of it random. Default 1000 ms. */
+  /** Delay before the first retry; doubles up to a minute, with half of it random. Default 1000 ms. */
   firstDelayMs?: number
 }
 
@@ -29,8 +29,7 @@ interface Entry extends RetryState {
 }
 
 /**
- * Does work for each id until it succeeds. It is told of ids whose work is written down on disk: it keeps nothing
- * itself, and is as long as that list.
+ * Retries work for each id until it succeeds. The queue is only in memory: callers derive pending ids from the disk.
  */
 export class RetryQueue {
   readonly #options: RetryQueueOptions
@@ -43,7 +42,7 @@ export class RetryQueue {
     this.#options = options
   }
 
-  /** Does nothing when the id is waiting or running. */
+  /** Does nothing when the id is already waiting or running. */
   add(id: string): void {
     if (this.#isClosed) return
     const known = this.#entries.get(id)
@@ -63,7 +62,7 @@ export class RetryQueue {
     return this.#entries.get(id)
   }
 
-  /** Takes the id out; resolves when its work has stopped. */
+  /** Removes the id; resolves when its work has ended. */
   async remove(id: string): Promise<void> {
     const entry = this.#entries.get(id)
     if (!entry) return

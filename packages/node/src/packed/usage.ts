@@ -2,8 +2,8 @@ import type { UsageReport } from '@sandlot/protocol/node'
 import { chunksOf, logicalBytes, type PackedCheckpoint } from './manifest.ts'
 
 /**
- * Usage of some checkpoints among all. In the total, `sharedBytes` is what checkpoints outside of `ids` use too, so
- * `storedBytes - sharedBytes` is what deleting all of `ids` frees.
+ * Computes the usage of some checkpoints among all. In the total, `sharedBytes` is shared with checkpoints outside of
+ * `ids`, so deleting all of `ids` frees `storedBytes - sharedBytes`.
  */
 export async function usageOf(
   ids: readonly string[],

@@ -1,6 +1,6 @@
 const MAX_WAITING = 10_000
 
-/** Works on ids one after another; who adds one does not wait. */
+/** Works on ids one after another in the background. */
 export class BackgroundQueue {
   readonly #work: (id: string) => Promise<void>
   readonly #waiting: string[] = []
@@ -12,21 +12,21 @@ export class BackgroundQueue {
     this.#work = work
   }
 
-  /** Does nothing when the line is closed or full: what is left is found at the next start. */
+  /** Ignored when the queue is closed or full: the next start finds pending ids. */
   add(id: string): void {
     if (this.#isClosed || this.#waiting.length >= MAX_WAITING) return
     this.#waiting.push(id)
-    this.#working ??= this.#workOff().finally(() => {
+    this.#working ??= this.#drain().finally(() => {
       this.#working = undefined
     })
   }
 
-  async #workOff(): Promise<void> {
+  async #drain(): Promise<void> {
     for (let id = this.#waiting.shift(); id !== undefined && !this.#isClosed; id = this.#waiting.shift())
       await this.#work(id)
   }
 
-  /** Resolves when the one that is being worked on is done; the others are not begun. */
+  /** Resolves when the running work has ended; waiting ids are dropped. */
   async close(): Promise<void> {
     this.#isClosed = true
     await this.#working

@@ -9,13 +9,13 @@ import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 
 const REMOVING = '.removing-'
-/** What other files took the place of; it comes back when a crash kept them from appearing. */
+/** Begins the name of a replaced folder, which is restored when a crash prevented the new one from appearing. */
 const REPLACED = '.replaced-'
 /** Name of the file that describes a checkpoint. */
 export const MANIFEST = 'manifest.json'
 const CHECKSUMS = 'checksums.json'
 
-/** Folders of one checkpoint: `memory` is what `checkpoint` wrote, `files` what `saveFileSystem` wrote. */
+/** Folders of one checkpoint: `memory` was written by `checkpoint`, `files` by `saveFileSystem`. */
 export interface CheckpointPaths {
   memoryDir: string
   filesDir: string
@@ -23,17 +23,17 @@ export interface CheckpointPaths {
 
 export type CheckpointPart = 'memory' | 'files'
 
-/** The checkpoints of this machine's sandboxes, one folder each; they appear and go by rename. */
+/** The unpacked checkpoints on this machine, one folder each. They appear and disappear by rename. */
 export class CheckpointFolder {
   readonly #dir: string
   readonly #adopted: AdoptedBases | undefined
   readonly #checkPlace: (place: BasePlace, checkpointId: string) => void
-  /** Parts that were read in full since their files are there, by `<id> <part>`. */
+  /** Parts that have been verified since their files were written, by `<id> <part>`. */
   readonly #verified = new Map<string, Promise<boolean>>()
 
   /**
-   * @param adopted where the images of checkpoints are that came from other machines
-   * @param checkPlace throws when a manifest names what it may not
+   * @param adopted locates the images of checkpoints that came from other machines
+   * @param checkPlace throws when a manifest names a path that it must not name
    */
   constructor(
     dir: string,
@@ -45,7 +45,7 @@ export class CheckpointFolder {
     this.#checkPlace = checkPlace
   }
 
-  /** Makes the folder and removes what a crash left half written, half removed or half replaced. */
+  /** Makes the folder and cleans up what a crash left half written, half removed or half replaced. */
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     for (const name of await readdir(this.#dir)) {
@@ -61,7 +61,7 @@ export class CheckpointFolder {
     return (await readdir(this.#dir).catch(() => [])).filter((name) => isCheckpointId(name))
   }
 
-  /** Where a checkpoint's files are, or would be. */
+  /** Folder of a checkpoint, whether it exists or not. */
   dirOf(checkpointId: string): string {
     this.paths(checkpointId)
     return join(this.#dir, checkpointId)
@@ -85,18 +85,18 @@ export class CheckpointFolder {
     return this.parse(text, checkpointId)
   }
 
-  /** A manifest, with what it names where it is on this machine. @throws SandlotError checkpoint_damaged */
+  /** Parses a manifest and adapts its paths to this machine. @throws SandlotError checkpoint_damaged */
   async parse(text: string, checkpointId: string): Promise<CheckpointManifest> {
-    const said = parse(text, checkpointId, MANIFEST) as CheckpointManifest
-    const manifest = { ...said, ...(await this.#adopted?.placeOf(checkpointId)) }
+    const parsed = parse(text, checkpointId, MANIFEST) as CheckpointManifest
+    const manifest = { ...parsed, ...(await this.#adopted?.placeOf(checkpointId)) }
     this.#checkPlace(manifest, checkpointId)
     return manifest
   }
 
   /**
-   * Lets `save` write the files, then makes the checkpoint visible, in the place of one that was there. Nothing is left
-   * when it fails. No crash of a process loses it from now on, a power cut only after `seal`.
-   * @param describe what the manifest says besides id, size and time
+   * Lets `save` write the files, then makes the checkpoint visible or replaces an earlier one. Nothing is left when it
+   * fails. Afterwards a crash of the server does not lose the checkpoint; a power cut does until `seal`.
+   * @param describe the manifest without id, size and time
    */
   async write(
     checkpointId: string,
@@ -116,13 +116,13 @@ export class CheckpointFolder {
     return manifest!
   }
 
-  /** Adds the file system to a checkpoint that only had the memory. */
+  /** Adds the file system to a checkpoint that has only the memory. */
   async addFiles(checkpointId: string, save: (filesDir: string) => Promise<void>): Promise<void> {
     const { filesDir } = this.paths(checkpointId)
     await writeAtomically(filesDir, save, { name: 'files' })
   }
 
-  /** Brings it to the disk, and remembers its checksums. Nobody waits for it. */
+  /** Flushes a checkpoint to the disk and stores its checksums. Runs in the background. */
   async seal(checkpointId: string): Promise<void> {
     const folder = join(this.#dir, checkpointId)
     const entries = await readdir(folder, { withFileTypes: true, recursive: true })
@@ -145,8 +145,8 @@ export class CheckpointFolder {
   }
 
   /**
-   * Reads it in full.
-   * @returns false: it was never sealed, so nothing is known
+   * Compares a part with its checksums, reading all of it.
+   * @returns false when the checkpoint was never sealed and cannot be verified
    * @throws SandlotError checkpoint_damaged
    */
   async verify(checkpointId: string, part: CheckpointPart): Promise<boolean> {
@@ -160,7 +160,7 @@ export class CheckpointFolder {
     return true
   }
 
-  /** Reads it in full when nobody has done so since its files are there. @throws SandlotError checkpoint_damaged */
+  /** Like `verify`, but only once for the files that are there now. @throws SandlotError checkpoint_damaged */
   async verifyOnce(checkpointId: string, part: CheckpointPart): Promise<void> {
     const key = `${checkpointId} ${part}`
     let verifying = this.#verified.get(key)
@@ -168,11 +168,11 @@ export class CheckpointFolder {
       verifying = this.verify(checkpointId, part)
       this.#verified.set(key, verifying)
     }
-    const isKnown = await verifying.catch((error) => {
+    const isVerified = await verifying.catch((error) => {
       this.#verified.delete(key)
       throw error
     })
-    if (!isKnown) this.#verified.delete(key)
+    if (!isVerified) this.#verified.delete(key)
   }
 
   #forgetVerified(checkpointId: string): void {
@@ -183,13 +183,13 @@ export class CheckpointFolder {
     return pathExists(this.paths(checkpointId).filesDir)
   }
 
-  /** Unknown ids resolve. */
+  /** Idempotent: unknown ids resolve. */
   async remove(checkpointId: string): Promise<void> {
-    const removing = await this.#putAside(checkpointId, REMOVING)
+    const removing = await this.#moveAside(checkpointId, REMOVING)
     await rm(removing, { recursive: true, force: true })
   }
 
-  /** Puts what `write` writes in the place of its files. Who has the old ones open keeps them. */
+  /** Replaces the files of a checkpoint by those that `write` makes. Files that are open stay readable. */
   async replace(checkpointId: string, write: (dir: string) => Promise<void>): Promise<void> {
     this.paths(checkpointId)
     await this.#writeFolder(checkpointId, write)
@@ -198,15 +198,15 @@ export class CheckpointFolder {
   /** Writes the folder of a checkpoint. A crash leaves the folder that was there before, or the new one. */
   #writeFolder(checkpointId: string, write: (writing: string) => Promise<void>): Promise<void> {
     const publish = async (writing: string, path: string) => {
-      const replaced = await this.#putAside(checkpointId, REPLACED)
+      const replaced = await this.#moveAside(checkpointId, REPLACED)
       await rename(writing, path)
       await rm(replaced, { recursive: true, force: true })
     }
     return writeAtomically(join(this.#dir, checkpointId), write, { name: checkpointId, publish })
   }
 
-  /** @returns where its files are now, if there were any */
-  async #putAside(checkpointId: string, prefix: string): Promise<string> {
+  /** Moves the folder of a checkpoint away, if it exists. @returns where it is now */
+  async #moveAside(checkpointId: string, prefix: string): Promise<string> {
     this.paths(checkpointId)
     this.#forgetVerified(checkpointId)
     const aside = join(this.#dir, `${prefix}${checkpointId}`)

@@ -28,15 +28,15 @@ vi.setConfig({ testTimeout: 3 * PACKED_WITHIN_MS })
 let dir: string
 let folder: CheckpointFolder
 let packed: PackedCheckpoints
-let cold: CheckpointTiers
+let tiers: CheckpointTiers
 let errors: unknown[]
 const contents = new Map<string, Buffer>()
 
 async function open(unpackedBytes: number): Promise<void> {
   packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
-  cold = new CheckpointTiers({
+  tiers = new CheckpointTiers({
     ...{ folder, packed, unpackedBytes },
-    lull: { wait: async () => {} },
+    startPriority: { wait: async () => {} },
     onError: (error) => errors.push(error),
   })
 }
@@ -47,7 +47,7 @@ beforeEach(async () => {
   errors = []
 })
 afterEach(async () => {
-  await cold.close()
+  await tiers.close()
   rmSync(dir, { recursive: true, force: true })
   expect(errors).toEqual([])
 })
@@ -71,14 +71,14 @@ async function write(id: string): Promise<void> {
 const isUnpacked = (id: string) => existsSync(folder.dirOf(id))
 const isPacked = async (id: string) => (await packed.list()).includes(id)
 const read = (id: string) =>
-  cold.use(id, async () => readFileSync(join(folder.paths(id).memoryDir, 'pages.img')))
+  tiers.use(id, async () => readFileSync(join(folder.paths(id).memoryDir, 'pages.img')))
 
 test('what is over the budget is only kept packed, and is as it was when it is used', async () => {
   await open(0)
   await write(A)
-  cold.pack(A)
+  tiers.pack(A)
   await expect.poll(() => isUnpacked(A), { timeout: PACKED_WITHIN_MS }).toBe(false)
-  expect([...(await cold.list())]).toEqual([A])
+  expect([...(await tiers.list())]).toEqual([A])
   expect(await read(A)).toEqual(contents.get(A))
 })
 
@@ -87,12 +87,12 @@ test('within the budget the unpacked copies that were used last stay', async () 
   // they are packed in turn: what was packed before the last is counted
   for (const id of [A, B, C]) {
     await write(id)
-    cold.pack(id)
+    tiers.pack(id)
     await expect.poll(() => isPacked(id), { timeout: PACKED_WITHIN_MS }).toBe(true)
   }
   await read(A)
   await write(D)
-  cold.pack(D)
+  tiers.pack(D)
   await expect.poll(() => isUnpacked(B), { timeout: PACKED_WITHIN_MS }).toBe(false)
   expect([A, C, D].map(isUnpacked)).toEqual([true, true, true])
 })
@@ -100,8 +100,8 @@ test('within the budget the unpacked copies that were used last stay', async () 
 test('one that is in use stays unpacked whatever the budget', async () => {
   await open(0)
   await write(A)
-  await cold.use(A, async () => {
-    cold.pack(A)
+  await tiers.use(A, async () => {
+    tiers.pack(A)
     await expect.poll(() => isPacked(A), { timeout: PACKED_WITHIN_MS }).toBe(true)
     expect(isUnpacked(A)).toBe(true)
   })
@@ -110,7 +110,7 @@ test('one that is in use stays unpacked whatever the budget', async () => {
 test('many who want the same one at once wait for one unpacking', async () => {
   await open(0)
   await write(A)
-  cold.pack(A)
+  tiers.pack(A)
   await expect.poll(() => isUnpacked(A), { timeout: PACKED_WITHIN_MS }).toBe(false)
   const all = await Promise.all(Array.from({ length: 10 }, () => read(A)))
   for (const content of all) expect(content).toEqual(contents.get(A))
@@ -119,19 +119,19 @@ test('many who want the same one at once wait for one unpacking', async () => {
 test('a removed one is gone packed and unpacked', async () => {
   await open(10 * SIZE)
   await write(A)
-  cold.pack(A)
+  tiers.pack(A)
   await expect.poll(() => isPacked(A), { timeout: PACKED_WITHIN_MS }).toBe(true)
-  await cold.remove(A)
-  expect([await cold.list(), isUnpacked(A), await isPacked(A)]).toEqual([new Set(), false, false])
+  await tiers.remove(A)
+  expect([await tiers.list(), isUnpacked(A), await isPacked(A)]).toEqual([new Set(), false, false])
   await expect(read(A)).rejects.toMatchObject({ errorName: 'not_found' })
 })
 
 test('a start seals and packs what a crash left unpacked', async () => {
   await open(0)
   await write(A)
-  await cold.close()
+  await tiers.close()
   await open(0)
-  await cold.recover()
+  await tiers.recover()
   await expect.poll(() => isUnpacked(A), { timeout: PACKED_WITHIN_MS }).toBe(false)
   expect(await read(A)).toEqual(contents.get(A))
   expect(await folder.isSealed(A)).toBe(true)
@@ -141,7 +141,7 @@ test('a start leaves alone what is still being finished', async () => {
   await open(0)
   await write(A)
   await write(B)
-  await cold.recover(new Set([A]))
+  await tiers.recover(new Set([A]))
   await expect.poll(() => isPacked(B), { timeout: PACKED_WITHIN_MS }).toBe(true)
   expect([isUnpacked(A), await isPacked(A)]).toEqual([true, false])
 })
@@ -157,7 +157,7 @@ describe('room that is needed', () => {
     await open(10 * SIZE)
     for (const id of ids) {
       await write(id)
-      cold.pack(id)
+      tiers.pack(id)
       await expect.poll(() => isPacked(id), { timeout: PACKED_WITHIN_MS }).toBe(true)
       // its process may still have to end
       await packed.pack(id, folder.dirOf(id))
@@ -168,7 +168,7 @@ describe('room that is needed', () => {
   test('is made of unpacked copies, the least recently used first, and of no more than it takes', async () => {
     await openWith([A, B, C])
     await read(A)
-    expect(await cold.makeRoom(async () => !isUnpacked(B))).toBe(true)
+    expect(await tiers.makeRoom(async () => !isUnpacked(B))).toBe(true)
     expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
     expect(await read(B)).toEqual(contents.get(B))
   })
@@ -176,19 +176,19 @@ describe('room that is needed', () => {
   test('is never made of what is in use or not packed yet; what is left is said', async () => {
     await openWith([A, B])
     await write(C)
-    await cold.use(A, async () => expect(await cold.makeRoom(async () => false)).toBe(false))
+    await tiers.use(A, async () => expect(await tiers.makeRoom(async () => false)).toBe(false))
     expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
   })
 
   test('is made of garbage when the copies were not enough', async () => {
     await openWith([A, B])
-    await cold.remove(B)
+    await tiers.remove(B)
     // younger than what is otherwise collected; what was written in the last second is never garbage
     const justNow = Date.now() / 1000 - 5
     for (const file of chunkFiles()) utimesSync(file, justNow, justNow)
     const before = chunkFiles().length
     const isEnough = async () => chunkFiles().length < before
-    expect(await Promise.all([cold.makeRoom(isEnough), cold.makeRoom(isEnough)])).toEqual([true, true])
+    expect(await Promise.all([tiers.makeRoom(isEnough), tiers.makeRoom(isEnough)])).toEqual([true, true])
     expect(await read(A)).toEqual(contents.get(A))
   })
 })
@@ -196,7 +196,7 @@ describe('room that is needed', () => {
 describe('damage', () => {
   /** Of the copy that is used, which is read in full. */
   const readWhole = (id: string) =>
-    cold.use(id, async () => {
+    tiers.use(id, async () => {
       await folder.verify(id, 'memory')
       return readFileSync(join(folder.paths(id).memoryDir, 'pages.img'))
     })
@@ -222,7 +222,7 @@ describe('damage', () => {
     await open(unpackedBytes)
     await write(A)
     await folder.seal(A)
-    cold.pack(A)
+    tiers.pack(A)
     await expect
       .poll(async () => [await isPacked(A), isUnpacked(A)], { timeout: PACKED_WITHIN_MS })
       .toEqual([true, unpackedBytes > 0])
@@ -233,7 +233,7 @@ describe('damage', () => {
     damageUnpacked(A)
     expect(await readWhole(A)).toEqual(contents.get(A))
     expect(errors.splice(0)).toMatchObject([
-      { message: expect.stringMatching(/pages\.img has changed.*unpacked anew/s) },
+      { message: expect.stringMatching(/pages\.img has changed.*unpacked again/s) },
     ])
     expect(await readWhole(A)).toEqual(contents.get(A))
     expect(readdirSync(join(dir, 'checkpoints'))).toEqual([A])
@@ -242,7 +242,7 @@ describe('damage', () => {
   test('of the manifest of the unpacked copy is mended too', async () => {
     await writePacked()
     truncateSync(join(folder.dirOf(A), 'manifest.json'), 5)
-    expect(await cold.use(A, () => folder.read(A))).toMatchObject({ checkpointId: A })
+    expect(await tiers.use(A, () => folder.read(A))).toMatchObject({ checkpointId: A })
     expect(errors.splice(0)).toHaveLength(1)
   })
 
@@ -293,8 +293,8 @@ describe('damage', () => {
 test('work at a checkpoint that is deleted meanwhile fails with just that', async () => {
   await open(SIZE * 10)
   await write(A)
-  const working = cold.use(A, async () => {
-    await cold.remove(A)
+  const working = tiers.use(A, async () => {
+    await tiers.remove(A)
     readFileSync(join(folder.paths(A).memoryDir, 'pages.img'))
   })
   await expect(working).rejects.toMatchObject({
@@ -302,6 +302,6 @@ test('work at a checkpoint that is deleted meanwhile fails with just that', asyn
     message: `checkpoint '${A}' was deleted meanwhile`,
   })
   await write(A)
-  const failing = cold.use(A, () => Promise.reject(new Error('something else')))
+  const failing = tiers.use(A, () => Promise.reject(new Error('something else')))
   await expect(failing).rejects.toThrow('something else')
 })

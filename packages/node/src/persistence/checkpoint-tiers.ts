@@ -8,33 +8,33 @@ import { BackgroundQueue } from './background-queue.ts'
 import { type CheckpointFolder, MANIFEST } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
-/** Of collections because space is short: little can have become garbage since the last one. */
+/** Minimum time between urgent collections: little becomes garbage in between. */
 const COLLECT_INTERVAL_MS = 10_000
 
 export interface CheckpointTiersOptions {
   folder: CheckpointFolder
   packed: PackedCheckpoints
-  /** Bytes of unpacked copies kept beside the packed ones, so that a resume finds its files ready. */
+  /** Bytes of unpacked copies to keep beside the packed ones, so that a resume finds its files ready. */
   unpackedBytes: number
-  /** When new ones may be brought to the disk. */
-  lull: Pick<StartPriority, 'wait'>
+  /** Delays sealing while starts are waiting. */
+  startPriority: Pick<StartPriority, 'wait'>
   onError: (error: unknown) => void
 }
 
 /**
- * Where a checkpoint's files are: unpacked in a folder of its own, packed in chunks, or both. New ones are packed in
- * the background; unpacked copies go, the least recently used first, when they take more than their budget.
+ * Keeps checkpoints in two tiers: unpacked in a folder each, packed in chunks, or both. New checkpoints are packed in the
+ * background; unpacked copies are dropped, least recently used first, when they exceed their budget.
  */
 export class CheckpointTiers {
   readonly #options: CheckpointTiersOptions
-  /** By last use, the oldest first; only those that may go. */
+  /** Sizes of unpacked copies that may be dropped, the least recently used first. */
   readonly #unpacked = new Map<string, number>()
   readonly #sealing = new BackgroundQueue((id) => this.#sealNow(id))
   readonly #packing = new BackgroundQueue((id) => this.#packNow(id))
   readonly #closing = new AbortController()
-  /** How often each is in use: those stay unpacked. */
+  /** Number of users by checkpoint: used ones stay unpacked. */
   readonly #users = new Map<string, number>()
-  /** Deleted while they are used. */
+  /** Checkpoints that were deleted while they were in use. */
   readonly #gone = new Set<string>()
   readonly #expanding = new Map<string, Promise<void>>()
   #collecting: Promise<unknown> | undefined
@@ -44,28 +44,28 @@ export class CheckpointTiers {
     this.#options = options
   }
 
-  /** Complete ones, packed or not. */
+  /** Ids of all complete checkpoints, packed or not. */
   async list(): Promise<Set<string>> {
     const { folder, packed } = this.#options
     return new Set([...(await folder.list()), ...(await packed.list())])
   }
 
-  /** After a start: what is not packed yet is packed now. @param unfinished those that will be, when they are */
-  async recover(unfinished: ReadonlySet<string> = new Set()): Promise<void> {
+  /** Called at a start: packs what is not packed yet. @param pending checkpoints that callers seal later */
+  async recover(pending: ReadonlySet<string> = new Set()): Promise<void> {
     const { folder, packed } = this.#options
     const isPacked = new Set(await packed.list())
     for (const id of await folder.list()) {
       if (isPacked.has(id)) this.#unpacked.set(id, await folder.sizeBytes(id))
-      else if (!unfinished.has(id)) this.pack(id)
+      else if (!pending.has(id)) this.pack(id)
     }
     await this.#trim()
   }
 
-  /** Brings it to the disk when nobody needs that more, then packs it; nobody waits. It may be deleted meanwhile. */
+  /** Flushes a checkpoint to the disk when no start is waiting, then packs it, all in the background. */
   seal(checkpointId: string): void {
-    this.#options.lull.wait(this.#closing.signal).then(
+    this.#options.startPriority.wait(this.#closing.signal).then(
       () => this.#sealing.add(checkpointId),
-      // shutting down: it is found at the next start
+      // shutting down: the next start finds it
       () => {},
     )
   }
@@ -81,7 +81,7 @@ export class CheckpointTiers {
     }
   }
 
-  /** Packs it when its turn comes; nobody waits. */
+  /** Packs a checkpoint in the background. */
   pack(checkpointId: string): void {
     this.#packing.add(checkpointId)
   }
@@ -91,15 +91,15 @@ export class CheckpointTiers {
     const dir = folder.dirOf(id)
     if (!existsSync(dir)) return
     try {
-      // a crash may have come before its turn
+      // a crash may have interrupted the sealing
       if (!(await folder.isSealed(id))) await folder.seal(id)
       const { logicalBytes } = await packed.pack(id, dir)
-      // deleted while it was packed: there is no copy to count
+      // deleted during the pack: there is no unpacked copy to count
       if (!existsSync(dir)) return
       this.#unpacked.set(id, logicalBytes)
       await this.#trim()
     } catch (error) {
-      // nothing is lost: the folder is still there
+      // no data is lost: the folder still exists
       const isExpected =
         error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
       if (!isExpected) this.#reportUnlessGone(id, error)
@@ -112,9 +112,10 @@ export class CheckpointTiers {
   }
 
   /**
-   * Lets `work` use the files in the checkpoint's folder. When it finds them damaged and the packed copy is whole, it
-   * gets those, and is done once more.
-   * @throws SandlotError not_found (also when it is deleted meanwhile), checkpoint_damaged, checkpoint_store_unavailable, and what `work` throws
+   * Lets `work` use the files in the checkpoint's folder. When it finds them damaged, they are replaced from the packed
+   * copy and `work` is called again.
+   * @throws SandlotError not_found (also when it is deleted during `work`), checkpoint_damaged,
+   * checkpoint_store_unavailable, and what `work` throws
    */
   async use<T>(checkpointId: string, work: () => Promise<T>): Promise<T> {
     this.#users.set(checkpointId, (this.#users.get(checkpointId) ?? 0) + 1)
@@ -124,7 +125,7 @@ export class CheckpointTiers {
         return await work()
       } catch (error) {
         if (!isDamage(error)) throw error
-        await this.#unpackAnew(checkpointId, error)
+        await this.#unpackAgain(checkpointId, error)
         return await work()
       }
     } catch (error) {
@@ -146,13 +147,13 @@ export class CheckpointTiers {
     if (this.#users.has(checkpointId)) this.#gone.add(checkpointId)
   }
 
-  /** What describes it, read from where it is. @throws SandlotError not_found, checkpoint_damaged … */
+  /** Reads the manifest from any tier. @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable */
   async describe(checkpointId: string): Promise<CheckpointManifest> {
     const { folder } = this.#options
     return (await this.peek(checkpointId)) ?? this.use(checkpointId, () => folder.read(checkpointId))
   }
 
-  /** The same as far as this machine knows it. @returns undefined: only the remote store has it, or nobody */
+  /** Reads the manifest from this machine. @returns undefined when only the remote store may have it */
   async peek(checkpointId: string): Promise<CheckpointManifest | undefined> {
     const { folder, packed } = this.#options
     if (existsSync(folder.dirOf(checkpointId))) return folder.read(checkpointId)
@@ -182,8 +183,8 @@ export class CheckpointTiers {
     return expanding
   }
 
-  /** @throws SandlotError the damage, when there is no packed copy that is whole */
-  async #unpackAnew(checkpointId: string, damage: SandlotError): Promise<void> {
+  /** @throws SandlotError the damage, when there is no undamaged packed copy */
+  async #unpackAgain(checkpointId: string, damage: SandlotError): Promise<void> {
     const { folder, packed, onError } = this.#options
     if (!(await packed.has(checkpointId).catch(() => false))) throw damage
     try {
@@ -195,11 +196,11 @@ export class CheckpointTiers {
       const message = `${damage.message}; its packed copy is damaged too: ${error.message}`
       throw new SandlotError('checkpoint_damaged', message, { cause: error })
     }
-    const message = `${damage.message}; its packed copy is whole and was unpacked anew`
+    const message = `${damage.message}; its packed copy is whole and was unpacked again`
     onError(new SandlotError('checkpoint_damaged', message, { cause: damage }))
   }
 
-  /** @param write puts other files into its folder. A crash leaves the old ones or the new ones. */
+  /** Replaces the files of a checkpoint. @param write writes new files; a crash leaves the old or the new ones */
   rewrite(checkpointId: string, write: () => Promise<unknown>): Promise<void> {
     const { packed } = this.#options
     return this.use(checkpointId, async () => {
@@ -226,7 +227,7 @@ export class CheckpointTiers {
     await packed.dropLocal(checkpointId)
   }
 
-  /** Whether it is in the remote store. */
+  /** Whether the checkpoint is safe in the remote store. */
   async isRemote(checkpointId: string): Promise<boolean> {
     const { packed } = this.#options
     if (!(await packed.list()).includes(checkpointId)) return false
@@ -242,7 +243,7 @@ export class CheckpointTiers {
     }
   }
 
-  /** @returns false: it is in use */
+  /** @returns false when it is in use */
   async #dropUnpacked(checkpointId: string): Promise<boolean> {
     if (this.#users.has(checkpointId)) return false
     this.#unpacked.delete(checkpointId)
@@ -251,9 +252,9 @@ export class CheckpointTiers {
   }
 
   /**
-   * Frees what is not needed until it is enough: unpacked copies of what is packed, the least recently used first, then
-   * chunks that no checkpoint needs.
-   * @returns whether it is enough
+   * Frees disk space until `isEnough` resolves with true: unpacked copies of packed checkpoints, least recently used first,
+   * then chunks that no checkpoint needs.
+   * @returns whether it was enough
    */
   async makeRoom(isEnough: () => Promise<boolean>): Promise<boolean> {
     for (const id of [...this.#unpacked.keys()]) {
@@ -265,7 +266,7 @@ export class CheckpointTiers {
     return isEnough()
   }
 
-  /** Who comes together shares one collection. */
+  /** Concurrent callers share one collection. */
   async #collectNow(): Promise<void> {
     const { packed, onError } = this.#options
     if (!this.#collecting && performance.now() - this.#collectedAtMs < COLLECT_INTERVAL_MS) return
@@ -289,9 +290,9 @@ export class CheckpointTiers {
 
   async close(): Promise<void> {
     this.#closing.abort()
-    // nothing more begins; what is being packed ends with the packer
-    const lines = [this.#sealing.close(), this.#packing.close()]
+    // no further work starts, and a running pack ends with the packer
+    const queues = [this.#sealing.close(), this.#packing.close()]
     await this.#options.packed.close()
-    await Promise.all(lines)
+    await Promise.all(queues)
   }
 }

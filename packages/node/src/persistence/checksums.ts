@@ -4,13 +4,13 @@ import { run } from '../host/run.ts'
 
 const TIMEOUT_MS = 10 * 60_000
 
-/** By path below the folder. */
+/** CRC and size by path below a folder. */
 export type Checksums = Record<string, { crc: string; sizeBytes: number }>
 
 /**
- * CRC and size of every file below a folder: enough to find a flipped bit or a cut off end, and as fast as reading
- * (coreutils' `cksum` uses carry-less multiplication), in a process of its own.
- * @param isBackground nobody waits for it
+ * Computes CRC and size of every file below a folder in a separate process. This detects flipped bits and truncation as
+ * fast as the files can be read, because coreutils' `cksum` uses carry-less multiplication.
+ * @param isBackground whether to run at idle priority
  */
 export async function checksumsOf(folder: string, isBackground: boolean): Promise<Checksums> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true })
@@ -25,7 +25,7 @@ export async function checksumsOf(folder: string, isBackground: boolean): Promis
   return sums
 }
 
-/** @returns what is wrong with the folder, in words; undefined when every file is as it was */
+/** @returns a description of the damage, undefined when every file is unchanged */
 export async function findDamage(folder: string, expected: Checksums): Promise<string | undefined> {
   for (const [path, { sizeBytes }] of Object.entries(expected)) {
     const size = await stat(join(folder, path)).then(

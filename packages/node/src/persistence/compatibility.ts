@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
-/** Why the memory of a checkpoint cannot be used on this machine; its file system always can. */
+/** @returns why the memory of a checkpoint cannot be used on this machine; its file system always can */
 export function findIncompatibility(
   manifest: Pick<CheckpointManifest, 'engineVersion' | 'cpuFeatures' | 'guestDir'>,
   engineVersion: string,

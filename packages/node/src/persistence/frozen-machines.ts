@@ -1,119 +1,119 @@
 import type { LiveMachine } from '../machines/machine.ts'
 
-export interface HotMachinesOptions {
-  /** How long a frozen machine is kept; 0 keeps none longer than its checkpoint needs. */
+export interface FrozenMachinesOptions {
+  /** How long to keep a frozen machine; 0: as long as its checkpoint needs it. */
   keepMs: number
   end: (machineId: string) => Promise<void>
   onError: (error: unknown) => void
   now?: () => number
 }
 
-/** A resume that comes at once is not slowed by what only a cold one needs. */
-const FINISH_DELAY_MS = 1_000
+/** Delays saving the files, which only a cold resume needs, so that an immediate resume is not slowed down. */
+const SAVE_DELAY_MS = 1_000
 
-/** What a checkpoint still wants of its machine. */
-export interface Unfinished {
-  /** Done a second later; the machine is kept until then. */
-  finish: () => Promise<void>
-  /** Done instead when the machine goes before that, or `finish` failed: the checkpoint stays as it is. */
-  settleForLess: () => void
+/** Files of a checkpoint that are still to be saved from its machine. */
+export interface PendingFiles {
+  /** Called a second after the pause; the machine is kept until it has ended. */
+  save: () => Promise<void>
+  /** Called when the machine is gone before `save` has succeeded: the checkpoint has only the memory. */
+  onDropped: () => void
 }
 
-interface Hot {
+interface Held {
   machine: LiveMachine
   sinceMs: number
-  finishing: NodeJS.Timeout
-  /** Once, however often it is called, unless it failed. */
-  finish: () => Promise<void>
-  /** Its checkpoint still needs it: the file system is being saved from it. */
+  saving: NodeJS.Timeout
+  /** Concurrent callers share one run, which is repeated only after a failure. */
+  save: () => Promise<void>
+  /** Whether the file system is still to be saved from the machine. */
   isNeeded: boolean
-  /** It is not held any more. */
-  leave: () => void
+  /** Called when the machine is no longer held. */
+  release: () => void
 }
 
 /**
- * Machines whose sandbox is paused and whose checkpoint is on disk, frozen in memory so that a resume soon after is a
- * thaw. Nothing is lost when one goes; the oldest go first, by age and when memory or slots run short.
+ * Frozen machines of paused sandboxes whose checkpoint is on disk, so that a resume soon after the pause is a thaw. No data
+ * is lost when one ends; the oldest end first, by age and when memory or slots run short.
  */
 export class FrozenMachines {
-  readonly #options: HotMachinesOptions
+  readonly #options: FrozenMachinesOptions
   readonly #now: () => number
   /** In order of their pauses. */
-  readonly #hot = new Map<string, Hot>()
+  readonly #held = new Map<string, Held>()
 
-  constructor(options: HotMachinesOptions) {
+  constructor(options: FrozenMachinesOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
   }
 
   get size(): number {
-    return this.#hot.size
+    return this.#held.size
   }
 
   has(machineId: string): boolean {
-    return this.#hot.has(machineId)
+    return this.#held.has(machineId)
   }
 
-  hold(machine: LiveMachine, { finish, settleForLess }: Unfinished): void {
+  hold(machine: LiveMachine, { save, onDropped }: PendingFiles): void {
     const { keepMs, onError } = this.#options
-    let finished: Promise<void> | undefined
+    let saved: Promise<void> | undefined
     let isHeld = true
-    const finishOnce = () => {
-      finished ??= finish()
+    const saveOnce = () => {
+      saved ??= save()
         .catch((error) => {
-          finished = undefined
-          if (!isHeld) settleForLess()
+          saved = undefined
+          if (!isHeld) onDropped()
           throw error
         })
         .finally(() => {
-          hot.isNeeded = false
+          held.isNeeded = false
         })
-      return finished
+      return saved
     }
-    const finishing = setTimeout(
+    const saving = setTimeout(
       () =>
-        finishOnce()
+        saveOnce()
           .catch(onError)
           .finally(() => {
-            if (keepMs === 0) this.tend()
+            if (keepMs === 0) this.dropOld()
           }),
-      Math.min(FINISH_DELAY_MS, keepMs / 2),
+      Math.min(SAVE_DELAY_MS, keepMs / 2),
     )
-    const leave = () => {
+    const release = () => {
       isHeld = false
-      clearTimeout(finishing)
-      if (!finished) settleForLess()
+      clearTimeout(saving)
+      if (!saved) onDropped()
     }
     const sinceMs = this.#now()
-    const hot: Hot = { machine, sinceMs, finishing, finish: finishOnce, isNeeded: true, leave }
-    this.#hot.set(machine.machineId, hot)
+    const held: Held = { machine, sinceMs, saving, save: saveOnce, isNeeded: true, release }
+    this.#held.set(machine.machineId, held)
   }
 
-  /** Does at once what a checkpoint still needs of a machine, for who resumes it without the memory. */
-  async finish(machineId: string): Promise<void> {
-    await this.#hot.get(machineId)?.finish()
+  /** Saves the pending files of a machine now, for a resume without the memory. */
+  async saveFiles(machineId: string): Promise<void> {
+    await this.#held.get(machineId)?.save()
   }
 
-  /** Gives a machine to whoever resumes it, or ends it. */
-  take(machineId: string): LiveMachine | undefined {
-    const hot = this.#hot.get(machineId)
-    if (!hot) return undefined
-    this.#hot.delete(machineId)
-    hot.leave()
-    return hot.machine
+  /** Hands a machine to a caller that resumes or ends it. */
+  claim(machineId: string): LiveMachine | undefined {
+    const held = this.#held.get(machineId)
+    if (!held) return undefined
+    this.#held.delete(machineId)
+    held.release()
+    return held.machine
   }
 
-  /** Ends what is too old; called now and then. */
-  tend(): void {
-    for (const [machineId, { sinceMs, isNeeded }] of this.#hot) {
+  /** Ends machines that are too old; called periodically. */
+  dropOld(): void {
+    for (const [machineId, { sinceMs, isNeeded }] of this.#held) {
       if (this.#now() - sinceMs < this.#options.keepMs) return
       if (!isNeeded) this.#drop(machineId)
     }
   }
 
-  /** Ends the oldest that can go. @returns false: there is none */
+  /** Ends the oldest machine that is not needed. @returns false when there is none */
   async dropOldest(): Promise<boolean> {
-    for (const [machineId, { isNeeded }] of this.#hot) {
+    for (const [machineId, { isNeeded }] of this.#held) {
       if (isNeeded) continue
       await this.#drop(machineId)
       return true
@@ -121,14 +121,14 @@ export class FrozenMachines {
     return false
   }
 
-  /** Their machines stay for the next start. */
+  /** Keeps the machines for the next start. */
   close(): void {
-    for (const { finishing } of this.#hot.values()) clearTimeout(finishing)
+    for (const { saving } of this.#held.values()) clearTimeout(saving)
   }
 
   #drop(machineId: string): Promise<void> {
-    this.#hot.get(machineId)?.leave()
-    this.#hot.delete(machineId)
+    this.#held.get(machineId)?.release()
+    this.#held.delete(machineId)
     return this.#options.end(machineId).catch(this.#options.onError)
   }
 }

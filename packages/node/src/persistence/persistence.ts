@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, toMB } from '@sandlot/protocol'
 import type { CheckpointInfo, Resumed, ResumeOptions, SnapshotOptions } from '@sandlot/protocol/node'
 import { commandIn } from '../builder/recipe.ts'
 import { cpuFeatures } from '../engine/cpu-features.ts'
@@ -14,24 +14,24 @@ import type { CheckpointTiers } from './checkpoint-tiers.ts'
 import { findIncompatibility } from './compatibility.ts'
 import type { FrozenMachines } from './frozen-machines.ts'
 
-/** Kept free beside what a checkpoint is expected to take. */
+/** Disk space to keep free besides the expected size of a checkpoint. */
 const SPARE_BYTES = 64 * 2 ** 20
 
 export interface PersistenceOptions {
   /** Folder whose file system the checkpoints lie on. */
   checkpointsDir: string
   folder: CheckpointFolder
-  cold: CheckpointTiers
+  tiers: CheckpointTiers
   machines: Machines
   driver: Driver
   cgroups: Cgroups
-  hot: FrozenMachines
-  /** Restores in the same queue as everything else that starts. */
+  frozenMachines: FrozenMachines
+  /** Starts a machine through the queue that all starts share. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
   onError: (error: unknown) => void
 }
 
-/** Puts machines away and takes them out again. */
+/** Pauses, snapshots and resumes machines. */
 export class Persistence {
   readonly #options: PersistenceOptions
 
@@ -40,7 +40,7 @@ export class Persistence {
   }
 
   async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
-    const { machines, cold, onError } = this.#options
+    const { machines, tiers, onError } = this.#options
     await this.checkSpace(machine, hasMemory)
     await machines.freeze(machine)
     let manifest: CheckpointManifest
@@ -52,25 +52,25 @@ export class Persistence {
     }
     if (hasMemory) {
       await machines.unuse(machine)
-      this.holdHot(machine, checkpointId)
+      this.holdFrozen(machine, checkpointId)
     } else {
       machines.end(machine.machineId).catch(onError)
-      cold.seal(checkpointId)
+      tiers.seal(checkpointId)
     }
     return manifest
   }
 
-  /** Keeps a frozen machine, and saves its file system for a start without the memory. */
-  holdHot(machine: LiveMachine, checkpointId: string): void {
-    const { folder, cold, machines, hot } = this.#options
-    hot.hold(machine, {
-      finish: async () => {
+  /** Keeps a frozen machine, and saves its file system later for a start without the memory. */
+  holdFrozen(machine: LiveMachine, checkpointId: string): void {
+    const { folder, tiers, machines, frozenMachines } = this.#options
+    frozenMachines.hold(machine, {
+      save: async () => {
         if (!(await folder.hasFiles(checkpointId)))
           await folder.addFiles(checkpointId, (filesDir) => machines.saveFileSystem(machine, filesDir))
-        cold.seal(checkpointId)
+        tiers.seal(checkpointId)
       },
-      // it can still be gone back to
-      settleForLess: () => cold.seal(checkpointId),
+      // the checkpoint can still be restored from its memory
+      onDropped: () => tiers.seal(checkpointId),
     })
   }
 
@@ -82,7 +82,7 @@ export class Persistence {
     await this.checkSpace(machine, hasMemory)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, hasMemory)
-    if (!isTransient) this.#options.cold.seal(checkpointId)
+    if (!isTransient) this.#options.tiers.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
@@ -90,12 +90,12 @@ export class Persistence {
     checkpointId: string,
     { hasMemory, machineId, owner, network }: ResumeOptions,
   ): Promise<Resumed> {
-    const { machines, hot } = this.#options
-    if (machineId !== undefined && !hasMemory) await hot.finish(machineId)
-    const held = machineId === undefined ? undefined : hot.take(machineId)
+    const { machines, frozenMachines } = this.#options
+    if (machineId !== undefined && !hasMemory) await frozenMachines.saveFiles(machineId)
+    const held = machineId === undefined ? undefined : frozenMachines.claim(machineId)
     if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
     if (held) await machines.end(held.machineId)
-    return this.#options.cold.use(checkpointId, async () => {
+    return this.#options.tiers.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
       const machine = await this.#startVerified(checkpointId, { ...source, owner, network })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
@@ -104,19 +104,22 @@ export class Persistence {
 
   #startVerified(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
     const { folder, start } = this.#options
-    return this.#handOutWhole(folder.verify(checkpointId, partOf(source)), start(checkpointId, source))
+    return this.#startAndVerify(folder.verify(checkpointId, partOf(source)), start(checkpointId, source))
   }
 
   /**
-   * For what many machines are started from: its files are read in full with the first of them.
-   * @param source files must be unpacked
+   * Starts a machine from a checkpoint of many, and verifies its files with the first of them.
+   * @param source its files must be unpacked
    */
-  startFromWhole(source: MachineSource, start: () => Promise<LiveMachine>): Promise<LiveMachine> {
-    return this.#handOutWhole(this.#options.folder.verifyOnce(source.checkpointId!, partOf(source)), start())
+  startVerifiedOnce(source: MachineSource, start: () => Promise<LiveMachine>): Promise<LiveMachine> {
+    return this.#startAndVerify(
+      this.#options.folder.verifyOnce(source.checkpointId!, partOf(source)),
+      start(),
+    )
   }
 
-  /** Both at once: a restore takes longer than reading its files. What is damaged never gets to anyone. */
-  async #handOutWhole(verifying: Promise<unknown>, starting: Promise<LiveMachine>): Promise<LiveMachine> {
+  /** Verifies during the start, because a restore takes longer than reading its files; a damaged machine is ended. */
+  async #startAndVerify(verifying: Promise<unknown>, starting: Promise<LiveMachine>): Promise<LiveMachine> {
     const { machines, onError } = this.#options
     const [verified, started] = await Promise.allSettled([verifying, starting])
     if (verified.status === 'rejected') {
@@ -129,7 +132,7 @@ export class Persistence {
 
   /**
    * @param key stock that the machines belong to
-   * @returns what to start from, and why it is not the memory although that was asked for
+   * @returns what to start from, and why it is not the requested memory
    */
   async sourceOf(
     checkpointId: string,
@@ -147,22 +150,26 @@ export class Persistence {
       hasUserProcesses: manifest.template === undefined,
       readyCommand: readyCommandOf(manifest),
     }
-    const misfit = findIncompatibility(manifest, this.#options.driver.version)
-    if (hasMemory && manifest.hasMemory && !misfit)
+    const incompatibility = findIncompatibility(manifest, this.#options.driver.version)
+    if (hasMemory && manifest.hasMemory && !incompatibility)
       return { source: { ...source, guestDir: manifest.guestDir, checkpointDir: memoryDir } }
     if (!(await folder.hasFiles(checkpointId)))
       throw new SandlotError(
         'checkpoint_damaged',
-        `checkpoint '${checkpointId}' cannot be started${misfit ? `: ${misfit}, and` : ':'} it holds no file system of its own`,
+        `checkpoint '${checkpointId}' cannot be started${incompatibility ? `: ${incompatibility}, and` : ':'} it holds no file system of its own`,
       )
-    return { source: { ...source, fileSystemDir: filesDir }, reason: hasMemory ? misfit : undefined }
+    const reason = hasMemory ? incompatibility : undefined
+    return { source: { ...source, fileSystemDir: filesDir }, reason }
   }
 
   #write(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointManifest> {
     const { folder, machines, driver } = this.#options
     const { imagePath, guestDir, resources } = machine
     const described = {
-      ...{ imagePath, guestDir, resources, hasMemory },
+      imagePath,
+      guestDir,
+      resources,
+      hasMemory,
       engineVersion: driver.version,
       cpuFeatures: cpuFeatures(),
     }
@@ -172,12 +179,12 @@ export class Persistence {
   }
 
   /**
-   * Makes room when there is too little.
-   * @param leftBytes what is to stay free, 64 MiB at least
+   * Frees disk space when there is not enough for a checkpoint.
+   * @param leftBytes space that must stay free, at least 64 MiB
    * @throws SandlotError disk_full
    */
   async checkSpace(machine: LiveMachine, hasMemory: boolean, leftBytes = 0): Promise<void> {
-    const { checkpointsDir, cold, cgroups, driver } = this.#options
+    const { checkpointsDir, tiers, cgroups, driver } = this.#options
     const [usage, diskBytes] = await Promise.all([
       cgroups.usage(machine.cgroup),
       driver.diskUsedBytes(machine.pid),
@@ -186,7 +193,7 @@ export class Persistence {
       diskBytes + (hasMemory ? (usage?.memoryBytes ?? 0) : 0) + Math.max(SPARE_BYTES, leftBytes)
     const freeBytes = () => diskSpace(checkpointsDir).freeBytes
     if (freeBytes() >= neededBytes) return
-    if (await cold.makeRoom(async () => freeBytes() >= neededBytes)) return
+    if (await tiers.makeRoom(async () => freeBytes() >= neededBytes)) return
     throw new SandlotError(
       'disk_full',
       `saving this sandbox may take ${toMB(neededBytes)} MB and ${checkpointsDir} has ${toMB(freeBytes())} MB left: kill sandboxes or delete snapshots`,
@@ -198,8 +205,6 @@ const partOf = ({ checkpointDir }: MachineSource): CheckpointPart => (checkpoint
 
 const readyCommandOf = ({ template }: CheckpointManifest): LoginCommand | undefined =>
   template?.readyCommand ? commandIn(template.environment, template.readyCommand) : undefined
-
-const toMB = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
 
 const toResumed = (machine: LiveMachine, how: Resumed['how']): Resumed => ({
   machineId: machine.machineId,

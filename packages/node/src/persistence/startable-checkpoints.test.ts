@@ -19,8 +19,8 @@ const resources = { cpuCount: 2, memoryMB: 512, diskSizeMB: 1024 }
 
 let dir: string
 let folder: CheckpointFolder
-let cold: CheckpointTiers
-let snapshots: StartableCheckpoints
+let tiers: CheckpointTiers
+let startable: StartableCheckpoints
 let renewals: string[]
 let failRenewal = 0
 const errors: unknown[] = []
@@ -31,16 +31,22 @@ beforeEach(async () => {
   folder = new CheckpointFolder(join(dir, 'checkpoints'))
   await folder.prepare()
   const packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
-  cold = new CheckpointTiers({ folder, packed, lull: { wait: async () => {} }, unpackedBytes: 0, onError })
+  tiers = new CheckpointTiers({
+    folder,
+    packed,
+    startPriority: { wait: async () => {} },
+    unpackedBytes: 0,
+    onError,
+  })
   renewals = []
   errors.length = 0
   const persistence = new Persistence({
-    ...{ folder, cold, onError },
+    ...{ folder, tiers, onError },
     driver: { version: ENGINE },
     machines: { end: async () => {} },
   } as unknown as PersistenceOptions)
-  snapshots = new StartableCheckpoints({
-    ...{ cold, persistence, engineVersion: ENGINE },
+  startable = new StartableCheckpoints({
+    ...{ tiers, persistence, engineVersion: ENGINE },
     renew: async (checkpointId) => {
       renewals.push(checkpointId)
       if (failRenewal-- > 0) throw new Error('it does not boot')
@@ -48,7 +54,7 @@ beforeEach(async () => {
   })
 })
 afterEach(async () => {
-  await cold.close()
+  await tiers.close()
   rmSync(dir, { recursive: true, force: true })
 })
 
@@ -69,24 +75,24 @@ async function saved(letter: string, { isTemplate = false, engineVersion = ENGIN
     }
   })
   await folder.seal(checkpointId)
-  cold.pack(checkpointId)
+  tiers.pack(checkpointId)
   await expect.poll(unpacked, { timeout: PACKED_WITHIN_MS }).toEqual([])
-  const sandboxId = isTemplate ? '' : 'isource'
+  const sandboxId = isTemplate ? undefined : 'isource'
   const build: SnapshotBuild = {
     ...{ buildId: randomUUID(), name: letter, defaultUser: 'user', checkpointId, sandboxId },
     ...resources,
   }
-  snapshots.add(build)
+  startable.add(build)
   return build
 }
 
 test('none is unpacked before someone starts from it, and then that one alone', async () => {
   const builds = [await saved('a'), await saved('b'), await saved('c', { isTemplate: true })]
-  await snapshots.prepareTemplates(onError)
-  for (const { buildId } of builds) await snapshots.prepare(buildId)
+  await startable.prepareTemplates(onError)
+  for (const { buildId } of builds) await startable.prepare(buildId)
   expect([unpacked(), renewals, errors]).toEqual([[], [], []])
   let source: MachineSource | undefined
-  const started = await snapshots.start(builds[1]!.buildId, async (from) => {
+  const started = await startable.start(builds[1]!.buildId, async (from) => {
     expect(unpacked()).toEqual([builds[1]!.checkpointId])
     source = from
     return machine
@@ -99,8 +105,8 @@ test('a template of another engine is brought up anew once, whoever comes first;
   const template = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
   const snapshot = await saved('b', { engineVersion: 'release-1' })
   await Promise.all([
-    snapshots.prepareTemplates(onError),
-    ...[template, template, snapshot].map(({ buildId }) => snapshots.prepare(buildId)),
+    startable.prepareTemplates(onError),
+    ...[template, template, snapshot].map(({ buildId }) => startable.prepare(buildId)),
   ])
   expect([renewals, unpacked()]).toEqual([[template.checkpointId], []])
 })
@@ -108,9 +114,9 @@ test('a template of another engine is brought up anew once, whoever comes first;
 test('a template that could not be brought up is tried again by the next who wants it', async () => {
   const { buildId, checkpointId } = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
   failRenewal = 1
-  await snapshots.prepareTemplates(onError)
+  await startable.prepareTemplates(onError)
   expect(errors).toMatchObject([{ message: 'it does not boot' }])
-  await snapshots.prepare(buildId)
+  await startable.prepare(buildId)
   expect(renewals).toEqual([checkpointId, checkpointId])
 })
 
@@ -118,21 +124,21 @@ test('what is damaged is not handed out; it is read in full with the first alone
   const { buildId, checkpointId } = await saved('a')
   const pages = join(folder.paths(checkpointId).memoryDir, 'pages.img')
   // in use all the while, so that the unpacked copy stays
-  await cold.use(checkpointId, async () => {
+  await tiers.use(checkpointId, async () => {
     truncateSync(pages, 1)
-    expect(await snapshots.start(buildId, async () => machine)).toBe(machine)
-    expect(errors.splice(0)).toMatchObject([{ message: expect.stringContaining('unpacked anew') }])
+    expect(await startable.start(buildId, async () => machine)).toBe(machine)
+    expect(errors.splice(0)).toMatchObject([{ message: expect.stringContaining('unpacked again') }])
     truncateSync(pages, 1)
-    expect(await snapshots.start(buildId, async () => machine)).toBe(machine)
+    expect(await startable.start(buildId, async () => machine)).toBe(machine)
     expect(errors).toEqual([])
   })
 })
 
 test('one that was removed is not found', async () => {
   const { buildId } = await saved('a')
-  snapshots.remove(buildId)
-  expect(snapshots.has(buildId)).toBe(false)
-  await expect(snapshots.start(buildId, async () => machine)).rejects.toMatchObject({
+  startable.remove(buildId)
+  expect(startable.has(buildId)).toBe(false)
+  await expect(startable.start(buildId, async () => machine)).rejects.toMatchObject({
     errorName: 'not_found',
   })
 })

@@ -5,25 +5,25 @@ import type { CheckpointTiers } from './checkpoint-tiers.ts'
 import { findIncompatibility } from './compatibility.ts'
 import type { Persistence } from './persistence.ts'
 
-export interface SnapshotSourcesOptions {
-  cold: CheckpointTiers
-  persistence: Pick<Persistence, 'sourceOf' | 'startFromWhole'>
+export interface StartableCheckpointsOptions {
+  tiers: CheckpointTiers
+  persistence: Pick<Persistence, 'sourceOf' | 'startVerifiedOnce'>
   engineVersion: string
-  /** Brings a template up anew under the same checkpoint. @param misfit why its memory cannot be used */
-  renew: (checkpointId: string, misfit: string) => Promise<void>
+  /** Boots a template again under the same checkpoint id. @param incompatibility why its memory cannot be used */
+  renew: (checkpointId: string, incompatibility: string) => Promise<void>
 }
 
 /**
- * What sandboxes are started from besides the base: snapshots and templates. Their files are looked at when someone
- * starts from them, so that there may be any number.
+ * Snapshots and templates that sandboxes can be started from. Their files are only read when a start needs them, so there
+ * may be any number.
  */
 export class StartableCheckpoints {
-  readonly #options: SnapshotSourcesOptions
+  readonly #options: StartableCheckpointsOptions
   readonly #builds = new Map<string, SnapshotBuild>()
-  /** By build id. */
+  /** Preparations by build id. */
   readonly #prepared = new Map<string, Promise<void>>()
 
-  constructor(options: SnapshotSourcesOptions) {
+  constructor(options: StartableCheckpointsOptions) {
     this.#options = options
   }
 
@@ -40,20 +40,20 @@ export class StartableCheckpoints {
     return this.#builds.has(buildId)
   }
 
-  /** It was built by steps, for anyone to start from. */
+  /** Whether the build is a template, as opposed to a snapshot. */
   isTemplate(buildId: string): boolean {
     const build = this.#builds.get(buildId)
     return build !== undefined && build.sandboxId === undefined
   }
 
   /**
-   * Once for each: a template of another runsc, CPU or envd is brought up anew.
-   * @throws SandlotError not_found, and why that failed; the next who asks tries again
+   * Boots a template again when its memory is incompatible, once for each; concurrent callers share a run.
+   * @throws SandlotError not_found, and why the boot failed; the next call retries
    */
   prepare(buildId: string): Promise<void> {
     let preparing = this.#prepared.get(buildId)
     if (!preparing) {
-      preparing = this.#renewMisfit(buildId).catch((error) => {
+      preparing = this.#renewIncompatible(buildId).catch((error) => {
         this.#prepared.delete(buildId)
         throw error
       })
@@ -62,33 +62,33 @@ export class StartableCheckpoints {
     return preparing
   }
 
-  /** All templates, one after the other; nobody waits for it. */
+  /** Prepares all templates one after the other, in the background. */
   async prepareTemplates(onError: (error: unknown) => void): Promise<void> {
     for (const buildId of [...this.#builds.keys()])
       if (this.isTemplate(buildId))
         await this.prepare(buildId).catch((error) => {
-          // it may have been deleted meanwhile
+          // not an error when it was deleted meanwhile
           if (this.has(buildId)) onError(error)
         })
   }
 
   /** @param start is called with the files unpacked @throws SandlotError checkpoint_damaged, and what `start` throws */
   async start(buildId: string, start: (source: MachineSource) => Promise<LiveMachine>): Promise<LiveMachine> {
-    const { cold, persistence } = this.#options
+    const { tiers, persistence } = this.#options
     const { checkpointId } = this.#find(buildId)
-    return cold.use(checkpointId, async () => {
+    return tiers.use(checkpointId, async () => {
       const { source } = await persistence.sourceOf(checkpointId, buildId, true)
-      return persistence.startFromWhole(source, () => start(source))
+      return persistence.startVerifiedOnce(source, () => start(source))
     })
   }
 
-  async #renewMisfit(buildId: string): Promise<void> {
+  async #renewIncompatible(buildId: string): Promise<void> {
     if (!this.isTemplate(buildId)) return
-    const { cold, engineVersion, renew } = this.#options
+    const { tiers, engineVersion, renew } = this.#options
     const { checkpointId } = this.#find(buildId)
-    const manifest = await cold.describe(checkpointId)
-    const misfit = findIncompatibility(manifest, engineVersion)
-    if (manifest.template && misfit) await renew(checkpointId, misfit)
+    const manifest = await tiers.describe(checkpointId)
+    const incompatibility = findIncompatibility(manifest, engineVersion)
+    if (manifest.template && incompatibility) await renew(checkpointId, incompatibility)
   }
 
   #find(buildId: string): SnapshotBuild {

@@ -8,14 +8,14 @@ import { readPackedFile } from '../packed/read-file.ts'
 import { MANIFEST } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
-/** What a template or snapshot takes; the base image, which all share, counts to nobody. */
+/** Disk space of a template or snapshot, without the base image, which all share. */
 export interface TemplateSize {
   checkpointBytes: number
-  /** Of its own image; others may stand on it too. */
+  /** Size of its own image, which other templates may use too. */
   imageBytes: number
 }
 
-/** Over the files of a home whose server may run or not. @returns undefined: this machine does not have it */
+/** Reads the sizes from a home's files, with or without a running server. @returns undefined when it is not on this machine */
 export async function templateSize(home: string, checkpointId: string): Promise<TemplateSize | undefined> {
   const text =
     (await readFile(join(home, 'checkpoints', checkpointId, MANIFEST), 'utf8').catch(() => undefined)) ??

@@ -1,23 +1,22 @@
 import { SandlotError } from '@sandlot/protocol'
 
 export interface FairGateOptions {
-  /** Said to people, in the plural, e.g. `diffs`. */
+  /** Name of the work in messages, in the plural, e.g. `diffs`. */
   what: string
-  /** At work at a time. */
+  /** Maximum that runs at a time. */
   total: number
-  /** At work or waiting at a time, of each owner. */
+  /** Maximum that runs or waits at a time, for each owner. */
   perOwner: number
-  /** Waiting at a time, of all owners. */
+  /** Maximum that waits at a time, for all owners together. */
   maxWaiting: number
   maxWaitMs: number
 }
 
-/**
- * Bounds work that loads the whole machine. Nobody can fill the queue alone, so it is served in the order of arrival.
- */
+/** Bounds work that loads the whole machine. No owner can fill the queue alone, so it is served in order of arrival. */
 export class FairGate {
   readonly #options: FairGateOptions
-  readonly #ofOwner = new Map<string, number>()
+  /** Running and waiting work by owner. */
+  readonly #byOwner = new Map<string, number>()
   readonly #waiting = new Set<() => void>()
   #running = 0
 
@@ -28,14 +27,14 @@ export class FairGate {
   /** @throws SandlotError rate_limited, sandbox_capacity_unavailable, the signal's reason, and what `work` throws */
   async run<T>(owner: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const { what, perOwner } = this.#options
-    const own = this.#ofOwner.get(owner) ?? 0
+    const own = this.#byOwner.get(owner) ?? 0
     if (own >= perOwner)
       throw new SandlotError(
         'rate_limited',
-        `${own} ${what} of this team are at work already, and no more than ${perOwner} are at a time; try again when one is done`,
+        `${own} ${what} of this team are running already, and at most ${perOwner} may run at a time; try again when one is done`,
         { retryAfterSeconds: 2 },
       )
-    this.#ofOwner.set(owner, own + 1)
+    this.#byOwner.set(owner, own + 1)
     try {
       await this.#enter(signal)
       try {
@@ -44,9 +43,9 @@ export class FairGate {
         this.#leave()
       }
     } finally {
-      const left = this.#ofOwner.get(owner)! - 1
-      if (left > 0) this.#ofOwner.set(owner, left)
-      else this.#ofOwner.delete(owner)
+      const left = this.#byOwner.get(owner)! - 1
+      if (left > 0) this.#byOwner.set(owner, left)
+      else this.#byOwner.delete(owner)
     }
   }
 
@@ -77,7 +76,7 @@ export class FairGate {
     })
   }
 
-  /** Gives the place to the one who waits longest. */
+  /** Passes the place to the caller that has waited the longest. */
   #leave(): void {
     const [next] = this.#waiting
     if (next) next()
@@ -88,7 +87,7 @@ export class FairGate {
     const { what, total } = this.#options
     return new SandlotError(
       'sandbox_capacity_unavailable',
-      `this machine is busy with ${what}: ${total} are at work and ${this.#waiting.size} wait; try again soon`,
+      `this machine is busy with ${what}: ${total} are running and ${this.#waiting.size} wait; try again soon`,
       { retryAfterSeconds: 5 },
     )
   }

@@ -1,9 +1,9 @@
 /**
- * A queue in which owners take turns, each with its items in the order in which they came: an owner with a hundred items
- * does not make another wait for them all.
+ * A queue in which owners take turns, each with its items in order of arrival, so that an owner with a hundred items does
+ * not delay another owner by all of them.
  */
 export class FairQueue<T> {
-  /** By owner; the first one has the next turn. */
+  /** Items by owner; the first owner has the next turn. */
   readonly #items = new Map<string, T[]>()
 
   countOf(owner: string): number {
@@ -16,7 +16,7 @@ export class FairQueue<T> {
     else this.#items.set(owner, [item])
   }
 
-  /** Unknown items are no error. */
+  /** Idempotent: unknown items are ignored. */
   remove(owner: string, item: T): void {
     const own = this.#items.get(owner)
     const index = own?.indexOf(item) ?? -1
@@ -25,7 +25,7 @@ export class FairQueue<T> {
     if (own!.length === 0) this.#items.delete(owner)
   }
 
-  /** Takes out the first match in the order of turns, which uses up its owner's turn. */
+  /** Removes the first match in order of turns, which uses up its owner's turn. */
   take(isMatch: (item: T) => boolean): T | undefined {
     for (const [owner, item] of this.#inTurn()) {
       if (!isMatch(item)) continue
@@ -36,7 +36,7 @@ export class FairQueue<T> {
     return undefined
   }
 
-  /** Uses up the turn of the first match's owner; the item stays. */
+  /** Uses up the turn of the first match's owner, without removing the item. */
   postpone(isMatch: (item: T) => boolean): void {
     for (const [owner, item] of this.#inTurn())
       if (isMatch(item)) {
@@ -45,7 +45,7 @@ export class FairQueue<T> {
       }
   }
 
-  /** In the order of turns. The queue must not change meanwhile. */
+  /** Iterates in order of turns. The queue must not change meanwhile. */
   *[Symbol.iterator](): Generator<T> {
     for (const [, item] of this.#inTurn()) yield item
   }

@@ -8,24 +8,24 @@ import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import type { FrozenMachines } from '../persistence/frozen-machines.ts'
 import type { StartableCheckpoints } from '../persistence/startable-checkpoints.ts'
 import { memoryShortage } from '../pressure/memory-shortage.ts'
-import { sayingWhoHolds } from '../unlisted/unlisted-data.ts'
+import { mentionUnlisted } from '../unlisted/unlisted-data.ts'
 import { OneTimeSources } from './one-time-sources.ts'
 import { RecentDemand } from './recent-demand.ts'
 import type { StartPriority } from './start-priority.ts'
 import type { WarmPool } from './warm-pool.ts'
 
-/** Owner of what is started for no team, e.g. a template that another runsc needs anew. */
+/** Owner of starts for no team, e.g. to renew a template for another runsc. */
 const OWN_WORK = ''
-/** Snapshots started from less often than this within 10 s are not kept in stock. */
+/** Snapshots with no more starts than this within 10 s are not kept in stock. */
 const SELDOM = 1
-/** Nobody's code is in machines of the base template yet, and most sandboxes want it: a create has nothing to change. */
+/** Stock of the base template contains no foreign code, and most sandboxes want this policy: a create changes nothing. */
 export const STOCK_OF_BASE = OPEN
 
 export interface MachineStartsOptions {
   machines: Machines
-  cold: CheckpointTiers
-  hot: FrozenMachines
-  lull: StartPriority
+  tiers: CheckpointTiers
+  frozenMachines: FrozenMachines
+  startPriority: StartPriority
   /** The node's own builds, by id. */
   builds: ReadonlyMap<string, Build>
   poolMin: number
@@ -33,16 +33,16 @@ export interface MachineStartsOptions {
   memoryFloorMB: number
 }
 
-/** Parts that start machines themselves, and so are made after `MachineStarts`. */
+/** Parts that are made after `MachineStarts`, because they start machines. */
 export interface StartParts {
   pool: WarmPool<LiveMachine>
   prepared: PreparedKernels
-  snapshots: StartableCheckpoints
-  /** Machines that stand still because no database lists them. */
+  startable: StartableCheckpoints
+  /** Number of machines that are frozen because the database does not list them. */
   unlistedCount: () => number
 }
 
-/** How machines start: from the node's own builds, from checkpoints or once from one source, and what makes room for them. */
+/** Starts machines from the base build, from checkpoints or from one-time sources, and makes room for them. */
 export class MachineStarts {
   readonly #options: MachineStartsOptions
   readonly #oneTimeSources = new OneTimeSources<MachineSource>()
@@ -52,20 +52,20 @@ export class MachineStarts {
     this.#options = options
   }
 
-  /** Called once, before the first start. */
+  /** Must be called once, before the first start. */
   connect(parts: StartParts): void {
     this.#parts = parts
   }
 
-  /** A machine for the pool. @param key id of a build, or key of a source that is started once */
+  /** Starts a machine for the pool. @param key id of a build, or key of a one-time source */
   start(key: string, options: StartOptions): Promise<LiveMachine> {
     const start = () => this.#startFrom(key, options)
-    return options.isUrgent ? this.#options.lull.during(start) : start()
+    return options.isUrgent ? this.#options.startPriority.during(start) : start()
   }
 
-  /** A machine from a source that the pool keeps no stock of, in the pool's queue. */
+  /** Starts and claims a machine of a source without stock, through the pool's queue. */
   async once(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
-    // its memory may be resumed while something else starts from its files
+    // the memory may be resumed while another machine starts from the files
     const part = source.checkpointDir ? 'memory' : 'files'
     const key = `${checkpointId} ${part} ${JSON.stringify(source.network ?? CLOSED)}`
     const machine = await this.#oneTimeSources.during(key, source, () =>
@@ -81,28 +81,30 @@ export class MachineStarts {
     return new RecentDemand({
       min: isBase ? poolMin : 0,
       max: poolMax,
-      ignored: isBase || this.#parts.snapshots.isTemplate(buildId) ? 0 : SELDOM,
+      ignored: isBase || this.#parts.startable.isTemplate(buildId) ? 0 : SELDOM,
     })
   }
 
-  /** Why no machine can start for lack of memory; undefined: there is enough, or something can be given up. */
+  /** @returns why no machine can start for lack of memory, undefined when there is enough or some can be freed */
   memoryShortage(): SandlotError | undefined {
-    const { hot, memoryFloorMB } = this.#options
+    const { frozenMachines, memoryFloorMB } = this.#options
     const { pool, unlistedCount } = this.#parts
-    if (hot.size > 0 || pool.hasSpare) return undefined
+    if (frozenMachines.size > 0 || pool.hasSpare) return undefined
     const shortage = memoryShortage(memoryFloorMB)
-    return shortage && sayingWhoHolds(shortage, unlistedCount())
+    return shortage && mentionUnlisted(shortage, unlistedCount())
   }
 
-  /** While memory is short, stock of templates goes, then paused sandboxes that are only held in memory. */
+  /** Ends machines while memory is short: prepared kernels, stock of templates, then frozen machines of paused sandboxes. */
   async makeRoom(): Promise<void> {
     while (memoryShortage(this.#options.memoryFloorMB) && (await this.#dropSpare()));
   }
 
-  /** Gives up a machine that nobody would miss. @returns false: there is none */
+  /** Ends a machine that can be given up. @returns false when there is none */
   async #dropSpare(): Promise<boolean> {
     const { prepared } = this.#parts
-    return (await prepared.dropOldest()) || (await this.#dropStock()) || this.#options.hot.dropOldest()
+    return (
+      (await prepared.dropOldest()) || (await this.#dropStock()) || this.#options.frozenMachines.dropOldest()
+    )
   }
 
   async #dropStock(): Promise<boolean> {
@@ -112,15 +114,15 @@ export class MachineStarts {
   }
 
   async #startFrom(key: string, options: StartOptions): Promise<LiveMachine> {
-    const { builds, cold } = this.#options
-    const { snapshots } = this.#parts
+    const { builds, tiers } = this.#options
+    const { startable } = this.#parts
     await this.makeRoom()
-    if (snapshots.has(key)) return snapshots.start(key, (source) => this.#startWhenFree(source, options))
+    if (startable.has(key)) return startable.start(key, (source) => this.#startWhenFree(source, options))
     const base = builds.get(key)
     const source = base ? { ...base, network: STOCK_OF_BASE } : this.#oneTimeSources.get(key)
     if (!source) throw new SandlotError('not_found', `'${key}' was deleted`)
     const start = () => this.#startWhenFree(source, options)
-    return 'checkpointId' in source && source.checkpointId ? cold.use(source.checkpointId, start) : start()
+    return 'checkpointId' in source && source.checkpointId ? tiers.use(source.checkpointId, start) : start()
   }
 
   async #startWhenFree(source: MachineSource, options: StartOptions): Promise<LiveMachine> {
@@ -130,12 +132,12 @@ export class MachineStarts {
       const isAwaitedRestore = options.isUrgent && source.checkpointDir !== undefined
       return await machines.start(source, {
         ...options,
-        prepared: isAwaitedRestore ? prepared.take(source) : undefined,
+        prepared: isAwaitedRestore ? prepared.claim(source) : undefined,
       })
     } catch (error) {
       const isFull = error instanceof SandlotError && error.errorName === 'sandbox_capacity_unavailable'
       if (!isFull) throw error
-      if (!(await this.#dropSpare())) throw sayingWhoHolds(error, unlistedCount())
+      if (!(await this.#dropSpare())) throw mentionUnlisted(error, unlistedCount())
       await machines.settle()
       return machines.start(source, options)
     }

@@ -1,4 +1,4 @@
-/** What machines are started from, for as long as someone waits for one: forks wait for the same source together. */
+/** Sources of machines that are started once, kept as long as a caller waits for one; concurrent forks share a source. */
 export class OneTimeSources<Source> {
   readonly #sources = new Map<string, { source: Source; waiting: number }>()
 
@@ -6,7 +6,7 @@ export class OneTimeSources<Source> {
     return this.#sources.get(key)?.source
   }
 
-  /** The source is found under its key until the last `work` that uses it has ended. */
+  /** Keeps the source under its key until the last `work` that uses it has ended. */
   async during<T>(key: string, source: Source, work: () => Promise<T>): Promise<T> {
     const entry = this.#sources.get(key) ?? { source, waiting: 0 }
     entry.waiting++

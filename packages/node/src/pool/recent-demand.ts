@@ -1,15 +1,15 @@
 const WINDOW_MS = 10_000
 const REMEMBERED_WINDOWS = 30
 
-export interface DemandOptions {
+export interface RecentDemandOptions {
   min: number
   max: number
-  /** A peak of so many or less does not count. Default 0. */
+  /** Peaks of at most this many are ignored. Default 0. */
   ignored?: number
   now?: () => number
 }
 
-/** How many machines to keep warm: the busiest 10 s of the last five minutes, within min and max. */
+/** Computes how many machines to keep warm: the peak of any 10 s in the last five minutes, within min and max. */
 export class RecentDemand {
   readonly #min: number
   readonly #max: number
@@ -17,7 +17,7 @@ export class RecentDemand {
   readonly #now: () => number
   readonly #counts = new Map<number, number>()
 
-  constructor({ min, max, ignored = 0, now = Date.now }: DemandOptions) {
+  constructor({ min, max, ignored = 0, now = Date.now }: RecentDemandOptions) {
     this.#min = min
     this.#max = max
     this.#ignored = ignored

@@ -10,11 +10,14 @@ test('half a second passes when nobody waits for a start', async () => {
 })
 
 test('starts go first, those that fail too', async () => {
-  const lull = new StartPriority()
+  const startPriority = new StartPriority()
   const [one, two] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  const starts = [lull.during(() => one.promise), lull.during(() => two.promise).catch(() => {})]
+  const starts = [
+    startPriority.during(() => one.promise),
+    startPriority.during(() => two.promise).catch(() => {}),
+  ]
   let isOver = false
-  const waiting = lull.wait(never).then(() => {
+  const waiting = startPriority.wait(never).then(() => {
     isOver = true
   })
   await new StartPriority().wait(never)
@@ -27,9 +30,9 @@ test('starts go first, those that fail too', async () => {
 
 test('a start that takes longer than ten seconds is waited for no more', async () => {
   const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort())
-  const lull = new StartPriority()
-  void lull.during(() => new Promise(() => {}))
-  await lull.wait(never)
+  const startPriority = new StartPriority()
+  void startPriority.during(() => new Promise(() => {}))
+  await startPriority.wait(never)
   expect(timeout).toHaveBeenCalledWith(10_000)
   timeout.mockRestore()
 })

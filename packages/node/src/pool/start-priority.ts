@@ -1,11 +1,11 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Who saved something often starts from it at once. */
+/** A save is often followed by a start from it. */
 const SETTLE_MS = 500
 const MAX_WAIT_MS = 10_000
 
-/** Lets those go first who wait for a start: both need the disk. */
+/** Delays background disk work while a start is waiting. */
 export class StartPriority {
   readonly #events = new EventEmitter().setMaxListeners(0)
   #running = 0
@@ -16,15 +16,15 @@ export class StartPriority {
       return await work()
     } finally {
       this.#running--
-      if (this.#running === 0) this.#events.emit('lull')
+      if (this.#running === 0) this.#events.emit('idle')
     }
   }
 
-  /** Half a second, then until nobody waits for a start, ten seconds at most. @throws AbortError by the signal */
+  /** Waits half a second, then until no start is waiting, at most ten seconds. @throws AbortError by the signal */
   async wait(signal: AbortSignal): Promise<void> {
     await sleep(SETTLE_MS, undefined, { signal })
     if (this.#running === 0) return
     const ends = AbortSignal.any([signal, AbortSignal.timeout(MAX_WAIT_MS)])
-    await once(this.#events, 'lull', { signal: ends }).catch(() => signal.throwIfAborted())
+    await once(this.#events, 'idle', { signal: ends }).catch(() => signal.throwIfAborted())
   }
 }

@@ -3,39 +3,39 @@ import type { AcquireOptions } from '@sandlot/protocol/node'
 import { FairQueue } from './fair-queue.ts'
 import type { RecentDemand } from './recent-demand.ts'
 
-const nothing = { record: () => {}, target: () => 0 }
+const NO_DEMAND = { record: () => {}, target: () => 0 }
 
-/** Of one owner. */
+/** Maximum for one owner. */
 const MAX_WAITERS = 2_000
 const WAIT_TIMEOUT_MS = 120_000
 const MAX_FAILURES = 3
 const RETRY_AFTER_FAILURE_MS = 1_000
-/** Another try would fail just so. */
-const HOPELESS: readonly string[] = [
+/** Retrying cannot help with these errors. */
+const FINAL_ERRORS: readonly string[] = [
   'sandbox_capacity_unavailable',
   'firewall_unavailable',
   'disk_full',
   'checkpoint_damaged',
 ]
-/** The sandbox that was just handed out gets the processor for its first command. */
+/** Leaves the processor to the first command of the sandbox that was just handed out. */
 const REFILL_DELAY_MS = 60
 
 export interface WarmPoolOptions<M> {
-  /** Restores one machine; urgent when someone waits for it. */
+  /** Restores one machine; urgent when a caller waits for it. */
   start: (buildId: string, options: { isUrgent: boolean }) => Promise<M>
-  /** Most restores at a time: they are CPU-bound. */
+  /** Maximum number of concurrent restores, which are CPU-bound. */
   concurrency: number
-  /** How many machines to keep ready for a build now. */
+  /** Demand for a build, which says how many machines to keep ready. */
   demandFor: (buildId: string) => Pick<RecentDemand, 'record' | 'target'>
-  /** Most machines that are kept ready of all builds together, but for those that are always in stock. */
+  /** Maximum stock of all builds together, without those that are always in stock. */
   maxStock: number
-  /** Its stock is what most takers want: it does not count, and goes for nothing. */
+  /** Whether a build's stock does not count towards `maxStock` and is never given up. */
   isAlwaysInStock: (buildId: string) => boolean
-  /** Ends a machine that nobody waits for any more. */
+  /** Ends a machine that is no longer wanted. */
   discard: (machine: M) => void
-  /** Says why nothing may be started now, e.g. too little memory. */
+  /** @returns why nothing may be started now, e.g. too little memory */
   shortage: () => SandlotError | undefined
-  /** The same for stock that can be done without: nothing is given up for it. */
+  /** Like `shortage`, for stock that is not always kept: nothing is freed for it. */
   stockShortage: () => SandlotError | undefined
   onError: (error: unknown) => void
 }
@@ -51,20 +51,20 @@ interface Waiter<M> {
 interface Lane<M> {
   key: string
   ready: M[]
-  /** Takers that opened it for themselves; it goes with the last one. Undefined: it stays. */
+  /** Number of callers that opened a temporary lane, which is closed by the last one. Undefined: the lane is permanent. */
   borrowers?: number
-  /** How many wait for it. */
+  /** Number of waiters. */
   waiting: number
   starting: number
   failures: number
   demand: Pick<RecentDemand, 'record' | 'target'>
-  /** Counts uses of all lanes: the higher, the more recently this one was asked for. */
+  /** Sequence number of the last request, over all lanes. */
   usedAt: number
 }
 
 /**
- * Machines that are restored and answering before anyone asks. Takers get one at once or queue, where owners take turns;
- * the queue is served before the stock is filled.
+ * Machines that are restored and answering ahead of need. Callers get one at once or wait in a queue, in which owners take
+ * turns; the queue is served before the stock is filled.
  */
 export class WarmPool<M> {
   readonly #options: WarmPoolOptions<M>
@@ -80,7 +80,7 @@ export class WarmPool<M> {
     this.#options = options
   }
 
-  /** Keeps `buildId` in stock from now on. */
+  /** Starts to keep `buildId` in stock. */
   open(buildId: string, adopted: M[] = []): void {
     const demand = this.#options.demandFor(buildId)
     this.#lanes.set(buildId, {
@@ -99,14 +99,14 @@ export class WarmPool<M> {
     return this.#lanes.has(buildId)
   }
 
-  /** Counts as one take: someone is likely to come soon. */
+  /** Counts as one request, because one is likely to come soon. */
   expect(buildId: string): void {
     const lane = this.#lanes.get(buildId)
     if (lane) this.#record(lane)
     this.#fill()
   }
 
-  /** Stops keeping `buildId`. @returns its stock, for the caller to end */
+  /** Stops keeping `buildId` in stock. @returns its stock, which the caller must end */
   shut(buildId: string): M[] {
     const lane = this.#lanes.get(buildId)
     if (!lane) return []
@@ -118,7 +118,7 @@ export class WarmPool<M> {
     return lane.ready.splice(0)
   }
 
-  /** Takes a machine of something that is not kept in stock, in the same queue as all others. */
+  /** Takes a machine of a build that is not kept in stock, through the queue of all starts. */
   async takeOnce(key: string, options: Pick<AcquireOptions, 'owner'>): Promise<M> {
     let lane = this.#lanes.get(key)
     if (!lane) {
@@ -129,7 +129,7 @@ export class WarmPool<M> {
         waiting: 0,
         starting: 0,
         failures: 0,
-        demand: nothing,
+        demand: NO_DEMAND,
         usedAt: 0,
       }
       this.#lanes.set(key, lane)
@@ -181,7 +181,7 @@ export class WarmPool<M> {
     })
   }
 
-  /** Takes a machine out that turned out dead. */
+  /** Removes machines that have died. */
   drop(isMatch: (machine: M) => boolean): void {
     for (const lane of this.#lanes.values()) lane.ready = lane.ready.filter((machine) => !isMatch(machine))
     this.#fill()
@@ -191,23 +191,23 @@ export class WarmPool<M> {
     return [...this.#lanes.values()].flatMap((lane) => lane.ready)
   }
 
-  /** Takes out what is over today's demand. */
+  /** Removes and returns machines that exceed the demand. */
   surplus(): M[] {
     return [...this.#lanes.values()].flatMap((lane) => lane.ready.splice(lane.demand.target()))
   }
 
-  /** Takes out a machine that can be done without, of the build that has most. */
+  /** Removes and returns a machine that can be given up, of the build with the largest stock. */
   takeSpare(): M | undefined {
     const [most] = this.#spareLanes().sort((a, b) => b.ready.length - a.ready.length)
     return most?.ready.shift()
   }
 
-  /** Whether `takeSpare` has one. */
+  /** Whether `takeSpare` would return a machine. */
   get hasSpare(): boolean {
     return this.#spareLanes().some(({ ready }) => ready.length > 0)
   }
 
-  /** Looks at the demand anew; called now and then because demand falls with time. */
+  /** Adjusts the stock to the demand; called periodically, because demand changes with time. */
   refill(): void {
     this.#fill()
   }
@@ -220,7 +220,7 @@ export class WarmPool<M> {
     this.#rejectAll(() => true, error)
   }
 
-  /** The next whose turn it is of those that match; they wait no longer. */
+  /** Removes the matching waiter whose turn is next. */
   #shift(isMatch: (waiter: Waiter<M>) => boolean): Waiter<M> | undefined {
     const waiter = this.#queue.take(isMatch)
     if (!waiter) return undefined
@@ -261,11 +261,11 @@ export class WarmPool<M> {
     const wanted = others.find(isWanted)
     const stock = others.reduce((sum, { ready, starting }) => sum + ready.length + starting, 0)
     if (!wanted || stock < this.#options.maxStock) return wanted
-    return this.#giveUpOlderThan(wanted, others) ? wanted : undefined
+    return this.#discardOlderThan(wanted, others) ? wanted : undefined
   }
 
-  /** What was asked for last takes the place of what was not asked for the longest. @returns false: nothing is older */
-  #giveUpOlderThan({ usedAt }: Lane<M>, byUse: Lane<M>[]): boolean {
+  /** Discards a machine of the least recently requested build. @returns false when none is older */
+  #discardOlderThan({ usedAt }: Lane<M>, byUse: Lane<M>[]): boolean {
     const oldest = byUse.findLast((lane) => lane.ready.length > 0)
     if (!oldest || oldest.usedAt >= usedAt) return false
     this.#options.discard(oldest.ready.shift()!)
@@ -283,7 +283,7 @@ export class WarmPool<M> {
     )
   }
 
-  /** Of the first waiter, in the order of turns, that no machine is being started for yet. */
+  /** Lane of the first waiter, in order of turns, for which no machine is being started yet. */
   #nextWaiting(): Lane<M> | undefined {
     const starting = new Map<Lane<M>, number>()
     for (const { lane } of this.#queue) {
@@ -314,12 +314,12 @@ export class WarmPool<M> {
   }
 
   #failed(lane: Lane<M>, error: SandlotError): void {
-    // it was deleted while this one started, with whatever error: nobody waits for it, and there is no other try
+    // the build was deleted during the start: no caller waits, and there is no retry
     if (this.#lanes.get(lane.key) !== lane) return
     this.#options.onError(error)
     lane.failures++
     const isOfLane = (waiter: Waiter<M>) => waiter.lane === lane
-    if (HOPELESS.includes(error.errorName)) this.#rejectAll(isOfLane, error)
+    if (FINAL_ERRORS.includes(error.errorName)) this.#rejectAll(isOfLane, error)
     else if (lane.failures >= MAX_FAILURES) this.#shift(isOfLane)?.reject(error)
     else this.#queue.postpone(isOfLane)
     this.#retry ??= setTimeout(() => {

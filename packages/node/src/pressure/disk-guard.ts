@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, toMB } from '@sandlot/protocol'
 import type { LiveMachine } from '../machines/machine.ts'
 import { StalledMachines } from '../machines/stalled-machines.ts'
 import type { DiskSpace } from './disk-space.ts'
@@ -126,5 +126,3 @@ export const bytesToLeave = (space: DiskSpace, floorBytes: number): number =>
 
 const floorOf = ({ sizeBytes }: DiskSpace, floorBytes: number): number =>
   Math.min(floorBytes, sizeBytes * MAX_FLOOR_SHARE)
-
-const toMB = (bytes: number): number => Math.floor(bytes / 2 ** 20)

@@ -11,13 +11,13 @@ export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled'
   floorMB: number
   machines: Machines
   driver: Driver
-  hot: FrozenMachines
-  cold: CheckpointTiers
+  frozenMachines: FrozenMachines
+  tiers: CheckpointTiers
 }
 
 /** Makes the guard of a node's disk, which frees frozen machines of paused sandboxes and unpacked checkpoints. */
 export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptions): DiskGuard {
-  const { machines, driver, hot, cold, onStalled, onError } = options
+  const { machines, driver, frozenMachines, tiers, onStalled, onError } = options
   return new DiskGuard({
     onError,
     onStalled(machine, reason) {
@@ -35,8 +35,8 @@ export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptio
     stall: (machine) => machines.stall(machine),
     thaw: (machine) => machines.thaw(machine),
     async makeRoom(isEnough) {
-      while (!(await isEnough()) && (await hot.dropOldest())) await machines.settle()
-      await cold.makeRoom(isEnough)
+      while (!(await isEnough()) && (await frozenMachines.dropOldest())) await machines.settle()
+      await tiers.makeRoom(isEnough)
     },
   })
 }

@@ -10,13 +10,13 @@ import { downloadFile } from './exported-files.ts'
 
 const CHECKPOINTS = 'checkpoints'
 const FILES = 'files'
-/** Younger ones stay: their checkpoint may be about to appear. */
+/** Younger files are kept: their checkpoint may be about to appear. */
 const GRACE_MS = 10 * 60_000
 
 /**
- * What came with sandboxes of other machines: `files/<sha256>-<time>/` holds an image or an envd, and
- * `checkpoints/<id>.json` says where those of a checkpoint are, since its own manifest names places on the machine
- * that saved it. That file is also what keeps them from being collected.
+ * Images and envds of sandboxes that were taken over from other machines. `files/<sha256>-<time>/` holds an image or an
+ * envd, and `checkpoints/<id>.json` locates those of a checkpoint, because its own manifest names paths on the machine that
+ * saved it. The latter file also protects them from garbage collection.
  */
 export class AdoptedBases {
   readonly #dir: string
@@ -32,24 +32,24 @@ export class AdoptedBases {
     if (!existsSync(imagePath))
       await downloadFile(store, image, imagePath, { mode: 0o644, what: 'the image' })
     if (!existsSync(envdPath)) await downloadFile(store, envd, envdPath, { mode: 0o755, what: 'the envd' })
-    // kernels read it, and they are no users of the server's
+    // readable for kernels, which run as other users than the server
     for (const path of [dirname(envdPath), envdPath]) await chmod(path, 0o755)
     await this.#place(checkpointId, { imagePath, guestDir: dirname(envdPath) })
   }
 
-  /** undefined: where its manifest says. */
+  /** @returns undefined when the base is where the manifest says */
   async placeOf(checkpointId: string): Promise<BasePlace | undefined> {
     const text = await readFile(this.#pathOf(checkpointId), 'utf8').catch(() => undefined)
     return text === undefined ? undefined : (JSON.parse(text) as BasePlace)
   }
 
-  /** A checkpoint of a machine that runs on something adopted needs it too. */
+  /** Protects an adopted base for a new checkpoint of a machine that runs on it. */
   async keep(checkpointId: string, { imagePath, guestDir }: BasePlace): Promise<void> {
     const isAdopted = [imagePath, guestDir].some((path) => path.startsWith(`${join(this.#dir, FILES)}/`))
     if (isAdopted) await this.#place(checkpointId, { imagePath, guestDir })
   }
 
-  /** @param inUse paths that machines or layers need, whatever becomes of checkpoints */
+  /** Removes bases that no checkpoint needs. @param inUse paths that machines or layers need */
   async collect(checkpointIds: ReadonlySet<string>, inUse: Iterable<string>): Promise<void> {
     const kept = new Set(inUse)
     for (const name of await list(join(this.#dir, CHECKPOINTS))) {
@@ -72,13 +72,10 @@ export class AdoptedBases {
     await writeFileAtomically(this.#pathOf(checkpointId), JSON.stringify(place), { isFlushed: true })
   }
 
-  /** What a record of a bucket says becomes a path: `SandboxRecords` has looked at it, and so does this. */
+  /** Validates fields that become a path, although `SandboxRecords` already did: a record comes from a bucket. */
   #dirOf({ sha256, modifiedAtNs }: ExportedFile): string {
     if (!/^[0-9a-f]{64}$/.test(sha256) || !/^\d{1,20}$/.test(modifiedAtNs))
-      throw new SandlotError(
-        'checkpoint_damaged',
-        `'${sha256}' of '${modifiedAtNs}' is no file by its content`,
-      )
+      throw new SandlotError('checkpoint_damaged', `'${sha256}' and '${modifiedAtNs}' do not identify a file`)
     return join(this.#dir, FILES, `${sha256}-${modifiedAtNs}`)
   }
 

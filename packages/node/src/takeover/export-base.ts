@@ -5,18 +5,18 @@ import type { RemoteStore } from '../objects/sealed-store.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import { identify, uploadFile } from './exported-files.ts'
 
-/** Images and envds of one instance: a few. */
+/** An instance has a few images and envds. */
 const MAX_REMEMBERED = 100
 
 /**
- * Puts what checkpoints need beside themselves into the remote store.
- * @returns undefined: the checkpoint itself is not there (yet), or there is no remote store
+ * Makes a function that uploads image and envd of a checkpoint to the remote store.
+ * @returns undefined when the checkpoint itself is not (yet) in the remote store, or there is none
  */
 export function createBaseExporter(
-  cold: Pick<CheckpointTiers, 'isRemote' | 'describe'>,
+  tiers: Pick<CheckpointTiers, 'isRemote' | 'describe'>,
   remote: RemoteStore | undefined,
 ): (checkpointId: string) => Promise<ExportedBase | undefined> {
-  /** By path, size and time: reading an image in full takes a second, and thousands of checkpoints share one. */
+  /** Cached by path, size and time, because hashing an image takes a second and thousands of checkpoints share one. */
   const exported = new Map<string, ExportedFile>()
 
   async function exportFile(store: RemoteStore, path: string): Promise<ExportedFile> {
@@ -32,8 +32,8 @@ export function createBaseExporter(
   }
 
   return async (checkpointId) => {
-    if (!remote || !(await cold.isRemote(checkpointId))) return undefined
-    const { imagePath, guestDir } = await cold.describe(checkpointId)
+    if (!remote || !(await tiers.isRemote(checkpointId))) return undefined
+    const { imagePath, guestDir } = await tiers.describe(checkpointId)
     const image = await exportFile(remote, imagePath)
     return { image, envd: await exportFile(remote, join(guestDir, 'envd')) }
   }

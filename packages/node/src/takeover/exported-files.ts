@@ -9,21 +9,21 @@ import { writeAtomically } from '../host/atomic-writes.ts'
 import { run } from '../host/run.ts'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 
-/** Sealing one takes the main thread 5 ms (docs/adr/0022). */
+/** Sealing a part blocks the main thread for 5 ms (docs/adr/0022). */
 const PART_BYTES = 4 * 2 ** 20
-/** What does not shrink becomes a little longer. */
+/** Incompressible parts grow a little. */
 const MAX_PACKED_BYTES = PART_BYTES + 64 * 1024
-/** 16 GB: no image is larger. */
+/** Limits a file to 16 GB: no image is larger. */
 const MAX_PARTS = 4096
 const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
 
 const partKey = (store: RemoteStore, sha256: string, part: number): string =>
   `bases/${store.blind(sha256)}/${String(part).padStart(4, '0')}.zst`
-/** Written last: with it all parts are there. */
+/** Key of an object that is written last, when all parts are there. */
 const completeKey = (store: RemoteStore, sha256: string): string => `bases/${store.blind(sha256)}/complete`
 
-/** Reads a file in full. */
+/** Identifies a file by its content, reading all of it. */
 export async function identify(path: string): Promise<ExportedFile> {
   const { size, mtimeNs } = await stat(path, { bigint: true })
   const hash = createHash('sha256')
@@ -31,7 +31,7 @@ export async function identify(path: string): Promise<ExportedFile> {
   return { sha256: hash.digest('hex'), sizeBytes: Number(size), modifiedAtNs: String(mtimeNs) }
 }
 
-/** Puts a file into the store, once for each content. Can be done again after any failure. */
+/** Uploads a file unless the store has its content. Idempotent: may be retried after any failure. */
 export async function uploadFile(store: RemoteStore, path: string, file: ExportedFile): Promise<void> {
   if (await store.head(completeKey(store, file.sha256))) return
   const hash = createHash('sha256')
@@ -45,8 +45,8 @@ export async function uploadFile(store: RemoteStore, path: string, file: Exporte
 }
 
 /**
- * Writes a file as it was on the machine that it comes from; it appears when it is whole.
- * @param what said to people, e.g. `the image`
+ * Downloads a file with its content and time on the machine that it comes from; it appears when it is complete.
+ * @param what name of the file in messages, e.g. `the image`
  * @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable
  */
 export async function downloadFile(
@@ -97,14 +97,14 @@ async function fetchPart(
   })
 }
 
-/** Node's `utimes` takes seconds as a double, which has no room for nanoseconds. */
+/** Uses `touch`, because Node's `utimes` takes seconds as a double, which cannot hold nanoseconds. */
 async function setModifiedAt(path: string, modifiedAtNs: string): Promise<void> {
   const ns = BigInt(modifiedAtNs)
   const second = 1_000_000_000n
   await run('touch', ['-m', '-d', `@${ns / second}.${String(ns % second).padStart(9, '0')}`, path])
 }
 
-/** One after the other; all but the last have the same size. */
+/** Calls `work` for each part in order; all parts but the last have the same size. */
 async function eachPart(path: string, work: (part: Buffer, index: number) => Promise<void>): Promise<void> {
   const source: FileHandle = await open(path)
   try {

@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../objects/object-store.ts'
 
-/** Silent for so long, an instance counts as dead; it says that it lives once a minute. */
+/** An instance counts as dead when it has not renewed its lease for this long; it renews once a minute. */
 export const LEASE_MS = 5 * 60_000
 
 const leaseKey = (instanceId: string): string => `instances/${instanceId}.json`
@@ -8,14 +8,16 @@ const leaseKey = (instanceId: string): string => `instances/${instanceId}.json`
 export const isFresh = (silentMs: number | undefined): boolean =>
   silentMs !== undefined && silentMs < LEASE_MS
 
-/** Says that this instance lives. Only the time counts: there is nothing to read for the owner of the store. */
+/** Renews the lease of an instance. Only the object's time matters: the owner of the store can read nothing in it. */
 export async function renewLease(store: ObjectStore, instanceId: string): Promise<void> {
   await store.put(leaseKey(instanceId), Buffer.alloc(0))
 }
 
 /**
- * Compares with an own lease that was just renewed: both times are the store's, so no clock of a machine matters.
- * @param ownId an instance whose lease was renewed a moment ago
+ * Measures how long an instance has been silent, by comparison with an own lease that was just renewed: both times are
+ * the store's, so the clocks of machines do not matter.
+ * @param ownId an instance whose lease has just been renewed
+ * @returns milliseconds, undefined when the instance never had a lease
  */
 export async function silenceOf(
   store: ObjectStore,

@@ -13,15 +13,15 @@ import { RecordSeal } from './sealed-record.ts'
 
 const PREFIX = 'sandboxes/'
 const SUFFIX = '.json.enc'
-/** Rows of one sandbox, its metadata among them, in base64. */
+/** Limit for the rows of one sandbox, including its metadata, in base64. */
 const MAX_RECORD_BYTES = 4 * 2 ** 20
-/** Whoever owns the bucket could name any number. */
+/** Bounds the list, because the owner of the bucket can add any number of objects. */
 const MAX_RECORDS = 100_000
 const keyOf = (sandboxId: string): string => `${PREFIX}${sandboxId}${SUFFIX}`
 
 /**
- * Records of paused sandboxes in the bucket, by which another machine can go on with them. A sandbox is its record's
- * owner's; ownership changes by a conditional put, so of two machines one gets it.
+ * Records of paused sandboxes in the bucket, which another machine needs to take them over. The record names the owner of
+ * the sandbox; ownership changes by a conditional put, so one of two machines wins.
  */
 export class SandboxRecords implements TakeoverRecords {
   readonly instance: Instance
@@ -40,7 +40,7 @@ export class SandboxRecords implements TakeoverRecords {
     return found && { record: checked(sandboxId, this.#seal.open(sandboxId, found.content)), tag: found.tag }
   }
 
-  /** Ids of all sandboxes that have one, whoever owns them. What cannot be an id is none of ours, and nobody is shown it. */
+  /** Ids of all sandboxes with a record, of any owner. Keys that cannot be ours are ignored. */
   async ids(): Promise<string[]> {
     const ids: string[] = []
     for await (const { key } of this.#store.list(PREFIX)) {
@@ -57,9 +57,9 @@ export class SandboxRecords implements TakeoverRecords {
   }
 
   /**
-   * Writes it with this instance as the owner.
-   * @param replaced the state that it replaces; undefined: there is none yet
-   * @throws SandlotError conflict when somebody else has written meanwhile
+   * Writes a record with this instance as the owner.
+   * @param replaced tag of the version that is replaced; undefined when there must be none
+   * @throws SandlotError conflict when another instance has written meanwhile
    */
   async write(record: Omit<SandboxRecord, 'owner'>, replaced: string | undefined): Promise<void> {
     const { sandboxId } = record
@@ -71,23 +71,23 @@ export class SandboxRecords implements TakeoverRecords {
       )
   }
 
-  /** For its owner, which must have marked it `taken` before: nobody takes over such a one. */
+  /** Removes a record. Only its owner may call this, after it has marked the record `taken`, which prevents a takeover. */
   async remove(sandboxId: string): Promise<void> {
     await this.#store.delete(keyOf(sandboxId))
   }
 
-  /** Says that this instance lives. */
+  /** Renews the lease of this instance. */
   renewLease(): Promise<void> {
     return renewLease(this.#store, this.instance.instanceId)
   }
 
-  /** Milliseconds since an instance last said that it lives; undefined: never. Renew the own lease before. */
+  /** Milliseconds since an instance last renewed its lease, undefined when it never did. Call `renewLease` before. */
   silenceOf(instanceId: string): Promise<number | undefined> {
     return silenceOf(this.#store, instanceId, this.instance.instanceId)
   }
 }
 
-/** Only who has the secret can have written it; what becomes a path is looked at all the same. */
+/** Validates a record. Its author knows the secret; fields that become paths are validated all the same. */
 function checked(sandboxId: string, opened: unknown): SandboxRecord {
   const record = opened as SandboxRecord
   const isFile = (file: ExportedFile | undefined) =>
@@ -101,5 +101,5 @@ function checked(sandboxId: string, opened: unknown): SandboxRecord {
     isFile(record.base?.image) &&
     isFile(record.base?.envd)
   if (isWhole) return record
-  throw new SandlotError('checkpoint_damaged', `the record of sandbox '${sandboxId}' lacks what it must have`)
+  throw new SandlotError('checkpoint_damaged', `the record of sandbox '${sandboxId}' is incomplete`)
 }

@@ -3,10 +3,10 @@ import { decrypt, deriveKey, encrypt, keyIdOf, newNonce } from '../objects/seal.
 
 const FORMAT = 1
 
-/** What lies in the bucket: nothing in it is readable without the secret but the format. */
+/** Stored form of a record: without the secret only the format can be read. */
 interface Sealed {
   format: number
-  /** Tells a wrong secret from a damaged record. */
+  /** Distinguishes a wrong secret from a damaged record. */
   keyId: string
   nonce: string
   /** Ciphertext, then the tag. */
@@ -14,8 +14,8 @@ interface Sealed {
 }
 
 /**
- * Seals records of sandboxes, which hold their tokens, for a bucket: AES-256-GCM under a key that is derived from a
- * secret which all machines of one administrator share (HKDF, RFC 5869). A record is bound to its name.
+ * Seals records of sandboxes, which contain their tokens, for a bucket: AES-256-GCM with a key derived from a secret that
+ * all machines of one administrator share (HKDF, RFC 5869). A record is bound to its name.
  *
  * @example
  * const seal = new RecordSeal(secret)

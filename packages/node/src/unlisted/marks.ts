@@ -5,18 +5,18 @@ import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/a
 const SUFFIX = '.json'
 const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
 
-/** Says of something on the disk which database did not list it, and since when. */
+/** Records since when, and by which database, a thing on the disk has not been listed. */
 export interface UnlistedMark {
   id: string
   /** Unix milliseconds of the first start that found it unlisted. */
   sinceMs: number
-  /** Of the database that did not list it; no other one deletes it. */
+  /** Instance of the database that did not list it; no other one may delete it. */
   instanceId: string
-  /** Unpacked; undefined when nothing on this machine says it. */
+  /** Unpacked size; undefined when this machine does not know it. */
   sizeBytes?: number
 }
 
-/** One small file for each thing that is not listed. They appear by rename; what cannot be read counts as absent. */
+/** Marks of unlisted things, one small file each. Files that cannot be read count as absent. */
 export class UnlistedMarks {
   readonly #dir: string
 
@@ -35,7 +35,7 @@ export class UnlistedMarks {
     return marks.filter((mark) => mark !== undefined).sort((a, b) => a.sinceMs - b.sinceMs)
   }
 
-  /** Of all marks, also of those that cannot be read. */
+  /** Ids of all marks, including unreadable ones. */
   async ids(): Promise<string[]> {
     const names = await readdir(this.#dir).catch(() => [])
     return names
@@ -65,12 +65,12 @@ export class UnlistedMarks {
   }
 
   #pathOf(id: string): string {
-    if (!ID.test(id)) throw new Error(`${JSON.stringify(id).slice(0, 120)} cannot be the name of a mark`)
+    if (!ID.test(id)) throw new Error(`${JSON.stringify(id).slice(0, 120)} is not a valid id for a mark`)
     return join(this.#dir, `${id}${SUFFIX}`)
   }
 }
 
-/** What a home keeps although the database of its last start did not list it; the server need not run. */
+/** Reads what a home keeps although the database of its last start did not list it, with or without a running server. */
 export async function unlistedIn(
   home: string,
 ): Promise<{ checkpoints: UnlistedMark[]; machines: UnlistedMark[] }> {

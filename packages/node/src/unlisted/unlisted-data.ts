@@ -5,7 +5,7 @@ import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import { marksIn, type UnlistedMark } from './marks.ts'
 import { Unlisted } from './unlisted.ts'
 
-/** What a home can have that its database does not list, by kind. */
+/** Unlisted things of a home, by kind. */
 export interface UnlistedData {
   checkpoints: Unlisted
   machines: Unlisted
@@ -14,33 +14,34 @@ export interface UnlistedData {
 export interface UnlistedDataOptions {
   home: string
   graceMs: number
-  cold: Pick<CheckpointTiers, 'peek'>
+  tiers: Pick<CheckpointTiers, 'peek'>
   machines: Pick<Machines, 'end'>
-  /** For good: packed, and in the bucket too. */
+  /** Deletes a checkpoint in every tier and in the bucket. */
   removeCheckpoint: (checkpointId: string) => Promise<void>
   logger: Logger
   onError: (error: unknown) => void
 }
 
 export function createUnlistedData(options: UnlistedDataOptions): UnlistedData {
-  const { home, graceMs, cold, machines, removeCheckpoint, logger, onError } = options
+  const { home, graceMs, tiers, machines, removeCheckpoint, logger, onError } = options
   const common = (what: string) => ({
-    ...{ graceMs, onError },
+    graceMs,
+    onError,
     onFound: (marks: readonly UnlistedMark[]) =>
       logger.warn(
         { count: marks.length, instanceId: marks[0]?.instanceId },
-        `the database does not list every ${what} that is here: \`sandlot doctor\` says until when they are kept`,
+        `the database does not list every ${what} on this machine: \`sandlot doctor\` shows until when they are kept`,
       ),
     onRemoved: (mark: UnlistedMark) =>
-      logger.warn(mark, `a ${what} was deleted: no database listed it for long`),
+      logger.warn(mark, `a ${what} was deleted: the database did not list it for the grace period`),
   })
   return {
     checkpoints: new Unlisted({
       ...common('checkpoint'),
       marks: marksIn(home, 'checkpoints'),
       async describe(id) {
-        // what lies in the bucket alone, or is damaged, is kept as long
-        const manifest = await cold.peek(id).catch(() => undefined)
+        // checkpoints that are damaged or only in the bucket have the same grace period
+        const manifest = await tiers.peek(id).catch(() => undefined)
         return { sizeBytes: manifest?.sizeBytes, createdAtMs: manifest?.createdAtMs }
       },
       remove: removeCheckpoint,
@@ -62,14 +63,13 @@ export async function collectUnlisted(
   await checkpoints.collect(options)
 }
 
-/** Nobody sees these sandboxes in a list, or can kill them: without a word the machine would be full of nothing. */
-export function sayingWhoHolds(shortage: SandlotError, count: number): SandlotError {
+/** Adds unlisted machines to the reason of a shortage, because no list shows them and no client can kill them. */
+export function mentionUnlisted(shortage: SandlotError, count: number): SandlotError {
   if (count === 0) return shortage
-  const held =
-    count === 1 ? 'one is held by a sandbox that stands' : `${count} are held by sandboxes that stand`
+  const held = count === 1 ? 'one is held by a sandbox' : `${count} are held by sandboxes`
   return new SandlotError(
     shortage.errorName,
-    `${shortage.message}; ${held} still because the database does not list ${count === 1 ? 'it' : 'them'} (\`sandlot doctor\` says more)`,
+    `${shortage.message}; ${held} that ${count === 1 ? 'is' : 'are'} frozen because the database does not list ${count === 1 ? 'it' : 'them'} (see \`sandlot doctor\`)`,
     { cause: shortage, retryAfterSeconds: shortage.retryAfterSeconds },
   )
 }

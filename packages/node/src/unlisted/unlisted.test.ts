@@ -5,7 +5,7 @@ import { SandlotError } from '@sandlot/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { UnlistedMarks } from './marks.ts'
 import { Unlisted } from './unlisted.ts'
-import { sayingWhoHolds } from './unlisted-data.ts'
+import { mentionUnlisted } from './unlisted-data.ts'
 
 const DAY_MS = 24 * 3600_000
 const GRACE_MS = 7 * DAY_MS
@@ -190,11 +190,11 @@ test('a machine that is full says how much of it is held by what nobody can see 
   const full = new SandlotError('sandbox_capacity_unavailable', 'all 5 slots are in use', {
     retryAfterSeconds: 5,
   })
-  expect(sayingWhoHolds(full, 0)).toBe(full)
-  expect(sayingWhoHolds(full, 3)).toMatchObject({
+  expect(mentionUnlisted(full, 0)).toBe(full)
+  expect(mentionUnlisted(full, 3)).toMatchObject({
     errorName: 'sandbox_capacity_unavailable',
     retryAfterSeconds: 5,
     message:
-      'all 5 slots are in use; 3 are held by sandboxes that stand still because the database does not list them (`sandlot doctor` says more)',
+      'all 5 slots are in use; 3 are held by sandboxes that are frozen because the database does not list them (see `sandlot doctor`)',
   })
 })

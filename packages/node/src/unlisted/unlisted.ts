@@ -1,9 +1,9 @@
 import type { UnlistedMark, UnlistedMarks } from './marks.ts'
 
-/** A server that has just started deletes nothing: people get this long to see what it says. */
+/** Time after a start during which nothing is deleted, so that an administrator can read the warnings. */
 const SETTLING_MS = 3600_000
 
-/** What is known of a thing that is not listed. */
+/** Metadata of an unlisted thing. */
 export interface UnlistedThing {
   sizeBytes?: number
   /** Unix milliseconds. */
@@ -12,23 +12,23 @@ export interface UnlistedThing {
 
 export interface UnlistedOptions {
   marks: UnlistedMarks
-  /** How long the database that did not list a thing must go on not listing it. */
+  /** How long a thing must stay unlisted by one database before it is deleted. */
   graceMs: number
   describe: (id: string) => Promise<UnlistedThing>
-  /** Deletes it for good. */
+  /** Deletes the thing permanently. */
   remove: (id: string) => Promise<void>
   onFound: (marks: readonly UnlistedMark[]) => void
   onRemoved: (mark: UnlistedMark) => void
   onError: (error: unknown) => void
   now?: () => number
-  /** Milliseconds that only ever grow. */
+  /** Monotonic clock. */
   uptimeMs?: () => number
 }
 
 /**
- * Things of one kind that are on the disk and not in the database: an empty, an older or a foreign database lists
- * nothing of what people have here. A start only marks them; they are deleted after the grace period, by the database
- * that did not list them, and by no other.
+ * Things of one kind that are on the disk but not in the database, e.g. because the database is empty, restored from a
+ * backup, or of another home. A start only marks them; they are deleted after the grace period, and only under the database
+ * that did not list them.
  */
 export class Unlisted {
   readonly #options: UnlistedOptions
@@ -45,8 +45,8 @@ export class Unlisted {
   }
 
   /**
-   * Called by a join: marks what the database does not list, and takes the marks off what it lists again.
-   * @param present all that there are
+   * Called by a join: marks things that the database does not list, and removes marks of things that it lists again.
+   * @param present ids of all things on the disk
    */
   async find(
     present: Iterable<string>,
@@ -62,8 +62,8 @@ export class Unlisted {
     for (const id of present) if (!isListed(id)) this.#unlisted.add(id)
     for (const id of await marks.ids()) if (!this.#unlisted.has(id)) await marks.remove(id)
     const found: UnlistedMark[] = []
-    // what cannot be marked now, e.g. on a full disk, is not deleted either
-    for (const id of this.#unlisted) await this.#marked(id).then((mark) => found.push(mark), onError)
+    // a thing that cannot be marked now, e.g. on a full disk, is not deleted either
+    for (const id of this.#unlisted) await this.#mark(id).then((mark) => found.push(mark), onError)
     if (found.length > 0) onFound(found)
   }
 
@@ -71,23 +71,23 @@ export class Unlisted {
     return this.#unlisted.has(id)
   }
 
-  /** How many there are. */
+  /** Number of unlisted things. */
   get size(): number {
     return this.#unlisted.size
   }
 
-  /** For a thing that is deleted on purpose. */
+  /** Called for a thing that is deleted on purpose. */
   async forget(id: string): Promise<void> {
     if (this.#unlisted.delete(id)) await this.#options.marks.remove(id)
   }
 
-  /** Deletes what has been unlisted for the grace period. @param isAsked people asked for it: it need not wait for the first hour of a server */
+  /** Deletes things that have been unlisted for the grace period. @param isAsked skips the hour after a start: a user asked for it */
   async collect({ isAsked }: { isAsked: boolean }): Promise<void> {
     const { graceMs, marks, remove, onRemoved, onError } = this.#options
     if (!isAsked && this.#uptimeMs() - this.#foundAtMs < SETTLING_MS) return
     for (const id of this.#unlisted)
       try {
-        const mark = await this.#marked(id)
+        const mark = await this.#mark(id)
         if (this.#now() - mark.sinceMs < graceMs) continue
         await remove(id)
         await marks.remove(id)
@@ -98,8 +98,8 @@ export class Unlisted {
       }
   }
 
-  /** Its mark by this database; one that is torn, another's or impossible is written anew, and its time begins again. */
-  async #marked(id: string): Promise<UnlistedMark> {
+  /** Finds or writes the mark of this database. A damaged, foreign or impossible mark is replaced, which restarts its time. */
+  async #mark(id: string): Promise<UnlistedMark> {
     const { marks, describe } = this.#options
     const nowMs = this.#now()
     const known = await marks.find(id)

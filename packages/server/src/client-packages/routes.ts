@@ -5,11 +5,11 @@ import type { App, Handler } from '../http/app.ts'
 import type { ClientPackage } from './client-package.ts'
 
 export interface ClientPackageRoutesOptions {
-  /** By file name. */
+  /** Packages by file name. */
   clientPackages: ReadonlyMap<string, ClientPackage>
 }
 
-/** The SDK and CLI that match this server, for `npm i http://<host>/npm/e2b.tgz`; nobody needs a key for them. */
+/** The SDK and CLI that match this server, for `npm i http://<host>/npm/e2b.tgz`; served without a key. */
 export function clientPackageRoutes(app: App, options: ClientPackageRoutesOptions): void {
   app.get('/npm/:file', { schema: getClientPackage }, get(options))
 }

@@ -190,8 +190,8 @@ class SessionPages {
     return show(reply, signedOutPage())
   }
 
-  /** @throws SandlotError invalid_request: the tokens would go to somebody else */
-  #checkLogin(request: Asker, { next, cliVersion }: Partial<CliLogin>): CliLogin {
+  /** @throws SandlotError invalid_request: the tokens would be sent to another program */
+  #checkLogin(request: FastifyRequest, { next, cliVersion }: Partial<CliLogin>): CliLogin {
     const { domain, ownPorts } = this.#options
     if (next === undefined || !parseLoopback(next, ownPortsOf(request, domain, ownPorts)))
       throw new SandlotError(
@@ -215,7 +215,7 @@ class SessionPages {
   }
 
   #answerSignIn(
-    request: Asker,
+    request: FastifyRequest,
     reply: FastifyReply,
     form: { login?: CliLogin; linkToken?: string; problem?: string },
   ): FastifyReply {
@@ -223,8 +223,6 @@ class SessionPages {
     return show(reply, signInPage({ ...form, formToken }))
   }
 }
-
-type Asker = FastifyRequest
 
 function showProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const error = toSandlotError(thrown, request)
