@@ -1,7 +1,7 @@
 import type { MachineSample } from '@sandlot/protocol/node'
 import type { SandboxMetric } from '@sandlot/protocol/rest'
 import type { SandboxRegistry } from '../sandboxes/registry.ts'
-import { MAX_POINTS, type MetricRow, MetricsRepository } from './repository.ts'
+import { MAX_POINTS, type MetricRow, type MetricsRepository } from './repository.ts'
 
 /** Samples of the last 10 minutes are kept in memory. */
 const RING_SIZE = 120
