@@ -12,7 +12,7 @@ const live = (name: string, testTimeout: number, tries = retry, hookTimeout = 18
     name,
     include: [`tests/${name}/**/*.test.ts`],
     globalSetup: ['tests/global-setup.ts'],
-    setupFiles: ['tests/client-environment.ts'],
+    setupFiles: ['tests/client-environment.ts', 'tests/check-answers.ts'],
     testTimeout,
     hookTimeout,
     retry: tries,

@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node'
 import { BUILD_ORDER } from './file-order.ts'
+import { startCluster } from './postgres/cluster.ts'
 import { allowedRegistries } from './registry/ports.ts'
 import { type ServerInfo, startServer } from './server.ts'
 
@@ -23,10 +24,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const suite = project.name
   const index = SUITES.indexOf(suite)
   const registries = allowedRegistries(suite)
+  // TEST_STORE=postgres runs a suite on PostgreSQL instead of SQLite
+  const cluster = process.env.TEST_STORE === 'postgres' ? await startCluster() : undefined
+  await cluster?.query('postgres', 'create database sandlot')
   const server = await startServer({
     name: suite,
+    env: cluster && { SANDLOT_STORE: cluster.url('sandlot') },
     port: FIRST_PORT + index,
     networkRange: `10.${FIRST_RANGE + index}.0.0/16`,
+    checksAnswers: suite === 'conformance',
     flags: [
       '--pool-min',
       '2',
@@ -39,5 +45,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     ],
   })
   project.provide('server', server.info())
-  return () => server.purge()
+  return async () => {
+    await server.purge()
+    await cluster?.remove()
+  }
 }

@@ -5,10 +5,11 @@ import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const repository = fileURLToPath(new URL('..', import.meta.url))
 const main = join(repository, 'packages', 'sandlot', 'src', 'main.ts')
+const recordViolations = pathToFileURL(join(repository, 'tests', 'record-violations.ts')).href
 
 /**
  * Suites of several checkouts run side by side on one machine when each has a number of its own (1-8) here: other ports,
@@ -35,6 +36,8 @@ export interface ServerOptions {
   flags?: string[]
   /** More environment for it, e.g. secrets. */
   env?: Record<string, string>
+  /** Checks every answer of the REST API against /openapi.json; `ServerInfo.violations` says what was found. */
+  checksAnswers?: boolean
 }
 
 /** What a test needs to reach a server; plain data, so that vitest can hand it to workers. */
@@ -45,6 +48,8 @@ export interface ServerInfo {
   pid: number
   /** Everything in `<home>/env`: E2B_API_KEY, E2B_API_URL, … */
   env: Record<string, string>
+  /** File with a line for each answer that is not as /openapi.json says; absent: answers are not checked. */
+  violations?: string
 }
 
 /** Connection options of the official SDK for a server. */
@@ -72,11 +77,15 @@ export interface TestServer {
   log(): string
 }
 
+/** Home of the test server of this name. */
+export const homeOf = (name: string): string => join(tmpdir(), `sandlot-test-${name}${suffix}`)
+
 /** Starts a real server on a fresh home of its own and waits until it answers. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
-  const home = join(tmpdir(), `sandlot-test-${options.name}${suffix}`)
+  const home = homeOf(options.name)
   const port = options.port + 1_000 * CHECKOUT
   const logFile = `${home}.log`
+  const violations = options.checksAnswers ? `${home}.violations` : undefined
   let child: ChildProcess | undefined
 
   async function purge(): Promise<void> {
@@ -99,9 +108,14 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       ...['--catalog', 'none'],
       ...(options.flags ?? []),
     ]
-    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
+    const preload = violations ? ['--import', recordViolations] : []
+    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...preload, ...args], {
       stdio: ['ignore', log, log],
-      env: { ...cleanEnvironment(), ...options.env },
+      env: {
+        ...cleanEnvironment(),
+        ...(violations && { ANSWER_VIOLATIONS: violations }),
+        ...options.env,
+      },
     })
     await waitUntilHealthy(child)
   }
@@ -141,13 +155,14 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const stop = () => end('SIGTERM')
 
   await rm(logFile, { force: true })
+  if (violations) await rm(violations, { force: true })
   await mkdir(tmpdir(), { recursive: true })
   await purge()
   await start()
   return {
     info: () => {
       const env = readEnv(home)
-      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env }
+      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env, violations }
     },
     kill: async () => void (await end('SIGKILL')),
     stop,
@@ -155,6 +170,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     async purge() {
       await purge()
       await rm(logFile, { force: true })
+      if (violations) await rm(violations, { force: true })
     },
     log: () => readFileSync(logFile, 'utf8'),
   }
@@ -162,6 +178,16 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
 
 /** Runs a command of `sandlot`. @returns its standard output @throws with its standard error */
 export async function sandlot(args: string[], env: Record<string, string> = {}): Promise<string> {
+  const { code, output, errors } = await runSandlot(args, env)
+  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${errors}`)
+  return output
+}
+
+/** Runs a command of `sandlot`, whatever its exit code. */
+export async function runSandlot(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; output: string; errors: string }> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), ...env },
@@ -172,9 +198,8 @@ export async function sandlot(args: string[], env: Record<string, string> = {}):
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => void (output += chunk))
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => void (errors += chunk))
-  const [code] = await once(child, 'close')
-  if (code !== 0) throw new Error(`sandlot ${args.join(' ')} failed:\n${errors}`)
-  return output
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, output, errors }
 }
 
 /** Keeps settings of the developer's own server, except its cache, away from the server under test. */

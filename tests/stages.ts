@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Ended, runCommand } from './command.ts'
 import { countGoTests, countVitestTests, type Outcome } from './outcomes.ts'
+import { postgresPrograms } from './postgres/cluster.ts'
 import type { Stage } from './schedule.ts'
 import { FILE_TIMES_VARIABLE, type FileTime } from './slow-files.ts'
 
@@ -141,9 +142,36 @@ const chromium: TestStage = {
   },
 }
 
+/**
+ * The real server for the suites on PostgreSQL, which start it on a socket of their own. The package must not start one:
+ * a cluster of the system is none of a test's business.
+ */
+const postgresql: TestStage = {
+  name: 'postgresql',
+  // the set-up and the browser's installation call apt too, which one process at a time may do
+  needs: [setUp.name, chromium.name],
+  timeoutMinutes: 10,
+  async run(run) {
+    if (postgresPrograms()) return { passed: 0, failed: 0, skipped: 0 }
+    run.print("tests on PostgreSQL need Debian's package, which is missing: installing it with apt\n")
+    const ended = await command('sh', ['-c', INSTALL_POSTGRESQL], run, { isQuiet: true })
+    if (ended.code !== 0) run.print('apt could not install it: install the package postgresql\n')
+    return resultOfCheck(ended)
+  },
+}
+const INSTALL_POSTGRESQL = `set -e
+apt-get update -q
+apt-get install -y --no-install-recommends postgresql-common
+sed -i '/create_main_cluster/d' /etc/postgresql-common/createcluster.conf
+echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf
+apt-get install -y --no-install-recommends postgresql`
+
 /** What suites of tests/ need besides the set-up and the built SDK, and how they run. */
 const suiteOptions: Record<string, Partial<TestStage>> = {
   conformance: { needs: [setUp.name, buildSdk.name, pythonClients.name] },
+  // includes PostgreSQL that is killed
+  chaos: { needs: [setUp.name, buildSdk.name, postgresql.name] },
+  e2e: { needs: [setUp.name, buildSdk.name, postgresql.name] },
   agents: { needs: [setUp.name, buildSdk.name, chromium.name] },
   // builds templates of several gigabytes: about 20 minutes
   catalogue: { leftOutAfterMinutes: 20 },
@@ -159,6 +187,7 @@ export const stages: TestStage[] = [
   pythonClients,
   buildSdk,
   chromium,
+  postgresql,
   check('types', join(binaries, 'tsc'), ['--noEmit'], { needs: [buildSdk.name] }),
   check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages'], {
     needs: [buildSdk.name],
@@ -173,6 +202,7 @@ export const stages: TestStage[] = [
     goTests(program),
   ]),
   vitest('unit', { timeoutMinutes: 20 }),
+  vitest('unit-postgres', { timeoutMinutes: 20, needs: [setUp.name, buildSdk.name, postgresql.name] }),
   ...LIVE_SUITES.map((suite) => vitest(suite, suiteOptions[suite])),
 ]
 

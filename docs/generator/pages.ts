@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { commandLinePage } from './command-line-page.ts'
 import { configurationPage } from './configuration-page.ts'
+import { errorsPage } from './errors-page.ts'
 
 /** The command that writes the pages again, as tests and the pages themselves name it. */
 export const REGENERATE = 'npm run docs'
@@ -20,6 +21,7 @@ export async function generatedPages(): Promise<GeneratedPage[]> {
   return [
     { path: pathOf('cli.md'), text: await commandLinePage() },
     { path: pathOf('configuration.md'), text: configurationPage() },
+    { path: pathOf('errors.md'), text: errorsPage() },
   ]
 }
 

@@ -1,4 +1,4 @@
-// `npm run docs`: writes docs/cli.md and docs/configuration.md from the programs and the settings schema.
+// `npm run docs`: writes the generated pages of the documentation from the programs, the settings schema and the error table.
 import { relative } from 'node:path'
 import { writePages } from './pages.ts'
 

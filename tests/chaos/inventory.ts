@@ -27,7 +27,11 @@ export interface Inventory {
 
 const names = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])
 
-export async function takeInventory(home: string): Promise<Inventory> {
+/** @param checkpointRows ids in the database. Default: those in the SQLite file of the home */
+export async function takeInventory(
+  home: string,
+  checkpointRows = () => Promise.resolve(rowsOf(home)),
+): Promise<Inventory> {
   const { cgroup, netnsPrefix, vethPrefix } = namesFor(home)
   const machinesDir = join(home, 'run/machines')
   const machines = names(machinesDir)
@@ -54,7 +58,7 @@ export async function takeInventory(home: string): Promise<Inventory> {
     kernels: pids.filter(Boolean).length,
     checkpoints: names(join(home, 'checkpoints')),
     packed: names(join(home, 'packed/checkpoints')).map((name) => name.replace(/\.json$/, '')),
-    checkpointRows: rowsOf(home),
+    checkpointRows: await checkpointRows(),
     unlisted: names(join(home, 'unlisted/checkpoints')).map((name) => name.replace(/\.json$/, '')),
   }
 }

@@ -16,7 +16,7 @@ PORT = 49983
 GETREGS, SETREGS, ATTACH, DETACH, SYSCALL = 12, 13, 16, 17, 24
 RAX, RDI, ORIG_RAX, RIP = 10, 14, 15, 16
 CLOSE = 3
-WALL = 0x40000000  # also threads of others
+WALL = 0x40000000  # also threads of other processes
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
@@ -110,7 +110,7 @@ def answer(connection, mode):
             start, piece = FLOODS[mode]
             block = piece * (65536 // len(piece))
             connection.sendall(start)
-            # 200 MB and more, so that a reader without a bound is seen
+            # 200 MB and more, so that a reader without a limit is noticed
             for _ in range(200 * 16 * 4):
                 connection.sendall(block)
     except OSError:

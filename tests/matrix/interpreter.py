@@ -1,4 +1,4 @@
-"""What every program of a code interpreter does, written for every generation of `e2b-code-interpreter`; see program.py."""
+"""Does what every program of a code interpreter does, written for every generation of `e2b-code-interpreter`; see program.py."""
 
 import json
 import sys

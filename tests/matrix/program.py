@@ -1,4 +1,4 @@
-"""What every program does, written for every generation of PyPI `e2b`: one JSON line a step, `{"step", "ok"}` with `error` or `absent`.
+"""Does what every program does, written for every generation of PyPI `e2b`: one JSON line a step, `{"step", "ok"}` with `error` or `absent`.
 
 The interpreter finds the client by PYTHONPATH, and the client the server by the environment.
 """

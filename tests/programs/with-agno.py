@@ -1,4 +1,4 @@
-"""The toolkit's functions called as an agent of agno calls them, without a model."""
+"""Calls the toolkit's functions as an agent of agno calls them, without a model."""
 
 import tempfile
 import urllib.request

@@ -1,4 +1,4 @@
-"""The three E2B tools called as an agent of crewAI calls them, without a model."""
+"""Calls the three E2B tools as an agent of crewAI calls them, without a model."""
 
 from crewai_tools import E2BExecTool, E2BFileTool, E2BPythonTool
 from e2b import Sandbox

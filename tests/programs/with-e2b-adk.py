@@ -1,4 +1,4 @@
-"""The plugin's tools called by an agent of Google's ADK, whose model is scripted."""
+"""Lets an agent of Google's ADK with a scripted model call the plugin's tools."""
 
 from e2b_adk import E2BPlugin
 from google.adk.agents import Agent

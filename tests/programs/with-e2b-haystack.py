@@ -1,4 +1,4 @@
-"""The toolset called as an agent of Haystack calls it, without a model."""
+"""Calls the toolset as an agent of Haystack calls it, without a model."""
 
 from haystack_integrations.tools.e2b import E2BToolset
 from steps import attempt, check, end

@@ -1,4 +1,4 @@
-"""The server started over standard input and output, as desktop programs start it, and its tool called by a client of MCP."""
+"""Starts the server over standard input and output, as desktop programs do, and calls its tool with an MCP client."""
 
 import json
 import os

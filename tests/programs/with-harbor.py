@@ -1,4 +1,4 @@
-"""`harbor run` over a task, as terminal-bench is run: its image is built, the oracle (no model) solves it, the verifier scores it."""
+"""Runs `harbor run` over a task, like terminal-bench: the image is built, the oracle (no model) solves the task, the verifier scores it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Inspect's own check of a sandbox provider, and evaluations with a scripted model: the default template and one from a Dockerfile."""
+"""Runs Inspect's own check of a sandbox provider, and evaluations with a scripted model on the default template and on one from a Dockerfile."""
 
 import tempfile
 from pathlib import Path
@@ -50,7 +50,7 @@ async def evaluate(sandbox, files=None):
         ModelOutput.from_content("mockllm/model", "It is 42."),
     ]
     for output in outputs:
-        # else the tokens are counted, by a table from the internet
+        # otherwise tokens are counted with a table from the internet
         output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
     task = Task(
         dataset=[Sample(input="What is the answer?", target="42", files={"given.txt": "given"})],

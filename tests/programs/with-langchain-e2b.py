@@ -1,4 +1,4 @@
-"""The backend that Deep Agents work in, called as their tools call it, and an agent of Deep Agents with a model that calls one."""
+"""Calls the backend of Deep Agents as their tools call it, and runs a Deep Agent with a model that calls a tool."""
 
 import uuid
 

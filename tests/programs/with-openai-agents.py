@@ -1,4 +1,4 @@
-"""A session of the sandbox client, used as the tools of a SandboxAgent use it (tests/catalogue has agents with a model)."""
+"""Uses a session of the sandbox client as the tools of a SandboxAgent use it (tests/agents has agents with a model)."""
 
 import io
 import urllib.request

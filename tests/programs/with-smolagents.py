@@ -1,4 +1,4 @@
-"""`E2BExecutor`, as a CodeAgent uses it: alone, and by an agent with a scripted model."""
+"""Uses `E2BExecutor` as a CodeAgent does: alone, and by an agent with a scripted model."""
 
 from smolagents import CodeAgent, Model, tool
 from smolagents.models import ChatMessage, MessageRole, TokenUsage

@@ -39,15 +39,15 @@ export interface EdgeOptions {
   /** Sandboxes are `<port>-<id>.<domain>`; may hold a port, which is ignored. */
   domain: string
   logger: Pick<Logger, 'debug'>
-  /** How a port of a sandbox is reached. Default: TCP, 5 s. */
+  /** Opens a connection to a port of a sandbox. Default: TCP, 5 s. */
   dial?: Dial
-  /** Requests and tunnels at one time; more are answered with 429. Default 1000. */
+  /** Most pending requests and tunnels of one sandbox; more are answered with 429. Default 1000. */
   maxConnectionsPerSandbox?: number
-  /** A request or tunnel without a byte either way for so long is broken. Default 620 000 (wire spec 3). */
+  /** Breaks a request or tunnel after so long without a byte in either direction. Default 620 000 (wire spec 3). */
   idleTimeoutMs?: number
 }
 
-/** The data plane: what comes in for sandboxes. */
+/** The data plane: serves all requests for sandboxes. */
 export interface Edge {
   /** Whether the request is for a sandbox; all others belong to the REST API. */
   claims(request: EdgeRequest): boolean
@@ -55,13 +55,13 @@ export interface Edge {
   handle(request: EdgeRequest, response: EdgeResponse, door?: Door): void
   /** Answers any request to change the protocol, e.g. to WebSocket. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, door?: Door): void
-  /** Breaks everything that is open. */
+  /** Breaks all open requests and tunnels. */
   close(): Promise<void>
 }
 
 const PORT_PLACEHOLDER = /\$\{PORT\}/g
 
-/** The request may wait until its sandbox is back. */
+/** A request that may wait until its sandbox is resumed. */
 interface Asleep {
   asleep: SandboxTarget
 }
@@ -261,7 +261,7 @@ function localGuestHost(request: EdgeRequest): string | undefined {
   return host !== undefined && LOCAL_HOST.test(host) ? host : undefined
 }
 
-/** envd checks the token itself; a sandbox that sleeps is only woken for whom it would answer. */
+/** envd checks the token itself. The edge wakes a paused sandbox only for callers that envd would answer. */
 function mayUseEnvd(request: EdgeRequest, entry: DirectoryEntry): boolean {
   if (entry.envdAccessToken === undefined) return true
   const token = headerOf(request, 'x-access-token')

@@ -14,7 +14,8 @@ import type { AppOptions } from './create-app.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
 import { Idempotency } from './idempotency/service.ts'
-import { SandboxMetrics } from './metrics/metrics.ts'
+import { MetricsRepository } from './metrics/repository.ts'
+import { MetricsService } from './metrics/service.ts'
 import type { ControlPlaneOptions } from './options.ts'
 import { autoResume } from './sandboxes/auto-resume.ts'
 import { Deadlines } from './sandboxes/deadlines.ts'
@@ -22,7 +23,7 @@ import { Forks } from './sandboxes/forks.ts'
 import { SandboxLifecycle } from './sandboxes/lifecycle.ts'
 import { SandboxOperations } from './sandboxes/operations.ts'
 import { Pauses } from './sandboxes/pauses.ts'
-import { type RecoveryOptions, recoverSandboxes } from './sandboxes/recovery.ts'
+import { recoverSandboxes } from './sandboxes/recovery.ts'
 import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { Rollbacks } from './sandboxes/rollback.ts'
@@ -50,6 +51,7 @@ export interface Services extends AppOptions {
   store: Store
   registry: SandboxRegistry
   sandboxRows: SandboxRepository
+  metricRows: MetricsRepository
   takeovers: Takeovers
   /** Reconciles rows, machines and checkpoints after a start. */
   recover: () => Promise<Joined>
@@ -58,103 +60,83 @@ export interface Services extends AppOptions {
 
 /** Builds the services of a control plane, and connects them. Nothing runs yet. */
 export async function assemble(options: AssembleOptions): Promise<Services> {
-  const { store, nodeId, node, logger, now } = options
-  const registry = new SandboxRegistry()
-  const catalogProgress = new CatalogProgress(now)
-  const templates = new TemplateRegistry(new TemplateRepository(store), catalogProgress)
-  const nodeEvents = new EventReceiver(node, (err) =>
-    logger.warn({ err }, 'what the node reported was not recorded'),
-  )
-  let capacity: BuildResources | undefined
-  const limits = new TeamLimits({
-    runningOf: (teamId) => registry.countOf(teamId),
-    capacity: () => capacity!,
-    now,
-  })
-  const uploads = assembleUploads(options, limits)
-  const checkpointRows = new CheckpointRepository(store, nodeId)
-  const storage = new StorageUsage({ node, checkpoints: checkpointRows, uploads, limits })
-  const sandboxRows = new SandboxRepository(store, nodeId)
-  const instanceId = await openInstanceId(store)
-  const operations = new SandboxOperations({
-    node,
-    repository: sandboxRows,
-    registry,
-    templates,
-    limits,
-    teamOf: (teamId) => findTeam(store, teamId),
-    logger,
-    now,
-  })
-  const sandboxes = assembleSandboxes(options, {
-    operations,
-    checkpointRows,
-    storage,
-    instanceId,
-    nodeEvents,
-  })
-  const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a build log was not stored'))
-  const templateBuilder = new TemplateBuilder({
-    node,
-    nodeEvents,
-    templates,
-    checkpoints: checkpointRows,
-    uploads,
-    logs: buildLogs,
-    limits,
-    storage,
-    builds: options.builds,
-    logger,
-    now,
-  })
+  const { store, domain, now } = options
+  const parts = assembleParts(options)
+  const { operations, catalogProgress, uploads, storage } = parts
+  const { registry, templates, limits, repository: sandboxRows } = operations
+  const sandboxes = assembleSandboxes(options, parts, await openInstanceId(store))
+  const metricRows = new MetricsRepository(store)
+  const builds = assembleBuilds(options, parts, sandboxes.checkpoints)
   return {
     ...sandboxes,
-    nodeEvents,
-    async recover() {
-      const joined = await sandboxes.recover()
-      capacity = joined.capacity
-      return joined
-    },
+    ...builds,
     ...(await assembleAccess(options)),
+    nodeEvents: parts.nodeEvents,
     store,
     registry,
     sandboxRows,
-    metrics: new SandboxMetrics(store, registry),
+    metricRows,
+    metrics: new MetricsService(metricRows, registry),
     events: new EventRepository(store),
     limits,
     storage,
     templates,
-    templateService: new TemplateService({
-      templates,
-      node,
-      sandboxes: registry,
-      checkpoints: sandboxes.checkpoints,
-      builder: templateBuilder,
-      limits,
-      now,
-    }),
     tagHistory: new TagHistory(store),
     templateDescriptions: new Map(Object.entries(options.templateDescriptions ?? {})),
-    templateBuilder,
-    buildLogs,
     uploads,
     catalog: options.catalog,
     catalogProgress,
     clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
-    domain: options.domain,
+    domain,
     ownPorts: options.ownPorts ?? [],
     now,
   }
 }
 
-interface SandboxParts extends Pick<RecoveryOptions, 'operations' | 'checkpointRows' | 'instanceId'> {
+/** What sandboxes and builds share: rows, registries, limits and the node. */
+interface Parts {
+  operations: SandboxOperations
+  checkpointRows: CheckpointRepository
+  uploads: Uploads
   storage: StorageUsage
+  catalogProgress: CatalogProgress
   nodeEvents: EventReceiver
+  /** What the last join answered. */
+  joined: { capacity?: BuildResources }
+}
+
+function assembleParts(options: AssembleOptions): Parts {
+  const { store, nodeId, node, logger, now } = options
+  const registry = new SandboxRegistry()
+  const catalogProgress = new CatalogProgress(now)
+  const nodeEvents = new EventReceiver(node, (err) =>
+    logger.warn({ err }, 'what the node reported was not recorded'),
+  )
+  const joined: Parts['joined'] = {}
+  const limits = new TeamLimits({
+    runningOf: (teamId) => registry.countOf(teamId),
+    capacity: () => joined.capacity!,
+    now,
+  })
+  const uploads = assembleUploads(options, limits)
+  const checkpointRows = new CheckpointRepository(store, nodeId)
+  const operations = new SandboxOperations({
+    node,
+    repository: new SandboxRepository(store, nodeId),
+    registry,
+    templates: new TemplateRegistry(new TemplateRepository(store), catalogProgress),
+    limits,
+    teamOf: (teamId) => findTeam(store, teamId),
+    logger,
+    now,
+  })
+  const storage = new StorageUsage({ node, checkpoints: checkpointRows, uploads, limits })
+  return { operations, checkpointRows, uploads, storage, catalogProgress, nodeEvents, joined }
 }
 
 /** Connects the rooms of sandboxes: at a deadline they pause or end, with traffic they resume. */
-function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
-  const { operations, checkpointRows, storage, instanceId, nodeEvents } = parts
+function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: string) {
+  const { operations, checkpointRows, storage, nodeEvents, joined } = parts
   const sessionId = randomUUID()
   const { requireSecure = false } = options
   const deadlines = new Deadlines(operations, {
@@ -181,9 +163,49 @@ function assembleSandboxes(options: AssembleOptions, parts: SandboxParts) {
     checkpoints,
     snapshots: new SnapshotService(operations, checkpoints),
     takeovers,
-    recover: () =>
-      recoverSandboxes({ operations, lifecycle, checkpoints, checkpointRows, instanceId, sessionId }),
+    async recover() {
+      const found = await recoverSandboxes({
+        operations,
+        lifecycle,
+        checkpoints,
+        checkpointRows,
+        instanceId,
+        sessionId,
+      })
+      joined.capacity = found.capacity
+      return found
+    },
   }
+}
+
+function assembleBuilds(options: AssembleOptions, parts: Parts, checkpoints: CheckpointService) {
+  const { store, node, logger, now } = options
+  const { operations, checkpointRows, uploads, storage, nodeEvents } = parts
+  const { templates, limits, registry } = operations
+  const buildLogs = new BuildLogs(store, now, (err) => logger.warn({ err }, 'a build log was not stored'))
+  const templateBuilder = new TemplateBuilder({
+    node,
+    nodeEvents,
+    templates,
+    checkpoints: checkpointRows,
+    uploads,
+    logs: buildLogs,
+    limits,
+    storage,
+    builds: options.builds,
+    logger,
+    now,
+  })
+  const templateService = new TemplateService({
+    templates,
+    node,
+    sandboxes: registry,
+    checkpoints,
+    builder: templateBuilder,
+    limits,
+    now,
+  })
+  return { buildLogs, templateBuilder, templateService }
 }
 
 function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads {

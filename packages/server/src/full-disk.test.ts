@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isOnPostgres } from './test-support/database.ts'
 import { ServerUnderTest } from './test-support/server-under-test.ts'
 
-// a small file system of its own needs root, as Sandlot does
+// mounting a small file system needs root, like Sandlot
 const isRoot = process.getuid?.() === 0 && !isOnPostgres
 let directory: string
 let t: ServerUnderTest

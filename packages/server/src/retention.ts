@@ -1,9 +1,9 @@
-import { DAY_MS } from '@sandlot/protocol'
+import { DAY_MS, HOUR_MS } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { BuildLogs } from './builds/logs.ts'
 import type { EventRepository } from './events/repository.ts'
 import type { Idempotency } from './idempotency/service.ts'
-import type { SandboxMetrics } from './metrics/metrics.ts'
+import type { MetricsRepository } from './metrics/repository.ts'
 import type { SandboxRepository } from './sandboxes/repository.ts'
 import type { SessionService } from './sessions/service.ts'
 import { TEAM_LIMITS } from './teams/limits.ts'
@@ -11,7 +11,6 @@ import type { Uploads } from './uploads/service.ts'
 
 const INTERVAL_MS = 60_000
 const MAX_BATCHES = 50
-const HOUR_MS = 3600_000
 
 /** How long metrics are kept, those of killed sandboxes an hour. */
 const METRICS_MS = DAY_MS
@@ -22,7 +21,7 @@ const SANDBOXES_MS = 7 * DAY_MS
 export interface RetentionOptions {
   events: EventRepository
   sandboxRows: SandboxRepository
-  metrics: SandboxMetrics
+  metricRows: MetricsRepository
   sessions: SessionService
   idempotency: Idempotency
   buildLogs: BuildLogs
@@ -59,15 +58,15 @@ export class Retention {
 
   /** Deletes in small batches, so that requests do not wait for the database. */
   async #prune(): Promise<void> {
-    const { events, sandboxRows, metrics, sessions, idempotency, buildLogs, uploads, now } = this.#options
+    const { events, sandboxRows, metricRows, sessions, idempotency, buildLogs, uploads, now } = this.#options
     const beforeMs = now() - (this.#options.retentionMs ?? SANDBOXES_MS)
     for (const pruneBatch of [
       // before the rows of sandboxes, which hold the metadata of events
       () => events.prune(beforeMs),
       () => events.pruneTeams(TEAM_LIMITS.events),
       () => sandboxRows.prune(beforeMs),
-      () => metrics.prune(now() - METRICS_MS),
-      () => metrics.pruneKilled(now() - KILLED_METRICS_MS),
+      () => metricRows.prune(now() - METRICS_MS),
+      () => metricRows.pruneKilled(now() - KILLED_METRICS_MS),
       () => sessions.prune(),
       () => idempotency.prune(),
       () => buildLogs.prune(TEAM_LIMITS.buildLogs),

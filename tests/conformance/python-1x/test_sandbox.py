@@ -1,4 +1,4 @@
-"""What programs written for e2b 1.x do: no access token, ids of two parts, everything by host."""
+"""Does what programs written for e2b 1.x do: no access token, ids of two parts, everything by host."""
 
 import os
 import ssl
@@ -65,7 +65,7 @@ def test_files(sandbox):
     assert files.read("/home/user/dir/a") == "one"
     assert files.rename("/home/user/dir/a", "/home/user/dir/b").path == "/home/user/dir/b"
     sandbox.commands.run("ln -s b dir/link && ln -s gone dir/dangling")
-    # a dangling link is neither a file nor a directory, and these clients know nothing else
+    # a dangling link is neither a file nor a directory, and these clients know no other type
     kinds = {entry.name: entry.type and entry.type.value for entry in files.list("/home/user/dir")}
     assert {name: kind for name, kind in kinds.items() if kind} == {"b": "file", "link": "file"}
     assert files.exists("/home/user/dir/b")

@@ -20,7 +20,7 @@ TIMEOUT = 4 if how == "timeout" else 120
 
 
 def end(sandbox_id):
-    """By the REST API itself: old clients cannot do all of it."""
+    """Calls the REST API directly: old clients do not have every call."""
     time.sleep(1)
     method, path = ("POST", "/pause") if how == "pause" else ("DELETE", "")
     request = urllib.request.Request(

@@ -1,4 +1,4 @@
-"""What only the newest client asks of a sandbox, over both versions of HTTP, in both of its APIs."""
+"""Requests that only the newest client sends, over both versions of HTTP, in both of its APIs."""
 
 import asyncio
 import os

@@ -104,7 +104,7 @@ def test_are_watched_by_polling(sandbox):
         } <= set(seen)
 
     eventually(look)
-    # what clients of the real service count on for an upload to a new path
+    # clients of the real service rely on this for an upload to a new path
     uploaded = [kind for kind, name in seen if name == "file"]
     assert uploaded == [FilesystemEventType.CREATE, FilesystemEventType.CHMOD, FilesystemEventType.WRITE]
     handle.stop()
@@ -120,7 +120,7 @@ def test_that_are_links_show_it_or_what_they_lead_to(sandbox):
     link = FileType.DIR
     if E2B_VERSION >= (2, 63):
         link = FileType.SYMLINK
-        # older clients leave out what has no type that they know
+        # older clients omit entries of a type that they do not know
         for name, target in (("dangling", "gone"), ("loop", "loop")):
             assert (by_name[name].type, by_name[name].symlink_target) == (link, f"/tmp/py/links/{target}")
     assert (by_name["to"].type, by_name["to"].symlink_target) == (FileType.DIR, None)

@@ -1,4 +1,4 @@
-"""What PyPI e2b 2.63 knows and 2.31 does not."""
+"""Features of PyPI e2b 2.63 that 2.31 does not have."""
 
 import os
 import time
@@ -43,7 +43,7 @@ def boot_id(sandbox):
 
 
 def stop_envd(sandbox):
-    """Every thread of envd stands still, as in a guest that is wedged."""
+    """Stops every thread of envd, as in a guest that hangs."""
     sandbox.commands.run("(sleep 0.3; sudo kill -STOP 1) >/dev/null 2>&1 &")
     time.sleep(1)
 

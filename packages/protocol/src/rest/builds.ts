@@ -146,6 +146,7 @@ const BuildStatusReason = Type.Object(
   {
     message: Type.String(),
     step: Type.Optional(Type.String({ description: 'base, finalize, or the number of the step from 1' })),
+    logEntries: Type.Optional(Type.Array(BuildLogEntry, { description: 'Of that step' })),
   },
   { title: 'BuildStatusReason', description: 'Why a build failed' },
 )

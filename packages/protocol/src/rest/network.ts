@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import { MapOf, Nullable, StringMap } from './fields.ts'
+import { MapOf, StringMap } from './fields.ts'
 
 const MAX_ENTRIES = 1000
 const MAX_PORTS = 100
@@ -10,8 +10,12 @@ const EgressProxy = Type.Object(
     username: Type.Optional(Type.String({ maxLength: 255 })),
     password: Type.Optional(Type.String({ maxLength: 255 })),
   },
-  { title: 'SandboxEgressProxy', description: 'Proxy for outgoing TCP connections. Not available yet (501)' },
+  { description: 'Proxy for outgoing TCP connections. Not available yet (501)' },
 )
+
+const SandboxEgressProxyConfig = Type.Union([EgressProxy, Type.Null()], {
+  title: 'SandboxEgressProxyConfig',
+})
 
 const NetworkTransform = Type.Object(
   { headers: Type.Optional(StringMap({ description: 'Headers set on requests to the domain' })) },
@@ -37,7 +41,7 @@ const rules = {
       description: 'Addresses and CIDR blocks that it may not reach. Today only ["0.0.0.0/0"], else 501',
     }),
   ),
-  egressProxy: Type.Optional(Nullable(EgressProxy)),
+  egressProxy: Type.Optional(SandboxEgressProxyConfig),
   rules: Type.Optional(
     MapOf(Type.Array(NetworkRule), { description: 'Rules by domain. Not available yet (501)' }),
   ),

@@ -69,7 +69,10 @@ const SandboxIamToken = Type.Object(
 const SandboxIamTokens = MapOf(SandboxIamToken, { title: 'SandboxIamTokens' })
 const SandboxIam = Type.Object({ tokens: Type.Optional(SandboxIamTokens) }, { title: 'SandboxIam' })
 const SandboxAutoResumeConfig = Type.Object(
-  { enabled: Type.Optional(Type.Boolean({ description: 'true: traffic to the paused sandbox resumes it' })) },
+  {
+    // required for the types of clients, which E2B's have; validation fills the default in before it looks
+    enabled: Type.Boolean({ default: false, description: 'true: traffic to the paused sandbox resumes it' }),
+  },
   { title: 'SandboxAutoResumeConfig' },
 )
 const SandboxLifecycle = Type.Object(

@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import { NullableTime, OneOf, Time } from './fields.ts'
+import { Nullable, NullableString, NullableTime, OneOf, Time } from './fields.ts'
 import type { Operation } from './operation.ts'
 import { NEXT_TOKEN_HEADER, Page } from './pages.ts'
 import { CPUCount, DiskSizeMB, EnvdVersion, MemoryMB } from './sandboxes.ts'
@@ -12,6 +12,11 @@ export const TemplateBuildStatus = OneOf(['building', 'waiting', 'ready', 'error
   title: 'TemplateBuildStatus',
   description: 'waiting: announced, or in the queue',
 })
+
+const TeamUser = Type.Object(
+  { id: Type.String(), email: NullableString() },
+  { title: 'TeamUser', description: 'Who made it; always null, as teams have no users yet' },
+)
 
 const templateProperties = {
   templateID: Type.String(),
@@ -26,7 +31,7 @@ const templateProperties = {
   names: Type.Array(Type.String(), { description: '<namespace>/<name>' }),
   createdAt: Time(),
   updatedAt: Time(),
-  createdBy: Type.Unsafe<null>({ type: 'null', description: 'Not recorded' }),
+  createdBy: Nullable(TeamUser),
   lastSpawnedAt: NullableTime('Last create; null: none'),
   spawnCount: Type.Integer({ description: 'Sandboxes that were created from it' }),
   buildCount: Type.Integer(),

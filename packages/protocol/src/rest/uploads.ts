@@ -1,4 +1,5 @@
 import Type from 'typebox'
+import { StringMap } from './fields.ts'
 import type { Operation } from './operation.ts'
 import { TemplateRef } from './templates.ts'
 
@@ -8,6 +9,7 @@ const TemplateBuildFileUpload = Type.Object(
     url: Type.Optional(
       Type.String({ description: 'Where to PUT the archive, within an hour and without a credential' }),
     ),
+    headers: Type.Optional(StringMap({ description: 'Headers that must go with it' })),
   },
   { title: 'TemplateBuildFileUpload' },
 )

@@ -8,13 +8,13 @@ const MIN_REFERENCE = 4
 export interface KeySummary {
   id: string
   name: string
-  /** Beginning and end of the key, e.g. `e2b_12ab…89cd`. */
+  /** Prefix and suffix of the key, such as `e2b_12ab…89cd`. */
   masked: string
   /** RFC 3339. */
   createdAt: string
 }
 
-/** API keys of the default team, over the database itself: a server need not run. */
+/** API keys of the default team. Works on the database, so no server needs to run. */
 export interface KeyStore {
   create(name: string): Promise<{ id: string; name: string; key: string }>
   list(): Promise<KeySummary[]>
@@ -77,10 +77,10 @@ export async function withCatalogKey<T>(storeUrl: string, work: (key: string) =>
   }
 }
 
-/** The shown beginning of a key has four characters behind `e2b_`: less says nothing. */
+/** Listed prefixes have four characters after `e2b_`; a shorter reference is ambiguous. */
 const isReferenceTo = (reference: string, id: string, keyPrefix: string): boolean =>
   reference.length >= MIN_REFERENCE && (id.startsWith(reference) || keyPrefix === reference)
 
-/** A mistyped key is not repeated to a terminal. */
+/** Hides a mistyped key, which must not be printed to a terminal. */
 const masked = (reference: string): string =>
   reference.startsWith('e2b_') && reference.length > 8 ? `${reference.slice(0, 8)}…` : reference

@@ -22,7 +22,7 @@ export interface KeyOwner {
   keyId: string
   hash: string
   team: Team
-  /** When the session that the key came with ends; null: the key stays until it is deleted. */
+  /** End of the session that the key belongs to; null: the key is valid until it is deleted. */
   expiresAtMs: number | null
 }
 
@@ -34,7 +34,7 @@ export interface SessionKey {
   atMs: number
 }
 
-/** Keys are stored by their SHA-256; the key itself is shown once, by `create`. */
+/** API keys, stored by their SHA-256; only `create` returns the key itself. */
 export class ApiKeyRepository {
   readonly #store: Store
 
@@ -74,7 +74,7 @@ export class ApiKeyRepository {
     return result.numUpdatedRows > 0n
   }
 
-  /** The key of a session takes its session with it: the next sign-in makes another. */
+  /** Deletes a key, and the session that the key belongs to: the next sign-in makes another. */
   async delete(id: string, teamId?: string): Promise<boolean> {
     return inTransaction(this.#store, async (transaction) => {
       let query = transaction.deleteFrom('api_keys').where('id', '=', id).returning('session_id')
@@ -111,7 +111,7 @@ export class ApiKeyRepository {
   }
 }
 
-/** The key that comes with a session, in the transaction that makes the session. */
+/** Inserts the key of a session, in the transaction that inserts the session. */
 export async function insertSessionKey(store: Store, sessionKey: SessionKey): Promise<void> {
   const { teamId, sessionId, name, key, atMs } = sessionKey
   await store

@@ -24,7 +24,7 @@ async function guessFrom(remoteAddress: string): Promise<Record<number, number>>
 test('guessing keys from one address is rate limited, while known keys still work there and elsewhere', async () => {
   await statusFrom('192.0.2.1', t.key)
   expect(await guessFrom('192.0.2.1')).toEqual({ 401: 200, 429: 60 })
-  // beyond what is remembered of a key's team, before the bucket is full
+  // beyond the time that the team of a key is cached, before the bucket is full again
   expect(await statusFrom('192.0.2.1', t.key)).toBe(200)
   expect(await statusFrom('192.0.2.2')).toBe(401)
   t.now += 1_000

@@ -80,7 +80,7 @@ export class Authenticator {
     if (waitSeconds === 0 || this.#now() - (this.#goodAt.get(hashSecret(secret)) ?? 0) < GOOD_MS) return
     throw new SandlotError(
       'rate_limited',
-      `too many wrong keys from your address: ${WRONG_PER_SECOND} a second are looked up`,
+      `too many wrong keys from your address: at most ${WRONG_PER_SECOND} a second are checked`,
       { retryAfterSeconds: waitSeconds },
     )
   }
@@ -122,7 +122,7 @@ export class Authenticator {
     if (!caller)
       throw new SandlotError(
         'unauthorized',
-        'the access token is not good here, or no longer: sign in with `e2b auth login`, or make another one',
+        'the access token is not valid here, or has expired: sign in with `e2b auth login`, or make another one',
       )
     return caller
   }

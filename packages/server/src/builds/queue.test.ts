@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { BuildQueue } from './queue.ts'
 
-/** A queue whose work ends when the test says so. */
+/** A queue whose builds end when the test says so. */
 function controlled(concurrency: number) {
   const queue = new BuildQueue(concurrency)
   const started: string[] = []
@@ -112,7 +112,7 @@ test('the number of waiting builds is bounded, in all and for one team: the next
   const { queue, seen, add } = withWaits(2)
   for (let i = 1; i <= 8; i++) void add('a', `a${i}`)
   await new Promise(setImmediate)
-  // four wait aside, two keep their places
+  // four builds have lent their places, two keep them
   expect(seen).toEqual(['a1', 'a2', 'a3', 'a4', 'a5', 'a6'])
   expect(queue.countOf('a')).toBe(8)
 })

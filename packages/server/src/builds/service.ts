@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
 import { storeError } from '../store/open-store.ts'
+import { whenStoreAnswers } from '../store/transactions.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import { isRecord, type Template, type TemplateRegistry } from '../templates/registry.ts'
@@ -164,15 +165,17 @@ export class TemplateBuilder {
     const startedMs = performance.now()
     logs.add(buildId, { level: 'info', message: `Building template ${templateId}/${buildId}` })
     const { from, isShown } = origin()
-    await checkpoints.insert({
-      checkpointId,
-      teamId: team.teamId,
-      sandboxId: '',
-      parentId: undefined,
-      why: 'build',
-      hasMemory: true,
-      createdAtMs: now(),
-    })
+    await whenStoreAnswers(() =>
+      checkpoints.insert({
+        checkpointId,
+        teamId: team.teamId,
+        sandboxId: '',
+        parentId: undefined,
+        why: 'build',
+        hasMemory: true,
+        createdAtMs: now(),
+      }),
+    )
     const job = {
       buildId,
       checkpointId,
@@ -181,7 +184,7 @@ export class TemplateBuilder {
     }
     const { checkpoint, environment } = await this.#nodeBuilds.run(job, place, signal)
     signal.throwIfAborted()
-    await checkpoints.complete(checkpoint)
+    await whenStoreAnswers(() => checkpoints.complete(checkpoint))
     const runtimeEnvVars = Object.fromEntries(
       Object.entries(environment.envVars).filter(([name]) => isShown(name)),
     )
@@ -189,14 +192,16 @@ export class TemplateBuilder {
     await node.addBuild({ ...build, ...finished })
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
     logs.add(buildId, { level: 'info', message: `Build finished, took ${seconds}s` })
-    await logs.close(buildId)
+    await whenStoreAnswers(() => logs.close(buildId))
     const nowMs = now()
-    await templates.updateBuild(build, {
-      ...finished,
-      status: 'ready',
-      updatedAtMs: nowMs,
-      finishedAtMs: nowMs,
-    })
+    await whenStoreAnswers(() =>
+      templates.updateBuild(build, {
+        ...finished,
+        status: 'ready',
+        updatedAtMs: nowMs,
+        finishedAtMs: nowMs,
+      }),
+    )
     await this.#retention.dropUntagged(team, templateId)
   }
 
@@ -207,12 +212,14 @@ export class TemplateBuilder {
     if (!(error instanceof SandlotError)) logger.warn({ err: error, buildId, templateId }, 'a build failed')
     try {
       logs.add(buildId, { level: 'error', message: reason.message, step: reason.step })
-      await logs.close(buildId)
+      await whenStoreAnswers(() => logs.close(buildId))
       await node.removeBuild(buildId)
       await node.removeCheckpoint(build.checkpointId)
-      await checkpoints.remove(build.checkpointId)
+      await whenStoreAnswers(() => checkpoints.remove(build.checkpointId))
       const nowMs = now()
-      await templates.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs })
+      await whenStoreAnswers(() =>
+        templates.updateBuild(build, { status: 'error', reason, updatedAtMs: nowMs, finishedAtMs: nowMs }),
+      )
       await this.#retention.dropFailed(templateId)
     } catch (err) {
       // the next start of the server fails builds whose row is unfinished

@@ -76,11 +76,11 @@ function checkAdministrator({ team }: FastifyRequest['caller']): void {
   if (team.teamId !== CATALOG_TEAM_ID)
     throw new SandlotError(
       'forbidden',
-      'only the administrator of this server changes the catalogue: use `sandlot templates` on its machine',
+      'only the administrator of this server changes the catalog: use `sandlot templates` on its machine',
     )
 }
 
 function controlOf(catalog: CatalogControl | undefined): CatalogControl {
-  if (!catalog) throw new SandlotError('not_implemented', 'this server builds no catalogue')
+  if (!catalog) throw new SandlotError('not_implemented', 'this server builds no catalog')
   return catalog
 }

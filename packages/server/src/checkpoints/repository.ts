@@ -157,6 +157,8 @@ export async function insertCheckpoint(
       created_at: checkpoint.createdAtMs,
       node_id: nodeId,
     })
+    // a caller may try again that does not know whether it was written
+    .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
 }
 

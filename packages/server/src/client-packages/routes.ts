@@ -5,7 +5,7 @@ import type { App, Handler } from '../http/app.ts'
 import type { ClientPackage } from './client-package.ts'
 
 export interface ClientPackageRoutesOptions {
-  /** By file name. */
+  /** Packages by file name. */
   clientPackages: ReadonlyMap<string, ClientPackage>
 }
 

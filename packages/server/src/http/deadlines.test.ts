@@ -12,7 +12,7 @@ let port = 0
 let newest: Socket | undefined
 
 beforeEach(async () => {
-  // as the listener does it: no limit of node's own, and none of fastify's
+  // like the real listener: without the limits of Node and Fastify
   http = createServer({ requestTimeout: 0 }, (request, response) =>
     under.current.server.fastify.routing(request, response),
   )

@@ -7,12 +7,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 export interface BodyPace {
   totalMs: number
   intervalMs: number
-  /** Received in each interval. */
+  /** Bytes that must arrive in each interval. */
   minBytes: number
 }
 
 const API_BODY: BodyPace = { totalMs: 120_000, intervalMs: 10_000, minBytes: 4 * 1024 }
-/** 4 GiB at most, from wherever a developer sits. */
+/** For archives of at most 4 GiB, over slow uplinks. */
 export const UPLOAD_BODY: BodyPace = { totalMs: 6 * 3600_000, intervalMs: 30_000, minBytes: 64 * 1024 }
 /** For a client to take an answer, which is a few megabytes at most. */
 const ANSWER_TIMEOUT_MS = 120_000
@@ -55,7 +55,7 @@ function watchBody({ raw, routeOptions }: FastifyRequest, reply: FastifyReply): 
   let before = raw.socket?.bytesRead ?? 0
   const timer = setInterval(() => {
     const received = raw.socket?.bytesRead ?? 0
-    // what is left of a body whose answer is out is for the listener to end
+    // the listener ends what is left of a body after the answer was sent
     if (reply.raw.writableEnded) return clearInterval(timer)
     if (received - before >= minBytes && performance.now() < end) {
       before = received
@@ -68,7 +68,7 @@ function watchBody({ raw, routeOptions }: FastifyRequest, reply: FastifyReply): 
   raw.once('close', () => clearInterval(timer))
 }
 
-/** Whoever reads the body fails as if it had broken off, and answers with this. */
+/** Makes the reader of the body fail with this error, which becomes the answer. */
 function giveUp(raw: IncomingMessage, reply: FastifyReply): void {
   if (raw.listenerCount('error') === 0) {
     raw.destroy()

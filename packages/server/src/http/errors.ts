@@ -3,7 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { storeError } from '../store/open-store.ts'
 import { withSandboxName } from './sandbox-names.ts'
 
-/** How Node says that whoever sends a body is gone: there is nothing to mend here, and nobody to tell. */
+/** Codes of Node when the sender of a body has gone: no answer can reach the client. */
 const BROKEN_OFF = new Set([
   'ECONNRESET',
   'ERR_STREAM_PREMATURE_CLOSE',
@@ -12,14 +12,14 @@ const BROKEN_OFF = new Set([
 ])
 const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 
-/** Every error leaves as `{code, message, error_code}`; what is unexpected leaves with a request id and no detail. */
+/** Answers every error as `{code, message, error_code}`; an unexpected one with a request id and no detail. */
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSandlotError(thrown, request)
   if (error.status === 500) request.log.error({ err: thrown, reqId: request.id }, error.message)
-  // whoever has gone is not told: what was given up for that reason is nothing to warn of
+  // requests that were aborted because the client has gone are no reason for a warning
   else if (error.status > 501 && error.status !== 503 && !reply.raw.destroyed)
     request.log.warn({ err: thrown, reqId: request.id }, error.message)
-  // a client that is still sending would see a broken pipe instead of the answer: what is left is read and dropped
+  // a client that is still sending would see a broken pipe instead of the answer: the rest of the body is read and dropped
   if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
     reply.removeHeader('connection')
   reply.headers(errorHeaders(error))
@@ -27,7 +27,7 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
   reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
-/** What the head of its answer says about trying again. */
+/** Sets the headers that tell the client whether and when to retry. */
 export function errorHeaders({ retryAfterSeconds, shouldRetry }: SandlotError): Record<string, string> {
   return {
     ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
@@ -65,7 +65,7 @@ export function toSandlotError(thrown: unknown, request: FastifyRequest): Sandlo
 
 type ValidationError = NonNullable<FastifyError['validation']>[number]
 
-/** Names the field, the value and what would be right. */
+/** Builds a message that names the field, the value and what is allowed. */
 function validationMessage(error: ValidationError, where: string, request: FastifyRequest): string {
   const path = error.instancePath.split('/').slice(1)
   const source = { body: request.body, querystring: request.query, params: request.params }[where as 'body']

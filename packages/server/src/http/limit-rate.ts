@@ -4,7 +4,7 @@ import type { TeamLimits } from '../teams/limits.ts'
 
 export const RATE_HEADERS = ['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset']
 
-/** Counts a request, and says with its answer how the nearest limit stands. @throws SandlotError rate_limited */
+/** Counts a request, and sends the state of the nearest limit in headers of the answer. @throws SandlotError rate_limited */
 export async function limitRate(
   limits: TeamLimits,
   { caller, method, routeOptions }: FastifyRequest,
@@ -17,7 +17,7 @@ export async function limitRate(
     'ratelimit-remaining': String(rate.remaining),
     'ratelimit-reset': String(rate.resetSeconds),
   })
-  // the words are part of the API: what may be done is in the headers
+  // clients compare this message: when to retry is in the headers
   if (rate.waitSeconds > 0)
     throw new SandlotError('rate_limited', 'Rate limit exceeded', { retryAfterSeconds: rate.waitSeconds })
 }

@@ -1,6 +1,6 @@
 /**
- * A URL as it may stand in a log: query strings carry upload tickets, login links, signatures and the `next` of tokens,
- * so that of each parameter only the name is written.
+ * Returns a URL that may be logged: query strings hold upload tickets, login links, signatures and addresses that tokens
+ * are sent to, so only the names of parameters are kept.
  */
 export function loggableUrl(url: string): string {
   const [path = '', query] = url.split('?', 2)

@@ -9,7 +9,7 @@ const LATER: ReadonlyArray<[path: RegExp, what: string]> = [
   [/^\/teams\/[^/]+\/metrics(\/|$)/, 'metrics of teams are'],
 ]
 
-/** What a request is answered whose path or method there is not. */
+/** The error for a request with an unknown path or method. */
 export function noSuchRoute({ method, url, headers, host }: FastifyRequest, domain: string): SandlotError {
   const path = url.split('?')[0]!
   const later = LATER.find(([pattern]) => pattern.test(path))

@@ -1,5 +1,5 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
-import { type ErrorName, errorTable } from '@sandlot/protocol'
+import { ERROR_NAMES, errorTable } from '@sandlot/protocol'
 import { ApiError, ERRORS_OF_ALL, TAGS } from '@sandlot/protocol/rest'
 import type { FastifySchema } from 'fastify'
 
@@ -42,37 +42,51 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
     finish(('openapiObject' in document ? document.openapiObject : {}) as OpenApiDocument) as never,
 }
 
-/** Adds an answer for each error that the operation names, and one for all others. */
+/** Adds an answer for each status of the errors that the operation names, and for all other errors. */
 function withErrors(schema: FastifySchema | undefined): FastifySchema {
   if (!schema?.errors) return schema ?? {}
-  const names = new Set<ErrorName>([...(schema.security ? [] : ERRORS_OF_ALL), ...schema.errors])
-  const response: Json = { ...(schema.response as Json) }
-  const byStatus = Map.groupBy(names, (name) => errorTable[name].status)
-  for (const status of [...byStatus.keys()].sort((a, b) => a - b))
-    response[status] = errorAnswer(
-      byStatus
-        .get(status)!
-        .map((name) => `\`${name}\`: ${errorTable[name].remedy}`)
-        .join('\n\n'),
-    )
-  response['4xx'] = errorAnswer('Any other error of the request')
-  response['5xx'] = errorAnswer('Any other error of the server')
-  return { ...schema, response }
+  const names = [...(schema.security ? [] : ERRORS_OF_ALL), ...schema.errors]
+  const statuses = new Set(names.map((name) => errorTable[name].status).sort((a, b) => a - b))
+  const answers = [...statuses, '4xx', '5xx'].map((status) => [status, { content: ERROR_CONTENT }])
+  return {
+    ...schema,
+    response: { ...(schema.response as Json), ...Object.fromEntries(answers) },
+    'x-error-codes': names,
+  } as FastifySchema
 }
 
-const errorAnswer = (description: string) => ({
-  description,
-  content: { 'application/json': { schema: ApiError } },
-})
+const ERROR_CONTENT = { 'application/json': { schema: ApiError } }
+
+/** Answers of errors by status, which operations refer to. */
+const errorResponses = (): Record<string, Json> => {
+  const byStatus = Map.groupBy(ERROR_NAMES, (name) => errorTable[name].status)
+  const described = [...byStatus].map(([status, names]): [string, string] => [
+    String(status),
+    names.map((name) => `\`${name}\`: ${errorTable[name].remedy}`).join('\n\n'),
+  ])
+  const all = [...described, ['4XX', 'Another error of the request'], ['5XX', 'Another error of the server']]
+  return Object.fromEntries(
+    all.map(([status, description]) => [status, { description, content: ERROR_CONTENT }]),
+  )
+}
 
 interface OpenApiOperation {
+  operationId?: string
+  summary?: string
+  tags?: string[]
   parameters?: Json[]
   requestBody?: { required?: boolean; content: Record<string, { schema: Json }> }
-  responses: Record<string, { description: string }>
+  responses: Record<string, OpenApiResponse>
+}
+
+interface OpenApiResponse {
+  description?: string
+  content?: Record<string, { schema?: Json }>
+  $ref?: string
 }
 
 export interface OpenApiDocument {
-  components: { schemas: Record<string, Json> }
+  components: { schemas: Record<string, Json>; responses: Record<string, OpenApiResponse> }
   paths: Record<string, Record<string, OpenApiOperation>>
 }
 
@@ -80,16 +94,21 @@ function finish(document: OpenApiDocument): OpenApiDocument {
   for (const operations of Object.values(document.paths))
     for (const operation of Object.values(operations)) {
       for (const parameter of operation.parameters ?? []) showAsList(parameter)
-      for (const [status, answer] of Object.entries(operation.responses))
-        if (answer.description === 'Default Response') answer.description = ANSWERS[status]!
+      for (const [status, answer] of Object.entries(operation.responses)) {
+        if (answer.description === 'Default Response') answer.description = ANSWERS[status]
+        if (answer.content?.['application/json']?.schema?.title === 'Error')
+          operation.responses[status] = { $ref: `#/components/responses/${status}` }
+      }
       const { requestBody } = operation
       if (requestBody)
         requestBody.required = Object.values(requestBody.content).some(({ schema }) => 'required' in schema)
     }
   const schemas: Record<string, Json> = {}
   const paths = hoistNamed(document.paths, schemas) as OpenApiDocument['paths']
+  const responses = hoistNamed(errorResponses(), schemas)
   const sorted = Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1))
-  return { ...document, components: { ...document.components, schemas: Object.fromEntries(sorted) }, paths }
+  const components = { ...document.components, schemas: Object.fromEntries(sorted), responses }
+  return { ...document, components, paths } as OpenApiDocument
 }
 
 /** A list separated by commas is an array to readers of the document (`CommaSeparated` of the protocol). */

@@ -1,10 +1,10 @@
 import { SandlotError } from '@sandlot/protocol'
 
 const MAX_LIMIT = 100
-/** Of lists that are answered in one piece. */
+/** Most items of a list that is answered without pages. */
 export const MAX_UNPAGED = 5_000
 
-/** @param count as far as was counted @throws SandlotError invalid_request */
+/** @param count of items, or at least so many @throws SandlotError invalid_request */
 export function checkUnpaged(count: number, what: string, paged: string): void {
   if (count > MAX_UNPAGED)
     throw new SandlotError(
@@ -13,11 +13,11 @@ export function checkUnpaged(count: number, what: string, paged: string): void {
     )
 }
 
-/** 1 to 100; what is outside is clamped. Absent: 100. */
+/** Clamps a limit to 1 … 100. Default 100. */
 export const clampLimit = (limit: number | undefined): number =>
   Math.min(MAX_LIMIT, Math.max(1, limit ?? MAX_LIMIT))
 
-/** Where the next page begins: behind the item with this time and id. Opaque to clients. */
+/** Cursor of the next page, which begins after the item with this time and id. Opaque to clients. */
 export interface Cursor {
   timeMs: number
   id: string
@@ -58,8 +58,8 @@ export function pageOf<T>(
 }
 
 /**
- * The `metadata` filter, the outermost encoding already taken off. The official clients encode each key and value,
- * and then once more in the query string they make of them; curl users encode once.
+ * Parses the `metadata` filter, whose outer encoding is decoded already. The official clients encode each key and value, and
+ * the query string that they build from them once more; users of curl encode once.
  */
 export const parseMetadataFilter = (filter: string): Array<[string, string]> =>
   [...new URLSearchParams(filter)].map(([key, value]) => [decoded(key), decoded(value)])

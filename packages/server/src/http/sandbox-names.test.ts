@@ -4,7 +4,7 @@ import { type Method, type ServerUnderTest, serverUnderTest } from '../test-supp
 const under = serverUnderTest()
 let t: ServerUnderTest
 let id: string
-/** As clients up to 1.5 call it. */
+/** Name of a sandbox in clients up to 1.5. */
 let name: string
 beforeEach(async () => {
   t = under.current
@@ -12,7 +12,7 @@ beforeEach(async () => {
   name = `${id}-sandlot`
 })
 
-/** Every route of one sandbox, read from the documentation: a new one is tried without being named here. */
+/** Every route of one sandbox, read from the OpenAPI document, so that new routes are tested without being named here. */
 async function routes(): Promise<Array<[method: Method, path: string]>> {
   const document = (await t.call('GET', '/openapi.json')).body as { paths: Record<string, object> }
   return Object.entries(document.paths)
@@ -38,7 +38,7 @@ test('every route of a sandbox answers to its name as to its id', async () => {
       const answer = await t.call(method, path.replace(/{\w+}/, called), body)
       return [answer.status, answer.body?.message?.replaceAll(called, 'X')]
     }
-    // of two alike one is asked by its id and one by its name, as most routes change something
+    // two equal sandboxes, one called by id and one by name, because most routes change the sandbox
     const twin = (await t.create({ timeout: 100, metadata: { own: 'x' } })).sandboxID
     id = (await t.create({ timeout: 100, metadata: { own: 'x' } })).sandboxID
     expect([method, path, ...(await ask(`${id}-sandlot`))]).toEqual([method, path, ...(await ask(twin))])
@@ -85,7 +85,7 @@ describe('an answer', () => {
       404,
       `Sandbox "igone-sandlot" doesn't exist or you don't have access to it`,
     ])
-    // one letter of the message
+    // a single letter, which also occurs in the message
     expect((await t.call('GET', '/sandboxes/a-b')).body.message).toBe(
       `Sandbox "a-b" doesn't exist or you don't have access to it`,
     )

@@ -11,17 +11,17 @@ declare module 'fastify' {
 
 interface SandboxName {
   sandboxId: string
-  /** As the client wrote it. */
+  /** Name that the client wrote. */
   written: string
 }
 
-/** Every route of one sandbox. */
+/** Matches the URL of every route of one sandbox. */
 const SANDBOX_ROUTE = /\/sandboxes\/:sandboxID(\/|$)/
 const ID_FIELDS = ['sandboxID', 'sandboxId', 'sandbox_id']
 
 /**
- * Lets clients write names of sandboxes where ids belong (`sandboxIdIn`). Routes and what is behind them only see ids;
- * the answer names the sandbox as the request did.
+ * Lets clients write names of sandboxes instead of ids (`sandboxIdIn`). Routes and services only see ids; the answer names
+ * the sandbox as the request did.
  */
 export function acceptSandboxNames(app: App): void {
   app.decorateRequest('sandboxName')
@@ -44,14 +44,14 @@ export function acceptSandboxNames(app: App): void {
   })
 }
 
-/** The text of an error, with the name that the client wrote. */
+/** Replaces the id in the message of an error by the name that the client wrote. */
 export function withSandboxName(message: string, { sandboxName }: FastifyRequest): string {
   if (!sandboxName) return message
   const { sandboxId, written } = sandboxName
   return message.replace(new RegExp(`(?<=["'/])${sandboxId}(?=["'/])`, 'g'), () => written)
 }
 
-/** Clients 1.x make the name themselves, of the sandboxID and the clientID of an answer. */
+/** Splits the name, which clients 1.x join again from the sandboxID and the clientID of an answer. */
 const joinsIds = ({ headers }: FastifyRequest): boolean => String(headers.package_version).startsWith('1.')
 
 const renaming =

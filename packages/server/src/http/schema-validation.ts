@@ -2,7 +2,7 @@ import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 
-/** Bodies are taken as they are (wrong types are errors); query strings are text, so numbers are read from it. */
+/** Wrong types in bodies are errors; query strings are text, so numbers are converted. */
 export function schemaCompiler(): FastifySchemaCompiler<object> {
   const options = { useDefaults: true, allErrors: false, strict: false }
   const exact = new Ajv(options)

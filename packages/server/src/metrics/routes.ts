@@ -2,13 +2,13 @@ import { SandlotError, sandboxIdIn } from '@sandlot/protocol'
 import { getSandboxesMetrics, getSandboxMetrics, type SandboxMetric } from '@sandlot/protocol/rest'
 import type { App, Handler } from '../http/app.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
-import type { SandboxMetrics } from './metrics.ts'
+import type { MetricsService } from './service.ts'
 
 const MAX_IDS = 100
 
 export interface MetricsRoutesOptions {
   sandboxes: SandboxService
-  metrics: SandboxMetrics
+  metrics: MetricsService
   now: () => number
 }
 

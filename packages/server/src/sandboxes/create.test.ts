@@ -45,7 +45,7 @@ test.each([
   ['/sandboxes', { secure: false }, false],
   ['/sandboxes', { secure: true }, true],
   ['/v2/sandboxes', {}, true],
-  // no field of this route: it means nothing
+  // this route has no such field and ignores it
   ['/v2/sandboxes', { secure: false }, true],
 ])('a create by %s with %j makes an access token: %s', async (url, extra, hasToken) => {
   const { body } = await t.call('POST', url, { templateID: 'base', ...extra })
@@ -72,7 +72,7 @@ test('a resume or fork of a sandbox without a token makes none', async () => {
   const back = await t.call('POST', `/sandboxes/${id}/rollback`, { checkpointID })
   expect([back.status, back.body.envdAccessToken]).toEqual([200, undefined])
   expect(tokens()).toEqual(new Set(['']))
-  // how the next is made is for its own create to say
+  // the create from a snapshot chooses for itself
   const { snapshotID } = (await t.call('POST', `/sandboxes/${id}/snapshots`, {})).body
   expect((await t.create({ templateID: snapshotID })).envdAccessToken).toMatch(/^[0-9a-f]{32}$/)
   expect(tokens().size).toBe(2)

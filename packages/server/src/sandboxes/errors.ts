@@ -10,7 +10,7 @@ export const notFound = (sandboxId: string): SandlotError =>
 export const onOtherHome = (sandboxId: string, nodeId: string): SandlotError =>
   new SandlotError(
     'conflict',
-    `Sandbox "${sandboxId}" is on '${nodeId || 'another home'}', whose server is not the active one: it goes on when that server is`,
+    `Sandbox "${sandboxId}" is on '${nodeId || 'another home'}', whose server is not the active one: the sandbox can be used again when that server is active`,
   )
 
 /** @param to name of the machine that runs the sandbox now */

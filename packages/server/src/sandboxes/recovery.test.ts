@@ -7,7 +7,7 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-/** Rows as a crash in the middle of something leaves them. */
+/** Changes rows to what a crash in the middle of an operation leaves. */
 const insertLike = (sandboxId: string, rows: Array<Record<string, unknown>>) =>
   t.inStore(async (store) => {
     const row = await store
@@ -116,7 +116,7 @@ describe('a crash', () => {
         .executeTakeFirst()
       return String(row?.checkpoint_id)
     })
-  /** Leaves a pause in the middle of its save. */
+  /** Starts a pause that stops in the middle of the save. */
   async function beginPause(id: string): Promise<string> {
     t.node.saving = never
     t.act(id, 'pause').catch(() => {})

@@ -24,6 +24,6 @@ test('a server with requireSecure makes no sandbox without an access token, by c
   expect((await t.call('POST', `/sandboxes/${newer}/fork`, {})).status).toBe(201)
   expect((await t.call('POST', '/sandboxes', { templateID: 'base', secure: true })).status).toBe(201)
   expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(201)
-  // what there is goes on
+  // existing sandboxes can still be used
   expect((await t.call('POST', `/sandboxes/${older}/timeout`, { timeout: 50 })).status).toBe(204)
 })

@@ -10,6 +10,11 @@ const RENEW_MS = 2_000
 const POLL_MS = 1_000
 /** The holder stops before the database says that its lease is over: its clock starts when a renewal is sent. */
 const MARGIN_MS = 1_500
+/** Longest that a renewal waits for the database's answer; the next one goes over another connection. */
+const ANSWER_TIMEOUT_MS = 3_000
+/** How long statements wait for a renewal that is late, before their callers are told to try again. */
+const OPENING_TIMEOUT_MS = 5_000
+const OPENING_INTERVAL_MS = 100
 
 /** Ways to be told of the lease. */
 export interface LeaseListener {
@@ -119,9 +124,9 @@ class HeldLease implements Lease, Gate {
     if (this.#client) return this.#client
     const client = new pg.Client({
       ...clientConfig(this.#link.url, `${this.#link.applicationName} lease`),
-      statement_timeout: RENEW_MS,
-      query_timeout: RENEW_MS,
-      connectionTimeoutMillis: RENEW_MS,
+      statement_timeout: ANSWER_TIMEOUT_MS,
+      query_timeout: ANSWER_TIMEOUT_MS,
+      connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
     })
     const drop = () => {
       if (this.#client === client) this.#client = undefined
@@ -171,14 +176,23 @@ class HeldLease implements Lease, Gate {
     this.#options.onLost(reason)
   }
 
-  check(): void {
-    if (performance.now() < this.#certainUntilMs) return
-    throw new SandlotError(
-      'store_unavailable',
-      this.#lostBecause ??
-        'the database did not confirm that this server is its active one; try again in a moment',
-      { retryAfterSeconds: 2 },
-    )
+  isOpen(): boolean {
+    return performance.now() < this.#certainUntilMs
+  }
+
+  /** A process that stood still for some seconds is open again with its next renewal. */
+  async opened(): Promise<void> {
+    const deadline = performance.now() + OPENING_TIMEOUT_MS
+    while (!this.isOpen()) {
+      if (this.#lostBecause !== undefined || this.#isReleased || performance.now() > deadline)
+        throw new SandlotError(
+          'store_unavailable',
+          this.#lostBecause ??
+            'the database did not confirm that this server is its active one; try again in a moment',
+          { retryAfterSeconds: 2 },
+        )
+      await new Promise((resolve) => setTimeout(resolve, OPENING_INTERVAL_MS))
+    }
   }
 
   async admit(client: pg.ClientBase): Promise<void> {
@@ -188,7 +202,7 @@ class HeldLease implements Lease, Gate {
     )
     if (rows[0]?.is_ours) return
     this.#close(`${rows[0]?.about ?? 'another server'} is the active server of the database now`)
-    this.check()
+    await this.opened()
   }
 
   async release(): Promise<void> {

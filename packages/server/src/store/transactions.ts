@@ -1,3 +1,4 @@
+import { SandlotError } from '@sandlot/protocol'
 import type { Store } from './open-store.ts'
 import { isConflict } from './postgres-errors.ts'
 
@@ -18,5 +19,23 @@ export async function inTransaction<T>(
       return await store.transaction().setIsolationLevel(isolation).execute(work)
     } catch (error) {
       if (attempt === MAX_ATTEMPTS || !isConflict(error)) throw error
+    }
+}
+
+const RETRY_MS = 1_000
+
+/**
+ * Writes down what was done already and took long, waiting for a database that does not answer instead of losing it.
+ * @param work may be run more than once @throws what `work` throws for another reason, or after `timeoutMs`
+ */
+export async function whenStoreAnswers<T>(work: () => Promise<T>, timeoutMs = 10 * 60_000): Promise<T> {
+  const deadline = performance.now() + timeoutMs
+  for (;;)
+    try {
+      return await work()
+    } catch (error) {
+      const isAway = error instanceof SandlotError && error.errorName === 'store_unavailable'
+      if (!isAway || performance.now() > deadline) throw error
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     }
 }

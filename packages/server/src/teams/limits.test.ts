@@ -82,7 +82,7 @@ describe("a machine counts toward its team's concurrent sandboxes", () => {
     expect(tested.current.node.builtJobs).toEqual([])
   })
 
-  /** A sandbox that can be compared, and diffs of it that end with `finish`. */
+  /** A sandbox with two checkpoints, and diffs of them that end with `finish`. */
   async function comparable() {
     const t = tested.current
     const { sandboxID: id } = await t.create()

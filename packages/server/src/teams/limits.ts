@@ -286,7 +286,7 @@ export class TeamLimits {
       if (count + added > limit)
         throw new SandlotError(
           'invalid_request',
-          `${whose} has ${count} tags, ${limit} are allowed: take some away`,
+          `${whose} has ${count} tags, ${limit} are allowed: remove some`,
         )
     }
     if (added === 0) return

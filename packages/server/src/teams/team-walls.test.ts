@@ -3,7 +3,7 @@ import { type Method, serverUnderTest } from '../test-support/server-under-test.
 
 const under = serverUnderTest()
 
-/** What any of the routes asks for; each takes what it knows. */
+/** A body with the fields of all routes; each route reads those that it knows. */
 const BODY = { timeout: 60, last: 20, checkpointID: `c${'a'.repeat(20)}` }
 
 interface Route {
@@ -12,7 +12,7 @@ interface Route {
   hasBody: boolean
 }
 
-/** From the server's own description, so that a new route is here without being named. */
+/** Read from the OpenAPI document, so that new routes are tested without being named here. */
 async function routesOfSandboxes(): Promise<Route[]> {
   const { body } = await under.current.call('GET', '/openapi.json', undefined, {})
   const found: Route[] = []
@@ -51,7 +51,7 @@ test('every route answers for sandboxes of another team as for unknown ones, and
     const text = JSON.stringify(theirs.body).replaceAll(sandboxID, never)
     expect([name, text]).toEqual([name, JSON.stringify(none.body)])
   }
-  // of what never was there are no events, which is no error
+  // the list of events of an unknown sandbox is empty, not an error
   const expected = (name: string) => (name.startsWith('GET /events/') ? 200 : 404)
   expect(statuses).toEqual(Object.fromEntries(Object.keys(statuses).map((name) => [name, expected(name)])))
   expect(await rowOf()).toEqual(before)

@@ -12,9 +12,9 @@ test.each([
   ['esab', []],
 ])('for %j there is near %j', (wanted, near) => expect(nearNames(wanted, ['base', 'desktop'])).toEqual(near))
 
-test('thousands of long names are compared quickly', () => {
+test('thousands of long names are compared in little processor time', () => {
   const names = Array.from({ length: 5_000 }, (_, i) => 'a'.repeat(120) + i)
-  const start = performance.now()
+  const before = process.cpuUsage()
   nearNames('a'.repeat(124), names)
-  expect(performance.now() - start).toBeLessThan(400)
+  expect(process.cpuUsage(before).user / 1_000).toBeLessThan(400)
 })

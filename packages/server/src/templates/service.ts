@@ -36,7 +36,8 @@ export class TemplateService {
     const tags = wanted.map(checkTag)
     templates.own(target, team)
     const { template, build } = templates.resolve(target, team)
-    if (!isRecord(build)) throw new SandlotError('forbidden', 'templates of this server get no tags')
+    if (!isRecord(build))
+      throw new SandlotError('forbidden', 'templates that come with this server cannot be tagged')
     limits.checkTags(templates.countTags(team, template, tags))
     await templates.setTags(build, tags, now())
     return { buildId: build.buildId, tags }
@@ -53,7 +54,7 @@ export class TemplateService {
     if (tags.includes(DEFAULT_TAG))
       throw new SandlotError(
         'invalid_request',
-        `tag '${DEFAULT_TAG}' cannot be taken away: a create without a tag needs it`,
+        `tag '${DEFAULT_TAG}' cannot be removed: a create without a tag needs it`,
       )
     const template = templates.own(name, team)
     for (const tag of tags)

@@ -79,8 +79,13 @@ class AnswerChecks {
         : { content: { 'application/json': {} }, pointer: '#/components/schemas/Error' }
     const key = [status, `${status[0]}XX`].find((known) => known in responses)
     if (key === undefined) return undefined
-    const pointer = `#/paths/${escaped(url)}/${method}/responses/${key}/content/${escaped('application/json')}/schema`
-    return { ...(responses[key] as { content?: Record<string, unknown> }), pointer }
+    const found = responses[key]!
+    const named = found.$ref && this.#document.components.responses[found.$ref.split('/').at(-1)!]
+    const pointer = found.$ref ?? `#/paths/${escaped(url)}/${method}/responses/${key}`
+    return {
+      ...(named || found),
+      pointer: `${pointer}/content/${escaped('application/json')}/schema`,
+    }
   }
 
   #validatorOf(pointer: string): ValidateFunction {

@@ -1,4 +1,4 @@
-/** What a browser sends and gets, without what it does with it. */
+/** A request of a browser, and the answer. */
 export interface BrowserRequest {
   method: 'GET' | 'POST'
   url: URL
@@ -14,7 +14,7 @@ export interface BrowserAnswer {
   text: string
 }
 
-/** As much of a browser as the sign-in pages need: cookies, forms and the headers that say where a form was sent from. */
+/** The parts of a browser that the sign-in pages need: cookies, forms, and headers with the origin of a form. */
 export class Browser {
   readonly cookies = new Map<string, string>()
   readonly #send: (request: BrowserRequest) => Promise<BrowserAnswer>
@@ -32,7 +32,7 @@ export class Browser {
 
   /**
    * Fills in a form of the page and sends it.
-   * @param mark tells which: the first form that holds this text. Default: the name of the first field
+   * @param mark selects the first form that contains this text. Default: the name of the first field
    */
   async submit(
     fields: Record<string, string>,
@@ -53,7 +53,7 @@ export class Browser {
     })
   }
 
-  /** Goes where the last answer leads. */
+  /** Follows the redirect of the last answer. */
   async follow(): Promise<BrowserAnswer> {
     return this.open(this.page.location!)
   }

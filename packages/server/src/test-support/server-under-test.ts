@@ -67,7 +67,7 @@ export class ServerUnderTest {
     this.key = await this.server.ensureDefaultTeam(this.key)
   }
 
-  /** The next server finds what a crash leaves: nothing was closed or drained. */
+  /** Opens another server after a crash: nothing was closed or drained. */
   async crash(): Promise<void> {
     this.#abandoned.push(this.server)
     this.node.disconnect()
@@ -79,7 +79,7 @@ export class ServerUnderTest {
     await this.#database?.remove()
   }
 
-  /** Reads and writes beside the server, as another process would. */
+  /** Reads and writes the database beside the server, like another process. */
   async inStore<T>(work: (store: Store) => Promise<T>): Promise<T> {
     const store = await openStore(this.storeUrl)
     try {
@@ -104,7 +104,7 @@ export class ServerUnderTest {
         .execute()
       await store.updateTable('teams').set({ plan: 'small' }).execute()
     })
-    // beyond what is remembered of a key's team
+    // beyond the time that the team of a key is cached
     this.now += 10_000
   }
 
@@ -130,7 +130,7 @@ export class ServerUnderTest {
     }
   }
 
-  /** A form as the CLI sends it to the OAuth endpoints. */
+  /** Posts a form like the CLI does to the OAuth endpoints. */
   async post(url: string, fields: Record<string, string>): Promise<Answer> {
     const response = await this.server.fastify.inject({
       method: 'POST',
@@ -143,7 +143,7 @@ export class ServerUnderTest {
     return { status: response.statusCode, headers: response.headers, body }
   }
 
-  /** @param origin where it thinks the server is; https is as a proxy in front says it */
+  /** @param origin of the server as the browser sees it; https stands for a proxy that terminates TLS */
   browser(origin = 'https://sandlot.test'): Browser {
     return new Browser(origin, async ({ method, url, headers, body }) => {
       const response = await this.server.fastify.inject({
@@ -164,7 +164,7 @@ export class ServerUnderTest {
     })
   }
 
-  /** What the CLI gets after somebody has allowed it. */
+  /** Signs the CLI in and returns its tokens. */
   async logIn(): Promise<{ accessToken: string; refreshToken: string }> {
     const browser = this.browser()
     await browser.open('/docs/api/cli?next=http://localhost:5000&cliVersion=2.19.0')
@@ -184,7 +184,7 @@ export class ServerUnderTest {
     }
   }
 
-  /** Something done to a sandbox a second later: the clock of these tests stands. */
+  /** Calls an action of a sandbox one second later: the clock of these tests stands still. */
   act(sandboxId: string, what: string, body: object = {}) {
     this.now += 1_000
     return this.call('POST', `/sandboxes/${sandboxId}/${what}`, body)

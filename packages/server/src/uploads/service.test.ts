@@ -198,7 +198,7 @@ test('the usage of a team is known after a restart, archives without a row inclu
 })
 
 describe('a team that sends more than it may keep', () => {
-  /** A tar of about this size, sent without its length in advance. */
+  /** Sends a tar of about this size without announcing its length. */
   const big = async (sizeBytes: number) => tarOf({ name: 'x', content: 'x'.repeat(sizeBytes) })
   const inPieces = (content: Buffer) =>
     Readable.from(
@@ -227,7 +227,7 @@ describe('a team that sends more than it may keep', () => {
     expect(taken).toBeLessThanOrEqual(2)
     expect(uploads.usage(teams.one.teamId)).toMatchObject({ count: taken, sizeBytes: taken * tar.length })
     expect(readdirSync(dir)).toHaveLength(taken)
-    // another team is not refused for it
+    // another team is not affected
     await send(ticket(hash, 'app', teams.two), tar)
   })
 

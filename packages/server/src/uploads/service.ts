@@ -119,10 +119,7 @@ export class Uploads {
   async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
     const ticket = this.#tickets.find(token)
     if (!ticket)
-      throw new SandlotError(
-        'forbidden',
-        'this address for an upload is not valid any more: ask for a new one',
-      )
+      throw new SandlotError('forbidden', 'this address for an upload has expired: ask for a new one')
     const { team } = ticket
     const limit = this.#options.limits.uploads(team)
     await this.#makeRoom(team, limit, announcedBytes)

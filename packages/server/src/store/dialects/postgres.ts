@@ -30,8 +30,10 @@ const NUMERIC = 1700
 
 /** Decides which statements may reach the database; the lease closes it while another server may be the active one. */
 export interface Gate {
-  /** @throws SandlotError while no statement may be sent */
-  check(): void
+  /** Whether statements may be sent now. */
+  isOpen(): boolean
+  /** Waits a moment for `isOpen`. @throws SandlotError store_unavailable */
+  opened(): Promise<void>
   /** Called with every new connection before its first statement; rejects when this server must not write any more. */
   admit(client: pg.ClientBase): Promise<void>
 }
@@ -95,7 +97,7 @@ class PostgresDriver implements Driver {
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<DatabaseConnection> {
-    this.#dialect.gate?.check()
+    await this.#passGate()
     const client = await this.#pool.connect().catch((error) => {
       throw postgresError(error, { wasSent: false })
     })
@@ -107,6 +109,11 @@ class PostgresDriver implements Driver {
       client.on('error', () => {})
     }
     return connection
+  }
+
+  async #passGate(): Promise<void> {
+    const { gate } = this.#dialect
+    if (gate && !gate.isOpen()) await gate.opened()
   }
 
   async releaseConnection(connection: PostgresConnection): Promise<void> {
@@ -126,7 +133,7 @@ class PostgresDriver implements Driver {
     const { transactionId } = connection
     connection.isInTransaction = false
     try {
-      this.#dialect.gate?.check()
+      await this.#passGate()
       await connection.client.query('commit')
     } catch (error) {
       if (!isConnectionLoss(error)) throw postgresError(error, { wasSent: false })

@@ -153,7 +153,7 @@ test('a build can be started and tagged by its id, also after another build took
   })
   await tested.current.create({ templateID: 'app:old' })
   expect(tested.current.node.acquired.at(-1)).toBe(first.buildID)
-  // a build of another template, whatever it is called
+  // a build of another template, also when that has the same name
   const { status, body } = await call('POST', '/v2/sandboxes', { templateID: `app:${other.buildID}` })
   expect([status, body.message]).toEqual([404, `tag '${other.buildID}' does not exist for template 'app'`])
 })

@@ -1,53 +1,29 @@
-import type { MachineSample } from '@sandlot/protocol/node'
-import type { SandboxMetric } from '@sandlot/protocol/rest'
-import type { SandboxRegistry } from '../sandboxes/registry.ts'
+import type { Insertable } from 'kysely'
 import type { Store } from '../store/open-store.ts'
+import type { SandboxMetricsTable } from '../store/schema.ts'
 import { inTransaction } from '../store/transactions.ts'
 
-/** Samples of the last 10 minutes are kept in memory. */
-const RING_SIZE = 120
-const MAX_POINTS = 20_000
+export const MAX_POINTS = 20_000
 const PRUNE_BATCH = 5_000
 /** Sandboxes of one batch; a sandbox that lived for a day has 17 280 samples. */
 const KILLED_BATCH = 20
 /** Rows of one insert: only a few sizes, so that few statements are prepared. */
 const INSERT_SIZES = [128, 16, 1]
 
-/** Samples of all sandboxes: the newest in memory, those of the last day in the database. It has no rules beside these, hence no service and repository. */
-export class SandboxMetrics {
+export type MetricRow = Insertable<SandboxMetricsTable>
+
+/** Rows of samples, for a day after they were taken. */
+export class MetricsRepository {
   readonly #store: Store
-  readonly #registry: SandboxRegistry
-  readonly #rings = new Map<string, MachineSample[]>()
   /** The metrics of sandboxes that ended before this time are deleted. */
   #droppedToMs = 0
 
-  constructor(store: Store, registry: SandboxRegistry) {
+  constructor(store: Store) {
     this.#store = store
-    this.#registry = registry
   }
 
-  /** Stores samples in one transaction. */
-  async record(samples: MachineSample[]): Promise<void> {
-    const rows = samples.flatMap((sample) => {
-      const sandbox = this.#registry.byMachine(sample.machineId)
-      if (!sandbox) return []
-      const ring = this.#rings.get(sandbox.sandboxId) ?? []
-      if (ring.push(sample) > RING_SIZE) ring.shift()
-      this.#rings.set(sandbox.sandboxId, ring)
-      return [
-        {
-          sandbox_id: sandbox.sandboxId,
-          timestamp: sample.timestampMs,
-          cpu_used_pct: sample.cpuUsedPct,
-          mem_used: sample.memUsed,
-          mem_cache: sample.memCache,
-          disk_used: sample.diskUsed,
-        },
-      ]
-    })
-    for (const sandboxId of this.#rings.keys())
-      if (!this.#registry.get(sandboxId)) this.#rings.delete(sandboxId)
-    if (rows.length === 0) return
+  /** Inserts samples in one transaction. */
+  async insert(rows: MetricRow[]): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       for (const batch of cutInto(rows, INSERT_SIZES))
         await transaction
@@ -58,19 +34,9 @@ export class SandboxMetrics {
     })
   }
 
-  latest(sandboxId: string): SandboxMetric | undefined {
-    const sample = this.#rings.get(sandboxId)?.at(-1)
-    return sample && toMetric(sample)
-  }
-
-  /** Reads samples; both ends are inclusive. */
-  async range(sandboxId: string, fromMs: number, toMs: number): Promise<SandboxMetric[]> {
-    const sandbox = this.#registry.get(sandboxId)
-    if (!sandbox) return []
-    const ring = this.#rings.get(sandboxId) ?? []
-    if (ring[0] && fromMs >= ring[0].timestampMs)
-      return ring.filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs <= toMs).map(toMetric)
-    const rows = await this.#store
+  /** Reads the samples of a sandbox, oldest first; both ends are inclusive. */
+  range(sandboxId: string, fromMs: number, toMs: number) {
+    return this.#store
       .selectFrom('sandbox_metrics')
       .selectAll()
       .where('sandbox_id', '=', sandboxId)
@@ -79,20 +45,6 @@ export class SandboxMetrics {
       .orderBy('timestamp')
       .limit(MAX_POINTS)
       .execute()
-    const { cpuCount, memoryMB, diskSizeMB } = sandbox
-    return rows.map((row) =>
-      toMetric({
-        machineId: sandbox.machineId,
-        timestampMs: row.timestamp,
-        cpuCount,
-        cpuUsedPct: row.cpu_used_pct,
-        memUsed: row.mem_used,
-        memTotal: memoryMB * 2 ** 20,
-        memCache: row.mem_cache,
-        diskUsed: row.disk_used,
-        diskTotal: diskSizeMB * 2 ** 20,
-      }),
-    )
   }
 
   /** Deletes the metrics of a batch of sandboxes that were killed before `beforeMs`. @returns of how many */
@@ -143,9 +95,3 @@ function cutInto<T>(items: T[], sizes: number[]): T[][] {
   }
   return pieces
 }
-
-const toMetric = ({ machineId: _, timestampMs, ...sample }: MachineSample): SandboxMetric => ({
-  timestamp: new Date(timestampMs).toISOString(),
-  timestampUnix: Math.floor(timestampMs / 1000),
-  ...sample,
-})

@@ -1,7 +1,6 @@
 import { beforeEach, expect, test } from 'vitest'
-import { SandboxRegistry } from '../sandboxes/registry.ts'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
-import { SandboxMetrics } from './metrics.ts'
+import { MetricsRepository } from './repository.ts'
 
 const under = serverUnderTest()
 let t: ServerUnderTest
@@ -59,7 +58,7 @@ test('samples of many machines are all stored', async () => {
 
 test('metrics are deleted by age, those of killed sandboxes sooner, in bounded batches', async () => {
   await t.inStore(async (store) => {
-    const metrics = new SandboxMetrics(store, new SandboxRegistry())
+    const metrics = new MetricsRepository(store)
     const samples = (sandboxId: string) =>
       Array.from({ length: 30 }, (_, i) => ({
         sandbox_id: sandboxId,

@@ -1,0 +1,156 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type ConnectionOpts, Sandbox } from 'e2b-official'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Cluster, startCluster } from '../postgres/cluster.ts'
+import { connectionTo, homeOf, runSandlot, sandlot, startServer, type TestServer } from '../server.ts'
+
+/** A lease lasts 8 s, and a server that waits looks every second; then it starts machines on a shared processor. */
+const TAKE_OVER = { timeout: 60_000, interval: 250 }
+const FLAGS = ['--pool-min', '1', '--pool-max', '1']
+
+let cluster: Cluster
+beforeAll(async () => {
+  cluster = await startCluster()
+}, 120_000)
+afterAll(() => cluster?.remove())
+
+const optionsOf = (server: TestServer): ConnectionOpts => ({
+  ...connectionTo(server.info()),
+  requestTimeoutMs: 30_000,
+})
+
+test.each([
+  ['mysql://me:secret@db/sandlot', 'setting store is "(not shown)" (from SANDLOT_STORE); it must be'],
+  ['postgres://me:secret@127.0.0.1:1/sandlot', 'nothing listens at 127.0.0.1:1'],
+  ['postgres://me:secret@no-such-host.invalid/sandlot', "no host 'no-such-host.invalid:5432' is known here"],
+])('a start with the store %s is one sentence and exit code 1', async (store, reason) => {
+  for (const command of [['up'], ['keys', 'list']]) {
+    const { code, output, errors } = await runSandlot([...command, '--home', homeOf('no-store')], {
+      SANDLOT_STORE: store,
+    })
+    expect(code).toBe(1)
+    expect(errors).toContain(reason)
+    expect(errors.trim().split('\n')).toHaveLength(1)
+    expect(errors + output).not.toContain('secret')
+  }
+  await sandlot(['purge', '--yes', '--home', homeOf('no-store')])
+})
+
+test('a database that is not there is named', async () => {
+  const { code, errors } = await runSandlot(['up', '--home', homeOf('no-store')], {
+    SANDLOT_STORE: cluster.url('nowhere'),
+  })
+  expect([code, errors]).toEqual([1, expect.stringContaining("there is no database 'nowhere'")])
+  await sandlot(['purge', '--yes', '--home', homeOf('no-store')])
+})
+
+describe('two servers on one database', () => {
+  let first: TestServer
+  let second: TestServer
+  let starting: Promise<TestServer>
+  let sandboxId: string
+
+  beforeAll(async () => {
+    await cluster.query('postgres', 'create database shared')
+    const env = { SANDLOT_STORE: cluster.url('shared') }
+    first = await startServer({
+      name: 'store-a',
+      port: 13_143,
+      networkRange: '10.156.0.0/16',
+      flags: FLAGS,
+      env,
+    })
+    starting = startServer({
+      name: 'store-b',
+      port: 13_144,
+      networkRange: '10.157.0.0/16',
+      flags: FLAGS,
+      env,
+    })
+    starting.catch(() => {})
+  }, 600_000)
+  afterAll(async () => {
+    await first?.purge()
+    await second?.purge()
+  }, 120_000)
+
+  test('the second one waits, and `sandlot status` says for which', async () => {
+    sandboxId = (await Sandbox.create({ ...optionsOf(first), timeoutMs: 900_000 })).sandboxId
+    const status = () => runSandlot(['status', '--home', homeOf('store-b')])
+    await expect
+      .poll(async () => (await status()).output, { timeout: 300_000, interval: 500 })
+      .toMatch(/standby, does not listen while .*\(pid \d+, home .*store-a.*\) is the active server/)
+    expect((await status()).code).toBe(1)
+  }, 320_000)
+
+  test('it takes over when the first one dies, and leaves the sandboxes of the other home alone', async () => {
+    const killedAt = Date.now()
+    await first.kill()
+    second = await starting
+    expect(second.log()).toContain('standby: another server is the active one')
+    expect(Date.now() - killedAt).toBeLessThan(TAKE_OVER.timeout)
+    const { E2B_API_URL, E2B_API_KEY } = second.info().env
+    const answer = await fetch(`${E2B_API_URL}/sandboxes/${sandboxId}`, {
+      headers: { 'X-API-Key': E2B_API_KEY! },
+    })
+    expect([answer.status, ((await answer.json()) as { message: string }).message]).toEqual([
+      409,
+      expect.stringMatching(/is on '.+', whose server is not the active one/),
+    ])
+    const own = await Sandbox.create(optionsOf(second))
+    await own.kill()
+    expect(await cluster.query('shared', `select state from sandboxes where id = '${sandboxId}'`)).toEqual([
+      'running',
+    ])
+  }, 120_000)
+
+  test('the first one comes back as standby, and its sandbox runs when it is active again', async () => {
+    const back = first.start()
+    await delay(2_000)
+    await second.stop()
+    await back
+    const sandbox = await Sandbox.connect(sandboxId, optionsOf(first))
+    expect((await sandbox.commands.run('echo on')).stdout).toBe('on\n')
+    await sandbox.kill()
+  }, 120_000)
+})
+
+test('an instance moves from SQLite to PostgreSQL with everything it has', async () => {
+  await cluster.query('postgres', 'create database moved')
+  const env: Record<string, string> = {}
+  const server = await startServer({
+    ...{ name: 'store-moves', port: 13_145, networkRange: '10.158.0.0/16', flags: FLAGS, env },
+  })
+  try {
+    const options = optionsOf(server)
+    const running = await Sandbox.create({ ...options, timeoutMs: 900_000 })
+    const paused = await Sandbox.create({ ...options, timeoutMs: 900_000 })
+    await paused.files.write('/home/user/kept', 'kept')
+    await paused.pause()
+    const from = `sqlite:${server.info().home}/db.sqlite`
+    const copy = () => runSandlot(['db', 'copy', '--from', from, '--to', cluster.url('moved')])
+    expect((await copy()).errors).toMatch(/the server of .* runs \(pid \d+\)/)
+    await server.stop()
+    const copied = await copy()
+    expect([copied.code, copied.output]).toEqual([
+      0,
+      expect.stringMatching(/sandboxes +2\n(.*\n)*in all +\d+\n/),
+    ])
+    expect((await copy()).errors).toContain('the target is not empty')
+    env.SANDLOT_STORE = cluster.url('moved')
+    await server.start()
+    const again = await Sandbox.connect(paused.sandboxId, options)
+    expect(await again.files.read('/home/user/kept')).toBe('kept')
+    expect((await (await Sandbox.connect(running.sandboxId, options)).commands.run('echo on')).stdout).toBe(
+      'on\n',
+    )
+    const events = await cluster.query(
+      'moved',
+      `select count(*) from events where sandbox_id = '${paused.sandboxId}'`,
+    )
+    expect(Number(events[0])).toBeGreaterThanOrEqual(3)
+    for (const { sandboxId } of [running, paused]) expect(await Sandbox.kill(sandboxId, options)).toBe(true)
+  } finally {
+    await server.purge()
+  }
+}, 600_000)
