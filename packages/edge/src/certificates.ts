@@ -1,4 +1,3 @@
-import { DAY_MS } from '@sandlot/protocol'
 import 'reflect-metadata'
 import { createHash, randomBytes, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
