@@ -38,3 +38,20 @@ test('an image whose shell never ends fails its build soon, and its machine is e
   )
   expect(discarded).toEqual(['m1'])
 })
+
+test.each([
+  [true, 'made again'],
+  [false, 'used as it is'],
+])('a layer whose note an earlier version wrote (isPassing: %s) is %s', async (isPassing, outcome) => {
+  const note = JSON.stringify({ missing: ['git'], reason: 'no source', isPassing })
+  const preparation = new ImagePreparation({
+    machines: { discard: async () => {}, saveFileSystem: async () => {} },
+    start: () => Promise.reject(new Error('it is made again')),
+    layers: { find: async () => ({ imagePath: '/none', note }), add: async () => {} },
+    checkSpace: async () => {},
+  })
+  const image = { name: 'x:1', key: 'k', imagePath: '/none', diskSizeMB: 1, owner: 't', isForced: false }
+  const preparing = preparation.prepare({ ...image, log: () => {}, signal: new AbortController().signal })
+  if (outcome === 'made again') await expect(preparing).rejects.toThrow('it is made again')
+  else expect(await preparing).toMatchObject({ imagePath: '/none' })
+})
