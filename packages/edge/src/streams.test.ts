@@ -26,6 +26,8 @@ const given = { bytes: 0 }
 let read = () => {}
 /** More than all buffers on the way hold. */
 const BODY_BYTES = 200 * MIB
+/** For tests that move hundreds of megabytes, on a machine that others load. */
+const BULK_TIMEOUT_MS = 90_000
 
 /** Expects that the flow stops long before its end, and not only for a moment. */
 async function expectStandstill(flowed: () => number): Promise<void> {
@@ -165,7 +167,7 @@ async function overHttp2(headers: Record<string, string>, body?: string) {
 }
 
 describe('streams', () => {
-  it('of 100 MB pass down and up whole without memory growing', async () => {
+  it('of 100 MB pass down and up whole without memory growing', { timeout: BULK_TIMEOUT_MS }, async () => {
     const { message } = await begun(`/bytes/${100 * MIB}`)
     const before = memoryInUse()
     let grown = 0
@@ -192,7 +194,9 @@ describe('streams', () => {
     expect(grown).toBeLessThan(64 * MIB)
   })
 
-  it('down stop when the client stops reading, and go on when it reads again', async () => {
+  it('down stop when the client stops reading, and go on when it reads again', {
+    timeout: BULK_TIMEOUT_MS,
+  }, async () => {
     const { message } = await begun(`/bytes/${BODY_BYTES}`)
     message.pause()
     await expectStandstill(() => given.bytes)
@@ -201,27 +205,31 @@ describe('streams', () => {
     expect(received).toBe(BODY_BYTES)
   })
 
-  it.each(['HTTP/1.1', 'HTTP/2'])('up over %s stop when the sandbox stops reading', async (version) => {
-    const piece = Buffer.alloc(65536)
-    let taken = 0
-    const source = Readable.from(
-      (function* () {
-        for (; taken < BODY_BYTES; taken += piece.length) yield piece
-      })(),
-    )
-    const options = { host: '127.0.0.1', port: world.port, agent: false, headers: { host: host() } }
-    const upload =
-      version === 'HTTP/2'
-        ? session.request({ ':authority': host(), ':path': '/when-told', ':method': 'POST' })
-        : request({ ...options, path: '/when-told', method: 'POST' })
-    source.pipe(upload)
-    await expectStandstill(() => taken)
-    read()
-    const [answer] = await once(upload, 'response')
-    expect(await textOf(version === 'HTTP/2' ? (upload as ClientHttp2Stream) : answer)).toBe(
-      String(BODY_BYTES),
-    )
-  })
+  it.each(['HTTP/1.1', 'HTTP/2'])(
+    'up over %s stop when the sandbox stops reading',
+    { timeout: BULK_TIMEOUT_MS },
+    async (version) => {
+      const piece = Buffer.alloc(65536)
+      let taken = 0
+      const source = Readable.from(
+        (function* () {
+          for (; taken < BODY_BYTES; taken += piece.length) yield piece
+        })(),
+      )
+      const options = { host: '127.0.0.1', port: world.port, agent: false, headers: { host: host() } }
+      const upload =
+        version === 'HTTP/2'
+          ? session.request({ ':authority': host(), ':path': '/when-told', ':method': 'POST' })
+          : request({ ...options, path: '/when-told', method: 'POST' })
+      source.pipe(upload)
+      await expectStandstill(() => taken)
+      read()
+      const [answer] = await once(upload, 'response')
+      expect(await textOf(version === 'HTTP/2' ? (upload as ClientHttp2Stream) : answer)).toBe(
+        String(BODY_BYTES),
+      )
+    },
+  )
 
   it('flow at once both ways, piece by piece', async () => {
     const sent = request({
