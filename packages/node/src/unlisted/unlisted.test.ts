@@ -92,6 +92,17 @@ test('people who ask need not wait for that hour, only for the grace period', as
   expect(removed).toEqual(['c1'])
 })
 
+test('a later join by the same database on a node that runs does not begin the first hour anew', async () => {
+  await start(OWN)
+  const joinAgain = () => unlisted.find(present.keys(), () => false, OWN)
+  for (let hours = 0; hours < 24 * 7; hours++) {
+    pass(3600_000)
+    await joinAgain()
+  }
+  await collect()
+  expect(removed).toEqual(['c1'])
+})
+
 test('another database that does not list it either begins anew', async () => {
   await start(OWN)
   pass(GRACE_MS)
