@@ -91,6 +91,17 @@ test('a requested collection skips that hour, but not the grace period', async (
   expect(removed).toEqual(['c1'])
 })
 
+test('a later join by the same database on a node that runs does not begin the first hour anew', async () => {
+  await start(OWN)
+  const joinAgain = () => unlisted.find(present.keys(), () => false, OWN)
+  for (let hours = 0; hours < 24 * 7; hours++) {
+    pass(3600_000)
+    await joinAgain()
+  }
+  await collect()
+  expect(removed).toEqual(['c1'])
+})
+
 test('the grace period starts again under another database that does not list the thing', async () => {
   await start(OWN)
   pass(GRACE_MS)
