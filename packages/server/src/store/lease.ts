@@ -62,6 +62,8 @@ export async function leaseHolder(store: Store): Promise<string | undefined> {
 class HeldLease implements Lease, Gate {
   readonly #link: PostgresLink
   readonly #options: LeaseOptions
+  /** Servers whose lease this one has waited for or taken over. */
+  readonly #formerHolders = new Set<string>()
   #client: pg.Client | undefined
   #epoch = 0
   /** By `performance.now()`. */
@@ -80,9 +82,10 @@ class HeldLease implements Lease, Gate {
     for (;;) {
       this.#options.signal?.throwIfAborted()
       const sentMs = performance.now()
-      const holder = await this.#tryTake().catch(
-        (error: Error) => `a database that does not answer (${error.message})`,
-      )
+      const holder = await this.#tryTake().catch((error: Error) => {
+        this.#dropConnection()
+        return `a database that does not answer (${error.message})`
+      })
       if (holder === undefined) {
         this.#certainUntilMs = sentMs + TTL_MS - MARGIN_MS
         break
@@ -99,24 +102,25 @@ class HeldLease implements Lease, Gate {
   async #tryTake(): Promise<string | undefined> {
     const client = await this.#connected()
     const { applicationName } = this.#link
-    const taken = await client.query<{ epoch: number; former: string | null }>(
-      `with former as (select holder from control_plane_lease where name = 'active')
-        insert into control_plane_lease as lease (name, holder, about, epoch, expires_at)
+    const known = await client.query<{ holder: string; about: string }>(
+      'select holder, about from control_plane_lease',
+    )
+    const holder = known.rows[0]
+    if (holder && holder.holder !== applicationName) this.#formerHolders.add(holder.holder)
+    // also one's own: the answer to a former try may have been lost
+    const taken = await client.query<{ epoch: number }>(
+      `insert into control_plane_lease as lease (name, holder, about, epoch, expires_at)
         values ('active', $1, $2, 1, clock_timestamp() + $3 * interval '1 ms')
         on conflict (name) do update set holder = excluded.holder, about = excluded.about, epoch = lease.epoch + 1,
           expires_at = excluded.expires_at
-        where lease.expires_at < clock_timestamp()
-        returning epoch, (select holder from former) as former`,
+        where lease.expires_at < clock_timestamp() or lease.holder = excluded.holder
+        returning epoch`,
       [applicationName, this.#options.about, TTL_MS],
     )
-    if (taken.rows[0]) {
-      const { epoch, former } = taken.rows[0]
-      this.#epoch = epoch
-      if (former !== null) await endConnectionsOf(client, former)
-      return undefined
-    }
-    const { rows } = await client.query<{ about: string }>('select about from control_plane_lease')
-    return rows[0]?.about ?? 'another server'
+    if (!taken.rows[0]) return holder?.about ?? 'another server'
+    this.#epoch = taken.rows[0].epoch
+    for (const former of this.#formerHolders) await endConnectionsOf(client, former)
+    return undefined
   }
 
   /** A connection beside the pool, which may be busy: a lease must not be lost for that. */
@@ -136,6 +140,12 @@ class HeldLease implements Lease, Gate {
     await client.connect()
     this.#client = client
     return client
+  }
+
+  /** Waits for nothing: a connection that does not answer may not end either. */
+  #dropConnection(): void {
+    void this.#client?.end().catch(() => {})
+    this.#client = undefined
   }
 
   #renewLater(delayMs = RENEW_MS): void {
@@ -158,8 +168,7 @@ class HeldLease implements Lease, Gate {
       this.#renewLater()
     } catch {
       // the database is away: nobody can take the lease there meanwhile, and it stays ours unless somebody did
-      await this.#client?.end().catch(() => {})
-      this.#client = undefined
+      this.#dropConnection()
       this.#renewLater(RENEW_MS / 4)
     }
   }
