@@ -43,10 +43,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
       ...(suite in BUILD_ORDER ? ['--catalog', BUILD_ORDER[suite]!.join(',')] : []),
       ...(registries.length > 0 ? ['--allowed-registries', registries.join(',')] : []),
     ],
+  }).catch(async (error) => {
+    await cluster?.remove()
+    throw error
   })
   project.provide('server', server.info())
   return async () => {
-    await server.purge()
-    await cluster?.remove()
+    await server.purge().finally(() => cluster?.remove())
   }
 }

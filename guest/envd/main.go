@@ -23,16 +23,16 @@ import (
 	"sandlot.dev/envd/internal/tree"
 )
 
-// Clients switch features on by it (wire spec 4.1).
+// Clients enable features by this version (wire spec 4.1).
 const version = "0.6.13"
 
 const (
-	// Above the 620 s that the edge keeps idle connections, so that it is the one that closes them.
+	// Longer than the 620 s for which the edge keeps idle connections, so that the edge closes them.
 	idleTimeout       = 640 * time.Second
 	readHeaderTimeout = 30 * time.Second
 	// TCP keep-alives would wake an idle sandbox every 15 s.
 	tcpKeepAlive = 10 * time.Minute
-	// What processes get between the forwarded signal and the end of pid 1, which kills them.
+	// Time for processes between the forwarded signal and the end of pid 1, which kills them.
 	shutdownGrace = 2 * time.Second
 )
 
@@ -56,7 +56,7 @@ func main() {
 		fmt.Println(version)
 		return
 	}
-	// The heap is small and its garbage is large (file chunks, base64): collect early.
+	// The live heap is small and garbage is large (file chunks, base64), so collect early.
 	debug.SetGCPercent(50)
 	protectFromOOM()
 	listener, err := (&net.ListenConfig{KeepAlive: tcpKeepAlive}).Listen(context.Background(), "tcp", *address)
@@ -82,7 +82,7 @@ func main() {
 	children.Shutdown((<-stop).(syscall.Signal), shutdownGrace)
 }
 
-// protectFromOOM: a sandbox without envd is lost, one without its largest process is not.
+// protectFromOOM makes envd the last victim: a sandbox without envd is lost, one without its largest process is not.
 func protectFromOOM() {
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0)
 }

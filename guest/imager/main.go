@@ -1,11 +1,11 @@
-// Command imager makes root file systems into EROFS images. It is the first process of a machine of its own, in which
-// everything that a tenant's image can be is read, and streams the result to the host, which never looks into it.
+// Command imager turns root file systems into EROFS images. It is the first process of a machine of its own, where
+// untrusted images are read, and streams the result to the host, which never parses it.
 //
 //	imager        serves the host: pulls an image from a registry, or packs the machine's own root, into standard output
-//	imager tar    makes an image of a tar: from standard input into standard output, and what became of it to descriptor 3
-//	imager check  looks through the archive of a COPY on standard input, and says to descriptor 3 what is wrong with it
+//	imager tar    makes an image of a tar: reads standard input, writes standard output, reports the result to descriptor 3
+//	imager check  checks the archive of a COPY on standard input, and reports problems to descriptor 3
 //
-// Standard output is an empty file, not a stream. What runs on the host is jailed (internal/jail).
+// Standard output is an empty file, not a stream. The commands that run on the host are jailed (internal/jail).
 package main
 
 import (
@@ -31,15 +31,15 @@ import (
 )
 
 const (
-	// The port of envd, since the host waits for a machine there.
+	// The port of envd, where the host waits for a machine to answer.
 	address           = ":49983"
 	relayAddress      = ":49982"
 	readHeaderTimeout = 30 * time.Second
 	memoryBytes       = 1400 << 20
-	// A whole image of 64 GB, at the speed of slow processors.
+	// Time for a whole image of 64 GB on slow processors.
 	tarCPUSeconds   = 1800
 	checkCPUSeconds = 120
-	// Addresses, of which Go reserves more than it uses.
+	// Address space, of which Go reserves more than it uses.
 	tarAddressBytes   = 8 << 30
 	checkAddressBytes = 3 << 30
 )

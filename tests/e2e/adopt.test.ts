@@ -1,70 +1,40 @@
-import { randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { S3Store } from '@sandlot/node/objects/s3-store'
-import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
+import { askHolder, FILE, HOLDER, IN_BUCKET, openSharedBucket, type SharedBucket } from './shared-bucket.ts'
 
-const FILE = '/home/user/kept.txt'
-/** A program that prints the number it holds in memory for each line that it reads. */
-const HOLDER = `python3 -u -c "import random,sys; n=random.random(); [print(n) for _ in sys.stdin]"`
-/** Packing and the first upload of the image share two cores with everything else. */
-const IN_BUCKET = { timeout: 180_000, interval: 500 }
-
-let dir: string
-let s3: S3Server
+let bucket: SharedBucket
 let first: TestServer
 let second: TestServer
-let env: Record<string, string>
-let bucketFlags: string[]
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'sandlot-adopt-'))
-  s3 = await createS3Server(dir)
-  await s3.start()
-  const { bucket, endpoint, credentials } = s3.options
-  env = {
-    AWS_ACCESS_KEY_ID: credentials!.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: credentials!.secretAccessKey,
-    SANDLOT_CHECKPOINT_SECRET: randomBytes(32).toString('hex'),
-  }
-  bucketFlags = ['--checkpoint-bucket', bucket, '--checkpoint-endpoint', endpoint!]
-  const flags = [...bucketFlags, '--pool-min', '1', '--pool-max', '2']
+  bucket = await openSharedBucket('adopt')
+  const { env } = bucket
+  const flags = [...bucket.flags, '--pool-min', '1', '--pool-max', '2']
   first = await startServer({ name: 'adopt-a', port: 13_146, networkRange: '10.156.0.0/16', flags, env })
   second = await startServer({ name: 'adopt-b', port: 13_147, networkRange: '10.157.0.0/16', flags, env })
 }, 600_000)
 afterAll(async () => {
   await first?.purge()
   await second?.purge()
-  await s3?.kill()
-  await rm(dir, { recursive: true, force: true })
+  await bucket?.close()
 }, 120_000)
 
 const optionsOf = (server: TestServer): ConnectionOpts => connectionTo(server.info())
-
-async function ask(sandbox: Sandbox, pid: number): Promise<string> {
-  const answer = Promise.withResolvers<string>()
-  const holder = await sandbox.commands.connect(pid, { onStdout: answer.resolve, timeoutMs: 0 })
-  await sandbox.commands.sendStdin(pid, '\n')
-  try {
-    return (await answer.promise).trim()
-  } finally {
-    await holder.disconnect()
-  }
-}
 
 /** A link that lets everybody read the file: it is signed with the sandbox's token. */
 const signatureFor = async (sandbox: Sandbox): Promise<string | null> =>
   new URL(await sandbox.downloadUrl(FILE)).searchParams.get('signature')
 
 const adopt = (...args: string[]): Promise<string> =>
-  sandlot(['adopt', '--home', second.info().home, ...bucketFlags, ...args], env)
+  sandlot(['adopt', '--home', second.info().home, ...bucket.flags, ...args], bucket.env)
 
 const recordsInBucket = async (): Promise<string[]> => {
-  const store = new S3Store(s3.options)
+  const store = new S3Store(bucket.s3.options)
   const keys: string[] = []
   for await (const { key } of store.list('sandboxes/')) keys.push(key)
   store.close()
@@ -73,11 +43,11 @@ const recordsInBucket = async (): Promise<string[]> => {
 
 /** Checks that each object (images, memory, files, rows) is sealed or empty. */
 async function expectSealed(): Promise<void> {
-  const paths = await readdir(s3.bucketDir, { recursive: true, withFileTypes: true })
+  const paths = await readdir(bucket.s3.bucketDir, { recursive: true, withFileTypes: true })
   const files = paths.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
   const folders = new Set<string>()
   for (const path of files) {
-    const key = path.slice(s3.bucketDir.length + 1)
+    const key = path.slice(bucket.s3.bucketDir.length + 1)
     folders.add(
       key
         .replace(/^sealed\/[0-9a-f]{16}\//, 'sealed/')
@@ -119,7 +89,7 @@ test('a paused sandbox continues on another machine while its own machine is ali
   const { sandboxId } = sandbox
   await sandbox.files.write(FILE, 'written on the first machine')
   const { pid } = await sandbox.commands.run(HOLDER, { background: true, stdin: true, timeoutMs: 0 })
-  const held = await ask(sandbox, pid)
+  const held = await askHolder(sandbox, pid)
   expect(held).toMatch(/^0\.\d+$/)
   const signature = await signatureFor(sandbox)
   await pausedInBucket(first, sandbox)
@@ -144,7 +114,7 @@ test('a paused sandbox continues on another machine while its own machine is ali
 
   const resumed = await Sandbox.connect(sandboxId, { ...optionsOf(second), timeoutMs: 600_000 })
   expect(resumed.sandboxId).toBe(sandboxId)
-  expect(await ask(resumed, pid)).toBe(held)
+  expect(await askHolder(resumed, pid)).toBe(held)
   expect(await resumed.files.read(FILE)).toBe('written on the first machine')
   expect(await signatureFor(resumed)).toBe(signature)
   const { home } = second.info()
@@ -163,7 +133,7 @@ test('a paused sandbox continues on another machine while its own machine is ali
   // what the first machine deletes is still there for the second
   await resumed.pause(optionsOf(second))
   const again = await Sandbox.connect(sandboxId, { ...optionsOf(second), timeoutMs: 600_000 })
-  expect(await ask(again, pid)).toBe(held)
+  expect(await askHolder(again, pid)).toBe(held)
   await again.kill(optionsOf(second))
   await expect.poll(() => recordsInBucket(), IN_BUCKET).toEqual([])
 }, 600_000)
@@ -173,7 +143,7 @@ test('paused sandboxes of a purged machine come back from the bucket alone', asy
   const { sandboxId } = sandbox
   await sandbox.files.write(FILE, 'before the purge')
   const { pid } = await sandbox.commands.run(HOLDER, { background: true, stdin: true, timeoutMs: 0 })
-  const held = await ask(sandbox, pid)
+  const held = await askHolder(sandbox, pid)
   await pausedInBucket(first, sandbox)
   await first.kill()
   await first.purge()
@@ -181,7 +151,7 @@ test('paused sandboxes of a purged machine come back from the bucket alone', asy
   expect(await adopt('--force')).toBe(`Took over ${sandboxId} from '${hostname()}'.\n`)
   await second.start()
   const resumed = await Sandbox.connect(sandboxId, optionsOf(second))
-  expect(await ask(resumed, pid)).toBe(held)
+  expect(await askHolder(resumed, pid)).toBe(held)
   expect(await resumed.files.read(FILE)).toBe('before the purge')
   await resumed.kill(optionsOf(second))
 }, 600_000)

@@ -1,45 +1,35 @@
-import { randomBytes } from 'node:crypto'
-import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createS3Server, type S3Server } from '@sandlot/node/test-support/versitygw'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
+import { askHolder, FILE, HOLDER, IN_BUCKET, openSharedBucket, type SharedBucket } from './shared-bucket.ts'
 
-const FILE = '/home/user/kept.txt'
-/** A program that prints the number it holds in memory for each line that it reads. */
-const HOLDER = `python3 -u -c "import random,sys; n=random.random(); [print(n) for _ in sys.stdin]"`
-/** Packing and the first upload of the image share two cores with everything else. */
-const IN_BUCKET = { timeout: 180_000, interval: 500 }
 const DATABASE = 'db.sqlite'
 
-let dir: string
-let s3: S3Server
+let bucket: SharedBucket
 let first: TestServer
 let second: TestServer
-let env: Record<string, string>
-let bucketFlags: string[]
 const firstFlags: string[] = []
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'sandlot-other-database-'))
-  s3 = await createS3Server(dir)
-  await s3.start()
-  const { bucket, endpoint, credentials } = s3.options
-  env = {
-    AWS_ACCESS_KEY_ID: credentials!.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: credentials!.secretAccessKey,
-    SANDLOT_CHECKPOINT_SECRET: randomBytes(32).toString('hex'),
-  }
-  bucketFlags = ['--checkpoint-bucket', bucket, '--checkpoint-endpoint', endpoint!]
-  const flags = [...bucketFlags, '--pool-min', '1', '--pool-max', '1']
+  bucket = await openSharedBucket('other-database')
+  const { env } = bucket
+  const flags = [...bucket.flags, '--pool-min', '1', '--pool-max', '1']
   firstFlags.push(...flags)
-  const common = { env, networkRange: '10.154.0.0/16' }
-  first = await startServer({ ...common, name: 'database-a', port: 13_141, flags: firstFlags })
+  first = await startServer({
+    env,
+    name: 'database-a',
+    port: 13_141,
+    networkRange: '10.154.0.0/16',
+    flags: firstFlags,
+  })
   second = await startServer({
-    ...{ ...common, name: 'database-b', port: 13_142, flags },
+    env,
+    name: 'database-b',
+    port: 13_142,
     networkRange: '10.155.0.0/16',
+    flags,
   })
 }, 600_000)
 afterEach(async () => {
@@ -48,42 +38,30 @@ afterEach(async () => {
 afterAll(async () => {
   await first?.purge()
   await second?.purge()
-  await s3?.kill()
-  await rm(dir, { recursive: true, force: true })
+  await bucket?.close()
 }, 120_000)
 
 const optionsOf = (server: TestServer): ConnectionOpts => connectionTo(server.info())
 const runningOn = (server: TestServer) => Sandbox.list(optionsOf(server)).nextItems()
 const databaseOf = (server: TestServer): string => join(server.info().home, DATABASE)
 
-async function ask(sandbox: Sandbox, pid: number): Promise<string> {
-  const answer = Promise.withResolvers<string>()
-  const holder = await sandbox.commands.connect(pid, { onStdout: answer.resolve, timeoutMs: 0 })
-  await sandbox.commands.sendStdin(pid, '\n')
-  try {
-    return (await answer.promise).trim()
-  } finally {
-    await holder.disconnect()
-  }
-}
-
 /** Creates a sandbox with content in its memory and on its disk. */
 async function makeSandbox(server: TestServer) {
   const sandbox = await Sandbox.create({ ...optionsOf(server), timeoutMs: 3_600_000 })
   await sandbox.files.write(FILE, sandbox.sandboxId)
   const { pid } = await sandbox.commands.run(HOLDER, { background: true, stdin: true, timeoutMs: 0 })
-  return { sandbox, sandboxId: sandbox.sandboxId, pid, held: await ask(sandbox, pid) }
+  return { sandbox, sandboxId: sandbox.sandboxId, pid, held: await askHolder(sandbox, pid) }
 }
 type Made = Awaited<ReturnType<typeof makeSandbox>>
 
 async function expectWhole(server: TestServer, { sandboxId, pid, held }: Made): Promise<void> {
   const again = await Sandbox.connect(sandboxId, { ...optionsOf(server), timeoutMs: 3_600_000 })
-  expect(await ask(again, pid)).toBe(held)
+  expect(await askHolder(again, pid)).toBe(held)
   expect(await again.files.read(FILE)).toBe(sandboxId)
 }
 
 const inBucket = async (): Promise<string[]> => {
-  const names = await readdir(s3.bucketDir, { recursive: true })
+  const names = await readdir(bucket.s3.bucketDir, { recursive: true })
   return names.filter((name) => /checkpoints\/|sandboxes\//.test(name)).sort()
 }
 const isInBucket = async ({ sandboxId }: Made) =>
@@ -97,7 +75,7 @@ async function pause(server: TestServer, made: Made): Promise<void> {
 /** Copies the database files; after a stop the write-ahead log is empty. */
 async function saveDatabase(server: TestServer, name: string): Promise<string> {
   await server.stop()
-  const saved = join(dir, name)
+  const saved = join(bucket.dir, name)
   await cp(databaseOf(server), saved)
   return saved
 }
@@ -118,12 +96,13 @@ async function onDatabase(other: string | undefined, look: () => Promise<void>):
 }
 
 const homeOf = ({ home }: { home: string }) => ['--home', home]
-const gc = (...args: string[]) => sandlot(['gc', ...homeOf(first.info()), ...args], env)
+const gc = (...args: string[]) => sandlot(['gc', ...homeOf(first.info()), ...args], bucket.env)
 const doctor = async () => {
   const { home, port } = first.info()
-  const output = await sandlot(['doctor', '--json', '--home', home, '--port', String(port)], env).catch(
-    (error: Error) => error.message,
-  )
+  const output = await sandlot(
+    ['doctor', '--json', '--home', home, '--port', String(port)],
+    bucket.env,
+  ).catch((error: Error) => error.message)
   return /"detail": "([^"]*not listed by database[^"]*)"/.exec(output)?.[1]
 }
 
@@ -206,8 +185,8 @@ test('a bucket shared by two: what one server took over outlives the grace perio
   await first.stop()
   await second.stop()
   await sandlot(
-    ['adopt', ...homeOf(second.info()), ...bucketFlags, '--sandbox', taken.sandboxId, '--force'],
-    env,
+    ['adopt', ...homeOf(second.info()), ...bucket.flags, '--sandbox', taken.sandboxId, '--force'],
+    bucket.env,
   )
   await putDatabase(first, undefined)
   firstFlags.push('--unlisted-grace-days', '0')

@@ -11,21 +11,21 @@ import { sandboxEnvironment } from './sandbox-environment.ts'
 import { ValueDisplay } from './value-display.ts'
 
 const WAITING_LIMIT = 64
-/** Without it R knows ASCII only. */
+/** Locale without which R supports ASCII only. */
 const DEFAULT_LANG = 'C.UTF-8'
 const INTERRUPT_INTERVAL_MS = 1000
-/** Code that does not stop by then loses its kernel. */
+/** Interrupted code that does not stop within this time loses its kernel. */
 const INTERRUPT_ATTEMPTS = 10
 
 export interface Execution {
   code: string
   /** Variables for this execution only. */
   envVars: Record<string, string>
-  /** Variables of the sandbox, as they are now. */
+  /** Current variables of the sandbox. */
   sandboxEnv: Record<string, string>
 }
 
-/** A kernel with the state that its code has made, under an id that outlives the kernel. */
+/** A kernel and its state, under an id that outlives the kernel. */
 export class Context {
   readonly id = randomUUID()
   readonly language: Language
@@ -34,14 +34,14 @@ export class Context {
   readonly #starts: Lane
   readonly #lane = new Lane(WAITING_LIMIT)
   #kernel: Promise<Kernel> | undefined
-  /** How the last kernel ended, until an execution has been told that its state is gone. */
+  /** How the last kernel ended, until an execution has reported the loss of state. */
   #loss: string | undefined
   #appliedEnv: Record<string, string> = {}
   #isUsed = false
 
   /**
-   * @param starts shared by all contexts: kernels that start together only slow each other down
-   * @param loss how a kernel ended that had state of this context, of which the next execution is told
+   * @param starts shared by all contexts, as kernels that start concurrently only slow each other down
+   * @param loss how a kernel with state of this context ended, which the next execution reports
    */
   constructor(language: Language, cwd: string, spec: Kernelspec, starts: Lane, loss?: string) {
     this.language = language
@@ -52,14 +52,14 @@ export class Context {
   }
 
   /**
-   * Starts the kernel now. One whose environment cannot be changed later is started by its first execution, which knows
-   * the sandbox's variables: without the access token they cannot be asked for.
+   * Starts the kernel now. A kernel whose environment cannot be changed later is started by its first execution, which
+   * knows the sandbox's variables: they cannot be read without the access token.
    */
   async start(): Promise<void> {
     if (this.language.environment) await this.#started({})
   }
 
-  /** Runs code after what was asked before, and writes its output. Ends early when the reader goes. */
+  /** Runs code after all earlier executions, and writes the output. Ends early when the reader disconnects. */
   async execute(execution: Execution, output: OutputStream): Promise<void> {
     this.#isUsed = true
     const { environment } = this.language
@@ -88,7 +88,7 @@ export class Context {
     })
   }
 
-  /** Runs code that shows nothing and is not counted. */
+  /** Runs code silently, without counting an execution. */
   async runSilently(code: string): Promise<void> {
     const kernel = await this.#started({})
     const reply = await this.#lane.run(new AbortController().signal, () =>
@@ -97,7 +97,7 @@ export class Context {
     if (reply.status !== 'ok') throw new Error(`${reply.ename}: ${reply.evalue}`)
   }
 
-  /** Reads in what an execution needs, of service and kernel. Does nothing once the context was used. */
+  /** Loads the parts of service and kernel that an execution needs. Does nothing after the context was used. */
   async touch(): Promise<void> {
     const { touch } = this.language
     if (this.#isUsed || !touch) return
@@ -105,7 +105,7 @@ export class Context {
     await this.runSilently(touch)
   }
 
-  /** Ends what runs and begins anew, without any state. */
+  /** Ends the running code and restarts without any state. */
   async restart(): Promise<void> {
     await this.close('was restarted on request')
     this.#loss = undefined
@@ -174,7 +174,7 @@ export class Context {
     }
   }
 
-  /** Again and again: an interrupt that comes before the code has begun is lost. */
+  /** Interrupts repeatedly, as an interrupt before the code has started is lost. */
   async #stop(kernel: Kernel, finished: AbortSignal): Promise<void> {
     try {
       for (let attempt = 0; attempt < INTERRUPT_ATTEMPTS; attempt += 1) {

@@ -8,14 +8,14 @@ import { type Language, languageOf } from './language.ts'
 import { Refusal } from './refusal.ts'
 
 export const DEFAULT_CWD = '/home/user'
-/** What a Python kernel takes, with a little of what it imports. */
+/** Memory of a Python kernel with a few imported modules. */
 const KERNEL_BYTES = 96 * 1024 * 1024
 const MIN_CONTEXTS = 4
 const PARALLEL_STARTS = 2
 const DIED_WITH_SERVICE =
   'was ended with the service that held it, which died: most likely the sandbox had no memory left'
 
-/** Every context of this sandbox: one for each language that was used without naming a context, and those that were created. */
+/** All contexts of this sandbox: the default one of each used language, and those that clients created. */
 export class Contexts {
   readonly #all = new Map<string, Context>()
   readonly #defaults = new Map<string, Promise<Context>>()
@@ -32,7 +32,7 @@ export class Contexts {
     return [...this.#all.values()]
   }
 
-  /** @throws Refusal 404 */
+  /** @throws Refusal 404 for an unknown context */
   get(id: string): Context {
     const context = this.#all.get(id)
     if (!context)
@@ -40,7 +40,7 @@ export class Contexts {
     return context
   }
 
-  /** The context that a language has when none is named; made when first used. */
+  /** The default context of a language, made at first use. */
   async defaultOf(languageName: string): Promise<Context> {
     const language = languageOf(languageName)
     const existing = this.#defaults.get(language.name)
@@ -55,7 +55,7 @@ export class Contexts {
     return made
   }
 
-  /** Goes once through what an execution goes through, while nobody has used this language's default context. */
+  /** Runs through an execution once, unless the language's default context was already used. */
   async touch(languageName: string): Promise<void> {
     await (await this.#defaults.get(languageName))?.touch()
   }

@@ -16,7 +16,7 @@ test('bodies run one at a time, in the order of arrival', async () => {
   expect(log).toEqual(['a starts', 'a ends', 'b starts', 'b ends', 'c starts', 'c ends'])
 })
 
-test('who leaves the queue is not run, and those behind move up', async () => {
+test('a caller that leaves the queue is not run, and those after it move up', async () => {
   const lane = new Lane(8)
   const gate = Promise.withResolvers<void>()
   const leaver = new AbortController()
@@ -30,7 +30,7 @@ test('who leaves the queue is not run, and those behind move up', async () => {
   expect(await third).toBe('third')
 })
 
-test('a failed body lets the next one in', async () => {
+test('the next body runs after a failed one', async () => {
   const lane = new Lane(8)
   const failed = lane.run(never, () => Promise.reject(new Error('broken')))
   const next = lane.run(never, async () => 'next')

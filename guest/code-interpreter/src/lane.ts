@@ -1,6 +1,6 @@
 import { Refusal } from './refusal.ts'
 
-/** Lets few at a time in, in the order of arrival. */
+/** Runs a limited number of bodies at a time, in the order of arrival. */
 export class Lane {
   readonly #limit: number
   readonly #waiting: (() => void)[] = []
@@ -17,7 +17,7 @@ export class Lane {
 
   /**
    * Waits for its turn, then runs `body`.
-   * @param signal leaves the queue; a body that runs already has to look at the signal itself
+   * @param signal leaves the queue; a running body must check the signal itself
    */
   async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {
     await this.#enter(signal)

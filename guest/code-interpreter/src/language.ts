@@ -3,9 +3,9 @@ import { deno } from './languages/deno.ts'
 import { python } from './languages/python.ts'
 import { r } from './languages/r.ts'
 
-/** How a running kernel is told of environment variables, in its own language. */
+/** Code in a kernel's language that sets environment variables while it runs. */
 export interface EnvironmentCode {
-  /** Sets variables for good; `undefined` removes one. */
+  /** Sets variables permanently; `undefined` removes a variable. */
   change(variables: Record<string, string | undefined>): string
   /** Sets variables until `leave`. */
   enter(variables: Record<string, string>): string
@@ -14,19 +14,19 @@ export interface EnvironmentCode {
 
 export interface Language {
   name: string
-  /** Kernelspecs that run it, the best first. */
+  /** Kernelspecs for the language, the best first. */
   kernels: string[]
-  /** What to do when none is installed. */
+  /** Advice when none is installed. */
   install: string
   /** Run silently in each new kernel. */
   prelude?: string
-  /** Code that goes through what any code goes through, and changes nothing. */
+  /** Code that changes nothing, to load all that an execution needs. */
   touch?: string
-  /** Languages without it see the sandbox's variables as they were when the kernel was started. */
+  /** Languages without this see the sandbox's variables as of the start of the kernel. */
   environment?: EnvironmentCode
-  /** Its kernel shows values as it shows anything else: the last is taken for the value of the code. */
+  /** The kernel shows values like any other output, so the last output is taken for the value of the code. */
   showsValues?: boolean
-  /** Why code failed of which the kernel only says that it did. */
+  /** Finds the reason of a failure that the kernel reports without one. */
   explain?: (code: string) => { ename: string; evalue: string } | undefined
 }
 
@@ -55,8 +55,7 @@ const otherNames: Record<string, string> = {
 }
 
 /**
- * The language that is meant by a name, in any case. A name that is none of ours is that of a kernelspec which somebody
- * installed.
+ * Finds a language by name, in upper or lower case. Any unknown name is that of a kernelspec that a user has installed.
  */
 export function languageOf(name: string): Language {
   const lower = name.toLowerCase()

@@ -5,7 +5,7 @@ import { answer } from './routes.ts'
 import { sandboxEnvironment } from './sandbox-environment.ts'
 
 const PORT = 49_999
-/** The edge keeps connections for 620 s: whoever closes first must not be the one that is asked. */
+/** Longer than the 620 s of the edge, so that the edge closes idle connections first. */
 const KEEP_ALIVE_MS = 650_000
 const RETRY_WARM_UP_MS = 5000
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { jsonOf, OutputStream } from './output-stream.ts'
 
-/** A real connection whose client reads nothing until it is told to. */
+/** A real connection whose client reads nothing until the test lets it. */
 async function connection() {
   const server = createServer().listen(0, '127.0.0.1')
   onTestFinished(() => void server.close())
@@ -49,7 +49,7 @@ test('a stopped source goes on when its work ends', async () => {
   client.destroy()
 })
 
-test('it is told when the reader goes away, and not when all was sent', async () => {
+test('the signal is aborted when the reader disconnects, and not when all was sent', async () => {
   const gone = await connection()
   gone.output.write(line)
   gone.client.destroy()
@@ -71,7 +71,7 @@ test('a line is one line for readers that end lines where Unicode does', () => {
   expect(JSON.parse(json).text).toBe(text)
 })
 
-test('half of a surrogate pair is replaced wherever it stands, and what only looks like one is not', () => {
+test('a lone surrogate is replaced anywhere, and text that only looks like one is not', () => {
   const result = { type: 'result' as const, is_main_result: true, text: 'x\ud800', json: { a: ['\udfff😀'] } }
   expect(JSON.parse(jsonOf(result))).toEqual({ ...result, text: 'x\ufffd', json: { a: ['\ufffd😀'] } })
   expect(JSON.parse(jsonOf({ ...line, text: '\\ud800 😀' })).text).toBe('\\ud800 😀')

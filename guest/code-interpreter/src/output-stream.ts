@@ -1,18 +1,18 @@
 import type { ServerResponse } from 'node:http'
 import type { OutputLine } from './output.ts'
 
-/** Unsent output above which the kernel is stopped. Output that it had under way comes on top. */
+/** Unsent output above which the kernel is stopped. Output that is already on the way is added. */
 const HIGH_WATER_BYTES = 4 * 1024 * 1024
 
-/** Whoever makes the output, told when the reader cannot keep up. */
+/** Source of the output, which is stopped when the reader cannot keep up. */
 export interface Source {
   freeze(): void
   thaw(): void
 }
 
-/** The lines of one execution on their way to its client, as newline-delimited JSON. The head of the answer is sent with the first line, so that refusals can still have a status. */
+/** Sends the lines of one execution to its client as newline-delimited JSON. The head is sent with the first line, so that refusals can have a status. */
 export class OutputStream {
-  /** Aborted when the client goes away before the end. */
+  /** Aborted when the client disconnects before the end. */
   readonly readerGone: AbortSignal
   readonly #response: ServerResponse
   #source: Source | undefined
@@ -39,7 +39,7 @@ export class OutputStream {
     }
   }
 
-  /** Runs `body` while `source` is held back to the reader's pace. */
+  /** Runs `body` with `source` slowed down to the reader's pace. */
   async pacing<T>(source: Source, body: () => Promise<T>): Promise<T> {
     this.#source = source
     try {
@@ -64,8 +64,8 @@ export class OutputStream {
 }
 
 /**
- * JSON that every client reads as one line: httpx ends lines where Unicode does, too. Halves of surrogate pairs are
- * replaced: a client that prints such text, or writes it to a file, fails far from here.
+ * JSON that all clients read as one line: httpx also ends lines at Unicode line separators. Lone surrogates are replaced, as
+ * clients fail later when they print such text or write it to a file.
  */
 export function jsonOf(line: OutputLine): string {
   let json = JSON.stringify(line)

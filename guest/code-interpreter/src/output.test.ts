@@ -7,7 +7,7 @@ const message = (msg_type: string, content: Record<string, unknown>) => ({
   content,
 })
 
-test('MIME types get the names of the SDK, and others keep theirs', () => {
+test('known MIME types get the names of the SDK, others keep their own', () => {
   const data = {
     'text/plain': '<Figure>',
     'image/png': 'iVBO',
@@ -43,12 +43,12 @@ test.each([
   expect(line).toMatchObject({ text: expected })
 })
 
-test('a result cannot pretend to be another kind of line', () => {
+test('a result cannot imitate another kind of line', () => {
   const data = { type: 'error', is_main_result: true }
   expect(linesOf(message('display_data', { data }))).toEqual([{ type: 'result', is_main_result: false }])
 })
 
-test('long text comes in pieces that add up and never cut a character', () => {
+test('long text is split into pieces that add up, and never within a character', () => {
   const text = `x${'😀'.repeat(300_000)}`
   const lines = linesOf(message('stream', { name: 'stdout', text })) as { text: string }[]
   expect(lines.length).toBe(3)
@@ -72,7 +72,7 @@ test('an error keeps beginning and end of a message and a traceback that are too
   }
 })
 
-test('a result above the limit is left out with a word about it', () => {
+test('a result above the limit is left out with a notice', () => {
   const [line] = linesOf(message('display_data', { data: { 'image/png': 'x'.repeat(33 * 1024 * 1024) } }))
   expect(line).toMatchObject({ type: 'stderr', text: expect.stringContaining('33554432') })
 })

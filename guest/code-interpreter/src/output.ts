@@ -8,11 +8,11 @@ export type OutputLine =
   | { type: 'error'; name: string; value: string; traceback: string }
   | { type: 'number_of_executions'; execution_count: number }
 
-/** What clients hold in memory as one string. */
+/** Largest text that clients get as one string. */
 const TEXT_MAX_CHARS = 256 * 1024
 const RESULT_MAX_CHARS = 32 * 1024 * 1024
 
-/** MIME types of a Jupyter result under the names that the SDKs give them; others keep theirs. */
+/** Names that the SDKs use for MIME types of a Jupyter result; other types keep their own. */
 const RESULT_FIELDS: Record<string, string> = {
   'text/plain': 'text',
   'text/html': 'html',
@@ -28,7 +28,7 @@ const RESULT_FIELDS: Record<string, string> = {
   'application/vnd.sandlot.chart+json': 'chart',
 }
 
-/** @returns the lines that one message of a kernel is worth: none for what clients are not told */
+/** @returns the lines for one message of a kernel; none for messages that clients do not get */
 export function linesOf({ header, content }: KernelMessage): OutputLine[] {
   switch (header.msg_type) {
     case 'stream':
@@ -47,7 +47,7 @@ export function linesOf({ header, content }: KernelMessage): OutputLine[] {
   }
 }
 
-/** Long text in pieces, none of which ends in the middle of a character. */
+/** Splits long text into pieces, never within a character. */
 export function textLines(type: 'stdout' | 'stderr', text: string): OutputLine[] {
   const timestamp = Date.now() * 1_000_000
   const lines: OutputLine[] = []
@@ -71,7 +71,7 @@ export function errorLine(content: Record<string, unknown>): OutputLine {
   }
 }
 
-/** Its beginning and its end: of a traceback the end says what happened. */
+/** Keeps beginning and end, as the end of a traceback tells what happened. */
 function shortened(text: string): string {
   const left = text.length - TEXT_MAX_CHARS
   if (left <= 0) return text
@@ -99,7 +99,7 @@ function resultLine(data: unknown, isMain: boolean): OutputLine {
   return { ...fields, type: 'result', is_main_result: isMain }
 }
 
-/** A string is shown as it reads, not as a literal. */
+/** Shows a string itself, not as a literal. */
 function withoutQuotes(text: string): string {
   const quote = text[0]
   const isQuoted = text.length >= 2 && (quote === "'" || quote === '"') && text.endsWith(quote)

@@ -1,4 +1,4 @@
-/** A request that cannot be done, with what would be right. Clients show the message as it is. */
+/** A refused request, with a message that says what would be valid. Clients show the message unchanged. */
 export class Refusal extends Error {
   readonly status: number
 

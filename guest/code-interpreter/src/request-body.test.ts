@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseExecute } from './request-body.ts'
 
-test('what the Python SDK sends for unset fields is as if they were missing', () => {
+test('the values that the Python SDK sends for unset fields count as missing', () => {
   const sent = { code: '1', context_id: null, language: null, env_vars: null }
   expect(parseExecute(sent)).toEqual({ code: '1', contextId: undefined, language: undefined, envVars: {} })
 })

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Refusal } from './refusal.ts'
 
 export const BODY_MAX_BYTES = 8 * 1024 * 1024
-/** A connection that is closed while its client still sends may take the answer with it: so much of a refused body is read and dropped. */
+/** Most bytes of a refused body that are read and dropped: closing while the client still sends may lose the answer. */
 const DROPPED_MAX_BYTES = 64 * 1024 * 1024
 const ENV_MAX_VARIABLES = 1000
 
@@ -18,7 +18,7 @@ export interface CreateContextRequest {
   cwd: string | undefined
 }
 
-/** @throws Refusal 413 above 8 MiB, 400 when it is no JSON object; an empty body is an empty object */
+/** @throws Refusal 413 above 8 MiB, 400 for anything but a JSON object; an empty body is an empty object */
 export async function readJsonObject(request: IncomingMessage): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = []
   let sizeBytes = 0
@@ -60,7 +60,7 @@ export const parseCreateContext = (body: Record<string, unknown>): CreateContext
   cwd: optionalString(body, 'cwd'),
 })
 
-/** The Python SDK sends null for what is not set, and an empty name means none. */
+/** The Python SDK sends null for unset fields, and an empty name means none. */
 function optionalString(body: Record<string, unknown>, field: string): string | undefined {
   const value = body[field]
   if (value === undefined || value === null || value === '') return undefined

@@ -11,7 +11,7 @@ const TOKEN = 'the-token-of-the-sandbox'
 
 let server: Server
 let base: string
-/** Tokens that envd was asked about, in the order in which they came. */
+/** Tokens that envd has checked, in order. */
 let asked: Array<string | undefined>
 
 beforeEach(async () => {
@@ -67,7 +67,7 @@ test('the right token opens every route', async () => {
   expect(await ask('POST', '/execute', TOKEN)).toBe(400)
 })
 
-test('without a token no code runs, and what official clients ask without one is answered', async () => {
+test('without a token no code runs, and requests that official clients send without one are answered', async () => {
   expect(await ask('POST', '/execute')).toBe(401)
   expect(asked).toEqual([undefined])
   expect(await ask('GET', '/contexts')).toBe(200)
@@ -102,7 +102,7 @@ test.each(['waits', 'ends', 'resets'] as const)(
   },
 )
 
-test('a body that is too large is read to its end, so that its client gets the answer on a connection that lasts', async () => {
+test('a body that is too large is read to its end, so that the client gets the answer and the connection stays open', async () => {
   const response = await fetch(`${base}/execute`, {
     method: 'POST',
     headers: { 'X-Access-Token': TOKEN },

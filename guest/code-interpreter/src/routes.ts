@@ -36,7 +36,7 @@ export async function answer(
     if (response.headersSent) return void response.destroy()
     const status = error instanceof Refusal ? error.status : 500
     if (status === 500) console.error(error)
-    // What is left of a body that was refused is not read: the connection cannot go on.
+    // The rest of a refused body is not read, so the connection cannot be reused.
     if (!request.complete) response.setHeader('connection', 'close')
     const { message } = error as Error
     response
@@ -57,7 +57,7 @@ async function route(service: Service, request: IncomingMessage, response: Serve
   if (accessToken !== undefined) await service.environment(accessToken)
   switch (`${request.method} ${pattern}`) {
     case 'GET /health': {
-      // asked in each sandbox that is kept in stock: its first execution then finds everything in memory
+      // called in each sandbox of the warm pool, so that its first execution finds everything in memory
       if (service.isReady()) await contexts.touch(DEFAULT_LANGUAGE)
       return void response.writeHead(service.isReady() ? 200 : 503).end()
     }
@@ -94,14 +94,14 @@ async function execute(
   output.end()
 }
 
-/** Printable ASCII is all that a status line may hold everywhere. */
+/** Keeps printable ASCII, the only text that a status line may contain everywhere. */
 const reasonPhrase = (message: string): string => message.replace(/[^ -~]/g, '?').slice(0, REASON_MAX_CHARS)
 
 function json(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
 }
 
-/** Pages of any origin may ask: the token is what protects. */
+/** Pages of any origin may call, as access is protected by the token. */
 function allowOrigins(request: IncomingMessage, response: ServerResponse): void {
   if (!request.headers.origin) return
   response.setHeader('access-control-allow-origin', '*')

@@ -4,9 +4,9 @@ const ENVD_URL = 'http://127.0.0.1:49983/envs'
 const TIMEOUT_MS = 5000
 
 /**
- * The sandbox's environment variables, from envd. envd also knows whether `accessToken` is right: a secure sandbox
- * answers to no other, and the token itself is nowhere to be read inside. Asked each time and never kept: a sandbox
- * that starts from a snapshot of this one has other variables and another token.
+ * Reads the sandbox's environment variables from envd, which also checks `accessToken`: a secure sandbox accepts only that
+ * token, which cannot be read inside the sandbox. Read each time and never cached, as a sandbox from a snapshot of this one
+ * has other variables and another token.
  *
  * @throws Refusal 401 when the sandbox is secure and the token is missing or wrong
  */

@@ -1,11 +1,11 @@
 import type { OutputLine } from './output.ts'
 
-/** Figures have a text too ("plot without title"). */
+/** Figures also have a text ("plot without title"). */
 const PICTURES = ['png', 'jpeg', 'svg', 'pdf']
 
 /**
- * For kernels that show the values of code as they show anything else: the last thing shown is taken for the value of
- * the code, when it is no picture. It is held until it is known to be the last.
+ * For kernels that show the value of code like any other output: takes the last output that is no picture for the value of
+ * the code. An output is held back until it is known to be the last.
  */
 export class ValueDisplay {
   readonly #write: (line: OutputLine) => void

@@ -33,7 +33,7 @@ func TestATokenGuardsEverythingButHealthFilesAndInit(t *testing.T) {
 	if got := d.do("POST", "/process.Process/List", strings.NewReader("{}"), "Content-Type", "application/json", "X-Access-Token", "one"); got.status != 200 {
 		t.Fatal(got)
 	}
-	// Adoption: a second init changes the token and keeps the variables.
+	// A second init changes the token and keeps the variables.
 	d.init(`{"accessToken":"two","envVars":{"B":"2"}}`)
 	if got := d.do("GET", "/envs", nil, "X-Access-Token", "two"); got.body != `{"A":"1","B":"2","E2B_SANDBOX":"true"}`+"\n" {
 		t.Fatalf("%+v", got)
@@ -63,7 +63,7 @@ func TestBrowsersOfAnyOriginAreLetIn(t *testing.T) {
 	}
 }
 
-// machine is a network namespace whose eth0 leads to us, as a sandbox has it.
+// machine is a network namespace with an eth0 to this process, like that of a sandbox.
 type sandboxNet struct {
 	t    *testing.T
 	ns   string
@@ -158,7 +158,7 @@ func TestControlRoutesAnswerOnlyTheHostAndForwardFollowsTheAddress(t *testing.T)
 	if got, err := get("10.213.77.2"); got != "served" {
 		t.Fatal(got, err)
 	}
-	// What a restore does.
+	// As after a restore.
 	n.address("10.213.77.3/29")
 	d.url = "http://10.213.77.3:49983"
 	if got := forward(`{"port":8123}`); got.status != 204 {
@@ -176,7 +176,7 @@ func TestControlRoutesAnswerOnlyTheHostAndForwardFollowsTheAddress(t *testing.T)
 		_, err := get("10.213.77.3")
 		return err != nil && strings.Contains(err.Error(), "refused")
 	})
-	// One that listens on all addresses needs no forward, and gets the port back.
+	// A program that listens on all addresses needs no forward, and gets the port back.
 	n.start("python3", "-m", "http.server", "-d", dir, "8123")
 	d.await("it listens on all", func() bool { got, _ := get("10.213.77.3"); return got == "served" })
 	if got := forward(`{"port":8123}`); got.status != 204 {

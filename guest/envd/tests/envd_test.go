@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	// Users other than root look in here.
+	// Other users than root must be able to enter this folder.
 	_ = os.Chmod(dir, 0o755)
 	envdPath = filepath.Join(dir, "envd")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", envdPath, "sandlot.dev/envd")
@@ -247,7 +247,7 @@ func restOfConnect(stream *connect.ServerStreamForClient[processv1.ConnectRespon
 	return r
 }
 
-// begin starts a process and returns once its start event has come.
+// begin starts a process and returns after its start event.
 func (d *daemon) begin(ctx context.Context, message *processv1.StartRequest) (*connect.ServerStreamForClient[processv1.StartResponse], *result) {
 	d.t.Helper()
 	stream, err := d.process.Start(ctx, connect.NewRequest(message))

@@ -48,7 +48,7 @@ func (d *daemon) put(path, content string, header ...string) answer {
 	return d.do("POST", at(path), strings.NewReader(content), append([]string{"Content-Type", "application/octet-stream"}, header...)...)
 }
 
-// form sends parts as they are: `disposition` is the raw header.
+// form sends raw parts: `disposition` is the unparsed header.
 func (d *daemon) form(target string, parts ...string) answer {
 	d.t.Helper()
 	var body bytes.Buffer
@@ -124,7 +124,7 @@ func TestAMultipartBodyThatIsCutOffIsRefusedWhereverThatIs(t *testing.T) {
 		if got := send(whole[:cut]); got.status != 400 {
 			t.Errorf("after %d bytes: %+v", cut, got)
 		}
-		// The part is whole once the boundary after it has begun a line.
+		// A part is complete when the boundary after it starts a line.
 		if _, err := os.Stat(dir + "/x"); err == nil && cut < len(part)+len("--b") {
 			t.Errorf("kept after %d bytes", cut)
 		}

@@ -51,7 +51,7 @@ func TestStatDescribesFilesDirectoriesAndLinks(t *testing.T) {
 	expectCode(t, err, connect.CodeInvalidArgument, "~ghost")
 }
 
-// PyPI 1.5.0 raises ParseError for every field that it does not know; the later ones name themselves.
+// PyPI 1.5.0 raises ParseError for every unknown field; later clients send their version.
 func TestOldPythonClientsGetTheFieldsThatTheyKnow(t *testing.T) {
 	d := startEnvd(t)
 	dir := t.TempDir()
@@ -99,7 +99,7 @@ func TestOldPythonClientsGetTheFieldsThatTheyKnow(t *testing.T) {
 	}
 }
 
-// Only Basic names a user: what else stands there is for somebody else.
+// Only Basic names a user; other schemes are for others.
 func TestOtherAuthorizationThanBasicIsIgnored(t *testing.T) {
 	d := startEnvd(t)
 	for _, value := range []string{"Bearer e2b_0123", "Bearer", "Digest username=\"ghost\"", "basically", ""} {

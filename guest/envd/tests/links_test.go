@@ -15,8 +15,8 @@ const (
 	isSymlink   = filesystemv1.FileType_FILE_TYPE_SYMLINK
 )
 
-// makeLinks makes one link of each kind and returns what is to be said of each: the type of its target,
-// as clients that do not know is_symlink show it, and where it leads.
+// makeLinks makes one link of each kind and returns the expected entry of each: the type of its target, which clients
+// without is_symlink show, and the path of the target.
 func makeLinks(dir string) map[string]*filesystemv1.EntryInfo {
 	_ = os.WriteFile(dir+"/file", []byte("12345"), 0o644)
 	_ = os.Mkdir(dir+"/directory", 0o755)
@@ -53,7 +53,7 @@ func TestLinksAreMarkedWhereverEntriesAreShown(t *testing.T) {
 		event := w.stream.Msg().GetFilesystem()
 		if want := links[event.GetName()]; want != nil && event.GetType() == filesystemv1.EventType_EVENT_TYPE_CREATE {
 			seen[event.Name] = true
-			// What a link leads to may come after it.
+			// The target of a link may be created after the link.
 			if !event.GetEntry().GetIsSymlink() {
 				t.Errorf("watch: %v", event)
 			}
@@ -93,7 +93,7 @@ func TestAMoveTakesTheLinkAndNotWhatItLeadsTo(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		if target := want.GetSymlinkTarget(); target == dir+"/"+name {
-			// It led to itself and now leads nowhere.
+			// The link named itself and is now dangling.
 			want.Type = isSymlink
 		}
 		expectLink(t, "move "+name, got.Msg.Entry, want)

@@ -398,7 +398,7 @@ func TestAGibibyteOfOutputDoesNotMakeEnvdGrow(t *testing.T) {
 	t.Logf("RSS %d KiB before, at most %d KiB", before>>10, most>>10)
 }
 
-// rawStart opens a stream that nobody reads.
+// rawStart opens a stream and does not read it.
 func rawStart(t *testing.T, d *daemon, script string) net.Conn {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	processv1 "sandlot.dev/envd/gen/process"
 )
 
-// cat starts a program that reads its input.
+// cat starts a program that reads its standard input.
 func (d *daemon) cat(script string) (*connect.ServerStreamForClient[processv1.StartResponse], *result) {
 	message := bash(script)
 	message.Stdin = nil
@@ -42,7 +42,7 @@ func ptyData(text string) *processv1.StreamInputRequest {
 		Data: &processv1.StreamInputRequest_DataEvent{Input: &processv1.ProcessInput{Input: &processv1.ProcessInput_Pty{Pty: []byte(text)}}}}}
 }
 
-// openInput sends messages and leaves the stream open; what the answer says comes through the channel.
+// openInput sends messages and leaves the stream open; the channel delivers the answer.
 func (d *daemon) openInput(header http.Header, messages ...string) (io.WriteCloser, <-chan string) {
 	reader, writer := io.Pipe()
 	request, err := http.NewRequestWithContext(d.t.Context(), "POST", d.url+"/process.Process/StreamInput", reader)

@@ -40,7 +40,7 @@ func describeEvent(e *filesystemv1.FilesystemEvent) string {
 	return strings.TrimPrefix(e.Type.String(), "EVENT_TYPE_") + " " + e.Name
 }
 
-// until collects events up to that one.
+// until collects events up to and including the given one.
 func (w *watch) until(last string) []string {
 	w.d.t.Helper()
 	var seen []string
@@ -107,7 +107,7 @@ func TestAnUploadIntoNewDirectoriesLooksLikeAnyOtherToARecursiveWatch(t *testing
 	want = append(want, "CREATE last")
 	slices.Sort(got)
 	slices.Sort(want)
-	// Directories change their owner once they are made; whether a watch is there in time is chance.
+	// Directories change their owner after they are made; a watch may be added before or after that.
 	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "CHMOD ") && !strings.HasSuffix(s, "/f") })
 	if !slices.Equal(got, want) {
 		count := map[string]int{}

@@ -28,7 +28,7 @@ describe('describeFailure', () => {
     expect(describeFailure(error, {})).toBe(line)
   })
 
-  it('says what a key lacks and what to do', () => {
+  it('says what is wrong with a key and what to do', () => {
     const error = named(
       'AuthenticationError',
       'Unauthorized, please check your credentials. - the key is unknown',
@@ -38,7 +38,7 @@ describe('describeFailure', () => {
     )
   })
 
-  it('names what could not be reached, from wherever the reason is', () => {
+  it('names the server that could not be reached, wherever the reason is nested', () => {
     const refused = network({ code: 'ECONNREFUSED', address: '127.0.0.1', port: 3000 })
     expect(describeFailure(refused, {})).toMatch(
       /^Cannot reach 127\.0\.0\.1:3000 \(ECONNREFUSED\): is the server running/,
@@ -51,7 +51,7 @@ describe('describeFailure', () => {
     expect(describeFailure(network({ code: 'SELF_SIGNED_CERT_IN_CHAIN' }), {})).toMatch(/NODE_EXTRA_CA_CERTS/)
   })
 
-  it('shows stacks and causes with DEBUG alone', () => {
+  it('shows stacks and causes only with DEBUG', () => {
     const error = new Failure('Line.', { cause: new Error('reason') })
     expect(describeFailure(error, {})).toBe('Line.')
     expect(describeFailure(error, { DEBUG: '1' })).toMatch(
@@ -60,6 +60,6 @@ describe('describeFailure', () => {
   })
 })
 
-it('the exit code is 1 unless the failure says another', () => {
+it('the exit code is 1 unless the failure has another one', () => {
   expect([exitCodeOf(new Error('x')), exitCodeOf(new Failure('x', { exitCode: 130 }))]).toEqual([1, 130])
 })

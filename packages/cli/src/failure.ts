@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import { stripVTControlCharacters } from 'node:util'
 import { apiUrl } from './account/servers.ts'
 
-/** A failure that people can mend: `message` is all they see. */
+/** A failure that the user can fix: only `message` is shown. */
 export class Failure extends Error {
   override name = 'Failure'
   readonly exitCode: number
@@ -13,12 +13,12 @@ export class Failure extends Error {
   }
 }
 
-/** @returns `[404] Not Found: <message>`, the shape that every error of the API is shown in. */
+/** @returns `[404] Not Found: <message>`, the format of all errors of the API */
 export const formatApiError = (code: number, message: string): string =>
   `[${code}] ${STATUS_CODES[code] ?? 'Error'}: ${message}`
 
 /**
- * What people read when a command failed: one line that says what was wrong and how to mend it.
+ * Describes the error of a failed command in one line: what was wrong and how to fix it.
  * With `DEBUG` set, the stack and the causes follow.
  */
 export function describeFailure(error: unknown, env: NodeJS.ProcessEnv = process.env): string {
@@ -26,7 +26,7 @@ export function describeFailure(error: unknown, env: NodeJS.ProcessEnv = process
   return harmless(env.DEBUG && error instanceof Error ? `${line}\n${stackOf(error)}` : line)
 }
 
-/** Failures repeat what sandboxes say: no control character of theirs reaches the terminal. */
+/** Removes control characters, as messages may quote output of sandboxes. */
 const harmless = (text: string): string =>
   stripVTControlCharacters(text).replace(/(?![\t\n])\p{Cc}/gu, '\ufffd')
 
@@ -42,7 +42,7 @@ function describe(error: unknown): string {
   return asApiError(error) ?? withoutBrackets(error.message)
 }
 
-/** The SDK says `501: not yet`, and keeps the status beside it. */
+/** Formats an error of the SDK, whose message is `501: not yet`. */
 function asApiError(error: Error & { statusCode?: number }): string | undefined {
   const match = /^(\d{3}): (.*)$/s.exec(error.message)
   return match ? formatApiError(Number(match[1]), match[2]!) : undefined
@@ -54,7 +54,7 @@ function describeAuthentication(message: string): string {
   return reason ? `${formatApiError(401, reason)}. ${mend}` : withoutBrackets(message)
 }
 
-/** RPC errors carry their code in front: `[invalid_argument] cwd '/x' does not exist`. */
+/** Removes the code before messages of RPC errors: `[invalid_argument] cwd '/x' does not exist`. */
 const withoutBrackets = (message: string): string => message.replace(/^\[[a-z_]+\] /, '')
 
 interface NetworkError extends Error {
@@ -67,7 +67,7 @@ interface NetworkError extends Error {
 const NETWORK_CODES =
   /^(ECONN|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EPIPE|UND_ERR|CERT_|ERR_TLS|ERR_SSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/
 
-/** `fetch failed` hides the reason in its cause; several addresses tried hide it in an AggregateError. */
+/** Finds the reason of a network error: in the cause of `fetch failed`, or in an AggregateError when several addresses were tried. */
 export function networkCause(error: unknown): NetworkError | undefined {
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 6; depth++) {
     if (NETWORK_CODES.test((at as NetworkError).code ?? '')) return at as NetworkError

@@ -12,7 +12,7 @@ Examples:
 
 Variables: E2B_API_KEY, E2B_ACCESS_TOKEN, E2B_DOMAIN, E2B_API_URL, E2B_SANDBOX_URL, NO_COLOR, DEBUG`
 
-/** Builds as much of the command tree as `words` need: one command, or all there is to list for help. */
+/** Builds only the part of the command tree that `words` need: one command, or all commands for help. */
 export async function createProgram(words: readonly string[]): Promise<Command> {
   const program = await grow(ROOT, words)
   return program
@@ -21,7 +21,7 @@ export async function createProgram(words: readonly string[]): Promise<Command> 
 }
 
 async function grow(branch: Branch, words: readonly string[]): Promise<Command> {
-  // Positional options let `sandbox exec` pass what follows the sandbox ID through.
+  // Positional options let `sandbox exec` pass all words after the sandbox ID on.
   const command = settle(new Command(branch.name)).description(branch.description).enablePositionalOptions()
   if (branch.alias) command.alias(branch.alias)
   const chosen = branch.entries.find((entry) => isNamed(entry, words[0]))
@@ -36,7 +36,7 @@ async function grow(branch: Branch, words: readonly string[]): Promise<Command> 
   return command
 }
 
-/** commander throws instead of ending the process, so that a terminal in raw mode is never left behind. */
+/** Makes commander throw instead of ending the process, which could leave a terminal in raw mode. */
 const settle = (command: Command): Command =>
   command
     .exitOverride()

@@ -10,12 +10,12 @@ export async function run(words: string[]): Promise<void> {
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
-      // commander has said what was wrong with the line, or printed the help.
+      // commander has already reported the mistake, or printed the help.
       process.exitCode = error.exitCode
       return
     }
     process.stderr.write(`${describeFailure(error)}\n`)
-    // Sockets and timers of what failed must not keep the process alive.
+    // Sockets and timers of a failed command must not keep the process alive.
     process.exit(exitCodeOf(error))
   }
 }
@@ -24,7 +24,7 @@ export async function run(words: string[]): Promise<void> {
 function endQuietlyWhenNobodyReads(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      // A terminal that hung up (EIO) is no reason to leave before what was begun is tidied up.
+      // After the terminal hung up (EIO) the command still cleans up before it ends.
       if (error.code === 'EIO') return
       if (error.code !== 'EPIPE') throw error
       process.exit()

@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
 
-/** Makes a command; `whole` is the program with all that there is, for the one that lists it. */
+/** Makes a command; `whole` is the complete program, for the command that lists all others. */
 export type MakeCommand = (whole: () => Promise<Command>) => Command
 
-/** One command; its file is read only when it is asked for. */
+/** One command, whose file is loaded only when the command runs. */
 export interface Leaf {
   name: string
   alias?: string
-  /** Works, but help does not name it. */
+  /** Works, but is not listed in help. */
   isHidden?: boolean
   load(): Promise<MakeCommand>
 }

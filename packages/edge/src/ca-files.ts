@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { link, open, readFile, rename, unlink } from 'node:fs/promises'
 import { rootCertificates } from 'node:tls'
 
-/** Where the distributions keep what the machine trusts: Debian, Fedora, Alpine, SUSE. */
+/** Bundles of the certificate authorities that a machine trusts, on Debian, Fedora, Alpine and SUSE. */
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -19,7 +19,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** The file appears whole and once. @returns what it holds: the content of whoever came first */
+/** Writes the file whole, unless it exists. @returns the content of the file: that of the first of concurrent callers */
 export async function createOnce(path: string, content: string, mode: number): Promise<string> {
   const temporary = await writeTemporary(path, content, mode)
   try {
@@ -33,12 +33,12 @@ export async function createOnce(path: string, content: string, mode: number): P
   }
 }
 
-/** The file is either the old or the whole new content. */
+/** Replaces a file at once: readers see the old content or the whole new one. */
 export async function replace(path: string, content: string, mode: number): Promise<void> {
   await rename(await writeTemporary(path, content, mode), path)
 }
 
-/** What this machine trusts, in PEM. */
+/** Certificate authorities that this machine trusts, in PEM. */
 export async function systemCertificates(): Promise<string> {
   for (const path of SYSTEM_BUNDLES) {
     const bundle = await readIfThere(path)

@@ -4,16 +4,16 @@ import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { promisify } from 'node:util'
+import { DAY_MS } from '@sandlot/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openCertificateStore } from './certificate-store.ts'
 import { createListener, type Listener } from './listener.ts'
 import { temporaryDirectory } from './test-support/temporary-directory.ts'
 
 const run = promisify(execFile)
-const DAY_MS = 86_400_000
 const newDirectory = () => join(temporaryDirectory(), 'ca')
 
-/** The certificate that a client is shown, checked by nobody. */
+/** The certificate that a client receives; it is not verified. */
 function shownBy(port: number, servername?: string): Promise<X509Certificate> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port, servername, rejectUnauthorized: false }, () => {
@@ -25,7 +25,7 @@ function shownBy(port: number, servername?: string): Promise<X509Certificate> {
 }
 
 describe('the local CA', () => {
-  it('is made once, with a key that only we can read, and kept', async () => {
+  it('is made once and kept, with a key that only the owner can read', async () => {
     const directory = newDirectory()
     const first = await openCertificateStore(directory, 'sandlot.localhost:3000')
     const pem = readFileSync(first.caPath, 'utf8')
@@ -66,7 +66,7 @@ describe('the local CA', () => {
     })
   })
 
-  it('is in the bundle, behind what the system trusts', async () => {
+  it('is in the bundle, after the authorities that the system trusts', async () => {
     const store = await openCertificateStore(newDirectory(), 'sandlot.localhost')
     const bundle = readFileSync(store.bundlePath, 'utf8')
     expect(bundle.trimEnd().endsWith(readFileSync(store.caPath, 'utf8').trim())).toBe(true)

@@ -1,26 +1,26 @@
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import { DAY_MS, HOUR_MS } from '@sandlot/protocol'
 import { replace, systemCertificates } from './ca-files.ts'
 import { type CertificateAuthority, issueLeaf, type Leaf } from './certificates.ts'
 import { LOOPBACK, namesToPermit, openAuthority, renewalOf } from './local-authority.ts'
 import { hostName } from './route.ts'
 
-const DAY_MS = 86_400_000
 const RENEW_LEAF_BEFORE_MS = 30 * DAY_MS
-const RETRY_RENEWAL_MS = 3_600_000
+const RETRY_RENEWAL_MS = HOUR_MS
 const MAX_LEAVES = 256
 
 export interface CertificateStore {
   /** The CA's certificate, for NODE_EXTRA_CA_CERTS. */
   readonly caPath: string
-  /** What the system trusts plus the CA, for variables that replace the system's: SSL_CERT_FILE, REQUESTS_CA_BUNDLE. */
+  /** The system's authorities and the CA, for variables that replace the system's list: SSL_CERT_FILE, REQUESTS_CA_BUNDLE. */
   readonly bundlePath: string
-  /** Set when the CA of a former start was replaced: why. Clients that run must read the bundle again. */
+  /** Why the CA of an earlier start was replaced, if it was. Running clients must then read the bundle again. */
   readonly replacedBecause?: string
-  /** For clients that name no host or one that is not ours: localhost, this machine's addresses, the domain. */
+  /** Certificate for clients that name no host, or an unknown one: localhost, this machine's addresses, the domain. */
   defaultLeaf(): Promise<Leaf>
-  /** For the host a client names; undefined when the default serves. */
+  /** Certificate for the host that a client names; undefined when the default certificate covers the host. */
   contextFor(serverName: string): Promise<SecureContext | undefined>
 }
 
@@ -31,9 +31,9 @@ interface CachedLeaf {
 }
 
 /**
- * The local CA in `directory`, made at first use. `ca.key` is what counts: without `ca.pem` the same CA is
- * written anew, and two processes that start together end up with one. It may vouch for `localhost`, the domain and the
- * addresses of `hosts` alone; when these change, a CA with another key takes its place.
+ * Opens the local CA in `directory`, and makes one at first use. `ca.key` decides: a missing `ca.pem` is written again
+ * for the same key, and two processes that start concurrently end up with one CA. The CA may sign only for `localhost`,
+ * the domain and the addresses of `hosts`; when these change, a CA with another key replaces it.
  * @param domain may hold a port, which is ignored
  * @param hosts what the server listens on; `0.0.0.0` and `::` mean all addresses of this machine
  * @throws SandlotError internal_server_error: `ca.key` is not a P-256 key; disk errors pass as they are in `cause`
@@ -59,7 +59,7 @@ export async function openCertificateStore(
   let authority = Promise.resolve(first)
   let renewAuthorityAtMs = renewalOf(first)
 
-  /** Long before it ends the CA is renewed with its key: clients that still hold the old one accept the leaves of both. */
+  /** Renews the CA with the same key long before the certificate ends: clients with the old one accept leaves of both. */
   function currentAuthority(): Promise<CertificateAuthority> {
     if (now() < renewAuthorityAtMs) return authority
     renewAuthorityAtMs = Number.POSITIVE_INFINITY

@@ -2,14 +2,14 @@ import 'reflect-metadata'
 import { createHash, randomBytes, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import * as x509 from '@peculiar/x509'
+import { DAY_MS } from '@sandlot/protocol'
 import { nameConstraints, type PermittedNames } from './name-constraints.ts'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-const DAY_MS = 86_400_000
 const CA_DAYS = 730
 /** Browsers refuse server certificates that are valid for more than 397 days (CA/Browser Forum, 2020). */
 const LEAF_DAYS = 90
-/** Clocks of clients may be behind ours. */
+/** Clients' clocks may be behind the server's. */
 const BACKDATED_MS = DAY_MS
 
 x509.cryptoProvider.set(webcrypto as unknown as Crypto)
@@ -30,7 +30,7 @@ export async function newKeyPem(): Promise<string> {
   return exportKeyPem(keys.privateKey)
 }
 
-/** Both halves of a P-256 key in PKCS #8. Rejects what is not one. */
+/** Reads a P-256 key pair from PKCS #8. Rejects other keys. */
 export async function readKeyPem(pem: string): Promise<CryptoKeyPair> {
   const pkcs8 = x509.PemConverter.decodeFirst(pem)
   const privateKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, ALGORITHM, true, ['sign'])
@@ -40,8 +40,8 @@ export async function readKeyPem(pem: string): Promise<CryptoKeyPair> {
 }
 
 /**
- * Named after its key, so that several homes on one machine are told apart in a trust store. Good for TLS servers
- * of the permitted names only: whoever gets hold of the key can imitate nothing else to those who trust it.
+ * Issues a CA that is named after its key, so that the CAs of several homes on one machine differ in a trust store. The
+ * CA is valid for TLS servers of the permitted names only: a stolen key cannot imitate any other server.
  */
 export async function issueAuthority(
   keys: CryptoKeyPair,

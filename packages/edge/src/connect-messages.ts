@@ -4,20 +4,20 @@ import type { Crossing } from './crossing.ts'
 
 const ENVELOPE_BYTES = 5
 const END_OF_STREAM = 0x02
-/** envd sends 64 KiB of output at most in one message, which Base64 makes 87 KiB. */
+/** envd sends at most 64 KiB of output in one message, which is 87 KiB in Base64. */
 const MAX_HELD_BYTES = 256 * 1024
-/** A guest may send a message byte by byte, and each piece costs more than its bytes. */
+/** A guest may send a message byte by byte, and each piece takes more memory than its bytes. */
 const PIECE_BYTES = 1024
-/** A sandbox may have a thousand streams, and stop each in the middle of a message. */
+/** Bound for one sandbox, which may have a thousand streams and stop each in the middle of a message. */
 const MAX_HELD_OF_SANDBOX_BYTES = 4 * 1024 * 1024
 
 export interface StreamError {
-  /** A code of Connect, by which clients choose their error class (wire spec 4.4). */
+  /** Connect error code, from which clients choose their error class (wire spec 4.4). */
   code: 'unavailable' | 'aborted'
   message: string
 }
 
-/** What the streams of one sandbox hold together. */
+/** Bytes that all streams of one sandbox hold back together. */
 export interface Holding {
   bytes: number
 }
@@ -37,12 +37,12 @@ export function carriesConnectMessages(
 }
 
 /**
- * Passes messages of the Connect protocol on (https://connectrpc.com/docs/protocol), whole ones only: when the sandbox
- * goes in the middle of one, the stream can still end with an error that clients understand. Many, such as Python's
- * between 2.7 and 2.20, tell nothing of a connection that breaks but what their HTTP library says.
+ * Passes only whole messages of the Connect protocol on (https://connectrpc.com/docs/protocol). When the sandbox ends in
+ * the middle of a message, the stream can still end with an error that clients understand. Many clients, such as Python's
+ * 2.7 to 2.20, report a broken connection only in the words of their HTTP library.
  */
 export class ConnectMessages extends Transform {
-  /** Of the message that begins next, as far as it has come. */
+  /** Bytes of the message that is being received. */
   readonly #envelope = Buffer.alloc(ENVELOPE_BYTES)
   readonly #ofSandbox: Holding
   #envelopeFilled = 0
@@ -50,11 +50,11 @@ export class ConnectMessages extends Transform {
   #payloadLeft = 0
   #held: Buffer[] = []
   #heldBytes = 0
-  /** The client has no half message. */
+  /** No message has been sent to the client in part. */
   #isWhole = true
-  /** The client has the last message. */
+  /** The last message has been sent to the client. */
   #isEnded = false
-  /** What still comes from the sandbox is dropped. */
+  /** Anything that still arrives from the sandbox is dropped. */
   #isCutShort = false
 
   constructor(ofSandbox: Holding) {
@@ -63,8 +63,8 @@ export class ConnectMessages extends Transform {
   }
 
   /**
-   * Ends the stream with an error in place of what would have followed.
-   * @returns false when the client has half of a message that was too long to be held: only a broken connection is right then
+   * Ends the stream with an error instead of the remaining messages.
+   * @returns false when part of a message was already sent, as the message was too long to hold back: the caller must break the connection
    */
   endWith(error: StreamError): boolean {
     if (!this.#isWhole || this.destroyed || this.writableEnded) return false
@@ -141,7 +141,7 @@ export class ConnectMessages extends Transform {
     return endsAt
   }
 
-  /** @returns how many bytes it took. A guest may send nothing but envelopes: what each costs, everybody waits for. */
+  /** @returns how many bytes were read. Must be quick: a guest may send nothing but envelopes, and all clients wait meanwhile. */
   #readEnvelope(chunk: Buffer, at: number): number {
     if (this.#envelopeFilled === 0 && chunk.length - at >= ENVELOPE_BYTES) {
       this.#begin(chunk, at)
@@ -156,7 +156,7 @@ export class ConnectMessages extends Transform {
   #begin(envelope: Buffer, at: number): void {
     this.#envelopeFilled = ENVELOPE_BYTES
     this.#flags = envelope[at]!
-    // a tenth of the time of readUInt32BE
+    // takes a tenth of the time of readUInt32BE
     this.#payloadLeft =
       ((envelope[at + 1]! << 24) |
         (envelope[at + 2]! << 16) |

@@ -1,13 +1,13 @@
 import { addressKey, LOOPBACK_KEY } from '@sandlot/protocol'
 
 export interface ConnectionLimitsOptions {
-  /** Open connections at one time. Default 8192. */
+  /** Most open connections at a time. Default 8192. */
   maxConnections?: number
-  /** Of one address (IPv6: of one /64); 0 for no limit. The loopback has none: a proxy may stand there. Default 1000. */
+  /** Most open connections of one address (IPv6: of one /64); 0: no limit. Loopback has no limit, as a proxy may connect from there. Default 1000. */
   maxConnectionsPerAddress?: number
 }
 
-/** Which limit a new connection would pass, with its value. */
+/** The limit that a new connection would exceed, with its value. */
 export interface LimitReached {
   of: 'server' | 'address'
   limit: number
@@ -25,7 +25,7 @@ export class ConnectionLimits {
     this.#maxPerAddress = maxConnectionsPerAddress
   }
 
-  /** @returns gives the place back, to be called once; or why there is none */
+  /** @returns a function that gives the place back, to be called once; or the limit that is reached */
   take(address: string | undefined): (() => void) | LimitReached {
     if (this.#total >= this.#maxTotal) return { of: 'server', limit: this.#maxTotal }
     const key = addressKey(address ?? '')

@@ -1,25 +1,25 @@
 import { isApiCredential, isOwnCookie } from '@sandlot/protocol'
 import type { RawHeaders } from './headers.ts'
 
-/** How a request names its sandbox: it decides what may cross between client and guest. */
+/** How a request names its sandbox, which decides what may pass between client and guest. */
 export interface Crossing {
-  /** Host that the client asked for, without a port. */
+  /** Host that the client requested, without a port. */
   host: string
-  /** The host serves other sandboxes as well, so that to browsers all of them are one origin. */
+  /** The host also serves other sandboxes, so browsers see all of them as one origin. */
   isShared: boolean
   isEnvd: boolean
 }
 
-/** What the API knows its callers by. envd needs none of it, and whoever is root inside may listen in its place. */
+/** Headers with credentials of the API. envd needs none of them, and root inside the sandbox may listen in place of envd. */
 const API_HEADERS = new Set(['x-api-key', 'x-team-id', 'x-admin-token'])
 
-/** Whether a header of a request stays outside: a guest never gets what it could act on the API with. */
+/** Whether a request header is withheld from the guest, which must never get credentials of the API. */
 export function isWithheld(lowerName: string, value: string, { isEnvd }: Crossing): boolean {
   if (isEnvd && (API_HEADERS.has(lowerName) || isOtherThanBasic(lowerName, value))) return true
   return isApiCredential(value)
 }
 
-/** envd is told the user as `Basic <user>:` (wire spec 4.1) and ignores any other scheme. */
+/** Clients name the user to envd as `Basic <user>:` (wire spec 4.1); envd ignores any other scheme. */
 const isOtherThanBasic = (lowerName: string, value: string): boolean =>
   lowerName === 'authorization' && !/^basic\s/i.test(value)
 
@@ -29,7 +29,7 @@ export function withoutOwnCookies(value: string): string | undefined {
   return pairs.length === 0 ? undefined : pairs.join(';').trim()
 }
 
-/** Headers that act on a whole origin: where sandboxes share one, none of them may speak for all. */
+/** Headers that act on a whole origin: at a shared origin no single sandbox may set them. */
 const ORIGIN_WIDE = new Set([
   'set-cookie',
   'clear-site-data',
@@ -42,8 +42,8 @@ const ORIGIN_WIDE = new Set([
 ])
 
 /**
- * A guest's answer as browsers may have it. At its own host a guest does as it likes, but sets and clears no cookies
- * beyond it. What envd serves, and everything at a shared host, is data: it runs in no origin (CSP `sandbox`).
+ * Makes a guest's answer safe for browsers. At its own host a guest may send what it likes, but cannot set or clear
+ * cookies of other hosts. Answers of envd, and all answers at a shared host, are data: they run in no origin (CSP `sandbox`).
  */
 export function contained(headers: RawHeaders, crossing: Crossing): RawHeaders {
   const isData = crossing.isShared || crossing.isEnvd
@@ -53,7 +53,7 @@ export function contained(headers: RawHeaders, crossing: Crossing): RawHeaders {
     const name = headers[i] as string
     const lower = name.toLowerCase()
     if (crossing.isShared && ORIGIN_WIDE.has(lower)) continue
-    // The first value is the one that counts.
+    // Browsers use the first value.
     if (isData && lower === 'x-content-type-options') continue
     const value = headers[i + 1] as string
     if (lower === 'content-type') isPdf = /^application\/pdf\b/i.test(value)
@@ -61,7 +61,7 @@ export function contained(headers: RawHeaders, crossing: Crossing): RawHeaders {
     if (passed !== undefined) kept.push(name, passed)
   }
   if (isData) kept.push('X-Content-Type-Options', 'nosniff')
-  // Browsers show PDFs by a viewer of their own, which a sandboxed document may not start.
+  // Browsers show PDFs in a viewer of their own, which a sandboxed document may not start.
   if (isData && !isPdf) kept.push('Content-Security-Policy', 'sandbox')
   return kept
 }
@@ -72,7 +72,7 @@ function containedValue(lowerName: string, value: string, host: string): string 
   return value
 }
 
-/** A cookie for a parent domain would also be sent to the API and to other sandboxes: it becomes one for `host` alone. */
+/** Narrows a cookie for a parent domain, which browsers would also send to the API and to other sandboxes, to `host` alone. */
 function hostOnly(cookie: string, host: string): string {
   // Without a regular expression: one over spaces in the middle takes time by the square of their number.
   const isWider = (attribute: string): boolean => {

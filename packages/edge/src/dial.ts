@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export type Dial = (address: string, port: number) => Promise<Socket>
 
 const CONNECT_TIMEOUT_MS = 5_000
-/** After a refusal: a server that is just starting gets half a second. */
+/** Delays after a refusal: a server that is just starting gets half a second. */
 const RETRY_DELAYS_MS = [25, 75, 150, 250]
 
 export const dialTcp: Dial = (address, port) =>
@@ -26,12 +26,12 @@ const timedOut = (address: string, port: number): Error =>
     code: 'ETIMEDOUT',
   })
 
-/** The port did not open. */
+/** The port refused every connection. */
 export class PortClosedError extends Error {}
 
 /**
- * Connects to a port that may listen inside the sandbox's loopback only: a refusal makes `forward` ask envd
- * once to forward the port; then the connect is tried a few times more, half a second in all.
+ * Connects to a port that may listen on the sandbox's loopback only. After the first refusal `forward` asks envd once to
+ * forward the port; then the connect is retried for half a second in all.
  * @throws PortClosedError
  */
 export async function dialPort(

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream'
 import { type RawHeaders, toHttp2Headers } from './headers.ts'
 import { type EdgeRequest, type EdgeResponse, isHttp2Request, isHttp2Response } from './message.ts'
 
-/** The client's side of one request, the same for both versions of HTTP. */
+/** The client's side of one request, for both versions of HTTP. */
 export interface Downstream {
   /** Whether a body follows the request's head. */
   readonly hasBody: boolean
@@ -15,14 +15,14 @@ export interface Downstream {
   readonly isHeadSent: boolean
   /** Throws when the head cannot be expressed in the client's version of HTTP. */
   sendHead(status: number, reason: string | undefined, headers: RawHeaders): void
-  /** Puts the head on the wire if no body has taken it along yet. */
+  /** Sends the head if it was not yet sent together with the body. */
   flushHead(): void
   requestTrailers(): RawHeaders
-  /** To be called before the sink ends. */
+  /** Must be called before the sink ends. */
   setTrailers(trailers: RawHeaders): void
-  /** Lets the client see a broken connection, never a clean end. */
+  /** Breaks the answer so that the client cannot take it for complete. */
   abort(): void
-  /** Called when the client is gone or has everything. */
+  /** Called when the client has disconnected or has received the whole answer. */
   onClose(listener: () => void): void
 }
 

@@ -1,4 +1,4 @@
-/** One page without anything fetched: it is shown when nothing behind the edge answers. */
+/** A page that loads no other files, as nothing behind the edge answers when it is shown. */
 export function renderErrorPage(
   status: number,
   body: { sandboxId?: string; message: string; port?: number },

@@ -20,12 +20,12 @@ export interface ExchangeOptions {
   headers: RawHeaders
   crossing: Crossing
   idleTimeoutMs: number
-  /** Answers in place of the sandbox; called at most once and only before a head was sent. */
+  /** Answers in place of the sandbox. Called at most once, and only before a head was sent. */
   refuse: (refusal: Refusal) => void
 }
 
 /**
- * Passes one request to the sandbox and its answer back, both as streams; an abort of either side reaches the other.
+ * Streams one request to the sandbox and its answer back. An abort by either side reaches the other side.
  * @throws node:http's error when HTTP/1.1 cannot carry the head; nothing is answered then
  */
 export function exchange(options: ExchangeOptions): void {
@@ -65,7 +65,7 @@ export function exchange(options: ExchangeOptions): void {
     })
     onUnwantedAnswer(request, { mayUpgrade: false }, breakOff)
     request.once('timeout', () => {
-      // The sandbox has said everything: it is the client that does not read.
+      // The answer is complete, so it is the client that does not read.
       if (isComplete(request)) downstream.abort()
       else fail(undefined, noAnswer(target, idleTimeoutMs))
     })
@@ -117,11 +117,11 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
     }
     upstream.end()
   })
-  // What the sandbox does not want is read and dropped, so that the client gets to the answer.
+  // The part of the body that the sandbox does not read is read and dropped, so that the client reads the answer.
   upstream.once('close', () => {
     if (!source.readableEnded) source.resume()
   })
-  // A body that comes with its head shares a packet with it; one that does not must not hold it back.
+  // A body that arrives with its head shares a packet with the head; a later body must not delay the head.
   setImmediate(() => {
     if (!isHeadOut && !upstream.destroyed) upstream.flushHeaders()
   })
@@ -129,7 +129,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
 
 /**
  * Streams an answer to the client. `fail` is called when it cannot be begun or is cut off.
- * @returns what the answer passes through when it can be ended with an error
+ * @returns the transform that can end the answer with an error, if the answer has one
  */
 export function passAnswer(
   answer: IncomingMessage,
@@ -183,7 +183,7 @@ export function passAnswer(
   return messages
 }
 
-/** The sandbox is done, so its idle timeout no longer watches over a client that does not read what is left. */
+/** Aborts a client that does not read the rest of a finished answer: the sandbox's idle timeout no longer covers it. */
 function endUnlessRead(downstream: Downstream, idleTimeoutMs: number): void {
   const timer = setTimeout(() => downstream.abort(), idleTimeoutMs)
   downstream.onClose(() => clearTimeout(timer))

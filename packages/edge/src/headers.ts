@@ -5,7 +5,7 @@ import { GUEST_HOST_HEADER, TRAFFIC_TOKEN_HEADER } from './refusal.ts'
 /** Headers as on the wire: name, value, name, value …, in order, with their case and repetitions. */
 export type RawHeaders = string[]
 
-/** Meant for the next hop only (RFC 9110, 7.6.1), or made anew by us. */
+/** Headers for the next hop only (RFC 9110, 7.6.1), and headers that the edge sets itself. */
 export const HOP_BY_HOP = new Set([
   'connection',
   'keep-alive',
@@ -19,11 +19,11 @@ export const HOP_BY_HOP = new Set([
 ])
 
 export interface RequestHeadersOptions {
-  /** Host that the sandbox shall see. */
+  /** Value of the Host header that the sandbox gets. */
   host: string
   hasBody: boolean
   crossing: Crossing
-  /** Absent on envd's port: its client is not a web server's. */
+  /** Absent on envd's port, which is not called by browsers. */
   forwarded?: { authority: string }
   /** Value of the Upgrade header, when the connection changes its protocol. */
   upgrade?: string
@@ -69,7 +69,7 @@ export function requestHeaders(request: EdgeRequest, options: RequestHeadersOpti
   return headers
 }
 
-/** An answer's headers without those of the hop between sandbox and edge. */
+/** Headers of an answer without those for the hop between sandbox and edge. */
 export function responseHeaders(raw: RawHeaders, connection: string | undefined): RawHeaders {
   const named = namedByConnection(connection)
   const headers: RawHeaders = []
@@ -82,7 +82,7 @@ export function responseHeaders(raw: RawHeaders, connection: string | undefined)
   return headers
 }
 
-/** HTTP/2 wants lower-case names; only `set-cookie` may not be joined (RFC 9110, 5.3). */
+/** HTTP/2 requires lower-case names; all values but those of `set-cookie` may be joined (RFC 9110, 5.3). */
 export function toHttp2Headers(raw: RawHeaders): Record<string, string | string[]> {
   // without a prototype: a header may be called `constructor`
   const headers: Record<string, string | string[]> = Object.create(null)

@@ -2,7 +2,7 @@ import type { EdgeRequest } from './message.ts'
 
 /**
  * Whether a request names more than one host: two Host headers (RFC 9112, 3.2), a Host that differs from the target's
- * own authority, or from `:authority` of HTTP/2. A proxy in front may believe another one than we do.
+ * own authority, or from `:authority` of HTTP/2. A proxy in front may use another one of them than the edge does.
  */
 export function hasAmbiguousHost(request: EdgeRequest): boolean {
   const { rawHeaders } = request
@@ -18,7 +18,7 @@ export function hasAmbiguousHost(request: EdgeRequest): boolean {
   return authority !== undefined && withoutDefaultPort(String(authority)) !== withoutDefaultPort(host)
 }
 
-/** Of an absolute URL, as clients of a proxy send it. */
+/** Authority of an absolute URL, as clients of a proxy send it. */
 function authorityOfTarget(target = ''): string | undefined {
   if (target.startsWith('/') || target === '*') return undefined
   return /^https?:\/\/(?:[^/?#@]*@)?([^/?#]*)/i.exec(target)?.[1]

@@ -14,18 +14,18 @@ let app: Server
 let envd: Server
 let port = 0
 let session: ClientHttp2Session
-/** What a sandbox says to whoever has sent it a head; bytes it has sent are counted. */
+/** What a sandbox sends after it got a head; the sent bytes are counted. */
 let answer: (socket: Socket) => void = () => {}
 const sent = { bytes: 0 }
 
-/** A beginning, and then the same without end. */
+/** Sends a beginning, and then the same piece without end. */
 const begins = (start: string, piece: string) => (socket: Socket) => {
   socket.write(start)
   flood(socket, piece)
 }
 const SWITCHING = 'HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'
 
-/** A server that speaks whatever the test wants, not HTTP. */
+/** A server that sends whatever bytes the test wants, not HTTP. */
 async function startMouth(onPort: number): Promise<Server> {
   const server = createServer((socket) => {
     socket.on('error', () => {})
@@ -37,7 +37,7 @@ async function startMouth(onPort: number): Promise<Server> {
   return server
 }
 
-/** Sends the same again and again, as fast as the other side takes it. */
+/** Sends the same piece repeatedly, as fast as the other side reads it. */
 function flood(socket: Socket, piece: string | Buffer): void {
   const block = Buffer.concat(Array.from({ length: 500 }, () => Buffer.from(piece)))
   const more = () => {
@@ -97,7 +97,7 @@ describe('trailers of a sandbox', () => {
   })
 
   it.each([
-    ['named like what an object has', 'constructor: x'],
+    ['named like a property of objects', 'constructor: x'],
     ['called __proto__', '__proto__: x'],
     ['with letters of Latin-1', 'x: \xff\xe9'],
     ['given twice', 'x: 1\r\nx: 2'],
@@ -108,7 +108,7 @@ describe('trailers of a sandbox', () => {
   })
 
   it.each([
-    ['that are no token', 'a b: c'],
+    ['whose name is no token', 'a b: c'],
     ['that are a pseudo-header', ':status: 200'],
     ['beyond 64 KiB', `x: ${'y'.repeat(70_000)}`],
     ['beyond any count', Array.from({ length: 3_000 }, (_, i) => `x${i}: y`).join('\r\n')],

@@ -44,7 +44,7 @@ const secure = (port: number, ALPNProtocols?: string[]) =>
     ALPNProtocols,
   })
 
-/** However it ends. */
+/** Resolves when the socket has closed, cleanly or not. */
 const closed = (socket: Socket) =>
   new Promise<void>((resolve) => {
     socket
@@ -56,7 +56,7 @@ const closed = (socket: Socket) =>
 it('a handler that throws costs its own connection and nothing else', async () => {
   const failures: unknown[] = []
   const fail = () => {
-    throw new Error('what nobody thought of')
+    throw new Error('an unexpected error')
   }
   const port = await listen({
     onRequest: (request, response) =>
@@ -104,7 +104,7 @@ describe('one port', () => {
     session.close()
   })
 
-  it('that is taken is a conflict which names it', async () => {
+  it('that is taken is a conflict that names the port', async () => {
     const port = await listen()
     const second = createListener({ hosts: ['127.0.0.1'], port, tls, onRequest() {}, onUpgrade() {} })
     await expect(second).rejects.toMatchObject({
@@ -203,7 +203,7 @@ describe('a request', () => {
     expect(asked).toBe(100)
   })
 
-  it('that was answered before its body came holds its connection for seconds only', async () => {
+  it('that was answered before its body arrived holds its connection for seconds only', async () => {
     const port = await listen()
     const start = performance.now()
     expect(await sendRaw(port, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1')).toContain(

@@ -18,16 +18,16 @@ import { Turnstile } from './turn-away.ts'
 export interface ListenerOptions extends ConnectionLimitsOptions {
   /** Addresses to listen on, e.g. `['127.0.0.1', '::1']`. IPv6 ones are left out on a machine without IPv6. */
   hosts: string[]
-  /** 0: any free one, the same on all hosts. */
+  /** 0: any port that is free on all hosts. */
   port: number
   tls: CertificateStore
   onRequest: (request: EdgeRequest, response: EdgeResponse, connection: RequestConnection) => void
   onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
-  /** A handler threw: the connection is ended, everything else goes on. */
+  /** Called when a handler threw. The listener ends that connection; all others go on. */
   onFailure?: (error: unknown) => void
-  /** From the first byte of a connection, and of each request, to the end of the head. Default 15 000. */
+  /** Longest time from the first byte of a connection, or of a request, to the end of the head. Default 15 000. */
   headTimeoutMs?: number
-  /** For the first byte of a connection and for the TLS handshake. Default 10 000. */
+  /** Longest time to the first byte of a connection, and for the TLS handshake. Default 10 000. */
   openTimeoutMs?: number
   /** How long a connection may be idle after a request whose handler called `endSoon`. Default 120 000. */
   shortIdleMs?: number
@@ -35,7 +35,7 @@ export interface ListenerOptions extends ConnectionLimitsOptions {
 
 export interface Listener {
   port: number
-  /** Accepts nothing new, lets what is under way end for `graceMs`, then breaks it. */
+  /** Stops accepting, lets pending requests end for `graceMs`, then breaks them. */
   close(graceMs: number): Promise<void>
 }
 
@@ -46,8 +46,8 @@ const CONTEXT_CHECK_MS = 3_600_000
 const ANY_PORT_ATTEMPTS = 20
 
 /**
- * One port for HTTP/1.1, and for TLS with HTTP/2 or HTTP/1.1, told apart by the first byte.
- * @throws SandlotError conflict: the port is taken or not ours to take
+ * Listens on one port for HTTP/1.1, and for TLS with HTTP/2 or HTTP/1.1; the first byte tells which.
+ * @throws SandlotError conflict: the port is taken, or this process may not listen on it
  */
 export async function createListener(options: ListenerOptions): Promise<Listener> {
   const { onRequest, headTimeoutMs = 15_000, openTimeoutMs = 10_000, shortIdleMs = 120_000 } = options
@@ -113,15 +113,15 @@ export async function createListener(options: ListenerOptions): Promise<Listener
       socket.setTimeout(0, giveUp)
       socket.unshift(start)
       const isTls = start[0] === TLS_HANDSHAKE_RECORD
-      // TLS and HTTP/2 say their end themselves: a bare end of the connection is a client that has gone. HTTP/1.1
-      // clients may end their half once they have sent their request.
+      // TLS and HTTP/2 announce their end, so a bare end of the connection means that the client has gone. HTTP/1.1
+      // clients may end their half after they have sent the request.
       if (isTls) socket.allowHalfOpen = false
       ;(isTls ? tls.server : http1).emit('connection', socket)
     })
   }
 
   const servers = await listenOnAll(options.hosts, options.port, accept)
-  // The servers behind the peek never listen themselves; this starts their check of the head timeout.
+  // These servers never listen themselves, as the first byte is read before; this event starts their head timeout check.
   http1.emit('listening')
 
   return {
@@ -142,7 +142,7 @@ export async function createListener(options: ListenerOptions): Promise<Listener
   }
 }
 
-/** What one request makes a handler throw must not end the process, which serves all others. */
+/** Contains an error that a handler throws, which would end the process and so all other requests. */
 function contained(
   { onFailure }: ListenerOptions,
   connection: { destroy(): unknown },
@@ -159,7 +159,7 @@ function contained(
 function createPlainServer(options: ListenerOptions, headTimeoutMs: number): HttpServer {
   const server = createHttpServer({
     headersTimeout: headTimeoutMs,
-    // Uploads may take any time: what bounds them is the edge's idle timeout.
+    // Uploads may take any time; the edge's idle timeout bounds them.
     requestTimeout: 0,
     keepAliveTimeout: IDLE_CONNECTION_MS,
     connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
@@ -170,7 +170,7 @@ function createPlainServer(options: ListenerOptions, headTimeoutMs: number): Htt
     shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() !== 'h2c' && !hasBody(request),
   })
   server.on('upgrade', (request, socket, head) => {
-    // Sent ahead of the answer to an earlier request: the connection is neither free to change nor to refuse on.
+    // Sent before an earlier request was answered: the connection can neither be upgraded nor carry a refusal.
     if (isAnswering(request.socket)) socket.destroy()
     else if (hasAmbiguousHost(request)) refuseUpgrade(request, socket, ambiguousHost())
     else contained(options, socket, () => options.onUpgrade(request, socket, head))
@@ -178,7 +178,7 @@ function createPlainServer(options: ListenerOptions, headTimeoutMs: number): Htt
   return server
 }
 
-/** Node keeps the answer that a connection carries at the moment there, and throws when a second one is assigned. */
+/** Node keeps the current answer of a connection in `_httpMessage`, and throws when a second one is assigned. */
 const isAnswering = (socket: Socket): boolean =>
   (socket as Socket & { _httpMessage?: unknown })._httpMessage != null
 
@@ -215,7 +215,7 @@ async function createSecureServer(
       store.contextFor(name).then((context) => done(null, context), done)
     },
   })
-  /** Clients that name no host, or one that is not ours, get what the server itself holds. */
+  /** Clients that name no host, or an unknown one, get the server's default certificate. */
   const refresh = async () => {
     const { certificatePem: cert, keyPem: key } = await store.defaultLeaf()
     server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' })
@@ -249,7 +249,7 @@ async function listenOnAll(
     } catch (error) {
       for (const server of servers) server.close()
       const { code, message } = error as NodeJS.ErrnoException
-      // What is free on one address may be taken on the next.
+      // A port that is free on one address may be taken on the next.
       if (port === 0 && code === 'EADDRINUSE' && attempt < ANY_PORT_ATTEMPTS) continue
       if (error instanceof SandlotError) throw error
       throw new SandlotError('conflict', `cannot listen on port ${port} of ${hosts.join(', ')}: ${message}`, {

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
 import { createOnce, readIfThere, replace } from './ca-files.ts'
 import {
   type CertificateAuthority,
@@ -14,24 +14,24 @@ import {
 } from './certificates.ts'
 import { type PermittedNames, permittedNames } from './name-constraints.ts'
 
-const RENEW_BEFORE_MS = 180 * 86_400_000
+const RENEW_BEFORE_MS = 180 * DAY_MS
 export const LOOPBACK = ['127.0.0.1', '::1']
 const ANY_ADDRESS = ['0.0.0.0', '::']
 /** The host's side of a slot, as the node names it. */
 const SANDBOX_INTERFACE = /^sl[0-9a-f]{4}-\d+$/
 
 export interface WantedNames extends PermittedNames {
-  /** Addresses of all interfaces come and go; a new CA for each that goes would break clients for nothing. */
+  /** Addresses of interfaces come and go; a new CA for each that goes would break clients for no reason. */
   mayLoseAddresses: boolean
 }
 
 export interface OpenedAuthority {
   authority: CertificateAuthority
-  /** Set when another authority was there: why it had to go. */
+  /** Why an earlier authority was replaced, if one was. */
   replacedBecause?: string
 }
 
-/** The names and addresses that a server of this domain, listening on these hosts, is reached by. */
+/** Names and addresses by which clients reach a server of this domain that listens on these hosts. */
 export async function namesToPermit(apex: string, hosts: string[]): Promise<WantedNames> {
   const found = await Promise.all(hosts.map(addressesOf))
   return {
@@ -48,7 +48,7 @@ async function addressesOf(host: string): Promise<string[]> {
   return found.map(({ address }) => address)
 }
 
-/** Left out: addresses with a scope (link-local IPv6), which nobody can write in a URL, and the gateways of sandboxes. */
+/** Leaves out addresses with a scope (link-local IPv6), which a URL cannot hold, and the gateways of sandboxes. */
 const localAddresses = (): string[] =>
   Object.entries(networkInterfaces())
     .filter(([name]) => !SANDBOX_INTERFACE.test(name))
@@ -60,8 +60,8 @@ export const renewalOf = ({ certificate }: CertificateAuthority): number =>
   certificate.notAfter.getTime() - RENEW_BEFORE_MS
 
 /**
- * The authority in `directory` that may vouch for `wanted`: the one that is there, renewed when it nears its end, or one with another
- * key when the names changed.
+ * Opens the authority in `directory` that may sign for `wanted`: the existing one, renewed when it is about to expire, or
+ * one with another key when the names have changed.
  */
 export async function openAuthority(
   directory: string,
@@ -79,7 +79,7 @@ export async function openAuthority(
     const known = await readAuthority(pem, keys).catch(() => undefined)
     const misfit = known && whyUnfit(known, wanted)
     if (known && !misfit && renewalOf(known) > nowMs) return { authority: known }
-    // What trusts the old certificate must have nothing to fear from the new key, and the reverse.
+    // Clients that trust the old certificate must not trust the new key by it, and the reverse.
     const nextKeys = misfit ? await readKeyPem(await newKeyIn(keyPath)) : keys
     const authority = await issueAuthority(nextKeys, wanted, nowMs)
     await replace(caPath, `${authority.certificate.toString('pem')}\n`, 0o644)
@@ -99,7 +99,7 @@ async function newKeyIn(path: string): Promise<string> {
   return pem
 }
 
-/** @returns why the authority must go; undefined when it may vouch for what is needed and for nothing else */
+/** @returns why the authority must be replaced; undefined when it may sign for exactly the wanted names */
 function whyUnfit({ certificate }: CertificateAuthority, wanted: WantedNames): string | undefined {
   const found = permittedNames(certificate)
   if (!found) return 'it could vouch for every name'

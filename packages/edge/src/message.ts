@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 
-/** What the listener hands out: node:http's objects, or those of node:http2's compatibility layer. */
+/** Requests and responses of the listener: objects of node:http, or of node:http2's compatibility layer. */
 export type EdgeRequest = IncomingMessage | Http2ServerRequest
 export type EdgeResponse = ServerResponse | Http2ServerResponse
 

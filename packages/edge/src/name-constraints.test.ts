@@ -5,23 +5,23 @@ import { createServer } from 'node:https'
 import { type AddressInfo, isIP } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { DAY_MS } from '@sandlot/protocol'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openCertificateStore } from './certificate-store.ts'
 import { issueLeaf, type Leaf, readAuthority, readKeyPem } from './certificates.ts'
 import { temporaryDirectory } from './test-support/temporary-directory.ts'
 
 const run = promisify(execFile)
-const DAY_MS = 86_400_000
 const newDirectory = () => join(temporaryDirectory(), 'ca')
 const read = (directory: string, file: string) => readFileSync(join(directory, file), 'utf8')
 
-/** What whoever has stolen `ca.key` can issue. */
+/** A certificate as a thief of `ca.key` can issue it. */
 async function forge(directory: string, names: string[]): Promise<Leaf> {
   const keys = await readKeyPem(read(directory, 'ca.key'))
   return issueLeaf(await readAuthority(read(directory, 'ca.pem'), keys), names, Date.now())
 }
 
-/** A client that connects to `port` of 127.0.0.1 (or ::1) and checks the certificate against `name`. Rejects when it is refused. */
+/** Connects to `port` of 127.0.0.1 (or ::1) and verifies the certificate against `name`. Rejects when the client refuses it. */
 type Client = (directory: string, port: number, name: string) => Promise<unknown>
 
 const literal = (name: string) => (isIP(name) === 6 ? `[${name}]` : name)
@@ -127,7 +127,7 @@ describe.each([
 })
 
 describe('the CA', () => {
-  it('vouches for the names of its server alone, to servers of TLS, for at most three years', async () => {
+  it('signs only for the names of its server, for TLS servers only, for at most three years', async () => {
     const directory = newDirectory()
     await openCertificateStore(directory, 'sandboxes.example.com:3000', ['192.0.2.7'])
     const { stdout } = await run('openssl', ['x509', '-noout', '-text', '-in', join(directory, 'ca.pem')])
@@ -145,7 +145,7 @@ describe('the CA', () => {
     expect(Date.parse(validTo) - Date.now()).toBeLessThan(3 * 365 * DAY_MS)
   })
 
-  it('without constraints, of a former version, is replaced with another key', async () => {
+  it('of an earlier version, without constraints, is replaced with another key', async () => {
     const directory = newDirectory()
     await openCertificateStore(directory, 'sandlot.localhost')
     const key = join(directory, 'ca.key')

@@ -9,14 +9,14 @@ import {
 } from '@peculiar/asn1-x509'
 import * as x509 from '@peculiar/x509'
 
-/** What an authority may vouch for: DNS names with everything below them, and single addresses. */
+/** Names that an authority may sign for: DNS names with everything below them, and single addresses. */
 export interface PermittedNames {
   dns: string[]
   addresses: string[]
 }
 
 /**
- * Critical, so that a client that does not know constraints refuses the authority (RFC 5280, 4.2.1.10).
+ * Builds the extension as critical, so that a client without support for constraints refuses the authority (RFC 5280, 4.2.1.10).
  * A kind of name is only bound by constraints of its own kind: both lists need at least one entry, and `addresses` one of each family.
  */
 export function nameConstraints({ dns, addresses }: PermittedNames): x509.Extension {
@@ -32,7 +32,7 @@ export function nameConstraints({ dns, addresses }: PermittedNames): x509.Extens
   return new x509.Extension(id_ce_nameConstraints, true, AsnConvert.serialize(constraints))
 }
 
-/** @returns undefined for an authority without constraints: it may vouch for every name */
+/** @returns undefined for an authority without constraints, which may sign for every name */
 export function permittedNames(certificate: x509.X509Certificate): PermittedNames | undefined {
   const extension = certificate.getExtension(id_ce_nameConstraints)
   if (!extension) return undefined

@@ -2,34 +2,34 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 
-/** Nobody sends more requests ahead of the answers; each is worked on at once. */
+/** Most pipelined requests of a connection: real clients send fewer, and all are worked on concurrently. */
 const MAX_PIPELINED = 100
-/** What is left of a request's body once the answer is out must come at this pace, or the connection ends. */
+/** Pace at which the rest of a request's body must arrive after the answer was sent, or the connection ends. */
 const REST_INTERVAL_MS = 5_000
 const REST_MIN_BYTES = 64 * 1024
 const REST_MAX_INTERVALS = 120
-/** For requests whose handler called `endSoon`. */
+/** Idle time after requests whose handler called `endSoon`. */
 const REST_MAX_BYTES = 64 * 1024 * 1024
 const SWEEP_INTERVAL_MS = 5_000
-/** A session that never asked for anything. */
+/** Idle time of a session that never sent a request. */
 const UNUSED_SESSION_MS = 30_000
-/** Frames that ask for nothing but an acknowledgement, in one interval of the sweep. */
+/** Most frames in one sweep interval that only ask for an acknowledgement. */
 const MAX_CONTROL_FRAMES = 1_000
 
-/** What a request's handler may say about the connection that it came on. */
+/** Lets a handler decide about the connection of its request. */
 export interface RequestConnection {
-  /** Once no request is under way on it, the connection may be idle only for the shorter time. To be called before the answer. */
+  /** Shortens the idle time of the connection after its last pending request. Must be called before the answer. */
   endSoon(): void
 }
 
 export interface IdleTimes {
-  /** Between requests to sandboxes. */
+  /** Idle time between requests to sandboxes. */
   longMs: number
-  /** After a handler called `endSoon`. */
+  /** Idle time after a handler called `endSoon`. */
   shortMs: number
 }
 
-/** Knows what is under way on each connection of HTTP/1.1, and ends those on which nothing is, or too much. */
+/** Tracks the pending requests of each HTTP/1.1 connection, and ends connections that are idle or have too many. */
 export class OpenRequests {
   readonly #idle: IdleTimes
   readonly #pending = new WeakMap<Socket, number>()
@@ -38,7 +38,7 @@ export class OpenRequests {
     this.#idle = idle
   }
 
-  /** @returns undefined when the connection has too many and was broken */
+  /** @returns undefined when the connection had too many pending requests and was broken */
   add(request: IncomingMessage, response: ServerResponse): RequestConnection | undefined {
     const { socket } = request
     const pending = (this.#pending.get(socket) ?? 0) + 1
@@ -53,7 +53,7 @@ export class OpenRequests {
       this.#pending.set(socket, left)
       if (socket.destroyed) return
       if (!request.complete) awaitRest(request, isShort ? REST_MAX_BYTES : Number.POSITIVE_INFINITY)
-      // Node has set the longer time just before, and takes either back when the next request comes.
+      // Node has just set the longer time, and resets either one when the next request comes.
       else if (isShort && left === 0) socket.setTimeout(this.#idle.shortMs)
     })
     return {
@@ -128,7 +128,7 @@ export class Sessions {
   connectionOf(stream: ServerHttp2Stream): RequestConnection {
     const state = stream.session && this.#states.get(stream.session as ServerHttp2Session)
     if (state) state.idleMs = this.#idle.longMs
-    // What is left of the request's body once the answer is out is no longer wanted (RFC 9113, 8.1).
+    // The rest of a request's body is not needed after the answer was sent (RFC 9113, 8.1).
     if (!stream.endAfterHeaders)
       stream.once('finish', () => {
         const timer = setTimeout(() => stream.close(), REST_INTERVAL_MS)

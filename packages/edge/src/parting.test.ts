@@ -14,7 +14,7 @@ const KILLED = 'The sandbox was killed or reached its end of life while the requ
 let world: Awaited<ReturnType<typeof startEdge>>
 let envd: Server
 let session: ClientHttp2Session
-/** The sandbox's side of the request that came last. */
+/** The sandbox's side of the newest request. */
 let answer: ServerResponse
 
 function messageOf(text: string, flags = 0): Buffer {
@@ -46,9 +46,9 @@ const lastMessage = (message: string, code = 'unavailable'): [number, string] =>
 interface Call {
   status: number
   headers: Record<string, unknown>
-  /** Whole, or `broken` when the connection broke. */
+  /** The whole body, or `broken` when the connection broke. */
   body: Promise<Buffer | 'broken'>
-  /** Resolves when so many bytes of the body are there. */
+  /** Resolves when so many bytes of the body have arrived. */
   has: (sizeBytes: number) => Promise<void>
 }
 
@@ -133,7 +133,7 @@ describe.each([
     expect(messagesIn((await call.body) as Buffer)).toEqual([[0, 'one'], last])
   })
 
-  it('half a message does not reach the client, whatever pieces it came in', async () => {
+  it('half a message does not reach the client, in whatever pieces it was sent', async () => {
     const whole = Buffer.concat([messageOf('one'), messageOf('two')])
     for (let cut = 0; cut < whole.length; cut++) {
       world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
@@ -182,7 +182,7 @@ describe.each([
     expect(messagesIn((await call.body) as Buffer)).toEqual([lastMessage(KILLED)])
   })
 
-  it('what is no stream of messages breaks off', async () => {
+  it('an answer that is no stream of messages breaks off', async () => {
     for (const path of ['/file', '/zip']) {
       world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
       const call = await send(path)
@@ -210,7 +210,7 @@ describe.each([
     }
   })
 
-  it('on its own, streams end with an error too', async () => {
+  it('that ends by itself: streams end with an error too', async () => {
     const call = await send('/stream')
     answer.write(messageOf('one'))
     answer.write(messageOf('half').subarray(0, 7))
@@ -298,7 +298,7 @@ describe('a client that does not read', () => {
   it.each(['/stream', '/file'])('does not keep an answer to %s that the sandbox has ended', async (path) => {
     hasty.directory.add({ sandboxId: 'ilive', address: ADDRESS })
     const outcomes: Promise<string>[] = []
-    // From what is left in one buffer of the edge to what is left in all of them; the client takes 64 KiB unasked.
+    // From the rest in one buffer of the edge to the rest in all of them; the client reads 64 KiB unasked.
     for (let sizeKiB = 72; sizeKiB < 320; sizeKiB += 24) {
       const stream = await ask['HTTP/2'](path)
       outcomes.push(outcomeOf(stream).finally(() => stream.resume()))
@@ -309,7 +309,7 @@ describe('a client that does not read', () => {
   })
 })
 
-it('streams break when the server goes, as their sandbox lives on', async () => {
+it('streams break when the server stops, as their sandbox lives on', async () => {
   const other = await startEdge()
   other.directory.add({ sandboxId: 'ilive', address: ADDRESS })
   const asked = request({ port: other.port, host: '127.0.0.1', path: '/stream', headers: { host: HOST } })

@@ -2,17 +2,17 @@ import type { GoneReason } from '@sandlot/protocol/directory'
 import type { StreamError } from './connect-messages.ts'
 import { type Refusal, sandboxNotFound, sandboxRolledBack } from './refusal.ts'
 
-/** What clients are told whose requests are under way when their sandbox goes. */
+/** What clients with pending requests are told when their sandbox is paused or killed. */
 export interface Parting {
-  /** For those that have no answer yet. */
+  /** Answer to requests that have none yet. */
   refusal: Refusal
-  /** For streams of envd; all other answers break off. */
+  /** Last message of envd's streams; all other answers break off. */
   error: StreamError
 }
 
 const UNDER_WAY = 'while the request was in flight'
 
-/** The official clients from 2.31 on say the same, in these words, where they find out by themselves. */
+/** Words that the official clients from 2.31 on use when they find out by themselves. */
 export function partingOf(sandboxId: string, reason: GoneReason): Parting {
   const notFound = { ...sandboxNotFound({ sandboxId }, false), isParting: true }
   switch (reason) {
@@ -37,7 +37,7 @@ export function partingOf(sandboxId: string, reason: GoneReason): Parting {
   }
 }
 
-/** A sandbox that dies on its own is known to be gone only some time after its connections are. */
+/** The edge learns only some time after the connections broke that a sandbox has died by itself. */
 export const CONNECTION_LOST: StreamError = {
   code: 'unavailable',
   message: `The sandbox was killed or reached its end of life, or the connection to it was lost, ${UNDER_WAY}`,

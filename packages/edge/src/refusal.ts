@@ -3,15 +3,15 @@ import { type SandboxTarget, SandlotError } from '@sandlot/protocol'
 import { renderErrorPage } from './error-page.ts'
 import { type EdgeRequest, type EdgeResponse, headerOf, isHttp2Response } from './message.ts'
 
-/** An answer that the edge gives by itself. */
+/** An answer of the edge itself. */
 export interface Refusal {
   status: number
   /** A string is sent as plain text, an object as JSON with its keys in this order (wire spec 3). */
   body: string | JsonBody
   retryAfterSeconds?: number
-  /** Sent as `Should-Retry`; undefined: clients go by the status. */
+  /** Sent as `Should-Retry`; undefined: clients decide by the status. */
   shouldRetry?: boolean
-  /** Says why the sandbox went while the request was under way. */
+  /** Tells why the sandbox went away while the request was pending. */
   isParting?: boolean
 }
 
@@ -23,7 +23,7 @@ interface JsonBody {
 }
 
 export const TRAFFIC_TOKEN_HEADER = 'e2b-traffic-access-token'
-/** From `e2b sandbox port-forward`: the local host that its user asked for, for programs that check theirs. */
+/** Set by `e2b sandbox port-forward`: the local host that the user requested, for programs that check the Host header. */
 export const GUEST_HOST_HEADER = 'e2b-sandbox-host'
 
 export const invalidRoute = (text: string): Refusal => ({ status: 400, body: text })
@@ -70,10 +70,10 @@ export const controlRoute = (): Refusal => ({ status: 404, body: { code: 404, me
 
 type Named = Pick<SandboxTarget, 'sandboxId' | 'calledName'>
 
-/** What the client calls the sandbox is what it is told. */
+/** Names the sandbox in answers as the client does. */
 const nameOf = ({ sandboxId, calledName = sandboxId }: Named): string => calledName
 
-/** PyPI e2b 2.63 goes by the words "was not found". @param shouldRetry false: it went while it answered */
+/** PyPI e2b 2.63 looks for the words "was not found". @param shouldRetry false: the sandbox went away while it answered */
 export const sandboxNotFound = (sandbox: Named, shouldRetry?: boolean): Refusal => ({
   status: 502,
   shouldRetry,
@@ -98,7 +98,7 @@ export const resumeDenied = (sandbox: Named): Refusal => ({
   },
 })
 
-/** Why it could not be resumed is said by whoever tried. */
+/** Answers with the error of the failed resume. */
 export function notWoken(sandbox: Named, error: unknown): Refusal {
   const sandboxId = nameOf(sandbox)
   if (!(error instanceof SandlotError))
@@ -107,7 +107,7 @@ export function notWoken(sandbox: Named, error: unknown): Refusal {
   return { status, body: { sandboxId, message, code: status }, retryAfterSeconds, shouldRetry }
 }
 
-/** PyPI e2b 2.63 goes by the words "port is not open". */
+/** PyPI e2b 2.63 looks for the words "port is not open". */
 export const portClosed = (target: SandboxTarget): Refusal => ({
   status: 502,
   body: {
@@ -156,13 +156,13 @@ export const tooManyConnections = (sandbox: Named, limit: number): Refusal => ({
 })
 
 export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusal: Refusal): void {
-  // The compatibility layer of HTTP/2 takes the same calls.
+  // The compatibility layer of HTTP/2 has the same methods.
   const answer = response as ServerResponse
-  // What a head that could not be sent has left here would be sent with this one.
+  // Headers of a head that could not be sent are still set, and would be sent with this one.
   if (!isHttp2Response(response)) answer.statusMessage = ''
   const wanted = headerOf(request, 'access-control-request-headers')
   if (request.method === 'OPTIONS' && headerOf(request, 'access-control-request-method')) {
-    // refusing the preflight would hide the reason from the page: it reads it in the answer to the request itself
+    // refusing the preflight would hide the reason from the page, which can read only the answer to the request itself
     answer.writeHead(204, {
       'access-control-allow-origin': '*',
       'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
@@ -193,7 +193,7 @@ function contentOf(request: EdgeRequest, { status, body }: Refusal): [type: stri
   return ['text/html; charset=utf-8', renderErrorPage(status, body)]
 }
 
-/** A person who looks at a page, not a script that fetches. */
+/** Whether a browser loads a page for a person, rather than a script that fetches. */
 function isBrowserNavigation(request: EdgeRequest): boolean {
   if (!headerOf(request, 'accept')?.includes('text/html')) return false
   const mode = headerOf(request, 'sec-fetch-mode')

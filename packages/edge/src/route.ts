@@ -2,7 +2,7 @@ import { parseSandboxHost, type SandboxTarget, targetOf } from '@sandlot/protoco
 import { authorityOf, type EdgeRequest, headerOf } from './message.ts'
 import { parseSignedFileUrl, type SignedFileUrl } from './signed-url.ts'
 
-/** Whom a request is for, by the rule of wire spec 1.2. */
+/** Where a request goes, by the rule of wire spec 1.2. */
 export type Route =
   /** Not for a sandbox: the REST API. */
   | { kind: 'api' }
@@ -10,7 +10,7 @@ export type Route =
   | { kind: 'sandbox'; target: SandboxTarget; isShared: boolean }
   /** A signed `/files` URL without a sandbox id, at a shared host: its signature tells. */
   | { kind: 'signed'; url: SignedFileUrl }
-  /** Answered with 400 and this text. */
+  /** Refused with 400 and this text. */
   | { kind: 'invalid'; text: string }
 
 const API: Route = { kind: 'api' }
@@ -19,8 +19,8 @@ const API: Route = { kind: 'api' }
 export type Door = 'main' | 'sandboxes'
 
 /**
- * The host alone decides between the API and sandboxes, so that to browsers they are never one origin: no header and
- * no path makes a host of the API serve what a guest says (docs/adr/0018).
+ * Routes a request. Only the host decides between the API and sandboxes, so that browsers never see both as one origin:
+ * no header and no path makes a host of the API serve answers of a guest (docs/adr/0018).
  *
  * @param domain may hold a port, which is ignored.
  */

@@ -7,23 +7,23 @@ import { type Dial, dialPort, PortClosedError } from './dial.ts'
 import type { Parting } from './parting.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
-/** Servers of users often close what is idle for 5 s (Node, uvicorn); we do it before them. */
+/** Servers of users often close connections after 5 idle seconds (Node, uvicorn); the edge closes them before. */
 const IDLE_USER_CONNECTION_MS = 4_000
 const IDLE_ENVD_CONNECTION_MS = 600_000
 const MAX_IDLE_CONNECTIONS = 64
 const FORWARD_TIMEOUT_MS = 500
 const MAX_FORWARD_ANSWER_BYTES = 4 * 1024
-/** How long an answer of envd's about a port is not asked for again. */
+/** How long envd's answer about a port is reused. */
 const FORWARD_SHARED_MS = 250
-/** As the listener's: what a client may send, a sandbox may answer. */
+/** The listener's limit: a sandbox may answer with as much as a client may send. */
 export const MAX_HEADER_BYTES = 64 * 1024
 
 type Abort = (parting?: Parting) => void
 
-/** Everything that is open between the edge and one sandbox, so that it can be broken at once. */
+/** All open connections between the edge and one sandbox, so that they can be broken at once. */
 export class SandboxConnections {
   readonly address: string
-  /** Of messages that have only half come. */
+  /** Bytes held of messages that have not arrived completely. */
   readonly holding: Holding = { bytes: 0 }
   readonly #dial: Dial
   readonly #abortions = new Set<Abort>()
@@ -40,7 +40,7 @@ export class SandboxConnections {
     this.#userAgent = new DialingAgent((port) => this.#open(port), IDLE_USER_CONNECTION_MS)
   }
 
-  /** Requests and tunnels under way. */
+  /** Number of pending requests and open tunnels. */
   get activeCount(): number {
     return this.#abortions.size
   }
@@ -49,23 +49,23 @@ export class SandboxConnections {
     return this.#isGone
   }
 
-  /** @returns to be called when the request or tunnel is over */
+  /** @returns a function to call when the request or tunnel is over */
   track(abort: Abort): () => void {
     this.#abortions.add(abort)
     return () => this.#abortions.delete(abort)
   }
 
-  /** Kept-alive connections to a port. */
+  /** Agent with kept-alive connections to a port. */
   agentFor(port: number): Agent {
     return port === ENVD_PORT ? this.#envdAgent : this.#userAgent
   }
 
-  /** A connection that nobody used before. */
+  /** Agent that opens a new connection for each request. */
   freshAgent(): Agent {
     return new DialingAgent((port) => this.#open(port))
   }
 
-  /** Ends everything: the sandbox is gone. Without a parting all connections just break. */
+  /** Ends everything, as the sandbox is gone. Without a parting all connections just break. */
   destroy(parting?: Parting): void {
     this.#isGone = true
     for (const abort of this.#abortions) abort(parting)
@@ -87,7 +87,7 @@ export class SandboxConnections {
     return socket
   }
 
-  /** Requests for the same port that come together share one question to envd. */
+  /** Concurrent requests for one port share one request to envd. */
   #forwardOnce(port: number): Promise<void> {
     let forwarding = this.#forwarding.get(port)
     if (!forwarding) {
@@ -98,7 +98,7 @@ export class SandboxConnections {
     return forwarding
   }
 
-  /** Resolves whatever envd says: only a connection shows whether the port is open. */
+  /** Resolves whatever envd answers: only a connection shows whether the port is open. */
   #askToForward(port: number): Promise<void> {
     return new Promise((resolve) => {
       const body = JSON.stringify({ port })
@@ -114,7 +114,7 @@ export class SandboxConnections {
       })
       request.once('close', resolve)
       request.once('error', () => {})
-      // envd answers with a bare status; whatever sends more than a few words in its place is not listened to
+      // envd answers with a bare status; a longer answer comes from something in envd's place and is not read
       request.once('response', (response) => {
         let receivedBytes = 0
         response.on('error', () => {})
@@ -132,7 +132,7 @@ export class SandboxConnections {
 class DialingAgent extends Agent {
   readonly #open: (port: number) => Promise<Socket>
 
-  /** Without `idleMs` connections are used once. */
+  /** Makes an agent; without `idleMs` each connection is used once. */
   constructor(open: (port: number) => Promise<Socket>, idleMs?: number) {
     super({
       keepAlive: idleMs !== undefined,

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { DirectoryEntry } from '@sandlot/protocol/directory'
 import { type EdgeRequest, headerOf } from './message.ts'
 
-/** The query of a `/files` URL, as its signature was made over it (wire spec 4.3). */
+/** Fields of a `/files` URL that its signature covers (wire spec 4.3). */
 export interface SignedFileUrl {
   path: string
   username: string
@@ -12,9 +12,9 @@ export interface SignedFileUrl {
   expiration?: string
 }
 
-/** A path is at most PATH_MAX long; more would only make hashing dear. */
+/** Paths are at most PATH_MAX long; longer ones would only make hashing expensive. */
 const MAX_PATH_LENGTH = 4096
-/** Unix seconds; it is hashed anew with each token. */
+/** Unix seconds; hashed again for each token. */
 const MAX_EXPIRATION_LENGTH = 20
 
 export function parseSignedFileUrl(request: EdgeRequest): SignedFileUrl | undefined {
@@ -45,8 +45,8 @@ export function signFileUrl(url: Omit<SignedFileUrl, 'signature'>, accessToken: 
 }
 
 /**
- * The sandbox whose token made the signature. Whether it has expired is for envd to say.
- * @param spend called for each token that is tried; false ends the search
+ * Finds the sandbox whose token made the signature. envd checks whether the link has expired.
+ * @param spend called before each token is tried; false ends the search
  */
 export function findSigner(
   url: SignedFileUrl,

@@ -31,7 +31,7 @@ it('a link finds its sandbox, and the next time without a search', () => {
   expect(directory.listings()).toBe(1)
 })
 
-it('a caller with invalid signatures is stopped soon, others are not, and it may try again later', () => {
+it('a caller with invalid signatures is stopped soon and may retry later; other callers are not stopped', () => {
   let nowMs = 0
   const search = new SignerSearch(directoryOf(5_000), () => nowMs)
   const outcomes = Array.from({ length: 10 }, (_, i) => search.find(link('none', `/${i}`), '192.0.2.1'))
@@ -48,7 +48,7 @@ it('all callers together are stopped too', () => {
   expect(searched).toBe(16)
 })
 
-it('good links cost nobody anything', () => {
+it('valid links do not count towards any limit', () => {
   const search = new SignerSearch(directoryOf(5_000), () => 0)
   for (let i = 0; i < 20; i++)
     expect(search.find(link('token-4999', `/${i}`), '192.0.2.1')).toMatchObject({ sandboxId: 'i4999' })

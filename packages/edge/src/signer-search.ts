@@ -2,10 +2,10 @@ import { addressKey } from '@sandlot/protocol'
 import type { DirectoryEntry } from '@sandlot/protocol/directory'
 import { findSigner, type SignedFileUrl } from './signed-url.ts'
 
-/** A token costs about 2 µs to try: all callers together get 4 % of a core, one of them a quarter of that. */
+/** Trying a token takes about 2 µs: all callers together get 4 % of a core, a single caller a quarter of that. */
 const TRIES_PER_SECOND = 20_000
 const TRIES_PER_SECOND_AND_CALLER = 5_000
-/** Seconds' worth that can be saved up. */
+/** Unused allowance is kept for so many seconds. */
 const BURST_SECONDS = 4
 const MAX_CALLERS = 10_000
 const MAX_REMEMBERED = 1_000
@@ -16,8 +16,8 @@ export interface SignerDirectory {
 }
 
 /**
- * Finds whose signature a link without a sandbox id carries, by trying the token of every sandbox. No key is needed to
- * ask, so what a caller can make the server try is bounded; links that were good before are looked up first.
+ * Finds the sandbox of a signed link without a sandbox id, by trying the token of every sandbox. Callers need no key, so
+ * the number of tokens that they can make the server try is bounded. Links that were valid before are looked up first.
  */
 export class SignerSearch {
   readonly #directory: SignerDirectory
@@ -32,7 +32,7 @@ export class SignerSearch {
     this.#everybody = new Allowance(TRIES_PER_SECOND, now())
   }
 
-  /** @returns 'exhausted' when the caller, or everybody, has had too many tokens tried that were not it */
+  /** @returns 'exhausted' when this caller, or all callers together, have used up their allowance of failed tries */
   find(url: SignedFileUrl, address: string | undefined): DirectoryEntry | undefined | 'exhausted' {
     const known = this.#directory.find(this.#remembered.get(url.signature) ?? '')
     const again = known && findSigner(url, [known])

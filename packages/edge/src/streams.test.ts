@@ -15,20 +15,22 @@ const ADDRESS = '127.0.1.2'
 const MIB = 1024 * 1024
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }
-/** What the app saw of requests that ended early. */
+/** Paths of the requests that the app has received. */
+const received: string[] = []
+/** How requests that ended early ended for the app. */
 const ended: string[] = []
 let session: ClientHttp2Session
-/** What the app has given of the body that was last asked for. */
+/** How much the app has sent of the body of the newest request. */
 const given = { bytes: 0 }
 /** Lets `/when-told` begin to read. */
 let read = () => {}
-/** More than all the buffers of the system on the way hold. */
+/** More than all buffers on the way hold. */
 const BODY_BYTES = 200 * MIB
 
-/** What flows comes to a stop long before its end, and not for a moment only. */
+/** Expects that the flow stops long before its end, and not only for a moment. */
 async function expectStandstill(flowed: () => number): Promise<void> {
   let before = -1
-  // looks, not time: a busy event loop makes time pass between two of them
+  // counts looks instead of time: in a busy event loop much time passes between two looks
   for (let same = 0; same < 25; same++) {
     if (flowed() !== before) same = 0
     before = flowed()
@@ -52,6 +54,7 @@ beforeAll(async () => {
   world = await startEdge()
   app = await startServer(ADDRESS, async (req, res) => {
     req.on('error', () => {})
+    received.push(req.url ?? '')
     const size = Number(/^\/bytes\/(\d+)/.exec(req.url ?? '')?.[1] ?? 0)
     if (size > 0) {
       const piece = Buffer.alloc(65536, 'x')
@@ -118,6 +121,7 @@ beforeAll(async () => {
 })
 beforeEach(() => {
   ended.length = 0
+  received.length = 0
   world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
   session = connectHttp2(`https://${host()}:${world.port}`, {
     ca: readFileSync(world.tls.caPath),
@@ -138,7 +142,7 @@ afterAll(async () => {
 const host = () => `${app.port}-ilive.sandlot.localhost`
 const to = (path: string, rest = {}) => ask(world.port, { path, headers: { host: host() }, ...rest })
 
-/** A request whose answer's head has come; its body is not read yet. */
+/** Sends a request and resolves with the head of the answer; the body is not read yet. */
 async function begun(path: string, rest = {}) {
   const sent = request({
     host: '127.0.0.1',
@@ -292,7 +296,7 @@ describe('a sandbox that is killed', () => {
     const { message } = await begun('/hang')
     const old = sendRaw(world.port, `GET /hang HTTP/1.0\r\nHost: ${host()}\r\n\r\n`)
     old.catch(() => {})
-    await sleep(100)
+    await expect.poll(() => received).toEqual(['/hang', '/hang'])
     world.directory.kill('ilive')
     await expect(textOf(message)).rejects.toMatchObject({ code: 'ECONNRESET' })
     await expect(old).rejects.toMatchObject({ code: 'ECONNRESET' })
@@ -305,7 +309,7 @@ describe('a sandbox that is killed', () => {
     const { stream } = await overHttp2({ ':path': '/hang' })
     await once(stream, 'data')
     const pending = session.request({ ':authority': host(), ':path': '/slow-count', ':method': 'POST' })
-    await sleep(50)
+    await expect.poll(() => received).toContain('/slow-count')
     world.directory.kill('ilive')
     await Promise.all([
       expect(textOf(stream)).rejects.toThrow(),
@@ -328,7 +332,7 @@ describe('a sandbox that is killed', () => {
     await expect.poll(() => ended).toEqual(['closed 1006'])
   })
 
-  it('frees its kept-alive connections, so that its address can be another’s', async () => {
+  it('frees its kept-alive connections, so that another sandbox can get its address', async () => {
     await to('/')
     world.directory.kill('ilive')
     await expect

@@ -1,12 +1,12 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { HOP_BY_HOP, type RawHeaders } from './headers.ts'
 
-/** What a body's framing and a request's route depend on has its place in the head only (RFC 9110, 6.5.1). */
+/** Headers that framing or routing depends on are allowed in the head only (RFC 9110, 6.5.1). */
 const HEAD_ONLY = new Set(['content-length', 'host', 'trailer'])
 
 /**
- * Trailers that either version of HTTP can carry; the others are dropped. Node throws for these, and after the end of a
- * body nobody is left to catch it: one `connection` trailer of a sandbox would end the whole server.
+ * Keeps the trailers that both versions of HTTP can carry and drops the others. Node throws for those, and nothing catches
+ * that error after the end of a body: one `connection` trailer of a sandbox would end the whole server.
  */
 export function passableTrailers(raw: RawHeaders): RawHeaders {
   const passable: RawHeaders = []

@@ -14,7 +14,7 @@ import { onUnwantedAnswer } from './unwanted-answer.ts'
 export interface TunnelOptions {
   request: IncomingMessage
   socket: Duplex
-  /** What the client sent behind its head. */
+  /** Bytes that the client sent after the head. */
   head: Buffer
   connections: SandboxConnections
   target: SandboxTarget
@@ -23,7 +23,7 @@ export interface TunnelOptions {
   idleTimeoutMs: number
 }
 
-/** Asks the sandbox to change the protocol; if it does, the two connections become one pipe. */
+/** Asks the sandbox to change the protocol; if the sandbox agrees, the two connections become one pipe. */
 export function tunnel(options: TunnelOptions): void {
   const { request, socket, connections, target, idleTimeoutMs } = options
   let isOver = false
@@ -78,7 +78,7 @@ export function tunnel(options: TunnelOptions): void {
   }
 }
 
-/** Answers a request for an upgrade like any other; the connection is of no use afterwards. */
+/** Answers a request for an upgrade like any other; the connection cannot be used afterwards. */
 export function refuseUpgrade(request: IncomingMessage, socket: Duplex, refusal: Refusal): void {
   socket.on('error', () => socket.destroy())
   sendRefusal(request, responseOn(request, socket), refusal)
@@ -99,7 +99,7 @@ function formatHead(answer: IncomingMessage, crossing: Crossing): string {
   return `${head}\r\n`
 }
 
-/** Bytes both ways until one side ends; an unclean end of one breaks the other. */
+/** Passes bytes in both directions until one side ends; an unclean end of one side breaks the other. */
 function join(
   client: Duplex,
   server: Socket,
@@ -117,7 +117,7 @@ function join(
       return
     }
     client.end()
-    // a client that does not read what is left
+    // a client that does not read the rest
     const timer = setTimeout(() => client.destroy(), idleTimeoutMs)
     client.once('close', () => clearTimeout(timer))
   })

@@ -3,12 +3,12 @@ import { SandlotError } from '@sandlot/protocol'
 import type { LimitReached } from './connection-limits.ts'
 
 const TLS_HANDSHAKE_RECORD = 0x16
-/** Time for the client's first byte, and then for taking the answer. */
+/** Time for the client's first byte, and then for reading the answer. */
 const PATIENCE_MS = 1_000
 const MAX_AT_A_TIME = 64
 const RETRY_AFTER_SECONDS = 5
 
-/** Ends connections that there is no place for: those of plain HTTP with an answer that says why. */
+/** Ends connections beyond the limit; those of plain HTTP get an answer that says why. */
 export class Turnstile {
   readonly #waiting = new Set<Socket>()
 

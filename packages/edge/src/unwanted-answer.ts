@@ -1,9 +1,9 @@
 import type { ClientRequest } from 'node:http'
 
-/** A server may send a few (100, 102, 103) ahead of its answer; nothing bounds them but us. */
+/** A server may send interim answers (100, 102, 103) before its answer; Node does not limit their number. */
 const MAX_INTERIM_ANSWERS = 20
 
-/** Calls `fail` when a sandbox sends one interim answer after the other, or changes the protocol when nobody asked. */
+/** Calls `fail` when a sandbox sends too many interim answers, or changes the protocol without a request to. */
 export function onUnwantedAnswer(
   request: ClientRequest,
   { mayUpgrade }: { mayUpgrade: boolean },

@@ -49,7 +49,7 @@ const wake = () => {
 beforeEach(() => {
   reached = 0
   world.directory.wakes = 0
-  // until it is awake nothing answers at its address
+  // nothing answers at the address until the sandbox is awake
   const asleep = { address: '127.0.1.8', state: 'paused' as const, envdAccessToken: TOKEN }
   world.directory.add({ sandboxId: 'iasleep', ...asleep, wakesOnTraffic: true })
   world.directory.add({ sandboxId: 'isafe', ...asleep, wakesOnTraffic: true, trafficAccessToken: 'secret' })
@@ -121,7 +121,7 @@ describe('a request to a paused sandbox', () => {
     expect((await to('iasleep', app.port)).status).toBe(502)
   })
 
-  it('whose client leaves meanwhile neither reaches it nor breaks anything', async () => {
+  it('whose client disconnects meanwhile neither reaches the sandbox nor breaks anything', async () => {
     const { resolve } = wake()
     const sent = request({
       host: '127.0.0.1',
@@ -142,14 +142,14 @@ describe('a request to a paused sandbox', () => {
 })
 
 describe('who may wake a sandbox', () => {
-  it('with a traffic token: only who has it', async () => {
+  it('with a traffic token: only callers that have the token', async () => {
     expect((await to('isafe', app.port)).status).toBe(403)
     expect((await to('isafe', app.port, {}, { 'e2b-traffic-access-token': 'wrong' })).status).toBe(403)
     expect([world.directory.wakes, reached]).toEqual([0, 0])
     expect((await to('isafe', app.port, {}, { 'e2b-traffic-access-token': 'secret' })).status).toBe(200)
   })
 
-  it('by envd: only with its access token', async () => {
+  it("on envd's port: only callers that have the access token", async () => {
     for (const headers of [{}, { 'x-access-token': 'wrong' }]) {
       const refused = await to('iasleep', ENVD_PORT, { path: '/health' }, headers as Record<string, string>)
       expect([refused.status, JSON.parse(refused.body).code]).toEqual([403, 403])

@@ -1,6 +1,6 @@
 export const LOOPBACK_KEY = 'loopback'
 
-/** What one caller is counted under: an IPv4 address, or the first half of an IPv6 one, since hosts get a whole /64. */
+/** Key under which limits count a caller: an IPv4 address, or the /64 of an IPv6 address, as hosts get a whole /64. */
 export function addressKey(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
   if (plain.startsWith('127.') || plain === '::1') return LOOPBACK_KEY

@@ -1,8 +1,8 @@
 import { SandlotError } from './errors.ts'
 
-/** Why a template could not be built, and where: clients lead their users to the line of that step. */
+/** Why a template build failed, and at which step, so that clients can show the source line of that step. */
 export class BuildFailure extends SandlotError {
-  /** `base` (what it starts from), `finalize` (start and ready command), or the number of the step from 1. */
+  /** `base` (base image or template), `finalize` (start and ready command), or the number of the step, from 1. */
   readonly step: string
 
   constructor(step: string, message: string, options: { cause?: unknown } = {}) {

@@ -1,10 +1,10 @@
 import { isApiKey, isMachineToken } from './ids.ts'
 
-/** Of the sign-in pages. Over TLS their names begin with `__Host-`. The edge keeps both from sandboxes. */
+/** Cookies of the sign-in pages, prefixed with `__Host-` over TLS. The edge withholds both from sandboxes. */
 export const SESSION_COOKIE = 'sandlot-session'
 export const FORM_COOKIE = 'sandlot-form'
 
-/** Who signs the JWTs that the CLI sends, and for whom. */
+/** Issuer and audience of the JWTs that the CLI sends. */
 export const ACCESS_TOKEN_ISSUER = 'sandlot'
 export const ACCESS_TOKEN_AUDIENCE = 'sandlot-api'
 
@@ -13,8 +13,8 @@ const OWN_COOKIE = new RegExp(`^(__(Host|Secure)-)?(${SESSION_COOKIE}|${FORM_COO
 export const isOwnCookie = (name: string): boolean => OWN_COOKIE.test(name)
 
 /**
- * Whether the whole value of a header has the form of something that the API takes for a caller: an API key, a
- * machine's access token or the CLI's JWT, with or without `Bearer`. Says nothing about whether it is still good.
+ * Whether the whole value of a header has the form of a credential of the API: an API key, a machine's access token or the
+ * CLI's JWT, with or without `Bearer`. Does not check whether the credential is valid.
  */
 export function isApiCredential(headerValue: string): boolean {
   const value = headerValue.replace(/^bearer\s+/i, '').trim()

@@ -1,33 +1,33 @@
-/** What the edge may ask of the control plane: where a sandbox is and who may reach it. */
+/** What the edge reads from the control plane: where a sandbox is and which callers may reach it. */
 export interface DirectoryEntry {
   sandboxId: string
-  /** `paused` also while it is being put away. */
+  /** `paused` also while a pause is in progress. */
   state: 'running' | 'paused'
-  /** A request to it while it is paused resumes it. */
+  /** Whether a request to the paused sandbox resumes it. */
   wakesOnTraffic?: boolean
   /** IPv4 address of the sandbox's slot; changes with a resume. */
   address: string
-  /** Bearer that envd checks itself; here for signed URLs, and for whom a paused sandbox may be woken. */
+  /** Token that envd checks itself. The edge needs it for signed URLs, and to decide whether a caller may wake the sandbox. */
   envdAccessToken?: string
-  /** Set when public traffic is off: ports other than envd's need header `e2b-traffic-access-token`. */
+  /** Set when public traffic is off: ports other than envd's then require the header `e2b-traffic-access-token`. */
   trafficAccessToken?: string
   /** Replaces the Host header on ports other than envd's; `${PORT}` is the port. */
   maskRequestHost?: string
 }
 
-/** Why nothing that was open to a sandbox goes on. After a rollback it runs as it was earlier. */
+/** Why all open streams of a sandbox ended. After a rollback the sandbox runs in an earlier state. */
 export type GoneReason = 'ended' | 'paused' | 'rolled back'
 
 export interface SandboxDirectory {
-  /** Synchronous, from memory: it is asked for every request. Undefined: never existed or is gone. */
+  /** Synchronous and from memory, as the edge calls this for every request. Undefined: the sandbox never existed or is gone. */
   find(sandboxId: string): DirectoryEntry | undefined
-  /** All that run or can be woken, for signed URLs that carry no sandbox id (wire spec 1.2). */
+  /** All sandboxes that run or can be woken, for signed URLs without a sandbox id (wire spec 1.2). */
   reachable(): Iterable<DirectoryEntry>
   /**
-   * Resumes a paused sandbox, once for all who ask at the same time; then `find` says where it is.
-   * @throws SandlotError when it cannot be resumed now
+   * Resumes a paused sandbox, once for all concurrent callers; `find` then returns the new address.
+   * @throws SandlotError when the sandbox cannot be resumed now
    */
   wake(sandboxId: string): Promise<void>
-  /** Called once when what runs goes: the edge ends every stream to it. @returns a function that unsubscribes. */
+  /** Calls the listener when a sandbox stops, so that the edge ends its streams. @returns a function that unsubscribes */
   onGone(listener: (sandboxId: string, reason: GoneReason) => void): () => void
 }

@@ -2,17 +2,17 @@ import { isSandboxId, sandboxIdIn } from './ids.ts'
 
 /** Port that envd listens on inside every sandbox. */
 export const ENVD_PORT = 49983
-/** What our envd reports; clients switch features on by it (wire spec 4.1). */
+/** Version that envd reports; clients enable features by it (wire spec 4.1). */
 export const ENVD_VERSION = '0.6.13'
 
 export interface SandboxTarget {
   sandboxId: string
   port: number
-  /** How the client calls the sandbox, when that is not its id (`sandboxIdIn`). */
+  /** Name that the client uses for the sandbox, when that differs from the id (`sandboxIdIn`). */
   calledName?: string
 }
 
-/** @param name id of a sandbox, or a name that has it */
+/** @param name id of a sandbox, or a name that contains the id */
 export function targetOf(name: string, port: number): SandboxTarget | 'Invalid sandbox ID' {
   const sandboxId = sandboxIdIn(name)
   if (!isSandboxId(sandboxId)) return 'Invalid sandbox ID'
@@ -21,7 +21,7 @@ export function targetOf(name: string, port: number): SandboxTarget | 'Invalid s
 
 /**
  * Reads `<port>-<sandboxId>[-…]` from the left-most label of a Host header (wire spec 1.2).
- * Returns what is wrong as the exact text the edge answers with.
+ * @returns a string for an invalid host: the exact text that the edge answers with
  */
 export function parseSandboxHost(host: string): SandboxTarget | 'Invalid host' | 'Invalid sandbox ID' {
   const label = host.split('.', 1)[0] ?? ''

@@ -12,7 +12,7 @@ import {
   secretsEqual,
 } from './ids.ts'
 
-test('what is made is recognised, and never made twice', () => {
+test('new ids are recognised and unique', () => {
   const made = Array.from({ length: 1000 }, () => [
     newSandboxId(),
     newTemplateId(),
@@ -27,7 +27,7 @@ test('what is made is recognised, and never made twice', () => {
   expect(new Set(made.flat()).size).toBe(4000)
 })
 
-test('what could name a path, a label or a query is no id', () => {
+test('text that could be a path, a label or a query is no id', () => {
   for (const value of ['', '..', '../x', 'a/b', 'a-b', 'A', 'a\n', 'a\u0000', 'é', 'x'.repeat(65)])
     expect([value, isSandboxId(value), isTemplateId(value), isApiKey(value)]).toEqual([
       value,
@@ -43,7 +43,7 @@ test.each([
   ['iabc0-a-b_C', 'iabc0'],
   ['iabc0-', 'iabc0'],
   ['iabc0', 'iabc0'],
-  // no sandbox is called so, and what checks the id says it
+  // the result is no valid id, which the check of ids reports
   ['-iabc0', '-iabc0'],
   ['iabc0-../x', 'iabc0-../x'],
   ['iabc0-a\n', 'iabc0-a\n'],

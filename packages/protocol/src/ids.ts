@@ -13,7 +13,7 @@ export const newSandboxId = (): string => `i${randomLabel(20)}`
 /** 20 lower-case alphanumerics. */
 export const newTemplateId = (): string => randomLabel(20)
 export const newBuildId = (): string => randomUUID()
-/** Bearer of one sandbox's envd: 32 lower-case hex characters. */
+/** Access token of one sandbox's envd: 32 lower-case hex characters. */
 export const newAccessToken = (): string => randomBytes(16).toString('hex')
 /** `e2b_` + 40 hex: the official clients check this shape before they send it. */
 export const newApiKey = (): string => `e2b_${randomBytes(20).toString('hex')}`
@@ -23,8 +23,8 @@ export const newMachineToken = (): string => `sk_e2b_${randomBytes(20).toString(
 export const newCheckpointId = (): string => `c${randomLabel(20)}`
 
 /**
- * The id in a sandbox's name as clients write it. Those up to 1.5 call it `<id>-<clientID>`, with the clientID of the
- * answer to their create, and programs keep such names; ids have no dash. Anything else comes back as it is.
+ * Extracts the id from a client's name for a sandbox. Clients up to 1.5 use `<id>-<clientID>`, with the clientID of the answer
+ * to their create, and programs store such names; ids have no dash. Any other name is returned unchanged.
  */
 export const sandboxIdIn = (name: string): string => /^([a-z0-9]{1,64})-[\w-]{0,64}$/.exec(name)?.[1] ?? name
 

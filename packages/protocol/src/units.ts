@@ -1,4 +1,2 @@
-export const DAY_MS = 24 * 3600_000
-
 /** Converts bytes to whole mebibytes for messages, which call them MB. */
 export const toMB = (bytes: number): number => Math.round(bytes / 2 ** 20)

@@ -12,18 +12,18 @@ import { becomeServer } from './server-lock.ts'
 import { storeUrl } from './store-url.ts'
 import { recordsIn } from './wiring.ts'
 
-/** A sandbox of another instance, as the bucket knows it. */
+/** A sandbox of another instance, as recorded in the bucket. */
 export interface Candidate {
   sandboxId: string
-  /** The machine that it is on, and its instance. */
+  /** Name of the machine that has the sandbox, and the id of its instance. */
   owner: string
   instanceId: string
   templateName: string
   pausedAtMs: number | undefined
   sizeBytes: number
-  /** Why it cannot be taken over now; absent: it can. */
+  /** Why the sandbox cannot be taken over now; absent when it can. */
   obstacle?: string
-  /** Something that `--force` overrides. */
+  /** Whether `--force` overrides the obstacle. */
   isForceable: boolean
 }
 
@@ -69,7 +69,7 @@ export class Adopter {
     }
   }
 
-  /** Sandboxes of other instances, and those whose take-over was cut short. */
+  /** Lists sandboxes of other instances, and those whose takeover was interrupted. */
   async candidates(): Promise<Candidate[]> {
     await this.#records.renewLease()
     const all: Candidate[] = []
@@ -78,7 +78,7 @@ export class Adopter {
     return all
   }
 
-  /** What cannot be read is in the way of nothing else. */
+  /** Describes a record; one that cannot be read is listed with the reason and does not stop the list. */
   async #candidate(sandboxId: string): Promise<Candidate> {
     try {
       const found = await this.#records.find(sandboxId)
@@ -102,22 +102,26 @@ export class Adopter {
           ? `'${owner.name}' was alive ${Math.round(silentMs! / 1000)} s ago`
           : undefined
     return {
-      ...{ sandboxId, obstacle, isForceable: state === 'paused' },
-      ...{ owner: owner.name, instanceId: owner.instanceId },
-      ...{ templateName: sandbox.templateName, pausedAtMs: sandbox.pausedAtMs },
+      sandboxId,
+      obstacle,
+      isForceable: state === 'paused',
+      owner: owner.name,
+      instanceId: owner.instanceId,
+      templateName: sandbox.templateName,
+      pausedAtMs: sandbox.pausedAtMs,
       sizeBytes: checkpoint.sizeBytes,
     }
   }
 
   /**
-   * Makes a sandbox one of this home; its checkpoint is fetched when somebody resumes it.
-   * @param isForced although its machine seems to be alive
+   * Takes a sandbox over for this home; its checkpoint is fetched at the next resume.
+   * @param isForced takes the sandbox over even if the other machine seems to be alive
    * @throws SandlotError not_found, conflict, checkpoint_damaged, checkpoint_store_unavailable
    */
   async adopt(sandboxId: string, isForced: boolean): Promise<void> {
     if (await this.#rows.has(sandboxId))
       throw new SandlotError('conflict', `sandbox '${sandboxId}' is on this machine already`)
-    // what the other's lease is compared with
+    // silence of the other instance is measured against this lease
     await this.#records.renewLease()
     const found = await this.#records.find(sandboxId)
     if (!found)
@@ -136,7 +140,7 @@ export class Adopter {
     await this.#rows.insert(found.record.rows as TakeoverRows, owner)
   }
 
-  /** Everything that it needs but the checkpoint's chunks, which are known to be there. */
+  /** Fetches all that the sandbox needs but the chunks of its checkpoint, which stay in the bucket. */
   async #fetch({ record: { checkpointId, base } }: FoundRecord): Promise<void> {
     await new AdoptedBases(join(this.#home, 'adopted')).fetch(this.#bucket.checkpoints, checkpointId, base)
     const checkpoints = await PackedCheckpoints.open({
@@ -153,12 +157,12 @@ export class Adopter {
 }
 
 const unreadable = (sandboxId: string, obstacle: string): Candidate => ({
-  ...{ sandboxId, obstacle, isForceable: false },
-  ...{
-    owner: 'unknown',
-    instanceId: 'unknown',
-    templateName: 'unknown',
-    pausedAtMs: undefined,
-    sizeBytes: 0,
-  },
+  sandboxId,
+  obstacle,
+  isForceable: false,
+  owner: 'unknown',
+  instanceId: 'unknown',
+  templateName: 'unknown',
+  pausedAtMs: undefined,
+  sizeBytes: 0,
 })

@@ -12,14 +12,14 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(home, { recursive: true, force: true }))
 
-test('without a secret a home makes a key of its own, once, that only root can read', () => {
+test('without a secret a home makes one key of its own, which only root can read', () => {
   const [made] = bucketSecrets({ home, checkpointSecret: '' })
   expect(made).toMatch(/^[0-9a-f]{64}$/)
   expect(statSync(join(home, 'bucket.key')).mode & 0o777).toBe(0o600)
   expect(bucketSecrets({ home, checkpointSecret: '' })).toEqual([made])
 })
 
-test('a secret that is set later seals from then on, and the key of the home still opens', () => {
+test('a secret that is set later seals new objects, and the key of the home still opens older ones', () => {
   const [made] = bucketSecrets({ home, checkpointSecret: '' })
   expect(bucketSecrets({ home, checkpointSecret: SECRET })).toEqual([SECRET, made])
 })

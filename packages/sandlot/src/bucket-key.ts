@@ -8,9 +8,9 @@ import { writeAtomically } from './write-atomically.ts'
 const KEY = /^[0-9a-f]{64}$/
 
 /**
- * What the bucket is sealed with: `checkpointSecret`, else a key of this home that is made at the first start. The
- * first is for what is written; a key of the home that was used before the secret was set still opens what it sealed.
- * @throws SandlotError invalid_request: the key file is not what was written
+ * Reads the keys for objects in the bucket: `checkpointSecret`, else a key of this home that is made at the first start. The
+ * first key seals; the key of the home, if the home was used before a secret was set, still opens older objects.
+ * @throws SandlotError invalid_request when the key file is damaged
  */
 export function bucketSecrets({
   home,

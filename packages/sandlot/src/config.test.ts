@@ -20,7 +20,7 @@ afterEach(() => rmSync(folder, { recursive: true }))
 const load = (flags: Record<string, unknown> = {}, env: NodeJS.ProcessEnv = {}) =>
   loadConfig({ flags, env, file })
 
-test('a flag wins over the environment, that over the file, that over the default', () => {
+test('a flag overrides the environment, which overrides the file, which overrides the default', () => {
   expect(load().settings.poolMax).toBe(16)
   writeFileSync(file, '{"poolMax": 3}')
   expect(load()).toMatchObject({ settings: { poolMax: 3 }, sources: { poolMax: file } })
@@ -32,21 +32,21 @@ test('a flag wins over the environment, that over the file, that over the defaul
   expect(winner).toMatchObject({ settings: { poolMax: 5 }, sources: { poolMax: '--pool-max' } })
 })
 
-test('the loopback is listened on in both families, any other address alone', () => {
+test('loopback is bound in both families, any other address alone', () => {
   expect(load().listen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 3000 })
   expect(load({ listen: '4000' }).listen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 4000 })
   expect(load({ listen: 'localhost:4000' }).listen.hosts).toEqual(['127.0.0.1', '::1'])
   expect(load({ listen: '[::]:80' }).listen).toEqual({ hosts: ['::'], port: 80 })
 })
 
-test('the administrator has an address at the domain, without its port', () => {
+test('the administrator has a mail address at the domain, without the port', () => {
   expect(load().settings.adminEmail).toBe('admin@sandlot.localhost')
   expect(load({ domain: 'example.com:8443' }).settings.adminEmail).toBe('admin@example.com')
   expect(load({ adminEmail: 'me@example.com' }).settings.adminEmail).toBe('me@example.com')
   expect(() => load({ adminEmail: 'me' })).toThrow('adminEmail is "me"')
 })
 
-test('a listener for sandboxes alone is off, or has a port of its own', () => {
+test('a listener for sandboxes only is off, or has a port of its own', () => {
   expect(load().sandboxListen).toBeUndefined()
   expect(load({ sandboxListen: '3001' }).sandboxListen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 3001 })
   expect(() => load({ sandboxListen: '0.0.0.0:3000' })).toThrow('another port than listen (3000)')
@@ -86,7 +86,7 @@ test('settings that contradict each other are refused', () => {
   expect(() => load({ slots: '65', networkRange: '10.9.0.0/24' })).toThrow('at most 64')
 })
 
-test('an unknown key in the file is refused with the nearest name', () => {
+test('an unknown key in the file is refused with the nearest known name', () => {
   writeFileSync(file, '{"poolmax": 3}')
   expect(() => load()).toThrow('did you mean "poolMax"?')
 })
@@ -103,7 +103,7 @@ test('an unknown SANDLOT_ variable is only a warning', () => {
   ])
 })
 
-test('flags and variables follow from the names', () => {
+test('names of flags and variables follow from the names of settings', () => {
   expect([flagOf('poolMemoryFloorMB'), variableOf('poolMemoryFloorMB')]).toEqual([
     '--pool-memory-floor-mb',
     'SANDLOT_POOL_MEMORY_FLOOR_MB',

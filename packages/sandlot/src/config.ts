@@ -2,9 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseAddressRange } from '@sandlot/node/network/address-range'
-import { SandlotError } from '@sandlot/protocol'
+import { nearest, SandlotError } from '@sandlot/protocol'
 import { Value } from 'typebox/value'
-import { nearest } from './nearest.ts'
 import {
   flagOf,
   type SettingName,
@@ -21,24 +20,24 @@ const HOST_CA_FOLDER = '/usr/local/share/ca-certificates'
 
 export interface Config {
   settings: Settings
-  /** Where each value came from, as people would say it: `--listen`, `SANDLOT_HOME`, `default` or a file. */
+  /** Source of each value, for users: `--listen`, `SANDLOT_HOME`, `default` or a file. */
   sources: Record<SettingName, string>
-  /** Things that look like mistakes but stop nothing. */
+  /** Likely mistakes that do not prevent a start. */
   warnings: string[]
-  /** Host and port that `listen` means. */
+  /** Host and port of the setting `listen`. */
   listen: ListenAddress
-  /** The same of `sandboxListen`, when it is set. */
+  /** Host and port of the setting `sandboxListen`, when it is set. */
   sandboxListen?: ListenAddress
 }
 
 export interface ListenAddress {
-  /** Hosts to bind: for the loopback both families, since libnss-myhostname answers `::1` first. */
+  /** Hosts to bind; both families for loopback, as libnss-myhostname answers `::1` first. */
   hosts: string[]
   port: number
 }
 
 export interface ConfigInputs {
-  /** From the command line, by setting name. */
+  /** Flags of the command line, by setting name. */
   flags?: Partial<Record<SettingName, unknown>>
   env?: NodeJS.ProcessEnv
   /** Default: `SANDLOT_CONFIG`, else `<repo>/sandlot.config.json`. */
@@ -51,8 +50,8 @@ interface Sourced {
 }
 
 /**
- * Flags > environment > file > defaults.
- * @throws SandlotError invalid_request, naming the setting, the value, where it came from and what is right
+ * Loads the configuration: flags override the environment, which overrides the file, which overrides the defaults.
+ * @throws SandlotError invalid_request that names the setting, the value, its source and the allowed values
  */
 export function loadConfig({ flags = {}, env = process.env, file }: ConfigInputs = {}): Config {
   const path = resolve(file ?? env.SANDLOT_CONFIG ?? join(repositoryRoot, 'sandlot.config.json'))
@@ -152,7 +151,7 @@ function check(name: SettingName, raw: unknown, source: string): unknown {
   throw invalid(name, raw, source, schema.expects)
 }
 
-/** Instead of a secret. */
+/** Printed instead of a secret. */
 export const HIDDEN = '(not shown)'
 
 function invalid(name: SettingName, value: unknown, source: string, expects: string): SandlotError {
@@ -164,7 +163,7 @@ function invalid(name: SettingName, value: unknown, source: string, expects: str
   )
 }
 
-/** Flags and variables are text: short forms are spelt out, numbers, booleans and lists read. */
+/** Converts the text of a flag or variable: expands short forms, parses numbers, booleans and lists. */
 function fromText(name: SettingName, text: string, type: string | undefined): unknown {
   if (name === 'home' || name === 'cache') return resolve(text)
   if (name === 'listen' || name === 'sandboxListen') {
@@ -189,7 +188,7 @@ function parseListen(name: 'listen' | 'sandboxListen', listen: string, source: s
   return { hosts: host === '127.0.0.1' ? ['127.0.0.1', '::1'] : [host], port }
 }
 
-/** Rules that no single setting can break. */
+/** Checks rules about several settings together. */
 function checkTogether(settings: Settings, sources: Record<SettingName, string>): void {
   const { poolMin, poolMax, slots, networkRange } = settings
   if (poolMin > poolMax) throw invalid('poolMin', poolMin, sources.poolMin, `at most poolMax (${poolMax})`)

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Settings } from './settings.ts'
 
-/** A connection to a sandbox is two files, and what else the server does needs some. */
+/** A connection to a sandbox takes two files, and the rest of the server needs some. */
 const FILES_PER_CONNECTION = 2
 const OTHER_FILES = 512
 
-/** What the settings say, but no more connections than this process may have files open. */
+/** Limits of the settings, capped by the number of files that this process may open. */
 export function connectionLimits(
   { maxConnections, maxConnectionsPerAddress }: Settings,
   logger: Pick<Logger, 'warn'>,
@@ -20,7 +20,7 @@ export function connectionLimits(
   return { maxConnections: fitting, maxConnectionsPerAddress }
 }
 
-/** Node raises its own limit to the hard one at a start. */
+/** Reads the hard limit, as Node raises its soft limit to the hard one when it starts. */
 function maxOpenFiles(): number {
   const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
   return line ? Number(line[1]) : Number.POSITIVE_INFINITY

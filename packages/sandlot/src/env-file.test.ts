@@ -31,13 +31,13 @@ test('a shell that sources it gets every variable, odd paths included', () => {
   ])
 })
 
-test('it reads back as it was written', () => {
+test('the file reads back as it was written', () => {
   const written = writeEnvFile(home, environment())
   expect(readEnvFile(home)).toEqual(written)
   expect(readEnvFile(join(home, 'nowhere'))).toBeUndefined()
 })
 
-test('without a listener of their own, sandboxes are found by host, and what a shell had before is gone', () => {
+test('without a listener for sandboxes they are found by host, and an older variable of the shell is unset', () => {
   writeEnvFile(home, environment())
   const show = 'E2B_SANDBOX_URL=http://localhost:3000; . "$1"; printenv E2B_SANDBOX_URL || echo none'
   const shown = () =>

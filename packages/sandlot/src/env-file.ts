@@ -5,7 +5,7 @@ import { writeAtomically } from './write-atomically.ts'
 export interface ClientEnvironment {
   apiKey: string
   port: number
-  /** Of the listener that serves nothing but sandboxes, if there is one. */
+  /** Port of the listener for sandboxes only, if there is one. */
   sandboxPort?: number
   domain: string
   caBundle: string
@@ -14,8 +14,8 @@ export interface ClientEnvironment {
 export const envFilePath = (home: string): string => join(home, 'env')
 
 /**
- * Variables that point the official clients at this server (wire spec, section 1.1). Without E2B_SANDBOX_URL every
- * version of them finds each sandbox at a host of its own (docs/adr/0018).
+ * Variables that direct the official clients to this server (wire spec, section 1.1). Without E2B_SANDBOX_URL all
+ * versions of the clients reach each sandbox at a host of its own (docs/adr/0018).
  */
 export function clientVariables({
   apiKey,
@@ -36,10 +36,10 @@ export function clientVariables({
   }
 }
 
-/** Writes `<home>/env` for `source` in any POSIX shell; it holds a key, so only its owner reads it. */
+/** Writes `<home>/env` for `source` in any POSIX shell. Only the owner can read the file, as it contains a key. */
 export function writeEnvFile(home: string, environment: ClientEnvironment): Record<string, string> {
   const variables = clientVariables(environment)
-  // A shell may still have it from a file of before, when it pointed at the API.
+  // A shell may still have the variable of an earlier file, where it named the API.
   const unset = variables.E2B_SANDBOX_URL === undefined ? 'unset E2B_SANDBOX_URL\n' : ''
   const lines = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`)
   writeAtomically(
@@ -50,7 +50,7 @@ export function writeEnvFile(home: string, environment: ClientEnvironment): Reco
   return variables
 }
 
-/** @returns undefined when there is no file */
+/** @returns undefined when the file does not exist */
 export function readEnvFile(home: string): Record<string, string> | undefined {
   let content: string
   try {

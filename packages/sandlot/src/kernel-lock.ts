@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const SQLITE_BUSY = 5
 const RETRY_MS = 200
 
-/** A database that is collected as garbage closes and loses its lock: those held stay reachable from here. */
+/** Keeps databases reachable while their locks are held: a garbage-collected database closes and loses its lock. */
 const held = new Set<DatabaseSync>()
 
 export interface KernelLock {
@@ -14,8 +14,8 @@ export interface KernelLock {
 }
 
 /**
- * An exclusive lock on a file. Node has no flock; an exclusive SQLite transaction holds a file lock of the
- * kernel, which is gone the moment its process is, so it can never be stale.
+ * Takes an exclusive lock on a file. Node has no flock, but an exclusive SQLite transaction holds a file lock of the
+ * kernel, which ends with its process, so that the lock can never be stale.
  * @returns undefined when another process holds it
  */
 export function tryLock(path: string): KernelLock | undefined {
@@ -37,8 +37,8 @@ export function tryLock(path: string): KernelLock | undefined {
 }
 
 /**
- * Runs `work` under the lock, waiting for it up to `timeoutMs`.
- * @param onWait called once when somebody else holds the lock
+ * Runs `work` under the lock, waiting for the lock up to `timeoutMs`.
+ * @param onWait called once when another process holds the lock
  */
 export async function withLock<T>(
   path: string,

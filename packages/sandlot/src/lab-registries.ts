@@ -2,15 +2,15 @@ import { Resolver } from 'node:dns/promises'
 import { BlockList } from 'node:net'
 
 const TIMEOUT_MS = 2_000
-/** RFC 5737: nothing of the internet is there, so only what a lab gives its machines answers. */
+/** Documentation ranges of RFC 5737, where nothing of the internet is: only hosts of a lab answer there. */
 const DOCUMENTATION = new BlockList()
 for (const network of ['192.0.2.0', '198.51.100.0', '203.0.113.0']) DOCUMENTATION.addSubnet(network, 24)
 
 /**
- * Labs without internet lead the names of package registries to addresses for documentation, which sandboxes do not
- * reach otherwise: without a hole for these, no template could install a package there.
- * @param resolve asks this machine's own name server, whom the administrator trusts
- * @returns one `/32` for each such address; of no other range, whatever the name server says
+ * Finds the addresses of package registries in labs without internet, which resolve the registries' names to documentation
+ * addresses. Sandboxes do not reach these otherwise, so that no template could install a package there.
+ * @param resolve queries this machine's own name server, which the administrator trusts
+ * @returns one `/32` for each such address, and no address of another range, whatever the name server answers
  */
 export async function labRegistries(
   names: readonly string[],

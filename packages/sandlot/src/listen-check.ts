@@ -4,9 +4,9 @@ import type { ListenAddress } from './config.ts'
 import { describePortOwner } from './port-owner.ts'
 
 /**
- * Tries the addresses before the long part of a start.
- * @returns those of `hosts` that can be had: a machine without IPv6 has no `::1`
- * @throws SandlotError conflict naming the port's owner, or invalid_request when the address is not ours
+ * Tries to listen on the addresses, before the long part of a start.
+ * @returns the hosts that can be used: a machine without IPv6 has no `::1`
+ * @throws SandlotError conflict that names the process on the port, or invalid_request for an address of another machine
  */
 export async function checkListen(
   { hosts, port }: ListenAddress,

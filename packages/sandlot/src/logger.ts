@@ -12,7 +12,7 @@ const LEVEL_NAMES: Record<number, string> = {
 const MAX_UNWRITTEN_BYTES = 1024 * 1024
 const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'msg'])
 
-/** JSON lines on standard output; short lines for people when that is a terminal. */
+/** Logs JSON lines to standard output, or short readable lines when standard output is a terminal. */
 export function createLogger(level: string): Logger {
   if (!process.stdout.isTTY) {
     const destination = pino.destination({
@@ -20,7 +20,7 @@ export function createLogger(level: string): Logger {
       sync: true,
       maxLength: MAX_UNWRITTEN_BYTES,
     })
-    // A full disk, or a reader that has gone, must not end the server: lines are lost until it takes them again.
+    // A full disk or a closed pipe must not end the server: lines are lost until writing works again.
     destination.on('error', () => {})
     return pino({ level }, destination)
   }

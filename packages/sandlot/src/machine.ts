@@ -19,7 +19,7 @@ import type { Settings } from './settings.ts'
 import type { Programs } from './setup/index.ts'
 import { runscVersion } from './setup/runsc.ts'
 
-/** Two set-ups at once make the image once; the second waits as long as the first may take. */
+/** Concurrent set-ups make the image once; the second waits as long as the first may take. */
 const IMAGE_TIMEOUT_MS = 30 * 60_000
 
 export interface MachineInputs {
@@ -34,14 +34,14 @@ export interface MachineInputs {
   quiet: (signal: AbortSignal) => Promise<void>
 }
 
-/** The bucket that checkpoints are copied to. Nothing in it can be read, and nothing is believed, without a key of ours. */
+/** The bucket that checkpoints are copied to. All objects are sealed and authenticated with this server's key. */
 export interface Bucket {
   checkpoints: RemoteStore
-  /** For what is sealed already: records of paused sandboxes. */
+  /** Store for objects that are sealed already: records of paused sandboxes. */
   records: ObjectStore & TaggedStore
 }
 
-/** Makes the image that sandboxes of the base template boot from, unless it is there. */
+/** Makes the image that sandboxes of the base template boot from, unless it exists. */
 export async function prepareBaseImage(
   { settings }: Config,
   progress: Progress,
@@ -62,7 +62,7 @@ export async function prepareBaseImage(
   return baseImage
 }
 
-/** This machine as a node: makes the base image when it is missing. */
+/** Opens this machine as a node, and makes the base image when it is missing. */
 export async function createMachine({
   config,
   programs,
@@ -110,7 +110,7 @@ export async function createMachine({
   })
 }
 
-/** Loaded only when it is used: the AWS SDK takes 0.2 s to load. */
+/** Loads the AWS SDK on first use only, as loading takes 0.2 s. */
 export async function openBucket(settings: Settings): Promise<Bucket | undefined> {
   if (settings.checkpointBucket === '') return undefined
   const { S3Store } = await import('@sandlot/node/objects/s3-store')

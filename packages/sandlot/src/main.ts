@@ -10,6 +10,6 @@ try {
   await createProgram().parseAsync()
 } catch (error) {
   process.stderr.write(`${reportError(error)}\n`)
-  // What a failed start left open (timers, sockets) must not keep the process alive.
+  // Timers and sockets of a failed start must not keep the process alive.
   process.exit(1)
 }

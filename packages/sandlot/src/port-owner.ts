@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { commandLineOf } from './process-identity.ts'
 
-/** "pid 123 (node server.js)" of whoever listens on a TCP port, as far as we may look; else undefined. */
+/** Describes the process that listens on a TCP port: "pid 123 (node server.js)". @returns undefined when this process may not see it */
 export function describePortOwner(port: number): string | undefined {
   const pid = findPortOwner(port)
   return pid === undefined ? undefined : `pid ${pid} (${commandLineOf(pid) ?? 'unknown'})`

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** A process that stays told apart from a later one with the same pid. */
+/** Identifies a process, also against a later one with the same pid. */
 export interface ProcessIdentity {
   pid: number
   /** Boot id and clock ticks since boot at which it started (field 22 of /proc/<pid>/stat). */

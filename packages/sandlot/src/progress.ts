@@ -1,13 +1,13 @@
-/** One step of the set-up as people see it. */
+/** One step of the set-up, as shown to users. */
 export interface Step {
-  /** What it is doing now. */
+  /** Shows what the step is doing now. */
   update(text: string): void
 }
 
 export interface Progress {
   /**
-   * Shows a step while `work` runs. What `work` returns is said beside its name when it is done.
-   * Steps that were done before say so by returning quickly: nothing is drawn for the first 150 ms.
+   * Shows a step while `work` runs, and the result of `work` beside the step's name at the end.
+   * Nothing is drawn for the first 150 ms, so that steps that were done before do not flicker.
    */
   step(name: string, work: (step: Step) => Promise<string>): Promise<void>
 }
@@ -17,7 +17,7 @@ const FRAME_MS = 120
 const SILENT_MS = 150
 const HEARTBEAT_MS = 15_000
 
-/** On a terminal one line that changes in place; elsewhere plain lines, one at least every 15 s. */
+/** Shows progress: on a terminal one line that changes in place, elsewhere plain lines, at least one every 15 s. */
 export function createProgress(output: NodeJS.WriteStream = process.stderr): Progress {
   return {
     async step(name, work) {

@@ -1,7 +1,7 @@
 import { CommandError } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 
-/** What people read when a command failed: one message, the stack only with DEBUG set. */
+/** Formats the error of a failed command: one message, and the stack only with DEBUG set. */
 export function reportError(error: unknown, env: NodeJS.ProcessEnv = process.env): string {
   if (env.DEBUG) return `sandlot: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
   if (error instanceof SandlotError || error instanceof CommandError) return `sandlot: ${error.message}`

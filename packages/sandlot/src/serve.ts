@@ -14,13 +14,13 @@ import { onStopSignal } from './stop-signals.ts'
 import { storeUrl } from './store-url.ts'
 import { startServer } from './wiring.ts'
 
-/** Streams may end by themselves for this long; the process is gone within 10 s of the first signal. */
+/** Time for open streams to end by themselves; the process ends within 10 s of the first signal. */
 const DRAIN_MS = 6_000
 const EXIT_MS = 9_500
 
 /**
  * Runs the server of a home, from the lock to the end of the process.
- * @param onReady called when it answers, with the API key of `<home>/env`
+ * @param onReady called when the server answers, with the API key of `<home>/env`
  * @throws SandlotError when the machine, the home or the port does not allow it
  */
 export async function serve(config: Config, onReady: (apiKey: string) => void): Promise<void> {
@@ -28,7 +28,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
   if (process.getuid?.() !== 0) throw new SandlotError('forbidden', 'root is needed: run `sudo npm start`')
   mkdirSync(settings.home, { recursive: true, mode: 0o700 })
   const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
-  // Until the server runs there is nothing to drain: set-up steps are safe to cut off anywhere.
+  // Nothing needs draining before the server runs: set-up steps can be interrupted anywhere.
   const stopEarly = onStopSignal(() => {
     lock.release()
     process.exit(0)

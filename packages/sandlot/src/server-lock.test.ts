@@ -27,7 +27,7 @@ async function otherServer() {
   return child
 }
 
-test('a second server on a home is refused and told who holds it', async () => {
+test('a second server on a home is refused with the name of the first', async () => {
   const child = await otherServer()
   expect(() => becomeServer(home, about)).toThrow(`pid ${child.pid}, listening on 127.0.0.1:3000`)
   child.kill('SIGKILL')
@@ -59,14 +59,14 @@ test('stopping ends the server and is fine without one', async () => {
   expect(await stopServer(home)).toBe('not running')
 })
 
-test('a process is alive under its start time only', () => {
+test('a process is recognised only with its start time', () => {
   const self = identify(process.pid)!
   expect(isAlive(self)).toBe(true)
   expect(isAlive({ ...self, startedAt: `${self.startedAt}0` })).toBe(false)
   expect(identify(2 ** 22 + 1)).toBeUndefined()
 })
 
-test('files appear whole, with their mode, and leave nothing beside them', () => {
+test('files appear whole and with their mode, and no temporary file stays', () => {
   const path = join(home, 'deep', 'file')
   writeAtomically(path, 'content', 0o600)
   expect(existsSync(path)).toBe(true)

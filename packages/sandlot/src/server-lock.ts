@@ -5,7 +5,7 @@ import { tryLock } from './kernel-lock.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 import { writeAtomically } from './write-atomically.ts'
 
-/** What `<home>/server.json` says about the server of a home. */
+/** Content of `<home>/server.json`: the server of a home. */
 export interface ServerRecord extends ProcessIdentity {
   listen: string
   domain: string
@@ -15,10 +15,10 @@ export interface ServerRecord extends ProcessIdentity {
 
 const recordPath = (home: string): string => join(home, 'server.json')
 
-/** Every home that a server ever ran on holds this file. */
+/** File that exists in every home that a server has run on. */
 export const serverLockPath = (home: string): string => join(home, 'server.lock')
 
-/** The server that runs on this home, or undefined: a record whose process is gone counts for nothing. */
+/** Finds the server that runs on this home; a record whose process has ended is ignored. */
 export function findServer(home: string): ServerRecord | undefined {
   try {
     const record = JSON.parse(readFileSync(recordPath(home), 'utf8')) as ServerRecord
@@ -29,14 +29,15 @@ export function findServer(home: string): ServerRecord | undefined {
 }
 
 export interface ServerLock {
-  /** Tells `findServer` more of this server. */
+  /** Adds to the record that `findServer` reads. */
   note(more: Partial<ServerRecord>): void
   release(): void
 }
 
 /**
- * Makes this process the one server of a home until it ends or releases; a dead server's record is taken over.
- * @throws SandlotError conflict when another one runs
+ * Makes this process the only server of a home until the process ends or releases the home; the record of a dead server is
+ * replaced.
+ * @throws SandlotError conflict when another server runs
  */
 export function becomeServer(home: string, about: { listen: string; domain: string }): ServerLock {
   mkdirSync(home, { recursive: true, mode: 0o700 })
@@ -64,6 +65,6 @@ export function becomeServer(home: string, about: { listen: string; domain: stri
   }
 }
 
-/** Where this machine reaches a server, also one that listens on all addresses. */
+/** Address at which this machine reaches a server, also one that listens on all addresses. */
 export const localUrl = (listen: string): string =>
   `http://${listen.replace(/^(0\.0\.0\.0|\[::\])/, '127.0.0.1')}`

@@ -12,7 +12,7 @@ export function addSettingFlags(command: Command, names: readonly SettingName[] 
   )
 }
 
-/** The configuration that a command was called with. @throws SandlotError invalid_request */
+/** Loads the configuration of a command from its flags. @throws SandlotError invalid_request */
 export function configOf(command: Command): Config {
   const options = command.opts<Record<string, string | undefined>>()
   const flags: Partial<Record<SettingName, unknown>> = {}

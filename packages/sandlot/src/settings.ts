@@ -2,12 +2,12 @@ import Type from 'typebox'
 
 const address = '^(\\d{1,3}\\.){3}\\d{1,3}$'
 
-/** What a setting looks like to people; `expects` completes the sentence "must be …". */
+/** How a setting is described to users; `expects` completes the sentence "must be …". */
 interface SettingDetails {
   description: string
   expects: string
   default?: unknown
-  /** Has no flag, since every user of a machine sees command lines, and is never printed. */
+  /** Never printed, and has no flag, as all users of a machine can see command lines. */
   isSecret?: boolean
 }
 
@@ -20,8 +20,8 @@ const list = (pattern: string, details: SettingDetails) =>
   Type.Array(Type.String({ pattern }), { maxItems: 64, ...details })
 
 /**
- * Every setting there is. A flag is `--kebab-case`, an environment variable `SANDLOT_UPPER_CASE`, a key of
- * `sandlot.config.json` the name itself. Those without a default here get one from the machine (`config.ts`).
+ * All settings. A flag is `--kebab-case`, an environment variable `SANDLOT_UPPER_CASE`, a key of
+ * `sandlot.config.json` the name itself. Settings without a default here get one that depends on the machine (`config.ts`).
  */
 export const settingsSchema = Type.Object(
   {

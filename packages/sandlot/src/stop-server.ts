@@ -8,7 +8,7 @@ const TERM_TIMEOUT_MS = 15_000
 const KILL_TIMEOUT_MS = 5_000
 const POLL_MS = 50
 
-/** Ends the server of a home: SIGTERM, and SIGKILL when it does not listen. @returns what happened, for people */
+/** Ends the server of a home with SIGTERM, and SIGKILL when it does not end. @returns what happened, in words for users */
 export async function stopServer(home: string): Promise<string> {
   const server = findServer(home)
   if (!server) return 'not running'

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 
-/** A process that stops never by itself, and says each time it is asked to. */
+/** A process that never stops by itself, and writes a line each time it is asked to. */
 async function stubbornProcess() {
   const script = `import(${JSON.stringify(import.meta.resolve('./stop-signals.ts'))}).then(({ onStopSignal }) => {
     onStopSignal((signal) => process.stdout.write('asked by ' + signal))
@@ -15,7 +15,7 @@ async function stubbornProcess() {
   return child
 }
 
-test('one Ctrl-C that arrives three times asks once, a second one ends the process at once', async () => {
+test('a Ctrl-C that arrives three times counts as one; a second one ends the process at once', async () => {
   const child = await stubbornProcess()
   const asked = once(child.stdout, 'data')
   for (let i = 0; i < 3; i++) child.kill('SIGINT')

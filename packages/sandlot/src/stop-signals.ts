@@ -1,14 +1,14 @@
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * Ctrl-C reaches us several times at once: from the terminal to the whole process group, from npm and from
- * bootstrap.mjs, which pass it on. Within this time it is one.
+ * Ctrl-C arrives several times at once: from the terminal, which signals the whole process group, and from npm and
+ * bootstrap.mjs, which pass signals on. Signals within this time count as one.
  */
 const ECHO_MS = 400
 
 /**
  * Calls `stop` on the first signal; a second one ends the process at once.
- * @returns a function that takes the listeners away
+ * @returns a function that removes the listeners
  */
 export function onStopSignal(stop: (signal: NodeJS.Signals) => void): () => void {
   let firstAt: number | undefined

@@ -5,7 +5,7 @@ import { isForSandboxes, Traffic } from './traffic.ts'
 
 const never = new AbortController().signal
 
-/** Whether it has resolved, now. */
+/** Whether a promise has resolved by now. */
 function watched(promise: Promise<void>) {
   const seen = { isDone: false }
   promise.then(
@@ -15,7 +15,7 @@ function watched(promise: Promise<void>) {
   return seen
 }
 
-test('nothing begins while a create or a command is under way, nor just behind one', async () => {
+test('background work does not begin during a create or a command, nor just after one', async () => {
   const traffic = new Traffic()
   await traffic.quiet(never)
   const [create, command] = [new EventEmitter(), new EventEmitter()]
@@ -32,13 +32,13 @@ test('nothing begins while a create or a command is under way, nor just behind o
   expect(performance.now() - endedAt).toBeGreaterThan(450)
 })
 
-test('a server that is never quiet lets its own work begin in the end', async () => {
+test('background work begins at last on a server that is never idle', async () => {
   const traffic = new Traffic()
   traffic.add(new EventEmitter())
   await traffic.quiet(never, 50)
 })
 
-test('who gives up waits no longer', async () => {
+test('an aborted wait ends', async () => {
   const traffic = new Traffic()
   traffic.add(new EventEmitter())
   const abort = new AbortController()
@@ -47,7 +47,7 @@ test('who gives up waits no longer', async () => {
   await expect(waiting).rejects.toThrow('deleted')
 })
 
-test('lists and the builds themselves do not count', () => {
+test('lists and requests of the builds themselves do not count as traffic', () => {
   const ask = (method: string, url: string) => isForSandboxes({ method, url })
   expect([
     ask('POST', '/sandboxes'),

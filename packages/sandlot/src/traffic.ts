@@ -1,24 +1,24 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Who has just created a sandbox, or run a command, mostly goes on. */
+/** A user who has just created a sandbox or run a command usually continues at once. */
 const SETTLE_MS = 500
-/** A server that is never quiet does its own work all the same. */
+/** Background work starts after this time even on a server that is never idle. */
 const MAX_WAIT_MS = 60_000
-/** Creates, resumes, connects, forks and snapshots, but no lists. */
+/** Routes of creates, resumes, connects, forks and snapshots, but no lists. */
 const WORK_OF_API = /^\/(v\d+\/)?sandboxes\b/
 
-/** Tells of a request to the API whether someone waits for a sandbox with it. */
+/** Whether the caller of an API request waits for a sandbox. */
 export const isForSandboxes = ({ method, url = '' }: { method?: string; url?: string }): boolean =>
   method === 'POST' && WORK_OF_API.test(url)
 
-/** What people have under way: creates at the API, commands and all else that the edge passes on. */
+/** Tracks pending requests of users: creates at the API, and commands and all other requests that the edge passes on. */
 export class Traffic {
   readonly #events = new EventEmitter().setMaxListeners(0)
   #underWay = 0
   #quietSinceMs = Number.NEGATIVE_INFINITY
 
-  /** @param ends emits `close` when it is over */
+  /** @param ends emits `close` when the request is over */
   add(ends: { once(event: 'close', listener: () => void): unknown }): void {
     this.#underWay++
     ends.once('close', () => {
@@ -28,7 +28,7 @@ export class Traffic {
     })
   }
 
-  /** Half a second in which nothing is under way; after a minute without one all the same. @throws the signal's reason */
+  /** Waits for half a second without pending requests, at most for a minute. @throws the signal's reason */
   async quiet(signal: AbortSignal, maxWaitMs = MAX_WAIT_MS): Promise<void> {
     const ends = AbortSignal.any([signal, AbortSignal.timeout(maxWaitMs)])
     while (!ends.aborted) {

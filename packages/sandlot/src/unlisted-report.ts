@@ -1,9 +1,8 @@
 import { type UnlistedMark, unlistedIn } from '@sandlot/node'
+import { DAY_MS } from '@sandlot/protocol'
 import type { Settings } from './settings.ts'
 
-const DAY_MS = 24 * 3600_000
-
-/** What this home keeps although its database did not list it, one line for each kind and database; the oldest first. */
+/** Reports data of this home that its database does not list, one line for each kind and database, oldest first. */
 export async function unlistedReport({
   home,
   unlistedGraceDays,
@@ -13,7 +12,7 @@ export async function unlistedReport({
   return [...linesOf(checkpoints, graceMs, checkpointsOf), ...linesOf(machines, graceMs, machinesOf)]
 }
 
-/** One phrase for people who look at something else; at least one of both is there. */
+/** Sums the report up in one phrase; at least one of both lists must not be empty. */
 export function describeUnlisted({ checkpoints, machines }: Awaited<ReturnType<typeof unlistedIn>>): string {
   const kinds = [
     ...(machines.length > 0 ? [machinesOf(machines.length)] : []),

@@ -12,6 +12,6 @@ test('mounts below a folder come deepest first, with their real names', () => {
   expect(mountsBelow('/srv/a', info)).toEqual(['/srv/a/run/x y', '/srv/a'])
 })
 
-test('a folder that only begins alike is left alone', () => {
+test('a folder whose name only begins with the same letters is left alone', () => {
   expect(mountsBelow('/srv/ab', info)).toEqual(['/srv/ab'])
 })

@@ -13,7 +13,7 @@ export function mountsBelow(folder: string, mountInfo: string): string[] {
     .reverse()
 }
 
-/** Removing a folder must never reach through a mount into what is mounted there. */
+/** Unmounts everything below a folder, so that removing the folder cannot delete files of a mounted file system. */
 export async function unmountBelow(folder: string): Promise<void> {
   for (const path of mountsBelow(folder, readFileSync('/proc/self/mountinfo', 'utf8')))
     await run('umount', ['-l', path])

@@ -35,14 +35,14 @@ import { storeUrl } from './store-url.ts'
 import { isForSandboxes, Traffic } from './traffic.ts'
 import { describeUnlisted } from './unlisted-report.ts'
 
-/** Sandboxes that are being made when the listener has closed get this long. */
+/** Time for pending creates after the listener has closed. */
 const CREATING_MS = 2_000
 
 export interface ServerInputs {
   config: Config
-  /** Addresses that can be listened on. */
+  /** Addresses to listen on. */
   hosts: string[]
-  /** The same for `sandboxListen`. */
+  /** Addresses of the listener for sandboxes only. */
   sandboxHosts?: string[]
   programs: Programs
   progress: Progress
@@ -53,18 +53,18 @@ export interface ServerInputs {
   onLeaseLost(reason: string): void
 }
 
-/** Everything of one home, running in this process. */
+/** The server of one home, running in this process. */
 export interface RunningServer {
-  /** PEM file of what clients should trust: the system's authorities and ours. */
+  /** PEM file with the authorities that clients should trust: the system's and the server's own. */
   caBundle: string
-  /** @param known the key of a former start; kept when it is still good. @returns a key that works */
+  /** @param known key of an earlier start, kept when it is still valid. @returns a valid key */
   ensureApiKey(known: string | undefined): Promise<string>
   /**
-   * Builds what is missing of the catalogue in the background.
-   * @param env what clients need besides a key @param onPlanned called when it is known what that is
+   * Builds missing templates of the catalog in the background.
+   * @param env environment of clients, without the key @param onPlanned called when it is known which templates are missing
    */
   buildCatalog(env: Record<string, string>, onPlanned: (report: CatalogReport) => void): Promise<void>
-  /** Takes nothing new, lets what is under way end for `graceMs`. Sandboxes stay alive. */
+  /** Stops accepting requests and lets pending ones end for `graceMs`. Sandboxes stay alive. */
   close(graceMs: number): Promise<void>
 }
 
@@ -213,19 +213,19 @@ async function becomeActive(inputs: ServerInputs): Promise<{ store: Store; nodeI
   return { store, nodeId, lease }
 }
 
-/** API keys of a home; its server need not run. */
+/** Opens the API keys of a home; the server need not run. */
 export async function openKeys({ settings }: Config): Promise<KeyStore> {
   await mkdir(settings.home, { recursive: true, mode: 0o700 })
   return openKeyStore(storeUrl(settings))
 }
 
-/** Templates of a home; its server need not run. */
+/** Opens the templates of a home; the server need not run. */
 export async function templatesOf({ settings }: Config): Promise<ListedTemplate[]> {
   await mkdir(settings.home, { recursive: true, mode: 0o700 })
   return listTemplates(storeUrl(settings))
 }
 
-/** What a template of the catalogue takes, image and checkpoint. */
+/** Size of a template of the catalog, image and checkpoint. */
 async function catalogSize(config: Config, name: string): Promise<number> {
   const listed = (await templatesOf(config)).find(
     (template) => template.team === null && template.name === name,
@@ -234,11 +234,11 @@ async function catalogSize(config: Config, name: string): Promise<number> {
   return size ? size.checkpointBytes + size.imageBytes : 0
 }
 
-/** Lets `work` use a key of the catalogue's team for a moment. */
+/** Runs `work` with a temporary key of the catalog's team. */
 export const withKeyOfCatalog = <T>({ settings }: Config, work: (key: string) => Promise<T>): Promise<T> =>
   withCatalogKey(storeUrl(settings), work)
 
-/** A link that signs one browser in, once; for the server that runs on this configuration's home. */
+/** Makes a link that signs a browser in once, at the server that runs on this home. */
 export const makeLoginLink = ({ settings }: Config, domain: string): Promise<string> =>
   createLoginLink(storeUrl(settings), domain)
 

@@ -5,7 +5,7 @@ import { callableTemplate } from './template/callable.ts'
 import { type Template, TemplateBase } from './template/template.ts'
 import { Volume } from './volume/volume.ts'
 
-/** What can be bound to a client: everything but `signal`, which belongs to one call. */
+/** Options that can be bound to a client: all but `signal`, which applies to one call. */
 export type E2BClientOpts = Omit<ConnectionOpts, 'signal'>
 
 /**
@@ -55,7 +55,7 @@ export class E2B {
   }
 }
 
-/** Stack traces and inspectors show the name of the class that everybody knows. */
+/** Keeps the usual class name for stack traces and inspectors. */
 function named<Class extends object>(name: string, bound: Class): Class {
   Object.defineProperty(bound, 'name', { value: name })
   return bound

@@ -1,10 +1,10 @@
-/** Where the SDK writes what it does; `console` is one. Requests go to `info` or `debug`, refusals to `error`. */
+/** Logger of the SDK; `console` is one. Requests are logged as `info` or `debug`, refusals as `error`. */
 export interface Logger {
   /** Details: request and stream events. */
   debug?(...args: unknown[]): void
-  /** What was asked and what came back. */
+  /** Requests and their answers. */
   info?(...args: unknown[]): void
-  /** What is odd but no failure. */
+  /** Unusual events that are no failures. */
   warn?(...args: unknown[]): void
   /** Answers that are errors. */
   error?(...args: unknown[]): void

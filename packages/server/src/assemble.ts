@@ -220,7 +220,7 @@ function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads 
   })
 }
 
-/** Who may do what: API keys, sessions, and requests that are to be done once. */
+/** Builds the services that identify callers and their repeated requests. */
 async function assembleAccess({ store, domain, adminEmail, logger, now }: AssembleOptions) {
   const deriveKey = await openServerSecret(store)
   const keys = new ApiKeyRepository(store)

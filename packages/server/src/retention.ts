@@ -1,3 +1,4 @@
+import { DAY_MS, HOUR_MS } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { BuildLogs } from './builds/logs.ts'
 import type { EventRepository } from './events/repository.ts'
@@ -10,8 +11,6 @@ import type { Uploads } from './uploads/service.ts'
 
 const INTERVAL_MS = 60_000
 const MAX_BATCHES = 50
-const HOUR_MS = 3600_000
-const DAY_MS = 24 * HOUR_MS
 
 /** How long metrics are kept, those of killed sandboxes an hour. */
 const METRICS_MS = DAY_MS

@@ -5,13 +5,13 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** How the folder of one kernel's connection begins, in the folder for temporary files; then comes its language. */
+/** Prefix of a kernel's connection folder among temporary files; the language follows. */
 export const FOLDER_PREFIX = 'kernel-of-'
 
 const CHANNELS = ['shell', 'iopub', 'stdin', 'control', 'hb'] as const
 export type Channel = (typeof CHANNELS)[number]
 
-/** Where the sockets of one kernel are, in a folder that only its owner may enter. */
+/** Sockets of one kernel, in a folder that only its owner may enter. */
 export interface Connection {
   /** The connection file that the kernel is started with. */
   file: string
@@ -43,7 +43,7 @@ export async function createConnection(language: string, transport: 'ipc' | 'tcp
   }
 }
 
-/** Ports that were free a moment ago: all are held until the last is found, so that they differ. */
+/** Finds free ports; all are held until the last is found, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {

@@ -14,10 +14,10 @@ export class KernelEnded extends Error {}
 
 export interface RunOptions {
   code: string
-  /** Counts as no execution and shows no results. */
+  /** Is not counted as an execution and shows no results. */
   isSilent?: boolean
   onMessage?: (message: KernelMessage) => void
-  /** What was written past Jupyter while this ran. */
+  /** Called with output outside of Jupyter during the run. */
   onText?: (stream: StreamName, text: string) => void
 }
 
@@ -38,7 +38,7 @@ export class Kernel {
   readonly #wire: Wire
   readonly #shell = new Dealer({ linger: 0 })
   readonly #control = new Dealer({ linger: 0 })
-  // No mark at which messages are dropped: whoever reads too slowly has the kernel frozen instead.
+  // No limit at which messages are dropped: the kernel is stopped while the reader is too slow.
   readonly #iopub = new Subscriber({ linger: 0, receiveHighWaterMark: 0 })
   #run: Run | undefined
   #whyKilled: string | undefined
@@ -46,7 +46,7 @@ export class Kernel {
 
   /**
    * Starts a kernel and waits until it answers.
-   * @throws KernelEnded with its last words when it does not within 60 s
+   * @throws KernelEnded with the kernel's last output when it does not answer within 60 s
    */
   static async start(
     language: string,
@@ -88,7 +88,7 @@ export class Kernel {
   }
 
   /**
-   * Runs code and waits until the kernel has answered and everything that it had to say has come.
+   * Runs code and waits until the kernel has answered and all its output has arrived.
    * @returns content of the kernel's answer
    * @throws KernelEnded
    */
@@ -103,7 +103,7 @@ export class Kernel {
     })
   }
 
-  /** Asks what is running to stop. The code may refuse. */
+  /** Interrupts the running code, which may ignore that. */
   async interrupt(): Promise<void> {
     this.thaw()
     if (this.#spec.interruptMode === 'message') {
@@ -113,7 +113,7 @@ export class Kernel {
     }
   }
 
-  /** Stops the process where it is, so that it says nothing more until `thaw`. */
+  /** Stops the process, so that it writes nothing until `thaw`. */
   freeze(): void {
     this.#process.signal('SIGSTOP')
   }
@@ -122,7 +122,7 @@ export class Kernel {
     this.#process.signal('SIGCONT')
   }
 
-  /** @param reason what is said of its end */
+  /** @param reason reported as the reason of the end */
   async kill(reason: string): Promise<void> {
     this.#whyKilled ??= reason
     this.#process.signal('SIGKILL')
@@ -139,10 +139,10 @@ export class Kernel {
     const run: Run = { ...options, id, isIdle: false, done: Promise.withResolvers() }
     this.#run = run
     try {
-      // A socket that is closed in the middle of a send is that of a kernel which ended: `done` tells how.
+      // A socket that closes in the middle of a send belongs to a kernel that has ended: `done` tells how.
       await this.#shell.send(frames).catch(() => {})
       const reply = await run.done.promise
-      // What was written to a pipe before the last message may be read after it.
+      // Output that was written to a pipe before the last message may be read after that message.
       await turn()
       await turn()
       return reply
@@ -151,7 +151,7 @@ export class Kernel {
     }
   }
 
-  /** Both sockets have to be heard: a subscription that arrives late misses what was published before. */
+  /** Waits until both sockets receive: a late subscription misses earlier messages. */
   async #answers(): Promise<void> {
     let words = ''
     const onText = (_: StreamName, text: string) => {
@@ -213,7 +213,7 @@ export class Kernel {
     const how = this.#whyKilled ?? exit
     this.#howItEnded = how
     this.#run?.done.reject(new KernelEnded(how))
-    // What it started lives in its group.
+    // Processes that the kernel started are in its group.
     this.#process.signal('SIGKILL')
     for (const socket of [this.#shell, this.#control, this.#iopub]) socket.close()
     await this.#connection.remove()

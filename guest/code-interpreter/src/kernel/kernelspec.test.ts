@@ -22,7 +22,7 @@ test('the first folder that has a name wins, and the rest are all found', async 
   expect(kernels.get('ir')).toMatchObject({ argv: ['R', `${second}/ir/x`], interruptMode: 'message' })
 })
 
-test('a kernelspec that is no JSON, or starts nothing, is left out', async () => {
+test('a kernelspec that is no JSON, or has no command, is left out', async () => {
   const folder = await install('broken', 'a', '{')
   await install('broken', 'b', '{"argv":[]}')
   expect([...(await installedKernels([folder])).keys()]).toEqual([])

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-/** How a kernel is started: https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs */
+/** Describes how to start a kernel: https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs */
 export interface Kernelspec {
   name: string
   language: string
@@ -14,7 +14,7 @@ export interface Kernelspec {
   transport: 'ipc' | 'tcp'
 }
 
-/** Ours first, then where Jupyter looks: https://docs.jupyter.org/en/stable/use/jupyter-directories.html */
+/** Folders of kernelspecs: this service's own first, then those of Jupyter: https://docs.jupyter.org/en/stable/use/jupyter-directories.html */
 export const kernelspecFolders = [
   join(import.meta.dirname, '../../kernels'),
   join(homedir(), '.local/share/jupyter/kernels'),
@@ -23,7 +23,7 @@ export const kernelspecFolders = [
 ]
 
 /**
- * Reads every kernelspec that is installed now. A name found in an earlier folder wins; what cannot be read is left out,
+ * Reads every kernelspec that is installed now. A name in an earlier folder wins; unreadable kernelspecs are left out,
  * as Jupyter does.
  */
 export async function installedKernels(folders = kernelspecFolders): Promise<Map<string, Kernelspec>> {

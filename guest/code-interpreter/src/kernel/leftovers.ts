@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FOLDER_PREFIX } from './connection.ts'
 
-/** Variable that a kernel and all that it starts have: the name of its language. */
+/** Variable in the environment of a kernel and of all its children, with the name of its language. */
 export const KERNEL_MARK = 'SANDLOT_KERNEL_OF'
-/** A fork bomb may be faster than one look at all processes. */
+/** Number of passes, as a fork bomb may be faster than one pass over all processes. */
 const ROUNDS = 100
 
 /**
- * Ends what the kernels of a service that died have started: a fork bomb outlives its kernel, and goes on to take the
- * memory that the service died of.
- * @returns names of the languages whose kernels it had
+ * Ends processes of a crashed service's kernels: a fork bomb outlives its kernel, and keeps taking the memory whose lack
+ * ended the service.
+ * @returns names of the languages whose kernels the service had
  */
 export async function endLeftovers(): Promise<Set<string>> {
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -27,7 +27,7 @@ export async function endLeftovers(): Promise<Set<string>> {
 const languageOfFolder = (name: string): string =>
   decodeURIComponent(name.slice(FOLDER_PREFIX.length, name.lastIndexOf('-')))
 
-/** Process groups in which something has the mark. */
+/** Process groups in which a process has the mark. */
 async function markedGroups(): Promise<Set<number>> {
   const groups = new Set<number>()
   for (const pid of await readdir('/proc')) {
@@ -39,7 +39,7 @@ async function markedGroups(): Promise<Set<number>> {
       const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ').at(-1)!.split(' ')
       groups.add(Number(fields[2]))
     } catch {
-      // it has ended, or is another user's
+      // the process has ended, or belongs to another user
     }
   }
   return groups

@@ -5,9 +5,9 @@ export type StreamName = 'stdout' | 'stderr'
 
 /** The process group of one kernel. */
 export interface KernelProcess {
-  /** Resolves with how it ended. */
+  /** Resolves with how the process ended. */
   ended: Promise<string>
-  /** To the whole group, as a terminal would: what the code started is meant too. */
+  /** Signals the whole group, as a terminal does, including processes that the code started. */
   signal(name: 'SIGINT' | 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void
 }
 
@@ -16,14 +16,14 @@ export interface LaunchOptions {
   connectionFile: string
   cwd: string
   env: Record<string, string | undefined>
-  /** What the kernel and its children write past Jupyter, to their own stdout and stderr. */
+  /** Output of the kernel and its children to stdout and stderr, outside of Jupyter. */
   onText: (stream: StreamName, text: string) => void
 }
 
 export function launch(options: LaunchOptions): KernelProcess {
   const { spec, connectionFile, cwd, env, onText } = options
   const argv = spec.argv.map((word) => word.replaceAll('{connection_file}', connectionFile))
-  // A kernel must not outlive the service: nobody could reach it any more.
+  // A kernel must not outlive the service, as nothing could reach it any more.
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...argv], {
     cwd,
     env: { ...env, ...spec.env },

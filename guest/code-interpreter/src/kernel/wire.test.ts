@@ -4,7 +4,7 @@ import { Wire } from './wire.ts'
 const framesOf = (wire: Wire) =>
   wire.request('execute_request', { code: '1' }).frames.map((frame) => Buffer.from(frame))
 
-test('a message is read by whoever has the key, behind any routing frames', () => {
+test('a message is read with the key, after any routing frames', () => {
   const frames = [Buffer.from('iopub.topic'), ...framesOf(new Wire('key'))]
   expect(new Wire('key').read(frames)).toMatchObject({
     header: { msg_type: 'execute_request' },
@@ -12,7 +12,7 @@ test('a message is read by whoever has the key, behind any routing frames', () =
   })
 })
 
-test('what is signed with another key, was changed, or is no message is not read', () => {
+test('frames that are signed with another key, changed, or no message are not read', () => {
   const wire = new Wire('key')
   expect(new Wire('other').read(framesOf(wire))).toBeUndefined()
   const changed = framesOf(wire)

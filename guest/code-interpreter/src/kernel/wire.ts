@@ -9,7 +9,7 @@ export interface Header {
   msg_type: string
 }
 
-/** A message of a kernel. `content` is what the kernel says: nothing of it may be taken for granted. */
+/** A message of a kernel. `content` comes from the kernel and must be validated. */
 export interface KernelMessage {
   header: Header
   parentId: string | undefined
@@ -41,7 +41,7 @@ export class Wire {
     return { id, frames: [DELIMITER, this.#sign(parts), ...parts] }
   }
 
-  /** @returns undefined for what is no message, or is not signed with this connection's key */
+  /** @returns undefined for frames that are no message, or are not signed with this connection's key */
   read(frames: Buffer[]): KernelMessage | undefined {
     const start = frames.findIndex((frame) => frame.equals(delimiterBytes)) + 1
     const parts = frames.slice(start + 1, start + 5)

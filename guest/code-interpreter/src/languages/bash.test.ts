@@ -12,7 +12,7 @@ const run = (...pieces: string[]): string[] =>
     .split('\n')
 const show = `echo "$A/\${A+set}/\${EMPTY+set}"`
 
-test('variables of one execution go, and those of before come back', () => {
+test('variables of one execution are removed, and earlier values restored', () => {
   const own = { A: `it's "$HOME" \\ !!`, EMPTY: 'x' }
   expect(run(enter(own), show, leave(own), show)).toEqual([`it's "$HOME" \\ !!/set/set`, '//set'])
   expect(run('A=old', enter({ A: 'new' }), show, leave({ A: 'new' }), show)).toEqual([
@@ -21,10 +21,10 @@ test('variables of one execution go, and those of before come back', () => {
   ])
 })
 
-test('a variable is set for good, or removed', () => {
+test('a variable is set permanently, or removed', () => {
   expect(run(change({ A: '1' }), show, change({ A: undefined }), show)).toEqual(['1/set/set', '//set'])
 })
 
-test('a name that bash cannot have is left out, and is not run', () => {
+test('a name that is invalid in bash is left out, and is not run', () => {
   expect(run(change({ 'a;echo injected': '1', 'x-y': '2', A: '3' }), show)).toEqual(['3/set/set'])
 })

@@ -1,8 +1,8 @@
 import type { Language } from '../language.ts'
 
-/** Nothing is special between single quotes but their end. */
+/** Quotes a string; between single quotes only the closing quote is special. */
 const quote = (value: string): string => `'${value.replaceAll("'", `'"'"'`)}'`
-/** bash has no variables of other names. */
+/** Names that bash allows for variables. */
 const named = (variables: Record<string, string | undefined>): [string, string | undefined][] =>
   Object.entries(variables).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
 const put = ([name, value]: [string, string | undefined]): string =>

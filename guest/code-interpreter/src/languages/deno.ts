@@ -7,8 +7,8 @@ const literal = (variables: Record<string, string | undefined>): string =>
 const put = '([name, value]) => value === null ? Deno.env.delete(name) : Deno.env.set(name, value)'
 
 /**
- * Much code for Node is CommonJS; what `npm install` put into the context's folder is found. What is written to
- * `process.stdout` is nowhere to be seen in Deno's kernel.
+ * Much code for Node is CommonJS; packages that `npm install` put into the context's folder are found. Output to
+ * `process.stdout` is lost in Deno's kernel.
  */
 const PRELUDE = `
 globalThis.require = (await import("node:module")).createRequire(Deno.cwd() + "/")
@@ -20,7 +20,7 @@ for (const name of ["stdout", "stderr"]) process[name].write = (chunk, ...rest) 
 }
 `
 
-/** JavaScript and TypeScript are one kernel. */
+/** JavaScript and TypeScript share one kernel. */
 export const deno: Omit<Language, 'name'> = {
   kernels: ['deno'],
   install: 'sudo npm install --global deno',

@@ -18,7 +18,7 @@ const run = (...lines: string[]): unknown =>
   )
 const show = 'seen.append([os.environ.get("A"), os.environ.get("OLD")])'
 
-test('variables of one execution go, and those of before come back', () => {
+test('variables of one execution are removed, and earlier values restored', () => {
   const own = { A: `it's\n"☃😀" \\`, OLD: 'new' }
   expect(run(enter(own), show, leave(own), show)).toEqual([
     [own.A, 'new'],
@@ -26,11 +26,11 @@ test('variables of one execution go, and those of before come back', () => {
   ])
 })
 
-test('variables of the sandbox are set and removed for good', () => {
+test('variables of the sandbox are set and removed permanently', () => {
   expect(run(change({ A: '1', OLD: undefined }), show)).toEqual([['1', null]])
 })
 
-test('random numbers are seeded anew for the first sandbox, and kept afterwards', () => {
+test('random numbers are reseeded for the first sandbox, and not afterwards', () => {
   const first = change({ E2B_SANDBOX_ID: 'a' })
   const draw = 'seen.append(random.random())'
   const [fresh, kept] = run(

@@ -8,7 +8,7 @@ const dictionary = (variables: Record<string, string | undefined>): string =>
     )
     .join(', ')}}`
 
-/** An expression: it leaves no name behind among the user's. */
+/** An expression, so that no name is added to the user's. */
 const environment = (call: string): string =>
   `__import__("sandlot_interpreter.environment").environment.${call}`
 

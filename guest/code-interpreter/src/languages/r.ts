@@ -1,6 +1,6 @@
 import type { Language } from '../language.ts'
 
-/** An R string literal: everything but printable ASCII by its code point. */
+/** An R string literal, with code points for everything but printable ASCII. */
 const text = (value: string): string =>
   `"${[...value].map((c) => (/[ !#-[\]-~]/.test(c) ? c : `\\U{${c.codePointAt(0)!.toString(16)}}`)).join('')}"`
 const set = (variables: [string, string][]): string =>

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Where the accounts are read from, at each look-up: `useradd` in the sandbox counts at once.
+// Files of the accounts, read at each look-up, so that `useradd` in the sandbox has an immediate effect.
 const (
 	passwdFile = "/etc/passwd"
 	groupFile  = "/etc/group"
@@ -96,7 +96,7 @@ type Names struct {
 	groups map[uint32]string
 }
 
-// ReadNames reads both files once; what cannot be read stays numeric.
+// ReadNames reads both files once; ids of an unreadable file stay numeric.
 func ReadNames() Names {
 	return Names{users: idNames(passwdFile), groups: idNames(groupFile)}
 }

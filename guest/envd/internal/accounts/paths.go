@@ -31,7 +31,7 @@ func (u User) Resolve(path, defaultWorkdir string) (string, error) {
 }
 
 // MakeDirs creates a directory and its missing parents, each 0755 and owned by the user.
-// Existing ones keep their owner. Error: syscall.ENOTDIR if one of them is a file.
+// Existing directories keep their owner. Error: syscall.ENOTDIR if one of them is a file.
 func (u User) MakeDirs(path string) error {
 	info, err := os.Stat(path)
 	if err == nil {

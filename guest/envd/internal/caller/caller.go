@@ -16,7 +16,7 @@ import (
 
 var errNoUser = errors.New("no user specified")
 
-// OfRPC reads the name from Basic auth; without one it is the default user. Other schemes name nobody and mean nothing here.
+// OfRPC reads the name from Basic auth, and falls back to the default user. Other schemes are ignored.
 func OfRPC(header http.Header, s *settings.Settings) (accounts.User, error) {
 	name, err := basicName(header.Get("Authorization"))
 	if err != nil {
@@ -48,7 +48,7 @@ func basicName(authorization string) (string, error) {
 	return name, nil
 }
 
-// OfREST takes the name of the query; the second value is the HTTP status of the error.
+// OfREST reads the name from the query; the second value is the HTTP status of the error.
 func OfREST(name string, s *settings.Settings) (accounts.User, int, error) {
 	if name == "" {
 		name = s.DefaultUser()

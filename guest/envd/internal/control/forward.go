@@ -21,7 +21,7 @@ const (
 	// A forward without connections ends after that: while it listens, the program itself could not
 	// bind the port on all addresses.
 	forwardIdle = 10 * time.Second
-	// Connections of one forward at a time.
+	// Most connections of one forward at a time.
 	forwardMaxConnections = 1024
 	forwardDialTimeout    = 5 * time.Second
 )
@@ -70,7 +70,7 @@ func (f *Forwards) ensure(port int) (isListening bool, err error) {
 	old := f.open[port]
 	loopback, reachable := listeners(port)
 	if old != nil && (old.address != own || len(loopback) == 0) {
-		// A restore changed the address, or the program is gone.
+		// A restore has changed the address, or the program has ended.
 		old.close()
 		delete(f.open, port)
 		old = nil
@@ -115,8 +115,8 @@ func addressOf(device string) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("%s has no IPv4 address", device)
 }
 
-// listeners reads the kernel's tables rather than connecting: a connection would wake the program, and
-// be the only one that a one-shot server takes. reachable: it listens on all addresses already.
+// listeners reads the kernel's tables instead of connecting: a connection would wake the program, and might
+// be the only one that a one-shot server accepts. reachable: the program already listens on all addresses.
 func listeners(port int) (loopback []netip.Addr, reachable bool) {
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		content, err := os.ReadFile(table)
@@ -220,7 +220,7 @@ func (f *forward) pipe(outer *net.TCPConn) {
 	defer outer.Close()
 	inner, err := dialLoopback(f.port)
 	if err != nil {
-		// A reset, not an empty answer: nobody listens any more.
+		// Sends a reset instead of an empty answer, as no program listens any more.
 		_ = outer.SetLinger(0)
 		f.end()
 		return
@@ -238,7 +238,7 @@ func (f *forward) pipe(outer *net.TCPConn) {
 
 func copyHalf(to, from *net.TCPConn) {
 	if _, err := io.Copy(to, from); err != nil {
-		// The other direction must not wait for a side that is broken.
+		// Ends the other direction too, which must not wait for a broken side.
 		_ = to.Close()
 		_ = from.Close()
 		return

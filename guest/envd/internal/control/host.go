@@ -1,4 +1,4 @@
-// Package control serves what only the host of the sandbox may ask: POST /init and POST /forward.
+// Package control serves the routes that only the sandbox's host may call: POST /init and POST /forward.
 package control
 
 import (
@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// Host tells the host's side of the veth from everybody else.
+// Host recognises requests from the host's side of the veth.
 type Host struct {
 	// Interface that leads to the host, `eth0` in a sandbox.
 	Interface string
-	// AnyOne lets everybody in; for tests on a machine without a veth.
+	// AnyOne allows all callers; for tests on a machine without a veth.
 	AnyOne bool
 }
 
-// Only answers 404 to everybody but the host: to the inside there is no such route.
+// Only answers 404 to all callers but the host, as if the route did not exist.
 func (h Host) Only(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !h.AnyOne && !h.isAsking(r) {
@@ -30,7 +30,7 @@ func (h Host) Only(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// isAsking reads route and addresses at each request: a restore gives the machine other ones.
+// isAsking reads route and addresses at each request, as a restore changes them.
 func (h Host) isAsking(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -47,7 +47,7 @@ func (h Host) isAsking(r *http.Request) bool {
 	return isHost(remote.Addr(), string(routes), h.Interface, own)
 }
 
-// isHost: the peer is the default gateway of that interface and no address of this machine.
+// isHost reports whether the peer is the default gateway of the interface and no address of this machine.
 func isHost(remote netip.Addr, routes, device string, own []net.Addr) bool {
 	remote = remote.Unmap().WithZone("")
 	if remote.IsLoopback() || remote.IsUnspecified() {

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// writeIdentity says which sandbox this machine is now, also to programs without our environment (services, `sudo -i`). A fork
-// and a sandbox of a snapshot begin with the files of the sandbox that they come from; a machine of a build has no ids.
+// writeIdentity writes the ids of this sandbox to files, for programs without the environment of commands (services,
+// `sudo -i`). Forks and sandboxes of snapshots start with the files of their source; a machine of a build has no ids.
 func writeIdentity(dir, sandboxID, templateID string) error {
 	return errors.Join(
 		replaceFile(dir, ".E2B_SANDBOX", "true"),
@@ -17,8 +17,8 @@ func writeIdentity(dir, sandboxID, templateID string) error {
 	)
 }
 
-// replaceFile renames, so that a reader never sees half a file, and whatever the sandbox put there (a link, a pipe that
-// nobody reads) is replaced instead of followed or waited for. Without content there is no file.
+// replaceFile writes by rename, so that readers never see half a file, and anything that the sandbox put at the path (a
+// link, a pipe without reader) is replaced instead of followed or waited for. Empty content removes the file.
 func replaceFile(dir, name, content string) error {
 	path := filepath.Join(dir, name)
 	if content == "" {

@@ -20,7 +20,7 @@ const filesPatience = 3 * time.Second
 
 var errFilesStuck = errors.New("the sandbox has put something in the place of a file that does not answer")
 
-// within lets work go on by itself when it takes too long: a system call cannot be ended.
+// within stops waiting for work that takes too long; the work goes on, as a system call cannot be interrupted.
 func within(patience time.Duration, work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
@@ -34,8 +34,8 @@ func within(patience time.Duration, work func() error) error {
 	}
 }
 
-// initRequest is the body of POST /init (wire spec 4.3) with our own sandboxId, templateId and hostname.
-// hyperloopIP, lifecycleID and volumeMounts are read over: the host mounts volumes itself.
+// initRequest is the body of POST /init (wire spec 4.3), extended by sandboxId, templateId and hostname.
+// hyperloopIP, lifecycleID and volumeMounts are ignored, as the host mounts volumes itself.
 type initRequest struct {
 	EnvVars        map[string]string `json:"envVars"`
 	AccessToken    *string           `json:"accessToken"`
@@ -48,7 +48,7 @@ type initRequest struct {
 	Hostname       string            `json:"hostname"`
 }
 
-// Init gives the machine its identity, which files in a folder of its own tell. It may come again: a machine that was adopted gets new values.
+// Init gives the machine its identity, which is also written to files. It may be called again, with new values.
 func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request initRequest
@@ -70,7 +70,7 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 		if request.Timestamp != nil {
 			setClock(*request.Timestamp)
 		}
-		// A sandbox that has made it impossible, as by a file in the place of the folder, goes without.
+		// A sandbox that prevents writing, for example by a file in place of the folder, has no identity files.
 		_ = within(filesPatience, func() error {
 			return errors.Join(
 				writeIdentity(identityDir, request.SandboxID, request.TemplateID),
@@ -84,7 +84,7 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 				return
 			}
 		}
-		// Last: with the token in place the machine is ready for its user.
+		// Last step: with its token set the machine is ready for use.
 		s.Apply(settings.Change{
 			AccessToken:    request.AccessToken,
 			DefaultUser:    request.DefaultUser,

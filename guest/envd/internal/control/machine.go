@@ -16,14 +16,14 @@ import (
 const (
 	hostsFile        = "/etc/hosts"
 	certificatesFile = "/etc/ssl/certs/ca-certificates.crt"
-	// Ends our line of /etc/hosts, so that a later name replaces it.
+	// Marks envd's line of /etc/hosts, so that a later name replaces it.
 	hostsMark = "# the name of this sandbox"
 )
 
-// Largest file that is read to change it: one that was put there may have no end.
+// Largest file that is read and changed: the sandbox may have put an endless file there.
 const configMaxBytes = 4 << 20
 
-// setHostname also names itself in /etc/hosts: otherwise sudo waits for DNS. An empty name changes nothing.
+// setHostname also adds the name to /etc/hosts, as sudo would wait for DNS otherwise. An empty name changes nothing.
 func setHostname(name, hosts string) error {
 	if name == "" {
 		return nil
@@ -52,7 +52,7 @@ func nameInHosts(name, hosts string) error {
 	if content.String() == string(old) {
 		return nil
 	}
-	// In place: /etc/hosts may be a mount point.
+	// Written in place, as /etc/hosts may be a mount point.
 	return os.WriteFile(hosts, []byte(content.String()), 0o644)
 }
 
@@ -69,7 +69,7 @@ func readConfig(path string) ([]byte, error) {
 	return content, err
 }
 
-// addCertificates appends PEM text to a bundle unless it is in there.
+// addCertificates appends PEM text to a bundle that does not contain it yet.
 func addCertificates(pem, bundle string) error {
 	pem = strings.TrimSpace(pem)
 	old, err := readConfig(bundle)

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// httpError is an answer of the shape every client reads: `{"code", "message"}`.
+// httpError is an answer in the form that all clients read: `{"code", "message"}`.
 type httpError struct {
 	status  int
 	message string
@@ -33,7 +33,7 @@ func answerJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// answerError tells the client what went wrong; doing and path are for errors of the file system.
+// answerError sends an error to the client; doing and path describe errors of the file system.
 func answerError(w http.ResponseWriter, err error) {
 	var known *httpError
 	if errors.As(err, &known) {

@@ -18,7 +18,7 @@ const (
 	composeMaxSources   = 10_000
 )
 
-// Compose is POST /files/compose: the destination becomes all sources in their order, which are deleted.
+// Compose is POST /files/compose: concatenates the sources into the destination and deletes them.
 func (h *Handler) Compose(w http.ResponseWriter, r *http.Request) {
 	uploaded, err := h.compose(w, r)
 	if err != nil {

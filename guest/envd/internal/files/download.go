@@ -34,7 +34,7 @@ func (h *Handler) Download(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// download returns an error only before it has written anything.
+// download returns an error only if nothing was written yet.
 func (h *Handler) download(w http.ResponseWriter, r *http.Request) error {
 	if err := authorize(r, h.settings.AccessToken(), operationRead, time.Now()); err != nil {
 		return err
@@ -77,14 +77,14 @@ func (h *Handler) download(w http.ResponseWriter, r *http.Request) error {
 		return sendUnsized(w, r, file)
 	}
 	if chosen == identity || r.Header.Get("Range") != "" {
-		// Conditions and ranges are its work.
+		// ServeContent handles conditions and ranges.
 		http.ServeContent(w, r, filepath.Base(path), info.ModTime(), file)
 		return nil
 	}
 	return sendGzipped(w, r, file, info)
 }
 
-// sendUnsized serves an empty file, or one of /proc whose size is not known before it is read.
+// sendUnsized serves an empty file, or a file of /proc, whose size is unknown before reading.
 func sendUnsized(w http.ResponseWriter, r *http.Request, file *os.File) error {
 	first := make([]byte, 512)
 	n, err := io.ReadFull(file, first)
@@ -124,7 +124,7 @@ func sendGzipped(w http.ResponseWriter, r *http.Request, file *os.File, info fs.
 	defer compressors.Put(compressor)
 	compressor.Reset(w)
 	if _, err := io.Copy(compressor, file); err != nil {
-		// The status is on the wire: only a broken connection still says that this is not the whole file.
+		// The status was sent already, so only a broken connection can show that the file is incomplete.
 		panic(http.ErrAbortHandler)
 	}
 	_ = compressor.Close()

@@ -13,8 +13,8 @@ const (
 	notAcceptable
 )
 
-// negotiate reads Accept-Encoding (RFC 9110, 12.5.3) for the two that we speak. gzip wins when it is
-// named with at least the weight that identity was given.
+// negotiate reads Accept-Encoding (RFC 9110, 12.5.3) for the two supported encodings. gzip is chosen
+// when its weight is at least that of identity.
 func negotiate(accept string) encoding {
 	weights := map[string]float64{}
 	for item := range strings.SplitSeq(accept, ",") {

@@ -15,8 +15,8 @@ import (
 	"sandlot.dev/envd/internal/tempname"
 )
 
-// put writes content to path: parents are made, the file belongs to the user, and it appears whole or
-// not at all. What is no regular file (a device, a FIFO) is written into.
+// put writes content to path: it makes parents, gives the file to the user, and the file appears whole or not at
+// all. Devices, FIFOs and other special files are written to directly.
 func put(path string, content io.Reader, user accounts.User, set map[string]string) error {
 	target, err := followLinks(path)
 	if err != nil {
@@ -55,7 +55,7 @@ func put(path string, content io.Reader, user accounts.User, set map[string]stri
 	}
 	err = os.Rename(temp, target)
 	if errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
-		// A mount point, as /etc/hosts may be one, cannot be replaced.
+		// A mount point, such as /etc/hosts, cannot be replaced.
 		return putCopy(temp, target, user, set)
 	}
 	if err != nil {
@@ -73,7 +73,7 @@ func fill(file *os.File, content io.Reader, user accounts.User, mode fs.FileMode
 		err = own(file, user, set)
 	}
 	if err == nil {
-		// After chown, which takes setuid away.
+		// After chown, which clears setuid.
 		err = file.Chmod(mode)
 	}
 	if err == nil {

@@ -16,7 +16,7 @@ const (
 	operationWrite = "write"
 )
 
-// sign is wire spec 4.3; expiration is empty when the link does not expire.
+// sign computes the signature of wire spec 4.3; expiration is empty for a link that does not expire.
 func sign(path, operation, username, token, expiration string) string {
 	parts := []string{path, operation, username, token}
 	if expiration != "" {

@@ -35,8 +35,8 @@ func (h *Handler) Upload(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, uploaded)
 }
 
-// drain reads what is left of a refused body, within bounds: many clients only read the answer after
-// they have sent everything, and would see a reset instead.
+// drain reads the rest of a refused body, up to a limit: many clients read the answer only after they have sent the
+// whole body, and would get a reset instead.
 func drain(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Second))
 	_, _ = io.CopyN(io.Discard, r.Body, 64<<20)
@@ -104,7 +104,7 @@ func decoded(r *http.Request) (io.Reader, error) {
 	}
 }
 
-// bodyReader marks what goes wrong with the body, as opposed to the disk, as the client's doing.
+// bodyReader marks read errors of the body as errors of the client, unlike those of the disk.
 type bodyReader struct{ io.Reader }
 
 func (b bodyReader) Read(p []byte) (int, error) {
@@ -116,8 +116,8 @@ func (b bodyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// toItsLastBoundary lets a multipart body end at its last boundary alone: multipart.Reader takes the end of
-// a body in the middle of a part's header for the end of all parts.
+// toItsLastBoundary requires a multipart body to end with its last boundary: multipart.Reader takes a body
+// that ends in the middle of a part's header for complete.
 func toItsLastBoundary(body io.Reader) io.Reader {
 	return io.MultiReader(body, strings.NewReader("\r\n"), cutOff{})
 }
@@ -156,7 +156,7 @@ func rawFilename(disposition string) string {
 	if _, parameters, err := mime.ParseMediaType(disposition); err == nil {
 		return parameters["filename"]
 	}
-	// What ParseMediaType refuses, such as an unquoted name with a space.
+	// Headers that ParseMediaType refuses, such as an unquoted name with a space.
 	_, rest, found := strings.Cut(disposition, "filename=")
 	if !found {
 		return ""

@@ -55,7 +55,7 @@ func describeTarget(entry *filesystemv1.EntryInfo, path string) {
 		entry.SymlinkTarget = proto.String(text(target))
 		return
 	}
-	// Dangling or a loop: the link itself is all there is.
+	// A dangling link or a loop: describe the link itself.
 	if link, err := os.Readlink(path); err == nil {
 		if !filepath.IsAbs(link) {
 			link = filepath.Join(filepath.Dir(path), link)
@@ -76,7 +76,7 @@ func typeOf(mode fs.FileMode) filesystemv1.FileType {
 	return filesystemv1.FileType_FILE_TYPE_UNSPECIFIED
 }
 
-// text makes a file name fit for protobuf, whose strings are UTF-8 while names are any bytes.
+// text converts a file name, which may have any bytes, to UTF-8 for protobuf.
 func text(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
 // isMissing also covers a path whose parent is a file.

@@ -15,7 +15,7 @@ import (
 )
 
 // moveAcross moves between file systems, where rename(2) cannot: /tmp of a sandbox may be one of its own.
-// The destination appears once it is complete.
+// The destination appears only when it is complete.
 func moveAcross(source, destination string) error {
 	half := tempname.In(filepath.Dir(destination), true)
 	if err := os.Mkdir(half, 0o700); err != nil {
@@ -105,7 +105,7 @@ func copyFile(source, destination string) error {
 	return to.Close()
 }
 
-// copyAttributes takes xattrs along as far as both sides support them.
+// copyAttributes copies xattrs that both file systems support.
 func copyAttributes(from, to *os.File) error {
 	names, err := xattr.FList(from)
 	if err != nil {

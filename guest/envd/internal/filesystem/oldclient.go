@@ -10,7 +10,7 @@ import (
 // fail at every field and enum value that they do not know, and all of them know these three fields only.
 const oldPythonAgent = "connect-python"
 
-// known leaves of an entry what the client that asked can read.
+// known keeps only the fields of an entry that the calling client can read.
 func known(header http.Header, entry *filesystemv1.EntryInfo) *filesystemv1.EntryInfo {
 	if agents := header.Values("User-Agent"); len(agents) != 1 || agents[0] != oldPythonAgent {
 		return entry

@@ -40,7 +40,7 @@ func missing(path string) error {
 	return fail(connect.CodeNotFound, "path '%s' does not exist", path)
 }
 
-// failed turns an error of the file system into the code that clients test.
+// failed converts an error of the file system to the code that clients check.
 func failed(doing, path string, err error) error {
 	var known *connect.Error
 	switch {
@@ -190,7 +190,7 @@ func (l *lister) walk(dir string, depth uint32) error {
 		path := filepath.Join(dir, child.Name())
 		entry, err := describe(path, l.names)
 		if err != nil {
-			// It vanished meanwhile.
+			// The entry was removed meanwhile.
 			continue
 		}
 		l.entries = append(l.entries, entry)

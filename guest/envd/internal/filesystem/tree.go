@@ -25,7 +25,7 @@ const (
 const watchMask = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_MOVED_FROM |
 	unix.IN_MOVED_TO | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR | unix.IN_EXCL_UNLINK
 
-// change is one thing that happened below the watched directory; name is relative to it.
+// change is one event below the watched directory; name is relative to that directory.
 type change struct {
 	name string
 	kind filesystemv1.EventType
@@ -39,12 +39,12 @@ type tree struct {
 	file      *os.File
 	// Relative path of each watched directory; "" is the root.
 	dirs map[int32]string
-	// Names that were reported by reading a new directory: inotify may report their creation again.
+	// Names that were reported from reading a new directory, whose creation inotify may report again.
 	// Forgotten once its queue is empty.
 	scanned map[string]bool
-	// Renames of our uploads that wait for their second half: cookie → whether the final name was free.
+	// Renames of uploads whose second event is pending: cookie → whether the final name was free.
 	uploads map[uint32]bool
-	// A directory that was moved away, until the next event tells whether it stays in the tree.
+	// A directory that was moved away, until the next event shows whether it stays in the tree.
 	moved struct {
 		cookie uint32
 		name   string
@@ -139,7 +139,7 @@ func (t *tree) control(use func(fd int)) error {
 	return conn.Control(func(fd uintptr) { use(int(fd)) })
 }
 
-// run emits until the root disappears or the tree is closed.
+// run emits changes until the root disappears or the tree is closed.
 func (t *tree) run(emit func(change)) {
 	t.emit = emit
 	buffer := make([]byte, 16<<10)
@@ -173,7 +173,7 @@ func (t *tree) isQueueEmpty() (isEmpty bool) {
 // handle returns false when the root is gone.
 func (t *tree) handle(event rawEvent) bool {
 	if t.moved.name != "" && event.mask&unix.IN_MOVED_TO != 0 && event.cookie == t.moved.cookie {
-		// Below; its watches follow it.
+		// A directory below the root: its watches move with it.
 	} else if t.moved.name != "" {
 		t.unwatch(t.moved.name)
 		t.moved.name = ""
@@ -191,7 +191,7 @@ func (t *tree) handle(event rawEvent) bool {
 		return dir != ""
 	}
 	if event.name == "" {
-		// The directory itself: its parent reports that, the root has none.
+		// The directory itself, which its parent reports; the root has no parent.
 		return dir != "" || event.mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_UNMOUNT) == 0
 	}
 	t.handleChild(filepath.Join(dir, event.name), event)
@@ -255,7 +255,7 @@ func (t *tree) handleCreated(name string, isDir bool) {
 	}
 }
 
-// resync finds the directories whose creation was lost when the kernel's queue ran over.
+// resync finds directories whose creation events were lost when the kernel's queue overflowed.
 func (t *tree) resync() {
 	known := map[string]bool{}
 	for _, name := range t.dirs {

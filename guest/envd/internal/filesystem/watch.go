@@ -16,7 +16,7 @@ import (
 	"sandlot.dev/envd/internal/process"
 )
 
-// watchRequest is what WatchDir and CreateWatcher have in common.
+// watchRequest has the common fields of WatchDir and CreateWatcher.
 type watchRequest interface {
 	GetPath() string
 	GetRecursive() bool
@@ -61,7 +61,7 @@ func networkFileSystem(path string) string {
 	return networkFileSystems[int64(uint32(stat.Type))]
 }
 
-// event adds the entry where the wire spec has one.
+// event adds the entry to the kinds of events that have one in the wire spec.
 func (c change) event(root string, includeEntry bool) *filesystemv1.FilesystemEvent {
 	event := &filesystemv1.FilesystemEvent{Name: text(c.name), Type: c.kind}
 	if includeEntry && c.kind != removed && c.kind != renamed {
@@ -87,7 +87,7 @@ func (s *Service) WatchDir(ctx context.Context, request *connect.Request[filesys
 	go func() {
 		defer close(changes)
 		tree.run(func(c change) {
-			// Unread changes wait in the kernel's bounded queue.
+			// Unread changes stay in the kernel's bounded queue.
 			select {
 			case changes <- c:
 			case <-ctx.Done():

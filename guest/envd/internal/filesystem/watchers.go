@@ -13,11 +13,11 @@ import (
 
 const (
 	watchersMax = 100
-	// Of a watcher that is not asked for its events the oldest are dropped.
+	// A watcher whose events are not fetched drops the oldest ones.
 	watcherMaxEvents = 8192
 )
 
-// polledWatcher keeps events until GetWatcherEvents takes them.
+// polledWatcher keeps events until GetWatcherEvents fetches them.
 type polledWatcher struct {
 	tree *tree
 
@@ -89,7 +89,7 @@ func (w *polledWatcher) keep(event *filesystemv1.FilesystemEvent) {
 	w.events = append(w.events, event)
 }
 
-// end tells whether no event is left to be taken.
+// end marks the watcher as ended, and reports whether no event is left.
 func (w *polledWatcher) end() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,7 +104,7 @@ func (w *polledWatcher) take() (events []*filesystemv1.FilesystemEvent, isOver b
 	return events, w.isOver
 }
 
-// GetWatcherEvents drains. A watcher whose directory is gone is removed with its last events.
+// GetWatcherEvents returns and removes all events. A watcher whose directory is gone is removed with its last events.
 func (s *Service) GetWatcherEvents(_ context.Context, request *connect.Request[filesystemv1.GetWatcherEventsRequest]) (*connect.Response[filesystemv1.GetWatcherEventsResponse], error) {
 	watcher, err := s.watchers.find(request.Msg.GetWatcherId())
 	if err != nil {

@@ -30,7 +30,7 @@ type Metrics struct {
 	DiskTotal  uint64  `json:"disk_total"`
 }
 
-// Meter keeps the CPU time of the last question: use is measured between two of them, without a timer.
+// Meter keeps the CPU time of the last request: usage is measured between two requests, without a timer.
 type Meter struct {
 	mu     sync.Mutex
 	asked  time.Time
@@ -38,7 +38,7 @@ type Meter struct {
 	lastly float64
 }
 
-// Two questions closer than that share one measurement of CPU use.
+// Requests within this time share one measurement of CPU usage.
 const shortestSpan = 100 * time.Millisecond
 
 func NewMeter() *Meter { return &Meter{asked: time.Now(), cpu: cpuTime()} }
@@ -100,7 +100,7 @@ func parseMeminfo(text string) map[string]uint64 {
 // One tick of /proc is 1/100 s on Linux (USER_HZ).
 const tick = 10 * time.Millisecond
 
-// cpuTime sums what all processes have used. gVisor's /proc/stat is zero, so they are asked one by one then.
+// cpuTime sums the CPU time of all processes. gVisor's /proc/stat is zero, so the processes are then read one by one.
 func cpuTime() time.Duration {
 	if stat, err := os.ReadFile("/proc/stat"); err == nil {
 		if used := usedTicks(string(stat)); used > 0 {

@@ -1,4 +1,4 @@
-// Package metadata keeps what `X-Metadata-<key>` headers say of an uploaded file in xattrs `user.e2b.<key>`.
+// Package metadata stores `X-Metadata-<key>` headers of an upload in xattrs `user.e2b.<key>` of the file.
 package metadata
 
 import (
@@ -15,7 +15,7 @@ const (
 	attrPrefix   = "user.e2b."
 	// An xattr name holds 255 bytes, the prefix takes 9.
 	keyMaxBytes = 255 - len(attrPrefix)
-	// All keys and values together: what ext4 keeps in one block.
+	// Limit for all keys and values together: the size of one ext4 block.
 	totalMaxBytes = 4096
 )
 
@@ -55,7 +55,7 @@ func isPrintable(text string) bool {
 	return true
 }
 
-// Replace makes the set of an open file exactly that one.
+// Replace replaces the metadata of an open file.
 func Replace(file *os.File, set map[string]string) error {
 	if names, err := xattr.FList(file); err == nil {
 		for _, name := range names {

@@ -6,19 +6,19 @@ import (
 	processv1 "sandlot.dev/envd/gen/process"
 )
 
-// subscriber is one stream that follows a process.
+// subscriber is a stream that follows a process.
 type subscriber struct {
 	events chan *processv1.ProcessEvent
-	// Sent by the stream when an event is on the wire: until then its bytes are in use.
+	// Sent by the stream after it has written an event, whose bytes may then be reused.
 	written chan struct{}
-	// Closed by the stream when it goes away.
+	// Closed by the stream when it ends.
 	gone chan struct{}
 }
 
-// broadcast hands each event to every subscriber and waits until all have written it: a slow client
-// slows the process down, it never makes envd grow. With nobody listening events are dropped.
+// broadcast passes each event to every subscriber and waits until all have written it: a slow client slows the
+// process down and never increases envd's memory. Without subscribers events are dropped.
 type broadcast struct {
-	// Held while one event is delivered: stdout and stderr do not interleave within it.
+	// Held while an event is delivered, so that stdout and stderr do not interleave within an event.
 	delivering sync.Mutex
 
 	mu          sync.Mutex

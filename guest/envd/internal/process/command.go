@@ -21,7 +21,7 @@ const fallbackPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 // MAX_ARG_STRLEN of Linux without the NUL that ends it; gVisor has the same.
 const maxArgumentBytes = 32*4096 - 1
 
-// command is what to execute, with every rule about paths and variables applied.
+// command is a program to execute, with all rules about paths and variables applied.
 type command struct {
 	path string
 	argv []string
@@ -74,7 +74,8 @@ func newCommand(config *processv1.ProcessConfig, user accounts.User, sandboxEnv 
 	}, nil
 }
 
-// checkLengths finds what execve(2) would refuse: Linux says "argument list too long" to it, gVisor "file name too long".
+// checkLengths finds arguments that execve(2) would refuse, for which Linux and gVisor have different errors: "argument
+// list too long" and "file name too long".
 func checkLengths(argv, env []string) error {
 	const advice = "%s has %d bytes, and the kernel takes %d at most: put it into a file or send it to stdin"
 	for i, argument := range argv {
@@ -98,7 +99,7 @@ func ownPath() string {
 	return fallbackPath
 }
 
-// findExecutable does what execvp(3) does, but with the PATH and cwd of the new process.
+// findExecutable searches as execvp(3) does, but with the PATH and cwd of the new process.
 func findExecutable(name, path, cwd string) (string, error) {
 	if strings.ContainsRune(name, '/') {
 		if filepath.IsAbs(name) {

@@ -12,11 +12,11 @@ import (
 	processv1 "sandlot.dev/envd/gen/process"
 )
 
-// input is the writing end of a process: its stdin pipe or its PTY. Writes block while the process does
-// not read, until the request is given up.
+// input is the writing end of a process: the stdin pipe or the PTY. Writes block while the process does
+// not read, until the request ends.
 type input struct {
 	isPty bool
-	// One writer at a time; a channel, because waiting for it must end with the request.
+	// Allows one writer at a time. A channel instead of a mutex, as waiting must end with the request.
 	turn chan struct{}
 
 	mu   sync.Mutex
@@ -75,7 +75,7 @@ func (in *input) write(ctx context.Context, message *processv1.ProcessInput) err
 	return nil
 }
 
-// close ends the input; on one that is closed it does nothing.
+// close ends the input; a second call does nothing.
 func (in *input) close() {
 	in.mu.Lock()
 	file := in.file

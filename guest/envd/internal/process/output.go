@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// One output event carries at most this; it is also what a pipe holds by default.
+	// Most bytes of one output event; also the default size of a pipe.
 	outputChunkBytes = 64 << 10
-	// After the exit, output of a background grandchild is waited for until it is silent that long …
+	// After the exit, output of background grandchildren is awaited until they are silent for this long …
 	exitSilence = 200 * time.Millisecond
-	// … or until it has kept on talking that long.
+	// … or have written for this long.
 	exitTalk = 3 * time.Second
-	// What is read at least before the end event: all that a pipe can hold (/proc/sys/fs/pipe-max-size).
+	// Bytes read at least before the end event: the most that a pipe can hold (/proc/sys/fs/pipe-max-size).
 	pipeMaxBytes = 1 << 20
 )
 
@@ -45,15 +45,15 @@ func dataEvent(kind outputKind, data []byte) *processv1.ProcessEvent {
 	return &processv1.ProcessEvent{Event: &processv1.ProcessEvent_Data{Data: out}}
 }
 
-// pump delivers what file says until EOF, or until the process has exited and its output has ended.
-// It returns whether somebody still holds the other end.
+// pump delivers output until EOF, or until the process has exited and its output has ended.
+// It returns whether a process still holds the other end.
 func pump(file *os.File, exited <-chan struct{}, deliver func(data []byte)) (open bool) {
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
 		select {
 		case <-exited:
-			// Wakes a read that waits; from then on the loop below sets the deadlines.
+			// Interrupts a pending read; from then on the loop below sets the deadlines.
 			_ = file.SetReadDeadline(time.Now().Add(exitSilence))
 		case <-stop:
 		}
@@ -77,13 +77,13 @@ func pump(file *os.File, exited <-chan struct{}, deliver func(data []byte)) (ope
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return true
-		default: // EOF, or EIO of a pty whose last holder is gone
+		default: // EOF, or EIO of a PTY without open slave ends
 			return false
 		}
 	}
 }
 
-// readChunk waits for output without holding a buffer: an idle process costs none.
+// readChunk waits for output without a buffer, so that idle processes take no memory.
 func readChunk(file *os.File, deliver func([]byte)) error {
 	conn, err := file.SyscallConn()
 	if err != nil {
@@ -126,7 +126,7 @@ func retryRead(fd uintptr, buffer []byte) (int, error) {
 	}
 }
 
-// drainPipe delivers what is in the pipe now, without waiting.
+// drainPipe delivers the current content of the pipe, without waiting.
 func drainPipe(file *os.File, deliver func([]byte)) (open bool) {
 	_ = file.SetReadDeadline(time.Time{})
 	conn, err := file.SyscallConn()
@@ -157,8 +157,8 @@ func drainPipe(file *os.File, deliver func([]byte)) (open bool) {
 	return true
 }
 
-// discard reads on for nobody: closing the pipe would kill a server that a command left in the
-// background with SIGPIPE at its next line of log.
+// discard reads and drops output: closing the pipe would kill a background server of a command with SIGPIPE
+// when it writes its next log line.
 func discard(file *os.File) {
 	_ = file.SetReadDeadline(time.Time{})
 	for readChunk(file, func([]byte) {}) == nil {

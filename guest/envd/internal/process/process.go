@@ -1,5 +1,5 @@
-// Package process serves process.Process: it starts commands as users of the sandbox, streams what they
-// say to any number of subscribers, and keeps their exit for a while.
+// Package process serves process.Process: it starts commands as users of the sandbox, streams their
+// output to any number of subscribers, and remembers their exit for a while.
 package process
 
 import (
@@ -17,14 +17,14 @@ import (
 	"sandlot.dev/envd/internal/reaper"
 )
 
-// Process is one that was started through the service.
+// Process is a process that was started through the service.
 type Process struct {
 	info   *processv1.ProcessInfo
 	output *broadcast
 	input  *input
-	// The master of its PTY, nil without one.
+	// The master of the PTY, nil without a PTY.
 	pty *os.File
-	// Closed when its exit was collected; output may still follow.
+	// Closed after the exit was collected; output may still follow.
 	exited chan struct{}
 }
 
@@ -98,7 +98,7 @@ func (p *Process) open(c command, size *pty.Winsize, withStdin bool) (child [3]*
 		child[0] = slave
 		child[1], child[2] = dup(slave), dup(slave)
 		p.pty, p.input.file = master, master
-		// As grantpt(3): the user must be able to open /dev/tty's file by its name.
+		// As grantpt(3) does: the user must be able to open the file of /dev/tty by name.
 		_ = os.Chown(slave.Name(), int(c.user.UID), -1)
 		_ = pty.Setsize(master, size)
 		return child, []stream{{ptyOutput, master}}, nil
@@ -129,8 +129,8 @@ func dup(file *os.File) *os.File {
 	return os.NewFile(uintptr(fd), file.Name())
 }
 
-// resetPriority takes back what envd took for itself (see main): the memory of a sandbox is short
-// because of its processes, so they go first.
+// resetPriority undoes the protection that envd has (see main): when memory is short because of the
+// sandbox's processes, they are killed first.
 func resetPriority(pid int) {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0)
 	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && nice != 20 { // 20 - nice, getpriority(2)
@@ -157,7 +157,7 @@ func endEvent(status syscall.WaitStatus) *processv1.ProcessEvent {
 	return &processv1.ProcessEvent{Event: &processv1.ProcessEvent_End{End: end}}
 }
 
-// killAfter is Connect-Timeout-Ms: it holds whether or not anybody still listens.
+// killAfter kills the process after Connect-Timeout-Ms, whether or not a client is still connected.
 func (p *Process) killAfter(r *reaper.Reaper, after time.Duration) {
 	timer := time.AfterFunc(after, func() { _ = r.SignalGroup(int(p.info.Pid), syscall.SIGKILL) })
 	go func() {

@@ -60,7 +60,7 @@ func (p *Process) isRunning() bool {
 	}
 }
 
-// find prefers a running process when several had the tag. Error: not_found, or invalid_argument.
+// find prefers a running process when several have the tag. Error: not_found, or invalid_argument.
 func (r *registry) find(selector *processv1.ProcessSelector, orExited bool) (*Process, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -82,7 +82,7 @@ func (s *Service) Connect(ctx context.Context, request *connect.Request[processv
 	})
 }
 
-// follow sends start, what the process says from now on, and its end.
+// follow sends the start event, the output from now on, and the end event.
 func (p *Process) follow(ctx context.Context, s *subscriber, header http.Header, send func(*processv1.ProcessEvent) error) error {
 	defer p.output.unsubscribe(s)
 	if err := send(&processv1.ProcessEvent{Event: &processv1.ProcessEvent_Start{

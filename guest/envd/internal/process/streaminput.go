@@ -15,23 +15,23 @@ import (
 
 type writerKey struct{}
 
-// WithEarlyAnswer lets StreamInput answer before the client has sent everything: net/http holds an answer
-// back until it has read the rest of the body, which may come in an hour.
+// WithEarlyAnswer lets StreamInput answer before the client has sent the whole body: net/http delays an answer until it has
+// read the rest of the body, which may take an hour.
 func WithEarlyAnswer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), writerKey{}, w)))
 	})
 }
 
-// stopReading ends a read of the body that waits, and all later ones. The connection closes after the answer.
+// stopReading ends a pending read of the body and all later ones. The connection closes after the answer.
 func stopReading(ctx context.Context) {
 	if w, isThere := ctx.Value(writerKey{}).(http.ResponseWriter); isThere {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
-// leaveRest has the connection closed in two steps, as net/http does after a body that was too large: a
-// client that still sends would otherwise get a reset that overtakes the answer.
+// leaveRest closes the connection in two steps, as net/http does after a body that is too large: a client that
+// still sends would otherwise get a reset before it reads the answer.
 func leaveRest(ctx context.Context) {
 	stopReading(ctx)
 	if w, isThere := ctx.Value(writerKey{}).(http.ResponseWriter); isThere {
@@ -39,8 +39,8 @@ func leaveRest(ctx context.Context) {
 	}
 }
 
-// StreamInput writes what comes to a process, each message once the process has taken what came before.
-// It is answered when the client has sent everything, or when the process ends.
+// StreamInput passes messages to a process, each after the process has read the one before.
+// The answer is sent when the client has sent everything, or when the process ends.
 func (s *Service) StreamInput(ctx context.Context, stream *connect.ClientStream[processv1.StreamInputRequest]) (*connect.Response[processv1.StreamInputResponse], error) {
 	hasMore := true
 	defer func() {
@@ -88,10 +88,10 @@ func (s *Service) StreamInput(ctx context.Context, stream *connect.ClientStream[
 	case err == nil:
 		hasMore = false
 	case !p.isRunning():
-		// What it did not wait for is not missing.
+		// Input that an ended process did not read is not an error.
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, connect.NewError(connect.CodeDeadlineExceeded, errors.New("the timeout of the request (Connect-Timeout-Ms) has passed"))
-	default: // The client is gone, or what it sent is no message.
+	default: // The client has disconnected, or has sent an invalid message.
 		hasMore = ctx.Err() == nil
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reaper dispatches exits to who started the process.
+// Reaper reports exits to the code that started the process.
 type Reaper struct {
 	// Held while forking, so that an exit is never seen before its process is registered, and while
 	// signalling, so that a signal never reaches a reused pid.
@@ -22,7 +22,7 @@ type Reaper struct {
 	waiting map[int]func(syscall.WaitStatus)
 }
 
-// New makes this process adopt orphans and starts collecting.
+// New makes this process the parent of orphans and starts collecting exits.
 func New() *Reaper {
 	r := &Reaper{waiting: map[int]func(syscall.WaitStatus){}}
 	if os.Getpid() != 1 {
@@ -62,7 +62,7 @@ func (r *Reaper) SignalGroup(pid int, signal syscall.Signal) error {
 	return syscall.Kill(-pid, signal)
 }
 
-// collect reaps all that have exited and tells whether any child is left.
+// collect reaps all exited children and reports whether any child is left.
 func (r *Reaper) collect() (anyLeft bool) {
 	for {
 		r.mu.Lock()
@@ -85,12 +85,12 @@ func (r *Reaper) collect() (anyLeft bool) {
 	}
 }
 
-// Shutdown passes a signal on to everything in the sandbox and waits until it is gone, at most that long.
+// Shutdown sends a signal to all processes of the sandbox and waits for their end, at most for the given time.
 func (r *Reaper) Shutdown(signal syscall.Signal, atMost time.Duration) {
 	if os.Getpid() == 1 {
 		_ = syscall.Kill(-1, signal)
 	} else {
-		// Outside a sandbox -1 would be the whole machine.
+		// Outside a sandbox -1 would mean all processes of the machine.
 		r.mu.Lock()
 		for pid := range r.waiting {
 			_ = syscall.Kill(-pid, signal)

@@ -22,7 +22,7 @@ import (
 // One RPC message: 4 MiB of input are 5.4 in base64.
 const messageMaxBytes = 8 << 20
 
-// Handler is everything that port 49983 answers.
+// Handler serves all routes of port 49983.
 func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identityDir string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -39,7 +39,7 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identity
 	mux.HandleFunc("POST /files/compose", file.Compose)
 
 	limit := connect.WithHandlerOptions(connect.WithReadMaxBytes(messageMaxBytes), jsonCodecs())
-	// Compressed requests are read, but output is never compressed: it would have to wait to be worth it.
+	// Accepts compressed requests, but never compresses output, which would have to be delayed to compress well.
 	path, processes := processconnect.NewProcessHandler(process.NewService(s, r), limit, connect.WithCompressMinBytes(math.MaxInt))
 	mux.Handle(path, processes)
 	mux.Handle(processconnect.ProcessStreamInputProcedure, process.WithEarlyAnswer(processes))
@@ -47,7 +47,7 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identity
 	return withCORS(withToken(s, mux))
 }
 
-// openRoutes need no token: health is public, files check signatures, the others check who asks.
+// openRoutes need no token: health is public, files check signatures, the others check the caller.
 var openRoutes = map[string]bool{
 	"GET /health": true, "GET /files": true, "HEAD /files": true, "POST /files": true, "POST /init": true, "POST /forward": true,
 }
@@ -64,7 +64,7 @@ func withToken(s *settings.Settings, next http.Handler) http.Handler {
 	})
 }
 
-// withCORS lets pages of any origin in: the token is what protects.
+// withCORS allows pages of any origin, as access is protected by the token.
 func withCORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -74,7 +74,7 @@ func withCORS(next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-			// Named, because `*` does not cover Authorization.
+			// Listed by name, as `*` does not cover Authorization.
 			if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" {
 				header.Set("Access-Control-Allow-Headers", wanted)
 			}

@@ -11,11 +11,11 @@ import (
 	processv1 "sandlot.dev/envd/gen/process"
 )
 
-// jsonCodec is protojson with a short cut for output events, which are nearly all that a busy stream
-// carries: protojson goes through base64 as a string and takes several times the CPU.
+// jsonCodec is protojson with a fast path for output events, which are nearly all messages of a busy stream:
+// protojson encodes base64 through a string, which takes several times the CPU.
 type jsonCodec struct{ name string }
 
-// jsonCodecs replaces connect's own under both of its names.
+// jsonCodecs replaces connect's codec under both names.
 func jsonCodecs() connect.HandlerOption {
 	return connect.WithHandlerOptions(connect.WithCodec(jsonCodec{"json"}), connect.WithCodec(jsonCodec{"json; charset=utf-8"}))
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Settings is read by every request and written by /init.
+// Settings are read by every request and written by /init.
 type Settings struct {
 	mu             sync.RWMutex
 	accessToken    string
@@ -17,7 +17,7 @@ type Settings struct {
 	env            map[string]string
 }
 
-// New starts with what a sandbox that was not initialised yet has.
+// New returns the settings of a sandbox before its first init.
 func New(defaultUser, defaultWorkdir string) *Settings {
 	return &Settings{
 		defaultUser:    defaultUser,
@@ -26,7 +26,7 @@ func New(defaultUser, defaultWorkdir string) *Settings {
 	}
 }
 
-// Change is one /init: nil fields stay as they are, variables are merged.
+// Change is the content of one /init: nil fields stay unchanged, variables are merged.
 type Change struct {
 	AccessToken    *string
 	DefaultUser    *string
@@ -64,7 +64,7 @@ func (s *Settings) DefaultUser() string {
 	return s.defaultUser
 }
 
-// DefaultWorkdir is empty when it is the user's home.
+// DefaultWorkdir is empty for the user's home.
 func (s *Settings) DefaultWorkdir() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

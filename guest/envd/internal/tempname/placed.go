@@ -7,20 +7,20 @@ import (
 	"syscall"
 )
 
-// How many uploads are remembered: those since a watch last read a new directory.
+// Number of remembered uploads, enough for those since a watch last read a new directory.
 const placedMax = 1024
 
 type inode struct{ device, number uint64 }
 
-// placed remembers the files that were uploaded last. A watch that finds one in a directory too new to
-// be watched when the upload was renamed reports it like any other upload.
+// placed remembers the newest uploads. A watch may find one of them in a directory that was not watched yet
+// when the upload was renamed, and reports it like any other upload.
 var placed struct {
 	mu    sync.Mutex
 	known map[inode]bool
 	order []inode
 }
 
-// Place is called before an upload is renamed to its place.
+// Place must be called before an upload is renamed to its final name.
 func Place(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -44,7 +44,7 @@ func Place(file *os.File) error {
 	return nil
 }
 
-// WasPlaced tells whether a file is an upload of late.
+// WasPlaced reports whether a file is a recent upload.
 func WasPlaced(info fs.FileInfo) bool {
 	placed.mu.Lock()
 	defer placed.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package tempname names what envd writes before it renames it to its place, so that watches can tell a
-// half-written upload from the user's files: users see one create or write of the final name.
+// Package tempname names the temporary files that envd renames to their final name, so that watches can distinguish
+// unfinished uploads from the user's files: users see one create or write of the final name.
 package tempname
 
 import (
@@ -15,7 +15,7 @@ const (
 	otherInfix = "old-"
 )
 
-// In returns a free name in dir. isNew tells that nothing has the final name yet.
+// In returns a free name in dir. isNew means that no file has the final name yet.
 func In(dir string, isNew bool) string {
 	infix := otherInfix
 	if isNew {
@@ -26,8 +26,8 @@ func In(dir string, isNew bool) string {
 	return filepath.Join(dir, prefix+infix+hex.EncodeToString(random[:]))
 }
 
-// Is tells whether a base name is one of these.
+// Is reports whether a base name is one of a temporary file.
 func Is(name string) bool { return strings.HasPrefix(name, prefix) }
 
-// IsNew tells whether its final name was free.
+// IsNew reports whether the final name was free.
 func IsNew(name string) bool { return strings.HasPrefix(name, prefix+newInfix) }

@@ -15,10 +15,10 @@ const blockBytes = 128 * 1024
 
 var zeros [blockBytes]byte
 
-// digest hashes the blocks that are not all zeros, each with its place: gVisor does not tell where holes are
-// (no SEEK_DATA), and zeros are compared ten times faster than they are hashed.
+// digest hashes the blocks that are not all zeros, each with its offset: gVisor does not report holes (no SEEK_DATA),
+// and comparing with zeros is ten times faster than hashing.
 func (r *reader) digest(path string) error {
-	// a FIFO would wait for a writer
+	// opening a FIFO would wait for a writer
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package tree tells the host what a checkpoint's root file system holds. It runs as the only process of a machine that
-// was booted for that from the checkpoint's files, without a network, and answers requests on standard input:
+// Package tree lists a checkpoint's root file system for the host. It runs as the only process of a machine without network
+// that was booted from the checkpoint's files, and answers requests on standard input:
 //
 //	["list", path]    one line an entry, [name, kind, mode, uid, gid, size, mtime, written, content], then ["end", count]
 //	["digest", path]  ["digest", sha256], or ["skipped"] when the rest of the read limit is smaller than the file
@@ -36,8 +36,8 @@ type reader struct {
 
 // Serve answers until `in` ends.
 //
-// Entries whose inode changed at or after `since` count as written: the writable layer is made anew when the machine
-// boots, the image below it is older. One that is wrongly counted costs time, not a wrong answer.
+// Entries whose inode changed at or after `since` count as written: the writable layer is created when the machine boots,
+// and the image below is older. An entry that is wrongly counted takes time, but does not change the answer.
 // readLimit is how many bytes of contents are read in all.
 func Serve(root string, since time.Time, readLimit int64, in io.Reader, out io.Writer) error {
 	var stat unix.Stat_t
@@ -128,7 +128,7 @@ func (r *reader) list(path string) error {
 	}
 }
 
-// entry: a directory with something mounted on it is not ours.
+// entry describes a directory entry; mount points are left out.
 func (r *reader) entry(directory int, name string) (line []byte, isOurs bool, err error) {
 	var stat unix.Stat_t
 	if err := unix.Fstatat(directory, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ask returns the answers to requests, one line each.
+// ask sends requests and returns the answers, one line each.
 func ask(t *testing.T, root string, since time.Time, readLimit int64, requests ...[2]string) [][]any {
 	t.Helper()
 	var in, out bytes.Buffer

@@ -1,5 +1,5 @@
-// Package adapt gives the files of a foreign image what a sandbox needs: the user `user` (uid 1000 if it is free), who may
-// use sudo once there is one, names for itself and its resolver, and the folders that are mounted over.
+// Package adapt adds what a sandbox needs to the files of a foreign image: the user `user` (uid 1000 if that is free) with
+// permission to use sudo, host names, the resolver's configuration, and the folders that are mount points.
 package adapt
 
 import (
@@ -22,13 +22,13 @@ const (
 	usualID = 1000
 )
 
-// ErrNoBash: commands of sandboxes are run by it, and it cannot be installed.
+// ErrNoBash is the error for an image without bash, which runs all commands and cannot be installed.
 var ErrNoBash = errors.New("it has no /bin/bash")
 
-// Those that the builds of templates install programs with, bash too.
+// Package managers that template builds use to install programs, bash included.
 var packageManagers = []string{"/sbin/apk", "/usr/bin/apk", "/usr/bin/apt-get", "/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"}
 
-// What distributions have there: the login shell of a command reads nothing else.
+// Lines that distributions have in this file, the only one that login shells of commands read.
 const readProfiles = `for script in /etc/profile.d/*.sh; do
   [ -r "$script" ] && . "$script"
 done
@@ -43,13 +43,13 @@ type adapter struct {
 	layer int
 }
 
-// Root changes the tree. The PATH of the image's configuration is one that the login shells of many images would forget.
+// Root changes the tree. It saves the PATH of the image's configuration, which login shells of many images would reset.
 func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, layer int) error {
 	if tree.Find("/bin/bash") == nil && (tree.Find("/bin/sh") == nil || !hasAny(tree, packageManagers)) {
 		return ErrNoBash
 	}
 	a := adapter{tree, image, layer}
-	// a tar of a temporary folder says 0700, and nobody but root would find a thing
+	// a tar of a temporary folder has the mode 0700, which lets only root in
 	tree.Root.SetPerm(0o755)
 	steps := []func() error{
 		func() error {
@@ -83,7 +83,7 @@ func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, l
 			}
 			return a.replace("/etc", "profile", readProfiles, 0o644)
 		},
-		// mount helpers and df of older programs read it
+		// read by mount helpers and older versions of df
 		func() error { return a.link("/etc", "mtab", "../proc/self/mounts") },
 		a.addUser,
 		a.allowSudo,
@@ -100,7 +100,7 @@ func hasAny(tree *rootfs.Tree, paths []string) bool {
 	return slices.ContainsFunc(paths, func(path string) bool { return tree.Find(path) != nil })
 }
 
-// folders makes what is missing; a mode of 0 leaves what is there as it is.
+// folders makes missing folders; a mode of 0 leaves existing ones unchanged.
 func (a adapter) folders(perm uint32, paths ...string) error {
 	for _, path := range paths {
 		folder, err := a.tree.Folder(path, a.layer)
@@ -114,7 +114,8 @@ func (a adapter) folders(perm uint32, paths ...string) error {
 	return nil
 }
 
-// replace puts a file in the place of whatever is there: /etc/resolv.conf is often a link to what only a booted system has.
+// replace puts a file in place of anything at the path: /etc/resolv.conf is often a link to a file that only a booted
+// system has.
 func (a adapter) replace(folder, name, content string, perm uint32) error {
 	parent, err := a.tree.Folder(folder, a.layer)
 	if err != nil {
@@ -127,7 +128,7 @@ func (a adapter) replace(folder, name, content string, perm uint32) error {
 	return a.tree.Put(parent, name, inode, a.layer)
 }
 
-// link makes a symbolic link where nothing is.
+// link makes a symbolic link if nothing exists at the path.
 func (a adapter) link(folder, name, target string) error {
 	parent, err := a.tree.Folder(folder, a.layer)
 	if err != nil {
@@ -146,7 +147,7 @@ func (a adapter) write(inode *rootfs.Inode, content string) error {
 	return err
 }
 
-// read finds a file whose bytes were kept; one that is missing is empty.
+// read returns the kept bytes of a file; a missing file is empty.
 func (a adapter) read(path string) (*rootfs.Inode, []string, error) {
 	inode := a.tree.Find(path)
 	if inode == nil {
@@ -230,7 +231,7 @@ func idOf(line string) int {
 	return id
 }
 
-// freeID is 1000, else the first above that nobody has: some images have a user of their own there.
+// freeID returns 1000, else the first free id above it: some images have a user of their own with 1000.
 func freeID(lines []string) int {
 	taken := map[int]bool{}
 	for _, line := range lines {
@@ -258,7 +259,7 @@ func (a adapter) makeHome(uid, gid uint32) error {
 		if !found || !entry.IsFile() {
 			continue
 		}
-		// the same bytes in the image, as somebody else's
+		// the same bytes in the image, with another owner
 		own := *entry.Inode
 		own.UID, own.GID = uid, gid
 		if err := a.tree.Put(home, name, &own, a.layer); err != nil {
@@ -268,7 +269,7 @@ func (a adapter) makeHome(uid, gid uint32) error {
 	return nil
 }
 
-// allowSudo also holds for a sudo that is installed later.
+// allowSudo also applies to a sudo that is installed later.
 func (a adapter) allowSudo() error {
 	return a.replace("/etc/sudoers.d", user, user+" ALL=(ALL:ALL) NOPASSWD:ALL\nDefaults:"+user+" !fqdn\n", 0o440)
 }

@@ -1,4 +1,4 @@
-// Package archive looks through the files of a COPY without unpacking them.
+// Package archive checks the archive of a COPY without unpacking files.
 package archive
 
 import (
@@ -15,19 +15,19 @@ import (
 const (
 	bufferBytes = 256 << 10
 	maxShown    = 200
-	// tar pads what it writes to blocks, some programs to megabytes
+	// tar pads its output to blocks, some programs to megabytes
 	maxRestBytes = 16 << 20
-	// Headers, and the rest of the last block of each file.
+	// Bytes for headers, and for the rest of the last block of each file.
 	maxHeaderBytes = 2 << 30
 )
 
-// Limits of what is unpacked.
+// Limits for the unpacked content.
 type Limits struct {
 	MaxEntries int
 	MaxBytes   int64
 }
 
-// Refusal says why an archive is not taken.
+// Refusal is the reason why an archive is refused.
 type Refusal struct{ Why string }
 
 func (r Refusal) Error() string { return r.Why }
@@ -38,7 +38,7 @@ var kinds = map[byte]string{
 	tar.TypeChar: "character-device", tar.TypeBlock: "block-device", tar.TypeFifo: "fifo", tar.TypeGNUSparse: "sparse file",
 }
 
-// Check reads a tar, plain or gzipped, to its end. It returns a Refusal when the archive is not to be had.
+// Check reads a tar, uncompressed or gzipped, to its end. It returns a Refusal for an unacceptable archive.
 func Check(source io.Reader, limits Limits) error {
 	packed := bufio.NewReaderSize(source, bufferBytes)
 	content := &counted{from: packed, left: limits.MaxBytes + maxHeaderBytes}
@@ -59,7 +59,7 @@ func Check(source io.Reader, limits Limits) error {
 		err = refuse("it is cut off: the two blocks of zeros that end a tar are missing")
 	}
 	if err == nil && isGzip {
-		// only behind all of it is its checksum
+		// the checksum follows the last byte
 		err = readRest(content)
 	}
 	if content.left < 0 {
@@ -147,7 +147,7 @@ func noTar(err error) error {
 	return refuse("it is not a tar, plain or gzipped: %.200s", err)
 }
 
-// counted knows whether its source was read to the end.
+// counted tracks whether its source was read to the end.
 type counted struct {
 	from   io.Reader
 	left   int64

@@ -54,7 +54,7 @@ func TestArchivesOfACopyAreTaken(t *testing.T) {
 	archive := tarOf(t,
 		tar.Header{Name: "folder/", Typeflag: tar.TypeDir},
 		tar.Header{Name: "folder/" + strings.Repeat("long", 60), Size: 700},
-		// they stay links: they are followed inside the sandbox only
+		// links stay links and are followed inside the sandbox only
 		tar.Header{Name: "link", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"},
 		tar.Header{Name: "same", Typeflag: tar.TypeLink, Linkname: "folder/x"},
 	)
@@ -108,7 +108,7 @@ func TestWhatIsNoTar(t *testing.T) {
 func TestBombsAreRefused(t *testing.T) {
 	behind := append(tarOf(t, tar.Header{Name: "a"}), make([]byte, maxRestBytes)...)
 	expect(t, zip(t, behind), plenty, "goes on for more than 16 MB")
-	// headers of which no entry comes
+	// headers without an entry
 	var out bytes.Buffer
 	headers := tarOf(t, tar.Header{Name: strings.Repeat("x", 900_000)})
 	for range 4 {

@@ -1,5 +1,5 @@
-// Package erofs writes uncompressed EROFS images as a stream: the bytes of files as they come, then folders and
-// inodes, and the first block, which only the end can know, as a value. Format: https://erofs.docs.kernel.org.
+// Package erofs writes uncompressed EROFS images as a stream: the bytes of files in their order, then folders and
+// inodes. The first block, which is known only at the end, is returned as a value. Format: https://erofs.docs.kernel.org.
 //
 // For gVisor: regular files are never inline (its execve fails with EFAULT on those), and no inode has extended
 // attributes (it cannot read one that has).
@@ -34,7 +34,7 @@ const (
 
 var padding [BlockSize]byte
 
-// TooLarge says that an image would have more bytes than it may.
+// TooLarge is the error for an image above the size limit.
 type TooLarge struct{ MaxBytes int64 }
 
 func (e TooLarge) Error() string {
@@ -74,7 +74,7 @@ func (w *Writer) File(content io.Reader, size int64) (uint32, error) {
 	return start, w.pad(size)
 }
 
-// reserve counts the blocks of what is about to be written.
+// reserve counts the blocks that are about to be written.
 func (w *Writer) reserve(size int64) error {
 	if size > w.maxBytes-w.SizeBytes() {
 		return TooLarge{w.maxBytes}
@@ -102,15 +102,15 @@ func (w *Writer) write(content []byte) error {
 	return w.pad(int64(len(content)))
 }
 
-// node is an inode on its way into the image.
+// node is an inode that is being written.
 type node struct {
 	*rootfs.Inode
 	nid    uint64
 	links  uint32
 	parent *node
-	// folder has the names of a folder, `.` and `..` among them, in blocks.
+	// folder holds the names of a folder in blocks, including `.` and `..`.
 	folder [][]string
-	// tail lies behind the inode itself; what is longer lies in blocks of its own.
+	// tail follows the inode directly; longer content has blocks of its own.
 	tail  int
 	size  uint64
 	block uint32
@@ -176,7 +176,7 @@ func collect(root *rootfs.Inode) ([]*node, map[*rootfs.Inode]*node) {
 	return nodes, byInode
 }
 
-// inBlocks spreads names over blocks; each holds entries and then their names.
+// inBlocks distributes names over blocks; each block holds entries followed by their names.
 func inBlocks(names []string) (blocks [][]string, size uint64) {
 	start, used := 0, 0
 	for i, name := range names {
@@ -208,7 +208,7 @@ func place(nodes []*node) {
 	}
 }
 
-// writeLong writes what folders and links have before their tails.
+// writeLong writes the content of folders and links that comes before their tails.
 func (w *Writer) writeLong(nodes []*node, byInode map[*rootfs.Inode]*node) error {
 	for _, node := range nodes {
 		node.block = node.Block
@@ -234,7 +234,7 @@ func (w *Writer) writeLong(nodes []*node, byInode map[*rootfs.Inode]*node) error
 	return nil
 }
 
-// entries is one block of a folder, without what it does not use at its end.
+// entries returns one block of a folder, without the unused bytes at its end.
 func (n *node) entries(names []string, byInode map[*rootfs.Inode]*node) []byte {
 	block := make([]byte, len(names)*entrySize, BlockSize)
 	for i, name := range names {
@@ -275,7 +275,7 @@ func fileType(mode uint32) byte {
 	return 0
 }
 
-// writeInodes writes them a block at a time, with their tails.
+// writeInodes writes inodes with their tails, one block at a time.
 func (w *Writer) writeInodes(nodes []*node, byInode map[*rootfs.Inode]*node) error {
 	block := make([]byte, BlockSize)
 	current := 0

@@ -1,4 +1,5 @@
-// Package jail keeps this process to what reading a stream takes, where it runs on the host and not in a machine.
+// Package jail restricts this process to the system calls for reading a stream, when the process runs on the host instead
+// of in a machine.
 package jail
 
 import (
@@ -10,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits of the process; a file may be written only when there is a size for it.
+// Limits of the process; files may be written only with a size limit.
 type Limits struct {
 	CPUSeconds   uint64
 	MemoryBytes  uint64
 	MaxFileBytes uint64
 }
 
-// Enter is for the time before anything foreign is read. It cannot be undone.
+// Enter must be called before any untrusted input is read. It cannot be undone.
 func Enter(limits Limits) error {
 	for _, limit := range []struct {
 		resource int
@@ -48,8 +49,8 @@ const (
 
 var architectures = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}
 
-// calls that the runtime of Go makes, and reading and writing what is open already. Nothing opens, connects, starts or
-// signals anything else.
+// calls lists the system calls of the Go runtime, and those to read and write open files. None of them opens, connects,
+// starts or signals anything else.
 var calls = []uintptr{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_FTRUNCATE, unix.SYS_LSEEK, unix.SYS_CLOSE, unix.SYS_FSTAT, unix.SYS_FCNTL,
 	unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_BRK,
@@ -60,7 +61,7 @@ var calls = []uintptr{
 	unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 }
 
-// filter answers EPERM to all other calls, of every thread of this process.
+// filter answers EPERM to all other calls, for all threads of this process.
 func filter() error {
 	architecture, known := architectures[runtime.GOARCH]
 	if !known {
@@ -77,7 +78,7 @@ func filter() error {
 	for _, call := range calls {
 		program = append(program, jump(uint32(call), 0, 1), allow)
 	}
-	// threads, and nothing that is a process of its own
+	// threads only, no new processes
 	program = append(program,
 		jump(unix.SYS_CLONE, 0, 3),
 		statement(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, argumentsOffset),

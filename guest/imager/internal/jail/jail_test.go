@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// The test runs itself again: what is jailed stays so.
+// The test runs itself in a child process, as a jail cannot be left.
 const inside = "INSIDE_THE_JAIL"
 
 func TestMain(m *testing.M) {
@@ -54,7 +54,7 @@ func attempts() map[string]error {
 	}
 }
 
-// work is what the runtime needs: memory, threads and the collector.
+// work uses what the Go runtime needs: memory, threads and the garbage collector.
 func work() {
 	var all sync.WaitGroup
 	for range 16 {

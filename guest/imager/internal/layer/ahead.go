@@ -16,7 +16,7 @@ type ahead struct {
 	stop        chan struct{}
 }
 
-// Ahead reads `from` up to 2 MB ahead. Close it when the rest is not wanted.
+// Ahead reads `from` up to 2 MB ahead. Close it if the rest is not needed.
 func Ahead(from io.Reader) io.ReadCloser {
 	a := &ahead{
 		full: make(chan []byte, chunks), empty: make(chan []byte, chunks),

@@ -1,5 +1,5 @@
-// Package layer lays the tars of an OCI image over each other. Files are never made: names go into a tree in memory,
-// bytes straight into the image, so that no link, device or name of an archive can touch anything.
+// Package layer merges the tars of an OCI image. No file is created: names go into a tree in memory and bytes directly into
+// the image, so that no link, device or name of an archive can affect this machine.
 package layer
 
 import (
@@ -18,26 +18,26 @@ import (
 
 const (
 	whiteout = ".wh."
-	// opaque empties the folder it lies in of what came with the layers below.
+	// opaque marks a folder whose entries of lower layers are removed.
 	opaque          = ".wh..wh..opq"
 	maxContentBytes = 1 << 20
 	maxContents     = 64
 )
 
-// isReread says which files an image is adapted by: their bytes are kept beside the image.
+// isReread selects the files that adapting an image reads; their bytes are kept in memory too.
 var isReread = map[string]bool{"passwd": true, "group": true, "shadow": true}
 
-// Merger applies layers, the lowest first.
+// Merger applies layers from the lowest up.
 type Merger struct {
 	Tree  *rootfs.Tree
 	Image *erofs.Writer
-	// Skipped counts devices, pipes and other things that images may not bring.
+	// Skipped counts devices, pipes and other entries that images may not contain.
 	Skipped  int
 	layer    int
 	contents int
 }
 
-// Apply lays one tar over those before. The error says what is wrong with it.
+// Apply adds one tar on top of the earlier ones. The error tells what is wrong with the tar.
 func (m *Merger) Apply(archive io.Reader) error {
 	m.layer++
 	reader := tar.NewReader(archive)
@@ -88,7 +88,7 @@ func (m *Merger) add(header *tar.Header, content io.Reader) error {
 	case tar.TypeLink:
 		return m.link(folder, name, header.Linkname)
 	}
-	// what a device replaces is gone all the same
+	// the entry that a device replaces is removed even though the device is skipped
 	delete(folder.Entries, name)
 	m.Skipped++
 	return nil

@@ -123,7 +123,7 @@ func TestLaterLayersReplaceAddAndDelete(t *testing.T) {
 }
 
 func TestAnOpaqueFolderShowsOnlyItsOwnLayer(t *testing.T) {
-	// also when what is new comes before the whiteout
+	// also when new entries come before the whiteout
 	got := merge(t,
 		entries{folder("a"), file("a/old", ""), file("a/deep/old", "")},
 		entries{folder("a"), file("a/new", "new"), file("a/deep/new", ""), file("a/.wh..wh..opq", "")},
@@ -171,7 +171,7 @@ func TestOwnersModesAndLongFoldersAreKept(t *testing.T) {
 	long := strings.Repeat("x/", 2000)
 	got := merge(t, append(many, suid, link("long", long), file("-", ""), file("large", strings.Repeat("l", 10_000))))
 	info, err := fs.Stat(got.FS, "suid")
-	// this reader leaves the bits as they are on the disk
+	// this reader returns the bits as stored on disk
 	if err != nil || info.Mode()&0o7777 != 0o4755 {
 		t.Errorf("suid is %o, %v", info.Mode(), err)
 	}

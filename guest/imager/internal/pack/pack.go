@@ -1,4 +1,4 @@
-// Package pack makes an image of the root file system that it runs in, without what is mounted over it.
+// Package pack makes an image of the root file system that it runs in, without mounted file systems.
 package pack
 
 import (
@@ -16,7 +16,7 @@ import (
 	"sandlot.dev/imager/internal/rootfs"
 )
 
-// inodeKey tells hard links; files of an image and of what lies over it are on different devices.
+// inodeKey identifies hard links by device and inode: files of an image and of the layer above it have different devices.
 type inodeKey struct{ device, inode uint64 }
 
 type packer struct {
@@ -26,7 +26,7 @@ type packer struct {
 	known   map[inodeKey]*rootfs.Inode
 }
 
-// Root writes the files below `root`, which nothing may change meanwhile, and returns the first block.
+// Root writes the files below `root`, which must not change meanwhile, and returns the first block.
 func Root(root string, image *erofs.Writer) ([]byte, error) {
 	mounted, err := mountPoints()
 	if err != nil {
@@ -44,7 +44,7 @@ func Root(root string, image *erofs.Writer) ([]byte, error) {
 	return image.Finish(p.tree.Root)
 }
 
-// mountPoints of this machine, the root apart. What lies below them is not of the image.
+// mountPoints of this machine except the root. Files below them are not part of the image.
 func mountPoints() (map[string]bool, error) {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

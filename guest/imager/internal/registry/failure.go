@@ -16,8 +16,8 @@ import (
 	"sandlot.dev/imager/internal/erofs"
 )
 
-// Failure is what the host is told: a kind that it has words for, and details of our own. What a registry says is
-// never repeated.
+// Failure is reported to the host: a kind that the host has a message for, and details from this program. Text of a
+// registry is never passed on.
 type Failure struct {
 	Kind   string `json:"kind"`
 	Detail string `json:"detail"`
@@ -25,7 +25,7 @@ type Failure struct {
 
 func (f Failure) Error() string { return f.Kind + ": " + f.Detail }
 
-// ToFailure makes one of any error of this program.
+// ToFailure converts any error of this program.
 func ToFailure(err error) Failure {
 	var failure Failure
 	if errors.As(err, &failure) {
@@ -38,7 +38,7 @@ func ToFailure(err error) Failure {
 	return Failure{"format", err.Error()}
 }
 
-// explain finds the failure in what the libraries say.
+// explain finds the failure behind errors of the libraries.
 func explain(err error) error {
 	var failure Failure
 	if errors.As(err, &failure) {
@@ -61,7 +61,7 @@ func explain(err error) error {
 	if errors.As(err, &certificate) || errors.As(err, &unknown) {
 		return Failure{Kind: "certificate"}
 	}
-	// of the library, which puts sums that a server may have chosen into it, but nothing else
+	// text of the library, whose only foreign parts are checksums that a server may have chosen
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "no child with platform"):

@@ -1,4 +1,4 @@
-// Package registry reads an image of an OCI registry: one manifest, and what it names by digest.
+// Package registry reads an image of an OCI registry: one manifest, and the blobs that the manifest names by digest.
 package registry
 
 import (
@@ -28,12 +28,12 @@ const (
 	resolveTimeout = 2 * time.Minute
 	maxWindow      = 128 << 20
 	fetchesAtOnce  = 2
-	// tar pads what it writes to blocks, some programs to megabytes
+	// tar pads its output to blocks, some programs to megabytes
 	maxRest        = 16 << 20
 	maxEnvironment = 32 << 10
 )
 
-// Request names an image and who asks for it.
+// Request names an image and the credentials for it.
 type Request struct {
 	Name        string   `json:"name"`
 	Username    string   `json:"username"`
@@ -48,14 +48,14 @@ type Image struct {
 	Digest     string
 	Env        []string
 	LayerCount int
-	// SizeBytes of all layers as they are sent.
+	// SizeBytes of all layers as transferred.
 	SizeBytes int64
 
 	image  v1.Image
 	layers []v1.Layer
 }
 
-// Resolve asks for the manifest and the configuration that it names.
+// Resolve fetches the manifest and the configuration that the manifest names.
 func Resolve(ctx context.Context, request Request, relays *Relays) (*Image, error) {
 	doors := doors{relays: relays, allowed: request.Allowed}
 	for _, text := range request.Ranges {
@@ -94,7 +94,7 @@ func Resolve(ctx context.Context, request Request, relays *Relays) (*Image, erro
 	if err != nil {
 		return nil, explain(err)
 	}
-	// by digest from here on, for as long as the layers take
+	// by digest from here on, so that a moved tag cannot change the layers meanwhile
 	pinned := reference.Context().Digest(found.Digest)
 	if found.image, err = remote.Image(pinned, options(ctx)...); err == nil {
 		found.layers, err = found.image.Layers()
@@ -145,7 +145,7 @@ func resolve(reference name.Reference, options []remote.Option) (*Image, error) 
 	return found, nil
 }
 
-// Each gives the layers to `apply` one after the other, unpacked and verified; later ones are fetched meanwhile.
+// Each passes the layers to `apply` in order, unpacked and verified; later layers are fetched meanwhile.
 func (i *Image) Each(ctx context.Context, maxBytes int64, apply func(io.Reader) error) error {
 	if i.SizeBytes > maxBytes {
 		return erofs.TooLarge{MaxBytes: maxBytes}
@@ -198,7 +198,7 @@ type fetch struct {
 	err  error
 }
 
-// open streams the bytes of a layer; at their end they must have been those of its digest.
+// open streams the bytes of a layer, and fails at their end when the digest differs.
 func open(described v1.Layer) (io.ReadCloser, error) {
 	packed, err := described.Compressed()
 	if err != nil {
@@ -238,7 +238,7 @@ func (i *Image) unpack(number int, packed io.ReadCloser, maxBytes int64, apply f
 		return err
 	}
 	defer plain.Close()
-	// headers, and what follows the end of a tar, are not counted elsewhere
+	// headers, and bytes after the end of a tar, are not counted elsewhere
 	bounded := &bounded{plain, maxBytes + maxBytes/2 + 1<<30}
 	unpacked := layer.Ahead(bounded)
 	defer unpacked.Close()
@@ -272,7 +272,7 @@ func (b *bounded) Read(buffer []byte) (int, error) {
 	return n, err
 }
 
-// Decompress reads a tar that is plain, gzipped or packed by zstd.
+// Decompress reads a tar that is uncompressed, gzipped or compressed with zstd.
 func Decompress(packed io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReaderSize(packed, 64<<10)
 	head, err := buffered.Peek(4)

@@ -15,13 +15,13 @@ const (
 	relayIsRefused = '!'
 )
 
-// Relays are connections that the host has opened into this machine and holds ready. Each becomes one to a registry of
-// the administrator's list, which the host reads and not we: a machine cannot reach private networks itself.
+// Relays are connections that the host has opened into this machine in advance. The host connects each to a registry of the
+// administrator's list when asked, as a machine cannot reach private networks itself.
 type Relays struct{ idle chan net.Conn }
 
 func NewRelays() *Relays { return &Relays{make(chan net.Conn, idleRelays)} }
 
-// Serve takes what the host opens.
+// Serve accepts connections of the host.
 func (r *Relays) Serve(listener net.Listener) {
 	for {
 		connection, err := listener.Accept()
@@ -36,7 +36,7 @@ func (r *Relays) Serve(listener net.Listener) {
 	}
 }
 
-// dial asks the host to lead a connection to `address`.
+// dial asks the host to connect a relay to `address`.
 func (r *Relays) dial(ctx context.Context, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
@@ -58,7 +58,7 @@ func (r *Relays) dial(ctx context.Context, address string) (net.Conn, error) {
 		if err == nil || ctx.Err() != nil {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("the host cannot reach " + address)}
 		}
-		// one that broke while it waited: the next
+		// this relay broke while it waited: use the next one
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 const (
 	connectTimeout = 10 * time.Second
 	silenceTimeout = 60 * time.Second
-	// leastBytes must come in each silenceTimeout that is spent waiting for a layer.
+	// leastBytes must arrive in each silenceTimeout of waiting for a layer.
 	leastBytes = 256 << 10
 )
 
@@ -27,16 +27,16 @@ var (
 	errSlow    = errors.New("it sends too slowly")
 )
 
-// doors decides where connections may lead.
+// doors decides which addresses connections may reach.
 type doors struct {
 	relays *Relays
 	// allowed are the administrator's registries, host or host:port.
 	allowed []string
-	// ranges of private addresses that machines may reach by themselves.
+	// ranges of private addresses that machines may reach directly.
 	ranges []netip.Prefix
 }
 
-// isAllowed: an entry without a port stands for 443 and 80.
+// isAllowed tells whether the list has the host; an entry without a port stands for 443 and 80.
 func (d doors) isAllowed(address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	for _, entry := range d.allowed {
@@ -65,7 +65,7 @@ func (d doors) dial(ctx context.Context, network, address string) (net.Conn, err
 	return patient{connection}, nil
 }
 
-// refusePrivate saves waiting for what the firewall of the machine drops, and keeps us from asking ourselves.
+// refusePrivate fails at once for addresses that the machine's firewall drops, and for the machine itself.
 func (d doors) refusePrivate(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -84,7 +84,7 @@ func (d doors) refusePrivate(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// RoundTrip lets plain HTTP only go to registries of the list; redirects come by here too.
+// RoundTrip allows plain HTTP only to registries of the list, also for redirects.
 type guarded struct {
 	doors
 	inner http.RoundTripper
@@ -101,7 +101,7 @@ func (g guarded) RoundTrip(request *http.Request) (*http.Response, error) {
 	return g.inner.RoundTrip(request)
 }
 
-// transport trusts the machine's own authorities and those of the host.
+// transport trusts the certificate authorities of this machine and those of the host.
 func (d doors) transport(authorities string) http.RoundTripper {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -120,7 +120,7 @@ func (d doors) transport(authorities string) http.RoundTripper {
 	}}
 }
 
-// patient gives a connection up on which nothing comes.
+// patient fails when a connection receives nothing for too long.
 type patient struct{ net.Conn }
 
 func (p patient) Read(buffer []byte) (int, error) {
@@ -128,7 +128,7 @@ func (p patient) Read(buffer []byte) (int, error) {
 	return p.Conn.Read(buffer)
 }
 
-// paced gives up who sends a byte now and then; what the reader takes for itself does not count.
+// paced fails when a server sends too slowly; time that the reader takes does not count.
 type paced struct {
 	io.ReadCloser
 	waited time.Duration

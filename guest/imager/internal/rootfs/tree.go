@@ -1,5 +1,5 @@
-// Package rootfs holds a root file system in memory: names, owners, modes and links. The bytes of its files lie in the
-// image already; an inode only says in which block.
+// Package rootfs holds a root file system in memory: names, owners, modes and links. The bytes of files are in the
+// image already; an inode only holds their first block.
 package rootfs
 
 import (
@@ -24,11 +24,11 @@ var errLinks = errors.New("too many symbolic links")
 
 // Inode is a file, folder, link, device, pipe or socket; hard links share one.
 type Inode struct {
-	// Mode as stat(2) has it, with the type.
+	// Mode has the bits of stat(2), with the type.
 	Mode     uint32
 	UID, GID uint32
 	Modified time.Time
-	// Size and Block say where a file's bytes are.
+	// Size and Block locate a file's bytes.
 	Size  uint64
 	Block uint32
 	// Device of a device, as the kernel encodes it for user space (32 bits).
@@ -37,13 +37,13 @@ type Inode struct {
 	Target string
 	// Entries of a folder.
 	Entries map[string]Entry
-	// Content of the few files that have to be read again.
+	// Content holds the bytes of the few files that are read again.
 	Content []byte
-	// clearedBy is the layer that last removed what the layers below it had here.
+	// clearedBy is the last layer that removed entries of lower layers.
 	clearedBy int
 }
 
-// Entry is a name in a folder, with the layer that brought it.
+// Entry is a name in a folder, with the layer that added it.
 type Entry struct {
 	*Inode
 	Layer int
@@ -55,7 +55,7 @@ func (i *Inode) IsFile() bool     { return i.kind() == syscall.S_IFREG }
 func (i *Inode) IsSymlink() bool  { return i.kind() == syscall.S_IFLNK }
 func (i *Inode) setPerm(p uint32) { i.Mode = i.kind() | p&0o7777 }
 
-// Tree counts what was ever added to it, so that no archive can fill the memory.
+// Tree counts everything that was ever added, so that no archive can exhaust memory.
 type Tree struct {
 	Root      *Inode
 	entries   int
@@ -68,7 +68,7 @@ func newFolder(layer int) *Inode {
 	return &Inode{Mode: syscall.S_IFDIR | 0o755, Modified: time.Now(), Entries: map[string]Entry{}, clearedBy: layer}
 }
 
-// Put gives an inode a name; what had the name before loses it.
+// Put gives an inode a name, and removes the earlier inode of that name.
 func (t *Tree) Put(folder *Inode, name string, inode *Inode, layer int) error {
 	if len(name) > maxNameLen || name == "" || strings.ContainsRune(name, 0) {
 		return fmt.Errorf("a file name has %d bytes: 1 to %d without NUL are possible", len(name), maxNameLen)
@@ -82,7 +82,7 @@ func (t *Tree) Put(folder *Inode, name string, inode *Inode, layer int) error {
 	return nil
 }
 
-// Folder finds a folder, following links as they would be from inside. What is missing on the way is made when
+// Folder finds a folder, following links as inside the root file system. Missing folders on the way are made when
 // layer is not negative.
 func (t *Tree) Folder(path string, layer int) (*Inode, error) {
 	if len(path) > maxPathLen {
@@ -165,7 +165,7 @@ func Split(path string) (parent, name string) {
 	return path[:max(at, 0)], name
 }
 
-// SetFolder makes a folder with these owners and modes, or gives them to the one that is there.
+// SetFolder makes a folder with these owners and modes, or sets those of an existing folder.
 func (t *Tree) SetFolder(parent *Inode, name string, meta Inode, layer int) error {
 	folder := parent.Entries[name].Inode
 	if folder == nil || !folder.IsFolder() {
@@ -176,7 +176,7 @@ func (t *Tree) SetFolder(parent *Inode, name string, meta Inode, layer int) erro
 	return t.Put(parent, name, folder, layer)
 }
 
-// RemoveBelow takes away a name, and all below it, that came with layers below this one.
+// RemoveBelow removes a name, and everything below that name, if lower layers added it.
 func RemoveBelow(parent *Inode, name string, layer int) {
 	entry, found := parent.Entries[name]
 	if !found {
@@ -190,7 +190,7 @@ func RemoveBelow(parent *Inode, name string, layer int) {
 	}
 }
 
-// ClearBelow does so for all names of a folder. A second time in one layer there is nothing left to do.
+// ClearBelow calls RemoveBelow for all names of a folder. A second call in one layer does nothing.
 func ClearBelow(folder *Inode, layer int) {
 	if folder.clearedBy == layer {
 		return
@@ -211,5 +211,5 @@ func (i *Inode) Names() []string {
 	return names
 }
 
-// SetPerm changes the mode, but for the type.
+// SetPerm changes the mode, but not the type.
 func (i *Inode) SetPerm(perm uint32) { i.setPerm(perm) }

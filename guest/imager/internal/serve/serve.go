@@ -1,5 +1,5 @@
-// Package serve lets the host work with this machine over HTTP. Who else might ask is kept out by the host's firewall:
-// no sandbox reaches another machine, and no request of a client is led here.
+// Package serve lets the host control this machine over HTTP. The host's firewall keeps all others out: no sandbox reaches
+// another machine, and clients' requests are never routed here.
 package serve
 
 import (
@@ -22,24 +22,24 @@ import (
 
 const maxRequestBytes = 4 << 20
 
-// Result is what there is to say about an image after its last byte.
+// Result describes a finished image.
 type Result struct {
 	SizeBytes int64             `json:"sizeBytes"`
 	Skipped   int               `json:"skipped"`
 	Failure   *registry.Failure `json:"failure,omitempty"`
 }
 
-// Server of a machine.
+// Server serves one machine.
 type Server struct {
 	relays *registry.Relays
-	// out is the file of the image, which the host has made.
+	// out is the file for the image, which the host has created.
 	out       *os.File
 	mutex     sync.Mutex
 	image     *registry.Image
 	isWritten bool
 }
 
-// New is for one image.
+// New makes a server for one image.
 func New(relays *registry.Relays, out *os.File) *Server { return &Server{relays: relays, out: out} }
 
 // Handler answers the routes of docs/adr/0015: health and init as envd has them, which image there is, and writing it.
@@ -79,7 +79,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &request) {
 		return
 	}
-	// the layers are asked for by later requests
+	// layers are fetched by later requests
 	image, err := registry.Resolve(context.WithoutCancel(r.Context()), request, s.relays)
 	if err != nil {
 		failure := registry.ToFailure(err)
@@ -92,17 +92,17 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) {
 	answer(w, resolved{Digest: image.Digest, Env: image.Env, LayerCount: image.LayerCount, SizeBytes: image.SizeBytes})
 }
 
-// order asks for the image.
+// order is the request for an image.
 type order struct {
-	// Of is `registry`, for what was resolved, or `root`, for the files of this machine.
+	// Of is `registry`, for the resolved image, or `root`, for the files of this machine.
 	Of       string `json:"of"`
 	MaxBytes int64  `json:"maxBytes"`
-	// Resolver is the address of the name server that sandboxes ask.
+	// Resolver is the address of the name server that sandboxes use.
 	Resolver   string `json:"resolver"`
 	SearchPath string `json:"searchPath"`
 }
 
-// write answers when the image is in its file.
+// write answers when the image file is complete.
 func (s *Server) write(w http.ResponseWriter, r *http.Request) {
 	var asked order
 	if !read(w, r, &asked) {
@@ -121,7 +121,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) {
 	}))
 }
 
-// Write makes a file the image that `fill` writes but for the first block, which it returns.
+// Write writes an image to a file; `fill` writes all but the first block, and returns that block.
 func Write(file *os.File, maxBytes int64, fill func(*erofs.Writer) (head []byte, skipped int, err error)) Result {
 	out := sparse.New(file, erofs.BlockSize)
 	writer := erofs.NewWriter(out, maxBytes)
@@ -155,7 +155,7 @@ func (s *Server) make(asked order, writer *erofs.Writer) ([]byte, int, error) {
 	return head, merger.Skipped, err
 }
 
-// Finish adapts what the layers made, and writes the end of the image.
+// Finish adapts the merged layers to sandboxes, and writes the end of the image.
 func Finish(merger *layer.Merger, resolver, searchPath string) ([]byte, error) {
 	if err := adapt.Root(merger.Tree, merger.Image, resolver, searchPath, 1<<20); err != nil {
 		if errors.Is(err, adapt.ErrNoBash) {

@@ -1,5 +1,5 @@
-// Package sparse writes a file from its start to its end; runs of zeros become holes, so that what was sparse in a
-// machine takes no disk outside of it.
+// Package sparse writes a file from start to end. Runs of zeros become holes, so that files that are sparse in a
+// machine take no disk on the host.
 package sparse
 
 import (
@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	// A large buffer, since each system call of a machine costs microseconds.
+	// A large buffer, as each system call of a machine takes microseconds.
 	bufferBytes = 1 << 20
 	pieceBytes  = 64 << 10
 )
 
 var zeros [pieceBytes]byte
 
-// File is a regular file that was empty.
+// File is a regular file that was empty at first.
 type File struct {
 	file   *os.File
 	buffer []byte
 	used   int
-	// at is where the buffer belongs, a multiple of its size.
+	// at is the file offset of the buffer, a multiple of its size.
 	at int64
 }
 
-// New leaves the first `skip` bytes to Finish; at most as many as a piece.
+// New leaves the first `skip` bytes to Finish; at most one piece.
 func New(file *os.File, skip int) *File {
 	return &File{file: file, buffer: make([]byte, bufferBytes), used: skip}
 }
@@ -43,7 +43,7 @@ func (f *File) Write(content []byte) (int, error) {
 	return len(content), nil
 }
 
-// ReadFrom takes what there is straight into the buffer.
+// ReadFrom reads directly into the buffer.
 func (f *File) ReadFrom(from io.Reader) (int64, error) {
 	var total int64
 	for {
@@ -62,7 +62,7 @@ func (f *File) ReadFrom(from io.Reader) (int64, error) {
 	}
 }
 
-// Finish writes the rest, and the first bytes, which are known last.
+// Finish writes the rest, and then the first bytes, which are known last.
 func (f *File) Finish(head []byte) error {
 	if err := f.flush(); err != nil {
 		return err

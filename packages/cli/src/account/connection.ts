@@ -7,15 +7,15 @@ import { readConfig } from './user-config.ts'
 
 export interface Connection {
   sdk: Sdk
-  /** Given to every call of the SDK. */
+  /** Options for every call of the SDK. */
   opts: ConnectionOpts
 }
 
 /**
- * The SDK with the credentials of this machine: E2B_API_KEY, else E2B_ACCESS_TOKEN (its default project's
+ * Provides the SDK with the credentials of this machine: E2B_API_KEY, else E2B_ACCESS_TOKEN (its default project's
  * key), else what `e2b auth login` saved, else what the SDK finds by itself.
  *
- * @throws Failure when there is nothing to log in with
+ * @throws Failure without any credentials
  */
 export async function connect(env: NodeJS.ProcessEnv = process.env): Promise<Connection> {
   const [sdk, apiKey] = await Promise.all([importSdk(), findApiKey(env)])

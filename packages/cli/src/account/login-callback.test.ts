@@ -14,7 +14,7 @@ const visit = (url: string): Promise<Response> =>
   fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(5000) })
 
 describe('listenForLogin', () => {
-  it('takes what the browser brings and sends it to the page of the outcome', async () => {
+  it('reads the grant from the browser and redirects it to the result page', async () => {
     const callback = await listenForLogin(PAGE)
     const answer = await visit(`${callback.url}/?${new URLSearchParams(GRANT)}`)
     expect(answer.status).toBe(302)
@@ -23,7 +23,7 @@ describe('listenForLogin', () => {
     callback.close()
   })
 
-  it('fails with the words of a refusal, which the page gets too', async () => {
+  it('fails with the message of a refusal, which the page also gets', async () => {
     const callback = await listenForLogin(PAGE)
     const answer = await visit(`${callback.url}/?error=denied`)
     expect(answer.headers.get('location')).toMatch(/^https:.*\?state=error&error=.*denied/)
@@ -31,7 +31,7 @@ describe('listenForLogin', () => {
     callback.close()
   })
 
-  it('does not mind other requests, as browsers make them', async () => {
+  it('ignores other requests, which browsers make', async () => {
     const callback = await listenForLogin(PAGE)
     expect((await visit(`${callback.url}/favicon.ico`)).status).toBe(404)
     await visit(`${callback.url}/?${new URLSearchParams(GRANT)}`)
@@ -39,14 +39,14 @@ describe('listenForLogin', () => {
     callback.close()
   })
 
-  it('gives up after a time', async () => {
+  it('times out', async () => {
     const callback = await listenForLogin(PAGE, 20)
     await expect(callback.grant).rejects.toThrow(/No answer from the browser/)
     callback.close()
   })
 })
 
-it('a grant without a field names it', () => {
+it('an incomplete grant is refused with the name of the missing field', () => {
   const { refreshToken, ...rest } = GRANT
   expect(() => readGrant(new URLSearchParams(rest))).toThrow(/without refreshToken\./)
 })

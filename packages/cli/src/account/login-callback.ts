@@ -2,10 +2,10 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Failure } from '../failure.ts'
 
-/** How long the browser may take: people look for their second factor. */
+/** Time for the login in the browser, where users may have to find their second factor. */
 const LOGIN_TIMEOUT_MS = 10 * 60_000
 
-/** What the consent page sends back. */
+/** Result that the consent page sends back. */
 export interface Grant {
   email: string
   accessToken: string
@@ -27,12 +27,12 @@ const FIELDS = [
 export interface LoginCallback {
   /** Where the browser is sent back to. */
   url: string
-  /** @throws Failure when the user refuses, or nothing came within 10 minutes */
+  /** @throws Failure when the user refuses, or no answer arrives within 10 minutes */
   grant: Promise<Grant>
   close(): void
 }
 
-/** Waits on the loopback address for the browser to come back; `resultPage` is where it goes from there. */
+/** Waits on the loopback address for the browser's redirect, and redirects it to `resultPage`. */
 export async function listenForLogin(
   resultPage: string,
   timeoutMs = LOGIN_TIMEOUT_MS,
@@ -40,7 +40,7 @@ export async function listenForLogin(
   let resolve!: (granted: Grant) => void
   let reject!: (reason: unknown) => void
   const grant = new Promise<Grant>((...both) => void ([resolve, reject] = both))
-  // The refusal may come before anybody awaits it.
+  // The refusal may arrive before the caller awaits this promise.
   grant.catch(() => {})
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')

@@ -1,4 +1,4 @@
-/** The SDK is the heaviest part of every command that talks to a server: it is read when it is needed. */
+/** Loads the SDK on first use, as it takes longest to load of all parts of a command. */
 export const importSdk = () => import('e2b')
 
 export type Sdk = Awaited<ReturnType<typeof importSdk>>

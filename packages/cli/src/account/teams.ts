@@ -10,7 +10,7 @@ export interface Team {
   isDefault: boolean
 }
 
-/** The projects of whoever `accessToken` belongs to, each with its API key. */
+/** Lists the projects of the user of `accessToken`, each with its API key. */
 export async function listTeams(accessToken: string): Promise<Team[]> {
   const answer = await fetch(`${apiUrl()}/teams`, {
     headers: { Authorization: `Bearer ${accessToken}`, Accept: 'application/json' },

@@ -43,13 +43,13 @@ afterEach(() => {
   rmSync(home, { recursive: true })
 })
 
-it('a token that lives for more than a minute is used as it is', async () => {
+it('a token that is valid for more than a minute is used unchanged', async () => {
   config.tokens!.access_token = token(90_000)
   expect(await freshAccessToken(config)).toBe(config.tokens!.access_token)
   expect(requests).toEqual([])
 })
 
-it('a token that ends within a minute is renewed and saved with its new refresh token', async () => {
+it('a token that expires within a minute is renewed and saved with the new refresh token', async () => {
   answer = { status: 200, body: { access_token: 'new', refresh_token: 'next', expires_in: 600 } }
   expect(await freshAccessToken(config)).toBe('new')
   expect(requests).toEqual([
@@ -59,20 +59,20 @@ it('a token that ends within a minute is renewed and saved with its new refresh 
   expect(Date.parse(readConfig()!.last_refresh!)).toBeGreaterThan(Date.now() - 60_000)
 })
 
-it('a login that has ended is removed, with what to do', async () => {
+it('an expired login is removed, and the error says what to do', async () => {
   answer = { status: 400, body: { error: 'invalid_grant' } }
   await expect(freshAccessToken(config)).rejects.toThrow('Your login has ended. Run `e2b auth login`.')
   expect(readConfig()).toBeUndefined()
 })
 
-it('what another command has renewed meanwhile is taken from the file', async () => {
+it('a token that another command has renewed meanwhile is read from the file', async () => {
   answer = { status: 400, body: { error: 'invalid_grant' } }
   writeConfig({ ...config, tokens: { access_token: 'theirs', refresh_token: 'next' } })
   expect(await freshAccessToken(config)).toBe('theirs')
   expect(readConfig()).toBeDefined()
 })
 
-it('a server that fails ends no login', async () => {
+it('a failing server does not end the login', async () => {
   answer = { status: 500, body: {} }
   await expect(freshAccessToken(config)).rejects.toThrow(/answered 500/)
   expect(readConfig()).toBeDefined()
@@ -86,7 +86,7 @@ it('revoking names the refresh token', async () => {
   ])
 })
 
-it('what is no JWT with an end counts as ended', () => {
+it('a token that is no JWT with `exp` counts as expired', () => {
   expect([expiryOf(''), expiryOf('a.b.c'), expiryOf('sk_e2b_1'), expiryOf(`h.${btoa('{}')}.s`)]).toEqual([
     0, 0, 0, 0,
   ])

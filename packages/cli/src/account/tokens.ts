@@ -1,14 +1,14 @@
 import { Failure } from '../failure.ts'
 import { readConfig, removeConfig, type UserConfig, writeConfig } from './user-config.ts'
 
-/** A token that ends sooner than this is renewed first. */
+/** A token that expires sooner than this is renewed before use. */
 const RENEW_BEFORE_MS = 60_000
 const REQUEST_TIMEOUT_MS = 30_000
 
 /**
- * The access token of a logged-in user, renewed and saved when it is about to end.
+ * Returns the access token of the logged-in user, and renews and saves it first when it is about to expire.
  *
- * @throws Failure when the login has ended; the config is removed then
+ * @throws Failure when the login has expired; the config is removed then
  */
 export async function freshAccessToken(config: UserConfig): Promise<string> {
   const { tokens, oauth } = config
@@ -31,7 +31,7 @@ export async function freshAccessToken(config: UserConfig): Promise<string> {
   return tokenOfAnotherProcess(tokens.refresh_token)
 }
 
-/** Ends the refresh token on the server. */
+/** Revokes the refresh token on the server. */
 export async function revoke(config: UserConfig): Promise<void> {
   if (!config.oauth || !config.tokens) return
   const answer = await post(config.oauth.revoke_endpoint, {
@@ -42,7 +42,7 @@ export async function revoke(config: UserConfig): Promise<void> {
   if (!answer.ok) throw new Failure(`${config.oauth.revoke_endpoint} answered ${answer.status}`)
 }
 
-/** @returns milliseconds since 1970; 0 for what is no JWT with `exp`, which is then renewed */
+/** @returns expiry in milliseconds since 1970; 0 for a token that is no JWT with `exp`, so that it is renewed */
 export function expiryOf(token: string): number {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
@@ -59,7 +59,7 @@ function save(config: UserConfig, accessToken: string, refreshToken?: string): s
   return accessToken
 }
 
-/** Two commands may renew at the same time and one refresh token works once: the later one takes what the earlier saved. */
+/** Reads the token that a concurrent command has saved: a refresh token works only once, so the second renewal fails. */
 function tokenOfAnotherProcess(spent: string): string {
   const tokens = readConfig()?.tokens
   if (tokens && tokens.refresh_token !== spent) return tokens.access_token

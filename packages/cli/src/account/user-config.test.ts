@@ -26,7 +26,7 @@ beforeEach(() => {
 afterEach(() => rmSync(home, { recursive: true }))
 
 describe('the config file', () => {
-  it('is read by its owner alone, as is its directory, also where others could before', () => {
+  it('and its directory are readable by the owner only, also where others could read them before', () => {
     mkdirSync(dirname(path), { mode: 0o755 })
     writeFileSync(path, '{}', { mode: 0o644 })
     chmodSync(path, 0o644)
@@ -37,7 +37,7 @@ describe('the config file', () => {
     expect(readdirSync(dirname(path))).toEqual(['config.json'])
   })
 
-  it('is nothing where nobody logged in, and after the logout', () => {
+  it('does not exist before a login and after the logout', () => {
     expect(readConfig(path)).toBeUndefined()
     writeConfig(config, path)
     removeConfig(path)
@@ -68,7 +68,7 @@ describe('migrateConfig', () => {
     })
   })
 
-  it('keeps what it does not know', () => {
+  it('keeps unknown fields', () => {
     expect(migrateConfig({ ...config, dockerProxySet: true, later: 1 })).toMatchObject({
       dockerProxySet: true,
       later: 1,

@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Failure } from '../failure.ts'
 
-/** What `auth login` leaves behind: the file of the official CLI, version 2 (wire spec 9). */
+/** Saved login: the config file of the official CLI, version 2 (wire spec 9). */
 export interface UserConfig {
   version: 2
   identity: { email: string }
@@ -19,7 +19,7 @@ export interface UserConfig {
 
 export const configPath = (home = homedir()): string => join(home, '.e2b', 'config.json')
 
-/** @returns undefined when nobody is logged in. @throws Failure when the file cannot be read as one */
+/** @returns undefined without a login. @throws Failure when the file is damaged */
 export function readConfig(path = configPath()): UserConfig | undefined {
   let text: string
   try {
@@ -35,7 +35,7 @@ export function readConfig(path = configPath()): UserConfig | undefined {
   }
 }
 
-/** Appears by rename and only its owner reads it: it holds a key and tokens. */
+/** Writes the file by rename, readable by the owner only, as it contains a key and tokens. */
 export function writeConfig(config: UserConfig, path = configPath()): void {
   const directory = dirname(path)
   mkdirSync(directory, { recursive: true, mode: 0o700 })
@@ -49,7 +49,7 @@ export const removeConfig = (path = configPath()): void => rmSync(path, { force:
 
 type Json = Record<string, unknown>
 
-/** Version 1 said team where version 2 says project, and had its email and token at the top. */
+/** Converts version 1, which said team instead of project and had email and token at the top level. */
 export function migrateConfig(value: unknown): UserConfig {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new TypeError('not an object')

@@ -18,7 +18,7 @@ it('diffLines puts all paths in one order, each with its letter', () => {
   ])
 })
 
-it('printablePath keeps what can be read and quotes what a terminal would obey', () => {
+it('printablePath keeps readable paths and quotes those with control characters', () => {
   expect(printablePath('/home/ü ä')).toBe('/home/ü ä')
   expect(printablePath('/a\nb\u001b[2J')).toBe('"/a\\nb\\u001b[2J"')
   expect(printablePath('/a\u009b2J\u007f')).toBe('"/a\\u009b2J\\u007f"')

@@ -1,12 +1,12 @@
 import type { SandboxDiff } from 'e2b'
 
 export interface DiffLine {
-  /** Added, modified, deleted: the letters of git. */
+  /** Letters of git for added, modified and deleted. */
   letter: 'A' | 'M' | 'D'
   path: string
 }
 
-/** One line a path, in the order of the paths. */
+/** One line for each path, sorted by path. */
 export function diffLines({ added, changed, deleted }: SandboxDiff): DiffLine[] {
   const lines = [
     ...added.map((path) => ({ letter: 'A' as const, path })),
@@ -16,7 +16,7 @@ export function diffLines({ added, changed, deleted }: SandboxDiff): DiffLine[] 
   return lines.sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-/** Paths come from inside: one with control characters is written as a string of JSON, in one line and harmless. */
+/** Makes a path of a sandbox safe to print: one with control characters is written as a JSON string in one line. */
 export const printablePath = (path: string): string =>
   /\p{Cc}/u.test(path)
     ? JSON.stringify(path).replace(

@@ -2,7 +2,7 @@ import type { SandboxCheckpoint } from 'e2b'
 import { expect, it } from 'vitest'
 import { treeLines } from './tree-lines.ts'
 
-/** `a` came from nothing, `b<a` from a, `b<a!` is the head. */
+/** `a` is a root, `b<a` is a child of a, `b<a!` is the head. */
 const draw = (...nodes: string[]): string[] =>
   treeLines(
     nodes.map((node): SandboxCheckpoint => {
@@ -24,7 +24,7 @@ it('a history without branches is one column, with the head marked', () => {
   expect(draw('a', 'b<a', 'c<b!')).toEqual(['○ a', '○ b', '● c'])
 })
 
-it('what came from one branches off, and each branch goes on in its own column', () => {
+it('children of one parent branch off, and each branch goes on in its own column', () => {
   expect(draw('a', 'b<a', 'c<b', 'd<a', 'e<c', 'f<c', 'g<d!')).toEqual([
     '○ a',
     '├─○ b',
@@ -36,7 +36,7 @@ it('what came from one branches off, and each branch goes on in its own column',
   ])
 })
 
-it('one whose origin is gone is a first one; several branch off from what is gone', () => {
+it('a checkpoint without its parent is a root; several with one missing parent branch off from a blank line', () => {
   expect(draw('b<a', 'c<b!')).toEqual(['○ b', '● c'])
   expect(draw('b<a', 'c<a!')).toEqual(['┬ ', '├─○ b', '└─● c'])
 })

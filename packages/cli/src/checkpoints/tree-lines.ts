@@ -1,17 +1,17 @@
 import type { SandboxCheckpoint } from 'e2b'
 
 export interface TreeLine {
-  /** What is drawn in front: `│ ├─○`. */
+  /** Drawing before the text: `│ ├─○`. */
   graph: string
-  /** None in the line that stands for what several first ones came from and nobody kept. */
+  /** Absent in the line for a deleted checkpoint from which several roots came. */
   checkpoint?: SandboxCheckpoint
 }
 
 /**
- * A checkpoint and what came from it stand one below the other; where several came from one, they branch off. So a
- * long history without branches stays in one column.
+ * Draws checkpoints as a tree. A checkpoint stands below its parent in the same column; several children of one parent
+ * branch off, so that a long history without branches stays in one column.
  *
- * @param checkpoints oldest first; those whose origin is not among them are first ones
+ * @param checkpoints oldest first; those whose parent is not in the list are roots
  */
 export function treeLines(checkpoints: readonly SandboxCheckpoint[]): TreeLine[] {
   const known = new Set(checkpoints.map(({ checkpointId }) => checkpointId))

@@ -1,14 +1,14 @@
 import type { Command } from 'commander'
 
-/** What may follow one command of the tree. */
+/** Words that may follow one command of the tree. */
 export interface Level {
-  /** From the program on, in full names: `e2b sandbox list`. */
+  /** Full names from the program on: `e2b sandbox list`. */
   path: string
   commands: { name: string; alias?: string; description: string }[]
   options: { flag: string; description: string }[]
 }
 
-/** Every command of `program`, hidden ones left out, the program first. */
+/** Lists all commands of `program` except hidden ones, the program first. */
 export function levelsOf(program: Command, path = program.name()): Level[] {
   const help = program.createHelp()
   const commands = help.visibleCommands(program).filter((command) => command.name() !== 'help')
@@ -31,7 +31,7 @@ export function levelsOf(program: Command, path = program.name()): Level[] {
   return [level, ...commands.flatMap((command) => levelsOf(command, `${path} ${command.name()}`))]
 }
 
-/** `"e2b sbx"` is at `e2b sandbox`: each way to write a step, with the path it leads to. */
+/** Maps each way to write a path, such as `e2b sbx`, to the full path `e2b sandbox`. */
 export const stepsOf = (levels: readonly Level[]): { from: string[]; to: string }[] =>
   levels.flatMap(({ path, commands }) =>
     commands.map(({ name, alias }) => ({

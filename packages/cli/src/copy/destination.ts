@@ -1,4 +1,4 @@
-/** What is at the other end: a directory takes the copy in under its own name. */
+/** Kind of the destination: a directory takes the copy under the name of the source. */
 export type Existing = 'directory' | 'file' | undefined
 
 export interface Destination {
@@ -6,24 +6,24 @@ export interface Destination {
   existing: Existing
 }
 
-/** `dir/.` means what is in the directory, not the directory (as docker cp does). */
+/** Whether a path like `dir/.` names the content of the directory instead of the directory (as in docker cp). */
 export const meansContent = (source: string): boolean => /(^|\/)\.\/?$/.test(source)
 
 /** The last name of a path: `/a/b/` is `b`. */
 export const baseName = (path: string): string => /([^/]+)\/*$/.exec(path)?.[1] ?? ''
 
 /**
- * What a copy from a sandbox is called: as its user wrote it. What the sandbox says instead is taken only for `..` or
- * `~`, which are no names, since whoever is root in there may say `.bashrc`, or `..` to leave the directory.
+ * Name for a copy from a sandbox: the last name of the path as the user wrote it. Only for `..` and `~`, which are no names,
+ * the sandbox's own name is used: root in the sandbox may answer `.bashrc`, or `..` to leave the directory.
  *
- * @returns undefined when there is no name to take
+ * @returns undefined when there is no usable name
  */
 export function remoteName(source: string, said: string): string | undefined {
   return [source, said].map(baseName).find((name) => !['', '.', '..', '~'].includes(name))
 }
 
 /**
- * Where a copy lands, as `cp -r` decides: into a directory that exists, else under the name given.
+ * Path of a copy, by the rule of `cp -r`: inside an existing directory, else under the given name.
  *
  * @returns the path; undefined when a directory would have to replace a file
  */

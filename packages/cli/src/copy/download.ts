@@ -18,10 +18,10 @@ import {
   withRemoteArchive,
 } from './remote.ts'
 
-/** Without a byte for this long, the sandbox is taken for lost. */
+/** The download fails after this time without a byte. */
 const IDLE_TIMEOUT_MS = 60_000
 
-/** Copies a file or a directory out of the sandbox. @returns where it is now */
+/** Copies a file or directory from the sandbox. @returns the local path of the copy */
 export async function download(remote: Remote, source: string, path: string): Promise<string> {
   const entry = await statRemote(remote, source)
   if (!entry) throw new Failure(`There is no ${source} in sandbox ${remote.sandbox.sandboxId}.`)
@@ -40,7 +40,7 @@ function existingHere(path: string): Existing {
   return stat && (stat.isDirectory() ? 'directory' : 'file')
 }
 
-/** The file appears by rename: what was there before is whole until the new one is. */
+/** Writes a file by rename, so that an existing file stays until the new one is complete. */
 async function downloadFile(remote: Remote, entry: EntryInfo, target: string): Promise<void> {
   mkdirSync(dirname(target), { recursive: true })
   const scratch = `${target}.${process.pid}.part`
@@ -62,7 +62,7 @@ async function downloadDirectory(remote: Remote, entry: EntryInfo, target: strin
   await withRemoteArchive(remote, async (archive) => {
     await runInside(remote, `tar -cf ${quote(archive)} -C ${quote(entry.path)} .`)
     const { size } = await remote.sandbox.files.getInfo(archive, asUser(remote))
-    // tar refuses absolute names, names with `..` and writing through links: the archive is a stranger's.
+    // tar refuses absolute names, names with `..` and writing through links, as the archive is not trusted.
     await receive(remote, archive, size, basename(target), (stream) =>
       pipeline(stream, tar.extract({ cwd: target, preserveOwner: false, strict: true })),
     )

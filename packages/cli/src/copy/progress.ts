@@ -2,16 +2,16 @@ import { progress as clackProgress } from '@clack/prompts'
 import { formatBytes } from '../output/size.ts'
 
 export interface Progress {
-  /** Passes a stream through and shows how far it is. */
+  /** Passes a stream through and shows its progress. */
   track(): TransformStream<Uint8Array, Uint8Array>
   done(message: string): void
   failed(): void
 }
 
-/** Between two drawings of the bar. */
+/** Interval between two updates of the bar. */
 const REDRAW_MS = 100
 
-/** A bar on standard error for people; nothing where nobody looks. */
+/** Shows a bar on standard error if that is a terminal. */
 export function startProgress(message: string, totalBytes: number): Progress {
   let bytes = 0
   const bar = process.stderr.isTTY

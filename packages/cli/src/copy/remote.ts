@@ -4,10 +4,10 @@ import { quote } from '../exec/command-line.ts'
 import { Failure } from '../failure.ts'
 import type { Existing } from './destination.ts'
 
-/** Transfers take as long as they take; this only ends what nobody waits for any more. */
+/** Bound for transfers, which may be long; ends only those whose client has gone. */
 export const TRANSFER_TIMEOUT_MS = 6 * 60 * 60_000
 
-/** One side of a copy: a sandbox, as one of its users. */
+/** The sandbox side of a copy, acting as one user. */
 export interface Remote {
   sandbox: Sandbox
   user?: string
@@ -15,7 +15,7 @@ export interface Remote {
 
 export const asUser = ({ user }: Remote): { user?: string } => (user ? { user } : {})
 
-/** @returns undefined when there is nothing */
+/** @returns undefined when nothing exists at the path */
 export async function statRemote(remote: Remote, path: string): Promise<EntryInfo | undefined> {
   try {
     return await remote.sandbox.files.getInfo(path, asUser(remote))
@@ -28,7 +28,7 @@ export async function statRemote(remote: Remote, path: string): Promise<EntryInf
 export const existingOf = (entry: EntryInfo | undefined): Existing =>
   entry && (entry.type === 'dir' ? 'directory' : 'file')
 
-/** Runs `command` inside. @throws Failure with what it wrote on standard error */
+/** Runs `command` in the sandbox. @throws Failure with the command's standard error */
 export async function runInside(remote: Remote, command: string): Promise<void> {
   const opts = { ...asUser(remote), timeoutMs: TRANSFER_TIMEOUT_MS }
   try {
@@ -40,7 +40,7 @@ export async function runInside(remote: Remote, command: string): Promise<void> 
   }
 }
 
-/** An archive inside that is removed again, also after a failure. */
+/** Runs `work` with an archive in the sandbox, which is removed afterwards, also after a failure. */
 export async function withRemoteArchive<T>(remote: Remote, work: (path: string) => Promise<T>): Promise<T> {
   const path = `/tmp/.e2b-cp-${randomUUID()}.tar`
   try {

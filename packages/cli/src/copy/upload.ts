@@ -16,12 +16,12 @@ import {
   withRemoteArchive,
 } from './remote.ts'
 
-/** Copies a file or a directory from here into the sandbox. @returns where it is now */
+/** Copies a local file or directory into the sandbox. @returns the path of the copy */
 export async function upload(source: string, remote: Remote, path: string): Promise<string> {
   const stat = statSync(source, { throwIfNoEntry: false })
   if (!stat) throw new Failure(`There is no ${resolve(source)}.`)
   const existing = existingOf(await statRemote(remote, path))
-  // The name of `.` is that of the directory it stands for.
+  // `.` has the name of the current directory.
   const named = /(^|\/)\.\.?\/?$/.test(source) ? source : resolve(source)
   const target = landingPath({ path: named, isDirectory: stat.isDirectory() }, { path, existing })
   if (target === undefined) throw new Failure(`${path} is a file; a directory cannot replace it.`)
@@ -34,7 +34,7 @@ async function uploadFile(source: string, stat: Stats, remote: Remote, target: s
   if (!stat.isFile()) throw new Failure(`${resolve(source)} is neither a file nor a directory.`)
   const stream = Readable.toWeb(createReadStream(source)) as ReadableStream<Uint8Array>
   await send(stream, stat.size, basename(source), remote, target)
-  // Files are made without the right to run; scripts and programs need it back.
+  // Uploaded files are not executable; scripts and programs get the permission back.
   if (stat.mode & 0o111)
     await runInside(
       remote,
@@ -75,12 +75,12 @@ async function send(
   }
 }
 
-/** Relative paths start at the user's home, which only the sandbox knows. */
+/** Resolves a relative path, which starts at the user's home in the sandbox. */
 async function absolute(remote: Remote, path: string): Promise<string> {
   return (await remote.sandbox.files.getInfo(path, asUser(remote))).path
 }
 
-/** Bytes of the files below, for the bar. */
+/** Bytes of all files below a directory, for the progress bar. */
 async function sizeOf(directory: string): Promise<number> {
   const { opendir, lstat } = await import('node:fs/promises')
   let sizeBytes = 0

@@ -1,9 +1,10 @@
 import { lookup } from 'node:dns/promises'
 import { connect } from 'node:tls'
+import { ENVD_PORT } from '@sandlot/protocol'
 import type { Check, Verdict } from './finding.ts'
 
-/** A name as sandboxes have them; there is no such sandbox, and none is needed for name and certificate. */
-const PROBE_LABEL = '49983-doctor'
+/** Label of a host like those of sandboxes. Checks of name and certificate need no sandbox behind the label. */
+const PROBE_LABEL = `${ENVD_PORT}-doctor`
 const CONNECT_TIMEOUT_MS = 8000
 
 export const nameResolution: Check = async ({ domain, sandboxUrl }) => {
@@ -14,7 +15,7 @@ export const nameResolution: Check = async ({ domain, sandboxUrl }) => {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     return {
-      // The SDK itself goes by E2B_SANDBOX_URL then; only getHost() needs the names.
+      // The SDK itself uses E2B_SANDBOX_URL then; only getHost() needs the names.
       status: sandboxUrl ? 'warning' : 'failed',
       detail: `${hostname} has no address (${code})`,
       mend: hostname.endsWith('.localhost')

@@ -1,5 +1,6 @@
+import { examine as runChecks } from '@sandlot/protocol/doctor'
 import { nameResolution, sandboxTls } from './data-plane-checks.ts'
-import type { Check, Finding, Target, Verdict } from './finding.ts'
+import type { Check, Finding, Target } from './finding.ts'
 import { credentials, node } from './local-checks.ts'
 import { clock, key, server } from './server-checks.ts'
 
@@ -15,28 +16,6 @@ const CHECKS: Record<string, Check> = {
   TLS: sandboxTls,
 }
 
-/** Runs every check; one that throws or hangs has failed and does not stop the others. */
-export function examine(target: Target, checks: Record<string, Check> = CHECKS): Promise<Finding[]> {
-  return Promise.all(
-    Object.entries(checks).map(async ([name, check]) => {
-      try {
-        return { name, ...(await withTimeout(async () => check(target))) }
-      } catch (error) {
-        return { name, status: 'failed' as const, detail: (error as Error).message }
-      }
-    }),
-  )
-}
-
-async function withTimeout(work: () => Promise<Verdict>): Promise<Verdict> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<Verdict>((resolve) => {
-    const verdict: Verdict = { status: 'failed', detail: `no answer within ${CHECK_TIMEOUT_MS / 1000} s` }
-    timer = setTimeout(() => resolve(verdict), CHECK_TIMEOUT_MS)
-  })
-  try {
-    return await Promise.race([work(), timeout])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+/** Runs all checks concurrently. @param checks runs these instead of all */
+export const examine = (target: Target, checks: Record<string, Check> = CHECKS): Promise<Finding[]> =>
+  runChecks(checks, target, CHECK_TIMEOUT_MS)

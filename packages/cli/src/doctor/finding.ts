@@ -1,16 +1,8 @@
-/** What was found about one requirement. */
-export interface Finding {
-  name: string
-  /** failed: commands cannot work until it is mended; warning: worth a look. */
-  status: 'ok' | 'warning' | 'failed'
-  detail: string
-  /** What to do, when not ok. */
-  mend?: string
-}
+import type { Check as CheckOf } from '@sandlot/protocol/doctor'
 
-export type Verdict = Omit<Finding, 'name'>
+export type { Finding, Verdict } from '@sandlot/protocol/doctor'
 
-/** Where the client is pointed at, before anything is asked. */
+/** Server and credentials that the client is configured with, before any request. */
 export interface Target {
   apiUrl: string
   domain: string
@@ -21,4 +13,4 @@ export interface Target {
   keySource: string
 }
 
-export type Check = (target: Target) => Verdict | Promise<Verdict>
+export type Check = CheckOf<Target>

@@ -20,5 +20,5 @@ export const credentials: Check = ({ apiKey, keySource }) =>
     ? { status: 'ok', detail: `API key ${mask(apiKey)} from ${keySource}` }
     : { status: 'failed', detail: 'no API key', mend: 'Run `e2b auth login`, or set E2B_API_KEY.' }
 
-/** Enough to recognise a key, too little to use it. */
+/** Start of a key, enough to recognise the key but not to use it. */
 export const mask = (key: string): string => (key.length > 16 ? `${key.slice(0, 8)}…${key.slice(-4)}` : '…')

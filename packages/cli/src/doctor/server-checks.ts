@@ -2,7 +2,7 @@ import { networkCause } from '../failure.ts'
 import type { Check, Verdict } from './finding.ts'
 
 const REQUEST_TIMEOUT_MS = 8000
-/** Signed URLs and tokens that end are judged by the clock. */
+/** Compares the clocks, by which signed URLs and tokens expire. */
 const CLOCK_TOLERANCE_MS = 60_000
 
 export const server: Check = async ({ apiUrl }) => {

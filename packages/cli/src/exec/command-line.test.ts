@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { commandLine } from './command-line.ts'
 
 describe('commandLine', () => {
-  it('leaves a single word to the shell inside', () => {
+  it('leaves a single word to the shell of the sandbox', () => {
     expect(commandLine(['echo $HOME; ls'])).toBe('echo $HOME; ls')
   })
 

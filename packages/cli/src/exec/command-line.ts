@@ -1,9 +1,9 @@
-/** Words that a shell takes as they are. */
+/** Words that a shell does not change. */
 const PLAIN = /^[\w@%+=:,./-]+$/
 
 export const quote = (word: string): string =>
   PLAIN.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 
-/** One word is a line for the shell inside; several are a program and its arguments, which no shell changes. */
+/** A single word is a command line for the sandbox's shell; several words are a program and its arguments, which are quoted. */
 export const commandLine = (words: readonly string[]): string =>
   words.length === 1 ? words[0]! : words.map(quote).join(' ')

@@ -2,12 +2,12 @@ import type { Sandbox } from 'e2b'
 
 const REQUEST_TIMEOUT_MS = 5000
 
-/** Pressed again, Ctrl-C becomes stricter. */
+/** Signals that repeated Ctrl-C sends, each stricter than the one before. */
 const STRICTER = ['INT', 'TERM', 'KILL'] as const
 
 /**
- * Passes Ctrl-C, SIGTERM and SIGHUP on to the program inside and its children. The third one ends this
- * process as well, whatever the program does.
+ * Passes Ctrl-C, SIGTERM and SIGHUP on to the program in the sandbox and its children. The third signal also ends this
+ * process, whatever the program does.
  */
 export function forwardSignals(sandbox: Sandbox, pid: number, user?: string): () => void {
   let times = 0

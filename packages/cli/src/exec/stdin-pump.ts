@@ -1,13 +1,13 @@
 import type { CommandHandle } from 'e2b'
 import { isNotFound } from '../account/missing.ts'
 
-/** The most one request carries. */
+/** Most bytes of one request. */
 const CHUNK_BYTES = 64 * 1024
 const REQUEST_TIMEOUT_MS = 60_000
 
 /**
- * Sends `input` to the program, a request at a time so that a slow program slows the reader, then closes
- * its standard input. A program that ended before it read everything is no error.
+ * Sends `input` to the program, one request at a time so that a slow program slows the reader, then closes the program's
+ * standard input. A program that ends before it has read everything is not an error.
  */
 export async function pumpStdin(input: AsyncIterable<Buffer>, handle: CommandHandle): Promise<void> {
   const opts = { requestTimeoutMs: REQUEST_TIMEOUT_MS }
@@ -23,5 +23,5 @@ export async function pumpStdin(input: AsyncIterable<Buffer>, handle: CommandHan
   }
 }
 
-/** The program closed its end, as `head -1` does. */
+/** Whether the program closed its standard input, as `head -1` does. */
 const isClosed = (error: unknown): boolean => error instanceof Error && /writing to stdin/.test(error.message)

@@ -1,16 +1,16 @@
 import { isIP } from 'node:net'
 import type { Sandbox } from 'e2b'
 
-/** How one port of a sandbox is asked for over HTTP (wire spec 1.2). */
+/** URL and headers for HTTP requests to one port of a sandbox (wire spec 1.2). */
 export interface EdgeAddress {
   base: URL
   headers: Record<string, string>
 }
 
-/** Which host the program inside is to see, as many check theirs; the edge takes local ones. */
+/** Header for the host that the program sees, as many programs check the host; the edge accepts local hosts only. */
 export const GUEST_HOST_HEADER = 'e2b-sandbox-host'
 
-/** @param sandboxUrl one URL for all sandboxes (E2B_SANDBOX_URL), which tells them apart by header */
+/** @param sandboxUrl one URL for all sandboxes (E2B_SANDBOX_URL), where headers name the sandbox */
 export function edgeAddress(
   sandbox: Pick<Sandbox, 'sandboxId' | 'trafficAccessToken' | 'getHost'>,
   port: number,

@@ -12,12 +12,12 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type EdgeAddress, GUEST_HOST_HEADER, isLocal } from './edge-address.ts'
 
-/** Connections to the edge; what needs one more waits. */
+/** Most connections to the edge; further requests wait. */
 const MAX_CONNECTIONS = 100
-/** As long as the edge itself lets a silent connection stand. */
+/** The edge's own limit for silent connections. */
 const IDLE_TIMEOUT_MS = 620_000
 
-/** Takes HTTP and WebSocket connections of this machine and passes each request to the sandbox as it is. */
+/** Passes HTTP and WebSocket requests of this machine to the sandbox unchanged. */
 export function createHttpForwarder(address: EdgeAddress): Server {
   const isTls = address.base.protocol === 'https:'
   const agent = new (isTls ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: MAX_CONNECTIONS })
@@ -35,7 +35,7 @@ export function createHttpForwarder(address: EdgeAddress): Server {
     const upstream = ask(request, { agent })
     upstream.once('response', (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.statusMessage, hopFree(answer.rawHeaders))
-      // Server-sent events begin with a head and nothing else for a while.
+      // Server-sent events may send nothing after the head for a while.
       response.flushHeaders()
       answer.pipe(response)
       answer.once('close', () => !answer.complete && response.destroy())
@@ -70,7 +70,7 @@ export function createHttpForwarder(address: EdgeAddress): Server {
   return server
 }
 
-/** The client's headers in its order and spelling, with the sandbox's address. */
+/** The client's headers in their order and spelling, with the sandbox's address. */
 function headersFor(request: IncomingMessage, { base, headers }: EdgeAddress): string[] {
   const passed: string[] = []
   const asked = request.headers.host ?? ''
@@ -82,7 +82,7 @@ function headersFor(request: IncomingMessage, { base, headers }: EdgeAddress): s
   return ['Host', base.host, ...passed, ...guestHost, ...Object.entries(headers).flat()]
 }
 
-/** What belongs to one connection only; the next one has its own (RFC 9110, 7.6.1). */
+/** Headers that apply to one connection only (RFC 9110, 7.6.1). */
 const HOP_HEADERS = new Set(['connection', 'keep-alive', 'transfer-encoding'])
 
 function hopFree(rawHeaders: string[]): string[] {

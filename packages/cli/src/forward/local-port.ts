@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { Failure } from '../failure.ts'
 
-/** A client of a protocol where the server speaks first (SSH, MySQL) says nothing for this long. */
+/** A client that sends nothing for this long waits for the server to speak first (SSH, MySQL). */
 const FIRST_WORD_MS = 300
 const HTTP_START = /^[A-Z]{3,20} /
 
@@ -15,7 +15,7 @@ export interface LocalPort {
   close(): void
 }
 
-/** Listens on 127.0.0.1 and tells HTTP from other protocols by the first bytes of each connection. */
+/** Listens on 127.0.0.1 and distinguishes HTTP from other protocols by the first bytes of each connection. */
 export async function listenLocally(port: number, handlers: PortHandlers): Promise<LocalPort> {
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true }, (socket) => {

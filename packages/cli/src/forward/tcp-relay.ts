@@ -5,14 +5,14 @@ import { InputQueue } from '../terminal/input-queue.ts'
 const START_TIMEOUT_MS = 15_000
 const CLOSE_TIMEOUT_MS = 5000
 
-/** Said inside once the terminal there passes bytes as they are. The quotes keep its echo from looking like it. */
+/** Printed in the sandbox once its terminal passes raw bytes. The quotes make the echoed command differ from the output. */
 const READY = 'e2b-relay-ready\n'
 const SAY_READY = `printf '%s' 'e2b-relay-''ready'; printf '\\n'`
 
 /**
- * Bytes of a connection that is no HTTP, to a port inside and back, over a terminal in raw mode: the one
- * stream of the sandbox's API that carries bytes both ways. It needs bash inside. A client that closes
- * its half ends the whole connection.
+ * Relays a connection that is not HTTP to a port of the sandbox, over a terminal in raw mode: the only stream of the
+ * sandbox's API that carries bytes in both directions. Needs bash in the sandbox. A client that closes its half ends the
+ * whole connection.
  */
 export async function relayTcp(socket: Socket, sandbox: Sandbox, port: number): Promise<void> {
   const output = new RelayOutput(socket)
@@ -37,11 +37,11 @@ export async function relayTcp(socket: Socket, sandbox: Sandbox, port: number): 
   socket.resume()
 }
 
-/** The copy to the port runs beside the one from it, whose end ends both. */
+/** Command that copies to and from the port concurrently; the end of the copy from the port ends both. */
 const relayScript = (port: number): string =>
   ` stty raw -echo; exec 3<>/dev/tcp/localhost/${port} || exit; ${SAY_READY}; exec bash -c 'cat <&0 >&3 & cat <&3; kill $!'`
 
-/** Drops what the shell says before the relay is ready. */
+/** Drops the shell's output before the relay is ready. */
 class RelayOutput {
   readonly #socket: Socket
   #before: Buffer | undefined = Buffer.alloc(0)

@@ -8,7 +8,7 @@ export interface BuildFlags {
   memoryMb?: number
 }
 
-/** What a template is built with: commands and machine size. */
+/** Options of a template build: commands and machine size. */
 export const addBuildOptions = (command: Command): Command =>
   command
     .addOption(new Option('-c, --cmd <start-command>', 'command that runs when the sandbox starts'))

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 
-// `Date` alone would also take '1' or 'March 7', in the local zone.
+// `Date` alone would also accept '1' or 'March 7', in the local time zone.
 const ISO_8601 = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/
 
 export function parseDate(text: string): Date {

@@ -7,7 +7,7 @@ export type Format = (typeof FORMATS)[number]
 export const formatOption = (): Option =>
   new Option('-f, --format <format>', 'output format: json, pretty').default('pretty').argParser(parseFormat)
 
-/** The same where `-f` means follow. */
+/** `--format` only, for commands where `-f` means follow. */
 export const longFormatOption = (): Option =>
   new Option('--format <format>', 'output format: json, pretty').default('pretty').argParser(parseFormat)
 

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
 
-/** Languages that templates can be written in, and how people call them. */
+/** Languages that templates can be written in, with their display names. */
 export const LANGUAGES = {
   typescript: 'TypeScript',
   'python-sync': 'Python (sync)',

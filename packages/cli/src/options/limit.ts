@@ -7,7 +7,7 @@ export const limitOption = (what: string): Option =>
     .default(1000)
     .argParser((text) => parseWholeNumber(text, { least: 0 }))
 
-/** Reads pages until there are no more, or `limit` items. */
+/** Reads pages to the end, or up to `limit` items. */
 export async function collect<T>(
   pages: { hasNext: boolean; nextItems(): Promise<T[]> },
   limit: number,

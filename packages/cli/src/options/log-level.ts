@@ -15,7 +15,7 @@ export function parseLogLevel(text: string): LogLevel {
   return level
 }
 
-/** Lines of unknown level are shown: nothing may vanish because its writer spells levels in another way. */
+/** Whether a line is shown. Lines of unknown level are: no line may be hidden because a program spells levels differently. */
 export function isAtLeast(level: string, least: LogLevel): boolean {
   const rank = LEVELS.indexOf(level.toUpperCase() as LogLevel)
   return rank === -1 || rank >= LEVELS.indexOf(least)

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
 
-/** `-m key=value[,key=value]`: only what carries all of these. */
+/** `-m key=value[,key=value]`: selects sandboxes with all of these pairs. */
 export const metadataOption = (when = ''): Option =>
   new Option('-m, --metadata <metadata>', `${when}filter by metadata, eg. key1=value1,key2=value2`).argParser(
     parseMetadata,

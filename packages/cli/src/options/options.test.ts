@@ -14,7 +14,7 @@ import { parseStates } from './state.ts'
 import { parseTemplateName } from './template-name.ts'
 import { parseWholeNumber } from './whole-number.ts'
 
-describe('what is given on the command line', () => {
+describe('an option of the command line', () => {
   it.each<[string, unknown, unknown]>([
     ['variables keep everything behind the first =', parseEnv('A=b=c', { X: '1' }), { X: '1', A: 'b=c' }],
     ['an empty value is a value', parseEnv('A='), { A: '' }],
@@ -69,11 +69,11 @@ describe('what is given on the command line', () => {
 })
 
 describe('lifecycleOf', () => {
-  it('says nothing when nothing is given, so that the server decides', () => {
+  it('sets nothing when no option is given, so that the server decides', () => {
     expect(lifecycleOf({})).toBeUndefined()
   })
 
-  it('resumes only what was paused', () => {
+  it('resumes only sandboxes that pause', () => {
     const flags = { 'lifecycle.autoresume': true }
     expect(() => lifecycleOf(flags)).toThrow('requires --lifecycle.ontimeout pause')
     expect(lifecycleOf({ ...flags, 'lifecycle.ontimeout': 'pause' })).toEqual({
@@ -91,7 +91,7 @@ describe('collect', () => {
     nextItems: async () => Array.from({ length: sizes.shift()! }, (_, at) => at),
   })
 
-  it('stops at the limit and says that there is more', async () => {
+  it('stops at the limit and tells that there are more items', async () => {
     expect(await collect(pages(2, 2, 2), 3)).toMatchObject({ items: { length: 3 }, hasMore: true })
     expect(await collect(pages(2, 2), 2)).toMatchObject({ items: { length: 2 }, hasMore: true })
     expect(await collect(pages(2), 2)).toMatchObject({ items: { length: 2 }, hasMore: false })

@@ -1,6 +1,6 @@
 import { Option } from 'commander'
 
-/** `-t <project-id>`; E2B_PROJECT_ID, and E2B_TEAM_ID before it, say the same. */
+/** `-t <project-id>`; default: E2B_PROJECT_ID, else the older E2B_TEAM_ID. */
 export const projectOption = (): Option =>
   new Option('-t, --project <project-id>', 'project the operation belongs to (E2B_PROJECT_ID)')
 

@@ -7,7 +7,7 @@ export interface SessionFlags {
   env: Record<string, string>
 }
 
-/** `-u`, `-c` and `-e` of everything that starts a process inside. */
+/** `-u`, `-c` and `-e` of all commands that start a process in a sandbox. */
 export const addSessionOptions = (command: Command, purpose: string): Command =>
   command
     .addOption(new Option('-u, --user <user>', `user ${purpose} runs as`))

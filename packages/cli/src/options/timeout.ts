@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { parseWholeNumber } from './whole-number.ts'
 
-/** `--timeout 600`, in seconds. Below 30 a terminal could not keep the sandbox alive. */
+/** `--timeout 600`, in seconds. A terminal could not keep a sandbox alive with less than 30. */
 export const timeoutOption = (): Option =>
   new Option(
     '--timeout <seconds>',

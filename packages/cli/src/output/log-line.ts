@@ -4,15 +4,15 @@ import { coloured } from './colour.ts'
 
 export interface LogLine {
   timestamp: Date
-  /** As its writer spelt it: `info`. */
+  /** Level in the spelling of the program: `info`. */
   level: string
   logger: string
-  /** Every field of the line but those above. */
+  /** All other fields of the line. */
   fields: Record<string, unknown>
   raw: string
 }
 
-/** A line is a JSON document of whoever wrote it; one that is not is its own message. */
+/** Parses a line as the JSON document that the program wrote; any other line is the message itself. */
 export function readLogLine({ timestamp, line }: { timestamp: string; line: string }): LogLine {
   const document = asObject(line) ?? { msg: line }
   const { level, logger, timestamp: _, ...fields } = document
@@ -32,7 +32,7 @@ export function formatLogLine({ timestamp, level, logger, fields }: LogLine, for
   return `${time} ${colourOf(level)(level.toUpperCase().padEnd(5))} ${formatFields(named)}`
 }
 
-/** The message first, what belongs to it behind. */
+/** Formats the message first, and its fields after it. */
 function formatFields(fields: Record<string, unknown>): string {
   const { msg, message, ...rest } = fields
   const said = msg ?? message
@@ -40,7 +40,7 @@ function formatFields(fields: Record<string, unknown>): string {
   return [...(said === undefined ? [] : [asText(said)]), ...pairs].join(' ')
 }
 
-/** Logs hold what programs inside wrote: no escape sequence of theirs reaches the terminal. */
+/** Removes escape sequences, as logs contain output of programs in sandboxes. */
 const asText = (value: unknown): string =>
   stripVTControlCharacters(typeof value === 'string' ? value : JSON.stringify(value))
 

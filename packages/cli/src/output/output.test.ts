@@ -24,7 +24,7 @@ describe('formatTable', () => {
     ).toBe('ID    NAME   END\na     世界   1\nbbb   x      2')
   })
 
-  it('keeps a row in its line, and escape sequences of others from the terminal', () => {
+  it('keeps each row in one line, and removes escape sequences', () => {
     expect(formatTable([['a\nb', '\u001b[31mred\u001b[0m\u0007', '']], columns).split('\n')[1]).toBe(
       'a b   red',
     )
@@ -37,12 +37,12 @@ it('displayWidth counts cells', () => {
   ])
 })
 
-it('formatAge tells the largest unit that is full, and nothing below now', () => {
+it('formatAge uses the largest whole unit, and is never negative', () => {
   const ages = [-5_000, 999, 59_999, 60_000, 3_599_000, 7_200_000, 86_400_000 * 400]
   expect(ages.map(formatAge)).toEqual(['0 s', '0 s', '59 s', '1 min', '59 min', '2 h', '400 d'])
 })
 
-it('formatDuration loses nothing', () => {
+it('formatDuration is exact', () => {
   expect([0, 90, 5_400, 129_600, 604_800].map(formatDuration)).toEqual([
     '0 s',
     '90 s',
@@ -67,7 +67,7 @@ describe('log lines', () => {
   const timestamp = '2026-01-02T03:04:05.678Z'
   const read = (line: string) => readLogLine({ timestamp, line })
 
-  it('are documents: level and logger apart, the rest as fields', () => {
+  it('that are JSON documents give level, logger and fields', () => {
     const line = read('{"level":"warn","logger":"envd","msg":"disk is full","free":0}')
     expect(line).toMatchObject({ level: 'warn', logger: 'envd', fields: { msg: 'disk is full', free: 0 } })
     expect(formatLogLine(line, 'pretty')).toBe(
@@ -82,18 +82,18 @@ describe('log lines', () => {
     })
   })
 
-  it('that are no documents are their own message', () => {
+  it('that are no JSON documents are the message', () => {
     for (const text of ['plain', '42', '[1]', 'null', '{"broken":']) {
       expect(formatLogLine(read(text), 'pretty')).toBe(`[2026-01-02 03:04:05.678Z] INFO  ${text}`)
     }
   })
 
-  it('bring no escape sequences to the terminal', () => {
+  it('lose their escape sequences', () => {
     expect(formatLogLine(read('{"msg":"\\u001b]0;title\\u0007x"}'), 'pretty')).toMatch(/INFO {2}x$/)
   })
 })
 
-it('colours are for terminals, and NO_COLOR and TERM=dumb take them away', () => {
+it('colours are used on terminals only, and not with NO_COLOR or TERM=dumb', () => {
   const terminal = { isTTY: true }
   expect([isColoured(terminal, {}), isColoured({}, {}), isColoured({}, { FORCE_COLOR: '1' })]).toEqual([
     true,

@@ -9,7 +9,7 @@ export interface Choice {
 
 interface Ask {
   initial?: string
-  /** What to do where nobody can be asked. */
+  /** What the user should do where prompts are impossible. */
   instead: string
 }
 
@@ -49,7 +49,7 @@ function requireTerminal(message: string, instead: string): void {
     throw new Failure(`Nobody to ask: ${message}? ${instead}`)
 }
 
-/** Ctrl-C and Escape end the command as a signal would. */
+/** Ends the command on Ctrl-C and Escape, as a signal does. */
 function answered<T>(answer: T): Exclude<T, symbol> {
   if (clack.isCancel(answer)) throw new Failure('Cancelled.', { exitCode: 130 })
   return answer as Exclude<T, symbol>

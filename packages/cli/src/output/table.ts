@@ -8,7 +8,7 @@ export interface Column<Row> {
 
 const GAP = '   '
 
-/** Lines of a table as wide as its widest cells: no borders, so that `awk` and `cut` can read it. */
+/** Formats a table with columns as wide as their widest cell and without borders, so that `awk` and `cut` can read it. */
 export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
   const cells = rows.map((row) => columns.map((column) => oneLine(column.value(row))))
   const widths = columns.map((column, at) =>
@@ -23,7 +23,7 @@ export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<
   return [head, ...cells.map(format)].join('\n')
 }
 
-/** Names and metadata come from others: no control character of theirs reaches the terminal. */
+/** Removes control characters from names and metadata, which other users choose. */
 const oneLine = (text: string): string => stripVTControlCharacters(text).replace(/\p{Cc}+/gu, ' ')
 
 const segmenter = new Intl.Segmenter()
@@ -31,7 +31,7 @@ const segmenter = new Intl.Segmenter()
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
 
-/** Cells that a text takes on the screen. */
+/** Number of terminal cells that a text takes. */
 export function displayWidth(text: string): number {
   let width = 0
   for (const { segment } of segmenter.segment(text)) width += WIDE.test(segment) ? 2 : 1

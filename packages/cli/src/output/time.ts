@@ -1,3 +1,3 @@
-/** Date and time in the reader's zone: `11/24/2026, 4:04:53 PM`. */
+/** Date and time in the local time zone: `11/24/2026, 4:04:53 PM`. */
 export const formatTime = (date: Date): string => date.toLocaleString('en-US')
 export const formatDay = (date: Date): string => date.toLocaleDateString('en-US')

@@ -1,13 +1,13 @@
 import type { TemplateClass } from 'e2b'
 import type { Sdk } from '../account/sdk.ts'
 
-/** One step of a template as the API takes it (wire spec 5.2). */
+/** One step of a template in the form of the API (wire spec 5.2). */
 export interface Step {
   type: 'COPY' | 'RUN' | 'ENV' | 'WORKDIR' | 'USER'
   args: string[]
 }
 
-/** What a template is made of, whatever language it was written in. */
+/** A template, independent of the language that it was written in. */
 export interface Definition {
   fromImage?: string
   fromTemplate?: string
@@ -16,13 +16,13 @@ export interface Definition {
   readyCmd?: string
 }
 
-/** Sizes of the machine that a build script asks for. */
+/** Machine size that a build script requests. */
 export interface BuildSizes {
   cpuCount?: number
   memoryMB?: number
 }
 
-/** Reads a template of the SDK back into its steps. */
+/** Extracts the steps of a template of the SDK. */
 export async function definitionOf(sdk: Sdk, template: TemplateClass): Promise<Definition> {
   return JSON.parse(await sdk.Template.toJSON(template, false)) as Definition
 }

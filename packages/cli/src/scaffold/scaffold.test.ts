@@ -33,7 +33,7 @@ const calls = [
 ]
 
 describe('rendered templates', () => {
-  it('say in TypeScript what the definition says', () => {
+  it('have the steps of the definition in TypeScript', () => {
     const recorded: unknown[][] = []
     const recorder: object = new Proxy(
       {},
@@ -57,7 +57,7 @@ describe('rendered templates', () => {
     expect(withoutNames.map((call) => (call[0] === 'copy' ? [...new Set(call)] : call))).toEqual(calls)
   })
 
-  it('say in Python what the definition says', () => {
+  it('have the steps of the definition in Python', () => {
     const record = `
 import json, sys
 recorded = []

@@ -7,9 +7,9 @@ import { renderPythonBuild, renderPythonTemplate } from './python.ts'
 import { renderTypeScriptBuild, renderTypeScriptTemplate } from './typescript.ts'
 
 export interface TemplateFiles {
-  /** By name: the definition, the build for development, the build for production. */
+  /** Files by name: the definition, the build for development, the build for production. */
   files: Record<string, string>
-  /** What runs each build, and what is to be installed first. */
+  /** Commands that run each build, and the packages to install first. */
   install: string
   buildDev: string
   buildProd: string
@@ -47,7 +47,7 @@ export function templateFiles(
   }
 }
 
-/** Writes none of the files when one of them is there already. @throws Failure */
+/** Writes the files, or none when one of them already exists. @throws Failure */
 export function writeNewFiles(directory: string, files: Record<string, string>): void {
   const taken = Object.keys(files).filter((name) => existsSync(join(directory, name)))
   if (taken.length > 0) throw new Failure(`${directory} has ${taken.join(', ')} already. Move it away first.`)

@@ -9,7 +9,7 @@ export interface Dockerfile {
   content: string
 }
 
-/** The file named, else `e2b.Dockerfile` or `Dockerfile` in `directory`. @throws Failure when there is none */
+/** Finds the named file, else `e2b.Dockerfile` or `Dockerfile` in `directory`. @throws Failure when there is none */
 export function findDockerfile(directory: string, named?: string): Dockerfile {
   const names = named === undefined ? DEFAULTS : [named]
   const path = names

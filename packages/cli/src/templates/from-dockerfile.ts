@@ -3,7 +3,7 @@ import type { Sdk } from '../account/sdk.ts'
 import { Failure } from '../failure.ts'
 import type { Dockerfile } from './dockerfile.ts'
 
-/** What a start command without a check of its own waits (wire spec 5.4). */
+/** Ready command for a start command without one (wire spec 5.4). */
 const DEFAULT_READY_MS = 20_000
 
 interface Commands {
@@ -11,7 +11,7 @@ interface Commands {
   readyCmd?: string
 }
 
-/** A template of the SDK out of a Dockerfile, with other start and ready commands when they are given. */
+/** Makes a template of the SDK from a Dockerfile; start and ready commands of the options override those of the file. */
 export function templateFrom(
   sdk: Sdk,
   { path, content }: Dockerfile,

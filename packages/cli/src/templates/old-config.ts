@@ -14,7 +14,7 @@ export interface OldConfig {
   memoryMB?: number
 }
 
-/** @returns undefined when none was named and there is none. @throws Failure when it cannot be read */
+/** @returns undefined when no file was named and none exists. @throws Failure when the file cannot be read */
 export function readOldConfig(directory: string, named?: string): OldConfig | undefined {
   const file = named ?? 'e2b.toml'
   const path = isAbsolute(file) ? file : join(directory, file)
@@ -39,7 +39,7 @@ export function readOldConfig(directory: string, named?: string): OldConfig | un
     path,
     name: text('template_name') ?? text('template_id'),
     dockerfile: text('dockerfile'),
-    // The first build system ran it as root, the second runs it as the template's user.
+    // The first build system ran the command as root, the second runs it as the template's user.
     startCmd: startCmd && `sudo ${startCmd}`,
     readyCmd: text('ready_cmd'),
     cpuCount: count('cpu_count'),

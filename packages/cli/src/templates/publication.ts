@@ -10,7 +10,7 @@ interface Publication {
   isPublic: boolean
 }
 
-/** `publish` and `unpublish` are one command that sets one flag. */
+/** Makes `publish` or `unpublish`, which set the same flag. */
 export const publicationCommand = ({ name, verb, done, isPublic }: Publication): Command =>
   new Command(name)
     .description(`${name} sandbox template`)

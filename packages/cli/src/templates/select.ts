@@ -6,7 +6,7 @@ import { projectFromEnvironment } from '../options/project.ts'
 
 export type ListedTemplate = components['schemas']['Template']
 
-/** The project's templates, oldest name first among each one's names. */
+/** Lists the project's templates, each with its oldest name first. */
 export async function listTemplates(connection: Connection, project?: string): Promise<ListedTemplate[]> {
   const teamID = project ?? projectFromEnvironment()
   return dataOf(
@@ -21,10 +21,10 @@ export interface SelectFlags {
 }
 
 /**
- * The templates a command works on: the one named, or those chosen on the screen with `-s`. Asks for
- * confirmation unless `-y`.
+ * Selects the templates for a command: the named one, or with `-s` those chosen interactively. Asks for confirmation unless
+ * `-y`.
  *
- * @throws Failure when nothing was named, or the user says no
+ * @throws Failure when no template was named, or the user declines
  */
 export async function selectTemplates(
   connection: Connection,

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { Failure } from '../failure.ts'
 import type { Ending } from './session.ts'
 
-/** The exit code for a session that ended on its own: the shell's, as ssh does. @throws Failure otherwise */
+/** Exit code of a session whose shell ended: the shell's own, as with ssh. @throws Failure for any other end */
 export function exitCodeOfEnding(ending: Ending, sandboxId: string): number {
   switch (ending.kind) {
     case 'exit':

@@ -12,7 +12,7 @@ class Source {
 }
 
 describe('InputQueue', () => {
-  it('sends one request at a time and what came meanwhile in one', async () => {
+  it('sends one request at a time, and all input typed meanwhile in the next', async () => {
     const sent: string[] = []
     const gates: (() => void)[] = []
     const queue = new InputQueue(new Source(), async (data) => {
@@ -46,7 +46,7 @@ describe('InputQueue', () => {
     expect(source.isPaused).toBe(false)
   })
 
-  it('sends nothing that was waiting when it was closed', async () => {
+  it('drops pending input when it is closed', async () => {
     const sent: string[] = []
     let open: (() => void) | undefined
     const queue = new InputQueue(new Source(), async (data) => {

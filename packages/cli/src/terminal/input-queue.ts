@@ -1,4 +1,4 @@
-/** The most one request carries. */
+/** Most bytes of one request. */
 const BATCH_BYTES = 64 * 1024
 
 interface Source {
@@ -7,9 +7,8 @@ interface Source {
 }
 
 /**
- * Sends what is typed, in order, one request at a time. What comes in while a request is under way goes
- * with the next one, so that fast typing costs few requests and a single key no wait; the source is paused
- * while more than a request's worth is waiting.
+ * Sends keys in order, one request at a time. Keys typed during a request go with the next one, so that fast typing takes
+ * few requests and a single key does not wait. The source is paused while more than one request's worth is pending.
  */
 export class InputQueue {
   #waiting: Buffer[] = []
@@ -32,12 +31,12 @@ export class InputQueue {
     this.#sending ??= this.#drain()
   }
 
-  /** Resolves when everything that was pushed has been sent. */
+  /** Resolves when all pushed input has been sent. */
   async settled(): Promise<void> {
     await this.#sending
   }
 
-  /** Drops what waits. */
+  /** Drops pending input. */
   close(): void {
     this.#isClosed = true
     this.#waiting = []

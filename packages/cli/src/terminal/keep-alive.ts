@@ -1,20 +1,20 @@
 import type { Sandbox } from 'e2b'
 import { isNotFound } from '../account/missing.ts'
 
-/** How long a sandbox outlives a terminal that vanished without a word. */
+/** How long a sandbox outlives a terminal whose process was killed. */
 export const GRACE_MS = 30_000
 const INTERVAL_MS = 5000
 const PROBE_TIMEOUT_MS = 10_000
 
 export interface KeepAlive {
-  /** Rejects never; resolves with the reason when the sandbox cannot be reached or is not running any more. */
+  /** Never rejects; resolves with the reason when the sandbox is unreachable or no longer running. */
   onTrouble(listener: (trouble: 'unreachable' | 'ended') => void): void
   stop(): void
 }
 
 /**
- * Sees to it that a sandbox lives at least 30 s longer, as long as the terminal is open. Its end is only
- * ever moved away from now, and a sandbox that somebody paused stays paused.
+ * Keeps a sandbox alive for at least 30 more seconds while the terminal is open. Only ever extends the time to live, and
+ * leaves a paused sandbox paused.
  */
 export function keepAlive(sandbox: Sandbox): KeepAlive {
   const listeners: ((trouble: 'unreachable' | 'ended') => void)[] = []

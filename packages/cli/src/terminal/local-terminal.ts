@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { ReadStream, WriteStream } from 'node:tty'
 import { ScreenModes } from './screen-modes.ts'
 
-/** What a session is shown with where there is no terminal. */
+/** Size of a session without a local terminal. */
 const NO_TERMINAL = { cols: 80, rows: 24 }
 
 export interface Size {
@@ -11,8 +11,8 @@ export interface Size {
 }
 
 /**
- * The user's own terminal while it belongs to a program in a sandbox. Whatever ends the process, the
- * terminal is given back: the mode it was in, the screen, the cursor.
+ * The user's terminal while a program in a sandbox uses it. However the process ends, the terminal's mode, screen and
+ * cursor are restored.
  */
 export class LocalTerminal {
   readonly #input = process.stdin as ReadStream
@@ -21,10 +21,10 @@ export class LocalTerminal {
   #isTaken = false
   #isGivenBack = false
   readonly #giveBack = () => this.release()
-  // The shell that stopped us has put the terminal into its own mode.
+  // The shell that stopped this process has set its own terminal mode.
   readonly #takeAgain = () => this.#setRaw(true)
 
-  /** Is somebody typing, rather than a pipe? */
+  /** Whether standard input is a terminal, not a pipe. */
   get isInteractive(): boolean {
     return this.#input.isTTY === true
   }
@@ -43,7 +43,7 @@ export class LocalTerminal {
     return () => void process.off('SIGWINCH', listener)
   }
 
-  /** Every key goes to the program inside from now on, Ctrl-C too. */
+  /** Passes all keys to the program in the sandbox from now on, Ctrl-C too. */
   take(): void {
     this.#isTaken = true
     this.#setRaw(true)
@@ -51,9 +51,9 @@ export class LocalTerminal {
     process.on('SIGCONT', this.#takeAgain)
   }
 
-  /** Writes output of the program inside; resolves when the terminal has taken it. */
+  /** Writes output of the program; resolves when the terminal has accepted it. */
   async write(data: Uint8Array): Promise<void> {
-    // What is still on its way would change the modes again.
+    // Output that arrives later would change the modes again.
     if (this.#isGivenBack) return
     this.#modes.observe(data)
     if (!this.#output.write(data)) await once(this.#output, 'drain')
@@ -77,7 +77,7 @@ export class LocalTerminal {
     try {
       this.#input.setRawMode(isRaw)
     } catch {
-      // The terminal itself is gone (SIGHUP): there is nothing left to give back.
+      // The terminal has hung up (SIGHUP), so there is nothing to restore.
     }
   }
 }

@@ -10,14 +10,14 @@ describe('ScreenModes', () => {
     expect(modes.undo()).toBe('\u001b[?1049l\u001b[?25h\u001b[?1000l\u001b[?1006l')
   })
 
-  it('has nothing to undo when the program tidied up', () => {
+  it('has nothing to undo when the program restored the modes', () => {
     const modes = new ScreenModes()
     modes.observe(bytes('\u001b[?1049h\u001b[?2004h'))
     modes.observe(bytes('\u001b[?2004l\u001b[?1049l'))
     expect(modes.undo()).toBe('')
   })
 
-  it('reads a sequence that came in two packets', () => {
+  it('reads a sequence that is split between two packets', () => {
     const modes = new ScreenModes()
     modes.observe(bytes('text \u001b[?10'))
     modes.observe(bytes('49h more'))
@@ -31,7 +31,7 @@ describe('ScreenModes', () => {
     expect(modes.undo()).toBe('')
   })
 
-  it('ignores modes that do no harm, and bytes that are no text', () => {
+  it('ignores harmless modes, and bytes that are no text', () => {
     const modes = new ScreenModes()
     modes.observe(bytes('\u001b[?7h\u001b[?12h'))
     modes.observe(Uint8Array.of(0xff, 0x1b, 0x80))

@@ -1,7 +1,7 @@
-/** Private modes that programs switch on and a shell does not expect to find on, with what switches each off. */
+/** Private modes that programs switch on and that a shell expects to be off, with the sequence that switches each off. */
 const PRIVATE_MODES: Record<string, 'h' | 'l'> = {
   1: 'l', // cursor keys of applications
-  25: 'h', // a cursor that is seen
+  25: 'h', // the visible cursor
   47: 'l', // alternate screens
   1047: 'l',
   1049: 'l',
@@ -15,14 +15,14 @@ const PRIVATE_MODES: Record<string, 'h' | 'l'> = {
   2004: 'l', // bracketed paste
 }
 
-// A sequence may be cut in two by a packet; this much of the last one is kept.
+// A sequence may be split between two packets, so the end of the last packet is kept.
 const LONGEST_SEQUENCE = 32
 // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence begins with ESC
 const SEQUENCE = /\u001b\[\?([\d;]{1,24})([hl])/g
 
 /**
- * Watches a program's output for the modes it leaves switched on, so that a terminal can be given back as
- * it was when the program inside ends without tidying up: killed in the middle of vim, say.
+ * Tracks the modes that a program's output leaves switched on, so that the terminal can be restored when the program ends
+ * without cleanup, for example killed in the middle of vim.
  */
 export class ScreenModes {
   #changed = new Map<string, 'h' | 'l'>()
@@ -41,7 +41,7 @@ export class ScreenModes {
     this.#rest = last >= end && text.length - last < LONGEST_SEQUENCE ? text.slice(last) : ''
   }
 
-  /** What has to be written to have every mode as it was. */
+  /** Sequences that restore every mode. */
   undo(): string {
     const sequence = [...this.#changed].map(([mode, off]) => `\u001b[?${mode}${off}`).join('')
     this.#changed.clear()

@@ -10,7 +10,7 @@ const KILL_TIMEOUT_MS = 2000
 const PROBE_TIMEOUT_MS = 5000
 const RECONNECT_FIRST_WAIT_MS = 250
 const RECONNECT_LONGEST_WAIT_MS = 3000
-/** After this long without the network, nobody is expected to look at the screen any more. */
+/** Gives up reconnecting after this time without network. */
 const RECONNECT_GIVE_UP_MS = 10 * 60_000
 const END_OF_INPUT = Buffer.from([4])
 
@@ -30,7 +30,7 @@ export type Ending =
 
 const SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT']
 
-/** Opens a shell in `sandbox` on the user's terminal and stays until it ends, in whatever way. */
+/** Opens a shell in `sandbox` on the user's terminal; resolves when the shell has ended, for any reason. */
 export async function runSession(
   sandbox: Sandbox,
   terminal: LocalTerminal,
@@ -83,7 +83,7 @@ class Session {
     void this.#handle?.disconnect().catch(() => {})
   }
 
-  /** Reads output until the shell ends; what breaks the stream before is mended or ends the session. */
+  /** Reads output until the shell ends; reconnects after a broken stream, or ends the session. */
   async #follow(): Promise<void> {
     for (;;) {
       const lost = new Promise<'lost'>((resolve) => (this.#loseLink = () => resolve('lost')))
@@ -95,7 +95,7 @@ class Session {
     }
   }
 
-  /** @returns how the session ended, when it cannot be taken up again */
+  /** @returns how the session ended, when reconnecting is impossible */
   async #reconnect(): Promise<Ending | undefined> {
     const { pid } = this.#handle
     const giveUpAt = Date.now() + RECONNECT_GIVE_UP_MS
@@ -124,7 +124,7 @@ class Session {
     process.stderr.write(`\r\n[e2b] ${text}\r\n`)
   }
 
-  /** Output of the gap is lost; a new size makes full-screen programs and shells draw themselves anew. */
+  /** Changes the size, so that full-screen programs and shells redraw: output during the gap is lost. */
   async #repaint(): Promise<void> {
     const { cols, rows } = this.#terminal.size()
     await this.#resize({ cols, rows: Math.max(1, rows - 1) })
@@ -132,12 +132,12 @@ class Session {
   }
 
   async #resize(size: { cols: number; rows: number }): Promise<void> {
-    // The shell may be gone already, which its stream tells.
+    // The shell may have ended already, which its stream reports.
     await this.#sandbox.pty.resize(this.#handle.pid, size).catch(() => {})
   }
 
   #watchSize(): void {
-    // While one size is on its way, only the newest of the next ones counts.
+    // While a resize request is pending, only the newest later size is kept.
     let isSending = false
     let isStale = false
     const send = async (): Promise<void> => {
@@ -157,7 +157,7 @@ class Session {
     const { input } = this.#terminal
     const queue = new InputQueue(input, (data) => this.#sendInput(data))
     const onData = (data: Buffer): void => queue.push(data)
-    // A pipe that ends is Ctrl-D; a terminal that ends has hung up.
+    // The end of a pipe counts as Ctrl-D; the end of a terminal means that it hung up.
     const onEnd = (): void =>
       this.#terminal.isInteractive
         ? this.#end({ kind: 'signal', signal: 'SIGHUP' })
@@ -170,7 +170,7 @@ class Session {
     })
   }
 
-  /** Keys are sent once: after a lost answer nobody knows whether they arrived, and typing twice is worse. */
+  /** Sends keys without retries: after a lost answer they may have arrived, and sending them twice is worse than losing them. */
   async #sendInput(data: Uint8Array): Promise<void> {
     try {
       await this.#sandbox.pty.sendInput(this.#handle.pid, data, { requestTimeoutMs: INPUT_TIMEOUT_MS })
@@ -188,7 +188,7 @@ class Session {
     this.#cleanups.push(() => alive.stop())
   }
 
-  /** A cut connection may look open for minutes: this is how it is noticed. The API alone may be away, which is no cut. */
+  /** Detects a cut connection, which may look open for minutes. An unreachable API alone does not count as a cut. */
   async #checkLink(): Promise<void> {
     try {
       await this.#sandbox.isRunning({ requestTimeoutMs: PROBE_TIMEOUT_MS })

@@ -7,8 +7,8 @@ import { LocalTerminal } from './local-terminal.ts'
 import { runSession } from './session.ts'
 
 /**
- * A terminal in `sandbox` from greeting to goodbye; `finish` says what becomes of the sandbox then and
- * runs in every case. Leaves the exit code in `process.exitCode`.
+ * Shows a terminal in `sandbox` from the first to the last line. `finish` decides what happens to the sandbox afterwards
+ * and always runs. Leaves the exit code in `process.exitCode`.
  */
 export async function showTerminal(
   sandbox: Sandbox,
@@ -24,9 +24,9 @@ export async function showTerminal(
     note(`Closing terminal connection to ${title}`)
     process.exitCode = exitCodeOfEnding(ending, sandbox.sandboxId)
   } finally {
-    // What is gone already needs no end.
+    // A sandbox that is gone needs no cleanup.
     await finish().catch(() => {})
   }
-  // Input that is still open must not keep the process alive.
+  // Open standard input must not keep the process alive.
   process.exit()
 }

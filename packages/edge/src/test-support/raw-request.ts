@@ -10,7 +10,7 @@ export interface Answer {
   body: string
 }
 
-/** One HTTP/1.1 request on a connection of its own. */
+/** Sends one HTTP/1.1 request on a connection of its own. */
 export function ask(port: number, options: RequestOptions & { body?: string } = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port, agent: false, ...options }, async (message) => {
@@ -27,7 +27,7 @@ export function ask(port: number, options: RequestOptions & { body?: string } = 
   })
 }
 
-/** Sends bytes as they are and reads until the other side ends. */
+/** Sends raw bytes and reads until the other side ends the connection. */
 export function sendRaw(port: number, bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(bytes))

@@ -36,7 +36,7 @@ export class MapDirectory implements SandboxDirectory {
     return this.entries.values()
   }
 
-  /** What the test says a wake does; by default the sandbox runs then. */
+  /** What a wake does in this test; by default the sandbox runs afterwards. */
   onWake = async (entry: DirectoryEntry): Promise<void> => {
     entry.state = 'running'
   }

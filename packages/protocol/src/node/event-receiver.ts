@@ -82,7 +82,7 @@ export class EventReceiver {
       const [oldestPending] = this.#pending
       const { epoch, sequence } = this.#received!
       const upTo = oldestPending === undefined ? sequence : oldestPending - 1
-      this.#node.acknowledge({ epoch, sequence: upTo }).catch(this.#onError)
+      if (upTo > 0) this.#node.acknowledge({ epoch, sequence: upTo }).catch(this.#onError)
     })
   }
 }

@@ -8,13 +8,13 @@ import { CatalogBuilder } from './catalog-builder.ts'
 import { CatalogEstimates } from './estimates.ts'
 import { RemovedTemplates } from './removed-templates.ts'
 
-/** Speaks as templates/build.ts does; nothing is there yet, and a build of `desktop` never ends. */
+/** Writes the lines that templates/build.ts writes: no template exists yet, and a build of `desktop` never ends. */
 const SCRIPT = `
 import { createInterface } from 'node:readline'
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\\n')
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const names = process.argv.slice(2)
-// as a library of a template may
+// a line as a library of a template may write it
 console.log('{ not ours')
 for (const name of names) say({ name, state: 'missing' })
 say({ state: 'planned' })
@@ -44,7 +44,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true })
 })
 
-/** As a server does that starts on this home. */
+/** Opens the catalog as a server that starts on this home does. */
 function open(): void {
   progress = new CatalogProgress(Date.now)
   estimates = new CatalogEstimates(dir)
@@ -60,13 +60,13 @@ function open(): void {
 const start = (...names: string[]) => builder.open({ env: {}, progress }, names)
 const states = () => Object.fromEntries(progress.report().templates.map(({ name, state }) => [name, state]))
 
-test('what is missing is built one after the other, and what it took is known the next time', async () => {
+test('missing templates are built one after the other, and their time and size are known at the next start', async () => {
   await start('claude', 'codex')
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready', codex: 'ready' })
   await expect.poll(() => new CatalogEstimates(dir).of('codex')).toEqual({ seconds: 7, megabytes: 345 })
 })
 
-test('what does not fit above the floor is left out, and built when it is asked for', async () => {
+test('a template that does not fit above the floor is left out, and built on request', async () => {
   roomBytes = 10 * MB
   estimates.measured('claude', 60, 500 * MB)
   await start('claude')
@@ -79,7 +79,7 @@ test('what does not fit above the floor is left out, and built when it is asked 
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready' })
 })
 
-test('what was removed is not built by later starts, until it is asked for', async () => {
+test('a removed template is not built by later starts, only on request', async () => {
   await start('claude', 'codex')
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready', codex: 'ready' })
   builder.remove('claude')
@@ -96,7 +96,7 @@ test('what was removed is not built by later starts, until it is asked for', asy
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready' })
 })
 
-test('one that is removed while it is built is ended, and the others go on', async () => {
+test('removing a template ends its build, and the others go on', async () => {
   await start('claude', 'desktop', 'codex')
   await expect
     .poll(states, { timeout: 15_000 })
@@ -107,14 +107,14 @@ test('one that is removed while it is built is ended, and the others go on', asy
     .toEqual({ claude: 'ready', desktop: 'removed', codex: 'ready' })
 })
 
-test('a process that breaks off leaves nothing waiting for ever', async () => {
+test('no template waits forever when the build process crashes', async () => {
   writeFileSync(join(dir, 'script.mjs'), 'throw new Error("no registry")')
   await start('claude')
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'failed' })
   expect(progress.describe('claude')).toContain('no registry')
 })
 
-test('names that the catalogue does not have are refused with the nearest', () => {
+test('unknown names are refused with the nearest known one', () => {
   expect(() => builder.build('claud')).toThrow("did you mean 'claude'?")
   expect(() => builder.remove('../x')).toThrow('which the catalogue does not have')
 })

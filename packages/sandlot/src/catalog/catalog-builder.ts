@@ -12,36 +12,36 @@ import { checkCatalogName } from './names.ts'
 import type { RemovedTemplates } from './removed-templates.ts'
 
 const SCRIPT = join(repositoryRoot, 'templates', 'build.ts')
-/** Sandboxes come first. */
+/** Builds yield to sandboxes. */
 const NICE = '10'
 const STDERR_BYTES = 4096
 
 export interface CatalogBuilderOptions {
   removed: RemovedTemplates
   estimates: CatalogEstimates
-  /** Bytes of the disk that the catalogue may still take. */
+  /** Bytes of the disk that the catalog may still take. */
   roomBytes: () => number
-  /** Of a finished template, image and checkpoint. */
+  /** Size of a finished template, image and checkpoint. */
   sizeBytes: (name: string) => Promise<number>
   logger: Logger
-  /** What it runs, with the names behind it. Default: templates/build.ts. */
+  /** Script to run with the names as arguments. Default: templates/build.ts. */
   script?: string
 }
 
 export interface CatalogServer {
-  /** What clients of it need; the key is the catalogue's. */
+  /** Environment for clients of the server, with the API key of the catalog. */
   env: Record<string, string>
   progress: CatalogProgress
 }
 
-/** Some templates that one process looks after, one after the other. */
+/** Templates that one process builds, one after the other. */
 interface Run {
   names: string[]
-  /** Someone wants them although there is little room. */
+  /** An administrator asked for them, so they are built even when there is little room. */
   isAsked: boolean
 }
 
-/** Builds what is missing of the catalogue, in processes of their own, one at a time. */
+/** Builds missing templates of the catalog, one at a time, in child processes. */
 export class CatalogBuilder implements CatalogControl {
   readonly #options: CatalogBuilderOptions
   #server: CatalogServer | undefined
@@ -54,8 +54,8 @@ export class CatalogBuilder implements CatalogControl {
   }
 
   /**
-   * Begins with those of `names` that were not removed.
-   * @returns resolves when it is known which of them are there
+   * Starts to build those of `names` that are missing and were not removed.
+   * @returns resolves when it is known which templates exist
    */
   open(server: CatalogServer, names: readonly string[]): Promise<void> {
     this.#server = server
@@ -81,7 +81,7 @@ export class CatalogBuilder implements CatalogControl {
     for (const { names } of this.#waiting) removeFrom(names, name)
     if (this.#run) {
       removeFrom(this.#run.of.names, name)
-      // what it has begun is begun again, without this one
+      // the other templates of the run are started again, without this one
       if (this.#run.building?.name === name) this.#run.child.kill('SIGKILL')
     }
     this.#set(name, { state: 'removed' })
@@ -104,7 +104,7 @@ export class CatalogBuilder implements CatalogControl {
     else void this.#start(run)
   }
 
-  /** @returns resolves when it is known which of them are there */
+  /** @returns resolves when it is known which templates exist */
   #start(run: Run): Promise<void> {
     const { env } = this.#server!
     for (const name of run.names) this.#set(name, { state: 'waiting' })
@@ -114,7 +114,7 @@ export class CatalogBuilder implements CatalogControl {
     ]
     const child = spawn('nice', args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
     this.#run = { of: run, child }
-    // it may have ended when it is answered
+    // the process may have ended before the answer arrives
     child.stdin.on('error', () => {})
     let complaint = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -133,7 +133,7 @@ export class CatalogBuilder implements CatalogControl {
         resolve()
       })
       child.once('close', (code, signal) => {
-        // reports told of builds that failed; a script that broke tells here
+        // failed builds were reported line by line; a script that crashed is reported here
         if (code !== 0 && signal === null && complaint !== '')
           this.#options.logger.warn({ code, complaint }, 'building the catalogue broke off')
         resolve()
@@ -142,7 +142,7 @@ export class CatalogBuilder implements CatalogControl {
     })
   }
 
-  /** What the process did not get to is done by another one, or has failed. */
+  /** Gives templates that an ended process did not reach to another process, or marks them as failed. */
   #ended(run: Run, reason: string): void {
     const wasKilled = this.#run?.child.signalCode != null
     this.#run = undefined
@@ -156,11 +156,11 @@ export class CatalogBuilder implements CatalogControl {
     else if (next) this.#ended(next, '')
   }
 
-  /** Whether a template that is missing is built now. */
+  /** Whether a missing template may be built now. */
   #decide({ names, isAsked }: Run, name: string): 'build' | 'leave' {
     const { estimates, roomBytes, logger } = this.#options
     if (!names.includes(name)) return 'leave'
-    // while it is built, the last step and the image made of it are both there
+    // during the build the last step and the image made from it exist at the same time
     const neededBytes = 2 * (estimates.of(name)?.megabytes ?? 0) * 2 ** 20
     const room = roomBytes()
     if (isAsked || room >= neededBytes) {
@@ -207,7 +207,7 @@ export class CatalogBuilder implements CatalogControl {
   }
 }
 
-/** @returns undefined: something else than the script wrote it, e.g. a library */
+/** @returns undefined for a line that the script did not write, for example one of a library */
 function parseLine(text: string): CatalogLine | undefined {
   try {
     return JSON.parse(text) as CatalogLine

@@ -4,7 +4,7 @@ import { roomForCatalog } from './floor.ts'
 
 const estimate = { seconds: 270, megabytes: 3072 }
 
-test('one line says how much is there and what the rest will take', () => {
+test('one line says how many templates are ready and what the others will take', () => {
   const ready = ['a', 'b', 'c'].map((name) => ({ name, state: 'ready' as const }))
   const waiting = ['d', 'e'].map((name) => ({ name, state: 'waiting' as const, estimate }))
   const left = { seconds: 540, megabytes: 6144 }
@@ -17,7 +17,7 @@ test('one line says how much is there and what the rest will take', () => {
   )
 })
 
-test('what is not there is said with the way to get it', () => {
+test('a missing template is listed with the command that builds it', () => {
   const templates = [
     { name: 'a', state: 'building' as const, sinceMs: 1_000, step: '[builder 2/5] RUN x' },
     { name: 'b', state: 'removed' as const },
@@ -31,7 +31,7 @@ test('what is not there is said with the way to get it', () => {
   ])
 })
 
-test('the floor is what the setting says, and at most a fifth of a small disk', () => {
+test('the floor is the value of the setting, but at most a fifth of a small disk', () => {
   const GB = 2 ** 30
   expect(roomForCatalog({ freeBytes: 30 * GB, sizeBytes: 200 * GB }, 10 * 1024)).toBe(20 * GB)
   expect(roomForCatalog({ freeBytes: 6 * GB, sizeBytes: 20 * GB }, 10 * 1024)).toBe(2 * GB)

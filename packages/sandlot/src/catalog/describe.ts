@@ -1,6 +1,6 @@
 import type { CatalogEntry, CatalogReport } from '@sandlot/server'
 
-/** `3 of 7, about 9 minutes, 6 GB`; with nothing left to do only the first part. */
+/** `3 of 7, about 9 minutes, 6 GB`; only the first part when all templates are ready. */
 export function describeCatalog({ templates, readyCount, left }: CatalogReport): string {
   const unfinished = templates.filter(isUnfinished)
   const counted = templates.filter(({ state }) => state === 'ready').length + unfinished.length
@@ -11,7 +11,7 @@ export function describeCatalog({ templates, readyCount, left }: CatalogReport):
   return `${share}, ${about} ${toMinutes(left.seconds)}, ${inMBOrGB(left.megabytes)}`
 }
 
-/** One line each for what is built now, and for what is not there and how to get it. */
+/** One line for each template that is being built, and for each missing one with the command that builds it. */
 export function detailsOf({ templates }: CatalogReport, nowMs = Date.now()): string[] {
   return templates.flatMap((entry) => {
     const { name } = entry

@@ -4,20 +4,20 @@ import type { CatalogEstimate } from '@sandlot/server'
 import { repositoryRoot } from '../config.ts'
 import { writeAtomically } from '../write-atomically.ts'
 
-/** Measured for this repository: see templates/README.md. */
+/** Estimates measured for this repository: see templates/README.md. */
 const RECORDED = join(repositoryRoot, 'templates', 'estimates.json')
 
-/** Steps that a rebuild starts from: of the whole catalogue 1.4 GB beside 9.6 GB of images and checkpoints. */
+/** Accounts for steps kept for a rebuild: for the whole catalog 1.4 GB beside 9.6 GB of images and checkpoints. */
 const KEPT_BESIDE = 1.15
 
 type ByName = Record<string, CatalogEstimate>
 
-/** What builds of the catalogue take: as it was the last time on this machine, else as it is recorded. */
+/** Time and size of catalog builds: those of the last build on this machine, else the recorded ones. */
 export class CatalogEstimates {
   readonly #file: string
   readonly #byName: ByName
 
-  /** @param cache of all instances of this machine */
+  /** @param cache folder shared by all instances of this machine */
   constructor(cache: string) {
     this.#file = join(cache, 'catalogue', 'estimates.json')
     this.#byName = { ...read(RECORDED), ...read(this.#file) }
@@ -25,7 +25,7 @@ export class CatalogEstimates {
 
   of = (name: string): CatalogEstimate | undefined => this.#byName[name]
 
-  /** @param finishedBytes image and checkpoint */
+  /** @param finishedBytes size of image and checkpoint */
   measured(name: string, seconds: number, finishedBytes: number): void {
     this.#byName[name] = { seconds, megabytes: Math.ceil((finishedBytes * KEPT_BESIDE) / 2 ** 20) }
     const own = { ...read(this.#file), [name]: this.#byName[name] }
@@ -33,7 +33,7 @@ export class CatalogEstimates {
   }
 }
 
-/** A file that is not there, or that something else wrote, says nothing. */
+/** Reads recorded estimates; a missing or malformed file gives none. */
 function read(file: string): ByName {
   try {
     const content = JSON.parse(readFileSync(file, 'utf8')) as ByName

@@ -3,13 +3,13 @@ import { catalogNames } from '../../../../templates/names.ts'
 import { CatalogEstimates } from './estimates.ts'
 import { catalogOf } from './names.ts'
 
-test('the setting means some of the catalogue, all of it or nothing', () => {
+test('the setting selects some templates of the catalog, all or none', () => {
   expect(catalogOf(['none'])).toEqual([])
   expect(catalogOf(['codex', 'claude'])).toEqual(['codex', 'claude'])
   for (const name of catalogOf(['all'])) expect(catalogNames).toContain(name)
 })
 
-test('what a build takes is recorded for each', () => {
+test('every template has a recorded estimate of its build', () => {
   const estimates = new CatalogEstimates('/nowhere')
   for (const name of catalogNames) {
     const { seconds = 0, megabytes = 0 } = estimates.of(name) ?? {}
@@ -17,7 +17,7 @@ test('what a build takes is recorded for each', () => {
   }
 })
 
-test('a name that the catalogue does not have is refused with the nearest', () => {
+test('an unknown name is refused with the nearest known one', () => {
   expect(() => catalogOf(['claud'])).toThrow(
     "names 'claud', which the catalogue does not have: did you mean 'claude'?",
   )

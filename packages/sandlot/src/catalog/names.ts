@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
+import { nearest, SandlotError } from '@sandlot/protocol'
 import { catalogNames } from '../../../../templates/names.ts'
 import { repositoryRoot } from '../config.ts'
-import { nearest } from '../nearest.ts'
 
-/** Names that the setting `catalog` means. @throws SandlotError invalid_request */
+/** Resolves the setting `catalog` to names of templates. @throws SandlotError invalid_request */
 export function catalogOf(setting: readonly string[]): string[] {
   if (setting.includes('none')) return []
   if (setting.includes('all')) return catalogNames.filter((name) => existsSync(templateFile(name)))
@@ -13,7 +12,7 @@ export function catalogOf(setting: readonly string[]): string[] {
   return [...setting]
 }
 
-/** @throws SandlotError invalid_request with the nearest name */
+/** @throws SandlotError invalid_request for an unknown name, suggesting the nearest one */
 export function checkCatalogName(name: string, subject: string, more = ''): void {
   if ((catalogNames as readonly string[]).includes(name)) return
   const guess = nearest(name, catalogNames)

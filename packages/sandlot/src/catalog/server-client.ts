@@ -5,10 +5,10 @@ import { readEnvFile } from '../env-file.ts'
 import { findServer, localUrl } from '../server-lock.ts'
 
 const REQUEST_TIMEOUT_MS = 5_000
-/** A build that runs is ended first, and its machine. */
+/** Covers ending a running build and its machine first. */
 const CHANGE_TIMEOUT_MS = 120_000
 
-/** Where the catalogue of a home stands. @returns undefined: no server answers */
+/** Reads the state of a home's catalog. @returns undefined when no server answers */
 export async function readCatalog(home: string): Promise<CatalogReport | undefined> {
   const server = findServer(home)
   const key = readEnvFile(home)?.E2B_API_KEY
@@ -20,7 +20,7 @@ export async function readCatalog(home: string): Promise<CatalogReport | undefin
   return response?.ok ? ((await response.json()) as CatalogReport) : undefined
 }
 
-/** @throws SandlotError conflict: no server runs; and what it answers */
+/** @throws SandlotError conflict when no server runs, and any error of the server */
 export async function changeCatalog(
   config: Config,
   method: 'POST' | 'DELETE',

@@ -49,7 +49,7 @@ Examples:
       if (failed) process.exitCode = 1
     })
 
-/** One that fails does not keep the others. @returns how many failed */
+/** Takes over all given sandboxes; a failed one does not stop the others. @returns how many failed */
 async function adoptAll(
   candidates: readonly Candidate[],
   isForced: boolean,
@@ -76,7 +76,11 @@ async function adoptAll(
 function show(candidates: readonly Candidate[], asJson: boolean): void {
   const shown = candidates.map(
     ({ sandboxId, owner, instanceId, templateName, pausedAtMs, sizeBytes, obstacle }) => ({
-      ...{ sandboxId, owner, instanceId, templateName, sizeBytes },
+      sandboxId,
+      owner,
+      instanceId,
+      templateName,
+      sizeBytes,
       pausedAt: pausedAtMs === undefined ? null : new Date(pausedAtMs).toISOString(),
       obstacle: obstacle ?? null,
     }),

@@ -37,7 +37,7 @@ const listCommand = (): Command =>
       if (listed.length === 0)
         return void process.stdout.write('No keys. Make one: sandlot keys create --name <name>\n')
       for (const { id, name, masked, createdAt } of listed) {
-        // members of teams choose names: no control character of theirs reaches the administrator's terminal
+        // names are chosen by members of teams: strips control characters before they reach the administrator's terminal
         process.stdout.write(`${id}  ${masked}  ${createdAt}  ${name.replace(/\p{Cc}/gu, '\ufffd')}\n`)
       }
     })

@@ -44,7 +44,7 @@ Examples:
       })
     })
 
-/** `purge --home /etc` is a slip that must not cost /etc: every home has its lock, and nothing else has. */
+/** Guards against a slip like `purge --home /etc`: every home has a lock file, and no other folder has one. */
 async function checkIsHome(home: string): Promise<void> {
   if (!existsSync(home) || existsSync(serverLockPath(home)) || (await readdir(home)).length === 0) return
   throw new SandlotError(
@@ -53,7 +53,7 @@ async function checkIsHome(home: string): Promise<void> {
   )
 }
 
-/** The lock goes last, so that a purge that was cut short can be run again. */
+/** Removes the lock last, so that an interrupted purge can be repeated. */
 async function removeHome(home: string): Promise<void> {
   const names = await readdir(home)
   for (const name of names.filter((name) => join(home, name) !== serverLockPath(home)))

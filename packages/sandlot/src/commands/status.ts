@@ -38,9 +38,9 @@ interface Status {
   standbyFor?: string
   isHealthy: boolean
   sandboxes?: number
-  /** What goes on in the background. */
+  /** Background work. */
   catalog?: CatalogReport
-  /** What is here and not in the database. */
+  /** Data of this home that the database does not list. */
   unlisted?: string
   /** Why sandboxes stand still. */
   firewallFault?: string
@@ -56,7 +56,7 @@ async function readStatus(home: string): Promise<Status> {
   const apiKey = readEnvFile(home)?.E2B_API_KEY
   const listed = apiKey ? await get(`${base}/sandboxes`, { 'X-API-Key': apiKey }) : undefined
   const sandboxes = listed?.ok ? ((await listed.json()) as unknown[]).length : undefined
-  // only root sees the table
+  // only root can read the table
   const fault = process.getuid?.() === 0 ? await firewallFault(home).catch(() => undefined) : undefined
   const catalog = health?.ok ? await readCatalog(home) : undefined
   const isHealthy = health?.ok ?? false

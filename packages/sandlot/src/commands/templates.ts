@@ -26,7 +26,7 @@ Examples:
 
 /** A row of the list. */
 interface Row extends Omit<ListedTemplate, 'checkpointId' | 'sizeBytes'> {
-  /** Of its image and its newest checkpoint; undefined: it is not there, or it is `base`, which all share. */
+  /** Size of image and newest checkpoint; undefined for a missing template and for `base`, which all share. */
   sizeBytes?: number
 }
 
@@ -78,7 +78,7 @@ go on: what they need stays. Later starts do not build it again; \`sandlot templ
       )
     })
 
-/** What the server answers. */
+/** Answer of the server. */
 interface Removed {
   wasThere: boolean
   freedBytes: number
@@ -108,7 +108,7 @@ async function readRows(config: Config): Promise<Row[]> {
   return rows
 }
 
-/** A template of the catalogue that is not there. */
+/** A missing template of the catalog. */
 const rowOf = (entry: CatalogEntry): Row => ({
   templateId: '-',
   name: entry.name,

@@ -21,12 +21,12 @@ Examples:
     .action(async (_options: unknown, command: Command) => {
       const config = configOf(command)
       for (const warning of config.warnings) process.stderr.write(`! ${warning}\n`)
-      // Loaded here, so that the other commands do not wait for the whole server to load.
+      // Loaded here, so that other commands do not load the whole server.
       const { serve } = await import('../serve.ts')
       await serve(config, (apiKey) => process.stderr.write(welcome(config, apiKey)))
     })
 
-/** The three lines a newcomer needs. */
+/** The lines that a new user needs. */
 const welcome = ({ settings }: Config, apiKey: string): string => `
 Sandlot is up: http://${settings.listen}  (domain ${settings.domain}, key ${apiKey.slice(0, 12)}…)
 

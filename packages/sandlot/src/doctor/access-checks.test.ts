@@ -21,7 +21,7 @@ describe('the listen address', () => {
   })
 })
 
-test('an address for sandboxes alone counts as well', () => {
+test('an address for sandboxes only is checked as well', () => {
   const verdict = listenAddress(config({ listen: '3000', sandboxListen: '0.0.0.0:3001' }))
   expect(verdict).toMatchObject({ status: 'warning', detail: expect.stringContaining('0.0.0.0:3001') })
 })
@@ -29,7 +29,7 @@ test('an address for sandboxes alone counts as well', () => {
 describe('the bucket', () => {
   const at = (checkpointEndpoint: string) => config({ checkpointBucket: 'sandboxes', checkpointEndpoint })
 
-  test('plain HTTP over a network is warned of', () => {
+  test('plain HTTP over a network is a warning', () => {
     expect(bucketTransport(at('http://minio.example.com:9000'))).toMatchObject({
       status: 'warning',
       mend: expect.stringContaining('https://'),
@@ -38,7 +38,7 @@ describe('the bucket', () => {
   test.each(['https://minio.example.com', 'http://127.0.0.1:9000', ''])('%j is fine', (endpoint) => {
     expect(bucketTransport(at(endpoint)).status).toBe('ok')
   })
-  test('none is fine', () => {
+  test('no bucket is fine', () => {
     expect(bucketTransport(config({})).status).toBe('ok')
   })
 })
@@ -47,12 +47,12 @@ describe('the home', () => {
   const settings = { home: '/srv/sandlot' }
   const root = { '/': { mode: 0o755 }, '/srv': { mode: 0o755 } }
 
-  test('of root alone is fine, and so is one that is still to be made', () => {
+  test('that only root can enter is fine, and so is one that does not exist yet', () => {
     const modes = { ...root, '/srv/sandlot': { mode: 0o700 }, '/srv/sandlot/db.sqlite': { mode: 0o644 } }
     expect(homeAccess({ settings }, hostWith({ modes })).status).toBe('ok')
     expect(homeAccess({ settings }, hostWith({ modes: root })).status).toBe('ok')
   })
-  test('that others can enter is warned of, with the secrets that they can read', () => {
+  test('that other users can enter is a warning that names the secrets that they can read', () => {
     const modes = { ...root, '/srv/sandlot': { mode: 0o755 }, '/srv/sandlot/env': { mode: 0o644 } }
     expect(homeAccess({ settings }, hostWith({ modes }))).toMatchObject({
       status: 'warning',
@@ -70,7 +70,7 @@ describe('the home', () => {
   })
 })
 
-test('a kernel without user namespaces, or with none allowed, is warned of', () => {
+test('a kernel without user namespaces, or that allows none, is a warning', () => {
   const machine = (max: string) =>
     hostWith({ files: { '/proc/self/ns/user': '', '/proc/sys/user/max_user_namespaces': max } })
   expect(userNamespaces(undefined, machine('95000')).status).toBe('ok')

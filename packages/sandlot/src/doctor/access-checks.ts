@@ -6,7 +6,7 @@ import { type HostFiles, hostFiles } from './host-files.ts'
 const STICKY = 0o1000
 const OTHERS = 0o077
 const OTHERS_WRITE = 0o022
-/** Files of a home that hold keys. */
+/** Files of a home that contain keys. */
 const SECRETS = ['env', 'db.sqlite', 'bucket.key', 'ca/ca.key']
 
 export function listenAddress({ listen, sandboxListen }: Pick<Config, 'listen' | 'sandboxListen'>): Verdict {
@@ -34,7 +34,7 @@ export function bucketTransport({ settings }: Pick<Config, 'settings'>): Verdict
   }
 }
 
-/** Keys, tokens and memory of sandboxes lie in the home. */
+/** Checks access to the home, which contains keys, tokens and memory of sandboxes. */
 export function homeAccess(
   { settings: { home } }: { settings: Pick<Config['settings'], 'home'> },
   files: HostFiles = hostFiles,
@@ -45,7 +45,7 @@ export function homeAccess(
     const found = files.ownerAndMode(path)
     return found && (found.mode & OTHERS) !== 0
   })
-  // within a folder that nobody else may enter, modes of files do not matter
+  // below a folder that no other user may enter, modes of files do not matter
   if (own && readable.includes(home))
     return { status: 'warning', detail: `others may look into ${readable.join(', ')}`, mend }
   const owners = new Set([0, process.getuid?.()])
@@ -64,7 +64,7 @@ export function homeAccess(
   return { status: 'ok', detail: own ? `${home}, root only` : `${home} is made for root only` }
 }
 
-/** The kernel of each sandbox lives in a user namespace. */
+/** Checks for user namespaces, which the kernel of each sandbox runs in. */
 export function userNamespaces(_config?: Config, files: HostFiles = hostFiles): Verdict {
   const max = files.read('/proc/sys/user/max_user_namespaces')
   if (!files.list('/proc/self/ns').includes('user'))

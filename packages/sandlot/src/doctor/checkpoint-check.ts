@@ -6,7 +6,7 @@ import type { Verdict } from './finding.ts'
 
 const SHOWN = 3
 
-/** What the runsc that this version brings could not resume with its memory: said before an upgrade is done. */
+/** Reports, before an upgrade, checkpoints whose memory the runsc of this version cannot restore. */
 export async function checkpoints({ settings }: Config): Promise<Verdict> {
   const folder = new CheckpointFolder(
     join(settings.home, 'checkpoints'),

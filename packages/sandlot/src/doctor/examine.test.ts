@@ -8,7 +8,7 @@ import { loadConfig } from '../config.ts'
 import { examine } from './examine.ts'
 import { port } from './network-and-disk-checks.ts'
 
-test('every check answers, whatever the machine, and each failure says what to do', async () => {
+test('every check answers on any machine, and each failure says what to do', async () => {
   const home = mkdtempSync(join(tmpdir(), 'sandlot-doctor-'))
   const findings = await examine(loadConfig({ flags: { home, listen: '34567' }, env: {} }))
   rmSync(home, { recursive: true })
@@ -19,7 +19,7 @@ test('every check answers, whatever the machine, and each failure says what to d
   }
 })
 
-test('a port that somebody else has fails with the name of its owner', async () => {
+test('a port that another process listens on fails with the name of that process', async () => {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port: taken } = server.address() as { port: number }

@@ -1,7 +1,8 @@
+import { examine as runChecks } from '@sandlot/protocol/doctor'
 import type { Config } from '../config.ts'
 import { bucketTransport, homeAccess, listenAddress, userNamespaces } from './access-checks.ts'
 import { checkpoints } from './checkpoint-check.ts'
-import type { Check, Finding, Verdict } from './finding.ts'
+import type { Check, Finding } from './finding.ts'
 import {
   architecture,
   cgroups,
@@ -70,28 +71,5 @@ const CHECKS: Record<string, Check> = {
   'core dumps': coreDumps,
 }
 
-/** Runs every check; one that throws or hangs has failed and does not stop the others. */
-export function examine(config: Config): Promise<Finding[]> {
-  return Promise.all(
-    Object.entries(CHECKS).map(async ([name, check]) => {
-      try {
-        return { name, ...(await withTimeout(async () => check(config))) }
-      } catch (error) {
-        return { name, status: 'failed' as const, detail: (error as Error).message }
-      }
-    }),
-  )
-}
-
-async function withTimeout(work: () => Promise<Verdict>): Promise<Verdict> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<Verdict>((resolve) => {
-    const verdict: Verdict = { status: 'failed', detail: `no answer within ${CHECK_TIMEOUT_MS / 1000} s` }
-    timer = setTimeout(() => resolve(verdict), CHECK_TIMEOUT_MS)
-  })
-  try {
-    return await Promise.race([work(), timeout])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+/** Runs every check of the machine concurrently. */
+export const examine = (config: Config): Promise<Finding[]> => runChecks(CHECKS, config, CHECK_TIMEOUT_MS)

@@ -1,14 +1,14 @@
 import type { HostFiles } from './host-files.ts'
 
 export interface FakeHost {
-  /** Content by path; folders and links follow from them. */
+  /** Content by path; folders follow from the paths. */
   files?: Record<string, string>
   links?: Record<string, string>
   devices?: Record<string, string>
   modes?: Record<string, { uid?: number; mode: number }>
 }
 
-/** A machine that has these files only. */
+/** Pretends to be a machine that has only these files. */
 export const hostWith = ({ files = {}, links = {}, devices = {}, modes = {} }: FakeHost): HostFiles => ({
   read: (path) => files[path],
   list: (path) => [

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 
-/** What checks look at of this machine; tests bring files of their own. */
+/** Files of this machine that checks read; tests provide their own. */
 export interface HostFiles {
-  /** Trimmed; undefined when there is none, or it cannot be read. */
+  /** Trimmed content of a file; undefined when the file is missing or unreadable. */
   read(path: string): string | undefined
-  /** Names in a folder; none when there is no such folder. */
+  /** Names in a folder; empty when the folder does not exist. */
   list(path: string): string[]
-  /** Where links lead; undefined when there is nothing. */
+  /** Target of a path after all links; undefined when the target does not exist. */
   resolve(path: string): string | undefined
   /** `<major>:<minor>` of the device that a file lies on. */
   deviceOf(path: string): string | undefined

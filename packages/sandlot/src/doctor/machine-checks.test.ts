@@ -3,13 +3,13 @@ import { readCgroupLayout } from './machine-checks.ts'
 
 const none = () => []
 
-test('cgroups v1 are told by their mounts', () => {
+test('cgroups v1 are recognised by their mounts', () => {
   const mounts =
     'cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu,cpuacct 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0'
   expect(readCgroupLayout(mounts, none)).toEqual({ mode: 'v1', controllers: ['cpu', 'cpuacct', 'memory'] })
 })
 
-test('cgroups v2 are told by their controllers, and can always freeze', () => {
+test('cgroups v2 are recognised by their controllers, and can always freeze', () => {
   const layout = readCgroupLayout('cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0', () => [
     'cpu',
     'memory',
@@ -24,6 +24,6 @@ test('a systemd hierarchy beside v2 does not make it hybrid, a controller does',
   expect(readCgroupLayout(`${unified}cgroup /c cgroup rw,pids 0 0`, none).mode).toBe('hybrid')
 })
 
-test('no cgroups at all are noticed', () => {
+test('a machine without cgroups is recognised', () => {
   expect(readCgroupLayout('proc /proc proc rw 0 0', none).mode).toBe('none')
 })

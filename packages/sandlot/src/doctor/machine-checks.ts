@@ -9,7 +9,7 @@ import type { Verdict } from './finding.ts'
 const MINIMUM_KERNEL = [4, 15] as const
 const MINIMUM_MEMORY_MB = 1024
 const CONTROLLERS = ['cpu', 'memory', 'pids'] as const
-/** The day of the pinned runsc: a clock before it makes every certificate look wrong. */
+/** Release date of the pinned runsc: a clock before this date makes certificates look invalid. */
 const EARLIEST_TIME = Date.UTC(2026, 8, 5)
 
 export function kernel(): Verdict {

@@ -12,10 +12,10 @@ const ok = { status: 'ok' }
 describe('CPU threads', () => {
   const machine = (active: string) => hostWith({ files: { '/sys/devices/system/cpu/smt/active': active } })
 
-  test('two threads a core are warned of', () => {
+  test('two threads a core are a warning', () => {
     expect(smt(undefined, machine('1'))).toMatchObject(warning(/observe each other/, /smt\/control.*nosmt/))
   })
-  test('one thread, and a machine that does not know, are fine', () => {
+  test('one thread, and a machine that does not report threads, are fine', () => {
     expect(smt(undefined, machine('0'))).toMatchObject(ok)
     expect(smt(undefined, hostWith({}))).toMatchObject(ok)
   })
@@ -32,7 +32,7 @@ describe('faults of the CPU', () => {
       ),
     })
 
-  test('what is open, or open in part, is named', () => {
+  test('open and partly open faults are named', () => {
     const faults = {
       mds: 'Vulnerable: Clear CPU buffers attempted, no microcode; SMT vulnerable',
       spectre_v2: 'Mitigation: Retpolines; BHI: Vulnerable',
@@ -43,7 +43,7 @@ describe('faults of the CPU', () => {
       warning(/^open: mds \(.*no microcode\), spectre_v2 \(BHI: Vulnerable\)$/, /microcode/),
     )
   })
-  test('what is mended, not there, or about KVM or SMT only is fine', () => {
+  test('faults that are mitigated, absent, or about KVM or SMT only are fine', () => {
     const faults = {
       l1tf: 'Mitigation: PTE Inversion; VMX: conditional cache flushes, SMT vulnerable',
       itlb_multihit: 'KVM: Vulnerable',
@@ -51,7 +51,7 @@ describe('faults of the CPU', () => {
     }
     expect(mitigations(undefined, machine(faults))).toMatchObject(ok)
   })
-  test('a kernel that does not say is warned of', () => {
+  test('a kernel that does not report faults is a warning', () => {
     expect(mitigations(undefined, hostWith({}))).toMatchObject(warning(/does not say/, /kernel/))
   })
 })
@@ -63,7 +63,7 @@ describe('swap', () => {
   test('none is fine', () => {
     expect(swap(undefined, hostWith({ files: swaps() }))).toEqual({ status: 'ok', detail: 'none' })
   })
-  test('a partition and a file in the plain are named', () => {
+  test('an unencrypted partition and file are named', () => {
     const files = swaps('/dev/sda2 partition 1 0 -2', '/swapfile file 1 0 -3')
     const machine = hostWith({
       files,
@@ -108,7 +108,7 @@ describe('swap', () => {
   })
 })
 
-test('merged pages are warned of while they are merged', () => {
+test('merged pages are a warning while merging is on', () => {
   const machine = (run: string) => hostWith({ files: { '/sys/kernel/mm/ksm/run': run } })
   expect(ksm(undefined, machine('1'))).toMatchObject(warning(/same page/, /echo 2/))
   for (const run of ['0', '2']) expect(ksm(undefined, machine(run))).toMatchObject(ok)
@@ -131,12 +131,12 @@ describe('core dumps', () => {
   ])('the pattern %j with the limit %s keeps nothing', (pattern, limit) => {
     expect(coreDumps(undefined, machine(pattern, limit))).toMatchObject(ok)
   })
-  test('a file is warned of where the limit allows it', () => {
+  test('a core file is a warning where the limit allows it', () => {
     expect(coreDumps(undefined, machine('/var/core.%p', 'unlimited'))).toMatchObject(
       warning(/named \/var\/core\.%p/, /ulimit -c 0/),
     )
   })
-  test('a program gets them whatever the limit', () => {
+  test('a program that handles core dumps is a warning whatever the limit', () => {
     expect(coreDumps(undefined, machine('|/usr/share/apport/apport %p', '0'))).toMatchObject(
       warning(/go to \/usr\/share\/apport\/apport:/, /core_pattern/),
     )

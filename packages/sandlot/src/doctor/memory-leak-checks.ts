@@ -4,11 +4,11 @@ import type { Verdict } from './finding.ts'
 import { type HostFiles, hostFiles } from './host-files.ts'
 
 /*
- * Where memory of a sandbox could be seen by another one, or stay on a disk. Each is a setting of the machine, which
- * nothing here changes: it is the administrator's, and others may need it. docs/security.md says what follows from each.
+ * Checks for ways in which a sandbox's memory could be read by another sandbox, or remain on a disk. Each is a setting of
+ * the machine, which only the administrator changes, as other programs may need it. docs/security.md tells the consequences.
  */
 
-/** Layers of device mapper below a swap device: more is a mistake of ours. */
+/** Most layers of device mapper below a swap device; stops a search that would not end. */
 const MAX_DEPTH = 8
 
 export function smt(_config?: Config, files: HostFiles = hostFiles): Verdict {
@@ -31,7 +31,7 @@ export function mitigations(_config?: Config, files: HostFiles = hostFiles): Ver
       mend: 'boot a kernel of 4.15 or newer',
     }
   const open = names.flatMap((name) => {
-    // one file may list several; KVM does not matter here
+    // one file may list several states; KVM does not matter here
     const parts = (files.read(`${folder}/${name}`) ?? '').split(';').map((part) => part.trim())
     const bad = parts.filter((part) => /\bVulnerable\b/.test(part) && !part.startsWith('KVM:'))
     return bad.length > 0 ? [`${name} (${bad.join(', ')})`] : []
@@ -65,7 +65,7 @@ function isSafeSwap(path: string, isFile: boolean, files: HostFiles): boolean {
   return /^zram\d+$/.test(name) || isEncrypted(name, files, MAX_DEPTH)
 }
 
-/** A device of dm-crypt, or one that lies on such devices alone. */
+/** Whether a device is one of dm-crypt, or lies only on such devices. */
 function isEncrypted(name: string, files: HostFiles, depth: number): boolean {
   const block = `/sys/class/block/${name}`
   if (files.read(`${block}/dm/uuid`)?.startsWith('CRYPT-')) return true
@@ -96,7 +96,7 @@ export function coreDumps(_config?: Config, files: HostFiles = hostFiles): Verdi
   }
 }
 
-/** The kernel asks no limit before it starts a program. */
+/** A program that handles core dumps is started whatever the limit for core files is. */
 function piped(pattern: string, files: HostFiles): Verdict {
   const isSystemd = pattern.includes('systemd-coredump')
   const folder = '/etc/systemd/coredump.conf.d'

@@ -41,7 +41,7 @@ export async function nftables(): Promise<Verdict> {
   }
 }
 
-/** The table of a server that runs: without it nothing may run. */
+/** Checks the firewall table of a running server, without which sandboxes may not run. */
 export async function firewall({ settings }: Config): Promise<Verdict> {
   if (!findServer(settings.home))
     return { status: 'ok', detail: 'no server runs, so there is nothing to hold' }
@@ -55,10 +55,10 @@ export async function firewall({ settings }: Config): Promise<Verdict> {
   }
 }
 
-/** What holds on each sandbox's link when the table is gone. */
+/** Checks the filters on each sandbox's link, which hold even when the table is gone. */
 export async function linkFilters(): Promise<Verdict> {
   if (process.getuid?.() !== 0) return { status: 'warning', detail: 'not tried without root' }
-  // any program: one that lets everything pass
+  // any program works for this check, for example one that lets everything pass
   const program = filterCommands('sandlot0', '1,6 0 0 4294967295')
   const script = `ip link add sandlot0 type veth peer name sandlot1 && ip link set sandlot0 up && tc -batch - <<'END'\n${program}END\n`
   try {
@@ -118,7 +118,7 @@ export async function port({ settings, listen, sandboxListen }: Config): Promise
   }
 }
 
-/** Clients ask getaddrinfo for `<port>-<id>.<domain>`: without an answer they reach no sandbox. */
+/** Checks that getaddrinfo resolves `<port>-<id>.<domain>`, without which clients reach no sandbox. */
 export async function nameResolution({ settings, listen, sandboxListen }: Config): Promise<Verdict> {
   const name = `x.${settings.domain.split(':')[0]}`
   try {

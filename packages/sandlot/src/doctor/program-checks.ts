@@ -43,7 +43,7 @@ export function debianTools(): Verdict {
   }
 }
 
-/** gVisor reads EROFS images itself: the kernel need not know it, only making them needs a tool. */
+/** Checks for the tool that makes EROFS images; gVisor reads them itself, without support of the kernel. */
 export function erofs(): Verdict {
   const tool = allTools().find((candidate) => candidate.package === 'erofs-utils')!
   if (isPresent(tool)) return { status: 'ok', detail: 'mkfs.erofs is there; the kernel need not know EROFS' }
@@ -63,7 +63,7 @@ export async function runsc({ settings }: Config): Promise<Verdict> {
   }
 }
 
-/** Says of a runsc on PATH that it is not the one that runs sandboxes. */
+/** Tells users that a runsc on PATH is not the one that runs sandboxes. */
 async function unusedRunsc({ runscSha512 }: Settings): Promise<string> {
   const onPath = findExecutable('runsc')
   if (!onPath || knownHashes(runscSha512).includes(await sha512Of(onPath))) return ''

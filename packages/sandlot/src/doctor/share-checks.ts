@@ -4,7 +4,7 @@ import type { Settings } from '../settings.ts'
 import type { Verdict } from './finding.ts'
 import { type HostFiles, hostFiles } from './host-files.ts'
 
-/** Where there is swap and no limit for it, one sandbox can fill it for all. */
+/** Warns of swap without a limit, which a single sandbox can fill. */
 export function swapLimit(
   meminfo = readFileSync('/proc/meminfo', 'utf8'),
   isLimited = canLimitSwap(),
@@ -20,7 +20,7 @@ export function swapLimit(
   }
 }
 
-/** Says so only: without weights a disk is shared by who asks most, and the disk guard still holds. */
+/** Reports only, never fails: without weights the busiest sandboxes get most of the disk, and the disk guard still works. */
 export function diskShare(isWeighed = canWeighDisk()): Verdict {
   return {
     status: 'ok',
@@ -30,7 +30,7 @@ export function diskShare(isWeighed = canWeighDisk()): Verdict {
   }
 }
 
-/** A full table drops new connections of the whole machine, so all sandboxes together may only have a part of it. */
+/** Warns when sandboxes can fill the table of connections: a full table drops new connections of the whole machine. */
 export function connectionTable(
   { sandboxConnections, slots }: Pick<Settings, 'sandboxConnections' | 'slots'>,
   files: HostFiles = hostFiles,

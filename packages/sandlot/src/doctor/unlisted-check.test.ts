@@ -24,7 +24,7 @@ test('a home whose database lists everything is fine', async () => {
   expect(await examine()).toMatchObject({ status: 'ok' })
 })
 
-test('what, how many, how large, since when, by which database, until when', async () => {
+test('the detail names kind, number, size, age, database and end of the grace period', async () => {
   mark('checkpoints', 'c1', Date.UTC(2026, 0, 1, 12), 3 * 2 ** 20)
   mark('checkpoints', 'c2', Date.UTC(2026, 0, 2), 2 ** 20)
   mark('checkpoints', 'c3', 0, 0, '{"id":"c3"')

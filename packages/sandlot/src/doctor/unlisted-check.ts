@@ -2,7 +2,7 @@ import type { Settings } from '../settings.ts'
 import { unlistedReport } from '../unlisted-report.ts'
 import type { Verdict } from './finding.ts'
 
-/** What an empty, older or foreign database does not list, while it can still be saved. */
+/** Warns of data that the database (an empty, older or foreign one) does not list, while the data can still be saved. */
 export async function unlistedData(settings: Pick<Settings, 'home' | 'unlistedGraceDays'>): Promise<Verdict> {
   const lines = await unlistedReport(settings)
   if (lines.length === 0) return { status: 'ok', detail: 'the database lists all that is here' }

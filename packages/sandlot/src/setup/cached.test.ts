@@ -24,7 +24,7 @@ test('a file is made once and found afterwards', async () => {
   expect(await cachedFile(path, step, () => Promise.reject(new Error('again')))).toBe('found')
 })
 
-test('two at once make it once', async () => {
+test('concurrent callers make the file once', async () => {
   let made = 0
   const make = (scratch: string) => {
     made++
@@ -36,7 +36,7 @@ test('two at once make it once', async () => {
   expect(outcomes.sort()).toEqual(['found', 'made'])
 })
 
-test('a failure leaves nothing half made and the next try works', async () => {
+test('a failure leaves no partial file, and a retry works', async () => {
   const path = join(folder, 'version', 'product')
   const failing = cachedFile(path, step, async (scratch) => {
     await makeFile(scratch)

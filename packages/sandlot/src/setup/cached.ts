@@ -4,13 +4,13 @@ import { dirname } from 'node:path'
 import { withLock } from '../kernel-lock.ts'
 import type { Step } from '../progress.ts'
 
-/** The longest any one product may take to make; whoever waits for its lock waits as long. */
+/** Longest time to make any one file; callers wait as long for the lock. */
 const MAKE_TIMEOUT_MS = 20 * 60_000
 
 /**
- * The file at `path`, alone in its folder, made by `make` if it is not there yet. Two set-ups at once make it once, and a failed one
- * leaves nothing: `make` writes into a folder that is thrown away, the result appears by rename.
- * @param make returns the path of what it made inside `scratch`
+ * Provides the file at `path`, alone in its folder; `make` makes the file if it is missing. Concurrent set-ups make the file
+ * once, and a failed one leaves nothing: `make` writes into a temporary folder, and the result appears by rename.
+ * @param make returns the path of the new file inside `scratch`
  */
 export async function cachedFile(
   path: string,
@@ -23,7 +23,7 @@ export async function cachedFile(
   const waiting = () => step.update('another set-up is making it, waiting')
   return withLock(`${folder}.lock`, MAKE_TIMEOUT_MS, waiting, async () => {
     if (existsSync(path)) return 'found'
-    // The lock is ours, so what lies here is left from a set-up that was killed.
+    // This process holds the lock, so these files are left from a set-up that was killed.
     const scratch = `${folder}.making`
     await rm(scratch, { recursive: true, force: true })
     await mkdir(scratch)

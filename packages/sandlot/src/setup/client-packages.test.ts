@@ -58,14 +58,14 @@ test('a clone without these packages, or with a half-written one, says so', asyn
   })
 })
 
-test('a build that fails stops nothing and says what the builder said', async () => {
+test('a failed build does not stop the set-up and is reported with the output of the builder', async () => {
   writePackage('sdk', { scripts: { build: 'echo "no such type" >&2; exit 3' } })
   expect(await ensure()).toMatchObject({
     'e2b.tgz': { missing: expect.stringMatching(/exit code 3.*no such type/s) },
   })
 })
 
-test('a package that needs another one of this repository from the registry is not handed out', async () => {
+test('a package that depends on another one of this repository is not handed out', async () => {
   writePackage('sdk')
   writePackage('cli', { dependencies: { e2b: '1.2.3' } })
   expect(await ensure()).toMatchObject({

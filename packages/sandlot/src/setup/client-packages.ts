@@ -11,16 +11,16 @@ import { findExecutable } from './go.ts'
 
 const BUILD_TIMEOUT_MS = 5 * 60_000
 const PACK_TIMEOUT_MS = 60_000
-/** Raise it when packing changes: what was packed before is then stale. */
+/** Change this text when packing changes, so that older packages are stale. */
 const RECIPE = 'npm run build, npm pack; 1\n'
 
 interface Recipe {
-  /** As it is handed out: `GET /npm/<file>`. */
+  /** File name that clients request: `GET /npm/<file>`. */
   file: string
   folder: string
-  /** Folders whose build goes into this one, in the order they are built in. */
+  /** Folders whose builds go into this package, in build order. */
   builtFrom: string[]
-  /** Folders whose sources go into it. */
+  /** Folders whose sources go into this package. */
   sources: string[]
 }
 
@@ -30,8 +30,8 @@ const recipes: Recipe[] = [
 ]
 
 /**
- * The SDK and the CLI that match this server, built and packed once per content of their sources.
- * One that cannot be had stops nothing: it says why instead.
+ * Builds and packs the SDK and the CLI that match this server, once for each content of their sources.
+ * A package that cannot be made does not stop the set-up; the result says why the package is missing.
  * @param root of the repository
  */
 export async function ensureClientPackages(
@@ -88,7 +88,7 @@ const readPackage = async (home: string): Promise<PackageJson> =>
 const hasBuild = async (home: string): Promise<boolean> =>
   existsSync(join(home, 'package.json')) && (await readPackage(home)).scripts?.build !== undefined
 
-/** What the registry does not have, or has under the same name from somebody else, must be bundled. */
+/** Refuses dependencies on packages of this repository, which must be bundled: the registry does not have them, or has another package of that name. */
 async function checkDependencies(root: string, home: string): Promise<void> {
   const { name, dependencies = {} } = await readPackage(home)
   for (const folder of await readdir(join(root, 'packages'))) {
@@ -101,7 +101,7 @@ async function checkDependencies(root: string, home: string): Promise<void> {
   }
 }
 
-/** Everything of a package but what is made from it. */
+/** Source files of a package, without build output. */
 async function sourcesOf(root: string, home: string): Promise<string[]> {
   const files: string[] = []
   for (const entry of await readdir(home, { withFileTypes: true }).catch(() => [])) {

@@ -7,7 +7,7 @@ import { findExecutable } from './go.ts'
 const UPDATE_TIMEOUT_MS = 3 * 60_000
 const INSTALL_TIMEOUT_MS = 10 * 60_000
 
-/** Debian package → the program or NSS library that shows it is there, and what Sandlot does with it. */
+/** By Debian package: the program or NSS library that shows that the package is installed, and what Sandlot uses it for. */
 const TOOLS = [
   { package: 'mmdebstrap', program: 'mmdebstrap', use: 'builds the base image' },
   { package: 'nftables', program: 'nft', use: 'keeps sandboxes apart' },
@@ -38,7 +38,7 @@ export const isPresent = (tool: Tool): boolean =>
 export const missingTools = (): Tool[] => TOOLS.filter((tool) => !isPresent(tool))
 export const allTools = (): readonly Tool[] => TOOLS
 
-/** Does this /etc/os-release describe Debian or a child of it? */
+/** Whether this /etc/os-release describes Debian or a derivative. */
 export function isDebianFamily(osRelease: string): boolean {
   const ids = [...osRelease.matchAll(/^(?:ID|ID_LIKE)="?([^"\n]*)"?$/gm)].flatMap((match) =>
     match[1]!.split(' '),
@@ -47,8 +47,8 @@ export function isDebianFamily(osRelease: string): boolean {
 }
 
 /**
- * Installs what is missing in one apt-get run, when we are root on a Debian family.
- * @throws SandlotError invalid_request naming the packages otherwise, or with apt's words when it fails
+ * Installs missing packages in one apt-get run, when this process is root on Debian or a derivative.
+ * @throws SandlotError invalid_request that names the packages otherwise, or quotes apt when apt fails
  */
 export async function ensureDebianTools(step: Step): Promise<string> {
   const missing = missingTools()
@@ -69,7 +69,7 @@ export async function ensureDebianTools(step: Step): Promise<string> {
       onLine: (line) => step.update(line.slice(0, 70)),
     })
   step.update(`apt-get install ${packages.join(' ')}`)
-  // An update that fails (one dead source of many) does not matter when the packages are known already.
+  // A failed update (one dead source of many) does not matter when apt knows the packages already.
   const updateError = await apt(['update'], UPDATE_TIMEOUT_MS).then(
     () => undefined,
     (error: Error) => error,

@@ -10,7 +10,7 @@ import { findGo, goEnvironment } from './go.ts'
 
 const BUILD_TIMEOUT_MS = 10 * 60_000
 
-/** A static program of `guest/` that is built here; machines have its folder at /opt/sandlot. */
+/** A static program of `guest/`, built on this machine; sandboxes see its folder at /opt/sandlot. */
 export interface GoProgram {
   path: string
   /** First twelve hex characters of the hash over its sources and the Go version. */
@@ -18,8 +18,8 @@ export interface GoProgram {
 }
 
 /**
- * Where the program of these sources is, or will be.
- * @param name of the program, and of its folder in the cache
+ * Path of the program of these sources, whether it is built yet or not.
+ * @param name name of the program and of its folder in the cache
  * @throws SandlotError invalid_request without sources or Go
  */
 export async function findGoProgram(name: string, sources: string, cache: string): Promise<GoProgram> {
@@ -34,8 +34,8 @@ export async function findGoProgram(name: string, sources: string, cache: string
 }
 
 /**
- * The program of these sources, built once per content.
- * @throws SandlotError invalid_request with the compiler's words when it does not build
+ * Builds the program of these sources, once for each content.
+ * @throws SandlotError invalid_request with the compiler's output when the build fails
  */
 export async function ensureGoProgram(
   name: string,
@@ -70,7 +70,7 @@ export async function ensureGoProgram(
   return { path, hash, made: outcome === 'made' }
 }
 
-/** What does not end up in the program does not count: tests, texts, and one that somebody built there. */
+/** Leaves out files that do not end up in the program: tests, texts, and a binary built in the folder. */
 async function hashSources(name: string, sources: string, goVersion: string): Promise<string> {
   const isSource = (file: string) => file !== name && !file.endsWith('_test.go') && !file.endsWith('.md')
   const entries = await readdir(sources, { recursive: true, withFileTypes: true })

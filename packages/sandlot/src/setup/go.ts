@@ -3,10 +3,10 @@ import { delimiter, join } from 'node:path'
 import { run } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 
-/** go.mod of gVisor and of envd ask for at least this. */
+/** Oldest version that go.mod of gVisor and of envd allow. */
 export const MINIMUM_GO = [1, 24] as const
 
-/** The official archive's folder: sudo and cron leave it out of PATH. */
+/** Folder of the official archive, which sudo and cron leave out of PATH. */
 const USUAL_FOLDERS = ['/usr/local/go/bin', '/usr/lib/go/bin', '/snap/bin']
 
 /** First executable of that name on PATH and the folders given, or undefined. */
@@ -40,8 +40,8 @@ export async function findGo(): Promise<GoToolchain> {
 }
 
 /**
- * Static (gVisor's and envd's binaries must run in empty roots), and deaf to a go.work or GOFLAGS around us. An empty GOFLAGS would let the
- * one of `go env -w` through.
+ * Environment for static builds (gVisor's and envd's binaries must run in empty roots) that ignores any go.work and
+ * GOFLAGS. GOFLAGS must not be empty, as Go would then use the value of `go env -w`.
  */
 export const goEnvironment = (extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
   ...process.env,

@@ -7,26 +7,26 @@ import { ensureDebianTools } from './debian-tools.ts'
 import { ensureGoProgram } from './go-program.ts'
 import { ensureRunsc, runscPath } from './runsc.ts'
 
-/** What a server needs from the machine, ready to use. */
+/** Programs that a server needs from the machine, ready to use. */
 export interface Programs {
   runsc: string
   envd: string
-  /** Changes whenever envd does: images that hold another one are stale. */
+  /** Changes whenever envd does: images with another envd are stale. */
   envdHash: string
-  /** Makes images, in machines of its own. */
+  /** Program that makes images, in machines of its own. */
   imager: string
-  /** What users install, by file name. */
+  /** Packages that users install, by file name. */
   clientPackages: Record<string, ClientPackage>
 }
 
 export const envdSources = join(repositoryRoot, 'guest', 'envd')
 const imagerSources = join(repositoryRoot, 'guest', 'imager')
 
-/** What makes images, without the rest of a set-up. */
+/** Builds the program that makes images, without the rest of a set-up. */
 export const ensureImager = (cache: string, step: Step) =>
   ensureGoProgram('imager', imagerSources, cache, step)
 
-/** Everything outside the home that a server needs; each step is skipped when it is done. */
+/** Sets up all that a server needs outside the home; finished steps are skipped. */
 export async function prepareMachine({ settings }: Config, progress: Progress): Promise<Programs> {
   await progress.step('tools', ensureDebianTools)
   await progress.step('runsc', (step) => ensureRunsc(settings.cache, settings.runscSha512, step))

@@ -11,7 +11,7 @@ const RELEASES = 'https://storage.googleapis.com/gvisor/releases/release'
 
 /**
  * sha512 of the official binaries, by version and by architecture in the release's words. The `.sha512` that lies beside a binary proves
- * nothing: whoever replaces one replaces both. An entry is added by somebody who compared it over a second way (docs/adr/0021).
+ * nothing, as an attacker replaces both. Add an entry only after a comparison over a second channel (docs/adr/0021).
  */
 const RELEASE_SHA512: Record<string, Record<string, string>> = {
   '20260905.0': {},
@@ -23,10 +23,10 @@ const MAX_BINARY_BYTES = 512 * 1024 * 1024
 const architecture = (): string =>
   ({ x64: 'x86_64', arm64: 'aarch64' })[process.arch as string] ?? process.arch
 
-/** The folder is named by date; what follows the point counts rebuilds. */
+/** The folder is named by date; the number after the point counts rebuilds. */
 export const releaseUrl = (): string => `${RELEASES}/${RUNSC_VERSION.split('.')[0]}/${architecture()}/runsc`
 
-/** Hashes of a runsc that may be used here. @param expected of the setting `runscSha512`, or empty */
+/** Hashes of acceptable runsc binaries. @param expected value of the setting `runscSha512`, or empty */
 export const knownHashes = (expected: string): string[] =>
   [RELEASE_SHA512[RUNSC_VERSION]?.[architecture()], expected].filter(
     (hash) => hash !== undefined && hash !== '',
@@ -39,8 +39,8 @@ export async function sha512Of(path: string): Promise<string> {
 }
 
 /**
- * Copies a runsc that is on PATH, if its content is known. It is not run before: its word about its version is worth nothing.
- * @returns why it is not used; undefined when it was copied
+ * Copies the runsc on PATH if its content is known, without running it first: an unknown binary may report any version.
+ * @returns why the binary is not used; undefined when it was copied
  */
 export async function copyKnown(from: string, file: string, hashes: string[]): Promise<string | undefined> {
   await copyFile(from, file)
@@ -50,7 +50,7 @@ export async function copyKnown(from: string, file: string, hashes: string[]): P
   return `${from} is not used: its sha512 ${found} is neither in the source nor the setting runscSha512`
 }
 
-/** @throws Error when no hash is known (nothing is asked for then), or when the content is another */
+/** @throws Error when no hash is known (nothing is downloaded then), or when the content differs */
 export async function download(url: string, file: string, hashes: string[], step: Step): Promise<void> {
   if (hashes.length === 0)
     throw new Error('its sha512 is not in the source, and the setting runscSha512 is empty')

@@ -24,7 +24,7 @@ describe('a runsc on PATH', () => {
     return { path, hash: sha512(script) }
   }
 
-  test('is not believed by the version that it says, and not even asked', async () => {
+  test('is not trusted by its version, and not even run', async () => {
     const { path, hash } = claim()
     const reason = await copyKnown(path, join(folder, 'copy'), knownHashes(''))
     expect(reason).toContain(
@@ -48,19 +48,19 @@ describe('the official release', () => {
     requests = []
     server = createServer((request, response) => {
       requests.push(request.url!)
-      // as today's origin does: whoever replaces the binary replaces the sum beside it
+      // served beside the binary, as the real origin does: an attacker replaces both
       response.end(request.url!.endsWith('.sha512') ? `${sha512('evil')}  runsc` : 'evil')
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   })
   afterEach(() => void server.close())
 
-  test('is not asked for when no sha512 is known', async () => {
+  test('is not requested when no sha512 is known', async () => {
     await expect(download(url(), join(folder, 'runsc'), [], step)).rejects.toThrow('runscSha512')
     expect(requests).toEqual([])
   })
 
-  test('counts only with the sha512 that was known before', async () => {
+  test('is accepted only with the sha512 in the source', async () => {
     const known = [sha512('good')]
     await expect(download(url(), join(folder, 'runsc'), known, step)).rejects.toThrow(sha512('evil'))
     expect(requests).toEqual(['/x86_64/runsc'])
@@ -106,7 +106,7 @@ describe('a program that Go builds', () => {
     120_000,
   )
 
-  test('is of the version that its name in the cache says', () => {
+  test('has the version of its name in the cache', () => {
     const modulesOf = (program: string) => readFileSync(join(pinnedModules(program), 'go.mod'), 'utf8')
     expect(modulesOf('runsc')).toContain(`gvisor.dev/gvisor v0.0.0-${RUNSC_VERSION.split('.')[0]}`)
   })

@@ -10,10 +10,10 @@ import { copyKnown, download, knownHashes, RUNSC_VERSION, releaseUrl } from './r
 
 export { RUNSC_VERSION } from './runsc-release.ts'
 
-/** Versions of Sandlot that believed a binary by what it said of itself kept it in a folder without this word. */
+/** Marks the folder of verified binaries: earlier versions of Sandlot kept unverified ones in a folder without this word. */
 export const runscPath = (cache: string): string => join(cache, 'runsc', `${RUNSC_VERSION}-checked`, 'runsc')
 
-/** What `runsc --version` calls itself, for example `release-20260905.0`. */
+/** Version that `runsc --version` prints, for example `release-20260905.0`. */
 export async function runscVersion(path: string): Promise<string> {
   const { stdout } = await run(path, ['--version'], { timeoutMs: 10_000 })
   return /^runsc version (\S+)/m.exec(stdout)?.[1] ?? 'unknown'
@@ -22,9 +22,9 @@ export async function runscVersion(path: string): Promise<string> {
 export const isPinned = (version: string): boolean => version === `release-${RUNSC_VERSION}`
 
 /**
- * The pinned runsc in the machine's cache: from PATH or the official release when its sha512 is known, else built with Go from modules
- * whose hashes are in the source.
- * @param expectedSha512 the setting `runscSha512`: of a binary that the administrator has checked, or empty
+ * Provides the pinned runsc in the machine's cache: the one on PATH or of the official release when its sha512 is known, else
+ * one built with Go from modules whose hashes are in the source.
+ * @param expectedSha512 setting `runscSha512`: sha512 of a binary that the administrator has verified, or empty
  * @throws SandlotError invalid_request when none of the three works, with all their reasons
  */
 export async function ensureRunsc(cache: string, expectedSha512: string, step: Step): Promise<string> {
@@ -67,7 +67,7 @@ async function obtain(scratch: string, hashes: string[], step: Step): Promise<{ 
   }
 }
 
-/** Without a release's stamp the version is empty (VERSION_MISSING): the linker sets what a release would say. */
+/** Sets the version of a release through the linker, as it would be VERSION_MISSING without the release's stamp. */
 const build = (scratch: string, step: Step): Promise<string> =>
   buildPinned(
     {

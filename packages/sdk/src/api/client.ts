@@ -12,6 +12,9 @@ import type { paths } from './paths.ts'
 const MISSING_KEY =
   "API key is required: set the environment variable E2B_API_KEY, or pass it like Sandbox.create({ apiKey: 'e2b_...' })."
 
+/** Calls of the REST API by route, with the types of bodies, parameters and answers. */
+export type Api = Client<paths>
+
 /**
  * Typed client of the REST API: retries what `Retry-After` allows, logs, shares its connections with all others.
  *
@@ -22,7 +25,7 @@ const MISSING_KEY =
  * ```
  */
 export class ApiClient {
-  readonly api: Client<paths>
+  readonly api: Api
 
   /** @throws {@link AuthenticationError} without an API key, unless `requireApiKey` is false */
   constructor(config: ConnectionConfig, opts: { requireApiKey?: boolean } = {}) {
@@ -42,7 +45,7 @@ export class ApiClient {
   }
 }
 
-/** The client for a call of the SDK; a missing key is answered with what can be done about it on this machine. */
+/** Opens the client for a call of the SDK; the error for a missing key says how to get one on this machine. */
 export async function openApi(config: ConnectionConfig): Promise<ApiClient['api']> {
   if (!config.apiKey) throw new AuthenticationError(`${MISSING_KEY} ${await missingKeyMend()}`)
   return new ApiClient(config).api

@@ -1,6 +1,6 @@
 import { AuthenticationError, RateLimitError, SandboxError, ServiceBusyError } from '../errors.ts'
 
-/** What openapi-fetch gives: the parsed body if it was JSON, else its text. */
+/** Answer of openapi-fetch, with the parsed JSON body, else the text. */
 export interface ApiAnswer {
   response: Response
   error?: unknown
@@ -9,7 +9,7 @@ export interface ApiAnswer {
 type ErrorClass = new (message: string, stackTrace?: string) => Error
 
 /**
- * The error of an answer that is not 2xx, undefined for one that is.
+ * @returns the error of an answer that is not 2xx, undefined for a 2xx answer
  *
  * @param OtherError class for a status without a class of its own; its message is `<status>: <message>`
  * @param stackTrace for classes that show the caller's line instead of the SDK's
@@ -23,7 +23,7 @@ export function apiErrorOf(
   return errorOfStatus(response.status, messageOf(error), response.statusText, OtherError, stackTrace)
 }
 
-/** The same for an error that arrived inside a body: one of several forks. */
+/** Makes an error from a status inside a body, such as that of one of several forks. */
 export function errorOfStatus(
   status: number,
   message: string | undefined,

@@ -1,7 +1,7 @@
 import { timestampDate } from '@bufbuild/protobuf/wkt'
 import { type EntryInfo as WireEntry, FileType as WireFileType } from '../gen/filesystem/filesystem_pb.js'
 
-/** What a path leads to. */
+/** Type of the entry at a path. */
 export const FileType = {
   FILE: 'file',
   DIR: 'dir',
@@ -14,7 +14,7 @@ export declare namespace FileType {
   type SYMLINK = 'symlink'
 }
 
-/** What is known of a file that was just written. */
+/** Information about a file that was just written. */
 export interface WriteInfo {
   /** Last part of the path. */
   name: string
@@ -25,7 +25,7 @@ export interface WriteInfo {
   metadata?: Record<string, string>
 }
 
-/** What is known of a file or directory. */
+/** Information about a file or directory. */
 export interface EntryInfo extends WriteInfo {
   /** In bytes. */
   size: number
@@ -36,7 +36,7 @@ export interface EntryInfo extends WriteInfo {
   owner: string
   group: string
   modifiedTime?: Date
-  /** Where a symbolic link leads, as an absolute path. */
+  /** Target of a symbolic link, as an absolute path. */
   symlinkTarget?: string
 }
 

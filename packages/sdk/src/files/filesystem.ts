@@ -50,8 +50,8 @@ export class Filesystem {
   /** Reads a file as a `Blob`. @throws {@link FileNotFoundError} when there is none */
   async read(path: string, opts?: FilesystemReadOpts & { format: 'blob' }): Promise<Blob>
   /**
-   * Reads a file as it comes. The request timeout counts until the answer begins, `streamIdleTimeoutMs` from then on.
-   * Read it to its end or cancel it: until then it holds a connection.
+   * Reads a file as a stream. The request timeout applies until the answer starts, `streamIdleTimeoutMs` afterwards.
+   * Read the stream to its end or cancel it, as it holds a connection until then.
    *
    * @throws {@link FileNotFoundError} when there is none
    */
@@ -144,7 +144,7 @@ export class Filesystem {
     return await this.call(opts, (options) => falseOn(Code.NotFound, () => this.rpc.stat({ path }, options)))
   }
 
-  /** What is known of a file or directory. @throws {@link FileNotFoundError} when there is none */
+  /** Information about a file or directory. @throws {@link FileNotFoundError} when there is none */
   async getInfo(path: string, opts?: FilesystemRequestOpts): Promise<EntryInfo> {
     const { entry } = await this.call(opts, (options) => this.rpc.stat({ path }, options))
     return expectEntry(entry)

@@ -1,6 +1,6 @@
 /**
- * Passes a stream on and fails it when it stalls. The clock runs only while somebody reads, so a slow reader is no
- * stall. Cancelling it cancels the source, which gives the connection back.
+ * Passes a stream on and fails when the source stalls. The clock runs only during a read, so a slow reader is no stall.
+ * Cancelling the stream cancels the source, which frees the connection.
  */
 export function withIdleTimeout(
   source: ReadableStream<Uint8Array>,
@@ -31,7 +31,7 @@ export function withIdleTimeout(
       },
       cancel: (reason) => reader.cancel(reason),
     },
-    // nothing is read ahead: what was not asked for has no deadline
+    // nothing is read ahead, as the deadline applies only to requested chunks
     { highWaterMark: 0 },
   )
 }

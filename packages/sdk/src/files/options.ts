@@ -2,13 +2,13 @@ import type { ConnectionOpts, Username } from '../connection-config.ts'
 
 /** Options of every call about files. */
 export interface FilesystemRequestOpts extends Partial<Pick<ConnectionOpts, 'requestTimeoutMs' | 'signal'>> {
-  /** Whose home relative paths begin in, and who owns what is made. @default the default user of the template */
+  /** User whose home relative paths start in, and who owns new files. @default the default user of the template */
   user?: Username
 }
 
 /** Options for writing. */
 export interface FilesystemWriteOpts extends FilesystemRequestOpts {
-  /** Compress on the way. Needs envd 0.5.7; an older one gets it uncompressed. @default false */
+  /** Compress the upload. Needs envd 0.5.7; an older one gets the file uncompressed. @default false */
   gzip?: boolean
   /**
    * Send each file as a plain body instead of a form. Needs envd 0.5.7; an older one gets a form.
@@ -25,7 +25,7 @@ export interface FilesystemWriteOpts extends FilesystemRequestOpts {
 
 /** Options for reading. */
 export interface FilesystemReadOpts extends FilesystemRequestOpts {
-  /** Let the sandbox compress on the way. @default false */
+  /** Let the sandbox compress the download. @default false */
   gzip?: boolean
   /**
    * For `format: 'stream'`: most **milliseconds** without a byte while somebody reads; 0 means no limit.

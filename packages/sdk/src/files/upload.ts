@@ -16,7 +16,7 @@ export interface UploadRequest {
   signal?: AbortSignal
 }
 
-/** Writes files by the way that suits them: a plain body each, or one form with all of them. */
+/** Writes files in the best way: one request with a plain body for each, or one form with all of them. */
 export async function upload(
   envd: Envd,
   files: WriteEntry[],

@@ -36,7 +36,7 @@ const typeNames: Partial<Record<EventType, FilesystemEventType>> = {
   [EventType.WRITE]: FilesystemEventType.WRITE,
 }
 
-/** A watch that is on. */
+/** An active watch. */
 export class WatchHandle {
   private readonly stream: EventStream<WatchDirResponse>
 

@@ -14,7 +14,7 @@ const upstreamMends = {
 export const missingUpstream = (action: 'push' | 'pull'): GitUpstreamError =>
   new GitUpstreamError(upstreamMends[action])
 
-/** Runs a command that talks to a remote; what git says about credentials and upstreams becomes an error class. */
+/** Runs a command that uses a remote, and converts git's messages about credentials and upstreams to error classes. */
 export async function explained<Result>(
   action: 'clone' | 'push' | 'pull',
   run: () => Promise<Result>,

@@ -26,7 +26,7 @@ import { type GitBranches, type GitStatus, parseBranches, parseStatus } from './
 
 const RESET_MODES: GitResetMode[] = ['soft', 'mixed', 'hard', 'merge', 'keep']
 const CONFIG_SCOPES: GitConfigScope[] = ['global', 'local', 'system']
-/** A question for a password would wait forever: there is no terminal. */
+/** Disables password prompts, which would wait forever without a terminal. */
 const GIT_ENVS = { GIT_TERMINAL_PROMPT: '0' }
 
 /**
@@ -41,7 +41,7 @@ export class Git {
     this.commands = commands
   }
 
-  /** Clones a repository. @throws {@link GitAuthError} when it wants other credentials */
+  /** Clones a repository. @throws {@link GitAuthError} when the remote requires other credentials */
   async clone(url: string, opts: GitCloneOpts = {}): Promise<CommandResult> {
     const credentials = credentialsOf(opts, 'clone')
     const keepsUrl = !credentials || opts.dangerouslyStoreCredentials
@@ -208,7 +208,7 @@ export class Git {
     )
   }
 
-  /** Sets who commits. */
+  /** Sets the name and address of the author. */
   async configureUser(name: string, email: string, opts: GitConfigOpts = {}): Promise<CommandResult> {
     if (!name || !email) throw new InvalidArgumentError('Both name and email are required.')
     await this.setConfig('user.name', name, opts)

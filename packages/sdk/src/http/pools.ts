@@ -13,9 +13,9 @@ type Fetch = typeof globalThis.fetch
 export type PoolUse = 'api' | 'rpc' | 'files'
 
 interface Limits {
-  /** Most connections to one host. With HTTP/2 a burst opens several, until the first is up; then one carries all. */
+  /** Most connections to one host. With HTTP/2 a burst opens several until the first is established, which then carries all requests. */
   connections: number
-  /** Most requests that wait for an answer to begin. */
+  /** Most requests that wait for the start of an answer. */
   inFlight: number
 }
 
@@ -118,7 +118,7 @@ function createDispatcher(client: Undici, use: PoolUse, proxy?: string): Dispatc
     allowH2: use !== 'files',
     connections: limitOf(use, 'connections'),
     keepAliveTimeout: IDLE_MS,
-    // Deadlines are the callers': request timeout, command timeout, idle timeout of a stream.
+    // Callers set the deadlines: request timeout, command timeout, idle timeout of a stream.
     headersTimeout: 0,
     bodyTimeout: 0,
   }

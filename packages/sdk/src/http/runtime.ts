@@ -1,4 +1,4 @@
-/** Where the SDK runs. What is Node-only asks for `node`; everything else works with web standards alone. */
+/** Runtime that the SDK runs on. Node-only features check for `node`; everything else uses web standards only. */
 export type Runtime = 'node' | 'bun' | 'deno' | 'browser' | 'cloudflare-worker' | 'vercel-edge' | 'unknown'
 
 interface Surroundings {
@@ -11,7 +11,7 @@ interface Surroundings {
   importScripts?: unknown
 }
 
-/** Tells the runtime by the globals that each documents for it. Bun and Deno also have `process`, so they come first. */
+/** Recognises the runtime by its documented globals. Bun and Deno also have `process`, so they are checked first. */
 export function detectRuntime(surroundings: Surroundings = globalThis as Surroundings): {
   runtime: Runtime
   version: string
@@ -59,7 +59,7 @@ export const environmentVariable = (name: string): string | undefined => {
 export const builtinModule = <Module>(name: string): Module | undefined =>
   nodeLike?.getBuiltinModule?.(name) as Module | undefined
 
-/** The operating system as the API wants to hear it: `Linux`, `Darwin`, `Windows`, `unknown`. */
+/** The operating system in the API's words: `Linux`, `Darwin`, `Windows`, `unknown`. */
 export function operatingSystem(): string {
   const names: Record<string, string> = { linux: 'Linux', darwin: 'Darwin', win32: 'Windows' }
   return names[nodeLike?.platform ?? ''] ?? 'unknown'

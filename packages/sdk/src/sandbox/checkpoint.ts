@@ -1,42 +1,42 @@
 import type { Schema } from '../api/schema.ts'
 import type { SandboxApiOpts } from './options.ts'
 
-/** What made a checkpoint: a call of `pause`, the end of life, `createSnapshot`, `checkpoint`. */
+/** Cause of a checkpoint: a call of `pause`, the end of life, `createSnapshot`, or `checkpoint`. */
 export type SandboxCheckpointReason = 'pause' | 'auto-pause' | 'snapshot' | 'checkpoint'
 
-/** A moment of a sandbox that it can go back to. */
+/** A saved state that a sandbox can go back to. */
 export interface SandboxCheckpoint {
   checkpointId: string
-  /** What it came from; undefined for the first one. It may be deleted by now. */
+  /** The checkpoint before; undefined for the first one. May have been deleted since. */
   parentId?: string
   createdAt: Date
   why: SandboxCheckpointReason
-  /** false: only the files were saved, going back to it boots the sandbox anew. */
+  /** false: only the files were saved, so that going back boots the sandbox again. */
   hasMemory: boolean
-  /** In bytes, as it was written. */
+  /** Bytes as written. */
   sizeBytes: number
-  /** Whether the sandbox is paused as it, or ran on from it. */
+  /** Whether the sandbox is paused in this state, or was last started from it. */
   isHead: boolean
-  /** The snapshots that are this checkpoint, as `Sandbox.create()` takes them. */
+  /** Ids of snapshots with this state, for `Sandbox.create()`. */
   names: string[]
 }
 
-/** How many checkpoints a sandbox keeps. Snapshots, and the one it runs from, stay in any case. */
+/** How many checkpoints a sandbox keeps. Snapshots, and the checkpoint that the sandbox runs from, are always kept. */
 export interface SandboxKeepPolicy {
-  /** How many beside the one it runs from, 0 to 1000. */
+  /** Number of checkpoints besides the one that the sandbox runs from, 0 to 1000. */
   last: number
   /** In **seconds**; older ones are deleted. @default of any age */
   maxAgeSeconds?: number
 }
 
-/** The checkpoints of a sandbox, oldest first. `parentId` says what came from what. */
+/** The checkpoints of a sandbox, oldest first; `parentId` links them to a tree. */
 export interface SandboxTree {
   sandboxId: string
   checkpoints: SandboxCheckpoint[]
   keep: SandboxKeepPolicy
 }
 
-/** Absolute paths that differ between two checkpoints: in content, mode or target, not in their times alone. */
+/** Absolute paths that differ between two checkpoints in content, mode or target; times alone do not count. */
 export interface SandboxDiff {
   /** Checkpoint. */
   from: string
@@ -45,12 +45,12 @@ export interface SandboxDiff {
   added: string[]
   changed: string[]
   deleted: string[]
-  /** There are more than the 10 000 of a kind that are listed. */
+  /** Whether a list was cut at 10 000 paths. */
   isTruncated: boolean
 }
 
 export interface SandboxDiffOpts extends SandboxApiOpts {
-  /** Id of a checkpoint. @default what `to` came from */
+  /** Id of a checkpoint. @default the parent of `to` */
   from?: string
   /** Id of a checkpoint. @default the newest */
   to?: string

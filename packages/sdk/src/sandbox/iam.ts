@@ -1,13 +1,13 @@
 import { InvalidArgumentError } from '../errors.ts'
 import type { SandboxIamToken } from '../secret/iam-token.ts'
 
-/** Workload identity of a sandbox: the tokens that its requests may carry. */
+/** Workload identity of a sandbox: tokens that requests of the sandbox may carry. */
 export interface SandboxIamOpts {
-  /** By a name of your choice, without `{`, `}` and control characters. Make them with `Secret.iamToken()`. */
+  /** Tokens by a name of your choice, without `{`, `}` and control characters. Make tokens with `Secret.iamToken()`. */
   tokens?: Record<string, SandboxIamToken>
 }
 
-/** What the runtime itself reads of objects that it serializes, awaits or coerces: reading them must not throw. */
+/** Properties that the runtime reads when it serializes, awaits or coerces an object: reading them must not throw. */
 const RUNTIME_NAMES = ['toJSON', 'then', 'toString', 'valueOf']
 
 /** @throws {@link InvalidArgumentError} for a name that a placeholder cannot hold */
@@ -21,7 +21,7 @@ export function assertTokenNames(tokens: Record<string, SandboxIamToken>): void 
 
 const placeholder = (name: string): string => `\${e2b.identity.tokens.${name}}`
 
-/** A placeholder for each registered name; others throw, as the way out would never replace them. */
+/** A placeholder for each registered name. Reading another name throws, as such a placeholder would never be replaced. */
 export function registeredTokens(tokens: Record<string, SandboxIamToken>): Record<string, string> {
   return namedOnRead((name) => {
     if (Object.hasOwn(tokens, name)) return placeholder(name)
@@ -31,7 +31,7 @@ export function registeredTokens(tokens: Record<string, SandboxIamToken>): Recor
   }, tokens)
 }
 
-/** A placeholder for any name, where the registered ones are not known. */
+/** A placeholder for any name, for calls that do not know the registered names. */
 export const anyTokens = (): Record<string, string> => namedOnRead(placeholder, {})
 
 function namedOnRead(textOf: (name: string) => string, own: object): Record<string, string> {

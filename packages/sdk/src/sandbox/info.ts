@@ -4,13 +4,13 @@ import { type SandboxNetworkInfo, toNetworkInfo } from './network.ts'
 export type SandboxState = 'running' | 'paused'
 
 export type SandboxInfoLifecycle = {
-  /** What happens at its end of life. */
+  /** What happens when the time to live is over. */
   onTimeout: 'pause' | 'kill'
-  /** Whether a request wakes it when it is paused. */
+  /** Whether a request resumes the paused sandbox. */
   autoResume: boolean
 }
 
-/** What is known of a sandbox. */
+/** Information about a sandbox. */
 export interface SandboxInfo {
   sandboxId: string
   templateId: string
@@ -18,23 +18,23 @@ export interface SandboxInfo {
   name?: string
   metadata: Record<string, string>
   startedAt: Date
-  /** When it is killed or paused. */
+  /** When the sandbox will be killed or paused. */
   endAt: Date
   state: SandboxState
   cpuCount: number
   /** In MiB. */
   memoryMB: number
   envdVersion: string
-  /** Undefined when nobody said. */
+  /** Undefined when it was not set. */
   allowInternetAccess?: boolean | undefined
   network?: SandboxNetworkInfo
   lifecycle?: SandboxInfoLifecycle
   volumeMounts?: Array<{ name: string; path: string }>
-  /** What its host names end with. */
+  /** Domain of the sandbox's host names. */
   sandboxDomain?: string
 }
 
-/** What a sandbox used at one moment. Memory and disk are in bytes. */
+/** Resource usage of a sandbox at one moment. Memory and disk are in bytes. */
 export interface SandboxMetrics {
   timestamp: Date
   /** In percent of one core. */
@@ -50,13 +50,13 @@ export interface SandboxMetrics {
 
 /** A snapshot. */
 export interface SnapshotInfo {
-  /** Pass it to `Sandbox.create()` to start from it. */
+  /** Pass this id to `Sandbox.create()` to start from the snapshot. */
   snapshotId: string
   /** Full names, `namespace/name:tag`. */
   names: string[]
 }
 
-/** How a client reaches one sandbox; comes with create, connect and fork. */
+/** Address and tokens of one sandbox, as create, connect and fork return them. */
 export interface SandboxAccess {
   sandboxId: string
   sandboxDomain: string | undefined

@@ -1,13 +1,13 @@
 import type { Schema } from '../api/schema.ts'
 import { InvalidArgumentError } from '../errors.ts'
 
-/** What happens when the sandbox reaches its end of life. */
+/** What happens when the sandbox's time to live is over. */
 export type SandboxOnTimeout =
   | 'pause'
   | 'kill'
   | {
       action: 'pause'
-      /** false keeps the disk alone; not together with `autoResume`. @default true */
+      /** false keeps the disk only; not together with `autoResume`. @default true */
       keepMemory?: boolean
     }
   | { action: 'kill' }
@@ -15,7 +15,7 @@ export type SandboxOnTimeout =
 export type SandboxLifecycle = {
   /** @default 'kill' */
   onTimeout: SandboxOnTimeout
-  /** Let a request wake it when it is paused; only with `onTimeout: 'pause'`. @default false */
+  /** Lets a request resume the paused sandbox; only with `onTimeout: 'pause'`. @default false */
   autoResume?: boolean
 }
 
@@ -23,7 +23,7 @@ const ACTIONS = ['pause', 'kill']
 
 type LifecycleFields = Pick<Schema<'NewSandboxV2'>, 'autoPause' | 'autoPauseMemory' | 'autoResume'>
 
-/** The fields of the create request. @throws {@link InvalidArgumentError} for what does not go together */
+/** The fields of the create request. @throws {@link InvalidArgumentError} for options that contradict each other */
 export function lifecycleFields(lifecycle: SandboxLifecycle | undefined): LifecycleFields {
   const { onTimeout, autoResume } = (lifecycle ?? {}) as Partial<SandboxLifecycle>
   const action = typeof onTimeout === 'object' ? onTimeout.action : onTimeout

@@ -1,8 +1,8 @@
 import type { McpServers } from '../gen/mcp-servers.ts'
 
 /**
- * Servers for the MCP gateway with their settings: those of its catalogue by name, which the gateway itself checks,
- * and any GitHub repository as `github/<owner>/<repository>`.
+ * Servers for the MCP gateway with their settings: known servers by name, whose settings the gateway checks, and any GitHub
+ * repository as `github/<owner>/<repository>`.
  *
  * @example
  * ```ts
@@ -15,11 +15,11 @@ export type GitHubMcpServer = {
   [repository: `github/${string}`]: {
     /** Starts a server that speaks MCP over stdio. */
     runCmd: string
-    /** Installs what it needs, run in the root of the repository. */
+    /** Command that installs dependencies, run in the root of the repository. */
     installCmd?: string
     envs?: Record<string, string>
   }
 }
 
-/** Where the gateway keeps the token that clients must send. */
+/** File in which the gateway stores the token that clients must send. */
 export const MCP_TOKEN_PATH = '/etc/mcp-gateway/.token'

@@ -4,16 +4,16 @@ import { InvalidArgumentError } from '../errors.ts'
 /** Every address. */
 export const ALL_TRAFFIC = '0.0.0.0/0'
 
-/** What is changed in a request on its way out. */
+/** Changes to an outgoing request. */
 export type SandboxNetworkTransform = {
-  /** Set on the request, over those it has. */
+  /** Headers to set, which replace existing ones. */
   headers?: Record<string, string>
 }
 
-/** What a `transform` callback gets: placeholders, which the way out replaces; secrets never reach the program. */
+/** Argument of a `transform` callback: placeholders that are replaced outside the sandbox, so that programs never see secrets. */
 export type SandboxNetworkTransformContext = {
   iam: {
-    /** A placeholder for each token of {@link SandboxOpts.iam}, by its name. Reading another name throws. */
+    /** A placeholder for each token of {@link SandboxOpts.iam}, by name. Reading another name throws. */
     tokens: Record<string, string>
   }
 }
@@ -25,15 +25,15 @@ export type SandboxNetworkRule = {
   transform?: SandboxNetworkTransform | SandboxNetworkTransformResolver
 }
 
-/** Rules by domain. Having a rule does not allow a domain: that is what `allowOut` is for. */
+/** Rules by domain. A rule does not allow a domain; `allowOut` does. */
 export type SandboxNetworkRules = Record<string, SandboxNetworkRule[]> | Map<string, SandboxNetworkRule[]>
 
-/** A rule as the API tells it. */
+/** A rule as the API returns it. */
 export type SandboxNetworkRuleInfo = {
   transform?: SandboxNetworkTransform
 }
 
-/** What a callback for `allowOut` or `denyOut` gets. */
+/** Argument of a callback for `allowOut` or `denyOut`. */
 export type SandboxNetworkSelectorContext = {
   /** {@link ALL_TRAFFIC} */
   allTraffic: string
@@ -43,7 +43,7 @@ export type SandboxNetworkSelectorContext = {
 /** CIDR blocks, addresses or host names, or a callback that returns them. */
 export type SandboxNetworkSelector = string[] | ((ctx: SandboxNetworkSelectorContext) => string[])
 
-/** A SOCKS5 proxy of yours that all outgoing TCP goes through. When it fails, so do the connections. */
+/** Your own SOCKS5 proxy for all outgoing TCP. When the proxy fails, connections fail. */
 export type SandboxEgressProxyOpts = {
   /** `host:port` */
   address: string
@@ -53,30 +53,30 @@ export type SandboxEgressProxyOpts = {
   password?: string
 }
 
-/** The proxy as the API tells it: without its password. */
+/** The proxy as the API returns it, without the password. */
 export type SandboxEgressProxyInfo = {
   address: string
   username?: string
 }
 
-/** What a sandbox may reach, and who may reach it. */
+/** Network rules: addresses that a sandbox may reach, and callers that may reach the sandbox. */
 export type SandboxNetworkOpts = {
-  /** Allowed, also where `denyOut` says no. @default everything */
+  /** Allowed addresses, which take precedence over `denyOut`. @default everything */
   allowOut?: SandboxNetworkSelector
-  /** Denied. CIDR blocks and addresses only. @default nothing */
+  /** Denied addresses: CIDR blocks and addresses only. @default nothing */
   denyOut?: SandboxNetworkSelector
-  /** What happens to requests on their way out, by domain. */
+  /** Changes to outgoing requests, by domain. */
   rules?: SandboxNetworkRules
   egressProxy?: SandboxEgressProxyOpts
   /** false: every request to a port needs the header `e2b-traffic-access-token`. @default true */
   allowPublicTraffic?: boolean
-  /** `Host` header of requests to the sandbox; `${PORT}` stands for the port. @default the one they came with */
+  /** `Host` header of requests to the sandbox; `${PORT}` stands for the port. @default the client's own */
   maskRequestHost?: string
-  /** Ports behind which the program itself speaks TLS; its certificate is not checked. */
+  /** Ports where the program itself speaks TLS; the certificate is not checked. */
   httpsPorts?: number[]
 }
 
-/** The network settings as the API tells them. */
+/** The network rules as the API returns them. */
 export type SandboxNetworkInfo = {
   allowOut?: string[]
   denyOut?: string[]
@@ -87,11 +87,11 @@ export type SandboxNetworkInfo = {
   httpsPorts?: number[]
 }
 
-/** What can be changed of a running sandbox. Replaces everything: what is left out is cleared. */
+/** Network rules that can be changed on a running sandbox. Replaces all of them: fields that are left out are cleared. */
 export type SandboxNetworkUpdate = {
   allowOut?: SandboxNetworkSelector
   denyOut?: SandboxNetworkSelector
-  /** Names of tokens are not checked here: the request does not tell which the sandbox has. */
+  /** Does not check names of tokens, as the tokens of the sandbox are not known here. */
   rules?: SandboxNetworkRules
   egressProxy?: SandboxEgressProxyOpts
   /** false is the same as `denyOut: [ALL_TRAFFIC]`. */

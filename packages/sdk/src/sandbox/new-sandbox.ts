@@ -4,10 +4,10 @@ import { lifecycleFields } from './lifecycle.ts'
 import { resolveNetwork, type SandboxNetworkUpdate } from './network.ts'
 import type { SandboxOpts } from './options.ts'
 
-/** Whole seconds, as the API counts. */
+/** Converts to whole seconds, the unit of the API. */
 export const toSeconds = (ms: number): number => Math.ceil(ms / 1000)
 
-/** The body of the create request. What is not given is left out: the server knows the defaults. */
+/** Makes the body of the create request. Options that are not set are left out, as the server has the defaults. */
 export function newSandbox(
   template: string,
   timeoutMs: number | undefined,

@@ -27,11 +27,11 @@ export interface SandboxApiOpts
 export interface SandboxOpts extends ConnectionOpts {
   /** Name or id. @default `base`, with `mcp` `mcp-gateway` */
   template?: string
-  /** Your own labels, to find it again with `Sandbox.list`. @default {} */
+  /** Your own labels, to find the sandbox with `Sandbox.list`. @default {} */
   metadata?: Record<string, string>
-  /** Environment variables of everything that runs in it. @default {} */
+  /** Environment variables of all processes in the sandbox. @default {} */
   envs?: Record<string, string>
-  /** How long it lives in **milliseconds**; `setTimeout` changes that. @default 300_000, from the server */
+  /** Time to live in **milliseconds**; `setTimeout` changes it later. @default 300_000, from the server */
   timeoutMs?: number
   /** @deprecated Has no effect: every sandbox is secured. */
   secure?: boolean
@@ -42,44 +42,44 @@ export interface SandboxOpts extends ConnectionOpts {
   network?: SandboxNetworkOpts
   /** Workload identity: tokens that `network.rules` may put into requests. */
   iam?: SandboxIamOpts
-  /** Volumes, or their names, by the path where they appear. */
+  /** Volumes, or their names, by mount path. */
   volumeMounts?: Record<string, Volume | string>
   /** One base URL for all requests to the sandbox. @default E2B_SANDBOX_URL */
   sandboxUrl?: string
-  /** What happens at its end of life. @default it is killed */
+  /** What happens when the time to live is over. @default the sandbox is killed */
   lifecycle?: SandboxLifecycle
 }
 
 /**
- * How a paused sandbox comes back: `restore` with its memory and processes, `reboot` from its disk alone, which helps
- * when what is in its memory hangs.
+ * How a paused sandbox is resumed: `restore` with memory and processes, or `reboot` from the disk only, which helps when a
+ * process in memory hangs.
  */
 export type SandboxOnResume = 'restore' | 'reboot'
 
 /** Options for connecting. */
 export type SandboxConnectOpts = ConnectionOpts & {
-  /** How long it lives from now in **milliseconds**; one that lives longer is left so. @default 300_000 */
+  /** Time to live from now in **milliseconds**; a longer remaining time is not shortened. @default 300_000 */
   timeoutMs?: number
   /** @default 'restore' */
   onResume?: SandboxOnResume
 }
 
 export interface SandboxPauseOpts extends SandboxApiOpts {
-  /** false keeps the disk alone: it boots anew when it is resumed. @default true */
+  /** false keeps the disk only, so that the sandbox boots again when it is resumed. @default true */
   keepMemory?: boolean
 }
 
 export interface SandboxForkOpts extends ConnectionOpts {
-  /** How many, 1 to 100. @default 1 */
+  /** Number of forks, 1 to 100. @default 1 */
   count?: number
-  /** How long each lives in **milliseconds**. @default the server's */
+  /** Time to live of each fork in **milliseconds**. @default the server's */
   timeoutMs?: number
 }
 
 export type SandboxListOrder = 'asc' | 'desc'
 
 export interface SandboxListOpts extends Omit<SandboxApiOpts, 'signal'> {
-  /** What must all be true of a sandbox. */
+  /** Conditions that a sandbox must all meet. */
   query?: {
     metadata?: Record<string, string>
     /** @default both */
@@ -90,21 +90,21 @@ export interface SandboxListOpts extends Omit<SandboxApiOpts, 'signal'> {
   }
   /** By start time, over all pages. @default 'desc' */
   order?: SandboxListOrder
-  /** Most of a page, 1 to 100. @default 100 */
+  /** Most items of a page, 1 to 100. @default 100 */
   limit?: number
-  /** Where to begin: `nextToken` of another paginator. */
+  /** Where to start: `nextToken` of another paginator. */
   nextToken?: string
 }
 
 export interface SandboxMetricsOpts extends SandboxApiOpts {
-  /** @default its start */
+  /** @default the start of the sandbox */
   start?: Date
   /** @default now */
   end?: Date
 }
 
 export interface SnapshotListOpts extends Omit<SandboxApiOpts, 'signal'> {
-  /** Only those made of this sandbox. */
+  /** Only snapshots of this sandbox. */
   sandboxId?: string
   /** Name or id, with or without a tag. */
   name?: string
@@ -115,7 +115,7 @@ export interface SnapshotListOpts extends Omit<SandboxApiOpts, 'signal'> {
 }
 
 export interface CreateSnapshotOpts extends SandboxApiOpts {
-  /** One that exists gets a new build. @default none */
+  /** Name of the snapshot; an existing one gets a new build. @default none */
   name?: string
 }
 
@@ -123,6 +123,6 @@ export interface CreateSnapshotOpts extends SandboxApiOpts {
 export interface SandboxUrlOpts {
   /** Seconds until it expires. @default never */
   useSignatureExpiration?: number
-  /** Whose home the path begins in. @default the default user of the template */
+  /** User whose home relative paths start in. @default the default user of the template */
   user?: Username
 }

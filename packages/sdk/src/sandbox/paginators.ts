@@ -1,9 +1,29 @@
-import { openApi } from '../api/client.ts'
-import { apiErrorOf } from '../api/error.ts'
+import { type Api, openApi } from '../api/client.ts'
+import { type ApiAnswer, apiErrorOf } from '../api/error.ts'
+import type { Schema } from '../api/schema.ts'
 import { ConnectionConfig } from '../connection-config.ts'
 import { Paginator } from '../paginator.ts'
 import { type SandboxInfo, type SnapshotInfo, toSandboxInfo, toSnapshotInfo } from './info.ts'
 import type { SandboxApiOpts, SandboxListOpts, SnapshotListOpts } from './options.ts'
+
+type Page<Listed> = ApiAnswer & { data?: Listed[] }
+
+/** Pages that one route of the REST API lists. */
+abstract class ApiPaginator<Listed, Item> extends Paginator<Item, SandboxApiOpts> {
+  override async nextItems(opts?: SandboxApiOpts): Promise<Item[]> {
+    this.assertHasNext()
+    const config = new ConnectionConfig({ ...this.opts, ...opts })
+    const answer = await this.ask(await openApi(config), config.getSignal(undefined, opts?.signal))
+    const error = apiErrorOf(answer)
+    if (error) throw error
+    this.updatePagination(answer.response)
+    return (answer.data ?? []).map((listed) => this.toItem(listed))
+  }
+
+  /** Requests the page that `limit` and `nextToken` name. */
+  protected abstract ask(api: Api, signal: AbortSignal | undefined): Promise<ApiAnswer & { data?: Listed[] }>
+  protected abstract toItem(listed: Listed): Item
+}
 
 /**
  * Pages of sandboxes.
@@ -16,7 +36,7 @@ import type { SandboxApiOpts, SandboxListOpts, SnapshotListOpts } from './option
  * }
  * ```
  */
-export class SandboxPaginator extends Paginator<SandboxInfo, SandboxApiOpts> {
+export class SandboxPaginator extends ApiPaginator<Schema<'ListedSandbox'>, SandboxInfo> {
   private readonly query: SandboxListOpts['query']
   private readonly order: SandboxListOpts['order']
 
@@ -27,12 +47,9 @@ export class SandboxPaginator extends Paginator<SandboxInfo, SandboxApiOpts> {
     this.order = order
   }
 
-  override async nextItems(opts?: SandboxApiOpts): Promise<SandboxInfo[]> {
-    this.assertHasNext()
-    const config = new ConnectionConfig({ ...this.opts, ...opts })
-    const api = await openApi(config)
+  protected override ask(api: Api, signal: AbortSignal | undefined): Promise<Page<Schema<'ListedSandbox'>>> {
     const { metadata, state, startedAfter, template } = this.query ?? {}
-    const answer = await api.GET('/v2/sandboxes', {
+    return api.GET('/v2/sandboxes', {
       params: {
         query: {
           metadata: metadata && encodeMetadata(metadata),
@@ -44,17 +61,15 @@ export class SandboxPaginator extends Paginator<SandboxInfo, SandboxApiOpts> {
           nextToken: this.nextToken,
         },
       },
-      signal: config.getSignal(undefined, opts?.signal),
+      signal,
     })
-    const error = apiErrorOf(answer)
-    if (error) throw error
-    this.updatePagination(answer.response)
-    return (answer.data ?? []).map(listedInfo)
   }
+
+  protected override toItem = listedInfo
 }
 
 /** Pages of snapshots. */
-export class SnapshotPaginator extends Paginator<SnapshotInfo, SandboxApiOpts> {
+export class SnapshotPaginator extends ApiPaginator<Schema<'SnapshotInfo'>, SnapshotInfo> {
   private readonly sandboxId?: string
   private readonly name?: string
 
@@ -65,36 +80,23 @@ export class SnapshotPaginator extends Paginator<SnapshotInfo, SandboxApiOpts> {
     this.name = name
   }
 
-  override async nextItems(opts?: SandboxApiOpts): Promise<SnapshotInfo[]> {
-    this.assertHasNext()
-    const config = new ConnectionConfig({ ...this.opts, ...opts })
-    const api = await openApi(config)
-    const answer = await api.GET('/snapshots', {
-      params: {
-        query: {
-          sandboxID: this.sandboxId,
-          name: this.name,
-          limit: this.limit,
-          nextToken: this.nextToken,
-        },
-      },
-      signal: config.getSignal(undefined, opts?.signal),
-    })
-    const error = apiErrorOf(answer)
-    if (error) throw error
-    this.updatePagination(answer.response)
-    return (answer.data ?? []).map(toSnapshotInfo)
+  protected override ask(api: Api, signal: AbortSignal | undefined): Promise<Page<Schema<'SnapshotInfo'>>> {
+    const { limit, nextToken } = this
+    const query = { sandboxID: this.sandboxId, name: this.name, limit, nextToken }
+    return api.GET('/snapshots', { params: { query }, signal })
   }
+
+  protected override toItem = toSnapshotInfo
 }
 
-/** A list tells less than one sandbox does: what it never tells has no field. */
+/** Information in lists, without the fields that lists never contain. */
 function listedInfo(sandbox: Parameters<typeof toSandboxInfo>[0]): SandboxInfo {
   const { allowInternetAccess, network, lifecycle, sandboxDomain, volumeMounts, ...info } =
     toSandboxInfo(sandbox)
   return { ...info, ...(sandbox.volumeMounts && { volumeMounts }) }
 }
 
-/** Each key and value is encoded, and the pairs as a form; the query then encodes the whole (wire spec, 2.2). */
+/** Encodes each key and value, and then the pairs as a form; the query encodes the result again (wire spec, 2.2). */
 const encodeMetadata = (metadata: Record<string, string>): string =>
   new URLSearchParams(
     Object.entries(metadata).map(([key, value]) => [encodeURIComponent(key), encodeURIComponent(value)]),

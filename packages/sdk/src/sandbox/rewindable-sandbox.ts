@@ -1,6 +1,7 @@
-import { type ApiAnswer, apiErrorOf, messageOf } from '../api/error.ts'
+import { type ApiAnswer, messageOf } from '../api/error.ts'
 import { ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
-import { CheckpointNotFoundError, SandboxError, SandboxNotFoundError } from '../errors.ts'
+import { CheckpointNotFoundError, SandboxNotFoundError } from '../errors.ts'
+import { assertDone, bodyOf } from './answer.ts'
 import {
   type SandboxCheckpoint,
   type SandboxDiff,
@@ -14,19 +15,19 @@ import type { SandboxApiOpts } from './options.ts'
 import { SandboxApi } from './sandbox-api.ts'
 
 /**
- * What the official SDK does not have: a sandbox goes back to earlier moments of its own. Each pause, snapshot and
- * call of `checkpoint` leaves one in its tree.
+ * Calls that the official SDK does not have: a sandbox can go back to its earlier checkpoints. Each pause, snapshot and
+ * call of `checkpoint` adds one to the sandbox's tree.
  */
 export abstract class RewindableSandbox extends SandboxApi {
   abstract readonly sandboxId: string
   protected abstract readonly connectionConfig: ConnectionConfig
 
-  /** Saves this moment of a running sandbox. See {@link RewindableSandbox.checkpoint}. */
+  /** Makes a checkpoint of a running sandbox. See {@link RewindableSandbox.checkpoint}. */
   static async checkpoint(sandboxId: string, opts?: SandboxApiOpts): Promise<SandboxCheckpoint> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/checkpoints', { params: { path: { sandboxID: sandboxId } }, signal }),
     )
-    return toSandboxCheckpoint(bodyOf(answer, sandboxId))
+    return toSandboxCheckpoint(bodyOf(found(answer, sandboxId), sandboxId))
   }
 
   /** Takes a sandbox, running or paused, back to one of its checkpoints. See {@link RewindableSandbox.rollback}. */
@@ -38,7 +39,7 @@ export abstract class RewindableSandbox extends SandboxApi {
         signal,
       }),
     )
-    assertDone(answer, sandboxId)
+    assertDone(found(answer, sandboxId), sandboxId)
   }
 
   /** The checkpoints of a sandbox, running or paused. See {@link RewindableSandbox.tree}. */
@@ -46,7 +47,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.GET('/sandboxes/{sandboxID}/tree', { params: { path: { sandboxID: sandboxId } }, signal }),
     )
-    return toSandboxTree(bodyOf(answer, sandboxId))
+    return toSandboxTree(bodyOf(found(answer, sandboxId), sandboxId))
   }
 
   /** The files that differ between two checkpoints of a sandbox. See {@link RewindableSandbox.diff}. */
@@ -58,10 +59,10 @@ export abstract class RewindableSandbox extends SandboxApi {
         signal,
       }),
     )
-    return bodyOf(answer, sandboxId)
+    return bodyOf(found(answer, sandboxId), sandboxId)
   }
 
-  /** Says how many checkpoints a sandbox keeps. See {@link RewindableSandbox.keep}. */
+  /** Sets how many checkpoints a sandbox keeps. See {@link RewindableSandbox.keep}. */
   static async keep(sandboxId: string, opts: SandboxKeepOpts): Promise<void> {
     const { last, maxAgeSeconds } = opts
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
@@ -71,11 +72,11 @@ export abstract class RewindableSandbox extends SandboxApi {
         signal,
       }),
     )
-    assertDone(answer, sandboxId)
+    assertDone(found(answer, sandboxId), sandboxId)
   }
 
   /**
-   * Saves this moment, memory, processes and files, to come back to; it runs on. It must be running.
+   * Makes a checkpoint of memory, processes and files, to go back to later. The sandbox must be running and goes on.
    *
    * @throws {@link SandboxNotFoundError}
    * @throws {@link SandboxError} with `statusCode` 409 while it is paused, 507 when the server has no room
@@ -92,9 +93,9 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Takes it back to one of its checkpoints: what happened since is gone, unless a checkpoint has it. This object goes
-   * on working, with the same id, tokens and end of life; a paused sandbox stays paused. Commands, terminals and
-   * watches that were followed end with a {@link SandboxError}; what ran at that moment runs again, and
+   * Takes the sandbox back to one of its checkpoints. Later changes are lost, unless another checkpoint has them. This
+   * object stays valid, with the same id, tokens and end of life; a paused sandbox stays paused. Followed commands,
+   * terminals and watches end with a {@link SandboxError}; the processes of the checkpoint run again, and
    * `commands.connect(pid)` follows them.
    *
    * @throws {@link CheckpointNotFoundError} when it is none of its own, or was deleted
@@ -112,7 +113,7 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Its checkpoints: what came from what, when, how large, and why.
+   * Lists the sandbox's checkpoints with parent, time, size and cause.
    *
    * @throws {@link SandboxNotFoundError}
    * @example
@@ -126,7 +127,7 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * The files that differ between two of its checkpoints, by default between the newest and what that came from.
+   * Lists the files that differ between two checkpoints, by default between the newest and its parent.
    *
    * @throws {@link CheckpointNotFoundError} when one of them is none of its own, or was deleted
    * @throws {@link SandboxNotFoundError}
@@ -144,8 +145,8 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Says how many checkpoints it keeps, in place of what was said before; the server's default is `{ last: 3 }`.
-   * Others are deleted soon after, and from then on with each new checkpoint.
+   * Sets how many checkpoints the sandbox keeps, and replaces earlier settings; the server's default is `{ last: 3 }`.
+   * Older checkpoints are deleted soon after, and later with each new checkpoint.
    *
    * @throws {@link SandboxNotFoundError}
    * @throws {@link SandboxError} with `statusCode` 400 for numbers out of range
@@ -158,28 +159,18 @@ export abstract class RewindableSandbox extends SandboxApi {
     await RewindableSandbox.keep(this.sandboxId, this.resolve(opts))
   }
 
-  /** Calls of the instance go where it was created, unless the call says otherwise. */
+  /** Calls of an instance use the connection that it was created with, unless the options of the call override that. */
   protected resolve<Opts extends ConnectionOpts>(opts?: Opts): Opts {
     return ConnectionConfig.mergeOpts({ ...this.connectionConfig }, opts) as Opts
   }
 }
 
-/** The server says which is missing: the sandbox, or its checkpoint. */
-function assertDone(answer: ApiAnswer, sandboxId: string): void {
-  if (answer.response.status === 404) {
-    const { error_code: name } = (answer.error ?? {}) as { error_code?: unknown }
-    const message = messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`
-    throw name === 'checkpoint_not_found'
-      ? new CheckpointNotFoundError(message)
-      : new SandboxNotFoundError(message)
-  }
-  const error = apiErrorOf(answer)
-  if (error) throw error
-}
-
-function bodyOf<Body>(answer: ApiAnswer & { data?: Body }, sandboxId: string): Body {
-  assertDone(answer, sandboxId)
-  if (answer.data === undefined)
-    throw new SandboxError(`the server sent no body for sandbox ${sandboxId} (${answer.response.status})`)
-  return answer.data
+/** @throws with the server's message, which says whether the sandbox or its checkpoint is missing */
+function found<Answer extends ApiAnswer>(answer: Answer, sandboxId: string): Answer {
+  if (answer.response.status !== 404) return answer
+  const { error_code: name } = (answer.error ?? {}) as { error_code?: unknown }
+  const message = messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`
+  throw name === 'checkpoint_not_found'
+    ? new CheckpointNotFoundError(message)
+    : new SandboxNotFoundError(message)
 }

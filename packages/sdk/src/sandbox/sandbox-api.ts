@@ -1,4 +1,4 @@
-import { openApi } from '../api/client.ts'
+import { type Api, openApi } from '../api/client.ts'
 import { type ApiAnswer, apiErrorOf, errorOfStatus, messageOf } from '../api/error.ts'
 import type { Schema } from '../api/schema.ts'
 import { ClientFactory, ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
@@ -10,6 +10,7 @@ import {
   SandboxNotFoundError,
   TemplateError,
 } from '../errors.ts'
+import { assertDone, bodyOf } from './answer.ts'
 import {
   type SandboxAccess,
   type SandboxInfo,
@@ -35,10 +36,8 @@ import { SnapshotPaginator } from './paginators.ts'
 
 const ON_RESUME = ['restore', 'reboot']
 
-/** How one fork went. */
+/** Outcome of one fork. */
 export type SandboxForkResponse = SandboxAccess | Error
-
-type Api = Awaited<ReturnType<typeof openApi>>
 
 /** The calls of the control plane, which need no connection to a sandbox. */
 export class SandboxApi extends ClientFactory {
@@ -46,7 +45,7 @@ export class SandboxApi extends ClientFactory {
     super()
   }
 
-  /** Kills a sandbox, running or paused. @returns false when there is none */
+  /** Kills a sandbox, running or paused. @returns false when it does not exist */
   static async kill(sandboxId: string, opts?: SandboxApiOpts): Promise<boolean> {
     const config = this.config(opts)
     if (config.debug) return true
@@ -56,7 +55,7 @@ export class SandboxApi extends ClientFactory {
     return existed(answer)
   }
 
-  /** What is known of a sandbox, running or paused. @throws {@link SandboxNotFoundError} */
+  /** Information about a sandbox, running or paused. @throws {@link SandboxNotFoundError} */
   static async getInfo(sandboxId: string, opts?: SandboxApiOpts): Promise<SandboxInfo> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.GET('/sandboxes/{sandboxID}', { params: { path: { sandboxID: sandboxId } }, signal }),
@@ -69,7 +68,7 @@ export class SandboxApi extends ClientFactory {
     return await this.getInfo(sandboxId, opts)
   }
 
-  /** What a sandbox used, sampled every few seconds. Empty when nothing was measured in that time. */
+  /** Resource usage of a sandbox, sampled every few seconds. Empty without samples in that time. */
   static async getMetrics(sandboxId: string, opts?: SandboxMetricsOpts): Promise<SandboxMetrics[]> {
     const config = this.config(opts)
     if (config.debug) return []
@@ -87,7 +86,7 @@ export class SandboxApi extends ClientFactory {
     return (answer.data ?? []).map(toSandboxMetrics)
   }
 
-  /** Sets how long a sandbox lives from now, in **milliseconds**; may shorten its life. 0 ends it now. */
+  /** Sets the time to live from now, in **milliseconds**; may shorten it. 0 ends the sandbox now. */
   static async setTimeout(sandboxId: string, timeoutMs: number, opts?: SandboxApiOpts): Promise<void> {
     const config = this.config(opts)
     if (config.debug) return
@@ -101,7 +100,7 @@ export class SandboxApi extends ClientFactory {
     assertDone(answer, sandboxId)
   }
 
-  /** Replaces what a running sandbox may reach; what is left out is cleared. */
+  /** Replaces the network rules of a running sandbox; fields that are left out are cleared. */
   static async updateNetwork(
     sandboxId: string,
     network: SandboxNetworkUpdate,
@@ -117,7 +116,7 @@ export class SandboxApi extends ClientFactory {
     assertDone(answer, sandboxId)
   }
 
-  /** Pauses a sandbox; {@link Sandbox.connect} resumes it. @returns false when it is paused already */
+  /** Pauses a sandbox; {@link Sandbox.connect} resumes it. @returns false when it was already paused */
   static async pause(sandboxId: string, opts?: SandboxPauseOpts): Promise<boolean> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/pause', {
@@ -136,7 +135,7 @@ export class SandboxApi extends ClientFactory {
     return await this.pause(sandboxId, opts)
   }
 
-  /** Keeps the state of a sandbox, which runs on; `Sandbox.create(snapshotId)` starts from it. */
+  /** Saves the state of a sandbox, which goes on; `Sandbox.create(snapshotId)` starts from the snapshot. */
   static async createSnapshot(sandboxId: string, opts?: CreateSnapshotOpts): Promise<SnapshotInfo> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/snapshots', {
@@ -153,7 +152,7 @@ export class SandboxApi extends ClientFactory {
     return new SnapshotPaginator(this.resolveOpts(opts))
   }
 
-  /** Deletes a snapshot. @returns false when there is none */
+  /** Deletes a snapshot. @returns false when it does not exist */
   static async deleteSnapshot(snapshotId: string, opts?: SandboxApiOpts): Promise<boolean> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.DELETE('/templates/{templateID}', { params: { path: { templateID: snapshotId } }, signal }),
@@ -191,7 +190,7 @@ export class SandboxApi extends ClientFactory {
         signal,
       }),
     )
-    // the server says which is missing: the sandbox, or what it was forked from
+    // the server's message tells what is missing: the sandbox, or the source of the fork
     if (answer.response.status === 404)
       throw new SandboxNotFoundError(messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`)
     const error = apiErrorOf(answer)
@@ -238,24 +237,12 @@ export class SandboxApi extends ClientFactory {
   }
 }
 
-/** @returns false for what was not there */
+/** @returns false for a 404 */
 function existed(answer: ApiAnswer): boolean {
   if (answer.response.status === 404) return false
   const error = apiErrorOf(answer)
   if (error) throw error
   return true
-}
-
-function assertDone(answer: ApiAnswer, sandboxId: string): void {
-  if (answer.response.status === 404) throw new SandboxNotFoundError(`Sandbox ${sandboxId} not found`)
-  const error = apiErrorOf(answer)
-  if (error) throw error
-}
-
-function bodyOf<Body>(answer: ApiAnswer & { data?: Body }, sandboxId: string): Body {
-  assertDone(answer, sandboxId)
-  if (answer.data === undefined) throw new SandboxError('Body of the request is undefined')
-  return answer.data
 }
 
 function forkOutcome({ sandbox, error }: Schema<'SandboxForkResult'>): SandboxForkResponse {

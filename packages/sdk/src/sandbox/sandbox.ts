@@ -52,12 +52,12 @@ export class Sandbox extends RewindableSandbox {
   /** @deprecated Run git with `sandbox.commands.run()`. */
   readonly git: Git
   readonly sandboxId: string
-  /** What its host names end with. */
+  /** Domain of the sandbox's host names. */
   readonly sandboxDomain: string
   /** For the header `e2b-traffic-access-token`, when `network.allowPublicTraffic` is false. */
   readonly trafficAccessToken?: string
 
-  protected readonly envdPort = 49983
+  protected readonly envdPort = ConnectionConfig.envdPort
   protected readonly mcpPort = 50005
   protected readonly connectionConfig: ConnectionConfig
   protected readonly envdAccessToken?: string
@@ -67,7 +67,7 @@ export class Sandbox extends RewindableSandbox {
   private mcpToken?: string
 
   /**
-   * For a sandbox whose address is known; asks nobody. Use {@link Sandbox.create} or {@link Sandbox.connect}.
+   * For a sandbox with a known address; sends no request. Use {@link Sandbox.create} or {@link Sandbox.connect}.
    *
    * @internal
    */
@@ -149,7 +149,7 @@ export class Sandbox extends RewindableSandbox {
   }
 
   /**
-   * Connects to a sandbox; a paused one is resumed.
+   * Connects to a sandbox, and resumes a paused one.
    *
    * @throws {@link SandboxNotFoundError} when there is none
    * @example
@@ -168,7 +168,7 @@ export class Sandbox extends RewindableSandbox {
   }
 
   /**
-   * Copies a running sandbox with its memory and disk; the original runs on.
+   * Copies a running sandbox with memory and disk; the original goes on.
    *
    * @returns for each copy the sandbox, or the error that kept it from starting
    * @example
@@ -189,21 +189,21 @@ export class Sandbox extends RewindableSandbox {
     )
   }
 
-  /** Prolongs its life, or resumes it when it is paused. @returns this very object */
+  /** Extends the time to live, or resumes the paused sandbox. @returns this object */
   async connect(opts?: SandboxConnectOpts): Promise<this> {
     const resolved = this.resolve(opts)
     if (!this.connectionConfig.debug) await SandboxApi.connectSandbox(this.sandboxId, resolved)
     return this
   }
 
-  /** Copies it with its memory and disk; it runs on. See {@link Sandbox.fork}. */
+  /** Copies the sandbox with memory and disk; the original goes on. See {@link Sandbox.fork}. */
   async fork(opts?: SandboxForkOpts): Promise<Array<this | Error>> {
     const Class = this.constructor as typeof Sandbox
     return (await Class.fork(this.sandboxId, this.resolve(opts))) as Array<this | Error>
   }
 
   /**
-   * The host name of one of its ports, without a scheme.
+   * Host name of one of the sandbox's ports, without a scheme.
    *
    * @example
    * ```ts
@@ -215,7 +215,7 @@ export class Sandbox extends RewindableSandbox {
     return this.connectionConfig.getHost(this.sandboxId, port, this.sandboxDomain)
   }
 
-  /** Whether it runs: false once it is killed, or reached its end of life. */
+  /** Whether the sandbox runs: false after it was killed or its time to live is over. */
   async isRunning(opts?: RequestOpts): Promise<boolean> {
     const signal = this.connectionConfig.getSignal(opts?.requestTimeoutMs, opts?.signal)
     const response = await this.envd.fetch('/health', {}, { signal })
@@ -226,23 +226,23 @@ export class Sandbox extends RewindableSandbox {
     throw await restErrorOf(response)
   }
 
-  /** Sets how long it lives from now, in **milliseconds**; may shorten its life. */
+  /** Sets the time to live from now, in **milliseconds**; may shorten it. */
   async setTimeout(timeoutMs: number, opts?: RequestOpts): Promise<void> {
     await SandboxApi.setTimeout(this.sandboxId, timeoutMs, this.resolve(opts))
   }
 
-  /** Replaces what it may reach; what is left out is cleared. */
+  /** Replaces the network rules; fields that are left out are cleared. */
   async updateNetwork(network: SandboxNetworkUpdate, opts?: RequestOpts): Promise<void> {
     await SandboxApi.updateNetwork(this.sandboxId, network, this.resolve(opts))
   }
 
-  /** Kills it. @returns false when it is gone already */
+  /** Kills the sandbox. @returns false when it was already gone */
   async kill(opts?: RequestOpts): Promise<boolean> {
     return await SandboxApi.kill(this.sandboxId, this.resolve(opts))
   }
 
   /**
-   * Pauses it; {@link Sandbox.connect} resumes it. With `keepMemory: false` it boots anew then.
+   * Pauses the sandbox; {@link Sandbox.connect} resumes it. With `keepMemory: false` it then boots again.
    *
    * @returns false when it is paused already
    */
@@ -256,7 +256,7 @@ export class Sandbox extends RewindableSandbox {
   }
 
   /**
-   * Keeps its state, to start others from; it runs on.
+   * Saves the state, so that other sandboxes can start from it; this one goes on.
    *
    * @example
    * ```ts
@@ -268,17 +268,17 @@ export class Sandbox extends RewindableSandbox {
     return await SandboxApi.createSnapshot(this.sandboxId, this.resolve(opts))
   }
 
-  /** Lists the snapshots that were made of it. */
+  /** Lists the snapshots of this sandbox. */
   listSnapshots(opts?: Omit<SnapshotListOpts, 'sandboxId'>): SnapshotPaginator {
     return SandboxApi.listSnapshots({ ...this.resolve(opts), sandboxId: this.sandboxId })
   }
 
-  /** Where its MCP gateway listens. */
+  /** URL of the sandbox's MCP gateway. */
   getMcpUrl(): string {
     return `https://${this.getHost(this.mcpPort)}/mcp`
   }
 
-  /** The bearer token for its MCP gateway. */
+  /** Bearer token of the sandbox's MCP gateway. */
   async getMcpToken(): Promise<string | undefined> {
     this.mcpToken ??= await this.files.read(MCP_TOKEN_PATH, { user: 'root' })
     return this.mcpToken
@@ -294,12 +294,12 @@ export class Sandbox extends RewindableSandbox {
     return await this.fileUrl('read', path, opts)
   }
 
-  /** What the server knows of it. */
+  /** Information of the server about the sandbox. */
   async getInfo(opts?: RequestOpts): Promise<SandboxInfo> {
     return await SandboxApi.getInfo(this.sandboxId, this.resolve(opts))
   }
 
-  /** What it used, sampled every few seconds. */
+  /** Resource usage, sampled every few seconds. */
   async getMetrics(opts?: SandboxMetricsOpts): Promise<SandboxMetrics[]> {
     if (!this.envd.supports('metrics'))
       throw new TemplateError('You need to update the template to use the new SDK.')
@@ -333,7 +333,7 @@ export class Sandbox extends RewindableSandbox {
     return url.toString()
   }
 
-  /** A sandbox whose gateway does not start is of no use to who asked for it: it is killed. */
+  /** Kills the sandbox when its gateway does not start, as the caller cannot use it. */
   private async startMcpGateway(mcp: McpServer): Promise<void> {
     this.mcpToken = crypto.randomUUID()
     try {

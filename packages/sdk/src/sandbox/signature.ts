@@ -9,7 +9,7 @@ export interface SignatureOpts {
 }
 
 /**
- * Signs a file URL, so that whoever has it may read or write that one path (wire spec, section 4.3).
+ * Signs a file URL, which lets anyone with the URL read or write that one path (wire spec, section 4.3).
  *
  * @returns the signature, and its end as Unix time in seconds, null for never
  * @example

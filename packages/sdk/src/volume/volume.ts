@@ -16,10 +16,10 @@ import type {
   VolumeWriteOpts,
 } from './types.ts'
 
-/** A file may be large and the line slow. */
+/** Timeout for transfers, as a file may be large and the connection slow. */
 const FILE_TIMEOUT_MS = 3_600_000
 
-/** What a file can be written from. */
+/** Data that a file can be written from. */
 type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array>
 
 /**
@@ -43,7 +43,7 @@ export class Volume extends ClientFactory {
   readonly debug?: boolean
   readonly proxy?: string
 
-  /** An instance for a volume whose token is known; asks nobody. */
+  /** Makes an instance for a volume with a known token; sends no request. */
   constructor(
     volumeId: string,
     name: string,
@@ -98,7 +98,7 @@ export class Volume extends ClientFactory {
     )
   }
 
-  /** @throws {@link VolumeNotFoundError} if there is none of this id */
+  /** @throws {@link VolumeNotFoundError} for an unknown id */
   static async getInfo(volumeId: string, opts?: ConnectionOpts): Promise<VolumeAndToken> {
     const config = new ConnectionConfig(this.resolveOpts(opts))
     const api = await openApi(config)

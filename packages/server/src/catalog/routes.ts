@@ -10,9 +10,9 @@ import type { CatalogProgress } from './progress.ts'
 
 const MAX_SHOWN = 5
 
-/** What builds the catalog, beside the server. */
+/** Builds and removes templates of the catalog; implemented by the `sandlot` package. */
 export interface CatalogControl {
-  /** @throws SandlotError not_found, conflict: it is there or being built */
+  /** Starts a build. @throws SandlotError not_found, conflict: the template exists, or is being built */
   build(name: string): void
   /** Keeps a template from being built, by later starts too, until `build`. @throws SandlotError not_found */
   remove(name: string): void
@@ -26,7 +26,7 @@ export interface CatalogRoutesOptions {
   templateService: TemplateService
 }
 
-/** The catalog for the administrator of this machine, who has the key of its team (`sandlot templates`). */
+/** Routes of `sandlot templates`: every caller sees the catalog, only the team that owns it changes it. */
 export function catalogRoutes(app: App, options: CatalogRoutesOptions): void {
   app.get('/catalog', { schema: getCatalog }, get(options))
   app.post('/catalog/:name', { schema: buildCatalogTemplate }, build(options))
@@ -56,7 +56,7 @@ const remove =
     const template = templates.find(name, team)
     const isBuilt = template?.teamId === team.teamId
     if (isBuilt) checkUnused(name, templateService.usersOf(template))
-    // first of all, or the build that is ended below would be begun again
+    // removed first, because a build that is ended below would otherwise be started again
     controlOf(catalog).remove(name)
     if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
     return { wasThere: true, ...(await templateService.purge(template)) }

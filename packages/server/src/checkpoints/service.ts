@@ -219,7 +219,7 @@ export class CheckpointService {
 
   /**
    * Deletes the checkpoints of a killed sandbox, except snapshots.
-   * @param elsewhereId the checkpoint that another machine goes on from, which stays in the bucket
+   * @param elsewhereId checkpoint that another machine uses, which stays in the bucket
    */
   async removeAllOf(sandboxId: string, elsewhereId?: string): Promise<void> {
     for (const { checkpointId } of await this.#repository.of(sandboxId)) {

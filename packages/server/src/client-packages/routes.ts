@@ -9,7 +9,7 @@ export interface ClientPackageRoutesOptions {
   clientPackages: ReadonlyMap<string, ClientPackage>
 }
 
-/** The SDK and CLI that match this server, for `npm i http://<host>/npm/e2b.tgz`; nobody needs a key for them. */
+/** The SDK and CLI that match this server, for `npm i http://<host>/npm/e2b.tgz`; served without a key. */
 export function clientPackageRoutes(app: App, options: ClientPackageRoutesOptions): void {
   app.get('/npm/:file', { schema: getClientPackage }, get(options))
 }

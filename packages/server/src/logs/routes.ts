@@ -7,7 +7,7 @@ import { notFound } from '../sandboxes/errors.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 
-/** Lines that a filtered log looks at. */
+/** Most lines that a filtered log reads. */
 const MAX_SCANNED_LINES = 10_000
 const SEVERITY = ['debug', 'info', 'warn', 'error']
 

@@ -28,8 +28,8 @@ export interface SandboxOperationsOptions {
 }
 
 /**
- * What every change of a sandbox shares: how it is looked up, one lock for each sandbox, and work that is retried or
- * goes on in the background. A row always says what is about to be done, so that the next start can finish or undo it.
+ * What every change of a sandbox shares: the lookup of the sandbox, one lock for each sandbox, and work that is retried or
+ * runs in the background. A row always says what is about to be done, so that the next start can finish or undo that.
  */
 export class SandboxOperations {
   readonly node: SandboxNode

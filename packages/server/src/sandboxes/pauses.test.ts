@@ -159,6 +159,17 @@ describe('pause and resume', () => {
     expect((await t.eventsOf(id)).at(-1)?.event_data.kill_reason).toBe('exited: while it was saved')
   })
 
+  test('a sandbox whose new machine dies while it is resumed ends, although no sandbox had the machine yet', async () => {
+    const { sandboxID: id } = await t.create()
+    await pause(id)
+    t.node.machines.clear()
+    t.node.frozen.clear()
+    t.node.dieInInit = 1
+    expect((await connect(id)).status).toBe(201)
+    await expect.poll(() => t.statusOf(id)).toBe(404)
+    expect((await t.eventsOf(id)).at(-1)?.event_data.kill_reason).toMatch(/^exited: the sandbox's kernel/)
+  })
+
   test('a frozen machine that dies does not end its paused sandbox', async () => {
     const { sandboxID: id } = await t.create()
     const machineId = t.node.firstMachine()

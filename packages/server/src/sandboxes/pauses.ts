@@ -88,7 +88,15 @@ export class Pauses {
     const savedAs = { hasMemory, isGuestUnresponsive: hasMemory && !isHealthy }
     const checkpoint = this.#checkpoints.newCheckpoint(sandbox, why, savedAs)
     const { checkpointId } = checkpoint
-    await repository.setPausing(sandboxId, checkpoint)
+    await repository.setPausing(sandboxId, checkpoint).catch((error) => {
+      // the row may say `pausing` all the same: a database that went away at the commit did not tell
+      this.#operations.inBackground(`undoing the pause of sandbox ${sandboxId}`, () =>
+        this.#operations.eventually(`undoing the pause of sandbox ${sandboxId}`, () =>
+          repository.undoPausing({ ...sandbox }, checkpointId),
+        ),
+      )
+      throw error
+    })
     become(sandbox, 'pausing')
     registry.suspend(sandbox)
     let saved: CheckpointInfo

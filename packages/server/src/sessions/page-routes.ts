@@ -190,7 +190,7 @@ class SessionPages {
     return show(reply, signedOutPage())
   }
 
-  /** @throws SandlotError invalid_request: the tokens would go to somebody else */
+  /** @throws SandlotError invalid_request: the tokens would be sent to another program */
   #checkLogin(request: FastifyRequest, { next, cliVersion }: Partial<CliLogin>): CliLogin {
     const { domain, ownPorts } = this.#options
     if (next === undefined || !parseLoopback(next, ownPortsOf(request, domain, ownPorts)))

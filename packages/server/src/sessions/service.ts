@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { isApiKey, isMachineToken, newMachineToken, SandlotError } from '@sandlot/protocol'
+import { DAY_MS, isApiKey, isMachineToken, newMachineToken, SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import { type ApiKeyRepository, insertSessionKey } from '../api-keys/repository.ts'
 import { ACCESS_TOKEN_SECONDS, type AccessTokenSigner } from '../auth/access-token.ts'
@@ -8,7 +8,6 @@ import type { Store } from '../store/open-store.ts'
 import type { SessionRepository } from './repository.ts'
 import type { Session, SessionKind } from './session.ts'
 
-const DAY_MS = 24 * 3600_000
 const BROWSER_SESSION_MS = 12 * 3600_000
 const CLI_SESSION_MS = 30 * DAY_MS
 /**

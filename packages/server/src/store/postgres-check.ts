@@ -6,7 +6,7 @@ import { withoutPassword } from './store-url.ts'
 const MIN_VERSION = 14
 
 /**
- * Connects once, so that whatever is wrong with a database is said by itself at the start.
+ * Connects once, so that a start reports what is wrong with a database before anything else.
  * @throws SandlotError invalid_request, store_unavailable
  */
 export async function checkPostgres(url: string): Promise<void> {

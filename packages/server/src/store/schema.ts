@@ -25,7 +25,7 @@ export interface Schema {
   control_plane_lease: ControlPlaneLeaseTable
 }
 
-/** Limits of teams; null: what the machine says. */
+/** Limits of teams; null: the default in `teams/limits.ts`. */
 export interface PlansTable {
   name: string
   concurrent_sandboxes: number | null
@@ -59,17 +59,17 @@ export interface ApiKeysTable {
   masked_suffix: string
   created_at: number
   last_used_at: number | null
-  /** The key ends with this session. */
+  /** Session that the key belongs to: the key ends with the session. */
   session_id?: string | null
 }
 
-/** What this server alone knows; 32 bytes as hex. */
+/** Secrets of this server; 32 bytes as hex. */
 export interface ServerSecretsTable {
   name: string
   value: string
 }
 
-/** Good for one sign-in. */
+/** Tokens of login links, each valid for one sign-in. */
 export interface LoginLinksTable {
   hash: string
   team_id: string
@@ -80,13 +80,13 @@ export interface SessionsTable {
   id: string
   kind: 'browser' | 'cli' | 'machine'
   team_id: string
-  /** What people see: `E2B CLI 2.19.0`, or the name that a machine's token was given. */
+  /** Name that is shown to users: `E2B CLI 2.19.0`, or the name of a machine's token. */
   name: string
   created_at: number
   expires_at: number
 }
 
-/** Secrets that stand for a session: a browser's cookie, the CLI's refresh tokens, a machine's access token. */
+/** Secrets of sessions: a browser's cookie, the CLI's refresh tokens, a machine's access token. */
 export interface SessionTokensTable {
   hash: string
   session_id: string
@@ -97,9 +97,9 @@ export interface SessionTokensTable {
 
 export interface TemplatesTable {
   id: string
-  /** null: everybody's. */
+  /** null: a built-in template, which all teams may start from. */
   team_id: string | null
-  /** null: a snapshot that got none. */
+  /** null: a snapshot without a name. */
   name: string | null
   is_public: number
   created_at: number
@@ -108,23 +108,23 @@ export interface TemplatesTable {
   last_spawned_at: number | null
 }
 
-/** Builds that are checkpoints, or will be; those of the catalogue are the node's own. */
+/** Builds that are checkpoints, or will be; the node itself lists the built-in ones. */
 export interface BuildsTable {
   id: string
   template_id: string
   checkpoint_id: string
-  /** Whom the snapshot was made from, it may be gone; empty: it was built by steps. */
+  /** Sandbox that the snapshot was taken from, which may have ended; empty: a build by steps. */
   sandbox_id: string
   status: string
-  /** JSON of why it failed. */
+  /** JSON of the reason why the build failed. */
   reason: string | null
   updated_at: number
   finished_at: number | null
-  /** JSON array: it gets them when it is ready. */
+  /** JSON array of the tags that the build gets when it is ready. */
   tags: string
-  /** JSON of what its steps have set. */
+  /** JSON of the variables that the steps have set. */
   env_vars: string
-  /** JSON of what commands of its sandboxes get besides what their create says. */
+  /** JSON of the variables that commands of sandboxes get, beside those of the create. */
   runtime_env_vars: string
   created_at: number
   cpu_count: number
@@ -150,7 +150,7 @@ export interface TemplateTagsTable {
   created_at: number
 }
 
-/** Every time that a tag was put on a build. */
+/** Every assignment of a tag to a build. */
 export interface TagAssignmentsTable {
   id: string
   template_id: string
@@ -167,7 +167,7 @@ export interface UploadsTable {
   used_at: number
 }
 
-/** Templates that an archive was sent for: it goes with the last of them. */
+/** Templates that an archive was sent for: the archive is deleted with the last of them. */
 export interface UploadUsesTable {
   team_id: string
   hash: string
@@ -180,7 +180,7 @@ export interface CheckpointsTable {
   sandbox_id: string
   parent_id: string | null
   why: string
-  /** `writing` until the node has said that it is complete; `deleting` from when it is to go until it is gone. */
+  /** `writing` until the node has completed the checkpoint; `deleting` from the decision to delete it until that is done. */
   state: string
   has_memory: number
   guest_unresponsive: number
@@ -204,13 +204,13 @@ export interface SandboxesTable {
   end_at: number
   ended_at: number | null
   envd_access_token: string | null
-  /** JSON of `SandboxSettings`: what the create asked for. */
+  /** JSON of `SandboxSettings`. */
   settings: string
   metadata: string
   cpu_count: number
   memory_mb: number
   disk_size_mb: number
-  /** The newest point of its past: what it was last saved as, or started from. */
+  /** Checkpoint that the sandbox was last saved as, or started from. */
   checkpoint_id: string | null
   paused_at: number | null
   default_user: string
@@ -238,14 +238,14 @@ export interface EventsTable {
   body: string
 }
 
-/** Requests with an `Idempotency-Key`; the row is there before anything is done. */
+/** Requests with an `Idempotency-Key`; a row is inserted before its request runs. */
 export interface IdempotencyKeysTable {
   team_id: string
   key_hash: string
-  /** Of method, path and body. */
+  /** Hash of method, path and body. */
   request_hash: string
   created_at: number
-  /** Sealed with the key itself; null until the request is done. */
+  /** Answer, sealed with the key itself; null until the request has ended. */
   answer: string | null
 }
 

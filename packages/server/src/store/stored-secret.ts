@@ -1,6 +1,6 @@
 import type { Store } from './open-store.ts'
 
-/** What this server alone knows under `name`; `fresh` becomes it at the first start. Two that start at once agree on one. */
+/** Reads a secret of this server, and stores `fresh` as the secret at the first start. Concurrent processes agree on one. */
 export async function storedSecret(store: Store, name: string, fresh: string): Promise<string> {
   await store
     .insertInto('server_secrets')

@@ -2,7 +2,9 @@ import { SandlotError } from '@sandlot/protocol'
 import type { Store } from './open-store.ts'
 import { isConflict } from './postgres-errors.ts'
 
-const MAX_ATTEMPTS = 5
+const MAX_ATTEMPTS = 10
+/** Longest wait before the second attempt; each further one may wait twice as long. */
+const CONFLICT_DELAY_MS = 2
 
 /**
  * Runs `work` in one transaction, again when PostgreSQL ended it to let a concurrent one go on: `work` must do nothing
@@ -19,6 +21,8 @@ export async function inTransaction<T>(
       return await store.transaction().setIsolationLevel(isolation).execute(work)
     } catch (error) {
       if (attempt === MAX_ATTEMPTS || !isConflict(error)) throw error
+      // two that conflict would do so again if they went on at the same moment
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * CONFLICT_DELAY_MS * 2 ** attempt))
     }
 }
 

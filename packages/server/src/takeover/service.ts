@@ -134,7 +134,7 @@ export class Takeovers {
 
   /**
    * Removes the record of a sandbox that was killed.
-   * @returns the checkpoint that another machine goes on from, if one took the sandbox over
+   * @returns the checkpoint that another machine uses, if one took the sandbox over
    */
   async remove(sandboxId: string): Promise<string | undefined> {
     if (!this.#records) return undefined

@@ -12,9 +12,11 @@ test.each([
   ['esab', []],
 ])('for %j there is near %j', (wanted, near) => expect(nearNames(wanted, ['base', 'desktop'])).toEqual(near))
 
-test('thousands of long names are compared quickly', () => {
+test('thousands of long names are compared in little processor time', () => {
   const names = Array.from({ length: 5_000 }, (_, i) => 'a'.repeat(120) + i)
-  const start = performance.now()
+  // processor time, which other programs on the machine do not prolong
+  const before = process.threadCpuUsage()
   nearNames('a'.repeat(124), names)
-  expect(performance.now() - start).toBeLessThan(400)
+  const { user, system } = process.threadCpuUsage(before)
+  expect((user + system) / 1000).toBeLessThan(400)
 })

@@ -101,7 +101,7 @@ export class TemplateService {
   #checkUnused(template: Template): void {
     const users = this.usersOf(template)
     if (users.length === 0) return
-    // Whoever knows an id reaches the ports of that sandbox: ids of other teams, which may use public templates, are not told.
+    // A caller that knows an id reaches the ports of that sandbox: ids of other teams, which may use public templates, are secret.
     const own = users.find(({ teamId }) => teamId === template.teamId)
     throw new SandlotError(
       'invalid_request',

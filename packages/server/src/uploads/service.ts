@@ -4,7 +4,7 @@ import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { SandlotError } from '@sandlot/protocol'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
 import { archiveKey, type SandboxNode } from '@sandlot/protocol/node'
 import { checkUploads, TEAM_LIMITS, type TeamLimits, type UploadAmount } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
@@ -12,7 +12,6 @@ import type { UploadRecord, UploadRepository } from './repository.ts'
 import { type UploadTicket, UploadTickets } from './tickets.ts'
 
 const WRITING = '.writing-'
-const DAY_MS = 24 * 3600_000
 const MAX_AGE_MS = 7 * DAY_MS
 /** Younger archives are not deleted to make room: a build may still need them. */
 const MIN_AGE_MS = DAY_MS

@@ -17,7 +17,7 @@ Examples:
       const config = readConfig()
       if (!config) return print('Not logged in, nothing to do')
       const { revoke } = await import('../../account/tokens.ts')
-      // Whoever logs out must be logged out here, also when the server is away.
+      // The local login is removed even when the server cannot be reached.
       await revoke(config).catch((error: Error) => {
         note(`The server could not be told (${error.message}); the login ends there by its expiry.`)
       })

@@ -11,7 +11,7 @@ export const exec = (): Command =>
       .description('execute a command in a running sandbox')
       .addArgument(sandboxIdArgument('sandbox ID to execute command in'))
       .argument('<command...>', 'command to execute')
-      // What follows the sandbox is the command's, --help too.
+      // All words after the sandbox belong to the command, also --help.
       .passThroughOptions()
       .addOption(new Option('-b, --background', 'run in background, print the process ID and return')),
     'the command',
@@ -42,7 +42,7 @@ async function run(sandboxId: string, words: string[], flags: Flags): Promise<vo
   const hasInput = !flags.background && isPiped()
   const handle = await sandbox.commands.run(commandLine(words), {
     background: true,
-    // The command may run for as long as its sandbox.
+    // No limit of its own: the command may run as long as the sandbox.
     timeoutMs: 0,
     stdin: hasInput,
     envs: flags.env,
@@ -56,7 +56,7 @@ async function run(sandboxId: string, words: string[], flags: Flags): Promise<vo
     await handle.disconnect()
     await print(String(handle.pid))
   } else process.exitCode = await follow(sandbox, handle, hasInput, flags.user)
-  // Input that is still open must not keep the process alive.
+  // Open standard input must not keep the process alive.
   process.exit()
 }
 
@@ -77,7 +77,7 @@ async function follow(
   } catch (error) {
     const { exitCode, error: reason } = error as { exitCode?: unknown; error?: string }
     if (typeof exitCode !== 'number') throw error
-    // A signal is told as -1 and a reason; a code of the program's own speaks for itself.
+    // A signal is reported as -1 and a reason; an exit code of the program needs no message.
     if (exitCode < 0 && reason) note(reason)
     return exitCode & 0xff
   } finally {
@@ -85,7 +85,7 @@ async function follow(
   }
 }
 
-/** A promise that only ever fails. */
+/** A promise that never resolves, but may reject. */
 function failure(): { promise: Promise<never>; reject: (reason: unknown) => void } {
   let reject!: (reason: unknown) => void
   const promise = new Promise<never>((_, no) => (reject = no))
@@ -93,7 +93,7 @@ function failure(): { promise: Promise<never>; reject: (reason: unknown) => void
   return { promise, reject }
 }
 
-/** A file, a pipe or a socket: something to pass on. */
+/** Whether standard input is a file, a pipe or a socket, whose content is passed on. */
 function isPiped(): boolean {
   try {
     const stat = fstatSync(0)

@@ -5,7 +5,7 @@ import { parseWholeNumber } from '../../options/whole-number.ts'
 import { formatDuration } from '../../output/age.ts'
 import { print } from '../../output/out.ts'
 
-/** The server's bound. */
+/** Largest number that the server accepts. */
 const MOST = 1000
 
 export const keep = (): Command =>

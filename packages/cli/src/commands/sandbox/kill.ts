@@ -7,7 +7,7 @@ import { parseSandboxId } from '../../options/sandbox-id.ts'
 import { stateOption } from '../../options/state.ts'
 import { note, print } from '../../output/out.ts'
 
-/** Requests at a time, so that a thousand sandboxes are not a thousand sockets. */
+/** Most concurrent requests, so that a thousand sandboxes do not need a thousand sockets. */
 const AT_ONCE = 10
 
 export const kill = (): Command =>
@@ -54,11 +54,11 @@ async function run(sandboxIds: string[] = [], { all, state, metadata }: Flags): 
   if (ids.length === 0) return print(`No ${kind} sandboxes`)
   const killed = await killEach(ids, (id) => sdk.Sandbox.kill(id, opts))
   if (all) await print(`Killed ${killed} ${kind} sandboxes`)
-  // What was listed a moment ago may have ended by itself; what was named should have been there.
+  // A listed sandbox may have ended since; a sandbox that the user named should exist.
   else if (killed < ids.length) process.exitCode = 1
 }
 
-/** @returns how many were there */
+/** @returns how many of the sandboxes existed */
 async function killEach(ids: readonly string[], killOne: (id: string) => Promise<boolean>): Promise<number> {
   const waiting = [...ids]
   let killed = 0

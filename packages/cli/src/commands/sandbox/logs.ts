@@ -6,9 +6,9 @@ import { sandboxIdArgument } from '../../options/sandbox-id.ts'
 import { formatLogLine, type LogLine, readLogLine } from '../../output/log-line.ts'
 import { print } from '../../output/out.ts'
 
-/** Between two questions of --follow. */
+/** Interval between requests of --follow. */
 const FOLLOW_INTERVAL_MS = 400
-/** The server's most for one question. */
+/** Most lines that the server returns for one request. */
 const PAGE_LINES = 1000
 
 export const logs = (): Command =>
@@ -51,7 +51,7 @@ async function run(sandboxId: string, { level, follow, format, loggers }: Flags)
     const found = await connection.sdk.Sandbox.getInfo(sandboxId, connection.opts).catch(() => undefined)
     return found?.state === 'running'
   }
-  // Logs outlive their sandbox, so only an unknown sandbox without any is an error.
+  // Logs outlive their sandbox, so an unknown sandbox is an error only without logs.
   const read = async (start?: number): Promise<LogLine[]> => {
     const query = { limit: PAGE_LINES, ...(start !== undefined && { start }) }
     const answer = await api.GET('/sandboxes/{sandboxID}/logs', {
@@ -71,7 +71,7 @@ async function run(sandboxId: string, { level, follow, format, loggers }: Flags)
   for (;;) {
     const fresh = page.filter((line) => seen.isNew(line))
     for (const line of fresh) if (wanted(line)) await print(formatLogLine(line, format))
-    // A full page means that there are more.
+    // A full page means that more lines follow.
     if (page.length >= PAGE_LINES && fresh.length > 0) page = await read(seen.since)
     else {
       if (!follow) return
@@ -86,10 +86,10 @@ async function run(sandboxId: string, { level, follow, format, loggers }: Flags)
   }
 }
 
-/** `a.b` is of `a` too. */
+/** Whether a logger matches: `a.b` also matches `a`. */
 const isOfLogger = (logger: string, name: string): boolean => logger === name || logger.startsWith(`${name}.`)
 
-/** `start` is inclusive and counts milliseconds, so the last millisecond's lines come again: those are left out. */
+/** Leaves out lines that were shown already: `start` is inclusive, so lines of the last millisecond are returned again. */
 class SeenLines {
   since: number | undefined
   #ofLastMoment = new Set<string>()

@@ -38,7 +38,7 @@ async function run(sandboxId: string, mappings: PortMapping[]): Promise<void> {
   const sandbox = await orMissing(sandboxId, sdk.Sandbox.connect(sandboxId, opts))
   const { sandboxUrl } = new sdk.ConnectionConfig(opts)
 
-  // before anything is announced: who reads that may end it at once
+  // set up before the announcement, as a reader of the announcement may end the process at once
   const signals = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => once(process, signal))
   for (const { localPort, remotePort } of mappings) {
     const http = createHttpForwarder(edgeAddress(sandbox, remotePort, sandboxUrl))

@@ -63,7 +63,7 @@ class NodeSqliteDriver implements Driver {
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    // a full disk has rolled it back already; a second rollback would hide that error behind its own
+    // a full disk has rolled the transaction back already; the error of a second rollback would hide that one
     if (!this.#database!.isTransaction) return
     await connection.executeQuery(CompiledQuery.raw('rollback'))
   }
@@ -103,7 +103,7 @@ class NodeSqliteConnection implements DatabaseConnection {
         this.#statements.delete(this.#statements.keys().next().value!)
       statement = this.#database.prepare(sql)
     }
-    // the order of the map is the order of use: the first is the one that was not used for longest
+    // the map is ordered by last use: the first statement is the least recently used
     this.#statements.set(sql, statement)
     return statement
   }

@@ -46,7 +46,7 @@ export const sqliteMigrations: string[][] = [
     `create index api_keys_by_session on api_keys (session_id) where session_id is not null`,
   ],
   [
-    // a template belongs to a team or to all; a snapshot without a name has none
+    // templates without a team are built in; snapshots may have no name
     `create table templates_new (id text primary key, team_id text references teams(id), name text,
       is_public integer not null default 0, created_at bigint not null, updated_at bigint not null,
       spawn_count integer not null default 0, last_spawned_at bigint)`,
@@ -75,7 +75,7 @@ export const sqliteMigrations: string[][] = [
     `alter table plans add column storage_mb integer`,
   ],
   [
-    // a build is made step by step now; those there were are snapshots, which are ready at once
+    // builds by steps have a status now; older builds are snapshots, which are always ready
     `alter table builds add column status text not null default 'ready'`,
     `alter table builds add column reason text`,
     `alter table builds add column updated_at bigint not null default 0`,
@@ -89,7 +89,7 @@ export const sqliteMigrations: string[][] = [
       primary key (build_id, sequence))`,
   ],
   [
-    // what one team may take of the machine; null: what the machine says
+    // limits of teams; null: the default of the server
     ...['cpu_count', 'memory_mb', 'disk_size_mb', 'unfinished_builds', 'uploads', 'upload_mb', 'diffs'].map(
       (column) => `alter table plans add column ${column} integer`,
     ),
@@ -104,9 +104,9 @@ export const sqliteMigrations: string[][] = [
     `create table idempotency_keys (team_id text not null references teams(id), key_hash text not null,
       request_hash text not null, created_at bigint not null, answer text, primary key (team_id, key_hash))`,
     `create index idempotency_keys_by_time on idempotency_keys (created_at)`,
-    // what a paused sandbox would get back with its memory: an envd that answers, or not
+    // whether envd answered when a sandbox was paused, and will after a resume with this memory
     `alter table checkpoints add column guest_unresponsive integer not null default 0`,
-    // every time that a tag was put on a build; the newest of each is in template_tags
+    // every assignment of a tag to a build; the newest of each tag is also in template_tags
     `create table tag_assignments (id text primary key,
       template_id text not null references templates(id) on delete cascade, tag text not null,
       build_id text not null references builds(id) on delete cascade, assigned_at bigint not null)`,
