@@ -4,11 +4,40 @@ const mayImport = {
   node: ['protocol'],
   server: ['protocol'],
   edge: ['protocol'],
-  egress: ['protocol'],
   sdk: ['protocol'],
   cli: ['sdk', 'protocol'],
-  dashboard: ['protocol'],
+  sandlot: ['node', 'server', 'edge', 'protocol'],
 }
+
+/** The rooms of packages/node/src: what each one may import of the others. Files beside the rooms connect them. */
+const nodeRooms = {
+  builder: ['engine', 'guest', 'host', 'images', 'machines', 'network', 'packed', 'persistence'],
+  diff: ['engine', 'host', 'machines', 'persistence', 'pool', 'pressure'],
+  engine: ['host', 'machines'],
+  guest: [],
+  host: [],
+  images: ['builder', 'host', 'machines', 'network', 'pool'],
+  machines: ['engine', 'guest', 'host', 'network', 'pressure'],
+  network: ['host', 'machines'],
+  objects: ['host'],
+  packed: ['host', 'objects'],
+  persistence: ['builder', 'engine', 'guest', 'host', 'machines', 'objects', 'packed', 'pool', 'pressure', 'takeover'],
+  pool: ['builder', 'machines', 'network', 'persistence', 'pressure', 'unlisted'],
+  pressure: ['engine', 'machines', 'persistence'],
+  takeover: ['host', 'objects', 'persistence'],
+  'test-support': ['host', 'objects'],
+  unlisted: ['host', 'machines', 'persistence'],
+}
+
+const rooms = Object.entries(nodeRooms).map(([room, others]) => ({
+  name: `node-room-${room}`,
+  severity: 'error',
+  from: { path: `^packages/node/src/${room}/`, pathNot: '\\.(test|fixture|contract)\\.ts$' },
+  to: {
+    path: '^packages/node/src/[^/]+/',
+    pathNot: [room, ...others].map((other) => `^packages/node/src/${other}/`),
+  },
+}))
 
 const arrows = Object.entries(mayImport).map(([name, others]) => ({
   name: `${name}-imports-only-${others.join('-and-') || 'nothing-of-ours'}`,
@@ -23,6 +52,7 @@ const arrows = Object.entries(mayImport).map(([name, others]) => ({
 module.exports = {
   forbidden: [
     ...arrows,
+    ...rooms,
     {
       name: 'server-and-its-tests-know-node-by-the-contract-only',
       severity: 'error',

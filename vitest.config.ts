@@ -29,6 +29,8 @@ const unit = {
     ],
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    // a poll ends as soon as it succeeds; the default of one second is too short on a busy machine
+    expect: { poll: { timeout: 10_000 } },
     retry,
     // vitest would leave one processor to itself, which on two of them means one file at a time
     maxWorkers: Math.max(2, availableParallelism()),

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { FolderArchives, LocalNode, unlistedIn } from '@sandlot/node'
@@ -6,11 +6,12 @@ import { nodeContract } from '@sandlot/protocol/node-contract'
 import { loopbackTo } from '@sandlot/protocol/test-support/loopback-node'
 import { loadConfig } from '@sandlot/sandlot/config'
 import { buildCacheLimits } from '@sandlot/sandlot/machine'
+import { removeMachines } from '@sandlot/sandlot/remove-machines'
 import { prepareMachine } from '@sandlot/sandlot/setup/index'
 import { runscVersion } from '@sandlot/sandlot/setup/runsc'
 import pino from 'pino'
 import { afterAll, beforeAll, inject } from 'vitest'
-import { CHECKOUT, rangeOf, sandlot } from '../server.ts'
+import { CHECKOUT, rangeOf } from '../server.ts'
 
 const home = join(tmpdir(), `sandlot-test-node-contract-${CHECKOUT}`)
 const silent = {
@@ -29,9 +30,14 @@ async function baseImage(): Promise<{ path: string; key: string }> {
   return { path: imagePath, key: basename(imagePath, '.erofs').replace('base-', '') }
 }
 
+async function removeHome(): Promise<void> {
+  await removeMachines(home)
+  await rm(home, { recursive: true, force: true })
+}
+
 /** One real node for both suites: the second joins it while it runs. */
 async function openNode(): Promise<LocalNode> {
-  await sandlot(['purge', '--yes', '--home', home])
+  await removeHome()
   await mkdir(home, { recursive: true })
   const { SANDLOT_CACHE } = process.env
   const config = loadConfig({ env: { ...(SANDLOT_CACHE && { SANDLOT_CACHE }) }, flags: { home } })
@@ -67,7 +73,7 @@ beforeAll(async () => {
 }, 20 * 60_000)
 afterAll(async () => {
   await node?.close()
-  await sandlot(['purge', '--yes', '--home', home])
+  await removeHome()
 }, 120_000)
 
 const underContract = () => ({

@@ -77,129 +77,124 @@ interface Admission {
   headers: Pick<RequestHeadersOptions, 'host' | 'forwarded' | 'crossing'>
 }
 
-export function createEdge(options: EdgeOptions): Edge {
-  const {
-    directory,
-    logger,
-    dial = dialTcp,
-    maxConnectionsPerSandbox = 1000,
-    idleTimeoutMs = 620_000,
-  } = options
-  const route = createRouter(options.domain)
-  const open = new Map<string, SandboxConnections>()
-  const signers = new SignerSearch(directory)
-  const unsubscribe = directory.onGone(drop)
+export const createEdge = (options: EdgeOptions): Edge => new SandboxEdge(options)
 
-  function drop(sandboxId: string, reason?: GoneReason): void {
-    open.get(sandboxId)?.destroy(reason && partingOf(sandboxId, reason))
-    open.delete(sandboxId)
+class SandboxEdge implements Edge {
+  readonly #directory: SandboxDirectory
+  readonly #logger: Pick<Logger, 'debug'>
+  readonly #dial: Dial
+  readonly #maxConnectionsPerSandbox: number
+  readonly #idleTimeoutMs: number
+  readonly #route: ReturnType<typeof createRouter>
+  readonly #open = new Map<string, SandboxConnections>()
+  readonly #signers: SignerSearch
+  readonly #unsubscribe: () => void
+
+  constructor(options: EdgeOptions) {
+    this.#directory = options.directory
+    this.#logger = options.logger
+    this.#dial = options.dial ?? dialTcp
+    this.#maxConnectionsPerSandbox = options.maxConnectionsPerSandbox ?? 1000
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? 620_000
+    this.#route = createRouter(options.domain)
+    this.#signers = new SignerSearch(options.directory)
+    this.#unsubscribe = options.directory.onGone((sandboxId, reason) => this.#drop(sandboxId, reason))
   }
 
-  function connectionsTo(entry: DirectoryEntry): SandboxConnections {
-    const known = open.get(entry.sandboxId)
+  claims(request: EdgeRequest): boolean {
+    return this.#route(request).kind !== 'api'
+  }
+
+  handle(request: EdgeRequest, response: EdgeResponse, door: Door = 'main'): void {
+    const admission = this.#admit(request, door)
+    if (!('asleep' in admission)) {
+      this.#pass(admission, request, response)
+      return
+    }
+    let hasLeft = false
+    response.once('close', () => {
+      hasLeft = true
+    })
+    this.#wake(admission.asleep, request, door).then((awake) => {
+      if (!hasLeft) this.#pass(awake, request, response)
+    })
+  }
+
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, door: Door = 'main'): void {
+    const admission = this.#admit(request, door)
+    if (!('asleep' in admission)) {
+      this.#passUpgrade(admission, request, socket, head)
+      return
+    }
+    this.#wake(admission.asleep, request, door).then((awake) => {
+      if (!socket.destroyed) this.#passUpgrade(awake, request, socket, head)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#unsubscribe()
+    for (const sandboxId of [...this.#open.keys()]) this.#drop(sandboxId)
+  }
+
+  #drop(sandboxId: string, reason?: GoneReason): void {
+    this.#open.get(sandboxId)?.destroy(reason && partingOf(sandboxId, reason))
+    this.#open.delete(sandboxId)
+  }
+
+  #connectionsTo(entry: DirectoryEntry): SandboxConnections {
+    const known = this.#open.get(entry.sandboxId)
     if (known?.address === entry.address) return known
     known?.destroy()
-    const connections = new SandboxConnections(entry.address, dial)
-    open.set(entry.sandboxId, connections)
+    const connections = new SandboxConnections(entry.address, this.#dial)
+    this.#open.set(entry.sandboxId, connections)
     return connections
   }
 
-  function targetOf(request: EdgeRequest, door: Door): Addressed | Refusal {
-    const found = route(request, door)
+  #targetOf(request: EdgeRequest, door: Door): Addressed | Refusal {
+    const found = this.#route(request, door)
     if (found.kind === 'sandbox') return found
     if (found.kind === 'invalid') return invalidRoute(found.text)
     if (found.kind === 'api') return upgradeOfApi()
-    const signer = signers.find(found.url, request.socket.remoteAddress)
+    const signer = this.#signers.find(found.url, request.socket.remoteAddress)
     if (signer === 'exhausted') return tooManySignatures()
     if (!signer) return invalidSignature()
     return { target: { sandboxId: signer.sandboxId, port: ENVD_PORT }, isShared: true }
   }
 
-  function admit(request: EdgeRequest, door: Door): Admission | Asleep | Refusal {
-    const addressed = targetOf(request, door)
+  #admit(request: EdgeRequest, door: Door): Admission | Asleep | Refusal {
+    const addressed = this.#targetOf(request, door)
     if ('status' in addressed) return addressed
-    const { target, isShared } = addressed
+    const { target } = addressed
     const { sandboxId, port } = target
     if (!request.url?.startsWith('/') && request.url !== '*') return invalidTarget()
-    const entry = directory.find(sandboxId)
+    const entry = this.#directory.find(sandboxId)
     if (!entry || (entry.state === 'paused' && !entry.wakesOnTraffic)) return sandboxNotFound(target)
-    const authority = authorityOf(request)
-    if (port === ENVD_PORT) {
-      if (isControlRoute(request.url)) return controlRoute()
-    } else if (entry.trafficAccessToken !== undefined) {
-      const token = headerOf(request, TRAFFIC_TOKEN_HEADER)
-      if (token === undefined) return trafficTokenRefused(target, 'missing')
-      if (!secretsEqual(token, entry.trafficAccessToken)) return trafficTokenRefused(target, 'invalid')
-    }
+    const refusal = refusalOf(request, target, entry)
+    if (refusal) return refusal
     if (entry.state === 'paused') {
       if (port === ENVD_PORT && !mayUseEnvd(request, entry)) return resumeDenied(target)
       return { asleep: target }
     }
-    const connections = connectionsTo(entry)
-    if (connections.activeCount >= maxConnectionsPerSandbox) {
-      return tooManyConnections(target, maxConnectionsPerSandbox)
+    const connections = this.#connectionsTo(entry)
+    if (connections.activeCount >= this.#maxConnectionsPerSandbox) {
+      return tooManyConnections(target, this.#maxConnectionsPerSandbox)
     }
-    const isEnvd = port === ENVD_PORT
-    const mask = isEnvd ? undefined : entry.maskRequestHost?.replace(PORT_PLACEHOLDER, String(port))
-    return {
-      target,
-      connections,
-      headers: {
-        host: mask ?? (isEnvd ? authority : (localGuestHost(request) ?? authority)),
-        forwarded: isEnvd ? undefined : { authority },
-        crossing: { host: hostName(authority), isShared, isEnvd },
-      },
-    }
-  }
-
-  return {
-    claims: (request) => route(request).kind !== 'api',
-
-    handle(request, response, door = 'main') {
-      const admission = admit(request, door)
-      if ('asleep' in admission) {
-        let hasLeft = false
-        response.once('close', () => {
-          hasLeft = true
-        })
-        wake(admission.asleep, request, door).then((awake) => {
-          if (!hasLeft) pass(awake, request, response)
-        })
-        return
-      }
-      pass(admission, request, response)
-    },
-
-    handleUpgrade(request, socket, head, door = 'main') {
-      const admission = admit(request, door)
-      if ('asleep' in admission) {
-        wake(admission.asleep, request, door).then((awake) => {
-          if (!socket.destroyed) passUpgrade(awake, request, socket, head)
-        })
-        return
-      }
-      passUpgrade(admission, request, socket, head)
-    },
-
-    async close() {
-      unsubscribe()
-      for (const sandboxId of [...open.keys()]) drop(sandboxId)
-    },
+    return { target, connections, headers: forwardedAs(request, addressed, entry) }
   }
 
   /** All requests that wait for the same sandbox share one resume. */
-  async function wake(target: SandboxTarget, request: EdgeRequest, door: Door): Promise<Admission | Refusal> {
+  async #wake(target: SandboxTarget, request: EdgeRequest, door: Door): Promise<Admission | Refusal> {
     try {
-      await directory.wake(target.sandboxId)
-      const admission = admit(request, door)
+      await this.#directory.wake(target.sandboxId)
+      const admission = this.#admit(request, door)
       return 'asleep' in admission ? sandboxNotFound(target) : admission
     } catch (error) {
-      logger.debug({ err: error, ...target }, 'a paused sandbox could not be woken')
+      this.#logger.debug({ err: error, ...target }, 'a paused sandbox could not be woken')
       return notWoken(target, error)
     }
   }
 
-  function pass(admission: Admission | Refusal, request: EdgeRequest, response: EdgeResponse): void {
+  #pass(admission: Admission | Refusal, request: EdgeRequest, response: EdgeResponse): void {
     if ('status' in admission) {
       sendRefusal(request, response, admission)
       return
@@ -207,8 +202,8 @@ export function createEdge(options: EdgeOptions): Edge {
     const { target, connections } = admission
     const downstream = downstreamOf(request, response)
     const refuse = (refusal: Refusal) => {
-      logger.debug({ ...target, status: refusal.status }, 'no answer from the sandbox')
-      const isGone = directory.find(target.sandboxId)?.state !== 'running'
+      this.#logger.debug({ ...target, status: refusal.status }, 'no answer from the sandbox')
+      const isGone = this.#directory.find(target.sandboxId)?.state !== 'running'
       sendRefusal(
         request,
         response,
@@ -224,7 +219,7 @@ export function createEdge(options: EdgeOptions): Edge {
         path: request.url ?? '/',
         headers: requestHeaders(request, { ...admission.headers, hasBody: downstream.hasBody }),
         crossing: admission.headers.crossing,
-        idleTimeoutMs,
+        idleTimeoutMs: this.#idleTimeoutMs,
         refuse,
       })
     } catch (error) {
@@ -232,12 +227,7 @@ export function createEdge(options: EdgeOptions): Edge {
     }
   }
 
-  function passUpgrade(
-    admission: Admission | Refusal,
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-  ): void {
+  #passUpgrade(admission: Admission | Refusal, request: IncomingMessage, socket: Duplex, head: Buffer): void {
     if ('status' in admission) {
       refuseUpgrade(request, socket, admission)
       return
@@ -247,11 +237,42 @@ export function createEdge(options: EdgeOptions): Edge {
     const headers = requestHeaders(request, { ...admission.headers, hasBody: false, upgrade })
     try {
       const { crossing } = admission.headers
-      tunnel({ request, socket, head, connections, target, headers, crossing, idleTimeoutMs })
+      tunnel({
+        request,
+        socket,
+        head,
+        connections,
+        target,
+        headers,
+        crossing,
+        idleTimeoutMs: this.#idleTimeoutMs,
+      })
     } catch (error) {
       refuseUpgrade(request, socket, unsendable(error))
     }
   }
+}
+
+/** Checks what callers may do at envd's port and at other ports. @returns undefined when the request is allowed */
+function refusalOf(request: EdgeRequest, target: SandboxTarget, entry: DirectoryEntry): Refusal | undefined {
+  if (target.port === ENVD_PORT) return isControlRoute(request.url ?? '') ? controlRoute() : undefined
+  if (entry.trafficAccessToken === undefined) return undefined
+  const token = headerOf(request, TRAFFIC_TOKEN_HEADER)
+  if (token === undefined) return trafficTokenRefused(target, 'missing')
+  return secretsEqual(token, entry.trafficAccessToken) ? undefined : trafficTokenRefused(target, 'invalid')
+}
+
+/** Decides how the sandbox sees the request: its host, and whether the client's address is passed on. */
+function forwardedAs(
+  request: EdgeRequest,
+  { target: { port }, isShared }: Addressed,
+  entry: DirectoryEntry,
+): Admission['headers'] {
+  const authority = authorityOf(request)
+  const crossing = { host: hostName(authority), isShared, isEnvd: port === ENVD_PORT }
+  if (crossing.isEnvd) return { host: authority, forwarded: undefined, crossing }
+  const mask = entry.maskRequestHost?.replace(PORT_PLACEHOLDER, String(port))
+  return { host: mask ?? localGuestHost(request) ?? authority, forwarded: { authority }, crossing }
 }
 
 const LOCAL_HOST = /^(localhost|(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\])(:\d{1,5})?$/i

@@ -15,6 +15,8 @@ const ADDRESS = '127.0.1.2'
 const MIB = 1024 * 1024
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }
+/** Paths of the requests that the app has received. */
+const received: string[] = []
 /** How requests that ended early ended for the app. */
 const ended: string[] = []
 let session: ClientHttp2Session
@@ -24,6 +26,8 @@ const given = { bytes: 0 }
 let read = () => {}
 /** More than all buffers on the way hold. */
 const BODY_BYTES = 200 * MIB
+/** For tests that move hundreds of megabytes, on a machine that others load. */
+const BULK_TIMEOUT_MS = 90_000
 
 /** Expects that the flow stops long before its end, and not only for a moment. */
 async function expectStandstill(flowed: () => number): Promise<void> {
@@ -52,6 +56,7 @@ beforeAll(async () => {
   world = await startEdge()
   app = await startServer(ADDRESS, async (req, res) => {
     req.on('error', () => {})
+    received.push(req.url ?? '')
     const size = Number(/^\/bytes\/(\d+)/.exec(req.url ?? '')?.[1] ?? 0)
     if (size > 0) {
       const piece = Buffer.alloc(65536, 'x')
@@ -118,6 +123,7 @@ beforeAll(async () => {
 })
 beforeEach(() => {
   ended.length = 0
+  received.length = 0
   world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
   session = connectHttp2(`https://${host()}:${world.port}`, {
     ca: readFileSync(world.tls.caPath),
@@ -161,7 +167,7 @@ async function overHttp2(headers: Record<string, string>, body?: string) {
 }
 
 describe('streams', () => {
-  it('of 100 MB pass down and up whole without memory growing', async () => {
+  it('of 100 MB pass down and up whole without memory growing', { timeout: BULK_TIMEOUT_MS }, async () => {
     const { message } = await begun(`/bytes/${100 * MIB}`)
     const before = memoryInUse()
     let grown = 0
@@ -188,7 +194,9 @@ describe('streams', () => {
     expect(grown).toBeLessThan(64 * MIB)
   })
 
-  it('down stop when the client stops reading, and go on when it reads again', async () => {
+  it('down stop when the client stops reading, and go on when it reads again', {
+    timeout: BULK_TIMEOUT_MS,
+  }, async () => {
     const { message } = await begun(`/bytes/${BODY_BYTES}`)
     message.pause()
     await expectStandstill(() => given.bytes)
@@ -197,27 +205,31 @@ describe('streams', () => {
     expect(received).toBe(BODY_BYTES)
   })
 
-  it.each(['HTTP/1.1', 'HTTP/2'])('up over %s stop when the sandbox stops reading', async (version) => {
-    const piece = Buffer.alloc(65536)
-    let taken = 0
-    const source = Readable.from(
-      (function* () {
-        for (; taken < BODY_BYTES; taken += piece.length) yield piece
-      })(),
-    )
-    const options = { host: '127.0.0.1', port: world.port, agent: false, headers: { host: host() } }
-    const upload =
-      version === 'HTTP/2'
-        ? session.request({ ':authority': host(), ':path': '/when-told', ':method': 'POST' })
-        : request({ ...options, path: '/when-told', method: 'POST' })
-    source.pipe(upload)
-    await expectStandstill(() => taken)
-    read()
-    const [answer] = await once(upload, 'response')
-    expect(await textOf(version === 'HTTP/2' ? (upload as ClientHttp2Stream) : answer)).toBe(
-      String(BODY_BYTES),
-    )
-  })
+  it.each(['HTTP/1.1', 'HTTP/2'])(
+    'up over %s stop when the sandbox stops reading',
+    { timeout: BULK_TIMEOUT_MS },
+    async (version) => {
+      const piece = Buffer.alloc(65536)
+      let taken = 0
+      const source = Readable.from(
+        (function* () {
+          for (; taken < BODY_BYTES; taken += piece.length) yield piece
+        })(),
+      )
+      const options = { host: '127.0.0.1', port: world.port, agent: false, headers: { host: host() } }
+      const upload =
+        version === 'HTTP/2'
+          ? session.request({ ':authority': host(), ':path': '/when-told', ':method': 'POST' })
+          : request({ ...options, path: '/when-told', method: 'POST' })
+      source.pipe(upload)
+      await expectStandstill(() => taken)
+      read()
+      const [answer] = await once(upload, 'response')
+      expect(await textOf(version === 'HTTP/2' ? (upload as ClientHttp2Stream) : answer)).toBe(
+        String(BODY_BYTES),
+      )
+    },
+  )
 
   it('flow at once both ways, piece by piece', async () => {
     const sent = request({
@@ -292,7 +304,7 @@ describe('a sandbox that is killed', () => {
     const { message } = await begun('/hang')
     const old = sendRaw(world.port, `GET /hang HTTP/1.0\r\nHost: ${host()}\r\n\r\n`)
     old.catch(() => {})
-    await sleep(100)
+    await expect.poll(() => received).toEqual(['/hang', '/hang'])
     world.directory.kill('ilive')
     await expect(textOf(message)).rejects.toMatchObject({ code: 'ECONNRESET' })
     await expect(old).rejects.toMatchObject({ code: 'ECONNRESET' })
@@ -305,7 +317,7 @@ describe('a sandbox that is killed', () => {
     const { stream } = await overHttp2({ ':path': '/hang' })
     await once(stream, 'data')
     const pending = session.request({ ':authority': host(), ':path': '/slow-count', ':method': 'POST' })
-    await sleep(50)
+    await expect.poll(() => received).toContain('/slow-count')
     world.directory.kill('ilive')
     await Promise.all([
       expect(textOf(stream)).rejects.toThrow(),

@@ -94,7 +94,7 @@ test('a build that is cancelled while it waits for its place fails with the reas
   expect(waiting.running()).toEqual([])
 })
 
-test('a failure is told with its step, and so is one while it waits', async () => {
+test('a failure is reported with its step, also while the build waits', async () => {
   build = ({ whileWaiting }) =>
     whileWaiting!(() => Promise.reject(new BuildFailure('finalize', 'it never was ready')))
   runs.start(jobOf())

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import {
   archiveKey,
@@ -14,6 +15,8 @@ import type { BuildWork } from './build-work.ts'
 
 /** Ids of builds that have ended, which are not built a second time. */
 const MAX_ENDED = 1_000
+/** A step that does not end when it is told to must not keep a node from closing. */
+const CLOSE_TIMEOUT_MS = 5_000
 
 export interface BuildRunsOptions {
   build: (work: BuildWork) => Promise<BuildResult>
@@ -60,12 +63,15 @@ export class BuildRuns {
     this.#runs.get(buildId)?.proceed?.()
   }
 
-  /** Cancels running builds and waits until they have ended. */
+  /** Cancels running builds and waits until they have ended, a few seconds at most. */
   async close(): Promise<void> {
     const reason = new SandlotError('server_draining', 'the node was stopped in the middle of the build')
     const runs = [...this.#runs.values()]
     for (const { abort } of runs) abort.abort(reason)
-    await Promise.all(runs.map(({ done }) => done))
+    const isOver = new AbortController()
+    const timeout = sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false, signal: isOver.signal }).catch(() => {})
+    await Promise.race([Promise.all(runs.map(({ done }) => done)), timeout])
+    isOver.abort()
   }
 
   async #run(job: BuildJob, run: Run): Promise<void> {

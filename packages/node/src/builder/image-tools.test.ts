@@ -4,16 +4,16 @@ import { checkScript, installScript, knownTools, TOOLS } from './image-tools.ts'
 
 const all = TOOLS.map(({ name }) => name)
 
-test('the scripts are those of any POSIX shell', () => {
+test('the scripts run in any POSIX shell', () => {
   for (const script of [checkScript(), installScript(all), installScript(['git'])])
     execFileSync('sh', ['-n', '-c', script])
 })
 
-test('of what a guest prints only names of tools are believed, in their order', () => {
+test('only names of tools are accepted from a guest, in the order of the table', () => {
   expect(knownTools(['ss', 'rm -rf /', '', 'bash', 'ss'])).toEqual(['bash', 'ss'])
 })
 
-test('only what is missing is installed, by the names that each distribution has for it', () => {
+test('only missing tools are installed, by their names in each distribution', () => {
   const script = installScript(['ss', 'fusermount3', 'mount.nfs'])
   expect(script.match(/^set -- .*/gm)).toEqual([
     'set -- fuse3 nfs-common iproute2',
@@ -22,7 +22,7 @@ test('only what is missing is installed, by the names that each distribution has
   ])
 })
 
-test('what is no command is missing', () => {
+test('a name that is not a command is missing', () => {
   const missing = execFileSync('/bin/sh', ['-c', checkScript()], { env: { PATH: '/nowhere' } })
   expect(knownTools(missing.toString().split('\n'))).toEqual(
     expect.arrayContaining(['git', 'ss', 'tar of GNU']),

@@ -18,7 +18,7 @@ afterEach(() => rm(dir, { recursive: true }))
 
 const save = (content: string) => (to: string) => writeFile(join(to, 'files'), content)
 
-test('a finished layer is found with its image; one that failed leaves nothing', async () => {
+test('a finished layer is found with its image; a failed one leaves nothing', async () => {
   await layers.add('a', OVER, save('x'))
   expect(await layers.find('a')).toEqual(OVER)
   expect(await readFile(join(layers.pathOf('a'), 'files'), 'utf8')).toBe('x')
@@ -27,7 +27,7 @@ test('a finished layer is found with its image; one that failed leaves nothing',
   expect(await readdir(join(dir, 'layers'))).toEqual(['a'])
 })
 
-test('what a crash left half written is gone after the next start', async () => {
+test('the next start removes what a crash left half written', async () => {
   await layers
     .add('a', OVER, async () => {
       await layers.prepare()
@@ -39,7 +39,7 @@ test('what a crash left half written is gone after the next start', async () => 
   expect(await readdir(layers.pathOf('half'))).toEqual(['layer.json'])
 })
 
-test('finding one counts as use', async () => {
+test('finding a layer counts as a use', async () => {
   await layers.add('old', OVER, save('x'))
   await layers.add('new', OVER, save('x'))
   const before = new Date(Date.now() - 60_000)
@@ -49,7 +49,7 @@ test('finding one counts as use', async () => {
   expect((await layers.list()).map(({ key }) => key)).toEqual(['new', 'old'])
 })
 
-test('what was linked out of a layer outlives it', async () => {
+test('files that were linked out of a layer outlive it', async () => {
   await layers.add('a', OVER, save('kept'))
   await linkFolder(layers.pathOf('a'), join(dir, 'copy'))
   await layers.remove('a')
@@ -57,7 +57,7 @@ test('what was linked out of a layer outlives it', async () => {
   expect(await readFile(join(dir, 'copy/files'), 'utf8')).toBe('kept')
 })
 
-test('a layer whose files go while it is measured is still listed', async () => {
+test('a layer whose files are packed during a list is still listed', async () => {
   for (let round = 0; round < 8; round++) {
     await layers.add('a', OVER, async (to) => {
       await mkdir(join(to, 'files'))

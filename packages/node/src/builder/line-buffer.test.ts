@@ -6,7 +6,7 @@ const collect = () => {
   return { lines, buffer: new LineBuffer((line, from) => lines.push(`${from} ${line}`)) }
 }
 
-test('pieces become lines, each stream for itself', () => {
+test('output becomes lines, separately for each stream', () => {
   const { lines, buffer } = collect()
   buffer.add('he', 'stdout')
   buffer.add('warn\n', 'stderr')
@@ -15,7 +15,7 @@ test('pieces become lines, each stream for itself', () => {
   expect(lines).toEqual(['stderr warn', 'stdout hello', 'stdout next', 'stdout last'])
 })
 
-test('a progress bar is lines, and a line without end is cut', () => {
+test('a progress bar becomes lines, and a line without end is cut', () => {
   const { lines, buffer } = collect()
   buffer.add('10%\r20%\r', 'stdout')
   buffer.add('x'.repeat(5000), 'stdout')
@@ -26,7 +26,7 @@ test('a progress bar is lines, and a line without end is cut', () => {
   ])
 })
 
-test('the newest lines are remembered', () => {
+test('the newest lines are kept', () => {
   const { buffer } = collect()
   for (let i = 0; i < 500; i++) buffer.add(`${i}\n`, 'stdout')
   expect(buffer.last(2)).toBe('498\n499')

@@ -14,13 +14,13 @@ function verdictAfter(seconds: number, errors: (second: number) => string, more:
   return undefined
 }
 
-test('a command that is not there ends it at once, in the words of the shell', () => {
+test('a missing command fails at once, with the message of the shell', () => {
   expect(verdictAfter(0, () => 'bash: check: command not found', { exitCode: 127 })?.verdict).toBe(
     "ready command 'check' cannot succeed: exit status 127\nbash: check: command not found",
   )
 })
 
-test('the same error for a minute ends it, also with another number in it', () => {
+test('an error that is unchanged for a minute is final, even if numbers in it differ', () => {
   const found = verdictAfter(600, (second) => `cannot read /etc/x (${second} ms)`)
   expect(found?.second).toBe(60)
   expect(found?.verdict).toContain(
@@ -28,12 +28,12 @@ test('the same error for a minute ends it, also with another number in it', () =
   )
 })
 
-test('whoever says nothing, or something else now and then, waits', () => {
+test('a command that prints nothing, or changing errors, is retried', () => {
   expect(verdictAfter(600, () => '')).toBeUndefined()
   expect(verdictAfter(600, (second) => (second % 40 === 0 ? 'loading' : 'starting'))).toBeUndefined()
 })
 
-test('a service that is not up yet is waited for while the start command runs, and not without one', () => {
+test('an unavailable service is waited for only while the start command runs', () => {
   const curl = () => 'curl: (7) Failed to connect to localhost port 8000: Connection refused'
   expect(verdictAfter(600, curl)).toBeUndefined()
   expect(verdictAfter(600, curl, { isStarting: false })?.second).toBe(60)

@@ -71,7 +71,7 @@ test('without a working directory the home of the user is one', () => {
   expect(resolveIn({ ...INITIAL_ENVIRONMENT, defaultUser: 'root' }, '.')).toBe('/root')
 })
 
-test('a layer is the same for the same words on the same ground; force does not matter', () => {
+test('equal steps on equal parents have the same key; force does not matter', () => {
   const run = (command: string, force = false): BuildStep => ({ type: 'RUN', command, force })
   expect(layerKey('p', run('x', true))).toBe(layerKey('p', run('x')))
   expect(layerKey('p', run('y'))).not.toBe(layerKey('p', run('x')))

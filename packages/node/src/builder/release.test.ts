@@ -87,26 +87,26 @@ const left = async () => ({
 /** Whether another build of the same finds it among what all instances have. */
 const isShared = async (): Promise<boolean> => (await shared.claim('booted', async () => true)) === true
 
-test('its layers and its image go, here and where all instances have them; others stay', async () => {
+test('layers and image of the template are removed, own and shared; others are kept', async () => {
   expect(await isShared()).toBe(true)
   expect(await release()).toMatchObject({ neededBy: 0 })
   expect(await left()).toEqual({ layers: ['other'], images: 0 })
   expect(await isShared()).toBe(false)
 })
 
-test('the image stays for a snapshot, a paused sandbox or a machine that needs it', async () => {
+test('the image is kept for a snapshot, a paused sandbox or a machine that needs it', async () => {
   checkpoints.snapshot = { imagePath: images.pathOf(IMAGE) }
   expect(await release([images.pathOf(IMAGE)])).toMatchObject({ neededBy: 2 })
   expect(await left()).toEqual({ layers: ['other'], images: 1 })
 })
 
-test('no image goes while there is a checkpoint of which nobody can say what it needs', async () => {
+test('no image is removed while a checkpoint cannot be read', async () => {
   checkpoints.remote = null
   expect(await release()).toMatchObject({ neededBy: 1 })
   expect((await left()).images).toBe(1)
 })
 
-test('steps that another template has too stay for its next build', async () => {
+test('layers that another template shares are kept', async () => {
   checkpoints.other = { imagePath: '/base', template: { ...record, keys: ['step'] } }
   await release()
   expect((await left()).layers).toEqual(['other', 'step'])

@@ -46,7 +46,7 @@ async function build({ dir, images }: Instance, image?: string) {
 }
 const inode = async (path: string) => (await stat(path)).ino
 
-test('what one instance built another has at once, with its image and without bytes of its own', async () => {
+test('a build of one instance is available to another, with its image and without using disk space', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
   await one.shared.publish(KEY, await build(one))
   expect(await other.adopt()).toBe(other.images.pathOf(IMAGE))
@@ -58,7 +58,7 @@ test('what one instance built another has at once, with its image and without by
   expect(errors).toEqual([])
 })
 
-test('it outlives the instance that built it, and its removal from what is shared', async () => {
+test('a linked build outlives the instance that built it, and its removal from the shared folder', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
   await one.shared.publish(KEY, await build(one))
   await other.adopt()
@@ -71,13 +71,13 @@ test('it outlives the instance that built it, and its removal from what is share
   expect(errors).toEqual([])
 })
 
-test('one over the base image names the base image in every instance', async () => {
+test('a build over the base image refers to the base image in every instance', async () => {
   const [one, other] = [await instance('one'), await instance('other')]
   await one.shared.publish(KEY, await build(one, '/base'))
   expect(await other.adopt()).toBe('/base')
 })
 
-test('an instance on another disk takes what is there, and leaves no copies', async () => {
+test('an instance on another disk reads shared builds and publishes none', async () => {
   const disk = await mkdtemp('/dev/shm/sandlot-shared-')
   try {
     const [here, there] = [await instance('here'), await instance(relative(root, join(disk, 'there')))]
@@ -98,7 +98,7 @@ test('an instance on another disk takes what is there, and leaves no copies', as
   }
 })
 
-test('trouble with what is shared fails no build', async () => {
+test('failures of the shared folder fail no build', async () => {
   const one = await instance('one')
   const built = await build(one)
   await writeFile(join(root, 'shared'), 'a file where a folder should be')

@@ -19,7 +19,7 @@ test('nothing in a quoted text is read by bash', () => {
   expect(execFileSync('bash', ['-c', `printf %s ${quote(text)}`]).toString()).toBe(text)
 })
 
-test('scripts of all steps are bash, whatever their words are', () => {
+test('scripts of all steps are valid bash, whatever the steps contain', () => {
   const environment = { defaultUser: 'user', defaultWorkdir: "/a b'c", envVars: {} }
   const word = `x'"$(false)`
   for (const step of [

@@ -85,7 +85,7 @@ test('files are added, changed by content, mode, kind or target, and deleted', a
   expect(from.asked).not.toContain('digest /home/longer')
 })
 
-test('folders that neither checkpoint has written into are not looked into', async () => {
+test('folders that neither checkpoint has written into are not visited', async () => {
   const usr = dir({ bin: dir({ python: file('x', image) }, image) }, image)
   const from = files({ usr, etc: dir({ hosts: file('a', image) }, image) })
   const to = files({ usr, etc: dir({ hosts: file('b') }) })
@@ -100,13 +100,13 @@ test('folders that neither checkpoint has written into are not looked into', asy
   ])
 })
 
-test('a file of the image that was only copied up is the same, and its folder came along', async () => {
+test('a file of the image that was only copied up is unchanged', async () => {
   const from = files({ etc: dir({ hosts: file('a', image) }, image) })
   const to = files({ etc: dir({ hosts: file('a') }) })
   expect(await compareFiles(from, to)).toEqual({ added: [], changed: [], deleted: [] })
 })
 
-test('a folder of the image that is gone is named alone, and in one of the sandbox every path', async () => {
+test('a deleted folder of the image is one path, and one of the sandbox is listed path by path', async () => {
   const from = files({
     doc: dir({ deep: file('x', image) }, image),
     own: dir({ a: file('x'), sub: dir({ b: file('x') }) }),
@@ -118,12 +118,12 @@ test('a folder of the image that is gone is named alone, and in one of the sandb
   })
 })
 
-test('times tell files apart that are too large to be read', async () => {
+test('files that are too large to be read are compared by time', async () => {
   const of = (modifiedAt: number) => files({ same: file('aa'), other: file('aa', { modifiedAt }) }, false)
   expect(await compareFiles(of(1), of(2))).toEqual({ added: [], changed: ['/other'], deleted: [] })
 })
 
-test('of very many the first are listed, in order, and no turn takes long', async () => {
+test('the first of very many paths are listed in order, without a long turn', async () => {
   const names = Array.from({ length: 100_000 }, (_, i) => String((i * 7_919) % 1_000_003).padStart(7, '0'))
   const many = Object.fromEntries(names.map((name) => [name, file('')]))
   const to = files({ many: dir(many) })

@@ -53,7 +53,7 @@ export class Diffs {
   readonly #gate = new FairGate({ what: 'diffs', total: 2, perOwner: 2, maxWaiting: 16, maxWaitMs: 30_000 })
   /** Cached diffs, because checkpoints never change. In order of last use, the oldest first. */
   readonly #known = new Map<string, FileDiff>()
-  /** Comparisons under way, by the id that their caller gave them. */
+  /** Running comparisons, by the id that their caller has assigned. */
   readonly #cancellable = new Map<string, AbortController>()
 
   constructor(options: DiffsOptions) {

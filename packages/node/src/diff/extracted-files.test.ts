@@ -23,7 +23,7 @@ const extract = async (target: string): Promise<void> => {
   await writeFile(join(target, 'multitar.img'), 'x')
 }
 
-test('files are extracted once, also for those who ask at the same time', async () => {
+test('files are extracted once, also for concurrent callers', async () => {
   extractions = 0
   const use = () => files.use('c1', never, extract, list)
   expect(await Promise.all([use(), use()])).toEqual([['multitar.img'], ['multitar.img']])
@@ -31,7 +31,7 @@ test('files are extracted once, also for those who ask at the same time', async 
   expect(extractions).toBe(1)
 })
 
-test('what fails leaves nothing and is tried anew', async () => {
+test('a failed extraction leaves nothing and is repeated', async () => {
   const fail = async (target: string) => {
     await mkdir(target)
     throw new Error('no memory')
@@ -41,7 +41,7 @@ test('what fails leaves nothing and is tried anew', async () => {
   expect(await files.use('c1', never, extract, list)).toEqual(['multitar.img'])
 })
 
-test('is given up only with the last who waits', async () => {
+test('an extraction is aborted only with the last waiting caller', async () => {
   const waiting = Promise.withResolvers<void>()
   const started = Promise.withResolvers<void>()
   let isGivenUp = false
@@ -64,14 +64,14 @@ test('is given up only with the last who waits', async () => {
   expect((await both).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
 })
 
-test('those used longest ago go, and those of deleted checkpoints', async () => {
+test('the least recently used files are dropped, and those of deleted checkpoints', async () => {
   for (let i = 0; i < 10; i++) await files.use(`c${i}`, never, extract, list)
   expect((await readdir(dir)).sort()).toEqual(Array.from({ length: 8 }, (_, i) => `c${i + 2}`))
   await files.forget('c5')
   expect(existsSync(join(dir, 'c5'))).toBe(false)
 })
 
-test('one who comes while those before give up does not fail with them', async () => {
+test('a new caller does not fail with an aborted extraction', async () => {
   const ended = Promise.withResolvers<void>()
   const started = Promise.withResolvers<void>()
   const killed = async (target: string, signal: AbortSignal) => {

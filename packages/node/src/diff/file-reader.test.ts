@@ -24,7 +24,7 @@ test('entries are read with their names as bytes, in whatever pieces they come',
   expect(await digest).toBe('ab'.repeat(32))
 })
 
-test('what is missing is told from what is empty', async () => {
+test('a missing folder is distinguished from an empty one', async () => {
   expect(await reader('["missing"]\n').list('/')).toBeUndefined()
   expect(await reader('["end",0]\n').list('/')).toEqual([])
   expect(await reader('["skipped"]\n').digest('/a')).toBeUndefined()
@@ -51,7 +51,7 @@ test.each<[string, string]>([
   await expect(reader(lines).list('/')).rejects.toMatchObject({ errorName: 'internal_server_error' })
 })
 
-test('an answer that nobody asked for ends it', async () => {
+test('an answer without a request is an error', async () => {
   const stdout = new PassThrough()
   const read = new FileReader(new PassThrough(), stdout)
   stdout.write('["end",0]\n')
@@ -71,7 +71,7 @@ test('too many entries and too much output are refused', async () => {
   })
 })
 
-test('a path that no program can name is not asked for', async () => {
+test('a path that is too long is not requested', async () => {
   await expect(reader('').list(`/${'a'.repeat(4_095)}`)).rejects.toMatchObject({
     errorName: 'invalid_request',
   })

@@ -32,7 +32,7 @@ async function started(path: string, score: number): Promise<number> {
 
 const scoreOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8'))
 
-test('only stubs of envd are spared for longer, whenever they were made', async () => {
+test('only stubs of envd have a lower score, however old they are', async () => {
   const before = await started('opt/bomb', 1000)
   const envd = await started(`root${ENVD_PATH}`, 1000)
   const after = await started('opt/envd', 1000)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { CommandError, run } from './run.ts'
 
-test('what nobody waits for comes last, for the processor and the disk', async () => {
+test('background processes come last, for the processor and the disk', async () => {
   const { stdout } = await run('sh', ['-c', 'nice; ionice -p $$'], { isBackground: true })
   expect(stdout).toBe('19\nidle\n')
 })
@@ -14,7 +14,7 @@ test('output is captured and input is fed', async () => {
   expect(await run('cat', [], { input: 'hello' })).toEqual({ stdout: 'hello', stderr: '' })
 })
 
-test('a failing command throws with its exit code and what it said', async () => {
+test('a failing command throws with its exit code and output', async () => {
   const error = await run('sh', ['-c', 'echo broken >&2; exit 3']).catch((e) => e)
   expect(error).toBeInstanceOf(CommandError)
   expect(error).toMatchObject({ exitCode: 3, stderr: 'broken\n', timedOut: false })
@@ -43,7 +43,7 @@ test('aborting kills the process, and rejects when it is dead', async () => {
   expect(() => process.kill(pid, 0)).toThrow(/ESRCH/)
 })
 
-test('standard output goes into an open file, and into no other that has its number after it was closed', async () => {
+test('standard output goes into an open file, and never into another one that has reused its number', async () => {
   const scratch = mkdtempSync(join(tmpdir(), 'sandlot-run-'))
   onTestFinished(() => rmSync(scratch, { recursive: true }))
   const path = join(scratch, 'out')

@@ -124,9 +124,18 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
   const key = createHash('sha256')
     .update(
       JSON.stringify([
-        ...[packages, LEFT_OUT, KEPT, npmLock, PROFILE, EROFS_FLAGS],
-        ...[REMOVE_SSH_HOST_KEYS, ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES],
-        ...[customize.toString(), process.version, certificates],
+        packages,
+        LEFT_OUT,
+        KEPT,
+        npmLock,
+        PROFILE,
+        EROFS_FLAGS,
+        REMOVE_SSH_HOST_KEYS,
+        ALLOW_FUSE_FOR_OTHERS,
+        KEEP_CHANGED_FILES,
+        customize.toString(),
+        process.version,
+        certificates,
       ]),
     )
     .digest('hex')
@@ -173,6 +182,7 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
   return { path, key }
 }
 
+/** Its source text is part of the image's key: any change, also of a comment, builds a new base image. */
 async function customize(
   root: string,
   work: string,
@@ -202,11 +212,11 @@ async function customize(
   ])
     await chroot('ln', '-sf', `../lib/node_modules/${target}`, `/usr/local/bin/${link}`)
 
-  // packages that are installed in a sandbox later are installed completely
+  // what is installed in a sandbox is installed whole
   await rm(join(root, 'etc/dpkg/dpkg.cfg.d/99mmdebstrap'), { force: true })
   for (const script of [REMOVE_SSH_HOST_KEYS, ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES])
     await chroot('sh', '-c', script)
-  // s3fs, rclone and gcsfuse read the list of mounts in it
+  // s3fs, rclone and gcsfuse read in it which mounts there are
   await symlink('../proc/self/mounts', join(root, 'etc/mtab'))
   await write('etc/profile', PROFILE)
   await write('etc/hostname', 'sandlot\n')

@@ -31,7 +31,7 @@ afterEach(() => {
   ecr.close()
 })
 
-test('keys of AWS become a name and a password of ECR', async () => {
+test('keys of AWS are exchanged for name and password of ECR', async () => {
   expect(await passwordFor(keys)).toEqual({ username: 'AWS', password: 'pass:word' })
   expect(asked[0]!.headers['x-amz-target']).toMatch(/\.GetAuthorizationToken$/)
   expect(asked[0]!.headers.authorization).toMatch(
@@ -39,7 +39,7 @@ test('keys of AWS become a name and a password of ECR', async () => {
   )
 })
 
-test('keys that AWS refuses are told with its words, without the secret', async () => {
+test('rejected keys are reported with the message of AWS, without the secret', async () => {
   const refused = passwordFor({ ...keys, awsAccessKeyId: 'AKIABAD', awsSecretAccessKey: 'hidden-words' })
   await expect(refused).rejects.toThrow(
     "AWS ECR in region 'eu-central-1' gave no password for access key 'AKIA…': UnrecognizedClientException: The security token",
@@ -47,7 +47,7 @@ test('keys that AWS refuses are told with its words, without the secret', async 
   await expect(refused).rejects.not.toThrow('hidden-words')
 })
 
-test('a name and a password are taken as they are', async () => {
+test('name and password are returned unchanged', async () => {
   expect(await passwordFor({ username: 'me', password: 'a:b' })).toEqual({ username: 'me', password: 'a:b' })
 })
 

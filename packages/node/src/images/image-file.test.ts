@@ -13,7 +13,7 @@ const never = new AbortController().signal
 const untilAborted = (signal: AbortSignal) =>
   new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
 
-test('nothing that is there already is written to', async () => {
+test('an existing path is not written to', async () => {
   writeFileSync(join(scratch, 'precious'), 'safe')
   symlinkSync('precious', join(scratch, 'link'))
   for (const name of ['precious', 'link'])
@@ -21,7 +21,7 @@ test('nothing that is there already is written to', async () => {
   expect(readFileSync(join(scratch, 'precious'), 'utf8')).toBe('safe')
 })
 
-test('who writes more than the limit is ended, holes or not', async () => {
+test('a writer that exceeds the limit is aborted, holes included', async () => {
   const file = await ImageFile.create(join(scratch, 'image'))
   const writing = file.watch(limits, never, (signal) => {
     truncateSync(file.path, 2 ** 40)
@@ -31,14 +31,14 @@ test('who writes more than the limit is ended, holes or not', async () => {
   await file.remove()
 })
 
-test('and so is who writes to a disk without room', async () => {
+test('a writer is aborted when the disk has no room', async () => {
   const file = await ImageFile.create(join(scratch, 'image'))
   const full = { ...limits, spareBytes: 2 ** 60 }
   await expect(file.watch(full, never, untilAborted)).rejects.toMatchObject({ errorName: 'disk_full' })
   await file.remove()
 })
 
-test('what was too large only at the end, or has another size than was said, is no image', async () => {
+test('a file that is too large at the end, or has another size than reported, is rejected', async () => {
   for (const [size, said, words] of [
     [2 ** 40, 2 ** 40, 'larger than the 1 MB'],
     [5000, 4096, 'has 5000 bytes'],
@@ -50,7 +50,7 @@ test('what was too large only at the end, or has another size than was said, is 
   }
 })
 
-test('a closed file has no descriptor that could be given away', async () => {
+test('a closed file has no descriptor', async () => {
   const file = await ImageFile.create(join(scratch, 'image'))
   expect(file.fd).toBeGreaterThan(2)
   await file.finish(0, limits)

@@ -25,7 +25,7 @@ test.each(['', 'UPPER/x', 'a b', 'x:', '../x', '-x', 'x/y:z:w', '--help', 'http:
   },
 )
 
-test("images of E2B's own are our base", () => {
+test('images of E2B are replaced by our base image', () => {
   expect(isBaseImage(parseImageName('e2bdev/base'))).toBe(true)
   expect(isBaseImage(parseImageName('e2bdev/code-interpreter:latest'))).toBe(true)
   expect(isBaseImage(parseImageName('ghcr.io/e2bdev/base'))).toBe(false)

@@ -7,7 +7,7 @@ const digest = `sha256:${'a'.repeat(64)}`
 const resolved = { digest, env: ['A=1'], layerCount: 1, sizeBytes: 2 }
 const finished = { sizeBytes: 8192, skipped: 0 }
 
-test('answers that can be are read', () => {
+test('valid answers are parsed', () => {
   expect(readResolved(resolved)).toEqual(resolved)
   expect(readResolved({ ...resolved, env: null }).env).toEqual([])
   expect(readFinished(finished)).toEqual(finished)
@@ -34,7 +34,7 @@ test.each([{}, { ...finished, skipped: '0' }, { ...finished, sizeBytes: 0.5 }])(
   },
 )
 
-test('a failure is one line of printable text', () => {
+test('a failure is reduced to one line of printable text', () => {
   const failure = { kind: 'format', detail: `layer 1\n\u001b[2J${'x'.repeat(1000)}` }
   try {
     readResolved({ failure })
@@ -49,7 +49,7 @@ const name = parseImageName('registry.example/team/app:v1')
 const say = (kind: string, detail = '', hasLogin = false) =>
   explainFailure(name, { kind, detail }, hasLogin).message
 
-test('what a registry answers is said in words of the one who asked', () => {
+test('a failure is explained in terms of the request, not of the registry', () => {
   expect(say('missing')).toBe(
     "image 'registry.example/team/app:v1' was not found in registry 'registry.example'",
   )

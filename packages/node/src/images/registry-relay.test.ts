@@ -47,7 +47,7 @@ async function saidOf(socket: Socket): Promise<string> {
   return said
 }
 
-test('a connection that names a registry of the list leads there, and others wait meanwhile', async () => {
+test('a connection that names an allowed registry is relayed there, while others stay ready', async () => {
   for (let i = 0; i < 12; i++) {
     const socket = await next()
     socket.write(`127.0.0.1:${portOf(registry)}\n`)
@@ -84,7 +84,7 @@ test.each(['GET / HTTP/1.1\r\n', 'a:1\nmore', 'x'.repeat(10_000), '\n'])(
   },
 )
 
-test('a registry that is not there is said to be so', async () => {
+test('an unreachable registry is reported', async () => {
   const address = `127.0.0.1:${portOf(registry)}`
   registry.close()
   await once(registry, 'close')

@@ -17,7 +17,7 @@ function files(dir: string, contents: Record<string, string>): void {
 }
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
-test('where the kernel shares the disk by weights, all machines together give way to the rest of the host', async () => {
+test('where the kernel has weights for the disk, all machines together give way to the rest of the host', async () => {
   files('memory', {})
   files('cpu/sandlot-x/m1', { 'cpu.shares': '64' })
   files('blkio/sandlot-x/m1', { 'blkio.bfq.weight': '100' })
@@ -52,7 +52,7 @@ test.each([
   },
 )
 
-test('kernels without these controllers are asked for nothing, and nothing fails', async () => {
+test('kernels without these controllers cause no error', async () => {
   files('memory', {})
   files('cpu', {})
   files('blkio/sandlot-x', {})
@@ -61,6 +61,8 @@ test('kernels without these controllers are asked for nothing, and nothing fails
   expect([cgroups.canLimitSwap, canWeighDisk('v1', root)]).toEqual([false, false])
   files('memory', { 'memory.memsw.limit_in_bytes': '-1' })
   expect([canLimitSwap('v1', root), canLimitSwap('v2', root), canLimitSwap('none', root)]).toEqual([
-    ...[true, false, false],
+    true,
+    false,
+    false,
   ])
 })

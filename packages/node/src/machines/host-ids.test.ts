@@ -4,7 +4,7 @@ import { hostIdsFor } from './host-ids.ts'
 const everything = '         0          0 4294967295\n'
 const container = '         0     100000      65536\n'
 
-test('two slots and two instances never share an id, and none is the id of a user', () => {
+test('slots and instances never share an id, and no id belongs to a user', () => {
   const [a, b] = [
     hostIdsFor('0000', [everything, everything])!,
     hostIdsFor('3fff', [everything, everything])!,
@@ -17,11 +17,11 @@ test('two slots and two instances never share an id, and none is the id of a use
   }
 })
 
-test('inside a container the ids are some that it has', () => {
+test('inside a container ids of the container are used', () => {
   const ids = hostIdsFor('ffff', [container, container])!
   expect([ids(0), ids(15_999)]).toEqual([32_768, 48_767])
 })
 
-test('where there are too few, there are none to give', () => {
+test('with too few ids there are none', () => {
   expect(hostIdsFor('ffff', [everything, '0 1000 1\n'])).toBeUndefined()
 })

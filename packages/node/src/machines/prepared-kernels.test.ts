@@ -33,13 +33,17 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers())
 
 const source = (change: Partial<MachineSource> = {}): MachineSource => ({
-  ...{ buildId: 'b', imagePath: '/image', cpuCount: 2, memoryMB: 512, diskSizeMB: 1024 },
+  buildId: 'b',
+  imagePath: '/image',
+  cpuCount: 2,
+  memoryMB: 512,
+  diskSizeMB: 1024,
   ...change,
 })
 const take = (change?: Partial<MachineSource>) => machines.claim(source(change))?.machineId
 const aWhile = () => vi.advanceTimersByTimeAsync(1_000)
 
-test('the next who asks for the same kind gets one, and another is made', async () => {
+test('the next request for a kind gets a machine, and another is prepared', async () => {
   expect(take()).toBeUndefined()
   await aWhile()
   expect(take()).toBe('m1')
@@ -60,7 +64,7 @@ test.each<[string, Partial<MachineSource>]>([
   expect(take(change)).toBeUndefined()
 })
 
-test('many that come at once wait for no other to be made', async () => {
+test('concurrent requests do not wait for preparation', async () => {
   take()
   await aWhile()
   take()
@@ -72,7 +76,7 @@ test('many that come at once wait for no other to be made', async () => {
   expect(made).toHaveLength(2)
 })
 
-test('those of the kinds asked for last are kept', async () => {
+test('machines of the most recently requested kinds are kept', async () => {
   for (const memoryMB of [1, 2, 3, 4, 5]) {
     take({ memoryMB })
     await aWhile()
@@ -82,7 +86,7 @@ test('those of the kinds asked for last are kept', async () => {
   expect(take({ memoryMB: 1 })).toBeUndefined()
 })
 
-test('one that nobody asked for in five minutes ends', async () => {
+test('a machine ends when its kind is not requested for five minutes', async () => {
   take()
   await aWhile()
   vi.advanceTimersByTime(4 * MINUTE_MS)
@@ -94,7 +98,7 @@ test('one that nobody asked for in five minutes ends', async () => {
   expect(take()).toBeUndefined()
 })
 
-test('a dead one is not given away', async () => {
+test('a dead machine is not handed out', async () => {
   take()
   await aWhile()
   dead.add('m1')
@@ -102,7 +106,7 @@ test('a dead one is not given away', async () => {
   expect(ended).toEqual(['m1'])
 })
 
-test('none is made while memory is short, and the oldest can be given up', async () => {
+test('nothing is prepared while memory is short, and the oldest machine can be dropped', async () => {
   take()
   await aWhile()
   take({ memoryMB: 1 })
@@ -114,7 +118,7 @@ test('none is made while memory is short, and the oldest can be given up', async
   expect(ended).toEqual(['m1'])
 })
 
-test('one that could not be made is made when someone asks again', async () => {
+test('a failed preparation is repeated at the next request', async () => {
   failures = 1
   take()
   await aWhile()
@@ -124,7 +128,7 @@ test('one that could not be made is made when someone asks again', async () => {
   expect(take()).toBe('m1')
 })
 
-test('all end when it closes, and none is made after', async () => {
+test('closing ends all machines and prepares no more', async () => {
   take()
   await aWhile()
   take({ memoryMB: 1 })

@@ -16,6 +16,6 @@ test.each(['10.177.0.0', '10.177.0.0/8', '10.177.0.0/30', '300.1.0.0/16', 'x/16'
   },
 )
 
-test('a range with host bits names the range that was meant', () => {
+test('a range with host bits is rejected with the intended range', () => {
   expect(() => parseAddressRange('10.177.3.0/16')).toThrow('use 10.177.0.0/16')
 })

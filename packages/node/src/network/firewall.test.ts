@@ -15,7 +15,7 @@ const host = { addresses: ['5.9.1.2', '10.0.0.5'], networks: ['5.9.1.0/26', '10.
 const slot = { interfaceName: 'sl1234-7', address: '10.190.0.30' }
 const check = (input: string) => run('nft', ['-c', '-f', '-'], { input })
 
-test('nft accepts the rules, also with holes, open slots and without networks of the host', async () => {
+test('nft accepts the rules, with exceptions, open slots and without networks of the host', async () => {
   await check(firewallRules(options, { open: [], host: { addresses: [], networks: [] } }))
   await check(
     firewallRules({ ...options, allowedRanges: ['10.1.0.0/16'] }, { open: [elementOf(slot)], host }),
@@ -30,7 +30,7 @@ test('private, link-local and metadata ranges and the networks of the host are d
   )
 })
 
-test('what nft lists is read in two parts: the rules, which stay, and the open slots', async () => {
+test('a listed table is split into rules and open slots', async () => {
   const table = options.names.nftTable
   const inOwnNamespace = (script: string) => run('unshare', ['--net', 'sh', '-c', script])
   const listed = async (commands: string) => {

@@ -14,7 +14,7 @@ const groupsOfMonitors = (): number[] =>
     }
   })
 
-test('Ctrl-C in a terminal, which goes to the whole group, does not end it', async () => {
+test('Ctrl-C in a terminal, which reaches the whole process group, does not end it', async () => {
   const onError = vi.fn()
   const monitor = new NftMonitor({ table: 'none', ownPid: () => undefined, onChange: () => {}, onError })
   monitor.start()

@@ -10,7 +10,7 @@ afterEach(async () => {
   await run('nft', ['-f', '-'], { input: `table inet ${table} {}\ndelete table inet ${table}\n` })
 })
 
-test('a command has been done when it resolves, and its answer is its own', async () => {
+test('a command is done when it resolves, and has its own answer', async () => {
   await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
   await session.run(`add element inet ${table} things { 192.0.2.1, 192.0.2.2 }`)
   const { stdout } = await run('nft', ['list', 'set', 'inet', table, 'things'])
@@ -27,7 +27,7 @@ test('a command has been done when it resolves, and its answer is its own', asyn
   ])
 })
 
-test('what nft refuses rejects with its words, changes nothing, and the next command works', async () => {
+test("a rejected command has nft's message and no effect, and the next command works", async () => {
   await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
   const one = `add element inet ${table} things { 192.0.2.1 }`
   await expect(session.run(`${one}; delete element inet ${table} none { 192.0.2.1 }`)).rejects.toThrow(
@@ -39,7 +39,7 @@ test('what nft refuses rejects with its words, changes nothing, and the next com
   expect(await session.run(`list set inet ${table} things`)).toContain('192.0.2.1')
 })
 
-test('adding and deleting in one go deletes what is there, and is no error where nothing is', async () => {
+test('adding and deleting in one transaction is idempotent', async () => {
   await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
   const element = `element inet ${table} things { 192.0.2.1 }`
   await session.run(`add ${element}`)
@@ -49,7 +49,7 @@ test('adding and deleting in one go deletes what is there, and is no error where
   }
 })
 
-test('a child that dies is another error, and the next command gets a new one', async () => {
+test('a dead child is a different error, and the next command starts a new one', async () => {
   await session.run(`add table inet ${table}`)
   const before = session.pid!
   process.kill(before, 'SIGSTOP')

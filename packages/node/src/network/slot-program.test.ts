@@ -73,7 +73,7 @@ function arp(sender: string, target: string): Buffer {
   return ethernet(0x0806, body)
 }
 
-describe('what leaves a slot without any firewall', () => {
+describe('packets that may leave a slot without a firewall', () => {
   test.each<[string, Packet]>([
     ['UDP to the internet', {}],
     ['TCP to the internet', { protocol: 6, port: 443 }],
@@ -90,7 +90,7 @@ describe('what leaves a slot without any firewall', () => {
   test('ARP of the sandbox for its gateway', () => expect(passes(arp(SANDBOX, GATEWAY))).toBe(true))
 })
 
-describe('what never leaves a slot', () => {
+describe('packets that never leave a slot', () => {
   test.each(['10.177.0.4', GATEWAY, '10.177.0.7', '10.177.0.10', '127.0.0.1', '0.0.0.0', PUBLIC])(
     'a packet with the source %s',
     (from) => expect(passes(ip({ from }))).toBe(false),

@@ -161,7 +161,7 @@ export class FolderStore implements ObjectStore {
 
   /**
    * Moves the object out of sight before the final look at its time, because a writer may touch it between a look and an
-   * unlink: later writers do not find it and write it anew, earlier ones are seen by the look.
+   * unlink: later writers do not find it and write it again, earlier ones are seen by the look.
    */
   async #deleteUnmodified(key: string, sinceMs: number): Promise<boolean> {
     const path = this.#pathOf(key)

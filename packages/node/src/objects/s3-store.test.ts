@@ -39,7 +39,7 @@ describe.each(['', 'sandlot/production'])('with the prefix %j', (prefix) => {
   storeContract(() => store)
 })
 
-test('of two who replace the same state of an object one loses', async () => {
+test('one of two concurrent replacements of a version loses', async () => {
   const store = new S3Store(server.options)
   const first = await store.putTagged('sandboxes/one', Buffer.from('first'), undefined)
   expect(await store.putTagged('sandboxes/one', Buffer.from('other'), undefined)).toBeUndefined()
@@ -54,7 +54,7 @@ test('of two who replace the same state of an object one loses', async () => {
   store.close()
 })
 
-test('whose own write was there already has won', async () => {
+test('a repeated write of equal content wins', async () => {
   const store = new S3Store(server.options)
   const tag = await store.putTagged('sandboxes/two', Buffer.from('mine'), undefined)
   expect(await store.putTagged('sandboxes/two', Buffer.from('mine'), undefined)).toBe(tag)
@@ -73,8 +73,8 @@ test('lists go over many pages', async () => {
   store.close()
 })
 
-describe('what goes wrong', () => {
-  test('a bucket that does not exist is named, not taken for a missing object', async () => {
+describe('failures', () => {
+  test('a missing bucket is an error, not a missing object', async () => {
     const store = new S3Store({ ...server.options, bucket: 'no-such-bucket' })
     await expect(store.get('chunks/aa/one')).rejects.toMatchObject({
       errorName: 'checkpoint_store_unavailable',
@@ -85,7 +85,7 @@ describe('what goes wrong', () => {
     store.close()
   })
 
-  test('wrong credentials are said', async () => {
+  test('wrong credentials are reported', async () => {
     const credentials = { accessKeyId: 'test-access', secretAccessKey: 'wrong' }
     const store = new S3Store({ ...server.options, credentials })
     await expect(store.put('chunks/aa/one', Buffer.from('x'))).rejects.toMatchObject({
@@ -95,7 +95,7 @@ describe('what goes wrong', () => {
     store.close()
   })
 
-  test('a server that is not there is said within seconds', async () => {
+  test('an unreachable server is reported within seconds', async () => {
     const store = new S3Store({ ...server.options, endpoint: 'http://127.0.0.1:9' })
     await expect(store.head('chunks/aa/one')).rejects.toMatchObject({
       errorName: 'checkpoint_store_unavailable',
@@ -144,7 +144,7 @@ describe('what goes wrong', () => {
     expect(sentBytes).toBeLessThan(100 * 2 ** 20)
   })
 
-  test('a closed store answers at once', async () => {
+  test('a closed store rejects at once', async () => {
     const store = new S3Store(server.options)
     store.close()
     await expect(store.get('chunks/aa/one')).rejects.toMatchObject({ errorName: 'server_draining' })

@@ -5,7 +5,7 @@ import { BrokenSeal, SEAL_BYTES, Seal } from './seal.ts'
 const seal = new Seal('a secret of at least thirty-two characters')
 const plain = Buffer.from('MARKER in plain text')
 
-test('what was sealed is opened by whoever has the same secret, at the same place', () => {
+test('a sealed object is opened with the same secret under the same name', () => {
   const sealed = seal.close('chunks/aa/one', plain)
   expect(sealed).toHaveLength(plain.length + SEAL_BYTES)
   const again = new Seal('a secret of at least thirty-two characters')
@@ -14,13 +14,13 @@ test('what was sealed is opened by whoever has the same secret, at the same plac
   expect(again.open('empty', seal.close('empty', Buffer.alloc(0)))).toHaveLength(0)
 })
 
-test('nothing can be read, and no two are alike', () => {
+test('sealed objects reveal nothing, and equal objects differ', () => {
   const one = seal.close('a', plain)
   expect(one.toString('latin1')).not.toContain('MARKER')
   expect(one.equals(seal.close('a', plain))).toBe(false)
 })
 
-test('a name says nothing of its content without the secret', () => {
+test('a name reveals nothing about its content without the secret', () => {
   const sha256 = 'a'.repeat(64)
   expect(seal.blind(sha256)).toMatch(/^[0-9a-f]{64}$/)
   expect(seal.blind(sha256)).toBe(seal.blind(sha256))

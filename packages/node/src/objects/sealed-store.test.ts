@@ -101,7 +101,7 @@ const withoutSeal = <T extends { sizeBytes: number }>(found: T | undefined): T |
   found && { ...found, sizeBytes: found.sizeBytes - sealBytes }
 const sealBytes = sealBucket({} as ObjectStore, [SECRET]).overheadBytes
 
-test('nothing that was saved can be read in the bucket, nor told from names', async () => {
+test('neither content nor names in the bucket reveal what was saved', async () => {
   const content = Buffer.concat([Buffer.from(MARKER.repeat(1000)), randomBytes(MB)])
   await uploaded('a', content)
   const files = await inBucket('')
@@ -117,7 +117,7 @@ test('nothing that was saved can be read in the bucket, nor told from names', as
   }
 })
 
-test('the same content is there once for those who share the secret, apart for others', async () => {
+test('machines with the same secret share equal content, others do not', async () => {
   const content = randomBytes(MB)
   await uploaded('a', content)
   const before = (await inBucket('/chunks/')).length
@@ -128,7 +128,7 @@ test('the same content is there once for those who share the secret, apart for o
 })
 
 describe('the owner of the bucket', () => {
-  test('who changes a chunk is noticed', async () => {
+  test('cannot change a chunk unnoticed', async () => {
     await uploaded('a', randomBytes(MB))
     await flip((await inBucket('/chunks/'))[0]!, 999)
     const two = await machine('two', SECRET)
@@ -138,7 +138,7 @@ describe('the owner of the bucket', () => {
     expect(await readdir(dir)).not.toContain('target')
   })
 
-  test('who swaps two chunks is noticed', async () => {
+  test('cannot swap two chunks unnoticed', async () => {
     await uploaded('a', randomBytes(3 * MB))
     const [one, other] = await inBucket('/chunks/')
     await copy(one!, other!)
@@ -147,7 +147,7 @@ describe('the owner of the bucket', () => {
     )
   })
 
-  test('who cuts a chunk short is noticed', async () => {
+  test('cannot truncate a chunk unnoticed', async () => {
     await uploaded('a', randomBytes(MB))
     const [chunk] = await inBucket('/chunks/')
     await put(chunk!, (await readFile(chunk!)).subarray(0, 30))
@@ -156,7 +156,7 @@ describe('the owner of the bucket', () => {
     )
   })
 
-  test('who puts a huge object in the place of a chunk does not make us read it', async () => {
+  test('cannot make us read a huge object in place of a chunk', async () => {
     await uploaded('a', randomBytes(MB))
     await put((await inBucket('/chunks/'))[0]!, Buffer.alloc(40 * MB))
     await expect((await machine('two', SECRET)).expand('a', target())).rejects.toMatchObject(
@@ -164,7 +164,7 @@ describe('the owner of the bucket', () => {
     )
   })
 
-  test('who swaps two manifests is noticed', async () => {
+  test('cannot swap two manifests unnoticed', async () => {
     await uploaded('a', randomBytes(MB))
     await uploaded('b', randomBytes(MB))
     const [a, b] = await inBucket('/checkpoints/')
@@ -174,7 +174,7 @@ describe('the owner of the bucket', () => {
     await expect(two.learn('a')).rejects.toMatchObject(damaged(/is not what was written there/))
   })
 
-  test('who makes a manifest of their own is not believed, wherever it lies', async () => {
+  test('cannot forge a manifest under any key', async () => {
     await uploaded('a', randomBytes(MB))
     const forged = encodeManifest({
       id: 'f',
@@ -190,7 +190,7 @@ describe('the owner of the bucket', () => {
     await expect(two.learn('f')).rejects.toMatchObject(damaged(/not sealed with the key/))
   })
 
-  test('who has another secret finds nothing', async () => {
+  test('finds nothing with another secret', async () => {
     await uploaded('a', randomBytes(MB))
     await expect((await machine('two', OTHER)).expand('a', target())).rejects.toMatchObject({
       errorName: 'not_found',
@@ -198,8 +198,8 @@ describe('the owner of the bucket', () => {
   })
 })
 
-describe('what was written before', () => {
-  test('with the key of the home is found after a secret is set, and sealed with it', async () => {
+describe('data that was written before', () => {
+  test('with the key of the home is found after a secret is set, and sealed again with the secret', async () => {
     const rawDir = await uploaded('a', randomBytes(MB))
     await opened.pop()!.close()
     await rm(join(dir, 'from-a', 'chunks'), { recursive: true })
@@ -213,7 +213,7 @@ describe('what was written before', () => {
     expect(await inBucket('/checkpoints/')).toHaveLength(1)
   })
 
-  test('with a secret that is not known any more is said to be that', async () => {
+  test('with a secret that is no longer known is reported as such', async () => {
     await uploaded('a', randomBytes(MB))
     await opened.pop()!.close()
     await rm(join(dir, 'from-a', 'chunks'), { recursive: true })
@@ -224,7 +224,7 @@ describe('what was written before', () => {
     )
   })
 
-  test('in the plain is put there again, sealed, and the plain copy becomes garbage', async () => {
+  test('unsealed is uploaded again, sealed, and the unsealed copy becomes garbage', async () => {
     const rawDir = await writeRawFolder(join(dir, 'raw', 'a'), { 'pages.img': randomBytes(MB) })
     const { local } = await leftByAnEarlierVersion('a', rawDir)
     // evicted here: the bucket has the only copy
@@ -239,7 +239,7 @@ describe('what was written before', () => {
     expect(plain.filter((path) => path.includes('/checkpoints/'))).toEqual([])
   })
 
-  test('in the plain, and changed there, is not taken', async () => {
+  test('unsealed, and changed in the bucket, is rejected', async () => {
     const rawDir = await writeRawFolder(join(dir, 'raw', 'a'), { 'pages.img': randomBytes(MB) })
     const { local } = await leftByAnEarlierVersion('a', rawDir)
     await rm(join(local, 'chunks'), { recursive: true })

@@ -7,7 +7,7 @@ test.each([1, 63, 4096, 100_000, 1024 * 1024])('%i bytes come back', (sizeBytes)
     expect(openChunk(sealChunk(plain), chunkName(plain), sizeBytes).equals(plain)).toBe(true)
 })
 
-test('what does not shrink grows by less than a thousandth', () => {
+test('incompressible data grows by less than a thousandth', () => {
   expect(sealChunk(randomBytes(256 * 1024)).length).toBeLessThan(256 * 1024 * 1.001)
 })
 
@@ -32,7 +32,7 @@ test('every truncation is noticed', () => {
     expect(damageOf(sealed.subarray(0, length), chunkName(plain), 600)).toBeTypeOf('string')
 })
 
-test('a chunk that is not there is missing', () => {
+test('a missing chunk is reported as missing', () => {
   expect(damageOf(undefined, '0'.repeat(64), 1)).toBe('it is missing')
 })
 

@@ -16,19 +16,19 @@ const plan = (
   return { ids, chunks: chunks.map(({ chunk }) => chunk).sort(), bytes }
 }
 
-test('copies go in the given order until enough is free', () => {
+test('copies are evicted in the given order until enough is free', () => {
   const local = [checkpoint('a', ['1', '2']), checkpoint('b', ['3']), checkpoint('c', ['4'])]
   expect(plan(local, ['a', 'b', 'c'], 25)).toEqual({ ids: ['a', 'b'], chunks: ['1', '2', '3'], bytes: 30 })
   expect(plan(local, ['c', 'a'], 5)).toEqual({ ids: ['c'], chunks: ['4'], bytes: 10 })
 })
 
-test('a chunk that another copy uses stays, and goes with the last of them', () => {
+test('a shared chunk is evicted with the last copy that uses it', () => {
   const local = [checkpoint('a', ['1', '2']), checkpoint('b', ['2', '3']), checkpoint('c', ['3'])]
   expect(plan(local, ['a'], 100)).toEqual({ ids: ['a'], chunks: ['1'], bytes: 10 })
   expect(plan(local, ['a', 'b'], 100)).toEqual({ ids: ['a', 'b'], chunks: ['1', '2'], bytes: 20 })
 })
 
-test('a chunk that is in use stays', () => {
+test('a chunk in use is kept', () => {
   expect(plan([checkpoint('a', ['1', '2'])], ['a'], 100, ['2'])).toMatchObject({ chunks: ['1'], bytes: 10 })
 })
 
@@ -36,6 +36,6 @@ test('a chunk that a checkpoint has twice is freed once', () => {
   expect(plan([checkpoint('a', ['1', '1'])], ['a'], 100)).toEqual({ ids: ['a'], chunks: ['1'], bytes: 10 })
 })
 
-test('when nothing may go, nothing goes', () => {
+test('nothing is evicted when nothing may be', () => {
   expect(plan([checkpoint('a', ['1'])], [], 100)).toEqual({ ids: [], chunks: [], bytes: 0 })
 })

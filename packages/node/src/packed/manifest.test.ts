@@ -16,7 +16,7 @@ const checkpoint: PackedCheckpoint = {
 
 const decode = (content: Uint8Array) => decodeManifest('one', content, 'a test')
 
-test('what was encoded comes back', () => {
+test('an encoded manifest is decoded unchanged', () => {
   expect(decode(encodeManifest(checkpoint))).toEqual(checkpoint)
 })
 
@@ -31,7 +31,7 @@ test('every flipped bit and every truncation is noticed', () => {
     expect(() => decode(encoded.subarray(0, length))).toThrow(/is not JSON/)
 })
 
-test('the manifest of another checkpoint is refused', () => {
+test('the manifest of another checkpoint is rejected', () => {
   expect(() => decodeManifest('two', encodeManifest(checkpoint), 'a test')).toThrow(/is that of 'one'/)
 })
 

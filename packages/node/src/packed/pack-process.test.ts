@@ -70,7 +70,7 @@ test('killed at any moment: the checkpoint is whole or does not exist, and no fi
   }
 }, 60_000)
 
-test('without the server that started it, it ends before there is a manifest', async () => {
+test('the packing process ends without a manifest when its server is gone', async () => {
   const rawDir = await writeRawFolder(join(dir, 'raw'), { 'pages.img': imageLike(MB) })
   const child = start({ id: 'orphan', rawDir }, process.pid + 1)
   let stderr = ''

@@ -72,7 +72,7 @@ async function expectSame(id: string, rawDir: string): Promise<void> {
 }
 
 describe('packing and expanding', () => {
-  test('any files come back as they were', async () => {
+  test('files are unchanged after packing and expanding', async () => {
     const sizes = [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, MB, 4 * MB, 4 * MB + 1, 9 * MB + 12_345]
     const files = Object.fromEntries(sizes.map((size) => [`file-${size}.img`, imageLike(size)]))
     const rawDir = await raw('one', { ...files, 'zeros.img': Buffer.alloc(6 * MB + 5) })
@@ -93,7 +93,7 @@ describe('packing and expanding', () => {
     expect(blocks * 512).toBeLessThan(MB)
   })
 
-  test('what another checkpoint has is stored once, also when it has moved by pages', async () => {
+  test('content that another checkpoint has is stored once, even if it has moved by pages', async () => {
     const memory = randomBytes(8 * MB)
     await checkpoints.pack('one', await raw('one', { 'pages.img': memory }))
     const moved = Buffer.concat([memory.subarray(0, MB), randomBytes(3 * PAGE), memory.subarray(MB)])
@@ -103,7 +103,7 @@ describe('packing and expanding', () => {
     await expectSame('two', rawDir)
   })
 
-  test('packing again does nothing, also from another folder', async () => {
+  test('packing an id again does nothing', async () => {
     const rawDir = await raw('one', { 'pages.img': randomBytes(MB) })
     await checkpoints.pack('one', rawDir)
     expect(await checkpoints.pack('one', join(dir, 'raw/none'))).toMatchObject({
@@ -113,7 +113,7 @@ describe('packing and expanding', () => {
     await expectSame('one', rawDir)
   })
 
-  test('equal content packed at once is stored once and both come back', async () => {
+  test('equal content that is packed concurrently is stored once', async () => {
     const memory = imageLike(5 * MB)
     const rawDir = await raw('one', { 'pages.img': memory })
     const ids = ['one', 'two', 'three']
@@ -133,7 +133,7 @@ describe('packing and expanding', () => {
     expect(turns).toBeGreaterThan((performance.now() - startMs) / 5 / 4)
   })
 
-  test('a folder that is not there, and one that holds more than files and folders, is refused by name', async () => {
+  test('a missing folder, and one with other entries than files and folders, is rejected by name', async () => {
     await expect(checkpoints.pack('one', join(dir, 'none'))).rejects.toMatchObject({
       errorName: 'invalid_request',
       message: expect.stringContaining(`${dir}/none, does not exist`),
@@ -144,7 +144,7 @@ describe('packing and expanding', () => {
     expect(await checkpoints.has('one')).toBe(false)
   })
 
-  test('folders inside of it come back as they were', async () => {
+  test('nested folders are unchanged', async () => {
     const rawDir = await raw('nested', { 'manifest.json': Buffer.from('{}') })
     await writeRawFolder(join(rawDir, 'memory'), { 'pages.img': randomBytes(5000) })
     await checkpoints.pack('nested', rawDir)
@@ -155,7 +155,7 @@ describe('packing and expanding', () => {
     expect(await checkpoints.list()).toContain('nested')
   })
 
-  test('a target that exists is left alone', async () => {
+  test('an existing target is not changed', async () => {
     await checkpoints.pack('one', await raw('one', { a: Buffer.from('x') }))
     const target = await writeRawFolder(join(dir, 'target'), { mine: Buffer.from('mine') })
     await expect(checkpoints.expand('one', target)).rejects.toMatchObject({ errorName: 'conflict' })
@@ -206,7 +206,7 @@ describe('damage', () => {
     expect(await readdir(dir)).not.toContain('damaged')
   })
 
-  test('a damaged manifest is reported, and no garbage is collected on its word', async () => {
+  test('a damaged manifest is reported, and prevents a garbage collection', async () => {
     await checkpoints.pack('one', await raw('one', { 'pages.img': randomBytes(MB) }))
     const before = await chunkFiles()
     await flipBit(join(storeDir, 'checkpoints/one.json'), 801)
@@ -235,7 +235,7 @@ describe('damage', () => {
 })
 
 describe('deleting, garbage and usage', () => {
-  test('what is deleted is gone, and its chunks with the next collection, but not those that others use', async () => {
+  test('a deleted checkpoint is gone, and its own chunks with the next collection', async () => {
     const shared = randomBytes(2 * MB)
     const own = randomBytes(2 * MB)
     const keptDir = await raw('kept', { 'pages.img': shared })
@@ -255,7 +255,7 @@ describe('deleting, garbage and usage', () => {
     await expectSame('kept', keptDir)
   })
 
-  test('deleting what is not there, or twice, is no error', async () => {
+  test('deleting is idempotent', async () => {
     await checkpoints.delete('none')
     await checkpoints.pack('one', await raw('one', { a: Buffer.from('x') }))
     await Promise.all([checkpoints.delete('one'), checkpoints.delete('one')])
@@ -340,7 +340,7 @@ test.skipIf(process.getuid?.() !== 0)('a full disk is disk_full, and leaves a st
   }
 })
 
-test('a closed one refuses, and ends the pack that is under way', async () => {
+test('closing ends a running pack and rejects further calls', async () => {
   const rawDir = await raw('one', { 'pages.img': randomBytes(16 * MB) })
   const writing = firstWrite()
   const packing = expect(checkpoints.pack('one', rawDir)).rejects.toMatchObject({

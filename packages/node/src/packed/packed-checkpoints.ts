@@ -262,7 +262,7 @@ export class PackedCheckpoints {
         'conflict',
         `checkpoint '${id}' is being deleted; its id cannot be used again yet`,
       )
-    // a damaged manifest is written anew: the files that it described are at hand
+    // a damaged manifest is written again: the files that it described are at hand
     const known = (await this.#index.local(id).catch(() => undefined)) ?? (await this.#index.remote(id))
     if (known) return { logicalBytes: logicalBytes(known), addedBytes: 0, chunks: 0, addedChunks: 0 }
     const result = await this.#packer.pack(id, rawDir)
@@ -288,7 +288,7 @@ export class PackedCheckpoints {
       bringHere: (checkpoint, signal) =>
         this.#use(checkpoint.id, async (use) => {
           use.pin(checkpoint)
-          // not shared with an expansion, which goes on when this fetch is aborted
+          // not shared with an expansion, which continues when this fetch is aborted
           await this.#missing.fetch(checkpoint, { isMending: false, signal })
         }),
       onUploaded: () => this.#trimInBackground(this.#localCopies.trim()),

@@ -24,7 +24,7 @@ function cutsOf(file: Buffer) {
 const hashes = (file: Buffer) =>
   new Set(cutsOf(file).map(({ content }) => createHash('sha256').update(content).digest('hex')))
 
-test('chunks lie between the bounds, at pages, and are about as long as promised', () => {
+test('chunks end at pages, within the bounds and near the average', () => {
   const cuts = cutsOf(randomBytes(32 * MB))
   const inner = cuts.slice(0, -1)
   expect(inner.every(({ sizeBytes }) => sizeBytes >= MIN_CHUNK_BYTES && sizeBytes <= MAX_CHUNK_BYTES)).toBe(
@@ -36,7 +36,7 @@ test('chunks lie between the bounds, at pages, and are about as long as promised
   expect(average).toBeLessThan(AVERAGE_CHUNK_BYTES * 1.8)
 })
 
-test('a page put in or left out changes the chunks around it only', () => {
+test('an inserted or removed page changes only the chunks around it', () => {
   const file = randomBytes(16 * MB)
   const longer = Buffer.concat([file.subarray(0, 5 * MB), randomBytes(PAGE_BYTES), file.subarray(5 * MB)])
   const shorter = Buffer.concat([file.subarray(0, 9 * MB), file.subarray(9 * MB + PAGE_BYTES)])
@@ -65,7 +65,7 @@ test('zeros up to the end of the file are a hole, whatever their number', () => 
   expect(firstCut(Buffer.alloc(2 * PAGE_BYTES + 7))).toEqual({ sizeBytes: 2 * PAGE_BYTES + 7, isHole: true })
 })
 
-test('pages that are all alike still end a chunk at the upper bound', () => {
+test('equal pages still end a chunk at the upper bound', () => {
   const cuts = cutsOf(Buffer.alloc(3 * MB, 0xab))
   expect(cuts.every(({ sizeBytes }) => sizeBytes <= MAX_CHUNK_BYTES)).toBe(true)
 })

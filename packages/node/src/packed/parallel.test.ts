@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { inParallel } from './parallel.ts'
 
-test('each item once, never more than the bound at a time', async () => {
+test('each item is processed once, never more at a time than allowed', async () => {
   const done: number[] = []
   let running = 0
   let most = 0
@@ -16,7 +16,7 @@ test('each item once, never more than the bound at a time', async () => {
   expect(most).toBe(3)
 })
 
-test('a failure waits for what is under way and begins nothing more', async () => {
+test('after a failure running tasks are awaited and no more are started', async () => {
   const ended: number[] = []
   const work = inParallel([1, 2, 3, 4], 2, async (item) => {
     if (item === 1) throw new Error('first')

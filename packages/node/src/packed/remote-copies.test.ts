@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, rename, rm, stat, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DAY_MS } from '@sandlot/protocol'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { S3Store } from '../objects/s3-store.ts'
@@ -15,7 +16,6 @@ process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${proce
 
 const logger = pino({ level: 'silent' })
 const MB = 1024 * 1024
-const DAY_MS = 24 * 3600_000
 const SECRET = 'a secret of at least thirty-two characters'
 
 let dir: string
@@ -73,7 +73,7 @@ async function expectSame(checkpoints: PackedCheckpoints, id: string, rawDir: st
   expect(await folderHashes(target)).toEqual(await folderHashes(rawDir))
 }
 
-test('what one machine packed another expands, once it is uploaded', async () => {
+test('a checkpoint of one machine can be expanded by another once it is uploaded', async () => {
   const one = await machine('one')
   const rawDir = await raw('a', { 'pages.img': imageLike(6 * MB), 'checkpoint.img': randomBytes(1000) })
   await one.pack('a', rawDir)
@@ -86,7 +86,7 @@ test('what one machine packed another expands, once it is uploaded', async () =>
   expect(await two.uploadState('a')).toEqual({ state: 'remote', isLocal: true })
 })
 
-test('a server that dies in the middle of an upload: local is fine, the rest follows when it is back', async () => {
+test('when the store dies during an upload, the local copy works and the upload continues later', async () => {
   const one = await machine('one')
   const rawDir = await raw('a', { 'pages.img': randomBytes(12 * MB) })
   await one.pack('a', rawDir)
@@ -102,7 +102,7 @@ test('a server that dies in the middle of an upload: local is fine, the rest fol
   await expectSame(await machine('two'), 'a', rawDir)
 })
 
-test('an upload that a crash or a stop ended goes on with the next start', async () => {
+test('the next start continues an interrupted upload', async () => {
   await server.kill()
   const first = await machine('one')
   const rawDir = await raw('a', { 'pages.img': randomBytes(2 * MB) })
@@ -113,7 +113,7 @@ test('an upload that a crash or a stop ended goes on with the next start', async
   expect(await second.whenUploaded('a')).toMatchObject({ state: 'remote' })
 })
 
-test('a checkpoint that is only remote cannot be had without the server, and the error says so', async () => {
+test('a remote checkpoint is unavailable without the store, and the error says so', async () => {
   const one = await machine('one')
   await one.pack('a', await raw('a', { 'pages.img': randomBytes(MB) }))
   await one.whenUploaded('a')
@@ -125,7 +125,7 @@ test('a checkpoint that is only remote cannot be had without the server, and the
   })
 })
 
-test('a deletion that the server did not hear of reaches it later', async () => {
+test('a deletion during an outage of the store is repeated later', async () => {
   const one = await machine('one')
   await one.pack('a', await raw('a', { 'pages.img': randomBytes(MB) }))
   await one.whenUploaded('a')
@@ -137,7 +137,7 @@ test('a deletion that the server did not hear of reaches it later', async () => 
   expect(await inBucket('checkpoints')).toEqual([])
 })
 
-test('chunks that are damaged here are mended from the remote store', async () => {
+test('locally damaged chunks are mended from the remote store', async () => {
   const one = await machine('one')
   const rawDir = await raw('a', { 'pages.img': randomBytes(3 * MB) })
   await one.pack('a', rawDir)
@@ -169,7 +169,7 @@ test('mending from the chunks of another checkpoint does not count as an upload'
   await expectSame(await machine('two'), 'b', rawDir)
 })
 
-test('a manifest that is damaged here is taken from the remote store', async () => {
+test('a locally damaged manifest is replaced from the remote store', async () => {
   const one = await machine('one')
   const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
   await one.pack('a', rawDir)
@@ -181,7 +181,7 @@ test('a manifest that is damaged here is taken from the remote store', async () 
   await expectSame(one, 'a', rawDir)
 })
 
-test('damage does not travel: neither up nor down', async () => {
+test('damage is neither uploaded nor downloaded', async () => {
   const alone = await machine('one', { remote: undefined })
   await alone.pack('a', await raw('a', { 'pages.img': randomBytes(MB) }))
   await alone.close()
@@ -207,7 +207,7 @@ test('damage does not travel: neither up nor down', async () => {
   expect(await readdir(dir)).not.toContain('target')
 })
 
-test('over the budget the least recently used copies go, if the remote store has them', async () => {
+test('over the budget the least recently used copies are evicted, if the remote store has them', async () => {
   const one = await machine('one', { cacheBytes: 5 * MB })
   const folders = []
   for (const id of ['a', 'b']) {
@@ -228,7 +228,7 @@ test('over the budget the least recently used copies go, if the remote store has
   await expectSame(one, 'b', folders[1]!)
 })
 
-test('what is not uploaded is never evicted', async () => {
+test('a checkpoint that is not uploaded is never evicted', async () => {
   await server.kill()
   const one = await machine('one', { cacheBytes: MB })
   const rawDir = await raw('a', { 'pages.img': randomBytes(3 * MB) })
@@ -239,7 +239,7 @@ test('what is not uploaded is never evicted', async () => {
   await expectSame(one, 'a', rawDir)
 })
 
-test('garbage in the remote store goes when it is a day old, and never what any machine needs', async () => {
+test('garbage in the remote store is deleted when it is a day old, and never what any machine needs', async () => {
   const one = await machine('one')
   const two = await machine('two')
   const shared = randomBytes(MB)
@@ -263,7 +263,7 @@ test('garbage in the remote store goes when it is a day old, and never what any 
   await expectSame(await machine('three'), 'kept', rawDir)
 })
 
-test('what another machine has learned outlives the one that put it there, and goes with the last that needs it', async () => {
+test('a learned checkpoint outlives its first owner, and is deleted with the last machine that needs it', async () => {
   const [one, two, three] = [await machine('one'), await machine('two'), await machine('three')]
   const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
   await one.pack('a', rawDir)
@@ -285,7 +285,7 @@ test('what another machine has learned outlives the one that put it there, and g
   expect([...(await inBucket('claims')), ...(await inBucket('checkpoints'))]).toEqual([])
 })
 
-test('what is not there is not claimed', async () => {
+test('a missing checkpoint is not claimed', async () => {
   const one = await machine('one')
   await expect(one.learn('a')).rejects.toMatchObject({ errorName: 'not_found' })
   expect(await inBucket('claims')).toEqual([])

@@ -7,7 +7,7 @@ afterEach(() => vi.useRealTimers())
 const queueOf = (options: Partial<RetryQueueOptions> & Pick<RetryQueueOptions, 'work'>) =>
   new RetryQueue({ concurrency: 1, isFinal: () => false, onError: () => {}, firstDelayMs: 1, ...options })
 
-test('work that fails is done again until it succeeds, and says so meanwhile', async () => {
+test('failing work is retried until it succeeds, and its state says so', async () => {
   let attempts = 0
   const errors: string[] = []
   const queue = queueOf({
@@ -24,7 +24,7 @@ test('work that fails is done again until it succeeds, and says so meanwhile', a
   expect(queue.state('a')).toBeUndefined()
 })
 
-test('pauses double up to a minute', async () => {
+test('delays double up to a minute', async () => {
   vi.useFakeTimers()
   vi.spyOn(Math, 'random').mockReturnValue(1)
   const startMs = Date.now()
@@ -42,7 +42,7 @@ test('pauses double up to a minute', async () => {
   await queue.close()
 })
 
-test('one that waits for its next attempt holds nobody up', async () => {
+test('an id that waits for a retry does not delay others', async () => {
   const done: string[] = []
   const queue = queueOf({
     firstDelayMs: 60_000,
@@ -57,7 +57,7 @@ test('one that waits for its next attempt holds nobody up', async () => {
   await queue.close()
 })
 
-test('what makes no sense to try again stays as failed until it is added again', async () => {
+test('an id with a final error stays failed until it is added again', async () => {
   let isBroken = true
   const queue = queueOf({
     work: async () => {
@@ -74,7 +74,7 @@ test('what makes no sense to try again stays as failed until it is added again',
   expect(queue.state('a')).toBeUndefined()
 })
 
-test('removing aborts the work and waits until it has stopped', async () => {
+test('removing an id aborts its work and waits until it has ended', async () => {
   const events: string[] = []
   const queue = queueOf({
     work: async (_, signal) => {
@@ -91,7 +91,7 @@ test('removing aborts the work and waits until it has stopped', async () => {
   expect(queue.state('a')).toBeUndefined()
 })
 
-test('never more at a time than allowed, and each id once', async () => {
+test('no more ids run at a time than allowed, and each only once', async () => {
   let running = 0
   let most = 0
   let runs = 0

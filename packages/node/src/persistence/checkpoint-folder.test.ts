@@ -44,7 +44,7 @@ const write = (id = ID, text = 'memory') =>
   folder.write(id, described, async ({ memoryDir }) => save(memoryDir, text))
 
 describe('a checkpoint', () => {
-  test('is listed with its size and what it needs once it is whole', async () => {
+  test('is listed with its size and requirements once it is complete', async () => {
     let during: string[] = []
     const manifest = await folder.write(ID, described, async ({ memoryDir }) => {
       save(memoryDir, '12345')
@@ -56,7 +56,7 @@ describe('a checkpoint', () => {
     expect(await folder.read(ID)).toEqual(manifest)
   })
 
-  test('that could not be written leaves nothing, and its error is passed on', async () => {
+  test('that could not be written leaves nothing, and the error reaches the caller', async () => {
     const failing = folder.write(ID, described, async ({ memoryDir }) => {
       save(memoryDir, 'half')
       throw new Error('no space left')
@@ -67,14 +67,14 @@ describe('a checkpoint', () => {
     expect(await folder.list()).toEqual([ID])
   })
 
-  test('goes at once and whole; one that is not there is no error', async () => {
+  test('is removed at once and completely; removing a missing one is not an error', async () => {
     await write()
     await folder.remove(ID)
     await folder.remove(OTHER)
     expect(readdirSync(dir)).toEqual([])
   })
 
-  test('that is unknown is not found; one whose manifest is broken is damaged', async () => {
+  test('that is unknown is not found; one with an unreadable manifest is damaged', async () => {
     await expect(folder.read(OTHER)).rejects.toMatchObject({ errorName: 'not_found' })
     await write()
     truncateSync(join(dir, ID, 'manifest.json'), 5)
@@ -92,14 +92,14 @@ describe('a checkpoint', () => {
 describe('a checkpoint that is written again', () => {
   const textOf = (id: string) => readFileSync(join(folder.paths(id).memoryDir, 'pages.img'), 'utf8')
 
-  test('has the new files, and nothing else is left', async () => {
+  test('has the new files and nothing else', async () => {
     await write(ID, 'old')
     await write(ID, 'new')
     expect(textOf(ID)).toBe('new')
     expect(readdirSync(dir)).toEqual([ID])
   })
 
-  test('keeps the old ones when the new cannot be written', async () => {
+  test('keeps the old files when the new ones cannot be written', async () => {
     await write(ID, 'old')
     const failing = folder.write(ID, described, async () => {
       throw new Error('no room')
@@ -108,14 +108,14 @@ describe('a checkpoint that is written again', () => {
     expect(textOf(ID)).toBe('old')
   })
 
-  test('has the old ones again after a crash just before the new appeared', async () => {
+  test('has the old files again after a crash just before the new ones appeared', async () => {
     await write(ID, 'old')
     renameSync(join(dir, ID), join(dir, `.replaced-${ID}`))
     await folder.prepare()
     expect(textOf(ID)).toBe('old')
   })
 
-  test('has the new ones after a crash just after', async () => {
+  test('has the new files after a crash just afterwards', async () => {
     await write(ID, 'new')
     cpSync(join(dir, ID), join(dir, `.replaced-${ID}`), { recursive: true })
     await folder.prepare()
@@ -123,7 +123,7 @@ describe('a checkpoint that is written again', () => {
   })
 })
 
-test('what a crash left half written or half removed goes at the next start; whole ones stay', async () => {
+test('the next start removes what a crash left half written or half removed, and keeps complete checkpoints', async () => {
   await write()
   for (const name of [`.writing-${OTHER}`, `.removing-${OTHER}`]) save(join(dir, name, 'memory'), 'half')
   await folder.prepare()
@@ -131,7 +131,7 @@ test('what a crash left half written or half removed goes at the next start; who
 })
 
 describe('files that are added later', () => {
-  test('appear whole', async () => {
+  test('appear completely', async () => {
     await write()
     expect(await folder.hasFiles(ID)).toBe(false)
     await folder.addFiles(ID, async (filesDir) => {
@@ -142,7 +142,7 @@ describe('files that are added later', () => {
     expect(existsSync(join(folder.paths(ID).filesDir, 'pages.img'))).toBe(true)
   })
 
-  test('leave nothing when they fail, and the memory is as good as before', async () => {
+  test('leave nothing when they fail, and do not change the memory', async () => {
     await write()
     const failing = folder.addFiles(ID, async (filesDir) => {
       save(filesDir, 'half')
@@ -161,7 +161,7 @@ describe('a sealed checkpoint', () => {
     await folder.seal(ID)
   })
 
-  test('passes while it is as it was written', async () => {
+  test('passes while it is unchanged', async () => {
     await folder.verify(ID, 'memory')
     await folder.verify(ID, 'files')
   })
@@ -184,7 +184,7 @@ describe('a sealed checkpoint', () => {
     await folder.verify(ID, 'files')
   })
 
-  test('is read in full once for those who start from it often, until its files are others', async () => {
+  test('is verified once for many starts, until its files are replaced', async () => {
     await Promise.all([folder.verifyOnce(ID, 'memory'), folder.verifyOnce(ID, 'memory')])
     truncateSync(pages(), 1)
     await folder.verifyOnce(ID, 'memory')
@@ -197,7 +197,7 @@ describe('a sealed checkpoint', () => {
     await folder.verifyOnce(ID, 'memory')
   })
 
-  test('that was damaged is read again by the next who asks', async () => {
+  test('that was damaged is verified again by the next caller', async () => {
     truncateSync(pages(), 1)
     for (let i = 0; i < 2; i++)
       await expect(folder.verifyOnce(ID, 'memory')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
@@ -208,7 +208,7 @@ describe('a sealed checkpoint', () => {
     await expect(folder.verify(ID, 'memory')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
   })
 
-  test('may be sealed again with what came since', async () => {
+  test('may be sealed again with files that were added later', async () => {
     appendFileSync(pages(), 'y')
     await folder.seal(ID)
     await folder.verify(ID, 'memory')
@@ -216,7 +216,7 @@ describe('a sealed checkpoint', () => {
   })
 })
 
-test('one that was never sealed passes', async () => {
+test('a checkpoint that was never sealed passes', async () => {
   await write()
   truncateSync(join(folder.paths(ID).memoryDir, 'pages.img'), 1)
   await folder.verify(ID, 'memory')

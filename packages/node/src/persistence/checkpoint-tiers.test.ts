@@ -35,7 +35,9 @@ const contents = new Map<string, Buffer>()
 async function open(unpackedBytes: number): Promise<void> {
   packed = await PackedCheckpoints.open({ dir: join(dir, 'packed'), logger: pino({ level: 'silent' }) })
   tiers = new CheckpointTiers({
-    ...{ folder, packed, unpackedBytes },
+    folder,
+    packed,
+    unpackedBytes,
     startPriority: { wait: async () => {} },
     onError: (error) => errors.push(error),
   })
@@ -73,7 +75,7 @@ const isPacked = async (id: string) => (await packed.list()).includes(id)
 const read = (id: string) =>
   tiers.use(id, async () => readFileSync(join(folder.paths(id).memoryDir, 'pages.img')))
 
-test('what is over the budget is only kept packed, and is as it was when it is used', async () => {
+test('checkpoints over the budget are only kept packed, and are unchanged when they are used', async () => {
   await open(0)
   await write(A)
   tiers.pack(A)
@@ -82,7 +84,7 @@ test('what is over the budget is only kept packed, and is as it was when it is u
   expect(await read(A)).toEqual(contents.get(A))
 })
 
-test('within the budget the unpacked copies that were used last stay', async () => {
+test('the most recently used unpacked copies are kept within the budget', async () => {
   await open(3.5 * SIZE)
   // they are packed in turn: what was packed before the last is counted
   for (const id of [A, B, C]) {
@@ -97,7 +99,7 @@ test('within the budget the unpacked copies that were used last stay', async () 
   expect([A, C, D].map(isUnpacked)).toEqual([true, true, true])
 })
 
-test('one that is in use stays unpacked whatever the budget', async () => {
+test('a checkpoint in use stays unpacked, even over the budget', async () => {
   await open(0)
   await write(A)
   await tiers.use(A, async () => {
@@ -107,7 +109,7 @@ test('one that is in use stays unpacked whatever the budget', async () => {
   })
 })
 
-test('many who want the same one at once wait for one unpacking', async () => {
+test('concurrent callers for one checkpoint share an expansion', async () => {
   await open(0)
   await write(A)
   tiers.pack(A)
@@ -116,7 +118,7 @@ test('many who want the same one at once wait for one unpacking', async () => {
   for (const content of all) expect(content).toEqual(contents.get(A))
 })
 
-test('a removed one is gone packed and unpacked', async () => {
+test('a removed checkpoint is gone, packed and unpacked', async () => {
   await open(10 * SIZE)
   await write(A)
   tiers.pack(A)
@@ -137,7 +139,7 @@ test('a start seals and packs what a crash left unpacked', async () => {
   expect(await folder.isSealed(A)).toBe(true)
 })
 
-test('a start leaves alone what is still being finished', async () => {
+test('a start does not pack a checkpoint whose files are pending', async () => {
   await open(0)
   await write(A)
   await write(B)
@@ -146,7 +148,7 @@ test('a start leaves alone what is still being finished', async () => {
   expect([isUnpacked(A), await isPacked(A)]).toEqual([true, false])
 })
 
-describe('room that is needed', () => {
+describe('disk space', () => {
   const chunkFiles = () =>
     readdirSync(join(dir, 'packed', 'chunks'), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
@@ -165,7 +167,7 @@ describe('room that is needed', () => {
     await read(ids.at(-1)!)
   }
 
-  test('is made of unpacked copies, the least recently used first, and of no more than it takes', async () => {
+  test('is freed by dropping unpacked copies, the least recently used first, and no more than needed', async () => {
     await openWith([A, B, C])
     await read(A)
     expect(await tiers.makeRoom(async () => !isUnpacked(B))).toBe(true)
@@ -173,14 +175,14 @@ describe('room that is needed', () => {
     expect(await read(B)).toEqual(contents.get(B))
   })
 
-  test('is never made of what is in use or not packed yet; what is left is said', async () => {
+  test('is never freed from checkpoints in use or not packed yet, and the result says whether it is enough', async () => {
     await openWith([A, B])
     await write(C)
     await tiers.use(A, async () => expect(await tiers.makeRoom(async () => false)).toBe(false))
     expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
   })
 
-  test('is made of garbage when the copies were not enough', async () => {
+  test('is freed by a garbage collection when the copies are not enough', async () => {
     await openWith([A, B])
     await tiers.remove(B)
     // younger than what is otherwise collected; what was written in the last second is never garbage
@@ -228,7 +230,7 @@ describe('damage', () => {
       .toEqual([true, unpackedBytes > 0])
   }
 
-  test('of the unpacked copy is mended from the packed one, said, and nobody gets it', async () => {
+  test('of the unpacked copy is mended from the packed one and reported, and not handed out', async () => {
     await writePacked()
     damageUnpacked(A)
     expect(await readWhole(A)).toEqual(contents.get(A))
@@ -239,14 +241,14 @@ describe('damage', () => {
     expect(readdirSync(join(dir, 'checkpoints'))).toEqual([A])
   })
 
-  test('of the manifest of the unpacked copy is mended too', async () => {
+  test('of the unpacked manifest is mended too', async () => {
     await writePacked()
     truncateSync(join(folder.dirOf(A), 'manifest.json'), 5)
     expect(await tiers.use(A, () => folder.read(A))).toMatchObject({ checkpointId: A })
     expect(errors.splice(0)).toHaveLength(1)
   })
 
-  test('that many find at once is mended for all of them', async () => {
+  test('that concurrent callers find is mended for all of them', async () => {
     await writePacked()
     damageUnpacked(A)
     const all = await Promise.all(Array.from({ length: 5 }, () => readWhole(A)))
@@ -254,7 +256,7 @@ describe('damage', () => {
     expect(errors.splice(0).length).toBeGreaterThan(0)
   })
 
-  test('of an unpacked copy that is the only one is refused, and the copy stays', async () => {
+  test('of the only copy is an error, and the copy is kept', async () => {
     await open(10 * SIZE)
     await write(A)
     await folder.seal(A)
@@ -263,7 +265,7 @@ describe('damage', () => {
     expect(isUnpacked(A)).toBe(true)
   })
 
-  test('of both copies is refused with what is wrong with each, and neither goes', async () => {
+  test('of both copies is an error that names both, and both are kept', async () => {
     await writePacked()
     damageUnpacked(A)
     const [chunk] = damagePacked()
@@ -290,7 +292,7 @@ describe('damage', () => {
   })
 })
 
-test('work at a checkpoint that is deleted meanwhile fails with just that', async () => {
+test('work on a checkpoint that is deleted meanwhile fails with not_found', async () => {
   await open(SIZE * 10)
   await write(A)
   const working = tiers.use(A, async () => {

@@ -8,7 +8,7 @@ let dir: string
 beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), 'sandlot-checksums-'))))
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
-test('every file below a folder is summed, whatever its name', async () => {
+test('every file below a folder has a checksum, whatever its name', async () => {
   mkdirSync(join(dir, 'sub'))
   for (const name of ['-rf', 'with space', 'sub/ü']) writeFileSync(join(dir, name), name)
   const sums = await checksumsOf(dir, false)

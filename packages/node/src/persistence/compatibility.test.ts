@@ -4,11 +4,11 @@ import { findIncompatibility } from './compatibility.ts'
 
 const fitting = { engineVersion: 'release-1', cpuFeatures: cpuFeatures(), guestDir: '/' }
 
-test('a checkpoint of this machine fits it', () => {
+test('a checkpoint of this machine is compatible', () => {
   expect(findIncompatibility(fitting, 'release-1')).toBeUndefined()
 })
 
-test('another runsc, a CPU with less, and an envd that is gone are said', () => {
+test('another runsc, a CPU with fewer features and a missing envd are reported', () => {
   expect(findIncompatibility(fitting, 'release-2')).toBe(
     'it was saved by runsc release-1, this machine has release-2',
   )

@@ -41,12 +41,16 @@ beforeEach(async () => {
   renewals = []
   errors.length = 0
   const persistence = new Persistence({
-    ...{ folder, tiers, onError },
+    folder,
+    tiers,
+    onError,
     driver: { version: ENGINE },
     machines: { end: async () => {} },
   } as unknown as PersistenceOptions)
   startable = new StartableCheckpoints({
-    ...{ tiers, persistence, engineVersion: ENGINE },
+    tiers,
+    persistence,
+    engineVersion: ENGINE,
     renew: async (checkpointId) => {
       renewals.push(checkpointId)
       if (failRenewal-- > 0) throw new Error('it does not boot')
@@ -65,7 +69,12 @@ const machine = { machineId: 'm' } as LiveMachine
 async function saved(letter: string, { isTemplate = false, engineVersion = ENGINE } = {}) {
   const checkpointId = `c${letter.repeat(20)}`
   const described = {
-    ...{ hasMemory: true, engineVersion, resources, imagePath: '/image', guestDir: dir, cpuFeatures: [] },
+    hasMemory: true,
+    engineVersion,
+    resources,
+    imagePath: '/image',
+    guestDir: dir,
+    cpuFeatures: [],
     ...(isTemplate && { template: { environment: { defaultUser: 'user', envVars: {} } } }),
   }
   await folder.write(checkpointId, described, async ({ memoryDir, filesDir }) => {
@@ -79,14 +88,18 @@ async function saved(letter: string, { isTemplate = false, engineVersion = ENGIN
   await expect.poll(unpacked, { timeout: PACKED_WITHIN_MS }).toEqual([])
   const sandboxId = isTemplate ? undefined : 'isource'
   const build: SnapshotBuild = {
-    ...{ buildId: randomUUID(), name: letter, defaultUser: 'user', checkpointId, sandboxId },
+    buildId: randomUUID(),
+    name: letter,
+    defaultUser: 'user',
+    checkpointId,
+    sandboxId,
     ...resources,
   }
   startable.add(build)
   return build
 }
 
-test('none is unpacked before someone starts from it, and then that one alone', async () => {
+test('a checkpoint is unpacked only when a machine is started from it', async () => {
   const builds = [await saved('a'), await saved('b'), await saved('c', { isTemplate: true })]
   await startable.prepareTemplates(onError)
   for (const { buildId } of builds) await startable.prepare(buildId)
@@ -101,7 +114,7 @@ test('none is unpacked before someone starts from it, and then that one alone', 
   expect(source).toMatchObject({ buildId: builds[1]!.buildId, imagePath: '/image', hasUserProcesses: true })
 })
 
-test('a template of another engine is brought up anew once, whoever comes first; a snapshot never', async () => {
+test('a template of another engine is renewed once for concurrent callers, a snapshot never', async () => {
   const template = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
   const snapshot = await saved('b', { engineVersion: 'release-1' })
   await Promise.all([
@@ -111,7 +124,7 @@ test('a template of another engine is brought up anew once, whoever comes first;
   expect([renewals, unpacked()]).toEqual([[template.checkpointId], []])
 })
 
-test('a template that could not be brought up is tried again by the next who wants it', async () => {
+test('a template whose renewal failed is renewed by the next caller', async () => {
   const { buildId, checkpointId } = await saved('a', { isTemplate: true, engineVersion: 'release-1' })
   failRenewal = 1
   await startable.prepareTemplates(onError)
@@ -120,7 +133,7 @@ test('a template that could not be brought up is tried again by the next who wan
   expect(renewals).toEqual([checkpointId, checkpointId])
 })
 
-test('what is damaged is not handed out; it is read in full with the first alone', async () => {
+test('a damaged checkpoint is not handed out; files are verified once', async () => {
   const { buildId, checkpointId } = await saved('a')
   const pages = join(folder.paths(checkpointId).memoryDir, 'pages.img')
   // in use all the while, so that the unpacked copy stays
@@ -134,7 +147,7 @@ test('what is damaged is not handed out; it is read in full with the first alone
   })
 })
 
-test('one that was removed is not found', async () => {
+test('a removed build is not found', async () => {
   const { buildId } = await saved('a')
   startable.remove(buildId)
   expect(startable.has(buildId)).toBe(false)

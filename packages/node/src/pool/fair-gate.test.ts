@@ -53,7 +53,7 @@ test('a full queue and a long wait are a 503', async () => {
   expect(await short.run('b', undefined, async () => 'free')).toBe('free')
 })
 
-test('who gives up leaves the queue and its share, and failing work gives its place back', async () => {
+test('an aborted caller leaves the queue, and failing work releases its place', async () => {
   const one = gate({ perOwner: 1 })
   const busy = task()
   const running = one.run('a', undefined, busy.work)

@@ -26,7 +26,7 @@ test('an owner that comes back at once does not get ahead of those that wait', (
   expect(order).toEqual(['a1', 'b1', 'a2', 'b3'])
 })
 
-test('only matches are taken, and what was postponed lets the other owners go first', () => {
+test('only matches are taken, and a postponed item lets other owners go first', () => {
   const queue = queueOf(['a', 'a1'], ['b', 'b1'], ['a', 'a2'])
   expect(queue.take((item) => item.startsWith('b'))).toBe('b1')
   queue.add('b', 'b2')
@@ -34,7 +34,7 @@ test('only matches are taken, and what was postponed lets the other owners go fi
   expect([...queue]).toEqual(['b2', 'a1', 'a2'])
 })
 
-test('what is removed is gone, and its owner with the last of it', () => {
+test('removed items are gone, and their owner with the last one', () => {
   const queue = queueOf(['a', 'a1'], ['a', 'a2'])
   queue.remove('a', 'a1')
   queue.remove('a', 'nothing')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { OneTimeSources } from './one-time-sources.ts'
 
-test('a source is there until the last that waits for it has ended', async () => {
+test('a source is kept until the last caller that waits for it has ended', async () => {
   const sources = new OneTimeSources<string>()
   const first = Promise.withResolvers<void>()
   const second = Promise.withResolvers<void>()
@@ -14,7 +14,7 @@ test('a source is there until the last that waits for it has ended', async () =>
   expect(sources.get('fork')).toBeUndefined()
 })
 
-test('a work that fails gives it back too', async () => {
+test('failing work releases the source too', async () => {
   const sources = new OneTimeSources<string>()
   await expect(sources.during('fork', 'from', () => Promise.reject(new Error('no slot')))).rejects.toThrow(
     'no slot',

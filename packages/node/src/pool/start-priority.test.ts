@@ -3,13 +3,13 @@ import { StartPriority } from './start-priority.ts'
 
 const never = new AbortController().signal
 
-test('half a second passes when nobody waits for a start', async () => {
+test('a wait takes half a second when no start is waiting', async () => {
   const started = performance.now()
   await new StartPriority().wait(never)
   expect(performance.now() - started).toBeGreaterThan(490)
 })
 
-test('starts go first, those that fail too', async () => {
+test('starts go first, including failing ones', async () => {
   const startPriority = new StartPriority()
   const [one, two] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const starts = [
@@ -28,7 +28,7 @@ test('starts go first, those that fail too', async () => {
   await waiting
 })
 
-test('a start that takes longer than ten seconds is waited for no more', async () => {
+test('a wait for starts ends after ten seconds', async () => {
   const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort())
   const startPriority = new StartPriority()
   void startPriority.during(() => new Promise(() => {}))
@@ -37,6 +37,6 @@ test('a start that takes longer than ten seconds is waited for no more', async (
   timeout.mockRestore()
 })
 
-test('who shuts down does not wait', async () => {
+test('an aborted wait ends at once', async () => {
   await expect(new StartPriority().wait(AbortSignal.abort())).rejects.toThrow(/aborted/)
 })

@@ -97,16 +97,16 @@ async function placesOf(takes: Array<{ owner: string; once?: string }>): Promise
 
 const sixty = Array.from({ length: 60 }, () => A)
 
-test('one who comes behind sixty of another team is served next', async () => {
+test('a request behind sixty of another team is served next', async () => {
   expect((await placesOf([...sixty, B])).b).toBeLessThanOrEqual(2)
 })
 
-test('so is one who starts from something else', async () => {
+test('a request for another source behind sixty of another team is served next', async () => {
   // two are being started for the other team already
   expect((await placesOf([...sixty, { ...B, once: 'own' }])).b).toBeLessThanOrEqual(3)
 })
 
-test('a team that asks for sixty different things gets no more turns for it', async () => {
+test('a team with requests for sixty sources gets no additional turns', async () => {
   const many = sixty.map(({ owner }, i) => ({ owner, once: `snapshot-${i}` }))
   expect((await placesOf([...many, B])).b).toBeLessThanOrEqual(3)
 })
@@ -136,7 +136,7 @@ test("a team whose machines do not start does not take the other's turns", async
   await bad
 })
 
-test('a team has at most 2000 that wait, and others are not refused for it', async () => {
+test('a team has at most 2000 waiting requests, and others are still accepted', async () => {
   const { pool } = poolOf({ min: 0, max: 0, fail: () => true })
   pool.open('b')
   const waiting = Array.from({ length: 2000 }, () => pool.take('b', A))
@@ -148,7 +148,7 @@ test('a team has at most 2000 that wait, and others are not refused for it', asy
   await settledAll
 })
 
-test('with too little memory the stock is still handed out, then takers get the shortage at once', async () => {
+test('with too little memory the stock is still handed out, then requests fail at once', async () => {
   let isShort = false
   const shortage = () => (isShort ? new SandlotError('sandbox_capacity_unavailable', 'no memory') : undefined)
   const { pool } = poolOf({ min: 1, max: 1, shortage })
@@ -160,7 +160,7 @@ test('with too little memory the stock is still handed out, then takers get the 
   pool.close()
 })
 
-test('a taker gets the error after three failed starts, and the pool goes on when starts succeed again', async () => {
+test('a request fails after three failed starts, and later requests succeed when starts do', async () => {
   let isFailing = true
   const { pool } = poolOf({ fail: () => isFailing })
   pool.open('b')
@@ -170,7 +170,7 @@ test('a taker gets the error after three failed starts, and the pool goes on whe
   pool.close()
 })
 
-test('all who wait for what is damaged hear so at once: another try reads the same', async () => {
+test('all requests for a damaged checkpoint fail at once, without a retry', async () => {
   const damaged = new SandlotError('checkpoint_damaged', 'a bit flipped')
   const { pool, state } = poolOf({ min: 0, max: 0, fail: () => damaged })
   pool.open('b')
@@ -180,7 +180,7 @@ test('all who wait for what is damaged hear so at once: another try reads the sa
   pool.close()
 })
 
-test('closing rejects who waits', async () => {
+test('closing rejects waiting requests', async () => {
   const { pool } = poolOf({ min: 0, max: 0 })
   pool.open('b')
   const taken = pool.take('b', A)
@@ -193,7 +193,7 @@ test('a build that was never opened is not found', () => {
   expect(() => pool.take('nope', A)).toThrow("build 'nope' is not on this machine")
 })
 
-test('what is taken once waits in the same queue, and no stock of it is kept', async () => {
+test('one-time requests wait in the queue of all, and have no stock', async () => {
   const { pool, state } = poolOf({ min: 0, max: 0 })
   const taken = await Promise.all(Array.from({ length: 5 }, () => pool.takeOnce('c', A)))
   expect(new Set(taken).size).toBe(5)
@@ -204,7 +204,7 @@ test('what is taken once waits in the same queue, and no stock of it is kept', a
   pool.close()
 })
 
-test('what is taken once of something in stock comes from the stock', async () => {
+test('a one-time request for a build in stock is served from the stock', async () => {
   const { pool, state } = poolOf({ min: 1, max: 1 })
   pool.open('b')
   await settled()
@@ -215,7 +215,7 @@ test('what is taken once of something in stock comes from the stock', async () =
   pool.close()
 })
 
-test('a take that fails leaves nothing open, and the next one is tried anew', async () => {
+test('a failed one-time request leaves no lane, and the next one starts again', async () => {
   let isFailing = true
   const { pool } = poolOf({ fail: () => isFailing })
   await expect(pool.takeOnce('c', A)).rejects.toThrow('no luck')
@@ -224,7 +224,7 @@ test('a take that fails leaves nothing open, and the next one is tried anew', as
   pool.close()
 })
 
-test('shutting a build gives back its stock, rejects who waits and discards what is still being started', async () => {
+test('shutting a build returns its stock, rejects waiting requests and discards machines that are being started', async () => {
   const discarded: number[] = []
   const { pool } = poolOf({ min: 2, max: 2, discard: (machine) => discarded.push(machine) })
   pool.open('b')
@@ -241,7 +241,7 @@ test('shutting a build gives back its stock, rejects who waits and discards what
   pool.close()
 })
 
-test('however many builds there are, their stock has one limit; that of the base is beside it', async () => {
+test('all builds together have one limit of stock, besides that of the base', async () => {
   const { pool } = poolOf({ min: 2, max: 2, maxStock: 3 })
   for (const build of ['a', 'b', 'c', 'd', 'base']) pool.open(build)
   await settled()
@@ -249,7 +249,7 @@ test('however many builds there are, their stock has one limit; that of the base
   pool.close()
 })
 
-test('what was asked for last takes the place of what was not asked for the longest', async () => {
+test('stock of the most recently requested build replaces that of the least recently requested', async () => {
   const discarded: number[] = []
   const { pool, state } = poolOf({
     min: 1,
@@ -272,7 +272,7 @@ test('what was asked for last takes the place of what was not asked for the long
   pool.close()
 })
 
-test('stock is given up for who needs its room, the base last of all, and not filled while room is short', async () => {
+test('spare stock can be taken, but not that of the base, and is not filled while memory is short', async () => {
   let isShort = false
   const stockShortage = () =>
     isShort ? new SandlotError('sandbox_capacity_unavailable', 'no memory') : undefined
@@ -289,7 +289,7 @@ test('stock is given up for who needs its room, the base last of all, and not fi
   pool.close()
 })
 
-test('a build that is deleted while its stock starts is no error, and costs the others no pause', async () => {
+test('a build that is deleted while its stock starts is not an error, and does not delay others', async () => {
   const errors: unknown[] = []
   const { pool, state } = poolOf({
     min: 1,
@@ -306,7 +306,7 @@ test('a build that is deleted while its stock starts is no error, and costs the 
   pool.close()
 })
 
-test('a build that is there and does not start is an error', async () => {
+test('a build that does not start is an error', async () => {
   const errors: unknown[] = []
   const { pool } = poolOf({ min: 1, max: 1, fail: () => true, onError: (error) => errors.push(error) })
   pool.open('b')

@@ -6,7 +6,7 @@ const adopted = `/srv/.sandlot/adopted/files/${'a'.repeat(64)}-17000000001234567
 const image = '/var/cache/sandlot/images/base-da13c64d89f522cdb204d8afbce2255f.erofs'
 const envd = '/var/cache/sandlot/envd/4a6b7e252f8a'
 
-describe('what a manifest may name', () => {
+describe('paths in a manifest', () => {
   test.each([
     [image, envd],
     [`/srv/.sandlot/images/${'b'.repeat(64)}.erofs`, envd],

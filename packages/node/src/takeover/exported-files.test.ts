@@ -52,13 +52,13 @@ test('a missing part is named, and nothing is left', async () => {
   expect(existsSync(target())).toBe(false)
 })
 
-test('other bytes in the place of a part are damage, and nothing is left', async () => {
+test('a part with other bytes is damaged, and nothing is left', async () => {
   await store.put(partKey(1), (await store.get(partKey(0)))!)
   await expect(download()).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
   expect(existsSync(target())).toBe(false)
 })
 
-test('the owner of the bucket can neither swap parts nor tell which file it is', async () => {
+test('the owner of the bucket can neither swap parts nor recognize the file', async () => {
   const keys: string[] = []
   for await (const { key } of bucket.list('sealed/')) keys.push(key)
   expect(keys.join()).not.toContain(file.sha256)
@@ -71,13 +71,13 @@ test('the owner of the bucket can neither swap parts nor tell which file it is',
   expect(existsSync(target())).toBe(false)
 })
 
-test('a file that changes while it is copied is not said to be there', async () => {
+test('a file that changes during the upload does not become complete', async () => {
   const other = { ...file, sha256: 'a'.repeat(64) }
   await expect(uploadFile(store, path, other)).rejects.toMatchObject({ errorName: 'conflict' })
   expect(await store.head(`bases/${store.blind(other.sha256)}/complete`)).toBeUndefined()
 })
 
-describe('what was adopted', () => {
+describe('an adopted base', () => {
   const ID = `c${'a'.repeat(20)}`
   const NEXT = `c${'b'.repeat(20)}`
   let adopted: AdoptedBases
@@ -85,7 +85,7 @@ describe('what was adopted', () => {
     adopted = new AdoptedBases(join(dir, 'adopted'))
   })
 
-  test('stays while a checkpoint needs it, also one that was saved later, and goes with the last', async () => {
+  test('is kept while a checkpoint needs it, also a later one, and removed with the last', async () => {
     await adopted.fetch(store, ID, { image: file, envd: file })
     const place = (await adopted.placeOf(ID))!
     await adopted.keep(NEXT, place)
@@ -102,7 +102,7 @@ describe('what was adopted', () => {
     expect(existsSync(place.imagePath)).toBe(false)
   })
 
-  test('stays while its checkpoint is about to appear', async () => {
+  test('is kept while its checkpoint is about to appear', async () => {
     await adopted.fetch(store, ID, { image: file, envd: file })
     await adopted.collect(new Set(), [])
     expect(existsSync((await adopted.placeOf(ID))!.imagePath)).toBe(true)

@@ -13,17 +13,17 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
-test('an instance is alive until it was silent for five minutes', () => {
+test('an instance is alive until it has been silent for five minutes', () => {
   expect([0, LEASE_MS - 1, LEASE_MS, 10 * LEASE_MS].map(isFresh)).toEqual([true, true, false, false])
 })
 
-test('one that never said that it lives is not alive', async () => {
+test('an instance without a lease is not alive', async () => {
   await renewLease(store, 'own')
   expect(await silenceOf(store, 'other', 'own')).toBeUndefined()
   expect(isFresh(undefined)).toBe(false)
 })
 
-test('silence is told by the clock of the store, however wrong it goes', async () => {
+test('silence is measured by the clock of the store, even if that is wrong', async () => {
   await renewLease(store, 'other')
   await renewLease(store, 'own')
   const wrong = Date.UTC(2001) / 1000

@@ -35,13 +35,13 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-test('names that the owner of the bucket made up are not shown to anybody', async () => {
+test('keys that the owner of the bucket has made up are ignored', async () => {
   for (const name of ['UPPER.json.enc', 'a-b.json.enc', 'deep/ibox.json.enc', 'ibox.json', 'ibox.enc'])
     await store.put(`sandboxes/${name}`, Buffer.from('x'))
   expect(await records.ids()).toEqual(['ibox'])
 })
 
-test('a record of a size that none of ours has is not read', async () => {
+test('a record that is too large is not read', async () => {
   await store.put('sandboxes/ihuge.json.enc', Buffer.alloc(8 * 2 ** 20))
   await expect(records.find('ihuge')).rejects.toMatchObject({
     errorName: 'checkpoint_damaged',
@@ -49,7 +49,7 @@ test('a record of a size that none of ours has is not read', async () => {
   })
 })
 
-test('a record in the place of another is refused', async () => {
+test('a record under the name of another is rejected', async () => {
   const { content } = (await store.getTagged('sandboxes/ibox.json.enc'))!
   await store.put('sandboxes/iother.json.enc', content)
   await expect(records.find('iother')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })

@@ -4,12 +4,12 @@ import { RecordSeal } from './sealed-record.ts'
 const seal = new RecordSeal('a secret of at least thirty-two characters')
 const record = { state: 'paused', token: 'envd-token-in-the-record' }
 
-test('what was sealed is opened again, also by another machine with the same secret', () => {
+test('a sealed record can be opened by another machine with the same secret', () => {
   const sealed = seal.close('box', record)
   expect(new RecordSeal('a secret of at least thirty-two characters').open('box', sealed)).toEqual(record)
 })
 
-test('nothing of a record can be read in the bucket, and no two are alike', () => {
+test('records in the bucket reveal nothing, and equal records differ', () => {
   const sealed = seal.close('box', record)
   expect(sealed.toString()).not.toContain('envd-token')
   expect(Buffer.from(JSON.parse(sealed.toString()).content, 'base64').toString('latin1')).not.toContain(
@@ -18,21 +18,21 @@ test('nothing of a record can be read in the bucket, and no two are alike', () =
   expect(seal.close('box', record).equals(sealed)).toBe(false)
 })
 
-test('another secret is said to be another one', () => {
+test('another secret is reported as such', () => {
   const other = new RecordSeal('another secret of thirty-two characters')
   expect(() => other.open('box', seal.close('box', record))).toThrow(
     /'box' was sealed with another secret: set checkpointSecret/,
   )
 })
 
-test('a record of a later format is not guessed at', () => {
+test('a record of a later format is rejected', () => {
   const later = Buffer.from(
     JSON.stringify({ ...JSON.parse(seal.close('box', record).toString()), format: 2 }),
   )
   expect(() => seal.open('box', later)).toThrow(/has the format 2, this version reads 1/)
 })
 
-test('one that was cut short is damaged', () => {
+test('a truncated record is damaged', () => {
   expect(() => seal.open('box', seal.close('box', record).subarray(0, -20))).toThrow(/is not JSON/)
   const sealed = JSON.parse(seal.close('box', record).toString())
   for (const content of ['', sealed.content.slice(0, 8), sealed.content.slice(0, -8)])
@@ -41,7 +41,7 @@ test('one that was cut short is damaged', () => {
     )
 })
 
-test('one that was changed, or put in the place of another, is damaged', () => {
+test('a record that was changed or swapped is damaged', () => {
   const sealed = JSON.parse(seal.close('box', record).toString())
   const content = Buffer.from(sealed.content, 'base64')
   content[3]! ^= 1

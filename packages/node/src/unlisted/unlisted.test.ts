@@ -1,13 +1,12 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SandlotError } from '@sandlot/protocol'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { UnlistedMarks } from './marks.ts'
 import { Unlisted } from './unlisted.ts'
 import { mentionUnlisted } from './unlisted-data.ts'
 
-const DAY_MS = 24 * 3600_000
 const GRACE_MS = 7 * DAY_MS
 const [OWN, OTHER] = ['own', 'other']
 
@@ -55,14 +54,14 @@ function pass(ms: number): void {
 }
 const collect = () => unlisted.collect({ isAsked: false })
 
-test('a start marks what its database does not list, with time, database and size, and deletes nothing', async () => {
+test('a start marks unlisted things with time, database and size, and deletes nothing', async () => {
   present.set('c2', { sizeBytes: 1, createdAtMs: now })
   await start(OWN, ['c2'])
   expect(await marks.list()).toEqual([{ id: 'c1', sinceMs: now, instanceId: OWN, sizeBytes: 5 }])
   expect(removed).toEqual([])
 })
 
-test('it is deleted after the grace period, not before, and its mark with it', async () => {
+test('an unlisted thing is deleted with its mark after the grace period, not before', async () => {
   await start(OWN)
   pass(GRACE_MS - 1)
   await collect()
@@ -72,7 +71,7 @@ test('it is deleted after the grace period, not before, and its mark with it', a
   expect([removed, await marks.list()]).toEqual([['c1'], []])
 })
 
-test('the time goes on while no server runs, but a server that has just started waits for an hour', async () => {
+test('the grace period continues while no server runs, but a server waits an hour after its start', async () => {
   await start(OWN)
   now += 2 * GRACE_MS
   await start(OWN)
@@ -83,7 +82,7 @@ test('the time goes on while no server runs, but a server that has just started 
   expect(removed).toEqual(['c1'])
 })
 
-test('people who ask need not wait for that hour, only for the grace period', async () => {
+test('a requested collection skips that hour, but not the grace period', async () => {
   await start(OWN)
   await unlisted.collect({ isAsked: true })
   expect(removed).toEqual([])
@@ -92,7 +91,18 @@ test('people who ask need not wait for that hour, only for the grace period', as
   expect(removed).toEqual(['c1'])
 })
 
-test('another database that does not list it either begins anew', async () => {
+test('a later join by the same database on a node that runs does not begin the first hour anew', async () => {
+  await start(OWN)
+  const joinAgain = () => unlisted.find(present.keys(), () => false, OWN)
+  for (let hours = 0; hours < 24 * 7; hours++) {
+    pass(3600_000)
+    await joinAgain()
+  }
+  await collect()
+  expect(removed).toEqual(['c1'])
+})
+
+test('the grace period starts again under another database that does not list the thing', async () => {
   await start(OWN)
   pass(GRACE_MS)
   await start(OTHER)
@@ -105,7 +115,7 @@ test('another database that does not list it either begins anew', async () => {
   expect(removed).toEqual(['c1'])
 })
 
-test('the mark goes when the database is back that lists it, and what was unlisted once begins anew', async () => {
+test('a mark is removed when the thing is listed again, and a later mark starts again', async () => {
   await start(OTHER)
   pass(GRACE_MS)
   await start(OWN, ['c1'])
@@ -118,14 +128,14 @@ test('the mark goes when the database is back that lists it, and what was unlist
   expect(removed).toEqual([])
 })
 
-test('marks of what is not there any more go', async () => {
+test('marks of missing things are removed', async () => {
   await start(OWN)
   present.clear()
   await start(OWN)
   expect(readdirSync(dir)).toEqual([])
 })
 
-test('a mark in the future begins now, when the clock is right again', async () => {
+test('a mark in the future is restarted', async () => {
   now += 365 * DAY_MS
   await start(OWN)
   now -= 365 * DAY_MS
@@ -136,7 +146,7 @@ test('a mark in the future begins now, when the clock is right again', async () 
   expect(removed).toEqual(['c1'])
 })
 
-test('a mark from before the thing was there is one of a wrong clock: it begins now', async () => {
+test('a mark that is older than its thing is restarted', async () => {
   const right = now
   now = 0
   await start(OWN)
@@ -165,19 +175,19 @@ test.each([
   expect(await marks.list()).toMatchObject([{ id: 'c1', sinceMs: now, instanceId: OWN }])
 })
 
-test('half of a mark that a crash left is none', async () => {
+test('half of a mark counts as absent', async () => {
   await start(OWN)
   writeFileSync(join(dir, '.writing-c1'), '{"id":"c1"')
   expect(await marks.ids()).toEqual(['c1'])
 })
 
-test('what is deleted on purpose leaves no mark', async () => {
+test('a thing that is deleted on purpose leaves no mark', async () => {
   await start(OWN)
   await unlisted.forget('c1')
   expect(await marks.list()).toEqual([])
 })
 
-test('where no mark can be written the start goes on, and nothing is deleted', async () => {
+test('a start without marks on a full disk succeeds and deletes nothing', async () => {
   writeFileSync(dir, 'a file where the folder should be')
   await start(OWN)
   pass(10 * GRACE_MS)
@@ -186,7 +196,7 @@ test('where no mark can be written the start goes on, and nothing is deleted', a
   expect(errors).toHaveLength(2)
 })
 
-test('a machine that is full says how much of it is held by what nobody can see or kill', () => {
+test('a shortage mentions machines that no client can see or kill', () => {
   const full = new SandlotError('sandbox_capacity_unavailable', 'all 5 slots are in use', {
     retryAfterSeconds: 5,
   })

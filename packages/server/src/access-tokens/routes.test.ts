@@ -1,3 +1,4 @@
+import { DAY_MS } from '@sandlot/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 
@@ -5,7 +6,6 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-const DAY_MS = 24 * 3600_000
 const statusWith = async (token: string) =>
   (await t.call('GET', '/v2/sandboxes', undefined, { authorization: `Bearer ${token}` })).status
 
