@@ -30,7 +30,7 @@ export interface StageResult extends Outcome {
 const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
 const goPrograms = ['envd', 'imager']
-const LIVE_SUITES = ['conformance', 'agents', 'hostile', 'e2e', 'chaos', 'catalogue']
+const LIVE_SUITES = ['conformance', 'catalogue', 'hostile', 'agents', 'e2e', 'chaos']
 const CHROMIUM = '/usr/bin/chromium'
 
 const environment: NodeJS.ProcessEnv = {
@@ -201,9 +201,11 @@ export const stages: TestStage[] = [
     }),
     goTests(program),
   ]),
+  vitest('conformance', suiteOptions.conformance),
   vitest('unit', { timeoutMinutes: 20 }),
+  // beside what needs no template of the catalogue: their builds take about half an hour together
+  ...LIVE_SUITES.slice(1).map((suite) => vitest(suite, suiteOptions[suite])),
   vitest('unit-postgres', { timeoutMinutes: 20, needs: [setUp.name, buildSdk.name, postgresql.name] }),
-  ...LIVE_SUITES.map((suite) => vitest(suite, suiteOptions[suite])),
 ]
 
 /** Suites without a test file: a wrong path must not pass as "nothing failed". */
