@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
-import { checkStore } from '@sandlot/server'
+import { type CatalogReport, checkStore } from '@sandlot/server'
+import type { Logger } from 'pino'
 import { describeCatalog, detailsOf, isUnfinished } from './catalog/describe.ts'
 import { catalogOf } from './catalog/names.ts'
 import type { Config } from './config.ts'
@@ -8,11 +9,11 @@ import { readEnvFile, writeEnvFile } from './env-file.ts'
 import { checkListen } from './listen-check.ts'
 import { createLogger } from './logger.ts'
 import { createProgress } from './progress.ts'
-import { becomeServer } from './server-lock.ts'
+import { becomeServer, type ServerLock } from './server-lock.ts'
 import { prepareMachine } from './setup/index.ts'
 import { onStopSignal } from './stop-signals.ts'
 import { storeUrl } from './store-url.ts'
-import { startServer } from './wiring.ts'
+import { type RunningServer, startServer } from './wiring.ts'
 
 /** Time for open streams to end by themselves; the process ends within 10 s of the first signal. */
 const DRAIN_MS = 6_000
@@ -68,30 +69,38 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
       caBundle,
     })
     stopEarly()
-    onStopSignal((signal) => {
-      logger.info({ signal }, 'draining; sandboxes stay alive')
-      setTimeout(() => {
-        logger.warn('the drain took too long')
-        process.exit(0)
-      }, EXIT_MS).unref()
-      void server
-        .close(DRAIN_MS)
-        .catch((error: unknown) => logger.error({ err: error }, 'the server did not close cleanly'))
-        .finally(() => {
-          lock.release()
-          process.exit(0)
-        })
-    })
+    drainOnSignal(server, lock, logger)
     onReady(apiKey)
-    await server.buildCatalog(variables, (report) => {
-      if (report.templates.some(isUnfinished))
-        process.stderr.write(
-          `In the background: catalog: ${describeCatalog(report)} (\`sandlot status\` shows it)\n`,
-        )
-      for (const line of detailsOf(report)) process.stderr.write(`  ${line}\n`)
-    })
+    await server.buildCatalog(variables, reportCatalog)
   } catch (error) {
     lock.release()
     throw error
   }
+}
+
+/** Ends the process at the first signal to stop, once pending requests have ended or their time is over. */
+function drainOnSignal(server: RunningServer, lock: ServerLock, logger: Logger): void {
+  onStopSignal((signal) => {
+    logger.info({ signal }, 'draining; sandboxes stay alive')
+    setTimeout(() => {
+      logger.warn('the drain took too long')
+      process.exit(0)
+    }, EXIT_MS).unref()
+    void server
+      .close(DRAIN_MS)
+      .catch((error: unknown) => logger.error({ err: error }, 'the server did not close cleanly'))
+      .finally(() => {
+        lock.release()
+        process.exit(0)
+      })
+  })
+}
+
+/** Tells on the terminal which templates of the catalog are being built, and which cannot be. */
+function reportCatalog(report: CatalogReport): void {
+  if (report.templates.some(isUnfinished))
+    process.stderr.write(
+      `In the background: catalog: ${describeCatalog(report)} (\`sandlot status\` shows it)\n`,
+    )
+  for (const line of detailsOf(report)) process.stderr.write(`  ${line}\n`)
 }

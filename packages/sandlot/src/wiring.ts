@@ -1,10 +1,12 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { createEdge, createListener, openCertificateStore } from '@sandlot/edge'
+import { createEdge, openCertificateStore } from '@sandlot/edge'
 import { diskSpace, roomAbove, SandboxRecords, templateSize, unlistedIn } from '@sandlot/node'
+import type { SandboxNode } from '@sandlot/protocol/node'
 import {
   type CatalogReport,
+  type ControlPlane,
   createLoginLink,
   createServer,
   type KeyStore,
@@ -26,13 +28,13 @@ import { roomForCatalog } from './catalog/floor.ts'
 import { catalogOf } from './catalog/names.ts'
 import { RemovedTemplates } from './catalog/removed-templates.ts'
 import type { Config } from './config.ts'
-import { connectionLimits } from './connection-limits.ts'
+import { openListeners } from './listeners.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
 import { openNodeId } from './node-id.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
 import { storeUrl } from './store-url.ts'
-import { isForSandboxes, Traffic } from './traffic.ts'
+import { Traffic } from './traffic.ts'
 import { describeUnlisted } from './unlisted-report.ts'
 
 /** Time for pending creates after the listener has closed. */
@@ -71,53 +73,18 @@ export interface RunningServer {
 /** The one place where node, control plane, edge and listener meet. Resolves when requests are answered. */
 export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
   const { config, hosts, sandboxHosts, progress, logger } = inputs
-  const { home, domain, adminEmail } = config.settings
-  const { store, nodeId, lease } = await becomeActive(inputs)
+  const { home, domain, catalog: asked } = config.settings
+  const active = await becomeActive(inputs)
   const bucket = await openBucket(config.settings)
   const traffic = new Traffic()
-  const uploadsDir = join(home, 'uploads')
+  const archivesDir = join(home, 'uploads')
   const quiet = (signal: AbortSignal) => traffic.quiet(signal)
-  const node = await createMachine({ ...inputs, bucket, archivesDir: uploadsDir, quiet })
-  const records = recordsIn(config, bucket)
-  if (bucket && !records)
-    logger.info(
-      'checkpointSecret is not set: no other machine can take over the paused sandboxes of this one',
-    )
-  const catalog = new CatalogBuilder({
-    removed: new RemovedTemplates(home),
-    estimates: new CatalogEstimates(config.settings.cache),
-    roomBytes: () => roomForCatalog(diskSpace(home), config.settings.catalogFloorMB),
-    sizeBytes: (name) => catalogSize(config, name),
-    logger,
-  })
-  const server = await createServer({
-    store,
-    nodeId,
-    node,
-    domain,
-    ownPorts: [config.listen.port, ...(config.sandboxListen ? [config.sandboxListen.port] : [])],
-    adminEmail,
-    templateDescriptions,
-    requireSecure: config.settings.requireSecure,
-    records,
-    clientPackages: inputs.programs.clientPackages,
-    logger,
-    uploadsDir,
-    roomBytes: () => roomAbove(diskSpace(home), config.settings.diskFloorMB * 2 ** 20),
-    builds: {
-      concurrency: config.settings.maxBuilds,
-      timeoutMs: config.settings.buildTimeoutMinutes * 60_000,
-    },
-    catalog,
-  })
+  const node = await createMachine({ ...inputs, bucket, archivesDir, quiet })
+  const catalog = openCatalog(config, logger)
+  const server = await createControlPlane(inputs, active, { node, bucket, catalog, archivesDir })
   await progress.step('sandboxes', async () => {
     await server.start()
-    const known = [...server.directory.reachable()]
-    const running = known.filter(({ state }) => state === 'running').length
-    const unlisted = await unlistedIn(home)
-    const more =
-      unlisted.checkpoints.length + unlisted.machines.length > 0 ? `; ${describeUnlisted(unlisted)}` : ''
-    return `${running} running, ${known.length - running} paused${more}`
+    return describeSandboxes(home, server)
   })
   const tls = await openCertificateStore(join(home, 'ca'), domain, [...hosts, ...(sandboxHosts ?? [])])
   if (tls.replacedBecause)
@@ -126,50 +93,12 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       'the local CA was replaced: clients that run must `source` the env file again',
     )
   const edge = createEdge({ directory: server.directory, domain, logger })
-  const onFailure = (error: unknown) =>
-    logger.error({ err: error }, 'a request made the server fail: its connection was ended')
-  const limits = { ...connectionLimits(config.settings, logger), onFailure }
-  const listener = await createListener({
-    hosts,
-    port: config.listen.port,
-    tls,
-    ...limits,
-    onRequest(request, response, connection) {
-      if (edge.claims(request)) {
-        traffic.add(response)
-        edge.handle(request, response)
-      } else {
-        if (isForSandboxes(request)) traffic.add(response)
-        connection.endSoon()
-        server.fastify.routing(request as never, response as never)
-      }
-    },
-    onUpgrade(request, socket, head) {
-      traffic.add(socket)
-      edge.handleUpgrade(request, socket, head)
-    },
-  })
-  const sandboxListener =
-    config.sandboxListen &&
-    (await createListener({
-      hosts: sandboxHosts ?? config.sandboxListen.hosts,
-      port: config.sandboxListen.port,
-      tls,
-      ...limits,
-      onRequest(request, response) {
-        traffic.add(response)
-        edge.handle(request, response, 'sandboxes')
-      },
-      onUpgrade(request, socket, head) {
-        traffic.add(socket)
-        edge.handleUpgrade(request, socket, head, 'sandboxes')
-      },
-    }))
+  const listeners = await openListeners(inputs, { tls, edge, api: server.fastify, traffic })
   return {
     caBundle: tls.bundlePath,
     ensureApiKey: (known) => server.ensureDefaultTeam(known),
     async buildCatalog(env, onPlanned) {
-      const names = catalogOf(config.settings.catalog)
+      const names = catalogOf(asked)
       const key = await server.newCatalogKey()
       const { catalogProgress: progress } = server
       const planned = catalog.open({ env: { ...env, E2B_API_KEY: key }, progress }, names)
@@ -178,20 +107,84 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
     async close(graceMs) {
       catalog.close()
       server.refuseNew()
-      await Promise.all([listener.close(graceMs), sandboxListener?.close(graceMs)])
+      await Promise.all(listeners.map((listener) => listener.close(graceMs)))
       await edge.close()
       await server.close(CREATING_MS)
       await node.close()
-      await lease?.release()
+      await active.lease?.release()
     },
   }
+}
+
+interface ControlPlaneParts {
+  node: SandboxNode
+  bucket: Bucket | undefined
+  catalog: CatalogBuilder
+  archivesDir: string
+}
+
+function createControlPlane(
+  { config, programs, logger }: ServerInputs,
+  { store, nodeId }: ActiveStore,
+  { node, bucket, catalog, archivesDir }: ControlPlaneParts,
+): Promise<ControlPlane> {
+  const { settings, listen, sandboxListen } = config
+  const records = recordsIn(config, bucket)
+  if (bucket && !records)
+    logger.info(
+      'checkpointSecret is not set: no other machine can take over the paused sandboxes of this one',
+    )
+  return createServer({
+    store,
+    nodeId,
+    node,
+    domain: settings.domain,
+    ownPorts: [listen.port, ...(sandboxListen ? [sandboxListen.port] : [])],
+    adminEmail: settings.adminEmail,
+    templateDescriptions,
+    requireSecure: settings.requireSecure,
+    records,
+    clientPackages: programs.clientPackages,
+    logger,
+    uploadsDir: archivesDir,
+    roomBytes: () => roomAbove(diskSpace(settings.home), settings.diskFloorMB * 2 ** 20),
+    builds: { concurrency: settings.maxBuilds, timeoutMs: settings.buildTimeoutMinutes * 60_000 },
+    catalog,
+  })
+}
+
+function openCatalog(config: Config, logger: Logger): CatalogBuilder {
+  const { home, cache, catalogFloorMB } = config.settings
+  return new CatalogBuilder({
+    removed: new RemovedTemplates(home),
+    estimates: new CatalogEstimates(cache),
+    roomBytes: () => roomForCatalog(diskSpace(home), catalogFloorMB),
+    sizeBytes: (name) => catalogSize(config, name),
+    logger,
+  })
+}
+
+/** Says what a start found, for its progress. */
+async function describeSandboxes(home: string, { directory }: ControlPlane): Promise<string> {
+  const known = [...directory.reachable()]
+  const running = known.filter(({ state }) => state === 'running').length
+  const unlisted = await unlistedIn(home)
+  const more =
+    unlisted.checkpoints.length + unlisted.machines.length > 0 ? `; ${describeUnlisted(unlisted)}` : ''
+  return `${running} running, ${known.length - running} paused${more}`
+}
+
+interface ActiveStore {
+  store: Store
+  nodeId?: string
+  lease?: Lease
 }
 
 /**
  * Opens the database and waits until no other server works on it. A SQLite file is this server's alone by the lock of
  * its home.
  */
-async function becomeActive(inputs: ServerInputs): Promise<{ store: Store; nodeId?: string; lease?: Lease }> {
+async function becomeActive(inputs: ServerInputs): Promise<ActiveStore> {
   const { config, progress, onStandby, onLeaseLost } = inputs
   const { home } = config.settings
   const store = await openStore(storeUrl(config.settings))
