@@ -40,6 +40,6 @@ export const uploadFiles = {
   querystring: Type.Object({
     ticket: Type.String({ pattern: '^[0-9a-f]{48}$', description: 'From the address that findUpload gives' }),
   }),
-  response: { 200: Type.Null() },
+  response: { 200: Type.Unsafe<undefined>({ type: 'null' }) },
   errors: ['not_found', 'request_timeout', 'payload_too_large', 'quota_exceeded', 'disk_full'],
 } satisfies Operation

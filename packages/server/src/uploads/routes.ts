@@ -45,7 +45,8 @@ const receive =
   async (request, reply) => {
     const announcedBytes = Number(request.headers['content-length'] ?? 0)
     await uploads.receive(request.query.ticket, request.raw, announcedBytes)
-    return reply.code(200).send(null)
+    // an empty body: `null` would be sent as JSON
+    return reply.code(200).send(undefined)
   }
 
 /** This server as the client sees it, which may have come by address or by name, plain or over TLS. */
