@@ -45,7 +45,7 @@ test('a sandbox that fills the disk is frozen, also through a crash of the serve
     { background: true, timeoutMs: 0 },
   )
   writing.wait().catch(() => {})
-  await expect.poll(() => stallsOf(writer!), STALLED).toEqual([expect.stringContaining('the floor is 25 MB')])
+  await expect.poll(() => stallsOf(writer!), STALLED).toEqual([expect.stringContaining('the floor is 26 MB')])
   expect((await other!.commands.run('echo still here')).stdout).toBe('still here\n')
   const refused = await proving.call('POST', '/v2/sandboxes', { templateID: 'base' }, 60_000)
   expect(refused.status).toBe(507)

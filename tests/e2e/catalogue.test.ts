@@ -20,7 +20,7 @@ afterAll(async () => {
 
 /** More than a checkpoint keeps, so that the template gets an image of its own. */
 const build = () =>
-  withCatalogKey(join(server.home, 'db.sqlite'), (apiKey) =>
+  withCatalogKey(`sqlite:${join(server.home, 'db.sqlite')}`, (apiKey) =>
     Template.build(
       Template().fromBaseImage().runCmd('head -c 200M /dev/urandom > ~/much && echo here > ~/here'),
       NAME,
