@@ -9,7 +9,7 @@ import { FILE_TIMES_VARIABLE, type FileTime } from './slow-files.ts'
 
 export interface TestStage extends Stage {
   timeoutMinutes: number
-  /** With `CI` set, the stage is left out when it could start only after so many minutes of the run. */
+  /** A run of all stages leaves this one out when it could start only after so many minutes. */
   leftOutAfterMinutes?: number
   run: (run: StageRun) => Promise<StageResult>
 }
@@ -30,7 +30,7 @@ export interface StageResult extends Outcome {
 const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
 const goPrograms = ['envd', 'imager']
-const LIVE_SUITES = ['conformance', 'catalogue', 'hostile', 'agents', 'e2e', 'chaos']
+const LIVE_SUITES = ['conformance', 'catalogue', 'hostile', 'e2e', 'chaos', 'agents']
 const CHROMIUM = '/usr/bin/chromium'
 
 const environment: NodeJS.ProcessEnv = {
@@ -172,8 +172,8 @@ const suiteOptions: Record<string, Partial<TestStage>> = {
   // includes PostgreSQL that is killed
   chaos: { needs: [setUp.name, buildSdk.name, postgresql.name] },
   e2e: { needs: [setUp.name, buildSdk.name, postgresql.name] },
-  agents: { needs: [setUp.name, buildSdk.name, chromium.name] },
-  // builds templates of several gigabytes: about 20 minutes
+  // both build templates of several gigabytes, for about 15 minutes each
+  agents: { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 25 },
   catalogue: { leftOutAfterMinutes: 20 },
 }
 
@@ -203,9 +203,10 @@ export const stages: TestStage[] = [
   ]),
   vitest('conformance', suiteOptions.conformance),
   vitest('unit', { timeoutMinutes: 20 }),
-  // beside what needs no template of the catalogue: their builds take about half an hour together
-  ...LIVE_SUITES.slice(1).map((suite) => vitest(suite, suiteOptions[suite])),
+  // early, beside suites that build no template of the catalogue
+  vitest('catalogue', suiteOptions.catalogue),
   vitest('unit-postgres', { timeoutMinutes: 20, needs: [setUp.name, buildSdk.name, postgresql.name] }),
+  ...LIVE_SUITES.slice(2).map((suite) => vitest(suite, suiteOptions[suite])),
 ]
 
 /** Suites without a test file: a wrong path must not pass as "nothing failed". */
