@@ -2,21 +2,22 @@ interface ErrorEntry {
   status: number
   /** What the user can do. */
   remedy: string
-  /** Sent as `Retry-After` unless the error itself says another time. Absent: waiting alone does not help. */
+  /** Default of the `Retry-After` header; an error may carry another time. Absent: waiting alone does not help. */
   retryAfterSeconds?: number
   /**
-   * Something may have been done before the error was answered. Clients repeat 429, 502, 503 and 504 by themselves, a POST
-   * too: these they are told not to. Where it depends on the thrower, `SandlotErrorOptions.mayHaveActed` says so.
+   * The request may have had effects before it failed. Clients retry 429, 502, 503 and 504 by themselves, even a POST, so
+   * `Should-Retry: false` tells them not to. An error that only sometimes has effects sets
+   * `SandlotErrorOptions.mayHaveActed`.
    */
   mayHaveActed?: boolean
-  /** Nothing was done and a retry may well succeed now, which its status does not tell clients. */
+  /** The request had no effect and a retry may succeed at once, which the HTTP status alone does not tell clients. */
   isTransient?: boolean
 }
 
 /**
  * Every error by its code: the HTTP status, what the user can do, when a retry is worth it, and whether one is safe.
- * `rate_limited` is for what waiting mends; a quota that stays full until something is deleted is `quota_exceeded`, with
- * the status that E2B's clients know (429).
+ * `rate_limited` is for limits that clear by waiting. A quota that stays full until something is deleted or ends is
+ * `quota_exceeded`, with the status that E2B's clients know (429).
  */
 export const errorTable = {
   invalid_request: { status: 400, remedy: 'Correct the field that the message names.' },
@@ -169,7 +170,7 @@ export class SandlotError extends Error {
     this.mayHaveActed = options.mayHaveActed ?? entry.mayHaveActed ?? false
   }
 
-  /** What the `Should-Retry` header says; undefined: clients go by the status. */
+  /** Value of the `Should-Retry` header; undefined: no header, so clients decide by the status. */
   get shouldRetry(): boolean | undefined {
     if (this.mayHaveActed) return false
     const { isTransient }: ErrorEntry = errorTable[this.errorName]
@@ -181,7 +182,7 @@ export class SandlotError extends Error {
   }
 }
 
-/** The same error, of a request that had done something before it failed. */
+/** Marks an error of a request that had effects before it failed, so that clients do not retry. */
 export function afterActing(error: unknown): unknown {
   if (!(error instanceof SandlotError) || error.mayHaveActed) return error
   const { errorName, message, retryAfterSeconds } = error

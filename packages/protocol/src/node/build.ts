@@ -25,7 +25,7 @@ export type BuildOrigin =
   /** The base template, or a build that is a checkpoint. */
   | { buildId: string; checkpointId?: string; name: string; environment: BuildEnvironment }
 
-/** What the steps so far have set; sandboxes of the template start with it. */
+/** User, working directory and variables that the steps so far have set; sandboxes of the template start with them. */
 export interface BuildEnvironment {
   defaultUser: string
   /** Absent: the user's home. */
@@ -35,15 +35,15 @@ export interface BuildEnvironment {
 
 export interface BuildRecipe extends BuildResources {
   /**
-   * Team that the build is for. Finished layers are only found again within one scope, and archives are only read that
-   * this team sent: both are keyed by a hash that the team's client computed.
+   * Team that the build is for. Only builds of the same team reuse its finished layers, and only archives that the team
+   * sent are read: both are keyed by a hash that the team's client computed.
    */
   scope: string
   from: BuildOrigin
   steps: BuildStep[]
   startCommand?: string
   readyCommand?: string
-  /** Nothing that was built before is used. */
+  /** Builds every step again, without using cached layers. */
   isForced: boolean
   /** Every team may use the result: other instances of this machine share it, and may have built it already. */
   isShared?: boolean
@@ -56,7 +56,7 @@ export interface BuildJob {
   /** Id that the template's checkpoint gets. */
   checkpointId: string
   recipe: BuildRecipe
-  /** The node runs each step in a moment when nobody waits for a sandbox. */
+  /** Runs each step only while no caller waits for a sandbox to start. */
   isBackground: boolean
 }
 

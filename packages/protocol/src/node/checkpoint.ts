@@ -1,18 +1,18 @@
 import type { BuildResources } from './resources.ts'
 
-/** What is on disk of a sandbox's past. */
+/** A checkpoint that is complete on this node. */
 export interface CheckpointInfo {
   checkpointId: string
-  /** Processes and memory, or only the file system. */
+  /** true: processes, memory and files. false: only the file system. */
   hasMemory: boolean
   sizeBytes: number
   createdAtMs: number
   resources: BuildResources
-  /** runsc that wrote it: no other reads its memory. */
+  /** Version of runsc that wrote the checkpoint: no other version can restore its memory. */
   engineVersion: string
 }
 
-/** Paths by what happened to them on the way from one file system to the other, sorted. */
+/** Paths that differ between two file systems, by what happened to them; each list is sorted. */
 export interface FileDiff {
   added: string[]
   changed: string[]
@@ -20,14 +20,14 @@ export interface FileDiff {
 }
 
 export interface DiffOptions {
-  /** Team whose share of the comparisons of this machine is used. Default: no team's. */
+  /** Team that the diff counts for in the node's limit of concurrent diffs. Default: no team. */
   owner?: string
   /** Names the call for `cancelDiff`. Default: it cannot be cancelled. */
   operationId?: string
 }
 
 export interface GarbageReport {
-  /** Chunks that no checkpoint needs: deleted, or with a dry run to be deleted. */
+  /** Chunks that no checkpoint needs: those deleted, or with a dry run those that would be. */
   chunks: number
   bytes: number
   /** Chunks that stay. */
@@ -38,9 +38,9 @@ export interface GarbageReport {
 export interface CheckpointUsage {
   /** Bytes of the files as they were written. */
   logicalBytes: number
-  /** Bytes that their chunks take in a store, each chunk once. */
+  /** Bytes that the chunks of these files use in a store, each chunk counted once. */
   storedBytes: number
-  /** Of these, what other checkpoints use too: deleting would not free them. */
+  /** Part of `storedBytes` that other checkpoints use too, so that a deletion would not free it. */
   sharedBytes: number
 }
 
@@ -53,25 +53,25 @@ export interface UsageReport extends CheckpointUsage {
 export interface ExportedFile {
   sha256: string
   sizeBytes: number
-  /** Nanoseconds since 1970, as text: gVisor restores an open file only when it is the same. */
+  /** Nanoseconds since 1970, as text: gVisor restores an open file only when this time is unchanged. */
   modifiedAtNs: string
 }
 
-/** What a checkpoint needs that is not in it: the image below its written layer, and the envd that runs in it. */
+/** Files that a checkpoint needs but does not contain: the image below its written layer, and its envd. */
 export interface ExportedBase {
   image: ExportedFile
   envd: ExportedFile
 }
 
-/** What is left of a template that was removed. */
+/** Result of removing what builds of a template left. */
 export interface ReleasedTemplate {
-  /** Of layers and images; what was packed is free after the next collection. */
+  /** Bytes of layers and images; packed chunks are freed by the next garbage collection. */
   freedBytes: number
-  /** Snapshots, paused sandboxes, sandboxes that run and other templates that its image stays for. */
+  /** Number of sandboxes, snapshots and other templates that still need the template's image, which is kept for them. */
   neededBy: number
 }
 
-/** What builds of a template have left beside its checkpoints, read while these are still there. */
+/** Layers and images that builds of a template have left, read while the template's checkpoints still exist. */
 export interface ReleasePlan {
   /** Keys of layers. */
   layerKeys: string[]

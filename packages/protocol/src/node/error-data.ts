@@ -1,12 +1,12 @@
 import { BuildFailure } from '../build-failure.ts'
 import { type ErrorName, errorTable, SandlotError } from '../errors.ts'
 
-/** Causes of causes that are told. */
+/** Depth to which causes of causes are included. */
 const MAX_DEPTH = 4
 
 /** An error, or the reason why something was cancelled, in a form that survives a wire. */
 export interface ErrorData {
-  /** Absent: an error that nobody foresaw, whose message is for the log and not for clients. */
+  /** Absent: an unexpected error, whose message goes to the log and not to clients. */
   errorName?: ErrorName
   message: string
   retryAfterSeconds?: number
@@ -31,7 +31,7 @@ export function toErrorData(error: unknown, depth = 0): ErrorData {
   return data
 }
 
-/** Makes the error again that `toErrorData` described. A name that this side does not know becomes a plain `Error`. */
+/** Restores the error that `toErrorData` described. An unknown error name becomes a plain `Error`. */
 export function fromErrorData({
   errorName,
   message,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { EventPosition, EventSubscription, NodeEvent, SentEvent } from './events.ts'
 
-/** Lines of build logs that are kept for a subscriber that is away, and their bytes, of all builds together. */
+/** Most build log lines, and most bytes of them, that are kept for a disconnected subscriber, over all builds. */
 const MAX_KEPT_LINES = 20_000
 const MAX_KEPT_LINE_BYTES = 16 * 2 ** 20
 
@@ -11,8 +11,8 @@ export interface EventLogLimits {
 }
 
 /**
- * The events of a node until the control plane has acknowledged them. Exits, stalls and the ends of builds are always
- * kept; lines of build logs up to a limit, beyond which they are counted; samples are not kept.
+ * Keeps the events of a node until the control plane has acknowledged them. Exits, stalls and ends of builds are always
+ * kept; build log lines up to a limit, beyond which they are only counted; samples are not kept.
  */
 export class EventLog {
   readonly epoch = randomUUID()
@@ -39,8 +39,7 @@ export class EventLog {
   }
 
   /**
-   * Sends what was not acknowledged and comes after `after`, then everything that happens. A new subscriber takes the
-   * place of the one before.
+   * Sends the unacknowledged events after `after`, then all new ones. A new subscriber replaces the previous one.
    */
   subscribe(after: EventPosition | undefined, receive: (sent: SentEvent) => void): EventSubscription {
     this.#receive = receive
@@ -55,7 +54,7 @@ export class EventLog {
     }
   }
 
-  /** The receiver has recorded everything up to here; a position of another epoch is ignored. */
+  /** Drops the events up to `position`, which the receiver has recorded; a position of another epoch is ignored. */
   acknowledge({ epoch, sequence }: EventPosition): void {
     if (epoch !== this.epoch) return
     let count = 0

@@ -4,14 +4,14 @@ import type { EventPosition, EventSubscription, NodeEventOf, NodeEventType, Sent
 type Handler<E> = (event: E) => Promise<void> | void
 
 /**
- * Hands a node's events to those that record them, each event once, and acknowledges an event when it and all before it
- * are recorded. Handlers are called in the order of the events and may finish in any order.
+ * Calls the handlers of each event of a node exactly once, and acknowledges an event when the handlers of that event and
+ * of all earlier ones have finished. Handlers are called in the order of the events and may finish in any order.
  */
 export class EventReceiver {
   readonly #node: Pick<SandboxNode, 'subscribe' | 'acknowledge'>
   readonly #onError: (error: unknown) => void
   readonly #handlers = new Map<NodeEventType, Array<Handler<never>>>()
-  /** Last event that was handed on. */
+  /** Position of the last event that handlers were called for. */
   #received: EventPosition | undefined
   /** Sequence numbers of events whose handlers have not finished, in ascending order. */
   readonly #pending = new Set<number>()
@@ -23,12 +23,12 @@ export class EventReceiver {
     this.#onError = onError
   }
 
-  /** @param handle resolves when what the event says is recorded; a failure is logged and counts as recorded */
+  /** @param handle resolves when the event is recorded; a failure is logged and counts as recorded */
   on<T extends NodeEventType>(type: T, handle: Handler<NodeEventOf<T>>): void {
     this.#handlers.set(type, [...(this.#handlers.get(type) ?? []), handle])
   }
 
-  /** Subscribes, again after a lost connection: what came before is not handed on twice. */
+  /** Subscribes. Also called after a lost connection; handlers are not called twice for one event. */
   start(): void {
     this.#subscription = this.#node.subscribe(this.#received, (sent) => this.#receive(sent))
   }
@@ -60,7 +60,7 @@ export class EventReceiver {
     })
   }
 
-  /** @returns undefined when everything is recorded already */
+  /** @returns undefined when all handlers finished synchronously */
   #handle(event: SentEvent['event']): Promise<unknown> | undefined {
     const pending: Promise<void>[] = []
     for (const handle of this.#handlers.get(event.type) ?? [])
@@ -73,7 +73,7 @@ export class EventReceiver {
     return pending.length > 0 ? Promise.all(pending) : undefined
   }
 
-  /** Once for all events that were recorded in this turn of the event loop. */
+  /** Acknowledges once for all events that were recorded in this turn of the event loop. */
   #acknowledgeSoon(): void {
     if (this.#isAcknowledging) return
     this.#isAcknowledging = true

@@ -14,16 +14,16 @@ export interface MachineSample {
   diskTotal: number
 }
 
-/** What a node reports by itself. Events arrive in the order in which they happened. */
+/** Events that a node sends unasked, in the order in which they happened. */
 export type NodeEvent =
-  /** A machine ended by itself; never sent for one that `stop` was asked for. `reason` is shown to users. */
+  /** A machine ended by itself; not sent for a machine that the control plane stopped. `reason` is shown to users. */
   | { type: 'exit'; machineId: string; reason: string }
-  /** The node has stopped everything in a machine, e.g. because the disk is nearly full. No `reason`: it goes on. */
+  /** The node has frozen a machine, e.g. because the disk is nearly full. Without `reason`: the machine runs again. */
   | { type: 'stalled'; machineId: string; reason?: string }
   | { type: 'buildLog'; buildId: string; line: BuildLogLine }
-  /** The build only waits from now on, e.g. for a service inside to come up: another build may work meanwhile. */
+  /** The build waits from now on, e.g. for a service in its machine to start: another build may run meanwhile. */
   | { type: 'buildWaiting'; buildId: string }
-  /** The build has waited long enough and works on after `continueBuild`. */
+  /** The build has finished waiting, and continues when the control plane calls `continueBuild`. */
   | { type: 'buildReady'; buildId: string }
   | { type: 'buildEnded'; buildId: string; outcome: BuildOutcome }
   /** Every 5 s, all machines in use in one pass. Not kept for a subscriber that is away. */
@@ -34,9 +34,9 @@ export type NodeEventOf<T extends NodeEventType> = Extract<NodeEvent, { type: T 
 
 /** Place of an event in a node's stream. */
 export interface EventPosition {
-  /** New for each start of the node: numbers of another epoch mean nothing. */
+  /** Random id of one run of the node: sequence numbers of different epochs cannot be compared. */
   epoch: string
-  /** Grows by one with each event that is kept. Events that are not kept carry the number of the last one before. */
+  /** Grows by one with each event that is kept. Events that are not kept carry the number of the last kept one. */
   sequence: number
 }
 

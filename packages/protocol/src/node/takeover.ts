@@ -3,18 +3,18 @@ import type { ExportedBase } from './checkpoint.ts'
 /** An instance of Sandlot: one home on one machine. */
 export interface Instance {
   instanceId: string
-  /** Said to people: the name of its machine. */
+  /** Name of the machine, shown to users. */
   name: string
 }
 
-/** What the bucket says of a sandbox. Whoever changes it must be its owner, or take it over. */
+/** Record of a paused sandbox in the bucket. Only its owner changes the record; another instance must take it over first. */
 export interface SandboxRecord {
   sandboxId: string
   owner: Instance
-  /** `taken`: its owner has resumed it, so what was saved is not the newest any more. */
+  /** `taken`: the owner has resumed the sandbox, so the saved state is outdated. */
   state: 'paused' | 'taken'
   checkpointId: string
-  /** What the checkpoint needs beside itself. */
+  /** Image and envd that the checkpoint needs. */
   base: ExportedBase
   /** The control plane's rows; the node does not look into them. */
   rows: unknown
@@ -26,8 +26,8 @@ export interface FoundRecord {
 }
 
 /**
- * Records of paused sandboxes in the bucket, by which another machine can go on with them. Only the owner of a record
- * resumes the sandbox; ownership changes by a conditional put, so of two machines one gets it.
+ * Records of paused sandboxes in the bucket, with which another machine can take them over. Only the owner of a
+ * record resumes the sandbox; ownership changes by a conditional put, so that only one of two machines succeeds.
  */
 export interface TakeoverRecords {
   readonly instance: Instance
@@ -39,8 +39,8 @@ export interface TakeoverRecords {
    * @throws SandlotError conflict when another machine has written meanwhile
    */
   write(record: Omit<SandboxRecord, 'owner'>, replaced: string | undefined): Promise<void>
-  /** For the record's owner, which must have marked the record `taken` before: nobody takes over such a sandbox. */
+  /** Deletes a record. Callers own it and have marked it `taken`, so that no other machine takes over the sandbox meanwhile. */
   remove(sandboxId: string): Promise<void>
-  /** Says that this instance lives. */
+  /** Renews the lease that tells other instances that this one is alive. */
   renewLease(): Promise<void>
 }

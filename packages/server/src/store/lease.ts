@@ -4,7 +4,7 @@ import pg from 'pg'
 import { clientConfig, type Gate } from './dialects/postgres.ts'
 import { type PostgresLink, postgresLinkOf, type Store } from './open-store.ts'
 
-/** The lease ends so long after its last renewal; a server that waits takes over within `POLL_MS` more. */
+/** The lease ends this long after its last renewal; a standby server takes over within `POLL_MS` more. */
 const TTL_MS = 8_000
 const RENEW_MS = 2_000
 const POLL_MS = 1_000
@@ -16,7 +16,7 @@ const ANSWER_TIMEOUT_MS = 3_000
 const OPENING_TIMEOUT_MS = 5_000
 const OPENING_INTERVAL_MS = 100
 
-/** Ways to be told of the lease. */
+/** Callbacks about the lease. */
 export interface LeaseListener {
   /** Called once for each holder that this server waits for, with what is known of that server. */
   onWaiting(holder: string): void
@@ -107,7 +107,7 @@ class HeldLease implements Lease, Gate {
     )
     const holder = known.rows[0]
     if (holder && holder.holder !== applicationName) this.#formerHolders.add(holder.holder)
-    // also one's own: the answer to a former try may have been lost
+    // may be our own lease: the answer to an earlier attempt may have been lost
     const taken = await client.query<{ epoch: number }>(
       `insert into control_plane_lease as lease (name, holder, about, epoch, expires_at)
         values ('active', $1, $2, 1, clock_timestamp() + $3 * interval '1 ms')
@@ -142,7 +142,7 @@ class HeldLease implements Lease, Gate {
     return client
   }
 
-  /** Waits for nothing: a connection that does not answer may not end either. */
+  /** Ends a connection without waiting, because one that does not answer may not end either. */
   #dropConnection(): void {
     void this.#client?.end().catch(() => {})
     this.#client = undefined
@@ -167,7 +167,7 @@ class HeldLease implements Lease, Gate {
       this.#certainUntilMs = sentMs + TTL_MS - MARGIN_MS
       this.#renewLater()
     } catch {
-      // the database is away: nobody can take the lease there meanwhile, and it stays ours unless somebody did
+      // the database does not answer: no other server can take the lease meanwhile, and a later renewal tells whether one did
       this.#dropConnection()
       this.#renewLater(RENEW_MS / 4)
     }
@@ -189,7 +189,7 @@ class HeldLease implements Lease, Gate {
     return performance.now() < this.#certainUntilMs
   }
 
-  /** A process that stood still for some seconds is open again with its next renewal. */
+  /** Opens the gate again with the next renewal, for a process that was stopped for some seconds. */
   async opened(): Promise<void> {
     const deadline = performance.now() + OPENING_TIMEOUT_MS
     while (!this.isOpen()) {
@@ -230,8 +230,8 @@ class HeldLease implements Lease, Gate {
 }
 
 /**
- * The former holder may have been stopped in the middle of a transaction, and go on after its lease is over: its
- * connections end here, and `admit` refuses it new ones.
+ * Ends the connections of the former holder, whose process may have been stopped in the middle of a transaction and continue
+ * after its lease is over. `admit` refuses new connections to it.
  */
 async function endConnectionsOf(client: pg.Client, holder: string): Promise<void> {
   await client.query(

@@ -22,7 +22,7 @@ export interface OpenOptions {
 export interface PostgresLink {
   url: string
   applicationName: string
-  /** Lets statements through, or not, from now on. */
+  /** Decides whether statements may reach the database from now on. */
   setGate(gate: Gate): void
 }
 

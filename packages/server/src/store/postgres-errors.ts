@@ -38,7 +38,7 @@ export const isConflict = (error: unknown): boolean => {
 }
 
 /**
- * Maps what callers can wait out or mend to a SandlotError and passes other errors through.
+ * Maps errors that callers can wait out or fix to a SandlotError and passes other errors through.
  * @param wasSent whether the statement may have been done although its answer did not come
  */
 export function postgresError(cause: unknown, { wasSent }: { wasSent: boolean }): unknown {

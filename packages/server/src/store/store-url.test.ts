@@ -19,7 +19,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-/** What a start says of a store. */
+/** The error of a start with this store. */
 const refusal = async (url: string): Promise<string> => {
   const error = await openStore(url).then(
     async (store) => {

@@ -3,12 +3,12 @@ import type { Store } from './open-store.ts'
 import { isConflict } from './postgres-errors.ts'
 
 const MAX_ATTEMPTS = 10
-/** Longest wait before the second attempt; each further one may wait twice as long. */
+/** Longest wait before the second attempt; the limit doubles with each further attempt. */
 const CONFLICT_DELAY_MS = 2
 
 /**
- * Runs `work` in one transaction, again when PostgreSQL ended it to let a concurrent one go on: `work` must do nothing
- * that a rollback does not undo.
+ * Runs `work` in one transaction, and retries when PostgreSQL aborted it in favour of a concurrent one. `work` must
+ * have no effect that a rollback does not undo.
  * @param isolation `serializable` for one that decides by what it has read (docs/adr/0032). SQLite's always are.
  */
 export async function inTransaction<T>(
@@ -21,7 +21,7 @@ export async function inTransaction<T>(
       return await store.transaction().setIsolationLevel(isolation).execute(work)
     } catch (error) {
       if (attempt === MAX_ATTEMPTS || !isConflict(error)) throw error
-      // two that conflict would do so again if they went on at the same moment
+      // two conflicting transactions would conflict again if both retried at the same moment
       await new Promise((resolve) => setTimeout(resolve, Math.random() * CONFLICT_DELAY_MS * 2 ** attempt))
     }
 }
@@ -29,7 +29,8 @@ export async function inTransaction<T>(
 const RETRY_MS = 1_000
 
 /**
- * Writes down what was done already and took long, waiting for a database that does not answer instead of losing it.
+ * Records the result of long work that is already done. Retries while the database does not answer, so that the result is
+ * not lost.
  * @param work may be run more than once @throws what `work` throws for another reason, or after `timeoutMs`
  */
 export async function whenStoreAnswers<T>(work: () => Promise<T>, timeoutMs = 10 * 60_000): Promise<T> {

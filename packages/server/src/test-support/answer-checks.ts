@@ -5,12 +5,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { OpenApiDocument } from '../http/openapi.ts'
 
 /**
- * Checks every JSON answer of the servers that this process makes from now on against their own `/openapi.json`: the
- * status, the body, and no field that the document does not name. Fastify announces new instances, so that nothing of
- * this is in the server.
+ * Checks every JSON answer of the servers that this process starts from now on against their own `/openapi.json`: the
+ * status, the body, and that no field is missing in the document. Fastify announces new instances, so the server needs no
+ * code for these checks.
  *
  * @param report called with the route, the status and what is wrong
- * @returns ends the checks of servers that are made later
+ * @returns function that ends the checks for servers started later
  */
 export function checkAnswers(report: (violation: string) => void): () => void {
   const onServer = (message: unknown) => {
@@ -66,7 +66,7 @@ class AnswerChecks {
     )
   }
 
-  /** What the document says of this status; `hidden`: of this route it says nothing. */
+  /** Schema of the document for this status; `hidden`: the document does not contain the route. */
   #answerOf(request: FastifyRequest, reply: FastifyReply) {
     this.#document ??= closed(this.#readDocument())
     const url = urlOf(request)
@@ -109,7 +109,7 @@ const nameOf = (request: FastifyRequest, { statusCode }: FastifyReply): string =
 /** One step of a JSON pointer in a fragment of a URI. */
 const escaped = (step: string): string => encodeURIComponent(step.replaceAll('~', '~0').replaceAll('/', '~1'))
 
-/** The document with objects that have no other fields than those they name, unless they say so themselves. */
+/** Forbids unnamed fields in all objects of the document, except those that allow such fields explicitly. */
 function closed<T>(value: T): T {
   if (Array.isArray(value)) return value.map(closed) as T
   if (typeof value !== 'object' || value === null) return value

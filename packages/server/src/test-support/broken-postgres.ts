@@ -12,7 +12,7 @@ export const refusingPostgres = (folder: string, code: string, text: string): Pr
     })
   })
 
-/** A PostgreSQL of this version; it can only say which one it is. */
+/** Fakes a PostgreSQL of this version, which answers only the question for its version. */
 export const oldPostgres = (folder: string, versionNumber: string, version: string): Promise<Server> =>
   listen(folder, (socket) => {
     const ready = message('Z', 'I')
@@ -22,9 +22,9 @@ export const oldPostgres = (folder: string, versionNumber: string, version: stri
     })
   })
 
-/** What lies between a server and its database, and can lose an answer. */
+/** Proxy between a server and its database that can lose an answer. */
 export interface LossyProxy {
-  /** The answer to the next `commit` is lost, and the connection with it; the commit itself is done. */
+  /** Loses the answer to the next `commit` and the connection; the commit itself succeeds. */
   loseNextCommit(): void
   close(): Promise<void>
 }
@@ -84,7 +84,7 @@ function message(type: string, body: string | Buffer): Buffer {
   return Buffer.concat([head, content])
 }
 
-/** One row of two text columns, as the version is asked for. */
+/** Answers with one row of two text columns, as the query for the version expects. */
 function row(...values: string[]): Buffer {
   const columns = ['version', 'shown'].map((name) => {
     const field = Buffer.alloc(18)

@@ -15,9 +15,9 @@ declare module 'vitest' {
 /** A database of one test. */
 export interface TestDatabase {
   url: string
-  /** As it is now, as another database; goes with this one. */
+  /** Copies the database with its rows; the copy is removed together with the original. */
   copy(): Promise<TestDatabase>
-  /** With no rows, as another database; goes with this one. */
+  /** Makes another, empty database, which is removed together with this one. */
   empty(): Promise<TestDatabase>
   remove(): Promise<void>
 }
@@ -26,7 +26,7 @@ const postgresTemplate = inject('postgresTemplate')
 
 export const isOnPostgres = postgresTemplate !== undefined
 
-/** @param directory for the file, when tests run on SQLite; whoever made the directory removes it */
+/** @param directory for the file, when tests run on SQLite; the caller removes the directory */
 export async function newTestDatabase(directory: string): Promise<TestDatabase> {
   return postgresTemplate === undefined
     ? sqliteDatabase(directory, 'db.sqlite')
@@ -40,7 +40,7 @@ function sqliteDatabase(directory: string, name: string): TestDatabase {
     async copy() {
       const copy = sqliteDatabase(directory, `${randomUUID()}.sqlite`)
       const database = new DatabaseSync(path)
-      // what is only in the write-ahead log comes too
+      // copies the write-ahead log too, which may hold the newest rows
       database.exec('pragma wal_checkpoint(truncate)')
       database.close()
       copyFileSync(path, copy.url.slice('sqlite:'.length))

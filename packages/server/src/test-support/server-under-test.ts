@@ -21,7 +21,7 @@ export interface Answer {
   body: any
 }
 
-/** A control plane over a database of its own for each test; its clock stands until it is moved. */
+/** A control plane over a database of its own for each test; its clock moves only when the test moves it. */
 export class ServerUnderTest {
   node = new NodeDouble()
   server!: ControlPlane
@@ -37,7 +37,7 @@ export class ServerUnderTest {
     this.#directory = directory
   }
 
-  /** Of the database that the next `open` works on; rows may be there before it. */
+  /** URL of the database that the next `open` uses; tests may insert rows before. */
   get storeUrl(): string {
     return this.database.url
   }
@@ -184,7 +184,7 @@ export class ServerUnderTest {
     }
   }
 
-  /** Calls an action of a sandbox one second later: the clock of these tests stands still. */
+  /** Moves the clock by one second, then calls an action of a sandbox. */
   act(sandboxId: string, what: string, body: object = {}) {
     this.now += 1_000
     return this.call('POST', `/sandboxes/${sandboxId}/${what}`, body)
@@ -203,11 +203,11 @@ export class ServerUnderTest {
     }>
 }
 
-/** Answers of these servers that are not as `/openapi.json` says. */
+/** Answers of these servers that differ from `/openapi.json`. */
 const violations: string[] = []
 checkAnswers((violation) => violations.push(violation))
 
-/** One for each test of the file, which fails when an answer is not as `/openapi.json` says. */
+/** Opens a server for each test of the file; a test fails when an answer differs from `/openapi.json`. */
 export function serverUnderTest(options: Partial<ControlPlaneOptions> = {}): { current: ServerUnderTest } {
   const holder = {} as { current: ServerUnderTest }
   let directory: string

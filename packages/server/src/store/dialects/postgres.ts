@@ -17,11 +17,11 @@ const MAX_CONNECTIONS = 10
 /** Also how long a statement waits for a free connection of the pool. */
 const CONNECT_TIMEOUT_MS = 5_000
 const STATEMENT_TIMEOUT_MS = 30_000
-/** Ends statements whose server went away without a word; later than the server's own limit. */
+/** Ends statements of servers that disappeared without closing their connection; later than the server's own limit. */
 const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 5_000
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 const IDLE_CONNECTION_MS = 60_000
-/** How long a commit whose answer was lost is asked for. PostgreSQL recovers from a crash within seconds. */
+/** How long to ask for the outcome of a commit whose answer was lost. PostgreSQL recovers from a crash within seconds. */
 const OUTCOME_TIMEOUT_MS = 8_000
 const OUTCOME_INTERVAL_MS = 200
 
@@ -147,7 +147,7 @@ class PostgresDriver implements Driver {
   async rollbackTransaction(connection: PostgresConnection): Promise<void> {
     connection.isInTransaction = false
     if (connection.isBroken) return
-    // the server rolls back by itself what it cannot hear of
+    // the server rolls back by itself when the connection is gone
     await connection.client.query('rollback').catch(() => {
       connection.isBroken = true
     })

@@ -85,17 +85,17 @@ const baseline = byBytes([
   `create index events_by_team on events (team_id, sequence)`,
   `create index events_by_time on events (timestamp)`,
   // Sequence numbers are given out in the order of commits: one transaction at a time inserts events, from before its
-  // first number to its end. Otherwise a reader that goes on behind the last number it saw could skip a late one.
+  // first number to its end. Otherwise a reader that continues after the last number that it saw could skip an event that commits late.
   `create function one_event_writer() returns trigger language plpgsql as
     $$ begin perform pg_advisory_xact_lock(hashtext(tg_relid::text || ' events')); return null; end $$`,
   `create trigger one_event_writer before insert on events for each statement execute function one_event_writer()`,
   `create table idempotency_keys (team_id text not null references teams(id), key_hash text not null,
     request_hash text not null, created_at bigint not null, answer text, primary key (team_id, key_hash))`,
   `create index idempotency_keys_by_time on idempotency_keys (created_at)`,
-  // who is the active server of this database (docs/adr/0032); expires_at is by the clock of the database
+  // names the active server of this database (docs/adr/0032); expires_at is by the clock of the database
   `create table control_plane_lease (name text primary key, holder text not null, about text not null,
     epoch bigint not null, expires_at timestamptz not null)`,
 ])
 
-/** What makes the tables of the version at this index, counted from `BASELINE_VERSION`; a new one goes at the end. */
+/** Migrations to the versions after `BASELINE_VERSION`, in order; new ones are appended. */
 export const postgresMigrations: string[][] = [baseline]
