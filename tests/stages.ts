@@ -11,6 +11,8 @@ export interface TestStage extends Stage {
   timeoutMinutes: number
   /** A run of all stages leaves this one out when it could start only after so many minutes. */
   leftOutAfterMinutes?: number
+  /** Its files are in the folder of tests/ with its name. */
+  isLive?: boolean
   run: (run: StageRun) => Promise<StageResult>
 }
 
@@ -30,7 +32,6 @@ export interface StageResult extends Outcome {
 const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
 const goPrograms = ['envd', 'imager']
-const LIVE_SUITES = ['conformance', 'catalogue', 'hostile', 'e2e', 'chaos', 'agents']
 const CHROMIUM = '/usr/bin/chromium'
 
 const environment: NodeJS.ProcessEnv = {
@@ -100,6 +101,10 @@ const vitest = (project: string, options: Partial<TestStage> = {}): TestStage =>
   },
 })
 
+/** A suite of tests/ with a server of its own. */
+const liveSuite = (suite: string, options: Partial<TestStage> = {}): TestStage =>
+  vitest(suite, { ...options, isLive: true })
+
 const goTests = (program: string): TestStage => ({
   name: `${program} (go test)`,
   needs: [setUp.name],
@@ -166,17 +171,6 @@ sed -i '/create_main_cluster/d' /etc/postgresql-common/createcluster.conf
 echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf
 apt-get install -y --no-install-recommends postgresql`
 
-/** What suites of tests/ need besides the set-up and the built SDK, and how they run. */
-const suiteOptions: Record<string, Partial<TestStage>> = {
-  conformance: { needs: [setUp.name, buildSdk.name, pythonClients.name] },
-  // includes PostgreSQL that is killed
-  chaos: { needs: [setUp.name, buildSdk.name, postgresql.name] },
-  e2e: { needs: [setUp.name, buildSdk.name, postgresql.name] },
-  // both build templates of several gigabytes, for about 15 minutes each
-  agents: { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 25 },
-  catalogue: { leftOutAfterMinutes: 20 },
-}
-
 /**
  * In the order in which they start, two at a time: a suite that drives a server uses a third of two processors. What
  * measures the machine runs alone, early, as nothing else can run then in any case.
@@ -192,8 +186,8 @@ export const stages: TestStage[] = [
   check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages'], {
     needs: [buildSdk.name],
   }),
-  vitest('load', { isAlone: true }),
-  vitest('browser', { isAlone: true, needs: [setUp.name, buildSdk.name, chromium.name] }),
+  liveSuite('load', { isAlone: true }),
+  liveSuite('browser', { isAlone: true, needs: [setUp.name, buildSdk.name, chromium.name] }),
   ...goPrograms.flatMap((program) => [
     check(`${program} (go vet)`, 'go', ['vet', './...'], {
       cwd: join(root, 'guest', program),
@@ -201,16 +195,23 @@ export const stages: TestStage[] = [
     }),
     goTests(program),
   ]),
-  vitest('conformance', suiteOptions.conformance),
+  liveSuite('conformance', { needs: [setUp.name, buildSdk.name, pythonClients.name] }),
   vitest('unit', { timeoutMinutes: 20 }),
-  // early, beside suites that build no template of the catalogue
-  vitest('catalogue', suiteOptions.catalogue),
+  // early, beside suites that build no template of the catalogue; its own are several gigabytes, in about 15 minutes
+  liveSuite('catalogue', { leftOutAfterMinutes: 20 }),
   vitest('unit-postgres', { timeoutMinutes: 20, needs: [setUp.name, buildSdk.name, postgresql.name] }),
-  ...LIVE_SUITES.slice(2).map((suite) => vitest(suite, suiteOptions[suite])),
+  liveSuite('hostile'),
+  liveSuite('e2e', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
+  // includes PostgreSQL that is killed
+  liveSuite('chaos', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
+  // builds templates as the catalogue does
+  liveSuite('agents', { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 25 }),
 ]
 
 /** Suites without a test file: a wrong path must not pass as "nothing failed". */
 export const emptySuites = (): string[] =>
-  [...LIVE_SUITES, 'load', 'browser'].filter(
-    (suite) => globSync(`tests/${suite}/**/*.test.ts`, { cwd: root }).length === 0,
-  )
+  stages
+    .filter(
+      ({ isLive, name }) => isLive && globSync(`tests/${name}/**/*.test.ts`, { cwd: root }).length === 0,
+    )
+    .map(({ name }) => name)

@@ -39,11 +39,7 @@ export class NodeJoin {
     if (this.#isStarted) await this.#joinAgain(known)
     else await this.#joinFirst(known)
     const { machines, builds, options, buildRuns } = this.#parts
-    const alive = known.inUse.flatMap(({ machineId }) => {
-      const machine = machines.get(machineId)
-      if (!machine || machine.isEnding || !machines.isAlive(machine)) return []
-      return [{ machineId, address: machine.slot.address }]
-    })
+    const alive = known.inUse.flatMap(({ machineId }) => machines.status(machineId) ?? [])
     return {
       alive,
       capacity: nodeCapacity(options.home, options.resources),

@@ -73,10 +73,7 @@ export class LocalNode implements SandboxNode {
   }
 
   async status(machineId: string) {
-    const { machines } = this.#parts
-    const machine = machines.get(machineId)
-    if (!machine || machine.isEnding || !machines.isAlive(machine)) return undefined
-    return { machineId, address: machine.slot.address }
+    return this.#parts.machines.status(machineId)
   }
 
   async acquire(buildId: string, { owner, network: policy }: AcquireOptions): Promise<Machine> {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import {
   type CopyProgress,
@@ -45,8 +45,8 @@ export async function copyDatabase(
     return store
   }
   try {
-    const source = await open(absolute(from), false)
-    const target = await open(absolute(to), true)
+    const source = await open(sqliteUrl(sourcePath) ?? from, false)
+    const target = await open(sqliteUrl(targetPath) ?? to, true)
     for (const store of [source, target]) await checkUnused(store)
     const nodeId = kindOf(target) === 'postgres' ? openNodeId(homeFolder) : ''
     return await copyStore(source, target, { nodeId, onProgress })
@@ -61,17 +61,14 @@ function sqlitePath(url: string): string | undefined {
   return address.kind === 'sqlite' ? resolve(address.path) : undefined
 }
 
-const absolute = (url: string): string => {
-  const path = sqlitePath(url)
-  return path === undefined ? url : `sqlite:${path}`
-}
+const sqliteUrl = (path: string | undefined): string | undefined => path && `sqlite:${path}`
 
 function lockHome(home: string): { release(): void } {
   const server = findServer(home)
   if (server)
     throw new SandlotError(
       'conflict',
-      `the server of ${join(home)} runs (pid ${server.pid}) and would write meanwhile: stop it first; its sandboxes go on`,
+      `the server of ${home} runs (pid ${server.pid}) and would write meanwhile: stop it first; its sandboxes go on`,
     )
   return becomeServer(home, { listen: '', domain: '' })
 }

@@ -1,4 +1,5 @@
 import { type CertificateStore, createListener, type Edge, type Listener } from '@sandlot/edge'
+import type { ControlPlane } from '@sandlot/server'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { connectionLimits } from './connection-limits.ts'
@@ -17,7 +18,7 @@ export interface ListenersTargets {
   tls: CertificateStore
   edge: Edge
   /** Answers what is not for a sandbox. */
-  api: { routing(request: never, response: never): void }
+  api: Pick<ControlPlane['fastify'], 'routing'>
   traffic: Traffic
 }
 

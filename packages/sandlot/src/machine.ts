@@ -8,6 +8,7 @@ import {
   sealBucket,
   type TaggedStore,
 } from '@sandlot/node'
+import { DAY_MS } from '@sandlot/protocol'
 import type { SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { bucketSecrets } from './bucket-key.ts'
@@ -102,7 +103,7 @@ export async function createMachine({
     imagerPath: programs.imager,
     allowedRegistries: settings.allowedRegistries,
     sharedBuildsDir: join(settings.cache, 'catalogue'),
-    unlistedGraceMs: settings.unlistedGraceDays * 24 * 3600_000,
+    unlistedGraceMs: settings.unlistedGraceDays * DAY_MS,
     archives: new FolderArchives(archivesDir),
     quiet,
     buildCache: buildCacheLimits(settings),
@@ -124,6 +125,6 @@ export async function openBucket(settings: Settings): Promise<Bucket | undefined
 }
 
 export const buildCacheLimits = ({ buildCacheDays, buildCacheGB }: Settings) => ({
-  maxAgeMs: buildCacheDays * 24 * 3600_000,
+  maxAgeMs: buildCacheDays * DAY_MS,
   maxBytes: buildCacheGB * 2 ** 30,
 })

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { NetworkPolicy } from '@sandlot/protocol/node'
+import type { MachineStatus, NetworkPolicy } from '@sandlot/protocol/node'
 import type { Driver, MachinePaths } from '../engine/driver.ts'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import { protectEnvd } from '../engine/oom-order.ts'
@@ -74,6 +74,13 @@ export class Machines {
 
   get(machineId: string): LiveMachine | undefined {
     return this.#live.get(machineId)
+  }
+
+  /** @returns undefined: the machine has ended, is ending, or never was */
+  status(machineId: string): MachineStatus | undefined {
+    const machine = this.#live.get(machineId)
+    if (!machine || machine.isEnding || !this.isAlive(machine)) return undefined
+    return { machineId, address: machine.slot.address }
   }
 
   all(): IterableIterator<LiveMachine> {

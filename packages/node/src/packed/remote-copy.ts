@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
 import type { FolderStore } from '../objects/folder-store.ts'
 import { chunkKey, manifestKey } from '../objects/object-store.ts'
 import { type RemoteStore, remoteChunkKey } from '../objects/sealed-store.ts'
@@ -26,7 +26,7 @@ const MIN_TIMEOUT_MS = 10 * 60_000
  * A sweep of the remote store spares chunks that were written within this time: they may belong to a running upload of
  * any machine, whose manifest is written last.
  */
-export const REMOTE_GRACE_MS = 24 * 3600_000
+export const REMOTE_GRACE_MS = DAY_MS
 
 export interface UploadOptions {
   signal: AbortSignal

@@ -1,4 +1,4 @@
-import { hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/protocol'
+import { DAY_MS, hashSecret, isApiKey, SandlotError, secretsEqual } from '@sandlot/protocol'
 import type { ApiKeyRepository } from '../api-keys/repository.ts'
 import { senderOf } from '../http/sender.ts'
 import type { SessionService } from '../sessions/service.ts'
@@ -14,7 +14,7 @@ const TOUCH_INTERVAL_MS = 60_000
 const WRONG_PER_SECOND = 20
 const WRONG_BURST = 200
 /** How long a key that was valid is looked up again, even while its address is blocked for guessing. */
-const GOOD_MS = 24 * 3600_000
+const GOOD_MS = DAY_MS
 
 export interface Caller {
   team: Team

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { SandlotError } from '@sandlot/protocol'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { DeriveKey } from '../auth/server-secret.ts'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
@@ -10,7 +10,7 @@ import { type Answer, openAnswer, sealAnswer } from './sealed-answer.ts'
 
 /** The official clients allow hyphens, E2B's service does not. */
 const KEY = /^[a-z0-9-]{1,255}$/
-const LIFETIME_MS = 24 * 3600_000
+const LIFETIME_MS = DAY_MS
 
 /** A request of a team that must run only once. */
 export interface KeyedRequest {

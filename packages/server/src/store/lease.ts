@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { sql } from 'kysely'
 import pg from 'pg'
@@ -92,7 +93,7 @@ class HeldLease implements Lease, Gate {
       }
       if (holder !== waitingFor) this.#options.onWaiting(holder)
       waitingFor = holder
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+      await sleep(POLL_MS)
     }
     this.#link.setGate(this)
     this.#renewLater()
@@ -175,14 +176,14 @@ class HeldLease implements Lease, Gate {
 
   async #lose(client: pg.Client): Promise<void> {
     const { rows } = await client.query<{ about: string }>('select about from control_plane_lease')
-    this.#close(`${rows[0]?.about ?? 'another server'} is the active server of the database now`)
+    this.#closeFor(rows[0]?.about)
   }
 
-  #close(reason: string): void {
+  #closeFor(holder = 'another server'): void {
     if (this.#lostBecause !== undefined || this.#isReleased) return
-    this.#lostBecause = reason
+    this.#lostBecause = `${holder} is the active server of the database now`
     this.#certainUntilMs = 0
-    this.#options.onLost(reason)
+    this.#options.onLost(this.#lostBecause)
   }
 
   isOpen(): boolean {
@@ -200,7 +201,7 @@ class HeldLease implements Lease, Gate {
             'the database did not confirm that this server is its active one; try again in a moment',
           { retryAfterSeconds: 2 },
         )
-      await new Promise((resolve) => setTimeout(resolve, OPENING_INTERVAL_MS))
+      await sleep(OPENING_INTERVAL_MS)
     }
   }
 
@@ -210,7 +211,7 @@ class HeldLease implements Lease, Gate {
       [this.#link.applicationName, this.#epoch],
     )
     if (rows[0]?.is_ours) return
-    this.#close(`${rows[0]?.about ?? 'another server'} is the active server of the database now`)
+    this.#closeFor(rows[0]?.about)
     await this.opened()
   }
 

@@ -67,7 +67,7 @@ function partsOf(url: string): { host: string; user: string; database: string } 
     return {
       host: host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`,
       user,
-      database: database,
+      database,
     }
   } catch {
     return { host: 'its host', user: '?', database: '?' }

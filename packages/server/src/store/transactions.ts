@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { Store } from './open-store.ts'
 import { isConflict } from './postgres-errors.ts'
@@ -22,7 +23,7 @@ export async function inTransaction<T>(
     } catch (error) {
       if (attempt === MAX_ATTEMPTS || !isConflict(error)) throw error
       // two conflicting transactions would conflict again if both retried at the same moment
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * CONFLICT_DELAY_MS * 2 ** attempt))
+      await sleep(Math.random() * CONFLICT_DELAY_MS * 2 ** attempt)
     }
 }
 
@@ -41,6 +42,6 @@ export async function whenStoreAnswers<T>(work: () => Promise<T>, timeoutMs = 10
     } catch (error) {
       const isAway = error instanceof SandlotError && error.errorName === 'store_unavailable'
       if (!isAway || performance.now() > deadline) throw error
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      await sleep(RETRY_MS)
     }
 }

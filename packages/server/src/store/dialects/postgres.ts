@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import {
   type CompiledQuery,
@@ -166,7 +167,7 @@ class PostgresDriver implements Driver {
       if (status === 'committed') return true
       if (status === 'aborted') return false
       if (status === 'unknown') return undefined
-      await new Promise((resolve) => setTimeout(resolve, OUTCOME_INTERVAL_MS))
+      await sleep(OUTCOME_INTERVAL_MS)
     }
     return undefined
   }
