@@ -2,7 +2,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Ended, runCommand } from './command.ts'
-import { countGoTests, countVitestTests, type Outcome } from './outcomes.ts'
+import { countGoTests, countVitestTests, failedVitestTests, type Outcome } from './outcomes.ts'
 import { postgresPrograms } from './postgres/cluster.ts'
 import type { Stage } from './schedule.ts'
 import { FILE_TIMES_VARIABLE, type FileTime } from './slow-files.ts'
@@ -27,6 +27,8 @@ export interface StageRun {
 export interface StageResult extends Outcome {
   /** How long its test files took. */
   files?: FileTime[]
+  /** What failed, a line each. */
+  failures?: string[]
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -96,8 +98,12 @@ const vitest = (project: string, options: Partial<TestStage> = {}): TestStage =>
     ]
     const env = { [FILE_TIMES_VARIABLE]: times }
     const { code } = await command(join(binaries, 'vitest'), args, run, { env })
-    const outcome = countVitestTests(existsSync(report) ? readFileSync(report, 'utf8') : '', code)
-    return { ...outcome, files: existsSync(times) ? JSON.parse(readFileSync(times, 'utf8')) : [] }
+    const json = existsSync(report) ? readFileSync(report, 'utf8') : ''
+    return {
+      ...countVitestTests(json, code),
+      files: existsSync(times) ? JSON.parse(readFileSync(times, 'utf8')) : [],
+      failures: failedVitestTests(json),
+    }
   },
 })
 
