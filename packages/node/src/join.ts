@@ -44,7 +44,7 @@ export class NodeJoin {
       alive,
       capacity: nodeCapacity(options.home, options.resources),
       builds: [...builds.values()].map(toBuildInfo),
-      buildsUnderWay: buildRuns.running(),
+      runningBuilds: buildRuns.running(),
     }
   }
 

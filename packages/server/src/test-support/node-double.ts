@@ -42,7 +42,7 @@ export interface DoubleBuild extends BuildJob {
 
 interface BuildRun {
   abort: AbortController
-  isUnderWay: boolean
+  isRunning: boolean
   proceed?: () => void
 }
 
@@ -146,7 +146,7 @@ export class NodeDouble implements SandboxNode {
       alive: alive.map(({ machineId }) => ({ machineId, address: ADDRESS })),
       capacity: await this.capacity(),
       builds: await this.builds(),
-      buildsUnderWay: [...this.#runs].filter(([, { isUnderWay }]) => isUnderWay).map(([id]) => id),
+      runningBuilds: [...this.#runs].filter(([, { isRunning }]) => isRunning).map(([id]) => id),
     }
   }
   #end(machineId: string): void {
@@ -169,7 +169,7 @@ export class NodeDouble implements SandboxNode {
   async startBuild(job: BuildJob) {
     const { buildId } = job
     if (this.#runs.has(buildId)) return
-    const run: BuildRun = { abort: new AbortController(), isUnderWay: true }
+    const run: BuildRun = { abort: new AbortController(), isRunning: true }
     this.#runs.set(buildId, run)
     this.builtJobs.push(job)
     void this.#build(job, run)
@@ -178,7 +178,7 @@ export class NodeDouble implements SandboxNode {
         (error): BuildOutcome => ({ error: toErrorData(error) }),
       )
       .then((outcome) => {
-        run.isUnderWay = false
+        run.isRunning = false
         this.events.emit({ type: 'buildEnded', buildId, outcome })
       })
   }
