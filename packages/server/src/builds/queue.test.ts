@@ -70,7 +70,7 @@ function withWaits(concurrency: number) {
     queue.run(teamId, signal, async ({ whileWaiting }) => {
       seen.push(name)
       await whileWaiting(() => new Promise<void>((resolve) => waits.set(name, resolve)))
-      seen.push(`${name} goes on`)
+      seen.push(`${name} continues`)
       await new Promise<void>((resolve) => ends.set(name, resolve))
     })
   const after = async (act: () => void) => {
@@ -101,10 +101,10 @@ test('a waiting build gives its place to another, and continues before a new bui
   expect(seen).toEqual(['a1', 'b1'])
   other.resolve()
   await new Promise(setImmediate)
-  expect(seen).toEqual(['a1', 'b1', 'a1 goes on'])
+  expect(seen).toEqual(['a1', 'b1', 'a1 continues'])
   expect([queue.countOf('a'), queue.countOf('c')]).toEqual([1, 1])
   await end('a1')
-  expect(seen).toEqual(['a1', 'b1', 'a1 goes on', 'c1'])
+  expect(seen).toEqual(['a1', 'b1', 'a1 continues', 'c1'])
   expect(queue.countOf('a')).toBe(0)
 })
 

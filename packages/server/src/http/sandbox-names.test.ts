@@ -12,7 +12,7 @@ beforeEach(async () => {
   name = `${id}-sandlot`
 })
 
-/** Every route of one sandbox, read from the OpenAPI document, so that new routes are tested without being named here. */
+/** Reads every route of one sandbox from the OpenAPI document, so that new routes are tested too. */
 async function routes(): Promise<Array<[method: Method, path: string]>> {
   const document = (await t.call('GET', '/openapi.json')).body as { paths: Record<string, object> }
   return Object.entries(document.paths)
