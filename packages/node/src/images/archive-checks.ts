@@ -3,10 +3,10 @@ import { SandlotError } from '@sandlot/protocol'
 import { FairQueue } from '../pool/fair-queue.ts'
 import { JailExceeded, runJailed } from './jail.ts'
 
-/** Limits of an archive for a COPY. */
+/** Limits of an archive for a COPY step. */
 const LIMITS = { maxEntries: 300_000, maxBytes: 16 * 2 ** 30 }
 const MAX_CONCURRENT = 2
-/** guest/imager limits itself to two minutes of processor time. */
+/** Timeout of a check; guest/imager also limits itself to two minutes of processor time. */
 const TIMEOUT_MS = 5 * 60_000
 const MAX_WAIT_MS = 10 * 60_000
 const MAX_REASON = 700
@@ -19,8 +19,8 @@ interface Waiting {
 }
 
 /**
- * Checks archives that teams send for COPY. A jailed program reads them, and this process only its answer. Teams take turns,
- * each with one archive at a time.
+ * Checks archives that teams send for COPY steps. A jailed program reads the archives; this process only reads the
+ * program's answer. Teams take turns, each with one archive at a time.
  */
 export class ArchiveChecks {
   readonly #imagerPath: string

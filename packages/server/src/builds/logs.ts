@@ -13,7 +13,7 @@ export interface BuildLogEntry {
 const FLUSH_INTERVAL_MS = 500
 const ROWS_PER_INSERT = 100
 const PRUNE_BATCH = 10
-/** Limits of a build's log; a build that prints more goes on without logging. */
+/** Limits of a build's log; a build that prints more continues, but the rest is not logged. */
 const MAX_ENTRIES = 20_000
 const MAX_BYTES = 16 * 1024 * 1024
 
@@ -45,7 +45,7 @@ export class BuildLogs {
       this.#open.set(buildId, log)
     }
     const isFull = log.entries.length >= MAX_ENTRIES || log.bytes >= MAX_BYTES
-    // errors are logged even when the log is full: they say how the build ended
+    // errors are logged even when the log is full, because they say how the build ended
     if (isFull && entry.level !== 'error') return
     log.bytes += entry.message.length
     log.entries.push({ ...entry, timestampMs: this.#now() })
@@ -59,7 +59,7 @@ export class BuildLogs {
     log.timer ??= setTimeout(() => this.#flush(buildId, log).catch(this.#onError), FLUSH_INTERVAL_MS)
   }
 
-  /** Stores the entries that are left; from then on the log is read from the database. */
+  /** Stores the entries that are not stored yet; from then on the log is read from the database. */
   async close(buildId: string): Promise<void> {
     const log = this.#open.get(buildId)
     if (!log) return
@@ -147,7 +147,7 @@ export class BuildLogs {
             message,
             step,
           }))
-          // an earlier try may have stored them, although its answer did not come
+          // an earlier attempt may have stored them although its answer was lost
           await this.#store
             .insertInto('build_logs')
             .values(rows)
