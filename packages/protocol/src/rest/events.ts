@@ -26,7 +26,7 @@ const EventCheckpoint = Type.Object(
   },
   { title: 'SandboxEventCheckpoint' },
 )
-const SandboxEventData = Type.Object(
+export const SandboxEventData = Type.Object(
   {
     sandbox_metadata: Type.Optional(StringMap({ description: 'Metadata of the sandbox' })),
     set_timeout: Type.Optional(Time('Of updated: the new end of its time')),
@@ -35,6 +35,12 @@ const SandboxEventData = Type.Object(
     ),
     rollback: Type.Optional(
       Type.Object({ checkpoint_id: Type.String() }, { description: 'Of updated: what it was taken back to' }),
+    ),
+    adopted: Type.Optional(
+      Type.Object(
+        { from: Type.String({ description: 'Name of that machine' }) },
+        { description: 'Of updated: it was taken over from another machine' },
+      ),
     ),
     pause_reason: Type.Optional(OneOf(['request', 'timeout', 'recovered'], { description: 'Of paused' })),
     checkpoint: Type.Optional(EventCheckpoint),
@@ -50,6 +56,7 @@ const SandboxEventData = Type.Object(
   },
   { title: 'SandboxEventData', description: 'What there is to say depends on the type of the event' },
 )
+export type SandboxEventData = Type.Static<typeof SandboxEventData>
 
 export const SandboxEvent = Type.Object(
   {
