@@ -15,6 +15,8 @@ const ROWS_PER_INSERT = 100
 const PRUNE_BATCH = 10
 /** Limits of a build's log; a build that prints more goes on without logging. */
 const MAX_ENTRIES = 20_000
+/** Errors are logged even when the log is full. */
+const MAX_ENTRIES_WITH_ERRORS = 2 * MAX_ENTRIES
 const MAX_BYTES = 16 * 1024 * 1024
 
 interface OpenLog {
@@ -112,7 +114,8 @@ export class BuildLogs {
       .where('build_id', '=', buildId)
       .where('level', 'in', wanted)
       .orderBy('sequence')
-      .offset(offset)
+      // databases refuse numbers of more than 64 bits
+      .offset(Math.min(offset, MAX_ENTRIES_WITH_ERRORS))
       .limit(limit)
       .execute()
     return rows.map(toEntry)
@@ -124,7 +127,7 @@ export class BuildLogs {
     query: { fromMs?: number; limit: number; isBackward: boolean; level?: LogLevel },
   ): Promise<BuildLogEntry[]> {
     const { fromMs, limit, isBackward, level } = query
-    const all = await this.read(buildId, 0, MAX_ENTRIES * 2, level)
+    const all = await this.read(buildId, 0, MAX_ENTRIES_WITH_ERRORS, level)
     const ordered = isBackward ? all.reverse() : all
     const isWanted = ({ timestampMs }: BuildLogEntry) =>
       fromMs === undefined || (isBackward ? timestampMs <= fromMs : timestampMs >= fromMs)
