@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { sql } from 'kysely'
 import pg from 'pg'
-import { clientConfig, type Gate } from './dialects/postgres.ts'
+import type { Gate } from './dialects/postgres.ts'
+import { clientConfig } from './dialects/postgres-client.ts'
 import { type PostgresLink, postgresLinkOf, type Store } from './open-store.ts'
 
 /** The lease ends this long after its last renewal; a standby server takes over within `POLL_MS` more. */
@@ -128,8 +129,10 @@ class HeldLease implements Lease, Gate {
   async #connected(): Promise<pg.Client> {
     if (this.#client) return this.#client
     const client = new pg.Client({
-      ...clientConfig(this.#link.url, `${this.#link.applicationName} lease`),
-      statement_timeout: ANSWER_TIMEOUT_MS,
+      ...clientConfig(this.#link.url, {
+        applicationName: `${this.#link.applicationName} lease`,
+        statementTimeoutMs: ANSWER_TIMEOUT_MS,
+      }),
       query_timeout: ANSWER_TIMEOUT_MS,
       connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
     })

@@ -7,8 +7,10 @@ import { lossyProxy } from '../test-support/broken-postgres.ts'
 import { isOnPostgres, newTestDatabase, type TestDatabase } from '../test-support/database.ts'
 import { copyStore } from './copy.ts'
 import { takeLease } from './lease.ts'
-import { openStore, type Store } from './open-store.ts'
+import { type OpenOptions, openStore, type Store } from './open-store.ts'
 import { inTransaction } from './transactions.ts'
+
+const nameOf = (url: string): string => /\/([^/?]+)\?/.exec(url)![1]!
 
 /** A lease ends at most so long after its holder. */
 const WITHIN = { timeout: 15_000, interval: 100 }
@@ -17,8 +19,8 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
   let directory: string
   let database: TestDatabase
   let stores: Store[] = []
-  const open = async (url = database.url) => {
-    const store = await openStore(url)
+  const open = async (url = database.url, options: OpenOptions = {}) => {
+    const store = await openStore(url, options)
     stores.push(store)
     return store
   }
@@ -38,6 +40,9 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
   })
   const idsIn = async (store: Store) =>
     (await store.selectFrom('events').select('id').orderBy('sequence').execute()).map(({ id }) => id)
+  const plansIn = async (store: Store) =>
+    (await store.selectFrom('plans').select('name').orderBy('name').execute()).map(({ name }) => name)
+  const socketFolder = () => new URLSearchParams(database.url.split('?')[1]).get('host')!
   const newPlan = (name: string) => ({
     ...{ name, concurrent_sandboxes: 1, creates_per_second: 0.1 },
     ...{ max_length_hours: null, requests_per_second: null },
@@ -114,19 +119,107 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     expect(reads).toBe(3)
   })
 
-  test('a commit whose answer is lost counts, and is not done twice', async () => {
-    const proxy = await lossyProxy(directory, new URLSearchParams(database.url.split('?')[1]).get('host')!)
-    const store = await open(database.url.replace(/host=[^&]*/, `host=${directory}`))
-    proxy.loseNextCommit()
+  test.each([1, 3])(
+    '%s commits whose answers are lost count, also when they take the whole pool',
+    async (count) => {
+      const proxy = await lossyProxy(directory, socketFolder())
+      const url = database.url.replace(/host=[^&]*/, `host=${directory}`)
+      const store = await open(url, { maxConnections: count })
+      const names = Array.from({ length: count }, (_, i) => `kept ${i}`)
+      proxy.loseNextCommits(count)
+      await Promise.all(
+        names.map((name) =>
+          inTransaction(store, (transaction) =>
+            transaction.insertInto('plans').values(newPlan(name)).execute(),
+          ),
+        ),
+      )
+      expect(await plansIn(store)).toEqual([...names, 'unlimited'])
+      await store.destroy()
+      stores = []
+      await proxy.close()
+    },
+  )
+
+  test('a commit that its server did not end is said to have done nothing', async () => {
+    const [store, other] = [await open(database.url, { maxConnections: 1 }), await open()]
+    await sql`create function wait() returns trigger language plpgsql as
+      $$ begin perform pg_sleep(60); return null; end $$`.execute(other)
+    await sql`create constraint trigger wait after insert on plans deferrable initially deferred
+      for each row execute function wait()`.execute(other)
+    const broken = inTransaction(store, (transaction) =>
+      transaction.insertInto('plans').values(newPlan('a')).execute(),
+    )
+    broken.catch(() => {})
+    const terminated = async () =>
+      (
+        await sql`select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and query = 'commit' and state = 'active'`.execute(other)
+      ).rows.length
+    await expect.poll(terminated).toBe(1)
+    await expect(broken).rejects.toMatchObject({ errorName: 'store_unavailable', mayHaveActed: false })
+    expect(await plansIn(store)).toEqual(['unlimited'])
+  })
+
+  test('a transaction that ignores the error of a statement fails with that error', async () => {
+    const store = await open()
+    const ignoring = inTransaction(store, async (transaction) => {
+      const insert = () => transaction.insertInto('plans').values(newPlan('twice')).execute()
+      await insert()
+      await insert().catch(() => {})
+    })
+    await expect(ignoring).rejects.toThrow(/duplicate key/)
+    expect(await plansIn(store)).toEqual(['unlimited'])
     await inTransaction(store, (transaction) =>
-      transaction.insertInto('plans').values(newPlan('kept')).execute(),
+      transaction.insertInto('plans').values(newPlan('next')).execute(),
     )
-    expect(await store.selectFrom('plans').select('name').where('name', '=', 'kept').execute()).toHaveLength(
-      1,
+    expect(await plansIn(store)).toEqual(['next', 'unlimited'])
+  })
+
+  test('limits and names of the URL, the role and the database do not count', async () => {
+    const admin = await open()
+    for (const name of ['statement_timeout', 'lock_timeout', 'idle_session_timeout'])
+      await sql`alter database ${sql.id(nameOf(database.url))} set ${sql.raw(name)} = '70ms'`.execute(admin)
+    const store = await open(
+      `${database.url}&application_name=mine&statement_timeout=60&query_timeout=60&options=-c%20lock_timeout%3D60%20-c%20work_mem%3D77MB`,
+      { maxConnections: 1 },
     )
-    await store.destroy()
+    const names = [
+      'application_name',
+      'statement_timeout',
+      'lock_timeout',
+      'idle_session_timeout',
+      'work_mem',
+    ]
+    const settings = await sql<{ name: string; value: string }>`select name, current_setting(name) as value
+      from pg_settings where name in (${sql.join(names)}) order by name`.execute(store)
+    expect(Object.fromEntries(settings.rows.map(({ name, value }) => [name, value]))).toEqual({
+      application_name: expect.stringMatching(/^sandlot [0-9a-f-]{36}$/),
+      ...{ idle_session_timeout: '0', lock_timeout: '0', statement_timeout: '30s', work_mem: '77MB' },
+    })
+    await sql`select pg_sleep(0.2)`.execute(store)
+  })
+
+  test('a migration waits for another one longer than a role lets statements wait', async () => {
+    const empty = await database.empty()
+    const other = await open(empty.url)
+    await sql`drop schema public cascade`.execute(other)
+    await sql`create schema public`.execute(other)
+    await sql`alter database ${sql.id(nameOf(empty.url))} set lock_timeout = '50ms'`.execute(other)
+    const opening = await other.transaction().execute(async (transaction) => {
+      await sql`select pg_advisory_xact_lock(7263410905)`.execute(transaction)
+      const store = open(empty.url)
+      store.catch(() => {})
+      const waiting = async () =>
+        (await sql`select 1 from pg_locks where locktype = 'advisory' and not granted`.execute(transaction))
+          .rows.length
+      await expect.poll(waiting).toBe(1)
+      await sql`select pg_sleep(0.2)`.execute(transaction)
+      return { store }
+    })
+    expect(await plansIn(await opening.store)).toEqual(['unlimited'])
+    for (const store of stores) await store.destroy()
     stores = []
-    await proxy.close()
   })
 
   test('a transaction whose connection breaks is a 503, did nothing, and the next one works', async () => {
@@ -140,7 +233,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     await expect(broken).rejects.toMatchObject({
       ...{ errorName: 'store_unavailable', status: 503, mayHaveActed: false, retryAfterSeconds: 2 },
     })
-    expect(await store.selectFrom('plans').select('name').execute()).toEqual([{ name: 'unlimited' }])
+    expect(await plansIn(store)).toEqual(['unlimited'])
   })
 
   test('names and logs may hold what its text cannot', async () => {
