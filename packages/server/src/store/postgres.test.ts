@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { lossyProxy } from '../test-support/broken-postgres.ts'
 import { isOnPostgres, newTestDatabase, type TestDatabase } from '../test-support/database.ts'
 import { copyStore } from './copy.ts'
-import { takeLease } from './lease.ts'
+import { type Lease, takeLease } from './lease.ts'
 import { type OpenOptions, openStore, type Store } from './open-store.ts'
 import { inTransaction } from './transactions.ts'
 
@@ -291,6 +292,102 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     await expect(first.selectFrom('plans').selectAll().execute()).rejects.toMatchObject({ status: 503 })
     expect(await second.selectFrom('plans').select('name').execute()).toEqual([{ name: 'unlimited' }])
   }, 30_000)
+
+  test('a server that died is taken over although the clock of the database was set back', async () => {
+    const store = await open()
+    await sql`insert into control_plane_lease (name, holder, about, epoch, expires_at)
+      values ('active', 'sandlot dead', 'the dead', 1, clock_timestamp() + interval '1 hour')`.execute(store)
+    const holders: string[] = []
+    const started = performance.now()
+    const held = await takeLease(store, {
+      about: 'second',
+      onWaiting: (holder) => void holders.push(holder),
+      onLost: () => {},
+    })
+    // not before a living server would have renewed it
+    expect(performance.now() - started).toBeGreaterThan(8_000)
+    expect(performance.now() - started).toBeLessThan(12_000)
+    expect(holders).toEqual(['the dead'])
+    await held.release()
+  }, 30_000)
+
+  test('a lease that is released during a renewal stays released', async () => {
+    const [first, other] = [await open(), await open()]
+    const held = await takeLease(first, { about: 'first', onWaiting: () => {}, onLost: () => {} })
+    const releasing = await other.transaction().execute(async (transaction) => {
+      await sql`select 1 from control_plane_lease for update`.execute(transaction)
+      const renewing = async () =>
+        (
+          await sql`select 1 from pg_stat_activity where datname = current_database()
+            and application_name like '% lease' and wait_event_type = 'Lock'`.execute(transaction)
+        ).rows.length
+      await expect.poll(renewing).toBe(1)
+      return { end: held.release() }
+    })
+    await releasing.end
+    await expect(first.selectFrom('plans').selectAll().execute()).rejects.toMatchObject({ status: 503 })
+    const { rows } = await sql<{ is_over: boolean }>`select expires_at < clock_timestamp() as is_over
+      from control_plane_lease`.execute(other)
+    expect(rows).toEqual([{ is_over: true }])
+  })
+
+  test.each([
+    ['nothing', false],
+    ['pg_signal_backend', true],
+    ['the role', true],
+  ])(
+    'a server of another user that was granted %s takes over: %s',
+    async (granted, takesOver) => {
+      const admin = await open()
+      const [formerUser, nextUser] = [
+        `former_${randomUUID().slice(0, 8)}`,
+        `next_${randomUUID().slice(0, 8)}`,
+      ]
+      for (const user of [formerUser, nextUser]) {
+        await sql`create role ${sql.id(user)} login`.execute(admin)
+        await sql`grant all on all tables in schema public to ${sql.id(user)}`.execute(admin)
+      }
+      const grant = { pg_signal_backend: 'pg_signal_backend', 'the role': formerUser }[granted]
+      if (grant) await sql`grant ${sql.id(grant)} to ${sql.id(nextUser)}`.execute(admin)
+      const as = (user: string) => open(database.url.replace('sandlot@', `${user}@`))
+      const [first, second] = [await as(formerUser), await as(nextUser)]
+      await takeLease(first, { about: 'first', onWaiting: () => {}, onLost: () => {} })
+      const holders: string[] = []
+      const giveUp = new AbortController()
+      let taking: Promise<Lease> | undefined
+      const stalled = inTransaction(first, async (transaction) => {
+        await transaction.insertInto('plans').values(newPlan('late')).execute()
+        // the first server's process stood still, and another one had the lease meanwhile
+        await sql`update control_plane_lease set expires_at = clock_timestamp(), epoch = epoch + 1`.execute(
+          admin,
+        )
+        taking = takeLease(second, {
+          about: 'second',
+          onWaiting: (holder) => void holders.push(holder),
+          onLost: () => {},
+          signal: giveUp.signal,
+        })
+        if (takesOver) await taking
+        else
+          await expect
+            .poll(() => holders)
+            .toEqual([
+              `first has connections of user ${formerUser}, which user ${nextUser} may not end (\`grant pg_signal_backend to ${nextUser}\` lets it), and`,
+            ])
+        await transaction.insertInto('plans').values(newPlan('later')).execute()
+      })
+      if (takesOver) {
+        await expect(stalled).rejects.toMatchObject({ errorName: 'store_unavailable' })
+        await (await taking!).release()
+      } else await stalled
+      giveUp.abort()
+      await taking!.catch(() => {})
+      expect(await plansIn(admin)).toEqual(takesOver ? ['unlimited'] : ['late', 'later', 'unlimited'])
+      for (const store of stores) await store.destroy()
+      stores = []
+    },
+    30_000,
+  )
 
   test('its tables have the columns of those of SQLite', async () => {
     const [postgres, sqlite] = [await open(), await open(':memory:')]
