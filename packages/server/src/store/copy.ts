@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely'
 import { SCHEMA_VERSION, schemaVersionOf } from './migrations.ts'
 import { kindOf, type Store } from './open-store.ts'
 import type { Schema } from './schema.ts'
+import { liftTransactionTimeout } from './transactions.ts'
 
 const ROWS_PER_BATCH = 500
 
@@ -63,6 +64,7 @@ export async function copyStore(from: Store, to: Store, options: CopyOptions): P
   await checkTarget(to)
   const tables: CopySummary['tables'] = []
   await to.transaction().execute(async (target) => {
+    if (kindOf(to) === 'postgres') await liftTransactionTimeout(target)
     // made with the tables
     await target.deleteFrom('plans').execute()
     for (const table of TABLES)
