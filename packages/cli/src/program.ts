@@ -41,4 +41,4 @@ const settle = (command: Command): Command =>
   command
     .exitOverride()
     .showSuggestionAfterError()
-    .showHelpAfterError(`(${'`'}--help${'`'} lists what there is)`)
+    .showHelpAfterError(`(${'`'}--help${'`'} lists commands and options)`)

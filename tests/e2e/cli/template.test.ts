@@ -147,7 +147,7 @@ memory_mb = 2048
     )
     writeFileSync(join(directory, 'e2b.toml'), 'a = [')
     expect((await e2b(['template', 'migrate', '-l', 'typescript'], { cwd: directory })).stderr).toMatch(
-      /is no valid TOML/,
+      /is not valid TOML/,
     )
   })
 })

@@ -8,11 +8,12 @@ const REQUEST_TIMEOUT_MS = 30_000
 /**
  * Returns the access token of the logged-in user, and renews and saves it first when it is about to expire.
  *
- * @throws Failure when the login has expired; the config is removed then
+ * @throws Failure when the login has expired; also removes the config then
  */
 export async function freshAccessToken(config: UserConfig): Promise<string> {
   const { tokens, oauth } = config
-  if (!tokens || !oauth) throw new Failure('This login is of an older version. Run `e2b auth login` again.')
+  if (!tokens || !oauth)
+    throw new Failure('This login was saved by an older version. Run `e2b auth login` again.')
   if (expiryOf(tokens.access_token) - Date.now() > RENEW_BEFORE_MS) return tokens.access_token
   const answer = await post(oauth.token_endpoint, {
     grant_type: 'refresh_token',

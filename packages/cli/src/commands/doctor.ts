@@ -9,7 +9,7 @@ const COLOURS = { ok: 'green', warning: 'yellow', failed: 'red' } as const
 
 export const doctor = (): Command =>
   new Command('doctor')
-    .description('check key, server, versions, name resolution and TLS, each with its mend')
+    .description('check key, server, versions, name resolution and TLS, and say how to fix each problem')
     .addOption(formatOption())
     .addHelpText(
       'after',

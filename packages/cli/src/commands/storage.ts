@@ -6,7 +6,7 @@ import { type Column, formatTable } from '../output/table.ts'
 
 export const storage = (): Command =>
   new Command('storage')
-    .description("show what your team's checkpoints take")
+    .description("show how much storage your team's checkpoints use")
     .addOption(formatOption())
     .addHelpText(
       'after',

@@ -6,7 +6,7 @@ import { formatBytes } from '../../output/size.ts'
 
 export const checkpoint = (): Command =>
   new Command('checkpoint')
-    .description('save this moment of a sandbox, to roll back to')
+    .description('save the current state of a sandbox, to roll back to later')
     .addArgument(sandboxIdArgument('save the running sandbox specified by <sandboxID>'))
     .addOption(formatOption())
     .addHelpText(

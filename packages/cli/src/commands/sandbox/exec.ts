@@ -42,7 +42,7 @@ async function run(sandboxId: string, words: string[], flags: Flags): Promise<vo
   const hasInput = !flags.background && isPiped()
   const handle = await sandbox.commands.run(commandLine(words), {
     background: true,
-    // No limit of its own: the command may run as long as the sandbox.
+    // No timeout for the command, which may run as long as the sandbox.
     timeoutMs: 0,
     stdin: hasInput,
     envs: flags.env,

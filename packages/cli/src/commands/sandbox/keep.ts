@@ -10,14 +10,14 @@ const MOST = 1000
 
 export const keep = (): Command =>
   new Command('keep')
-    .description('say how many checkpoints a sandbox keeps')
-    .addArgument(sandboxIdArgument('whose checkpoints are kept or deleted'))
+    .description('set how many checkpoints a sandbox keeps')
+    .addArgument(sandboxIdArgument('set the policy of the sandbox specified by <sandboxID>'))
     .addOption(
-      new Option('--last <count>', `how many beside its head, 0 to ${MOST}`)
+      new Option('--last <count>', `number of checkpoints to keep besides the head, 0 to ${MOST}`)
         .argParser((text) => parseWholeNumber(text, { most: MOST }))
         .makeOptionMandatory(),
     )
-    .addOption(ageOption('delete those older than this, eg. 12h or 7d (default: of any age)'))
+    .addOption(ageOption('delete checkpoints older than this, eg. 12h or 7d (default: no limit)'))
     .addHelpText(
       'after',
       `
@@ -34,5 +34,5 @@ Examples:
       const policy = { last, ...(age !== undefined && { maxAgeSeconds: age }) }
       await orMissing(sandboxId, sdk.Sandbox.keep(sandboxId, { ...opts, ...policy }))
       const oldest = age === undefined ? '' : `, none older than ${formatDuration(age)}`
-      await print(`Sandbox ${sandboxId} keeps its head and the last ${last} beside it${oldest}`)
+      await print(`Sandbox ${sandboxId} keeps its head and the last ${last} checkpoints besides${oldest}`)
     })

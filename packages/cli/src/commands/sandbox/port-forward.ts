@@ -6,12 +6,12 @@ import { note, print } from '../../output/out.ts'
 
 export const portForward = (): Command =>
   new Command('port-forward')
-    .description('reach ports of a sandbox on this machine')
-    .addArgument(sandboxIdArgument('sandbox whose ports are forwarded'))
+    .description('forward local ports to ports of a sandbox')
+    .addArgument(sandboxIdArgument('forward to the sandbox specified by <sandboxID>'))
     .addArgument(
       new Argument(
         '<ports...>',
-        '8080, or 8080:80 for port 80 inside, or 0:80 for a free one here',
+        '8080, or 8080:80 for port 80 of the sandbox, or 0:80 for a free local port',
       ).argParser(parsePortMapping),
     )
     .addHelpText(
@@ -38,7 +38,7 @@ async function run(sandboxId: string, mappings: PortMapping[]): Promise<void> {
   const sandbox = await orMissing(sandboxId, sdk.Sandbox.connect(sandboxId, opts))
   const { sandboxUrl } = new sdk.ConnectionConfig(opts)
 
-  // set up before the announcement, as a reader of the announcement may end the process at once
+  // listens before the announcement, as a reader of the announcement may end the process at once
   const signals = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => once(process, signal))
   for (const { localPort, remotePort } of mappings) {
     const http = createHttpForwarder(edgeAddress(sandbox, remotePort, sandboxUrl))

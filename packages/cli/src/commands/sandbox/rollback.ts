@@ -6,9 +6,9 @@ import { print } from '../../output/out.ts'
 
 export const rollback = (): Command =>
   new Command('rollback')
-    .description('take a sandbox back to one of its checkpoints')
-    .addArgument(sandboxIdArgument('take back the sandbox specified by <sandboxID>'))
-    .addArgument(checkpointIdArgument('to what it was then; `e2b sandbox tree` lists its checkpoints'))
+    .description('roll a sandbox back to one of its checkpoints')
+    .addArgument(sandboxIdArgument('roll back the sandbox specified by <sandboxID>'))
+    .addArgument(checkpointIdArgument('checkpoint to roll back to; `e2b sandbox tree` lists the checkpoints'))
     .addHelpText(
       'after',
       `
@@ -33,9 +33,11 @@ async function run(sandboxId: string, checkpointId: string): Promise<void> {
   const age = target ? ` of ${formatAge(Date.now() - target.createdAt.getTime())} ago` : ''
   const rest = [
     ...(state === 'paused'
-      ? [`it stays paused, \`e2b sandbox resume ${sandboxId}\` starts it from there`]
+      ? [`the sandbox stays paused, \`e2b sandbox resume ${sandboxId}\` starts it from there`]
       : []),
-    ...(target && !target.hasMemory ? ['only files were saved then: its processes start anew'] : []),
+    ...(target && !target.hasMemory
+      ? ['the checkpoint contains only files, so the sandbox boots again']
+      : []),
   ]
   await print([`Sandbox ${sandboxId} is back at checkpoint ${checkpointId}${age}`, ...rest].join('; '))
 }

@@ -9,7 +9,7 @@ import { type Column, formatTable } from '../../output/table.ts'
 
 export const tree = (): Command =>
   new Command('tree')
-    .description('show the checkpoints of a sandbox: what came from what, when, how large, why')
+    .description('show the checkpoints of a sandbox as a tree, with age, size and cause')
     .addArgument(sandboxIdArgument('show the checkpoints of the sandbox specified by <sandboxID>'))
     .addOption(formatOption())
     .addHelpText(
