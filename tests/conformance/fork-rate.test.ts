@@ -25,7 +25,7 @@ async function newTeam(): Promise<string> {
 describeClients(
   'the rate of creates',
   ({ e2b: { RateLimitError, Sandbox } }) => {
-    test('is met by a fork as by a create: 429 with the time to wait', async () => {
+    test('limits forks like creates: 429 with the time to wait', async () => {
       const apiKey = await newTeam()
       const own = await Sandbox.create({ apiKey, timeoutMs: 120_000 })
       try {

@@ -22,13 +22,13 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
       { E2B_API_KEY: `e2b_${'0'.repeat(40)}` },
     ],
     [
-      'a server that is not there',
+      'a server that cannot be reached',
       ['sandbox', 'list'],
       /^Cannot reach .*:29999 \(ECONNREFUSED\): is the server running.*`e2b doctor`/,
       { E2B_API_URL: 'http://127.0.0.1:29999' },
     ],
     [
-      'a domain that is not there',
+      'a domain without an address',
       ['sandbox', 'list'],
       /^Cannot reach api\.nowhere\.invalid \((ENOTFOUND|EAI_AGAIN)\)/,
       { E2B_API_URL: undefined, E2B_DOMAIN: 'nowhere.invalid' },
@@ -100,7 +100,7 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
       ['sandbox', 'cp', 'a', 'b'],
       /^Exactly one of the two paths must be in a sandbox/,
     ],
-    ['a port', ['sandbox', 'port-forward', 'i1', '99999'], /no port mapping/],
+    ['a port', ['sandbox', 'port-forward', 'i1', '99999'], /not a port mapping/],
     ['configure without a login', ['auth', 'configure'], /^No user config found/],
   ])('%s', async (_, args, message, env) => {
     const { code, stdout, stderr } = await e2b(args, { env })
