@@ -86,7 +86,7 @@ it('revoking names the refresh token', async () => {
   ])
 })
 
-it('a token that is no JWT with `exp` counts as expired', () => {
+it('a token that is not a JWT with `exp` counts as expired', () => {
   expect([expiryOf(''), expiryOf('a.b.c'), expiryOf('sk_e2b_1'), expiryOf(`h.${btoa('{}')}.s`)]).toEqual([
     0, 0, 0, 0,
   ])

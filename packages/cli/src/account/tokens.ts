@@ -43,7 +43,7 @@ export async function revoke(config: UserConfig): Promise<void> {
   if (!answer.ok) throw new Failure(`${config.oauth.revoke_endpoint} answered ${answer.status}`)
 }
 
-/** @returns expiry in milliseconds since 1970; 0 for a token that is no JWT with `exp`, so that it is renewed */
+/** @returns expiry in milliseconds since 1970; 0 for a token that is not a JWT with `exp`, so that the token is renewed */
 export function expiryOf(token: string): number {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())

@@ -14,7 +14,7 @@ export const doctor = (): Command =>
     .addHelpText(
       'after',
       `
-✓ is fine, ! works but look, ✗ must be mended. Exit code 1 when there is a ✗.
+✓ is fine, ! is a warning, ✗ must be fixed. Exit code 1 when there is a ✗.
 
 Examples:
   e2b doctor

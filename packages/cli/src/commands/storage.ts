@@ -11,8 +11,9 @@ export const storage = (): Command =>
     .addHelpText(
       'after',
       `
-WRITTEN counts for the limit of the plan. STORED is what their packed copies take, equal parts once; SHARED is what of
-that others use too. Both are 0 until the packing is done.
+WRITTEN counts towards the limit of the plan. STORED is the size of the packed copies, with equal parts counted
+once; SHARED is the part of STORED that checkpoints outside of the team use too. Both are 0 until the checkpoints
+have been packed.
 
 Examples:
   e2b storage

@@ -7,7 +7,7 @@ export const logout = (): Command =>
     .addHelpText(
       'after',
       `
-Ends the login on the server and removes it from this machine.
+Revokes the login on the server and removes it from this machine.
 
 Examples:
   e2b auth logout`,

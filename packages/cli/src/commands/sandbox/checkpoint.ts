@@ -12,7 +12,7 @@ export const checkpoint = (): Command =>
     .addHelpText(
       'after',
       `
-Memory, processes and files are saved; the sandbox goes on running. Pauses and snapshots leave checkpoints too.
+Saves memory, processes and files; the sandbox keeps running. Pauses and snapshots also create checkpoints.
 
 Examples:
   e2b sandbox checkpoint i0lf5glwo7abo25de80rz

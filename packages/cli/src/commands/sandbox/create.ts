@@ -25,7 +25,7 @@ export const create = (): Command =>
     .addHelpText(
       'after',
       `
-The sandbox ends with the terminal, unless --timeout or --lifecycle.ontimeout pause say that it is to stay.
+The sandbox ends with the terminal, unless --timeout or --lifecycle.ontimeout pause is given.
 
 Examples:
   e2b sandbox create

@@ -27,7 +27,8 @@ export const diff = (): Command =>
     .addHelpText(
       'after',
       `
-A line for each path: A added, M modified, D deleted. Which two were compared is on standard error.
+Prints a line for each path: A added, M modified, D deleted. The IDs of the compared checkpoints are printed
+to standard error.
 
 Examples:
   e2b sandbox diff i0lf5glwo7abo25de80rz

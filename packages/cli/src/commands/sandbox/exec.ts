@@ -19,8 +19,9 @@ export const exec = (): Command =>
     .addHelpText(
       'after',
       `
-Options of e2b come before the sandbox ID, everything behind it belongs to the command. A single word is a
-line for the shell inside. Piped input is passed on; the exit code is the command's.
+Options of e2b come before the sandbox ID; all words after the ID belong to the command. A single word is run
+as a command line by the shell in the sandbox. Piped input is sent to the command, and the exit code is the
+command's.
 
 Examples:
   e2b sandbox exec i0lf5glwo7abo25de80rz 'ls -la | wc -l'

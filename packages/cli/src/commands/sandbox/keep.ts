@@ -21,7 +21,8 @@ export const keep = (): Command =>
     .addHelpText(
       'after',
       `
-Others are deleted now, and from then on with each new one. Snapshots stay. What was said before is replaced.
+Other checkpoints are deleted soon, and again after each new checkpoint. Snapshots are always kept. The policy
+replaces the previous one.
 
 Examples:
   e2b sandbox keep i0lf5glwo7abo25de80rz --last 20

@@ -24,7 +24,7 @@ export const kill = (): Command =>
     .addHelpText(
       'after',
       `
-Exit code 1 when one of the sandboxes was not there.
+Exit code 1 when one of the sandboxes does not exist.
 
 Examples:
   e2b sandbox kill i0lf5glwo7abo25de80rz

@@ -17,8 +17,8 @@ export const portForward = (): Command =>
     .addHelpText(
       'after',
       `
-HTTP and WebSockets go through the edge; any other protocol through a shell inside. Ctrl-C ends it.
-The sandbox is kept alive meanwhile.
+HTTP and WebSockets are forwarded through the server's edge, other protocols through a shell in the sandbox.
+Ctrl-C ends the command. The sandbox is kept alive meanwhile.
 
 Examples:
   e2b sandbox port-forward i0lf5glwo7abo25de80rz 8080

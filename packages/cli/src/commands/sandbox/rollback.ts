@@ -12,7 +12,8 @@ export const rollback = (): Command =>
     .addHelpText(
       'after',
       `
-What happened since is gone, unless a checkpoint has it: make one first. A paused sandbox stays paused.
+Changes since that checkpoint are lost unless another checkpoint contains them, so make a checkpoint first.
+A paused sandbox stays paused.
 
 Examples:
   e2b sandbox tree i0lf5glwo7abo25de80rz

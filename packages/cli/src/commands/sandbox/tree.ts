@@ -15,7 +15,8 @@ export const tree = (): Command =>
     .addHelpText(
       'after',
       `
-Oldest first. ● is the head: the sandbox is paused as it, or ran on from it. The names are of snapshots.
+Lists the oldest checkpoint first. ● is the head: the sandbox is paused in that state, or continued from it.
+Names are those of snapshots with this state.
 
 Examples:
   e2b sandbox tree i0lf5glwo7abo25de80rz
