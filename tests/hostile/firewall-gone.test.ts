@@ -120,7 +120,7 @@ print(json.dumps(child.stdout.readline().decode().strip()))`
   }
 })
 
-test('without the firewall table every sandbox is frozen, nothing starts and nothing leaves; when the table is back all go on', async () => {
+test('without the firewall table every sandbox is frozen, nothing starts and no packet leaves; all continue when the table is back', async () => {
   const other = await create()
   await other.pause()
   writeFileSync(join(programs, 'refuse'), '')
@@ -158,13 +158,13 @@ test('without the firewall table every sandbox is frozen, nothing starts and not
 
 test.each([
   ['is deleted', () => deleteFirewall(server.info().home)],
-  ['has a rule more', () => nft('insert', 'rule', 'inet', table(), 'from_sandbox', 'accept')],
+  ['has an additional rule', () => nft('insert', 'rule', 'inet', table(), 'from_sandbox', 'accept')],
   ['has no rules', () => nft('flush', 'table', 'inet', table())],
   [
-    'lets out a slot of its own accord',
+    'has an additional open address',
     () => nft('add', 'element', 'inet', table(), 'open', '{ "eth9" . 10.228.0.2 }'),
   ],
-])('a table that %s is installed anew at once, and nothing left meanwhile', async (_, change) => {
+])('a table that %s is installed again at once, and no packet leaves meanwhile', async (_, change) => {
   const before = timesSaid('machines go on')
   await change()
   await expect.poll(() => timesSaid('machines go on'), { timeout: 3_000, interval: 50 }).toBe(before + 1)
@@ -175,7 +175,7 @@ test.each([
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('with neither table nor server the filters of the links hold; the next server adopts each machine with its policy', async () => {
+test('without table and server the filters of the links still apply, and the next server keeps each machine with its policy', async () => {
   await server.kill()
   await deleteFirewall(server.info().home)
   await sleep(5_000)
