@@ -4,7 +4,7 @@ import { FairGate } from './fair-gate.ts'
 const gate = (options = {}) =>
   new FairGate({ what: 'diffs', total: 1, perOwner: 2, maxWaiting: 2, maxWaitMs: 1_000, ...options })
 
-/** Work that ends when it is told. */
+/** Work that the test ends. */
 function task() {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { work: () => promise, end: () => resolve() }
@@ -24,7 +24,7 @@ test('work beyond the total waits for its turn, in order', async () => {
   expect(order).toEqual(['b', 'c'])
 })
 
-test('an owner gets a 429 beyond its share, waiting counted, while others are served', async () => {
+test('an owner gets a 429 beyond its share of running and waiting work, while others are served', async () => {
   const two = gate({ total: 2 })
   const busy = task()
   const running = [two.run('a', undefined, busy.work), two.run('a', undefined, busy.work)]
@@ -39,7 +39,7 @@ test('an owner gets a 429 beyond its share, waiting counted, while others are se
   expect(await two.run('a', undefined, async () => 'again')).toBe('again')
 })
 
-test('a full queue and a long wait are a 503', async () => {
+test('a full queue and a wait that takes too long are a 503', async () => {
   const short = gate({ maxWaiting: 1, maxWaitMs: 20 })
   const busy = task()
   const running = short.run('a', undefined, busy.work)

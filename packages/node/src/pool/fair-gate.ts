@@ -3,16 +3,16 @@ import { SandlotError } from '@sandlot/protocol'
 export interface FairGateOptions {
   /** Name of the work in messages, in the plural, e.g. `diffs`. */
   what: string
-  /** Maximum that runs at a time. */
+  /** Maximum of concurrent work. */
   total: number
-  /** Maximum that runs or waits at a time, for each owner. */
+  /** Maximum of running and waiting work of one owner. */
   perOwner: number
-  /** Maximum that waits at a time, for all owners together. */
+  /** Maximum of waiting work of all owners together. */
   maxWaiting: number
   maxWaitMs: number
 }
 
-/** Bounds work that loads the whole machine. No owner can fill the queue alone, so it is served in order of arrival. */
+/** Limits work that loads the whole machine. The queue is served in order of arrival, as no owner can fill it alone. */
 export class FairGate {
   readonly #options: FairGateOptions
   /** Running and waiting work by owner. */
@@ -76,7 +76,7 @@ export class FairGate {
     })
   }
 
-  /** Passes the place to the caller that has waited the longest. */
+  /** Gives the place to the caller that has waited longest. */
   #leave(): void {
     const [next] = this.#waiting
     if (next) next()
