@@ -74,7 +74,7 @@ test('a template that does not fit above the floor is left out, and built on req
   await start('claude')
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'left-out' })
   expect(progress.describe('claude')).toMatch(
-    /needs about 1.1 GB, and the disk has 10 MB more .*catalogFloorMB/,
+    /needs about 1.1 GB, and the disk has 10 MB above .*catalogFloorMB/,
   )
   builder.build('claude')
   expect(() => builder.build('claude')).toThrow('already being built')
