@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newTeam } from '../new-team.ts'
 import { asRoot, guest, pythonAsRoot, server } from './guest.ts'
 import { type Outside, openOutside } from './outside.ts'
 
@@ -13,23 +14,31 @@ interface Diff {
   isTruncated: boolean
 }
 
-const api = (method: string, path: string, signal?: AbortSignal): Promise<Response> =>
+const api = (
+  method: string,
+  path: string,
+  signal?: AbortSignal,
+  apiKey = server.env.E2B_API_KEY!,
+): Promise<Response> =>
   fetch(`${server.env.E2B_API_URL}${path}`, {
     method,
-    headers: { 'X-API-KEY': server.env.E2B_API_KEY!, 'Content-Type': 'application/json' },
+    headers: { 'X-API-KEY': apiKey, 'Content-Type': 'application/json' },
     body: method === 'POST' ? '{}' : undefined,
     signal: signal ?? AbortSignal.timeout(150_000),
   })
 
-async function checkpoint({ sandboxId }: Sandbox): Promise<string> {
-  const response = await api('POST', `/sandboxes/${sandboxId}/checkpoints`)
+async function checkpoint({ sandboxId }: Sandbox, apiKey?: string): Promise<string> {
+  const response = await api('POST', `/sandboxes/${sandboxId}/checkpoints`, undefined, apiKey)
   expect(response.status).toBe(201)
   return ((await response.json()) as { checkpointID: string }).checkpointID
 }
 
-async function diff({ sandboxId }: Sandbox, from?: string, to?: string): Promise<Diff> {
+async function diff(
+  { sandboxId }: Sandbox,
+  { from, to, apiKey }: { from?: string; to?: string; apiKey?: string } = {},
+): Promise<Diff> {
   const query = from && to ? `?from=${from}&to=${to}` : ''
-  const response = await api('GET', `/sandboxes/${sandboxId}/diff${query}`)
+  const response = await api('GET', `/sandboxes/${sandboxId}/diff${query}`, undefined, apiKey)
   const body = await response.json()
   expect({ status: response.status, body }).toMatchObject({ status: 200 })
   return body as Diff
@@ -96,8 +105,8 @@ for _ in range(4):
     const heard = async () =>
       ((await (await fetch(`http://${outside.address}:${outside.port}/datagrams`)).json()) as string[]).length
     expect(await heard()).toBe(0)
-    expect((await diff(sandbox, from, to)).added).toContain('/home/user/new')
-    expect((await diff(sandbox, to, from)).deleted).toContain('/home/user/new')
+    expect((await diff(sandbox, { from: from, to: to })).added).toContain('/home/user/new')
+    expect((await diff(sandbox, { from: to, to: from })).deleted).toContain('/home/user/new')
     expect(await heard()).toBe(0)
   })
 })
@@ -271,6 +280,19 @@ describe('diffs of one team', () => {
         timeout: 30_000,
       })
       .toBe(200)
+  })
+
+  test('are as many at a time as the plan allows, also more than the machine makes at a time', async () => {
+    const apiKey = await newTeam(server, { diffs: 3 })
+    const own = await Sandbox.create({ apiKey, timeoutMs: 300_000 })
+    try {
+      const points: string[] = []
+      for (let i = 0; i < 4; i++) points.push(await checkpoint(own, apiKey))
+      const to = points.pop()!
+      await Promise.all(points.map((from) => diff(own, { from, to, apiKey })))
+    } finally {
+      await own.kill()
+    }
   })
 
   test('run beside a running sandbox, and leave nothing behind', async () => {

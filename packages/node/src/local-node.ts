@@ -1,6 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import type {
   AcquireOptions,
+  ArchiveCheckOptions,
   BuildJob,
   CheckpointInfo,
   DiffOptions,
@@ -242,9 +243,9 @@ export class LocalNode implements SandboxNode {
     this.#parts.buildRuns.proceed(buildId)
   }
 
-  checkArchive(key: string, owner: string): Promise<void> {
+  checkArchive(key: string, checkOptions: ArchiveCheckOptions): Promise<void> {
     const { archiveChecks, options } = this.#parts
-    return options.archives.use(key, (path) => archiveChecks.check(path, owner))
+    return options.archives.use(key, (path) => archiveChecks.check(path, checkOptions))
   }
 
   planRelease(checkpointIds: readonly string[]): Promise<ReleasePlan> {

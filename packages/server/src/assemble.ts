@@ -214,7 +214,7 @@ function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads 
     dir: uploadsDir,
     repository: new UploadRepository(store),
     limits,
-    checkArchive: (key, owner) => node.checkArchive(key, owner),
+    checkArchive: (key, options) => node.checkArchive(key, options),
     roomBytes: options.roomBytes ?? (() => freeBytes(uploadsDir)),
     now: options.now,
   })

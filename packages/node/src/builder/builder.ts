@@ -1,16 +1,16 @@
 import { createReadStream, existsSync } from 'node:fs'
 import { BuildFailure } from '@sandlot/protocol'
-import type {
-  BuildEnvironment,
-  BuildRecipe,
-  BuildResult,
-  BuildStep,
-  CheckpointInfo,
+import {
+  type BuildEnvironment,
+  type BuildRecipe,
+  type BuildResult,
+  type BuildStep,
+  type CheckpointInfo,
+  OPEN,
 } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import { GuestRefusal, runInGuest, uploadToGuest } from '../guest/guest-process.ts'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
-import { OPEN } from '../network/network-policy.ts'
 import { type BuildRootfs, endProcesses, startOn, toFailure, withFiles } from './build-rootfs.ts'
 import type { BuildLog, BuildWork } from './build-work.ts'
 import { ImagePreparation } from './image-preparation.ts'

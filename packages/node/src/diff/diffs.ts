@@ -15,6 +15,8 @@ import { compareFiles } from './compare-files.ts'
 import { ExtractedFiles } from './extracted-files.ts'
 import { FileReader } from './file-reader.ts'
 
+/** For all teams together: each diff has two machines, with up to `MAX_READER_MEMORY_MB` each. */
+const MAX_CONCURRENT = 2
 const TIMEOUT_MS = 120_000
 /** Bytes of contents to read of each checkpoint, holes included; beyond this limit, only sizes and times are compared. */
 const READ_LIMIT_BYTES = 16 * 2 ** 30
@@ -53,7 +55,7 @@ export interface DiffsOptions {
 export class Diffs {
   readonly #options: DiffsOptions
   readonly #extracted: ExtractedFiles
-  readonly #gate = new FairGate({ what: 'diffs', total: 2, perOwner: 2, maxWaiting: 16, maxWaitMs: 30_000 })
+  readonly #gate = new FairGate({ what: 'diffs', total: MAX_CONCURRENT, maxWaiting: 16, maxWaitMs: 30_000 })
   /** Cached diffs, because checkpoints never change. In order of last use, the oldest first. */
   readonly #known = new Map<string, FileDiff>()
   /** Running comparisons, by the operation id of the caller. */
@@ -68,7 +70,7 @@ export class Diffs {
     return this.#extracted.prepare()
   }
 
-  /** @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable … */
+  /** @throws SandlotError not_found, checkpoint_damaged, sandbox_capacity_unavailable … */
   async diff(fromId: string, toId: string, { owner = '', operationId }: DiffOptions = {}): Promise<FileDiff> {
     if (operationId === undefined) return this.#diff(fromId, toId, owner)
     const cancelled = new AbortController()

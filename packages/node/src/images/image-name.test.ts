@@ -25,6 +25,11 @@ test.each(['', 'UPPER/x', 'a b', 'x:', '../x', '-x', 'x/y:z:w', '--help', 'http:
   },
 )
 
+test('a password before the registry is not repeated', () => {
+  expect(() => parseImageName(`me:secret@ghcr.io/${'x'.repeat(300)}`)).toThrow("'…@ghcr.io/")
+  expect(() => parseImageName(`me:${'secret'.repeat(50)}@ghcr.io/x`)).not.toThrow('secret')
+})
+
 test('images of E2B are replaced by our base image', () => {
   expect(isBaseImage(parseImageName('e2bdev/base'))).toBe(true)
   expect(isBaseImage(parseImageName('e2bdev/code-interpreter:latest'))).toBe(true)

@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, withoutCredentials } from '@sandlot/protocol'
 
 const DOCKER_HUB = 'docker.io'
 const HOST = /^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\d{1,5})?$/
@@ -22,7 +22,7 @@ export function parseImageName(text: string): ImageName {
   if (parsed) return parsed
   throw new SandlotError(
     'invalid_request',
-    `'${text.slice(0, 200)}' is not the name of an image: write [registry/]name[:tag], for example ubuntu:22.04`,
+    `'${withoutCredentials(text).slice(0, 200)}' is not the name of an image: write [registry/]name[:tag], for example ubuntu:22.04`,
   )
 }
 

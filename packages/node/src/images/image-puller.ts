@@ -1,7 +1,7 @@
 import { readFile, rename } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
+import { OPEN } from '@sandlot/protocol/node'
 import { DNS_ADDRESS } from '../network/dns-address.ts'
-import { OPEN } from '../network/network-policy.ts'
 import { explainFailure } from './explain-failure.ts'
 import { type FileLimits, ImageFile } from './image-file.ts'
 import { type ImageMachine, type ImageMachineHost, startImageMachine } from './image-machine.ts'

@@ -1,7 +1,6 @@
-import type { BuildResources, NetworkPolicy } from '@sandlot/protocol/node'
+import { type BuildResources, CLOSED, type NetworkPolicy } from '@sandlot/protocol/node'
 import { GuestClient } from '../guest/guest-client.ts'
 import type { LoginCommand } from '../guest/login-command.ts'
-import { CLOSED } from '../network/network-policy.ts'
 import type { Slot } from '../network/slot.ts'
 import type { MachineState } from './machine-state.ts'
 

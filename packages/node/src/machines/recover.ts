@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { NetworkPolicy } from '@sandlot/protocol/node'
-import { CLOSED } from '../network/network-policy.ts'
+import { CLOSED, type NetworkPolicy } from '@sandlot/protocol/node'
 import type { Cgroups } from './cgroups.ts'
 import type { LiveMachine, MachineRecord } from './machine.ts'
 import { isMarked, readRecord, unmark } from './machine-folder.ts'

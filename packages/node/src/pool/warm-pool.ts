@@ -5,8 +5,6 @@ import type { RecentDemand } from './recent-demand.ts'
 
 const NO_DEMAND = { record: () => {}, target: () => 0 }
 
-/** Maximum number of waiting starts of one owner. */
-const MAX_WAITERS = 2_000
 const WAIT_TIMEOUT_MS = 120_000
 const MAX_FAILURES = 3
 const RETRY_AFTER_FAILURE_MS = 1_000
@@ -157,14 +155,7 @@ export class WarmPool<M> {
     }
     const shortage = this.#options.shortage()
     if (shortage) return Promise.reject(shortage)
-    if (this.#isClosed || this.#queue.countOf(owner) >= MAX_WAITERS)
-      return Promise.reject(
-        new SandlotError(
-          'sandbox_capacity_unavailable',
-          `${MAX_WAITERS} starts of this team already wait for this machine; try again soon`,
-          { retryAfterSeconds: 5 },
-        ),
-      )
+    if (this.#isClosed) return Promise.reject(isShuttingDown())
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#queue.remove(owner, waiter)
@@ -219,8 +210,7 @@ export class WarmPool<M> {
     this.#isClosed = true
     clearTimeout(this.#retry)
     clearTimeout(this.#refill)
-    const error = new SandlotError('server_draining', 'the server is shutting down', { retryAfterSeconds: 5 })
-    this.#rejectAll(() => true, error)
+    this.#rejectAll(() => true, isShuttingDown())
   }
 
   /** Removes the matching waiter whose turn is next. */
@@ -331,3 +321,6 @@ export class WarmPool<M> {
     }, RETRY_AFTER_FAILURE_MS)
   }
 }
+
+const isShuttingDown = (): SandlotError =>
+  new SandlotError('server_draining', 'the server is shutting down', { retryAfterSeconds: 5 })

@@ -65,6 +65,18 @@ export interface BuildJob {
 /** Name of the archive that a COPY step of a team refers to. */
 export const archiveKey = (scope: string, filesHash: string): string => `${scope}-${filesHash}.tar`
 
+/** How an archive is checked. */
+export interface ArchiveCheckOptions {
+  /** Team that sent the archive: teams take turns. */
+  owner: string
+  /** Archives of this owner that are checked at a time; the others wait. */
+  maxConcurrent: number
+  /** Files, folders and links in the archive. */
+  maxEntries: number
+  /** Bytes of all files once they are unpacked. */
+  maxBytes: number
+}
+
 export interface BuildLogLine {
   level: 'debug' | 'info' | 'warn' | 'error'
   message: string

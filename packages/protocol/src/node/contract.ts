@@ -1,4 +1,4 @@
-import type { BuildJob } from './build.ts'
+import type { ArchiveCheckOptions, BuildJob } from './build.ts'
 import type {
   CheckpointInfo,
   DiffOptions,
@@ -11,6 +11,7 @@ import type {
 } from './checkpoint.ts'
 import type { ErrorData } from './error-data.ts'
 import type { EventPosition, EventSubscription, SentEvent } from './events.ts'
+import type { NetworkPolicy } from './network.ts'
 import type { BuildResources } from './resources.ts'
 
 /** A build that this machine can start sandboxes from. */
@@ -37,12 +38,6 @@ export interface Machine {
 
 /** A machine that is alive, as `status` and `join` report it. */
 export type MachineStatus = Pick<Machine, 'machineId' | 'address'>
-
-/** What a machine may reach. A machine without a policy reaches nothing; connections from the host always get in. */
-export interface NetworkPolicy {
-  /** DNS, and every address that is not blocked for all sandboxes. */
-  allowInternetAccess: boolean
-}
 
 /** Sent to envd's `POST /init` once per use of a machine. */
 export interface MachineInit {
@@ -202,7 +197,7 @@ export interface SandboxNode {
   /**
    * Compares the files of two checkpoints: at most 10 001 paths of each kind, the first in alphabetical order. No code of
    * a sandbox runs for this.
-   * @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable, operation_timeout …
+   * @throws SandlotError not_found, checkpoint_damaged, sandbox_capacity_unavailable, operation_timeout …
    */
   diff(fromId: string, toId: string, options?: DiffOptions): Promise<FileDiff>
   /** Ends a comparison that nobody waits for any more; the pending `diff` call rejects. Unknown ids resolve. */
@@ -238,10 +233,10 @@ export interface SandboxNode {
   continueBuild(buildId: string): Promise<void>
   /**
    * Checks the archive of a COPY step, a tar that may be gzipped, without unpacking it.
-   * @param key name of the archive in the node's archive source @param owner team that sent it
-   * @throws SandlotError invalid_request with what is wrong
+   * @param key name of the archive in the node's archive source
+   * @throws SandlotError invalid_request with what is wrong, sandbox_capacity_unavailable
    */
-  checkArchive(key: string, owner: string): Promise<void>
+  checkArchive(key: string, options: ArchiveCheckOptions): Promise<void>
   /** Lists the layers and images that builds of a template left beside its checkpoints, which must still exist. */
   planRelease(checkpointIds: readonly string[]): Promise<ReleasePlan>
   /**

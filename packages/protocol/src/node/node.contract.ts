@@ -4,6 +4,7 @@ import { newCheckpointId } from '../ids.ts'
 import type { BuildJob, BuildStep } from './build.ts'
 import type { Joined, KnownState, Machine, SandboxNode } from './contract.ts'
 import type { EventSubscription, NodeEvent, NodeEventOf, NodeEventType, SentEvent } from './events.ts'
+import { OPEN } from './network.ts'
 
 /** A node to run the suite on, with test-only calls that the contract does not have. */
 export interface NodeUnderContract {
@@ -15,8 +16,8 @@ export interface NodeUnderContract {
   close(): Promise<void>
 }
 
-const OPEN = { allowInternetAccess: true }
 const OWNER = 'team'
+const ARCHIVE_CHECK = { owner: OWNER, maxConcurrent: 1, maxEntries: 10, maxBytes: 1_000 }
 const TIMEOUT_MS = 120_000
 const RUN = (command: string): BuildStep => ({ type: 'RUN', command, force: false })
 
@@ -529,7 +530,7 @@ function refusalTests(current: Current): void {
   test('no call takes a path', async () => {
     const { node } = current()
     for (const key of ['../../etc/passwd', '/etc/passwd', '..', 'a/b'])
-      await refused(node.checkArchive(key, OWNER), 'invalid_request')
+      await refused(node.checkArchive(key, ARCHIVE_CHECK), 'invalid_request')
     for (const key of ['../base', '/base', '..'])
       await refused(node.releaseTemplate({ layerKeys: [], imageKeys: [key] }), 'invalid_request')
   })

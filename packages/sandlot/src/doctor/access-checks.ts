@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path'
+import { withoutCredentials } from '@sandlot/protocol'
 import type { Config } from '../config.ts'
 import type { Verdict } from './finding.ts'
 import { type HostFiles, hostFiles } from './host-files.ts'
@@ -25,11 +26,12 @@ export function bucketTransport({ settings }: Pick<Config, 'settings'>): Verdict
   const { checkpointBucket, checkpointEndpoint } = settings
   if (checkpointBucket === '') return { status: 'ok', detail: 'no bucket' }
   const endpoint = URL.parse(checkpointEndpoint)
+  const shown = withoutCredentials(checkpointEndpoint)
   if (endpoint?.protocol !== 'http:' || isLoopback(endpoint.hostname))
-    return { status: 'ok', detail: `${checkpointEndpoint || 'Amazon S3, TLS'}` }
+    return { status: 'ok', detail: shown || 'Amazon S3, TLS' }
   return {
     status: 'warning',
-    detail: `${checkpointEndpoint} is plain HTTP: objects are sealed, but anybody on the path can see names and sizes, suppress answers or replay old ones`,
+    detail: `${shown} is plain HTTP: objects are sealed, but anybody on the path can see names and sizes, suppress answers or replay old ones`,
     mend: 'set an https:// checkpointEndpoint',
   }
 }

@@ -25,7 +25,7 @@ export interface Schema {
   control_plane_lease: ControlPlaneLeaseTable
 }
 
-/** Limits of teams; null: the default in `teams/limits.ts`. */
+/** What plans allow. null: the default, which is no limit for all columns but `unfinished_builds`, `uploads`, `upload_mb` and `diffs` (`teams/limits.ts`). */
 export interface PlansTable {
   name: string
   concurrent_sandboxes: number | null

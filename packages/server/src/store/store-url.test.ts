@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { oldPostgres, refusingPostgres } from '../test-support/broken-postgres.ts'
+import { oldPostgres, refusingPostgres, tlsPostgres } from '../test-support/broken-postgres.ts'
 import { openStore } from './open-store.ts'
 import { parseStoreUrl, withoutPassword } from './store-url.ts'
 
@@ -67,6 +67,42 @@ test.each([
   expect(await refusal(url)).toMatch(reason)
 })
 
+test.each(['sslrootcert', 'sslcert', 'sslkey'])('a file of %s that cannot be read is named', async (name) => {
+  expect(await refusal(`${here()}&${name}=/nowhere/file.pem`)).toMatch(
+    new RegExp(`its ${name} cannot be read \\(ENOENT: .* '/nowhere/file.pem'\\)`),
+  )
+  expect(await refusal(`${here()}&${name}=${directory}`)).toMatch(
+    new RegExp(`its ${name} cannot be read \\(EISDIR`),
+  )
+})
+
+test.each(['sslcert', 'sslkey'])('a file of %s that holds something else is named', async (name) => {
+  const file = join(directory, 'file.pem')
+  writeFileSync(file, '-----BEGIN CERTIFICATE-----\nnonsense\n')
+  server = await tlsPostgres(directory)
+  expect(await refusal(`${here()}&${name}=${file}`)).toMatch(/cannot be used: TLS: /)
+})
+
+test.each([
+  ['postgres://me:secret@host/%E0%A4%A', /its URL is not understood \(URI malformed\)/],
+  ['postgres://me:secret@host/shop?sslnegotiation=never', /Invalid sslnegotiation value: "never"/],
+  ['postgres://me:secret@host/shop?uselibpqcompat=true&sslmode=verify-ca', /requires specifying a CA/],
+  ['postgres://me:secret@host/shop?port=none', /its port is 'none'/],
+  ['postgres://me:secret@host/shop?port=65536', /its port is '65536'/],
+])('%s is refused in one sentence', async (url, reason) => {
+  expect(await refusal(url)).toMatch(reason)
+})
+
+test('a SQLite file that cannot be opened, or is something else, is named', async () => {
+  expect(await refusal('sqlite:/nowhere/db.sqlite')).toMatch(
+    /the store sqlite:\/nowhere\/db.sqlite cannot be used: ENOENT/,
+  )
+  expect(await refusal(`sqlite:${directory}`)).toMatch(/cannot be used: EISDIR/)
+  const file = join(directory, 'text')
+  writeFileSync(file, 'x'.repeat(10_000))
+  expect(await refusal(`sqlite:${file}`)).toMatch(/cannot be used: file is not a database/)
+})
+
 test('a database that a newer Sandlot has used is refused', async () => {
   const url = `sqlite:${join(directory, 'db.sqlite')}`
   const store = await openStore(url)
@@ -75,13 +111,56 @@ test('a database that a newer Sandlot has used is refused', async () => {
   expect(await refusal(url)).toMatch(/tables of version 999, this Sandlot knows versions up to \d+/)
 })
 
-test('a password is shown nowhere, wherever it stands', () => {
-  for (const url of [
-    'postgres://me:secret@host/shop',
-    'postgresql://me:s@secret@host/shop',
-    'postgres://host/shop?user=me&password=secret&sslmode=require',
-  ])
-    expect(withoutPassword(url)).not.toContain('secret')
+test.each([
+  'postgres://me:secret@host/shop',
+  'postgresql://me:s@secret@host/shop',
+  'postgres://me:secret@',
+  'postgres://me:secret@/shop?host=/run/postgresql',
+  'postgres://:secret@host/shop',
+  'postgres://me:%73ecret@host:5432/shop',
+  'postgres://me%3Asecret@host/shop',
+  'postgres://me:secret',
+  'postgres://me:secret/shop',
+  'postgres://me:1/secret@host/shop',
+  'postgres://me:1?secret@host/shop',
+  'postgres://me:1#secret@host/shop',
+  'postgres://host/shop?user=me&password=secret&sslmode=require',
+  'postgres://host:5432/shop?password=a@secret',
+  'postgres://host/shop?Password=secret',
+  'postgres://host/shop?pass%77ord=secret',
+  'postgres://host/shop?password=a;secret',
+  'postgres://host/shop?sslpassword=secret#secret',
+  'postgres://host/shop?options=-c%20my.token%3Dsecret',
+  'postgresql+psycopg2://me:secret@host/shop',
+  'jdbc:postgresql://host/shop?user=me&password=secret',
+  'mysql://me:a/secret@host/shop',
+  'postgres:/me:secret@host/shop',
+  'postgres:me:secret@host/shop',
+  '//me:secret@host/shop',
+  'me:secret@host/shop',
+  'secret@host',
+  'host=db user=me password=secret',
+  "host=db password = 'my secret'",
+  'Server=db;User Id=me;Pwd=secret',
+  '"postgres://me:secret@host/shop"',
+  ' postgres://me:secret@host/shop',
+])('nothing of the password of %s is shown', (url) => {
+  expect(decodeURIComponent(withoutPassword(url))).not.toContain('secret')
+  expect(withoutPassword(url)).not.toContain('%73ecret')
+})
+
+test.each([
+  ['postgres://me:secret@host:5432/shop', 'postgres://me@host:5432/shop'],
+  ['postgres://host/shop?sslmode=require', 'postgres://host/shop?sslmode=require'],
+  [
+    'postgres://me:secret@/shop?host=/run/postgresql&password=x',
+    'postgres://me@/shop?host=/run/postgresql&…',
+  ],
+  ['postgresql+psycopg2://me:secret@host/shop', 'postgresql+psycopg2://…'],
+  ['./db.sqlite', './db.sqlite'],
+  ['sqlite:', 'sqlite:'],
+])('%s is shown as %s', (url, shown) => {
+  expect(withoutPassword(url)).toBe(shown)
 })
 
 test('a URL of a Unix socket has no host', () => {

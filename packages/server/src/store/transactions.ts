@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
+import { sql } from 'kysely'
 import type { Store } from './open-store.ts'
 import { isConflict } from './postgres-errors.ts'
 
@@ -25,6 +26,13 @@ export async function inTransaction<T>(
       // two conflicting transactions would conflict again if both retried at the same moment
       await sleep(Math.random() * CONFLICT_DELAY_MS * 2 ** attempt)
     }
+}
+
+/** Lets a transaction on PostgreSQL take as long as it needs, whatever the role or the database allows (from PostgreSQL 17 on). */
+export async function liftTransactionTimeout(transaction: Store): Promise<void> {
+  await sql`select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'`.execute(
+    transaction,
+  )
 }
 
 const RETRY_MS = 1_000

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { serverUnderTest } from '../test-support/server-under-test.ts'
-import { TeamLimits } from './limits.ts'
+import { TEAM_LIMITS, TeamLimits } from './limits.ts'
 import { DEFAULT_TEAM_SLUG, findTeamBySlug } from './repository.ts'
 
 const tested = serverUnderTest()
@@ -107,6 +107,16 @@ describe("a machine counts toward its team's concurrent sandboxes", () => {
     expect([await create(), await create(), await create()]).toEqual([201, 201, 429])
   })
 
+  test.each([1, 3])('and a plan sets how many diffs are made at a time: %d', async (limit) => {
+    const { diff, running, finish } = await comparable()
+    await tested.current.limit({ diffs: limit })
+    const allowed = Array.from({ length: limit }, diff)
+    await expect.poll(() => running.length).toBe(limit)
+    expect((await diff()).status).toBe(429)
+    finish()
+    for (const { status } of await Promise.all(allowed)) expect(status).toBe(200)
+  })
+
   test('and the number of concurrent diffs is limited', async () => {
     const { diff, running, finish } = await comparable()
     const two = [diff(), diff()]
@@ -176,16 +186,43 @@ describe('a fork meets the rate of creates', () => {
   })
 })
 
-describe('requests', () => {
-  const limitsAt = (clock: { now: number }) =>
-    new TeamLimits({
-      runningOf: () => 0,
-      capacity: () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 }),
-      now: () => clock.now,
-    })
-  const team = async () =>
-    (await tested.current.inStore((store) => findTeamBySlug(store, DEFAULT_TEAM_SLUG)))!
+const limitsAt = (clock: { now: number }) =>
+  new TeamLimits({
+    runningOf: () => 0,
+    capacity: () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 }),
+    now: () => clock.now,
+  })
+const team = async () => (await tested.current.inStore((store) => findTeamBySlug(store, DEFAULT_TEAM_SLUG)))!
 
+test('a team starts at most 2,000 machines at a time, without a plan too', async () => {
+  const limits = limitsAt({ now: 0 })
+  const own = await team()
+  const releases = Array.from({ length: 20 }, () => limits.reserve(own, 100))
+  expect(() => limits.reserve(own)).toThrow('2000 machines of team')
+  limits.reserve({ ...own, teamId: 'other' })
+  releases[0]!()
+  limits.reserve(own, 100)
+})
+
+test('where a plan says nothing, the defaults hold: no limit, or the number of `TEAM_LIMITS`', async () => {
+  await tested.current.limit({})
+  expect((await team()).plan).toEqual({
+    concurrentSandboxes: null,
+    createsPerSecond: null,
+    maxLengthHours: null,
+    requestsPerSecond: null,
+    storageMB: null,
+    cpuCount: null,
+    memoryMB: null,
+    diskSizeMB: null,
+    unfinishedBuilds: TEAM_LIMITS.unfinishedBuilds,
+    uploads: TEAM_LIMITS.uploads,
+    uploadMB: null,
+    diffs: TEAM_LIMITS.diffs,
+  })
+})
+
+describe('requests', () => {
   test('the keys of a team share one limit, however many there are', async () => {
     const clock = { now: 0 }
     const limits = limitsAt(clock)

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Store } from '../store/open-store.ts'
+import { TEAM_LIMITS } from './limits.ts'
 import type { Team } from './team.ts'
 
 /** Team that every server starts with; its plan sets no limits, so those of `limits.ts` apply. */
@@ -91,9 +92,9 @@ export const toTeam = (row: TeamRow): Team => ({
     cpuCount: row.cpu_count,
     memoryMB: row.memory_mb,
     diskSizeMB: row.disk_size_mb,
-    unfinishedBuilds: row.unfinished_builds,
-    uploads: row.uploads,
+    unfinishedBuilds: row.unfinished_builds ?? TEAM_LIMITS.unfinishedBuilds,
+    uploads: row.uploads ?? TEAM_LIMITS.uploads,
     uploadMB: row.upload_mb,
-    diffs: row.diffs,
+    diffs: row.diffs ?? TEAM_LIMITS.diffs,
   },
 })

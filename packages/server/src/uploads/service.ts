@@ -154,7 +154,12 @@ export class Uploads {
     const writing = join(dir, `${WRITING}${randomUUID()}`)
     try {
       await pipeline(content, counted(onBytes), createWriteStream(writing, { mode: 0o600 }))
-      await this.#options.checkArchive(basename(writing), teamId)
+      await this.#options.checkArchive(basename(writing), {
+        owner: teamId,
+        maxConcurrent: TEAM_LIMITS.uploadChecks,
+        maxEntries: TEAM_LIMITS.uploadEntries,
+        maxBytes: TEAM_LIMITS.uploadUnpackedBytes,
+      })
       const record = { teamId, hash, sizeBytes: (await stat(writing)).size, usedAtMs: now() }
       await repository.insert(record, templateId).catch((cause) => {
         throw new SandlotError('not_found', `template '${templateId}' was deleted`, { cause })
