@@ -125,7 +125,7 @@ test('on an empty database the server reports the checkpoints that are not liste
     // a garbage collection on request does not delete them either
     expect(await gc()).toMatch(said)
     expect(await doctor()).toMatch(said)
-    expect(await doctor()).toMatch(/1 sandbox that stands still, not listed by database/)
+    expect(await doctor()).toMatch(/1 frozen sandbox, not listed by database/)
     // the machine still serves other sandboxes
     const other = await Sandbox.create(optionsOf(first))
     await other.kill(optionsOf(first))

@@ -126,7 +126,7 @@ test('without the firewall table every sandbox is frozen, nothing starts and no 
   writeFileSync(join(programs, 'refuse'), '')
   try {
     await deleteFirewall(server.info().home)
-    await expect.poll(() => timesSaid('machines stand still'), MENDED).toBe(1)
+    await expect.poll(() => timesSaid('machines are frozen'), MENDED).toBe(1)
     // the fault is logged before the machines are frozen
     const runs = () =>
       open.commands.run('true', { requestTimeoutMs: 2_000 }).then(
@@ -143,12 +143,12 @@ test('without the firewall table every sandbox is frozen, nothing starts and no 
       expect(refused, path).toMatchObject({ status: 503, body: { error_code: 'firewall_unavailable' } })
       expect(refused.body.message).toContain(table())
     }
-    expect(await sandlot(['status', '--home', server.info().home])).toContain('sandboxes stand still')
+    expect(await sandlot(['status', '--home', server.info().home])).toContain('sandboxes are frozen')
   } finally {
     rmSync(join(programs, 'refuse'))
   }
-  await expect.poll(() => timesSaid('machines go on'), MENDED).toBe(1)
-  expect(await sandlot(['status', '--home', server.info().home])).not.toContain('stand still')
+  await expect.poll(() => timesSaid('machines run again'), MENDED).toBe(1)
+  expect(await sandlot(['status', '--home', server.info().home])).not.toContain('are frozen')
   await Promise.all([sendsOn(open), sendsOn(closed)])
   expect(await leaks.leaked()).toBe(0)
   const fresh = await create()
@@ -165,9 +165,9 @@ test.each([
     () => nft('add', 'element', 'inet', table(), 'open', '{ "eth9" . 10.228.0.2 }'),
   ],
 ])('a table that %s is installed again at once, and no packet leaves meanwhile', async (_, change) => {
-  const before = timesSaid('machines go on')
+  const before = timesSaid('machines run again')
   await change()
-  await expect.poll(() => timesSaid('machines go on'), { timeout: 3_000, interval: 50 }).toBe(before + 1)
+  await expect.poll(() => timesSaid('machines run again'), { timeout: 3_000, interval: 50 }).toBe(before + 1)
   const listed = await nft('list', 'table', 'inet', table())
   expect(listed).toContain('@open drop')
   expect(listed).not.toContain('eth9')
