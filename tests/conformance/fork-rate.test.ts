@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { ApiKeyRepository } from '@sandlot/server/api-keys/repository'
 import { openStore } from '@sandlot/server/store/open-store'
 import { expect, test } from 'vitest'
@@ -11,7 +10,7 @@ const CREATES_PER_SECOND = 1 / 300
 /** A team whose plan limits only the rate of creates. @returns its API key */
 async function newTeam(): Promise<string> {
   const name = `rate-${randomUUID()}`
-  const store = await openStore(`sqlite:${join(server.home, 'db.sqlite')}`)
+  const store = await openStore(server.store)
   await store.insertInto('plans').values({ name, creates_per_second: CREATES_PER_SECOND }).execute()
   await store
     .insertInto('teams')
