@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { withCatalogKey } from '@sandlot/server/api-keys/key-store'
 import { Sandbox, Template } from 'e2b-official'
 import { afterAll, expect, inject, test } from 'vitest'
@@ -20,7 +19,7 @@ afterAll(async () => {
 
 /** More than a checkpoint keeps, so that the template gets an image of its own. */
 const build = () =>
-  withCatalogKey(`sqlite:${join(server.home, 'db.sqlite')}`, (apiKey) =>
+  withCatalogKey(server.store, (apiKey) =>
     Template.build(
       Template().fromBaseImage().runCmd('head -c 200M /dev/urandom > ~/much && echo here > ~/here'),
       NAME,
