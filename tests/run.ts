@@ -9,7 +9,7 @@ import { runStages } from './schedule.ts'
 import { type FileTime, slowestFiles } from './slow-files.ts'
 import { emptySuites, type StageResult, stages, type TestStage } from './stages.ts'
 
-/** Stages at a time. */
+/** Stages at a time, besides one in the background. */
 const WIDTH = 2
 const SLOW_FILES = 10
 
@@ -77,7 +77,12 @@ async function runStage(stage: TestStage): Promise<void> {
   const started = Date.now()
   const output = lineWriter(name)
   const result = await stage
-    .run({ timeoutMs: stage.timeoutMinutes * 60_000, reports, print: output.write })
+    .run({
+      timeoutMs: stage.timeoutMinutes * 60_000,
+      isBackground: stage.isBackground,
+      reports,
+      print: output.write,
+    })
     .catch((error: unknown): StageResult => {
       output.write(`${String(error)}\n`)
       return { passed: 0, failed: 1, skipped: 0, failures: [String(error)] }

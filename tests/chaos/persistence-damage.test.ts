@@ -252,7 +252,7 @@ test('a sandbox whose deadline passes on a full disk goes on running, and is pau
   expect((await post(subject, 'timeout', { timeout: 0 })).status).toBe(204)
   await expect
     .poll(() => server.log(), { timeout: 20_000 })
-    .toContain('could not be paused at its deadline and runs on')
+    .toContain('could not be paused at its deadline and keeps running')
   const state = () =>
     proving.read<{ state: string }>(`/sandboxes/${subject.sandboxId}`).then((found) => found.state)
   expect(await state()).toBe('running')

@@ -28,7 +28,8 @@ async function untilEnd(socket: Socket): Promise<{ answer: string; ms: number }>
 const POST =
   'POST /sandboxes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n'
 
-describe('a connection without a key', () => {
+// at the same time, as each of them waits for its deadline
+describe.concurrent('a connection without a key', () => {
   test.each([
     ['that says nothing', '', 0],
     ['whose head does not end', 'GET / HTTP/1.1\r\nHost: x\r\n', 0],
@@ -62,13 +63,13 @@ describe('a connection without a key', () => {
     clearInterval(timer)
     expect(ms).toBeLessThan(25_000)
   })
-})
 
-test('an HTTP/2 session without requests is ended', async () => {
-  const session = connectHttp2(`https://127.0.0.1:${server.port}`, { ca: ca(), servername: 'localhost' })
-  session.on('error', () => {})
-  await new Promise<void>((resolve) => void session.once('close', resolve))
-}, 60_000)
+  test('that is an HTTP/2 session without requests is ended', async () => {
+    const session = connectHttp2(`https://127.0.0.1:${server.port}`, { ca: ca(), servername: 'localhost' })
+    session.on('error', () => {})
+    await new Promise<void>((resolve) => void session.once('close', resolve))
+  }, 60_000)
+})
 
 test.each([
   ['two hosts', 'GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],

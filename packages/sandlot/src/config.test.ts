@@ -97,6 +97,21 @@ test('a file that is not JSON, or was named and is missing, is refused', () => {
   expect(() => loadConfig({ env: {}, file: join(folder, 'other.json') })).toThrow('cannot read')
 })
 
+test.each([
+  [`{"store": 'secret'}`],
+  [`{"store": secret://me}`],
+  [`{"checkpointSecret": "${'x'.repeat(40)}secret", "slots": ten}`],
+])('a file that is not JSON is refused without its secrets: %s', (content) => {
+  writeFileSync(file, content)
+  expect(() => load()).toThrow('is not JSON')
+  expect(() => load()).not.toThrow(/cret/)
+})
+
+test('a value that is refused is shown without its password', () => {
+  expect(() => load({ checkpointEndpoint: 's3://me:secret@minio' })).toThrow('"s3://…@minio"')
+  expect(() => load({ allowedRegistries: 'a.example.com,me:secret@b' })).toThrow('a.example.com,…@b')
+})
+
 test('an unknown SANDLOT_ variable is only a warning', () => {
   expect(load({}, { SANDLOT_POOLMAX: '1' }).warnings).toEqual([
     'SANDLOT_POOLMAX is not a setting and is ignored: did you mean SANDLOT_POOL_MAX?',

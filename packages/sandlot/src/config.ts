@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseAddressRange } from '@sandlot/node/network/address-range'
-import { nearest, SandlotError } from '@sandlot/protocol'
+import { nearest, SandlotError, withoutCredentials } from '@sandlot/protocol'
 import { Value } from 'typebox/value'
 import {
   flagOf,
@@ -104,7 +104,7 @@ function readConfigFile(path: string, mustExist: boolean): Record<string, unknow
   try {
     parsed = JSON.parse(content)
   } catch (cause) {
-    throw new SandlotError('invalid_request', `${path} is not JSON: ${(cause as Error).message}`)
+    throw new SandlotError('invalid_request', `${path} is not JSON: ${withoutExcerpt(cause as Error)}`)
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new SandlotError(
@@ -122,6 +122,10 @@ function readConfigFile(path: string, mustExist: boolean): Record<string, unknow
   }
   return parsed as Record<string, unknown>
 }
+
+/** `JSON.parse` may quote what stands around a mistake, which may be a secret. */
+const withoutExcerpt = ({ message }: Error): string =>
+  message.replace(/, (\.{3})?".*"(\.{3})? is not valid JSON$/s, '')
 
 const DEFAULT_POOL_MIN = 4
 
@@ -156,7 +160,7 @@ export const HIDDEN = '(not shown)'
 
 function invalid(name: SettingName, value: unknown, source: string, expects: string): SandlotError {
   const text = typeof value === 'string' ? value : JSON.stringify(value)
-  const shown = settingSchemas[name].isSecret ? HIDDEN : text
+  const shown = settingSchemas[name].isSecret ? HIDDEN : withoutCredentials(text)
   return new SandlotError(
     'invalid_request',
     `setting ${name} is "${shown}" (from ${source}); it must be ${expects}`,

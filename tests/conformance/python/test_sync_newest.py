@@ -63,7 +63,7 @@ def test_an_idempotency_key_makes_one_sandbox_of_several_creates(create):
 def test_a_strict_pause_is_refused_while_envd_does_not_answer(create):
     sandbox = create()
     stop_envd(sandbox)
-    with pytest.raises(ServiceBusyException, match="runs on"):
+    with pytest.raises(ServiceBusyException, match="keeps running"):
         sandbox.pause(strict=True, retries=0)
     with pytest.raises(ServiceBusyException):
         sandbox.pause(mode="filesystem", retries=0)

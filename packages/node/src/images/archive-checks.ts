@@ -6,7 +6,7 @@ import { JailExceeded, runJailed } from './jail.ts'
 
 /** For all teams together. */
 const MAX_CONCURRENT = 2
-/** guest/imager limits itself to two minutes of processor time. */
+/** Timeout of a check; guest/imager also limits itself to two minutes of processor time. */
 const TIMEOUT_MS = 5 * 60_000
 const MAX_WAIT_MS = 10 * 60_000
 const MAX_REASON = 700
@@ -18,7 +18,10 @@ interface Waiting {
   go: () => void
 }
 
-/** Checks archives that teams send for COPY, in turns. A jailed program reads them, and this process only its answer. */
+/**
+ * Checks archives that teams send for COPY steps. A jailed program reads the archives; this process only reads the
+ * program's answer. Teams take turns.
+ */
 export class ArchiveChecks {
   readonly #imagerPath: string
   readonly #waiting = new FairQueue<Waiting>()

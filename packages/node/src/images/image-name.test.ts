@@ -19,11 +19,16 @@ test.each([
 })
 
 test.each(['', 'UPPER/x', 'a b', 'x:', '../x', '-x', 'x/y:z:w', '--help', 'http://x/y', `x@sha256:1`])(
-  '%j is no name',
+  '%j is not a name',
   (text) => {
     expect(() => parseImageName(text)).toThrow('is not the name of an image')
   },
 )
+
+test('a password before the registry is not repeated', () => {
+  expect(() => parseImageName(`me:secret@ghcr.io/${'x'.repeat(300)}`)).toThrow("'…@ghcr.io/")
+  expect(() => parseImageName(`me:${'secret'.repeat(50)}@ghcr.io/x`)).not.toThrow('secret')
+})
 
 test('images of E2B are replaced by our base image', () => {
   expect(isBaseImage(parseImageName('e2bdev/base'))).toBe(true)

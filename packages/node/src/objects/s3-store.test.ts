@@ -152,6 +152,7 @@ describe('failures', () => {
 
   test.each([
     [{ bucket: 'Not A Bucket' }, /bucket "Not A Bucket" must be/],
+    [{ endpoint: 's3://me:secret@minio' }, /endpoint "s3:\/\/…@minio" must be a URL/],
     [{ endpoint: 'localhost:9000' }, /endpoint "localhost:9000" must be a URL/],
     [{ prefix: '../up' }, /object key "..\/up" must be/],
   ])('the setting %j is refused', (setting, message) => {

@@ -9,7 +9,7 @@ import {
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, withoutCredentials } from '@sandlot/protocol'
 import {
   checkKey,
   checkPrefix,
@@ -69,7 +69,7 @@ export class S3Store implements ObjectStore, TaggedStore {
     const { bucket, endpoint } = options
     this.#bucket = bucket
     this.#prefix = checkedPrefix(options)
-    this.name = `bucket '${bucket}'${endpoint ? ` at ${endpoint}` : ''}`
+    this.name = `bucket '${bucket}'${endpoint ? ` at ${withoutCredentials(endpoint)}` : ''}`
     this.#client = openClient(options)
   }
 
@@ -307,7 +307,7 @@ function checkedPrefix({ bucket, endpoint, prefix = '' }: S3StoreOptions): strin
   if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? ''))
     throw new SandlotError(
       'invalid_request',
-      `endpoint ${JSON.stringify(endpoint)} must be a URL that begins with http:// or https://`,
+      `endpoint ${JSON.stringify(withoutCredentials(endpoint))} must be a URL that begins with http:// or https://`,
     )
   const trimmed = prefix.replace(/\/$/, '')
   if (trimmed === '') return ''

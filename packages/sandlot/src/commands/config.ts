@@ -1,3 +1,4 @@
+import { withoutCredentials } from '@sandlot/protocol'
 import { Command } from 'commander'
 import { HIDDEN } from '../config.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
@@ -17,8 +18,11 @@ Examples:
     )
     .action((options: { json?: boolean }, command: Command) => {
       const { settings, sources, warnings } = configOf(command)
-      const shownOf = (name: SettingName) =>
-        settingSchemas[name].isSecret && settings[name] !== '' ? HIDDEN : settings[name]
+      const shownOf = (name: SettingName) => {
+        const value = settings[name]
+        if (settingSchemas[name].isSecret && value !== '') return HIDDEN
+        return typeof value === 'string' ? withoutCredentials(value) : value
+      }
       for (const warning of warnings) process.stderr.write(`! ${warning}\n`)
       if (options.json) {
         const entries = settingNames.map((name) => [

@@ -38,6 +38,10 @@ describe('the bucket', () => {
   test.each(['https://minio.example.com', 'http://127.0.0.1:9000', ''])('%j is fine', (endpoint) => {
     expect(bucketTransport(at(endpoint)).status).toBe('ok')
   })
+  test.each(['https', 'http'])('a password in its %s address is not shown', (scheme) => {
+    const { detail } = bucketTransport(at(`${scheme}://me:secret@minio.example.com`))
+    expect(detail).toContain(`${scheme}://…@minio.example.com`)
+  })
   test('no bucket is fine', () => {
     expect(bucketTransport(config({})).status).toBe('ok')
   })

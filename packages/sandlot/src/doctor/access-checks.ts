@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path'
+import { withoutCredentials } from '@sandlot/protocol'
 import type { Config } from '../config.ts'
 import type { Verdict } from './finding.ts'
 import { type HostFiles, hostFiles } from './host-files.ts'
@@ -25,11 +26,12 @@ export function bucketTransport({ settings }: Pick<Config, 'settings'>): Verdict
   const { checkpointBucket, checkpointEndpoint } = settings
   if (checkpointBucket === '') return { status: 'ok', detail: 'no bucket' }
   const endpoint = URL.parse(checkpointEndpoint)
+  const shown = withoutCredentials(checkpointEndpoint)
   if (endpoint?.protocol !== 'http:' || isLoopback(endpoint.hostname))
-    return { status: 'ok', detail: `${checkpointEndpoint || 'Amazon S3, TLS'}` }
+    return { status: 'ok', detail: shown || 'Amazon S3, TLS' }
   return {
     status: 'warning',
-    detail: `${checkpointEndpoint} is plain HTTP: what is in the bucket is sealed, but anybody on the way can see names and sizes, keep answers back or put old ones in`,
+    detail: `${shown} is plain HTTP: what is in the bucket is sealed, but anybody on the way can see names and sizes, keep answers back or put old ones in`,
     mend: 'an https:// checkpointEndpoint',
   }
 }

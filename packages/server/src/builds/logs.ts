@@ -43,7 +43,7 @@ export class BuildLogs {
       this.#open.set(buildId, log)
     }
     const isFull = log.entries.length >= TEAM_LIMITS.buildLogLines || log.bytes >= TEAM_LIMITS.buildLogBytes
-    // errors are logged even when the log is full: they say how the build ended
+    // errors are logged even when the log is full, because they say how the build ended
     if (isFull && entry.level !== 'error') return
     log.bytes += entry.message.length
     log.entries.push({ ...entry, timestampMs: this.#now() })
@@ -57,7 +57,7 @@ export class BuildLogs {
     log.timer ??= setTimeout(() => this.#flush(buildId, log).catch(this.#onError), FLUSH_INTERVAL_MS)
   }
 
-  /** Stores the entries that are left; from then on the log is read from the database. */
+  /** Stores the entries that are not stored yet; from then on the log is read from the database. */
   async close(buildId: string): Promise<void> {
     const log = this.#open.get(buildId)
     if (!log) return
@@ -145,7 +145,7 @@ export class BuildLogs {
             message,
             step,
           }))
-          // an earlier try may have stored them, although its answer did not come
+          // an earlier attempt may have stored them although its answer was lost
           await this.#store
             .insertInto('build_logs')
             .values(rows)

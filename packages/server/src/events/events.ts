@@ -14,8 +14,8 @@ const labels: Record<LifecycleAction, string> = {
 }
 
 /**
- * Envelope of an event (wire spec, section 11). Rows hold it without `event_data.sandbox_metadata`, which the sandbox's
- * row holds once for all events: the repository adds the metadata to answers.
+ * Envelope of an event (wire spec, section 11). Rows of events lack `event_data.sandbox_metadata`, which is stored once
+ * in the sandbox's row; the repository adds it to answers.
  */
 export interface LifecycleEvent {
   id: string

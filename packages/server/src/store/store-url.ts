@@ -20,18 +20,44 @@ export function parseStoreUrl(text: string): StoreAddress {
   return { kind: 'postgres', url: text }
 }
 
-/** For messages and terminals: nothing of a password is shown. */
+/** Parameters of a URL that messages may show. */
+const SHOWN_PARAMETERS = new Set(['host', 'port', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey'])
+
+/**
+ * Formats a store for messages and terminals. A password may stand anywhere in a URL that somebody mistyped, so only what
+ * certainly belongs to another part is shown.
+ */
 export function withoutPassword(text: string): string {
-  // also what is no URL may hold one
-  return text
-    .replace(/^(\w+:\/\/[^:@/?]*):.*@/, '$1@')
-    .replace(/([?&](?:password|sslpassword)=)[^&]*/g, '$1…')
+  const [, scheme = '', rest = ''] = /^([a-z][a-z0-9+.-]*:\/*)?(.*)$/is.exec(text)!
+  const parts = /^postgres(ql)?:\/\/$/.test(scheme) && shownParts(text)
+  if (parts) return `${scheme}${parts}`
+  // a path, also one with `sqlite:` forgotten
+  if (/^(sqlite:\/*)?$/i.test(scheme) && /^[\w./ -]*$/.test(rest)) return text
+  return scheme.endsWith('/') ? `${scheme}…` : '…'
 }
+
+/** @returns undefined: an `@` behind the host, or a user with a colon, may be part of a password */
+function shownParts(text: string): string | undefined {
+  const url = URL.parse(withHost(text))
+  if (!url || url.hash !== '' || /%3a/i.test(url.username)) return undefined
+  if (`${url.pathname}${url.search}`.includes('@')) return undefined
+  const authority = text.slice(text.indexOf('//') + 2).replace(/[/?].*$/s, '')
+  const user = url.username && `${url.username}@`
+  const host = authority.slice(authority.lastIndexOf('@') + 1)
+  const parameters = url.search
+    .slice(1)
+    .split('&')
+    .filter(Boolean)
+    .map((parameter) => (SHOWN_PARAMETERS.has(parameter.replace(/=.*$/s, '')) ? parameter : '…'))
+  return `${user}${host}${url.pathname}${parameters.length > 0 ? '?' : ''}${parameters.join('&')}`
+}
+
+/** `URL` refuses a user without a host, as in the URL of a Unix socket: postgres://sandlot@/sandlot?host=/run/postgresql */
+const withHost = (text: string): string => text.replace(/^(postgres(?:ql)?:\/\/[^/?]*@)\//, '$1localhost/')
 
 function parse(text: string): URL {
   try {
-    // a URL of a Unix socket has no host, which `URL` refuses beside a user: postgres://sandlot@/sandlot?host=/run/postgresql
-    return new URL(text.replace(/^(postgres(?:ql)?:\/\/[^/?]*@)\//, '$1localhost/'))
+    return new URL(withHost(text))
   } catch {
     throw wrong(text)
   }

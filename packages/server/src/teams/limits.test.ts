@@ -17,7 +17,7 @@ const startBuild = async (steps: unknown[] = []) => {
   return { started, status }
 }
 
-describe('what a build may ask for', () => {
+describe('resources of a build', () => {
   test.each([
     [{ cpuCount: 10 }, /cpuCount is 10, this machine has at most 8/],
     [{ memoryMB: 16_386 }, /memoryMB is 16386 MB, this machine has at most 16384 MB/],
@@ -43,7 +43,7 @@ describe('what a build may ask for', () => {
     expect((await announce({ cpuCount: 8, memoryMB: 16_384, minFreeDiskMb: 102_400 })).status).toBe(202)
   })
 
-  test("a plan limits sandboxes of other teams' templates, too", async () => {
+  test("a plan also limits sandboxes of other teams' templates", async () => {
     await tested.current.limit({ memory_mb: 512 })
     const { status, body } = await call('POST', '/v2/sandboxes', { templateID: 'base' })
     expect([status, body.message]).toEqual([400, 'this template has 1024 MB of memory, your plan allows 512'])
@@ -157,7 +157,7 @@ describe('a fork meets the rate of creates', () => {
   const fork = (id: string, count: number) => call('POST', `/sandboxes/${id}/fork`, { count })
   const create = () => call('POST', '/v2/sandboxes', { templateID: 'base' })
 
-  test('as so many creates: all copies are made or none', async () => {
+  test('like as many creates: all copies are made or none', async () => {
     const t = tested.current
     const { sandboxID: id } = await t.create()
     await t.limit({ creates_per_second: 3 })
@@ -173,7 +173,7 @@ describe('a fork meets the rate of creates', () => {
     expect((await create()).status).toBe(429)
   })
 
-  test('with more copies than the plan allows at once when it allows no more, and later creates wait for them', async () => {
+  test('also when it has more copies than the plan allows at once, and later creates then wait for them', async () => {
     const t = tested.current
     const { sandboxID: id } = await t.create()
     await t.limit({ creates_per_second: 3 })
@@ -242,7 +242,7 @@ describe('requests', () => {
     expect(allowed).toBe(2_500)
   })
 
-  test("to one route leave some for the team's other routes, and do not affect other teams", async () => {
+  test("to one route leave capacity for the team's other routes, and do not affect other teams", async () => {
     const limits = limitsAt({ now: 0 })
     const own = await team()
     const ask = (route: string, of = own) => limits.countRequest(of, 'key', route)
@@ -253,7 +253,7 @@ describe('requests', () => {
     expect(ask('GET /a', other)).toEqual({ limit: 1_600, remaining: 1_599, resetSeconds: 1, waitSeconds: 0 })
   })
 
-  test('are answered with the state of the limit, and over the limit with 429 and Retry-After', async () => {
+  test('get answers with the state of the limit, and beyond the limit 429 with Retry-After', async () => {
     await tested.current.limit({ requests_per_second: 2 })
     const ask = async () => {
       const { status, headers, body } = await call('GET', '/v2/sandboxes')
@@ -275,7 +275,7 @@ describe('requests', () => {
   })
 })
 
-test('the node is told the team of every machine that it is asked for', async () => {
+test('every request for a machine tells the node the team', async () => {
   const t = tested.current
   const { teamID } = (await call('GET', '/teams')).body[0]
   const { sandboxID: id } = await t.create()

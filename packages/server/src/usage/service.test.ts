@@ -13,7 +13,7 @@ test("garbage of all teams is collected for the administrator's team", async () 
   expect(body).toEqual({ chunks: 2, bytes: 20, keptChunks: 1, keptBytes: 10 })
 })
 
-test('another team is refused, because the report would tell what other teams deleted', async () => {
+test('another team is refused, because the report would reveal what other teams deleted', async () => {
   await t.inStore((store) => store.updateTable('teams').set({ slug: 'others' }).execute())
   await t.crash()
   const { status, body } = await collect()
