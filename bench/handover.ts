@@ -48,7 +48,9 @@ try {
   servers.push(await startServer(options))
   servers.push(
     await startServer({
-      ...{ networkRange: '10.222.0.0/16', port: 13_222, name: 'bench-shared' },
+      networkRange: '10.222.0.0/16',
+      port: 13_222,
+      name: 'bench-shared',
       flags: [...pools, '--checkpoint-bucket', bucket, '--checkpoint-endpoint', endpoint!],
       env: {
         AWS_ACCESS_KEY_ID: credentials!.accessKeyId,

@@ -74,7 +74,9 @@ async function build({ name, entry, tag }: Plan): Promise<void> {
   let isWhole = true
   report({ name, state: 'building' })
   await Template.build(template, name, {
-    ...{ cpuCount, memoryMB, tags: ['default', tag] },
+    cpuCount,
+    memoryMB,
+    tags: ['default', tag],
     onBuildLogs: ({ message }) => {
       isWhole &&= !message.startsWith('CACHED')
       const step = /^\[(?:builder \d|finalize|base)[^\]]*\] .*/.exec(message)?.[0]

@@ -79,9 +79,21 @@ test(
 
 /** By package: every requested tool except NFS, which this distribution does not have. */
 const pool = (names: { git: string; sshd: string; iptables: string; iproute: string; procps: string }) => ({
-  ...{ sudo: 'sudo', socat: 'socat', curl: 'curl', fuse3: 'fusermount3', less: 'less', jq: 'jq' },
-  ...{ nftables: 'nft', iputils: 'ping', chrony: 'chronyd', tar: 'tar', [names.git]: 'git' },
-  ...{ [names.sshd]: 'sshd', [names.iptables]: 'iptables', [names.iproute]: 'ss', [names.procps]: 'pgrep' },
+  sudo: 'sudo',
+  socat: 'socat',
+  curl: 'curl',
+  fuse3: 'fusermount3',
+  less: 'less',
+  jq: 'jq',
+  nftables: 'nft',
+  iputils: 'ping',
+  chrony: 'chronyd',
+  tar: 'tar',
+  [names.git]: 'git',
+  [names.sshd]: 'sshd',
+  [names.iptables]: 'iptables',
+  [names.iproute]: 'ss',
+  [names.procps]: 'pgrep',
 })
 
 test.each([
@@ -95,17 +107,23 @@ test.each([
         iproute: 'iproute2',
         procps: 'procps-ng',
       }),
-      ...{ shadow: 'useradd', 'musl-utils': 'getent' },
+      shadow: 'useradd',
+      'musl-utils': 'getent',
     },
   ],
   [
     'fedora' as const,
     {
       ...pool({
-        ...{ git: 'git-core', sshd: 'openssh-server', iptables: 'iptables-nft' },
-        ...{ iproute: 'iproute', procps: 'procps-ng' },
+        git: 'git-core',
+        sshd: 'openssh-server',
+        iptables: 'iptables-nft',
+        iproute: 'iproute',
+        procps: 'procps-ng',
       }),
-      ...{ 'shadow-utils': 'useradd', 'glibc-common': 'getent', 'openssh-clients': 'ssh' },
+      'shadow-utils': 'useradd',
+      'glibc-common': 'getent',
+      'openssh-clients': 'ssh',
     },
   ],
 ])(

@@ -119,7 +119,11 @@ test('an instance moves from SQLite to PostgreSQL with everything it has', async
   await cluster.query('postgres', 'create database moved')
   const env: Record<string, string> = {}
   const server = await startServer({
-    ...{ name: 'store-moves', port: 13_145, networkRange: '10.158.0.0/16', flags: FLAGS, env },
+    name: 'store-moves',
+    port: 13_145,
+    networkRange: '10.158.0.0/16',
+    flags: FLAGS,
+    env,
   })
   try {
     const options = optionsOf(server)

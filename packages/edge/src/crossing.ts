@@ -1,5 +1,5 @@
 import { isApiCredential, isOwnCookie } from '@sandlot/protocol'
-import type { RawHeaders } from './headers.ts'
+import type { RawHeaders } from './message.ts'
 
 /** How a request names its sandbox, which decides which headers may pass between client and guest. */
 export interface Crossing {

@@ -1,8 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { Readable, Writable } from 'node:stream'
-import { type RawHeaders, toHttp2Headers } from './headers.ts'
-import { type EdgeRequest, type EdgeResponse, isHttp2Request, isHttp2Response } from './message.ts'
+import { toHttp2Headers } from './headers.ts'
+import {
+  type EdgeRequest,
+  type EdgeResponse,
+  isHttp2Request,
+  isHttp2Response,
+  type RawHeaders,
+} from './message.ts'
 
 /** The client's side of one request, for both versions of HTTP. */
 export interface Downstream {

@@ -50,60 +50,111 @@ const ANY_PORT_ATTEMPTS = 20
  * @throws SandlotError conflict: the port is taken, or this process may not listen on it
  */
 export async function createListener(options: ListenerOptions): Promise<Listener> {
-  const { onRequest, headTimeoutMs = 15_000, openTimeoutMs = 10_000, shortIdleMs = 120_000 } = options
-  const sockets = new Set<Socket>()
-  const idle = { longMs: IDLE_CONNECTION_MS, shortMs: shortIdleMs }
-  const openRequests = new OpenRequests(idle)
-  const sessions = new Sessions(idle)
-  const limits = new ConnectionLimits(options)
-  const turnstile = new Turnstile()
-  let isClosing = false
-  let onEmpty: (() => void) | undefined
+  const listener = new PortListener(options)
+  await listener.open()
+  return listener
+}
 
-  const http1 = createPlainServer(options, headTimeoutMs)
-  const http2 = createSessionServer()
-  http1.on('request', (request, response) => {
-    response.once('close', () => {
-      if (isClosing) setImmediate(() => http1.closeIdleConnections())
+class PortListener implements Listener {
+  readonly #options: ListenerOptions
+  readonly #openTimeoutMs: number
+  readonly #openRequests: OpenRequests
+  readonly #sessions: Sessions
+  readonly #limits: ConnectionLimits
+  readonly #turnstile = new Turnstile()
+  readonly #sockets = new Set<Socket>()
+  readonly #http1: HttpServer
+  readonly #http2: Http2Server
+  #tls!: SecureServer
+  #servers: Server[] = []
+  #isClosing = false
+  /** Called when the last connection has ended, while the listener closes. */
+  #onEmpty: (() => void) | undefined
+
+  constructor(options: ListenerOptions) {
+    const { headTimeoutMs = 15_000, openTimeoutMs = 10_000, shortIdleMs = 120_000 } = options
+    const idle = { longMs: IDLE_CONNECTION_MS, shortMs: shortIdleMs }
+    this.#options = options
+    this.#openTimeoutMs = openTimeoutMs
+    this.#openRequests = new OpenRequests(idle)
+    this.#sessions = new Sessions(idle)
+    this.#limits = new ConnectionLimits(options)
+    this.#http1 = createPlainServer(options, headTimeoutMs)
+    this.#http2 = createSessionServer()
+    this.#handleRequests()
+  }
+
+  get port(): number {
+    return (this.#servers[0]!.address() as AddressInfo).port
+  }
+
+  async open(): Promise<void> {
+    const { tls, hosts, port } = this.#options
+    this.#tls = await createSecureServer(tls, this.#openTimeoutMs, (socket, isHttp2) =>
+      (isHttp2 ? this.#http2 : this.#http1).emit('connection', socket),
+    )
+    this.#servers = await listenOnAll(hosts, port, (socket) => this.#accept(socket))
+    // These servers never listen themselves, as the first byte is read before; this event starts their head timeout check.
+    this.#http1.emit('listening')
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true
+    this.#tls.stop()
+    for (const server of this.#servers) server.close()
+    for (const session of this.#sessions.all()) session.close()
+    this.#http1.closeIdleConnections()
+    if (this.#sockets.size > 0)
+      await Promise.race([new Promise<void>((resolve) => (this.#onEmpty = resolve)), sleep(graceMs)])
+    for (const session of this.#sessions.all()) session.destroy()
+    this.#sessions.stop()
+    for (const socket of this.#sockets) socket.destroy()
+    this.#http1.close()
+  }
+
+  #handleRequests(): void {
+    this.#http1.on('request', (request, response) => {
+      response.once('close', () => {
+        if (this.#isClosing) setImmediate(() => this.#http1.closeIdleConnections())
+      })
+      const connection = this.#openRequests.add(request, response)
+      if (connection) this.#pass(request, response, connection)
     })
-    const connection = openRequests.add(request, response)
-    if (connection) pass(request, response, connection)
-  })
-  http2.on('request', (request, response) => pass(request, response, sessions.connectionOf(request.stream)))
-  http2.on('session', (session) => {
-    session.setLocalWindowSize(8 * 1024 * 1024)
-    sessions.add(session)
-    if (isClosing) session.close()
-  })
-  const tls = await createSecureServer(options.tls, openTimeoutMs, (socket, isHttp2) =>
-    (isHttp2 ? http2 : http1).emit('connection', socket),
-  )
+    this.#http2.on('request', (request, response) =>
+      this.#pass(request, response, this.#sessions.connectionOf(request.stream)),
+    )
+    this.#http2.on('session', (session) => {
+      session.setLocalWindowSize(8 * 1024 * 1024)
+      this.#sessions.add(session)
+      if (this.#isClosing) session.close()
+    })
+  }
 
-  function pass(request: EdgeRequest, response: EdgeResponse, connection: RequestConnection): void {
+  #pass(request: EdgeRequest, response: EdgeResponse, connection: RequestConnection): void {
     if (hasAmbiguousHost(request)) {
       connection.endSoon()
       sendRefusal(request, response, ambiguousHost())
     } else
-      contained(options, 'stream' in request ? request.stream : request.socket, () =>
-        onRequest(request, response, connection),
+      contained(this.#options, 'stream' in request ? request.stream : request.socket, () =>
+        this.#options.onRequest(request, response, connection),
       )
   }
 
-  function accept(socket: Socket): void {
-    const place = limits.take(socket.remoteAddress)
+  #accept(socket: Socket): void {
+    const place = this.#limits.take(socket.remoteAddress)
     if (typeof place === 'object') {
-      turnstile.turnAway(socket, place)
+      this.#turnstile.turnAway(socket, place)
       return
     }
-    sockets.add(socket)
+    this.#sockets.add(socket)
     socket.once('close', () => {
       place()
-      sockets.delete(socket)
-      if (sockets.size === 0) onEmpty?.()
+      this.#sockets.delete(socket)
+      if (this.#sockets.size === 0) this.#onEmpty?.()
     })
     const giveUp = () => socket.destroy()
     socket.on('error', giveUp)
-    socket.setTimeout(openTimeoutMs, giveUp)
+    socket.setTimeout(this.#openTimeoutMs, giveUp)
     socket.once('readable', () => {
       const start: Buffer | null = socket.read()
       if (start === null) {
@@ -112,33 +163,15 @@ export async function createListener(options: ListenerOptions): Promise<Listener
       }
       socket.setTimeout(0, giveUp)
       socket.unshift(start)
-      const isTls = start[0] === TLS_HANDSHAKE_RECORD
-      // TLS and HTTP/2 announce their end, so a bare end of the connection means that the client has gone. HTTP/1.1
-      // clients may end their half after they have sent the request.
-      if (isTls) socket.allowHalfOpen = false
-      ;(isTls ? tls.server : http1).emit('connection', socket)
+      this.#serve(socket, start[0] === TLS_HANDSHAKE_RECORD)
     })
   }
 
-  const servers = await listenOnAll(options.hosts, options.port, accept)
-  // These servers never listen themselves, as the first byte is read before; this event starts their head timeout check.
-  http1.emit('listening')
-
-  return {
-    port: (servers[0]!.address() as AddressInfo).port,
-    async close(graceMs) {
-      isClosing = true
-      tls.stop()
-      for (const server of servers) server.close()
-      for (const session of sessions.all()) session.close()
-      http1.closeIdleConnections()
-      if (sockets.size > 0)
-        await Promise.race([new Promise<void>((resolve) => (onEmpty = resolve)), sleep(graceMs)])
-      for (const session of sessions.all()) session.destroy()
-      sessions.stop()
-      for (const socket of sockets) socket.destroy()
-      http1.close()
-    },
+  #serve(socket: Socket, isTls: boolean): void {
+    // TLS and HTTP/2 announce their end, so a bare end of the connection means that the client has gone. HTTP/1.1
+    // clients may end their half after they have sent the request.
+    if (isTls) socket.allowHalfOpen = false
+    ;(isTls ? this.#tls.server : this.#http1).emit('connection', socket)
   }
 }
 
@@ -203,11 +236,16 @@ function createSessionServer(): Http2Server {
   return server
 }
 
+interface SecureServer {
+  server: TlsServer
+  stop: () => void
+}
+
 async function createSecureServer(
   store: CertificateStore,
   handshakeTimeout: number,
   onSocket: (socket: Socket, isHttp2: boolean) => void,
-): Promise<{ server: TlsServer; stop: () => void }> {
+): Promise<SecureServer> {
   const server = createTlsServer({
     ALPNProtocols: ['h2', 'http/1.1'],
     handshakeTimeout,

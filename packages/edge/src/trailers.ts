@@ -1,5 +1,6 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { HOP_BY_HOP, type RawHeaders } from './headers.ts'
+import { HOP_BY_HOP } from './headers.ts'
+import type { RawHeaders } from './message.ts'
 
 /** Headers that framing or routing depends on are allowed in the head only (RFC 9110, 6.5.1). */
 const HEAD_ONLY = new Set(['content-length', 'host', 'trailer'])
