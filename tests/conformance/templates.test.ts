@@ -216,6 +216,24 @@ describe('results of steps', () => {
   )
 
   test(
+    'a template on top of a snapshot has its files, although the sandbox asked for a token',
+    async () => {
+      const own = await client.e2b.Sandbox.create({ timeoutMs: 120_000 })
+      const { snapshotId } = await own.files
+        .write('kept.txt', 'kept')
+        .then(() => own.createSnapshot())
+        .finally(() => own.kill())
+      try {
+        await build(template().fromTemplate(snapshotId).runCmd('cat kept.txt > read.txt'), 'on-snapshot')
+        expect(await run('on-snapshot', 'cat read.txt')).toBe('kept')
+      } finally {
+        await client.e2b.Sandbox.deleteSnapshot(snapshotId)
+      }
+    },
+    BUILD_TIMEOUT_MS,
+  )
+
+  test(
     'a large layer becomes an image: deletions, hard links and owners are kept',
     async () => {
       const large = () =>

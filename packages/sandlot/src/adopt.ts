@@ -1,10 +1,10 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AdoptedBases, isFresh, PackedCheckpoints, type SandboxRecords } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
 import type { FoundRecord } from '@sandlot/protocol/node'
 import { openTakeoverImport, type TakeoverImport, type TakeoverRows } from '@sandlot/server'
 import type { Config } from './config.ts'
+import { makeHome } from './home-folder.ts'
 import { createLogger } from './logger.ts'
 import { type Bucket, openBucket } from './machine.ts'
 import { openNodeId } from './node-id.ts'
@@ -51,7 +51,7 @@ export class Adopter {
         'invalid_request',
         `${bucket ? 'checkpointSecret' : 'checkpointBucket'} is not set: adopting needs checkpointBucket and checkpointSecret with the values of the other machine`,
       )
-    await mkdir(settings.home, { recursive: true, mode: 0o700 })
+    makeHome(settings.home)
     const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
     try {
       const rows = await openTakeoverImport(

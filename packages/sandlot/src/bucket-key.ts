@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
+import { makeHome } from './home-folder.ts'
 import type { Settings } from './settings.ts'
 import { writeAtomically } from './write-atomically.ts'
 
@@ -22,7 +23,7 @@ export function bucketSecrets({
   if (checkpointSecret !== '') return own === undefined ? [checkpointSecret] : [checkpointSecret, own]
   if (own !== undefined) return [own]
   const made = randomBytes(32).toString('hex')
-  mkdirSync(home, { recursive: true, mode: 0o700 })
+  makeHome(home)
   writeAtomically(path, `${made}\n`, 0o600)
   return [made]
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { shownValue } from './commands/config.ts'
 import { loadConfig } from './config.ts'
 import { addSettingFlags } from './setting-flags.ts'
 import { flagOf, settingNames, variableOf } from './settings.ts'
@@ -132,4 +133,10 @@ test('a secret has no flag, and an error about it does not show it', () => {
   const secret = 'much-too-short'
   const wrong = () => load({}, { SANDLOT_CHECKPOINT_SECRET: secret })
   expect(wrong).toThrow(/checkpointSecret is "\(not shown\)".*at least 32 characters/)
+})
+
+test('the value of a secret is shown only where it is the default, or empty', () => {
+  expect(shownValue('store', 'postgres://u:secret@h/d', 'SANDLOT_STORE')).toBe('(not shown)')
+  expect(shownValue('store', 'sqlite', 'default')).toBe('sqlite')
+  expect(shownValue('checkpointSecret', '', 'SANDLOT_CHECKPOINT_SECRET')).toBe('')
 })

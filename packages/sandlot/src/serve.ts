@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
 import { type CatalogReport, checkStore } from '@sandlot/server'
 import type { Logger } from 'pino'
@@ -27,7 +26,6 @@ const EXIT_MS = 9_500
 export async function serve(config: Config, onReady: (apiKey: string) => void): Promise<void> {
   const { settings } = config
   if (process.getuid?.() !== 0) throw new SandlotError('forbidden', 'root is needed: run `sudo npm start`')
-  mkdirSync(settings.home, { recursive: true, mode: 0o700 })
   const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
   // No drain is needed before the server runs, as set-up steps can be interrupted at any point.
   const stopEarly = onStopSignal(() => {

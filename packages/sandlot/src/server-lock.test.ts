@@ -34,6 +34,12 @@ test('a second server on a home is refused with pid and address of the first', a
   await once(child, 'exit')
 })
 
+test('a home that cannot be made is refused in one sentence', () => {
+  expect(() => becomeServer('/dev/null/home', about)).toThrow(
+    /^the home \/dev\/null\/home cannot be made: ENOTDIR.*Choose another with --home$/,
+  )
+})
+
 test('the home of a server that was killed is taken over', async () => {
   const child = await otherServer()
   child.kill('SIGKILL')

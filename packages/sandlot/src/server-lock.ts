@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
+import { makeHome } from './home-folder.ts'
 import { tryLock } from './kernel-lock.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 import { writeAtomically } from './write-atomically.ts'
@@ -40,7 +41,7 @@ export interface ServerLock {
  * @throws SandlotError conflict when another server runs
  */
 export function becomeServer(home: string, about: { listen: string; domain: string }): ServerLock {
-  mkdirSync(home, { recursive: true, mode: 0o700 })
+  makeHome(home)
   const lock = tryLock(serverLockPath(home))
   if (!lock) {
     const holder = findServer(home)

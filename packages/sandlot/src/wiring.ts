@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createEdge, openCertificateStore } from '@sandlot/edge'
@@ -28,6 +27,7 @@ import { roomForCatalog } from './catalog/floor.ts'
 import { catalogOf } from './catalog/names.ts'
 import { RemovedTemplates } from './catalog/removed-templates.ts'
 import type { Config } from './config.ts'
+import { makeHome } from './home-folder.ts'
 import { openListeners } from './listeners.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
 import { openNodeId } from './node-id.ts'
@@ -211,13 +211,13 @@ async function becomeActive(inputs: ServerInputs): Promise<ActiveStore> {
 
 /** Opens the API keys of a home; no running server is needed. */
 export async function openKeys({ settings }: Config): Promise<KeyStore> {
-  await mkdir(settings.home, { recursive: true, mode: 0o700 })
+  makeHome(settings.home)
   return openKeyStore(storeUrl(settings))
 }
 
 /** Lists the templates of a home; no running server is needed. */
 export async function templatesOf({ settings }: Config): Promise<ListedTemplate[]> {
-  await mkdir(settings.home, { recursive: true, mode: 0o700 })
+  makeHome(settings.home)
   return listTemplates(storeUrl(settings))
 }
 
