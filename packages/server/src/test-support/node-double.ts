@@ -51,7 +51,9 @@ export class NodeDouble implements SandboxNode {
   readonly machines = new Map<string, MachineInit | undefined>()
   /** What each machine may reach, of all that were ever started. */
   readonly policies = new Map<string, NetworkPolicy>()
-  readonly events = new EventLog()
+  readonly events = new EventLog((error) => {
+    throw error
+  })
   /** How many of the next calls fail. */
   failInit = 0
   failStop = 0
