@@ -121,6 +121,12 @@ export const postgresLinkOf = (store: Store): PostgresLink | undefined => links.
 
 export const kindOf = (store: Store): StoreKind => (links.has(store) ? 'postgres' : 'sqlite')
 
+/** Tells whether a write that failed may have been made all the same: the connection can break before its answer comes. */
+export function mayHaveWritten(error: unknown): boolean {
+  const known = storeError(error)
+  return !(known instanceof SandlotError) || known.mayHaveActed
+}
+
 /** Maps "disk full" to a SandlotError and passes other errors through. */
 export function storeError(error: unknown): unknown {
   const { errcode, code } = error as { errcode?: number; code?: string }
