@@ -33,7 +33,7 @@ export const upgradeOfApi = (): Refusal => ({
   status: 400,
   body: {
     code: 400,
-    message: 'this host serves the API, which has no upgrades: sandboxes have hosts of their own',
+    message: 'this host serves the API, which does not support upgrades: use the host of a sandbox',
   },
 })
 
