@@ -31,9 +31,10 @@ interface Row extends Omit<ListedTemplate, 'checkpointId' | 'sizeBytes'> {
 }
 
 const listCommand = (): Command =>
-  addSettingFlags(new Command('list').description('list templates and snapshots of all teams with their size'), [
-    'home',
-  ])
+  addSettingFlags(
+    new Command('list').description('list templates and snapshots of all teams with their size'),
+    ['home'],
+  )
     .option('--json', 'as JSON')
     .action(async (options: { json?: boolean }, command: Command) => {
       const rows = await readRows(configOf(command))
@@ -89,7 +90,8 @@ interface Removed {
 function whatWasRemoved(name: string, { wasThere, freedBytes, neededBy }: Removed): string {
   if (!wasThere) return `${name} was not built.`
   const freed = freedBytes > 0 ? `, ${toMB(freedBytes)} of images and layers freed` : ''
-  const kept = neededBy > 0 ? `; its image is kept, as ${neededBy} snapshots, templates or layers need it` : ''
+  const kept =
+    neededBy > 0 ? `; its image is kept, as ${neededBy} snapshots, templates or layers need it` : ''
   return `${name} is removed${freed}${kept}. Its packed checkpoint is freed within half an hour, or by \`sandlot gc\` ten minutes from now.`
 }
 
