@@ -171,7 +171,7 @@ describe('security of a sandbox', () => {
   })
 
   test.each([
-    [400, 'no JSON', '{'],
+    [400, 'not JSON', '{'],
     [400, 'code is 1', '{"code":1}'],
     [400, 'known without are python', JSON.stringify({ code: '1', language: 'cobol' })],
     [404, '"none"', JSON.stringify({ code: '1', context_id: 'none' })],

@@ -396,7 +396,7 @@ describe('images of a registry', () => {
         const from = (login?: { username: string; password: string }) =>
           build(Template().fromImage(image, login).runCmd('cat /data/kept'), 'private')
         const nobody = await rejection(from())
-        expect(nobody.message).toContain('to nobody without credentials')
+        expect(nobody.message).toContain('or requires credentials for it')
         const stranger = await rejection(from({ username: 'robot', password: 'wrong' }))
         expect(stranger.message).toContain(`registry '${door.host}' refused the credentials`)
         expect(stranger.message).not.toContain('wrong')

@@ -47,7 +47,7 @@ test('a template of the catalogue is removed with its files, and sandboxes that 
   await again.kill()
 
   // a snapshot refers to the image
-  expect(await sandlot(['templates', 'remove', NAME, ...home])).toMatch(/its image stays: [1-9]/)
+  expect(await sandlot(['templates', 'remove', NAME, ...home])).toMatch(/its image is kept, as [1-9]/)
   const copy = await Sandbox.create(snapshotId, options)
   expect((await copy.commands.run('cat ~/here; stat -c %s ~/much')).stdout).toBe('here\n209715200\n')
   await copy.kill()

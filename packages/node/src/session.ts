@@ -15,7 +15,7 @@ export class Session {
     return this.#id
   }
 
-  /** Begins the session of another process. What the former one has saved is known by its rows only. */
+  /** Begins the session of another process. Checkpoints that the former process saved are then only known from rows. */
   begin(id: string): void {
     if (id === this.#id) return
     this.#id = id

@@ -15,14 +15,14 @@ export const isForSandboxes = ({ method, url = '' }: { method?: string; url?: st
 /** Tracks pending requests of users: creates at the API, and commands and all other requests that the edge forwards. */
 export class Traffic {
   readonly #events = new EventEmitter().setMaxListeners(0)
-  #underWay = 0
+  #pendingCount = 0
   #quietSinceMs = Number.NEGATIVE_INFINITY
 
   /** @param ends emits `close` when the request has ended */
   add(ends: { once(event: 'close', listener: () => void): unknown }): void {
-    this.#underWay++
+    this.#pendingCount++
     ends.once('close', () => {
-      if (--this.#underWay > 0) return
+      if (--this.#pendingCount > 0) return
       this.#quietSinceMs = performance.now()
       this.#events.emit('quiet')
     })
@@ -33,9 +33,9 @@ export class Traffic {
     const ends = AbortSignal.any([signal, AbortSignal.timeout(maxWaitMs)])
     while (!ends.aborted) {
       const leftMs = SETTLE_MS - (performance.now() - this.#quietSinceMs)
-      if (this.#underWay === 0 && leftMs <= 0) return
+      if (this.#pendingCount === 0 && leftMs <= 0) return
       const next =
-        this.#underWay > 0
+        this.#pendingCount > 0
           ? once(this.#events, 'quiet', { signal: ends })
           : sleep(leftMs, undefined, { signal: ends })
       await next.catch(() => {})

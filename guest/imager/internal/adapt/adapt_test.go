@@ -81,7 +81,7 @@ func TestAccountsThatAreNoFileAreRefused(t *testing.T) {
 	tree := rootfs.New()
 	put(t, tree, "/bin", "bash", "#!")
 	put(t, tree, "/etc", "passwd", "").Size = 1 << 30
-	if err := root(t, tree); err == nil || !strings.Contains(err.Error(), "/etc/passwd is not a file") {
+	if err := root(t, tree); err == nil || !strings.Contains(err.Error(), "/etc/passwd is not a regular file") {
 		t.Error(err)
 	}
 	if err := root(t, rootfs.New()); !errors.Is(err, ErrNoBash) {

@@ -40,7 +40,7 @@ test('a build from an image with a shell that never ends fails soon, and the mac
 })
 
 test.each([
-  [true, 'made again'],
+  [true, 'built again'],
   [false, 'used as it is'],
 ])('a layer with a note of an earlier version (isPassing: %s) is %s', async (isPassing, outcome) => {
   const note = JSON.stringify({ missing: ['git'], reason: 'no source', isPassing })

@@ -53,7 +53,7 @@ test('a failure is explained in terms of the request, not of the registry', () =
   expect(say('missing')).toBe(
     "image 'registry.example/team/app:v1' was not found in registry 'registry.example'",
   )
-  expect(say('denied')).toContain('gives image')
+  expect(say('denied')).toContain('does not have image')
   expect(say('denied', '', true)).toContain('refused the credentials')
   expect(say('unreachable')).toContain('sandlot images map registry.example/team/app:v1 ./rootfs.tar')
   expect(say('private')).toContain('allowedRegistries')

@@ -11,7 +11,7 @@ import { become, type KillReason } from './state.ts'
 /** How long an operation waits for a machine to stop; the stop itself is retried in the background. */
 export const STOP_TIMEOUT_MS = 20_000
 
-/** How a machine becomes a running sandbox, and how a sandbox ends. */
+/** Turns a machine into a running sandbox, and ends sandboxes. */
 export class SandboxLifecycle {
   readonly #operations: SandboxOperations
   readonly #deadlines: Deadlines
@@ -19,8 +19,8 @@ export class SandboxLifecycle {
   readonly #earlyExits = new EarlyExits()
 
   /**
-   * @param events what the node reports
-   * @param onEnded deletes what a sandbox leaves behind; called after the sandbox's machine is gone
+   * @param events events of the node
+   * @param onEnded deletes the leftovers of a sandbox; called after the sandbox's machine is gone
    */
   constructor(
     operations: SandboxOperations,
@@ -91,7 +91,7 @@ export class SandboxLifecycle {
     this.endIfExited(sandbox)
   }
 
-  /** Ends a sandbox whose machine exited before the registry knew whose machine it was. */
+  /** Ends a sandbox whose machine exited before the registry knew the machine. */
   endIfExited({ sandboxId, machineId }: LiveSandbox): void {
     const reason = this.#earlyExits.take(machineId)
     if (reason !== undefined) this.endInBackground(sandboxId, `exited: ${reason}`, machineId)
@@ -126,10 +126,10 @@ export class SandboxLifecycle {
       if (reason === 'timeout' && !this.#deadlines.isOver(sandbox)) return false
       const isOtherRun = sandbox.state === 'paused' || sandbox.machineId !== machineId
       if (machineId !== undefined && isOtherRun) return false
-      // a full disk must not keep a sandbox alive: ending it is what frees space
+      // a full disk must not keep a sandbox alive, because ending the sandbox frees space
       await repository
         .setKilling(sandboxId, reason)
-        .catch((err) => logger.warn({ err, sandboxId }, 'the coming end of a sandbox was not recorded'))
+        .catch((err) => logger.warn({ err, sandboxId }, 'the intention to end a sandbox was not recorded'))
       become(sandbox, 'killing')
       sandbox.killReason = reason
       this.#operations.noteTakeover(sandbox, reason)
@@ -145,7 +145,7 @@ export class SandboxLifecycle {
     })
   }
 
-  /** Deletes what a sandbox that has ended left behind, and retries until that is done. */
+  /** Deletes the leftovers of an ended sandbox, and retries until that succeeds. */
   forget(sandboxId: string): Promise<void> {
     return this.#operations.eventually(`deleting what is left of sandbox ${sandboxId}`, () =>
       this.#onEnded(sandboxId),

@@ -11,7 +11,7 @@ import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 
-/** Takes sandboxes back to earlier checkpoints of their own; what happened since is gone. */
+/** Rolls sandboxes back to one of their own checkpoints; all later changes are lost. */
 export class Rollbacks {
   readonly #operations: SandboxOperations
   readonly #lifecycle: SandboxLifecycle

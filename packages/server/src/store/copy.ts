@@ -9,7 +9,7 @@ const ROWS_PER_BATCH = 500
 
 type Row = Record<string, string | number | null>
 
-/** The lease is of a server, and stays behind. */
+/** The lease belongs to a running server, and is not copied. */
 type CopiedTable = Exclude<keyof Schema, 'control_plane_lease'>
 
 /** Keys of every table, each table after those that it refers to. */
@@ -37,7 +37,7 @@ const KEYS: Record<CopiedTable, string[]> = {
 const TABLES = Object.entries(KEYS).map(([name, key]) => ({ name: name as CopiedTable, key }))
 
 export interface CopyOptions {
-  /** Home that the rows' machines and checkpoints are on; empty when the target is a SQLite database. */
+  /** Home of the machines and checkpoints in the rows; empty when the target is a SQLite database. */
   nodeId: string
   /** Called after each batch and each table. */
   onProgress?: (progress: CopyProgress) => void
@@ -45,7 +45,7 @@ export interface CopyOptions {
 
 export interface CopyProgress {
   table: string
-  /** Rows of the table that were copied, or compared, so far. */
+  /** Number of rows of the table that were copied, or compared, so far. */
   rows: number
   phase: 'copying' | 'comparing'
 }
@@ -56,7 +56,7 @@ export interface CopySummary {
 
 /**
  * Copies an instance into an empty database, in one transaction there, and compares every row before that transaction
- * ends: the target holds everything or nothing. Nothing may write to either meanwhile.
+ * ends, so that the target holds everything or nothing. No other program may write to either database meanwhile.
  * @throws SandlotError conflict: other versions, a target that is not empty, rows of several homes, rows that differ
  */
 export async function copyStore(from: Store, to: Store, options: CopyOptions): Promise<CopySummary> {
@@ -65,7 +65,7 @@ export async function copyStore(from: Store, to: Store, options: CopyOptions): P
   const tables: CopySummary['tables'] = []
   await to.transaction().execute(async (target) => {
     if (kindOf(to) === 'postgres') await liftTransactionTimeout(target)
-    // made with the tables
+    // the row that was created with the tables
     await target.deleteFrom('plans').execute()
     for (const table of TABLES)
       tables.push({ table: table.name, rows: await copyTable(from, target, table, options) })
@@ -95,7 +95,7 @@ async function checkSource(store: Store): Promise<void> {
   if (rows.length > 1)
     throw new SandlotError(
       'conflict',
-      `the source has sandboxes of several homes (${rows.map(({ node_id }) => node_id).join(', ')}), which only it can keep apart`,
+      `the source has sandboxes of several homes (${rows.map(({ node_id }) => node_id).join(', ')}), and the target could not tell them apart`,
     )
 }
 
@@ -111,7 +111,7 @@ async function checkTarget(store: Store): Promise<void> {
   }
 }
 
-/** Rows in the order of their keys, which is by bytes in both databases. */
+/** Reads rows in the order of their keys, which both databases sort by bytes. */
 async function* batches(
   store: Kysely<Schema>,
   { name, key }: (typeof TABLES)[number],
@@ -170,7 +170,7 @@ async function compareTable(
 
 const onNode = (row: Row, nodeId: string): Row => ('node_id' in row ? { ...row, node_id: nodeId } : row)
 
-/** Columns come in the order in which they were added, which differs. */
+/** Compares by name, because the order of columns differs: they are listed in the order in which they were added. */
 const isEqual = (row: Row, other: Row | undefined): boolean =>
   other !== undefined &&
   Object.keys(row).length === Object.keys(other).length &&

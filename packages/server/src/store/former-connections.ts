@@ -3,16 +3,16 @@ import type pg from 'pg'
 /** How long PostgreSQL waits for the end of each connection. */
 const END_TIMEOUT_MS = 500
 
-/** Connections to this database that hold a transaction, or may begin one, of a server that held the lease. */
+/** Connections of servers that held the lease earlier, and that have a transaction or may begin one. */
 const OF_FORMER_HOLDERS = `pg_stat_activity join pg_roles as owner on owner.oid = usesysid
   where datname = current_database() and pid <> pg_backend_pid()
     and application_name = any($1)`
-/** As `pg_terminate_backend` decides. */
+/** Whether this user may end the connection, as `pg_terminate_backend` checks it. */
 const MAY_END = `(pg_has_role(current_user, usesysid, 'USAGE') or pg_has_role(current_user, 'pg_signal_backend', 'USAGE'))
   and (not owner.rolsuper or (select rolsuper from pg_roles where rolname = current_user))`
 
 /**
- * Describes connections of former holders that the user of this server may not end, as they are another user's.
+ * Describes connections of former holders that belong to another user and that the user of this server may not end.
  * @returns undefined: there are none
  */
 export async function unendableConnections(
@@ -32,14 +32,14 @@ export async function unendableConnections(
 /**
  * Ends the connections of former holders, whose process may have been stopped in the middle of a transaction and continue
  * after its lease is over. `admit` of its gate refuses new connections to it.
- * @returns what is still open; undefined: nothing is
+ * @returns a description of connections that are still open, if any
  */
 export async function endConnectionsOf(
   client: pg.Client,
   holders: Iterable<string>,
 ): Promise<string | undefined> {
   const names = [...holders]
-  // the connections of their leases can do no harm, as renewals carry the epoch: nothing waits for their end
+  // the end of their lease connections is not awaited, as these are harmless: renewals contain the epoch
   await client.query(`select pg_terminate_backend(pid) from ${OF_FORMER_HOLDERS} and ${MAY_END}`, [
     names.map((name) => `${name} lease`),
   ])

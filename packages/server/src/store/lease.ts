@@ -16,15 +16,15 @@ const RENEW_MS = 2_000
 const POLL_MS = 1_000
 /** The holder stops before the database says that its lease is over: its clock starts when a renewal is sent. */
 const MARGIN_MS = 1_500
-/** Longest that a renewal waits for the database's answer; the next one goes over another connection. */
+/** Longest time that a renewal waits for the database's answer; the next renewal uses another connection. */
 const ANSWER_TIMEOUT_MS = 3_000
-/** How long statements wait for a renewal that is late, before their callers are told to try again. */
+/** How long statements wait for a late renewal before they fail with a 503. */
 const OPENING_TIMEOUT_MS = 5_000
 const OPENING_INTERVAL_MS = 100
 
 /** Callbacks about the lease. */
 export interface LeaseListener {
-  /** Called once for each holder that this server waits for, with what is known of that server. */
+  /** Called once for each holder that this server waits for, with a description of that server. */
   onWaiting(holder: string): void
   /** Called when another server is the active one: this process must end. */
   onLost(reason: string): void
@@ -43,9 +43,9 @@ export interface Lease {
 }
 
 /**
- * Waits until this server is the one active server of the database, and keeps it so. From then on statements of the
- * store fail while the lease is not certain (docs/adr/0032).
- * @throws what `signal` was aborted with
+ * Waits until this server is the active server of the database, and then renews the lease. From then on statements of the
+ * store fail while it is not certain that this server holds the lease (docs/adr/0032).
+ * @throws the signal's reason
  */
 export async function takeLease(store: Store, options: LeaseOptions): Promise<Lease> {
   const link = postgresLinkOf(store)
@@ -55,7 +55,7 @@ export async function takeLease(store: Store, options: LeaseOptions): Promise<Le
   return lease
 }
 
-/** @returns what is known of the active server of a PostgreSQL database; undefined: there is none */
+/** @returns a description of the active server of a PostgreSQL database; undefined: no server is active */
 export async function leaseHolder(store: Store): Promise<string | undefined> {
   const row = await store
     .selectFrom('control_plane_lease')
@@ -140,7 +140,7 @@ class HeldLease implements Lease, Gate {
     this.#renewLater()
   }
 
-  /** @returns the server that holds the lease; undefined: this one does now */
+  /** @returns the server that holds the lease; undefined: this server has taken it */
   async #tryTake(): Promise<string | undefined> {
     const client = await this.#connected()
     const { applicationName } = this.#link
@@ -173,7 +173,7 @@ class HeldLease implements Lease, Gate {
     return open && `the former server ${open}, and`
   }
 
-  /** A connection beside the pool, which may be busy: a lease must not be lost for that. */
+  /** Returns a connection outside of the pool, so that the lease is not lost while the pool is busy. */
   async #connected(): Promise<pg.Client> {
     if (this.#client) return this.#client
     const client = new pg.Client({
@@ -194,7 +194,7 @@ class HeldLease implements Lease, Gate {
     return client
   }
 
-  /** Ends a connection without waiting, because one that does not answer may not end either. */
+  /** Closes the connection without waiting, because a connection that does not answer may not close either. */
   #dropConnection(): void {
     void this.#client?.end().catch(() => {})
     this.#client = undefined
@@ -219,7 +219,7 @@ class HeldLease implements Lease, Gate {
       this.#certainUntilMs = sentMs + TTL_MS - MARGIN_MS
       this.#renewLater()
     } catch {
-      // the database does not answer: no other server can take the lease meanwhile, and a later renewal tells whether one did
+      // while the database does not answer, no other server can take the lease, and a later renewal shows whether one did
       this.#dropConnection()
       this.#renewLater(RENEW_MS / 4)
     }
@@ -240,7 +240,7 @@ class HeldLease implements Lease, Gate {
     return !this.#isReleased && this.#lostBecause === undefined && performance.now() < this.#certainUntilMs
   }
 
-  /** Opens the gate again with the next renewal, for a process that was stopped for some seconds. */
+  /** Waits for the next renewal, which opens the gate again, e.g. after the process was stopped for some seconds. */
   async opened(): Promise<void> {
     const deadline = performance.now() + OPENING_TIMEOUT_MS
     while (!this.isOpen()) {

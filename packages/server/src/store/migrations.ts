@@ -6,10 +6,10 @@ import type { Schema } from './schema.ts'
 import type { StoreKind } from './store-url.ts'
 import { liftTransactionTimeout } from './transactions.ts'
 
-/** Any constant will do: it tells this lock from other advisory locks of the database. */
+/** Arbitrary number that distinguishes this lock from other advisory locks of the database. */
 const MIGRATION_LOCK = 7_263_410_905
 
-/** The newest version of the tables; the version that a database has is kept in `schema_version`. */
+/** The newest version of the tables; the version of a database is stored in `schema_version`. */
 export const SCHEMA_VERSION = sqliteMigrations.length
 
 /**
@@ -39,7 +39,7 @@ function statementsAfter(version: number, kind: StoreKind): string[] {
   return postgresMigrations.slice(Math.max(0, version - BASELINE_VERSION + 1)).flat()
 }
 
-/** @returns 0: there are no tables of ours */
+/** @returns 0 when the database has no tables of Sandlot */
 export async function schemaVersionOf(db: Kysely<Schema>, kind: StoreKind): Promise<number> {
   const exists =
     kind === 'sqlite'
@@ -54,6 +54,6 @@ function checkVersion(version: number): void {
   if (version <= SCHEMA_VERSION) return
   throw new SandlotError(
     'conflict',
-    `the database has tables of version ${version}, this Sandlot knows versions up to ${SCHEMA_VERSION}: start the newer Sandlot that made them, or restore the backup from before the upgrade`,
+    `the database has tables of version ${version}, this Sandlot knows versions up to ${SCHEMA_VERSION}: start the newer Sandlot that created them, or restore the backup from before the upgrade`,
   )
 }

@@ -21,7 +21,7 @@ const plan = (name: string) => ({
   requests_per_second: null,
 })
 
-test('the database is for its owner alone and is opened again as it was', async () => {
+test('the database file is readable only for its owner, and keeps its content', async () => {
   const store = await openStore(`sqlite:${path}`)
   await store.insertInto('plans').values(plan('kept')).execute()
   for (const file of [path, `${path}-wal`]) expect(statSync(file).mode & 0o777).toBe(0o600)
@@ -62,7 +62,7 @@ test('statements beside a transaction wait for its end', async () => {
   await store.destroy()
 })
 
-test('more kinds of statements than are kept prepared all work', async () => {
+test('more different statements than are kept prepared all work', async () => {
   const store = await openStore(`sqlite:${path}`)
   for (let round = 0; round < 2; round++)
     for (let i = 0; i < 250; i++)
@@ -70,7 +70,7 @@ test('more kinds of statements than are kept prepared all work', async () => {
   await store.destroy()
 })
 
-test('a full disk is said to be one, also in the middle of a transaction', async () => {
+test('a full disk is reported as such, also in the middle of a transaction', async () => {
   const store = await openStore(`sqlite:${path}`)
   await sql`pragma max_page_count = 60`.execute(store)
   const fill = async () => {

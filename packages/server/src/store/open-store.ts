@@ -23,7 +23,7 @@ export interface OpenOptions {
   maxConnections?: number
 }
 
-/** What the server needs of a PostgreSQL store beside its tables: the lease on it. */
+/** Access to the lease of a PostgreSQL store. */
 export interface PostgresLink {
   url: string
   applicationName: string
@@ -34,8 +34,8 @@ export interface PostgresLink {
 const links = new WeakMap<Store, PostgresLink>()
 
 /**
- * Opens the database and brings its tables up to date. A SQLite file is made when it is missing, with mode 0600: it
- * holds sandboxes' access tokens.
+ * Opens the database and brings its tables up to date. A missing SQLite file is created with mode 0600, because it
+ * contains access tokens of sandboxes.
  * @param url `sqlite:<path>`, `:memory:` or `postgres://…`
  * @throws SandlotError that says in one sentence what is wrong with the URL, the database or its rights
  */
@@ -73,7 +73,7 @@ function describeFileError(error: unknown, path: string): unknown {
 }
 
 /**
- * Connects once: what is wrong with a store is said before a start does anything else.
+ * Connects once, so that a start reports problems of the store before anything else.
  * @throws SandlotError as `openStore`
  */
 export async function checkStore(url: string): Promise<void> {
@@ -116,7 +116,7 @@ async function migratePostgres(store: Store, url: string): Promise<void> {
   }
 }
 
-/** @returns undefined: the store is a SQLite file */
+/** @returns undefined when the store is a SQLite file */
 export const postgresLinkOf = (store: Store): PostgresLink | undefined => links.get(store)
 
 export const kindOf = (store: Store): StoreKind => (links.has(store) ? 'postgres' : 'sqlite')

@@ -6,7 +6,7 @@ import { withoutPassword } from './store-url.ts'
 const MIN_VERSION = 14
 
 /**
- * Connects once, so that a start reports what is wrong with a database before anything else.
+ * Connects once, so that a start reports problems of the database before anything else.
  * @throws SandlotError invalid_request, store_unavailable
  */
 export async function checkPostgres(url: string): Promise<void> {
@@ -31,7 +31,9 @@ export async function checkPostgres(url: string): Promise<void> {
   }
 }
 
-/** One sentence about why a database cannot be used, without its password; errors that say it already pass through. */
+/**
+ * Explains in one sentence why a database cannot be used, without its password; errors that already do so pass through.
+ */
 export function describeConnectError(error: unknown, url: string): SandlotError {
   const cause = error instanceof SandlotError && error.errorName === 'store_unavailable' ? error.cause : error
   if (cause instanceof SandlotError) return cause
@@ -47,7 +49,7 @@ export function describeConnectError(error: unknown, url: string): SandlotError 
     )
   if (code === '28000') return refuse(`PostgreSQL does not let user '${user}' in (${message})`)
   if (code === '3D000') return refuse(`there is no database '${database}'; create it with \`createdb\``)
-  // 3F000: there is a schema, and no right to use it
+  // 3F000: the user has no right to use the schema
   if (code === '42501' || code === '3F000')
     return refuse(
       `user '${user}' has no right to make tables there (${message}); \`createdb -O ${user}\` gives it`,

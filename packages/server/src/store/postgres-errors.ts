@@ -6,10 +6,10 @@ const RETRY_AFTER_SECONDS = 2
 const DISK_FULL = '53100'
 const SERIALIZATION_FAILURE = '40001'
 const DEADLOCK_DETECTED = '40P01'
-/** The database is there, but cannot work on this statement now. */
+/** The database answers, but cannot execute this statement now. */
 const BUSY = new Set([
   ...['53000', '53200', '53300', '53400'],
-  // a statement that took too long, and a lock that did not come
+  // timeouts of a statement and of a lock
   ...['57014', '55P03'],
   ...[SERIALIZATION_FAILURE, DEADLOCK_DETECTED],
 ])
@@ -19,7 +19,7 @@ const NETWORK = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT'],
   ...['ENOTFOUND', 'EAI_AGAIN', 'EADDRNOTAVAIL', 'ERR_STREAM_DESTROYED'],
 ])
-/** `pg` gives these no code. */
+/** Errors that `pg` reports without a code. */
 const LOST_MESSAGES =
   /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client was closed|Cannot use a pool after)/
 
@@ -31,15 +31,15 @@ export function isConnectionLoss(error: unknown): boolean {
   return error instanceof Error && LOST_MESSAGES.test(error.message)
 }
 
-/** Whether the whole transaction may simply be run again. */
+/** Whether the transaction was aborted in favour of a concurrent one, and can be retried. */
 export const isConflict = (error: unknown): boolean => {
   const code = codeOf(error instanceof SandlotError ? error.cause : error)
   return code === SERIALIZATION_FAILURE || code === DEADLOCK_DETECTED
 }
 
 /**
- * Maps errors that callers can wait out or fix to a SandlotError and passes other errors through.
- * @param wasSent whether the statement may have been done although its answer did not come
+ * Maps errors that callers can retry or fix to a SandlotError, and passes other errors through.
+ * @param wasSent whether the statement may have taken effect although its answer was lost
  */
 export function postgresError(cause: unknown, { wasSent }: { wasSent: boolean }): unknown {
   if (cause instanceof SandlotError) return cause
@@ -54,7 +54,7 @@ export function postgresError(cause: unknown, { wasSent }: { wasSent: boolean })
     return new SandlotError(
       'store_unavailable',
       wasSent
-        ? 'the connection to the database broke: look whether it was done, and try again if it was not'
+        ? 'the connection to the database broke: check whether the request had an effect, and try again if not'
         : 'the database does not answer; nothing was changed, try again in a moment',
       { ...options, mayHaveActed: wasSent },
     )

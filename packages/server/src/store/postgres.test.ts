@@ -13,7 +13,7 @@ import { inTransaction } from './transactions.ts'
 
 const nameOf = (url: string): string => /\/([^/?]+)\?/.exec(url)![1]!
 
-/** A lease ends at most so long after its holder. */
+/** Longest time until the lease of a dead server has ended. */
 const WITHIN = { timeout: 15_000, interval: 100 }
 
 describe.runIf(isOnPostgres)('on PostgreSQL', () => {
@@ -81,7 +81,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
       ).rows.length
     try {
       await expect.poll(waiting).toBe(1)
-      // a reader between the two must not see the later one first
+      // a reader must not see the later event before the earlier one
       expect(await idsIn(store)).toEqual([])
     } finally {
       commitFirst()
@@ -90,7 +90,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     expect(await idsIn(store)).toEqual(['first', 'second'])
   })
 
-  test('transactions that decide by what they read are run again when another was faster', async () => {
+  test('serializable transactions are retried when a concurrent one committed first', async () => {
     const store = await open()
     await store.insertInto('plans').values(newPlan('counter')).execute()
     let reads = 0
@@ -150,7 +150,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     },
   )
 
-  test('a commit that its server did not end is said to have done nothing', async () => {
+  test('a commit that the server did not complete is reported as without effect', async () => {
     const [store, other] = [await open(database.url, { maxConnections: 1 }), await open()]
     await sql`create function wait() returns trigger language plpgsql as
       $$ begin perform pg_sleep(60); return null; end $$`.execute(other)
@@ -231,7 +231,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     stores = []
   })
 
-  test('a transaction whose connection breaks is a 503, did nothing, and the next one works', async () => {
+  test('a transaction with a broken connection is a 503 without effect, and the next transaction works', async () => {
     const [store, other] = [await open(), await open()]
     const broken = inTransaction(store, async (transaction) => {
       await transaction.insertInto('plans').values(newPlan('a')).execute()
@@ -248,7 +248,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     expect(await plansIn(store)).toEqual(['unlimited'])
   })
 
-  test('names and logs may hold what its text cannot', async () => {
+  test('names and logs may contain NUL, which text of PostgreSQL cannot', async () => {
     const store = await open()
     await store.insertInto('plans').values(newPlan('a\0b')).execute()
     expect(await store.selectFrom('plans').select('name').where('name', '=', 'a\0b').execute()).toHaveLength(
@@ -256,7 +256,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     )
   })
 
-  test('a second server waits, says for whom, and takes over when the first one ends', async () => {
+  test('a second server waits, names the active server, and takes over when that ends', async () => {
     const [first, second] = [await open(), await open()]
     const lost: string[] = []
     const onLost = (reason: string) => void lost.push(reason)
@@ -278,7 +278,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     expect(lost.length).toBeLessThanOrEqual(1)
   })
 
-  test('a server that does not renew its lease is taken over within 10 s, and can write no more', async () => {
+  test('a server that does not renew its lease is taken over within 10 s, and cannot write any more', async () => {
     const [first, second] = [await open(), await open()]
     const reasons: string[] = []
     await takeLease(first, {
@@ -286,7 +286,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
       onWaiting: () => {},
       onLost: (reason) => void reasons.push(reason),
     })
-    // as a process that stands still: its connections are open, in the middle of a transaction
+    // like a stopped process: with open connections, in the middle of a transaction
     const stalled = inTransaction(first, async (transaction) => {
       await transaction.insertInto('plans').values(newPlan('late')).execute()
       await sql`update control_plane_lease set expires_at = clock_timestamp(), epoch = epoch + 1`.execute(
@@ -368,7 +368,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
       let taking: Promise<Lease> | undefined
       const stalled = inTransaction(first, async (transaction) => {
         await transaction.insertInto('plans').values(newPlan('late')).execute()
-        // the first server's process stood still, and another one had the lease meanwhile
+        // the first server's process was stopped, and another server had the lease meanwhile
         await sql`update control_plane_lease set expires_at = clock_timestamp(), epoch = epoch + 1`.execute(
           admin,
         )
@@ -400,7 +400,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     30_000,
   )
 
-  test('its tables have the columns of those of SQLite', async () => {
+  test('tables have the same columns as in SQLite', async () => {
     const [postgres, sqlite] = [await open(), await open(':memory:')]
     const columnsOf = async (store: Store) =>
       (await store.introspection.getTables())
@@ -410,7 +410,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     expect(await columnsOf(postgres)).toEqual(await columnsOf(sqlite))
   })
 
-  test('servers that start at once make the tables once', async () => {
+  test('servers that start concurrently create the tables once', async () => {
     const empty = await database.empty()
     const store = await open(empty.url)
     await sql`drop schema public cascade`.execute(store)
@@ -421,7 +421,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     stores = []
   })
 
-  test('a user without rights is told so', async () => {
+  test('missing rights of a user are reported', async () => {
     const store = await open()
     await sql`drop schema public cascade`.execute(store)
     await sql`create schema public`.execute(store)
@@ -433,7 +433,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     )
   })
 
-  test('a copy to SQLite and back is the same, and goes on with its numbers', async () => {
+  test('a copy to SQLite and back is equal, and continues its sequence numbers', async () => {
     const [source, sqlite] = [await open(), await open(`sqlite:${join(directory, 'copy.sqlite')}`)]
     await source.insertInto('plans').values(newPlan('own')).execute()
     for (let i = 0; i < 1_200; i++)

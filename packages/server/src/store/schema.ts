@@ -4,8 +4,8 @@ import type { Kysely } from 'kysely'
 export type Store = Kysely<Schema>
 
 /**
- * Tables as Kysely sees them, the same in SQLite and PostgreSQL. Times are Unix milliseconds, JSON is text, booleans are
- * 0 and 1.
+ * Types of the tables for Kysely, equal for SQLite and PostgreSQL. Times are Unix milliseconds, JSON is text, booleans
+ * are 0 and 1.
  */
 export interface Schema {
   plans: PlansTable
@@ -64,7 +64,7 @@ export interface ApiKeysTable {
   masked_suffix: string
   created_at: number
   last_used_at: number | null
-  /** Session that the key belongs to: the key ends with the session. */
+  /** Session of the key, with which the key is deleted. */
   session_id?: string | null
 }
 
@@ -96,7 +96,7 @@ export interface SessionTokensTable {
   hash: string
   session_id: string
   expires_at: number
-  /** When a refresh token was exchanged for the next. */
+  /** When a refresh token was exchanged for a new one. */
   used_at: number | null
 }
 
@@ -172,7 +172,7 @@ export interface UploadsTable {
   used_at: number
 }
 
-/** Templates that an archive was sent for: the archive is deleted with the last of them. */
+/** Templates that use an archive, which is deleted with the last of them. */
 export interface UploadUsesTable {
   team_id: string
   hash: string
@@ -185,13 +185,16 @@ export interface CheckpointsTable {
   sandbox_id: string
   parent_id: string | null
   why: string
-  /** `writing` until the node has completed the checkpoint; `deleting` from the decision to delete it until that is done. */
+  /**
+   * `writing` until the node has completed the checkpoint; `deleting` from the decision to delete the checkpoint until it
+   * is gone.
+   */
   state: string
   has_memory: number
   guest_unresponsive: number
   size_bytes: number
   created_at: number
-  /** Home that has the files; empty in a SQLite database, which has one home. */
+  /** Home with the files; empty in a SQLite database, which has only one home. */
   node_id: string
 }
 
@@ -220,7 +223,7 @@ export interface SandboxesTable {
   paused_at: number | null
   default_user: string
   default_workdir: string | null
-  /** Home that has the machine, or the checkpoints; empty in a SQLite database, which has one home. */
+  /** Home with the machine or the checkpoints; empty in a SQLite database, which has only one home. */
   node_id: string
 }
 
@@ -250,18 +253,18 @@ export interface IdempotencyKeysTable {
   /** Hash of method, path and body. */
   request_hash: string
   created_at: number
-  /** Answer, sealed with the key itself; null until the request has ended. */
+  /** Answer, sealed with a key that is derived from the Idempotency-Key; null until the request has ended. */
   answer: string | null
 }
 
-/** Which server is the active one of a PostgreSQL database: one row (docs/adr/0032). */
+/** One row that names the active server of a PostgreSQL database (docs/adr/0032). */
 export interface ControlPlaneLeaseTable {
   name: string
   /** Application name of the holder's connections. */
   holder: string
   /** Shown to servers that wait: machine, home and process of the holder. */
   about: string
-  /** Counts the holders. */
+  /** Number of the holder: grows with each takeover. */
   epoch: number
   /** By the clock of the database. */
   expires_at: Date

@@ -19,7 +19,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-/** The error of a start with this store. */
+/** Returns the error of a start with this store. */
 const refusal = async (url: string): Promise<string> => {
   const error = await openStore(url).then(
     async (store) => {
@@ -63,7 +63,7 @@ test.each([
   ['postgres://me:secret@127.0.0.1:1/shop', /nothing listens at 127.0.0.1:1/],
   ['postgres://me:secret@no-such-host.invalid/shop', /no host 'no-such-host.invalid:5432' is known/],
   ['postgres://me:secret@/shop?host=/nowhere', /nothing listens at \/nowhere\/.s.PGSQL.5432/],
-])('%s cannot be reached, which is said', async (url, reason) => {
+])('%s is reported as unreachable', async (url, reason) => {
   expect(await refusal(url)).toMatch(reason)
 })
 

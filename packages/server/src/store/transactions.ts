@@ -11,7 +11,8 @@ const CONFLICT_DELAY_MS = 2
 /**
  * Runs `work` in one transaction, and retries when PostgreSQL aborted it in favour of a concurrent one. `work` must
  * have no effect that a rollback does not undo.
- * @param isolation `serializable` for one that decides by what it has read (docs/adr/0032). SQLite's always are.
+ * @param isolation `serializable` for a transaction whose writes depend on what it has read (docs/adr/0032). Transactions
+ * of SQLite always are.
  */
 export async function inTransaction<T>(
   store: Store,

@@ -23,7 +23,10 @@ export const TEAM_LIMITS = {
 
   /** Requests of all API keys of a team together, with a burst of four seconds [rate_limited]. */
   requestsPerSecond: 500,
-  /** Requests to one route, so that a program that floods it leaves the other programs of its team some [rate_limited]. */
+  /**
+   * Requests to one route, so that a program that floods one route leaves capacity for the team's other programs
+   * [rate_limited].
+   */
   requestsPerSecondOfRoute: 400,
   requestBurstSeconds: 4,
 
@@ -157,8 +160,8 @@ export class TeamLimits {
   /**
    * Reserves machines for a team before they are started, for whatever purpose. Machines that are being started count like
    * those that run; otherwise a burst would pass the limit.
-   * @returns gives the places back, once however often it is called. Callers do so in the same tick in which the sandbox
-   *   enters the registry
+   * @returns a function that releases the places; further calls have no effect. Callers do so in the same tick in which
+   * the sandbox enters the registry
    * @throws SandlotError quota_exceeded, sandbox_capacity_unavailable
    */
   reserve(team: Team, count = 1): () => void {

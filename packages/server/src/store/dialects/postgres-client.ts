@@ -4,7 +4,7 @@ import pg from 'pg'
 import { parse } from 'pg-connection-string'
 import { parametersOf, withoutPassword } from '../store-url.ts'
 
-/** Also how long a statement waits for a free connection of the pool. */
+/** Longest time to connect, and to wait for a free connection of the pool. */
 const CONNECT_TIMEOUT_MS = 5_000
 const STATEMENT_TIMEOUT_MS = 30_000
 /** How much later than the server's own limit statements end whose server disappeared without closing their connection. */
@@ -17,7 +17,7 @@ const INT8 = 20
 const NUMERIC = 1700
 
 export interface ClientOptions {
-  /** Shown in `pg_stat_activity`; a server that takes over ends the connections of this name. */
+  /** Shown in `pg_stat_activity`; a server that takes over ends the connections with this name. */
   applicationName: string
   /** Longest that one statement takes. Default 30 s. */
   statementTimeoutMs?: number
@@ -97,7 +97,9 @@ function addressIn(url: string): ReturnType<typeof parse> {
   return address
 }
 
-/** Sums and counts come as text, because they may be larger than a number can be exactly; ours never are. */
+/**
+ * Parses sums and counts, which arrive as text because they may exceed the exact range of a number; Sandlot's never do.
+ */
 function typeParser(oid: number, format: 'text'): (value: string) => unknown {
   if (oid !== INT8 && oid !== NUMERIC) return pg.types.getTypeParser(oid, format)
   return (text) => {

@@ -25,7 +25,7 @@ export interface Gate {
   isOpen(): boolean
   /** Waits a moment for `isOpen`. @throws SandlotError store_unavailable */
   opened(): Promise<void>
-  /** Called with every new connection before its first statement; rejects when this server must not write any more. */
+  /** Called for every new connection before its first statement; rejects when this server must not write any more. */
   admit(client: pg.ClientBase): Promise<void>
 }
 
@@ -132,7 +132,7 @@ class PostgresDriver implements Driver {
   async rollbackTransaction(connection: PostgresConnection): Promise<void> {
     connection.isInTransaction = false
     if (connection.isBroken) return
-    // the server rolls back by itself when the connection is gone
+    // PostgreSQL rolls back when the connection is gone
     await connection.client.query('rollback').catch(() => {
       connection.isBroken = true
     })
@@ -147,7 +147,7 @@ class PostgresDriver implements Driver {
 class PostgresConnection implements DatabaseConnection {
   readonly client: pg.PoolClient
   isInTransaction = false
-  /** Must not go back to the pool. */
+  /** Whether the connection must not be returned to the pool. */
   isBroken = false
   transactionId: string | undefined
   /** The first error of the transaction, after which PostgreSQL can only roll it back. */
@@ -188,6 +188,6 @@ class PostgresConnection implements DatabaseConnection {
   }
 }
 
-/** PostgreSQL's text holds no NUL, which SQLite's does: names and logs may have one. */
+/** Removes NUL characters, which names and logs may contain and PostgreSQL's text, unlike SQLite's, cannot. */
 const storable = (value: unknown): unknown =>
   typeof value === 'string' && value.includes('\0') ? value.replaceAll('\0', '\uFFFD') : value

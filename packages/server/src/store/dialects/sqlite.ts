@@ -12,7 +12,7 @@ import {
 
 const MAX_CACHED_STATEMENTS = 200
 
-/** Kysely over Node's own SQLite: one connection, statements kept prepared. */
+/** Kysely dialect for Node's own SQLite: one connection, with prepared statements. */
 export function nodeSqliteDialect(path: string): Dialect {
   return {
     createAdapter: () => new SqliteAdapter(),
@@ -26,7 +26,7 @@ class NodeSqliteDriver implements Driver {
   readonly #path: string
   #database: DatabaseSync | undefined
   #connection: NodeSqliteConnection | undefined
-  /** Transactions and single statements take turns: there is one connection. */
+  /** Transactions and single statements take turns, as they share one connection. */
   #turn: Promise<void> = Promise.resolve()
 
   constructor(path: string) {
@@ -63,7 +63,7 @@ class NodeSqliteDriver implements Driver {
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    // a full disk has rolled the transaction back already; the error of a second rollback would hide that one
+    // on a full disk SQLite has already rolled back; the error of a second rollback would hide the first error
     if (!this.#database!.isTransaction) return
     await connection.executeQuery(CompiledQuery.raw('rollback'))
   }
