@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { constants, setPriority } from 'node:os'
 
 export interface Ended {
   code: number
@@ -9,6 +10,8 @@ export interface CommandOptions {
   cwd: string
   env: NodeJS.ProcessEnv
   timeoutMs: number
+  /** Other commands get the processors first. */
+  hasLowPriority?: boolean
   /** Gets the output piece by piece as it comes. */
   onOutput?: (text: string) => void
 }
@@ -22,6 +25,8 @@ export function runCommand(file: string, args: string[], options: CommandOptions
     const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     const { pid } = child
     if (pid !== undefined) running.add(pid)
+    if (pid !== undefined && options.hasLowPriority)
+      setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
     let output = ''
     const capture = (text: string) => {
       output += text

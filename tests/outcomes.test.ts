@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { countGoTests, countVitestTests } from './outcomes.ts'
+import { countGoTests, countVitestTests, failedVitestTests } from './outcomes.ts'
 
 const events = (...list: object[]) => list.map((event) => JSON.stringify(event)).join('\n')
 
@@ -11,6 +11,27 @@ test("vitest's own counts are used", () => {
 test('a runner that failed without a failed test counts as one failure', () => {
   expect(countVitestTests('{"numPassedTests": 7, "numFailedTests": 0}', 1).failed).toBe(1)
   expect(countVitestTests('', 1)).toEqual({ passed: 0, failed: 1, skipped: 0 })
+})
+
+test('failed tests are named with their first line, and files that failed outside of a test', () => {
+  const failed = {
+    status: 'failed',
+    fullName: 'a file is copied',
+    failureMessages: ['AssertionError: expected 1 to be 2\n    at copy.test.ts:3'],
+  }
+  const passed = { status: 'passed', fullName: 'a file is moved', failureMessages: [] }
+  const json = JSON.stringify({
+    testResults: [
+      { name: '/a/copy.test.ts', status: 'failed', message: '', assertionResults: [passed, failed] },
+      { name: '/a/hook.test.ts', status: 'failed', message: 'Error: no server\n at x', assertionResults: [] },
+      { name: '/a/move.test.ts', status: 'passed', message: '', assertionResults: [passed] },
+    ],
+  })
+  expect(failedVitestTests(json)).toEqual([
+    'a file is copied: AssertionError: expected 1 to be 2',
+    '/a/hook.test.ts: Error: no server',
+  ])
+  expect(failedVitestTests('')).toEqual([])
 })
 
 test('Go tests are counted, packages are not', () => {

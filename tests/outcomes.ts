@@ -5,20 +5,25 @@ export interface Outcome {
   skipped: number
 }
 
+interface VitestReport {
+  numPassedTests?: number
+  numFailedTests?: number
+  numPendingTests?: number
+  numTodoTests?: number
+  testResults?: {
+    name: string
+    status: string
+    message: string
+    assertionResults: { status: string; fullName: string; failureMessages: string[] | null }[]
+  }[]
+}
+
 /**
  * Reads vitest's JSON report. A runner that failed without a failed test (a broken import, a server that did not
  * start, no report at all) counts as one failure.
  */
 export function countVitestTests(json: string, exitCode: number): Outcome {
-  let report: {
-    numPassedTests?: number
-    numFailedTests?: number
-    numPendingTests?: number
-    numTodoTests?: number
-  } = {}
-  try {
-    report = JSON.parse(json)
-  } catch {}
+  const report = parse<VitestReport>(json) ?? {}
   const failed = report.numFailedTests ?? 0
   return {
     passed: report.numPassedTests ?? 0,
@@ -26,6 +31,23 @@ export function countVitestTests(json: string, exitCode: number): Outcome {
     skipped: (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0),
   }
 }
+
+/**
+ * Names each failed test of vitest's JSON report, with the first line of its error; a file that failed outside of its
+ * tests (an import, a hook) is named with its path.
+ */
+export function failedVitestTests(json: string): string[] {
+  const files = parse<VitestReport>(json)?.testResults ?? []
+  return files.flatMap(({ name, status, message, assertionResults }) => {
+    const failed = assertionResults.filter((test) => test.status === 'failed')
+    if (failed.length === 0) return status === 'failed' ? [`${name}: ${firstLine(message)}`] : []
+    return failed.map(
+      ({ fullName, failureMessages }) => `${fullName}: ${firstLine(failureMessages?.[0] ?? 'no message')}`,
+    )
+  })
+}
+
+const firstLine = (text: string): string => text.trim().split('\n', 1)[0]!
 
 interface GoEvent {
   Action: string
@@ -40,7 +62,7 @@ export function countGoTests(output: string, exitCode: number): { outcome: Outco
   const spoken = new Map<string, string>()
   let failures = ''
   for (const line of output.split('\n')) {
-    const event = parseEvent(line)
+    const event = line.startsWith('{') ? parse<GoEvent>(line) : undefined
     if (!event) {
       if (line.trim()) failures += `${line}\n`
       continue
@@ -58,10 +80,9 @@ export function countGoTests(output: string, exitCode: number): { outcome: Outco
   return { outcome, failures: exitCode === 0 ? '' : failures }
 }
 
-function parseEvent(line: string): GoEvent | undefined {
-  if (!line.startsWith('{')) return undefined
+function parse<T>(json: string): T | undefined {
   try {
-    return JSON.parse(line) as GoEvent
+    return JSON.parse(json) as T
   } catch {
     return undefined
   }

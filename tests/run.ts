@@ -7,9 +7,9 @@ import { killCommands } from './command.ts'
 import type { Outcome } from './outcomes.ts'
 import { runStages } from './schedule.ts'
 import { type FileTime, slowestFiles } from './slow-files.ts'
-import { emptySuites, stages, type TestStage } from './stages.ts'
+import { emptySuites, type StageResult, stages, type TestStage } from './stages.ts'
 
-/** Stages at a time. */
+/** Stages at a time, besides one in the background. */
 const WIDTH = 2
 const SLOW_FILES = 10
 
@@ -35,6 +35,7 @@ const startedMs = Date.now()
 const minutes = () => (Date.now() - startedMs) / 60_000
 const rows = new Map<TestStage, string>()
 const times: FileTime[] = []
+const failures: string[] = []
 const total: Outcome = { passed: 0, failed: 0, skipped: 0 }
 
 await runStages(chosen(), WIDTH, runStage)
@@ -45,6 +46,7 @@ const summary = [
   ...emptySuites().map((suite) => `! ${suite.padEnd(16)} holds no tests`),
 ]
 if (times.length > 0) process.stdout.write(`\nslowest files\n${slowestFiles(times, SLOW_FILES)}\n`)
+if (failures.length > 0) process.stdout.write(`\nfailed tests\n  ${failures.join('\n  ')}\n`)
 process.stdout.write(`\n${summary.join('\n')}\n\n`)
 process.stdout.write(`${minutes().toFixed(1)} minutes\n${total.passed} passed, ${total.failed} failed\n`)
 process.exitCode = total.failed === 0 ? 0 : 1
@@ -75,14 +77,20 @@ async function runStage(stage: TestStage): Promise<void> {
   const started = Date.now()
   const output = lineWriter(name)
   const result = await stage
-    .run({ timeoutMs: stage.timeoutMinutes * 60_000, reports, print: output.write })
-    .catch((error: unknown) => {
+    .run({
+      timeoutMs: stage.timeoutMinutes * 60_000,
+      isBackground: stage.isBackground,
+      reports,
+      print: output.write,
+    })
+    .catch((error: unknown): StageResult => {
       output.write(`${String(error)}\n`)
-      return { passed: 0, failed: 1, skipped: 0, files: [] }
+      return { passed: 0, failed: 1, skipped: 0, failures: [String(error)] }
     })
   output.end()
   for (const kind of ['passed', 'failed', 'skipped'] as const) total[kind] += result[kind]
   times.push(...(result.files ?? []))
+  failures.push(...(result.failures ?? []).map((failure) => `${name.padEnd(12)} ${failure}`))
   const seconds = ((Date.now() - started) / 1000).toFixed(1)
   const counts = `${result.passed} passed, ${result.failed} failed${result.skipped ? `, ${result.skipped} skipped` : ''}`
   const row = `${result.failed === 0 ? '✓' : '✗'} ${name.padEnd(16)} ${counts} (${seconds} s)`

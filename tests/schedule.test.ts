@@ -54,6 +54,24 @@ test('a stage that runs alone has neither earlier nor later ones beside it', asy
   await over
 })
 
+test('one stage in the background takes no place of the others', async () => {
+  const background = { isBackground: true }
+  const { started, end, over } = play([
+    stage('a'),
+    stage('unit', background),
+    stage('unit-postgres', background),
+    stage('b'),
+    stage('c'),
+  ])
+  expect(started).toEqual(['a', 'unit', 'b'])
+  await end('unit')
+  expect(started).toEqual(['a', 'unit', 'b', 'unit-postgres'])
+  await end('a')
+  expect(started.at(-1)).toBe('c')
+  for (const name of ['b', 'c', 'unit-postgres']) await end(name)
+  await over
+})
+
 test('stages that need each other are an error', async () => {
   const { over } = play([stage('a', { needs: ['b'] }), stage('b', { needs: ['a'] })])
   await expect(over).rejects.toThrow('wait for each other: a, b')

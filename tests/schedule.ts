@@ -4,10 +4,12 @@ export interface Stage {
   needs: string[]
   /** Measures the machine, or breaks when network interfaces come and go: runs while nothing else does. */
   isAlone?: boolean
+  /** Needs the processors and nothing else: runs at low priority beside `width` others, one such stage at a time. */
+  isBackground?: boolean
 }
 
 /**
- * Runs stages in their order, at most `width` at a time. A stage that needs another one waits for it while later stages
+ * Runs stages in their order, at most `width` at a time and one in the background. A stage that needs another one waits for it while later stages
  * go ahead; one that runs alone waits for all that have started, and later stages wait for it.
  *
  * @param run must not reject
@@ -40,11 +42,13 @@ function nextStage<T extends Stage>(
   width: number,
   isPending: (name: string) => boolean,
 ): T | undefined {
-  if (running.length >= width || running.some(({ isAlone }) => isAlone)) return undefined
+  if (running.some(({ isAlone }) => isAlone)) return undefined
+  const inBackground = running.filter(({ isBackground }) => isBackground).length
   for (const stage of waiting) {
     const isReady = !stage.needs.some(isPending)
     if (stage.isAlone) return isReady && running.length === 0 ? stage : undefined
-    if (isReady) return stage
+    const hasPlace = stage.isBackground ? inBackground === 0 : running.length - inBackground < width
+    if (isReady && hasPlace) return stage
   }
   return undefined
 }

@@ -2,7 +2,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Ended, runCommand } from './command.ts'
-import { countGoTests, countVitestTests, type Outcome } from './outcomes.ts'
+import { countGoTests, countVitestTests, failedVitestTests, type Outcome } from './outcomes.ts'
 import { postgresPrograms } from './postgres/cluster.ts'
 import type { Stage } from './schedule.ts'
 import { FILE_TIMES_VARIABLE, type FileTime } from './slow-files.ts'
@@ -19,6 +19,7 @@ export interface TestStage extends Stage {
 /** What a stage is run with. */
 export interface StageRun {
   timeoutMs: number
+  isBackground?: boolean
   /** A folder for reports, removed at the end of the run. */
   reports: string
   print: (text: string) => void
@@ -27,6 +28,8 @@ export interface StageRun {
 export interface StageResult extends Outcome {
   /** How long its test files took. */
   files?: FileTime[]
+  /** What failed, a line each. */
+  failures?: string[]
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -50,6 +53,7 @@ function command(
     cwd: options.cwd ?? root,
     env: { ...environment, ...options.env },
     timeoutMs: run.timeoutMs,
+    hasLowPriority: run.isBackground,
     onOutput: options.isQuiet ? undefined : run.print,
   })
 }
@@ -96,8 +100,12 @@ const vitest = (project: string, options: Partial<TestStage> = {}): TestStage =>
     ]
     const env = { [FILE_TIMES_VARIABLE]: times }
     const { code } = await command(join(binaries, 'vitest'), args, run, { env })
-    const outcome = countVitestTests(existsSync(report) ? readFileSync(report, 'utf8') : '', code)
-    return { ...outcome, files: existsSync(times) ? JSON.parse(readFileSync(times, 'utf8')) : [] }
+    const json = existsSync(report) ? readFileSync(report, 'utf8') : ''
+    return {
+      ...countVitestTests(json, code),
+      files: existsSync(times) ? JSON.parse(readFileSync(times, 'utf8')) : [],
+      failures: failedVitestTests(json),
+    }
   },
 })
 
@@ -109,6 +117,7 @@ const goTests = (program: string): TestStage => ({
   name: `${program} (go test)`,
   needs: [setUp.name],
   timeoutMinutes: 15,
+  isBackground: true,
   async run(run) {
     const cwd = join(root, 'guest', program)
     const { code, output } = await command('go', ['test', '-json', './...'], run, { cwd, isQuiet: true })
@@ -172,8 +181,8 @@ echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf
 apt-get install -y --no-install-recommends postgresql`
 
 /**
- * In the order in which they start, two at a time: a suite that drives a server uses a third of two processors. What
- * measures the machine runs alone, early, as nothing else can run then in any case.
+ * In the order in which they start, two at a time: a suite that drives a server uses a third of two processors. Unit
+ * tests use the rest. What measures the machine runs alone, early, as nothing else can run then in any case.
  */
 export const stages: TestStage[] = [
   setUp,
@@ -195,11 +204,11 @@ export const stages: TestStage[] = [
     }),
     goTests(program),
   ]),
+  vitest('unit', { isBackground: true }),
+  vitest('unit-postgres', { isBackground: true, needs: [setUp.name, buildSdk.name, postgresql.name] }),
   liveSuite('conformance', { needs: [setUp.name, buildSdk.name, pythonClients.name] }),
-  vitest('unit', { timeoutMinutes: 20 }),
   // early, beside suites that build no template of the catalogue; its own are several gigabytes, in about 15 minutes
   liveSuite('catalogue', { leftOutAfterMinutes: 20 }),
-  vitest('unit-postgres', { timeoutMinutes: 20, needs: [setUp.name, buildSdk.name, postgresql.name] }),
   liveSuite('hostile'),
   liveSuite('e2e', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
   // includes PostgreSQL that is killed

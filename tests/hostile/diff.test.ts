@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newTeam } from '../new-team.ts'
 import { asRoot, guest, pythonAsRoot, server } from './guest.ts'
 import { type Outside, openOutside } from './outside.ts'
 
@@ -13,23 +14,31 @@ interface Diff {
   isTruncated: boolean
 }
 
-const api = (method: string, path: string, signal?: AbortSignal): Promise<Response> =>
+const api = (
+  method: string,
+  path: string,
+  signal?: AbortSignal,
+  apiKey = server.env.E2B_API_KEY!,
+): Promise<Response> =>
   fetch(`${server.env.E2B_API_URL}${path}`, {
     method,
-    headers: { 'X-API-KEY': server.env.E2B_API_KEY!, 'Content-Type': 'application/json' },
+    headers: { 'X-API-KEY': apiKey, 'Content-Type': 'application/json' },
     body: method === 'POST' ? '{}' : undefined,
     signal: signal ?? AbortSignal.timeout(150_000),
   })
 
-async function checkpoint({ sandboxId }: Sandbox): Promise<string> {
-  const response = await api('POST', `/sandboxes/${sandboxId}/checkpoints`)
+async function checkpoint({ sandboxId }: Sandbox, apiKey?: string): Promise<string> {
+  const response = await api('POST', `/sandboxes/${sandboxId}/checkpoints`, undefined, apiKey)
   expect(response.status).toBe(201)
   return ((await response.json()) as { checkpointID: string }).checkpointID
 }
 
-async function diff({ sandboxId }: Sandbox, from?: string, to?: string): Promise<Diff> {
+async function diff(
+  { sandboxId }: Sandbox,
+  { from, to, apiKey }: { from?: string; to?: string; apiKey?: string } = {},
+): Promise<Diff> {
   const query = from && to ? `?from=${from}&to=${to}` : ''
-  const response = await api('GET', `/sandboxes/${sandboxId}/diff${query}`)
+  const response = await api('GET', `/sandboxes/${sandboxId}/diff${query}`, undefined, apiKey)
   const body = await response.json()
   expect({ status: response.status, body }).toMatchObject({ status: 200 })
   return body as Diff
@@ -85,7 +94,7 @@ def send():
 for _ in range(4):
     threading.Thread(target=send).start()`
 
-  test('so no packet leaves, from a checkpoint with memory and from a pause', async () => {
+  test('and no packet leaves, from a checkpoint with memory and from a pause', async () => {
     const sandbox = closed()
     await sandbox.files.write('/tmp/sender.py', sender(outside.address, outside.port))
     await sandbox.commands.run('python3 /tmp/sender.py', { background: true, timeoutMs: 0 })
@@ -96,13 +105,13 @@ for _ in range(4):
     const heard = async () =>
       ((await (await fetch(`http://${outside.address}:${outside.port}/datagrams`)).json()) as string[]).length
     expect(await heard()).toBe(0)
-    expect((await diff(sandbox, from, to)).added).toContain('/home/user/new')
-    expect((await diff(sandbox, to, from)).deleted).toContain('/home/user/new')
+    expect((await diff(sandbox, { from: from, to: to })).added).toContain('/home/user/new')
+    expect((await diff(sandbox, { from: to, to: from })).deleted).toContain('/home/user/new')
     expect(await heard()).toBe(0)
   })
 })
 
-describe('a diff tells nothing of the host', () => {
+describe('a diff reveals nothing of the host', () => {
   const sandbox = guest()
   const present = `sandlot-test-present-${process.pid}`
   beforeAll(() => writeFile(`/run/${present}`, ''))
@@ -245,7 +254,7 @@ print(json.dumps("made"))`
 describe('diffs of one team', () => {
   const sandbox = guest()
 
-  test('are limited, and end when their caller goes', async () => {
+  test('are limited, and end when their caller disconnects', async () => {
     await asRoot(sandbox(), 'head -c 300M /dev/urandom > /home/user/large')
     const points: string[] = []
     for (let i = 0; i < 4; i++) points.push(await checkpoint(sandbox()))
@@ -271,6 +280,19 @@ describe('diffs of one team', () => {
         timeout: 30_000,
       })
       .toBe(200)
+  })
+
+  test('are as many at a time as the plan allows, also more than the machine makes at a time', async () => {
+    const apiKey = await newTeam(server, { diffs: 3 })
+    const own = await Sandbox.create({ apiKey, timeoutMs: 300_000 })
+    try {
+      const points: string[] = []
+      for (let i = 0; i < 4; i++) points.push(await checkpoint(own, apiKey))
+      const to = points.pop()!
+      await Promise.all(points.map((from) => diff(own, { from, to, apiKey })))
+    } finally {
+      await own.kill()
+    }
   })
 
   test('run beside a running sandbox, and leave nothing behind', async () => {

@@ -40,17 +40,17 @@ import { AdoptedBases } from './takeover/adopted-bases.ts'
 import { checkBasePlace } from './takeover/base-place.ts'
 import { createUnlistedData } from './unlisted/unlisted-data.ts'
 
-/** Minimum space that builds leave on the disk. */
+/** Disk space that builds must leave free, at least. */
 const MIN_SPARE_BYTES = 512 * 2 ** 20
 const FALLBACK_RESOLVER = '1.1.1.1'
 
-/** The parts of a node, connected. */
+/** The connected parts of a node. */
 export type NodeParts = Awaited<ReturnType<typeof assembleNode>>
 type Host = ReturnType<typeof openHost>
 type Storage = Awaited<ReturnType<typeof openStorage>>
 type Starting = ReturnType<typeof openStarting>
 
-/** Makes the parts of a node and connects them. Nothing runs before the first join. */
+/** Creates the parts of a node and connects them. Nothing runs before the first join. */
 export async function assembleNode(options: NodeOptions) {
   const host = openHost(options)
   const storage = await openStorage(options, host)
@@ -87,7 +87,7 @@ export async function assembleNode(options: NodeOptions) {
   }
 }
 
-/** Opens what belongs to this machine: engine, cgroups, network, and the machines that use them. */
+/** Opens the resources of this host: engine, cgroups, network, and the machines that use them. */
 function openHost(options: NodeOptions) {
   const { home, logger } = options
   const names = namesFor(home)
@@ -150,7 +150,7 @@ async function openStorage(options: NodeOptions, { onError }: Host) {
   return { checkpointsDir, adopted, folder, startPriority, tiers }
 }
 
-/** Opens what starts machines and keeps them ready, and the guards that free memory and disk space. */
+/** Opens the warm pool and the other sources of machines, and the guards that free memory and disk space. */
 function openStarting(
   options: NodeOptions,
   host: Host,
@@ -231,7 +231,7 @@ function openImages(options: NodeOptions, { machines, onError }: Host, { starts 
 
 type Images = ReturnType<typeof openImages>
 
-/** Opens what builds templates and starts machines from their checkpoints. */
+/** Opens the template builder, and what starts machines from checkpoints. */
 async function openBuilding(
   options: NodeOptions,
   { driver, events, onError }: Host,
@@ -288,7 +288,7 @@ async function openBuilding(
   return { layers, booted, envdKey, startable, buildRuns }
 }
 
-/** Opens comparisons of checkpoints, and deletion of a checkpoint with its cached comparisons. */
+/** Opens comparisons of checkpoints, and the deletion of checkpoints together with cached comparisons. */
 function openDiffs(
   { memoryFloorMB }: NodeOptions,
   { machines, driver, runDir }: Host,

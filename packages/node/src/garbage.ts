@@ -21,7 +21,7 @@ export interface NodeGarbageOptions {
   limits: KeepLimits
 }
 
-/** Removes data that nothing on this machine needs: chunks, layers, images, and bases from other machines. */
+/** Removes chunks, layers, images, and bases from other machines that nothing on this machine needs. */
 export async function collectNodeGarbage(options: NodeGarbageOptions): Promise<void> {
   const { unlisted, tiers, layers, booted, images, adopted, shared, machines, limits } = options
   await collectUnlisted(unlisted, { isAsked: false })

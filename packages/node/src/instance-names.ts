@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 
 /**
- * Names of everything that one instance owns on this machine. Two instances (two homes) never share a name, so that neither
- * can touch what the other one runs.
+ * Names of everything that one instance owns on this machine. Two instances (two homes) never share a name, so that
+ * neither can affect resources of the other.
  */
 export interface InstanceNames {
-  /** 4 hex characters made from the home's path. */
+  /** 4 hex characters, derived from the home's path. */
   instance: string
   /** nftables table, family inet. */
   nftTable: string

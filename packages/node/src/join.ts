@@ -11,16 +11,16 @@ import type { Session } from './session.ts'
 import type { Upkeep } from './upkeep.ts'
 
 /**
- * Reconciles the rows of a control plane with this machine (docs/adr/0031). The first join takes over what a former server
- * left. Later joins of the same server process change nothing that this process may still be writing rows for. No join
- * deletes a checkpoint or a machine only because it is not listed (docs/adr/0023).
+ * Reconciles the rows of a control plane with this machine (docs/adr/0031). The first join takes over machines of a
+ * former server. Later joins of the same server process leave alone everything for which that process may still be
+ * writing rows. No join deletes a checkpoint or a machine only because it is not listed (docs/adr/0023).
  */
 export class NodeJoin {
   readonly #parts: NodeParts
   readonly #session: Session
   readonly #upkeep: Upkeep
   #isStarted = false
-  /** The last join: joins run one at a time. */
+  /** The last join, which the next one waits for. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(parts: NodeParts, session: Session, upkeep: Upkeep) {
@@ -44,7 +44,7 @@ export class NodeJoin {
       alive,
       capacity: nodeCapacity(options.home, options.resources),
       builds: [...builds.values()].map(toBuildInfo),
-      buildsUnderWay: buildRuns.running(),
+      runningBuilds: buildRuns.running(),
     }
   }
 
@@ -73,7 +73,7 @@ export class NodeJoin {
     this.#isStarted = true
   }
 
-  /** @returns machines of the base template that are still warm */
+  /** @returns warm machines of the base template */
   async #recoverMachines({ instanceId, inUse, frozen, ended }: KnownState): Promise<LiveMachine[]> {
     const { machines, unlisted } = this.#parts
     const { warm, unlisted: notListed } = await machines.recover({
@@ -90,7 +90,7 @@ export class NodeJoin {
     return warm
   }
 
-  /** @returns checkpoints whose machine is still frozen */
+  /** @returns checkpoints with a machine that is still frozen */
   #holdFrozen({ frozen }: KnownState): Set<string> {
     const { machines, persistence } = this.#parts
     const held = new Set<string>()
@@ -118,8 +118,8 @@ export class NodeJoin {
       slots,
       onStalled: ({ machineId }, reason) => events.emit({ type: 'stalled', machineId, reason }),
       onFault: (reason) =>
-        options.logger.error({ reason }, 'the firewall does not hold: machines stand still'),
-      onMended: () => options.logger.warn('the firewall holds again: machines go on'),
+        options.logger.error({ reason }, 'the firewall is gone or was changed: machines are frozen'),
+      onMended: () => options.logger.warn('the firewall is intact again: machines run again'),
     })
   }
 
@@ -151,7 +151,7 @@ export class NodeJoin {
     const isSameSession = known.sessionId === this.#session.id
     if (!isSameSession) {
       this.#session.begin(known.sessionId)
-      // the rows list what was requested before: the running saves tell its outcome
+      // waits for running saves, whose outcome decides about checkpoints that rows already list
       await this.#session.settle()
     }
     for (const machineId of known.ended) await this.#end(machineId)
@@ -167,7 +167,7 @@ export class NodeJoin {
     const machine = machines.get(machineId)
     if (!machine || machine.isEnding) return
     const wasUnlisted = unlisted.machines.has(machineId)
-    // in the same session a frozen machine was just paused, which the rows do not show yet
+    // a frozen machine of the same session was just paused, which the rows may not show yet
     if (!isSameSession || wasUnlisted) {
       if (wasUnlisted) await network.firewall.setPolicy(machine.slot, policy)
       if (wasUnlisted) machine.network = policy
@@ -201,7 +201,7 @@ export class NodeJoin {
       const machine = machines.get(machineId)
       if (!machine || machine.isEnding) this.#session.forgetMachine(machineId)
       else if (listed.has(machineId) || (isSameSession && this.#session.hasMachine(machineId))) continue
-      // a paused machine is in a checkpoint, and one that was never handed out holds nothing
+      // a paused machine has a checkpoint, and a machine that was never handed out contains no data
       else if (frozenMachines.has(machineId) || !(await isMarked(machine.dir, 'used')))
         await this.#end(machineId)
       else {
@@ -213,7 +213,7 @@ export class NodeJoin {
     await unlisted.machines.find(notListed, () => false, known.instanceId)
   }
 
-  /** Freezes a machine for good, also one that a guard has stalled. */
+  /** Freezes a machine permanently, also one that a guard has stalled. */
   async #freeze(machine: LiveMachine): Promise<void> {
     const { machines, guard, network } = this.#parts
     await guard.release(machine, () => network.release(machine, () => machines.freeze(machine)))
@@ -230,7 +230,7 @@ export class NodeJoin {
 const policiesOf = (inUse: KnownState['inUse']): Map<string, NetworkPolicy> =>
   new Map(inUse.map(({ machineId, network }) => [machineId, network]))
 
-/** Removes the paths of this machine. */
+/** Returns the public part of a build, without local paths. */
 export const toBuildInfo = ({
   buildId,
   name,

@@ -1,6 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import type {
   AcquireOptions,
+  ArchiveCheckOptions,
   BuildJob,
   CheckpointInfo,
   DiffOptions,
@@ -31,10 +32,10 @@ import { createBaseExporter } from './takeover/export-base.ts'
 import { collectUnlisted } from './unlisted/unlisted-data.ts'
 import { Upkeep } from './upkeep.ts'
 
-/** Long enough for an envd on a busy machine. */
+/** Longest wait for envd in a health check, enough on a busy machine. */
 const GUEST_ANSWER_TIMEOUT_MS = 5_000
 
-/** A node with gVisor on this machine. The first `join` makes the base build if it is missing. */
+/** A node with gVisor on this machine. The first `join` creates the base build if it is missing. */
 export class LocalNode implements SandboxNode {
   readonly #parts: NodeParts
   readonly #session = new Session()
@@ -82,7 +83,7 @@ export class LocalNode implements SandboxNode {
     network.firewall.check()
     if (startable.has(buildId)) {
       await startable.prepare(buildId)
-      // opened on demand, because each lane costs work and most snapshots are never used
+      // opened on demand, because each lane has a cost and most snapshots are never used
       if (startable.has(buildId) && !pool.has(buildId)) pool.open(buildId)
     }
     let machine = await pool.take(buildId, { owner })
@@ -129,7 +130,7 @@ export class LocalNode implements SandboxNode {
     if (!machine || machine.isFrozen) return true
     return machine.guest.waitUntilHealthy(GUEST_ANSWER_TIMEOUT_MS).then(
       () => true,
-      // the disk guard may have stalled it meanwhile
+      // the disk guard may have stalled the machine meanwhile
       () => machine.isFrozen || !machines.isAlive(machine),
     )
   }
@@ -242,9 +243,9 @@ export class LocalNode implements SandboxNode {
     this.#parts.buildRuns.proceed(buildId)
   }
 
-  checkArchive(key: string, owner: string): Promise<void> {
+  checkArchive(key: string, checkOptions: ArchiveCheckOptions): Promise<void> {
     const { archiveChecks, options } = this.#parts
-    return options.archives.use(key, (path) => archiveChecks.check(path, owner))
+    return options.archives.use(key, (path) => archiveChecks.check(path, checkOptions))
   }
 
   planRelease(checkpointIds: readonly string[]): Promise<ReleasePlan> {
@@ -253,7 +254,7 @@ export class LocalNode implements SandboxNode {
 
   releaseTemplate(plan: ReleasePlan) {
     const { machines } = this.#parts
-    // stock is not counted: its checkpoint is, and prepared kernels hold nothing
+    // warm machines are not counted, as their checkpoints are, and prepared kernels contain no image
     const imagesInUse = () =>
       [...machines.all()]
         .filter(({ isEnding, isWarm }) => !isEnding && !isWarm)
@@ -276,7 +277,7 @@ export class LocalNode implements SandboxNode {
   }
 }
 
-/** Removes the paths of this machine from a manifest. */
+/** Returns the public part of a manifest, without local paths. */
 const toInfo = ({
   checkpointId,
   hasMemory,

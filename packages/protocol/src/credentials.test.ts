@@ -8,12 +8,12 @@ const jwt = (payload: object): string =>
     .join('.')
 
 test.each(['sandlot-session', 'sandlot-form', '__Host-sandlot-session', '__host-Sandlot-Form'])(
-  'cookie %s is ours',
+  'cookie %s belongs to the server',
   (name) => expect(isOwnCookie(name)).toBe(true),
 )
 
 test.each(['session', 'sandlot', 'my-sandlot-session', 'sandlot-session2', '__Host-session'])(
-  "cookie %s is an application's",
+  'cookie %s belongs to an application',
   (name) => expect(isOwnCookie(name)).toBe(false),
 )
 
@@ -32,4 +32,4 @@ test.each([
   'Bearer eyJ.eyJ.x',
   'Basic dXNlcjo=',
   `${newApiKey()}0`,
-])('%j is none', (value) => expect(isApiCredential(value)).toBe(false))
+])('%j is not a credential', (value) => expect(isApiCredential(value)).toBe(false))

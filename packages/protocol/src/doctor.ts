@@ -11,7 +11,10 @@ export interface Finding {
 export type Verdict = Omit<Finding, 'name'>
 export type Check<Subject> = (subject: Subject) => Verdict | Promise<Verdict>
 
-/** Runs all checks concurrently. A check that throws, or takes longer than `timeoutMs`, has failed; the others go on. */
+/**
+ * Runs all checks concurrently. A check that throws, or takes longer than `timeoutMs`, is reported as failed; the other
+ * checks continue.
+ */
 export function examine<Subject>(
   checks: Record<string, Check<Subject>>,
   subject: Subject,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { afterActing, errorTable, SandlotError } from './errors.ts'
 
-test('an error is its body: the status twice for clients that test it there, a stable name, never the cause', () => {
+test('the body of an error holds the status again, as clients read it there, and a stable name, but never the cause', () => {
   const error = new SandlotError('sandbox_capacity_unavailable', 'no slot', {
     cause: new Error('inner'),
     retryAfterSeconds: 5,
@@ -14,17 +14,17 @@ test('an error is its body: the status twice for clients that test it there, a s
   expect([error.status, error.retryAfterSeconds, error instanceof Error]).toEqual([503, 5, true])
 })
 
-test('the table says when to come back; a thrower that knows better says so itself', () => {
+test('Retry-After comes from the table, unless the code that throws sets another time', () => {
   expect(new SandlotError('server_draining', '').retryAfterSeconds).toBe(5)
   expect(new SandlotError('server_draining', '', { retryAfterSeconds: 60 }).retryAfterSeconds).toBe(60)
   expect(new SandlotError('quota_exceeded', '').retryAfterSeconds).toBeUndefined()
 })
 
-describe('whether a request may be repeated', () => {
-  /** Clients of today repeat these whatever the method, unless a header says no. */
+describe('the Should-Retry header', () => {
+  /** Statuses that current clients retry for any method, unless the header is false. */
   const REPEATED = [429, 502, 503, 504]
 
-  test('is said for every error that clients repeat by themselves and that comes after something was done', () => {
+  test('is false for every error that clients would retry and whose request may have had effects', () => {
     const told = Object.entries(errorTable)
       .filter(([, { status }]) => REPEATED.includes(status))
       .map(([name]) => [name, new SandlotError(name as 'rate_limited', '').shouldRetry])
@@ -42,7 +42,7 @@ describe('whether a request may be repeated', () => {
     })
   })
 
-  test('depends on who throws, too', () => {
+  test('can be set by the code that throws', () => {
     expect(new SandlotError('operation_timeout', 'it waited', { mayHaveActed: false }).shouldRetry).toBe(
       undefined,
     )
@@ -52,7 +52,7 @@ describe('whether a request may be repeated', () => {
     expect(afterActing(other)).toBe(other)
   })
 
-  test('a create that left nothing behind is worth another try', () => {
+  test('is true for a create that failed without leaving anything behind', () => {
     expect(new SandlotError('sandbox_create_failed', 'it died').shouldRetry).toBe(true)
   })
 })

@@ -44,7 +44,7 @@ export const errorTable = {
   idempotency_request_mismatch: { status: 409, remedy: 'Use a new Idempotency-Key for a new request.' },
   idempotency_in_progress: {
     status: 409,
-    remedy: 'Repeat the request in a moment: the first one with this key has not ended.',
+    remedy: 'Repeat the request in a moment: the first request with this key is still running.',
     retryAfterSeconds: 1,
   },
   sandbox_snapshot_guest_agent_unresponsive: {
@@ -77,7 +77,7 @@ export const errorTable = {
     remedy: 'Repeat the request: nothing was left behind.',
     isTransient: true,
   },
-  checkpoint_failed: { status: 500, remedy: 'Repeat the request: the sandbox runs on as before.' },
+  checkpoint_failed: { status: 500, remedy: 'Repeat the request: the sandbox keeps running as before.' },
   checkpoint_damaged: {
     status: 500,
     remedy: 'Use another checkpoint of the sandbox: this one cannot be read.',
@@ -124,7 +124,7 @@ export const errorTable = {
   },
   operation_timeout: {
     status: 504,
-    remedy: 'Look at whether the operation was done before it is repeated.',
+    remedy: 'Check whether the operation was done before you repeat it.',
     mayHaveActed: true,
   },
   disk_full: {

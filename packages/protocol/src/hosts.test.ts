@@ -8,7 +8,7 @@ test('a host names port and sandbox; what follows the first dot does not matter'
   expect(parseSandboxHost(formatSandboxHost(target, 'sbx.local:8443'))).toEqual(target)
 })
 
-test('a host may name the sandbox as clients up to 1.5 do', () => {
+test('a host may contain the longer sandbox name that clients up to 1.5 use', () => {
   const target = { port: 80, sandboxId: 'iabc0', calledName: 'iabc0-6532622b' }
   expect(parseSandboxHost('80-iabc0-6532622b.e2b.app')).toEqual(target)
 })

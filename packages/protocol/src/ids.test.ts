@@ -27,7 +27,7 @@ test('new ids are recognised and unique', () => {
   expect(new Set(made.flat()).size).toBe(4000)
 })
 
-test('text that could be a path, a label or a query is no id', () => {
+test('text that could be a path, a label or a query is not a valid id', () => {
   for (const value of ['', '..', '../x', 'a/b', 'a-b', 'A', 'a\n', 'a\u0000', 'é', 'x'.repeat(65)])
     expect([value, isSandboxId(value), isTemplateId(value), isApiKey(value)]).toEqual([
       value,
@@ -52,7 +52,7 @@ test.each([
   expect(sandboxIdIn(name)).toBe(id)
 })
 
-test('secrets are compared whole, whatever their length', () => {
+test('secrets of equal and of different lengths are compared correctly', () => {
   const key = newApiKey()
   expect([
     secretsEqual(key, key),

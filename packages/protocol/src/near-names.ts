@@ -13,8 +13,8 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /**
- * Levenshtein distance of two words, as far as `limit`: only what is at most so many places beside the diagonal counts,
- * so that thousands of names are compared in little time.
+ * Levenshtein distance of two words, computed up to `limit`: only cells within `limit` of the diagonal are filled, so
+ * that comparing with thousands of names is fast.
  *
  * @returns `limit` + 1 when the distance is larger
  */

@@ -28,7 +28,7 @@ afterAll(() => {
 
 const keys = () => asked.map(({ headers }) => headers['x-api-key'])
 
-test('each client uses its own options, also in what it made', async () => {
+test('each client uses its own options, also for requests of the sandboxes that it created', async () => {
   const first = new E2B({ apiKey: 'e2b_1', apiUrl, domain: 'first.example' })
   const second = new E2B({ apiKey: 'e2b_2', apiUrl, domain: 'second.example' })
   const sandbox = await first.Sandbox.create()
@@ -41,14 +41,14 @@ test('each client uses its own options, also in what it made', async () => {
   expect(sandbox.getHost(80)).toBe('80-iabc.first.example')
 })
 
-test('options of a call win, unless they are undefined', async () => {
+test('options of a call override those of the client, unless they are undefined', async () => {
   const client = new E2B({ apiKey: 'e2b_1', apiUrl })
   await client.Sandbox.kill('iabc', { apiKey: 'e2b_2' })
   await client.Sandbox.kill('iabc', { apiKey: undefined })
   expect(keys()).toEqual(['e2b_2', 'e2b_1'])
 })
 
-test('options that change later change nothing', async () => {
+test('a change of the options object after construction has no effect', async () => {
   const opts = { apiKey: 'e2b_1', apiUrl }
   const client = new E2B(opts)
   opts.apiKey = 'e2b_2'
@@ -56,7 +56,7 @@ test('options that change later change nothing', async () => {
   expect(keys()).toEqual(['e2b_1'])
 })
 
-test('what a client makes is a Sandbox, and its builder builds', async () => {
+test('a client returns instances of Sandbox, and its template builder works', async () => {
   const client = new E2B({ apiKey: 'e2b_1', apiUrl })
   expect(await client.Sandbox.connect('iabc')).toBeInstanceOf(Sandbox)
   expect(client.Sandbox.name).toBe('Sandbox')

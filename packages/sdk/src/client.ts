@@ -9,8 +9,8 @@ import { Volume } from './volume/volume.ts'
 export type E2BClientOpts = Omit<ConnectionOpts, 'signal'>
 
 /**
- * The classes of the SDK with connection options of their own, for programs that talk to more than one server or
- * account. Options of a call win over those of the client, these over the environment.
+ * The classes of the SDK bound to one set of connection options, for programs that talk to more than one server or
+ * account. Options of a call override the options of the client, which override the environment.
  *
  * @example
  * ```ts

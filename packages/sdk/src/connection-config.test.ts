@@ -21,7 +21,7 @@ test('defaults', () => {
   })
 })
 
-test('an option wins over its variable, that over the default', () => {
+test('an option overrides its environment variable, and the variable overrides the default', () => {
   vi.stubEnv('E2B_DOMAIN', 'from.variable')
   vi.stubEnv('E2B_API_KEY', 'e2b_11')
   expect(new ConnectionConfig()).toMatchObject({ apiUrl: 'https://api.from.variable', apiKey: 'e2b_11' })
@@ -37,28 +37,28 @@ test('an option wins over its variable, that over the default', () => {
   })
 })
 
-describe('where a sandbox is', () => {
-  test('its own host', () => {
+describe('the address of a sandbox', () => {
+  test('is the host of that sandbox', () => {
     const config = new ConnectionConfig(key)
     expect(config.getSandboxUrl('iabc', address)).toBe('https://49983-iabc.sandlot.localhost:3000')
     expect(config.getHost('iabc', 80, 'a.example')).toBe('80-iabc.a.example')
   })
 
-  test('one host for all on the domains that have it, but never in URLs that are handed out', () => {
+  test('is one shared host on the domains that have one, but never in URLs for others', () => {
     const config = new ConnectionConfig(key)
     const shared = { ...address, sandboxDomain: 'e2b.app' }
     expect(config.getSandboxUrl('iabc', shared)).toBe('https://sandbox.e2b.app')
     expect(config.getSandboxDirectUrl('iabc', shared)).toBe('https://49983-iabc.e2b.app')
   })
 
-  test('the sandbox URL for everything but getHost', () => {
+  test('is the sandbox URL for everything but getHost', () => {
     const config = new ConnectionConfig({ ...key, sandboxUrl: 'http://localhost:1' })
     expect(config.getSandboxUrl('iabc', address)).toBe('http://localhost:1')
     expect(config.getSandboxDirectUrl('iabc', address)).toBe('http://localhost:1')
     expect(config.getHost('iabc', 80, 'a.example')).toBe('80-iabc.a.example')
   })
 
-  test('localhost in debug mode', () => {
+  test('is localhost in debug mode', () => {
     vi.stubEnv('E2B_DEBUG', 'true')
     const config = new ConnectionConfig()
     expect(config).toMatchObject({ debug: true, apiUrl: 'http://localhost:3000' })
@@ -83,14 +83,14 @@ describe('the User-Agent', () => {
     expect(userAgent({})).toBe(`e2b-js-sdk/${VERSION}`)
   })
 
-  test('is the caller’s when it has one', () => {
+  test('is the value of the caller when the caller sets one', () => {
     expect(new ConnectionConfig({ ...key, apiHeaders: { 'user-agent': 'mine' } }).headers).toEqual({
       'user-agent': 'mine',
     })
   })
 })
 
-test('bound options fill in what a call leaves out or leaves undefined', () => {
+test('bound options apply where a call omits an option or passes undefined', () => {
   const bound = { apiKey: 'bound', domain: 'bound.example' }
   expect(ConnectionConfig.mergeOpts(bound, { apiKey: 'call', domain: undefined })).toEqual({
     apiKey: 'call',
@@ -99,21 +99,21 @@ test('bound options fill in what a call leaves out or leaves undefined', () => {
   expect(ConnectionConfig.mergeOpts(undefined, { apiKey: 'call' })).toEqual({ apiKey: 'call' })
 })
 
-describe('a signal', () => {
+describe('the signal of a request', () => {
   test('aborts after the request timeout', async () => {
     const signal = new ConnectionConfig({ ...key, requestTimeoutMs: 10 }).getSignal()!
     await new Promise((resolve) => signal.addEventListener('abort', resolve))
     expect(signal.reason).toHaveProperty('name', 'TimeoutError')
   })
 
-  test('aborts with the caller’s', () => {
+  test('aborts with the signal of the caller', () => {
     const controller = new AbortController()
     const signal = new ConnectionConfig(key).getSignal(undefined, controller.signal)!
     controller.abort('mine')
     expect(signal.reason).toBe('mine')
   })
 
-  test('is none with timeout 0', () => {
+  test('is undefined with timeout 0', () => {
     expect(new ConnectionConfig({ ...key, requestTimeoutMs: 0 }).getSignal()).toBeUndefined()
     expect(new ConnectionConfig(key).getSignal(0)).toBeUndefined()
   })

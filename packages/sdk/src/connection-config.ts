@@ -12,8 +12,9 @@ const USER_AGENT_PREFIX = 'e2b-js-sdk/'
 const SHARED_HOST_DOMAINS = ['e2b.app', 'e2b.dev', 'e2b.pro', 'e2b-staging.dev']
 
 /**
- * How to reach the API. An option wins over its environment variable, that over the default. With neither a key nor
- * an address given, Node, Bun and Deno look for a Sandlot on this machine: `$SANDLOT_HOME/env`, `./.sandlot/env`.
+ * How to reach the API. An option overrides its environment variable, which overrides the default. When neither a key
+ * nor an address is given, Node, Bun and Deno look for a Sandlot on this machine: `$SANDLOT_HOME/env`,
+ * `./.sandlot/env`.
  */
 export interface ConnectionOpts {
   /** @default E2B_API_KEY */
@@ -21,7 +22,7 @@ export interface ConnectionOpts {
   /** @deprecated Has no effect: the server checks keys. */
   validateApiKey?: boolean
   /**
-   * What the host names of the API and of sandboxes end with; may have a port.
+   * Suffix of the host names of the API and of sandboxes; may include a port.
    *
    * @default E2B_DOMAIN, else `e2b.app`
    */
@@ -29,36 +30,36 @@ export interface ConnectionOpts {
   /** @internal @default E2B_API_URL, else `https://api.<domain>` */
   apiUrl?: string
   /**
-   * One base URL for all requests to sandboxes, instead of a host for each.
+   * One base URL for all requests to sandboxes, instead of one host per sandbox.
    *
    * @internal
    * @default E2B_SANDBOX_URL
    */
   sandboxUrl?: string
-  /** Talk to an envd at localhost:49983 without the API. @internal @default E2B_DEBUG is `true` */
+  /** Talk to an envd at localhost:49983 without the API. @internal @default true if E2B_DEBUG is `true` */
   debug?: boolean
   /**
-   * Most time for one request in **milliseconds**, retries included; 0 means no limit. For streams it is the time
-   * until the first answer. Ends in a {@link TimeoutError} or a `DOMException` named `TimeoutError`.
+   * Timeout of one request in **milliseconds**, retries included; 0 means no limit. For streams the timeout applies
+   * until the first answer. The call rejects with a {@link TimeoutError} or a `DOMException` named `TimeoutError`.
    *
    * @default 60_000
    */
   requestTimeoutMs?: number
   /**
-   * How often a request that met 429 or 503 is sent again, after the whole seconds in its `Retry-After` header and
-   * only if that wait fits into the request timeout.
+   * Maximum number of retries of a request that was answered with 429 or 503. The client waits the whole seconds of the
+   * `Retry-After` header, and retries only if that wait fits into the request timeout.
    *
    * @default 3
    */
   retries?: number
-  /** Gets a line for each request and answer; `console` is one. @default none */
+  /** Logger for each request and answer, for example `console`. @default none */
   logger?: Logger
   /** @deprecated Use `apiHeaders`. */
   headers?: Record<string, string>
-  /** More headers for requests to the API; those to sandboxes do not get them. */
+  /** Additional headers for requests to the API, but not for requests to sandboxes. */
   apiHeaders?: Record<string, string>
   /**
-   * HTTP proxy for all requests, also those of the sandbox that is returned. Browsers and edge workers ignore it.
+   * HTTP proxy for all requests, including those of the returned sandbox. Browsers and edge workers ignore the proxy.
    *
    * @example 'http://user:password@127.0.0.1:8080'
    */
@@ -73,7 +74,10 @@ export type ConnectionConfigOpts = ConnectionOpts
 /** A user of the sandbox's operating system, for example `user` or `root`. */
 export type Username = string
 
-/** {@link ConnectionOpts} with every default and environment variable filled in. Read once, never changed. */
+/**
+ * {@link ConnectionOpts} with every default and environment variable filled in at construction; never changes
+ * afterwards.
+ */
 export class ConnectionConfig {
   static envdPort = 49983
   private static integration?: string
@@ -117,7 +121,7 @@ export class ConnectionConfig {
 
   /**
    * Names a library that wraps this SDK in the `User-Agent` of every request, for example
-   * `e2b-code-interpreter/0.1.0`. Configurations that exist already keep theirs; undefined clears it.
+   * `e2b-code-interpreter/0.1.0`. Existing configurations keep their value; undefined clears the name.
    *
    * @internal
    */
@@ -125,14 +129,17 @@ export class ConnectionConfig {
     ConnectionConfig.integration = integration
   }
 
-  /** Options bound to a class, overridden by those of one call. What is `undefined` in a call does not count. @internal */
+  /** Options bound to a class, overridden by options of one call except those that are `undefined`. @internal */
   static mergeOpts<T extends ConnectionOpts>(boundOpts: ConnectionOpts | undefined, opts?: T): T | undefined {
     if (!boundOpts) return opts
     const given = Object.entries(opts ?? {}).filter(([, value]) => value !== undefined)
     return { ...boundOpts, ...Object.fromEntries(given) } as T
   }
 
-  /** Aborts after the request timeout (0: never) or with the caller's signal, whichever is first. */
+  /**
+   * Returns a signal that aborts after the request timeout (0: never) or with the caller's signal, whichever is
+   * first.
+   */
   getSignal(requestTimeoutMs?: number, signal?: AbortSignal): AbortSignal | undefined {
     const timeoutMs = requestTimeoutMs ?? this.requestTimeoutMs
     if (!timeoutMs) return signal
@@ -148,7 +155,7 @@ export class ConnectionConfig {
     return this.getSandboxDirectUrl(sandboxId, opts)
   }
 
-  /** Base URL that names the sandbox itself, so that it works without headers (upload and download URLs). */
+  /** Base URL with the sandbox's own host, which needs no headers to find the sandbox (upload and download URLs). */
   getSandboxDirectUrl(sandboxId: string, opts: { sandboxDomain: string; envdPort: number }): string {
     if (this.sandboxUrl) return this.sandboxUrl
     return `${this.debug ? 'http' : 'https'}://${this.getHost(sandboxId, opts.envdPort, opts.sandboxDomain)}`
@@ -159,7 +166,7 @@ export class ConnectionConfig {
     return this.debug ? `localhost:${port}` : `${port}-${sandboxId}.${sandboxDomain}`
   }
 
-  /** The caller's own wins; one that came from an earlier configuration is made anew. */
+  /** Adds the `User-Agent`. The caller's own is kept; one that was copied from an earlier configuration is replaced. */
   private withUserAgent(headers: Record<string, string>): Record<string, string> {
     const own = Object.keys(headers).find((name) => name.toLowerCase() === 'user-agent')
     if (own && !headers[own]!.startsWith(USER_AGENT_PREFIX)) return headers
@@ -170,7 +177,7 @@ export class ConnectionConfig {
   }
 }
 
-/** Neither a key nor an address, from an option or the environment. */
+/** Whether neither an option nor the environment gives a key or an address. */
 const isUnconfigured = (opts: ConnectionOpts): boolean =>
   !(opts.apiKey || opts.domain || opts.apiUrl || opts.sandboxUrl || opts.debug) &&
   !['E2B_API_KEY', 'E2B_DOMAIN', 'E2B_API_URL', 'E2B_SANDBOX_URL', 'E2B_DEBUG'].some(environmentVariable)

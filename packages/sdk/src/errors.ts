@@ -1,6 +1,6 @@
-/** What went wrong inside or with a sandbox. Most other errors derive from it. */
+/** A failure inside or with a sandbox. Most other errors derive from this class. */
 export class SandboxError extends Error {
-  /** HTTP status of the answer that led to this error, if one did. */
+  /** HTTP status of the answer that led to this error; undefined for an error without an answer. */
   statusCode?: number
 
   constructor(message?: string) {
@@ -11,8 +11,8 @@ export class SandboxError extends Error {
 }
 
 /**
- * Something took too long: the request, the command, the watch, or the sandbox reached its end of life.
- * The message says which one and which option prolongs it.
+ * The request, the command or the watch exceeded its timeout, or the sandbox reached its end of life.
+ * The message says which of these happened and which option extends the time.
  */
 export class TimeoutError extends SandboxError {
   constructor(message: string) {
@@ -58,7 +58,7 @@ export class FileNotFoundError extends NotFoundError {
   }
 }
 
-/** The sandbox does not exist, or no longer. */
+/** The sandbox does not exist or no longer exists. */
 export class SandboxNotFoundError extends NotFoundError {
   constructor(message: string) {
     super(message)
@@ -66,7 +66,7 @@ export class SandboxNotFoundError extends NotFoundError {
   }
 }
 
-/** The sandbox has no such checkpoint, or no longer; its tree lists those it has. */
+/** The sandbox has no such checkpoint, or the checkpoint was deleted; `tree` lists the existing checkpoints. */
 export class CheckpointNotFoundError extends NotFoundError {
   constructor(message: string) {
     super(message)
@@ -83,7 +83,7 @@ export class AuthenticationError extends Error {
 }
 
 /**
- * Git wants credentials, or refuses those it got.
+ * The git remote requires credentials, or refused the given ones.
  *
  * @deprecated With the git module; run git through `sandbox.commands.run()`.
  */
@@ -106,7 +106,7 @@ export class GitUpstreamError extends SandboxError {
   }
 }
 
-/** The template is too old for what was asked of it. */
+/** The template is invalid, or was built with an envd too old for the call. */
 export class TemplateError extends SandboxError {
   constructor(message: string, stackTrace?: string) {
     super(message)
@@ -124,8 +124,8 @@ export class RateLimitError extends SandboxError {
 }
 
 /**
- * The service has no room at the moment (HTTP 503). Nothing was changed: the same call may be repeated
- * after a short wait. Not a {@link SandboxError}, as any operation may meet it.
+ * The service has no capacity at the moment (HTTP 503). Nothing was changed: repeat the call after a short wait.
+ * Not a {@link SandboxError}, as any operation can throw this error.
  */
 export class ServiceBusyError extends Error {
   readonly statusCode = 503
@@ -136,7 +136,7 @@ export class ServiceBusyError extends Error {
   }
 }
 
-/** A template did not build. */
+/** The build of a template failed. */
 export class BuildError extends Error {
   constructor(message: string, stackTrace?: string) {
     super(message)
@@ -153,7 +153,7 @@ export class FileUploadError extends BuildError {
   }
 }
 
-/** What went wrong with a volume. */
+/** A failure with a volume. */
 export class VolumeError extends Error {
   constructor(message: string) {
     super(message)
@@ -177,7 +177,7 @@ export class VolumePathNotFoundError extends VolumeError {
   }
 }
 
-/** What went wrong with a secret. */
+/** A failure with a secret. */
 export class SecretError extends Error {
   constructor(message: string) {
     super(message)

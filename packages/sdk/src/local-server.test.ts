@@ -41,7 +41,7 @@ function place(directory: string, content: string): void {
 }
 
 describe('the file of a server', () => {
-  test('gives key and addresses, with the quotes of a shell undone', () => {
+  test('gives key and addresses without shell quotes', () => {
     const content = `export E2B_API_KEY='it'\\''s'\nexport E2B_API_URL=http://localhost:1\n`
     expect(parseEnvFile(content, 'x/env')).toEqual({
       envFile: 'x/env',
@@ -52,7 +52,7 @@ describe('the file of a server', () => {
     })
   })
 
-  test('names where sandboxes are, or that follows from where the API is', () => {
+  test('gives the URL of sandboxes, or derives it from the URL of the API', () => {
     const of = (api: string, rest = '') =>
       parseEnvFile(`export E2B_API_KEY=x\nexport E2B_API_URL=${api}\n${rest}`, 'env')?.sandboxUrl
     expect(of('http://localhost:3000', 'export E2B_SANDBOX_URL=http://localhost:3001\n')).toBe(
@@ -62,15 +62,15 @@ describe('the file of a server', () => {
     expect(of('https://api.example.com')).toBeUndefined()
   })
 
-  test('without a key or an address is none', () => {
+  test('is ignored without a key or an address', () => {
     expect(parseEnvFile('export E2B_API_KEY=x', 'env')).toBeUndefined()
     expect(parseEnvFile('export E2B_API_URL=x', 'env')).toBeUndefined()
     expect(parseEnvFile('', 'env')).toBeUndefined()
   })
 })
 
-describe('a server is looked for', () => {
-  test('in $SANDLOT_HOME first, and there alone when it is set', () => {
+describe('the search for a server', () => {
+  test('looks only in $SANDLOT_HOME when that is set', () => {
     place('.sandlot', envFile('http://localhost:3000'))
     place('home', envFile('https://api.sandlot.example'))
     vi.stubEnv('SANDLOT_HOME', join(folder, 'home'))
@@ -79,21 +79,21 @@ describe('a server is looked for', () => {
     expect(findLocalServer()).toBeUndefined()
   })
 
-  test('in the working directory', () => {
+  test('finds a server in the working directory', () => {
     expect(findLocalServer()).toBeUndefined()
     place('.sandlot', envFile('http://localhost:3000'))
     expect(findLocalServer()).toMatchObject({ apiKey: 'e2b_0123', apiUrl: 'http://localhost:3000' })
   })
 
   test.each(['https://attacker.example', 'http://localhost.attacker.example', 'http://10.0.0.1', 'nonsense'])(
-    'but not at %s, whatever a file in the working directory says',
+    'ignores a file in the working directory that names %s',
     (url) => {
       place('.sandlot', envFile(url))
       expect(findLocalServer()).toBeUndefined()
     },
   )
 
-  test('only when nothing says where to go', () => {
+  test('takes place only when neither an option nor a variable gives a key or an address', () => {
     place('.sandlot', envFile('http://localhost:3000'))
     expect(new ConnectionConfig()).toMatchObject({
       apiKey: 'e2b_0123',
@@ -108,7 +108,7 @@ describe('a server is looked for', () => {
   })
 })
 
-test('a server that was found is named once', async () => {
+test('announces a server that was found once', async () => {
   vi.resetModules()
   const fresh = await import('./connection-config.ts')
   place('.sandlot', envFile('http://localhost:3000'))

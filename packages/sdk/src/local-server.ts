@@ -1,7 +1,7 @@
 import { builtinModule, environmentVariable } from './http/runtime.ts'
 import type { Logger } from './logger.ts'
 
-/** A Sandlot on this machine, as its `env` file tells. */
+/** A Sandlot on this machine, as described by its `env` file. */
 export interface LocalServer {
   envFile: string
   apiKey: string
@@ -14,8 +14,8 @@ export const DEFAULT_LOCAL_URL = 'http://localhost:3000'
 const PROBE_TIMEOUT_MS = 1_000
 
 /**
- * Looks for `$SANDLOT_HOME/env`, then `.sandlot/env` in the working directory. A file there may have come with
- * somebody else's repository, so one that points off this machine counts only in `$SANDLOT_HOME`.
+ * Looks for `$SANDLOT_HOME/env`, then `.sandlot/env` in the working directory. A file in the working directory may come
+ * from somebody else's repository, so a file that names another machine is used only in `$SANDLOT_HOME`.
  */
 export function findLocalServer(): LocalServer | undefined {
   const home = environmentVariable('SANDLOT_HOME')
@@ -54,8 +54,8 @@ export function parseEnvFile(content: string, envFile: string): LocalServer | un
 }
 
 /**
- * Where all sandboxes of a server on this machine answer in plain HTTP. Hosts of their own speak TLS, and a process
- * that has not sourced the file does not trust the server's certificates.
+ * URL at which a server on this machine serves all its sandboxes over plain HTTP. The host of a single sandbox uses
+ * TLS, and a process that has not sourced the file does not trust the server's certificates.
  */
 function sharedUrl(apiUrl: string): string | undefined {
   return isThisMachine(apiUrl) ? `http://sandbox.localhost:${new URL(apiUrl).port || 80}` : undefined
@@ -71,7 +71,10 @@ function isThisMachine(url: string): boolean {
 
 let isAnnounced = false
 
-/** Once a process: to the logger, or where there is none to stderr, as nobody asked for this server. */
+/**
+ * Announces the server once per process, to the logger or else to stderr, because the caller did not name this
+ * server.
+ */
 export function announceLocalServer({ apiUrl, envFile }: LocalServer, logger?: Logger): void {
   if (isAnnounced) return
   isAnnounced = true
@@ -80,8 +83,8 @@ export function announceLocalServer({ apiUrl, envFile }: LocalServer, logger?: L
   else console.error(message)
 }
 
-/** What to do about a missing key; names the server at localhost:3000 when one answers there. */
-export async function missingKeyMend(): Promise<string> {
+/** Says what to do about a missing key, and names the server at localhost:3000 when one answers there. */
+export async function missingKeyHint(): Promise<string> {
   const health = await fetch(`${DEFAULT_LOCAL_URL}/health`, {
     signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
   }).catch(() => undefined)

@@ -28,7 +28,7 @@ export abstract class Paginator<T, O extends ConnectionOpts = ConnectionOpts> {
     return this._hasNext
   }
 
-  /** Where the next page begins; pass it as `nextToken` to a new list to go on later. */
+  /** Position of the next page. Pass the token as `nextToken` to a new list to continue later. */
   get nextToken(): string | undefined {
     return this._nextToken
   }

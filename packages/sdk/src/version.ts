@@ -1,2 +1,2 @@
-/** Of this package; `version.test.ts` holds it to package.json. */
+/** Version of this package; `version.test.ts` compares it with package.json. */
 export const VERSION = '2.51.1'

@@ -46,7 +46,7 @@ import { StorageUsage } from './usage/service.ts'
 
 export type AssembleOptions = ControlPlaneOptions & { now: () => number }
 
-/** The services of a control plane: what the API's routes need, and what only a start and an end need. */
+/** The services of a control plane: those of the API's routes, and those that only start and shutdown use. */
 export interface Services extends AppOptions {
   store: Store
   registry: SandboxRegistry
@@ -101,7 +101,7 @@ interface Parts {
   storage: StorageUsage
   catalogProgress: CatalogProgress
   nodeEvents: EventReceiver
-  /** What the last join answered. */
+  /** Result of the last join. */
   joined: { capacity?: BuildResources }
 }
 
@@ -110,7 +110,7 @@ function assembleParts(options: AssembleOptions): Parts {
   const registry = new SandboxRegistry()
   const catalogProgress = new CatalogProgress(now)
   const nodeEvents = new EventReceiver(node, (err) =>
-    logger.warn({ err }, 'what the node reported was not recorded'),
+    logger.warn({ err }, 'an event of the node was not recorded'),
   )
   const joined: Parts['joined'] = {}
   const limits = new TeamLimits({
@@ -134,7 +134,7 @@ function assembleParts(options: AssembleOptions): Parts {
   return { operations, checkpointRows, uploads, storage, catalogProgress, nodeEvents, joined }
 }
 
-/** Connects the rooms of sandboxes: at a deadline they pause or end, with traffic they resume. */
+/** Connects the services of sandboxes: sandboxes pause or end at their deadline, and resume when traffic arrives. */
 function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: string) {
   const { operations, checkpointRows, storage, nodeEvents, joined } = parts
   const sessionId = randomUUID()
@@ -214,7 +214,7 @@ function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads 
     dir: uploadsDir,
     repository: new UploadRepository(store),
     limits,
-    checkArchive: (key, owner) => node.checkArchive(key, owner),
+    checkArchive: (key, options) => node.checkArchive(key, options),
     roomBytes: options.roomBytes ?? (() => freeBytes(uploadsDir)),
     now: options.now,
   })

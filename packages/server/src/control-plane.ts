@@ -16,19 +16,19 @@ export interface ControlPlane {
   directory: SandboxDirectory
   /** Reconciles rows and machines. The API may be called once this has resolved. */
   start(): Promise<void>
-  /** Refuses new sandboxes from now on (503 with Retry-After); everything else is still answered. */
+  /** Refuses new sandboxes from now on (503 with Retry-After); all other requests are still served. */
   refuseNew(): void
   /** Refuses new sandboxes and waits for pending operations, at most `timeoutMs` (default 5 s). Sandboxes stay alive. */
   close(timeoutMs?: number): Promise<void>
   keys: ApiKeyRepository
   /**
-   * Makes the default team when it is missing.
-   * @param known an API key of an earlier start, returned if it still works; otherwise a new key is made
+   * Creates the default team when it is missing.
+   * @param known an API key of an earlier start, which is returned if it is still valid; otherwise a new key is created
    */
   ensureDefaultTeam(known?: string): Promise<string>
-  /** Makes the API key that the catalog's templates are built with; ends the key before. */
+  /** Creates the API key for building the catalog's templates; deletes the previous one. */
   newCatalogKey(): Promise<string>
-  /** How far the catalog is built, for callers that ask for a template that is not ready. */
+  /** Progress of the catalog, to tell callers why a template is not ready. */
   catalogProgress: CatalogProgress
 }
 
@@ -70,11 +70,11 @@ class Server implements ControlPlane {
     await templates.load()
     await uploads.prepare()
     await templateBuilder.recover()
-    const { builds, buildsUnderWay } = await recover()
+    const { builds, runningBuilds } = await recover()
     nodeEvents.start()
     takeovers.start()
     await templates.loadBuiltIn(builds)
-    for (const buildId of buildsUnderWay) await this.#node.cancelBuild(buildId, toErrorData(restarted()))
+    for (const buildId of runningBuilds) await this.#node.cancelBuild(buildId, toErrorData(restarted()))
     this.#retention.start()
   }
 
@@ -110,6 +110,6 @@ class Server implements ControlPlane {
   }
 }
 
-/** Why builds end that the last server had started: their rows say that they have failed. */
+/** Reason given to builds that the last server had started; their rows are marked as failed. */
 const restarted = (): SandlotError =>
   new SandlotError('server_draining', 'the server was restarted in the middle of the build')

@@ -158,7 +158,7 @@ test('bad JSON, large bodies, unknown routes and odd ids are plain errors', asyn
     expect((await t.call('GET', `/sandboxes/${id}`)).status).toBe(404)
 })
 
-test('clients are told not to retry what may have taken effect, and nothing where their own rule is right', async () => {
+test('clients are told not to retry what may have taken effect; where their own rule is right, no header is sent', async () => {
   const create = () => t.call('POST', '/v2/sandboxes', { templateID: 'base' })
   const { sandboxID } = (await create()).body
   t.node.failStop = 1
@@ -185,7 +185,7 @@ test.each([
   '/secrets',
   '/events/webhooks/1',
   '/teams/t/metrics/max',
-])('%s, which a later version has, is a 501 instead of a 404', async (url) => {
+])('%s, which is planned for a later version, is a 501 instead of a 404', async (url) => {
   const { status, body } = await t.call('GET', url)
   expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
   expect((await t.call('GET', `${url.split('/').slice(0, 2).join('/')}-other`)).status).toBe(404)

@@ -38,10 +38,10 @@ import { type UploadRoutesOptions, uploadRoutes, uploadTargetRoutes } from './up
 import { type UsageRoutesOptions, usageRoutes } from './usage/routes.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
-/** Longest that Chromium keeps the answer to a preflight. */
+/** Longest time for which Chromium caches the answer to a preflight. */
 const PREFLIGHT_MAX_AGE_SECONDS = 7200
 
-/** What a browser may do with an answer of the API: read it as what it says it is. Pages set their own policy. */
+/** Headers that let browsers only read an answer as its declared type. Pages set their own policy. */
 const BROWSER_HEADERS = {
   'content-security-policy':
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -52,7 +52,7 @@ const REFERENCE_PATH = '/reference'
 const REFERENCE_POLICY =
   "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
-/** What the API works with: what every route needs, and what the routes of each resource ask for. */
+/** Dependencies of the API: those of every route, and those of the routes of each resource. */
 export interface AppOptions
   extends SandboxRoutesOptions,
     PauseRoutesOptions,
@@ -77,14 +77,14 @@ export interface AppOptions
   limits: TeamLimits
 }
 
-/** REST: authentication, schemas, errors and documentation around the routes of each resource. */
+/** Creates the REST API: the routes of all resources with authentication, schemas, errors and documentation. */
 export async function createApp(options: AppOptions, logger: Logger): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT_BYTES,
     routerOptions: { maxParamLength: 512 },
-    // what the router itself refuses (a path like %ZZ, an id of 3000 characters) must look like every other error
+    // errors of the router itself (a path like %ZZ, an id of 3000 characters) must look like all other errors
     frameworkErrors: sendError,
     genReqId: () => crypto.randomUUID(),
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -122,7 +122,7 @@ function logAnswers(app: App): void {
   })
 }
 
-/** Takes a body that is empty as an empty object: several clients send "content-type: application/json" without one. */
+/** Parses an empty body as an empty object: several clients send "content-type: application/json" without a body. */
 function readJsonBodies(app: App): void {
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
@@ -139,8 +139,8 @@ function readJsonBodies(app: App): void {
 }
 
 /**
- * Any page may call: what identifies a caller is a header that the page must know, never a cookie. This also answers
- * preflights for sandboxes that are told apart by header, as a preflight does not carry that header.
+ * Allows requests from pages of any origin, because callers are identified by a header that the page must know, never by
+ * a cookie. This also answers preflights for sandboxes that are addressed by header, as a preflight lacks that header.
  */
 async function answerAnyOrigin(app: App): Promise<void> {
   await app.register(cors, {
@@ -151,7 +151,7 @@ async function answerAnyOrigin(app: App): Promise<void> {
   })
 }
 
-/** Refuses before the body is read: the sender need not have a key. */
+/** Refuses unknown routes before the body is read, as the sender may have no key. */
 function refuseUnknownRoutes(app: App, domain: string): void {
   app.setNotFoundHandler((request, reply) => sendError(noSuchRoute(request, domain), request, reply))
   app.addHook('onRequest', async (request) => {
@@ -159,7 +159,7 @@ function refuseUnknownRoutes(app: App, domain: string): void {
   })
 }
 
-/** Describes the routes that are registered after this. Fetches nothing: it works on a machine without internet. */
+/** Describes the routes that are registered after this call. Loads nothing from the internet. */
 async function addDocumentation(app: App): Promise<void> {
   await app.register(swagger, documentOptions)
   app.get('/health', { schema: { hide: true } }, async (_request, reply) => reply.code(204).send())

@@ -33,7 +33,7 @@ function fillDisk(): void {
 }
 
 test.runIf(isRoot)(
-  'on a full disk creates are a 507, sandboxes still end, and all is recorded once there is space',
+  'on a full disk creates answer 507, sandboxes still end, and their ends are recorded once there is space',
   async () => {
     const { sandboxID } = await t.create()
     fillDisk()

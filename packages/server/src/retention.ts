@@ -12,7 +12,7 @@ import type { Uploads } from './uploads/service.ts'
 const INTERVAL_MS = 60_000
 const MAX_BATCHES = 50
 
-/** How long metrics are kept, those of killed sandboxes an hour. */
+/** How long metrics are kept; those of killed sandboxes are kept for an hour. */
 const METRICS_MS = DAY_MS
 const KILLED_METRICS_MS = HOUR_MS
 /** Default for events, and for the rows of killed sandboxes. */
@@ -32,7 +32,7 @@ export interface RetentionOptions {
   now: () => number
 }
 
-/** Deletes old rows and files every minute: how long each kind is kept, and how many of each a team keeps (`teams/limits.ts`). */
+/** Deletes rows and files every minute that are too old, or more than a team may keep (`teams/limits.ts`). */
 export class Retention {
   readonly #options: RetentionOptions
   #timer: NodeJS.Timeout | undefined
@@ -50,18 +50,18 @@ export class Retention {
     this.#timer.unref()
   }
 
-  /** Deletes nothing from now on, but does not wait: the batch that runs now ends before the database is closed. */
+  /** Stops deleting. Does not wait: a running batch ends before the database is closed. */
   close(): void {
     clearInterval(this.#timer)
     this.#isClosed = true
   }
 
-  /** Deletes in small batches, so that requests do not wait for the database. */
+  /** Deletes in small batches, so that requests do not have to wait for the database. */
   async #prune(): Promise<void> {
     const { events, sandboxRows, metricRows, sessions, idempotency, buildLogs, uploads, now } = this.#options
     const beforeMs = now() - (this.#options.retentionMs ?? SANDBOXES_MS)
     for (const pruneBatch of [
-      // before the rows of sandboxes, which hold the metadata of events
+      // before the rows of sandboxes, which contain the metadata of events
       () => events.prune(beforeMs),
       () => events.pruneTeams(TEAM_LIMITS.events),
       () => sandboxRows.prune(beforeMs),

@@ -4,8 +4,8 @@ import { isCheckpointId } from '@sandlot/protocol'
 import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/atomic-writes.ts'
 
 /**
- * Records which checkpoint holds the booted result of which build, so that an identical build can reuse its files. Keeps no
- * files itself: when the checkpoint is deleted, the next build boots its steps again.
+ * Records which checkpoint holds the booted result of which build, so that an identical build can reuse the checkpoint's
+ * files. When that checkpoint has been deleted, the next build boots again.
  */
 export class BootedBuilds {
   readonly #dir: string
@@ -14,7 +14,7 @@ export class BootedBuilds {
     this.#dir = dir
   }
 
-  /** Makes the folder and removes what a crash left half written. */
+  /** Creates the folder and removes half-written files of a crash. */
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     await removeUnfinished(this.#dir)

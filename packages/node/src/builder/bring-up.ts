@@ -16,16 +16,19 @@ const TIMED_OUT = 124
 
 export interface BringUp {
   startCommand?: string
-  /** Retried every 2 s for 10 minutes until it succeeds or cannot. Default: `sleep 20` when there is a start command. */
+  /**
+   * Retried every 2 s until it succeeds or cannot succeed, for at most 10 minutes. Default: `sleep 20` when there is a
+   * start command.
+   */
   readyCommand?: string
   log: BuildLog
   /** Stops waiting. */
   signal: AbortSignal
-  /** Runs work that only waits. Default: runs it in place. */
+  /** Runs work that only waits, during which another build may run. Default: calls `wait` directly. */
   whileWaiting?: <T>(wait: () => Promise<T>) => Promise<T>
 }
 
-/** A start command in the background. */
+/** A start command that runs in the background. */
 interface Started {
   isRunning: boolean
   failure?: Error
@@ -115,7 +118,7 @@ async function untilReady(
     all.end()
     errors.end()
     const output = all.last(LAST_LINES)
-    // logs repeated output only once
+    // repeated output is logged only once
     if (output !== said)
       for (const line of output.split('\n'))
         if (line) logLine(log, 'ready', line, exitCode === 0 ? 'stdout' : 'stderr')

@@ -7,16 +7,16 @@ import { type Layers, LostLayer } from './layers.ts'
 
 const SETTLE_TIMEOUT_MS = 30_000
 
-/** A file system on the way to becoming a template. */
+/** Root file system of a template that is being built. */
 export interface BuildRootfs {
   key: string
   imagePath: string
-  /** Key of the layer whose files lie over the image: see `withFiles`. */
+  /** Key of the layer with the files over the image: see `withFiles`. */
   layer?: string
   fileSystemDir?: string
-  /** Memory of a snapshot whose files exist only in it. */
+  /** Folder of a snapshot that saved the files only as part of the memory. */
   checkpointDir?: string
-  /** Checkpoint that the files belong to, which must stay unpacked during a start from them. */
+  /** Checkpoint of the files, which must stay unpacked during a start from them. */
   checkpointId?: string
 }
 
@@ -63,7 +63,7 @@ export async function startOn(
   }
 }
 
-/** Kills all processes but envd, which is the first process. */
+/** Kills all processes except envd, which is the first process. */
 export async function endProcesses(machine: LiveMachine): Promise<void> {
   const signal = AbortSignal.timeout(SETTLE_TIMEOUT_MS)
   await runInGuest(machine.slot.address, { command: 'kill -KILL -1', user: 'root', cwd: '/', signal })
@@ -79,7 +79,10 @@ export const withFiles = <T>(
     ? work(rootfs)
     : layers.use(rootfs.layer, (fileSystemDir) => work({ ...rootfs, fileSystemDir }))
 
-/** Explains a failed build: the reason of the signal, or why the server ended the machine, else the failed step. */
+/**
+ * Explains a failed build: by the reason of the signal, else by why the server ended the machine, else by the failed
+ * step.
+ */
 export function toFailure(
   step: string,
   error: unknown,

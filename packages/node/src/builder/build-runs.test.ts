@@ -37,7 +37,7 @@ const jobOf = (changes: Partial<BuildJob> = {}): BuildJob => ({
 const types = () => events.map(({ type }) => type)
 const end = () => expect.poll(() => events.at(-1)).toMatchObject({ type: 'buildEnded', buildId: 'b1' })
 
-test('steps of background builds wait for a quiet moment and lend their place meanwhile, others do not', async () => {
+test('steps of background builds wait until no start is pending and give their place away meanwhile; other builds do not', async () => {
   build = async ({ beforeStep }) => {
     await beforeStep?.()
     return RESULT
@@ -65,7 +65,7 @@ test('a second start of a build does nothing, while it runs and after it has end
   expect([count, runs.running(), types()]).toEqual([1, [], ['buildEnded']])
 })
 
-test('archives are read by the team of the build and the hash of the step', async () => {
+test('archives are found by the team of the build and the hash of the step', async () => {
   const paths: string[] = []
   build = async ({ useArchive }) => {
     await useArchive('hash', async (path) => void paths.push(path))
@@ -76,7 +76,7 @@ test('archives are read by the team of the build and the hash of the step', asyn
   expect(paths).toEqual(['/archives/team-hash.tar'])
 })
 
-test('a build that is cancelled while it waits for its place fails with the reason', async () => {
+test('a build that is cancelled while it waits for a place fails with the reason of the cancellation', async () => {
   build = async ({ whileWaiting }) => {
     await whileWaiting!(async () => {})
     return RESULT

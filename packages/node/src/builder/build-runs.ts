@@ -13,9 +13,9 @@ import {
 import type { ArchiveSource } from '../images/archive-source.ts'
 import type { BuildWork } from './build-work.ts'
 
-/** Ids of builds that have ended, which are not built a second time. */
+/** Number of ended builds to remember, so that they are not built a second time. */
 const MAX_ENDED = 1_000
-/** A step that does not end when it is told to must not keep a node from closing. */
+/** Longest wait for cancelled builds when the node closes. */
 const CLOSE_TIMEOUT_MS = 5_000
 
 export interface BuildRunsOptions {
@@ -101,7 +101,7 @@ export class BuildRuns {
     }
   }
 
-  /** Reports that the build only waits, then that it could continue, and waits for `proceed`. */
+  /** Reports that the build waits, then that it could continue, and waits for `proceed`. */
   async #whileWaiting<T>(buildId: string, run: Run, wait: () => Promise<T>): Promise<T> {
     const { emit } = this.#options
     const { signal } = run.abort

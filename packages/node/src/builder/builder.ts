@@ -1,16 +1,16 @@
 import { createReadStream, existsSync } from 'node:fs'
 import { BuildFailure } from '@sandlot/protocol'
-import type {
-  BuildEnvironment,
-  BuildRecipe,
-  BuildResult,
-  BuildStep,
-  CheckpointInfo,
+import {
+  type BuildEnvironment,
+  type BuildRecipe,
+  type BuildResult,
+  type BuildStep,
+  type CheckpointInfo,
+  OPEN,
 } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import { GuestRefusal, runInGuest, uploadToGuest } from '../guest/guest-process.ts'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
-import { OPEN } from '../network/network-policy.ts'
 import { type BuildRootfs, endProcesses, startOn, toFailure, withFiles } from './build-rootfs.ts'
 import type { BuildLog, BuildWork } from './build-work.ts'
 import { ImagePreparation } from './image-preparation.ts'
@@ -21,18 +21,18 @@ import { COPY_ARCHIVE, scriptOf } from './step-script.ts'
 import { TemplateFinalizer, type TemplateFinalizerOptions } from './template-finalizer.ts'
 
 const LAST_LINES = 20
-/** Shorter steps of catalog templates are built again rather than kept, because those need not be cached one by one. */
+/** Steps of catalog templates that took less time are not cached. */
 const MIN_KEPT_MS = 5_000
 
 export interface BuilderOptions extends TemplateFinalizerOptions {
   baseImage: { path: string; key: string }
   /** Content key of envd, which a checkpoint contains. */
   envdKey: string
-  /** Finds what a checkpoint is started from. */
+  /** Finds the source that starts machines from a checkpoint. */
   sourceOf: (checkpointId: string) => Promise<MachineSource>
 }
 
-/** Makes templates: runs their steps in machines, keeps every finished step, and saves the booted result. */
+/** Builds templates: runs their steps in machines, caches every finished step, and saves the booted result. */
 export class Builder {
   readonly #options: BuilderOptions
   readonly #finalizer: TemplateFinalizer
@@ -70,7 +70,9 @@ export class Builder {
     return { checkpoint, environment }
   }
 
-  /** Inherits the start command of the parent template, e.g. for a service that a template adds packages to. */
+  /**
+   * Returns the start and ready command, which a template inherits from its parent, e.g. to add packages to a service.
+   */
   async #commandsOf({
     from,
     startCommand,
@@ -101,7 +103,7 @@ export class Builder {
 
   async #make(job: BuildWork, origin: Started, outcome: Outcome): Promise<CheckpointInfo> {
     const { layers } = this.#options
-    /** Keys of layers to pack after the build; one that became an image is gone by then. */
+    /** Keys of layers to pack after the build, except those that have become images by then. */
     const made = origin.rootfs.layer === undefined ? [] : [origin.rootfs.layer]
     try {
       while (true) {
@@ -218,7 +220,7 @@ export class Builder {
     }
   }
 
-  /** Finds the last step that was built before, whose layer or packed image contains all steps before it. */
+  /** Finds the last cached step; its layer or packed image contains all earlier steps. */
   async #cached(
     { steps, isForced }: BuildRecipe,
     origin: BuildRootfs,
@@ -286,7 +288,10 @@ export class Builder {
     log({ level: 'debug', message: `[builder] step ${number} took ${seconds} s`, step: number })
   }
 
-  /** Keeps the file system after a step. Processes are ended, because a cached layer would not have them either. */
+  /**
+   * Caches the file system after a step. Processes are ended, because a build from the cached layer would not have them
+   * either.
+   */
   async #keep(machine: LiveMachine, key: string, imagePath: string): Promise<BuildRootfs> {
     const { layers, machines } = this.#options
     await endProcesses(machine)

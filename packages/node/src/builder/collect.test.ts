@@ -73,7 +73,7 @@ test('no image is removed while a checkpoint cannot be read', async () => {
   expect(await left()).toHaveLength(3)
 })
 
-test('a kept layer keeps the image that it lies over', async () => {
+test('the image below a kept layer is kept', async () => {
   await layers.add('layer', images.pathOf(KEYS.ofNobody), (dir) => mkdir(dir).then(() => {}))
   const limits = { maxAgeMs: 3_600_000, maxBytes: 2 ** 30 }
   await collectBuildGarbage({
@@ -109,7 +109,7 @@ test('chunks are removed with the last layer that needs them', async () => {
   const ofBoth = (await chunks()).length
   expect(ofBoth).toBeLessThan(2 * ofOne)
   await layers.remove('one')
-  // older than the tolerance for clocks
+  // older than the tolerated difference of clocks
   await age(await filesBelow(join(root, 'layers/packed/chunks')))
   await layers.collectChunks()
   expect((await chunks()).length).toBe(ofOne)

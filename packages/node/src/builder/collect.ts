@@ -19,8 +19,8 @@ export interface BuildLeftovers {
 }
 
 /**
- * Removes layers and images that nothing needs. An image is needed by live machines, checkpoints and layers over it, and
- * while a name is mapped to it.
+ * Removes layers and images that nothing needs. An image is needed by machines, checkpoints and layers that use it, and
+ * by a name that maps to it.
  * @returns how many of each were removed
  */
 export async function collectBuildGarbage(

@@ -15,7 +15,7 @@ test('old items are removed, however small they are', () => {
   expect(keys(garbageOf(items, { maxAgeMs: 24 * HOUR, maxBytes: 1000 }, now))).toEqual(['old'])
 })
 
-test('over the budget the oldest items are removed, and no more than needed', () => {
+test('beyond the budget the oldest items are removed, and no more than needed', () => {
   const items = [item('c', 1, 40), item('a', 3, 40), item('b', 2, 40)]
   expect(keys(garbageOf(items, { maxAgeMs: 24 * HOUR, maxBytes: 80 }, now))).toEqual(['a'])
 })

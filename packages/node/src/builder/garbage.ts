@@ -1,4 +1,4 @@
-/** An item that can be made again. */
+/** An item that can be removed, as it can be created again. */
 export interface Reclaimable {
   key: string
   sizeBytes: number

@@ -12,7 +12,7 @@ afterEach(() => {
   envd?.close()
 })
 
-test('an image whose shell never ends fails its build soon, and its machine is ended', async () => {
+test('a build from an image with a shell that never ends fails soon, and the machine is ended', async () => {
   envd = createServer((request, response) => {
     if (request.url === '/init') response.writeHead(204).end()
     else response.writeHead(200, { 'content-type': 'application/connect+json' }).flushHeaders()
@@ -42,16 +42,16 @@ test('an image whose shell never ends fails its build soon, and its machine is e
 test.each([
   [true, 'made again'],
   [false, 'used as it is'],
-])('a layer whose note an earlier version wrote (isPassing: %s) is %s', async (isPassing, outcome) => {
+])('a layer with a note of an earlier version (isPassing: %s) is %s', async (isPassing, outcome) => {
   const note = JSON.stringify({ missing: ['git'], reason: 'no source', isPassing })
   const preparation = new ImagePreparation({
     machines: { discard: async () => {}, saveFileSystem: async () => {} },
-    start: () => Promise.reject(new Error('it is made again')),
+    start: () => Promise.reject(new Error('it is built again')),
     layers: { find: async () => ({ imagePath: '/none', note }), add: async () => {} },
     checkSpace: async () => {},
   })
   const image = { name: 'x:1', key: 'k', imagePath: '/none', diskSizeMB: 1, owner: 't', isForced: false }
   const preparing = preparation.prepare({ ...image, log: () => {}, signal: new AbortController().signal })
-  if (outcome === 'made again') await expect(preparing).rejects.toThrow('it is made again')
+  if (outcome === 'built again') await expect(preparing).rejects.toThrow('it is built again')
   else expect(await preparing).toMatchObject({ imagePath: '/none' })
 })

@@ -1,9 +1,9 @@
 import { BuildFailure } from '@sandlot/protocol'
+import { OPEN } from '@sandlot/protocol/node'
 import { type GuestCommand, GuestRefusal, runInGuest } from '../guest/guest-process.ts'
 import { unlessAborted } from '../images/unless-aborted.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
-import { OPEN } from '../network/network-policy.ts'
 import { type BuildRootfs, endProcesses, type MachineHost, startOn, toFailure } from './build-rootfs.ts'
 import type { BuildLog } from './build-work.ts'
 import { checkScript, installScript, knownTools, NO_PACKAGE_MANAGER, TOOLS } from './image-tools.ts'
@@ -11,7 +11,7 @@ import type { Layers } from './layers.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { digest } from './recipe.ts'
 
-/** Resources for package managers, which would be killed in a template with little memory. */
+/** Resources of the machine that installs packages: package managers would be killed in a template with little memory. */
 const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
 const TIMEOUT_MS = 15 * 60_000
 /** Limit of the check for tools, which takes a second. */
@@ -43,19 +43,19 @@ export interface ForeignImage {
   diskSizeMB: number
   /** Team that waits for the build. */
   owner: string
-  /** Whether to install again what an earlier build has installed. */
+  /** Whether to repeat an installation that an earlier build has made. */
   isForced: boolean
   log: BuildLog
   signal: AbortSignal
 }
 
 /**
- * Adds the tools that every sandbox has to a foreign image, before the first step. The layer is kept for all builds from the
- * image, and made again when a package source did not answer.
+ * Adds the tools that every sandbox has to a foreign image, before the first step. The layer is cached for all builds
+ * from the image, and built again when a package source did not answer.
  */
 export class ImagePreparation {
   readonly #options: PreparationOptions
-  /** Running preparations by key: concurrent builds from one image share one. */
+  /** Running preparations by key: concurrent builds from one image share a preparation. */
   readonly #running = new Map<string, Promise<BuildRootfs>>()
 
   constructor(options: PreparationOptions) {
@@ -130,7 +130,7 @@ export class ImagePreparation {
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     log({
       level: 'info',
-      message: `[base] That took ${seconds} s; it is kept for later builds`,
+      message: `[base] That took ${seconds} s; the result is cached for later builds`,
       step: 'base',
     })
     return { missing, ...explain(exitCode, lines.last(LAST_LINES)) }
@@ -149,7 +149,7 @@ export class ImagePreparation {
       if (signal.aborted || !timeout.aborted) throw error
       throw new BuildFailure(
         'base',
-        `the shell of image '${name}' did not end within ${checkTimeoutMs / 1000} s when it was asked what the image has`,
+        `the shell of image '${name}' did not end within ${checkTimeoutMs / 1000} s when it was asked which tools the image has`,
       )
     })
     lines.end()

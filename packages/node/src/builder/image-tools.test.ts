@@ -9,7 +9,7 @@ test('the scripts run in any POSIX shell', () => {
     execFileSync('sh', ['-n', '-c', script])
 })
 
-test('only names of tools are accepted from a guest, in the order of the table', () => {
+test('only names of known tools are accepted from a guest, in the order of the table', () => {
   expect(knownTools(['ss', 'rm -rf /', '', 'bash', 'ss'])).toEqual(['bash', 'ss'])
 })
 
@@ -22,7 +22,7 @@ test('only missing tools are installed, by their names in each distribution', ()
   ])
 })
 
-test('a name that is not a command is missing', () => {
+test('a tool without a command is missing', () => {
   const missing = execFileSync('/bin/sh', ['-c', checkScript()], { env: { PATH: '/nowhere' } })
   expect(knownTools(missing.toString().split('\n'))).toEqual(
     expect.arrayContaining(['git', 'ss', 'tar of GNU']),

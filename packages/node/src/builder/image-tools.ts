@@ -1,7 +1,7 @@
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from '../images/changed-files.ts'
 import { REMOVE_SSH_HOST_KEYS } from '../images/ssh-host-keys.ts'
 
-/** A program that the SDKs, or guides of E2B, expect in every sandbox. */
+/** A program that E2B's SDKs or guides expect in every sandbox. */
 interface Tool {
   name: string
   /** Shell command that succeeds when the tool exists. Default: the name is a command. */
@@ -52,20 +52,21 @@ export const TOOLS: readonly Tool[] = [
 export const NO_PACKAGE_MANAGER = 3
 export const NO_PACKAGE_SOURCE = 4
 
-/** Makes a script for any POSIX shell that prints the names of missing tools, one a line. */
+/** Returns a script for any POSIX shell that prints the names of missing tools, one per line. */
 export const checkScript = (): string =>
   TOOLS.map(
     ({ name, check = `command -v ${name} >/dev/null 2>&1` }) => `{ ${check}; } || echo '${name}'`,
   ).join('\n')
 
-/** Filters names of known tools, in the order of the table: a guest may have printed anything. */
+/** Keeps the names of known tools, in the order of the table, because a guest may have printed anything. */
 export const knownTools = (names: readonly string[]): string[] =>
   TOOLS.map(({ name }) => name).filter((name) => names.includes(name))
 
 /**
- * Makes a script for any POSIX shell, as root, that installs tools with the image's package manager: all at once, else one
- * by one without those that its sources lack. It starts no service. It exits with `NO_PACKAGE_MANAGER`, or with
- * `NO_PACKAGE_SOURCE` when available packages could not be installed, for which a retry may help.
+ * Returns a script for any POSIX shell, run as root, that installs tools with the image's package manager: all at once,
+ * else one by one without those that the package sources lack. The script starts no service. It exits with
+ * `NO_PACKAGE_MANAGER`, or with `NO_PACKAGE_SOURCE` when available packages could not be installed, for which a retry may
+ * help.
  */
 export function installScript(names: readonly string[]): string {
   const wanted = TOOLS.filter(({ name }) => names.includes(name))
@@ -99,7 +100,10 @@ ${KEEP_CHANGED_FILES}
 exit $status`
 }
 
-/** Adds the file that keeps Debian's packages from starting services; images of Docker Hub have it, others do not. */
+/**
+ * Adds the file that prevents Debian's packages from starting services; images of Docker Hub have that file, others do
+ * not.
+ */
 const APT = `export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then

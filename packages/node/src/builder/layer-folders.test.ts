@@ -27,7 +27,7 @@ test('a finished layer is found with its image; a failed one leaves nothing', as
   expect(await readdir(join(dir, 'layers'))).toEqual(['a'])
 })
 
-test('the next start removes what a crash left half written', async () => {
+test('the next start removes half-written files of a crash', async () => {
   await layers
     .add('a', OVER, async () => {
       await layers.prepare()

@@ -10,11 +10,11 @@ const COPY_TIMEOUT_MS = 10 * 60_000
 
 /** Metadata of a layer. */
 export interface LayerMeta {
-  /** Image that the layer lies over. */
+  /** Image below the layer. */
   imagePath: string
   /** Id of its packed copy, which may be pending; absent for folders outside of the home's layers. */
   packedId?: string
-  /** Data of the layer's maker. */
+  /** Data of the code that created the layer. */
   note?: string
 }
 
@@ -33,7 +33,7 @@ export class LayerFolders {
     this.#dir = dir
   }
 
-  /** Makes the folder and removes what a crash left half written. */
+  /** Creates the folder and removes half-written files of a crash. */
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     await removeUnfinished(this.#dir)
@@ -55,13 +55,13 @@ export class LayerFolders {
     }
   }
 
-  /** Synchronous, and does not count as a use. @throws when there is none */
+  /** Synchronous, and does not count as a use. @throws when the layer does not exist */
   read(key: string): LayerMeta {
     return JSON.parse(readFileSync(join(this.#dir, key, META), 'utf8')) as LayerMeta
   }
 
   /**
-   * Lets `save` write into a folder, which then becomes that of `key` and replaces an earlier one.
+   * Lets `save` write into a folder, which then becomes the layer `key` and replaces an earlier one.
    * @param replacing calls its argument when the folder may be replaced
    */
   async add(
@@ -94,7 +94,7 @@ export class LayerFolders {
     return found.sort((a, b) => a.usedAtMs - b.usedAtMs)
   }
 
-  /** Files that are linked elsewhere stay there. */
+  /** Hard links to the files elsewhere are not affected. */
   async remove(key: string): Promise<void> {
     const removing = join(this.#dir, `${WRITING_PREFIX}${randomUUID()}`)
     await rename(this.pathOf(key), removing).catch(() => {})
@@ -103,7 +103,7 @@ export class LayerFolders {
 }
 
 async function describe(dir: string) {
-  // files may be packed or unpacked meanwhile: the layer exists all the same
+  // files may be packed or unpacked meanwhile, but the layer still exists
   const sizeBytes = await diskUsedBytes(dir).catch(() => 0)
   const file = join(dir, META)
   const meta = JSON.parse(await readFile(file, 'utf8')) as LayerMeta

@@ -30,7 +30,7 @@ afterEach(async () => {
   expect(errors).toEqual([])
 })
 
-/** Pages that no other name has. */
+/** Returns pages with different content for each name. */
 const pagesOf = (name: string, count = 256): Buffer =>
   Buffer.concat(
     Array.from({ length: count }, (_, index) =>
@@ -43,7 +43,7 @@ const save =
     await mkdir(filesDir)
     await writeFile(join(filesDir, 'pages.img'), Buffer.concat(names.map((name) => pagesOf(name))))
   }
-/** As a build does it. */
+/** Adds and packs a layer as a build does. */
 async function make(key: string, ...names: string[]): Promise<void> {
   await layers.add(key, '/image', save(...names))
   layers.pack(key, { isTransient: false })
@@ -67,7 +67,7 @@ test('a packed layer is unpacked only while it is in use', async () => {
 test('files of a layer that is in use during its pack are removed with the last user', async () => {
   await make('a', 'first')
   await layers.use('a', async (filesDir) => {
-    // packs run one at a time: when the second is packed, the first has been dealt with
+    // packs run one at a time: when the second is packed, the first one is done
     await make('b', 'second')
     await whenPacked('b')
     expect((await pages(filesDir)).equals(pagesOf('first'))).toBe(true)
@@ -117,7 +117,7 @@ test('a step that is built again replaces its layer', async () => {
   )
 })
 
-test('a layer that a crash left unpacked is packed after the next start', async () => {
+test('a layer that a crash left unpacked is packed by the next start', async () => {
   const packing = vi.spyOn(packed, 'pack').mockReturnValue(new Promise(() => {}))
   const unpacked = new Layers({ dir, packed, onError: () => {} })
   await unpacked.add('a', '/image', save('first'))

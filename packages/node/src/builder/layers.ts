@@ -10,10 +10,12 @@ import type { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { BackgroundQueue } from '../persistence/background-queue.ts'
 import { diskUsedBytes, LayerFolders, type LayerMeta, type ListedLayer } from './layer-folders.ts'
 
-/** Bytes of unpacked layers to keep, the most recently used: a user who edits a step builds from one repeatedly. */
+/**
+ * Bytes of most recently used layers to keep unpacked, because a user that edits a step builds from one layer repeatedly.
+ */
 const UNPACKED_BYTES = 2 * 2 ** 30
 
-/** The files of a finished step are gone or damaged: it must be built again. */
+/** The files of a finished step are gone or damaged, so the step must be built again. */
 export class LostLayer extends Error {
   override readonly name = 'LostLayer'
 }
@@ -21,7 +23,7 @@ export class LostLayer extends Error {
 export interface LayersOptions {
   /** `<home>/layers`. */
   dir: string
-  /** Store for their packed copies only. */
+  /** Store of the packed copies of layers, used for nothing else. */
   packed: PackedCheckpoints
   /** Default 2 GiB. */
   unpackedBytes?: number
@@ -29,8 +31,8 @@ export interface LayersOptions {
 }
 
 /**
- * Finished build steps by key: the file system after each step, as everything that was written over its image. Layers are
- * packed in chunks, which equal content shares. They stay unpacked until they are packed, while a build uses them, and while
+ * Finished build steps by key: the file system after each step, as the files that were written over the image. Layers are
+ * packed into chunks, which equal content shares. They stay unpacked until they are packed, during their use, and while
  * they are among the most recently used (docs/adr/0027).
  */
 export class Layers {
@@ -58,12 +60,15 @@ export class Layers {
     this.#onError = onError
   }
 
-  /** Must be called before the first use: removes what a crash left half written, and packs what it left unpacked. */
+  /**
+   * Must be called before the first use: removes half-written layers of a crash, and packs layers that are still
+   * unpacked.
+   */
   async prepare(): Promise<void> {
     await this.#folders.prepare()
     for (const id of await this.#packed.list()) this.#packedIds.add(id)
     for (const { key, packedId, sizeBytes } of await this.#folders.list()) {
-      // made by a version without packing: several times the size of a step that can be built again
+      // written by a version without packing, with several times the size; the step can be built again
       if (packedId === undefined) await this.#folders.remove(key)
       else if (!existsSync(this.#filesOf(key))) continue
       else if (this.#packedIds.has(packedId)) this.#unpacked.set(key, sizeBytes)
@@ -84,7 +89,7 @@ export class Layers {
     save: (filesDir: string) => Promise<void>,
     note?: string,
   ): Promise<void> {
-    // not the key, because a step that is built again may have other results
+    // not the key, because a step that is built again may have a different result
     const packedId = randomUUID()
     const meta = { imagePath, packedId, note }
     const saveFiles = (dir: string) => save(join(dir, 'files'))
@@ -92,7 +97,7 @@ export class Layers {
     this.#unpacked.delete(key)
   }
 
-  /** Replaces files between uses, because a machine must not start from half of the old ones; new users wait. */
+  /** Replaces files between uses, because a machine must not start from a mix of old and new files; new uses wait. */
   async #whenUnused(key: string, replace: () => Promise<void>): Promise<void> {
     for (;;) {
       const others = this.#users.get(key) ?? this.#replacing.get(key)
@@ -104,7 +109,7 @@ export class Layers {
     await replacing
   }
 
-  /** Packs a layer in the background. @param isTransient whether to remove its files then */
+  /** Packs a layer in the background. @param isTransient whether to remove the unpacked files then */
   pack(key: string, { isTransient }: { isTransient: boolean }): void {
     if (isTransient) this.#transient.add(key)
     this.#packing.add(key)
@@ -112,7 +117,7 @@ export class Layers {
 
   /**
    * Lets `work` use the files of a layer, which stay unpacked meanwhile.
-   * @throws LostLayer, after which there is no such layer, SandlotError disk_full, and what `work` throws
+   * @throws LostLayer, after which the layer is gone, SandlotError disk_full, and what `work` throws
    */
   async use<T>(key: string, work: (filesDir: string) => Promise<T>): Promise<T> {
     for (let other = this.#replacing.get(key); other; other = this.#replacing.get(key))
@@ -142,7 +147,7 @@ export class Layers {
     })
   }
 
-  /** Counts nothing when a copy is damaged, which its next use reports. */
+  /** Returns no usage when a packed copy is damaged, which the next use of that copy reports. */
   async #usage(ids: string[]): Promise<Pick<UsageReport, 'checkpoints' | 'storedBytes'>> {
     try {
       return await this.#packed.usage(ids)
@@ -165,10 +170,10 @@ export class Layers {
     if (packedId !== undefined) await this.#forget(packedId)
   }
 
-  /** Frees chunks that no layer needs. */
+  /** Deletes chunks that no layer needs. */
   async collectChunks(): Promise<void> {
     const packedIds = await this.#packed.list()
-    // in this order: packs that end in between are not in `packedIds`
+    // in this order, because packs that end in between are not in `packedIds`
     const needed = new Set((await this.#folders.list()).map(({ packedId }) => packedId))
     for (const id of packedIds) if (!needed.has(id)) await this.#forget(id)
     try {
@@ -201,7 +206,7 @@ export class Layers {
       if (this.#transient.has(key)) await this.#drop(key)
       await this.#trim()
     } catch (error) {
-      // no data is lost: the files still exist, or are no longer wanted
+      // no data is lost: the files still exist, or are no longer needed
       const isExpected =
         error instanceof SandlotError && ['conflict', 'server_draining'].includes(error.errorName)
       if (!isExpected && existsSync(filesDir)) this.#onError(error)

@@ -15,7 +15,7 @@ test('output becomes lines, separately for each stream', () => {
   expect(lines).toEqual(['stderr warn', 'stdout hello', 'stdout next', 'stdout last'])
 })
 
-test('a progress bar becomes lines, and a line without end is cut', () => {
+test('a progress bar becomes lines, and an endless line is cut', () => {
   const { lines, buffer } = collect()
   buffer.add('10%\r20%\r', 'stdout')
   buffer.add('x'.repeat(5000), 'stdout')

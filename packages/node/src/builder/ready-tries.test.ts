@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { ReadyTries } from './ready-tries.ts'
 
-/** Fails every two seconds for so long, or until there is a verdict. */
+/** Reports failures every two seconds, for `seconds` or until there is a verdict. */
 function verdictAfter(seconds: number, errors: (second: number) => string, more: object = {}) {
   let nowMs = 0
   const tries = new ReadyTries('check', () => nowMs)

@@ -2,7 +2,7 @@
 const NOT_FOUND = 127
 /** An error that stays unchanged for this long is final. */
 const SAME_ERROR_MS = 60_000
-/** Messages about a service that is not up yet, which are expected while the start command runs. */
+/** Messages about a service that has not started yet, which are expected while the start command runs. */
 const NOT_UP_YET = /connect|refused|timed out|unreachable|reset by peer/i
 
 export interface FailedTry {
@@ -45,5 +45,5 @@ export class ReadyTries {
   }
 }
 
-/** Makes messages comparable, in which times and process ids differ. */
+/** Removes numbers, so that messages with different times and process ids are equal. */
 const withoutNumbers = (text: string): string => text.replaceAll(/\d+/g, '#')

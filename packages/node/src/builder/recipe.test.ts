@@ -22,11 +22,11 @@ test.each([
 })
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: it is what users write
 
-test('a variable called like what every object has is not set', () => {
+test('a variable named like a member of every object is not set', () => {
   expect(expand('[$constructor$toString]', environment)).toBe('[]')
 })
 
-test('values are expanded in a time that grows with their length only', () => {
+test('values are expanded in linear time', () => {
   const start = performance.now()
   expect(expand('${a-'.repeat(16_000), environment)).toHaveLength(64_000)
   const values = Array.from({ length: 500 }, (_, i): [string, string] => [`v${i}`, ''])
@@ -43,7 +43,7 @@ test('an environment has at most 1000 variables', () => {
   )
 })
 
-test('a variable sees those before it, in the same step too', () => {
+test('a variable sees earlier ones, also of the same step', () => {
   const step: BuildStep = {
     type: 'ENV',
     force: false,
@@ -66,7 +66,7 @@ test.each([
   expect(resolveIn({ ...environment, defaultWorkdir: '/srv' }, path)).toBe(absolute)
 })
 
-test('without a working directory the home of the user is one', () => {
+test('the default working directory is the home of the user', () => {
   expect(resolveIn(INITIAL_ENVIRONMENT, 'x')).toBe('/home/user/x')
   expect(resolveIn({ ...INITIAL_ENVIRONMENT, defaultUser: 'root' }, '.')).toBe('/root')
 })
@@ -78,7 +78,7 @@ test('equal steps on equal parents have the same key; force does not matter', ()
   expect(layerKey('q', run('x'))).not.toBe(layerKey('p', run('x')))
 })
 
-test('variables that double each other end at 64 KiB, in one step and over many', () => {
+test('variables that double each other are limited to 64 KiB, in one step and over many', () => {
   const doubled: Array<[string, string]> = Array.from({ length: 60 }, () => ['A', '$A$A'])
   const once: BuildStep = { type: 'ENV', force: false, values: [['A', 'laughs'], ...doubled] }
   expect(() => environmentAfter(INITIAL_ENVIRONMENT, once)).toThrow('at most 65536 (64 KiB)')

@@ -30,7 +30,7 @@ export function describeStep(step: BuildStep): string {
   }
 }
 
-/** Whether a step only affects those after it, without a machine and a layer. */
+/** Whether a step only changes the environment of later steps, and needs no machine or layer. */
 export const isDeclaration = (step: BuildStep): boolean => step.type === 'ENV'
 
 /** Computes the environment after a step. */
@@ -53,7 +53,7 @@ export function environmentAfter(environment: BuildEnvironment, step: BuildStep)
 
 export const homeOf = (user: string): string => (user === 'root' ? '/root' : `/home/${user}`)
 
-/** Makes the command that runs a start or ready command, in the build and later. */
+/** Returns the login command that runs a start or ready command, in the build and later. */
 export const commandIn = (
   { defaultUser, defaultWorkdir, envVars }: BuildEnvironment,
   command: string,
@@ -73,13 +73,13 @@ export function resolveIn({ defaultUser, defaultWorkdir }: BuildEnvironment, pat
 }
 
 const VARIABLE = /\\(\$)|\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\})/g
-/** For text without a `}`, where each `${` would search to the end, which takes quadratic time. */
+/** Used for text without a `}`, where each `${` would be searched to the end, in quadratic time. */
 const UNBRACED_VARIABLE = /\\(\$)|\$([A-Za-z_]\w*)/g
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Bounds values, which can double each other, and which every sandbox of the template gets. */
+/** Limits the total size, because values can double each other, and every sandbox of the template gets all of them. */
 const MAX_ENVIRONMENT_BYTES = 64 * 1024
-/** Bounds their number, because each step that sets one copies all. */
+/** Limits the number, because each step that sets a variable copies all. */
 const MAX_VARIABLES = 1_000
 
 /** @throws SandlotError invalid_request */

@@ -16,7 +16,7 @@ let root: string
 let layers: Layers
 let images: ImageStore
 let shared: SharedBuilds
-/** Checkpoints of this machine; null: it cannot be read. */
+/** Checkpoints of this machine; null: the checkpoint cannot be read. */
 let checkpoints: Record<string, Partial<CheckpointManifest> | null>
 
 beforeEach(async () => {
@@ -84,7 +84,7 @@ const left = async () => ({
   layers: (await layers.list()).map(({ key }) => key).sort(),
   images: (await images.list()).length,
 })
-/** Whether another build of the same finds it among what all instances have. */
+/** Whether an identical build finds the result among the shared builds. */
 const isShared = async (): Promise<boolean> => (await shared.claim('booted', async () => true)) === true
 
 test('layers and image of the template are removed, own and shared; others are kept', async () => {

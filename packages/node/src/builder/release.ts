@@ -19,7 +19,7 @@ export interface ReleaseOptions {
 /** Keys of layers and images are digests, never paths. */
 const KEY = /^[A-Za-z0-9_-]{1,100}$/
 
-/** Lists what builds of a template have kept for later builds, while the template's checkpoints still exist. */
+/** Lists what builds of a template have cached for later builds; the template's checkpoints must still exist. */
 export async function planRelease(
   { images, tiers }: Pick<ReleaseOptions, 'images' | 'tiers'>,
   checkpointIds: readonly string[],
@@ -57,7 +57,7 @@ export async function releaseTemplate(
   return released
 }
 
-/** @returns bytes that became free */
+/** @returns freed bytes */
 async function releaseLayers(
   { layers, shared, tiers }: ReleaseOptions,
   layerKeys: readonly string[],
@@ -73,7 +73,7 @@ async function releaseLayers(
   return freedBytes
 }
 
-/** @param users image of each user; undefined when a checkpoint cannot be read, which may need any image */
+/** @param users image paths that are in use; undefined when a checkpoint cannot be read, which may need any image */
 async function releaseImage(
   { images, shared }: ReleaseOptions,
   key: string,
@@ -100,7 +100,7 @@ async function keysOfTemplates(tiers: ReleaseOptions['tiers']): Promise<string[]
   return keys
 }
 
-/** @returns the images of all that need one, undefined when a checkpoint cannot be read */
+/** @returns the images that machines, layers and checkpoints use; undefined when a checkpoint cannot be read */
 async function usersOf({
   layers,
   tiers,

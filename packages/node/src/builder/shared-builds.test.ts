@@ -20,13 +20,13 @@ afterEach(() => rm(root, { recursive: true }))
 
 const openImages = (dir: string) => new ImageStore({ dir, baseImage: { path: '/base', key: 'base' } })
 
-/** One instance on the machine. */
+/** Simulates an instance on the machine. */
 async function instance(name: string) {
   const dir = join(root, name)
   const images = openImages(join(dir, 'images'))
   await images.prepare()
   const shared = new SharedBuilds(join(root, 'shared'), images, openImages, (error) => errors.push(error))
-  /** As a build does it: the files are linked to where a checkpoint has them. */
+  /** Claims the build as a new build does, by linking the files to a checkpoint's folder. */
   const adopt = () =>
     shared.claim(KEY, async (booted) => {
       await linkFolder(booted.dir, join(dir, 'adopted'))
@@ -98,7 +98,7 @@ test('an instance on another disk reads shared builds and publishes none', async
   }
 })
 
-test('failures of the shared folder fail no build', async () => {
+test('failures of the shared folder do not fail builds', async () => {
   const one = await instance('one')
   const built = await build(one)
   await writeFile(join(root, 'shared'), 'a file where a folder should be')

@@ -5,15 +5,15 @@ import { areOnOneDisk, LayerFolders, linkFolder } from './layer-folders.ts'
 /** Folders of a booted template. */
 const PARTS = ['memory', 'files']
 
-/** A booted template: a folder with `memory` and `files`, and the image that they lie over. */
+/** A booted template: a folder with `memory` and `files`, and the image below the files. */
 export interface BootedFolder {
   dir: string
   imagePath: string
 }
 
 /**
- * Builds of catalog templates that all instances on this machine share: by keys of their content, and by hard links, which
- * take no space. An instance only uses its own links, so anything may be removed here at any time.
+ * Builds of catalog templates that all instances on this machine share, by content key and as hard links, which take no
+ * space. An instance only uses its own links, so anything may be removed from the shared folder at any time.
  */
 export class SharedBuilds {
   readonly #own: ImageStore
@@ -21,7 +21,9 @@ export class SharedBuilds {
   readonly #images: ImageStore
   readonly #onError: (error: unknown) => void
 
-  /** @param dir shared folder; instances on another disk read it but publish nothing, because that would be a copy */
+  /**
+   * @param dir shared folder; instances on another disk read it but publish nothing, because that would need a full copy
+   */
   constructor(
     dir: string,
     own: ImageStore,
@@ -52,7 +54,7 @@ export class SharedBuilds {
     }
   }
 
-  /** Publishes a build for other instances. Never rejects: without it other instances build it again. */
+  /** Publishes a build for other instances. Never rejects, because other instances can build it again. */
   async publish(key: string, { dir, imagePath }: BootedFolder): Promise<void> {
     try {
       if (!(await this.#isOnOneDisk()) || (await this.#booted.find(key))) return
@@ -80,12 +82,12 @@ export class SharedBuilds {
     }
   }
 
-  /** Instances that use the build keep their own links. */
+  /** Removes a shared build; instances that use it keep their own links. */
   remove = (key: string): Promise<void> => this.#booted.remove(key)
 
   removeImage = (key: string): Promise<void> => this.#images.remove(key)
 
-  /** Removes builds and images that no instance has used since then. */
+  /** Removes builds and images that no instance has used since `beforeMs`. */
   async removeUnused(beforeMs: number): Promise<void> {
     for (const { key, usedAtMs } of await this.#booted.list())
       if (usedAtMs < beforeMs) await this.#booted.remove(key)

@@ -10,11 +10,11 @@ test.each([
   ['*.json', ''],
   ['a/**/b/c?.js', 'a'],
   ['pkg/{a,b}', 'pkg'],
-])('of %s the part before the pattern is %s', (source, rest) => {
+])('the part of %s before the pattern is %s', (source, rest) => {
   expect(withoutGlob(source)).toBe(rest)
 })
 
-test('nothing in a quoted text is read by bash', () => {
+test('nothing in a quoted text is interpreted by bash', () => {
   const text = `it's $HOME \`id\` "x" \\ ; rm -rf /`
   expect(execFileSync('bash', ['-c', `printf %s ${quote(text)}`]).toString()).toBe(text)
 })
@@ -30,7 +30,7 @@ test('scripts of all steps are valid bash, whatever the steps contain', () => {
     execFileSync('bash', ['-n', '-c', scriptOf(step, environment)!.command])
 })
 
-test('RUN is run as the user of the step, else of the template, in its working directory', () => {
+test("RUN is run as the user of the step, else of the template, in the template's working directory", () => {
   const environment = { defaultUser: 'worker', defaultWorkdir: '/srv', envVars: {} }
   const run = (user?: string) => scriptOf({ type: 'RUN', command: 'x', user, force: false }, environment)
   expect(run()).toEqual({ command: 'x', user: 'worker', cwd: '/srv' })

@@ -11,7 +11,7 @@ export interface StepScript {
   cwd?: string
 }
 
-/** Makes the script of a step; ENV, and WORKDIR to the root, have none. */
+/** Returns the script of a step; ENV, and WORKDIR with the root, have none. */
 export function scriptOf(step: BuildStep, environment: BuildEnvironment): StepScript | undefined {
   switch (step.type) {
     case 'RUN':
@@ -71,7 +71,7 @@ function copyScript(step: BuildStep & { type: 'COPY' }, environment: BuildEnviro
     `tar -C "$T" -xpf ${COPY_ARCHIVE}`,
     `S="$T"/${quote(source)}; D=${quote(target)}`,
     `if [ ! -e "$S" ] && [ ! -L "$S" ]; then echo ${quote(`'${step.source}' is not among the files that were sent`)} >&2; exit 1; fi`,
-    // changes the owner of new files only: existing folders on the way stay unchanged
+    // changes the owner of new files only, not of existing parent folders
     `chown -hR ${quote(owner.includes(':') ? owner : `${owner}:`)} "$T"`,
   ]
   if (step.mode) lines.push(`[ -L "$S" ] || chmod -R ${quote(step.mode)} "$S"`)
@@ -88,7 +88,7 @@ function copyScript(step: BuildStep & { type: 'COPY' }, environment: BuildEnviro
   return lines.join('\n')
 }
 
-/** `src/*.txt` → `src`: clients send the matches of a pattern below the folder that the pattern begins in. */
+/** `src/*.txt` → `src`: clients send the matches of a pattern with paths from the folder before the pattern. */
 export function withoutGlob(source: string): string {
   const parts = source.split('/').filter((part) => part !== '' && part !== '.')
   const glob = parts.findIndex((part) => /[*?[\]{}]/.test(part))

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError, toMB } from '@sandlot/protocol'
-import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
+import { type BuildEnvironment, type CheckpointInfo, OPEN } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { Driver } from '../engine/driver.ts'
 import type { ImageMachineHost } from '../images/image-machine.ts'
@@ -9,7 +9,6 @@ import type { ImageStore } from '../images/image-store.ts'
 import { packRoot } from '../images/pack-root.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
-import { OPEN } from '../network/network-policy.ts'
 import { isDamage } from '../packed/manifest.ts'
 import type { CheckpointFolder, CheckpointPaths } from '../persistence/checkpoint-folder.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
@@ -25,8 +24,8 @@ import type { SharedBuilds } from './shared-builds.ts'
 
 const RENEWAL_TIMEOUT_MS = 15 * 60_000
 /**
- * A smaller writable layer is kept in the checkpoint: packing the base image again takes 7 to 30 s and 800 MB, while a
- * restore reads this much in less than 100 ms (docs/adr/0009).
+ * Writable layers up to this size stay in the checkpoint: packing the base image again takes 7 to 30 s and 800 MB, while
+ * a restore reads such a layer in less than 100 ms (docs/adr/0009).
  */
 const MAX_UNFLATTENED_BYTES = 128 * 2 ** 20
 
@@ -40,9 +39,9 @@ export interface TemplateFinalizerOptions extends ImageMachineHost {
   tiers: CheckpointTiers
   driver: Driver
   guestDir: string
-  /** Space that builds must leave on the disk, so that sandboxes are not stalled. */
+  /** Disk space that builds must leave free, so that sandboxes are not frozen. */
   spareBytes: number
-  /** @throws SandlotError disk_full when saving a machine would not leave that much */
+  /** @throws SandlotError disk_full when saving a machine would leave less than `spareBytes` */
   checkSpace: (machine: LiveMachine, hasMemory: boolean) => Promise<void>
 }
 
@@ -84,7 +83,7 @@ export class TemplateFinalizer {
     try {
       return await tiers.use(checkpointId, async () => {
         const manifest = await folder.read(checkpointId)
-        // it may have been renewed since, with another engine
+        // the checkpoint may have been renewed since, with another engine
         if (findIncompatibility(manifest, driver.version) || manifest.guestDir !== guestDir) return undefined
         return link(manifest.imagePath, folder.dirOf(checkpointId))
       })
@@ -130,7 +129,7 @@ export class TemplateFinalizer {
     return info
   }
 
-  /** Finds the image that the steps up to `key` were packed into, if there is one. */
+  /** Finds the image with the steps up to `key`, if they were packed into one. */
   async findPacked(key: string, isShared = false): Promise<BuildRootfs | undefined> {
     const { images, shared } = this.#options
     const imageKey = packedKey(key)
@@ -139,7 +138,7 @@ export class TemplateFinalizer {
     return found && { key, imagePath: found.imagePath }
   }
 
-  /** Packs image and layer into one image when the layer is too large to be restored with every sandbox. */
+  /** Packs image and layer into one image when the layer is too large to restore it with every sandbox. */
   async #flattenIfLarge(job: BuildWork, rootfs: BuildRootfs): Promise<BuildRootfs> {
     const { layers } = this.#options
     if (!rootfs.layer && !rootfs.fileSystemDir && !rootfs.checkpointDir) return rootfs
@@ -178,7 +177,10 @@ export class TemplateFinalizer {
     return { key: rootfs.key, imagePath }
   }
 
-  /** Folder of the files over the image. Those of a snapshot that has them only in its memory are saved to `dir` first. */
+  /**
+   * Returns the folder of the files over the image. The files of a snapshot that has them only in memory are saved to
+   * `dir` first.
+   */
   async #filesOf({ recipe, signal }: BuildWork, rootfs: BuildRootfs, dir: string): Promise<string> {
     const { imagePath, fileSystemDir, checkpointDir, checkpointId } = rootfs
     if (fileSystemDir) return fileSystemDir
@@ -191,7 +193,7 @@ export class TemplateFinalizer {
     return dir
   }
 
-  /** Boots a template again whose memory the present runsc, CPU or envd cannot use. */
+  /** Boots a template again when the current runsc, CPU or envd cannot use the saved memory. */
   async renew(checkpointId: string): Promise<void> {
     const { folder, tiers, machines, driver, guestDir } = this.#options
     const {
@@ -222,7 +224,7 @@ export class TemplateFinalizer {
     }
   }
 
-  /** @param save writes `memory` and `files` */
+  /** @param save writes the folders `memory` and `files` */
   #write(
     { checkpointId, recipe, keys }: BuildWork,
     environment: BuildEnvironment,

@@ -20,7 +20,7 @@ const dir = (children: Record<string, Node>, rest: Node = {}): Node => ({
 })
 const file = (content: string, rest: Node = {}): Node => ({ kind: 'file', content, ...rest })
 
-/** The files of a checkpoint; `asked` says what was read of them. */
+/** The files of a checkpoint; `asked` records which were read. */
 function files(root: Record<string, Node>, canRead = true) {
   const find = (path: string): Node | undefined =>
     path

@@ -4,13 +4,15 @@ import type { FileEntry } from './file-entry.ts'
 import type { FileReader } from './file-reader.ts'
 import { PathList } from './path-list.ts'
 
-/** One more than the API shows of each kind, to tell whether there are more. */
+/** One more path of each kind than the API shows, to tell whether there are more. */
 export const MAX_PATHS = 10_001
-/** Folders that are compared concurrently, because most of the time is the round trip into the machine. */
+/**
+ * Number of folders that are compared concurrently, because most of the time is spent on round trips into the machine.
+ */
 const PARALLEL = 32
 /** Entries to compare in one turn of the event loop. */
 const STEP = 500
-/** Fewer entries do not wait for a turn. */
+/** Up to this number, entries are compared without waiting for a turn. */
 const SMALL = 50
 
 type Files = Pick<FileReader, 'list' | 'digest'>
@@ -36,7 +38,7 @@ class Comparison {
   readonly deleted = new PathList(MAX_PATHS)
   readonly #from: Files
   readonly #to: Files
-  /** A stack: the deepest folder is compared first, which keeps it short. */
+  /** Folders to compare. A stack, which stays short because the deepest folder is compared first. */
   readonly #folders: { path: string; side: Side }[] = [{ path: '', side: 'both' }]
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -100,14 +102,17 @@ class Comparison {
     }
   }
 
-  /** Compares times, which a guest can set, when a diff may not read more contents. */
+  /** Compares modification times, which a guest can set, when the limit for reading contents is reached. */
   async #compareContents(path: string, before: FileEntry, after: FileEntry): Promise<void> {
     const [old, now] = await Promise.all([this.#from.digest(path), this.#to.digest(path)])
     const isSame = old && now ? old === now : before.modifiedAt === after.modifiedAt
     if (!isSame) this.changed.add(path)
   }
 
-  /** Does one step of all folders in a turn, so that requests to the server are handled in between. */
+  /**
+   * Compares entries in steps, one step of all folders for each turn of the event loop, so that the server can handle
+   * requests in between.
+   */
   async #inSteps(entries: FileEntry[], work: (some: FileEntry[]) => Promise<void>): Promise<void> {
     for (let at = 0; at < entries.length; at += STEP) {
       if (entries.length > SMALL) {

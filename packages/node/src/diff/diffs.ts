@@ -15,16 +15,21 @@ import { compareFiles } from './compare-files.ts'
 import { ExtractedFiles } from './extracted-files.ts'
 import { FileReader } from './file-reader.ts'
 
+/** For all teams together: each diff has two machines, with up to `MAX_READER_MEMORY_MB` each. */
+const MAX_CONCURRENT = 2
 const TIMEOUT_MS = 120_000
-/** Bytes of contents to read of each checkpoint, holes included; beyond, only sizes and times are compared. */
+/** Bytes of contents to read of each checkpoint, holes included; beyond this limit, only sizes and times are compared. */
 const READ_LIMIT_BYTES = 16 * 2 ** 30
 /** Memory of the kernel and its page cache. */
 const READER_MEMORY_MB = 384
-/** Factor of the saved list of files: the kernel holds it as saved, plus an inode for each file (docs/adr/0020). */
+/**
+ * Memory per byte of the saved list of files: the kernel holds the list as saved, plus an inode for each file
+ * (docs/adr/0020).
+ */
 const MEMORY_PER_LIST = 5
 const MAX_READER_MEMORY_MB = 3_072
 const READER_CPUS = 1
-/** Files of a file system that runsc has saved (gVisor, pkg/sentry/state/checkpointfiles). */
+/** List of files in a file system that runsc has saved (gVisor, pkg/sentry/state/checkpointfiles). */
 const FILE_LIST = 'multitar.img'
 const CONTENTS = 'pages.img'
 /** Allowance for the difference of the clocks of host and guest. */
@@ -39,21 +44,21 @@ export interface DiffsOptions {
   tiers: CheckpointTiers
   machines: Machines
   driver: Driver
-  /** @returns why no machine may be started now that needs this much more memory than usual */
+  /** @returns why a machine with this much more memory than usual cannot be started now; undefined: it can */
   shortage: (extraMB: number) => Promise<SandlotError | undefined>
 }
 
 /**
- * Compares the files of two checkpoints (docs/adr/0020). No process of a sandbox runs, and the host reads none of its files:
- * each checkpoint's file system is mounted by a separate machine, in which only our reader runs.
+ * Compares the files of two checkpoints (docs/adr/0020). No process of a sandbox runs for this, and the host reads no
+ * file of a sandbox: each checkpoint's file system is mounted by a separate machine, in which only Sandlot's reader runs.
  */
 export class Diffs {
   readonly #options: DiffsOptions
   readonly #extracted: ExtractedFiles
-  readonly #gate = new FairGate({ what: 'diffs', total: 2, perOwner: 2, maxWaiting: 16, maxWaitMs: 30_000 })
+  readonly #gate = new FairGate({ what: 'diffs', total: MAX_CONCURRENT, maxWaiting: 16, maxWaitMs: 30_000 })
   /** Cached diffs, because checkpoints never change. In order of last use, the oldest first. */
   readonly #known = new Map<string, FileDiff>()
-  /** Running comparisons, by the id that their caller has assigned. */
+  /** Running comparisons, by the operation id of the caller. */
   readonly #cancellable = new Map<string, AbortController>()
 
   constructor(options: DiffsOptions) {
@@ -65,7 +70,7 @@ export class Diffs {
     return this.#extracted.prepare()
   }
 
-  /** @throws SandlotError not_found, checkpoint_damaged, rate_limited, sandbox_capacity_unavailable … */
+  /** @throws SandlotError not_found, checkpoint_damaged, sandbox_capacity_unavailable … */
   async diff(fromId: string, toId: string, { owner = '', operationId }: DiffOptions = {}): Promise<FileDiff> {
     if (operationId === undefined) return this.#diff(fromId, toId, owner)
     const cancelled = new AbortController()
@@ -77,7 +82,7 @@ export class Diffs {
     }
   }
 
-  /** Ends a comparison whose caller is gone. Unknown ids are ignored. */
+  /** Cancels a comparison. Unknown ids are ignored. */
   cancel(operationId: string): void {
     const reason = new SandlotError('request_timeout', 'the comparison was cancelled by its caller')
     this.#cancellable.get(operationId)?.abort(reason)
@@ -93,7 +98,7 @@ export class Diffs {
     })
   }
 
-  /** Drops everything cached of a deleted checkpoint. */
+  /** Drops all cached data of a deleted checkpoint. */
   async forget(checkpointId: string): Promise<void> {
     for (const key of this.#known.keys()) if (key.split(' ').includes(checkpointId)) this.#known.delete(key)
     await this.#extracted.forget(checkpointId)
@@ -118,11 +123,11 @@ export class Diffs {
       const comparing = this.#read(toId, since, ended, async (reader) =>
         compareFiles(await from.promise, reader),
       )
-      // awaits both, so that their machines have ended
+      // awaits both, so that both machines have ended
       const [compared, read] = await Promise.allSettled([comparing.finally(() => done.resolve()), reading])
       if (read.status === 'rejected') throw read.reason
       if (compared.status === 'rejected') throw compared.reason
-      // a second read means that the checkpoint was damaged and has been unpacked again
+      // reads were repeated because the checkpoint was damaged and has been unpacked again
       return reads > 1 ? await this.#compare(fromId, toId, signal) : compared.value
     } finally {
       clearTimeout(timeout)
@@ -207,7 +212,7 @@ export class Diffs {
     )
   }
 
-  /** Makes room for the reader, which unpacks the files again. @throws SandlotError disk_full */
+  /** Checks the disk space for the reader, which unpacks the files again. @throws SandlotError disk_full */
   async #checkSpace(fileSystemDir: string): Promise<void> {
     const { runDir, tiers } = this.#options
     const neededBytes = (await stat(join(fileSystemDir, CONTENTS))).size + SPARE_BYTES
@@ -248,7 +253,7 @@ async function bothOf<T>(reading: Promise<T>, verifying: Promise<unknown>): Prom
   return read.value
 }
 
-/** Counts paths, plus a base cost so that empty diffs count too. */
+/** Weight of a cached diff: the number of paths, plus a base cost so that empty diffs count too. */
 const weightOf = ({ added, changed, deleted }: FileDiff): number =>
   added.length + changed.length + deleted.length + 10
 

@@ -2,7 +2,7 @@ import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { writeAtomically } from '../host/atomic-writes.ts'
 
-/** Maximum number of checkpoints to keep files of; others are extracted again when needed. */
+/** Maximum number of cached file systems; others are extracted again when needed. */
 const MAX_KEPT = 8
 const MAX_BYTES = 4 * 2 ** 30
 
@@ -15,8 +15,8 @@ interface Entry {
 }
 
 /**
- * Caches the file systems of checkpoints that were only saved with their memory, as long as this server runs, because
- * extracting one costs a restore. The least recently used are dropped first.
+ * Caches the file systems of checkpoints that saved them only as part of the memory, because extracting one requires a
+ * restore. The cache ends with the server process; the least recently used file systems are dropped first.
  */
 export class ExtractedFiles {
   readonly #dir: string
@@ -27,7 +27,7 @@ export class ExtractedFiles {
     this.#dir = dir
   }
 
-  /** Removes what a former server left. */
+  /** Removes the files of a former server. */
   async prepare(): Promise<void> {
     await rm(this.#dir, { recursive: true, force: true })
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
@@ -62,7 +62,7 @@ export class ExtractedFiles {
       signal.throwIfAborted()
       return await work(dir)
     } catch (error) {
-      // the files may be the cause: the next caller extracts them again
+      // the files may be the cause of the failure: the next caller extracts them again
       const isOnlyUser = entry.users <= 1 && this.#kept.get(checkpointId) === entry
       if (isOnlyUser) await this.forget(checkpointId)
       throw signal.aborted ? signal.reason : error

@@ -1,6 +1,6 @@
 /** An entry of a root file system. */
 export interface FileEntry {
-  /** One character for each byte (latin1), because names need not be text; decoded when paths are shown. */
+  /** One character for each byte (latin1), because names may not be valid UTF-8; decoded when paths are shown. */
   name: string
   kind: 'file' | 'directory' | 'symlink' | 'other'
   /** Mode and owner; also the hash of a link's target, or type and number of a device. */
@@ -8,7 +8,10 @@ export interface FileEntry {
   sizeBytes: number
   /** Seconds, which a guest may set to any value. */
   modifiedAt: number
-  /** Whether it is in the writable layer; otherwise it is the image's, equal in all checkpoints of a sandbox. */
+  /**
+   * Whether the entry is in the writable layer; otherwise it belongs to the image, which all checkpoints of a sandbox
+   * share.
+   */
   isWritten: boolean
 }
 

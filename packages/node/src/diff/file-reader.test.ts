@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
 import { FileReader } from './file-reader.ts'
 
-/** A reader whose machine says `lines`, whatever it is asked. */
+/** Creates a reader with a machine that answers `lines` to every request. */
 function reader(lines: string, limits = {}): FileReader {
   const stdout = new PassThrough()
   const read = new FileReader(new PassThrough(), stdout, limits)
@@ -11,7 +11,7 @@ function reader(lines: string, limits = {}): FileReader {
 }
 const entry = (name: string, rest = '"f",420,0,0,1,2,true,""') => `["${name}",${rest}]\n`
 
-test('entries are read with their names as bytes, in whatever pieces they come', async () => {
+test('names of entries are read as bytes, however the answer is split into pieces', async () => {
   const stdout = new PassThrough()
   const read = new FileReader(new PassThrough(), stdout)
   const listing = read.list('/')
@@ -35,13 +35,13 @@ test.each<[string, string]>([
   ['no array', '{"name":"a"}\n'],
   ['a name that is a path', entry('../../etc/passwd')],
   ['a name that goes up', entry('..')],
-  ['a name of nothing', entry('')],
+  ['an empty name', entry('')],
   ['a name that is too long', entry('n'.repeat(256))],
-  ['a name of characters that are no bytes', entry('\\u0100')],
+  ['a name with characters that are not bytes', entry('\\u0100')],
   ['an unknown kind', entry('a', '"constructor",420,0,0,1,2,true,""')],
-  ['numbers that are none', entry('a', '"f","x",0,0,1,2,true,""')],
+  ['a number that is text', entry('a', '"f","x",0,0,1,2,true,""')],
   ['content that is too long', entry('a', `"l",420,0,0,1,2,true,"${'x'.repeat(65)}"`)],
-  ['another number of entries than it says', `${entry('a')}["end",2]\n`],
+  ['a wrong count of entries', `${entry('a')}["end",2]\n`],
   ['an answer of another kind', `["digest","${'ab'.repeat(31)}"]\n`],
   ['a digest of a folder', `["digest","${'ab'.repeat(32)}"]\n`],
   ['a line without an end', 'x'.repeat(20_000)],

@@ -53,7 +53,7 @@ export class FileReader {
     return (await this.#ask('list', path)) as FileEntry[] | undefined
   }
 
-  /** Hashes a file's content. @returns undefined when there is no such file or the limit of bytes to read is reached */
+  /** Hashes a file's content. @returns undefined when the file does not exist or the limit of bytes to read is reached */
   async digest(path: string): Promise<string | undefined> {
     return (await this.#ask('digest', path)) as string | undefined
   }

@@ -3,7 +3,7 @@ import { shown } from './file-reader.ts'
 
 const STEP = 2_000
 
-/** Keeps the first `max` paths in sort order, of any number that is added. */
+/** Keeps the first `max` paths in sort order, however many are added. */
 export class PathList {
   readonly #max: number
   readonly #paths: string[] = []

@@ -13,11 +13,9 @@ export interface Driver {
   readonly version: string
   /**
    * Boots a machine from its image.
-   * @param options.fileSystemDir what `saveFileSystem` wrote: laid over the image
-   * @param options.stdout for the first process; the descriptor is read when that starts
-   * @returns pid of its kernel
-   */
-  create(
+   * @param options.fileSystemDir files that `saveFileSystem` wrote, to be laid over the image
+   * @param options.stdout standard output of the first process, as a descriptor that is inherited when the process starts
+   * @returns pid of its kernel */ create(
     machine: MachinePaths,
     spec: SpecOptions,
     options?: { fileSystemDir?: string; stdout?: { readonly fd: number } },
@@ -54,7 +52,8 @@ export interface Driver {
     signal: AbortSignal,
   ): Promise<T>
   /**
-   * Saves the writable layer that a checkpoint holds in its memory: restores the machine, freezes it at once and saves it.
+   * Saves the writable layer of a checkpoint that has it only as part of the memory: restores the machine, freezes it at
+   * once, and saves the layer.
    * @param spec without a network, because restored processes run until the freeze
    */
   extractFileSystem(
@@ -64,10 +63,10 @@ export interface Driver {
     fileSystemDir: string,
     signal: AbortSignal,
   ): Promise<void>
-  /** Removes the driver's own state of a machine whose processes are dead. */
+  /** Removes the driver's state of a machine without live processes. */
   forget(machineId: string): Promise<void>
-  /** Ids of machines that the driver has state of. */
+  /** Lists the ids of machines that the driver has state of. */
   list(): Promise<string[]>
-  /** Bytes that the writable layer takes on the host's disk. */
+  /** Returns the bytes that the writable layer uses on the host's disk. */
   diskUsedBytes(pid: number): Promise<number>
 }

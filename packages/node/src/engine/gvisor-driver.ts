@@ -11,13 +11,16 @@ import { callSentry } from './sentry-control.ts'
 const START_TIMEOUT_MS = 60_000
 const CHECKPOINT_TIMEOUT_MS = 120_000
 const FREEZE_TIMEOUT_MS = 10_000
-/** Inherited by the machine without harm: inside its cgroup all processes have it, outside the cgroup's weight counts. */
+/**
+ * Niceness of background starts. The machine inherits it without harm: all processes in its cgroup have the same
+ * niceness, and other cgroups only see the cgroup's weight.
+ */
 const STOCK_NICENESS = 19
 const MAX_KNOWN_FILESTORES = 10_000
 
 export interface GvisorDriverOptions {
   runscPath: string
-  /** Pinned version. Checkpoints record it: no other version reads their memory. */
+  /** Pinned version. Checkpoints record the version, because no other version can read their memory. */
   version: string
   /** runsc's `--root`. */
   stateDir: string
@@ -35,7 +38,7 @@ export class GvisorDriver implements Driver {
   readonly version: string
   readonly #runscPath: string
   readonly #stateDir: string
-  /** Filestore descriptor by pid of the kernel: searched once, so that a sample costs one stat. */
+  /** Filestore descriptor by pid of the kernel: found once, so that later samples cost one `stat`. */
   readonly #filestores = new Map<number, string>()
 
   constructor({ runscPath, version, stateDir }: GvisorDriverOptions) {
@@ -159,7 +162,7 @@ export class GvisorDriver implements Driver {
     const pid = await pidOf(machine)
     const state = await readFile(join(this.#stateDir, stateFile(machine.machineId)), 'utf8')
     const { goferPid } = JSON.parse(state) as { goferPid: number }
-    // only now: the stubs, which inherit the score of the sentry, have been started
+    // only now, because the stubs, which inherit the score of the sentry, have been started
     await spareKernel([pid, goferPid])
     return pid
   }
@@ -206,7 +209,7 @@ export class GvisorDriver implements Driver {
       '--platform=systrap',
       '--allow-suid',
       '--cpu-num-from-quota',
-      // what a checkpoint needs is in its manifest; paths may differ on another machine
+      // the manifest lists what a checkpoint needs; paths may differ on another machine
       '--restore-spec-validation=ignore',
     ]
     if (spec) flags.push(`--overlay2=root:dir=${spec.overlayDir},size=${spec.diskSizeMB}m`)
@@ -233,7 +236,7 @@ const socketName = (machineId: string): string => `runsc-${machineId}.sock`
 
 /**
  * Unmounts the empty namespace that runsc keeps in its state folder for its gofers, so that the folder can be removed.
- * Concurrent starts mount it more than once.
+ * Concurrent starts may have mounted the namespace more than once.
  */
 export async function unmountState(stateDir: string): Promise<void> {
   for (let i = 0; i < 100; i++) {

@@ -17,11 +17,11 @@ const options: SpecOptions = {
 }
 const memoryOf = (more: Partial<SpecOptions>) => ociSpec({ ...options, ...more }).linux.resources.memory
 
-test('memory and swap together have the limit of memory alone', () => {
+test('the limit of memory plus swap equals that of memory, so that swap is off', () => {
   expect(memoryOf({})).toEqual({ limit: 2 ** 30, swap: 2 ** 30 })
 })
 
-test('no limit for swap is set when the kernel cannot have one', () => {
+test('no limit for swap is set when the kernel does not support one', () => {
   expect(memoryOf({ canLimitSwap: false })).toEqual({ limit: 2 ** 30 })
 })
 

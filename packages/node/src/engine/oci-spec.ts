@@ -1,7 +1,7 @@
 import type { BuildResources } from '@sandlot/protocol/node'
 import { machineMemoryMB } from '../machines/capacity.ts'
 
-/** Capabilities that developers expect of a container with root and sudo; in gVisor they affect only gVisor. */
+/** Capabilities that developers expect of a container with root and sudo; they only apply inside gVisor. */
 const capabilities = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
@@ -36,9 +36,12 @@ export interface SpecOptions extends BuildResources {
   imagePath: string
   /** Read-only folder with the `envd` binary, mounted at /opt/sandlot. */
   guestDir: string
-  /** Program of that folder that is the first process. Default: envd. */
+  /** Program in `guestDir` to run as the first process. Default: envd. */
   program?: string
-  /** Folder for the backing files of writable layers. One for all machines, because runsc compares it at a restore. */
+  /**
+   * Folder for the backing files of writable layers. All machines share one folder, because runsc compares the path at a
+   * restore.
+   */
   overlayDir: string
   /** Any empty folder: an EROFS root hides it. */
   emptyDir: string
@@ -55,7 +58,7 @@ export interface SpecOptions extends BuildResources {
 }
 
 /**
- * Makes the OCI runtime spec of a machine: an EROFS root and one read-only bind mount, which makes runsc start a gofer.
+ * Returns the OCI runtime spec of a machine: an EROFS root and one read-only bind mount, which makes runsc start a gofer.
  * Without a gofer a disk-backed overlay on an EROFS root panics (docs/adr/0002).
  */
 export function ociSpec(options: SpecOptions) {

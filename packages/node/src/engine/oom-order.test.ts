@@ -18,7 +18,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-/** A process whose binary is found at `path` below a folder of its own. */
+/** Starts a process from a binary at `path` in a temporary folder. */
 async function started(path: string, score: number): Promise<number> {
   const binary = join(dir, path)
   mkdirSync(join(binary, '..'), { recursive: true })
@@ -49,6 +49,6 @@ test.each([
   ['000001ffffffffff', true],
   ['000001fffeffffff', false],
   ['0000000000000000', false],
-])('kernels can be spared with the effective capabilities %s: %s', (effective, can) => {
+])('kernels can be protected with the effective capabilities %s: %s', (effective, can) => {
   expect(canSpareKernels(`Name:\tnode\nCapEff:\t${effective}\nCapBnd:\t000001ffffffffff\n`)).toBe(can)
 })

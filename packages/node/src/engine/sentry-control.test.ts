@@ -20,7 +20,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-/** A sentry's control socket that does this with each request. */
+/** Listens on a control socket like a sentry, and passes each request to `answer`. */
 async function listen(answer: (socket: Socket, request: string) => void): Promise<void> {
   server = createServer((socket) => {
     sockets.add(socket)
@@ -72,8 +72,13 @@ test.each<[string, (socket: Socket) => void, string, string]>([
     'internal_server_error',
     'closed the connection',
   ],
-  ['talks without end', (socket) => socket.write('x'.repeat(1_100_000)), 'internal_server_error', 'too long'],
-  ['says nothing', () => {}, 'operation_timeout', 'no answer in 200 ms'],
+  [
+    'sends an endless answer',
+    (socket) => socket.write('x'.repeat(1_100_000)),
+    'internal_server_error',
+    'too long',
+  ],
+  ['does not answer', () => {}, 'operation_timeout', 'no answer in 200 ms'],
 ])('a sentry that %s is an error that names the method', async (_, answer, errorName, message) => {
   await listen(answer)
   await expect(callSentry(path, 'Lifecycle.Resume', 200)).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { SandlotError } from '@sandlot/protocol'
 
-/** Answers are short; the text received so far is parsed again with each piece. */
+/** Limit of an answer, because the text received so far is parsed again with each piece; answers are short. */
 const MAX_ANSWER_BYTES = 16 * 1024
 
 /**
@@ -48,7 +48,7 @@ export function callSentry(socketPath: string, method: string, timeoutMs: number
   })
 }
 
-/** An answer ends when it is a complete JSON value: nothing else marks its end. */
+/** Parses an answer, which ends when it is a complete JSON value: nothing else marks the end. */
 function parse(text: string): { success: boolean; err: string } | undefined {
   try {
     return JSON.parse(text)

@@ -5,13 +5,13 @@ const END_OF_STREAM = 0x02
 export const MAX_MESSAGE_BYTES = 256 * 1024
 const MAX_DEPTH = 16
 
-/** A guest broke the protocol. */
+/** Error for an answer of a guest that violates the protocol. */
 export class MalformedAnswer extends Error {}
 
 export interface ConnectMessage {
   /** Parsed JSON of a guest, which must be validated before use. */
   value: unknown
-  /** The last message of a stream, which holds its error or nothing. */
+  /** Whether this is the last message of a stream, which contains the error of the call or nothing. */
   isEnd: boolean
 }
 
@@ -34,7 +34,7 @@ export class FrameReader {
   /** @throws MalformedAnswer when the last message is incomplete */
   end(): void {
     if (this.#filledBytes > 0 || this.#target !== this.#envelope)
-      throw new MalformedAnswer('its answer breaks off in the middle of a message')
+      throw new MalformedAnswer('its answer ends in the middle of a message')
   }
 
   /** @throws MalformedAnswer */
@@ -54,7 +54,7 @@ export class FrameReader {
     this.#filledBytes = 0
     if (this.#target !== this.#envelope) return this.#finish(this.#target)
     if ((this.#envelope[0]! & COMPRESSED) !== 0)
-      throw new MalformedAnswer('it sent a compressed message, which nobody asked for')
+      throw new MalformedAnswer('it sent a compressed message without being asked to')
     const sizeBytes = this.#envelope.readUInt32BE(1)
     if (sizeBytes > MAX_MESSAGE_BYTES)
       throw new MalformedAnswer(`it sent a message of ${sizeBytes} bytes; ${MAX_MESSAGE_BYTES} are allowed`)
@@ -75,14 +75,14 @@ export function parseShallow(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new MalformedAnswer('it sent a message that is no JSON')
+    throw new MalformedAnswer('it sent a message that is not JSON')
   }
 }
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
-/** Skips strings, which are most of a message. */
+/** Measures the nesting of JSON; skips strings, which are the largest part of a message. */
 function depthOf(json: string): number {
   let depth = 0
   let deepest = 0

@@ -10,15 +10,15 @@ import { GuestClient } from './guest-client.ts'
 import { runInGuest, uploadToGuest } from './guest-process.ts'
 
 const MIB = 2 ** 20
-/** Nothing may take longer: each call has its own deadline, and what breaks a bound ends at once. */
+/** Longest time for a call: calls have deadlines, and an answer that exceeds a limit ends its call at once. */
 const DEADLINE_MS = 3_000
-/** Most fake envds are in this process too, and so is what they have sent. */
+/** Growth of this process that is accepted; it includes most fake envds and what they have sent. */
 const MAX_GROWTH_BYTES = 96 * MIB
 
 let envd: Server | undefined
 const sockets = new Set<Socket>()
 
-/** Something in envd's place that says `mouth` to each request. */
+/** Listens in place of envd, and calls `mouth` for each connection. */
 async function listen(mouth: (socket: Socket) => void): Promise<number> {
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -37,7 +37,7 @@ afterEach(() => {
   envd?.close()
 })
 
-/** A beginning, and then the same again and again, as fast as the other side takes it. */
+/** Sends `start`, and then `piece` repeatedly, as fast as the other side reads. */
 const flood = (start: string | Buffer, piece: string | Buffer) => (socket: Socket) => {
   socket.write(start)
   const block = Buffer.concat(
@@ -50,7 +50,7 @@ const flood = (start: string | Buffer, piece: string | Buffer) => (socket: Socke
   more()
 }
 
-/** In a process of its own, so that only what it costs the receiver is measured. */
+/** Like `flood`, in a separate process, so that only the cost of the receiver is measured. */
 async function floodFromOutside(start: string, piece: Buffer): Promise<{ port: number; end: () => void }> {
   const program = `
     const [start, piece] = process.argv.slice(1).map((text) => Buffer.from(text, 'base64'))
@@ -117,7 +117,7 @@ const ANY_CALL: [string, (socket: Socket) => void][] = [
   ['with its end', (socket) => void socket.destroy()],
 ]
 
-/** @returns how it failed, and by how much the process grew meanwhile */
+/** @returns how the call failed, and by how much the process grew meanwhile */
 async function attempt(
   call: () => Promise<unknown>,
 ): Promise<{ error: unknown; grown: number; tookMs: number }> {
@@ -172,7 +172,7 @@ describe('an envd that answers', () => {
     expectContained(await attempt(() => runInGuest('127.0.0.1', { ...command, signal: soon() }, port)))
   })
 
-  it('byte by byte fails a POST when its time is over, not when a byte is late', async () => {
+  it('byte by byte fails a POST at the total timeout, not because of a late byte', async () => {
     const client = new GuestClient('127.0.0.1', await listen(drip(`${OK}Content-Length: 99999\r\n\r\n`)))
     const { error, tookMs } = await attempt(() => client.post('/init', {}))
     expect(error).toMatchObject({
@@ -183,7 +183,7 @@ describe('an envd that answers', () => {
     client.close()
   })
 
-  it('an error in long and odd words has them cut and cleaned', async () => {
+  it('an error with a long and odd text has it cut and cleaned', async () => {
     const words = `\x1b[31m${'w'.repeat(8_000)}`
     const mouth = saying(`HTTP/1.1 500 No\r\nContent-Length: ${words.length}\r\n\r\n${words}`)
     const client = new GuestClient('127.0.0.1', await listen(mouth))
@@ -197,8 +197,8 @@ describe('messages of a process', () => {
   it.each<[string, (socket: Socket) => void]>([
     ['of 4 GB', streamOf(envelopeOf(2 ** 32 - 1))],
     ['of half a megabyte', streamOf(raw(`"${'x'.repeat(2 ** 19)}"`))],
-    ['that say they are compressed', streamOf(raw('{}', 1))],
-    ['that are no JSON', streamOf(raw('{"event":'))],
+    ['that are marked as compressed', streamOf(raw('{}', 1))],
+    ['that are not JSON', streamOf(raw('{"event":'))],
     ['nested without end', streamOf(raw(`${'['.repeat(100_000)}${']'.repeat(100_000)}`))],
     ['whose exit code is a list', streamOf(toFrame({ event: { end: { exitCode: [1], exited: true } } }))],
     ['that end before the process', streamOf(raw('{}', 2))],
@@ -219,9 +219,9 @@ describe('messages of a process', () => {
       'of output without end',
       toFrame({ event: { data: { stdout: Buffer.alloc(60_000).toString('base64') } } }),
     ],
-    ['of nothing without end', Buffer.alloc(5)],
+    ['without content, without end', Buffer.alloc(5)],
     ['of odd shapes without end', toFrame({ event: [null, { data: 'x' }], other: { stdout: 1 } })],
-  ])('%s leave the server its time', async (_, frame) => {
+  ])('%s do not keep the server busy', async (_, frame) => {
     const { port, end } = await floodFromOutside(CHUNKED, chunk(frame))
     const before = process.threadCpuUsage()
     const { error, grown } = await attempt(() =>
@@ -234,7 +234,7 @@ describe('messages of a process', () => {
     expect((user + system) / 1000).toBeLessThan(1_000)
   })
 
-  it('that come byte by byte are put together', async () => {
+  it('that arrive byte by byte are assembled', async () => {
     const frames = Buffer.concat([
       toFrame({ event: { start: { pid: 7 } } }),
       toFrame({ event: { data: { stdout: Buffer.from('a "quoted \\" word').toString('base64') } } }),
@@ -251,7 +251,7 @@ describe('messages of a process', () => {
     expect(output).toBe('a "quoted \\" word')
   })
 
-  it('that refuse the process say why', async () => {
+  it('that refuse the process are reported with the reason', async () => {
     const port = await listen(
       streamOf(raw('{"error":{"code":"unauthenticated","message":"invalid username"}}', 2)),
     )
@@ -260,7 +260,7 @@ describe('messages of a process', () => {
     )
   })
 
-  it('of a command whose output is dropped leave the connection for the next request', async () => {
+  it('of a command with dropped output are read to the end, so that the connection can be reused', async () => {
     let connections = 0
     const port = await listen((socket) => {
       connections++

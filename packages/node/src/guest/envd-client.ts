@@ -8,7 +8,7 @@ const MAX_HEAD_BYTES = 8 * 1024
 const MAX_ANSWER_BYTES = 16 * 1024
 const MAX_INTERIM_ANSWERS = 20
 const MAX_WORDS = 500
-/** About 20 MB, or 10 000 messages, a second. */
+/** Budget for each interval, which allows about 20 MB or 10 000 messages a second. */
 const PACE_UNITS = 2 ** 20
 const PACE_INTERVAL_MS = 50
 const UNITS_PER_CHUNK = 500
@@ -48,15 +48,15 @@ export type ProcessEvent =
   | { type: 'refusal'; code: string; message: string }
 
 /**
- * Talks to the envd of one machine, over one connection. Root in a guest can replace envd, so each answer is bounded in
- * bytes, time, interim answers, messages and nesting; an answer that exceeds a bound ends the connection.
+ * Talks to the envd of one machine, over one connection. Root in a guest can replace envd, so each answer is limited in
+ * bytes, time, interim answers, messages and nesting; an answer that exceeds a limit ends the connection.
  */
 export class EnvdClient {
   readonly #target: { host: string; port: number }
   readonly #options: EnvdClientOptions
   // node:http, because its parser limits a head in native code: with undici a flood of headers cost 0.6 s
   readonly #agent: Agent
-  readonly #underWay = new Set<Exchange>()
+  readonly #pending = new Set<Exchange>()
 
   constructor(address: string, port: number, options: EnvdClientOptions) {
     this.#target = { host: address, port }
@@ -73,7 +73,7 @@ export class EnvdClient {
   }
 
   /**
-   * Starts a process and reports its events; reads the answer to its end, so that the connection can be reused.
+   * Starts a process and reports its events; reads the whole answer, so that the connection can be reused.
    * @param maxBytes limit for the complete answer. Default: none, at no more than about 20 MB a second
    * @throws like `ask`
    */
@@ -105,7 +105,7 @@ export class EnvdClient {
   }
 
   close(): void {
-    for (const exchange of this.#underWay) exchange.fail(new Error('the connection was closed'))
+    for (const exchange of this.#pending) exchange.fail(new Error('the connection was closed'))
     this.#agent.destroy()
   }
 
@@ -125,14 +125,14 @@ export class EnvdClient {
       maxHeaderSize: MAX_HEAD_BYTES,
     })
     const exchange = new Exchange(request, this.#options, limits)
-    this.#underWay.add(exchange)
+    this.#pending.add(exchange)
     if (length !== undefined) request.end(body)
     else if (body === undefined) request.end()
     else pipeline(body as Readable, request, () => {})
     try {
       return await exchange.run(read)
     } finally {
-      this.#underWay.delete(exchange)
+      this.#pending.delete(exchange)
     }
   }
 }
@@ -169,8 +169,7 @@ class Exchange {
     })
     let interim = 0
     request.on('information', () => {
-      if (++interim > MAX_INTERIM_ANSWERS)
-        this.fail(new MalformedAnswer('it sends interim answers without end'))
+      if (++interim > MAX_INTERIM_ANSWERS) this.fail(new MalformedAnswer('it sends too many interim answers'))
     })
     request.once('upgrade', (_answer, socket) => {
       socket.destroy()
@@ -230,7 +229,7 @@ async function readEvents(
   let sizeBytes = 0
   let isOver = false
   for await (const chunk of body as AsyncIterable<Buffer>) {
-    if (isOver) throw new MalformedAnswer('it goes on after its last message')
+    if (isOver) throw new MalformedAnswer('its answer continues after the last message')
     sizeBytes += chunk.length
     if (sizeBytes > maxBytes) throw new MalformedAnswer(`its answer is longer than ${maxBytes} bytes`)
     let units = chunk.length + UNITS_PER_CHUNK
@@ -262,7 +261,7 @@ function eventsOf(value: unknown): ProcessEvent[] {
   }
   if (end !== undefined) {
     const { exitCode = 0, status, exited } = record(end)
-    if (!Number.isInteger(exitCode)) throw new MalformedAnswer('it sent an exit code that is no number')
+    if (!Number.isInteger(exitCode)) throw new MalformedAnswer('it sent an exit code that is not a number')
     events.push({ type: 'end', exitCode: exitCode as number, status: text(status), exited: exited === true })
   }
   return events

@@ -9,7 +9,7 @@ const HEALTH_INTERVAL_MS = 3
 const KEEP_ALIVE_MS = 600_000
 const MAX_OUTPUT_BYTES = 1024 * 1024
 
-/** Talks to the control routes of one machine's envd, over one connection that is kept. */
+/** Calls the control routes of one machine's envd, over one connection that is kept open. */
 export class GuestClient {
   readonly #address: string
   readonly #envd: EnvdClient
@@ -66,7 +66,7 @@ export class GuestClient {
       )
   }
 
-  /** Resolves when the command has ended, at the latest after `timeoutMs`; its output is dropped. */
+  /** Resolves when the command has ended, at the latest after `timeoutMs`; the output is dropped. */
   runCommand(command: LoginCommand, timeoutMs: number): Promise<void> {
     return this.#envd.startProcess(command, { timeoutMs, maxBytes: MAX_OUTPUT_BYTES }, () => {})
   }

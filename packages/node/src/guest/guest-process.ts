@@ -22,7 +22,7 @@ export class GuestRefusal extends Error {
 }
 
 /**
- * Runs a command in a machine and passes its output on as it arrives. There is no limit on silence.
+ * Runs a command in a machine and passes on the output as it arrives. A command may be silent for any time.
  * @returns its exit code; 128 + n when signal n ended it
  * @throws GuestRefusal, SandlotError sandbox_unreachable when the machine is gone, and the signal's reason
  */
@@ -37,7 +37,7 @@ export async function runInGuest(address: string, options: GuestCommand, port = 
     else ended.reject(new GuestRefusal(event.code, event.message))
   }
   return withEnvd(address, port, signal, 'the machine does not answer', (envd) => {
-    // resolves with the end of the process: the rest of the answer is not awaited
+    // resolves at the end of the process, without awaiting the rest of the answer
     envd
       .startProcess(command, { signal }, onEvent)
       .then(() => ended.reject(unreachable('the machine ended while a command ran in it')), ended.reject)
@@ -53,7 +53,7 @@ export function uploadToGuest(
   signal: AbortSignal,
   port = ENVD_PORT,
 ): Promise<void> {
-  return withEnvd(address, port, signal, 'the upload broke off', async (envd) => {
+  return withEnvd(address, port, signal, 'the upload was interrupted', async (envd) => {
     const request = {
       method: 'POST' as const,
       path: `/files?${new URLSearchParams({ path, username: 'root' })}`,

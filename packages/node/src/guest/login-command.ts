@@ -1,7 +1,7 @@
-/** Run by `/bin/bash -l -c`. */
+/** A command that `/bin/bash -l -c` runs. */
 export interface LoginCommand {
   command: string
-  /** Runs it with `-c` alone: for images in which there is no bash yet. */
+  /** Shell that runs the command with `-c` alone, for images that lack bash. Default: bash. */
   shell?: '/bin/sh'
   user: string
   /** Absent: the user's home. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Throttles a reader that would otherwise occupy the event loop. */
+/** Throttles a reader, so that it cannot occupy the event loop. */
 export class Pace {
   readonly #budget: number
   readonly #intervalMs: number
@@ -13,13 +13,13 @@ export class Pace {
     this.#intervalMs = intervalMs
   }
 
-  /** @returns whether `wait` would wait, to spare callers a needless await */
+  /** @returns whether `wait` would wait, so that callers can skip the await otherwise */
   spend(units: number): boolean {
     this.#spent += units
     return this.#spent >= this.#budget
   }
 
-  /** Resolves when the intervals for what was spent are over. */
+  /** Resolves when enough intervals for the spent units have passed. */
   async wait(): Promise<void> {
     const allowedMs = this.#intervalMs * (this.#spent / this.#budget)
     const leftMs = allowedMs - (performance.now() - this.#sinceMs)

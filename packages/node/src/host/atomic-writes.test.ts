@@ -11,7 +11,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
-test('a file appears whole, for its owner only, and replaces the one before', async () => {
+test('a file appears complete, readable only for its owner, and replaces an earlier one', async () => {
   const path = join(dir, 'file')
   await writeFileAtomically(path, 'old')
   await writeFileAtomically(path, 'new', { isFlushed: true })
@@ -37,7 +37,7 @@ test.each(['write', 'publish'] as const)('nothing is left when %s fails', async 
   expect(await readdir(dir)).toEqual([])
 })
 
-test('a fixed name replaces what a crash left, and removeUnfinished removes it', async () => {
+test('a write with a fixed name replaces leftovers of a crash, and removeUnfinished removes them', async () => {
   const leftover = join(dir, `${WRITING_PREFIX}a`)
   await mkdir(join(leftover, 'half'), { recursive: true })
   await writeAtomically(join(dir, 'a'), (writing) => mkdir(writing).then(() => {}), { name: 'a' })

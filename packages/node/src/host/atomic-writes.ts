@@ -2,20 +2,20 @@ import { randomUUID } from 'node:crypto'
 import { readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-/** Begins the names of files and folders that are being written. A crash leaves them for `removeUnfinished`. */
+/** Prefix of the names of files and folders that are being written. After a crash `removeUnfinished` removes them. */
 export const WRITING_PREFIX = '.writing-'
 
 export interface AtomicWriteOptions {
   /**
-   * Hidden name behind the prefix. Default: a random one. With a fixed name only one caller may write at a time, and
-   * replaces what a crash left of an earlier attempt.
+   * Hidden name behind the prefix. Default: a random one. With a fixed name only one caller may write at a time;
+   * leftovers of an earlier attempt are replaced.
    */
   name?: string
   /** Moves the finished file or folder to its place. Default: a rename. */
   publish?: (writing: string, path: string) => Promise<void>
 }
 
-/** Lets `write` make a file or folder under a hidden name beside `path`, then renames it. Nothing is left when it fails. */
+/** Lets `write` create a file or folder under a hidden name beside `path`, then renames it. A failure leaves no file. */
 export async function writeAtomically(
   path: string,
   write: (writing: string) => Promise<void>,
@@ -32,7 +32,7 @@ export async function writeAtomically(
   }
 }
 
-/** Replaces a file of this server as a whole; it is readable for its owner only. */
+/** Replaces a file of this server atomically; the file is readable for its owner only. */
 export function writeFileAtomically(
   path: string,
   content: string,
@@ -41,7 +41,7 @@ export function writeFileAtomically(
   return writeAtomically(path, (writing) => writeFile(writing, content, { mode: 0o600, flush: isFlushed }))
 }
 
-/** Removes what a crash left half written in a folder. */
+/** Removes files and folders that a crash left half-written in `dir`. */
 export async function removeUnfinished(dir: string): Promise<void> {
   for (const name of await readdir(dir).catch(() => []))
     if (name.startsWith(WRITING_PREFIX)) await rm(join(dir, name), { recursive: true, force: true })

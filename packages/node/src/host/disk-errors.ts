@@ -1,6 +1,9 @@
 import { SandlotError } from '@sandlot/protocol'
 
-/** Maps an error of the operating system to a SandlotError, "disk full" to `disk_full`; a SandlotError is returned unchanged. */
+/**
+ * Maps an error of the operating system to a SandlotError (a full disk to `disk_full`); a SandlotError is returned
+ * unchanged.
+ */
 export function namedDiskError(error: unknown, doing: string): SandlotError {
   if (error instanceof SandlotError) return error
   const { code, message } = error as NodeJS.ErrnoException

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { CommandError, run } from './run.ts'
 
-test('background processes come last, for the processor and the disk', async () => {
+test('background processes have the lowest priority for the processor and the disk', async () => {
   const { stdout } = await run('sh', ['-c', 'nice; ionice -p $$'], { isBackground: true })
   expect(stdout).toBe('19\nidle\n')
 })
@@ -29,7 +29,7 @@ test('a command that does not exist throws', async () => {
   await expect(run('/no/such/command', [])).rejects.toThrow(/did not start/)
 })
 
-test('aborting kills the process, and rejects when it is dead', async () => {
+test('aborting kills the process, and the call rejects when it is dead', async () => {
   const abort = new AbortController()
   let pid = 0
   const running = run('sh', ['-c', 'echo $$; exec sleep 60'], {
@@ -43,7 +43,7 @@ test('aborting kills the process, and rejects when it is dead', async () => {
   expect(() => process.kill(pid, 0)).toThrow(/ESRCH/)
 })
 
-test('standard output goes into an open file, and never into another one that has reused its number', async () => {
+test('standard output is written to an open file, and never to another file that has reused the descriptor', async () => {
   const scratch = mkdtempSync(join(tmpdir(), 'sandlot-run-'))
   onTestFinished(() => rmSync(scratch, { recursive: true }))
   const path = join(scratch, 'out')

@@ -5,11 +5,11 @@ import type { Readable, Writable } from 'node:stream'
 
 const MAX_CAPTURED_BYTES = 1024 * 1024
 const IONICE = '/usr/bin/ionice'
-/** Prefix of a command rather than a later call, so that children which it starts at once inherit the priority. */
+/** Command prefix for the lowest processor priority; unlike a later change of priority, children inherit it at once. */
 const LAST_FOR_PROCESSOR = ['nice', '-n', '19']
 
 export interface RunOptions {
-  /** The process is killed (SIGKILL) after this long. Default 30 000 ms. */
+  /** Time after which the process is killed (SIGKILL). Default 30 000 ms. */
   timeoutMs?: number
   /** Written to standard input, which is then closed. */
   input?: string
@@ -148,7 +148,7 @@ export async function converse<T>(
   }
 }
 
-/** Prefix of a command whose reads and writes come after those of other processes. */
+/** Command prefix for the lowest disk priority, if available. */
 function lastForDisk(): string[] {
   try {
     accessSync(IONICE, constants.X_OK)
@@ -164,7 +164,7 @@ function openFd({ fd }: { readonly fd: number }): number {
   return fd
 }
 
-/** Adjusts a process, which may have exited already. */
+/** Sets priority and OOM score of a process, which may have exited already. */
 function adjust(pid: number, niceness: number, oomScoreAdj: number | undefined): void {
   try {
     if (niceness !== 0) setPriority(pid, niceness)

@@ -1,54 +1,55 @@
 import { constants, open } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
+import type { ArchiveCheckOptions } from '@sandlot/protocol/node'
 import { FairQueue } from '../pool/fair-queue.ts'
 import { JailExceeded, runJailed } from './jail.ts'
 
-/** Limits of an archive for a COPY. */
-const LIMITS = { maxEntries: 300_000, maxBytes: 16 * 2 ** 30 }
+/** For all teams together. */
 const MAX_CONCURRENT = 2
-/** guest/imager limits itself to two minutes of processor time. */
+/** Timeout of a check; guest/imager also limits itself to two minutes of processor time. */
 const TIMEOUT_MS = 5 * 60_000
 const MAX_WAIT_MS = 10 * 60_000
 const MAX_REASON = 700
 
-export type ArchiveLimits = typeof LIMITS
-
 interface Waiting {
   owner: string
+  /** Archives of the owner at a time. */
+  maxConcurrent: number
   go: () => void
 }
 
 /**
- * Checks archives that teams send for COPY. A jailed program reads them, and this process only its answer. Teams take turns,
- * each with one archive at a time.
+ * Checks archives that teams send for COPY steps, in turns. A jailed program reads the archives; this process only reads
+ * the answer of the program.
  */
 export class ArchiveChecks {
   readonly #imagerPath: string
   readonly #waiting = new FairQueue<Waiting>()
-  readonly #busy = new Set<string>()
+  /** Owners of the archives that are being checked, one entry for each archive. */
+  readonly #busy: string[] = []
 
   constructor(imagerPath: string) {
     this.#imagerPath = imagerPath
   }
 
   /** @throws SandlotError invalid_request with what is wrong, sandbox_capacity_unavailable */
-  async check(file: string, owner: string, limits = LIMITS): Promise<void> {
-    await this.#turn(owner)
+  async check(file: string, options: ArchiveCheckOptions): Promise<void> {
+    await this.#turn(options)
     try {
-      await checkArchive(this.#imagerPath, file, limits)
+      await checkArchive(this.#imagerPath, file, options)
     } finally {
-      this.#busy.delete(owner)
+      this.#busy.splice(this.#busy.indexOf(options.owner), 1)
       this.#startNext()
     }
   }
 
-  #turn(owner: string): Promise<void> {
+  #turn({ owner, maxConcurrent }: ArchiveCheckOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       const go = () => {
         clearTimeout(timer)
         resolve()
       }
-      const waiting = { owner, go }
+      const waiting = { owner, maxConcurrent, go }
       const timer = setTimeout(() => {
         this.#waiting.remove(owner, waiting)
         reject(
@@ -64,18 +65,23 @@ export class ArchiveChecks {
   }
 
   #startNext(): void {
-    while (this.#busy.size < MAX_CONCURRENT) {
-      const next = this.#waiting.take(({ owner }) => !this.#busy.has(owner))
+    const countOf = (owner: string) => this.#busy.filter((other) => other === owner).length
+    while (this.#busy.length < MAX_CONCURRENT) {
+      const next = this.#waiting.take(({ owner, maxConcurrent }) => countOf(owner) < maxConcurrent)
       if (!next) return
-      this.#busy.add(next.owner)
+      this.#busy.push(next.owner)
       next.go()
     }
   }
 }
 
-async function checkArchive(imagerPath: string, file: string, limits: ArchiveLimits): Promise<void> {
+async function checkArchive(
+  imagerPath: string,
+  file: string,
+  { maxEntries, maxBytes }: ArchiveCheckOptions,
+): Promise<void> {
   const stdin = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)
-  const args = ['-max-entries', String(limits.maxEntries), '-max-bytes', String(limits.maxBytes)]
+  const args = ['-max-entries', String(maxEntries), '-max-bytes', String(maxBytes)]
   try {
     const answer = await runJailed(imagerPath, ['check', ...args], { stdin, timeoutMs: TIMEOUT_MS })
     const { refusal } = answer as { refusal?: unknown }

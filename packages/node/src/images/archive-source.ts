@@ -10,10 +10,10 @@ export interface ArchiveSource {
   use<T>(key: string, work: (path: string) => Promise<T>): Promise<T>
 }
 
-/** A file name; a leading `.` marks an archive that is being received. */
+/** Valid keys: file names; a leading `.` marks an archive that is being received. */
 const KEY = /^\.?[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/
 
-/** Archives in a folder of this machine that the control plane writes to. */
+/** Archives in a local folder that the control plane writes to. */
 export class FolderArchives implements ArchiveSource {
   readonly #dir: string
 

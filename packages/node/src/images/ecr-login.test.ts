@@ -5,7 +5,7 @@ import { json } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { passwordFor } from './ecr-login.ts'
 
-/** Amazon's API as far as it is asked: JSON 1.1, requests signed with AWS Signature Version 4. */
+/** Fakes the part of Amazon's API that is called: JSON 1.1, requests signed with AWS Signature Version 4. */
 let ecr: Server
 let asked: { headers: IncomingMessage['headers']; body: unknown }[]
 const keys = { awsAccessKeyId: 'AKIAGOOD', awsSecretAccessKey: 'secret', awsRegion: 'eu-central-1' }
@@ -52,7 +52,7 @@ test('name and password are returned unchanged', async () => {
 })
 
 test.each(['eu-central-1.evil.example/', 'x', '../..', 'eu-central-1@evil'])(
-  'no host is made of %j, which is no region',
+  '%j is not a region, and no host name is made of it',
   async (awsRegion) => {
     await expect(passwordFor({ ...keys, awsRegion })).rejects.toThrow('is not a region of AWS')
     expect(asked).toEqual([])

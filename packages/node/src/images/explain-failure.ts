@@ -14,7 +14,7 @@ export function explainFailure(
       case 'denied':
         return hasLogin
           ? `registry '${registry}' refused the credentials for image '${full}'`
-          : `registry '${registry}' gives image '${full}' to nobody without credentials, or does not have it`
+          : `registry '${registry}' does not have image '${full}', or requires credentials for it`
       case 'missing':
         return `image '${full}' was not found in registry '${registry}'`
       case 'unreachable':

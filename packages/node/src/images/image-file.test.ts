@@ -21,13 +21,13 @@ test('an existing path is not written to', async () => {
   expect(readFileSync(join(scratch, 'precious'), 'utf8')).toBe('safe')
 })
 
-test('a writer that exceeds the limit is aborted, holes included', async () => {
+test('a writer is aborted when the file exceeds the limit, holes included', async () => {
   const file = await ImageFile.create(join(scratch, 'image'))
   const writing = file.watch(limits, never, (signal) => {
     truncateSync(file.path, 2 ** 40)
     return untilAborted(signal)
   })
-  await expect(writing).rejects.toThrow('larger than the 1 MB that it may have')
+  await expect(writing).rejects.toThrow('larger than the allowed 1 MB')
   await file.remove()
 })
 
@@ -38,9 +38,9 @@ test('a writer is aborted when the disk has no room', async () => {
   await file.remove()
 })
 
-test('a file that is too large at the end, or has another size than reported, is rejected', async () => {
+test('a finished file that is too large, or differs from the reported size, is rejected', async () => {
   for (const [size, said, words] of [
-    [2 ** 40, 2 ** 40, 'larger than the 1 MB'],
+    [2 ** 40, 2 ** 40, 'larger than the allowed 1 MB'],
     [5000, 4096, 'has 5000 bytes'],
   ] as const) {
     const file = await ImageFile.create(join(scratch, 'image'))

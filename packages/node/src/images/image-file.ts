@@ -13,8 +13,8 @@ export interface FileLimits {
 }
 
 /**
- * A new file that a confined program writes as its standard output, at any position and with any content. The server never
- * reads it, but watches its size and the disk.
+ * A new file that a confined program writes as its standard output, at any position and with any content. The server
+ * never reads the file, but watches its size and the free disk space.
  */
 export class ImageFile {
   readonly path: string
@@ -30,12 +30,15 @@ export class ImageFile {
     return new ImageFile(path, await open(path, 'wx', 0o644))
   }
 
-  /** -1 when closed, because the number may belong to another file then. */
+  /** -1 when the file is closed, because the number may then belong to another file. */
   get fd(): number {
     return this.#file.fd
   }
 
-  /** @param write aborted when the file becomes too large or the disk too full @throws SandlotError, what `write` throws */
+  /**
+   * @param write aborted when the file becomes too large or the disk runs out of space @throws SandlotError, what `write`
+   * throws
+   */
   async watch<T>(
     limits: FileLimits,
     signal: AbortSignal,
@@ -58,7 +61,10 @@ export class ImageFile {
     }
   }
 
-  /** Must be called when no process can write the file. @throws SandlotError when its size is wrong */
+  /**
+   * Checks the size; must be called when no process can write the file any more. @throws SandlotError when its size is
+   * wrong
+   */
   async finish(sizeBytes: number, limits: FileLimits): Promise<void> {
     await this.#check(limits)
     const { size } = await this.#file.stat()
@@ -81,10 +87,7 @@ export class ImageFile {
   async #check({ maxBytes, spareBytes }: FileLimits): Promise<void> {
     const [{ size }, { bavail, bsize }] = await Promise.all([this.#file.stat(), statfs(dirname(this.path))])
     if (size > maxBytes)
-      throw new SandlotError(
-        'invalid_request',
-        `the image is larger than the ${toMB(maxBytes)} MB that it may have`,
-      )
+      throw new SandlotError('invalid_request', `the image is larger than the allowed ${toMB(maxBytes)} MB`)
     if (bavail * bsize < spareBytes)
       throw new SandlotError('disk_full', 'the disk of this machine has no room for the image')
   }

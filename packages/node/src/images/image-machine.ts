@@ -8,9 +8,9 @@ import type { FinishedImage } from './imager-answers.ts'
 import { type ImageOrder, ImagerClient } from './imager-client.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
-/** Equal for all teams: what a team sends is not limited by the resources that the team may use. */
+/** Resources of the machine, equal for all teams, because the size of an image does not depend on a team's plan. */
 const RESOURCES = { cpuCount: 2, memoryMB: 2048 }
-/** Minimum limit, which the kernel's own files for memory and writable layer need. */
+/** Lower bound of the file size limit, as the kernel needs files of its own for memory and writable layer. */
 const MIN_FILE_BYTES = 4 * 2 ** 30
 
 /** Starts and ends machines of images. */
@@ -18,7 +18,7 @@ export interface ImageMachineHost {
   machines: Pick<Machines, 'end' | 'discard'>
   /** Starts a machine through the queue that all starts share. */
   start: (key: string, source: MachineSource) => Promise<LiveMachine>
-  /** The program `imager`, alone in its folder. */
+  /** Path of the program `imager`, which is alone in its folder. */
   imagerPath: string
 }
 
@@ -31,7 +31,9 @@ export type ImageMachineSource = Pick<
 export interface ImageMachine {
   client: ImagerClient
   address: string
-  /** Resolves when the file is complete and the machine dead. @throws ImageRefusal, SandlotError, the signal's reason */
+  /**
+   * Resolves when the file is complete and the machine is dead. @throws ImageRefusal, SandlotError, the signal's reason
+   */
   write(order: Omit<ImageOrder, 'maxBytes'>): Promise<FinishedImage>
   end(): Promise<void>
 }
@@ -67,7 +69,7 @@ export async function startImageMachine(
         const finished = await file.watch(limits, signal, (ending) =>
           client.write({ ...order, maxBytes }, ending),
         )
-        // ends the machine, so that the image, which others boot from, cannot change any more
+        // ends the machine, so that it cannot change the image any more
         await machines.end(machineId)
         isDead = true
         await file.finish(finished.sizeBytes, limits)
@@ -78,7 +80,7 @@ export async function startImageMachine(
       },
     }
   } catch (error) {
-    // the start may still succeed: nobody would end the machine
+    // the start may still succeed, and then the machine must be ended
     starting.then(
       ({ machineId }) => machines.discard(machineId),
       () => {},

@@ -19,7 +19,7 @@ test.each([
 })
 
 test.each(['', 'UPPER/x', 'a b', 'x:', '../x', '-x', 'x/y:z:w', '--help', 'http://x/y', `x@sha256:1`])(
-  '%j is no name',
+  '%j is not a name',
   (text) => {
     expect(() => parseImageName(text)).toThrow('is not the name of an image')
   },

@@ -12,7 +12,7 @@ export interface ImageName {
   registry: string
   /** For example `library/ubuntu`. */
   repository: string
-  /** The name with its defaults: `docker.io/library/ubuntu:22.04`. */
+  /** The name with defaults filled in: `docker.io/library/ubuntu:22.04`. */
   full: string
 }
 
@@ -30,7 +30,7 @@ function split(text: string): ImageName | undefined {
   const [named = '', digest, more] = text.split('@')
   if (more !== undefined || (digest !== undefined && !DIGEST.test(digest))) return undefined
   const components = named.split('/')
-  // the last component's colon begins a tag, the first one's a port
+  // a colon in the last component begins a tag, in the first one a port
   const [last = '', tag = 'latest', rest] = components.pop()!.split(':')
   if (rest !== undefined || !TAG.test(tag)) return undefined
   components.push(last)
@@ -45,8 +45,8 @@ function split(text: string): ImageName | undefined {
   return { registry, repository, full: `${registry}/${repository}${digest ? `@${digest}` : `:${tag}`}` }
 }
 
-/** Images of E2B that clients use by default. */
+/** E2B's images, which clients use by default. */
 const OURS = new Set(['docker.io/e2bdev/base:latest', 'docker.io/e2bdev/code-interpreter:latest'])
 
-/** Whether our base image takes the place of this image. */
+/** Whether Sandlot's base image is used instead of this image. */
 export const isBaseImage = (name: ImageName): boolean => OURS.has(name.full)

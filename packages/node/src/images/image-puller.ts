@@ -1,7 +1,7 @@
 import { readFile, rename } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
+import { OPEN } from '@sandlot/protocol/node'
 import { DNS_ADDRESS } from '../network/dns-address.ts'
-import { OPEN } from '../network/network-policy.ts'
 import { explainFailure } from './explain-failure.ts'
 import { type FileLimits, ImageFile } from './image-file.ts'
 import { type ImageMachine, type ImageMachineHost, startImageMachine } from './image-machine.ts'
@@ -9,7 +9,7 @@ import type { ImageName } from './image-name.ts'
 import { type FinishedImage, ImageRefusal, type ResolvedImage, readResolved } from './imager-answers.ts'
 import { RegistryRelay } from './registry-relay.ts'
 
-/** Space for packed layers that wait for those below them; it does not limit the size of an image. */
+/** Space for packed layers that wait for lower layers; not a limit of the image's size. */
 const DISK_SIZE_MB = 32 * 1024
 /** Where distributions store certificates of trusted authorities, including those of an administrator. */
 const AUTHORITIES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt']
@@ -17,7 +17,7 @@ const MAX_AUTHORITIES_BYTES = 2 * 2 ** 20
 
 export interface ImagePullerOptions extends ImageMachineHost {
   baseImage: { path: string }
-  /** Registries that are reached although their addresses are private: `host:port`, or `host` for 443 and 80. */
+  /** Registries that may have private addresses: `host:port`, or `host` for 443 and 80. */
   allowedRegistries: readonly string[]
   /** Private ranges that machines can reach directly. */
   allowedRanges: readonly string[]
@@ -33,7 +33,7 @@ export interface PullOptions {
 
 /** An image whose registry has accepted the credentials of the request. */
 export interface PulledImage extends ResolvedImage {
-  /** Moves its root file system to `target`, an EROFS image. @throws SandlotError, and the signal's reason */
+  /** Writes the root file system to `target`, as an EROFS image. @throws SandlotError, and the signal's reason */
   write(target: string, searchPath: string | undefined): Promise<FinishedImage>
   close(): Promise<void>
 }
@@ -47,7 +47,7 @@ export class ImagePuller {
   }
 
   /**
-   * @param path of a new file for the image, on the disk of the other images
+   * @param path new file for the image, on the disk of the other images
    * @throws SandlotError invalid_request, and the signal's reason
    */
   async open(

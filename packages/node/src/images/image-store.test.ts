@@ -23,7 +23,7 @@ const make = (images: ImageStore, content: string) =>
 const contentOf = async (images: ImageStore) =>
   readFile((await images.find(KEY))?.imagePath ?? 'none', 'utf8').catch(() => undefined)
 
-test('a new version of an image is found, and the version before is kept', async () => {
+test('a new version of an image is found, and the previous version is kept', async () => {
   const images = await open('own')
   const first = await make(images, 'first')
   const second = await make(images, 'second')
@@ -44,7 +44,7 @@ test('a removed image leaves nothing, and the newer one stays', async () => {
   expect(await readdir(images.dir)).toEqual([])
 })
 
-test('another store gets exactly the requested image, beside its own', async () => {
+test('linking adds exactly the requested image to another store', async () => {
   const [one, other] = [await open('one'), await open('other')]
   const theirs = await make(other, 'theirs')
   const ours = await make(one, 'ours')
@@ -54,7 +54,7 @@ test('another store gets exactly the requested image, beside its own', async () 
   expect(await contentOf(other)).toBe('theirs')
 })
 
-test('a store finds a linked image by the key that it was made for', async () => {
+test('a store finds a linked image by the key that the image was made for', async () => {
   const [one, other] = [await open('one'), await open('other')]
   await make(one, 'ours')
   await one.linkTo(other, KEY)

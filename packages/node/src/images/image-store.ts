@@ -28,10 +28,10 @@ import { packTar } from './pack-tar.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
 const NAMES = 'names.json'
-/** Holes included. */
+/** Largest image, holes included. */
 const MAX_IMAGE_BYTES = 64 * 2 ** 30
 const SPARE_BYTES = 512 * 2 ** 20
-/** Must be incremented when guest/imager changes what it does to images. */
+/** Version of the changes that guest/imager makes to images; must be incremented with each change. */
 const ADAPTATION = 4
 
 /** An image that machines boot from. */
@@ -81,7 +81,7 @@ interface ImageRecord {
 /** Root file systems as EROFS images by content: from registries, from local tars and from builds. */
 export class ImageStore {
   readonly #options: ImageStoreOptions
-  /** Running makes by key: two builds from one image share it. */
+  /** Images that are being made, by key: two builds from one image share the work. */
   readonly #making = new Map<string, Promise<StoredImage>>()
 
   constructor(options: ImageStoreOptions) {
@@ -92,23 +92,23 @@ export class ImageStore {
     return this.#options.dir
   }
 
-  /** Makes the folder if it is missing. */
+  /** Creates the folder if it is missing. */
   async open(): Promise<void> {
     await mkdir(this.#options.dir, { recursive: true, mode: 0o700 })
   }
 
-  /** Like `open`, and removes what a crash left half written. Only for a server, before its first build. */
+  /** Like `open`, and removes half-written files of a crash. Only a server may call this, before its first build. */
   async prepare(): Promise<void> {
     const { dir } = this.#options
     await this.open()
-    // layers of former versions
+    // folder of former versions
     await rm(join(dir, 'blobs'), { recursive: true, force: true })
     await removeUnfinished(dir)
   }
 
   /**
-   * Resolves a name to our base image, an image that an administrator has mapped, or one from its registry. An image that was
-   * pulled before is only reused when the registry accepts the credentials of this request.
+   * Resolves a name to Sandlot's base image, an image that an administrator has mapped, or one from a registry. A pulled
+   * image is only reused when the registry accepts the credentials of this request.
    * @throws SandlotError invalid_request, disk_full, and the signal's reason
    */
   async resolve(
@@ -146,7 +146,7 @@ export class ImageStore {
   }
 
   /**
-   * Maps a name to an image that is made of a local tar of a root file system.
+   * Maps a name to an image that is made from a local tar of a root file system.
    * @param imagerPath program that reads the tar in a jail
    */
   async map(image: string, tar: string, imagerPath: string): Promise<StoredImage> {
@@ -179,7 +179,7 @@ export class ImageStore {
     }
   }
 
-  /** Makes the image of `key`. `pack` writes it and may use the work folder, which is removed afterwards. */
+  /** Creates the image `key`. `pack` writes the image and may use the work folder, which is removed afterwards. */
   async make(
     key: string,
     record: ImageRecord,
@@ -200,8 +200,8 @@ export class ImageStore {
   }
 
   /**
-   * Like `make`, for content that is not reproducible: makes a new image, which `find` returns for `key` from now on.
-   * Checkpoints over an earlier image keep that one, because their memory fits no other.
+   * Like `make`, for content that is not reproducible: creates a new image, which `find` returns for `key` from now on.
+   * Checkpoints keep the earlier image that they were made with, because their memory only fits that image.
    */
   async makeVersion(
     key: string,
@@ -214,7 +214,7 @@ export class ImageStore {
     return stored
   }
 
-  /** Links the image of `key` into another store, or copies it when that is on another disk. */
+  /** Links the image `key` into another store, or copies it when that store is on another disk. */
   async linkTo(other: ImageStore, key: string): Promise<void> {
     const found = await this.find(key)
     if (!found || (await other.find(key))) return
@@ -242,7 +242,7 @@ export class ImageStore {
     return found.sort((a, b) => a.usedAtMs - b.usedAtMs)
   }
 
-  /** The caller must make sure that the image is not in use. */
+  /** Removes an image; the caller must make sure that the image is not in use. */
   async remove(key: string): Promise<void> {
     const { madeFor } = await this.#record(key).catch(() => ({ madeFor: undefined }))
     const latest = madeFor && (await this.#record(madeFor).catch(() => undefined))
@@ -269,7 +269,7 @@ export class ImageStore {
     return stored
   }
 
-  /** Finds or makes an image, one caller at a time; when a caller gives up, the next one makes it. */
+  /** Finds or creates an image, one caller at a time; when a caller gives up, the next one creates the image. */
   async #once(key: string, signal: AbortSignal, make: () => Promise<StoredImage>): Promise<StoredImage> {
     for (let running = this.#making.get(key); running; running = this.#making.get(key))
       await unlessAborted(
@@ -282,7 +282,7 @@ export class ImageStore {
     return settled
   }
 
-  /** Limits of a new image, by the free space. @throws SandlotError disk_full */
+  /** Returns the limits of a new image, judged by the free space. @throws SandlotError disk_full */
   async #limits(): Promise<FileLimits> {
     const { bavail, bsize } = await statfs(this.#options.dir)
     const { spareBytes = SPARE_BYTES } = this.#options

@@ -23,12 +23,12 @@ test.each([
   { ...resolved, env: Array(2000).fill('A=1') },
   { ...resolved, layerCount: -1 },
   { ...resolved, sizeBytes: 1e300 },
-])('%j is no answer to a resolve', (answer) => {
+])('%j is not a valid answer to a resolve request', (answer) => {
   expect(() => readResolved(answer)).toThrow('an invalid answer')
 })
 
 test.each([{}, { ...finished, skipped: '0' }, { ...finished, sizeBytes: 0.5 }])(
-  '%j is no end of an image',
+  '%j is not a valid end of an image',
   (answer) => {
     expect(() => readFinished(answer)).toThrow('an invalid answer')
   },

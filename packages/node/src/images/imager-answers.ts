@@ -1,12 +1,12 @@
 import { SandlotError } from '@sandlot/protocol'
 
-/** Limit of what the machine of an image sends besides the image itself. */
+/** Limit of answers of an image's machine, without the image itself. */
 export const MAX_ANSWER_BYTES = 64 * 1024
 const MAX_DETAIL = 300
 const MAX_VARIABLES = 1000
 export const DIGEST = /^sha256:[0-9a-f]{64}$/
 
-/** Why there is no image: a kind, which has a message of ours, and a detail from guest/imager. */
+/** Why an image could not be made: the kind decides the message; the detail comes from guest/imager. */
 export interface ImageFailure {
   kind: string
   detail: string
@@ -53,7 +53,7 @@ export function readFinished(answer: unknown): FinishedImage {
   return { sizeBytes, skipped }
 }
 
-/** guest/imager reports why there is no image. */
+/** Error for an image that guest/imager could not make. */
 export class ImageRefusal extends Error {
   readonly failure: ImageFailure
 

@@ -3,12 +3,12 @@ import { Client } from 'undici'
 import { type FinishedImage, MAX_ANSWER_BYTES, readFinished } from './imager-answers.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
-/** guest/imager waits at most two minutes for a registry. */
+/** Longest wait for an answer; guest/imager waits at most two minutes for a registry. */
 const ANSWER_TIMEOUT_MS = 150_000
-/** Longer than any build. */
+/** Longest wait for an image, longer than any build. */
 const WRITE_TIMEOUT_MS = 2 * 3600_000
 
-/** Talks to guest/imager, whose input may have exploited it: every answer is bounded. */
+/** Talks to guest/imager. Malicious input may have taken over that program, so every answer is limited. */
 export class ImagerClient {
   readonly #address: string
   readonly #port: number
@@ -51,7 +51,7 @@ export class ImagerClient {
 
 /** Describes the image that guest/imager must write. */
 export interface ImageOrder {
-  /** The result of `POST /resolve`, or the machine's own root. */
+  /** What to write: the image of `POST /resolve`, or the machine's own root. */
   of: 'registry' | 'root'
   maxBytes: number
   /** Name server of sandboxes. */
@@ -65,7 +65,7 @@ function broken(error: unknown, signal: AbortSignal): unknown {
   if (error instanceof SandlotError) return error
   return new SandlotError(
     'sandbox_unreachable',
-    `the machine that makes the image broke off: ${(error as Error).message.slice(0, 200)}`,
+    `the connection to the machine that makes the image broke: ${(error as Error).message.slice(0, 200)}`,
     { cause: error },
   )
 }

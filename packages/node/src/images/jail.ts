@@ -34,13 +34,13 @@ export interface JailOptions {
   timeoutMs: number
 }
 
-/** A jailed program was killed, by its limits of time and memory or by the timeout. */
+/** Error for a jailed program that was killed by a limit of time or memory. */
 export class JailExceeded extends Error {}
 
 /**
- * Runs guest/imager on the host, for callers without a machine. Before it reads anything, it limits its own time and memory,
- * and denies all system calls but reading and writing with seccomp.
- * @returns the JSON that it wrote to descriptor 3
+ * Runs guest/imager on the host, for callers without a machine. Before the program reads anything, it limits its own time
+ * and memory, and with seccomp denies itself all system calls except reading and writing.
+ * @returns the JSON that the program wrote to descriptor 3
  * @throws JailExceeded; Error with the text on standard error
  */
 export async function runJailed(

@@ -11,19 +11,19 @@ export interface RootToPack {
   imagePath: string
   /** Files over the image. */
   fileSystemDir: string
-  /** Checkpoint that the files belong to, which must stay unpacked meanwhile. */
+  /** Checkpoint of the files, which must stay unpacked meanwhile. */
   checkpointId?: string
   /** Team that waits for the image. */
   owner: string
-  /** Quota of the files over the image, which also limits each file, holes included. */
+  /** Disk quota of the template, which also limits the size of each file, holes included. */
   diskSizeMB: number
   /** Space that the image must leave on the disk. */
   spareBytes: number
 }
 
 /**
- * Packs an image and a writable layer into one image, in a machine that has both as its root but runs none of the programs
- * in it.
+ * Packs an image and a writable layer into one image, in a machine that has both as root file system but runs none of the
+ * programs there.
  * @throws SandlotError, and the signal's reason
  */
 export async function packRoot(

@@ -10,8 +10,8 @@ import { runJailed } from './jail.ts'
 const TIMEOUT_MS = 30 * 60_000
 
 /**
- * Makes an image of an administrator's tar on this machine. The program that reads it runs in a jail instead of a machine,
- * because there may be no server to start one, and the file does not come from a team.
+ * Makes an image from an administrator's local tar. The program that reads the tar runs in a jail instead of a machine,
+ * because there may be no server to start a machine, and the file does not come from a team.
  * @throws SandlotError
  */
 export async function packTar(

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isAllowedRegistry } from './allowed-registries.ts'
 import { RegistryRelay } from './registry-relay.ts'
 
-/** The machine that takes connections of the host, and a registry that says hello to everybody. */
+/** The machine that accepts connections of the host, and a registry that greets every connection. */
 let machine: Server
 let registry: Server
 let relay: RegistryRelay
@@ -59,7 +59,7 @@ test('a connection that names an allowed registry is relayed there, while others
 })
 
 test.each(['localhost', '127.0.0.2', '0.0.0.0', '127.0.0.1.', '2130706433'])(
-  'the same registry as %s is not in the list',
+  'the registry written as %s is not in the list',
   async (host) => {
     const socket = await next()
     socket.write(`${host}:${portOf(registry)}\n`)
@@ -93,7 +93,7 @@ test('an unreachable registry is reported', async () => {
   expect(await saidOf(socket)).toBe('-')
 })
 
-test('an entry without a port stands for 443 and 80, any other for itself', () => {
+test('an entry without a port stands for 443 and 80, an entry with a port only for that port', () => {
   const allowed = ['registry.lan', 'localhost:5000']
   const found = ['registry.lan:443', 'REGISTRY.lan:80', 'localhost:5000']
   const not = ['registry.lan:5000', 'localhost:443', 'localhost:50', 'x.registry.lan:443', 'lan:443']

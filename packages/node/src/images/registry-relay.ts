@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { isAllowedRegistry } from './allowed-registries.ts'
 
-/** Port on which guest/imager accepts connections that it may have relayed to a registry. */
+/** Port on which guest/imager accepts connections that can be relayed to a registry. */
 export const RELAY_PORT = 49982
 const IDLE_CONNECTIONS = 3
 const MAX_CONNECTIONS = 8
@@ -24,8 +24,8 @@ export interface RelayOptions {
 
 /**
  * Relays connections of one machine to registries that an administrator allows, in networks that machines cannot reach. The
- * host opens connections to the machine, so the firewall needs no exception; the machine writes the wanted `host:port` into
- * one of them. Each is checked against the list, so that a redirect leads no further than a name.
+ * host opens connections to the machine, so the firewall needs no exception; the machine requests a relay by writing
+ * `host:port` into one of them. Each request is checked against the list, so that redirects cannot lead to other hosts.
  */
 export class RegistryRelay {
   readonly #options: Required<RelayOptions>

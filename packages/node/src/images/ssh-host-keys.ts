@@ -1,7 +1,7 @@
 /**
- * Script that removes the keys which the installation of openssh-server has made: all sandboxes of an image would share
- * them. Debian's `service ssh start` runs /etc/default/ssh as a script, which then makes missing keys; Fedora and Alpine make
- * them on their own.
+ * Script that removes the host keys which the installation of openssh-server has created, because all sandboxes of an
+ * image would share them. Missing keys are created when the server starts: on Debian by /etc/default/ssh, which `service
+ * ssh start` runs as a script, on Fedora and Alpine without further changes.
  */
 export const REMOVE_SSH_HOST_KEYS = `rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
 if [ -f /etc/default/ssh ]; then

@@ -1,4 +1,4 @@
-/** Resolves like `result`, unless the signal is aborted before: then it rejects with the signal's reason. */
+/** Resolves like `result`, or rejects with the signal's reason if that is aborted first. */
 export async function unlessAborted<T>(signal: AbortSignal, result: Promise<T>): Promise<T> {
   let onAbort = () => {}
   const aborted = new Promise<never>((_, reject) => {

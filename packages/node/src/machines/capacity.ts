@@ -4,7 +4,7 @@ import { diskSpace } from '../pressure/disk-space.ts'
 
 const MiB = 2 ** 20
 
-/** Memory of this machine, or of the container that the server runs in. */
+/** Returns the memory of this machine, or of the container that the server runs in. */
 export function machineMemoryMB(): number {
   const constrained = process.constrainedMemory()
   return Math.floor((constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()) / MiB)
@@ -13,7 +13,7 @@ export function machineMemoryMB(): number {
 /**
  * Computes the most that one sandbox can have on this machine.
  * @param folder on the disk that sandboxes write to
- * @param base resources that sandboxes of the base template have in any case
+ * @param base resources of the base template, which are always allowed
  */
 export function nodeCapacity(folder: string, base: BuildResources): BuildResources {
   return {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Cgroups, canLimitSwap, canWeighDisk } from './cgroups.ts'
 
-/** Folders as kernels of both versions show them; what counts is which files there are. */
+/** Folder with cgroup files as kernels of both versions show them; only the existence of files matters. */
 let root: string
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'sandlot-cgroups-'))
@@ -17,7 +17,7 @@ function files(dir: string, contents: Record<string, string>): void {
 }
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
-test('where the kernel has weights for the disk, all machines together give way to the rest of the host', async () => {
+test('cgroups v1: where the kernel has disk weights, all machines together have less than the rest of the host', async () => {
   files('memory', {})
   files('cpu/sandlot-x/m1', { 'cpu.shares': '64' })
   files('blkio/sandlot-x/m1', { 'blkio.bfq.weight': '100' })
@@ -29,7 +29,7 @@ test('where the kernel has weights for the disk, all machines together give way 
   expect(canWeighDisk('v1', root)).toBe(true)
 })
 
-test('the same with cgroups v2', async () => {
+test('cgroups v2: where the kernel has disk weights, all machines together have less than the rest of the host', async () => {
   files('sandlot-x', { 'io.weight': 'default 100', 'memory.swap.max': 'max' })
   files('sandlot-x/m1', { 'cpu.weight': '6' })
   const cgroups = new Cgroups('v2', root)
@@ -43,7 +43,7 @@ test.each([
   ['v1', 'blkio/', 'blkio.bfq.weight'],
   ['v2', '', 'io.weight'],
 ] as const)(
-  'a machine of a build gives way to its siblings for the disk (%s)',
+  'a machine of a build has a lower disk weight than its siblings (%s)',
   async (version, dir, file) => {
     files('memory', {})
     for (const name of ['m1', 'm2']) files(`${dir}sandlot-x/${name}`, { [file]: '100' })

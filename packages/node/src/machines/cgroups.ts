@@ -17,7 +17,10 @@ const V1_CONTROLLERS = [
   'systemd',
   'unified',
 ]
-/** A kernel whose writable layer is full returns 10 GB to the disk before it exits, which takes 5 s and more. */
+/**
+ * Longest wait for killed processes: a kernel with a full writable layer frees 10 GB of disk before it exits, which takes
+ * 5 s and more.
+ */
 const KILL_TIMEOUT_MS = 18_000
 const KILL_INTERVAL_MS = 3
 
@@ -29,14 +32,14 @@ const IO_WEIGHTS: Record<CgroupVersion, readonly string[]> = {
   v2: ['io.weight', 'io.bfq.weight'],
   none: [],
 }
-/** Half of the default, which everything else on the host has. */
+/** Disk weight of all machines together: half of the default, which the rest of the host has. */
 const MACHINES_IO_WEIGHT = 50
-/** A tenth of the default: the minimum that all these files accept. */
+/** Disk weight of machines of builds: a tenth of the default, the minimum that all these files accept. */
 const BUILDS_IO_WEIGHT = 10
 
 export interface CgroupUsage {
   cpuNanoseconds: number
-  /** Memory in use, without the page cache. */
+  /** Used memory, without the page cache. */
   memoryBytes: number
   cacheBytes: number
 }
@@ -47,7 +50,7 @@ export function cgroupVersion(): CgroupVersion {
   return 'none'
 }
 
-/** Looks at children of the root cgroup, because the root of v2 has no limits. */
+/** Whether this kernel can limit swap. Checks children of the root cgroup, because the root of v2 has no limits. */
 export function canLimitSwap(version: CgroupVersion = cgroupVersion(), root = ROOT): boolean {
   if (version === 'v1') return existsSync(join(root, 'memory/memory.memsw.limit_in_bytes'))
   return version === 'v2' && childHas(root, 'memory.swap.max')
@@ -62,7 +65,7 @@ export function canWeighDisk(version: CgroupVersion = cgroupVersion(), root = RO
 const childHas = (dir: string, file: string): boolean =>
   existsSync(dir) && readdirSync(dir).some((name) => existsSync(join(dir, name, file)))
 
-/** Reads, kills and removes cgroups. runsc sets them up itself: `free` and `nproc` are right only then. */
+/** Reads, kills and removes cgroups. runsc creates them, because only then `free` and `nproc` inside are right. */
 export class Cgroups {
   readonly version: CgroupVersion
   /** Whether this kernel can limit swap per cgroup; runsc fails when a limit is set that the kernel lacks. */
@@ -70,7 +73,7 @@ export class Cgroups {
   readonly #root: string
   readonly #isV2: boolean
   readonly #hierarchies: readonly string[]
-  /** Parents whose weight for the disk is set. */
+  /** Parents that already have a disk weight. */
   readonly #weighed = new Set<string>()
 
   /** @param root where the hierarchies are mounted */
@@ -86,7 +89,7 @@ export class Cgroups {
           .map((name) => join(root, name))
   }
 
-  /** Pids in the machine's cgroup; none when it is dead or never existed. */
+  /** Pids in the machine's cgroup; none when the machine is dead or never existed. */
   async pids(path: string): Promise<number[]> {
     return this.#pids(path)
   }
@@ -116,8 +119,8 @@ export class Cgroups {
   }
 
   /**
-   * Sets the weight of a machine's cgroup against its siblings; 1024 is the default. The parent, which all machines of
-   * this instance share, gives way to the rest of the host for the disk where the kernel has such weights.
+   * Sets the weight of a machine's cgroup against its siblings; 1024 is the default. Also gives the parent, which all
+   * machines of this instance share, a lower disk weight than the rest of the host, where the kernel has such weights.
    */
   async setCpuShares(path: string, shares: number): Promise<void> {
     const [file, value] = this.#isV2
@@ -126,7 +129,7 @@ export class Cgroups {
     await Promise.all([writeExisting(file, String(value)), this.#giveWay(dirname(path))])
   }
 
-  /** Lets the siblings of a cgroup go first for the disk, where the kernel has weights for that. */
+  /** Gives a cgroup a lower disk weight than its siblings, where the kernel has such weights. */
   giveWayForDisk(path: string): Promise<void> {
     return this.#setIoWeight(path, BUILDS_IO_WEIGHT)
   }
@@ -160,7 +163,7 @@ export class Cgroups {
     }
   }
 
-  /** Sets the weight once for each parent, which exists when the first machine below it does. */
+  /** Sets the disk weight once for each parent, which exists as soon as it contains a machine. */
   async #giveWay(parent: string): Promise<void> {
     if (this.#weighed.has(parent)) return
     this.#weighed.add(parent)
@@ -174,7 +177,7 @@ export class Cgroups {
   }
 }
 
-/** Retries while the folder is busy, as long as a killed process is being reaped. */
+/** Removes a cgroup folder; retries while it is busy because a killed process is being reaped. */
 async function removeWhenIdle(dir: string): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++)
     try {
@@ -202,7 +205,7 @@ async function usageV1(root: string, path: string): Promise<CgroupUsage> {
     readFile(join(root, 'cpuacct', path, 'cpuacct.usage'), 'utf8'),
     readFile(join(root, 'memory', path, 'memory.stat'), 'utf8'),
   ])
-  // the guest's memory is a memfd of the sentry: it counts as shmem inside "cache"
+  // the guest's memory is a memfd of the sentry, which is counted as shmem inside "cache"
   const shmem = field(memoryStat, 'total_shmem')
   return {
     cpuNanoseconds: Number(cpu),
@@ -211,7 +214,7 @@ async function usageV1(root: string, path: string): Promise<CgroupUsage> {
   }
 }
 
-/** Does nothing when the kernel lacks the file or the cgroup is gone. */
+/** Writes a cgroup file; does nothing when the kernel lacks the file or the cgroup is gone. */
 const writeExisting = (file: string, value: string): Promise<void> =>
   writeFile(file, value, { flag: constants.O_WRONLY | constants.O_TRUNC }).catch(() => {})
 

@@ -17,11 +17,11 @@ test('slots and instances never share an id, and no id belongs to a user', () =>
   }
 })
 
-test('inside a container ids of the container are used', () => {
+test('in a container, ids of the container are used', () => {
   const ids = hostIdsFor('ffff', [container, container])!
   expect([ids(0), ids(15_999)]).toEqual([32_768, 48_767])
 })
 
-test('with too few ids there are none', () => {
+test('when too few ids exist, none are assigned', () => {
   expect(hostIdsFor('ffff', [everything, '0 1000 1\n'])).toBeUndefined()
 })

@@ -14,8 +14,8 @@ const INSTANCE_BITS = 14
 const FIRST_ID_IN_CONTAINER = 32_768
 
 /**
- * Assigns the id that kernel and gofer of a slot have on this host as user and as group. Each sandbox has its own, so that
- * a guest that escapes into its kernel owns no file and no process of another sandbox.
+ * Assigns the user and group id that kernel and gofer of a slot have on this host. Each sandbox has a different id, so
+ * that a guest that escapes into its kernel owns no file or process of another sandbox.
  * @param instance hexadecimal name of the instance
  * @param maps content of /proc/self/uid_map and gid_map
  * @returns undefined when the server has too few ids: all kernels then run as its root, in separate user namespaces

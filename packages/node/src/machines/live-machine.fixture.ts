@@ -1,7 +1,7 @@
 import { LiveMachine } from './machine.ts'
 import { type MachinePhase, MachineState } from './machine-state.ts'
 
-/** A machine for unit tests, without a kernel. */
+/** Returns a machine without a kernel, for unit tests. */
 export function machineIn(phase: MachinePhase, machineId: string): LiveMachine {
   const resources = { cpuCount: 1, memoryMB: 512, diskSizeMB: 1024 }
   const record = { machineId, buildId: 'b', imagePath: '/image', guestDir: '/guest', resources, slot: 0 }

@@ -20,7 +20,7 @@ export interface MachineCleanupOptions {
   onError: (error: unknown) => void
 }
 
-/** Removes what machines leave behind: processes, the driver's state, cgroups, folders, slots. */
+/** Removes the leftovers of machines: processes, the driver's state, cgroups, folders, slots. */
 export class MachineCleanup {
   readonly #options: MachineCleanupOptions
   readonly #running = new Map<string, Promise<void>>()
@@ -36,21 +36,21 @@ export class MachineCleanup {
       if (name.startsWith(TRASH_PREFIX)) await rm(join(runDir, name), { recursive: true, force: true })
   }
 
-  /** Ids of all machines that left a folder, a state of the driver or a cgroup. */
+  /** Lists the ids of all machines with a folder, a state of the driver or a cgroup. */
   async traces(): Promise<Set<string>> {
     const { cgroups, driver, machinesDir, names } = this.#options
     const dirs = await readdir(machinesDir).catch(() => [])
     return new Set([...dirs, ...(await driver.list()), ...(await cgroups.children(names.cgroup))])
   }
 
-  /** @param slotIndex of the machine's slot, which becomes free */
+  /** @param slotIndex the machine's slot, which becomes free */
   async remove(machineId: string, slotIndex?: number): Promise<void> {
     const { cgroups, driver, firewall, machinesDir, names, runDir, slots } = this.#options
     const cgroup = `${names.cgroup}/${machineId}`
     await cgroups.kill(cgroup)
     await driver.forget(machineId)
     await cgroups.remove(cgroup)
-    // renamed first: a start must not read a half deleted folder as a machine
+    // renamed first, because a start must not take a half-deleted folder for a machine
     const trash = join(runDir, `${TRASH_PREFIX}${machineId}`)
     await rename(join(machinesDir, machineId), trash).catch(() => {})
     await rm(trash, { recursive: true, force: true })

@@ -3,17 +3,20 @@ import { diskSpace } from '../pressure/disk-space.ts'
 
 const FULL_DISK_BYTES = 4 * 1024 * 1024
 
-/** Explains a failed start or save. @param dir on the disk that may be full: runsc cannot log its error then */
+/**
+ * Explains a failed start or save. @param dir folder on the disk, which is checked because runsc cannot log its error on
+ * a full disk
+ */
 export function explainFailure(error: unknown, dir: string): SandlotError {
   const { freeBytes } = diskSpace(dir)
   return freeBytes < FULL_DISK_BYTES ? diskFull(error) : toSandlotError(error)
 }
 
-/** Explains a dead kernel: it writes files through mapped memory, so a full disk kills it with SIGBUS. */
+/** Explains a dead kernel. Kernels write files through mapped memory, so a full disk kills them with SIGBUS. */
 export const kernelGone = (cause: unknown): SandlotError =>
   new SandlotError(
     'checkpoint_failed',
-    "the sandbox's kernel ended by itself; it does so when it writes while the disk of this machine is full",
+    "the sandbox's kernel ended by itself, which happens when it writes while the disk of this machine is full",
     { cause },
   )
 

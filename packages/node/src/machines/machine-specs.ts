@@ -5,14 +5,16 @@ import type { Slot } from '../network/slot.ts'
 import { HOST_IDS, hostIdsFor, MAX_SLOTS } from './host-ids.ts'
 import type { MachineSource } from './machine.ts'
 
-/** Warm machines must not slow those in use, which get a share by their CPU count when they are claimed. */
+/**
+ * CPU shares of warm machines, which must not slow down machines in use; a claimed machine gets shares by its CPU count.
+ */
 const WARM_CPU_SHARES = 64
 
 export interface MachineSpecsOptions {
   names: InstanceNames
   /** `<home>/run`. */
   runDir: string
-  /** Folder with this server's envd, for sources without one. */
+  /** Folder with this server's envd, for sources that name none. */
   guestDir: string
   canLimitSwap: boolean
 }
@@ -53,7 +55,7 @@ export class MachineSpecs {
     }
   }
 
-  /** Machines without a slot share the ids that slots leave over. */
+  /** Returns one of the ids that no slot uses, for a machine without a slot. */
   #nextIdWithoutSlot(): number {
     return MAX_SLOTS + (this.#withoutSlot++ % (HOST_IDS - MAX_SLOTS))
   }

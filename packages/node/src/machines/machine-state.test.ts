@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { type MachinePhase, MachineState } from './machine-state.ts'
 
 const PHASES: MachinePhase[] = ['starting', 'warm', 'parked', 'running', 'frozen', 'stalled', 'ending']
-/** What happens to a machine, and between which phases. */
+/** The legal changes of phase, with the event that causes each. */
 const LEGAL = new Map<string, string>([
   ['starting warm', 'it is ready'],
   ['starting parked', 'it is ready, with code of a template or snapshot inside'],
@@ -11,7 +11,7 @@ const LEGAL = new Map<string, string>([
   ['running frozen', 'it is paused'],
   ['running stalled', 'a guard freezes it'],
   ['frozen running', 'it is thawed'],
-  ['frozen stalled', 'a guard takes over one that a former server froze, or whose pause failed'],
+  ['frozen stalled', 'a guard takes over a machine that a former server froze, or whose pause failed'],
   ['stalled running', 'the guard thaws it'],
   ['stalled frozen', 'it is paused while it is stalled'],
   ...PHASES.map((phase): [string, string] => [`${phase} ending`, 'it is stopped, or stopped again']),
@@ -43,7 +43,7 @@ test.each([
   ['frozen', { isFrozen: true }],
   ['stalled', { isFrozen: true, isStalled: true }],
   ['ending', { isEnding: true }],
-] as const)('what %s says of a machine', (phase, expected) => {
+] as const)('properties of a machine that is %s', (phase, expected) => {
   const { isWarm, isFrozen, isRunning, isStalled, isEnding } = new MachineState(phase)
   expect({ isWarm, isFrozen, isRunning, isStalled, isEnding }).toEqual({
     isWarm: false,

@@ -1,11 +1,11 @@
 /**
- * Where a machine is in its life:
- * - `starting`: it has a folder and a slot; its kernel is absent, prepared or being restored
+ * Phase in the life of a machine:
+ * - `starting`: has a folder and a slot; the kernel is absent, prepared or being restored
  * - `warm`: ready for a sandbox, processes run
  * - `parked`: ready for a sandbox, frozen until one claims it
  * - `running`: belongs to a sandbox or a build, processes run
  * - `frozen`: belongs to a sandbox or a build, frozen because it is paused, being paused or unlisted
- * - `stalled`: belongs to a sandbox, frozen by a guard, which thaws it when its reason is gone
+ * - `stalled`: belongs to a sandbox, frozen by a guard, which thaws it when the reason is gone
  * - `ending`: being stopped on purpose: its exit is not reported
  */
 export type MachinePhase = 'starting' | 'warm' | 'parked' | 'running' | 'frozen' | 'stalled' | 'ending'
@@ -47,7 +47,7 @@ export class MachineState {
     return this.#phase === 'starting' || this.#phase === 'warm' || this.#phase === 'parked'
   }
 
-  /** Whether no process inside runs; one thaw lets them continue. */
+  /** Whether all processes inside are frozen, until one thaw. */
   get isFrozen(): boolean {
     return this.#phase === 'parked' || this.#phase === 'frozen' || this.#phase === 'stalled'
   }

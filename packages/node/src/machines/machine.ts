@@ -1,47 +1,51 @@
-import type { BuildResources, NetworkPolicy } from '@sandlot/protocol/node'
+import { type BuildResources, CLOSED, type NetworkPolicy } from '@sandlot/protocol/node'
 import { GuestClient } from '../guest/guest-client.ts'
 import type { LoginCommand } from '../guest/login-command.ts'
-import { CLOSED } from '../network/network-policy.ts'
 import type { Slot } from '../network/slot.ts'
 import type { MachineState } from './machine-state.ts'
 
 /** What a machine is started from. */
 export interface MachineSource extends BuildResources {
-  /** Stock that the machine belongs to while it is warm. Machines with user processes share stock with no other build. */
+  /**
+   * Build in whose stock the machine is while it is warm. Machines with user processes never share the stock of another
+   * build.
+   */
   buildId: string
   imagePath: string
-  /** Folder with the envd that the checkpoint was made with. Default: this server's. */
+  /** Folder with the envd that the checkpoint was made with. Default: that of this server. */
   guestDir?: string
-  /** Program of `guestDir` that is the first process and answers envd's port. Default: envd. */
+  /** Program in `guestDir` that is the first process and answers on envd's port. Default: envd. */
   program?: string
   /** Standard output of a machine that boots: an empty file. Default: none. */
   stdout?: { readonly fd: number }
   /** Absent: the machine boots from the image. */
   checkpointDir?: string
-  /** What `saveFileSystem` wrote: laid over the image when the machine boots. */
+  /** Files that `saveFileSystem` wrote, which are laid over the image when the machine boots. */
   fileSystemDir?: string
-  /** Checkpoint that the files belong to, which must stay unpacked during the start. */
+  /** Checkpoint of the files, which must stay unpacked during the start. */
   checkpointId?: string
-  /** Whether processes of a user are in the checkpoint: nothing is run in the machine before a sandbox claims it. */
+  /** Whether the checkpoint contains user processes; if so, nothing is run in the machine before a sandbox claims it. */
   hasUserProcesses?: boolean
-  /** Whether the machine works for a build: machines of sandboxes come first. */
+  /** Whether the machine works for a build, and has a lower priority than machines of sandboxes. */
   isForBuild?: boolean
-  /** Team that waits for a machine that is started once. Absent: this server itself. */
+  /** Team that waits for the machine. Absent: this server itself. */
   owner?: string
-  /** The template's ready command, which touches what its start command has started. */
+  /** The template's ready command, which accesses the service that the start command has started. */
   readyCommand?: LoginCommand
-  /** In force before anything inside runs. Default: no network access. */
+  /** Policy that is in force before anything inside runs. Default: no network access. */
   network?: NetworkPolicy
 }
 
 export interface StartOptions {
   /** Whether a caller is waiting for the machine. Default true. */
   isUrgent?: boolean
-  /** A machine that `prepare` made for the same image and resources. Absent: everything is made now. */
+  /** A machine that `prepare` created for the same image and resources. Absent: everything is created now. */
   prepared?: LiveMachine
 }
 
-/** `machine.json`: written before anything of the machine exists, so that a crash at any point leaves a trace. */
+/**
+ * `machine.json`: written before anything else of the machine exists, so that a start after a crash finds every machine.
+ */
 export interface MachineRecord {
   machineId: string
   buildId: string
@@ -77,7 +81,7 @@ export class LiveMachine {
   buildId: string
   /** Process of its kernel, the sentry. */
   pid = 0
-  /** The policy that is in force. */
+  /** The network policy that is in force. */
   network: NetworkPolicy = CLOSED
   /** Why the server stopped the machine, for the build that it worked for. */
   endedBecause?: string

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { MachineStatus, NetworkPolicy } from '@sandlot/protocol/node'
+import { CLOSED, type MachineStatus, type NetworkPolicy } from '@sandlot/protocol/node'
 import type { Driver, MachinePaths } from '../engine/driver.ts'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import { protectEnvd } from '../engine/oom-order.ts'
@@ -12,7 +12,6 @@ import type { GuestClient } from '../guest/guest-client.ts'
 import type { LoginCommand } from '../guest/login-command.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import type { Firewall } from '../network/firewall.ts'
-import { CLOSED } from '../network/network-policy.ts'
 import type { SlotPool } from '../network/slots.ts'
 import type { Cgroups } from './cgroups.ts'
 import { LiveMachine, type MachineRecord, type MachineSource, type StartOptions } from './machine.ts'
@@ -27,8 +26,8 @@ const HEALTHY_TIMEOUT_MS = 20_000
 const READY_TIMEOUT_MS = 1_000
 const CPU_SHARES_PER_CPU = 512
 /**
- * Machines of builds give way to those of sandboxes (1024 with two CPUs), and to stock that is being filled. What they
- * get beside busy ones is little, but enough to answer within their time limits (docs/adr/0028).
+ * CPU shares of machines of builds: less than sandboxes (1024 with two CPUs) and warm machines have, but enough to answer
+ * within the time limits beside busy sandboxes (docs/adr/0028).
  */
 const BUILD_CPU_SHARES = 32
 const DYING_CPU_SHARES = 1024
@@ -76,7 +75,7 @@ export class Machines {
     return this.#live.get(machineId)
   }
 
-  /** @returns undefined: the machine has ended, is ending, or never was */
+  /** @returns undefined when the machine has ended, is ending, or never existed */
   status(machineId: string): MachineStatus | undefined {
     const machine = this.#live.get(machineId)
     if (!machine || machine.isEnding || !this.isAlive(machine)) return undefined
@@ -102,7 +101,7 @@ export class Machines {
     )
   }
 
-  /** Starts a kernel that holds nothing, for a later `start` of the same kind to restore into. */
+  /** Starts an empty kernel, into which a later `start` of the same kind can restore. */
   async prepare(kind: Omit<MachineSource, 'buildId'>): Promise<LiveMachine> {
     const machine = await this.#make({ ...kind, buildId: '' })
     const { machineId, dir, slot } = machine
@@ -118,8 +117,8 @@ export class Machines {
   }
 
   /**
-   * Starts a machine and waits until its envd answers. It is warm until `claim`, and frozen while it is stock of a
-   * template or snapshot.
+   * Starts a machine and waits until its envd answers. The machine is warm until `claim`, and frozen while it is kept in
+   * stock for a template or snapshot.
    */
   async start(source: MachineSource, { isUrgent = true, prepared }: StartOptions = {}): Promise<LiveMachine> {
     const machine = prepared ?? (await this.#make(source))
@@ -156,7 +155,7 @@ export class Machines {
     this.#weigh(machine).catch(this.#options.onError)
     try {
       const setting = this.#setPolicy(machine, network)
-      // closing must be in force before anything runs; a slot that is being opened is still closed
+      // a closed policy must be in force before anything runs; a slot is closed until opening it has succeeded
       if (!network.allowInternetAccess) await setting
       await Promise.all([setting, machine.isFrozen && this.thaw(machine)])
     } catch (error) {
@@ -165,12 +164,12 @@ export class Machines {
     }
   }
 
-  /** Freezes the machine until `thaw` or its end, and leaves a mark for a start after a crash. Idempotent. */
+  /** Freezes the machine until `thaw` or its end, and writes a marker file for a start after a crash. Idempotent. */
   freeze(machine: LiveMachine): Promise<void> {
     return this.#freeze(machine, 'frozen')
   }
 
-  /** Like `freeze`, for a guard that thaws the machine when its reason is gone. */
+  /** Like `freeze`, for a guard that thaws the machine when the reason is gone. */
   stall(machine: LiveMachine): Promise<void> {
     return this.#freeze(machine, 'stalled')
   }
@@ -219,7 +218,7 @@ export class Machines {
 
   /**
    * Provides folder and cgroup for a machine without a network that serves one task, e.g. reading a checkpoint's files.
-   * Its processes are dead when `work` has ended; after a crash the next start removes them.
+   * The machine's processes are dead when `work` has ended; after a crash the next start kills them.
    */
   async aside<T>(
     source: Omit<MachineSource, 'buildId'>,
@@ -238,7 +237,7 @@ export class Machines {
     }
   }
 
-  /** Whether the process of its kernel exists: one readlink, which fails for a zombie. */
+  /** Whether the process of the machine's kernel exists; costs one `readlink`, which fails for a zombie. */
   isAlive(machine: LiveMachine): boolean {
     try {
       readlinkSync(`/proc/${machine.pid}/exe`)
@@ -248,17 +247,20 @@ export class Machines {
     }
   }
 
-  /** Makes a start that finds no row of the machine keep its memory, until `unuse`. A full disk is not an error. */
+  /**
+   * Marks the machine, so that a start that finds no row of it keeps its memory, until `unuse`. A full disk is not an
+   * error.
+   */
   async use({ dir }: LiveMachine): Promise<void> {
     await mark(dir, 'used').catch(this.#options.onError)
   }
 
-  /** Called when a checkpoint holds the machine's memory. */
+  /** Removes the mark of `use`, once a checkpoint contains the machine's memory. */
   async unuse({ dir }: LiveMachine): Promise<void> {
     await unmark(dir, 'used')
   }
 
-  /** Finds what a former server left (see `recoverMachines`) and removes everything that is not kept. */
+  /** Finds the machines of a former server (see `recoverMachines`) and removes those that are not kept. */
   async recover(wanted: Wanted): Promise<{ warm: LiveMachine[]; unlisted: Set<string> }> {
     const { cgroups, slots, onError } = this.#options
     const options = {
@@ -288,7 +290,7 @@ export class Machines {
     return this.#cleanup.settle()
   }
 
-  /** Makes the folder with a record of the machine before anything else of it exists. */
+  /** Creates the folder with a record of the machine before anything else of the machine exists. */
   async #make(source: MachineSource): Promise<LiveMachine> {
     const slot = await this.#options.slots.take()
     const { buildId, imagePath, cpuCount, memoryMB, diskSizeMB, isForBuild } = source
@@ -332,7 +334,7 @@ export class Machines {
   async #freeze(machine: LiveMachine, phase: 'frozen' | 'stalled'): Promise<void> {
     const { state } = machine
     if (state.isFrozen) {
-      // a pause keeps a stalled machine frozen for good
+      // a stalled machine that is paused stays frozen
       if (phase === 'frozen' && state.isStalled) state.change('frozen')
       return
     }
@@ -373,7 +375,7 @@ export class Machines {
     machine.network = network
   }
 
-  /** Runs in the background: it looks at each process. */
+  /** Called in the background, because it reads data of each process. */
   async #protectEnvd(cgroup: string): Promise<void> {
     await protectEnvd(await this.#options.cgroups.pids(cgroup))
   }
@@ -416,13 +418,12 @@ export class Machines {
 }
 
 /**
- * Does once what a create and a first command do, because a restored machine's memory is read page by page at its
- * first use. Running the ready command does so for a first request to the template's service. An `/init` without values
- * changes nothing.
+ * Runs once what a create and a first command run, because the memory of a restored machine is read page by page at the
+ * first access. The ready command does this for the template's service. An `/init` without values changes nothing.
  */
 async function touch(guest: GuestClient, readyCommand: LoginCommand | undefined): Promise<void> {
   await guest.post('/init', {})
   await guest.runCommand({ command: 'true', user: 'user' }, HEALTHY_TIMEOUT_MS)
-  // its outcome does not matter, and some ready commands only sleep
+  // the outcome does not matter, and some ready commands only sleep
   if (readyCommand) await guest.runCommand(readyCommand, READY_TIMEOUT_MS).catch(() => {})
 }

@@ -43,7 +43,7 @@ const source = (change: Partial<MachineSource> = {}): MachineSource => ({
 const take = (change?: Partial<MachineSource>) => machines.claim(source(change))?.machineId
 const aWhile = () => vi.advanceTimersByTimeAsync(1_000)
 
-test('the next request for a kind gets a machine, and another is prepared', async () => {
+test('the next request for a kind gets the machine, and another one is prepared', async () => {
   expect(take()).toBeUndefined()
   await aWhile()
   expect(take()).toBe('m1')
@@ -58,7 +58,7 @@ test.each<[string, Partial<MachineSource>]>([
   ['memory', { memoryMB: 1024 }],
   ['processors', { cpuCount: 1 }],
   ['disk', { diskSizeMB: 2048 }],
-])('one with another %s is of another kind', async (_what, change) => {
+])('a request with another %s is of another kind', async (_what, change) => {
   take()
   await aWhile()
   expect(take(change)).toBeUndefined()
@@ -128,7 +128,7 @@ test('a failed preparation is repeated at the next request', async () => {
   expect(take()).toBe('m1')
 })
 
-test('closing ends all machines and prepares no more', async () => {
+test('close ends all machines and prepares no more', async () => {
   take()
   await aWhile()
   take({ memoryMB: 1 })

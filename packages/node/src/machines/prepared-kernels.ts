@@ -4,7 +4,7 @@ import type { LiveMachine, MachineSource } from './machine.ts'
 /** Number of kinds with a prepared kernel: the most recently requested ones. */
 const MAX_KINDS = 4
 const KEEP_MS = 5 * 60_000
-/** Lets running restores use the processors first. */
+/** Delay before a refill, so that running restores can use the processors first. */
 const REFILL_DELAY_MS = 250
 
 /** Properties of a prepared machine; a checkpoint must match them to be restored into it. */
@@ -12,7 +12,7 @@ export type MachineKind = BuildResources & Pick<MachineSource, 'imagePath' | 'gu
 
 export interface PreparedKernelsOptions {
   prepare: (kind: MachineKind) => Promise<LiveMachine>
-  /** For sources without one. */
+  /** Folder with envd, for sources that name none. */
   guestDir: string
   isAlive: (machine: LiveMachine) => boolean
   end: (machineId: string) => Promise<void>
@@ -29,8 +29,8 @@ interface Kind {
 }
 
 /**
- * Machines whose kernel runs but holds nothing yet, so that a restore only has to read a checkpoint into it. One is kept
- * for each kind that a caller has recently waited for.
+ * Machines with an empty running kernel, so that a restore only has to read a checkpoint into the kernel. One is kept for
+ * each kind that a caller has recently waited for.
  */
 export class PreparedKernels {
   readonly #options: PreparedKernelsOptions
@@ -46,7 +46,10 @@ export class PreparedKernels {
     this.#now = options.now ?? Date.now
   }
 
-  /** @returns a machine that now belongs to the caller; undefined when there is none, and one is prepared for the next caller */
+  /**
+   * @returns a machine that now belongs to the caller; undefined when none is ready; in both cases one is prepared for
+   * the next caller
+   */
   claim(source: MachineSource): LiveMachine | undefined {
     const kind = this.#kindOf(source)
     const key = JSON.stringify(kind)
@@ -73,7 +76,10 @@ export class PreparedKernels {
     }
   }
 
-  /** Ends the machine whose kind was requested the longest ago; it is replaced at the next request. @returns false when there is none */
+  /**
+   * Ends the machine of the least recently requested kind; the next request of that kind prepares another. @returns false
+   * when there is no machine
+   */
   async dropOldest(): Promise<boolean> {
     for (const [key, { machine }] of this.#kinds) {
       if (!machine) continue

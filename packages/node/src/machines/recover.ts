@@ -1,13 +1,12 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { NetworkPolicy } from '@sandlot/protocol/node'
-import { CLOSED } from '../network/network-policy.ts'
+import { CLOSED, type NetworkPolicy } from '@sandlot/protocol/node'
 import type { Cgroups } from './cgroups.ts'
 import type { LiveMachine, MachineRecord } from './machine.ts'
 import { isMarked, readRecord, unmark } from './machine-folder.ts'
 import { MachineState } from './machine-state.ts'
 
-/** What a start keeps of a former server's machines, by machine id. */
+/** Machines of a former server that a start must keep or end, by id. */
 export interface Wanted {
   inUse: ReadonlyMap<string, NetworkPolicy>
   frozen: ReadonlyMap<string, { network: NetworkPolicy }>
@@ -26,13 +25,13 @@ export interface RecoverOptions {
 
 export interface Recovered {
   kept: LiveMachine[]
-  /** Ids of kept machines in which a sandbox runs that `wanted` does not name; they are frozen. */
+  /** Ids of kept machines with a sandbox that `wanted` does not name; these machines are frozen. */
   unlisted: Set<string>
 }
 
 /**
- * Finds the machines that a former server left: those of `inUse` and `frozen` are kept as they are, healthy warm ones
- * of `buildIds` too. Machines with a sandbox that nothing names are frozen; callers remove the rest.
+ * Finds the machines of a former server: those in `inUse` and `frozen` are kept unchanged, and healthy warm ones of
+ * `buildIds` too. Machines with a sandbox that nothing lists are frozen; callers remove the rest.
  */
 export async function recoverMachines(options: RecoverOptions, wanted: Wanted): Promise<Recovered> {
   const recovered: Recovered = { kept: [], unlisted: new Set() }
@@ -72,7 +71,9 @@ async function readMachine(
   return machine
 }
 
-/** A crash may have come before or after a thaw: a machine that answers is not frozen. */
+/**
+ * Whether a machine can be kept. A crash may have come before or after a thaw, so a machine that answers is not frozen.
+ */
 async function isUsable(
   options: RecoverOptions,
   machine: LiveMachine,

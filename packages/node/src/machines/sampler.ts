@@ -5,7 +5,7 @@ import type { LiveMachine } from './machine.ts'
 
 const MIB = 2 ** 20
 
-/** Measures CPU, memory and disk of machines; CPU use is that since the previous pass. */
+/** Measures CPU, memory and disk of machines; CPU use is measured since the previous pass. */
 export class Sampler {
   readonly #cgroups: Pick<Cgroups, 'usage'>
   readonly #driver: Pick<Driver, 'diskUsedBytes'>

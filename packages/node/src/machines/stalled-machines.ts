@@ -4,12 +4,12 @@ export interface StalledMachinesOptions {
   stall: (machine: LiveMachine) => Promise<void>
   thaw: (machine: LiveMachine) => Promise<void>
   isAlive?: (machine: LiveMachine) => boolean
-  /** Called when a machine has been thawed. */
+  /** Called after a machine was thawed. */
   onThawed: (machine: LiveMachine) => void
   onError: (error: unknown) => void
 }
 
-/** Machines that one guard has frozen for a while, as opposed to machines of paused sandboxes. */
+/** Machines that a guard has frozen temporarily, as opposed to machines of paused sandboxes. */
 export class StalledMachines {
   readonly #options: StalledMachinesOptions
   readonly #stalled = new Set<LiveMachine>()
@@ -42,7 +42,7 @@ export class StalledMachines {
   }
 
   /**
-   * Releases a machine for a caller that freezes it for good: it is not thawed here unless `work` fails.
+   * Releases a machine to a caller that freezes it permanently: it is not thawed here unless `work` fails.
    * @param looking a run of the guard that may be freezing or thawing the machine at this moment
    */
   async release<T>(

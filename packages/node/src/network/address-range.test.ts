@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseAddressRange } from './address-range.ts'
 
-test('a range is cut into /30 slots with gateway and sandbox address', () => {
+test('a range is divided into /30 slots with the addresses of gateway and sandbox', () => {
   const range = parseAddressRange('10.177.0.0/16')
   expect(range.slotCount).toBe(16_384)
   expect(range.slot(0)).toEqual({ gateway: '10.177.0.1', sandbox: '10.177.0.2' })
@@ -16,6 +16,6 @@ test.each(['10.177.0.0', '10.177.0.0/8', '10.177.0.0/30', '300.1.0.0/16', 'x/16'
   },
 )
 
-test('a range with host bits is rejected with the intended range', () => {
+test('a range with host bits is rejected with a corrected range', () => {
   expect(() => parseAddressRange('10.177.3.0/16')).toThrow('use 10.177.0.0/16')
 })

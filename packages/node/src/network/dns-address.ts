@@ -1,2 +1,5 @@
-/** Address that sandboxes send DNS queries to. It is never routed: the firewall rewrites it to the host's own resolver. */
+/**
+ * Address that sandboxes send DNS queries to. The address is never routed: the firewall rewrites it to that of the host's
+ * resolver.
+ */
 export const DNS_ADDRESS = '169.254.53.53'

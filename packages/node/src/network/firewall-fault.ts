@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { CommandError, run } from '../host/run.ts'
 import { namesFor } from '../instance-names.ts'
 
-/** File in which a server writes why its machines are stalled; exists while they are. */
+/** File in which a server writes why its machines are stalled; exists while machines are stalled. */
 export const faultFileOf = (runDir: string): string => join(runDir, 'firewall-fault')
 
 /**
- * Checks the firewall of a running instance, for other processes than its server. Needs root.
+ * Checks the firewall of a running instance from a process other than the server. Needs root.
  * @returns what is wrong with the firewall, undefined when it is intact
  * @throws CommandError when nft cannot be started
  */

@@ -6,7 +6,7 @@ import type { Slot } from './slot.ts'
 
 export interface FirewallRulesOptions {
   names: InstanceNames
-  /** CIDR of the slots, masqueraded on the way out. */
+  /** CIDR of the slots; outgoing packets are masqueraded. */
   range: string
   /** Resolver that answers DNS queries. */
   dns: string
@@ -23,7 +23,7 @@ export type SlotKey = Pick<Slot, 'interfaceName' | 'address'>
 export const elementOf = ({ interfaceName, address }: SlotKey): string => `"${interfaceName}" . ${address}`
 
 export interface RuleState {
-  /** Elements of slots whose sandbox may reach the internet. */
+  /** Set elements of slots with a sandbox that may reach the internet. */
   open: Iterable<string>
   host: HostNetworks
 }
@@ -33,8 +33,8 @@ const elements = (all: readonly string[]): string =>
 const blockedOf = ({ addresses, networks }: HostNetworks): string[] => [...addresses, ...networks]
 
 /**
- * Makes the commands that replace the instance's table atomically, without touching other tables. Only slots in `open` may
- * send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
+ * Returns the commands that replace the instance's table atomically, without touching other tables. Only slots in `open`
+ * may send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
  */
 export function firewallRules(
   { names, range, dns, allowedRanges = [], maxConnections }: FirewallRulesOptions,
@@ -94,7 +94,7 @@ table inet ${names.nftTable} {
 `
 }
 
-/** Makes the command that updates the host's networks in an installed table, in one transaction and one line. */
+/** Returns the command that updates the host's networks in an installed table, in one transaction and one line. */
 export const hostNetworksUpdate = (table: string, host: HostNetworks): string => {
   const all = blockedOf(host)
   const add = all.length > 0 ? `; add element inet ${table} host_networks { ${all.join(', ')} }` : ''

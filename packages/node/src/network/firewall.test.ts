@@ -52,7 +52,7 @@ test('a listed table is split into rules and open slots', async () => {
   )
 })
 
-test('the networks of the host are those of every interface but the slots, without routes of a VPN that takes all', () => {
+test('the networks of the host are those of every interface except slots, without routes of a VPN for all traffic', () => {
   const entry = (cidr: string, family = 'IPv4') =>
     ({ address: cidr.split('/')[0], cidr, family }) as unknown as NonNullable<
       ReturnType<typeof import('node:os').networkInterfaces>[string]

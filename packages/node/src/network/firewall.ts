@@ -26,12 +26,15 @@ export interface FirewallOptions extends FirewallRulesOptions {
   onError: (error: unknown) => void
 }
 
-/** The instance's nftables table. A slot is closed unless its policy opens it; policies are in force once set. */
+/**
+ * The instance's nftables table. A slot is closed unless a policy opens it; `setPolicy` resolves when the policy is in
+ * force.
+ */
 export class Firewall {
   readonly #options: FirewallOptions
   readonly #session = new NftSession()
   readonly #table: string
-  /** Elements of the table's set, or those that the next installation puts into it. */
+  /** Elements of the table's set `open`, or those that the next installation puts into the set. */
   readonly #open = new Set<string>()
   #host: HostNetworks
   /** Rules as nft lists them; undefined before the first installation. */
@@ -55,7 +58,7 @@ export class Firewall {
     return this.#open.has(elementOf(slot))
   }
 
-  /** What is wrong with the table, undefined when it is intact. */
+  /** What is wrong with the table; undefined when the table is intact. */
   get fault(): string | undefined {
     return this.#fault
   }
@@ -69,7 +72,7 @@ export class Firewall {
   /** @returns why nothing may be started now, undefined while the table is intact */
   shortage(): SandlotError | undefined {
     if (!this.#fault) return undefined
-    const message = `nothing is started and nothing runs now: ${this.#fault}`
+    const message = `nothing is started now, and machines are frozen: ${this.#fault}`
     return new SandlotError('firewall_unavailable', message, { retryAfterSeconds: 2 })
   }
 
@@ -85,7 +88,7 @@ export class Firewall {
         if (network.allowInternetAccess) this.#open.add(elementOf(slot))
       this.#host = this.#options.host()
       try {
-        // a needless write would switch forwarding on for every interface
+        // checked first, because a write switches forwarding on for every interface
         if (readFileSync(IP_FORWARD, 'utf8').trim() !== '1') writeFileSync(IP_FORWARD, '1')
         for (const { slot, network } of known ?? [])
           await setForwarding(slot.interfaceName, network.allowInternetAccess)
@@ -119,7 +122,10 @@ export class Firewall {
     ])
   }
 
-  /** Never rejects: when the table cannot be changed, nothing starts until it has been installed again. */
+  /**
+   * Closes a slot. Never rejects: when the table cannot be changed, nothing starts until the table has been installed
+   * again.
+   */
   async close(slot: SlotKey): Promise<void> {
     const element = elementOf(slot)
     if (!this.#open.has(element)) return
@@ -159,7 +165,7 @@ export class Firewall {
     return true
   }
 
-  /** Compares the table with what it should be. @returns the fault, if there is one */
+  /** Compares the table with the expected one. @returns the fault, if there is one */
   examine(): Promise<string | undefined> {
     return this.#exclusively(async () => {
       if (this.#rules === undefined) return undefined
@@ -167,9 +173,9 @@ export class Firewall {
       if (found instanceof Error)
         this.#fault = `the firewall table '${this.#table}' is gone (${lastLine(found)})`
       else if (found.rules !== this.#rules)
-        this.#fault = `the firewall table '${this.#table}' was changed by someone else`
+        this.#fault = `the firewall table '${this.#table}' was changed by another program`
       else if (found.open.symmetricDifference(this.#open).size > 0)
-        this.#fault = `the set 'open' of the firewall table '${this.#table}' was changed by someone else`
+        this.#fault = `the set 'open' of the firewall table '${this.#table}' was changed by another program`
       return this.#fault
     })
   }
@@ -189,13 +195,13 @@ export class Firewall {
     return next
   }
 
-  /** Makes one transaction, after whose failure the table may be gone. */
+  /** Runs one transaction. When it fails, the table may be gone. */
   async #change(commands: string): Promise<void> {
     try {
       await this.#command(commands)
     } catch (error) {
       this.#options.onError(error)
-      this.#fault = `the firewall table '${this.#table}' does not take changes (${lastLine(error as Error)})`
+      this.#fault = `the firewall table '${this.#table}' rejects changes (${lastLine(error as Error)})`
       this.#options.onDoubt()
     }
   }
@@ -204,7 +210,7 @@ export class Firewall {
     return this.#command(`list table inet ${this.#table}`)
   }
 
-  /** Runs commands in the kept session, else in a process of their own, which prints the same. */
+  /** Runs commands in the open nft session, else in a separate process, which prints the same output. */
   async #command(commands: string): Promise<string> {
     try {
       return await this.#session.run(commands)

@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os'
 import { isSlotInterface } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
 
-/** Limit for addresses and for networks; those in ranges that are blocked anyway are left out first. */
+/** Limit of addresses and of networks; those in ranges that are blocked anyway are left out first. */
 const MAX_ENTRIES = 256
 /** A shorter prefix is the route of a VPN for all traffic, not a network of the host. */
 const MIN_PREFIX = 8

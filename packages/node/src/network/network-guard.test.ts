@@ -8,7 +8,7 @@ import { NetworkGuard } from './network-guard.ts'
 
 let dir: string
 let machines: LiveMachine[]
-/** Why the table does not hold, and how many of the next installations fail. */
+/** Fault of the table, and number of the next installations that fail. */
 let fault: string | undefined
 let failures: number
 let said: string[]
@@ -30,7 +30,7 @@ beforeEach(async () => {
     firewall: {
       examine: async () => fault,
       install: async () => {
-        if (failures-- > 0) throw new Error('nft says no')
+        if (failures-- > 0) throw new Error('nft failed')
         fault = undefined
       },
     },
@@ -41,7 +41,7 @@ beforeEach(async () => {
       state.change('stalled')
     },
     thaw: async ({ state }) => state.change('running'),
-    onStalled: ({ machineId }, reason) => void said.push(`${machineId}: ${reason ?? 'goes on'}`),
+    onStalled: ({ machineId }, reason) => void said.push(`${machineId}: ${reason ?? 'thawed'}`),
     onFault: (reason) => void said.push(`fault: ${reason}`),
     onMended: () => void said.push('mended'),
     onError: (error) => void said.push(`error: ${error}`),
@@ -54,10 +54,10 @@ test('nothing happens while the table is intact', async () => {
   expect(said).toEqual([])
 })
 
-test('a lost table stalls every machine, is reported, and all machines are thawed once it is installed again', async () => {
+test('a lost table stalls every machine and is reported; all machines are thawed once the table is installed again', async () => {
   fault = 'gone'
   await guard.look()
-  expect(said).toEqual(['fault: gone', 'a: gone', 'b: gone', 'mended', 'a: goes on', 'b: goes on'])
+  expect(said).toEqual(['fault: gone', 'a: gone', 'b: gone', 'mended', 'a: thawed', 'b: thawed'])
   expect(machines.map(({ isFrozen }) => isFrozen)).toEqual([false, false])
   expect(await faultFile()).toBeUndefined()
 })
@@ -68,7 +68,7 @@ test('machines stay stalled while the table cannot be installed, and other proce
   for (let i = 0; i < 2; i++) await expect(guard.look()).rejects.toThrow('nft says no')
   expect(machines.every(({ isFrozen }) => isFrozen)).toBe(true)
   expect(await faultFile()).toBe('gone')
-  // a machine whose start ended only now
+  // a machine that was being started until now
   machines.push(machine('c'))
   failures = 1
   await expect(guard.look()).rejects.toThrow('nft says no')
@@ -99,7 +99,7 @@ test('a machine whose pause fails is thawed with the others', async () => {
   expect(machines.map(({ isFrozen }) => isFrozen)).toEqual([false, false])
 })
 
-test('a machine that could not be frozen is not thawed: its kernel would panic', async () => {
+test('a machine that could not be frozen is not thawed, because its kernel would panic', async () => {
   fault = 'gone'
   unfreezable = 'a'
   await guard.look()
@@ -108,6 +108,6 @@ test('a machine that could not be frozen is not thawed: its kernel would panic',
     'error: Error: its kernel does not answer',
     'b: gone',
     'mended',
-    'b: goes on',
+    'b: thawed',
   ])
 })

@@ -5,7 +5,7 @@ import type { Firewall } from './firewall.ts'
 
 export interface NetworkGuardOptions {
   firewall: Pick<Firewall, 'examine' | 'install'>
-  /** Tells other processes why machines are stalled; exists while they are. */
+  /** File that tells other processes why machines are stalled; exists while machines are stalled. */
   faultFile: string
   /** Machines of sandboxes and builds that are not frozen. */
   running: () => Iterable<LiveMachine>
@@ -18,8 +18,8 @@ export interface NetworkGuardOptions {
 }
 
 /**
- * Stalls every machine, and lets none start, while the firewall's table is gone or changed by others: only the filters on
- * each veth isolate machines then. The table is installed again at once.
+ * Stalls every machine, and lets none start, while the firewall's table is gone or changed by another program, because
+ * then only the filters on each veth isolate machines. The table is installed again at once.
  */
 export class NetworkGuard {
   readonly #options: NetworkGuardOptions
@@ -36,7 +36,7 @@ export class NetworkGuard {
     this.#stalled = new StalledMachines({ stall, thaw, onThawed, onError })
   }
 
-  /** Called when something has touched the table, and periodically. */
+  /** Examines the table; called when another program has changed it, and periodically. */
   look(): Promise<void> {
     this.#isDirty = true
     this.#looking ??= this.#lookAll().finally(() => {
@@ -45,7 +45,7 @@ export class NetworkGuard {
     return this.#looking
   }
 
-  /** Releases a machine for a caller that freezes it for good: it is not thawed here unless `work` fails. */
+  /** Releases a machine to a caller that freezes it permanently: it is not thawed here unless `work` fails. */
   release<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
     return this.#stalled.release(machine, this.#looking, work)
   }

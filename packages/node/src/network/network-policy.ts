@@ -1,5 +1,5 @@
 import type { NetworkPolicy } from '@sandlot/protocol/node'
 
 export const OPEN: NetworkPolicy = { allowInternetAccess: true }
-/** The default wherever no policy is given. */
+/** The default policy. */
 export const CLOSED: NetworkPolicy = { allowInternetAccess: false }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test, vi } from 'vitest'
 import { NftMonitor } from './nft-monitor.ts'
 
-/** Of the monitors that this process has started. */
+/** Process groups of the monitors that this process has started. */
 const groupsOfMonitors = (): number[] =>
   readdirSync('/proc').flatMap((name) => {
     try {
@@ -14,7 +14,7 @@ const groupsOfMonitors = (): number[] =>
     }
   })
 
-test('Ctrl-C in a terminal, which reaches the whole process group, does not end it', async () => {
+test('Ctrl-C in a terminal, which reaches the whole process group, does not end the monitor', async () => {
   const onError = vi.fn()
   const monitor = new NftMonitor({ table: 'none', ownPid: () => undefined, onChange: () => {}, onError })
   monitor.start()

@@ -25,7 +25,8 @@ export class NftMonitor {
 
   start(): void {
     const { table, ownPid, onChange, onError } = this.#options
-    // not `monitor ruleset`, which does not tell the process; detached, because Ctrl-C must end the server alone, which drains first
+    // not `monitor ruleset`, which does not report the process; detached, because Ctrl-C must only reach the server,
+    // which drains first
     const child = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
     this.#child = child
     const ended = (why: unknown) => {

@@ -10,7 +10,7 @@ afterEach(async () => {
   await run('nft', ['-f', '-'], { input: `table inet ${table} {}\ndelete table inet ${table}\n` })
 })
 
-test('a command is done when it resolves, and has its own answer', async () => {
+test('a command is done when its promise resolves, and gets its own answer', async () => {
   await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
   await session.run(`add element inet ${table} things { 192.0.2.1, 192.0.2.2 }`)
   const { stdout } = await run('nft', ['list', 'set', 'inet', table, 'things'])
@@ -49,7 +49,7 @@ test('adding and deleting in one transaction is idempotent', async () => {
   }
 })
 
-test('a dead child is a different error, and the next command starts a new one', async () => {
+test('a dead nft process is a different error, and the next command starts a new process', async () => {
   await session.run(`add table inet ${table}`)
   const before = session.pid!
   process.kill(before, 'SIGSTOP')

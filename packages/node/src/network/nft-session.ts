@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 
 const COMMAND_TIMEOUT_MS = 5_000
 const MAX_ANSWER_BYTES = 16 * 2 ** 20
-/** Prints one line without asking the kernel: when the line arrives, all commands before it are done. */
+/** Command that prints one line without calling the kernel; when the line arrives, all earlier commands are done. */
 const MARKER_COMMAND = 'describe meta mark'
 const MARKER = /^meta expression, datatype mark\b.*\n/m
 
@@ -60,7 +60,7 @@ export class NftSession {
   #spawn(): ChildProcess {
     const child = spawn('sh', ['-c', 'exec nft -i 2>&1'], {
       stdio: ['pipe', 'pipe', 'ignore'],
-      // Ctrl-C ends the server alone, which drains first
+      // Ctrl-C must only reach the server, which drains first
       detached: true,
     })
     const lost = (error: Error) => {

@@ -59,7 +59,7 @@ export class NodeNetwork {
     })
   }
 
-  /** Starts to stall machines while the table is gone or changed. The table must be installed before. */
+  /** Begins to watch the table, and to stall machines while it is gone or changed. The table must be installed before. */
   async watch({ machines, slots, onStalled, onFault, onMended }: WatchOptions): Promise<void> {
     const { runDir, onError } = this.#options
     this.#slots = slots
@@ -78,17 +78,17 @@ export class NodeNetwork {
     await this.#guard.look()
   }
 
-  /** Releases a machine for a caller that freezes it for good. */
+  /** Releases a machine to a caller that freezes it permanently. */
   release<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
     return this.#guard ? this.#guard.release(machine, work) : work()
   }
 
-  /** Called every second: installs the table again while it is at fault. */
+  /** Called every second: installs the table again while it has a fault. */
   async mend(): Promise<void> {
     if (this.firewall.fault) await this.#guard?.look()
   }
 
-  /** Called every few seconds: examines the table, and follows changes of the host's networks. */
+  /** Called every few seconds: examines the table, and applies changes of the host's networks. */
   async tend(): Promise<void> {
     await this.#guard?.look()
     const slots = [...(this.#slots?.existing() ?? [])]

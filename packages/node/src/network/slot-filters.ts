@@ -16,8 +16,8 @@ export interface SlotFiltersOptions {
 }
 
 /**
- * The second layer of isolation, on each veth, which holds while the nftables table is gone. A `tc` program limits what may
- * leave at all, and the interface's forwarding switch whether anything may.
+ * The second layer of isolation, on each veth, which is effective even while the nftables table is gone. A `tc` program
+ * limits which packets may leave, and the interface's forwarding switch decides whether any may.
  */
 export class SlotFilters {
   readonly #options: SlotFiltersOptions
@@ -27,7 +27,7 @@ export class SlotFilters {
     this.#options = options
   }
 
-  /** Puts the current program on the veths of these slots, or replaces an earlier one. */
+  /** Attaches the current program to the veths of these slots, in place of an earlier one. */
   async attach(indexes: readonly number[]): Promise<void> {
     if (indexes.length === 0 || this.#isUnavailable) return
     const { names, range, allowedRanges = [], host, onError } = this.#options
@@ -40,7 +40,7 @@ export class SlotFilters {
       await run('tc', ['-batch', '-'], { input: commands.join(''), timeoutMs: TC_TIMEOUT_MS })
     } catch (cause) {
       if (!/classifier not found|No such file or directory|ENOENT/i.test(String(cause))) throw cause
-      // the table isolates without it; `sandlot doctor` reports what the kernel lacks
+      // the nftables table isolates without it; `sandlot doctor` reports what the kernel lacks
       this.#isUnavailable = true
       onError(
         new Error(
@@ -53,8 +53,8 @@ export class SlotFilters {
 }
 
 /**
- * Makes idempotent commands for `tc -batch` that put a program on an interface. A second filter drops every packet that
- * the program does not accept, even if the program ends early.
+ * Returns idempotent commands for `tc -batch` that attach a program to an interface. A second filter drops every packet
+ * that the program does not accept, even if the program ends early.
  */
 export function filterCommands(interfaceName: string, program: string): string {
   const filter = `filter replace dev ${interfaceName} ingress handle 1 protocol all`

@@ -12,7 +12,7 @@ const program = slotProgram({
   allowedRanges: ['10.1.0.0/16'],
 })
 
-/** Classic BPF as the kernel does it: a load past the end ends with 0. */
+/** Runs classic BPF like the kernel: a load past the end returns 0. */
 function passes(frame: Buffer): boolean {
   const instructions = program
     .split(',')
@@ -105,12 +105,12 @@ describe('packets that never leave a slot', () => {
     ['an address of the host in a range that was opened', { to: '10.1.0.9' }],
     ['a public address of the host', { to: '5.9.1.62' }],
     ['a new connection to the gateway', { to: GATEWAY, protocol: 6, flags: 0x02 }],
-    ['one that says ECN too', { to: GATEWAY, protocol: 6, flags: 0xc2 }],
+    ['a new connection to the gateway with ECN flags', { to: GATEWAY, protocol: 6, flags: 0xc2 }],
     ['UDP to the gateway', { to: GATEWAY }],
     ['a ping to the gateway', { to: GATEWAY, protocol: 1 }],
     ['a redirect', { to: GATEWAY, protocol: 1, icmpType: 5 }],
     ['a fragment to the gateway', { to: GATEWAY, protocol: 6, flags: 0x10, fragment: 1 }],
-    ['something else than DNS to the resolver', { to: DNS_ADDRESS, port: 853 }],
+    ['another port than that of DNS on the resolver', { to: DNS_ADDRESS, port: 853 }],
     ['a fragment to the resolver', { to: DNS_ADDRESS, port: 53, fragment: 0x2000 }],
     ['another protocol to the resolver', { to: DNS_ADDRESS, port: 53, protocol: 132 }],
   ])('%s', (_, packet) => expect(passes(ip(packet))).toBe(false))

@@ -12,7 +12,7 @@ const DROP = 0
 const load32 = (at: number): Instruction => [0x20, 0, 0, at]
 const load16 = (at: number): Instruction => [0x28, 0, 0, at]
 const load8 = (at: number): Instruction => [0x30, 0, 0, at]
-/** X = length of the IPv4 header that starts at `at`. */
+/** Loads the length of the IPv4 header at offset `at` into X. */
 const loadHeaderLength = (at: number): Instruction => [0xb1, 0, 0, at]
 const load16AfterHeader = (at: number): Instruction => [0x48, 0, 0, at]
 const load8AfterHeader = (at: number): Instruction => [0x50, 0, 0, at]
@@ -42,7 +42,7 @@ const ETHER_TYPE_ARP = 0x0806
 const [ICMP, TCP, UDP] = [1, 6, 17]
 const DNS_PORT = 53
 const [SYN, ACK] = [0x02, 0x10]
-/** More fragments, or not the first one. */
+/** Mask for "more fragments" and the fragment offset. */
 const FRAGMENTED = 0x3fff
 const ICMP_ANSWERS = { echoReply: 0, unreachable: 3 }
 
@@ -57,8 +57,9 @@ export interface SlotProgramOptions {
 }
 
 /**
- * Makes the program that limits what may leave a slot by its veth, independently of nftables: only IPv4 from the sandbox's
- * own address, never to the host, other slots or blocked ranges; to its gateway only answers, and DNS to `DNS_ADDRESS`.
+ * Returns the program that limits which packets may leave a slot through its veth, independently of nftables: only IPv4
+ * from the sandbox's own address, never to the host, other slots or blocked ranges; only answers to the gateway, and DNS
+ * to `DNS_ADDRESS`.
  * @returns classic BPF in the format of `tc filter … bpf bytecode`
  */
 export function slotProgram({ gateway, sandbox, range, host, allowedRanges }: SlotProgramOptions): string {

@@ -7,7 +7,7 @@ import type { AddressRange } from './address-range.ts'
 import type { Slot } from './slot.ts'
 import { type SlotFilters, setForwarding } from './slot-filters.ts'
 
-/** Namespaces that are prepared ahead of need. */
+/** Number of namespaces that are prepared in advance. */
 const SPARE_SLOTS = 6
 const IP_TIMEOUT_MS = 10_000
 
@@ -16,17 +16,17 @@ export interface SlotPoolOptions {
   range: AddressRange
   /** Most slots that may be in use at once. */
   maxSlots: number
-  /** Absent: no machine is ever started in these slots. */
+  /** Absent only when no machine is ever started in these slots. */
   filters?: Pick<SlotFilters, 'attach'>
   onError: (error: unknown) => void
 }
 
-/** Network namespaces of this instance: some prepared ahead of need, the others in use or dirty. */
+/** Network namespaces of this instance: some are prepared in advance, the others in use or dirty. */
 export class SlotPool {
   readonly #options: SlotPoolOptions
   readonly #limit: number
   readonly #ready: Slot[] = []
-  /** Used namespaces whose machine is dead: they are prepared again. */
+  /** Namespaces of dead machines, which must be prepared again. */
   readonly #dirty: number[] = []
   readonly #inUse = new Set<number>()
   readonly #existing = new Set<number>()
@@ -54,7 +54,7 @@ export class SlotPool {
     return [...this.#existing].map((index) => this.slot(index))
   }
 
-  /** Takes over the namespaces of a former server: those in `used` stay as they are, the others are prepared again. */
+  /** Takes over the namespaces of a former server: those in `used` are left alone, the others are prepared again. */
   async adopt(used: ReadonlySet<number>): Promise<void> {
     const { filters, onError } = this.#options
     for (const index of await this.#foundIndexes()) {
@@ -137,7 +137,7 @@ export class SlotPool {
       else await setForwarding(this.slot(index).interfaceName, false)
       await this.#setUpInside(index)
     } catch {
-      // removes whatever is half made and retries once
+      // removes what exists of the namespace and retries once
       await this.#remove(index)
       await this.#make(index)
       await this.#setUpInside(index)
@@ -161,7 +161,9 @@ link set ${interfaceName} up addrgenmode none
     await filters?.attach([index])
   }
 
-  /** Also right for a used namespace: runsc removes address and route from eth0 when it starts. */
+  /**
+   * Sets up the interfaces inside, also of a used namespace, as runsc removes address and route from eth0 when it starts.
+   */
   async #setUpInside(index: number): Promise<void> {
     const { gateway, sandbox } = this.#options.range.slot(index)
     const commands = `link set lo up
@@ -177,13 +179,13 @@ route replace default via ${gateway}
     await run('ip', ['link', 'del', interfaceName], { timeoutMs: IP_TIMEOUT_MS }).catch(() => {})
     const netns = this.#netnsOf(index)
     await run('ip', ['netns', 'del', netns], { timeoutMs: IP_TIMEOUT_MS }).catch((error) => {
-      // an `ip` of a server that was just killed may still be at work on this namespace
+      // an `ip` process of a server that was just killed may still be using this namespace
       if (existsSync(netnsPath)) throw error
     })
     this.#existing.delete(index)
   }
 
-  /** Indexes of all namespaces of this instance on this host. */
+  /** Lists the indexes of all namespaces of this instance on this host. */
   async #foundIndexes(): Promise<number[]> {
     const { netnsPrefix } = this.#options.names
     const names = await readdir('/run/netns').catch(() => [])

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { FairGate } from './fair-gate.ts'
 
 const gate = (options = {}) =>
-  new FairGate({ what: 'diffs', total: 1, perOwner: 2, maxWaiting: 2, maxWaitMs: 1_000, ...options })
+  new FairGate({ what: 'diffs', total: 1, maxWaiting: 2, maxWaitMs: 1_000, ...options })
 
-/** Work that ends when it is told. */
+/** Work that the test ends. */
 function task() {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { work: () => promise, end: () => resolve() }
@@ -24,22 +24,24 @@ test('work beyond the total waits for its turn, in order', async () => {
   expect(order).toEqual(['b', 'c'])
 })
 
-test('an owner gets a 429 beyond its share, waiting counted, while others are served', async () => {
-  const two = gate({ total: 2 })
+test('owners take turns, however much work one of them requests', async () => {
+  const one = gate({ maxWaiting: 5 })
   const busy = task()
-  const running = [two.run('a', undefined, busy.work), two.run('a', undefined, busy.work)]
-  await expect(two.run('a', undefined, busy.work)).rejects.toMatchObject({
-    errorName: 'rate_limited',
-    retryAfterSeconds: 2,
-  })
-  const other = two.run('b', undefined, async () => 'served')
+  const order: string[] = []
+  const asked = [one.run('a', undefined, busy.work)]
+  for (const [owner, name] of [
+    ['a', 'a1'],
+    ['a', 'a2'],
+    ['a', 'a3'],
+    ['b', 'b1'],
+  ] as const)
+    asked.push(one.run(owner, undefined, async () => void order.push(name)))
   busy.end()
-  expect(await other).toBe('served')
-  await Promise.all(running)
-  expect(await two.run('a', undefined, async () => 'again')).toBe('again')
+  await Promise.all(asked)
+  expect(order).toEqual(['a1', 'b1', 'a2', 'a3'])
 })
 
-test('a full queue and a long wait are a 503', async () => {
+test('a full queue and a wait that takes too long are a 503', async () => {
   const short = gate({ maxWaiting: 1, maxWaitMs: 20 })
   const busy = task()
   const running = short.run('a', undefined, busy.work)
@@ -54,7 +56,7 @@ test('a full queue and a long wait are a 503', async () => {
 })
 
 test('an aborted caller leaves the queue, and failing work releases its place', async () => {
-  const one = gate({ perOwner: 1 })
+  const one = gate()
   const busy = task()
   const running = one.run('a', undefined, busy.work)
   const abort = new AbortController()

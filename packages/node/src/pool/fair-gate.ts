@@ -1,55 +1,37 @@
 import { SandlotError } from '@sandlot/protocol'
+import { FairQueue } from './fair-queue.ts'
 
 export interface FairGateOptions {
   /** Name of the work in messages, in the plural, e.g. `diffs`. */
   what: string
-  /** Maximum that runs at a time. */
+  /** Maximum of concurrent work. */
   total: number
-  /** Maximum that runs or waits at a time, for each owner. */
-  perOwner: number
-  /** Maximum that waits at a time, for all owners together. */
+  /** Maximum of waiting work of all owners together. */
   maxWaiting: number
   maxWaitMs: number
 }
 
-/** Bounds work that loads the whole machine. No owner can fill the queue alone, so it is served in order of arrival. */
+/** Limits work that loads the whole machine, for all owners together. In the queue, owners take turns. */
 export class FairGate {
   readonly #options: FairGateOptions
-  /** Running and waiting work by owner. */
-  readonly #byOwner = new Map<string, number>()
-  readonly #waiting = new Set<() => void>()
+  readonly #waiting = new FairQueue<() => void>()
   #running = 0
 
   constructor(options: FairGateOptions) {
     this.#options = options
   }
 
-  /** @throws SandlotError rate_limited, sandbox_capacity_unavailable, the signal's reason, and what `work` throws */
+  /** @throws SandlotError sandbox_capacity_unavailable, the signal's reason, and what `work` throws */
   async run<T>(owner: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const { what, perOwner } = this.#options
-    const own = this.#byOwner.get(owner) ?? 0
-    if (own >= perOwner)
-      throw new SandlotError(
-        'rate_limited',
-        `${own} ${what} of this team are running already, and at most ${perOwner} may run at a time; try again when one is done`,
-        { retryAfterSeconds: 2 },
-      )
-    this.#byOwner.set(owner, own + 1)
+    await this.#enter(owner, signal)
     try {
-      await this.#enter(signal)
-      try {
-        return await work()
-      } finally {
-        this.#leave()
-      }
+      return await work()
     } finally {
-      const left = this.#byOwner.get(owner)! - 1
-      if (left > 0) this.#byOwner.set(owner, left)
-      else this.#byOwner.delete(owner)
+      this.#leave()
     }
   }
 
-  async #enter(signal: AbortSignal | undefined): Promise<void> {
+  async #enter(owner: string, signal: AbortSignal | undefined): Promise<void> {
     const { total, maxWaiting } = this.#options
     signal?.throwIfAborted()
     if (this.#running < total) {
@@ -57,28 +39,28 @@ export class FairGate {
       return
     }
     if (this.#waiting.size >= maxWaiting) throw this.#busy()
-    await this.#turn(signal)
+    await this.#turn(owner, signal)
   }
 
-  #turn(signal: AbortSignal | undefined): Promise<void> {
+  #turn(owner: string, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (settle: () => void) => {
         clearTimeout(timer)
         signal?.removeEventListener('abort', onAbort)
-        this.#waiting.delete(next)
+        this.#waiting.remove(owner, next)
         settle()
       }
       const next = () => end(resolve)
       const onAbort = () => end(() => reject(signal!.reason))
       const timer = setTimeout(() => end(() => reject(this.#busy())), this.#options.maxWaitMs)
       signal?.addEventListener('abort', onAbort, { once: true })
-      this.#waiting.add(next)
+      this.#waiting.add(owner, next)
     })
   }
 
-  /** Passes the place to the caller that has waited the longest. */
+  /** Gives the place to the caller whose turn is next. */
   #leave(): void {
-    const [next] = this.#waiting
+    const next = this.#waiting.take(() => true)
     if (next) next()
     else this.#running--
   }

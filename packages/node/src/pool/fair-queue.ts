@@ -6,8 +6,11 @@ export class FairQueue<T> {
   /** Items by owner; the first owner has the next turn. */
   readonly #items = new Map<string, T[]>()
 
-  countOf(owner: string): number {
-    return this.#items.get(owner)?.length ?? 0
+  /** Number of items of all owners. */
+  get size(): number {
+    let size = 0
+    for (const items of this.#items.values()) size += items.length
+    return size
   }
 
   add(owner: string, item: T): void {

@@ -11,7 +11,7 @@ export type BuildStep = { force: boolean } & (
   | { type: 'USER'; user: string; hasSudo: boolean }
 )
 
-/** Credentials for one registry: the registry's own, or AWS keys that ECR gives a password for. */
+/** Credentials for one registry: a user name and password, or AWS keys that are exchanged for a password of ECR. */
 export type RegistryLogin = { username: string; password: string } | AwsKeys
 
 export interface AwsKeys {
@@ -25,7 +25,9 @@ export type BuildOrigin =
   /** The base template, or a build that is a checkpoint. */
   | { buildId: string; checkpointId?: string; name: string; environment: BuildEnvironment }
 
-/** User, working directory and variables that the steps so far have set; sandboxes of the template start with them. */
+/**
+ * User, working directory and variables as the previous steps have set them; sandboxes of the template start with them.
+ */
 export interface BuildEnvironment {
   defaultUser: string
   /** Absent: the user's home. */
@@ -62,6 +64,18 @@ export interface BuildJob {
 
 /** Name of the archive that a COPY step of a team refers to. */
 export const archiveKey = (scope: string, filesHash: string): string => `${scope}-${filesHash}.tar`
+
+/** How an archive is checked. */
+export interface ArchiveCheckOptions {
+  /** Team that sent the archive: teams take turns. */
+  owner: string
+  /** Archives of this owner that are checked at a time; the others wait. */
+  maxConcurrent: number
+  /** Files, folders and links in the archive. */
+  maxEntries: number
+  /** Bytes of all files once they are unpacked. */
+  maxBytes: number
+}
 
 export interface BuildLogLine {
   level: 'debug' | 'info' | 'warn' | 'error'

@@ -20,7 +20,7 @@ export interface FileDiff {
 }
 
 export interface DiffOptions {
-  /** Team that the diff counts for in the node's limit of concurrent diffs. Default: no team. */
+  /** Team that the diff is for: teams take turns. Default: no team. */
   owner?: string
   /** Names the call for `cancelDiff`. Default: it cannot be cancelled. */
   operationId?: string

@@ -5,7 +5,7 @@ import { fromErrorData, toErrorData } from './error-data.ts'
 
 const overTheWire = (error: unknown): Error => fromErrorData(JSON.parse(JSON.stringify(toErrorData(error))))
 
-test('an error of ours comes back with everything that callers tell it by', () => {
+test('a SandlotError arrives with every field that callers use', () => {
   const cause = new Error('ENOSPC')
   const sent = new SandlotError('disk_full', 'no room', { cause, retryAfterSeconds: 5, mayHaveActed: true })
   const arrived = overTheWire(sent)
@@ -20,14 +20,14 @@ test('an error of ours comes back with everything that callers tell it by', () =
   })
 })
 
-test('a build that failed comes back with its step', () => {
+test('the error of a failed build arrives with the step', () => {
   const arrived = overTheWire(new BuildFailure('2', 'it broke'))
   expect(arrived).toBeInstanceOf(BuildFailure)
   expect(arrived).toMatchObject({ step: '2', message: 'it broke' })
 })
 
 test.each([[new TypeError('x is not a function')], ['a string'], [undefined]])(
-  '%s is no error of ours, so that its message is shown to no client',
+  '%s arrives without an error name, so that clients are not shown the message',
   (thrown) => {
     const arrived = overTheWire(thrown)
     expect(arrived).toBeInstanceOf(Error)
@@ -35,13 +35,13 @@ test.each([[new TypeError('x is not a function')], ['a string'], [undefined]])(
   },
 )
 
-test('a name that this side does not know becomes a plain error', () => {
+test('an unknown error name becomes a plain Error', () => {
   const arrived = fromErrorData({ errorName: 'of_a_newer_version' as never, message: 'new' })
   expect(arrived).not.toBeInstanceOf(SandlotError)
   expect(arrived.message).toBe('new')
 })
 
-test('causes that go round in a circle end', () => {
+test('a circle of causes is cut off', () => {
   const error = new Error('a')
   error.cause = error
   expect(overTheWire(error).message).toBe('a')

@@ -22,7 +22,7 @@ function sentTo(log: EventLog, after?: Pick<SentEvent, 'epoch' | 'sequence'>): N
   return sent
 }
 
-test('events are sent in order with numbers, again to each subscriber until they are acknowledged', () => {
+test('events are numbered, and sent in order to each subscriber until they are acknowledged', () => {
   const log = new EventLog()
   const received: SentEvent[] = []
   log.emit(exit('m1'))
@@ -40,7 +40,7 @@ test('events are sent in order with numbers, again to each subscriber until they
   expect(sentTo(log)).toEqual([])
 })
 
-test('a position of another epoch means nothing', () => {
+test('a position of another epoch is ignored', () => {
   const log = new EventLog()
   log.emit(exit('m1'))
   const other = { epoch: 'of a node before', sequence: 1 }
@@ -48,7 +48,7 @@ test('a position of another epoch means nothing', () => {
   expect(sentTo(log, other)).toEqual([exit('m1')])
 })
 
-test('a new subscriber takes the place of the one before, whose close changes nothing then', () => {
+test('a new subscriber replaces the previous one, whose close then has no effect', () => {
   const log = new EventLog()
   const [first, second]: [NodeEvent[], NodeEvent[]] = [[], []]
   const before = log.subscribe(undefined, ({ event }) => first.push(event))
@@ -58,7 +58,7 @@ test('a new subscriber takes the place of the one before, whose close changes no
   expect([first, second]).toEqual([[], [exit('m1')]])
 })
 
-test('samples are sent to the subscriber that listens, and not kept', () => {
+test('samples are sent to the current subscriber, and not kept', () => {
   const log = new EventLog()
   log.emit(samples)
   const received: SentEvent[] = []
@@ -67,7 +67,7 @@ test('samples are sent to the subscriber that listens, and not kept', () => {
   expect(received).toMatchObject([{ isKept: false, sequence: 0, event: samples }])
 })
 
-test('lines beyond the limit are counted in one line, exits and ends never dropped', () => {
+test('lines beyond the limit are replaced by one line with their number; exits and ends are never dropped', () => {
   const log = new EventLog({ lines: 2, bytes: 1000 })
   for (const message of ['1', '2', '3', '4']) log.emit(line(message))
   log.emit(exit('m1'))
@@ -82,7 +82,7 @@ test('lines beyond the limit are counted in one line, exits and ends never dropp
   ])
 })
 
-test('a subscriber that comes while the build goes on is told of missing lines at once', () => {
+test('a new subscriber is told of missing lines at once while the build is running', () => {
   const log = new EventLog({ lines: 10, bytes: 3 })
   for (const message of ['one', 'two', 'three']) log.emit(line(message))
   expect(sentTo(log)).toEqual([
@@ -91,7 +91,7 @@ test('a subscriber that comes while the build goes on is told of missing lines a
   ])
 })
 
-test('a subscriber that listens misses no line, however slowly it acknowledges', () => {
+test('a connected subscriber misses no line, however slowly it acknowledges', () => {
   const log = new EventLog({ lines: 2, bytes: 1000 })
   const received: NodeEvent[] = []
   log.subscribe(undefined, ({ event }) => received.push(event))
@@ -101,7 +101,7 @@ test('a subscriber that listens misses no line, however slowly it acknowledges',
   expect(received).toEqual([...lines, ended()])
 })
 
-test('acknowledged lines make room for others', () => {
+test('acknowledged lines make room for new ones', () => {
   const log = new EventLog({ lines: 1, bytes: 1000 })
   log.emit(line('1'))
   log.acknowledge({ epoch: log.epoch, sequence: 1 })

@@ -52,7 +52,7 @@ test('an event is acknowledged when it and all before it are recorded', async ()
   expect(acknowledged.at(-1)).toBe(2)
 })
 
-test('what is sent again after a lost connection is handled once', async () => {
+test('an event that is sent again after a lost connection is handled once', async () => {
   const never = new Promise<void>(() => {})
   receiver.on('exit', ({ machineId }) => {
     handled.push(machineId)
@@ -69,7 +69,7 @@ test('what is sent again after a lost connection is handled once', async () => {
   expect(kept()).toBe(2)
 })
 
-test('a process that ends before it has recorded an event leaves it to the next', async () => {
+test('an event that a process did not record before it ended is sent to the next process', async () => {
   receiver.on('exit', () => new Promise<void>(() => {}))
   receiver.start()
   log.emit(exit('0'))
@@ -89,7 +89,7 @@ test('a process that ends before it has recorded an event leaves it to the next'
   expect([handled, kept()]).toEqual([['0'], 0])
 })
 
-test('a handler that fails is reported, and its event does not come for ever', async () => {
+test('a failing handler is reported, and its event is not sent again for ever', async () => {
   receiver.on('exit', async () => {
     throw new Error('no')
   })
@@ -103,7 +103,7 @@ test('a handler that fails is reported, and its event does not come for ever', a
   expect([errors.length, kept()]).toEqual([2, 0])
 })
 
-test('events of a node that was started anew are new', async () => {
+test('events of a restarted node are handled although their numbers begin again', async () => {
   receiver.on('exit', ({ machineId }) => void handled.push(machineId))
   receiver.start()
   log.emit(exit('0'))

@@ -18,15 +18,18 @@ export interface MachineSample {
 export type NodeEvent =
   /** A machine ended by itself; not sent for a machine that the control plane stopped. `reason` is shown to users. */
   | { type: 'exit'; machineId: string; reason: string }
-  /** The node has frozen a machine, e.g. because the disk is nearly full. Without `reason`: the machine runs again. */
+  /**
+   * The node has frozen a machine, e.g. because the disk is nearly full. Without `reason`: the node has unfrozen the
+   * machine.
+   */
   | { type: 'stalled'; machineId: string; reason?: string }
   | { type: 'buildLog'; buildId: string; line: BuildLogLine }
-  /** The build waits from now on, e.g. for a service in its machine to start: another build may run meanwhile. */
+  /** The build has begun to wait, e.g. for a service in its machine to start: another build may run meanwhile. */
   | { type: 'buildWaiting'; buildId: string }
   /** The build has finished waiting, and continues when the control plane calls `continueBuild`. */
   | { type: 'buildReady'; buildId: string }
   | { type: 'buildEnded'; buildId: string; outcome: BuildOutcome }
-  /** Every 5 s, all machines in use in one pass. Not kept for a subscriber that is away. */
+  /** Every 5 s, all machines in use in one pass. Not kept for a disconnected subscriber. */
   | { type: 'samples'; samples: MachineSample[] }
 
 export type NodeEventType = NodeEvent['type']

@@ -4,24 +4,25 @@ import { newCheckpointId } from '../ids.ts'
 import type { BuildJob, BuildStep } from './build.ts'
 import type { Joined, KnownState, Machine, SandboxNode } from './contract.ts'
 import type { EventSubscription, NodeEvent, NodeEventOf, NodeEventType, SentEvent } from './events.ts'
+import { OPEN } from './network.ts'
 
-/** A node to run the suite on, and what the contract has no call for. */
+/** A node to run the suite on, with test-only calls that the contract does not have. */
 export interface NodeUnderContract {
   node: SandboxNode
-  /** Makes the kernel of a machine die. */
+  /** Kills the kernel of a machine. */
   killMachine(machineId: string): Promise<void>
   /** Ids that the last join did not find in the rows. */
   unlisted(): Promise<string[]>
   close(): Promise<void>
 }
 
-const OPEN = { allowInternetAccess: true }
 const OWNER = 'team'
+const ARCHIVE_CHECK = { owner: OWNER, maxConcurrent: 1, maxEntries: 10, maxBytes: 1_000 }
 const TIMEOUT_MS = 120_000
 const RUN = (command: string): BuildStep => ({ type: 'RUN', command, force: false })
 
 /**
- * What every implementation of `SandboxNode` must do. Two implementations that differ here are a bug of one of them.
+ * Tests what every implementation of `SandboxNode` must do. When two implementations differ here, one of them has a bug.
  * @param open called once; the node is not joined yet
  */
 export function nodeContract(name: string, open: () => Promise<NodeUnderContract>): void {
@@ -71,7 +72,7 @@ class ContractSuite {
     this.node = under.node
   }
 
-  /** Joins with the rows of before, but for these. */
+  /** Joins with the rows of the previous join, except for `changes`. */
   async join(changes: Partial<KnownState> = {}): Promise<Joined> {
     this.joined = await this.node.join({ ...this.known, ...changes })
     return this.joined
@@ -99,7 +100,7 @@ class ContractSuite {
     return machine
   }
 
-  /** A machine that a sandbox runs in. */
+  /** Starts a machine as a sandbox would: acquired and initialised. */
   async start(): Promise<Machine> {
     const machine = await this.acquire()
     await this.init(machine)
@@ -171,7 +172,7 @@ class ContractSuite {
       .filter((event) => event.buildId === buildId)
       .map(({ line }) => line.message)
 
-  /** Resolves with the first event that fits. */
+  /** Resolves with the first event that matches. */
   async event<T extends NodeEventType>(
     type: T,
     isWanted: (event: NodeEventOf<T>) => boolean,
@@ -204,15 +205,15 @@ class ContractSuite {
 type Current = () => ContractSuite
 
 function machineTests(current: Current): void {
-  test('a join says what the node has, and calls say the same', async () => {
+  test('a join reports the same builds and capacity as the separate calls', async () => {
     const { node, joined } = current()
     expect(joined.capacity).toEqual(await node.capacity())
     expect(joined.builds).toEqual(await node.builds())
     expect(joined.builds[0]).toMatchObject({ name: 'base', defaultUser: 'user' })
-    expect(joined.buildsUnderWay).toEqual([])
+    expect(joined.runningBuilds).toEqual([])
   })
 
-  test('a machine is acquired, told whose it is, and stopped; a second stop resolves', async () => {
+  test('a machine is acquired, initialised and stopped; a second stop resolves', async () => {
     const { node } = current()
     const machine = await current().acquire()
     const { machineId, address } = machine
@@ -225,14 +226,14 @@ function machineTests(current: Current): void {
     await node.stop(machineId)
   })
 
-  test('concurrent callers get a machine each', async () => {
+  test('concurrent callers each get a machine of their own', async () => {
     const machines = await Promise.all([current().acquire(), current().acquire()])
     expect(new Set(machines.map(({ machineId }) => machineId)).size).toBe(2)
   })
 }
 
 function checkpointTests(current: Current): void {
-  test('a pause saves a machine, and a resume soon after gives the same one back, which runs after thaw', async () => {
+  test('a machine that is resumed soon after its pause is the same machine, which runs after thaw', async () => {
     const { node } = current()
     const { machineId } = await current().start()
     const checkpointId = current().newCheckpoint()
@@ -248,7 +249,7 @@ function checkpointTests(current: Current): void {
     expect(await node.checkpoints()).not.toContain(checkpointId)
   })
 
-  test('a checkpoint with memory is restored, and booted when its memory is not wanted', async () => {
+  test('a checkpoint with memory is restored, or booted when the caller asks for no memory', async () => {
     const { node } = current()
     const { machineId } = await current().start()
     const checkpointId = current().newCheckpoint()
@@ -260,7 +261,7 @@ function checkpointTests(current: Current): void {
     expect(new Set([machineId, booted.machineId, restored.machineId]).size).toBe(3)
   })
 
-  test('a snapshot lets its machine go on; sandboxes start from it until its build is removed', async () => {
+  test('a machine keeps running after a snapshot; sandboxes start from the snapshot until its build is removed', async () => {
     const { node } = current()
     const machine = await current().start()
     const saved = await current().snapshot(machine)
@@ -279,7 +280,7 @@ function checkpointTests(current: Current): void {
     })
   })
 
-  test('two checkpoints are compared; a comparison whose caller is gone is cancelled', async () => {
+  test('two checkpoints are compared, and a comparison can be cancelled', async () => {
     const { node } = current()
     const machine = await current().start()
     const [from, to] = [await current().snapshot(machine), await current().snapshot(machine)]
@@ -296,7 +297,7 @@ function checkpointTests(current: Current): void {
 }
 
 function buildTests(current: Current): void {
-  test('a build reports its lines and its end, and sandboxes start from its result', async () => {
+  test('a build reports its log lines and its end, and sandboxes start from its result', async () => {
     const { node } = current()
     const steps: BuildStep[] = [
       { type: 'ENV', values: [['COLOUR', 'blue']], force: false },
@@ -322,7 +323,7 @@ function buildTests(current: Current): void {
     expect(await node.releaseTemplate(plan)).toMatchObject({ neededBy: expect.any(Number) })
   })
 
-  test('a build whose step fails ends with the step and its error', async () => {
+  test('a build with a failing step ends with that step and the error', async () => {
     const job = current().job([RUN('echo one'), RUN('exit 7')])
     await current().node.startBuild(job)
     const { outcome } = await current().ended(job.buildId)
@@ -332,20 +333,20 @@ function buildTests(current: Current): void {
     expect(await current().node.checkpoints()).not.toContain(job.checkpointId)
   })
 
-  test('a build that is cancelled fails with the reason of the caller', async () => {
+  test('a cancelled build fails with the reason that the caller gave', async () => {
     const { node } = current()
     const job = current().job([RUN('sleep 100')])
     const { buildId } = job
     await node.startBuild(job)
     await current().event('buildLog', (event) => event.line.message.includes('sleep 100'))
-    expect((await current().join()).buildsUnderWay).toEqual([buildId])
+    expect((await current().join()).runningBuilds).toEqual([buildId])
     await node.cancelBuild(buildId, { errorName: 'conflict', message: 'the template was deleted' })
     const { outcome } = await current().ended(buildId)
     expect(outcome).toMatchObject({ error: { errorName: 'conflict', message: 'the template was deleted' } })
-    expect((await current().join()).buildsUnderWay).toEqual([])
+    expect((await current().join()).runningBuilds).toEqual([])
   })
 
-  test('a build that only waits says so, and goes on when it is told to', async () => {
+  test('a build that waits for its service reports this, and continues when it is told to', async () => {
     const job = current().job([RUN('echo one')], { startCommand: 'true', readyCommand: 'true' })
     const { buildId } = job
     await current().node.startBuild(job)
@@ -379,7 +380,7 @@ function eventTests(current: Current): void {
     expect(current().of('exit')).toEqual([])
   })
 
-  test('what happens while nobody listens is sent to the next subscriber, in order and numbered', async () => {
+  test('events that happen without a subscriber are sent to the next one, in order and numbered', async () => {
     const { under } = current()
     const machines = [await current().start(), await current().start()]
     const heard = current().events.length
@@ -394,7 +395,7 @@ function eventTests(current: Current): void {
     const kept = current().events.filter(({ isKept }) => isKept)
     const [first] = kept
     expect(kept.map(({ sequence }) => sequence - first!.sequence)).toEqual(kept.map((_, index) => index))
-    // what came before a position is not sent again
+    // events before a position are not sent again
     current().disconnect()
     const after: NodeEvent[] = []
     const subscription = current().node.subscribe(kept.at(-2), ({ isKept, event }) => {
@@ -409,7 +410,7 @@ function eventTests(current: Current): void {
 function joinTests(current: Current): void {
   const listed = ({ machineId }: Machine) => ({ machineId, network: OPEN })
 
-  test('a join again, and two at once, change nothing for what the process was given', async () => {
+  test('repeated and concurrent joins leave alone what was created for the process', async () => {
     const { node } = current()
     const [running, acquired] = [await current().start(), await current().acquire()]
     const checkpointId = current().newCheckpoint()
@@ -430,7 +431,7 @@ function joinTests(current: Current): void {
     expect(await node.checkpoints()).toEqual(expect.arrayContaining([checkpointId, saved.checkpointId]))
   })
 
-  test('what another process was given counts by the rows: half made machines end, listed ones go on', async () => {
+  test('machines of another process are judged by the rows alone: unlisted ones without a sandbox end, listed ones keep running', async () => {
     const { node } = current()
     const [running, halfMade, ended] = [
       await current().start(),
@@ -449,7 +450,7 @@ function joinTests(current: Current): void {
   })
 
   test.each(['an empty', 'an older', 'a foreign'])(
-    '%s database deletes nothing: what it does not list is marked, and goes on when it is listed again',
+    '%s database deletes nothing: unlisted things are marked, and run again once they are listed',
     async (database) => {
       const { node } = current()
       const [running, older] = [await current().start(), await current().start()]
@@ -509,14 +510,14 @@ function refusalTests(current: Current): void {
     await refused(node.init('none', init), 'sandbox_create_failed')
   })
 
-  test('unknown ids resolve where there is nothing to do', async () => {
+  test('calls that have nothing to do for an unknown id resolve', async () => {
     const { node } = current()
     const none = newCheckpointId()
     await node.stop('none')
     await node.removeCheckpoint(none)
     await node.dropLocalCheckpoint(none)
     await node.removeBuild(randomUUID())
-    await node.cancelBuild(randomUUID(), { message: 'nobody wants it' })
+    await node.cancelBuild(randomUUID(), { message: 'the template was deleted' })
     await node.continueBuild(randomUUID())
     await node.cancelDiff(randomUUID())
     expect(await node.status('none')).toBeUndefined()
@@ -529,7 +530,7 @@ function refusalTests(current: Current): void {
   test('no call takes a path', async () => {
     const { node } = current()
     for (const key of ['../../etc/passwd', '/etc/passwd', '..', 'a/b'])
-      await refused(node.checkArchive(key, OWNER), 'invalid_request')
+      await refused(node.checkArchive(key, ARCHIVE_CHECK), 'invalid_request')
     for (const key of ['../base', '/base', '..'])
       await refused(node.releaseTemplate({ layerKeys: [], imageKeys: [key] }), 'invalid_request')
   })

@@ -7,14 +7,17 @@ export interface Instance {
   name: string
 }
 
-/** Record of a paused sandbox in the bucket. Only its owner changes the record; another instance must take it over first. */
+/**
+ * Record of a paused sandbox in the bucket. Only the record's owner changes the record; another instance must take over
+ * the record first.
+ */
 export interface SandboxRecord {
   sandboxId: string
   owner: Instance
   /** `taken`: the owner has resumed the sandbox, so the saved state is outdated. */
   state: 'paused' | 'taken'
   checkpointId: string
-  /** Image and envd that the checkpoint needs. */
+  /** Image and envd files that the checkpoint needs. */
   base: ExportedBase
   /** The control plane's rows; the node does not look into them. */
   rows: unknown
@@ -35,11 +38,14 @@ export interface TakeoverRecords {
   find(sandboxId: string): Promise<FoundRecord | undefined>
   /**
    * Writes the record with this instance as the owner.
-   * @param replaced tag of the state that the record replaces; undefined: there is none yet
+   * @param replaced tag of the record that is replaced; undefined: there is no record yet
    * @throws SandlotError conflict when another machine has written meanwhile
    */
   write(record: Omit<SandboxRecord, 'owner'>, replaced: string | undefined): Promise<void>
-  /** Deletes a record. Callers own it and have marked it `taken`, so that no other machine takes over the sandbox meanwhile. */
+  /**
+   * Deletes a record. Callers own the record and have marked it `taken`, so that no other machine takes over the sandbox
+   * meanwhile.
+   */
   remove(sandboxId: string): Promise<void>
   /** Renews the lease that tells other instances that this one is alive. */
   renewLease(): Promise<void>

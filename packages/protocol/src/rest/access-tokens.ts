@@ -10,7 +10,10 @@ const accessTokenProperties = {
 }
 const AccessToken = Type.Object(accessTokenProperties, { title: 'AccessToken' })
 const CreatedAccessToken = Type.Object(
-  { ...accessTokenProperties, token: Type.String({ description: 'Shown this once' }) },
+  {
+    ...accessTokenProperties,
+    token: Type.String({ description: 'The secret; only this response shows it' }),
+  },
   { title: 'CreatedAccessToken' },
 )
 const NewAccessToken = Type.Object(
@@ -41,7 +44,7 @@ export const createAccessToken = {
 export const deleteAccessToken = {
   operationId: 'deleteAccessToken',
   tags: ['access-tokens'],
-  summary: 'End an access token and the API key that came with it',
+  summary: 'Revoke an access token and the API key that was created with it',
   params: Type.Object({ accessTokenID: Type.String({ maxLength: 64 }) }),
   response: { 204: Type.Null() },
   errors: ['not_found'],

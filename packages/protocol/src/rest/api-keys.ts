@@ -7,9 +7,9 @@ const ApiKeyId = Type.Object({ apiKeyID: Type.String({ maxLength: 64 }) })
 const IdentifierMaskingDetails = Type.Object(
   {
     prefix: Type.String({ description: 'What every key begins with' }),
-    valueLength: Type.Integer({ description: 'Characters behind the prefix' }),
-    maskedValuePrefix: Type.String({ description: 'The first of those characters' }),
-    maskedValueSuffix: Type.String({ description: 'The last of those characters' }),
+    valueLength: Type.Integer({ description: 'Number of characters after the prefix' }),
+    maskedValuePrefix: Type.String({ description: 'First characters after the prefix' }),
+    maskedValueSuffix: Type.String({ description: 'Last characters of the key' }),
   },
   { title: 'IdentifierMaskingDetails' },
 )
@@ -22,7 +22,7 @@ const teamApiKeyProperties = {
 }
 const TeamAPIKey = Type.Object(teamApiKeyProperties, { title: 'TeamAPIKey' })
 const CreatedTeamAPIKey = Type.Object(
-  { ...teamApiKeyProperties, key: Type.String({ description: 'Shown this once' }) },
+  { ...teamApiKeyProperties, key: Type.String({ description: 'The secret; only this response shows it' }) },
   { title: 'CreatedTeamAPIKey' },
 )
 const name = { name: Type.String({ minLength: 1, maxLength: 128 }) }

@@ -1,6 +1,6 @@
 import Type from 'typebox'
 import { OneOf, Time } from './fields.ts'
-import { LogLevel, LogsDirection, MinimumLevel, UnixMs } from './logs.ts'
+import { LogLevel, LogsDirection, MinimumLevel } from './logs.ts'
 import type { Operation } from './operation.ts'
 import { TemplateBuildStatus, TemplateRef } from './templates.ts'
 
@@ -31,7 +31,7 @@ const TemplateBuildRequestV3 = Type.Object(
         minLength: 1,
         maxLength: 256,
         deprecated: true,
-        description: 'What old clients call name',
+        description: 'Name of the template, as old clients send it',
       }),
     ),
     tags: Type.Optional(
@@ -44,18 +44,18 @@ const TemplateBuildRequestV3 = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 64,
-        description: '1 or an even number. Default: as the base image',
+        description: '1 or an even number. Default: that of the base image',
       }),
     ),
     memoryMB: Type.Optional(
       Type.Integer({
         minimum: 128,
         maximum: 1_048_576,
-        description: 'MiB, an even number. Default: as the base image',
+        description: 'MiB, an even number. Default: that of the base image',
       }),
     ),
     minFreeDiskMb: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 1_048_576, description: 'MiB of disk at least' }),
+      Type.Integer({ minimum: 0, maximum: 1_048_576, description: 'Least disk, in MiB' }),
     ),
     teamID: Type.Optional(
       Type.String({ maxLength: 100, deprecated: true, description: 'Team of the caller' }),
@@ -100,12 +100,12 @@ const TemplateStep = Type.Object(
     type: Text(32, 'COPY, RUN, ENV, WORKDIR or USER'),
     args: Type.Optional(Type.Array(Text(MAX_ARGUMENT), { maxItems: 1000 })),
     force: Type.Optional(Type.Boolean({ description: 'true: run it even if its result is cached' })),
-    filesHash: Type.Optional(Text(64, 'Of COPY: SHA-256 of its files, in lower-case hex')),
+    filesHash: Type.Optional(Text(64, 'COPY only: SHA-256 of the files, in lower-case hex')),
   },
   { title: 'TemplateStep' },
 )
 
-/** Clients send more keys, which mean nothing here. */
+/** Clients send more keys, which the server ignores. */
 export const TemplateBuildStartV2 = Type.Object(
   {
     fromImage: Type.Optional(Text(512, 'Image to start from; this or fromTemplate')),
@@ -119,12 +119,14 @@ export const TemplateBuildStartV2 = Type.Object(
     force: Type.Optional(Type.Boolean({ description: 'true: run every step even if its result is cached' })),
     steps: Type.Optional(Type.Array(TemplateStep, { maxItems: MAX_STEPS })),
     startCmd: Type.Optional(
-      Text(MAX_ARGUMENT, 'Runs at the end of the build, and is running when sandboxes start'),
+      Text(MAX_ARGUMENT, 'Started at the end of the build; already running when sandboxes start'),
     ),
-    readyCmd: Type.Optional(Text(MAX_ARGUMENT, 'Tried every 2 s for 10 minutes until it exits with 0')),
+    readyCmd: Type.Optional(
+      Text(MAX_ARGUMENT, 'Run every 2 s until it exits with 0, for at most 10 minutes'),
+    ),
     templateEnvAtRuntime: Type.Optional(
       Type.Boolean({
-        description: 'true: commands of sandboxes get the variables of the image and of ENV steps too',
+        description: 'true: commands in sandboxes also get the variables of the image and of ENV steps',
       }),
     ),
   },
@@ -146,7 +148,7 @@ const BuildStatusReason = Type.Object(
   {
     message: Type.String(),
     step: Type.Optional(Type.String({ description: 'base, finalize, or the number of the step from 1' })),
-    logEntries: Type.Optional(Type.Array(BuildLogEntry, { description: 'Of that step' })),
+    logEntries: Type.Optional(Type.Array(BuildLogEntry, { description: 'Log entries of that step' })),
   },
   { title: 'BuildStatusReason', description: 'Why a build failed' },
 )
@@ -155,7 +157,7 @@ const TemplateBuildInfo = Type.Object(
     templateID: Type.String(),
     buildID: Type.String(),
     status: TemplateBuildStatus,
-    logEntries: Type.Array(BuildLogEntry, { description: 'From logsOffset on' }),
+    logEntries: Type.Array(BuildLogEntry, { description: 'Log entries from logsOffset on' }),
     logs: Type.Array(Type.String(), { deprecated: true, description: 'Always empty' }),
     reason: Type.Optional(BuildStatusReason),
   },
@@ -184,7 +186,7 @@ export const announceBuildV2 = {
 export const startBuild = {
   operationId: 'startBuild',
   tags: ['templates'],
-  summary: 'Start an announced build; it runs in its turn',
+  summary: 'Queue an announced build, which then runs when it is its turn',
   params: BuildRef,
   body: TemplateBuildStartV2,
   response: { 202: Type.Null() },
@@ -202,18 +204,18 @@ const Limit = Type.Optional(
   Type.Integer({
     minimum: 0,
     default: MAX_LOG_ENTRIES,
-    description: `Most entries of the answer; more than ${MAX_LOG_ENTRIES} are taken as ${MAX_LOG_ENTRIES}`,
+    description: `Most entries in the response; larger numbers count as ${MAX_LOG_ENTRIES}`,
   }),
 )
 
 export const getBuildStatus = {
   operationId: 'getBuildStatus',
   tags: ['templates'],
-  summary: 'Get the state of a build, and its log from an offset on',
+  summary: 'Get the state of a build, and its log entries from an offset on',
   params: BuildRef,
   querystring: Type.Object({
     logsOffset: Type.Optional(
-      Type.Integer({ minimum: 0, default: 0, description: 'How many entries were read already' }),
+      Type.Integer({ minimum: 0, default: 0, description: 'Number of entries to skip' }),
     ),
     limit: Limit,
     level: MinimumLevel,
@@ -228,7 +230,13 @@ export const getBuildLogs = {
   summary: 'Read the log of a build by time',
   params: BuildRef,
   querystring: Type.Object({
-    cursor: UnixMs('Unix milliseconds, inclusive. Default: the end that the direction starts from'),
+    // no maximum: a client may send the largest number that it has
+    cursor: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'Unix milliseconds, inclusive. Default: the first entry in this direction',
+      }),
+    ),
     limit: Limit,
     direction: Type.Optional(LogsDirection),
     level: MinimumLevel,

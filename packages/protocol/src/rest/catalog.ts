@@ -7,15 +7,17 @@ const CatalogEstimate = Type.Object(
     seconds: Type.Number(),
     megabytes: Type.Number({ description: 'MB of disk' }),
   },
-  { title: 'CatalogEstimate', description: 'What builds take, from builds before them' },
+  { title: 'CatalogEstimate', description: 'Time and disk that a build takes, judged by earlier builds' },
 )
 const CatalogEntry = Type.Object(
   {
     name: Type.String(),
     state: OneOf(['waiting', 'building', 'ready', 'failed', 'left-out', 'removed']),
-    sinceMs: Type.Optional(Type.Number({ description: 'Of building: since when, in Unix milliseconds' })),
-    step: Type.Optional(Type.String({ description: 'Of building: what it does now' })),
-    reason: Type.Optional(Type.String({ description: 'Of failed and left-out' })),
+    sinceMs: Type.Optional(
+      Type.Number({ description: 'State building only: its start, in Unix milliseconds' }),
+    ),
+    step: Type.Optional(Type.String({ description: 'State building only: the current step' })),
+    reason: Type.Optional(Type.String({ description: 'States failed and left-out only: why' })),
     estimate: Type.Optional(CatalogEstimate),
   },
   { title: 'CatalogEntry' },
@@ -33,7 +35,7 @@ const CatalogRemoval = Type.Object(
     wasThere: Type.Boolean(),
     freedBytes: Type.Integer(),
     neededBy: Type.Integer({
-      description: 'Snapshots and templates that were made from it, which keep its files',
+      description: 'Snapshots and templates that were made from it and still need its files',
     }),
   },
   { title: 'CatalogRemoval' },
@@ -45,7 +47,7 @@ const CatalogName = Type.Object({
 export const getCatalog = {
   operationId: 'getCatalog',
   tags: ['catalog'],
-  summary: 'List the templates that come with this server, and what is left to build',
+  summary: 'List the templates that come with this server, and which of them are still to be built',
   response: { 200: CatalogReport },
   errors: [],
 } satisfies Operation
@@ -53,7 +55,7 @@ export const getCatalog = {
 export const buildCatalogTemplate = {
   operationId: 'buildCatalogTemplate',
   tags: ['catalog'],
-  summary: 'Build a template that comes with this server; for its administrator',
+  summary: 'Build a template that comes with this server; administrators only',
   params: CatalogName,
   response: { 202: Type.Null() },
   errors: ['not_found', 'conflict', 'not_implemented'],
@@ -62,7 +64,7 @@ export const buildCatalogTemplate = {
 export const removeCatalogTemplate = {
   operationId: 'removeCatalogTemplate',
   tags: ['catalog'],
-  summary: 'Remove a template that comes with this server until it is built again; for its administrator',
+  summary: 'Remove a template that comes with this server until it is built again; administrators only',
   params: CatalogName,
   response: { 200: CatalogRemoval },
   errors: ['not_found', 'conflict', 'not_implemented'],

@@ -6,15 +6,17 @@ import { SANDBOX_ERRORS, Sandbox, SandboxId } from './sandboxes.ts'
 export const Checkpoint = Type.Object(
   {
     checkpointID: Type.String(),
-    parentID: NullableString({ description: 'Checkpoint that this one came from; null: the template' }),
+    parentID: NullableString({
+      description: 'Checkpoint that the sandbox ran from before this one; null: the template',
+    }),
     createdAt: Time(),
     why: OneOf(['pause', 'auto-pause', 'snapshot', 'checkpoint', 'fork', 'build'], {
-      description: 'What it was made for',
+      description: 'Operation that made the checkpoint',
     }),
     memory: Type.Boolean({ description: 'false: it holds only the file system' }),
-    sizeBytes: Type.Integer({ description: 'Size as it was written' }),
-    isHead: Type.Boolean({ description: 'The sandbox descends from it directly' }),
-    names: Type.Array(Type.String(), { description: 'Snapshots that are this checkpoint' }),
+    sizeBytes: Type.Integer({ description: 'Uncompressed size' }),
+    isHead: Type.Boolean({ description: 'true: the current state of the sandbox came from this checkpoint' }),
+    names: Type.Array(Type.String(), { description: 'Names of snapshots that refer to this checkpoint' }),
   },
   { title: 'Checkpoint' },
 )
@@ -25,10 +27,13 @@ export const KeepPolicy = Type.Object(
     last: Type.Integer({
       minimum: 0,
       maximum: 1000,
-      description: 'How many older checkpoints are kept beside the newest',
+      description: 'Number of older checkpoints that are kept beside the newest',
     }),
     maxAgeSeconds: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'Older ones than this are deleted. Default: of any age' }),
+      Type.Integer({
+        minimum: 0,
+        description: 'Checkpoints that are older are deleted. Default: no limit of age',
+      }),
     ),
   },
   { title: 'KeepPolicy' },
@@ -52,7 +57,7 @@ const SandboxDiff = Type.Object(
     changed: Paths('Absolute paths'),
     deleted: Paths('Absolute paths'),
     isTruncated: Type.Boolean({
-      description: 'true: there are more than the 10 000 of each that are listed',
+      description: 'true: at least one list was cut off after 10 000 paths',
     }),
   },
   { title: 'SandboxDiff' },
@@ -65,7 +70,7 @@ const SandboxRollbackRequest = Type.Object(
 export const createCheckpoint = {
   operationId: 'createCheckpoint',
   tags: ['persistence'],
-  summary: 'Save a point of a running sandbox to come back to; the sandbox runs on',
+  summary: 'Save a checkpoint of a running sandbox to roll back to; the sandbox keeps running',
   params: SandboxId,
   response: { 201: Checkpoint },
   errors: [...SANDBOX_ERRORS, 'quota_exceeded', 'checkpoint_failed', 'operation_timeout', 'disk_full'],
@@ -74,7 +79,7 @@ export const createCheckpoint = {
 export const rollBackSandbox = {
   operationId: 'rollBackSandbox',
   tags: ['persistence'],
-  summary: 'Take a sandbox back to an earlier checkpoint of its own',
+  summary: 'Roll a sandbox back to one of its own checkpoints',
   params: SandboxId,
   body: SandboxRollbackRequest,
   response: { 200: Sandbox },
@@ -92,7 +97,7 @@ export const rollBackSandbox = {
 export const getSandboxTree = {
   operationId: 'getSandboxTree',
   tags: ['persistence'],
-  summary: 'List the checkpoints of a sandbox: which came from which, when, how large, why',
+  summary: 'List the checkpoints of a sandbox with parent, time, size and purpose',
   params: SandboxId,
   response: { 200: SandboxTree },
   errors: SANDBOX_ERRORS,
@@ -105,7 +110,7 @@ export const getSandboxDiff = {
   params: SandboxId,
   querystring: Type.Object({
     from: Type.Optional(
-      Type.String({ maxLength: 64, description: 'Id of a checkpoint. Default: the one that `to` came from' }),
+      Type.String({ maxLength: 64, description: 'Id of a checkpoint. Default: the parent of `to`' }),
     ),
     to: Type.Optional(Type.String({ maxLength: 64, description: 'Id of a checkpoint. Default: the newest' })),
   }),

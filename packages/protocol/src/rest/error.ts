@@ -1,7 +1,7 @@
 import Type from 'typebox'
 import { ERROR_NAMES } from '../errors.ts'
 
-/** The body of every error, but for those of OAuth. */
+/** The body of every error, except for those of OAuth. */
 export const ApiError = Type.Object(
   {
     code: Type.Integer({ description: 'HTTP status, repeated: clients test it in the body' }),

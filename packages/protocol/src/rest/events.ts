@@ -17,39 +17,51 @@ const EventExecution = Type.Object(
 const EventCheckpoint = Type.Object(
   {
     id: Type.String(),
-    why: Type.Optional(Type.String({ description: 'Of checkpointed: what it was made for' })),
-    memory: Type.Optional(Type.Boolean({ description: 'Of paused: false: it holds only the file system' })),
+    why: Type.Optional(Type.String({ description: 'checkpointed only: operation that made the checkpoint' })),
+    memory: Type.Optional(
+      Type.Boolean({ description: 'paused only: false means that only the file system was kept' }),
+    ),
     size_bytes: Type.Integer(),
     stopped_ms: Type.Optional(
-      Type.Number({ description: 'Of checkpointed: how long the sandbox stood still' }),
+      Type.Number({ description: 'checkpointed only: how long the sandbox was frozen' }),
     ),
   },
   { title: 'SandboxEventCheckpoint' },
 )
-const SandboxEventData = Type.Object(
+export const SandboxEventData = Type.Object(
   {
     sandbox_metadata: Type.Optional(StringMap({ description: 'Metadata of the sandbox' })),
-    set_timeout: Type.Optional(Time('Of updated: the new end of its time')),
+    set_timeout: Type.Optional(Time("updated only: the new end of the sandbox's time")),
     stalled: Type.Optional(
-      NullableString({ description: 'Of updated: why the sandbox stands still; null: it goes on' }),
+      NullableString({ description: 'updated only: why the sandbox was frozen; null: it runs again' }),
     ),
     rollback: Type.Optional(
-      Type.Object({ checkpoint_id: Type.String() }, { description: 'Of updated: what it was taken back to' }),
+      Type.Object(
+        { checkpoint_id: Type.String() },
+        { description: 'updated only: the checkpoint that it was rolled back to' },
+      ),
     ),
-    pause_reason: Type.Optional(OneOf(['request', 'timeout', 'recovered'], { description: 'Of paused' })),
+    adopted: Type.Optional(
+      Type.Object(
+        { from: Type.String({ description: 'Name of that machine' }) },
+        { description: 'updated only: the sandbox was taken over from another machine' },
+      ),
+    ),
+    pause_reason: Type.Optional(OneOf(['request', 'timeout', 'recovered'], { description: 'paused only' })),
     checkpoint: Type.Optional(EventCheckpoint),
-    resume_reason: Type.Optional(OneOf(['request', 'traffic'], { description: 'Of resumed' })),
-    memory: Type.Optional(Type.Boolean({ description: 'Of resumed: false: it booted' })),
+    resume_reason: Type.Optional(OneOf(['request', 'traffic'], { description: 'resumed only' })),
+    memory: Type.Optional(Type.Boolean({ description: 'resumed only: false means that the sandbox booted' })),
     fallback: Type.Optional(
-      Type.String({ description: 'Of resumed: why it booted although its memory was kept' }),
+      Type.String({ description: 'resumed only: why the sandbox booted although its memory had been kept' }),
     ),
     kill_reason: Type.Optional(
-      Type.String({ description: 'Of killed: request, timeout, abandoned, lost, exited: … and others' }),
+      Type.String({ description: 'killed only: request, timeout, abandoned, lost, exited: … and others' }),
     ),
     execution: Type.Optional(EventExecution),
   },
-  { title: 'SandboxEventData', description: 'What there is to say depends on the type of the event' },
+  { title: 'SandboxEventData', description: 'Which fields are present depends on the type of the event' },
 )
+export type SandboxEventData = Type.Static<typeof SandboxEventData>
 
 export const SandboxEvent = Type.Object(
   {
@@ -77,7 +89,7 @@ const EventsQuery = Type.Object({
     Type.Integer({ minimum: 0, maximum: MAX_OFFSET, default: 0, description: 'How many events to skip' }),
   ),
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 100, default: 10, description: 'Most events of the answer' }),
+    Type.Integer({ minimum: 1, maximum: 100, default: 10, description: 'Most events in the response' }),
   ),
   orderAsc: Type.Optional(Type.Boolean({ default: false, description: 'true: oldest first' })),
   types: Type.Optional(

@@ -15,13 +15,13 @@ export const NullableInteger = (options: Type.TNumberOptions = {}) =>
 export const NullableBoolean = (options: Type.TSchemaOptions = {}) =>
   Type.Unsafe<boolean | null>({ ...options, type: ['boolean', 'null'] })
 
-/** One of these strings. */
+/** One of the given strings. */
 export const OneOf = <const Values extends readonly string[]>(
   values: Values,
   options: Type.TSchemaOptions = {},
 ) => Type.Unsafe<Values[number]>({ ...options, type: 'string', enum: [...values] })
 
-/** An object whose keys callers choose. */
+/** An object with keys of the caller's choice. */
 export const MapOf = <T extends Type.TSchema>(values: T, options: Type.TSchemaOptions = {}) =>
   Type.Unsafe<Record<string, Type.Static<T>>>({ ...options, type: 'object', additionalProperties: values })
 
@@ -40,8 +40,8 @@ export const NullableTime = (description: string) => NullableString({ format: 'd
 export const MAX_UNIX_MS = 8.64e15
 
 /**
- * A list in one query parameter, its parts separated by commas. Handlers get the string; the document shows an array in
- * the style that writes commas.
+ * A list in one query parameter, separated by commas. Handlers get the string; the OpenAPI document shows an array with
+ * `explode: false`.
  */
 export const CommaSeparated = (item: Type.TSchema, options: Type.TStringOptions) =>
   Type.String({ ...options, 'x-comma-separated': item })

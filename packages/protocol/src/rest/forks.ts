@@ -19,7 +19,7 @@ export const SandboxForkRequest = Type.Object(
 
 const SandboxForkResult = Type.Object(
   { sandbox: Type.Optional(Sandbox), error: Type.Optional(ApiError) },
-  { title: 'SandboxForkResult', description: 'A copy, or why there is none' },
+  { title: 'SandboxForkResult', description: 'A copy, or the error of a copy that failed' },
 )
 
 export const forkSandbox = {
@@ -27,7 +27,7 @@ export const forkSandbox = {
   tags: ['persistence'],
   summary: 'Copy a running sandbox with its memory and disk',
   description:
-    'Each copy counts as a create for the rate of the plan. A copy that fails leaves the others: its entry holds the error.',
+    'Each copy counts as a create for the rate of the plan. A copy that fails does not affect the others: its entry holds the error.',
   params: SandboxId,
   headers: IdempotencyHeaders,
   body: SandboxForkRequest,

@@ -1,11 +1,11 @@
 import Type from 'typebox'
 
-/** The value is checked where the key is used: of a header that comes twice only the first would be seen here. */
+/** The value is validated where the key is used, because validation here sees only the first of two such headers. */
 export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       description:
-        '1 to 255 of a-z, 0-9 and -. Within 24 hours a request that is repeated with its key is done once and gets the first answer again',
+        '1 to 255 of a-z, 0-9 and -. Within 24 hours, a repeated request with the same key is not done again and gets the first response',
     }),
   ),
 })

@@ -13,7 +13,7 @@ export const LogsDirection = OneOf(['forward', 'backward'], {
     'forward: oldest first, from the cursor on. backward: newest first, up to the cursor. Default forward',
 })
 
-/** The least severe level that is wanted. */
+/** The least severe level to include. */
 export const MinimumLevel = Type.Optional(
   OneOf(['debug', 'info', 'warn', 'error'], {
     title: 'LogLevel',
@@ -33,7 +33,7 @@ export const SandboxLogEntry = Type.Object(
     timestamp: Time(),
     message: Type.String(),
     level: LogLevel,
-    fields: StringMap({ description: 'What else is known of the line' }),
+    fields: StringMap({ description: 'Other fields of the line' }),
   },
   { title: 'SandboxLogEntry' },
 )
@@ -55,7 +55,7 @@ const Limit = Type.Optional(
     minimum: 0,
     maximum: MAX_LOG_LINES,
     default: MAX_LOG_LINES,
-    description: 'Most lines of the answer',
+    description: 'Most lines in the response',
   }),
 )
 export const UnixMs = (description: string) =>
@@ -68,7 +68,7 @@ export const getSandboxLogs = {
   deprecated: true,
   params: SandboxId,
   querystring: Type.Object({
-    start: UnixMs('Unix milliseconds, inclusive. Default: from its start'),
+    start: UnixMs('Unix milliseconds, inclusive. Default: the start of the sandbox'),
     limit: Limit,
   }),
   response: { 200: SandboxLogs },
@@ -78,15 +78,15 @@ export const getSandboxLogs = {
 export const getSandboxLogsV2 = {
   operationId: 'getSandboxLogsV2',
   tags: ['logs'],
-  summary: 'Read the log of a sandbox; it can be read after the end of the sandbox too',
+  summary: 'Read the log of a sandbox, also after the sandbox has ended',
   params: SandboxId,
   querystring: Type.Object({
-    cursor: UnixMs('Unix milliseconds, inclusive. Default: the end that the direction starts from'),
+    cursor: UnixMs('Unix milliseconds, inclusive. Default: the first line in this direction'),
     limit: Limit,
     direction: Type.Optional(LogsDirection),
     level: MinimumLevel,
     search: Type.Optional(
-      Type.String({ maxLength: 256, description: 'Only lines whose message holds this' }),
+      Type.String({ maxLength: 256, description: 'Only lines whose message contains this text' }),
     ),
   }),
   response: { 200: SandboxLogsV2Response },

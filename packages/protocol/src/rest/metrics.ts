@@ -20,7 +20,7 @@ export const SandboxMetric = Type.Object(
 export type SandboxMetric = Type.Static<typeof SandboxMetric>
 
 const SandboxesWithMetrics = Type.Object(
-  { sandboxes: MapOf(SandboxMetric, { description: 'By sandbox, as sandbox_ids names it' }) },
+  { sandboxes: MapOf(SandboxMetric, { description: 'By sandbox, under the name that sandbox_ids used' }) },
   { title: 'SandboxesWithMetrics' },
 )
 
@@ -30,10 +30,10 @@ const UnixSeconds = (description: string) =>
 export const getSandboxMetrics = {
   operationId: 'getSandboxMetrics',
   tags: ['metrics'],
-  summary: 'List what a sandbox used, sampled every 5 seconds and kept for a day',
+  summary: 'List CPU, memory and disk use of a sandbox, sampled every 5 seconds and kept for a day',
   params: SandboxId,
   querystring: Type.Object({
-    start: UnixSeconds('Unix seconds, inclusive. Default: from its start'),
+    start: UnixSeconds('Unix seconds, inclusive. Default: the start of the sandbox'),
     end: UnixSeconds('Unix seconds, inclusive. Default: now'),
   }),
   response: { 200: Type.Array(SandboxMetric, { description: 'Oldest first' }) },

@@ -38,7 +38,8 @@ const rules = {
   denyOut: Type.Optional(
     Type.Array(Type.String({ maxLength: 256 }), {
       maxItems: MAX_ENTRIES,
-      description: 'Addresses and CIDR blocks that it may not reach. Today only ["0.0.0.0/0"], else 501',
+      description:
+        'Addresses and CIDR blocks that the sandbox may not reach. Only ["0.0.0.0/0"] is available, else 501',
     }),
   ),
   egressProxy: Type.Optional(SandboxEgressProxyConfig),

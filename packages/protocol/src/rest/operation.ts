@@ -2,8 +2,8 @@ import type { TSchema } from 'typebox'
 import type { ErrorName } from '../errors.ts'
 
 /**
- * One operation of the REST API: what validates its parts, what serialises its answers, and what the OpenAPI document
- * says of it. Schemas with a `title` become `components.schemas` of that name.
+ * One operation of the REST API: schemas that validate requests and serialise responses, and texts for the OpenAPI
+ * document. Schemas with a `title` become `components.schemas` of that name.
  */
 export interface Operation {
   operationId: string
@@ -20,11 +20,11 @@ export interface Operation {
   body?: TSchema
   consumes?: string[]
   produces?: string[]
-  /** Answers by status; those of errors come from `errors`. */
+  /** Schemas of responses by status; those of errors come from `errors`. */
   response: Partial<Record<number | '4xx' | '5xx', TSchema>>
   /**
-   * Errors of this operation beside those that any can answer. Absent: its errors have a shape of their own, and are in
-   * `response`.
+   * Errors of this operation beside `ERRORS_OF_ALL`. Absent: the errors of this operation have another shape, which
+   * `response` describes.
    */
   errors?: readonly ErrorName[]
 }
@@ -36,7 +36,7 @@ export const TAGS = [
   { name: 'metrics', description: 'Use of CPU, memory and disk' },
   { name: 'logs', description: 'What happened to a sandbox, as log lines' },
   { name: 'events', description: 'What happened to sandboxes, as structured records' },
-  { name: 'templates', description: 'What sandboxes start from, and how it is built' },
+  { name: 'templates', description: 'Build and manage the templates that sandboxes start from' },
   { name: 'usage', description: 'Storage that a team uses' },
   { name: 'teams', description: 'The team of the caller' },
   { name: 'api-keys', description: 'API keys of the team' },
@@ -48,7 +48,7 @@ export const TAGS = [
 
 type Tag = (typeof TAGS)[number]['name']
 
-/** Errors that any operation with a credential can answer. */
+/** Errors that any operation with a credential can return. */
 export const ERRORS_OF_ALL: readonly ErrorName[] = [
   'invalid_request',
   'unauthorized',

@@ -9,7 +9,7 @@ export const Limit = Type.Optional(
 export const NextToken = Type.Optional(
   Type.String({
     maxLength: 1024,
-    description: 'Header X-Next-Token of the page before. Default: the first page',
+    description: 'Header X-Next-Token of the previous page. Default: the first page',
   }),
 )
 

@@ -5,8 +5,7 @@ import { SANDBOX_ERRORS, Sandbox, SandboxId, Timeout } from './sandboxes.ts'
 
 const Memory = Type.Optional(
   Type.Boolean({
-    description:
-      'false: start from the file system alone: processes are gone, the sandbox boots. Default true',
+    description: 'false: boot the sandbox from its file system, without its former processes. Default true',
   }),
 )
 
@@ -29,7 +28,7 @@ const SandboxPauseRequest = Type.Object(
     requireHealthyGuest: Type.Optional(
       Type.Boolean({
         description:
-          'true: answer 503 and let the sandbox run on while envd does not answer. false: such a sandbox is paused and can only be resumed with memory false. Without memory always true',
+          'true: when envd does not respond, fail with 503 and keep the sandbox running. false: pause it anyway; it can then only be resumed with memory false. Always true when memory is false',
       }),
     ),
   },
@@ -52,7 +51,7 @@ const connect = {
   tags: ['sandboxes'],
   summary: 'Connect to a sandbox: extend its time, and resume it when it is paused',
   params: SandboxId,
-  description: '200: it ran. 201: it was paused and has been resumed.',
+  description: '200: the sandbox was running. 201: it was paused and has been resumed.',
   response: { 200: Sandbox, 201: Sandbox },
   errors: RESUME_ERRORS,
 } as const
@@ -74,7 +73,7 @@ export const resumeSandbox = {
   operationId: 'resumeSandbox',
   tags: ['persistence'],
   summary: 'Resume a paused sandbox',
-  description: 'Use POST /v2/sandboxes/{sandboxID}/connect, which also takes sandboxes that run.',
+  description: 'Use POST /v2/sandboxes/{sandboxID}/connect, which also accepts running sandboxes.',
   deprecated: true,
   params: SandboxId,
   body: ResumedSandbox,

@@ -70,7 +70,7 @@ const SandboxIamTokens = MapOf(SandboxIamToken, { title: 'SandboxIamTokens' })
 const SandboxIam = Type.Object({ tokens: Type.Optional(SandboxIamTokens) }, { title: 'SandboxIam' })
 const SandboxAutoResumeConfig = Type.Object(
   {
-    // required for the types of clients, which E2B's have; validation fills the default in before it looks
+    // required so that generated types match E2B's; validation fills in the default before it checks
     enabled: Type.Boolean({ default: false, description: 'true: traffic to the paused sandbox resumes it' }),
   },
   { title: 'SandboxAutoResumeConfig' },
@@ -80,7 +80,7 @@ const SandboxLifecycle = Type.Object(
     autoResume: Type.Boolean({ description: 'Traffic to the paused sandbox resumes it' }),
     onTimeout: OneOf(['kill', 'pause'], {
       title: 'SandboxOnTimeout',
-      description: 'What happens at the end of its time',
+      description: "What happens at the end of the sandbox's time",
     }),
   },
   { title: 'SandboxLifecycle' },
@@ -99,7 +99,10 @@ const newSandboxProperties = {
     }),
   ),
   autoPauseMemory: Type.Optional(
-    Type.Boolean({ default: true, description: 'false: that pause keeps only the file system' }),
+    Type.Boolean({
+      default: true,
+      description: 'false: the pause at the end of its time keeps only the file system',
+    }),
   ),
   autoResume: Type.Optional(SandboxAutoResumeConfig),
   allow_internet_access: Type.Optional(
@@ -126,7 +129,7 @@ export const NewSandbox = Type.Object(
       Type.Boolean({
         default: false,
         description:
-          'true: envd asks for the access token of the answer. Without it whoever has the id may use the sandbox',
+          'true: envd requires the access token of the response. false: anyone who knows the id can use the sandbox',
       }),
     ),
   },
@@ -142,23 +145,23 @@ export const Sandbox = Type.Object(
   {
     templateID: Type.String(),
     sandboxID: Type.String(),
-    clientID: Type.String({ deprecated: true, description: 'The same for all sandboxes' }),
+    clientID: Type.String({ deprecated: true, description: 'A constant, equal for all sandboxes' }),
     envdVersion: EnvdVersion,
     alias: Type.Optional(Type.String({ description: 'Name of the template, or its id' })),
     envdAccessToken: Type.Optional(
       Type.String({
-        description: 'For the header X-Access-Token of requests to envd; absent: it asks for none',
+        description: 'Value of the header X-Access-Token for requests to envd; absent: none is required',
       }),
     ),
     trafficAccessToken: Type.Optional(
       NullableString({
         description:
-          'For the header e2b-traffic-access-token of requests to other ports; null: they ask for none',
+          'Value of the header e2b-traffic-access-token for requests to other ports; null: none is required',
       }),
     ),
     domain: Type.Optional(
       NullableString({
-        description: 'What the host names of the sandbox end with: <port>-<sandboxID>.<domain>',
+        description: "Domain of the sandbox's host names: <port>-<sandboxID>.<domain>",
       }),
     ),
   },
@@ -182,7 +185,7 @@ const listedProperties = {
   volumeMounts: Type.Optional(Type.Array(SandboxVolumeMount)),
   envdUnresponsiveAtPause: Type.Optional(
     Type.Boolean({
-      description: 'true: envd did not answer when it was paused; resume it with memory false',
+      description: 'true: envd did not answer when the sandbox was paused; resume it with memory false',
     }),
   ),
 }
@@ -192,12 +195,12 @@ export const SandboxDetail = Type.Object(
   {
     ...listedProperties,
     envdAccessToken: Type.Optional(Type.String({ description: 'As in Sandbox' })),
-    allowInternetAccess: Type.Optional(NullableBoolean({ description: 'null: the create did not say' })),
+    allowInternetAccess: Type.Optional(NullableBoolean({ description: 'null: not set at the create' })),
     domain: Type.Optional(NullableString({ description: 'As in Sandbox' })),
     network: Type.Optional(SandboxNetworkConfig),
     pauseMode: Type.Optional(
       OneOf(['full', 'filesystem'], {
-        description: 'What its pause kept; absent while it runs or is being paused',
+        description: 'What the pause kept; absent while the sandbox runs or is being paused',
       }),
     ),
     lifecycle: Type.Optional(SandboxLifecycle),
@@ -213,7 +216,7 @@ const SandboxRefreshRequest = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: 3600,
-        description: 'Seconds to live, from now. Default: what the sandbox was created with',
+        description: 'Seconds to live, from now. Default: the timeout that the sandbox was created with',
       }),
     ),
   },
@@ -249,7 +252,7 @@ export const createSandbox = {
 export const createSandboxV2 = {
   operationId: 'createSandboxV2',
   tags: ['sandboxes'],
-  summary: 'Create a sandbox that asks for its access token',
+  summary: 'Create a sandbox whose envd requires an access token',
   headers: IdempotencyHeaders,
   body: NewSandboxV2,
   response: { 201: Sandbox },
@@ -275,7 +278,7 @@ export const listSandboxes = {
     order: Type.Optional(
       OneOf(['asc', 'desc'], {
         title: 'OrderDirection',
-        description: 'By the time of the start. Default desc',
+        description: 'Order by start time. Default desc',
       }),
     ),
     startedAfter: Type.Optional(
@@ -291,7 +294,7 @@ export const listSandboxes = {
         'X-Total-Running': {
           type: 'integer',
           description:
-            'Running sandboxes that fit the filters, on all pages; absent unless running is asked for',
+            'Number of running sandboxes that match the filters, on all pages; absent when the states exclude running',
         },
       },
     }),
@@ -321,7 +324,7 @@ export const getSandbox = {
 export const killSandbox = {
   operationId: 'killSandbox',
   tags: ['sandboxes'],
-  summary: 'Kill a sandbox and delete its checkpoints, but for those that are snapshots',
+  summary: 'Kill a sandbox and delete its checkpoints, except for snapshots',
   params: SandboxId,
   response: { 204: Type.Null() },
   errors: SANDBOX_ERRORS,

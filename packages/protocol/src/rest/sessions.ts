@@ -16,14 +16,14 @@ const OAuthError = Type.Object(
     ]),
     error_description: Type.String(),
   },
-  { title: 'OAuthError', description: 'As RFC 6749, section 5.2, says' },
+  { title: 'OAuthError', description: 'Error of RFC 6749, section 5.2' },
 )
 const OAuthToken = Type.Object(
   {
     access_token: Type.String(),
     refresh_token: Type.String(),
     token_type: OneOf(['Bearer']),
-    expires_in: Type.Integer({ description: 'Seconds that the access token is good for' }),
+    expires_in: Type.Integer({ description: 'Seconds until the access token expires' }),
   },
   { title: 'OAuthToken' },
 )
@@ -58,7 +58,7 @@ export const refreshSession = {
 export const revokeSession = {
   operationId: 'revokeSession',
   tags: ['oauth'],
-  summary: 'End the session of a token; an unknown token is no error',
+  summary: 'End the session of a token; unknown tokens are ignored',
   security: [],
   consumes: FORM,
   body: OAuthRevokeRequest,

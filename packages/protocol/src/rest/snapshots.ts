@@ -7,11 +7,11 @@ import { SANDBOX_ERRORS, SandboxId } from './sandboxes.ts'
 const SandboxSnapshotRequest = Type.Object(
   {
     name: Type.Optional(
-      Type.String({ maxLength: 256, description: 'name or name:tag. Default: only an id finds it' }),
+      Type.String({ maxLength: 256, description: 'name or name:tag. Default: no name, only an id' }),
     ),
     memory: Type.Optional(
       Type.Boolean({
-        description: 'false: keep only the file system; sandboxes made from it boot. Default true',
+        description: 'false: keep only the file system, from which sandboxes then boot. Default true',
       }),
     ),
   },
@@ -20,7 +20,7 @@ const SandboxSnapshotRequest = Type.Object(
 
 export const SnapshotInfo = Type.Object(
   {
-    snapshotID: Type.String({ description: 'templateID of creates that start from it' }),
+    snapshotID: Type.String({ description: 'Pass this as templateID to create a sandbox from the snapshot' }),
     names: Type.Array(Type.String({ description: '<namespace>/<name>' })),
   },
   { title: 'SnapshotInfo' },
@@ -29,7 +29,7 @@ export const SnapshotInfo = Type.Object(
 export const createSnapshot = {
   operationId: 'createSnapshot',
   tags: ['persistence'],
-  summary: 'Save a running sandbox as a template that others start from; the sandbox runs on',
+  summary: 'Save a running sandbox as a template for new sandboxes; the sandbox keeps running',
   params: SandboxId,
   headers: IdempotencyHeaders,
   body: SandboxSnapshotRequest,
@@ -49,9 +49,12 @@ export const listSnapshots = {
   tags: ['persistence'],
   summary: 'List snapshots, newest first',
   querystring: Type.Object({
-    sandboxID: Type.Optional(Type.String({ maxLength: 128, description: 'Only those of this sandbox' })),
+    sandboxID: Type.Optional(Type.String({ maxLength: 128, description: 'Only snapshots of this sandbox' })),
     name: Type.Optional(
-      Type.String({ maxLength: 256, description: 'Only those of this name or id, with or without :tag' }),
+      Type.String({
+        maxLength: 256,
+        description: 'Only snapshots with this name or id, with or without :tag',
+      }),
     ),
     ...Page,
   }),

@@ -24,7 +24,7 @@ const DeleteTemplateTagsRequest = Type.Object(
   { title: 'DeleteTemplateTagsRequest' },
 )
 const TemplateTag = Type.Object(
-  { tag: Type.String(), buildID: Type.String(), createdAt: Time('When the build got the tag') },
+  { tag: Type.String(), buildID: Type.String(), createdAt: Time('When the tag was given to the build') },
   { title: 'TemplateTag' },
 )
 export const TemplateTagAssignment = Type.Object(
@@ -35,10 +35,10 @@ export const TemplateTagAssignment = Type.Object(
     buildCreatedAt: Time(),
     buildFinishedAt: NullableTime('null: not finished'),
   },
-  { title: 'TemplateTagAssignment', description: 'A build that a tag was on, and since when' },
+  { title: 'TemplateTagAssignment', description: 'A build that a tag was given to, and when' },
 )
 export type TemplateTagAssignment = Type.Static<typeof TemplateTagAssignment>
-const NextCursor = NullableString({ description: 'cursor of the next page; null on the last one' })
+const NextCursor = NullableString({ description: 'Cursor of the next page; null on the last page' })
 const TemplateTagAssignments = Type.Object(
   { data: Type.Array(TemplateTagAssignment, { description: 'Newest first' }), nextCursor: NextCursor },
   { title: 'TemplateTagAssignments' },
@@ -47,7 +47,7 @@ const TemplateTagGroup = Type.Object(
   {
     tag: Type.String(),
     assignments: Type.Array(TemplateTagAssignment, { description: 'Newest first' }),
-    hasMore: Type.Boolean({ description: 'There are more than assignmentLimit' }),
+    hasMore: Type.Boolean({ description: 'true: more builds exist than assignmentLimit' }),
   },
   { title: 'TemplateTagGroup' },
 )
@@ -65,7 +65,7 @@ const TemplateTagExists = Type.Object(
 )
 
 const Cursor = Type.Optional(
-  Type.String({ maxLength: 1024, description: 'nextCursor of the page before. Default: the first page' }),
+  Type.String({ maxLength: 1024, description: 'nextCursor of the previous page. Default: the first page' }),
 )
 const Limit = (maximum: number, byDefault: number, description: string) =>
   Type.Optional(Type.Integer({ minimum: 1, maximum, default: byDefault, description }))
@@ -119,14 +119,18 @@ export const checkTag = {
 export const listTagGroups = {
   operationId: 'listTagGroups',
   tags: ['templates'],
-  summary: 'List the tags of a template, each with the builds that it was on lately',
+  summary: 'List the tags of a template, each with the builds that it was given to last',
   params: TemplateRef,
   querystring: Type.Object({
     assignmentLimit: Limit(25, 6, 'Most builds of each tag'),
     tagsLimit: Limit(100, 25, 'Most tags of the page'),
     tagsCursor: Cursor,
     search: Type.Optional(
-      Type.String({ maxLength: 64, pattern: '^[a-z0-9._-]*$', description: 'Only tags that hold this' }),
+      Type.String({
+        maxLength: 64,
+        pattern: '^[a-z0-9._-]*$',
+        description: 'Only tags that contain this text',
+      }),
     ),
     sort: Type.Optional(
       OneOf(['latest_desc', 'latest_asc', 'name_asc', 'name_desc'], { description: 'Default latest_desc' }),
@@ -139,7 +143,7 @@ export const listTagGroups = {
 export const listTagAssignments = {
   operationId: 'listTagAssignments',
   tags: ['templates'],
-  summary: 'List the builds that a tag was on, newest first',
+  summary: 'List the builds that a tag was given to, newest first',
   params: Type.Object({ ...TemplateRef.properties, tag: Type.String({ maxLength: 128 }) }),
   querystring: Type.Object({ cursor: Cursor, limit: Limit(100, 50, 'Most builds of the page') }),
   response: { 200: TemplateTagAssignments },

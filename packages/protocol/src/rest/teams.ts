@@ -4,7 +4,7 @@ import type { Operation } from './operation.ts'
 const Team = Type.Object(
   {
     teamID: Type.String({ format: 'uuid' }),
-    projectID: Type.String({ description: 'Another form of teamID, which every teamID parameter takes' }),
+    projectID: Type.String({ description: 'Another form of teamID, which every teamID parameter accepts' }),
     name: Type.String(),
     apiKey: Type.String({
       description: 'The key of the request, or the one that belongs to its access token',

@@ -15,32 +15,32 @@ export const TemplateBuildStatus = OneOf(['building', 'waiting', 'ready', 'error
 
 const TeamUser = Type.Object(
   { id: Type.String(), email: NullableString() },
-  { title: 'TeamUser', description: 'Who made it; always null, as teams have no users yet' },
+  { title: 'TeamUser', description: 'Creator; always null, as teams have no users yet' },
 )
 
 const templateProperties = {
   templateID: Type.String(),
   buildID: Type.String({
-    description: 'Build that a create without a tag starts from; empty: none is ready',
+    description: 'Build that a create without a tag starts from; empty: no build is ready',
   }),
   cpuCount: CPUCount,
   memoryMB: MemoryMB,
   diskSizeMB: DiskSizeMB,
-  public: Type.Boolean({ description: 'Other teams may start from it' }),
+  public: Type.Boolean({ description: 'true: other teams may start sandboxes from it' }),
   aliases: Type.Array(Type.String(), { deprecated: true, description: 'Names without the namespace' }),
   names: Type.Array(Type.String(), { description: '<namespace>/<name>' }),
   createdAt: Time(),
   updatedAt: Time(),
   createdBy: Nullable(TeamUser),
-  lastSpawnedAt: NullableTime('Last create; null: none'),
-  spawnCount: Type.Integer({ description: 'Sandboxes that were created from it' }),
+  lastSpawnedAt: NullableTime('Time of the last create; null: there was none'),
+  spawnCount: Type.Integer({ description: 'Number of sandboxes that were created from it' }),
   buildCount: Type.Integer(),
   envdVersion: EnvdVersion,
   buildStatus: TemplateBuildStatus,
   isDefault: Type.Boolean({
-    description: 'It comes with this server; other teams are not told how often it is used (0, null)',
+    description: 'It comes with this server. Other teams do not see how often it is used (0, null)',
   }),
-  description: Type.Optional(Type.String({ description: 'Of templates that come with this server' })),
+  description: Type.Optional(Type.String({ description: 'Set for templates that come with this server' })),
 }
 export const Template = Type.Object(templateProperties, { title: 'Template' })
 export type Template = Type.Static<typeof Template>
@@ -64,7 +64,7 @@ export type TemplateBuild = Type.Static<typeof TemplateBuild>
 const TemplateWithBuilds = Type.Object(
   {
     ...templateProperties,
-    builds: Type.Array(TemplateBuild, { description: 'Newest first, a page of them' }),
+    builds: Type.Array(TemplateBuild, { description: 'One page of builds, newest first' }),
   },
   { title: 'TemplateWithBuilds' },
 )
@@ -85,7 +85,7 @@ const TemplateUpdateResponse = Type.Object(
 export const TeamId = Type.Optional(
   Type.String({
     maxLength: 100,
-    description: 'Team of the caller: its UUID, or its project id, prj_… Default: that team',
+    description: "UUID or project id (prj_…) of the caller's team, which is also the default",
   }),
 )
 
@@ -111,7 +111,7 @@ export const listTemplatesV2 = {
 export const listDefaultTemplates = {
   operationId: 'listDefaultTemplates',
   tags: ['templates'],
-  summary: 'List the templates that come with this server, ready or not, by id',
+  summary: 'List all templates that come with this server, whether ready or not, in the order of their ids',
   response: { 200: Type.Array(Template) },
   errors: [],
 } satisfies Operation

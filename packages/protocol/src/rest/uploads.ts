@@ -5,11 +5,11 @@ import { TemplateRef } from './templates.ts'
 
 const TemplateBuildFileUpload = Type.Object(
   {
-    present: Type.Boolean({ description: 'The team has sent these files before' }),
+    present: Type.Boolean({ description: 'true: the team has already sent these files' }),
     url: Type.Optional(
       Type.String({ description: 'Where to PUT the archive, within an hour and without a credential' }),
     ),
-    headers: Type.Optional(StringMap({ description: 'Headers that must go with it' })),
+    headers: Type.Optional(StringMap({ description: 'Headers that the PUT must have' })),
   },
   { title: 'TemplateBuildFileUpload' },
 )
@@ -25,7 +25,7 @@ const UploadRef = Type.Object({
 export const findUpload = {
   operationId: 'findUpload',
   tags: ['templates'],
-  summary: 'Check whether the files of a COPY step are here, and get the address to send them to',
+  summary: 'Check whether the files of a COPY step are stored, and get the URL to send them to',
   params: UploadRef,
   response: { 201: TemplateBuildFileUpload },
   errors: ['not_found', 'quota_exceeded'],
@@ -38,7 +38,10 @@ export const uploadFiles = {
   security: [],
   params: UploadRef,
   querystring: Type.Object({
-    ticket: Type.String({ pattern: '^[0-9a-f]{48}$', description: 'From the address that findUpload gives' }),
+    ticket: Type.String({
+      pattern: '^[0-9a-f]{48}$',
+      description: 'Last part of the URL that findUpload returns',
+    }),
   }),
   response: { 200: Type.Unsafe<undefined>({ type: 'null' }) },
   errors: ['not_found', 'request_timeout', 'payload_too_large', 'quota_exceeded', 'disk_full'],

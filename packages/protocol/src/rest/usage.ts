@@ -5,14 +5,16 @@ import type { Operation } from './operation.ts'
 const StorageUsage = Type.Object(
   {
     checkpoints: Type.Integer({ description: 'How many' }),
-    uploads: Type.Integer({ description: 'How many archives for COPY steps' }),
+    uploads: Type.Integer({ description: 'Number of archives for COPY steps' }),
     uploadBytes: Type.Integer({ description: 'Size of those archives' }),
-    sizeBytes: Type.Integer({ description: 'Checkpoints as they were written, and archives' }),
+    sizeBytes: Type.Integer({ description: 'Uncompressed size of checkpoints, plus archives' }),
     storedBytes: Type.Integer({
-      description: 'What packed copies of the checkpoints take, each chunk counted once',
+      description: 'Size of the packed copies of the checkpoints, each chunk counted once',
     }),
-    sharedBytes: Type.Integer({ description: 'How much of storedBytes checkpoints of others use too' }),
-    limitBytes: NullableInteger({ description: 'Most that sizeBytes may be by the plan; null: no limit' }),
+    sharedBytes: Type.Integer({
+      description: 'Part of storedBytes that is shared with checkpoints of other teams',
+    }),
+    limitBytes: NullableInteger({ description: 'Limit of the plan for sizeBytes; null: no limit' }),
   },
   { title: 'StorageUsage' },
 )
@@ -22,7 +24,7 @@ const CollectGarbageRequest = Type.Object(
 )
 const GarbageReport = Type.Object(
   {
-    chunks: Type.Integer({ description: 'Deleted, or with isDryRun: would be deleted' }),
+    chunks: Type.Integer({ description: 'Chunks that were deleted, or with isDryRun would be' }),
     bytes: Type.Integer({ description: 'Size of those chunks' }),
     keptChunks: Type.Integer(),
     keptBytes: Type.Integer(),
@@ -33,7 +35,7 @@ const GarbageReport = Type.Object(
 export const getStorageUsage = {
   operationId: 'getStorageUsage',
   tags: ['usage'],
-  summary: 'Get what the checkpoints and archives of the team take',
+  summary: 'Get the storage that checkpoints and archives of the team use',
   response: { 200: StorageUsage },
   errors: [],
 } satisfies Operation
@@ -41,7 +43,7 @@ export const getStorageUsage = {
 export const collectGarbage = {
   operationId: 'collectGarbage',
   tags: ['usage'],
-  summary: "Free what deleted checkpoints have left; for the administrator's team",
+  summary: "Delete chunks that no checkpoint needs; for the administrator's team only",
   description: 'The server does this by itself every 15 minutes.',
   body: CollectGarbageRequest,
   response: { 200: GarbageReport },

@@ -5,7 +5,7 @@ import { loopbackTo } from './loopback-node.ts'
 const exit = (machineId: string): NodeEvent => ({ type: 'exit', machineId, reason: 'it died' })
 const settle = () => new Promise(setImmediate)
 
-test('a connection that breaks loses no event and brings none twice', async () => {
+test('a broken connection neither loses nor repeats an event', async () => {
   const log = new EventLog()
   const target = {
     subscribe: (after, receive) => log.subscribe(after, receive),

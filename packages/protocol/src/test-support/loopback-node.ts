@@ -42,19 +42,19 @@ const METHODS = [
 ] as const satisfies Array<keyof SandboxNode>
 
 type Missing = Exclude<keyof SandboxNode, (typeof METHODS)[number] | 'subscribe'>
-// a member of the contract that the loopback does not carry is an error here
+// does not compile when the loopback lacks a member of the contract
 const nothingMissing: Missing[] = [] satisfies never[]
 
 export interface Loopback {
-  /** The node as the other end of the wire sees it. */
+  /** The node as seen from the other end of the wire. */
   node: SandboxNode
-  /** Breaks the connection: events that are on their way are lost. */
+  /** Breaks the connection: events in flight are lost. */
   drop(): void
-  /** Connects again, and asks for what came after the last event that arrived. */
+  /** Connects again, and subscribes after the last event that arrived. */
   reconnect(): void
 }
 
-/** A node behind a wire that lies in this process: every call, answer, error and event becomes JSON and is read again. */
+/** Puts a node behind a simulated wire: every call, answer, error and event is serialised to JSON and parsed again. */
 export function loopbackTo(target: SandboxNode): Loopback {
   void nothingMissing
   const node: Record<string, unknown> = {}
@@ -74,7 +74,7 @@ export function loopbackTo(target: SandboxNode): Loopback {
   }
 }
 
-/** The node's end: from JSON to JSON. */
+/** Serves calls at the node's end of the wire: takes and returns JSON. */
 async function serve(target: SandboxNode, method: keyof SandboxNode, request: string): Promise<string> {
   const args = (JSON.parse(request) as unknown[]).map((arg) => arg ?? undefined)
   try {
@@ -85,7 +85,7 @@ async function serve(target: SandboxNode, method: keyof SandboxNode, request: st
   }
 }
 
-/** Events on their way from the node to its subscriber. */
+/** Queue of events in flight from the node to its subscriber. */
 class EventStream {
   readonly #target: SandboxNode
   #receive: ((sent: SentEvent) => void) | undefined

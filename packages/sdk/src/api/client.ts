@@ -4,7 +4,7 @@ import { AuthenticationError } from '../errors.ts'
 import { pooledFetch } from '../http/pools.ts'
 import { retryWhenBusy } from '../http/retry.ts'
 import { operatingSystem, runtime, runtimeVersion } from '../http/runtime.ts'
-import { missingKeyMend } from '../local-server.ts'
+import { missingKeyHint } from '../local-server.ts'
 import type { Logger } from '../logger.ts'
 import { VERSION } from '../version.ts'
 import type { paths } from './paths.ts'
@@ -12,11 +12,12 @@ import type { paths } from './paths.ts'
 const MISSING_KEY =
   "API key is required: set the environment variable E2B_API_KEY, or pass it like Sandbox.create({ apiKey: 'e2b_...' })."
 
-/** Calls of the REST API by route, with the types of bodies, parameters and answers. */
+/** Methods of the REST API by route, typed with the parameters, bodies and answers of each route. */
 export type Api = Client<paths>
 
 /**
- * Typed client of the REST API: retries what `Retry-After` allows, logs, shares its connections with all others.
+ * Typed client of the REST API. Retries requests as `Retry-After` allows, logs requests, and shares one connection pool
+ * with all other clients of the process.
  *
  * @example
  * ```ts
@@ -39,15 +40,18 @@ export class ApiClient {
         ...(config.apiKey && { 'X-API-KEY': config.apiKey }),
         ...config.headers,
       },
-      // lists travel as `state=running,paused`
+      // lists are sent as `state=running,paused`
       querySerializer: { array: { style: 'form', explode: false } },
     })
   }
 }
 
-/** Opens the client for a call of the SDK; the error for a missing key says how to get one on this machine. */
+/**
+ * Creates the client for a call of the SDK. Without an API key, the error says how to get a key from a Sandlot on
+ * this machine.
+ */
 export async function openApi(config: ConnectionConfig): Promise<ApiClient['api']> {
-  if (!config.apiKey) throw new AuthenticationError(`${MISSING_KEY} ${await missingKeyMend()}`)
+  if (!config.apiKey) throw new AuthenticationError(`${MISSING_KEY} ${await missingKeyHint()}`)
   return new ApiClient(config).api
 }
 

@@ -1,6 +1,6 @@
 import { AuthenticationError, RateLimitError, SandboxError, ServiceBusyError } from '../errors.ts'
 
-/** Answer of openapi-fetch, with the parsed JSON body, else the text. */
+/** Answer of openapi-fetch, whose body is parsed JSON, or text when the body is not JSON. */
 export interface ApiAnswer {
   response: Response
   error?: unknown
@@ -9,10 +9,10 @@ export interface ApiAnswer {
 type ErrorClass = new (message: string, stackTrace?: string) => Error
 
 /**
- * @returns the error of an answer that is not 2xx, undefined for a 2xx answer
+ * @returns the error for an answer outside 2xx; undefined for a 2xx answer
  *
- * @param OtherError class for a status without a class of its own; its message is `<status>: <message>`
- * @param stackTrace for classes that show the caller's line instead of the SDK's
+ * @param OtherError class for statuses that have no error class of their own; the message is `<status>: <message>`
+ * @param stackTrace stack for the error, which shows the caller's line instead of the SDK's
  */
 export function apiErrorOf(
   { response, error }: ApiAnswer,
@@ -23,7 +23,7 @@ export function apiErrorOf(
   return errorOfStatus(response.status, messageOf(error), response.statusText, OtherError, stackTrace)
 }
 
-/** Makes an error from a status inside a body, such as that of one of several forks. */
+/** Makes an error from a status inside a body, such as the status of one of several forks. */
 export function errorOfStatus(
   status: number,
   message: string | undefined,

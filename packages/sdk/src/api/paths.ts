@@ -11,7 +11,7 @@ interface Parts {
   body?: unknown
 }
 
-/** One operation in the form that openapi-fetch reads: what goes in, and what comes back by status. */
+/** One operation in the form that openapi-fetch expects: the parts of the request, and the answer by status. */
 type Operation<Status extends number, Body, In extends Parts = object> = {
   parameters: {
     query?: In extends { query: infer Query } ? Query : never
@@ -28,15 +28,15 @@ type Operation<Status extends number, Body, In extends Parts = object> = {
   : { requestBody?: never })
 
 interface Page {
-  /** Most entries of a page: 1 to 100, 100 by default. */
+  /** Maximum number of entries of a page, 1 to 100; 100 by default. */
   limit?: number
   nextToken?: string
 }
 
-/** Routes of the REST API: those of `/openapi.json`, and those that Sandlot does not have yet. */
+/** Routes of the REST API: the routes of `/openapi.json`, and routes of E2B that Sandlot does not implement yet. */
 export interface paths extends Described, LaterPaths {}
 
-/** Routes of volumes, secrets and metrics of teams (wire spec, sections 2.5 to 2.8), which answer 501. */
+/** Routes for volumes, secrets and team metrics (wire spec, sections 2.5 to 2.8), which answer 501. */
 interface LaterPaths {
   '/volumes': {
     get: Operation<200, Schema<'Volume'>[]>

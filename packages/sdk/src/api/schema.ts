@@ -1,6 +1,9 @@
 import type { components as Described } from '../gen/api.ts'
 
-/** Bodies of the REST API, by name: those of `/openapi.json`, and those of routes that Sandlot does not have yet. */
+/**
+ * Bodies of the REST API by name: the schemas of `/openapi.json`, and those of routes that Sandlot does not implement
+ * yet.
+ */
 export interface components {
   schemas: Described['schemas'] & LaterSchemas
   responses: Described['responses']
@@ -10,10 +13,13 @@ export interface components {
   pathItems: Described['pathItems']
 }
 
-/** One body by name. */
+/** Type of the body with this name. */
 export type Schema<Name extends keyof components['schemas']> = components['schemas'][Name]
 
-/** Of volumes, secrets and metrics of teams (wire spec, sections 2.5 to 2.8); and names that only E2B's document has. */
+/**
+ * Bodies for volumes, secrets and team metrics (wire spec, sections 2.5 to 2.8), and names that only E2B's document
+ * has.
+ */
 interface LaterSchemas {
   MinFreeDiskMb: number
   SandboxAutoResumeEnabled: boolean

@@ -6,16 +6,19 @@ import type { CommandRequestOpts } from './commands.ts'
 
 type ProcessResponse = StartResponse | ConnectResponse
 
-/** What the callbacks of a command or terminal get; a promise that they return is awaited before the next piece. */
+/**
+ * Callbacks for the output of a command or terminal. A promise that a callback returns is awaited before the next
+ * piece.
+ */
 export interface OutputCallbacks {
   onStdout?: (data: string) => unknown
   onStderr?: (data: string) => unknown
   onPty?: (data: Uint8Array) => unknown
-  /** Gets standard output and error as bytes in place of the text, of which nothing is decoded or kept then. */
+  /** Called with standard output and error as bytes. When set, no text is decoded or kept. */
   onBytes?: (data: Uint8Array, from: 'stdout' | 'stderr') => unknown
 }
 
-/** What a handle asks of the module that made it. */
+/** Operations on the process that a handle delegates to the module that created the handle. */
 export interface ProcessControl {
   kill(): Promise<boolean>
   sendStdin?(data: string | Uint8Array, opts?: CommandRequestOpts): Promise<void>
@@ -23,7 +26,7 @@ export interface ProcessControl {
 }
 
 /**
- * A running command or terminal: wait for it, read what it wrote so far, write to it, kill it.
+ * A running command or terminal. Callers can wait for its end, read its output, write to its input, and kill it.
  *
  * @example
  * ```ts
@@ -63,35 +66,35 @@ export class CommandHandle
     this.control = control
     this.callbacks = callbacks
     this.finished = this.readEvents()
-    // the failure is told to who waits; nobody may
+    // `wait` rejects with the failure; without a call of `wait`, the rejection must not count as unhandled
     this.finished.catch(() => {})
   }
 
-  /** Undefined while it runs. */
+  /** Exit code; undefined while the command runs. */
   get exitCode(): number | undefined {
     return this.result?.exitCode
   }
 
-  /** What envd says about a failure; undefined while it runs and when it succeeded. */
+  /** Reason of a failure as reported by envd; undefined while the command runs and when it succeeded. */
   get error(): string | undefined {
     return this.result?.error
   }
 
-  /** What it wrote to standard error so far. */
+  /** Standard error so far. */
   get stderr(): string {
     return this._stderr
   }
 
-  /** What it wrote to standard output so far. */
+  /** Standard output so far. */
   get stdout(): string {
     return this._stdout
   }
 
   /**
-   * Waits until it ends.
+   * Waits until the command or terminal ends.
    *
    * @throws {@link CommandExitError} when the exit code is not 0
-   * @throws {@link TimeoutError} when `timeoutMs` is over or the sandbox was killed
+   * @throws {@link TimeoutError} when `timeoutMs` has passed or the sandbox was killed
    */
   async wait(): Promise<CommandResult> {
     await this.finished
@@ -100,25 +103,28 @@ export class CommandHandle
     return this.result
   }
 
-  /** Stops listening; the process runs on, and `commands.connect(pid)` listens again. No callback is called after it. */
+  /**
+   * Stops listening: no callback is called from now on. The process keeps running; `commands.connect(pid)` listens
+   * again.
+   */
   async disconnect(): Promise<void> {
     this.isDisconnected = true
     this.stream.close()
   }
 
-  /** Sends SIGKILL. @returns false when there is no such process any more */
+  /** Sends SIGKILL. @returns false when the process no longer exists */
   async kill(): Promise<boolean> {
     return await this.control.kill()
   }
 
-  /** Writes to standard input, which must have been asked for with `stdin: true`. */
+  /** Writes to standard input. The command must have been started with `stdin: true`. */
   async sendStdin(data: string | Uint8Array, opts?: CommandRequestOpts): Promise<void> {
     if (!this.control.sendStdin)
       throw new SandboxError('a terminal has no stdin of its own: use pty.sendInput(pid, data)')
     await this.control.sendStdin(data, opts)
   }
 
-  /** Ends standard input, which the process reads as end of file. */
+  /** Closes standard input, so that the process reads end of file. */
   async closeStdin(opts?: CommandRequestOpts): Promise<void> {
     if (!this.control.closeStdin)
       throw new SandboxError('a terminal has no stdin of its own: send Ctrl-D with pty.sendInput(pid, data)')
@@ -133,7 +139,7 @@ export class CommandHandle
       }
     } catch (error) {
       if (this.isDisconnected) return
-      // also a callback may have thrown, with the stream still open
+      // a callback may have thrown while the stream was still open
       this.stream.close()
       throw error
     }
@@ -151,7 +157,7 @@ export class CommandHandle
     const { onBytes } = this.callbacks
     if (onBytes && (output.case === 'stdout' || output.case === 'stderr'))
       return void (await onBytes(output.value, output.case))
-    // pieces end anywhere, also within a character
+    // a piece can end in the middle of a character
     if (output.case === 'stdout') await this.out(this.stdoutDecoder.decode(output.value, { stream: true }))
     if (output.case === 'stderr') await this.err(this.stderrDecoder.decode(output.value, { stream: true }))
     if (output.case === 'pty') await this.callbacks.onPty?.(output.value)

@@ -7,23 +7,23 @@ type Branded<T, B> = T & { [__brand]: B }
 export type Stdout = Branded<string, 'stdout'>
 /** A piece of standard error. */
 export type Stderr = Branded<string, 'stderr'>
-/** A piece of what a terminal shows, escape sequences included. */
+/** A piece of a terminal's output, escape sequences included. */
 export type PtyOutput = Branded<Uint8Array, 'pty'>
 
-/** How a command ended. */
+/** Result of a command that has ended. */
 export interface CommandResult {
   /** 0 when it succeeded, -1 when a signal ended it. */
   exitCode: number
-  /** What envd says about a failure, for example `exit status 1` or `signal: killed`. */
+  /** Reason of a failure as reported by envd, for example `exit status 1` or `signal: killed`. */
   error?: string
-  /** Everything it wrote to standard output. */
+  /** Everything that the command wrote to standard output. */
   stdout: string
-  /** Everything it wrote to standard error. */
+  /** Everything that the command wrote to standard error. */
   stderr: string
 }
 
 /**
- * A command ended with another exit code than 0.
+ * A command ended with an exit code other than 0.
  *
  * @example
  * ```ts

@@ -13,39 +13,39 @@ export interface CommandRequestOpts extends Partial<Pick<ConnectionOpts, 'reques
 
 /** Options for starting a command. */
 export interface CommandStartOpts extends CommandRequestOpts {
-  /** Return as soon as it runs, with a {@link CommandHandle}. @default false */
+  /** Return a {@link CommandHandle} as soon as the command runs. @default false */
   background?: boolean
-  /** Working directory. @default the one of the template, else the home of the user */
+  /** Working directory. @default the template's working directory, else the user's home directory */
   cwd?: string
-  /** Who runs it. @default the default user of the template */
+  /** User that runs the command. @default the default user of the template */
   user?: Username
-  /** Environment variables, over those of the sandbox. @default {} */
+  /** Environment variables, which override those of the sandbox. @default {} */
   envs?: Record<string, string>
-  /** Gets standard output piece by piece, as it comes. */
+  /** Called with each piece of standard output as it arrives. */
   onStdout?: (data: string) => unknown
-  /** Gets standard error piece by piece, as it comes. */
+  /** Called with each piece of standard error as it arrives. */
   onStderr?: (data: string) => unknown
   /**
-   * Gets standard output and error byte for byte, in place of the callbacks above; `stdout` and `stderr` of the
-   * handle stay empty. For the CLI, which passes on what is no text, and more of it than fits in memory.
+   * Called with standard output and error as bytes, instead of the callbacks above; `stdout` and `stderr` of the
+   * handle stay empty. For the CLI, whose output may be binary and larger than memory.
    *
    * @internal
    */
   onBytes?: (data: Uint8Array, from: 'stdout' | 'stderr') => unknown
   /** Keep standard input open, for `sendStdin`. @default false */
   stdin?: boolean
-  /** Most time it may run in **milliseconds**, then it is killed; 0 means no limit. @default 60_000 */
+  /** Time in **milliseconds** after which the command is killed; 0 means no limit. @default 60_000 */
   timeoutMs?: number
 }
 
-/** Options for listening to a command that runs already. */
+/** Options for listening to a command that is already running. */
 export type CommandConnectOpts = Pick<CommandStartOpts, 'onStderr' | 'onStdout' | 'timeoutMs'> &
   CommandRequestOpts
 
 /** A process of the sandbox that was started through the SDK or by the template. */
 export interface ProcessInfo {
   pid: number
-  /** Set for special ones, for example the start command of a template. */
+  /** Name of a special process, for example of the template's start command. */
   tag?: string
   cmd: string
   args: string[]
@@ -90,7 +90,7 @@ export class Commands {
     await this.processes.sendInput(pid, { stdin }, opts)
   }
 
-  /** Ends the standard input of a command, which it reads as end of file. Needs envd 0.5.2. */
+  /** Closes the standard input of a command, so that the command reads end of file. Needs envd 0.5.2. */
   async closeStdin(pid: number, opts?: CommandRequestOpts): Promise<void> {
     if (!this.supportsStdinClose)
       throw new SandboxError(
@@ -107,7 +107,7 @@ export class Commands {
   }
 
   /**
-   * Listens to a command that runs already; only what it writes from now on arrives.
+   * Listens to a running command. Only output from now on arrives.
    *
    * @throws {@link NotFoundError} when there is no such process
    */
@@ -126,10 +126,10 @@ export class Commands {
   }
 
   /**
-   * Runs a command and waits until it ends.
+   * Runs a command and waits for its end.
    *
    * @throws {@link CommandExitError} when its exit code is not 0
-   * @throws {@link TimeoutError} when `timeoutMs` is over
+   * @throws {@link TimeoutError} when `timeoutMs` has passed
    * @example
    * ```ts
    * const { stdout } = await sandbox.commands.run('echo hello')
@@ -137,7 +137,7 @@ export class Commands {
    */
   async run(cmd: string, opts?: CommandStartOpts & { background?: false }): Promise<CommandResult>
   /**
-   * Starts a command and returns while it runs.
+   * Starts a command and returns while the command runs.
    *
    * @example
    * ```ts
@@ -146,7 +146,7 @@ export class Commands {
    * ```
    */
   async run(cmd: string, opts: CommandStartOpts & { background: true }): Promise<CommandHandle>
-  /** Starts a command; `background` decides whether it is waited for. */
+  /** Starts a command, and waits for its end unless `background` is true. */
   async run(
     cmd: string,
     opts?: CommandStartOpts & { background?: boolean },

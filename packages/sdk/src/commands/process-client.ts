@@ -6,7 +6,7 @@ import { Process, Signal } from '../gen/process/process_pb.js'
 
 type RequestOpts = Pick<ConnectionOpts, 'requestTimeoutMs' | 'signal'>
 
-/** What commands and terminals have in common: both are processes. */
+/** Calls shared by commands and terminals, which both are processes of envd. */
 export class ProcessClient {
   readonly rpc: Client<typeof Process>
   readonly envd: Envd
@@ -18,7 +18,7 @@ export class ProcessClient {
     this.rpc = createClient(Process, envd.transport)
   }
 
-  /** One answered call within the request timeout, with the errors of the SDK. */
+  /** Sends one unary call within the request timeout, and converts its errors to errors of the SDK. */
   async call<Answer>(
     opts: RequestOpts | undefined,
     send: (options: { signal?: AbortSignal }) => Promise<Answer>,

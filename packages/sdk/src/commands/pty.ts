@@ -5,7 +5,7 @@ import { CommandHandle } from './command-handle.ts'
 import { byPid, ProcessClient } from './process-client.ts'
 
 const DEFAULT_TIMEOUT_MS = 60_000
-/** What programs of today expect of a terminal; `envs` of the caller win. */
+/** Environment that current programs expect in a terminal; the caller's `envs` override it. */
 const TERMINAL_ENVS = { TERM: 'xterm-256color', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' }
 
 type RequestOpts = Pick<ConnectionOpts, 'requestTimeoutMs' | 'signal'>
@@ -15,19 +15,19 @@ export interface PtyCreateOpts extends RequestOpts {
   cols: number
   /** Rows of the terminal. */
   rows: number
-  /** Gets everything that the terminal shows, escape sequences included. */
+  /** Called with each piece of the terminal's output, escape sequences included. */
   onData: (data: Uint8Array) => unknown
-  /** Most time it may be open in **milliseconds**; 0 means no limit. @default 60_000 */
+  /** Time in **milliseconds** after which the terminal is closed; 0 means no limit. @default 60_000 */
   timeoutMs?: number
-  /** Who works in it. @default the default user of the template */
+  /** User that runs the shell. @default the default user of the template */
   user?: Username
-  /** Environment variables, over `TERM=xterm-256color` and a UTF-8 locale. @default {} */
+  /** Environment variables, which override `TERM=xterm-256color` and a UTF-8 locale. @default {} */
   envs?: Record<string, string>
-  /** Working directory. @default the one of the template, else the home of the user */
+  /** Working directory. @default the template's working directory, else the user's home directory */
   cwd?: string
 }
 
-/** Options for listening to a terminal that is open already. */
+/** Options for listening to an open terminal. */
 export type PtyConnectOpts = Pick<PtyCreateOpts, 'onData' | 'timeoutMs'> & RequestOpts
 
 /** Terminals in the sandbox, each an interactive `/bin/bash -i -l`. */
@@ -79,7 +79,7 @@ export class Pty {
     return this.handle(stream, opts.onData)
   }
 
-  /** Listens to a terminal that is open already. @throws {@link NotFoundError} when there is no such process */
+  /** Listens to an open terminal. @throws {@link NotFoundError} when there is no such process */
   async connect(pid: number, opts?: PtyConnectOpts): Promise<CommandHandle> {
     const { envd, config, rpc } = this.processes
     const stream = await openStream(
@@ -94,12 +94,12 @@ export class Pty {
     return this.handle(stream, opts?.onData)
   }
 
-  /** Types into the terminal. @throws {@link NotFoundError} when there is no such process */
+  /** Sends input to the terminal. @throws {@link NotFoundError} when there is no such process */
   async sendInput(pid: number, data: Uint8Array, opts?: RequestOpts): Promise<void> {
     await this.processes.sendInput(pid, { pty: data }, opts)
   }
 
-  /** Tells the programs in the terminal its new size. */
+  /** Changes the size of the terminal, and notifies the programs in it. */
   async resize(pid: number, size: { cols: number; rows: number }, opts?: RequestOpts): Promise<void> {
     await this.processes.call(opts, (options) =>
       this.processes.rpc.update({ process: byPid(pid), pty: { size } }, options),

@@ -15,7 +15,7 @@ export interface EnvdAddress {
   version: string
 }
 
-/** What every call to one sandbox's daemon shares: address, headers, connections, version. */
+/** Client of one sandbox's envd: the address, headers, connections and version that all calls share. */
 export class Envd {
   readonly version: string
   readonly transport: Transport
@@ -61,7 +61,7 @@ export class Envd {
     return this.logged(url, { ...init, headers: { ...this.headers, ...init.headers } })
   }
 
-  /** @returns whether the sandbox runs, undefined when that could not be found out; never throws */
+  /** @returns whether the sandbox runs; undefined when the health check does not tell. Never throws */
   async probeHealth(): Promise<boolean | undefined> {
     try {
       const response = await this.fetch(
@@ -77,12 +77,12 @@ export class Envd {
     }
   }
 
-  /** The user for a REST query: envd knows its default one only since 0.4.0. */
+  /** User for a REST query. Before version 0.4.0, envd has no default user. */
   userFor(user: Username | undefined): Username | undefined {
     return user ?? (this.supports('defaultUser') ? undefined : DEFAULT_USER)
   }
 
-  /** The user for an RPC, as envd reads it: the name of Basic authentication. */
+  /** Header with the user for an RPC: envd reads the user name of Basic authentication. */
   userHeader(user: Username | undefined): Record<string, string> {
     const name = this.userFor(user)
     return name === undefined ? {} : { Authorization: `Basic ${base64(`${name}:`)}` }

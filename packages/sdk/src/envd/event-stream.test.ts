@@ -8,7 +8,7 @@ import { Envd } from './envd.ts'
 
 let server: Server
 let commands: Commands
-/** What follows the start of a command. */
+/** What the server does after the start event of a command. */
 let afterStart: (response: ServerResponse) => void
 let health: number
 
@@ -56,15 +56,18 @@ test('a stream that breaks because the sandbox was killed is a TimeoutError that
   )
 })
 
-test.each([204, 500])('a stream that breaks while health is %i is no end of life', async (status) => {
-  afterStart = cut
-  health = status
-  const error = await commands.run('x').catch((thrown: Error) => thrown)
-  expect(error).toBeInstanceOf(SandboxError)
-  expect(error).not.toBeInstanceOf(TimeoutError)
-})
+test.each([204, 500])(
+  'a stream that breaks while the health check answers %i is not reported as end of life',
+  async (status) => {
+    afterStart = cut
+    health = status
+    const error = await commands.run('x').catch((thrown: Error) => thrown)
+    expect(error).toBeInstanceOf(SandboxError)
+    expect(error).not.toBeInstanceOf(TimeoutError)
+  },
+)
 
-test('nobody at the address is no end of life either, at once', async () => {
+test('a refused connection fails at once, and is not reported as a missing sandbox', async () => {
   const config = new ConnectionConfig({ apiKey: 'e2b_0', apiUrl: 'http://127.0.0.1:1' })
   const nobody = new Envd(config, { url: 'http://127.0.0.1:1', sandboxId: 'iabc', version: '0.6.13' })
   const error = await new Commands(nobody, config).run('x').catch((thrown: Error) => thrown)
@@ -72,7 +75,7 @@ test('nobody at the address is no end of life either, at once', async () => {
   expect(error).not.toBeInstanceOf(SandboxNotFoundError)
 })
 
-test('disconnecting ends the stream and the callbacks, and the process runs on', async () => {
+test('disconnecting ends the stream and the callbacks, while the process keeps running', async () => {
   const closed = Promise.withResolvers<void>()
   afterStart = (response) => {
     const timer = setInterval(() => response.write(stdout('x')), 5)
@@ -123,7 +126,7 @@ test('a slow callback gets the pieces in order, one after the other', async () =
   expect(log).toEqual(['begin a', 'end a', 'begin b', 'end b', 'begin c', 'end c'])
 })
 
-test('a signal ends a command that runs', async () => {
+test('a signal ends a running command', async () => {
   afterStart = () => {}
   const controller = new AbortController()
   const run = commands.run('x', { signal: controller.signal, timeoutMs: 0 })

@@ -3,7 +3,7 @@ import { SandboxNotFoundError } from '../errors.ts'
 import type { Envd } from './envd.ts'
 import { rpcErrorAfterProbe } from './rpc-error.ts'
 
-/** Seconds between signs of life in a silent stream, so that proxies with an idle limit do not cut it. */
+/** Interval of keepalive messages in a silent stream, so that proxies with an idle limit do not close the stream. */
 const KEEPALIVE_SECONDS = 50
 
 export const streamHeaders = { 'Keepalive-Ping-Interval': String(KEEPALIVE_SECONDS) }
@@ -11,25 +11,25 @@ export const streamHeaders = { 'Keepalive-Ping-Interval': String(KEEPALIVE_SECON
 /** A server stream whose first event has arrived. */
 export interface EventStream<Event> {
   first: Event
-  /** Everything after `first`; errors are those of the SDK. */
+  /** All events after `first`; errors are converted to errors of the SDK. */
   rest: AsyncIterable<Event>
-  /** Ends the stream on this side; `rest` rejects, or ends when nobody reads it. */
+  /** Aborts the stream from the client's side. A pending read of `rest` rejects. */
   close(): void
 }
 
 export interface OpenOptions {
-  /** Most time until the first event; 0 means no limit. */
+  /** Time limit until the first event; 0 means no limit. */
   requestTimeoutMs: number
-  /** Ends the stream, also later. */
+  /** Aborts the stream, also after the first event. */
   signal?: AbortSignal
-  /** Class of the error for what is not found. @default NotFoundError */
+  /** Error class for "not found". @default NotFoundError */
   Missing?: new (
     message: string,
   ) => Error
 }
 
 /**
- * Starts a stream and waits for its first event, so that the caller hears about a failure at once.
+ * Starts a stream and waits for its first event, so that the call itself rejects when the start fails.
  *
  * @throws {@link SandboxNotFoundError} when nothing serves the sandbox any more
  */
@@ -72,7 +72,10 @@ export async function openStream<Event>(
   }
 }
 
-/** Read to its end, past the last event, or the connection does not return to its pool. */
+/**
+ * Yields all events and converts errors. Reads past the last event, as otherwise the connection does not return to
+ * its pool.
+ */
 async function* translated<Event>(
   iterator: AsyncIterator<Event>,
   translate: (error: unknown) => Promise<unknown>,

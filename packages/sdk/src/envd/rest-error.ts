@@ -12,7 +12,10 @@ import {
 export const SANDBOX_TIMEOUT_HINT =
   "This error is likely due to sandbox timeout. You can modify the sandbox timeout by passing 'timeoutMs' when starting the sandbox or calling '.setTimeout' on the sandbox with the desired timeout."
 
-/** The error of an answer of envd's REST routes, or of the edge before them (wire spec, section 4.3). */
+/**
+ * Returns the SDK's error for an answer of envd's REST routes, or of the edge in front of envd (wire spec, section
+ * 4.3).
+ */
 export async function restErrorOf(
   response: Response,
   Missing: new (message: string) => Error = NotFoundError,

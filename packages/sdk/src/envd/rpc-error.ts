@@ -15,7 +15,7 @@ const REQUEST_TIMEOUT_HINT =
 const STREAM_TIMEOUT_HINT =
   "This error is likely due to exceeding 'timeoutMs' — the total time a long running request (like command execution or directory watch) can be active. It can be modified by passing 'timeoutMs' when making the request. Use '0' to disable the timeout."
 
-/** The error of the SDK for one of Connect (wire spec, section 4.4); others pass unchanged. */
+/** Converts an error of Connect to an error of the SDK (wire spec, section 4.4); returns other errors unchanged. */
 export function rpcErrorOf(error: unknown, Missing: new (message: string) => Error = NotFoundError): unknown {
   if (!(error instanceof ConnectError)) return error
   switch (error.code) {
@@ -43,8 +43,8 @@ export function rpcErrorOf(error: unknown, Missing: new (message: string) => Err
 }
 
 /**
- * The same, after a look at the sandbox where the connection broke: killing a sandbox ends its streams without a
- * word, which only its health check tells from a network failure.
+ * Like {@link rpcErrorOf}, but checks the sandbox's health after a broken connection: killing a sandbox ends its
+ * streams without a message, and only the health check tells a kill from a network failure.
  */
 export async function rpcErrorAfterProbe(
   error: unknown,
@@ -58,11 +58,11 @@ export async function rpcErrorAfterProbe(
   return rpcErrorOf(error, Missing)
 }
 
-/** Connect gives a cause to what it did not read from the wire itself. */
+/** Connect sets `cause` on errors that it did not receive from the server. */
 const isBrokenConnection = (error: unknown): error is ConnectError =>
   error instanceof ConnectError &&
   ((error.code === Code.Unknown && error.cause !== undefined) || isCutShort(error))
 
-/** Bun tells a broken connection as the end of the body, so that Connect finds half a message (Bun 1.3.9). */
+/** Bun reports a broken connection as the end of the body, so that Connect reads an incomplete message (Bun 1.3.9). */
 const isCutShort = (error: ConnectError): boolean =>
   error.code === Code.InvalidArgument && error.rawMessage === 'protocol error: incomplete envelope'

@@ -1,10 +1,10 @@
-/** From which version on envd, the daemon inside a sandbox, can do what (wire spec, section 4.1). */
+/** First version of envd, the daemon inside a sandbox, that has a feature (wire spec, section 4.1). */
 export const envdSince = {
-  /** Older ones speak another protocol. */
+  /** Oldest supported version; older versions speak another protocol. */
   supported: '0.1.0',
   recursiveWatch: '0.1.4',
   metrics: '0.1.5',
-  /** The sandbox has a default user; before, the client names it. */
+  /** The sandbox has a default user; for older versions the client must name the user. */
   defaultUser: '0.4.0',
   closeStdin: '0.5.2',
   octetStream: '0.5.7',
@@ -13,10 +13,10 @@ export const envdSince = {
   networkMounts: '0.6.4',
 } as const
 
-/** What an envd is taken for that is not asked: in debug mode there is no API to tell its version. */
+/** Version that is assumed in debug mode, where no API reports the version of envd. */
 export const NEWEST_ENVD = '99.99.99'
 
-/** Compares `major.minor.patch`; what follows a dash or plus does not count. */
+/** Compares `major.minor.patch`, and ignores suffixes that begin with a dash or plus. */
 export function isAtLeast(version: string, minimum: string): boolean {
   const [left, right] = [numbers(version), numbers(minimum)]
   for (let index = 0; index < 3; index++) {

@@ -27,11 +27,11 @@ export interface WriteInfo {
 
 /** Information about a file or directory. */
 export interface EntryInfo extends WriteInfo {
-  /** In bytes. */
+  /** Size in bytes. */
   size: number
   /** Permission bits. */
   mode: number
-  /** The same as text, for example `-rw-r--r--`. */
+  /** Permissions as text, for example `-rw-r--r--`. */
   permissions: string
   owner: string
   group: string

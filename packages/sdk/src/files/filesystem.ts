@@ -38,22 +38,22 @@ export class Filesystem {
   /**
    * Reads a file as text.
    *
-   * @throws {@link FileNotFoundError} when there is none
+   * @throws {@link FileNotFoundError} when the file does not exist
    * @example
    * ```ts
    * const text = await sandbox.files.read('notes.txt')
    * ```
    */
   async read(path: string, opts?: FilesystemReadOpts & { format?: 'text' }): Promise<string>
-  /** Reads a file as bytes. @throws {@link FileNotFoundError} when there is none */
+  /** Reads a file as bytes. @throws {@link FileNotFoundError} when the file does not exist */
   async read(path: string, opts?: FilesystemReadOpts & { format: 'bytes' }): Promise<Uint8Array>
-  /** Reads a file as a `Blob`. @throws {@link FileNotFoundError} when there is none */
+  /** Reads a file as a `Blob`. @throws {@link FileNotFoundError} when the file does not exist */
   async read(path: string, opts?: FilesystemReadOpts & { format: 'blob' }): Promise<Blob>
   /**
    * Reads a file as a stream. The request timeout applies until the answer starts, `streamIdleTimeoutMs` afterwards.
    * Read the stream to its end or cancel it, as it holds a connection until then.
    *
-   * @throws {@link FileNotFoundError} when there is none
+   * @throws {@link FileNotFoundError} when the file does not exist
    */
   async read(
     path: string,
@@ -71,7 +71,7 @@ export class Filesystem {
   }
 
   /**
-   * Writes a file, over what was there; directories on the way are made.
+   * Writes a file. Replaces an existing file, and creates missing parent directories.
    *
    * @example
    * ```ts
@@ -79,7 +79,7 @@ export class Filesystem {
    * ```
    */
   async write(path: string, data: WriteEntry['data'], opts?: FilesystemWriteOpts): Promise<WriteInfo>
-  /** Writes several files, over what was there; directories on the way are made. */
+  /** Writes several files. Replaces existing files, and creates missing parent directories. */
   async write(files: WriteEntry[], opts?: FilesystemWriteOpts): Promise<WriteInfo[]>
   async write(
     pathOrFiles: string | WriteEntry[],
@@ -93,7 +93,7 @@ export class Filesystem {
     return (await this.writeFiles([file], opts))[0]!
   }
 
-  /** Writes several files, over what was there; directories on the way are made. */
+  /** Writes several files. Replaces existing files, and creates missing parent directories. */
   async writeFiles(files: WriteEntry[], opts: FilesystemWriteOpts = {}): Promise<WriteInfo[]> {
     if (files.length === 0) return []
     const headers = metadataHeaders(opts.metadata)
@@ -107,26 +107,26 @@ export class Filesystem {
   }
 
   /**
-   * Lists a directory, in order of names, each directory before what is in it.
+   * Lists a directory, sorted by name; each directory precedes its content.
    *
-   * @throws {@link FileNotFoundError} when there is none
+   * @throws {@link FileNotFoundError} when the directory does not exist
    */
   async list(path: string, opts: FilesystemListOpts = {}): Promise<EntryInfo[]> {
     const depth = opts.depth ?? 1
     if (depth < 1) throw new InvalidArgumentError('depth should be at least one')
     const { entries } = await this.call(opts, (options) => this.rpc.listDir({ path, depth }, options))
-    // an entry of a type that this version does not know is left out
+    // leaves out entries of a type that this version does not know
     return entries.map(toEntryInfo).filter(({ type }) => type !== undefined)
   }
 
-  /** Makes a directory and those on the way. @returns false when it exists already */
+  /** Creates a directory and missing parents. @returns false when the directory exists already */
   async makeDir(path: string, opts?: FilesystemRequestOpts): Promise<boolean> {
     return await this.call(opts, (options) =>
       falseOn(Code.AlreadyExists, () => this.rpc.makeDir({ path }, options)),
     )
   }
 
-  /** Moves a file or directory; directories on the way are made. */
+  /** Moves a file or directory, and creates missing parent directories of the new path. */
   async rename(oldPath: string, newPath: string, opts?: FilesystemRequestOpts): Promise<EntryInfo> {
     const { entry } = await this.call(opts, (options) =>
       this.rpc.move({ source: oldPath, destination: newPath }, options),
@@ -134,7 +134,7 @@ export class Filesystem {
     return expectEntry(entry)
   }
 
-  /** Removes a file, or a directory with everything in it. No error when there is none. */
+  /** Removes a file, or a directory with its content. No error when the path does not exist. */
   async remove(path: string, opts?: FilesystemRequestOpts): Promise<void> {
     await this.call(opts, (options) => this.rpc.remove({ path }, options))
   }
@@ -144,14 +144,14 @@ export class Filesystem {
     return await this.call(opts, (options) => falseOn(Code.NotFound, () => this.rpc.stat({ path }, options)))
   }
 
-  /** Information about a file or directory. @throws {@link FileNotFoundError} when there is none */
+  /** Gets information about a file or directory. @throws {@link FileNotFoundError} when the path does not exist */
   async getInfo(path: string, opts?: FilesystemRequestOpts): Promise<EntryInfo> {
     const { entry } = await this.call(opts, (options) => this.rpc.stat({ path }, options))
     return expectEntry(entry)
   }
 
   /**
-   * Calls back on every change in a directory, until `stop` or `timeoutMs`.
+   * Calls `onEvent` for every change in a directory, until `stop` is called or `timeoutMs` has passed.
    *
    * @example
    * ```ts

@@ -3,12 +3,12 @@ import { withIdleTimeout } from './idle-timeout.ts'
 
 const chunk = (text: string) => new TextEncoder().encode(text)
 
-test('the chunks pass', async () => {
+test('chunks are forwarded', async () => {
   const body = new Blob(['hello']).stream()
   expect(await new Response(withIdleTimeout(body, 1000)).text()).toBe('hello')
 })
 
-test('a server that falls silent ends the stream and the request', async () => {
+test('a server that stops sending ends the stream and the request', async () => {
   const cancel = vi.fn()
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(chunk('a')),
@@ -20,7 +20,7 @@ test('a server that falls silent ends the stream and the request', async () => {
   expect(cancel).toHaveBeenCalledOnce()
 })
 
-test('a reader that pauses neither times out nor lets the server go on', async () => {
+test('a paused reader does not time out, and nothing is read from the server meanwhile', async () => {
   vi.useFakeTimers()
   const pull = vi.fn((controller: ReadableStreamDefaultController<Uint8Array>) =>
     controller.enqueue(chunk('a')),
@@ -34,7 +34,7 @@ test('a reader that pauses neither times out nor lets the server go on', async (
   vi.useRealTimers()
 })
 
-test('cancelling reaches the request', async () => {
+test('cancelling the stream cancels the request', async () => {
   const cancel = vi.fn()
   const stream = withIdleTimeout(new ReadableStream<Uint8Array>({ cancel }), 1000)
   await stream.cancel('enough')

@@ -1,6 +1,6 @@
 /**
- * Passes a stream on and fails when the source stalls. The clock runs only during a read, so a slow reader is no stall.
- * Cancelling the stream cancels the source, which frees the connection.
+ * Forwards a stream and fails when the source stalls. The timer runs only during a read, so a slow reader does not
+ * count as a stall. Cancelling the stream cancels the source, which frees the connection.
  */
 export function withIdleTimeout(
   source: ReadableStream<Uint8Array>,

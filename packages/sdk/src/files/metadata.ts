@@ -1,9 +1,9 @@
 import { InvalidArgumentError } from '../errors.ts'
 
 /**
- * The headers that carry a file's metadata (wire spec, section 4.3).
+ * Returns the headers that carry a file's metadata (wire spec, section 4.3).
  *
- * @throws {@link InvalidArgumentError} for a key that is no HTTP token, or a value that is not printable ASCII
+ * @throws {@link InvalidArgumentError} for a key that is not an HTTP token, or a value that is not printable ASCII
  */
 export function metadataHeaders(metadata: Record<string, string> = {}): Record<string, string> {
   const headers: Record<string, string> = {}

@@ -7,7 +7,7 @@ import type { FilesystemWriteOpts, WriteEntry } from './options.ts'
 
 export type UploadData = WriteEntry['data']
 
-/** Most files sent at the same time when each is a request of its own. */
+/** Maximum number of concurrent requests when each file is sent by a separate request. */
 const PARALLEL_UPLOADS = 8
 
 export interface UploadRequest {
@@ -16,7 +16,7 @@ export interface UploadRequest {
   signal?: AbortSignal
 }
 
-/** Writes files in the best way: one request with a plain body for each, or one form with all of them. */
+/** Writes files, either by one request with a plain body per file, or by one form with all files. */
 export async function upload(
   envd: Envd,
   files: WriteEntry[],
@@ -45,7 +45,7 @@ async function uploadBody(
 ): Promise<WriteInfo[]> {
   let body = asBody(data, path)
   if (gzip) body = toStream(body).pipeThrough(new CompressionStream('gzip'))
-  // browsers cannot stream a request over HTTP/1.1, and most not at all
+  // browsers cannot stream a request body over HTTP/1.1, and most browsers cannot stream one at all
   if (body instanceof ReadableStream && runtime === 'browser') body = await new Response(body).blob()
   return send(envd, path, {
     username,

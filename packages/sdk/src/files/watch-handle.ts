@@ -2,7 +2,7 @@ import type { EventStream } from '../envd/event-stream.ts'
 import { EventType, type WatchDirResponse } from '../gen/filesystem/filesystem_pb.js'
 import { type EntryInfo, toEntryInfo } from './entry.ts'
 
-/** What happened to a file or directory. */
+/** Kind of change of a file or directory. */
 export const FilesystemEventType = {
   CHMOD: 'chmod',
   CREATE: 'create',
@@ -24,7 +24,7 @@ export interface FilesystemEvent {
   /** Path relative to the watched directory. */
   name: string
   type: FilesystemEventType
-  /** With `includeEntry: true`, and only if the entry still exists at that path. */
+  /** Set only with `includeEntry: true`, and only if the entry still exists at that path. */
   entry?: EntryInfo
 }
 

@@ -47,7 +47,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End the session of a token; an unknown token is no error */
+        /** End the session of a token; unknown tokens are ignored */
         post: operations["revokeSession"];
         delete?: never;
         options?: never;
@@ -90,7 +90,7 @@ export interface paths {
         /** List sandboxes, newest first */
         get: operations["listSandboxes"];
         put?: never;
-        /** Create a sandbox that asks for its access token */
+        /** Create a sandbox whose envd requires an access token */
         post: operations["createSandboxV2"];
         delete?: never;
         options?: never;
@@ -109,7 +109,7 @@ export interface paths {
         get: operations["getSandbox"];
         put?: never;
         post?: never;
-        /** Kill a sandbox and delete its checkpoints, but for those that are snapshots */
+        /** Kill a sandbox and delete its checkpoints, except for snapshots */
         delete: operations["killSandbox"];
         options?: never;
         head?: never;
@@ -179,7 +179,7 @@ export interface paths {
         /**
          * Connect to a sandbox: extend its time, and resume it when it is paused
          * @deprecated
-         * @description 200: it ran. 201: it was paused and has been resumed.
+         * @description 200: the sandbox was running. 201: it was paused and has been resumed.
          */
         post: operations["connectSandbox"];
         delete?: never;
@@ -199,7 +199,7 @@ export interface paths {
         put?: never;
         /**
          * Connect to a sandbox: extend its time, and resume it when it is paused
-         * @description 200: it ran. 201: it was paused and has been resumed.
+         * @description 200: the sandbox was running. 201: it was paused and has been resumed.
          */
         post: operations["connectSandboxV2"];
         delete?: never;
@@ -237,7 +237,7 @@ export interface paths {
         /**
          * Resume a paused sandbox
          * @deprecated
-         * @description Use POST /v2/sandboxes/{sandboxID}/connect, which also takes sandboxes that run.
+         * @description Use POST /v2/sandboxes/{sandboxID}/connect, which also accepts running sandboxes.
          */
         post: operations["resumeSandbox"];
         delete?: never;
@@ -257,7 +257,7 @@ export interface paths {
         put?: never;
         /**
          * Copy a running sandbox with its memory and disk
-         * @description Each copy counts as a create for the rate of the plan. A copy that fails leaves the others: its entry holds the error.
+         * @description Each copy counts as a create for the rate of the plan. A copy that fails does not affect the others: its entry holds the error.
          */
         post: operations["forkSandbox"];
         delete?: never;
@@ -273,7 +273,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the checkpoints of a sandbox: which came from which, when, how large, why */
+        /** List the checkpoints of a sandbox with parent, time, size and purpose */
         get: operations["getSandboxTree"];
         put?: never;
         post?: never;
@@ -309,7 +309,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Save a point of a running sandbox to come back to; the sandbox runs on */
+        /** Save a checkpoint of a running sandbox to roll back to; the sandbox keeps running */
         post: operations["createCheckpoint"];
         delete?: never;
         options?: never;
@@ -326,7 +326,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take a sandbox back to an earlier checkpoint of its own */
+        /** Roll a sandbox back to one of its own checkpoints */
         post: operations["rollBackSandbox"];
         delete?: never;
         options?: never;
@@ -360,7 +360,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Save a running sandbox as a template that others start from; the sandbox runs on */
+        /** Save a running sandbox as a template for new sandboxes; the sandbox keeps running */
         post: operations["createSnapshot"];
         delete?: never;
         options?: never;
@@ -409,7 +409,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what a sandbox used, sampled every 5 seconds and kept for a day */
+        /** List CPU, memory and disk use of a sandbox, sampled every 5 seconds and kept for a day */
         get: operations["getSandboxMetrics"];
         put?: never;
         post?: never;
@@ -446,7 +446,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read the log of a sandbox; it can be read after the end of the sandbox too */
+        /** Read the log of a sandbox, also after the sandbox has ended */
         get: operations["getSandboxLogsV2"];
         put?: never;
         post?: never;
@@ -517,7 +517,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the templates that come with this server, ready or not, by id */
+        /** List all templates that come with this server, whether ready or not, in the order of their ids */
         get: operations["listDefaultTemplates"];
         put?: never;
         post?: never;
@@ -680,7 +680,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the tags of a template, each with the builds that it was on lately */
+        /** List the tags of a template, each with the builds that it was given to last */
         get: operations["listTagGroups"];
         put?: never;
         post?: never;
@@ -697,7 +697,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the builds that a tag was on, newest first */
+        /** List the builds that a tag was given to, newest first */
         get: operations["listTagAssignments"];
         put?: never;
         post?: never;
@@ -733,7 +733,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Start an announced build; it runs in its turn */
+        /** Queue an announced build, which then runs when it is its turn */
         post: operations["startBuild"];
         delete?: never;
         options?: never;
@@ -748,7 +748,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get the state of a build, and its log from an offset on */
+        /** Get the state of a build, and its log entries from an offset on */
         get: operations["getBuildStatus"];
         put?: never;
         post?: never;
@@ -782,7 +782,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Check whether the files of a COPY step are here, and get the address to send them to */
+        /** Check whether the files of a COPY step are stored, and get the URL to send them to */
         get: operations["findUpload"];
         /** Send the files of a COPY step as a tar archive, plain or compressed with gzip */
         put: operations["uploadFiles"];
@@ -800,7 +800,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get what the checkpoints and archives of the team take */
+        /** Get the storage that checkpoints and archives of the team use */
         get: operations["getStorageUsage"];
         put?: never;
         post?: never;
@@ -820,7 +820,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Free what deleted checkpoints have left; for the administrator's team
+         * Delete chunks that no checkpoint needs; for the administrator's team only
          * @description The server does this by itself every 15 minutes.
          */
         post: operations["collectGarbage"];
@@ -837,7 +837,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the templates that come with this server, and what is left to build */
+        /** List the templates that come with this server, and which of them are still to be built */
         get: operations["getCatalog"];
         put?: never;
         post?: never;
@@ -856,9 +856,9 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Build a template that comes with this server; for its administrator */
+        /** Build a template that comes with this server; administrators only */
         post: operations["buildCatalogTemplate"];
-        /** Remove a template that comes with this server until it is built again; for its administrator */
+        /** Remove a template that comes with this server until it is built again; administrators only */
         delete: operations["removeCatalogTemplate"];
         options?: never;
         head?: never;
@@ -929,7 +929,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** End an access token and the API key that came with it */
+        /** Revoke an access token and the API key that was created with it */
         delete: operations["deleteAccessToken"];
         options?: never;
         head?: never;
@@ -994,7 +994,7 @@ export interface components {
             message: string;
             /** @description base, finalize, or the number of the step from 1 */
             step?: string;
-            /** @description Of that step */
+            /** @description Log entries of that step */
             logEntries?: components["schemas"]["BuildLogEntry"][];
         };
         /** @description Virtual CPUs */
@@ -1003,15 +1003,15 @@ export interface components {
             name: string;
             /** @enum {string} */
             state: "waiting" | "building" | "ready" | "failed" | "left-out" | "removed";
-            /** @description Of building: since when, in Unix milliseconds */
+            /** @description State building only: its start, in Unix milliseconds */
             sinceMs?: number;
-            /** @description Of building: what it does now */
+            /** @description State building only: the current step */
             step?: string;
-            /** @description Of failed and left-out */
+            /** @description States failed and left-out only: why */
             reason?: string;
             estimate?: components["schemas"]["CatalogEstimate"];
         };
-        /** @description What builds take, from builds before them */
+        /** @description Time and disk that a build takes, judged by earlier builds */
         CatalogEstimate: {
             seconds: number;
             /** @description MB of disk */
@@ -1020,7 +1020,7 @@ export interface components {
         CatalogRemoval: {
             wasThere: boolean;
             freedBytes: number;
-            /** @description Snapshots and templates that were made from it, which keep its files */
+            /** @description Snapshots and templates that were made from it and still need its files */
             neededBy: number;
         };
         CatalogReport: {
@@ -1030,22 +1030,22 @@ export interface components {
         };
         Checkpoint: {
             checkpointID: string;
-            /** @description Checkpoint that this one came from; null: the template */
+            /** @description Checkpoint that the sandbox ran from before this one; null: the template */
             parentID: string | null;
             /** Format: date-time */
             createdAt: string;
             /**
-             * @description What it was made for
+             * @description Operation that made the checkpoint
              * @enum {string}
              */
             why: "pause" | "auto-pause" | "snapshot" | "checkpoint" | "fork" | "build";
             /** @description false: it holds only the file system */
             memory: boolean;
-            /** @description Size as it was written */
+            /** @description Uncompressed size */
             sizeBytes: number;
-            /** @description The sandbox descends from it directly */
+            /** @description true: the current state of the sandbox came from this checkpoint */
             isHead: boolean;
-            /** @description Snapshots that are this checkpoint */
+            /** @description Names of snapshots that refer to this checkpoint */
             names: string[];
         };
         CollectGarbageRequest: {
@@ -1058,7 +1058,7 @@ export interface components {
         ConnectSandbox: {
             /** @description Seconds to live, from now */
             timeout: number;
-            /** @description false: start from the file system alone: processes are gone, the sandbox boots. Default true */
+            /** @description false: boot the sandbox from its file system, without its former processes. Default true */
             memory?: boolean;
         };
         ConnectSandboxV2: {
@@ -1067,7 +1067,7 @@ export interface components {
              * @default 300
              */
             timeout?: number;
-            /** @description false: start from the file system alone: processes are gone, the sandbox boots. Default true */
+            /** @description false: boot the sandbox from its file system, without its former processes. Default true */
             memory?: boolean;
         };
         CreatedAccessToken: {
@@ -1077,7 +1077,7 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             expiresAt: string;
-            /** @description Shown this once */
+            /** @description The secret; only this response shows it */
             token: string;
         };
         CreatedTeamAPIKey: {
@@ -1091,7 +1091,7 @@ export interface components {
              * @description null: never
              */
             lastUsed?: string | null;
-            /** @description Shown this once */
+            /** @description The secret; only this response shows it */
             key: string;
         };
         DeleteTemplateTagsRequest: {
@@ -1126,7 +1126,7 @@ export interface components {
             serviceAccountJson: string;
         };
         GarbageReport: {
-            /** @description Deleted, or with isDryRun: would be deleted */
+            /** @description Chunks that were deleted, or with isDryRun would be */
             chunks: number;
             /** @description Size of those chunks */
             bytes: number;
@@ -1142,17 +1142,17 @@ export interface components {
         IdentifierMaskingDetails: {
             /** @description What every key begins with */
             prefix: string;
-            /** @description Characters behind the prefix */
+            /** @description Number of characters after the prefix */
             valueLength: number;
-            /** @description The first of those characters */
+            /** @description First characters after the prefix */
             maskedValuePrefix: string;
-            /** @description The last of those characters */
+            /** @description Last characters of the key */
             maskedValueSuffix: string;
         };
         KeepPolicy: {
-            /** @description How many older checkpoints are kept beside the newest */
+            /** @description Number of older checkpoints that are kept beside the newest */
             last: number;
-            /** @description Older ones than this are deleted. Default: of any age */
+            /** @description Checkpoints that are older are deleted. Default: no limit of age */
             maxAgeSeconds?: number;
         };
         ListedSandbox: {
@@ -1179,7 +1179,7 @@ export interface components {
             state: components["schemas"]["SandboxState"];
             envdVersion: components["schemas"]["EnvdVersion"];
             volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
-            /** @description true: envd did not answer when it was paused; resume it with memory false */
+            /** @description true: envd did not answer when the sandbox was paused; resume it with memory false */
             envdUnresponsiveAtPause?: boolean;
         };
         /** @enum {string} */
@@ -1207,7 +1207,7 @@ export interface components {
              */
             autoPause?: boolean;
             /**
-             * @description false: that pause keeps only the file system
+             * @description false: the pause at the end of its time keeps only the file system
              * @default true
              */
             autoPauseMemory?: boolean;
@@ -1227,7 +1227,7 @@ export interface components {
              */
             timeout?: number;
             /**
-             * @description true: envd asks for the access token of the answer. Without it whoever has the id may use the sandbox
+             * @description true: envd requires the access token of the response. false: anyone who knows the id can use the sandbox
              * @default false
              */
             secure?: boolean;
@@ -1241,7 +1241,7 @@ export interface components {
              */
             autoPause?: boolean;
             /**
-             * @description false: that pause keeps only the file system
+             * @description false: the pause at the end of its time keeps only the file system
              * @default true
              */
             autoPauseMemory?: boolean;
@@ -1264,7 +1264,7 @@ export interface components {
         NewTeamAPIKey: {
             name: string;
         };
-        /** @description As RFC 6749, section 5.2, says */
+        /** @description Error of RFC 6749, section 5.2 */
         OAuthError: {
             /** @enum {string} */
             error: "invalid_request" | "invalid_client" | "invalid_grant" | "unsupported_grant_type" | "server_error";
@@ -1283,7 +1283,7 @@ export interface components {
             refresh_token: string;
             /** @enum {string} */
             token_type: "Bearer";
-            /** @description Seconds that the access token is good for */
+            /** @description Seconds until the access token expires */
             expires_in: number;
         };
         OAuthTokenRequest: {
@@ -1306,7 +1306,7 @@ export interface components {
              * @description Ignored
              */
             autoPause?: boolean;
-            /** @description false: start from the file system alone: processes are gone, the sandbox boots. Default true */
+            /** @description false: boot the sandbox from its file system, without its former processes. Default true */
             memory?: boolean;
         };
         /** @description What a client needs to talk to a sandbox */
@@ -1315,17 +1315,17 @@ export interface components {
             sandboxID: string;
             /**
              * @deprecated
-             * @description The same for all sandboxes
+             * @description A constant, equal for all sandboxes
              */
             clientID: string;
             envdVersion: components["schemas"]["EnvdVersion"];
             /** @description Name of the template, or its id */
             alias?: string;
-            /** @description For the header X-Access-Token of requests to envd; absent: it asks for none */
+            /** @description Value of the header X-Access-Token for requests to envd; absent: none is required */
             envdAccessToken?: string;
-            /** @description For the header e2b-traffic-access-token of requests to other ports; null: they ask for none */
+            /** @description Value of the header e2b-traffic-access-token for requests to other ports; null: none is required */
             trafficAccessToken?: string | null;
-            /** @description What the host names of the sandbox end with: <port>-<sandboxID>.<domain> */
+            /** @description Domain of the sandbox's host names: <port>-<sandboxID>.<domain> */
             domain?: string | null;
         };
         SandboxAutoResumeConfig: {
@@ -1359,17 +1359,17 @@ export interface components {
             state: components["schemas"]["SandboxState"];
             envdVersion: components["schemas"]["EnvdVersion"];
             volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
-            /** @description true: envd did not answer when it was paused; resume it with memory false */
+            /** @description true: envd did not answer when the sandbox was paused; resume it with memory false */
             envdUnresponsiveAtPause?: boolean;
             /** @description As in Sandbox */
             envdAccessToken?: string;
-            /** @description null: the create did not say */
+            /** @description null: not set at the create */
             allowInternetAccess?: boolean | null;
             /** @description As in Sandbox */
             domain?: string | null;
             network?: components["schemas"]["SandboxNetworkConfig"];
             /**
-             * @description What its pause kept; absent while it runs or is being paused
+             * @description What the pause kept; absent while the sandbox runs or is being paused
              * @enum {string}
              */
             pauseMode?: "full" | "filesystem";
@@ -1386,7 +1386,7 @@ export interface components {
             changed: string[];
             /** @description Absolute paths */
             deleted: string[];
-            /** @description true: there are more than the 10 000 of each that are listed */
+            /** @description true: at least one list was cut off after 10 000 paths */
             isTruncated: boolean;
         };
         SandboxEgressProxyConfig: {
@@ -1418,15 +1418,15 @@ export interface components {
         };
         SandboxEventCheckpoint: {
             id: string;
-            /** @description Of checkpointed: what it was made for */
+            /** @description checkpointed only: operation that made the checkpoint */
             why?: string;
-            /** @description Of paused: false: it holds only the file system */
+            /** @description paused only: false means that only the file system was kept */
             memory?: boolean;
             size_bytes: number;
-            /** @description Of checkpointed: how long the sandbox stood still */
+            /** @description checkpointed only: how long the sandbox was frozen */
             stopped_ms?: number;
         };
-        /** @description What there is to say depends on the type of the event */
+        /** @description Which fields are present depends on the type of the event */
         SandboxEventData: {
             /** @description Metadata of the sandbox */
             sandbox_metadata?: {
@@ -1434,31 +1434,36 @@ export interface components {
             };
             /**
              * Format: date-time
-             * @description Of updated: the new end of its time
+             * @description updated only: the new end of the sandbox's time
              */
             set_timeout?: string;
-            /** @description Of updated: why the sandbox stands still; null: it goes on */
+            /** @description updated only: why the sandbox was frozen; null: it runs again */
             stalled?: string | null;
-            /** @description Of updated: what it was taken back to */
+            /** @description updated only: the checkpoint that it was rolled back to */
             rollback?: {
                 checkpoint_id: string;
             };
+            /** @description updated only: the sandbox was taken over from another machine */
+            adopted?: {
+                /** @description Name of that machine */
+                from: string;
+            };
             /**
-             * @description Of paused
+             * @description paused only
              * @enum {string}
              */
             pause_reason?: "request" | "timeout" | "recovered";
             checkpoint?: components["schemas"]["SandboxEventCheckpoint"];
             /**
-             * @description Of resumed
+             * @description resumed only
              * @enum {string}
              */
             resume_reason?: "request" | "traffic";
-            /** @description Of resumed: false: it booted */
+            /** @description resumed only: false means that the sandbox booted */
             memory?: boolean;
-            /** @description Of resumed: why it booted although its memory was kept */
+            /** @description resumed only: why the sandbox booted although its memory had been kept */
             fallback?: string;
-            /** @description Of killed: request, timeout, abandoned, lost, exited: … and others */
+            /** @description killed only: request, timeout, abandoned, lost, exited: … and others */
             kill_reason?: string;
             execution?: components["schemas"]["SandboxEventExecution"];
         };
@@ -1483,7 +1488,7 @@ export interface components {
              */
             count?: number;
         };
-        /** @description A copy, or why there is none */
+        /** @description A copy, or the error of a copy that failed */
         SandboxForkResult: {
             sandbox?: components["schemas"]["Sandbox"];
             error?: components["schemas"]["Error"];
@@ -1516,7 +1521,7 @@ export interface components {
             timestamp: string;
             message: string;
             level: components["schemas"]["LogLevel"];
-            /** @description What else is known of the line */
+            /** @description Other fields of the line */
             fields: {
                 [key: string]: string;
             };
@@ -1561,7 +1566,7 @@ export interface components {
             allowPublicTraffic?: boolean;
             /** @description Addresses, CIDR blocks, domains or *.domain that the sandbox may reach. Not available yet (501) */
             allowOut?: string[];
-            /** @description Addresses and CIDR blocks that it may not reach. Today only ["0.0.0.0/0"], else 501 */
+            /** @description Addresses and CIDR blocks that the sandbox may not reach. Only ["0.0.0.0/0"] is available, else 501 */
             denyOut?: string[];
             egressProxy?: components["schemas"]["SandboxEgressProxyConfig"];
             /** @description Rules by domain. Not available yet (501) */
@@ -1587,7 +1592,7 @@ export interface components {
             allow_internet_access?: boolean;
             /** @description Addresses, CIDR blocks, domains or *.domain that the sandbox may reach. Not available yet (501) */
             allowOut?: string[];
-            /** @description Addresses and CIDR blocks that it may not reach. Today only ["0.0.0.0/0"], else 501 */
+            /** @description Addresses and CIDR blocks that the sandbox may not reach. Only ["0.0.0.0/0"] is available, else 501 */
             denyOut?: string[];
             egressProxy?: components["schemas"]["SandboxEgressProxyConfig"];
             /** @description Rules by domain. Not available yet (501) */
@@ -1596,27 +1601,27 @@ export interface components {
             };
         };
         /**
-         * @description What happens at the end of its time
+         * @description What happens at the end of the sandbox's time
          * @enum {string}
          */
         SandboxOnTimeout: "kill" | "pause";
         SandboxPauseRequest: {
             /** @description false: keep only the file system. Default true */
             memory?: boolean;
-            /** @description true: answer 503 and let the sandbox run on while envd does not answer. false: such a sandbox is paused and can only be resumed with memory false. Without memory always true */
+            /** @description true: when envd does not respond, fail with 503 and keep the sandbox running. false: pause it anyway; it can then only be resumed with memory false. Always true when memory is false */
             requireHealthyGuest?: boolean;
         };
         SandboxRefreshRequest: {
-            /** @description Seconds to live, from now. Default: what the sandbox was created with */
+            /** @description Seconds to live, from now. Default: the timeout that the sandbox was created with */
             duration?: number;
         };
         SandboxRollbackRequest: {
             checkpointID: string;
         };
         SandboxSnapshotRequest: {
-            /** @description name or name:tag. Default: only an id finds it */
+            /** @description name or name:tag. Default: no name, only an id */
             name?: string;
-            /** @description false: keep only the file system; sandboxes made from it boot. Default true */
+            /** @description false: keep only the file system, from which sandboxes then boot. Default true */
             memory?: boolean;
         };
         /** @enum {string} */
@@ -1638,36 +1643,36 @@ export interface components {
             path: string;
         };
         SandboxesWithMetrics: {
-            /** @description By sandbox, as sandbox_ids names it */
+            /** @description By sandbox, under the name that sandbox_ids used */
             sandboxes: {
                 [key: string]: components["schemas"]["SandboxMetric"];
             };
         };
         SnapshotInfo: {
-            /** @description templateID of creates that start from it */
+            /** @description Pass this as templateID to create a sandbox from the snapshot */
             snapshotID: string;
             names: string[];
         };
         StorageUsage: {
             /** @description How many */
             checkpoints: number;
-            /** @description How many archives for COPY steps */
+            /** @description Number of archives for COPY steps */
             uploads: number;
             /** @description Size of those archives */
             uploadBytes: number;
-            /** @description Checkpoints as they were written, and archives */
+            /** @description Uncompressed size of checkpoints, plus archives */
             sizeBytes: number;
-            /** @description What packed copies of the checkpoints take, each chunk counted once */
+            /** @description Size of the packed copies of the checkpoints, each chunk counted once */
             storedBytes: number;
-            /** @description How much of storedBytes checkpoints of others use too */
+            /** @description Part of storedBytes that is shared with checkpoints of other teams */
             sharedBytes: number;
-            /** @description Most that sizeBytes may be by the plan; null: no limit */
+            /** @description Limit of the plan for sizeBytes; null: no limit */
             limitBytes: number | null;
         };
         Team: {
             /** Format: uuid */
             teamID: string;
-            /** @description Another form of teamID, which every teamID parameter takes */
+            /** @description Another form of teamID, which every teamID parameter accepts */
             projectID: string;
             name: string;
             /** @description The key of the request, or the one that belongs to its access token */
@@ -1686,19 +1691,19 @@ export interface components {
              */
             lastUsed?: string | null;
         };
-        /** @description Who made it; always null, as teams have no users yet */
+        /** @description Creator; always null, as teams have no users yet */
         TeamUser: {
             id: string;
             email: string | null;
         };
         Template: {
             templateID: string;
-            /** @description Build that a create without a tag starts from; empty: none is ready */
+            /** @description Build that a create without a tag starts from; empty: no build is ready */
             buildID: string;
             cpuCount: components["schemas"]["CPUCount"];
             memoryMB: components["schemas"]["MemoryMB"];
             diskSizeMB: components["schemas"]["DiskSizeMB"];
-            /** @description Other teams may start from it */
+            /** @description true: other teams may start sandboxes from it */
             public: boolean;
             /**
              * @deprecated
@@ -1714,17 +1719,17 @@ export interface components {
             createdBy: components["schemas"]["TeamUser"] | null;
             /**
              * Format: date-time
-             * @description Last create; null: none
+             * @description Time of the last create; null: there was none
              */
             lastSpawnedAt: string | null;
-            /** @description Sandboxes that were created from it */
+            /** @description Number of sandboxes that were created from it */
             spawnCount: number;
             buildCount: number;
             envdVersion: components["schemas"]["EnvdVersion"];
             buildStatus: components["schemas"]["TemplateBuildStatus"];
-            /** @description It comes with this server; other teams are not told how often it is used (0, null) */
+            /** @description It comes with this server. Other teams do not see how often it is used (0, null) */
             isDefault: boolean;
-            /** @description Of templates that come with this server */
+            /** @description Set for templates that come with this server */
             description?: string;
         };
         TemplateAliasResponse: {
@@ -1746,11 +1751,11 @@ export interface components {
             envdVersion?: components["schemas"]["EnvdVersion"];
         };
         TemplateBuildFileUpload: {
-            /** @description The team has sent these files before */
+            /** @description true: the team has already sent these files */
             present: boolean;
             /** @description Where to PUT the archive, within an hour and without a credential */
             url?: string;
-            /** @description Headers that must go with it */
+            /** @description Headers that the PUT must have */
             headers?: {
                 [key: string]: string;
             };
@@ -1759,7 +1764,7 @@ export interface components {
             templateID: string;
             buildID: string;
             status: components["schemas"]["TemplateBuildStatus"];
-            /** @description From logsOffset on */
+            /** @description Log entries from logsOffset on */
             logEntries: components["schemas"]["BuildLogEntry"][];
             /**
              * @deprecated
@@ -1776,16 +1781,16 @@ export interface components {
             name?: string;
             /**
              * @deprecated
-             * @description What old clients call name
+             * @description Name of the template, as old clients send it
              */
             alias?: string;
             /** @description Tags that the build gets when it is ready. Default: the one in the name, else default */
             tags?: string[];
-            /** @description 1 or an even number. Default: as the base image */
+            /** @description 1 or an even number. Default: that of the base image */
             cpuCount?: number;
-            /** @description MiB, an even number. Default: as the base image */
+            /** @description MiB, an even number. Default: that of the base image */
             memoryMB?: number;
-            /** @description MiB of disk at least */
+            /** @description Least disk, in MiB */
             minFreeDiskMb?: number;
             /**
              * @deprecated
@@ -1802,11 +1807,11 @@ export interface components {
             /** @description true: run every step even if its result is cached */
             force?: boolean;
             steps?: components["schemas"]["TemplateStep"][];
-            /** @description Runs at the end of the build, and is running when sandboxes start */
+            /** @description Started at the end of the build; already running when sandboxes start */
             startCmd?: string;
-            /** @description Tried every 2 s for 10 minutes until it exits with 0 */
+            /** @description Run every 2 s until it exits with 0, for at most 10 minutes */
             readyCmd?: string;
-            /** @description true: commands of sandboxes get the variables of the image and of ENV steps too */
+            /** @description true: commands in sandboxes also get the variables of the image and of ENV steps */
             templateEnvAtRuntime?: boolean;
         };
         /**
@@ -1830,7 +1835,7 @@ export interface components {
             args?: string[];
             /** @description true: run it even if its result is cached */
             force?: boolean;
-            /** @description Of COPY: SHA-256 of its files, in lower-case hex */
+            /** @description COPY only: SHA-256 of the files, in lower-case hex */
             filesHash?: string;
         };
         TemplateTag: {
@@ -1838,11 +1843,11 @@ export interface components {
             buildID: string;
             /**
              * Format: date-time
-             * @description When the build got the tag
+             * @description When the tag was given to the build
              */
             createdAt: string;
         };
-        /** @description A build that a tag was on, and since when */
+        /** @description A build that a tag was given to, and when */
         TemplateTagAssignment: {
             assignmentId: string;
             buildId: string;
@@ -1859,7 +1864,7 @@ export interface components {
         TemplateTagAssignments: {
             /** @description Newest first */
             data: components["schemas"]["TemplateTagAssignment"][];
-            /** @description cursor of the next page; null on the last one */
+            /** @description Cursor of the next page; null on the last page */
             nextCursor: string | null;
         };
         TemplateTagCount: {
@@ -1874,12 +1879,12 @@ export interface components {
             tag: string;
             /** @description Newest first */
             assignments: components["schemas"]["TemplateTagAssignment"][];
-            /** @description There are more than assignmentLimit */
+            /** @description true: more builds exist than assignmentLimit */
             hasMore: boolean;
         };
         TemplateTagGroups: {
             tags: components["schemas"]["TemplateTagGroup"][];
-            /** @description cursor of the next page; null on the last one */
+            /** @description Cursor of the next page; null on the last page */
             nextCursor: string | null;
         };
         TemplateUpdateRequest: {
@@ -1892,12 +1897,12 @@ export interface components {
         };
         TemplateWithBuilds: {
             templateID: string;
-            /** @description Build that a create without a tag starts from; empty: none is ready */
+            /** @description Build that a create without a tag starts from; empty: no build is ready */
             buildID: string;
             cpuCount: components["schemas"]["CPUCount"];
             memoryMB: components["schemas"]["MemoryMB"];
             diskSizeMB: components["schemas"]["DiskSizeMB"];
-            /** @description Other teams may start from it */
+            /** @description true: other teams may start sandboxes from it */
             public: boolean;
             /**
              * @deprecated
@@ -1913,19 +1918,19 @@ export interface components {
             createdBy: components["schemas"]["TeamUser"] | null;
             /**
              * Format: date-time
-             * @description Last create; null: none
+             * @description Time of the last create; null: there was none
              */
             lastSpawnedAt: string | null;
-            /** @description Sandboxes that were created from it */
+            /** @description Number of sandboxes that were created from it */
             spawnCount: number;
             buildCount: number;
             envdVersion: components["schemas"]["EnvdVersion"];
             buildStatus: components["schemas"]["TemplateBuildStatus"];
-            /** @description It comes with this server; other teams are not told how often it is used (0, null) */
+            /** @description It comes with this server. Other teams do not see how often it is used (0, null) */
             isDefault: boolean;
-            /** @description Of templates that come with this server */
+            /** @description Set for templates that come with this server */
             description?: string;
-            /** @description Newest first, a page of them */
+            /** @description One page of builds, newest first */
             builds: components["schemas"]["TemplateBuild"][];
         };
         UpdateTeamAPIKey: {
@@ -1991,7 +1996,7 @@ export interface components {
          *
          *     `idempotency_request_mismatch`: Use a new Idempotency-Key for a new request.
          *
-         *     `idempotency_in_progress`: Repeat the request in a moment: the first one with this key has not ended.
+         *     `idempotency_in_progress`: Repeat the request in a moment: the first request with this key is still running.
          *
          *     `sandbox_snapshot_guest_agent_unresponsive`: Resume the sandbox with memory: false, which boots it from its files.
          */
@@ -2039,7 +2044,7 @@ export interface components {
          *
          *     `sandbox_create_failed`: Repeat the request: nothing was left behind.
          *
-         *     `checkpoint_failed`: Repeat the request: the sandbox runs on as before.
+         *     `checkpoint_failed`: Repeat the request: the sandbox keeps running as before.
          *
          *     `checkpoint_damaged`: Use another checkpoint of the sandbox: this one cannot be read.
          */
@@ -2092,7 +2097,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description `operation_timeout`: Look at whether the operation was done before it is repeated. */
+        /** @description `operation_timeout`: Check whether the operation was done before you repeat it. */
         504: {
             headers: {
                 [name: string]: unknown;
@@ -2191,7 +2196,7 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthToken"];
                 };
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2200,7 +2205,7 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2209,7 +2214,7 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -2218,7 +2223,7 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -2249,7 +2254,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2258,7 +2263,7 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2267,7 +2272,7 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -2276,7 +2281,7 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description As RFC 6749, section 5.2, says */
+            /** @description Error of RFC 6749, section 5.2 */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -2321,7 +2326,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours a request that is repeated with its key is done once and gets the first answer again */
+                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours, a repeated request with the same key is not done again and gets the first response */
                 "idempotency-key"?: string;
             };
             path?: never;
@@ -2365,7 +2370,7 @@ export interface operations {
                 metadata?: string;
                 /** @description running, paused or both. Default both */
                 state?: components["schemas"]["SandboxState"][];
-                /** @description By the time of the start. Default desc */
+                /** @description Order by start time. Default desc */
                 order?: components["schemas"]["OrderDirection"];
                 /** @description Only sandboxes that started then or later */
                 startedAfter?: string;
@@ -2373,7 +2378,7 @@ export interface operations {
                 template?: string;
                 /** @description Most items of a page, 1 to 100; numbers outside are taken as the nearest. Default 100 */
                 limit?: number;
-                /** @description Header X-Next-Token of the page before. Default: the first page */
+                /** @description Header X-Next-Token of the previous page. Default: the first page */
                 nextToken?: string;
             };
             header?: never;
@@ -2387,7 +2392,7 @@ export interface operations {
                 headers: {
                     /** @description nextToken of the next page; absent on the last one */
                     "X-Next-Token"?: string;
-                    /** @description Running sandboxes that fit the filters, on all pages; absent unless running is asked for */
+                    /** @description Number of running sandboxes that match the filters, on all pages; absent when the states exclude running */
                     "X-Total-Running"?: number;
                     [name: string]: unknown;
                 };
@@ -2408,7 +2413,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours a request that is repeated with its key is done once and gets the first answer again */
+                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours, a repeated request with the same key is not done again and gets the first response */
                 "idempotency-key"?: string;
             };
             path?: never;
@@ -2787,7 +2792,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours a request that is repeated with its key is done once and gets the first answer again */
+                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours, a repeated request with the same key is not done again and gets the first response */
                 "idempotency-key"?: string;
             };
             path: {
@@ -2861,7 +2866,7 @@ export interface operations {
     getSandboxDiff: {
         parameters: {
             query?: {
-                /** @description Id of a checkpoint. Default: the one that `to` came from */
+                /** @description Id of a checkpoint. Default: the parent of `to` */
                 from?: string;
                 /** @description Id of a checkpoint. Default: the newest */
                 to?: string;
@@ -3007,7 +3012,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours a request that is repeated with its key is done once and gets the first answer again */
+                /** @description 1 to 255 of a-z, 0-9 and -. Within 24 hours, a repeated request with the same key is not done again and gets the first response */
                 "idempotency-key"?: string;
             };
             path: {
@@ -3049,13 +3054,13 @@ export interface operations {
     listSnapshots: {
         parameters: {
             query?: {
-                /** @description Only those of this sandbox */
+                /** @description Only snapshots of this sandbox */
                 sandboxID?: string;
-                /** @description Only those of this name or id, with or without :tag */
+                /** @description Only snapshots with this name or id, with or without :tag */
                 name?: string;
                 /** @description Most items of a page, 1 to 100; numbers outside are taken as the nearest. Default 100 */
                 limit?: number;
-                /** @description Header X-Next-Token of the page before. Default: the first page */
+                /** @description Header X-Next-Token of the previous page. Default: the first page */
                 nextToken?: string;
             };
             header?: never;
@@ -3117,7 +3122,7 @@ export interface operations {
     getSandboxMetrics: {
         parameters: {
             query?: {
-                /** @description Unix seconds, inclusive. Default: from its start */
+                /** @description Unix seconds, inclusive. Default: the start of the sandbox */
                 start?: number;
                 /** @description Unix seconds, inclusive. Default: now */
                 end?: number;
@@ -3153,9 +3158,9 @@ export interface operations {
     getSandboxLogs: {
         parameters: {
             query?: {
-                /** @description Unix milliseconds, inclusive. Default: from its start */
+                /** @description Unix milliseconds, inclusive. Default: the start of the sandbox */
                 start?: number;
-                /** @description Most lines of the answer */
+                /** @description Most lines in the response */
                 limit?: number;
             };
             header?: never;
@@ -3189,15 +3194,15 @@ export interface operations {
     getSandboxLogsV2: {
         parameters: {
             query?: {
-                /** @description Unix milliseconds, inclusive. Default: the end that the direction starts from */
+                /** @description Unix milliseconds, inclusive. Default: the first line in this direction */
                 cursor?: number;
-                /** @description Most lines of the answer */
+                /** @description Most lines in the response */
                 limit?: number;
                 /** @description forward: oldest first, from the cursor on. backward: newest first, up to the cursor. Default forward */
                 direction?: components["schemas"]["LogsDirection"];
                 /** @description Only lines of this level and more severe ones. Default: all */
                 level?: components["schemas"]["LogLevel"];
-                /** @description Only lines whose message holds this */
+                /** @description Only lines whose message contains this text */
                 search?: string;
             };
             header?: never;
@@ -3233,7 +3238,7 @@ export interface operations {
             query?: {
                 /** @description How many events to skip */
                 offset?: number;
-                /** @description Most events of the answer */
+                /** @description Most events in the response */
                 limit?: number;
                 /** @description true: oldest first */
                 orderAsc?: boolean;
@@ -3269,7 +3274,7 @@ export interface operations {
             query?: {
                 /** @description How many events to skip */
                 offset?: number;
-                /** @description Most events of the answer */
+                /** @description Most events in the response */
                 limit?: number;
                 /** @description true: oldest first */
                 orderAsc?: boolean;
@@ -3307,7 +3312,7 @@ export interface operations {
     listTemplates: {
         parameters: {
             query?: {
-                /** @description Team of the caller: its UUID, or its project id, prj_… Default: that team */
+                /** @description UUID or project id (prj_…) of the caller's team, which is also the default */
                 teamID?: string;
             };
             header?: never;
@@ -3364,11 +3369,11 @@ export interface operations {
     listTemplatesV2: {
         parameters: {
             query?: {
-                /** @description Team of the caller: its UUID, or its project id, prj_… Default: that team */
+                /** @description UUID or project id (prj_…) of the caller's team, which is also the default */
                 teamID?: string;
                 /** @description Most items of a page, 1 to 100; numbers outside are taken as the nearest. Default 100 */
                 limit?: number;
-                /** @description Header X-Next-Token of the page before. Default: the first page */
+                /** @description Header X-Next-Token of the previous page. Default: the first page */
                 nextToken?: string;
             };
             header?: never;
@@ -3465,7 +3470,7 @@ export interface operations {
             query?: {
                 /** @description Most items of a page, 1 to 100; numbers outside are taken as the nearest. Default 100 */
                 limit?: number;
-                /** @description Header X-Next-Token of the page before. Default: the first page */
+                /** @description Header X-Next-Token of the previous page. Default: the first page */
                 nextToken?: string;
             };
             header?: never;
@@ -3762,9 +3767,9 @@ export interface operations {
                 assignmentLimit?: number;
                 /** @description Most tags of the page */
                 tagsLimit?: number;
-                /** @description nextCursor of the page before. Default: the first page */
+                /** @description nextCursor of the previous page. Default: the first page */
                 tagsCursor?: string;
-                /** @description Only tags that hold this */
+                /** @description Only tags that contain this text */
                 search?: string;
                 /** @description Default latest_desc */
                 sort?: "latest_desc" | "latest_asc" | "name_asc" | "name_desc";
@@ -3800,7 +3805,7 @@ export interface operations {
     listTagAssignments: {
         parameters: {
             query?: {
-                /** @description nextCursor of the page before. Default: the first page */
+                /** @description nextCursor of the previous page. Default: the first page */
                 cursor?: string;
                 /** @description Most builds of the page */
                 limit?: number;
@@ -3907,9 +3912,9 @@ export interface operations {
     getBuildStatus: {
         parameters: {
             query?: {
-                /** @description How many entries were read already */
+                /** @description Number of entries to skip */
                 logsOffset?: number;
-                /** @description Most entries of the answer; more than 100 are taken as 100 */
+                /** @description Most entries in the response; larger numbers count as 100 */
                 limit?: number;
                 /** @description Only lines of this level and more severe ones. Default: all */
                 level?: components["schemas"]["LogLevel"];
@@ -3946,9 +3951,9 @@ export interface operations {
     getBuildLogs: {
         parameters: {
             query?: {
-                /** @description Unix milliseconds, inclusive. Default: the end that the direction starts from */
+                /** @description Unix milliseconds, inclusive. Default: the first entry in this direction */
                 cursor?: number;
-                /** @description Most entries of the answer; more than 100 are taken as 100 */
+                /** @description Most entries in the response; larger numbers count as 100 */
                 limit?: number;
                 /** @description forward: oldest first, from the cursor on. backward: newest first, up to the cursor. Default forward */
                 direction?: components["schemas"]["LogsDirection"];
@@ -4022,7 +4027,7 @@ export interface operations {
     uploadFiles: {
         parameters: {
             query: {
-                /** @description From the address that findUpload gives */
+                /** @description Last part of the URL that findUpload returns */
                 ticket: string;
             };
             header?: never;

@@ -41,7 +41,11 @@ export class Git {
     this.commands = commands
   }
 
-  /** Clones a repository. @throws {@link GitAuthError} when the remote requires other credentials */
+  /**
+   * Clones a repository.
+   *
+   * @throws {@link GitAuthError} when the remote requires credentials or refuses the given ones
+   */
   async clone(url: string, opts: GitCloneOpts = {}): Promise<CommandResult> {
     const credentials = credentialsOf(opts, 'clone')
     const keepsUrl = !credentials || opts.dangerouslyStoreCredentials
@@ -57,7 +61,7 @@ export class Git {
     return result
   }
 
-  /** Makes a repository. */
+  /** Creates a repository. */
   async init(path: string, opts: GitInitOpts = {}): Promise<CommandResult> {
     const args = ['init']
     if (opts.initialBranch) args.push('--initial-branch', opts.initialBranch)
@@ -65,7 +69,7 @@ export class Git {
     return await this.git([...args, path], undefined, opts)
   }
 
-  /** Adds a remote, or with `overwrite` gives it another URL. */
+  /** Adds a remote. With `overwrite`, changes the URL of an existing remote instead of failing. */
   async remoteAdd(
     path: string,
     name: string,
@@ -81,25 +85,25 @@ export class Git {
     return await this.shell(`(${addOrSet}) && ${commandLine(['fetch', name], path)}`, opts)
   }
 
-  /** The URL of a remote, undefined when there is no such remote. */
+  /** Returns the URL of a remote; undefined when there is no such remote. */
   async remoteGet(path: string, name: string, opts: GitRequestOpts = {}): Promise<string | undefined> {
     if (!name) throw new InvalidArgumentError('Remote name is required.')
     const { stdout } = await this.shell(`${commandLine(['remote', 'get-url', name], path)} || true`, opts)
     return stdout.trim() || undefined
   }
 
-  /** Branch, upstream and changed files. */
+  /** Returns the branch, the upstream and the changed files. */
   async status(path: string, opts: GitRequestOpts = {}): Promise<GitStatus> {
     return parseStatus((await this.git(['status', '--porcelain=1', '-b'], path, opts)).stdout)
   }
 
-  /** Local branches. */
+  /** Lists the local branches. */
   async branches(path: string, opts: GitRequestOpts = {}): Promise<GitBranches> {
     const format = '--format=%(refname:short)\t%(HEAD)'
     return parseBranches((await this.git(['branch', format], path, opts)).stdout)
   }
 
-  /** Makes a branch and checks it out. */
+  /** Creates a branch and checks it out. */
   async createBranch(path: string, branch: string, opts: GitRequestOpts = {}): Promise<CommandResult> {
     return await this.git(['checkout', '-b', branch], path, opts)
   }
@@ -121,7 +125,7 @@ export class Git {
     return await this.git(['add', ...what], path, opts)
   }
 
-  /** Commits what is staged. */
+  /** Commits the staged changes. */
   async commit(path: string, message: string, opts: GitCommitOpts = {}): Promise<CommandResult> {
     const args: string[] = []
     if (opts.authorName) args.push('-c', `user.name=${opts.authorName}`)
@@ -183,7 +187,7 @@ export class Git {
     return await this.git([...args, key, value], path, opts)
   }
 
-  /** Reads a configuration value, undefined when it is not set. */
+  /** Reads a configuration value; undefined when the key is not set. */
   async getConfig(key: string, opts: GitConfigOpts = {}): Promise<string | undefined> {
     const { args, path } = configTarget(key, opts)
     const { stdout } = await this.shell(`${commandLine([...args, '--get', key], path)} || true`, opts)

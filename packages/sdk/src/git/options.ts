@@ -1,20 +1,20 @@
 import type { CommandStartOpts } from '../commands/commands.ts'
 
-/** Options of every git call: those of the command that it runs. */
+/** Options of every git call, which are passed to the command that runs git. */
 export interface GitRequestOpts
   extends Partial<Pick<CommandStartOpts, 'envs' | 'user' | 'cwd' | 'timeoutMs' | 'requestTimeoutMs'>> {}
 
 export interface GitCloneOpts extends GitRequestOpts {
-  /** Where to. @default a directory named like the repository */
+  /** Directory to clone into. @default a directory named like the repository */
   path?: string
   branch?: string
-  /** Only so many commits. */
+  /** Number of commits to fetch. @default all */
   depth?: number
-  /** For HTTP(S); taken out of the remote's URL again afterwards. */
+  /** User name for HTTP(S); removed from the remote's URL after the call. */
   username?: string
   /** Password or token for HTTP(S). */
   password?: string
-  /** Leave the credentials in the remote's URL, readable for everything in the sandbox. @default false */
+  /** Leave the credentials in the remote's URL, where every program in the sandbox can read them. @default false */
   dangerouslyStoreCredentials?: boolean
 }
 
@@ -24,9 +24,9 @@ export interface GitInitOpts extends GitRequestOpts {
 }
 
 export interface GitRemoteAddOpts extends GitRequestOpts {
-  /** Fetch from it at once. */
+  /** Fetch from the new remote at once. */
   fetch?: boolean
-  /** Give a remote of that name the new URL instead of failing. */
+  /** Change the URL of an existing remote of that name instead of failing. */
   overwrite?: boolean
 }
 
@@ -37,9 +37,9 @@ export interface GitCommitOpts extends GitRequestOpts {
 }
 
 export interface GitAddOpts extends GitRequestOpts {
-  /** @default everything */
+  /** Paths to stage. @default everything */
   files?: string[]
-  /** Without `files`: the whole repository instead of the current directory. @default true */
+  /** Without `files`: stage the whole repository instead of only the current directory. @default true */
   all?: boolean
 }
 
@@ -53,27 +53,27 @@ export interface GitResetOpts extends GitRequestOpts {
 }
 
 export interface GitRestoreOpts extends GitRequestOpts {
-  /** At least one; `['.']` for all. */
+  /** Paths to restore, at least one; `['.']` restores everything. */
   paths: string[]
   /** Restore the index. */
   staged?: boolean
   /** Restore the files. @default true unless `staged` is given */
   worktree?: boolean
-  /** Commit, branch or ref to take them from. */
+  /** Commit, branch or ref to restore from. */
   source?: string
 }
 
 export interface GitDeleteBranchOpts extends GitRequestOpts {
-  /** Also one that is not merged. */
+  /** Delete the branch even when it is not merged. */
   force?: boolean
 }
 
 export interface GitPushOpts extends GitRequestOpts {
   remote?: string
   branch?: string
-  /** @default true when a remote is named or chosen */
+  /** Set the remote branch as upstream; applies with `remote` or credentials. @default true */
   setUpstream?: boolean
-  /** For HTTP(S); taken out of the remote's URL again afterwards. */
+  /** User name for HTTP(S); removed from the remote's URL after the call. */
   username?: string
   /** Password or token for HTTP(S). */
   password?: string
@@ -82,7 +82,7 @@ export interface GitPushOpts extends GitRequestOpts {
 export interface GitPullOpts extends GitRequestOpts {
   remote?: string
   branch?: string
-  /** For HTTP(S); taken out of the remote's URL again afterwards. */
+  /** User name for HTTP(S); removed from the remote's URL after the call. */
   username?: string
   /** Password or token for HTTP(S). */
   password?: string
@@ -93,7 +93,7 @@ export type GitConfigScope = 'global' | 'local' | 'system'
 export interface GitConfigOpts extends GitRequestOpts {
   /** @default 'global' */
   scope?: GitConfigScope
-  /** Repository; needed for the scope `local`. */
+  /** Path of the repository; required for the scope `local`. */
   path?: string
 }
 

@@ -5,7 +5,11 @@ export interface Credentials {
   password: string
 }
 
-/** Both or neither. @throws {@link InvalidArgumentError} for a password without a username */
+/**
+ * Returns user name and password when both are given.
+ *
+ * @throws {@link InvalidArgumentError} for a password without a username
+ */
 export function credentialsOf(
   { username, password }: { username?: string; password?: string },
   action: string,
@@ -16,9 +20,9 @@ export function credentialsOf(
 }
 
 /**
- * The URL with credentials in it.
+ * Inserts credentials into a URL.
  *
- * @throws {@link InvalidArgumentError} for anything but http and https, which have no place for them
+ * @throws {@link InvalidArgumentError} for schemes other than http and https, whose URLs cannot hold credentials
  */
 export function withCredentials(url: string, { username, password }: Credentials): string {
   let parsed: URL
@@ -34,7 +38,7 @@ export function withCredentials(url: string, { username, password }: Credentials
   return parsed.toString()
 }
 
-/** Where `git clone` puts a repository that is given no path. */
+/** Directory that `git clone` creates when no path is given. */
 export function directoryOf(url: string): string | undefined {
   const last = url
     .replace(/\/+$/, '')

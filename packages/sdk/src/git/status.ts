@@ -1,4 +1,4 @@
-/** What happened to a file, in one word. */
+/** State of a file in one word. */
 export type GitStatusLabel =
   | 'conflict'
   | 'renamed'
@@ -20,12 +20,12 @@ export interface GitFileStatus {
   workingTreeStatus: string
   /** Whether the index differs from HEAD. */
   staged: boolean
-  /** Where a renamed or copied file came from. */
+  /** Previous path of a renamed file, or source of a copied file. */
   renamedFrom?: string
 }
 
 export interface GitStatus {
-  /** None when HEAD is detached. */
+  /** Undefined when HEAD is detached. */
   currentBranch?: string
   upstream?: string
   /** Commits that the upstream lacks. */
@@ -51,7 +51,7 @@ export interface GitBranches {
   currentBranch?: string
 }
 
-/** In order: the first letter that either column has decides. */
+/** In order of precedence: the first of these letters that is in one of the two columns decides. */
 const labels: [string, GitStatusLabel][] = [
   ['R', 'renamed'],
   ['C', 'copied'],
@@ -64,7 +64,7 @@ const labels: [string, GitStatusLabel][] = [
 /** `AA` and `DD` are unmerged too, but the official client says `added` and `deleted`, and programs match on that. */
 const isConflict = (columns: string): boolean => columns.includes('U')
 
-/** Reads the output of `git status --porcelain=1 -b`. */
+/** Parses the output of `git status --porcelain=1 -b`. */
 export function parseStatus(output: string): GitStatus {
   const lines = output.split('\n').filter((line) => line.trim())
   const head = lines[0]?.startsWith('## ') ? lines[0].slice(3) : undefined
@@ -92,7 +92,7 @@ export function parseStatus(output: string): GitStatus {
 
 type Head = Pick<GitStatus, 'currentBranch' | 'upstream' | 'ahead' | 'behind' | 'detached'>
 
-/** `main...origin/main [ahead 1, behind 2]`, `HEAD (no branch)`, `No commits yet on main`. */
+/** Parses the first line: `main...origin/main [ahead 1, behind 2]`, `HEAD (no branch)`, `No commits yet on main`. */
 function parseHead(head: string | undefined): Head {
   if (head === undefined) return { ahead: 0, behind: 0, detached: false }
   if (head.startsWith('HEAD (')) return { ahead: 0, behind: 0, detached: true }
@@ -123,7 +123,7 @@ function parseFile(line: string): GitFileStatus {
   }
 }
 
-/** Reads the output of `git branch --format='%(refname:short)\t%(HEAD)'`. */
+/** Parses the output of `git branch --format='%(refname:short)\t%(HEAD)'`. */
 export function parseBranches(output: string): GitBranches {
   const rows = output.split('\n').filter((line) => line.trim())
   const branches = rows.map((row) => row.split('\t')[0]!.trim())

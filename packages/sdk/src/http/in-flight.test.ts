@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { limitInFlight } from './in-flight.ts'
 
-/** Answers that come when a test says so. */
+/** Requests that were sent; the test answers them when it wants. */
 let pending: { url: string; answer: (value: Response) => void; fail: (error: Error) => void }[]
 let send: typeof fetch
 
@@ -14,7 +14,7 @@ beforeEach(() => {
 const settled = () => new Promise((resolve) => setTimeout(resolve))
 const urls = () => pending.map(({ url }) => url)
 
-test('more than the limit wait in line, first come first served', async () => {
+test('requests beyond the limit wait and are sent in order of arrival', async () => {
   const sent = ['a', 'b', 'c', 'd'].map((url) => send(url))
   await settled()
   expect(urls()).toEqual(['a', 'b'])
@@ -28,7 +28,7 @@ test('more than the limit wait in line, first come first served', async () => {
   await Promise.all(sent)
 })
 
-test('a request that fails gives its place away', async () => {
+test('a failed request frees its place', async () => {
   const failing = send('a')
   const others = [send('b'), send('c')]
   await settled()
@@ -40,7 +40,7 @@ test('a request that fails gives its place away', async () => {
   await Promise.all(others)
 })
 
-test('a signal ends the wait in line with its reason, and the line goes on', async () => {
+test('a signal ends the wait of its request with the reason of the signal, and later requests are still sent', async () => {
   const controller = new AbortController()
   const first = [send('a'), send('b')]
   const waiting = send('c', { signal: controller.signal })
@@ -55,7 +55,7 @@ test('a signal ends the wait in line with its reason, and the line goes on', asy
   await Promise.all([...first, last])
 })
 
-test('an aborted signal is not sent at all', async () => {
+test('a request with an aborted signal is never sent', async () => {
   await expect(send('a', { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before')
   expect(urls()).toEqual([])
 })

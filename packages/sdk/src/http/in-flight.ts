@@ -1,17 +1,17 @@
 type Fetch = typeof globalThis.fetch
 
 /**
- * Lets at most `limit` requests wait for the head of their answer at a time. The others wait in line, each no longer
- * than its signal allows. A stream whose answer has begun does not count: it may last for hours.
+ * Limits the requests that wait for the head of their answer to `limit` at a time. Further requests are queued, each no
+ * longer than its signal allows. A stream whose answer has begun does not count, as a stream may last for hours.
  */
 export function limitInFlight(send: Fetch, limit: number): Fetch {
-  let underWay = 0
+  let inFlight = 0
   const line: (() => void)[] = []
 
   async function enter(signal: AbortSignal | null | undefined): Promise<void> {
     signal?.throwIfAborted()
-    if (underWay < limit) {
-      underWay++
+    if (inFlight < limit) {
+      inFlight++
       return
     }
     await new Promise<void>((resolve, reject) => {
@@ -28,11 +28,11 @@ export function limitInFlight(send: Fetch, limit: number): Fetch {
     })
   }
 
-  /** The place goes to the next in line, or is free. */
+  /** Passes the place to the next queued request, or frees it. */
   function leave(): void {
     const next = line.shift()
     if (next) next()
-    else underWay--
+    else inFlight--
   }
 
   return async (input, init) => {

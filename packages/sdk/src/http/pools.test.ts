@@ -34,7 +34,7 @@ async function text(request: IncomingMessage): Promise<string> {
   return body
 }
 
-test('calls one after the other share a connection, also those of different fetches of one use', async () => {
+test('consecutive calls share a connection, also through different fetch functions of one use', async () => {
   for (let i = 0; i < 20; i++) await (await pooledFetch('api')(url)).text()
   // undici frees a connection a moment after the body's end, so that a second one may have been opened
   expect(sockets.size).toBeLessThanOrEqual(2)
@@ -46,7 +46,7 @@ test('uses do not share connections', async () => {
   expect(sockets.size).toBe(2)
 })
 
-test('a Request, a form and a stream of the runtime arrive as they are', async () => {
+test('a Request, a form and a stream of the runtime arrive unchanged', async () => {
   const fetch = pooledFetch('api')
   await (await fetch(new Request(url, { method: 'POST', body: 'request' }))).text()
   const form = new FormData()
@@ -60,7 +60,7 @@ test('a Request, a form and a stream of the runtime arrive as they are', async (
   expect(received[2]).toMatchObject({ body: 'stream', length: undefined })
 })
 
-test('a body whose length is known is sent with it', async () => {
+test('a body of known length is sent with its length', async () => {
   await (await pooledFetch('files')(url, { method: 'POST', body: new Uint8Array([65, 66]) })).text()
   expect(received[0]).toMatchObject({ body: 'AB', length: '2' })
 })

@@ -7,19 +7,22 @@ type Undici = typeof import('undici')
 type Fetch = typeof globalThis.fetch
 
 /**
- * What a connection is used for. Each use has pools of its own, so that long streams never hold up short calls;
- * within a use there is one pool a host, shared by all sandboxes and clients of the process.
+ * What a connection is used for. Each use has its own pools, so that long streams never delay short calls.
+ * Each use has one pool per host, shared by all sandboxes and clients of the process.
  */
 export type PoolUse = 'api' | 'rpc' | 'files'
 
 interface Limits {
-  /** Most connections to one host. With HTTP/2 a burst opens several until the first is established, which then carries all requests. */
+  /**
+   * Maximum number of connections to one host. With HTTP/2 a burst opens several until the first is established,
+   * which then carries all requests.
+   */
   connections: number
-  /** Most requests that wait for the start of an answer. */
+  /** Maximum number of requests that wait for the start of an answer. */
   inFlight: number
 }
 
-/** Defaults, and the variables that change them (wire spec, section 1.1). */
+/** Default limits, and the environment variables that change them (wire spec, section 1.1). */
 const limits: Record<PoolUse, Limits & { variables: Record<keyof Limits, string> }> = {
   api: {
     connections: 100,
@@ -37,7 +40,10 @@ const limits: Record<PoolUse, Limits & { variables: Record<keyof Limits, string>
     variables: { connections: 'E2B_ENVD_RPC_CONNECTIONS', inFlight: 'E2B_ENVD_INFLIGHT_REQUESTS' },
   },
 }
-/** Longer than a person thinks between two commands, shorter than the idle limit of load balancers (60 s and up). */
+/**
+ * How long an idle connection stays open: longer than a person thinks between two commands, shorter than the idle
+ * limit of load balancers (60 s and up).
+ */
 const IDLE_MS = 30_000
 const CONNECT_TIMEOUT_MS = 10_000
 
@@ -45,7 +51,7 @@ let undici: Promise<Undici | undefined> | undefined
 const dispatchers = new Map<string, Dispatcher>()
 const fetches = new Map<string, Fetch>()
 
-/** The fetch for one use, over the process-wide pools and within the process-wide limits. */
+/** Returns the fetch for one use, which has the pools and limits of the whole process. */
 export function pooledFetch(use: PoolUse, proxy?: string): Fetch {
   const key = `${use} ${proxy ?? ''}`
   let send = fetches.get(key)
@@ -59,14 +65,15 @@ function limitOf(use: PoolUse, name: keyof Limits): number {
 }
 
 /**
- * On Node undici's, with HTTP/2 where TLS offers it and without Nagle's delay; elsewhere, and where undici was not
- * installed, the runtime's own.
+ * Returns undici's fetch on Node, with HTTP/2 where TLS offers it and without Nagle's delay; on other runtimes, and
+ * where undici is not installed, the runtime's own fetch.
  */
 function runtimeFetch(use: PoolUse, proxy?: string): Fetch {
   if (runtime === 'bun' && proxy)
     return ((input: Request, init) => fetch(input, { ...init, proxy } as RequestInit)) as Fetch
   if (runtime === 'deno' && proxy) return denoProxyFetch(proxy)
-  // its fetch knows no `redirect: 'error'`, which Connect asks for; with `manual` a redirect is an error as well
+  // Cloudflare's fetch does not support `redirect: 'error'`, which Connect sets; with `manual` a redirect is
+  // an error as well
   if (runtime === 'cloudflare-worker')
     return (input, init) =>
       fetch(input, { ...init, ...(init?.redirect === 'error' && { redirect: 'manual' }) })
@@ -90,7 +97,10 @@ function loadUndici(): Promise<Undici | undefined> {
   return undici
 }
 
-/** undici does not know the runtime's own `Request` and `FormData`: it gets the parts of the one, the bytes of the other. */
+/**
+ * Converts arguments for undici, which does not accept the runtime's own `Request` and `FormData`: a `Request` to its
+ * parts, a `FormData` to its bytes.
+ */
 function expand(input: RequestInfo | URL, init: RequestInit = {}): [string, RequestInit] {
   if (init.body instanceof FormData) {
     const encoded = new Response(init.body)

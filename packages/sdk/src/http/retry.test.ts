@@ -5,7 +5,7 @@ const busy = (retryAfter?: string, status = 429) =>
   new Response('{}', { status, headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter } })
 const settings = { requestTimeoutMs: 60_000, retries: 3 }
 
-/** A fetch that gives these answers in turn, the last one from then on. */
+/** Returns a fetch that gives these answers in turn, and repeats the last one. */
 function answering(...answers: (() => Response)[]) {
   const bodies: unknown[] = []
   const fetch = async (_url: unknown, init?: RequestInit) => {
@@ -17,24 +17,27 @@ function answering(...answers: (() => Response)[]) {
 const post = (signal?: AbortSignal) =>
   new Request('http://localhost/x', { method: 'POST', body: '{"a":1}', signal })
 
-test.each([429, 503])('%i with Retry-After is sent again, with its body', async (status) => {
-  const { fetch, bodies } = answering(
-    () => busy('0', status),
-    () => busy('0', status),
-    () => new Response('done'),
-  )
-  expect((await retryWhenBusy(fetch, settings)(post())).status).toBe(200)
-  expect(bodies).toEqual(['{"a":1}', '{"a":1}', '{"a":1}'])
-})
+test.each([429, 503])(
+  'a request answered with %i and Retry-After is sent again with its body',
+  async (status) => {
+    const { fetch, bodies } = answering(
+      () => busy('0', status),
+      () => busy('0', status),
+      () => new Response('done'),
+    )
+    expect((await retryWhenBusy(fetch, settings)(post())).status).toBe(200)
+    expect(bodies).toEqual(['{"a":1}', '{"a":1}', '{"a":1}'])
+  },
+)
 
-test('no more often than asked for', async () => {
+test('a request is retried at most as often as the limit allows', async () => {
   const { fetch, bodies } = answering(() => busy('0'))
   expect((await retryWhenBusy(fetch, { ...settings, retries: 2 })(post())).status).toBe(429)
   expect(bodies).toHaveLength(3)
 })
 
 test.each([undefined, '', '-1', '1.5', '0x1', 'Wed, 21 Oct 2026 07:28:00 GMT'])(
-  'Retry-After %j is final',
+  'an answer with Retry-After %j is not retried',
   async (retryAfter) => {
     const { fetch, bodies } = answering(() => busy(retryAfter))
     expect((await retryWhenBusy(fetch, settings)(post())).status).toBe(429)
@@ -42,7 +45,7 @@ test.each([undefined, '', '-1', '1.5', '0x1', 'Wed, 21 Oct 2026 07:28:00 GMT'])(
   },
 )
 
-test('a wait that does not fit into the request timeout is not begun', async () => {
+test('an answer is not retried when the wait exceeds the request timeout', async () => {
   const { fetch, bodies } = answering(() => busy('2'))
   const started = performance.now()
   expect((await retryWhenBusy(fetch, { ...settings, requestTimeoutMs: 1_500 })(post())).status).toBe(429)
@@ -51,13 +54,13 @@ test('a wait that does not fit into the request timeout is not begun', async () 
   await retryWhenBusy(fetch, { ...settings, requestTimeoutMs: 0, retries: 0 })(post())
 })
 
-test('without a request timeout at most a minute is waited', async () => {
+test('without a request timeout, all waits together last at most a minute', async () => {
   const { fetch, bodies } = answering(() => busy('61'))
   expect((await retryWhenBusy(fetch, { ...settings, requestTimeoutMs: 0 })(post())).status).toBe(429)
   expect(bodies).toHaveLength(1)
 })
 
-test('a signal ends the wait with its reason', async () => {
+test('a signal ends the wait with the reason of the signal', async () => {
   const { fetch, bodies } = answering(() => busy('30'))
   const controller = new AbortController()
   const sending = retryWhenBusy(fetch, settings)(post(controller.signal))
@@ -66,7 +69,7 @@ test('a signal ends the wait with its reason', async () => {
   expect(bodies).toHaveLength(1)
 })
 
-test('another status is final, whatever it says', async () => {
+test('an answer with another status is not retried, even with Retry-After', async () => {
   const { fetch, bodies } = answering(() => busy('0', 500))
   expect((await retryWhenBusy(fetch, settings)(post())).status).toBe(500)
   expect(bodies).toHaveLength(1)

@@ -1,11 +1,11 @@
 import type { Logger } from '../logger.ts'
 
-/** Of all waits and attempts together, where the request itself has no limit. */
+/** Limit of all waits and attempts together, for a request without a timeout. */
 const UNLIMITED_REQUEST_WAIT_MS = 60_000
 
 /**
- * Sends a request again that was answered with 429 or 503 and a `Retry-After` of whole seconds, if the wait still fits
- * into the request timeout. Only for requests whose body is small, as it is kept for the next attempt.
+ * Retries a request that was answered with 429 or 503 and a `Retry-After` of whole seconds, if the wait still fits
+ * into the request timeout. Only for requests with a small body, as the body is kept for the next attempt.
  */
 export function retryWhenBusy(
   fetch: typeof globalThis.fetch,
@@ -20,7 +20,7 @@ export function retryWhenBusy(
       const response = await fetch(url, init)
       const waitMs = retryAfterMs(response)
       if (waitMs === undefined || attempt >= retries || Date.now() + waitMs >= deadline) return response
-      // read to its end, or the connection does not return to its pool
+      // reads the body to its end, as otherwise the connection does not return to its pool
       await response.arrayBuffer()
       logger?.debug?.(`${response.status} for ${method} ${url}: next attempt in ${waitMs} ms`)
       await abortableWait(waitMs, signal)
@@ -28,7 +28,7 @@ export function retryWhenBusy(
   }
 }
 
-/** @returns undefined for an answer that is final */
+/** @returns the wait before the next attempt; undefined when the answer must not be retried */
 export function retryAfterMs(response: Response): number | undefined {
   if (response.status !== 429 && response.status !== 503) return undefined
   const header = response.headers.get('retry-after')?.trim()

@@ -22,7 +22,8 @@ export function detectRuntime(surroundings: Surroundings = globalThis as Surroun
   if (EdgeRuntime) return { runtime: 'vercel-edge', version: 'unknown' }
   if (navigator?.userAgent === 'Cloudflare-Workers')
     return { runtime: 'cloudflare-worker', version: 'unknown' }
-  // Electron's renderer and jsdom have both; Node's HTTP client is the better one there.
+  // Electron's renderer and jsdom have the globals of Node and of browsers; Node's HTTP client is the better
+  // choice there.
   if (process?.release?.name === 'node')
     return { runtime: 'node', version: process.versions?.node ?? 'unknown' }
   if (document !== undefined || importScripts !== undefined)
@@ -39,7 +40,7 @@ interface NodeLike {
 }
 const nodeLike = (globalThis as { process?: NodeLike }).process
 
-/** An environment variable; undefined where there are none (browsers) or where it is empty. */
+/** Value of an environment variable; undefined when it is not set or empty, and in browsers, which have none. */
 export const environmentVariable = (name: string): string | undefined => {
   if (runtime === 'deno') {
     // Deno asks for permission by throwing
@@ -53,8 +54,8 @@ export const environmentVariable = (name: string): string | undefined => {
 }
 
 /**
- * A module of Node without an import, so that bundlers for browsers and edge workers see none.
- * Undefined where there is no such module (`process.getBuiltinModule`: Node 20.16, Bun 1.1.23, Deno 2.1).
+ * Loads a module of Node without an import statement, which bundlers for browsers and edge workers would try to
+ * resolve. Undefined where there is no such module (`process.getBuiltinModule`: Node 20.16, Bun 1.1.23, Deno 2.1).
  */
 export const builtinModule = <Module>(name: string): Module | undefined =>
   nodeLike?.getBuiltinModule?.(name) as Module | undefined

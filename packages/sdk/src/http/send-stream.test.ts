@@ -15,7 +15,7 @@ async function serve(answer: (request: IncomingMessage, response: ServerResponse
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-/** Counts what is taken of it. */
+/** An endless stream that counts the chunks taken from it. */
 function endless() {
   const taken = { chunks: 0 }
   const body = new ReadableStream<Uint8Array>({
@@ -30,7 +30,7 @@ function endless() {
 const put = (url: string, body: ReadableStream, init: RequestInit = {}) =>
   pooledFetch('files')(url, { method: 'PUT', body, duplex: 'half', ...init } as RequestInit)
 
-test('a server that does not read holds the stream up', async () => {
+test('nothing more is taken from the stream while the server does not read', async () => {
   const { body, taken } = endless()
   const reached = Promise.withResolvers<void>()
   const url = await serve(() => reached.resolve())
@@ -42,13 +42,13 @@ test('a server that does not read holds the stream up', async () => {
     before = taken.chunks
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  // Socket buffers of both ends hold a few MiB, our memory nothing of the rest.
+  // The socket buffers of both ends hold a few MiB; nothing else may be buffered in memory.
   expect(taken.chunks).toBeLessThan(32)
   abort.abort(new Error('enough'))
   await expect(sent).rejects.toThrow('enough')
 })
 
-test('status, headers and body of the answer arrive; the length is what the caller says', async () => {
+test('status, headers and body of the answer arrive, and the request has the length that the caller gave', async () => {
   const url = await serve((request, response) => {
     request.resume().on('end', () => {
       response.writeHead(201, { 'x-length': request.headers['content-length'] ?? 'none' }).end('done')
@@ -72,7 +72,7 @@ test('an answer without a body', async () => {
   expect([response.status, response.body]).toEqual([204, null])
 })
 
-test('a server that is not there fails as with fetch', async () => {
+test('a refused connection fails with the error of fetch', async () => {
   const failed = put('http://127.0.0.1:1', new Blob(['abc']).stream())
   await expect(failed).rejects.toMatchObject({ name: 'TypeError', message: 'fetch failed' })
 })

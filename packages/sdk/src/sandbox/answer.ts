@@ -1,7 +1,7 @@
 import { type ApiAnswer, apiErrorOf } from '../api/error.ts'
 import { SandboxError, SandboxNotFoundError } from '../errors.ts'
 
-/** @throws SandboxNotFoundError for a 404, and the error of any other answer that is one */
+/** @throws SandboxNotFoundError for a 404, and the matching error for any other answer outside 2xx */
 export function assertDone(answer: ApiAnswer, sandboxId: string): void {
   if (answer.response.status === 404) throw new SandboxNotFoundError(`Sandbox ${sandboxId} not found`)
   const error = apiErrorOf(answer)

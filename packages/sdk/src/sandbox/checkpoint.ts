@@ -4,16 +4,16 @@ import type { SandboxApiOpts } from './options.ts'
 /** Cause of a checkpoint: a call of `pause`, the end of life, `createSnapshot`, or `checkpoint`. */
 export type SandboxCheckpointReason = 'pause' | 'auto-pause' | 'snapshot' | 'checkpoint'
 
-/** A saved state that a sandbox can go back to. */
+/** A saved state that a sandbox can be rolled back to. */
 export interface SandboxCheckpoint {
   checkpointId: string
-  /** The checkpoint before; undefined for the first one. May have been deleted since. */
+  /** Id of the preceding checkpoint, which may have been deleted since; undefined for the first checkpoint. */
   parentId?: string
   createdAt: Date
   why: SandboxCheckpointReason
-  /** false: only the files were saved, so that going back boots the sandbox again. */
+  /** false: only the files were saved, so that a rollback boots the sandbox again. */
   hasMemory: boolean
-  /** Bytes as written. */
+  /** Size of the stored data in bytes. */
   sizeBytes: number
   /** Whether the sandbox is paused in this state, or was last started from it. */
   isHead: boolean
@@ -25,11 +25,11 @@ export interface SandboxCheckpoint {
 export interface SandboxKeepPolicy {
   /** Number of checkpoints besides the one that the sandbox runs from, 0 to 1000. */
   last: number
-  /** In **seconds**; older ones are deleted. @default of any age */
+  /** Maximum age in **seconds**; older checkpoints are deleted. @default no limit */
   maxAgeSeconds?: number
 }
 
-/** The checkpoints of a sandbox, oldest first; `parentId` links them to a tree. */
+/** The checkpoints of a sandbox, oldest first; `parentId` links the checkpoints to a tree. */
 export interface SandboxTree {
   sandboxId: string
   checkpoints: SandboxCheckpoint[]

@@ -98,7 +98,7 @@ export type SandboxNetworkUpdate = {
   allowInternetAccess?: boolean
 }
 
-/** Calls the callbacks, so that plain lists and headers are left. `tokens` is what transforms may name. */
+/** Calls the callbacks and returns plain lists and headers. `tokens` are the placeholders that transforms may use. */
 export function resolveNetwork(
   { allowOut, denyOut, rules, egressProxy }: SandboxNetworkOpts | SandboxNetworkUpdate,
   tokens: Record<string, string>,

@@ -25,7 +25,7 @@ export interface SandboxApiOpts
 
 /** Options for creating a sandbox. */
 export interface SandboxOpts extends ConnectionOpts {
-  /** Name or id. @default `base`, with `mcp` `mcp-gateway` */
+  /** Name or id of the template. @default `base`; `mcp-gateway` when `mcp` is set */
   template?: string
   /** Your own labels, to find the sandbox with `Sandbox.list`. @default {} */
   metadata?: Record<string, string>
@@ -88,9 +88,9 @@ export interface SandboxListOpts extends Omit<SandboxApiOpts, 'signal'> {
     /** Id or name. */
     template?: string
   }
-  /** By start time, over all pages. @default 'desc' */
+  /** Order by start time, across all pages. @default 'desc' */
   order?: SandboxListOrder
-  /** Most items of a page, 1 to 100. @default 100 */
+  /** Maximum number of items of a page, 1 to 100. @default 100 */
   limit?: number
   /** Where to start: `nextToken` of another paginator. */
   nextToken?: string
@@ -108,9 +108,9 @@ export interface SnapshotListOpts extends Omit<SandboxApiOpts, 'signal'> {
   sandboxId?: string
   /** Name or id, with or without a tag. */
   name?: string
-  /** Most of a page, 1 to 100. @default 100 */
+  /** Maximum number of items of a page, 1 to 100. @default 100 */
   limit?: number
-  /** Where to begin: `nextToken` of another paginator. */
+  /** Where to start: `nextToken` of another paginator. */
   nextToken?: string
 }
 
@@ -123,6 +123,6 @@ export interface CreateSnapshotOpts extends SandboxApiOpts {
 export interface SandboxUrlOpts {
   /** Seconds until it expires. @default never */
   useSignatureExpiration?: number
-  /** User whose home relative paths start in. @default the default user of the template */
+  /** User whose home directory relative paths start in. @default the default user of the template */
   user?: Username
 }

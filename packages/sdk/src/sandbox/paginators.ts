@@ -8,7 +8,7 @@ import type { SandboxApiOpts, SandboxListOpts, SnapshotListOpts } from './option
 
 type Page<Listed> = ApiAnswer & { data?: Listed[] }
 
-/** Pages that one route of the REST API lists. */
+/** Paginator of one route of the REST API. */
 abstract class ApiPaginator<Listed, Item> extends Paginator<Item, SandboxApiOpts> {
   override async nextItems(opts?: SandboxApiOpts): Promise<Item[]> {
     this.assertHasNext()

@@ -51,7 +51,7 @@ afterAll(() => {
 })
 
 describe('a sandbox that can be rewound', () => {
-  test('is saved without a body, and the answer is read', async () => {
+  test('sends no body to make a checkpoint, and reads the answer', async () => {
     answer = { status: 201, body: CHECKPOINT }
     expect(await sandbox.checkpoint()).toEqual(READ)
     expect(asked).toEqual([
@@ -68,7 +68,7 @@ describe('a sandbox that can be rewound', () => {
     expect(asked).toMatchObject([{ url: '/sandboxes/iabc/rollback', body: { checkpointID: 'c1' } }])
   })
 
-  test('has a tree, whose first checkpoint came from nothing', async () => {
+  test('has a tree whose first checkpoint has no parent', async () => {
     const checkpoints = [{ ...CHECKPOINT, checkpointID: 'c1', parentID: null, isHead: false }, CHECKPOINT]
     answer = { status: 200, body: { sandboxID: 'iabc', keep: { last: 3 }, checkpoints } }
     const tree = await sandbox.tree()
@@ -78,7 +78,7 @@ describe('a sandbox that can be rewound', () => {
     expect(asked).toMatchObject([{ method: 'GET', url: '/sandboxes/iabc/tree' }])
   })
 
-  test('leaves it to the server which checkpoints are compared', async () => {
+  test('lets the server choose the checkpoints of a diff by default', async () => {
     const diff = { from: 'c1', to: 'c2', added: ['/a'], changed: [], deleted: [], isTruncated: false }
     answer = { status: 200, body: diff }
     expect(await sandbox.diff()).toEqual(diff)
@@ -89,7 +89,7 @@ describe('a sandbox that can be rewound', () => {
     ])
   })
 
-  test('sends what is to be kept, and no option of the request with it', async () => {
+  test('sends the keep policy without the options of the request', async () => {
     answer = { status: 204 }
     await sandbox.keep({ last: 0, requestTimeoutMs: 5_000 })
     await sandbox.keep({ last: 2, maxAgeSeconds: 60, apiKey: 'e2b_2' })
@@ -100,7 +100,7 @@ describe('a sandbox that can be rewound', () => {
     expect(Object.keys(asked[0]!.body as object)).toEqual(['last'])
   })
 
-  test('may be named by its id alone', async () => {
+  test('can be addressed by id with the static methods', async () => {
     const opts = { apiKey: 'e2b_3', apiUrl }
     answer = { status: 201, body: CHECKPOINT }
     expect(await Sandbox.checkpoint('ixyz', opts)).toEqual(READ)
@@ -127,7 +127,7 @@ describe('a sandbox that can be rewound', () => {
     await expect(sandbox.rollback('c1')).rejects.not.toBeInstanceOf(CheckpointNotFoundError)
   })
 
-  test('says why it cannot be saved', async () => {
+  test('reports why a checkpoint is refused', async () => {
     answer = { status: 409, body: { code: 409, message: 'it is paused' } }
     await expect(sandbox.checkpoint()).rejects.toMatchObject({
       name: 'SandboxError',

@@ -15,8 +15,8 @@ import type { SandboxApiOpts } from './options.ts'
 import { SandboxApi } from './sandbox-api.ts'
 
 /**
- * Calls that the official SDK does not have: a sandbox can go back to its earlier checkpoints. Each pause, snapshot and
- * call of `checkpoint` adds one to the sandbox's tree.
+ * Calls that the official SDK does not have: a sandbox can be rolled back to earlier checkpoints. Each pause,
+ * snapshot and call of `checkpoint` adds a checkpoint to the sandbox's tree.
  */
 export abstract class RewindableSandbox extends SandboxApi {
   abstract readonly sandboxId: string
@@ -30,7 +30,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     return toSandboxCheckpoint(bodyOf(found(answer, sandboxId), sandboxId))
   }
 
-  /** Takes a sandbox, running or paused, back to one of its checkpoints. See {@link RewindableSandbox.rollback}. */
+  /** Rolls a sandbox, running or paused, back to one of its checkpoints. See {@link RewindableSandbox.rollback}. */
   static async rollback(sandboxId: string, checkpointId: string, opts?: SandboxApiOpts): Promise<void> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/rollback', {
@@ -42,7 +42,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     assertDone(found(answer, sandboxId), sandboxId)
   }
 
-  /** The checkpoints of a sandbox, running or paused. See {@link RewindableSandbox.tree}. */
+  /** Lists the checkpoints of a sandbox, running or paused. See {@link RewindableSandbox.tree}. */
   static async tree(sandboxId: string, opts?: SandboxApiOpts): Promise<SandboxTree> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.GET('/sandboxes/{sandboxID}/tree', { params: { path: { sandboxID: sandboxId } }, signal }),
@@ -50,7 +50,7 @@ export abstract class RewindableSandbox extends SandboxApi {
     return toSandboxTree(bodyOf(found(answer, sandboxId), sandboxId))
   }
 
-  /** The files that differ between two checkpoints of a sandbox. See {@link RewindableSandbox.diff}. */
+  /** Lists the files that differ between two checkpoints of a sandbox. See {@link RewindableSandbox.diff}. */
   static async diff(sandboxId: string, opts?: SandboxDiffOpts): Promise<SandboxDiff> {
     const { from, to } = opts ?? {}
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
@@ -76,11 +76,13 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Makes a checkpoint of memory, processes and files, to go back to later. The sandbox must be running and goes on.
+   * Saves memory, processes and files as a checkpoint to roll back to later. The sandbox must be running and keeps
+   * running.
    *
    * @throws {@link SandboxNotFoundError}
-   * @throws {@link SandboxError} with `statusCode` 409 while it is paused, 507 when the server has no room
-   * @throws {@link RateLimitError} when the team keeps as much as its plan allows
+   * @throws {@link SandboxError} with `statusCode` 409 while the sandbox is paused, 507 when the server has no disk
+   * space
+   * @throws {@link RateLimitError} when the team already stores as much as its plan allows
    * @example
    * ```ts
    * const { checkpointId } = await sandbox.checkpoint()
@@ -93,12 +95,13 @@ export abstract class RewindableSandbox extends SandboxApi {
   }
 
   /**
-   * Takes the sandbox back to one of its checkpoints. Later changes are lost, unless another checkpoint has them. This
-   * object stays valid, with the same id, tokens and end of life; a paused sandbox stays paused. Followed commands,
-   * terminals and watches end with a {@link SandboxError}; the processes of the checkpoint run again, and
-   * `commands.connect(pid)` follows them.
+   * Rolls the sandbox back to one of its checkpoints. Later changes are lost unless another checkpoint contains them.
+   * This
+   * object stays valid: id, tokens and end of life do not change, and a paused sandbox stays paused. Open commands,
+   * terminals and watches of the SDK end with a {@link SandboxError}; the processes of the checkpoint run again, and
+   * `commands.connect(pid)` listens to them.
    *
-   * @throws {@link CheckpointNotFoundError} when it is none of its own, or was deleted
+   * @throws {@link CheckpointNotFoundError} when the sandbox has no such checkpoint, or the checkpoint was deleted
    * @throws {@link SandboxNotFoundError}
    * @example
    * ```ts
@@ -129,9 +132,9 @@ export abstract class RewindableSandbox extends SandboxApi {
   /**
    * Lists the files that differ between two checkpoints, by default between the newest and its parent.
    *
-   * @throws {@link CheckpointNotFoundError} when one of them is none of its own, or was deleted
+   * @throws {@link CheckpointNotFoundError} when one of them is not a checkpoint of this sandbox, or was deleted
    * @throws {@link SandboxNotFoundError}
-   * @throws {@link SandboxError} with `statusCode` 400 while there are no two to compare
+   * @throws {@link SandboxError} with `statusCode` 400 while the sandbox has fewer than two checkpoints to compare
    * @example
    * ```ts
    * const before = await sandbox.checkpoint()
@@ -146,7 +149,7 @@ export abstract class RewindableSandbox extends SandboxApi {
 
   /**
    * Sets how many checkpoints the sandbox keeps, and replaces earlier settings; the server's default is `{ last: 3 }`.
-   * Older checkpoints are deleted soon after, and later with each new checkpoint.
+   * Checkpoints beyond the policy are deleted soon after the call, and again after each new checkpoint.
    *
    * @throws {@link SandboxNotFoundError}
    * @throws {@link SandboxError} with `statusCode` 400 for numbers out of range

@@ -39,13 +39,13 @@ const ON_RESUME = ['restore', 'reboot']
 /** Outcome of one fork. */
 export type SandboxForkResponse = SandboxAccess | Error
 
-/** The calls of the control plane, which need no connection to a sandbox. */
+/** Calls to the control plane, which need no connection to a sandbox. */
 export class SandboxApi extends ClientFactory {
   protected constructor() {
     super()
   }
 
-  /** Kills a sandbox, running or paused. @returns false when it does not exist */
+  /** Kills a sandbox, running or paused. @returns false when the sandbox does not exist */
   static async kill(sandboxId: string, opts?: SandboxApiOpts): Promise<boolean> {
     const config = this.config(opts)
     if (config.debug) return true
@@ -55,7 +55,7 @@ export class SandboxApi extends ClientFactory {
     return existed(answer)
   }
 
-  /** Information about a sandbox, running or paused. @throws {@link SandboxNotFoundError} */
+  /** Gets information about a sandbox, running or paused. @throws {@link SandboxNotFoundError} */
   static async getInfo(sandboxId: string, opts?: SandboxApiOpts): Promise<SandboxInfo> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.GET('/sandboxes/{sandboxID}', { params: { path: { sandboxID: sandboxId } }, signal }),
@@ -68,7 +68,7 @@ export class SandboxApi extends ClientFactory {
     return await this.getInfo(sandboxId, opts)
   }
 
-  /** Resource usage of a sandbox, sampled every few seconds. Empty without samples in that time. */
+  /** Gets the resource usage of a sandbox, sampled every few seconds. Empty when there are no samples in the period. */
   static async getMetrics(sandboxId: string, opts?: SandboxMetricsOpts): Promise<SandboxMetrics[]> {
     const config = this.config(opts)
     if (config.debug) return []
@@ -86,7 +86,7 @@ export class SandboxApi extends ClientFactory {
     return (answer.data ?? []).map(toSandboxMetrics)
   }
 
-  /** Sets the time to live from now, in **milliseconds**; may shorten it. 0 ends the sandbox now. */
+  /** Sets the time to live from now, in **milliseconds**, which may shorten it. 0 ends the sandbox now. */
   static async setTimeout(sandboxId: string, timeoutMs: number, opts?: SandboxApiOpts): Promise<void> {
     const config = this.config(opts)
     if (config.debug) return
@@ -116,7 +116,7 @@ export class SandboxApi extends ClientFactory {
     assertDone(answer, sandboxId)
   }
 
-  /** Pauses a sandbox; {@link Sandbox.connect} resumes it. @returns false when it was already paused */
+  /** Pauses a sandbox; {@link Sandbox.connect} resumes it. @returns false when the sandbox was already paused */
   static async pause(sandboxId: string, opts?: SandboxPauseOpts): Promise<boolean> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/pause', {
@@ -135,7 +135,7 @@ export class SandboxApi extends ClientFactory {
     return await this.pause(sandboxId, opts)
   }
 
-  /** Saves the state of a sandbox, which goes on; `Sandbox.create(snapshotId)` starts from the snapshot. */
+  /** Saves the state of a sandbox, which keeps running; `Sandbox.create(snapshotId)` starts from the snapshot. */
   static async createSnapshot(sandboxId: string, opts?: CreateSnapshotOpts): Promise<SnapshotInfo> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.POST('/sandboxes/{sandboxID}/snapshots', {
@@ -152,7 +152,7 @@ export class SandboxApi extends ClientFactory {
     return new SnapshotPaginator(this.resolveOpts(opts))
   }
 
-  /** Deletes a snapshot. @returns false when it does not exist */
+  /** Deletes a snapshot. @returns false when the snapshot does not exist */
   static async deleteSnapshot(snapshotId: string, opts?: SandboxApiOpts): Promise<boolean> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.DELETE('/templates/{templateID}', { params: { path: { templateID: snapshotId } }, signal }),
@@ -190,7 +190,7 @@ export class SandboxApi extends ClientFactory {
         signal,
       }),
     )
-    // the server's message tells what is missing: the sandbox, or the source of the fork
+    // the server's message says what is missing: the sandbox, or the source of the fork
     if (answer.response.status === 404)
       throw new SandboxNotFoundError(messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`)
     const error = apiErrorOf(answer)

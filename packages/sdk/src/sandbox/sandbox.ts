@@ -54,7 +54,7 @@ export class Sandbox extends RewindableSandbox {
   readonly sandboxId: string
   /** Domain of the sandbox's host names. */
   readonly sandboxDomain: string
-  /** For the header `e2b-traffic-access-token`, when `network.allowPublicTraffic` is false. */
+  /** Value of the header `e2b-traffic-access-token`, required when `network.allowPublicTraffic` is false. */
   readonly trafficAccessToken?: string
 
   protected readonly envdPort = ConnectionConfig.envdPort
@@ -67,7 +67,8 @@ export class Sandbox extends RewindableSandbox {
   private mcpToken?: string
 
   /**
-   * For a sandbox with a known address; sends no request. Use {@link Sandbox.create} or {@link Sandbox.connect}.
+   * Creates an object for a sandbox with a known address, without a request. Use {@link Sandbox.create} or
+   * {@link Sandbox.connect}.
    *
    * @internal
    */
@@ -149,9 +150,9 @@ export class Sandbox extends RewindableSandbox {
   }
 
   /**
-   * Connects to a sandbox, and resumes a paused one.
+   * Connects to a sandbox, and resumes it if it is paused.
    *
-   * @throws {@link SandboxNotFoundError} when there is none
+   * @throws {@link SandboxNotFoundError} when the sandbox does not exist
    * @example
    * ```ts
    * const same = await Sandbox.connect(sandbox.sandboxId)
@@ -168,9 +169,9 @@ export class Sandbox extends RewindableSandbox {
   }
 
   /**
-   * Copies a running sandbox with memory and disk; the original goes on.
+   * Copies a running sandbox with memory and disk; the original keeps running.
    *
-   * @returns for each copy the sandbox, or the error that kept it from starting
+   * @returns for each copy the new sandbox, or the error that prevented its start
    * @example
    * ```ts
    * const forks = await Sandbox.fork(sandbox.sandboxId, { count: 2 })
@@ -196,7 +197,7 @@ export class Sandbox extends RewindableSandbox {
     return this
   }
 
-  /** Copies the sandbox with memory and disk; the original goes on. See {@link Sandbox.fork}. */
+  /** Copies the sandbox with memory and disk; the original keeps running. See {@link Sandbox.fork}. */
   async fork(opts?: SandboxForkOpts): Promise<Array<this | Error>> {
     const Class = this.constructor as typeof Sandbox
     return (await Class.fork(this.sandboxId, this.resolve(opts))) as Array<this | Error>
@@ -215,7 +216,7 @@ export class Sandbox extends RewindableSandbox {
     return this.connectionConfig.getHost(this.sandboxId, port, this.sandboxDomain)
   }
 
-  /** Whether the sandbox runs: false after it was killed or its time to live is over. */
+  /** Whether the sandbox runs: false after it was killed or its time to live has ended. */
   async isRunning(opts?: RequestOpts): Promise<boolean> {
     const signal = this.connectionConfig.getSignal(opts?.requestTimeoutMs, opts?.signal)
     const response = await this.envd.fetch('/health', {}, { signal })
@@ -226,7 +227,7 @@ export class Sandbox extends RewindableSandbox {
     throw await restErrorOf(response)
   }
 
-  /** Sets the time to live from now, in **milliseconds**; may shorten it. */
+  /** Sets the time to live from now, in **milliseconds**, which may shorten it. */
   async setTimeout(timeoutMs: number, opts?: RequestOpts): Promise<void> {
     await SandboxApi.setTimeout(this.sandboxId, timeoutMs, this.resolve(opts))
   }
@@ -236,15 +237,16 @@ export class Sandbox extends RewindableSandbox {
     await SandboxApi.updateNetwork(this.sandboxId, network, this.resolve(opts))
   }
 
-  /** Kills the sandbox. @returns false when it was already gone */
+  /** Kills the sandbox. @returns false when the sandbox no longer exists */
   async kill(opts?: RequestOpts): Promise<boolean> {
     return await SandboxApi.kill(this.sandboxId, this.resolve(opts))
   }
 
   /**
-   * Pauses the sandbox; {@link Sandbox.connect} resumes it. With `keepMemory: false` it then boots again.
+   * Pauses the sandbox; {@link Sandbox.connect} resumes it. After `keepMemory: false`, resuming boots the sandbox
+   * again.
    *
-   * @returns false when it is paused already
+   * @returns false when the sandbox was already paused
    */
   async pause(opts?: SandboxPauseOpts): Promise<boolean> {
     return await SandboxApi.pause(this.sandboxId, this.resolve(opts))
@@ -256,7 +258,7 @@ export class Sandbox extends RewindableSandbox {
   }
 
   /**
-   * Saves the state, so that other sandboxes can start from it; this one goes on.
+   * Saves the state, so that other sandboxes can start from it; this sandbox keeps running.
    *
    * @example
    * ```ts
@@ -284,22 +286,22 @@ export class Sandbox extends RewindableSandbox {
     return this.mcpToken
   }
 
-  /** A URL to POST a file to, as `multipart/form-data` with a field `file`. Works without any header. */
+  /** Returns a URL to POST a file to, as `multipart/form-data` with a field `file`. Works without any header. */
   async uploadUrl(path?: string, opts?: SandboxUrlOpts): Promise<string> {
     return await this.fileUrl('write', path, opts)
   }
 
-  /** A URL to GET a file from. Works without any header. */
+  /** Returns a URL to GET a file from. Works without any header. */
   async downloadUrl(path: string, opts?: SandboxUrlOpts): Promise<string> {
     return await this.fileUrl('read', path, opts)
   }
 
-  /** Information of the server about the sandbox. */
+  /** Gets the server's information about the sandbox. */
   async getInfo(opts?: RequestOpts): Promise<SandboxInfo> {
     return await SandboxApi.getInfo(this.sandboxId, this.resolve(opts))
   }
 
-  /** Resource usage, sampled every few seconds. */
+  /** Gets the resource usage, sampled every few seconds. */
   async getMetrics(opts?: SandboxMetricsOpts): Promise<SandboxMetrics[]> {
     if (!this.envd.supports('metrics'))
       throw new TemplateError('You need to update the template to use the new SDK.')
@@ -333,7 +335,7 @@ export class Sandbox extends RewindableSandbox {
     return url.toString()
   }
 
-  /** Kills the sandbox when its gateway does not start, as the caller cannot use it. */
+  /** Starts the MCP gateway. Kills the sandbox when the gateway does not start, as `create` then returns no sandbox. */
   private async startMcpGateway(mcp: McpServer): Promise<void> {
     this.mcpToken = crypto.randomUUID()
     try {

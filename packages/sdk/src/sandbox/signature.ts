@@ -1,9 +1,9 @@
 export interface SignatureOpts {
-  /** Exactly as in the URL; may be empty. */
+  /** Path exactly as in the URL; may be empty. */
   path: string
   operation: 'read' | 'write'
   user: string | undefined
-  /** From now on; without it the signature never expires. */
+  /** Seconds from now until the signature expires; undefined means never. */
   expirationInSeconds?: number
   envdAccessToken?: string
 }
@@ -11,7 +11,7 @@ export interface SignatureOpts {
 /**
  * Signs a file URL, which lets anyone with the URL read or write that one path (wire spec, section 4.3).
  *
- * @returns the signature, and its end as Unix time in seconds, null for never
+ * @returns the signature, and its expiry as Unix time in seconds; null means never
  * @example
  * ```ts
  * const { signature } = await getSignature({ path: 'a.txt', operation: 'read', user: 'user', envdAccessToken })

@@ -1,9 +1,9 @@
-/** What a token of a workload identity is; more kinds may come. */
+/** Type of a workload identity token; more types may follow. */
 export type SandboxIamTokenType = 'JWT-SVID' | (string & {})
 
-/** A token that a sandbox gets to show who it is. */
+/** A token that proves the identity of a sandbox. */
 export interface SandboxIamToken {
-  /** Who is to accept it, for example `sts.amazonaws.com`. */
+  /** Service that accepts the token, for example `sts.amazonaws.com`. */
   audience: string
   tokenType: SandboxIamTokenType
 }

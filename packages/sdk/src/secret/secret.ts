@@ -6,12 +6,12 @@ import { InvalidArgumentError, SecretError, SecretNotFoundError } from '../error
 import { Paginator } from '../paginator.ts'
 import type { SandboxIamToken } from './iam-token.ts'
 
-/** What is known of a secret; its value is never shown again. */
+/** Information about a secret, without its value, which the API never returns. */
 export interface SecretInfo {
   secretId: string
   /** Unique within the team, in lower case. */
   name: string
-  /** Counts the values that the secret has had, from 1. */
+  /** Version of the value: 1 for the first value, and 1 more for each update. */
   version: number
   metadata: Record<string, string>
   createdAt: Date
@@ -19,12 +19,12 @@ export interface SecretInfo {
 }
 
 export interface SecretCreateOpts extends ConnectionOpts {
-  /** At most 32 keys with values of at most 1024 characters. */
+  /** Your own labels: at most 32 keys with values of at most 1024 characters. */
   metadata?: Record<string, string>
 }
 
 export interface SecretUpdateOpts extends ConnectionOpts {
-  /** Replaces the metadata as a whole; without it the metadata stays. */
+  /** Replaces all metadata; undefined leaves the metadata unchanged. */
   metadata?: Record<string, string>
 }
 
@@ -33,9 +33,9 @@ export type SecretExistsOpts = ConnectionOpts
 export type SecretDestroyOpts = ConnectionOpts
 
 export interface SecretListOpts extends Omit<ConnectionOpts, 'signal'> {
-  /** Most secrets of a page: 1 to 100. @default 100 */
+  /** Maximum number of secrets of a page, 1 to 100. @default 100 */
   limit?: number
-  /** Where to begin; the `nextToken` of an earlier paginator. */
+  /** Where to start: `nextToken` of an earlier paginator. */
   nextToken?: string
 }
 
@@ -60,8 +60,8 @@ export class SecretPaginator extends Paginator<SecretInfo> {
 }
 
 /**
- * Values that requests of sandboxes may carry without the sandbox ever seeing them: the way out replaces the
- * placeholder of a secret in the headers that a network rule sets.
+ * Secret values for outgoing requests of sandboxes, which programs in the sandbox never see: a network rule sets a
+ * header with the placeholder of a secret, and the placeholder is replaced by the value outside the sandbox.
  *
  * @example
  * ```ts
@@ -92,7 +92,7 @@ export class Secret extends ClientFactory {
    * Gives a secret a new value, as its next version.
    *
    * @param secret id or name
-   * @throws {@link SecretNotFoundError} if there is none
+   * @throws {@link SecretNotFoundError} if the secret does not exist
    */
   static async update(secret: string, value: string, opts?: SecretUpdateOpts): Promise<SecretInfo> {
     const config = new ConnectionConfig(this.resolveOpts(opts))
@@ -109,7 +109,7 @@ export class Secret extends ClientFactory {
 
   /**
    * @param secret id or name
-   * @throws {@link SecretNotFoundError} if there is none
+   * @throws {@link SecretNotFoundError} if the secret does not exist
    */
   static async getInfo(secret: string, opts?: SecretGetInfoOpts): Promise<SecretInfo> {
     const config = new ConnectionConfig(this.resolveOpts(opts))
@@ -124,7 +124,7 @@ export class Secret extends ClientFactory {
   }
 
   /**
-   * The secrets of the team.
+   * Lists the secrets of the team page by page.
    *
    * @example
    * ```ts
@@ -151,7 +151,7 @@ export class Secret extends ClientFactory {
    * Deletes a secret with all its versions.
    *
    * @param secret id or name
-   * @returns false if there was none
+   * @returns false if the secret does not exist
    */
   static async destroy(secret: string, opts?: SecretDestroyOpts): Promise<boolean> {
     const config = new ConnectionConfig(this.resolveOpts(opts))
@@ -166,8 +166,9 @@ export class Secret extends ClientFactory {
   }
 
   /**
-   * The placeholder of a secret for the headers of a network rule. Asks nobody: whether the secret exists shows when
-   * a request needs it.
+   * Returns the placeholder of a secret for the headers of a network rule. Sends no request, so a missing secret is
+   * noticed
+   * only when a sandbox's request needs the value.
    *
    * @throws {@link InvalidArgumentError} for an empty name or one with braces or control characters
    * @example
@@ -185,7 +186,7 @@ export class Secret extends ClientFactory {
   }
 
   /**
-   * A token of the sandbox's workload identity, for `iam.tokens` of {@link Sandbox.create}.
+   * Describes a token of the sandbox's workload identity, for `iam.tokens` of {@link Sandbox.create}.
    *
    * @example
    * ```ts

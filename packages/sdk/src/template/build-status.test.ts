@@ -12,6 +12,6 @@ test.each([
   ['3', undefined],
   ['x', undefined],
   [undefined, undefined],
-])('step %s is the line %s', (step, trace) => {
+])('step %s points to the line %s', (step, trace) => {
   expect(traceOfStep(traces, step)).toBe(trace)
 })

@@ -10,7 +10,7 @@ import type { TemplateBuildStatusResponse } from './types.ts'
 
 const POLL_INTERVAL_MS = 200
 
-/** One request for the status of a build, with its log from an offset on. */
+/** Request for the status of a build, with the log from an offset on. */
 export interface StatusRequest {
   api: ApiClient['api']
   config: ConnectionConfig
@@ -34,9 +34,9 @@ export async function fetchBuildStatus(
 }
 
 /**
- * Asks until the build has ended and its whole log has been read.
+ * Polls until the build has ended and its whole log has been read.
  *
- * @throws {@link BuildError} if the build failed, with the caller's line of the step to blame
+ * @throws {@link BuildError} if the build failed, with the caller's line that added the failed step
  */
 export async function waitForBuild(
   request: StatusRequest,
@@ -56,7 +56,7 @@ export async function waitForBuild(
   }
 }
 
-/** The caller's line of a step as the server names it: `base`, `finalize`, or its number from 1. */
+/** Returns the caller's line that added a step. The server names a step `base`, `finalize`, or by its number from 1. */
 export function traceOfStep(traces: Traces, step: string | undefined): string | undefined {
   if (step === 'base' || step === '0') return traces.base
   if (step === 'finalize') return traces.finalize
@@ -87,7 +87,7 @@ function statusOf(info: Schema<'TemplateBuildInfo'>): TemplateBuildStatusRespons
 const entries = (list: Schema<'BuildLogEntry'>[] | undefined): LogEntry[] =>
   (list ?? []).map(({ timestamp, level, message }) => new LogEntry(new Date(timestamp), level, message))
 
-/** Rejects with the signal's reason when it is aborted. */
+/** Waits `ms` milliseconds; rejects with the signal's reason when the signal is aborted. */
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted()

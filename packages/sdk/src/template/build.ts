@@ -8,15 +8,15 @@ import type { TemplateContent } from './template-draft.ts'
 import type { BasicBuildOptions, BuildInfo, BuildOptions } from './types.ts'
 import { uploadFiles, withFilesHashes } from './upload.ts'
 
-/** What is built, under which name. */
+/** A template to build, with name and options. */
 export interface BuildRequest {
   name: string
   options: Omit<BasicBuildOptions, 'alias'> & { signal?: AbortSignal }
 }
 
 /**
- * Name and options of a build from the arguments of `Template.build()`: the name first, or (deprecated) in the
- * options.
+ * Extracts name and options of a build from the arguments of `Template.build()`: the name is the first argument, or
+ * (deprecated) in the options.
  */
 export function buildArguments(
   nameOrOptions: string | BuildOptions,
@@ -29,8 +29,8 @@ export function buildArguments(
 }
 
 /**
- * Registers a build, sends the files that the server lacks, and starts it. Files are read first, so that a missing
- * one is told before the server knows of the build.
+ * Registers a build, sends the files that the server lacks, and starts the build. Files are read first, so that a
+ * missing file is reported before the build is registered.
  */
 export async function startBuild(
   api: ApiClient['api'],

@@ -2,7 +2,7 @@ import type { PathLike } from 'node:fs'
 import type { ReadyCmd } from './ready-command.ts'
 import type { CopyItem, CopyOptions, McpServerName } from './types.ts'
 
-/** A template that has no base yet: choose one. */
+/** A template without a base: each method chooses one. */
 export interface TemplateFromImage {
   /**
    * Starts from `debian:<variant>`.
@@ -76,18 +76,19 @@ export interface TemplateFromImage {
   fromImage(baseImage: string, credentials?: { username: string; password: string }): TemplateBuilder
 
   /**
-   * Starts from another template, with its memory and running processes.
+   * Starts from another template, including its memory and running processes.
    *
    * @param template id, name, or `name:tag`
    */
   fromTemplate(template: string): TemplateBuilder
 
   /**
-   * Takes base, steps, and start command from a Dockerfile with one stage. The sources of COPY and ADD are
+   * Reads base, steps, and start command from a Dockerfile with one stage. The sources of COPY and ADD are
    * relative to the context directory of the template.
    *
    * @param dockerfileContentOrPath the text itself, or the path of a file (relative to the working directory)
-   * @throws {@link TemplateError} for what a template cannot do: several stages, `COPY --from`, `ADD <URL>`
+   * @throws {@link TemplateError} for instructions that a template does not support: several stages, `COPY --from`,
+   * `ADD <URL>`
    * @example
    * ```ts
    * Template().fromDockerfile('FROM python:3\nRUN pip install numpy')
@@ -119,14 +120,17 @@ export interface TemplateFromImage {
    */
   fromGCPRegistry(image: string, credentials: { serviceAccountJSON: object | string }): TemplateBuilder
 
-  /** Builds everything anew, also what the cache has. */
+  /** Builds every step again instead of using cached results. */
   skipCache(): this
 }
 
-/** A template with a base: add steps. Each runs as the current user in the current working directory. */
+/**
+ * A template with a base, to which steps can be added. Each step runs as the current user in the current working
+ * directory.
+ */
 export interface TemplateBuilder {
   /**
-   * Copies files and directories of the context directory; directories with all they hold.
+   * Copies files and directories (with their content) of the context directory.
    *
    * @param src paths or globs (`*`, `**`, `?`, `[…]`, `{…}`) within the context directory
    * @param dest relative to the working directory; a trailing slash means a directory
@@ -139,7 +143,7 @@ export interface TemplateBuilder {
   copy(src: PathLike | PathLike[], dest: PathLike, options?: CopyOptions): TemplateBuilder
 
   /**
-   * Several copies, each with its own options.
+   * Adds several copies, each with its own options.
    *
    * @example
    * ```ts
@@ -174,31 +178,31 @@ export interface TemplateBuilder {
   /**
    * Creates a symbolic link.
    *
-   * @param src what it points to
-   * @param dest where it lies; `force` replaces what is there
+   * @param src target of the link
+   * @param dest path of the link; `force` replaces an existing file
    */
   makeSymlink(src: PathLike, dest: PathLike, options?: { user?: string; force?: boolean }): TemplateBuilder
 
   /**
    * Runs a command in a login shell (`bash -l -c`).
    *
-   * @param options `user`: who runs it, the current user by default
+   * @param options `user`: user that runs the command, the current user by default
    */
   runCmd(command: string, options?: { user?: string }): TemplateBuilder
-  /** Runs commands one after the other, up to the first that fails, as one step. */
+  /** Runs commands one after the other as one step, and stops at the first that fails. */
   runCmd(commands: string[], options?: { user?: string }): TemplateBuilder
   runCmd(commandOrCommands: string | string[], options?: { user?: string }): TemplateBuilder
 
-  /** Sets, and creates, the working directory of the steps that follow and of the sandbox. */
+  /** Sets the working directory of the steps that follow and of the sandbox, and creates it if missing. */
   setWorkdir(workdir: PathLike): TemplateBuilder
 
-  /** Sets, and creates, the user of the steps that follow and of the sandbox. */
+  /** Sets the user of the steps that follow and of the sandbox, and creates it if missing. */
   setUser(user: string): TemplateBuilder
 
   /**
    * Installs Python packages.
    *
-   * @param packages none: the project in the working directory
+   * @param packages packages to install; without any, the project in the working directory
    * @param options `g`: for all users, as root (default true); otherwise for the current user
    * @example
    * ```ts
@@ -210,12 +214,12 @@ export interface TemplateBuilder {
   /**
    * Installs npm packages.
    *
-   * @param packages none: what the `package.json` in the working directory names
+   * @param packages packages to install; without any, those of the `package.json` in the working directory
    * @param options `g`: globally, as root; `dev`: as development dependencies; both false by default
    */
   npmInstall(packages?: string | string[], options?: { g?: boolean; dev?: boolean }): TemplateBuilder
 
-  /** The same with Bun. See {@link TemplateBuilder.npmInstall}. */
+  /** Installs packages with Bun. See {@link TemplateBuilder.npmInstall} for the arguments. */
   bunInstall(packages?: string | string[], options?: { g?: boolean; dev?: boolean }): TemplateBuilder
 
   /**
@@ -232,7 +236,7 @@ export interface TemplateBuilder {
   ): TemplateBuilder
 
   /**
-   * Puts MCP servers into the image, so that they start without a download.
+   * Installs MCP servers in the image, so that they start without a download.
    *
    * @throws {@link BuildError} unless the template starts from the template `mcp-gateway`
    */
@@ -242,7 +246,7 @@ export interface TemplateBuilder {
    * Clones a repository.
    *
    * @param path by default a directory with the repository's name in the working directory
-   * @param options `branch`: only this one; `depth`: number of commits
+   * @param options `branch`: the only branch to clone; `depth`: number of commits
    */
   gitClone(
     url: string,
@@ -253,22 +257,23 @@ export interface TemplateBuilder {
   /** Sets environment variables for the steps that follow and for the sandbox; `$NAME` in values is expanded. */
   setEnvs(envs: Record<string, string>): TemplateBuilder
 
-  /** Builds the steps that follow anew, also those that the cache has. */
+  /** Builds the steps that follow again instead of using cached results. */
   skipCache(): this
 
   /**
-   * Sets what runs in each sandbox from its start. It is started once, at the end of the build, and every
-   * sandbox continues that process.
+   * Sets the command that runs in each sandbox from its start. The command is started once, at the end of the build,
+   * and every sandbox continues that process.
    *
-   * @param readyCommand when the build may end: a shell command that exits with 0, or a helper like {@link waitForPort}
+   * @param readyCommand condition for the end of the build: a shell command that exits with 0, or e.g.
+   * {@link waitForPort}
    */
   setStartCmd(startCommand: string, readyCommand: string | ReadyCmd): TemplateFinal
 
-  /** Sets when the build may end, without a start command. */
+  /** Sets the ready command, which decides when the build may end, without a start command. */
   setReadyCmd(readyCommand: string | ReadyCmd): TemplateFinal
 
   /**
-   * Builds a dev container, so that it starts without a download.
+   * Builds a dev container, so that the container starts without a download.
    *
    * @param devcontainerDirectory the project with its `.devcontainer`
    * @throws {@link BuildError} unless the template starts from the template `devcontainer`
@@ -279,7 +284,7 @@ export interface TemplateBuilder {
   betaSetDevContainerStart(devcontainerDirectory: string): TemplateFinal
 }
 
-/** A template that has all it needs: build it. */
+/** A complete template, which can be built. */
 // biome-ignore lint/suspicious/noEmptyInterface: a state of the builder without methods
 export interface TemplateFinal {}
 

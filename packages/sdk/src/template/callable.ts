@@ -12,8 +12,8 @@ export type CallableTemplate<Class extends typeof TemplateBase> = Class &
   ((options?: TemplateOptions) => TemplateFromImage)
 
 /**
- * Makes a template class callable. The static methods run with the result as `this`, so what is bound to the class
- * stays bound.
+ * Makes a template class callable. Static methods run with the result as `this`, so that options that are bound to the
+ * class stay bound.
  *
  * @internal
  */

@@ -7,19 +7,19 @@ function entrance(): string | undefined {
 
 const inner = () => callerTrace(entrance)
 
-test('the trace begins with the line that called us', () => {
+test('the trace begins with the line that called the entrance', () => {
   function caller() {
     return entrance()
   }
   expect(caller()?.split('\n')[0]).toMatch(/ at caller \(.*caller-trace\.test\.ts:\d+:\d+\)$/)
 })
 
-test('without our function on the stack, frames outside our directory are the caller', () => {
-  // This file lies in our directory, and so is no caller.
+test('without the entrance on the stack, the trace begins with the first frame outside the directory of the SDK', () => {
+  // This file is in the directory of `callerTrace`, so its frames are not taken for the caller's.
   expect(callerTrace(() => undefined)).not.toMatch('caller-trace')
 })
 
-test('engines that cannot leave frames out are told by directory, too', () => {
+test('the directory also decides in engines that cannot omit frames', () => {
   const { captureStackTrace } = Error
   Object.assign(Error, { captureStackTrace: undefined })
   try {

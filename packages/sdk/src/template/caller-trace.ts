@@ -1,13 +1,14 @@
-/** A function whose call ends the frames that are ours. */
+/** Public function of the SDK: frames below its call on the stack are the SDK's, those above are the caller's. */
 export type Entrance = ((...args: never[]) => unknown) | (abstract new (...args: never[]) => unknown)
 
 /**
- * The stack frames of whoever called one of our functions, without ours, one a line. Taken from the running stack by
- * the function itself, as file names say nothing once a bundler put us and the caller in one file. Where that function
- * is not on the stack (JavaScriptCore gives its place to the functions it ends with) they are told by their directory.
+ * Returns the stack frames of the code that called a public function of the SDK, without the SDK's own frames, one per
+ * line. The frames are cut at that function and not by file name, because a bundler may have put the SDK and the caller
+ * into one file. Where the function is not on the stack (JavaScriptCore drops functions that end with a tail call), the
+ * SDK's frames are recognised by their directory.
  *
  * @param entrance the function that was called from outside
- * @returns nothing if nobody outside is to be seen
+ * @returns undefined if the stack shows no caller
  */
 export function callerTrace(entrance: Entrance): string | undefined {
   const holder = new Error()
@@ -18,12 +19,12 @@ export function callerTrace(entrance: Entrance): string | undefined {
   return (above.length > 0 ? above : framesOutside(frames)).join('\n') || undefined
 }
 
-/** What `stack` of an error shows when the blame lies with the lines of `trace`. */
+/** Text for `stack` of an error that is to show the lines of `trace` instead of the SDK's frames. */
 export function stackFrom(error: { name: string; message: string }, trace: string): string {
   return `${error.name}: ${error.message}\n${trace}`
 }
 
-/** Directory of the file whose line comes first in a trace, or nothing if that is no file on disk. */
+/** Directory of the file in the first line of a trace; undefined if that is not a file on disk. */
 export function directoryOf(trace: string | undefined): string | undefined {
   const file = fileOf(trace?.split('\n', 1)[0] ?? '')
   const path = file.startsWith('file://')
@@ -33,19 +34,22 @@ export function directoryOf(trace: string | undefined): string | undefined {
   return withoutName(path) || '/'
 }
 
-/** Lines of a stack that name a place; others are built-in functions. */
+/** Selects the lines of a stack that name a place in a file; other lines are built-in functions. */
 function framesOf(stack: string | undefined): string[] {
   return (stack ?? '').split('\n').filter((line) => /^\s+at .*:\d|@.*:\d/.test(line))
 }
 
-/** The frames above those of the directory that the first one lies in: ours. */
+/** Drops the frames of the SDK: those at the top whose file is in the same directory as the first frame's. */
 function framesOutside(frames: string[]): string[] {
   const own = withoutName(fileOf(frames[0] ?? ''))
   const first = frames.findIndex((frame) => withoutName(fileOf(frame)) !== own)
   return first < 0 ? [] : frames.slice(first)
 }
 
-/** V8: `at name (place)` or `at place`; others: `name@place`. A place is a path or URL with line and column. */
+/**
+ * Returns the file of a frame. V8: `at name (place)` or `at place`; others: `name@place`. A place is a path or URL
+ * with line and column.
+ */
 function fileOf(frame: string): string {
   const place = frame.match(/\((.*)\)$/)?.[1] ?? frame.replace(/^\s*(at (async )?|[^@/]*@)/, '')
   return place.replace(/(:\d+){1,2}$/, '')

@@ -23,7 +23,7 @@ function output(isTerminal: boolean) {
   }
 }
 
-test('in a pipe each entry of enough importance is one plain line', () => {
+test('in a pipe each entry of at least the minimum level is one plain line', () => {
   const pipe = output(false)
   const log = buildLogger(pipe, 'info', Date.now)
   log(new LogEntryStart(at, 'start'))
@@ -35,7 +35,7 @@ test('in a pipe each entry of enough importance is one plain line', () => {
   expect(pipe.written).toEqual(['1.3s  | 13:04:05 INFO  [1/2] RUN x\n', '1.3s  | 13:04:05 ERROR broken\n'])
 })
 
-test('a terminal shows a clock that makes room for entries and goes at the end', () => {
+test('a terminal shows a clock, which is erased for each entry and at the end', () => {
   const terminal = output(true)
   const log = buildLogger(terminal, 'debug', Date.now)
   log(new LogEntryStart(at, 'start'))

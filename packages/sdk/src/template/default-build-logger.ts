@@ -7,17 +7,17 @@ const COLOURS: Record<LogEntryLevel, number> = { debug: 90, info: 36, warn: 33, 
 const SPINNER = '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏'
 const FRAME_MS = 100
 
-/** Where the lines go; on a terminal a last line shows that the build goes on. */
+/** Output of the logger. On a terminal, the last line shows that the build is still running. */
 export interface LogOutput {
   writeLine(line: string): void
-  /** Writes without a line break. Undefined if this is no terminal. */
+  /** Writes without a line break. Undefined if the output is not a terminal. */
   rewrite?(text: string): void
   hasColours: boolean
 }
 
 /**
- * Prints the log of a build: seconds since its start, time, level, and message of each entry. On a terminal with
- * colours (unless `NO_COLOR` is set) and a running clock; nothing of that in pipes and browsers.
+ * Prints the log of a build: seconds since its start, time, level, and message of each entry. On a terminal, adds
+ * colours (unless `NO_COLOR` is set) and a running clock; the output in pipes and browsers is plain.
  *
  * @param options `minLevel`: the least important level that is printed, `info` by default
  * @example
@@ -29,7 +29,7 @@ export function defaultBuildLogger(options: { minLevel?: LogEntryLevel } = {}): 
   return buildLogger(standardOutput(), options.minLevel ?? 'info', Date.now)
 }
 
-/** @param now milliseconds */
+/** @param now current time in milliseconds */
 export function buildLogger(
   output: LogOutput,
   minLevel: LogEntryLevel,
@@ -50,7 +50,7 @@ export function buildLogger(
       startedAt = now()
       if (output.rewrite && !clock) {
         clock = setInterval(showClock, FRAME_MS)
-        // A clock keeps no process alive.
+        // The clock must not keep the process alive.
         ;(clock as { unref?: () => void }).unref?.()
         showClock()
       }

@@ -8,7 +8,7 @@ test.each([
   ['cursor movements', 'a\u001b[2Kb\u001b[?25l\r\n', 'ab\r\n'],
   ['a character set', '\u001b(Bx', 'x'],
   ['nothing', 'a\tb [31m ü', 'a\tb [31m ü'],
-])('%s leave only the text', (_, message, text) => {
+])('control sequences are removed from the text: %s', (_, message, text) => {
   expect(new LogEntry(new Date(0), 'info', message).message).toBe(text)
 })
 

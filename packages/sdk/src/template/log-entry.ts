@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from './control-characters.ts'
 
-/** From the least to the most important. */
+/** Levels from the least to the most important. */
 export type LogEntryLevel = 'debug' | 'info' | 'warn' | 'error'
 
 /** One line of a build's log, free of terminal control sequences. */

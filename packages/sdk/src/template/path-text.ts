@@ -1,7 +1,7 @@
 import type { PathLike } from 'node:fs'
 import { TemplateError } from '../errors.ts'
 
-/** A path in a sandbox as text; a `file:` URL by its path, a buffer as UTF-8. */
+/** Converts a path in a sandbox to text: a `file:` URL to its path, a buffer by UTF-8. */
 export function pathText(path: PathLike): string {
   if (typeof path === 'string') return path
   if ('pathname' in path) return decodeURIComponent(path.pathname)
@@ -9,9 +9,9 @@ export function pathText(path: PathLike): string {
 }
 
 /**
- * Path or glob of files in the context directory.
+ * Converts a path or glob of files in the context directory to text.
  *
- * @throws {@link TemplateError} if it is absolute or leads out
+ * @throws {@link TemplateError} if the path is absolute or leaves the context directory
  */
 export function sourcePath(path: PathLike): string {
   const text = pathText(path)

@@ -1,8 +1,8 @@
 import { shellQuote } from '../shell-quote.ts'
 
 /**
- * A shell command that tells when a sandbox is ready: it runs every 2 s at the end of a build until it
- * exits with 0, at most for 10 minutes.
+ * A shell command that tells when a sandbox is ready. At the end of a build, the command runs every 2 s until it
+ * exits with 0, for at most 10 minutes.
  *
  * @example
  * ```ts

@@ -1,9 +1,9 @@
 import type { Step } from './step.ts'
 
-/** What a template starts from. */
+/** Image or template that a template starts from. */
 export type Base = { fromImage: string; registry?: Registry } | { fromTemplate: string }
 
-/** How to read an image that is not public (wire spec, section 5.1). */
+/** Credentials for an image that is not public (wire spec, section 5.1). */
 export type Registry =
   | { type: 'registry'; username: string; password: string }
   | { type: 'aws'; awsAccessKeyId: string; awsSecretAccessKey: string; awsRegion: string }
@@ -15,9 +15,9 @@ export interface Definition {
   steps: Step[]
   startCmd?: string
   readyCmd?: string
-  /** Nothing from the cache, from the base on. */
+  /** Build every step again, from the base on, without the cache. */
   force: boolean
-  /** Of Sandlot: variables of the steps reach commands of sandboxes. */
+  /** Known to Sandlot only: commands of sandboxes get the variables that the steps set. */
   templateEnvAtRuntime?: boolean
 }
 

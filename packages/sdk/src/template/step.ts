@@ -7,16 +7,16 @@ import type { CopyOptions } from './types.ts'
 export interface Step {
   type: 'COPY' | 'RUN' | 'ENV' | 'WORKDIR' | 'USER'
   args: string[]
-  /** Not from the cache. */
+  /** Run the step again even if its result is cached. */
   force?: boolean
   forceUpload?: true
   resolveSymlinks?: boolean
   gzip?: boolean
-  /** What the copied files are known by; computed when the template is built. */
+  /** Hash of the copied files; computed when the template is built. */
   filesHash?: string
 }
 
-/** @throws {@link TemplateError} if the source does not lie in the context directory */
+/** @throws {@link TemplateError} if the source is not in the context directory */
 export function copyStep(src: PathLike, dest: PathLike, options: CopyOptions = {}): Step {
   const { forceUpload, user, mode, resolveSymlinks, gzip } = options
   return {
@@ -40,7 +40,7 @@ export const workdirStep = (path: PathLike): Step => ({ type: 'WORKDIR', args: [
 
 export const userStep = (user: string): Step => ({ type: 'USER', args: [user] })
 
-/** Permission bits as chmod reads them: four octal digits. */
+/** Formats permission bits for chmod: four octal digits. */
 export function octal(mode: number): string {
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
     throw new TemplateError(

@@ -14,21 +14,21 @@ import type { CopyItem, CopyOptions, McpServerName, TemplateOptions } from './ty
 
 const BASE_IMAGE = 'e2bdev/base'
 
-/** All that a builder has collected. */
+/** Everything that a builder has collected. */
 export interface TemplateContent {
   definition: Definition
   traces: Traces
   context: FileContext
 }
 
-/** Where the files of a template lie. */
+/** Directory of a template's files. */
 export interface FileContext {
   fileContextPath: string
-  /** In the syntax of `.dockerignore`. */
+  /** Patterns in the syntax of `.dockerignore`. */
   fileIgnorePatterns: string[]
 }
 
-/** Where in the caller's code the parts of a template were written; unknown in engines that cannot tell. */
+/** Lines of the caller's code that added the parts of a template; undefined in engines without usable stacks. */
 export interface Traces {
   base?: string
   steps: (string | undefined)[]
@@ -37,7 +37,7 @@ export interface Traces {
 }
 
 /**
- * Collects what a template consists of; nothing is read or sent before it is built.
+ * Collects the parts of a template; nothing is read or sent before the template is built.
  * Each method is documented at {@link TemplateFromImage} and {@link TemplateBuilder}.
  */
 export class TemplateDraft
@@ -50,7 +50,7 @@ export class TemplateDraft
   constructor(options: TemplateOptions = {}) {
     super()
     const { fileContextPath, fileIgnorePatterns = [], templateEnvAtRuntime } = options
-    // V8 leaves the constructors of subclasses without a body out of the stack.
+    // V8 omits implicit constructors of subclasses from the stack.
     const created = () => callerTrace(new.target) ?? callerTrace(TemplateDraft)
     const directory =
       fileContextPath === undefined ? (directoryOf(created()) ?? '.') : pathText(fileContextPath)
@@ -343,7 +343,7 @@ export class TemplateDraft
   }
 }
 
-/** @throws {@link TemplateError} for anything but what `Template()` returns */
+/** @throws {@link TemplateError} for a value that `Template()` did not return */
 export function contentOf(template: TemplateClass): TemplateContent {
   // biome-ignore lint/complexity/useLiteralKeys: private, so that users of a builder do not see it
   if (template instanceof TemplateDraft) return template['content']
@@ -360,7 +360,7 @@ const line = (words: (string | false | undefined)[]): string => words.filter(Boo
 const pathWords = (paths: PathLike | PathLike[]): string[] =>
   [paths].flat().map((path) => shellQuote(pathText(path)))
 
-/** Lets the error show the caller's line instead of ours. */
+/** Replaces the SDK's frames in an error's stack by the caller's line. */
 function blame<Blamed extends Error>(error: Blamed, entrance: Entrance): Blamed {
   const trace = callerTrace(entrance)
   if (trace) error.stack = stackFrom(error, trace)

@@ -23,7 +23,7 @@ import { withFilesHashes } from './upload.ts'
 /** The class behind {@link Template}: its instances are builders, its static methods talk to the API. */
 export class TemplateBase extends TemplateDraft {
   /**
-   * A template as the JSON that the API gets.
+   * Returns a template as the JSON that is sent to the API.
    *
    * @param computeHashes whether to read the files of each COPY for its hash; true by default
    * @throws {@link TemplateError} if a file to copy does not exist
@@ -37,9 +37,9 @@ export class TemplateBase extends TemplateDraft {
   }
 
   /**
-   * A template as a Dockerfile.
+   * Returns a template as a Dockerfile.
    *
-   * @throws {@link TemplateError} if the template starts from another template, which Docker does not know
+   * @throws {@link TemplateError} if the template starts from another template, which a Dockerfile cannot express
    */
   static toDockerfile(template: TemplateClass): string {
     const { base, steps, startCmd } = contentOf(template).definition
@@ -51,7 +51,7 @@ export class TemplateBase extends TemplateDraft {
   }
 
   /**
-   * Builds a template and waits for it. Takes as long as the build; a `signal` stops the waiting, not the build.
+   * Builds a template and waits for the end of the build. A `signal` stops the waiting, not the build.
    *
    * @param name `name` or `name:tag`: lower-case letters, digits, `-` and `_`, at most 128
    * @throws {@link BuildError} if a step fails; its stack shows the line of the template that the step comes from
@@ -90,7 +90,7 @@ export class TemplateBase extends TemplateDraft {
   }
 
   /**
-   * The same without waiting; ask {@link TemplateBase.getBuildStatus} how it goes.
+   * Starts a build without waiting for its end; {@link TemplateBase.getBuildStatus} returns the progress.
    *
    * @example
    * ```ts
@@ -116,7 +116,7 @@ export class TemplateBase extends TemplateDraft {
   }
 
   /**
-   * How a build goes, with at most 100 entries of its log from `logsOffset` on.
+   * Gets the status of a build, with at most 100 entries of its log from `logsOffset` on.
    *
    * @throws {@link BuildError} if there is no such build
    */
@@ -129,7 +129,10 @@ export class TemplateBase extends TemplateDraft {
     return fetchBuildStatus({ api, config, ...data, signal: options?.signal }, options?.logsOffset)
   }
 
-  /** Whether there is a template of this name, one's own or another team's. `name`, `namespace/name`, each with `:tag`. */
+  /**
+   * Whether a template of this name exists, of this team or another. Accepts `name` and `namespace/name`, each
+   * optionally with `:tag`.
+   */
   static async exists(name: string, options?: ConnectionOpts): Promise<boolean> {
     const config = new ConnectionConfig(this.resolveOpts(options))
     const api = await openApi(config)
@@ -138,7 +141,7 @@ export class TemplateBase extends TemplateDraft {
       signal: config.getSignal(undefined, options?.signal),
     })
     if (answer.response.status === 404) return false
-    // it exists, but belongs to somebody else
+    // the template exists, but belongs to another team
     if (answer.response.status === 403) return true
     throwOnError(answer)
     return true
@@ -150,7 +153,7 @@ export class TemplateBase extends TemplateDraft {
   }
 
   /**
-   * Lets tags point to a build.
+   * Points tags to a build.
    *
    * @param targetName the build, as `name:tag` or `name` (tag `default`)
    * @throws {@link TemplateError} for a tag with other characters than `a-z0-9-_.` or an unknown build
@@ -176,7 +179,7 @@ export class TemplateBase extends TemplateDraft {
   }
 
   /**
-   * Takes tags off a template; the builds stay.
+   * Removes tags from a template; the builds stay.
    *
    * @param name without a tag
    * @throws {@link TemplateError} for the tag `default` or an unknown template
@@ -191,7 +194,7 @@ export class TemplateBase extends TemplateDraft {
     throwOnError(answer)
   }
 
-  /** All tags of a template, given by id or name. */
+  /** Lists the tags of a template, given by id or name. */
   static async getTags(templateId: string, options?: ConnectionOpts): Promise<TemplateTag[]> {
     const config = new ConnectionConfig(this.resolveOpts(options))
     const api = await openApi(config)
@@ -209,8 +212,8 @@ export class TemplateBase extends TemplateDraft {
 }
 
 /**
- * Describes what sandboxes start from, and builds it. `Template()` begins a description; the static methods build it
- * and look after what was built.
+ * Describes and builds the templates that sandboxes start from. `Template()` begins a description; the static methods
+ * build templates and manage existing ones.
  *
  * @example
  * ```ts

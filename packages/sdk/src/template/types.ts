@@ -3,7 +3,7 @@ import type { ConnectionOpts } from '../connection-config.ts'
 import type { McpServers } from '../gen/mcp-servers.ts'
 import type { LogEntry } from './log-entry.ts'
 
-/** Where the files of a template come from. */
+/** Options of `Template()`: source of the files, and environment of the sandboxes. */
 export type TemplateOptions = {
   /**
    * Directory that the sources of `copy` are relative to.
@@ -11,44 +11,45 @@ export type TemplateOptions = {
    * @default the directory of the file that calls `Template()`
    */
   fileContextPath?: PathLike
-  /** What `copy` leaves out, in the syntax of `.dockerignore`, in addition to that file. */
+  /** Patterns of files that `copy` leaves out, in the syntax of `.dockerignore` and in addition to that file. */
   fileIgnorePatterns?: string[]
   /**
-   * Gives commands of its sandboxes the variables of `setEnvs`, of ENV and ARG of a Dockerfile, and of the image. Without it
-   * they exist for the steps of the build and for the start command only, so that a token of the build stays in it. Only
-   * Sandlot knows this; other servers leave the variables out.
+   * Gives commands in the template's sandboxes the variables of `setEnvs`, of ENV and ARG of a Dockerfile, and of the
+   * image. By default these variables exist only for the steps of the build and for the start command, so that a
+   * token for the build is not visible in sandboxes. Only Sandlot supports this option; other servers leave the
+   * variables out.
    *
    * @default false
    */
   templateEnvAtRuntime?: boolean
 }
 
-/** What a build gets besides the template. */
+/** Options of a build. */
 export type BasicBuildOptions = {
   /** @deprecated Pass the name as the second argument of `Template.build()`. */
   alias: string
   /** Tags that point to this build afterwards; `default` if there are none. */
   tags?: string[]
-  /** 1 or an even number. @default what the server is set to */
+  /** Number of CPUs: 1 or an even number. @default the server's setting */
   cpuCount?: number
-  /** Memory in MiB, even, at least 128. @default what the server is set to */
+  /** Memory in MiB: an even number, at least 128. @default the server's setting */
   memoryMB?: number
-  /** Free disk in MiB that is to be left after the last step; the disk never shrinks. @default the team's */
+  /** Free disk space in MiB after the last step; the disk never shrinks. @default the team's setting */
   minFreeDiskMb?: number
-  /** Builds every step anew. @default false */
+  /** Builds every step again instead of using cached results. @default false */
   skipCache?: boolean
-  /** Gets each line of the build's log as it comes; see {@link defaultBuildLogger}. */
+  /** Called with each entry of the build's log as it arrives; see {@link defaultBuildLogger}. */
   onBuildLogs?: (logEntry: LogEntry) => void
 }
 
 /** Options of `Template.build()` and `Template.buildInBackground()`. */
 export type BuildOptions = ConnectionOpts & BasicBuildOptions
 
-/** A build that was begun or finished. */
+/** A build that was started or has finished. */
 export type BuildInfo = {
   /** @deprecated The same as `name`. */
   alias: string
-  /** The name that was asked for. */
+  /** The name that the caller requested. */
   name: string
   tags: string[]
   templateId: string
@@ -57,14 +58,14 @@ export type BuildInfo = {
 
 /** Options of `Template.getBuildStatus()`. */
 export type GetBuildStatusOptions = ConnectionOpts & {
-  /** How many log entries to leave out. @default 0 */
+  /** Number of log entries to skip. @default 0 */
   logsOffset?: number
 }
 
-/** `waiting`: created, its steps not sent yet. */
+/** `waiting`: created, but the steps were not sent yet. */
 export type TemplateBuildStatus = 'building' | 'waiting' | 'ready' | 'error'
 
-/** Why a build has the status it has; given when it failed. */
+/** Reason of a build's status; set when the build failed. */
 export type BuildStatusReason = {
   message: string
   /** `base` (the image), the number of the step from 1, or `finalize` (start and ready command). */
@@ -72,19 +73,19 @@ export type BuildStatusReason = {
   logEntries: LogEntry[]
 }
 
-/** A build as it is now. */
+/** Current state of a build. */
 export type TemplateBuildStatusResponse = {
   buildID: string
   templateID: string
   status: TemplateBuildStatus
-  /** At most 100, from `logsOffset` on. */
+  /** At most 100 entries, from `logsOffset` on. */
   logEntries: LogEntry[]
   /** @deprecated Always empty; read `logEntries`. */
   logs: string[]
   reason?: BuildStatusReason
 }
 
-/** Tags that were set, and the build they point to. */
+/** Tags that were set, and the build that they point to. */
 export type TemplateTagInfo = {
   buildId: string
   tags: string[]
@@ -98,15 +99,15 @@ export type TemplateTag = {
   createdAt: Date
 }
 
-/** How {@link TemplateBuilder.copy} copies. */
+/** Options of {@link TemplateBuilder.copy}. */
 export type CopyOptions = {
-  /** Uploads the files and builds the step anew even if the server has both. */
+  /** Uploads the files and runs the step again even if the server has both cached. */
   forceUpload?: true
   /** Owner of the copies, `user` or `user:group`. @default the current user */
   user?: string
   /** Permission bits of the copies, for example `0o755`. @default those of the sources */
   mode?: number
-  /** Copies what symbolic links point to instead of the links. @default false */
+  /** Copies the targets of symbolic links instead of the links. @default false */
   resolveSymlinks?: boolean
   /** Compresses the upload. @default true */
   gzip?: boolean
@@ -120,5 +121,5 @@ export type CopyItem = CopyOptions & {
   dest: PathLike
 }
 
-/** Name of a server that the MCP gateway knows. */
+/** Name of a server known to the MCP gateway. */
 export type McpServerName = keyof McpServers

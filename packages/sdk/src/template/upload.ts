@@ -12,12 +12,15 @@ import { type ContextModules, contextModules } from './context/modules.ts'
 import type { Step } from './step.ts'
 import type { FileContext } from './template-draft.ts'
 
-/** A large context over a slow line; the same for all sizes, as nobody knows the line. */
+/**
+ * Enough for a large context over a slow connection. One limit for all sizes, as the speed of the connection is
+ * unknown.
+ */
 const UPLOAD_TIMEOUT_MS = 3_600_000
 /** Archives that are packed and sent at the same time: each takes disk space and a core. */
 const CONCURRENT_UPLOADS = 4
 
-/** The same steps, each COPY with the hash of its files. */
+/** Returns the steps, with the hash of the files added to each COPY. */
 export async function withFilesHashes(
   steps: Step[],
   context: FileContext,
@@ -39,7 +42,7 @@ export async function withFilesHashes(
   return hashed
 }
 
-/** How the files of one template get to the server. */
+/** Context of the uploads of one template's files. */
 export interface Uploads {
   api: ApiClient['api']
   config: ConnectionConfig
@@ -52,7 +55,7 @@ export interface Uploads {
 }
 
 /**
- * Sends the files of each COPY that the server does not have, or that must be sent.
+ * Sends the files of each COPY that the server does not have, or whose upload is forced.
  *
  * @throws {@link FileUploadError} with the line of the `copy` that failed
  */
@@ -61,7 +64,7 @@ export async function uploadFiles(steps: Step[], uploads: Uploads): Promise<void
     step.type === 'COPY' ? [{ step, trace: uploads.traces[at] }] : [],
   )
   const next = jobs.values()
-  // The first failure ends the build, and with it what is still being sent.
+  // The first failure ends the build and cancels pending uploads.
   const failed = new AbortController()
   const signal = uploads.signal ? AbortSignal.any([uploads.signal, failed.signal]) : failed.signal
   const work = async () => {
@@ -119,7 +122,7 @@ async function sendArchive(
   }
 }
 
-/** A body that is read as it is sent, yet announces its length, as stores refuse chunked uploads. */
+/** Returns a body that is read while it is sent but has a known length, as object stores refuse chunked uploads. */
 async function archiveBody(
   { fs, stream }: ContextModules,
   path: string,
@@ -145,7 +148,7 @@ async function selector({ fileContextPath, fileIgnorePatterns }: FileContext) {
   })
 }
 
-/** Errors show the caller's `copy` instead of our frames. */
+/** Makes errors show the caller's `copy` instead of the SDK's frames. */
 async function tracing<Result>(trace: string | undefined, work: () => Promise<Result>): Promise<Result> {
   try {
     return await work()

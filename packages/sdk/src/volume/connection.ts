@@ -9,28 +9,33 @@ const DEFAULT_REQUEST_TIMEOUT_MS = 60_000
 export interface VolumeApiOpts {
   /** @default the token of the volume */
   token?: string
-  /** The content API is at `api.<domain>`. @default that of the volume, else E2B_DOMAIN, else `e2b.app` */
+  /** Domain of the content API, `api.<domain>`. @default the volume's domain, else E2B_DOMAIN, else `e2b.app` */
   domain?: string
-  /** Talk to a content API at localhost:8080. @internal @default that of the volume, else E2B_DEBUG is `true` */
+  /**
+   * Talk to a content API at localhost:8080.
+   *
+   * @internal
+   * @default the volume's setting, else true if E2B_DEBUG is `true`
+   */
   debug?: boolean
   /** @internal @default E2B_VOLUME_API_URL, else `https://api.<domain>` */
   apiUrl?: string
   /**
-   * Most time for the request in **milliseconds**; 0 means no limit.
+   * Timeout of the request in **milliseconds**; 0 means no limit.
    *
-   * @default 60_000, to read and write files 3_600_000
+   * @default 60_000; 3_600_000 to read and write files
    */
   requestTimeoutMs?: number
-  /** Gets a line for each request and answer. @default none */
+  /** Logger for each request and answer. @default none */
   logger?: Logger
   headers?: Record<string, string>
-  /** HTTP proxy. @default that of the volume */
+  /** HTTP proxy. @default the volume's proxy */
   proxy?: string
   /** Cancels the request; the promise rejects with the reason of the signal. */
   signal?: AbortSignal
 }
 
-/** What of a volume its connection depends on. */
+/** Fields of a volume that its connection needs. */
 export interface VolumeAddress {
   token: string
   domain?: string
@@ -65,7 +70,10 @@ export class VolumeConnectionConfig {
     this.proxy = opts.proxy ?? volume.proxy
   }
 
-  /** Aborts after the request timeout (0: never) or with the caller's signal, whichever is first. */
+  /**
+   * Returns a signal that aborts after the request timeout (0: never) or with the caller's signal, whichever is
+   * first.
+   */
   getSignal(requestTimeoutMs?: number, signal?: AbortSignal): AbortSignal | undefined {
     const timeoutMs = requestTimeoutMs ?? this.requestTimeoutMs
     const given = signal ?? this.signal

@@ -11,14 +11,14 @@ export interface ContentRequest {
   route: 'path' | 'dir' | 'file'
   /** Path in the volume. */
   path: string
-  /** Further parameters; what is undefined is left out. */
+  /** Further parameters; undefined values are left out. */
   query?: Record<string, string | number | boolean | undefined>
   body?: BodyInit
   contentType?: string
   signal?: AbortSignal
 }
 
-/** An entry as it travels: times are RFC 3339 strings. */
+/** An entry as the API sends it: times are RFC 3339 strings. */
 interface WireStat {
   name: string
   type: VolumeFileType
@@ -36,7 +36,7 @@ interface WireStat {
 /**
  * @returns an answer of status 2xx
  * @throws {@link VolumePathNotFoundError} if there is no such path
- * @throws {@link VolumeError} for other refusals
+ * @throws {@link VolumeError} for other error answers
  */
 export async function requestContent(
   volumeId: string,

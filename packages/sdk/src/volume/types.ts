@@ -1,6 +1,6 @@
 import type { VolumeApiOpts } from './connection.ts'
 
-/** What an entry of a volume is; `UNKNOWN` are sockets, devices, and the like. */
+/** Type of an entry of a volume; `UNKNOWN` stands for sockets, devices, and the like. */
 export const VolumeFileType = {
   UNKNOWN: 'unknown',
   FILE: 'file',
@@ -15,17 +15,17 @@ export declare namespace VolumeFileType {
   type SYMLINK = typeof VolumeFileType.SYMLINK
 }
 
-/** A volume as lists show it. */
+/** A volume as returned in lists. */
 export type VolumeInfo = {
   volumeId: string
   name: string
 }
 
-/** A volume with what it takes to reach its content. */
+/** A volume with the address and token of its content. */
 export type VolumeAndToken = VolumeInfo & {
   /** Bearer token of the content API. */
   token: string
-  /** Where the content API is, as `api.<domain>`, if that is not the domain of the client. */
+  /** Domain of the content API, `api.<domain>`, if it is not the domain of the client. */
   domain?: string
 }
 
@@ -33,9 +33,9 @@ export type VolumeAndToken = VolumeInfo & {
 export type VolumeEntryStat = {
   name: string
   type: VolumeFileType
-  /** Absolute, within the volume. */
+  /** Absolute path within the volume. */
   path: string
-  /** Bytes. */
+  /** Size in bytes. */
   size: number
   /** Permission bits. */
   mode: number
@@ -47,11 +47,15 @@ export type VolumeEntryStat = {
   mtime: Date
   /** When its metadata last changed. */
   ctime: Date
-  /** What a symbolic link points to. */
+  /** Target of a symbolic link. */
   target?: string
 }
 
-/** Owner and permissions. What is not given stays, or for a new entry is 0, 0, and 0o644 or 0o755. */
+/**
+
+ * Owner and permissions. Omitted values stay unchanged; for a new entry they are uid 0, gid 0, and mode 0o644 for files
+ * or 0o755 for directories.
+ */
 export type VolumeMetadataOpts = {
   uid?: number
   gid?: number
@@ -62,8 +66,8 @@ export type VolumeMetadataOpts = {
 /** How to read a file. */
 export type VolumeReadOpts = VolumeApiOpts & {
   /**
-   * With `format: 'stream'`: most time in **milliseconds** between two chunks of the server while somebody reads;
-   * 0 means no limit. A reader that pauses does not use it up.
+   * With `format: 'stream'`: timeout in **milliseconds** of a pending read without data; 0 means no limit. Pauses of
+   * the reader do not count.
    *
    * @default the request timeout
    */

@@ -19,12 +19,12 @@ import type {
 /** Timeout for transfers, as a file may be large and the connection slow. */
 const FILE_TIMEOUT_MS = 3_600_000
 
-/** Data that a file can be written from. */
+/** Data to write to a file. */
 type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array>
 
 /**
- * Storage that outlives sandboxes. The static methods look after volumes; an instance reads and writes the files of
- * one, without a sandbox.
+ * Storage that outlives sandboxes. The static methods manage volumes; an instance reads and writes the files of one
+ * volume, without a sandbox.
  *
  * @example
  * ```ts
@@ -38,7 +38,7 @@ export class Volume extends ClientFactory {
   readonly name: string
   /** Bearer token of the content API. */
   readonly token: string
-  /** The content API is at `api.<domain>`. */
+  /** Domain of the content API, `api.<domain>`. */
   readonly domain?: string
   readonly debug?: boolean
   readonly proxy?: string
@@ -83,9 +83,9 @@ export class Volume extends ClientFactory {
   }
 
   /**
-   * An instance for an existing volume.
+   * Returns an instance for an existing volume.
    *
-   * @throws {@link VolumeNotFoundError} if there is none of this id
+   * @throws {@link VolumeNotFoundError} if no volume has this id
    */
   static async connect<V extends typeof Volume>(
     this: V,
@@ -123,7 +123,7 @@ export class Volume extends ClientFactory {
   /**
    * Deletes a volume with all its files.
    *
-   * @returns false if there was none of this id
+   * @returns false if no volume has this id
    */
   static async destroy(volumeId: string, opts?: ConnectionOpts): Promise<boolean> {
     const config = new ConnectionConfig(this.resolveOpts(opts))
@@ -153,9 +153,9 @@ export class Volume extends ClientFactory {
   }
 
   /**
-   * The entries of a directory.
+   * Lists the entries of a directory.
    *
-   * @param opts `depth`: how many levels of directories, 1 by default
+   * @param opts `depth`: number of directory levels, 1 by default
    * @throws {@link VolumePathNotFoundError} if there is no such directory
    */
   async list(path: string, opts?: VolumeApiOpts & { depth?: number }): Promise<VolumeEntryStat[]> {
@@ -165,9 +165,9 @@ export class Volume extends ClientFactory {
   }
 
   /**
-   * Makes a directory.
+   * Creates a directory.
    *
-   * @param opts `force`: also its parents, and no error if it exists
+   * @param opts `force`: create missing parents, and accept an existing directory
    */
   async makeDir(path: string, opts?: VolumeWriteOpts & VolumeApiOpts): Promise<VolumeEntryStat> {
     return entryOf(await this.request({ method: 'POST', route: 'dir', path, query: writeQuery(opts) }, opts))
@@ -178,7 +178,7 @@ export class Volume extends ClientFactory {
     return entryOf(await this.request({ method: 'GET', route: 'path', path }, opts))
   }
 
-  /** Whether there is anything at this path. */
+  /** Whether the path exists. */
   async exists(path: string, opts?: VolumeApiOpts): Promise<boolean> {
     try {
       await this.getInfo(path, opts)
@@ -189,7 +189,7 @@ export class Volume extends ClientFactory {
     }
   }
 
-  /** Changes owner or permissions; what is not given stays. */
+  /** Changes owner or permissions; omitted values stay unchanged. */
   async updateMetadata(
     path: string,
     metadata: VolumeMetadataOpts,
@@ -206,8 +206,9 @@ export class Volume extends ClientFactory {
   }
 
   /**
-   * Reads a file, as text (UTF-8) unless `format` says otherwise. With `stream` it may be larger than memory; read it
-   * to its end or cancel it.
+   * Reads a file, as text (UTF-8) unless `format` says otherwise. With `stream` the file may be larger than memory;
+   * read
+   * the stream to its end or cancel it.
    *
    * @throws {@link VolumePathNotFoundError} if there is no such file
    * @example
@@ -237,7 +238,7 @@ export class Volume extends ClientFactory {
   }
 
   /**
-   * Writes a file. A stream is sent as it comes; browsers, which cannot send streams, collect it first.
+   * Writes a file. A stream is sent while it is read; browsers, which cannot send streams, buffer it first.
    *
    * @param opts `force`: overwrite an existing file
    * @throws {@link VolumeError} if the file exists and `force` is not set
@@ -255,7 +256,7 @@ export class Volume extends ClientFactory {
     )
   }
 
-  /** Removes a file, or a directory with all it holds. */
+  /** Removes a file, or a directory with its content. */
   async remove(path: string, opts?: VolumeApiOpts): Promise<void> {
     const response = await this.request({ method: 'DELETE', route: 'path', path }, opts)
     await response.arrayBuffer()
@@ -271,7 +272,7 @@ export class Volume extends ClientFactory {
     return requestContent(this.volumeId, config, { ...request, signal })
   }
 
-  /** The request timeout counts until the answer begins, from then on the idle timeout. */
+  /** The request timeout applies until the answer begins, and the idle timeout afterwards. */
   private async readStream(path: string, opts: VolumeReadOpts): Promise<ReadableStream<Uint8Array>> {
     const config = new VolumeConnectionConfig(this, opts)
     const timeoutMs = opts.requestTimeoutMs ?? FILE_TIMEOUT_MS

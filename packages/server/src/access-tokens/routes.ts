@@ -12,8 +12,8 @@ export interface AccessTokenRoutesOptions {
 }
 
 /**
- * Access tokens for machines that use the CLI without a browser: `E2B_ACCESS_TOKEN`. Ours; the hosted service no longer
- * has them. Their rules are those of sessions, in `sessions/service.ts`.
+ * Access tokens for machines that use the CLI without a browser: `E2B_ACCESS_TOKEN`. An addition of Sandlot: the hosted
+ * service no longer has access tokens. They follow the rules of sessions, in `sessions/service.ts`.
  */
 export function accessTokenRoutes(app: App, options: AccessTokenRoutesOptions): void {
   app.get('/access-tokens', { schema: listAccessTokens }, list(options))

@@ -35,7 +35,7 @@ test('a key is found by its id, its listed prefix, or the key itself', async () 
   await keys.close()
 })
 
-test('a name that fits no key, or several, deletes none', async () => {
+test('a reference that matches no key, or several, deletes none', async () => {
   const keys = await openKeyStore(t.storeUrl)
   const before = await keys.list()
   for (const reference of ['', 'e2b_', before[0]!.id.slice(0, 3), 'e2b_zzzz', `e2b_${'0'.repeat(40)}`, '%'])

@@ -48,7 +48,7 @@ export async function openKeyStore(storeUrl: string): Promise<KeyStore> {
       if (found.length > 1)
         throw new SandlotError(
           'conflict',
-          `'${reference}' could be ${found.map(({ id, name }) => `${id} (${name})`).join(' or ')}: say more of the id`,
+          `'${reference}' could be ${found.map(({ id, name }) => `${id} (${name})`).join(' or ')}: give more characters of the id`,
         )
       if (!found[0] || !(await keys.delete(found[0].id, teamId)))
         throw new SandlotError(
@@ -60,7 +60,10 @@ export async function openKeyStore(storeUrl: string): Promise<KeyStore> {
   }
 }
 
-/** Runs `work` with a key of the team that owns the catalog, and deletes the key afterwards. For processes that may open the database. */
+/**
+ * Runs `work` with a key of the team that owns the catalog, and deletes the key afterwards. Opens the database, which the
+ * calling process must be allowed to do.
+ */
 export async function withCatalogKey<T>(storeUrl: string, work: (key: string) => Promise<T>): Promise<T> {
   const store = await openStore(storeUrl)
   try {

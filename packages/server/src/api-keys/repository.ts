@@ -74,7 +74,7 @@ export class ApiKeyRepository {
     return result.numUpdatedRows > 0n
   }
 
-  /** Deletes a key, and the session that the key belongs to: the next sign-in makes another. */
+  /** Deletes a key, and the session that the key belongs to: the next sign-in creates another key. */
   async delete(id: string, teamId?: string): Promise<boolean> {
     return inTransaction(this.#store, async (transaction) => {
       let query = transaction.deleteFrom('api_keys').where('id', '=', id).returning('session_id')

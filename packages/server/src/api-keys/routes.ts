@@ -11,7 +11,7 @@ export interface ApiKeyRoutesOptions {
   limits: TeamLimits
 }
 
-/** API keys of a team. They have no rules but the limit of their number, so the routes use the repository. */
+/** API keys of a team. The only rule is the limit on their number, so the routes use the repository directly. */
 export function apiKeyRoutes(app: App, options: ApiKeyRoutesOptions): void {
   app.get('/api-keys', { schema: listApiKeys }, list(options))
   app.post('/api-keys', { schema: createApiKey }, create(options))

@@ -13,7 +13,9 @@ export interface AccessTokenClaims {
   email: string
 }
 
-/** Signs and verifies the JWTs that the CLI sends as bearer tokens. Only this server does either, hence a symmetric key. */
+/**
+ * Signs and verifies the JWTs that the CLI sends as bearer tokens. No other program verifies them, hence a symmetric key.
+ */
 export class AccessTokenSigner {
   readonly #key: Uint8Array
   readonly #now: () => number

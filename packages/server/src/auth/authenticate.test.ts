@@ -21,10 +21,10 @@ async function guessFrom(remoteAddress: string): Promise<Record<number, number>>
   return counts
 }
 
-test('guessing keys from one address is rate limited, while known keys still work there and elsewhere', async () => {
+test('guessing keys is rate limited by address, while valid keys still work from that address and others', async () => {
   await statusFrom('192.0.2.1', t.key)
   expect(await guessFrom('192.0.2.1')).toEqual({ 401: 200, 429: 60 })
-  // beyond the time that the team of a key is cached, before the bucket is full again
+  // later than the cache of a key's team lasts, but before the bucket is full again
   expect(await statusFrom('192.0.2.1', t.key)).toBe(200)
   expect(await statusFrom('192.0.2.2')).toBe(401)
   t.now += 1_000
@@ -32,7 +32,7 @@ test('guessing keys from one address is rate limited, while known keys still wor
 })
 
 test.each(['127.0.0.1', '::ffff:127.0.0.1', '::1'])(
-  'who guesses behind a proxy at %s locks out nobody else there',
+  'wrong keys that arrive through a proxy at %s lock out no other caller behind that proxy',
   async (address) => {
     expect(await guessFrom(address)).toEqual({ 401: 260 })
     expect(await statusFrom(address, t.key)).toBe(200)
@@ -46,7 +46,7 @@ test('the addresses of one IPv6 network share a rate limit', async () => {
   expect(await statusFrom('2001:db8:0:1::1')).toBe(401)
 })
 
-test('a deleted key counts as a wrong key', async () => {
+test('a deleted key counts as a wrong key for the rate limit', async () => {
   const { teamID } = (await t.call('GET', '/teams')).body[0]
   const { key, id } = await t.server.keys.create(teamID, 'gone')
   expect(await statusFrom('192.0.2.1', key)).toBe(200)

@@ -6,14 +6,17 @@ import type { Team } from '../teams/team.ts'
 import { checkTeamId } from '../teams/team-id.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
 
-/** How long this process may still accept a key that another process deleted, or use a plan that it changed. */
+/**
+ * How long this process may still accept a key that another process deleted, or apply a plan that another process
+ * changed.
+ */
 const CACHE_MS = 5_000
 const MAX_CACHED = 10_000
 const TOUCH_INTERVAL_MS = 60_000
-/** Wrong keys from one address; generous, because many users may share an address behind a router. */
+/** Wrong keys per address that are checked; generous, because many users may share an address behind a router. */
 const WRONG_PER_SECOND = 20
 const WRONG_BURST = 200
-/** How long a key that was valid is looked up again, even while its address is blocked for guessing. */
+/** How long a key that was valid is still looked up while the sender's address is blocked for guessing. */
 const GOOD_MS = DAY_MS
 
 export interface Caller {
@@ -33,7 +36,7 @@ export interface CredentialHeaders {
   authorization?: string
 }
 
-/** Finds the team of an API key or bearer token. Known ones are cached for a few seconds, unknown ones never. */
+/** Finds the team of an API key or bearer token. Valid credentials are cached for a few seconds, invalid ones never. */
 export class Authenticator {
   readonly #keys: ApiKeyRepository
   readonly #sessions: () => SessionService
@@ -53,7 +56,8 @@ export class Authenticator {
   }
 
   /**
-   * @param address of the sender, undefined once the connection has closed; blocked for guessing, except for credentials that were valid lately
+   * @param address address of the sender, undefined once the connection has closed; after too many guesses only
+   * credentials that were valid recently are checked
    * @throws SandlotError unauthorized, forbidden, rate_limited
    */
   async authenticate(headers: CredentialHeaders, address: string | undefined): Promise<Caller> {
@@ -74,7 +78,7 @@ export class Authenticator {
     return caller
   }
 
-  /** Beyond the limit, only credentials that were valid lately are looked up. */
+  /** Beyond the limit, only credentials that were valid recently are looked up. */
   #checkGuessing(sender: string, secret: string): void {
     const waitSeconds = this.#wrong.waitSeconds(sender, WRONG_PER_SECOND, WRONG_BURST)
     if (waitSeconds === 0 || this.#now() - (this.#goodAt.get(hashSecret(secret)) ?? 0) < GOOD_MS) return

@@ -8,7 +8,7 @@ const KEY_BYTES = 32
 /** Derives keys that only this server holds, one for each purpose, from one secret in the database (HKDF, RFC 5869). */
 export type DeriveKey = (purpose: string) => Uint8Array
 
-/** Makes the secret at the first start; concurrent processes agree on one. */
+/** Creates the secret at the first start; concurrent processes get the same secret. */
 export async function openServerSecret(store: Store): Promise<DeriveKey> {
   const value = await storedSecret(store, NAME, randomBytes(KEY_BYTES).toString('hex'))
   const secret = Buffer.from(value, 'hex')

@@ -21,12 +21,12 @@ export interface AnnouncementOptions {
   templates: TemplateRegistry
   limits: TeamLimits
   now: () => number
-  /** @throws SandlotError conflict: builds that are added to the template now would be deleted with it */
+  /** @throws SandlotError conflict while the template is being deleted: a new build would be deleted with it */
   checkNotDiscarding: (templateId: string) => void
 }
 
 /**
- * Records a build that waits to be started; makes its template when there is none of that name.
+ * Records a build that waits to be started; creates the template when none has that name.
  * @throws SandlotError invalid_request, quota_exceeded, conflict: the template is being deleted
  */
 export async function announceBuild(
@@ -66,7 +66,7 @@ export async function announceBuild(
   })
 }
 
-/** The tag that is part of the name, and those beside it. */
+/** The tag in the name, and the tags of the field `tags`. */
 function tagsOf({ name, tags = [] }: NewBuild): string[] {
   const { tag } = parseReference(name)
   const ofName = tag === undefined ? [] : [tag]

@@ -1,4 +1,5 @@
 import type { Store } from '../store/open-store.ts'
+import { TEAM_LIMITS } from '../teams/limits.ts'
 
 const levels = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof levels)[number]
@@ -13,9 +14,8 @@ export interface BuildLogEntry {
 const FLUSH_INTERVAL_MS = 500
 const ROWS_PER_INSERT = 100
 const PRUNE_BATCH = 10
-/** Limits of a build's log; a build that prints more goes on without logging. */
-const MAX_ENTRIES = 20_000
-const MAX_BYTES = 16 * 1024 * 1024
+/** Errors are logged even when the log is full. */
+const MAX_ENTRIES_WITH_ERRORS = 2 * TEAM_LIMITS.buildLogLines
 
 interface OpenLog {
   entries: BuildLogEntry[]
@@ -44,22 +44,22 @@ export class BuildLogs {
       log = { entries: [], stored: 0, bytes: 0, flushing: Promise.resolve() }
       this.#open.set(buildId, log)
     }
-    const isFull = log.entries.length >= MAX_ENTRIES || log.bytes >= MAX_BYTES
+    const isFull = log.entries.length >= TEAM_LIMITS.buildLogLines || log.bytes >= TEAM_LIMITS.buildLogBytes
     // errors are logged even when the log is full: they say how the build ended
     if (isFull && entry.level !== 'error') return
     log.bytes += entry.message.length
     log.entries.push({ ...entry, timestampMs: this.#now() })
-    const isLast = log.entries.length === MAX_ENTRIES || log.bytes >= MAX_BYTES
+    const isLast = log.entries.length === TEAM_LIMITS.buildLogLines || log.bytes >= TEAM_LIMITS.buildLogBytes
     if (isLast && entry.level !== 'error')
       log.entries.push({
         timestampMs: this.#now(),
         level: 'warn',
-        message: `the log is full (${MAX_ENTRIES} lines or ${MAX_BYTES / 2 ** 20} MB): what follows is left out`,
+        message: `the log is full (${TEAM_LIMITS.buildLogLines} lines or ${TEAM_LIMITS.buildLogBytes / 2 ** 20} MB): what follows is left out`,
       })
     log.timer ??= setTimeout(() => this.#flush(buildId, log).catch(this.#onError), FLUSH_INTERVAL_MS)
   }
 
-  /** Stores the entries that are left; from then on the log is read from the database. */
+  /** Stores the entries that are not stored yet; from then on the log is read from the database. */
   async close(buildId: string): Promise<void> {
     const log = this.#open.get(buildId)
     if (!log) return
@@ -112,7 +112,8 @@ export class BuildLogs {
       .where('build_id', '=', buildId)
       .where('level', 'in', wanted)
       .orderBy('sequence')
-      .offset(offset)
+      // databases refuse numbers of more than 64 bits
+      .offset(Math.min(offset, MAX_ENTRIES_WITH_ERRORS))
       .limit(limit)
       .execute()
     return rows.map(toEntry)
@@ -124,7 +125,7 @@ export class BuildLogs {
     query: { fromMs?: number; limit: number; isBackward: boolean; level?: LogLevel },
   ): Promise<BuildLogEntry[]> {
     const { fromMs, limit, isBackward, level } = query
-    const all = await this.read(buildId, 0, MAX_ENTRIES * 2, level)
+    const all = await this.read(buildId, 0, MAX_ENTRIES_WITH_ERRORS, level)
     const ordered = isBackward ? all.reverse() : all
     const isWanted = ({ timestampMs }: BuildLogEntry) =>
       fromMs === undefined || (isBackward ? timestampMs <= fromMs : timestampMs >= fromMs)
@@ -147,7 +148,7 @@ export class BuildLogs {
             message,
             step,
           }))
-          // an earlier try may have stored them, although its answer did not come
+          // an earlier attempt may have stored them although its answer was lost
           await this.#store
             .insertInto('build_logs')
             .values(rows)

@@ -14,7 +14,7 @@ export interface NodeBuildsOptions {
   node: Pick<SandboxNode, 'startBuild' | 'cancelBuild' | 'continueBuild'>
   events: EventReceiver
   onLine: (buildId: string, line: BuildLogLine) => void
-  /** Resolves when the end of the build is recorded. */
+  /** Resolves when the row says that the build has ended. */
   recorded: (buildId: string) => Promise<void> | undefined
   onError: (error: unknown) => void
 }
@@ -22,13 +22,16 @@ export interface NodeBuildsOptions {
 interface Running {
   place: BuildPlace
   ended: PromiseWithResolvers<BuildOutcome>
-  /** Set while the build only waits; resolves when the build could go on. */
+  /** Set while the build waits for a service in its machine; resolves when the build could continue. */
   ready?: PromiseWithResolvers<void>
-  /** Settles when the build has its place again. */
+  /** Settles when the build has a place in the queue again. */
   waiting?: Promise<void>
 }
 
-/** Builds that run on the node: starts them, lends their place while they only wait, and waits for their end. */
+/**
+ * Runs builds on the node: starts them, gives their place to other builds while they wait for a service, and waits for
+ * their end.
+ */
 export class NodeBuilds {
   readonly #options: NodeBuildsOptions
   readonly #running = new Map<string, Running>()
@@ -48,7 +51,7 @@ export class NodeBuilds {
   }
 
   /**
-   * Builds, until the build has ended.
+   * Runs a build; resolves when it has ended.
    * @param signal cancels the build @throws the signal's reason, BuildFailure, SandlotError
    */
   async run(job: BuildJob, place: BuildPlace, signal: AbortSignal): Promise<BuildResult> {
@@ -81,7 +84,7 @@ export class NodeBuilds {
     running.ready = ready
     running.waiting = running.place
       .whileWaiting(() => ready.promise)
-      // the end of the build says why it did not go on
+      // the end of the build reports why it did not continue
       .then(
         () => this.#options.node.continueBuild(buildId).catch(this.#options.onError),
         () => {},

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { BuildQueue } from './queue.ts'
 
-/** A queue whose builds end when the test says so. */
+/** A queue with builds that the test ends. */
 function controlled(concurrency: number) {
   const queue = new BuildQueue(concurrency)
   const started: string[] = []
@@ -27,7 +27,7 @@ test('at most `concurrency` builds run at a time', async () => {
   expect(started).toEqual(['a1', 'a2', 'a3'])
 })
 
-test('a team with many builds does not make another wait for all of them', async () => {
+test('a team does not wait for all builds of a team with many', async () => {
   const { started, add, end } = controlled(2)
   for (const name of ['a1', 'a2', 'a3', 'a4']) void add('a', name)
   void add('b', 'b1')
@@ -38,7 +38,7 @@ test('a team with many builds does not make another wait for all of them', async
   expect(started).toEqual(['a1', 'a2', 'b1', 'a3'])
 })
 
-test('a build that is cancelled while it waits never runs, and the next one takes its turn', async () => {
+test('a build that is cancelled while it waits never runs, and the next build runs instead', async () => {
   const { queue, started, add, end } = controlled(1)
   void add('a', 'a1')
   const abort = new AbortController()
@@ -60,7 +60,7 @@ test('a build that fails frees its place', async () => {
   expect(queue.countOf('a')).toBe(0)
 })
 
-/** Like `controlled`, for builds that wait with `whileWaiting` until the test ends the wait. */
+/** Like `controlled`, with builds that wait in `whileWaiting` until the test ends the wait. */
 function withWaits(concurrency: number) {
   const queue = new BuildQueue(concurrency)
   const seen: string[] = []
@@ -70,7 +70,7 @@ function withWaits(concurrency: number) {
     queue.run(teamId, signal, async ({ whileWaiting }) => {
       seen.push(name)
       await whileWaiting(() => new Promise<void>((resolve) => waits.set(name, resolve)))
-      seen.push(`${name} goes on`)
+      seen.push(`${name} continues`)
       await new Promise<void>((resolve) => ends.set(name, resolve))
     })
   const after = async (act: () => void) => {
@@ -86,7 +86,7 @@ function withWaits(concurrency: number) {
   }
 }
 
-test('a build that only waits lends its place, and goes on before a new build starts', async () => {
+test('a waiting build gives its place to another, and continues before a new build starts', async () => {
   const { queue, seen, add, wake, end } = withWaits(1)
   void add('a', 'a1')
   const other = Promise.withResolvers<void>()
@@ -101,18 +101,18 @@ test('a build that only waits lends its place, and goes on before a new build st
   expect(seen).toEqual(['a1', 'b1'])
   other.resolve()
   await new Promise(setImmediate)
-  expect(seen).toEqual(['a1', 'b1', 'a1 goes on'])
+  expect(seen).toEqual(['a1', 'b1', 'a1 continues'])
   expect([queue.countOf('a'), queue.countOf('c')]).toEqual([1, 1])
   await end('a1')
-  expect(seen).toEqual(['a1', 'b1', 'a1 goes on', 'c1'])
+  expect(seen).toEqual(['a1', 'b1', 'a1 continues', 'c1'])
   expect(queue.countOf('a')).toBe(0)
 })
 
-test('the number of waiting builds is bounded, in all and for one team: the next one keeps its place', async () => {
+test('the number of builds that give their place away is bounded, in total and for one team: the next one keeps its place', async () => {
   const { queue, seen, add } = withWaits(2)
   for (let i = 1; i <= 8; i++) void add('a', `a${i}`)
   await new Promise(setImmediate)
-  // four builds have lent their places, two keep them
+  // four builds have given their places away, two keep them
   expect(seen).toEqual(['a1', 'a2', 'a3', 'a4', 'a5', 'a6'])
   expect(queue.countOf('a')).toBe(8)
 })

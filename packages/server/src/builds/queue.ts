@@ -2,7 +2,9 @@ import { TEAM_LIMITS } from '../teams/limits.ts'
 
 interface Waiting {
   teamId: string
-  /** The build has given its place to another while it waited; its machine runs, so it goes before new builds. */
+  /**
+   * The build gave its place away while it waited, and wants to continue. Its machine runs, so it precedes new builds.
+   */
   isBack: boolean
   start: () => void
 }
@@ -10,32 +12,32 @@ interface Waiting {
 /** A build's turn in the queue. */
 export interface BuildPlace {
   /**
-   * Runs work that only waits, such as for a service inside to come up, and lends the place to another build meanwhile.
-   * When too many builds wait already, this one keeps its place.
+   * Runs work that only waits, e.g. for a service in the machine to start, and gives the place to another build
+   * meanwhile. When too many builds wait already, this one keeps its place.
    * @throws what `wait` throws, and the signal's reason while the build waits for its place
    */
   whileWaiting<T>(wait: () => Promise<T>): Promise<T>
 }
 
-/** For each place, how many builds may wait beside those that work; each of them keeps its machine. */
+/** How many builds for each place may wait beside the working ones; each of them keeps its machine. */
 const ASIDE_PER_PLACE = 4
 
 /**
- * Lets a few builds work at a time. The next build is one of the team with the fewest working builds, and of several such
- * the one that has waited longest: a team with a hundred builds does not make other teams wait for all of them.
+ * Lets a few builds work at a time. The next build is taken from the team with the fewest working builds, and among
+ * equals the one that has waited longest. So nobody waits for all builds of a team with a hundred of them.
  */
 export class BuildQueue {
   readonly #concurrency: number
   readonly #running = new Map<string, number>()
   readonly #waiting: Waiting[] = []
-  /** Teams of the builds that have lent their place, one entry for each build. */
+  /** Teams of the builds that have given their place away, one entry for each build. */
   readonly #aside: string[] = []
 
   constructor(concurrency: number) {
     this.#concurrency = concurrency
   }
 
-  /** Counts a team's builds in whatever state. */
+  /** Counts a team's builds, queued, working and waiting. */
   countOf(teamId: string): number {
     const isNew = (waiting: Waiting) => waiting.teamId === teamId && !waiting.isBack
     return (

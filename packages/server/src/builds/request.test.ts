@@ -44,7 +44,7 @@ test.each([
   expect(() => parseStep(step, 4)).toThrow(message)
 })
 
-test('a Google service account logs in by password, AWS keys are kept for a token of ECR', () => {
+test('a Google service account becomes a password, AWS keys are kept to get a token of ECR', () => {
   expect(loginOf({ type: 'gcp', serviceAccountJson: '{}' })).toEqual({
     username: '_json_key',
     password: '{}',

@@ -64,7 +64,7 @@ export function parseStep(
 }
 
 /**
- * What a build is made of, without what it starts from.
+ * The recipe of a build, without its origin.
  * @throws SandlotError invalid_request naming the step
  */
 export const recipeOf = (

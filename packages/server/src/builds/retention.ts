@@ -13,7 +13,7 @@ export interface BuildRetentionOptions {
   logger: Logger
 }
 
-/** Deletes old builds of a template: those that no tag is on any more, and those that failed. */
+/** Deletes old builds of a template: those that have lost all tags, and those that failed. */
 export class BuildRetention {
   readonly #options: BuildRetentionOptions
 
@@ -21,7 +21,7 @@ export class BuildRetention {
     this.#options = options
   }
 
-  /** Keeps only the newest builds without a tag: they can be started by their id, but their checkpoints are large. */
+  /** Deletes all but the newest builds without a tag: their ids can still be used, but their checkpoints are large. */
   async dropUntagged(team: Team, templateId: string): Promise<void> {
     const { templates, checkpoints, node, logger } = this.#options
     const template = templates.find(templateId, team)
@@ -30,7 +30,8 @@ export class BuildRetention {
     const untagged = template.builds
       .filter(isRecord)
       .filter((build) => build.status === 'ready' && build.sandboxId === undefined && !tagged.has(build))
-    // builds of the catalog are the largest, and only a create that resolved one a moment ago still needs it
+    // builds of the catalog are the largest, and only a create that resolved its build a moment ago still needs an old
+    // one
     const kept = template.teamId === CATALOG_TEAM_ID ? 1 : TEAM_LIMITS.untaggedBuildsOfTemplate
     for (const build of untagged.slice(0, -kept))
       try {
@@ -43,7 +44,7 @@ export class BuildRetention {
       }
   }
 
-  /** Keeps only the newest failed builds, so that their logs can be read. */
+  /** Deletes all but the newest failed builds, which are kept for their logs. */
   async dropFailed(templateId: string): Promise<void> {
     const { templates } = this.#options
     const failed = templates.buildsOf(templateId).filter(({ status }) => status === 'error')

@@ -15,9 +15,9 @@ import type { BuildRecord } from '../templates/repository.ts'
 import type { BuildLogs, BuildLogEntry as StoredEntry } from './logs.ts'
 import type { TemplateBuilder } from './service.ts'
 
-/** A step may hold 64 KiB, and there may be many. */
+/** Larger than for other routes, as a step may have 64 KiB, and a build many steps. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024
-/** Of clients that push images of Docker to a registry of the hosted service. */
+/** Routes of old clients, which push Docker images to a registry of the hosted service. */
 const OLD_ROUTES = ['/templates', '/templates/:templateID', '/templates/:templateID/builds/:buildID']
 
 export interface BuildRoutesOptions {
@@ -25,7 +25,7 @@ export interface BuildRoutesOptions {
   buildLogs: BuildLogs
 }
 
-/** Announces, starts and watches builds. The files that they need are in `uploads/routes.ts`. */
+/** Announces, starts and watches builds. For the files of COPY steps see `uploads/routes.ts`. */
 export function buildRoutes(app: App, options: BuildRoutesOptions): void {
   app.post('/v3/templates', { schema: announceBuild }, announce(options))
   app.post('/v2/templates', { schema: announceBuildV2 }, announce(options))
@@ -65,7 +65,7 @@ const getStatus =
     const { templateID, buildID } = request.params
     const { logsOffset = 0, limit = MAX_LOG_ENTRIES, level } = request.query
     const build = templateBuilder.find(request.caller.team, templateID, buildID)
-    // read before the entries, so that those that came with the end are in the answer that shows the end
+    // read before the entries, so that an answer that shows the end also has the last entries
     const { status, reason } = build
     const entries = await buildLogs.read(buildID, logsOffset, Math.min(limit, MAX_LOG_ENTRIES), level)
     return {
@@ -96,7 +96,7 @@ const getLogs =
 async function refuseOldClient(): Promise<never> {
   throw new SandlotError(
     'not_implemented',
-    'this client pushes images of Docker to a registry of its service, which Sandlot has not: use e2b 2.3 or newer, or @e2b/cli 2.5 or newer',
+    'this client pushes Docker images to a registry, which Sandlot does not have: use e2b 2.3 or newer, or @e2b/cli 2.5 or newer',
   )
 }
 
@@ -110,7 +110,7 @@ const toAnnounced = (
   public: isPublic,
   names: [`${slug}/${name}`],
   tags,
-  // an announced build is of a template with a name: only snapshots have none
+  // templates of announced builds have a name: only snapshots may lack one
   aliases: [name!],
 })
 

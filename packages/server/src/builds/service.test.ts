@@ -73,7 +73,7 @@ test('a build is announced and started, and sandboxes can be created from the re
   )
 })
 
-test('variables of steps reach commands of sandboxes only if the template says so, and are visible to templates that start from it', async () => {
+test('commands in sandboxes see the variables of steps only if the template says so; templates that start from it see them always', async () => {
   const { node } = tested.current
   const envOf = async (templateID: string, envVars?: Record<string, string>) => {
     await tested.current.create({ templateID, envVars })
@@ -97,7 +97,7 @@ test('variables of steps reach commands of sandboxes only if the template says s
   expect(await envOf('on-quiet')).toEqual({})
 })
 
-test('the same name is the same template, and its tag moves when the new build is ready', async () => {
+test('a build under a known name belongs to the same template, whose tag moves when the build is ready', async () => {
   const first = await built('app')
   const second = await announce('app')
   expect(second.templateID).toBe(first.templateID)
@@ -177,7 +177,7 @@ test('a create from a build that failed or is not ready says so', async () => {
   expect(await createOf(failed)).toEqual([404, `${unknown}; the build of that id failed: it broke`])
 })
 
-test('a failed build keeps its reason and step, and creates still start from the build before', async () => {
+test('a failed build keeps its reason and step, and creates still start from the previous build', async () => {
   const good = await built('app')
   tested.current.node.building = () => Promise.reject(new BuildFailure('2', 'it broke'))
   const bad = await announce('app')
@@ -218,6 +218,17 @@ test('logs are paged by offset and level, and outlive the server', async () => {
     )
   ).body
   expect(logs[0].message).toMatch(/Build finished/)
+})
+
+test('offsets and cursors of a log may be as large as numbers get', async () => {
+  const build = await built('app')
+  const path = `/templates/${build.templateID}/builds/${build.buildID}`
+  for (const huge of ['9007199254740991', '1e30']) {
+    const { status, body } = await call('GET', `${path}/status?logsOffset=${huge}`)
+    expect([huge, status, body.logEntries]).toEqual([huge, 200, []])
+    const newest = await call('GET', `${path}/logs?direction=backward&limit=1&cursor=${huge}`)
+    expect([huge, newest.status, newest.body.logs?.length]).toEqual([huge, 200, 1])
+  }
 })
 
 test('a build that a crash interrupted fails with a reason, and leaves no files', async () => {
@@ -267,7 +278,7 @@ test.each([
   expect(answer.body.message).toMatch(message)
 })
 
-test('the body of a start is checked before the build runs', async () => {
+test('the body of a start request is checked before the build runs', async () => {
   const build = await announce('app')
   const refusal = async (body: object) => (await start(build, body)).body.message
   expect(await refusal({ fromImage: 'a', fromTemplate: 'b' })).toMatch(/both given/)
@@ -318,7 +329,7 @@ test('an unused template is deleted with its checkpoint; a template in use is no
   expect((await call('DELETE', '/templates/app')).status).toBe(404)
 })
 
-test('the node is told of finished builds after a restart, not of failed ones', async () => {
+test('after a restart the node is told of finished builds, but not of failed ones', async () => {
   const good = await built('app')
   tested.current.node.building = () => Promise.reject(new Error('no'))
   const bad = await announce('bad')

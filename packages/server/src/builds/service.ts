@@ -20,9 +20,9 @@ import { type BuildStart, checkOrigin, loginOf, recipeOf } from './request.ts'
 import { BuildRetention } from './retention.ts'
 
 export interface BuildLimits {
-  /** Builds that run at a time. */
+  /** Number of builds that run concurrently. */
   concurrency: number
-  /** A build that takes longer is ended. */
+  /** A build that takes longer is cancelled. */
   timeoutMs: number
 }
 
@@ -40,13 +40,13 @@ export interface TemplateBuilderOptions {
   now: () => number
 }
 
-/** Runs builds of templates: announced, started, queued, and finished with a checkpoint or a reason why they failed. */
+/** Runs template builds: each is announced, started, queued, and ends with a checkpoint or the reason of the failure. */
 export class TemplateBuilder {
   readonly #options: TemplateBuilderOptions
   readonly #queue: BuildQueue
   readonly #nodeBuilds: NodeBuilds
   readonly #retention: BuildRetention
-  /** By build id, queued ones included. */
+  /** Queued and running builds, by id. */
   readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>()
   /** Templates that are being deleted, whose builds must end first. */
   readonly #discarding = new Set<string>()
@@ -72,14 +72,14 @@ export class TemplateBuilder {
     return announceBuild({ ...this.#options, checkNotDiscarding }, team, request)
   }
 
-  /** @throws SandlotError conflict: a build that is added to the template now would be deleted with it */
+  /** @throws SandlotError conflict while the template is being deleted: a new build would be deleted with it */
   #checkNotDiscarding(templateId: string): void {
     if (this.#discarding.has(templateId))
       throw new SandlotError('conflict', `template '${templateId}' is being deleted: try again in a moment`)
   }
 
   /**
-   * Starts an announced build; resolves when its row says so, before the build's turn comes.
+   * Starts an announced build; resolves when the start is recorded, before the build leaves the queue.
    * @throws SandlotError invalid_request, not_found, forbidden, quota_exceeded, conflict, server_draining
    */
   async start(team: Team, templateId: string, buildId: string, body: BuildStart): Promise<void> {
@@ -142,7 +142,7 @@ export class TemplateBuilder {
         )
   }
 
-  /** Holds a place of the team while a build runs: a build has one machine at a time. */
+  /** Counts the build as one of the team's running sandboxes, as it uses one machine at a time. */
   async #runReserved(team: Team, run: () => Promise<void>): Promise<void> {
     const release = this.#options.limits.reserve(team)
     try {
@@ -222,7 +222,7 @@ export class TemplateBuilder {
       )
       await this.#retention.dropFailed(templateId)
     } catch (err) {
-      // the next start of the server fails builds whose row is unfinished
+      // the next start of the server marks unfinished builds as failed
       Object.assign(build, { status: 'error', reason })
       logger.warn({ err, buildId }, 'the end of a build was not recorded')
     }
@@ -240,7 +240,7 @@ export class TemplateBuilder {
   }
 
   /**
-   * Ends the builds of a template, has the template removed, and deletes the archives that no other template uses.
+   * Cancels the builds of a template, calls `remove`, and deletes archives that no other template uses.
    * @throws SandlotError conflict: the template is being deleted already
    */
   async discard(template: Template, remove: () => Promise<void>): Promise<void> {
@@ -265,7 +265,7 @@ export class TemplateBuilder {
     }
   }
 
-  /** Fails the builds that the last server has left unfinished. New builds reuse the steps that they had finished. */
+  /** Marks builds that the last server left unfinished as failed. New builds reuse their finished steps. */
   async recover(): Promise<void> {
     const { templates, checkpoints, now } = this.#options
     for (const build of templates.unfinishedBuilds()) {
@@ -273,7 +273,7 @@ export class TemplateBuilder {
       const message =
         build.status === 'waiting'
           ? 'the server was restarted before the build was started: start a new one'
-          : 'the server was restarted in the middle of the build: start a new one, it goes on from the steps that were finished'
+          : 'the server was restarted in the middle of the build: start a new one, which reuses the finished steps'
       await templates.updateBuild(build, {
         status: 'error',
         reason: { message },
@@ -283,12 +283,12 @@ export class TemplateBuilder {
     }
   }
 
-  /** Ends the running builds, and waits for their end at most `timeoutMs`. */
+  /** Cancels the running builds, and waits for their end, at most `timeoutMs`. */
   async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true
     const reason = new SandlotError(
       'server_draining',
-      'the server was stopped in the middle of the build: start a new one, it goes on from the steps that were finished',
+      'the server was stopped in the middle of the build: start a new one, which reuses the finished steps',
     )
     const running = [...this.#running.values()]
     for (const { abort } of running) abort.abort(reason)
@@ -302,7 +302,7 @@ function checkWaiting({ buildId, status }: BuildRecord): void {
   if (status !== 'waiting')
     throw new SandlotError(
       'invalid_request',
-      `build '${buildId}' is ${status}: only a waiting one can be started`,
+      `build '${buildId}' is ${status}: only a waiting build can be started`,
     )
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { CatalogProgress } from './progress.ts'
 
-test('a caller of a template that is not ready is told why, and what happens next', () => {
+test('a caller that asks for a template that is not ready is told why, and what happens next', () => {
   let nowMs = 1_000
   const progress = new CatalogProgress(() => nowMs)
   progress.set('claude', { state: 'building', sinceMs: nowMs })
@@ -17,7 +17,7 @@ test('a caller of a template that is not ready is told why, and what happens nex
   expect(progress.describe('claude')).toContain('its build failed: exit status 1')
 })
 
-test('a caller of a template that was left out or removed is told how to get it', () => {
+test('a caller that asks for a template that was left out or removed is told how to build it', () => {
   const progress = new CatalogProgress(Date.now)
   progress.set('desktop', { state: 'left-out', reason: 'it needs about 4 GB' })
   progress.set('claude', { state: 'removed' })
@@ -34,7 +34,7 @@ test('templates that are ready, or not of the catalog, get no explanation', () =
   expect(progress.describe('mine')).toBeUndefined()
 })
 
-test('the work that is left is that of waiting and running builds, less the time that those have run', () => {
+test('the remaining work counts waiting and running builds, less the time that running builds have taken', () => {
   const progress = new CatalogProgress(() => 60_000)
   const estimate = { seconds: 100, megabytes: 1000 }
   progress.set('a', { state: 'ready' }, estimate)

@@ -8,7 +8,7 @@ export type CatalogState =
   | { state: 'left-out'; reason: string }
   | { state: 'removed' }
 
-/** What a build takes, as measured in earlier builds. */
+/** Time and disk that a build takes, as measured in earlier builds. */
 export interface CatalogEstimate {
   seconds: number
   /** Disk space that the build uses up. */
@@ -17,11 +17,11 @@ export interface CatalogEstimate {
 
 export type CatalogEntry = CatalogState & { name: string; estimate?: CatalogEstimate }
 
-/** All templates of the catalog that this server knows, and the work that is left. */
+/** All templates of the catalog that this server knows, and the remaining work. */
 export interface CatalogReport {
   templates: CatalogEntry[]
   readyCount: number
-  /** Sum over the templates that wait or are being built. */
+  /** Remaining work: the sum over waiting and running builds. */
   left: CatalogEstimate
 }
 
@@ -46,7 +46,10 @@ export class CatalogProgress {
     this.set(name, { state: 'ready' })
   }
 
-  /** Explains to a caller why a template cannot be started; undefined: it can, or it is not one of the catalog. */
+  /**
+   * Explains to a caller why a template cannot be started; undefined: the template can be started, or is not in the
+   * catalog.
+   */
   describe(name: string): string | undefined {
     const entry = this.#entries.get(name)
     if (!entry || entry.state === 'ready') return undefined
@@ -54,7 +57,7 @@ export class CatalogProgress {
     if (entry.state === 'removed')
       return `${template} was removed from this server; its administrator can build it: ${buildCommand(name)}`
     if (entry.state === 'left-out')
-      return `${template} was left out: ${entry.reason}; its administrator can build it all the same: ${buildCommand(name)}`
+      return `${template} was left out: ${entry.reason}; its administrator can build it nevertheless: ${buildCommand(name)}`
     const subject = `${template} is not ready yet`
     if (entry.state === 'failed') return `${subject}: its build failed: ${entry.reason}`
     if (entry.state === 'building') {

@@ -23,7 +23,7 @@ async function buildDesktop(): Promise<void> {
   await expect.poll(tags).toBe(1)
 }
 
-test('every caller sees the state of the catalog; only the administrator changes it', async () => {
+test('every caller can see the state of the catalog, but only the administrator can change it', async () => {
   asked.length = 0
   const { catalogProgress } = tested.current.server
   catalogProgress.set('desktop', { state: 'waiting' }, { seconds: 240, megabytes: 4000 })
@@ -42,7 +42,7 @@ test('every caller sees the state of the catalog; only the administrator changes
   expect(asked).toEqual(['build desktop'])
 })
 
-test('a removed template is deleted with all that its builds left; a template in use is not', async () => {
+test('a removed template is deleted with all files of its builds, unless it is in use', async () => {
   asked.length = 0
   await buildDesktop()
   const { sandboxID } = await tested.current.create({ templateID: 'desktop' })
@@ -69,7 +69,7 @@ test('builds of the catalog run in the background, those of teams do not', async
   expect(tested.current.node.builtJobs.map(({ isBackground }) => isBackground)).toEqual([false, true])
 })
 
-test('a team that has a template of that name keeps it', async () => {
+test("a team's own template of the same name is kept", async () => {
   const { templateID, buildID } = (await tested.current.call('POST', '/v3/templates', { name: 'desktop' }))
     .body
   await tested.current.call('POST', `/v2/templates/${templateID}/builds/${buildID}`, { fromTemplate: 'base' })

@@ -14,7 +14,9 @@ const MAX_SHOWN = 5
 export interface CatalogControl {
   /** Starts a build. @throws SandlotError not_found, conflict: the template exists, or is being built */
   build(name: string): void
-  /** Keeps a template from being built, by later starts too, until `build`. @throws SandlotError not_found */
+  /**
+   * Prevents a template from being built, also by later starts, until `build` is called. @throws SandlotError not_found
+   */
   remove(name: string): void
 }
 
@@ -56,7 +58,7 @@ const remove =
     const template = templates.find(name, team)
     const isBuilt = template?.teamId === team.teamId
     if (isBuilt) checkUnused(name, templateService.usersOf(template))
-    // removed first, because a build that is ended below would otherwise be started again
+    // removed first, because a build that is cancelled below would otherwise be started again
     controlOf(catalog).remove(name)
     if (!isBuilt) return { wasThere: false, freedBytes: 0, neededBy: 0 }
     return { wasThere: true, ...(await templateService.purge(template)) }
@@ -76,7 +78,7 @@ function checkAdministrator({ team }: FastifyRequest['caller']): void {
   if (team.teamId !== CATALOG_TEAM_ID)
     throw new SandlotError(
       'forbidden',
-      'only the administrator of this server changes the catalog: use `sandlot templates` on its machine',
+      "only the administrator of this server can change the catalog: use `sandlot templates` on the server's machine",
     )
 }
 

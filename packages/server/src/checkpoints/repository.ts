@@ -12,7 +12,7 @@ export interface NewCheckpoint {
   parentId: string | undefined
   why: CheckpointReason
   hasMemory: boolean
-  /** envd did not answer when the memory was saved, and would not after a resume with this memory. */
+  /** envd did not answer when the memory was saved, so it would not answer after a resume with this memory either. */
   isGuestUnresponsive?: boolean
   createdAtMs: number
 }
@@ -22,7 +22,7 @@ export type SavedCheckpoint = Pick<CheckpointInfo, 'checkpointId' | 'sizeBytes'>
 export interface CheckpointRecord extends NewCheckpoint {
   sizeBytes: number
   isComplete: boolean
-  /** The checkpoint is being deleted on purpose: a start of the server goes on with the deletion. */
+  /** The checkpoint is being deleted on purpose: the next start of the server continues the deletion. */
   isDeleting: boolean
 }
 
@@ -31,7 +31,7 @@ export class CheckpointRepository {
   readonly #store: Store
   readonly #nodeId: string
 
-  /** @param nodeId home that has the files */
+  /** @param nodeId home of the checkpoints' files */
   constructor(store: Store, nodeId = '') {
     this.#store = store
     this.#nodeId = nodeId
@@ -65,7 +65,7 @@ export class CheckpointRepository {
     return rows.map(toRecord)
   }
 
-  /** Of other homes of this database. */
+  /** Lists ids of checkpoints on other homes of this database. */
   async idsElsewhere(): Promise<string[]> {
     const rows = await this.#store
       .selectFrom('checkpoints')
@@ -75,7 +75,7 @@ export class CheckpointRepository {
     return rows.map(({ id }) => id)
   }
 
-  /** Those of this home. */
+  /** Lists the checkpoints of this home. */
   async all(): Promise<CheckpointRecord[]> {
     const rows = await this.#store
       .selectFrom('checkpoints')
@@ -157,7 +157,7 @@ export async function insertCheckpoint(
       created_at: checkpoint.createdAtMs,
       node_id: nodeId,
     })
-    // a caller may try again that does not know whether it was written
+    // a caller that does not know whether the row was written may try again
     .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
 }

@@ -23,7 +23,7 @@ export interface CheckpointRoutesOptions {
   domain: string
 }
 
-/** The tree of checkpoints of a sandbox: adds to it, shows it, compares two, goes back to one. */
+/** Creates, lists and compares the checkpoints of a sandbox, and rolls the sandbox back to one. */
 export function checkpointRoutes(app: App, options: CheckpointRoutesOptions): void {
   app.get('/sandboxes/:sandboxID/tree', { schema: getSandboxTree }, getTree(options))
   app.get('/sandboxes/:sandboxID/diff', { schema: getSandboxDiff }, getDiff(options))
@@ -81,7 +81,7 @@ const setKeep =
     return reply.code(204).send(null)
   }
 
-/** Aborted when the client closes the connection before it has its answer. */
+/** Returns a signal that is aborted when the client closes the connection before it has the answer. */
 function closeSignalOf(response: ServerResponse): AbortSignal {
   const closed = new AbortController()
   response.once('close', () => closed.abort(new SandlotError('operation_timeout', 'the client is gone')))

@@ -32,7 +32,7 @@ describe('the tree of a sandbox', () => {
     ])
   })
 
-  test('goes on from the checkpoint that the sandbox was rolled back to', async () => {
+  test('continues from the checkpoint that the sandbox was rolled back to', async () => {
     const { sandboxID: id } = await t.create()
     const root = await checkpoint(id)
     const left = await checkpoint(id)
@@ -71,7 +71,7 @@ describe('the tree of a sandbox', () => {
     expect(t.node.saved.size).toBe(3)
   })
 
-  test('loses checkpoints older than the policy says, never the head', async () => {
+  test('loses checkpoints that are older than the policy allows, but never the head', async () => {
     const { sandboxID: id } = await t.create({ timeout: 3600 })
     await checkpoint(id)
     const head = await checkpoint(id)
@@ -90,7 +90,7 @@ describe('the tree of a sandbox', () => {
     },
   )
 
-  test('goes with the sandbox, and is counted while it is there', async () => {
+  test('is deleted with the sandbox, and counts as storage until then', async () => {
     const { sandboxID: id } = await t.create()
     await checkpoint(id)
     await checkpoint(id)
@@ -159,7 +159,7 @@ describe('a rollback', () => {
     expect((await t.act(id, 'rollback')).status).toBe(400)
   })
 
-  test('to a damaged checkpoint is refused, and a resume from one names the checkpoint before', async () => {
+  test('to a damaged checkpoint is refused, and a resume from one names the previous checkpoint', async () => {
     const { sandboxID: id } = await t.create()
     const older = await checkpoint(id)
     await t.act(id, 'pause')
@@ -174,7 +174,7 @@ describe('a rollback', () => {
     expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
   })
 
-  test('a damaged checkpoint with none before it is reported as such, and the sandbox can be killed', async () => {
+  test('a damaged checkpoint without a previous one is reported as such, and the sandbox can be killed', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause')
     t.node.damaged.add((await t.treeOf(id))[0].checkpointID)

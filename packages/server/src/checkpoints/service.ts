@@ -12,7 +12,7 @@ import type { StorageUsage } from '../usage/service.ts'
 import { noCheckpoint } from './errors.ts'
 import type { CheckpointRecord, CheckpointRepository, NewCheckpoint } from './repository.ts'
 
-/** For sandboxes whose owner has set no other policy. */
+/** Policy of sandboxes for which no other was set. */
 export const DEFAULT_KEEP: KeepPolicy = { last: TEAM_LIMITS.checkpointsOfSandbox }
 
 export interface SandboxDiff extends FileDiff {
@@ -21,20 +21,20 @@ export interface SandboxDiff extends FileDiff {
 }
 
 export interface TreeNode extends CheckpointRecord {
-  /** The sandbox is paused as this checkpoint, or has run on from it. */
+  /** The sandbox is paused as this checkpoint, or has continued from it. */
   isHead: boolean
-  /** Names of the snapshots that this checkpoint is. */
+  /** Names of snapshots that refer to this checkpoint. */
   names: string[]
 }
 
 export interface SavedSandbox {
   sandbox: LiveSandbox
   checkpointId: string
-  /** How long the sandbox was stopped while it was saved. */
+  /** How long the sandbox was frozen while it was saved. */
   stoppedMs: number
 }
 
-/** The checkpoints of sandboxes: how they are made and deleted, which are kept, their tree and what changed in between. */
+/** Creates and deletes the checkpoints of sandboxes, applies keep policies, and shows their tree and differences. */
 export class CheckpointService {
   readonly #operations: SandboxOperations
   readonly #repository: CheckpointRepository
@@ -46,13 +46,19 @@ export class CheckpointService {
     this.#storage = storage
   }
 
-  /** Makes a checkpoint to come back to, without a template. @throws SandlotError conflict while the sandbox is paused */
+  /**
+   * Creates a checkpoint that the sandbox can be rolled back to; no template refers to it. @throws SandlotError conflict
+   * while the sandbox is paused
+   */
   async create(team: Team, sandboxId: string): Promise<TreeNode> {
     const { checkpointId } = await this.save(team, sandboxId, 'checkpoint')
     return (await this.tree(team, sandboxId)).find((node) => node.checkpointId === checkpointId)!
   }
 
-  /** Saves a running sandbox, which runs on. @throws SandlotError conflict while the sandbox is paused, quota_exceeded */
+  /**
+   * Saves a running sandbox, which keeps running. @throws SandlotError conflict while the sandbox is paused,
+   * quota_exceeded
+   */
   save(team: Team, sandboxId: string, why: CheckpointReason, hasMemory = true): Promise<SavedSandbox> {
     this.#operations.get(team, sandboxId)
     return this.#operations.exclusively(sandboxId, async () => {
@@ -137,8 +143,9 @@ export class CheckpointService {
    * Compares the files of two checkpoints of a sandbox.
    * @param toId default: the newest
    * @param fromId default: the parent of `toId`
-   * @param signal aborted when the caller is gone
-   * @throws SandlotError not_found, checkpoint_not_found, invalid_request: there are no two yet, rate_limited, quota_exceeded
+   * @param signal aborted when the caller has disconnected
+   * @throws SandlotError not_found, checkpoint_not_found, invalid_request: there are fewer than two, rate_limited,
+   * quota_exceeded
    */
   async diff(
     team: Team,
@@ -154,7 +161,7 @@ export class CheckpointService {
       throw noCheckpoint(sandboxId, id)
     }
     const to = toId === undefined ? nodes.at(-1) : find(toId)
-    // the parent of a fork's first checkpoint belongs to the sandbox that was forked
+    // the first checkpoint of a fork has a parent that belongs to the forked sandbox
     const parent = nodes.find(({ checkpointId }) => checkpointId === to?.parentId)
     const from = fromId ?? parent?.checkpointId
     if (!to || from === undefined)
@@ -203,7 +210,7 @@ export class CheckpointService {
     })
   }
 
-  /** Deletes in the background what a sandbox's keep policy does not cover. Snapshots are not the sandbox's to delete. */
+  /** Deletes in the background what a sandbox's keep policy does not cover, except snapshots. */
   prune(sandbox: LiveSandbox): void {
     const { last, maxAgeSeconds = Number.POSITIVE_INFINITY } = sandbox.settings.keep ?? DEFAULT_KEEP
     this.#operations.inBackground('deleting old checkpoints', async () => {
@@ -233,15 +240,18 @@ export class CheckpointService {
   }
 
   /**
-   * Deletes a checkpoint, and retries until that is done. The intention is recorded first, so that a crash leaves nothing
-   * behind. A full disk does not stop a deletion, which frees space: a row without files is harmless.
+   * Deletes a checkpoint, and retries until the deletion succeeds. The intention is recorded first, so that the next
+   * start finishes the deletion after a crash. A full disk does not stop a deletion, which frees space: a row without
+   * files is harmless.
    */
   async remove(checkpointId: string): Promise<void> {
     const { node, logger } = this.#operations
     await this.#operations.eventually(`deleting checkpoint ${checkpointId}`, async () => {
       await this.#repository
         .setDeleting(checkpointId)
-        .catch((err) => logger.warn({ err, checkpointId }, 'the coming deletion was not recorded'))
+        .catch((err) =>
+          logger.warn({ err, checkpointId }, 'the intention to delete a checkpoint was not recorded'),
+        )
       await node.removeCheckpoint(checkpointId)
       await this.#repository.remove(checkpointId)
     })

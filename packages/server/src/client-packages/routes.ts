@@ -9,7 +9,7 @@ export interface ClientPackageRoutesOptions {
   clientPackages: ReadonlyMap<string, ClientPackage>
 }
 
-/** The SDK and CLI that match this server, for `npm i http://<host>/npm/e2b.tgz`; served without a key. */
+/** Serves the SDK and CLI that match this server without a key, for `npm i http://<host>/npm/e2b.tgz`. */
 export function clientPackageRoutes(app: App, options: ClientPackageRoutesOptions): void {
   app.get('/npm/:file', { schema: getClientPackage }, get(options))
 }
@@ -29,7 +29,7 @@ const get =
         'not_found',
         `${file} was not made when this server was set up: ${found.missing}`,
       )
-    // the address stays when the content changes: caches may keep it, and ask
+    // the URL stays when the content changes: caches may keep the file, but must revalidate it
     reply.headers({ etag: `"${found.hash}"`, 'cache-control': 'public, no-cache' })
     if (request.headers['if-none-match']?.includes(`"${found.hash}"`)) return reply.code(304).send(null)
     return reply.type('application/gzip').send(await readFile(found.path))

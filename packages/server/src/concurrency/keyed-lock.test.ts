@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { KeyedLock } from './keyed-lock.ts'
 
-/** Work that tells when it has begun, and ends when the test says so. */
+/** Work that reports its begin, and ends when the test ends it. */
 function work(lock: KeyedLock, key: string) {
   const begin = Promise.withResolvers<void>()
   const end = Promise.withResolvers<void>()

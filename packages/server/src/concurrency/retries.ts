@@ -1,6 +1,6 @@
 const MAX_DELAY_MS = 60_000
 
-/** Retries work that must be done, after 1, 2, 4 … at most 60 s, until the work succeeds or `close` is called. */
+/** Retries work after 1, 2, 4 … at most 60 s, until the work succeeds or `close` is called. */
 export class Retries {
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #onError: (error: unknown, what: string) => void

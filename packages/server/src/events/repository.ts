@@ -59,7 +59,7 @@ export class EventRepository {
       .where('id', 'in', ids)
       .execute()
     const metadata = new Map(rows.map((row) => [row.id, JSON.parse(row.metadata) as Record<string, string>]))
-    // events of former versions hold the metadata themselves
+    // rows of events that former versions wrote contain the metadata
     for (const event of found)
       event.event_data = { sandbox_metadata: metadata.get(event.sandbox_id) ?? {}, ...event.event_data }
   }

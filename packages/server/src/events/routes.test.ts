@@ -64,7 +64,7 @@ test('events are paged, ordered and filtered by type', async () => {
   expect(await labels(`/${sandboxID}`)).toHaveLength(4)
 })
 
-test('the log of a sandbox can be read after its end, and says why it ended', async () => {
+test('the log of an ended sandbox can be read, and says why it ended', async () => {
   const { sandboxID, times } = await lived()
   const { logs, logEntries } = (await t.call('GET', `/sandboxes/${sandboxID}/logs`)).body
   expect(logEntries.map((entry: { message: string }) => entry.message)).toEqual([

@@ -9,7 +9,7 @@ export interface EventRoutesOptions {
   events: EventRepository
 }
 
-/** Lifecycle events, as they were stored; reading them has no rules. */
+/** Lifecycle events as stored; there are no rules, so the routes use the repository directly. */
 export function eventRoutes(app: App, options: EventRoutesOptions): void {
   app.get('/events/sandboxes', { schema: listEvents }, list(options))
   app.get('/events/sandboxes/:sandboxID', { schema: listSandboxEvents }, listOfSandbox(options))

@@ -18,12 +18,15 @@ declare module 'fastify' {
     caller: Caller
   }
   interface FastifySchema {
-    /** For the OpenAPI document: see `Operation` of the protocol. Errors are sent as they are, past any serialiser. */
+    /**
+     * For the OpenAPI document only (see `Operation` of the protocol): bodies of errors are not validated or filtered by
+     * a schema.
+     */
     errors?: readonly ErrorName[]
   }
 }
 
-/** What routes are registered on: TypeBox schemas give handlers the types of their requests and answers. */
+/** The application that routes are registered on: TypeBox schemas give handlers the types of requests and answers. */
 export type App = FastifyInstance<
   RawServerDefault,
   IncomingMessage,

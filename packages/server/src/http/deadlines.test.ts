@@ -8,11 +8,11 @@ import { serverUnderTest } from '../test-support/server-under-test.ts'
 const under = serverUnderTest()
 let http: Server
 let port = 0
-/** The server's end of the connection that came last. */
+/** The server's end of the newest connection. */
 let newest: Socket | undefined
 
 beforeEach(async () => {
-  // like the real listener: without the limits of Node and Fastify
+  // like the real listener, without the limits of Node and Fastify
   http = createServer({ requestTimeout: 0 }, (request, response) =>
     under.current.server.fastify.routing(request, response),
   )
@@ -41,7 +41,7 @@ const received = (bytes: number) =>
   expect.poll(() => newest?.bytesRead ?? 0, { interval: 5 }).toBeGreaterThanOrEqual(bytes)
 
 describe('the body of a request', () => {
-  // the deadlines' own clock only: connections go on in real time
+  // fakes only the clock of the deadlines: connections use real time
   beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] }))
   afterEach(() => void vi.useRealTimers())
 
@@ -63,7 +63,7 @@ describe('the body of a request', () => {
     expect(await answer).toMatch(/^HTTP\/1.1 408 [\s\S]*did not arrive in time/)
   })
 
-  test('that arrives slowly, but steadily, is waited for', async () => {
+  test('that arrives slowly, but steadily, is accepted', async () => {
     const { key } = under.current
     const body = JSON.stringify({ templateID: 'nothing-of-that-name', metadata: { a: 'b'.repeat(40_000) } })
     const slow = connect(port, '127.0.0.1')

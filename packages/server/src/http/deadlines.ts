@@ -12,9 +12,9 @@ export interface BodyPace {
 }
 
 const API_BODY: BodyPace = { totalMs: 120_000, intervalMs: 10_000, minBytes: 4 * 1024 }
-/** For archives of at most 4 GiB, over slow uplinks. */
+/** Pace for archives of at most 4 GiB, over slow uplinks. */
 export const UPLOAD_BODY: BodyPace = { totalMs: 6 * 3600_000, intervalMs: 30_000, minBytes: 64 * 1024 }
-/** For a client to take an answer, which is a few megabytes at most. */
+/** Longest time for a client to receive an answer, which has a few megabytes at most. */
 const ANSWER_TIMEOUT_MS = 120_000
 
 declare module 'fastify' {
@@ -25,8 +25,8 @@ declare module 'fastify' {
 }
 
 /**
- * Bounds the time of every request to its last byte, and of every answer. Fastify's own limit does not apply: the
- * requests come from a listener that is not its own.
+ * Limits how long the body of a request and an answer may take. Fastify's own limit does not apply, because requests
+ * arrive at a listener of ours.
  */
 export function setDeadlines(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
@@ -55,7 +55,7 @@ function watchBody({ raw, routeOptions }: FastifyRequest, reply: FastifyReply): 
   let before = raw.socket?.bytesRead ?? 0
   const timer = setInterval(() => {
     const received = raw.socket?.bytesRead ?? 0
-    // the listener ends what is left of a body after the answer was sent
+    // after the answer was sent, the listener handles the rest of the body
     if (reply.raw.writableEnded) return clearInterval(timer)
     if (received - before >= minBytes && performance.now() < end) {
       before = received
@@ -68,7 +68,7 @@ function watchBody({ raw, routeOptions }: FastifyRequest, reply: FastifyReply): 
   raw.once('close', () => clearInterval(timer))
 }
 
-/** Makes the reader of the body fail with this error, which becomes the answer. */
+/** Makes the reader of the body fail with an error, which is then sent as the answer. */
 function giveUp(raw: IncomingMessage, reply: FastifyReply): void {
   if (raw.listenerCount('error') === 0) {
     raw.destroy()

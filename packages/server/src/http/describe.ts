@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { type AppOptions, createApp } from '../create-app.ts'
 import type { OpenApiDocument } from './openapi.ts'
 
-/** The OpenAPI document of this version. Routes are registered on services that do not exist, and none is called. */
+/** Returns the OpenAPI document of this version. The services are stubs, as no route is called. */
 export async function describeApi(): Promise<OpenApiDocument> {
   const options = { deriveKey: () => Buffer.alloc(32), now: Date.now } as unknown as AppOptions
   const app = await createApp(options, pino({ level: 'silent' }))

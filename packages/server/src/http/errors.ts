@@ -3,7 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { storeError } from '../store/open-store.ts'
 import { withSandboxName } from './sandbox-names.ts'
 
-/** Codes of Node when the sender of a body has gone: no answer can reach the client. */
+/** Error codes of Node when the client has disconnected: no answer can reach it. */
 const BROKEN_OFF = new Set([
   'ECONNRESET',
   'ERR_STREAM_PREMATURE_CLOSE',
@@ -12,14 +12,15 @@ const BROKEN_OFF = new Set([
 ])
 const MAX_DROPPED_BYTES = 64 * 1024 * 1024
 
-/** Answers every error as `{code, message, error_code}`; an unexpected one with a request id and no detail. */
+/** Sends every error as `{code, message, error_code}`; an unexpected error with a request id and no detail. */
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toSandlotError(thrown, request)
   if (error.status === 500) request.log.error({ err: thrown, reqId: request.id }, error.message)
-  // requests that were aborted because the client has gone are no reason for a warning
+  // an error of a request whose client has disconnected is not worth a warning
   else if (error.status > 501 && error.status !== 503 && !reply.raw.destroyed)
     request.log.warn({ err: thrown, reqId: request.id }, error.message)
-  // a client that is still sending would see a broken pipe instead of the answer: the rest of the body is read and dropped
+  // reads and drops the rest of the body, because a client that is still sending would see a broken pipe instead of the
+  // answer
   if (error.status === 413 && Number(request.headers['content-length']) <= MAX_DROPPED_BYTES)
     reply.removeHeader('connection')
   reply.headers(errorHeaders(error))
@@ -39,7 +40,7 @@ export function toSandlotError(thrown: unknown, request: FastifyRequest): Sandlo
   const error = storeError(thrown)
   if (error instanceof SandlotError) return error
   if (request.raw.destroyed && (error as NodeJS.ErrnoException).code === 'ECONNRESET')
-    return new SandlotError('invalid_request', 'the request broke off before its end')
+    return new SandlotError('invalid_request', 'the connection broke before the request was complete')
   const { validation, validationContext, statusCode, message, code } = error as FastifyError
   if (validation)
     return new SandlotError(
@@ -47,7 +48,10 @@ export function toSandlotError(thrown: unknown, request: FastifyRequest): Sandlo
       validationMessage(validation[0]!, validationContext ?? 'request', request),
     )
   if (request.raw.aborted && BROKEN_OFF.has(code))
-    return new SandlotError('invalid_request', 'the body of the request broke off before its end')
+    return new SandlotError(
+      'invalid_request',
+      'the connection broke before the body of the request was complete',
+    )
   if (statusCode === 413)
     return new SandlotError('payload_too_large', 'the request body is larger than 1 MiB')
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')

@@ -8,4 +8,4 @@ test.each([
   ['/docs/sign-in/?token=secret?secret', '/docs/sign-in/?token=…'],
   ['/files?path=a&signature=v1_secret==', '/files?path=…&signature=…'],
   ['/docs/api/cli?next=http%3A%2F%2Flocalhost%3A5000%3FaccessToken%3Dsecret', '/docs/api/cli?next=…'],
-])('of %s the log has %s', (url, logged) => expect(loggableUrl(url)).toBe(logged))
+])('%s is logged as %s', (url, logged) => expect(loggableUrl(url)).toBe(logged))

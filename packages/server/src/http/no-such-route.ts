@@ -1,7 +1,7 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { FastifyRequest } from 'fastify'
 
-/** Parts of E2B's API that this version does not have: a 404 would read like a volume or secret that does not exist. */
+/** Parts of E2B's API that this version lacks: a 404 would look as if only the volume or secret were missing. */
 const LATER: ReadonlyArray<[path: RegExp, what: string]> = [
   [/^\/volume(s|content)(\/|$)/, 'volumes are'],
   [/^\/secrets(\/|$)/, 'secrets are'],
@@ -17,6 +17,6 @@ export function noSuchRoute({ method, url, headers, host }: FastifyRequest, doma
   const mend =
     headers['e2b-sandbox-id'] === undefined
       ? 'see /reference'
-      : `sandboxes answer at hosts of their own, not at ${host.slice(0, 100)}: E2B_SANDBOX_URL must be unset or http://sandbox.${domain}`
+      : `sandboxes have host names of their own and do not answer at ${host.slice(0, 100)}: E2B_SANDBOX_URL must be unset or http://sandbox.${domain}`
   return new SandlotError('not_found', `there is no ${method} ${path.slice(0, 200)}; ${mend}`)
 }

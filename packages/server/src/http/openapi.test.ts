@@ -8,12 +8,12 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, ...operation })),
 )
 
-test('the document in the repository is the one of the server (npm run generate)', () => {
+test("the document in the repository matches the server's (npm run generate)", () => {
   const stored = new URL('../../../protocol/openapi.json', import.meta.url)
   expect(JSON.parse(readFileSync(stored, 'utf8'))).toEqual(document)
 })
 
-test('every operation has an id of its own, a summary, and named bodies', () => {
+test('every operation has a unique id, a summary, and named bodies', () => {
   const ids = operations.map(({ operationId }) => operationId)
   expect(new Set(ids).size).toBe(ids.length)
   for (const { name, summary, tags, requestBody } of operations) {
@@ -23,7 +23,7 @@ test('every operation has an id of its own, a summary, and named bodies', () => 
   }
 })
 
-test('every operation says which errors it answers, and the errors what to do', () => {
+test('every operation lists its errors, and every error has a remedy', () => {
   for (const { name, tags, responses } of operations) {
     const errors = Object.keys(responses).filter((status) => /^[45]/.test(status))
     expect([name, tags?.[0] === 'npm' || errors.length > 3]).toEqual([name, true])
@@ -32,7 +32,7 @@ test('every operation says which errors it answers, and the errors what to do', 
     expect(document.components.responses[status]?.description).toContain(remedy)
 })
 
-/** Objects that hold what their sender likes. */
+/** Objects with content of the sender's choice. */
 const FREE_FORM = ['/components/schemas/Mcp/anyOf/0']
 
 test('no object is free-form where its shape is known', () => {

@@ -13,7 +13,7 @@ const ANSWERS: Record<string, string> = {
   304: 'Not modified',
 }
 
-/** How `/openapi.json` comes out of the schemas of the routes. */
+/** How `/openapi.json` is generated from the schemas of the routes. */
 export const documentOptions: FastifyDynamicSwaggerOptions = {
   openapi: {
     openapi: '3.1.0',
@@ -42,7 +42,7 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
     finish(('openapiObject' in document ? document.openapiObject : {}) as OpenApiDocument) as never,
 }
 
-/** Adds an answer for each status of the errors that the operation names, and for all other errors. */
+/** Adds a response for each status among the errors that the operation lists, and one for all other errors. */
 function withErrors(schema: FastifySchema | undefined): FastifySchema {
   if (!schema?.errors) return schema ?? {}
   const names = [...(schema.security ? [] : ERRORS_OF_ALL), ...schema.errors]
@@ -57,7 +57,7 @@ function withErrors(schema: FastifySchema | undefined): FastifySchema {
 
 const ERROR_CONTENT = { 'application/json': { schema: ApiError } }
 
-/** Answers of errors by status, which operations refer to. */
+/** Responses of errors by status; operations refer to them. */
 const errorResponses = (): Record<string, Json> => {
   const byStatus = Map.groupBy(ERROR_NAMES, (name) => errorTable[name].status)
   const described = [...byStatus].map(([status, names]): [string, string] => [
@@ -111,7 +111,7 @@ function finish(document: OpenApiDocument): OpenApiDocument {
   return { ...document, components, paths } as OpenApiDocument
 }
 
-/** A list separated by commas is an array to readers of the document (`CommaSeparated` of the protocol). */
+/** Describes a comma-separated parameter as an array (`CommaSeparated` of the protocol). */
 function showAsList(parameter: Json): void {
   const { 'x-comma-separated': items, ...schema } = parameter.schema as Json
   if (items === undefined) return

@@ -1,10 +1,10 @@
 import { SandlotError } from '@sandlot/protocol'
 
 const MAX_LIMIT = 100
-/** Most items of a list that is answered without pages. */
+/** Most items of a list without pages. */
 export const MAX_UNPAGED = 5_000
 
-/** @param count of items, or at least so many @throws SandlotError invalid_request */
+/** @param count number of items, or a lower bound of it @throws SandlotError invalid_request */
 export function checkUnpaged(count: number, what: string, paged: string): void {
   if (count > MAX_UNPAGED)
     throw new SandlotError(
@@ -58,8 +58,8 @@ export function pageOf<T>(
 }
 
 /**
- * Parses the `metadata` filter, whose outer encoding is decoded already. The official clients encode each key and value, and
- * the query string that they build from them once more; users of curl encode once.
+ * Parses the `metadata` filter after the query string was decoded. The official clients encode each key and value, and
+ * then the whole filter once more; users of curl encode once.
  */
 export const parseMetadataFilter = (filter: string): Array<[string, string]> =>
   [...new URLSearchParams(filter)].map(([key, value]) => [decoded(key), decoded(value)])

@@ -4,7 +4,7 @@ import { type Method, type ServerUnderTest, serverUnderTest } from '../test-supp
 const under = serverUnderTest()
 let t: ServerUnderTest
 let id: string
-/** Name of a sandbox in clients up to 1.5. */
+/** Longer name that clients up to 1.5 use for a sandbox. */
 let name: string
 beforeEach(async () => {
   t = under.current
@@ -12,7 +12,7 @@ beforeEach(async () => {
   name = `${id}-sandlot`
 })
 
-/** Every route of one sandbox, read from the OpenAPI document, so that new routes are tested without being named here. */
+/** Reads every route of one sandbox from the OpenAPI document, so that new routes are tested too. */
 async function routes(): Promise<Array<[method: Method, path: string]>> {
   const document = (await t.call('GET', '/openapi.json')).body as { paths: Record<string, object> }
   return Object.entries(document.paths)
@@ -29,7 +29,7 @@ const BODIES: Record<string, object> = {
   '/sandboxes/{sandboxID}/keep': { last: 3 },
 }
 
-test('every route of a sandbox answers to its name as to its id', async () => {
+test('every route of a sandbox accepts the longer name like the id', async () => {
   const all = await routes()
   expect(all.length).toBeGreaterThanOrEqual(20)
   for (const [method, path] of all) {
@@ -46,7 +46,7 @@ test('every route of a sandbox answers to its name as to its id', async () => {
 })
 
 describe('an answer', () => {
-  test('names the sandbox as the request did', async () => {
+  test('uses the name of the sandbox that the request used', async () => {
     for (const called of [id, name, `${id}-6532622b`]) {
       const detail = await t.call('GET', `/sandboxes/${called}`)
       expect(detail.body).toMatchObject({ sandboxID: called, metadata: { own: 'x' } })
@@ -58,7 +58,7 @@ describe('an answer', () => {
     }
   })
 
-  test('is split so that clients 1.x join it to the name that they asked by', async () => {
+  test('has ids that clients 1.x join to the name that they used', async () => {
     const headers = { 'x-api-key': t.key, package_version: '1.5.6' }
     for (const called of [name, `${id}-6532622b`]) {
       const { body } = await t.call('GET', `/sandboxes/${called}`, undefined, headers)
@@ -68,7 +68,7 @@ describe('an answer', () => {
     expect(created).toMatchObject({ sandboxID: expect.not.stringContaining('-'), clientID: 'sandlot' })
   })
 
-  test('about several sandboxes has each under the name that it was asked by', async () => {
+  test('about several sandboxes lists each under the name that the request used', async () => {
     const other = (await t.create()).sandboxID
     const samples = [...t.node.machines.keys()].map((machineId) => t.node.sample(machineId, t.now, 1))
     t.node.events.emit({ type: 'samples', samples })
@@ -79,7 +79,7 @@ describe('an answer', () => {
     await expect.poll(ask).toEqual([name, other].sort())
   })
 
-  test('that is an error contains the name, and no other ids', async () => {
+  test('that is an error contains the name, and not the id', async () => {
     const gone = await t.call('GET', '/sandboxes/igone-sandlot')
     expect([gone.status, gone.body.message]).toEqual([
       404,

@@ -4,7 +4,7 @@ import type { App } from './app.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set when the path names a sandbox otherwise than by its id. */
+    /** Set when the path has a longer name of a sandbox instead of the id. */
     sandboxName?: SandboxName
   }
 }
@@ -20,8 +20,8 @@ const SANDBOX_ROUTE = /\/sandboxes\/:sandboxID(\/|$)/
 const ID_FIELDS = ['sandboxID', 'sandboxId', 'sandbox_id']
 
 /**
- * Lets clients write names of sandboxes instead of ids (`sandboxIdIn`). Routes and services only see ids; the answer names
- * the sandbox as the request did.
+ * Lets clients write names of sandboxes instead of ids (`sandboxIdIn`). Routes and services only see ids; answers contain
+ * the name that the request used.
  */
 export function acceptSandboxNames(app: App): void {
   app.decorateRequest('sandboxName')

@@ -2,7 +2,7 @@ import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 
-/** Wrong types in bodies are errors; query strings are text, so numbers are converted. */
+/** Compiles schemas: wrong types in bodies are errors, while numbers in query strings are converted from text. */
 export function schemaCompiler(): FastifySchemaCompiler<object> {
   const options = { useDefaults: true, allErrors: false, strict: false }
   const exact = new Ajv(options)

@@ -1,4 +1,4 @@
-// `npm run generate` writes the OpenAPI document with this, which readers and generators of clients take from the repository.
+// Writes the OpenAPI document to the repository, for readers and client generators; called by `npm run generate`.
 import { writeFileSync } from 'node:fs'
 import { describeApi } from './describe.ts'
 

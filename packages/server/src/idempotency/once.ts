@@ -10,12 +10,12 @@ declare module 'fastify' {
   }
 }
 
-/** Whether the caller will retry a request whose answer is lost. */
+/** Whether the request has an `Idempotency-Key`, so that the caller may repeat it after a lost answer. */
 export const isKeyed = ({ headers }: FastifyRequest): boolean => headers['idempotency-key'] !== undefined
 
 /**
- * Sends what `work` returns. With an `Idempotency-Key`, `work` runs once, and a repeated request gets the answer of the
- * first. Without the header nothing is recorded.
+ * Sends what `work` returns. With an `Idempotency-Key`, `work` runs once, and a repeated request gets the first answer
+ * again. Without the header nothing is recorded.
  */
 export async function answerOnce(
   idempotency: Idempotency,

@@ -2,13 +2,13 @@ import type { Store } from '../store/open-store.ts'
 
 const PRUNE_BATCH = 500
 
-/** A request with a key. */
+/** Row of a request with an `Idempotency-Key`. */
 export interface IdempotentRow {
   teamId: string
   keyHash: string
   requestHash: string
   createdAtMs: number
-  /** Sealed answer; undefined: the request still runs, or the answer was lost. */
+  /** Sealed answer; undefined: the request is still running, or the answer was lost. */
   answer?: string
 }
 

@@ -26,7 +26,7 @@ const machines = () => t.node.machines.size
 const rows = () => t.inStore((store) => store.selectFrom('idempotency_keys').selectAll().execute())
 
 describe('an Idempotency-Key', () => {
-  test('makes one sandbox of a repeated request, also after a restart, with the same answer', async () => {
+  test('makes repeated requests create one sandbox and get the same answer, also after a restart', async () => {
     const first = await create('order-17')
     const again = await create('order-17')
     expect([first.status, again.status, again.body]).toEqual([201, 201, first.body])
@@ -54,7 +54,7 @@ describe('an Idempotency-Key', () => {
     expect(machines()).toBe(1)
   })
 
-  test('whose first request still runs is a 409 for every caller', async () => {
+  test('whose first request is still running is a 409 for every caller', async () => {
     const gate = Promise.withResolvers<void>()
     t.node.acquiring = gate.promise
     const first = create('slow')
@@ -98,7 +98,7 @@ describe('an Idempotency-Key', () => {
     expect(again.headers['should-retry']).toBe('false')
   })
 
-  test('makes forks and snapshots once, too', async () => {
+  test('also makes repeated forks and snapshots act once', async () => {
     const { sandboxID } = (await create(undefined)).body
     const post = (what: string) =>
       t.call('POST', `/sandboxes/${sandboxID}/${what}`, {}, { 'x-api-key': t.key, 'idempotency-key': what })

@@ -17,7 +17,7 @@ export interface KeyedRequest {
   teamId: string
   /** Value of the header. */
   key: string
-  /** Method, path and body, which a repeated request must repeat. */
+  /** Method, path and body, which must be equal in a repeated request. */
   content: string
 }
 
@@ -39,7 +39,9 @@ export class Idempotency {
   readonly #hashKey: Uint8Array
   readonly #logger: Logger
   readonly #now: () => number
-  /** Rows of requests that this process runs, by key. A row without an answer that is not here belongs to a process that died. */
+  /**
+   * Rows of requests that this process is running, by key. Other rows without an answer belong to processes that died.
+   */
   readonly #running = new Map<string, IdempotentRow>()
   readonly #beginning = new KeyedLock()
   readonly #pending = new PendingWork()
@@ -53,7 +55,8 @@ export class Idempotency {
   }
 
   /**
-   * @param work returns the answer. An error that had no effect frees the key; any other error becomes an answer by `answerOf`
+   * @param work returns the answer. A failure without effects frees the key; any other error is turned into an answer by
+   * `answerOf`
    * @throws SandlotError invalid_request, idempotency_request_mismatch, idempotency_in_progress,
    *   idempotency_outcome_unknown, idempotency_unavailable, and what `work` throws
    */
@@ -77,11 +80,11 @@ export class Idempotency {
   }
 
   /**
-   * Inserts the row before the request runs; one caller at a time for a key.
-   * @returns the row that has the key already
+   * Inserts the row before the request runs, under a lock of the key.
+   * @returns the existing row with this key, if any
    */
   async #begin(row: IdempotentRow): Promise<KnownRow | undefined> {
-    // read before the row: a request that ends in between has its answer in the row
+    // read before the row, because a request that ends in between has an answer in its row
     const isRunning = this.#running.has(runningKeyOf(row))
     try {
       if (!(await this.#repository.insert(row))) {
@@ -111,12 +114,12 @@ export class Idempotency {
     if (known.isRunning)
       throw new SandlotError(
         'idempotency_in_progress',
-        'the first request with this Idempotency-Key is not finished: ask again in a moment',
+        'the first request with this Idempotency-Key is still running: try again in a moment',
         { retryAfterSeconds: 1 },
       )
     throw new SandlotError(
       'idempotency_outcome_unknown',
-      'the server went down while it worked at the first request with this Idempotency-Key: look at what there is, then send a new key',
+      'the server went down during the first request with this Idempotency-Key: check whether it had an effect, then send a new key',
     )
   }
 
@@ -149,7 +152,10 @@ export class Idempotency {
     this.#logger.warn({ err }, 'the outcome of a request with an Idempotency-Key was not recorded')
   }
 
-  /** Derives the key that seals an answer from the caller's key: answers hold tokens, which the database alone must not reveal. */
+  /**
+   * Derives the sealing key from the caller's Idempotency-Key: answers contain tokens, which the database alone must not
+   * reveal.
+   */
   #sealKey({ teamId, key }: KeyedRequest): Uint8Array {
     return this.#deriveKey(`idempotent answer of ${teamId} for ${key}`)
   }

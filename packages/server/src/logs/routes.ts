@@ -7,7 +7,7 @@ import { notFound } from '../sandboxes/errors.ts'
 import type { SandboxService } from '../sandboxes/service.ts'
 import type { Team } from '../teams/team.ts'
 
-/** Most lines that a filtered log reads. */
+/** Most lines that are read to filter a log. */
 const MAX_SCANNED_LINES = 10_000
 const SEVERITY = ['debug', 'info', 'warn', 'error']
 
@@ -16,7 +16,7 @@ export interface LogRoutesOptions {
   sandboxes: SandboxService
 }
 
-/** The log of a sandbox: its lifecycle events as lines. It has no rows of its own. */
+/** The log of a sandbox: lifecycle events as lines. Logs have no rows of their own. */
 export function logRoutes(app: App, options: LogRoutesOptions): void {
   app.get('/sandboxes/:sandboxID/logs', { schema: getSandboxLogs }, getLogs(options))
   app.get('/v2/sandboxes/:sandboxID/logs', { schema: getSandboxLogsV2 }, getLogsV2(options))
@@ -51,7 +51,7 @@ const getLogsV2 =
     return { logs: entries.filter(isWanted).slice(0, limit) }
   }
 
-/** Also reads the log of a sandbox that has ended: the log says why. @throws SandlotError not_found */
+/** Reads the log of a sandbox, which may have ended. @throws SandlotError not_found */
 async function readLog(
   { events, sandboxes }: LogRoutesOptions,
   team: Team,

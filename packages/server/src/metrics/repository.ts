@@ -7,15 +7,15 @@ export const MAX_POINTS = 20_000
 const PRUNE_BATCH = 5_000
 /** Sandboxes of one batch; a sandbox that lived for a day has 17 280 samples. */
 const KILLED_BATCH = 20
-/** Rows of one insert: only a few sizes, so that few statements are prepared. */
+/** Numbers of rows of one insert: only a few, so that few statements are prepared. */
 const INSERT_SIZES = [128, 16, 1]
 
 export type MetricRow = Insertable<SandboxMetricsTable>
 
-/** Rows of samples, for a day after they were taken. */
+/** Rows of samples, kept for a day. */
 export class MetricsRepository {
   readonly #store: Store
-  /** The metrics of sandboxes that ended before this time are deleted. */
+  /** The metrics of sandboxes that ended before this time have been deleted. */
   #droppedToMs = 0
 
   constructor(store: Store) {
@@ -47,7 +47,7 @@ export class MetricsRepository {
       .execute()
   }
 
-  /** Deletes the metrics of a batch of sandboxes that were killed before `beforeMs`. @returns of how many */
+  /** Deletes the metrics of a batch of sandboxes that were killed before `beforeMs`. @returns the number of sandboxes */
   async pruneKilled(beforeMs: number): Promise<number> {
     const killed = await this.#store
       .selectFrom('sandboxes')
@@ -85,7 +85,7 @@ export class MetricsRepository {
   }
 }
 
-/** Cuts items into pieces of the given sizes, in order, the largest that fits first; the last size is 1. */
+/** Cuts items into pieces of the given sizes, in order, using the largest size that fits; the last size is 1. */
 function cutInto<T>(items: T[], sizes: number[]): T[][] {
   const pieces: T[][] = []
   for (let start = 0; start < items.length; ) {

@@ -12,7 +12,7 @@ export interface MetricsRoutesOptions {
   now: () => number
 }
 
-/** Samples of what sandboxes use. */
+/** Samples of CPU, memory and disk of sandboxes. */
 export function metricsRoutes(app: App, options: MetricsRoutesOptions): void {
   app.get('/sandboxes/metrics', { schema: getSandboxesMetrics }, getNewest(options))
   app.get('/sandboxes/:sandboxID/metrics', { schema: getSandboxMetrics }, getRange(options))

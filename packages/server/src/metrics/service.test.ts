@@ -6,7 +6,7 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-test('metrics are read by range, or the newest of many sandboxes, and never of unknown sandboxes', async () => {
+test('metrics are read as a range of one sandbox or the newest of many, and never of unknown sandboxes', async () => {
   const { sandboxID } = await t.create()
   for (let i = 0; i < 3; i++)
     t.node.events.emit({
@@ -56,7 +56,7 @@ test('samples of many machines are all stored', async () => {
   await expect.poll(count).toBe(150)
 })
 
-test('metrics are deleted by age, those of killed sandboxes sooner, in bounded batches', async () => {
+test('metrics are deleted by age in bounded batches, those of killed sandboxes sooner', async () => {
   await t.inStore(async (store) => {
     const metrics = new MetricsRepository(store)
     const samples = (sandboxId: string) =>

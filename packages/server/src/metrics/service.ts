@@ -6,7 +6,7 @@ import { MAX_POINTS, type MetricRow, type MetricsRepository } from './repository
 /** Samples of the last 10 minutes are kept in memory. */
 const RING_SIZE = 120
 
-/** Samples of what sandboxes use: the newest in memory, those of the last day in the database. */
+/** Samples of CPU, memory and disk of sandboxes: the newest in memory, those of the last day in the database. */
 export class MetricsService {
   readonly #repository: MetricsRepository
   readonly #registry: SandboxRegistry

@@ -1,13 +1,13 @@
 import type { SandboxOperations } from './operations.ts'
 import type { Pauses } from './pauses.ts'
 
-/** A caller that resumes a sandbox by traffic should not lose the sandbox a moment later. */
+/** Least time to live after a resume by traffic, so that the sandbox does not end a moment later. */
 const MIN_AUTO_RESUME_SECONDS = 300
 
 /**
  * Resumes a paused sandbox that traffic arrived for, if it was created with `autoResume`. Concurrent requests share one
- * resume. A sandbox that would have to boot stays paused: a stranger's request must not end the processes that the
- * owner may still expect to run.
+ * resume. A sandbox that would have to boot stays paused: a request without credentials must not discard processes that
+ * the owner may expect to keep.
  */
 export async function autoResume(
   operations: SandboxOperations,

@@ -5,7 +5,7 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-test('a create answers with token and domain, and the machine got the same token and the environment', async () => {
+test('a create returns token and domain, and the machine gets the same token and the environment', async () => {
   const { status, body } = await t.call('POST', '/v2/sandboxes', {
     templateID: 'base',
     envVars: { A: '1' },
@@ -59,7 +59,7 @@ test.each([
   expect(t.server.directory.find(body.sandboxID)?.envdAccessToken).toBe(body.envdAccessToken)
 })
 
-test('a resume or fork of a sandbox without a token makes none', async () => {
+test('a sandbox without a token still has none after a resume or fork', async () => {
   const id = (await t.call('POST', '/sandboxes', { templateID: 'base', timeout: 100 })).body.sandboxID
   const tokens = () => new Set(t.node.inits().map((init) => init?.accessToken))
   await t.call('POST', `/sandboxes/${id}/pause`)
@@ -72,7 +72,7 @@ test('a resume or fork of a sandbox without a token makes none', async () => {
   const back = await t.call('POST', `/sandboxes/${id}/rollback`, { checkpointID })
   expect([back.status, back.body.envdAccessToken]).toEqual([200, undefined])
   expect(tokens()).toEqual(new Set(['']))
-  // the create from a snapshot chooses for itself
+  // a create from a snapshot makes its own choice
   const { snapshotID } = (await t.call('POST', `/sandboxes/${id}/snapshots`, {})).body
   expect((await t.create({ templateID: snapshotID })).envdAccessToken).toMatch(/^[0-9a-f]{32}$/)
   expect(tokens().size).toBe(2)
@@ -142,7 +142,7 @@ test('without public traffic the edge checks the token that the client got', asy
   expect(t.server.directory.find(sandboxID)).toMatchObject({ trafficAccessToken, state: 'running' })
 })
 
-test('an unknown template is a 404 with near names; an unknown tag too', async () => {
+test('an unknown template is a 404 with similar names; an unknown tag is a 404 too', async () => {
   expect((await t.call('POST', '/v2/sandboxes', { templateID: 'bsae' })).body.message).toBe(
     "template 'bsae' not found; did you mean 'base'?",
   )
@@ -168,7 +168,7 @@ test('a plan limits concurrency, rate and length', async () => {
   expect([tooFast.status, tooFast.headers['retry-after']]).toEqual([429, '1'])
 })
 
-test('a warm machine that fails is replaced; three in a row are an error that leaves nothing', async () => {
+test('a warm machine that fails is replaced; after three failures the create fails and leaves nothing behind', async () => {
   t.node.failInit = 1
   await t.create()
   expect(t.node.machines.size).toBe(1)
@@ -178,7 +178,7 @@ test('a warm machine that fails is replaced; three in a row are an error that le
   expect(t.node.machines.size).toBe(1)
 })
 
-test('a burst never passes the limit: sandboxes that are being created count', async () => {
+test('a burst never exceeds the limit: sandboxes that are being created count', async () => {
   await t.limit({ concurrent_sandboxes: 3 })
   const answers = await Promise.all(
     Array.from({ length: 10 }, () => t.call('POST', '/v2/sandboxes', { templateID: 'base' })),
@@ -228,7 +228,7 @@ test.each([
     'mcp is nested more than 64 levels deep',
   ],
 ])(
-  'what a create may bring of its own is 64 KiB, and the refusal says what it was',
+  'free-form fields of a create may have 64 KiB together, and the error lists their sizes',
   async (payload, message) => {
     const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...payload })
     expect([status, body.message]).toEqual([400, expect.stringContaining(message)])

@@ -18,7 +18,7 @@ test('keys expire in the order of their deadlines, whatever the order they came 
   heap.close()
 })
 
-test('a moved deadline counts alone, an earlier one too', () => {
+test('a moved deadline replaces the old one, also when it is earlier', () => {
   const { heap, expired } = heapOf()
   heap.set('later', 100)
   heap.set('later', 500)
@@ -39,7 +39,7 @@ test('a deleted key never expires', () => {
   expect(expired).toEqual([])
 })
 
-test('deadlines beyond what a timer can wait for are kept', () => {
+test('deadlines further away than a timer can wait are kept', () => {
   const { heap, expired } = heapOf()
   const farMs = 2 ** 31 * 3
   heap.set('far', farMs)
@@ -49,7 +49,7 @@ test('deadlines beyond what a timer can wait for are kept', () => {
   expect(expired).toEqual(['far'])
 })
 
-test('a deadline that is moved ten thousand times leaves no ten thousand entries, and still expires once', () => {
+test('a deadline that is moved ten thousand times does not leave ten thousand entries, and expires once', () => {
   const { heap, expired } = heapOf()
   for (let i = 0; i < 10_000; i++) heap.set('a', 1000 + i)
   vi.advanceTimersByTime(20_000)

@@ -11,8 +11,8 @@ export interface DeadlineActions {
 }
 
 /**
- * The deadlines of running sandboxes. A sandbox whose time is over is paused if it was created with `autoPause`, and
- * killed otherwise. Paused sandboxes have no deadline; a resume sets a new one.
+ * The deadlines of running sandboxes. At its deadline, a sandbox is paused if it was created with `autoPause`, and killed
+ * otherwise. Paused sandboxes have no deadline; a resume sets a new one.
  */
 export class Deadlines {
   readonly #operations: SandboxOperations
@@ -41,8 +41,8 @@ export class Deadlines {
   }
 
   /**
-   * Whether the time of a running sandbox is over. Asked again under its lock, because the sandbox may have been
-   * extended or paused in the meantime; one that was extended gets its new deadline here.
+   * Whether the time of a running sandbox is over. Checked again under the sandbox's lock, because the sandbox may have
+   * been extended or paused in the meantime; an extended sandbox gets its new deadline here.
    */
   isOver(sandbox: LiveSandbox): boolean {
     if (sandbox.state !== 'running') return false

@@ -2,8 +2,8 @@
 const MAX_REMEMBERED = 10_000
 
 /**
- * Exits of machines that no sandbox has yet: a machine can die while its sandbox is being created, resumed or rolled
- * back, and its exit is only reported once.
+ * Exits of machines that belong to no sandbox yet: a machine can die while its sandbox is being created, resumed or
+ * rolled back, and the node reports an exit only once.
  */
 export class EarlyExits {
   /** Reasons by machine id, the oldest first. */

@@ -15,4 +15,4 @@ export const onOtherHome = (sandboxId: string, nodeId: string): SandlotError =>
 
 /** @param to name of the machine that runs the sandbox now */
 export const movedTo = (sandboxId: string, to: string): SandlotError =>
-  new SandlotError('conflict', `Sandbox "${sandboxId}" was taken over by '${to}' and goes on there`)
+  new SandlotError('conflict', `Sandbox "${sandboxId}" was taken over by '${to}' and continues there`)

@@ -6,7 +6,7 @@ let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
 describe('a fork', () => {
-  test('is a sandbox of its own: id, tokens, deadline; the source keeps its own', async () => {
+  test('has its own id, tokens and deadline; the source keeps its own too', async () => {
     const source = await t.create({
       timeout: 1_000,
       metadata: { colour: 'blue' },
@@ -82,7 +82,7 @@ describe('a fork', () => {
     await expect.poll(() => t.node.saved.size).toBe(0)
   })
 
-  test('that runs keeps nothing of its source alive', async () => {
+  test('that runs does not keep files of its source', async () => {
     const { sandboxID: id } = await t.create()
     const { snapshotID } = (await t.snapshot(id)).body
     await t.act(id, 'fork', { timeout: 60 })
@@ -91,7 +91,7 @@ describe('a fork', () => {
     expect(t.node.saved.size).toBe(0)
   })
 
-  test('needs a sandbox that runs', async () => {
+  test('is refused for a paused sandbox', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause')
     expect((await t.act(id, 'fork')).status).toBe(409)

@@ -7,7 +7,7 @@ import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { checkSecure, networkPolicyOf } from './settings.ts'
 
-/** Forks: copies of a running sandbox that run on from the same moment. */
+/** Forks: copies of a running sandbox that continue from the same moment. */
 export class Forks {
   readonly #operations: SandboxOperations
   readonly #lifecycle: SandboxLifecycle
@@ -27,8 +27,9 @@ export class Forks {
   }
 
   /**
-   * Copies a running sandbox. Each copy succeeds or fails by itself, but the rate of creates allows all of them or none.
-   * @param seconds that the forks live
+   * Copies a running sandbox. Each copy succeeds or fails independently, but the create-rate limit admits all of them or
+   * none.
+   * @param seconds time to live of the forks
    * @returns one entry for each fork: the fork, or its error
    * @throws SandlotError rate_limited, not_found, conflict: the sandbox is paused
    */

@@ -26,7 +26,7 @@ test('lists are filtered, ordered and paged', async () => {
   expect((await t.call('GET', '/v2/sandboxes?nextToken=%%')).status).toBe(400)
 })
 
-test('teams never see each other', async () => {
+test("teams never see each other's sandboxes", async () => {
   const { sandboxID } = await t.create()
   await t.inStore((store) =>
     store

@@ -8,7 +8,7 @@ beforeEach(() => void (t = under.current))
 const policies = () => [...t.node.policies.values()].map(({ allowInternetAccess }) => allowInternetAccess)
 
 test.each([false, true])(
-  'every machine that a sandbox with internet %s is started from again is asked for with its policy',
+  'every machine for a sandbox with internet %s is requested with the network policy of the sandbox',
   async (allowed) => {
     const { sandboxID: id } = await t.create({ allow_internet_access: allowed })
     const { body: snapshot } = await t.act(id, 'snapshots', {})
@@ -24,7 +24,7 @@ test.each([false, true])(
   },
 )
 
-test('after a start the node is told what running and paused sandboxes may reach', async () => {
+test('after a start the node is told the network policy of running and paused sandboxes', async () => {
   const open = await t.create()
   const closed = await t.create({ allow_internet_access: false })
   const paused = await t.create({ allow_internet_access: false })

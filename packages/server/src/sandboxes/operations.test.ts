@@ -77,7 +77,7 @@ test('a route of a later version answers 501 for sandboxes that exist and 404 fo
 test('while draining, new sandboxes are refused with Retry-After, and pending creates are finished', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   t.node.acquiring = promise
-  const underWay = t.call('POST', '/v2/sandboxes', { templateID: 'base' })
+  const pending = t.call('POST', '/v2/sandboxes', { templateID: 'base' })
   await expect.poll(() => t.node.acquireCalls).toBe(1)
   const closing = t.server.close()
   const refused = await t.call('POST', '/v2/sandboxes', { templateID: 'base' })
@@ -87,7 +87,7 @@ test('while draining, new sandboxes are refused with Retry-After, and pending cr
     'server_draining',
   ])
   resolve()
-  const { status, body } = await underWay
+  const { status, body } = await pending
   expect(status).toBe(201)
   await closing
   await t.open()
@@ -102,7 +102,7 @@ test('while new sandboxes are refused, running ones can still be shown and kille
   expect((await t.call('DELETE', `/sandboxes/${sandboxID}`)).status).toBe(204)
 })
 
-test('a sandbox whose client went away before the answer is ended; one that was answered lives on', async () => {
+test('a sandbox is ended when its client disconnects before the answer, but not after it', async () => {
   const http = createServer((request, response) => t.server.fastify.routing(request, response)).listen(0)
   const { port } = http.address() as AddressInfo
   const post = (signal?: AbortSignal) =>
@@ -134,7 +134,7 @@ test('a sandbox whose client went away before the answer is ended; one that was 
   http.closeAllConnections()
 })
 
-test('a drain waits no longer than its timeout', async () => {
+test('a drain does not wait longer than its timeout', async () => {
   t.node.acquiring = new Promise(() => {})
   t.call('POST', '/v2/sandboxes', { templateID: 'base' }).catch(() => {})
   await expect.poll(() => t.node.acquireCalls).toBe(1)
@@ -159,7 +159,7 @@ test('the edge is told before the machine stops, and a connect meanwhile is a co
   expect((await killed).status).toBe(204)
 })
 
-test('of concurrent connects the longest wins, whatever their order', async () => {
+test('of concurrent connects the longest timeout wins, whatever their order', async () => {
   const { sandboxID } = await t.create({ timeout: 10 })
   const connect = (timeout: number) => t.call('POST', `/sandboxes/${sandboxID}/connect`, { timeout })
   await Promise.all([connect(50), connect(500), connect(60), connect(400), connect(30)])

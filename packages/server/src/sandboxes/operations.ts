@@ -28,8 +28,8 @@ export interface SandboxOperationsOptions {
 }
 
 /**
- * What every change of a sandbox shares: the lookup of the sandbox, one lock for each sandbox, and work that is retried or
- * runs in the background. A row always says what is about to be done, so that the next start can finish or undo that.
+ * Base of all operations on sandboxes: lookup, one lock for each sandbox, retries and background work. A row always says
+ * what is about to be done, so that the next start can finish or undo it.
  */
 export class SandboxOperations {
   readonly node: SandboxNode
@@ -43,7 +43,7 @@ export class SandboxOperations {
   readonly pending = new PendingWork()
   readonly #lock = new KeyedLock()
   readonly #retries: Retries
-  /** The latest sandboxes that other machines took over, with the name of the machine. */
+  /** Sandboxes that other machines took over most recently, with the name of the machine. */
   readonly #takenOver = new Map<string, { teamId: string; by: string }>()
   /** Sandboxes on other homes of this database. */
   readonly #elsewhere = new Map<string, { teamId: string; nodeId: string }>()
@@ -86,8 +86,8 @@ export class SandboxOperations {
   }
 
   /**
-   * Like `get`, but refuses paused sandboxes, which have no time to live. Clients 2.0 set a timeout to see whether they
-   * must resume: 404 says yes.
+   * Like `get`, but refuses paused sandboxes, which have no time to live. Clients 2.0 set a timeout to find out whether
+   * they must resume: 404 means yes.
    * @throws SandlotError not_found, conflict
    */
   getRunning(team: Team, sandboxId: string): LiveSandbox {
@@ -116,7 +116,7 @@ export class SandboxOperations {
     this.#elsewhere.set(sandboxId, { teamId, nodeId })
   }
 
-  /** Remembers which machine took a sandbox over, if that is the reason of its end: callers are told the name. */
+  /** Remembers which machine took a sandbox over, if the sandbox ended for that reason: callers are told the name. */
   noteTakeover({ sandboxId, teamId }: Pick<LiveSandbox, 'sandboxId' | 'teamId'>, reason: KillReason): void {
     if (!reason.startsWith(TAKEN_OVER_BY)) return
     this.#takenOver.set(sandboxId, { teamId, by: reason.slice(TAKEN_OVER_BY.length) })
@@ -128,7 +128,7 @@ export class SandboxOperations {
     return this.pending.add(this.#lock.run(sandboxId, work))
   }
 
-  /** Tries now, and retries in the background until it succeeds: for records of what cannot be undone. */
+  /** Runs work now, and retries it in the background until it succeeds: for recording what cannot be undone. */
   async eventually(what: string, work: () => Promise<void>): Promise<void> {
     await work().catch((err) => {
       this.logger.warn({ err }, `${what} failed and will be retried`)
@@ -136,7 +136,7 @@ export class SandboxOperations {
     })
   }
 
-  /** Retries in the background until it succeeds, the first time after `delayMs`. */
+  /** Runs work in the background after `delayMs`, and retries it until it succeeds. */
   later(what: string, work: () => Promise<void>, delayMs?: number): void {
     this.#retries.later(what, work, delayMs)
   }
@@ -147,7 +147,7 @@ export class SandboxOperations {
     this.pending.add(work()).catch((err) => this.logger.warn({ err }, `${what} failed`))
   }
 
-  /** Waits for pending work, at most `timeoutMs`, and starts none from then on. */
+  /** Waits for pending work, at most `timeoutMs`; afterwards no work is started. */
   async close(timeoutMs: number): Promise<void> {
     await this.pending.settle(timeoutMs)
     this.#isClosed = true

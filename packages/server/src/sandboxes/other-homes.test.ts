@@ -18,7 +18,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-test('a server on another home leaves what it does not have alone, and says where that is', async () => {
+test('a server leaves sandboxes of another home alone, and names that home', async () => {
   const [running, paused] = [(await first.create()).sandboxID, (await first.create()).sandboxID]
   await first.act(paused, 'pause')
   await first.server.close(0)
@@ -32,7 +32,7 @@ test('a server on another home leaves what it does not have alone, and says wher
     expect([status, body.message]).toEqual([409, expect.stringContaining(`Sandbox "${id}" is on 'first'`)])
     expect((await second.call('DELETE', `/sandboxes/${id}`)).status).toBe(409)
   }
-  // checkpoints of the other home may lie in a bucket that the two share
+  // checkpoints of the other home may be in a bucket that both homes share
   expect([...second.node.known!.checkpoints]).toEqual([...first.node.saved])
   await second.act(own, 'pause')
   await second.server.close(0)

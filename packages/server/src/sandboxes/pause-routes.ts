@@ -20,7 +20,7 @@ export interface PauseRoutesOptions {
   domain: string
 }
 
-/** Pauses and resumes sandboxes, and forks them: all that leaves a sandbox for another machine, or copies it to one. */
+/** Pauses, resumes and forks sandboxes: operations that move or copy a sandbox to another machine. */
 export function pauseRoutes(app: App, options: PauseRoutesOptions): void {
   app.post('/sandboxes/:sandboxID/connect', { schema: connectSandbox }, connect(options))
   app.post('/v2/sandboxes/:sandboxID/connect', { schema: connectSandboxV2 }, connectV2(options))

@@ -16,7 +16,7 @@ const stateOf = async (id: string) => (await detail(id)).state
 const typesOf = async (id: string) => (await t.eventsOf(id)).map(({ type }) => type.split('.').at(-1))
 
 describe('pause and resume', () => {
-  test('give back the same sandbox: id, tokens, metadata and lifecycle', async () => {
+  test('return the same sandbox: id, tokens, metadata and lifecycle settings', async () => {
     const created = await t.create({
       metadata: { colour: 'blue' },
       autoPause: true,
@@ -79,7 +79,7 @@ describe('pause and resume', () => {
     await expect.poll(() => t.node.saved.size).toBe(0)
   })
 
-  test('break the streams of the edge when the pause begins, and hide the address until the resume', async () => {
+  test('end the streams of the edge when the pause begins, and hide the address until the resume', async () => {
     const { sandboxID: id } = await t.create()
     const gone: string[] = []
     t.server.directory.onGone((sandboxId) => gone.push(sandboxId))
@@ -94,7 +94,7 @@ describe('pause and resume', () => {
     expect(t.server.directory.find(id)?.state).toBe('running')
   })
 
-  test('a frozen machine is thawed without an init; another one is sent token and environment', async () => {
+  test('a frozen machine is thawed without an init; a new machine gets token and environment', async () => {
     const { sandboxID: id } = await t.create({ envVars: { COLOUR: 'blue' } })
     await pause(id)
     await connect(id)
@@ -161,7 +161,7 @@ describe('pause and resume', () => {
     expect((await t.eventsOf(id)).at(-1)?.event_data.kill_reason).toBe('exited: while it was saved')
   })
 
-  test('a sandbox whose new machine dies while it is resumed ends, although no sandbox had the machine yet', async () => {
+  test('a sandbox ends when its new machine dies during the resume, before the machine belongs to it', async () => {
     const { sandboxID: id } = await t.create()
     await pause(id)
     t.node.machines.clear()
@@ -207,7 +207,7 @@ describe('the time to live', () => {
     expect((await t.call('POST', `/sandboxes/${id}/timeout`, { timeout: 50 })).status).toBe(204)
   })
 
-  test('does not pass while a sandbox is paused, and begins anew with the resume', async () => {
+  test('does not elapse while a sandbox is paused, and starts anew at the resume', async () => {
     const { sandboxID: id } = await t.create({ timeout: 30 })
     await pause(id)
     t.now += 3_600_000
@@ -234,7 +234,7 @@ describe('the time to live', () => {
     await expect.poll(() => t.statusOf(id)).toBe(404)
   })
 
-  test('may not pass the limit of the plan', async () => {
+  test('may not exceed the limit of the plan', async () => {
     const { sandboxID: id } = await t.create({ timeout: 60 })
     await pause(id)
     await t.limit({ max_length_hours: 1 })
@@ -264,7 +264,7 @@ describe('at its deadline', () => {
     expect((await detail(id)).lifecycle).toEqual({ autoResume: false, onTimeout: 'pause' })
   })
 
-  test('a sandbox that cannot be saved runs on, and is paused once the disk has room', async () => {
+  test('a sandbox that cannot be saved keeps running, and is paused once the disk has room', async () => {
     t.node.failSave = 1
     const { sandboxID: id } = await t.create({ timeout: 5, autoPause: true })
     pass(5)
@@ -424,7 +424,7 @@ describe('a sandbox whose envd does not answer', () => {
   const listed = async () => (await t.call('GET', '/v2/sandboxes')).body[0]
 
   test.each([{ requireHealthyGuest: true }, { memory: false }])(
-    'is not paused with %j: 503, and it runs on',
+    'is not paused with %j: it answers 503 and keeps running',
     async (body) => {
       const id = await stuck()
       const { status, body: error, headers } = await pause(id, body)
@@ -488,7 +488,7 @@ describe('a sandbox whose envd does not answer', () => {
   })
 })
 
-test('a pause that the database recorded without an answer is undone, and the sandbox runs on', async () => {
+test('a pause that the database recorded without an answer is undone, and the sandbox keeps running', async () => {
   const { sandboxID } = await t.create()
   const { setPausing } = SandboxRepository.prototype
   const recording = vi

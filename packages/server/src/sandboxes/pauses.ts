@@ -13,12 +13,12 @@ import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
 import { become, type CheckpointReason } from './state.ts'
 
-/** Delay before a pause that failed at the deadline is retried. */
+/** Delay before the retry of a pause that failed at the deadline. */
 const PAUSE_RETRY_MS = 30_000
 
 export interface PauseOptions {
   hasMemory: boolean
-  /** Refuses a sandbox whose envd does not answer. A pause without memory always does. */
+  /** Refuses to pause a sandbox whose envd does not answer. Implied by a pause without memory. */
   mustBeHealthy: boolean
 }
 
@@ -59,19 +59,19 @@ export class Pauses {
     })
   }
 
-  /** Pauses a sandbox at its deadline. A sandbox that cannot be saved now runs on, and the pause is retried. */
+  /** Pauses a sandbox at its deadline. A sandbox that cannot be saved now keeps running, and the pause is retried. */
   autoPause(sandboxId: string, hasMemory: boolean): void {
     const { node, registry, logger, now } = this.#operations
     const pause = () =>
       this.#operations.exclusively(sandboxId, async () => {
         const sandbox = registry.get(sandboxId)
         if (!sandbox || !this.#deadlines.isOver(sandbox)) return
-        // an unhealthy guest is no reason to wait: code in a sandbox must not be able to postpone the deadline
+        // an unresponsive guest does not delay the pause: code in a sandbox must not be able to postpone the deadline
         const isHealthy = await node.isGuestHealthy(sandbox.machineId)
         await this.#pause(sandbox, 'auto-pause', hasMemory, isHealthy)
       })
     pause().catch((err) => {
-      logger.error({ err, sandboxId }, 'a sandbox could not be paused at its deadline and runs on')
+      logger.error({ err, sandboxId }, 'a sandbox could not be paused at its deadline and keeps running')
       const sandbox = registry.get(sandboxId)
       if (sandbox?.state === 'running') this.#deadlines.set(sandbox, now() + PAUSE_RETRY_MS)
     })
@@ -89,7 +89,7 @@ export class Pauses {
     const checkpoint = this.#checkpoints.newCheckpoint(sandbox, why, savedAs)
     const { checkpointId } = checkpoint
     await repository.setPausing(sandboxId, checkpoint).catch((error) => {
-      // the row may say `pausing` all the same: a database that went away at the commit did not tell
+      // the row may say `pausing` nevertheless: the database may have lost its connection during the commit
       this.#operations.inBackground(`undoing the pause of sandbox ${sandboxId}`, () =>
         this.#operations.eventually(`undoing the pause of sandbox ${sandboxId}`, () =>
           repository.undoPausing({ ...sandbox }, checkpointId),
@@ -117,7 +117,8 @@ export class Pauses {
       pause_reason: why === 'auto-pause' ? 'timeout' : 'request',
       checkpoint: { id: checkpointId, memory: hasMemory, size_bytes: saved.sizeBytes },
     })
-    // the row says `pausing` and the checkpoint is complete: the next start of the server would finish the pause the same way
+    // the row says `pausing` and the checkpoint is complete, so a restart of the server would finish the pause in the
+    // same way
     await this.#operations.eventually(`recording the pause of sandbox ${sandboxId}`, () =>
       repository.setPaused(sandbox, saved, event),
     )
@@ -223,7 +224,10 @@ export class Pauses {
     }
   }
 
-  /** Names an older checkpoint when the newest is damaged. Only the owner may choose it: what happened since would be lost. */
+  /**
+   * Names an older checkpoint when the newest is damaged. Only the owner may decide to use it, because later changes are
+   * lost.
+   */
   async #offerOlder(sandbox: LiveSandbox, error: unknown): Promise<never> {
     if (!(error instanceof SandlotError) || error.errorName !== 'checkpoint_damaged') throw error
     const older = await this.#checkpoints.before(sandbox)
@@ -249,7 +253,7 @@ export class Pauses {
 const guestUnresponsive = (sandboxId: string, hasMemory: boolean): SandlotError =>
   new SandlotError(
     'sandbox_guest_unresponsive',
-    `envd in sandbox '${sandboxId}' does not answer, so it was not paused and runs on: try again${hasMemory ? ', or leave requireHealthyGuest out' : ', or pause it with its memory'}`,
+    `envd in sandbox '${sandboxId}' does not answer, so it was not paused and keeps running: try again${hasMemory ? ', or leave requireHealthyGuest out' : ', or pause it with its memory'}`,
   )
 
 const memoryUnresponsive = (sandboxId: string): SandlotError =>

@@ -7,7 +7,7 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-/** Changes rows to what a crash in the middle of an operation leaves. */
+/** Inserts rows as a crash in the middle of an operation leaves them. */
 const insertLike = (sandboxId: string, rows: Array<Record<string, unknown>>) =>
   t.inStore(async (store) => {
     const row = await store
@@ -116,7 +116,7 @@ describe('a crash', () => {
         .executeTakeFirst()
       return String(row?.checkpoint_id)
     })
-  /** Starts a pause that stops in the middle of the save. */
+  /** Starts a pause that hangs in the middle of the save. */
   async function beginPause(id: string): Promise<string> {
     t.node.saving = never
     t.act(id, 'pause').catch(() => {})
@@ -125,7 +125,7 @@ describe('a crash', () => {
     return checkpointOf(id)
   }
 
-  test('before the checkpoint is complete: the sandbox runs on', async () => {
+  test('before the checkpoint is complete: the sandbox keeps running', async () => {
     const { sandboxID: id } = await t.create()
     const head = (await t.act(id, 'checkpoints')).body.checkpointID
     await beginPause(id)
@@ -246,7 +246,7 @@ describe('a crash', () => {
     expect([...t.node.machines.keys()]).toEqual([before])
   })
 
-  test('between the end of a sandbox and the end of its checkpoints: the next start deletes them', async () => {
+  test('between the end of a sandbox and the deletion of its checkpoints: the next start deletes them', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'checkpoints')
     const removeCheckpoint = t.node.removeCheckpoint
@@ -263,7 +263,7 @@ describe('a crash', () => {
       .toEqual([])
   })
 
-  test('between the end of a template and the end of its checkpoints: the next start deletes them', async () => {
+  test('between the deletion of a template and that of its checkpoints: the next start deletes them', async () => {
     const { sandboxID: id } = await t.create()
     const { snapshotID } = (await t.act(id, 'snapshots')).body
     await t.call('DELETE', `/sandboxes/${id}`)
@@ -287,7 +287,7 @@ describe('a crash', () => {
     expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(429)
   })
 
-  test('keeps the sizes of what is stored', async () => {
+  test('keeps the sizes of checkpoints', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause')
     const before = [await t.treeOf(id), (await t.call('GET', '/usage/storage')).body]
@@ -311,7 +311,7 @@ describe('a crash', () => {
   })
 })
 
-describe('a start with another database lists nothing of this one, and deletes nothing', () => {
+describe('a start with another database, which lists nothing of this one, deletes nothing', () => {
   /** Starts on another database, then on the original again. */
   async function meanwhile(other: TestDatabase, look: () => Promise<void>): Promise<void> {
     await t.server.close(0)
@@ -326,11 +326,11 @@ describe('a start with another database lists nothing of this one, and deletes n
   }
   const resumes = async (id: string) => (await t.act(id, 'connect', { timeout: 50 })).status
 
-  test('an empty one, although its data is marked with its own id', async () => {
+  test("an empty database, although data is marked with the database's id", async () => {
     const [paused, running] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     await t.act(paused, 'pause')
     await t.act(running, 'snapshots')
-    // a paused sandbox's machine is only held in memory: its checkpoint has everything
+    // machines of paused sandboxes are only a cache: the checkpoint has everything
     const machines = [...t.node.machines.keys()].filter((id) => !t.node.frozen.has(id))
     const before = [...t.node.saved]
     const { instanceId } = t.node.known!
@@ -345,7 +345,7 @@ describe('a start with another database lists nothing of this one, and deletes n
     expect(await t.statusOf(running)).toBe(200)
   })
 
-  test('one of a week ago, under the same id', async () => {
+  test('a database as of a week ago, with the same id', async () => {
     const { sandboxID: old } = await t.create()
     const atSave = await t.database.copy()
     const { sandboxID: paused } = await t.create()
@@ -360,7 +360,7 @@ describe('a start with another database lists nothing of this one, and deletes n
     for (const id of [paused, old]) expect(await resumes(id)).toBe(201)
   })
 
-  test('one whose unfinished rows this one has finished', async () => {
+  test('a database whose unfinished operations this one has finished', async () => {
     const { sandboxID: id } = await t.create()
     t.node.saving = new Promise<void>(() => {})
     t.act(id, 'checkpoints').catch(() => {})

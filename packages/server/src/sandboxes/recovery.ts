@@ -13,17 +13,17 @@ export interface RecoveryOptions {
   lifecycle: SandboxLifecycle
   checkpoints: CheckpointService
   checkpointRows: CheckpointRepository
-  /** Of the database that the rows are in. */
+  /** Id of the database that holds the rows. */
   instanceId: string
-  /** Of this server process. */
+  /** Id of this server process. */
   sessionId: string
 }
 
 /**
  * Reconciles rows, machines and checkpoints after a start of the server: sandboxes that ran are shown again, paused ones
- * can be resumed, unfinished operations are finished or undone. What no row needs is kept by the node for a while. What
- * the last server was deleting on purpose is deleted in the background.
- * @returns what the node has
+ * can be resumed, unfinished operations are finished or undone. The node keeps what no row needs for a while. Deletions
+ * that the last server had begun are finished in the background.
+ * @returns the state that the node reports
  */
 export async function recoverSandboxes(options: RecoveryOptions): Promise<Joined> {
   const { operations, lifecycle, checkpointRows: checkpoints, instanceId, sessionId } = options
@@ -99,7 +99,7 @@ async function settleCheckpoints(
   return { listed, deleting }
 }
 
-/** Finishes a pause whose checkpoint is complete, and undoes any other: that sandbox runs on. */
+/** Finishes a pause whose checkpoint is complete, and undoes any other, whose sandbox keeps running. */
 async function settlePause(
   operations: SandboxOperations,
   checkpoints: CheckpointRepository,
@@ -126,13 +126,13 @@ async function recordEnd(operations: SandboxOperations, sandbox: LiveSandbox): P
   const reason = endReason(sandbox)
   const event = state === 'starting' ? undefined : killedEvent(sandbox, now(), reason)
   if (state === 'running') logger.warn({ sandboxId }, 'a sandbox was lost: its machine is gone')
-  // the disk may be full: the next start finds an end that was not recorded
+  // the disk may be full; the next start finds ends that were not recorded
   await repository
     .setKilled(sandboxId, reason, now(), event)
     .catch((err) => logger.error({ err, sandboxId }, 'the end of a sandbox was not recorded'))
 }
 
-/** Why a sandbox has ended whose row the last server left in this state. */
+/** Why a sandbox ended, judged by the state that the last server left in the row. */
 function endReason({ state, killReason }: LiveSandbox): KillReason {
   if (state === 'starting') return 'create_failed'
   return state === 'killing' ? (killReason ?? 'request') : 'lost'

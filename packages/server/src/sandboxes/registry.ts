@@ -64,7 +64,7 @@ export class SandboxRegistry implements SandboxDirectory {
     })
   }
 
-  /** Marks a sandbox as being paused: the edge ends its streams now, and may already ask to resume it. */
+  /** Marks a sandbox as being paused: the edge ends the sandbox's streams now, and may already ask to resume it. */
   suspend(sandbox: LiveSandbox): void {
     this.hide(sandbox.sandboxId, 'paused')
     this.show(sandbox)

@@ -19,7 +19,7 @@ export class SandboxRepository {
   readonly #store: Store
   readonly #nodeId: string
 
-  /** @param nodeId home that the sandboxes are on; rows of other homes are theirs to settle */
+  /** @param nodeId home of the sandboxes; rows of other homes are left to the servers of those homes */
   constructor(store: Store, nodeId = '') {
     this.#store = store
     this.#nodeId = nodeId
@@ -80,7 +80,10 @@ export class SandboxRepository {
     })
   }
 
-  /** May come late and more than once: a sandbox that has gone on since stays as it is, and the event is there once. */
+  /**
+   * May be called late and more than once: a sandbox that has changed since is left alone, and the event is inserted
+   * once.
+   */
   async setPaused(sandbox: LiveSandbox, checkpoint: SavedCheckpoint, event: EventRow): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       await completeCheckpoint(transaction, checkpoint)
@@ -117,7 +120,7 @@ export class SandboxRepository {
 
   /**
    * Undoes a resume that failed, and forgets which machine was frozen for the sandbox.
-   * @param machineId of that resume: a later one stays as it is
+   * @param machineId machine of that resume; a later resume is not undone
    */
   async undoResumed(sandbox: LiveSandbox, machineId: string): Promise<void> {
     await this.#store
@@ -197,7 +200,7 @@ export class SandboxRepository {
     await this.#store.insertInto('events').values(event).execute()
   }
 
-  /** May come more than once: the event is there once. */
+  /** May be called more than once: the event is inserted once. */
   async setKilled(sandboxId: string, reason: KillReason, endedAtMs: number, event?: EventRow): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       const { numUpdatedRows } = await transaction
@@ -210,7 +213,7 @@ export class SandboxRepository {
     })
   }
 
-  /** All of this home that are not killed, for the start of the server. */
+  /** Lists the sandboxes of this home that are not killed, for the start of the server. */
   async alive(): Promise<LiveSandbox[]> {
     const rows = await this.#store
       .selectFrom('sandboxes')
@@ -223,7 +226,7 @@ export class SandboxRepository {
     return rows.map((row) => ({ ...toLiveSandbox(row), saved: savedAs(row) }))
   }
 
-  /** Those that are on other homes of this database and not killed. */
+  /** Lists the sandboxes of other homes of this database that are not killed. */
   async elsewhere(): Promise<Array<{ sandboxId: string; teamId: string; nodeId: string }>> {
     return this.#store
       .selectFrom('sandboxes')
@@ -249,8 +252,8 @@ export class SandboxRepository {
   }
 
   /**
-   * Those that were killed, or ended by themselves while a server saw it, and whose checkpoints are not all gone yet. Not
-   * those that a start found lost: an older database finds many so.
+   * Lists sandboxes that were killed, or ended by themselves while a server was running, and still have checkpoints.
+   * Excludes sandboxes that a start recorded as lost, because a start with an older database finds many of those.
    */
   async endedWithCheckpoints(): Promise<string[]> {
     const rows = await this.#store
@@ -281,7 +284,7 @@ export class SandboxRepository {
   }
 }
 
-/** @param isNew false: an earlier try may have written the event, although its answer did not come */
+/** @param isNew false: an earlier attempt may have written the event although its answer was lost */
 async function insertEvent(transaction: Store, event: EventRow, isNew: boolean): Promise<void> {
   const known =
     !isNew &&

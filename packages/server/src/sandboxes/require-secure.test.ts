@@ -4,7 +4,7 @@ import { serverUnderTest } from '../test-support/server-under-test.ts'
 const settings = { requireSecure: false }
 const under = serverUnderTest(settings)
 
-test('a server with requireSecure makes no sandbox without an access token, by create or fork', async () => {
+test('a server with requireSecure creates no sandbox without an access token, by create or fork', async () => {
   const t = under.current
   const older = (await t.call('POST', '/sandboxes', { templateID: 'base', timeout: 100 })).body.sandboxID
   const newer = (await t.create()).sandboxID

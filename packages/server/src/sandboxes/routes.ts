@@ -56,13 +56,16 @@ const create =
   async (request, reply) =>
     answerCreate(options, request, reply, request.body)
 
-/** The newer route knows no sandboxes without a token. */
+/** The newer route always creates sandboxes with a token. */
 const createSecure =
   (options: SandboxRoutesOptions): Handler<typeof createSandboxV2> =>
   async (request, reply) =>
     answerCreate(options, request, reply, { ...request.body, secure: true })
 
-/** Kills the sandbox when the client has gone before the answer: the client does not know the id and cannot. */
+/**
+ * Kills the sandbox when the client disconnects before the answer, because the client does not know the id and cannot
+ * kill it.
+ */
 function answerCreate(
   { sandboxes, idempotency, domain }: SandboxRoutesOptions,
   request: FastifyRequest,

@@ -17,7 +17,7 @@ export interface SandboxSettings {
   autoResume?: boolean
   /** Which checkpoints are kept beside the newest; absent: `DEFAULT_KEEP`. */
   keep?: KeepPolicy
-  /** Time to live of a create, and the least of an auto-resume. */
+  /** Time to live after a create, and the least after an auto-resume. */
   timeoutSeconds: number
 }
 
@@ -48,7 +48,7 @@ export interface LiveSandbox extends BuildResources {
   machineId: string
   address: string
   state: SandboxState
-  /** Set with the state `killing`, so that an end that is finished after a crash has the same reason. */
+  /** Set with the state `killing`, so that a kill that is finished after a crash keeps the reason. */
   killReason?: KillReason
   startedAtMs: number
   endAtMs: number
@@ -56,7 +56,7 @@ export interface LiveSandbox extends BuildResources {
   /** Checkpoint that the sandbox was last saved as, or started from. */
   checkpointId?: string
   pausedAtMs?: number
-  /** How the sandbox is saved, while it is paused. */
+  /** How a paused sandbox is saved; absent while it runs. */
   saved?: SavedAs
   /** User of commands, as set by the build. */
   defaultUser: string

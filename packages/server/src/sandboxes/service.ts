@@ -16,7 +16,7 @@ export interface SandboxServiceOptions {
   operations: SandboxOperations
   lifecycle: SandboxLifecycle
   deadlines: Deadlines
-  /** Refuses to make sandboxes without an access token, which every holder of an id may use. */
+  /** Refuses to create sandboxes without an access token, which anyone who knows the id can use. */
   requireSecure: boolean
 }
 
@@ -53,7 +53,7 @@ export class SandboxService {
       this.#requireSecure,
       'set secure to true, which clients from 2.0 on do by themselves',
     )
-    // kept with the sandbox, because the template may be built anew while the sandbox is paused
+    // stored with the sandbox, because the template may be rebuilt while the sandbox is paused
     settings.envVars = { ...runtimeEnvVarsOf(startable.build), ...settings.envVars }
     const release = this.#operations.limits.reserve(team)
     return this.#operations.pending.add(
@@ -86,7 +86,7 @@ export class SandboxService {
       try {
         await this.#lifecycle.begin(sandbox)
       } catch (error) {
-        // the machine may have died after the pool last looked at it: another one can still start
+        // the machine may have died after the pool last checked it; another one may still start
         const isRetryable = error instanceof SandlotError && error.errorName === 'sandbox_create_failed'
         if (!isRetryable || attempt === MAX_CREATE_ATTEMPTS) throw error
         logger.warn(
@@ -136,7 +136,7 @@ export class SandboxService {
     return this.#operations.get(team, sandboxId)
   }
 
-  /** Lists a team's sandboxes in some of the states that clients know. @param limit stops after so many */
+  /** Lists a team's sandboxes in some of the states that clients know. @param limit stops after this number */
   list(
     team: Team,
     states: ReadonlySet<string>,
@@ -159,7 +159,7 @@ export class SandboxService {
     if (!(await this.#lifecycle.end(sandboxId, 'request'))) throw notFound(sandboxId)
   }
 
-  /** Ends a sandbox whose creator went away before being told the id: no caller can use or kill it. */
+  /** Ends a sandbox whose creator disconnected before it received the id, as no caller can use or kill it. */
   abandon(sandboxId: string): void {
     this.#lifecycle.endInBackground(sandboxId, 'abandoned')
   }
@@ -187,6 +187,8 @@ export class SandboxService {
   }
 }
 
-/** The state that clients are told. They know two; a sandbox that is being paused is paused already: nothing reaches it. */
+/**
+ * The state that clients see. They know two; a sandbox that is being paused is shown as paused, as no request reaches it.
+ */
 export const shownState = ({ state }: LiveSandbox): 'running' | 'paused' | 'none' =>
   state === 'running' ? 'running' : state === 'pausing' || state === 'paused' ? 'paused' : 'none'

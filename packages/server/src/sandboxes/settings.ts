@@ -5,7 +5,7 @@ import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
 
 const ALL_TRAFFIC = '0.0.0.0/0'
-/** Limit for the free-form fields of a create together, as JSON: rows and events keep them for days. */
+/** Limit of all free-form fields of a create together, as JSON, because rows and events keep them for days. */
 const MAX_FREE_FORM_BYTES = 64 * 1024
 const MAX_FREE_FORM_DEPTH = 64
 const FREE_FORM = ['metadata', 'envVars', 'network', 'mcp', 'iam', 'volumeMounts'] as const
@@ -14,7 +14,7 @@ export const networkPolicyOf = ({ allowInternetAccess }: SandboxSettings): Netwo
   allowInternetAccess: allowInternetAccess !== false,
 })
 
-/** Refuses what this version cannot do, so that no caller gets a sandbox without what it asked for. */
+/** Refuses options that this version lacks, so that no caller gets a sandbox without an option that it asked for. */
 const later = (what: string): never => {
   throw new SandlotError('not_implemented', `${what} is not part of this version of Sandlot yet`)
 }

@@ -24,7 +24,7 @@ export function become(sandbox: { sandboxId: string; state: SandboxState }, stat
 
 export const canBecome = (from: SandboxState, to: SandboxState): boolean => transitions[from].includes(to)
 
-/** Start of the kill reason of a sandbox that another machine took over; the name of that machine follows. */
+/** Prefix of the kill reason of a sandbox that another machine took over; the name of that machine follows. */
 export const TAKEN_OVER_BY = 'moved: '
 
 /** Why a sandbox ended, as recorded in its row and in its `killed` event. */

@@ -45,6 +45,8 @@ const attributes = (request: FastifyRequest): CookieSerializeOptions => ({
   secure: isSecure(request),
 })
 
-/** A proxy that terminates TLS sends this header; a client that forges it only gets a cookie that does not work. */
+/**
+ * A proxy that terminates TLS sends this header; a client that forges the header only gets a cookie that does not work.
+ */
 export const isSecure = (request: FastifyRequest): boolean =>
   request.protocol === 'https' || request.headers['x-forwarded-proto'] === 'https'

@@ -4,9 +4,9 @@ import type { FastifyRequest } from 'fastify'
 import type { DeriveKey } from '../auth/server-secret.ts'
 
 /**
- * Sandboxes have subdomains of the server's own name, so their pages are same-site: SameSite does not keep them out, and
- * they can set cookies for the parent domain. Hence three checks of every form: the origin, a token over the cookie of
- * this browser, and `__Host-` cookies, which only this host can set.
+ * Pages of sandboxes are same-site, as sandboxes have subdomains of the server's own name: SameSite cookies are sent with
+ * their requests, and they can set cookies for the parent domain. Hence three checks of every form: the origin, a token
+ * over the cookie of this browser, and `__Host-` cookies, which only this host can set.
  */
 export class FormGuard {
   readonly #key: Uint8Array

@@ -9,7 +9,7 @@ export class Html {
 
 type Value = Html | Html[] | string | number | undefined | false
 
-/** Template tag for markup: escapes every value that is not markup; undefined and false give nothing. */
+/** Template tag for markup: escapes every value that is not markup; undefined and false become the empty string. */
 export function html(strings: TemplateStringsArray, ...values: Value[]): Html {
   return new Html(String.raw({ raw: strings }, ...values.map(toText)))
 }

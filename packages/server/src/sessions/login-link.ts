@@ -6,8 +6,8 @@ import { SessionRepository } from './repository.ts'
 const LOGIN_LINK_MS = 10 * 60_000
 
 /**
- * Makes a link that signs one browser in as the administrator, once, within ten minutes. Writes to the database: a process
- * that can do so needs no other proof.
+ * Makes a link that signs one browser in as the administrator, once, within ten minutes. Writes to the database; a
+ * process that can do so needs no other authorisation.
  * @param domain of the server, with its port
  */
 export async function createLoginLink(storeUrl: string, domain: string): Promise<string> {

@@ -74,7 +74,7 @@ export interface SessionPageRoutesOptions {
   now: () => number
 }
 
-/** The pages of `e2b auth login` (wire spec 9): sign in, consent, outcome. Plain forms, nothing to fetch, no script. */
+/** The pages of `e2b auth login` (wire spec 9): sign in, consent, outcome. Plain forms without scripts or other files. */
 export async function sessionPageRoutes(app: App, options: SessionPageRoutesOptions): Promise<void> {
   await app.register(cookie)
   await app.register(formbody, { bodyLimit: BODY_LIMIT_BYTES })
@@ -90,7 +90,7 @@ export async function sessionPageRoutes(app: App, options: SessionPageRoutesOpti
   app.post('/docs/sign-out', route(signOut), pages.signOut)
 }
 
-/** The handlers, and what they share: cookies, tokens of forms, and the count of attempts by address. */
+/** The handlers, which share cookies, form tokens, and the count of attempts by address. */
 class SessionPages {
   readonly #options: SessionPageRoutesOptions
   readonly #guard: FormGuard
@@ -199,7 +199,7 @@ class SessionPages {
         `The CLI waits at http://localhost:<port> or http://127.0.0.1:<port>, on a port of its own, but this link says next=${next?.slice(0, 100) ?? ''}. Run \`e2b auth login\` and use the link that it prints.`,
       )
     if (cliVersion !== undefined && !/^[\w.+-]{1,64}$/.test(cliVersion))
-      throw new SandlotError('invalid_request', 'This link names no version of the CLI that there could be.')
+      throw new SandlotError('invalid_request', 'The version of the CLI in this link is not valid.')
     return { next, cliVersion: cliVersion ?? '' }
   }
 
@@ -231,10 +231,10 @@ function showProblem(thrown: unknown, request: FastifyRequest, reply: FastifyRep
   return show(reply.code(error.status), problemPage(error.message))
 }
 
-/** The page's address can be made up by anybody: it shows an address, and no other text. */
+/** Anybody can make up the page's URL, so the page shows an e-mail address from it and no other text. */
 const isEmail = (text: string): boolean => /^[\w.+-]{1,64}@[\w.-]{1,253}$/.test(text)
 
-/** @param formTarget where a form may lead by redirect, besides this server */
+/** @param formTarget other origin that a form may redirect to */
 function show(reply: FastifyReply, page: Page, formTarget = ''): FastifyReply {
   return reply
     .headers({
@@ -244,7 +244,7 @@ function show(reply: FastifyReply, page: Page, formTarget = ''): FastifyReply {
       'x-frame-options': 'DENY',
       'x-content-type-options': 'nosniff',
       'cross-origin-opener-policy': 'same-origin',
-      // not no-referrer: browsers then send `Origin: null` with our own forms
+      // not no-referrer: with that, browsers send `Origin: null` with our own forms
       'referrer-policy': 'same-origin',
     })
     .send(renderPage(page))

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 
-/** Ports of this server, as far as a request and the settings tell. */
+/** Ports of this server, as known from the request and the settings. */
 export function ownPortsOf(
   { protocol, host, socket }: FastifyRequest,
   domain: string,
@@ -27,8 +27,8 @@ export function isCookieSafe({ host }: FastifyRequest): boolean {
 }
 
 /**
- * Address that the CLI stores for this server: on this machine the one that the browser used, otherwise the server's own
- * domain. A forged Host header is never stored.
+ * Address that the CLI stores for this server: on this machine the address that the browser used, otherwise the server's
+ * own domain. A forged Host header is never stored.
  * @param domain of the server, with its port
  */
 export function publicOrigin({ protocol, host }: FastifyRequest, domain: string): string {

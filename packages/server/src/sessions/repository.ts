@@ -20,7 +20,7 @@ export interface Rotation {
   next: string
   atMs: number
   expiresAtMs: number
-  /** How long after its first use a token is still exchanged. */
+  /** How long a token is still exchanged after its first use. */
   graceMs: number
 }
 
@@ -38,7 +38,7 @@ export class SessionRepository {
     this.#store = store
   }
 
-  /** @param beside runs in the same transaction */
+  /** @param beside further work in the same transaction */
   async create(
     { kind, teamId, name, token, atMs, expiresAtMs }: NewSession,
     beside: (transaction: Store, sessionId: string) => Promise<void> = async () => {},
@@ -121,7 +121,7 @@ export class SessionRepository {
     return result.numDeletedRows > 0n
   }
 
-  /** @param token good until `expiresAtMs`, for one `takeLoginLink` */
+  /** @param token valid until `expiresAtMs`, for one `takeLoginLink` */
   async addLoginLink(token: string, teamId: string, expiresAtMs: number): Promise<void> {
     await this.#store
       .insertInto('login_links')

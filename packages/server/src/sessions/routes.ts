@@ -8,7 +8,7 @@ import { senderOf } from '../http/sender.ts'
 import { TokenBuckets } from '../teams/token-bucket.ts'
 import type { SessionService } from './service.ts'
 
-/** What the page tells the CLI, and the CLI says again here: a public client without a secret. */
+/** Client id that the sign-in page gives to the CLI, which sends it here: a public client without a secret. */
 export const CLIENT_ID = 'e2b-cli'
 export const TOKEN_PATH = '/oauth/token'
 export const REVOKE_PATH = '/oauth/revoke'
@@ -22,7 +22,10 @@ export interface SessionRoutesOptions {
   now: () => number
 }
 
-/** Refresh and revocation for the CLI, as RFC 6749 (section 6) and RFC 7009 say; errors have the shape of section 5.2. */
+/**
+ * Refresh and revocation for the CLI, according to RFC 6749 (section 6) and RFC 7009; errors have the shape of section
+ * 5.2.
+ */
 export async function sessionRoutes(app: App, options: SessionRoutesOptions): Promise<void> {
   await app.register(formbody, { bodyLimit: BODY_LIMIT_BYTES })
   const attempts = new TokenBuckets(options.now)
@@ -63,7 +66,7 @@ const refresh =
       return refuse(
         reply.code(400),
         'invalid_grant',
-        'the refresh token is not good here, or no longer: sign in again with `e2b auth login`',
+        'the refresh token is not valid here, or has expired: sign in again with `e2b auth login`',
       )
     return reply.code(200).send({
       access_token: grant.accessToken,

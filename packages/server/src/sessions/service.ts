@@ -25,7 +25,7 @@ export interface SessionServiceOptions {
   email: string
   logger: Logger
   now: () => number
-  /** Called when credentials have ended, so that caches forget them. */
+  /** Called when credentials have been revoked, so that caches forget them. */
   onEnded: () => void
 }
 
@@ -90,7 +90,7 @@ export class SessionService {
     if (session) await this.#end(session.id, 'a browser has signed out')
   }
 
-  /** Gives the CLI a session of its own after a consent, which outlives the browser's. */
+  /** Creates a session for the CLI after the user's consent, which outlives the browser's session. */
   async grantCli(browser: Session, name: string): Promise<Grant> {
     const atMs = this.#now()
     const refreshToken = randomSecret()
@@ -124,7 +124,7 @@ export class SessionService {
       this.#onEnded()
       this.#logger.warn(
         { sessionId: rotated.sessionId },
-        'a used refresh token came again: its session is ended',
+        'a used refresh token was sent again: its session is ended',
       )
     }
     return rotated.outcome === 'rotated' ? this.#grant(rotated.session.id, next) : undefined
@@ -176,7 +176,7 @@ export class SessionService {
     return session && { ...session, expiresAtMs: Math.min(session.expiresAtMs, claims!.expiresAtMs) }
   }
 
-  /** Derives the API key of a session. Keys are stored hashed, so this one is computed again for each answer. */
+  /** Derives the API key of a session. Only hashes of keys are stored, so the key is computed again for each answer. */
   apiKeyOf(sessionId: string, teamId: string): string {
     const digest = createHmac('sha256', this.#apiKeySecret).update(`${sessionId} ${teamId}`).digest('hex')
     return `e2b_${digest.slice(0, 40)}`

@@ -8,7 +8,7 @@ beforeEach(() => void (t = under.current))
 
 const CLI_PAGE = '/docs/api/cli?next=http%3A%2F%2Flocalhost%3A5000&cliVersion=2.19.0'
 
-test('a key signs in, a consent names program and team, and the CLI gets what it needs', async () => {
+test('a key signs in, the consent page names program and team, and the CLI gets its credentials', async () => {
   const browser = t.browser()
   expect((await browser.open(CLI_PAGE)).text).toContain('E2B CLI 2.19.0')
   expect((await browser.submit({ credential: t.key })).status).toBe(303)
@@ -56,7 +56,7 @@ test('a login link works once, opened or pasted, and for ten minutes', async () 
   expect((await late.submit({ credential: lateLink })).status).toBe(401)
 })
 
-test('opening a link signs nobody in: mail scanners and previews open links', async () => {
+test('opening a link signs nobody in, because mail scanners and previews open links', async () => {
   const link = await createLoginLink(t.storeUrl, 'sandlot.test')
   const scanner = t.browser()
   await scanner.open(link)
@@ -139,7 +139,7 @@ test('over plain HTTP no sign-in is possible at the parent domain of sandboxes, 
     expect((await t.browser(origin).open(CLI_PAGE)).status).toBe(200)
 })
 
-test('the CLI is told of a refusal, and both outcomes have a page', async () => {
+test('a refusal is reported to the CLI, and both outcomes have a page', async () => {
   const browser = t.browser()
   await browser.open(CLI_PAGE)
   await browser.submit({ credential: t.key })
@@ -156,7 +156,7 @@ test('the CLI is told of a refusal, and both outcomes have a page', async () => 
   expect(failed.text).toContain('&#60;b&#62;no')
 })
 
-test('forms from elsewhere are refused: another origin, a sandbox of ours, another browser, another form', async () => {
+test('forms from another origin, a sandbox, another browser or another page are refused', async () => {
   const browser = t.browser()
   await browser.open(CLI_PAGE)
   await browser.submit({ credential: t.key })

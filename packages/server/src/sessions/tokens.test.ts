@@ -17,7 +17,7 @@ const refresh = (token: string) =>
   t.post('/oauth/token', { grant_type: 'refresh_token', refresh_token: token, client_id: 'e2b-cli' })
 const teamsOf = async (token: string) => (await t.call('GET', '/teams', undefined, bearer(token))).body
 
-test('the access token of the CLI opens every route, for an hour', async () => {
+test('the access token of the CLI is valid for every route, for an hour', async () => {
   const { accessToken } = await t.logIn()
   for (const url of ['/teams', '/api-keys', '/v2/sandboxes', '/templates'])
     expect([url, await statusWith(bearer(accessToken), url)]).toEqual([url, 200])
@@ -59,7 +59,7 @@ test('tokens that this server did not sign are refused', async () => {
     expect(await statusWith(bearer(token))).toBe(401)
 })
 
-test('the API key of a session is always the same, is listed as of the CLI, and works', async () => {
+test('the API key of a session never changes, is listed as a key of the CLI, and works', async () => {
   const { accessToken, refreshToken } = await t.logIn()
   const [{ apiKey, isDefault, name }] = await teamsOf(accessToken)
   expect([isDefault, name]).toEqual([true, 'default'])
@@ -112,7 +112,7 @@ test('two concurrent refreshes both succeed', async () => {
 })
 
 test.each(['refresh', 'access'] as const)(
-  'logging out with the %s token ends everything of the session at once',
+  'logging out with the %s token ends all credentials of the session at once',
   async (which) => {
     const { accessToken, refreshToken } = await t.logIn()
     const other = await t.logIn()

@@ -10,7 +10,7 @@ export interface SnapshotRoutesOptions {
   idempotency: Idempotency
 }
 
-/** Snapshots: templates that are made of running sandboxes. They are deleted as templates. */
+/** Snapshots: templates that are made from running sandboxes. They are deleted like templates. */
 export function snapshotRoutes(app: App, options: SnapshotRoutesOptions): void {
   app.post('/sandboxes/:sandboxID/snapshots', { schema: createSnapshot }, create(options))
   app.get('/snapshots', { schema: listSnapshots }, list(options))

@@ -9,7 +9,7 @@ const snapshots = async (query = '') => (await t.call('GET', `/snapshots${query}
 const idsOf = (list: Array<{ snapshotID: string }>) => list.map(({ snapshotID }) => snapshotID)
 
 describe('a snapshot', () => {
-  test('without a name has the id of a template; the sandbox runs on', async () => {
+  test('without a name has the id of a template, and the sandbox keeps running', async () => {
     const { sandboxID: id } = await t.create()
     const { status, body } = await t.snapshot(id)
     expect(status).toBe(201)
@@ -18,7 +18,7 @@ describe('a snapshot', () => {
     expect(await t.treeOf(id)).toMatchObject([{ why: 'snapshot', isHead: true, names: [body.snapshotID] }])
   })
 
-  test('with a name is <team>/<name>:<tag>, and one of the same name is another build of the same template', async () => {
+  test('with a name is <team>/<name>:<tag>, and a second one with the same name is another build of the same template', async () => {
     const { sandboxID: id } = await t.create()
     const first = (await t.snapshot(id, 'Mine')).body
     expect(first.names).toEqual([expect.stringMatching(/^[^/]+\/mine$/)])
@@ -30,7 +30,7 @@ describe('a snapshot', () => {
     expect((await t.call('POST', '/v2/sandboxes', { templateID: 'mine:v3' })).status).toBe(404)
   })
 
-  test('of the same new name, taken concurrently, is another build of the same template; the later one has the tag', async () => {
+  test('with the same new name, taken concurrently, is another build of the same template; the later one has the tag', async () => {
     const ids = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     const { promise, resolve } = Promise.withResolvers<void>()
     t.node.addingBuild = promise
@@ -66,7 +66,7 @@ describe('a snapshot', () => {
     },
   )
 
-  test('needs a sandbox that runs', async () => {
+  test('is refused for a paused sandbox', async () => {
     const { sandboxID: id } = await t.create()
     await t.act(id, 'pause')
     expect((await t.snapshot(id)).status).toBe(409)
@@ -117,7 +117,7 @@ describe('a snapshot', () => {
     expect((await t.deleteTemplate(snapshotID)).status).toBe(204)
   })
 
-  test('that sandboxes of another team use is not deleted, and their ids are not told', async () => {
+  test('that sandboxes of another team use is not deleted, and their ids are not shown', async () => {
     const { snapshotID } = (await t.snapshot((await t.create()).sandboxID)).body
     const user = (await t.create({ templateID: snapshotID })).sandboxID
     await t.inStore((store) =>
@@ -129,7 +129,7 @@ describe('a snapshot', () => {
     expect(message).not.toContain(user)
   })
 
-  test('that is deleted leaves the checkpoint to the sandbox that descends from it', async () => {
+  test('that is deleted leaves the checkpoint of the sandbox that descends from it', async () => {
     const { sandboxID: id } = await t.create()
     const { snapshotID } = (await t.snapshot(id)).body
     await t.deleteTemplate(snapshotID)
@@ -157,7 +157,7 @@ describe('the list of snapshots', () => {
     expect((await t.call('GET', '/snapshots?nextToken=rubbish')).status).toBe(400)
   })
 
-  test('is filtered by sandbox and by name or id, with or without tag; unknown values find none', async () => {
+  test('is filtered by sandbox and by name or id, with or without tag; unknown values match none', async () => {
     const [one, two] = [(await t.create()).sandboxID, (await t.create()).sandboxID]
     const named = (await t.snapshot(one, 'mine')).body.snapshotID
     const tagged = (await t.snapshot(one, 'mine:v2')).body.snapshotID
@@ -179,7 +179,7 @@ describe('the list of snapshots', () => {
 })
 
 describe('a quota of storage', () => {
-  test('that is full refuses snapshots and checkpoints, never a pause or a fork', async () => {
+  test('that is used up refuses snapshots and checkpoints, but never a pause or a fork', async () => {
     await t.limit({ storage_mb: 0 })
     const { sandboxID: id } = await t.create()
     for (const what of ['snapshots', 'checkpoints'])
@@ -202,7 +202,7 @@ describe('a quota of storage', () => {
   })
 })
 
-test('a snapshot without memory is marked so in the tree, and is a template like any other', async () => {
+test('a snapshot without memory is marked as such in the tree, and is a template like any other', async () => {
   const { sandboxID: id } = await t.create()
   const { status, body } = await t.act(id, 'snapshots', { name: 'files', memory: false })
   expect([status, body.names]).toEqual([201, ['default/files']])

@@ -48,14 +48,14 @@ export class SnapshotService {
       await node.addBuild(build)
       return build
     })
-    // a retry would not repeat the request: the sandbox has one more checkpoint by now
+    // not retryable: the sandbox has one more checkpoint by now
     const { template } = await adding.catch((error) => {
       throw afterActing(error)
     })
     return toSnapshot(template, tag, team.slug)
   }
 
-  /** Lists a team's snapshots; a filter that names what does not exist finds none. */
+  /** Lists a team's snapshots; a filter with an unknown name or id matches none. */
   list(team: Team, filter: SnapshotFilter): ListedSnapshot[] {
     const { templates } = this.#operations
     const wanted = filter.name === undefined ? undefined : parseReference(filter.name)
@@ -77,7 +77,7 @@ export class SnapshotService {
   }
 }
 
-/** The build that a sandbox was saved as, without the template that the build belongs to. */
+/** Describes the build of a snapshot, without the template that the build belongs to. */
 const buildOf = (
   sandbox: LiveSandbox,
   checkpointId: string,

@@ -10,28 +10,32 @@ const ROWS_PER_BATCH = 500
 
 type Row = Record<string, string | number | null>
 
-/** Tables with their keys, each after those that it refers to. The lease is of a server, and stays behind. */
-const TABLES: Array<{ name: Exclude<keyof Schema, 'control_plane_lease'>; key: string[] }> = [
-  { name: 'plans', key: ['name'] },
-  { name: 'teams', key: ['id'] },
-  { name: 'server_secrets', key: ['name'] },
-  { name: 'login_links', key: ['hash'] },
-  { name: 'sessions', key: ['id'] },
-  { name: 'session_tokens', key: ['hash'] },
-  { name: 'api_keys', key: ['id'] },
-  { name: 'templates', key: ['id'] },
-  { name: 'builds', key: ['id'] },
-  { name: 'build_logs', key: ['build_id', 'sequence'] },
-  { name: 'template_tags', key: ['template_id', 'tag'] },
-  { name: 'tag_assignments', key: ['id'] },
-  { name: 'uploads', key: ['team_id', 'hash'] },
-  { name: 'upload_uses', key: ['team_id', 'hash', 'template_id'] },
-  { name: 'checkpoints', key: ['id'] },
-  { name: 'sandboxes', key: ['id'] },
-  { name: 'sandbox_metrics', key: ['sandbox_id', 'timestamp'] },
-  { name: 'events', key: ['sequence'] },
-  { name: 'idempotency_keys', key: ['team_id', 'key_hash'] },
-]
+/** The lease is of a server, and stays behind. */
+type CopiedTable = Exclude<keyof Schema, 'control_plane_lease'>
+
+/** Keys of every table, each table after those that it refers to. */
+const KEYS: Record<CopiedTable, string[]> = {
+  plans: ['name'],
+  teams: ['id'],
+  server_secrets: ['name'],
+  login_links: ['hash'],
+  sessions: ['id'],
+  session_tokens: ['hash'],
+  api_keys: ['id'],
+  templates: ['id'],
+  builds: ['id'],
+  build_logs: ['build_id', 'sequence'],
+  template_tags: ['template_id', 'tag'],
+  tag_assignments: ['id'],
+  uploads: ['team_id', 'hash'],
+  upload_uses: ['team_id', 'hash', 'template_id'],
+  checkpoints: ['id'],
+  sandboxes: ['id'],
+  sandbox_metrics: ['sandbox_id', 'timestamp'],
+  events: ['sequence'],
+  idempotency_keys: ['team_id', 'key_hash'],
+}
+const TABLES = Object.entries(KEYS).map(([name, key]) => ({ name: name as CopiedTable, key }))
 
 export interface CopyOptions {
   /** Home that the rows' machines and checkpoints are on; empty when the target is a SQLite database. */

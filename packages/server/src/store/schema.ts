@@ -1,3 +1,8 @@
+import type { Kysely } from 'kysely'
+
+/** A database, or a transaction in one. */
+export type Store = Kysely<Schema>
+
 /**
  * Tables as Kysely sees them, the same in SQLite and PostgreSQL. Times are Unix milliseconds, JSON is text, booleans are
  * 0 and 1.
@@ -25,7 +30,7 @@ export interface Schema {
   control_plane_lease: ControlPlaneLeaseTable
 }
 
-/** Limits of teams; null: the default in `teams/limits.ts`. */
+/** What plans allow. null: the default, which is no limit for all columns but `unfinished_builds`, `uploads`, `upload_mb` and `diffs` (`teams/limits.ts`). */
 export interface PlansTable {
   name: string
   concurrent_sandboxes: number | null

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { sql } from 'kysely'
-import type { Store } from './open-store.ts'
 import { isConflict } from './postgres-errors.ts'
+import type { Store } from './schema.ts'
 
 const MAX_ATTEMPTS = 10
 /** Longest wait before the second attempt; the limit doubles with each further attempt. */

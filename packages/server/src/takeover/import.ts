@@ -8,7 +8,7 @@ import { openStore } from '../store/open-store.ts'
 import { inTransaction } from '../store/transactions.ts'
 import { ensureDefaultTeam } from '../teams/repository.ts'
 
-/** What the record of a sandbox in the bucket holds for the control plane. */
+/** The control plane's part of a sandbox's record in the bucket. */
 export interface TakeoverRows {
   sandbox: LiveSandbox
   checkpoint: CheckpointRecord
@@ -53,7 +53,7 @@ export async function openTakeoverImport(
         throw new SandlotError('conflict', `sandbox '${sandboxId}' is on this machine already`)
       const event = lifecycleEvent('updated', sandbox, now(), { adopted: { from } })
       await inTransaction(store, async (transaction) => {
-        // the sandbox may have been on this machine before it went to the one that it comes from
+        // the sandbox may have been on this machine earlier
         await transaction.deleteFrom('sandboxes').where('id', '=', sandboxId).execute()
         await transaction.deleteFrom('checkpoints').where('id', '=', checkpoint.checkpointId).execute()
         // the parent of the checkpoint is not imported

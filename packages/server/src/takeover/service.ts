@@ -9,7 +9,7 @@ import type { TakeoverRows } from './import.ts'
 
 const TICK_MS = 2_000
 const LEASE_RENEWAL_MS = 60_000
-/** After the bucket did not answer. */
+/** Delay before a retry after the bucket did not answer. */
 const RETRY_MS = 30_000
 /** How long a resume waits for the bucket. */
 const CLAIM_TIMEOUT_MS = 15_000
@@ -19,14 +19,14 @@ export interface TakeoversOptions {
   checkpoints: CheckpointRepository
   /** Absent: this server has no bucket, and every method does nothing. */
   records: TakeoverRecords | undefined
-  /** Ends a sandbox here that another machine has taken over. */
+  /** Ends the local copy of a sandbox that another machine has taken over. */
   end: (sandboxId: string, reason: KillReason) => void
 }
 
 /**
- * Keeps a record of each paused sandbox in the bucket, with which another machine can take the sandbox over when this one
- * is gone. Only the owner of the record resumes a sandbox. Claiming a record is a conditional put, so of two machines one
- * succeeds.
+ * Keeps a record of each paused sandbox in the bucket, so that another machine can take the sandbox over when this
+ * machine is gone. Only the owner of the record resumes a sandbox. Claiming a record is a conditional put, so of two
+ * machines one succeeds.
  */
 export class Takeovers {
   readonly #operations: SandboxOperations
@@ -52,7 +52,10 @@ export class Takeovers {
     this.#next(0)
   }
 
-  /** For a sandbox that was paused, or rolled back while paused: writes its record once its checkpoint is in the bucket. */
+  /**
+   * Schedules the record of a sandbox that was paused, or rolled back while paused: it is written once the checkpoint is
+   * in the bucket.
+   */
   markDirty({ sandboxId }: LiveSandbox): void {
     if (this.#records) this.#dirty.add(sandboxId)
   }
@@ -110,8 +113,8 @@ export class Takeovers {
   }
 
   /**
-   * Keeps other machines from taking a sandbox over, before this one resumes it. Called under the sandbox's lock.
-   * @throws SandlotError conflict: another machine has it, checkpoint_store_unavailable, operation_timeout
+   * Prevents other machines from taking a sandbox over, before this machine resumes it. Called under the sandbox's lock.
+   * @throws SandlotError conflict: another machine has taken it over, checkpoint_store_unavailable, operation_timeout
    */
   async claim({ sandboxId }: LiveSandbox): Promise<void> {
     if (!this.#records) return
@@ -121,7 +124,7 @@ export class Takeovers {
 
   async #claimRecord(sandboxId: string): Promise<void> {
     const records = this.#records!
-    // if the resume fails, the sandbox stays paused and its record has to be published again
+    // if the resume fails, the sandbox stays paused and the record must be published again
     this.#dirty.add(sandboxId)
     const found = await records.find(sandboxId)
     if (!found) return
@@ -134,7 +137,7 @@ export class Takeovers {
 
   /**
    * Removes the record of a sandbox that was killed.
-   * @returns the checkpoint that another machine uses, if one took the sandbox over
+   * @returns the checkpoint that another machine uses, if it took the sandbox over
    */
   async remove(sandboxId: string): Promise<string | undefined> {
     if (!this.#records) return undefined
@@ -142,7 +145,7 @@ export class Takeovers {
     const found = await this.#records.find(sandboxId)
     if (!found) return undefined
     if (this.#isElsewhere(found)) return found.record.checkpointId
-    // claimed first: no machine can take the sandbox over between this check and the removal
+    // claimed first, so that no machine can take the sandbox over between this check and the removal
     if (found.record.state === 'paused')
       await this.#records.write({ ...found.record, state: 'taken' }, found.tag)
     await this.#records.remove(sandboxId)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { serverUnderTest } from '../test-support/server-under-test.ts'
-import { TeamLimits } from './limits.ts'
+import { TEAM_LIMITS, TeamLimits } from './limits.ts'
 import { DEFAULT_TEAM_SLUG, findTeamBySlug } from './repository.ts'
 
 const tested = serverUnderTest()
@@ -17,7 +17,7 @@ const startBuild = async (steps: unknown[] = []) => {
   return { started, status }
 }
 
-describe('what a build may ask for', () => {
+describe('resources of a build', () => {
   test.each([
     [{ cpuCount: 10 }, /cpuCount is 10, this machine has at most 8/],
     [{ memoryMB: 16_386 }, /memoryMB is 16386 MB, this machine has at most 16384 MB/],
@@ -43,7 +43,7 @@ describe('what a build may ask for', () => {
     expect((await announce({ cpuCount: 8, memoryMB: 16_384, minFreeDiskMb: 102_400 })).status).toBe(202)
   })
 
-  test("a plan limits sandboxes of other teams' templates, too", async () => {
+  test("a plan also limits sandboxes of other teams' templates", async () => {
     await tested.current.limit({ memory_mb: 512 })
     const { status, body } = await call('POST', '/v2/sandboxes', { templateID: 'base' })
     expect([status, body.message]).toEqual([400, 'this template has 1024 MB of memory, your plan allows 512'])
@@ -107,6 +107,16 @@ describe("a machine counts toward its team's concurrent sandboxes", () => {
     expect([await create(), await create(), await create()]).toEqual([201, 201, 429])
   })
 
+  test.each([1, 3])('and a plan sets how many diffs are made at a time: %d', async (limit) => {
+    const { diff, running, finish } = await comparable()
+    await tested.current.limit({ diffs: limit })
+    const allowed = Array.from({ length: limit }, diff)
+    await expect.poll(() => running.length).toBe(limit)
+    expect((await diff()).status).toBe(429)
+    finish()
+    for (const { status } of await Promise.all(allowed)) expect(status).toBe(200)
+  })
+
   test('and the number of concurrent diffs is limited', async () => {
     const { diff, running, finish } = await comparable()
     const two = [diff(), diff()]
@@ -147,7 +157,7 @@ describe('a fork meets the rate of creates', () => {
   const fork = (id: string, count: number) => call('POST', `/sandboxes/${id}/fork`, { count })
   const create = () => call('POST', '/v2/sandboxes', { templateID: 'base' })
 
-  test('as so many creates: all copies are made or none', async () => {
+  test('like as many creates: all copies are made or none', async () => {
     const t = tested.current
     const { sandboxID: id } = await t.create()
     await t.limit({ creates_per_second: 3 })
@@ -163,7 +173,7 @@ describe('a fork meets the rate of creates', () => {
     expect((await create()).status).toBe(429)
   })
 
-  test('with more copies than the plan allows at once when it allows no more, and later creates wait for them', async () => {
+  test('also when it has more copies than the plan allows at once, and later creates then wait for them', async () => {
     const t = tested.current
     const { sandboxID: id } = await t.create()
     await t.limit({ creates_per_second: 3 })
@@ -176,16 +186,43 @@ describe('a fork meets the rate of creates', () => {
   })
 })
 
-describe('requests', () => {
-  const limitsAt = (clock: { now: number }) =>
-    new TeamLimits({
-      runningOf: () => 0,
-      capacity: () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 }),
-      now: () => clock.now,
-    })
-  const team = async () =>
-    (await tested.current.inStore((store) => findTeamBySlug(store, DEFAULT_TEAM_SLUG)))!
+const limitsAt = (clock: { now: number }) =>
+  new TeamLimits({
+    runningOf: () => 0,
+    capacity: () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 }),
+    now: () => clock.now,
+  })
+const team = async () => (await tested.current.inStore((store) => findTeamBySlug(store, DEFAULT_TEAM_SLUG)))!
 
+test('a team starts at most 2,000 machines at a time, without a plan too', async () => {
+  const limits = limitsAt({ now: 0 })
+  const own = await team()
+  const releases = Array.from({ length: 20 }, () => limits.reserve(own, 100))
+  expect(() => limits.reserve(own)).toThrow('2000 machines of team')
+  limits.reserve({ ...own, teamId: 'other' })
+  releases[0]!()
+  limits.reserve(own, 100)
+})
+
+test('where a plan says nothing, the defaults hold: no limit, or the number of `TEAM_LIMITS`', async () => {
+  await tested.current.limit({})
+  expect((await team()).plan).toEqual({
+    concurrentSandboxes: null,
+    createsPerSecond: null,
+    maxLengthHours: null,
+    requestsPerSecond: null,
+    storageMB: null,
+    cpuCount: null,
+    memoryMB: null,
+    diskSizeMB: null,
+    unfinishedBuilds: TEAM_LIMITS.unfinishedBuilds,
+    uploads: TEAM_LIMITS.uploads,
+    uploadMB: null,
+    diffs: TEAM_LIMITS.diffs,
+  })
+})
+
+describe('requests', () => {
   test('the keys of a team share one limit, however many there are', async () => {
     const clock = { now: 0 }
     const limits = limitsAt(clock)
@@ -205,7 +242,7 @@ describe('requests', () => {
     expect(allowed).toBe(2_500)
   })
 
-  test("to one route leave some for the team's other routes, and do not affect other teams", async () => {
+  test("to one route leave capacity for the team's other routes, and do not affect other teams", async () => {
     const limits = limitsAt({ now: 0 })
     const own = await team()
     const ask = (route: string, of = own) => limits.countRequest(of, 'key', route)
@@ -216,7 +253,7 @@ describe('requests', () => {
     expect(ask('GET /a', other)).toEqual({ limit: 1_600, remaining: 1_599, resetSeconds: 1, waitSeconds: 0 })
   })
 
-  test('are answered with the state of the limit, and over the limit with 429 and Retry-After', async () => {
+  test('get answers with the state of the limit, and beyond the limit 429 with Retry-After', async () => {
     await tested.current.limit({ requests_per_second: 2 })
     const ask = async () => {
       const { status, headers, body } = await call('GET', '/v2/sandboxes')
@@ -238,7 +275,7 @@ describe('requests', () => {
   })
 })
 
-test('the node is told the team of every machine that it is asked for', async () => {
+test('every request for a machine tells the node the team', async () => {
   const t = tested.current
   const { teamID } = (await call('GET', '/teams')).body[0]
   const { sandboxID: id } = await t.create()

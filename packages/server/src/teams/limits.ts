@@ -8,6 +8,15 @@ import { type RateState, TokenBuckets } from './token-bucket.ts'
  * The numbers of all limits of a team. A plan (`plans.ts`) may set those that name a field of it; the numbers here hold
  * where the plan says nothing. No plan gives a sandbox more than the machine has. In brackets: the error of a request
  * that meets the limit; without one, the oldest are deleted.
+ *
+ * These are not limits of a team, though a team meets them too:
+ * - of one request: its schema in `packages/protocol/src/rest`, such as the steps of a build and the copies of a fork
+ * - of one sandbox: requests that wait for it (`../concurrency/keyed-lock.ts`), connections (a setting, docs/configuration.md)
+ * - of one address without credentials: `../auth/authenticate.ts`, `../sessions`, and the edge
+ * - of the machine, shared by all teams, which take turns: starts at a time (`packages/node/src/pool/warm-pool.ts`), builds at
+ *   a time (`../builds/queue.ts`), 2 diffs (`packages/node/src/diff/diffs.ts`), 2 archives that are checked
+ *   (`packages/node/src/images/archive-checks.ts`)
+ * - of time: how long rows and files are kept (`../retention.ts`)
  */
 export const TEAM_LIMITS = {
   // Rates, beside `plan.requestsPerSecond` of one API key or session and `plan.createsPerSecond` of creates and forks.
@@ -20,6 +29,8 @@ export const TEAM_LIMITS = {
 
   // At a time, beside `plan.concurrentSandboxes`: machines that run, start, build or read for a diff [quota_exceeded].
 
+  /** All of these machines but the running sandboxes: most of them wait for their start [sandbox_capacity_unavailable]. */
+  pendingMachines: 2_000,
   /** Diffs, each with a machine for either checkpoint [rate_limited]. `plan.diffs`. */
   diffs: 2,
   machinesOfDiff: 2,
@@ -38,8 +49,11 @@ export const TEAM_LIMITS = {
   failedBuildsOfTemplate: 20,
   /** Finished builds of one template that have lost their last tag. */
   untaggedBuildsOfTemplate: 10,
-  /** Logs of finished builds, at most 16 MB each. */
+  /** Logs of finished builds. */
   buildLogs: 100,
+  /** Lines and bytes of the log of one build, which goes on without logging. */
+  buildLogLines: 20_000,
+  buildLogBytes: 16 * 2 ** 20,
   /** Tags of one template, which are held in memory [invalid_request]. */
   tagsOfTemplate: 1_000,
   /** Tags of all templates, each with a history in the database [invalid_request]. */
@@ -50,6 +64,11 @@ export const TEAM_LIMITS = {
   uploadShare: 0.25,
   /** Bytes of one archive [payload_too_large]. */
   uploadBytes: 4 * 2 ** 30,
+  /** Entries of one archive, and their bytes once they are unpacked [invalid_request]. The node checks both. */
+  uploadEntries: 300_000,
+  uploadUnpackedBytes: 16 * 2 ** 30,
+  /** Archives that the node checks at a time; the others wait. */
+  uploadChecks: 1,
   /** Addresses that an archive may be sent to; a build has at most 500 steps. */
   uploadTickets: 1_000,
   /** API keys, those of sign-ins and access tokens included [quota_exceeded]. */
@@ -140,10 +159,11 @@ export class TeamLimits {
    * those that run; otherwise a burst would pass the limit.
    * @returns gives the places back, once however often it is called. Callers do so in the same tick in which the sandbox
    *   enters the registry
-   * @throws SandlotError quota_exceeded
+   * @throws SandlotError quota_exceeded, sandbox_capacity_unavailable
    */
   reserve(team: Team, count = 1): () => void {
     this.#checkPlaces(team, count)
+    this.#checkPending(team, count)
     return this.#machines.add(team.teamId, count)
   }
 
@@ -162,6 +182,16 @@ export class TeamLimits {
       )
   }
 
+  #checkPending({ teamId, name }: Team, count: number): void {
+    const pending = this.#machines.of(teamId)
+    if (pending + count > TEAM_LIMITS.pendingMachines)
+      throw new SandlotError(
+        'sandbox_capacity_unavailable',
+        `${pending} machines of team '${name}' are being started already; try again soon`,
+        { retryAfterSeconds: 5 },
+      )
+  }
+
   /** @param count of keys that exist @throws SandlotError quota_exceeded */
   checkApiKeys({ name }: Team, count: number): void {
     if (count >= TEAM_LIMITS.apiKeys)
@@ -174,12 +204,11 @@ export class TeamLimits {
   /** Reserves a diff and the machines that read for it. @returns gives them back @throws SandlotError rate_limited, quota_exceeded */
   reserveDiff(team: Team): () => void {
     const { teamId, name, plan } = team
-    const limit = plan.diffs ?? TEAM_LIMITS.diffs
     const used = this.#diffs.of(teamId)
-    if (used >= limit)
+    if (used >= plan.diffs)
       throw new SandlotError(
         'rate_limited',
-        `${used} diffs of team '${name}' are being made, ${limit} at a time are allowed: try again when one is done`,
+        `${used} diffs of team '${name}' are being made, ${plan.diffs} at a time are allowed: try again when one is done`,
         { retryAfterSeconds: 2 },
       )
     const releaseMachines = this.reserve(team, TEAM_LIMITS.machinesOfDiff)
@@ -215,11 +244,10 @@ export class TeamLimits {
         'quota_exceeded',
         `team '${name}' has ${all} builds and snapshots, ${TEAM_LIMITS.builds} are allowed: delete templates`,
       )
-    const limit = plan.unfinishedBuilds ?? TEAM_LIMITS.unfinishedBuilds
-    if (count >= limit)
+    if (count >= plan.unfinishedBuilds)
       throw new SandlotError(
         'quota_exceeded',
-        `${count} builds of team '${name}' are not finished, ${limit} are allowed: wait for them, or delete their templates`,
+        `${count} builds of team '${name}' are not finished, ${plan.unfinishedBuilds} are allowed: wait for them, or delete their templates`,
       )
   }
 
@@ -272,7 +300,7 @@ export class TeamLimits {
     const ofUploads = plan.uploadMB === null ? diskBytes * TEAM_LIMITS.uploadShare : plan.uploadMB * MiB
     const ofStorage = plan.storageMB === null ? Number.POSITIVE_INFINITY : plan.storageMB * MiB
     return {
-      count: plan.uploads ?? TEAM_LIMITS.uploads,
+      count: plan.uploads,
       sizeBytes: Math.floor(Math.min(ofUploads, ofStorage)),
     }
   }

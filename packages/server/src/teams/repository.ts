@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Store } from '../store/open-store.ts'
+import { TEAM_LIMITS } from './limits.ts'
 import type { Team } from './team.ts'
 
-/** Team that every server starts with; the plan of this team leaves all limits to `limits.ts`. */
+/** Team that every server starts with; its plan sets no limits, so those of `limits.ts` apply. */
 export const DEFAULT_TEAM_SLUG = 'default'
 
-/** Team that owns the catalog, with the same id in every instance: all teams may start from its templates, no user signs in to it. */
+/**
+ * Team that owns the catalog; the id is equal in all instances. All teams may start from this team's templates, and no
+ * user signs in to it.
+ */
 export const CATALOG_TEAM_ID = 'ca7a1090-0000-4000-8000-000000000000'
 const CATALOG_TEAM_SLUG = 'sandlot'
 
@@ -88,9 +92,9 @@ export const toTeam = (row: TeamRow): Team => ({
     cpuCount: row.cpu_count,
     memoryMB: row.memory_mb,
     diskSizeMB: row.disk_size_mb,
-    unfinishedBuilds: row.unfinished_builds,
-    uploads: row.uploads,
+    unfinishedBuilds: row.unfinished_builds ?? TEAM_LIMITS.unfinishedBuilds,
+    uploads: row.uploads ?? TEAM_LIMITS.uploads,
     uploadMB: row.upload_mb,
-    diffs: row.diffs,
+    diffs: row.diffs ?? TEAM_LIMITS.diffs,
   },
 })

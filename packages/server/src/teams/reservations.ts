@@ -1,4 +1,4 @@
-/** Counts what each team holds at this moment, such as machines that are being started. */
+/** Counts what each team has reserved at this moment, such as machines that are being started. */
 export class Reservations {
   readonly #held = new Map<string, number>()
 
@@ -6,7 +6,7 @@ export class Reservations {
     return this.#held.get(teamId) ?? 0
   }
 
-  /** @returns gives the reservation back, once however often it is called */
+  /** @returns a function that releases the reservation; further calls have no effect */
   add(teamId: string, count: number): () => void {
     this.#held.set(teamId, this.of(teamId) + count)
     let isHeld = true

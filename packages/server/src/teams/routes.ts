@@ -7,7 +7,7 @@ export interface TeamRoutesOptions {
   sessions: SessionService
 }
 
-/** The team of the caller; it has no rules yet, as each key and each session belongs to one team. */
+/** Lists the team of the caller. There are no rules, as each key and each session belongs to one team. */
 export function teamRoutes(app: App, options: TeamRoutesOptions): void {
   app.get('/teams', { schema: listTeams }, list(options))
 }

@@ -3,7 +3,7 @@ import { type Method, serverUnderTest } from '../test-support/server-under-test.
 
 const under = serverUnderTest()
 
-/** A body with the fields of all routes; each route reads those that it knows. */
+/** A body with the fields of all routes; each route reads its own. */
 const BODY = { timeout: 60, last: 20, checkpointID: `c${'a'.repeat(20)}` }
 
 interface Route {
@@ -12,7 +12,7 @@ interface Route {
   hasBody: boolean
 }
 
-/** Read from the OpenAPI document, so that new routes are tested without being named here. */
+/** Reads all routes of sandboxes from the OpenAPI document, so that new routes are tested too. */
 async function routesOfSandboxes(): Promise<Route[]> {
   const { body } = await under.current.call('GET', '/openapi.json', undefined, {})
   const found: Route[] = []
@@ -29,7 +29,7 @@ const ask = ({ method, path, hasBody }: Route, id: string) => {
   return under.current.call(method, url + query, hasBody ? BODY : undefined)
 }
 
-test('every route answers for sandboxes of another team as for unknown ones, and does not touch them', async () => {
+test('every route treats sandboxes of another team like unknown ones, and does not touch them', async () => {
   const server = under.current
   const { sandboxID } = await server.create()
   await server.inStore(async (store) => {
@@ -57,7 +57,7 @@ test('every route answers for sandboxes of another team as for unknown ones, and
   expect(await rowOf()).toEqual(before)
 })
 
-test('without a key no route of a sandbox answers', async () => {
+test('every route of a sandbox is refused without a key', async () => {
   const { sandboxID } = await under.current.create()
   for (const { method, path, hasBody } of await routesOfSandboxes()) {
     const url = path.replace('{sandboxID}', sandboxID)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { TokenBuckets } from './token-bucket.ts'
 
-test('a second’s worth passes at once, then one each interval, with the wait in whole seconds', () => {
+test('the requests of one second pass at once, then one for each interval; the wait is in whole seconds', () => {
   let now = 0
   const buckets = new TokenBuckets(() => now)
   expect([1, 2, 3].map(() => buckets.take('k', 2))).toEqual([0, 0, 1])
@@ -15,7 +15,7 @@ test('a rate below one a second says how long to wait', () => {
   expect([buckets.take('k', 0.1), buckets.take('k', 0.1)]).toEqual([0, 10])
 })
 
-test('several are taken at once or not at all; more than the burst from a full bucket, and paid back later', () => {
+test('several are taken at once or not at all; a full bucket allows more than the burst, which is paid back later', () => {
   let now = 0
   const buckets = new TokenBuckets(() => now)
   expect([buckets.takeMany('k', 4, 3), buckets.takeMany('k', 4, 2)]).toEqual([0, 1])

@@ -26,8 +26,8 @@ export class TokenBuckets {
   }
 
   /**
-   * Takes several at once, or none. More than the burst can be taken when the bucket is full, which then stays empty until
-   * all of them are paid back.
+   * Takes `count` at once, or none. A full bucket allows more than the burst, and then stays empty until the excess is
+   * paid back.
    * @returns 0 when allowed, else the whole seconds to wait
    */
   takeMany(key: string, perSecond: number, count: number): number {
@@ -60,7 +60,7 @@ export class TokenBuckets {
     return tokens >= 1 ? 0 : waitFor(1 - tokens, perSecond)
   }
 
-  /** Forgets the bucket that was used least lately when there are too many. */
+  /** Forgets the least recently used bucket when there are too many. */
   #keep(key: string, tokens: number): void {
     this.#buckets.delete(key)
     this.#buckets.set(key, { tokens, atMs: this.#now() })

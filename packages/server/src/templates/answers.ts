@@ -12,14 +12,15 @@ type AnyBuild = BuildInfo | BuildRecord
 const iso = (ms: number): string => new Date(ms).toISOString()
 const statusOf = (build: AnyBuild) => (isRecord(build) ? build.status : 'ready')
 
-/** The build that a create would start from; without one, the build that was made last. */
+/** Returns the build that a create would start from, else the newest build. */
 function shownBuild({ tags, builds }: Template): AnyBuild | undefined {
   return tags.get(DEFAULT_TAG) ?? builds.findLast((build) => statusOf(build) === 'ready') ?? builds.at(-1)
 }
 
 /**
- * @param spawns how often sandboxes were started from the template; of a default template only its owner is told
- * @param description of a default template
+ * @param spawns how often sandboxes were started from the template; hidden from other teams than the owner of a default
+ * template
+ * @param description text of a default template
  */
 export function toTemplate(
   template: Template,

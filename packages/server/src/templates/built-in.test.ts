@@ -27,7 +27,7 @@ async function builtBy(name: string, key: string): Promise<{ templateID: string;
 const createFrom = (templateID: string, key = tested.current.key) =>
   call('POST', '/v2/sandboxes', { templateID }, { 'x-api-key': key })
 
-test('all teams start templates of the catalog by their bare name, and builds of a team do not change them', async () => {
+test('all teams can start templates of the catalog by their bare name, and builds of a team do not change those', async () => {
   const templateID = await build('claude', await tested.current.server.newCatalogKey())
   const started = await createFrom('claude')
   expect(started).toMatchObject({ status: 201, body: { templateID } })
@@ -47,7 +47,7 @@ test('a template of the catalog is listed once it can be started', async () => {
   expect((await names()).sort()).toEqual(['base', 'codex'])
 })
 
-test('a create from a template that is still being built is a 409 that says how far it is; an unknown one is a 404', async () => {
+test('a create from a template that is still being built is a 409 with the progress; an unknown template is a 404', async () => {
   const { catalogProgress } = tested.current.server
   catalogProgress.set('claude', { state: 'waiting' })
   const early = await createFrom('claude')
@@ -75,7 +75,7 @@ test('an administrator sees the templates of all teams, and why a build failed',
   expect(await listed()).toContainEqual(['claude', null, 'ready', undefined])
 })
 
-test('a new key of the catalog ends the one before', async () => {
+test('a new key of the catalog invalidates the previous one', async () => {
   const first = await tested.current.server.newCatalogKey()
   const second = await tested.current.server.newCatalogKey()
   const status = async (key: string) =>
@@ -83,7 +83,7 @@ test('a new key of the catalog ends the one before', async () => {
   expect([await status(first), await status(second)]).toEqual([401, 200])
 })
 
-test('a public template of another team is found by namespace and name, a private one is like an unknown one', async () => {
+test('a public template of another team is found by namespace and name; a private one is treated like an unknown one', async () => {
   const other = await tested.current.server.newCatalogKey()
   const templateID = await build('app', tested.current.key)
   expect((await createFrom('default/app', other)).status).toBe(404)

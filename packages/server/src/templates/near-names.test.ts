@@ -10,11 +10,11 @@ test.each([
   ['b', []],
   ['basement', []],
   ['esab', []],
-])('for %j there is near %j', (wanted, near) => expect(nearNames(wanted, ['base', 'desktop'])).toEqual(near))
+])('near %j are %j', (wanted, near) => expect(nearNames(wanted, ['base', 'desktop'])).toEqual(near))
 
 test('thousands of long names are compared in little processor time', () => {
   const names = Array.from({ length: 5_000 }, (_, i) => 'a'.repeat(120) + i)
-  // processor time, which other programs on the machine do not prolong
+  // processor time, because other programs on the machine do not affect it
   const before = process.threadCpuUsage()
   nearNames('a'.repeat(124), names)
   const { user, system } = process.threadCpuUsage(before)

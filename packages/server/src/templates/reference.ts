@@ -26,8 +26,8 @@ export function parseReference(text: string): TemplateReference {
 }
 
 /**
- * Like `parseReference`, for a template that is to be made.
- * @param slug namespace of the team that makes the template
+ * Like `parseReference`, for a template that will be created.
+ * @param slug namespace of the team that creates the template
  * @throws SandlotError invalid_request
  */
 export function parseNewReference(text: string, slug: string): TemplateReference & { tag: string } {

@@ -15,13 +15,13 @@ export interface Template extends TemplateRecord {
   builds: Array<BuildInfo | BuildRecord>
 }
 
-/** What a create starts from. */
+/** Template and build that a create starts from. */
 export interface Startable {
   template: Template
   build: BuildInfo
 }
 
-/** All templates, in memory: every create looks here first. */
+/** All templates, in memory, because every create looks one up. */
 export class TemplateRegistry {
   readonly #repository: TemplateRepository
   readonly #byId = new Map<string, Template>()
@@ -32,7 +32,7 @@ export class TemplateRegistry {
   /** Ids of the checkpoints of all builds. */
   readonly #snapshots = new Set<string>()
   readonly #progress: CatalogProgress
-  /** Team ids by slug: of teams with templates at the start, and of teams that have looked for a template since. */
+  /** Team ids by slug: of all teams that had templates at the start, or have looked for a template since. */
   readonly #teamIds = new Map<string, string>()
   readonly #naming = new KeyedLock()
 
@@ -77,10 +77,10 @@ export class TemplateRegistry {
   }
 
   /**
-   * Records a build of the team's template of that name; makes the template when there is none. Of concurrent callers with
-   * the same name the first makes the template, and the last gets the tags.
-   * @param name null: always makes a new template
-   * @param make returns the build, given its template
+   * Records a build of the team's template of that name; creates the template when there is none. Of concurrent callers
+   * with the same name, the first creates the template, and the last gets the tags.
+   * @param name null: always creates a new template
+   * @param make creates the record of the build, given the template
    */
   addBuild(
     team: Team,
@@ -109,7 +109,7 @@ export class TemplateRegistry {
     return name === null ? add() : this.#naming.run(nameKey(team.teamId, name), add)
   }
 
-  /** @param build one that this registry returned; changed once its row is written */
+  /** @param build a record that this registry returned; changed after the row is written */
   async updateBuild(build: BuildRecord, changes: Partial<BuildRecord>): Promise<void> {
     const changed = { ...build, ...changes }
     await this.#repository.updateBuild(changed)
@@ -126,7 +126,7 @@ export class TemplateRegistry {
 
   /**
    * Counts tags for `TeamLimits.checkTags`.
-   * @param template undefined: a new one
+   * @param template undefined: a new template
    */
   countTags({ teamId }: Team, template: Template | undefined, wanted: readonly string[]) {
     const known = template?.tags ?? new Map<string, BuildInfo>()
@@ -241,7 +241,9 @@ export class TemplateRegistry {
     )
   }
 
-  /** Finds a template that a team may use, built or not; ignores a tag. @throws SandlotError not_found, forbidden */
+  /**
+   * Finds a template that a team may use, whether built or not; ignores a tag. @throws SandlotError not_found, forbidden
+   */
   see(reference: string, team: Team): Template {
     const key = reference.split(':')[0]!
     const template = this.find(key, team)
@@ -305,7 +307,7 @@ export const isRecord = (build: BuildInfo | BuildRecord): build is BuildRecord =
 
 const isReady = (build: BuildInfo | BuildRecord): boolean => !isRecord(build) || build.status === 'ready'
 
-/** Says why no build can be started yet. @param named the build whose id was asked for */
+/** Explains why no build can be started yet. @param named build that the reference names by id, if any */
 function stateOf(
   named: BuildInfo | BuildRecord | undefined,
   newest: BuildInfo | BuildRecord | undefined,

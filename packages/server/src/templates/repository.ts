@@ -5,7 +5,7 @@ import type { Store } from '../store/open-store.ts'
 import type { BuildsTable, TemplatesTable } from '../store/schema.ts'
 import { inTransaction } from '../store/transactions.ts'
 
-/** Assignments that are kept of a tag. */
+/** Number of assignments that are kept for each tag. */
 const MAX_ASSIGNMENTS = 100
 
 export interface TemplateRecord {
@@ -62,7 +62,7 @@ export class TemplateRepository {
     this.#store = store
   }
 
-  /** Finds or makes the row of a built-in template, which keeps its id. */
+  /** Finds or inserts the row of a built-in template, so that the template keeps the id. */
   async ensureBuiltIn(templateId: string, name: string, nowMs: number): Promise<TemplateRecord> {
     const find = () =>
       this.#store
@@ -100,7 +100,7 @@ export class TemplateRepository {
       .execute()
   }
 
-  /** Inserts a build, and its tags if the build is ready. @param isNew inserts the template, too */
+  /** Inserts a build, and its tags if the build is ready. @param isNew also inserts the template */
   async addBuild(template: TemplateRecord, isNew: boolean, build: BuildRecord): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       const inside = new TemplateRepository(transaction)

@@ -131,7 +131,7 @@ const update =
     return {}
   }
 
-/** @param isPublic undefined: leaves it as it is */
+/** @param isPublic undefined: no change */
 async function changeVisibility(
   { templates, now }: TemplateRoutesOptions,
   team: Team,

@@ -19,7 +19,7 @@ export interface TemplateServiceOptions {
   now: () => number
 }
 
-/** Tags and deletes templates, those that are snapshots included; `registry.ts` finds them, `builds/` makes them. */
+/** Tags and deletes templates and snapshots. For finding them see `registry.ts`, for building them `builds/`. */
 export class TemplateService {
   readonly #options: TemplateServiceOptions
 
@@ -69,14 +69,14 @@ export class TemplateService {
   }
 
   /**
-   * Deletes a template with all its builds; builds that run are ended first.
+   * Deletes a template with all its builds; running builds are cancelled first.
    * @throws SandlotError invalid_request while sandboxes use the template, conflict while it is being deleted
    */
   delete(template: Template): Promise<void> {
     return this.#options.builder.discard(template, () => this.#remove(template))
   }
 
-  /** Deletes a template, and what its builds have left on disk beside the checkpoints. @returns what was freed */
+  /** Deletes a template, with the layers and images of its builds. @returns the freed space */
   async purge(template: Template) {
     const { node, templates } = this.#options
     const checkpointIds = templates.buildsOf(template.templateId).map(({ checkpointId }) => checkpointId)
@@ -89,7 +89,7 @@ export class TemplateService {
     const { templates, node, sandboxes, checkpoints } = this.#options
     this.#checkUnused(template)
     const builds = template.builds.filter(isRecord)
-    // the sandbox that a snapshot was taken from may still be saved as that checkpoint; a fork only started from it
+    // a snapshot's own sandbox may still be saved as that checkpoint, while a fork only started from it
     const unused = builds
       .filter(({ sandboxId, checkpointId }) => sandboxes.get(sandboxId ?? '')?.checkpointId !== checkpointId)
       .map(({ checkpointId }) => checkpointId)
@@ -101,11 +101,12 @@ export class TemplateService {
   #checkUnused(template: Template): void {
     const users = this.usersOf(template)
     if (users.length === 0) return
-    // A caller that knows an id reaches the ports of that sandbox: ids of other teams, which may use public templates, are secret.
+    // Ids of other teams' sandboxes, which may use public templates, are secret: they give access to the sandboxes'
+    // ports.
     const own = users.find(({ teamId }) => teamId === template.teamId)
     throw new SandlotError(
       'invalid_request',
-      `template '${template.templateId}' is used by ${users.length} sandboxes (${own ? `${own.sandboxId} among them` : 'of other teams'}): ${own ? 'kill them first' : 'unpublish it and wait for their end'}`,
+      `template '${template.templateId}' is used by ${users.length} sandboxes (${own ? `${own.sandboxId} among them` : 'of other teams'}): ${own ? 'kill them first' : 'unpublish it and wait until they have ended'}`,
     )
   }
 }

@@ -25,7 +25,7 @@ export interface Page<T> {
   nextCursor: string | null
 }
 
-/** Reads which builds the tags of a template were assigned to, page by page, without builds that were deleted. */
+/** Reads which builds the tags of a template were assigned to, page by page; deleted builds are omitted. */
 export class TagHistory {
   readonly #store: Store
 
@@ -33,7 +33,7 @@ export class TagHistory {
     this.#store = store
   }
 
-  /** Lists the assignments of a tag, newest first. @throws SandlotError invalid_request: the cursor is not one of this list */
+  /** Lists the assignments of a tag, newest first. @throws SandlotError invalid_request: the cursor belongs to another list */
   async assignments(
     templateId: string,
     tag: string,
@@ -77,7 +77,7 @@ export class TagHistory {
   /**
    * Lists the tags of a template, each with the newest assignments.
    * @param search part of the tag
-   * @throws SandlotError invalid_request: the cursor is not one of this list
+   * @throws SandlotError invalid_request: the cursor belongs to another list
    */
   async groups(
     templateId: string,
@@ -181,7 +181,7 @@ function decode(list: string, cursor: string): [atMs: number, id: string] {
   if (of === list && Number.isSafeInteger(atMs) && typeof id === 'string') return [atMs as number, id]
   throw new SandlotError(
     'invalid_request',
-    'the cursor is not one of this list: send the nextCursor of its last page, with the same sort',
+    'the cursor does not belong to this list: send the nextCursor of the previous page, with the same sort',
   )
 }
 

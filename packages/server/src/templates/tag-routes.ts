@@ -25,7 +25,7 @@ export function tagRoutes(app: App, options: TagRoutesOptions): void {
   app.post('/templates/tags', { schema: assignTags }, assign(options))
   app.delete('/templates/tags', { schema: deleteTags }, remove(options))
   app.get('/templates/:templateID/tags', { schema: listTags }, list(options))
-  // what dashboards show: only builds that are ready, and templates of other teams are unknown (404)
+  // for dashboards: these routes show only builds that are ready, and answer 404 for templates of other teams
   app.get('/templates/:templateID/tags/count', { schema: countTags }, count(options))
   app.get('/templates/:templateID/tags/exists', { schema: checkTagOperation }, exists(options))
   app.get('/templates/:templateID/tags/groups', { schema: listTagGroups }, listGroups(options))

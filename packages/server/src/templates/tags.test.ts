@@ -13,7 +13,7 @@ const tag = (target: string, tags: string[]) => {
   return t.call('POST', '/templates/tags', { target, tags })
 }
 
-/** Snapshots are builds that are ready at once. */
+/** Takes snapshots, which are builds that are ready at once. */
 beforeEach(async () => {
   t = under.current
   builds.length = 0
@@ -29,7 +29,7 @@ beforeEach(async () => {
   await tag('app:v1', ['stable'])
 })
 
-test('the count is of different tags', async () => {
+test('the count is the number of different tags', async () => {
   expect((await get('/count')).body).toEqual({ total: 4 })
   await t.call('DELETE', '/templates/tags', { name: 'app', tags: ['old_one'] })
   expect((await get('/count')).body).toEqual({ total: 3 })
@@ -43,7 +43,7 @@ test('the existence of a tag is checked in lower case', async () => {
   expect((await get('/exists')).status).toBe(400)
 })
 
-test('assignments of a tag come newest first, in pages, and survive a restart', async () => {
+test('assignments of a tag are listed in pages, newest first, and survive a restart', async () => {
   await t.crash()
   const [v1, v2] = builds
   const { body } = await get('/stable/assignments')
@@ -117,7 +117,7 @@ describe('groups', () => {
 })
 
 test.each(['/count', '/exists?tag=v1', '/groups', '/v1/assignments'])(
-  "what is not the own team's is a 404 for %s",
+  'a template of another team is a 404 for %s',
   async (path) => {
     expect((await t.call('GET', `/templates/nothing/tags${path}`)).status).toBe(404)
     expect((await t.call('GET', `/templates/base/tags${path}`)).status).toBe(404)

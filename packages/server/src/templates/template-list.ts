@@ -7,9 +7,9 @@ export interface ListedTemplate {
   checkpointId?: string
   /** null: a snapshot without a name. */
   name: string | null
-  /** Slug of the team; null: all teams may start from the template. */
+  /** Slug of the team; null: a built-in template of all teams. */
   team: string | null
-  /** Status of the newest build; always `ready` for `base`, which the machine makes at each start. */
+  /** Status of the newest build; always `ready` for `base`, which the node builds at each start. */
   status: string
   /** Why the newest build failed. */
   reason?: string

@@ -29,7 +29,7 @@ async function build(name: string, key = t.key) {
 }
 
 describe('templates that come with the server', () => {
-  test('are listed by id, marked and described, without how other teams use them', async () => {
+  test('are listed by id with mark and description, but without their use by other teams', async () => {
     const catalogKey = await t.server.newCatalogKey()
     const { templateID, buildID } = await build('claude', catalogKey)
     const unready = await announce('codex', catalogKey)

@@ -6,11 +6,11 @@ import type { OpenApiDocument } from '../http/openapi.ts'
 
 /**
  * Checks every JSON answer of the servers that this process starts from now on against their own `/openapi.json`: the
- * status, the body, and that no field is missing in the document. Fastify announces new instances, so the server needs no
- * code for these checks.
+ * status, the body, and that the document has every field. Hooks are added when Fastify announces a new instance, so the
+ * server needs no code for these checks.
  *
- * @param report called with the route, the status and what is wrong
- * @returns function that ends the checks for servers started later
+ * @param report called with the route, the status and the violation
+ * @returns a function that ends the checks for servers started later
  */
 export function checkAnswers(report: (violation: string) => void): () => void {
   const onServer = (message: unknown) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 const SOCKET = '.s.PGSQL.5432'
 
-/** A PostgreSQL that answers every connection with this error (message format: protocol 3.0, `ErrorResponse`). */
+/** Fakes a PostgreSQL that answers every connection with this error (message format: protocol 3.0, `ErrorResponse`). */
 export const refusingPostgres = (folder: string, code: string, text: string): Promise<Server> =>
   listen(folder, (socket) => {
     socket.once('data', () => {

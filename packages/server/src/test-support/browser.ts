@@ -1,4 +1,4 @@
-/** A request of a browser, and the answer. */
+/** A request of a browser. */
 export interface BrowserRequest {
   method: 'GET' | 'POST'
   url: URL

@@ -7,7 +7,7 @@ import { inject } from 'vitest'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Database of a PostgreSQL server whose tables are of this version and empty; absent: tests run on SQLite. */
+    /** URL of a PostgreSQL database with empty tables of this version; absent: tests run on SQLite. */
     postgresTemplate: string
   }
 }
@@ -17,7 +17,7 @@ export interface TestDatabase {
   url: string
   /** Copies the database with its rows; the copy is removed together with the original. */
   copy(): Promise<TestDatabase>
-  /** Makes another, empty database, which is removed together with this one. */
+  /** Creates another, empty database, which is removed together with this one. */
   empty(): Promise<TestDatabase>
   remove(): Promise<void>
 }
@@ -26,7 +26,7 @@ const postgresTemplate = inject('postgresTemplate')
 
 export const isOnPostgres = postgresTemplate !== undefined
 
-/** @param directory for the file, when tests run on SQLite; the caller removes the directory */
+/** @param directory holds the file when tests run on SQLite; the caller removes the directory */
 export async function newTestDatabase(directory: string): Promise<TestDatabase> {
   return postgresTemplate === undefined
     ? sqliteDatabase(directory, 'db.sqlite')

@@ -9,9 +9,9 @@ const underContract = (node: NodeDouble) => ({
   close: () => node.close(),
 })
 
-nodeContract('the double', async () => underContract(new NodeDouble()))
+nodeContract('the test double', async () => underContract(new NodeDouble()))
 
-nodeContract('the double behind a wire', async () => {
+nodeContract('the test double behind a wire', async () => {
   const double = new NodeDouble()
   return { ...underContract(double), node: loopbackTo(double).node }
 })

@@ -32,24 +32,26 @@ const RESOURCES = { cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 }
 const BASE: BuildInfo = { buildId: 'b1', name: 'base', defaultUser: 'user', ...RESOURCES }
 const ADDRESS = '10.0.0.2'
 
-/** What a build of the double can do while it runs. */
+/** A running build of the double, which tests can control. */
 export interface DoubleBuild extends BuildJob {
   log: (line: BuildLogLine) => void
   signal: AbortSignal
-  /** Reports that the build waits, then that it is ready, and waits for `continueBuild`. */
+  /** Reports that the build is waiting, then that it is ready, and waits for `continueBuild`. */
   wait: () => Promise<void>
 }
 
 interface BuildRun {
   abort: AbortController
-  isUnderWay: boolean
+  isRunning: boolean
   proceed?: () => void
 }
 
-/** A node without machines, for tests of rows and rules. It keeps the contract as the real one does (node.contract.ts). */
+/**
+ * A node without machines, for tests of rows and rules. Passes the contract suite like the real node (node.contract.ts).
+ */
 export class NodeDouble implements SandboxNode {
   readonly machines = new Map<string, MachineInit | undefined>()
-  /** What each machine may reach, of all that were ever started. */
+  /** Network policy of every machine that was ever started. */
   readonly policies = new Map<string, NetworkPolicy>()
   readonly events = new EventLog()
   /** How many of the next calls fail. */
@@ -62,25 +64,25 @@ export class NodeDouble implements SandboxNode {
   stopping: Promise<void> | undefined
   acquireCalls = 0
   stops = 0
-  /** Of each machine that was asked for, the team. */
+  /** Team of each machine that was asked for. */
   readonly owners: string[] = []
-  /** Builds that machines were asked for of, or checkpoints. */
+  /** Build or checkpoint of each machine that was asked for. */
   readonly acquired: string[] = []
   #next = 0
   /** Session of each machine that was handed out. */
   readonly #sessions = new Map<string, string | undefined>()
-  /** Checkpoints that the session has saved. */
+  /** Checkpoints that were saved in this session. */
   readonly #savedNow = new Set<string>()
 
   capacity = async () => ({ cpuCount: 8, memoryMB: 16_384, diskSizeMB: 102_400 })
   builds = async () => [BASE]
   status = async (machineId: string) =>
     this.machines.has(machineId) ? { machineId, address: ADDRESS } : undefined
-  /** Checkpoints on its disk, and machines it holds frozen. */
+  /** Checkpoints on the node's disk. */
   readonly saved = new Set<string>()
   readonly frozen = new Set<string>()
   readonly teamBuilds = new Map<string, SnapshotBuild>()
-  /** Checkpoints that do not start any more. */
+  /** Checkpoints that cannot be started any more. */
   readonly damaged = new Set<string>()
   /** How many of the next saves or resumes fail. */
   failSave = 0
@@ -89,7 +91,7 @@ export class NodeDouble implements SandboxNode {
   saving: Promise<void> | undefined
   resumes = 0
 
-  /** Checkpoints that are in the bucket, with what they need; and those that were left to another machine. */
+  /** Checkpoints that are in the bucket, with the files that they need. */
   readonly carried = new Map<string, ExportedBase>()
   readonly left: string[] = []
   exportBase = async (checkpointId: string) => this.carried.get(checkpointId)
@@ -101,11 +103,11 @@ export class NodeDouble implements SandboxNode {
   subscribe = (after: EventPosition | undefined, receive: (sent: SentEvent) => void) =>
     this.events.subscribe(after, receive)
   acknowledge = async (position: EventPosition) => this.events.acknowledge(position)
-  /** From now on the server that had subscribed is told nothing any more, as if its process were gone. */
+  /** Sends no more events to the subscriber, as if the server's process were gone. */
   disconnect(): void {
     this.events.subscribe(undefined, () => {}).close()
   }
-  /** The kernel of a machine dies. */
+  /** Lets the kernel of a machine die. */
   kill(machineId: string, reason = "the sandbox's kernel ended by itself"): void {
     this.machines.delete(machineId)
     this.frozen.delete(machineId)
@@ -119,7 +121,7 @@ export class NodeDouble implements SandboxNode {
   }
   /** Checkpoints and machines that the last join did not list. */
   readonly unlisted = new Set<string>()
-  /** What it was last joined with. */
+  /** Argument of the last join. */
   known: KnownState | undefined
   async join(known: KnownState): Promise<Joined> {
     const isSame = known.sessionId === this.known?.sessionId
@@ -134,7 +136,7 @@ export class NodeDouble implements SandboxNode {
       if (known.ended.includes(id)) this.#end(id)
       else if (listed.has(id)) this.#sessions.set(id, known.sessionId)
       else if (isOfSession) continue
-      // a sandbox runs in it, and no row says that it is to end
+      // a sandbox runs in the machine, and no row says that it should end
       else if (init && !this.frozen.has(id)) {
         this.unlisted.add(id)
         this.#sessions.delete(id)
@@ -146,7 +148,7 @@ export class NodeDouble implements SandboxNode {
       alive: alive.map(({ machineId }) => ({ machineId, address: ADDRESS })),
       capacity: await this.capacity(),
       builds: await this.builds(),
-      buildsUnderWay: [...this.#runs].filter(([, { isUnderWay }]) => isUnderWay).map(([id]) => id),
+      runningBuilds: [...this.#runs].filter(([, { isRunning }]) => isRunning).map(([id]) => id),
     }
   }
   #end(machineId: string): void {
@@ -161,7 +163,7 @@ export class NodeDouble implements SandboxNode {
     this.#checkSaved(build.checkpointId)
     this.teamBuilds.set(build.buildId, build)
   }
-  /** What each build was asked for, and what the next ones do; absent: they do what their steps say. */
+  /** Jobs of all builds that were started. */
   readonly builtJobs: BuildJob[] = []
   builtEnvironment: BuildEnvironment = { defaultUser: 'user', envVars: {} }
   building: ((build: DoubleBuild) => Promise<void>) | undefined
@@ -169,7 +171,7 @@ export class NodeDouble implements SandboxNode {
   async startBuild(job: BuildJob) {
     const { buildId } = job
     if (this.#runs.has(buildId)) return
-    const run: BuildRun = { abort: new AbortController(), isUnderWay: true }
+    const run: BuildRun = { abort: new AbortController(), isRunning: true }
     this.#runs.set(buildId, run)
     this.builtJobs.push(job)
     void this.#build(job, run)
@@ -178,7 +180,7 @@ export class NodeDouble implements SandboxNode {
         (error): BuildOutcome => ({ error: toErrorData(error) }),
       )
       .then((outcome) => {
-        run.isUnderWay = false
+        run.isRunning = false
         this.events.emit({ type: 'buildEnded', buildId, outcome })
       })
   }
@@ -210,7 +212,7 @@ export class NodeDouble implements SandboxNode {
     const { envVars, ...environment } = this.builtEnvironment
     return { ...environment, envVars: { ...Object.fromEntries(set), ...envVars } }
   }
-  /** Checkpoints of templates that were removed with all that their builds left. */
+  /** Checkpoints of templates whose layers and images were released. */
   readonly released: string[] = []
   planRelease = async (checkpointIds: readonly string[]) => ({
     layerKeys: checkpointIds.filter((id) => this.saved.has(id)),
@@ -257,7 +259,7 @@ export class NodeDouble implements SandboxNode {
     else this.#end(machineId)
     return { ...info, hasMemory }
   }
-  /** What each was saved with. */
+  /** Options of each snapshot, by checkpoint id. */
   readonly snapshots = new Map<string, SnapshotOptions>()
   async snapshot(machineId: string, checkpointId: string, options: SnapshotOptions) {
     this.#checkAlive(machineId)
@@ -335,7 +337,7 @@ export class NodeDouble implements SandboxNode {
   }
   close = async () => {}
 
-  /** What envd of each live machine was told. */
+  /** Returns what each live machine was initialised with; undefined: not yet. */
   inits = () => [...this.machines.values()]
   firstMachine = () => [...this.machines.keys()][0]!
   sample = (machineId: string, timestampMs: number, cpuUsedPct = 0): MachineSample => ({
@@ -351,7 +353,7 @@ export class NodeDouble implements SandboxNode {
   })
 }
 
-/** Does what steps say, as far as tests need: `echo`, `exit` and `sleep`, and a wait for the ready command. */
+/** Simulates the steps that tests need: `echo`, `exit` and `sleep`, and a wait for the ready command. */
 async function runSteps({ recipe, log, signal, wait }: DoubleBuild): Promise<void> {
   for (const [index, step] of recipe.steps.entries()) {
     signal.throwIfAborted()

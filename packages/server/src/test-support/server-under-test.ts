@@ -21,7 +21,7 @@ export interface Answer {
   body: any
 }
 
-/** A control plane over a database of its own for each test; its clock moves only when the test moves it. */
+/** A control plane with a separate database for each test, and a clock that only the test moves. */
 export class ServerUnderTest {
   node = new NodeDouble()
   server!: ControlPlane
@@ -104,7 +104,7 @@ export class ServerUnderTest {
         .execute()
       await store.updateTable('teams').set({ plan: 'small' }).execute()
     })
-    // beyond the time that the team of a key is cached
+    // longer than the team of a key is cached
     this.now += 10_000
   }
 
@@ -143,7 +143,7 @@ export class ServerUnderTest {
     return { status: response.statusCode, headers: response.headers, body }
   }
 
-  /** @param origin of the server as the browser sees it; https stands for a proxy that terminates TLS */
+  /** @param origin origin of the server as the browser sees it; https simulates a proxy that terminates TLS */
   browser(origin = 'https://sandlot.test'): Browser {
     return new Browser(origin, async ({ method, url, headers, body }) => {
       const response = await this.server.fastify.inject({
@@ -203,7 +203,7 @@ export class ServerUnderTest {
     }>
 }
 
-/** Answers of these servers that differ from `/openapi.json`. */
+/** Answers of the servers under test that differ from `/openapi.json`. */
 const violations: string[] = []
 checkAnswers((violation) => violations.push(violation))
 

@@ -12,12 +12,12 @@ export interface UploadRoutesOptions {
   storage: StorageUsage
 }
 
-/** Tells clients whether the files of a COPY step are here, and where to send them. */
+/** Tells clients whether the files of a COPY step are stored, and where to send them. */
 export function uploadRoutes(app: App, options: UploadRoutesOptions): void {
   app.get('/templates/:templateID/files/:hash', { schema: findUpload }, find(options))
 }
 
-/** Takes those files: without a key, by the ticket that the address holds. */
+/** Receives the files of COPY steps: without a key, with a ticket in the URL. */
 export function uploadTargetRoutes(app: App, options: UploadRoutesOptions): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
@@ -49,6 +49,6 @@ const receive =
     return reply.code(200).send(undefined)
   }
 
-/** This server as the client sees it, which may have come by address or by name, plain or over TLS. */
+/** Origin of this server as the client used it: an address or a name, plain or over TLS. */
 const originOf = ({ protocol, host }: Pick<FastifyRequest, 'protocol' | 'host'>): string =>
   `${protocol}://${host}`

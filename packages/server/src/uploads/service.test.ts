@@ -115,7 +115,7 @@ test('an interrupted upload leaves no file', async () => {
   expect(readdirSync(dir)).toEqual([])
 })
 
-test('archives that were not used for a week are deleted at a start', async () => {
+test('archives that were not used for a week are deleted when the server starts', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   now += 6 * 24 * 3600_000
   expect(await has()).toBe(true)
@@ -127,14 +127,14 @@ test('archives that were not used for a week are deleted at a start', async () =
   expect(await has()).toBe(false)
 })
 
-test('they are deleted while the server runs, too', async () => {
+test('archives that were not used for a week are also deleted while the server runs', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   now += 8 * 24 * 3600_000
   await uploads.prune()
   expect([await has(), readdirSync(dir), uploads.usage(teams.one.teamId).sizeBytes]).toEqual([false, [], 0])
 })
 
-test('a start with an empty database keeps archives of unknown teams as long as any', async () => {
+test('a start with an empty database keeps archives of unknown teams for a week too', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   await store.destroy()
   store = await openStore(':memory:')
@@ -148,7 +148,7 @@ test('a start with an empty database keeps archives of unknown teams as long as 
   expect(readdirSync(dir)).toEqual([])
 })
 
-test('a restored database does not make an archive older', async () => {
+test('a restored database does not make an archive expire earlier', async () => {
   await send(ticket(), await tarOf({ name: 'x', content: 'x' }))
   await new UploadRepository(store).touch(teams.one.teamId, hash, now - 8 * 24 * 3600_000)
   await open()
@@ -184,7 +184,7 @@ test('tickets of one team do not displace those of another', async () => {
   expect(await has()).toBe(true)
 })
 
-test('the usage of a team is known after a restart, archives without a row included', async () => {
+test('the usage of a team is known after a restart, including archives without a row', async () => {
   const tar = await tarOf({ name: 'x', content: 'x' })
   await send(ticket(hashOf('a')), tar)
   await send(ticket(hashOf('b')), tar)
@@ -197,7 +197,7 @@ test('the usage of a team is known after a restart, archives without a row inclu
   expect(uploads.usage(teams.two.teamId)).toEqual({ count: 0, sizeBytes: 0 })
 })
 
-describe('a team that sends more than it may keep', () => {
+describe('a team that sends more archives than it may keep', () => {
   /** Sends a tar of about this size without announcing its length. */
   const big = async (sizeBytes: number) => tarOf({ name: 'x', content: 'x'.repeat(sizeBytes) })
   const inPieces = (content: Buffer) =>
@@ -238,7 +238,7 @@ describe('a team that sends more than it may keep', () => {
     await expect(send(ticket(hashOf('c')), tar)).rejects.toMatchObject({ errorName: 'quota_exceeded' })
   })
 
-  test('loses the archives first that it has not used for a day', async () => {
+  test('loses archives that it has not used for a day', async () => {
     limits.count = 2
     const tar = await big(10)
     for (const digit of ['a', 'b']) {
@@ -251,7 +251,7 @@ describe('a team that sends more than it may keep', () => {
     ])
   })
 
-  test('leaves sandboxes the room that they need: concurrent uploads share the rest', async () => {
+  test('leaves sandboxes the disk space that they need: concurrent uploads share the rest', async () => {
     roomBytes = 8 * 2 ** 20
     const tar = await big(100_000)
     const sent = await Promise.allSettled(

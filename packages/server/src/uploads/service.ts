@@ -15,7 +15,7 @@ const WRITING = '.writing-'
 const MAX_AGE_MS = 7 * DAY_MS
 /** Younger archives are not deleted to make room: a build may still need them. */
 const MIN_AGE_MS = DAY_MS
-/** How much an upload writes between two looks at the free space of the disk. */
+/** Bytes that an upload writes between two checks of the disk's free space. */
 const BLOCK_BYTES = 4 * 2 ** 20
 const FILE_NAME = /^([0-9a-f-]{36})-([0-9a-f]{64})\.tar$/
 
@@ -24,16 +24,17 @@ export interface UploadsOptions {
   dir: string
   repository: UploadRepository
   limits: Pick<TeamLimits, 'uploads'>
-  /** Examines an archive in a process of its own. */
+  /** Examines an archive in a separate process. */
   checkArchive: SandboxNode['checkArchive']
-  /** How many bytes may be written to the disk of `dir` before sandboxes are stalled for lack of space. */
+  /** Bytes that can be written to the disk of `dir` before sandboxes are frozen for lack of space. */
   roomBytes: () => number
   now: () => number
 }
 
 /**
- * Archives that COPY steps refer to, by the hash that the owner's client computed. The hash covers facts that the tar does
- * not hold (sizes of folders), so the server cannot check it: an archive is only ever found by the team that sent it.
+ * Archives that COPY steps refer to, by the hash that the owner's client computed. The hash covers facts that the tar
+ * does not contain (sizes of folders), so the server cannot verify it; therefore an archive is only found by the team
+ * that sent it.
  */
 export class Uploads {
   readonly #options: UploadsOptions
@@ -41,7 +42,7 @@ export class Uploads {
   /** Every archive that is kept, by file. */
   readonly #kept = new Map<string, UploadRecord>()
   readonly #keptBy = new Map<string, UploadAmount>()
-  /** What teams are sending now: archives, and the bytes of them that have arrived. */
+  /** Archives that teams are sending now, and the bytes that have arrived. */
   readonly #coming = new Map<string, UploadAmount>()
 
   constructor(options: UploadsOptions) {
@@ -51,7 +52,7 @@ export class Uploads {
 
   /**
    * Reconciles folder and rows after a start: deletes half-written files, and inserts rows for archives of older versions.
-   * An archive of a team that this database does not know is kept as long as any other, by the time of the file.
+   * Archives of teams that this database does not know are kept equally long, judged by the time of the file.
    */
   async prepare(): Promise<void> {
     const { dir, repository } = this.#options
@@ -78,7 +79,7 @@ export class Uploads {
 
   path = (teamId: string, hash: string): string => join(this.#options.dir, archiveKey(teamId, hash))
 
-  /** Counts what a team keeps and is sending. */
+  /** Counts the archives that a team keeps or is sending. */
   usage(teamId: string): UploadAmount {
     const [kept, coming] = [this.#keptBy.get(teamId), this.#coming.get(teamId)]
     return {
@@ -87,7 +88,7 @@ export class Uploads {
     }
   }
 
-  /** Tells whether an archive is here; asking counts as use. @param templateId that will use the archive */
+  /** Tells whether an archive is stored; the question counts as use. @param templateId that will use the archive */
   async has(teamId: string, hash: string, templateId?: string): Promise<boolean> {
     const { repository } = this.#options
     const file = this.path(teamId, hash)
@@ -118,8 +119,7 @@ export class Uploads {
    */
   async receive(token: string, content: Readable, announcedBytes = 0): Promise<void> {
     const ticket = this.#tickets.find(token)
-    if (!ticket)
-      throw new SandlotError('forbidden', 'this address for an upload has expired: ask for a new one')
+    if (!ticket) throw new SandlotError('forbidden', 'this upload URL has expired: request a new one')
     const { team } = ticket
     const limit = this.#options.limits.uploads(team)
     await this.#makeRoom(team, limit, announcedBytes)
@@ -144,7 +144,7 @@ export class Uploads {
     }
   }
 
-  /** @param onBytes called with the size of each part; throws when that is too much */
+  /** @param onBytes called with the size of each part; throws when the archive is too large */
   async #write(
     { team: { teamId }, templateId, hash }: UploadTicket,
     content: Readable,
@@ -154,7 +154,12 @@ export class Uploads {
     const writing = join(dir, `${WRITING}${randomUUID()}`)
     try {
       await pipeline(content, counted(onBytes), createWriteStream(writing, { mode: 0o600 }))
-      await this.#options.checkArchive(basename(writing), teamId)
+      await this.#options.checkArchive(basename(writing), {
+        owner: teamId,
+        maxConcurrent: TEAM_LIMITS.uploadChecks,
+        maxEntries: TEAM_LIMITS.uploadEntries,
+        maxBytes: TEAM_LIMITS.uploadUnpackedBytes,
+      })
       const record = { teamId, hash, sizeBytes: (await stat(writing)).size, usedAtMs: now() }
       await repository.insert(record, templateId).catch((cause) => {
         throw new SandlotError('not_found', `template '${templateId}' was deleted`, { cause })
@@ -178,7 +183,7 @@ export class Uploads {
     if (isNewBlock) this.#checkDisk()
   }
 
-  /** Concurrent uploads share the free space: each may have a block that is not on the disk yet. */
+  /** Checks the free space, of which each concurrent upload may use a block that is not written yet. */
   #checkDisk(): void {
     const senders = [...this.#coming.values()].reduce((sum, { count }) => sum + count, 0)
     if (this.#options.roomBytes() >= senders * BLOCK_BYTES) return
@@ -208,7 +213,10 @@ export class Uploads {
     for (const record of [...this.#kept.values()]) if (record.usedAtMs < lastMs) await this.#remove(record)
   }
 
-  /** Finds the archives that only one template uses, before that template is removed. @returns removes the archives */
+  /**
+   * Finds the archives that only one template uses, before that template is removed. @returns a function that removes
+   * these archives
+   */
   async releasedBy(templateId: string): Promise<() => Promise<void>> {
     const released = await this.#options.repository.onlyFor(templateId)
     return async () => {

@@ -11,7 +11,10 @@ export interface UploadTicket {
   expiresAtMs: number
 }
 
-/** Secrets with which an archive may be sent without an API key: clients send none. A team displaces only its own tickets. */
+/**
+ * Secrets that allow one upload without an API key, which clients do not send. Too many tickets of a team displace only
+ * that team's own.
+ */
 export class UploadTickets {
   readonly #now: () => number
   readonly #byTeam = new Map<string, Map<string, UploadTicket>>()
@@ -20,7 +23,7 @@ export class UploadTickets {
     this.#now = now
   }
 
-  /** @returns a secret that is good for an hour */
+  /** @returns a secret that is valid for an hour */
   add(team: Team, templateId: string, hash: string): string {
     const nowMs = this.#now()
     const tickets = this.#byTeam.get(team.teamId) ?? new Map<string, UploadTicket>()

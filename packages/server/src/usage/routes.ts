@@ -6,7 +6,7 @@ export interface UsageRoutesOptions {
   storage: StorageUsage
 }
 
-/** Storage that a team uses. */
+/** Reports the storage that a team uses, and collects garbage. */
 export function usageRoutes(app: App, options: UsageRoutesOptions): void {
   app.get('/usage/storage', { schema: getStorageUsage }, getStorage(options))
   app.post('/usage/storage/gc', { schema: collectGarbage }, collect(options))

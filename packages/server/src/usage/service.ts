@@ -13,7 +13,7 @@ export interface StorageUsageOptions {
   limits: TeamLimits
 }
 
-/** How much a team's checkpoints and archives for COPY steps take on disk. */
+/** Storage that a team's checkpoints and archives for COPY steps use. */
 export class StorageUsage {
   readonly #options: StorageUsageOptions
 
@@ -21,7 +21,7 @@ export class StorageUsage {
     this.#options = options
   }
 
-  /** Counts what a team keeps: bytes as they were written, and bytes that they take on disk. */
+  /** Counts what a team keeps: uncompressed bytes, and bytes on disk. */
   async usage({ teamId, plan }: Team) {
     const { checkpoints, node } = this.#options
     const ids = await checkpoints.idsOf(teamId)
@@ -42,20 +42,21 @@ export class StorageUsage {
   }
 
   /**
-   * Frees what deleted checkpoints have left, for the administrator's team. Other teams are refused, because the report
-   * tells how much they deleted. The node does this by itself every 15 minutes, and when the disk has no room for a checkpoint.
+   * Deletes chunks that no checkpoint needs, for the administrator's team. Other teams are refused, because the report
+   * reveals how much all teams deleted. The node does this by itself every 15 minutes, and when the disk has no room for
+   * a checkpoint.
    * @throws SandlotError forbidden
    */
   async collectGarbage(team: Team, isDryRun: boolean): Promise<GarbageReport> {
     if (team.slug !== DEFAULT_TEAM_SLUG)
       throw new SandlotError(
         'forbidden',
-        `garbage is collected for all teams at once, by itself every 15 minutes; only team '${DEFAULT_TEAM_SLUG}' may ask for it`,
+        `garbage of all teams is collected every 15 minutes; only team '${DEFAULT_TEAM_SLUG}' can request it`,
       )
     return this.#options.node.collectGarbage(isDryRun)
   }
 
-  /** Checks that a team may keep more. @throws SandlotError quota_exceeded */
+  /** Checks that a team may store more. @throws SandlotError quota_exceeded */
   async checkQuota(team: Team): Promise<void> {
     if (team.plan.storageMB === null) return
     const { checkpoints, uploads, limits } = this.#options

@@ -8,8 +8,8 @@ export interface Archive {
 }
 
 /**
- * Packs files for the builder: names relative to the context directory, owned by root, directories without what they
- * hold (that is listed itself).
+ * Packs files for the builder: names are relative to the context directory, owner is root. A directory is packed
+ * without its content, which `files` lists separately.
  *
  * @param gzip whether to compress
  */

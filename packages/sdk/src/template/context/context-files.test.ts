@@ -32,7 +32,7 @@ async function select(src: string, options: { ignore?: string[]; resolveSymlinks
 
 const paths = async (...args: Parameters<typeof select>) => (await select(...args)).map(({ path }) => path)
 
-test('a file is itself, a directory all it holds; links are not followed', async () => {
+test('a file selects itself, a directory also its content; links are not followed', async () => {
   expect(await paths('./a.txt')).toEqual(['a.txt'])
   expect(await paths('src/')).toEqual([
     'src',
@@ -52,18 +52,18 @@ test('globs match hidden files, within a directory or at any depth', async () =>
   expect(await paths('src/*/')).toEqual(['src/sub', 'src/sub/empty', 'src/sub/y.ts'])
 })
 
-test('ignored directories are left out with all they hold, but for exceptions', async () => {
+test('ignored directories are left out with their content, except for exceptions', async () => {
   expect(await paths('.', { ignore: ['src', 'node_modules', '.*'] })).toEqual(['', 'a.txt', 'broken', 'link'])
   expect(await paths('src', { ignore: ['src', '!src/sub/y.ts'] })).toEqual(['src/sub/y.ts'])
 })
 
-test('.dockerignore of the context counts', async () => {
+test('the .dockerignore of the context directory applies', async () => {
   await writeFile(join(contextDirectory, '.dockerignore'), '# c\nsrc\n.*\n')
   expect(await paths('.', { ignore: ['node_modules'] })).toEqual(['', 'a.txt', 'broken', 'link'])
   await rm(join(contextDirectory, '.dockerignore'))
 })
 
-test('resolved links are what they point to', async () => {
+test('resolved links are replaced by their targets', async () => {
   expect((await select('link'))[0]?.stats.isSymbolicLink()).toBe(true)
   expect((await select('link', { resolveSymlinks: true }))[0]?.stats.isFile()).toBe(true)
   await expect(select('broken', { resolveSymlinks: true })).rejects.toThrow(
@@ -72,7 +72,7 @@ test('resolved links are what they point to', async () => {
   await expect(select('src', { resolveSymlinks: true })).rejects.toThrow('"src/out/')
 })
 
-test('what does not exist or cannot be packed is named', async () => {
+test('the error names a path that does not exist or cannot be packed', async () => {
   await expect(select('nope')).rejects.toThrow(`No files found in ${contextDirectory}/nope`)
   await expect(select('nope*')).rejects.toThrow('No files found')
   execFileSync('mkfifo', [join(contextDirectory, 'pipe')])
@@ -80,7 +80,7 @@ test('what does not exist or cannot be packed is named', async () => {
   await rm(join(contextDirectory, 'pipe'))
 })
 
-test('the hash changes with destination and content, not with the time of day', async () => {
+test('the hash changes with destination and content, not with the modification time', async () => {
   const hash = async (dest: string) => filesHash(modules, 'a.txt', dest, await select('a.txt'))
   const before = await hash('/x')
   expect(await hash('/y')).not.toBe(before)
@@ -90,18 +90,21 @@ test('the hash changes with destination and content, not with the time of day', 
   expect(await hash('/x')).toBe(before)
 })
 
-test.each([true, false])('tar unpacks the archive (compressed: %s) to what was packed', async (gzip) => {
-  await writeFile(join(contextDirectory, 'src/x.ts'), Buffer.alloc(300_000, 'x'))
-  const archive = await packArchive(modules, await select('.'), gzip)
-  const target = await mkdtemp(join(tmpdir(), 'sdk-unpacked-'))
-  execFileSync('tar', ['-x', gzip ? '-zf' : '-f', archive.path, '-C', target])
-  expect(
-    execFileSync('diff', ['-r', '--no-dereference', contextDirectory, target], { encoding: 'utf8' }),
-  ).toBe('')
-  await archive.remove()
-  await expect(modules.fs.promises.stat(archive.path)).rejects.toThrow('ENOENT')
-  await rm(target, { recursive: true })
-})
+test.each([true, false])(
+  'tar unpacks the archive (compressed: %s) to the files that were packed',
+  async (gzip) => {
+    await writeFile(join(contextDirectory, 'src/x.ts'), Buffer.alloc(300_000, 'x'))
+    const archive = await packArchive(modules, await select('.'), gzip)
+    const target = await mkdtemp(join(tmpdir(), 'sdk-unpacked-'))
+    execFileSync('tar', ['-x', gzip ? '-zf' : '-f', archive.path, '-C', target])
+    expect(
+      execFileSync('diff', ['-r', '--no-dereference', contextDirectory, target], { encoding: 'utf8' }),
+    ).toBe('')
+    await archive.remove()
+    await expect(modules.fs.promises.stat(archive.path)).rejects.toThrow('ENOENT')
+    await rm(target, { recursive: true })
+  },
+)
 
 test('a file that vanishes while it is packed leaves no archive', async () => {
   await writeFile(join(contextDirectory, 'gone'), 'x')

@@ -3,16 +3,16 @@ import { TemplateError } from '../../errors.ts'
 import { type IgnoreRules, ignoreRules, readIgnoreFile } from './ignore-rules.ts'
 import type { ContextModules } from './modules.ts'
 
-/** A file, directory, or symbolic link that a COPY takes. */
+/** A file, directory, or symbolic link that a COPY step copies. */
 export interface ContextFile {
   /** Relative to the context directory, with `/`; empty for the directory itself. */
   path: string
   absolutePath: string
-  /** Of the link itself, unless links are resolved. */
+  /** Stats of the link itself, unless links are resolved. */
   stats: Stats
 }
 
-/** What of the context directory is copied, and how links count. */
+/** Which files of the context directory are copied, and whether links are resolved. */
 export interface Selection {
   contextDirectory: string
   /** Path or glob. */
@@ -21,7 +21,7 @@ export interface Selection {
   resolveSymlinks: boolean
 }
 
-/** The patterns of `.dockerignore` in the context directory, if there is one, then those of the template. */
+/** Reads the patterns of `.dockerignore` in the context directory, if it exists, and adds those of the template. */
 export async function contextIgnoreRules(
   modules: ContextModules,
   contextDirectory: string,
@@ -37,9 +37,9 @@ export async function contextIgnoreRules(
 }
 
 /**
- * All that a source of COPY names, directories with what they hold, sorted by path.
+ * Lists the files of a source of COPY, including the content of directories, sorted by path.
  *
- * @throws {@link TemplateError} if that is nothing, or something that no archive can hold (sockets, devices)
+ * @throws {@link TemplateError} if there are none, or one that no archive can hold (sockets, devices)
  */
 export async function contextFiles(modules: ContextModules, selection: Selection): Promise<ContextFile[]> {
   const found = new Map<string, ContextFile>()
@@ -61,7 +61,7 @@ class ContextReader {
     this.selection = selection
   }
 
-  /** The paths that match the source itself, without what they hold. */
+  /** Lists the paths that match the source itself, without their content. */
   async namedPaths(): Promise<string[]> {
     const {
       picomatch,
@@ -79,7 +79,10 @@ class ContextReader {
     return paths.filter((_, at) => stats[at]?.isDirectory())
   }
 
-  /** Adds a path and, if it is a directory, all below it. Links to directories are followed only when resolved. */
+  /**
+   * Adds a path and, if it is a directory, its content. Links to directories are followed only when links are
+   * resolved.
+   */
   async collect(path: string, found: Map<string, ContextFile>, realParents: string[]): Promise<void> {
     const isIgnored = path !== '' && this.selection.ignore.isIgnored(path)
     if (isIgnored && this.selection.ignore.canPrune) return
@@ -117,7 +120,7 @@ class ContextReader {
     return (await this.entries(directory)).map(({ name }) => name)
   }
 
-  /** Nothing for what is no directory. */
+  /** Lists the entries of a directory; empty for other paths. */
   private async entries(directory: string) {
     return this.modules.fs.promises
       .readdir(this.absolute(directory), { withFileTypes: true })
@@ -133,7 +136,7 @@ class ContextReader {
       if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
       throw error
     })
-    // The context directory may itself be a link.
+    // The context directory itself may be a link, which is always resolved.
     const isResolved = this.selection.resolveSymlinks || path === ''
     if (!link?.isSymbolicLink() || !isResolved) return link
     return stat(this.absolute(path)).catch((error) => {

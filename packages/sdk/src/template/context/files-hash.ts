@@ -2,8 +2,8 @@ import type { ContextFile } from './context-files.ts'
 import type { ContextModules } from './modules.ts'
 
 /**
- * What the server knows the files of a COPY by: SHA-256, in hex, of source and destination and of each file's path,
- * mode, size, and content or link target (wire spec, section 5.3). Contents are streamed.
+ * Computes the hash by which the server recognises the files of a COPY: SHA-256, in hex, of source and destination
+ * and of each file's path, mode, size, and content or link target (wire spec, section 5.3). Contents are streamed.
  */
 export async function filesHash(
   { crypto, fs }: ContextModules,

@@ -5,7 +5,7 @@ import { ignoreRules, readIgnoreFile } from './ignore-rules.ts'
 const ignored = (patterns: string[], paths: string[]) =>
   paths.filter((path) => ignoreRules({ picomatch }, patterns).isIgnored(path))
 
-test('a directory is left out with all it holds', () => {
+test('a directory is left out with its content', () => {
   const paths = ['node_modules', 'node_modules/a/b.js', 'src/node_modules/c.js', 'node_modules.txt']
   expect(ignored(['node_modules'], paths)).toEqual(['node_modules', 'node_modules/a/b.js'])
   expect(ignored(['/node_modules/'], paths)).toEqual(['node_modules', 'node_modules/a/b.js'])
@@ -28,6 +28,6 @@ test('an ignored directory is read only if there are exceptions', () => {
   expect(ignoreRules({ picomatch }, ['dist', '!dist/keep']).canPrune).toBe(false)
 })
 
-test('comments, blank lines and surrounding blanks of the file do not count', () => {
+test('comments, blank lines and surrounding blanks of the file are ignored', () => {
   expect(readIgnoreFile('\uFEFF# c\r\n\n  *.md \r\n!a.md\n')).toEqual(['*.md', '!a.md'])
 })

@@ -1,15 +1,15 @@
 import type { ContextModules } from './modules.ts'
 
-/** Tells whether a path (relative to the context directory, with `/`) is left out of it. */
+/** Decides whether a path (relative to the context directory, with `/`) is ignored. */
 export interface IgnoreRules {
   isIgnored(path: string): boolean
-  /** Whether nothing below an ignored directory can be wanted either, so that it need not be read. */
+  /** Whether everything below an ignored directory is ignored too, so that the directory need not be read. */
   canPrune: boolean
 }
 
 /**
- * Patterns with the meaning they have in a `.dockerignore`: relative to the context directory, a directory with all
- * it holds, `!` takes back, the last pattern that matches decides
+ * Compiles patterns with their meaning in a `.dockerignore`: they are relative to the context directory, a directory
+ * includes its content, `!` makes an exception, and the last pattern that matches decides
  * (https://docs.docker.com/build/concepts/context/#dockerignore-files).
  */
 export function ignoreRules(
@@ -36,7 +36,7 @@ export function ignoreRules(
   }
 }
 
-/** The patterns of a `.dockerignore`: one a line, without comments. */
+/** Returns the patterns of a `.dockerignore`: one per line, without comments. */
 export const readIgnoreFile = (content: string): string[] =>
   content
     .replace(/^\uFEFF/, '')

@@ -1,7 +1,10 @@
 import { TemplateError } from '../../errors.ts'
 import { builtinModule } from '../../http/runtime.ts'
 
-/** What reading, packing, and uploading files takes: modules of Node, and the globs, loaded when they are needed. */
+/**
+ * Modules for reading, packing, and uploading files: those of Node, and the glob library. Loaded when they are
+ * needed.
+ */
 export interface ContextModules extends NodeModules {
   picomatch: typeof import('picomatch')
 }

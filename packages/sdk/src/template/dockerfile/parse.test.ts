@@ -10,7 +10,7 @@ test('keywords are read in any case, comments and blank lines are not instructio
   ])
 })
 
-test('a continued line goes on over comments and blank lines', () => {
+test('a continued line continues after comments and blank lines', () => {
   expect(parsed('RUN a \\\n# c\n\n  && b \\  \n  && c\nUSER x')).toEqual([
     ['RUN', 'a   && b   && c'],
     ['USER', 'x'],
@@ -31,20 +31,20 @@ test('the escape directive makes the backslash an ordinary character', () => {
   ])
 })
 
-test('Windows line breaks and a byte order mark leave no trace', () => {
+test('Windows line breaks and a byte order mark are removed', () => {
   expect(parsed('\uFEFFFROM a\r\nRUN b \\\r\n c\r\n')).toEqual([
     ['FROM', 'a'],
     ['RUN', 'b  c'],
   ])
 })
 
-test('flags are taken off only where an instruction has flags', () => {
+test('flags are removed only from instructions that have flags', () => {
   const [copy, cmd] = parseDockerfile('COPY --link --chown=u:g --chmod=755 a b\nCMD --help')
   expect(copy).toMatchObject({ flags: { link: '', chown: 'u:g', chmod: '755' }, text: 'a b' })
   expect(cmd).toMatchObject({ flags: {}, text: '--help' })
 })
 
-test('a here-document belongs to its instruction, with comments and indentation', () => {
+test('a here-document belongs to its instruction, and keeps comments and indentation', () => {
   const [run, user] = parseDockerfile('RUN <<EOF\n  echo "a   b"\n# kept\nEOF\nUSER x')
   expect(run).toMatchObject({
     text: '<<EOF',
@@ -53,7 +53,7 @@ test('a here-document belongs to its instruction, with comments and indentation'
   expect(user).toMatchObject({ keyword: 'USER', line: 5 })
 })
 
-test('two here-documents of one instruction follow each other; a dash takes tabs off', () => {
+test('two here-documents of one instruction follow each other; a dash removes leading tabs', () => {
   const [run] = parseDockerfile("RUN a <<-ONE 2>x b <<'TWO'\n\t1\n\tONE\n2\nTWO\n")
   expect(run!.heredocs.map(({ content }) => content)).toEqual(['1\n', '2\n'])
 })

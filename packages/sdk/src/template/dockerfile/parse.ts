@@ -4,18 +4,18 @@ export interface DockerInstruction {
   keyword: string
   /** `--chown=a:b` as `chown: 'a:b'`; a flag without a value is the empty string. */
   flags: Record<string, string>
-  /** What follows keyword and flags, continued lines joined, without here-documents. */
+  /** Rest of the instruction after keyword and flags, with continued lines joined, without here-documents. */
   text: string
   heredocs: HereDocument[]
-  /** Where it begins, from 1. */
+  /** Number of the first line, from 1. */
   line: number
 }
 
 export interface HereDocument {
   name: string
-  /** The lines between, each with its line break. */
+  /** Lines of the here-document, each with its line break. */
   content: string
-  /** As in the file, to be put behind the command that reads it: the lines between and the closing name. */
+  /** Lines and closing name as in the file, to be appended to the command that reads the here-document. */
   source: string
 }
 
@@ -48,7 +48,7 @@ export function parseDockerfile(content: string): DockerInstruction[] {
   return instructions
 }
 
-/** The strings of `["a", "b"]`; undefined if the text is no such list, and thus the shell form. */
+/** Returns the strings of `["a", "b"]`; undefined if the text is not such a list, which means the shell form. */
 export function execForm(text: string): string[] | undefined {
   if (!text.startsWith('[')) return undefined
   try {
@@ -61,7 +61,10 @@ export function execForm(text: string): string[] | undefined {
 
 const isBlankOrComment = (line: string): boolean => /^\s*(#|$)/.test(line)
 
-/** The escape character at the end of a line, unless it is itself escaped; `# escape=` on top changes it. */
+/**
+ * Matches the escape character at the end of a line, unless it is itself escaped; `# escape=` on top changes the
+ * character.
+ */
 function continuationPattern(lines: string[]): RegExp {
   for (const line of lines) {
     const directive = line.match(/^\s*#\s*([a-zA-Z]+)\s*=\s*(\S+)\s*$/)

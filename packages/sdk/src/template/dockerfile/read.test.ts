@@ -2,7 +2,7 @@
 import { expect, test, vi } from 'vitest'
 import { readDockerfile } from './read.ts'
 
-/** Type and arguments of the steps between the first two and the last two, which every such file has. */
+/** Type and arguments of the steps, without the first two and last two, which are the same for every such file. */
 const middle = (content: string) =>
   readDockerfile(`FROM a\n${content}\nUSER user\nWORKDIR /home/user`)
     .steps.slice(2, -2)
@@ -26,7 +26,7 @@ test('arguments before FROM choose the image', () => {
   expect(fromImage).toBe('r.dev/python:3')
 })
 
-test('RUN keeps what quotes hold together', () => {
+test('RUN keeps white space inside quotes', () => {
   expect(middle('RUN echo "a   b"   \\\n   && c\\nd')).toEqual([['RUN', 'echo "a   b" && c\\nd']])
 })
 
@@ -53,7 +53,7 @@ test('COPY makes one step of each source, with owner and permissions', () => {
   ])
 })
 
-test('values of ENV lose their quotes, and what may be expanded stays', () => {
+test('values of ENV lose their quotes, and variables that may be expanded stay', () => {
   expect(middle(`ENV A=1 B="x y" C='$D' E=$A/z\nENV OLD some  text`)).toEqual([
     ['ENV', 'A', '1', 'B', 'x y', 'C', '\\$D', 'E', '$A/z'],
     ['ENV', 'OLD', 'some  text'],
@@ -92,13 +92,13 @@ test.each([
   ['FROM a\nCOPY --chmod=u+x x y', 'Dockerfile line 2: --chmod=u+x is not supported'],
   ['FROM a\nADD https://x.dev/y /y', 'Dockerfile line 2: ADD of https://x.dev/y is not supported'],
   ['FROM a\nCOPY <<EOF /x\nhi\nEOF', 'Dockerfile line 2: COPY of a here-document is not supported'],
-  ['FROM a\nENV A', 'Dockerfile line 2: ENV wants NAME=value, not A'],
+  ['FROM a\nENV A', 'Dockerfile line 2: ENV needs NAME=value, got A'],
   ['FROM a\nCOPY ../x y', 'Invalid source path "../x": path escapes the context directory'],
-])('%j is refused with its line', (content, message) => {
+])('%j is refused, and the error names the line', (content, message) => {
   expect(() => readDockerfile(content)).toThrow(message)
 })
 
-test('what a template does not have is warned of', () => {
+test('instructions without effect in a template cause a warning', () => {
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
   readDockerfile('FROM a\nEXPOSE 80\nLABEL a=b\nHEALTHCHECK NONE\nADD x.tar.gz /x')
   expect(warn.mock.calls.flat()).toEqual([

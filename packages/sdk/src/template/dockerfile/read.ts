@@ -11,16 +11,19 @@ export interface DockerfileTemplate {
   startCmd?: string
 }
 
-/** No part of a template, and without effect on the files of an image. */
+/**
+ * Instructions without an equivalent in a template that do not change the files of an image. They are ignored
+ * silently.
+ */
 const WITHOUT_EFFECT = ['EXPOSE', 'VOLUME', 'LABEL', 'MAINTAINER', 'STOPSIGNAL']
-/** Would change how the container behaves in Docker. */
+/** Instructions that change how a container behaves in Docker. They are ignored with a warning. */
 const UNSUPPORTED = ['HEALTHCHECK', 'SHELL', 'ONBUILD']
 
 /**
  * Reads a Dockerfile with one stage. As in Docker, steps run as root in `/` until USER and WORKDIR say otherwise;
  * a file without them ends as `user` in `/home/user`, the defaults of templates.
  *
- * @throws {@link TemplateError} with the line of what cannot be converted
+ * @throws {@link TemplateError} naming the line of an instruction that cannot be converted
  */
 export function readDockerfile(content: string): DockerfileTemplate {
   const instructions = parseDockerfile(content)
@@ -102,7 +105,7 @@ function permissionBits(instruction: DockerInstruction, chmod: string): number {
   return Number.parseInt(chmod, 8)
 }
 
-/** `A=1 B=2`, or the old form `A the rest`. What is known of the values is remembered for later instructions. */
+/** Parses `A=1 B=2`, or the old form `A the rest`, and adds the values to `variables` for later instructions. */
 function assignments(instruction: DockerInstruction, variables: Map<string, string>): [string, string][] {
   const words = splitWords(instruction.text)
   const old = instruction.text.match(/^([^\s=]+)\s+([\s\S]+)$/)
@@ -110,7 +113,7 @@ function assignments(instruction: DockerInstruction, variables: Map<string, stri
     ? [[old[1]!, old[2]!] as [string, string]]
     : words.map(({ expandable }) => {
         const at = expandable.indexOf('=')
-        if (at < 1) throw mistake(instruction, `${instruction.keyword} wants NAME=value, not ${expandable}`)
+        if (at < 1) throw mistake(instruction, `${instruction.keyword} needs NAME=value, got ${expandable}`)
         return [expandable.slice(0, at), expandable.slice(at + 1)] as [string, string]
       })
   for (const [name, value] of pairs)
@@ -118,7 +121,7 @@ function assignments(instruction: DockerInstruction, variables: Map<string, stri
   return pairs
 }
 
-/** Build arguments are variables of the build with their default; one without a default is empty. */
+/** Turns a build argument into a variable of the build with the default value; without a default it is empty. */
 function argSteps(instruction: DockerInstruction, variables: Map<string, string>): Step[] {
   const isDeclared = /^\w+$/.test(instruction.text)
   if (!isDeclared) return [envStep(assignments(instruction, variables))]
@@ -126,13 +129,13 @@ function argSteps(instruction: DockerInstruction, variables: Map<string, string>
   return [envStep([[instruction.text, variables.get(instruction.text)!]])]
 }
 
-/** ENTRYPOINT with CMD behind it; the shell form of ENTRYPOINT takes none. Undefined if both are empty. */
+/** Returns ENTRYPOINT followed by CMD; the shell form of ENTRYPOINT ignores CMD. Undefined if both are empty. */
 function startCommand(entrypoint?: DockerInstruction, cmd?: DockerInstruction): string | undefined {
   const entrypointWords = entrypoint && execForm(entrypoint.text)
   const cmdWords = cmd && execForm(cmd.text)
   if (entrypoint && !entrypointWords) return collapseBlanks(entrypoint.text) || undefined
   if (!entrypointWords && cmd && !cmdWords) return collapseBlanks(cmd.text) || undefined
-  // Behind an ENTRYPOINT, the shell form of CMD is the words of a shell.
+  // After an ENTRYPOINT, the shell form of CMD becomes a call of the shell.
   const behind = cmdWords ?? (cmd?.text ? ['/bin/sh', '-c', cmd.text] : [])
   return [...(entrypointWords ?? []), ...behind].map(shellQuote).join(' ') || undefined
 }

@@ -4,7 +4,7 @@ import { collapseBlanks, expandVariables, splitWords } from './words.ts'
 
 const texts = (line: string) => splitWords(line).map(({ text }) => text)
 
-test('quotes hold a word together and are taken off', () => {
+test('quotes keep white space in a word and are removed', () => {
   expect(texts(`A=1 B="x y" C='q r' D=a\\ b "E"=g F=`)).toEqual([
     'A=1',
     'B=x y',
@@ -19,7 +19,7 @@ test('inside double quotes a backslash escapes only quotes, dollars, and itself'
   expect(texts('"a\\"b\\\\c\\n"')).toEqual(['a"b\\c\\n'])
 })
 
-test('a dollar that stands for itself stays so when the word is expanded later', () => {
+test('a literal dollar stays literal when the word is expanded later', () => {
   const [single, double, escaped] = splitWords(`'$A' "$A" \\$A`)
   expect([single, double, escaped].map((word) => word!.expandable)).toEqual(['\\$A', '$A', '\\$A'])
 })

@@ -1,11 +1,11 @@
 /** A word of a Dockerfile line without its quotes. */
 interface Word {
   text: string
-  /** The same, with `$` that stand for themselves escaped, so that it may be expanded later. */
+  /** The word with each literal `$` escaped, so that the word can be expanded later. */
   expandable: string
 }
 
-/** Splits at white space outside quotes and takes the quotes off, as a POSIX shell does. */
+/** Splits at white space outside quotes and removes the quotes, as a POSIX shell does. */
 export function splitWords(line: string): Word[] {
   const words: Word[] = []
   let word: Word | undefined
@@ -42,7 +42,7 @@ export function splitWords(line: string): Word[] {
 /**
  * Replaces `$NAME`, `${NAME}`, `${NAME:-word}` and `${NAME:+word}`.
  *
- * @param unknown what becomes of a name without a value: it stays, for the builder to expand, or counts as unset
+ * @param unknown treatment of a name without a value: it stays, for the builder to expand, or counts as unset
  */
 export function expandVariables(
   text: string,
@@ -62,7 +62,10 @@ export function expandVariables(
   )
 }
 
-/** Runs of white space outside quotes become one space: what line breaks and indentation leave in a command. */
+/**
+ * Replaces each run of white space outside quotes, which line breaks and indentation leave in a command, with one
+ * space.
+ */
 export function collapseBlanks(command: string): string {
   return command.replace(/\\[\s\S]|"(?:\\[\s\S]|[^"\\])*"|'[^']*'|\s+/g, (part) =>
     /^\s/.test(part) ? ' ' : part,

@@ -3,7 +3,7 @@ import { copyStep, envStep, runStep, userStep } from '../step.ts'
 import { readDockerfile } from './read.ts'
 import { writeDockerfile } from './write.ts'
 
-test('what Docker reads is what the template does', () => {
+test('the written Dockerfile has the steps of the template', () => {
   const steps = [
     copyStep('a b', '/x', { user: 'u:g', mode: 0o755 }),
     copyStep('c', '/d/'),
@@ -24,7 +24,7 @@ test('what Docker reads is what the template does', () => {
   expect(argsOf(read.steps.slice(3, -1))).toEqual(argsOf(steps))
 })
 
-test('a step of another user stands between two USER instructions once the user is known', () => {
+test('a step of another user is written between two USER instructions once the user is known', () => {
   const steps = [runStep('a', 'root'), userStep('u'), runStep('b', 'root'), runStep('c', 'u')]
   expect(writeDockerfile('x', steps)).toBe('FROM x\nRUN a\nUSER u\nUSER root\nRUN b\nUSER u\nRUN c\n')
 })

@@ -1,6 +1,9 @@
 import type { Step } from '../step.ts'
 
-/** The steps of a template as a Dockerfile. A step that runs as another user stands between two USER instructions. */
+/**
+ * Writes the steps of a template as a Dockerfile. A step that runs as another user is put between two USER
+ * instructions.
+ */
 export function writeDockerfile(fromImage: string, steps: Step[], startCmd?: string): string {
   const lines = [`FROM ${fromImage}`]
   let user: string | undefined
@@ -23,7 +26,10 @@ export function writeDockerfile(fromImage: string, steps: Step[], startCmd?: str
   return `${lines.join('\n')}\n`
 }
 
-/** A command of several lines becomes a here-document, as the end of a line ends an instruction. */
+/**
+ * Writes a RUN instruction. A command of several lines becomes a here-document, as the end of a line ends an
+ * instruction.
+ */
 function run(command: string): string {
   if (!command.includes('\n')) return `RUN ${command}`
   let name = 'SCRIPT'
@@ -40,6 +46,6 @@ function pairs(args: string[]): string[] {
   return list
 }
 
-/** Quoted where white space or quotes would end it. `$NAME` and `\$` stay, as Docker reads both in the same way. */
+/** Quotes a value that contains white space or quotes. Keeps `$NAME` and `\$`, which Docker reads like the builder. */
 const envValue = (value: string): string =>
   /[\s"']|\\(?!\$)/.test(value) ? `"${value.replace(/"|\\(?!\$)/g, '\\$&')}"` : value
