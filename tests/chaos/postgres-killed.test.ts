@@ -94,7 +94,11 @@ async function checkRows(): Promise<void> {
   for (const { sandboxId, state } of await pages.nextItems()) listed.push(`${sandboxId} ${state}`)
   const running = await rows(`select id from sandboxes where state = 'running'`)
   const written = await rows(`select id || ' ' || state from sandboxes where state <> 'killed'`)
-  expect(written.sort().join()).toBe(listed.sort().join())
+  const differing = [
+    ...written.filter((row) => !listed.includes(row)).map((row) => `only a row: ${row}`),
+    ...listed.filter((row) => !written.includes(row)).map((row) => `only listed: ${row}`),
+  ]
+  expect(differing.join()).toBe('')
   expect(await rows('select id from events group by id having count(*) > 1')).toEqual([])
   expect(
     await rows(`select sandbox_id from events where type = 'sandbox.lifecycle.created'

@@ -46,11 +46,11 @@ export async function withLock<T>(
   onWait: () => void,
   work: () => Promise<T>,
 ): Promise<T> {
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   let lock = tryLock(path)
   if (!lock) onWait()
   while (!lock) {
-    if (Date.now() > deadline)
+    if (performance.now() > deadline)
       throw new Error(`the lock ${path} was held by another process for ${timeoutMs / 1000} s`)
     await sleep(RETRY_MS)
     lock = tryLock(path)

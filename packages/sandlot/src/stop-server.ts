@@ -17,8 +17,8 @@ export async function stopServer(home: string): Promise<string> {
     ['SIGKILL', KILL_TIMEOUT_MS],
   ] as const) {
     signalProcess(server.pid, signal)
-    const deadline = Date.now() + timeoutMs
-    while (isAlive(server) && Date.now() < deadline) await sleep(POLL_MS)
+    const deadline = performance.now() + timeoutMs
+    while (isAlive(server) && performance.now() < deadline) await sleep(POLL_MS)
     if (!isAlive(server))
       return signal === 'SIGTERM' ? `stopped (pid ${server.pid})` : `killed (pid ${server.pid})`
   }

@@ -96,7 +96,7 @@ export class Cgroups {
 
   /** Sends SIGKILL to all processes until none is left. @throws SandlotError operation_timeout when one survives 18 s */
   async kill(path: string): Promise<void> {
-    const deadlineMs = Date.now() + KILL_TIMEOUT_MS
+    const deadlineMs = performance.now() + KILL_TIMEOUT_MS
     for (;;) {
       const pids = this.#pids(path)
       if (pids.length === 0) return
@@ -105,7 +105,7 @@ export class Cgroups {
           process.kill(pid, 'SIGKILL')
         } catch {}
       }
-      if (Date.now() > deadlineMs)
+      if (performance.now() > deadlineMs)
         throw new SandlotError(
           'operation_timeout',
           `processes ${pids.join(', ')} in cgroup ${path} survive SIGKILL for ${KILL_TIMEOUT_MS / 1000} s`,

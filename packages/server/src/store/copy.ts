@@ -2,6 +2,7 @@ import { SandlotError } from '@sandlot/protocol'
 import { type Kysely, sql } from 'kysely'
 import { SCHEMA_VERSION, schemaVersionOf } from './migrations.ts'
 import { kindOf, type Store } from './open-store.ts'
+import { storableInPostgres } from './postgres-text.ts'
 import type { Schema } from './schema.ts'
 import { liftTransactionTimeout } from './transactions.ts'
 
@@ -50,6 +51,10 @@ export interface CopyProgress {
   phase: 'copying' | 'comparing'
 }
 
+interface Job extends Pick<CopyOptions, 'onProgress'> {
+  edit(row: Row): Row
+}
+
 export interface CopySummary {
   tables: Array<{ table: string; rows: number }>
 }
@@ -63,16 +68,17 @@ export async function copyStore(from: Store, to: Store, options: CopyOptions): P
   await checkSource(from)
   await checkTarget(to)
   const tables: CopySummary['tables'] = []
+  const job = { edit: rowEdit(to, options.nodeId), onProgress: options.onProgress }
   await to.transaction().execute(async (target) => {
     if (kindOf(to) === 'postgres') await liftTransactionTimeout(target)
     // the row that was created with the tables
     await target.deleteFrom('plans').execute()
     for (const table of TABLES)
-      tables.push({ table: table.name, rows: await copyTable(from, target, table, options) })
+      tables.push({ table: table.name, rows: await copyTable(from, target, table, job) })
     if (kindOf(to) === 'postgres')
       await sql`select setval(pg_get_serial_sequence('events', 'sequence'), greatest(max(sequence), 1),
         max(sequence) is not null) from events`.execute(target)
-    for (const table of TABLES) await compareTable(from, target, table, options)
+    for (const table of TABLES) await compareTable(from, target, table, job)
   })
   return { tables }
 }
@@ -134,13 +140,13 @@ async function copyTable(
   from: Store,
   target: Store,
   table: (typeof TABLES)[number],
-  { nodeId, onProgress }: CopyOptions,
+  { edit, onProgress }: Job,
 ): Promise<number> {
   let count = 0
   for await (const batch of batches(from, table)) {
     await target
       .insertInto(table.name)
-      .values(batch.map((row) => onNode(row, nodeId)) as never)
+      .values(batch.map((row) => edit(row)) as never)
       .execute()
     count += batch.length
     onProgress?.({ table: table.name, rows: count, phase: 'copying' })
@@ -152,14 +158,14 @@ async function compareTable(
   from: Store,
   target: Store,
   table: (typeof TABLES)[number],
-  { nodeId, onProgress }: CopyOptions,
+  { edit, onProgress }: Job,
 ): Promise<void> {
   const copied = batches(target, table)
   let count = 0
   for await (const batch of batches(from, table)) {
     const { value: others = [] } = (await copied.next()) as { value?: Row[] }
     for (const [index, row] of batch.entries())
-      if (!isEqual(onNode(row, nodeId), others[index])) throw differing(table, row)
+      if (!isEqual(edit(row), others[index])) throw differing(table, row)
     if (others.length !== batch.length) throw differing(table, others[batch.length]!)
     count += batch.length
     onProgress?.({ table: table.name, rows: count, phase: 'comparing' })
@@ -168,7 +174,15 @@ async function compareTable(
     throw new SandlotError('conflict', `the target has more rows in ${table.name} than the source`)
 }
 
-const onNode = (row: Row, nodeId: string): Row => ('node_id' in row ? { ...row, node_id: nodeId } : row)
+/** Turns a row of the source into what the target has for it. */
+function rowEdit(to: Store, nodeId: string): (row: Row) => Row {
+  const onNode = (row: Row): Row => ('node_id' in row ? { ...row, node_id: nodeId } : row)
+  if (kindOf(to) === 'sqlite') return onNode
+  return (row) =>
+    Object.fromEntries(
+      Object.entries(onNode(row)).map(([column, value]) => [column, storableInPostgres(value)]),
+    )
+}
 
 /** Compares by name, because the order of columns differs: they are listed in the order in which they were added. */
 const isEqual = (row: Row, other: Row | undefined): boolean =>

@@ -433,6 +433,18 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     )
   })
 
+  test('a copy has what the text of PostgreSQL cannot hold as the server would have written it', async () => {
+    const [sqlite, target] = [await open(`sqlite:${join(directory, 'copy.sqlite')}`), await open()]
+    await sqlite
+      .insertInto('teams')
+      .values({ id: 't', name: 'a\0b', slug: 't', plan: 'unlimited', created_at: 1 })
+      .execute()
+    await copyStore(sqlite, target, { nodeId: 'here' })
+    expect(await target.selectFrom('teams').select('name').execute()).toEqual([{ name: 'a\uFFFDb' }])
+    for (const store of stores) await store.destroy()
+    stores = []
+  })
+
   test('a copy to SQLite and back is equal, and continues its sequence numbers', async () => {
     const [source, sqlite] = [await open(), await open(`sqlite:${join(directory, 'copy.sqlite')}`)]
     await source.insertInto('plans').values(newPlan('own')).execute()

@@ -11,6 +11,7 @@ import {
 } from 'kysely'
 import pg from 'pg'
 import { isConnectionLoss, postgresError } from '../postgres-errors.ts'
+import { storableInPostgres } from '../postgres-text.ts'
 import { CommitOutcomes } from './commit-outcomes.ts'
 import { type ClientOptions, clientClass, clientConfig } from './postgres-client.ts'
 
@@ -165,7 +166,10 @@ class PostgresConnection implements DatabaseConnection {
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const { rows, rowCount } = await this.#send(() => this.client.query(sql, parameters.map(storable)), sql)
+    const { rows, rowCount } = await this.#send(
+      () => this.client.query(sql, parameters.map(storableInPostgres)),
+      sql,
+    )
     return { rows: rows as R[], numAffectedRows: BigInt(rowCount ?? 0) }
   }
 
@@ -187,7 +191,3 @@ class PostgresConnection implements DatabaseConnection {
     }
   }
 }
-
-/** Removes NUL characters, which names and logs may contain and PostgreSQL's text, unlike SQLite's, cannot. */
-const storable = (value: unknown): unknown =>
-  typeof value === 'string' && value.includes('\0') ? value.replaceAll('\0', '\uFFFD') : value
