@@ -140,6 +140,8 @@ test('adopted rows are a paused sandbox of the default team with its id and toke
   expect(shown).toMatchObject({ sandboxID, state: 'paused' })
   const resumed = await other.call('POST', `/sandboxes/${sandboxID}/connect`, { timeout: 60 })
   expect(resumed).toMatchObject({ status: 201, body: { sandboxID, envdAccessToken } })
+  const [takeover] = await other.eventsOf(sandboxID)
+  expect(takeover?.event_data).toEqual({ sandbox_metadata: {}, adopted: { from: 'first' } })
   await other.close()
 })
 

@@ -127,7 +127,7 @@ test.each([
     },
   ],
 ])(
-  'an image of %s gets bash and the rest from its own package manager, and what its source lacks is named',
+  'an image of %s gets bash and the other tools from its own package manager, and the log names tools that its source lacks',
   async (distribution, packages) => {
     const file = await distributionTar(distribution, { pool: packages }, join(scratch, 'root.tar'))
     await registry.push(`${distribution}:1`, [file])
@@ -150,7 +150,7 @@ test.each([
 )
 
 test(
-  'without a package source the build names what is missing and goes on; without bash it fails',
+  'without a package source the build names the missing tools and continues; without bash the build fails',
   async () => {
     await registry.push('nothing:1', [tarOf(makeRootfs(), join(scratch, 'nothing.tar'))])
     const logs = await build(Template().fromImage(`${registry.host}/nothing:1`).runCmd('true'), 'nothing')

@@ -38,12 +38,12 @@ interface CachedLeaf {
 }
 
 /**
- * Opens the local CA in `directory`, and makes one at first use. `ca.key` decides: a missing `ca.pem` is written again
- * for the same key, and two processes that start concurrently end up with one CA. The CA may sign only for `localhost`,
- * the domain and the addresses of `hosts`; when these change, a CA with another key replaces it.
- * @param domain may hold a port, which is ignored
+ * Opens the local CA in `directory`, and creates one at first use. `ca.key` decides: a missing `ca.pem` is written
+ * again for the same key, and two processes that start concurrently end up with one CA. The CA may sign only for
+ * `localhost`, the domain and the addresses of `hosts`; when these change, a CA with another key replaces it.
+ * @param domain may include a port, which is ignored
  * @param hosts what the server listens on; `0.0.0.0` and `::` mean all addresses of this machine
- * @throws SandlotError internal_server_error: `ca.key` is not a P-256 key; disk errors pass as they are in `cause`
+ * @throws SandlotError internal_server_error: `ca.key` is not a P-256 key; disk errors are in `cause`
  */
 export async function openCertificateStore(
   directory: string,
@@ -105,7 +105,10 @@ class LocalCertificateStore implements CertificateStore {
     return opened
   }
 
-  /** Renews the CA with the same key long before the certificate ends: clients with the old one accept leaves of both. */
+  /**
+   * Renews the CA with its existing key long before its certificate expires: clients with the old certificate accept
+   * leaves of both.
+   */
   #currentAuthority(): Promise<CertificateAuthority> {
     if (this.#now() < this.#renewAuthorityAtMs) return this.#authority
     this.#renewAuthorityAtMs = Number.POSITIVE_INFINITY
@@ -144,7 +147,10 @@ class LocalCertificateStore implements CertificateStore {
 const contextOf = ({ certificatePem, keyPem }: Leaf): SecureContext =>
   createSecureContext({ cert: certificatePem, key: keyPem, minVersion: 'TLSv1.2' })
 
-/** One wildcard serves all sandboxes; clients refuse wildcards below a single label such as `localhost`. */
+/**
+ * Returns the names of the leaf for `name`. One wildcard covers all sandboxes, except below a single label such as
+ * `localhost`, where clients refuse wildcards.
+ */
 function namesOfLeaf(name: string, apex: string): string[] | undefined {
   if (apex.includes('.')) return name === apex || isDirectlyBelow(name, apex) ? domainNames(apex) : undefined
   return isDirectlyBelow(name, apex) ? [name] : undefined

@@ -26,7 +26,7 @@ export interface Downstream {
   requestTrailers(): RawHeaders
   /** Must be called before the sink ends. */
   setTrailers(trailers: RawHeaders): void
-  /** Breaks the answer so that the client cannot take it for complete. */
+  /** Breaks the answer so that the client cannot mistake it for complete. */
   abort(): void
   /** Called when the client has disconnected or has received the whole answer. */
   onClose(listener: () => void): void

@@ -27,7 +27,7 @@ export interface ExchangeOptions {
 
 /**
  * Streams one request to the sandbox and its answer back. An abort by either side reaches the other side.
- * @throws node:http's error when HTTP/1.1 cannot carry the head; nothing is answered then
+ * @throws node:http's error when HTTP/1.1 cannot carry the head; no answer was sent then
  */
 export function exchange(options: ExchangeOptions): void {
   new Exchange(options).begin()
@@ -134,7 +134,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
     }
     upstream.end()
   })
-  // The part of the body that the sandbox does not read is read and dropped, so that the client reads the answer.
+  // Reads and drops the part of the body that the sandbox does not read, so that the client reads the answer.
   upstream.once('close', () => {
     if (!source.readableEnded) source.resume()
   })
@@ -145,7 +145,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
 }
 
 /**
- * Streams an answer to the client. `fail` is called when it cannot be begun or is cut off.
+ * Streams an answer to the client. `fail` is called when the answer cannot begin or is cut off.
  * @returns the transform that can end the answer with an error, if the answer has one
  */
 export function passAnswer(
@@ -200,7 +200,10 @@ export function passAnswer(
   return messages
 }
 
-/** Aborts a client that does not read the rest of a finished answer: the sandbox's idle timeout no longer covers it. */
+/**
+ * Aborts a client that does not read the rest of a finished answer, which the sandbox's idle timeout no longer
+ * covers.
+ */
 function endUnlessRead(downstream: Downstream, idleTimeoutMs: number): void {
   const timer = setTimeout(() => downstream.abort(), idleTimeoutMs)
   downstream.onClose(() => clearTimeout(timer))

@@ -20,7 +20,7 @@ export interface RequestHeadersOptions {
   host: string
   hasBody: boolean
   crossing: Crossing
-  /** Absent on envd's port, which is not called by browsers. */
+  /** Authority for the forwarding headers; absent on envd's port, which browsers do not call. */
   forwarded?: { authority: string }
   /** Value of the Upgrade header, when the connection changes its protocol. */
   upgrade?: string

@@ -16,14 +16,14 @@ import { refuseUpgrade } from './tunnel.ts'
 import { Turnstile } from './turn-away.ts'
 
 export interface ListenerOptions extends ConnectionLimitsOptions {
-  /** Addresses to listen on, e.g. `['127.0.0.1', '::1']`. IPv6 ones are left out on a machine without IPv6. */
+  /** Addresses to listen on, e.g. `['127.0.0.1', '::1']`. IPv6 addresses are left out on a machine without IPv6. */
   hosts: string[]
-  /** 0: any port that is free on all hosts. */
+  /** Port to listen on; 0 means any port that is free on all hosts. */
   port: number
   tls: CertificateStore
   onRequest: (request: EdgeRequest, response: EdgeResponse, connection: RequestConnection) => void
   onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
-  /** Called when a handler threw. The listener ends that connection; all others go on. */
+  /** Called when a handler threw. The listener ends the connection of that request, and no other. */
   onFailure?: (error: unknown) => void
   /** Longest time from the first byte of a connection, or of a request, to the end of the head. Default 15 000. */
   headTimeoutMs?: number
@@ -35,18 +35,18 @@ export interface ListenerOptions extends ConnectionLimitsOptions {
 
 export interface Listener {
   port: number
-  /** Stops accepting, lets pending requests end for `graceMs`, then breaks them. */
+  /** Stops accepting connections, waits up to `graceMs` for pending requests, then breaks them. */
   close(graceMs: number): Promise<void>
 }
 
 const TLS_HANDSHAKE_RECORD = 0x16
-/** As long as the edge lets a request be idle, so that clients may keep their connections (wire spec 3). */
+/** Equals the edge's idle timeout of a request, so that clients may keep their connections (wire spec 3). */
 const IDLE_CONNECTION_MS = 620_000
 const CONTEXT_CHECK_MS = 3_600_000
 const ANY_PORT_ATTEMPTS = 20
 
 /**
- * Listens on one port for HTTP/1.1, and for TLS with HTTP/2 or HTTP/1.1; the first byte tells which.
+ * Listens on one port for HTTP/1.1, and for TLS with HTTP/2 or HTTP/1.1; the first byte decides.
  * @throws SandlotError conflict: the port is taken, or this process may not listen on it
  */
 export async function createListener(options: ListenerOptions): Promise<Listener> {
@@ -175,7 +175,7 @@ class PortListener implements Listener {
   }
 }
 
-/** Contains an error that a handler throws, which would end the process and so all other requests. */
+/** Catches an error of a handler, which would otherwise end the process and all other requests. */
 function contained(
   { onFailure }: ListenerOptions,
   connection: { destroy(): unknown },
@@ -198,12 +198,13 @@ function createPlainServer(options: ListenerOptions, headTimeoutMs: number): Htt
     connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
     maxHeaderSize: MAX_HEADER_BYTES,
     noDelay: true,
-    // Java's HttpClient offers h2c on every request; an offer that nobody takes is no upgrade. Nor is one with a body:
-    // it is passed on as an ordinary request (RFC 9110, 7.8 lets a server ignore the offer).
+    // Java's HttpClient offers h2c on every request, and this server does not accept the offer. A request with
+    // a body is forwarded as an ordinary request too (RFC 9110, 7.8 lets a server ignore the offer).
     shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() !== 'h2c' && !hasBody(request),
   })
   server.on('upgrade', (request, socket, head) => {
-    // Sent before an earlier request was answered: the connection can neither be upgraded nor carry a refusal.
+    // The upgrade arrived before an earlier request was answered: the connection can neither be upgraded nor
+    // carry a refusal.
     if (isAnswering(request.socket)) socket.destroy()
     else if (hasAmbiguousHost(request)) refuseUpgrade(request, socket, ambiguousHost())
     else contained(options, socket, () => options.onUpgrade(request, socket, head))
@@ -227,7 +228,7 @@ function createSessionServer(): Http2Server {
     },
     /** Megabytes; 1000 streams that wait for their client do not fit in the default of 10. */
     maxSessionMemory: 64,
-    // Rapid reset (CVE-2023-44487): a burst of cancelled streams, then so many a second.
+    // Rapid reset (CVE-2023-44487): limits cancelled streams to a burst, and then to a rate per second.
     streamResetBurst: 1000,
     streamResetRate: 100,
   })
@@ -287,7 +288,7 @@ async function listenOnAll(
     } catch (error) {
       for (const server of servers) server.close()
       const { code, message } = error as NodeJS.ErrnoException
-      // A port that is free on one address may be taken on the next.
+      // A port that is free on one address may be in use on the next.
       if (port === 0 && code === 'EADDRINUSE' && attempt < ANY_PORT_ATTEMPTS) continue
       if (error instanceof SandlotError) throw error
       throw new SandlotError('conflict', `cannot listen on port ${port} of ${hosts.join(', ')}: ${message}`, {

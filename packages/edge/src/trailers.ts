@@ -6,8 +6,8 @@ import type { RawHeaders } from './message.ts'
 const HEAD_ONLY = new Set(['content-length', 'host', 'trailer'])
 
 /**
- * Keeps the trailers that both versions of HTTP can carry and drops the others. Node throws for those, and nothing catches
- * that error after the end of a body: one `connection` trailer of a sandbox would end the whole server.
+ * Keeps the trailers that both versions of HTTP can carry and drops the others. Node throws for the others, and nothing
+ * catches that error after the end of a body: one `connection` trailer of a sandbox would end the whole server.
  */
 export function passableTrailers(raw: RawHeaders): RawHeaders {
   const passable: RawHeaders = []

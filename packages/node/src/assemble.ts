@@ -122,7 +122,7 @@ function openHost(options: NodeOptions) {
     slots,
     machines,
     sampler: new Sampler(cgroups, driver),
-    events: new EventLog(),
+    events: new EventLog(onError),
   }
 }
 

@@ -19,8 +19,8 @@ interface Waiting {
 }
 
 /**
- * Checks archives that teams send for COPY steps. A jailed program reads the archives; this process only reads the
- * program's answer. Teams take turns.
+ * Checks archives that teams send for COPY steps, in turns. A jailed program reads the archives; this process only reads
+ * the answer of the program.
  */
 export class ArchiveChecks {
   readonly #imagerPath: string

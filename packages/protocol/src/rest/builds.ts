@@ -1,6 +1,6 @@
 import Type from 'typebox'
 import { OneOf, Time } from './fields.ts'
-import { LogLevel, LogsDirection, MinimumLevel, UnixMs } from './logs.ts'
+import { LogLevel, LogsDirection, MinimumLevel } from './logs.ts'
 import type { Operation } from './operation.ts'
 import { TemplateBuildStatus, TemplateRef } from './templates.ts'
 
@@ -230,7 +230,13 @@ export const getBuildLogs = {
   summary: 'Read the log of a build by time',
   params: BuildRef,
   querystring: Type.Object({
-    cursor: UnixMs('Unix milliseconds, inclusive. Default: the first entry in this direction'),
+    // no maximum: a client may send the largest number that it has
+    cursor: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'Unix milliseconds, inclusive. Default: the first entry in this direction',
+      }),
+    ),
     limit: Limit,
     direction: Type.Optional(LogsDirection),
     level: MinimumLevel,

@@ -28,7 +28,7 @@ const EventCheckpoint = Type.Object(
   },
   { title: 'SandboxEventCheckpoint' },
 )
-const SandboxEventData = Type.Object(
+export const SandboxEventData = Type.Object(
   {
     sandbox_metadata: Type.Optional(StringMap({ description: 'Metadata of the sandbox' })),
     set_timeout: Type.Optional(Time("updated only: the new end of the sandbox's time")),
@@ -39,6 +39,12 @@ const SandboxEventData = Type.Object(
       Type.Object(
         { checkpoint_id: Type.String() },
         { description: 'updated only: the checkpoint that it was rolled back to' },
+      ),
+    ),
+    adopted: Type.Optional(
+      Type.Object(
+        { from: Type.String({ description: 'Name of that machine' }) },
+        { description: 'updated only: the sandbox was taken over from another machine' },
       ),
     ),
     pause_reason: Type.Optional(OneOf(['request', 'timeout', 'recovered'], { description: 'paused only' })),
@@ -55,6 +61,7 @@ const SandboxEventData = Type.Object(
   },
   { title: 'SandboxEventData', description: 'Which fields are present depends on the type of the event' },
 )
+export type SandboxEventData = Type.Static<typeof SandboxEventData>
 
 export const SandboxEvent = Type.Object(
   {

@@ -1443,6 +1443,11 @@ export interface components {
             rollback?: {
                 checkpoint_id: string;
             };
+            /** @description updated only: the sandbox was taken over from another machine */
+            adopted?: {
+                /** @description Name of that machine */
+                from: string;
+            };
             /**
              * @description paused only
              * @enum {string}

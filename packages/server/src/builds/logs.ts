@@ -14,6 +14,8 @@ export interface BuildLogEntry {
 const FLUSH_INTERVAL_MS = 500
 const ROWS_PER_INSERT = 100
 const PRUNE_BATCH = 10
+/** Errors are logged even when the log is full. */
+const MAX_ENTRIES_WITH_ERRORS = 2 * TEAM_LIMITS.buildLogLines
 
 interface OpenLog {
   entries: BuildLogEntry[]
@@ -110,7 +112,8 @@ export class BuildLogs {
       .where('build_id', '=', buildId)
       .where('level', 'in', wanted)
       .orderBy('sequence')
-      .offset(offset)
+      // databases refuse numbers of more than 64 bits
+      .offset(Math.min(offset, MAX_ENTRIES_WITH_ERRORS))
       .limit(limit)
       .execute()
     return rows.map(toEntry)
@@ -122,7 +125,7 @@ export class BuildLogs {
     query: { fromMs?: number; limit: number; isBackward: boolean; level?: LogLevel },
   ): Promise<BuildLogEntry[]> {
     const { fromMs, limit, isBackward, level } = query
-    const all = await this.read(buildId, 0, TEAM_LIMITS.buildLogLines * 2, level)
+    const all = await this.read(buildId, 0, MAX_ENTRIES_WITH_ERRORS, level)
     const ordered = isBackward ? all.reverse() : all
     const isWanted = ({ timestampMs }: BuildLogEntry) =>
       fromMs === undefined || (isBackward ? timestampMs <= fromMs : timestampMs >= fromMs)

@@ -220,6 +220,17 @@ test('logs are paged by offset and level, and outlive the server', async () => {
   expect(logs[0].message).toMatch(/Build finished/)
 })
 
+test('offsets and cursors of a log may be as large as numbers get', async () => {
+  const build = await built('app')
+  const path = `/templates/${build.templateID}/builds/${build.buildID}`
+  for (const huge of ['9007199254740991', '1e30']) {
+    const { status, body } = await call('GET', `${path}/status?logsOffset=${huge}`)
+    expect([huge, status, body.logEntries]).toEqual([huge, 200, []])
+    const newest = await call('GET', `${path}/logs?direction=backward&limit=1&cursor=${huge}`)
+    expect([huge, newest.status, newest.body.logs?.length]).toEqual([huge, 200, 1])
+  }
+})
+
 test('a build that a crash interrupted fails with a reason, and leaves no files', async () => {
   tested.current.node.building = () => new Promise(() => {})
   const running = await announce('app')

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { SandboxEventData } from '@sandlot/protocol/rest'
 import type { EventRow } from '../sandboxes/repository.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
 
@@ -24,7 +25,7 @@ export interface LifecycleEvent {
   timestamp: string
   event_category: 'lifecycle'
   event_label: string
-  event_data: Record<string, unknown>
+  event_data: SandboxEventData
   sandbox_id: string
   sandbox_execution_id: string
   sandbox_template_id: string
@@ -36,7 +37,7 @@ export function lifecycleEvent(
   action: LifecycleAction,
   sandbox: LiveSandbox,
   atMs: number,
-  data: Record<string, unknown> = {},
+  data: SandboxEventData = {},
 ): EventRow {
   const event: LifecycleEvent = {
     id: randomUUID(),

@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely'
 import { SCHEMA_VERSION, schemaVersionOf } from './migrations.ts'
 import { kindOf, type Store } from './open-store.ts'
 import type { Schema } from './schema.ts'
+import { liftTransactionTimeout } from './transactions.ts'
 
 const ROWS_PER_BATCH = 500
 
@@ -63,6 +64,7 @@ export async function copyStore(from: Store, to: Store, options: CopyOptions): P
   await checkTarget(to)
   const tables: CopySummary['tables'] = []
   await to.transaction().execute(async (target) => {
+    if (kindOf(to) === 'postgres') await liftTransactionTimeout(target)
     // made with the tables
     await target.deleteFrom('plans').execute()
     for (const table of TABLES)
@@ -77,13 +79,17 @@ export async function copyStore(from: Store, to: Store, options: CopyOptions): P
 
 async function checkSource(store: Store): Promise<void> {
   const version = await schemaVersionOf(store, kindOf(store))
-  if (version !== SCHEMA_VERSION)
+  if (version === 0) throw new SandlotError('conflict', 'the source is not a database of Sandlot')
+  if (version !== SCHEMA_VERSION) {
+    const remedy =
+      version < SCHEMA_VERSION
+        ? 'start this version once on it'
+        : 'copy it with the newer Sandlot that made them'
     throw new SandlotError(
       'conflict',
-      version === 0
-        ? 'the source is not a database of Sandlot'
-        : `the source has tables of version ${version}, this Sandlot copies version ${SCHEMA_VERSION}: start this version once on it`,
+      `the source has tables of version ${version}, this Sandlot copies version ${SCHEMA_VERSION}: ${remedy}`,
     )
+  }
   const { rows } = await sql<{ node_id: string }>`select node_id from sandboxes where state <> 'killed'
     union select node_id from checkpoints`.execute(store)
   if (rows.length > 1)

@@ -2,10 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { sql } from 'kysely'
 import pg from 'pg'
-import { clientConfig, type Gate } from './dialects/postgres.ts'
+import type { Gate } from './dialects/postgres.ts'
+import { clientConfig } from './dialects/postgres-client.ts'
+import { endConnectionsOf, unendableConnections } from './former-connections.ts'
 import { type PostgresLink, postgresLinkOf, type Store } from './open-store.ts'
 
-/** The lease ends this long after its last renewal; a standby server takes over within `POLL_MS` more. */
+/**
+ * The lease ends this long after its last renewal, by the database's clock or by that of a standby server that watched it;
+ * the standby server takes over within `POLL_MS` more.
+ */
 const TTL_MS = 8_000
 const RENEW_MS = 2_000
 const POLL_MS = 1_000
@@ -60,16 +65,51 @@ export async function leaseHolder(store: Store): Promise<string | undefined> {
   return row?.about
 }
 
+interface LeaseRow {
+  holder: string
+  about: string
+  epoch: number
+  /** Changes with each renewal. */
+  expiry: string
+  /** By the clock of the database. */
+  is_over: boolean
+}
+
+/**
+ * Notices by this process's own clock that a lease is no longer renewed: after a correction of the database's clock its
+ * expiry may be hours away.
+ */
+class LeaseWatch {
+  #seen = ''
+  #seenAtMs = 0
+
+  /** @param sentMs when the question was sent whose answer `row` is, by `performance.now()` */
+  isAbandoned({ epoch, expiry }: LeaseRow, sentMs: number): boolean {
+    const version = `${epoch} ${expiry}`
+    if (version === this.#seen) return sentMs - this.#seenAtMs > TTL_MS
+    this.#seen = version
+    this.#seenAtMs = performance.now()
+    return false
+  }
+
+  /** The holder could not renew either while the database was away. */
+  reset(): void {
+    this.#seen = ''
+  }
+}
+
 class HeldLease implements Lease, Gate {
   readonly #link: PostgresLink
   readonly #options: LeaseOptions
   /** Servers whose lease this one has waited for or taken over. */
   readonly #formerHolders = new Set<string>()
+  readonly #watch = new LeaseWatch()
   #client: pg.Client | undefined
   #epoch = 0
   /** By `performance.now()`. */
   #certainUntilMs = 0
   #timer: NodeJS.Timeout | undefined
+  #renewal: Promise<void> | undefined
   #lostBecause: string | undefined
   #isReleased = false
 
@@ -85,6 +125,7 @@ class HeldLease implements Lease, Gate {
       const sentMs = performance.now()
       const holder = await this.#tryTake().catch((error: Error) => {
         this.#dropConnection()
+        this.#watch.reset()
         return `a database that does not answer (${error.message})`
       })
       if (holder === undefined) {
@@ -103,33 +144,43 @@ class HeldLease implements Lease, Gate {
   async #tryTake(): Promise<string | undefined> {
     const client = await this.#connected()
     const { applicationName } = this.#link
-    const known = await client.query<{ holder: string; about: string }>(
-      'select holder, about from control_plane_lease',
+    const sentMs = performance.now()
+    const { rows } = await client.query<LeaseRow>(
+      `select holder, about, epoch, extract(epoch from expires_at)::text as expiry, expires_at < clock_timestamp() as is_over
+        from control_plane_lease`,
     )
-    const holder = known.rows[0]
-    if (holder && holder.holder !== applicationName) this.#formerHolders.add(holder.holder)
+    const row = rows[0]
+    if (row && row.holder !== applicationName) {
+      this.#formerHolders.add(row.holder)
+      if (!row.is_over && !this.#watch.isAbandoned(row, sentMs)) return row.about
+      const unendable = await unendableConnections(client, this.#formerHolders)
+      if (unendable) return `${row.about} ${unendable}, and`
+    }
     // may be our own lease: the answer to an earlier attempt may have been lost
     const taken = await client.query<{ epoch: number }>(
       `insert into control_plane_lease as lease (name, holder, about, epoch, expires_at)
         values ('active', $1, $2, 1, clock_timestamp() + $3 * interval '1 ms')
         on conflict (name) do update set holder = excluded.holder, about = excluded.about, epoch = lease.epoch + 1,
           expires_at = excluded.expires_at
-        where lease.expires_at < clock_timestamp() or lease.holder = excluded.holder
+        where lease.holder = excluded.holder
+          or lease.epoch = $4 and extract(epoch from lease.expires_at)::text = $5
         returning epoch`,
-      [applicationName, this.#options.about, TTL_MS],
+      [applicationName, this.#options.about, TTL_MS, row?.epoch ?? 0, row?.expiry ?? ''],
     )
-    if (!taken.rows[0]) return holder?.about ?? 'another server'
+    if (!taken.rows[0]) return row?.about ?? 'another server'
     this.#epoch = taken.rows[0].epoch
-    for (const former of this.#formerHolders) await endConnectionsOf(client, former)
-    return undefined
+    const open = await endConnectionsOf(client, this.#formerHolders)
+    return open && `the former server ${open}, and`
   }
 
   /** A connection beside the pool, which may be busy: a lease must not be lost for that. */
   async #connected(): Promise<pg.Client> {
     if (this.#client) return this.#client
     const client = new pg.Client({
-      ...clientConfig(this.#link.url, `${this.#link.applicationName} lease`),
-      statement_timeout: ANSWER_TIMEOUT_MS,
+      ...clientConfig(this.#link.url, {
+        applicationName: `${this.#link.applicationName} lease`,
+        statementTimeoutMs: ANSWER_TIMEOUT_MS,
+      }),
       query_timeout: ANSWER_TIMEOUT_MS,
       connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
     })
@@ -151,7 +202,7 @@ class HeldLease implements Lease, Gate {
 
   #renewLater(delayMs = RENEW_MS): void {
     if (this.#isReleased || this.#lostBecause !== undefined) return
-    this.#timer = setTimeout(() => void this.#renew(), delayMs)
+    this.#timer = setTimeout(() => void (this.#renewal = this.#renew()), delayMs)
     this.#timer.unref()
   }
 
@@ -182,12 +233,11 @@ class HeldLease implements Lease, Gate {
   #closeFor(holder = 'another server'): void {
     if (this.#lostBecause !== undefined || this.#isReleased) return
     this.#lostBecause = `${holder} is the active server of the database now`
-    this.#certainUntilMs = 0
     this.#options.onLost(this.#lostBecause)
   }
 
   isOpen(): boolean {
-    return performance.now() < this.#certainUntilMs
+    return !this.#isReleased && this.#lostBecause === undefined && performance.now() < this.#certainUntilMs
   }
 
   /** Opens the gate again with the next renewal, for a process that was stopped for some seconds. */
@@ -217,8 +267,9 @@ class HeldLease implements Lease, Gate {
 
   async release(): Promise<void> {
     this.#isReleased = true
-    this.#certainUntilMs = 0
     clearTimeout(this.#timer)
+    // a renewal that arrives after the release would undo it
+    await this.#renewal
     const client = await this.#connected().catch(() => undefined)
     await client
       ?.query(
@@ -228,17 +279,4 @@ class HeldLease implements Lease, Gate {
       .catch(() => {})
     await client?.end().catch(() => {})
   }
-}
-
-/**
- * Ends the connections of the former holder, whose process may have been stopped in the middle of a transaction and continue
- * after its lease is over. `admit` refuses new connections to it.
- */
-async function endConnectionsOf(client: pg.Client, holder: string): Promise<void> {
-  await client.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and usename = current_user and pid <> pg_backend_pid()
-        and application_name in ($1, $1 || ' lease')`,
-    [holder],
-  )
 }

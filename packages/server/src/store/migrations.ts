@@ -4,6 +4,7 @@ import { BASELINE_VERSION, postgresMigrations } from './migrations/postgres.ts'
 import { sqliteMigrations } from './migrations/sqlite.ts'
 import type { Schema } from './schema.ts'
 import type { StoreKind } from './store-url.ts'
+import { liftTransactionTimeout } from './transactions.ts'
 
 /** Any constant will do: it tells this lock from other advisory locks of the database. */
 const MIGRATION_LOCK = 7_263_410_905
@@ -12,16 +13,15 @@ const MIGRATION_LOCK = 7_263_410_905
 export const SCHEMA_VERSION = sqliteMigrations.length
 
 /**
- * Brings the tables up to date. Servers and commands that start at once wait for the first of them.
+ * Brings the tables up to date. Servers and commands that start at once wait for the first of them, so a statement may take
+ * as long as its whole migration.
  * @throws SandlotError conflict: a newer Sandlot has used this database
  */
 export async function migrate(db: Kysely<Schema>, kind: StoreKind): Promise<void> {
-  // a command beside a server must not wait for its transactions, nor keep it waiting
-  if ((await schemaVersionOf(db, kind)) === SCHEMA_VERSION) return
   await db.transaction().execute(async (transaction) => {
     if (kind === 'postgres') {
+      await liftTransactionTimeout(transaction)
       await sql`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`.execute(transaction)
-      await sql`set local statement_timeout = 0`.execute(transaction)
     }
     await sql`create table if not exists schema_version (version integer not null)`.execute(transaction)
     const { rows } = await sql<{ version: number }>`select version from schema_version`.execute(transaction)

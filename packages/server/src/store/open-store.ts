@@ -4,12 +4,17 @@ import { SandlotError } from '@sandlot/protocol'
 import { Kysely } from 'kysely'
 import { type Gate, type PostgresDialect, postgresDialect } from './dialects/postgres.ts'
 import { nodeSqliteDialect } from './dialects/sqlite.ts'
-import { migrate } from './migrations.ts'
+import { migrate, SCHEMA_VERSION, schemaVersionOf } from './migrations.ts'
 import { checkPostgres, describeConnectError } from './postgres-check.ts'
-import type { Schema } from './schema.ts'
+import type { Schema, Store } from './schema.ts'
 import { parseStoreUrl, type StoreKind } from './store-url.ts'
 
-export type Store = Kysely<Schema>
+/** Also how long a start waits for another server that migrates. */
+const MIGRATION_TIMEOUT_MS = 60 * 60_000
+/** SQLite's result codes for a file that cannot be opened, that is read-only, and that is no database. */
+const UNUSABLE_FILE = new Set([14, 8, 26])
+
+export type { Store }
 
 export interface OpenOptions {
   /** Brings the tables up to date. Default true. */
@@ -37,13 +42,34 @@ const links = new WeakMap<Store, PostgresLink>()
 export async function openStore(url: string, options: OpenOptions = {}): Promise<Store> {
   const address = parseStoreUrl(url)
   if (address.kind === 'postgres') return openPostgres(address.url, options)
-  if (address.path !== ':memory:') {
-    closeSync(openSync(address.path, 'a', 0o600))
-    chmodSync(address.path, 0o600)
+  return openSqlite(address.path, options)
+}
+
+async function openSqlite(path: string, { migrates = true }: OpenOptions): Promise<Store> {
+  let store: Store | undefined
+  try {
+    if (path !== ':memory:') {
+      closeSync(openSync(path, 'a', 0o600))
+      chmodSync(path, 0o600)
+    }
+    store = new Kysely<Schema>({ dialect: nodeSqliteDialect(path) })
+    if ((await schemaVersionOf(store, 'sqlite')) !== SCHEMA_VERSION && migrates)
+      await migrate(store, 'sqlite')
+    return store
+  } catch (error) {
+    await store?.destroy()
+    throw describeFileError(error, path)
   }
-  const store = new Kysely<Schema>({ dialect: nodeSqliteDialect(address.path) })
-  await migrateOrClose(store, 'sqlite', options)
-  return store
+}
+
+/** One sentence about why a file cannot be a database; other errors pass through. */
+function describeFileError(error: unknown, path: string): unknown {
+  const { code, errcode, message } = error as { code?: string; errcode?: number; message: string }
+  const isOfFile = code !== undefined && code !== 'ENOSPC' && /^E[A-Z]+$/.test(code)
+  if (!isOfFile && !UNUSABLE_FILE.has((errcode ?? 0) & 0xff)) return error
+  return new SandlotError('invalid_request', `the store sqlite:${path} cannot be used: ${message}`, {
+    cause: error,
+  })
 }
 
 /**
@@ -64,22 +90,29 @@ async function openPostgres(url: string, options: OpenOptions): Promise<Store> {
   })
   const store = new Kysely<Schema>({ dialect })
   links.set(store, { url, applicationName, setGate: (gate) => void (dialect.gate = gate) })
-  await migrateOrClose(store, 'postgres', options).catch((error) => {
-    throw describeConnectError(error, url)
-  })
-  return store
-}
-
-async function migrateOrClose(
-  store: Store,
-  kind: StoreKind,
-  { migrates = true }: OpenOptions,
-): Promise<void> {
   try {
-    if (migrates) await migrate(store, kind)
+    if (options.migrates ?? true) await migratePostgres(store, url)
+    return store
   } catch (error) {
     await store.destroy()
-    throw error
+    throw describeConnectError(error, url)
+  }
+}
+
+/** Migrates over a connection of its own: the limits of the others would end a migration of large tables. */
+async function migratePostgres(store: Store, url: string): Promise<void> {
+  // a command beside a server must not wait for its transactions, nor keep it waiting
+  if ((await schemaVersionOf(store, 'postgres')) === SCHEMA_VERSION) return
+  const dialect = postgresDialect(url, {
+    applicationName: 'sandlot migration',
+    maxConnections: 1,
+    statementTimeoutMs: MIGRATION_TIMEOUT_MS,
+  })
+  const patient = new Kysely<Schema>({ dialect })
+  try {
+    await migrate(patient, 'postgres')
+  } finally {
+    await patient.destroy()
   }
 }
 
@@ -87,6 +120,12 @@ async function migrateOrClose(
 export const postgresLinkOf = (store: Store): PostgresLink | undefined => links.get(store)
 
 export const kindOf = (store: Store): StoreKind => (links.has(store) ? 'postgres' : 'sqlite')
+
+/** Tells whether a write that failed may have been made all the same: the connection can break before its answer comes. */
+export function mayHaveWritten(error: unknown): boolean {
+  const known = storeError(error)
+  return !(known instanceof SandlotError) || known.mayHaveActed
+}
 
 /** Maps "disk full" to a SandlotError and passes other errors through. */
 export function storeError(error: unknown): unknown {

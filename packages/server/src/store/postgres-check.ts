@@ -1,6 +1,6 @@
 import { SandlotError } from '@sandlot/protocol'
 import pg from 'pg'
-import { clientConfig } from './dialects/postgres.ts'
+import { clientConfig } from './dialects/postgres-client.ts'
 import { withoutPassword } from './store-url.ts'
 
 const MIN_VERSION = 14
@@ -10,9 +10,10 @@ const MIN_VERSION = 14
  * @throws SandlotError invalid_request, store_unavailable
  */
 export async function checkPostgres(url: string): Promise<void> {
-  const client = new pg.Client(clientConfig(url, 'sandlot check'))
-  client.on('error', () => {})
+  let client: pg.Client | undefined
   try {
+    client = new pg.Client(clientConfig(url, { applicationName: 'sandlot check' }))
+    client.on('error', () => {})
     await client.connect()
     const { rows } = await client.query<{ version: string; shown: string; database: string; user: string }>(
       `select current_setting('server_version_num') as version, current_setting('server_version') as shown`,
@@ -26,7 +27,7 @@ export async function checkPostgres(url: string): Promise<void> {
   } catch (error) {
     throw describeConnectError(error, url)
   } finally {
-    await client.end().catch(() => {})
+    await client?.end().catch(() => {})
   }
 }
 
@@ -63,7 +64,12 @@ export function describeConnectError(error: unknown, url: string): SandlotError 
 
 function partsOf(url: string): { host: string; user: string; database: string } {
   try {
-    const { host, port, user = '', database = '' } = new pg.Client({ connectionString: url })
+    const {
+      host,
+      port,
+      user = '',
+      database = '',
+    } = new pg.Client(clientConfig(url, { applicationName: 'sandlot check' }))
     return {
       host: host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`,
       user,

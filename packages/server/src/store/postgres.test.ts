@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,9 +7,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { lossyProxy } from '../test-support/broken-postgres.ts'
 import { isOnPostgres, newTestDatabase, type TestDatabase } from '../test-support/database.ts'
 import { copyStore } from './copy.ts'
-import { takeLease } from './lease.ts'
-import { openStore, type Store } from './open-store.ts'
+import { type Lease, takeLease } from './lease.ts'
+import { type OpenOptions, openStore, type Store } from './open-store.ts'
 import { inTransaction } from './transactions.ts'
+
+const nameOf = (url: string): string => /\/([^/?]+)\?/.exec(url)![1]!
 
 /** A lease ends at most so long after its holder. */
 const WITHIN = { timeout: 15_000, interval: 100 }
@@ -17,8 +20,8 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
   let directory: string
   let database: TestDatabase
   let stores: Store[] = []
-  const open = async (url = database.url) => {
-    const store = await openStore(url)
+  const open = async (url = database.url, options: OpenOptions = {}) => {
+    const store = await openStore(url, options)
     stores.push(store)
     return store
   }
@@ -43,6 +46,9 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
   })
   const idsIn = async (store: Store) =>
     (await store.selectFrom('events').select('id').orderBy('sequence').execute()).map(({ id }) => id)
+  const plansIn = async (store: Store) =>
+    (await store.selectFrom('plans').select('name').orderBy('name').execute()).map(({ name }) => name)
+  const socketFolder = () => new URLSearchParams(database.url.split('?')[1]).get('host')!
   const newPlan = (name: string) => ({
     name,
     concurrent_sandboxes: 1,
@@ -122,19 +128,107 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     expect(reads).toBe(3)
   })
 
-  test('a commit whose answer is lost counts, and is not done twice', async () => {
-    const proxy = await lossyProxy(directory, new URLSearchParams(database.url.split('?')[1]).get('host')!)
-    const store = await open(database.url.replace(/host=[^&]*/, `host=${directory}`))
-    proxy.loseNextCommit()
+  test.each([1, 3])(
+    '%s commits whose answers are lost count, also when they take the whole pool',
+    async (count) => {
+      const proxy = await lossyProxy(directory, socketFolder())
+      const url = database.url.replace(/host=[^&]*/, `host=${directory}`)
+      const store = await open(url, { maxConnections: count })
+      const names = Array.from({ length: count }, (_, i) => `kept ${i}`)
+      proxy.loseNextCommits(count)
+      await Promise.all(
+        names.map((name) =>
+          inTransaction(store, (transaction) =>
+            transaction.insertInto('plans').values(newPlan(name)).execute(),
+          ),
+        ),
+      )
+      expect(await plansIn(store)).toEqual([...names, 'unlimited'])
+      await store.destroy()
+      stores = []
+      await proxy.close()
+    },
+  )
+
+  test('a commit that its server did not end is said to have done nothing', async () => {
+    const [store, other] = [await open(database.url, { maxConnections: 1 }), await open()]
+    await sql`create function wait() returns trigger language plpgsql as
+      $$ begin perform pg_sleep(60); return null; end $$`.execute(other)
+    await sql`create constraint trigger wait after insert on plans deferrable initially deferred
+      for each row execute function wait()`.execute(other)
+    const broken = inTransaction(store, (transaction) =>
+      transaction.insertInto('plans').values(newPlan('a')).execute(),
+    )
+    broken.catch(() => {})
+    const terminated = async () =>
+      (
+        await sql`select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and query = 'commit' and state = 'active'`.execute(other)
+      ).rows.length
+    await expect.poll(terminated).toBe(1)
+    await expect(broken).rejects.toMatchObject({ errorName: 'store_unavailable', mayHaveActed: false })
+    expect(await plansIn(store)).toEqual(['unlimited'])
+  })
+
+  test('a transaction that ignores the error of a statement fails with that error', async () => {
+    const store = await open()
+    const ignoring = inTransaction(store, async (transaction) => {
+      const insert = () => transaction.insertInto('plans').values(newPlan('twice')).execute()
+      await insert()
+      await insert().catch(() => {})
+    })
+    await expect(ignoring).rejects.toThrow(/duplicate key/)
+    expect(await plansIn(store)).toEqual(['unlimited'])
     await inTransaction(store, (transaction) =>
-      transaction.insertInto('plans').values(newPlan('kept')).execute(),
+      transaction.insertInto('plans').values(newPlan('next')).execute(),
     )
-    expect(await store.selectFrom('plans').select('name').where('name', '=', 'kept').execute()).toHaveLength(
-      1,
+    expect(await plansIn(store)).toEqual(['next', 'unlimited'])
+  })
+
+  test('limits and names of the URL, the role and the database do not count', async () => {
+    const admin = await open()
+    for (const name of ['statement_timeout', 'lock_timeout', 'idle_session_timeout'])
+      await sql`alter database ${sql.id(nameOf(database.url))} set ${sql.raw(name)} = '70ms'`.execute(admin)
+    const store = await open(
+      `${database.url}&application_name=mine&statement_timeout=60&query_timeout=60&options=-c%20lock_timeout%3D60%20-c%20work_mem%3D77MB`,
+      { maxConnections: 1 },
     )
-    await store.destroy()
+    const names = [
+      'application_name',
+      'statement_timeout',
+      'lock_timeout',
+      'idle_session_timeout',
+      'work_mem',
+    ]
+    const settings = await sql<{ name: string; value: string }>`select name, current_setting(name) as value
+      from pg_settings where name in (${sql.join(names)}) order by name`.execute(store)
+    expect(Object.fromEntries(settings.rows.map(({ name, value }) => [name, value]))).toEqual({
+      application_name: expect.stringMatching(/^sandlot [0-9a-f-]{36}$/),
+      ...{ idle_session_timeout: '0', lock_timeout: '0', statement_timeout: '30s', work_mem: '77MB' },
+    })
+    await sql`select pg_sleep(0.2)`.execute(store)
+  })
+
+  test('a migration waits for another one longer than a role lets statements wait', async () => {
+    const empty = await database.empty()
+    const other = await open(empty.url)
+    await sql`drop schema public cascade`.execute(other)
+    await sql`create schema public`.execute(other)
+    await sql`alter database ${sql.id(nameOf(empty.url))} set lock_timeout = '50ms'`.execute(other)
+    const opening = await other.transaction().execute(async (transaction) => {
+      await sql`select pg_advisory_xact_lock(7263410905)`.execute(transaction)
+      const store = open(empty.url)
+      store.catch(() => {})
+      const waiting = async () =>
+        (await sql`select 1 from pg_locks where locktype = 'advisory' and not granted`.execute(transaction))
+          .rows.length
+      await expect.poll(waiting).toBe(1)
+      await sql`select pg_sleep(0.2)`.execute(transaction)
+      return { store }
+    })
+    expect(await plansIn(await opening.store)).toEqual(['unlimited'])
+    for (const store of stores) await store.destroy()
     stores = []
-    await proxy.close()
   })
 
   test('a transaction whose connection breaks is a 503, did nothing, and the next one works', async () => {
@@ -151,7 +245,7 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
       mayHaveActed: false,
       retryAfterSeconds: 2,
     })
-    expect(await store.selectFrom('plans').select('name').execute()).toEqual([{ name: 'unlimited' }])
+    expect(await plansIn(store)).toEqual(['unlimited'])
   })
 
   test('names and logs may hold what its text cannot', async () => {
@@ -209,6 +303,102 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     await expect(first.selectFrom('plans').selectAll().execute()).rejects.toMatchObject({ status: 503 })
     expect(await second.selectFrom('plans').select('name').execute()).toEqual([{ name: 'unlimited' }])
   }, 30_000)
+
+  test('a server that died is taken over although the clock of the database was set back', async () => {
+    const store = await open()
+    await sql`insert into control_plane_lease (name, holder, about, epoch, expires_at)
+      values ('active', 'sandlot dead', 'the dead', 1, clock_timestamp() + interval '1 hour')`.execute(store)
+    const holders: string[] = []
+    const started = performance.now()
+    const held = await takeLease(store, {
+      about: 'second',
+      onWaiting: (holder) => void holders.push(holder),
+      onLost: () => {},
+    })
+    // not before a living server would have renewed it
+    expect(performance.now() - started).toBeGreaterThan(8_000)
+    expect(performance.now() - started).toBeLessThan(12_000)
+    expect(holders).toEqual(['the dead'])
+    await held.release()
+  }, 30_000)
+
+  test('a lease that is released during a renewal stays released', async () => {
+    const [first, other] = [await open(), await open()]
+    const held = await takeLease(first, { about: 'first', onWaiting: () => {}, onLost: () => {} })
+    const releasing = await other.transaction().execute(async (transaction) => {
+      await sql`select 1 from control_plane_lease for update`.execute(transaction)
+      const renewing = async () =>
+        (
+          await sql`select 1 from pg_stat_activity where datname = current_database()
+            and application_name like '% lease' and wait_event_type = 'Lock'`.execute(transaction)
+        ).rows.length
+      await expect.poll(renewing).toBe(1)
+      return { end: held.release() }
+    })
+    await releasing.end
+    await expect(first.selectFrom('plans').selectAll().execute()).rejects.toMatchObject({ status: 503 })
+    const { rows } = await sql<{ is_over: boolean }>`select expires_at < clock_timestamp() as is_over
+      from control_plane_lease`.execute(other)
+    expect(rows).toEqual([{ is_over: true }])
+  })
+
+  test.each([
+    ['nothing', false],
+    ['pg_signal_backend', true],
+    ['the role', true],
+  ])(
+    'a server of another user that was granted %s takes over: %s',
+    async (granted, takesOver) => {
+      const admin = await open()
+      const [formerUser, nextUser] = [
+        `former_${randomUUID().slice(0, 8)}`,
+        `next_${randomUUID().slice(0, 8)}`,
+      ]
+      for (const user of [formerUser, nextUser]) {
+        await sql`create role ${sql.id(user)} login`.execute(admin)
+        await sql`grant all on all tables in schema public to ${sql.id(user)}`.execute(admin)
+      }
+      const grant = { pg_signal_backend: 'pg_signal_backend', 'the role': formerUser }[granted]
+      if (grant) await sql`grant ${sql.id(grant)} to ${sql.id(nextUser)}`.execute(admin)
+      const as = (user: string) => open(database.url.replace('sandlot@', `${user}@`))
+      const [first, second] = [await as(formerUser), await as(nextUser)]
+      await takeLease(first, { about: 'first', onWaiting: () => {}, onLost: () => {} })
+      const holders: string[] = []
+      const giveUp = new AbortController()
+      let taking: Promise<Lease> | undefined
+      const stalled = inTransaction(first, async (transaction) => {
+        await transaction.insertInto('plans').values(newPlan('late')).execute()
+        // the first server's process stood still, and another one had the lease meanwhile
+        await sql`update control_plane_lease set expires_at = clock_timestamp(), epoch = epoch + 1`.execute(
+          admin,
+        )
+        taking = takeLease(second, {
+          about: 'second',
+          onWaiting: (holder) => void holders.push(holder),
+          onLost: () => {},
+          signal: giveUp.signal,
+        })
+        if (takesOver) await taking
+        else
+          await expect
+            .poll(() => holders)
+            .toEqual([
+              `first has connections of user ${formerUser}, which user ${nextUser} may not end (\`grant pg_signal_backend to ${nextUser}\` lets it), and`,
+            ])
+        await transaction.insertInto('plans').values(newPlan('later')).execute()
+      })
+      if (takesOver) {
+        await expect(stalled).rejects.toMatchObject({ errorName: 'store_unavailable' })
+        await (await taking!).release()
+      } else await stalled
+      giveUp.abort()
+      await taking!.catch(() => {})
+      expect(await plansIn(admin)).toEqual(takesOver ? ['unlimited'] : ['late', 'later', 'unlimited'])
+      for (const store of stores) await store.destroy()
+      stores = []
+    },
+    30_000,
+  )
 
   test('its tables have the columns of those of SQLite', async () => {
     const [postgres, sqlite] = [await open(), await open(':memory:')]

@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { oldPostgres, refusingPostgres } from '../test-support/broken-postgres.ts'
+import { oldPostgres, refusingPostgres, tlsPostgres } from '../test-support/broken-postgres.ts'
 import { openStore } from './open-store.ts'
 import { parseStoreUrl, withoutPassword } from './store-url.ts'
 
@@ -65,6 +65,42 @@ test.each([
   ['postgres://me:secret@/shop?host=/nowhere', /nothing listens at \/nowhere\/.s.PGSQL.5432/],
 ])('%s cannot be reached, which is said', async (url, reason) => {
   expect(await refusal(url)).toMatch(reason)
+})
+
+test.each(['sslrootcert', 'sslcert', 'sslkey'])('a file of %s that cannot be read is named', async (name) => {
+  expect(await refusal(`${here()}&${name}=/nowhere/file.pem`)).toMatch(
+    new RegExp(`its ${name} cannot be read \\(ENOENT: .* '/nowhere/file.pem'\\)`),
+  )
+  expect(await refusal(`${here()}&${name}=${directory}`)).toMatch(
+    new RegExp(`its ${name} cannot be read \\(EISDIR`),
+  )
+})
+
+test.each(['sslcert', 'sslkey'])('a file of %s that holds something else is named', async (name) => {
+  const file = join(directory, 'file.pem')
+  writeFileSync(file, '-----BEGIN CERTIFICATE-----\nnonsense\n')
+  server = await tlsPostgres(directory)
+  expect(await refusal(`${here()}&${name}=${file}`)).toMatch(/cannot be used: TLS: /)
+})
+
+test.each([
+  ['postgres://me:secret@host/%E0%A4%A', /its URL is not understood \(URI malformed\)/],
+  ['postgres://me:secret@host/shop?sslnegotiation=never', /Invalid sslnegotiation value: "never"/],
+  ['postgres://me:secret@host/shop?uselibpqcompat=true&sslmode=verify-ca', /requires specifying a CA/],
+  ['postgres://me:secret@host/shop?port=none', /its port is 'none'/],
+  ['postgres://me:secret@host/shop?port=65536', /its port is '65536'/],
+])('%s is refused in one sentence', async (url, reason) => {
+  expect(await refusal(url)).toMatch(reason)
+})
+
+test('a SQLite file that cannot be opened, or is something else, is named', async () => {
+  expect(await refusal('sqlite:/nowhere/db.sqlite')).toMatch(
+    /the store sqlite:\/nowhere\/db.sqlite cannot be used: ENOENT/,
+  )
+  expect(await refusal(`sqlite:${directory}`)).toMatch(/cannot be used: EISDIR/)
+  const file = join(directory, 'text')
+  writeFileSync(file, 'x'.repeat(10_000))
+  expect(await refusal(`sqlite:${file}`)).toMatch(/cannot be used: file is not a database/)
 })
 
 test('a database that a newer Sandlot has used is refused', async () => {

@@ -39,7 +39,7 @@ export function withoutPassword(text: string): string {
 /** @returns undefined: an `@` behind the host, or a user with a colon, may be part of a password */
 function shownParts(text: string): string | undefined {
   const url = URL.parse(withHost(text))
-  if (!url || url.hash !== '' || /%3a/i.test(url.username)) return undefined
+  if (url?.hash !== '' || /%3a/i.test(url.username)) return undefined
   if (`${url.pathname}${url.search}`.includes('@')) return undefined
   const authority = text.slice(text.indexOf('//') + 2).replace(/[/?].*$/s, '')
   const user = url.username && `${url.username}@`
@@ -54,6 +54,10 @@ function shownParts(text: string): string | undefined {
 
 /** `URL` refuses a user without a host, as in the URL of a Unix socket: postgres://sandlot@/sandlot?host=/run/postgresql */
 const withHost = (text: string): string => text.replace(/^(postgres(?:ql)?:\/\/[^/?]*@)\//, '$1localhost/')
+
+/** @returns names and values behind the `?`; nothing when `text` is no URL */
+export const parametersOf = (text: string): Iterable<[string, string]> =>
+  URL.parse(withHost(text))?.searchParams ?? []
 
 function parse(text: string): URL {
   try {

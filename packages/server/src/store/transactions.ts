@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
-import type { Store } from './open-store.ts'
+import { sql } from 'kysely'
 import { isConflict } from './postgres-errors.ts'
+import type { Store } from './schema.ts'
 
 const MAX_ATTEMPTS = 10
 /** Longest wait before the second attempt; the limit doubles with each further attempt. */
@@ -27,6 +28,17 @@ export async function inTransaction<T>(
     }
 }
 
+/** Lets a transaction on PostgreSQL take as long as it needs, whatever the role or the database allows (from PostgreSQL 17 on). */
+export async function liftTransactionTimeout(transaction: Store): Promise<void> {
+  await sql`select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'`.execute(
+    transaction,
+  )
+}
+
+/** Whether a write failed because the database does not answer or has too much to do. */
+export const isAway = (error: unknown): boolean =>
+  error instanceof SandlotError && error.errorName === 'store_unavailable'
+
 const RETRY_MS = 1_000
 
 /**
@@ -40,8 +52,7 @@ export async function whenStoreAnswers<T>(work: () => Promise<T>, timeoutMs = 10
     try {
       return await work()
     } catch (error) {
-      const isAway = error instanceof SandlotError && error.errorName === 'store_unavailable'
-      if (!isAway || performance.now() > deadline) throw error
+      if (!isAway(error) || performance.now() > deadline) throw error
       await sleep(RETRY_MS)
     }
 }

@@ -12,6 +12,10 @@ export const refusingPostgres = (folder: string, code: string, text: string): Pr
     })
   })
 
+/** A PostgreSQL that agrees to TLS, and answers nothing afterwards. */
+export const tlsPostgres = (folder: string): Promise<Server> =>
+  listen(folder, (socket) => void socket.once('data', () => socket.write('S')))
+
 /** Fakes a PostgreSQL of this version, which answers only the question for its version. */
 export const oldPostgres = (folder: string, versionNumber: string, version: string): Promise<Server> =>
   listen(folder, (socket) => {
@@ -22,16 +26,17 @@ export const oldPostgres = (folder: string, versionNumber: string, version: stri
     })
   })
 
-/** Proxy between a server and its database that can lose an answer. */
+/** Proxy between a server and its database that can lose answers. */
 export interface LossyProxy {
-  /** Loses the answer to the next `commit` and the connection; the commit itself succeeds. */
-  loseNextCommit(): void
+  /** Loses the answers to the next commits, once all of them were sent, and their connections; the commits themselves succeed. */
+  loseNextCommits(count: number): void
   close(): Promise<void>
 }
 
 /** @param target folder of the real socket */
 export async function lossyProxy(folder: string, target: string): Promise<LossyProxy> {
-  let losesCommit = false
+  let commitsToLose = 0
+  const held: Array<() => void> = []
   const sockets = new Set<Socket>()
   const server = await listen(folder, (client) => {
     const upstream = connect(join(target, SOCKET))
@@ -45,11 +50,13 @@ export async function lossyProxy(folder: string, target: string): Promise<LossyP
       })
     }
     client.on('data', (data) => {
-      if (losesCommit && data.includes('commit\0')) {
-        losesCommit = false
+      if (commitsToLose > 0 && data.includes('commit\0')) {
         isLosing = true
-      }
-      upstream.write(data)
+        held.push(() => upstream.write(data))
+        if (held.length < commitsToLose) return
+        commitsToLose = 0
+        for (const send of held.splice(0)) send()
+      } else upstream.write(data)
     })
     upstream.on('data', (data) => {
       if (isLosing) client.destroy()
@@ -57,7 +64,7 @@ export async function lossyProxy(folder: string, target: string): Promise<LossyP
     })
   })
   return {
-    loseNextCommit: () => void (losesCommit = true),
+    loseNextCommits: (count) => void (commitsToLose = count),
     async close() {
       for (const socket of sockets) socket.destroy()
       server.close()

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { SandlotError } from '@sandlot/protocol'
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -13,21 +11,13 @@ import {
 } from 'kysely'
 import pg from 'pg'
 import { isConnectionLoss, postgresError } from '../postgres-errors.ts'
+import { CommitOutcomes } from './commit-outcomes.ts'
+import { type ClientOptions, clientClass, clientConfig } from './postgres-client.ts'
 
 const MAX_CONNECTIONS = 10
-/** Also how long a statement waits for a free connection of the pool. */
-const CONNECT_TIMEOUT_MS = 5_000
-const STATEMENT_TIMEOUT_MS = 30_000
-/** Ends statements of servers that disappeared without closing their connection; later than the server's own limit. */
-const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 5_000
-const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 const IDLE_CONNECTION_MS = 60_000
-/** How long to ask for the outcome of a commit whose answer was lost. PostgreSQL recovers from a crash within seconds. */
-const OUTCOME_TIMEOUT_MS = 8_000
-const OUTCOME_INTERVAL_MS = 200
-
-const INT8 = 20
-const NUMERIC = 1700
+/** Of the connection that asks for the outcome of commits, which has few seconds for it. */
+const OUTCOME_ANSWER_TIMEOUT_MS = 3_000
 
 /** Decides which statements may reach the database; the lease closes it while another server may be the active one. */
 export interface Gate {
@@ -44,23 +34,9 @@ export interface PostgresDialect extends Dialect {
   gate?: Gate
 }
 
-export interface PostgresDialectOptions {
-  /** Shown in `pg_stat_activity`; a server that takes over ends the connections of this name. */
-  applicationName: string
+export interface PostgresDialectOptions extends ClientOptions {
   maxConnections?: number
 }
-
-/** Options of one connection, shared by the pool and by connections beside it. */
-export const clientConfig = (url: string, applicationName: string): pg.ClientConfig => ({
-  connectionString: url,
-  application_name: applicationName,
-  connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-  statement_timeout: STATEMENT_TIMEOUT_MS,
-  query_timeout: ANSWER_TIMEOUT_MS,
-  idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
-  keepAlive: true,
-  types: { getTypeParser: ((oid: number, format: 'text') => typeParser(oid, format)) as never },
-})
 
 /** Kysely over `pg`: a bounded pool, transactions whose outcome is known even when the connection breaks at the commit. */
 export function postgresDialect(url: string, options: PostgresDialectOptions): PostgresDialect {
@@ -75,24 +51,26 @@ export function postgresDialect(url: string, options: PostgresDialectOptions): P
 
 class PostgresDriver implements Driver {
   readonly #pool: pg.Pool
+  readonly #outcomes: CommitOutcomes
   readonly #dialect: PostgresDialect
   readonly #connections = new WeakMap<pg.PoolClient, PostgresConnection>()
-  #isClosing = false
 
-  constructor(
-    url: string,
-    { applicationName, maxConnections }: PostgresDialectOptions,
-    dialect: PostgresDialect,
-  ) {
+  constructor(url: string, { maxConnections, ...options }: PostgresDialectOptions, dialect: PostgresDialect) {
     this.#dialect = dialect
     this.#pool = new pg.Pool({
-      ...clientConfig(url, applicationName),
+      ...clientConfig(url, options),
+      Client: clientClass(url, options),
       max: maxConnections ?? MAX_CONNECTIONS,
       idleTimeoutMillis: IDLE_CONNECTION_MS,
       onConnect: (client: pg.ClientBase) => dialect.gate?.admit(client),
     } as pg.PoolConfig)
     // an idle connection that breaks leaves the pool; the next statement opens another
     this.#pool.on('error', () => {})
+    const Asking = clientClass(url, {
+      applicationName: `${options.applicationName} outcome`,
+      statementTimeoutMs: OUTCOME_ANSWER_TIMEOUT_MS,
+    })
+    this.#outcomes = new CommitOutcomes(() => new Asking())
   }
 
   async init(): Promise<void> {}
@@ -127,22 +105,28 @@ class PostgresDriver implements Driver {
     { isolationLevel = 'read committed' }: TransactionSettings,
   ): Promise<void> {
     connection.isInTransaction = true
+    connection.failure = undefined
     connection.transactionId = await connection.begin(isolationLevel)
   }
 
   async commitTransaction(connection: PostgresConnection): Promise<void> {
     const { transactionId } = connection
     connection.isInTransaction = false
+    let answer: pg.QueryResult
     try {
       await this.#passGate()
-      await connection.client.query('commit')
+      answer = await connection.client.query('commit')
     } catch (error) {
       if (!isConnectionLoss(error)) throw postgresError(error, { wasSent: false })
       connection.isBroken = true
-      const isCommitted = transactionId === undefined ? undefined : await this.#outcomeOf(transactionId)
+      const isCommitted =
+        transactionId === undefined ? undefined : await this.#outcomes.isCommitted(transactionId)
       if (isCommitted) return
       throw postgresError(error, { wasSent: isCommitted === undefined })
     }
+    // PostgreSQL does not call it an error when a statement had failed and its caller went on
+    if (answer.command !== 'COMMIT')
+      throw connection.failure ?? new Error('PostgreSQL rolled a transaction back instead of committing it')
   }
 
   async rollbackTransaction(connection: PostgresConnection): Promise<void> {
@@ -154,26 +138,8 @@ class PostgresDriver implements Driver {
     })
   }
 
-  /** @returns undefined: the database did not come back in time, or no longer knows */
-  async #outcomeOf(transactionId: string): Promise<boolean | undefined> {
-    const deadline = Date.now() + OUTCOME_TIMEOUT_MS
-    while (Date.now() < deadline && !this.#isClosing) {
-      const status = await this.#pool
-        .query<{ status: string | null }>('select pg_xact_status($1::text::xid8) as status', [transactionId])
-        .then(
-          ({ rows }) => rows[0]?.status ?? 'unknown',
-          () => 'unreachable',
-        )
-      if (status === 'committed') return true
-      if (status === 'aborted') return false
-      if (status === 'unknown') return undefined
-      await sleep(OUTCOME_INTERVAL_MS)
-    }
-    return undefined
-  }
-
   async destroy(): Promise<void> {
-    this.#isClosing = true
+    this.#outcomes.close()
     await this.#pool.end()
   }
 }
@@ -184,6 +150,8 @@ class PostgresConnection implements DatabaseConnection {
   /** Must not go back to the pool. */
   isBroken = false
   transactionId: string | undefined
+  /** The first error of the transaction, after which PostgreSQL can only roll it back. */
+  failure: unknown
 
   constructor(client: pg.PoolClient) {
     this.client = client
@@ -213,7 +181,9 @@ class PostgresConnection implements DatabaseConnection {
       if (isConnectionLoss(error)) this.isBroken = true
       // what was sent inside of a transaction is undone with it
       const isWrite = !/^\s*(select|with)\b/i.test(sql)
-      throw postgresError(error, { wasSent: isWrite && !this.isInTransaction })
+      const thrown = postgresError(error, { wasSent: isWrite && !this.isInTransaction })
+      if (this.isInTransaction) this.failure ??= thrown
+      throw thrown
     }
   }
 }
@@ -221,14 +191,3 @@ class PostgresConnection implements DatabaseConnection {
 /** PostgreSQL's text holds no NUL, which SQLite's does: names and logs may have one. */
 const storable = (value: unknown): unknown =>
   typeof value === 'string' && value.includes('\0') ? value.replaceAll('\0', '\uFFFD') : value
-
-/** Sums and counts come as text, because they may be larger than a number can be exactly; ours never are. */
-function typeParser(oid: number, format: 'text'): (value: string) => unknown {
-  if (oid !== INT8 && oid !== NUMERIC) return pg.types.getTypeParser(oid, format)
-  return (text) => {
-    const value = Number(text)
-    if (oid === INT8 && !Number.isSafeInteger(value))
-      throw new SandlotError('internal_server_error', `the database holds ${text}, which is too large`)
-    return value
-  }
-}
