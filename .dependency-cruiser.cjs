@@ -11,7 +11,7 @@ const mayImport = {
 
 /** The rooms of packages/node/src: what each one may import of the others. Files beside the rooms connect them. */
 const nodeRooms = {
-  builder: ['engine', 'guest', 'host', 'images', 'machines', 'network', 'packed', 'persistence'],
+  builder: ['engine', 'guest', 'host', 'images', 'machines', 'packed', 'persistence'],
   diff: ['engine', 'host', 'machines', 'persistence', 'pool', 'pressure'],
   engine: ['host', 'machines'],
   guest: [],
@@ -22,7 +22,7 @@ const nodeRooms = {
   objects: ['host'],
   packed: ['host', 'objects'],
   persistence: ['builder', 'engine', 'guest', 'host', 'machines', 'objects', 'packed', 'pool', 'pressure', 'takeover'],
-  pool: ['builder', 'machines', 'network', 'persistence', 'pressure', 'unlisted'],
+  pool: ['builder', 'machines', 'persistence', 'pressure', 'unlisted'],
   pressure: ['engine', 'machines', 'persistence'],
   takeover: ['host', 'objects', 'persistence'],
   'test-support': ['host', 'objects'],

@@ -1,4 +1,4 @@
-import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
+import { ENVD_PORT, HOUR_MS, SandlotError } from '@sandlot/protocol'
 import { Client } from 'undici'
 import { type FinishedImage, MAX_ANSWER_BYTES, readFinished } from './imager-answers.ts'
 
@@ -6,7 +6,7 @@ const CONNECT_TIMEOUT_MS = 5_000
 /** Longest wait for an answer; guest/imager waits at most two minutes for a registry. */
 const ANSWER_TIMEOUT_MS = 150_000
 /** Longest wait for an image, longer than any build. */
-const WRITE_TIMEOUT_MS = 2 * 3600_000
+const WRITE_TIMEOUT_MS = 2 * HOUR_MS
 
 /** Talks to guest/imager. Malicious input may have taken over that program, so every answer is limited. */
 export class ImagerClient {

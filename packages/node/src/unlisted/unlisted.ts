@@ -1,7 +1,8 @@
+import { HOUR_MS } from '@sandlot/protocol'
 import type { UnlistedMark, UnlistedMarks } from './marks.ts'
 
 /** Time after a start during which nothing is deleted, so that an administrator can read the warnings. */
-const SETTLING_MS = 3600_000
+const SETTLING_MS = HOUR_MS
 
 /** Metadata of an unlisted thing. */
 export interface UnlistedThing {

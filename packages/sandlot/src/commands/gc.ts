@@ -30,7 +30,9 @@ Examples:
       const { settings } = configOf(command)
       const { chunks, bytes, keptBytes } = await collect(settings.home, isDryRun)
       const verb = isDryRun ? 'would free' : 'freed'
-      process.stdout.write(`${verb} ${chunks} chunks, ${toMB(bytes)} MB; ${toMB(keptBytes)} MB are in use\n`)
+      process.stdout.write(
+        `${verb} ${chunks} chunks, ${inTenthsOfMB(bytes)} MB; ${inTenthsOfMB(keptBytes)} MB are in use\n`,
+      )
       for (const line of await unlistedReport(settings)) process.stdout.write(`kept: ${line}\n`)
     })
 
@@ -62,4 +64,5 @@ async function collect(
   return answer
 }
 
-const toMB = (bytes: number): string => (bytes / 2 ** 20).toFixed(1)
+/** A garbage collection often frees less than one MB. */
+const inTenthsOfMB = (bytes: number): string => (bytes / 2 ** 20).toFixed(1)

@@ -1,3 +1,4 @@
+import { toFullMB } from '@sandlot/protocol'
 import type { CatalogEntry, ListedTemplate } from '@sandlot/server'
 import { Command } from 'commander'
 import { inMBOrGB } from '../catalog/describe.ts'
@@ -89,7 +90,7 @@ interface Removed {
 
 function whatWasRemoved(name: string, { wasThere, freedBytes, neededBy }: Removed): string {
   if (!wasThere) return `${name} was not built.`
-  const freed = freedBytes > 0 ? `, ${toMB(freedBytes)} of images and layers freed` : ''
+  const freed = freedBytes > 0 ? `, ${toFullMB(freedBytes)} MB of images and layers freed` : ''
   const kept =
     neededBy > 0 ? `; its image is kept, as ${neededBy} snapshots, templates or layers need it` : ''
   return `${name} is removed${freed}${kept}. Its packed checkpoint is freed within half an hour, or by \`sandlot gc\` ten minutes from now.`
@@ -134,7 +135,7 @@ function table(rows: Row[]): string {
   const cells = rows.map(({ templateId, name, team, status, reason, sizeBytes, spawnCount, updatedAtMs }) => [
     name ?? templateId,
     team ?? 'everybody',
-    sizeBytes === undefined ? '-' : toMB(sizeBytes),
+    sizeBytes === undefined ? '-' : `${toFullMB(sizeBytes)} MB`,
     String(spawnCount),
     updatedAtMs === 0 ? '-' : new Date(updatedAtMs).toISOString(),
     reason ? `${status}: ${reason.split('\n')[0]!.slice(0, 80)}` : status,
@@ -144,5 +145,3 @@ function table(rows: Row[]): string {
   const line = (row: string[]) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')
   return all.map((row) => `${line(row).trimEnd()}\n`).join('')
 }
-
-const toMB = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MB`

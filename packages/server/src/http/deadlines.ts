@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import { SandlotError } from '@sandlot/protocol'
+import { HOUR_MS, SandlotError } from '@sandlot/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 /** How fast a request's body must arrive. */
@@ -13,7 +13,7 @@ export interface BodyPace {
 
 const API_BODY: BodyPace = { totalMs: 120_000, intervalMs: 10_000, minBytes: 4 * 1024 }
 /** Pace for archives of at most 4 GiB, over slow uplinks. */
-export const UPLOAD_BODY: BodyPace = { totalMs: 6 * 3600_000, intervalMs: 30_000, minBytes: 64 * 1024 }
+export const UPLOAD_BODY: BodyPace = { totalMs: 6 * HOUR_MS, intervalMs: 30_000, minBytes: 64 * 1024 }
 /** Longest time for a client to receive an answer, which has a few megabytes at most. */
 const ANSWER_TIMEOUT_MS = 120_000
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { DAY_MS } from '@sandlot/protocol'
+import { DAY_MS, HOUR_MS } from '@sandlot/protocol'
 import { SignJWT } from 'jose'
 import { beforeEach, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
@@ -9,7 +9,6 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-const HOUR_MS = 3600_000
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 const statusWith = async (headers: Record<string, string>, url = '/v2/sandboxes') =>
   (await t.call('GET', url, undefined, headers)).status

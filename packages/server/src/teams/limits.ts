@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { SandlotError, toFullMB, toMB } from '@sandlot/protocol'
 import type { BuildResources } from '@sandlot/protocol/node'
 import { Reservations } from './reservations.ts'
 import type { Team } from './team.ts'
@@ -293,7 +293,7 @@ export class TeamLimits {
     if (plan.storageMB === null || sizeBytes < plan.storageMB * MiB) return
     throw new SandlotError(
       'quota_exceeded',
-      `team '${name}' keeps ${Math.round(sizeBytes / MiB)} MB of checkpoints and archives of builds, its plan allows ${plan.storageMB}: delete snapshots and templates, or kill paused sandboxes`,
+      `team '${name}' keeps ${toMB(sizeBytes)} MB of checkpoints and archives of builds, its plan allows ${plan.storageMB}: delete snapshots and templates, or kill paused sandboxes`,
     )
   }
 
@@ -335,7 +335,7 @@ export function checkUploads({ name }: Team, wanted: UploadAmount, limit: Upload
   if (wanted.count <= limit.count && wanted.sizeBytes <= limit.sizeBytes) return
   throw new SandlotError(
     'quota_exceeded',
-    `team '${name}' has ${wanted.count} archives for COPY steps of ${toMB(wanted.sizeBytes)} MB with this one, ${limit.count} of ${toMB(limit.sizeBytes)} MB are allowed: delete templates, or wait until older ones go`,
+    `team '${name}' has ${wanted.count} archives for COPY steps of ${toFullMB(wanted.sizeBytes)} MB with this one, ${limit.count} of ${toFullMB(limit.sizeBytes)} MB are allowed: delete templates, or wait until older ones go`,
   )
 }
 
@@ -350,5 +350,3 @@ function throwWhenEmpty(waitSeconds: number, what: string, perSecond: number): v
       retryAfterSeconds: waitSeconds,
     })
 }
-
-const toMB = (bytes: number): number => Math.ceil(bytes / MiB)

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { HOUR_MS } from '@sandlot/protocol'
 import { TEAM_LIMITS } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 
-const TICKET_MS = 3600_000
+const TICKET_MS = HOUR_MS
 
 export interface UploadTicket {
   team: Team
