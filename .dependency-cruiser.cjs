@@ -69,15 +69,8 @@ module.exports = {
     {
       name: 'no-cycles',
       severity: 'error',
-      from: { pathNot: '^packages/(edge|sdk)/' },
+      from: {},
       to: { circular: true },
-    },
-    // pairs of files there name each other's types
-    {
-      name: 'no-cycles-but-of-types',
-      severity: 'error',
-      from: { path: '^packages/(edge|sdk)/' },
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
   ],

@@ -15,19 +15,19 @@ import { home } from './server.ts'
 const RANGE = '10.220.0.0/16'
 const HEALTHY_TIMEOUT_MS = 60_000
 
-/** What a restore needs besides the files of the checkpoint. */
+/** Inputs of a restore besides the files of the checkpoint. */
 export interface BareSource extends BuildResources {
   imagePath: string
   guestDir: string
 }
 
-/** runsc with the server's flags, in namespaces that were made ahead of time, without any part of the server. */
+/** runsc with the server's flags, in namespaces that were created in advance, without any part of the server. */
 export interface BareEngine {
   /** Restores and resolves when envd answers. @param index of the namespace; each takes one machine at a time */
   restore(index: number, source: BareSource, checkpointDir: string): Promise<void>
-  /** Saves a machine of the server, which goes on running. */
+  /** Saves a machine of the server, which keeps running. */
   checkpoint(machineId: string, checkpointDir: string): Promise<void>
-  /** Ends what `restore` started. */
+  /** Ends a machine that `restore` started. */
   end(index: number): Promise<void>
   close(): Promise<void>
 }
@@ -88,7 +88,7 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
     checkpoint: (machineId, checkpointDir) => servers.checkpoint({ machineId, dir }, checkpointDir),
     async end(index) {
       await end(idOf(index))
-      // runsc took the address off the interface: the namespace is prepared again
+      // prepares the namespace again, because runsc has removed the address from the interface
       slots.give(ready[index]!.index)
       ready[index] = await slots.take()
     },
@@ -102,7 +102,7 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
   }
 }
 
-/** The folder with envd that the server's own machines mount. */
+/** Returns the folder with envd that the server's own machines mount. */
 export function serversGuestDir(): string {
   const machines = join(home, 'run/machines')
   const id = readdirSync(machines)[0]

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { openBareEngine, serversGuestDir } from './bare-engine.ts'
 
 /**
- * What the engine alone can do: `runsc restore` of the same checkpoint with the same flags until envd answers, in
- * namespaces that were made ahead of time.
+ * Measures the engine alone: `runsc restore` of the server's checkpoint with the server's flags until envd answers, in
+ * namespaces that were created in advance.
  */
 export async function bareRestoresPerSecond(
   checkpointDir: string,

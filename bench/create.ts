@@ -6,7 +6,7 @@ import { pause, report, round, summarize, timed } from './stats.ts'
 const count = Number(process.argv[process.argv.indexOf('--n') + 1]) || 100
 const REFILL_TIMEOUT_MS = 15_000
 const REQUEST_TIMEOUT_MS = 30_000
-/** After a refill the kernel still settles; the next create must not pay for that. */
+/** Pause after a refill, so that work of the kernel that follows a restore does not slow down the next create. */
 const SETTLE_MS = 100
 const createBody = JSON.stringify({ templateID: 'base', timeout: 300, secure: true, metadata })
 

@@ -1,4 +1,4 @@
-// Memory and processor time that an idle sandbox takes from the machine. See README.md.
+// Memory and processor time that an idle sandbox uses. See README.md.
 import { existsSync, readFileSync } from 'node:fs'
 import { namesFor } from '@sandlot/node/instance-names'
 import { createSandbox, home, killAll, onExit } from './server.ts'
@@ -26,7 +26,7 @@ function serverCpuSeconds(): number {
 
 await onExit()
 try {
-  // the warm pool and the server's own buffers are filled before the measurement begins
+  // fills the warm pool and the server's buffers before the measurement
   const before = await createSandbox({ timeoutMs: 1_800_000 })
   await pause(SETTLE_MS)
   const memoryBefore = availableMB()

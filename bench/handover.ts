@@ -1,4 +1,5 @@
-// Time that `checkpointSecret` adds to a resume: two servers of its own, one with a bucket and the secret, one without. See README.md.
+// Time that `checkpointSecret` adds to a resume: it starts two servers, one with a bucket and the secret, one without.
+// See README.md.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -24,7 +25,7 @@ const servers: TestServer[] = []
 async function untilInBucket(sandboxId: string): Promise<void> {
   const key = `sandboxes/${sandboxId}.json.enc`
   for (const started = performance.now(); !(await store.head(key)); await pause(100))
-    if (performance.now() - started > IN_BUCKET_MS) throw new Error(`${key} does not get into the bucket`)
+    if (performance.now() - started > IN_BUCKET_MS) throw new Error(`${key} did not arrive in the bucket`)
 }
 
 /** @param isHot resume while the machine is still frozen in memory */
@@ -47,7 +48,9 @@ try {
   servers.push(await startServer(options))
   servers.push(
     await startServer({
-      ...{ networkRange: '10.222.0.0/16', port: 13_222, name: 'bench-shared' },
+      networkRange: '10.222.0.0/16',
+      port: 13_222,
+      name: 'bench-shared',
       flags: [...pools, '--checkpoint-bucket', bucket, '--checkpoint-endpoint', endpoint!],
       env: {
         AWS_ACCESS_KEY_ID: credentials!.accessKeyId,
@@ -65,7 +68,7 @@ try {
     const shared = summarize(await resume(servers[1]!, true, isHot))
     results[`resume ${what} ms`] = plain
     results[`resume ${what} with the secret ms`] = shared
-    results[`${what}: what the secret adds, p50 ms`] = round(shared.p50 - plain.p50)
+    results[`${what}: added by the secret, p50 ms`] = round(shared.p50 - plain.p50)
   }
   report('handover', results)
 } finally {

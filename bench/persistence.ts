@@ -22,7 +22,7 @@ const LIFE_SECONDS = 3_600
 const PORT = 8000
 const sandboxUrl = String(process.env.E2B_SANDBOX_URL)
 
-/** A server that holds the memory and answers requests, for which the edge wakes the sandbox. */
+/** A server in the sandbox that allocates the memory and answers requests, so that the edge wakes the sandbox for it. */
 const server = (memoryMB: number) => `
 import http.server, os
 memory = [bytearray(os.urandom(4096) * 256) for _ in range(${memoryMB})]
@@ -81,7 +81,7 @@ async function prepare({ memoryMB, diskMB }: (typeof sizes)[number]): Promise<Sa
   throw new Error(`the server in sandbox ${sandbox.sandboxId} does not answer`)
 }
 
-/** Waits until the paused sandbox is no longer held in memory. */
+/** Waits until the paused sandbox is no longer frozen in memory. */
 async function untilCold(machineId: string): Promise<void> {
   const deadline = performance.now() + COLD_TIMEOUT_MS
   while (existsSync(join(home, 'run/machines', machineId))) {
@@ -165,7 +165,7 @@ async function measure(engine: BareEngine, sandbox: Sandbox, into: Measured): Pr
   await call('DELETE', `/templates/${encodeURIComponent(snapshotID)}`)
 }
 
-/** Baseline of each measure: the raw work that it cannot avoid. */
+/** Baseline of each measurement: the raw work that it includes. */
 const BASELINES: Array<[keyof Measured, Array<keyof Measured>]> = [
   ['pause', ['raw checkpoint']],
   ['resume cold', ['raw restore']],

@@ -17,7 +17,7 @@ async function first(work: (sandbox: Sandbox) => Promise<unknown>, into: number[
 
 async function runCode(sandbox: Sandbox): Promise<void> {
   const { text } = await sandbox.runCode('1+1')
-  if (text !== '2') throw new Error(`1+1 is said to be ${text}`)
+  if (text !== '2') throw new Error(`1+1 gave ${text}`)
 }
 
 await onExit()

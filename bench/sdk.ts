@@ -1,4 +1,4 @@
-// Our SDK against the official one, call by call in turn, on one server. See README.md.
+// Compares Sandlot's SDK with the official one, call by call in turn, on one server. See README.md.
 import * as ours from 'e2b'
 import * as official from 'e2b-official'
 import { apiUrl, killAll, metadata, onExit } from './server.ts'
@@ -24,7 +24,7 @@ type Work = (name: Name) => Promise<number>
 await onExit()
 const results: Record<string, unknown> = { api: process.env.E2B_API_URL ?? `by host, beside ${apiUrl}` }
 
-/** Runs the work with each SDK in turn and alternates which goes first, so that neither profits from its place. */
+/** Runs the work with each SDK in turn and alternates the order, so that neither has an advantage. */
 async function compare(title: string, times: number, work: Work): Promise<void> {
   const measured: Record<Name, number[]> = { official: [], ours: [] }
   for (const name of names) await work(name)
@@ -67,7 +67,7 @@ try {
       await sandbox.commands.run('true')
       await sandbox.kill()
     })
-    // the warm pool is refilled, or the second SDK would wait for what the first took
+    // lets the warm pool be refilled, so that the second SDK does not wait for a machine
     await pause(300)
     return ms
   })

@@ -17,7 +17,7 @@ for (const [, name, value] of readFileSync(join(home, 'env'), 'utf8').matchAll(
   /^export ([A-Z0-9_]+)=(.*)$/gm,
 ))
   if (name?.startsWith('E2B_')) process.env[name] = value
-// `source` would have given NODE_EXTRA_CA_CERTS to this process before it started
+// replaces NODE_EXTRA_CA_CERTS, which Node only reads when the process starts
 setDefaultCACertificates([...getCACertificates('default'), readFileSync(join(home, 'ca', 'ca.pem'), 'utf8')])
 
 /** One connection for all sandboxes, so that the server is measured and not a TLS handshake for each host name (docs/adr/0018). */
@@ -26,7 +26,7 @@ process.env.E2B_SANDBOX_URL ??= `http://sandbox.${process.env.E2B_DOMAIN}`
 export const apiUrl = String(process.env.E2B_API_URL)
 export const apiHeaders = { 'x-api-key': String(process.env.E2B_API_KEY), 'content-type': 'application/json' }
 
-/** The machine that a sandbox runs on, or was paused on. */
+/** Returns the machine of a sandbox, which may be paused. */
 export function machineOf(sandboxId: string): string {
   const database = new DatabaseSync(join(home, 'db.sqlite'), { readOnly: true })
   const row = database.prepare('select machine_id from sandboxes where id = ?').get(sandboxId)
@@ -34,7 +34,7 @@ export function machineOf(sandboxId: string): string {
   return String(row?.machine_id)
 }
 
-/** Address at which the machine of a sandbox answers, bypassing API and edge. */
+/** Returns the address of a sandbox's machine, which bypasses API and edge. */
 export function addressOf(sandboxId: string): string {
   const record = JSON.parse(
     readFileSync(join(home, 'run/machines', machineOf(sandboxId), 'machine.json'), 'utf8'),
@@ -44,16 +44,18 @@ export function addressOf(sandboxId: string): string {
 
 const machinesDir = join(home, 'run/machines')
 
-/** Warm machines that wait for a create. */
+/** Counts the warm machines. */
 export const warmCount = (): number =>
   readdirSync(machinesDir).filter((id) => existsSync(join(machinesDir, id, 'warm'))).length
 
-/** Waits until the warm pool has not changed for 3 s, at most 60 s: refills use the processors that a baseline needs. */
+/**
+ * Waits until the warm pool has not changed for 3 s, at most 60 s, because refills use processors that a baseline needs.
+ */
 export async function stockAtRest(): Promise<void> {
   const deadline = performance.now() + 60_000
   let last = -1
   for (let still = 0; still < 6; ) {
-    if (performance.now() > deadline) throw new Error('the warm pool does not come to rest')
+    if (performance.now() > deadline) throw new Error('the warm pool keeps changing')
     const now = warmCount()
     still = now === last ? still + 1 : 0
     last = now
@@ -68,13 +70,13 @@ export function checkpointDir(): string {
   return join(home, 'builds', record.buildId)
 }
 
-/** Metadata that marks the sandboxes of this run: the server may have other users. */
+/** Metadata that marks the sandboxes of this run, as the server may have other users. */
 export const metadata = { bench: randomUUID() }
 
 export const createSandbox = (options: SandboxOpts = {}): Promise<Sandbox> =>
   Sandbox.create({ ...options, metadata })
 
-/** Kills the sandboxes that carry this run's mark, and no others. */
+/** Kills the sandboxes of this run, and no others. */
 export async function killAll(): Promise<void> {
   const paginator = Sandbox.list({ limit: 100, query: { metadata } })
   while (paginator.hasNext)
@@ -96,7 +98,7 @@ export async function runOver(base: string, command: string, headers: Record<str
   })
   const answer = Buffer.from(await response.arrayBuffer()).toString('latin1')
   if (!answer.includes('"exited":true'))
-    throw new Error(`the command did not end well: ${response.status} ${answer.slice(0, 300)}`)
+    throw new Error(`the command failed: ${response.status} ${answer.slice(0, 300)}`)
 }
 
 export async function onExit(): Promise<void> {

@@ -1,4 +1,5 @@
-// Builds: cold, cached, with a changed last step; an image pulled and packed; how soon a new template is warm. See README.md.
+// Builds: cold, cached, with a changed last step; an image pulled and packed; time until a new template is warm. See
+// README.md.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -63,7 +64,7 @@ async function untilWarm(results: Record<string, unknown>): Promise<void> {
     await build(`warm-${i}`)
     const built = performance.now()
     while ((await create(NAME)) > base * 3)
-      if (performance.now() - built > WARM_WITHIN_MS) throw new Error('a new template does not get warm')
+      if (performance.now() - built > WARM_WITHIN_MS) throw new Error('a new template did not become warm')
     times.push(performance.now() - built)
   }
   results['create from base ms'] = base
@@ -81,7 +82,7 @@ async function pull(registry: Registry, scratch: string, results: Record<string,
   const ours: number[] = []
   const plain: number[] = []
   for (let i = 0; i < count; i++) {
-    // another manifest over the same layer, so that nothing was pulled before
+    // another manifest with an equal layer, so that the image was not pulled before
     await registry.push(`bench/image:${i}`, [layer], ['--label', `round=${NAME}-${i}`])
     const image = `${registry.host}/bench/image:${i}`
     const target = join(scratch, `export-${i}`)

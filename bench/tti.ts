@@ -88,7 +88,7 @@ try {
         )
       )[1],
     )
-    // the warm pool is refilled meanwhile, as for a client that works with its sandbox
+    // lets the warm pool be refilled meanwhile, as it is when a client works with its sandbox
     await pause(250)
   }
   const sequential = Object.fromEntries(
@@ -129,7 +129,7 @@ try {
     results[`burst of ${size}: TTI ms`] = summarize(ttis)
     results[`burst of ${size}: warm at its start`] = stock
     results[`burst of ${size}: creates a second`] = round((size / Math.max(...creates)) * 1000)
-    // warm machines were restored earlier: only the other creates show how fast the server restores
+    // only creates beyond the warm machines show how fast the server restores
     if (size - stock >= MIN_RESTORES)
       restoresPerSecond.set(size, ((size - stock) / Math.max(...creates)) * 1000)
     await killAll()

@@ -9,7 +9,7 @@ const DEFAULT_TEMPLATES = ['claude', 'opencode', 'desktop']
 const NAME = `bench-${process.pid}`
 const COMMAND = 'node -v'
 const BETWEEN_MS = 250
-/** After a build its results are sealed and packed in the background, which counts too. */
+/** Time after a build that is measured too, because the results are sealed and packed in the background. */
 const PACKING_MS = 10_000
 /** Time after which the machine is quiet again. */
 const REST_MS = 20_000
@@ -26,14 +26,14 @@ async function one(times: Times): Promise<void> {
   times.create.push(create)
   times.run.push(run)
   await sandbox.kill()
-  // a blocked event loop would show here
+  // shows whether the event loop is blocked
   const ask = () =>
     fetch(`${apiUrl}/v2/sandboxes?limit=1`, { headers: apiHeaders }).then((r) => r.arrayBuffer())
   times.api.push((await timed(ask))[1])
   await pause(BETWEEN_MS)
 }
 
-/** Builds everything anew: no step of an earlier build is reused. */
+/** Builds a template without reusing steps of an earlier build. */
 async function build(name: string): Promise<void> {
   const { default: entry } = (await import(`../templates/${name}/template.ts`)) as {
     default: CatalogTemplate
@@ -42,7 +42,7 @@ async function build(name: string): Promise<void> {
   await Template.build(template, NAME, { cpuCount, memoryMB, skipCache: true })
 }
 
-/** Quiet and building take turns, a round for each template. @param count TTIs of each quiet turn */
+/** Measures alternately without and during a build, once for each template. @param count TTIs of each quiet turn */
 export async function measureWhileBuilding(count: number): Promise<void> {
   const option = process.argv.indexOf('--templates')
   const templates = option < 0 ? DEFAULT_TEMPLATES : process.argv[option + 1]!.split(',')

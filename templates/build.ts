@@ -1,20 +1,24 @@
-// `sandlot up` starts this beside the server: `node --conditions=sandlot-source templates/build.ts <name>…` builds the
-// templates of the catalogue that are missing, with the SDK, like any other. One JSON object a line on standard output.
+// Builds the missing templates of the catalogue with the SDK, like any other template. `sandlot up` runs it beside the
+// server: `node --conditions=sandlot-source templates/build.ts <name>…`. Writes one JSON object per line to standard
+// output.
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { Template } from 'e2b'
 import type { CatalogTemplate } from './catalog-template.ts'
 
-/** A build is found again by a tag that identifies its inputs. */
+/** Prefix of the tag that identifies the inputs of a build, by which the build is found again. */
 const CONTENT_TAG = 'content-'
 
-/** Messages of this program, one a line. After `next` it reads an answer: `build`, or anything else to skip the template. */
+/**
+ * Messages of this program, one per line. After `next` it reads an answer: `build`, or anything else to skip the
+ * template.
+ */
 export type CatalogLine =
   | ({ name: string } & (
       | { state: 'missing' }
       | { state: 'next' }
       | { state: 'building'; step?: string }
-      /** `isWhole`: no step was found finished, so that the time shows what a whole build takes. */
+      /** `isWhole`: no step was cached, so that the time is that of a whole build. */
       | { state: 'ready'; seconds: number; wasThere: boolean; isWhole: boolean }
       | { state: 'failed'; reason: string }
     ))
@@ -38,7 +42,7 @@ report({ state: 'planned' })
 for (const plan of missing) {
   report({ name: plan.name, state: 'next' })
   const { value } = await answers.next()
-  // a registry may not have answered; finished steps are not run again
+  // one retry, as a registry may not have answered; finished steps are not run again
   if (value === 'build') await trying(plan.name, () => build(plan).catch(() => build(plan)))
 }
 process.stdin.destroy()
@@ -70,7 +74,9 @@ async function build({ name, entry, tag }: Plan): Promise<void> {
   let isWhole = true
   report({ name, state: 'building' })
   await Template.build(template, name, {
-    ...{ cpuCount, memoryMB, tags: ['default', tag] },
+    cpuCount,
+    memoryMB,
+    tags: ['default', tag],
     onBuildLogs: ({ message }) => {
       isWhole &&= !message.startsWith('CACHED')
       const step = /^\[(?:builder \d|finalize|base)[^\]]*\] .*/.exec(message)?.[0]
@@ -89,7 +95,7 @@ async function build({ name, entry, tag }: Plan): Promise<void> {
   report({ name, state: 'ready', seconds, wasThere: false, isWhole })
 }
 
-/** The SDK lists builds of the caller's own templates only. */
+/** Uses the API, because the SDK only lists builds of the caller's own templates. */
 async function newestBuildOf(name: string): Promise<string> {
   const { E2B_API_URL, E2B_API_KEY } = process.env
   const response = await fetch(`${E2B_API_URL}/templates/${name}`, {

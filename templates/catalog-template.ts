@@ -1,9 +1,9 @@
 import type { TemplateClass } from 'e2b'
 
-/** What `templates/<name>/template.ts` exports by default. */
+/** Default export of `templates/<name>/template.ts`. */
 export interface CatalogTemplate {
   template: TemplateClass
-  /** Default: the server's, as of a sandbox of `base`. */
+  /** Default: that of `base` on the server. */
   cpuCount?: number
   /** MiB; default as above. */
   memoryMB?: number

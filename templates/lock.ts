@@ -1,6 +1,6 @@
-// `node templates/lock.ts` writes the lock files for everything that the base image and the catalogue install from npm and PyPI: every package that comes
-// along, with its version and hash. Run it after a change of a version, review the difference, and commit both.
-// It needs npm and uv (`pip install uv`) on PATH.
+// `node templates/lock.ts` writes the lock files for everything that the base image and the catalogue install from npm
+// and PyPI: every package, including dependencies, with version and hash. Run this after a change of a version, review
+// the difference, and commit both. It needs npm and uv (`pip install uv`) on PATH.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,14 +11,14 @@ const run = (file: string, args: string[], cwd: string) =>
 
 for (const folder of npmLocks) {
   process.stdout.write(`${folder}\n`)
-  // each package with its own dependencies below it, as `npm install -g` has them
+  // nests the dependencies of each package below it, like `npm install -g`
   const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
   const args = ['install', '--package-lock-only', '--install-strategy=shallow', '--ignore-scripts', ...quiet]
   run('npm', args, join(repositoryRoot, folder))
   dropMissing(join(repositoryRoot, folder, 'package-lock.json'))
 }
 
-// source packages would be built with packages that no lock names, so only wheels are accepted
+// only wheels are accepted, because source packages would be built with packages that are not locked
 const platform = ['--python-version', '3.11', '--python-platform', 'linux', '--only-binary', ':all:']
 for (const [from, to] of pythonLock.files) {
   const written = ['--generate-hashes', '--no-annotate', '--no-header', '--quiet', '--output-file', to]
@@ -31,8 +31,8 @@ interface LockedPackage {
 }
 
 /**
- * Binaries for other systems that the registry does not have (any more): `npm install` omits them silently, `npm ci` calls a lock
- * file that names them incomplete.
+ * Removes binaries for other systems that the registry does not have (any more): `npm install` omits them silently, but
+ * `npm ci` refuses a lock file that lists them.
  */
 function dropMissing(file: string): void {
   const lock = JSON.parse(readFileSync(file, 'utf8')) as { packages: Record<string, LockedPackage> }
@@ -46,7 +46,7 @@ function dropMissing(file: string): void {
   writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
 }
 
-/** Resolves as Node does, which looks beside a package and in every folder above it. */
+/** Resolves like Node, which looks beside a package and in every folder above it. */
 function isLocked(packages: Record<string, unknown>, from: string, name: string): boolean {
   for (let path = from; ; path = path.slice(0, path.lastIndexOf('/node_modules/'))) {
     if (`${path === '' ? '' : `${path}/`}node_modules/${name}` in packages) return true

@@ -23,7 +23,7 @@ describe.each(npmLocks)('%s', (folder) => {
   const wanted = JSON.parse(read(folder, 'package.json'))
   const { packages } = JSON.parse(read(folder, 'package-lock.json')) as Lock
 
-  test('locks what its package.json requires, by exact version', () => {
+  test('locks the requirements of its package.json by exact version', () => {
     expect(packages['']?.dependencies).toEqual(wanted.dependencies)
     for (const [name, version] of Object.entries(wanted.dependencies))
       expect(packages[`node_modules/${name}`]?.version).toBe(version)
@@ -37,7 +37,7 @@ describe.each(npmLocks)('%s', (folder) => {
   test('states for every install script whether it runs', () => {
     const name = (path: string) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
     const withScript = Object.entries(packages).filter(([, { hasInstallScript }]) => hasInstallScript)
-    // the base image takes npm and yarn with --ignore-scripts
+    // the base image installs npm and yarn with --ignore-scripts
     const expected = folder.endsWith('base-npm') ? [] : withScript.map(([path]) => name(path)).sort()
     expect(Object.keys(wanted.allowScripts ?? {}).sort()).toEqual(expected)
   })

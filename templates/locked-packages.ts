@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 
 export const repositoryRoot = fileURLToPath(new URL('..', import.meta.url))
 
-/** Folders with `package.json` and `package-lock.json` of the npm packages that images get. */
+/** Folders with `package.json` and `package-lock.json` of the npm packages in images. */
 export const npmLocks = [
   ...['amp', 'claude', 'codex', 'openclaw', 'opencode'].map((name) => `templates/${name}/npm`),
   'guest/code-interpreter/npm',
@@ -22,8 +22,8 @@ export const pythonLock = {
 export const LOCKED = '/tmp/npm'
 
 /**
- * Shell commands that put packages where `npm install -g` puts them, from the lock file in `LOCKED`: npm refuses a package with another hash,
- * and one with an install script that `allowScripts` of its `package.json` does not name.
+ * Returns shell commands that install packages from the lock file in `LOCKED` like `npm install -g`. npm refuses a
+ * package with another hash, or with an install script that `allowScripts` in `package.json` does not list.
  * @param commands files of the package by the name of their command
  */
 export function installGlobally(name: string, commands: Record<string, string>): string[] {
@@ -39,7 +39,7 @@ export function installGlobally(name: string, commands: Record<string, string>):
   ]
 }
 
-/** Shell commands that leave the packages in `node_modules` of the shell's current folder. */
+/** Shell commands that install the packages into `node_modules` of the current folder. */
 export const installLocked = [
   `cd ${LOCKED}`,
   'npm ci --strict-allow-scripts --no-audit --no-fund --loglevel=error',

@@ -1,4 +1,4 @@
-/** Templates of the catalogue except `base`, in the order in which they are built: the most requested come first. */
+/** Templates of the catalogue except `base`, in build order, the most requested first. */
 export const catalogNames = [
   'code-interpreter-v1',
   'claude',

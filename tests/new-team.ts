@@ -1,16 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { ApiKeyRepository } from '@sandlot/server/api-keys/repository'
 import { openStore } from '@sandlot/server/store/open-store'
 import type { ServerInfo } from './server.ts'
 
-/** Makes a team with a plan that limits only this, in the SQLite database of a running server. @returns its API key */
+/** Makes a team with a plan that limits only this, in the database of a running server. @returns its API key */
 export async function newTeam(
-  { home }: Pick<ServerInfo, 'home'>,
+  server: Pick<ServerInfo, 'store'>,
   plan: { creates_per_second?: number; diffs?: number },
 ): Promise<string> {
   const name = `team-${randomUUID()}`
-  const store = await openStore(`sqlite:${join(home, 'db.sqlite')}`)
+  const store = await openStore(server.store)
   try {
     await store
       .insertInto('plans')

@@ -48,6 +48,8 @@ export interface ServerInfo {
   pid: number
   /** Everything in `<home>/env`: E2B_API_KEY, E2B_API_URL, … */
   env: Record<string, string>
+  /** URL of its database, for `openStore`. */
+  store: string
   /** File with a line for each answer that is not as /openapi.json says; absent: answers are not checked. */
   violations?: string
 }
@@ -162,7 +164,8 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   return {
     info: () => {
       const env = readEnv(home)
-      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env, violations }
+      const store = options.env?.SANDLOT_STORE ?? `sqlite:${join(home, 'db.sqlite')}`
+      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env, store, violations }
     },
     kill: async () => void (await end('SIGKILL')),
     stop,

@@ -1,4 +1,4 @@
-# Two agents make two versions of one small web app, each in a sandbox of its own with a preview in the browser.
+# Two agents make two versions of one small web app, each in a separate sandbox with a preview in the browser.
 import asyncio
 import json
 

@@ -26,7 +26,7 @@ const gateway = await sandbox.commands.run(
 
 const url = `https://${sandbox.getHost(PORT)}`
 await answers(url)
-// the gateway goes on without this program, which would otherwise wait for the gateway's output
+// the gateway keeps running; without this call the program would wait for the gateway's output
 await gateway.disconnect()
 console.log(`Open ${url}/?token=${token}`)
 console.log(`End it with: e2b sandbox kill ${sandbox.sandboxId}`)

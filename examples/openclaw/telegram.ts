@@ -27,7 +27,7 @@ if (PAIRING_CODE) {
   await openclaw('channels add --channel telegram --token "$TELEGRAM_BOT_TOKEN"')
   const flags = '--allow-unconfigured --bind lan --auth token --token "$OPENCLAW_GATEWAY_TOKEN" --port 18789'
   const gateway = await sandbox.commands.run(`openclaw gateway ${flags}`, { background: true, timeoutMs: 0 })
-  // the gateway goes on without this program, which would otherwise wait for the gateway's output
+  // the gateway keeps running; without this call the program would wait for the gateway's output
   await gateway.disconnect()
   console.log(`Write to the bot, then run this with SANDBOX=${sandbox.sandboxId} and PAIRING_CODE`)
 }

@@ -44,11 +44,11 @@ func main() {
 		return
 	}
 	address := flag.String("listen", ":49983", "address to listen on")
-	user := flag.String("user", "user", "default user until /init names one; empty: none")
-	workdir := flag.String("workdir", "", "default working directory until /init names one; empty: the user's home")
+	user := flag.String("user", "user", "default user until /init sets one; empty: none")
+	workdir := flag.String("workdir", "", "default working directory until /init sets one; empty: the user's home")
 	device := flag.String("interface", "eth0", "interface that leads to the host")
-	initFrom := flag.String("init-from", "host", "who may ask /init and /forward: host, or any (tests only)")
-	identity := flag.String("identity", "/run/e2b", "folder of the files that say which sandbox this is")
+	initFrom := flag.String("init-from", "host", "callers that may use /init and /forward: host, or any (tests only)")
+	identity := flag.String("identity", "/run/e2b", "folder of the files with the ids of this sandbox")
 	isDebug := flag.Bool("debug", false, "log every request on stderr")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Parse()
@@ -82,7 +82,7 @@ func main() {
 	children.Shutdown((<-stop).(syscall.Signal), shutdownGrace)
 }
 
-// protectFromOOM makes envd the last victim: a sandbox without envd is lost, one without its largest process is not.
+// protectFromOOM makes envd the last process that is killed when memory is short, because a sandbox without envd is lost.
 func protectFromOOM() {
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0)
 }

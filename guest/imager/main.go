@@ -1,9 +1,9 @@
-// Command imager turns root file systems into EROFS images. It is the first process of a machine of its own, where
-// untrusted images are read, and streams the result to the host, which never parses it.
+// Command imager turns root file systems into EROFS images. It is the first process of a separate machine, where untrusted images are read, and
+// streams the result to the host, which never parses it.
 //
 //	imager        serves the host: pulls an image from a registry, or packs the machine's own root, into standard output
-//	imager tar    makes an image of a tar: reads standard input, writes standard output, reports the result to descriptor 3
-//	imager check  checks the archive of a COPY on standard input, and reports problems to descriptor 3
+//	imager tar    makes an image from a tar: reads standard input, writes standard output, reports the result to descriptor 3
+//	imager check  checks the archive of a COPY step on standard input, and reports problems to descriptor 3
 //
 // Standard output is an empty file, not a stream. The commands that run on the host are jailed (internal/jail).
 package main
@@ -49,7 +49,7 @@ func main() {
 	if len(os.Args) > 1 {
 		command := map[string]func([]string){"tar": packTar, "check": check}[os.Args[1]]
 		if command == nil {
-			log.Fatalf("imager: %q is no command: there are `imager tar`, `imager check`, and `imager` alone", os.Args[1])
+			log.Fatalf("imager: %q is not a command: use `imager tar`, `imager check`, and `imager` alone", os.Args[1])
 		}
 		command(os.Args[2:])
 		return
@@ -74,8 +74,8 @@ func listen(address string) net.Listener {
 
 func packTar(arguments []string) {
 	flags := flag.NewFlagSet("imager tar", flag.ExitOnError)
-	maxBytes := flags.Int64("max-bytes", 1<<30, "most bytes that the image may have")
-	resolver := flags.String("resolver", "", "address of the name server that sandboxes ask")
+	maxBytes := flags.Int64("max-bytes", 1<<30, "largest size of the image in bytes")
+	resolver := flags.String("resolver", "", "address of the name server for sandboxes")
 	_ = flags.Parse(arguments)
 	enter(jail.Limits{CPUSeconds: tarCPUSeconds, MemoryBytes: tarAddressBytes, MaxFileBytes: uint64(*maxBytes)})
 	result := serve.Write(os.Stdout, *maxBytes, func(image *erofs.Writer) ([]byte, int, error) {
@@ -96,8 +96,8 @@ func packTar(arguments []string) {
 
 func check(arguments []string) {
 	flags := flag.NewFlagSet("imager check", flag.ExitOnError)
-	maxEntries := flags.Int("max-entries", 300_000, "most entries that the archive may have")
-	maxBytes := flags.Int64("max-bytes", 16<<30, "most bytes that the archive may unpack to")
+	maxEntries := flags.Int("max-entries", 300_000, "largest number of entries of the archive")
+	maxBytes := flags.Int64("max-bytes", 16<<30, "largest unpacked size of the archive in bytes")
 	_ = flags.Parse(arguments)
 	enter(jail.Limits{CPUSeconds: checkCPUSeconds, MemoryBytes: checkAddressBytes})
 	var answer struct {

@@ -9,7 +9,7 @@ export default {
     .fromBaseImage()
     // the newest version whose linux-x64 binary is in the registry: npm omits a missing binary without an error
     .copy('npm', LOCKED)
-    // the install script links the platform's binary to bin/: the package that contained it can go
+    // the install script links the platform's binary to bin/, so the package that contained it can be removed
     .runCmd(
       [
         ...installGlobally('@ampcode/cli', { amp: 'bin/amp.exe' }),
@@ -19,6 +19,6 @@ export default {
         'rm -rf ~/.cache ~/.config ~/.local',
       ].join(' && '),
     )
-    // a sandbox keeps the version that its template was tested with
+    // sandboxes keep the version that the template was tested with
     .setEnvs({ AMP_SKIP_UPDATE_CHECK: '1' }),
 } satisfies CatalogTemplate

@@ -3,14 +3,16 @@ import type { CatalogTemplate } from '../catalog-template.ts'
 import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 
 const PACKAGE = '/usr/local/lib/node_modules/@anthropic-ai/claude-code'
-/** A place beside npm's own link target, so that a later `npm install -g` of another version replaces it without a conflict. */
+/**
+ * Path beside npm's own link target, so that a later `npm install -g` of another version replaces it without a conflict.
+ */
 const LAUNCHER = `${PACKAGE}/bin/claude-in-sandbox`
 
 export default {
   template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     .copy('npm', LOCKED)
-    // the install script, which is not allowed to run, makes a hard link to the platform's binary of 398 MB
+    // the install script, which is not allowed to run, creates a hard link to the platform's binary of 398 MB
     .runCmd(
       [
         ...installGlobally('@anthropic-ai/claude-code', {}),
@@ -22,7 +24,7 @@ export default {
     .runCmd(
       `ln -sf ${LAUNCHER} /usr/local/bin/claude && claude --version && rm -rf ~/.claude ~/.claude.json ~/.cache`,
     )
-    // a sandbox keeps the version that its template was tested with
+    // sandboxes keep the version that the template was tested with
     .setEnvs({ DISABLE_AUTOUPDATER: '1' }),
   memoryMB: 2048,
 } satisfies CatalogTemplate

@@ -19,11 +19,12 @@ const systemPackages = [
 
 const installSystemPackages = [
   'apt-get update -qq',
-  // Charts need the fonts without serifs
+  // Charts need the sans-serif fonts
   `DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o 'Dpkg::Options::=--path-exclude=*/NotoSerif*' ${systemPackages.join(' ')}`,
   'mkdir /tmp/extracted && cd /tmp/extracted',
   'apt-get download -qq libgl1 libglx0 libglvnd0 openjdk-17-jdk-headless openjdk-17-jre-headless',
-  // libGL without its package, which depends on Mesa's drivers (210 MB): programs that are linked with libGL here draw nothing on a screen
+  // libGL is extracted instead of installed, because the package depends on Mesa's drivers (210 MB), and programs here
+  // only link libGL without drawing on a screen
   'for package in libgl*.deb; do dpkg-deb --extract $package /; done && ldconfig',
   // A Java runtime with the compiler and shell that kernels of Java need, in a third of the size
   'for package in openjdk*.deb; do dpkg-deb --extract $package .; done',
@@ -43,8 +44,8 @@ const installPythonPackages = [
   // Removes debug symbols and tests; files that auditwheel put into *.libs must stay. gensim's documentation imports gensim's tests.
   `find . -name '*.so*' -type f -not -path '*.libs/*' -exec strip --strip-debug {} +`,
   `find . -type d '(' -name tests -o -name test ')' -not -path './gensim/*' -prune -exec rm -rf {} +`,
-  // Missing byte code is compiled again in every sandbox when a kernel starts. Of plotly's 78 MB
-  // a program uses a little.
+  // Compiles byte code, which every sandbox would otherwise do when a kernel starts. Plotly is left out (78 MB), as
+  // programs use little of it.
   `python3 -m compileall -q -j 2 -x /plotly/ .`,
   `python3 -c 'import plotly.express, plotly.figure_factory; plotly.express.bar(x=[1]).to_html()'`,
   'echo "font.family: sans-serif, Noto Sans CJK JP" >> matplotlib/mpl-data/matplotlibrc',
@@ -72,7 +73,7 @@ export default {
     .runCmd([...installPythonPackages, ...installNodePackages].join(' && '), { user: 'root' })
     .copy('.', SERVICE)
     .setStartCmd(
-      // The service holds no state except its contexts, and those are gone anyway when it dies.
+      // The service has no state except its contexts, which are lost when it dies anyway.
       `while true; do node ${SERVICE}/src/main.ts; sleep 1; done`,
       waitForURL('http://127.0.0.1:49999/health'),
     ),

@@ -2,7 +2,7 @@ import { Template } from 'e2b'
 import type { CatalogTemplate } from '../catalog-template.ts'
 import { installGlobally, LOCKED, removeLocked } from '../locked-packages.ts'
 
-/** A place inside the package, so that a later `npm install -g` of another version replaces it without a conflict. */
+/** Path inside the package, so that a later `npm install -g` of another version replaces it without a conflict. */
 const LAUNCHER = '/usr/local/lib/node_modules/@openai/codex/bin/codex-in-sandbox'
 
 export default {

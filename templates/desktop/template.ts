@@ -4,7 +4,7 @@ import type { CatalogTemplate } from '../catalog-template.ts'
 const RUNTIME_DIR = '/run/user/1000'
 
 const packages = [
-  // the display, and the programs that read and drive it
+  // the display, and programs that capture and control it
   ...[
     'xvfb',
     'x11-utils',
@@ -68,7 +68,7 @@ export default {
       DBUS_SESSION_BUS_ADDRESS: `unix:path=${RUNTIME_DIR}/bus`,
       XDG_CURRENT_DESKTOP: 'XFCE',
       LANG: 'C.UTF-8',
-      // no bus for screen readers
+      // disables the bus for screen readers
       NO_AT_BRIDGE: '1',
     })
     .setStartCmd('desktop-session', isDrawn.join(' && ')),

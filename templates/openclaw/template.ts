@@ -12,10 +12,10 @@ export default {
         ' && ',
       ),
     )
-    // for each module Node parses the nearest package.json anew, and OpenClaw's own has 327 exports
+    // speeds up loading: Node parses the nearest package.json for each module, and that of OpenClaw has 327 exports
     .runCmd(`echo '{"type":"module"}' > "$(npm root -g)/openclaw/dist/package.json"`)
-    // admits pages of the sandbox's own host, which no template can know; runs OpenAI's models without Codex' plug-in, whose
-    // release for this version has left npm
+    // allows pages of the sandbox's host, whose name the template cannot know; runs OpenAI's models without the plug-in
+    // of Codex, which npm no longer has for this version
     .copy('openclaw.json', '/home/user/.openclaw/', { user: 'user', mode: 0o600 }),
   memoryMB: 2048,
 } satisfies CatalogTemplate

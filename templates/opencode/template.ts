@@ -8,7 +8,7 @@ export default {
   template: Template({ fileContextPath: import.meta.dirname, templateEnvAtRuntime: true })
     .fromBaseImage()
     .copy('npm', LOCKED)
-    // the install script links the binary for this processor to bin/: the packages with the candidates can go
+    // the install script links the binary for this processor to bin/, so the packages with the candidates can be removed
     .runCmd(
       [
         ...installGlobally('opencode-ai', { opencode: 'bin/opencode.exe' }),
@@ -18,7 +18,7 @@ export default {
         'rm -rf ~/.cache ~/.config ~/.local',
       ].join(' && '),
     )
-    // a sandbox keeps the version that its template was tested with
+    // sandboxes keep the version that the template was tested with
     .setEnvs({ OPENCODE_DISABLE_AUTOUPDATE: 'true' }),
   memoryMB: 2048,
 } satisfies CatalogTemplate

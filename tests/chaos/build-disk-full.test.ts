@@ -74,7 +74,7 @@ test('a build whose disk fills up fails with that reason and leaves nothing behi
   await sandbox.kill()
 }, 300_000)
 
-test('a template that never becomes ready is ended at the time limit of builds, and others go on meanwhile', async () => {
+test('a template that never becomes ready is ended at the time limit of builds, and others continue meanwhile', async () => {
   const never = Template().fromBaseImage().setStartCmd('sleep 1000', waitForFile('/never'))
   const info = await Template.buildInBackground(never, 'never', options)
   await Template.build(Template().fromBaseImage().runCmd('echo other'), 'other', options)

@@ -19,7 +19,7 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(() => server?.purge(), 120_000)
 
-test('a build whose server is killed has failed with that reason, and the next build continues from the finished steps', async () => {
+test('a build whose server is killed fails with that reason, and the next build continues from the finished steps', async () => {
   const of = Template()
     .fromBaseImage()
     .runCmd('date +%N > ~/first')

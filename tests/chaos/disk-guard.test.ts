@@ -36,7 +36,7 @@ async function stallsOf({ sandboxId }: Sandbox): Promise<unknown[]> {
   return events.map(({ event_data }) => event_data?.stalled).filter((stalled) => stalled !== undefined)
 }
 
-test('a sandbox that fills the disk is frozen, also through a crash of the server, while others work, and goes on once there is room', async () => {
+test('a sandbox that fills the disk is frozen, also through a crash of the server, while others work, and continues once there is space', async () => {
   const [writer, other, ballast] = await Promise.all([1, 2, 3].map(() => Sandbox.create(options)))
   await ballast!.commands.run('head -c 200M /dev/urandom > ballast', { timeoutMs: 60_000 })
   await writer!.files.write('kept', 'whole')

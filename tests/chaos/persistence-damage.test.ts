@@ -211,7 +211,7 @@ function fillDisk(freeMiB: number): void {
     }
 }
 
-test('without room a pause gets a 507 before anything is stopped, and works once there is room', async () => {
+test('without space a pause gets a 507 before anything is stopped, and works once there is space', async () => {
   const subject = await proving.begin(1, 32)
   fillDisk(8)
   for (const what of ['pause', 'snapshots', 'fork']) {
@@ -246,7 +246,7 @@ test(
   120_000 + FULL_DISKS * 60_000,
 )
 
-test('a sandbox whose deadline passes on a full disk goes on running, and is paused once there is room', async () => {
+test('a sandbox whose deadline passes on a full disk keeps running, and is paused once there is space', async () => {
   const subject = await proving.begin(1, 16)
   fillDisk(8)
   expect((await post(subject, 'timeout', { timeout: 0 })).status).toBe(204)

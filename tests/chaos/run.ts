@@ -75,7 +75,11 @@ function record(): void {
     )
     .map(
       ({ file, title, status, duration = 0, failureMessages }): TestRecord => ({
-        ...{ file, title, status, seed, seconds: Math.round(duration / 1000) },
+        file,
+        title,
+        status,
+        seed,
+        seconds: Math.round(duration / 1000),
         ...(failureMessages.length > 0 && { failure: failureMessages[0]!.slice(0, 500) }),
       }),
     )

@@ -108,7 +108,7 @@ test(`${ROUNDS} times kill -9 of the server under load loses no sandbox and leak
   for (const id of alive.keys()) expect(await Sandbox.kill(id, options)).toBe(true)
 }, 900_000)
 
-test('SIGTERM ends the server cleanly within ten seconds and its sandboxes live on', async () => {
+test('SIGTERM ends the server cleanly within ten seconds and its sandboxes keep running', async () => {
   const sandbox = await Sandbox.create({ ...options, timeoutMs: 300_000 })
   const command = await sandbox.commands.run('sleep 1000', { background: true, timeoutMs: 0 })
   expect(await server.stop()).toBe(0)

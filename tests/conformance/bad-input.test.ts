@@ -72,13 +72,13 @@ describeClients(
       ['metadata', { templateID: 'base', metadata: { a: { b: 1 } } }],
       ['envVars', { templateID: 'base', envVars: ['A=B'] }],
       ['allow_internet_access', { templateID: 'base', allow_internet_access: 'no' }],
-    ])('of the wrong type is 400 that names %s', async (field, body) => {
+    ])('of the wrong type is answered with 400 that names %s', async (field, body) => {
       for (const path of ['/sandboxes', '/v2/sandboxes']) {
         expect(await errorOf(await post(path, body), 400, path)).toContain(field)
       }
     })
 
-    test('that is not JSON, not an object or nothing is 400', async () => {
+    test('that is not JSON, not an object or empty is answered with 400', async () => {
       for (const body of ['{"templateID":', '[]', '"text"', 'null', '', '\0', '{"__proto__":{"x":1}}']) {
         await errorOf(await post('/v2/sandboxes', body), 400, body)
       }
@@ -95,12 +95,12 @@ describeClients(
       await errorOf(await post('/v2/sandboxes', deep), [400, 413])
     })
 
-    test('of a huge size is 413', async () => {
+    test('of a huge size is answered with 413', async () => {
       const huge = JSON.stringify({ templateID: 'base', metadata: { a: 'x'.repeat(20_000_000) } })
       await errorOf(await post('/v2/sandboxes', huge), 413)
     })
 
-    test('in the query is 400 that names it', async () => {
+    test('in the query is answered with 400 that names the parameter', async () => {
       const bad = {
         state: 'sleeping',
         startedAfter: 'yesterday',
@@ -124,7 +124,7 @@ describeClients(
       }
     })
 
-    test('for a timeout is 400 that says what is allowed', async () => {
+    test('for a timeout is answered with 400 that says what is allowed', async () => {
       const path = `/sandboxes/${sandbox().sandboxId}/timeout`
       for (const body of [{}, { timeout: 'x' }, { timeout: -1 }, { timeout: 1e300 }, { timeout: null }]) {
         expect(await errorOf(await post(path, body), 400, JSON.stringify(body))).toMatch(/timeout/i)
@@ -152,7 +152,7 @@ describeClients(
       expect(message.length).toBeLessThan(2_000)
     })
 
-    test('without a key, with a wrong key or with text that is not a key is 401', async () => {
+    test('without a key, with a wrong key or with text that is not a key is answered with 401', async () => {
       for (const key of [
         undefined,
         '',
@@ -173,7 +173,7 @@ describeClients(
       expect([response.status, await response.text()]).toEqual([204, ''])
     })
 
-    test('with an invalid host is 400 with the message of the edge', async () => {
+    test('with an invalid host is answered with 400 and the message of the edge', async () => {
       for (const [host, message] of [
         ['nothing', 'Invalid host'],
         ['99999-iabc', 'Invalid host'],
@@ -188,7 +188,7 @@ describeClients(
       }
     })
 
-    test('that is not HTTP at all is answered and closed, and the server goes on', async () => {
+    test('that is not HTTP at all is answered and closed, and the server keeps running', async () => {
       const lines = [
         'rubbish\r\n\r\n',
         '\0\0\0\0',
@@ -205,7 +205,7 @@ describeClients(
       expect((await fetchWithin(`${apiUrl}/health`)).status).toBe(204)
     }, 60_000)
 
-    test('with invalid routing headers is 400', async () => {
+    test('with invalid routing headers is answered with 400', async () => {
       for (const [id, port] of [
         ['../x', '80'],
         [sandbox().sandboxId, '0'],
@@ -221,7 +221,7 @@ describeClients(
       }
     })
 
-    test('to parts that are not built yet is 501 that says so', async () => {
+    test('to parts that are not implemented yet is answered with 501 that says so', async () => {
       const url = `${apiUrl}/sandboxes/${sandbox().sandboxId}/network`
       const headers = { 'X-API-KEY': apiKey, 'content-type': 'application/json' }
       await errorOf(await fetchWithin(url, { method: 'PUT', headers, body: '{}' }), 501, 'updateNetwork')

@@ -147,7 +147,7 @@ describeClients('commands', (client) => {
     await handle.kill()
   })
 
-  test('go on after a disconnect and can be connected to again', async () => {
+  test('keep running after a disconnect and can be connected to again', async () => {
     const handle = await sandbox().commands.run('read a; echo "got $a"; read b; echo "got $b"; exit 3', {
       background: true,
       stdin: true,

@@ -69,7 +69,7 @@ describeClients('giving up', (client) => {
     expect(isAbort(await rejection(sandbox().files.read('/etc/hostname', { signal: aborted })))).toBe(true)
   })
 
-  test('a signal that aborts later ends a command that runs, and the sandbox goes on', async () => {
+  test('a signal that aborts later ends a running command, and the sandbox keeps running', async () => {
     const controller = new AbortController()
     const started = signal<void>()
     const run = sandbox().commands.run('echo started; sleep 60', {
@@ -83,7 +83,7 @@ describeClients('giving up', (client) => {
     expect((await sandbox().commands.run('echo on')).stdout).toBe('on\n')
   })
 
-  test('a signal that aborts later ends an upload half-way, and the sandbox goes on', async () => {
+  test('a signal that aborts later ends an upload half-way, and the sandbox keeps running', async () => {
     const controller = new AbortController()
     let sent = 0
     const endless = new ReadableStream<Uint8Array>({

@@ -84,7 +84,7 @@ describeClients('files', (client) => {
     expect(await files().read('/tmp/over')).toBe('short')
   })
 
-  test('are written many at once, with their parent directories', async () => {
+  test('are written many in one call, with their parent directories', async () => {
     const written = await files().writeFiles([
       { path: '/tmp/many/a.txt', data: 'A' },
       { path: '/tmp/many/deeper/still/b.txt', data: new Blob(['B']) },
@@ -154,7 +154,7 @@ describeClients('files', (client) => {
     await files().remove('/tmp/missing')
   })
 
-  test('and directories are told apart', async () => {
+  test('and directories are distinguished', async () => {
     await files().makeDir('/tmp/kinds/dir')
     await files().write('/tmp/kinds/file', 'x')
     for (const attempt of [
@@ -221,7 +221,7 @@ describeClients('files', (client) => {
     expect(names.filter((name) => name !== 'broken')).toEqual(['file', 'link'])
   })
 
-  test('and directories are made once, renamed and removed', async () => {
+  test('and directories are created once, renamed and removed', async () => {
     expect(await files().makeDir('/tmp/made/a/b')).toBe(true)
     expect(await files().makeDir('/tmp/made/a/b')).toBe(false)
     await files().write('/tmp/made/a/b/file', 'kept')

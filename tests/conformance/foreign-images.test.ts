@@ -79,9 +79,21 @@ test(
 
 /** By package: every requested tool except NFS, which this distribution does not have. */
 const pool = (names: { git: string; sshd: string; iptables: string; iproute: string; procps: string }) => ({
-  ...{ sudo: 'sudo', socat: 'socat', curl: 'curl', fuse3: 'fusermount3', less: 'less', jq: 'jq' },
-  ...{ nftables: 'nft', iputils: 'ping', chrony: 'chronyd', tar: 'tar', [names.git]: 'git' },
-  ...{ [names.sshd]: 'sshd', [names.iptables]: 'iptables', [names.iproute]: 'ss', [names.procps]: 'pgrep' },
+  sudo: 'sudo',
+  socat: 'socat',
+  curl: 'curl',
+  fuse3: 'fusermount3',
+  less: 'less',
+  jq: 'jq',
+  nftables: 'nft',
+  iputils: 'ping',
+  chrony: 'chronyd',
+  tar: 'tar',
+  [names.git]: 'git',
+  [names.sshd]: 'sshd',
+  [names.iptables]: 'iptables',
+  [names.iproute]: 'ss',
+  [names.procps]: 'pgrep',
 })
 
 test.each([
@@ -95,21 +107,27 @@ test.each([
         iproute: 'iproute2',
         procps: 'procps-ng',
       }),
-      ...{ shadow: 'useradd', 'musl-utils': 'getent' },
+      shadow: 'useradd',
+      'musl-utils': 'getent',
     },
   ],
   [
     'fedora' as const,
     {
       ...pool({
-        ...{ git: 'git-core', sshd: 'openssh-server', iptables: 'iptables-nft' },
-        ...{ iproute: 'iproute', procps: 'procps-ng' },
+        git: 'git-core',
+        sshd: 'openssh-server',
+        iptables: 'iptables-nft',
+        iproute: 'iproute',
+        procps: 'procps-ng',
       }),
-      ...{ 'shadow-utils': 'useradd', 'glibc-common': 'getent', 'openssh-clients': 'ssh' },
+      'shadow-utils': 'useradd',
+      'glibc-common': 'getent',
+      'openssh-clients': 'ssh',
     },
   ],
 ])(
-  'an image of %s gets bash and the rest from its own package manager, and what its source lacks is named',
+  'an image of %s gets bash and the other tools from its own package manager, and the log names tools that its source lacks',
   async (distribution, packages) => {
     const file = await distributionTar(distribution, { pool: packages }, join(scratch, 'root.tar'))
     await registry.push(`${distribution}:1`, [file])
@@ -132,7 +150,7 @@ test.each([
 )
 
 test(
-  'without a package source the build names what is missing and goes on; without bash it fails',
+  'without a package source the build names the missing tools and continues; without bash the build fails',
   async () => {
     await registry.push('nothing:1', [tarOf(makeRootfs(), join(scratch, 'nothing.tar'))])
     const logs = await build(Template().fromImage(`${registry.host}/nothing:1`).runCmd('true'), 'nothing')

@@ -8,7 +8,7 @@ const CREATES_PER_SECOND = 1 / 300
 describeClients(
   'the rate of creates',
   ({ e2b: { RateLimitError, Sandbox } }) => {
-    test('is met by a fork as by a create: 429 with the time to wait', async () => {
+    test('limits forks like creates: 429 with the time to wait', async () => {
       const apiKey = await newTeam(server, { creates_per_second: CREATES_PER_SECOND })
       const own = await Sandbox.create({ apiKey, timeoutMs: 120_000 })
       try {

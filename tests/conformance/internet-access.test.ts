@@ -13,7 +13,7 @@ describeClients('internet access', (client) => {
   const open = sharedSandbox(client)
   const closed = sharedSandbox(client, { allowInternetAccess: false })
 
-  test('is there by default', async () => {
+  test('is on by default', async () => {
     const { stdout } = await open().commands.run(`curl -sS -m 10 http://${outside.address}:${outside.port}/`)
     expect(stdout).toBe('outside')
   })

@@ -94,7 +94,7 @@ describeClients(
       expect((await envdResidentBytes()) - envdBefore).toBeLessThan(GROWTH_LIMIT_BYTES)
     }, 400_000)
 
-    test('that is read slowly does not pile up in the server', async () => {
+    test('that is read slowly is not buffered in the server', async () => {
       const growth = await growthDuring(server.pid, async () => {
         const stream = await sandbox().files.read(path, { format: 'stream' })
         const reader = stream.getReader()

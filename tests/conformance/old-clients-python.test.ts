@@ -7,8 +7,11 @@ import { oldVersions, pythonOf } from './python/venv.ts'
 const suite: Suite = { folder: path.join(import.meta.dirname, 'python-1x'), pythonOf }
 const { SSL_CERT_FILE } = server.env
 const env = {
-  ...{ E2B_API_KEY: apiKey, E2B_DOMAIN: domain, SSL_CERT_FILE },
-  ...{ E2B_API_URL: undefined, E2B_SANDBOX_URL: undefined },
+  E2B_API_KEY: apiKey,
+  E2B_DOMAIN: domain,
+  SSL_CERT_FILE,
+  E2B_API_URL: undefined,
+  E2B_SANDBOX_URL: undefined,
 }
 const names = new Map<string, string[]>()
 for (const version of oldVersions) names.set(version, await collect(version, suite))

@@ -133,7 +133,7 @@ describe('a sandbox without an access token', () => {
     expect((await envd('/files?path=/etc/hostname&signature=v1_old')).status).toBe(200)
   })
 
-  test('is still controlled only from its host', async () => {
+  test('is still controlled only from the host', async () => {
     for (const path of ['/init', '/forward', '/%69nit', '//init', '/init/.'])
       expect([path, (await envd(path, { method: 'POST', body: '{"accessToken":"mine"}' })).status]).toEqual([
         path,
@@ -142,7 +142,7 @@ describe('a sandbox without an access token', () => {
     expect((await stat()).status).toBe(200)
   })
 
-  test('stays without one through a pause and a fork', async () => {
+  test('still has no access token after a pause and a fork', async () => {
     const post = (path: string, body: object) =>
       callApi(`/sandboxes/${id}/${path}`, {
         method: 'POST',

@@ -166,7 +166,7 @@ describeClients('a sandbox that is paused and resumed', (client) => {
     })
   })
 
-  test('says so in its state and in lists, and is paused only once', async () => {
+  test('has the state paused, also in lists, and is paused only once', async () => {
     const list = `paused-${runId}-${Math.random()}`
     const own = await create({ metadata: { list } })
     const idsIn = async (state: 'running' | 'paused') =>
@@ -182,7 +182,7 @@ describeClients('a sandbox that is paused and resumed', (client) => {
     expect([await idsIn('running'), await idsIn('paused')]).toEqual([[own.sandboxId], []])
   })
 
-  test('lives from then on as long as the connect says', async () => {
+  test('gets its timeout from the connect that resumes it', async () => {
     const own = await create({ timeoutMs: 20_000 })
     await own.pause()
     await Sandbox.connect(own.sandboxId, { timeoutMs: 500_000 })
@@ -190,7 +190,7 @@ describeClients('a sandbox that is paused and resumed', (client) => {
     expect(Math.abs(endAt.getTime() - Date.now() - 500_000)).toBeLessThan(5_000)
   })
 
-  test('can be killed while it is paused; then it is gone', async () => {
+  test('can be killed while it is paused, and is not found afterwards', async () => {
     const own = await create()
     await own.pause()
     expect(await own.kill()).toBe(true)
@@ -247,7 +247,7 @@ describeClients('a pause of the file system alone', (client) => {
     expect(stdout).toBe('hallo\n')
   })
 
-  test('can be followed by one with memory, and the other way round', async () => {
+  test('can be followed by a pause with memory, and the other way round', async () => {
     const own = await create()
     await own.pause({ keepMemory: false })
     await own.connect()
@@ -268,7 +268,7 @@ describeClients(
   (client) => {
     const create = ownSandboxes(client)
 
-    test.each(['at once', 'later'])('can be left behind by a reboot %s', async (when) => {
+    test.each(['at once', 'later'])('can be discarded by a reboot %s', async (when) => {
       const own = await create()
       const bootId = await bootIdOf(own)
       await own.files.write('/home/user/kept', 'here')
@@ -282,7 +282,7 @@ describeClients(
   newest,
 )
 
-describeClients('a sandbox whose time is over', (client) => {
+describeClients('a sandbox whose timeout has passed', (client) => {
   const { Sandbox } = client.e2b
   const create = ownSandboxes(client)
   const isPaused = (own: Sandbox) =>
@@ -291,7 +291,7 @@ describeClients('a sandbox whose time is over', (client) => {
       interval: 250,
     })
 
-  test('is paused if it was created so, and connecting brings it back', async () => {
+  test('is paused if it was created with that setting, and connecting resumes it', async () => {
     const own = await create({ timeoutMs: 2_000, lifecycle: { onTimeout: 'pause' } })
     expect((await own.getInfo()).lifecycle).toEqual({ onTimeout: 'pause', autoResume: false })
     const bootId = await bootIdOf(own)
@@ -301,7 +301,7 @@ describeClients('a sandbox whose time is over', (client) => {
     expect([await resumed.files.read('/tmp/kept'), await bootIdOf(resumed)]).toEqual(['here', bootId])
   })
 
-  test('is paused without its memory if it was created so', async () => {
+  test('is paused without its memory if it was created with that setting', async () => {
     const own = await create({
       timeoutMs: 2_000,
       lifecycle: { onTimeout: { action: 'pause', keepMemory: false } },

@@ -74,7 +74,7 @@ describeClients('a port of a sandbox', (client) => {
     expect(sandbox().getHost(8000)).toBe(`8000-${sandbox().sandboxId}.${domain}`)
   })
 
-  test('answers HTTP over TLS and passes the whole request on', async () => {
+  test('answers HTTP over TLS and forwards the whole request', async () => {
     const response = await fetchWithin(url('/path?query=1%202'), {
       method: 'PUT',
       body: 'body',
@@ -97,7 +97,7 @@ describeClients('a port of a sandbox', (client) => {
     expect((await fetchWithin(url('/teapot'))).status).toBe(418)
   })
 
-  test('speaks HTTP/2 to a client that wants it', async () => {
+  test('speaks HTTP/2 to a client that offers it', async () => {
     const session = http2.connect(`https://${sandbox().getHost(8000)}`)
     try {
       session.setTimeout(10_000, () => session.destroy(new Error('no answer')))
@@ -142,7 +142,7 @@ describeClients('a port of a sandbox', (client) => {
     expect(await response.json()).toMatchObject({ size: 32_000_000 })
   }, 40_000)
 
-  test('breaks the answer off when the application breaks it off', async () => {
+  test('cuts the answer off when the application does', async () => {
     const response = await fetchWithin(url('/cut'))
     await expect(response.text()).rejects.toThrow()
   })

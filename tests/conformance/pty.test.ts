@@ -73,7 +73,7 @@ describeClients('a PTY', (client) => {
     await handle.wait()
   })
 
-  test('tells the program inside when it is resized', async () => {
+  test('notifies the program in the terminal when the size changes', async () => {
     const { handle, screen } = await openTerminal(sandbox())
     await sandbox().pty.sendInput(
       handle.pid,
@@ -87,7 +87,7 @@ describeClients('a PTY', (client) => {
     await handle.kill()
   })
 
-  test('passes control characters on', async () => {
+  test('forwards control characters', async () => {
     const { handle, screen } = await openTerminal(sandbox())
     // the receiver of the signal announces itself: the shell may not have moved the next command to the foreground yet
     await sandbox().pty.sendInput(handle.pid, encode(`bash -c 'echo rea""dy; exec sleep 300'\n`))
@@ -105,7 +105,7 @@ describeClients('a PTY', (client) => {
     expect(await sandbox().pty.kill(handle.pid)).toBe(false)
   })
 
-  test('goes on after a disconnect and keeps its state for a reconnect', async () => {
+  test('keeps running after a disconnect and keeps its state for a reconnect', async () => {
     const { handle, screen } = await openTerminal(sandbox())
     await sandbox().pty.sendInput(handle.pid, encode('KEPT=value-of-before; echo rea""dy\n'))
     await screen.shows(/ready/)

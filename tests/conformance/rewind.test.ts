@@ -28,7 +28,7 @@ describeClients(
     const { Sandbox } = client.e2b
     const create = ownSandboxes(client)
 
-    test('has the files, processes and memory of that moment, under the same id and token', async () => {
+    test('has the files, processes and memory of the checkpoint, under the same id and token', async () => {
       const own = await create()
       await own.files.write('/home/user/file', 'then')
       const kept = await own.commands.run('sleep 1000', { background: true, timeoutMs: 0 })
@@ -75,7 +75,7 @@ describeClients(
       expect(await bootIdOf(own)).not.toBe(bootId)
     })
 
-    test('leaves a tree that says what came from what', async () => {
+    test('has a tree that names the parent of each checkpoint', async () => {
       const own = await create()
       const root = await checkpointOf(own)
       const left = await checkpointOf(own)

@@ -110,7 +110,7 @@ describeClients('a sandbox', (client) => {
     )
   })
 
-  test('is gone after kill, and a second kill says so', async () => {
+  test('is not found after kill, and a second kill returns false', async () => {
     const own = await create()
     expect(await own.kill()).toBe(true)
     expect(await own.isRunning()).toBe(false)
@@ -143,7 +143,7 @@ describeClients('a sandbox', (client) => {
     expect(none).toEqual([])
   })
 
-  test('shows the limits of its machine inside', async () => {
+  test('shows its limits to programs', async () => {
     const info = await sandbox().getInfo()
     const { stdout } = await sandbox().commands.run(`nproc; awk '/MemTotal/ {print $2}' /proc/meminfo`)
     const [cpus, memoryKb] = stdout.trim().split('\n').map(Number)

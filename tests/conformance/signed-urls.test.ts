@@ -71,7 +71,7 @@ describeClients('signed URLs', (client) => {
     )
   })
 
-  test('are worthless for another path, for writing, with another deadline, or changed', async () => {
+  test('are refused for another path, for writing, with another deadline, or when changed', async () => {
     await sandbox().files.writeFiles([
       { path: '/tmp/mine.txt', data: 'mine' },
       { path: '/tmp/other.txt', data: 'secret of another path' },

@@ -32,7 +32,7 @@ describeClients('a snapshot', (client) => {
   const started: Sandbox[] = []
   afterAll(() => Promise.allSettled(started.map((own) => own.kill())))
 
-  test('starts sandboxes with the memory, processes and files of that moment; the source goes on', async () => {
+  test('starts sandboxes with the memory, processes and files of the snapshot; the source keeps running', async () => {
     const own = await create({ envs: { GREETING: 'hallo' } })
     await own.files.write('/home/user/file', 'then')
     const sleep = await own.commands.run('sleep 1000', { background: true, timeoutMs: 0 })
@@ -65,7 +65,7 @@ describeClients('a snapshot', (client) => {
     expect(await rejection(Sandbox.create(snapshotId))).toBeInstanceOf(client.e2b.SandboxError)
   })
 
-  test('has a name when it is given one, and tags', async () => {
+  test('has the given name and tags', async () => {
     const own = await create()
     const name = uniqueName()
     await own.files.write('/home/user/file', 'one')
@@ -82,7 +82,7 @@ describeClients('a snapshot', (client) => {
       expect(await (await from(id)).files.read('/home/user/file')).toBe(text)
   })
 
-  test('is refused an illegal name with the rule', async () => {
+  test('is refused for an illegal name, and the error has the rule', async () => {
     const own = await create()
     expect((await rejection(own.createSnapshot({ name: 'not a name' }))).message).toMatch(
       /400.*letters, digits/,
@@ -145,7 +145,7 @@ describeClients(
   (client) => {
     const create = ownSandboxes(client)
 
-    test('copies a running sandbox as often as requested; each copy goes its own way', async () => {
+    test('copies a running sandbox as often as requested; the copies are independent', async () => {
       const own = await create()
       await own.files.write('/home/user/file', 'same')
       const sleep = await own.commands.run('sleep 1000', { background: true, timeoutMs: 0 })

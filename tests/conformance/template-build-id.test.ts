@@ -18,7 +18,7 @@ const stepsOf = async (template: string): Promise<string> => {
 
 beforeAll(() => useEnvironment(currentByHost))
 
-test('a build can be started, built on and tagged by its id, also after its tag has moved on', async () => {
+test('a build can be started, built on and tagged by its id, also after its tag points to another build', async () => {
   const first = await build('first')
   await build('second')
   const third = await build('third', `${name}:${first}`)

@@ -73,7 +73,7 @@ except Exception as error:
 `
 
 test.each(pythonVersions)(
-  'Python e2b %s builds, creates and is told what failed',
+  'Python e2b %s builds, creates and reports what failed',
   async (version) => {
     const file = join(context, `build-${version}.py`)
     await writeFile(file, script(`${prefix}-python-${version.replaceAll('.', '-')}`))

@@ -65,7 +65,7 @@ const build = async (
   return { logs, ms: performance.now() - started }
 }
 
-describe('what steps make', () => {
+describe('results of steps', () => {
   const create = ownSandboxes(client)
   const run = async (name: string, command: string): Promise<string> => {
     const sandbox = await create({ template: `${unique}-${name}` } as never)
@@ -124,7 +124,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'copies merge folders, follow owner and mode, keep links, and land where Docker would put them',
+    'copies merge folders, apply owner and mode, keep links, and have the same target as in Docker',
     async () => {
       await build(
         template()
@@ -169,7 +169,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'processes of the start command run in every sandbox, processes that a step left behind do not',
+    'processes of the start command run in every sandbox, and processes that a step left behind do not',
     async () => {
       await build(
         template()
@@ -186,7 +186,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'a warm machine runs the ready command once more, which leaves no process behind',
+    'a warm machine runs the ready command once more and leaves no process of that command behind',
     async () => {
       const of = template().fromBaseImage().setReadyCmd('date >> /tmp/asked; sleep 3')
       await build(of, 'ready')
@@ -198,7 +198,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'a template on top of one with a start command runs it too, after its own steps, unless it has its own',
+    'a template on top of one with a start command runs that command after its own steps, unless it has its own start command',
     async () => {
       const serve = (port: number) => `python3 -m http.server ${port}`
       await build(template().fromBaseImage().setStartCmd(serve(8124), waitForPort(8124)), 'below')
@@ -265,7 +265,7 @@ describe('what steps make', () => {
   )
 
   test(
-    'a sandbox that is paused over such an image keeps its files when the template is built anew',
+    'a sandbox that is paused on such an image keeps its files when the template is built again',
     async () => {
       const drawn = () => template().fromBaseImage().runCmd('head -c 150000000 /dev/urandom > drawn')
       await build(drawn(), 'drawn')
@@ -414,7 +414,7 @@ describe('images of a registry', () => {
     ['team/none:v1', /image '.*\/team\/none:v1' was not found in registry/],
     ['team/bare:v1', /has no \/bin\/bash/],
   ])(
-    '%s cannot be built from, and says why',
+    'a build from %s fails and says why',
     async (image, message) => {
       const error = await rejection(build(Template().fromImage(`${registry.host}/${image}`), 'bad'))
       expect(error.name).toBe('BuildError')
@@ -533,7 +533,7 @@ describe('names and tags', () => {
   )
 
   test(
-    'only a template that is not in use can be deleted',
+    'a template can be deleted only when it is not in use',
     async () => {
       await build(Template().fromBaseImage().runCmd('true'), 'used')
       const sandbox = await client.e2b.Sandbox.create(`${unique}-used`)
@@ -614,7 +614,7 @@ describe('archives that are refused', () => {
     expect((await upload(gzipSync(Buffer.alloc(0)))).status).toBe(400)
   })
 
-  test('the address for an upload is useless to others', async () => {
+  test('the URL for an upload does not work with a made-up ticket', async () => {
     const url = `${server.env.E2B_API_URL}/templates/x/files/${'0'.repeat(64)}?ticket=${'0'.repeat(48)}`
     expect((await fetchWithin(url, { method: 'PUT', body: 'x' })).status).toBe(403)
   })

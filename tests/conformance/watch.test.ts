@@ -69,7 +69,7 @@ describeClients('watching a directory', (client) => {
     await handle.stop()
   })
 
-  test('recursively includes directories that are made later', async () => {
+  test('recursively includes directories that are created later', async () => {
     await sandbox().files.makeDir('/tmp/deep/old')
     const events = new Events()
     const handle = await sandbox().files.watchDir('/tmp/deep', events.onEvent, { recursive: true })

@@ -104,7 +104,7 @@ test('a paused sandbox continues on another machine while its own machine is ali
     obstacle: expect.stringMatching(/was alive \d+ s ago/),
   })
   await expect(adopt('--sandbox', sandboxId)).rejects.toThrow(
-    /cannot be taken over: .* was alive .* say --force/,
+    /cannot be taken over: .* was alive .* use --force/,
   )
 
   await first.kill()

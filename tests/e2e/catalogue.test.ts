@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { withCatalogKey } from '@sandlot/server/api-keys/key-store'
 import { Sandbox, Template } from 'e2b-official'
 import { afterAll, expect, inject, test } from 'vitest'
@@ -20,7 +19,7 @@ afterAll(async () => {
 
 /** More than a checkpoint keeps, so that the template gets an image of its own. */
 const build = () =>
-  withCatalogKey(`sqlite:${join(server.home, 'db.sqlite')}`, (apiKey) =>
+  withCatalogKey(server.store, (apiKey) =>
     Template.build(
       Template().fromBaseImage().runCmd('head -c 200M /dev/urandom > ~/much && echo here > ~/here'),
       NAME,
@@ -28,7 +27,7 @@ const build = () =>
     ),
   )
 
-test('a template of the catalogue is removed with its files, and sandboxes made from it go on', async () => {
+test('a template of the catalogue is removed with its files, and sandboxes that were created from it keep running', async () => {
   await build()
   const before = await rowOf(NAME)
   expect(Number(before?.sizeBytes)).toBeGreaterThan(200 * 2 ** 20)
@@ -59,7 +58,7 @@ test('a template of the catalogue is removed with its files, and sandboxes made 
   })
 }, 240_000)
 
-test('what nothing needs is freed', async () => {
+test('disk space of images and layers that nothing needs is freed', async () => {
   for (const id of snapshots.splice(0)) await Sandbox.deleteSnapshot(id, options)
   await build()
   const said = await sandlot(['templates', 'remove', NAME, ...home])

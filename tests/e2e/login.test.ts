@@ -84,7 +84,7 @@ describe.each([
     for (const headers of credentials) expect(await apiStatus(headers)).toBe(401)
   })
 
-  test('refreshes an access token that has run out', async () => {
+  test('refreshes an access token that has expired', async () => {
     await logIn(env.E2B_API_KEY!)
     const before = cli.config()
     const [header, payload, signature] = before.tokens.access_token.split('.')

@@ -106,7 +106,7 @@ const doctor = async () => {
   return /"detail": "([^"]*not listed by database[^"]*)"/.exec(output)?.[1]
 }
 
-test('an empty database: the server names what it does not list, and everything goes on when the original is back', async () => {
+test('on an empty database the server reports the checkpoints that are not listed, and sandboxes continue when the original is back', async () => {
   const [paused, filesOnly, running] = [
     await makeSandbox(first),
     await makeSandbox(first),
@@ -125,7 +125,7 @@ test('an empty database: the server names what it does not list, and everything 
     // a garbage collection on request does not delete them either
     expect(await gc()).toMatch(said)
     expect(await doctor()).toMatch(said)
-    expect(await doctor()).toMatch(/1 sandbox that stands still, not listed by database/)
+    expect(await doctor()).toMatch(/1 frozen sandbox, not listed by database/)
     // the machine still serves other sandboxes
     const other = await Sandbox.create(optionsOf(first))
     await other.kill(optionsOf(first))
@@ -140,7 +140,7 @@ test('an empty database: the server names what it does not list, and everything 
   expect(await copy.files.read(FILE)).toBe(running.sandboxId)
 }, 600_000)
 
-test('a database of a week ago: what was made since is kept, and so is what that database believes unfinished', async () => {
+test('on a database of a week ago, checkpoints made since are kept, and so are those that the old database lists in another state', async () => {
   const old = await makeSandbox(first)
   await pause(first, old)
   const weekAgo = await saveDatabase(first, 'week-ago')
@@ -161,7 +161,7 @@ test('a database of a week ago: what was made since is kept, and so is what that
   await expectWhole(first, since)
 }, 600_000)
 
-test('a database of another instance with the same bucket: both lose nothing', async () => {
+test('with the database of another instance on the same bucket, neither instance loses anything', async () => {
   const [own, other] = [await makeSandbox(first), await makeSandbox(second)]
   await pause(first, own)
   await pause(second, other)
@@ -178,7 +178,7 @@ test('a database of another instance with the same bucket: both lose nothing', a
   await Sandbox.kill(other.sandboxId, optionsOf(second))
 }, 600_000)
 
-test('a bucket shared by two: what one server took over outlives the grace period of the other', async () => {
+test('in a shared bucket, checkpoints that one server took over outlive the grace period of the other server', async () => {
   const [taken, left] = [await makeSandbox(first), await makeSandbox(first)]
   await pause(first, taken)
   await pause(first, left)

@@ -36,7 +36,7 @@ test.each([
   await sandlot(['purge', '--yes', '--home', homeOf('no-store')])
 })
 
-test('a database that is not there is named', async () => {
+test('the error names a database that does not exist', async () => {
   const { code, errors } = await runSandlot(['up', '--home', homeOf('no-store')], {
     SANDLOT_STORE: cluster.url('nowhere'),
   })
@@ -74,7 +74,7 @@ describe('two servers on one database', () => {
     await second?.purge()
   }, 120_000)
 
-  test('the second one waits, and `sandlot status` says for which', async () => {
+  test('the second server waits, and `sandlot status` says for which server', async () => {
     sandboxId = (await Sandbox.create({ ...optionsOf(first), timeoutMs: 900_000 })).sandboxId
     const status = () => runSandlot(['status', '--home', homeOf('store-b')])
     await expect
@@ -83,7 +83,7 @@ describe('two servers on one database', () => {
     expect((await status()).code).toBe(1)
   }, 320_000)
 
-  test('it takes over when the first one dies, and leaves the sandboxes of the other home alone', async () => {
+  test('the second server takes over when the first dies, and does not touch the sandboxes of the other home', async () => {
     const killedAt = Date.now()
     await first.kill()
     second = await starting
@@ -104,7 +104,7 @@ describe('two servers on one database', () => {
     ])
   }, 120_000)
 
-  test('the first one comes back as standby, and its sandbox runs when it is active again', async () => {
+  test('the first server comes back as standby, and its sandbox runs when the server is active again', async () => {
     const back = first.start()
     await delay(2_000)
     await second.stop()
@@ -119,7 +119,11 @@ test('an instance moves from SQLite to PostgreSQL with everything it has', async
   await cluster.query('postgres', 'create database moved')
   const env: Record<string, string> = {}
   const server = await startServer({
-    ...{ name: 'store-moves', port: 13_145, networkRange: '10.158.0.0/16', flags: FLAGS, env },
+    name: 'store-moves',
+    port: 13_145,
+    networkRange: '10.158.0.0/16',
+    flags: FLAGS,
+    env,
   })
   try {
     const options = optionsOf(server)

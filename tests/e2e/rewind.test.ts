@@ -39,7 +39,7 @@ describe('with the SDK', () => {
     expect((await again.wait()).stdout).toBe('still here')
   })
 
-  test('a caller that follows a command, a terminal or a watch gets a typed error', async () => {
+  test('a caller that listens to a command, a terminal or a watch gets a typed error', async () => {
     const { checkpointId } = await sandbox.checkpoint()
     const command = await sandbox.commands.run('sleep 1000', { background: true, timeoutMs: 0 })
     const terminal = await sandbox.pty.create({ cols: 80, rows: 24, onData: () => {}, timeoutMs: 0 })
@@ -77,7 +77,7 @@ describe('with the SDK', () => {
     })
   })
 
-  test('a paused sandbox is rolled back while it stays paused, and its tree shows both moments', async () => {
+  test('a paused sandbox is rolled back while it stays paused, and its tree shows both checkpoints', async () => {
     const { checkpointId } = await sandbox.checkpoint()
     await sandbox.files.write(FILE, 'later')
     await sandbox.pause()
@@ -165,7 +165,7 @@ describe('from the command line', () => {
     const id = sandbox.sandboxId
     const head = (await sandbox.tree()).checkpoints.find(({ isHead }) => isHead)!.checkpointId
     expect(await run('keep', id, '--last', '0')).toBe(
-      `Sandbox ${id} keeps its head and the last 0 beside it\n`,
+      `Sandbox ${id} keeps its head and the last 0 checkpoints besides\n`,
     )
     await expect.poll(idsOf, { timeout: PRUNE_TIMEOUT_MS }).toEqual([head])
   })
@@ -184,10 +184,10 @@ describe('from the command line', () => {
   })
 
   test.each<[string, string[], RegExp]>([
-    ['a checkpoint of nobody', ['rollback', '$id', 'c00000000000000000000'], /has no checkpoint/],
-    ['a checkpoint that is a path', ['rollback', '$id', '../kill'], /is no checkpoint ID/],
-    ['a sandbox that is not there', ['tree', 'i00000000000000000000'], /wasn't found/],
-    ['an age without a unit', ['keep', '$id', '--last', '1', '--age', '7'], /is no age/],
+    ['a checkpoint that does not exist', ['rollback', '$id', 'c00000000000000000000'], /has no checkpoint/],
+    ['a checkpoint that is a path', ['rollback', '$id', '../kill'], /is not a checkpoint ID/],
+    ['a sandbox that does not exist', ['tree', 'i00000000000000000000'], /wasn't found/],
+    ['an age without a unit', ['keep', '$id', '--last', '1', '--age', '7'], /is not an age/],
     ['a policy without a count', ['keep', '$id', '--age', '7d'], /required option '--last <count>'/],
     ['a count out of range', ['keep', '$id', '--last', '1001'], /from 0 to 1000/],
     ['one checkpoint to compare', ['diff', '$id'], /no two checkpoints to compare/],

@@ -41,7 +41,9 @@ describe('archives of a COPY', () => {
     const hash = (count++).toString(16).padStart(64, 'f')
     const { url } = (await call('GET', `/templates/${template}/files/${hash}`)) as { url: string }
     const answer = await fetch(url, {
-      ...{ method: 'PUT', body: new Uint8Array(content), signal: AbortSignal.timeout(120_000) },
+      method: 'PUT',
+      body: new Uint8Array(content),
+      signal: AbortSignal.timeout(120_000),
     })
     const text = await answer.text()
     return [answer.status, text === '' ? '' : JSON.parse(text).message]

@@ -31,27 +31,27 @@ const POST =
 // at the same time, as each of them waits for its deadline
 describe.concurrent('a connection without a key', () => {
   test.each([
-    ['that says nothing', '', 0],
+    ['that sends nothing', '', 0],
     ['whose head does not end', 'GET / HTTP/1.1\r\nHost: x\r\n', 0],
     [
-      'whose form never comes',
+      'whose form never arrives',
       'POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n',
       0,
     ],
     [
-      'whose form comes byte by byte',
+      'whose form arrives byte by byte',
       'POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n',
       4_000,
     ],
-    ['that is refused before its body came', `${POST}\r\n`, 0],
+    ['that is refused before its body has arrived', `${POST}\r\n`, 0],
     ['that is refused and sends its body byte by byte', `${POST}\r\n`, 1_000],
     [
-      'that asks for what there is not, with a body',
+      'that requests an unknown route, with a body',
       'POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n',
       0,
     ],
     [
-      'that puts files with a ticket of its own',
+      'that uploads files with a made-up ticket',
       `PUT /templates/x/files/${'a'.repeat(64)}?ticket=${'b'.repeat(48)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n`,
       0,
     ],

@@ -236,7 +236,7 @@ describe('a body that is cut off at any byte', () => {
       .filter((line) => /"level":(50|60)/.test(line))
 
   test.for(Object.keys(samples).flatMap((sample) => Object.keys(ways).map((way) => [sample, way] as const)))(
-    '%s, %s, is refused and no fault of the server',
+    '%s, %s, is refused and not logged as an error of the server',
     async ([name, way]) => {
       const before = errorsInLog().length
       const uploads = readdirSync(join(server.home, 'uploads'))

@@ -94,7 +94,7 @@ def send():
 for _ in range(4):
     threading.Thread(target=send).start()`
 
-  test('so no packet leaves, from a checkpoint with memory and from a pause', async () => {
+  test('and no packet leaves, from a checkpoint with memory and from a pause', async () => {
     const sandbox = closed()
     await sandbox.files.write('/tmp/sender.py', sender(outside.address, outside.port))
     await sandbox.commands.run('python3 /tmp/sender.py', { background: true, timeoutMs: 0 })
@@ -111,7 +111,7 @@ for _ in range(4):
   })
 })
 
-describe('a diff tells nothing of the host', () => {
+describe('a diff reveals nothing of the host', () => {
   const sandbox = guest()
   const present = `sandlot-test-present-${process.pid}`
   beforeAll(() => writeFile(`/run/${present}`, ''))
@@ -254,7 +254,7 @@ print(json.dumps("made"))`
 describe('diffs of one team', () => {
   const sandbox = guest()
 
-  test('are limited, and end when their caller goes', async () => {
+  test('are limited, and end when their caller disconnects', async () => {
     await asRoot(sandbox(), 'head -c 300M /dev/urandom > /home/user/large')
     const points: string[] = []
     for (let i = 0; i < 4; i++) points.push(await checkpoint(sandbox()))

@@ -230,7 +230,7 @@ describe('a team that requests everything', () => {
     [{ cpuCount: 64 }, /^cpuCount is 64, this machine has at most \d+$/],
     [{ memoryMB: 1_048_576 }, /^memoryMB is 1048576 MB, this machine has at most \d+ MB$/],
     [{ minFreeDiskMb: 1_048_576 }, /^the disk is 1048576 MB, this machine has at most \d+ MB$/],
-  ])('%j for a template gets a refusal that says what there is', async (asked, message) => {
+  ])('%j for a template is refused with the available amount', async (asked, message) => {
     const { status, body } = await call('POST', '/v3/templates', { name: 'greedy', ...asked })
     expect([status, body.message]).toEqual([400, expect.stringMatching(message)])
   })

@@ -120,13 +120,13 @@ print(json.dumps(child.stdout.readline().decode().strip()))`
   }
 })
 
-test('without the firewall table every sandbox is frozen, nothing starts and nothing leaves; when the table is back all go on', async () => {
+test('without the firewall table every sandbox is frozen, nothing starts and no packet leaves; all continue when the table is back', async () => {
   const other = await create()
   await other.pause()
   writeFileSync(join(programs, 'refuse'), '')
   try {
     await deleteFirewall(server.info().home)
-    await expect.poll(() => timesSaid('machines stand still'), MENDED).toBe(1)
+    await expect.poll(() => timesSaid('machines are frozen'), MENDED).toBe(1)
     // the fault is logged before the machines are frozen
     const runs = () =>
       open.commands.run('true', { requestTimeoutMs: 2_000 }).then(
@@ -143,12 +143,12 @@ test('without the firewall table every sandbox is frozen, nothing starts and not
       expect(refused, path).toMatchObject({ status: 503, body: { error_code: 'firewall_unavailable' } })
       expect(refused.body.message).toContain(table())
     }
-    expect(await sandlot(['status', '--home', server.info().home])).toContain('sandboxes stand still')
+    expect(await sandlot(['status', '--home', server.info().home])).toContain('sandboxes are frozen')
   } finally {
     rmSync(join(programs, 'refuse'))
   }
-  await expect.poll(() => timesSaid('machines go on'), MENDED).toBe(1)
-  expect(await sandlot(['status', '--home', server.info().home])).not.toContain('stand still')
+  await expect.poll(() => timesSaid('machines run again'), MENDED).toBe(1)
+  expect(await sandlot(['status', '--home', server.info().home])).not.toContain('are frozen')
   await Promise.all([sendsOn(open), sendsOn(closed)])
   expect(await leaks.leaked()).toBe(0)
   const fresh = await create()
@@ -158,16 +158,16 @@ test('without the firewall table every sandbox is frozen, nothing starts and not
 
 test.each([
   ['is deleted', () => deleteFirewall(server.info().home)],
-  ['has a rule more', () => nft('insert', 'rule', 'inet', table(), 'from_sandbox', 'accept')],
+  ['has an additional rule', () => nft('insert', 'rule', 'inet', table(), 'from_sandbox', 'accept')],
   ['has no rules', () => nft('flush', 'table', 'inet', table())],
   [
-    'lets out a slot of its own accord',
+    'has an additional open address',
     () => nft('add', 'element', 'inet', table(), 'open', '{ "eth9" . 10.228.0.2 }'),
   ],
-])('a table that %s is installed anew at once, and nothing left meanwhile', async (_, change) => {
-  const before = timesSaid('machines go on')
+])('a table that %s is installed again at once, and no packet leaves meanwhile', async (_, change) => {
+  const before = timesSaid('machines run again')
   await change()
-  await expect.poll(() => timesSaid('machines go on'), { timeout: 3_000, interval: 50 }).toBe(before + 1)
+  await expect.poll(() => timesSaid('machines run again'), { timeout: 3_000, interval: 50 }).toBe(before + 1)
   const listed = await nft('list', 'table', 'inet', table())
   expect(listed).toContain('@open drop')
   expect(listed).not.toContain('eth9')
@@ -175,7 +175,7 @@ test.each([
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('with neither table nor server the filters of the links hold; the next server adopts each machine with its policy', async () => {
+test('without table and server the filters of the links still apply, and the next server keeps each machine with its policy', async () => {
   await server.kill()
   await deleteFirewall(server.info().home)
   await sleep(5_000)

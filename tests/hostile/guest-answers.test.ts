@@ -49,7 +49,7 @@ test.each([
   'upgrade',
   'garbage',
   'slow',
-])('a guest that answers in envd’s place with %s harms nobody', async (mode) => {
+])('a guest that answers in envd’s place with %s does not affect others', async (mode) => {
   const sandbox = await Sandbox.create({ timeoutMs: 300_000 })
   try {
     await sandbox.files.write('/tmp/fake-envd.py', fake, { user: 'root' })

@@ -177,7 +177,7 @@ describe('digests', () => {
 const configOf = ({ blobs }: ReturnType<typeof imageOf>): string =>
   [...blobs.values()].find((blob) => typeof blob === 'string') as string
 
-describe('what layers hold', () => {
+describe('content of layers', () => {
   test(
     'devices and pipes in place of files that the build reads are omitted, and nothing hangs',
     async () => {
@@ -254,13 +254,13 @@ describe('registries at addresses that only the host can reach', () => {
   }
 
   test(
-    'are not asked',
+    'are not contacted',
     async () => unheard((await buildFrom(`${forbidden.host}/a/b:c`)).error),
     BUILD_TIMEOUT_MS,
   )
 
   test.each(['localhost', '0.0.0.0', '127.1', '2130706433', '169.254.169.254', '10.0.0.1'])(
-    'are not asked as %s',
+    'are not contacted as %s',
     async (host) => {
       const { error } = await buildFrom(`${host}:${FORBIDDEN_PORT}/a/b:c`)
       expect(error).toMatch(/cannot be reached|is not the name of an image/)
@@ -270,7 +270,7 @@ describe('registries at addresses that only the host can reach', () => {
   )
 
   test.each(['/v2/', '/manifests/', '/blobs/'])(
-    'are not asked when an allowed one redirects from %s',
+    'are not contacted when an allowed registry redirects from %s',
     async (from) => {
       const redirect = (path: string) =>
         path.includes(from)
@@ -287,7 +287,7 @@ describe('registries at addresses that only the host can reach', () => {
   )
 
   test(
-    'are not asked for a token',
+    'are not contacted for a token',
     async () => {
       const challenge = (path: string) =>
         path === '/v2/'
@@ -324,7 +324,7 @@ describe('registries at addresses that only the host can reach', () => {
   describe('or in another sandbox', () => {
     const victim = guest({ network: { allowPublicTraffic: false } } as never)
     test(
-      'are not asked',
+      'are not contacted',
       async () => {
         const sandbox = victim()
         await sandbox.files.write('/tmp/v2', secret)

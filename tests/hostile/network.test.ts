@@ -41,7 +41,7 @@ describe('from inside a sandbox', () => {
       .map(({ address, family }) => (family === 'IPv6' ? `[${address}]` : address)),
   ]
 
-  test('the internet is reachable, so the refusals below mean something', async () => {
+  test('the internet is reachable, which the refusals below depend on', async () => {
     expect(await acceptedOf(attacker(), [`${outside.address}:${outside.port}`])).toHaveLength(1)
     expect(await acceptedOf(neighbour(), [`${outside.address}:${outside.port}`])).toHaveLength(1)
   })
@@ -55,7 +55,7 @@ describe('from inside a sandbox', () => {
     expect(visitors).toEqual([])
   })
 
-  test('a route to 127.0.0.1 through the gateway leads nowhere', async () => {
+  test('a route to 127.0.0.1 through the gateway does not reach the host', async () => {
     const commands = [
       `ip route add 127.0.0.0/8 via ${gateway}`,
       'ip addr del 127.0.0.1/8 dev lo',
@@ -212,7 +212,7 @@ print(json.dumps(attempts))`
     ).toEqual([])
   })
 
-  test('taking the address of another sandbox takes nothing from it', async () => {
+  test('a sandbox that takes the address of another sandbox does not disturb that sandbox', async () => {
     await asRoot(
       attacker(),
       `ip addr add ${neighbourAddress}/32 dev eth0; arping -c 3 -U -I eth0 ${neighbourAddress}; true`,

@@ -66,12 +66,12 @@ test('packets of a sandbox with internet are counted, also those for the address
   await open.kill()
 })
 
-test('not one packet leaves it, from any address that root can assign itself, by any protocol', async () => {
+test('no packet leaves the sandbox from any address that root can assign, by any protocol', async () => {
   await sendsOn(source, 600)
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('nor while it is forked', async () => {
+test('no packet leaves while the sandbox is forked', async () => {
   const forks = await call<Array<{ sandbox: { sandboxID: string } }>>(
     'POST',
     `/sandboxes/${source.sandboxId}/fork`,
@@ -85,14 +85,14 @@ test('nor while it is forked', async () => {
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('nor while it is rolled back', async () => {
+test('no packet leaves while the sandbox is rolled back', async () => {
   const id = await checkpoint()
   for (let i = 0; i < 3; i++) await rollback(id)
   await sendsOn(source)
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('nor when it is resumed hot and cold', async () => {
+test('no packet leaves when the sandbox is resumed hot and cold', async () => {
   await source.pause()
   await connect()
   await sendsOn(source)
@@ -106,7 +106,7 @@ test('nor when it is resumed hot and cold', async () => {
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('nor while two checkpoints of it are compared', async () => {
+test('no packet leaves while two checkpoints of the sandbox are compared', async () => {
   const from = await checkpoint()
   await source.commands.run('head -c 100M /dev/urandom > big; for i in $(seq 500); do echo $i > f$i; done')
   const to = await checkpoint()
@@ -118,7 +118,7 @@ test('nor while two checkpoints of it are compared', async () => {
   expect(await leaks.leaked()).toBe(0)
 })
 
-test('nor while sandboxes are started from a snapshot of it, from the warm pool and before the pool has any', async () => {
+test('no packet leaves while sandboxes are started from its snapshot, with and without machines in the warm pool', async () => {
   const { snapshotId } = await source.createSnapshot()
   for (let i = 0; i < 4; i++) {
     const copy = await create({ template: snapshotId, allowInternetAccess: false })

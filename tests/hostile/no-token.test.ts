@@ -23,7 +23,7 @@ describe('a sandbox without an access token', () => {
   const ask = (sandboxId: string, path: string, init: RequestInit = {}) =>
     fetch(`https://49983-${sandboxId}.${domain}${path}`, { ...init, signal: AbortSignal.timeout(15_000) })
 
-  test('is open to every caller that knows its id, which the tests below take for granted', async () => {
+  test('is open to every caller that knows its id, which the tests below depend on', async () => {
     expect((await ask(open().sandboxId, '/files?path=/etc/hostname')).status).toBe(200)
   })
 

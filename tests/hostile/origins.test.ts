@@ -133,7 +133,7 @@ describe('origins', () => {
     },
   )
 
-  test("this server's cookies and credentials do not arrive in a guest, an application's do", async () => {
+  test("this server's cookies and credentials do not reach a guest, but those of an application do", async () => {
     const ways: [string, Record<string, string>][] = [
       [own(8080), {}],
       [shared, routing()],
@@ -157,14 +157,14 @@ describe('origins', () => {
     }
   })
 
-  test('what a guest sets stays within its own host', async () => {
+  test('cookies that a guest sets stay within its own host', async () => {
     const { headers } = await ask(own(8080), '/')
     expect(headers['set-cookie']).toEqual(['sandlot-session=tossed; Path=/', 'app=2; HttpOnly; Path=/'])
     expect(headers['clear-site-data']).toBe('"cache"')
     expect(headers['content-security-policy']).toBeUndefined()
   })
 
-  test('what a guest answers at the shared host sets nothing and runs nothing', async () => {
+  test('answers of a guest at the shared host set no cookies and run no scripts', async () => {
     const { headers } = await ask(shared, '/', routing())
     expect(headers['set-cookie']).toBeUndefined()
     expect(headers['clear-site-data']).toBeUndefined()
@@ -175,7 +175,7 @@ describe('origins', () => {
   test.each([
     ['the shared host', () => shared],
     ["the sandbox's own host", () => own(49983)],
-  ])('a signed file at %s runs nothing, and a page may fetch it', async (_, host) => {
+  ])('a signed file at %s runs no scripts, and a page may fetch it', async (_, host) => {
     const { status, headers } = await ask(host(), signed, { origin: 'https://app.example.com' })
     expect(status).toBe(200)
     expect(headers['content-security-policy']).toBe('sandbox')

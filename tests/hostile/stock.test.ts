@@ -31,7 +31,7 @@ afterAll(async () => {
   })
 })
 
-test('machines of a template are frozen in the warm pool, which no plan counts, and go on in the sandbox that gets them', async () => {
+test('machines of a template are frozen in the warm pool, which no plan counts, and continue in the sandbox that gets them', async () => {
   await vi.waitFor(() => expect(stock().length).toBeGreaterThan(0), { timeout: 30_000, interval: 200 })
   for (const files of stock()) expect(files).toContain('frozen')
   const sandbox = await Sandbox.create(name, { timeoutMs: 60_000 })

@@ -35,7 +35,8 @@ export async function runThirdParty(program: ThirdParty, env: Record<string, str
     return await runSteps(command, {
       env: {
         ...environmentOf('host', env),
-        ...{ HOME: home, TMPDIR: home },
+        HOME: home,
+        TMPDIR: home,
         ...(isNode ? {} : { PYTHONPATH: folder, PYTHONDONTWRITEBYTECODE: '1' }),
       },
       timeoutMs: PROGRAM_TIMEOUT_MS,

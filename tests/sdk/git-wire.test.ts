@@ -10,7 +10,7 @@ interface Reply {
 }
 
 let api: RecordingApi
-/** Output and exit code of a command; by default none and 0. */
+/** Decides output and exit code of a command; by default no output and exit code 0. */
 let reply: (command: string) => Reply
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ function answerTo({ code = 0, out = '', err = '' }: Reply): Answer {
   }
 }
 
-/** Runs one call of the git module with both SDKs. @returns the commands that it ran, in no particular order */
+/** Runs one call of the git module with both SDKs. @returns the commands that the call ran, in no particular order */
 async function sameGit(
   program: (git: Git) => unknown,
   answers: typeof reply = () => ({}),
@@ -51,7 +51,7 @@ async function sameGit(
 
 const HTTPS = 'https://example.com/o/r.git'
 const credentials = { username: 'u@', password: 'p/:' }
-/** A repository with one remote, `origin`, that the current branch follows. */
+/** Replies for a repository with one remote, `origin`, which the current branch tracks. */
 const repository = (command: string): Reply => {
   if (command.includes('get-url')) return { out: `${HTTPS}\n` }
   if (command.includes('rev-parse')) return { out: 'origin/main\n' }
@@ -177,7 +177,7 @@ test.each([
   'no upstream configured',
   'set the remote as upstream',
   'fatal: repository not found',
-])('what git says is understood the same: %s', async (err) => {
+])('messages of git are interpreted alike: %s', async (err) => {
   const fails = () => ({ code: 128, err })
   await sameGit((git) => git.clone(HTTPS), fails)
   await sameGit((git) => git.push('/r', { remote: 'o', branch: 'm' }), fails)

@@ -12,7 +12,7 @@ export interface RecordedRequest {
   headers: Record<string, string>
   /** Parsed JSON, the entries of an archive, or text; undefined without a body. */
   body?: unknown
-  /** Whether the length was announced; recorded for uploads only, where stores insist on it. */
+  /** Whether the length was announced; recorded for uploads only, where object stores require the length. */
   hasLength?: boolean
 }
 
@@ -38,7 +38,7 @@ export interface RecordingApi {
   close(): Promise<void>
 }
 
-/** Headers that concern the request itself, not the client or the connection. */
+/** Headers that belong to the request itself, not to the client or the connection. */
 const MEANINGFUL = /^(authorization|connect-|content-type|content-encoding|e2b-|keepalive-|user-agent$|x-)/
 
 /** An HTTP server that records its requests. */

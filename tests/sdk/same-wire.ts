@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import * as ours from '../../packages/sdk/src/index.ts'
 import type { RecordedRequest, RecordingApi } from './recording-api.ts'
 
-/** The SDK that a program is written against; ours must work as well. */
+/** The SDK that a program is written for; ours must work as well. */
 export type Sdk = typeof official
 
 /** A program written for the official SDK. */

@@ -84,7 +84,7 @@ const programs: Record<string, Program> = {
         httpsPorts: [8443],
       },
     }).then(seen),
-  'create(network by functions)': ({ Sandbox }) =>
+  'create(network by callbacks)': ({ Sandbox }) =>
     Sandbox.create({
       iam: { tokens: { aws: { audience: 'a', tokenType: 'JWT-SVID' } } },
       network: {
@@ -191,7 +191,7 @@ describe('a refusal is the same error', () => {
       await expectSameWire(api, programs[name]!)
   })
 
-  test('an envd that is too old is killed', async () => {
+  test('a sandbox whose envd is too old is killed', async () => {
     api.respond = (request, url) =>
       request.target === '/v2/sandboxes'
         ? { status: 201, json: { ...SANDBOX, envdVersion: '0.0.9' } }
@@ -200,7 +200,7 @@ describe('a refusal is the same error', () => {
     expect(requests.map(({ method }) => method)).toContain('DELETE')
   })
 
-  test('a gateway that does not start ends the sandbox', async () => {
+  test('a gateway that does not start causes the sandbox to be killed', async () => {
     const end = {
       event: { end: { exitCode: 1, exited: true, status: 'exit status 1', error: 'exit status 1' } },
     }

@@ -14,8 +14,8 @@ afterAll(() => rm(directory, { recursive: true, force: true }))
 const OWN_VALUES = ['CheckpointNotFoundError']
 
 /**
- * Methods that only our Sandbox has, as instance and as class; the compiler holds this list against both packages. The
- * comparison leaves them out: where a class is the bound of a type parameter, one with more methods fits no other.
+ * Methods that only our Sandbox has, as instance and as class; the compiler checks this list against both packages. The
+ * comparison leaves them out, as a type parameter that is bound by our class would not accept the official class.
  */
 const OWN_METHODS = { checkpoint: true, rollback: true, tree: true, diff: true, keep: true } satisfies Record<
   | Exclude<keyof ours.Sandbox, keyof official.Sandbox>
@@ -44,8 +44,9 @@ const ACCEPTED: Record<string, Difference[]> = {
   Stdout: ALL,
   Stderr: ALL,
   PtyOutput: ALL,
-  // The types of the REST API are generated from Sandlot's own document, which has what only Sandlot has (checkpoints,
-  // storage), takes null for some fields of a create, and names answers of errors, but no parameters or headers.
+  // The types of the REST API are generated from Sandlot's own document, which has the additions of Sandlot
+  // (checkpoints,
+  // storage), accepts null for some fields of a create, and names error answers, but no parameters or headers.
   'ApiClient#api': BOTH,
   components: BOTH,
   'components#schemas': BOTH,

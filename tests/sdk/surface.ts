@@ -23,7 +23,7 @@ export interface SurfacePart {
   ours: string
 }
 
-/** How a part differs: it is missing, or its type cannot stand in for the other. */
+/** How a part differs: the part is missing, or its type cannot replace the other type. */
 export type Difference =
   | 'missing'
   | 'cannot be used as the official one'
@@ -31,11 +31,10 @@ export type Difference =
   | 'does not know all its options'
 
 /**
- * Compares the declarations of both SDKs part by part, with the TypeScript compiler as judge. What users of a class
- * cannot reach (private, protected) is taken out on both sides first, as it would make any two classes different;
- * enumerations count by their values.
+ * Compares the declarations of both SDKs part by part with the TypeScript compiler. Private and protected members are
+ * removed on both sides first, as they would make any two classes different; enumerations are compared by their values.
  *
- * @param ownMethods taken out of our classes before: what the official ones do not have
+ * @param ownMethods methods that only our classes have; they are removed before the comparison
  * @returns the differences by name of the part
  */
 export async function surfaceDifferences(
@@ -99,7 +98,7 @@ const PREAMBLE = [
   "import * as ours from './ours/index.js'",
   'type Keys<T> = unknown extends T ? PropertyKey : T extends unknown ? keyof T : never',
   'type Options<T> = T extends (...args: infer Args) => unknown ? { [At in keyof Args]: Keys<Args[At]> } : Keys<T>',
-  // what a route takes and answers, apart from how the generator of the types wraps it
+  // bodies of a route's request and answers, without the wrappers of the type generator
   "type Json<T> = T extends { content: { 'application/json': infer Body } } ? Body : undefined",
   'type Given<T> = [T] extends [undefined] ? {} : NonNullable<T>',
   'type RouteBody<R> = R extends { requestBody?: infer B } ? Json<NonNullable<B>> : undefined',
@@ -108,7 +107,7 @@ const PREAMBLE = [
   'type RouteAnswer<R> = R extends { responses: infer S } ? { [Status in keyof S & (200 | 201 | 202 | 204)]: Json<S[Status]> } : never',
 ]
 
-/** Sides of a route that are compared, each a type of the preamble. */
+/** Compared sides of a route, each with its type in the preamble. */
 const ROUTE_SIDES = { body: 'RouteBody', query: 'RouteQuery', path: 'RoutePath', answer: 'RouteAnswer' }
 const METHODS = ['get', 'put', 'post', 'delete', 'patch']
 
@@ -155,7 +154,7 @@ function partsOf(name: string, isType: boolean, declared: Map<string, Declared>)
       'key' in member ? (nameOf(member.key) ?? []) : [],
     )
     if (name === 'paths') return [both(name, (sdk) => `${sdk}.${name}`), ...routeParts(declaration)]
-    // Options are also taken as a whole, as users write them in one piece.
+    // Options are also compared as a whole, as users write them in one object.
     return [
       both(name, (sdk) => `${sdk}.${name}`),
       ...unique(members).map((member) => both(`${name}#${member}`, (sdk) => `${sdk}.${name}['${member}']`)),
@@ -239,7 +238,7 @@ function publicOnly(declarations: string): string {
     })
 }
 
-/** Our declarations as the compiler writes them, one method a line, without the methods that only ours have. */
+/** Emits our declarations, one method per line, without the methods that only ours have. */
 async function emitOwnDeclarations(directory: string, ownMethods: readonly string[]): Promise<void> {
   const source = join(root, 'packages/sdk/src')
   const config = join(directory, 'tsconfig.json')

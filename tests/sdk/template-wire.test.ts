@@ -195,7 +195,7 @@ describe('a build sends the same requests', () => {
     await expectSameWire(api, ({ Template }) => Template.build(Template().fromBaseImage(), ''))
   })
 
-  test('waiting for a build delivers the log of the server', async () => {
+  test('a wait for a build delivers the log of the server', async () => {
     const requests = await expectSameWire(api, async ({ Template, LogEntry, LogEntryStart, LogEntryEnd }) => {
       const log: string[] = []
       await Template.build(Template().fromBaseImage(), 'n', {
@@ -346,7 +346,7 @@ describe('a build can be aborted', () => {
     api.respond = templateApi
   })
 
-  test('while its caller waits: both SDKs reject with the reason of the signal', async () => {
+  test('during the wait: both SDKs reject with the reason of the signal', async () => {
     const info = { templateID: 'tid', buildID: 'bid', status: 'building', logs: [], logEntries: [] }
     api.respond = (request, url) =>
       request.target.includes('/status') ? { status: 200, json: info } : templateApi(request, url)

@@ -11,10 +11,10 @@ import { sandboxEnvironment } from './sandbox-environment.ts'
 import { ValueDisplay } from './value-display.ts'
 
 const WAITING_LIMIT = 64
-/** Locale without which R supports ASCII only. */
+/** Default locale; without one R supports only ASCII. */
 const DEFAULT_LANG = 'C.UTF-8'
 const INTERRUPT_INTERVAL_MS = 1000
-/** Interrupted code that does not stop within this time loses its kernel. */
+/** Number of interrupts before the kernel of code that does not stop is killed. */
 const INTERRUPT_ATTEMPTS = 10
 
 export interface Execution {
@@ -40,7 +40,8 @@ export class Context {
   #isUsed = false
 
   /**
-   * @param starts shared by all contexts, as kernels that start concurrently only slow each other down
+   * @param starts lane for starts, shared by all contexts, because kernels that start concurrently only slow each other
+   * down
    * @param loss how a kernel with state of this context ended, which the next execution reports
    */
   constructor(language: Language, cwd: string, spec: Kernelspec, starts: Lane, loss?: string) {
@@ -97,7 +98,7 @@ export class Context {
     if (reply.status !== 'ok') throw new Error(`${reply.ename}: ${reply.evalue}`)
   }
 
-  /** Loads the parts of service and kernel that an execution needs. Does nothing after the context was used. */
+  /** Loads the parts of service and kernel that an execution needs. Does nothing once the context has been used. */
   async touch(): Promise<void> {
     const { touch } = this.language
     if (this.#isUsed || !touch) return

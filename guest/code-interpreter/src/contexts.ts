@@ -8,7 +8,7 @@ import { type Language, languageOf } from './language.ts'
 import { Refusal } from './refusal.ts'
 
 export const DEFAULT_CWD = '/home/user'
-/** Memory of a Python kernel with a few imported modules. */
+/** Assumed memory of a kernel: that of Python with a few imported modules. */
 const KERNEL_BYTES = 96 * 1024 * 1024
 const MIN_CONTEXTS = 4
 const PARALLEL_STARTS = 2
@@ -36,11 +36,11 @@ export class Contexts {
   get(id: string): Context {
     const context = this.#all.get(id)
     if (!context)
-      throw new Refusal(404, `There is no context ${JSON.stringify(id)}; GET /contexts lists those there are`)
+      throw new Refusal(404, `There is no context ${JSON.stringify(id)}; GET /contexts lists all contexts`)
     return context
   }
 
-  /** The default context of a language, made at first use. */
+  /** Returns the default context of a language, which is created at the first use. */
   async defaultOf(languageName: string): Promise<Context> {
     const language = languageOf(languageName)
     const existing = this.#defaults.get(language.name)
@@ -55,12 +55,12 @@ export class Contexts {
     return made
   }
 
-  /** Runs through an execution once, unless the language's default context was already used. */
+  /** Prepares the default context of a language for its first execution, unless it was already used. */
   async touch(languageName: string): Promise<void> {
     await (await this.#defaults.get(languageName))?.touch()
   }
 
-  /** @throws Refusal when the language has no kernel, `cwd` is no folder, or there are too many already */
+  /** @throws Refusal when the language has no kernel, `cwd` is not a folder, or too many contexts exist */
   async create(languageName: string, cwd: string): Promise<Context> {
     const isFolder = await stat(cwd).then(
       (stats) => stats.isDirectory(),

@@ -16,7 +16,7 @@ test('bodies run one at a time, in the order of arrival', async () => {
   expect(log).toEqual(['a starts', 'a ends', 'b starts', 'b ends', 'c starts', 'c ends'])
 })
 
-test('a caller that leaves the queue is not run, and those after it move up', async () => {
+test('the body of a caller that leaves the queue is not run, and later callers move up', async () => {
   const lane = new Lane(8)
   const gate = Promise.withResolvers<void>()
   const leaver = new AbortController()

@@ -1,6 +1,6 @@
 import { Refusal } from './refusal.ts'
 
-/** Runs a limited number of bodies at a time, in the order of arrival. */
+/** Runs async functions (bodies) in the order of arrival, a limited number at a time. */
 export class Lane {
   readonly #limit: number
   readonly #waiting: (() => void)[] = []
@@ -16,7 +16,7 @@ export class Lane {
   }
 
   /**
-   * Waits for its turn, then runs `body`.
+   * Waits for a free place, then runs `body`.
    * @param signal leaves the queue; a running body must check the signal itself
    */
   async run<T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> {

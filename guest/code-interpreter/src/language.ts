@@ -14,17 +14,19 @@ export interface EnvironmentCode {
 
 export interface Language {
   name: string
-  /** Kernelspecs for the language, the best first. */
+  /** Names of kernelspecs for the language, the preferred one first. */
   kernels: string[]
-  /** Advice when none is installed. */
+  /** Advice that is shown when no kernel is installed. */
   install: string
-  /** Run silently in each new kernel. */
+  /** Code that is run silently in each new kernel. */
   prelude?: string
   /** Code that changes nothing, to load all that an execution needs. */
   touch?: string
-  /** Languages without this see the sandbox's variables as of the start of the kernel. */
+  /** Absent: the kernel only sees the sandbox's variables as of its start. */
   environment?: EnvironmentCode
-  /** The kernel shows values like any other output, so the last output is taken for the value of the code. */
+  /**
+   * Whether the kernel shows values like any other output, so that the last output is treated as the value of the code.
+   */
   showsValues?: boolean
   /** Finds the reason of a failure that the kernel reports without one. */
   explain?: (code: string) => { ename: string; evalue: string } | undefined
@@ -64,7 +66,7 @@ export function languageOf(name: string): Language {
     languages.find((language) => language.name === wanted) ?? {
       name,
       kernels: [name],
-      install: `install a Jupyter kernel whose kernelspec is called ${JSON.stringify(name)}; known without are ${languages.map((language) => language.name).join(', ')}`,
+      install: `install a Jupyter kernel whose kernelspec is called ${JSON.stringify(name)}; without installing one, these are known: ${languages.map((language) => language.name).join(', ')}`,
     }
   )
 }

@@ -18,7 +18,7 @@ const server = createServer((request, response) => {
 server.keepAliveTimeout = KEEP_ALIVE_MS
 server.listen(PORT, '0.0.0.0')
 
-/** The checkpoint of the template then holds a kernel that has imported what most code begins with. */
+/** Starts a kernel that has imported the most used modules, for the template's checkpoint. */
 async function warmUp(): Promise<void> {
   try {
     const python = await contexts.defaultOf('python')

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { jsonOf, OutputStream } from './output-stream.ts'
 
-/** A real connection whose client reads nothing until the test lets it. */
+/** Opens a real connection with a client that does not read until the test lets it. */
 async function connection() {
   const server = createServer().listen(0, '127.0.0.1')
   onTestFinished(() => void server.close())
@@ -17,7 +17,7 @@ async function connection() {
 
 const line = { type: 'stdout' as const, text: 'x'.repeat(256 * 1024), timestamp: 0 }
 
-test('the source is stopped while the reader is slow, and goes on once all is sent', async () => {
+test('the source is stopped while the reader is slow, and continues once all output is sent', async () => {
   const { client, output } = await connection()
   const log: string[] = []
   const thawed = Promise.withResolvers<void>()
@@ -38,7 +38,7 @@ test('the source is stopped while the reader is slow, and goes on once all is se
   expect(log).toEqual(['freeze', 'thaw'])
 })
 
-test('a stopped source goes on when its work ends', async () => {
+test('a stopped source is thawed when its work ends', async () => {
   const { output, client } = await connection()
   const log: string[] = []
   const source = { freeze: () => void log.push('freeze'), thaw: () => void log.push('thaw') }
@@ -64,7 +64,7 @@ test('the signal is aborted when the reader disconnects, and not when all was se
   expect(whole.output.readerGone.aborted).toBe(false)
 })
 
-test('a line is one line for readers that end lines where Unicode does', () => {
+test('a line stays one line for readers that split at Unicode line separators', () => {
   const text = 'a\u0085b\u2028c\u2029d\ne'
   const json = jsonOf({ ...line, text })
   expect(json).not.toMatch(/[\n\u0085\u2028\u2029]/)

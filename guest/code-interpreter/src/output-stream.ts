@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { OutputLine } from './output.ts'
 
-/** Unsent output above which the kernel is stopped. Output that is already on the way is added. */
+/** Unsent output above which the kernel is stopped; output that the kernel has already sent still adds to this. */
 const HIGH_WATER_BYTES = 4 * 1024 * 1024
 
 /** Source of the output, which is stopped when the reader cannot keep up. */

@@ -48,7 +48,7 @@ test('a result cannot imitate another kind of line', () => {
   expect(linesOf(message('display_data', { data }))).toEqual([{ type: 'result', is_main_result: false }])
 })
 
-test('long text is split into pieces that add up, and never within a character', () => {
+test('long text is split into pieces without loss, and never within a character', () => {
   const text = `x${'😀'.repeat(300_000)}`
   const lines = linesOf(message('stream', { name: 'stdout', text })) as { text: string }[]
   expect(lines.length).toBe(3)
@@ -63,7 +63,7 @@ test('an error has its traceback as one text without colours', () => {
   ])
 })
 
-test('an error keeps beginning and end of a message and a traceback that are too long', () => {
+test('of a message or traceback that is too long, beginning and end are kept', () => {
   const long = `first${'x'.repeat(1_000_000)}last`
   const [line] = linesOf(message('error', { ename: 'E', evalue: long, traceback: [long] }))
   for (const text of [(line as { value: string }).value, (line as { traceback: string }).traceback]) {

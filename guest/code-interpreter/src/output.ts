@@ -71,7 +71,7 @@ export function errorLine(content: Record<string, unknown>): OutputLine {
   }
 }
 
-/** Keeps beginning and end, as the end of a traceback tells what happened. */
+/** Shortens a text in the middle, as the end of a traceback tells what happened. */
 function shortened(text: string): string {
   const left = text.length - TEXT_MAX_CHARS
   if (left <= 0) return text
@@ -99,7 +99,7 @@ function resultLine(data: unknown, isMain: boolean): OutputLine {
   return { ...fields, type: 'result', is_main_result: isMain }
 }
 
-/** Shows a string itself, not as a literal. */
+/** Converts the literal of a string to the string itself. */
 function withoutQuotes(text: string): string {
   const quote = text[0]
   const isQuoted = text.length >= 2 && (quote === "'" || quote === '"') && text.endsWith(quote)

@@ -28,13 +28,13 @@ export async function readJsonObject(request: IncomingMessage): Promise<Record<s
     else chunks.length = 0
     if (sizeBytes > DROPPED_MAX_BYTES) break
   }
-  if (sizeBytes > BODY_MAX_BYTES) throw new Refusal(413, `The body may hold ${BODY_MAX_BYTES} bytes`)
+  if (sizeBytes > BODY_MAX_BYTES) throw new Refusal(413, `The body may have at most ${BODY_MAX_BYTES} bytes`)
   if (sizeBytes === 0) return {}
   let body: unknown
   try {
     body = JSON.parse(Buffer.concat(chunks).toString())
   } catch (error) {
-    throw new Refusal(400, `The body is no JSON: ${(error as Error).message}`)
+    throw new Refusal(400, `The body is not JSON: ${(error as Error).message}`)
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new Refusal(400, 'The body must be a JSON object')
@@ -49,7 +49,7 @@ export function parseExecute(body: Record<string, unknown>): ExecuteRequest {
   const contextId = optionalString(body, 'context_id')
   const language = optionalString(body, 'language')
   if (contextId !== undefined && language !== undefined) {
-    throw new Refusal(400, 'context_id and language exclude each other: a context has its language')
+    throw new Refusal(400, 'context_id and language exclude each other: the language of a context is fixed')
   }
   return { code, contextId, language, envVars: parseEnvVars(body.env_vars) }
 }

@@ -17,7 +17,7 @@ let asked: Array<string | undefined>
 beforeEach(async () => {
   asked = []
   const contexts = new Contexts()
-  // answers as envd of a secure sandbox does
+  // answers like envd of a secure sandbox
   const environment = async (token: string | undefined) => {
     asked.push(token)
     if (token !== TOKEN) throw new Refusal(401, 'wrong token')
@@ -52,7 +52,7 @@ const ROUTES = [
 ] as const
 
 test.each(ROUTES)(
-  '%s %s with a wrong token is refused before anything is looked at',
+  '%s %s with a wrong token is refused before the request is examined',
   async (method, path) => {
     expect(await ask(method, path, 'wrong')).toBe(401)
     expect(await ask(method, path, '')).toBe(401)
@@ -67,7 +67,7 @@ test('the right token opens every route', async () => {
   expect(await ask('POST', '/execute', TOKEN)).toBe(400)
 })
 
-test('without a token no code runs, and requests that official clients send without one are answered', async () => {
+test('without a token no code runs, but requests that official clients send without a token are answered', async () => {
   expect(await ask('POST', '/execute')).toBe(401)
   expect(asked).toEqual([undefined])
   expect(await ask('GET', '/contexts')).toBe(200)
@@ -77,7 +77,7 @@ test('without a token no code runs, and requests that official clients send with
 })
 
 test.each(['waits', 'ends', 'resets'] as const)(
-  'a body that is cut off at any byte is refused, and no fault of the service, when the client %s',
+  'a body that is cut off at any byte is refused with a 400 when the client %s',
   async (then) => {
     const logged = vi.spyOn(console, 'error')
     const body = JSON.stringify({ code: '"ä"', language: 'no-such-language', env_vars: { A: 'b' } })

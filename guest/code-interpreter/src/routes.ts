@@ -20,8 +20,8 @@ export interface Service {
 const describe = ({ id, language, cwd }: Context) => ({ id, language: language.name, cwd })
 
 /**
- * Answers one request (wire spec, section 10). Refusals are plain text: the Python SDK shows the body as it is, the
- * JavaScript one for 404 only; otherwise it shows the reason phrase of the status line.
+ * Answers one request (wire spec, section 10). Refusals are plain text: the Python SDK shows the body unchanged; the
+ * JavaScript SDK shows it only for 404, and otherwise the reason phrase of the status line.
  */
 export async function answer(
   service: Service,
@@ -53,11 +53,11 @@ async function route(service: Service, request: IncomingMessage, response: Serve
   const pattern = id === undefined ? pathname : `/contexts/:id${action ?? ''}`
   if (pattern === '/execute' && request.method === 'POST')
     return execute(service, accessToken, request, response)
-  // most official clients send it with /execute alone (docs/adr/0011): without one the other routes answer
+  // most official clients send the token only with /execute (docs/adr/0011), so the other routes also answer without one
   if (accessToken !== undefined) await service.environment(accessToken)
   switch (`${request.method} ${pattern}`) {
     case 'GET /health': {
-      // called in each sandbox of the warm pool, so that its first execution finds everything in memory
+      // called in each sandbox of the warm pool, so that everything is in memory at the first execution
       if (service.isReady()) await contexts.touch(DEFAULT_LANGUAGE)
       return void response.writeHead(service.isReady() ? 200 : 503).end()
     }
@@ -101,7 +101,7 @@ function json(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
 }
 
-/** Pages of any origin may call, as access is protected by the token. */
+/** Allows requests from pages of any origin, as access is protected by the token. */
 function allowOrigins(request: IncomingMessage, response: ServerResponse): void {
   if (!request.headers.origin) return
   response.setHeader('access-control-allow-origin', '*')

@@ -16,7 +16,10 @@ export async function sandboxEnvironment(accessToken: string | undefined): Promi
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
   if (response.status === 401) {
-    throw new Refusal(401, 'This sandbox is secure: the header X-Access-Token must hold its access token')
+    throw new Refusal(
+      401,
+      "This sandbox is secure: the header X-Access-Token must have the sandbox's access token",
+    )
   }
   if (!response.ok) throw new Refusal(500, `envd answered ${response.status} when asked for the environment`)
   return (await response.json()) as Record<string, string>

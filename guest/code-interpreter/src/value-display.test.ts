@@ -16,7 +16,7 @@ function told(lines: OutputLine[], isWhole = true): OutputLine[] {
   return written
 }
 
-test('the last thing shown is the main result, and the order stays', () => {
+test('the last value that is shown becomes the main result, and the order is kept', () => {
   expect(told([shown('1'), printed, shown('2')])).toEqual([
     shown('1'),
     printed,
@@ -25,10 +25,10 @@ test('the last thing shown is the main result, and the order stays', () => {
 })
 
 test.each([
-  ['what is printed after it', [shown('1'), printed]],
+  ['a value with later output', [shown('1'), printed]],
   ['a picture', [shown('plot', { png: 'iVBO' })]],
   ['nothing', []],
-])('%s makes no main result', (_, lines) => {
+])('no main result comes from %s', (_, lines) => {
   expect(told(lines)).toEqual(lines)
 })
 

@@ -1,11 +1,11 @@
 import type { OutputLine } from './output.ts'
 
-/** Figures also have a text ("plot without title"). */
+/** Fields of pictures, whose text ("plot without title") is not a value. */
 const PICTURES = ['png', 'jpeg', 'svg', 'pdf']
 
 /**
- * For kernels that show the value of code like any other output: takes the last output that is no picture for the value of
- * the code. An output is held back until it is known to be the last.
+ * For kernels that show the value of code like any other output: treats the last output that is not a picture as the
+ * value of the code. An output is held back until it is known whether it is the last.
  */
 export class ValueDisplay {
   readonly #write: (line: OutputLine) => void
@@ -21,7 +21,7 @@ export class ValueDisplay {
     else this.#write(line)
   }
 
-  /** @param isWhole whether the code ran to its end */
+  /** @param isWhole whether the code succeeded */
   end(isWhole: boolean): void {
     if (this.#held?.type === 'result' && isWhole) this.#held = { ...this.#held, is_main_result: true }
     this.#release()

@@ -170,7 +170,7 @@ func TestControlRoutesAnswerOnlyTheHostAndForwardFollowsTheAddress(t *testing.T)
 	_ = server.Process.Kill()
 	_ = server.Wait()
 	if _, err := get("10.213.77.3"); err == nil {
-		t.Fatal("answered by nobody")
+		t.Fatal("an address that no longer exists answered")
 	}
 	d.await("the forward is closed", func() bool {
 		_, err := get("10.213.77.3")
@@ -203,6 +203,6 @@ func TestAnIdleEnvdUsesNoCPU(t *testing.T) {
 	_, _ = fmt.Sscan(before, &a)
 	_, _ = fmt.Sscan(used(), &b)
 	if b-a > int(5*time.Millisecond) {
-		t.Fatalf("%s in a second of silence", time.Duration(b-a))
+		t.Fatalf("%s of CPU time in an idle second", time.Duration(b-a))
 	}
 }

@@ -99,7 +99,7 @@ func TestOldPythonClientsGetTheFieldsThatTheyKnow(t *testing.T) {
 	}
 }
 
-// Only Basic names a user; other schemes are for others.
+// Only Basic auth names a user; other schemes are ignored.
 func TestOtherAuthorizationThanBasicIsIgnored(t *testing.T) {
 	d := startEnvd(t)
 	for _, value := range []string{"Bearer e2b_0123", "Bearer", "Digest username=\"ghost\"", "basically", ""} {

@@ -298,7 +298,7 @@ func TestADisconnectLeavesTheProcessAloneAndConnectFollowsIt(t *testing.T) {
 			t.Fatalf("%+v %q", got, got.stdout.String())
 		}
 	}
-	// It has exited: its code is kept, but it is not listed.
+	// The exit code of an ended process is kept, but the process is not listed.
 	after, err := d.process.Connect(t.Context(), connect.NewRequest(&processv1.ConnectRequest{Process: byPid(r.pid)}))
 	if err != nil {
 		t.Fatal(err)
@@ -418,7 +418,7 @@ func TestASubscriberThatDoesNotReadHoldsTheProcessAndOneThatLeavesDoesNot(t *tes
 	conn := rawStart(t, d, "dd if=/dev/zero bs=1M count=64 status=none; echo done > "+file)
 	time.Sleep(700 * time.Millisecond)
 	if _, err := os.Stat(file); err == nil {
-		t.Fatal("64 MiB went somewhere although nobody read them")
+		t.Fatal("64 MiB were taken although no client reads them")
 	}
 	if grown := d.rss() - before; grown > 8<<20 {
 		t.Fatalf("grew by %d KiB", grown>>10)

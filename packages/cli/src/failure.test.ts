@@ -7,7 +7,7 @@ const network = (fields: object): Error =>
 
 describe('describeFailure', () => {
   it.each<[string, unknown, string]>([
-    ['what people can mend as it is', new Failure('Do this.'), 'Do this.'],
+    ['a failure that users can fix unchanged', new Failure('Do this.'), 'Do this.'],
     [
       'an answer of the API with its status',
       named('SandboxError', '501: not yet'),

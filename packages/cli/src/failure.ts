@@ -49,9 +49,9 @@ function asApiError(error: Error & { statusCode?: number }): string | undefined 
 }
 
 function describeAuthentication(message: string): string {
-  const mend = 'Check E2B_API_KEY, or run `e2b auth login`.'
+  const advice = 'Check E2B_API_KEY, or run `e2b auth login`.'
   const reason = /^Unauthorized\b.*? - (.*)$/s.exec(message)?.[1]
-  return reason ? `${formatApiError(401, reason)}. ${mend}` : withoutBrackets(message)
+  return reason ? `${formatApiError(401, reason)}. ${advice}` : withoutBrackets(message)
 }
 
 /** Removes the code before messages of RPC errors: `[invalid_argument] cwd '/x' does not exist`. */
@@ -84,10 +84,10 @@ function describeNetwork(error: NetworkError): string {
 }
 
 function cannotReach(target: string, reason: string): string {
-  const mend = /CERT|TLS|SSL|SIGNED|UNABLE/.test(reason)
+  const advice = /CERT|TLS|SSL|SIGNED|UNABLE/.test(reason)
     ? 'NODE_EXTRA_CA_CERTS must name the certificate authority of the server.'
     : 'is the server running, and are E2B_API_URL and E2B_DOMAIN right?'
-  return `Cannot reach ${target} (${reason}): ${mend} \`e2b doctor\` checks each.`
+  return `Cannot reach ${target} (${reason}): ${advice} \`e2b doctor\` checks each.`
 }
 
 const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : 'no reason given')

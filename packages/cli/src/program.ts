@@ -8,7 +8,7 @@ Examples:
   e2b sandbox create                  a sandbox with a terminal in it
   e2b sandbox exec <id> 'ls -la'      one command
   e2b template create my-template     from ./e2b.Dockerfile or ./Dockerfile
-  e2b doctor                          is everything in place?
+  e2b doctor                          check the configuration and the server
 
 Variables: E2B_API_KEY, E2B_ACCESS_TOKEN, E2B_DOMAIN, E2B_API_URL, E2B_SANDBOX_URL, NO_COLOR, DEBUG`
 
@@ -41,4 +41,4 @@ const settle = (command: Command): Command =>
   command
     .exitOverride()
     .showSuggestionAfterError()
-    .showHelpAfterError(`(${'`'}--help${'`'} lists what there is)`)
+    .showHelpAfterError(`(${'`'}--help${'`'} lists commands and options)`)

@@ -20,7 +20,7 @@ export async function run(words: string[]): Promise<void> {
   }
 }
 
-/** `e2b sandbox list | head -1` closes the pipe early; that is no failure. */
+/** `e2b sandbox list | head -1` closes the pipe early, which is not a failure. */
 function endQuietlyWhenNobodyReads(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {

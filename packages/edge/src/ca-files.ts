@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { link, open, readFile, rename, unlink } from 'node:fs/promises'
 import { rootCertificates } from 'node:tls'
 
-/** Bundles of the certificate authorities that a machine trusts, on Debian, Fedora, Alpine and SUSE. */
+/** Bundles of the certificate authorities that the system trusts, on Debian, Fedora, Alpine and SUSE. */
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -19,7 +19,11 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Writes the file whole, unless it exists. @returns the content of the file: that of the first of concurrent callers */
+/**
+ * Creates the file atomically, unless it exists.
+ *
+ * @returns the content of the file, written by the first of concurrent callers
+ */
 export async function createOnce(path: string, content: string, mode: number): Promise<string> {
   const temporary = await writeTemporary(path, content, mode)
   try {
@@ -33,12 +37,12 @@ export async function createOnce(path: string, content: string, mode: number): P
   }
 }
 
-/** Replaces a file at once: readers see the old content or the whole new one. */
+/** Replaces a file atomically: readers see the complete old or the complete new content. */
 export async function replace(path: string, content: string, mode: number): Promise<void> {
   await rename(await writeTemporary(path, content, mode), path)
 }
 
-/** Certificate authorities that this machine trusts, in PEM. */
+/** Returns the certificate authorities that this machine trusts, in PEM. */
 export async function systemCertificates(): Promise<string> {
   for (const path of SYSTEM_BUNDLES) {
     const bundle = await readIfThere(path)

@@ -13,7 +13,7 @@ import { temporaryDirectory } from './test-support/temporary-directory.ts'
 const run = promisify(execFile)
 const newDirectory = () => join(temporaryDirectory(), 'ca')
 
-/** The certificate that a client receives; it is not verified. */
+/** Returns the certificate that a client receives, without verification. */
 function shownBy(port: number, servername?: string): Promise<X509Certificate> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port, servername, rejectUnauthorized: false }, () => {
@@ -25,7 +25,7 @@ function shownBy(port: number, servername?: string): Promise<X509Certificate> {
 }
 
 describe('the local CA', () => {
-  it('is made once and kept, with a key that only the owner can read', async () => {
+  it('is created once and kept, with a key that only the owner can read', async () => {
     const directory = newDirectory()
     const first = await openCertificateStore(directory, 'sandlot.localhost:3000')
     const pem = readFileSync(first.caPath, 'utf8')
@@ -34,7 +34,7 @@ describe('the local CA', () => {
     expect(readFileSync(first.caPath, 'utf8')).toBe(pem)
   })
 
-  it('is one CA for two processes that start together', async () => {
+  it('is one CA for two processes that start concurrently', async () => {
     const directory = newDirectory()
     const stores = await Promise.all(
       [1, 2, 3, 4].map(() => openCertificateStore(directory, 'sandlot.localhost')),
@@ -56,7 +56,7 @@ describe('the local CA', () => {
     expect(after.publicKey.equals(before.publicKey)).toBe(true)
   })
 
-  it('with a broken key says which files to remove', async () => {
+  it('reports which files to remove when the key is broken', async () => {
     const directory = newDirectory()
     await openCertificateStore(directory, 'sandlot.localhost')
     writeFileSync(join(directory, 'ca.key'), 'broken')
@@ -100,7 +100,7 @@ describe('a leaf', () => {
     '*.sandlot.localhost',
     'xsandlot.localhost',
     '.sandlot.localhost',
-  ])('is not made for %s', async (name) => {
+  ])('is not issued for %s', async (name) => {
     const store = await openCertificateStore(newDirectory(), 'sandlot.localhost')
     expect(await store.contextFor(name)).toBeUndefined()
   })

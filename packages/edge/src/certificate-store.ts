@@ -4,7 +4,14 @@ import { createSecureContext, type SecureContext } from 'node:tls'
 import { DAY_MS, HOUR_MS } from '@sandlot/protocol'
 import { replace, systemCertificates } from './ca-files.ts'
 import { type CertificateAuthority, issueLeaf, type Leaf } from './certificates.ts'
-import { LOOPBACK, namesToPermit, openAuthority, renewalOf } from './local-authority.ts'
+import {
+  LOOPBACK,
+  namesToPermit,
+  type OpenedAuthority,
+  openAuthority,
+  renewalOf,
+  type WantedNames,
+} from './local-authority.ts'
 import { hostName } from './route.ts'
 
 const RENEW_LEAF_BEFORE_MS = 30 * DAY_MS
@@ -31,12 +38,12 @@ interface CachedLeaf {
 }
 
 /**
- * Opens the local CA in `directory`, and makes one at first use. `ca.key` decides: a missing `ca.pem` is written again
- * for the same key, and two processes that start concurrently end up with one CA. The CA may sign only for `localhost`,
- * the domain and the addresses of `hosts`; when these change, a CA with another key replaces it.
- * @param domain may hold a port, which is ignored
+ * Opens the local CA in `directory`, and creates one at first use. `ca.key` decides: a missing `ca.pem` is written
+ * again for the same key, and two processes that start concurrently end up with one CA. The CA may sign only for
+ * `localhost`, the domain and the addresses of `hosts`; when these change, a CA with another key replaces it.
+ * @param domain may include a port, which is ignored
  * @param hosts what the server listens on; `0.0.0.0` and `::` mean all addresses of this machine
- * @throws SandlotError internal_server_error: `ca.key` is not a P-256 key; disk errors pass as they are in `cause`
+ * @throws SandlotError internal_server_error: `ca.key` is not a P-256 key; disk errors are in `cause`
  */
 export async function openCertificateStore(
   directory: string,
@@ -44,48 +51,89 @@ export async function openCertificateStore(
   hosts: string[] = LOOPBACK,
   now: () => number = Date.now,
 ): Promise<CertificateStore> {
-  const caPath = join(directory, 'ca.pem')
-  const bundlePath = join(directory, 'ca-bundle.pem')
   const apex = hostName(domain)
   const wanted = await namesToPermit(apex, hosts)
+  const store = new LocalCertificateStore(directory, apex, wanted, now)
+  await store.open()
+  return store
+}
 
-  const open = async () => {
-    const opened = await openAuthority(directory, caPath, wanted, now())
+class LocalCertificateStore implements CertificateStore {
+  readonly caPath: string
+  readonly bundlePath: string
+  replacedBecause?: string
+  readonly #directory: string
+  /** Host of the server, without a port. */
+  readonly #apex: string
+  readonly #wanted: WantedNames
+  readonly #now: () => number
+  readonly #leaves = new Map<string, CachedLeaf>()
+  #authority!: Promise<CertificateAuthority>
+  #renewAuthorityAtMs!: number
+
+  constructor(directory: string, apex: string, wanted: WantedNames, now: () => number) {
+    this.caPath = join(directory, 'ca.pem')
+    this.bundlePath = join(directory, 'ca-bundle.pem')
+    this.#directory = directory
+    this.#apex = apex
+    this.#wanted = wanted
+    this.#now = now
+  }
+
+  /** Must be called once, before any certificate is asked for. */
+  async open(): Promise<void> {
+    const { authority, replacedBecause } = await this.#openAuthority()
+    this.replacedBecause = replacedBecause
+    this.#authority = Promise.resolve(authority)
+    this.#renewAuthorityAtMs = renewalOf(authority)
+  }
+
+  defaultLeaf(): Promise<Leaf> {
+    const names = ['localhost', ...this.#wanted.addresses, ...domainNames(this.#apex)]
+    return this.#cachedLeaf(names.filter(unique)).leaf
+  }
+
+  async contextFor(serverName: string): Promise<SecureContext | undefined> {
+    const names = namesOfLeaf(serverName.toLowerCase(), this.#apex)
+    return names && this.#cachedLeaf(names).context
+  }
+
+  async #openAuthority(): Promise<OpenedAuthority> {
+    const opened = await openAuthority(this.#directory, this.caPath, this.#wanted, this.#now())
     const caPem = opened.authority.certificate.toString('pem')
-    await replace(bundlePath, `${(await systemCertificates()).trim()}\n${caPem.trim()}\n`, 0o644)
+    await replace(this.bundlePath, `${(await systemCertificates()).trim()}\n${caPem.trim()}\n`, 0o644)
     return opened
   }
-  const { authority: first, replacedBecause } = await open()
-  let authority = Promise.resolve(first)
-  let renewAuthorityAtMs = renewalOf(first)
 
-  /** Renews the CA with the same key long before the certificate ends: clients with the old one accept leaves of both. */
-  function currentAuthority(): Promise<CertificateAuthority> {
-    if (now() < renewAuthorityAtMs) return authority
-    renewAuthorityAtMs = Number.POSITIVE_INFINITY
-    const before = authority
-    authority = open().then((opened) => {
-      renewAuthorityAtMs = renewalOf(opened.authority)
-      return opened.authority
+  /**
+   * Renews the CA with its existing key long before its certificate expires: clients with the old certificate accept
+   * leaves of both.
+   */
+  #currentAuthority(): Promise<CertificateAuthority> {
+    if (this.#now() < this.#renewAuthorityAtMs) return this.#authority
+    this.#renewAuthorityAtMs = Number.POSITIVE_INFINITY
+    const before = this.#authority
+    this.#authority = this.#openAuthority().then(({ authority }) => {
+      this.#renewAuthorityAtMs = renewalOf(authority)
+      return authority
     })
-    authority.catch(() => {
-      authority = before
-      renewAuthorityAtMs = now() + RETRY_RENEWAL_MS
+    this.#authority.catch(() => {
+      this.#authority = before
+      this.#renewAuthorityAtMs = this.#now() + RETRY_RENEWAL_MS
     })
-    return authority
+    return this.#authority
   }
 
-  const leaves = new Map<string, CachedLeaf>()
-
-  function cachedLeaf(names: string[]): CachedLeaf {
+  #cachedLeaf(names: string[]): CachedLeaf {
+    const leaves = this.#leaves
     const [key = ''] = names
     const cached = leaves.get(key)
     leaves.delete(key)
-    if (cached && cached.renewAtMs > now()) {
+    if (cached && cached.renewAtMs > this.#now()) {
       leaves.set(key, cached)
       return cached
     }
-    const leaf = currentAuthority().then((issuer) => issueLeaf(issuer, names, now()))
+    const leaf = this.#currentAuthority().then((issuer) => issueLeaf(issuer, names, this.#now()))
     const entry = { leaf, context: leaf.then(contextOf), renewAtMs: Number.POSITIVE_INFINITY }
     leaves.set(key, entry)
     entry.context.catch(() => leaves.delete(key))
@@ -94,24 +142,15 @@ export async function openCertificateStore(
     if (leaves.size > MAX_LEAVES && oldest !== undefined) leaves.delete(oldest)
     return entry
   }
-
-  return {
-    caPath,
-    bundlePath,
-    replacedBecause,
-    defaultLeaf: () =>
-      cachedLeaf(['localhost', ...wanted.addresses, ...domainNames(apex)].filter(unique)).leaf,
-    async contextFor(serverName) {
-      const names = namesOfLeaf(serverName.toLowerCase(), apex)
-      return names && cachedLeaf(names).context
-    },
-  }
 }
 
 const contextOf = ({ certificatePem, keyPem }: Leaf): SecureContext =>
   createSecureContext({ cert: certificatePem, key: keyPem, minVersion: 'TLSv1.2' })
 
-/** One wildcard serves all sandboxes; clients refuse wildcards below a single label such as `localhost`. */
+/**
+ * Returns the names of the leaf for `name`. One wildcard covers all sandboxes, except below a single label such as
+ * `localhost`, where clients refuse wildcards.
+ */
 function namesOfLeaf(name: string, apex: string): string[] | undefined {
   if (apex.includes('.')) return name === apex || isDirectlyBelow(name, apex) ? domainNames(apex) : undefined
   return isDirectlyBelow(name, apex) ? [name] : undefined

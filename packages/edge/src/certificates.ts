@@ -112,7 +112,7 @@ export async function readAuthority(
   const certificate = new x509.X509Certificate(certificatePem)
   const ours = Buffer.from(await webcrypto.subtle.exportKey('spki', keys.publicKey))
   if (!ours.equals(Buffer.from(certificate.publicKey.rawData)))
-    throw new Error('the certificate is of another key')
+    throw new Error('the certificate belongs to another key')
   return { certificate, keys }
 }
 

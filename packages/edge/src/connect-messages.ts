@@ -8,7 +8,7 @@ const END_OF_STREAM = 0x02
 const MAX_HELD_BYTES = 256 * 1024
 /** A guest may send a message byte by byte, and each piece takes more memory than its bytes. */
 const PIECE_BYTES = 1024
-/** Bound for one sandbox, which may have a thousand streams and stop each in the middle of a message. */
+/** Limit for one sandbox, which may have a thousand streams and stop each in the middle of a message. */
 const MAX_HELD_OF_SANDBOX_BYTES = 4 * 1024 * 1024
 
 export interface StreamError {
@@ -17,7 +17,7 @@ export interface StreamError {
   message: string
 }
 
-/** Bytes that all streams of one sandbox hold back together. */
+/** Total bytes that all streams of one sandbox hold back. */
 export interface Holding {
   bytes: number
 }
@@ -37,9 +37,9 @@ export function carriesConnectMessages(
 }
 
 /**
- * Passes only whole messages of the Connect protocol on (https://connectrpc.com/docs/protocol). When the sandbox ends in
- * the middle of a message, the stream can still end with an error that clients understand. Many clients, such as Python's
- * 2.7 to 2.20, report a broken connection only in the words of their HTTP library.
+ * Forwards only complete messages of the Connect protocol (https://connectrpc.com/docs/protocol). When the sandbox
+ * ends in the middle of a message, the stream can still end with an error that clients understand. Many clients, such
+ * as Python's 2.7 to 2.20, report a broken connection only with the message of their HTTP library.
  */
 export class ConnectMessages extends Transform {
   /** Bytes of the message that is being received. */
@@ -50,11 +50,11 @@ export class ConnectMessages extends Transform {
   #payloadLeft = 0
   #held: Buffer[] = []
   #heldBytes = 0
-  /** No message has been sent to the client in part. */
+  /** Whether no message has been sent to the client partially. */
   #isWhole = true
-  /** The last message has been sent to the client. */
+  /** Whether the last message has been sent to the client. */
   #isEnded = false
-  /** Anything that still arrives from the sandbox is dropped. */
+  /** Whether everything that still arrives from the sandbox is dropped. */
   #isCutShort = false
 
   constructor(ofSandbox: Holding) {

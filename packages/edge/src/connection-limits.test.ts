@@ -15,7 +15,7 @@ describe('connections are counted', () => {
     ['2001:0DB8::', '2001:db8:0:0'],
   ])('of %s under %s', (address, key) => expect(addressKey(address)).toBe(key))
 
-  it('up to the limit of an address, and places are given back', () => {
+  it('up to the limit of an address, and closed connections free their places', () => {
     const limits = new ConnectionLimits({ maxConnectionsPerAddress: 2 })
     const first = limits.take('192.0.2.1') as () => void
     limits.take('::ffff:192.0.2.1')
@@ -25,7 +25,7 @@ describe('connections are counted', () => {
     expect(limits.take('192.0.2.1')).toBeTypeOf('function')
   })
 
-  it('up to the limit of the server, the loopback only up to that one', () => {
+  it('up to the limit of the server, which is the only limit of loopback addresses', () => {
     const limits = new ConnectionLimits({ maxConnections: 3, maxConnectionsPerAddress: 1 })
     for (const address of ['127.0.0.1', '::1', '192.0.2.1'])
       expect(limits.take(address)).toBeTypeOf('function')

@@ -1,9 +1,12 @@
 import { addressKey, LOOPBACK_KEY } from '@sandlot/protocol'
 
 export interface ConnectionLimitsOptions {
-  /** Most open connections at a time. Default 8192. */
+  /** Maximum number of open connections. Default 8192. */
   maxConnections?: number
-  /** Most open connections of one address (IPv6: of one /64); 0: no limit. Loopback has no limit, as a proxy may connect from there. Default 1000. */
+  /**
+   * Maximum number of open connections of one address (IPv6: of one /64); 0 means no limit. Loopback addresses have
+   * no limit, as a proxy may connect from there. Default 1000.
+   */
   maxConnectionsPerAddress?: number
 }
 
@@ -25,7 +28,7 @@ export class ConnectionLimits {
     this.#maxPerAddress = maxConnectionsPerAddress
   }
 
-  /** @returns a function that gives the place back, to be called once; or the limit that is reached */
+  /** @returns a function that frees the place, to be called once; or the limit that is reached */
   take(address: string | undefined): (() => void) | LimitReached {
     if (this.#total >= this.#maxTotal) return { of: 'server', limit: this.#maxTotal }
     const key = addressKey(address ?? '')

@@ -8,7 +8,7 @@ const CONTROL_ROUTES = new Set(
 /** Rounds of percent-decoding: one more than any chain of decoders between here and envd's router. */
 const DECODING_ROUNDS = 3
 
-/** Whether a router could take the request target for a control route, in any way of reading it. */
+/** Whether any router could interpret the request target as a control route. */
 export function isControlRoute(target: string): boolean {
   let path = target.split(/[?#]/, 1)[0] ?? ''
   for (let round = 0; round <= DECODING_ROUNDS; round++) {

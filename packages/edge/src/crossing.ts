@@ -1,11 +1,11 @@
 import { isApiCredential, isOwnCookie } from '@sandlot/protocol'
-import type { RawHeaders } from './headers.ts'
+import type { RawHeaders } from './message.ts'
 
-/** How a request names its sandbox, which decides what may pass between client and guest. */
+/** How a request names its sandbox, which decides which headers may pass between client and guest. */
 export interface Crossing {
   /** Host that the client requested, without a port. */
   host: string
-  /** The host also serves other sandboxes, so browsers see all of them as one origin. */
+  /** Whether the host also serves other sandboxes, so that browsers see all of them as one origin. */
   isShared: boolean
   isEnvd: boolean
 }
@@ -42,8 +42,9 @@ const ORIGIN_WIDE = new Set([
 ])
 
 /**
- * Makes a guest's answer safe for browsers. At its own host a guest may send what it likes, but cannot set or clear
- * cookies of other hosts. Answers of envd, and all answers at a shared host, are data: they run in no origin (CSP `sandbox`).
+ * Makes a guest's answer safe for browsers. At its own host a guest may send any header, but cannot set or clear
+ * cookies of other hosts. Answers of envd, and all answers at a shared host, are data: they run in no origin (CSP
+ * `sandbox`).
  */
 export function contained(headers: RawHeaders, crossing: Crossing): RawHeaders {
   const isData = crossing.isShared || crossing.isEnvd
@@ -74,7 +75,7 @@ function containedValue(lowerName: string, value: string, host: string): string 
 
 /** Narrows a cookie for a parent domain, which browsers would also send to the API and to other sandboxes, to `host` alone. */
 function hostOnly(cookie: string, host: string): string {
-  // Without a regular expression: one over spaces in the middle takes time by the square of their number.
+  // Without a regular expression, whose time would grow with the square of the number of spaces.
   const isWider = (attribute: string): boolean => {
     const at = attribute.indexOf('=')
     if (at < 0 || attribute.slice(0, at).trim().toLowerCase() !== 'domain') return false

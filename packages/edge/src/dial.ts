@@ -31,7 +31,7 @@ export class PortClosedError extends Error {}
 
 /**
  * Connects to a port that may listen on the sandbox's loopback only. After the first refusal `forward` asks envd once to
- * forward the port; then the connect is retried for half a second in all.
+ * forward the port; then the connection is retried for half a second in total.
  * @throws PortClosedError
  */
 export async function dialPort(

@@ -1,8 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { Readable, Writable } from 'node:stream'
-import { type RawHeaders, toHttp2Headers } from './headers.ts'
-import { type EdgeRequest, type EdgeResponse, isHttp2Request, isHttp2Response } from './message.ts'
+import { toHttp2Headers } from './headers.ts'
+import {
+  type EdgeRequest,
+  type EdgeResponse,
+  isHttp2Request,
+  isHttp2Response,
+  type RawHeaders,
+} from './message.ts'
 
 /** The client's side of one request, for both versions of HTTP. */
 export interface Downstream {
@@ -20,7 +26,7 @@ export interface Downstream {
   requestTrailers(): RawHeaders
   /** Must be called before the sink ends. */
   setTrailers(trailers: RawHeaders): void
-  /** Breaks the answer so that the client cannot take it for complete. */
+  /** Breaks the answer so that the client cannot mistake it for complete. */
   abort(): void
   /** Called when the client has disconnected or has received the whole answer. */
   onClose(listener: () => void): void

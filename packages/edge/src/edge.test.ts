@@ -73,7 +73,7 @@ const to = (
 const echoed = (answer: Answer) => JSON.parse(answer.body)
 const browser = { accept: 'text/html,*/*', 'sec-fetch-mode': 'navigate' }
 
-describe('what is not for a sandbox', () => {
+describe('a request that is not for a sandbox', () => {
   it('goes to the API', async () => {
     expect((await ask(world.port)).body).toBe('the API')
   })
@@ -97,7 +97,7 @@ describe('a sandbox that does not run', () => {
     expect(answer.body).toBe(`{"sandboxId":"${sandboxId}","message":"The sandbox was not found","code":502}`)
   })
 
-  it('is a page for a browser, and JSON for its scripts', async () => {
+  it('is answered with a page for a browser, and with JSON for scripts', async () => {
     const page = await to('igone', 8080, '/', browser)
     expect(page.status).toBe(502)
     expect(page.headers['content-type']).toContain('text/html')
@@ -110,7 +110,7 @@ describe('a sandbox that does not run', () => {
 })
 
 describe('a closed port', () => {
-  it('is 502 with the port, after envd was asked to forward it, within a second', async () => {
+  it('is answered within a second with 502 and the port, after envd was asked to forward the port', async () => {
     forwarded = []
     const start = performance.now()
     const answer = await to('iopen', 4)
@@ -123,19 +123,19 @@ describe('a closed port', () => {
     expect((await to('iopen', 4, '/', browser)).body).toContain('Start a server on port 4')
   })
 
-  it('asks envd once for requests that come together', async () => {
+  it('asks envd once for concurrent requests', async () => {
     forwarded = []
     await Promise.all([to('iopen', 5), to('iopen', 5), to('iopen', 5)])
     expect(forwarded).toEqual([5])
   })
 
-  it('works once envd forwards it', async () => {
+  it('works once envd forwards the port', async () => {
     expect((await to('iopen', 45454)).body).toBe('late')
   })
 })
 
 describe('the traffic token', () => {
-  it('is demanded with the exact text', async () => {
+  it('is required, and the error has the exact text', async () => {
     const answer = await to('isafe', app.port)
     expect(answer.status).toBe(403)
     expect(JSON.parse(answer.body)).toEqual({
@@ -153,7 +153,7 @@ describe('the traffic token', () => {
     expect(answer.body).not.toContain('secret')
   })
 
-  it("is not asked for on envd's port", async () => {
+  it("is not required on envd's port", async () => {
     expect((await to('isafe', ENVD_PORT, '/health')).status).toBe(200)
   })
 })
@@ -174,7 +174,7 @@ describe("envd's control routes", () => {
     expect(await sendRaw(world.port, `POST init HTTP/1.1\r\n${head}`)).toMatch(/^HTTP\/1.1 400 /)
   })
 
-  it("are a user's own routes on other ports", async () => {
+  it('are ordinary routes on other ports', async () => {
     expect((await to('iopen', app.port, '/init')).status).toBe(200)
   })
 })
@@ -214,7 +214,7 @@ describe('between a client and a guest', () => {
     expect(basic.headers.authorization).toBe('Basic dXNlcjo=')
   })
 
-  it("ports of users get an application's headers, but nothing that has the form of our credentials", async () => {
+  it('ports of users get the headers of applications, but nothing that has the form of credentials of the API', async () => {
     const { headers } = echoed(await to('iopen', app.port, '/', credentials))
     expect(headers).toMatchObject({
       cookie: 'a=1; b=2',
@@ -229,7 +229,7 @@ describe('between a client and a guest', () => {
     expect(ours.headers).not.toHaveProperty('cookie')
   })
 
-  it("what envd's port answers is data to browsers; a PDF may still be shown", async () => {
+  it("answers of envd's port are data to browsers, which may still show a PDF", async () => {
     for (const path of ['/page', '/files?path=x'])
       expect((await to('iopen', ENVD_PORT, path)).headers).toMatchObject({
         'x-content-type-options': 'nosniff',
@@ -240,7 +240,7 @@ describe('between a client and a guest', () => {
     expect(pdf.headers).not.toHaveProperty('content-security-policy')
   })
 
-  it('an upgrade of the API is 400', async () => {
+  it('an upgrade request to the API is answered with 400', async () => {
     const head = `GET / HTTP/1.1\r\nHost: localhost\r\nE2b-Sandbox-Id: iopen\r\nE2b-Sandbox-Port: ${app.port}\r\n`
     const answer = await sendRaw(world.port, `${head}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
     expect(answer).toMatch(/^HTTP\/1.1 400 /)
@@ -257,7 +257,7 @@ describe('a request', () => {
     expect(seen.headers).toMatchObject({ 'x-access-token': 't', host: `${app.port}-iopen.sandlot.localhost` })
   })
 
-  it('tells ports of users where it came from, and envd nothing', async () => {
+  it('has forwarding headers on ports of users, but not on the port of envd', async () => {
     const seen = echoed(
       await to('iopen', app.port, '/', { 'x-forwarded-for': '1.2.3.4', 'x-forwarded-proto': 'https' }),
     )
@@ -274,7 +274,7 @@ describe('a request', () => {
     expect(echoed(await to('imask', ENVD_PORT)).headers.host).toBe(`${ENVD_PORT}-imask.sandlot.localhost`)
   })
 
-  it('may say which local host the program sees, on ports of users', async () => {
+  it('may choose the local host that the program sees, on ports of users', async () => {
     const seen = async (port: number, host: string, id = 'iopen') =>
       echoed(await to(id, port, '/', { 'e2b-sandbox-host': host })).headers
     expect(await seen(app.port, 'localhost:5000')).toMatchObject({ host: 'localhost:5000' })
@@ -284,7 +284,7 @@ describe('a request', () => {
     expect((await seen(ENVD_PORT, 'localhost')).host).toBe(`${ENVD_PORT}-iopen.sandlot.localhost`)
   })
 
-  it('loses its hop-by-hop headers, not what frames or authorises it', async () => {
+  it('loses its hop-by-hop headers, but no header that frames or authorises the request', async () => {
     const headers = {
       connection: 'close, x-hop, content-length, x-access-token',
       'x-hop': '1',
@@ -298,7 +298,7 @@ describe('a request', () => {
     expect(seen.body).toBe('data')
   })
 
-  it('with Expect: 100-continue is continued and passes trailers on', async () => {
+  it('with Expect: 100-continue is continued, and its trailers are forwarded', async () => {
     const host = `Host: ${app.port}-iopen.sandlot.localhost\r\nConnection: close\r\n`
     const chunked = 'Transfer-Encoding: chunked\r\nTrailer: x-end\r\n\r\n3\r\nabc\r\n0\r\nx-end: yes\r\n\r\n'
     const answer = await sendRaw(world.port, `POST / HTTP/1.1\r\n${host}Expect: 100-continue\r\n${chunked}`)
@@ -317,7 +317,7 @@ describe('an answer', () => {
     expect(answer.headers).not.toHaveProperty('x-hop')
   })
 
-  it('without a body is passed as such', async () => {
+  it('without a body is forwarded without a body', async () => {
     expect(await to('iopen', app.port, '/empty')).toMatchObject({ status: 204, body: '' })
     expect(await to('iopen', app.port, '/unchanged')).toMatchObject({
       status: 304,
@@ -329,12 +329,12 @@ describe('an answer', () => {
     expect(Number(head.headers['content-length'])).toBe(7)
   })
 
-  it('that is not HTTP is 502, one that never comes is 504', async () => {
+  it('is 502 when it is not HTTP, and 504 when it never arrives', async () => {
     expect((await to('iopen', app.port, '/broken')).status).toBe(502)
     expect((await to('iopen', app.port, '/silent')).status).toBe(504)
   })
 
-  it('that is missing after the app had the request tells clients not to repeat it', async () => {
+  it('that is missing after the app received the request tells clients not to repeat the request', async () => {
     const shouldRetry = async (port: number, path: string) =>
       (await to('iopen', port, path)).headers['should-retry']
     expect(await shouldRetry(app.port, '/broken')).toBe('false')
@@ -343,8 +343,8 @@ describe('an answer', () => {
     expect((await to('igone', 8080)).headers).not.toHaveProperty('should-retry')
   })
 
-  it('says by its words whether the sandbox or its port is gone, and says neither otherwise', async () => {
-    // PyPI e2b 2.63 tells its exceptions apart by exactly these
+  it('has exact words for a missing sandbox and a closed port, and neither of them otherwise', async () => {
+    // PyPI e2b 2.63 chooses its exception by exactly these words
     expect((await to('igone', ENVD_PORT)).body).toContain('was not found')
     expect((await to('iopen', 4)).body).toContain('port is not open')
     for (const path of ['/broken', '/silent'])
@@ -352,7 +352,7 @@ describe('an answer', () => {
   })
 })
 
-it('more requests at one time than allowed are 429 with Retry-After', async () => {
+it('more concurrent requests than allowed are answered with 429 and Retry-After', async () => {
   const answers = await Promise.all(Array.from({ length: 7 }, () => to('iopen', app.port, '/silent')))
   const refused = answers.filter(({ status }) => status === 429)
   expect(refused).toHaveLength(2)
@@ -360,7 +360,7 @@ it('more requests at one time than allowed are 429 with Retry-After', async () =
   expect((await to('iopen', app.port)).status).toBe(200)
 })
 
-it('a kept-alive connection that the sandbox has closed is replaced without the client noticing', async () => {
+it('a kept-alive connection that the sandbox has closed is replaced transparently', async () => {
   let connections = 0
   const server = await startServer(ADDRESS, (request, response) => {
     const { socket } = request
@@ -374,7 +374,7 @@ it('a kept-alive connection that the sandbox has closed is replaced without the 
   expect(connections).toBeGreaterThanOrEqual(20)
 })
 
-it('a page of another origin can read why it was refused', async () => {
+it('a page of another origin can read why its request was refused', async () => {
   const preflight = await to(
     'igone',
     ENVD_PORT,

@@ -36,14 +36,16 @@ import { refuseUpgrade, tunnel } from './tunnel.ts'
 
 export interface EdgeOptions {
   directory: SandboxDirectory
-  /** Sandboxes are `<port>-<id>.<domain>`; may hold a port, which is ignored. */
+  /** Domain of the hosts of sandboxes, `<port>-<id>.<domain>`; may include a port, which is ignored. */
   domain: string
   logger: Pick<Logger, 'debug'>
   /** Opens a connection to a port of a sandbox. Default: TCP, 5 s. */
   dial?: Dial
-  /** Most pending requests and tunnels of one sandbox; more are answered with 429. Default 1000. */
+  /**
+   * Maximum number of pending requests and tunnels of one sandbox; further ones are answered with 429. Default 1000.
+   */
   maxConnectionsPerSandbox?: number
-  /** Breaks a request or tunnel after so long without a byte in either direction. Default 620 000 (wire spec 3). */
+  /** Breaks a request or tunnel after this time without data in either direction. Default 620 000 (wire spec 3). */
   idleTimeoutMs?: number
 }
 
@@ -51,7 +53,7 @@ export interface EdgeOptions {
 export interface Edge {
   /** Whether the request is for a sandbox; all others belong to the REST API. */
   claims(request: EdgeRequest): boolean
-  /** Answers a claimed request; by door `sandboxes` every request is one. */
+  /** Answers a claimed request. Every request of the door `sandboxes` is claimed. */
   handle(request: EdgeRequest, response: EdgeResponse, door?: Door): void
   /** Answers any request to change the protocol, e.g. to WebSocket. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, door?: Door): void
@@ -182,14 +184,14 @@ class SandboxEdge implements Edge {
     return { target, connections, headers: forwardedAs(request, addressed, entry) }
   }
 
-  /** All requests that wait for the same sandbox share one resume. */
+  /** Resumes a paused sandbox. Concurrent requests for one sandbox share one resume. */
   async #wake(target: SandboxTarget, request: EdgeRequest, door: Door): Promise<Admission | Refusal> {
     try {
       await this.#directory.wake(target.sandboxId)
       const admission = this.#admit(request, door)
       return 'asleep' in admission ? sandboxNotFound(target) : admission
     } catch (error) {
-      this.#logger.debug({ err: error, ...target }, 'a paused sandbox could not be woken')
+      this.#logger.debug({ err: error, ...target }, 'a paused sandbox could not be resumed')
       return notWoken(target, error)
     }
   }

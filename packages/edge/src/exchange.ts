@@ -4,7 +4,8 @@ import { ConnectMessages, carriesConnectMessages, type StreamError } from './con
 import { type Crossing, contained } from './crossing.ts'
 import { PortClosedError } from './dial.ts'
 import type { Downstream } from './downstream.ts'
-import { type RawHeaders, responseHeaders } from './headers.ts'
+import { responseHeaders } from './headers.ts'
+import type { RawHeaders } from './message.ts'
 import { CONNECTION_LOST } from './parting.ts'
 import { brokenAnswer, noAnswer, portClosed, type Refusal } from './refusal.ts'
 import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
@@ -26,76 +27,92 @@ export interface ExchangeOptions {
 
 /**
  * Streams one request to the sandbox and its answer back. An abort by either side reaches the other side.
- * @throws node:http's error when HTTP/1.1 cannot carry the head; nothing is answered then
+ * @throws node:http's error when HTTP/1.1 cannot carry the head; no answer was sent then
  */
 export function exchange(options: ExchangeOptions): void {
-  const { downstream, connections, target } = options
-  let upstream!: ClientRequest
-  let messages: ConnectMessages | undefined
-  let isOver = false
-  start(false)
-  const untrack = connections.track((parting) => {
-    if (isOver) return
-    isOver = true
-    upstream.destroy()
-    if (downstream.isHeadSent || !parting) breakAnswer(parting?.error)
-    else options.refuse(parting.refusal)
-  })
-  downstream.onClose(() => {
-    untrack()
-    isOver = true
-    if (!isComplete(upstream) || !upstream.writableFinished) upstream.destroy()
-  })
+  new Exchange(options).begin()
+}
 
-  function start(isRetry: boolean): void {
-    upstream = httpRequest({
+class Exchange {
+  readonly #options: ExchangeOptions
+  #upstream!: ClientRequest
+  #messages: ConnectMessages | undefined
+  #isOver = false
+  #untrack!: () => void
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options
+  }
+
+  begin(): void {
+    const { downstream, connections, refuse } = this.#options
+    this.#start(false)
+    this.#untrack = connections.track((parting) => {
+      if (this.#isOver) return
+      this.#isOver = true
+      this.#upstream.destroy()
+      if (downstream.isHeadSent || !parting) this.#breakAnswer(parting?.error)
+      else refuse(parting.refusal)
+    })
+    downstream.onClose(() => {
+      this.#untrack()
+      this.#isOver = true
+      if (!isComplete(this.#upstream) || !this.#upstream.writableFinished) this.#upstream.destroy()
+    })
+  }
+
+  #start(isRetry: boolean): void {
+    const { downstream, connections, target, method, path, headers, idleTimeoutMs } = this.#options
+    const request = httpRequest({
       agent: isRetry ? connections.freshAgent() : connections.agentFor(target.port),
       host: connections.address,
       port: target.port,
-      method: options.method,
-      path: options.path,
-      headers: options.headers,
-      timeout: options.idleTimeoutMs,
+      method,
+      path,
+      headers,
+      timeout: idleTimeoutMs,
       maxHeaderSize: MAX_HEADER_BYTES,
     })
-    const request = upstream
-    const { crossing, idleTimeoutMs } = options
+    this.#upstream = request
     request.once('response', (response) => {
-      messages = passAnswer(response, downstream, { crossing, connections, idleTimeoutMs }, fail)
+      this.#messages = passAnswer(response, downstream, this.#options, (error) => this.#fail(error))
     })
-    onUnwantedAnswer(request, { mayUpgrade: false }, breakOff)
+    onUnwantedAnswer(request, { mayUpgrade: false }, (error) => this.#breakOff(error))
     request.once('timeout', () => {
       // The answer is complete, so it is the client that does not read.
       if (isComplete(request)) downstream.abort()
-      else fail(undefined, noAnswer(target, idleTimeoutMs))
+      else this.#fail(undefined, noAnswer(target, idleTimeoutMs))
     })
     request.on('error', (error) => {
-      if (isStale(request, error) && !isRetry && !downstream.hasBody && !isOver && !downstream.isHeadSent)
-        start(true)
-      else fail(error)
+      if (isStale(request, error) && !isRetry && this.#mayRetry()) this.#start(true)
+      else this.#fail(error)
     })
     passRequest(request, downstream)
   }
 
-  function breakAnswer(error?: StreamError): void {
-    if (error && messages?.endWith(error)) endUnlessRead(downstream, options.idleTimeoutMs)
+  #mayRetry(): boolean {
+    const { hasBody, isHeadSent } = this.#options.downstream
+    return !hasBody && !this.#isOver && !isHeadSent
+  }
+
+  #breakAnswer(error?: StreamError): void {
+    const { downstream, idleTimeoutMs } = this.#options
+    if (error && this.#messages?.endWith(error)) endUnlessRead(downstream, idleTimeoutMs)
     else downstream.abort()
   }
 
-  function fail(error: unknown, refusal?: Refusal): void {
-    if (!isComplete(upstream)) breakOff(error, refusal)
+  #fail(error: unknown, refusal?: Refusal): void {
+    if (!isComplete(this.#upstream)) this.#breakOff(error, refusal)
   }
 
-  function breakOff(error: unknown, refusal?: Refusal): void {
-    if (isOver) return
-    isOver = true
-    upstream.destroy()
-    untrack()
-    if (downstream.isHeadSent) breakAnswer(CONNECTION_LOST)
-    else
-      options.refuse(
-        refusal ?? (error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)),
-      )
+  #breakOff(error: unknown, refusal?: Refusal): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#upstream.destroy()
+    this.#untrack()
+    const { downstream, target, refuse } = this.#options
+    if (downstream.isHeadSent) this.#breakAnswer(CONNECTION_LOST)
+    else refuse(refusal ?? (error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)))
   }
 }
 
@@ -117,7 +134,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
     }
     upstream.end()
   })
-  // The part of the body that the sandbox does not read is read and dropped, so that the client reads the answer.
+  // Reads and drops the part of the body that the sandbox does not read, so that the client reads the answer.
   upstream.once('close', () => {
     if (!source.readableEnded) source.resume()
   })
@@ -128,7 +145,7 @@ function passRequest(upstream: ClientRequest, downstream: Downstream): void {
 }
 
 /**
- * Streams an answer to the client. `fail` is called when it cannot be begun or is cut off.
+ * Streams an answer to the client. `fail` is called when the answer cannot begin or is cut off.
  * @returns the transform that can end the answer with an error, if the answer has one
  */
 export function passAnswer(
@@ -183,7 +200,10 @@ export function passAnswer(
   return messages
 }
 
-/** Aborts a client that does not read the rest of a finished answer: the sandbox's idle timeout no longer covers it. */
+/**
+ * Aborts a client that does not read the rest of a finished answer, which the sandbox's idle timeout no longer
+ * covers.
+ */
 function endUnlessRead(downstream: Downstream, idleTimeoutMs: number): void {
   const timer = setTimeout(() => downstream.abort(), idleTimeoutMs)
   downstream.onClose(() => clearTimeout(timer))

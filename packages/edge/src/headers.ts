@@ -1,9 +1,6 @@
 import { type Crossing, isWithheld, withoutOwnCookies } from './crossing.ts'
-import { type EdgeRequest, isEncrypted, isHttp2Request } from './message.ts'
+import { type EdgeRequest, isEncrypted, isHttp2Request, type RawHeaders } from './message.ts'
 import { GUEST_HOST_HEADER, TRAFFIC_TOKEN_HEADER } from './refusal.ts'
-
-/** Headers as on the wire: name, value, name, value …, in order, with their case and repetitions. */
-export type RawHeaders = string[]
 
 /** Headers for the next hop only (RFC 9110, 7.6.1), and headers that the edge sets itself. */
 export const HOP_BY_HOP = new Set([
@@ -23,7 +20,7 @@ export interface RequestHeadersOptions {
   host: string
   hasBody: boolean
   crossing: Crossing
-  /** Absent on envd's port, which is not called by browsers. */
+  /** Authority for the forwarding headers; absent on envd's port, which browsers do not call. */
   forwarded?: { authority: string }
   /** Value of the Upgrade header, when the connection changes its protocol. */
   upgrade?: string

@@ -10,9 +10,9 @@ const request = (url: string, ...rawHeaders: string[]): EdgeRequest => {
 
 it.each([
   ['two hosts', request('/', 'Host', 'a.test', 'HOST', 'a.test')],
-  ['a host beside another target', request('http://b.test/x', 'Host', 'a.test')],
-  ['a host beside another authority', request('/', ':authority', 'a.test', 'host', 'b.test')],
-  ['an empty host beside an authority', request('/', ':authority', 'a.test', 'host', '')],
+  ['a host and a target with another host', request('http://b.test/x', 'Host', 'a.test')],
+  ['a host and another authority', request('/', ':authority', 'a.test', 'host', 'b.test')],
+  ['an empty host and an authority', request('/', ':authority', 'a.test', 'host', '')],
 ])('%s is ambiguous', (_, asked) => expect(hasAmbiguousHost(asked)).toBe(true))
 
 it.each([

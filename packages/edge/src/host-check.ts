@@ -2,7 +2,8 @@ import type { EdgeRequest } from './message.ts'
 
 /**
  * Whether a request names more than one host: two Host headers (RFC 9112, 3.2), a Host that differs from the target's
- * own authority, or from `:authority` of HTTP/2. A proxy in front may use another one of them than the edge does.
+ * own authority, or from `:authority` of HTTP/2. A proxy in front of the edge may choose another of these hosts than
+ * the edge.
  */
 export function hasAmbiguousHost(request: EdgeRequest): boolean {
   const { rawHeaders } = request
@@ -18,7 +19,7 @@ export function hasAmbiguousHost(request: EdgeRequest): boolean {
   return authority !== undefined && withoutDefaultPort(String(authority)) !== withoutDefaultPort(host)
 }
 
-/** Authority of an absolute URL, as clients of a proxy send it. */
+/** Authority of an absolute URL, which clients send to a proxy. */
 function authorityOfTarget(target = ''): string | undefined {
   if (target.startsWith('/') || target === '*') return undefined
   return /^https?:\/\/(?:[^/?#@]*@)?([^/?#]*)/i.exec(target)?.[1]

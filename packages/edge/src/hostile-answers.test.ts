@@ -14,11 +14,11 @@ let app: Server
 let envd: Server
 let port = 0
 let session: ClientHttp2Session
-/** What a sandbox sends after it got a head; the sent bytes are counted. */
+/** Sends the sandbox's answer to a head; the sent bytes are counted. */
 let answer: (socket: Socket) => void = () => {}
 const sent = { bytes: 0 }
 
-/** Sends a beginning, and then the same piece without end. */
+/** Sends `start`, and then `piece` without end. */
 const begins = (start: string, piece: string) => (socket: Socket) => {
   socket.write(start)
   flood(socket, piece)
@@ -88,7 +88,7 @@ describe('trailers of a sandbox', () => {
     ['of the framing', 'transfer-encoding: chunked'],
     ['for another protocol', 'upgrade: h2c'],
     ['for the next hop', 'keep-alive: timeout=1'],
-  ])('%s are dropped, and the server lives on', async (_, trailer) => {
+  ])('%s are dropped, and the server keeps running', async (_, trailer) => {
     answer = (socket) => socket.end(`${head}${trailer}\r\nx-sum: 42\r\n\r\n`)
     const plain = await overHttp1()
     expect(plain).toContain('x-sum: 42')
@@ -101,18 +101,18 @@ describe('trailers of a sandbox', () => {
     ['called __proto__', '__proto__: x'],
     ['with letters of Latin-1', 'x: \xff\xe9'],
     ['given twice', 'x: 1\r\nx: 2'],
-  ])('%s pass', async (_, trailer) => {
+  ])('%s are forwarded', async (_, trailer) => {
     answer = (socket) => socket.end(Buffer.from(`${head}${trailer}\r\n\r\n`, 'latin1'))
     expect(await overHttp1()).toContain(trailer.split(':')[0])
     expect((await overHttp2()).body).toBe('hi')
   })
 
   it.each([
-    ['whose name is no token', 'a b: c'],
+    ['whose name is not a token', 'a b: c'],
     ['that are a pseudo-header', ':status: 200'],
     ['beyond 64 KiB', `x: ${'y'.repeat(70_000)}`],
     ['beyond any count', Array.from({ length: 3_000 }, (_, i) => `x${i}: y`).join('\r\n')],
-  ])('%s harm nobody', async (_, trailer) => {
+  ])('%s do not affect other requests', async (_, trailer) => {
     answer = (socket) => socket.end(`${head}${trailer}\r\n\r\n`)
     await overHttp1().catch(() => {})
     await overHttp2().catch(() => {})
@@ -127,7 +127,7 @@ describe('an answer of a sandbox', () => {
     ['whose headers never end', begins('HTTP/1.1 200 OK\r\n', 'a: b\r\n')],
     ['with one header that never ends', begins('HTTP/1.1 200 OK\r\na: ', 'b')],
     ['that changes the protocol unasked', begins(SWITCHING, 'x')],
-    ['that is no HTTP', begins('', '\0\xff')],
+    ['that is not HTTP', begins('', '\0\xff')],
   ])('%s is a bad gateway at once', async (_, mouth) => {
     answer = mouth
     const start = performance.now()
@@ -141,7 +141,7 @@ describe('an answer of a sandbox', () => {
     ['a control character', '\x01'],
     ['a NUL', '\0'],
     ['a DEL', '\x7f'],
-  ])('with %s in its reason is a bad gateway, and the server lives on', async (_, reason) => {
+  ])('with %s in its reason is a bad gateway, and the server keeps running', async (_, reason) => {
     answer = (socket) => socket.end(`HTTP/1.1 200 ${reason}\r\n\r\n`)
     const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket'
     const overUpgrade = () => sendRaw(world.port, `GET / HTTP/1.1\r\nHost: ${host()}\r\n${upgrade}\r\n\r\n`)

@@ -22,11 +22,11 @@ const sandbox = () => `${app.port}-iapp.sandlot.localhost`
 it.each([
   ['to the API', 'Host: localhost\r\n', () => 'localhost'],
   ['to a sandbox', 'Host: localhost\r\n', sandbox],
-  ['to a host that there is not', 'Host: localhost\r\n', () => '80-inone.sandlot.localhost'],
-  ['behind a refused expectation', 'Host: localhost\r\nExpect: more\r\n', () => 'localhost'],
-  ['behind a request without a host', '', () => 'localhost'],
+  ['to a host that does not exist', 'Host: localhost\r\n', () => '80-inone.sandlot.localhost'],
+  ['after a refused expectation', 'Host: localhost\r\nExpect: more\r\n', () => 'localhost'],
+  ['after a request without a host', '', () => 'localhost'],
 ])(
-  'an upgrade %s that comes ahead of the answer to an earlier request harms nobody',
+  'an upgrade %s that arrives before an earlier request was answered does not affect other connections',
   async (_, first, host) => {
     await sendRaw(
       world.port,

@@ -53,7 +53,7 @@ const closed = (socket: Socket) =>
       .once('close', () => resolve())
   })
 
-it('a handler that throws costs its own connection and nothing else', async () => {
+it('a handler that throws ends its own connection and nothing else', async () => {
   const failures: unknown[] = []
   const fail = () => {
     throw new Error('an unexpected error')
@@ -104,7 +104,7 @@ describe('one port', () => {
     session.close()
   })
 
-  it('that is taken is a conflict that names the port', async () => {
+  it('that is in use is a conflict that names the port', async () => {
     const port = await listen()
     const second = createListener({ hosts: ['127.0.0.1'], port, tls, onRequest() {}, onUpgrade() {} })
     await expect(second).rejects.toMatchObject({
@@ -114,7 +114,7 @@ describe('one port', () => {
   })
 })
 
-describe('a client that holds its connection up is dropped', () => {
+describe('a client that stalls its connection is dropped', () => {
   it('before the first byte', async () => {
     const port = await listen({ openTimeoutMs: 100 })
     await once(connect(port, '127.0.0.1').resume(), 'close')
@@ -139,7 +139,7 @@ describe('a client that holds its connection up is dropped', () => {
     expect((await ask(port, { headers: { x: 'y'.repeat(60_000) } })).status).toBe(200)
   })
 
-  it('or opens and resets streams as fast as it can', async () => {
+  it('when it opens and resets streams as fast as it can', async () => {
     let asked = 0
     const port = await listen({ onRequest: () => void asked++ })
     const socket = secure(port, ['h2'])
@@ -184,7 +184,7 @@ describe('a request', () => {
     session.close()
   })
 
-  it('to upgrade that has a body is an ordinary request', async () => {
+  it('with an upgrade header and a body is an ordinary request', async () => {
     const port = await listen({
       onRequest: async (request, response) =>
         void (response as ServerResponse).end(await textOf(request as IncomingMessage)),
@@ -194,7 +194,7 @@ describe('a request', () => {
     expect(await sendRaw(port, `${head}body`)).toMatch(/\r\n\r\nbody$/)
   })
 
-  it('behind a hundred others that are not answered breaks the connection', async () => {
+  it('after a hundred others without an answer breaks the connection', async () => {
     let asked = 0
     const port = await listen({ onRequest: () => void asked++ })
     const socket = connect(port, '127.0.0.1')
@@ -219,19 +219,19 @@ describe('an idle connection', () => {
     ;(response as ServerResponse).end('done')
   }
 
-  it('ends soon when its handler said so, and says when', async () => {
+  it('is closed early when its handler requested that, and announces the time', async () => {
     const port = await listen({ shortIdleMs: 1_000, onRequest: forApi })
     const answer = await sendRaw(port, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
     expect(answer).toMatch(/keep-alive: timeout=1\r\n/i)
   })
 
-  it('stays as long as sandboxes need it otherwise, and says so', async () => {
+  it('otherwise stays open as long as sandboxes need, and announces the time', async () => {
     const port = await listen({ shortIdleMs: 100 })
     const { headers } = await ask(port, { agent: undefined })
     expect(headers['keep-alive']).toBe('timeout=620')
   })
 
-  it('of HTTP/2 ends soon too', async () => {
+  it('of HTTP/2 is closed early too', async () => {
     const port = await listen({ shortIdleMs: 500, onRequest: forApi })
     const session = connectHttp2(`https://localhost:${port}`, { ca: readFileSync(tls.caPath) })
     expect(await textOf(session.request({ ':path': '/' }))).toBe('done')
@@ -242,7 +242,7 @@ describe('an idle connection', () => {
 })
 
 describe('more connections than the limit', () => {
-  it('are told so, and those that are open go on', async () => {
+  it('are refused with the reason, and open connections keep working', async () => {
     const port = await listen({ maxConnections: 2 })
     const open = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
     await Promise.all(open.map((socket) => once(socket, 'connect')))
@@ -258,7 +258,7 @@ describe('more connections than the limit', () => {
 })
 
 describe('closing', () => {
-  it('lets what is under way end, and ends idle connections', async () => {
+  it('lets pending requests end, and closes idle connections', async () => {
     let answer: (() => void) | undefined
     const port = await listen({
       onRequest: (_, response) => void (answer = () => (response as ServerResponse).end('done')),
@@ -276,7 +276,7 @@ describe('closing', () => {
     expect(performance.now() - start).toBeLessThan(1000)
   })
 
-  it('breaks what takes longer than the grace', async () => {
+  it('breaks requests that take longer than the grace period', async () => {
     let isAsked = false
     const port = await listen({ onRequest: () => void (isAsked = true) })
     const pending = ask(port)

@@ -16,14 +16,14 @@ import { refuseUpgrade } from './tunnel.ts'
 import { Turnstile } from './turn-away.ts'
 
 export interface ListenerOptions extends ConnectionLimitsOptions {
-  /** Addresses to listen on, e.g. `['127.0.0.1', '::1']`. IPv6 ones are left out on a machine without IPv6. */
+  /** Addresses to listen on, e.g. `['127.0.0.1', '::1']`. IPv6 addresses are left out on a machine without IPv6. */
   hosts: string[]
-  /** 0: any port that is free on all hosts. */
+  /** Port to listen on; 0 means any port that is free on all hosts. */
   port: number
   tls: CertificateStore
   onRequest: (request: EdgeRequest, response: EdgeResponse, connection: RequestConnection) => void
   onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
-  /** Called when a handler threw. The listener ends that connection; all others go on. */
+  /** Called when a handler threw. The listener ends the connection of that request, and no other. */
   onFailure?: (error: unknown) => void
   /** Longest time from the first byte of a connection, or of a request, to the end of the head. Default 15 000. */
   headTimeoutMs?: number
@@ -35,75 +35,126 @@ export interface ListenerOptions extends ConnectionLimitsOptions {
 
 export interface Listener {
   port: number
-  /** Stops accepting, lets pending requests end for `graceMs`, then breaks them. */
+  /** Stops accepting connections, waits up to `graceMs` for pending requests, then breaks them. */
   close(graceMs: number): Promise<void>
 }
 
 const TLS_HANDSHAKE_RECORD = 0x16
-/** As long as the edge lets a request be idle, so that clients may keep their connections (wire spec 3). */
+/** Equals the edge's idle timeout of a request, so that clients may keep their connections (wire spec 3). */
 const IDLE_CONNECTION_MS = 620_000
 const CONTEXT_CHECK_MS = 3_600_000
 const ANY_PORT_ATTEMPTS = 20
 
 /**
- * Listens on one port for HTTP/1.1, and for TLS with HTTP/2 or HTTP/1.1; the first byte tells which.
+ * Listens on one port for HTTP/1.1, and for TLS with HTTP/2 or HTTP/1.1; the first byte decides.
  * @throws SandlotError conflict: the port is taken, or this process may not listen on it
  */
 export async function createListener(options: ListenerOptions): Promise<Listener> {
-  const { onRequest, headTimeoutMs = 15_000, openTimeoutMs = 10_000, shortIdleMs = 120_000 } = options
-  const sockets = new Set<Socket>()
-  const idle = { longMs: IDLE_CONNECTION_MS, shortMs: shortIdleMs }
-  const openRequests = new OpenRequests(idle)
-  const sessions = new Sessions(idle)
-  const limits = new ConnectionLimits(options)
-  const turnstile = new Turnstile()
-  let isClosing = false
-  let onEmpty: (() => void) | undefined
+  const listener = new PortListener(options)
+  await listener.open()
+  return listener
+}
 
-  const http1 = createPlainServer(options, headTimeoutMs)
-  const http2 = createSessionServer()
-  http1.on('request', (request, response) => {
-    response.once('close', () => {
-      if (isClosing) setImmediate(() => http1.closeIdleConnections())
+class PortListener implements Listener {
+  readonly #options: ListenerOptions
+  readonly #openTimeoutMs: number
+  readonly #openRequests: OpenRequests
+  readonly #sessions: Sessions
+  readonly #limits: ConnectionLimits
+  readonly #turnstile = new Turnstile()
+  readonly #sockets = new Set<Socket>()
+  readonly #http1: HttpServer
+  readonly #http2: Http2Server
+  #tls!: SecureServer
+  #servers: Server[] = []
+  #isClosing = false
+  /** Called when the last connection has ended, while the listener closes. */
+  #onEmpty: (() => void) | undefined
+
+  constructor(options: ListenerOptions) {
+    const { headTimeoutMs = 15_000, openTimeoutMs = 10_000, shortIdleMs = 120_000 } = options
+    const idle = { longMs: IDLE_CONNECTION_MS, shortMs: shortIdleMs }
+    this.#options = options
+    this.#openTimeoutMs = openTimeoutMs
+    this.#openRequests = new OpenRequests(idle)
+    this.#sessions = new Sessions(idle)
+    this.#limits = new ConnectionLimits(options)
+    this.#http1 = createPlainServer(options, headTimeoutMs)
+    this.#http2 = createSessionServer()
+    this.#handleRequests()
+  }
+
+  get port(): number {
+    return (this.#servers[0]!.address() as AddressInfo).port
+  }
+
+  async open(): Promise<void> {
+    const { tls, hosts, port } = this.#options
+    this.#tls = await createSecureServer(tls, this.#openTimeoutMs, (socket, isHttp2) =>
+      (isHttp2 ? this.#http2 : this.#http1).emit('connection', socket),
+    )
+    this.#servers = await listenOnAll(hosts, port, (socket) => this.#accept(socket))
+    // These servers never listen themselves, as the first byte is read before; this event starts their head timeout check.
+    this.#http1.emit('listening')
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true
+    this.#tls.stop()
+    for (const server of this.#servers) server.close()
+    for (const session of this.#sessions.all()) session.close()
+    this.#http1.closeIdleConnections()
+    if (this.#sockets.size > 0)
+      await Promise.race([new Promise<void>((resolve) => (this.#onEmpty = resolve)), sleep(graceMs)])
+    for (const session of this.#sessions.all()) session.destroy()
+    this.#sessions.stop()
+    for (const socket of this.#sockets) socket.destroy()
+    this.#http1.close()
+  }
+
+  #handleRequests(): void {
+    this.#http1.on('request', (request, response) => {
+      response.once('close', () => {
+        if (this.#isClosing) setImmediate(() => this.#http1.closeIdleConnections())
+      })
+      const connection = this.#openRequests.add(request, response)
+      if (connection) this.#pass(request, response, connection)
     })
-    const connection = openRequests.add(request, response)
-    if (connection) pass(request, response, connection)
-  })
-  http2.on('request', (request, response) => pass(request, response, sessions.connectionOf(request.stream)))
-  http2.on('session', (session) => {
-    session.setLocalWindowSize(8 * 1024 * 1024)
-    sessions.add(session)
-    if (isClosing) session.close()
-  })
-  const tls = await createSecureServer(options.tls, openTimeoutMs, (socket, isHttp2) =>
-    (isHttp2 ? http2 : http1).emit('connection', socket),
-  )
+    this.#http2.on('request', (request, response) =>
+      this.#pass(request, response, this.#sessions.connectionOf(request.stream)),
+    )
+    this.#http2.on('session', (session) => {
+      session.setLocalWindowSize(8 * 1024 * 1024)
+      this.#sessions.add(session)
+      if (this.#isClosing) session.close()
+    })
+  }
 
-  function pass(request: EdgeRequest, response: EdgeResponse, connection: RequestConnection): void {
+  #pass(request: EdgeRequest, response: EdgeResponse, connection: RequestConnection): void {
     if (hasAmbiguousHost(request)) {
       connection.endSoon()
       sendRefusal(request, response, ambiguousHost())
     } else
-      contained(options, 'stream' in request ? request.stream : request.socket, () =>
-        onRequest(request, response, connection),
+      contained(this.#options, 'stream' in request ? request.stream : request.socket, () =>
+        this.#options.onRequest(request, response, connection),
       )
   }
 
-  function accept(socket: Socket): void {
-    const place = limits.take(socket.remoteAddress)
+  #accept(socket: Socket): void {
+    const place = this.#limits.take(socket.remoteAddress)
     if (typeof place === 'object') {
-      turnstile.turnAway(socket, place)
+      this.#turnstile.turnAway(socket, place)
       return
     }
-    sockets.add(socket)
+    this.#sockets.add(socket)
     socket.once('close', () => {
       place()
-      sockets.delete(socket)
-      if (sockets.size === 0) onEmpty?.()
+      this.#sockets.delete(socket)
+      if (this.#sockets.size === 0) this.#onEmpty?.()
     })
     const giveUp = () => socket.destroy()
     socket.on('error', giveUp)
-    socket.setTimeout(openTimeoutMs, giveUp)
+    socket.setTimeout(this.#openTimeoutMs, giveUp)
     socket.once('readable', () => {
       const start: Buffer | null = socket.read()
       if (start === null) {
@@ -112,37 +163,19 @@ export async function createListener(options: ListenerOptions): Promise<Listener
       }
       socket.setTimeout(0, giveUp)
       socket.unshift(start)
-      const isTls = start[0] === TLS_HANDSHAKE_RECORD
-      // TLS and HTTP/2 announce their end, so a bare end of the connection means that the client has gone. HTTP/1.1
-      // clients may end their half after they have sent the request.
-      if (isTls) socket.allowHalfOpen = false
-      ;(isTls ? tls.server : http1).emit('connection', socket)
+      this.#serve(socket, start[0] === TLS_HANDSHAKE_RECORD)
     })
   }
 
-  const servers = await listenOnAll(options.hosts, options.port, accept)
-  // These servers never listen themselves, as the first byte is read before; this event starts their head timeout check.
-  http1.emit('listening')
-
-  return {
-    port: (servers[0]!.address() as AddressInfo).port,
-    async close(graceMs) {
-      isClosing = true
-      tls.stop()
-      for (const server of servers) server.close()
-      for (const session of sessions.all()) session.close()
-      http1.closeIdleConnections()
-      if (sockets.size > 0)
-        await Promise.race([new Promise<void>((resolve) => (onEmpty = resolve)), sleep(graceMs)])
-      for (const session of sessions.all()) session.destroy()
-      sessions.stop()
-      for (const socket of sockets) socket.destroy()
-      http1.close()
-    },
+  #serve(socket: Socket, isTls: boolean): void {
+    // TLS and HTTP/2 announce their end, so a bare end of the connection means that the client has gone. HTTP/1.1
+    // clients may end their half after they have sent the request.
+    if (isTls) socket.allowHalfOpen = false
+    ;(isTls ? this.#tls.server : this.#http1).emit('connection', socket)
   }
 }
 
-/** Contains an error that a handler throws, which would end the process and so all other requests. */
+/** Catches an error of a handler, which would otherwise end the process and all other requests. */
 function contained(
   { onFailure }: ListenerOptions,
   connection: { destroy(): unknown },
@@ -165,12 +198,13 @@ function createPlainServer(options: ListenerOptions, headTimeoutMs: number): Htt
     connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
     maxHeaderSize: MAX_HEADER_BYTES,
     noDelay: true,
-    // Java's HttpClient offers h2c on every request; an offer that nobody takes is no upgrade. Nor is one with a body:
-    // it is passed on as an ordinary request (RFC 9110, 7.8 lets a server ignore the offer).
+    // Java's HttpClient offers h2c on every request, and this server does not accept the offer. A request with
+    // a body is forwarded as an ordinary request too (RFC 9110, 7.8 lets a server ignore the offer).
     shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() !== 'h2c' && !hasBody(request),
   })
   server.on('upgrade', (request, socket, head) => {
-    // Sent before an earlier request was answered: the connection can neither be upgraded nor carry a refusal.
+    // The upgrade arrived before an earlier request was answered: the connection can neither be upgraded nor
+    // carry a refusal.
     if (isAnswering(request.socket)) socket.destroy()
     else if (hasAmbiguousHost(request)) refuseUpgrade(request, socket, ambiguousHost())
     else contained(options, socket, () => options.onUpgrade(request, socket, head))
@@ -194,7 +228,7 @@ function createSessionServer(): Http2Server {
     },
     /** Megabytes; 1000 streams that wait for their client do not fit in the default of 10. */
     maxSessionMemory: 64,
-    // Rapid reset (CVE-2023-44487): a burst of cancelled streams, then so many a second.
+    // Rapid reset (CVE-2023-44487): limits cancelled streams to a burst, and then to a rate per second.
     streamResetBurst: 1000,
     streamResetRate: 100,
   })
@@ -202,11 +236,16 @@ function createSessionServer(): Http2Server {
   return server
 }
 
+interface SecureServer {
+  server: TlsServer
+  stop: () => void
+}
+
 async function createSecureServer(
   store: CertificateStore,
   handshakeTimeout: number,
   onSocket: (socket: Socket, isHttp2: boolean) => void,
-): Promise<{ server: TlsServer; stop: () => void }> {
+): Promise<SecureServer> {
   const server = createTlsServer({
     ALPNProtocols: ['h2', 'http/1.1'],
     handshakeTimeout,
@@ -249,7 +288,7 @@ async function listenOnAll(
     } catch (error) {
       for (const server of servers) server.close()
       const { code, message } = error as NodeJS.ErrnoException
-      // A port that is free on one address may be taken on the next.
+      // A port that is free on one address may be in use on the next.
       if (port === 0 && code === 'EADDRINUSE' && attempt < ANY_PORT_ATTEMPTS) continue
       if (error instanceof SandlotError) throw error
       throw new SandlotError('conflict', `cannot listen on port ${port} of ${hosts.join(', ')}: ${message}`, {

@@ -21,7 +21,10 @@ const ANY_ADDRESS = ['0.0.0.0', '::']
 const SANDBOX_INTERFACE = /^sl[0-9a-f]{4}-\d+$/
 
 export interface WantedNames extends PermittedNames {
-  /** Addresses of interfaces come and go; a new CA for each that goes would break clients for no reason. */
+  /**
+   * Whether permitted addresses may disappear. Interfaces come and go; a new CA for each removed address would break
+   * clients without need.
+   */
   mayLoseAddresses: boolean
 }
 
@@ -31,7 +34,7 @@ export interface OpenedAuthority {
   replacedBecause?: string
 }
 
-/** Names and addresses by which clients reach a server of this domain that listens on these hosts. */
+/** Returns the names and addresses by which clients reach a server of this domain that listens on these hosts. */
 export async function namesToPermit(apex: string, hosts: string[]): Promise<WantedNames> {
   const found = await Promise.all(hosts.map(addressesOf))
   return {
@@ -77,13 +80,13 @@ export async function openAuthority(
     const issue = async () => (await issueAuthority(keys, wanted, nowMs)).certificate.toString('pem')
     const pem = (await readIfThere(caPath)) ?? (await createOnce(caPath, `${await issue()}\n`, 0o644))
     const known = await readAuthority(pem, keys).catch(() => undefined)
-    const misfit = known && whyUnfit(known, wanted)
-    if (known && !misfit && renewalOf(known) > nowMs) return { authority: known }
-    // Clients that trust the old certificate must not trust the new key by it, and the reverse.
-    const nextKeys = misfit ? await readKeyPem(await newKeyIn(keyPath)) : keys
+    const unfitReason = known && whyUnfit(known, wanted)
+    if (known && !unfitReason && renewalOf(known) > nowMs) return { authority: known }
+    // With a new key, clients that trust the old certificate do not trust the new authority, and the reverse.
+    const nextKeys = unfitReason ? await readKeyPem(await newKeyIn(keyPath)) : keys
     const authority = await issueAuthority(nextKeys, wanted, nowMs)
     await replace(caPath, `${authority.certificate.toString('pem')}\n`, 0o644)
-    return { authority, replacedBecause: misfit }
+    return { authority, replacedBecause: unfitReason }
   } catch (error) {
     throw new SandlotError(
       'internal_server_error',
@@ -102,9 +105,9 @@ async function newKeyIn(path: string): Promise<string> {
 /** @returns why the authority must be replaced; undefined when it may sign for exactly the wanted names */
 function whyUnfit({ certificate }: CertificateAuthority, wanted: WantedNames): string | undefined {
   const found = permittedNames(certificate)
-  if (!found) return 'it could vouch for every name'
+  if (!found) return 'it could sign for every name'
   if (found.dns.join() !== wanted.dns.join())
-    return `it was made for ${found.dns.join(', ')}, this server is ${wanted.dns.join(', ')}`
+    return `it was created for ${found.dns.join(', ')}, and this server is ${wanted.dns.join(', ')}`
   const missing = wanted.addresses.filter((address) => !found.addresses.includes(address))
   if (missing.length > 0) return `this server now answers on ${missing.join(', ')} too`
   const left = found.addresses.filter((address) => !wanted.addresses.includes(address))

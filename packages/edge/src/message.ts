@@ -6,6 +6,9 @@ import type { TLSSocket } from 'node:tls'
 export type EdgeRequest = IncomingMessage | Http2ServerRequest
 export type EdgeResponse = ServerResponse | Http2ServerResponse
 
+/** Headers as on the wire: name, value, name, value …, in order, with their case and repetitions. */
+export type RawHeaders = string[]
+
 export const isHttp2Request = (request: EdgeRequest): request is Http2ServerRequest =>
   request.httpVersionMajor === 2
 export const isHttp2Response = (response: EdgeResponse): response is Http2ServerResponse =>

@@ -15,7 +15,7 @@ const run = promisify(execFile)
 const newDirectory = () => join(temporaryDirectory(), 'ca')
 const read = (directory: string, file: string) => readFileSync(join(directory, file), 'utf8')
 
-/** A certificate as a thief of `ca.key` can issue it. */
+/** Issues a certificate as a thief of `ca.key` could. */
 async function forge(directory: string, names: string[]): Promise<Leaf> {
   const keys = await readKeyPem(read(directory, 'ca.key'))
   return issueLeaf(await readAuthority(read(directory, 'ca.pem'), keys), names, Date.now())
@@ -103,7 +103,7 @@ describe.each([
   ['Python', python],
   ['Go', go],
 ] as [string, Client][])('%s', (_, client) => {
-  it('accepts what the server issues', async () => {
+  it('accepts the certificates that the server issues', async () => {
     const directory = newDirectory()
     const store = await openCertificateStore(directory, 'sandlot.localhost:3000')
     for (const name of ['8080-x.sandlot.localhost', 'sandlot.localhost', 'localhost', '127.0.0.1', '::1'])
@@ -111,7 +111,7 @@ describe.each([
   })
 
   it.each(['example.com', 'xsandlot.example', '10.0.0.1', '127.0.0.2', '2001:db8::1'])(
-    'refuses a certificate for %s, whoever has the key of the CA',
+    'refuses a certificate for %s, although it is signed with the key of the CA',
     async (name) => {
       const directory = newDirectory()
       await openCertificateStore(directory, 'sandlot.localhost:3000')
@@ -153,7 +153,7 @@ describe('the CA', () => {
     await run('openssl', [...request, '-out', join(directory, 'ca.pem')])
     const oldKey = read(directory, 'ca.key')
     const store = await openCertificateStore(directory, 'sandlot.localhost')
-    expect(store.replacedBecause).toBe('it could vouch for every name')
+    expect(store.replacedBecause).toBe('it could sign for every name')
     expect(read(directory, 'ca.key')).not.toBe(oldKey)
     expect(read(directory, 'ca-bundle.pem')).toContain(read(directory, 'ca.pem').trim())
     expect((await openCertificateStore(directory, 'sandlot.localhost')).replacedBecause).toBeUndefined()
@@ -165,14 +165,14 @@ describe('the CA', () => {
     const reopen = async (domain: string, hosts?: string[]) =>
       (await openCertificateStore(directory, domain, hosts)).replacedBecause
     expect(await reopen('boxes.test')).toBe(
-      'it was made for localhost, sandlot.localhost, this server is localhost, boxes.test',
+      'it was created for localhost, sandlot.localhost, and this server is localhost, boxes.test',
     )
     expect(await reopen('boxes.test', ['192.0.2.7'])).toBe('this server now answers on 192.0.2.7 too')
     expect(await reopen('boxes.test')).toBe('this server no longer answers on 192.0.2.7')
     expect(await reopen('boxes.test')).toBeUndefined()
   })
 
-  it('is renewed with its key while the server runs, long before it ends', async () => {
+  it('is renewed with its key while the server runs, long before it expires', async () => {
     const directory = newDirectory()
     let now = Date.now()
     const store = await openCertificateStore(directory, 'sandlot.localhost', undefined, () => now)

@@ -17,7 +17,8 @@ export interface PermittedNames {
 
 /**
  * Builds the extension as critical, so that a client without support for constraints refuses the authority (RFC 5280, 4.2.1.10).
- * A kind of name is only bound by constraints of its own kind: both lists need at least one entry, and `addresses` one of each family.
+ * Constraints restrict only names of their own kind: both lists need at least one entry, and `addresses` one of each
+ * family.
  */
 export function nameConstraints({ dns, addresses }: PermittedNames): x509.Extension {
   const permitted = [

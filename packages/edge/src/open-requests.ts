@@ -2,7 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 
-/** Most pipelined requests of a connection: real clients send fewer, and all are worked on concurrently. */
+/**
+ * Maximum number of pipelined requests of a connection: real clients send fewer, and the server handles all of them
+ * concurrently.
+ */
 const MAX_PIPELINED = 100
 /** Pace at which the rest of a request's body must arrive after the answer was sent, or the connection ends. */
 const REST_INTERVAL_MS = 5_000
@@ -13,7 +16,7 @@ const REST_MAX_BYTES = 64 * 1024 * 1024
 const SWEEP_INTERVAL_MS = 5_000
 /** Idle time of a session that never sent a request. */
 const UNUSED_SESSION_MS = 30_000
-/** Most frames in one sweep interval that only ask for an acknowledgement. */
+/** Maximum number of frames in one sweep interval that only ask for an acknowledgement. */
 const MAX_CONTROL_FRAMES = 1_000
 
 /** Lets a handler decide about the connection of its request. */
@@ -53,7 +56,7 @@ export class OpenRequests {
       this.#pending.set(socket, left)
       if (socket.destroyed) return
       if (!request.complete) awaitRest(request, isShort ? REST_MAX_BYTES : Number.POSITIVE_INFINITY)
-      // Node has just set the longer time, and resets either one when the next request comes.
+      // Node has just set the longer timeout, and resets the timeout when the next request arrives.
       else if (isShort && left === 0) socket.setTimeout(this.#idle.shortMs)
     })
     return {
@@ -67,8 +70,8 @@ export class OpenRequests {
 }
 
 /**
- * A client that is still sending when the answer is out may read it only then, so what it sends is read and dropped;
- * but one that has stopped sending holds the connection for nothing.
+ * Watches the rest of a request's body after the answer was sent. Node reads and drops the rest, as some clients read
+ * the answer only after they have sent everything. Breaks the connection when the rest arrives too slowly or is too large.
  */
 function awaitRest(request: IncomingMessage, maxBytes: number): void {
   const { socket } = request
@@ -128,7 +131,7 @@ export class Sessions {
   connectionOf(stream: ServerHttp2Stream): RequestConnection {
     const state = stream.session && this.#states.get(stream.session as ServerHttp2Session)
     if (state) state.idleMs = this.#idle.longMs
-    // The rest of a request's body is not needed after the answer was sent (RFC 9113, 8.1).
+    // After the answer was sent, the rest of the request's body is not needed (RFC 9113, 8.1).
     if (!stream.endAfterHeaders)
       stream.once('finish', () => {
         const timer = setTimeout(() => stream.close(), REST_INTERVAL_MS)

@@ -120,7 +120,7 @@ afterAll(async () => {
 describe.each([
   ['HTTP/1.1', overHttp1],
   ['HTTP/2', overHttp2],
-])('when a sandbox goes, over %s,', (_, send) => {
+])('when a sandbox goes away, over %s,', (_, send) => {
   it.each([
     ['ended', lastMessage(KILLED)],
     ['paused', lastMessage('The sandbox was paused while the request was in flight')],
@@ -133,7 +133,7 @@ describe.each([
     expect(messagesIn((await call.body) as Buffer)).toEqual([[0, 'one'], last])
   })
 
-  it('half a message does not reach the client, in whatever pieces it was sent', async () => {
+  it('an incomplete message does not reach the client, however it was split', async () => {
     const whole = Buffer.concat([messageOf('one'), messageOf('two')])
     for (let cut = 0; cut < whole.length; cut++) {
       world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
@@ -146,7 +146,7 @@ describe.each([
     }
   }, 40_000)
 
-  it('a stream that has ended gets no second end', async () => {
+  it('a stream that has ended does not get a second end message', async () => {
     const call = await send('/stream')
     const last = messageOf('{}', 2)
     answer.write(last)
@@ -155,7 +155,7 @@ describe.each([
     expect(messagesIn((await call.body) as Buffer)).toEqual([[2, '{}']])
   })
 
-  it('a message that is too long to be held breaks off', async () => {
+  it('a message that is too long to hold back is cut off', async () => {
     const call = await send('/stream')
     answer.write(messageOf('x'.repeat(300 * 1024)).subarray(0, 299 * 1024))
     await call.has(290 * 1024)
@@ -163,7 +163,7 @@ describe.each([
     expect(await call.body).toBe('broken')
   })
 
-  it('a sandbox has 4 MiB of half messages held, and again once the streams have ended', async () => {
+  it('at most 4 MiB of incomplete messages are held back for a sandbox, and the memory is freed when the streams end', async () => {
     const half = messageOf('x'.repeat(200 * 1024)).subarray(0, 199 * 1024)
     const calls = []
     let passed = 0
@@ -182,7 +182,7 @@ describe.each([
     expect(messagesIn((await call.body) as Buffer)).toEqual([lastMessage(KILLED)])
   })
 
-  it('an answer that is no stream of messages breaks off', async () => {
+  it('an answer that is not a stream of messages is cut off', async () => {
     for (const path of ['/file', '/zip']) {
       world.directory.add({ sandboxId: 'ilive', address: ADDRESS })
       const call = await send(path)
@@ -193,7 +193,7 @@ describe.each([
     }
   })
 
-  it('a request without an answer gets one, and is not to be repeated', async () => {
+  it('a request without an answer gets one that tells clients not to repeat the request', async () => {
     for (const [reason, message] of [
       ['ended', 'The sandbox was not found'],
       ['paused', 'The sandbox was not found'],
@@ -210,7 +210,7 @@ describe.each([
     }
   })
 
-  it('that ends by itself: streams end with an error too', async () => {
+  it('that ends by itself, streams end with an error too', async () => {
     const call = await send('/stream')
     answer.write(messageOf('one'))
     answer.write(messageOf('half').subarray(0, 7))
@@ -223,7 +223,7 @@ describe.each([
     })
   })
 
-  it('long streams have passed unchanged', async () => {
+  it('long streams are forwarded unchanged', async () => {
     const call = await send('/stream')
     const sent = Array.from({ length: 200 }, (_, i) => messageOf(String(i % 10).repeat(i * 997)))
     answer.end(Buffer.concat([...sent, messageOf('{}', 2)]))
@@ -250,7 +250,7 @@ describe('a client that does not read', () => {
     await hasty.close()
   })
 
-  /** Asks for a stream, takes its head and nothing more. */
+  /** Requests a stream, and reads only the head of the answer. */
   const ask = {
     'HTTP/1.1': async (path: string) => {
       const asked = request({ port: hasty.port, host: '127.0.0.1', path, headers: { host: HOST } })
@@ -287,7 +287,7 @@ describe('a client that does not read', () => {
       answer.once('drain', give)
     }
     give()
-    // Until all buffers of the system on the way are full.
+    // Waits until all system buffers on the way are full.
     for (let before = -1; before !== given; await sleep(IDLE_MS / 4)) before = given
     act()
     await sleep(5 * IDLE_MS)
@@ -298,7 +298,8 @@ describe('a client that does not read', () => {
   it.each(['/stream', '/file'])('does not keep an answer to %s that the sandbox has ended', async (path) => {
     hasty.directory.add({ sandboxId: 'ilive', address: ADDRESS })
     const outcomes: Promise<string>[] = []
-    // From the rest in one buffer of the edge to the rest in all of them; the client reads 64 KiB unasked.
+    // The sizes leave the rest of the answer in one buffer of the edge up to all of them; the client reads 64
+    // KiB by itself.
     for (let sizeKiB = 72; sizeKiB < 320; sizeKiB += 24) {
       const stream = await ask['HTTP/2'](path)
       outcomes.push(outcomeOf(stream).finally(() => stream.resume()))
@@ -309,7 +310,7 @@ describe('a client that does not read', () => {
   })
 })
 
-it('streams break when the server stops, as their sandbox lives on', async () => {
+it('streams break when the server stops, as their sandbox keeps running', async () => {
   const other = await startEdge()
   other.directory.add({ sandboxId: 'ilive', address: ADDRESS })
   const asked = request({ port: other.port, host: '127.0.0.1', path: '/stream', headers: { host: HOST } })

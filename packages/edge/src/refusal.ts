@@ -3,7 +3,7 @@ import { type SandboxTarget, SandlotError } from '@sandlot/protocol'
 import { renderErrorPage } from './error-page.ts'
 import { type EdgeRequest, type EdgeResponse, headerOf, isHttp2Response } from './message.ts'
 
-/** An answer of the edge itself. */
+/** An answer that the edge gives in place of a sandbox. */
 export interface Refusal {
   status: number
   /** A string is sent as plain text, an object as JSON with its keys in this order (wire spec 3). */
@@ -11,7 +11,7 @@ export interface Refusal {
   retryAfterSeconds?: number
   /** Sent as `Should-Retry`; undefined: clients decide by the status. */
   shouldRetry?: boolean
-  /** Tells why the sandbox went away while the request was pending. */
+  /** Whether the answer reports why the sandbox went away while the request was pending. */
   isParting?: boolean
 }
 
@@ -28,12 +28,12 @@ export const GUEST_HOST_HEADER = 'e2b-sandbox-host'
 
 export const invalidRoute = (text: string): Refusal => ({ status: 400, body: text })
 
-/** The API has no WebSockets, and a Host header of its own names no sandbox. */
+/** Refuses an upgrade at a host of the API, which has no WebSockets. */
 export const upgradeOfApi = (): Refusal => ({
   status: 400,
   body: {
     code: 400,
-    message: 'this host serves the API, which changes no protocols: sandboxes have hosts of their own',
+    message: 'this host serves the API, which has no upgrades: sandboxes have hosts of their own',
   },
 })
 
@@ -70,10 +70,13 @@ export const controlRoute = (): Refusal => ({ status: 404, body: { code: 404, me
 
 type Named = Pick<SandboxTarget, 'sandboxId' | 'calledName'>
 
-/** Names the sandbox in answers as the client does. */
+/** Returns the sandbox's name that the client used, for answers. */
 const nameOf = ({ sandboxId, calledName = sandboxId }: Named): string => calledName
 
-/** PyPI e2b 2.63 looks for the words "was not found". @param shouldRetry false: the sandbox went away while it answered */
+/**
+ * PyPI e2b 2.63 looks for the words "was not found". @param shouldRetry false when the sandbox went away while it
+ * answered
+ */
 export const sandboxNotFound = (sandbox: Named, shouldRetry?: boolean): Refusal => ({
   status: 502,
   shouldRetry,
@@ -98,7 +101,7 @@ export const resumeDenied = (sandbox: Named): Refusal => ({
   },
 })
 
-/** Answers with the error of the failed resume. */
+/** Returns an answer with the error of the failed resume. */
 export function notWoken(sandbox: Named, error: unknown): Refusal {
   const sandboxId = nameOf(sandbox)
   if (!(error instanceof SandlotError))
@@ -158,11 +161,11 @@ export const tooManyConnections = (sandbox: Named, limit: number): Refusal => ({
 export function sendRefusal(request: EdgeRequest, response: EdgeResponse, refusal: Refusal): void {
   // The compatibility layer of HTTP/2 has the same methods.
   const answer = response as ServerResponse
-  // Headers of a head that could not be sent are still set, and would be sent with this one.
+  // Headers of a head that could not be sent are still set, and would be sent with this head.
   if (!isHttp2Response(response)) answer.statusMessage = ''
   const wanted = headerOf(request, 'access-control-request-headers')
   if (request.method === 'OPTIONS' && headerOf(request, 'access-control-request-method')) {
-    // refusing the preflight would hide the reason from the page, which can read only the answer to the request itself
+    // a refused preflight would hide the reason from the page, which can read only the answer to the request itself
     answer.writeHead(204, {
       'access-control-allow-origin': '*',
       'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',

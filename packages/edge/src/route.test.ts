@@ -15,12 +15,12 @@ describe('a request is for a sandbox', () => {
     'Sandbox.Sandlot.localhost.',
     'sandbox.localhost:3000',
     'sandbox.e2b.app',
-  ])('when its headers say so on %s', (host) =>
+  ])('when its headers name one on %s', (host) =>
     expect(ask(host, ids)).toEqual({ kind: 'sandbox', target, isShared: true }),
   )
 
   it.each(['8080-iabc.sandlot.localhost:3000', '8080-IABC.Sandlot.localhost', '8080-iabc.example.com'])(
-    'when the left-most label of %s says so, whatever the headers',
+    'when the left-most label of %s names one, regardless of the headers',
     (host) => {
       const own = { kind: 'sandbox', target, isShared: false }
       expect(ask(host)).toEqual(own)
@@ -29,7 +29,7 @@ describe('a request is for a sandbox', () => {
     },
   )
 
-  it('under the name that clients up to 1.5 have for it', () => {
+  it('when it is named as clients up to 1.5 do', () => {
     const named = { ...target, calledName: 'iabc-6532622b' }
     expect(ask('8080-iabc-6532622b.sandlot.localhost')).toMatchObject({ target: named, isShared: false })
     const headers = { ...ids, 'e2b-sandbox-id': 'iabc-6532622b' }
@@ -55,7 +55,7 @@ describe('a request is for a sandbox', () => {
     'api.sandlot.localhost',
     'x',
     '',
-  ])('whatever the host, %j too, when it came in by the door for sandboxes', (host) => {
+  ])('at any host, even %j, when it arrives by the door for sandboxes', (host) => {
     const by = (headers: Record<string, string>, url = '/') => ask(host, headers, url, 'sandboxes')
     expect(by(ids)).toEqual({ kind: 'sandbox', target, isShared: true })
     expect(by({}, '/files?path=a&signature=v1_x')).toMatchObject({ kind: 'signed' })
@@ -74,7 +74,7 @@ describe('a request is for the API', () => {
     'my-server',
     'sandlot.svc',
     'sandlot.localhost.',
-  ])('on host %j, whatever its headers and path', (host) => {
+  ])('on host %j, regardless of headers and path', (host) => {
     expect(ask(host)).toEqual({ kind: 'api' })
     expect(ask(host, ids)).toEqual({ kind: 'api' })
     expect(ask(host, { 'e2b-sandbox-id': 'iabc' })).toEqual({ kind: 'api' })
@@ -82,7 +82,7 @@ describe('a request is for the API', () => {
   })
 
   it.each(['sandbox.example.com', 'api.sandbox.example.com'])(
-    'on host %s, when that is what it is called',
+    'on host %s, when that is the domain of the API',
     (host) => {
       const request = { method: 'GET', url: '/', headers: { host, ...ids } } as unknown as EdgeRequest
       expect(createRouter('sandbox.example.com')(request)).toEqual({ kind: 'api' })

@@ -2,27 +2,27 @@ import { parseSandboxHost, type SandboxTarget, targetOf } from '@sandlot/protoco
 import { authorityOf, type EdgeRequest, headerOf } from './message.ts'
 import { parseSignedFileUrl, type SignedFileUrl } from './signed-url.ts'
 
-/** Where a request goes, by the rule of wire spec 1.2. */
+/** Destination of a request by the rules of wire spec 1.2. */
 export type Route =
   /** Not for a sandbox: the REST API. */
   | { kind: 'api' }
   /** `isShared`: other sandboxes are served at the same host, told apart by header. */
   | { kind: 'sandbox'; target: SandboxTarget; isShared: boolean }
-  /** A signed `/files` URL without a sandbox id, at a shared host: its signature tells. */
+  /** A signed `/files` URL without a sandbox id, at a shared host: the signature identifies the sandbox. */
   | { kind: 'signed'; url: SignedFileUrl }
   /** Refused with 400 and this text. */
   | { kind: 'invalid'; text: string }
 
 const API: Route = { kind: 'api' }
 
-/** Which listener a request came in by: `main` also serves the API, `sandboxes` never does. */
+/** Listener that received a request: `main` also serves the API, `sandboxes` never does. */
 export type Door = 'main' | 'sandboxes'
 
 /**
  * Routes a request. Only the host decides between the API and sandboxes, so that browsers never see both as one origin:
  * no header and no path makes a host of the API serve answers of a guest (docs/adr/0018).
  *
- * @param domain may hold a port, which is ignored.
+ * @param domain may include a port, which is ignored.
  */
 export function createRouter(domain: string): (request: EdgeRequest, door?: Door) => Route {
   const apex = hostName(domain)

@@ -7,23 +7,26 @@ import { type Dial, dialPort, PortClosedError } from './dial.ts'
 import type { Parting } from './parting.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
-/** Servers of users often close connections after 5 idle seconds (Node, uvicorn); the edge closes them before. */
+/**
+ * Servers of users often close connections after 5 idle seconds (Node, uvicorn), so the edge closes connections
+ * earlier.
+ */
 const IDLE_USER_CONNECTION_MS = 4_000
 const IDLE_ENVD_CONNECTION_MS = 600_000
 const MAX_IDLE_CONNECTIONS = 64
 const FORWARD_TIMEOUT_MS = 500
 const MAX_FORWARD_ANSWER_BYTES = 4 * 1024
-/** How long envd's answer about a port is reused. */
+/** How long envd's answer about a port is reused, in milliseconds. */
 const FORWARD_SHARED_MS = 250
-/** The listener's limit: a sandbox may answer with as much as a client may send. */
+/** Equals the listener's limit: the head of a sandbox's answer may be as large as that of a client's request. */
 export const MAX_HEADER_BYTES = 64 * 1024
 
 type Abort = (parting?: Parting) => void
 
-/** All open connections between the edge and one sandbox, so that they can be broken at once. */
+/** Tracks all open connections between the edge and one sandbox, so that all can be broken at once. */
 export class SandboxConnections {
   readonly address: string
-  /** Bytes held of messages that have not arrived completely. */
+  /** Bytes of incomplete messages that are held back. */
   readonly holding: Holding = { bytes: 0 }
   readonly #dial: Dial
   readonly #abortions = new Set<Abort>()
@@ -49,23 +52,23 @@ export class SandboxConnections {
     return this.#isGone
   }
 
-  /** @returns a function to call when the request or tunnel is over */
+  /** @returns a function to call when the request or tunnel has ended */
   track(abort: Abort): () => void {
     this.#abortions.add(abort)
     return () => this.#abortions.delete(abort)
   }
 
-  /** Agent with kept-alive connections to a port. */
+  /** Returns the agent with kept-alive connections to a port. */
   agentFor(port: number): Agent {
     return port === ENVD_PORT ? this.#envdAgent : this.#userAgent
   }
 
-  /** Agent that opens a new connection for each request. */
+  /** Returns an agent that opens a new connection for each request. */
   freshAgent(): Agent {
     return new DialingAgent((port) => this.#open(port))
   }
 
-  /** Ends everything, as the sandbox is gone. Without a parting all connections just break. */
+  /** Ends all requests and tunnels, as the sandbox is gone. Without a parting all connections just break. */
   destroy(parting?: Parting): void {
     this.#isGone = true
     for (const abort of this.#abortions) abort(parting)

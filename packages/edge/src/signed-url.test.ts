@@ -24,7 +24,7 @@ describe('a signed files URL', () => {
     expect(findSigner({ ...vector, signature }, [entry('c', token, 'paused')])).toBeUndefined()
   })
 
-  it('belongs to nobody when path, user, operation or expiration differ', () => {
+  it('matches no sandbox when path, user, operation or expiration differ', () => {
     const all = [entry('c', token)]
     for (const change of [
       { path: 'x' },
@@ -43,17 +43,17 @@ describe('a signed files URL', () => {
   })
 
   it.each(['', 'v1_', 'v2_gUtH/s9YCJWgCizjfUxuWfhFE4QSydOWEIIvfLwDr6E', 'v1_AAAA', `v1_${'A'.repeat(9999)}`])(
-    'with signature %j belongs to nobody',
+    'with signature %j matches no sandbox',
     (bad) => expect(findSigner({ ...vector, signature: bad }, [entry('c', token)])).toBeUndefined(),
   )
 
-  it('with an expiration that is no time is not looked for: each token would be hashed with it', () => {
+  it('with an expiration that is not a number starts no search, which would hash it with each token', () => {
     const url = { ...vector, expiration: '9'.repeat(15_000) }
     const signed = { ...url, signature: signFileUrl(url, token) }
     expect(findSigner(signed, [entry('c', token)])).toBeUndefined()
   })
 
-  it('is read from its query, a bare + included', () => {
+  it('is read from the query, including a bare +', () => {
     expect(parse('/files?path=a%20b+c&username=u&signature=v1_a+b%2Fc&signature_expiration=5')).toEqual({
       path: 'a b c',
       username: 'u',
@@ -63,7 +63,7 @@ describe('a signed files URL', () => {
     })
   })
 
-  it('is for reading with GET and HEAD, for writing with POST and the preflight of one', () => {
+  it('is for reading with GET and HEAD, and for writing with POST and its preflight', () => {
     const url = '/files?signature=v1_x'
     const preflight = { 'access-control-request-method': 'POST' }
     expect(parse(url, 'GET')?.operation).toBe('read')

@@ -14,7 +14,7 @@ export interface SignedFileUrl {
 
 /** Paths are at most PATH_MAX long; longer ones would only make hashing expensive. */
 const MAX_PATH_LENGTH = 4096
-/** Unix seconds; hashed again for each token. */
+/** Longest accepted expiration (Unix seconds), which is hashed again for each token. */
 const MAX_EXPIRATION_LENGTH = 20
 
 export function parseSignedFileUrl(request: EdgeRequest): SignedFileUrl | undefined {

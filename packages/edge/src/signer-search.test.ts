@@ -23,7 +23,7 @@ function directoryOf(count: number) {
   }
 }
 
-it('a link finds its sandbox, and the next time without a search', () => {
+it('a link finds its sandbox, and later without a search', () => {
   const directory = directoryOf(100)
   const search = new SignerSearch(directory)
   for (let i = 0; i < 3; i++)
@@ -31,7 +31,7 @@ it('a link finds its sandbox, and the next time without a search', () => {
   expect(directory.listings()).toBe(1)
 })
 
-it('a caller with invalid signatures is stopped soon and may retry later; other callers are not stopped', () => {
+it('a caller with invalid signatures is limited soon and may retry later; other callers are not limited', () => {
   let nowMs = 0
   const search = new SignerSearch(directoryOf(5_000), () => nowMs)
   const outcomes = Array.from({ length: 10 }, (_, i) => search.find(link('none', `/${i}`), '192.0.2.1'))
@@ -41,7 +41,7 @@ it('a caller with invalid signatures is stopped soon and may retry later; other 
   expect(search.find(link('token-4999', '/b'), '192.0.2.1')).toMatchObject({ sandboxId: 'i4999' })
 })
 
-it('all callers together are stopped too', () => {
+it('all callers together are limited too', () => {
   const search = new SignerSearch(directoryOf(5_000), () => 0)
   let searched = 0
   for (let i = 0; i < 100; i++) if (search.find(link('none'), `192.0.2.${i}`) !== 'exhausted') searched++

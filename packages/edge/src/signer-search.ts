@@ -5,7 +5,7 @@ import { findSigner, type SignedFileUrl } from './signed-url.ts'
 /** Trying a token takes about 2 µs: all callers together get 4 % of a core, a single caller a quarter of that. */
 const TRIES_PER_SECOND = 20_000
 const TRIES_PER_SECOND_AND_CALLER = 5_000
-/** Unused allowance is kept for so many seconds. */
+/** Seconds for which unused allowance is kept. */
 const BURST_SECONDS = 4
 const MAX_CALLERS = 10_000
 const MAX_REMEMBERED = 1_000

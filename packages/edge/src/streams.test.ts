@@ -17,22 +17,22 @@ let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }
 /** Paths of the requests that the app has received. */
 const received: string[] = []
-/** How requests that ended early ended for the app. */
+/** How the app saw the end of requests that ended early. */
 const ended: string[] = []
 let session: ClientHttp2Session
 /** How much the app has sent of the body of the newest request. */
 const given = { bytes: 0 }
-/** Lets `/when-told` begin to read. */
+/** Makes `/when-told` start to read. */
 let read = () => {}
-/** More than all buffers on the way hold. */
+/** More than all buffers on the way can hold. */
 const BODY_BYTES = 200 * MIB
 /** For tests that move hundreds of megabytes, on a machine that others load. */
 const BULK_TIMEOUT_MS = 90_000
 
-/** Expects that the flow stops long before its end, and not only for a moment. */
-async function expectStandstill(flowed: () => number): Promise<void> {
+/** Expects the flow to stop permanently, long before its end. */
+async function expectFlowStopped(flowed: () => number): Promise<void> {
   let before = -1
-  // counts looks instead of time: in a busy event loop much time passes between two looks
+  // counts samples instead of time: in a busy event loop much time passes between two samples
   for (let same = 0; same < 25; same++) {
     if (flowed() !== before) same = 0
     before = flowed()
@@ -167,7 +167,9 @@ async function overHttp2(headers: Record<string, string>, body?: string) {
 }
 
 describe('streams', () => {
-  it('of 100 MB pass down and up whole without memory growing', { timeout: BULK_TIMEOUT_MS }, async () => {
+  it('of 100 MB pass completely in both directions without memory growing', {
+    timeout: BULK_TIMEOUT_MS,
+  }, async () => {
     const { message } = await begun(`/bytes/${100 * MIB}`)
     const before = memoryInUse()
     let grown = 0
@@ -194,19 +196,19 @@ describe('streams', () => {
     expect(grown).toBeLessThan(64 * MIB)
   })
 
-  it('down stop when the client stops reading, and go on when it reads again', {
+  it('of an answer stop when the client stops reading, and continue when the client reads again', {
     timeout: BULK_TIMEOUT_MS,
   }, async () => {
     const { message } = await begun(`/bytes/${BODY_BYTES}`)
     message.pause()
-    await expectStandstill(() => given.bytes)
+    await expectFlowStopped(() => given.bytes)
     let received = 0
     for await (const chunk of message) received += chunk.length
     expect(received).toBe(BODY_BYTES)
   })
 
   it.each(['HTTP/1.1', 'HTTP/2'])(
-    'up over %s stop when the sandbox stops reading',
+    'of a request over %s stop when the sandbox stops reading',
     { timeout: BULK_TIMEOUT_MS },
     async (version) => {
       const piece = Buffer.alloc(65536)
@@ -222,7 +224,7 @@ describe('streams', () => {
           ? session.request({ ':authority': host(), ':path': '/when-told', ':method': 'POST' })
           : request({ ...options, path: '/when-told', method: 'POST' })
       source.pipe(upload)
-      await expectStandstill(() => taken)
+      await expectFlowStopped(() => taken)
       read()
       const [answer] = await once(upload, 'response')
       expect(await textOf(version === 'HTTP/2' ? (upload as ClientHttp2Stream) : answer)).toBe(
@@ -231,7 +233,7 @@ describe('streams', () => {
     },
   )
 
-  it('flow at once both ways, piece by piece', async () => {
+  it('are forwarded piece by piece without delay in both directions', async () => {
     const sent = request({
       host: '127.0.0.1',
       port: world.port,
@@ -300,7 +302,7 @@ describe('an abort', () => {
 })
 
 describe('a sandbox that is killed', () => {
-  it('breaks its HTTP/1.1 streams, also those that only their end delimits', async () => {
+  it('breaks its HTTP/1.1 streams, also those that are delimited by the end of the connection', async () => {
     const { message } = await begun('/hang')
     const old = sendRaw(world.port, `GET /hang HTTP/1.0\r\nHost: ${host()}\r\n\r\n`)
     old.catch(() => {})
@@ -312,7 +314,7 @@ describe('a sandbox that is killed', () => {
     expect((await to('/')).body).toContain('The sandbox was not found')
   })
 
-  it('resets its HTTP/2 streams that have begun, answers the others and leaves the session to the rest', async () => {
+  it('resets its HTTP/2 streams that have begun, answers the others, and leaves the session open', async () => {
     world.directory.add({ sandboxId: 'iother', address: ADDRESS })
     const { stream } = await overHttp2({ ':path': '/hang' })
     await once(stream, 'data')
@@ -395,7 +397,7 @@ describe('HTTP/2', () => {
     ['path with a space', { ':path': '/a b' }],
     ['method', { ':path': '/', ':method': 'B@D' }],
     ['header', { ':path': '/', 'x-odd': 'a\xe9\xff' }],
-  ])('with a %s that HTTP/1.1 may not carry harms nobody', async (_, headers) => {
+  ])('with a %s that HTTP/1.1 cannot carry does not affect other requests', async (_, headers) => {
     const outcome = overHttp2(headers as Record<string, string>).then(
       async ({ head, stream }) => [head[':status'], await textOf(stream)],
       (error: Error) => [error.message],
@@ -404,7 +406,7 @@ describe('HTTP/2', () => {
     expect((await to('/')).status).toBe(200)
   })
 
-  it('carries 100 requests at one time', async () => {
+  it('carries 100 concurrent requests', async () => {
     const answers = await Promise.all(
       Array.from({ length: 100 }, async (_, i) => textOf((await overHttp2({ ':path': `/${i}` })).stream)),
     )
@@ -412,7 +414,7 @@ describe('HTTP/2', () => {
   })
 })
 
-it('an answer that comes before the whole upload reaches the client', async () => {
+it('an answer that arrives before the upload is complete reaches the client', async () => {
   const upload = session.request({ ':authority': host(), ':path': '/early', ':method': 'POST' })
   upload.on('error', () => {})
   const [head] = await once(upload, 'response')
@@ -438,7 +440,7 @@ describe('upgrades', () => {
     await expect.poll(() => ended).toEqual(['closed 4001'])
   })
 
-  it('that the sandbox or the edge refuses are answered', async () => {
+  it('are answered when the sandbox or the edge refuses them', async () => {
     const upgrade = `Host: ${host()}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`
     expect(await sendRaw(world.port, `GET /no HTTP/1.1\r\n${upgrade}`)).toMatch(
       /^HTTP\/1.1 403 [\s\S]*\r\n\r\nno$/,
@@ -453,7 +455,7 @@ describe('upgrades', () => {
     )
   })
 
-  it('to h2c are not taken', async () => {
+  it('to h2c are not accepted', async () => {
     const offer =
       'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n'
     const rest = `Host: ${host()}\r\nContent-Length: 2\r\n\r\nhi`

@@ -1,12 +1,13 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { HOP_BY_HOP, type RawHeaders } from './headers.ts'
+import { HOP_BY_HOP } from './headers.ts'
+import type { RawHeaders } from './message.ts'
 
 /** Headers that framing or routing depends on are allowed in the head only (RFC 9110, 6.5.1). */
 const HEAD_ONLY = new Set(['content-length', 'host', 'trailer'])
 
 /**
- * Keeps the trailers that both versions of HTTP can carry and drops the others. Node throws for those, and nothing catches
- * that error after the end of a body: one `connection` trailer of a sandbox would end the whole server.
+ * Keeps the trailers that both versions of HTTP can carry and drops the others. Node throws for the others, and nothing
+ * catches that error after the end of a body: one `connection` trailer of a sandbox would end the whole server.
  */
 export function passableTrailers(raw: RawHeaders): RawHeaders {
   const passable: RawHeaders = []

@@ -6,7 +6,7 @@ import { type Crossing, contained } from './crossing.ts'
 import { PortClosedError } from './dial.ts'
 import { downstreamOf } from './downstream.ts'
 import { passAnswer } from './exchange.ts'
-import type { RawHeaders } from './headers.ts'
+import type { RawHeaders } from './message.ts'
 import { brokenAnswer, noAnswer, portClosed, type Refusal, sendRefusal } from './refusal.ts'
 import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
@@ -23,7 +23,7 @@ export interface TunnelOptions {
   idleTimeoutMs: number
 }
 
-/** Asks the sandbox to change the protocol; if the sandbox agrees, the two connections become one pipe. */
+/** Asks the sandbox to change the protocol. If the sandbox agrees, bytes are passed between the two connections. */
 export function tunnel(options: TunnelOptions): void {
   const { request, socket, connections, target, idleTimeoutMs } = options
   let isOver = false
@@ -117,7 +117,7 @@ function join(
       return
     }
     client.end()
-    // a client that does not read the rest
+    // breaks the connection of a client that does not read the rest
     const timer = setTimeout(() => client.destroy(), idleTimeoutMs)
     client.once('close', () => clearTimeout(timer))
   })

@@ -8,7 +8,7 @@ const PATIENCE_MS = 1_000
 const MAX_AT_A_TIME = 64
 const RETRY_AFTER_SECONDS = 5
 
-/** Ends connections beyond the limit; those of plain HTTP get an answer that says why. */
+/** Ends connections beyond the limit; connections of plain HTTP get an answer with the reason. */
 export class Turnstile {
   readonly #waiting = new Set<Socket>()
 

@@ -16,6 +16,6 @@ export function onUnwantedAnswer(
   if (mayUpgrade) return
   request.once('upgrade', (_answer, socket) => {
     socket.destroy()
-    fail(new Error('the sandbox changed the protocol although nobody asked it to'))
+    fail(new Error('the sandbox changed the protocol without a request to'))
   })
 }

@@ -12,7 +12,7 @@ const TOKEN = '0tQG31xiMp0IOQfaz9dcwi72L1CPo8e0'
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }
 let envd: Server & { port: number }
-/** What reached the sandbox. */
+/** Number of requests that reached the sandbox. */
 let reached = 0
 
 beforeAll(async () => {
@@ -49,7 +49,7 @@ const wake = () => {
 beforeEach(() => {
   reached = 0
   world.directory.wakes = 0
-  // nothing answers at the address until the sandbox is awake
+  // nothing answers at the address until the sandbox is resumed
   const asleep = { address: '127.0.1.8', state: 'paused' as const, envdAccessToken: TOKEN }
   world.directory.add({ sandboxId: 'iasleep', ...asleep, wakesOnTraffic: true })
   world.directory.add({ sandboxId: 'isafe', ...asleep, wakesOnTraffic: true, trafficAccessToken: 'secret' })
@@ -61,7 +61,7 @@ const to = (sandboxId: string, port: number, options: object = {}, headers: Reco
   ask(world.port, { headers: { host: `${port}-${sandboxId}.sandlot.localhost`, ...headers }, ...options })
 
 describe('a request to a paused sandbox', () => {
-  it('waits until it is awake and goes to its new address, body and all', async () => {
+  it('waits until the sandbox is resumed and goes with its body to the new address', async () => {
     const { resolve } = wake()
     const answer = to('iasleep', app.port, { method: 'POST', path: '/late', body: 'kept' })
     await expect.poll(() => world.directory.wakes).toBe(1)
@@ -72,7 +72,7 @@ describe('a request to a paused sandbox', () => {
     expect(JSON.parse(body)).toMatchObject({ method: 'POST', url: '/late', body: 'kept' })
   })
 
-  it('loses nothing of a large body that is sent while it waits', async () => {
+  it('loses nothing of a large body that is sent during the wait', async () => {
     const { resolve } = wake()
     const body = 'x'.repeat(5_000_000)
     const answer = to('iasleep', app.port, { method: 'PUT', body })
@@ -81,7 +81,7 @@ describe('a request to a paused sandbox', () => {
     expect(JSON.parse((await answer).body).body).toHaveLength(body.length)
   })
 
-  it('is one of many that all get their answer', async () => {
+  it('gets its answer when many wait at the same time', async () => {
     const { resolve } = wake()
     const answers = Promise.all(
       Array.from({ length: 50 }, (_, i) => to('iasleep', app.port, { path: `/${i}` })),
@@ -93,7 +93,7 @@ describe('a request to a paused sandbox', () => {
     )
   })
 
-  it('is 502 when it does not wake on traffic, and wakes nothing', async () => {
+  it('is answered with 502 when the sandbox does not resume on traffic, and resumes nothing', async () => {
     const answer = await to('ideep', app.port)
     expect([answer.status, world.directory.wakes]).toEqual([502, 0])
     expect(answer.body).toBe('{"sandboxId":"ideep","message":"The sandbox was not found","code":502}')
@@ -108,20 +108,23 @@ describe('a request to a paused sandbox', () => {
     ],
     [new SandlotError('checkpoint_damaged', 'a bit flipped'), 500, 'a bit flipped', undefined],
     [new Error('secret inside'), 502, 'The sandbox could not be resumed', undefined],
-  ])('is told why it could not be woken (%s)', async (error, status, message, retryAfter) => {
-    wake().reject(error)
-    const answer = await to('iasleep', app.port)
-    expect(JSON.parse(answer.body)).toEqual({ sandboxId: 'iasleep', message, code: status })
-    expect([answer.status, answer.headers['retry-after']]).toEqual([status, retryAfter])
-    expect(reached).toBe(0)
-  })
+  ])(
+    'is answered with the reason why the sandbox could not be resumed (%s)',
+    async (error, status, message, retryAfter) => {
+      wake().reject(error)
+      const answer = await to('iasleep', app.port)
+      expect(JSON.parse(answer.body)).toEqual({ sandboxId: 'iasleep', message, code: status })
+      expect([answer.status, answer.headers['retry-after']]).toEqual([status, retryAfter])
+      expect(reached).toBe(0)
+    },
+  )
 
-  it('is 502 when the sandbox is gone once it could be woken', async () => {
+  it('is answered with 502 when the sandbox is gone before it could be resumed', async () => {
     world.directory.onWake = async ({ sandboxId }) => world.directory.kill(sandboxId)
     expect((await to('iasleep', app.port)).status).toBe(502)
   })
 
-  it('whose client disconnects meanwhile neither reaches the sandbox nor breaks anything', async () => {
+  it('whose client disconnects meanwhile neither reaches the sandbox nor affects others', async () => {
     const { resolve } = wake()
     const sent = request({
       host: '127.0.0.1',
@@ -141,15 +144,15 @@ describe('a request to a paused sandbox', () => {
   })
 })
 
-describe('who may wake a sandbox', () => {
-  it('with a traffic token: only callers that have the token', async () => {
+describe('a paused sandbox is resumed', () => {
+  it('with a traffic token only for callers that have the token', async () => {
     expect((await to('isafe', app.port)).status).toBe(403)
     expect((await to('isafe', app.port, {}, { 'e2b-traffic-access-token': 'wrong' })).status).toBe(403)
     expect([world.directory.wakes, reached]).toEqual([0, 0])
     expect((await to('isafe', app.port, {}, { 'e2b-traffic-access-token': 'secret' })).status).toBe(200)
   })
 
-  it("on envd's port: only callers that have the access token", async () => {
+  it("on envd's port only for callers that have the access token", async () => {
     for (const headers of [{}, { 'x-access-token': 'wrong' }]) {
       const refused = await to('iasleep', ENVD_PORT, { path: '/health' }, headers as Record<string, string>)
       expect([refused.status, JSON.parse(refused.body).code]).toEqual([403, 403])
@@ -160,7 +163,7 @@ describe('who may wake a sandbox', () => {
     )
   })
 
-  it('by envd: never through what only the server may call', async () => {
+  it('never for a route of envd that only the server may call', async () => {
     const refused = await to(
       'iasleep',
       ENVD_PORT,
@@ -170,7 +173,7 @@ describe('who may wake a sandbox', () => {
     expect([refused.status, world.directory.wakes]).toEqual([404, 0])
   })
 
-  it('by a signed URL, when it is this sandbox that signed it and it has not expired', async () => {
+  it('for a signed URL only if this sandbox signed it and it has not expired', async () => {
     const url = (token: string, expiration = String(Math.floor(Date.now() / 1000) + 60)) => {
       const file = { path: 'f', username: 'user', operation: 'read' as const, expiration }
       const signature = encodeURIComponent(signFileUrl(file, token))
@@ -190,7 +193,7 @@ describe('a WebSocket to a paused sandbox', () => {
       headers: { host: `${app.port}-${sandboxId}.sandlot.localhost` },
     })
 
-  it('waits until it is awake and then works', async () => {
+  it('waits until the sandbox is resumed and then works', async () => {
     const { resolve } = wake()
     const ws = open('iasleep')
     await expect.poll(() => world.directory.wakes).toBe(1)
@@ -202,7 +205,7 @@ describe('a WebSocket to a paused sandbox', () => {
   })
 
   it.each(['ideep', 'isafe', 'iasleep'])(
-    'is refused with a status when it cannot be had (%s)',
+    'is refused with a status when the sandbox cannot be resumed (%s)',
     async (sandboxId) => {
       wake().reject(new SandlotError('sandbox_capacity_unavailable', 'no memory'))
       const ws = open(sandboxId)

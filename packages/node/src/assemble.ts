@@ -122,7 +122,7 @@ function openHost(options: NodeOptions) {
     slots,
     machines,
     sampler: new Sampler(cgroups, driver),
-    events: new EventLog(),
+    events: new EventLog(onError),
   }
 }
 
@@ -156,7 +156,7 @@ function openStarting(
   host: Host,
   { checkpointsDir, folder, tiers, startPriority }: Storage,
 ) {
-  const { machines, network, driver, cgroups, runDir, events, onError } = host
+  const { machines, network, driver, cgroups, onError } = host
   const { memoryFloorMB, poolMin, poolMax } = options
   const { firewall } = network
   const builds = new Map<string, Build>()
@@ -172,16 +172,7 @@ function openStarting(
     poolMax,
     memoryFloorMB,
   })
-  const guard = createDiskGuard({
-    machines,
-    driver,
-    frozenMachines,
-    tiers,
-    dir: runDir,
-    floorMB: options.diskFloorMB,
-    onStalled: ({ machineId }, reason) => events.emit({ type: 'stalled', machineId, reason }),
-    onError,
-  })
+  const guard = openDiskGuard(options, host, tiers, frozenMachines)
   const pool = new WarmPool<LiveMachine>({
     concurrency: availableParallelism(),
     start: (key, startOptions) => starts.start(key, startOptions),
@@ -213,6 +204,24 @@ function openStarting(
     onError,
   })
   return { builds, frozenMachines, starts, guard, pool, prepared, persistence }
+}
+
+function openDiskGuard(
+  { diskFloorMB }: NodeOptions,
+  { machines, driver, runDir, events, onError }: Host,
+  tiers: CheckpointTiers,
+  frozenMachines: FrozenMachines,
+) {
+  return createDiskGuard({
+    machines,
+    driver,
+    frozenMachines,
+    tiers,
+    dir: runDir,
+    floorMB: diskFloorMB,
+    onStalled: ({ machineId }, reason) => events.emit({ type: 'stalled', machineId, reason }),
+    onError,
+  })
 }
 
 /** Opens images that templates are built from, and builds that all instances on this machine share. */

@@ -47,6 +47,8 @@ export class LocalNode implements SandboxNode {
     this.#parts = parts
     this.#upkeep = new Upkeep(parts)
     this.#join = new NodeJoin(parts, this.#session, this.#upkeep)
+    // the machine of a paused sandbox ends without a call of the control plane
+    parts.machines.onGone((machineId) => this.#session.forgetMachine(machineId))
     this.#exportBase = createBaseExporter(parts.tiers, parts.options.remoteCheckpoints)
   }
 

@@ -9,14 +9,14 @@ export interface NodeOptions {
   home: string
   runscPath: string
   runscVersion: string
-  /** Folder that holds the `envd` binary and nothing else. */
+  /** Folder that contains only the `envd` binary. */
   guestDir: string
   /** EROFS image of the base template and its content key. */
   baseImage: { path: string; key: string }
   /** Limits of the base template. */
   resources: BuildResources
   networkRange: string
-  /** Resolver for sandboxes. Default: the host's own. */
+  /** Resolver for sandboxes. Default: that of the host. */
   dns?: string
   /** Private ranges that sandboxes may reach. */
   allowedRanges?: string[]
@@ -33,13 +33,13 @@ export interface NodeOptions {
   hotPauseMs: number
   /** Bytes of checkpoints kept unpacked beside their packed copies. */
   unpackedBytes: number
-  /** Store that packed checkpoints are copied to. Absent: this machine only. */
+  /** Store that packed checkpoints are copied to. Absent: checkpoints are only on this machine. */
   remoteCheckpoints?: RemoteStore
   /** Bytes of packed checkpoints to keep on this machine once they are in the remote store. Default: all. */
   packedCacheBytes?: number
-  /** The program `imager`, alone in its folder, which makes images in separate machines. */
+  /** Path of the program `imager`, which makes images in separate machines; the program must be alone in its folder. */
   imagerPath: string
-  /** Registries that are reached although their addresses are private: `host:port`, or `host` for 443 and 80. */
+  /** Registries that may have private addresses: `host:port`, or `host` for 443 and 80. */
   allowedRegistries?: string[]
   /** Folder for builds of catalog templates, which all instances on this machine share. */
   sharedBuildsDir: string
@@ -47,9 +47,9 @@ export interface NodeOptions {
   unlistedGraceMs: number
   /** Source of the archives of COPY steps. */
   archives: ArchiveSource
-  /** Resolves when no create is waiting: steps of background builds wait for it. Default: at once. */
+  /** Resolves when no create is waiting; awaited before steps of background builds. Default: at once. */
   quiet?: (signal: AbortSignal) => Promise<void>
-  /** Limits of what is kept to make later builds faster. */
+  /** Limits of cached layers and images, which make later builds faster. */
   buildCache: KeepLimits
   logger: Logger
 }

@@ -8,7 +8,7 @@ const WATCH_INTERVAL_MS = 500
 const SAMPLE_INTERVAL_MS = 5_000
 const WARM_HEALTH_INTERVAL_MS = 30_000
 const SPARES_INTERVAL_MS = 1_000
-/** A sandbox that writes 4 GB a second exceeds the default floor within this time. */
+/** Interval of disk checks; a sandbox that writes 4 GB a second exceeds the default floor within this time. */
 const DISK_INTERVAL_MS = 250
 const NETWORK_INTERVAL_MS = 5_000
 const NETWORK_MEND_INTERVAL_MS = 1_000
@@ -32,7 +32,7 @@ export class Upkeep {
     intervals.every(NETWORK_INTERVAL_MS, () => network.tend())
     intervals.every(NETWORK_MEND_INTERVAL_MS, () => network.mend())
     intervals.every(SPARES_INTERVAL_MS, () => this.#dropSpares())
-    // not while the firewall is at fault: the guard thaws machines, which must stay stalled then
+    // not while the firewall has a fault, because machines must stay stalled then, and this guard would thaw them
     intervals.every(DISK_INTERVAL_MS, () => (network.firewall.fault ? undefined : guard.look()))
     intervals.every(WARM_HEALTH_INTERVAL_MS, () => this.#checkPool())
     intervals.every(GARBAGE_INTERVAL_MS, () =>

@@ -49,7 +49,7 @@ export class Adopter {
     if (!bucket || !open)
       throw new SandlotError(
         'invalid_request',
-        `${bucket ? 'checkpointSecret' : 'checkpointBucket'} is not set: adopting needs checkpointBucket and checkpointSecret as the other machine has them`,
+        `${bucket ? 'checkpointSecret' : 'checkpointBucket'} is not set: adopting needs checkpointBucket and checkpointSecret with the values of the other machine`,
       )
     makeHome(settings.home)
     const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
@@ -69,7 +69,7 @@ export class Adopter {
     }
   }
 
-  /** Lists sandboxes of other instances, and those whose takeover was interrupted. */
+  /** Lists sandboxes of other instances, and sandboxes with an interrupted takeover. */
   async candidates(): Promise<Candidate[]> {
     await this.#records.renewLease()
     const all: Candidate[] = []
@@ -78,12 +78,12 @@ export class Adopter {
     return all
   }
 
-  /** Describes a record; one that cannot be read is listed with the reason and does not stop the list. */
+  /** Describes a record; an unreadable record is listed with the reason. */
   async #candidate(sandboxId: string): Promise<Candidate> {
     try {
       const found = await this.#records.find(sandboxId)
       if (found) return await this.#describe(found)
-      return unreadable(sandboxId, 'its record has just gone')
+      return unreadable(sandboxId, 'its record has just been removed')
     } catch (error) {
       if (!(error instanceof SandlotError) || error.errorName === 'checkpoint_store_unavailable') throw error
       return unreadable(sandboxId, error.message)
@@ -121,26 +121,26 @@ export class Adopter {
   async adopt(sandboxId: string, isForced: boolean): Promise<void> {
     if (await this.#rows.has(sandboxId))
       throw new SandlotError('conflict', `sandbox '${sandboxId}' is on this machine already`)
-    // silence of the other instance is measured against this lease
+    // the age of the other instance's lease is measured against this lease
     await this.#records.renewLease()
     const found = await this.#records.find(sandboxId)
     if (!found)
       throw new SandlotError(
         'not_found',
-        `${this.#bucket.records.name} has no record of sandbox '${sandboxId}'; \`sandlot adopt --list\` shows what it has`,
+        `${this.#bucket.records.name} has no record of sandbox '${sandboxId}'; \`sandlot adopt --list\` lists its records`,
       )
     const { obstacle, isForceable, owner } = await this.#describe(found)
     if (obstacle && !(isForced && isForceable))
       throw new SandlotError(
         'conflict',
-        `sandbox '${sandboxId}' cannot be taken over: ${obstacle}${isForceable ? '. If that machine is dead for sure, say --force' : ''}`,
+        `sandbox '${sandboxId}' cannot be taken over: ${obstacle}${isForceable ? '. If you are sure that machine is dead, use --force' : ''}`,
       )
     await this.#fetch(found)
     await this.#records.write(found.record, found.tag)
     await this.#rows.insert(found.record.rows as TakeoverRows, owner)
   }
 
-  /** Fetches all that the sandbox needs but the chunks of its checkpoint, which stay in the bucket. */
+  /** Fetches everything that the sandbox needs except the chunks of the checkpoint, which stay in the bucket. */
   async #fetch({ record: { checkpointId, base } }: FoundRecord): Promise<void> {
     await new AdoptedBases(join(this.#home, 'adopted')).fetch(this.#bucket.checkpoints, checkpointId, base)
     const checkpoints = await PackedCheckpoints.open({

@@ -16,7 +16,7 @@ async function bootstrap(args: string[], env: NodeJS.ProcessEnv = {}) {
   return { code, output }
 }
 
-test('arguments reach sandlot, and its exit code comes back', async () => {
+test('arguments reach sandlot, and its exit code is passed on', async () => {
   const { code, output } = await bootstrap(['status', '--home', '/nonexistent/home'])
   expect(output).toContain('No server runs on /nonexistent/home')
   expect(code).toBe(1)

@@ -12,7 +12,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(home, { recursive: true, force: true }))
 
-test('without a secret a home makes one key of its own, which only root can read', () => {
+test('without a secret a home creates its own key, which only root can read', () => {
   const [made] = bucketSecrets({ home, checkpointSecret: '' })
   expect(made).toMatch(/^[0-9a-f]{64}$/)
   expect(statSync(join(home, 'bucket.key')).mode & 0o777).toBe(0o600)
@@ -24,7 +24,7 @@ test('a secret that is set later seals new objects, and the key of the home stil
   expect(bucketSecrets({ home, checkpointSecret: SECRET })).toEqual([SECRET, made])
 })
 
-test('with a secret no key is made', () => {
+test('with a secret no key is created', () => {
   expect(bucketSecrets({ home, checkpointSecret: SECRET })).toEqual([SECRET])
   expect(() => readFileSync(join(home, 'bucket.key'))).toThrow(/ENOENT/)
 })

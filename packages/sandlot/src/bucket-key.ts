@@ -9,8 +9,9 @@ import { writeAtomically } from './write-atomically.ts'
 const KEY = /^[0-9a-f]{64}$/
 
 /**
- * Reads the keys for objects in the bucket: `checkpointSecret`, else a key of this home that is made at the first start. The
- * first key seals; the key of the home, if the home was used before a secret was set, still opens older objects.
+ * Reads the keys for objects in the bucket: `checkpointSecret`, else a key of this home that is created at the first
+ * start. The first key seals new objects; the home's key, if the home was used before a secret was set, still opens older
+ * objects.
  * @throws SandlotError invalid_request when the key file is damaged
  */
 export function bucketSecrets({
@@ -38,6 +39,6 @@ function readKey(path: string): string | undefined {
   if (KEY.test(text)) return text
   throw new SandlotError(
     'invalid_request',
-    `${path} does not hold 64 hex digits: put back the file that was there; without it nothing of this home in the bucket can be read. If nothing there is needed, delete the file`,
+    `${path} does not hold 64 hex digits: restore the original file, without which no object of this home in the bucket can be read. If none is needed, delete the file`,
   )
 }

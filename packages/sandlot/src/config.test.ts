@@ -33,7 +33,7 @@ test('a flag overrides the environment, which overrides the file, which override
   expect(winner).toMatchObject({ settings: { poolMax: 5 }, sources: { poolMax: '--pool-max' } })
 })
 
-test('loopback is bound in both families, any other address alone', () => {
+test('loopback is bound for IPv4 and IPv6, any other address alone', () => {
   expect(load().listen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 3000 })
   expect(load({ listen: '4000' }).listen).toEqual({ hosts: ['127.0.0.1', '::1'], port: 4000 })
   expect(load({ listen: 'localhost:4000' }).listen.hosts).toEqual(['127.0.0.1', '::1'])
@@ -53,12 +53,12 @@ test('a listener for sandboxes only is off, or has a port of its own', () => {
   expect(() => load({ sandboxListen: '0.0.0.0:3000' })).toThrow('another port than listen (3000)')
 })
 
-test('the default domain carries the port that is listened on', () => {
+test('the default domain contains the port of the listener', () => {
   expect(load({ listen: '4001' }).settings.domain).toBe('sandlot.localhost:4001')
   expect(load({ listen: '4001', domain: 'sbx.example.com' }).settings.domain).toBe('sbx.example.com')
 })
 
-test('lists are written with commas', () => {
+test('lists are separated by commas', () => {
   expect(load({}, { SANDLOT_ALLOWED_RANGES: '10.1.0.0/24, 10.2.3.4' }).settings.allowedRanges).toEqual([
     '10.1.0.0/24',
     '10.2.3.4',
@@ -77,7 +77,7 @@ test.each([
   ['domain', 'UPPER.example', 'lower-case'],
   ['networkRange', '10.1.2.3/16', 'bits set below /16'],
   ['networkRange', '10.300.0.0/16', 'from --network-range'],
-])('%s "%s" is refused with one line that names it', (name, value, part) => {
+])('%s "%s" is refused with one line that names the setting', (name, value, part) => {
   expect(() => load({ [name]: value })).toThrow(part)
   expect(() => load({ [name]: value })).toThrow(value)
 })
@@ -92,7 +92,7 @@ test('an unknown key in the file is refused with the nearest known name', () => 
   expect(() => load()).toThrow('did you mean "poolMax"?')
 })
 
-test('a file that is not JSON, or was named and is missing, is refused', () => {
+test('a configuration file that is not JSON, or was named but is missing, is refused', () => {
   writeFileSync(file, '{')
   expect(() => load()).toThrow('is not JSON')
   expect(() => loadConfig({ env: {}, file: join(folder, 'other.json') })).toThrow('cannot read')
@@ -127,7 +127,7 @@ test('names of flags and variables follow from the names of settings', () => {
   expect(new Set(settingNames.map(flagOf)).size).toBe(settingNames.length)
 })
 
-test('a secret has no flag and is not repeated by the error about it', () => {
+test('a secret has no flag, and an error about it does not show it', () => {
   const command = addSettingFlags(new Command())
   expect(command.options.map(({ long }) => long)).not.toContain(flagOf('checkpointSecret'))
   const secret = 'much-too-short'

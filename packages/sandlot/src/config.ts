@@ -129,7 +129,7 @@ const withoutExcerpt = ({ message }: Error): string =>
 
 const DEFAULT_POOL_MIN = 4
 
-/** Defaults that depend on the machine or on settings before them in the schema. */
+/** Returns a default that depends on the machine or on settings earlier in the schema. */
 function machineDefault(name: SettingName, before: Record<string, unknown>): unknown {
   if (name === 'home') return join(repositoryRoot, '.sandlot')
   if (name === 'domain') return `sandlot.localhost:${String(before.listen).split(':').at(-1)}`
@@ -155,7 +155,7 @@ function check(name: SettingName, raw: unknown, source: string): unknown {
   throw invalid(name, raw, source, schema.expects)
 }
 
-/** Printed instead of a secret. */
+/** Text that is printed instead of a secret. */
 export const HIDDEN = '(not shown)'
 
 function invalid(name: SettingName, value: unknown, source: string, expects: string): SandlotError {
@@ -192,7 +192,7 @@ function parseListen(name: 'listen' | 'sandboxListen', listen: string, source: s
   return { hosts: host === '127.0.0.1' ? ['127.0.0.1', '::1'] : [host], port }
 }
 
-/** Checks rules about several settings together. */
+/** Checks rules that concern several settings. */
 function checkTogether(settings: Settings, sources: Record<SettingName, string>): void {
   const { poolMin, poolMax, slots, networkRange } = settings
   if (poolMin > poolMax) throw invalid('poolMin', poolMin, sources.poolMin, `at most poolMax (${poolMax})`)

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Settings } from './settings.ts'
 
-/** A connection to a sandbox takes two files, and the rest of the server needs some. */
+/** Open files for each connection to a sandbox; the rest of the server needs some more. */
 const FILES_PER_CONNECTION = 2
 const OTHER_FILES = 512
 
@@ -15,7 +15,7 @@ export function connectionLimits(
   const fitting = Math.max(16, Math.floor((maxFiles - OTHER_FILES) / FILES_PER_CONNECTION))
   if (fitting >= maxConnections) return { maxConnections, maxConnectionsPerAddress }
   logger.warn(
-    `maxConnections is ${maxConnections}, but this process may only open ${maxFiles} files: ${fitting} are taken (raise the limit with 'ulimit -n')`,
+    `maxConnections is ${maxConnections}, but this process may only open ${maxFiles} files: the limit is ${fitting} (raise the limit of files with 'ulimit -n')`,
   )
   return { maxConnections: fitting, maxConnectionsPerAddress }
 }

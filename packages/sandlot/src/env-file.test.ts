@@ -16,7 +16,7 @@ const environment = () => ({
   caBundle: join(home, 'ca', 'ca-bundle.pem'),
 })
 
-test('a shell that sources it gets every variable, odd paths included', () => {
+test('a shell that sources the file gets every variable, also with odd paths', () => {
   writeEnvFile(home, environment())
   const output = execFileSync('sh', [
     '-c',
@@ -31,13 +31,13 @@ test('a shell that sources it gets every variable, odd paths included', () => {
   ])
 })
 
-test('the file reads back as it was written', () => {
+test('the file is read as it was written', () => {
   const written = writeEnvFile(home, environment())
   expect(readEnvFile(home)).toEqual(written)
   expect(readEnvFile(join(home, 'nowhere'))).toBeUndefined()
 })
 
-test('without a listener for sandboxes they are found by host, and an older variable of the shell is unset', () => {
+test('without a listener for sandboxes these are reached by host name, and an older variable of the shell is unset', () => {
   writeEnvFile(home, environment())
   const show = 'E2B_SANDBOX_URL=http://localhost:3000; . "$1"; printenv E2B_SANDBOX_URL || echo none'
   const shown = () =>
@@ -49,7 +49,7 @@ test('without a listener for sandboxes they are found by host, and an older vari
   expect(shown()).toBe('http://localhost:3001')
 })
 
-test('only its owner may read it', () => {
+test('only the owner can read the file', () => {
   writeEnvFile(home, environment())
   expect(statSync(envFilePath(home)).mode & 0o777).toBe(0o600)
 })

@@ -15,7 +15,7 @@ export const envFilePath = (home: string): string => join(home, 'env')
 
 /**
  * Variables that direct the official clients to this server (wire spec, section 1.1). Without E2B_SANDBOX_URL all
- * versions of the clients reach each sandbox at a host of its own (docs/adr/0018).
+ * versions of the clients reach each sandbox at its own host name (docs/adr/0018).
  */
 export function clientVariables({
   apiKey,
@@ -39,7 +39,7 @@ export function clientVariables({
 /** Writes `<home>/env` for `source` in any POSIX shell. Only the owner can read the file, as it contains a key. */
 export function writeEnvFile(home: string, environment: ClientEnvironment): Record<string, string> {
   const variables = clientVariables(environment)
-  // A shell may still have the variable of an earlier file, where it named the API.
+  // A shell may still have the variable from an earlier file, where its value was the URL of the API.
   const unset = variables.E2B_SANDBOX_URL === undefined ? 'unset E2B_SANDBOX_URL\n' : ''
   const lines = Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`)
   writeAtomically(

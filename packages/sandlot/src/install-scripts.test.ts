@@ -18,8 +18,8 @@ const lock: { packages: Record<string, LockedPackage> } = JSON.parse(
 const require = createRequire(join(repositoryRoot, 'package.json'))
 
 /**
- * `bootstrap.mjs` installs with `--ignore-scripts`. These packages have an install script and work without it: their files come
- * in optional dependencies or in the package itself. Each package is tried below.
+ * `bootstrap.mjs` installs with `--ignore-scripts`. These packages have an install script but work without running it:
+ * their files are in optional dependencies or in the package itself. Each package is tested below.
  */
 const WORK_WITHOUT_SCRIPT: Record<string, () => unknown> = {
   '@bufbuild/buf': () =>
@@ -34,7 +34,7 @@ describe('packages with an install script', () => {
     .filter(([, { hasInstallScript }]) => hasInstallScript)
     .map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length))
 
-  test('are the known ones; a new one must be reviewed before it is listed here', () => {
+  test('are all known; a new package must be reviewed before it is listed here', () => {
     expect([...new Set(found)].sort()).toEqual(Object.keys(WORK_WITHOUT_SCRIPT))
   })
 
@@ -48,7 +48,7 @@ test('bootstrap.mjs runs no install scripts', () => {
   expect(bootstrap.match(/\['ci'[^\]]*\]/g)).toEqual(["['ci', '--ignore-scripts', ...quiet]"])
 })
 
-test('every package of the lock file has a hash and comes from the registry', () => {
+test('every package in the lock file has a hash and comes from the registry', () => {
   const packages = Object.entries(lock.packages).filter(
     ([path, { link }]) => path.includes('node_modules/') && !link,
   )

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const SQLITE_BUSY = 5
 const RETRY_MS = 200
 
-/** Keeps databases reachable while their locks are held: a garbage-collected database closes and loses its lock. */
+/** Databases with held locks; kept reachable, because a garbage-collected database is closed and loses the lock. */
 const held = new Set<DatabaseSync>()
 
 export interface KernelLock {
@@ -15,8 +15,8 @@ export interface KernelLock {
 
 /**
  * Takes an exclusive lock on a file. Node has no flock, but an exclusive SQLite transaction holds a file lock of the
- * kernel, which ends with its process, so that the lock can never be stale.
- * @returns undefined when another process holds it
+ * kernel. The kernel releases the lock when the process ends, so it can never be stale.
+ * @returns undefined when another process holds the lock
  */
 export function tryLock(path: string): KernelLock | undefined {
   mkdirSync(dirname(path), { recursive: true })

@@ -11,14 +11,14 @@ const resolve = async (name: string) => {
   return answers[name]
 }
 
-test('only documentation addresses are opened, one by one, whatever the name server answers', async () => {
+test('only single documentation addresses are allowed, whatever the name server answers', async () => {
   expect(await labRegistries(['registry.npmjs.org', 'pypi.org', 'deb.debian.org', 'gone'], resolve)).toEqual([
     '192.0.2.7/32',
     '203.0.113.80/32',
   ])
 })
 
-test('nothing is opened when registries resolve to public addresses', async () => {
+test('nothing is allowed when registries resolve to public addresses', async () => {
   expect(await labRegistries(['pypi.org'], async () => ['151.101.0.223'])).toEqual([])
   expect(await labRegistries([], resolve)).toEqual([])
 })

@@ -2,13 +2,13 @@ import { Resolver } from 'node:dns/promises'
 import { BlockList } from 'node:net'
 
 const TIMEOUT_MS = 2_000
-/** Documentation ranges of RFC 5737, where nothing of the internet is: only hosts of a lab answer there. */
+/** Documentation ranges of RFC 5737, which the internet does not use: only hosts of a lab have such addresses. */
 const DOCUMENTATION = new BlockList()
 for (const network of ['192.0.2.0', '198.51.100.0', '203.0.113.0']) DOCUMENTATION.addSubnet(network, 24)
 
 /**
  * Finds the addresses of package registries in labs without internet, which resolve the registries' names to documentation
- * addresses. Sandboxes do not reach these otherwise, so that no template could install a package there.
+ * addresses. Without an exception sandboxes could not reach these addresses, and no template could install packages.
  * @param resolve queries this machine's own name server, which the administrator trusts
  * @returns one `/32` for each such address, and no address of another range, whatever the name server answers
  */

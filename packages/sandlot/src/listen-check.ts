@@ -4,7 +4,7 @@ import type { ListenAddress } from './config.ts'
 import { describePortOwner } from './port-owner.ts'
 
 /**
- * Tries to listen on the addresses, before the long part of a start.
+ * Tries to listen on the addresses, before the slow part of a start.
  * @returns the hosts that can be used: a machine without IPv6 has no `::1`
  * @throws SandlotError conflict that names the process on the port, or invalid_request for an address of another machine
  */
@@ -20,12 +20,12 @@ export async function checkListen(
       const owner = describePortOwner(port)
       throw new SandlotError(
         'conflict',
-        `port ${port} on ${host} is taken${owner ? ` by ${owner}` : ''}. End that, or choose another: --${flag} 127.0.0.1:${port + 1}`,
+        `port ${port} on ${host} is in use${owner ? ` by ${owner}` : ''}. End that process, or choose another port: --${flag} 127.0.0.1:${port + 1}`,
       )
     } else if (usable.length === 0 || hosts.length === 1) {
       const reason =
         code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
-          ? 'is no address of this machine'
+          ? 'is not an address of this machine'
           : `cannot be used (${code})`
       throw new SandlotError(
         'invalid_request',

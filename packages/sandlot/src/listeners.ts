@@ -17,18 +17,18 @@ export interface ListenersInputs {
 export interface ListenersTargets {
   tls: CertificateStore
   edge: Edge
-  /** Answers what is not for a sandbox. */
+  /** Answers requests that are not for a sandbox. */
   api: Pick<ControlPlane['fastify'], 'routing'>
   traffic: Traffic
 }
 
-/** Opens the listener for all requests, and the one for sandboxes only if the settings ask for it. */
+/** Opens the listener for all requests, and with `sandboxHosts` one for sandboxes only. */
 export async function openListeners(
   { config, hosts, sandboxHosts, logger }: ListenersInputs,
   targets: ListenersTargets,
 ): Promise<Listener[]> {
   const onFailure = (error: unknown) =>
-    logger.error({ err: error }, 'a request made the server fail: its connection was ended')
+    logger.error({ err: error }, 'a request caused an unexpected error: its connection was closed')
   const limits = { ...connectionLimits(config.settings, logger), onFailure }
   const { tls } = targets
   const { listen, sandboxListen } = config

@@ -20,7 +20,7 @@ import type { Settings } from './settings.ts'
 import type { Programs } from './setup/index.ts'
 import { runscVersion } from './setup/runsc.ts'
 
-/** Concurrent set-ups make the image once; the second waits as long as the first may take. */
+/** Longest time to make the base image; a concurrent set-up waits this long for the first one. */
 const IMAGE_TIMEOUT_MS = 30 * 60_000
 
 export interface MachineInputs {
@@ -31,25 +31,25 @@ export interface MachineInputs {
   bucket: Bucket | undefined
   /** Folder of the archives for COPY steps, by key. */
   archivesDir: string
-  /** Resolves in a moment when nobody waits for a sandbox. */
+  /** Resolves when no request is waiting for a sandbox. */
   quiet: (signal: AbortSignal) => Promise<void>
 }
 
-/** The bucket that checkpoints are copied to. All objects are sealed and authenticated with this server's key. */
+/** The bucket that checkpoints are copied to. All objects are sealed with this server's key. */
 export interface Bucket {
   checkpoints: RemoteStore
-  /** Store for objects that are sealed already: records of paused sandboxes. */
+  /** Store for records of paused sandboxes, which are sealed before they get here. */
   records: ObjectStore & TaggedStore
 }
 
-/** Makes the image that sandboxes of the base template boot from, unless it exists. */
+/** Creates the image that sandboxes of the base template boot from, unless it exists. */
 export async function prepareBaseImage(
   { settings }: Config,
   progress: Progress,
 ): Promise<{ path: string; key: string }> {
   let baseImage = { path: '', key: '' }
   await progress.step('base image', async (step) => {
-    const waiting = () => step.update('another set-up is making one, waiting')
+    const waiting = () => step.update('waiting for another set-up that is making the image')
     baseImage = await withLock(join(settings.cache, 'images.lock'), IMAGE_TIMEOUT_MS, waiting, () =>
       ensureBaseImage({
         cacheDir: settings.cache,
@@ -63,7 +63,7 @@ export async function prepareBaseImage(
   return baseImage
 }
 
-/** Opens this machine as a node, and makes the base image when it is missing. */
+/** Opens this machine as a node, and creates the base image when it is missing. */
 export async function createMachine({
   config,
   programs,
@@ -111,7 +111,7 @@ export async function createMachine({
   })
 }
 
-/** Loads the AWS SDK on first use only, as loading takes 0.2 s. */
+/** Opens the bucket of the settings. Loads the AWS SDK on demand, as loading takes 0.2 s. */
 export async function openBucket(settings: Settings): Promise<Bucket | undefined> {
   if (settings.checkpointBucket === '') return undefined
   const { S3Store } = await import('@sandlot/node/objects/s3-store')

@@ -1,7 +1,7 @@
 import { createProgram } from './program.ts'
 import { reportError } from './report-error.ts'
 
-// `sandlot config | head` closes the pipe early; that is no failure.
+// `sandlot config | head` closes the pipe early, which is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { writeAtomically } from './write-atomically.ts'
 
 /**
- * Identifies a home among all homes that share a database; made at the first start and never changed. The id begins with
- * the machine's name, for readability.
+ * Returns the id of a home among all homes that share a database; created at the first start and never changed. The id
+ * begins with the machine's name, for readability.
  */
 export function openNodeId(home: string): string {
   const path = join(home, 'node-id')

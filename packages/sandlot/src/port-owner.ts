@@ -1,13 +1,16 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { commandLineOf } from './process-identity.ts'
 
-/** Describes the process that listens on a TCP port: "pid 123 (node server.js)". @returns undefined when this process may not see it */
+/**
+ * Describes the process that listens on a TCP port: "pid 123 (node server.js)". @returns undefined when this process may
+ * not see the owner
+ */
 export function describePortOwner(port: number): string | undefined {
   const pid = findPortOwner(port)
   return pid === undefined ? undefined : `pid ${pid} (${commandLineOf(pid) ?? 'unknown'})`
 }
 
-/** Pid of a process that listens on a TCP port in our network namespace. */
+/** Finds the pid of a process that listens on a TCP port in this network namespace. */
 export function findPortOwner(port: number): number | undefined {
   const inodes = new Set([
     ...listeningInodes('/proc/net/tcp', port),

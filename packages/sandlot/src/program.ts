@@ -19,7 +19,7 @@ export function createProgram(): Command {
   const program = new Command('sandlot')
     .description('Sandboxes for AI agents on any Linux machine, behind the API of E2B.')
     .version(packageJson.version)
-    .showHelpAfterError('(sandlot --help lists what there is)')
+    .showHelpAfterError('(sandlot --help lists all commands)')
     .showSuggestionAfterError()
   for (const make of [
     upCommand,

@@ -1,13 +1,13 @@
 /** One step of the set-up, as shown to users. */
 export interface Step {
-  /** Shows what the step is doing now. */
+  /** Shows the current activity of the step. */
   update(text: string): void
 }
 
 export interface Progress {
   /**
    * Shows a step while `work` runs, and the result of `work` beside the step's name at the end.
-   * Nothing is drawn for the first 150 ms, so that steps that were done before do not flicker.
+   * Nothing is drawn for the first 150 ms, so that steps with nothing to do do not flicker.
    */
   step(name: string, work: (step: Step) => Promise<string>): Promise<void>
 }

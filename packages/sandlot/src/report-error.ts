@@ -7,6 +7,6 @@ export function reportError(error: unknown, env: NodeJS.ProcessEnv = process.env
   if (error instanceof SandlotError || error instanceof CommandError) return `sandlot: ${error.message}`
   const message = error instanceof Error ? error.message : String(error)
   if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC')
-    return `sandlot: the disk that the home folder lies on is full (${message}): free some space and start again`
+    return `sandlot: the disk of the home folder is full (${message}): free some space and start again`
   return `sandlot: unexpected: ${message}\n  DEBUG=1 shows where. \`sandlot doctor\` checks the machine.`
 }

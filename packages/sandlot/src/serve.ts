@@ -14,7 +14,7 @@ import { onStopSignal } from './stop-signals.ts'
 import { storeUrl } from './store-url.ts'
 import { type RunningServer, startServer } from './wiring.ts'
 
-/** Time for open streams to end by themselves; the process ends within 10 s of the first signal. */
+/** Time for open streams to end; the process ends within 10 s of the first signal. */
 const DRAIN_MS = 6_000
 const EXIT_MS = 9_500
 
@@ -27,7 +27,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
   const { settings } = config
   if (process.getuid?.() !== 0) throw new SandlotError('forbidden', 'root is needed: run `sudo npm start`')
   const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
-  // Nothing needs draining before the server runs: set-up steps can be interrupted anywhere.
+  // No drain is needed before the server runs, as set-up steps can be interrupted at any point.
   const stopEarly = onStopSignal(() => {
     lock.release()
     process.exit(0)
@@ -52,7 +52,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
         if (holder) logger.warn({ holder }, 'standby: another server is the active one of the database')
       },
       onLeaseLost(reason) {
-        logger.fatal({ reason }, 'this server is not the active one of its database any more, and ends')
+        logger.fatal({ reason }, 'this server is no longer the active one of its database, and ends')
         lock.release()
         process.exit(1)
       },
@@ -76,7 +76,7 @@ export async function serve(config: Config, onReady: (apiKey: string) => void): 
   }
 }
 
-/** Ends the process at the first signal to stop, once pending requests have ended or their time is over. */
+/** At the first stop signal, ends the process once pending requests have ended or their time is over. */
 function drainOnSignal(server: RunningServer, lock: ServerLock, logger: Logger): void {
   onStopSignal((signal) => {
     logger.info({ signal }, 'draining; sandboxes stay alive')
@@ -94,7 +94,7 @@ function drainOnSignal(server: RunningServer, lock: ServerLock, logger: Logger):
   })
 }
 
-/** Tells on the terminal which templates of the catalog are being built, and which cannot be. */
+/** Prints which templates of the catalog are being built, and which cannot be built. */
 function reportCatalog(report: CatalogReport): void {
   if (report.templates.some(isUnfinished))
     process.stderr.write(

@@ -15,7 +15,7 @@ let home: string
 beforeEach(() => void (home = mkdtempSync(join(tmpdir(), 'sandlot-lock-'))))
 afterEach(() => rmSync(home, { recursive: true }))
 
-/** Another process that holds the home until it is killed. */
+/** Starts another process that locks the home until it is killed. */
 async function otherServer() {
   const script = `import(${JSON.stringify(import.meta.resolve('./server-lock.ts'))}).then(({ becomeServer }) => {
     becomeServer(${JSON.stringify(home)}, ${JSON.stringify(about)})
@@ -27,7 +27,7 @@ async function otherServer() {
   return child
 }
 
-test('a second server on a home is refused with the name of the first', async () => {
+test('a second server on a home is refused with pid and address of the first', async () => {
   const child = await otherServer()
   expect(() => becomeServer(home, about)).toThrow(`pid ${child.pid}, listening on 127.0.0.1:3000`)
   child.kill('SIGKILL')
@@ -51,13 +51,13 @@ test('the home of a server that was killed is taken over', async () => {
   expect(findServer(home)).toBeUndefined()
 })
 
-test('a record whose pid now belongs to another process is not a server', () => {
+test('a record is ignored when its pid belongs to another process now', () => {
   const record = { ...about, pid: process.pid, startedAt: 'another-boot/1' }
   writeAtomically(join(home, 'server.json'), JSON.stringify(record), 0o600)
   expect(findServer(home)).toBeUndefined()
 })
 
-test('stopping ends the server and is fine without one', async () => {
+test('stopServer ends the server, and succeeds when none runs', async () => {
   const child = await otherServer()
   const exit = once(child, 'exit')
   expect(await stopServer(home)).toBe(`stopped (pid ${child.pid})`)
@@ -72,7 +72,7 @@ test('a process is recognised only with its start time', () => {
   expect(identify(2 ** 22 + 1)).toBeUndefined()
 })
 
-test('files appear whole and with their mode, and no temporary file stays', () => {
+test('files appear complete and with their mode, and no temporary file remains', () => {
   const path = join(home, 'deep', 'file')
   writeAtomically(path, 'content', 0o600)
   expect(existsSync(path)).toBe(true)

@@ -10,16 +10,16 @@ import { writeAtomically } from './write-atomically.ts'
 export interface ServerRecord extends ProcessIdentity {
   listen: string
   domain: string
-  /** Server that is the active one of the database; this one does not listen while it waits for that server. */
+  /** Active server of the database, for which this server waits without listening. */
   standbyFor?: string
 }
 
 const recordPath = (home: string): string => join(home, 'server.json')
 
-/** File that exists in every home that a server has run on. */
+/** Path of a file that exists in every home on which a server has run. */
 export const serverLockPath = (home: string): string => join(home, 'server.lock')
 
-/** Finds the server that runs on this home; a record whose process has ended is ignored. */
+/** Finds the running server of a home; the record of an ended process is ignored. */
 export function findServer(home: string): ServerRecord | undefined {
   try {
     const record = JSON.parse(readFileSync(recordPath(home), 'utf8')) as ServerRecord
@@ -30,7 +30,7 @@ export function findServer(home: string): ServerRecord | undefined {
 }
 
 export interface ServerLock {
-  /** Adds to the record that `findServer` reads. */
+  /** Adds fields to the record that `findServer` reads. */
   note(more: Partial<ServerRecord>): void
   release(): void
 }
@@ -45,7 +45,7 @@ export function becomeServer(home: string, about: { listen: string; domain: stri
   const lock = tryLock(serverLockPath(home))
   if (!lock) {
     const holder = findServer(home)
-    const who = holder ? `pid ${holder.pid}, listening on ${holder.listen}` : 'it is just starting'
+    const who = holder ? `pid ${holder.pid}, listening on ${holder.listen}` : 'starting'
     throw new SandlotError(
       'conflict',
       `a server already runs on ${home} (${who}). Stop it with \`sandlot down --home ${home}\`, or give this one another --home, --listen and --network-range.`,
@@ -66,6 +66,6 @@ export function becomeServer(home: string, about: { listen: string; domain: stri
   }
 }
 
-/** Address at which this machine reaches a server, also one that listens on all addresses. */
+/** Returns the URL at which this machine reaches a server, also if that listens on all addresses. */
 export const localUrl = (listen: string): string =>
   `http://${listen.replace(/^(0\.0\.0\.0|\[::\])/, '127.0.0.1')}`

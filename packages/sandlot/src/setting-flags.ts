@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { type Config, loadConfig } from './config.ts'
 import { flagOf, type SettingName, settingNames, settingSchemas, variableOf } from './settings.ts'
 
-/** Adds `--config` and a flag for each setting named (default: all). */
+/** Adds `--config` and a flag for each of the given settings (default: all). */
 export function addSettingFlags(command: Command, names: readonly SettingName[] = settingNames): Command {
   for (const name of names) if (!settingSchemas[name].isSecret) command.addOption(optionOf(name))
   if (names.includes('listen')) command.option('--port <number>', 'same as --listen 127.0.0.1:<number>')

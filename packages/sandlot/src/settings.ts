@@ -2,12 +2,12 @@ import Type from 'typebox'
 
 const address = '^(\\d{1,3}\\.){3}\\d{1,3}$'
 
-/** How a setting is described to users; `expects` completes the sentence "must be …". */
+/** Description of a setting for users; `expects` completes the sentence "must be …". */
 interface SettingDetails {
   description: string
   expects: string
   default?: unknown
-  /** Never printed, and has no flag, as all users of a machine can see command lines. */
+  /** A secret is never printed and has no flag, because all users of a machine can see command lines. */
   isSecret?: boolean
 }
 
@@ -43,42 +43,43 @@ export const settingsSchema = Type.Object(
     }),
     sandboxListen: text(`^$|^${LISTEN}$`, {
       description:
-        'Second address, for sandboxes only, told apart by header: for clients that cannot resolve names below the domain. `env` then sets E2B_SANDBOX_URL',
-      expects: 'host:port with a port of its own, for example 0.0.0.0:3001, or nothing',
+        'Second address, only for requests to sandboxes, which are then addressed by a header: for clients that cannot resolve names below the domain. `env` then sets E2B_SANDBOX_URL',
+      expects: 'host:port with another port than listen, for example 0.0.0.0:3001, or nothing',
       default: '',
     }),
     domain: text('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\\d{1,5})?$', {
-      description: 'Domain that sandboxes hang below, with its port. Default: sandlot.localhost:<port>',
+      description: 'Domain of the host names of sandboxes, with its port. Default: sandlot.localhost:<port>',
       expects: 'a lower-case domain name with an optional port, for example sandboxes.example.com',
     }),
     adminEmail: text('^[^\\s@]+@[^\\s@]+$', {
-      description: 'Who signs in to this server, as the CLI shows it. Default: admin@<domain without port>',
+      description:
+        'E-mail address of the administrator, as the CLI shows it. Default: admin@<domain without port>',
       expects: 'an e-mail address, for example me@example.com',
     }),
     requireSecure: Type.Boolean({
       description:
-        'Refuse sandboxes without an access token. Clients 1.x ask for such: whoever has the id of one may use it',
+        'Refuse to create sandboxes without an access token, as clients 1.x do: anyone who knows the id of such a sandbox can use it',
       expects: 'true or false',
       default: false,
     }),
     maxConnections: integer(16, 1_000_000, {
-      description: 'Open connections at one time, to the API and to sandboxes; more are refused',
+      description: 'Limit of concurrent connections to the API and to sandboxes; more are refused',
       default: 8192,
     }),
     maxConnectionsPerAddress: integer(0, 1_000_000, {
       description:
-        'Of them from one address (IPv6: one /64); 0 for no limit, as behind a proxy on another machine. This machine itself has none',
+        'Limit of these connections from one address (IPv6: one /64); 0 for no limit, as needed behind a proxy on another machine. Connections from this machine are not limited',
       default: 1000,
     }),
     role: Type.Union([Type.Literal('all')], {
-      description: 'What this process does',
+      description: 'Role of this process',
       expects: 'all (other roles come later)',
       default: 'all',
     }),
     logLevel: Type.Union(
       (['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const).map((level) => Type.Literal(level)),
       {
-        description: 'Least severe log line that is written',
+        description: 'Least severe level of log lines that are written',
         expects: 'one of trace, debug, info, warn, error, silent',
         default: 'info',
       },
@@ -89,19 +90,19 @@ export const settingsSchema = Type.Object(
       default: '10.177.0.0/16',
     }),
     dns: text(`^$|${address}`, {
-      description: "IPv4 name server that sandboxes' queries go to. Default: the machine's own",
+      description: 'IPv4 name server for queries of sandboxes. Default: that of the machine',
       expects: 'an IPv4 address, for example 1.1.1.1',
       default: '',
     }),
     allowedRanges: list(`${address.slice(0, -1)}(/\\d{1,2})?$`, {
       description:
-        'IPv4 ranges that sandboxes may reach although they are private or a network that the machine lies on',
+        'IPv4 ranges that sandboxes may reach although they are private or a network of this machine',
       expects: 'IPv4 ranges separated by commas, for example 10.0.5.0/24',
       default: [],
     }),
     packageRegistries: list('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$', {
       description:
-        'Registries that sandboxes reach even where the name server of this machine says that they are at addresses for documentation (RFC 5737), as in labs without internet',
+        'Registries that sandboxes may reach even when they resolve to addresses for documentation (RFC 5737), as in labs without internet',
       expects: 'host names separated by commas, for example registry.npmjs.org,pypi.org',
       default: [
         ...['registry.npmjs.org', 'registry.yarnpkg.com', 'pypi.org', 'files.pythonhosted.org'],
@@ -116,19 +117,22 @@ export const settingsSchema = Type.Object(
     }),
     sandboxConnections: integer(1, 1_000_000, {
       description:
-        'Connections that one sandbox may have outward at a time, also those that are not forgotten yet; more are dropped',
+        'Limit of concurrent outgoing connections of one sandbox, including recently closed ones that the kernel still tracks; more are dropped',
       default: 4096,
     }),
     allowedRegistries: list('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\\d{1,5})?$', {
       description:
-        'Registries at private addresses, or on this machine, that templates may be built from all the same; plain HTTP is used only there',
+        'Registries that template builds may use although they are at private addresses or on this machine; plain HTTP is only used for these',
       expects:
         'hosts separated by commas, with a port unless it is 443 or 80, for example localhost:5000,registry.lan',
       default: [],
     }),
-    poolMax: integer(0, 1000, { description: 'Most warm sandboxes kept ready; 0 keeps none', default: 16 }),
+    poolMax: integer(0, 1000, {
+      description: 'Largest number of warm sandboxes that are kept ready; 0 keeps none',
+      default: 16,
+    }),
     poolMin: integer(0, 1000, {
-      description: 'Warm sandboxes kept ready even when idle. Default: 4, at most poolMax',
+      description: 'Number of warm sandboxes that are kept ready even when idle. Default: 4, at most poolMax',
     }),
     poolMemoryFloorMB: integer(0, 1_048_576, {
       description: 'The warm pool stops filling when less memory than this is available',
@@ -136,17 +140,17 @@ export const settingsSchema = Type.Object(
     }),
     diskFloorMB: integer(0, 1_048_576, {
       description:
-        'With less disk free than this (at most 5 % of it) nothing starts, and sandboxes that write stand still until there is room',
+        'With less free disk space than this (at most 5 % of the disk) nothing starts, and sandboxes that write are frozen until there is room',
       default: 1024,
     }),
     hotPauseSeconds: integer(0, 86_400, {
       description:
-        'How long a paused sandbox also stays frozen in memory, so that a resume takes about a millisecond',
+        'How long a paused sandbox is also kept frozen in memory, so that a resume takes about a millisecond',
       default: 60,
     }),
     unpackedCheckpointsMB: integer(0, 1_048_576, {
       description:
-        'Checkpoints kept unpacked beside their packed copies, so that a cold resume reads plain files',
+        'Size of checkpoints that are kept unpacked beside their packed copies, so that a cold resume reads plain files',
       default: 10_240,
     }),
     checkpointBucket: text('^$|^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$', {
@@ -156,7 +160,7 @@ export const settingsSchema = Type.Object(
       default: '',
     }),
     checkpointEndpoint: text('^$|^https?://', {
-      description: "URL of an S3-compatible service; default Amazon's",
+      description: 'URL of an S3-compatible service. Default: Amazon S3',
       expects: 'an http or https URL',
       default: '',
     }),
@@ -172,24 +176,34 @@ export const settingsSchema = Type.Object(
     }),
     checkpointSecret: text('^$|^.{32,}$', {
       description:
-        'What everything in the bucket is sealed with, so that another machine that has the same can take over paused sandboxes (`sandlot adopt`). Without it a key of this home is used, `<home>/bucket.key`',
-      expects: 'at least 32 characters, for example what `openssl rand -hex 32` prints, or nothing',
+        'Secret that seals all objects in the bucket; other machines with this secret can take over paused sandboxes (`sandlot adopt`). Without it a key of this home is used, `<home>/bucket.key`',
+      expects: 'at least 32 characters, for example the output of `openssl rand -hex 32`, or nothing',
       default: '',
       isSecret: true,
     }),
     packedCacheMB: integer(0, 1_048_576, {
-      description: 'Packed checkpoints kept on this machine once the bucket has them; 0 keeps all',
+      description:
+        'Size of packed checkpoints that are kept on this machine although the bucket has them; 0 keeps all',
       default: 0,
     }),
     unlistedGraceDays: integer(0, 3650, {
       description:
-        'Checkpoints and machines that the database does not list, as it is empty, older or of another home, are kept for so long (`sandlot doctor`); only the same database deletes them',
+        'How long checkpoints and machines are kept that the database does not list, as it is empty, older or of another home (`sandlot doctor`); they are deleted only if the database is still the one that did not list them',
       default: 7,
     }),
-    slots: integer(1, 16_000, { description: 'Most sandboxes at once, warm ones included', default: 256 }),
+    slots: integer(1, 16_000, {
+      description: 'Largest number of sandboxes at a time, including warm ones',
+      default: 256,
+    }),
     cpuCount: integer(1, 64, { description: 'CPUs of a sandbox of the base template', default: 2 }),
-    memoryMB: integer(128, 1_048_576, { description: 'Memory of such a sandbox', default: 1024 }),
-    diskSizeMB: integer(512, 1_048_576, { description: 'Disk quota of such a sandbox', default: 10_240 }),
+    memoryMB: integer(128, 1_048_576, {
+      description: 'Memory of a sandbox of the base template',
+      default: 1024,
+    }),
+    diskSizeMB: integer(512, 1_048_576, {
+      description: 'Disk quota of a sandbox of the base template',
+      default: 10_240,
+    }),
     catalog: list('^[a-z0-9-]+$', {
       description:
         'Templates of the catalogue that are built in the background after a start: names, all, or none',
@@ -198,29 +212,29 @@ export const settingsSchema = Type.Object(
     }),
     catalogFloorMB: integer(0, 1_048_576, {
       description:
-        'Disk that stays free of the catalogue (at most a fifth of it): templates that do not fit are left out, and said so',
+        'Disk space that the catalogue leaves free (at most a fifth of the disk): templates that do not fit are left out, which is logged',
       default: 10_240,
     }),
     maxBuilds: integer(1, 64, {
       description:
-        'Template builds that work at a time; four times as many may wait for a ready command beside them',
+        'Number of template builds that work at a time; beside them, four times as many may wait for a ready command',
       default: 2,
     }),
     buildTimeoutMinutes: integer(1, 1440, {
-      description: 'A template build that takes longer is ended',
+      description: 'A template build that takes longer is cancelled',
       default: 60,
     }),
     buildCacheDays: integer(0, 3650, {
-      description: 'Layers and images of builds that were not used for so long are removed',
+      description: 'Layers and images of builds are removed after this time without use',
       default: 14,
     }),
     buildCacheGB: integer(0, 1_048_576, {
-      description: 'Layers of builds, and images, that are kept at most; those in use stay in any case',
+      description: 'Limit of the size of cached layers and images of builds; those in use are always kept',
       default: 20,
     }),
     extraCaCertificates: list('^/', {
       description:
-        'PEM files that sandboxes trust besides the public ones. Default: /usr/local/share/ca-certificates/*.crt',
+        'PEM files of certificate authorities that sandboxes trust besides the public ones. Default: /usr/local/share/ca-certificates/*.crt',
       expects: 'absolute paths separated by commas',
     }),
     runscSha512: text('^$|^[0-9a-f]{128}$', {

@@ -3,12 +3,12 @@ import { SandlotError } from '@sandlot/protocol'
 import { isAlive } from './process-identity.ts'
 import { findServer } from './server-lock.ts'
 
-/** A server drains for at most 10 s after SIGTERM. */
+/** Longest wait after SIGTERM; a server drains for at most 10 s. */
 const TERM_TIMEOUT_MS = 15_000
 const KILL_TIMEOUT_MS = 5_000
 const POLL_MS = 50
 
-/** Ends the server of a home with SIGTERM, and SIGKILL when it does not end. @returns what happened, in words for users */
+/** Ends the server of a home with SIGTERM, or with SIGKILL if needed. @returns what happened, as a text for users */
 export async function stopServer(home: string): Promise<string> {
   const server = findServer(home)
   if (!server) return 'not running'
@@ -24,7 +24,7 @@ export async function stopServer(home: string): Promise<string> {
   }
   throw new SandlotError(
     'operation_timeout',
-    `the server (pid ${server.pid}) does not end, not even by SIGKILL`,
+    `the server (pid ${server.pid}) does not end, even after SIGKILL`,
   )
 }
 
@@ -34,7 +34,7 @@ function signalProcess(pid: number, signal: NodeJS.Signals): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EPERM')
-      throw new SandlotError('forbidden', `pid ${pid} is another user's: run this as root`)
+      throw new SandlotError('forbidden', `pid ${pid} belongs to another user: run this as root`)
     if (code !== 'ESRCH') throw error
   }
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 
-/** A process that never stops by itself, and writes a line each time it is asked to. */
+/** Starts a process that does not stop, and writes a line for each stop signal. */
 async function stubbornProcess() {
   const script = `import(${JSON.stringify(import.meta.resolve('./stop-signals.ts'))}).then(({ onStopSignal }) => {
     onStopSignal((signal) => process.stdout.write('asked by ' + signal))
@@ -15,12 +15,12 @@ async function stubbornProcess() {
   return child
 }
 
-test('a Ctrl-C that arrives three times counts as one; a second one ends the process at once', async () => {
+test('signals of one Ctrl-C that arrive three times count as one; a second Ctrl-C ends the process at once', async () => {
   const child = await stubbornProcess()
   const asked = once(child.stdout, 'data')
   for (let i = 0; i < 3; i++) child.kill('SIGINT')
   expect(String((await asked)[0])).toBe('asked by SIGINT')
-  // Longer than the time in which signals are echoes of one another.
+  // Longer than the time within which signals count as one.
   await sleep(500)
   expect(child.exitCode).toBeNull()
   const exit = once(child, 'exit')

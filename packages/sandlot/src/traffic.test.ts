@@ -5,7 +5,7 @@ import { isForSandboxes, Traffic } from './traffic.ts'
 
 const never = new AbortController().signal
 
-/** Whether a promise has resolved by now. */
+/** Watches whether a promise has resolved. */
 function watched(promise: Promise<void>) {
   const seen = { isDone: false }
   promise.then(
@@ -15,7 +15,7 @@ function watched(promise: Promise<void>) {
   return seen
 }
 
-test('background work does not begin during a create or a command, nor just after one', async () => {
+test('background work does not begin during a create or a command, or immediately afterwards', async () => {
   const traffic = new Traffic()
   await traffic.quiet(never)
   const [create, command] = [new EventEmitter(), new EventEmitter()]
@@ -32,13 +32,13 @@ test('background work does not begin during a create or a command, nor just afte
   expect(performance.now() - endedAt).toBeGreaterThan(450)
 })
 
-test('background work begins at last on a server that is never idle', async () => {
+test('background work begins after some time on a server that is never idle', async () => {
   const traffic = new Traffic()
   traffic.add(new EventEmitter())
   await traffic.quiet(never, 50)
 })
 
-test('an aborted wait ends', async () => {
+test('an aborted wait rejects', async () => {
   const traffic = new Traffic()
   traffic.add(new EventEmitter())
   const abort = new AbortController()

@@ -1,24 +1,24 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A user who has just created a sandbox or run a command usually continues at once. */
+/** Idle time to wait for, as a user that has just created a sandbox or run a command usually continues at once. */
 const SETTLE_MS = 500
-/** Background work starts after this time even on a server that is never idle. */
+/** Time after which background work starts even on a server that is never idle. */
 const MAX_WAIT_MS = 60_000
-/** Routes of creates, resumes, connects, forks and snapshots, but no lists. */
+/** Routes of creates, resumes, connects, forks and snapshots, but not of lists. */
 const WORK_OF_API = /^\/(v\d+\/)?sandboxes\b/
 
 /** Whether the caller of an API request waits for a sandbox. */
 export const isForSandboxes = ({ method, url = '' }: { method?: string; url?: string }): boolean =>
   method === 'POST' && WORK_OF_API.test(url)
 
-/** Tracks pending requests of users: creates at the API, and commands and all other requests that the edge passes on. */
+/** Tracks pending requests of users: creates at the API, and commands and all other requests that the edge forwards. */
 export class Traffic {
   readonly #events = new EventEmitter().setMaxListeners(0)
   #underWay = 0
   #quietSinceMs = Number.NEGATIVE_INFINITY
 
-  /** @param ends emits `close` when the request is over */
+  /** @param ends emits `close` when the request has ended */
   add(ends: { once(event: 'close', listener: () => void): unknown }): void {
     this.#underWay++
     ends.once('close', () => {

@@ -12,7 +12,7 @@ export async function unlistedReport({
   return [...linesOf(checkpoints, graceMs, checkpointsOf), ...linesOf(machines, graceMs, machinesOf)]
 }
 
-/** Sums the report up in one phrase; at least one of both lists must not be empty. */
+/** Summarises the report in one phrase; at least one of the two lists must not be empty. */
 export function describeUnlisted({ checkpoints, machines }: Awaited<ReturnType<typeof unlistedIn>>): string {
   const kinds = [
     ...(machines.length > 0 ? [machinesOf(machines.length)] : []),
@@ -22,8 +22,7 @@ export function describeUnlisted({ checkpoints, machines }: Awaited<ReturnType<t
 }
 
 const checkpointsOf = (count: number) => (count === 1 ? '1 checkpoint' : `${count} checkpoints`)
-const machinesOf = (count: number) =>
-  count === 1 ? '1 sandbox that stands still' : `${count} sandboxes that stand still`
+const machinesOf = (count: number) => (count === 1 ? '1 frozen sandbox' : `${count} frozen sandboxes`)
 
 function linesOf(
   marks: readonly UnlistedMark[],

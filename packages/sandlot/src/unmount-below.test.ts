@@ -8,10 +8,10 @@ const info = [
   '32 1 0:32 / /srv/ab rw - tmpfs x rw',
 ].join('\n')
 
-test('mounts below a folder come deepest first, with their real names', () => {
+test('mounts below a folder are listed deepest first, with their real names', () => {
   expect(mountsBelow('/srv/a', info)).toEqual(['/srv/a/run/x y', '/srv/a'])
 })
 
-test('a folder whose name only begins with the same letters is left alone', () => {
+test('a folder is left alone when only the beginning of the name is equal', () => {
   expect(mountsBelow('/srv/ab', info)).toEqual(['/srv/ab'])
 })

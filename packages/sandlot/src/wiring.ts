@@ -49,28 +49,31 @@ export interface ServerInputs {
   programs: Programs
   progress: Progress
   logger: Logger
-  /** Called when another server is the active one of the database, and with undefined when this one has become it. */
+  /**
+   * Called with the active server of the database while this server waits for it, and with undefined when this server has
+   * become the active one.
+   */
   onStandby(holder: string | undefined): void
-  /** Called when another server has become the active one: this process must end at once. */
+  /** Called when another server has become the active one, so that this process must end at once. */
   onLeaseLost(reason: string): void
 }
 
 /** The server of one home, running in this process. */
 export interface RunningServer {
-  /** PEM file with the authorities that clients should trust: the system's and the server's own. */
+  /** PEM file with the authorities that clients should trust: those of the system and of the server. */
   caBundle: string
   /** @param known key of an earlier start, kept when it is still valid. @returns a valid key */
   ensureApiKey(known: string | undefined): Promise<string>
   /**
    * Builds missing templates of the catalog in the background.
-   * @param env environment of clients, without the key @param onPlanned called when it is known which templates are missing
+   * @param env environment of clients, without the key @param onPlanned called once the missing templates are known
    */
   buildCatalog(env: Record<string, string>, onPlanned: (report: CatalogReport) => void): Promise<void>
   /** Stops accepting requests and lets pending ones end for `graceMs`. Sandboxes stay alive. */
   close(graceMs: number): Promise<void>
 }
 
-/** The one place where node, control plane, edge and listener meet. Resolves when requests are answered. */
+/** Creates node, control plane, edge and listeners and connects them. Resolves when requests are answered. */
 export async function startServer(inputs: ServerInputs): Promise<RunningServer> {
   const { config, hosts, sandboxHosts, progress, logger } = inputs
   const { home, domain, catalog: asked } = config.settings
@@ -90,7 +93,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
   if (tls.replacedBecause)
     logger.warn(
       { reason: tls.replacedBecause },
-      'the local CA was replaced: clients that run must `source` the env file again',
+      'the local CA was replaced: running clients must `source` the env file again',
     )
   const edge = createEdge({ directory: server.directory, domain, logger })
   const listeners = await openListeners(inputs, { tls, edge, api: server.fastify, traffic })
@@ -164,7 +167,7 @@ function openCatalog(config: Config, logger: Logger): CatalogBuilder {
   })
 }
 
-/** Says what a start found, for its progress. */
+/** Describes the sandboxes that a start found, for the progress display. */
 async function describeSandboxes(home: string, { directory }: ControlPlane): Promise<string> {
   const known = [...directory.reachable()]
   const running = known.filter(({ state }) => state === 'running').length
@@ -181,8 +184,8 @@ interface ActiveStore {
 }
 
 /**
- * Opens the database and waits until no other server works on it. A SQLite file is this server's alone by the lock of
- * its home.
+ * Opens the database and waits until no other server uses it. For a SQLite file, the lock of the home already ensures
+ * this.
  */
 async function becomeActive(inputs: ServerInputs): Promise<ActiveStore> {
   const { config, progress, onStandby, onLeaseLost } = inputs
@@ -206,19 +209,19 @@ async function becomeActive(inputs: ServerInputs): Promise<ActiveStore> {
   return { store, nodeId, lease }
 }
 
-/** Opens the API keys of a home; the server need not run. */
+/** Opens the API keys of a home; no running server is needed. */
 export async function openKeys({ settings }: Config): Promise<KeyStore> {
   makeHome(settings.home)
   return openKeyStore(storeUrl(settings))
 }
 
-/** Opens the templates of a home; the server need not run. */
+/** Lists the templates of a home; no running server is needed. */
 export async function templatesOf({ settings }: Config): Promise<ListedTemplate[]> {
   makeHome(settings.home)
   return listTemplates(storeUrl(settings))
 }
 
-/** Size of a template of the catalog, image and checkpoint. */
+/** Returns the size of a template of the catalog: image and checkpoint. */
 async function catalogSize(config: Config, name: string): Promise<number> {
   const listed = (await templatesOf(config)).find(
     (template) => template.team === null && template.name === name,
@@ -231,11 +234,11 @@ async function catalogSize(config: Config, name: string): Promise<number> {
 export const withKeyOfCatalog = <T>({ settings }: Config, work: (key: string) => Promise<T>): Promise<T> =>
   withCatalogKey(storeUrl(settings), work)
 
-/** Makes a link that signs a browser in once, at the server that runs on this home. */
+/** Creates a link that signs a browser in once, at the running server of this home. */
 export const makeLoginLink = ({ settings }: Config, domain: string): Promise<string> =>
   createLoginLink(storeUrl(settings), domain)
 
-/** Records of paused sandboxes in the bucket; undefined when the settings do not ask for them. */
+/** Opens the records of paused sandboxes in the bucket; undefined unless the settings name bucket and secret. */
 export function recordsIn(
   { settings }: Config,
   bucket: Bucket | undefined,

@@ -1,7 +1,7 @@
 import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Replaces a file at once: the file has the old content or the whole new one, also after a crash or a power cut. */
+/** Replaces a file atomically: it has either the old or the new content, also after a crash or a power cut. */
 export function writeAtomically(path: string, content: string, mode: number): void {
   mkdirSync(dirname(path), { recursive: true })
   const temporary = `${path}.${process.pid}.tmp`

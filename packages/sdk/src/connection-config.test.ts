@@ -83,7 +83,7 @@ describe('the User-Agent', () => {
     expect(userAgent({})).toBe(`e2b-js-sdk/${VERSION}`)
   })
 
-  test('is the one of the caller when the caller sets one', () => {
+  test('is the value of the caller when the caller sets one', () => {
     expect(new ConnectionConfig({ ...key, apiHeaders: { 'user-agent': 'mine' } }).headers).toEqual({
       'user-agent': 'mine',
     })

@@ -12,12 +12,12 @@ export {
 } from './commands/command-result.ts'
 export type {
   CommandConnectOpts,
-  CommandRequestOpts,
   CommandStartOpts,
   Commands,
   ProcessInfo,
 } from './commands/commands.ts'
 export type { Pty } from './commands/pty.ts'
+export type { CommandRequestOpts } from './commands/request-options.ts'
 export type { ConnectionConfigOpts, ConnectionOpts, Username } from './connection-config.ts'
 export { ConnectionConfig } from './connection-config.ts'
 export {

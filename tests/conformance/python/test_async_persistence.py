@@ -56,7 +56,7 @@ async def test_snapshots_start_sandboxes_and_are_listed_and_deleted(async_create
 
 
 @pytest.mark.skipif(E2B_VERSION < (2, 63), reason="this version has no fork")
-async def test_forks_go_their_own_way(async_create):
+async def test_forks_are_independent(async_create):
     own = await async_create()
     await own.files.write("/home/user/file", "same")
     forks = await own.fork(count=2, timeout=60)

@@ -71,7 +71,7 @@ def test_input_is_answered_when_its_process_ends_first(own):
     assert handle.wait().stdout == "got one\n"
 
 
-def test_input_for_nobody_is_refused(own):
+def test_input_for_a_missing_process_is_refused(own):
     with pytest.raises(NotFoundException, match="999999"):
         own.commands.stream_input(999999, ["x"])
     silent = own.commands.run("sleep 30", background=True)
@@ -147,7 +147,7 @@ def test_async_input_ends_with_its_process(async_own):
     async_own(run)
 
 
-def test_async_input_for_nobody_is_refused(async_own):
+def test_async_input_for_a_missing_process_is_refused(async_own):
     async def run(own):
         stream = own.commands.stream_input(999999)
         with pytest.raises(NotFoundException):

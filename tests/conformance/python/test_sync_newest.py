@@ -70,7 +70,7 @@ def test_a_strict_pause_is_refused_while_envd_does_not_answer(create):
     assert sandbox.get_info().state.value == "running"
 
 
-def test_what_was_paused_while_envd_did_not_answer_comes_back_by_a_reboot(create):
+def test_a_sandbox_paused_while_envd_did_not_answer_is_resumed_by_a_reboot(create):
     sandbox = create()
     sandbox.files.write("kept.txt", "kept")
     sandbox.commands.run("sync")
@@ -90,7 +90,7 @@ def test_what_was_paused_while_envd_did_not_answer_comes_back_by_a_reboot(create
     assert again.get_info().envd_unresponsive_at_pause is None
 
 
-def test_a_snapshot_of_the_files_alone_boots_what_is_made_from_it(create):
+def test_a_sandbox_from_a_snapshot_of_the_files_alone_boots(create):
     source = create()
     source.files.write("kept.txt", "kept")
     source.commands.run("sleep 1000", background=True)
@@ -130,7 +130,7 @@ def test_a_sandbox_that_was_killed_is_not_running(create):
     assert sandbox.is_running() is False
 
 
-def test_a_port_that_is_not_open_is_a_sandbox_that_cannot_be_reached(create):
+def test_a_port_that_is_not_open_cannot_be_reached(create):
     sandbox = create()
     host = f"9-{sandbox.sandbox_id}.{os.environ['E2B_DOMAIN']}"
     elsewhere = Sandbox.connect(sandbox.sandbox_id, sandbox_url=f"http://{host}")

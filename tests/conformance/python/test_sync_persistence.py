@@ -43,7 +43,7 @@ def test_pause_without_memory_boots_again(create):
 
 
 @pytest.mark.skipif(E2B_VERSION < (2, 63), reason="this version has no on_resume")
-def test_connect_may_leave_the_memory_behind(create):
+def test_connect_can_discard_the_memory(create):
     own = create()
     before = boot_id(own)
     own.pause()
@@ -94,7 +94,7 @@ def test_snapshots_start_sandboxes_and_are_listed_and_deleted(create):
 
 
 @pytest.mark.skipif(E2B_VERSION < (2, 63), reason="this version has no fork")
-def test_forks_go_their_own_way(create):
+def test_forks_are_independent(create):
     own = create()
     own.files.write("/home/user/file", "same")
     forks = own.fork(count=2, timeout=60)

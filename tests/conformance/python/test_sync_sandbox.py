@@ -36,7 +36,7 @@ def test_is_killed_at_the_end_of_a_with_block():
     assert not own.is_running()
 
 
-def test_is_killed_when_its_timeout_is_over(create):
+def test_is_killed_when_its_timeout_has_passed(create):
     own = create(timeout=2)
     eventually(lambda: not own.is_running())
 
@@ -96,7 +96,7 @@ def test_a_wrong_key_is_an_authentication_exception():
         Sandbox.create(api_key="e2b_" + "0" * 40)
 
 
-def test_an_unknown_template_is_refused_with_near_names():
+def test_an_unknown_template_is_refused_with_similar_names():
     with pytest.raises(SandboxException, match="404.*bsae.*base"):
         Sandbox.create("bsae")
 

@@ -22,13 +22,13 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
       { E2B_API_KEY: `e2b_${'0'.repeat(40)}` },
     ],
     [
-      'a server that is not there',
+      'a server that cannot be reached',
       ['sandbox', 'list'],
       /^Cannot reach .*:29999 \(ECONNREFUSED\): is the server running.*`e2b doctor`/,
       { E2B_API_URL: 'http://127.0.0.1:29999' },
     ],
     [
-      'a domain that is not there',
+      'a domain without an address',
       ['sandbox', 'list'],
       /^Cannot reach api\.nowhere\.invalid \((ENOTFOUND|EAI_AGAIN)\)/,
       { E2B_API_URL: undefined, E2B_DOMAIN: 'nowhere.invalid' },
@@ -49,7 +49,11 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
       ['sandbox', 'port-forward', 'inope', '0:80'],
       /^Sandbox inope wasn't found/,
     ],
-    ['a sandbox ID with a slash', ['sandbox', 'info', '../templates'], /'\.\.\/templates' is no sandbox ID/],
+    [
+      'a sandbox ID with a slash',
+      ['sandbox', 'info', '../templates'],
+      /'\.\.\/templates' is not a sandbox ID/,
+    ],
     [
       'an unknown template',
       ['sandbox', 'create', 'nope', '-d'],
@@ -58,7 +62,7 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
     ['no sandbox to kill', ['sandbox', 'kill'], /^You need to specify \[sandboxIDs\.\.\.\] or use -a/],
     ['all and some to kill', ['sandbox', 'kill', '-a', 'i1'], /^You cannot use -a/],
     ['a format', ['sandbox', 'list', '-f', 'yaml'], /Unsupported output format: yaml\. Use json or pretty/],
-    ['a state', ['sandbox', 'list', '-s', 'asleep'], /'asleep' is no state/],
+    ['a state', ['sandbox', 'list', '-s', 'asleep'], /'asleep' is not a state/],
     ['metadata', ['sandbox', 'list', '-m', 'novalue'], /'novalue' is not key=value/],
     ['a limit', ['sandbox', 'list', '-l', 'x'], /Give a whole number of at least 0/],
     ['a date', ['sandbox', 'list', '--started-after', 'yesterday'], /expected an ISO 8601 timestamp/],
@@ -71,7 +75,7 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
       /^--lifecycle\.autoresume requires/,
     ],
     ['a variable', ['sandbox', 'create', '-d', '-e', '1X'], /'1X' is not KEY=VALUE/],
-    ['a template name', ['template', 'create', 'Bad Name!'], /is no template name/],
+    ['a template name', ['template', 'create', 'Bad Name!'], /is not a template name/],
     ['an odd memory size', ['template', 'create', 'x', '--memory-mb', '1023'], /even number of megabytes/],
     [
       'no Dockerfile',
@@ -87,12 +91,16 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
     [
       'a question without a terminal',
       ['template', 'init', '-l', 'typescript'],
-      /^Nobody to ask: .* -n <name>/,
+      /^Cannot ask without a terminal: .* -n <name>/,
     ],
     ['no template to delete', ['template', 'delete'], /^No sandbox templates selected/],
     ['the old build', ['template', 'build'], /DEPRECATION WARNING.*`e2b template migrate`/],
-    ['a copy between two places here', ['sandbox', 'cp', 'a', 'b'], /^One of the two must be in a sandbox/],
-    ['a port', ['sandbox', 'port-forward', 'i1', '99999'], /no port mapping/],
+    [
+      'a copy between two local paths',
+      ['sandbox', 'cp', 'a', 'b'],
+      /^Exactly one of the two paths must be in a sandbox/,
+    ],
+    ['a port', ['sandbox', 'port-forward', 'i1', '99999'], /not a port mapping/],
     ['configure without a login', ['auth', 'configure'], /^No user config found/],
   ])('%s', async (_, args, message, env) => {
     const { code, stdout, stderr } = await e2b(args, { env })

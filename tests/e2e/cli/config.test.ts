@@ -50,13 +50,13 @@ it('a config of version 1 works without being changed', async () => {
   expect((await e2b(['template', 'list'], { env: LOGGED_IN })).code).toBe(0)
 })
 
-it('E2B_API_KEY wins over the config', async () => {
+it('E2B_API_KEY takes precedence over the config', async () => {
   writeConfig({ ...CONFIG, projectApiKey: `e2b_${'0'.repeat(40)}` })
   expect((await e2b(['template', 'list'])).code).toBe(0)
   expect((await e2b(['template', 'list'], { env: LOGGED_IN })).stderr).toMatch(/^\[401\]/)
 })
 
-it('E2B_ACCESS_TOKEN is enough for a machine, until the token is ended', async () => {
+it('E2B_ACCESS_TOKEN is enough to log in, until the token is revoked', async () => {
   const tokens = `${env.E2B_API_URL}/access-tokens`
   const headers = { 'X-API-KEY': env.E2B_API_KEY!, 'Content-Type': 'application/json' }
   const made = await fetch(tokens, { method: 'POST', headers, body: JSON.stringify({ name: 'ci' }) })
@@ -81,7 +81,7 @@ it('logging out works while the server of the login is unreachable', async () =>
   writeConfig(CONFIG)
   const { code, stdout, stderr } = await e2b(['auth', 'logout'], { env: LOGGED_IN })
   expect([code, stdout]).toEqual([0, 'Logged out.\n'])
-  expect(stderr).toMatch(/could not be told/)
+  expect(stderr).toMatch(/could not revoke the login/)
   expect((await e2b(['auth', 'info'], { env: LOGGED_IN })).stdout).toBe('Not logged in\n')
   expect((await e2b(['auth', 'logout'], { env: LOGGED_IN })).stdout).toBe('Not logged in, nothing to do\n')
 })

@@ -82,10 +82,10 @@ it('leaves no archive behind', async () => {
 })
 
 it.each([
-  ['a missing file here', ['nope', 'ID:x'], /^There is no .*\/nope\.\n$/],
-  ['a missing file inside', ['ID:/nope', '.'], /^There is no \/nope in sandbox/],
+  ['a missing local file', ['nope', 'ID:x'], /^There is no .*\/nope\.\n$/],
+  ['a missing file in the sandbox', ['ID:/nope', '.'], /^There is no \/nope in sandbox/],
   ['a directory onto a file', ['site', 'ID:/etc/hostname'], /^\/etc\/hostname is a file/],
-  ['a directory onto a file here', ['ID:/etc', 'site/run.sh'], /run\.sh is a file/],
+  ['a directory onto a local file', ['ID:/etc', 'site/run.sh'], /run\.sh is a file/],
 ])('refuses %s and changes nothing', async (_, args, message) => {
   const { code, stderr } = await cp(...args.map((arg) => arg.replace('ID', id)))
   expect(code).toBe(1)

@@ -110,7 +110,7 @@ it('e2b --version starts in less than 1.5 times the time of node itself', async 
 })
 
 describe('output', () => {
-  it('a reader that closes the pipe early is no failure', async () => {
+  it('a reader that closes the pipe early is not a failure', async () => {
     const child = start(['completion', 'bash'])
     child.stdout!.destroy()
     expect(await end(child).catch((error: Error) => error.message)).toMatchObject({ code: 0, stderr: '' })

@@ -121,7 +121,7 @@ it('passes every byte of a protocol other than HTTP, also when the server speaks
   socket.destroy()
 })
 
-it('reports that nothing listens inside', async () => {
+it('reports that nothing listens on the port of the sandbox', async () => {
   const answer = await fetch(`http://localhost:${ports[2]}/`, { signal: signal() })
   expect([answer.status, (await answer.json()) as object]).toEqual([
     502,

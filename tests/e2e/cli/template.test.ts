@@ -116,7 +116,7 @@ memory_mb = 2048
     },
   )
 
-  it('keeps the old files beside the new ones and takes flags over the config', async () => {
+  it('keeps the old files beside the new ones, and flags override the config', async () => {
     prepare()
     await e2b(['template', 'migrate', '-l', 'typescript', '-n', 'new-name', '--cpu-count', '8'], {
       cwd: directory,
@@ -147,7 +147,7 @@ memory_mb = 2048
     )
     writeFileSync(join(directory, 'e2b.toml'), 'a = [')
     expect((await e2b(['template', 'migrate', '-l', 'typescript'], { cwd: directory })).stderr).toMatch(
-      /is no valid TOML/,
+      /is not valid TOML/,
     )
   })
 })

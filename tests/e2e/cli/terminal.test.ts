@@ -139,7 +139,7 @@ describe('e2b sandbox create', () => {
     await enter(`${E2B} sandbox create --timeout 60`)
     const id = idOnScreen(await terminal.waitFor(PROMPT))
     await enter('exit')
-    await terminal.waitFor(/lives on: e2b sandbox connect/)
+    await terminal.waitFor(/keeps running: e2b sandbox connect/)
     expect(await isListed(id)).toBe(true)
     await e2b(['sandbox', 'kill', id])
   })

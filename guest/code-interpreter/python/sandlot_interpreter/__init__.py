@@ -1,8 +1,8 @@
-"""IPython extension of the kernels: what a result is worth besides text and pictures."""
+"""IPython extension of the kernels: adds charts, tables and JSON to results."""
 
 
 def load_ipython_extension(shell):
-    """Does it once: ipykernel loads an extension of its command line twice."""
+    """Called by IPython. Acts only once, because ipykernel loads an extension of its command line twice."""
     from . import pictures, representations
     from .when_imported import when_imported
 

@@ -8,7 +8,7 @@ _before = {}
 
 
 def change(variables):
-    """Sets variables for good; None removes one."""
+    """Sets variables permanently; None removes a variable."""
     is_first_sandbox = "E2B_SANDBOX_ID" in variables and "E2B_SANDBOX_ID" not in os.environ
     _put(variables)
     if is_first_sandbox:
@@ -35,7 +35,7 @@ def _put(variables):
 
 
 def _reseed():
-    """All sandboxes of a template start from one memory image: without this their first random numbers are the same."""
+    """Reseeds random number generators, because all sandboxes of a template start from one memory image and would otherwise draw equal numbers."""
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()

@@ -1,4 +1,4 @@
-"""Dicts and lists as JSON, with what programs put into them: values of numpy, dates, keys that are no text."""
+"""Converts dicts and lists to JSON, including values of numpy, dates, and keys that are not text."""
 
 import datetime
 import enum
@@ -6,7 +6,7 @@ import uuid
 
 from .plain import key, plain
 
-# Above it the text has to do: characters of text, and as much for each value.
+# Limit of characters of text, plus a fixed amount for each value; larger values only have a text representation.
 SIZE_MAX = 4 * 1024 * 1024
 VALUE_SIZE = 8
 DEPTH_MAX = 100
@@ -16,7 +16,7 @@ _SCALARS = (str, int, float, type(None), datetime.date, datetime.time, enum.Enum
 
 
 def json_value(value):
-    """What JSON has for a dict or list; None when it has nothing for something in it, such as a figure, or when it is too large."""
+    """Returns a dict or list as JSON values; None when it is too large or contains a value without a JSON form, such as a figure."""
     try:
         return _Reader().read(value, 0)
     except _NoJson:
@@ -35,7 +35,7 @@ class _Reader:
         if type(value) in _AS_THEY_ARE:
             self._take(VALUE_SIZE)
             return value
-        # of what holds itself there is no end
+        # also ends the recursion for a value that contains itself
         if depth > DEPTH_MAX:
             raise _NoJson
         if isinstance(value, dict):
@@ -58,5 +58,5 @@ class _Reader:
 
 
 def _is_of_numpy(value):
-    """Without importing it: an array or a scalar."""
+    """Tells whether a value is an array or scalar of numpy, without importing numpy."""
     return type(value).__module__ == "numpy" and hasattr(value, "ndim")

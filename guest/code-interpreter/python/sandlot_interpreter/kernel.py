@@ -12,7 +12,7 @@ COMPLETION = "jedi"
 
 
 def embed(**options):
-    """What IPython has under this name, for whoever calls it."""
+    """Returns the real function of IPython when it is called."""
     from IPython.terminal.embed import embed
 
     embed(**options)
@@ -25,14 +25,14 @@ def _import_kernel():
     sys.modules.update(left_out)
     from ipykernel import kernelapp
 
-    # Code of the user's imports the real ones.
+    # The user's code imports the real modules.
     for name in left_out:
         del sys.modules[name]
     return kernelapp
 
 
 if __name__ == "__main__":
-    # Files of the folder that a kernel starts in are no modules of its own; ipykernel puts the folder back for the user's code.
+    # The kernel must not import files of its working directory as modules; ipykernel adds the folder again for the user's code.
     if sys.path[0] in ("", os.getcwd()):
         del sys.path[0]
     _import_kernel().launch_new_instance()

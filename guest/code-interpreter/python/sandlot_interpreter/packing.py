@@ -1,4 +1,4 @@
-"""How the kernel writes its messages."""
+"""Serialises the messages of the kernel."""
 
 import json
 
@@ -7,7 +7,7 @@ from jupyter_client.session import json_packer
 
 
 def pack(content):
-    """JSON as Jupyter packs it; half of a surrogate pair, which UTF-8 cannot hold and Jupyter fails at, becomes an escape."""
+    """Packs JSON like Jupyter, but escapes lone surrogates, which UTF-8 cannot encode and at which Jupyter fails."""
     try:
         return json_packer(content)
     except UnicodeEncodeError:

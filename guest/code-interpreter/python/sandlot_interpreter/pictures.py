@@ -1,4 +1,4 @@
-"""Pictures of Pillow: nobody looks at a screen here, so that one which is saved is shown as a result, and `show` does nothing."""
+"""Shows pictures of Pillow: as there is no screen, a saved picture becomes a result, and `show` does nothing."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ def change(module):
 
     @functools.wraps(save)
     def save_and_show(self, fp, format=None, **params):
-        __tracebackhide__ = True  # for IPython: who reads of a failure has not called this
+        __tracebackhide__ = True  # hides this frame from tracebacks of IPython, as users did not call it
         save(self, fp, format, **params)
         if _is_file(fp) and os.getpid() == kernel_pid and not _is_matplotlib(sys._getframe(1)):
             from IPython.display import display
@@ -20,17 +20,17 @@ def change(module):
             display(self)
 
     def show(self, title=None):
-        """Does nothing: the value of the last expression, `display(image)` and `image.save(path)` show a picture."""
+        """Does nothing, because the value of the last expression, `display(image)` and `image.save(path)` show a picture."""
 
     module.Image.save = save_and_show
     module.Image.show = show
 
 
 def _is_file(fp):
-    """Bytes in memory go on to somewhere else."""
+    """Excludes bytes in memory, which the program uses otherwise."""
     return isinstance(fp, (str, os.PathLike))
 
 
 def _is_matplotlib(frame):
-    """Figures are saved with Pillow; they are shown by themselves, with their chart."""
+    """Excludes figures, which are saved with Pillow but are already shown with their chart."""
     return frame.f_globals.get("__name__", "").partition(".")[0] == "matplotlib"

@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Converts single values to JSON values."""
 
 import datetime
 import enum
@@ -8,7 +8,7 @@ import numbers
 
 
 def plain(value):
-    """A number, text, boolean or None; what JSON does not know (NaN, dates, objects) as None, ISO 8601 or text."""
+    """Returns a number, text, boolean or None. NaN becomes None, dates become ISO 8601, other objects text."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = _item(value)
     if isinstance(value, enum.Enum):
@@ -28,7 +28,7 @@ def plain(value):
 
 
 def key(value):
-    """The name that a value has as the key of a JSON object: `true`, `null`, `1`, a date in ISO 8601."""
+    """Returns a value as key of a JSON object: `true`, `null`, `1`, or a date in ISO 8601."""
     if isinstance(value, str):
         return str(value)
     value = plain(value)
@@ -36,13 +36,13 @@ def key(value):
 
 
 def _item(value):
-    """Of numpy's dates and spans those that count nanoseconds are numbers as an item, those of microseconds are what Python has."""
+    """Returns the Python value. Dates and spans of numpy are converted to microseconds first, because `item` of those in nanoseconds is a number."""
     is_time = getattr(getattr(value, "dtype", None), "kind", None) in ("m", "M")
     return value.astype(f"{value.dtype.kind}8[us]").item() if is_time else value.item()
 
 
 def _is_missing(value):
-    """pandas.NaT is a date that differs from itself, as NaN does; pandas.NA does not say whether it does; of arrays each element would."""
+    """Tells whether a value is missing. NaN and pandas.NaT differ from themselves; for pandas.NA the comparison fails, for arrays it is made for each element."""
     if type(value).__name__ == "NAType":
         return True
     return isinstance(value, (datetime.date, numbers.Number)) and value != value

@@ -13,7 +13,7 @@ class ChartFormatter(BaseFormatter):
     _return_type = dict
 
     def __call__(self, value):
-        """Not by registration: matplotlib_inline takes figures out of every formatter when it sets up its own."""
+        """Overrides the look-up instead of registering figures, because matplotlib_inline removes figures from every formatter when it registers its own."""
         is_figure = any((base.__module__, base.__name__) == ("matplotlib.figure", "Figure") for base in type(value).__mro__)
         return _chart(value) if self.enabled and is_figure else None
 
@@ -30,7 +30,7 @@ def _chart(figure):
     try:
         return charts.describe(figure)
     except Exception:
-        # A figure that is understood wrongly is still shown: its picture is another representation.
+        # An error here only loses the chart: the picture of the figure is another representation.
         return None
 
 
@@ -50,7 +50,7 @@ def register(display_formatter):
     display_formatter.formatters["application/json"].for_type(dict, _json)
     display_formatter.formatters["application/json"].for_type(list, _json)
     data = DataFormatter(parent=display_formatter)
-    # pandas 3 calls the module of the class `pandas`, older ones its file.
+    # The module of the class is `pandas` in pandas 3, and the file in older versions.
     for module in ("pandas", "pandas.core.frame"):
         data.for_type_by_name(module, "DataFrame", _data)
     display_formatter.formatters[CHART] = ChartFormatter(parent=display_formatter)

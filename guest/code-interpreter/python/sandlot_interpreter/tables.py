@@ -1,14 +1,14 @@
-"""DataFrames as columns."""
+"""Converts DataFrames to columns."""
 
 from .json_values import json_value
 from .plain import key, plain
 
-# Above it the text and HTML, which pandas shortens, have to do.
+# Limit of cells; larger frames only have text and HTML, which pandas shortens.
 CELLS_MAX = 1_000_000
 
 
 def columns(frame):
-    """`{column: [values]}`; None when the frame is larger than a message should be. Of columns with one name the last counts."""
+    """`{column: [values]}`; None when the frame is too large for a message. The last of several columns with one name wins."""
     if frame.size > CELLS_MAX:
         return None
     return {_name(name): [_cell(value) for value in frame.iloc[:, index].tolist()] for index, name in enumerate(frame.columns)}

@@ -1,4 +1,4 @@
-"""Imported once in the kernel that the template's checkpoint holds: modules and caches, no names of the user's."""
+"""Imported once by the kernel in the template's checkpoint: fills modules and caches, without defining names for the user."""
 
 import io
 
@@ -7,7 +7,7 @@ import matplotlib.pyplot
 import numpy
 import pandas
 
-# Finds the fonts and loads what draws.
+# Finds the fonts and loads the renderer.
 _figure = matplotlib.figure.Figure()
 _figure.add_subplot().plot([0, 1], label="warm")
 _figure.savefig(io.BytesIO(), format="png")

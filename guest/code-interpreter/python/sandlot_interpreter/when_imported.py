@@ -1,4 +1,4 @@
-"""Changes to modules that are made when somebody imports them: a kernel that does not use one does not wait for it."""
+"""Changes modules only when they are imported, so that a kernel need not load modules that it does not use."""
 
 import importlib.abc
 import importlib.util
@@ -6,7 +6,7 @@ import sys
 
 
 def when_imported(name, change):
-    """Calls `change(module)` once `name` was imported; now, if it was."""
+    """Calls `change(module)` when `name` is imported, or at once if it already was."""
     if name in sys.modules:
         change(sys.modules[name])
     else:
@@ -21,7 +21,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name != self._name:
             return None
-        # the others find it, and the next import of a name that was removed from sys.modules is found by them alone
+        # the other finders find the module; a later import of a name that was removed from sys.modules bypasses this finder
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
@@ -38,7 +38,7 @@ class _Loader(importlib.abc.Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
-        # what reads resources or sources of the module asks its own loader
+        # code that reads resources or sources of the module needs the real loader
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         self._change(module)

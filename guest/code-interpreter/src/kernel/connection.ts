@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Prefix of a kernel's connection folder among temporary files; the language follows. */
+/** Prefix of the name of a kernel's temporary connection folder; the name of the language follows. */
 export const FOLDER_PREFIX = 'kernel-of-'
 
 const CHANNELS = ['shell', 'iopub', 'stdin', 'control', 'hb'] as const
@@ -43,7 +43,7 @@ export async function createConnection(language: string, transport: 'ipc' | 'tcp
   }
 }
 
-/** Finds free ports; all are held until the last is found, so that they differ. */
+/** Finds free ports; all are kept open until the last is found, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {

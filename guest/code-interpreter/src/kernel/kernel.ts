@@ -14,7 +14,7 @@ export class KernelEnded extends Error {}
 
 export interface RunOptions {
   code: string
-  /** Is not counted as an execution and shows no results. */
+  /** Whether the run is not counted as an execution and shows no results. */
   isSilent?: boolean
   onMessage?: (message: KernelMessage) => void
   /** Called with output outside of Jupyter during the run. */
@@ -30,7 +30,7 @@ interface Run extends Omit<RunOptions, 'code' | 'isSilent'> {
 
 /** A running Jupyter kernel. One `run` at a time. */
 export class Kernel {
-  /** Resolves with how the process ended. */
+  /** Resolves with a description of how the process ended. */
   readonly ended: Promise<string>
   readonly #spec: Kernelspec
   readonly #connection: Connection
@@ -38,7 +38,7 @@ export class Kernel {
   readonly #wire: Wire
   readonly #shell = new Dealer({ linger: 0 })
   readonly #control = new Dealer({ linger: 0 })
-  // No limit at which messages are dropped: the kernel is stopped while the reader is too slow.
+  // Without a limit, so that no messages are dropped; instead the kernel is stopped while the reader is too slow.
   readonly #iopub = new Subscriber({ linger: 0, receiveHighWaterMark: 0 })
   #run: Run | undefined
   #whyKilled: string | undefined
@@ -103,7 +103,7 @@ export class Kernel {
     })
   }
 
-  /** Interrupts the running code, which may ignore that. */
+  /** Interrupts the running code, which may ignore the interrupt. */
   async interrupt(): Promise<void> {
     this.thaw()
     if (this.#spec.interruptMode === 'message') {
@@ -139,7 +139,7 @@ export class Kernel {
     const run: Run = { ...options, id, isIdle: false, done: Promise.withResolvers() }
     this.#run = run
     try {
-      // A socket that closes in the middle of a send belongs to a kernel that has ended: `done` tells how.
+      // A socket that closes during a send belongs to a kernel that has ended, which `done` reports.
       await this.#shell.send(frames).catch(() => {})
       const reply = await run.done.promise
       // Output that was written to a pipe before the last message may be read after that message.
@@ -151,7 +151,7 @@ export class Kernel {
     }
   }
 
-  /** Waits until both sockets receive: a late subscription misses earlier messages. */
+  /** Waits until both sockets receive, because a late subscription misses earlier messages. */
   async #answers(): Promise<void> {
     let words = ''
     const onText = (_: StreamName, text: string) => {
@@ -213,7 +213,7 @@ export class Kernel {
     const how = this.#whyKilled ?? exit
     this.#howItEnded = how
     this.#run?.done.reject(new KernelEnded(how))
-    // Processes that the kernel started are in its group.
+    // Also ends processes that the kernel started, which are in the kernel's group.
     this.#process.signal('SIGKILL')
     for (const socket of [this.#shell, this.#control, this.#iopub]) socket.close()
     await this.#connection.remove()

@@ -13,7 +13,7 @@ async function install(folder: string, name: string, spec: string): Promise<stri
   return join(root, folder)
 }
 
-test('the first folder that has a name wins, and the rest are all found', async () => {
+test('all kernelspecs are found, and the first folder that contains a name wins', async () => {
   const first = await install('first', 'python3', '{"argv":["ours"],"language":"python"}')
   const second = await install('second', 'python3', '{"argv":["theirs"],"language":"python"}')
   await install('second', 'ir', '{"argv":["R","{resource_dir}/x"],"language":"R","interrupt_mode":"message"}')
@@ -22,7 +22,7 @@ test('the first folder that has a name wins, and the rest are all found', async 
   expect(kernels.get('ir')).toMatchObject({ argv: ['R', `${second}/ir/x`], interruptMode: 'message' })
 })
 
-test('a kernelspec that is no JSON, or has no command, is left out', async () => {
+test('a kernelspec that is not JSON, or has no command, is left out', async () => {
   const folder = await install('broken', 'a', '{')
   await install('broken', 'b', '{"argv":[]}')
   expect([...(await installedKernels([folder])).keys()]).toEqual([])

@@ -29,7 +29,7 @@ async function shell(script: string, env: Record<string, string>): Promise<Child
   return child
 }
 
-test('what kernels of an earlier service have started ends, and nothing else', async () => {
+test('processes of kernels of an earlier service are ended, and no others', async () => {
   const kernel = await shell('sleep 60 &', { [KERNEL_MARK]: 'python' })
   const itsServer = await shell('', { [KERNEL_MARK]: 'bash' })
   const other = await shell('', {})

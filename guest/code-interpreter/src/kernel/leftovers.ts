@@ -5,13 +5,13 @@ import { FOLDER_PREFIX } from './connection.ts'
 
 /** Variable in the environment of a kernel and of all its children, with the name of its language. */
 export const KERNEL_MARK = 'SANDLOT_KERNEL_OF'
-/** Number of passes, as a fork bomb may be faster than one pass over all processes. */
+/** Largest number of passes, because a fork bomb may be faster than one pass over all processes. */
 const ROUNDS = 100
 
 /**
- * Ends processes of a crashed service's kernels: a fork bomb outlives its kernel, and keeps taking the memory whose lack
- * ended the service.
- * @returns names of the languages whose kernels the service had
+ * Ends processes of a crashed service's kernels: a fork bomb outlives its kernel, and continues to use up the memory that
+ * the service needs.
+ * @returns names of the languages of these kernels
  */
 export async function endLeftovers(): Promise<Set<string>> {
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -35,7 +35,7 @@ async function markedGroups(): Promise<Set<number>> {
     try {
       const environment = await readFile(`/proc/${pid}/environ`, 'utf8')
       if (!environment.split('\0').some((line) => line.startsWith(`${KERNEL_MARK}=`))) continue
-      // the name in parentheses may hold anything: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+      // the name in parentheses may contain any characters: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
       const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ').at(-1)!.split(' ')
       groups.add(Number(fields[2]))
     } catch {

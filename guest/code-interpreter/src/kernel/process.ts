@@ -23,7 +23,7 @@ export interface LaunchOptions {
 export function launch(options: LaunchOptions): KernelProcess {
   const { spec, connectionFile, cwd, env, onText } = options
   const argv = spec.argv.map((word) => word.replaceAll('{connection_file}', connectionFile))
-  // A kernel must not outlive the service, as nothing could reach it any more.
+  // A kernel must not outlive the service, because it could not be reached any more.
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...argv], {
     cwd,
     env: { ...env, ...spec.env },

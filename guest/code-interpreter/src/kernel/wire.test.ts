@@ -12,7 +12,7 @@ test('a message is read with the key, after any routing frames', () => {
   })
 })
 
-test('frames that are signed with another key, changed, or no message are not read', () => {
+test('frames with another key, a change, or an invalid message are not read', () => {
   const wire = new Wire('key')
   expect(new Wire('other').read(framesOf(wire))).toBeUndefined()
   const changed = framesOf(wire)

@@ -41,7 +41,7 @@ export class Wire {
     return { id, frames: [DELIMITER, this.#sign(parts), ...parts] }
   }
 
-  /** @returns undefined for frames that are no message, or are not signed with this connection's key */
+  /** @returns undefined for frames that are not a message, or not signed with this connection's key */
   read(frames: Buffer[]): KernelMessage | undefined {
     const start = frames.findIndex((frame) => frame.equals(delimiterBytes)) + 1
     const parts = frames.slice(start + 1, start + 5)

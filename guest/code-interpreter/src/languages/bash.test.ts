@@ -4,7 +4,7 @@ import { bash } from './bash.ts'
 
 const { change, enter, leave } = bash.environment!
 
-/** What a real shell prints for both variables at each `show`. */
+/** Returns the output of a real shell for both variables at each `show`. */
 const run = (...pieces: string[]): string[] =>
   execFileSync('bash', ['-c', pieces.join('\n')], { env: { PATH: process.env.PATH, EMPTY: '' } })
     .toString()

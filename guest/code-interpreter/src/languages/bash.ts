@@ -1,8 +1,8 @@
 import type { Language } from '../language.ts'
 
-/** Quotes a string; between single quotes only the closing quote is special. */
+/** Quotes a string; between single quotes only the quote itself is special. */
 const quote = (value: string): string => `'${value.replaceAll("'", `'"'"'`)}'`
-/** Names that bash allows for variables. */
+/** Selects the variables with names that bash allows. */
 const named = (variables: Record<string, string | undefined>): [string, string | undefined][] =>
   Object.entries(variables).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
 const put = ([name, value]: [string, string | undefined]): string =>

@@ -7,8 +7,8 @@ const literal = (variables: Record<string, string | undefined>): string =>
 const put = '([name, value]) => value === null ? Deno.env.delete(name) : Deno.env.set(name, value)'
 
 /**
- * Much code for Node is CommonJS; packages that `npm install` put into the context's folder are found. Output to
- * `process.stdout` is lost in Deno's kernel.
+ * Defines `require`, because much code for Node is CommonJS, which finds packages of `npm install` in the context's
+ * folder; and redirects `process.stdout`, as Deno's kernel loses output to it.
  */
 const PRELUDE = `
 globalThis.require = (await import("node:module")).createRequire(Deno.cwd() + "/")

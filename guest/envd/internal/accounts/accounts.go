@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Files of the accounts, read at each look-up, so that `useradd` in the sandbox has an immediate effect.
+// Files with the accounts. They are read at each look-up, so that `useradd` in the sandbox has an immediate effect.
 const (
 	passwdFile = "/etc/passwd"
 	groupFile  = "/etc/group"
 )
 
-// User is one line of /etc/passwd with the groups that name it.
+// User is one line of /etc/passwd, with the groups that list the user.
 type User struct {
 	Name   string
 	Home   string

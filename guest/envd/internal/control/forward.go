@@ -18,10 +18,9 @@ import (
 )
 
 const (
-	// A forward without connections ends after that: while it listens, the program itself could not
-	// bind the port on all addresses.
+	// A forward without connections ends after this time, because while it listens the program could not bind the port on all addresses.
 	forwardIdle = 10 * time.Second
-	// Most connections of one forward at a time.
+	// Limit of concurrent connections of one forward.
 	forwardMaxConnections = 1024
 	forwardDialTimeout    = 5 * time.Second
 )
@@ -43,7 +42,7 @@ func (f *Forwards) Serve(w http.ResponseWriter, r *http.Request) {
 		Port int `json:"port"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&request); err != nil {
-		files.Answer(w, http.StatusBadRequest, "the body is not the JSON that is expected: "+err.Error())
+		files.Answer(w, http.StatusBadRequest, "the body is not valid JSON for this route: "+err.Error())
 		return
 	}
 	if request.Port < 1 || request.Port > 65535 {
@@ -115,8 +114,8 @@ func addressOf(device string) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("%s has no IPv4 address", device)
 }
 
-// listeners reads the kernel's tables instead of connecting: a connection would wake the program, and might
-// be the only one that a one-shot server accepts. reachable: the program already listens on all addresses.
+// listeners reads the kernel's tables instead of connecting, because a connection would wake the program, and might be the only one that a one-shot
+// server accepts. reachable: the program already listens on all addresses.
 func listeners(port int) (loopback []netip.Addr, reachable bool) {
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		content, err := os.ReadFile(table)
@@ -238,7 +237,7 @@ func (f *forward) pipe(outer *net.TCPConn) {
 
 func copyHalf(to, from *net.TCPConn) {
 	if _, err := io.Copy(to, from); err != nil {
-		// Ends the other direction too, which must not wait for a broken side.
+		// Ends the other direction too, which must not wait for the broken side.
 		_ = to.Close()
 		_ = from.Close()
 		return

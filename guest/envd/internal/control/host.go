@@ -15,11 +15,11 @@ import (
 type Host struct {
 	// Interface that leads to the host, `eth0` in a sandbox.
 	Interface string
-	// AnyOne allows all callers; for tests on a machine without a veth.
+	// AnyOne allows all callers, for tests on a machine without a veth.
 	AnyOne bool
 }
 
-// Only answers 404 to all callers but the host, as if the route did not exist.
+// Only answers 404 to all callers except the host, as if the route did not exist.
 func (h Host) Only(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !h.AnyOne && !h.isAsking(r) {
@@ -30,7 +30,7 @@ func (h Host) Only(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// isAsking reads route and addresses at each request, as a restore changes them.
+// isAsking reports whether the host sent the request. It reads route and addresses each time, as a restore changes them.
 func (h Host) isAsking(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

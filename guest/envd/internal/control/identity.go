@@ -8,7 +8,8 @@ import (
 )
 
 // writeIdentity writes the ids of this sandbox to files, for programs without the environment of commands (services,
-// `sudo -i`). Forks and sandboxes of snapshots start with the files of their source; a machine of a build has no ids.
+// `sudo -i`). The files are also replaced in forks and sandboxes of snapshots, which start with those of their source; a machine of a build has no
+// ids.
 func writeIdentity(dir, sandboxID, templateID string) error {
 	return errors.Join(
 		replaceFile(dir, ".E2B_SANDBOX", "true"),
@@ -17,8 +18,8 @@ func writeIdentity(dir, sandboxID, templateID string) error {
 	)
 }
 
-// replaceFile writes by rename, so that readers never see half a file, and anything that the sandbox put at the path (a
-// link, a pipe without reader) is replaced instead of followed or waited for. Empty content removes the file.
+// replaceFile writes by rename, so that readers never see an incomplete file, and a link or pipe that the sandbox has put at the path is replaced
+// instead of followed or waited for. Empty content removes the file.
 func replaceFile(dir, name, content string) error {
 	path := filepath.Join(dir, name)
 	if content == "" {

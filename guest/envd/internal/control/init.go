@@ -14,13 +14,13 @@ import (
 
 const initBodyMaxBytes = 4 << 20
 
-// How long Init waits for files that the sandbox may have replaced: by a pipe that nobody writes to, or below a mount
-// that does not answer. The host gives up on Init after 10 s, and with it on a fork or resume.
+// How long Init waits for files that the sandbox may have replaced, e.g. by a pipe without a writer or a mount that does not answer. After 10 s the
+// host would give up, and the fork or resume would fail.
 const filesPatience = 3 * time.Second
 
-var errFilesStuck = errors.New("the sandbox has put something in the place of a file that does not answer")
+var errFilesStuck = errors.New("the sandbox has replaced a file by something that does not answer")
 
-// within stops waiting for work that takes too long; the work goes on, as a system call cannot be interrupted.
+// within stops waiting for work that takes too long; the work continues, as a system call cannot be interrupted.
 func within(patience time.Duration, work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
@@ -53,7 +53,7 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request initRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, initBodyMaxBytes)).Decode(&request); err != nil {
-			files.Answer(w, http.StatusBadRequest, "the body is not the JSON that is expected: "+err.Error())
+			files.Answer(w, http.StatusBadRequest, "the body is not valid JSON for this route: "+err.Error())
 			return
 		}
 		env := map[string]string{}
@@ -70,7 +70,7 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 		if request.Timestamp != nil {
 			setClock(*request.Timestamp)
 		}
-		// A sandbox that prevents writing, for example by a file in place of the folder, has no identity files.
+		// A sandbox that prevents writing, e.g. by a file in place of the folder, has no identity files.
 		_ = within(filesPatience, func() error {
 			return errors.Join(
 				writeIdentity(identityDir, request.SandboxID, request.TemplateID),
@@ -84,7 +84,7 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 				return
 			}
 		}
-		// Last step: with its token set the machine is ready for use.
+		// Last step, because a machine with a token is ready for use.
 		s.Apply(settings.Change{
 			AccessToken:    request.AccessToken,
 			DefaultUser:    request.DefaultUser,
@@ -95,7 +95,7 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 	}
 }
 
-// setClock corrects a clock that is off by more than a second. gVisor's cannot be set and is right anyway.
+// setClock corrects a clock that is off by more than a second. The clock of gVisor cannot be set, but is always right.
 func setClock(now time.Time) {
 	if off := time.Since(now); off < time.Second && off > -time.Second {
 		return

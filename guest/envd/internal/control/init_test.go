@@ -26,7 +26,7 @@ func TestInitEndsWhateverStandsInThePlaceOfItsFiles(t *testing.T) {
 		t.Fatalf("%v after %v", err, time.Since(began))
 	}
 	if err := nameInHosts("one", "/dev/zero"); err == nil || !strings.Contains(err.Error(), "is larger than") {
-		t.Fatalf("a file without end: %v", err)
+		t.Fatalf("an endless file: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -35,6 +35,6 @@ func TestInitEndsWhateverStandsInThePlaceOfItsFiles(t *testing.T) {
 	request := httptest.NewRequest(http.MethodPost, "/init", strings.NewReader(`{"sandboxId":"i1"}`))
 	Init(settings.New("user", ""), filepath.Join(dir, "file"))(answer, request)
 	if answer.Code != http.StatusNoContent {
-		t.Fatalf("with a file in the place of the folder: %d", answer.Code)
+		t.Fatalf("with a file in place of the folder: %d", answer.Code)
 	}
 }

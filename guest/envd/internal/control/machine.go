@@ -16,7 +16,7 @@ import (
 const (
 	hostsFile        = "/etc/hosts"
 	certificatesFile = "/etc/ssl/certs/ca-certificates.crt"
-	// Marks envd's line of /etc/hosts, so that a later name replaces it.
+	// Marks envd's line in /etc/hosts, so that the line can be replaced for a later name.
 	hostsMark = "# the name of this sandbox"
 )
 
@@ -33,7 +33,7 @@ func setHostname(name, hosts string) error {
 
 func nameInHosts(name, hosts string) error {
 	if strings.ContainsAny(name, " \t\n#") {
-		return errors.New("host name holds blanks")
+		return errors.New("host name contains blanks")
 	}
 	old, err := readConfig(hosts)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

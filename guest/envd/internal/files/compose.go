@@ -35,7 +35,7 @@ func (h *Handler) compose(w http.ResponseWriter, r *http.Request) (*Uploaded, er
 		Username    string   `json:"username"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, composeBodyMaxBytes)).Decode(&request); err != nil {
-		return nil, errorf(http.StatusBadRequest, "the body is not the JSON that is expected: %s", err)
+		return nil, errorf(http.StatusBadRequest, "the body is not valid JSON for this route: %s", err)
 	}
 	if len(request.SourcePaths) == 0 || len(request.SourcePaths) > composeMaxSources || request.Destination == "" {
 		return nil, errorf(http.StatusBadRequest, "source_paths must have 1 to %d entries and destination must be set", composeMaxSources)

@@ -47,7 +47,7 @@ func (h *Handler) download(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return errorf(http.StatusBadRequest, "%s", err)
 	}
-	// O_NONBLOCK: opening a FIFO must not wait for its writer.
+	// O_NONBLOCK, because opening a FIFO must not wait for a writer.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return errorf(http.StatusNotFound, "path '%s' does not exist", path)

@@ -15,8 +15,8 @@ import (
 	"sandlot.dev/envd/internal/tempname"
 )
 
-// put writes content to path: it makes parents, gives the file to the user, and the file appears whole or not at
-// all. Devices, FIFOs and other special files are written to directly.
+// put writes content to path: it creates missing parents, and the file, owned by the user, appears complete or not at all. Devices, FIFOs and other
+// special files are written to directly.
 func put(path string, content io.Reader, user accounts.User, set map[string]string) error {
 	target, err := followLinks(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func fill(file *os.File, content io.Reader, user accounts.User, mode fs.FileMode
 		err = own(file, user, set)
 	}
 	if err == nil {
-		// After chown, which clears setuid.
+		// Done after chown, which clears setuid.
 		err = file.Chmod(mode)
 	}
 	if err == nil {
@@ -105,7 +105,7 @@ func putCopy(temp, target string, user accounts.User, set map[string]string) err
 func putInPlace(target string, content io.Reader, user accounts.User, set map[string]string, isRegular bool) error {
 	file, err := os.OpenFile(target, os.O_WRONLY|os.O_TRUNC|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ENXIO) {
-		return errorf(http.StatusBadRequest, "path '%s' is a FIFO that nobody reads, or a socket", target)
+		return errorf(http.StatusBadRequest, "path '%s' is a FIFO without a reader, or a socket", target)
 	}
 	if err != nil {
 		return err

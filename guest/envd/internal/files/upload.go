@@ -116,8 +116,8 @@ func (b bodyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// toItsLastBoundary requires a multipart body to end with its last boundary: multipart.Reader takes a body
-// that ends in the middle of a part's header for complete.
+// toItsLastBoundary requires a multipart body to end with its last boundary, because multipart.Reader accepts a body that ends in the middle of a
+// part's header.
 func toItsLastBoundary(body io.Reader) io.Reader {
 	return io.MultiReader(body, strings.NewReader("\r\n"), cutOff{})
 }
@@ -156,7 +156,7 @@ func rawFilename(disposition string) string {
 	if _, parameters, err := mime.ParseMediaType(disposition); err == nil {
 		return parameters["filename"]
 	}
-	// Headers that ParseMediaType refuses, such as an unquoted name with a space.
+	// Handles headers that ParseMediaType refuses, such as an unquoted name with a space.
 	_, rest, found := strings.Cut(disposition, "filename=")
 	if !found {
 		return ""

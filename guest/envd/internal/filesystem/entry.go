@@ -55,7 +55,7 @@ func describeTarget(entry *filesystemv1.EntryInfo, path string) {
 		entry.SymlinkTarget = proto.String(text(target))
 		return
 	}
-	// A dangling link or a loop: describe the link itself.
+	// A dangling link or a loop is described itself.
 	if link, err := os.Readlink(path); err == nil {
 		if !filepath.IsAbs(link) {
 			link = filepath.Join(filepath.Dir(path), link)
@@ -79,7 +79,7 @@ func typeOf(mode fs.FileMode) filesystemv1.FileType {
 // text converts a file name, which may have any bytes, to UTF-8 for protobuf.
 func text(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
-// isMissing also covers a path whose parent is a file.
+// isMissing is also true for a path with a file as parent.
 func isMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

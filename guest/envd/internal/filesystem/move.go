@@ -14,7 +14,7 @@ import (
 	"sandlot.dev/envd/internal/tempname"
 )
 
-// moveAcross moves between file systems, where rename(2) cannot: /tmp of a sandbox may be one of its own.
+// moveAcross moves between file systems, which rename(2) cannot, e.g. when /tmp is a separate file system.
 // The destination appears only when it is complete.
 func moveAcross(source, destination string) error {
 	half := tempname.In(filepath.Dir(destination), true)

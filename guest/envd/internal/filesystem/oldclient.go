@@ -6,8 +6,8 @@ import (
 	filesystemv1 "sandlot.dev/envd/gen/filesystem"
 )
 
-// oldPythonAgent is the whole User-Agent of the Python client before 1.7; later ones say their version. Those before 1.5.3
-// fail at every field and enum value that they do not know, and all of them know these three fields only.
+// oldPythonAgent is the complete User-Agent of the Python client before 1.7; later versions also send their version. Clients before 1.5.3 fail on
+// unknown fields and enum values, and all clients before 1.7 know only three fields of an entry.
 const oldPythonAgent = "connect-python"
 
 // known keeps only the fields of an entry that the calling client can read.

@@ -7,7 +7,7 @@ import (
 	filesystemv1 "sandlot.dev/envd/gen/filesystem"
 )
 
-// From 1.7 on the Python client sends the same name as before, and its own in a second header.
+// From 1.7 on the Python client sends the old name too, with its own name in a second header.
 func TestOnlyWhoSaysNothingElseIsAnOldClient(t *testing.T) {
 	entry := &filesystemv1.EntryInfo{Name: "f", Size: 5}
 	for _, agents := range [][]string{nil, {"connect-python", "e2b-python-sdk/1.7.1"}, {"connect-python/2"}, {"curl"}} {

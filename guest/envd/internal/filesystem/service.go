@@ -174,7 +174,7 @@ type lister struct {
 	entries []*filesystemv1.EntryInfo
 }
 
-// walk adds the entries below dir, each before its own, sorted by name. Symlinks in it are not followed.
+// walk adds the entries below dir, sorted by name, and each directory before its entries. Symlinks are not followed.
 func (l *lister) walk(dir string, depth uint32) error {
 	children, err := os.ReadDir(dir)
 	if err != nil {

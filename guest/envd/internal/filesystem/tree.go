@@ -39,8 +39,7 @@ type tree struct {
 	file      *os.File
 	// Relative path of each watched directory; "" is the root.
 	dirs map[int32]string
-	// Names that were reported from reading a new directory, whose creation inotify may report again.
-	// Forgotten once its queue is empty.
+	// Names that were found by reading a new directory, and whose creation inotify may report again. Cleared when inotify's queue is empty.
 	scanned map[string]bool
 	// Renames of uploads whose second event is pending: cookie → whether the final name was free.
 	uploads map[uint32]bool
@@ -77,7 +76,7 @@ func openTree(root string, recursive bool) (*tree, error) {
 
 func (t *tree) close() { _ = t.file.Close() }
 
-// watch adds a directory and, in a recursive tree, those below it; `report` emits what is already in it.
+// watch adds a directory and, in a recursive tree, those below it; `report` emits existing entries.
 func (t *tree) watch(name string, report bool) error {
 	mask := uint32(watchMask)
 	if name != "" {
@@ -173,7 +172,7 @@ func (t *tree) isQueueEmpty() (isEmpty bool) {
 // handle returns false when the root is gone.
 func (t *tree) handle(event rawEvent) bool {
 	if t.moved.name != "" && event.mask&unix.IN_MOVED_TO != 0 && event.cookie == t.moved.cookie {
-		// A directory below the root: its watches move with it.
+		// A directory below the root was moved, and its watches with it.
 	} else if t.moved.name != "" {
 		t.unwatch(t.moved.name)
 		t.moved.name = ""

@@ -38,7 +38,7 @@ func (s *Service) openTree(header http.Header, request watchRequest) (*tree, err
 	}
 	if name := networkFileSystem(path); name != "" && !request.GetAllowNetworkMounts() {
 		return nil, fail(connect.CodeInvalidArgument,
-			"path '%s' is on a network file system (%s): changes made elsewhere are not seen, set allow_network_mounts to watch it all the same", path, name)
+			"path '%s' is on a network file system (%s): changes made elsewhere are not seen, set allow_network_mounts to watch it nevertheless", path, name)
 	}
 	return openTree(path, request.GetRecursive())
 }

@@ -48,7 +48,7 @@ func (b *broadcast) unsubscribe(s *subscriber) {
 	defer b.mu.Unlock()
 	for i, other := range b.subscribers {
 		if other == s {
-			// A new array: deliver may be walking the old one.
+			// A new array, because deliver may be iterating over the old one.
 			b.subscribers = append(append([]*subscriber(nil), b.subscribers[:i]...), b.subscribers[i+1:]...)
 			return
 		}

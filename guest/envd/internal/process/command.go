@@ -57,7 +57,7 @@ func newCommand(config *processv1.ProcessConfig, user accounts.User, sandboxEnv 
 	list := make([]string, 0, len(env))
 	for name, value := range env {
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
-			return command{}, fmt.Errorf("environment variable %q: a name is not empty and has no '=', and neither holds a NUL byte", name)
+			return command{}, fmt.Errorf("environment variable %q: a name must not be empty or contain '=', and neither name nor value may contain a NUL byte", name)
 		}
 		list = append(list, name+"="+value)
 	}
@@ -126,7 +126,7 @@ func (c command) attr(files [3]*os.File, hasPty bool) *syscall.ProcAttr {
 	fds := make([]uintptr, len(files))
 	for i, file := range files {
 		fds[i] = file.Fd()
-		// Go opens pipes non-blocking; programs do not expect that of their stdio.
+		// Go opens pipes non-blocking, which programs do not expect of their stdio.
 		_ = syscall.SetNonblock(int(fds[i]), false)
 	}
 	return &syscall.ProcAttr{

@@ -16,7 +16,7 @@ const (
 	outputChunkBytes = 64 << 10
 	// After the exit, output of background grandchildren is awaited until they are silent for this long …
 	exitSilence = 200 * time.Millisecond
-	// … or have written for this long.
+	// … or for this long in all.
 	exitTalk = 3 * time.Second
 	// Bytes read at least before the end event: the most that a pipe can hold (/proc/sys/fs/pipe-max-size).
 	pipeMaxBytes = 1 << 20
@@ -53,7 +53,7 @@ func pump(file *os.File, exited <-chan struct{}, deliver func(data []byte)) (ope
 	go func() {
 		select {
 		case <-exited:
-			// Interrupts a pending read; from then on the loop below sets the deadlines.
+			// Interrupts a pending read; afterwards the loop below sets the deadlines.
 			_ = file.SetReadDeadline(time.Now().Add(exitSilence))
 		case <-stop:
 		}

@@ -39,7 +39,7 @@ func leaveRest(ctx context.Context) {
 	}
 }
 
-// StreamInput passes messages to a process, each after the process has read the one before.
+// StreamInput passes messages to a process, each after the process has read the previous one.
 // The answer is sent when the client has sent everything, or when the process ends.
 func (s *Service) StreamInput(ctx context.Context, stream *connect.ClientStream[processv1.StreamInputRequest]) (*connect.Response[processv1.StreamInputResponse], error) {
 	hasMore := true
@@ -53,7 +53,7 @@ func (s *Service) StreamInput(ctx context.Context, stream *connect.ClientStream[
 		if err := stream.Err(); err != nil {
 			return nil, err
 		}
-		return nil, invalid("the stream is empty: its first message is start, which selects the process")
+		return nil, invalid("the stream is empty: its first message must be start, which selects the process")
 	}
 	start := stream.Msg().GetStart()
 	if start == nil {

@@ -1,7 +1,7 @@
 // Package reaper starts processes and collects the exit of every child, own or orphaned.
 //
-// One wait4(-1) loop is the only one that waits in this program: pid 1 inherits orphans, and a second
-// waiter (os/exec) would race with it for exit codes. So nothing here may use os/exec.
+// Only one wait4(-1) loop may wait in this program, because pid 1 inherits orphans, and a second waiter (os/exec) would race with the loop for exit
+// codes. So no code here may use os/exec.
 package reaper
 
 import (
@@ -26,7 +26,7 @@ type Reaper struct {
 func New() *Reaper {
 	r := &Reaper{waiting: map[int]func(syscall.WaitStatus){}}
 	if os.Getpid() != 1 {
-		// Best effort: only tests run as another pid.
+		// Best effort, as only tests run as another pid.
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	}
 	exits := make(chan os.Signal, 1)
@@ -51,8 +51,7 @@ func (r *Reaper) Start(path string, argv []string, attr *syscall.ProcAttr, onExi
 	return pid, nil
 }
 
-// SignalGroup signals the process group that a process started here leads, unless its exit was collected.
-// Error: ESRCH then.
+// SignalGroup signals the process group of a process that was started here. Error: ESRCH when the exit of that process was already collected.
 func (r *Reaper) SignalGroup(pid int, signal syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,7 +89,7 @@ func (r *Reaper) Shutdown(signal syscall.Signal, atMost time.Duration) {
 	if os.Getpid() == 1 {
 		_ = syscall.Kill(-1, signal)
 	} else {
-		// Outside a sandbox -1 would mean all processes of the machine.
+		// Outside of a sandbox, -1 would address all processes of the machine.
 		r.mu.Lock()
 		for pid := range r.waiting {
 			_ = syscall.Kill(-pid, signal)

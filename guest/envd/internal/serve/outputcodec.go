@@ -35,7 +35,7 @@ func (jsonCodec) MarshalAppend(to []byte, message any) ([]byte, error) {
 	}
 	known, isProto := message.(proto.Message)
 	if !isProto {
-		return nil, fmt.Errorf("%T is no protobuf message", message)
+		return nil, fmt.Errorf("%T is not a protobuf message", message)
 	}
 	return protojson.MarshalOptions{}.MarshalAppend(to, known)
 }
@@ -43,7 +43,7 @@ func (jsonCodec) MarshalAppend(to []byte, message any) ([]byte, error) {
 func (jsonCodec) Unmarshal(from []byte, message any) error {
 	known, isProto := message.(proto.Message)
 	if !isProto {
-		return fmt.Errorf("%T is no protobuf message", message)
+		return fmt.Errorf("%T is not a protobuf message", message)
 	}
 	if len(from) == 0 {
 		return fmt.Errorf("zero-length payload is not a valid JSON object")

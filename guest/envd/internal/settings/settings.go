@@ -1,4 +1,4 @@
-// Package settings holds what POST /init gives this machine: its identity, token, user and environment.
+// Package settings holds the values of POST /init: identity, token, user and environment of this machine.
 package settings
 
 import (

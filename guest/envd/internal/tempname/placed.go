@@ -12,8 +12,8 @@ const placedMax = 1024
 
 type inode struct{ device, number uint64 }
 
-// placed remembers the newest uploads. A watch may find one of them in a directory that was not watched yet
-// when the upload was renamed, and reports it like any other upload.
+// placed remembers the newest uploads. A watch may find such a file in a directory that was not watched yet when the upload was renamed, and then
+// reports it like any other upload.
 var placed struct {
 	mu    sync.Mutex
 	known map[inode]bool

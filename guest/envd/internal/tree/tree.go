@@ -1,7 +1,7 @@
 // Package tree lists a checkpoint's root file system for the host. It runs as the only process of a machine without network
 // that was booted from the checkpoint's files, and answers requests on standard input:
 //
-//	["list", path]    one line an entry, [name, kind, mode, uid, gid, size, mtime, written, content], then ["end", count]
+//	["list", path] one line for each entry, [name, kind, mode, uid, gid, size, mtime, written, content], then ["end", count]
 //	["digest", path]  ["digest", sha256], or ["skipped"] when the rest of the read limit is smaller than the file
 //
 // Both answer ["missing"] when there is no such directory or file, and ["failed", reason] when it cannot be read.
@@ -37,8 +37,8 @@ type reader struct {
 // Serve answers until `in` ends.
 //
 // Entries whose inode changed at or after `since` count as written: the writable layer is created when the machine boots,
-// and the image below is older. An entry that is wrongly counted takes time, but does not change the answer.
-// readLimit is how many bytes of contents are read in all.
+// and the image below is older. An entry that is counted as written by mistake costs time, but does not change the answer.
+// readLimit is the total number of bytes of contents to read.
 func Serve(root string, since time.Time, readLimit int64, in io.Reader, out io.Writer) error {
 	var stat unix.Stat_t
 	if err := unix.Lstat(root, &stat); err != nil {

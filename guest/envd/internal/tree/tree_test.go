@@ -85,7 +85,7 @@ func TestListsEachKindWithItsNameAsBytes(t *testing.T) {
 	}
 	inside := ask(t, root, time.Time{}, 1<<20, [2]string{"digest", "/not ÿ utf8\n\"\\"})
 	if inside[0][0] != "digest" {
-		t.Errorf("its name finds no file: %v", inside[0])
+		t.Errorf("no file has this name: %v", inside[0])
 	}
 }
 
@@ -127,14 +127,14 @@ func TestHolesAndZerosAreTheSame(t *testing.T) {
 	_, _ = file.WriteString("x")
 	file.Close()
 	if digestOf(t, root, "zeros") != digestOf(t, root, "holes") {
-		t.Error("a hole is told from zeros")
+		t.Error("a hole has another digest than zeros")
 	}
 	write(t, filepath.Join(root, "longer"), strings.Repeat("\x00", 3<<20)+"x\x00")
 	write(t, filepath.Join(root, "shifted"), strings.Repeat("\x00", 3<<20-1)+"x\x00")
 	seen := map[string]string{}
 	for _, name := range []string{"zeros", "longer", "shifted"} {
 		if other, isKnown := seen[digestOf(t, root, name)]; isKnown {
-			t.Errorf("%s is not told from %s", name, other)
+			t.Errorf("%s has the same digest as %s", name, other)
 		}
 		seen[digestOf(t, root, name)] = name
 	}

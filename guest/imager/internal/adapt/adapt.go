@@ -28,7 +28,7 @@ var ErrNoBash = errors.New("it has no /bin/bash")
 // Package managers that template builds use to install programs, bash included.
 var packageManagers = []string{"/sbin/apk", "/usr/bin/apk", "/usr/bin/apt-get", "/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"}
 
-// Lines that distributions have in this file, the only one that login shells of commands read.
+// Usual content of /etc/profile in distributions, the only file that login shells of commands read.
 const readProfiles = `for script in /etc/profile.d/*.sh; do
   [ -r "$script" ] && . "$script"
 done
@@ -43,7 +43,7 @@ type adapter struct {
 	layer int
 }
 
-// Root changes the tree. It saves the PATH of the image's configuration, which login shells of many images would reset.
+// Root adapts the tree. It saves the PATH of the image's configuration, which login shells of many images would reset.
 func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, layer int) error {
 	if tree.Find("/bin/bash") == nil && (tree.Find("/bin/sh") == nil || !hasAny(tree, packageManagers)) {
 		return ErrNoBash
@@ -55,8 +55,8 @@ func Root(tree *rootfs.Tree, image *erofs.Writer, resolver, searchPath string, l
 		func() error {
 			return a.folders(0, "/proc", "/sys", "/dev", "/opt/sandlot", "/etc", "/root", "/home", "/run")
 		},
-		// gVisor mounts a tmpfs over a /tmp that is empty: its files would count as memory, and be gone in a layer or a
-		// pause without memory. The folder is one that a desktop needs there anyway.
+		// gVisor mounts a tmpfs over an empty /tmp, whose files would count as memory, and be lost in a layer or a pause without memory. This folder, which
+		// a desktop needs anyway, keeps /tmp from being empty.
 		func() error { return a.folders(0o1777, "/tmp", "/var/tmp") },
 		func() error {
 			if tree.Find("/tmp/.X11-unix") != nil {
@@ -154,7 +154,7 @@ func (a adapter) read(path string) (*rootfs.Inode, []string, error) {
 		return nil, nil, nil
 	}
 	if !inode.IsFile() || inode.Size != uint64(len(inode.Content)) {
-		return nil, nil, fmt.Errorf("%s is not a file of at most 1 MB that can be read and written", path)
+		return nil, nil, fmt.Errorf("%s is not a regular file of at most 1 MB", path)
 	}
 	return inode, strings.FieldsFunc(string(inode.Content), func(r rune) bool { return r == '\n' }), nil
 }
@@ -259,7 +259,7 @@ func (a adapter) makeHome(uid, gid uint32) error {
 		if !found || !entry.IsFile() {
 			continue
 		}
-		// the same bytes in the image, with another owner
+		// shares the bytes in the image, but has another owner
 		own := *entry.Inode
 		own.UID, own.GID = uid, gid
 		if err := a.tree.Put(home, name, &own, a.layer); err != nil {

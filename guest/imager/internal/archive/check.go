@@ -1,4 +1,4 @@
-// Package archive checks the archive of a COPY without unpacking files.
+// Package archive checks the archive of a COPY step without unpacking files.
 package archive
 
 import (
@@ -101,7 +101,7 @@ func checkEntry(header *tar.Header) error {
 		if kind == "" {
 			kind = fmt.Sprintf("entry of type %q", header.Typeflag)
 		}
-		return refuse("entry '%s' is a %s: only files, folders and links are taken", shown(header.Name), kind)
+		return refuse("entry '%s' is a %s: only files, folders and links are allowed", shown(header.Name), kind)
 	}
 	if leavesFolder(header.Name) {
 		return refuse("entry '%s' is not a path inside the context folder", shown(header.Name))
@@ -135,7 +135,7 @@ func readRest(content io.Reader) error {
 		return noTar(err)
 	}
 	if n == maxRestBytes {
-		return refuse("it goes on for more than %d MB behind its end", maxRestBytes>>20)
+		return refuse("it has more than %d MB after its end", maxRestBytes>>20)
 	}
 	return nil
 }

@@ -85,13 +85,13 @@ func TestEveryCutIsSeen(t *testing.T) {
 	archive := tarOf(t, tar.Header{Name: "a", Size: 700}, tar.Header{Name: "b", Size: 512})
 	for at := range archive {
 		if err := Check(bytes.NewReader(archive[:at]), plenty); err == nil {
-			t.Fatalf("a tar of %d bytes is taken when it is cut at %d", len(archive), at)
+			t.Fatalf("a tar of %d bytes is accepted when it is cut at %d", len(archive), at)
 		}
 	}
 	zipped := zip(t, archive)
 	for at := range zipped {
 		if err := Check(bytes.NewReader(zipped[:at]), plenty); err == nil {
-			t.Fatalf("a gzipped tar of %d bytes is taken when it is cut at %d", len(zipped), at)
+			t.Fatalf("a gzipped tar of %d bytes is accepted when it is cut at %d", len(zipped), at)
 		}
 	}
 }
@@ -107,7 +107,7 @@ func TestWhatIsNoTar(t *testing.T) {
 
 func TestBombsAreRefused(t *testing.T) {
 	behind := append(tarOf(t, tar.Header{Name: "a"}), make([]byte, maxRestBytes)...)
-	expect(t, zip(t, behind), plenty, "goes on for more than 16 MB")
+	expect(t, zip(t, behind), plenty, "has more than 16 MB after its end")
 	// headers without an entry
 	var out bytes.Buffer
 	headers := tarOf(t, tar.Header{Name: strings.Repeat("x", 900_000)})

@@ -1,8 +1,8 @@
 // Package erofs writes uncompressed EROFS images as a stream: the bytes of files in their order, then folders and
 // inodes. The first block, which is known only at the end, is returned as a value. Format: https://erofs.docs.kernel.org.
 //
-// For gVisor: regular files are never inline (its execve fails with EFAULT on those), and no inode has extended
-// attributes (it cannot read one that has).
+// For gVisor: regular files are never inline (gVisor's execve fails with EFAULT on those), and no inode has extended attributes (gVisor cannot read
+// such an inode).
 package erofs
 
 import (
@@ -38,10 +38,10 @@ var padding [BlockSize]byte
 type TooLarge struct{ MaxBytes int64 }
 
 func (e TooLarge) Error() string {
-	return fmt.Sprintf("it has more than the %d MB that it may have", e.MaxBytes>>20)
+	return fmt.Sprintf("it has more than the allowed %d MB", e.MaxBytes>>20)
 }
 
-// Writer streams an image to `out`, which gets all but the first block.
+// Writer streams an image, except for the first block, to `out`.
 type Writer struct {
 	out      io.Writer
 	block    uint32
@@ -110,7 +110,7 @@ type node struct {
 	parent *node
 	// folder holds the names of a folder in blocks, including `.` and `..`.
 	folder [][]string
-	// tail follows the inode directly; longer content has blocks of its own.
+	// tail follows the inode directly; longer content has separate blocks.
 	tail  int
 	size  uint64
 	block uint32

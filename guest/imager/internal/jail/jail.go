@@ -49,8 +49,8 @@ const (
 
 var architectures = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}
 
-// calls lists the system calls of the Go runtime, and those to read and write open files. None of them opens, connects,
-// starts or signals anything else.
+// calls lists the system calls of the Go runtime, and those to read and write open files. None of them opens a file, connects, starts a process or
+// signals one.
 var calls = []uintptr{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_FTRUNCATE, unix.SYS_LSEEK, unix.SYS_CLOSE, unix.SYS_FSTAT, unix.SYS_FCNTL,
 	unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_BRK,
@@ -78,7 +78,7 @@ func filter() error {
 	for _, call := range calls {
 		program = append(program, jump(uint32(call), 0, 1), allow)
 	}
-	// threads only, no new processes
+	// allows new threads, but no new processes
 	program = append(program,
 		jump(unix.SYS_CLONE, 0, 3),
 		statement(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, argumentsOffset),

@@ -7,7 +7,7 @@ const (
 	chunks     = 8
 )
 
-// ahead reads in a goroutine of its own, so that hashing and unpacking go on at the same time.
+// ahead reads in a separate goroutine, so that hashing and unpacking run concurrently.
 type ahead struct {
 	full, empty chan []byte
 	ended       chan error

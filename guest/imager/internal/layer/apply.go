@@ -123,7 +123,7 @@ func (m *Merger) link(folder *rootfs.Inode, name, target string) error {
 			return m.Tree.Put(folder, name, entry.Inode, m.layer)
 		}
 	}
-	return fmt.Errorf("a hard link to %.200q, which is no file of the image", target)
+	return fmt.Errorf("a hard link to %.200q, which is not a file of the image", target)
 }
 
 func (m *Merger) remove(parent, name string) error {

@@ -204,7 +204,7 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 	loop := entries{link("a", "b"), link("b", "a"), file("a/x", "")}
 	for name, entries := range map[string]entries{
 		"too many symbolic links": loop,
-		"no file of the":          {hard("x", "../../etc/shadow")},
+		"not a file of the":       {hard("x", "../../etc/shadow")},
 		"a file name has":         {file(strings.Repeat("n", 256), "")},
 	} {
 		merger := layer.Merger{Tree: rootfs.New(), Image: erofs.NewWriter(io.Discard, 1<<30)}

@@ -44,7 +44,7 @@ func Root(root string, image *erofs.Writer) ([]byte, error) {
 	return image.Finish(p.tree.Root)
 }
 
-// mountPoints of this machine except the root. Files below them are not part of the image.
+// mountPoints lists the mount points of this machine except the root. Files below them are not part of the image.
 func mountPoints() (map[string]bool, error) {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

@@ -61,14 +61,14 @@ func explain(err error) error {
 	if errors.As(err, &certificate) || errors.As(err, &unknown) {
 		return Failure{Kind: "certificate"}
 	}
-	// text of the library, whose only foreign parts are checksums that a server may have chosen
+	// text of the library, in which a server can only influence checksums
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "no child with platform"):
 		return Failure{Kind: "platform"}
 	case strings.Contains(text, "error verifying sha256 checksum"), strings.Contains(text, "error verifying size"),
 		strings.Contains(text, "manifest digest"), strings.Contains(text, "checksum digest"):
-		return Failure{"digest", "what the registry sends is not what its digest says"}
+		return Failure{"digest", "the registry sends content that does not match its digest"}
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return Failure{Kind: "plain"}
 	case strings.Contains(text, "private or link-local"):

@@ -94,7 +94,7 @@ func Resolve(ctx context.Context, request Request, relays *Relays) (*Image, erro
 	if err != nil {
 		return nil, explain(err)
 	}
-	// by digest from here on, so that a moved tag cannot change the layers meanwhile
+	// uses the digest from here on, so that a moved tag cannot change the layers meanwhile
 	pinned := reference.Context().Digest(found.Digest)
 	if found.image, err = remote.Image(pinned, options(ctx)...); err == nil {
 		found.layers, err = found.image.Layers()
@@ -198,7 +198,7 @@ type fetch struct {
 	err  error
 }
 
-// open streams the bytes of a layer, and fails at their end when the digest differs.
+// open streams the bytes of a layer, and fails at the end when the digest differs.
 func open(described v1.Layer) (io.ReadCloser, error) {
 	packed, err := described.Compressed()
 	if err != nil {
@@ -245,12 +245,12 @@ func (i *Image) unpack(number int, packed io.ReadCloser, maxBytes int64, apply f
 	if err := apply(unpacked); err != nil {
 		return err
 	}
-	// to the very end of both: only there the digest of the layer is compared, which the manifest names. The configuration
-	// has a second one, of what it unpacks to: it follows from the first, and computing it doubles the work.
+	// Reads both to the end, where the digest of the layer is compared with the manifest. The digest of the unpacked layer in the configuration is not
+	// checked: it follows from the first one, and computing it would double the work.
 	for _, rest := range []io.Reader{unpacked, ahead} {
 		n, err := io.Copy(io.Discard, io.LimitReader(rest, maxRest))
 		if err == nil && n == maxRest {
-			err = Failure{"format", fmt.Sprintf("layer %d goes on for more than %d MB behind its end", number+1, maxRest>>20)}
+			err = Failure{"format", fmt.Sprintf("layer %d has more than %d MB after its end", number+1, maxRest>>20)}
 		}
 		if err != nil {
 			return err
@@ -267,7 +267,7 @@ type bounded struct {
 func (b *bounded) Read(buffer []byte) (int, error) {
 	n, err := b.Reader.Read(buffer)
 	if b.left -= int64(n); b.left < 0 {
-		return n, Failure{Kind: "format", Detail: "a layer unpacks to more than the whole image may have"}
+		return n, Failure{Kind: "format", Detail: "a layer unpacks to more than the limit of the whole image"}
 	}
 	return n, err
 }

@@ -65,7 +65,7 @@ func (d doors) dial(ctx context.Context, network, address string) (net.Conn, err
 	return patient{connection}, nil
 }
 
-// refusePrivate fails at once for addresses that the machine's firewall drops, and for the machine itself.
+// refusePrivate fails at once for addresses that the firewall of the machine drops, and for those of the machine itself.
 func (d doors) refusePrivate(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -128,7 +128,7 @@ func (p patient) Read(buffer []byte) (int, error) {
 	return p.Conn.Read(buffer)
 }
 
-// paced fails when a server sends too slowly; time that the reader takes does not count.
+// paced fails when a server sends too slowly; the time of the reader does not count.
 type paced struct {
 	io.ReadCloser
 	waited time.Duration

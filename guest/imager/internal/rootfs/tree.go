@@ -1,5 +1,5 @@
-// Package rootfs holds a root file system in memory: names, owners, modes and links. The bytes of files are in the
-// image already; an inode only holds their first block.
+// Package rootfs holds a root file system in memory: names, owners, modes and links. The bytes of files are already in the image; an inode only has
+// the number of their first block.
 package rootfs
 
 import (
@@ -31,7 +31,7 @@ type Inode struct {
 	// Size and Block locate a file's bytes.
 	Size  uint64
 	Block uint32
-	// Device of a device, as the kernel encodes it for user space (32 bits).
+	// Device is the device number, as the kernel encodes it for user space (32 bits).
 	Device uint32
 	// Target of a symbolic link.
 	Target string
@@ -124,7 +124,7 @@ func (t *Tree) Folder(path string, layer int) (*Inode, error) {
 			}
 		}
 		if stack = append(stack, next); len(stack) > maxDepth {
-			return nil, fmt.Errorf("a folder lies deeper than %d others", maxDepth)
+			return nil, fmt.Errorf("a folder is nested more than %d deep", maxDepth)
 		}
 	}
 	return stack[len(stack)-1], nil
@@ -165,7 +165,7 @@ func Split(path string) (parent, name string) {
 	return path[:max(at, 0)], name
 }
 
-// SetFolder makes a folder with these owners and modes, or sets those of an existing folder.
+// SetFolder creates a folder with these owners and modes, or sets those of an existing folder.
 func (t *Tree) SetFolder(parent *Inode, name string, meta Inode, layer int) error {
 	folder := parent.Entries[name].Inode
 	if folder == nil || !folder.IsFolder() {

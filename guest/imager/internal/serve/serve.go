@@ -1,5 +1,5 @@
-// Package serve lets the host control this machine over HTTP. The host's firewall keeps all others out: no sandbox reaches
-// another machine, and clients' requests are never routed here.
+// Package serve lets the host control this machine over HTTP. No other caller gets here: the firewall keeps sandboxes from other machines, and
+// requests of clients are never routed here.
 package serve
 
 import (
@@ -42,7 +42,7 @@ type Server struct {
 // New makes a server for one image.
 func New(relays *registry.Relays, out *os.File) *Server { return &Server{relays: relays, out: out} }
 
-// Handler answers the routes of docs/adr/0015: health and init as envd has them, which image there is, and writing it.
+// Handler answers the routes of docs/adr/0015: health and init like envd, resolving an image, and writing it.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	nothing := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
@@ -60,7 +60,7 @@ func answer(w http.ResponseWriter, value any) {
 
 func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxRequestBytes)).Decode(into); err != nil {
-		http.Error(w, "the body is no JSON of this route", http.StatusBadRequest)
+		http.Error(w, "the body is not valid JSON for this route", http.StatusBadRequest)
 		return false
 	}
 	return true
@@ -113,7 +113,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) {
 	s.isWritten = true
 	s.mutex.Unlock()
 	if isAgain {
-		http.Error(w, "a machine makes one image", http.StatusConflict)
+		http.Error(w, "a machine makes only one image", http.StatusConflict)
 		return
 	}
 	answer(w, Write(s.out, asked.MaxBytes, func(writer *erofs.Writer) ([]byte, int, error) {
@@ -145,7 +145,7 @@ func (s *Server) make(asked order, writer *erofs.Writer) ([]byte, int, error) {
 	image := s.image
 	s.mutex.Unlock()
 	if image == nil {
-		return nil, 0, errors.New("POST /resolve comes first")
+		return nil, 0, errors.New("POST /resolve must come first")
 	}
 	merger := layer.Merger{Tree: rootfs.New(), Image: writer}
 	if err := image.Each(context.Background(), asked.MaxBytes, merger.Apply); err != nil {

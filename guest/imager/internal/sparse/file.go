@@ -1,5 +1,5 @@
 // Package sparse writes a file from start to end. Runs of zeros become holes, so that files that are sparse in a
-// machine take no disk on the host.
+// machine use no disk space for them on the host.
 package sparse
 
 import (
@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// A large buffer, as each system call of a machine takes microseconds.
+	// A large buffer, because each system call in a machine takes microseconds.
 	bufferBytes = 1 << 20
 	pieceBytes  = 64 << 10
 )
@@ -26,7 +26,7 @@ type File struct {
 	at int64
 }
 
-// New leaves the first `skip` bytes to Finish; at most one piece.
+// New leaves the first `skip` bytes, at most one piece, to Finish.
 func New(file *os.File, skip int) *File {
 	return &File{file: file, buffer: make([]byte, bufferBytes), used: skip}
 }
@@ -62,7 +62,7 @@ func (f *File) ReadFrom(from io.Reader) (int64, error) {
 	}
 }
 
-// Finish writes the rest, and then the first bytes, which are known last.
+// Finish writes the rest, and then the first bytes, which are only known at the end.
 func (f *File) Finish(head []byte) error {
 	if err := f.flush(); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 func create(t *testing.T) *os.File {
 	t.Helper()
-	// write only, as the host gives it
+	// opened for writing only, like the file from the host
 	file, err := os.OpenFile(filepath.Join(t.TempDir(), "image"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestBytesComeOutAsTheyCame(t *testing.T) {
 	}
 	got, err := os.ReadFile(file.Name())
 	if err != nil || !bytes.Equal(got, append(head, body...)) {
-		t.Fatalf("%d bytes came out otherwise: %v", len(got), err)
+		t.Fatalf("%d bytes are different: %v", len(got), err)
 	}
 }
 

@@ -1,7 +1,7 @@
 import { Failure, formatApiError } from '../failure.ts'
 import type { Connection } from './connection.ts'
 
-/** The typed REST client, for routes without a method in the SDK's classes. */
+/** Returns the typed REST client, for routes without a method in the SDK's classes. */
 export const apiOf = ({ sdk, opts }: Connection) => new sdk.ApiClient(new sdk.ConnectionConfig(opts)).api
 
 interface Answer<T> {

@@ -13,7 +13,7 @@ export interface Connection {
 
 /**
  * Provides the SDK with the credentials of this machine: E2B_API_KEY, else E2B_ACCESS_TOKEN (its default project's
- * key), else what `e2b auth login` saved, else what the SDK finds by itself.
+ * key), else what `e2b auth login` saved, else the server on this machine that the SDK finds.
  *
  * @throws Failure without any credentials
  */

@@ -1,4 +1,4 @@
-/** URL of the control plane, found in the way of the SDK (wire spec 1.1). */
+/** URL of the control plane, found by the same rule as in the SDK (wire spec 1.1). */
 export function apiUrl(env: NodeJS.ProcessEnv = process.env): string {
   if (env.E2B_API_URL) return env.E2B_API_URL.replace(/\/+$/, '')
   if (env.E2B_DEBUG === 'true') return 'http://localhost:3000'

@@ -19,8 +19,8 @@ export async function listTeams(accessToken: string): Promise<Team[]> {
   const body: unknown = await answer.json().catch(() => undefined)
   if (!answer.ok) {
     const { message = 'no message' } = (body ?? {}) as { message?: string }
-    const mend = answer.status === 401 ? '. Check E2B_ACCESS_TOKEN, or run `e2b auth login`.' : ''
-    throw new Failure(formatApiError(answer.status, message) + mend)
+    const advice = answer.status === 401 ? '. Check E2B_ACCESS_TOKEN, or run `e2b auth login`.' : ''
+    throw new Failure(formatApiError(answer.status, message) + advice)
   }
   if (!Array.isArray(body)) throw new Failure(`${apiUrl()}/teams did not answer with a list.`)
   return body as Team[]
@@ -29,6 +29,9 @@ export async function listTeams(accessToken: string): Promise<Team[]> {
 /** @throws Failure when no project can be used */
 export function defaultTeam(teams: readonly Team[]): Team {
   const team = teams.find((each) => each.isDefault) ?? teams[0]
-  if (!team) throw new Failure('This account belongs to no project. Ask an administrator to add it to one.')
+  if (!team)
+    throw new Failure(
+      'This account belongs to no project. Ask an administrator to add the account to a project.',
+    )
   return team
 }

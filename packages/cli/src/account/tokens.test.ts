@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { expiryOf, freshAccessToken, revoke } from './tokens.ts'
 import { readConfig, type UserConfig, writeConfig } from './user-config.ts'
 
-/** An OAuth server as RFC 6749 and 7009 describe it: what ours does is tested where it is, in packages/server. */
+/** An OAuth server by RFC 6749 and 7009. The OAuth server of Sandlot is tested in packages/server. */
 let server: Server
 let requests: { path: string; form: Record<string, string> }[]
 let answer: { status: number; body: object }
@@ -65,7 +65,7 @@ it('an expired login is removed, and the error says what to do', async () => {
   expect(readConfig()).toBeUndefined()
 })
 
-it('a token that another command has renewed meanwhile is read from the file', async () => {
+it('a token that a concurrent command has renewed is read from the file', async () => {
   answer = { status: 400, body: { error: 'invalid_grant' } }
   writeConfig({ ...config, tokens: { access_token: 'theirs', refresh_token: 'next' } })
   expect(await freshAccessToken(config)).toBe('theirs')
@@ -86,7 +86,7 @@ it('revoking names the refresh token', async () => {
   ])
 })
 
-it('a token that is no JWT with `exp` counts as expired', () => {
+it('a token that is not a JWT with `exp` counts as expired', () => {
   expect([expiryOf(''), expiryOf('a.b.c'), expiryOf('sk_e2b_1'), expiryOf(`h.${btoa('{}')}.s`)]).toEqual([
     0, 0, 0, 0,
   ])

@@ -8,11 +8,12 @@ const REQUEST_TIMEOUT_MS = 30_000
 /**
  * Returns the access token of the logged-in user, and renews and saves it first when it is about to expire.
  *
- * @throws Failure when the login has expired; the config is removed then
+ * @throws Failure when the login has expired; also removes the config then
  */
 export async function freshAccessToken(config: UserConfig): Promise<string> {
   const { tokens, oauth } = config
-  if (!tokens || !oauth) throw new Failure('This login is of an older version. Run `e2b auth login` again.')
+  if (!tokens || !oauth)
+    throw new Failure('This login was saved by an older version. Run `e2b auth login` again.')
   if (expiryOf(tokens.access_token) - Date.now() > RENEW_BEFORE_MS) return tokens.access_token
   const answer = await post(oauth.token_endpoint, {
     grant_type: 'refresh_token',
@@ -42,7 +43,7 @@ export async function revoke(config: UserConfig): Promise<void> {
   if (!answer.ok) throw new Failure(`${config.oauth.revoke_endpoint} answered ${answer.status}`)
 }
 
-/** @returns expiry in milliseconds since 1970; 0 for a token that is no JWT with `exp`, so that it is renewed */
+/** @returns expiry in milliseconds since 1970; 0 for a token that is not a JWT with `exp`, so that the token is renewed */
 export function expiryOf(token: string): number {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())

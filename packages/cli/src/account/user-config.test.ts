@@ -44,7 +44,7 @@ describe('the config file', () => {
     expect(readConfig(path)).toBeUndefined()
   })
 
-  it('is refused when damaged, with what to do', () => {
+  it('is refused when damaged, and the error says what to do', () => {
     mkdirSync(dirname(path))
     for (const text of [
       '',
@@ -60,7 +60,7 @@ describe('the config file', () => {
 })
 
 describe('migrateConfig', () => {
-  it('calls a team of version 1 a project', () => {
+  it('converts a team of version 1 to a project', () => {
     const { projectId, projectApiKey, ...rest } = config
     expect(migrateConfig({ ...rest, version: 1, teamName: 'T', teamId: 'p', teamApiKey: 'e2b_00' })).toEqual({
       ...config,

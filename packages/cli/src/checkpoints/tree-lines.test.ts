@@ -24,7 +24,7 @@ it('a history without branches is one column, with the head marked', () => {
   expect(draw('a', 'b<a', 'c<b!')).toEqual(['○ a', '○ b', '● c'])
 })
 
-it('children of one parent branch off, and each branch goes on in its own column', () => {
+it('children of one parent branch off, and each branch continues in its own column', () => {
   expect(draw('a', 'b<a', 'c<b', 'd<a', 'e<c', 'f<c', 'g<d!')).toEqual([
     '○ a',
     '├─○ b',
@@ -41,7 +41,7 @@ it('a checkpoint without its parent is a root; several with one missing parent b
   expect(draw('b<a', 'c<a!')).toEqual(['┬ ', '├─○ b', '└─● c'])
 })
 
-it('a thousand in a row are no wider than one', () => {
+it('a chain of a thousand checkpoints is as narrow as one checkpoint', () => {
   const nodes = Array.from({ length: 1000 }, (_, at) => (at === 0 ? 'n0' : `n${at}<n${at - 1}`))
   expect(new Set(draw(...nodes).map((line) => line.split(' ')[0]))).toEqual(new Set(['○']))
 })

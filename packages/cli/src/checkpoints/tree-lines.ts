@@ -3,7 +3,7 @@ import type { SandboxCheckpoint } from 'e2b'
 export interface TreeLine {
   /** Drawing before the text: `│ ├─○`. */
   graph: string
-  /** Absent in the line for a deleted checkpoint from which several roots came. */
+  /** Absent in the line for a deleted checkpoint that is the parent of several roots. */
   checkpoint?: SandboxCheckpoint
 }
 

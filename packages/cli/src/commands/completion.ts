@@ -7,7 +7,7 @@ type Shell = (typeof SHELLS)[number]
 export const completion = (whole: () => Promise<Command>): Command =>
   new Command('completion')
     .description('print a completion script for a shell')
-    .addArgument(new Argument('<shell>', 'whose script').choices(SHELLS))
+    .addArgument(new Argument('<shell>', 'shell that the script is for').choices(SHELLS))
     .addHelpText(
       'after',
       `

@@ -9,12 +9,12 @@ const COLOURS = { ok: 'green', warning: 'yellow', failed: 'red' } as const
 
 export const doctor = (): Command =>
   new Command('doctor')
-    .description('check key, server, versions, name resolution and TLS, each with its mend')
+    .description('check key, server, versions, name resolution and TLS, and say how to fix each problem')
     .addOption(formatOption())
     .addHelpText(
       'after',
       `
-✓ is fine, ! works but look, ✗ must be mended. Exit code 1 when there is a ✗.
+✓ is fine, ! is a warning, ✗ must be fixed. Exit code 1 when there is a ✗.
 
 Examples:
   e2b doctor

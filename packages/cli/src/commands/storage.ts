@@ -6,13 +6,14 @@ import { type Column, formatTable } from '../output/table.ts'
 
 export const storage = (): Command =>
   new Command('storage')
-    .description("show what your team's checkpoints take")
+    .description("show how much storage your team's checkpoints use")
     .addOption(formatOption())
     .addHelpText(
       'after',
       `
-WRITTEN counts for the limit of the plan. STORED is what their packed copies take, equal parts once; SHARED is what of
-that others use too. Both are 0 until the packing is done.
+WRITTEN counts towards the limit of the plan. STORED is the size of the packed copies, with equal parts counted
+once; SHARED is the part of STORED that checkpoints outside of the team use too. Both are 0 until the checkpoints
+have been packed.
 
 Examples:
   e2b storage

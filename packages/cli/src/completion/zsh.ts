@@ -35,6 +35,6 @@ if [[ $funcstack[1] == _e2b ]]; then _e2b "$@"; else compdef _e2b e2b; fi
 `
 }
 
-/** `name:description`, where a colon of the name would end it. */
+/** `name:description`, with colons in the name escaped. */
 const entry = (name: string, description: string): string =>
   `'${name.replaceAll(':', '\\:')}:${description.replaceAll("'", "'\\''")}'`

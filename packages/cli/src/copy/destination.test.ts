@@ -10,7 +10,7 @@ describe('landingPath', () => {
     ['a file over a file', file, '/tmp/x', 'file', '/tmp/x'],
     ['a file into a directory', file, '/tmp', 'directory', '/tmp/data.csv'],
     ['a file into the root', file, '/', 'directory', '/data.csv'],
-    ['a file into a directory that is to be made', file, '/tmp/new/', undefined, '/tmp/new/data.csv'],
+    ['a file into a directory that does not exist yet', file, '/tmp/new/', undefined, '/tmp/new/data.csv'],
     ['a directory onto a new name', directory, '/srv/www', undefined, '/srv/www'],
     ['a directory into a directory', directory, '/srv', 'directory', '/srv/site'],
     ['the content of a directory', { path: 'site/.', isDirectory: true }, '/srv', 'directory', '/srv'],
@@ -31,7 +31,7 @@ it.each([
   ['~', '/home/user', 'user'],
   ['..', '/x/..', undefined],
   ['/', '/', undefined],
-])('a copy of %j, which the sandbox calls %j, is called %j', (source, said, name) => {
+])('a copy of %j, whose path the sandbox reports as %j, is called %j', (source, said, name) => {
   expect(remoteName(source, said)).toBe(name)
 })
 

@@ -1,4 +1,4 @@
-/** Kind of the destination: a directory takes the copy under the name of the source. */
+/** Kind of an existing destination. A copy onto a directory is put into it under the name of the source. */
 export type Existing = 'directory' | 'file' | undefined
 
 export interface Destination {
@@ -13,8 +13,9 @@ export const meansContent = (source: string): boolean => /(^|\/)\.\/?$/.test(sou
 export const baseName = (path: string): string => /([^/]+)\/*$/.exec(path)?.[1] ?? ''
 
 /**
- * Name for a copy from a sandbox: the last name of the path as the user wrote it. Only for `..` and `~`, which are no names,
- * the sandbox's own name is used: root in the sandbox may answer `.bashrc`, or `..` to leave the directory.
+ * Returns the name for a copy from a sandbox: the last name of the path as the user wrote it. The name that the sandbox
+ * reports is used only for `..` and `~`, which are not names, because root in the sandbox may report `.bashrc`, or
+ * `..` to leave the directory.
  *
  * @returns undefined when there is no usable name
  */
@@ -23,7 +24,7 @@ export function remoteName(source: string, said: string): string | undefined {
 }
 
 /**
- * Path of a copy, by the rule of `cp -r`: inside an existing directory, else under the given name.
+ * Returns the path of a copy by the rule of `cp -r`: inside an existing directory, else under the given name.
  *
  * @returns the path; undefined when a directory would have to replace a file
  */

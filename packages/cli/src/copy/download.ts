@@ -18,7 +18,7 @@ import {
   withRemoteArchive,
 } from './remote.ts'
 
-/** The download fails after this time without a byte. */
+/** The download fails after this time without data. */
 const IDLE_TIMEOUT_MS = 60_000
 
 /** Copies a file or directory from the sandbox. @returns the local path of the copy */
@@ -27,7 +27,8 @@ export async function download(remote: Remote, source: string, path: string): Pr
   if (!entry) throw new Failure(`There is no ${source} in sandbox ${remote.sandbox.sandboxId}.`)
   const isDirectory = entry.type === 'dir'
   const named = meansContent(source) ? source : remoteName(source, entry.path)
-  if (named === undefined) throw new Failure(`${source} has no name to be copied under: name what is in it.`)
+  if (named === undefined)
+    throw new Failure(`${source} gives no name for the copy. Copy its content by name instead.`)
   const target = landingPath({ path: named, isDirectory }, { path, existing: existingHere(path) })
   if (target === undefined) throw new Failure(`${resolve(path)} is a file; a directory cannot replace it.`)
   if (isDirectory) await downloadDirectory(remote, entry, resolve(target))

@@ -4,7 +4,7 @@ import { quote } from '../exec/command-line.ts'
 import { Failure } from '../failure.ts'
 import type { Existing } from './destination.ts'
 
-/** Bound for transfers, which may be long; ends only those whose client has gone. */
+/** Upper limit of a transfer, which may take long. Only ends transfers whose client has gone. */
 export const TRANSFER_TIMEOUT_MS = 6 * 60 * 60_000
 
 /** The sandbox side of a copy, acting as one user. */
@@ -40,7 +40,7 @@ export async function runInside(remote: Remote, command: string): Promise<void> 
   }
 }
 
-/** Runs `work` with an archive in the sandbox, which is removed afterwards, also after a failure. */
+/** Runs `work` with the path of an archive in the sandbox. Removes the archive afterwards, also after a failure. */
 export async function withRemoteArchive<T>(remote: Remote, work: (path: string) => Promise<T>): Promise<T> {
   const path = `/tmp/.e2b-cp-${randomUUID()}.tar`
   try {

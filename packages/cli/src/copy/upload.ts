@@ -34,7 +34,7 @@ async function uploadFile(source: string, stat: Stats, remote: Remote, target: s
   if (!stat.isFile()) throw new Failure(`${resolve(source)} is neither a file nor a directory.`)
   const stream = Readable.toWeb(createReadStream(source)) as ReadableStream<Uint8Array>
   await send(stream, stat.size, basename(source), remote, target)
-  // Uploaded files are not executable; scripts and programs get the permission back.
+  // Uploaded files are not executable, so the permission of scripts and programs is restored.
   if (stat.mode & 0o111)
     await runInside(
       remote,
@@ -75,7 +75,7 @@ async function send(
   }
 }
 
-/** Resolves a relative path, which starts at the user's home in the sandbox. */
+/** Resolves a path relative to the user's home directory in the sandbox. */
 async function absolute(remote: Remote, path: string): Promise<string> {
   return (await remote.sandbox.files.getInfo(path, asUser(remote))).path
 }

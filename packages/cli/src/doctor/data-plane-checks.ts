@@ -15,7 +15,7 @@ export const nameResolution: Check = async ({ domain, sandboxUrl }) => {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     return {
-      // The SDK itself uses E2B_SANDBOX_URL then; only getHost() needs the names.
+      // With E2B_SANDBOX_URL the SDK does not use the names; only getHost() needs them.
       status: sandboxUrl ? 'warning' : 'failed',
       detail: `${hostname} has no address (${code})`,
       mend: hostname.endsWith('.localhost')

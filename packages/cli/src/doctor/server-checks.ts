@@ -2,7 +2,7 @@ import { networkCause } from '../failure.ts'
 import type { Check, Verdict } from './finding.ts'
 
 const REQUEST_TIMEOUT_MS = 8000
-/** Compares the clocks, by which signed URLs and tokens expire. */
+/** Accepted difference of the clocks, by which signed URLs and tokens expire. */
 const CLOCK_TOLERANCE_MS = 60_000
 
 export const server: Check = async ({ apiUrl }) => {
@@ -26,7 +26,7 @@ export const key: Check = async ({ apiUrl, apiKey }) => {
   return {
     status: 'failed',
     detail: `${answer.status} ${message}`.trim(),
-    mend: 'This key is of another server, or was deleted. Run `e2b auth login`, or set another E2B_API_KEY.',
+    mend: 'This key belongs to another server, or was deleted. Run `e2b auth login`, or set another E2B_API_KEY.',
   }
 }
 
@@ -36,7 +36,7 @@ export const clock: Check = async ({ apiUrl }) => {
     return { status: 'warning', detail: 'not compared: the server does not answer', mend: 'See server.' }
   const theirs = Date.parse(answer.headers.get('date') ?? '')
   const apartMs = Math.abs(Date.now() - theirs)
-  if (Number.isNaN(apartMs)) return { status: 'ok', detail: 'the server tells no time' }
+  if (Number.isNaN(apartMs)) return { status: 'ok', detail: 'not compared: the server sends no date' }
   return apartMs < CLOCK_TOLERANCE_MS
     ? { status: 'ok', detail: 'agrees with the server' }
     : {

@@ -1,7 +1,7 @@
 import type { CommandHandle } from 'e2b'
 import { isNotFound } from '../account/missing.ts'
 
-/** Most bytes of one request. */
+/** Maximum number of bytes of one request. */
 const CHUNK_BYTES = 64 * 1024
 const REQUEST_TIMEOUT_MS = 60_000
 

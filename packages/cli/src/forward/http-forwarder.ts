@@ -12,7 +12,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type EdgeAddress, GUEST_HOST_HEADER, isLocal } from './edge-address.ts'
 
-/** Most connections to the edge; further requests wait. */
+/** Maximum number of connections to the edge; further requests wait. */
 const MAX_CONNECTIONS = 100
 /** The edge's own limit for silent connections. */
 const IDLE_TIMEOUT_MS = 620_000

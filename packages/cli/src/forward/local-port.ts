@@ -56,7 +56,7 @@ function listen(server: Server, port: number): Promise<void> {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const reason =
         error.code === 'EADDRINUSE'
-          ? `port ${port} is in use here. Take another: ${port + 1}:<port inside>`
+          ? `port ${port} is in use. Choose another: ${port + 1}:<port of the sandbox>`
           : error.message
       reject(new Failure(`Cannot listen on 127.0.0.1:${port}: ${reason}`, { cause: error }))
     })

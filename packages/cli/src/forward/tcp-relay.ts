@@ -74,7 +74,7 @@ class RelayOutput {
       )
     })
     const closed = new Promise<void>((_, reject) =>
-      this.#socket.once('close', () => reject(new Error('nothing listens on that port inside'))),
+      this.#socket.once('close', () => reject(new Error('nothing listens on that port of the sandbox'))),
     )
     closed.catch(() => {})
     await Promise.race([this.#ready, late, closed]).finally(() => clearTimeout(timer))

@@ -11,6 +11,8 @@ export const ageOption = (description: string): Option =>
 export function parseAge(text: string): number {
   const unit = SECONDS[text.slice(-1)]
   if (unit === undefined)
-    throw new InvalidArgumentError(`'${text}' is no age: give a whole number with s, m, h, d or w, eg. 7d.`)
+    throw new InvalidArgumentError(
+      `'${text}' is not an age: give a whole number with s, m, h, d or w, eg. 7d.`,
+    )
   return parseWholeNumber(text.slice(0, -1), { most: Math.floor(Number.MAX_SAFE_INTEGER / unit) }) * unit
 }

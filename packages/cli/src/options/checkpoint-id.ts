@@ -6,7 +6,7 @@ export const checkpointIdArgument = (description: string): Argument =>
 export function parseCheckpointId(text: string): string {
   if (!/^[a-z0-9]{1,64}$/.test(text)) {
     throw new InvalidArgumentError(
-      `'${text}' is no checkpoint ID. \`e2b sandbox tree <sandboxID>\` shows them.`,
+      `'${text}' is not a checkpoint ID. \`e2b sandbox tree <sandboxID>\` shows them.`,
     )
   }
   return text

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
 
-/** From the least to the most important. */
+/** Levels from the least to the most important. */
 const LEVELS = ['DEBUG', 'INFO', 'WARN', 'ERROR'] as const
 export type LogLevel = (typeof LEVELS)[number]
 
@@ -11,11 +11,11 @@ export const logLevelOption = (): Option =>
 
 export function parseLogLevel(text: string): LogLevel {
   const level = LEVELS.find((known) => known === text.toUpperCase())
-  if (!level) throw new InvalidArgumentError(`'${text}' is no level. Use DEBUG, INFO, WARN or ERROR.`)
+  if (!level) throw new InvalidArgumentError(`'${text}' is not a level. Use DEBUG, INFO, WARN or ERROR.`)
   return level
 }
 
-/** Whether a line is shown. Lines of unknown level are: no line may be hidden because a program spells levels differently. */
+/** Whether a line is shown. Lines of unknown level are always shown, as programs may spell levels differently. */
 export function isAtLeast(level: string, least: LogLevel): boolean {
   const rank = LEVELS.indexOf(level.toUpperCase() as LogLevel)
   return rank === -1 || rank >= LEVELS.indexOf(least)

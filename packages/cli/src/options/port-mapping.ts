@@ -17,7 +17,7 @@ export function parsePortMapping(text: string, before: PortMapping[] = []): Port
     mapping.remotePort < 1
   ) {
     throw new InvalidArgumentError(
-      `'${text}' is no port mapping. Write 8080, or 8080:80, with ports up to 65535.`,
+      `'${text}' is not a port mapping. Write 8080, or 8080:80, with ports up to 65535.`,
     )
   }
   return [...before, mapping]

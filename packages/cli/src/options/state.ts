@@ -13,7 +13,7 @@ export function parseStates(text: string): SandboxState[] {
   return text.split(',').map((word) => {
     const state = STATES.find((known) => known === word.trim().toLowerCase())
     if (!state)
-      throw new InvalidArgumentError(`'${word}' is no state. Use running, paused, or running,paused.`)
+      throw new InvalidArgumentError(`'${word}' is not a state. Use running, paused, or running,paused.`)
     return state
   })
 }

@@ -8,7 +8,7 @@ export function parseTemplateName(text: string): string {
   const name = text.trim().toLowerCase()
   if (!NAME.test(name) || name.length > 128) {
     throw new InvalidArgumentError(
-      `'${text}' is no template name: use lower-case letters, digits, dashes and underscores, at most 128.`,
+      `'${text}' is not a template name: use lower-case letters, digits, dashes and underscores, at most 128.`,
     )
   }
   return name

@@ -4,7 +4,7 @@ export interface Bounds {
   least?: number
   most?: number
   isEven?: boolean
-  /** What the number counts: `seconds`. */
+  /** Unit of the number, for example `seconds`. */
   unit?: string
 }
 

@@ -82,7 +82,7 @@ describe('log lines', () => {
     })
   })
 
-  it('that are no JSON documents are the message', () => {
+  it('that are not JSON documents are the message', () => {
     for (const text of ['plain', '42', '[1]', 'null', '{"broken":']) {
       expect(formatLogLine(read(text), 'pretty')).toBe(`[2026-01-02 03:04:05.678Z] INFO  ${text}`)
     }

@@ -9,7 +9,7 @@ export interface Choice {
 
 interface Ask {
   initial?: string
-  /** What the user should do where prompts are impossible. */
+  /** Advice for users who cannot be prompted. */
   instead: string
 }
 
@@ -46,7 +46,7 @@ export async function askText(
 
 function requireTerminal(message: string, instead: string): void {
   if (!process.stdin.isTTY || !process.stdout.isTTY)
-    throw new Failure(`Nobody to ask: ${message}? ${instead}`)
+    throw new Failure(`Cannot ask without a terminal: ${message}? ${instead}`)
 }
 
 /** Ends the command on Ctrl-C and Escape, as a signal does. */

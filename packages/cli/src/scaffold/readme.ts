@@ -14,7 +14,7 @@ export function renderReadme(
       : `\`\`\`python\nfrom e2b import Sandbox\n\nsandbox = Sandbox.create("${name}")\n\`\`\``
   return `# ${name}
 
-A sandbox template. \`${definition}\` says what is in it, \`${dev}\` builds \`${name}-dev\` to try it out, \`${prod}\` builds \`${name}\`.
+A sandbox template. \`${definition}\` defines the template, \`${dev}\` builds \`${name}-dev\` to try it out, \`${prod}\` builds \`${name}\`.
 
 ## Build
 

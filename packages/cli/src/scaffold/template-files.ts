@@ -50,7 +50,8 @@ export function templateFiles(
 /** Writes the files, or none when one of them already exists. @throws Failure */
 export function writeNewFiles(directory: string, files: Record<string, string>): void {
   const taken = Object.keys(files).filter((name) => existsSync(join(directory, name)))
-  if (taken.length > 0) throw new Failure(`${directory} has ${taken.join(', ')} already. Move it away first.`)
+  if (taken.length > 0)
+    throw new Failure(`${directory} has ${taken.join(', ')} already. Move or remove these files first.`)
   mkdirSync(directory, { recursive: true })
   for (const [name, content] of Object.entries(files)) {
     writeFileSync(join(directory, name), content, { flag: 'wx' })

@@ -26,7 +26,7 @@ export function readOldConfig(directory: string, named?: string): OldConfig | un
   try {
     values = parse(readFileSync(path, 'utf8'))
   } catch (error) {
-    throw new Failure(`${path} is no valid TOML: ${(error as Error).message.split('\n')[0]}`, {
+    throw new Failure(`${path} is not valid TOML: ${(error as Error).message.split('\n')[0]}`, {
       cause: error,
     })
   }

@@ -21,7 +21,7 @@ export const publicationCommand = ({ name, verb, done, isPublic }: Publication):
     .addHelpText(
       'after',
       `
-${isPublic ? 'Everybody on the server can start a published template.' : 'Sandboxes that run already go on.'}
+${isPublic ? 'Everybody on the server can start a published template.' : 'Running sandboxes are not affected.'}
 
 Examples:
   e2b template ${name} my-template

@@ -21,8 +21,8 @@ export interface SelectFlags {
 }
 
 /**
- * Selects the templates for a command: the named one, or with `-s` those chosen interactively. Asks for confirmation unless
- * `-y`.
+ * Selects the templates for a command: the named one, or with `-s` those chosen interactively. Asks for confirmation
+ * unless `-y` is given.
  *
  * @throws Failure when no template was named, or the user declines
  */

@@ -1,4 +1,4 @@
-/** Most bytes of one request. */
+/** Maximum number of bytes of one request. */
 const BATCH_BYTES = 64 * 1024
 
 interface Source {

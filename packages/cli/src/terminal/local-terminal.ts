@@ -21,7 +21,7 @@ export class LocalTerminal {
   #isTaken = false
   #isGivenBack = false
   readonly #giveBack = () => this.release()
-  // The shell that stopped this process has set its own terminal mode.
+  // While this process was stopped, the shell has set its own terminal mode.
   readonly #takeAgain = () => this.#setRaw(true)
 
   /** Whether standard input is a terminal, not a pipe. */

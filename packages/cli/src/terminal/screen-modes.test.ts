@@ -31,7 +31,7 @@ describe('ScreenModes', () => {
     expect(modes.undo()).toBe('')
   })
 
-  it('ignores harmless modes, and bytes that are no text', () => {
+  it('ignores harmless modes, and bytes that are not text', () => {
     const modes = new ScreenModes()
     modes.observe(bytes('\u001b[?7h\u001b[?12h'))
     modes.observe(Uint8Array.of(0xff, 0x1b, 0x80))

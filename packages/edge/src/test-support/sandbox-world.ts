@@ -36,7 +36,7 @@ export class MapDirectory implements SandboxDirectory {
     return this.entries.values()
   }
 
-  /** What a wake does in this test; by default the sandbox runs afterwards. */
+  /** Effect of a resume in this test; by default the sandbox runs afterwards. */
   onWake = async (entry: DirectoryEntry): Promise<void> => {
     entry.state = 'running'
   }
@@ -54,7 +54,10 @@ export class MapDirectory implements SandboxDirectory {
   }
 }
 
-/** Loopback addresses of test files must differ: envd's port is the same in all. */
+/**
+ * Starts a server of a sandbox. Each test file needs its own loopback address, because envd's port is always the
+ * same.
+ */
 export function startServer(
   address: string,
   handler: RequestListener,
@@ -112,7 +115,7 @@ export async function textOf(message: AsyncIterable<Buffer>): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-/** Answers with what arrived, as JSON. */
+/** Answers with the request as JSON. */
 export async function echo(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const body = await textOf(request)
   const { method, url, rawHeaders, rawTrailers } = request

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
 
-/** Makes a folder that is removed at the end of the test file. */
+/** Creates a folder that is removed at the end of the test file. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'sandlot-edge-'))
   made.push(directory)

@@ -96,14 +96,11 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       child.stderr?.destroy()
     }, timeoutMs)
     const captured = { stdout: '', stderr: '' }
-    const partial = { stdout: '', stderr: '' }
     for (const name of ['stdout', 'stderr'] as const) {
+      const split = onLine && lineSplitter(onLine)
       child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
         captured[name] = (captured[name] + chunk).slice(-MAX_CAPTURED_BYTES)
-        if (!onLine) return
-        const lines = (partial[name] + chunk).split(/[\r\n]+/)
-        partial[name] = lines.pop()!.slice(-10_000)
-        for (const line of lines) if (line) onLine(line)
+        split?.(chunk)
       })
     }
     child.stdin?.on('error', () => {})
@@ -120,6 +117,16 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       else reject(new CommandError(command, code, captured.stderr, timedOut))
     })
   })
+}
+
+/** @returns takes pieces of text, and calls `onLine` with each line that has ended and is not empty */
+function lineSplitter(onLine: (line: string) => void): (chunk: string) => void {
+  let partial = ''
+  return (chunk) => {
+    const lines = (partial + chunk).split(/[\r\n]+/)
+    partial = lines.pop()!.slice(-10_000)
+    for (const line of lines) if (line) onLine(line)
+  }
 }
 
 /**

@@ -52,6 +52,7 @@ export class Machines {
   readonly #specs: MachineSpecs
   readonly #cleanup: MachineCleanup
   readonly #live = new Map<string, LiveMachine>()
+  #onGone: (machineId: string) => void = () => {}
 
   constructor(options: MachinesOptions) {
     const { names, runDir, guestDir, driver, cgroups, slots, firewall, onError } = options
@@ -69,6 +70,11 @@ export class Machines {
       firewall,
       onError,
     })
+  }
+
+  /** @param onGone called with each machine that has ended, for whatever reason */
+  onGone(onGone: (machineId: string) => void): void {
+    this.#onGone = onGone
   }
 
   get(machineId: string): LiveMachine | undefined {
@@ -394,6 +400,7 @@ export class Machines {
   #drop({ machineId, guest }: LiveMachine): void {
     guest.close()
     this.#live.delete(machineId)
+    this.#onGone(machineId)
   }
 
   #toMachine(record: MachineRecord, state: MachineState, isForBuild?: boolean): LiveMachine {

@@ -16,7 +16,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 
 storeContract(() => store)
 
-test('a sweep spares an object that was touched after the sweep looked at it', async () => {
+test('a sweep spares an object that was touched after the sweep had listed it', async () => {
   await store.put('chunks/aa/one', Buffer.from('1'))
   const sweepStartedMs = Date.now() - 1000
   await utimes(join(dir, 'chunks/aa/one'), 1, 1)
@@ -29,7 +29,7 @@ test('touching a missing object returns undefined', async () => {
   expect(await store.touch('chunks/aa/none')).toBeUndefined()
 })
 
-test('recovery removes half-written files and restores what an interrupted delete had moved away', async () => {
+test('recovery removes half-written files and restores objects that an interrupted delete had moved away', async () => {
   await store.put('chunks/aa/one', Buffer.from('1'))
   await rename(join(dir, 'chunks/aa/one'), join(dir, '.tmp', 'condemned-chunks%2Faa%2Fone'))
   await writeFile(join(dir, '.tmp', 'half'), 'x')

@@ -29,7 +29,7 @@ export function storeContract(store: () => ObjectStore): void {
     expect(await keys('chunks/')).toEqual([])
   })
 
-  test('a put replaces the object before', async () => {
+  test('a put replaces an earlier object', async () => {
     await store().put('checkpoints/one.json', Buffer.from('old'))
     await store().put('checkpoints/one.json', Buffer.from('new content'))
     expect((await store().get('checkpoints/one.json'))?.toString()).toBe('new content')

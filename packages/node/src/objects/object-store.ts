@@ -28,23 +28,24 @@ export interface DeleteOptions {
 export interface ObjectStore {
   /** Shown in messages, e.g. `bucket 'sandboxes' at http://127.0.0.1:7070`. */
   readonly name: string
-  /** Writes or replaces an object; resolves when it would survive a power cut. */
+  /** Writes or replaces an object; resolves when the object would survive a power cut. */
   put(key: string, content: Uint8Array): Promise<void>
   /**
-   * @param maxBytes limit above which an object cannot be ours and is not read. Default `MAX_OBJECT_BYTES`
-   * @returns undefined when there is none
-   */
+   * @param maxBytes limit above which an object cannot be valid and is not read. Default `MAX_OBJECT_BYTES`
+   * @returns undefined when there is none */
   get(key: string, maxBytes?: number): Promise<Buffer | undefined>
   head(key: string): Promise<StoredObject | undefined>
   /** Lists all objects below a prefix that ends with a slash, in no particular order. */
   list(prefix: string): AsyncIterable<StoredObject>
-  /** Deletes an object; a missing one is not an error. @returns false when it was modified since and is kept */
+  /**
+   * Deletes an object; a missing object is not an error. @returns false when the object was modified since and is kept
+   */
   delete(key: string, options?: DeleteOptions): Promise<boolean>
   /** Ends running requests. */
   close(): void
 }
 
-/** Size of the largest object: a manifest has 110 bytes a chunk, so this is one for some 100 GB. */
+/** Size of the largest object: a manifest has 110 bytes for each chunk, so this is enough for some 100 GB. */
 export const MAX_OBJECT_BYTES = 64 * 1024 * 1024
 
 export const CHUNKS_PREFIX = 'chunks/'

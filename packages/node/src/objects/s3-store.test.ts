@@ -105,7 +105,7 @@ describe('failures', () => {
     store.close()
   })
 
-  test('an object that was cut short behind the server is not returned', async () => {
+  test("an object that was truncated in the server's storage is not returned", async () => {
     const store = new S3Store(server.options)
     await store.put('chunks/aa/cut', randomBytes(100_000))
     await truncate(join(server.bucketDir, 'chunks/aa/cut'), 50_000)
@@ -123,7 +123,7 @@ describe('failures', () => {
       (store: ObjectStore) => store.list('chunks/')[Symbol.asyncIterator]().next(),
     ],
     ['an error that does not end', 'error', (store: ObjectStore) => store.delete('chunks/aa/one')],
-  ] as const)('%s is given up, not kept in memory', async (_, kind, ask) => {
+  ] as const)('%s is aborted, and not collected in memory', async (_, kind, ask) => {
     let sentBytes = 0
     const flood = createServer(async (_request, response) => {
       response.writeHead(kind === 'error' ? 403 : 200, { 'content-type': 'application/xml' })

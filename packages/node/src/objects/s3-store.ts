@@ -22,28 +22,28 @@ import type { TaggedObject, TaggedStore } from './tagged-store.ts'
 
 const MAX_SOCKETS = 32
 const CONNECTION_TIMEOUT_MS = 5_000
-/** Time without a byte on the connection. */
+/** Longest time without a byte on the connection. */
 const IDLE_TIMEOUT_MS = 20_000
-/** Limits one call including its retries. */
+/** Longest time of one call, including its retries. */
 const CALL_TIMEOUT_MS = 120_000
 const MAX_ATTEMPTS = 3
 const RETRY_AFTER_SECONDS = 10
-/** Bounds answers other than objects: a page of a list has 1000 keys of at most 1 KiB. */
+/** Limit of answers other than objects: a page of a list has 1000 keys of at most 1 KiB. */
 const MAX_ANSWER_BYTES = 4 * 2 ** 20
-/** Bounds a list that a service never ends. */
+/** Limit of pages, in case a service never ends a list. */
 const MAX_PAGES = 100_000
 
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 
 export interface S3StoreOptions {
   bucket: string
-  /** URL of the service, e.g. `https://minio.example.com`. Default: Amazon's for the region. */
+  /** URL of the service, e.g. `https://minio.example.com`. Default: that of Amazon for the region. */
   endpoint?: string
   /** Default `us-east-1`, which is what most services other than Amazon's expect. */
   region?: string
   /** Folder inside of the bucket, e.g. `sandlot/production`. Default: the bucket's root. */
   prefix?: string
-  /** Default: where the AWS SDK looks (environment, shared files, instance role). */
+  /** Default: those that the AWS SDK finds (environment, shared files, instance role). */
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
   /** `<endpoint>/<bucket>/<key>` instead of `<bucket>.<endpoint>/<key>`. Default: true when there is an `endpoint`. */
   forcePathStyle?: boolean
@@ -51,7 +51,7 @@ export interface S3StoreOptions {
 
 /**
  * Objects in a bucket of Amazon S3 or of a service with the same API. Each request is tried up to three times;
- * checksums are sent with every put and checked on every get, where the service keeps them.
+ * checksums are sent with every put and verified on every get, if the service stores them.
  *
  * @example
  * const remote = new S3Store({ bucket: 'sandboxes', endpoint: 'http://127.0.0.1:7070', credentials })
@@ -91,7 +91,7 @@ export class S3Store implements ObjectStore, TaggedStore {
 
   getTagged(key: string, maxBytes = MAX_OBJECT_BYTES): Promise<TaggedObject | undefined> {
     return this.#call(`getting ${key} from`, async (abortSignal) => {
-      // the SDK retries until the headers arrive, but not when the body breaks off
+      // the SDK retries until the headers arrive, but not when the body is cut off
       for (let attempt = 1; ; attempt++)
         try {
           return await this.#getOnce(key, maxBytes, abortSignal)
@@ -150,7 +150,10 @@ export class S3Store implements ObjectStore, TaggedStore {
     } while (token)
   }
 
-  /** Not atomic with a time, which S3 cannot compare: callers keep apart from concurrent writers by a grace period. */
+  /**
+   * Not atomic with `ifUnmodifiedSinceMs`, as S3 cannot compare times: callers use a grace period to avoid conflicts with
+   * concurrent writers.
+   */
   async delete(key: string, { ifUnmodifiedSinceMs }: DeleteOptions = {}): Promise<boolean> {
     if (ifUnmodifiedSinceMs !== undefined) {
       const found = await this.head(key)
@@ -208,7 +211,7 @@ export class S3Store implements ObjectStore, TaggedStore {
       body.destroy()
       throw new SandlotError(
         'checkpoint_damaged',
-        `${key} in ${this.name} has ${length} bytes; none of ours has more than ${maxBytes}`,
+        `${key} in ${this.name} has ${length} bytes; valid objects have at most ${maxBytes}`,
       )
     }
     const content = await readWhole(body, length)
@@ -293,7 +296,7 @@ async function readWhole(body: Readable, length: number): Promise<Buffer> {
     if (receivedBytes > length) break
     parts.push(part)
   }
-  if (receivedBytes !== length) throw new Error(`${receivedBytes} of ${length} bytes came`)
+  if (receivedBytes !== length) throw new Error(`${receivedBytes} of ${length} bytes arrived`)
   return Buffer.concat(parts, length)
 }
 
@@ -320,7 +323,10 @@ const isNotFound = (error: unknown): boolean =>
   error.$metadata.httpStatusCode === 404 &&
   error.name !== 'NoSuchBucket'
 
-/** Whether a conditional put has lost: 412 another state, 404 the replaced object is gone, 409 concurrent puts. */
+/**
+ * Whether a conditional put has failed because of another writer: 412 another state, 404 the replaced object is gone, 409
+ * concurrent puts.
+ */
 function isLostRace(error: unknown): boolean {
   const { cause } = error as Error
   return (

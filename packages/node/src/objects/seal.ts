@@ -2,18 +2,18 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } f
 
 const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32
-/** As NIST SP 800-38D recommends for GCM. */
+/** Length that NIST SP 800-38D recommends for GCM. */
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const SALT_BYTES = 16
 
-/** Begins each sealed object: tells it from objects of other programs or earlier versions. */
+/** Prefix of sealed objects, which distinguishes them from objects of other programs or earlier versions. */
 const MAGIC = Buffer.from('SLB1')
 const HEADER_BYTES = MAGIC.length + SALT_BYTES + NONCE_BYTES
 /** Bytes that sealing adds to an object. */
 export const SEAL_BYTES = HEADER_BYTES + TAG_BYTES
 
-/** The bytes were not sealed under this name with this key; no part of them may be used. */
+/** Error for bytes that were not sealed under this name with this key; no part of them may be used. */
 export class BrokenSeal extends Error {
   constructor(detail: string, options?: ErrorOptions) {
     super(detail, options)
@@ -21,11 +21,11 @@ export class BrokenSeal extends Error {
   }
 }
 
-/** Derives a key for one purpose (HKDF, RFC 5869): knowing it reveals nothing about the keys of other purposes. */
+/** Derives a key for one purpose (HKDF, RFC 5869), which reveals nothing about the keys of other purposes. */
 export const deriveKey = (secret: string, purpose: string): Uint8Array =>
   new Uint8Array(hkdfSync('sha256', secret, '', purpose, KEY_BYTES))
 
-/** Names a key; the name is not secret. */
+/** Returns a name for a key; the name is not secret. */
 export const keyIdOf = (key: Uint8Array): string =>
   createHmac('sha256', key).update('id').digest('hex').slice(0, 16)
 
@@ -47,7 +47,7 @@ export function decrypt(key: Uint8Array, nonce: Uint8Array, boundTo: string, sea
     .setAAD(Buffer.from(boundTo))
     .setAuthTag(sealed.subarray(-TAG_BYTES))
   const plain = decipher.update(sealed.subarray(0, -TAG_BYTES))
-  // checks the tag; GCM returns no further bytes here
+  // verifies the tag; GCM returns no further bytes here
   decipher.final()
   return plain
 }
@@ -55,9 +55,9 @@ export function decrypt(key: Uint8Array, nonce: Uint8Array, boundTo: string, sea
 export const newNonce = (): Buffer => randomBytes(NONCE_BYTES)
 
 /**
- * Seals objects for storage whose owner is not trusted: without the secret nobody can read an object, change it, or put it
- * in place of another. Each object has its own key, derived from 16 random bytes stored with it, so the number of objects
- * is not limited (docs/adr/0022).
+ * Seals objects for storage with an untrusted owner: without the secret nobody can read an object, change it, or replace
+ * another object with it. Each object has its own key, derived from 16 random bytes stored with it, so the number of
+ * objects is not limited (docs/adr/0022).
  *
  * @example
  * const seal = new Seal(secret)
@@ -80,7 +80,7 @@ export class Seal {
     return createHmac('sha256', this.#nameKey).update(sha256).digest('hex')
   }
 
-  /** @param name key of the object; it can be opened under no other */
+  /** @param name key of the object, which can only be opened under this key */
   close(name: string, plain: Uint8Array): Buffer {
     const salt = randomBytes(SALT_BYTES)
     const nonce = newNonce()

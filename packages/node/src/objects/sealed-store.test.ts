@@ -13,7 +13,7 @@ import type { ObjectStore } from './object-store.ts'
 import { S3Store } from './s3-store.ts'
 import { sealBucket } from './sealed-store.ts'
 
-// the packing process starts some dozens of times
+// because the packing process is started some dozens of times
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${process.getuid?.()}`)
 
 const SECRET = 'a secret of at least thirty-two characters'
@@ -52,7 +52,7 @@ async function machine(name: string, ...secrets: [string, ...string[]]): Promise
   return checkpoints
 }
 
-/** A folder, packed and uploaded by a machine of its own. */
+/** Packs and uploads a folder on a separate machine. */
 async function uploaded(id: string, content: Buffer, secret = SECRET): Promise<string> {
   const one = await machine(`from-${id}`, secret)
   const rawDir = await writeRawFolder(join(dir, 'raw', id), { 'pages.img': content })
@@ -63,7 +63,7 @@ async function uploaded(id: string, content: Buffer, secret = SECRET): Promise<s
 
 const inBucket = async (part: string): Promise<string[]> =>
   (await filesBelow(server.bucketDir)).filter((path) => path.includes(part)).sort()
-/** Writes over the service: it, too, checks what lies in its files. */
+/** Writes through the service, because it verifies its own files. */
 async function put(path: string, content: Uint8Array): Promise<void> {
   const bucket = new S3Store(server.options)
   await bucket.put(path.slice(server.bucketDir.length + 1), content)
@@ -87,7 +87,7 @@ describe('as a store', () => {
     store = sealBucket(new S3Store(server.options), [SECRET])
   })
   afterEach(() => store.close())
-  // sizes are those in the bucket
+  // sizes as in the bucket
   storeContract(() => ({
     ...store,
     head: async (key) => withoutSeal(await store.head(key)),
@@ -110,7 +110,7 @@ test('neither content nor names in the bucket reveal what was saved', async () =
   for (const path of files) {
     const bytes = await readFile(path)
     for (const readable of [MARKER, 'pages.img', ...chunks]) expect(bytes.includes(readable)).toBe(false)
-    // a zstd frame, at the beginning or behind what sealing puts before it
+    // a zstd frame, at the beginning or after the header of a sealed object
     for (const at of [0, 32])
       expect(bytes.subarray(at, at + 4).equals(Buffer.from([0x28, 0xb5, 0x2f, 0xfd]))).toBe(false)
     expect(chunks).not.toContain(path.slice(-64))
@@ -156,11 +156,11 @@ describe('the owner of the bucket', () => {
     )
   })
 
-  test('cannot make us read a huge object in place of a chunk', async () => {
+  test('cannot make Sandlot read a huge object in place of a chunk', async () => {
     await uploaded('a', randomBytes(MB))
     await put((await inBucket('/chunks/'))[0]!, Buffer.alloc(40 * MB))
     await expect((await machine('two', SECRET)).expand('a', target())).rejects.toMatchObject(
-      damaged(/has 41943040 bytes; none of ours has more than/),
+      damaged(/has 41943040 bytes; valid objects have at most/),
     )
   })
 
@@ -227,7 +227,7 @@ describe('data that was written before', () => {
   test('unsealed is uploaded again, sealed, and the unsealed copy becomes garbage', async () => {
     const rawDir = await writeRawFolder(join(dir, 'raw', 'a'), { 'pages.img': randomBytes(MB) })
     const { local } = await leftByAnEarlierVersion('a', rawDir)
-    // evicted here: the bucket has the only copy
+    // evicted locally, so that the bucket has the only copy
     await rm(join(local, 'chunks'), { recursive: true })
     await rm(join(local, 'checkpoints'), { recursive: true })
     const one = await machine('old', SECRET)
@@ -250,7 +250,7 @@ describe('data that was written before', () => {
   })
 })
 
-/** Folders as the version before this one left them: manifest and chunks in the plain, here and in the bucket. */
+/** Writes folders like those of the previous version: manifest and chunks are unsealed, locally and in the bucket. */
 async function leftByAnEarlierVersion(id: string, rawDir: string): Promise<{ local: string }> {
   const local = join(dir, 'old')
   const alone = await PackedCheckpoints.open({ dir: local, logger })

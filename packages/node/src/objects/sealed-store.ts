@@ -2,14 +2,14 @@ import { SandlotError } from '@sandlot/protocol'
 import { chunkKey, MAX_OBJECT_BYTES, type ObjectStore, type StoredObject } from './object-store.ts'
 import { BrokenSeal, SEAL_BYTES, Seal } from './seal.ts'
 
-/** Folder in the bucket with a subfolder for each key: machines with the same secret share one. */
+/** Folder in the bucket with a subfolder for each key; machines with the same secret share a subfolder. */
 const SEALED = 'sealed'
 /** `keyId` of objects that earlier versions wrote unsealed. */
 export const PLAIN = 'plain'
 
-/** The remote store of checkpoints as its callers see it: plain content under names that do not reveal it. */
+/** The remote store of checkpoints as seen by callers: plain content under names that do not reveal the content. */
 export interface RemoteStore extends ObjectStore {
-  /** Name of the key that all objects here are sealed with. */
+  /** Name of the key that all objects of this view are sealed with. */
   readonly keyId: string
   /** Bytes that sealing adds to each object. */
   readonly overheadBytes: number

@@ -2,16 +2,19 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { chunkName, DamagedChunk, damageOf, openChunk, sealChunk } from './chunk-codec.ts'
 
-test.each([1, 63, 4096, 100_000, 1024 * 1024])('%i bytes come back', (sizeBytes) => {
-  for (const plain of [randomBytes(sizeBytes), Buffer.alloc(sizeBytes, 'abc')])
-    expect(openChunk(sealChunk(plain), chunkName(plain), sizeBytes).equals(plain)).toBe(true)
-})
+test.each([1, 63, 4096, 100_000, 1024 * 1024])(
+  '%i bytes are unchanged after sealing and opening',
+  (sizeBytes) => {
+    for (const plain of [randomBytes(sizeBytes), Buffer.alloc(sizeBytes, 'abc')])
+      expect(openChunk(sealChunk(plain), chunkName(plain), sizeBytes).equals(plain)).toBe(true)
+  },
+)
 
 test('incompressible data grows by less than a thousandth', () => {
   expect(sealChunk(randomBytes(256 * 1024)).length).toBeLessThan(256 * 1024 * 1.001)
 })
 
-test('a flipped bit is noticed, or is one that zstd does not use and changes nothing', () => {
+test('a flipped bit is detected, unless zstd does not use the bit and the content is unchanged', () => {
   const plain = Buffer.concat([randomBytes(300), Buffer.alloc(300, 'text')])
   const sealed = sealChunk(plain)
   const name = chunkName(plain)
@@ -25,7 +28,7 @@ test('a flipped bit is noticed, or is one that zstd does not use and changes not
   expect(noticed).toBeGreaterThan(sealed.length * 8 - 16)
 })
 
-test('every truncation is noticed', () => {
+test('every truncation is detected', () => {
   const plain = randomBytes(600)
   const sealed = sealChunk(plain)
   for (let length = 0; length < sealed.length; length++)
@@ -36,7 +39,7 @@ test('a missing chunk is reported as missing', () => {
   expect(damageOf(undefined, '0'.repeat(64), 1)).toBe('it is missing')
 })
 
-test('a chunk that would expand beyond its size is not expanded', () => {
+test('a chunk that would expand to more than its size is not expanded', () => {
   const bomb = sealChunk(Buffer.alloc(64 * 1024 * 1024))
   expect(() => openChunk(bomb, '0'.repeat(64), 4096)).toThrow(DamagedChunk)
 })

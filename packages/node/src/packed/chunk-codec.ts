@@ -2,14 +2,14 @@ import { hash } from 'node:crypto'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
 /*
- * Everything here is synchronous: 256 KiB take 0.2 ms to hash, 0.2 to expand and 0.4 to compress. The asynchronous
+ * All functions here are synchronous: 256 KiB take 0.2 ms to hash, 0.2 to expand and 0.4 to compress. The asynchronous
  * variants, which copy, are half as fast and held the event loop for up to 20 ms. Bulk work runs in the packing process
  * and the expanding thread.
  */
 
 const LEVEL = 3
 
-/** A stored chunk does not match its name. */
+/** Error for a stored chunk that does not match its name. */
 export class DamagedChunk extends Error {
   constructor(detail: string) {
     super(detail)
@@ -20,7 +20,7 @@ export class DamagedChunk extends Error {
 /** Names a chunk by the sha256 of its plain bytes, in hex. */
 export const chunkName = (plain: Uint8Array): string => hash('sha256', plain)
 
-/** Makes the stored form of a chunk, a zstd frame. Bytes that do not shrink grow by 3 bytes for each 128 KiB. */
+/** Returns the stored form of a chunk, a zstd frame. Bytes that do not shrink grow by 3 bytes for each 128 KiB. */
 export const sealChunk = (plain: Uint8Array): Buffer =>
   zstdCompressSync(plain, {
     chunkSize: plain.length + 4096,

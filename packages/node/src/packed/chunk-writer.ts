@@ -4,13 +4,13 @@ import { chunkName, damageOf, sealChunk } from './chunk-codec.ts'
 import type { ChunkExtent } from './manifest.ts'
 
 export interface WrittenChunks {
-  /** Bytes that the store grew by, without chunks that were stored before. */
+  /** Bytes that were added to the store, without chunks that were stored before. */
   addedBytes: number
   chunks: number
   addedChunks: number
 }
 
-/** Puts each distinct chunk of one checkpoint into a store once. */
+/** Writes each distinct chunk of one checkpoint into a store once. */
 export class ChunkWriter {
   readonly written: WrittenChunks = { addedBytes: 0, chunks: 0, addedChunks: 0 }
   readonly #store: FolderStore
@@ -31,7 +31,10 @@ export class ChunkWriter {
     return extent
   }
 
-  /** Last check before a manifest relies on the chunks: sweeps compare times, and clocks are sometimes adjusted. */
+  /**
+   * Last check before a manifest relies on the chunks: a sweep may have deleted some, as sweeps compare times and clocks
+   * are sometimes adjusted.
+   */
   async areAllThere(): Promise<boolean> {
     for (const chunk of this.#known.keys()) if (!(await this.#store.head(chunkKey(chunk)))) return false
     return true

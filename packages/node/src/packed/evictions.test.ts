@@ -36,6 +36,6 @@ test('a chunk that a checkpoint has twice is freed once', () => {
   expect(plan([checkpoint('a', ['1', '1'])], ['a'], 100)).toEqual({ ids: ['a'], chunks: ['1'], bytes: 10 })
 })
 
-test('nothing is evicted when nothing may be', () => {
+test('nothing is evicted when no copy is evictable', () => {
   expect(plan([checkpoint('a', ['1'])], [], 100)).toEqual({ ids: [], chunks: [], bytes: 0 })
 })

@@ -76,7 +76,7 @@ function openStored(
   }
 }
 
-/** Repeats partial writes, which a disk that becomes full makes before it fails. */
+/** Writes all bytes. Repeats after partial writes, which occur on a disk that becomes full before the error. */
 function writeAll(fd: number, content: Buffer, position: number): void {
   for (let written = 0; written < content.length; )
     written += writeSync(fd, content, written, content.length - written, position + written)

@@ -5,7 +5,7 @@ import { logicalBytes, type PackedCheckpoint } from './manifest.ts'
 
 const MAX_CONCURRENT = 100
 const MIN_TIMEOUT_MS = 60_000
-/** Measured: 400 000 and more; less with concurrent expansions and a slow disk. */
+/** Lowest accepted speed. Measured: 400 000 and more; less with concurrent expansions and a slow disk. */
 const SLOWEST_BYTES_PER_MS = 5_000
 
 interface Pending {
@@ -13,7 +13,7 @@ interface Pending {
   reject: (error: SandlotError) => void
 }
 
-/** Expands checkpoints in a thread, which concurrent expansions share chunk by chunk. */
+/** Expands checkpoints in a thread; concurrent expansions take turns there after each chunk. */
 export class Expander {
   readonly #storeDir: string
   readonly #pending = new Map<number, Pending>()

@@ -1,11 +1,11 @@
 import { chunksOf, type PackedCheckpoint } from './manifest.ts'
 
-/** The kernel's file times lag the clock by up to a tick (10 ms). */
+/** Tolerance for file times, which lag behind the clock by up to a tick of the kernel (10 ms). */
 const CLOCK_TOLERANCE_MS = 1_000
 
 /** One running operation on a checkpoint. */
 export interface Use {
-  /** Keeps the checkpoint's chunks, even if its manifest is removed. */
+  /** Protects the checkpoint's chunks, even if the manifest is removed. */
   pin(checkpoint: PackedCheckpoint): void
   end(): void
 }
@@ -16,7 +16,7 @@ interface Entry {
   pinned?: PackedCheckpoint
 }
 
-/** Tracks checkpoints that are being packed, expanded or copied: sweeps and evictions leave them alone. */
+/** Tracks checkpoints that are being packed, expanded or copied, so that sweeps and evictions leave them alone. */
 export class InUse {
   readonly #entries = new Set<Entry>()
   #waiting: Array<{ id: string; resolve: () => void }> = []

@@ -7,7 +7,7 @@ import type { InUse } from './in-use.ts'
 import { chunksOf, type PackedCheckpoint } from './manifest.ts'
 import type { ManifestIndex } from './manifest-index.ts'
 
-/** Part of the budget that evictions leave in use, so that the next eviction is not due at once. */
+/** Share of the budget that remains in use after evictions, so that the next eviction is not due at once. */
 const LOW_WATER = 0.9
 
 export interface LocalCopiesOptions {
@@ -44,11 +44,11 @@ export class LocalCopies {
     return this.#inTurn(() => this.#trim(this.#options.budgetBytes!))
   }
 
-  /** @param graceMs younger garbage is kept; what is being packed or copied is kept in any case */
+  /** @param graceMs younger garbage is kept; chunks of running packs and copies are always kept */
   collectGarbage(isDryRun: boolean, graceMs: number): Promise<GarbageReport> {
     return this.#inTurn(async () => {
       const { store, index, inUse } = this.#options
-      // read before the marking: whatever begins later is younger than this instant
+      // read before the marking, so that chunks of operations that begin later are younger than this instant
       const unmodifiedSinceMs = inUse.sweepableBeforeMs() - graceMs
       const marked = await mark(index.allLocal(), inUse.pinnedChunks())
       const report = await sweep(store, { marked, unmodifiedSinceMs, isDryRun })

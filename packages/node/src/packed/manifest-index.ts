@@ -12,7 +12,7 @@ const CLAIMED_PREFIX = 'claimed/'
 const deletingKey = (id: string) => `${DELETING_PREFIX}${id}`
 
 /**
- * Records which checkpoints are where, entirely in files: `checkpoints/<id>.json`, all chunks are on this machine;
+ * Records where checkpoints are stored, entirely in files: `checkpoints/<id>.json`, all chunks are on this machine;
  * `uploaded/<key id>/<id>.json`, all chunks are in the remote store, sealed with that key (`remote/<id>.json`: unsealed,
  * by an earlier version); `claimed/<id>`, name of this machine's claim on another machine's upload; `deleting/<id>`, a
  * pending deletion.
@@ -29,14 +29,14 @@ export class ManifestIndex {
     this.#keyIds = keyIds
   }
 
-  /** @param keyId of the remote store, if there is one */
+  /** @param keyId key of the remote store, if there is one */
   static async open(store: FolderStore, keyId: string | undefined): Promise<ManifestIndex> {
     const keyIds = new Set(keyId === undefined ? [PLAIN] : [keyId, PLAIN])
     for await (const { key } of store.list(UPLOADED_PREFIX)) keyIds.add(key.split('/')[1]!)
     return new ManifestIndex(store, keyId, keyIds)
   }
 
-  /** @throws SandlotError checkpoint_damaged when the manifest is */
+  /** @throws SandlotError checkpoint_damaged when the manifest is damaged */
   local(id: string): Promise<PackedCheckpoint | undefined> {
     return this.#read(id, manifestKey(id))
   }
@@ -82,7 +82,7 @@ export class ManifestIndex {
     return this.#read(id, `${folderOf(keyId)}${id}.json`)
   }
 
-  /** Whether the remote store has it, sealed with the current key. */
+  /** Whether the remote store has the checkpoint, sealed with the current key. */
   async hasRemote(id: string): Promise<boolean> {
     return this.#keyId !== undefined && (await this.hasRemoteWith(this.#keyId, id))
   }
@@ -91,12 +91,12 @@ export class ManifestIndex {
     return (await this.#store.head(`${folderOf(keyId)}${id}.json`)) !== undefined
   }
 
-  /** Whether the remote store has it, sealed with any key or unsealed. */
+  /** Whether the remote store has the checkpoint, sealed with any key or unsealed. */
   async hasAnyRemote(id: string): Promise<boolean> {
     return (await this.keyIdsOf(id)).length > 0
   }
 
-  /** Keys that the remote store has it with. */
+  /** Lists the keys with which the remote store has the checkpoint. */
   async keyIdsOf(id: string): Promise<string[]> {
     const found: string[] = []
     for (const keyId of this.#keyIds) if (await this.hasRemoteWith(keyId, id)) found.push(keyId)
@@ -153,7 +153,10 @@ export class ManifestIndex {
     await this.#store.delete(deletingKey(id))
   }
 
-  /** All local manifests in sequence. @throws SandlotError checkpoint_damaged: the needs of a damaged one are unknown */
+  /**
+   * Reads all local manifests in sequence. @throws SandlotError checkpoint_damaged: the needs of a damaged one are
+   * unknown
+   */
   async *allLocal(): AsyncIterable<PackedCheckpoint> {
     for (const id of await this.localIds()) {
       const checkpoint = await this.#readOrCopy(id)

@@ -20,7 +20,7 @@ test('an encoded manifest is decoded unchanged', () => {
   expect(decode(encodeManifest(checkpoint))).toEqual(checkpoint)
 })
 
-test('every flipped bit and every truncation is noticed', () => {
+test('every flipped bit and every truncation is detected', () => {
   const encoded = encodeManifest(checkpoint)
   for (let bit = 0; bit < encoded.length * 8; bit++) {
     const flipped = Buffer.from(encoded)
@@ -45,7 +45,7 @@ test.each([
   ['x', { extents: [{ sizeBytes: 5000, chunk: '../../etc/passwd', storedBytes: 1 }] }],
   ['x', { extents: [{ sizeBytes: 5000, chunk: 'a'.repeat(64), storedBytes: 2 ** 40 }] }],
   ['x', { sizeBytes: 2 ** 50, extents: [{ sizeBytes: 2 ** 50 }] }],
-])('a well hashed manifest with the file %j %j is refused', (name, change) => {
+])('a manifest with a correct hash and the file %j %j is refused', (name, change) => {
   const forged = { ...checkpoint, files: [{ ...checkpoint.files[0]!, name, ...change }] }
   const content = { format: 1, sha256: hash('sha256', JSON.stringify(forged)), checkpoint: forged }
   expect(() => decode(Buffer.from(JSON.stringify(content)))).toThrow(/is damaged/)

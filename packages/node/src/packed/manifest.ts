@@ -6,7 +6,7 @@ const FORMAT = 1
 const MAX_FILES = 1000
 /** Limit for all files together, holes included: memory and disk of a sandbox have at most 1 TiB each. */
 const MAX_LOGICAL_BYTES = 4 * 2 ** 40
-/** Incompressible chunks grow a little. */
+/** Limit of a stored chunk, as incompressible chunks grow a little. */
 export const MAX_STORED_BYTES = MAX_CHUNK_BYTES + 4096
 /** A relative path without `.` and `..`. */
 const FILE_NAME = /^(?!\.{1,2}(\/|$))[^/\0]{1,255}(\/(?!\.{1,2}(\/|$))[^/\0]{1,255}){0,7}$/
@@ -80,7 +80,7 @@ export function decodeManifest(id: string, content: Uint8Array, storeName: strin
   const { format, sha256, checkpoint } = manifest ?? {}
   if (format !== FORMAT) throw fault(`has the format ${JSON.stringify(format)}, not ${FORMAT}`)
   if (!checkpoint || hash('sha256', JSON.stringify(checkpoint)) !== sha256)
-    throw fault('does not have the sha256 that it says')
+    throw fault('does not match its sha256')
   if (checkpoint.id !== id) throw fault(`is that of '${checkpoint.id}'`)
   const invalid = whatIsInvalid(checkpoint)
   if (invalid) throw fault(invalid)
@@ -90,7 +90,10 @@ export function decodeManifest(id: string, content: Uint8Array, storeName: strin
 const isStoredSize = (bytes: unknown): boolean =>
   Number.isSafeInteger(bytes) && Number(bytes) > 0 && Number(bytes) <= MAX_STORED_BYTES
 
-/** Checks the shape, which the hash does not prove: defence in depth, since content of a bucket was opened with our key. */
+/**
+ * Checks the shape, which the hash does not prove. Defence in depth, as content of a bucket was already opened with our
+ * key.
+ */
 function whatIsInvalid({ files }: PackedCheckpoint): string | undefined {
   if (!Array.isArray(files) || files.length > MAX_FILES) return `does not list at most ${MAX_FILES} files`
   if (new Set(files.map(({ name }) => name)).size !== files.length) return 'names a file twice'

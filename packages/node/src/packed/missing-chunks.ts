@@ -17,7 +17,7 @@ export interface MissingChunksOptions {
   onAdded: (bytes: number) => void
 }
 
-/** Brings chunks and manifests that this machine lacks, or has only damaged, from the remote store. */
+/** Fetches chunks and manifests from the remote store that are missing or damaged on this machine. */
 export class MissingChunks {
   readonly #options: MissingChunksOptions
   readonly #fetches = new SharedRuns<void>()
@@ -28,7 +28,7 @@ export class MissingChunks {
 
   /**
    * Reads the manifest of a checkpoint that is complete on this machine.
-   * @returns undefined when there is none, or a damaged one that the remote store may replace
+   * @returns undefined when there is none, or the remote store may replace a damaged one
    * @throws SandlotError checkpoint_damaged when there is no remote store
    */
   async localManifest(id: string): Promise<PackedCheckpoint | undefined> {
@@ -73,14 +73,17 @@ export class MissingChunks {
     onAdded(addedBytes)
   }
 
-  /** Replaces damaged chunks. @throws `damage` when the remote store cannot help */
+  /** Replaces damaged chunks. @throws `damage` when the remote store cannot replace them */
   async mend(checkpoint: PackedCheckpoint, damage: SandlotError): Promise<void> {
     const { logger } = this.#options
-    logger.warn({ err: damage, checkpointId: checkpoint.id }, 'mending a checkpoint from the remote store')
+    logger.warn({ err: damage, checkpointId: checkpoint.id }, 'repairing a checkpoint from the remote store')
     try {
-      await this.#fetches.run(`mending ${checkpoint.id}`, () => this.fetch(checkpoint, { isMending: true }))
+      await this.#fetches.run(`repairing ${checkpoint.id}`, () => this.fetch(checkpoint, { isMending: true }))
     } catch (err) {
-      logger.warn({ err, checkpointId: checkpoint.id }, 'the remote store could not mend a checkpoint')
+      logger.warn(
+        { err, checkpointId: checkpoint.id },
+        'a checkpoint could not be repaired from the remote store',
+      )
       throw damage
     }
   }
@@ -90,7 +93,7 @@ export class MissingChunks {
     return remote ? [remote, ...remote.former] : []
   }
 
-  /** Chunks that seem to be missing may be sealed with a key that this machine does not have. */
+  /** Explains damage: chunks that seem to be missing may be sealed with a key that this machine does not have. */
   async #explain(id: string, damage: SandlotError): Promise<SandlotError> {
     const keyIds = await this.#options.index.keyIdsOf(id)
     const isReadable = this.#sources().some(({ keyId }) => keyIds.includes(keyId))

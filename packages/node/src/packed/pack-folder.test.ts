@@ -36,7 +36,7 @@ test('a chunk that vanishes before the manifest is written is written again', as
   expect(flushing).toHaveBeenCalledTimes(2)
 })
 
-test('when chunks vanish every time there is no manifest, and the error asks for the cause', async () => {
+test('when chunks vanish in every attempt, no manifest is written, and the error suggests causes', async () => {
   vi.spyOn(store, 'flush').mockImplementation(async () => rm((await chunkFiles())[0]!))
   await expect(packFolder(store, { id: 'one', rawDir }, { checkWanted: () => {} })).rejects.toThrow(
     /vanished from folder .* in each of 3 attempts/,
@@ -44,7 +44,7 @@ test('when chunks vanish every time there is no manifest, and the error asks for
   expect(await store.head(manifestKey('one'))).toBeUndefined()
 })
 
-test('a pack that is no longer wanted ends without a manifest', async () => {
+test('a pack that has been cancelled ends without a manifest', async () => {
   const checkWanted = () => {
     throw new Error('not wanted')
   }

@@ -22,15 +22,16 @@ export interface PackResult extends WrittenChunks {
 }
 
 export interface PackOptions {
-  /** Called before each step: throws when the result is no longer wanted. */
+  /** Called before each step; throws when the pack has been cancelled. */
   checkWanted: () => void
 }
 
 /**
- * Packs a folder into the store. The manifest is written last, after all chunks are safe on the disk; a crash before that
- * leaves chunks for the next garbage collection.
+ * Packs a folder into the store. The manifest is written last, after all chunks are flushed to the disk; chunks of a
+ * crash before that are removed by the next garbage collection.
  *
- * @throws SandlotError disk_full; invalid_request when the folder is missing or holds anything but files
+ * @throws SandlotError disk_full; invalid_request when the folder is missing or contains other entries than files and
+ * folders
  */
 export async function packFolder(
   store: FolderStore,
@@ -52,7 +53,7 @@ export async function packFolder(
   }
   throw new SandlotError(
     'internal_server_error',
-    `chunks of checkpoint '${id}' vanished from ${store.name} in each of ${MAX_ATTEMPTS} attempts: does the clock jump, or does something else delete there?`,
+    `chunks of checkpoint '${id}' vanished from ${store.name} in each of ${MAX_ATTEMPTS} attempts: does the clock jump, or does another program delete files there?`,
   )
 }
 

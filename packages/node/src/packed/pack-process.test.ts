@@ -32,7 +32,7 @@ function start(argument: Omit<PackProcessArgument, 'storeDir' | 'parentPid'>, pa
   return spawn(process.execPath, [ENTRY, JSON.stringify(full)], { stdio: ['ignore', 'ignore', 'pipe'] })
 }
 
-test('killed at any moment: the checkpoint is whole or does not exist, and no file is left behind', async () => {
+test('when the process is killed at any moment, the checkpoint is complete or does not exist, and no temporary file remains', async () => {
   const rawDir = await writeRawFolder(join(dir, 'raw'), {
     'pages.img': imageLike(12 * MB),
     'checkpoint.img': imageLike(MB),

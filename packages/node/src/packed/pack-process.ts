@@ -5,7 +5,7 @@ import { type PackRequest, packFolder } from './pack-folder.ts'
 /** The only argument of the process, as JSON. */
 export interface PackProcessArgument extends PackRequest {
   storeDir: string
-  /** The server, which protects unfinished packs from sweeps: the process ends without it. */
+  /** Process of the server, which protects unfinished packs from sweeps; the packing process ends with it. */
   parentPid: number
 }
 

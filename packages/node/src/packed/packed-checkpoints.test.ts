@@ -27,7 +27,7 @@ import {
   writeRawFolder,
 } from './raw-folders.fixture.ts'
 
-// the packing process starts some dozens of times
+// because the packing process is started some dozens of times
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${process.getuid?.()}`)
 
 const logger = pino({ level: 'silent' })
@@ -59,7 +59,7 @@ async function firstWrite(): Promise<void> {
   for await (const _ of watch(join(storeDir, '.tmp'))) return
 }
 
-/** All that is stored now is old enough to be collected. */
+/** Makes all stored objects old enough, and collects garbage. */
 async function collect(isDryRun = false) {
   await age(await chunkFiles())
   return checkpoints.collectGarbage({ isDryRun })
@@ -93,7 +93,7 @@ describe('packing and expanding', () => {
     expect(blocks * 512).toBeLessThan(MB)
   })
 
-  test('content that another checkpoint has is stored once, even if it has moved by pages', async () => {
+  test('content that two checkpoints share is stored once, even if it has moved by pages', async () => {
     const memory = randomBytes(8 * MB)
     await checkpoints.pack('one', await raw('one', { 'pages.img': memory }))
     const moved = Buffer.concat([memory.subarray(0, MB), randomBytes(3 * PAGE), memory.subarray(MB)])
@@ -196,7 +196,7 @@ describe('damage', () => {
         )
       } else await rm(join(dir, 'damaged'), { recursive: true })
     }
-    // of a zstd frame a few bits have no meaning
+    // a few bits of a zstd frame have no meaning
     expect(reported).toBeGreaterThan(0)
     const victim = (await chunkFiles())[0]!
     await truncate(victim, (await stat(victim)).size - 1)
@@ -222,7 +222,7 @@ describe('damage', () => {
     expect(await collect()).toMatchObject({ chunks: before.length, keptChunks: 0 })
   })
 
-  test('a pack mends the damaged chunks that it needs', async () => {
+  test('a pack replaces damaged chunks that it needs', async () => {
     const rawDir = await raw('one', { 'pages.img': randomBytes(2 * MB) })
     await checkpoints.pack('one', rawDir)
     const [flipped, cut] = await chunkFiles()
@@ -273,7 +273,7 @@ describe('deleting, garbage and usage', () => {
     expect(await checkpoints.has('one')).toBe(false)
   })
 
-  test('a collection spares what is being packed', async () => {
+  test('a collection spares chunks of a running pack', async () => {
     const memory = randomBytes(8 * MB)
     const rawDir = await raw('one', { 'pages.img': memory })
     await checkpoints.pack('old', rawDir)
@@ -290,7 +290,7 @@ describe('deleting, garbage and usage', () => {
     await expectSame('one', rawDir)
   })
 
-  test('usage counts shared chunks once, and says what deleting would free', async () => {
+  test('usage counts shared chunks once, and tells how much a deletion would free', async () => {
     const shared = randomBytes(MB)
     await checkpoints.pack('a', await raw('a', { 'pages.img': shared }))
     await checkpoints.pack('b', await raw('b', { 'pages.img': shared, 'own.img': randomBytes(MB) }))
@@ -313,32 +313,35 @@ describe('deleting, garbage and usage', () => {
   })
 })
 
-test.skipIf(process.getuid?.() !== 0)('a full disk is disk_full, and leaves a store that works', async () => {
-  const full = join(dir, 'full')
-  await mkdir(full)
-  await run('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', full])
-  try {
-    const small = await PackedCheckpoints.open({ dir: join(full, 'store'), logger, graceMs: 0 })
-    const littleDir = await raw('little', { 'pages.img': randomBytes(MB) })
-    await small.pack('little', littleDir)
-    const rawDir = await raw('big', { 'pages.img': randomBytes(12 * MB) })
-    await expect(small.pack('big', rawDir)).rejects.toMatchObject({ errorName: 'disk_full' })
-    expect(await small.has('big')).toBe(false)
-    await age(await filesBelow(join(full, 'store/chunks')))
-    await small.collectGarbage({ isDryRun: false })
-    await small.expand('little', join(full, 'little'))
-    expect(await folderHashes(join(full, 'little'))).toEqual(await folderHashes(littleDir))
+test.skipIf(process.getuid?.() !== 0)(
+  'a full disk is reported as disk_full, and the store still works',
+  async () => {
+    const full = join(dir, 'full')
+    await mkdir(full)
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', full])
+    try {
+      const small = await PackedCheckpoints.open({ dir: join(full, 'store'), logger, graceMs: 0 })
+      const littleDir = await raw('little', { 'pages.img': randomBytes(MB) })
+      await small.pack('little', littleDir)
+      const rawDir = await raw('big', { 'pages.img': randomBytes(12 * MB) })
+      await expect(small.pack('big', rawDir)).rejects.toMatchObject({ errorName: 'disk_full' })
+      expect(await small.has('big')).toBe(false)
+      await age(await filesBelow(join(full, 'store/chunks')))
+      await small.collectGarbage({ isDryRun: false })
+      await small.expand('little', join(full, 'little'))
+      expect(await folderHashes(join(full, 'little'))).toEqual(await folderHashes(littleDir))
 
-    await checkpoints.pack('big', rawDir)
-    await expect(checkpoints.expand('big', join(full, 'big'))).rejects.toMatchObject({
-      errorName: 'disk_full',
-    })
-    expect((await readdir(full)).sort()).toEqual(['little', 'store'])
-    await small.close()
-  } finally {
-    await run('umount', [full])
-  }
-})
+      await checkpoints.pack('big', rawDir)
+      await expect(checkpoints.expand('big', join(full, 'big'))).rejects.toMatchObject({
+        errorName: 'disk_full',
+      })
+      expect((await readdir(full)).sort()).toEqual(['little', 'store'])
+      await small.close()
+    } finally {
+      await run('umount', [full])
+    }
+  },
+)
 
 test('closing ends a running pack and rejects further calls', async () => {
   const rawDir = await raw('one', { 'pages.img': randomBytes(16 * MB) })

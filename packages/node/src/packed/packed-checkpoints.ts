@@ -24,9 +24,12 @@ const LOCAL_GRACE_MS = 10 * 60_000
 const UPLOAD_WAIT_MS = 10 * 60_000
 
 export interface PackedCheckpointsOptions {
-  /** Folder of its own, made when missing. One server at a time. */
+  /** Folder for packed checkpoints only, created when missing. Only one server may use it at a time. */
   dir: string
-  /** Where copies go, e.g. `sealBucket(new S3Store(…), [secret])`; closed by `close`. Absent: this machine only. */
+  /**
+   * Store for copies, e.g. `sealBucket(new S3Store(…), [secret])`; closed by `close`. Absent: checkpoints stay on this
+   * machine.
+   */
   remote?: RemoteStore
   /**
    * Bytes of chunks to keep on this machine once they are in the remote store. Default: all. Without `remote` nothing
@@ -34,7 +37,7 @@ export interface PackedCheckpointsOptions {
    */
   cacheBytes?: number
   logger: Logger
-  /** Garbage that is younger is kept. Default 10 minutes. */
+  /** Younger garbage is kept. Default 10 minutes. */
   graceMs?: number
   /** Delay before the first retry of a failed upload; doubles up to a minute. Default 1000 ms. */
   firstRetryMs?: number
@@ -159,8 +162,8 @@ export class PackedCheckpoints {
   }
 
   /**
-   * Makes a checkpoint known that another machine has put into the remote store. It is fetched when it is expanded,
-   * and no other machine deletes it from now on.
+   * Makes a checkpoint known that another machine has uploaded. The checkpoint is fetched when it is expanded, and other
+   * machines no longer delete it.
    * @throws not_found, checkpoint_damaged, checkpoint_store_unavailable
    */
   async learn(id: string): Promise<void> {
@@ -175,7 +178,7 @@ export class PackedCheckpoints {
     await this.#index.addRemote(checkpoint)
   }
 
-  /** Forgets the checkpoint on this machine after a takeover: the copy in the remote store belongs to the new owner. */
+  /** Removes the checkpoint from this machine after a takeover; the copy in the remote store belongs to the new owner. */
   async dropLocal(id: string): Promise<void> {
     this.#checkOpen(id)
     await this.#stopWork(id)
@@ -191,7 +194,9 @@ export class PackedCheckpoints {
     return [...known].filter((id) => !deleting.has(id))
   }
 
-  /** @throws checkpoint_store_unavailable when it is not on this machine and the remote store does not answer */
+  /**
+   * @throws checkpoint_store_unavailable when the checkpoint is not on this machine and the remote store does not answer
+   */
   async has(id: string): Promise<boolean> {
     this.#checkOpen(id)
     if (await this.#index.isDeleting(id)) return false
@@ -208,7 +213,7 @@ export class PackedCheckpoints {
   /**
    * Deletes chunks that no checkpoint needs; a dry run reports them only.
    * @param options.where `remote`: in the remote store, for all machines that share it
-   * @param options.isUrgent on this machine also garbage that is younger than the grace period
+   * @param options.isUrgent also deletes garbage on this machine that is younger than the grace period
    * @throws checkpoint_damaged when a manifest is damaged: nothing is deleted, since its needs are unknown
    */
   async collectGarbage(options: {
@@ -262,7 +267,7 @@ export class PackedCheckpoints {
         'conflict',
         `checkpoint '${id}' is being deleted; its id cannot be used again yet`,
       )
-    // a damaged manifest is written again: the files that it described are at hand
+    // a damaged manifest is written again, because the files are available
     const known = (await this.#index.local(id).catch(() => undefined)) ?? (await this.#index.remote(id))
     if (known) return { logicalBytes: logicalBytes(known), addedBytes: 0, chunks: 0, addedChunks: 0 }
     const result = await this.#packer.pack(id, rawDir)
@@ -288,7 +293,7 @@ export class PackedCheckpoints {
       bringHere: (checkpoint, signal) =>
         this.#use(checkpoint.id, async (use) => {
           use.pin(checkpoint)
-          // not shared with an expansion, which continues when this fetch is aborted
+          // not shared with an expansion, because that must continue when this fetch is aborted
           await this.#missing.fetch(checkpoint, { isMending: false, signal })
         }),
       onUploaded: () => this.#trimInBackground(this.#localCopies.trim()),
@@ -307,7 +312,7 @@ export class PackedCheckpoints {
     if (!this.#remote && !(await this.#index.hasAnyRemote(id))) await this.#index.endDelete(id)
   }
 
-  /** A full cache must not fail the operation that has just succeeded. */
+  /** Evicts in the background, because a failed eviction must not fail the operation before it. */
   #trimInBackground(trimming: Promise<void>): void {
     trimming.catch((err) => this.#logger.warn({ err }, 'evicting local copies of checkpoints'))
   }

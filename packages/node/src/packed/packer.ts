@@ -9,14 +9,14 @@ import type { PackProcessArgument, PackProcessFailure } from './pack-process.ts'
 const ENTRY = fileURLToPath(new URL('./pack-process.ts', import.meta.url))
 /** Node's compile cache inside the store's folder: a start takes 0.07 s of processor time with it, 0.24 s without. */
 const COMPILE_CACHE = '.compile-cache'
-/** Makes Linux end packs first when memory is short: a pack can be repeated. */
+/** Makes Linux kill packs first when memory is short, because packs can be repeated. */
 const OOM_SCORE_ADJ = 1000
 const MAX_WAITING = 10_000
-/** At idle priority beside a busy machine; measured alone: over 100 MB/s. */
+/** Lowest accepted speed, at idle priority beside a busy machine; measured alone: over 100 MB/s. */
 const SLOWEST_BYTES_PER_MS = 1_000
 const MIN_TIMEOUT_MS = 10 * 60_000
 
-/** Packs folders one at a time, in order of arrival, each in a process of its own at idle priority. */
+/** Packs folders one at a time, in order of arrival, each in a separate process at idle priority. */
 export class Packer {
   readonly #storeDir: string
   readonly #jobs = new Map<string, AbortController>()

@@ -60,7 +60,7 @@ test('a short run of zeros stays in its chunk', () => {
   expect(cutsOf(file).map(({ sizeBytes }) => sizeBytes)).toEqual([file.length])
 })
 
-test('zeros up to the end of the file are a hole, whatever their number', () => {
+test('zeros at the end of the file are a hole, whatever their number', () => {
   expect(firstCut(Buffer.alloc(1))).toEqual({ sizeBytes: 1, isHole: true })
   expect(firstCut(Buffer.alloc(2 * PAGE_BYTES + 7))).toEqual({ sizeBytes: 2 * PAGE_BYTES + 7, isHole: true })
 })

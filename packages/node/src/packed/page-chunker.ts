@@ -12,15 +12,15 @@ const BOUNDARY_MASK = AVERAGE_CHUNK_BYTES / PAGE_BYTES - 1
 
 export interface Cut {
   sizeBytes: number
-  /** All zeros: nothing to store. */
+  /** Whether all bytes are zero, so that nothing needs to be stored. */
   isHole: boolean
 }
 
 /**
  * Finds the length of the first chunk, or of the run of zeros, at the start of `window`. Sizes: docs/adr/0006.
  *
- * Content of memory images moves by whole pages, so a page is a boundary by its own checksum: after pages were inserted or
- * removed, the boundaries behind them are the same pages as before, and so are the chunks.
+ * Content of memory images moves by whole pages, so the checksum of a page alone decides whether it is a boundary: after
+ * pages were inserted or removed, the boundaries behind them are unchanged, and so are the chunks.
  *
  * @param window the next bytes of the file: at least MAX_CHUNK_BYTES except at the file's end; not empty
  */

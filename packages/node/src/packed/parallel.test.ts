@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { inParallel } from './parallel.ts'
 
-test('each item is processed once, never more at a time than allowed', async () => {
+test('each item is processed once, and the limit of concurrent tasks is kept', async () => {
   const done: number[] = []
   let running = 0
   let most = 0
@@ -16,7 +16,7 @@ test('each item is processed once, never more at a time than allowed', async () 
   expect(most).toBe(3)
 })
 
-test('after a failure running tasks are awaited and no more are started', async () => {
+test('after a failure, running tasks are awaited and no further tasks are started', async () => {
   const ended: number[] = []
   const work = inParallel([1, 2, 3, 4], 2, async (item) => {
     if (item === 1) throw new Error('first')

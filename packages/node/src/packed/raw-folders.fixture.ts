@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 
 const PAGE = 4096
 
-/** Content similar to memory images: noise, text, zeros and repetitions, in runs of odd lengths. */
+/** Returns content similar to memory images: noise, text, zeros and repetitions, in runs of odd lengths. */
 export function imageLike(sizeBytes: number): Buffer {
   const pieces: Buffer[] = []
   let total = 0
@@ -57,7 +57,7 @@ export async function flipBit(path: string, bit: number): Promise<void> {
   }
 }
 
-/** Sets the times of files back. */
+/** Sets the times of files into the past. */
 export async function age(paths: string[], ageMs = 3600_000): Promise<void> {
   const time = new Date(Date.now() - ageMs)
   for (const path of paths) await utimes(path, time, time)

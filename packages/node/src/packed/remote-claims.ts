@@ -5,9 +5,9 @@ import type { ManifestIndex } from './manifest-index.ts'
 const folderOf = (id: string): string => `claims/${id}/`
 
 /**
- * Claims checkpoints that another machine has put into the remote store, by empty objects `claims/<id>/<name>`, so that
- * neither machine deletes what the other one needs. Own uploads are not claimed: that would cost a request each, and they
- * are only taken over from a machine that has released them or has lost its database.
+ * Claims checkpoints that another machine has uploaded, by empty objects `claims/<id>/<name>`, so that neither machine
+ * deletes data that the other one needs. Own uploads are not claimed, because that would cost a request for each, and
+ * other machines only take them over after this one has released them or lost its database.
  */
 export class RemoteClaims {
   readonly #store: ObjectStore
@@ -18,7 +18,10 @@ export class RemoteClaims {
     this.#index = index
   }
 
-  /** Must be called before the checkpoint is looked up: a machine that deletes it looks for claims first. */
+  /**
+   * Must be called before the checkpoint is looked up, because a machine checks for claims before it deletes a
+   * checkpoint.
+   */
   async claim(id: string): Promise<void> {
     const name = (await this.#index.claimOf(id)) ?? randomUUID()
     await this.#index.addClaim(id, name)

@@ -11,7 +11,7 @@ import { createS3Server, type S3Server } from '../test-support/versitygw.ts'
 import { PackedCheckpoints, type PackedCheckpointsOptions } from './packed-checkpoints.ts'
 import { age, filesBelow, flipBit, folderHashes, imageLike, writeRawFolder } from './raw-folders.fixture.ts'
 
-// the packing process starts some dozens of times
+// because the packing process is started some dozens of times
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), `sandlot-compile-cache-${process.getuid?.()}`)
 
 const logger = pino({ level: 'silent' })
@@ -22,7 +22,7 @@ let dir: string
 let server: S3Server
 const opened: PackedCheckpoints[] = []
 
-// packs run at idle priority and uploads wait between attempts: on a busy machine that adds up
+// packs run at idle priority and uploads wait between attempts, which takes long on a busy machine
 vi.setConfig({ testTimeout: 60_000 })
 
 beforeAll(async () => {
@@ -40,7 +40,7 @@ afterEach(async () => {
 })
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
-/** A machine of its own that shares the bucket. */
+/** Opens another machine that shares the bucket. */
 async function machine(
   name: string,
   options: Partial<PackedCheckpointsOptions> = {},
@@ -113,7 +113,7 @@ test('the next start continues an interrupted upload', async () => {
   expect(await second.whenUploaded('a')).toMatchObject({ state: 'remote' })
 })
 
-test('a remote checkpoint is unavailable without the store, and the error says so', async () => {
+test('the error says that a remote checkpoint is unavailable without the store', async () => {
   const one = await machine('one')
   await one.pack('a', await raw('a', { 'pages.img': randomBytes(MB) }))
   await one.whenUploaded('a')
@@ -137,7 +137,7 @@ test('a deletion during an outage of the store is repeated later', async () => {
   expect(await inBucket('checkpoints')).toEqual([])
 })
 
-test('locally damaged chunks are mended from the remote store', async () => {
+test('locally damaged chunks are replaced from the remote store', async () => {
   const one = await machine('one')
   const rawDir = await raw('a', { 'pages.img': randomBytes(3 * MB) })
   await one.pack('a', rawDir)
@@ -151,7 +151,7 @@ test('locally damaged chunks are mended from the remote store', async () => {
   await expectSame(one, 'a', rawDir)
 })
 
-test('mending from the chunks of another checkpoint does not count as an upload', async () => {
+test("chunks that are replaced from another checkpoint's do not make a checkpoint count as uploaded", async () => {
   const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
   const first = await machine('one')
   await first.pack('a', rawDir)
@@ -207,7 +207,7 @@ test('damage is neither uploaded nor downloaded', async () => {
   expect(await readdir(dir)).not.toContain('target')
 })
 
-test('over the budget the least recently used copies are evicted, if the remote store has them', async () => {
+test('beyond the budget the least recently used copies are evicted, if the remote store has them', async () => {
   const one = await machine('one', { cacheBytes: 5 * MB })
   const folders = []
   for (const id of ['a', 'b']) {
@@ -219,7 +219,7 @@ test('over the budget the least recently used copies are evicted, if the remote 
   await age(await chunksOn('one'))
   await one.pack('c', await raw('c', { 'pages.img': randomBytes(2 * MB) }))
   await one.whenUploaded('c')
-  // the trim comes behind the upload, a dry run behind the trim
+  // the eviction follows the upload, and a dry run follows the eviction
   await one.collectGarbage({ isDryRun: true })
   const isLocal = async (id: string) => (await one.uploadState(id)).isLocal
   expect([await isLocal('a'), await isLocal('b'), await isLocal('c')]).toEqual([true, false, true])
@@ -239,7 +239,7 @@ test('a checkpoint that is not uploaded is never evicted', async () => {
   await expectSame(one, 'a', rawDir)
 })
 
-test('garbage in the remote store is deleted when it is a day old, and never what any machine needs', async () => {
+test('garbage in the remote store is deleted when it is a day old; chunks that any machine needs are kept', async () => {
   const one = await machine('one')
   const two = await machine('two')
   const shared = randomBytes(MB)
@@ -263,7 +263,7 @@ test('garbage in the remote store is deleted when it is a day old, and never wha
   await expectSame(await machine('three'), 'kept', rawDir)
 })
 
-test('a learned checkpoint outlives its first owner, and is deleted with the last machine that needs it', async () => {
+test('a learned checkpoint outlives its first owner, and is deleted by the last machine that needs it', async () => {
   const [one, two, three] = [await machine('one'), await machine('two'), await machine('three')]
   const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
   await one.pack('a', rawDir)
@@ -291,7 +291,7 @@ test('a missing checkpoint is not claimed', async () => {
   expect(await inBucket('claims')).toEqual([])
 })
 
-test('an upload renews chunks that are about to count as garbage', async () => {
+test('an upload renews chunks that would soon count as garbage', async () => {
   const one = await machine('one')
   const rawDir = await raw('a', { 'pages.img': randomBytes(MB) })
   await one.pack('a', rawDir)
@@ -305,7 +305,7 @@ test('an upload renews chunks that are about to count as garbage', async () => {
     expect((await stat(path)).mtimeMs).toBeGreaterThan(Date.now() - 60_000)
 })
 
-test('there is no remote garbage without a remote store', async () => {
+test('a collection of remote garbage is refused without a remote store', async () => {
   const alone = await machine('alone', { remote: undefined })
   await expect(alone.collectGarbage({ isDryRun: true, where: 'remote' })).rejects.toMatchObject({
     errorName: 'invalid_request',

@@ -19,7 +19,7 @@ export interface RemoteCopiesOptions {
   logger: Logger
   /** Default 1000 ms. */
   firstRetryMs?: number
-  /** Fetches a checkpoint that is only in the remote store, under a former key. */
+  /** Fetches a checkpoint that is only in the remote store, sealed with a former key. */
   bringHere: (checkpoint: PackedCheckpoint, signal: AbortSignal) => Promise<void>
   /** Called when a checkpoint has arrived in the remote store. */
   onUploaded: () => void
@@ -53,7 +53,7 @@ export class RemoteCopies {
     })
   }
 
-  /** Queues the work that a former run left pending. */
+  /** Queues pending work of a former run. */
   async resume(): Promise<void> {
     const { index } = this.#options
     for (const id of await index.deletingIds()) this.#queue.add(id)
@@ -83,7 +83,7 @@ export class RemoteCopies {
 
   /**
    * Deletes chunks that no checkpoint of any machine needs. Chunks of the last 24 hours are kept, because they may belong
-   * to an upload. One of the machines that share the store is enough to do this.
+   * to an upload. It is enough when one of the machines that share the store does this.
    */
   async collectGarbage(isDryRun: boolean): Promise<GarbageReport> {
     const { index, remote } = this.#options
@@ -121,7 +121,7 @@ export class RemoteCopies {
     await this.#forgetFormer(id)
   }
 
-  /** Stores that have the checkpoint with a former key, or unsealed. */
+  /** Returns views of the store in which the checkpoint is sealed with a former key, or unsealed. */
   async #formerOf(id: string): Promise<RemoteStore[]> {
     const { index, remote } = this.#options
     const having: RemoteStore[] = []
@@ -162,7 +162,7 @@ export class RemoteCopies {
     const { index } = this.#options
     for await (const { key } of store.list(MANIFESTS_PREFIX)) {
       const id = idOfKey(key)
-      // manifests never change: the local copy saves a request
+      // manifests never change, so the local copy saves a request
       const checkpoint =
         (await index.remoteWith(store.keyId, id).catch(() => undefined)) ?? (await fetchManifest(store, id))
       if (checkpoint) yield checkpoint

@@ -18,13 +18,13 @@ import { inParallel } from './parallel.ts'
 /** Concurrent transfers of chunks, each at most 1 MiB. */
 const CONCURRENCY = 8
 
-/** Bounds the time for a whole checkpoint over a slow connection. */
+/** Lowest accepted speed, which limits the time for a checkpoint over a slow connection. */
 const SLOWEST_BYTES_PER_MS = 500
 const MIN_TIMEOUT_MS = 10 * 60_000
 
 /**
- * A sweep of the remote store spares chunks that were written within this time: they may belong to a running upload of
- * any machine, whose manifest is written last.
+ * Age up to which a sweep of the remote store spares chunks: they may belong to an upload of any machine that has not
+ * written its manifest yet.
  */
 export const REMOTE_GRACE_MS = DAY_MS
 
@@ -50,7 +50,7 @@ export async function uploadCheckpoint(
     if (damage) throw chunkDamage(checkpoint.id, chunk, local.name, damage)
     const key = remoteChunkKey(remote, chunk)
     const there = await remote.head(key)
-    // a repeated put renews the time: a sweep must not delete an old unused chunk before our manifest is written
+    // a repeated put renews the time, so that no sweep deletes an old unused chunk before the manifest is written
     const isSafe =
       there?.sizeBytes === packed!.length + remote.overheadBytes &&
       there.modifiedAtMs > Date.now() - REMOTE_GRACE_MS / 2
@@ -73,7 +73,7 @@ export async function fetchManifest(remote: RemoteStore, id: string): Promise<Pa
     if (await former.head(manifestKey(id)))
       throw new SandlotError(
         'checkpoint_damaged',
-        `checkpoint '${id}' is in ${remote.name}, but not sealed with the key of this machine: start the machine that saved it, with the same checkpointSecret, and it puts it there again`,
+        `checkpoint '${id}' is in ${remote.name}, but not sealed with the key of this machine: start the machine that saved it, with the same checkpointSecret, to upload it again`,
       )
   return undefined
 }
@@ -122,7 +122,7 @@ export async function fetchChunks(
   return { addedBytes }
 }
 
-/** Fetches a chunk and checks that it is the one that the manifest names. */
+/** Fetches a chunk and verifies it against its name in the manifest. */
 async function fetchChunk(
   sources: readonly RemoteStore[],
   id: string,
@@ -139,7 +139,7 @@ async function fetchChunk(
       if (!isDamage(error)) throw error
       failure ??= chunkDamage(id, chunk, source.name, error.message)
     }
-  throw failure ?? chunkDamage(id, chunk, 'the remote store', 'there is none')
+  throw failure ?? chunkDamage(id, chunk, 'the remote store', 'it is missing')
 }
 
 const chunkDamage = (id: string, chunk: string, storeName: string, damage: string): SandlotError =>

@@ -7,7 +7,7 @@ afterEach(() => vi.useRealTimers())
 const queueOf = (options: Partial<RetryQueueOptions> & Pick<RetryQueueOptions, 'work'>) =>
   new RetryQueue({ concurrency: 1, isFinal: () => false, onError: () => {}, firstDelayMs: 1, ...options })
 
-test('failing work is retried until it succeeds, and its state says so', async () => {
+test('failing work is retried until it succeeds, and the state shows the attempts', async () => {
   let attempts = 0
   const errors: string[] = []
   const queue = queueOf({
@@ -91,7 +91,7 @@ test('removing an id aborts its work and waits until it has ended', async () => 
   expect(queue.state('a')).toBeUndefined()
 })
 
-test('no more ids run at a time than allowed, and each only once', async () => {
+test('the limit of concurrent ids is kept, and each id runs once at a time', async () => {
   let running = 0
   let most = 0
   let runs = 0

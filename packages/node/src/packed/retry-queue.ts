@@ -17,7 +17,7 @@ export interface RetryState {
   attempts: number
   lastError?: unknown
   isRunning: boolean
-  /** No further attempt will be made. */
+  /** Whether no further attempt will be made. */
   isFailed: boolean
 }
 
@@ -29,7 +29,8 @@ interface Entry extends RetryState {
 }
 
 /**
- * Retries work for each id until it succeeds. The queue is only in memory: callers derive pending ids from the disk.
+ * Retries work for each id until it succeeds. The queue is only in memory; callers find pending ids on the disk after a
+ * restart.
  */
 export class RetryQueue {
   readonly #options: RetryQueueOptions

@@ -1,4 +1,4 @@
-/** Lets concurrent callers that ask for the same key share one run. */
+/** Lets concurrent callers with equal keys share one run. */
 export class SharedRuns<T> {
   readonly #running = new Map<string, Promise<T>>()
 

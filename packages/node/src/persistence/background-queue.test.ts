@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { BackgroundQueue } from './background-queue.ts'
 
-test('ids are worked on one at a time, in order of arrival', async () => {
+test('ids are processed one at a time, in order of arrival', async () => {
   const done: string[] = []
   let running = 0
   const line = new BackgroundQueue(async (id) => {
@@ -17,7 +17,7 @@ test('ids are worked on one at a time, in order of arrival', async () => {
   await expect.poll(() => done.at(-1)).toBe('d')
 })
 
-test('closing waits for the running work and drops the rest', async () => {
+test('close waits for the running work and drops the rest', async () => {
   const begun: string[] = []
   const work = Promise.withResolvers<void>()
   const line = new BackgroundQueue((id) => {

@@ -1,6 +1,6 @@
 const MAX_WAITING = 10_000
 
-/** Works on ids one after another in the background. */
+/** Processes ids one after another in the background. */
 export class BackgroundQueue {
   readonly #work: (id: string) => Promise<void>
   readonly #waiting: string[] = []
@@ -12,7 +12,7 @@ export class BackgroundQueue {
     this.#work = work
   }
 
-  /** Ignored when the queue is closed or full: the next start finds pending ids. */
+  /** Does nothing when the queue is closed or full; the next start finds pending ids. */
   add(id: string): void {
     if (this.#isClosed || this.#waiting.length >= MAX_WAITING) return
     this.#waiting.push(id)

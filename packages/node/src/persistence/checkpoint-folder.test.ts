@@ -56,7 +56,7 @@ describe('a checkpoint', () => {
     expect(await folder.read(ID)).toEqual(manifest)
   })
 
-  test('that could not be written leaves nothing, and the error reaches the caller', async () => {
+  test('that could not be written leaves no files, and the caller gets the error', async () => {
     const failing = folder.write(ID, described, async ({ memoryDir }) => {
       save(memoryDir, 'half')
       throw new Error('no space left')
@@ -74,7 +74,7 @@ describe('a checkpoint', () => {
     expect(readdirSync(dir)).toEqual([])
   })
 
-  test('that is unknown is not found; one with an unreadable manifest is damaged', async () => {
+  test('that is unknown is not found; a checkpoint with an unreadable manifest is damaged', async () => {
     await expect(folder.read(OTHER)).rejects.toMatchObject({ errorName: 'not_found' })
     await write()
     truncateSync(join(dir, ID, 'manifest.json'), 5)
@@ -108,14 +108,14 @@ describe('a checkpoint that is written again', () => {
     expect(textOf(ID)).toBe('old')
   })
 
-  test('has the old files again after a crash just before the new ones appeared', async () => {
+  test('has the old files again after a crash just before the rename', async () => {
     await write(ID, 'old')
     renameSync(join(dir, ID), join(dir, `.replaced-${ID}`))
     await folder.prepare()
     expect(textOf(ID)).toBe('old')
   })
 
-  test('has the new files after a crash just afterwards', async () => {
+  test('has the new files after a crash just after the rename', async () => {
     await write(ID, 'new')
     cpSync(join(dir, ID), join(dir, `.replaced-${ID}`), { recursive: true })
     await folder.prepare()
@@ -123,7 +123,7 @@ describe('a checkpoint that is written again', () => {
   })
 })
 
-test('the next start removes what a crash left half written or half removed, and keeps complete checkpoints', async () => {
+test('the next start removes half-written and half-removed files of a crash, and keeps complete checkpoints', async () => {
   await write()
   for (const name of [`.writing-${OTHER}`, `.removing-${OTHER}`]) save(join(dir, name, 'memory'), 'half')
   await folder.prepare()
@@ -142,7 +142,7 @@ describe('files that are added later', () => {
     expect(existsSync(join(folder.paths(ID).filesDir, 'pages.img'))).toBe(true)
   })
 
-  test('leave nothing when they fail, and do not change the memory', async () => {
+  test('leave no files when they fail, and do not change the memory', async () => {
     await write()
     const failing = folder.addFiles(ID, async (filesDir) => {
       save(filesDir, 'half')
@@ -175,7 +175,7 @@ describe('a sealed checkpoint', () => {
       () => writeFileSync(pages(), `${'x'.repeat(50_000)}y${'x'.repeat(49_999)}`),
       'has changed',
     ],
-  ])('is found damaged when a file is %s', async (_, damage, message) => {
+  ])('is reported as damaged when a file is %s', async (_, damage, message) => {
     damage()
     await expect(folder.verify(ID, 'memory')).rejects.toMatchObject({
       errorName: 'checkpoint_damaged',

@@ -9,7 +9,7 @@ import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 
 const REMOVING = '.removing-'
-/** Begins the name of a replaced folder, which is restored when a crash prevented the new one from appearing. */
+/** Prefix of the name of a replaced folder, which is restored when a crash came before the new folder was renamed. */
 const REPLACED = '.replaced-'
 /** Name of the file that describes a checkpoint. */
 export const MANIFEST = 'manifest.json'
@@ -23,7 +23,7 @@ export interface CheckpointPaths {
 
 export type CheckpointPart = 'memory' | 'files'
 
-/** The unpacked checkpoints on this machine, one folder each. They appear and disappear by rename. */
+/** The unpacked checkpoints on this machine, one folder each. They are added and removed by rename. */
 export class CheckpointFolder {
   readonly #dir: string
   readonly #adopted: AdoptedBases | undefined
@@ -32,8 +32,8 @@ export class CheckpointFolder {
   readonly #verified = new Map<string, Promise<boolean>>()
 
   /**
-   * @param adopted locates the images of checkpoints that came from other machines
-   * @param checkPlace throws when a manifest names a path that it must not name
+   * @param adopted locates the images of checkpoints of other machines
+   * @param checkPlace throws when a manifest contains a path that is not allowed
    */
   constructor(
     dir: string,
@@ -45,7 +45,7 @@ export class CheckpointFolder {
     this.#checkPlace = checkPlace
   }
 
-  /** Makes the folder and cleans up what a crash left half written, half removed or half replaced. */
+  /** Creates the folder and cleans up after a crash: half-written, half-removed and half-replaced checkpoints. */
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     for (const name of await readdir(this.#dir)) {
@@ -73,7 +73,7 @@ export class CheckpointFolder {
 
   paths(checkpointId: string): CheckpointPaths {
     if (!isCheckpointId(checkpointId))
-      throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is no checkpoint id`)
+      throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is not a valid checkpoint id`)
     return this.#pathsIn(join(this.#dir, checkpointId))
   }
 
@@ -94,8 +94,8 @@ export class CheckpointFolder {
   }
 
   /**
-   * Lets `save` write the files, then makes the checkpoint visible or replaces an earlier one. Nothing is left when it
-   * fails. Afterwards a crash of the server does not lose the checkpoint; a power cut does until `seal`.
+   * Lets `save` write the files, then makes the checkpoint visible or replaces an earlier one. A failure leaves no files.
+   * A written checkpoint survives a crash of the server, but a power cut only after `seal`.
    * @param describe the manifest without id, size and time
    */
   async write(
@@ -160,7 +160,7 @@ export class CheckpointFolder {
     return true
   }
 
-  /** Like `verify`, but only once for the files that are there now. @throws SandlotError checkpoint_damaged */
+  /** Like `verify`, but only once for the current files. @throws SandlotError checkpoint_damaged */
   async verifyOnce(checkpointId: string, part: CheckpointPart): Promise<void> {
     const key = `${checkpointId} ${part}`
     let verifying = this.#verified.get(key)
@@ -189,13 +189,13 @@ export class CheckpointFolder {
     await rm(removing, { recursive: true, force: true })
   }
 
-  /** Replaces the files of a checkpoint by those that `write` makes. Files that are open stay readable. */
+  /** Replaces the files of a checkpoint with those that `write` creates. Open files stay readable. */
   async replace(checkpointId: string, write: (dir: string) => Promise<void>): Promise<void> {
     this.paths(checkpointId)
     await this.#writeFolder(checkpointId, write)
   }
 
-  /** Writes the folder of a checkpoint. A crash leaves the folder that was there before, or the new one. */
+  /** Writes the folder of a checkpoint. After a crash either the old or the new folder exists. */
   #writeFolder(checkpointId: string, write: (writing: string) => Promise<void>): Promise<void> {
     const publish = async (writing: string, path: string) => {
       const replaced = await this.#moveAside(checkpointId, REPLACED)
@@ -205,7 +205,7 @@ export class CheckpointFolder {
     return writeAtomically(join(this.#dir, checkpointId), write, { name: checkpointId, publish })
   }
 
-  /** Moves the folder of a checkpoint away, if it exists. @returns where it is now */
+  /** Renames the folder of a checkpoint, if it exists. @returns the new path */
   async #moveAside(checkpointId: string, prefix: string): Promise<string> {
     this.paths(checkpointId)
     this.#forgetVerified(checkpointId)

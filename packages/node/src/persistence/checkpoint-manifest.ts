@@ -1,13 +1,13 @@
 import type { BuildEnvironment, CheckpointInfo } from '@sandlot/protocol/node'
 
-/** What `manifest.json` says of a checkpoint; it appears last, so a folder without one does not count. */
+/** Content of a checkpoint's `manifest.json`, which is written last: a folder without it is not a checkpoint. */
 export interface CheckpointManifest extends CheckpointInfo {
-  /** The image that the writable layer lies over. */
+  /** The image below the writable layer. */
   imagePath: string
-  /** The folder with the envd that runs in it: its pages are read from there again. */
+  /** The folder with the running envd, from which a restore reads pages of that program again. */
   guestDir: string
   cpuFeatures: string[]
-  /** It is a template that was built here: how it is brought up again when its memory does not fit any more. */
+  /** Set for a template that was built here: how to boot it again when its memory is incompatible. */
   template?: TemplateStart
 }
 
@@ -15,6 +15,6 @@ export interface TemplateStart {
   environment: BuildEnvironment
   startCommand?: string
   readyCommand?: string
-  /** Layers that it was built with, the booted result among them. Absent: it is from before they were remembered. */
+  /** Keys of the layers of the build, including the booted result. Absent in templates of older versions. */
   keys?: string[]
 }

@@ -21,7 +21,7 @@ import { CheckpointTiers } from './checkpoint-tiers.ts'
 const idOf = (letter: string) => `c${letter.repeat(20)}`
 const [A, B, C, D] = [idOf('a'), idOf('b'), idOf('c'), idOf('d')]
 const SIZE = 200_000
-/** Packing has idle priority: beside other tests it takes its time. */
+/** Packing has idle priority, so it can take long beside other tests. */
 const PACKED_WITHIN_MS = 60_000
 vi.setConfig({ testTimeout: 3 * PACKED_WITHIN_MS })
 
@@ -75,7 +75,7 @@ const isPacked = async (id: string) => (await packed.list()).includes(id)
 const read = (id: string) =>
   tiers.use(id, async () => readFileSync(join(folder.paths(id).memoryDir, 'pages.img')))
 
-test('checkpoints over the budget are only kept packed, and are unchanged when they are used', async () => {
+test('checkpoints beyond the budget are only kept packed, and are unchanged when they are used', async () => {
   await open(0)
   await write(A)
   tiers.pack(A)
@@ -86,7 +86,7 @@ test('checkpoints over the budget are only kept packed, and are unchanged when t
 
 test('the most recently used unpacked copies are kept within the budget', async () => {
   await open(3.5 * SIZE)
-  // they are packed in turn: what was packed before the last is counted
+  // they are packed one after the other, so all before the last one are counted
   for (const id of [A, B, C]) {
     await write(id)
     tiers.pack(id)
@@ -128,7 +128,7 @@ test('a removed checkpoint is gone, packed and unpacked', async () => {
   await expect(read(A)).rejects.toMatchObject({ errorName: 'not_found' })
 })
 
-test('a start seals and packs what a crash left unpacked', async () => {
+test('a start seals and packs checkpoints that a crash left unpacked', async () => {
   await open(0)
   await write(A)
   await tiers.close()
@@ -154,20 +154,20 @@ describe('disk space', () => {
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name))
 
-  /** Packed and unpacked, in order of use. */
+  /** Opens tiers with packed and unpacked checkpoints, in order of use. */
   async function openWith(ids: string[]): Promise<void> {
     await open(10 * SIZE)
     for (const id of ids) {
       await write(id)
       tiers.pack(id)
       await expect.poll(() => isPacked(id), { timeout: PACKED_WITHIN_MS }).toBe(true)
-      // its process may still have to end
+      // the packing process may not have ended yet
       await packed.pack(id, folder.dirOf(id))
     }
     await read(ids.at(-1)!)
   }
 
-  test('is freed by dropping unpacked copies, the least recently used first, and no more than needed', async () => {
+  test('is freed by dropping unpacked copies, the least recently used first, but no more than needed', async () => {
     await openWith([A, B, C])
     await read(A)
     expect(await tiers.makeRoom(async () => !isUnpacked(B))).toBe(true)
@@ -175,17 +175,17 @@ describe('disk space', () => {
     expect(await read(B)).toEqual(contents.get(B))
   })
 
-  test('is never freed from checkpoints in use or not packed yet, and the result says whether it is enough', async () => {
+  test('is not freed from checkpoints that are in use or not packed yet, and the result tells whether there is enough', async () => {
     await openWith([A, B])
     await write(C)
     await tiers.use(A, async () => expect(await tiers.makeRoom(async () => false)).toBe(false))
     expect([A, B, C].map(isUnpacked)).toEqual([true, false, true])
   })
 
-  test('is freed by a garbage collection when the copies are not enough', async () => {
+  test('is freed by a garbage collection when dropping copies is not enough', async () => {
     await openWith([A, B])
     await tiers.remove(B)
-    // younger than what is otherwise collected; what was written in the last second is never garbage
+    // younger than the grace period, but older than a second, as newer chunks are never garbage
     const justNow = Date.now() / 1000 - 5
     for (const file of chunkFiles()) utimesSync(file, justNow, justNow)
     const before = chunkFiles().length
@@ -196,7 +196,7 @@ describe('disk space', () => {
 })
 
 describe('damage', () => {
-  /** Of the copy that is used, which is read in full. */
+  /** Uses the checkpoint and reads all its files. */
   const readWhole = (id: string) =>
     tiers.use(id, async () => {
       await folder.verify(id, 'memory')
@@ -219,7 +219,7 @@ describe('damage', () => {
     return chunks.map((chunk) => chunk.split('/').at(-1)!)
   }
 
-  /** Sealed, packed, and unpacked still. */
+  /** Writes a checkpoint that is sealed, packed, and still unpacked too. */
   async function writePacked(unpackedBytes = 10 * SIZE): Promise<void> {
     await open(unpackedBytes)
     await write(A)
@@ -230,7 +230,7 @@ describe('damage', () => {
       .toEqual([true, unpackedBytes > 0])
   }
 
-  test('of the unpacked copy is mended from the packed one and reported, and not handed out', async () => {
+  test('of the unpacked copy is repaired from the packed one and reported, and no caller gets damaged files', async () => {
     await writePacked()
     damageUnpacked(A)
     expect(await readWhole(A)).toEqual(contents.get(A))
@@ -241,14 +241,14 @@ describe('damage', () => {
     expect(readdirSync(join(dir, 'checkpoints'))).toEqual([A])
   })
 
-  test('of the unpacked manifest is mended too', async () => {
+  test('of the unpacked manifest is repaired too', async () => {
     await writePacked()
     truncateSync(join(folder.dirOf(A), 'manifest.json'), 5)
     expect(await tiers.use(A, () => folder.read(A))).toMatchObject({ checkpointId: A })
     expect(errors.splice(0)).toHaveLength(1)
   })
 
-  test('that concurrent callers find is mended for all of them', async () => {
+  test('that concurrent callers find is repaired for all of them', async () => {
     await writePacked()
     damageUnpacked(A)
     const all = await Promise.all(Array.from({ length: 5 }, () => readWhole(A)))
@@ -265,7 +265,7 @@ describe('damage', () => {
     expect(isUnpacked(A)).toBe(true)
   })
 
-  test('of both copies is an error that names both, and both are kept', async () => {
+  test('of both copies is an error that mentions both, and both are kept', async () => {
     await writePacked()
     damageUnpacked(A)
     const [chunk] = damagePacked()
@@ -281,15 +281,18 @@ describe('damage', () => {
     ['a flipped bit', flipBit, /chunk [0-9a-f]{64} at byte \d+ of '.*': it/],
     ['a cut off end', (path: string) => truncateSync(path, 10), /chunk [0-9a-f]{64} at byte \d+ of '.*': it/],
     ['a missing file', (path: string) => rmSync(path), /it is missing/],
-  ])('of packed chunks, %s, is found when they are unpacked, and named', async (_, damage, message) => {
-    await writePacked(0)
-    damagePacked(damage)
-    await expect(readWhole(A)).rejects.toMatchObject({
-      errorName: 'checkpoint_damaged',
-      message: expect.stringMatching(message),
-    })
-    expect([isUnpacked(A), await isPacked(A)]).toEqual([false, true])
-  })
+  ])(
+    'of packed chunks, %s, is found when they are unpacked, and reported with the chunk',
+    async (_, damage, message) => {
+      await writePacked(0)
+      damagePacked(damage)
+      await expect(readWhole(A)).rejects.toMatchObject({
+        errorName: 'checkpoint_damaged',
+        message: expect.stringMatching(message),
+      })
+      expect([isUnpacked(A), await isPacked(A)]).toEqual([false, true])
+    },
+  )
 })
 
 test('work on a checkpoint that is deleted meanwhile fails with not_found', async () => {

@@ -8,13 +8,13 @@ import { BackgroundQueue } from './background-queue.ts'
 import { type CheckpointFolder, MANIFEST } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
-/** Minimum time between urgent collections: little becomes garbage in between. */
+/** Minimum time between urgent collections, as little becomes garbage in between. */
 const COLLECT_INTERVAL_MS = 10_000
 
 export interface CheckpointTiersOptions {
   folder: CheckpointFolder
   packed: PackedCheckpoints
-  /** Bytes of unpacked copies to keep beside the packed ones, so that a resume finds its files ready. */
+  /** Bytes of unpacked copies to keep beside the packed ones, so that a resume need not unpack files. */
   unpackedBytes: number
   /** Delays sealing while starts are waiting. */
   startPriority: Pick<StartPriority, 'wait'>
@@ -32,7 +32,7 @@ export class CheckpointTiers {
   readonly #sealing = new BackgroundQueue((id) => this.#sealNow(id))
   readonly #packing = new BackgroundQueue((id) => this.#packNow(id))
   readonly #closing = new AbortController()
-  /** Number of users by checkpoint: used ones stay unpacked. */
+  /** Number of users by checkpoint; checkpoints in use stay unpacked. */
   readonly #users = new Map<string, number>()
   /** Checkpoints that were deleted while they were in use. */
   readonly #gone = new Set<string>()
@@ -50,7 +50,9 @@ export class CheckpointTiers {
     return new Set([...(await folder.list()), ...(await packed.list())])
   }
 
-  /** Called at a start: packs what is not packed yet. @param pending checkpoints that callers seal later */
+  /**
+   * Called at a start: packs checkpoints that are not packed yet. @param pending checkpoints that callers will seal later
+   */
   async recover(pending: ReadonlySet<string> = new Set()): Promise<void> {
     const { folder, packed } = this.#options
     const isPacked = new Set(await packed.list())
@@ -65,7 +67,7 @@ export class CheckpointTiers {
   seal(checkpointId: string): void {
     this.#options.startPriority.wait(this.#closing.signal).then(
       () => this.#sealing.add(checkpointId),
-      // shutting down: the next start finds it
+      // shutting down; the next start finds the checkpoint
       () => {},
     )
   }
@@ -94,7 +96,7 @@ export class CheckpointTiers {
       // a crash may have interrupted the sealing
       if (!(await folder.isSealed(id))) await folder.seal(id)
       const { logicalBytes } = await packed.pack(id, dir)
-      // deleted during the pack: there is no unpacked copy to count
+      // the checkpoint was deleted during the pack, so no unpacked copy needs to be counted
       if (!existsSync(dir)) return
       this.#unpacked.set(id, logicalBytes)
       await this.#trim()
@@ -114,7 +116,7 @@ export class CheckpointTiers {
   /**
    * Lets `work` use the files in the checkpoint's folder. When it finds them damaged, they are replaced from the packed
    * copy and `work` is called again.
-   * @throws SandlotError not_found (also when it is deleted during `work`), checkpoint_damaged,
+   * @throws SandlotError not_found (also when the checkpoint is deleted during `work`), checkpoint_damaged,
    * checkpoint_store_unavailable, and what `work` throws
    */
   async use<T>(checkpointId: string, work: () => Promise<T>): Promise<T> {
@@ -147,7 +149,10 @@ export class CheckpointTiers {
     if (this.#users.has(checkpointId)) this.#gone.add(checkpointId)
   }
 
-  /** Reads the manifest from any tier. @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable */
+  /**
+   * Reads the manifest, wherever the checkpoint is stored. @throws SandlotError not_found, checkpoint_damaged,
+   * checkpoint_store_unavailable
+   */
   async describe(checkpointId: string): Promise<CheckpointManifest> {
     const { folder } = this.#options
     return (await this.peek(checkpointId)) ?? this.use(checkpointId, () => folder.read(checkpointId))
@@ -196,7 +201,7 @@ export class CheckpointTiers {
       const message = `${damage.message}; its packed copy is damaged too: ${error.message}`
       throw new SandlotError('checkpoint_damaged', message, { cause: error })
     }
-    const message = `${damage.message}; its packed copy is whole and was unpacked again`
+    const message = `${damage.message}; its packed copy is intact and was unpacked again`
     onError(new SandlotError('checkpoint_damaged', message, { cause: damage }))
   }
 
@@ -243,7 +248,7 @@ export class CheckpointTiers {
     }
   }
 
-  /** @returns false when it is in use */
+  /** @returns false when the checkpoint is in use */
   async #dropUnpacked(checkpointId: string): Promise<boolean> {
     if (this.#users.has(checkpointId)) return false
     this.#unpacked.delete(checkpointId)
@@ -254,7 +259,7 @@ export class CheckpointTiers {
   /**
    * Frees disk space until `isEnough` resolves with true: unpacked copies of packed checkpoints, least recently used first,
    * then chunks that no checkpoint needs.
-   * @returns whether it was enough
+   * @returns whether there is enough space now
    */
   async makeRoom(isEnough: () => Promise<boolean>): Promise<boolean> {
     for (const id of [...this.#unpacked.keys()]) {

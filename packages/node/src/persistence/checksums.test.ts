@@ -17,7 +17,7 @@ test('every file below a folder has a checksum, whatever its name', async () => 
   expect(await findDamage(dir, sums)).toBeUndefined()
 })
 
-test('an empty folder has none', async () => {
+test('an empty folder has no checksums', async () => {
   expect(await checksumsOf(dir, false)).toEqual({})
 })
 

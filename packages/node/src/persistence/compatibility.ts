@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
-/** @returns why the memory of a checkpoint cannot be used on this machine; its file system always can */
+/**
+ * @returns why the memory of a checkpoint cannot be used on this machine; undefined: it can. The file system always can
+ */
 export function findIncompatibility(
   manifest: Pick<CheckpointManifest, 'engineVersion' | 'cpuFeatures' | 'guestDir'>,
   engineVersion: string,
@@ -12,6 +14,6 @@ export function findIncompatibility(
   const present = new Set(cpuFeatures())
   const missing = manifest.cpuFeatures.filter((feature) => !present.has(feature))
   if (missing.length > 0) return `this machine's CPU lacks ${missing.slice(0, 8).join(', ')}`
-  if (!existsSync(manifest.guestDir)) return `the envd that runs in it is gone from ${manifest.guestDir}`
+  if (!existsSync(manifest.guestDir)) return `the envd that runs in it is missing at ${manifest.guestDir}`
   return undefined
 }

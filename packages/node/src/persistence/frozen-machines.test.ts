@@ -26,7 +26,7 @@ function frozenMachines(keepMs: number, save: (machineId: string) => Promise<voi
   return { machines, hold, ended, saved, dropped, errors }
 }
 
-test('a machine that is resumed in time is handed back, and its files are not saved', async () => {
+test('a machine that is resumed in time is returned, and its files are not saved', async () => {
   const { machines, hold, ended, saved } = frozenMachines(60_000)
   hold('a')
   await vi.advanceTimersByTimeAsync(500)
@@ -37,7 +37,7 @@ test('a machine that is resumed in time is handed back, and its files are not sa
   expect([ended, saved, machines.size]).toEqual([[], [], 0])
 })
 
-test('machines end by age, the oldest first', async () => {
+test('machines are ended by age, the oldest first', async () => {
   const { machines, hold, ended } = frozenMachines(60_000)
   hold('a')
   await vi.advanceTimersByTimeAsync(10_000)
@@ -87,7 +87,7 @@ test('without a keep time each machine ends as soon as its files are saved', asy
   expect([saved, ended]).toEqual([['a'], ['a']])
 })
 
-test('a machine whose files could not be saved is reported, and ends by age', async () => {
+test('a machine whose files could not be saved is reported, and is ended by age', async () => {
   const { machines, hold, ended, errors } = frozenMachines(2_000, async () => {
     throw new Error('no space left')
   })
@@ -122,7 +122,7 @@ test('a failed save rejects its caller and is retried for the next one', async (
   expect(saved).toEqual(['a'])
 })
 
-test('a server that stops leaves the machines to the next one', async () => {
+test('a server that stops keeps the machines for the next server', async () => {
   const { machines, hold, ended, saved } = frozenMachines(60_000)
   hold('a')
   machines.close()

@@ -1,21 +1,24 @@
 import type { LiveMachine } from '../machines/machine.ts'
 
 export interface FrozenMachinesOptions {
-  /** How long to keep a frozen machine; 0: as long as its checkpoint needs it. */
+  /** How long to keep a frozen machine; 0: only until its files are saved. */
   keepMs: number
   end: (machineId: string) => Promise<void>
   onError: (error: unknown) => void
   now?: () => number
 }
 
-/** Delays saving the files, which only a cold resume needs, so that an immediate resume is not slowed down. */
+/**
+ * Delay before the files are saved, so that an immediate resume is not slowed down; only a resume without memory needs
+ * the files.
+ */
 const SAVE_DELAY_MS = 1_000
 
 /** Files of a checkpoint that are still to be saved from its machine. */
 export interface PendingFiles {
-  /** Called a second after the pause; the machine is kept until it has ended. */
+  /** Called a second after the pause; the machine is kept until `save` has ended. */
   save: () => Promise<void>
-  /** Called when the machine is gone before `save` has succeeded: the checkpoint has only the memory. */
+  /** Called when the machine is gone before `save` has succeeded, so that the checkpoint contains only the memory. */
   onDropped: () => void
 }
 
@@ -23,22 +26,22 @@ interface Held {
   machine: LiveMachine
   sinceMs: number
   saving: NodeJS.Timeout
-  /** Concurrent callers share one run, which is repeated only after a failure. */
+  /** Saves the files; concurrent callers share one run, which is repeated only after a failure. */
   save: () => Promise<void>
   /** Whether the file system is still to be saved from the machine. */
   isNeeded: boolean
-  /** Called when the machine is no longer held. */
+  /** Called when the machine is no longer kept here. */
   release: () => void
 }
 
 /**
- * Frozen machines of paused sandboxes whose checkpoint is on disk, so that a resume soon after the pause is a thaw. No data
- * is lost when one ends; the oldest end first, by age and when memory or slots run short.
+ * Frozen machines of paused sandboxes, so that a resume soon after the pause is a thaw. The checkpoints are on disk, so
+ * ending a machine loses no data; the oldest are ended first, by age and when memory or slots run short.
  */
 export class FrozenMachines {
   readonly #options: FrozenMachinesOptions
   readonly #now: () => number
-  /** In order of their pauses. */
+  /** Kept machines, in order of their pauses. */
   readonly #held = new Map<string, Held>()
 
   constructor(options: FrozenMachinesOptions) {
@@ -111,7 +114,7 @@ export class FrozenMachines {
     }
   }
 
-  /** Ends the oldest machine that is not needed. @returns false when there is none */
+  /** Ends the oldest machine that is not needed. @returns false when there is no such machine */
   async dropOldest(): Promise<boolean> {
     for (const [machineId, { isNeeded }] of this.#held) {
       if (isNeeded) continue

@@ -18,7 +18,7 @@ import type { FrozenMachines } from './frozen-machines.ts'
 const SPARE_BYTES = 64 * 2 ** 20
 
 export interface PersistenceOptions {
-  /** Folder whose file system the checkpoints lie on. */
+  /** Folder on the file system of the checkpoints. */
   checkpointsDir: string
   folder: CheckpointFolder
   tiers: CheckpointTiers
@@ -108,8 +108,9 @@ export class Persistence {
   }
 
   /**
-   * Starts a machine from a checkpoint of many, and verifies its files with the first of them.
-   * @param source its files must be unpacked
+   * Starts a machine from a checkpoint that many machines start from; verifies the checkpoint's files with the first
+   * start.
+   * @param source source with unpacked files
    */
   startVerifiedOnce(source: MachineSource, start: () => Promise<LiveMachine>): Promise<LiveMachine> {
     return this.#startAndVerify(
@@ -118,7 +119,10 @@ export class Persistence {
     )
   }
 
-  /** Verifies during the start, because a restore takes longer than reading its files; a damaged machine is ended. */
+  /**
+   * Verifies files during the start, because a restore takes longer than reading the files; a machine from damaged files
+   * is ended.
+   */
   async #startAndVerify(verifying: Promise<unknown>, starting: Promise<LiveMachine>): Promise<LiveMachine> {
     const { machines, onError } = this.#options
     const [verified, started] = await Promise.allSettled([verifying, starting])
@@ -132,7 +136,7 @@ export class Persistence {
 
   /**
    * @param key stock that the machines belong to
-   * @returns what to start from, and why it is not the requested memory
+   * @returns the source to start from, and why that is not the requested memory, if so
    */
   async sourceOf(
     checkpointId: string,

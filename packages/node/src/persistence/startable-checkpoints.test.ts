@@ -65,7 +65,7 @@ afterEach(async () => {
 const unpacked = () => readdirSync(join(dir, 'checkpoints'))
 const machine = { machineId: 'm' } as LiveMachine
 
-/** Packed only, as most are. */
+/** Saves a checkpoint that is only packed, as most are. */
 async function saved(letter: string, { isTemplate = false, engineVersion = ENGINE } = {}) {
   const checkpointId = `c${letter.repeat(20)}`
   const described = {
@@ -136,7 +136,7 @@ test('a template whose renewal failed is renewed by the next caller', async () =
 test('a damaged checkpoint is not handed out; files are verified once', async () => {
   const { buildId, checkpointId } = await saved('a')
   const pages = join(folder.paths(checkpointId).memoryDir, 'pages.img')
-  // in use all the while, so that the unpacked copy stays
+  // in use meanwhile, so that the unpacked copy stays
   await tiers.use(checkpointId, async () => {
     truncateSync(pages, 1)
     expect(await startable.start(buildId, async () => machine)).toBe(machine)

@@ -14,8 +14,8 @@ export interface StartableCheckpointsOptions {
 }
 
 /**
- * Snapshots and templates that sandboxes can be started from. Their files are only read when a start needs them, so there
- * may be any number.
+ * Snapshots and templates that sandboxes can be started from. Their files are only read when a start needs them, so any
+ * number is possible.
  */
 export class StartableCheckpoints {
   readonly #options: StartableCheckpointsOptions
@@ -47,7 +47,7 @@ export class StartableCheckpoints {
   }
 
   /**
-   * Boots a template again when its memory is incompatible, once for each; concurrent callers share a run.
+   * Boots a template again when its memory is incompatible; concurrent callers share a run.
    * @throws SandlotError not_found, and why the boot failed; the next call retries
    */
   prepare(buildId: string): Promise<void> {
@@ -67,7 +67,7 @@ export class StartableCheckpoints {
     for (const buildId of [...this.#builds.keys()])
       if (this.isTemplate(buildId))
         await this.prepare(buildId).catch((error) => {
-          // not an error when it was deleted meanwhile
+          // not an error when the build was deleted meanwhile
           if (this.has(buildId)) onError(error)
         })
   }

@@ -8,14 +8,17 @@ import { readPackedFile } from '../packed/read-file.ts'
 import { MANIFEST } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
-/** Disk space of a template or snapshot, without the base image, which all share. */
+/** Disk space of a template or snapshot, without the base image, which all of them share. */
 export interface TemplateSize {
   checkpointBytes: number
   /** Size of its own image, which other templates may use too. */
   imageBytes: number
 }
 
-/** Reads the sizes from a home's files, with or without a running server. @returns undefined when it is not on this machine */
+/**
+ * Reads the sizes from a home's files, with or without a running server. @returns undefined when the checkpoint is not on
+ * this machine
+ */
 export async function templateSize(home: string, checkpointId: string): Promise<TemplateSize | undefined> {
   const text =
     (await readFile(join(home, 'checkpoints', checkpointId, MANIFEST), 'utf8').catch(() => undefined)) ??

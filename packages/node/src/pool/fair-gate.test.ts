@@ -4,7 +4,7 @@ import { FairGate } from './fair-gate.ts'
 const gate = (options = {}) =>
   new FairGate({ what: 'diffs', total: 1, maxWaiting: 2, maxWaitMs: 1_000, ...options })
 
-/** Work that ends when it is told. */
+/** Work that the test ends. */
 function task() {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { work: () => promise, end: () => resolve() }
@@ -24,7 +24,7 @@ test('work beyond the total waits for its turn, in order', async () => {
   expect(order).toEqual(['b', 'c'])
 })
 
-test('owners take turns, however much one of them asks for', async () => {
+test('owners take turns, however much work one of them requests', async () => {
   const one = gate({ maxWaiting: 5 })
   const busy = task()
   const order: string[] = []
@@ -41,7 +41,7 @@ test('owners take turns, however much one of them asks for', async () => {
   expect(order).toEqual(['a1', 'b1', 'a2', 'a3'])
 })
 
-test('a full queue and a long wait are a 503', async () => {
+test('a full queue and a wait that takes too long are a 503', async () => {
   const short = gate({ maxWaiting: 1, maxWaitMs: 20 })
   const busy = task()
   const running = short.run('a', undefined, busy.work)

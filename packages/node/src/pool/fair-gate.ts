@@ -4,14 +4,14 @@ import { FairQueue } from './fair-queue.ts'
 export interface FairGateOptions {
   /** Name of the work in messages, in the plural, e.g. `diffs`. */
   what: string
-  /** Maximum that runs at a time. */
+  /** Maximum of concurrent work. */
   total: number
-  /** Maximum that waits at a time. */
+  /** Maximum of waiting work of all owners together. */
   maxWaiting: number
   maxWaitMs: number
 }
 
-/** Bounds work that loads the whole machine, for all owners together. In the queue, owners take turns. */
+/** Limits work that loads the whole machine, for all owners together. In the queue, owners take turns. */
 export class FairGate {
   readonly #options: FairGateOptions
   readonly #waiting = new FairQueue<() => void>()
@@ -58,7 +58,7 @@ export class FairGate {
     })
   }
 
-  /** Passes the place to the caller whose turn is next. */
+  /** Gives the place to the caller whose turn is next. */
   #leave(): void {
     const next = this.#waiting.take(() => true)
     if (next) next()

@@ -9,14 +9,14 @@ function queueOf(...entries: Array<[owner: string, item: string]>): FairQueue<st
   return queue
 }
 
-test('owners take turns, each with its items in the order in which they came', () => {
+test('owners take turns, and items of one owner keep their order', () => {
   const queue = queueOf(['a', 'a1'], ['a', 'a2'], ['a', 'a3'], ['b', 'b1'], ['c', 'c1'], ['b', 'b2'])
   expect([...queue]).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3'])
   const taken = Array.from({ length: 7 }, () => queue.take(any))
   expect(taken).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3', undefined])
 })
 
-test('an owner that comes back at once does not get ahead of those that wait', () => {
+test('an owner that adds an item at once does not overtake those that wait', () => {
   const queue = queueOf(['a', 'a1'], ['a', 'a2'], ['b', 'b1'])
   const order: string[] = []
   for (let i = 2; order.length < 4; i++) {
@@ -34,7 +34,7 @@ test('only matches are taken, and a postponed item lets other owners go first', 
   expect([...queue]).toEqual(['b2', 'a1', 'a2'])
 })
 
-test('removed items are gone, and their owner with the last one', () => {
+test('removed items are gone, and an owner without items has no turn', () => {
   const queue = queueOf(['a', 'a1'], ['a', 'a2'])
   queue.remove('a', 'a1')
   queue.remove('a', 'nothing')

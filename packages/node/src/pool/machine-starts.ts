@@ -14,11 +14,14 @@ import { RecentDemand } from './recent-demand.ts'
 import type { StartPriority } from './start-priority.ts'
 import type { WarmPool } from './warm-pool.ts'
 
-/** Owner of starts for no team, e.g. to renew a template for another runsc. */
+/** Owner of the server's own starts, e.g. to renew a template for another runsc. */
 const OWN_WORK = ''
-/** Snapshots with no more starts than this within 10 s are not kept in stock. */
+/** Starts within 10 s up to which a snapshot is not kept in stock. */
 const SELDOM = 1
-/** Stock of the base template contains no foreign code, and most sandboxes want this policy: a create changes nothing. */
+/**
+ * Policy of warm machines of the base template. They contain no foreign code, and most sandboxes need this policy, so
+ * that a create need not change it.
+ */
 export const STOCK_OF_BASE = OPEN
 
 export interface MachineStartsOptions {
@@ -33,7 +36,7 @@ export interface MachineStartsOptions {
   memoryFloorMB: number
 }
 
-/** Parts that are made after `MachineStarts`, because they start machines. */
+/** Parts that are created after `MachineStarts`, because they start machines. */
 export interface StartParts {
   pool: WarmPool<LiveMachine>
   prepared: PreparedKernels
@@ -52,7 +55,7 @@ export class MachineStarts {
     this.#options = options
   }
 
-  /** Must be called once, before the first start. */
+  /** Connects the remaining parts; must be called once, before the first start. */
   connect(parts: StartParts): void {
     this.#parts = parts
   }
@@ -63,7 +66,7 @@ export class MachineStarts {
     return options.isUrgent ? this.#options.startPriority.during(start) : start()
   }
 
-  /** Starts and claims a machine of a source without stock, through the pool's queue. */
+  /** Starts and claims a machine from a source without warm machines, through the pool's queue. */
   async once(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
     // the memory may be resumed while another machine starts from the files
     const part = source.checkpointDir ? 'memory' : 'files'
@@ -99,7 +102,7 @@ export class MachineStarts {
     while (memoryShortage(this.#options.memoryFloorMB) && (await this.#dropSpare()));
   }
 
-  /** Ends a machine that can be given up. @returns false when there is none */
+  /** Ends a machine that is not needed. @returns false when there is none */
   async #dropSpare(): Promise<boolean> {
     const { prepared } = this.#parts
     return (

@@ -1,4 +1,7 @@
-/** Sources of machines that are started once, kept as long as a caller waits for one; concurrent forks share a source. */
+/**
+ * Sources from which machines are started once, kept while callers wait for such machines; concurrent forks share a
+ * source.
+ */
 export class OneTimeSources<Source> {
   readonly #sources = new Map<string, { source: Source; waiting: number }>()
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { RecentDemand } from './recent-demand.ts'
 
-test('the target follows the busiest ten seconds, within min and max, and falls after five minutes', () => {
+test('the target is the peak of any ten seconds, within min and max, and falls after five minutes', () => {
   let now = 0
   const demand = new RecentDemand({ min: 2, max: 8, now: () => now })
   expect(demand.target()).toBe(2)

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A save is often followed by a start from it. */
+/** Wait after a save, which is often followed by a start from it. */
 const SETTLE_MS = 500
 const MAX_WAIT_MS = 10_000
 

@@ -7,16 +7,16 @@ import { WarmPool } from './warm-pool.ts'
 const A = { owner: 'a' }
 const B = { owner: 'b' }
 
-/** More than the delay of a refill, less than that of a retry. */
+/** Longer than the delay of a refill, shorter than that of a retry. */
 const REFILLED_MS = 80
 /** Starts of all pools that have not ended. */
 let running = 0
 
-// starts end by real turns of the event loop, only the delays of the pool are faked
+// only the delays of the pool are faked: starts end in real turns of the event loop
 beforeAll(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
 afterAll(() => void vi.useRealTimers())
 
-/** Lets the delay of a refill pass and all starts end. */
+/** Waits for the delay of a refill and the end of all starts. */
 async function settled(): Promise<void> {
   await vi.advanceTimersByTimeAsync(REFILLED_MS)
   do await nextTurn()
@@ -80,7 +80,7 @@ test('a burst beyond the stock is served in order, with at most `concurrency` st
   pool.close()
 })
 
-/** Takes in this order, and the place at which each owner's first one is served. */
+/** Takes machines in this order. @returns the position at which each owner's first request was served */
 async function placesOf(takes: Array<{ owner: string; once?: string }>): Promise<Record<string, number>> {
   const { pool } = poolOf({ min: 0, max: 0 })
   pool.open('b')
@@ -102,7 +102,7 @@ test('a request behind sixty of another team is served next', async () => {
 })
 
 test('a request for another source behind sixty of another team is served next', async () => {
-  // two are being started for the other team already
+  // two are already being started for the other team
   expect((await placesOf([...sixty, { ...B, once: 'own' }])).b).toBeLessThanOrEqual(3)
 })
 
@@ -111,7 +111,7 @@ test('a team with requests for sixty sources gets no additional turns', async ()
   expect((await placesOf([...many, B])).b).toBeLessThanOrEqual(3)
 })
 
-test("a team whose machines do not start does not take the other's turns", async () => {
+test("a team whose machines fail to start does not use up the other team's turns", async () => {
   const state = { failed: 0 }
   const pool = new WarmPool<string>({
     concurrency: 1,
@@ -219,7 +219,7 @@ test('a failed one-time request leaves no lane, and the next one starts again', 
   pool.close()
 })
 
-test('shutting a build returns its stock, rejects waiting requests and discards machines that are being started', async () => {
+test('shutting a build returns its warm machines, rejects waiting requests and discards machines that are being started', async () => {
   const discarded: number[] = []
   const { pool } = poolOf({ min: 2, max: 2, discard: (machine) => discarded.push(machine) })
   pool.open('b')
@@ -236,7 +236,7 @@ test('shutting a build returns its stock, rejects waiting requests and discards 
   pool.close()
 })
 
-test('all builds together have one limit of stock, besides that of the base', async () => {
+test('all builds except the base share one limit of stock', async () => {
   const { pool } = poolOf({ min: 2, max: 2, maxStock: 3 })
   for (const build of ['a', 'b', 'c', 'd', 'base']) pool.open(build)
   await settled()

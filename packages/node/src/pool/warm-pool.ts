@@ -15,7 +15,7 @@ const FINAL_ERRORS: readonly string[] = [
   'disk_full',
   'checkpoint_damaged',
 ]
-/** Leaves the processor to the first command of the sandbox that was just handed out. */
+/** Delay before a refill, so that the first command of the sandbox that was just started can use the processor. */
 const REFILL_DELAY_MS = 60
 
 export interface WarmPoolOptions<M> {
@@ -23,17 +23,17 @@ export interface WarmPoolOptions<M> {
   start: (buildId: string, options: { isUrgent: boolean }) => Promise<M>
   /** Maximum number of concurrent restores, which are CPU-bound. */
   concurrency: number
-  /** Demand for a build, which says how many machines to keep ready. */
+  /** Demand for a build, which decides how many machines to keep ready. */
   demandFor: (buildId: string) => Pick<RecentDemand, 'record' | 'target'>
   /** Maximum stock of all builds together, without those that are always in stock. */
   maxStock: number
   /** Whether a build's stock does not count towards `maxStock` and is never given up. */
   isAlwaysInStock: (buildId: string) => boolean
-  /** Ends a machine that is no longer wanted. */
+  /** Ends a machine that is no longer needed. */
   discard: (machine: M) => void
   /** @returns why nothing may be started now, e.g. too little memory */
   shortage: () => SandlotError | undefined
-  /** Like `shortage`, for stock that is not always kept: nothing is freed for it. */
+  /** Like `shortage`, for stock that is not always kept, and for which nothing is freed. */
   stockShortage: () => SandlotError | undefined
   onError: (error: unknown) => void
 }
@@ -49,7 +49,10 @@ interface Waiter<M> {
 interface Lane<M> {
   key: string
   ready: M[]
-  /** Number of callers that opened a temporary lane, which is closed by the last one. Undefined: the lane is permanent. */
+  /**
+   * Number of callers that opened a temporary lane, which closes when the last of them is done. Undefined: the lane is
+   * permanent.
+   */
   borrowers?: number
   /** Number of waiters. */
   waiting: number
@@ -61,8 +64,8 @@ interface Lane<M> {
 }
 
 /**
- * Machines that are restored and answering ahead of need. Callers get one at once or wait in a queue, in which owners take
- * turns; the queue is served before the stock is filled.
+ * Machines that are restored in advance. Callers get one at once or wait in a queue, in which owners take turns; the
+ * queue is served before the stock is filled.
  */
 export class WarmPool<M> {
   readonly #options: WarmPoolOptions<M>
@@ -97,7 +100,7 @@ export class WarmPool<M> {
     return this.#lanes.has(buildId)
   }
 
-  /** Counts as one request, because one is likely to come soon. */
+  /** Counts a request in advance, because one is likely to come soon. */
   expect(buildId: string): void {
     const lane = this.#lanes.get(buildId)
     if (lane) this.#record(lane)
@@ -254,7 +257,7 @@ export class WarmPool<M> {
     return this.#discardOlderThan(wanted, others) ? wanted : undefined
   }
 
-  /** Discards a machine of the least recently requested build. @returns false when none is older */
+  /** Discards a machine of the least recently requested build. @returns false when no other build is older */
   #discardOlderThan({ usedAt }: Lane<M>, byUse: Lane<M>[]): boolean {
     const oldest = byUse.findLast((lane) => lane.ready.length > 0)
     if (!oldest || oldest.usedAt >= usedAt) return false
@@ -273,7 +276,7 @@ export class WarmPool<M> {
     )
   }
 
-  /** Lane of the first waiter, in order of turns, for which no machine is being started yet. */
+  /** Returns the lane of the first waiter, in order of turns, for which no machine is being started yet. */
   #nextWaiting(): Lane<M> | undefined {
     const starting = new Map<Lane<M>, number>()
     for (const { lane } of this.#queue) {
@@ -304,7 +307,7 @@ export class WarmPool<M> {
   }
 
   #failed(lane: Lane<M>, error: SandlotError): void {
-    // the build was deleted during the start: no caller waits, and there is no retry
+    // the build was deleted during the start, so no caller waits and no retry is needed
     if (this.#lanes.get(lane.key) !== lane) return
     this.#options.onError(error)
     lane.failures++

@@ -51,7 +51,7 @@ test('no machine is examined while there is room', async () => {
   expect(roomAsked).toBe(0)
 })
 
-test('below the floor machines that write are stalled, nothing starts, and the reason names the figures', async () => {
+test('below the floor, machines that write are stalled, nothing starts, and the reason contains the numbers', async () => {
   freeMB = 900
   await lookTwice({ a: 1 })
   expect(frozen()).toEqual(['a'])
@@ -82,7 +82,7 @@ test('the floor of a small disk is a twentieth of it', async () => {
   expect(frozen()).toEqual(['a'])
 })
 
-test('a stalled machine is thawed when there is clearly room, not at the floor', async () => {
+test('a stalled machine is thawed well above the floor, not at the floor', async () => {
   freeMB = 900
   await lookTwice({ a: 1 })
   freeMB = 1100
@@ -115,8 +115,8 @@ test('a machine that died while it was stalled is not thawed', async () => {
   expect(said).toHaveLength(1)
 })
 
-describe('a caller that freezes a machine for good', () => {
-  test('has the machine to itself, and it is not thawed afterwards', async () => {
+describe('a caller that freezes a machine permanently', () => {
+  test('has exclusive use of the machine, which is not thawed afterwards', async () => {
     freeMB = 900
     await lookTwice({ a: 1 })
     await guard.release(machines[0]!, async () => {
@@ -128,7 +128,7 @@ describe('a caller that freezes a machine for good', () => {
     expect(frozen()).toEqual(['a'])
   })
 
-  test('and fails leaves the machine to the guard', async () => {
+  test('and fails returns the machine to the guard', async () => {
     freeMB = 900
     await lookTwice({ a: 1 })
     const failing = guard.release(machines[0]!, async () => {
@@ -140,7 +140,7 @@ describe('a caller that freezes a machine for good', () => {
     expect(frozen()).toEqual([])
   })
 
-  test('is not overtaken by the guard', async () => {
+  test('is not interrupted by the guard', async () => {
     freeMB = 900
     await guard.look()
     used.a! += 1

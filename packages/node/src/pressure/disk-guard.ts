@@ -3,11 +3,11 @@ import type { LiveMachine } from '../machines/machine.ts'
 import { StalledMachines } from '../machines/stalled-machines.ts'
 import type { DiskSpace } from './disk-space.ts'
 
-/** Limits the floor on a small disk to a twentieth of it. */
+/** Largest share of the disk that the floor may be. */
 const MAX_FLOOR_SHARE = 0.05
-/** Factor of the floor at which machines are thawed, so that they do not stall again at once. */
+/** Machines are thawed at this multiple of the floor, so that they are not stalled again at once. */
 const ENOUGH = 1.25
-/** Machines that write less between two looks continue to run, until half of the floor is used up. */
+/** Machines that write less between two checks keep running until half of the floor is used up. */
 const LITTLE_BYTES = 256 * 1024
 
 export interface DiskGuardOptions {
@@ -28,13 +28,13 @@ export interface DiskGuardOptions {
 
 /**
  * Keeps the disk from filling up. gVisor writes a sandbox's files through mapped memory, so a write to a full disk kills
- * its kernel. Below the floor, data that is not needed is freed, nothing starts, and sandboxes that write are stalled until
- * there is room.
+ * the sandbox's kernel. Below the floor, data that is not needed is freed, nothing starts, and sandboxes that write are
+ * stalled until there is room.
  */
 export class DiskGuard {
   readonly #options: DiskGuardOptions
   readonly #stalled: StalledMachines
-  /** Bytes on disk at the last look, while space is short. */
+  /** Disk use of machines at the last check, while space is short. */
   #usedBytes = new Map<LiveMachine, number>()
   #looking: Promise<void> | undefined
   #makingRoom: Promise<unknown> | undefined
@@ -50,17 +50,19 @@ export class DiskGuard {
   /** @returns why nothing may be started now, undefined when there is room */
   shortage(): SandlotError | undefined {
     if (!this.#shortage) return undefined
-    // the caller may have made room since the last look
+    // the caller may have freed space since the last check
     const { freeBytes, floorBytes } = this.#measure()
     return freeBytes < floorBytes ? this.#shortage : undefined
   }
 
-  /** Takes over a machine that a former server left frozen, stalled or about to be saved: it is thawed when there is room. */
+  /**
+   * Takes over a frozen machine of a former server (stalled, or about to be saved), which is thawed when there is room.
+   */
   adopt(machine: LiveMachine): void {
     this.#stalled.adopt(machine)
   }
 
-  /** Called several times a second. */
+  /** Checks the disk; called several times a second. */
   look(): Promise<void> {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined
@@ -68,7 +70,7 @@ export class DiskGuard {
     return this.#looking
   }
 
-  /** Releases a machine for a caller that freezes it for good: it is not thawed here unless `work` fails. */
+  /** Releases a machine to a caller that freezes it permanently: it is not thawed here unless `work` fails. */
   release<T>(machine: LiveMachine, work: () => Promise<T>): Promise<T> {
     return this.#stalled.release(machine, this.#looking, work)
   }

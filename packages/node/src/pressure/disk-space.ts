@@ -5,7 +5,7 @@ export interface DiskSpace {
   sizeBytes: number
 }
 
-/** Measures the disk that a folder lies on. Synchronous, because the kernel answers without reading the disk. */
+/** Measures the disk of a folder. Synchronous, because the kernel answers without reading the disk. */
 export function diskSpace(folder: string): DiskSpace {
   const { bavail, blocks, bsize } = statfsSync(folder)
   return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize }

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { SandlotError } from '@sandlot/protocol'
 
-/** Share of MemAvailable for one more warm machine, with a margin (bench/density). */
+/** Memory that one more warm machine uses, with a margin (bench/density). */
 const WARM_MACHINE_MB = 40
 
-/** @returns why no machine may be started now, undefined when one may */
+/** @returns why no machine may be started now; undefined when one may be started */
 export function memoryShortage(floorMB: number): SandlotError | undefined {
   const availableMB =
     Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) / 1024

@@ -15,13 +15,16 @@ export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled'
   tiers: CheckpointTiers
 }
 
-/** Makes the guard of a node's disk, which frees frozen machines of paused sandboxes and unpacked checkpoints. */
+/**
+ * Creates the guard of a node's disk, which ends frozen machines of paused sandboxes and drops unpacked checkpoints to
+ * free space.
+ */
 export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptions): DiskGuard {
   const { machines, driver, frozenMachines, tiers, onStalled, onError } = options
   return new DiskGuard({
     onError,
     onStalled(machine, reason) {
-      // a build can be repeated, and its disk space is what the sandboxes wait for
+      // a build is ended, as it can be repeated and sandboxes need its disk space
       if (machine.isForBuild && reason !== undefined) {
         machine.endedBecause = reason
         machines.end(machine.machineId).catch(onError)

@@ -10,7 +10,7 @@ import { downloadFile } from './exported-files.ts'
 
 const CHECKPOINTS = 'checkpoints'
 const FILES = 'files'
-/** Younger files are kept: their checkpoint may be about to appear. */
+/** Younger files are kept, because their checkpoint may be about to appear. */
 const GRACE_MS = 10 * 60_000
 
 /**
@@ -37,13 +37,13 @@ export class AdoptedBases {
     await this.#place(checkpointId, { imagePath, guestDir: dirname(envdPath) })
   }
 
-  /** @returns undefined when the base is where the manifest says */
+  /** @returns undefined when the paths in the manifest are valid */
   async placeOf(checkpointId: string): Promise<BasePlace | undefined> {
     const text = await readFile(this.#pathOf(checkpointId), 'utf8').catch(() => undefined)
     return text === undefined ? undefined : (JSON.parse(text) as BasePlace)
   }
 
-  /** Protects an adopted base for a new checkpoint of a machine that runs on it. */
+  /** Protects an adopted base for a new checkpoint of a machine that uses it. */
   async keep(checkpointId: string, { imagePath, guestDir }: BasePlace): Promise<void> {
     const isAdopted = [imagePath, guestDir].some((path) => path.startsWith(`${join(this.#dir, FILES)}/`))
     if (isAdopted) await this.#place(checkpointId, { imagePath, guestDir })
@@ -72,7 +72,9 @@ export class AdoptedBases {
     await writeFileAtomically(this.#pathOf(checkpointId), JSON.stringify(place), { isFlushed: true })
   }
 
-  /** Validates fields that become a path, although `SandboxRecords` already did: a record comes from a bucket. */
+  /**
+   * Validates fields that become a path, although `SandboxRecords` already did, because the record comes from a bucket.
+   */
   #dirOf({ sha256, modifiedAtNs }: ExportedFile): string {
     if (!/^[0-9a-f]{64}$/.test(sha256) || !/^\d{1,20}$/.test(modifiedAtNs))
       throw new SandlotError('checkpoint_damaged', `'${sha256}' and '${modifiedAtNs}' do not identify a file`)
@@ -81,7 +83,7 @@ export class AdoptedBases {
 
   #pathOf(checkpointId: string): string {
     if (!/^[a-z0-9]{1,64}$/.test(checkpointId))
-      throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is no checkpoint id`)
+      throw new SandlotError('not_found', `'${checkpointId.slice(0, 100)}' is not a valid checkpoint id`)
     return join(this.#dir, CHECKPOINTS, `${checkpointId}.json`)
   }
 }

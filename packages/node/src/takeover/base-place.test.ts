@@ -11,7 +11,7 @@ describe('paths in a manifest', () => {
     [image, envd],
     [`/srv/.sandlot/images/${'b'.repeat(64)}.erofs`, envd],
     [`${adopted}/image.erofs`, adopted],
-  ])('%s and %s', (imagePath, guestDir) => {
+  ])('may be %s and %s', (imagePath, guestDir) => {
     expect(() => checkBasePlace({ imagePath, guestDir }, ID)).not.toThrow()
   })
 
@@ -30,7 +30,7 @@ describe('paths in a manifest', () => {
     [image, '/'],
     [image, `${adopted}/../..`],
     [image, { length: 1 }],
-  ])('not %s with %s', (imagePath, guestDir) => {
+  ])('may not be %s and %s', (imagePath, guestDir) => {
     expect(() => checkBasePlace({ imagePath, guestDir } as never, ID)).toThrow(
       expect.objectContaining({ errorName: 'checkpoint_damaged' }),
     )

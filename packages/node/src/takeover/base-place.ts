@@ -1,7 +1,7 @@
 import { normalize } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 
-/** Where on this machine a checkpoint's image and envd are. */
+/** Local paths of a checkpoint's image and envd. */
 export interface BasePlace {
   imagePath: string
   guestDir: string
@@ -12,9 +12,9 @@ const IMAGE = new RegExp(String.raw`/images/[A-Za-z0-9._-]+\.erofs$|${ADOPTED}/i
 const GUEST = new RegExp(`/envd/[0-9a-f]{12}$|${ADOPTED}$`)
 
 /**
- * Checks the paths in a checkpoint's manifest: an image that is opened and a folder that is mounted into its machine. The
- * manifest may come from a bucket, so only paths in the form that this software makes are allowed, which no other folder
- * of the host has.
+ * Checks the paths in a checkpoint's manifest: those of an image, which is opened, and of a folder, which is mounted into
+ * the machine. The manifest may come from a bucket, so only paths in the form that Sandlot creates are allowed, which no
+ * other folder of the host has.
  * @throws SandlotError checkpoint_damaged
  */
 export function checkBasePlace({ imagePath, guestDir }: BasePlace, checkpointId: string): void {
@@ -25,6 +25,6 @@ export function checkBasePlace({ imagePath, guestDir }: BasePlace, checkpointId:
     if (typeof path !== 'string' || !path.startsWith('/') || normalize(path) !== path || !form.test(path))
       throw new SandlotError(
         'checkpoint_damaged',
-        `checkpoint '${checkpointId}' is damaged: its manifest names ${JSON.stringify(path)?.slice(0, 200)} as its ${what}, which is not a path of ours`,
+        `checkpoint '${checkpointId}' is damaged: its manifest names ${JSON.stringify(path)?.slice(0, 200)} as its ${what}, which is not a path that Sandlot creates`,
       )
 }

@@ -5,11 +5,11 @@ import type { RemoteStore } from '../objects/sealed-store.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import { identify, uploadFile } from './exported-files.ts'
 
-/** An instance has a few images and envds. */
+/** Limit of cached identities; an instance has few images and envds. */
 const MAX_REMEMBERED = 100
 
 /**
- * Makes a function that uploads image and envd of a checkpoint to the remote store.
+ * Returns a function that uploads image and envd of a checkpoint to the remote store.
  * @returns undefined when the checkpoint itself is not (yet) in the remote store, or there is none
  */
 export function createBaseExporter(

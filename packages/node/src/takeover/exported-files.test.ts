@@ -11,7 +11,7 @@ import { type RemoteStore, sealBucket } from '../objects/sealed-store.ts'
 import { AdoptedBases } from './adopted-bases.ts'
 import { downloadFile, identify, uploadFile } from './exported-files.ts'
 
-/** A part and a bit, nearly all of it zeros. */
+/** Slightly more than one part, nearly all of it zeros. */
 const content = Buffer.concat([randomBytes(100_000), Buffer.alloc(16 * 2 ** 20), randomBytes(50_000)])
 
 let dir: string
@@ -36,13 +36,13 @@ const download = () => downloadFile(store, file, target(), { mode: 0o644, what: 
 
 const partKey = (part: number) => `bases/${store.blind(file.sha256)}/000${part}.zst`
 
-test('a file arrives with its bytes and its time to the nanosecond', async () => {
+test('a file arrives with its bytes, and its time in nanoseconds', async () => {
   await download()
   expect((await readFile(target())).equals(content)).toBe(true)
   expect((await stat(target(), { bigint: true })).mtimeNs).toBe(1_700_000_000_123_456_789n)
 })
 
-test('a missing part is named, and nothing is left', async () => {
+test('a missing part is reported, and no file is left', async () => {
   const missing = partKey(1)
   await store.delete(missing)
   await expect(download()).rejects.toMatchObject({
@@ -52,7 +52,7 @@ test('a missing part is named, and nothing is left', async () => {
   expect(existsSync(target())).toBe(false)
 })
 
-test('a part with other bytes is damaged, and nothing is left', async () => {
+test('a part with other bytes is damaged, and no file is left', async () => {
   await store.put(partKey(1), (await store.get(partKey(0)))!)
   await expect(download()).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
   expect(existsSync(target())).toBe(false)
@@ -85,7 +85,7 @@ describe('an adopted base', () => {
     adopted = new AdoptedBases(join(dir, 'adopted'))
   })
 
-  test('is kept while a checkpoint needs it, also a later one, and removed with the last', async () => {
+  test('is kept while any checkpoint needs it, also a later one, and removed with the last', async () => {
     await adopted.fetch(store, ID, { image: file, envd: file })
     const place = (await adopted.placeOf(ID))!
     await adopted.keep(NEXT, place)

@@ -9,18 +9,18 @@ import { writeAtomically } from '../host/atomic-writes.ts'
 import { run } from '../host/run.ts'
 import type { RemoteStore } from '../objects/sealed-store.ts'
 
-/** Sealing a part blocks the main thread for 5 ms (docs/adr/0022). */
+/** Size of a part; sealing one blocks the main thread for 5 ms (docs/adr/0022). */
 const PART_BYTES = 4 * 2 ** 20
-/** Incompressible parts grow a little. */
+/** Limit of a compressed part, as incompressible parts grow a little. */
 const MAX_PACKED_BYTES = PART_BYTES + 64 * 1024
-/** Limits a file to 16 GB: no image is larger. */
+/** Limits a file to 16 GB, as no image is larger. */
 const MAX_PARTS = 4096
 const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
 
 const partKey = (store: RemoteStore, sha256: string, part: number): string =>
   `bases/${store.blind(sha256)}/${String(part).padStart(4, '0')}.zst`
-/** Key of an object that is written last, when all parts are there. */
+/** Key of an object that is written last, after all parts. */
 const completeKey = (store: RemoteStore, sha256: string): string => `bases/${store.blind(sha256)}/complete`
 
 /** Identifies a file by its content, reading all of it. */
@@ -45,7 +45,7 @@ export async function uploadFile(store: RemoteStore, path: string, file: Exporte
 }
 
 /**
- * Downloads a file with its content and time on the machine that it comes from; it appears when it is complete.
+ * Downloads a file with the content and time that it has on its own machine; renames it when it is complete.
  * @param what name of the file in messages, e.g. `the image`
  * @throws SandlotError not_found, checkpoint_damaged, checkpoint_store_unavailable
  */

@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
-test('an instance is alive until it has been silent for five minutes', () => {
+test('an instance counts as alive until it has not renewed its lease for five minutes', () => {
   expect([0, LEASE_MS - 1, LEASE_MS, 10 * LEASE_MS].map(isFresh)).toEqual([true, true, false, false])
 })
 
@@ -23,7 +23,7 @@ test('an instance without a lease is not alive', async () => {
   expect(isFresh(undefined)).toBe(false)
 })
 
-test('silence is measured by the clock of the store, even if that is wrong', async () => {
+test('the time since a renewal is measured by the clock of the store, even if that is wrong', async () => {
   await renewLease(store, 'other')
   await renewLease(store, 'own')
   const wrong = Date.UTC(2001) / 1000

@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../objects/object-store.ts'
 
-/** An instance counts as dead when it has not renewed its lease for this long; it renews once a minute. */
+/** An instance counts as dead when it has not renewed its lease for this long; leases are renewed once a minute. */
 export const LEASE_MS = 5 * 60_000
 
 const leaseKey = (instanceId: string): string => `instances/${instanceId}.json`
@@ -8,14 +8,17 @@ const leaseKey = (instanceId: string): string => `instances/${instanceId}.json`
 export const isFresh = (silentMs: number | undefined): boolean =>
   silentMs !== undefined && silentMs < LEASE_MS
 
-/** Renews the lease of an instance. Only the object's time matters: the owner of the store can read nothing in it. */
+/**
+ * Renews the lease of an instance. Only the time of the object matters; the content reveals nothing to the owner of the
+ * store.
+ */
 export async function renewLease(store: ObjectStore, instanceId: string): Promise<void> {
   await store.put(leaseKey(instanceId), Buffer.alloc(0))
 }
 
 /**
- * Measures how long an instance has been silent, by comparison with an own lease that was just renewed: both times are
- * the store's, so the clocks of machines do not matter.
+ * Measures the time since an instance renewed its lease, by comparison with an own lease that was just renewed. Both
+ * times come from the store, so the clocks of machines do not matter.
  * @param ownId an instance whose lease has just been renewed
  * @returns milliseconds, undefined when the instance never had a lease
  */

@@ -49,7 +49,7 @@ test('a record that is too large is not read', async () => {
   })
 })
 
-test('a record under the name of another is rejected', async () => {
+test('a record under the name of another sandbox is rejected', async () => {
   const { content } = (await store.getTagged('sandboxes/ibox.json.enc'))!
   await store.put('sandboxes/iother.json.enc', content)
   await expect(records.find('iother')).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })

@@ -15,13 +15,13 @@ const PREFIX = 'sandboxes/'
 const SUFFIX = '.json.enc'
 /** Limit for the rows of one sandbox, including its metadata, in base64. */
 const MAX_RECORD_BYTES = 4 * 2 ** 20
-/** Bounds the list, because the owner of the bucket can add any number of objects. */
+/** Limit of the list, because the owner of the bucket can add any number of objects. */
 const MAX_RECORDS = 100_000
 const keyOf = (sandboxId: string): string => `${PREFIX}${sandboxId}${SUFFIX}`
 
 /**
- * Records of paused sandboxes in the bucket, which another machine needs to take them over. The record names the owner of
- * the sandbox; ownership changes by a conditional put, so one of two machines wins.
+ * Records of paused sandboxes in the bucket, with which another machine can take these over. The record names the owner
+ * of the sandbox; ownership changes by a conditional put, so one of two machines wins.
  */
 export class SandboxRecords implements TakeoverRecords {
   readonly instance: Instance
@@ -40,7 +40,7 @@ export class SandboxRecords implements TakeoverRecords {
     return found && { record: checked(sandboxId, this.#seal.open(sandboxId, found.content)), tag: found.tag }
   }
 
-  /** Ids of all sandboxes with a record, of any owner. Keys that cannot be ours are ignored. */
+  /** Lists the ids of all sandboxes with a record, of any owner. Keys of another form are ignored. */
   async ids(): Promise<string[]> {
     const ids: string[] = []
     for await (const { key } of this.#store.list(PREFIX)) {
@@ -87,7 +87,10 @@ export class SandboxRecords implements TakeoverRecords {
   }
 }
 
-/** Validates a record. Its author knows the secret; fields that become paths are validated all the same. */
+/**
+ * Validates a record, in particular fields that become paths, although only a machine with the secret can have written
+ * it.
+ */
 function checked(sandboxId: string, opened: unknown): SandboxRecord {
   const record = opened as SandboxRecord
   const isFile = (file: ExportedFile | undefined) =>

@@ -3,7 +3,7 @@ import { decrypt, deriveKey, encrypt, keyIdOf, newNonce } from '../objects/seal.
 
 const FORMAT = 1
 
-/** Stored form of a record: without the secret only the format can be read. */
+/** Stored form of a record, of which only the format can be read without the secret. */
 interface Sealed {
   format: number
   /** Distinguishes a wrong secret from a damaged record. */

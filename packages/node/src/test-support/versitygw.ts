@@ -14,17 +14,17 @@ const START_TIMEOUT_MS = 20_000
 const ACCESS_KEY = 'test-access'
 const SECRET_KEY = 'test-secret'
 
-/** A real S3 server for tests: versitygw over a folder. */
+/** A real S3 server for tests: versitygw with a folder as storage. */
 export interface S3Server {
   options: S3StoreOptions
   /** Folder of the bucket: objects are files. */
   bucketDir: string
   start(): Promise<void>
-  /** Ends it at once, connections and all. */
+  /** Kills the server, with all connections. */
   kill(): Promise<void>
 }
 
-/** Builds it on first use (Go, half a minute). @param dir temporary folder for its buckets */
+/** Builds the server on first use (Go, half a minute). @param dir temporary folder for its buckets */
 export async function createS3Server(dir: string): Promise<S3Server> {
   const executable = await installed()
   const port = await freePort()
@@ -92,7 +92,7 @@ async function installed(): Promise<string> {
     await rename(unfinished, folder)
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true })
-    // two test files that begin together both build it; one rename wins
+    // two test files that start concurrently both build the server; the last rename wins
     await access(executable).catch(() => {
       throw error
     })

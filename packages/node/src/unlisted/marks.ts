@@ -5,12 +5,12 @@ import { removeUnfinished, WRITING_PREFIX, writeFileAtomically } from '../host/a
 const SUFFIX = '.json'
 const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
 
-/** Records since when, and by which database, a thing on the disk has not been listed. */
+/** Records since when a thing on the disk has not been listed, and by which database. */
 export interface UnlistedMark {
   id: string
   /** Unix milliseconds of the first start that found it unlisted. */
   sinceMs: number
-  /** Instance of the database that did not list it; no other one may delete it. */
+  /** Id of the database that did not list the thing; under another database it is not deleted. */
   instanceId: string
   /** Unpacked size; undefined when this machine does not know it. */
   sizeBytes?: number
@@ -25,7 +25,7 @@ export class UnlistedMarks {
     this.#dir = dir
   }
 
-  /** Removes what a crash left half written. */
+  /** Removes half-written files of a crash. */
   async prepare(): Promise<void> {
     await removeUnfinished(this.#dir)
   }
@@ -70,7 +70,10 @@ export class UnlistedMarks {
   }
 }
 
-/** Reads what a home keeps although the database of its last start did not list it, with or without a running server. */
+/**
+ * Lists the things that a home keeps although the database of the last start did not list them, with or without a running
+ * server.
+ */
 export async function unlistedIn(
   home: string,
 ): Promise<{ checkpoints: UnlistedMark[]; machines: UnlistedMark[] }> {

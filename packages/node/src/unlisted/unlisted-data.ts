@@ -40,7 +40,7 @@ export function createUnlistedData(options: UnlistedDataOptions): UnlistedData {
       ...common('checkpoint'),
       marks: marksIn(home, 'checkpoints'),
       async describe(id) {
-        // checkpoints that are damaged or only in the bucket have the same grace period
+        // checkpoints that are damaged or only in the bucket have the grace period too
         const manifest = await tiers.peek(id).catch(() => undefined)
         return { sizeBytes: manifest?.sizeBytes, createdAtMs: manifest?.createdAtMs }
       },

@@ -30,7 +30,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(join(dir, '..'), { recursive: true }))
 
-/** A start of a server. */
+/** Simulates a start of a server. */
 async function start(instanceId: string, listed: string[] = []): Promise<void> {
   unlisted = new Unlisted({
     marks,
@@ -71,7 +71,7 @@ test('an unlisted thing is deleted with its mark after the grace period, not bef
   expect([removed, await marks.list()]).toEqual([['c1'], []])
 })
 
-test('the grace period continues while no server runs, but a server waits an hour after its start', async () => {
+test('the grace period also passes while no server runs, but nothing is deleted in the first hour after a start', async () => {
   await start(OWN)
   now += 2 * GRACE_MS
   await start(OWN)
@@ -82,7 +82,7 @@ test('the grace period continues while no server runs, but a server waits an hou
   expect(removed).toEqual(['c1'])
 })
 
-test('a requested collection skips that hour, but not the grace period', async () => {
+test('a requested collection skips the first hour, but not the grace period', async () => {
   await start(OWN)
   await unlisted.collect({ isAsked: true })
   expect(removed).toEqual([])
@@ -91,7 +91,7 @@ test('a requested collection skips that hour, but not the grace period', async (
   expect(removed).toEqual(['c1'])
 })
 
-test('a later join by the same database on a node that runs does not begin the first hour anew', async () => {
+test('a later join by the same database on a running node does not restart the first hour', async () => {
   await start(OWN)
   const joinAgain = () => unlisted.find(present.keys(), () => false, OWN)
   for (let hours = 0; hours < 24 * 7; hours++) {
@@ -102,7 +102,7 @@ test('a later join by the same database on a node that runs does not begin the f
   expect(removed).toEqual(['c1'])
 })
 
-test('the grace period starts again under another database that does not list the thing', async () => {
+test('the grace period restarts under another database that does not list the thing', async () => {
   await start(OWN)
   pass(GRACE_MS)
   await start(OTHER)
@@ -115,7 +115,7 @@ test('the grace period starts again under another database that does not list th
   expect(removed).toEqual(['c1'])
 })
 
-test('a mark is removed when the thing is listed again, and a later mark starts again', async () => {
+test('a mark is removed when the thing is listed again, and a later mark restarts the time', async () => {
   await start(OTHER)
   pass(GRACE_MS)
   await start(OWN, ['c1'])
@@ -166,7 +166,7 @@ test.each([
   ],
   ['without a time', () => writeFileSync(join(dir, 'c1.json'), '{"id":"c1","instanceId":"own"}')],
   ['gone', () => rmSync(join(dir, 'c1.json'))],
-])('a mark that is %s counts for nothing: the time begins again', async (_, damage) => {
+])('a mark that is %s is ignored, and the time restarts', async (_, damage) => {
   await start(OWN)
   pass(GRACE_MS)
   damage()
@@ -175,7 +175,7 @@ test.each([
   expect(await marks.list()).toMatchObject([{ id: 'c1', sinceMs: now, instanceId: OWN }])
 })
 
-test('half of a mark counts as absent', async () => {
+test('an incomplete mark counts as absent', async () => {
   await start(OWN)
   writeFileSync(join(dir, '.writing-c1'), '{"id":"c1"')
   expect(await marks.ids()).toEqual(['c1'])

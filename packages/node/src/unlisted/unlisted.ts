@@ -27,8 +27,8 @@ export interface UnlistedOptions {
 
 /**
  * Things of one kind that are on the disk but not in the database, e.g. because the database is empty, restored from a
- * backup, or of another home. A start only marks them; they are deleted after the grace period, and only under the database
- * that did not list them.
+ * backup, or of another home. A start only marks them; they are deleted after the grace period, and only while the
+ * database is the one that did not list them.
  */
 export class Unlisted {
   readonly #options: UnlistedOptions
@@ -54,7 +54,7 @@ export class Unlisted {
     instanceId: string,
   ): Promise<void> {
     const { marks, onFound, onError } = this.#options
-    // a later join by the database that joined before is not a new start
+    // a repeated join by the same database is not a new start
     if (instanceId !== this.#instanceId) this.#foundAtMs = this.#uptimeMs()
     this.#instanceId = instanceId
     this.#unlisted.clear()
@@ -76,12 +76,15 @@ export class Unlisted {
     return this.#unlisted.size
   }
 
-  /** Called for a thing that is deleted on purpose. */
+  /** Removes the mark of a thing that is deleted on purpose. */
   async forget(id: string): Promise<void> {
     if (this.#unlisted.delete(id)) await this.#options.marks.remove(id)
   }
 
-  /** Deletes things that have been unlisted for the grace period. @param isAsked skips the hour after a start: a user asked for it */
+  /**
+   * Deletes things that have been unlisted for the grace period. @param isAsked whether a user has requested this, which
+   * skips the first hour after a start
+   */
   async collect({ isAsked }: { isAsked: boolean }): Promise<void> {
     const { graceMs, marks, remove, onRemoved, onError } = this.#options
     if (!isAsked && this.#uptimeMs() - this.#foundAtMs < SETTLING_MS) return

@@ -15,6 +15,10 @@ const ended = (buildId = 'b'): NodeEvent => ({
 })
 const samples: NodeEvent = { type: 'samples', samples: [] }
 
+const fail = (error: unknown) => {
+  throw error
+}
+
 /** Everything that a new subscriber is sent at once. */
 function sentTo(log: EventLog, after?: Pick<SentEvent, 'epoch' | 'sequence'>): NodeEvent[] {
   const sent: NodeEvent[] = []
@@ -23,7 +27,7 @@ function sentTo(log: EventLog, after?: Pick<SentEvent, 'epoch' | 'sequence'>): N
 }
 
 test('events are numbered, and sent in order to each subscriber until they are acknowledged', () => {
-  const log = new EventLog()
+  const log = new EventLog(fail)
   const received: SentEvent[] = []
   log.emit(exit('m1'))
   log.subscribe(undefined, (sent) => received.push(sent))
@@ -41,7 +45,7 @@ test('events are numbered, and sent in order to each subscriber until they are a
 })
 
 test('a position of another epoch is ignored', () => {
-  const log = new EventLog()
+  const log = new EventLog(fail)
   log.emit(exit('m1'))
   const other = { epoch: 'of a node before', sequence: 1 }
   log.acknowledge(other)
@@ -49,7 +53,7 @@ test('a position of another epoch is ignored', () => {
 })
 
 test('a new subscriber replaces the previous one, whose close then has no effect', () => {
-  const log = new EventLog()
+  const log = new EventLog(fail)
   const [first, second]: [NodeEvent[], NodeEvent[]] = [[], []]
   const before = log.subscribe(undefined, ({ event }) => first.push(event))
   log.subscribe(undefined, ({ event }) => second.push(event))
@@ -59,7 +63,7 @@ test('a new subscriber replaces the previous one, whose close then has no effect
 })
 
 test('samples are sent to the current subscriber, and not kept', () => {
-  const log = new EventLog()
+  const log = new EventLog(fail)
   log.emit(samples)
   const received: SentEvent[] = []
   log.subscribe(undefined, (sent) => received.push(sent))
@@ -68,7 +72,7 @@ test('samples are sent to the current subscriber, and not kept', () => {
 })
 
 test('lines beyond the limit are replaced by one line with their number; exits and ends are never dropped', () => {
-  const log = new EventLog({ lines: 2, bytes: 1000 })
+  const log = new EventLog(fail, { lines: 2, bytes: 1000 })
   for (const message of ['1', '2', '3', '4']) log.emit(line(message))
   log.emit(exit('m1'))
   log.emit(ended())
@@ -83,7 +87,7 @@ test('lines beyond the limit are replaced by one line with their number; exits a
 })
 
 test('a new subscriber is told of missing lines at once while the build is running', () => {
-  const log = new EventLog({ lines: 10, bytes: 3 })
+  const log = new EventLog(fail, { lines: 10, bytes: 3 })
   for (const message of ['one', 'two', 'three']) log.emit(line(message))
   expect(sentTo(log)).toEqual([
     line('one'),
@@ -92,7 +96,7 @@ test('a new subscriber is told of missing lines at once while the build is runni
 })
 
 test('a connected subscriber misses no line, however slowly it acknowledges', () => {
-  const log = new EventLog({ lines: 2, bytes: 1000 })
+  const log = new EventLog(fail, { lines: 2, bytes: 1000 })
   const received: NodeEvent[] = []
   log.subscribe(undefined, ({ event }) => received.push(event))
   const lines = ['1', '2', '3', '4'].map((message) => line(message))
@@ -102,9 +106,26 @@ test('a connected subscriber misses no line, however slowly it acknowledges', ()
 })
 
 test('acknowledged lines make room for new ones', () => {
-  const log = new EventLog({ lines: 1, bytes: 1000 })
+  const log = new EventLog(fail, { lines: 1, bytes: 1000 })
   log.emit(line('1'))
   log.acknowledge({ epoch: log.epoch, sequence: 1 })
   log.emit(line('2'))
   expect(sentTo(log)).toEqual([line('2')])
+})
+
+test('a subscriber that throws is reported; the emitter, the events and the next subscriber do not suffer', () => {
+  const errors: unknown[] = []
+  const log = new EventLog((error) => errors.push(error))
+  const heard: NodeEvent[] = []
+  const receive = ({ event }: SentEvent) => {
+    heard.push(event)
+    throw new Error('no')
+  }
+  log.emit(exit('m1'))
+  log.subscribe(undefined, receive)
+  log.emit(exit('m2'))
+  log.emit(samples)
+  expect(heard).toEqual([exit('m1'), exit('m2'), samples])
+  expect(errors).toHaveLength(3)
+  expect(sentTo(log)).toEqual([exit('m1'), exit('m2')])
 })

@@ -17,6 +17,7 @@ export interface EventLogLimits {
 export class EventLog {
   readonly epoch = randomUUID()
   readonly #limits: EventLogLimits
+  readonly #onError: (error: unknown) => void
   readonly #kept: SentEvent[] = []
   #sequence = 0
   #keptLines = 0
@@ -25,7 +26,12 @@ export class EventLog {
   readonly #droppedLines = new Map<string, number>()
   #receive: ((sent: SentEvent) => void) | undefined
 
-  constructor(limits: EventLogLimits = { lines: MAX_KEPT_LINES, bytes: MAX_KEPT_LINE_BYTES }) {
+  /** @param onError called with what a subscriber throws: neither the emitter nor other events suffer from that */
+  constructor(
+    onError: (error: unknown) => void,
+    limits: EventLogLimits = { lines: MAX_KEPT_LINES, bytes: MAX_KEPT_LINE_BYTES },
+  ) {
+    this.#onError = onError
     this.#limits = limits
   }
 
@@ -44,7 +50,8 @@ export class EventLog {
   subscribe(after: EventPosition | undefined, receive: (sent: SentEvent) => void): EventSubscription {
     this.#receive = receive
     const first = after?.epoch === this.epoch ? after.sequence : 0
-    for (const sent of [...this.#kept]) if (sent.sequence > first && this.#receive === receive) receive(sent)
+    for (const sent of [...this.#kept])
+      if (sent.sequence > first && this.#receive === receive) this.#send(sent)
     if (this.#receive === receive)
       for (const buildId of [...this.#droppedLines.keys()]) this.#tellDropped(buildId)
     return {
@@ -95,6 +102,14 @@ export class EventLog {
     if (isKept) this.#sequence++
     const sent = { epoch: this.epoch, sequence: this.#sequence, isKept, event }
     if (isKept) this.#kept.push(sent)
-    this.#receive?.(sent)
+    this.#send(sent)
+  }
+
+  #send(sent: SentEvent): void {
+    try {
+      this.#receive?.(sent)
+    } catch (error) {
+      this.#onError(error)
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { EventLog } from './event-log.ts'
 import { EventReceiver } from './event-receiver.ts'
 import type { EventPosition, NodeEvent, SentEvent } from './events.ts'
@@ -10,16 +10,20 @@ let acknowledged: number[]
 let errors: unknown[]
 let handled: string[]
 let receiver: EventReceiver
+/** How many of the next acknowledgements fail. */
+let failAcknowledge = 0
 
 beforeEach(() => {
-  log = new EventLog()
-  acknowledged = []
   errors = []
+  log = new EventLog((error) => errors.push(error))
+  acknowledged = []
+  failAcknowledge = 0
   handled = []
   receiver = new EventReceiver(
     {
       subscribe: (after, receive) => log.subscribe(after, receive),
       async acknowledge(position: EventPosition) {
+        if (failAcknowledge-- > 0) throw new Error('the connection broke')
         acknowledged.push(position.sequence)
         log.acknowledge(position)
       },
@@ -107,9 +111,50 @@ test('events of a restarted node are handled although their numbers begin again'
   receiver.on('exit', ({ machineId }) => void handled.push(machineId))
   receiver.start()
   log.emit(exit('0'))
-  log = new EventLog()
+  log = new EventLog((error) => errors.push(error))
   receiver.start()
   log.emit(exit('1'))
   await settle()
   expect(handled).toEqual(['0', '1'])
+})
+
+describe('an acknowledgement that fails', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  test('is sent again after 1, 2 and 4 seconds, although no other event comes', async () => {
+    receiver.on('exit', ({ machineId }) => void handled.push(machineId))
+    failAcknowledge = 3
+    receiver.start()
+    log.emit(exit('0'))
+    await settle()
+    for (const [ms, failures] of [
+      [999, 1],
+      [1, 2],
+      [1_999, 2],
+      [1, 3],
+      [3_999, 3],
+    ]) {
+      await vi.advanceTimersByTimeAsync(ms!)
+      expect([errors.length, acknowledged]).toEqual([failures, []])
+    }
+    await vi.advanceTimersByTimeAsync(1)
+    expect([handled, acknowledged]).toEqual([['0'], [1]])
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect(acknowledged).toEqual([1])
+  })
+
+  test('is not sent any more after close, but again with the next start', async () => {
+    receiver.on('exit', () => {})
+    failAcknowledge = 1
+    receiver.start()
+    log.emit(exit('0'))
+    await settle()
+    receiver.close()
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect([errors.length, acknowledged]).toEqual([1, []])
+    receiver.start()
+    await settle()
+    expect(acknowledged).toEqual([1])
+  })
 })

@@ -1,11 +1,16 @@
 import type { SandboxNode } from './contract.ts'
 import type { EventPosition, EventSubscription, NodeEventOf, NodeEventType, SentEvent } from './events.ts'
 
+/** Delay before an acknowledgement that failed is sent again; doubles with each further failure. */
+const FIRST_RETRY_MS = 1_000
+const MAX_RETRY_MS = 60_000
+
 type Handler<E> = (event: E) => Promise<void> | void
 
 /**
  * Calls the handlers of each event of a node exactly once, and acknowledges an event when the handlers of that event and
- * of all earlier ones have finished. Handlers are called in the order of the events and may finish in any order.
+ * of all earlier ones have finished. Handlers are called in the order of the events and may finish in any order. An
+ * acknowledgement that fails is sent again.
  */
 export class EventReceiver {
   readonly #node: Pick<SandboxNode, 'subscribe' | 'acknowledge'>
@@ -17,6 +22,9 @@ export class EventReceiver {
   readonly #pending = new Set<number>()
   #subscription: EventSubscription | undefined
   #isAcknowledging = false
+  /** Set while an acknowledgement that failed waits to be sent again. */
+  #retry: NodeJS.Timeout | undefined
+  #retryMs = FIRST_RETRY_MS
 
   constructor(node: Pick<SandboxNode, 'subscribe' | 'acknowledge'>, onError: (error: unknown) => void) {
     this.#node = node
@@ -31,9 +39,12 @@ export class EventReceiver {
   /** Subscribes. Also called after a lost connection; handlers are not called twice for one event. */
   start(): void {
     this.#subscription = this.#node.subscribe(this.#received, (sent) => this.#receive(sent))
+    // an acknowledgement may have been lost with the connection
+    if (this.#received) this.#acknowledgeSoon()
   }
 
   close(): void {
+    clearTimeout(this.#retry)
     this.#subscription?.close()
     this.#subscription = undefined
   }
@@ -82,7 +93,24 @@ export class EventReceiver {
       const [oldestPending] = this.#pending
       const { epoch, sequence } = this.#received!
       const upTo = oldestPending === undefined ? sequence : oldestPending - 1
-      if (upTo > 0) this.#node.acknowledge({ epoch, sequence: upTo }).catch(this.#onError)
+      if (upTo > 0) this.#acknowledge({ epoch, sequence: upTo })
     })
+  }
+
+  #acknowledge(position: EventPosition): void {
+    clearTimeout(this.#retry)
+    this.#node.acknowledge(position).then(
+      () => {
+        this.#retryMs = FIRST_RETRY_MS
+      },
+      (error) => {
+        this.#onError(error)
+        if (!this.#subscription) return
+        clearTimeout(this.#retry)
+        this.#retry = setTimeout(() => this.#acknowledgeSoon(), this.#retryMs)
+        this.#retry.unref()
+        this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
+      },
+    )
   }
 }

@@ -6,7 +6,9 @@ const exit = (machineId: string): NodeEvent => ({ type: 'exit', machineId, reaso
 const settle = () => new Promise(setImmediate)
 
 test('a broken connection neither loses nor repeats an event', async () => {
-  const log = new EventLog()
+  const log = new EventLog((error) => {
+    throw error
+  })
   const target = {
     subscribe: (after, receive) => log.subscribe(after, receive),
     acknowledge: async (position) => log.acknowledge(position),

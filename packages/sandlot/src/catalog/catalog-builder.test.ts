@@ -8,14 +8,16 @@ import { CatalogBuilder } from './catalog-builder.ts'
 import { CatalogEstimates } from './estimates.ts'
 import { RemovedTemplates } from './removed-templates.ts'
 
-/** Writes the lines that templates/build.ts writes: no template exists yet, and a build of `desktop` never ends. */
+/**
+ * Script that writes the same lines as templates/build.ts: no template exists yet, and a build of `desktop` never ends.
+ */
 const SCRIPT = `
 import { createInterface } from 'node:readline'
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\\n')
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const names = process.argv.slice(2)
-// a line as a library of a template may write it
-console.log('{ not ours')
+// a line that a library of a template may write
+console.log('{ of a library')
 for (const name of names) say({ name, state: 'missing' })
 say({ state: 'planned' })
 for (const name of names) {
@@ -44,7 +46,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true })
 })
 
-/** Opens the catalog as a server that starts on this home does. */
+/** Opens the catalog like a server that starts on this home. */
 function open(): void {
   progress = new CatalogProgress(Date.now)
   estimates = new CatalogEstimates(dir)
@@ -72,10 +74,10 @@ test('a template that does not fit above the floor is left out, and built on req
   await start('claude')
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'left-out' })
   expect(progress.describe('claude')).toMatch(
-    /needs about 1.1 GB, and the disk has 10 MB more .*catalogFloorMB/,
+    /needs about 1.1 GB, and the disk has 10 MB above .*catalogFloorMB/,
   )
   builder.build('claude')
-  expect(() => builder.build('claude')).toThrow('on its way')
+  expect(() => builder.build('claude')).toThrow('already being built')
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready' })
 })
 
@@ -96,7 +98,7 @@ test('a removed template is not built by later starts, only on request', async (
   await expect.poll(states, { timeout: 15_000 }).toEqual({ claude: 'ready' })
 })
 
-test('removing a template ends its build, and the others go on', async () => {
+test('removing a template cancels its build, and the other builds continue', async () => {
   await start('claude', 'desktop', 'codex')
   await expect
     .poll(states, { timeout: 15_000 })

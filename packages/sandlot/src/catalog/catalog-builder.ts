@@ -12,14 +12,14 @@ import { checkCatalogName } from './names.ts'
 import type { RemovedTemplates } from './removed-templates.ts'
 
 const SCRIPT = join(repositoryRoot, 'templates', 'build.ts')
-/** Builds yield to sandboxes. */
+/** Niceness of builds, so that sandboxes have priority. */
 const NICE = '10'
 const STDERR_BYTES = 4096
 
 export interface CatalogBuilderOptions {
   removed: RemovedTemplates
   estimates: CatalogEstimates
-  /** Bytes of the disk that the catalog may still take. */
+  /** Disk space that the catalog may still use. */
   roomBytes: () => number
   /** Size of a finished template, image and checkpoint. */
   sizeBytes: (name: string) => Promise<number>
@@ -37,7 +37,7 @@ export interface CatalogServer {
 /** Templates that one process builds, one after the other. */
 interface Run {
   names: string[]
-  /** An administrator asked for them, so they are built even when there is little room. */
+  /** Whether an administrator requested them, so that they are built even when there is little room. */
   isAsked: boolean
 }
 
@@ -54,7 +54,7 @@ export class CatalogBuilder implements CatalogControl {
   }
 
   /**
-   * Starts to build those of `names` that are missing and were not removed.
+   * Starts building the templates in `names` that are missing and were not removed.
    * @returns resolves when it is known which templates exist
    */
   open(server: CatalogServer, names: readonly string[]): Promise<void> {
@@ -69,7 +69,7 @@ export class CatalogBuilder implements CatalogControl {
     checkCatalogName(name, 'there is no template')
     const state = this.#stateOf(name)
     if (state === 'waiting' || state === 'building')
-      throw new SandlotError('conflict', `template '${name}' is on its way: see \`sandlot status\``)
+      throw new SandlotError('conflict', `template '${name}' is already being built: see \`sandlot status\``)
     this.#options.removed.delete(name)
     this.#set(name, { state: 'waiting' })
     this.#add({ names: [name], isAsked: true })
@@ -81,7 +81,7 @@ export class CatalogBuilder implements CatalogControl {
     for (const { names } of this.#waiting) removeFrom(names, name)
     if (this.#run) {
       removeFrom(this.#run.of.names, name)
-      // the other templates of the run are started again, without this one
+      // the other templates of the run are started again without this one
       if (this.#run.building?.name === name) this.#run.child.kill('SIGKILL')
     }
     this.#set(name, { state: 'removed' })
@@ -123,7 +123,8 @@ export class CatalogBuilder implements CatalogControl {
     return new Promise((resolve) => {
       createInterface({ input: child.stdout }).on('line', (text) => {
         const line = parseLine(text)
-        if (!line) this.#options.logger.debug({ text: text.slice(0, STDERR_BYTES) }, 'the catalogue says')
+        if (!line)
+          this.#options.logger.debug({ text: text.slice(0, STDERR_BYTES) }, 'output of the catalogue build')
         else if (line.state === 'planned') resolve()
         else if (line.state === 'next') child.stdin.write(`${this.#decide(run, line.name)}\n`)
         else this.#take(line)
@@ -135,14 +136,14 @@ export class CatalogBuilder implements CatalogControl {
       child.once('close', (code, signal) => {
         // failed builds were reported line by line; a script that crashed is reported here
         if (code !== 0 && signal === null && complaint !== '')
-          this.#options.logger.warn({ code, complaint }, 'building the catalogue broke off')
+          this.#options.logger.warn({ code, complaint }, 'the build process of the catalogue crashed')
         resolve()
         this.#ended(run, signal === null ? complaint : 'its process was ended')
       })
     })
   }
 
-  /** Gives templates that an ended process did not reach to another process, or marks them as failed. */
+  /** Starts another process for templates that an ended process did not reach, or marks them as failed. */
   #ended(run: Run, reason: string): void {
     const wasKilled = this.#run?.child.signalCode != null
     this.#run = undefined
@@ -167,7 +168,7 @@ export class CatalogBuilder implements CatalogControl {
       this.#run!.building = { name, sinceMs: Date.now() }
       return 'build'
     }
-    const reason = `it needs about ${inWords(neededBytes)}, and the disk has ${inWords(Math.max(0, room))} more than it should keep (setting 'catalogFloorMB')`
+    const reason = `it needs about ${inWords(neededBytes)}, and the disk has ${inWords(Math.max(0, room))} above the floor for the catalogue (setting 'catalogFloorMB')`
     this.#set(name, { state: 'left-out', reason })
     logger.warn(
       { template: name, reason, command: `sandlot templates build ${name}` },
@@ -190,7 +191,7 @@ export class CatalogBuilder implements CatalogControl {
       const { readyCount, templates } = this.#server!.progress.report()
       logger.info(
         { template: name, seconds, ready: `${readyCount} of ${templates.length}` },
-        wasThere ? 'a template of the catalogue is there' : 'built a template of the catalogue',
+        wasThere ? 'a template of the catalogue exists already' : 'built a template of the catalogue',
       )
       if (isWhole) this.#measure(name, seconds)
     } else if (line.state === 'failed') {
@@ -203,11 +204,11 @@ export class CatalogBuilder implements CatalogControl {
     const { estimates, sizeBytes, logger } = this.#options
     sizeBytes(name)
       .then((bytes) => estimates.measured(name, seconds, bytes))
-      .catch((err) => logger.warn({ err, template: name }, 'what a build took was not noted'))
+      .catch((err) => logger.warn({ err, template: name }, 'time and size of a build were not recorded'))
   }
 }
 
-/** @returns undefined for a line that the script did not write, for example one of a library */
+/** @returns undefined for a line that the script did not write, e.g. one of a library */
 function parseLine(text: string): CatalogLine | undefined {
   try {
     return JSON.parse(text) as CatalogLine

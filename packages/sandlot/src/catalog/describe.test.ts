@@ -4,7 +4,7 @@ import { roomForCatalog } from './floor.ts'
 
 const estimate = { seconds: 270, megabytes: 3072 }
 
-test('one line says how many templates are ready and what the others will take', () => {
+test('one line tells how many templates are ready, and time and space for the others', () => {
   const ready = ['a', 'b', 'c'].map((name) => ({ name, state: 'ready' as const }))
   const waiting = ['d', 'e'].map((name) => ({ name, state: 'waiting' as const, estimate }))
   const left = { seconds: 540, megabytes: 6144 }
@@ -27,7 +27,7 @@ test('a missing template is listed with the command that builds it', () => {
   expect(details).toEqual([
     'a: being built for 41 s, now [builder 2/5] RUN x',
     'b: removed; `sandlot templates build b` builds it again',
-    'c: left out: no room; `sandlot templates build c` builds it all the same',
+    'c: left out: no room; `sandlot templates build c` builds it nevertheless',
   ])
 })
 

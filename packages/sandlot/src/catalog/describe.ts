@@ -22,7 +22,7 @@ export function detailsOf({ templates }: CatalogReport, nowMs = Date.now()): str
     if (entry.state === 'failed')
       return `${name}: failed: ${firstLine(entry.reason)}; the next start tries again`
     if (entry.state === 'left-out')
-      return `${name}: left out: ${entry.reason}; \`sandlot templates build ${name}\` builds it all the same`
+      return `${name}: left out: ${entry.reason}; \`sandlot templates build ${name}\` builds it nevertheless`
     if (entry.state === 'removed')
       return `${name}: removed; \`sandlot templates build ${name}\` builds it again`
     return []

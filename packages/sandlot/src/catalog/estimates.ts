@@ -7,7 +7,9 @@ import { writeAtomically } from '../write-atomically.ts'
 /** Estimates measured for this repository: see templates/README.md. */
 const RECORDED = join(repositoryRoot, 'templates', 'estimates.json')
 
-/** Accounts for steps kept for a rebuild: for the whole catalog 1.4 GB beside 9.6 GB of images and checkpoints. */
+/**
+ * Factor for steps that are cached for a rebuild: for the whole catalog 1.4 GB beside 9.6 GB of images and checkpoints.
+ */
 const KEPT_BESIDE = 1.15
 
 type ByName = Record<string, CatalogEstimate>
@@ -33,7 +35,7 @@ export class CatalogEstimates {
   }
 }
 
-/** Reads recorded estimates; a missing or malformed file gives none. */
+/** Reads recorded estimates; a missing or malformed file counts as empty. */
 function read(file: string): ByName {
   try {
     const content = JSON.parse(readFileSync(file, 'utf8')) as ByName

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeAtomically } from '../write-atomically.ts'
 
-/** Templates of the catalog that the administrator removed from a home, so that no start builds them again. */
+/** Templates of the catalog that the administrator removed from a home, so that starts do not build them again. */
 export class RemovedTemplates {
   readonly #file: string
 

@@ -5,7 +5,7 @@ import { readEnvFile } from '../env-file.ts'
 import { findServer, localUrl } from '../server-lock.ts'
 
 const REQUEST_TIMEOUT_MS = 5_000
-/** Covers ending a running build and its machine first. */
+/** Long enough to first cancel a running build and end its machine. */
 const CHANGE_TIMEOUT_MS = 120_000
 
 /** Reads the state of a home's catalog. @returns undefined when no server answers */

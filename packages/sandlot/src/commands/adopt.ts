@@ -16,16 +16,16 @@ export const adoptCommand = (): Command =>
     new Command('adopt').description('take over paused sandboxes of a machine that died, from the bucket'),
     ['home', 'checkpointBucket', 'checkpointEndpoint', 'checkpointRegion', 'checkpointPrefix'],
   )
-    .option('--list', 'say what the bucket has of other machines, and take nothing')
-    .option('--sandbox <id>', 'only this one; default: all that can be taken')
-    .option('--force', 'also of a machine that was alive less than five minutes ago')
-    .option('--json', 'the list as JSON')
+    .option('--list', 'list the sandboxes of other machines in the bucket, without taking any over')
+    .option('--sandbox <id>', 'only this sandbox; default: all that can be taken over')
+    .option('--force', 'also take over sandboxes of a machine that was alive less than five minutes ago')
+    .option('--json', 'print the list as JSON')
     .addHelpText(
       'after',
       `
-The server of this home must not run; its next start shows them, paused, with their ids and tokens, in the default team.
-Both machines need the same bucket and the same SANDLOT_CHECKPOINT_SECRET. What a checkpoint holds is fetched when it
-is resumed; its image is fetched now.
+The server of this home must not run. Its next start shows the sandboxes, paused, with their ids and tokens, in the
+default team. Both machines need the same bucket and the same SANDLOT_CHECKPOINT_SECRET. Images are fetched now, the
+content of a checkpoint when the sandbox is resumed.
 
 Examples:
   sandlot adopt --list
@@ -59,7 +59,7 @@ async function adoptAll(
   if (candidates.length === 0) process.stdout.write('The bucket has no sandboxes of other machines.\n')
   for (const { sandboxId, owner, obstacle, isForceable } of candidates) {
     if (obstacle && !(isForced && isForceable)) {
-      process.stdout.write(`Left ${sandboxId}: ${obstacle}.\n`)
+      process.stdout.write(`Skipped ${sandboxId}: ${obstacle}.\n`)
       continue
     }
     try {

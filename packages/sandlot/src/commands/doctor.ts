@@ -6,12 +6,14 @@ import { addSettingFlags, configOf } from '../setting-flags.ts'
 const SIGNS = { ok: '✓', warning: '!', failed: '✗' } as const
 
 export const doctorCommand = (): Command =>
-  addSettingFlags(new Command('doctor').description('check this machine, each requirement with its mend'))
+  addSettingFlags(
+    new Command('doctor').description('check the requirements of this machine, and say how to meet them'),
+  )
     .option('--json', 'as JSON')
     .addHelpText(
       'after',
       `
-✓ is fine, ! works but look, ✗ must be mended. Exit code 1 when there is a ✗.
+✓ is fine, ! works but is worth a look, ✗ must be fixed. Exit code 1 when there is a ✗.
 
 Examples:
   sandlot doctor

@@ -4,10 +4,10 @@ import { addSettingFlags, configOf } from '../setting-flags.ts'
 import { stopServer } from '../stop-server.ts'
 
 export const downCommand = (): Command =>
-  addSettingFlags(new Command('down').description('stop the server and end its sandboxes; the home stays'), [
-    'home',
-    'networkRange',
-  ])
+  addSettingFlags(
+    new Command('down').description('stop the server and end its sandboxes; the home is kept'),
+    ['home', 'networkRange'],
+  )
     .addHelpText(
       'after',
       `

@@ -9,15 +9,17 @@ const REQUEST_TIMEOUT_MS = 10 * 60_000
 
 export const gcCommand = (): Command =>
   addSettingFlags(
-    new Command('gc').description('free what deleted checkpoints have left (the server does it by itself)'),
+    new Command('gc').description(
+      'free the disk space of deleted checkpoints (the server also does this periodically)',
+    ),
     ['home', 'unlistedGraceDays'],
   )
-    .option('--dry-run', 'say what would be freed, and free nothing')
+    .option('--dry-run', 'only report what would be freed')
     .addHelpText(
       'after',
       `
-The server must be up. What is younger than ten minutes stays, and what its database does
-not list for as long as unlistedGraceDays says: that is shown line by line.
+The server must be up. Data that is younger than ten minutes is kept. Data that the database does not list is kept for
+the time of the setting unlistedGraceDays, and listed line by line.
 
 Examples:
   sandlot gc --dry-run

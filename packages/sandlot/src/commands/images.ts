@@ -15,7 +15,7 @@ export const imagesCommand = (): Command =>
     .addHelpText(
       'after',
       `
-A mapped name is never asked for at a registry: on a machine without internet, map what your templates start from.
+A mapped name is never requested from a registry: on a machine without internet, map the images that your templates use.
 
 Examples:
   sandlot images map ubuntu:22.04 ./rootfs.tar
@@ -28,26 +28,23 @@ const mapCommand = (): Command =>
     new Command('map')
       .argument('<name>', 'as templates write it, e.g. ubuntu:22.04')
       .argument('<tar>', 'root file system as a tar, plain or compressed')
-      .description('let a name stand for a local root file system'),
+      .description('map an image name to a local root file system'),
     ['home', 'cache'],
   ).action(async (name: string, tar: string, _options: unknown, command: Command) => {
     const file = resolve(tar)
     if (!existsSync(file)) throw new SandlotError('invalid_request', `there is no file ${file}`)
     const { path } = await ensureImager(configOf(command).settings.cache, { update: () => {} })
     const { key } = await (await openImages(command)).map(name, file, path)
-    process.stdout.write(`${name} is ${key.slice(0, 12)} now.\n`)
+    process.stdout.write(`${name} is mapped to image ${key.slice(0, 12)}.\n`)
   })
 
 const listCommand = (): Command =>
-  addSettingFlags(new Command('list').description('images with what they take on the disk'), [
-    'home',
-    'cache',
-  ])
+  addSettingFlags(new Command('list').description('list images with their disk usage'), ['home', 'cache'])
     .option('--json', 'as JSON')
     .action(async (options: { json?: boolean }, command: Command) => {
       const listed = await (await openImages(command)).list()
       if (options.json) return void process.stdout.write(`${JSON.stringify(listed)}\n`)
-      if (listed.length === 0) return void process.stdout.write('No images but the base.\n')
+      if (listed.length === 0) return void process.stdout.write('No images except the base.\n')
       for (const { key, sizeBytes, usedAtMs, names, source } of listed) {
         const size = `${Math.ceil(sizeBytes / 2 ** 20)} MB`.padStart(9)
         const used = new Date(usedAtMs).toISOString()
@@ -58,21 +55,19 @@ const listCommand = (): Command =>
 const gcCommand = (): Command =>
   addSettingFlags(
     new Command('gc').description(
-      'remove the layers of builds now, not only by age (the server removes images that nothing needs by itself)',
+      'remove all cached layers of builds now, whatever their age (the server removes unused images periodically)',
     ),
     ['home'],
   ).action(async (_options: unknown, command: Command) => {
     const removed = await removeLayers(configOf(command).settings.home)
-    process.stdout.write(
-      `Removed ${removed} layers. The server frees their bytes within a quarter of an hour.\n`,
-    )
+    process.stdout.write(`Removed ${removed} layers. The server frees their disk space within 15 minutes.\n`)
   })
 
 async function openImages(command: Command): Promise<ImageStore> {
   const { home } = configOf(command).settings
   const images = new ImageStore({
     dir: join(home, 'images'),
-    // only a build starts from it
+    // only builds need the base image
     baseImage: { path: '', key: '' },
   })
   await images.open()

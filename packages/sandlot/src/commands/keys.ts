@@ -11,7 +11,7 @@ export const keysCommand = (): Command =>
     .addHelpText(
       'after',
       `
-Keys are stored hashed: \`create\` prints one once and never again.
+Only hashes of keys are stored: \`create\` prints a key once, and it cannot be shown again.
 
 Examples:
   sandlot keys create --name ci
@@ -20,8 +20,8 @@ Examples:
     )
 
 const createCommand = (): Command =>
-  addSettingFlags(new Command('create').description('make a key and print it, once'), ['home'])
-    .option('--name <name>', 'what it is for', 'unnamed')
+  addSettingFlags(new Command('create').description('create a key and print it once'), ['home'])
+    .option('--name <name>', 'purpose of the key', 'unnamed')
     .option('--json', 'as JSON')
     .action(async (options: { name: string; json?: boolean }, command: Command) => {
       const created = await withKeys(command, (keys) => keys.create(options.name))
@@ -29,22 +29,25 @@ const createCommand = (): Command =>
     })
 
 const listCommand = (): Command =>
-  addSettingFlags(new Command('list').description('keys with their ends masked'), ['home'])
+  addSettingFlags(new Command('list').description('list keys, masked'), ['home'])
     .option('--json', 'as JSON')
     .action(async (options: { json?: boolean }, command: Command) => {
       const listed = await withKeys(command, (keys) => keys.list())
       if (options.json) return void process.stdout.write(`${JSON.stringify(listed)}\n`)
       if (listed.length === 0)
-        return void process.stdout.write('No keys. Make one: sandlot keys create --name <name>\n')
+        return void process.stdout.write('No keys. Create one: sandlot keys create --name <name>\n')
       for (const { id, name, masked, createdAt } of listed) {
-        // names are chosen by members of teams: strips control characters before they reach the administrator's terminal
+        // members of teams choose the names, so control characters are stripped before they reach the administrator's
+        // terminal
         process.stdout.write(`${id}  ${masked}  ${createdAt}  ${name.replace(/\p{Cc}/gu, '\ufffd')}\n`)
       }
     })
 
 const deleteCommand = (): Command =>
   addSettingFlags(
-    new Command('delete').argument('<id>', 'from `sandlot keys list`').description('end a key now'),
+    new Command('delete')
+      .argument('<id>', 'from `sandlot keys list`')
+      .description('delete a key; it stops working at once'),
     ['home'],
   ).action(async (id: string, _options: unknown, command: Command) => {
     await withKeys(command, (keys) => keys.delete(id))

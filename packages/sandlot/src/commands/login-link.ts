@@ -26,7 +26,7 @@ Examples:
       if (!server)
         throw new SandlotError(
           'conflict',
-          `no server runs on ${home}: a link would lead nowhere. Start one with \`sandlot up\`.`,
+          `no server runs on ${home}, and a link would not work. Start one with \`sandlot up\`.`,
         )
       const { makeLoginLink } = await import('../wiring.ts')
       process.stdout.write(`${await makeLoginLink(config, server.domain)}\n`)

@@ -16,11 +16,11 @@ export const purgeCommand = (): Command =>
     ),
     ['home'],
   )
-    .option('-y, --yes', 'do not ask')
+    .option('-y, --yes', 'do not ask for confirmation')
     .addHelpText(
       'after',
       `
-Other instances and the machine's cache (/var/cache/sandlot) stay, and so does a PostgreSQL database: \`dropdb\` removes it.
+Other instances, the machine's cache (/var/cache/sandlot) and a PostgreSQL database are kept; \`dropdb\` removes the latter.
 
 Examples:
   sandlot purge
@@ -38,7 +38,7 @@ Examples:
         return 'removed'
       })
       await progress.step('home', async () => {
-        if (!existsSync(settings.home)) return `${settings.home} is not there`
+        if (!existsSync(settings.home)) return `${settings.home} does not exist`
         await removeHome(settings.home)
         return `${settings.home} removed`
       })
@@ -49,11 +49,11 @@ async function checkIsHome(home: string): Promise<void> {
   if (!existsSync(home) || existsSync(serverLockPath(home)) || (await readdir(home)).length === 0) return
   throw new SandlotError(
     'invalid_request',
-    `${home} is not a home of Sandlot (no server ever ran on it): nothing was removed`,
+    `${home} is not a home of Sandlot (no server ever ran on it), so nothing was removed`,
   )
 }
 
-/** Removes the lock last, so that an interrupted purge can be repeated. */
+/** Removes a home; the lock file is removed last, so that an interrupted purge can be repeated. */
 async function removeHome(home: string): Promise<void> {
   const names = await readdir(home)
   for (const name of names.filter((name) => join(home, name) !== serverLockPath(home)))
@@ -65,13 +65,13 @@ async function confirm(home: string): Promise<boolean> {
   if (!process.stdin.isTTY) {
     throw new SandlotError(
       'invalid_request',
-      `purge removes ${home} and all its sandboxes: say --yes when there is nobody to ask`,
+      `purge removes ${home} and all its sandboxes; without a terminal it needs --yes`,
     )
   }
   const question = createInterface({ input: process.stdin, output: process.stderr })
   try {
     return /^y(es)?$/i.test(
-      (await question.question(`Remove ${home} and all its sandboxes for good? [y/N] `)).trim(),
+      (await question.question(`Remove ${home} and all its sandboxes permanently? [y/N] `)).trim(),
     )
   } finally {
     question.close()

@@ -4,12 +4,12 @@ import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 export const setupCommand = (): Command =>
   addSettingFlags(
-    new Command('setup').description('set up what is missing on this machine, without starting a server'),
+    new Command('setup').description('set up this machine as needed, without starting a server'),
   )
     .addHelpText(
       'after',
       `
-Debian packages, runsc, envd and the base image; what is there is not made again. \`sandlot up\` does the same first.
+Provides Debian packages, runsc, envd and the base image, unless they exist already. \`sandlot up\` begins with this too.
 
 Examples:
   sandlot setup

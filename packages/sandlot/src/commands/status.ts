@@ -12,7 +12,9 @@ import { describeUnlisted } from '../unlisted-report.ts'
 const REQUEST_TIMEOUT_MS = 5000
 
 export const statusCommand = (): Command =>
-  addSettingFlags(new Command('status').description('is the server up, and what runs on it'), ['home'])
+  addSettingFlags(new Command('status').description('show whether the server is up, and what runs on it'), [
+    'home',
+  ])
     .option('--json', 'as JSON')
     .addHelpText(
       'after',
@@ -34,15 +36,15 @@ interface Status {
   pid?: number
   listen?: string
   domain?: string
-  /** Server that this one waits for. */
+  /** Active server that this server waits for. */
   standbyFor?: string
   isHealthy: boolean
   sandboxes?: number
-  /** Background work. */
+  /** Progress of the catalog. */
   catalog?: CatalogReport
   /** Data of this home that the database does not list. */
   unlisted?: string
-  /** Why sandboxes stand still. */
+  /** Why sandboxes are frozen. */
   firewallFault?: string
 }
 
@@ -77,7 +79,7 @@ function format(status: Status): string {
     standbyFor && `standby, does not listen while ${standbyFor} is the active server of the database`
   const state = isHealthy ? 'up' : (waiting ?? 'does not answer (starting, or stuck: see its log)')
   const count = sandboxes === undefined ? '' : `sandboxes  ${sandboxes} running\n`
-  const stalled = fault ? `firewall   sandboxes stand still: ${fault}\n` : ''
+  const stalled = fault ? `firewall   sandboxes are frozen: ${fault}\n` : ''
   const kept = unlisted ? `unlisted   ${unlisted}\n` : ''
   const lines =
     catalog && catalog.templates.length > 0 ? [describeCatalog(catalog), ...detailsOf(catalog)] : []

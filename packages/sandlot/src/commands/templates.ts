@@ -7,15 +7,15 @@ import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 export const templatesCommand = (): Command =>
   new Command('templates')
-    .description('what sandboxes can be started from, and what of the catalogue is there')
+    .description('list the templates that sandboxes start from, build and remove those of the catalogue')
     .addCommand(listCommand())
     .addCommand(buildCommand())
     .addCommand(removeCommand())
     .addHelpText(
       'after',
       `
-Teams build and delete theirs with the SDK or \`e2b template\`; which templates of the catalogue a start builds says the
-setting \`catalog\`. One that was removed is not built again until \`sandlot templates build\` asks for it.
+Teams build and delete their own templates with the SDK or \`e2b template\`. The setting \`catalog\` decides which templates of
+the catalogue are built after a start. A removed template is only built again by \`sandlot templates build\`.
 
 Examples:
   sandlot templates list
@@ -31,9 +31,10 @@ interface Row extends Omit<ListedTemplate, 'checkpointId' | 'sizeBytes'> {
 }
 
 const listCommand = (): Command =>
-  addSettingFlags(new Command('list').description('templates and snapshots of all teams, with their size'), [
-    'home',
-  ])
+  addSettingFlags(
+    new Command('list').description('list templates and snapshots of all teams with their size'),
+    ['home'],
+  )
     .option('--json', 'as JSON')
     .action(async (options: { json?: boolean }, command: Command) => {
       const rows = await readRows(configOf(command))
@@ -47,12 +48,12 @@ const buildCommand = (): Command =>
     new Command('build').description('build a template of the catalogue that was left out or removed'),
     ['home'],
   )
-    .argument('<name>', 'of the catalogue')
+    .argument('<name>', 'name of a template of the catalogue')
     .addHelpText(
       'after',
       `
-The server must be up, and builds it in the background, also when the disk has less free than the setting
-\`catalogFloorMB\` says.`,
+The server must be up. It builds the template in the background, even when the disk has less free space than the setting
+\`catalogFloorMB\`.`,
     )
     .action(async (name: string, _options: unknown, command: Command) => {
       await changeCatalog(configOf(command), 'POST', name)
@@ -61,15 +62,16 @@ The server must be up, and builds it in the background, also when the disk has l
 
 const removeCommand = (): Command =>
   addSettingFlags(
-    new Command('remove').description('remove a template of the catalogue, and free what it takes'),
+    new Command('remove').description('remove a template of the catalogue, and free its disk space'),
     ['home'],
   )
-    .argument('<name>', 'of the catalogue')
+    .argument('<name>', 'name of a template of the catalogue')
     .addHelpText(
       'after',
       `
-The server must be up. Refused while sandboxes of it run or are paused. Snapshots and templates that were made from it
-go on: what they need stays. Later starts do not build it again; \`sandlot templates build <name>\` does.`,
+The server must be up. Refused while sandboxes of the template are running or paused. Snapshots and templates that were
+made from it still work: files that they need are kept. Later starts do not build the template again;
+\`sandlot templates build <name>\` does.`,
     )
     .action(async (name: string, _options: unknown, command: Command) => {
       const removed = (await changeCatalog(configOf(command), 'DELETE', name)) as Removed
@@ -78,7 +80,7 @@ go on: what they need stays. Later starts do not build it again; \`sandlot templ
       )
     })
 
-/** Answer of the server. */
+/** Response of the server. */
 interface Removed {
   wasThere: boolean
   freedBytes: number
@@ -86,9 +88,10 @@ interface Removed {
 }
 
 function whatWasRemoved(name: string, { wasThere, freedBytes, neededBy }: Removed): string {
-  if (!wasThere) return `${name} was not there.`
+  if (!wasThere) return `${name} was not built.`
   const freed = freedBytes > 0 ? `, ${toMB(freedBytes)} of images and layers freed` : ''
-  const kept = neededBy > 0 ? `; its image stays: ${neededBy} snapshots, templates or layers need it` : ''
+  const kept =
+    neededBy > 0 ? `; its image is kept, as ${neededBy} snapshots, templates or layers need it` : ''
   return `${name} is removed${freed}${kept}. Its packed checkpoint is freed within half an hour, or by \`sandlot gc\` ten minutes from now.`
 }
 

@@ -5,7 +5,9 @@ import { addSettingFlags, configOf } from '../setting-flags.ts'
 
 export const upCommand = (): Command =>
   addSettingFlags(
-    new Command('up').description('set up what is missing and run the server until SIGTERM or Ctrl-C'),
+    new Command('up').description(
+      'set up this machine as needed, and run the server until SIGTERM or Ctrl-C',
+    ),
   )
     .addHelpText(
       'after',
@@ -21,12 +23,12 @@ Examples:
     .action(async (_options: unknown, command: Command) => {
       const config = configOf(command)
       for (const warning of config.warnings) process.stderr.write(`! ${warning}\n`)
-      // Loaded here, so that other commands do not load the whole server.
+      // Loaded on demand, so that other commands need not load the whole server.
       const { serve } = await import('../serve.ts')
       await serve(config, (apiKey) => process.stderr.write(welcome(config, apiKey)))
     })
 
-/** The lines that a new user needs. */
+/** Instructions for a new user. */
 const welcome = ({ settings }: Config, apiKey: string): string => `
 Sandlot is up: http://${settings.listen}  (domain ${settings.domain}, key ${apiKey.slice(0, 12)}…)
 

@@ -7,12 +7,12 @@ const config = (flags: Record<string, string>) => loadConfig({ flags, env: {} })
 
 describe('the listen address', () => {
   test.each(['3000', 'localhost:3000', '127.0.0.1:3000', '[::1]:3000'])(
-    '%s is this machine only',
+    '%s is reachable from this machine only',
     (listen) => {
       expect(listenAddress(config({ listen })).status).toBe('ok')
     },
   )
-  test.each(['0.0.0.0:3000', '[::]:3000', '192.0.2.7:3000'])('%s is warned of', (listen) => {
+  test.each(['0.0.0.0:3000', '[::]:3000', '192.0.2.7:3000'])('%s is a warning', (listen) => {
     expect(listenAddress(config({ listen }))).toMatchObject({
       status: 'warning',
       detail: expect.stringContaining('plain HTTP'),
@@ -51,7 +51,7 @@ describe('the home', () => {
   const settings = { home: '/srv/sandlot' }
   const root = { '/': { mode: 0o755 }, '/srv': { mode: 0o755 } }
 
-  test('that only root can enter is fine, and so is one that does not exist yet', () => {
+  test('that only root can enter is fine, and so is a home that does not exist yet', () => {
     const modes = { ...root, '/srv/sandlot': { mode: 0o700 }, '/srv/sandlot/db.sqlite': { mode: 0o644 } }
     expect(homeAccess({ settings }, hostWith({ modes })).status).toBe('ok')
     expect(homeAccess({ settings }, hostWith({ modes: root })).status).toBe('ok')
@@ -74,7 +74,7 @@ describe('the home', () => {
   })
 })
 
-test('a kernel without user namespaces, or that allows none, is a warning', () => {
+test('a kernel that has or allows no user namespaces is a warning', () => {
   const machine = (max: string) =>
     hostWith({ files: { '/proc/self/ns/user': '', '/proc/sys/user/max_user_namespaces': max } })
   expect(userNamespaces(undefined, machine('95000')).status).toBe('ok')

@@ -17,7 +17,7 @@ export function listenAddress({ listen, sandboxListen }: Pick<Config, 'listen' |
   if (open.length === 0) return { status: 'ok', detail: 'this machine only' }
   return {
     status: 'warning',
-    detail: `${open.join(' and ')} can be reached from outside, and answers plain HTTP as well as TLS: keys may cross the network readable`,
+    detail: `${open.join(' and ')} can be reached from outside, and answers plain HTTP as well as TLS: keys may cross the network unencrypted`,
     mend: 'listen on 127.0.0.1 behind a proxy that speaks TLS; or firewall the port and give out https:// addresses only',
   }
 }
@@ -31,8 +31,8 @@ export function bucketTransport({ settings }: Pick<Config, 'settings'>): Verdict
     return { status: 'ok', detail: shown || 'Amazon S3, TLS' }
   return {
     status: 'warning',
-    detail: `${shown} is plain HTTP: what is in the bucket is sealed, but anybody on the way can see names and sizes, keep answers back or put old ones in`,
-    mend: 'an https:// checkpointEndpoint',
+    detail: `${shown} is plain HTTP: objects are sealed, but anybody on the path can see names and sizes, suppress answers or replay old ones`,
+    mend: 'set an https:// checkpointEndpoint',
   }
 }
 
@@ -47,7 +47,7 @@ export function homeAccess(
     const found = files.ownerAndMode(path)
     return found && (found.mode & OTHERS) !== 0
   })
-  // below a folder that no other user may enter, modes of files do not matter
+  // when no other user may enter the home, the modes of its files do not matter
   if (own && readable.includes(home))
     return { status: 'warning', detail: `others may look into ${readable.join(', ')}`, mend }
   const owners = new Set([0, process.getuid?.()])
@@ -58,15 +58,15 @@ export function homeAccess(
     if (isOthers)
       return {
         status: 'warning',
-        detail: `others can write to ${path}, so they can put another folder in the place of the home`,
+        detail: `others can write to ${path}, so they can replace the home with another folder`,
         mend,
       }
     if (path === dirname(path)) break
   }
-  return { status: 'ok', detail: own ? `${home}, root only` : `${home} is made for root only` }
+  return { status: 'ok', detail: own ? `${home}, root only` : `${home} will be created for root only` }
 }
 
-/** Checks for user namespaces, which the kernel of each sandbox runs in. */
+/** Checks for user namespaces, in which the kernels of sandboxes run. */
 export function userNamespaces(_config?: Config, files: HostFiles = hostFiles): Verdict {
   const max = files.read('/proc/sys/user/max_user_namespaces')
   if (!files.list('/proc/self/ns').includes('user'))

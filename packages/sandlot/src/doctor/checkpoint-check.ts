@@ -6,7 +6,7 @@ import type { Verdict } from './finding.ts'
 
 const SHOWN = 3
 
-/** Reports, before an upgrade, checkpoints whose memory the runsc of this version cannot restore. */
+/** Reports checkpoints with a memory that the runsc of this version cannot restore; useful before an upgrade. */
 export async function checkpoints({ settings }: Config): Promise<Verdict> {
   const folder = new CheckpointFolder(
     join(settings.home, 'checkpoints'),
@@ -28,7 +28,7 @@ export async function checkpoints({ settings }: Config): Promise<Verdict> {
     status: 'warning',
     detail: `${misfits.length} of ${ids.length} would start without their memory: ${misfits.slice(0, SHOWN).join('; ')}${more}`,
     mend: isBootable
-      ? 'resume and finish what needs its memory with the version that saved it; the others boot from their file system'
+      ? 'with the version that saved them, resume the sandboxes whose memory you need; the others boot from their file system'
       : 'start the version that saved them and pause them again: some have no file system to boot from',
   }
 }

@@ -8,7 +8,7 @@ import { loadConfig } from '../config.ts'
 import { examine } from './examine.ts'
 import { port } from './network-and-disk-checks.ts'
 
-test('every check answers on any machine, and each failure says what to do', async () => {
+test('every check returns a result on any machine, and each failure says what to do', async () => {
   const home = mkdtempSync(join(tmpdir(), 'sandlot-doctor-'))
   const findings = await examine(loadConfig({ flags: { home, listen: '34567' }, env: {} }))
   rmSync(home, { recursive: true })

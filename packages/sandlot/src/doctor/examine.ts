@@ -71,5 +71,5 @@ const CHECKS: Record<string, Check> = {
   'core dumps': coreDumps,
 }
 
-/** Runs every check of the machine concurrently. */
+/** Runs all checks of the machine concurrently. */
 export const examine = (config: Config): Promise<Finding[]> => runChecks(CHECKS, config, CHECK_TIMEOUT_MS)

@@ -8,7 +8,7 @@ export interface FakeHost {
   modes?: Record<string, { uid?: number; mode: number }>
 }
 
-/** Pretends to be a machine that has only these files. */
+/** Simulates a machine with only these files. */
 export const hostWith = ({ files = {}, links = {}, devices = {}, modes = {} }: FakeHost): HostFiles => ({
   read: (path) => files[path],
   list: (path) => [

@@ -8,7 +8,7 @@ export interface HostFiles {
   list(path: string): string[]
   /** Target of a path after all links; undefined when the target does not exist. */
   resolve(path: string): string | undefined
-  /** `<major>:<minor>` of the device that a file lies on. */
+  /** `<major>:<minor>` of the device that contains a file. */
   deviceOf(path: string): string | undefined
   ownerAndMode(path: string): { uid: number; mode: number } | undefined
 }
@@ -25,7 +25,7 @@ export const hostFiles: HostFiles = {
     }),
 }
 
-/** As glibc's gnu_dev_major and gnu_dev_minor, for numbers below 2³². */
+/** Formats a device number like glibc's gnu_dev_major and gnu_dev_minor, for numbers below 2³². */
 const asNumbers = (device: number): string =>
   `${(device >>> 8) & 0xfff}:${(device & 0xff) | ((device >>> 12) & 0xfff00)}`
 

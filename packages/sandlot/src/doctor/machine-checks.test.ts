@@ -18,7 +18,7 @@ test('cgroups v2 are recognised by their controllers, and can always freeze', ()
   expect(layout).toEqual({ mode: 'v2', controllers: ['cpu', 'freezer', 'memory', 'pids'] })
 })
 
-test('a systemd hierarchy beside v2 does not make it hybrid, a controller does', () => {
+test('beside v2, a systemd hierarchy of v1 does not make the layout hybrid, but a controller of v1 does', () => {
   const unified = 'cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n'
   expect(readCgroupLayout(`${unified}cgroup /s cgroup rw,name=systemd 0 0`, none).mode).toBe('v2')
   expect(readCgroupLayout(`${unified}cgroup /c cgroup rw,pids 0 0`, none).mode).toBe('hybrid')

@@ -5,7 +5,7 @@ import { run } from '@sandlot/node/host/run'
 import { hostIdsFor } from '@sandlot/node/machines/host-ids'
 import type { Verdict } from './finding.ts'
 
-/** https://gvisor.dev/docs/user_guide/install/ asks for 4.14.77; systrap was measured on 6.18. */
+/** Minimum for gVisor is 4.14.77 (https://gvisor.dev/docs/user_guide/install/); systrap was measured on 6.18. */
 const MINIMUM_KERNEL = [4, 15] as const
 const MINIMUM_MEMORY_MB = 1024
 const CONTROLLERS = ['cpu', 'memory', 'pids'] as const
@@ -34,20 +34,24 @@ export function rootUser(): Verdict {
 }
 
 export function sandboxUsers(): Verdict {
-  if (hostIdsFor('0')) return { status: 'ok', detail: 'each sandbox has a user of its own on this machine' }
+  if (hostIdsFor('0')) return { status: 'ok', detail: 'each sandbox has its own user on this machine' }
   return {
     status: 'warning',
-    detail: 'the kernels of all sandboxes are the same user of this machine',
+    detail: 'the kernels of all sandboxes share one user of this machine',
     mend: 'give the user namespace that Sandlot runs in at least 65536 ids',
   }
 }
 
 export function memoryLimit(): Verdict {
-  if (canSpareKernels()) return { status: 'ok', detail: 'processes go before the kernel of their sandbox' }
+  if (canSpareKernels())
+    return {
+      status: 'ok',
+      detail: 'at the memory limit, processes are killed before the kernel of their sandbox',
+    }
   return {
     status: 'warning',
     detail: 'without CAP_SYS_RESOURCE a fork bomb at the memory limit may end its whole sandbox',
-    mend: 'start Sandlot with CAP_SYS_RESOURCE, as root of the machine has it',
+    mend: 'start Sandlot with CAP_SYS_RESOURCE, which root of the machine has',
   }
 }
 
@@ -76,7 +80,7 @@ export function readCgroupLayout(
     }
     if (type === 'cgroup2') {
       hasV2 = true
-      // Freezing is part of every v2 cgroup and not listed as a controller.
+      // Every v2 cgroup can be frozen, although `freezer` is not listed as a controller.
       for (const controller of [...controllersOf(mountPoint), 'freezer']) controllers.add(controller)
     }
   }
@@ -107,7 +111,7 @@ export async function networkNamespaces(): Promise<Verdict> {
   if (process.getuid?.() !== 0) return { status: 'warning', detail: 'in the kernel; not tried without root' }
   try {
     await run('unshare', ['--net', '--mount', 'true'], { timeoutMs: 5000 })
-    return { status: 'ok', detail: 'can be made' }
+    return { status: 'ok', detail: 'can be created' }
   } catch (error) {
     return {
       status: 'failed',
@@ -135,6 +139,6 @@ export function clock(): Verdict {
   return {
     status: 'failed',
     detail: now,
-    mend: 'the clock is behind: set it (timedatectl set-ntp true), or certificates fail',
+    mend: 'the clock is behind, so certificates will be rejected: set it (timedatectl set-ntp true)',
   }
 }

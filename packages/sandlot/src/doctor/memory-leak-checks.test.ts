@@ -12,7 +12,7 @@ const ok = { status: 'ok' }
 describe('CPU threads', () => {
   const machine = (active: string) => hostWith({ files: { '/sys/devices/system/cpu/smt/active': active } })
 
-  test('two threads a core are a warning', () => {
+  test('two threads per core are a warning', () => {
     expect(smt(undefined, machine('1'))).toMatchObject(warning(/observe each other/, /smt\/control.*nosmt/))
   })
   test('one thread, and a machine that does not report threads, are fine', () => {
@@ -32,7 +32,7 @@ describe('faults of the CPU', () => {
       ),
     })
 
-  test('open and partly open faults are named', () => {
+  test('vulnerabilities that are not or only partly mitigated are listed', () => {
     const faults = {
       mds: 'Vulnerable: Clear CPU buffers attempted, no microcode; SMT vulnerable',
       spectre_v2: 'Mitigation: Retpolines; BHI: Vulnerable',
@@ -51,8 +51,8 @@ describe('faults of the CPU', () => {
     }
     expect(mitigations(undefined, machine(faults))).toMatchObject(ok)
   })
-  test('a kernel that does not report faults is a warning', () => {
-    expect(mitigations(undefined, hostWith({}))).toMatchObject(warning(/does not say/, /kernel/))
+  test('a kernel that does not report vulnerabilities is a warning', () => {
+    expect(mitigations(undefined, hostWith({}))).toMatchObject(warning(/does not report/, /kernel/))
   })
 })
 
@@ -95,7 +95,7 @@ describe('swap', () => {
     })
     expect(swap(undefined, machine)).toMatchObject(ok)
   })
-  test('a volume that lies on an encrypted and on a plain disk is not', () => {
+  test('a volume on an encrypted and a plain disk is a warning', () => {
     const machine = hostWith({
       files: {
         ...swaps('/dev/dm-1 partition'),
@@ -128,7 +128,7 @@ describe('core dumps', () => {
     ['core', '0'],
     ['', 'unlimited'],
     ['|/bin/false', 'unlimited'],
-  ])('the pattern %j with the limit %s keeps nothing', (pattern, limit) => {
+  ])('with the pattern %j and the limit %s no core file is kept', (pattern, limit) => {
     expect(coreDumps(undefined, machine(pattern, limit))).toMatchObject(ok)
   })
   test('a core file is a warning where the limit allows it', () => {

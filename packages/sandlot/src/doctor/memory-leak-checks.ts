@@ -5,15 +5,16 @@ import { type HostFiles, hostFiles } from './host-files.ts'
 
 /*
  * Checks for ways in which a sandbox's memory could be read by another sandbox, or remain on a disk. Each is a setting of
- * the machine, which only the administrator changes, as other programs may need it. docs/security.md tells the consequences.
+ * the machine, which is left to the administrator, as other programs may need it. See docs/security.md for the
+ * consequences.
  */
 
-/** Most layers of device mapper below a swap device; stops a search that would not end. */
+/** Most layers of device mapper below a swap device, so that the search always ends. */
 const MAX_DEPTH = 8
 
 export function smt(_config?: Config, files: HostFiles = hostFiles): Verdict {
   const path = '/sys/devices/system/cpu/smt/active'
-  if (files.read(path) !== '1') return { status: 'ok', detail: 'one thread a core' }
+  if (files.read(path) !== '1') return { status: 'ok', detail: 'one thread per core' }
   return {
     status: 'warning',
     detail: 'on: sandboxes on two threads of one core may observe each other',
@@ -27,16 +28,17 @@ export function mitigations(_config?: Config, files: HostFiles = hostFiles): Ver
   if (names.length === 0)
     return {
       status: 'warning',
-      detail: 'this kernel does not say which faults of the CPU it mends',
+      detail: 'this kernel does not report which vulnerabilities of the CPU it mitigates',
       mend: 'boot a kernel of 4.15 or newer',
     }
   const open = names.flatMap((name) => {
-    // one file may list several states; KVM does not matter here
+    // a file may list several states; those of KVM do not matter
     const parts = (files.read(`${folder}/${name}`) ?? '').split(';').map((part) => part.trim())
     const bad = parts.filter((part) => /\bVulnerable\b/.test(part) && !part.startsWith('KVM:'))
     return bad.length > 0 ? [`${name} (${bad.join(', ')})`] : []
   })
-  if (open.length === 0) return { status: 'ok', detail: `${names.length} known faults of CPUs, none is open` }
+  if (open.length === 0)
+    return { status: 'ok', detail: `${names.length} known vulnerabilities of CPUs, all mitigated` }
   return {
     status: 'warning',
     detail: `open: ${open.join(', ')}`,
@@ -65,7 +67,7 @@ function isSafeSwap(path: string, isFile: boolean, files: HostFiles): boolean {
   return /^zram\d+$/.test(name) || isEncrypted(name, files, MAX_DEPTH)
 }
 
-/** Whether a device is one of dm-crypt, or lies only on such devices. */
+/** Whether a device is encrypted by dm-crypt, or consists only of such devices. */
 function isEncrypted(name: string, files: HostFiles, depth: number): boolean {
   const block = `/sys/class/block/${name}`
   if (files.read(`${block}/dm/uuid`)?.startsWith('CRYPT-')) return true
@@ -78,7 +80,7 @@ export function ksm(_config?: Config, files: HostFiles = hostFiles): Verdict {
   return {
     status: 'warning',
     detail: 'on: the time of a write tells a process whether another has the same page',
-    mend: 'echo 2 > /sys/kernel/mm/ksm/run (parts what is merged), and disable ksm and ksmtuned',
+    mend: 'echo 2 > /sys/kernel/mm/ksm/run (separates merged pages), and disable ksm and ksmtuned',
   }
 }
 
@@ -91,12 +93,12 @@ export function coreDumps(_config?: Config, files: HostFiles = hostFiles): Verdi
   if (limit === '0') return { status: 'ok', detail: 'none is written (ulimit -c 0)' }
   return {
     status: 'warning',
-    detail: `files of up to ${limit ?? 'any'} bytes, named ${pattern}: one of a sandbox's kernel holds its memory`,
+    detail: `files of up to ${limit ?? 'any'} bytes, named ${pattern}: that of a sandbox's kernel contains the sandbox's memory`,
     mend: 'start Sandlot with ulimit -c 0 (LimitCORE=0 in its systemd unit), or sysctl -w kernel.core_pattern=',
   }
 }
 
-/** A program that handles core dumps is started whatever the limit for core files is. */
+/** Checks a program that handles core dumps, which is started whatever the limit for core files is. */
 function piped(pattern: string, files: HostFiles): Verdict {
   const isSystemd = pattern.includes('systemd-coredump')
   const folder = '/etc/systemd/coredump.conf.d'
@@ -105,9 +107,9 @@ function piped(pattern: string, files: HostFiles): Verdict {
   if (isSystemd && !isStored) return { status: 'ok', detail: 'systemd-coredump stores none' }
   return {
     status: 'warning',
-    detail: `go to ${pattern.slice(1).split(' ')[0]}: one of a sandbox's kernel holds its memory`,
+    detail: `go to ${pattern.slice(1).split(' ')[0]}: that of a sandbox's kernel contains the sandbox's memory`,
     mend: isSystemd
       ? 'Storage=none in /etc/systemd/coredump.conf'
-      : "sysctl -w kernel.core_pattern='|/bin/false', and the same in /etc/sysctl.d",
+      : "sysctl -w kernel.core_pattern='|/bin/false', and put it into /etc/sysctl.d too",
   }
 }

@@ -23,7 +23,7 @@ export async function nftables(): Promise<Verdict> {
     }
   if (process.getuid?.() !== 0) return { status: 'warning', detail: 'installed; not tried without root' }
   try {
-    // The check flag goes through the kernel's own parser and changes nothing.
+    // The check flag uses the kernel's own parser and changes nothing.
     const rules = `table inet sandlot_doctor {
       chain postrouting {
         type nat hook postrouting priority 100
@@ -31,7 +31,7 @@ export async function nftables(): Promise<Verdict> {
       }
     }\n`
     await run('nft', ['-c', '-f', '-'], { input: rules, timeoutMs: 5000 })
-    return { status: 'ok', detail: 'takes NAT rules' }
+    return { status: 'ok', detail: 'accepts NAT rules' }
   } catch (error) {
     return {
       status: 'failed',
@@ -41,33 +41,32 @@ export async function nftables(): Promise<Verdict> {
   }
 }
 
-/** Checks the firewall table of a running server, without which sandboxes may not run. */
+/** Checks the firewall table of a running server; without the table sandboxes are frozen. */
 export async function firewall({ settings }: Config): Promise<Verdict> {
-  if (!findServer(settings.home))
-    return { status: 'ok', detail: 'no server runs, so there is nothing to hold' }
-  if (process.getuid?.() !== 0) return { status: 'warning', detail: 'not looked at without root' }
+  if (!findServer(settings.home)) return { status: 'ok', detail: 'no server runs, so no table is needed' }
+  if (process.getuid?.() !== 0) return { status: 'warning', detail: 'cannot be checked without root' }
   const fault = await firewallFault(settings.home)
   if (!fault) return { status: 'ok', detail: "the server's table is in force" }
   return {
     status: 'failed',
-    detail: `sandboxes stand still: ${fault}`,
-    mend: 'the server installs it again by itself; if it goes again, find what flushes it (systemctl reload nftables does) and let that leave tables named sandlot_* alone',
+    detail: `sandboxes are frozen: ${fault}`,
+    mend: 'the server installs the table again by itself; if it disappears again, find the program that flushes it (systemctl reload nftables does) and make it leave tables named sandlot_* alone',
   }
 }
 
-/** Checks the filters on each sandbox's link, which hold even when the table is gone. */
+/** Checks the filters on each sandbox's link, which work even when the table is gone. */
 export async function linkFilters(): Promise<Verdict> {
   if (process.getuid?.() !== 0) return { status: 'warning', detail: 'not tried without root' }
-  // any program works for this check, for example one that lets everything pass
+  // any program works for this check, e.g. one that lets every packet pass
   const program = filterCommands('sandlot0', '1,6 0 0 4294967295')
   const script = `ip link add sandlot0 type veth peer name sandlot1 && ip link set sandlot0 up && tc -batch - <<'END'\n${program}END\n`
   try {
     await run('unshare', ['--net', 'sh', '-c', script], { timeoutMs: 5000 })
-    return { status: 'ok', detail: 'tc takes BPF programs' }
+    return { status: 'ok', detail: 'tc accepts BPF programs' }
   } catch (error) {
     return {
       status: 'warning',
-      detail: `without them only the nftables table and the forwarding switch hold: ${(error as Error).message}`,
+      detail: `without them only the nftables table and the forwarding switch isolate sandboxes: ${(error as Error).message}`,
       mend: 'install iproute2 (tc), load sch_ingress and cls_bpf, or use a kernel that has them',
     }
   }
@@ -103,7 +102,10 @@ function nearestExisting(path: string): string {
 export async function port({ settings, listen, sandboxListen }: Config): Promise<Verdict> {
   const server = findServer(settings.home)
   if (server?.listen === settings.listen)
-    return { status: 'ok', detail: `${settings.listen} is ours (pid ${server.pid})` }
+    return {
+      status: 'ok',
+      detail: `${settings.listen} is used by the server of this home (pid ${server.pid})`,
+    }
   try {
     await checkListen(listen)
     if (sandboxListen) await checkListen(sandboxListen, 'sandbox-listen')
@@ -118,7 +120,7 @@ export async function port({ settings, listen, sandboxListen }: Config): Promise
   }
 }
 
-/** Checks that getaddrinfo resolves `<port>-<id>.<domain>`, without which clients reach no sandbox. */
+/** Checks that getaddrinfo resolves `<port>-<id>.<domain>`, because otherwise clients cannot reach sandboxes. */
 export async function nameResolution({ settings, listen, sandboxListen }: Config): Promise<Verdict> {
   const name = `x.${settings.domain.split(':')[0]}`
   try {
@@ -129,15 +131,15 @@ export async function nameResolution({ settings, listen, sandboxListen }: Config
     return {
       status: 'warning',
       detail,
-      mend: 'that should be the loopback address: install libnss-myhostname',
+      mend: 'the name should resolve to the loopback address: install libnss-myhostname',
     }
   } catch (error) {
     const mend = name.endsWith('.localhost')
-      ? 'npm start installs libnss-myhostname; in /etc/nsswitch.conf "myhostname" must stand in the hosts line'
-      : `make a DNS record *.${name.slice(2)} that points at ${listen.hosts[0]}`
+      ? 'npm start installs libnss-myhostname; in /etc/nsswitch.conf "myhostname" must be in the hosts line'
+      : `create a DNS record *.${name.slice(2)} that points at ${listen.hosts[0]}`
     return {
       status: sandboxListen ? 'warning' : 'failed',
-      detail: `${name} does not resolve (${(error as NodeJS.ErrnoException).code}): ${sandboxListen ? 'getHost() URLs will not work, the SDK calls do' : 'clients here reach no sandbox'}`,
+      detail: `${name} does not resolve (${(error as NodeJS.ErrnoException).code}): ${sandboxListen ? 'getHost() URLs will not work, the SDK calls do' : 'clients on this machine cannot reach sandboxes'}`,
       mend: sandboxListen ? mend : `${mend}; or set sandboxListen`,
     }
   }

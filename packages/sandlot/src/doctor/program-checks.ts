@@ -20,7 +20,7 @@ export async function go(): Promise<Verdict> {
   } catch (error) {
     return {
       status: 'warning',
-      detail: 'needed only for what is not built yet',
+      detail: 'only needed for programs that are not built yet',
       mend: (error as Error).message,
     }
   }
@@ -43,17 +43,18 @@ export function debianTools(): Verdict {
   }
 }
 
-/** Checks for the tool that makes EROFS images; gVisor reads them itself, without support of the kernel. */
+/** Checks for the tool that makes EROFS images; gVisor reads them without support of the host's kernel. */
 export function erofs(): Verdict {
   const tool = allTools().find((candidate) => candidate.package === 'erofs-utils')!
-  if (isPresent(tool)) return { status: 'ok', detail: 'mkfs.erofs is there; the kernel need not know EROFS' }
+  if (isPresent(tool))
+    return { status: 'ok', detail: 'mkfs.erofs is installed; the kernel does not need EROFS' }
   return { status: 'warning', detail: 'mkfs.erofs is not installed', mend: 'npm start installs erofs-utils' }
 }
 
 export async function runsc({ settings }: Config): Promise<Verdict> {
   const path = runscPath(settings.cache)
   if (!existsSync(path))
-    return { status: 'warning', detail: 'not there yet', mend: `npm start gets ${RUNSC_VERSION}` }
+    return { status: 'warning', detail: 'not installed yet', mend: `npm start gets ${RUNSC_VERSION}` }
   const version = await runscVersion(path)
   if (isPinned(version)) return { status: 'ok', detail: `${version} (${path})${await unusedRunsc(settings)}` }
   return {
@@ -63,7 +64,7 @@ export async function runsc({ settings }: Config): Promise<Verdict> {
   }
 }
 
-/** Tells users that a runsc on PATH is not the one that runs sandboxes. */
+/** Mentions a runsc on PATH that is not used to run sandboxes. */
 async function unusedRunsc({ runscSha512 }: Settings): Promise<string> {
   const onPath = findExecutable('runsc')
   if (!onPath || knownHashes(runscSha512).includes(await sha512Of(onPath))) return ''

@@ -13,7 +13,7 @@ test('swap without a limit is a warning', () => {
   expect(swapLimit(without, false).status).toBe('ok')
 })
 
-test('the way that the disk is shared is reported, and never a failure', () => {
+test('how the disk is shared is reported, and never a failure', () => {
   expect([diskShare(true).status, diskShare(false).status]).toEqual(['ok', 'ok'])
   expect(diskShare(false).detail).toContain('not by weights')
 })

@@ -12,10 +12,10 @@ export function swapLimit(
   if (isLimited) return { status: 'ok', detail: 'sandboxes do not swap' }
   const swapMB = Math.floor(Number(/^SwapTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0) / 1024)
   if (swapMB === 0)
-    return { status: 'ok', detail: 'the kernel cannot limit it per sandbox; there is no swap' }
+    return { status: 'ok', detail: 'the kernel cannot limit swap per sandbox, but there is none' }
   return {
     status: 'warning',
-    detail: `the kernel cannot limit it per sandbox: one may fill the ${swapMB} MB of swap`,
+    detail: `the kernel cannot limit swap per sandbox: one sandbox may fill the ${swapMB} MB of swap`,
     mend: 'boot with swapaccount=1, or turn swap off (swapoff -a)',
   }
 }
@@ -25,12 +25,15 @@ export function diskShare(isWeighed = canWeighDisk()): Verdict {
   return {
     status: 'ok',
     detail: isWeighed
-      ? 'sandboxes give way to the rest of the machine'
-      : 'not by weights (scheduler bfq, or io.cost of cgroups v2): a sandbox that writes much slows others',
+      ? 'by weights: sandboxes have a lower one than the rest of the machine'
+      : 'not by weights (scheduler bfq, or io.cost of cgroups v2): a sandbox that writes a lot slows down others',
   }
 }
 
-/** Warns when sandboxes can fill the table of connections: a full table drops new connections of the whole machine. */
+/**
+ * Warns when sandboxes can fill the kernel's table of connections, because then new connections of the whole machine are
+ * dropped.
+ */
 export function connectionTable(
   { sandboxConnections, slots }: Pick<Settings, 'sandboxConnections' | 'slots'>,
   files: HostFiles = hostFiles,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { store } from './store-check.ts'
 
-test('a database that cannot be reached is named, without its password', async () => {
+test('a database that cannot be reached is reported by URL, without the password', async () => {
   const verdict = await store({ home: '/srv/sandlot', store: 'postgres://me:secret@127.0.0.1:1/sandlot' })
   expect(verdict).toMatchObject({
     status: 'failed',

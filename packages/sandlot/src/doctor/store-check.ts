@@ -13,7 +13,7 @@ export async function store(settings: Pick<Settings, 'home' | 'store'>): Promise
     return {
       status: 'failed',
       detail: (error as Error).message,
-      mend: 'the setting `store` (SANDLOT_STORE, or in sandlot.config.json) names the database',
+      mend: 'check the setting `store` (SANDLOT_STORE, or in sandlot.config.json)',
     }
   }
 }

@@ -33,18 +33,18 @@ test('the detail names kind, number, size, age, database and end of the grace pe
     status: 'warning',
     detail:
       '2 checkpoints of 4.0 MB, not listed by database db-1 since 2026-01-01T12:00Z, deleted by it from 2026-01-08T12:00Z on; ' +
-      '1 sandbox that stands still, not listed by database db-1 since 2026-01-01T12:00Z, deleted by it from 2026-01-08T12:00Z on',
+      '1 frozen sandbox, not listed by database db-1 since 2026-01-01T12:00Z, deleted by it from 2026-01-08T12:00Z on',
   })
 })
 
-test('in one phrase, for the start and `sandlot status`', async () => {
+test('the summary for the start and `sandlot status` is one phrase', async () => {
   mark('machines', 'm1', 0)
   expect(describeUnlisted(await unlistedIn(home))).toBe(
-    'the database does not list 1 sandbox that stands still (see `sandlot doctor`)',
+    'the database does not list 1 frozen sandbox (see `sandlot doctor`)',
   )
   mark('checkpoints', 'c1', 0)
   mark('checkpoints', 'c2', 0)
   expect(describeUnlisted(await unlistedIn(home))).toBe(
-    'the database does not list 1 sandbox that stands still and 2 checkpoints (see `sandlot doctor`)',
+    'the database does not list 1 frozen sandbox and 2 checkpoints (see `sandlot doctor`)',
   )
 })

@@ -2,13 +2,15 @@ import type { Settings } from '../settings.ts'
 import { unlistedReport } from '../unlisted-report.ts'
 import type { Verdict } from './finding.ts'
 
-/** Warns of data that the database (an empty, older or foreign one) does not list, while the data can still be saved. */
+/**
+ * Warns about data that the database does not list, as it is empty, older or foreign, while the data can still be saved.
+ */
 export async function unlistedData(settings: Pick<Settings, 'home' | 'unlistedGraceDays'>): Promise<Verdict> {
   const lines = await unlistedReport(settings)
-  if (lines.length === 0) return { status: 'ok', detail: 'the database lists all that is here' }
+  if (lines.length === 0) return { status: 'ok', detail: 'the database lists everything in the home' }
   return {
     status: 'warning',
     detail: lines.join('; '),
-    mend: 'if they are needed, put back the database that lists them (db.sqlite) and start; else wait, or start with --unlisted-grace-days 0 and run `sandlot gc`. `sandlot down` ends sandboxes, also those that stand still, whose memory and network slots are free then; checkpoints stay',
+    mend: 'if they are needed, restore the database that lists them (db.sqlite) and start; else wait, or start with --unlisted-grace-days 0 and run `sandlot gc`. `sandlot down` ends all sandboxes, including frozen ones, and frees their memory and network slots; checkpoints are kept',
   }
 }

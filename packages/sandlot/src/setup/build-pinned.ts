@@ -6,7 +6,7 @@ import { findGo, goEnvironment } from './go.ts'
 
 const BUILD_TIMEOUT_MS = 15 * 60_000
 
-/** One folder for each program, whose `go.mod` and `go.sum` name every module of the program with its hash. */
+/** Returns the folder of a program, where `go.mod` and `go.sum` list every module with its hash. */
 export const pinnedModules = (program: string): string =>
   fileURLToPath(new URL(`pinned/${program}`, import.meta.url))
 
@@ -19,10 +19,10 @@ export interface PinnedBuild {
 }
 
 /**
- * Builds a Go program from exactly the modules of its `go.sum`. `go install program@version` would ask the checksum database instead,
- * which GONOSUMDB, GOPRIVATE or GOSUMDB=off in the environment silently disable.
- * @returns the file, in `scratch`
- * @throws CommandError with Go's words, for example when a module has another hash
+ * Builds a Go program from exactly the modules in its `go.sum`. `go install program@version` would ask the checksum
+ * database instead, which GONOSUMDB, GOPRIVATE or GOSUMDB=off in the environment silently disable.
+ * @returns path of the file, in `scratch`
+ * @throws CommandError with Go's message, e.g. when a module has another hash
  */
 export async function buildPinned(
   { modules, package: path, ldflags }: PinnedBuild,

@@ -16,7 +16,7 @@ async function makeFile(scratch: string): Promise<string> {
   return join(scratch, 'x')
 }
 
-test('a file is made once and found afterwards', async () => {
+test('a file is made once and reused afterwards', async () => {
   const path = join(folder, 'deep', 'product')
   expect(await cachedFile(path, step, makeFile)).toBe('made')
   expect(readFileSync(path, 'utf8')).toBe('made')

@@ -18,7 +18,7 @@ function write(path: string, content: string): void {
   writeFileSync(join(root, path), content)
 }
 
-/** A package whose build copies its source and leaves a line in `builds`. */
+/** Writes a package with a build that copies its source and adds a line to `builds`. */
 function writePackage(folder: string, details: Record<string, unknown> = {}): void {
   const name = folder === 'sdk' ? 'e2b' : '@e2b/cli'
   const build = `node -e "fs.mkdirSync('dist',{recursive:true});fs.copyFileSync('src/index.js','dist/index.js');fs.appendFileSync('../../builds','${folder} ')"`
@@ -33,7 +33,7 @@ const contentOf = (archive: string, file: string) =>
 const pathOf = (made: Awaited<ReturnType<typeof ensure>>, file: string) =>
   (made[file] as { path: string }).path
 
-test('both packages are built and packed once per content, the CLI after the SDK that goes into it', async () => {
+test('both packages are built and packed once per content, and the CLI after the SDK, which it contains', async () => {
   writePackage('sdk')
   writePackage('cli', { devDependencies: { e2b: '1.2.3' } })
   const made = await ensure()
@@ -50,11 +50,11 @@ test('both packages are built and packed once per content, the CLI after the SDK
   expect(contentOf(pathOf(next, 'e2b-cli.tgz'), 'dist/index.js')).toContain('changed')
 })
 
-test('a clone without these packages, or with a half-written one, says so', async () => {
+test('a clone without these packages, or with an incomplete one, is reported', async () => {
   writePackage('sdk', { scripts: {} })
   expect(await ensure()).toEqual({
-    'e2b.tgz': { missing: 'this clone holds no packages/sdk that can be built' },
-    'e2b-cli.tgz': { missing: 'this clone holds no packages/cli that can be built' },
+    'e2b.tgz': { missing: 'this clone has no packages/sdk that can be built' },
+    'e2b-cli.tgz': { missing: 'this clone has no packages/cli that can be built' },
   })
 })
 
@@ -65,7 +65,7 @@ test('a failed build does not stop the set-up and is reported with the output of
   })
 })
 
-test('a package that depends on another one of this repository is not handed out', async () => {
+test('a package that depends on another package of this repository is not served', async () => {
   writePackage('sdk')
   writePackage('cli', { dependencies: { e2b: '1.2.3' } })
   expect(await ensure()).toMatchObject({

@@ -11,16 +11,16 @@ import { findExecutable } from './go.ts'
 
 const BUILD_TIMEOUT_MS = 5 * 60_000
 const PACK_TIMEOUT_MS = 60_000
-/** Change this text when packing changes, so that older packages are stale. */
+/** Part of the hash; must be changed when packing changes, so that older packages are stale. */
 const RECIPE = 'npm run build, npm pack; 1\n'
 
 interface Recipe {
   /** File name that clients request: `GET /npm/<file>`. */
   file: string
   folder: string
-  /** Folders whose builds go into this package, in build order. */
+  /** Folders to build for this package, in order. */
   builtFrom: string[]
-  /** Folders whose sources go into this package. */
+  /** Folders with sources of this package. */
   sources: string[]
 }
 
@@ -31,8 +31,8 @@ const recipes: Recipe[] = [
 
 /**
  * Builds and packs the SDK and the CLI that match this server, once for each content of their sources.
- * A package that cannot be made does not stop the set-up; the result says why the package is missing.
- * @param root of the repository
+ * A package that cannot be built does not stop the set-up; the result says why it is missing.
+ * @param root folder of the repository
  */
 export async function ensureClientPackages(
   root: string,
@@ -55,7 +55,7 @@ async function ensurePackage(
   step: Step,
 ): Promise<ClientPackage> {
   const home = join(root, 'packages', folder)
-  if (!(await hasBuild(home))) return { missing: `this clone holds no packages/${folder} that can be built` }
+  if (!(await hasBuild(home))) return { missing: `this clone has no packages/${folder} that can be built` }
   const files = ['package-lock.json']
   for (const source of sources) files.push(...(await sourcesOf(root, join(root, 'packages', source))))
   const hash = await contentHash(root, files, RECIPE)
@@ -88,7 +88,10 @@ const readPackage = async (home: string): Promise<PackageJson> =>
 const hasBuild = async (home: string): Promise<boolean> =>
   existsSync(join(home, 'package.json')) && (await readPackage(home)).scripts?.build !== undefined
 
-/** Refuses dependencies on packages of this repository, which must be bundled: the registry does not have them, or has another package of that name. */
+/**
+ * Refuses dependencies on packages of this repository. They must be bundled, because the registry does not have them, or
+ * has another package of that name.
+ */
 async function checkDependencies(root: string, home: string): Promise<void> {
   const { name, dependencies = {} } = await readPackage(home)
   for (const folder of await readdir(join(root, 'packages'))) {
@@ -96,7 +99,7 @@ async function checkDependencies(root: string, home: string): Promise<void> {
     if (other && other.name in dependencies)
       throw new SandlotError(
         'conflict',
-        `${name} depends on ${other.name}, which is of this repository: bundle it (devDependencies)`,
+        `${name} depends on ${other.name}, which is a package of this repository: bundle it (devDependencies)`,
       )
   }
 }

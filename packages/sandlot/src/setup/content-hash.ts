@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /**
- * Twelve hex characters that change with any of these files, their names, or the seed (versions of tools, the platform).
+ * Returns twelve hex characters that change with the content and names of these files and the seed (versions of tools,
+ * the platform).
  * @param files paths below `folder`
  */
 export async function contentHash(folder: string, files: readonly string[], seed: string): Promise<string> {

@@ -7,13 +7,13 @@ import { findExecutable } from './go.ts'
 const UPDATE_TIMEOUT_MS = 3 * 60_000
 const INSTALL_TIMEOUT_MS = 10 * 60_000
 
-/** By Debian package: the program or NSS library that shows that the package is installed, and what Sandlot uses it for. */
+/** Debian packages, each with the program or NSS library that shows that it is installed, and its purpose. */
 const TOOLS = [
   { package: 'mmdebstrap', program: 'mmdebstrap', use: 'builds the base image' },
   { package: 'nftables', program: 'nft', use: 'keeps sandboxes apart' },
   { package: 'iproute2', program: 'ip', use: 'makes network slots' },
-  { package: 'iproute2', program: 'tc', use: 'filters what leaves them' },
-  { package: 'conntrack', program: 'conntrack', use: 'forgets the connections of sandboxes that are gone' },
+  { package: 'iproute2', program: 'tc', use: 'filters their packets' },
+  { package: 'conntrack', program: 'conntrack', use: 'removes tracked connections of ended sandboxes' },
   { package: 'erofs-utils', program: 'mkfs.erofs', use: 'packs the base image' },
   { package: 'libnss-myhostname', library: 'libnss_myhostname.so.2', use: 'resolves *.localhost' },
 ] as const
@@ -69,7 +69,7 @@ export async function ensureDebianTools(step: Step): Promise<string> {
       onLine: (line) => step.update(line.slice(0, 70)),
     })
   step.update(`apt-get install ${packages.join(' ')}`)
-  // A failed update (one dead source of many) does not matter when apt knows the packages already.
+  // A failed update (e.g. of one unreachable source) does not matter when apt knows the packages already.
   const updateError = await apt(['update'], UPDATE_TIMEOUT_MS).then(
     () => undefined,
     (error: Error) => error,
@@ -89,7 +89,7 @@ export async function ensureDebianTools(step: Step): Promise<string> {
   if (still.length > 0) {
     throw new SandlotError(
       'invalid_request',
-      `apt-get installed ${packages.join(' ')}, yet ${still.map((tool) => tool.package).join(', ')} cannot be found`,
+      `apt-get installed ${packages.join(' ')}, but ${still.map((tool) => tool.package).join(', ')} cannot be found`,
     )
   }
   return `installed ${packages.join(' ')}`

@@ -18,7 +18,7 @@ export interface GoProgram {
 }
 
 /**
- * Path of the program of these sources, whether it is built yet or not.
+ * Finds the path of the program of these sources, whether or not it is built yet.
  * @param name name of the program and of its folder in the cache
  * @throws SandlotError invalid_request without sources or Go
  */
@@ -26,7 +26,7 @@ export async function findGoProgram(name: string, sources: string, cache: string
   if (!existsSync(join(sources, 'go.mod'))) {
     throw new SandlotError(
       'invalid_request',
-      `${sources} holds no go.mod: this clone is incomplete. Run \`git status\` there.`,
+      `${sources} has no go.mod: this clone is incomplete. Run \`git status\` there.`,
     )
   }
   const hash = await hashSources(name, sources, (await findGo()).version)
@@ -63,14 +63,12 @@ export async function ensureGoProgram(
     }
     return file
   })
-  // Whatever the umask: the kernels of sandboxes read it, and they are no users of the server's.
-  for (const each of [dirname(path), path]) await chmod(each, 0o755)
-  // Whatever the umask: the kernels of sandboxes read it, and they are no users of the server's.
+  // Independent of the umask, because the kernels of sandboxes read the file and run as other users.
   for (const each of [dirname(path), path]) await chmod(each, 0o755)
   return { path, hash, made: outcome === 'made' }
 }
 
-/** Leaves out files that do not end up in the program: tests, texts, and a binary built in the folder. */
+/** Hashes the sources without files that are not part of the program: tests, texts, and a binary built in the folder. */
 async function hashSources(name: string, sources: string, goVersion: string): Promise<string> {
   const isSource = (file: string) => file !== name && !file.endsWith('_test.go') && !file.endsWith('.md')
   const entries = await readdir(sources, { recursive: true, withFileTypes: true })

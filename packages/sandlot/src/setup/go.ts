@@ -3,13 +3,13 @@ import { delimiter, join } from 'node:path'
 import { run } from '@sandlot/node/host/run'
 import { SandlotError } from '@sandlot/protocol'
 
-/** Oldest version that go.mod of gVisor and of envd allow. */
+/** Oldest version that the go.mod files of gVisor and envd allow. */
 export const MINIMUM_GO = [1, 24] as const
 
-/** Folder of the official archive, which sudo and cron leave out of PATH. */
+/** Folders where Go is usually installed, which sudo and cron leave out of PATH. */
 const USUAL_FOLDERS = ['/usr/local/go/bin', '/usr/lib/go/bin', '/snap/bin']
 
-/** First executable of that name on PATH and the folders given, or undefined. */
+/** Finds the first executable of that name on PATH and in the given folders. */
 export function findExecutable(name: string, extraFolders: readonly string[] = []): string | undefined {
   for (const folder of [...(process.env.PATH ?? '').split(delimiter), ...extraFolders]) {
     const file = join(folder, name)
@@ -40,8 +40,8 @@ export async function findGo(): Promise<GoToolchain> {
 }
 
 /**
- * Environment for static builds (gVisor's and envd's binaries must run in empty roots) that ignores any go.work and
- * GOFLAGS. GOFLAGS must not be empty, as Go would then use the value of `go env -w`.
+ * Environment for static builds, as gVisor's and envd's binaries must run in empty root file systems. Disables go.work
+ * and GOFLAGS of the user. GOFLAGS must not be empty, as Go would then use the value of `go env -w`.
  */
 export const goEnvironment = (extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
   ...process.env,

@@ -7,15 +7,15 @@ import { ensureDebianTools } from './debian-tools.ts'
 import { ensureGoProgram } from './go-program.ts'
 import { ensureRunsc, runscPath } from './runsc.ts'
 
-/** Programs that a server needs from the machine, ready to use. */
+/** Programs that a server needs on the machine. */
 export interface Programs {
   runsc: string
   envd: string
-  /** Changes whenever envd does: images with another envd are stale. */
+  /** Changes whenever envd changes; images with another envd are stale. */
   envdHash: string
-  /** Program that makes images, in machines of its own. */
+  /** Path of the program that makes images, in separate machines. */
   imager: string
-  /** Packages that users install, by file name. */
+  /** Packages for users to install, by file name. */
   clientPackages: Record<string, ClientPackage>
 }
 
@@ -26,7 +26,7 @@ const imagerSources = join(repositoryRoot, 'guest', 'imager')
 export const ensureImager = (cache: string, step: Step) =>
   ensureGoProgram('imager', imagerSources, cache, step)
 
-/** Sets up all that a server needs outside the home; finished steps are skipped. */
+/** Sets up everything that a server needs outside of the home; finished steps are skipped. */
 export async function prepareMachine({ settings }: Config, progress: Progress): Promise<Programs> {
   await progress.step('tools', ensureDebianTools)
   await progress.step('runsc', (step) => ensureRunsc(settings.cache, settings.runscSha512, step))

@@ -5,13 +5,14 @@ import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Step } from '../progress.ts'
 
-/** Release and Go module (`pinned/runsc/go.mod`) are the same commit; change both together. */
+/** The release and the Go module (`pinned/runsc/go.mod`) must be the same commit: change both together. */
 export const RUNSC_VERSION = '20260905.0'
 const RELEASES = 'https://storage.googleapis.com/gvisor/releases/release'
 
 /**
- * sha512 of the official binaries, by version and by architecture in the release's words. The `.sha512` that lies beside a binary proves
- * nothing, as an attacker replaces both. Add an entry only after a comparison over a second channel (docs/adr/0021).
+ * sha512 of the official binaries, by version and by the release's name of the architecture. The `.sha512` file beside a
+ * binary proves nothing, as an attacker would replace both. Add an entry only after a comparison over a second channel
+ * (docs/adr/0021).
  */
 const RELEASE_SHA512: Record<string, Record<string, string>> = {
   '20260905.0': {},
@@ -26,7 +27,7 @@ const architecture = (): string =>
 /** The folder is named by date; the number after the point counts rebuilds. */
 export const releaseUrl = (): string => `${RELEASES}/${RUNSC_VERSION.split('.')[0]}/${architecture()}/runsc`
 
-/** Hashes of acceptable runsc binaries. @param expected value of the setting `runscSha512`, or empty */
+/** Returns the hashes of acceptable runsc binaries. @param expected value of the setting `runscSha512`, or empty */
 export const knownHashes = (expected: string): string[] =>
   [RELEASE_SHA512[RUNSC_VERSION]?.[architecture()], expected].filter(
     (hash) => hash !== undefined && hash !== '',
@@ -54,7 +55,7 @@ export async function copyKnown(from: string, file: string, hashes: string[]): P
 export async function download(url: string, file: string, hashes: string[], step: Step): Promise<void> {
   if (hashes.length === 0)
     throw new Error('its sha512 is not in the source, and the setting runscSha512 is empty')
-  step.update('asking for the official release')
+  step.update('requesting the official release')
   const response = await fetch(url, { signal: AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS) })
   if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}`)
   let received = 0
@@ -62,7 +63,7 @@ export async function download(url: string, file: string, hashes: string[], step
     transform(chunk: Buffer, _encoding, done) {
       received += chunk.length
       step.update(`downloading, ${(received / 1e6).toFixed(0)} MB`)
-      done(received > MAX_BINARY_BYTES ? new Error('the download does not end') : null, chunk)
+      done(received > MAX_BINARY_BYTES ? new Error('the download is too large') : null, chunk)
     },
   })
   await pipeline(Readable.fromWeb(response.body as never), count, createWriteStream(file))

@@ -24,7 +24,7 @@ describe('a runsc on PATH', () => {
     return { path, hash: sha512(script) }
   }
 
-  test('is not trusted by its version, and not even run', async () => {
+  test('is not trusted because of its version, and not even run', async () => {
     const { path, hash } = claim()
     const reason = await copyKnown(path, join(folder, 'copy'), knownHashes(''))
     expect(reason).toContain(
@@ -48,7 +48,7 @@ describe('the official release', () => {
     requests = []
     server = createServer((request, response) => {
       requests.push(request.url!)
-      // served beside the binary, as the real origin does: an attacker replaces both
+      // served beside the binary like at the real origin, where an attacker would replace both
       response.end(request.url!.endsWith('.sha512') ? `${sha512('evil')}  runsc` : 'evil')
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -106,7 +106,7 @@ describe('a program that Go builds', () => {
     120_000,
   )
 
-  test('has the version of its name in the cache', () => {
+  test('has the version that its name in the cache says', () => {
     const modulesOf = (program: string) => readFileSync(join(pinnedModules(program), 'go.mod'), 'utf8')
     expect(modulesOf('runsc')).toContain(`gvisor.dev/gvisor v0.0.0-${RUNSC_VERSION.split('.')[0]}`)
   })

@@ -10,7 +10,9 @@ import { copyKnown, download, knownHashes, RUNSC_VERSION, releaseUrl } from './r
 
 export { RUNSC_VERSION } from './runsc-release.ts'
 
-/** Marks the folder of verified binaries: earlier versions of Sandlot kept unverified ones in a folder without this word. */
+/**
+ * Path of the verified binary. Earlier versions of Sandlot kept unverified ones in a folder without the word `verified`.
+ */
 export const runscPath = (cache: string): string => join(cache, 'runsc', `${RUNSC_VERSION}-checked`, 'runsc')
 
 /** Version that `runsc --version` prints, for example `release-20260905.0`. */
@@ -22,8 +24,8 @@ export async function runscVersion(path: string): Promise<string> {
 export const isPinned = (version: string): boolean => version === `release-${RUNSC_VERSION}`
 
 /**
- * Provides the pinned runsc in the machine's cache: the one on PATH or of the official release when its sha512 is known, else
- * one built with Go from modules whose hashes are in the source.
+ * Provides the pinned runsc in the machine's cache: from PATH or the official release if the sha512 is known, else built
+ * with Go from modules whose hashes are in the source.
  * @param expectedSha512 setting `runscSha512`: sha512 of a binary that the administrator has verified, or empty
  * @throws SandlotError invalid_request when none of the three works, with all their reasons
  */
@@ -60,14 +62,14 @@ async function obtain(scratch: string, hashes: string[], step: Step): Promise<{ 
   } catch (error) {
     throw new SandlotError(
       'invalid_request',
-      `runsc ${RUNSC_VERSION} could not be had.\n  On PATH: ${notCopied ?? 'none'}\n  Download from ${releaseUrl()}: ${notDownloaded}\n` +
-        `  Build: ${describe(error)}\n  Open one of the ways (docs/adr/0021), and start again.`,
+      `runsc ${RUNSC_VERSION} could not be obtained.\n  On PATH: ${notCopied ?? 'none'}\n  Download from ${releaseUrl()}: ${notDownloaded}\n` +
+        `  Build: ${describe(error)}\n  Make one of these possible (docs/adr/0021), and start again.`,
       { cause: error },
     )
   }
 }
 
-/** Sets the version of a release through the linker, as it would be VERSION_MISSING without the release's stamp. */
+/** Builds runsc, setting the version of the release through the linker, because it would be VERSION_MISSING otherwise. */
 const build = (scratch: string, step: Step): Promise<string> =>
   buildPinned(
     {

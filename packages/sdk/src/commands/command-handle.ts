@@ -2,7 +2,7 @@ import type { EventStream } from '../envd/event-stream.ts'
 import { SandboxError } from '../errors.ts'
 import type { ConnectResponse, ProcessEvent, StartResponse } from '../gen/process/process_pb.js'
 import { CommandExitError, type CommandResult } from './command-result.ts'
-import type { CommandRequestOpts } from './commands.ts'
+import type { CommandRequestOpts } from './request-options.ts'
 
 type ProcessResponse = StartResponse | ConnectResponse
 

@@ -1,15 +1,13 @@
-import type { ConnectionConfig, ConnectionOpts, Username } from '../connection-config.ts'
+import type { ConnectionConfig, Username } from '../connection-config.ts'
 import type { Envd } from '../envd/envd.ts'
 import { openStream, streamHeaders } from '../envd/event-stream.ts'
 import { SandboxError } from '../errors.ts'
 import { CommandHandle } from './command-handle.ts'
 import type { CommandResult } from './command-result.ts'
 import { byPid, ProcessClient } from './process-client.ts'
+import type { CommandRequestOpts } from './request-options.ts'
 
 const DEFAULT_TIMEOUT_MS = 60_000
-
-/** Options of a single request about a command. */
-export interface CommandRequestOpts extends Partial<Pick<ConnectionOpts, 'requestTimeoutMs' | 'signal'>> {}
 
 /** Options for starting a command. */
 export interface CommandStartOpts extends CommandRequestOpts {

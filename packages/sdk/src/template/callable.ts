@@ -1,14 +1,15 @@
 import type { TemplateFromImage } from './builder.ts'
 import { callerTrace, directoryOf } from './caller-trace.ts'
-import type { TemplateBase } from './template.ts'
 import type { TemplateOptions } from './types.ts'
+
+type TemplateConstructor = new (options?: TemplateOptions) => TemplateFromImage
 
 /**
  * A template class that is also a function, called without `new`.
  *
  * @internal
  */
-export type CallableTemplate<Class extends typeof TemplateBase> = Class &
+export type CallableTemplate<Class extends TemplateConstructor> = Class &
   ((options?: TemplateOptions) => TemplateFromImage)
 
 /**
@@ -17,7 +18,7 @@ export type CallableTemplate<Class extends typeof TemplateBase> = Class &
  *
  * @internal
  */
-export function callableTemplate<Class extends typeof TemplateBase>(
+export function callableTemplate<Class extends TemplateConstructor>(
   TemplateSubclass: Class,
 ): CallableTemplate<Class> {
   const handler = {

@@ -45,7 +45,7 @@ export class BuildLogs {
       this.#open.set(buildId, log)
     }
     const isFull = log.entries.length >= TEAM_LIMITS.buildLogLines || log.bytes >= TEAM_LIMITS.buildLogBytes
-    // errors are logged even when the log is full: they say how the build ended
+    // errors are logged even when the log is full, because they say how the build ended
     if (isFull && entry.level !== 'error') return
     log.bytes += entry.message.length
     log.entries.push({ ...entry, timestampMs: this.#now() })

@@ -6,6 +6,7 @@ import type { SandboxOperations } from '../sandboxes/operations.ts'
 import type { KeepPolicy, LiveSandbox } from '../sandboxes/sandbox.ts'
 import type { CheckpointReason } from '../sandboxes/state.ts'
 import { snapshotIdOf } from '../snapshots/snapshot.ts'
+import { isAway } from '../store/transactions.ts'
 import { TEAM_LIMITS } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import type { StorageUsage } from '../usage/service.ts'
@@ -66,8 +67,8 @@ export class CheckpointService {
       const sandbox = this.#running(team, sandboxId)
       const checkpoint = this.newCheckpoint(sandbox, why, { hasMemory })
       const { checkpointId } = checkpoint
-      await this.#repository.insert(checkpoint)
       try {
+        await this.#repository.insert(checkpoint)
         const saved = await this.#operations.node.snapshot(sandbox.machineId, checkpointId, {
           isTransient: why === 'fork',
           hasMemory,
@@ -98,7 +99,9 @@ export class CheckpointService {
     const event = lifecycleEvent('checkpointed', sandbox, this.#operations.now(), {
       checkpoint: { id: checkpointId, why, size_bytes: sizeBytes, stopped_ms: stoppedMs },
     })
-    await this.#operations.repository.setHead(sandbox.sandboxId, checkpointId, event)
+    await this.#operations.write(sandbox, () =>
+      this.#operations.repository.setHead(sandbox, checkpointId, event),
+    )
     sandbox.checkpointId = checkpointId
     this.prune(sandbox)
   }
@@ -204,8 +207,11 @@ export class CheckpointService {
     this.#operations.get(team, sandboxId)
     await this.#operations.exclusively(sandboxId, async () => {
       const sandbox = this.#operations.get(team, sandboxId)
-      sandbox.settings.keep = keep
-      await this.#operations.repository.setSettings(sandbox)
+      const settings = { ...sandbox.settings, keep }
+      await this.#operations.write(sandbox, () =>
+        this.#operations.repository.setSettings({ ...sandbox, settings }),
+      )
+      sandbox.settings = settings
       this.prune(sandbox)
     })
   }
@@ -241,17 +247,17 @@ export class CheckpointService {
 
   /**
    * Deletes a checkpoint, and retries until the deletion succeeds. The intention is recorded first, so that the next
-   * start finishes the deletion after a crash. A full disk does not stop a deletion, which frees space: a row without
+   * start finishes the deletion after a crash; a database that is away delays the deletion. A full disk does not stop a
+   * deletion, which frees space: a row without
    * files is harmless.
    */
   async remove(checkpointId: string): Promise<void> {
     const { node, logger } = this.#operations
     await this.#operations.eventually(`deleting checkpoint ${checkpointId}`, async () => {
-      await this.#repository
-        .setDeleting(checkpointId)
-        .catch((err) =>
-          logger.warn({ err, checkpointId }, 'the intention to delete a checkpoint was not recorded'),
-        )
+      await this.#repository.setDeleting(checkpointId).catch((err) => {
+        if (isAway(err)) throw err
+        logger.warn({ err, checkpointId }, 'the intention to delete a checkpoint was not recorded')
+      })
       await node.removeCheckpoint(checkpointId)
       await this.#repository.remove(checkpointId)
     })

@@ -1,5 +1,6 @@
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test, vi } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+import { SandboxRepository } from './repository.ts'
 
 const under = serverUnderTest()
 let t: ServerUnderTest
@@ -278,4 +279,28 @@ test('unknown fields are ignored, metadata and environment keep any key', async 
     ['', 'y'],
   ])
   expect(Object.entries(t.node.inits()[0]!.envVars)).toEqual([['__proto__', 'z']])
+})
+
+test('a machine that fails before the row of its sandbox is written leaves no row behind that says it starts', async () => {
+  const { insert } = SandboxRepository.prototype
+  const gate = Promise.withResolvers<void>()
+  const inserting = vi.spyOn(SandboxRepository.prototype, 'insert').mockImplementationOnce(async function (
+    this: SandboxRepository,
+    ...args
+  ) {
+    await gate.promise
+    await insert.apply(this, args)
+  })
+  t.node.failInit = 1
+  expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base' })).status).toBe(201)
+  gate.resolve()
+  await Promise.allSettled(inserting.mock.results.map(({ value }) => value))
+  inserting.mockRestore()
+  const states = await t.inStore((store) =>
+    store.selectFrom('sandboxes').select(['state', 'kill_reason']).orderBy('state').execute(),
+  )
+  expect(states).toEqual([
+    { state: 'killed', kill_reason: 'create_failed' },
+    { state: 'running', kill_reason: null },
+  ])
 })

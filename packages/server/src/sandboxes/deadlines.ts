@@ -90,7 +90,7 @@ export class Deadlines {
     if (endAtMs === sandbox.endAtMs) return
     const { repository, now } = this.#operations
     const event = lifecycleEvent('updated', sandbox, now(), { set_timeout: new Date(endAtMs).toISOString() })
-    await repository.setEnd(sandbox.sandboxId, endAtMs, event)
+    await this.#operations.write(sandbox, () => repository.setEnd(sandbox.sandboxId, endAtMs, event))
     sandbox.endAtMs = endAtMs
     if (sandbox.state === 'running') this.set(sandbox)
   }

@@ -54,11 +54,31 @@ export class SandboxLifecycle {
         logger.warn({ err, machineId: sandbox.machineId }, 'the machine of a failed create did not stop')
         operations.later('stopping the machine of a failed create', () => node.stop(sandbox.machineId))
       })
+      const endedAtMs = now()
+      const event = killedEvent(sandbox, endedAtMs, 'create_failed')
       await operations.eventually('recording a failed create', () =>
-        repository.setKilled(sandbox.sandboxId, 'create_failed', now()),
+        repository.setCreateFailed(sandbox, endedAtMs, event),
       )
       throw error
     }
+  }
+
+  /**
+   * Ends the machine of a resume or rollback that has failed.
+   * @param mayBeRecorded whether the row may name the machine. The row is corrected first then: a crash in between
+   * leaves a sandbox that runs, instead of one whose machine is gone.
+   */
+  async undoRun(sandbox: LiveSandbox, machineId: string, mayBeRecorded: boolean): Promise<void> {
+    const operations = this.#operations
+    const stop = () => operations.node.stop(machineId)
+    if (mayBeRecorded)
+      return operations.correctRow(sandbox, async () => {
+        // a frozen machine may have been given to a later resume
+        if (sandbox.state !== 'running' || sandbox.machineId !== machineId) await stop()
+      })
+    await within(STOP_TIMEOUT_MS, stop()).catch(() =>
+      operations.later('stopping the machine of a failed run', stop),
+    )
   }
 
   /** Makes a sandbox visible: from now on callers find it, the edge routes to it and its deadline counts. */

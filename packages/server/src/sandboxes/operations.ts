@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { PendingWork } from '../concurrency/pending-work.ts'
 import { Retries } from '../concurrency/retries.ts'
+import { mayHaveWritten } from '../store/open-store.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
@@ -126,6 +127,32 @@ export class SandboxOperations {
   /** Runs one operation on a sandbox at a time, in order of arrival. A drain waits for all of them. */
   exclusively<T>(sandboxId: string, work: () => Promise<T>): Promise<T> {
     return this.pending.add(this.#lock.run(sandboxId, work))
+  }
+
+  /**
+   * Writes to a sandbox's row under the sandbox's lock. When the database does not say whether the write was made, the row
+   * is corrected in the background, and the caller is told that the write failed.
+   */
+  async write(sandbox: LiveSandbox, work: () => Promise<void>): Promise<void> {
+    await work().catch((error) => {
+      if (mayHaveWritten(error)) this.correctRow(sandbox)
+      throw error
+    })
+  }
+
+  /**
+   * Writes a sandbox's row as memory holds the sandbox, in the background, and retries until that is done.
+   * @param undo called under the sandbox's lock when the row is right: deletes what only the failed change needed
+   */
+  correctRow(sandbox: LiveSandbox, undo: () => Promise<void> = async () => {}): void {
+    const what = `correcting the row of sandbox ${sandbox.sandboxId}`
+    const correct = () =>
+      this.exclusively(sandbox.sandboxId, async () => {
+        // a kill records the end of the sandbox
+        if (sandbox.state !== 'killing' && sandbox.state !== 'killed') await this.repository.rewrite(sandbox)
+        await undo()
+      })
+    this.inBackground(what, () => this.eventually(what, correct))
   }
 
   /** Runs work now, and retries it in the background until it succeeds: for recording what cannot be undone. */

@@ -488,27 +488,6 @@ describe('a sandbox whose envd does not answer', () => {
   })
 })
 
-test('a pause that the database recorded without an answer is undone, and the sandbox keeps running', async () => {
-  const { sandboxID } = await t.create()
-  const { setPausing } = SandboxRepository.prototype
-  const recording = vi
-    .spyOn(SandboxRepository.prototype, 'setPausing')
-    .mockImplementationOnce(async function (this: SandboxRepository, ...args) {
-      await setPausing.apply(this, args)
-      throw new SandlotError('store_unavailable', 'the connection broke', { retryAfterSeconds: 2 })
-    })
-  const { status, headers } = await t.act(sandboxID, 'pause')
-  expect([status, headers['retry-after']]).toEqual([503, '2'])
-  const rows = () =>
-    t.inStore(async (store) => [
-      ...(await store.selectFrom('sandboxes').select('state').execute()),
-      ...(await store.selectFrom('checkpoints').select('state').execute()),
-    ])
-  await expect.poll(rows).toEqual([{ state: 'running' }])
-  recording.mockRestore()
-  expect((await t.act(sandboxID, 'pause')).status).toBe(204)
-})
-
 test('what a pause could not record is recorded later, once, also when the sandbox was resumed meanwhile', async () => {
   const { sandboxID } = await t.create()
   const { setPaused } = SandboxRepository.prototype

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { SandlotError } from '@sandlot/protocol'
 import type { CheckpointInfo } from '@sandlot/protocol/node'
 import type { CheckpointService } from '../checkpoints/service.ts'
-import { within } from '../concurrency/within.ts'
 import { lifecycleEvent } from '../events/events.ts'
+import { mayHaveWritten } from '../store/open-store.ts'
 import type { Takeovers } from '../takeover/service.ts'
 import type { Team } from '../teams/team.ts'
 import type { Deadlines } from './deadlines.ts'
-import { initOf, type SandboxLifecycle, STOP_TIMEOUT_MS } from './lifecycle.ts'
+import { initOf, type SandboxLifecycle } from './lifecycle.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import { networkPolicyOf } from './settings.ts'
@@ -89,12 +89,8 @@ export class Pauses {
     const checkpoint = this.#checkpoints.newCheckpoint(sandbox, why, savedAs)
     const { checkpointId } = checkpoint
     await repository.setPausing(sandboxId, checkpoint).catch((error) => {
-      // the row may say `pausing` nevertheless: the database may have lost its connection during the commit
-      this.#operations.inBackground(`undoing the pause of sandbox ${sandboxId}`, () =>
-        this.#operations.eventually(`undoing the pause of sandbox ${sandboxId}`, () =>
-          repository.undoPausing({ ...sandbox }, checkpointId),
-        ),
-      )
+      if (mayHaveWritten(error))
+        this.#operations.correctRow(sandbox, () => repository.undoPausing(sandbox, checkpointId))
       throw error
     })
     become(sandbox, 'pausing')
@@ -202,15 +198,21 @@ export class Pauses {
         })
         .catch((error) => this.#offerOlder(sandbox, error))
       const resumed: LiveSandbox = { ...sandbox, machineId, address, executionId: randomUUID() }
+      let mayBeRecorded = false
       try {
         if (how !== 'hot') await node.init(machineId, initOf(resumed))
         resumed.startedAtMs = now()
         resumed.endAtMs = resumed.startedAtMs + seconds * 1000
         const data = { resume_reason: why, memory: how !== 'booted', ...(reason && { fallback: reason }) }
-        await repository.setResumed(resumed, lifecycleEvent('resumed', resumed, resumed.startedAtMs, data))
+        const event = lifecycleEvent('resumed', resumed, resumed.startedAtMs, data)
+        await repository.setResumed(resumed, event).catch((error) => {
+          mayBeRecorded = mayHaveWritten(error)
+          throw error
+        })
+        mayBeRecorded = true
         if (how === 'hot') await node.thaw(machineId)
       } catch (error) {
-        await this.#undoResume(sandbox, machineId)
+        await this.#lifecycle.undoRun(sandbox, machineId, mayBeRecorded)
         throw error
       }
       registry.replace(sandbox, resumed)
@@ -236,17 +238,6 @@ export class Pauses {
         `POST /sandboxes/${sandbox.sandboxId}/rollback {"checkpointID":"${older.checkpointId}"}, then connect again`
       : 'there is no older one'
     throw new SandlotError('checkpoint_damaged', `${error.message}; ${offer}`, { cause: error })
-  }
-
-  /** Stops the machine of a failed resume. The checkpoint is untouched, so the sandbox stays paused. */
-  async #undoResume(sandbox: LiveSandbox, machineId: string): Promise<void> {
-    const { node, repository } = this.#operations
-    await within(STOP_TIMEOUT_MS, node.stop(machineId)).catch(() =>
-      this.#operations.later('stopping the machine of a failed resume', () => node.stop(machineId)),
-    )
-    await this.#operations.eventually(`undoing the resume of sandbox ${sandbox.sandboxId}`, () =>
-      repository.undoResumed(sandbox, machineId),
-    )
   }
 }
 

@@ -26,31 +26,66 @@ export class SandboxRepository {
   }
 
   async insert(sandbox: LiveSandbox): Promise<void> {
+    await this.#store.insertInto('sandboxes').values(this.#toRow(sandbox)).execute()
+  }
+
+  #toRow(sandbox: LiveSandbox): Insertable<SandboxesTable> {
+    return {
+      id: sandbox.sandboxId,
+      team_id: sandbox.teamId,
+      template_id: sandbox.templateId,
+      template_name: sandbox.templateName,
+      build_id: sandbox.buildId,
+      execution_id: sandbox.executionId,
+      machine_id: sandbox.machineId,
+      state: sandbox.state,
+      started_at: sandbox.startedAtMs,
+      end_at: sandbox.endAtMs,
+      envd_access_token: sandbox.envdAccessToken ?? null,
+      settings: JSON.stringify(sandbox.settings),
+      metadata: JSON.stringify(sandbox.metadata),
+      cpu_count: sandbox.cpuCount,
+      memory_mb: sandbox.memoryMB,
+      disk_size_mb: sandbox.diskSizeMB,
+      checkpoint_id: sandbox.checkpointId ?? null,
+      paused_at: sandbox.pausedAtMs ?? null,
+      default_user: sandbox.defaultUser,
+      default_workdir: sandbox.defaultWorkdir ?? null,
+      node_id: this.#nodeId,
+    }
+  }
+
+  /**
+   * Records that a create has failed, also when the row is not there yet: an insert whose answer was lost may still come,
+   * and is refused then. May come more than once.
+   * @param event the end of the sandbox, recorded if its begin was
+   */
+  async setCreateFailed(sandbox: LiveSandbox, endedAtMs: number, event: EventRow): Promise<void> {
+    const ended = { state: 'killed', kill_reason: 'create_failed', ended_at: endedAtMs }
+    await inTransaction(this.#store, async (transaction) => {
+      await transaction
+        .insertInto('sandboxes')
+        .values({ ...this.#toRow(sandbox), ...ended })
+        .onConflict((conflict) => conflict.column('id').doUpdateSet(ended))
+        .execute()
+      const begun = await transaction
+        .selectFrom('events')
+        .select('id')
+        .where('sandbox_id', '=', sandbox.sandboxId)
+        .limit(1)
+        .executeTakeFirst()
+      if (begun) await insertEvent(transaction, event, false)
+    })
+  }
+
+  /** Writes what changes of a sandbox again, as memory holds the sandbox. A sandbox that has ended stays so. */
+  async rewrite(sandbox: LiveSandbox): Promise<void> {
+    const { id: _, ...row } = this.#toRow(sandbox)
     await this.#store
-      .insertInto('sandboxes')
-      .values({
-        id: sandbox.sandboxId,
-        team_id: sandbox.teamId,
-        template_id: sandbox.templateId,
-        template_name: sandbox.templateName,
-        build_id: sandbox.buildId,
-        execution_id: sandbox.executionId,
-        machine_id: sandbox.machineId,
-        state: sandbox.state,
-        started_at: sandbox.startedAtMs,
-        end_at: sandbox.endAtMs,
-        envd_access_token: sandbox.envdAccessToken ?? null,
-        settings: JSON.stringify(sandbox.settings),
-        metadata: JSON.stringify(sandbox.metadata),
-        cpu_count: sandbox.cpuCount,
-        memory_mb: sandbox.memoryMB,
-        disk_size_mb: sandbox.diskSizeMB,
-        checkpoint_id: sandbox.checkpointId ?? null,
-        paused_at: sandbox.pausedAtMs ?? null,
-        default_user: sandbox.defaultUser,
-        default_workdir: sandbox.defaultWorkdir ?? null,
-        node_id: this.#nodeId,
-      })
+      .updateTable('sandboxes')
+      .set(row)
+      .where('id', '=', sandbox.sandboxId)
+      .where('state', 'not in', ['killing', 'killed'])
       .execute()
   }
 
@@ -119,30 +154,18 @@ export class SandboxRepository {
   }
 
   /**
-   * Undoes a resume that failed, and forgets which machine was frozen for the sandbox.
-   * @param machineId machine of that resume; a later resume is not undone
+   * Records the checkpoint that a running or paused sandbox descends from. The state is written again: after a pause that
+   * failed without an answer the row may still say `pausing`, and a start would take the new checkpoint for that pause's.
    */
-  async undoResumed(sandbox: LiveSandbox, machineId: string): Promise<void> {
-    await this.#store
-      .updateTable('sandboxes')
-      .set({
-        state: 'paused',
-        end_at: sandbox.endAtMs,
-        started_at: sandbox.startedAtMs,
-        paused_at: sandbox.pausedAtMs ?? null,
-      })
-      .where('id', '=', sandbox.sandboxId)
-      .where('state', '=', 'running')
-      .where('machine_id', '=', machineId)
-      .execute()
-  }
-
-  /** Records the checkpoint that a running or paused sandbox descends from. */
-  async setHead(sandboxId: string, checkpointId: string, event: EventRow): Promise<void> {
+  async setHead(
+    { sandboxId, state, pausedAtMs }: LiveSandbox,
+    checkpointId: string,
+    event: EventRow,
+  ): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {
       await transaction
         .updateTable('sandboxes')
-        .set({ checkpoint_id: checkpointId })
+        .set({ checkpoint_id: checkpointId, state, paused_at: pausedAtMs ?? null })
         .where('id', '=', sandboxId)
         .execute()
       await transaction.insertInto('events').values(event).execute()
@@ -162,6 +185,8 @@ export class SandboxRepository {
       .updateTable('sandboxes')
       .set({ state: 'killing', kill_reason: reason })
       .where('id', '=', sandboxId)
+      // a statement whose answer was lost may come after the end
+      .where('state', '<>', 'killed')
       .execute()
   }
 

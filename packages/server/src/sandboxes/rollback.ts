@@ -3,6 +3,7 @@ import { noCheckpoint } from '../checkpoints/errors.ts'
 import type { CheckpointRecord, CheckpointRepository } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
 import { lifecycleEvent } from '../events/events.ts'
+import { mayHaveWritten } from '../store/open-store.ts'
 import type { Takeovers } from '../takeover/service.ts'
 import type { Team } from '../teams/team.ts'
 import { initOf, type SandboxLifecycle, STOP_TIMEOUT_MS } from './lifecycle.ts'
@@ -53,7 +54,9 @@ export class Rollbacks {
     const { checkpointId, hasMemory, isGuestUnresponsive = false } = checkpoint
     // the machine's frozen memory is newer: a crash must not leave that memory beside the older checkpoint
     await node.stop(sandbox.machineId)
-    await repository.setHead(sandbox.sandboxId, checkpointId, this.#event(sandbox, checkpointId))
+    await this.#operations.write(sandbox, () =>
+      repository.setHead(sandbox, checkpointId, this.#event(sandbox, checkpointId)),
+    )
     sandbox.checkpointId = checkpointId
     sandbox.saved = { hasMemory, isGuestUnresponsive }
     this.#takeovers.markDirty(sandbox)
@@ -74,11 +77,15 @@ export class Rollbacks {
     const before = sandbox.machineId
     const executionId = randomUUID()
     const rolledBack: LiveSandbox = { ...sandbox, machineId, address, executionId, checkpointId }
+    let mayBeRecorded = false
     try {
       await node.init(machineId, initOf(rolledBack))
-      await repository.setResumed(rolledBack, this.#event(rolledBack, checkpointId))
+      await repository.setResumed(rolledBack, this.#event(rolledBack, checkpointId)).catch((error) => {
+        mayBeRecorded = mayHaveWritten(error)
+        throw error
+      })
     } catch (error) {
-      this.#operations.later('stopping the machine of a failed rollback', () => node.stop(machineId), 0)
+      await this.#lifecycle.undoRun(sandbox, machineId, mayBeRecorded)
       throw error
     }
     registry.hide(sandbox.sandboxId, 'rolled back')

@@ -5,7 +5,7 @@ import type { SandboxOperations } from '../sandboxes/operations.ts'
 import type { LiveSandbox } from '../sandboxes/sandbox.ts'
 import type { Team } from '../teams/team.ts'
 import { DEFAULT_TAG, parseNewReference, parseReference } from '../templates/reference.ts'
-import type { BuildRecord } from '../templates/repository.ts'
+import type { BuildRecord, TemplateRecord } from '../templates/repository.ts'
 import { type Snapshot, toSnapshot } from './snapshot.ts'
 
 export interface ListedSnapshot extends Snapshot {
@@ -42,12 +42,15 @@ export class SnapshotService {
     const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'snapshot', hasMemory)
     const nowMs = now()
     const tag = reference?.tag ?? DEFAULT_TAG
-    const adding = templates.addBuild(team, reference?.name ?? null, nowMs, async ({ templateId }) => {
+    const make = async ({ templateId }: TemplateRecord) => {
       const name = reference?.name ?? templateId
       const build: BuildRecord = { ...buildOf(sandbox, checkpointId, nowMs), templateId, name, tags: [tag] }
       await node.addBuild(build)
       return build
-    })
+    }
+    const adding = templates.addBuild(team, reference?.name ?? null, nowMs, make, ({ buildId }) =>
+      node.removeBuild(buildId),
+    )
     // not retryable: the sandbox has one more checkpoint by now
     const { template } = await adding.catch((error) => {
       throw afterActing(error)

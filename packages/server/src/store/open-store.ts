@@ -6,7 +6,7 @@ import { type Gate, type PostgresDialect, postgresDialect } from './dialects/pos
 import { nodeSqliteDialect } from './dialects/sqlite.ts'
 import { migrate, SCHEMA_VERSION, schemaVersionOf } from './migrations.ts'
 import { checkPostgres, describeConnectError } from './postgres-check.ts'
-import type { Schema } from './schema.ts'
+import type { Schema, Store } from './schema.ts'
 import { parseStoreUrl, type StoreKind } from './store-url.ts'
 
 /** Also how long a start waits for another server that migrates. */
@@ -14,7 +14,7 @@ const MIGRATION_TIMEOUT_MS = 60 * 60_000
 /** SQLite's result codes for a file that cannot be opened, that is read-only, and that is no database. */
 const UNUSABLE_FILE = new Set([14, 8, 26])
 
-export type Store = Kysely<Schema>
+export type { Store }
 
 export interface OpenOptions {
   /** Brings the tables up to date. Default true. */
@@ -120,6 +120,12 @@ async function migratePostgres(store: Store, url: string): Promise<void> {
 export const postgresLinkOf = (store: Store): PostgresLink | undefined => links.get(store)
 
 export const kindOf = (store: Store): StoreKind => (links.has(store) ? 'postgres' : 'sqlite')
+
+/** Tells whether a write that failed may have been made all the same: the connection can break before its answer comes. */
+export function mayHaveWritten(error: unknown): boolean {
+  const known = storeError(error)
+  return !(known instanceof SandlotError) || known.mayHaveActed
+}
 
 /** Maps "disk full" to a SandlotError and passes other errors through. */
 export function storeError(error: unknown): unknown {

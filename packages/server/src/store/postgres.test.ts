@@ -37,7 +37,12 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
   })
 
   const event = (id: string) => ({
-    ...{ id, team_id: 'team', sandbox_id: 'sandbox', type: 'type', timestamp: 1, body: '{}' },
+    id,
+    team_id: 'team',
+    sandbox_id: 'sandbox',
+    type: 'type',
+    timestamp: 1,
+    body: '{}',
   })
   const idsIn = async (store: Store) =>
     (await store.selectFrom('events').select('id').orderBy('sequence').execute()).map(({ id }) => id)
@@ -45,8 +50,11 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     (await store.selectFrom('plans').select('name').orderBy('name').execute()).map(({ name }) => name)
   const socketFolder = () => new URLSearchParams(database.url.split('?')[1]).get('host')!
   const newPlan = (name: string) => ({
-    ...{ name, concurrent_sandboxes: 1, creates_per_second: 0.1 },
-    ...{ max_length_hours: null, requests_per_second: null },
+    name,
+    concurrent_sandboxes: 1,
+    creates_per_second: 0.1,
+    max_length_hours: null,
+    requests_per_second: null,
   })
 
   test('events are numbered in the order of their commits', async () => {
@@ -232,7 +240,10 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
       await transaction.insertInto('plans').values(newPlan('b')).execute()
     })
     await expect(broken).rejects.toMatchObject({
-      ...{ errorName: 'store_unavailable', status: 503, mayHaveActed: false, retryAfterSeconds: 2 },
+      errorName: 'store_unavailable',
+      status: 503,
+      mayHaveActed: false,
+      retryAfterSeconds: 2,
     })
     expect(await plansIn(store)).toEqual(['unlimited'])
   })
@@ -433,8 +444,17 @@ describe.runIf(isOnPostgres)('on PostgreSQL', () => {
     await source
       .insertInto('checkpoints')
       .values({
-        ...{ id: 'c', team_id: 't', sandbox_id: 's', parent_id: null, why: 'pause', state: 'complete' },
-        ...{ has_memory: 1, guest_unresponsive: 0, size_bytes: 2 ** 41, created_at: 1, node_id: 'old' },
+        id: 'c',
+        team_id: 't',
+        sandbox_id: 's',
+        parent_id: null,
+        why: 'pause',
+        state: 'complete',
+        has_memory: 1,
+        guest_unresponsive: 0,
+        size_bytes: 2 ** 41,
+        created_at: 1,
+        node_id: 'old',
       })
       .execute()
     await copyStore(source, sqlite, { nodeId: '' })

@@ -1,3 +1,8 @@
+import type { Kysely } from 'kysely'
+
+/** A database, or a transaction in one. */
+export type Store = Kysely<Schema>
+
 /**
  * Tables as Kysely sees them, the same in SQLite and PostgreSQL. Times are Unix milliseconds, JSON is text, booleans are
  * 0 and 1.

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { sql } from 'kysely'
-import type { Store } from './open-store.ts'
 import { isConflict } from './postgres-errors.ts'
+import type { Store } from './schema.ts'
 
 const MAX_ATTEMPTS = 10
 /** Longest wait before the second attempt; the limit doubles with each further attempt. */
@@ -35,6 +35,10 @@ export async function liftTransactionTimeout(transaction: Store): Promise<void> 
   )
 }
 
+/** Whether a write failed because the database does not answer or has too much to do. */
+export const isAway = (error: unknown): boolean =>
+  error instanceof SandlotError && error.errorName === 'store_unavailable'
+
 const RETRY_MS = 1_000
 
 /**
@@ -48,8 +52,7 @@ export async function whenStoreAnswers<T>(work: () => Promise<T>, timeoutMs = 10
     try {
       return await work()
     } catch (error) {
-      const isAway = error instanceof SandlotError && error.errorName === 'store_unavailable'
-      if (!isAway || performance.now() > deadline) throw error
+      if (!isAway(error) || performance.now() > deadline) throw error
       await sleep(RETRY_MS)
     }
 }

@@ -51,7 +51,7 @@ export const TEAM_LIMITS = {
   untaggedBuildsOfTemplate: 10,
   /** Logs of finished builds. */
   buildLogs: 100,
-  /** Lines and bytes of the log of one build, which goes on without logging. */
+  /** Lines and bytes of the log of one build; a build that prints more continues, but the rest is not logged. */
   buildLogLines: 20_000,
   buildLogBytes: 16 * 2 ** 20,
   /** Tags of one template, which are held in memory [invalid_request]. */

@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { newTemplateId, SandlotError } from '@sandlot/protocol'
 import type { BuildInfo } from '@sandlot/protocol/node'
 import type { CatalogProgress } from '../catalog/progress.ts'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
+import { mayHaveWritten } from '../store/open-store.ts'
+import { whenStoreAnswers } from '../store/transactions.ts'
 import { CATALOG_TEAM_ID, DEFAULT_TEAM_SLUG } from '../teams/repository.ts'
 import type { Team } from '../teams/team.ts'
 import { nearNames } from './near-names.ts'
@@ -35,6 +38,8 @@ export class TemplateRegistry {
   /** Team ids by slug: of all teams that had templates at the start, or have looked for a template since. */
   readonly #teamIds = new Map<string, string>()
   readonly #naming = new KeyedLock()
+  /** Work that finds out whether a build was recorded whose answer was lost, by template name. */
+  readonly #unanswered = new Map<string, () => Promise<void>>()
 
   constructor(repository: TemplateRepository, progress: CatalogProgress) {
     this.#repository = repository
@@ -81,14 +86,19 @@ export class TemplateRegistry {
    * with the same name, the first creates the template, and the last gets the tags.
    * @param name null: always creates a new template
    * @param make creates the record of the build, given the template
+   * @param onAbsent called when the build was not recorded, to undo what `make` did; later than the rejection when the
+   * database did not answer. A build that was recorded without an answer appears when the database answers again.
    */
   addBuild(
     team: Team,
     name: string | null,
     nowMs: number,
     make: (template: TemplateRecord) => BuildRecord | Promise<BuildRecord>,
+    onAbsent: (build: BuildRecord) => Promise<void> = async () => {},
   ): Promise<{ template: Template; build: BuildRecord }> {
+    const key = name === null ? randomUUID() : nameKey(team.teamId, name)
     const add = async () => {
+      await this.#unanswered.get(key)?.()
       const found = name === null ? undefined : this.find(name, team)
       const known = found?.teamId === team.teamId ? found : undefined
       const template = known ?? {
@@ -100,13 +110,43 @@ export class TemplateRegistry {
         updatedAtMs: nowMs,
       }
       const build = await make(template)
-      await this.#repository.addBuild(template, known === undefined, build)
-      if (!known) this.#add({ ...template, tags: new Map(), builds: [] })
-      this.#addBuild(build)
-      if (build.status === 'ready') this.#tag(build, build.tags)
+      await this.#repository.addBuild(template, known === undefined, build).catch(async (error) => {
+        if (mayHaveWritten(error)) this.#askLater(key, template, build, onAbsent)
+        else await onAbsent(build)
+        throw error
+      })
+      this.#publish(template, build)
       return { template: this.#byId.get(template.templateId)!, build }
     }
-    return name === null ? add() : this.#naming.run(nameKey(team.teamId, name), add)
+    return name === null ? add() : this.#naming.run(key, add)
+  }
+
+  #publish(template: TemplateRecord, build: BuildRecord): void {
+    if (!this.#byId.has(template.templateId)) this.#add({ ...template, tags: new Map(), builds: [] })
+    this.#addBuild(build)
+    if (build.status === 'ready') this.#tag(build, build.tags)
+  }
+
+  /** Finds out whether a build was recorded, once the database answers or before the next build of that name is added. */
+  #askLater(
+    key: string,
+    template: TemplateRecord,
+    build: BuildRecord,
+    onAbsent: (build: BuildRecord) => Promise<void>,
+  ): void {
+    // no old checkpoint is deleted that may be a snapshot
+    this.#snapshots.add(build.checkpointId)
+    const ask = async () => {
+      const isRecorded = await this.#repository.hasBuild(build.buildId)
+      if (this.#unanswered.get(key) !== ask) return
+      this.#unanswered.delete(key)
+      if (isRecorded) return this.#publish(template, build)
+      this.#snapshots.delete(build.checkpointId)
+      await onAbsent(build)
+    }
+    this.#unanswered.set(key, ask)
+    // after a longer outage the next build of that name asks, or the next start
+    whenStoreAnswers(ask).catch(() => {})
   }
 
   /** @param build a record that this registry returned; changed after the row is written */

@@ -111,6 +111,15 @@ export class TemplateRepository {
     })
   }
 
+  async hasBuild(buildId: string): Promise<boolean> {
+    const row = await this.#store
+      .selectFrom('builds')
+      .select('id')
+      .where('id', '=', buildId)
+      .executeTakeFirst()
+    return row !== undefined
+  }
+
   /** Updates the row of a build; a build that became ready gets its tags. */
   async updateBuild(build: BuildRecord): Promise<void> {
     await inTransaction(this.#store, async (transaction) => {

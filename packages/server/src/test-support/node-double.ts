@@ -53,7 +53,9 @@ export class NodeDouble implements SandboxNode {
   readonly machines = new Map<string, MachineInit | undefined>()
   /** Network policy of every machine that was ever started. */
   readonly policies = new Map<string, NetworkPolicy>()
-  readonly events = new EventLog()
+  readonly events = new EventLog((error) => {
+    throw error
+  })
   /** How many of the next calls fail. */
   failInit = 0
   failStop = 0

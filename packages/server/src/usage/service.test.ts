@@ -18,5 +18,5 @@ test('another team is refused, because the report would reveal what other teams 
   await t.crash()
   const { status, body } = await collect()
   expect(status).toBe(403)
-  expect(body.message).toMatch(/every 15 minutes; only team 'default' may/)
+  expect(body.message).toMatch(/every 15 minutes; only team 'default' can/)
 })

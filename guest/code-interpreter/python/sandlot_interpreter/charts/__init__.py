@@ -1,4 +1,4 @@
-"""The data behind a matplotlib figure, in the shape that the SDKs' Chart types describe."""
+"""Extracts the data of a matplotlib figure, in the shape of the SDKs' Chart types."""
 
 from .axis import Axis
 from .bars import bars
@@ -6,7 +6,7 @@ from .boxes import boxes
 from .pies import wedges
 from .points import lines, scatters
 
-# What is looked for in an Axes, in this order: a pie has no bars, the whiskers of a box are lines, and so on.
+# Kinds of charts in the order in which an Axes is checked for them, e.g. boxes before lines, as whiskers of a box are lines.
 _KINDS = (
     ("pie", wedges),
     ("box_and_whisker", boxes),
@@ -18,7 +18,7 @@ _POINT_CHARTS = ("line", "scatter")
 
 
 def describe(figure):
-    """One chart, or a superchart of all that the figure's axes hold; None when it holds none."""
+    """Returns the chart of a figure, or a superchart of several; None when the figure has no chart."""
     charts = [_describe_axes(axes) for axes in figure.axes if _is_chart(axes)]
     if not charts:
         return None

@@ -8,7 +8,7 @@ _UNIT = re.compile(r"[(\[]([^()\[\]]+)[)\]]\s*$")
 
 
 class Axis:
-    """One axis of a plot: what its positions mean."""
+    """One axis of a plot, which converts positions to plotted values."""
 
     def __init__(self, axis):
         self._axis = axis
@@ -29,12 +29,12 @@ class Axis:
 
     @property
     def unit(self):
-        """What stands in brackets at the end of the label: `Time (s)`."""
+        """The unit: the text in brackets at the end of the label, as in `Time (s)`."""
         found = _UNIT.search(self._axis.get_label_text())
         return found.group(1).strip() if found else None
 
     def value(self, position):
-        """A position as what was plotted: number, category, or date in ISO 8601."""
+        """Converts a position to the plotted value: a number, a category, or a date in ISO 8601."""
         if self.scale == "categorical" and position in self._categories:
             return str(self._categories[position])
         if self.scale == "datetime" and isinstance(plain(position), (int, float)):
@@ -51,7 +51,7 @@ class Axis:
         return [str(label) for label in self._axis.get_major_formatter().format_ticks(self._shown)]
 
     def name_at(self, position, reach):
-        """The tick label nearest to a position, not farther than `reach`; otherwise the position."""
+        """Returns the label of the nearest tick within `reach` of a position, or else the position."""
         if self._categories:
             ticks, labels = list(self._categories), [str(name) for name in self._categories.values()]
         elif self.scale == "datetime":

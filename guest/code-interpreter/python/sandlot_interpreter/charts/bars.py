@@ -5,7 +5,7 @@ from .axis import Axis
 
 
 def bars(axes):
-    """A bar's label is its place on the axis, its group the series that it was drawn with."""
+    """Returns the bars. The label of a bar is the position on the axis, the group is the series of the bar."""
     series = [container for container in axes.containers if isinstance(container, BarContainer)]
     elements = []
     for number, container in enumerate(series):
@@ -15,7 +15,7 @@ def bars(axes):
         axis = Axis(axes.yaxis if is_lying else axes.xaxis)
         for bar in container.patches:
             start, extent = (bar.get_y(), bar.get_height()) if is_lying else (bar.get_x(), bar.get_width())
-            # Bars side by side stand around their tick.
+            # Bars of several series are placed side by side around their tick.
             reach = max(0.5, abs(extent) * len(series) / 2)
             label = axis.name_at(start + extent / 2, reach)
             elements.append({"label": label, "group": group, "value": plain(bar.get_width() if is_lying else bar.get_height())})

@@ -1,4 +1,4 @@
-"""Box plots are not kept as such: their parts are told apart by their shape and place."""
+"""Finds box plots. Matplotlib only keeps their parts, which are recognised by shape and position."""
 
 import numpy
 from matplotlib.patches import PathPatch
@@ -8,7 +8,7 @@ from .axis import Axis
 
 
 class _Part:
-    """A line or outline, seen along (`values`) and across (`places`) the direction in which the box stands."""
+    """A line or outline, with its extent along (`values`) and across (`places`) the direction of the box."""
 
     def __init__(self, x, y, is_lying, has_marker=False):
         x, y = numpy.asarray(x, dtype=float), numpy.asarray(y, dtype=float)
@@ -63,7 +63,7 @@ def _element(box, parts, axis):
     across = [part for part in mine if part.is_across and first <= part.values[0] <= third]
     if len(whiskers) != 2 or not across:
         return None
-    # A cap that lies on the edge of the box is half as wide, and drawn before the median.
+    # A cap on the edge of the box is half as wide as the median, and drawn before it.
     median = max(reversed(across), key=lambda part: part.width)
     ends = numpy.concatenate([part.values for part in whiskers])
     outliers = [value for part in mine if part.has_marker for value in part.values if not first <= value <= third]

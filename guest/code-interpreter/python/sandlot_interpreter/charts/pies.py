@@ -4,7 +4,7 @@ from ..plain import plain
 
 
 def wedges(axes):
-    """Angles are in degrees, clockwise or not."""
+    """Returns the wedges of a pie; angles are in degrees, in either direction."""
     found = [patch for patch in axes.patches if isinstance(patch, Wedge)]
     labels = [text.get_text() for text in axes.texts]
     return [

@@ -28,6 +28,6 @@ def scatters(axes):
 
 
 def _name(artist, otherwise):
-    """matplotlib names what has no label `_child0`."""
+    """Returns the label; matplotlib gives objects without a label names like `_child0`."""
     name = str(artist.get_label())
     return otherwise if name.startswith("_") else name

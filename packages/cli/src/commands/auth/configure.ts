@@ -24,9 +24,9 @@ Examples:
       const team = teams.find((each) => each.teamID === chosenId)
       if (!team) {
         const known = teams.map((each) => `${each.teamID} (${each.name})`).join(', ')
-        throw new Failure(`There is no project '${chosenId}'. There is: ${known}.`)
+        throw new Failure(`There is no project '${chosenId}'. Your projects: ${known}.`)
       }
-      // The tokens may have been renewed meanwhile.
+      // `freshAccessToken` may have renewed the tokens, so the config is read again.
       writeConfig({
         ...(readConfig() ?? config),
         projectName: team.name,

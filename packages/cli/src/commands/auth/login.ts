@@ -8,7 +8,7 @@ export const login = (): Command =>
     .addHelpText(
       'after',
       `
-Opens the browser and saves what comes back in ~/.e2b/config.json. Machines set E2B_API_KEY instead.
+Opens the browser and saves the login in ~/.e2b/config.json. Scripts and CI set E2B_API_KEY instead.
 
 Examples:
   e2b auth login

@@ -7,7 +7,7 @@ export const logout = (): Command =>
     .addHelpText(
       'after',
       `
-Ends the login on the server and removes it from this machine.
+Revokes the login on the server and removes it from this machine.
 
 Examples:
   e2b auth logout`,
@@ -19,7 +19,9 @@ Examples:
       const { revoke } = await import('../../account/tokens.ts')
       // The local login is removed even when the server cannot be reached.
       await revoke(config).catch((error: Error) => {
-        note(`The server could not be told (${error.message}); the login ends there by its expiry.`)
+        note(
+          `The server could not revoke the login (${error.message}), which stays valid there until it expires.`,
+        )
       })
       removeConfig()
       await print('Logged out.')

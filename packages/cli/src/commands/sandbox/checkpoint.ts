@@ -6,13 +6,13 @@ import { formatBytes } from '../../output/size.ts'
 
 export const checkpoint = (): Command =>
   new Command('checkpoint')
-    .description('save this moment of a sandbox, to roll back to')
+    .description('save the current state of a sandbox, to roll back to later')
     .addArgument(sandboxIdArgument('save the running sandbox specified by <sandboxID>'))
     .addOption(formatOption())
     .addHelpText(
       'after',
       `
-Memory, processes and files are saved; the sandbox goes on running. Pauses and snapshots leave checkpoints too.
+Saves memory, processes and files; the sandbox keeps running. Pauses and snapshots also create checkpoints.
 
 Examples:
   e2b sandbox checkpoint i0lf5glwo7abo25de80rz

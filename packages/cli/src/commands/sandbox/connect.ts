@@ -13,7 +13,7 @@ export const connect = (): Command =>
     .addHelpText(
       'after',
       `
-A paused sandbox is resumed. It goes on running when the terminal is closed.
+A paused sandbox is resumed. The sandbox keeps running when the terminal is closed.
 
 Examples:
   e2b sandbox connect i0lf5glwo7abo25de80rz

@@ -6,15 +6,18 @@ import { note } from '../../output/out.ts'
 export const cp = (): Command =>
   new Command('cp')
     .description('copy files and directories into or out of a sandbox')
-    .addArgument(new Argument('<source>', 'path here, or <sandboxID>:<path>').argParser(parsePlace))
-    .addArgument(new Argument('<target>', 'path here, or <sandboxID>:<path>').argParser(parsePlace))
+    .addArgument(new Argument('<source>', 'local path, or <sandboxID>:<path>').argParser(parsePlace))
+    .addArgument(new Argument('<target>', 'local path, or <sandboxID>:<path>').argParser(parsePlace))
     .addOption(
-      new Option('-u, --user <user>', 'user inside: whose files they are, and whose home paths start from'),
+      new Option(
+        '-u, --user <user>',
+        'user in the sandbox: owner of the copies, whose home directory relative paths start from',
+      ),
     )
     .addHelpText(
       'after',
       `
-A directory that exists takes the copy in; \`dir/.\` means what is in a directory. Links stay links.
+A copy onto an existing directory is put into that directory. \`dir/.\` means the content of a directory. Links are copied as links.
 
 Examples:
   e2b sandbox cp ./data.csv i0lf5glwo7abo25de80rz:/home/user/
@@ -25,7 +28,7 @@ Examples:
 
 async function run(source: Place, target: Place, { user }: { user?: string }): Promise<void> {
   if (source.kind === target.kind) {
-    throw new Failure('One of the two must be in a sandbox: <sandboxID>:<path>. The other is here.')
+    throw new Failure('Exactly one of the two paths must be in a sandbox: <sandboxID>:<path>.')
   }
   const sandboxId = source.kind === 'remote' ? source.sandboxId : (target as { sandboxId: string }).sandboxId
   const { connect } = await import('../../account/connection.ts')

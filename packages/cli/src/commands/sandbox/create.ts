@@ -25,7 +25,7 @@ export const create = (): Command =>
     .addHelpText(
       'after',
       `
-The sandbox ends with the terminal, unless --timeout or --lifecycle.ontimeout pause say that it is to stay.
+The sandbox ends with the terminal, unless --timeout or --lifecycle.ontimeout pause is given.
 
 Examples:
   e2b sandbox create
@@ -55,7 +55,7 @@ async function run(template: string, flags: Flags): Promise<void> {
   const isKept = flags.timeout !== undefined || lifecycle?.onTimeout === 'pause'
   const title = `template ${template} with sandbox ID ${coloured('bold', sandbox.sandboxId)}`
   await showTerminal(sandbox, title, flags, async () => {
-    if (isKept) note(`Sandbox ${sandbox.sandboxId} lives on: e2b sandbox connect ${sandbox.sandboxId}`)
+    if (isKept) note(`Sandbox ${sandbox.sandboxId} keeps running: e2b sandbox connect ${sandbox.sandboxId}`)
     else await sandbox.kill({ requestTimeoutMs: 5000 })
   })
 }

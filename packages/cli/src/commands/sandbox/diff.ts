@@ -13,12 +13,13 @@ export const diff = (): Command =>
     .description('show the files that differ between two checkpoints of a sandbox')
     .addArgument(sandboxIdArgument('compare checkpoints of the sandbox specified by <sandboxID>'))
     .addOption(
-      new Option('--from <checkpointID>', 'compare with this one (default: what --to came from)').argParser(
-        parseCheckpointId,
-      ),
+      new Option(
+        '--from <checkpointID>',
+        'checkpoint to compare with (default: the parent of --to)',
+      ).argParser(parseCheckpointId),
     )
     .addOption(
-      new Option('--to <checkpointID>', 'files of this one (default: the newest)').argParser(
+      new Option('--to <checkpointID>', 'checkpoint to compare (default: the newest)').argParser(
         parseCheckpointId,
       ),
     )
@@ -26,7 +27,8 @@ export const diff = (): Command =>
     .addHelpText(
       'after',
       `
-A line for each path: A added, M modified, D deleted. Which two were compared is on standard error.
+Prints a line for each path: A added, M modified, D deleted. The IDs of the compared checkpoints are printed
+to standard error.
 
 Examples:
   e2b sandbox diff i0lf5glwo7abo25de80rz

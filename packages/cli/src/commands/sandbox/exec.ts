@@ -19,8 +19,9 @@ export const exec = (): Command =>
     .addHelpText(
       'after',
       `
-Options of e2b come before the sandbox ID, everything behind it belongs to the command. A single word is a
-line for the shell inside. Piped input is passed on; the exit code is the command's.
+Options of e2b come before the sandbox ID; all words after the ID belong to the command. A single word is run
+as a command line by the shell in the sandbox. Piped input is sent to the command, and the exit code is the
+command's.
 
 Examples:
   e2b sandbox exec i0lf5glwo7abo25de80rz 'ls -la | wc -l'
@@ -42,7 +43,7 @@ async function run(sandboxId: string, words: string[], flags: Flags): Promise<vo
   const hasInput = !flags.background && isPiped()
   const handle = await sandbox.commands.run(commandLine(words), {
     background: true,
-    // No limit of its own: the command may run as long as the sandbox.
+    // No timeout for the command, which may run as long as the sandbox.
     timeoutMs: 0,
     stdin: hasInput,
     envs: flags.env,

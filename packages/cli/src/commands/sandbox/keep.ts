@@ -10,18 +10,19 @@ const MOST = 1000
 
 export const keep = (): Command =>
   new Command('keep')
-    .description('say how many checkpoints a sandbox keeps')
-    .addArgument(sandboxIdArgument('whose checkpoints are kept or deleted'))
+    .description('set how many checkpoints a sandbox keeps')
+    .addArgument(sandboxIdArgument('set the policy of the sandbox specified by <sandboxID>'))
     .addOption(
-      new Option('--last <count>', `how many beside its head, 0 to ${MOST}`)
+      new Option('--last <count>', `number of checkpoints to keep besides the head, 0 to ${MOST}`)
         .argParser((text) => parseWholeNumber(text, { most: MOST }))
         .makeOptionMandatory(),
     )
-    .addOption(ageOption('delete those older than this, eg. 12h or 7d (default: of any age)'))
+    .addOption(ageOption('delete checkpoints older than this, eg. 12h or 7d (default: no limit)'))
     .addHelpText(
       'after',
       `
-Others are deleted now, and from then on with each new one. Snapshots stay. What was said before is replaced.
+Other checkpoints are deleted soon, and again after each new checkpoint. Snapshots are always kept. The policy
+replaces the previous one.
 
 Examples:
   e2b sandbox keep i0lf5glwo7abo25de80rz --last 20
@@ -34,5 +35,5 @@ Examples:
       const policy = { last, ...(age !== undefined && { maxAgeSeconds: age }) }
       await orMissing(sandboxId, sdk.Sandbox.keep(sandboxId, { ...opts, ...policy }))
       const oldest = age === undefined ? '' : `, none older than ${formatDuration(age)}`
-      await print(`Sandbox ${sandboxId} keeps its head and the last ${last} beside it${oldest}`)
+      await print(`Sandbox ${sandboxId} keeps its head and the last ${last} checkpoints besides${oldest}`)
     })

@@ -7,7 +7,7 @@ import { parseSandboxId } from '../../options/sandbox-id.ts'
 import { stateOption } from '../../options/state.ts'
 import { note, print } from '../../output/out.ts'
 
-/** Most concurrent requests, so that a thousand sandboxes do not need a thousand sockets. */
+/** Maximum number of concurrent requests, so that a thousand sandboxes do not need a thousand sockets. */
 const AT_ONCE = 10
 
 export const kill = (): Command =>
@@ -24,7 +24,7 @@ export const kill = (): Command =>
     .addHelpText(
       'after',
       `
-Exit code 1 when one of the sandboxes was not there.
+Exit code 1 when one of the sandboxes does not exist.
 
 Examples:
   e2b sandbox kill i0lf5glwo7abo25de80rz

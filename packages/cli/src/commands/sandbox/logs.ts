@@ -8,7 +8,7 @@ import { print } from '../../output/out.ts'
 
 /** Interval between requests of --follow. */
 const FOLLOW_INTERVAL_MS = 400
-/** Most lines that the server returns for one request. */
+/** Maximum number of lines that the server returns for one request. */
 const PAGE_LINES = 1000
 
 export const logs = (): Command =>
@@ -21,7 +21,7 @@ export const logs = (): Command =>
     .addOption(
       new Option(
         '--loggers [loggers]',
-        'only of these loggers and those below them, separated by commas',
+        'show only these loggers and those below them, separated by commas',
       ).argParser((text) => text.split(',').map((name) => name.trim())),
     )
     .addHelpText(

@@ -6,19 +6,19 @@ import { note, print } from '../../output/out.ts'
 
 export const portForward = (): Command =>
   new Command('port-forward')
-    .description('reach ports of a sandbox on this machine')
-    .addArgument(sandboxIdArgument('sandbox whose ports are forwarded'))
+    .description('forward local ports to ports of a sandbox')
+    .addArgument(sandboxIdArgument('forward to the sandbox specified by <sandboxID>'))
     .addArgument(
       new Argument(
         '<ports...>',
-        '8080, or 8080:80 for port 80 inside, or 0:80 for a free one here',
+        '8080, or 8080:80 for port 80 of the sandbox, or 0:80 for a free local port',
       ).argParser(parsePortMapping),
     )
     .addHelpText(
       'after',
       `
-HTTP and WebSockets go through the edge; any other protocol through a shell inside. Ctrl-C ends it.
-The sandbox is kept alive meanwhile.
+HTTP and WebSockets are forwarded through the server's edge, other protocols through a shell in the sandbox.
+Ctrl-C ends the command. The sandbox is kept alive meanwhile.
 
 Examples:
   e2b sandbox port-forward i0lf5glwo7abo25de80rz 8080
@@ -38,7 +38,7 @@ async function run(sandboxId: string, mappings: PortMapping[]): Promise<void> {
   const sandbox = await orMissing(sandboxId, sdk.Sandbox.connect(sandboxId, opts))
   const { sandboxUrl } = new sdk.ConnectionConfig(opts)
 
-  // set up before the announcement, as a reader of the announcement may end the process at once
+  // listens before the announcement, as a reader of the announcement may end the process at once
   const signals = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => once(process, signal))
   for (const { localPort, remotePort } of mappings) {
     const http = createHttpForwarder(edgeAddress(sandbox, remotePort, sandboxUrl))

@@ -6,13 +6,14 @@ import { print } from '../../output/out.ts'
 
 export const rollback = (): Command =>
   new Command('rollback')
-    .description('take a sandbox back to one of its checkpoints')
-    .addArgument(sandboxIdArgument('take back the sandbox specified by <sandboxID>'))
-    .addArgument(checkpointIdArgument('to what it was then; `e2b sandbox tree` lists its checkpoints'))
+    .description('roll a sandbox back to one of its checkpoints')
+    .addArgument(sandboxIdArgument('roll back the sandbox specified by <sandboxID>'))
+    .addArgument(checkpointIdArgument('checkpoint to roll back to; `e2b sandbox tree` lists the checkpoints'))
     .addHelpText(
       'after',
       `
-What happened since is gone, unless a checkpoint has it: make one first. A paused sandbox stays paused.
+Changes since that checkpoint are lost unless another checkpoint contains them, so make a checkpoint first.
+A paused sandbox stays paused.
 
 Examples:
   e2b sandbox tree i0lf5glwo7abo25de80rz
@@ -33,9 +34,11 @@ async function run(sandboxId: string, checkpointId: string): Promise<void> {
   const age = target ? ` of ${formatAge(Date.now() - target.createdAt.getTime())} ago` : ''
   const rest = [
     ...(state === 'paused'
-      ? [`it stays paused, \`e2b sandbox resume ${sandboxId}\` starts it from there`]
+      ? [`the sandbox stays paused, \`e2b sandbox resume ${sandboxId}\` starts it from there`]
       : []),
-    ...(target && !target.hasMemory ? ['only files were saved then: its processes start anew'] : []),
+    ...(target && !target.hasMemory
+      ? ['the checkpoint contains only files, so the sandbox boots again']
+      : []),
   ]
   await print([`Sandbox ${sandboxId} is back at checkpoint ${checkpointId}${age}`, ...rest].join('; '))
 }

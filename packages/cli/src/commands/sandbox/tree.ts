@@ -9,13 +9,14 @@ import { type Column, formatTable } from '../../output/table.ts'
 
 export const tree = (): Command =>
   new Command('tree')
-    .description('show the checkpoints of a sandbox: what came from what, when, how large, why')
+    .description('show the checkpoints of a sandbox as a tree, with age, size and cause')
     .addArgument(sandboxIdArgument('show the checkpoints of the sandbox specified by <sandboxID>'))
     .addOption(formatOption())
     .addHelpText(
       'after',
       `
-Oldest first. ● is the head: the sandbox is paused as it, or ran on from it. The names are of snapshots.
+Lists the oldest checkpoint first. ● is the head: the sandbox is paused in that state, or continued from it.
+Names are those of snapshots with this state.
 
 Examples:
   e2b sandbox tree i0lf5glwo7abo25de80rz

@@ -21,10 +21,10 @@ export const create = (): Command =>
     .addOption(
       new Option(
         '--min-free-disk-mb <min-free-disk-mb>',
-        'free disk space wanted after the build, in MiB; 0 for none, the server decides without it',
+        'free disk space after the build in MiB, 0 for none (default: the server decides)',
       ).argParser((text) => parseWholeNumber(text, { least: 0 })),
     )
-    .option('--no-cache', 'build every step anew')
+    .option('--no-cache', 'build every step without the cache')
     .addHelpText(
       'after',
       `

@@ -17,7 +17,7 @@ export const init = (): Command =>
     .addHelpText(
       'after',
       `
-Asks for what is not given.
+Asks for options that are not given.
 
 Examples:
   e2b template init

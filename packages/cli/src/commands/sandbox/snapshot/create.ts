@@ -17,7 +17,7 @@ export const create = (): Command =>
     .addHelpText(
       'after',
       `
-The sandbox goes on running.
+The sandbox keeps running.
 
 Examples:
   e2b sandbox snapshot create i0lf5glwo7abo25de80rz -n ready

@@ -8,7 +8,7 @@ export const remove = (): Command =>
     .addHelpText(
       'after',
       `
-Exit code 1 when one of them was not there.
+Exit code 1 when one of the snapshots does not exist.
 
 Examples:
   e2b sandbox snapshot delete ready:default`,

@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Session } from '../session.ts'
+import { Machines } from './machines.ts'
+
+const KIND = { imagePath: '/image', cpuCount: 1, memoryMB: 512, diskSizeMB: 1024 }
+
+let runDir: string
+let machines: Machines
+beforeEach(async () => {
+  runDir = mkdtempSync(join(tmpdir(), 'sandlot-machines-test-'))
+  machines = new Machines({
+    names: { instance: 'i', cgroup: 'c' } as never,
+    runDir,
+    guestDir: '/guest',
+    // kernels that start and end at once
+    driver: { prepare: async () => 0, forget: async () => {}, list: async () => [] } as never,
+    cgroups: { kill: async () => {}, remove: async () => {}, children: async () => [] } as never,
+    slots: {
+      take: async () => ({ index: 1, address: '10.0.0.2', netnsPath: '/netns' }),
+      slot: (index: number) => ({ index, address: '10.0.0.2', netnsPath: '/netns' }),
+      give: () => {},
+    } as never,
+    firewall: { setPolicy: async () => {}, close: async () => {}, forget: async () => {} },
+    onError: (error) => {
+      throw error
+    },
+  })
+  await machines.prepareFolders()
+})
+afterEach(async () => {
+  await machines.settle()
+  rmSync(runDir, { recursive: true, force: true })
+})
+
+test('a session forgets each machine that ends, also one that no caller stops', async () => {
+  const session = new Session()
+  session.begin('s')
+  machines.onGone((machineId) => session.forgetMachine(machineId))
+  const [first, second] = [await machines.prepare(KIND), await machines.prepare(KIND)]
+  for (const { machineId } of [first, second]) session.addMachine(machineId)
+  await machines.end(first.machineId)
+  expect(session.machineIds()).toEqual([second.machineId])
+  await machines.discard(second.machineId)
+  expect(session.machineIds()).toEqual([])
+})
