@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { FolderArchives, LocalNode, unlistedIn } from '@sandlot/node'
@@ -86,8 +86,15 @@ const underContract = () => ({
     const { checkpoints, machines } = await unlistedIn(home)
     return [...checkpoints, ...machines].map(({ id }) => id)
   },
+  isFrozen: (machineId: string) => pathExists(join(home, 'run/machines', machineId, 'frozen')),
   close: async () => {},
 })
+
+const pathExists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  )
 
 nodeContract('a real node', async () => underContract())
 

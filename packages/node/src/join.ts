@@ -171,7 +171,9 @@ export class NodeJoin {
     if (!isSameSession || wasUnlisted) {
       if (wasUnlisted) await network.firewall.setPolicy(machine.slot, policy)
       if (wasUnlisted) machine.network = policy
-      if (wasUnlisted || frozenMachines.claim(machineId)) guard.adopt(machine)
+      // a resume had given the machine back, and its process ended before the thaw
+      const isUnthawed = machine.isFrozen && !machine.state.isStalled
+      if (frozenMachines.claim(machineId) || wasUnlisted || isUnthawed) guard.adopt(machine)
       this.#session.addMachine(machineId)
     }
   }

@@ -13,6 +13,8 @@ export interface NodeUnderContract {
   killMachine(machineId: string): Promise<void>
   /** Ids that the last join did not find in the rows. */
   unlisted(): Promise<string[]>
+  /** Whether a machine is frozen. */
+  isFrozen(machineId: string): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -429,6 +431,60 @@ function joinTests(current: Current): void {
       how: 'hot',
     })
     expect(await node.checkpoints()).toEqual(expect.arrayContaining([checkpointId, saved.checkpointId]))
+  })
+
+  test('joins in the middle of every operation take nothing from it', async () => {
+    const { node, under } = current()
+    const source = await current().start()
+    const { checkpointId } = await current().snapshot(source)
+    const inUse = [listed(source)]
+    /** Joins again and again until the operation has ended. */
+    async function amidJoins<T>(operation: Promise<T>): Promise<T> {
+      let isOver = false
+      const ended = operation.finally(() => {
+        isOver = true
+      })
+      ended.catch(() => {})
+      do {
+        await current().join({ inUse, checkpoints: [checkpointId] })
+        await new Promise(setImmediate)
+      } while (!isOver)
+      return ended
+    }
+    const created = await amidJoins(current().start())
+    const cold = await amidJoins(current().resume(checkpointId))
+    await amidJoins(current().init(cold))
+    const booted = await amidJoins(current().resume(checkpointId, { hasMemory: false }))
+    const snapshot = await amidJoins(current().snapshot(source))
+    const pausedAs = current().newCheckpoint()
+    await amidJoins(node.pause(created.machineId, pausedAs, { hasMemory: true }))
+    const hot = await amidJoins(current().resume(pausedAs, { machineId: created.machineId }))
+    expect(hot).toMatchObject({ machineId: created.machineId, how: 'hot' })
+    await amidJoins(node.thaw(hot.machineId))
+    const job = current().job([RUN('echo hello')])
+    await node.startBuild(job)
+    const { outcome } = await amidJoins(current().ended(job.buildId))
+    expect(outcome).toHaveProperty('result')
+    for (const { machineId } of [source, created, cold, booted]) {
+      expect(await node.status(machineId)).toBeDefined()
+      expect(await under.isFrozen(machineId)).toBe(false)
+    }
+    expect(await node.checkpoints()).toEqual(
+      expect.arrayContaining([checkpointId, snapshot.checkpointId, pausedAs, job.checkpointId]),
+    )
+    expect(await under.unlisted()).toEqual([])
+  })
+
+  test('a machine that was given back hot runs again when the next process lists it', async () => {
+    const { node, under } = current()
+    const { machineId } = await current().start()
+    const checkpointId = current().newCheckpoint()
+    await node.pause(machineId, checkpointId, { hasMemory: true })
+    expect(await current().resume(checkpointId, { machineId })).toMatchObject({ how: 'hot' })
+    expect(await under.isFrozen(machineId)).toBe(true)
+    const inUse = [{ machineId, network: OPEN }]
+    await current().join({ sessionId: randomUUID(), inUse, checkpoints: [checkpointId] })
+    await expect.poll(() => under.isFrozen(machineId), { timeout: 10_000 }).toBe(false)
   })
 
   test('machines of another process are judged by the rows alone: unlisted ones without a sandbox end, listed ones keep running', async () => {

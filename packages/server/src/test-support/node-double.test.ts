@@ -6,6 +6,7 @@ const underContract = (node: NodeDouble) => ({
   node,
   killMachine: async (machineId: string) => node.kill(machineId),
   unlisted: async () => [...node.unlisted],
+  isFrozen: async (machineId: string) => node.frozen.has(machineId),
   close: () => node.close(),
 })
 

@@ -133,6 +133,7 @@ export class NodeDouble implements SandboxNode {
     for (const id of this.saved)
       if (!known.checkpoints.includes(id) && !this.#savedNow.has(id)) this.unlisted.add(id)
     const listed = new Set([...known.inUse, ...known.frozen].map(({ machineId }) => machineId))
+    if (!isSame) for (const { machineId } of known.inUse) this.frozen.delete(machineId)
     for (const [id, init] of this.machines) {
       const isOfSession = isSame && this.#sessions.get(id) === known.sessionId
       if (known.ended.includes(id)) this.#end(id)
