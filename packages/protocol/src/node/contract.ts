@@ -105,7 +105,7 @@ export interface KnownState {
   inUse: ReadonlyArray<{ machineId: string; network: NetworkPolicy }>
   /** Machines of paused sandboxes, which may still be frozen in memory. */
   frozen: ReadonlyArray<{ machineId: string; checkpointId: string; network: NetworkPolicy }>
-  /** Machines of sandboxes that are not to go on: half made, or being killed. */
+  /** Machines of sandboxes that must end: half made by an earlier process, or being killed. Not those being made now. */
   ended: readonly string[]
   /** Checkpoints that are not listed are kept for the grace period. */
   checkpoints: readonly string[]
