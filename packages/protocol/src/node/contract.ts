@@ -101,7 +101,7 @@ export interface KnownState {
   inUse: ReadonlyArray<{ machineId: string; network: NetworkPolicy }>
   /** Machines of paused sandboxes, which may still be frozen in memory. */
   frozen: ReadonlyArray<{ machineId: string; checkpointId: string; network: NetworkPolicy }>
-  /** Machines to end: their sandboxes were being created or killed. */
+  /** Machines to end: their sandboxes were being created by an earlier process, or are being killed. */
   ended: readonly string[]
   /** Checkpoints that are not listed are kept for the grace period. */
   checkpoints: readonly string[]

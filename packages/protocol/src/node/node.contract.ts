@@ -454,7 +454,9 @@ function joinTests(current: Current): void {
     const created = await amidJoins(current().start())
     const cold = await amidJoins(current().resume(checkpointId))
     await amidJoins(current().init(cold))
-    const booted = await amidJoins(current().resume(checkpointId, { hasMemory: false }))
+    const files = current().newCheckpoint()
+    await amidJoins(node.snapshot(source.machineId, files, { hasMemory: false, isTransient: false }))
+    const booted = await amidJoins(current().resume(files, { hasMemory: false }))
     const snapshot = await amidJoins(current().snapshot(source))
     const pausedAs = current().newCheckpoint()
     await amidJoins(node.pause(created.machineId, pausedAs, { hasMemory: true }))
@@ -470,7 +472,7 @@ function joinTests(current: Current): void {
       expect(await under.isFrozen(machineId)).toBe(false)
     }
     expect(await node.checkpoints()).toEqual(
-      expect.arrayContaining([checkpointId, snapshot.checkpointId, pausedAs, job.checkpointId]),
+      expect.arrayContaining([checkpointId, files, snapshot.checkpointId, pausedAs, job.checkpointId]),
     )
     expect(await under.unlisted()).toEqual([])
   })

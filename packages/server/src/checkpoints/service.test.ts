@@ -103,6 +103,30 @@ describe('the tree of a sandbox', () => {
 })
 
 describe('a rollback', () => {
+  test('of a paused sandbox to a checkpoint that is about to be deleted keeps that checkpoint', async () => {
+    const { sandboxID: id } = await t.create()
+    const [first, second] = [await checkpoint(id), await checkpoint(id)]
+    await checkpoint(id)
+    await t.call('PUT', `/sandboxes/${id}/keep`, { last: 3 })
+    await t.act(id, 'pause')
+    const { removeCheckpoint } = t.node
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    t.node.removeCheckpoint = async (checkpointId) => {
+      reached.resolve()
+      await gate.promise
+      await removeCheckpoint(checkpointId)
+    }
+    await t.call('PUT', `/sandboxes/${id}/keep`, { last: 1 })
+    await reached.promise
+    expect((await t.act(id, 'rollback', { checkpointID: second })).status).toBe(404)
+    expect((await t.act(id, 'rollback', { checkpointID: first })).status).toBe(200)
+    gate.resolve()
+    await expect.poll(() => t.node.saved.has(second)).toBe(false)
+    await t.server.close()
+    await t.open()
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
+  })
+
   test('of a running sandbox keeps id, token and deadline, and ends the old machine', async () => {
     const { sandboxID: id, envdAccessToken } = await t.create({ timeout: 1_000 })
     const checkpointID = await checkpoint(id)

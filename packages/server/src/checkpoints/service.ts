@@ -226,8 +226,21 @@ export class CheckpointService {
         .reverse()
       const oldestMs = this.#operations.now() - maxAgeSeconds * 1000
       for (const [index, { checkpointId, createdAtMs }] of older.entries())
-        if (index >= last || createdAtMs < oldestMs) await this.remove(checkpointId)
+        if (index >= last || createdAtMs < oldestMs) await this.#removeUnlessHead(sandbox, checkpointId)
     })
+  }
+
+  /** Deletes a checkpoint, unless the sandbox was rolled back to the checkpoint meanwhile. */
+  async #removeUnlessHead(sandbox: LiveSandbox, checkpointId: string): Promise<void> {
+    const isUnused = await this.#operations.exclusively(sandbox.sandboxId, async () => {
+      if (checkpointId === sandbox.checkpointId) return false
+      // from now on no rollback finds the checkpoint
+      await this.#repository.setDeleting(checkpointId).catch((err) => {
+        if (isAway(err)) throw err
+      })
+      return true
+    })
+    if (isUnused) await this.remove(checkpointId)
   }
 
   /**

@@ -97,4 +97,20 @@ describe('a fork', () => {
     expect((await t.act(id, 'fork')).status).toBe(409)
     expect((await t.act('inever', 'fork')).status).toBe(404)
   })
+
+  test('is what its source was when it was saved, although the source is paused while the fork starts', async () => {
+    const { sandboxID: id } = await t.create()
+    const { checkpointID } = (await t.act(id, 'checkpoints')).body
+    const gate = Promise.withResolvers<void>()
+    t.node.acquiring = gate.promise
+    const forking = t.act(id, 'fork', { timeout: 50 })
+    await expect.poll(() => t.node.resumes).toBe(1)
+    expect((await t.act(id, 'pause')).status).toBe(204)
+    gate.resolve()
+    const forkId = (await forking).body[0].sandbox.sandboxID
+    const row = await t.inStore((store) =>
+      store.selectFrom('sandboxes').selectAll().where('id', '=', forkId).executeTakeFirstOrThrow(),
+    )
+    expect(row).toMatchObject({ state: 'running', paused_at: null, checkpoint_id: checkpointID })
+  })
 })

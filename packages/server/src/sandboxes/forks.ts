@@ -44,10 +44,12 @@ export class Forks {
     this.#operations.limits.checkCreateRate(team, count)
     checkSecure(settings, this.#requireSecure, 'fork one that was created with secure: true')
     const { sandbox, checkpointId } = await this.#checkpoints.save(team, sandboxId, 'fork')
+    // the forks are what the sandbox was at this moment, although it may be paused or end while they start
+    const source = { ...sandbox }
     try {
       return await Promise.all(
         Array.from({ length: count }, () =>
-          this.#startFork(team, sandbox, checkpointId, seconds).catch((error) =>
+          this.#startFork(team, source, checkpointId, seconds).catch((error) =>
             error instanceof SandlotError
               ? error
               : new SandlotError('sandbox_create_failed', `a fork could not be made: ${error.message}`, {
