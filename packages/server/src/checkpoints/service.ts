@@ -226,14 +226,14 @@ export class CheckpointService {
         .reverse()
       const oldestMs = this.#operations.now() - maxAgeSeconds * 1000
       for (const [index, { checkpointId, createdAtMs }] of older.entries())
-        if (index >= last || createdAtMs < oldestMs) await this.#removeUnlessHead(sandbox, checkpointId)
+        if (index >= last || createdAtMs < oldestMs) await this.removeUnlessHead(sandbox, checkpointId)
     })
   }
 
-  /** Deletes a checkpoint, unless the sandbox was rolled back to the checkpoint meanwhile. */
-  async #removeUnlessHead(sandbox: LiveSandbox, checkpointId: string): Promise<void> {
+  /** Deletes a checkpoint of a sandbox, unless the sandbox is saved as that checkpoint or was rolled back to it meanwhile. */
+  async removeUnlessHead(sandbox: LiveSandbox, checkpointId: string): Promise<void> {
     const isUnused = await this.#operations.exclusively(sandbox.sandboxId, async () => {
-      if (checkpointId === sandbox.checkpointId) return false
+      if (checkpointId === sandbox.checkpointId && sandbox.state !== 'killed') return false
       // from now on no rollback finds the checkpoint
       await this.#repository.setDeleting(checkpointId).catch((err) => {
         if (isAway(err)) throw err
@@ -261,8 +261,7 @@ export class CheckpointService {
   /**
    * Deletes a checkpoint, and retries until the deletion succeeds. The intention is recorded first, so that the next
    * start finishes the deletion after a crash; a database that is away delays the deletion. A full disk does not stop a
-   * deletion, which frees space: a row without
-   * files is harmless.
+   * deletion, which frees space: a row without files is harmless.
    */
   async remove(checkpointId: string): Promise<void> {
     const { node, logger } = this.#operations

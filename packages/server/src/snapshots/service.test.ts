@@ -138,6 +138,28 @@ describe('a snapshot', () => {
     expect(t.node.saved.has(head.checkpointID)).toBe(true)
     expect((await t.act(id, 'rollback', { checkpointID: head.checkpointID })).status).toBe(200)
   })
+
+  test('that is deleted while a paused sandbox is being rolled back to it leaves the checkpoint of that sandbox', async () => {
+    const { sandboxID: id } = await t.create()
+    const { snapshotID } = (await t.snapshot(id)).body
+    const [{ checkpointID }] = await t.treeOf(id)
+    await t.act(id, 'pause')
+    const { stop } = t.node
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    t.node.stop = async (machineId) => {
+      reached.resolve()
+      await gate.promise
+      await stop.call(t.node, machineId)
+    }
+    const rollback = t.act(id, 'rollback', { checkpointID })
+    await reached.promise
+    const deletion = t.deleteTemplate(snapshotID)
+    await expect.poll(() => snapshots()).toEqual([])
+    gate.resolve()
+    expect([(await rollback).status, (await deletion).status]).toEqual([200, 204])
+    expect(t.node.saved.has(checkpointID)).toBe(true)
+    expect((await t.act(id, 'connect', { timeout: 50 })).status).toBe(201)
+  })
 })
 
 describe('the list of snapshots', () => {

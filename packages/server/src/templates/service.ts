@@ -88,14 +88,16 @@ export class TemplateService {
   async #remove(template: Template): Promise<void> {
     const { templates, node, sandboxes, checkpoints } = this.#options
     this.#checkUnused(template)
-    const builds = template.builds.filter(isRecord)
-    // a snapshot's own sandbox may still be saved as that checkpoint, while a fork only started from it
-    const unused = builds
-      .filter(({ sandboxId, checkpointId }) => sandboxes.get(sandboxId ?? '')?.checkpointId !== checkpointId)
-      .map(({ checkpointId }) => checkpointId)
+    // a snapshot's own sandbox may be saved as that checkpoint, while a fork only started from it
+    const saved = template.builds
+      .filter(isRecord)
+      .map(({ sandboxId, checkpointId }) => ({ checkpointId, sandbox: sandboxes.get(sandboxId ?? '') }))
+    const unused = saved.filter(({ sandbox }) => !sandbox).map(({ checkpointId }) => checkpointId)
     await templates.remove(template, unused)
     for (const { buildId } of template.builds) await node.removeBuild(buildId)
-    for (const checkpointId of unused) await checkpoints.remove(checkpointId)
+    for (const { checkpointId, sandbox } of saved)
+      if (sandbox) await checkpoints.removeUnlessHead(sandbox, checkpointId)
+      else await checkpoints.remove(checkpointId)
   }
 
   #checkUnused(template: Template): void {
