@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import { type CatalogReport, checkStore } from '@sandlot/server'
+import { type CatalogReport, checkStore, withoutPassword } from '@sandlot/server'
 import type { Logger } from 'pino'
 import { describeCatalog, detailsOf, isUnfinished } from './catalog/describe.ts'
 import { catalogOf } from './catalog/names.ts'
@@ -26,7 +26,8 @@ const EXIT_MS = 9_500
 export async function serve(config: Config, onReady: (apiKey: string) => void): Promise<void> {
   const { settings } = config
   if (process.getuid?.() !== 0) throw new SandlotError('forbidden', 'root is needed: run `sudo npm start`')
-  const lock = becomeServer(settings.home, { listen: settings.listen, domain: settings.domain })
+  const { home, listen, domain } = settings
+  const lock = becomeServer(home, { listen, domain, store: withoutPassword(storeUrl(settings)) })
   // No drain is needed before the server runs, as set-up steps can be interrupted at any point.
   const stopEarly = onStopSignal(() => {
     lock.release()

@@ -10,6 +10,8 @@ import { writeAtomically } from './write-atomically.ts'
 export interface ServerRecord extends ProcessIdentity {
   listen: string
   domain: string
+  /** Database of the server, without a password. */
+  store?: string
   /** Active server of the database, for which this server waits without listening. */
   standbyFor?: string
 }
@@ -40,7 +42,10 @@ export interface ServerLock {
  * replaced.
  * @throws SandlotError conflict when another server runs
  */
-export function becomeServer(home: string, about: { listen: string; domain: string }): ServerLock {
+export function becomeServer(
+  home: string,
+  about: Pick<ServerRecord, 'listen' | 'domain' | 'store'>,
+): ServerLock {
   makeHome(home)
   const lock = tryLock(serverLockPath(home))
   if (!lock) {

@@ -33,7 +33,7 @@ import { type Bucket, createMachine, openBucket } from './machine.ts'
 import { openNodeId } from './node-id.ts'
 import type { Progress } from './progress.ts'
 import type { Programs } from './setup/index.ts'
-import { storeUrl } from './store-url.ts'
+import { storeOfServer, storeUrl } from './store-url.ts'
 import { Traffic } from './traffic.ts'
 import { describeUnlisted } from './unlisted-report.ts'
 
@@ -212,13 +212,13 @@ async function becomeActive(inputs: ServerInputs): Promise<ActiveStore> {
 /** Opens the API keys of a home; no running server is needed. */
 export async function openKeys({ settings }: Config): Promise<KeyStore> {
   makeHome(settings.home)
-  return openKeyStore(storeUrl(settings))
+  return openKeyStore(storeOfServer(settings))
 }
 
 /** Lists the templates of a home; no running server is needed. */
 export async function templatesOf({ settings }: Config): Promise<ListedTemplate[]> {
   makeHome(settings.home)
-  return listTemplates(storeUrl(settings))
+  return listTemplates(storeOfServer(settings))
 }
 
 /** Returns the size of a template of the catalog: image and checkpoint. */
@@ -232,11 +232,11 @@ async function catalogSize(config: Config, name: string): Promise<number> {
 
 /** Runs `work` with a temporary key of the catalog's team. */
 export const withKeyOfCatalog = <T>({ settings }: Config, work: (key: string) => Promise<T>): Promise<T> =>
-  withCatalogKey(storeUrl(settings), work)
+  withCatalogKey(storeOfServer(settings), work)
 
 /** Creates a link that signs a browser in once, at the running server of this home. */
 export const makeLoginLink = ({ settings }: Config, domain: string): Promise<string> =>
-  createLoginLink(storeUrl(settings), domain)
+  createLoginLink(storeOfServer(settings), domain)
 
 /** Opens the records of paused sandboxes in the bucket; undefined unless the settings name bucket and secret. */
 export function recordsIn(
