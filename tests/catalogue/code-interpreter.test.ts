@@ -173,7 +173,7 @@ describe('security of a sandbox', () => {
   test.each([
     [400, 'not JSON', '{'],
     [400, 'code is 1', '{"code":1}'],
-    [400, 'known without are python', JSON.stringify({ code: '1', language: 'cobol' })],
+    [400, 'these are known: python', JSON.stringify({ code: '1', language: 'cobol' })],
     [404, '"none"', JSON.stringify({ code: '1', context_id: 'none' })],
     [413, '8388608', JSON.stringify({ code: 'x'.repeat(9_000_000) })],
   ])('a request is refused with %i and a word about %s', async (status, message, body) => {
