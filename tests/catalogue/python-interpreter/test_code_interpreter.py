@@ -67,7 +67,7 @@ def test_languages_that_show_values(sandbox, language, code):
 
 
 def test_language_without_kernel(sandbox):
-    with pytest.raises(Exception, match="known without are python"):
+    with pytest.raises(Exception, match="these are known: python"):
         sandbox.run_code("1", language="cobol")
 
 
