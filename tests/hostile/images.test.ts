@@ -410,7 +410,7 @@ describe('files without bytes', () => {
       const { error } = await build(
         Template().fromBaseImage().runCmd('head -c 150M /dev/urandom > random; truncate -s 1T sparse'),
       )
-      expect(error).toMatch(/cannot be packed: .*more than the \d+ MB/)
+      expect(error).toMatch(/cannot be packed: .*more than the allowed \d+ MB/)
     },
     BUILD_TIMEOUT_MS,
   )
