@@ -21,7 +21,7 @@ import { loggableUrl } from './http/loggable-url.ts'
 import { noSuchRoute } from './http/no-such-route.ts'
 import { documentOptions } from './http/openapi.ts'
 import { acceptSandboxNames } from './http/sandbox-names.ts'
-import { schemaCompiler } from './http/schema-validation.ts'
+import { compileSchema } from './http/schema-validation.ts'
 import { isKeyed } from './idempotency/once.ts'
 import { type LogRoutesOptions, logRoutes } from './logs/routes.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './metrics/routes.ts'
@@ -93,7 +93,7 @@ export async function createApp(options: AppOptions, logger: Logger): Promise<Fa
   addBrowserHeaders(app)
   setDeadlines(app as unknown as FastifyInstance)
   logAnswers(app)
-  app.setValidatorCompiler(schemaCompiler())
+  app.setValidatorCompiler(compileSchema)
   app.setErrorHandler(sendError)
   readJsonBodies(app)
   await answerAnyOrigin(app)

@@ -32,9 +32,7 @@ export function checkAnswers(report: (violation: string) => void): () => void {
 
 class AnswerChecks {
   readonly #readDocument: () => OpenApiDocument
-  readonly #validators = new Map<string, ValidateFunction>()
-  #document?: OpenApiDocument
-  #ajv?: Ajv
+  #document?: ClosedDocument
 
   constructor(readDocument: () => OpenApiDocument) {
     this.#readDocument = readDocument
@@ -58,7 +56,7 @@ class AnswerChecks {
     if (answer === undefined) return [`${name}: the document does not have this status`]
     if (!answer.content?.['application/json'])
       return body === null ? [] : [`${name}: the document has no body for this status`]
-    const validate = this.#validatorOf(answer.pointer)
+    const validate = this.#closedDocument().validatorOf(answer.pointer)
     if (validate(body)) return []
     return (validate.errors ?? []).map(
       ({ instancePath, message, params }) =>
@@ -68,10 +66,10 @@ class AnswerChecks {
 
   /** Schema of the document for this status; `hidden`: the document does not contain the route. */
   #answerOf(request: FastifyRequest, reply: FastifyReply) {
-    this.#document ??= closed(this.#readDocument())
+    const { paths, components } = this.#closedDocument().content
     const url = urlOf(request)
     const method = request.method === 'HEAD' ? 'get' : request.method.toLowerCase()
-    const responses = this.#document.paths[url]?.[method]?.responses
+    const responses = paths[url]?.[method]?.responses
     const status = String(reply.statusCode)
     if (!responses)
       return reply.statusCode < 400
@@ -80,7 +78,7 @@ class AnswerChecks {
     const key = [status, `${status[0]}XX`].find((known) => known in responses)
     if (key === undefined) return undefined
     const found = responses[key]!
-    const named = found.$ref && this.#document.components.responses[found.$ref.split('/').at(-1)!]
+    const named = found.$ref && components.responses[found.$ref.split('/').at(-1)!]
     const pointer = found.$ref ?? `#/paths/${escaped(url)}/${method}/responses/${key}`
     return {
       ...(named || found),
@@ -88,15 +86,34 @@ class AnswerChecks {
     }
   }
 
-  #validatorOf(pointer: string): ValidateFunction {
-    const known = this.#validators.get(pointer)
-    if (known) return known
-    if (!this.#ajv) {
-      this.#ajv = new Ajv({ strict: false, allErrors: true })
-      ;(addFormats as unknown as (ajv: Ajv) => void)(this.#ajv)
-      this.#ajv.addSchema(this.#document as object, 'openapi')
-    }
-    const validator = this.#ajv.compile({ $ref: `openapi${pointer}` })
+  #closedDocument(): ClosedDocument {
+    this.#document ??= ClosedDocument.of(this.#readDocument())
+    return this.#document
+  }
+}
+
+/** A document that forbids unnamed fields, with its validators. Servers with the same document share these. */
+class ClosedDocument {
+  static readonly #known = new Map<string, ClosedDocument>()
+  readonly content: OpenApiDocument
+  readonly #ajv = new Ajv({ strict: false, allErrors: true })
+  readonly #validators = new Map<string, ValidateFunction>()
+
+  static of(document: OpenApiDocument): ClosedDocument {
+    const text = JSON.stringify(document)
+    const known = ClosedDocument.#known.get(text) ?? new ClosedDocument(document)
+    ClosedDocument.#known.set(text, known)
+    return known
+  }
+
+  private constructor(document: OpenApiDocument) {
+    this.content = closed(document)
+    ;(addFormats as unknown as (ajv: Ajv) => void)(this.#ajv)
+    this.#ajv.addSchema(this.content as object, 'openapi')
+  }
+
+  validatorOf(pointer: string): ValidateFunction {
+    const validator = this.#validators.get(pointer) ?? this.#ajv.compile({ $ref: `openapi${pointer}` })
     this.#validators.set(pointer, validator)
     return validator
   }
