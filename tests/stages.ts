@@ -207,14 +207,14 @@ export const stages: TestStage[] = [
   vitest('unit', { isBackground: true }),
   vitest('unit-postgres', { isBackground: true, needs: [setUp.name, buildSdk.name, postgresql.name] }),
   liveSuite('conformance', { needs: [setUp.name, buildSdk.name, pythonClients.name] }),
-  // early, beside suites that build no template of the catalogue; its own are several gigabytes, in about 15 minutes
+  // both build templates of several gigabytes, which takes about 15 minutes on a new machine: one after the other, early,
+  // beside suites that build small ones
   liveSuite('catalogue', { leftOutAfterMinutes: 20 }),
+  liveSuite('agents', { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 18 }),
   liveSuite('hostile'),
   liveSuite('e2e', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
   // includes PostgreSQL that is killed
   liveSuite('chaos', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
-  // builds templates as the catalogue does
-  liveSuite('agents', { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 25 }),
 ]
 
 /** Suites without a test file: a wrong path must not pass as "nothing failed". */
