@@ -1,6 +1,6 @@
 import { CheckpointNotFoundError, Sandbox, SandboxError, SandboxNotFoundError } from 'e2b'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { buildCli, e2b, removeHome } from './cli/command.ts'
+import { buildCli, e2b } from './cli/command.ts'
 
 /** A call that asks for fewer checkpoints does not wait until the others are deleted. */
 const PRUNE_TIMEOUT_MS = 15_000
@@ -112,7 +112,6 @@ describe('with the SDK', () => {
 
 describe('from the command line', () => {
   beforeAll(buildCli)
-  afterAll(removeHome)
 
   const run = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await e2b(['sandbox', ...args])

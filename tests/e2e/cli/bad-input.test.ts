@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { buildCli, e2b, removeHome } from './command.ts'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { buildCli, e2b } from './command.ts'
 
 beforeAll(buildCli)
-afterAll(removeHome)
 
 const NO_KEY = { E2B_API_KEY: undefined, E2B_ACCESS_TOKEN: undefined }
 

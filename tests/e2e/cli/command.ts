@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url))
 const cli = join(repository, 'packages', 'cli')
@@ -41,9 +42,9 @@ export interface RunOptions {
   entry?: string
 }
 
-/** One home for all commands of a test file: nobody is logged in there. */
+/** One home for all commands of a test file, removed at the end of the file: nobody is logged in there. */
 export const home = mkdtempSync(join(tmpdir(), 'e2b-home-'))
-export const removeHome = (): void => rmSync(home, { recursive: true, force: true })
+afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 /** The environment of a user who has sourced `<home>/env`; undefined takes a variable away. */
 export function environment(changes: Record<string, string | undefined> = {}): NodeJS.ProcessEnv {

@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { buildCli, e2b, removeHome } from './command.ts'
+import { beforeAll, expect, it } from 'vitest'
+import { buildCli, e2b } from './command.ts'
 
 beforeAll(buildCli)
-afterAll(removeHome)
 
 interface Finding {
   name: string

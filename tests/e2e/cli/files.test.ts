@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { buildCli, detached, e2b, removeHome } from './command.ts'
+import { buildCli, detached, e2b } from './command.ts'
 
 const run = promisify(execFile)
 const here = mkdtempSync(join(tmpdir(), 'e2b-cp-'))
@@ -36,7 +36,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await remove()
   rmSync(here, { recursive: true })
-  removeHome()
 })
 
 const cp = (...args: string[]) => e2b(['sandbox', 'cp', ...args], { cwd: here })

@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { buildCli, ENTRY, e2b, end, environment, OFFICIAL_ENTRY, removeHome, start } from './command.ts'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { buildCli, ENTRY, e2b, end, environment, OFFICIAL_ENTRY, start } from './command.ts'
 
 const run = promisify(execFile)
 beforeAll(buildCli)
-afterAll(removeHome)
 
 const COMMANDS = [
   'auth login',

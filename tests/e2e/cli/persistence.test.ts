@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { buildCli, detached, e2b, removeHome } from './command.ts'
+import { buildCli, detached, e2b } from './command.ts'
 
 let id: string
 let remove: () => Promise<void>
@@ -10,7 +10,6 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await remove()
-  removeHome()
 })
 
 const stateOf = async (): Promise<string> =>

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { buildCli, detached, e2b, end, removeHome, start } from './command.ts'
+import { buildCli, detached, e2b, end, start } from './command.ts'
 
 /** An HTTP server on 8000 that answers with the host of the request, streams on /events and speaks WebSocket; an echo server on 5000. */
 const SERVERS = `
@@ -63,7 +63,6 @@ afterAll(async () => {
   forward.kill('SIGINT')
   await once(forward, 'close')
   await remove()
-  removeHome()
 })
 
 async function announced(child: ChildProcess, count: number): Promise<number[]> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { buildCli, detached, e2b, removeHome, start } from './command.ts'
+import { buildCli, detached, e2b, start } from './command.ts'
 
 let id: string
 let remove: () => Promise<void>
@@ -11,7 +11,6 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await remove()
-  removeHome()
 })
 
 describe('e2b sandbox list', () => {

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { buildCli, e2b, OFFICIAL_ENTRY, removeHome } from './command.ts'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { buildCli, e2b, OFFICIAL_ENTRY } from './command.ts'
 
 const run = promisify(execFile)
 let directory: string
@@ -12,7 +12,6 @@ let directory: string
 beforeAll(buildCli)
 beforeEach(() => void (directory = mkdtempSync(join(tmpdir(), 'e2b-template-'))))
 afterEach(() => rmSync(directory, { recursive: true }))
-afterAll(removeHome)
 
 const file = (name: string): string => readFileSync(join(directory, name), 'utf8')
 

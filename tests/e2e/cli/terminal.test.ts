@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
-import { buildCli, detached, ENTRY, e2b, removeHome } from './command.ts'
+import { buildCli, detached, ENTRY, e2b } from './command.ts'
 import { ensureTmux, openTerminal, type Terminal } from './tmux.ts'
 import { startUnsteadyProxy } from './unsteady-proxy.ts'
 
@@ -9,7 +9,6 @@ const E2B = `${process.execPath} ${ENTRY}`
 beforeAll(async () => {
   await Promise.all([buildCli(), ensureTmux()])
 })
-afterAll(removeHome)
 
 let terminal: Terminal
 beforeEach(async () => {
