@@ -34,17 +34,9 @@ export function clientConfig(
   // only these: others would change how `pg` works
   const { host, port, user, password, database, ssl, sslnegotiation, enableChannelBinding, options } =
     addressIn(url)
+  const address = { host, port, user, password, database, ssl, sslnegotiation, enableChannelBinding }
   return {
-    ...({
-      host,
-      port,
-      user,
-      password,
-      database,
-      ssl,
-      sslnegotiation,
-      enableChannelBinding,
-    } as pg.ClientConfig),
+    ...(address as pg.ClientConfig),
     options: `${options ?? process.env.PGOPTIONS ?? ''} ${WITHOUT_OTHER_LIMITS}`.trim(),
     application_name: applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
