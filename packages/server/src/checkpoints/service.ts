@@ -235,12 +235,10 @@ export class CheckpointService {
     const isUnused = await this.#operations.exclusively(sandbox.sandboxId, async () => {
       if (checkpointId === sandbox.checkpointId && sandbox.state !== 'killed') return false
       // from now on no rollback finds the checkpoint
-      await this.#repository.setDeleting(checkpointId).catch((err) => {
-        if (isAway(err)) throw err
-      })
+      await this.#markDeleting(checkpointId)
       return true
     })
-    if (isUnused) await this.remove(checkpointId)
+    if (isUnused) await this.#eventuallyDelete(checkpointId, () => this.#deleteMarked(checkpointId))
   }
 
   /**
@@ -264,14 +262,28 @@ export class CheckpointService {
    * deletion, which frees space: a row without files is harmless.
    */
   async remove(checkpointId: string): Promise<void> {
-    const { node, logger } = this.#operations
-    await this.#operations.eventually(`deleting checkpoint ${checkpointId}`, async () => {
-      await this.#repository.setDeleting(checkpointId).catch((err) => {
-        if (isAway(err)) throw err
-        logger.warn({ err, checkpointId }, 'the intention to delete a checkpoint was not recorded')
-      })
-      await node.removeCheckpoint(checkpointId)
-      await this.#repository.remove(checkpointId)
+    await this.#eventuallyDelete(checkpointId, async () => {
+      await this.#markDeleting(checkpointId)
+      await this.#deleteMarked(checkpointId)
     })
+  }
+
+  #eventuallyDelete(checkpointId: string, work: () => Promise<void>): Promise<void> {
+    return this.#operations.eventually(`deleting checkpoint ${checkpointId}`, work)
+  }
+
+  async #markDeleting(checkpointId: string): Promise<void> {
+    await this.#repository.setDeleting(checkpointId).catch((err) => {
+      if (isAway(err)) throw err
+      this.#operations.logger.warn(
+        { err, checkpointId },
+        'the intention to delete a checkpoint was not recorded',
+      )
+    })
+  }
+
+  async #deleteMarked(checkpointId: string): Promise<void> {
+    await this.#operations.node.removeCheckpoint(checkpointId)
+    await this.#repository.remove(checkpointId)
   }
 }
