@@ -26,6 +26,9 @@ export interface CheckpointRecord extends NewCheckpoint {
   isDeleting: boolean
 }
 
+/** Whether a sandbox can be rolled back to a checkpoint. */
+export const isLasting = ({ isComplete, why }: CheckpointRecord): boolean => isComplete && why !== 'fork'
+
 /** Rows of checkpoints, each with its parent. */
 export class CheckpointRepository {
   readonly #store: Store
@@ -63,6 +66,13 @@ export class CheckpointRepository {
       .orderBy('created_at')
       .execute()
     return rows.map(toRecord)
+  }
+
+  /**
+   * Lists the complete checkpoints of a sandbox, oldest first, except those of forks, which are deleted once the forks run.
+   */
+  async lasting(sandboxId: string): Promise<CheckpointRecord[]> {
+    return (await this.of(sandboxId)).filter(isLasting)
   }
 
   /** Lists ids of checkpoints on other homes of this database. */

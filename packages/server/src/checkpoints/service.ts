@@ -133,13 +133,11 @@ export class CheckpointService {
           const id = build.checkpointId as string
           names.set(id, [...(names.get(id) ?? []), snapshotIdOf(template, tag, team.slug)])
         }
-    return (await this.#repository.of(sandboxId))
-      .filter(({ isComplete }) => isComplete)
-      .map((checkpoint) => ({
-        ...checkpoint,
-        isHead: checkpoint.checkpointId === sandbox.checkpointId,
-        names: names.get(checkpoint.checkpointId) ?? [],
-      }))
+    return (await this.#repository.lasting(sandboxId)).map((checkpoint) => ({
+      ...checkpoint,
+      isHead: checkpoint.checkpointId === sandbox.checkpointId,
+      names: names.get(checkpoint.checkpointId) ?? [],
+    }))
   }
 
   /**
@@ -199,7 +197,7 @@ export class CheckpointService {
 
   /** Finds the newest checkpoint that is older than the one that a sandbox would be resumed from. */
   async before(sandbox: LiveSandbox): Promise<CheckpointRecord | undefined> {
-    const all = (await this.#repository.of(sandbox.sandboxId)).filter(({ isComplete }) => isComplete)
+    const all = await this.#repository.lasting(sandbox.sandboxId)
     return all[all.findIndex(({ checkpointId }) => checkpointId === sandbox.checkpointId) - 1]
   }
 
@@ -220,8 +218,8 @@ export class CheckpointService {
   prune(sandbox: LiveSandbox): void {
     const { last, maxAgeSeconds = Number.POSITIVE_INFINITY } = sandbox.settings.keep ?? DEFAULT_KEEP
     this.#operations.inBackground('deleting old checkpoints', async () => {
-      const older = (await this.#repository.of(sandbox.sandboxId))
-        .filter(({ isComplete, checkpointId }) => isComplete && checkpointId !== sandbox.checkpointId)
+      const older = (await this.#repository.lasting(sandbox.sandboxId))
+        .filter(({ checkpointId }) => checkpointId !== sandbox.checkpointId)
         .filter(({ checkpointId }) => !this.#operations.templates.isSnapshot(checkpointId))
         .reverse()
       const oldestMs = this.#operations.now() - maxAgeSeconds * 1000

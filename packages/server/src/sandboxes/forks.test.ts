@@ -77,7 +77,7 @@ describe('a fork', () => {
     expect((await t.call('GET', `/sandboxes/${fork}/diff`)).body.code).toBe(400)
     await t.call('DELETE', `/sandboxes/${id}`)
     await t.deleteTemplate(snapshotID)
-    expect(t.node.saved.size).toBe(1)
+    await expect.poll(() => t.node.saved.size).toBe(1)
     await t.call('DELETE', `/sandboxes/${fork}`)
     await expect.poll(() => t.node.saved.size).toBe(0)
   })
@@ -88,7 +88,24 @@ describe('a fork', () => {
     await t.act(id, 'fork', { timeout: 60 })
     await t.call('DELETE', `/sandboxes/${id}`)
     await t.deleteTemplate(snapshotID)
-    expect(t.node.saved.size).toBe(0)
+    await expect.poll(() => t.node.saved.size).toBe(0)
+  })
+
+  test('starts from a checkpoint that is none of the sandbox', async () => {
+    const { sandboxID: id } = await t.create()
+    const gate = Promise.withResolvers<void>()
+    t.node.acquiring = gate.promise
+    const forking = t.act(id, 'fork', { timeout: 50 })
+    await expect.poll(() => t.node.resumes).toBe(1)
+    const [checkpointId] = [...t.node.saved.keys()]
+    expect(await t.treeOf(id)).toEqual([])
+    expect((await t.act(id, 'rollback', { checkpointID: checkpointId })).status).toBe(404)
+    await t.call('PUT', `/sandboxes/${id}/keep`, { last: 0 })
+    await t.act(id, 'checkpoints')
+    expect([...t.node.saved.keys()]).toContain(checkpointId)
+    gate.resolve()
+    expect((await forking).body).toMatchObject([{ sandbox: { sandboxID: expect.any(String) } }])
+    await expect.poll(() => [...t.node.saved.keys()]).not.toContain(checkpointId)
   })
 
   test('is refused for a paused sandbox', async () => {

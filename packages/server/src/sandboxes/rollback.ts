@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { noCheckpoint } from '../checkpoints/errors.ts'
-import type { CheckpointRecord, CheckpointRepository } from '../checkpoints/repository.ts'
+import { type CheckpointRecord, type CheckpointRepository, isLasting } from '../checkpoints/repository.ts'
 import { within } from '../concurrency/within.ts'
 import { lifecycleEvent } from '../events/events.ts'
 import { mayHaveWritten } from '../store/open-store.ts'
@@ -38,7 +38,7 @@ export class Rollbacks {
       return await this.#operations.exclusively(sandboxId, async () => {
         const sandbox = this.#operations.get(team, sandboxId)
         const checkpoint = await this.#checkpoints.find(checkpointId)
-        if (checkpoint?.sandboxId !== sandboxId || !checkpoint.isComplete)
+        if (checkpoint?.sandboxId !== sandboxId || !isLasting(checkpoint))
           throw noCheckpoint(sandboxId, checkpointId)
         return sandbox.state === 'paused'
           ? await this.#rollBackPaused(sandbox, checkpoint)
