@@ -14,6 +14,7 @@ import type {
   KnownState,
   Machine,
   MachineInit,
+  NetworkPolicy,
   ReleasePlan,
   ResumeOptions,
   SandboxNode,
@@ -118,6 +119,10 @@ export class LocalNode implements SandboxNode {
       machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() }),
       machines.use(machine),
     ])
+  }
+
+  async setNetwork(machineId: string, policy: NetworkPolicy): Promise<void> {
+    await this.#parts.machines.setPolicy(this.#liveMachine(machineId), policy)
   }
 
   async stop(machineId: string): Promise<void> {

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import { CLOSED, type MachineStatus, type NetworkPolicy } from '@sandlot/protocol/node'
+import { CLOSED, isClosed, type MachineStatus, type NetworkPolicy } from '@sandlot/protocol/node'
 import type { Driver, MachinePaths } from '../engine/driver.ts'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import { protectEnvd } from '../engine/oom-order.ts'
@@ -131,7 +131,7 @@ export class Machines {
     const { machineId, dir, cgroup, guest } = machine
     try {
       if (prepared) await this.#assign(prepared, source.buildId)
-      await this.#setPolicy(machine, source.network ?? CLOSED)
+      await this.setPolicy(machine, source.network ?? CLOSED)
       machine.pid = await this.#boot(machine, source, isUrgent, prepared !== undefined)
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
@@ -160,9 +160,9 @@ export class Machines {
     machine.state.change(machine.isFrozen ? 'frozen' : 'running')
     this.#weigh(machine).catch(this.#options.onError)
     try {
-      const setting = this.#setPolicy(machine, network)
+      const setting = this.setPolicy(machine, network)
       // a closed policy must be in force before anything runs; a slot is closed until opening it has succeeded
-      if (!network.allowInternetAccess) await setting
+      if (isClosed(network)) await setting
       await Promise.all([setting, machine.isFrozen && this.thaw(machine)])
     } catch (error) {
       void this.discard(machine.machineId)
@@ -376,7 +376,7 @@ export class Machines {
     if (isForBuild) await cgroups.giveWayForDisk(cgroup)
   }
 
-  async #setPolicy(machine: LiveMachine, network: NetworkPolicy): Promise<void> {
+  async setPolicy(machine: LiveMachine, network: NetworkPolicy): Promise<void> {
     await this.#options.firewall.setPolicy(machine.slot, network)
     machine.network = network
   }

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { SandlotError } from '@sandlot/protocol'
-import type { NetworkPolicy } from '@sandlot/protocol/node'
+import { isClosed, type NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import {
   elementOf,
@@ -84,14 +84,13 @@ export class Firewall {
   install(known?: ReadonlyArray<{ slot: SlotKey; network: NetworkPolicy }>): Promise<void> {
     return this.#exclusively(async () => {
       if (known) this.#open.clear()
-      for (const { slot, network } of known ?? [])
-        if (network.allowInternetAccess) this.#open.add(elementOf(slot))
+      for (const { slot, network } of known ?? []) if (!isClosed(network)) this.#open.add(elementOf(slot))
       this.#host = this.#options.host()
       try {
         // checked first, because a write switches forwarding on for every interface
         if (readFileSync(IP_FORWARD, 'utf8').trim() !== '1') writeFileSync(IP_FORWARD, '1')
         for (const { slot, network } of known ?? [])
-          await setForwarding(slot.interfaceName, network.allowInternetAccess)
+          await setForwarding(slot.interfaceName, !isClosed(network))
         await this.#process(firewallRules(this.#options, { open: this.#open, host: this.#host }))
         this.#rules = readTable(await this.#list()).rules
       } catch (cause) {
@@ -103,10 +102,11 @@ export class Firewall {
   }
 
   /** Resolves when the policy is in force; the slot is closed until then. @throws SandlotError firewall_unavailable */
-  async setPolicy(slot: SlotKey, { allowInternetAccess }: NetworkPolicy): Promise<void> {
+  async setPolicy(slot: SlotKey, network: NetworkPolicy): Promise<void> {
+    const isOpen = !isClosed(network)
     this.check()
-    if (allowInternetAccess === this.#open.has(elementOf(slot))) return
-    if (!allowInternetAccess) await this.close(slot)
+    if (isOpen === this.#open.has(elementOf(slot))) return
+    if (!isOpen) await this.close(slot)
     else await this.#openSlot(slot)
     this.check()
   }

@@ -11,7 +11,7 @@ import type {
 } from './checkpoint.ts'
 import type { ErrorData } from './error-data.ts'
 import type { EventPosition, EventSubscription, SentEvent } from './events.ts'
-import type { NetworkPolicy } from './network.ts'
+import type { NetworkOwner, NetworkPolicy } from './network.ts'
 import type { BuildResources } from './resources.ts'
 
 /** A build that this machine can start sandboxes from. */
@@ -66,6 +66,8 @@ export interface SnapshotOptions {
 export interface AcquireOptions {
   /** Team that waits for the machine: teams take turns in the queue of restores. */
   owner: string
+  /** Sandbox that gets the machine. */
+  sandboxId: string
   /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps its old policy. */
   network: NetworkPolicy
 }
@@ -87,6 +89,12 @@ export interface Resumed extends Machine {
   reason?: string
 }
 
+/** A machine of a sandbox with what the sandbox may reach. */
+export interface KnownMachine extends NetworkOwner {
+  machineId: string
+  network: NetworkPolicy
+}
+
 /** What the control plane's rows say that this machine should have. */
 export interface KnownState {
   /** Id of the database that holds the rows. What only another database listed is not deleted. */
@@ -97,10 +105,10 @@ export interface KnownState {
    * the rows count.
    */
   sessionId: string
-  /** Machines of sandboxes that run, with what they may reach. */
-  inUse: ReadonlyArray<{ machineId: string; network: NetworkPolicy }>
+  /** Machines of sandboxes that run. */
+  inUse: readonly KnownMachine[]
   /** Machines of paused sandboxes, which may still be frozen in memory. */
-  frozen: ReadonlyArray<{ machineId: string; checkpointId: string; network: NetworkPolicy }>
+  frozen: ReadonlyArray<KnownMachine & { checkpointId: string }>
   /** Machines to end: their sandboxes were being created by an earlier process, or are being killed. */
   ended: readonly string[]
   /** Checkpoints that are not listed are kept for the grace period. */
@@ -164,6 +172,12 @@ export interface SandboxNode {
    * resolve.
    */
   stop(machineId: string): Promise<void>
+  /**
+   * Replaces what a sandbox may reach, atomically and for new connections. Resolves when the policy is in force.
+   * @param closeExisting also cuts open connections that the new policy refuses
+   * @throws SandlotError not_found, firewall_unavailable
+   */
+  setNetwork(machineId: string, network: NetworkPolicy, options?: { closeExisting?: boolean }): Promise<void>
   /**
    * Whether envd answers within a few seconds; if not, envd would not answer after a restore either. A machine that is
    * frozen for another reason, or is gone, counts as healthy, because the next call reports that.

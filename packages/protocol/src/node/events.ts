@@ -1,4 +1,5 @@
 import type { BuildLogLine, BuildOutcome } from './build.ts'
+import type { ConnectionRecord } from './connections.ts'
 
 /** One sample of a machine; bytes, percent of one core = 100. */
 export interface MachineSample {
@@ -29,6 +30,11 @@ export type NodeEvent =
   /** The build has finished waiting, and continues when the control plane calls `continueBuild`. */
   | { type: 'buildReady'; buildId: string }
   | { type: 'buildEnded'; buildId: string; outcome: BuildOutcome }
+  /**
+   * Where sandboxes connected to, sent in batches. Kept for a disconnected subscriber up to a limit; `dropped` counts what
+   * did not fit since the last batch.
+   */
+  | { type: 'connections'; records: ConnectionRecord[]; dropped: number }
   /** Every 5 s, all machines in use in one pass. Not kept for a disconnected subscriber. */
   | { type: 'samples'; samples: MachineSample[] }
 

@@ -1,5 +1,6 @@
 export * from './build.ts'
 export type * from './checkpoint.ts'
+export type * from './connections.ts'
 export type * from './contract.ts'
 export * from './error-data.ts'
 export { EventLog, type EventLogLimits } from './event-log.ts'

@@ -19,6 +19,8 @@ export interface NodeUnderContract {
 }
 
 const OWNER = 'team'
+const SANDBOX_ID = 'isandbox'
+const OWNED = { sandboxId: SANDBOX_ID, teamId: OWNER, network: OPEN }
 const ARCHIVE_CHECK = { owner: OWNER, maxConcurrent: 1, maxEntries: 10, maxBytes: 1_000 }
 const TIMEOUT_MS = 120_000
 const RUN = (command: string): BuildStep => ({ type: 'RUN', command, force: false })
@@ -97,7 +99,11 @@ class ContractSuite {
   }
 
   async acquire(): Promise<Machine> {
-    const machine = await this.node.acquire(this.baseId, { owner: OWNER, network: OPEN })
+    const machine = await this.node.acquire(this.baseId, {
+      owner: OWNER,
+      sandboxId: SANDBOX_ID,
+      network: OPEN,
+    })
     this.#machineIds.add(machine.machineId)
     return machine
   }
@@ -137,6 +143,7 @@ class ContractSuite {
   resume = async (checkpointId: string, options: { hasMemory?: boolean; machineId?: string } = {}) => {
     const resumed = await this.node.resume(checkpointId, {
       owner: OWNER,
+      sandboxId: SANDBOX_ID,
       network: OPEN,
       hasMemory: true,
       ...options,
@@ -273,11 +280,13 @@ function checkpointTests(current: Current): void {
     const buildId = randomUUID()
     const build = { buildId, name: 'snapshot', defaultUser: 'user', ...resources }
     await node.addBuild({ ...build, checkpointId, sandboxId: 'i1' })
-    const started = await node.acquire(buildId, { owner: OWNER, network: OPEN })
+    const started = await node.acquire(buildId, { owner: OWNER, sandboxId: SANDBOX_ID, network: OPEN })
     current().owns(started.machineId)
     expect(started.buildId).toBe(buildId)
     await node.removeBuild(buildId)
-    await expect(node.acquire(buildId, { owner: OWNER, network: OPEN })).rejects.toMatchObject({
+    await expect(
+      node.acquire(buildId, { owner: OWNER, sandboxId: SANDBOX_ID, network: OPEN }),
+    ).rejects.toMatchObject({
       errorName: 'not_found',
     })
   })
@@ -318,7 +327,9 @@ function buildTests(current: Current): void {
     const { cpuCount, memoryMB, diskSizeMB } = job.recipe
     const resources = { cpuCount, memoryMB, diskSizeMB }
     await node.addBuild({ buildId, name: 'built', defaultUser: 'user', checkpointId, ...resources })
-    current().owns((await node.acquire(buildId, { owner: OWNER, network: OPEN })).machineId)
+    current().owns(
+      (await node.acquire(buildId, { owner: OWNER, sandboxId: SANDBOX_ID, network: OPEN })).machineId,
+    )
     const plan = await node.planRelease([checkpointId])
     await node.removeBuild(buildId)
     await node.removeCheckpoint(checkpointId)
@@ -410,7 +421,7 @@ function eventTests(current: Current): void {
 }
 
 function joinTests(current: Current): void {
-  const listed = ({ machineId }: Machine) => ({ machineId, network: OPEN })
+  const listed = ({ machineId }: Machine) => ({ machineId, ...OWNED })
 
   test('repeated and concurrent joins leave alone what was created for the process', async () => {
     const { node } = current()
@@ -484,7 +495,7 @@ function joinTests(current: Current): void {
     await node.pause(machineId, checkpointId, { hasMemory: true })
     expect(await current().resume(checkpointId, { machineId })).toMatchObject({ how: 'hot' })
     expect(await under.isFrozen(machineId)).toBe(true)
-    const inUse = [{ machineId, network: OPEN }]
+    const inUse = [{ machineId, ...OWNED }]
     await current().join({ sessionId: randomUUID(), inUse, checkpoints: [checkpointId] })
     await expect.poll(() => under.isFrozen(machineId), { timeout: 10_000 }).toBe(false)
   })
@@ -498,7 +509,7 @@ function joinTests(current: Current): void {
     ]
     const { alive } = await current().join({
       sessionId: randomUUID(),
-      inUse: [listed(running), { machineId: 'gone', network: OPEN }],
+      inUse: [listed(running), { machineId: 'gone', ...OWNED }],
       ended: [ended.machineId],
     })
     expect(alive).toEqual([{ machineId: running.machineId, address: running.address }])
@@ -516,7 +527,7 @@ function joinTests(current: Current): void {
       const paused = await current().start()
       await node.pause(paused.machineId, checkpointId, { hasMemory: true })
       const inUse = [running, older].map(listed)
-      const frozen = [{ machineId: paused.machineId, checkpointId, network: OPEN }]
+      const frozen = [{ machineId: paused.machineId, checkpointId, ...OWNED }]
       await current().join({ inUse, frozen, checkpoints: [checkpointId] })
       expect(await current().under.unlisted()).toEqual([])
 
@@ -554,7 +565,7 @@ function refusalTests(current: Current): void {
   test('unknown ids are refused with an error that says so', async () => {
     const { node } = current()
     const none = newCheckpointId()
-    const options = { owner: OWNER, network: OPEN }
+    const options = { owner: OWNER, sandboxId: SANDBOX_ID, network: OPEN }
     await refused(node.acquire(randomUUID(), options), 'not_found')
     await refused(node.pause('none', none, { hasMemory: true }), 'not_found')
     await refused(node.snapshot('none', none, { hasMemory: true, isTransient: false }), 'not_found')

@@ -1,3 +1,4 @@
+import { CLOSED, OPEN } from '@sandlot/protocol/node'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 import { SandboxRepository } from './repository.ts'
@@ -130,11 +131,7 @@ test('internet access is off for allow_internet_access: false and for denyOut of
   await t.create({ allow_internet_access: false })
   await t.create({ network: { denyOut: ['0.0.0.0/0'] } })
   await t.create()
-  expect([...t.node.policies.values()].map(({ allowInternetAccess }) => allowInternetAccess)).toEqual([
-    false,
-    false,
-    true,
-  ])
+  expect([...t.node.policies.values()]).toEqual([CLOSED, CLOSED, OPEN])
 })
 
 test('without public traffic the edge checks the token that the client got', async () => {

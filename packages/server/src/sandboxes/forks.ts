@@ -73,16 +73,18 @@ export class Forks {
   ): Promise<LiveSandbox> {
     const { node, now } = this.#operations
     const release = this.#operations.limits.reserve(team)
+    const sandboxId = newSandboxId()
     try {
       const machine = await node.resume(checkpointId, {
         hasMemory: true,
         owner: team.teamId,
+        sandboxId,
         network: networkPolicyOf(source.settings),
       })
       const startedAtMs = now()
       const fork: LiveSandbox = {
         ...source,
-        sandboxId: newSandboxId(),
+        sandboxId,
         executionId: randomUUID(),
         machineId: machine.machineId,
         address: machine.address,

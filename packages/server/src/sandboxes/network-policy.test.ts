@@ -1,3 +1,4 @@
+import { CLOSED, OPEN } from '@sandlot/protocol/node'
 import { beforeEach, expect, test } from 'vitest'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 
@@ -5,7 +6,7 @@ const under = serverUnderTest()
 let t: ServerUnderTest
 beforeEach(() => void (t = under.current))
 
-const policies = () => [...t.node.policies.values()].map(({ allowInternetAccess }) => allowInternetAccess)
+const policies = () => [...t.node.policies.values()]
 
 test.each([false, true])(
   'every machine for a sandbox with internet %s is requested with the network policy of the sandbox',
@@ -20,7 +21,7 @@ test.each([false, true])(
     await t.act(id, 'connect', { timeout: 100 })
     await t.create({ templateID: snapshot.snapshotID, allow_internet_access: allowed })
     // create, two forks, rollback, cold resume, start from a snapshot
-    expect(policies()).toEqual(Array.from({ length: 6 }, () => allowed))
+    expect(policies()).toEqual(Array.from({ length: 6 }, () => (allowed ? OPEN : CLOSED)))
   },
 )
 
@@ -31,12 +32,14 @@ test('after a start the node is told the network policy of running and paused sa
   await t.act(paused.sandboxID, 'pause')
   await t.crash()
   const { inUse, frozen } = t.node.known!
-  expect(inUse.map(({ network }) => network.allowInternetAccess)).toEqual([true, false])
+  expect(inUse.map(({ network }) => network)).toEqual([OPEN, CLOSED])
   expect(frozen).toEqual([
     {
       machineId: expect.any(String),
       checkpointId: expect.any(String),
-      network: { allowInternetAccess: false },
+      sandboxId: paused.sandboxID,
+      teamId: expect.any(String),
+      network: CLOSED,
     },
   ])
   expect([open, closed].every(({ sandboxID }) => t.server.directory.find(sandboxID))).toBe(true)

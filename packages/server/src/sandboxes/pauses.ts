@@ -194,6 +194,7 @@ export class Pauses {
           hasMemory,
           machineId: sandbox.machineId,
           owner: team.teamId,
+          sandboxId: sandbox.sandboxId,
           network: networkPolicyOf(sandbox.settings),
         })
         .catch((error) => this.#offerOlder(sandbox, error))

@@ -1,4 +1,4 @@
-import type { Joined } from '@sandlot/protocol/node'
+import type { Joined, KnownMachine } from '@sandlot/protocol/node'
 import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import type { CheckpointService } from '../checkpoints/service.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
@@ -40,14 +40,10 @@ export async function recoverSandboxes(options: RecoveryOptions): Promise<Joined
   const joined = await node.join({
     instanceId,
     sessionId,
-    inUse: inState('running').map(({ machineId, settings }) => ({
-      machineId,
-      network: networkPolicyOf(settings),
-    })),
-    frozen: inState('paused').map(({ machineId, checkpointId, settings }) => ({
-      machineId,
-      checkpointId: checkpointId!,
-      network: networkPolicyOf(settings),
+    inUse: inState('running').map(knownMachine),
+    frozen: inState('paused').map((sandbox) => ({
+      ...knownMachine(sandbox),
+      checkpointId: sandbox.checkpointId!,
     })),
     ended: inState('starting', 'killing').map(({ machineId }) => machineId),
     checkpoints: [...listed, ...deleting],
@@ -74,6 +70,13 @@ export async function recoverSandboxes(options: RecoveryOptions): Promise<Joined
   })
   return joined
 }
+
+const knownMachine = ({ machineId, sandboxId, teamId, settings }: LiveSandbox): KnownMachine => ({
+  machineId,
+  sandboxId,
+  teamId,
+  network: networkPolicyOf(settings),
+})
 
 /**
  * Deletes the rows of checkpoints that no caller can reach any more: unfinished ones, and those of sandboxes that have

@@ -72,6 +72,7 @@ export class Rollbacks {
     const { machineId, address } = await node.resume(checkpointId, {
       hasMemory,
       owner: team.teamId,
+      sandboxId: sandbox.sandboxId,
       network: networkPolicyOf(sandbox.settings),
     })
     const before = sandbox.machineId

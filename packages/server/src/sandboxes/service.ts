@@ -77,11 +77,13 @@ export class SandboxService {
   ): Promise<LiveSandbox> {
     const { node, logger } = this.#operations
     for (let attempt = 1; ; attempt++) {
+      const sandboxId = newSandboxId()
       const machine = await node.acquire(build.buildId, {
         owner: team.teamId,
+        sandboxId,
         network: networkPolicyOf(settings),
       })
-      const sandbox = this.#starting(team, { template, build }, settings, machine)
+      const sandbox = this.#starting(team, { template, build }, settings, { ...machine, sandboxId })
       sandbox.metadata = body.metadata ?? {}
       try {
         await this.#lifecycle.begin(sandbox)
@@ -105,11 +107,11 @@ export class SandboxService {
     team: Team,
     { template, build }: Startable,
     settings: SandboxSettings,
-    { machineId, address }: { machineId: string; address: string },
+    { machineId, address, sandboxId }: Pick<LiveSandbox, 'machineId' | 'address' | 'sandboxId'>,
   ): LiveSandbox {
     const now = this.#operations.now()
     return {
-      sandboxId: newSandboxId(),
+      sandboxId,
       teamId: team.teamId,
       templateId: template.templateId,
       templateName: template.name ?? template.templateId,

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { newAccessToken, SandlotError } from '@sandlot/protocol'
-import type { NetworkPolicy } from '@sandlot/protocol/node'
+import { CLOSED, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { SandboxSettings } from './sandbox.ts'
 
@@ -10,9 +10,8 @@ const MAX_FREE_FORM_BYTES = 64 * 1024
 const MAX_FREE_FORM_DEPTH = 64
 const FREE_FORM = ['metadata', 'envVars', 'network', 'mcp', 'iam', 'volumeMounts'] as const
 
-export const networkPolicyOf = ({ allowInternetAccess }: SandboxSettings): NetworkPolicy => ({
-  allowInternetAccess: allowInternetAccess !== false,
-})
+export const networkPolicyOf = ({ allowInternetAccess }: SandboxSettings): NetworkPolicy =>
+  allowInternetAccess === false ? CLOSED : OPEN
 
 /** Refuses options that this version lacks, so that no caller gets a sandbox without an option that it asked for. */
 const later = (what: string): never => {

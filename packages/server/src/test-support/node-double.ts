@@ -269,7 +269,7 @@ export class NodeDouble implements SandboxNode {
     this.snapshots.set(checkpointId, options)
     return { ...(await this.#save(checkpointId)), hasMemory: options.hasMemory, stoppedMs: 1 }
   }
-  async resume(checkpointId: string, { hasMemory, machineId, owner, network }: ResumeOptions) {
+  async resume(checkpointId: string, { hasMemory, machineId, ...options }: ResumeOptions) {
     this.resumes++
     if (this.failResume-- > 0) throw new SandlotError('sandbox_capacity_unavailable', 'no memory')
     if (!this.saved.has(checkpointId)) throw new SandlotError('not_found', 'no such checkpoint')
@@ -279,7 +279,7 @@ export class NodeDouble implements SandboxNode {
       return { machineId, buildId: 'b1', address: ADDRESS, how: 'hot' as const }
     }
     if (machineId && this.frozen.has(machineId)) this.#end(machineId)
-    const machine = await this.#start(checkpointId, { owner, network })
+    const machine = await this.#start(checkpointId, options)
     return { ...machine, how: hasMemory ? ('restored' as const) : ('booted' as const) }
   }
   async thaw(machineId: string) {
@@ -324,6 +324,10 @@ export class NodeDouble implements SandboxNode {
     this.#sessions.set(machineId, sessionId)
     this.policies.set(machineId, network)
     return { machineId, buildId, address: ADDRESS }
+  }
+  async setNetwork(machineId: string, network: NetworkPolicy) {
+    this.#checkAlive(machineId)
+    this.policies.set(machineId, network)
   }
   async init(machineId: string, init: MachineInit) {
     if (this.failInit-- > 0) throw new SandlotError('sandbox_create_failed', 'it broke')
