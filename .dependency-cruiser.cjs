@@ -3,10 +3,12 @@ const mayImport = {
   protocol: [],
   node: ['protocol'],
   server: ['protocol'],
-  edge: ['protocol'],
+  certificates: ['protocol'],
+  edge: ['protocol', 'certificates'],
+  egress: ['protocol', 'certificates'],
   sdk: ['protocol'],
   cli: ['sdk', 'protocol'],
-  sandlot: ['node', 'server', 'edge', 'protocol'],
+  sandlot: ['node', 'server', 'edge', 'egress', 'protocol'],
 }
 
 /** The rooms of packages/node/src: what each one may import of the others. Files beside the rooms connect them. */

@@ -1,0 +1,1 @@
+export type { AcceptedConnection, CompiledPolicy, Decision, Dial, Target } from './connection.ts'
