@@ -140,7 +140,7 @@ export class Firewall {
     this.#checkProxy(network)
     const before = this.#slots.get(slot.address)
     if (isClosed(network)) await this.close(slot)
-    else if (!before || !isSame(before, { slot, network, owner }))
+    else if (!before || closeExisting || !isSame(before, { slot, network, owner }))
       await Promise.all([
         before ? undefined : setForwarding(slot.interfaceName, true),
         this.#exclusively(() => this.#put({ slot, network, owner }, closeExisting)),

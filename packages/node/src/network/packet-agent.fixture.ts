@@ -16,6 +16,7 @@ export interface Attempt {
 const [SOL_IP, IP_TRANSPARENT] = [0, 19]
 const held = new Map<string, Socket>()
 const accepted: string[] = []
+const sockets = new Set<Socket>()
 
 const methods = {
   /** Answers TCP connections with a greeting and then with what arrives, and UDP with what arrives. */
@@ -26,6 +27,7 @@ const methods = {
         accepted.push(`${socket.remoteAddress} ${socket.localAddress}:${socket.localPort}`)
         socket.on('error', () => {}).write(`hello from ${socket.localAddress}:${socket.localPort}`)
         socket.pipe(socket)
+        sockets.add(socket)
       })
       server.listen(port, host)
       await once(server, 'listening')
@@ -46,6 +48,12 @@ const methods = {
 
   /** Connections and datagrams that `serve` has seen: the remote end, and the local one. */
   accepted: async () => accepted.splice(0),
+
+  /** Resets all connections that `serve` has accepted. */
+  async reset(): Promise<void> {
+    for (const socket of sockets) socket.resetAndDestroy()
+    sockets.clear()
+  },
 
   async tcp({ address, port, localAddress, hold, timeoutMs = 1500 }: TcpOptions): Promise<Attempt> {
     const started = performance.now()

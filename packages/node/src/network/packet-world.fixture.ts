@@ -158,6 +158,7 @@ const methods = {
   udp: (slot: number, options: never) => world.guests[slot]!.udp(options),
   talk: (slot: number, hold: string, text: string) => world.guests[slot]!.talk(hold, text),
   accepted: (where: 'host' | 'outside') => world[where].accepted(),
+  resetProxy: () => world.host.reset(),
   serveOnHost: (options: never) => world.host.serve(options),
   /** Connects from the host itself. */
   hostUdp: (options: never) => world.host.udp(options),

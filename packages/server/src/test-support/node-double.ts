@@ -327,6 +327,7 @@ export class NodeDouble implements SandboxNode {
   }
   async setNetwork(machineId: string, network: NetworkPolicy) {
     this.#checkAlive(machineId)
+    if (this.frozen.has(machineId)) throw new SandlotError('not_found', `machine '${machineId}' does not run`)
     this.policies.set(machineId, network)
   }
   async init(machineId: string, init: MachineInit) {
