@@ -100,6 +100,7 @@ function openHost(options: NodeOptions) {
     stateDir: join(runDir, 'runsc'),
   })
   const cgroups = new Cgroups()
+  const events = new EventLog(onError)
   const network = new NodeNetwork({
     names,
     range,
@@ -110,6 +111,7 @@ function openHost(options: NodeOptions) {
     maxConnections: options.maxConnections,
     egress: options.egress,
     recordAll: options.recordEgress,
+    emit: (event) => events.emit(event),
   })
   const { firewall, filters } = network
   const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
@@ -124,7 +126,7 @@ function openHost(options: NodeOptions) {
     slots,
     machines,
     sampler: new Sampler(cgroups, driver),
-    events: new EventLog(onError),
+    events,
   }
 }
 
