@@ -96,6 +96,7 @@ export class Forks {
         saved: undefined,
         settings: {
           ...source.settings,
+          iam: undefined,
           trafficAccessToken: source.settings.trafficAccessToken && newAccessToken(),
           timeoutSeconds: seconds,
         },

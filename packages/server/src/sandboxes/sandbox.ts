@@ -9,6 +9,8 @@ export interface SandboxSettings {
   network?: Record<string, unknown>
   maskRequestHost?: string
   mcp?: unknown
+  /** Identity tokens by name; a fork does not have those of its source. */
+  iam?: { tokens: Record<string, { audience: string; tokenType: string }> }
   /** Environment of every process; sent again to a machine that boots. */
   envVars?: Record<string, string>
   /** Pauses the sandbox at the deadline; absent: the sandbox is killed (`deadlines.ts`). */
