@@ -48,7 +48,7 @@ test('rules of incoming requests are no part of an update', async () => {
   await update(id, { allowPublicTraffic: true, maskRequestHost: 'other', httpsPorts: [1] })
   expect((await detail(id)).network).toEqual(network)
   expect(entry()).toEqual(before)
-  expect(before).toMatchObject({ trafficAccessToken, maskRequestHost: 'app' })
+  expect(before).toMatchObject({ trafficAccessToken, maskRequestHost: 'app', httpsPorts: [8443] })
 })
 
 test('an update of an unknown sandbox is a 404, of a paused one a 409, and wrong rules are a 400', async () => {
