@@ -14,6 +14,9 @@ import type { AppOptions } from './create-app.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
 import { Idempotency } from './idempotency/service.ts'
+import { IdentityKeyRepository } from './identity/repository.ts'
+import { IdentityService } from './identity/service.ts'
+import { SigningKeys } from './identity/signing-keys.ts'
 import { MetricsRepository } from './metrics/repository.ts'
 import { MetricsService } from './metrics/service.ts'
 import type { ControlPlaneOptions } from './options.ts'
@@ -29,6 +32,10 @@ import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { Rollbacks } from './sandboxes/rollback.ts'
 import { SandboxService } from './sandboxes/service.ts'
+import { NO_KEYS } from './secrets/key-source.ts'
+import { SecretRepository } from './secrets/repository.ts'
+import { SecretService } from './secrets/service.ts'
+import { Vault } from './secrets/vault.ts'
 import { SessionRepository } from './sessions/repository.ts'
 import { SessionService } from './sessions/service.ts'
 import { SnapshotService } from './snapshots/service.ts'
@@ -72,6 +79,7 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     ...sandboxes,
     ...builds,
     ...(await assembleAccess(options)),
+    ...(await assembleCredentials(options, parts)),
     nodeEvents: parts.nodeEvents,
     store,
     registry,
@@ -241,6 +249,17 @@ async function assembleAccess({ store, domain, adminEmail, logger, now }: Assemb
   const repository = new IdempotencyRepository(store)
   const idempotency = new Idempotency({ repository, deriveKey, logger, now })
   return { deriveKey, keys, authenticator, sessions, idempotency }
+}
+
+/** Builds the services of what requests of sandboxes carry: secrets and identity tokens. */
+async function assembleCredentials(options: AssembleOptions, { operations }: Parts) {
+  const { store, domain, secretsKeys = NO_KEYS, logger, now } = options
+  const { registry, limits } = operations
+  const vault = await Vault.open(store, secretsKeys, logger)
+  const secrets = new SecretService({ repository: new SecretRepository(store), vault, limits, now })
+  const identityKeys = new SigningKeys({ repository: new IdentityKeyRepository(store), vault, now })
+  const identity = new IdentityService({ keys: identityKeys, registry, domain, now })
+  return { secrets, identity, identityKeys }
 }
 
 function freeBytes(dir: string): number {

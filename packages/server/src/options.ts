@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { BuildLimits } from './builds/service.ts'
 import type { CatalogControl } from './catalog/routes.ts'
 import type { ClientPackage } from './client-packages/client-package.ts'
+import type { SecretsKeySource } from './secrets/key-source.ts'
 import type { Store } from './store/open-store.ts'
 
 export interface ControlPlaneOptions {
@@ -37,6 +38,8 @@ export interface ControlPlaneOptions {
   clientPackages?: Record<string, ClientPackage>
   /** Opens the records of paused sandboxes in a bucket, by which other machines take sandboxes over. Default: none. */
   records?: (instanceId: string) => TakeoverRecords
+  /** Keys that secrets are encrypted with. Default: none, and secrets answer 503. */
+  secretsKeys?: SecretsKeySource
   logger: Logger
   /** How long events and the rows of killed sandboxes are kept. Default 7 days. */
   retentionMs?: number
