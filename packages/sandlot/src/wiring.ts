@@ -146,6 +146,7 @@ function createControlPlane(
     adminEmail: settings.adminEmail,
     templateDescriptions,
     requireSecure: settings.requireSecure,
+    allowedRanges: settings.allowedRanges,
     records,
     clientPackages: programs.clientPackages,
     logger,
