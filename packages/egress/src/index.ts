@@ -1,1 +1,10 @@
-export type { AcceptedConnection, CompiledPolicy, Decision, Dial, Target } from './connection.ts'
+export type {
+  AcceptedConnection,
+  CompiledPolicy,
+  Decision,
+  Dial,
+  HttpContext,
+  HttpGate,
+  Interceptor,
+  Target,
+} from './connection.ts'
