@@ -1,10 +1,1 @@
-export type {
-  AcceptedConnection,
-  CompiledPolicy,
-  Decision,
-  Dial,
-  HttpContext,
-  HttpGate,
-  Interceptor,
-  Target,
-} from './connection.ts'
+export { createEgress, type EgressOptions } from './egress.ts'
