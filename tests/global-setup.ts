@@ -30,7 +30,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const registries = allowedRegistries(suite)
   const cleanups: Array<() => Promise<unknown>> = []
   const cleanUp = async () => {
-    for (const cleanup of cleanups.reverse()) await cleanup().catch((error) => console.error(error))
+    const failures: unknown[] = []
+    for (const cleanup of cleanups.reverse()) await cleanup().catch((error) => failures.push(error))
+    if (failures.length > 0) throw new AggregateError(failures, `cannot clean up: ${failures.join('; ')}`)
   }
   try {
     // TEST_STORE=postgres runs a suite on PostgreSQL instead of SQLite

@@ -23,6 +23,7 @@ export interface Addresses {
   private: string
 }
 
+/** From `nameless` to `echo` they are a block of four, which is a multiple of four away from the first. */
 const ORDER = ['dns', 'web', 'other', 'nameless', 'shared', 'socks', 'echo', 'otherDns', 'blackhole'] as const
 export const BLOCK_SIZE = 16
 const BLOCKS_A_RANGE = 256 / BLOCK_SIZE
