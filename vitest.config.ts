@@ -25,7 +25,7 @@ const unit = {
     name: 'unit',
     include: [
       ...['packages/**/*.test.ts', 'guest/**/*.test.ts', 'templates/**/*.test.ts'],
-      ...['tests/*.test.ts', 'tests/sdk/*.test.ts', 'tests/llm/*.test.ts', 'docs/**/*.test.ts'],
+      ...['tests/*.test.ts', 'tests/{internet,llm,sdk}/*.test.ts', 'docs/**/*.test.ts'],
     ],
     testTimeout: 20_000,
     hookTimeout: 30_000,
