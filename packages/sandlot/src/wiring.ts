@@ -147,6 +147,7 @@ function createControlPlane(
     adminEmail: settings.adminEmail,
     templateDescriptions,
     requireSecure: settings.requireSecure,
+    allowedRanges: settings.allowedRanges,
     records,
     secretsKeys: new SecretsKeys(settings),
     clientPackages: programs.clientPackages,

@@ -24,6 +24,7 @@ import { autoResume } from './sandboxes/auto-resume.ts'
 import { Deadlines } from './sandboxes/deadlines.ts'
 import { Forks } from './sandboxes/forks.ts'
 import { SandboxLifecycle } from './sandboxes/lifecycle.ts'
+import { NetworkUpdates } from './sandboxes/network-updates.ts'
 import { SandboxOperations } from './sandboxes/operations.ts'
 import { Pauses } from './sandboxes/pauses.ts'
 import { recoverSandboxes } from './sandboxes/recovery.ts'
@@ -146,7 +147,8 @@ function assembleParts(options: AssembleOptions): Parts {
 function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: string) {
   const { operations, checkpointRows, storage, nodeEvents, joined } = parts
   const sessionId = randomUUID()
-  const { requireSecure = false } = options
+  const { requireSecure = false, allowedRanges = [] } = options
+  const networkLimits = { allowedRanges }
   const deadlines = new Deadlines(operations, {
     kill: (sandboxId) => lifecycle.endInBackground(sandboxId, 'timeout'),
     autoPause: (sandboxId, hasMemory) => pauses.autoPause(sandboxId, hasMemory),
@@ -164,7 +166,8 @@ function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: s
   const pauses = new Pauses({ operations, lifecycle, deadlines, checkpoints, takeovers })
   operations.registry.onWake((sandboxId) => autoResume(operations, pauses, sandboxId))
   return {
-    sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure }),
+    sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure, networkLimits }),
+    networkUpdates: new NetworkUpdates(operations, networkLimits),
     pauses,
     forks: new Forks(operations, lifecycle, checkpoints, requireSecure),
     rollbacks: new Rollbacks(operations, lifecycle, checkpointRows, takeovers),

@@ -28,6 +28,8 @@ export interface ControlPlaneOptions {
   ownPorts?: readonly number[]
   /** Refuses to create sandboxes without an access token, as clients 1.x do. Default false. */
   requireSecure?: boolean
+  /** IPv4 CIDR blocks that sandboxes may reach although they are private. Default: none. */
+  allowedRanges?: readonly string[]
   /** Address of the administrator, the only user that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
   /** Descriptions of the templates that come with this server, by name. Default: none. */
