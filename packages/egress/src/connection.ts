@@ -43,10 +43,12 @@ export interface AcceptedConnection {
   port: number
   startedAtMs: number
   /**
-   * Name for which the connection was decided last; set by the code that decides. A new policy with `closeExisting` cuts
-   * the connections that it refuses for this name and their address.
+   * What the connection was decided for last; set by the code that decides, absent before. A new policy with
+   * `closeExisting` cuts the connections that it refuses for this name and their address.
    */
-  name?: string
+  decidedFor?: { name?: string }
+  /** Why the proxy itself has cut the connection. */
+  cutReason?: 'policy_changed' | 'sandbox_removed'
 }
 
 /** Where a connection goes. */
@@ -89,6 +91,7 @@ export interface HttpContext {
 export interface HttpGate {
   /** @param head the bytes that were read from the socket: not empty, they begin like an HTTP request */
   serve(connection: AcceptedConnection, head: Buffer): void
+  close(): void
 }
 
 /**
@@ -101,4 +104,5 @@ export interface Interceptor {
    * @param head the bytes that were read from the socket: a whole ClientHello, perhaps more
    */
   serve(connection: AcceptedConnection, name: string, head: Buffer): void
+  close(): void
 }

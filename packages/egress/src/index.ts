@@ -1,10 +1,4 @@
-export type {
-  AcceptedConnection,
-  CompiledPolicy,
-  Decision,
-  Dial,
-  HttpContext,
-  HttpGate,
-  Interceptor,
-  Target,
-} from './connection.ts'
+export { createEgress, type EgressOptions } from './egress.ts'
+export { createHttpGate } from './http/gate.ts'
+export { type EgressAuthority, openEgressAuthority } from './intercept/authority.ts'
+export { createInterceptor } from './intercept/interceptor.ts'

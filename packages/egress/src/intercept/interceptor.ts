@@ -55,7 +55,7 @@ class TlsInterceptor implements ClosableInterceptor {
     socket.allowHalfOpen = false
     socket.setNoDelay(true)
     socket.on('error', () => socket.destroy())
-    connection.name = name
+    connection.decidedFor = { name }
     this.#authority.contextFor(name).then(
       (context) => {
         if (!socket.destroyed) this.#shake(connection, name, head, context)
