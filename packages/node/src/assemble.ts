@@ -19,7 +19,7 @@ import { Machines } from './machines/machines.ts'
 import { PreparedKernels } from './machines/prepared-kernels.ts'
 import { Sampler } from './machines/sampler.ts'
 import { parseAddressRange } from './network/address-range.ts'
-import { hostResolver } from './network/firewall.ts'
+import { hostResolver } from './network/host-resolver.ts'
 import { NodeNetwork } from './network/node-network.ts'
 import { SlotPool } from './network/slots.ts'
 import type { NodeOptions } from './options.ts'
@@ -108,6 +108,8 @@ function openHost(options: NodeOptions) {
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
     allowedRanges: options.allowedRanges,
     maxConnections: options.maxConnections,
+    egress: options.egress,
+    recordAll: options.recordEgress,
   })
   const { firewall, filters } = network
   const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })

@@ -1,3 +1,4 @@
+import type { Egress } from '@sandlot/protocol'
 import type { BuildResources } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { KeepLimits } from './builder/garbage.ts'
@@ -22,6 +23,10 @@ export interface NodeOptions {
   allowedRanges?: string[]
   /** Maximum of concurrent outgoing connections of one sandbox. */
   maxConnections: number
+  /** Proxy and resolver for policies with names, transforms or a proxy. Absent: such policies are refused. */
+  egress?: Egress
+  /** Whether connections of all sandboxes are reported, not only of those with rules. Default false. */
+  recordEgress?: boolean
   maxSlots: number
   poolMin: number
   poolMax: number

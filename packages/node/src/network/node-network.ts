@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { Egress } from '@sandlot/protocol'
 import type { InstanceNames } from '../instance-names.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
@@ -17,6 +18,8 @@ export interface NodeNetworkOptions {
   dns: string
   allowedRanges?: string[]
   maxConnections: number
+  egress?: Egress
+  recordAll?: boolean
   /** `<home>/run`. */
   runDir: string
   onError: (error: unknown) => void
@@ -37,8 +40,8 @@ export class NodeNetwork {
   #slots: SlotPool | undefined
 
   constructor(options: NodeNetworkOptions) {
-    const { names, range, dns, allowedRanges, maxConnections, onError } = options
-    const look = () => void this.#guard?.look().catch(onError)
+    const { names, range, dns, allowedRanges, maxConnections, egress, recordAll, onError } = options
+    const look = (isTouched?: boolean) => void this.#guard?.look(isTouched).catch(onError)
     this.#options = options
     this.firewall = new Firewall({
       names,
@@ -46,14 +49,16 @@ export class NodeNetwork {
       dns,
       allowedRanges,
       maxConnections,
+      egress,
+      recordAll,
       onError,
       host: () => hostNetworks(),
-      onDoubt: look,
+      onDoubt: () => look(),
     })
     this.filters = new SlotFilters({ names, range, allowedRanges, host: () => hostNetworks(), onError })
     this.#monitor = new NftMonitor({
       table: names.nftTable,
-      ownPid: () => this.firewall.pid,
+      isOwn: (pid) => this.firewall.isOwn(pid),
       onChange: look,
       onError,
     })
