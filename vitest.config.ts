@@ -29,6 +29,8 @@ const unit = {
     ],
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    // test files share modules: loading them, and compiling schemas, takes longer than most files
+    isolate: false,
     // a poll ends as soon as it succeeds; the default of one second is too short on a busy machine
     expect: { poll: { timeout: 10_000 } },
     retry,

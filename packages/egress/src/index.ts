@@ -1,1 +1,1 @@
-export type { AcceptedConnection, CompiledPolicy, Decision, Dial, Target } from './connection.ts'
+export { createEgress, type EgressOptions } from './egress.ts'
