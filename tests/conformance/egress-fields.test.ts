@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: placeholders of E2B look like templates
 import { expect, test } from 'vitest'
 import {
   callApi,
