@@ -6,9 +6,9 @@ import type { Machines } from '../machines/machines.ts'
 import type { AddressRange } from './address-range.ts'
 import { Firewall } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
-import { hostNetworks } from './host-networks.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
 import { NftMonitor } from './nft-monitor.ts'
+import type { CurrentHost } from './open-egress.ts'
 import { SlotFilters, setForwarding } from './slot-filters.ts'
 import type { SlotPool } from './slots.ts'
 
@@ -18,6 +18,7 @@ export interface NodeNetworkOptions {
   dns: string
   allowedRanges?: string[]
   maxConnections: number
+  host: CurrentHost
   egress?: Egress
   recordAll?: boolean
   /** `<home>/run`. */
@@ -40,7 +41,7 @@ export class NodeNetwork {
   #slots: SlotPool | undefined
 
   constructor(options: NodeNetworkOptions) {
-    const { names, range, dns, allowedRanges, maxConnections, egress, recordAll, onError } = options
+    const { names, range, dns, allowedRanges, maxConnections, host, egress, recordAll, onError } = options
     const look = (isTouched?: boolean) => void this.#guard?.look(isTouched).catch(onError)
     this.#options = options
     this.firewall = new Firewall({
@@ -52,10 +53,10 @@ export class NodeNetwork {
       egress,
       recordAll,
       onError,
-      host: () => hostNetworks(),
+      host: () => host.read(),
       onDoubt: () => look(),
     })
-    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => hostNetworks(), onError })
+    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => host.read(), onError })
     this.#monitor = new NftMonitor({
       table: names.nftTable,
       isOwn: (pid) => this.firewall.isOwn(pid),
