@@ -49,7 +49,7 @@ export interface EgressOptions {
   /** Serves port 80. Absent: requests are refused. */
   httpGate?: (context: HttpContext) => HttpGate
   /** Serves names with a transform. Absent: connections to such names are refused. */
-  interceptor?: (context: HttpContext) => Interceptor
+  interceptor?: (context: HttpContext) => Promise<Interceptor>
 }
 
 /** Starts the proxy and the resolver. @throws SandlotError firewall_unavailable */
@@ -63,10 +63,10 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
     ...{ dial, recorder, credentials: options.credentials, log: options.log },
     upstreamCas: options.upstreamCas ?? [],
   }
+  const httpGate = options.httpGate?.(context) ?? refuseAll(recorder)
+  const interceptor = (await options.interceptor?.(context)) ?? refuseAll(recorder)
   const proxy = new TcpProxy({
-    ...{ sandboxes, recorder, dial },
-    httpGate: options.httpGate?.(context) ?? refuseAll(recorder),
-    interceptor: options.interceptor?.(context) ?? refuseAll(recorder),
+    ...{ sandboxes, recorder, dial, httpGate, interceptor },
     maxConnections: options.maxConnections ?? 2_500,
     maxConnectionsInTotal: options.maxConnectionsInTotal ?? 20_000,
     headTimeoutMs: options.headTimeoutMs ?? 10_000,
@@ -92,6 +92,8 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
     onRecord: (hook) => recorder.onRecord(hook),
     async close() {
       sandboxes.removeAll()
+      httpGate.close()
+      interceptor.close()
       resolver.close()
       await Promise.all([listener.close(), dns.close()])
     },

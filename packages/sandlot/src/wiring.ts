@@ -32,6 +32,7 @@ import { openListeners } from './listeners.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
 import { openNodeId } from './node-id.ts'
 import type { Progress } from './progress.ts'
+import { SecretsKeys } from './secrets-keys.ts'
 import type { Programs } from './setup/index.ts'
 import { storeOfServer, storeUrl } from './store-url.ts'
 import { Traffic } from './traffic.ts'
@@ -146,7 +147,9 @@ function createControlPlane(
     adminEmail: settings.adminEmail,
     templateDescriptions,
     requireSecure: settings.requireSecure,
+    allowedRanges: settings.allowedRanges,
     records,
+    secretsKeys: new SecretsKeys(settings),
     clientPackages: programs.clientPackages,
     logger,
     uploadsDir: archivesDir,

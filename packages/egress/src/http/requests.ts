@@ -91,7 +91,7 @@ export class Requests {
         return { refusal: refusals.misdirected(host.authority, serverName), host, rule: 'http' }
     }
     const decision = policy.decide(host.name, connection.address)
-    connection.name = host.name
+    connection.decidedFor = { name: host.name }
     const { rule } = decision
     const shown = host.name ?? connection.address
     if (!decision.isAllowed) return { refusal: refusals.denied(shown, rule), host, rule }

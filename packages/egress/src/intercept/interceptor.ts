@@ -55,7 +55,7 @@ class TlsInterceptor implements ClosableInterceptor {
     socket.allowHalfOpen = false
     socket.setNoDelay(true)
     socket.on('error', () => socket.destroy())
-    connection.name = name
+    connection.decidedFor = { name }
     this.#authority.contextFor(name).then(
       (context) => {
         if (!socket.destroyed) this.#shake(connection, name, head, context)
@@ -93,7 +93,12 @@ class TlsInterceptor implements ClosableInterceptor {
     tls.on('error', ({ code = '' }: NodeJS.ErrnoException) =>
       fail(REJECTION.test(code) ? 'tls_rejected_by_client' : 'tls_failed'),
     )
-    tls.once('close', () => fail('tls_closed_by_client'))
+    // Node's TLS client, for one, closes the connection without an alert when it has seen a certificate that it does not trust.
+    tls.once('close', () =>
+      fail(
+        tls.bytesWritten > 0 || socket.bytesWritten > 0 ? 'tls_rejected_by_client' : 'tls_closed_by_client',
+      ),
+    )
     tls.once('secure', () => {
       clearTimeout(timer)
       if (isOver) return
@@ -102,6 +107,8 @@ class TlsInterceptor implements ClosableInterceptor {
         return
       }
       isOver = true
+      // as `tls.Server` does, which cannot be used: it does not tell which connection a socket of TLS belongs to
+      Object.assign(tls, { secureConnecting: false })
       this.#serveRequests(tls, { connection, serverName: name })
     })
   }

@@ -21,6 +21,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/.well-known/openid-configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Describe the issuer of identity tokens (OpenID Connect Discovery 1.0) */
+        get: operations["getOpenIdConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the public keys that identity tokens of sandboxes are verified with (RFC 7517)
+         * @description Tokens are JWT-SVIDs: ES256, `sub` is `spiffe://<domain>/team/<team>/sandbox/<sandbox>`, valid for five minutes.
+         */
+        get: operations["getJsonWebKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/token": {
         parameters: {
             query?: never;
@@ -793,6 +830,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the secrets of the team, the newest first; values are never shown */
+        get: operations["listSecrets"];
+        put?: never;
+        /**
+         * Store a secret
+         * @description Headers of network rules refer to the value by a placeholder, `e2b.secrets.<name>` in `${ }`; it never enters a sandbox. A request may have at most 512 KiB.
+         */
+        post: operations["createSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/secrets/{secretID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Describe a secret, without its value */
+        get: operations["getSecret"];
+        put?: never;
+        /**
+         * Give a secret a new value, which the next request of a sandbox uses
+         * @description `metadata` replaces all labels; without it they stay.
+         */
+        post: operations["updateSecret"];
+        /** Delete a secret; requests that need it are refused from now on */
+        delete: operations["deleteSecret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/usage/storage": {
         parameters: {
             query?: never;
@@ -1114,7 +1194,7 @@ export interface components {
             code: number;
             /** @description What is wrong and what to do about it, for people */
             message: string;
-            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, store_unavailable, operation_timeout, disk_full */
+            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, store_unavailable, operation_timeout, disk_full */
             error_code?: string;
         };
         /** @description Login to the registry of fromImage */
@@ -1148,6 +1228,18 @@ export interface components {
             maskedValuePrefix: string;
             /** @description Last characters of the key */
             maskedValueSuffix: string;
+        };
+        JsonWebKey: {
+            kty: string;
+            crv: string;
+            x: string;
+            y: string;
+            alg: string;
+            use: string;
+            kid: string;
+        };
+        JsonWebKeySet: {
+            keys: components["schemas"]["JsonWebKey"][];
         };
         KeepPolicy: {
             /** @description Number of older checkpoints that are kept beside the newest */
@@ -1261,6 +1353,13 @@ export interface components {
              */
             timeout?: number;
         };
+        NewSecret: {
+            /** @description 1 to 128 letters, digits, `-` and `_`; kept in lower case; not beginning with `sec_` */
+            name: string;
+            /** @description At most 65536 bytes of UTF-8, without line breaks and other control characters, which no header can hold. No answer contains it */
+            value: string;
+            metadata?: components["schemas"]["SecretMetadata"];
+        };
         NewTeamAPIKey: {
             name: string;
         };
@@ -1292,6 +1391,15 @@ export interface components {
             refresh_token?: string;
             /** @description e2b-cli */
             client_id: string;
+        };
+        OpenIdConfiguration: {
+            /** @description Claim `iss` of the tokens */
+            issuer: string;
+            jwks_uri: string;
+            response_types_supported: string[];
+            subject_types_supported: string[];
+            id_token_signing_alg_values_supported: string[];
+            claims_supported: string[];
         };
         /** @enum {string} */
         OrderDirection: "asc" | "desc";
@@ -1648,6 +1756,28 @@ export interface components {
                 [key: string]: components["schemas"]["SandboxMetric"];
             };
         };
+        Secret: {
+            /** @description `sec_` and 20 letters and digits */
+            secretID: string;
+            /** @description Unique within the team, in lower case */
+            name: string;
+            /** @description 1 for the first value, and 1 more for each update; only the newest value is kept */
+            currentVersion: number;
+            metadata: components["schemas"]["SecretMetadata"];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        /** @description Labels: at most 32 keys, values of at most 1024 characters, at most 8192 bytes together */
+        SecretMetadata: {
+            [key: string]: string;
+        };
+        SecretUpdate: {
+            /** @description At most 65536 bytes of UTF-8, without line breaks and other control characters, which no header can hold. No answer contains it */
+            value: string;
+            metadata?: components["schemas"]["SecretMetadata"];
+        };
         SnapshotInfo: {
             /** @description Pass this as templateID to create a sandbox from the snapshot */
             snapshotID: string;
@@ -1999,6 +2129,8 @@ export interface components {
          *     `idempotency_in_progress`: Repeat the request in a moment: the first request with this key is still running.
          *
          *     `sandbox_snapshot_guest_agent_unresponsive`: Resume the sandbox with memory: false, which boots it from its files.
+         *
+         *     `secret_limit_reached`: Delete secrets that are no longer used.
          */
         409: {
             headers: {
@@ -2087,6 +2219,8 @@ export interface components {
          *
          *     `checkpoint_store_unavailable`: Repeat the request later: the object store does not answer.
          *
+         *     `secrets_unavailable`: Ask the administrator to give the server the key that secrets are encrypted with: its log says what is wrong.
+         *
          *     `store_unavailable`: Repeat the request later: the database does not answer.
          */
         503: {
@@ -2170,6 +2304,55 @@ export interface operations {
                 content?: never;
             };
             404: components["responses"]["404"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getOpenIdConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenIdConfiguration"];
+                };
+            };
+            400: components["responses"]["400"];
+            500: components["responses"]["500"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getJsonWebKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JsonWebKeySet"];
+                };
+            };
+            400: components["responses"]["400"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
             "4XX": components["responses"]["4XX"];
             "5XX": components["responses"]["5XX"];
         };
@@ -4053,6 +4236,176 @@ export interface operations {
             413: components["responses"]["413"];
             429: components["responses"]["429"];
             507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    listSecrets: {
+        parameters: {
+            query?: {
+                /** @description Most items of a page, 1 to 100; numbers outside are taken as the nearest. Default 100 */
+                limit?: number;
+                /** @description Header X-Next-Token of the previous page. Default: the first page */
+                nextToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    /** @description nextToken of the next page; absent on the last one */
+                    "X-Next-Token"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"][];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    createSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSecret"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name in upper or lower case */
+                secretID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    updateSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name in upper or lower case */
+                secretID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecretUpdate"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            413: components["responses"]["413"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    deleteSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name in upper or lower case */
+                secretID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
             "4XX": components["responses"]["4XX"];
             "5XX": components["responses"]["5XX"];
         };
