@@ -147,7 +147,7 @@ class SandboxEdge implements Edge {
     const known = this.#open.get(entry.sandboxId)
     if (known?.address === entry.address) return known
     known?.destroy()
-    const connections = new SandboxConnections(entry.address, this.#dial)
+    const connections = new SandboxConnections(entry.address, this.#dial, entry.httpsPorts)
     this.#open.set(entry.sandboxId, connections)
     return connections
   }

@@ -2,13 +2,17 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import type { SandboxTarget } from '@sandlot/protocol'
 import { ConnectMessages, carriesConnectMessages, type StreamError } from './connect-messages.ts'
 import { type Crossing, contained } from './crossing.ts'
-import { PortClosedError } from './dial.ts'
 import type { Downstream } from './downstream.ts'
 import { responseHeaders } from './headers.ts'
 import type { RawHeaders } from './message.ts'
 import { CONNECTION_LOST } from './parting.ts'
-import { brokenAnswer, noAnswer, portClosed, type Refusal } from './refusal.ts'
-import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
+import { noAnswer, type Refusal, unanswered } from './refusal.ts'
+import {
+  MAX_HEADER_BYTES,
+  type NamedRequestOptions,
+  type SandboxConnections,
+  serverNameIn,
+} from './sandbox-connections.ts'
 import { passableTrailers } from './trailers.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
@@ -63,16 +67,18 @@ class Exchange {
 
   #start(isRetry: boolean): void {
     const { downstream, connections, target, method, path, headers, idleTimeoutMs } = this.#options
-    const request = httpRequest({
+    const wanted: NamedRequestOptions = {
       agent: isRetry ? connections.freshAgent() : connections.agentFor(target.port),
       host: connections.address,
       port: target.port,
       method,
       path,
       headers,
+      servername: serverNameIn(headers),
       timeout: idleTimeoutMs,
       maxHeaderSize: MAX_HEADER_BYTES,
-    })
+    }
+    const request = httpRequest(wanted)
     this.#upstream = request
     request.once('response', (response) => {
       this.#messages = passAnswer(response, downstream, this.#options, (error) => this.#fail(error))
@@ -112,7 +118,7 @@ class Exchange {
     this.#untrack()
     const { downstream, target, refuse } = this.#options
     if (downstream.isHeadSent) this.#breakAnswer(CONNECTION_LOST)
-    else refuse(refusal ?? (error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)))
+    else refuse(refusal ?? unanswered(target, error))
   }
 }
 

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { type SandboxTarget, SandlotError } from '@sandlot/protocol'
+import { PortClosedError } from './dial.ts'
+import { TlsFailedError } from './dial-tls.ts'
 import { renderErrorPage } from './error-page.ts'
 import { type EdgeRequest, type EdgeResponse, headerOf, isHttp2Response } from './message.ts'
 
@@ -111,7 +113,7 @@ export function notWoken(sandbox: Named, error: unknown): Refusal {
 }
 
 /** PyPI e2b 2.63 looks for the words "port is not open". */
-export const portClosed = (target: SandboxTarget): Refusal => ({
+const portClosed = (target: SandboxTarget): Refusal => ({
   status: 502,
   body: {
     sandboxId: nameOf(target),
@@ -120,6 +122,25 @@ export const portClosed = (target: SandboxTarget): Refusal => ({
     code: 502,
   },
 })
+
+/** Nothing of the request was sent. */
+const tlsFailed = (target: SandboxTarget): Refusal => ({
+  status: 502,
+  body: {
+    sandboxId: nameOf(target),
+    message: 'The server on the port does not speak TLS, which httpsPorts of the sandbox promises',
+    port: target.port,
+    code: 502,
+  },
+})
+
+/** @param error of a request to the sandbox that got no answer */
+export const unanswered = (target: SandboxTarget, error: unknown): Refusal =>
+  error instanceof PortClosedError
+    ? portClosed(target)
+    : error instanceof TlsFailedError
+      ? tlsFailed(target)
+      : brokenAnswer(target)
 
 export const brokenAnswer = (target: SandboxTarget): Refusal => ({
   status: 502,

@@ -1,10 +1,13 @@
-import { Agent, type AgentOptions, request as httpRequest } from 'node:http'
-import type { Socket } from 'node:net'
+import { Agent, type AgentOptions, request as httpRequest, type RequestOptions } from 'node:http'
+import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ENVD_PORT } from '@sandlot/protocol'
 import type { Holding } from './connect-messages.ts'
 import { type Dial, dialPort, PortClosedError } from './dial.ts'
+import { secured } from './dial-tls.ts'
+import type { RawHeaders } from './message.ts'
 import type { Parting } from './parting.ts'
+import { hostName } from './route.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 /**
@@ -29,6 +32,7 @@ export class SandboxConnections {
   /** Bytes of incomplete messages that are held back. */
   readonly holding: Holding = { bytes: 0 }
   readonly #dial: Dial
+  readonly #httpsPorts: ReadonlySet<number>
   readonly #abortions = new Set<Abort>()
   readonly #sockets = new Set<Socket>()
   readonly #forwarding = new Map<number, Promise<void>>()
@@ -36,11 +40,17 @@ export class SandboxConnections {
   readonly #userAgent: DialingAgent
   #isGone = false
 
-  constructor(address: string, dial: Dial) {
+  /** @param httpsPorts ports whose servers speak TLS */
+  constructor(address: string, dial: Dial, httpsPorts: readonly number[] = []) {
     this.address = address
     this.#dial = dial
-    this.#envdAgent = new DialingAgent((port) => this.#open(port), IDLE_ENVD_CONNECTION_MS)
-    this.#userAgent = new DialingAgent((port) => this.#open(port), IDLE_USER_CONNECTION_MS)
+    this.#httpsPorts = new Set(httpsPorts)
+    this.#envdAgent = this.#newAgent(IDLE_ENVD_CONNECTION_MS)
+    this.#userAgent = this.#newAgent(IDLE_USER_CONNECTION_MS)
+  }
+
+  #newAgent(idleMs?: number): DialingAgent {
+    return new DialingAgent((port, host) => this.#open(port, host), idleMs)
   }
 
   /** Number of pending requests and open tunnels. */
@@ -65,7 +75,7 @@ export class SandboxConnections {
 
   /** Returns an agent that opens a new connection for each request. */
   freshAgent(): Agent {
-    return new DialingAgent((port) => this.#open(port))
+    return this.#newAgent()
   }
 
   /** Ends all requests and tunnels, as the sandbox is gone. Without a parting all connections just break. */
@@ -78,7 +88,7 @@ export class SandboxConnections {
     this.#userAgent.destroy()
   }
 
-  async #open(port: number): Promise<Socket> {
+  async #open(port: number, host: string): Promise<Socket> {
     const forward = port === ENVD_PORT ? undefined : () => this.#forwardOnce(port)
     const socket = await dialPort(this.#dial, this.address, port, forward)
     if (this.#isGone) {
@@ -87,7 +97,7 @@ export class SandboxConnections {
     }
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    return socket
+    return this.#httpsPorts.has(port) ? secured(socket, host) : socket
   }
 
   /** Concurrent requests for one port share one request to envd. */
@@ -132,11 +142,24 @@ export class SandboxConnections {
   }
 }
 
+/** Host that TLS names; empty for an address. */
+interface ServerName {
+  servername?: string
+}
+
+export type NamedRequestOptions = RequestOptions & ServerName
+
+/** @param headers of a request to a sandbox, the Host header first */
+export function serverNameIn([, host = '']: RawHeaders): string {
+  const name = hostName(host)
+  return isIP(name) ? '' : name
+}
+
 class DialingAgent extends Agent {
-  readonly #open: (port: number) => Promise<Socket>
+  readonly #open: (port: number, host: string) => Promise<Socket>
 
   /** Makes an agent; without `idleMs` each connection is used once. */
-  constructor(open: (port: number) => Promise<Socket>, idleMs?: number) {
+  constructor(open: (port: number, host: string) => Promise<Socket>, idleMs?: number) {
     super({
       keepAlive: idleMs !== undefined,
       timeout: idleMs,
@@ -145,11 +168,16 @@ class DialingAgent extends Agent {
     this.#open = open
   }
 
+  /** Shares connections only between requests with one host, as TLS names the host once for a connection. */
+  override getName(options: ServerName & Parameters<Agent['getName']>[0] = {}): string {
+    return `${super.getName(options)}:${options.servername ?? ''}`
+  }
+
   override createConnection(
-    options: { port?: number | string | null },
+    { port, servername = '' }: ServerName & { port?: number | string | null },
     done: (error: Error | null, socket?: Duplex) => void,
   ): undefined {
-    this.#open(Number(options.port)).then(
+    this.#open(Number(port), servername).then(
       (socket) => done(null, socket),
       (error) => done(error),
     )

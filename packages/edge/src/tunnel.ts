@@ -3,12 +3,16 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SandboxTarget } from '@sandlot/protocol'
 import { type Crossing, contained } from './crossing.ts'
-import { PortClosedError } from './dial.ts'
 import { downstreamOf } from './downstream.ts'
 import { passAnswer } from './exchange.ts'
 import type { RawHeaders } from './message.ts'
-import { brokenAnswer, noAnswer, portClosed, type Refusal, sendRefusal } from './refusal.ts'
-import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
+import { brokenAnswer, noAnswer, type Refusal, sendRefusal, unanswered } from './refusal.ts'
+import {
+  MAX_HEADER_BYTES,
+  type NamedRequestOptions,
+  type SandboxConnections,
+  serverNameIn,
+} from './sandbox-connections.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 export interface TunnelOptions {
@@ -27,16 +31,18 @@ export interface TunnelOptions {
 export function tunnel(options: TunnelOptions): void {
   const { request, socket, connections, target, idleTimeoutMs } = options
   let isOver = false
-  const upstream = httpRequest({
+  const wanted: NamedRequestOptions = {
     agent: connections.freshAgent(),
     host: connections.address,
     port: target.port,
     method: request.method,
     path: request.url,
     headers: options.headers,
+    servername: serverNameIn(options.headers),
     timeout: idleTimeoutMs,
     maxHeaderSize: MAX_HEADER_BYTES,
-  })
+  }
+  const upstream = httpRequest(wanted)
   const untrack = connections.track(() => {
     isOver = true
     upstream.destroy()
@@ -65,9 +71,7 @@ export function tunnel(options: TunnelOptions): void {
   })
   onUnwantedAnswer(upstream, { mayUpgrade: true }, () => fail(brokenAnswer(target)))
   upstream.once('timeout', () => fail(noAnswer(target, idleTimeoutMs)))
-  upstream.on('error', (error) =>
-    fail(error instanceof PortClosedError ? portClosed(target) : brokenAnswer(target)),
-  )
+  upstream.on('error', (error) => fail(unanswered(target, error)))
   upstream.end()
 
   function fail(refusal: Refusal): void {

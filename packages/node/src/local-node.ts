@@ -278,7 +278,8 @@ export class LocalNode implements SandboxNode {
   }
 
   async close(): Promise<void> {
-    const { buildRuns, pool, frozenMachines, prepared, slots, network, tiers, layers, machines } = this.#parts
+    const { buildRuns, pool, frozenMachines, prepared, slots, network, egress, tiers, layers, machines } =
+      this.#parts
     this.#upkeep.close()
     await buildRuns.close()
     pool.close()
@@ -286,7 +287,7 @@ export class LocalNode implements SandboxNode {
     await prepared.close()
     slots.close()
     network.close()
-    await Promise.all([tiers.close(), layers.close()])
+    await Promise.all([egress?.close(), tiers.close(), layers.close()])
     await machines.settle()
     for (const machine of machines.all()) machine.guest.close()
   }

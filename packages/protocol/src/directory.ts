@@ -13,6 +13,8 @@ export interface DirectoryEntry {
   trafficAccessToken?: string
   /** Replaces the Host header on ports other than envd's; `${PORT}` is the port. */
   maskRequestHost?: string
+  /** Ports whose servers speak TLS. */
+  httpsPorts?: readonly number[]
 }
 
 /** Why all open streams of a sandbox ended. After a rollback the sandbox runs in an earlier state. */

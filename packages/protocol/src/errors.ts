@@ -51,6 +51,7 @@ export const errorTable = {
     status: 409,
     remedy: 'Resume the sandbox with memory: false, which boots it from its files.',
   },
+  secret_limit_reached: { status: 409, remedy: 'Delete secrets that are no longer used.' },
   payload_too_large: { status: 413, remedy: 'Send less: the message names the limit.' },
   idempotency_outcome_unknown: {
     status: 422,
@@ -116,6 +117,11 @@ export const errorTable = {
     status: 503,
     remedy: 'Repeat the request later: the object store does not answer.',
     retryAfterSeconds: 5,
+  },
+  secrets_unavailable: {
+    status: 503,
+    remedy:
+      'Ask the administrator to give the server the key that secrets are encrypted with: its log says what is wrong.',
   },
   store_unavailable: {
     status: 503,

@@ -20,6 +20,9 @@ export const newApiKey = (): string => `e2b_${randomBytes(20).toString('hex')}`
 /** Access token of a machine, `sk_e2b_` + 40 hex: sent as bearer, kept in `E2B_ACCESS_TOKEN`. */
 export const newMachineToken = (): string => `sk_e2b_${randomBytes(20).toString('hex')}`
 
+/** `sec_` + 20 lower-case alphanumerics; names of secrets cannot begin with `sec_` (wire spec 2.7). */
+export const newSecretId = (): string => `sec_${randomLabel(20)}`
+
 export const newCheckpointId = (): string => `c${randomLabel(20)}`
 
 /**

@@ -14,6 +14,12 @@ const KINDS: Array<[prefix: string, kind: Placeholder['kind']]> = [
   ['identity.tokens.', 'identityToken'],
 ]
 
+/** Names of identity tokens may contain blanks. */
+const FORBIDDEN: Record<Placeholder['kind'], RegExp> = {
+  secret: /[{}$\s]/,
+  identityToken: /[{}\p{Cc}]/u,
+}
+
 /**
  * Splits a header value at its placeholders, `${e2b.secrets.<name>}` and `${e2b.identity.tokens.<name>}`.
  * @returns undefined when a placeholder is malformed: unknown, empty, nested or not closed
@@ -39,7 +45,7 @@ function placeholderIn(text: string): Placeholder | undefined {
   for (const [prefix, kind] of KINDS) {
     if (!text.startsWith(prefix)) continue
     const name = text.slice(prefix.length)
-    if (name === '' || /[{}$\s]/.test(name)) return undefined
+    if (name === '' || FORBIDDEN[kind].test(name)) return undefined
     return { kind, name: kind === 'secret' ? name.toLowerCase() : name }
   }
   return undefined

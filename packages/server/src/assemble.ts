@@ -14,6 +14,9 @@ import type { AppOptions } from './create-app.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
 import { Idempotency } from './idempotency/service.ts'
+import { IdentityKeyRepository } from './identity/repository.ts'
+import { IdentityService } from './identity/service.ts'
+import { SigningKeys } from './identity/signing-keys.ts'
 import { MetricsRepository } from './metrics/repository.ts'
 import { MetricsService } from './metrics/service.ts'
 import type { ControlPlaneOptions } from './options.ts'
@@ -21,6 +24,7 @@ import { autoResume } from './sandboxes/auto-resume.ts'
 import { Deadlines } from './sandboxes/deadlines.ts'
 import { Forks } from './sandboxes/forks.ts'
 import { SandboxLifecycle } from './sandboxes/lifecycle.ts'
+import { NetworkUpdates } from './sandboxes/network-updates.ts'
 import { SandboxOperations } from './sandboxes/operations.ts'
 import { Pauses } from './sandboxes/pauses.ts'
 import { recoverSandboxes } from './sandboxes/recovery.ts'
@@ -28,6 +32,10 @@ import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { Rollbacks } from './sandboxes/rollback.ts'
 import { SandboxService } from './sandboxes/service.ts'
+import { NO_KEYS } from './secrets/key-source.ts'
+import { SecretRepository } from './secrets/repository.ts'
+import { SecretService } from './secrets/service.ts'
+import { Vault } from './secrets/vault.ts'
 import { SessionRepository } from './sessions/repository.ts'
 import { SessionService } from './sessions/service.ts'
 import { SnapshotService } from './snapshots/service.ts'
@@ -71,6 +79,7 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     ...sandboxes,
     ...builds,
     ...(await assembleAccess(options)),
+    ...(await assembleCredentials(options, parts)),
     nodeEvents: parts.nodeEvents,
     store,
     registry,
@@ -138,7 +147,8 @@ function assembleParts(options: AssembleOptions): Parts {
 function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: string) {
   const { operations, checkpointRows, storage, nodeEvents, joined } = parts
   const sessionId = randomUUID()
-  const { requireSecure = false } = options
+  const { requireSecure = false, allowedRanges = [] } = options
+  const networkLimits = { allowedRanges }
   const deadlines = new Deadlines(operations, {
     kill: (sandboxId) => lifecycle.endInBackground(sandboxId, 'timeout'),
     autoPause: (sandboxId, hasMemory) => pauses.autoPause(sandboxId, hasMemory),
@@ -156,7 +166,8 @@ function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: s
   const pauses = new Pauses({ operations, lifecycle, deadlines, checkpoints, takeovers })
   operations.registry.onWake((sandboxId) => autoResume(operations, pauses, sandboxId))
   return {
-    sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure }),
+    sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure, networkLimits }),
+    networkUpdates: new NetworkUpdates(operations, networkLimits),
     pauses,
     forks: new Forks(operations, lifecycle, checkpoints, requireSecure),
     rollbacks: new Rollbacks(operations, lifecycle, checkpointRows, takeovers),
@@ -238,6 +249,17 @@ async function assembleAccess({ store, domain, adminEmail, logger, now }: Assemb
   const repository = new IdempotencyRepository(store)
   const idempotency = new Idempotency({ repository, deriveKey, logger, now })
   return { deriveKey, keys, authenticator, sessions, idempotency }
+}
+
+/** Builds the services of what requests of sandboxes carry: secrets and identity tokens. */
+async function assembleCredentials(options: AssembleOptions, { operations }: Parts) {
+  const { store, domain, secretsKeys = NO_KEYS, logger, now } = options
+  const { registry, limits } = operations
+  const vault = await Vault.open(store, secretsKeys, logger)
+  const secrets = new SecretService({ repository: new SecretRepository(store), vault, limits, now })
+  const identityKeys = new SigningKeys({ repository: new IdentityKeyRepository(store), vault, now })
+  const identity = new IdentityService({ keys: identityKeys, registry, domain, now })
+  return { secrets, identity, identityKeys }
 }
 
 function freeBytes(dir: string): number {

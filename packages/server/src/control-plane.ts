@@ -1,4 +1,4 @@
-import { SandlotError } from '@sandlot/protocol'
+import { type EgressCredentials, SandlotError } from '@sandlot/protocol'
 import type { SandboxDirectory } from '@sandlot/protocol/directory'
 import { type SandboxNode, toErrorData } from '@sandlot/protocol/node'
 import type { FastifyInstance } from 'fastify'
@@ -20,6 +20,8 @@ export interface ControlPlane {
   refuseNew(): void
   /** Refuses new sandboxes and waits for pending operations, at most `timeoutMs` (default 5 s). Sandboxes stay alive. */
   close(timeoutMs?: number): Promise<void>
+  /** Secrets and identity tokens for the headers of requests that leave sandboxes. */
+  credentials: EgressCredentials
   keys: ApiKeyRepository
   /**
    * Creates the default team when it is missing.
@@ -59,6 +61,14 @@ class Server implements ControlPlane {
 
   get keys(): ApiKeyRepository {
     return this.#services.keys
+  }
+
+  get credentials(): EgressCredentials {
+    const { secrets, identity } = this.#services
+    return {
+      secret: (teamId, name) => secrets.valueOf(teamId, name),
+      identityToken: (owner, name) => identity.tokenFor(owner, name),
+    }
   }
 
   get catalogProgress(): CatalogProgress {

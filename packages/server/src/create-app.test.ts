@@ -182,7 +182,6 @@ test.each([
   '/volumes',
   '/volumes/v1',
   '/volumecontent/v1/path',
-  '/secrets',
   '/events/webhooks/1',
   '/teams/t/metrics/max',
 ])('%s, which is planned for a later version, is a 501 instead of a 404', async (url) => {

@@ -23,10 +23,12 @@ import { documentOptions } from './http/openapi.ts'
 import { acceptSandboxNames } from './http/sandbox-names.ts'
 import { compileSchema } from './http/schema-validation.ts'
 import { isKeyed } from './idempotency/once.ts'
+import { type IdentityRoutesOptions, identityRoutes } from './identity/routes.ts'
 import { type LogRoutesOptions, logRoutes } from './logs/routes.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './metrics/routes.ts'
 import { type PauseRoutesOptions, pauseRoutes } from './sandboxes/pause-routes.ts'
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandboxes/routes.ts'
+import { type SecretRoutesOptions, secretRoutes } from './secrets/routes.ts'
 import { type SessionPageRoutesOptions, sessionPageRoutes } from './sessions/page-routes.ts'
 import { type SessionRoutesOptions, sessionRoutes } from './sessions/routes.ts'
 import { type SnapshotRoutesOptions, snapshotRoutes } from './snapshots/routes.ts'
@@ -66,6 +68,8 @@ export interface AppOptions
     BuildRoutesOptions,
     UploadRoutesOptions,
     UsageRoutesOptions,
+    SecretRoutesOptions,
+    IdentityRoutesOptions,
     CatalogRoutesOptions,
     ApiKeyRoutesOptions,
     AccessTokenRoutesOptions,
@@ -172,6 +176,7 @@ async function addDocumentation(app: App): Promise<void> {
 
 async function addRoutes(app: App, options: AppOptions): Promise<void> {
   await app.register(async (scope) => clientPackageRoutes(scope as unknown as App, options))
+  await app.register(async (scope) => identityRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, options))
   await app.register(async (scope) => addRoutesWithCaller(scope as unknown as App, options))
@@ -196,6 +201,7 @@ function addRoutesWithCaller(app: App, options: AppOptions): void {
   tagRoutes(app, options)
   buildRoutes(app, options)
   uploadRoutes(app, options)
+  secretRoutes(app, options)
   usageRoutes(app, options)
   catalogRoutes(app, options)
   apiKeyRoutes(app, options)

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { BuildLimits } from './builds/service.ts'
 import type { CatalogControl } from './catalog/routes.ts'
 import type { ClientPackage } from './client-packages/client-package.ts'
+import type { SecretsKeySource } from './secrets/key-source.ts'
 import type { Store } from './store/open-store.ts'
 
 export interface ControlPlaneOptions {
@@ -27,6 +28,8 @@ export interface ControlPlaneOptions {
   ownPorts?: readonly number[]
   /** Refuses to create sandboxes without an access token, as clients 1.x do. Default false. */
   requireSecure?: boolean
+  /** IPv4 CIDR blocks that sandboxes may reach although they are private. Default: none. */
+  allowedRanges?: readonly string[]
   /** Address of the administrator, the only user that signs in. Default `admin@` and the domain without its port. */
   adminEmail?: string
   /** Descriptions of the templates that come with this server, by name. Default: none. */
@@ -35,6 +38,8 @@ export interface ControlPlaneOptions {
   clientPackages?: Record<string, ClientPackage>
   /** Opens the records of paused sandboxes in a bucket, by which other machines take sandboxes over. Default: none. */
   records?: (instanceId: string) => TakeoverRecords
+  /** Keys that secrets are encrypted with. Default: none, and secrets answer 503. */
+  secretsKeys?: SecretsKeySource
   logger: Logger
   /** How long events and the rows of killed sandboxes are kept. Default 7 days. */
   retentionMs?: number

@@ -25,8 +25,13 @@ const ruleOf = ({ mark }: InstanceNames): string[] => [
 export async function addDiversionRoute(names: InstanceNames, dnsAddress: string): Promise<void> {
   await ip(['rule', 'add', ...ruleOf(names)], /File exists/)
   await ip(['route', 'replace', 'local', 'default', 'dev', 'lo', 'table', String(names.mark)], /^$/)
-  if (!dnsAddress.startsWith('127.'))
-    await ip(['route', 'replace', 'local', dnsAddress, 'dev', 'lo', 'table', 'local'], /^$/)
+  await addResolverRoute(dnsAddress)
+}
+
+/** Makes an address one of this machine, without an interface that has it. Idempotent. */
+export async function addResolverRoute(address: string): Promise<void> {
+  if (!address.startsWith('127.'))
+    await ip(['route', 'replace', 'local', address, 'dev', 'lo', 'table', 'local'], /^$/)
 }
 
 /** Removes what `addDiversionRoute` has added; the resolver's address stays while another instance has a table. */

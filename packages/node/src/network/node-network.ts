@@ -11,9 +11,9 @@ import {
 } from './connection-recorder.ts'
 import { Firewall, hasRules } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
-import { hostNetworks } from './host-networks.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
 import { NftMonitor } from './nft-monitor.ts'
+import type { CurrentHost } from './open-egress.ts'
 import { SlotFilters, setForwarding } from './slot-filters.ts'
 import type { SlotPool } from './slots.ts'
 
@@ -23,6 +23,7 @@ export interface NodeNetworkOptions {
   dns: string
   allowedRanges?: string[]
   maxConnections: number
+  host: CurrentHost
   egress?: Egress
   /** Whether connections of all sandboxes are recorded, not only of those with rules. */
   recordAll?: boolean
@@ -49,7 +50,7 @@ export class NodeNetwork {
   #slots: SlotPool | undefined
 
   constructor(options: NodeNetworkOptions) {
-    const { names, range, dns, allowedRanges, maxConnections, egress, recordAll, onError } = options
+    const { names, range, dns, allowedRanges, maxConnections, host, egress, recordAll, onError } = options
     const look = (isTouched?: boolean) => void this.#guard?.look(isTouched).catch(onError)
     this.#options = options
     this.firewall = new Firewall({
@@ -61,11 +62,11 @@ export class NodeNetwork {
       egress,
       recordAll,
       onError,
-      host: () => hostNetworks(),
+      host: () => host.read(),
       onDoubt: () => look(),
       onRules: () => this.#recorder.update(true),
     })
-    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => hostNetworks(), onError })
+    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => host.read(), onError })
     this.#recorder = new ConnectionRecorder({
       names,
       range: range.cidr,

@@ -28,10 +28,22 @@ const EventCheckpoint = Type.Object(
   },
   { title: 'SandboxEventCheckpoint' },
 )
+const EventNetwork = Type.Object(
+  {
+    allowed_cidrs: Type.Array(Type.String()),
+    denied_cidrs: Type.Array(Type.String()),
+    allowed_domains: Type.Array(Type.String()),
+  },
+  {
+    title: 'SandboxEventNetwork',
+    description: 'updated only: the new rules for outgoing connections, at most 100 entries of each list',
+  },
+)
 export const SandboxEventData = Type.Object(
   {
     sandbox_metadata: Type.Optional(StringMap({ description: 'Metadata of the sandbox' })),
     set_timeout: Type.Optional(Time("updated only: the new end of the sandbox's time")),
+    network_egress: Type.Optional(EventNetwork),
     stalled: Type.Optional(
       NullableString({ description: 'updated only: why the sandbox was frozen; null: it runs again' }),
     ),

@@ -63,11 +63,16 @@ const SandboxVolumeMount = Type.Object(
   { title: 'SandboxVolumeMount' },
 )
 const SandboxIamToken = Type.Object(
-  { audience: Type.String(), tokenType: Type.String({ description: 'JWT-SVID' }) },
+  {
+    // required so that generated types match E2B's; validation fills in the default, which is then refused by name
+    audience: Type.String({ default: '', description: 'Who the token is for, the claim aud' }),
+    tokenType: Type.String({ default: '', description: 'JWT-SVID' }),
+  },
   { title: 'SandboxIamToken' },
 )
 const SandboxIamTokens = MapOf(SandboxIamToken, { title: 'SandboxIamTokens' })
 const SandboxIam = Type.Object({ tokens: Type.Optional(SandboxIamTokens) }, { title: 'SandboxIam' })
+export type SandboxIam = Type.Static<typeof SandboxIam>
 const SandboxAutoResumeConfig = Type.Object(
   {
     // required so that generated types match E2B's; validation fills in the default before it checks
@@ -141,6 +146,14 @@ export const NewSandboxV2 = Type.Object(
 )
 export type NewSandbox = Type.Static<typeof NewSandbox>
 
+/** Additive: E2B's clients ignore the field. */
+const Warnings = Type.Optional(
+  Type.Array(Type.String(), {
+    description:
+      'What is accepted but probably not meant, e.g. network rules for a domain that is not allowed',
+  }),
+)
+
 export const Sandbox = Type.Object(
   {
     templateID: Type.String(),
@@ -164,6 +177,7 @@ export const Sandbox = Type.Object(
         description: "Domain of the sandbox's host names: <port>-<sandboxID>.<domain>",
       }),
     ),
+    warnings: Warnings,
   },
   { title: 'Sandbox', description: 'What a client needs to talk to a sandbox' },
 )
@@ -198,6 +212,7 @@ export const SandboxDetail = Type.Object(
     allowInternetAccess: Type.Optional(NullableBoolean({ description: 'null: not set at the create' })),
     domain: Type.Optional(NullableString({ description: 'As in Sandbox' })),
     network: Type.Optional(SandboxNetworkConfig),
+    warnings: Warnings,
     pauseMode: Type.Optional(
       OneOf(['full', 'filesystem'], {
         description: 'What the pause kept; absent while the sandbox runs or is being paused',
@@ -353,9 +368,11 @@ export const refreshSandbox = {
 export const updateSandboxNetwork = {
   operationId: 'updateSandboxNetwork',
   tags: ['sandboxes'],
-  summary: 'Replace the network rules of a sandbox; not available yet (501)',
+  summary: 'Replace the rules for outgoing connections of a running sandbox',
+  description:
+    'Atomic, and for new connections: open ones live on unless closeExisting is true. allowPublicTraffic, maskRequestHost and httpsPorts stay as the create set them.',
   params: SandboxId,
   body: SandboxNetworkUpdateConfig,
   response: { 204: Type.Null() },
-  errors: [...SANDBOX_ERRORS, 'not_implemented'],
+  errors: [...SANDBOX_ERRORS, 'firewall_unavailable'],
 } satisfies Operation

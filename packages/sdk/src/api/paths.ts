@@ -27,16 +27,10 @@ type Operation<Status extends number, Body, In extends Parts = object> = {
   ? { requestBody: { content: { 'application/json': Sent } } }
   : { requestBody?: never })
 
-interface Page {
-  /** Maximum number of entries of a page, 1 to 100; 100 by default. */
-  limit?: number
-  nextToken?: string
-}
-
 /** Routes of the REST API: the routes of `/openapi.json`, and routes of E2B that Sandlot does not implement yet. */
 export interface paths extends Described, LaterPaths {}
 
-/** Routes for volumes, secrets and team metrics (wire spec, sections 2.5 to 2.8), which answer 501. */
+/** Routes for volumes and team metrics (wire spec, sections 2.5 to 2.8), which answer 501. */
 interface LaterPaths {
   '/volumes': {
     get: Operation<200, Schema<'Volume'>[]>
@@ -45,15 +39,6 @@ interface LaterPaths {
   '/volumes/{volumeID}': {
     get: Operation<200, Schema<'VolumeAndToken'>, { path: { volumeID: string } }>
     delete: Operation<204, undefined, { path: { volumeID: string } }>
-  }
-  '/secrets': {
-    get: Operation<200, Schema<'Secret'>[], { query: Page }>
-    post: Operation<201, Schema<'Secret'>, { body: Schema<'NewSecret'> }>
-  }
-  '/secrets/{secretID}': {
-    get: Operation<200, Schema<'Secret'>, { path: { secretID: string } }>
-    post: Operation<200, Schema<'Secret'>, { path: { secretID: string }; body: Schema<'SecretUpdate'> }>
-    delete: Operation<204, undefined, { path: { secretID: string } }>
   }
   '/teams/{teamID}/metrics': {
     get: Operation<

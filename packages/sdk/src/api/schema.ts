@@ -17,7 +17,7 @@ export interface components {
 export type Schema<Name extends keyof components['schemas']> = components['schemas'][Name]
 
 /**
- * Bodies for volumes, secrets and team metrics (wire spec, sections 2.5 to 2.8), and names that only E2B's document
+ * Bodies for volumes and team metrics (wire spec, sections 2.5 to 2.8), and names that only E2B's document
  * has.
  */
 interface LaterSchemas {
@@ -27,18 +27,6 @@ interface LaterSchemas {
   Volume: { volumeID: string; name: string }
   VolumeAndToken: Schema<'Volume'> & { token: string; domain?: string }
   NewVolume: { name: string }
-
-  Secret: {
-    secretID: string
-    name: string
-    currentVersion: number
-    metadata: Schema<'SecretMetadata'>
-    createdAt: string
-    updatedAt: string
-  }
-  SecretMetadata: { [key: string]: string }
-  NewSecret: { name: string; value: string; metadata?: Schema<'SecretMetadata'> }
-  SecretUpdate: { value: string; metadata?: Schema<'SecretMetadata'> }
 
   TeamMetric: {
     timestamp: string

@@ -21,6 +21,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/.well-known/openid-configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Describe the issuer of identity tokens (OpenID Connect Discovery 1.0) */
+        get: operations["getOpenIdConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the public keys that identity tokens of sandboxes are verified with (RFC 7517)
+         * @description Tokens are JWT-SVIDs: ES256, `sub` is `spiffe://<domain>/team/<team>/sandbox/<sandbox>`, valid for five minutes.
+         */
+        get: operations["getJsonWebKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/token": {
         parameters: {
             query?: never;
@@ -158,7 +195,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Replace the network rules of a sandbox; not available yet (501) */
+        /**
+         * Replace the rules for outgoing connections of a running sandbox
+         * @description Atomic, and for new connections: open ones live on unless closeExisting is true. allowPublicTraffic, maskRequestHost and httpsPorts stay as the create set them.
+         */
         put: operations["updateSandboxNetwork"];
         post?: never;
         delete?: never;
@@ -793,6 +833,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the secrets of the team, the newest first; values are never shown */
+        get: operations["listSecrets"];
+        put?: never;
+        /**
+         * Store a secret
+         * @description Headers of network rules refer to the value by a placeholder, `e2b.secrets.<name>` in `${ }`; it never enters a sandbox. A request may have at most 512 KiB.
+         */
+        post: operations["createSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/secrets/{secretID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Describe a secret, without its value */
+        get: operations["getSecret"];
+        put?: never;
+        /**
+         * Give a secret a new value, which the next request of a sandbox uses
+         * @description `metadata` replaces all labels; without it they stay.
+         */
+        post: operations["updateSecret"];
+        /** Delete a secret; requests that need it are refused from now on */
+        delete: operations["deleteSecret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/usage/storage": {
         parameters: {
             query?: never;
@@ -1114,7 +1197,7 @@ export interface components {
             code: number;
             /** @description What is wrong and what to do about it, for people */
             message: string;
-            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, store_unavailable, operation_timeout, disk_full */
+            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, store_unavailable, operation_timeout, disk_full */
             error_code?: string;
         };
         /** @description Login to the registry of fromImage */
@@ -1148,6 +1231,18 @@ export interface components {
             maskedValuePrefix: string;
             /** @description Last characters of the key */
             maskedValueSuffix: string;
+        };
+        JsonWebKey: {
+            kty: string;
+            crv: string;
+            x: string;
+            y: string;
+            alg: string;
+            use: string;
+            kid: string;
+        };
+        JsonWebKeySet: {
+            keys: components["schemas"]["JsonWebKey"][];
         };
         KeepPolicy: {
             /** @description Number of older checkpoints that are kept beside the newest */
@@ -1261,6 +1356,13 @@ export interface components {
              */
             timeout?: number;
         };
+        NewSecret: {
+            /** @description 1 to 128 letters, digits, `-` and `_`; kept in lower case; not beginning with `sec_` */
+            name: string;
+            /** @description At most 65536 bytes of UTF-8, without line breaks and other control characters, which no header can hold. No answer contains it */
+            value: string;
+            metadata?: components["schemas"]["SecretMetadata"];
+        };
         NewTeamAPIKey: {
             name: string;
         };
@@ -1292,6 +1394,15 @@ export interface components {
             refresh_token?: string;
             /** @description e2b-cli */
             client_id: string;
+        };
+        OpenIdConfiguration: {
+            /** @description Claim `iss` of the tokens */
+            issuer: string;
+            jwks_uri: string;
+            response_types_supported: string[];
+            subject_types_supported: string[];
+            id_token_signing_alg_values_supported: string[];
+            claims_supported: string[];
         };
         /** @enum {string} */
         OrderDirection: "asc" | "desc";
@@ -1327,6 +1438,8 @@ export interface components {
             trafficAccessToken?: string | null;
             /** @description Domain of the sandbox's host names: <port>-<sandboxID>.<domain> */
             domain?: string | null;
+            /** @description What is accepted but probably not meant, e.g. network rules for a domain that is not allowed */
+            warnings?: string[];
         };
         SandboxAutoResumeConfig: {
             /**
@@ -1368,6 +1481,8 @@ export interface components {
             /** @description As in Sandbox */
             domain?: string | null;
             network?: components["schemas"]["SandboxNetworkConfig"];
+            /** @description What is accepted but probably not meant, e.g. network rules for a domain that is not allowed */
+            warnings?: string[];
             /**
              * @description What the pause kept; absent while the sandbox runs or is being paused
              * @enum {string}
@@ -1390,11 +1505,23 @@ export interface components {
             isTruncated: boolean;
         };
         SandboxEgressProxyConfig: {
-            /** @description host:port of a SOCKS5 proxy */
+            /** @description host:port of a SOCKS5 proxy, at most 255 bytes */
             address: string;
+            /** @description At most 255 bytes */
             username?: string;
+            /** @description At most 255 bytes, only with a username. Never returned */
             password?: string;
+            tls?: components["schemas"]["SandboxEgressProxyTlsConfig"] | null;
         } | null;
+        /** @description TLS to the proxy, 1.2 or newer; the certificate is always verified */
+        SandboxEgressProxyTlsConfig: {
+            /** @description Speak TLS with the proxy. Default true */
+            enabled?: boolean;
+            /** @description Name that the certificate of the proxy must have, at most 253 characters. Default: the host of the address */
+            serverName?: string;
+            /** @description PEM of the authorities that the certificate must come from instead of the public ones, at most 8192 bytes. Never returned */
+            caCert?: string;
+        };
         SandboxEvent: {
             /** Format: uuid */
             id: string;
@@ -1437,6 +1564,7 @@ export interface components {
              * @description updated only: the new end of the sandbox's time
              */
             set_timeout?: string;
+            network_egress?: components["schemas"]["SandboxEventNetwork"];
             /** @description updated only: why the sandbox was frozen; null: it runs again */
             stalled?: string | null;
             /** @description updated only: the checkpoint that it was rolled back to */
@@ -1476,6 +1604,12 @@ export interface components {
             /** @description Milliseconds */
             execution_time: number;
         };
+        /** @description updated only: the new rules for outgoing connections, at most 100 entries of each list */
+        SandboxEventNetwork: {
+            allowed_cidrs: string[];
+            denied_cidrs: string[];
+            allowed_domains: string[];
+        };
         SandboxForkRequest: {
             /**
              * @description Seconds that each copy lives, from now
@@ -1497,8 +1631,15 @@ export interface components {
             tokens?: components["schemas"]["SandboxIamTokens"];
         };
         SandboxIamToken: {
+            /**
+             * @description Who the token is for, the claim aud
+             * @default
+             */
             audience: string;
-            /** @description JWT-SVID */
+            /**
+             * @description JWT-SVID
+             * @default
+             */
             tokenType: string;
         };
         SandboxIamTokens: {
@@ -1562,43 +1703,53 @@ export interface components {
             diskTotal: number;
         };
         SandboxNetworkConfig: {
-            /** @description false: ports other than that of envd need the traffic access token. Default true */
-            allowPublicTraffic?: boolean;
-            /** @description Addresses, CIDR blocks, domains or *.domain that the sandbox may reach. Not available yet (501) */
+            /** @description false: ports other than that of envd need the traffic access token. null: the default, true */
+            allowPublicTraffic?: boolean | null;
+            /** @description IPv4 addresses, CIDR blocks, domains, *.domain (any depth below it) and * that the sandbox may reach, also when denyOut names them. Domains hold for ports 80 and 443, and need 0.0.0.0/0 in denyOut */
             allowOut?: string[];
-            /** @description Addresses and CIDR blocks that the sandbox may not reach. Only ["0.0.0.0/0"] is available, else 501 */
+            /** @description IPv4 addresses and CIDR blocks that the sandbox may not reach. Default: none */
             denyOut?: string[];
             egressProxy?: components["schemas"]["SandboxEgressProxyConfig"];
-            /** @description Rules by domain. Not available yet (501) */
+            /** @description Rules by domain or *.domain; an exact domain comes before the longest *.domain. They do not allow a domain */
             rules?: {
                 [key: string]: components["schemas"]["SandboxNetworkRule"][];
             };
-            /** @description Host header that servers in the sandbox see; the placeholder PORT in braces is the port */
+            /** @description IPv4 addresses of the resolvers for a sandbox with domains in allowOut; [] for no DNS. Default: that of the server */
+            dnsServers?: string[];
+            /** @description Host header that servers in the sandbox see, host or host:port; ${PORT} is the port. Default: that of the request */
             maskRequestHost?: string;
-            /** @description Ports whose servers speak TLS. Not available yet (501) */
+            /** @description Ports whose servers speak TLS, other than that of envd; certificates are not verified */
             httpsPorts?: number[];
         };
         SandboxNetworkRule: {
             transform?: components["schemas"]["SandboxNetworkTransform"];
         };
         SandboxNetworkTransform: {
-            /** @description Headers set on requests to the domain */
+            /** @description Headers set on requests to the domain, which replace headers of the same name. Values may contain ${e2b.secrets.<name>} and ${e2b.identity.tokens.<name>} */
             headers?: {
                 [key: string]: string;
             };
         };
-        /** @description A field that is left out is cleared */
+        /** @description Replaces all rules for outgoing connections: a field that is left out is cleared */
         SandboxNetworkUpdateConfig: {
-            allow_internet_access?: boolean;
-            /** @description Addresses, CIDR blocks, domains or *.domain that the sandbox may reach. Not available yet (501) */
+            /** @description false: like denyOut with only 0.0.0.0/0. Default true */
+            allow_internet_access?: boolean | null;
+            /** @description IPv4 addresses, CIDR blocks, domains, *.domain (any depth below it) and * that the sandbox may reach, also when denyOut names them. Domains hold for ports 80 and 443, and need 0.0.0.0/0 in denyOut */
             allowOut?: string[];
-            /** @description Addresses and CIDR blocks that the sandbox may not reach. Only ["0.0.0.0/0"] is available, else 501 */
+            /** @description IPv4 addresses and CIDR blocks that the sandbox may not reach. Default: none */
             denyOut?: string[];
             egressProxy?: components["schemas"]["SandboxEgressProxyConfig"];
-            /** @description Rules by domain. Not available yet (501) */
+            /** @description Rules by domain or *.domain; an exact domain comes before the longest *.domain. They do not allow a domain */
             rules?: {
                 [key: string]: components["schemas"]["SandboxNetworkRule"][];
             };
+            /** @description IPv4 addresses of the resolvers for a sandbox with domains in allowOut; [] for no DNS. Default: that of the server */
+            dnsServers?: string[];
+            /**
+             * @description true: also cut open connections that the new rules refuse. Default false
+             * @default false
+             */
+            closeExisting?: boolean;
         };
         /**
          * @description What happens at the end of the sandbox's time
@@ -1647,6 +1798,28 @@ export interface components {
             sandboxes: {
                 [key: string]: components["schemas"]["SandboxMetric"];
             };
+        };
+        Secret: {
+            /** @description `sec_` and 20 letters and digits */
+            secretID: string;
+            /** @description Unique within the team, in lower case */
+            name: string;
+            /** @description 1 for the first value, and 1 more for each update; only the newest value is kept */
+            currentVersion: number;
+            metadata: components["schemas"]["SecretMetadata"];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        /** @description Labels: at most 32 keys, values of at most 1024 characters, at most 8192 bytes together */
+        SecretMetadata: {
+            [key: string]: string;
+        };
+        SecretUpdate: {
+            /** @description At most 65536 bytes of UTF-8, without line breaks and other control characters, which no header can hold. No answer contains it */
+            value: string;
+            metadata?: components["schemas"]["SecretMetadata"];
         };
         SnapshotInfo: {
             /** @description Pass this as templateID to create a sandbox from the snapshot */
@@ -1999,6 +2172,8 @@ export interface components {
          *     `idempotency_in_progress`: Repeat the request in a moment: the first request with this key is still running.
          *
          *     `sandbox_snapshot_guest_agent_unresponsive`: Resume the sandbox with memory: false, which boots it from its files.
+         *
+         *     `secret_limit_reached`: Delete secrets that are no longer used.
          */
         409: {
             headers: {
@@ -2087,6 +2262,8 @@ export interface components {
          *
          *     `checkpoint_store_unavailable`: Repeat the request later: the object store does not answer.
          *
+         *     `secrets_unavailable`: Ask the administrator to give the server the key that secrets are encrypted with: its log says what is wrong.
+         *
          *     `store_unavailable`: Repeat the request later: the database does not answer.
          */
         503: {
@@ -2170,6 +2347,55 @@ export interface operations {
                 content?: never;
             };
             404: components["responses"]["404"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getOpenIdConfiguration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenIdConfiguration"];
+                };
+            };
+            400: components["responses"]["400"];
+            500: components["responses"]["500"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getJsonWebKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JsonWebKeySet"];
+                };
+            };
+            400: components["responses"]["400"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
             "4XX": components["responses"]["4XX"];
             "5XX": components["responses"]["5XX"];
         };
@@ -2590,7 +2816,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description A field that is left out is cleared */
+        /** @description Replaces all rules for outgoing connections: a field that is left out is cleared */
         requestBody?: {
             content: {
                 "application/json": components["schemas"]["SandboxNetworkUpdateConfig"];
@@ -2611,7 +2837,7 @@ export interface operations {
             409: components["responses"]["409"];
             429: components["responses"]["429"];
             500: components["responses"]["500"];
-            501: components["responses"]["501"];
+            503: components["responses"]["503"];
             "4XX": components["responses"]["4XX"];
             "5XX": components["responses"]["5XX"];
         };
@@ -4053,6 +4279,176 @@ export interface operations {
             413: components["responses"]["413"];
             429: components["responses"]["429"];
             507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    listSecrets: {
+        parameters: {
+            query?: {
+                /** @description Most items of a page, 1 to 100; numbers outside are taken as the nearest. Default 100 */
+                limit?: number;
+                /** @description Header X-Next-Token of the previous page. Default: the first page */
+                nextToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    /** @description nextToken of the next page; absent on the last one */
+                    "X-Next-Token"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"][];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    createSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSecret"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name in upper or lower case */
+                secretID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    updateSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name in upper or lower case */
+                secretID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecretUpdate"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            413: components["responses"]["413"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    deleteSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or name in upper or lower case */
+                secretID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
             "4XX": components["responses"]["4XX"];
             "5XX": components["responses"]["5XX"];
         };

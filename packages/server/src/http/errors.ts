@@ -53,7 +53,10 @@ export function toSandlotError(thrown: unknown, request: FastifyRequest): Sandlo
       'the connection broke before the body of the request was complete',
     )
   if (statusCode === 413)
-    return new SandlotError('payload_too_large', 'the request body is larger than 1 MiB')
+    return new SandlotError(
+      'payload_too_large',
+      `the request body is larger than ${shownBytes(request.routeOptions.bodyLimit)}`,
+    )
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return new SandlotError(
       'invalid_request',
@@ -66,6 +69,9 @@ export function toSandlotError(thrown: unknown, request: FastifyRequest): Sandlo
     `something went wrong here (request ${request.id}); the server's log says more`,
   )
 }
+
+const shownBytes = (bytes: number): string =>
+  bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20} MiB` : `${bytes / 1024} KiB`
 
 type ValidationError = NonNullable<FastifyError['validation']>[number]
 
@@ -80,7 +86,24 @@ function validationMessage(error: ValidationError, where: string, request: Fasti
   if (error.keyword === 'required' && absent)
     return `${[...path, absent].join('.')} is missing in the ${where}`
   const name = path.join('.') || `the ${where}`
-  return `${name} ${error.message}, but it is ${shown(value)}`
+  const schema = (request.routeOptions.schema as Record<string, ObjectSchema> | undefined)?.[where]
+  const text = holdsSecret(schema, path) ? `${typeof value} (not shown)` : shown(value)
+  return `${name} ${error.message}, but it is ${text}`
+}
+
+interface ObjectSchema {
+  writeOnly?: boolean
+  properties?: Record<string, ObjectSchema>
+}
+
+/** Whether the value at this path is write-only, or contains a value that is. */
+function holdsSecret(schema: ObjectSchema | undefined, path: string[]): boolean {
+  if (!schema) return false
+  if (schema.writeOnly) return true
+  const { properties = {} } = schema
+  const [first, ...rest] = path
+  if (first !== undefined) return holdsSecret(properties[first], rest)
+  return Object.values(properties).some((property) => holdsSecret(property, []))
 }
 
 /** Deeply nested values would overflow the stack of JSON.stringify. */

@@ -1,10 +1,9 @@
 import { SandlotError } from '@sandlot/protocol'
 import type { FastifyRequest } from 'fastify'
 
-/** Parts of E2B's API that this version lacks: a 404 would look as if only the volume or secret were missing. */
+/** Parts of E2B's API that this version lacks: a 404 would look as if only the volume were missing. */
 const LATER: ReadonlyArray<[path: RegExp, what: string]> = [
   [/^\/volume(s|content)(\/|$)/, 'volumes are'],
-  [/^\/secrets(\/|$)/, 'secrets are'],
   [/^\/events\/webhooks(\/|$)/, 'webhooks are'],
   [/^\/teams\/[^/]+\/metrics(\/|$)/, 'metrics of teams are'],
 ]

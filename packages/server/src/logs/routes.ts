@@ -69,7 +69,14 @@ async function readLog(
 function toLogEntry(event: LifecycleEvent): SandboxLogEntry {
   const reason = event.event_data.kill_reason
   const until = event.event_data.set_timeout
-  const detail = reason ? `: ${reason}` : until ? `: lives until ${until}` : ''
+  const isNetwork = event.event_data.network_egress !== undefined
+  const detail = reason
+    ? `: ${reason}`
+    : until
+      ? `: lives until ${until}`
+      : isNetwork
+        ? ': network rules replaced'
+        : ''
   return {
     timestamp: event.timestamp,
     message: `sandbox ${event.type.split('.').at(-1)}${detail}`,

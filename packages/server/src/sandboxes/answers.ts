@@ -1,5 +1,6 @@
 import { ENVD_VERSION } from '@sandlot/protocol'
-import type { ListedSandbox, Sandbox, SandboxDetail } from '@sandlot/protocol/rest'
+import type { ListedSandbox, Sandbox, SandboxDetail, SandboxNetworkConfig } from '@sandlot/protocol/rest'
+import { networkWarnings } from './network-policy.ts'
 import type { LiveSandbox } from './sandbox.ts'
 
 const CLIENT_ID = 'sandlot'
@@ -13,6 +14,7 @@ export const toSandbox = (sandbox: LiveSandbox, domain: string): Sandbox => ({
   envdAccessToken: sandbox.envdAccessToken,
   trafficAccessToken: sandbox.settings.trafficAccessToken ?? null,
   domain,
+  warnings: networkWarnings(sandbox.settings),
 })
 
 export const toListed = (sandbox: LiveSandbox): ListedSandbox => ({
@@ -39,12 +41,21 @@ const pauseModeOf = (sandbox: LiveSandbox): SandboxDetail['pauseMode'] => {
   return saved && (saved.hasMemory ? 'full' : 'filesystem')
 }
 
+/** Leaves out what is only written: the password of the proxy and its authority. */
+function shownNetwork(network: SandboxNetworkConfig | undefined): SandboxNetworkConfig | undefined {
+  if (!network?.egressProxy) return network
+  const { address, username, tls } = network.egressProxy
+  const shownTls = tls && { enabled: tls.enabled, serverName: tls.serverName }
+  return { ...network, egressProxy: { address, username, ...(shownTls && { tls: shownTls }) } }
+}
+
 export const toDetail = (sandbox: LiveSandbox, domain: string): SandboxDetail => ({
   ...toListed(sandbox),
   envdAccessToken: sandbox.envdAccessToken,
   allowInternetAccess: sandbox.settings.allowInternetAccess ?? null,
   domain,
-  network: sandbox.settings.network,
+  network: shownNetwork(sandbox.settings.network),
+  warnings: networkWarnings(sandbox.settings),
   pauseMode: pauseModeOf(sandbox),
   lifecycle: {
     autoResume: sandbox.settings.autoResume === true,

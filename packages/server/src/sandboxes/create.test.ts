@@ -104,7 +104,10 @@ test.each([
   ],
   [{ templateID: 'base', metadata: { a: null } }, 'metadata.a must be string, but it is null'],
   [{ templateID: 'base', autoPauseMemory: false }, 'autoPauseMemory is false but autoPause is not set'],
-  [{ templateID: 'base', network: { maskRequestHost: 'app\r\nX-Injected: 1' } }, 'maskRequestHost'],
+  [
+    { templateID: 'base', network: { maskRequestHost: 'app\r\nX-Injected: 1' } },
+    'mask request host is not valid: ',
+  ],
 ])('a create with %j is a 400 that names the field', async (payload, message) => {
   const { status, body } = await t.call('POST', '/v2/sandboxes', payload)
   expect(status).toBe(400)
@@ -113,16 +116,9 @@ test.each([
   expect(t.node.machines.size).toBe(0)
 })
 
-test.each([
-  { volumeMounts: [{ name: 'a', path: '/a' }] },
-  { network: { allowOut: ['1.1.1.1'] } },
-  { network: { denyOut: ['1.1.1.1'] } },
-  { network: { denyOut: ['0.0.0.0/0'], allowOut: ['example.com'] } },
-  { network: { rules: { 'example.com': [] } } },
-  { network: { egressProxy: { address: 'a:1' } } },
-  { iam: { tokens: { a: { audience: 'x', tokenType: 'JWT-SVID' } } } },
-])('an option of a later version is a 501 instead of being ignored: %j', async (extra) => {
-  const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', ...extra })
+test('volumeMounts are a 501 instead of being ignored', async () => {
+  const volumeMounts = [{ name: 'a', path: '/a' }]
+  const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', volumeMounts })
   expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
   expect(t.node.machines.size).toBe(0)
 })
@@ -213,10 +209,6 @@ test.each([
     'metadata 40008, envVars 40008: 80016',
   ],
   [{ mcp: { server: { blob: 'x'.repeat(70_000) } } }, 'mcp 70022: 70022 bytes'],
-  [
-    { network: { rules: { host: [{ transform: { headers: { a: 'x'.repeat(70_000) } } }] } } },
-    'network 70055: 70055 bytes',
-  ],
   [
     { metadata: Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, ''])) },
     'at most 65536 (64 KiB)',

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DatabaseFaults, FAULTS, type Write } from '../test-support/database-faults.ts'
 import { type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
+import { networkPolicyOf } from './network-policy.ts'
 
 const under = serverUnderTest()
 let t: ServerUnderTest
@@ -87,6 +89,12 @@ const operations: Operation[] = [
     act: (id) => t.call('PUT', `/sandboxes/${id}/keep`, { last: 1 }),
   },
   {
+    name: 'network rules',
+    writes: ['sandboxes.setSettings'],
+    prepare: running,
+    act: (id) => t.call('PUT', `/sandboxes/${id}/network`, { denyOut: ['1.1.1.1'] }),
+  },
+  {
     name: 'checkpoint',
     writes: ['checkpoints.insert', 'checkpoints.complete', 'sandboxes.setHead'],
     prepare: withCheckpoint,
@@ -143,6 +151,9 @@ async function inspect() {
     const { machines, frozen, saved } = t.node
     const runs = machines.has(row.machine_id) && !frozen.has(row.machine_id)
     if (row.state === 'running' && !runs) problems.push('the machine of a running sandbox does not run')
+    const policy = networkPolicyOf(JSON.parse(row.settings))
+    if (!isDeepStrictEqual(t.node.policies.get(row.machine_id), policy))
+      problems.push('the row has other network rules than the machine')
     if (row.state === 'paused' && !saved.has(String(row.checkpoint_id)))
       problems.push('the checkpoint of a paused sandbox is gone')
     const nodes = (await t.treeOf(row.id)) as Array<{ checkpointID: string; isHead: boolean }>

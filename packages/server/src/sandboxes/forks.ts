@@ -3,9 +3,10 @@ import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
 import type { CheckpointService } from '../checkpoints/service.ts'
 import type { Team } from '../teams/team.ts'
 import type { SandboxLifecycle } from './lifecycle.ts'
+import { networkPolicyOf } from './network-policy.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
-import { checkSecure, networkPolicyOf } from './settings.ts'
+import { checkSecure } from './settings.ts'
 
 /** Forks: copies of a running sandbox that continue from the same moment. */
 export class Forks {
@@ -96,6 +97,7 @@ export class Forks {
         saved: undefined,
         settings: {
           ...source.settings,
+          iam: undefined,
           trafficAccessToken: source.settings.trafficAccessToken && newAccessToken(),
           timeoutSeconds: seconds,
         },

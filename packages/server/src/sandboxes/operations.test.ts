@@ -68,12 +68,6 @@ test('a machine that exits ends its sandbox with the reason', async () => {
   )
 })
 
-test('a route of a later version answers 501 for sandboxes that exist and 404 for others', async () => {
-  const { sandboxID } = await t.create()
-  expect((await t.call('PUT', `/sandboxes/${sandboxID}/network`, {})).status).toBe(501)
-  expect((await t.call('PUT', '/sandboxes/inope/network', {})).status).toBe(404)
-})
-
 test('while draining, new sandboxes are refused with Retry-After, and pending creates are finished', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   t.node.acquiring = promise

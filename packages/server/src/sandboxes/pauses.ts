@@ -8,9 +8,9 @@ import type { Takeovers } from '../takeover/service.ts'
 import type { Team } from '../teams/team.ts'
 import type { Deadlines } from './deadlines.ts'
 import { initOf, type SandboxLifecycle } from './lifecycle.ts'
+import { networkPolicyOf } from './network-policy.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
-import { networkPolicyOf } from './settings.ts'
 import { become, type CheckpointReason } from './state.ts'
 
 /** Delay before the retry of a pause that failed at the deadline. */

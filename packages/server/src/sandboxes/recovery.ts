@@ -3,9 +3,9 @@ import type { CheckpointRepository } from '../checkpoints/repository.ts'
 import type { CheckpointService } from '../checkpoints/service.ts'
 import { killedEvent, lifecycleEvent } from '../events/events.ts'
 import type { SandboxLifecycle } from './lifecycle.ts'
+import { networkPolicyOf } from './network-policy.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
-import { networkPolicyOf } from './settings.ts'
 import type { KillReason } from './state.ts'
 
 export interface RecoveryOptions {

@@ -61,6 +61,7 @@ export class SandboxRegistry implements SandboxDirectory {
       envdAccessToken: sandbox.envdAccessToken,
       trafficAccessToken: sandbox.settings.trafficAccessToken,
       maskRequestHost: sandbox.settings.maskRequestHost,
+      httpsPorts: sandbox.settings.network?.httpsPorts,
     })
   }
 

@@ -172,12 +172,16 @@ export class SandboxRepository {
     })
   }
 
-  async setSettings(sandbox: LiveSandbox): Promise<void> {
-    await this.#store
-      .updateTable('sandboxes')
-      .set({ settings: JSON.stringify(sandbox.settings) })
-      .where('id', '=', sandbox.sandboxId)
-      .execute()
+  /** @param event recorded in the same transaction */
+  async setSettings({ sandboxId, settings }: LiveSandbox, event?: EventRow): Promise<void> {
+    await inTransaction(this.#store, async (transaction) => {
+      await transaction
+        .updateTable('sandboxes')
+        .set({ settings: JSON.stringify(settings) })
+        .where('id', '=', sandboxId)
+        .execute()
+      if (event) await transaction.insertInto('events').values(event).execute()
+    })
   }
 
   async setKilling(sandboxId: string, reason: KillReason): Promise<void> {

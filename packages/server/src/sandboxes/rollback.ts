@@ -7,9 +7,9 @@ import { mayHaveWritten } from '../store/open-store.ts'
 import type { Takeovers } from '../takeover/service.ts'
 import type { Team } from '../teams/team.ts'
 import { initOf, type SandboxLifecycle, STOP_TIMEOUT_MS } from './lifecycle.ts'
+import { networkPolicyOf } from './network-policy.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox } from './sandbox.ts'
-import { networkPolicyOf } from './settings.ts'
 
 /** Rolls sandboxes back to one of their own checkpoints; all later changes are lost. */
 export class Rollbacks {

@@ -26,6 +26,7 @@ import type { Idempotency } from '../idempotency/service.ts'
 import type { Team } from '../teams/team.ts'
 import type { TemplateRegistry } from '../templates/registry.ts'
 import { toDetail, toListed, toSandbox } from './answers.ts'
+import type { NetworkUpdates } from './network-updates.ts'
 import type { LiveSandbox } from './sandbox.ts'
 import type { SandboxService } from './service.ts'
 
@@ -33,6 +34,7 @@ const RUNNING: ReadonlySet<string> = new Set(['running'])
 
 export interface SandboxRoutesOptions {
   sandboxes: SandboxService
+  networkUpdates: NetworkUpdates
   templates: TemplateRegistry
   idempotency: Idempotency
   domain: string
@@ -178,8 +180,8 @@ const refresh =
   }
 
 const updateNetwork =
-  ({ sandboxes }: SandboxRoutesOptions): Handler<typeof updateSandboxNetwork> =>
-  async (request) => {
-    sandboxes.get(request.caller.team, request.params.sandboxID)
-    throw new SandlotError('not_implemented', 'updateNetwork is not part of this version of Sandlot yet')
+  ({ networkUpdates }: SandboxRoutesOptions): Handler<typeof updateSandboxNetwork> =>
+  async (request, reply) => {
+    await networkUpdates.update(request.caller.team, request.params.sandboxID, request.body)
+    return reply.code(204).send(null)
   }

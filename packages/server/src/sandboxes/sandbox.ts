@@ -1,4 +1,6 @@
 import type { BuildResources } from '@sandlot/protocol/node'
+import type { SandboxNetworkConfig } from '@sandlot/protocol/rest'
+import type { IamTokens } from './iam-tokens.ts'
 import type { KillReason, SandboxState } from './state.ts'
 
 /** What a create asked for; kept in the sandbox's row. */
@@ -6,7 +8,10 @@ export interface SandboxSettings {
   secure: boolean
   allowInternetAccess?: boolean
   trafficAccessToken?: string
-  network?: Record<string, unknown>
+  /** As the create and the last update spelled it. The node gets a policy that is made of it (`network-policy.ts`). */
+  network?: SandboxNetworkConfig
+  /** Identity tokens that header values may refer to. Forks do not inherit them. */
+  iam?: { tokens: IamTokens }
   maskRequestHost?: string
   mcp?: unknown
   /** Environment of every process; sent again to a machine that boots. */

@@ -6,9 +6,11 @@ import { runtimeEnvVarsOf, type Startable } from '../templates/registry.ts'
 import type { Deadlines } from './deadlines.ts'
 import { notFound } from './errors.ts'
 import type { SandboxLifecycle } from './lifecycle.ts'
+import { networkPolicyOf } from './network-policy.ts'
+import type { NetworkLimits } from './network-settings.ts'
 import type { SandboxOperations } from './operations.ts'
 import type { LiveSandbox, SandboxSettings } from './sandbox.ts'
-import { checkSecure, networkPolicyOf, settingsOf } from './settings.ts'
+import { checkSecure, settingsOf } from './settings.ts'
 
 const MAX_CREATE_ATTEMPTS = 3
 
@@ -18,6 +20,7 @@ export interface SandboxServiceOptions {
   deadlines: Deadlines
   /** Refuses to create sandboxes without an access token, which anyone who knows the id can use. */
   requireSecure: boolean
+  networkLimits: NetworkLimits
 }
 
 export interface ListOptions {
@@ -31,13 +34,15 @@ export class SandboxService {
   readonly #lifecycle: SandboxLifecycle
   readonly #deadlines: Deadlines
   readonly #requireSecure: boolean
+  readonly #networkLimits: NetworkLimits
   #isDraining = false
 
-  constructor({ operations, lifecycle, deadlines, requireSecure }: SandboxServiceOptions) {
+  constructor({ operations, lifecycle, deadlines, requireSecure, networkLimits }: SandboxServiceOptions) {
     this.#operations = operations
     this.#lifecycle = lifecycle
     this.#deadlines = deadlines
     this.#requireSecure = requireSecure
+    this.#networkLimits = networkLimits
   }
 
   /** @throws SandlotError not_found, invalid_request, not_implemented, rate_limited, quota_exceeded, sandbox_capacity_unavailable … */
@@ -47,7 +52,7 @@ export class SandboxService {
     const startable = this.#operations.templates.resolve(body.templateID, team)
     this.#operations.limits.checkLength(team, body.timeout)
     this.#operations.limits.checkSandbox(team, startable.build)
-    const settings = settingsOf(body)
+    const settings = settingsOf(body, this.#networkLimits)
     checkSecure(
       settings,
       this.#requireSecure,

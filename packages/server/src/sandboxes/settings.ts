@@ -1,17 +1,16 @@
-import { isIP } from 'node:net'
 import { newAccessToken, SandlotError } from '@sandlot/protocol'
-import { CLOSED, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
 import type { NewSandbox } from '@sandlot/protocol/rest'
+import { iamTokensOf } from './iam-tokens.ts'
+import { type NetworkLimits, networkSettingsOf } from './network-settings.ts'
 import type { SandboxSettings } from './sandbox.ts'
 
-const ALL_TRAFFIC = '0.0.0.0/0'
-/** Limit of all free-form fields of a create together, as JSON, because rows and events keep them for days. */
+/**
+ * Limit of all free-form fields of a create together, as JSON, because rows and events keep them for days. `network` is
+ * not among them: each of its parts has a limit.
+ */
 const MAX_FREE_FORM_BYTES = 64 * 1024
 const MAX_FREE_FORM_DEPTH = 64
-const FREE_FORM = ['metadata', 'envVars', 'network', 'mcp', 'iam', 'volumeMounts'] as const
-
-export const networkPolicyOf = ({ allowInternetAccess }: SandboxSettings): NetworkPolicy =>
-  allowInternetAccess === false ? CLOSED : OPEN
+const FREE_FORM = ['metadata', 'envVars', 'mcp', 'iam', 'volumeMounts'] as const
 
 /** Refuses options that this version lacks, so that no caller gets a sandbox without an option that it asked for. */
 const later = (what: string): never => {
@@ -22,9 +21,8 @@ const later = (what: string): never => {
  * Checks what the schema of a create cannot express, and returns the settings that are kept with the sandbox.
  * @throws SandlotError invalid_request, not_implemented
  */
-export function settingsOf(body: NewSandbox): SandboxSettings {
+export function settingsOf(body: NewSandbox, limits: NetworkLimits): SandboxSettings {
   checkFreeForm(body)
-  const network = body.network ?? {}
   if (body.autoPauseMemory === false && !body.autoPause)
     throw new SandlotError(
       'invalid_request',
@@ -32,33 +30,19 @@ export function settingsOf(body: NewSandbox): SandboxSettings {
     )
   if (body.autoPauseMemory === false && body.autoResume?.enabled)
     throw new SandlotError('invalid_request', 'autoResume needs the memory: set autoPauseMemory to true')
-  if (network.allowPublicTraffic === false && body.secure !== true)
+  const isPrivate = body.network?.allowPublicTraffic === false
+  if (isPrivate && body.secure !== true)
     throw new SandlotError(
       'invalid_request',
       'allowPublicTraffic: false needs a sandbox with an access token: set secure to true',
     )
-  const denied = network.denyOut ?? []
-  for (const entry of denied)
-    if (!isAddressRange(entry)) throw new SandlotError('invalid_request', `invalid denied CIDR ${entry}`)
-  if (network.allowOut?.some((entry) => !isAddressRange(entry)) && !denied.includes(ALL_TRAFFIC))
-    throw new SandlotError(
-      'invalid_request',
-      "When specifying allowed domains in allow out, you must include 'ALL_TRAFFIC' in deny out to block all other traffic.",
-    )
   if (body.volumeMounts?.length) later('volumeMounts')
-  if (body.iam?.tokens && Object.keys(body.iam.tokens).length > 0) later('iam')
-  if (network.allowOut?.length) later('network.allowOut')
-  if (network.egressProxy) later('network.egressProxy')
-  if (network.rules && Object.keys(network.rules).length > 0) later('network.rules')
-  if (network.httpsPorts?.length) later('network.httpsPorts')
-  if (denied.some((entry) => entry !== ALL_TRAFFIC)) later(`network.denyOut other than ["${ALL_TRAFFIC}"]`)
-
+  const tokens = iamTokensOf(body.iam)
   return {
     secure: body.secure === true,
-    allowInternetAccess: denied.length > 0 ? false : (body.allow_internet_access ?? undefined),
-    trafficAccessToken: network.allowPublicTraffic === false ? newAccessToken() : undefined,
-    network: body.network ?? undefined,
-    maskRequestHost: network.maskRequestHost,
+    ...networkSettingsOf(body.network, body.allow_internet_access, limits),
+    trafficAccessToken: isPrivate ? newAccessToken() : undefined,
+    iam: tokens && { tokens },
     mcp: body.mcp ?? undefined,
     envVars: body.envVars,
     autoPause: body.autoPause ? { hasMemory: body.autoPauseMemory !== false } : undefined,
@@ -106,11 +90,3 @@ const isNestedWithin = (value: unknown, levels: number): boolean =>
   typeof value !== 'object' ||
   value === null ||
   (levels > 0 && Object.values(value).every((inner) => isNestedWithin(inner, levels - 1)))
-
-/** Whether an entry is an IP address or a CIDR range, of either family. */
-function isAddressRange(entry: string): boolean {
-  const [address = '', bits, rest] = entry.split('/')
-  const family = isIP(address)
-  if (family === 0 || rest !== undefined) return false
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
-}

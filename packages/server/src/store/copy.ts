@@ -34,6 +34,8 @@ const KEYS: Record<CopiedTable, string[]> = {
   sandbox_metrics: ['sandbox_id', 'timestamp'],
   events: ['sequence'],
   idempotency_keys: ['team_id', 'key_hash'],
+  secrets: ['id'],
+  identity_keys: ['sequence'],
 }
 const TABLES = Object.entries(KEYS).map(([name, key]) => ({ name: name as CopiedTable, key }))
 

@@ -27,6 +27,8 @@ export interface Schema {
   sandbox_metrics: SandboxMetricsTable
   events: EventsTable
   idempotency_keys: IdempotencyKeysTable
+  secrets: SecretsTable
+  identity_keys: IdentityKeysTable
   control_plane_lease: ControlPlaneLeaseTable
 }
 
@@ -255,6 +257,39 @@ export interface IdempotencyKeysTable {
   created_at: number
   /** Answer, sealed with a key that is derived from the Idempotency-Key; null until the request has ended. */
   answer: string | null
+}
+
+/** Values for headers of requests that leave sandboxes; only the newest value of each is kept. */
+export interface SecretsTable {
+  id: string
+  team_id: string
+  /** Lower-case, unique within the team. */
+  name: string
+  version: number
+  /** JSON. */
+  metadata: string
+  created_at: number
+  updated_at: number
+  /** Id of the key that `value` is encrypted with. */
+  key_id: string
+  /** Base64 of nonce, tag and ciphertext. */
+  value: string
+}
+
+/** Keys that sign identity tokens of sandboxes, one after the other. */
+export interface IdentityKeysTable {
+  sequence: number
+  /** Name of the key in tokens and in the published keys. */
+  kid: string
+  /** JSON Web Key. */
+  public_key: string
+  /** The key signs from this time on, until the next one does. */
+  signs_at: number
+  created_at: number
+  /** Id of the key that `private_key` is encrypted with. */
+  key_id: string
+  /** Base64 of nonce, tag and ciphertext. */
+  private_key: string
 }
 
 /** One row that names the active server of a PostgreSQL database (docs/adr/0032). */

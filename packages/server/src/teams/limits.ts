@@ -76,6 +76,8 @@ export const TEAM_LIMITS = {
   uploadTickets: 1_000,
   /** API keys, those of sign-ins and access tokens included [quota_exceeded]. */
   apiKeys: 1_000,
+  /** Secrets that exist [secret_limit_reached]. */
+  secrets: 50,
   /** Checkpoints of a sandbox beside the newest and its snapshots; `PUT /sandboxes/{id}/keep` sets another number. */
   checkpointsOfSandbox: 3,
   /** Events, about 250 MB: a team that makes a sandbox every four seconds has fewer in a week. */
@@ -201,6 +203,15 @@ export class TeamLimits {
       throw new SandlotError(
         'quota_exceeded',
         `team '${name}' has ${count} API keys, ${TEAM_LIMITS.apiKeys} are allowed: delete some`,
+      )
+  }
+
+  /** @param count of secrets that exist @throws SandlotError secret_limit_reached */
+  checkSecrets({ name }: Team, count: number): void {
+    if (count >= TEAM_LIMITS.secrets)
+      throw new SandlotError(
+        'secret_limit_reached',
+        `team '${name}' has ${count} secrets, at most ${TEAM_LIMITS.secrets} live secrets are allowed: delete some`,
       )
   }
 

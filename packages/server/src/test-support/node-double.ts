@@ -133,6 +133,8 @@ export class NodeDouble implements SandboxNode {
     for (const id of this.saved)
       if (!known.checkpoints.includes(id) && !this.#savedNow.has(id)) this.unlisted.add(id)
     const listed = new Set([...known.inUse, ...known.frozen].map(({ machineId }) => machineId))
+    for (const { machineId, network } of [...known.inUse, ...known.frozen])
+      this.policies.set(machineId, network)
     if (!isSame) for (const { machineId } of known.inUse) this.frozen.delete(machineId)
     for (const [id, init] of this.machines) {
       const isOfSession = isSame && this.#sessions.get(id) === known.sessionId
@@ -325,8 +327,17 @@ export class NodeDouble implements SandboxNode {
     this.policies.set(machineId, network)
     return { machineId, buildId, address: ADDRESS }
   }
-  async setNetwork(machineId: string, network: NetworkPolicy) {
+  /** How many of the next changes of a policy fail. */
+  failSetNetwork = 0
+  /** Awaited before a policy is in force. */
+  settingNetwork: Promise<void> | undefined
+  /** Machines whose open connections a change of their policy cut. */
+  readonly cut: string[] = []
+  async setNetwork(machineId: string, network: NetworkPolicy, { closeExisting = false } = {}) {
+    await this.settingNetwork
     this.#checkAlive(machineId)
+    if (this.failSetNetwork-- > 0) throw new SandlotError('firewall_unavailable', 'the table is gone')
+    if (closeExisting) this.cut.push(machineId)
     if (this.frozen.has(machineId)) throw new SandlotError('not_found', `machine '${machineId}' does not run`)
     this.policies.set(machineId, network)
   }

@@ -11,6 +11,7 @@ import { checkAnswers } from './answer-checks.ts'
 import { Browser } from './browser.ts'
 import { newTestDatabase, type TestDatabase } from './database.ts'
 import { NodeDouble } from './node-double.ts'
+import { KeysInMemory } from './secrets-keys.ts'
 
 export type Method = 'GET' | 'POST' | 'DELETE' | 'PUT' | 'PATCH'
 
@@ -24,6 +25,7 @@ export interface Answer {
 /** A control plane with a separate database for each test, and a clock that only the test moves. */
 export class ServerUnderTest {
   node = new NodeDouble()
+  readonly secretsKeys = new KeysInMemory()
   server!: ControlPlane
   key = ''
   now = Date.now()
@@ -59,6 +61,7 @@ export class ServerUnderTest {
       uploadsDir: join(this.#directory, 'uploads'),
       builds: { concurrency: 2, timeoutMs: 60_000 },
       domain: 'sandlot.test',
+      secretsKeys: this.secretsKeys,
       logger: pino({ level: 'silent' }),
       now: () => this.now,
       ...this.#options,
@@ -212,6 +215,8 @@ export function serverUnderTest(options: Partial<ControlPlaneOptions> = {}): { c
   const holder = {} as { current: ServerUnderTest }
   let directory: string
   beforeEach(async () => {
+    // those of other test files in this process
+    violations.length = 0
     directory = mkdtempSync(join(tmpdir(), 'sandlot-server-test-'))
     holder.current = new ServerUnderTest(directory, options)
     await holder.current.open()

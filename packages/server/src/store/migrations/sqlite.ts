@@ -122,4 +122,12 @@ export const sqliteMigrations: string[][] = [
     `alter table sandboxes add column node_id text not null default ''`,
     `alter table checkpoints add column node_id text not null default ''`,
   ],
+  [
+    `create table secrets (id text primary key, team_id text not null references teams(id), name text not null,
+      version integer not null, metadata text not null, created_at bigint not null, updated_at bigint not null,
+      key_id text not null, value text not null)`,
+    `create unique index secrets_by_name on secrets (team_id, name)`,
+    `create table identity_keys (sequence integer primary key, kid text not null, public_key text not null,
+      signs_at bigint not null, created_at bigint not null, key_id text not null, private_key text not null)`,
+  ],
 ]
