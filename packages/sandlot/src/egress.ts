@@ -29,20 +29,13 @@ export interface EgressInputs {
   logger: Logger
 }
 
-/** The proxy and the resolver of this machine, and what guests must trust. */
-export interface OpenEgress {
-  egress: Egress
-  /** PEM of the authorities that guests with header rules must trust. */
-  caBundle(): string
-}
-
 /** Starts the proxy and the resolver for a node. */
 export async function openEgress(
   { home, credentials, logger }: EgressInputs,
   host: EgressHost,
-): Promise<OpenEgress> {
+): Promise<Egress> {
   const authority = await openEgressAuthority(join(home, 'ca'))
-  const egress = await createEgress({
+  return createEgress({
     log: logger,
     credentials,
     dns: [host.dns],
@@ -54,5 +47,4 @@ export async function openEgress(
     httpGate: createHttpGate,
     interceptor: (context) => createInterceptor(context, authority),
   })
-  return { egress, caBundle: () => authority.caBundle() }
 }

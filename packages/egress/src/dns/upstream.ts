@@ -1,12 +1,22 @@
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
-import { type DecodedPacket, decode, encode, type Question, RECURSION_DESIRED } from 'dns-packet'
+import {
+  type DecodedPacket,
+  decode,
+  encode,
+  type Question,
+  RECURSION_DESIRED,
+  TRUNCATED_RESPONSE,
+} from 'dns-packet'
 import { edns } from './query.ts'
 import { MessageReader, withLength } from './tcp-messages.ts'
 
 /** Asks for answers that no path fragments (DNS flag day 2020). */
 const UDP_PAYLOAD_BYTES = 1_232
+const HEADER_BYTES = 12
+/** Offset of the numbers of records in the header. */
+const COUNTS_AFTER_QUESTIONS = 6
 const MAX_MESSAGE_BYTES = 0xffff
 
 export interface UpstreamServer {
@@ -109,7 +119,7 @@ function makeQuery({ name, type }: Question): Query {
 /** Returns undefined for what does not answer the query: forged, late or broken. */
 function readAnswer(message: Buffer, { id, question }: Query): DecodedPacket | undefined {
   try {
-    const packet = decode(message)
+    const packet = decode(withoutCutRecords(message))
     const asked = packet.questions?.[0]
     const isAnswer =
       packet.type === 'response' &&
@@ -121,6 +131,14 @@ function readAnswer(message: Buffer, { id, question }: Query): DecodedPacket | u
   } catch {
     return undefined
   }
+}
+
+/** Some servers cut a truncated answer in the middle of a record; only its question is read. */
+function withoutCutRecords(message: Buffer): Buffer {
+  const isTruncated = message.length >= HEADER_BYTES && (message.readUInt16BE(2) & TRUNCATED_RESPONSE) !== 0
+  if (!isTruncated) return message
+  const head = Buffer.from(message)
+  return head.fill(0, COUNTS_AFTER_QUESTIONS, HEADER_BYTES)
 }
 
 const inRandomCase = (name: string): string =>

@@ -141,7 +141,7 @@ export function toNetworkInfo(network: Schema<'SandboxNetworkConfig'>): SandboxN
     denyOut,
     rules,
     ...(egressProxy && { egressProxy: { address: egressProxy.address, username: egressProxy.username } }),
-    allowPublicTraffic,
+    allowPublicTraffic: allowPublicTraffic ?? undefined,
     maskRequestHost,
     httpsPorts,
   }
