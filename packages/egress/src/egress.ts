@@ -50,6 +50,8 @@ export interface EgressOptions {
   httpGate?: (context: HttpContext) => HttpGate
   /** Serves names with a transform. Absent: connections to such names are refused. */
   interceptor?: (context: HttpContext) => Promise<Interceptor>
+  /** Returns PEM of what sandboxes must trust to reach names with a transform. Default: nothing. */
+  caBundle?: () => string
 }
 
 /** Starts the proxy and the resolver. @throws SandlotError firewall_unavailable */
@@ -89,6 +91,7 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
     setPolicy: (address, owner, policy, closeExisting = false) =>
       sandboxes.set(address, owner, compilePolicy(policy, closed), closeExisting),
     removePolicy: (address) => sandboxes.remove(address),
+    caBundle: options.caBundle ?? (() => ''),
     onRecord: (hook) => recorder.onRecord(hook),
     async close() {
       sandboxes.removeAll()

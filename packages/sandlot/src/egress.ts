@@ -46,5 +46,6 @@ export async function openEgress(
     maxConnections: host.maxConnections,
     httpGate: createHttpGate,
     interceptor: (context) => createInterceptor(context, authority),
+    caBundle: () => authority.caBundle(),
   })
 }
