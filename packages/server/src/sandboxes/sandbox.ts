@@ -14,8 +14,6 @@ export interface SandboxSettings {
   iam?: { tokens: IamTokens }
   maskRequestHost?: string
   mcp?: unknown
-  /** Identity tokens by name; a fork does not have those of its source. */
-  iam?: { tokens: Record<string, { audience: string; tokenType: string }> }
   /** Environment of every process; sent again to a machine that boots. */
   envVars?: Record<string, string>
   /** Pauses the sandbox at the deadline; absent: the sandbox is killed (`deadlines.ts`). */
