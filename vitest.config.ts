@@ -25,10 +25,12 @@ const unit = {
     name: 'unit',
     include: [
       ...['packages/**/*.test.ts', 'guest/**/*.test.ts', 'templates/**/*.test.ts'],
-      ...['tests/*.test.ts', 'tests/sdk/*.test.ts', 'tests/llm/*.test.ts', 'docs/**/*.test.ts'],
+      ...['tests/*.test.ts', 'tests/{internet,llm,sdk}/*.test.ts', 'docs/**/*.test.ts'],
     ],
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    // test files share modules: loading them, and compiling schemas, takes longer than most files
+    isolate: false,
     // a poll ends as soon as it succeeds; the default of one second is too short on a busy machine
     expect: { poll: { timeout: 10_000 } },
     retry,

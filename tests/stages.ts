@@ -36,6 +36,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const binaries = join(root, 'node_modules', '.bin')
 const goPrograms = ['envd', 'imager']
 const CHROMIUM = '/usr/bin/chromium'
+const MICROSOCKS = '/usr/bin/microsocks'
 
 const environment: NodeJS.ProcessEnv = {
   ...process.env,
@@ -141,20 +142,26 @@ const pythonClients = script('python clients', 'tests/conformance/python/prepare
   timeoutMinutes: 15,
 })
 
-const chromium: TestStage = {
-  name: 'chromium',
-  // the set-up calls apt too, which one process at a time may do
-  needs: [setUp.name],
+/** Installs a Debian package with a program that tests use. apt may be called by one process at a time: `needs`. */
+const debianPackage = (name: string, program: string, use: string, needs: TestStage[]): TestStage => ({
+  name,
+  needs: needs.map((stage) => stage.name),
   timeoutMinutes: 10,
   async run(run) {
-    if (existsSync(CHROMIUM)) return { passed: 0, failed: 0, skipped: 0 }
-    run.print("tests/browser drives Debian's Chromium, which is missing: installing it with apt\n")
-    const install = 'apt-get update -q && apt-get install -y --no-install-recommends chromium'
+    if (existsSync(program)) return { passed: 0, failed: 0, skipped: 0 }
+    run.print(`${use}, which is missing: installing it with apt\n`)
+    const install = `apt-get update -q && apt-get install -y --no-install-recommends ${name}`
     const ended = await command('sh', ['-c', install], run, { isQuiet: true })
-    if (ended.code !== 0) run.print(`apt could not install it: put a Chromium at ${CHROMIUM}\n`)
+    if (ended.code !== 0) run.print(`apt could not install it: put one at ${program}\n`)
     return resultOfCheck(ended)
   },
-}
+})
+
+const chromium = debianPackage('chromium', CHROMIUM, "tests/browser drives Debian's Chromium", [setUp])
+const microsocks = debianPackage('microsocks', MICROSOCKS, 'tests/internet has a real SOCKS5 server', [
+  setUp,
+  chromium,
+])
 
 /**
  * The real server for the suites on PostgreSQL, which start it on a socket of their own. The package must not start one:
@@ -162,8 +169,8 @@ const chromium: TestStage = {
  */
 const postgresql: TestStage = {
   name: 'postgresql',
-  // the set-up and the browser's installation call apt too, which one process at a time may do
-  needs: [setUp.name, chromium.name],
+  // the set-up and the other installations call apt too, which one process at a time may do
+  needs: [setUp.name, chromium.name, microsocks.name],
   timeoutMinutes: 10,
   async run(run) {
     if (postgresPrograms()) return { passed: 0, failed: 0, skipped: 0 }
@@ -190,6 +197,7 @@ export const stages: TestStage[] = [
   pythonClients,
   buildSdk,
   chromium,
+  microsocks,
   postgresql,
   check('types', join(binaries, 'tsc'), ['--noEmit'], { needs: [buildSdk.name] }),
   check('boundaries', join(binaries, 'depcruise'), ['--config', '.dependency-cruiser.cjs', 'packages'], {
@@ -204,14 +212,14 @@ export const stages: TestStage[] = [
     }),
     goTests(program),
   ]),
-  vitest('unit', { isBackground: true }),
+  vitest('unit', { isBackground: true, needs: [setUp.name, buildSdk.name, microsocks.name] }),
   vitest('unit-postgres', { isBackground: true, needs: [setUp.name, buildSdk.name, postgresql.name] }),
-  liveSuite('conformance', { needs: [setUp.name, buildSdk.name, pythonClients.name] }),
+  liveSuite('conformance', { needs: [setUp.name, buildSdk.name, pythonClients.name, microsocks.name] }),
   // both build templates of several gigabytes, which takes about 15 minutes on a new machine: one after the other, early,
   // beside suites that build small ones
   liveSuite('catalogue', { leftOutAfterMinutes: 20 }),
   liveSuite('agents', { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 18 }),
-  liveSuite('hostile'),
+  liveSuite('hostile', { needs: [setUp.name, buildSdk.name, microsocks.name] }),
   liveSuite('e2e', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
   // includes PostgreSQL that is killed
   liveSuite('chaos', { needs: [setUp.name, buildSdk.name, postgresql.name] }),

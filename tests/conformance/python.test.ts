@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { apiKey, apiUrl, domain, sandboxUrl, server } from './official.ts'
 import { collect, runSuite } from './python/suite.ts'
 import { pythonVersions } from './python/venv.ts'
@@ -6,7 +6,13 @@ import { pythonVersions } from './python/venv.ts'
 const byHost = { E2B_API_URL: undefined, E2B_SANDBOX_URL: undefined }
 const byUrl = { E2B_API_URL: apiUrl, E2B_SANDBOX_URL: sandboxUrl }
 const ca = { SSL_CERT_FILE: server.env.SSL_CERT_FILE, REQUESTS_CA_BUNDLE: server.env.REQUESTS_CA_BUNDLE }
-const common = { E2B_API_KEY: apiKey, E2B_DOMAIN: domain, ...ca }
+const internet = inject('internet')!
+const places = {
+  TEST_INTERNET_WEB: internet.addresses.web,
+  TEST_INTERNET_OTHER: internet.addresses.other,
+  TEST_INTERNET_CA: internet.caFile,
+}
+const common = { ...places, E2B_API_KEY: apiKey, E2B_DOMAIN: domain, ...ca }
 
 const ways = [
   { way: 'by host over TLS', env: { ...common, ...byHost } },

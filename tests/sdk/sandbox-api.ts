@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: placeholders of the API
 import type { Answer, Responder } from './recording-api.ts'
 
 export const SANDBOX = {

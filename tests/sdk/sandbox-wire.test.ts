@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: placeholders of the API
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type RecordingApi, startRecordingApi } from './recording-api.ts'
 import { expectSameWire, type Program, type Sdk } from './same-wire.ts'

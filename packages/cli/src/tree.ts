@@ -136,6 +136,17 @@ const template: Branch = {
   ],
 }
 
+const secret: Branch = {
+  name: 'secret',
+  description: 'manage secrets that sandboxes can use but never see',
+  entries: [
+    { name: 'list', alias: 'ls', load: async () => (await import('./commands/secret/list.ts')).list },
+    { name: 'create', alias: 'cr', load: async () => (await import('./commands/secret/create.ts')).create },
+    { name: 'update', alias: 'up', load: async () => (await import('./commands/secret/update.ts')).update },
+    { name: 'delete', alias: 'dl', load: async () => (await import('./commands/secret/delete.ts')).remove },
+  ],
+}
+
 /** Every command of `e2b`. */
 export const ROOT: Branch = {
   name: 'e2b',
@@ -144,6 +155,7 @@ export const ROOT: Branch = {
     auth,
     template,
     sandbox,
+    secret,
     { name: 'storage', load: async () => (await import('./commands/storage.ts')).storage },
     { name: 'doctor', load: async () => (await import('./commands/doctor.ts')).doctor },
     { name: 'completion', load: async () => (await import('./commands/completion.ts')).completion },

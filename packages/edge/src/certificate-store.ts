@@ -1,9 +1,14 @@
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import {
+  type CertificateAuthority,
+  issueLeaf,
+  type Leaf,
+  replace,
+  systemCertificates,
+} from '@sandlot/certificates'
 import { DAY_MS, HOUR_MS } from '@sandlot/protocol'
-import { replace, systemCertificates } from './ca-files.ts'
-import { type CertificateAuthority, issueLeaf, type Leaf } from './certificates.ts'
 import {
   LOOPBACK,
   namesToPermit,

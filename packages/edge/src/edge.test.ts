@@ -51,7 +51,6 @@ beforeAll(async () => {
   world.directory.add({
     sandboxId: 'imask',
     address: ADDRESS,
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the API's placeholder
     maskRequestHost: 'app.example:${PORT}',
   })
   world.directory.add({ sandboxId: 'istarting', address: ADDRESS, state: 'paused' })

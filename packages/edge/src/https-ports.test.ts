@@ -54,7 +54,6 @@ beforeAll(async () => {
     sandboxId: 'imask',
     address: ADDRESS,
     httpsPorts: [port],
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the API's placeholder
     maskRequestHost: 'app.example:${PORT}',
   })
   world.directory.add({ sandboxId: 'iplain', address: ADDRESS })

@@ -3,17 +3,22 @@ import { mkdir } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { DAY_MS, SandlotError } from '@sandlot/protocol'
-import { createOnce, readIfThere, replace } from './ca-files.ts'
 import {
   type CertificateAuthority,
+  createOnce,
   issueAuthority,
+  nameConstraints,
   newKeyPem,
+  type PermittedNames,
+  permittedNames,
   readAuthority,
+  readIfThere,
   readKeyPem,
-} from './certificates.ts'
-import { type PermittedNames, permittedNames } from './name-constraints.ts'
+  replace,
+} from '@sandlot/certificates'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
 
+const CA_DAYS = 730
 const RENEW_BEFORE_MS = 180 * DAY_MS
 export const LOOPBACK = ['127.0.0.1', '::1']
 const ANY_ADDRESS = ['0.0.0.0', '::']
@@ -77,14 +82,15 @@ export async function openAuthority(
     await mkdir(directory, { recursive: true })
     const keyPem = (await readIfThere(keyPath)) ?? (await createOnce(keyPath, await newKeyPem(), 0o600))
     const keys = await readKeyPem(keyPem)
-    const issue = async () => (await issueAuthority(keys, wanted, nowMs)).certificate.toString('pem')
+    const profile = { name: 'Sandlot local CA', days: CA_DAYS, constraints: nameConstraints(wanted) }
+    const issue = async () => (await issueAuthority(keys, profile, nowMs)).certificate.toString('pem')
     const pem = (await readIfThere(caPath)) ?? (await createOnce(caPath, `${await issue()}\n`, 0o644))
     const known = await readAuthority(pem, keys).catch(() => undefined)
     const unfitReason = known && whyUnfit(known, wanted)
     if (known && !unfitReason && renewalOf(known) > nowMs) return { authority: known }
     // With a new key, clients that trust the old certificate do not trust the new authority, and the reverse.
     const nextKeys = unfitReason ? await readKeyPem(await newKeyIn(keyPath)) : keys
-    const authority = await issueAuthority(nextKeys, wanted, nowMs)
+    const authority = await issueAuthority(nextKeys, profile, nowMs)
     await replace(caPath, `${authority.certificate.toString('pem')}\n`, 0o644)
     return { authority, replacedBecause: unfitReason }
   } catch (error) {

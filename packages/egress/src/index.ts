@@ -1,1 +1,2 @@
-export type { AcceptedConnection, CompiledPolicy, Decision, Dial, Target } from './connection.ts'
+export { createEgress, type EgressOptions } from './egress.ts'
+export { type EgressAuthority, openEgressAuthority } from './intercept/authority.ts'

@@ -80,7 +80,7 @@ export class LocalNode implements SandboxNode {
     return this.#parts.machines.status(machineId)
   }
 
-  async acquire(buildId: string, { owner, network: policy }: AcquireOptions): Promise<Machine> {
+  async acquire(buildId: string, { owner, sandboxId, network: policy }: AcquireOptions): Promise<Machine> {
     const { network, startable, pool, machines, onError } = this.#parts
     const { id } = this.#session
     network.firewall.check()
@@ -94,7 +94,7 @@ export class LocalNode implements SandboxNode {
       machines.end(machine.machineId).catch(onError)
       machine = await pool.take(buildId, { owner })
     }
-    await machines.claim(machine, policy)
+    await machines.claim(machine, policy, { sandboxId, teamId: owner })
     const { machineId } = machine
     this.#giveTo(id, machineId)
     return { machineId, buildId, address: machine.slot.address }
@@ -121,8 +121,16 @@ export class LocalNode implements SandboxNode {
     ])
   }
 
-  async setNetwork(machineId: string, policy: NetworkPolicy): Promise<void> {
-    await this.#parts.machines.setPolicy(this.#liveMachine(machineId), policy)
+  async setNetwork(
+    machineId: string,
+    policy: NetworkPolicy,
+    { closeExisting }: { closeExisting?: boolean } = {},
+  ): Promise<void> {
+    const machine = this.#liveMachine(machineId)
+    // the machine of a paused sandbox; what a guard has stalled runs again soon
+    if (machine.isEnding || (machine.isFrozen && !machine.state.isStalled))
+      throw new SandlotError('not_found', `machine '${machineId}' does not run`)
+    await this.#parts.machines.setPolicy(machine, policy, { closeExisting })
   }
 
   async stop(machineId: string): Promise<void> {
@@ -270,7 +278,8 @@ export class LocalNode implements SandboxNode {
   }
 
   async close(): Promise<void> {
-    const { buildRuns, pool, frozenMachines, prepared, slots, network, tiers, layers, machines } = this.#parts
+    const { buildRuns, pool, frozenMachines, prepared, slots, network, egress, tiers, layers, machines } =
+      this.#parts
     this.#upkeep.close()
     await buildRuns.close()
     pool.close()
@@ -278,7 +287,7 @@ export class LocalNode implements SandboxNode {
     await prepared.close()
     slots.close()
     network.close()
-    await Promise.all([tiers.close(), layers.close()])
+    await Promise.all([egress?.close(), tiers.close(), layers.close()])
     await machines.settle()
     for (const machine of machines.all()) machine.guest.close()
   }

@@ -24,6 +24,22 @@ export interface Egress {
   close(): Promise<void>
 }
 
+/** What the network of a node tells the part in user space. */
+export interface EgressHost {
+  /** Resolver that answers queries of sandboxes: an IPv4 address. */
+  dns: string
+  /** Address that the resolver for sandboxes must listen on; local to the host. */
+  dnsAddress: string
+  /** IPv4 CIDR blocks that no sandbox reaches, whatever its policy says. */
+  closedRanges: string[]
+  /** Exceptions from `closedRanges` and `hostNetworks`, set by an administrator. */
+  allowedRanges: string[]
+  /** IPv4 addresses and networks of the host, closed too. Returns one array until they change. */
+  hostNetworks(): string[]
+  /** Maximum of open connections of one sandbox. */
+  maxConnections: number
+}
+
 /** What header values may refer to, as the control plane knows it. */
 export interface EgressCredentials {
   /**

@@ -26,6 +26,8 @@ const WORK_WITHOUT_SCRIPT: Record<string, () => unknown> = {
     execFileSync(join(repositoryRoot, 'node_modules/.bin/buf'), ['--version'], { encoding: 'utf8' }),
   '@swc/core': () =>
     require('@swc/core').transformSync('const x: number = 1', { jsc: { parser: { syntax: 'typescript' } } }),
+  // used by packages/egress
+  koffi: () => createRequire(join(repositoryRoot, 'packages/egress/package.json'))('koffi').version,
   zeromq: () => require('zeromq').version,
 }
 

@@ -10,6 +10,7 @@ import { imagesCommand } from './commands/images.ts'
 import { keysCommand } from './commands/keys.ts'
 import { loginLinkCommand } from './commands/login-link.ts'
 import { purgeCommand } from './commands/purge.ts'
+import { secretsCommand } from './commands/secrets.ts'
 import { setupCommand } from './commands/setup.ts'
 import { statusCommand } from './commands/status.ts'
 import { templatesCommand } from './commands/templates.ts'
@@ -34,6 +35,7 @@ export function createProgram(): Command {
     templatesCommand,
     adoptCommand,
     dbCommand,
+    secretsCommand,
     configCommand,
     doctorCommand,
   ]) {

@@ -13,6 +13,9 @@ interface SettingDetails {
 
 const LISTEN = '(\\[[0-9a-f:.]+\\]|[^\\s:\\[\\]]+):\\d{1,5}'
 
+/** 32 bytes, as 64 hexadecimal digits or in Base64. */
+const SECRETS_KEY = '([0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?)'
+
 const text = (pattern: string, details: SettingDetails) => Type.String({ pattern, ...details })
 const integer = (minimum: number, maximum: number, details: Omit<SettingDetails, 'expects'>) =>
   Type.Integer({ minimum, maximum, expects: `a whole number from ${minimum} to ${maximum}`, ...details })
@@ -178,6 +181,14 @@ export const settingsSchema = Type.Object(
       description:
         'Secret that seals all objects in the bucket; other machines with this secret can take over paused sandboxes (`sandlot adopt`). Without it a key of this home is used, `<home>/bucket.key`',
       expects: 'at least 32 characters, for example the output of `openssl rand -hex 32`, or nothing',
+      default: '',
+      isSecret: true,
+    }),
+    secretsKey: text(`^$|^${SECRETS_KEY}(,${SECRETS_KEY})?$`, {
+      description:
+        'Key that the secrets of teams are encrypted with in the database. Without it a key of this home is used, `<home>/secrets.key`. Two keys while one is replaced, the new one first (`sandlot secrets rotate-key`)',
+      expects:
+        '32 bytes in hexadecimal or Base64, for example the output of `openssl rand -hex 32`; two such keys separated by a comma; or nothing',
       default: '',
       isSecret: true,
     }),

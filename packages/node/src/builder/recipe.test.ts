@@ -4,7 +4,6 @@ import { environmentAfter, expand, INITIAL_ENVIRONMENT, layerKey, resolveIn } fr
 
 const environment = { defaultUser: 'user', envVars: { A: 'one', EMPTY: '' } }
 
-// biome-ignore-start lint/suspicious/noTemplateCurlyInString: it is what users write
 test.each([
   ['$A/two', 'one/two'],
   ['${A}two', 'onetwo'],
@@ -20,7 +19,6 @@ test.each([
 ])('%s becomes %s', (value, expanded) => {
   expect(expand(value, environment)).toBe(expanded)
 })
-// biome-ignore-end lint/suspicious/noTemplateCurlyInString: it is what users write
 
 test('a variable named like a member of every object is not set', () => {
   expect(expand('[$constructor$toString]', environment)).toBe('[]')

@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs'
+import type { Egress } from '@sandlot/protocol'
 import type { InstanceNames } from '../instance-names.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import type { AddressRange } from './address-range.ts'
 import { Firewall } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
-import { hostNetworks } from './host-networks.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
 import { NftMonitor } from './nft-monitor.ts'
+import type { CurrentHost } from './open-egress.ts'
 import { SlotFilters, setForwarding } from './slot-filters.ts'
 import type { SlotPool } from './slots.ts'
 
@@ -17,6 +18,9 @@ export interface NodeNetworkOptions {
   dns: string
   allowedRanges?: string[]
   maxConnections: number
+  host: CurrentHost
+  egress?: Egress
+  recordAll?: boolean
   /** `<home>/run`. */
   runDir: string
   onError: (error: unknown) => void
@@ -37,8 +41,8 @@ export class NodeNetwork {
   #slots: SlotPool | undefined
 
   constructor(options: NodeNetworkOptions) {
-    const { names, range, dns, allowedRanges, maxConnections, onError } = options
-    const look = () => void this.#guard?.look().catch(onError)
+    const { names, range, dns, allowedRanges, maxConnections, host, egress, recordAll, onError } = options
+    const look = (isTouched?: boolean) => void this.#guard?.look(isTouched).catch(onError)
     this.#options = options
     this.firewall = new Firewall({
       names,
@@ -46,14 +50,16 @@ export class NodeNetwork {
       dns,
       allowedRanges,
       maxConnections,
+      egress,
+      recordAll,
       onError,
-      host: () => hostNetworks(),
-      onDoubt: look,
+      host: () => host.read(),
+      onDoubt: () => look(),
     })
-    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => hostNetworks(), onError })
+    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => host.read(), onError })
     this.#monitor = new NftMonitor({
       table: names.nftTable,
-      ownPid: () => this.firewall.pid,
+      isOwn: (pid) => this.firewall.isOwn(pid),
       onChange: look,
       onError,
     })

@@ -8,7 +8,7 @@ const STICKY = 0o1000
 const OTHERS = 0o077
 const OTHERS_WRITE = 0o022
 /** Files of a home that contain keys. */
-const SECRETS = ['env', 'db.sqlite', 'bucket.key', 'ca/ca.key']
+const SECRETS = ['env', 'db.sqlite', 'bucket.key', 'secrets.key', 'ca/ca.key']
 
 export function listenAddress({ listen, sandboxListen }: Pick<Config, 'listen' | 'sandboxListen'>): Verdict {
   const open = [listen, sandboxListen].flatMap((address) =>

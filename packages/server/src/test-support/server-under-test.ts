@@ -215,6 +215,8 @@ export function serverUnderTest(options: Partial<ControlPlaneOptions> = {}): { c
   const holder = {} as { current: ServerUnderTest }
   let directory: string
   beforeEach(async () => {
+    // those of other test files in this process
+    violations.length = 0
     directory = mkdtempSync(join(tmpdir(), 'sandlot-server-test-'))
     holder.current = new ServerUnderTest(directory, options)
     await holder.current.open()

@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of a shell
 import { expect, test, vi } from 'vitest'
 import { readDockerfile } from './read.ts'
 

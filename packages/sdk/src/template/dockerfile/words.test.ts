@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of a shell
 import { expect, test } from 'vitest'
 import { collapseBlanks, expandVariables, splitWords } from './words.ts'
 

@@ -33,6 +33,24 @@ export function nameConstraints({ dns, addresses }: PermittedNames): x509.Extens
   return new x509.Extension(id_ce_nameConstraints, true, AsnConvert.serialize(constraints))
 }
 
+/** Names that an authority may never sign for. */
+export interface ExcludedNames {
+  /** DNS names with everything below them. */
+  dns: string[]
+}
+
+/** Builds the extension, critical as `nameConstraints`, of an authority for all DNS names but some, and for no address. */
+export function excludingConstraints({ dns }: ExcludedNames): x509.Extension {
+  const excluded = [
+    ...dns.map((dNSName) => new GeneralName({ dNSName })),
+    ...['0.0.0.0/0', '::/0'].map((iPAddress) => new GeneralName({ iPAddress })),
+  ]
+  const constraints = new NameConstraints({
+    excludedSubtrees: new GeneralSubtrees(excluded.map((base) => new GeneralSubtree({ base }))),
+  })
+  return new x509.Extension(id_ce_nameConstraints, true, AsnConvert.serialize(constraints))
+}
+
 /** @returns undefined for an authority without constraints, which may sign for every name */
 export function permittedNames(certificate: x509.X509Certificate): PermittedNames | undefined {
   const extension = certificate.getExtension(id_ce_nameConstraints)

@@ -3,10 +3,8 @@ import { createHash, randomBytes, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import * as x509 from '@peculiar/x509'
 import { DAY_MS } from '@sandlot/protocol'
-import { nameConstraints, type PermittedNames } from './name-constraints.ts'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-const CA_DAYS = 730
 /** Browsers refuse server certificates that are valid for more than 397 days (CA/Browser Forum, 2020). */
 const LEAF_DAYS = 90
 /** Clients' clocks may be behind the server's. */
@@ -19,6 +17,21 @@ export interface CertificateAuthority {
   keys: CryptoKeyPair
 }
 
+export interface AuthorityProfile {
+  /** The fingerprint of the key is added, so that the CAs of several homes on one machine differ in a trust store. */
+  name: string
+  days: number
+  /** What a stolen key can sign for is limited by these. */
+  constraints: x509.Extension
+}
+
+export interface LeafOptions {
+  /** Default: a new key pair. */
+  keys?: CryptoKeyPair
+  /** Default 90. */
+  days?: number
+}
+
 export interface Leaf {
   certificatePem: string
   keyPem: string
@@ -26,7 +39,7 @@ export interface Leaf {
 }
 
 export async function newKeyPem(): Promise<string> {
-  const keys = await generateKeys()
+  const keys = await newKeys()
   return exportKeyPem(keys.privateKey)
 }
 
@@ -39,29 +52,29 @@ export async function readKeyPem(pem: string): Promise<CryptoKeyPair> {
   return { privateKey, publicKey } as CryptoKeyPair
 }
 
-/**
- * Issues a CA that is named after its key, so that the CAs of several homes on one machine differ in a trust store. The
- * CA is valid for TLS servers of the permitted names only: a stolen key cannot imitate any other server.
- */
+export const newKeys = (): Promise<CryptoKeyPair> =>
+  webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<CryptoKeyPair>
+
+/** Issues a CA that is valid for TLS servers only. */
 export async function issueAuthority(
   keys: CryptoKeyPair,
-  permitted: PermittedNames,
+  { name, days, constraints }: AuthorityProfile,
   nowMs: number,
 ): Promise<CertificateAuthority> {
   const spki = await webcrypto.subtle.exportKey('spki', keys.publicKey)
   const fingerprint = createHash('sha256').update(Buffer.from(spki)).digest('hex').slice(0, 8)
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: newSerial(),
-    name: `CN=Sandlot local CA ${fingerprint}, O=Sandlot`,
+    name: `CN=${name} ${fingerprint}, O=Sandlot`,
     notBefore: new Date(nowMs - BACKDATED_MS),
-    notAfter: new Date(nowMs + CA_DAYS * DAY_MS),
+    notAfter: new Date(nowMs + days * DAY_MS),
     signingAlgorithm: ALGORITHM,
     keys,
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      nameConstraints(permitted),
+      constraints,
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   })
@@ -73,9 +86,10 @@ export async function issueLeaf(
   authority: CertificateAuthority,
   names: string[],
   nowMs: number,
+  { keys: givenKeys, days = LEAF_DAYS }: LeafOptions = {},
 ): Promise<Leaf> {
-  const keys = await generateKeys()
-  const notAfter = new Date(nowMs + LEAF_DAYS * DAY_MS)
+  const keys = givenKeys ?? (await newKeys())
+  const notAfter = new Date(nowMs + days * DAY_MS)
   const [first = ''] = names
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: newSerial(),
@@ -116,10 +130,7 @@ export async function readAuthority(
   return { certificate, keys }
 }
 
-const generateKeys = (): Promise<CryptoKeyPair> =>
-  webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<CryptoKeyPair>
-
-const exportKeyPem = async (key: CryptoKey): Promise<string> =>
+export const exportKeyPem = async (key: CryptoKey): Promise<string> =>
   `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key as webcrypto.CryptoKey), 'PRIVATE KEY')}\n`
 
 /** Positive, at most 20 bytes (RFC 5280, 4.1.2.2). */

@@ -5,10 +5,10 @@ import { createServer } from 'node:https'
 import { type AddressInfo, isIP } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { issueLeaf, type Leaf, readAuthority, readKeyPem } from '@sandlot/certificates'
 import { DAY_MS } from '@sandlot/protocol'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openCertificateStore } from './certificate-store.ts'
-import { issueLeaf, type Leaf, readAuthority, readKeyPem } from './certificates.ts'
 import { temporaryDirectory } from './test-support/temporary-directory.ts'
 
 const run = promisify(execFile)

@@ -1,0 +1,31 @@
+import { createSecureContext } from 'node:tls'
+import type { AcceptedConnection, HttpContext, HttpGate } from '../connection.ts'
+import { Http1Server } from './http1-server.ts'
+import { Origins } from './origins.ts'
+import { Requests } from './requests.ts'
+
+export interface ClosableGate extends HttpGate {
+  close(): void
+}
+
+export function createHttpGate(context: HttpContext, options: { idleTimeoutMs?: number } = {}): ClosableGate {
+  // plain HTTP verifies no certificates
+  const requests = new Requests(
+    context,
+    new Origins(context.dial, createSecureContext()),
+    options.idleTimeoutMs,
+  )
+  const server = new Http1Server(requests, (error) => {
+    context.log.error({ err: error }, 'a request of a sandbox could not be served')
+  })
+  return {
+    serve(connection: AcceptedConnection, head: Buffer): void {
+      const { socket } = connection
+      socket.on('error', () => socket.destroy())
+      socket.setNoDelay(true)
+      socket.unshift(head)
+      server.accept(socket, { connection })
+    },
+    close: () => server.close(),
+  }
+}

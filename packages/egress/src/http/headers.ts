@@ -1,0 +1,139 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+import type { RawHeaders } from './message.ts'
+
+/** Headers for the next hop only (RFC 9110, 7.6.1). */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+])
+
+/** Headers that framing or routing depends on cannot be declared hop-by-hop by a sender. */
+const NEVER_NAMED = new Set(['content-length', 'host', 'cookie', 'authorization'])
+
+/** Headers that framing or routing depends on are allowed in the head only (RFC 9110, 6.5.1). */
+const HEAD_ONLY = new Set(['content-length', 'host', 'trailer'])
+
+/** Whether a rule may set a header: it must neither frame the message nor choose the server. */
+export const isSettable = (name: string): boolean => {
+  const lower = name.toLowerCase()
+  return !HOP_BY_HOP.has(lower) && !HEAD_ONLY.has(lower) && lower !== 'expect' && !lower.startsWith(':')
+}
+
+/** All values of a header, ignoring the case of its name. */
+export function valuesOf(headers: RawHeaders, name: string): string[] {
+  const values: string[] = []
+  for (let i = 0; i < headers.length; i += 2)
+    if (headers[i]!.length === name.length && headers[i]!.toLowerCase() === name) values.push(headers[i + 1]!)
+  return values
+}
+
+export interface ForwardedRequest {
+  headers: RawHeaders
+  hasBody: boolean
+  expectsContinue: boolean
+  method: string
+}
+
+/**
+ * Returns the headers of a request for the next hop in HTTP/1.1, without Host.
+ * @param replaced headers that replace all of these names
+ */
+export function requestHeaders(request: ForwardedRequest, replaced: RawHeaders): RawHeaders {
+  const raw = request.headers
+  const isReplaced = new Set<string>()
+  for (let i = 0; i < replaced.length; i += 2) isReplaced.add(replaced[i]!.toLowerCase())
+  const named = namedByConnection(raw)
+  const headers: RawHeaders = []
+  const cookies: string[] = []
+  let isLengthGiven = false
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!
+    const lower = name.toLowerCase()
+    if (lower === 'host' || lower === 'expect' || lower.startsWith(':')) continue
+    if (HOP_BY_HOP.has(lower) || named?.has(lower) || isReplaced.has(lower)) continue
+    if (lower === 'content-length') isLengthGiven = true
+    if (lower === 'cookie') cookies.push(raw[i + 1]!)
+    else headers.push(name, raw[i + 1]!)
+  }
+  // HTTP/2 may split cookies to compress them better; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
+  if (cookies.length > 0) headers.push('Cookie', cookies.join('; '))
+  headers.push(...replaced)
+  if (/\btrailers\b/i.test(valuesOf(raw, 'te').join())) headers.push('TE', 'trailers')
+  if (request.expectsContinue) headers.push('Expect', '100-continue')
+  if (request.hasBody && !isLengthGiven)
+    headers.push('Transfer-Encoding', valuesOf(raw, 'transfer-encoding').join(', ') || 'chunked')
+  else if (!request.hasBody && !isLengthGiven && /^(POST|PUT|PATCH)$/.test(request.method))
+    headers.push('Content-Length', '0')
+  return headers
+}
+
+/** Returns the headers of an answer without those for the hop to its server. */
+export function responseHeaders(raw: RawHeaders): RawHeaders {
+  const named = namedByConnection(raw)
+  const headers: RawHeaders = []
+  for (let i = 0; i < raw.length; i += 2) {
+    const lower = raw[i]!.toLowerCase()
+    if (lower.startsWith(':') || HOP_BY_HOP.has(lower) || named?.has(lower)) continue
+    headers.push(raw[i]!, raw[i + 1]!)
+  }
+  return headers
+}
+
+/** HTTP/2 requires lower-case names; all values but those of `set-cookie` may be joined (RFC 9110, 5.3). */
+export function toHttp2Headers(raw: RawHeaders): Record<string, string | string[]> {
+  // without a prototype: a header may be called `constructor`
+  const headers: Record<string, string | string[]> = Object.create(null)
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase()
+    const value = raw[i + 1]!
+    if (name === 'transfer-encoding') continue
+    const before = headers[name]
+    if (before === undefined) headers[name] = name === 'set-cookie' ? [value] : value
+    else if (Array.isArray(before)) before.push(value)
+    else headers[name] = `${before}, ${value}`
+  }
+  return headers
+}
+
+/**
+ * Keeps the trailers that both versions of HTTP can carry and drops the others, for which Node would throw after the end
+ * of a body, where nothing catches the error.
+ */
+export function passableTrailers(raw: RawHeaders): RawHeaders {
+  const passable: RawHeaders = []
+  for (let i = 0; i < raw.length; i += 2)
+    if (isPassable(raw[i]!, raw[i + 1]!)) passable.push(raw[i]!, raw[i + 1]!)
+  return passable
+}
+
+export const pairsOf = (raw: RawHeaders): Array<[string, string]> => {
+  const pairs: Array<[string, string]> = []
+  for (let i = 0; i < raw.length; i += 2) pairs.push([raw[i]!, raw[i + 1]!])
+  return pairs
+}
+
+function isPassable(name: string, value: string): boolean {
+  const lower = name.toLowerCase()
+  if (HOP_BY_HOP.has(lower) || HEAD_ONLY.has(lower)) return false
+  try {
+    validateHeaderName(name)
+    validateHeaderValue(name, value)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function namedByConnection(headers: RawHeaders): Set<string> | undefined {
+  const connection = valuesOf(headers, 'connection').join()
+  if (connection === '' || /^(keep-alive|close|upgrade)$/i.test(connection)) return undefined
+  const names = connection.split(',').map((name) => name.trim().toLowerCase())
+  return new Set(names.filter((name) => name !== '' && !NEVER_NAMED.has(name)))
+}

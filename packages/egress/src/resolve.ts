@@ -1,0 +1,74 @@
+import { Resolver } from 'node:dns/promises'
+import { DialError } from './connection.ts'
+
+/** Addresses are looked up again after this time even when their TTL is longer, so that rules follow a change of DNS. */
+const MAX_TTL_S = 30
+const MAX_CACHED_NAMES = 10_000
+const MAX_LOOKUPS = 1_000
+const QUERY_TIMEOUT_MS = 2_000
+const TRIES = 3
+
+/**
+ * Resolves names to IPv4 addresses by c-ares: `getaddrinfo` would occupy the threads that file I/O runs on. Sandboxes have
+ * no IPv6, and neither have the lists of closed ranges, so IPv6 addresses are not asked for.
+ */
+export class NameResolver {
+  readonly #resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: TRIES })
+  readonly #cached = new Map<string, { addresses: string[]; expiresAtMs: number }>()
+  readonly #lookups = new Map<string, Promise<string[]>>()
+
+  /** @param servers IPv4 addresses, with `:port` unless it is 53 */
+  constructor(servers: string[]) {
+    this.#resolver.setServers(servers)
+  }
+
+  /** @throws DialError name_not_found, name_lookup_failed */
+  resolve(name: string): Promise<string[]> {
+    const cached = this.#cached.get(name)
+    if (cached && cached.expiresAtMs > Date.now()) return Promise.resolve(cached.addresses)
+    const running = this.#lookups.get(name)
+    if (running) return running
+    if (this.#lookups.size >= MAX_LOOKUPS)
+      return Promise.reject(
+        new DialError(
+          'name_lookup_failed',
+          `'${name}' was not looked up: ${MAX_LOOKUPS} lookups are running`,
+        ),
+      )
+    const lookup = this.#lookUp(name).finally(() => this.#lookups.delete(name))
+    this.#lookups.set(name, lookup)
+    return lookup
+  }
+
+  close(): void {
+    this.#resolver.cancel()
+  }
+
+  async #lookUp(name: string): Promise<string[]> {
+    try {
+      // the dot keeps the search domains of the host out
+      const answers = await this.#resolver.resolve4(`${name}.`, { ttl: true })
+      const addresses = answers.map(({ address }) => address)
+      this.#remember(name, addresses, Math.min(MAX_TTL_S, ...answers.map(({ ttl }) => ttl)))
+      return addresses
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      const isAbsent = code === 'ENOTFOUND' || code === 'ENODATA'
+      throw new DialError(
+        isAbsent ? 'name_not_found' : 'name_lookup_failed',
+        `'${name}' has no IPv4 address: ${code}`,
+        { cause: error },
+      )
+    }
+  }
+
+  #remember(name: string, addresses: string[], ttlS: number): void {
+    this.#cached.delete(name)
+    if (ttlS <= 0) return
+    if (this.#cached.size >= MAX_CACHED_NAMES) {
+      const [oldest] = this.#cached.keys()
+      this.#cached.delete(oldest!)
+    }
+    this.#cached.set(name, { addresses, expiresAtMs: Date.now() + ttlS * 1_000 })
+  }
+}

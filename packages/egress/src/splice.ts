@@ -1,0 +1,52 @@
+import type { Socket } from 'node:net'
+
+export type SpliceEnd =
+  /** Both sides have ended, or the client has broken the connection. */
+  'closed' | 'reset_by_server' | 'idle_timeout'
+
+/**
+ * Passes bytes in both directions until both sides have ended. The end of one direction is passed on alone; a reset of one
+ * side resets the other.
+ * @param client paused; both sockets have `allowHalfOpen`
+ * @param head what was read from the client before
+ * @param idleTimeoutMs time without bytes in either direction after which both are reset
+ */
+export function splice(
+  client: Socket,
+  server: Socket,
+  { head, idleTimeoutMs }: { head: Buffer; idleTimeoutMs: number },
+): Promise<SpliceEnd> {
+  return new Promise((resolve) => {
+    let end: SpliceEnd = 'closed'
+    let openSockets = 2
+    const onClose = () => {
+      openSockets--
+      if (openSockets === 0) resolve(end)
+      else if (!client.destroyed) breakUnlessDone(client)
+      else breakUnlessDone(server)
+    }
+    client.once('close', onClose)
+    server.once('close', onClose)
+    client.on('error', () => {})
+    server.on('error', () => {
+      if (!client.destroyed) end = 'reset_by_server'
+    })
+    // every byte passes the client's socket, so its timer sees both directions
+    client.setTimeout(idleTimeoutMs, () => {
+      end = 'idle_timeout'
+      client.resetAndDestroy()
+      server.resetAndDestroy()
+    })
+    if (head.length > 0) server.write(head)
+    server.pipe(client)
+    if (client.readableEnded) server.end()
+    else client.pipe(server)
+    if (client.destroyed) server.resetAndDestroy()
+    if (server.destroyed) client.resetAndDestroy()
+  })
+}
+
+/** The other side is gone: what it has ended in order is still delivered, all else is reset. */
+function breakUnlessDone(socket: Socket): void {
+  if (!socket.writableEnded) socket.resetAndDestroy()
+}
