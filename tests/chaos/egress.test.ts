@@ -24,8 +24,8 @@ beforeAll(async () => {
   const { flags, env } = settingsFor(internet)
   server = await startServer({
     name: 'egress-killed',
-    port: 13_215,
-    networkRange: '10.215.0.0/16',
+    port: 13_218,
+    networkRange: '10.218.0.0/16',
     flags: [...flags, '--pool-min', '1', '--pool-max', '2'],
     env,
   })

@@ -132,9 +132,11 @@ def _(path):
     return [say(WEB, tunnel, get(path, DENIED)), say(WEB, own, get(path, DENIED))]
 
 
-@attack("trailing dots and case of a denied name")
+@attack("trailing dots, case and punycode of a denied name")
 def _(path):
-    return [say(OTHER, get(path, host), seconds=1) for host in ("denied.test.", "DENIED.test", "denied.test..", ".denied.test", "x.allowed.test", "allowed.test.denied.test", "allowed。test")]
+    hosts = ["denied.test.", "DENIED.test", "denied.test..", ".denied.test", "x.allowed.test", "allowed.test.denied.test", "xn--bcher-kva.test"]
+    unicode = [host.encode().decode("latin1") for host in ("bücher.test", "allowed\u3002test", "\uff41llowed.test", "\u0430llowed.test")]
+    return [say(OTHER, get(path, host), seconds=1) for host in hosts + unicode]
 
 
 @attack("two lengths of a body")

@@ -16,6 +16,8 @@ const NETWORK = {
   rules: { 'sub.allowed.test': [{ transform: { headers: { 'x-set': 'yes' } } }] },
 }
 const MiB = 2 ** 20
+/** Connections and UDP flows of one sandbox, by default. */
+const MAX_CONNECTIONS = 2_500
 const SLOW_READERS = 40
 /** What a connection whose client reads nothing may hold: buffers of both sides. */
 const MAX_BYTES_A_READER = 2 * MiB
@@ -23,6 +25,7 @@ const { web } = internet.addresses
 
 const attacker = guest({ network: NETWORK })
 const neighbour = guest({ network: NETWORK })
+const udpAttacker = guest({ network: { denyOut: ['0.0.0.0/0'], allowOut: [internet.addresses.echo] } })
 
 const rssMiB = (): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) / 1024
@@ -124,9 +127,28 @@ print(json.dumps([len(held), alive]), flush=True)`
   const served = await isServed()
   const [tried, alive] = await flood
   expect(served).toEqual(ALL_WAYS)
-  expect(tried).toBeGreaterThan(2_500)
-  expect(alive).toBeLessThanOrEqual(2_500)
+  expect(tried).toBeGreaterThan(MAX_CONNECTIONS)
+  expect(alive).toBeLessThanOrEqual(MAX_CONNECTIONS)
 }, 90_000)
+
+test('a flood of UDP flows is limited too', async () => {
+  const text = `flow-${process.pid}`
+  const program = `
+import json, resource, socket, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
+held = []
+for i in range(3200):
+    flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    flow.sendto(b"${text}", ("${internet.addresses.echo}", 9000))
+    held.append(flow)
+    if i % 100 == 99: time.sleep(0.02)
+print(json.dumps(len(held)))`
+  expect(await pythonAsRoot<number>(udpAttacker(), program)).toBe(3_200)
+  const { datagrams } = await internet.records()
+  const arrived = datagrams.filter((datagram) => datagram.text === text).length
+  expect(arrived).toBeGreaterThan(1_000)
+  expect(arrived).toBeLessThanOrEqual(MAX_CONNECTIONS)
+}, 60_000)
 
 test('neither the proxy nor the resolver nor a service of the host is reached at its own port', async () => {
   const visitors: string[] = []

@@ -86,6 +86,7 @@ const sandbox: Branch = {
     { name: 'list', alias: 'ls', load: async () => (await import('./commands/sandbox/list.ts')).list },
     { name: 'info', alias: 'in', load: async () => (await import('./commands/sandbox/info.ts')).info },
     { name: 'logs', alias: 'lg', load: async () => (await import('./commands/sandbox/logs.ts')).logs },
+    { name: 'egress', load: async () => (await import('./commands/sandbox/egress.ts')).egress },
     {
       name: 'metrics',
       alias: 'mt',
@@ -135,6 +136,17 @@ const template: Branch = {
   ],
 }
 
+const secret: Branch = {
+  name: 'secret',
+  description: 'manage secrets that sandboxes can use but never see',
+  entries: [
+    { name: 'list', alias: 'ls', load: async () => (await import('./commands/secret/list.ts')).list },
+    { name: 'create', alias: 'cr', load: async () => (await import('./commands/secret/create.ts')).create },
+    { name: 'update', alias: 'up', load: async () => (await import('./commands/secret/update.ts')).update },
+    { name: 'delete', alias: 'dl', load: async () => (await import('./commands/secret/delete.ts')).remove },
+  ],
+}
+
 /** Every command of `e2b`. */
 export const ROOT: Branch = {
   name: 'e2b',
@@ -143,6 +155,7 @@ export const ROOT: Branch = {
     auth,
     template,
     sandbox,
+    secret,
     { name: 'storage', load: async () => (await import('./commands/storage.ts')).storage },
     { name: 'doctor', load: async () => (await import('./commands/doctor.ts')).doctor },
     { name: 'completion', load: async () => (await import('./commands/completion.ts')).completion },

@@ -19,8 +19,9 @@ import { Machines } from './machines/machines.ts'
 import { PreparedKernels } from './machines/prepared-kernels.ts'
 import { Sampler } from './machines/sampler.ts'
 import { parseAddressRange } from './network/address-range.ts'
-import { hostResolver } from './network/firewall.ts'
+import { hostResolver } from './network/host-resolver.ts'
 import { NodeNetwork } from './network/node-network.ts'
+import { CurrentHost, openEgress } from './network/open-egress.ts'
 import { SlotPool } from './network/slots.ts'
 import type { NodeOptions } from './options.ts'
 import { PackedCheckpoints } from './packed/packed-checkpoints.ts'
@@ -46,13 +47,13 @@ const FALLBACK_RESOLVER = '1.1.1.1'
 
 /** The connected parts of a node. */
 export type NodeParts = Awaited<ReturnType<typeof assembleNode>>
-type Host = ReturnType<typeof openHost>
+type Host = Awaited<ReturnType<typeof openHost>>
 type Storage = Awaited<ReturnType<typeof openStorage>>
 type Starting = ReturnType<typeof openStarting>
 
 /** Creates the parts of a node and connects them. Nothing runs before the first join. */
 export async function assembleNode(options: NodeOptions) {
-  const host = openHost(options)
+  const host = await openHost(options)
   const storage = await openStorage(options, host)
   const starting = openStarting(options, host, storage)
   const images = openImages(options, host, starting)
@@ -88,7 +89,7 @@ export async function assembleNode(options: NodeOptions) {
 }
 
 /** Opens the resources of this host: engine, cgroups, network, and the machines that use them. */
-function openHost(options: NodeOptions) {
+async function openHost(options: NodeOptions) {
   const { home, logger } = options
   const names = namesFor(home)
   const range = parseAddressRange(options.networkRange)
@@ -100,14 +101,23 @@ function openHost(options: NodeOptions) {
     stateDir: join(runDir, 'runsc'),
   })
   const cgroups = new Cgroups()
-  const network = new NodeNetwork({
-    names,
-    range,
-    runDir,
-    onError,
+  const events = new EventLog(onError)
+  const shared = {
+    host: new CurrentHost(),
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
     allowedRanges: options.allowedRanges,
     maxConnections: options.maxConnections,
+    onError,
+  }
+  const egress = await openEgress({ ...shared, open: options.openEgress })
+  const network = new NodeNetwork({
+    ...shared,
+    names,
+    range,
+    runDir,
+    egress,
+    recordAll: options.recordEgress,
+    emit: (event) => events.emit(event),
   })
   const { firewall, filters } = network
   const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
@@ -118,11 +128,12 @@ function openHost(options: NodeOptions) {
     onError,
     driver,
     cgroups,
+    egress,
     network,
     slots,
     machines,
     sampler: new Sampler(cgroups, driver),
-    events: new EventLog(onError),
+    events,
   }
 }
 

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
 
+/** High byte of the marks of all instances: 'S'. */
+const MARK_PREFIX = 0x53_00_00_00
+
 /**
  * Names of everything that one instance owns on this machine. Two instances (two homes) never share a name, so that
  * neither can affect resources of the other.
@@ -14,6 +17,11 @@ export interface InstanceNames {
   netnsPrefix: string
   /** Path below the root of each cgroup hierarchy. */
   cgroup: string
+  /**
+   * Mark of packets and connections that go to the proxy, and number of the routing table that such packets are delivered
+   * by. The bits 8 to 15 stay clear, as Kubernetes uses them.
+   */
+  mark: number
 }
 
 /** Whether a network interface is the host's side of a slot, of any instance. */
@@ -21,11 +29,13 @@ export const isSlotInterface = (name: string): boolean => /^sl[0-9a-f]{4}-\d+$/.
 
 export function namesFor(home: string): InstanceNames {
   const instance = createHash('sha256').update(home).digest('hex').slice(0, 4)
+  const [high, low] = [instance.slice(0, 2), instance.slice(2)].map((hex) => Number.parseInt(hex, 16))
   return {
     instance,
     nftTable: `sandlot_${instance}`,
     vethPrefix: `sl${instance}-`,
     netnsPrefix: `sandlot-${instance}-`,
     cgroup: `sandlot-${instance}`,
+    mark: MARK_PREFIX + high! * 2 ** 16 + low!,
   }
 }

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises'
 import { join as joinPath } from 'node:path'
-import type { Joined, KnownState, NetworkPolicy } from '@sandlot/protocol/node'
+import type { Joined, KnownMachine, KnownState } from '@sandlot/protocol/node'
 import type { NodeParts } from './assemble.ts'
 import { buildIdOf, ensureBuild, removeStaleBuilds } from './builder/base-build.ts'
 import { nodeCapacity } from './machines/capacity.ts'
-import type { LiveMachine } from './machines/machine.ts'
+import { type LiveMachine, ownerOf } from './machines/machine.ts'
 import { isMarked } from './machines/machine-folder.ts'
 import { STOCK_OF_BASE } from './pool/machine-starts.ts'
 import type { Session } from './session.ts'
@@ -77,8 +77,8 @@ export class NodeJoin {
   async #recoverMachines({ instanceId, inUse, frozen, ended }: KnownState): Promise<LiveMachine[]> {
     const { machines, unlisted } = this.#parts
     const { warm, unlisted: notListed } = await machines.recover({
-      inUse: policiesOf(inUse),
-      frozen: new Map(frozen.map((one) => [one.machineId, one])),
+      inUse: byId(inUse),
+      frozen: byId(frozen),
       ended: new Set(ended),
       buildIds: new Set([buildIdOf(this.#baseRecipe())]),
     })
@@ -155,22 +155,22 @@ export class NodeJoin {
       await this.#session.settle()
     }
     for (const machineId of known.ended) await this.#end(machineId)
-    for (const { machineId, network } of known.inUse) await this.#keepInUse(machineId, network, isSameSession)
+    for (const one of known.inUse) await this.#keepInUse(one, isSameSession)
     for (const one of known.frozen) await this.#keepFrozen(one, isSameSession)
     await this.#settleUnlistedMachines(known, isSameSession)
     await this.#markUnlistedCheckpoints(known)
     for (const build of known.builds) startable.add(build)
   }
 
-  async #keepInUse(machineId: string, policy: NetworkPolicy, isSameSession: boolean): Promise<void> {
-    const { machines, frozenMachines, guard, unlisted, network } = this.#parts
+  async #keepInUse(known: KnownMachine, isSameSession: boolean): Promise<void> {
+    const { machines, frozenMachines, guard, unlisted } = this.#parts
+    const { machineId } = known
     const machine = machines.get(machineId)
     if (!machine || machine.isEnding) return
     const wasUnlisted = unlisted.machines.has(machineId)
     // a frozen machine of the same session was just paused, which the rows may not show yet
     if (!isSameSession || wasUnlisted) {
-      if (wasUnlisted) await network.firewall.setPolicy(machine.slot, policy)
-      if (wasUnlisted) machine.network = policy
+      if (wasUnlisted) await machines.setPolicy(machine, known.network, { owner: ownerOf(known) })
       // a resume had given the machine back, and its process ended before the thaw
       const isUnthawed = machine.isFrozen && !machine.state.isStalled
       if (frozenMachines.claim(machineId) || wasUnlisted || isUnthawed) guard.adopt(machine)
@@ -178,10 +178,8 @@ export class NodeJoin {
     }
   }
 
-  async #keepFrozen(
-    { machineId, checkpointId, network }: KnownState['frozen'][number],
-    isSameSession: boolean,
-  ): Promise<void> {
+  async #keepFrozen(known: KnownState['frozen'][number], isSameSession: boolean): Promise<void> {
+    const { machineId, checkpointId } = known
     const { machines, frozenMachines, persistence, unlisted } = this.#parts
     const machine = machines.get(machineId)
     if (!machine || machine.isEnding) return
@@ -190,7 +188,7 @@ export class NodeJoin {
     if (!machine.isFrozen) return this.#end(machineId)
     this.#session.addMachine(machineId)
     if (frozenMachines.has(machineId)) return
-    machine.network = network
+    await machines.setPolicy(machine, known.network, { owner: ownerOf(known) })
     persistence.holdFrozen(machine, checkpointId)
   }
 
@@ -229,8 +227,8 @@ export class NodeJoin {
   }
 }
 
-const policiesOf = (inUse: KnownState['inUse']): Map<string, NetworkPolicy> =>
-  new Map(inUse.map(({ machineId, network }) => [machineId, network]))
+const byId = (known: readonly KnownMachine[]): Map<string, KnownMachine> =>
+  new Map(known.map((one) => [one.machineId, one]))
 
 /** Returns the public part of a build, without local paths. */
 export const toBuildInfo = ({

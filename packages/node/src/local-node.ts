@@ -22,6 +22,7 @@ import type {
   SnapshotBuild,
   SnapshotOptions,
 } from '@sandlot/protocol/node'
+import { hasTransforms } from '@sandlot/protocol/node'
 import { assembleNode, type NodeParts } from './assemble.ts'
 import { planRelease, releaseTemplate } from './builder/release.ts'
 import { NodeJoin, toBuildInfo } from './join.ts'
@@ -80,7 +81,7 @@ export class LocalNode implements SandboxNode {
     return this.#parts.machines.status(machineId)
   }
 
-  async acquire(buildId: string, { owner, network: policy }: AcquireOptions): Promise<Machine> {
+  async acquire(buildId: string, { owner, sandboxId, network: policy }: AcquireOptions): Promise<Machine> {
     const { network, startable, pool, machines, onError } = this.#parts
     const { id } = this.#session
     network.firewall.check()
@@ -94,7 +95,7 @@ export class LocalNode implements SandboxNode {
       machines.end(machine.machineId).catch(onError)
       machine = await pool.take(buildId, { owner })
     }
-    await machines.claim(machine, policy)
+    await machines.claim(machine, policy, { sandboxId, teamId: owner })
     const { machineId } = machine
     this.#giveTo(id, machineId)
     return { machineId, buildId, address: machine.slot.address }
@@ -116,13 +117,39 @@ export class LocalNode implements SandboxNode {
     const machine = machines.get(machineId)
     if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
     await Promise.all([
-      machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() }),
+      machine.guest.post('/init', {
+        ...init,
+        timestamp: new Date().toISOString(),
+        caBundle: this.#caBundleFor(machine.network),
+      }),
       machines.use(machine),
     ])
   }
 
-  async setNetwork(machineId: string, policy: NetworkPolicy): Promise<void> {
-    await this.#parts.machines.setPolicy(this.#liveMachine(machineId), policy)
+  async setNetwork(
+    machineId: string,
+    policy: NetworkPolicy,
+    { closeExisting }: { closeExisting?: boolean } = {},
+  ): Promise<void> {
+    const machine = this.#liveMachine(machineId)
+    // the machine of a paused sandbox; what a guard has stalled runs again soon
+    if (machine.isEnding || (machine.isFrozen && !machine.state.isStalled))
+      throw new SandlotError('not_found', `machine '${machineId}' does not run`)
+    // a guest that does not answer must not delay its policy
+    const trusting = this.#installTrust(machine, policy)
+    await this.#parts.machines.setPolicy(machine, policy, { closeExisting })
+    await trusting
+  }
+
+  /** Lets a running guest trust the proxy, for a policy that may be its first with transforms. Failures are logged. */
+  async #installTrust(machine: LiveMachine, policy: NetworkPolicy): Promise<void> {
+    const caBundle = this.#caBundleFor(policy)
+    if (caBundle === undefined || machine.isFrozen) return
+    await machine.guest.post('/trust', { caBundle }).catch(this.#parts.onError)
+  }
+
+  #caBundleFor(policy: NetworkPolicy): string | undefined {
+    return hasTransforms(policy) ? this.#parts.egress?.caBundle() : undefined
   }
 
   async stop(machineId: string): Promise<void> {
@@ -270,7 +297,8 @@ export class LocalNode implements SandboxNode {
   }
 
   async close(): Promise<void> {
-    const { buildRuns, pool, frozenMachines, prepared, slots, network, tiers, layers, machines } = this.#parts
+    const { buildRuns, pool, frozenMachines, prepared, slots, network, egress, tiers, layers, machines } =
+      this.#parts
     this.#upkeep.close()
     await buildRuns.close()
     pool.close()
@@ -278,7 +306,7 @@ export class LocalNode implements SandboxNode {
     await prepared.close()
     slots.close()
     network.close()
-    await Promise.all([tiers.close(), layers.close()])
+    await Promise.all([egress?.close(), tiers.close(), layers.close()])
     await machines.settle()
     for (const machine of machines.all()) machine.guest.close()
   }

@@ -2,6 +2,7 @@ import type { BuildResources } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { KeepLimits } from './builder/garbage.ts'
 import type { ArchiveSource } from './images/archive-source.ts'
+import type { OpenEgress } from './network/open-egress.ts'
 import type { RemoteStore } from './objects/sealed-store.ts'
 
 export interface NodeOptions {
@@ -22,6 +23,10 @@ export interface NodeOptions {
   allowedRanges?: string[]
   /** Maximum of concurrent outgoing connections of one sandbox. */
   maxConnections: number
+  /** Proxy and resolver for policies with names, transforms or a proxy. Absent: such policies are refused. */
+  openEgress?: OpenEgress
+  /** Whether connections of all sandboxes are reported, not only of those with rules. Default false. */
+  recordEgress?: boolean
   maxSlots: number
   poolMin: number
   poolMax: number

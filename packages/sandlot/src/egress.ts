@@ -29,20 +29,13 @@ export interface EgressInputs {
   logger: Logger
 }
 
-/** The proxy and the resolver of this machine, and what guests must trust. */
-export interface OpenEgress {
-  egress: Egress
-  /** PEM of the authorities that guests with header rules must trust. */
-  caBundle(): string
-}
-
 /** Starts the proxy and the resolver for a node. */
 export async function openEgress(
   { home, credentials, logger }: EgressInputs,
   host: EgressHost,
-): Promise<OpenEgress> {
+): Promise<Egress> {
   const authority = await openEgressAuthority(join(home, 'ca'))
-  const egress = await createEgress({
+  return createEgress({
     log: logger,
     ...{ credentials, authority },
     dns: [host.dns],
@@ -52,5 +45,4 @@ export async function openEgress(
     hostNetworks: host.hostNetworks,
     maxConnections: host.maxConnections,
   })
-  return { egress, caBundle: () => authority.caBundle() }
 }

@@ -8,11 +8,12 @@ import {
   sealBucket,
   type TaggedStore,
 } from '@sandlot/node'
-import { DAY_MS } from '@sandlot/protocol'
+import { DAY_MS, type EgressCredentials } from '@sandlot/protocol'
 import type { SandboxNode } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { bucketSecrets } from './bucket-key.ts'
 import type { Config } from './config.ts'
+import { openEgress } from './egress.ts'
 import { withLock } from './kernel-lock.ts'
 import { labRegistries } from './lab-registries.ts'
 import type { Progress } from './progress.ts'
@@ -31,6 +32,8 @@ export interface MachineInputs {
   bucket: Bucket | undefined
   /** Folder of the archives for COPY steps, by key. */
   archivesDir: string
+  /** What header values of network rules refer to. */
+  credentials: EgressCredentials
   /** Resolves when no request is waiting for a sandbox. */
   quiet: (signal: AbortSignal) => Promise<void>
 }
@@ -71,6 +74,7 @@ export async function createMachine({
   logger,
   bucket,
   archivesDir,
+  credentials,
   quiet,
 }: MachineInputs): Promise<SandboxNode> {
   const { settings } = config
@@ -91,6 +95,8 @@ export async function createMachine({
     dns: settings.dns || undefined,
     allowedRanges: [...settings.allowedRanges, ...lab],
     maxConnections: settings.sandboxConnections,
+    recordEgress: settings.recordEgress,
+    openEgress: (host) => openEgress({ home: settings.home, credentials, logger }, host),
     maxSlots: settings.slots,
     poolMin: settings.poolMin,
     poolMax: settings.poolMax,

@@ -27,6 +27,7 @@ import { roomForCatalog } from './catalog/floor.ts'
 import { catalogOf } from './catalog/names.ts'
 import { RemovedTemplates } from './catalog/removed-templates.ts'
 import type { Config } from './config.ts'
+import { LateCredentials } from './egress.ts'
 import { makeHome } from './home-folder.ts'
 import { openListeners } from './listeners.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
@@ -83,9 +84,11 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
   const traffic = new Traffic()
   const archivesDir = join(home, 'uploads')
   const quiet = (signal: AbortSignal) => traffic.quiet(signal)
-  const node = await createMachine({ ...inputs, bucket, archivesDir, quiet })
+  const credentials = new LateCredentials()
+  const node = await createMachine({ ...inputs, bucket, archivesDir, credentials, quiet })
   const catalog = openCatalog(config, logger)
   const server = await createControlPlane(inputs, active, { node, bucket, catalog, archivesDir })
+  credentials.connect(server.credentials)
   await progress.step('sandboxes', async () => {
     await server.start()
     return describeSandboxes(home, server)

@@ -41,6 +41,10 @@ const OWN_COMMANDS = [
   'sandbox diff',
   'sandbox rollback',
   'sandbox keep',
+  'secret list',
+  'secret create',
+  'secret update',
+  'secret delete',
   'storage',
   'doctor',
   'completion',
@@ -133,7 +137,7 @@ describe('completion', () => {
   }
 
   it('completes commands, their flags, and those of aliases in bash', async () => {
-    expect(await complete('e2b s')).toEqual(['sandbox', 'storage'])
+    expect(await complete('e2b s')).toEqual(['sandbox', 'secret', 'storage'])
     expect(await complete('e2b sandbox li')).toEqual(['list'])
     expect(await complete('e2b sbx cr --life')).toEqual(['--lifecycle.ontimeout', '--lifecycle.autoresume'])
     expect(await complete('e2b sandbox snapshot ')).toEqual(

@@ -14,7 +14,7 @@ export interface Entry {
 /** Names by lower-case name; `*.x` stands for all names below x that have no entry. Tests change single names. */
 export type Zone = Record<string, Entry>
 
-const SLOW_MS = 2_000
+const SLOW_MS = 1_200
 
 /** The names of an internet. Names of the documentation's examples are there too. */
 export function zoneOf({ web, other, shared, socks, echo, blackhole, private: own }: Addresses): Zone {

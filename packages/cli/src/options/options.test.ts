@@ -4,6 +4,7 @@ import { parseAge } from './age.ts'
 import { parseCheckpointId } from './checkpoint-id.ts'
 import { parseDate } from './date.ts'
 import { parseEnv } from './env.ts'
+import { parseLabel } from './labels.ts'
 import { lifecycleOf } from './lifecycle.ts'
 import { collect } from './limit.ts'
 import { isAtLeast } from './log-level.ts'
@@ -23,6 +24,7 @@ describe('an option of the command line', () => {
       parseMetadata('b=2, c=3', { a: '1' }),
       { a: '1', b: '2', c: '3' },
     ],
+    ['a label with a comma', parseLabel('b=2,c=3', { a: '1' }), { a: '1', b: '2,c=3' }],
     ['both states', parseStates('Running,paused'), ['running', 'paused']],
     ['an ISO date', parseDate('2025-01-01T00:00:00Z').getTime(), Date.UTC(2025, 0)],
     ['days are an age in seconds', parseAge('7d'), 604_800],
@@ -49,6 +51,7 @@ describe('an option of the command line', () => {
     ['a variable without a value', () => parseEnv('A')],
     ['a variable without a name', () => parseEnv('=b')],
     ['metadata without a value', () => parseMetadata('a=1,b')],
+    ['a label without a value', () => parseLabel('a')],
     ['an unknown state', () => parseStates('running,asleep')],
     ['a date in words', () => parseDate('March 7')],
     ['a date that does not exist', () => parseDate('2025-13-41')],

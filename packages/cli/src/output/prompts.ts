@@ -44,6 +44,13 @@ export async function askText(
   return answered(await clack.text({ message, placeholder: initial, defaultValue: initial, validate }))
 }
 
+/** Asks for text that is not shown while it is typed. */
+export async function askHidden(message: string, { instead }: Ask): Promise<string> {
+  requireTerminal(message, instead)
+  const validate = (text = ''): string | undefined => (text === '' ? 'It cannot be empty.' : undefined)
+  return answered(await clack.password({ message, validate }))
+}
+
 function requireTerminal(message: string, instead: string): void {
   if (!process.stdin.isTTY || !process.stdout.isTTY)
     throw new Failure(`Cannot ask without a terminal: ${message}? ${instead}`)

@@ -29,6 +29,8 @@ export interface RunOptions {
   oomScoreAdj?: number
   /** Kills the process (SIGKILL) when aborted; the call rejects when it is dead. */
   signal?: AbortSignal
+  /** Called with the id of the process before it can have done anything. */
+  onPid?: (pid: number) => void
 }
 
 export interface RunResult {
@@ -73,6 +75,7 @@ export function run(file: string, args: readonly string[], options: RunOptions =
     niceness = 0,
     oomScoreAdj,
     signal,
+    onPid,
   } = options
   const command = [file.split('/').at(-1), ...args.slice(0, 4)].join(' ')
   return new Promise((resolve, reject) => {
@@ -87,7 +90,10 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       killSignal: 'SIGKILL',
       stdio: [input === undefined ? 'ignore' : 'pipe', stdout ? openFd(stdout) : output, output],
     })
-    if (child.pid !== undefined) adjust(child.pid, niceness, oomScoreAdj)
+    if (child.pid !== undefined) {
+      adjust(child.pid, niceness, oomScoreAdj)
+      onPid?.(child.pid)
+    }
     let timedOut = false
     const timer = setTimeout(() => {
       timedOut = true

@@ -1,4 +1,4 @@
-import { type BuildResources, CLOSED, type NetworkPolicy } from '@sandlot/protocol/node'
+import { type BuildResources, CLOSED, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
 import { GuestClient } from '../guest/guest-client.ts'
 import type { LoginCommand } from '../guest/login-command.ts'
 import type { Slot } from '../network/slot.ts'
@@ -34,6 +34,8 @@ export interface MachineSource extends BuildResources {
   readyCommand?: LoginCommand
   /** Policy that is in force before anything inside runs. Default: no network access. */
   network?: NetworkPolicy
+  /** Sandbox that the machine is started for. Absent: the server itself, or a sandbox that claims the machine later. */
+  sandbox?: NetworkOwner
 }
 
 export interface StartOptions {
@@ -83,6 +85,8 @@ export class LiveMachine {
   pid = 0
   /** The network policy that is in force. */
   network: NetworkPolicy = CLOSED
+  /** The sandbox in the machine, once there is one. */
+  owner?: NetworkOwner
   /** Why the server stopped the machine, for the build that it worked for. */
   endedBecause?: string
 
@@ -121,3 +125,5 @@ export class LiveMachine {
     return this.state.isEnding
   }
 }
+
+export const ownerOf = ({ sandboxId, teamId }: NetworkOwner): NetworkOwner => ({ sandboxId, teamId })

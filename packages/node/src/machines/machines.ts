@@ -4,7 +4,13 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import { CLOSED, isClosed, type MachineStatus, type NetworkPolicy } from '@sandlot/protocol/node'
+import {
+  CLOSED,
+  isClosed,
+  type MachineStatus,
+  type NetworkOwner,
+  type NetworkPolicy,
+} from '@sandlot/protocol/node'
 import type { Driver, MachinePaths } from '../engine/driver.ts'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import { protectEnvd } from '../engine/oom-order.ts'
@@ -131,7 +137,7 @@ export class Machines {
     const { machineId, dir, cgroup, guest } = machine
     try {
       if (prepared) await this.#assign(prepared, source.buildId)
-      await this.setPolicy(machine, source.network ?? CLOSED)
+      await this.setPolicy(machine, source.network ?? CLOSED, { owner: source.sandbox })
       machine.pid = await this.#boot(machine, source, isUrgent, prepared !== undefined)
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
@@ -151,16 +157,17 @@ export class Machines {
   /**
    * Gives the machine to a sandbox. Until `use`, a start that finds no row of that sandbox removes the machine.
    * @param network default: the policy of its source
-   * @throws SandlotError sandbox_create_failed, firewall_unavailable; the machine is ended
+   * @param owner default: the sandbox that the machine was started for
+   * @throws SandlotError sandbox_create_failed, firewall_unavailable, not_implemented; the machine is ended
    */
-  async claim(machine: LiveMachine, network = machine.network): Promise<void> {
+  async claim(machine: LiveMachine, network = machine.network, owner = machine.owner): Promise<void> {
     if (machine.isEnding)
       throw new SandlotError('sandbox_create_failed', `machine '${machine.machineId}' has ended`)
     unlinkSync(join(machine.dir, 'warm'))
     machine.state.change(machine.isFrozen ? 'frozen' : 'running')
     this.#weigh(machine).catch(this.#options.onError)
     try {
-      const setting = this.setPolicy(machine, network)
+      const setting = this.setPolicy(machine, network, { owner })
       // a closed policy must be in force before anything runs; a slot is closed until opening it has succeeded
       if (isClosed(network)) await setting
       await Promise.all([setting, machine.isFrozen && this.thaw(machine)])
@@ -376,9 +383,18 @@ export class Machines {
     if (isForBuild) await cgroups.giveWayForDisk(cgroup)
   }
 
-  async setPolicy(machine: LiveMachine, network: NetworkPolicy): Promise<void> {
-    await this.#options.firewall.setPolicy(machine.slot, network)
+  /**
+   * Resolves when the policy is in force for new connections.
+   * @throws SandlotError firewall_unavailable; not_implemented when the policy needs the proxy and there is none
+   */
+  async setPolicy(
+    machine: LiveMachine,
+    network: NetworkPolicy,
+    { owner = machine.owner, closeExisting }: { owner?: NetworkOwner; closeExisting?: boolean } = {},
+  ): Promise<void> {
+    await this.#options.firewall.setPolicy(machine.slot, network, owner, closeExisting)
     machine.network = network
+    machine.owner = owner
   }
 
   /** Called in the background, because it reads data of each process. */

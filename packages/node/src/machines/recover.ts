@@ -1,15 +1,15 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CLOSED, type NetworkPolicy } from '@sandlot/protocol/node'
+import { CLOSED, type KnownMachine } from '@sandlot/protocol/node'
 import type { Cgroups } from './cgroups.ts'
-import type { LiveMachine, MachineRecord } from './machine.ts'
+import { type LiveMachine, type MachineRecord, ownerOf } from './machine.ts'
 import { isMarked, readRecord, unmark } from './machine-folder.ts'
 import { MachineState } from './machine-state.ts'
 
 /** Machines of a former server that a start must keep or end, by id. */
 export interface Wanted {
-  inUse: ReadonlyMap<string, NetworkPolicy>
-  frozen: ReadonlyMap<string, { network: NetworkPolicy }>
+  inUse: ReadonlyMap<string, KnownMachine>
+  frozen: ReadonlyMap<string, KnownMachine>
   /** Machines that must end. */
   ended: ReadonlySet<string>
   /** Builds whose warm machines are kept. */
@@ -40,7 +40,9 @@ export async function recoverMachines(options: RecoverOptions, wanted: Wanted): 
       const isUsed = wanted.inUse.has(machineId) || wanted.frozen.has(machineId)
       const machine = await readMachine(options, machineId, isUsed).catch(() => undefined)
       if (!machine) return
-      machine.network = wanted.inUse.get(machineId) ?? wanted.frozen.get(machineId)?.network ?? CLOSED
+      const known = wanted.inUse.get(machineId) ?? wanted.frozen.get(machineId)
+      machine.network = known?.network ?? CLOSED
+      machine.owner = known && ownerOf(known)
       const isWanted = isUsed || (machine.isWarm && wanted.buildIds.has(machine.buildId))
       if (isWanted && (await isUsable(options, machine, wanted.frozen.has(machineId)))) {
         recovered.kept.push(machine)

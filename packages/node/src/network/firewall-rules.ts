@@ -1,8 +1,15 @@
 import type { InstanceNames } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
+import { maskOf } from './cidr.ts'
 import { DNS_ADDRESS } from './dns-address.ts'
 import type { HostNetworks } from './host-networks.ts'
-import type { Slot } from './slot.ts'
+import type { Elements } from './policy-elements.ts'
+
+/** Where the proxy of `packages/egress` listens. */
+export interface EgressPorts {
+  proxyPort: number
+  dns: { address: string; port: number }
+}
 
 export interface FirewallRulesOptions {
   names: InstanceNames
@@ -12,43 +19,75 @@ export interface FirewallRulesOptions {
   dns: string
   /** Exceptions from BLOCKED_RANGES and the host's networks, set by an administrator. */
   allowedRanges?: string[]
-  /** Maximum of concurrent outgoing connections of one sandbox; more are dropped. */
+  /** Maximum of concurrent outgoing connections of one sandbox; more are refused. */
   maxConnections: number
+  /** Whether refused packets are traced of slots without rules too. */
+  recordAll?: boolean
+  /** Absent: no policy may need the proxy. */
+  egress?: EgressPorts
 }
 
-/** Identifies a slot in the rules. */
-export type SlotKey = Pick<Slot, 'interfaceName' | 'address'>
-
-/** Formats an element of the set `open`. */
-export const elementOf = ({ interfaceName, address }: SlotKey): string => `"${interfaceName}" . ${address}`
-
 export interface RuleState {
-  /** Set elements of slots with a sandbox that may reach the internet. */
-  open: Iterable<string>
+  /** Elements of all slots with a sandbox that may reach something. */
+  elements: Elements
   host: HostNetworks
 }
 
-const elements = (all: readonly string[]): string =>
-  all.length > 0 ? `elements = { ${all.join(', ')} };` : ''
+/** Lengths of prefixes, the longest first, as the most specific range decides. */
+const PREFIX_LENGTHS = Array.from({ length: 33 }, (_, index) => 32 - index)
+/** Refused packets of which the reason is traced, for the record. */
+const TRACED = 'limit rate 100/second burst 100 packets meta nftrace set 1'
+
+/** Sets and maps whose elements `examine` compares; the others can hold very many elements. */
+export const COMPARED_SETS = ['policies', 'diverted', 'resolved'] as const
+
+const braces = (all: Iterable<string>): string => {
+  const list = [...all]
+  return list.length > 0 ? `elements = { ${list.join(', ')} };` : ''
+}
 const blockedOf = ({ addresses, networks }: HostNetworks): string[] => [...addresses, ...networks]
 
 /**
- * Returns the commands that replace the instance's table atomically, without touching other tables. Only slots in `open`
- * may send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
+ * Returns the commands that replace the instance's table atomically, without touching other tables. Only slots in
+ * `policies` may send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
+ *
+ * The number of chains, sets and rules is constant, so that neither packets nor changes cost more with more sandboxes:
+ * ranges of policies are elements of one map for each length of a prefix (docs/adr/0036).
  */
-export function firewallRules(
-  { names, range, dns, allowedRanges = [], maxConnections }: FirewallRulesOptions,
-  { open, host }: RuleState,
-): string {
-  const slots = `"${names.vethPrefix}*"`
-  const allowed = allowedRanges.length > 0 ? `ip daddr { ${allowedRanges.join(', ')} } goto admitted` : ''
+export function firewallRules(options: FirewallRulesOptions, state: RuleState): string {
+  const { names } = options
   return `
 table inet ${names.nftTable} {}
 delete table inet ${names.nftTable}
 table inet ${names.nftTable} {
-  set open { type ifname . ipv4_addr; ${elements([...open])} }
-  set host_networks { type ipv4_addr; flags interval; auto-merge; ${elements(blockedOf(host))} }
-  set connections { type ifname; size 65535; flags dynamic; }
+${setsOf(state, options)}
+${alwaysOf(options)}
+${forwardOf(options)}
+${refusalsOf(options)}
+${options.egress ? diversionOf(options, options.egress) : ''}
+}
+`
+}
+
+function setsOf({ elements, host }: RuleState, { egress }: FirewallRulesOptions): string {
+  const of = (name: string) => braces(elements.get(name) ?? [])
+  const slotMap = (name: string) => `  map ${name} { type ifname . ipv4_addr : verdict; ${of(name)} }`
+  const slotSet = (name: string) => `  set ${name} { type ifname . ipv4_addr; ${of(name)} }`
+  return [
+    slotMap('policies'),
+    slotMap('diverted'),
+    slotSet('resolved'),
+    ...PREFIX_LENGTHS.map((bits) => slotMap(`policy_${bits}`)),
+    ...(egress ? PREFIX_LENGTHS.map((bits) => slotSet(`direct_${bits}`)) : []),
+    `  set host_networks { type ipv4_addr; flags interval; auto-merge; ${braces(blockedOf(host))} }`,
+    '  set connections { type ifname; size 65535; flags dynamic; }',
+  ].join('\n')
+}
+
+/** Rules for all slots: what may come from them, to the host and to each other. */
+function alwaysOf({ names, range, dns, egress }: FirewallRulesOptions): string {
+  const slots = `"${names.vethPrefix}*"`
+  return `
   chain source_check {
     type filter hook prerouting priority raw; policy accept;
     iifname ${slots} meta nfproto ipv6 drop
@@ -58,13 +97,13 @@ table inet ${names.nftTable} {
   }
   chain dns_redirect {
     type nat hook prerouting priority dstnat; policy accept;
-    iifname ${slots} ip daddr ${DNS_ADDRESS} udp dport 53 dnat ip to ${dns}
-    iifname ${slots} ip daddr ${DNS_ADDRESS} tcp dport 53 dnat ip to ${dns}
+    ${egress ? redirectTo(`${egress.dns.address}:${egress.dns.port}`, 'iifname . ip saddr @resolved') : ''}
+    ${redirectTo(dns, `iifname ${slots} ip daddr ${DNS_ADDRESS}`)}
   }
   chain to_host {
     type filter hook input priority filter; policy accept;
     iifname ${slots} ct state established,related accept
-    iifname ${slots} drop
+    ${egress ? inputOf(egress, names, slots) : `iifname ${slots} drop`}
   }
   chain routed {
     type filter hook forward priority filter; policy accept;
@@ -73,25 +112,139 @@ table inet ${names.nftTable} {
     oifname ${slots} drop
     iifname ${slots} jump from_sandbox
   }
-  chain admitted {
-    ct state new add @connections { iifname ct count over ${maxConnections} } drop
-    accept
-  }
-  chain from_sandbox {
-    iifname . ip saddr != @open drop
-    ct status dnat ip daddr ${dns} udp dport 53 goto admitted
-    ct status dnat ip daddr ${dns} tcp dport 53 goto admitted
-    ${allowed}
-    ip daddr @host_networks drop
-    ip daddr { ${BLOCKED_RANGES.join(', ')} } drop
-    goto admitted
-  }
   chain outgoing_nat {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${range} oifname != ${slots} masquerade
-  }
+  }`
 }
-`
+
+const redirectTo = (target: string, from: string): string =>
+  `${from} udp dport 53 dnat ip to ${target}\n    ${from} tcp dport 53 dnat ip to ${target}`
+
+/** Only packets that this table has sent there reach the proxy and its resolver, from slots alone. */
+function inputOf({ dns }: EgressPorts, { mark }: InstanceNames, slots: string): string {
+  const resolver = `ip daddr ${dns.address} meta l4proto { tcp, udp } th dport ${dns.port}`
+  return `iifname ${slots} meta mark ${mark} meta l4proto tcp accept
+    iifname ${slots} ct status dnat ${resolver} goto admitted
+    iifname ${slots} drop
+    ${resolver} drop`
+}
+
+function forwardOf({ names, dns, allowedRanges = [], recordAll, egress }: FirewallRulesOptions): string {
+  const allowed = allowedRanges.length > 0 ? `ip daddr { ${allowedRanges.join(', ')} } goto admitted` : ''
+  const internet = (refuse: string) => `
+    ct status dnat ip daddr ${dns} udp dport 53 goto admitted
+    ct status dnat ip daddr ${dns} tcp dport 53 goto admitted
+    ${allowed}
+    ip daddr @host_networks ${refuse}
+    ip daddr { ${BLOCKED_RANGES.join(', ')} } ${refuse}
+    goto admitted`
+  // a packet of a connection that the proxy has, or had, never goes out itself
+  const known = `${egress ? `ct mark ${names.mark} drop\n    ` : ''}ct state established,related accept
+    ct state invalid drop`
+  return `
+  chain from_sandbox {
+    iifname . ip saddr vmap @policies
+    ${recordAll ? 'goto dropped_policy' : 'drop'}
+  }
+  chain internet {${internet(recordAll ? 'goto dropped_closed' : 'drop')}
+  }
+  chain to_internet {${internet('goto refused_closed')}
+  }
+  chain by_range {
+    ${known}
+    ct status dnat goto to_internet
+    goto ranges
+  }
+  chain by_range_without_dns {
+    ${known}
+    ct status dnat goto refused_policy
+    goto ranges
+  }
+  chain ranges {
+    ${PREFIX_LENGTHS.map((bits) => `iifname . ip daddr & ${maskOf(bits)} vmap @policy_${bits}`).join('\n    ')}
+    goto to_internet
+  }`
+}
+
+/** Ends of refused packets, one chain for each reason (`refusal-trace.ts`). */
+function refusalsOf({ maxConnections }: FirewallRulesOptions): string {
+  const reject = `
+    ${TRACED}
+    meta l4proto tcp reject with tcp reset
+    reject with icmp type admin-prohibited`
+  return `
+  chain refused_policy {${reject}
+  }
+  chain refused_closed {${reject}
+  }
+  chain refused_limit {${reject}
+  }
+  chain dropped_policy {
+    ${TRACED}
+    drop
+  }
+  chain dropped_closed {
+    ${TRACED}
+    drop
+  }
+  chain admitted {
+    ct state new add @connections { iifname ct count over ${maxConnections} } goto refused_limit
+    accept
+  }`
+}
+
+/** Sends connections to the proxy. A packet that should go there and cannot is dropped. */
+function diversionOf(
+  { names, allowedRanges = [], maxConnections }: FirewallRulesOptions,
+  { proxyPort }: EgressPorts,
+): string {
+  const { mark } = names
+  const known = `ct mark ${mark} goto to_proxy
+    ct state established,related accept`
+  const allowed = allowedRanges.length > 0 ? `ip daddr { ${allowedRanges.join(', ')} } goto intercept` : ''
+  return `
+  chain diversion {
+    type filter hook prerouting priority mangle; policy accept;
+    iifname . ip saddr vmap @diverted
+  }
+  chain divert_nothing {
+    ct mark ${mark} goto to_proxy
+  }
+  chain divert_names {
+    ${known}
+    tcp dport != { 80, 443 } accept
+    meta l4proto != tcp accept
+    ${PREFIX_LENGTHS.map((bits) => `iifname . ip daddr & ${maskOf(bits)} @direct_${bits} accept`).join('\n    ')}
+    goto divert
+  }
+  chain divert_web {
+    ${known}
+    tcp dport { 80, 443 } goto divert
+  }
+  chain divert_tcp {
+    ${known}
+    meta l4proto tcp goto divert
+  }
+  chain divert_tcp_but_dns {
+    ${known}
+    tcp dport != 53 goto divert
+  }
+  chain divert {
+    ${allowed}
+    ip daddr @host_networks accept
+    ip daddr { ${BLOCKED_RANGES.join(', ')} } accept
+    goto intercept
+  }
+  chain intercept {
+    add @connections { iifname ct count over ${maxConnections} } goto refused_limit
+    ct mark set ${mark}
+    goto to_proxy
+  }
+  chain to_proxy {
+    meta l4proto tcp tproxy ip to 127.0.0.1:${proxyPort} meta mark set ${mark} accept
+    drop
+  }`
 }
 
 /** Returns the command that updates the host's networks in an installed table, in one transaction and one line. */
@@ -101,17 +254,16 @@ export const hostNetworksUpdate = (table: string, host: HostNetworks): string =>
   return `flush set inet ${table} host_networks${add}`
 }
 
-/** Splits the output of `nft list table`: rules, which only this server changes, and the elements of `open`. */
-export function readTable(listed: string): { rules: string; open: Set<string> } {
-  const open = new Set<string>()
-  const rules = listed.replace(
-    /(\tset (open|connections) \{\n(?:\t\t(?!elements).*\n)*)\t\telements = \{([^}]*)\}\n/g,
-    (_, head: string, name: string, body: string) => {
-      if (name === 'open')
-        for (const [, interfaceName, address] of body.matchAll(/"([^"]+)" \. ([\d.]+)/g))
-          open.add(elementOf({ interfaceName: interfaceName!, address: address! }))
-      return head
-    },
-  )
-  return { rules, open }
+/** Returns the rules of one table from `nft -t list ruleset inet`; undefined when the table is missing. */
+export function rulesOf(table: string, listed: string): string | undefined {
+  const start = listed.indexOf(`table inet ${table} {\n`)
+  if (start < 0) return undefined
+  return listed.slice(start, listed.indexOf('\n}\n', start))
+}
+
+/** Returns the elements of a set or map with slots from nft's listing of it. */
+export function slotElementsOf(listed: string): Set<string> {
+  const found = new Set<string>()
+  for (const [element] of listed.matchAll(/"[^"]+" \. [\d.]+(?: : goto \w+)?/g)) found.add(element)
+  return found
 }

@@ -1,9 +1,11 @@
+import { CLOSED, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
 import { expect, test } from 'vitest'
 import { run } from '../host/run.ts'
 import { namesFor } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
-import { elementOf, firewallRules, hostNetworksUpdate, readTable } from './firewall-rules.ts'
+import { firewallRules, hostNetworksUpdate, rulesOf, slotElementsOf } from './firewall-rules.ts'
 import { hostNetworks } from './host-networks.ts'
+import { changeCommands, type Elements, elementsOf, joinElements } from './policy-elements.ts'
 
 const options = {
   names: namesFor('/tmp/firewall-test'),
@@ -11,45 +13,118 @@ const options = {
   dns: '9.9.9.9',
   maxConnections: 100,
 }
+const egress = { proxyPort: 4000, dns: { address: '169.254.53.53', port: 5300 } }
 const host = { addresses: ['5.9.1.2', '10.0.0.5'], networks: ['5.9.1.0/26', '10.0.0.0/24'] }
 const slot = { interfaceName: 'sl1234-7', address: '10.190.0.30' }
+const none: Elements = new Map()
+const NAMES: NetworkPolicy = {
+  allowRanges: ['11.0.0.0/8', '12.1.2.3'],
+  allowNames: ['*.example.com'],
+  denyRanges: ['0.0.0.0/0'],
+}
 const check = (input: string) => run('nft', ['-c', '-f', '-'], { input })
+const table = options.names.nftTable
+/** Installs rules in a network namespace of their own, runs commands there, and returns the last listing. */
+async function listed(commands: string[], elements = none): Promise<{ rules: string; output: string }> {
+  const rules = firewallRules({ ...options, egress }, { elements, host })
+  const script = `set -e; nft -f - <<'END'\n${rules}\nEND\n${commands.map((command) => `nft '${command}'`).join('\n')}\nnft -t list ruleset inet`
+  const { stdout } = await run('unshare', ['--net', 'sh', '-c', script])
+  return { rules: rulesOf(table, stdout)!, output: stdout }
+}
 
-test('nft accepts the rules, with exceptions, open slots and without networks of the host', async () => {
-  await check(firewallRules(options, { open: [], host: { addresses: [], networks: [] } }))
-  await check(
-    firewallRules({ ...options, allowedRanges: ['10.1.0.0/16'] }, { open: [elementOf(slot)], host }),
-  )
+test('nft accepts the rules, with and without the proxy, exceptions, slots and networks of the host', async () => {
+  await check(firewallRules(options, { elements: none, host: { addresses: [], networks: [] } }))
+  const elements = elementsOf(slot, NAMES)
+  const allowedRanges = ['10.1.0.0/16']
+  await check(firewallRules({ ...options, egress, allowedRanges, recordAll: true }, { elements, host }))
 })
 
-test('private, link-local and metadata ranges and the networks of the host are dropped before anything is admitted', () => {
-  const rules = firewallRules(options, { open: [], host })
+test('private, link-local and metadata ranges and the networks of the host are refused before anything is admitted', () => {
+  const rules = firewallRules(options, { elements: none, host })
   expect(BLOCKED_RANGES).toContain('169.254.0.0/16')
-  expect(rules).toContain(
-    `ip daddr @host_networks drop\n    ip daddr { ${BLOCKED_RANGES.join(', ')} } drop\n    goto admitted`,
+  for (const refuse of ['drop', 'goto refused_closed'])
+    expect(rules).toContain(
+      `ip daddr @host_networks ${refuse}\n    ip daddr { ${BLOCKED_RANGES.join(', ')} } ${refuse}\n    goto admitted`,
+    )
+})
+
+test('rules are listed alike whatever policies there are, and a foreign rule shows', async () => {
+  const { rules } = await listed([])
+  expect((await listed([], elementsOf(slot, NAMES))).rules).toBe(rules)
+  const busy = [`add element inet ${table} connections { "sl1234-7" ct count over 100 }`]
+  expect((await listed(busy)).rules).toBe(rules)
+  expect((await listed([`add rule inet ${table} from_sandbox accept`])).rules).not.toBe(rules)
+  expect((await listed([`flush chain inet ${table} ranges`])).rules).not.toBe(rules)
+})
+
+test('elements of slots are read from a listing as they were written', async () => {
+  const elements = joinElements([
+    elementsOf(slot, NAMES),
+    elementsOf({ interfaceName: 'sl1234-8', address: '10.190.0.34' }, OPEN),
+  ])
+  const rules = firewallRules({ ...options, egress }, { elements, host })
+  for (const name of ['policies', 'diverted', 'policy_8', 'policy_32', 'direct_8']) {
+    const kind = name.startsWith('direct') ? 'set' : 'map'
+    const script = `nft -f - <<'END'\n${rules}\nEND\nnft list ${kind} inet ${table} ${name}`
+    const { stdout } = await run('unshare', ['--net', 'sh', '-c', script])
+    expect(slotElementsOf(stdout), name).toEqual(elements.get(name))
+  }
+})
+
+test('the networks of the host are replaced in one command', async () => {
+  await listed([hostNetworksUpdate(table, host), hostNetworksUpdate(table, { addresses: [], networks: [] })])
+})
+
+test('a closed slot has no elements, an open one has one, and a change lists only what differs', () => {
+  expect(elementsOf(slot, CLOSED)).toEqual(new Map())
+  const open = elementsOf(slot, OPEN)
+  expect(open).toEqual(new Map([['policies', new Set(['"sl1234-7" . 10.190.0.30 : goto internet'])]]))
+  const deny = (...denyRanges: string[]) => elementsOf(slot, { ...OPEN, denyRanges })
+  expect(changeCommands('t', open, open)).toEqual([])
+  expect(changeCommands('t', deny('11.0.0.0/8'), deny('11.0.0.0/8', '12.0.0.0/8'))).toEqual([
+    'add element inet t policy_8 { "sl1234-7" . 12.0.0.0 : goto refused_policy }',
+  ])
+  expect(changeCommands('t', open, none)).toEqual([
+    'delete element inet t policies { "sl1234-7" . 10.190.0.30 }',
+  ])
+  expect(changeCommands('t', open, deny('11.0.0.0/8'))).toEqual([
+    'delete element inet t policies { "sl1234-7" . 10.190.0.30 }',
+    'add element inet t policies { "sl1234-7" . 10.190.0.30 : goto by_range }',
+    'add element inet t policy_8 { "sl1234-7" . 11.0.0.0 : goto refused_policy }',
+  ])
+})
+
+test('a range that is denied inside an allowed one is left out, because allow beats deny', () => {
+  const elements = elementsOf(slot, {
+    allowRanges: ['11.0.0.0/8'],
+    allowNames: [],
+    denyRanges: ['11.1.0.0/16', '11.0.0.0/8', '12.0.0.0/8'],
+  })
+  const key = '"sl1234-7" . '
+  expect(elements).toEqual(
+    new Map([
+      ['policies', new Set([`${key}10.190.0.30 : goto by_range`])],
+      ['policy_8', new Set([`${key}11.0.0.0 : goto to_internet`, `${key}12.0.0.0 : goto refused_policy`])],
+    ]),
   )
 })
 
-test('a listed table is split into rules and open slots', async () => {
-  const table = options.names.nftTable
-  const inOwnNamespace = (script: string) => run('unshare', ['--net', 'sh', '-c', script])
-  const listed = async (commands: string) => {
-    const script = `nft -f - <<'END' && nft -f - <<'END2' && nft list table inet ${table}\n${firewallRules(options, { open: [], host })}\nEND\n${commands}\nEND2\n`
-    return readTable((await inOwnNamespace(script)).stdout)
-  }
-  const empty = await listed('')
-  expect([...empty.open]).toEqual([])
-  const others = ['sl1234-8', 'sl1234-9', 'sl1234-10'].map((interfaceName) => ({ ...slot, interfaceName }))
-  const elements = [slot, ...others].map(elementOf)
-  const open = await listed(
-    `add element inet ${table} open { ${elements.join(', ')} }\nadd element inet ${table} connections { "sl1234-7" ct count over 100 }`,
-  )
-  expect(open.open).toEqual(new Set(elements))
-  expect(open.rules).toBe(empty.rules)
-  expect((await listed(`add rule inet ${table} from_sandbox accept`)).rules).not.toBe(empty.rules)
-  expect((await listed(hostNetworksUpdate(table, { addresses: [], networks: [] }))).rules).not.toBe(
-    empty.rules,
-  )
+test.each<[string, Partial<NetworkPolicy>, string | undefined]>([
+  ['ranges', { denyRanges: ['11.0.0.0/8'] }, undefined],
+  ['names', { allowNames: ['a.com'] }, 'divert_names'],
+  ['transforms', { transforms: { 'a.com': { a: 'b' } } }, 'divert_web'],
+  ['names and transforms', { allowNames: ['a.com'], transforms: { 'a.com': { a: 'b' } } }, 'divert_web'],
+  ['a proxy', { proxy: { host: 'p', port: 1 } }, 'divert_tcp'],
+  ['a proxy and names', { allowNames: ['a.com'], proxy: { host: 'p', port: 1 } }, 'divert_tcp_but_dns'],
+  ['a proxy and nothing allowed', { denyRanges: ['0.0.0.0/0'], proxy: { host: 'p', port: 1 } }, undefined],
+])('a policy with %s sends the right connections to the proxy', (_, policy, chain) => {
+  const diverted = elementsOf(slot, { ...OPEN, ...policy }).get('diverted')
+  expect(diverted && [...diverted]).toEqual(chain && [`"sl1234-7" . 10.190.0.30 : goto ${chain}`])
+})
+
+test('connections that the proxy still has are sent there under a policy without names', () => {
+  const elements = elementsOf(slot, OPEN, { wasDiverted: true })
+  expect([...elements.get('diverted')!]).toEqual(['"sl1234-7" . 10.190.0.30 : goto divert_nothing'])
 })
 
 test('the networks of the host are those of every interface except slots, without routes of a VPN for all traffic', () => {
@@ -85,5 +160,6 @@ test('two homes have different names everywhere', () => {
   const a = namesFor('/a')
   const b = namesFor('/b')
   for (const key of Object.keys(a) as Array<keyof typeof a>) expect(a[key]).not.toBe(b[key])
+  expect(a.mark & 0xff00).toBe(0)
   expect(`${a.vethPrefix}9999`.length).toBeLessThanOrEqual(15)
 })

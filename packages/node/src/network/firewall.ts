@@ -1,29 +1,42 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { isIPv4 } from 'node:net'
-import { SandlotError } from '@sandlot/protocol'
-import { isClosed, type NetworkPolicy } from '@sandlot/protocol/node'
+import { type Egress, SandlotError } from '@sandlot/protocol'
+import { isClosed, type NetworkOwner, type NetworkPolicy, needsProxy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
-import {
-  elementOf,
-  type FirewallRulesOptions,
-  firewallRules,
-  hostNetworksUpdate,
-  readTable,
-  type SlotKey,
-} from './firewall-rules.ts'
+import { addDiversionRoute, removeDiversionRoute } from './diversion-route.ts'
+import { type FirewallRulesOptions, firewallRules, hostNetworksUpdate } from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
-import { NftRefusal, NftSession } from './nft-session.ts'
+import { NftTable, type TableContent } from './nft-table.ts'
+import { closeRefused } from './open-connections.ts'
+import { changeCommands, type Elements, elementsOf, joinElements, type SlotKey } from './policy-elements.ts'
 import { setForwarding } from './slot-filters.ts'
 
-const NFT_TIMEOUT_MS = 10_000
 const CONNTRACK_TIMEOUT_MS = 10_000
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
 
-export interface FirewallOptions extends FirewallRulesOptions {
+export interface FirewallOptions extends Omit<FirewallRulesOptions, 'egress'> {
   host: () => HostNetworks
+  /** Absent: policies that need the proxy are refused. */
+  egress?: Egress
+  /** Called when a slot gets a policy with rules of its own. */
+  onRules?: () => void
   /** Called when a change has failed and the table may be gone. */
   onDoubt: () => void
   onError: (error: unknown) => void
+}
+
+/** A slot with a sandbox, and what the sandbox may reach. */
+export interface SlotPolicy {
+  slot: SlotKey
+  network: NetworkPolicy
+  /** Absent for machines that work for the server itself, which never have rules. */
+  owner?: NetworkOwner
+}
+
+/** A slot whose policy is in force. */
+interface SlotState extends SlotPolicy {
+  elements: Elements
+  /** Whether the proxy knows the slot, and may have connections of it. */
+  isDiverted: boolean
 }
 
 /**
@@ -32,30 +45,45 @@ export interface FirewallOptions extends FirewallRulesOptions {
  */
 export class Firewall {
   readonly #options: FirewallOptions
-  readonly #session = new NftSession()
-  readonly #table: string
-  /** Elements of the table's set `open`, or those that the next installation puts into the set. */
-  readonly #open = new Set<string>()
+  readonly #table: NftTable
+  readonly #tableName: string
+  /** Slots that may reach something, by address. */
+  readonly #slots = new Map<string, SlotState>()
   #host: HostNetworks
   /** Rules as nft lists them; undefined before the first installation. */
   #rules: string | undefined
   #fault: string | undefined
+  /** Why policies that need the proxy are refused. */
+  #noProxyBecause: string | undefined
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: FirewallOptions) {
     this.#options = options
-    this.#table = options.names.nftTable
+    this.#tableName = options.names.nftTable
+    this.#table = new NftTable(this.#tableName, options.onError)
     this.#host = options.host()
+    if (!options.egress) this.#noProxyBecause = 'this node has no egress proxy'
   }
 
-  /** Pid of the process that makes this server's changes. */
-  get pid(): number | undefined {
-    return this.#session.pid
+  /** Whether a process makes changes of the table for this server. */
+  isOwn(pid: number): boolean {
+    return this.#table.isOwn(pid)
   }
 
-  /** Whether this slot's sandbox may reach the internet. */
-  isOpen(slot: SlotKey): boolean {
-    return this.#open.has(elementOf(slot))
+  /** Whether this slot's sandbox may reach anything. */
+  isOpen({ address }: SlotKey): boolean {
+    return this.#slots.has(address)
+  }
+
+  /** The policy of the sandbox with this address; undefined when the sandbox may reach nothing. */
+  policyAt(address: string): SlotPolicy | undefined {
+    return this.#slots.get(address)
+  }
+
+  /** Whether any slot has rules of its own. */
+  get hasRules(): boolean {
+    for (const { network } of this.#slots.values()) if (hasRules(network)) return true
+    return false
   }
 
   /** What is wrong with the table; undefined when the table is intact. */
@@ -81,45 +109,44 @@ export class Firewall {
    * @param known slots in use with their new policies. Default: slots and policies as before
    * @throws SandlotError firewall_unavailable
    */
-  install(known?: ReadonlyArray<{ slot: SlotKey; network: NetworkPolicy }>): Promise<void> {
+  install(known?: readonly SlotPolicy[]): Promise<void> {
     return this.#exclusively(async () => {
-      if (known) this.#open.clear()
-      for (const { slot, network } of known ?? []) if (!isClosed(network)) this.#open.add(elementOf(slot))
       this.#host = this.#options.host()
       try {
         // checked first, because a write switches forwarding on for every interface
         if (readFileSync(IP_FORWARD, 'utf8').trim() !== '1') writeFileSync(IP_FORWARD, '1')
-        for (const { slot, network } of known ?? [])
-          await setForwarding(slot.interfaceName, !isClosed(network))
-        await this.#process(firewallRules(this.#options, { open: this.#open, host: this.#host }))
-        this.#rules = readTable(await this.#list()).rules
+        if (known) await this.#adopt(known)
+        await this.#replace()
+        this.#rules = (await this.#table.content()).rules
       } catch (cause) {
-        this.#fault = `the firewall table '${this.#table}' cannot be installed (${(cause as Error).message})`
+        this.#fault = `the firewall table '${this.#tableName}' cannot be installed (${(cause as Error).message})`
         throw new SandlotError('firewall_unavailable', `${this.#fault}: see \`sandlot doctor\``, { cause })
       }
       this.#fault = undefined
     })
   }
 
-  /** Resolves when the policy is in force; the slot is closed until then. @throws SandlotError firewall_unavailable */
-  async setPolicy(slot: SlotKey, network: NetworkPolicy): Promise<void> {
-    const isOpen = !isClosed(network)
+  /**
+   * Resolves when the policy is in force for new connections; the slot keeps its former policy until then.
+   * @throws SandlotError firewall_unavailable; not_implemented when the policy needs the proxy and there is none
+   */
+  async setPolicy(
+    slot: SlotKey,
+    network: NetworkPolicy,
+    owner?: NetworkOwner,
+    closeExisting = false,
+  ): Promise<void> {
     this.check()
-    if (isOpen === this.#open.has(elementOf(slot))) return
-    if (!isOpen) await this.close(slot)
-    else await this.#openSlot(slot)
+    this.#checkProxy(network)
+    const before = this.#slots.get(slot.address)
+    if (isClosed(network)) await this.close(slot)
+    else if (!before || closeExisting || !isSame(before, { slot, network, owner }))
+      await Promise.all([
+        before ? undefined : setForwarding(slot.interfaceName, true),
+        this.#exclusively(() => this.#put({ slot, network, owner }, closeExisting)),
+      ])
     this.check()
-  }
-
-  async #openSlot(slot: SlotKey): Promise<void> {
-    const element = elementOf(slot)
-    await Promise.all([
-      setForwarding(slot.interfaceName, true),
-      this.#exclusively(async () => {
-        this.#open.add(element)
-        await this.#change(`add element inet ${this.#table} open { ${element} }`)
-      }),
-    ])
+    if (closeExisting) await closeRefused(this.#options, slot.address, network)
   }
 
   /**
@@ -127,15 +154,15 @@ export class Firewall {
    * again.
    */
   async close(slot: SlotKey): Promise<void> {
-    const element = elementOf(slot)
-    if (!this.#open.has(element)) return
+    if (!this.#slots.has(slot.address)) return
     await Promise.all([
       setForwarding(slot.interfaceName, false).catch(this.#options.onError),
       this.#exclusively(async () => {
-        this.#open.delete(element)
-        const named = `element inet ${this.#table} open { ${element} }`
-        // the `add` makes the `delete` succeed when the element is already gone
-        await this.#change(`add ${named}; delete ${named}`)
+        const state = this.#slots.get(slot.address)
+        if (!state) return
+        this.#slots.delete(slot.address)
+        await this.#change(changeCommands(this.#tableName, state.elements, new Map()))
+        if (state.isDiverted) this.#options.egress?.removePolicy(slot.address)
       }),
     ])
   }
@@ -159,33 +186,118 @@ export class Firewall {
     if (JSON.stringify(host) === JSON.stringify(this.#host)) return false
     await this.#exclusively(async () => {
       this.#host = host
-      await this.#change(hostNetworksUpdate(this.#table, host))
-      this.#rules = readTable(await this.#list()).rules
+      await this.#change([hostNetworksUpdate(this.#tableName, host)])
+      this.#rules = (await this.#table.content()).rules
     })
     return true
   }
 
-  /** Compares the table with the expected one. @returns the fault, if there is one */
-  examine(): Promise<string | undefined> {
+  /**
+   * Compares the table with the expected one: rules, and what is one element for each slot. The ranges of policies are not
+   * compared, as they can be very many: the monitor reports changes of these.
+   * @param isTouched whether the monitor has seen that another program changed ranges of policies
+   * @returns the fault, if there is one
+   */
+  examine(isTouched = false): Promise<string | undefined> {
     return this.#exclusively(async () => {
       if (this.#rules === undefined) return undefined
-      const found = await this.#list().then(readTable, (error: Error) => error)
+      const found = await this.#table.content().catch((error: Error) => error)
+      const what = found instanceof Error ? undefined : this.#differenceOf(found, isTouched)
       if (found instanceof Error)
-        this.#fault = `the firewall table '${this.#table}' is gone (${lastLine(found)})`
-      else if (found.rules !== this.#rules)
-        this.#fault = `the firewall table '${this.#table}' was changed by another program`
-      else if (found.open.symmetricDifference(this.#open).size > 0)
-        this.#fault = `the set 'open' of the firewall table '${this.#table}' was changed by another program`
+        this.#fault = `the firewall table '${this.#tableName}' is gone (${lastLine(found)})`
+      else if (what) this.#fault = `${what} changed by another program`
       return this.#fault
     })
   }
 
+  #differenceOf({ rules, elements }: TableContent, isTouched: boolean): string | undefined {
+    const table = `the firewall table '${this.#tableName}'`
+    if (rules !== this.#rules) return `${table} was`
+    const expected = joinElements([...this.#slots.values()].map((state) => state.elements))
+    for (const [name, found] of elements)
+      if (found.symmetricDifference(expected.get(name) ?? new Set()).size > 0)
+        return `the set '${name}' of ${table} was`
+    return isTouched ? `the policies of ${table} were` : undefined
+  }
+
   async remove(): Promise<void> {
-    await this.#process(`table inet ${this.#table} {}\ndelete table inet ${this.#table}\n`)
+    await this.#table.remove()
+    await removeDiversionRoute(this.#options.names)
   }
 
   dispose(): void {
-    this.#session.close()
+    this.#table.dispose()
+  }
+
+  /** Takes over the policies of machines that run. The proxy hears of them before packets are sent to it. */
+  async #adopt(known: readonly SlotPolicy[]): Promise<void> {
+    this.#slots.clear()
+    for (const { slot, network, owner } of known) {
+      if (!isClosed(network)) this.#keep({ slot, network, owner })
+      await setForwarding(slot.interfaceName, !isClosed(network))
+    }
+  }
+
+  /** Puts a policy in force for a slot, in one transaction. */
+  async #put(policy: SlotPolicy, closeExisting: boolean): Promise<void> {
+    const before = this.#slots.get(policy.slot.address)?.elements ?? new Map()
+    const { elements } = this.#keep(policy, closeExisting)
+    const commands = changeCommands(this.#tableName, before, elements)
+    if (commands.length > 0) await this.#change(commands)
+    if (hasRules(policy.network)) this.#options.onRules?.()
+  }
+
+  /** Records the policy of a slot, and tells the proxy. */
+  #keep({ slot, network, owner }: SlotPolicy, closeExisting = false): SlotState {
+    const isDiverted = this.#isDiverted(slot, network)
+    const state = { slot, network, owner, isDiverted, elements: this.#elementsOf(slot, network, isDiverted) }
+    if (isDiverted) this.#options.egress?.setPolicy(slot.address, ownerOf(state), network, closeExisting)
+    this.#slots.set(slot.address, state)
+    return state
+  }
+
+  /** Whether the proxy has connections of the slot, by this policy or an earlier one. */
+  #isDiverted({ address }: SlotKey, network: NetworkPolicy): boolean {
+    const wasDiverted = this.#slots.get(address)?.isDiverted ?? false
+    return this.#options.egress !== undefined && (wasDiverted || needsProxy(network))
+  }
+
+  /** What needs the proxy stays closed while there is none. */
+  #elementsOf(slot: SlotKey, network: NetworkPolicy, isDiverted: boolean): Elements {
+    if (!this.#noProxyBecause) return elementsOf(slot, network, { wasDiverted: isDiverted })
+    return needsProxy(network) ? new Map() : elementsOf(slot, network)
+  }
+
+  /** Installs the table, on a kernel that cannot divert connections without the proxy. */
+  async #replace(): Promise<void> {
+    const { egress, names } = this.#options
+    if (!egress) return this.#table.replace(this.#rulesWith(undefined))
+    this.#noProxyBecause = undefined
+    try {
+      await addDiversionRoute(names, egress.dns.address)
+      await this.#table.replace(this.#rulesWith(egress))
+    } catch (cause) {
+      this.#noProxyBecause = `this machine cannot send connections to the egress proxy (${lastLine(cause as Error)})`
+      await this.#table.replace(this.#rulesWith(undefined)).catch(() => {
+        throw cause
+      })
+      this.#options.onError(new Error(this.#noProxyBecause, { cause }))
+    }
+  }
+
+  #rulesWith(egress: Egress | undefined): string {
+    for (const state of this.#slots.values())
+      state.elements = this.#elementsOf(state.slot, state.network, state.isDiverted)
+    const elements = joinElements([...this.#slots.values()].map((state) => state.elements))
+    return firewallRules({ ...this.#options, egress }, { elements, host: this.#host })
+  }
+
+  #checkProxy(network: NetworkPolicy): void {
+    if (this.#noProxyBecause && needsProxy(network) && !isClosed(network))
+      throw new SandlotError(
+        'not_implemented',
+        `names, transforms and proxies in network rules cannot be put in force: ${this.#noProxyBecause}`,
+      )
   }
 
   /** Runs changes, comparisons and installations one at a time, so that a comparison never sees half of a change. */
@@ -196,47 +308,28 @@ export class Firewall {
   }
 
   /** Runs one transaction. When it fails, the table may be gone. */
-  async #change(commands: string): Promise<void> {
+  async #change(commands: readonly string[]): Promise<void> {
     try {
-      await this.#command(commands)
+      await this.#table.change(commands.join('; '))
     } catch (error) {
       this.#options.onError(error)
-      this.#fault = `the firewall table '${this.#table}' rejects changes (${lastLine(error as Error)})`
+      this.#fault = `the firewall table '${this.#tableName}' rejects changes (${lastLine(error as Error)})`
       this.#options.onDoubt()
     }
   }
+}
 
-  #list(): Promise<string> {
-    return this.#command(`list table inet ${this.#table}`)
-  }
+/** Whether a policy is more than open or closed. */
+export const hasRules = (network: NetworkPolicy): boolean =>
+  !isClosed(network) &&
+  (needsProxy(network) || network.allowRanges.length > 0 || network.denyRanges.length > 0)
 
-  /** Runs commands in the open nft session, else in a separate process, which prints the same output. */
-  async #command(commands: string): Promise<string> {
-    try {
-      return await this.#session.run(commands)
-    } catch (error) {
-      if (error instanceof NftRefusal) throw error
-      this.#options.onError(error)
-      return this.#process(`${commands}\n`)
-    }
-  }
+const isSame = (a: SlotPolicy, b: SlotPolicy): boolean =>
+  JSON.stringify([a.network, a.owner]) === JSON.stringify([b.network, b.owner])
 
-  async #process(input: string): Promise<string> {
-    return (await run('nft', ['-f', '-'], { input, timeoutMs: NFT_TIMEOUT_MS })).stdout
-  }
+function ownerOf({ owner, slot }: SlotPolicy): NetworkOwner {
+  if (!owner) throw new Error(`the policy of ${slot.address} needs the proxy and has no owner`)
+  return owner
 }
 
 const lastLine = (error: Error): string => error.message.split('\n')[0]!.slice(0, 200)
-
-/** Finds the first IPv4 resolver of the host that is not a loopback stub. */
-export function hostResolver(): string | undefined {
-  for (const file of ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']) {
-    try {
-      for (const line of readFileSync(file, 'utf8').split('\n')) {
-        const address = /^nameserver\s+(\S+)/.exec(line)?.[1]
-        if (address && isIPv4(address) && !address.startsWith('127.')) return address
-      }
-    } catch {}
-  }
-  return undefined
-}

@@ -26,6 +26,8 @@ export class NetworkGuard {
   readonly #stalled: StalledMachines
   #looking: Promise<void> | undefined
   #isDirty = false
+  /** Whether another program has changed ranges of policies since the last examination. */
+  #isTouched = false
   /** Whether the fault has been reported. */
   #isFaulty = false
 
@@ -36,9 +38,13 @@ export class NetworkGuard {
     this.#stalled = new StalledMachines({ stall, thaw, onThawed, onError })
   }
 
-  /** Examines the table; called when another program has changed it, and periodically. */
-  look(): Promise<void> {
+  /**
+   * Examines the table; called when another program has changed it, and periodically.
+   * @param isTouched whether another program has changed ranges of policies
+   */
+  look(isTouched = false): Promise<void> {
     this.#isDirty = true
+    this.#isTouched ||= isTouched
     this.#looking ??= this.#lookAll().finally(() => {
       this.#looking = undefined
     })
@@ -59,7 +65,9 @@ export class NetworkGuard {
 
   async #look(): Promise<void> {
     const { firewall, faultFile, onFault, onMended, onError } = this.#options
-    const reason = await firewall.examine()
+    const isTouched = this.#isTouched
+    this.#isTouched = false
+    const reason = await firewall.examine(isTouched)
     if (reason) {
       if (!this.#isFaulty) onFault(reason)
       this.#isFaulty = true

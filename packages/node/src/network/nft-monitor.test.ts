@@ -16,7 +16,7 @@ const groupsOfMonitors = (): number[] =>
 
 test('Ctrl-C in a terminal, which reaches the whole process group, does not end the monitor', async () => {
   const onError = vi.fn()
-  const monitor = new NftMonitor({ table: 'none', ownPid: () => undefined, onChange: () => {}, onError })
+  const monitor = new NftMonitor({ table: 'none', isOwn: () => false, onChange: () => {}, onError })
   monitor.start()
   await expect.poll(groupsOfMonitors).toHaveLength(1)
   const own = Number(

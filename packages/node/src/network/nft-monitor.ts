@@ -5,10 +5,13 @@ const RESTART_DELAY_MS = 1_000
 
 export interface NftMonitorOptions {
   table: string
-  /** Pid of the process that makes this server's changes. */
-  ownPid: () => number | undefined
-  /** Called when another process has changed the table, or changes may have been missed. */
-  onChange: () => void
+  /** Whether a process makes changes for this server. */
+  isOwn: (pid: number) => boolean
+  /**
+   * Called when another process has changed the table, or changes may have been missed.
+   * @param isTouched whether ranges of policies were changed, which are too many to compare
+   */
+  onChange: (isTouched: boolean) => void
   onError: (error: unknown) => void
 }
 
@@ -24,7 +27,7 @@ export class NftMonitor {
   }
 
   start(): void {
-    const { table, ownPid, onChange, onError } = this.#options
+    const { table, isOwn, onChange, onError } = this.#options
     // not `monitor ruleset`, which does not report the process; detached, because Ctrl-C must only reach the server,
     // which drains first
     const child = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
@@ -36,7 +39,7 @@ export class NftMonitor {
       // changes in between are found by a comparison
       this.#timer = setTimeout(() => {
         this.start()
-        onChange()
+        onChange(false)
       }, RESTART_DELAY_MS).unref()
     }
     child.once('error', ended)
@@ -44,15 +47,19 @@ export class NftMonitor {
     child.unref()
     ;(child.stdout as unknown as { unref(): void }).unref()
     const isOurs = new RegExp(`\\binet ${table}\\b`)
+    const isRange = new RegExp(`\\belement inet ${table} (policy|direct)_`)
     let isTouched = false
+    let isRangeTouched = false
     createInterface({ input: child.stdout! }).on('line', (line) => {
       const generation = /^# new generation \d+ by process (\d+)/.exec(line)
       if (!generation) {
         isTouched ||= isOurs.test(line) || line.startsWith('# ERROR')
+        isRangeTouched ||= isRange.test(line)
         return
       }
-      if (isTouched && Number(generation[1]) !== ownPid()) onChange()
+      if (isTouched && !isOwn(Number(generation[1]))) onChange(isRangeTouched)
       isTouched = false
+      isRangeTouched = false
     })
   }
 

@@ -25,6 +25,12 @@ export class NftSession {
   #running: Running | undefined
   #last: Promise<unknown> = Promise.resolve()
   #isClosed = false
+  readonly #flags: string
+
+  /** @param isTerse whether listings leave out the elements of sets and maps, which nft then does not read at all */
+  constructor({ isTerse = false }: { isTerse?: boolean } = {}) {
+    this.#flags = isTerse ? '-t -i' : '-i'
+  }
 
   /** @returns what nft printed @throws NftRefusal; any other Error when the session is broken and the outcome unknown */
   run(commands: string): Promise<string> {
@@ -58,7 +64,7 @@ export class NftSession {
   }
 
   #spawn(): ChildProcess {
-    const child = spawn('sh', ['-c', 'exec nft -i 2>&1'], {
+    const child = spawn('sh', ['-c', `exec nft ${this.#flags} 2>&1`], {
       stdio: ['pipe', 'pipe', 'ignore'],
       // Ctrl-C must only reach the server, which drains first
       detached: true,

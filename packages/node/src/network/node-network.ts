@@ -1,13 +1,19 @@
 import { readFileSync } from 'node:fs'
+import type { Egress } from '@sandlot/protocol'
 import type { InstanceNames } from '../instance-names.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import type { AddressRange } from './address-range.ts'
-import { Firewall } from './firewall.ts'
+import {
+  ConnectionRecorder,
+  type ConnectionRecorderOptions,
+  type RecordedSandbox,
+} from './connection-recorder.ts'
+import { Firewall, hasRules } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
-import { hostNetworks } from './host-networks.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
 import { NftMonitor } from './nft-monitor.ts'
+import type { CurrentHost } from './open-egress.ts'
 import { SlotFilters, setForwarding } from './slot-filters.ts'
 import type { SlotPool } from './slots.ts'
 
@@ -17,6 +23,11 @@ export interface NodeNetworkOptions {
   dns: string
   allowedRanges?: string[]
   maxConnections: number
+  host: CurrentHost
+  egress?: Egress
+  /** Whether connections of all sandboxes are recorded, not only of those with rules. */
+  recordAll?: boolean
+  emit: ConnectionRecorderOptions['emit']
   /** `<home>/run`. */
   runDir: string
   onError: (error: unknown) => void
@@ -33,12 +44,14 @@ export class NodeNetwork {
   readonly filters: SlotFilters
   readonly #options: NodeNetworkOptions
   readonly #monitor: NftMonitor
+  readonly #recorder: ConnectionRecorder
+  #machines: Machines | undefined
   #guard: NetworkGuard | undefined
   #slots: SlotPool | undefined
 
   constructor(options: NodeNetworkOptions) {
-    const { names, range, dns, allowedRanges, maxConnections, onError } = options
-    const look = () => void this.#guard?.look().catch(onError)
+    const { names, range, dns, allowedRanges, maxConnections, host, egress, recordAll, onError } = options
+    const look = (isTouched?: boolean) => void this.#guard?.look(isTouched).catch(onError)
     this.#options = options
     this.firewall = new Firewall({
       names,
@@ -46,14 +59,26 @@ export class NodeNetwork {
       dns,
       allowedRanges,
       maxConnections,
+      egress,
+      recordAll,
       onError,
-      host: () => hostNetworks(),
-      onDoubt: look,
+      host: () => host.read(),
+      onDoubt: () => look(),
+      onRules: () => this.#recorder.update(true),
     })
-    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => hostNetworks(), onError })
+    this.filters = new SlotFilters({ names, range, allowedRanges, host: () => host.read(), onError })
+    this.#recorder = new ConnectionRecorder({
+      names,
+      range: range.cidr,
+      resolver: egress?.dns.address,
+      sandboxAt: (address) => this.#recordedAt(address),
+      emit: options.emit,
+      onError,
+    })
+    egress?.onRecord((record) => this.#recorder.add(record))
     this.#monitor = new NftMonitor({
       table: names.nftTable,
-      ownPid: () => this.firewall.pid,
+      isOwn: (pid) => this.firewall.isOwn(pid),
       onChange: look,
       onError,
     })
@@ -63,6 +88,7 @@ export class NodeNetwork {
   async watch({ machines, slots, onStalled, onFault, onMended }: WatchOptions): Promise<void> {
     const { runDir, onError } = this.#options
     this.#slots = slots
+    this.#machines = machines
     this.#guard = new NetworkGuard({
       onStalled,
       onFault,
@@ -75,6 +101,7 @@ export class NodeNetwork {
       thaw: (machine) => machines.thaw(machine),
     })
     this.#monitor.start()
+    this.#updateRecorder()
     await this.#guard.look()
   }
 
@@ -90,10 +117,27 @@ export class NodeNetwork {
 
   /** Called every few seconds: examines the table, and applies changes of the host's networks. */
   async tend(): Promise<void> {
+    this.#updateRecorder()
     await this.#guard?.look()
     const slots = [...(this.#slots?.existing() ?? [])]
     if (await this.firewall.refreshHost()) await this.filters.attach(slots.map(({ index }) => index))
     for (const slot of slots) await this.#correctForwarding(slot.interfaceName, this.firewall.isOpen(slot))
+  }
+
+  #updateRecorder(): void {
+    this.#recorder.update(this.#options.recordAll === true || this.firewall.hasRules)
+  }
+
+  #recordedAt(address: string): RecordedSandbox | undefined {
+    const { recordAll = false } = this.#options
+    const found = this.firewall.policyAt(address) ?? (recordAll ? this.#closedAt(address) : undefined)
+    if (!found?.owner || !(recordAll || hasRules(found.network))) return undefined
+    return { owner: found.owner, network: found.network }
+  }
+
+  /** Finds a sandbox that may reach nothing, which the firewall does not know. */
+  #closedAt(address: string): LiveMachine | undefined {
+    return [...(this.#machines?.all() ?? [])].find(({ slot }) => slot.address === address)
   }
 
   /** Needed because switching `ip_forward` off and on switches forwarding on for every interface. */
@@ -108,6 +152,7 @@ export class NodeNetwork {
 
   close(): void {
     this.#monitor.close()
+    this.#recorder.close()
     this.firewall.dispose()
   }
 }

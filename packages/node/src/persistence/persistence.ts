@@ -88,7 +88,7 @@ export class Persistence {
 
   async resume(
     checkpointId: string,
-    { hasMemory, machineId, owner, network }: ResumeOptions,
+    { hasMemory, machineId, owner, sandboxId, network }: ResumeOptions,
   ): Promise<Resumed> {
     const { machines, frozenMachines } = this.#options
     if (machineId !== undefined && !hasMemory) await frozenMachines.saveFiles(machineId)
@@ -97,7 +97,8 @@ export class Persistence {
     if (held) await machines.end(held.machineId)
     return this.#options.tiers.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
-      const machine = await this.#startVerified(checkpointId, { ...source, owner, network })
+      const sandbox = { sandboxId, teamId: owner }
+      const machine = await this.#startVerified(checkpointId, { ...source, owner, sandbox, network })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
     })
   }

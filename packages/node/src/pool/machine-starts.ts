@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import { CLOSED, OPEN } from '@sandlot/protocol/node'
+import { OPEN } from '@sandlot/protocol/node'
 import type { Build } from '../builder/base-build.ts'
 import type { LiveMachine, MachineSource, StartOptions } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
@@ -49,6 +49,7 @@ export interface StartParts {
 export class MachineStarts {
   readonly #options: MachineStartsOptions
   readonly #oneTimeSources = new OneTimeSources<MachineSource>()
+  #onceCount = 0
   #parts!: StartParts
 
   constructor(options: MachineStartsOptions) {
@@ -68,9 +69,8 @@ export class MachineStarts {
 
   /** Starts and claims a machine from a source without warm machines, through the pool's queue. */
   async once(checkpointId: string, source: MachineSource): Promise<LiveMachine> {
-    // the memory may be resumed while another machine starts from the files
-    const part = source.checkpointDir ? 'memory' : 'files'
-    const key = `${checkpointId} ${part} ${JSON.stringify(source.network ?? CLOSED)}`
+    // a key of its own, because the machine is started with the policy of one sandbox
+    const key = `${checkpointId} ${++this.#onceCount}`
     const machine = await this.#oneTimeSources.during(key, source, () =>
       this.#parts.pool.takeOnce(key, { owner: source.owner ?? OWN_WORK }),
     )

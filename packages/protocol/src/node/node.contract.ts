@@ -4,7 +4,7 @@ import { newCheckpointId } from '../ids.ts'
 import type { BuildJob, BuildStep } from './build.ts'
 import type { Joined, KnownState, Machine, SandboxNode } from './contract.ts'
 import type { EventSubscription, NodeEvent, NodeEventOf, NodeEventType, SentEvent } from './events.ts'
-import { OPEN } from './network.ts'
+import { CLOSED, OPEN } from './network.ts'
 
 /** A node to run the suite on, with test-only calls that the contract does not have. */
 export interface NodeUnderContract {
@@ -44,6 +44,7 @@ export function nodeContract(name: string, open: () => Promise<NodeUnderContract
     const current = () => suite
 
     machineTests(current)
+    networkTests(current)
     checkpointTests(current)
     buildTests(current)
     eventTests(current)
@@ -238,6 +239,41 @@ function machineTests(current: Current): void {
   test('concurrent callers each get a machine of their own', async () => {
     const machines = await Promise.all([current().acquire(), current().acquire()])
     expect(new Set(machines.map(({ machineId }) => machineId)).size).toBe(2)
+  })
+}
+
+function networkTests(current: Current): void {
+  const policies = [
+    CLOSED,
+    OPEN,
+    { ...OPEN, denyRanges: ['192.0.2.0/24', '0.0.0.0/0'], allowRanges: ['11.0.0.0/8'] },
+  ]
+
+  test.each(policies)('what a machine may reach is replaced while it runs: %j', async (network) => {
+    const { node } = current()
+    const { machineId } = await current().start()
+    for (const closeExisting of [undefined, false, true])
+      await node.setNetwork(machineId, network, { closeExisting })
+    await node.setNetwork(machineId, network)
+    expect(await node.isGuestHealthy(machineId)).toBe(true)
+  })
+
+  test('concurrent changes of what a machine may reach all resolve', async () => {
+    const { node } = current()
+    const { machineId } = await current().start()
+    const changes = [...policies, ...policies].map((network) => node.setNetwork(machineId, network))
+    await Promise.all(changes)
+  })
+
+  test('a paused machine has no network to change, until it is resumed', async () => {
+    const { node } = current()
+    const { machineId } = await current().start()
+    const checkpointId = current().newCheckpoint()
+    await node.pause(machineId, checkpointId, { hasMemory: true })
+    await expect(node.setNetwork(machineId, CLOSED)).rejects.toMatchObject({ errorName: 'not_found' })
+    await current().resume(checkpointId, { machineId })
+    await node.thaw(machineId)
+    await node.setNetwork(machineId, CLOSED)
   })
 }
 
@@ -571,6 +607,7 @@ function refusalTests(current: Current): void {
     await refused(node.snapshot('none', none, { hasMemory: true, isTransient: false }), 'not_found')
     await refused(node.resume(none, { ...options, hasMemory: true }), 'not_found')
     await refused(node.thaw('none'), 'not_found')
+    await refused(node.setNetwork('none', OPEN), 'not_found')
     await refused(node.describe(none), 'not_found')
     await refused(node.diff(none, none), 'not_found')
     const build = { ...current().joined.builds[0]!, buildId: randomUUID(), checkpointId: none }

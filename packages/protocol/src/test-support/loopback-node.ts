@@ -21,6 +21,7 @@ const METHODS = [
   'snapshot',
   'resume',
   'thaw',
+  'setNetwork',
   'checkpoints',
   'describe',
   'diff',

@@ -18,7 +18,7 @@ const rotateKeyCommand = (): Command =>
       `
 Stop the server first (SIGTERM; sandboxes go on), and start it again afterwards. When this command is interrupted, even by
 a power cut, the server can read all secrets, and running the command again completes the change.
-The key is in <home>/secrets.key. Backups of the database need the key of their time: keep both together.
+The key is in <home>/secrets.key. A backup of the database can only be read with the key of its time.
 With the key in ${variableOf('secretsKey')}, put the new key before the present one, run this command, and remove the old one.
 
 Examples:

@@ -195,7 +195,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Replace the network rules of a sandbox; not available yet (501) */
+        /**
+         * Replace the rules for outgoing connections of a running sandbox
+         * @description Atomic, and for new connections: open ones live on unless closeExisting is true. allowPublicTraffic, maskRequestHost and httpsPorts stay as the create set them.
+         */
         put: operations["updateSandboxNetwork"];
         post?: never;
         delete?: never;
@@ -519,6 +522,46 @@ export interface paths {
         };
         /** List lifecycle events of one sandbox, which may have ended */
         get: operations["listSandboxEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sandboxes/{sandboxID}/egress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List where a sandbox connected to, also after the sandbox has ended
+         * @description Recorded for sandboxes with network rules, and for all with the setting recordEgress. The newest 10 000 records of a sandbox are kept, for as long as its events.
+         */
+        get: operations["listSandboxEgress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counters of the team's sandboxes since the start of the server, in the text format of Prometheus
+         * @description sandlot_egress_connections_total by verdict and reason, and sandlot_egress_records_dropped_total: records that were not kept because there were too many.
+         */
+        get: operations["getMetricsText"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1181,6 +1224,51 @@ export interface components {
         };
         /** @description Disk in MiB */
         DiskSizeMB: number;
+        /** @description Only where the proxy reads requests */
+        EgressHttpRequest: {
+            method: string;
+            host: string;
+            /** @description Without the query */
+            path: string;
+            status?: number;
+        };
+        EgressPage: {
+            /** @description In the order in which they ended, newest last */
+            records: components["schemas"]["EgressRecord"][];
+            /** @description cursor of the records after these, also when there are none yet */
+            nextCursor: string;
+            /** @description More records can be read now */
+            hasMore: boolean;
+        };
+        /** @enum {string} */
+        EgressProtocol: "tcp" | "udp" | "icmp" | "other" | "http" | "https" | "tls" | "dns";
+        /** @description A connection, an HTTP request or a DNS query of a sandbox. Protocols http and https: a request that the proxy read; tls: a connection whose name alone was read. Verdict failed: allowed, but the connection could not be made or was cut */
+        EgressRecord: {
+            /** @description UUID */
+            recordID: string;
+            /** Format: date-time */
+            startedAt: string;
+            /** @description Milliseconds */
+            durationMs: number;
+            protocol: components["schemas"]["EgressProtocol"];
+            /** @description Name of the destination, if one was seen: SNI, Host header or DNS question */
+            name?: string;
+            /** @description IPv4 address that the sandbox connected to */
+            address?: string;
+            port?: number;
+            /** @description Bytes that the sandbox sent */
+            bytesOut: number;
+            /** @description Bytes that the sandbox received */
+            bytesIn: number;
+            verdict: components["schemas"]["EgressVerdict"];
+            /** @description What decided, e.g. "allow *.example.com", "deny 0.0.0.0/0", "default" or "closed range" */
+            rule: string;
+            /** @description Why it was denied or failed, e.g. tls_rejected_by_client or name_not_found */
+            reason?: string;
+            http?: components["schemas"]["EgressHttpRequest"];
+        };
+        /** @enum {string} */
+        EgressVerdict: "allowed" | "denied" | "failed";
         /** @description An object without fields */
         Empty: Record<string, never>;
         /** @description Environment of every process in the sandbox */
@@ -1435,6 +1523,8 @@ export interface components {
             trafficAccessToken?: string | null;
             /** @description Domain of the sandbox's host names: <port>-<sandboxID>.<domain> */
             domain?: string | null;
+            /** @description What is accepted but probably not meant, e.g. network rules for a domain that is not allowed */
+            warnings?: string[];
         };
         SandboxAutoResumeConfig: {
             /**
@@ -1476,6 +1566,8 @@ export interface components {
             /** @description As in Sandbox */
             domain?: string | null;
             network?: components["schemas"]["SandboxNetworkConfig"];
+            /** @description What is accepted but probably not meant, e.g. network rules for a domain that is not allowed */
+            warnings?: string[];
             /**
              * @description What the pause kept; absent while the sandbox runs or is being paused
              * @enum {string}
@@ -1498,11 +1590,23 @@ export interface components {
             isTruncated: boolean;
         };
         SandboxEgressProxyConfig: {
-            /** @description host:port of a SOCKS5 proxy */
+            /** @description host:port of a SOCKS5 proxy, at most 255 bytes */
             address: string;
+            /** @description At most 255 bytes */
             username?: string;
+            /** @description At most 255 bytes, only with a username. Never returned */
             password?: string;
+            tls?: components["schemas"]["SandboxEgressProxyTlsConfig"] | null;
         } | null;
+        /** @description TLS to the proxy, 1.2 or newer; the certificate is always verified */
+        SandboxEgressProxyTlsConfig: {
+            /** @description Speak TLS with the proxy. Default true */
+            enabled?: boolean;
+            /** @description Name that the certificate of the proxy must have, at most 253 characters. Default: the host of the address */
+            serverName?: string;
+            /** @description PEM of the authorities that the certificate must come from instead of the public ones, at most 8192 bytes. Never returned */
+            caCert?: string;
+        };
         SandboxEvent: {
             /** Format: uuid */
             id: string;
@@ -1545,6 +1649,7 @@ export interface components {
              * @description updated only: the new end of the sandbox's time
              */
             set_timeout?: string;
+            network_egress?: components["schemas"]["SandboxEventNetwork"];
             /** @description updated only: why the sandbox was frozen; null: it runs again */
             stalled?: string | null;
             /** @description updated only: the checkpoint that it was rolled back to */
@@ -1584,6 +1689,12 @@ export interface components {
             /** @description Milliseconds */
             execution_time: number;
         };
+        /** @description updated only: the new rules for outgoing connections, at most 100 entries of each list */
+        SandboxEventNetwork: {
+            allowed_cidrs: string[];
+            denied_cidrs: string[];
+            allowed_domains: string[];
+        };
         SandboxForkRequest: {
             /**
              * @description Seconds that each copy lives, from now
@@ -1605,8 +1716,15 @@ export interface components {
             tokens?: components["schemas"]["SandboxIamTokens"];
         };
         SandboxIamToken: {
+            /**
+             * @description Who the token is for, the claim aud
+             * @default
+             */
             audience: string;
-            /** @description JWT-SVID */
+            /**
+             * @description JWT-SVID
+             * @default
+             */
             tokenType: string;
         };
         SandboxIamTokens: {
@@ -1670,43 +1788,53 @@ export interface components {
             diskTotal: number;
         };
         SandboxNetworkConfig: {
-            /** @description false: ports other than that of envd need the traffic access token. Default true */
-            allowPublicTraffic?: boolean;
-            /** @description Addresses, CIDR blocks, domains or *.domain that the sandbox may reach. Not available yet (501) */
+            /** @description false: ports other than that of envd need the traffic access token. null: the default, true */
+            allowPublicTraffic?: boolean | null;
+            /** @description IPv4 addresses, CIDR blocks, domains, *.domain (any depth below it) and * that the sandbox may reach, also when denyOut names them. Domains hold for ports 80 and 443, and need 0.0.0.0/0 in denyOut */
             allowOut?: string[];
-            /** @description Addresses and CIDR blocks that the sandbox may not reach. Only ["0.0.0.0/0"] is available, else 501 */
+            /** @description IPv4 addresses and CIDR blocks that the sandbox may not reach. Default: none */
             denyOut?: string[];
             egressProxy?: components["schemas"]["SandboxEgressProxyConfig"];
-            /** @description Rules by domain. Not available yet (501) */
+            /** @description Rules by domain or *.domain; an exact domain comes before the longest *.domain. They do not allow a domain */
             rules?: {
                 [key: string]: components["schemas"]["SandboxNetworkRule"][];
             };
-            /** @description Host header that servers in the sandbox see; the placeholder PORT in braces is the port */
+            /** @description IPv4 addresses of the resolvers for a sandbox with domains in allowOut; [] for no DNS. Default: that of the server */
+            dnsServers?: string[];
+            /** @description Host header that servers in the sandbox see, host or host:port; ${PORT} is the port. Default: that of the request */
             maskRequestHost?: string;
-            /** @description Ports whose servers speak TLS. Not available yet (501) */
+            /** @description Ports whose servers speak TLS, other than that of envd; certificates are not verified */
             httpsPorts?: number[];
         };
         SandboxNetworkRule: {
             transform?: components["schemas"]["SandboxNetworkTransform"];
         };
         SandboxNetworkTransform: {
-            /** @description Headers set on requests to the domain */
+            /** @description Headers set on requests to the domain, which replace headers of the same name. Values may contain ${e2b.secrets.<name>} and ${e2b.identity.tokens.<name>} */
             headers?: {
                 [key: string]: string;
             };
         };
-        /** @description A field that is left out is cleared */
+        /** @description Replaces all rules for outgoing connections: a field that is left out is cleared */
         SandboxNetworkUpdateConfig: {
-            allow_internet_access?: boolean;
-            /** @description Addresses, CIDR blocks, domains or *.domain that the sandbox may reach. Not available yet (501) */
+            /** @description false: like denyOut with only 0.0.0.0/0. Default true */
+            allow_internet_access?: boolean | null;
+            /** @description IPv4 addresses, CIDR blocks, domains, *.domain (any depth below it) and * that the sandbox may reach, also when denyOut names them. Domains hold for ports 80 and 443, and need 0.0.0.0/0 in denyOut */
             allowOut?: string[];
-            /** @description Addresses and CIDR blocks that the sandbox may not reach. Only ["0.0.0.0/0"] is available, else 501 */
+            /** @description IPv4 addresses and CIDR blocks that the sandbox may not reach. Default: none */
             denyOut?: string[];
             egressProxy?: components["schemas"]["SandboxEgressProxyConfig"];
-            /** @description Rules by domain. Not available yet (501) */
+            /** @description Rules by domain or *.domain; an exact domain comes before the longest *.domain. They do not allow a domain */
             rules?: {
                 [key: string]: components["schemas"]["SandboxNetworkRule"][];
             };
+            /** @description IPv4 addresses of the resolvers for a sandbox with domains in allowOut; [] for no DNS. Default: that of the server */
+            dnsServers?: string[];
+            /**
+             * @description true: also cut open connections that the new rules refuse. Default false
+             * @default false
+             */
+            closeExisting?: boolean;
         };
         /**
          * @description What happens at the end of the sandbox's time
@@ -2773,7 +2901,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description A field that is left out is cleared */
+        /** @description Replaces all rules for outgoing connections: a field that is left out is cleared */
         requestBody?: {
             content: {
                 "application/json": components["schemas"]["SandboxNetworkUpdateConfig"];
@@ -2794,7 +2922,7 @@ export interface operations {
             409: components["responses"]["409"];
             429: components["responses"]["429"];
             500: components["responses"]["500"];
-            501: components["responses"]["501"];
+            503: components["responses"]["503"];
             "4XX": components["responses"]["4XX"];
             "5XX": components["responses"]["5XX"];
         };
@@ -3486,6 +3614,78 @@ export interface operations {
             401: components["responses"]["401"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    listSandboxEgress: {
+        parameters: {
+            query?: {
+                /** @description nextCursor of an earlier page. Default: the newest records, or from since on */
+                cursor?: string;
+                /** @description Most records of a page */
+                limit?: number;
+                /** @description Only what began then or later */
+                since?: string;
+                verdict?: components["schemas"]["EgressVerdict"];
+                protocol?: components["schemas"]["EgressProtocol"];
+                /** @description Only this destination; *.name for all names below it */
+                name?: string;
+                /** @description true: when there is no record, wait up to 20 s for one. Send the next request with nextCursor */
+                follow?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the sandbox; <sandboxID>-<clientID> of old clients works too */
+                sandboxID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EgressPage"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getMetricsText: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             "4XX": components["responses"]["4XX"];

@@ -18,31 +18,14 @@ beforeEach(async () => {
   listener = createServer((request, response) => t.server.fastify.routing(request, response))
   await once(listener.listen(0, '127.0.0.1'), 'listening')
   origin = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`
-  const { sandboxID } = await t.create()
-  await giveTokens(sandboxID, { aws: { audience: 'sts.amazonaws.com', tokenType: 'JWT-SVID' } })
-  const { teamId } = (await rowOf(sandboxID))!
+  const tokens = { aws: { audience: 'sts.amazonaws.com', tokenType: 'JWT-SVID' } }
+  const { sandboxID } = await t.create({ iam: { tokens } })
+  const { teamId } = await t.inStore((store) =>
+    store.selectFrom('sandboxes').select('team_id as teamId').executeTakeFirstOrThrow(),
+  )
   owner = { sandboxId: sandboxID, teamId }
 })
 afterEach(() => void listener.close())
-
-const rowOf = (id: string) =>
-  t.inStore((store) =>
-    store
-      .selectFrom('sandboxes')
-      .select(['team_id as teamId', 'settings'])
-      .where('id', '=', id)
-      .executeTakeFirst(),
-  )
-
-/** Changes the settings in the row, and starts the server again, which reads them. */
-async function giveTokens(id: string, tokens: Record<string, { audience: string; tokenType: string }>) {
-  const { settings } = (await rowOf(id))!
-  const changed = JSON.stringify({ ...JSON.parse(settings), iam: { tokens } })
-  await t.inStore((store) =>
-    store.updateTable('sandboxes').set({ settings: changed }).where('id', '=', id).execute(),
-  )
-  await t.crash()
-}
 
 const tokenFor = (name = 'aws', from = owner) => t.server.credentials.identityToken(from, name)
 const published = async () =>

@@ -338,6 +338,7 @@ export class NodeDouble implements SandboxNode {
     this.#checkAlive(machineId)
     if (this.failSetNetwork-- > 0) throw new SandlotError('firewall_unavailable', 'the table is gone')
     if (closeExisting) this.cut.push(machineId)
+    if (this.frozen.has(machineId)) throw new SandlotError('not_found', `machine '${machineId}' does not run`)
     this.policies.set(machineId, network)
   }
   async init(machineId: string, init: MachineInit) {

@@ -1,0 +1,33 @@
+/** A block of IPv4 addresses. */
+export interface Cidr {
+  /** First address, as a number. */
+  network: number
+  /** Length of the prefix, 0 to 32. */
+  bits: number
+}
+
+const NUMBER_OF_ADDRESSES = 2 ** 32
+
+/** Parses `192.0.2.0/24`, or an address, as /32. Bits below the prefix are cleared. The text must be valid. */
+export function parseCidr(text: string): Cidr {
+  const [address, bits = '32'] = text.split('/')
+  return networkOf(toNumber(address!), Number(bits))
+}
+
+export const toNumber = (address: string): number =>
+  address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
+
+export const toAddress = (number: number): string =>
+  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.')
+
+export const contains = ({ network, bits }: Cidr, address: number): boolean =>
+  networkOf(address, bits).network === network
+
+/** Returns the block with this prefix length that contains an address. */
+export function networkOf(address: number, bits: number): Cidr {
+  const size = 2 ** (32 - bits)
+  return { network: address - (address % size), bits }
+}
+
+/** Returns the mask of a prefix length, e.g. `255.255.255.0` for 24. */
+export const maskOf = (bits: number): string => toAddress(NUMBER_OF_ADDRESSES - 2 ** (32 - bits))

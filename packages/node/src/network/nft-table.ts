@@ -1,0 +1,87 @@
+import { run } from '../host/run.ts'
+import { COMPARED_SETS, rulesOf, slotElementsOf } from './firewall-rules.ts'
+import { NftRefusal, NftSession } from './nft-session.ts'
+
+/** Long enough for a thousand policies with a hundred ranges each. */
+const NFT_TIMEOUT_MS = 60_000
+/** Number of ids of processes that are remembered; the monitor reports their changes within moments. */
+const MAX_OWN_PIDS = 16
+
+/** What `examine` compares: the rules, and the elements of the sets and maps with one element for each slot. */
+export interface TableContent {
+  rules: string
+  elements: Map<string, Set<string>>
+}
+
+/** One nftables table of the family inet, changed through open nft sessions. */
+export class NftTable {
+  readonly #name: string
+  readonly #onError: (error: unknown) => void
+  readonly #session = new NftSession()
+  /** Reads rules without the elements of maps, of which there can be very many. */
+  readonly #terse = new NftSession({ isTerse: true })
+  /** Processes beside the session that have changed the table, the newest last. */
+  readonly #ownPids: number[] = []
+
+  constructor(name: string, onError: (error: unknown) => void) {
+    this.#name = name
+    this.#onError = onError
+  }
+
+  /** Whether a process makes changes for this server. */
+  isOwn(pid: number): boolean {
+    return pid === this.#session.pid || this.#ownPids.includes(pid)
+  }
+
+  /** Runs one transaction, which must be one line, in the open session, else in a separate process. */
+  async change(commands: string): Promise<void> {
+    await this.#command(commands)
+  }
+
+  /** Replaces the whole table. @param input for `nft -f` */
+  async replace(input: string): Promise<void> {
+    await this.#process(input)
+  }
+
+  /** @throws Error when the table is gone */
+  async content(): Promise<TableContent> {
+    const rules = rulesOf(this.#name, await this.#terse.run('list ruleset inet'))
+    if (rules === undefined) throw new Error('No such table')
+    const elements = new Map<string, Set<string>>()
+    for (const name of COMPARED_SETS) elements.set(name, slotElementsOf(await this.#list(name)))
+    return { rules: `${rules}\n${await this.#list('host_networks')}`, elements }
+  }
+
+  async remove(): Promise<void> {
+    await this.#process(`table inet ${this.#name} {}\ndelete table inet ${this.#name}\n`)
+  }
+
+  dispose(): void {
+    this.#session.close()
+    this.#terse.close()
+  }
+
+  #list(set: string): Promise<string> {
+    return this.#command(
+      `list ${set === 'host_networks' || set === 'resolved' ? 'set' : 'map'} inet ${this.#name} ${set}`,
+    )
+  }
+
+  async #command(commands: string): Promise<string> {
+    try {
+      return await this.#session.run(commands)
+    } catch (error) {
+      if (error instanceof NftRefusal) throw error
+      this.#onError(error)
+      return this.#process(`${commands}\n`)
+    }
+  }
+
+  async #process(input: string): Promise<string> {
+    const onPid = (pid: number) => {
+      this.#ownPids.push(pid)
+      if (this.#ownPids.length > MAX_OWN_PIDS) this.#ownPids.shift()
+    }
+    return (await run('nft', ['-f', '-'], { input, timeoutMs: NFT_TIMEOUT_MS, onPid })).stdout
+  }
+}
