@@ -1,9 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Egress } from '@sandlot/protocol'
 import { ALL_RANGES, type ConnectionRecord, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createEgress } from './egress.ts'
+import { openEgressAuthority } from './intercept/authority.ts'
 import { a, type NameServer, startNameServer } from './test-support/name-server.ts'
 import { PrivateNetwork, SANDBOX } from './test-support/private-network.ts'
 import { startTlsServer, type TlsTestServer } from './test-support/tls-server.ts'
@@ -19,6 +23,7 @@ let records: ConnectionRecord[]
 let first: TlsTestServer
 let second: TlsTestServer
 const servers: Server[] = []
+const directory = mkdtempSync(join(tmpdir(), 'egress-test-'))
 
 beforeAll(async () => {
   network = new PrivateNetwork()
@@ -28,6 +33,7 @@ beforeAll(async () => {
   egress = await createEgress({
     log: pino({ level: 'silent' }),
     credentials: { secret: async () => undefined, identityToken: async () => undefined },
+    authority: await openEgressAuthority(directory),
     dns: [names.address],
     closedRanges: ['10.0.0.0/8', '127.0.0.0/8', '203.0.113.0/24'],
     dnsListen: { address: '127.0.0.1', port: 0 },
@@ -57,6 +63,7 @@ afterAll(async () => {
   await egress?.close()
   await Promise.all([first?.close(), second?.close(), names?.close()])
   network?.close()
+  rmSync(directory, { recursive: true })
 })
 
 const setPolicy = (fields: Partial<NetworkPolicy>, closeExisting = false) =>
@@ -199,6 +206,41 @@ describe('TLS', () => {
     expect(performance.now() - startedAt).toBeGreaterThan(HEAD_TIMEOUT_MS - 50)
     await recorded({ verdict: 'denied' })
   })
+})
+
+describe('HTTP', () => {
+  test('requests on port 80 are decided by their Host, and what is no HTTP by the address', async () => {
+    const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
+    await serve('192.0.2.10', 80, (socket) => socket.once('data', () => socket.end(answer)))
+    allowOnly('first.test')
+    const get = (name: string) =>
+      network.run([
+        'curl',
+        '-sS',
+        '--max-time',
+        '5',
+        '--resolve',
+        `${name}:80:192.0.2.10`,
+        `http://${name}/a?b=c`,
+      ])
+    expect(await get('first.test')).toEqual({ code: 0, output: 'ok' })
+    await recorded({ protocol: 'http', verdict: 'allowed', rule: 'allow first.test' })
+    expect((await get('second.test')).output).not.toContain('ok')
+    await recorded({ protocol: 'http', verdict: 'denied', name: 'second.test' })
+    const other = await network.connect('192.0.2.10', 80)
+    other.write('\x16\x03\x01')
+    expect(await received(other)).toBe('<ECONNRESET>')
+  })
+})
+
+test('names with a transform are intercepted, if they are allowed', async () => {
+  const transforms = { 'first.test': { 'X-Added': 'value' }, 'second.test': { 'X-Added': 'value' } }
+  setPolicy({ allowNames: ['first.test'], denyRanges: [ALL_RANGES], transforms })
+  // the upstream's certificate is trusted by nobody
+  expect((await fetchByTls('192.0.2.10', 'first.test', ['-w', ' %{http_code}'])).output).toMatch(/ 502$/)
+  await recorded({ protocol: 'https', name: 'first.test', rule: 'allow first.test' })
+  expect((await fetchByTls('198.51.100.20', 'second.test')).code).toBe(35)
+  await recorded({ protocol: 'tls', name: 'second.test', verdict: 'denied' })
 })
 
 describe('other connections', () => {

@@ -1,11 +1,14 @@
 import type { Socket } from 'node:net'
 import type { Egress, EgressCredentials } from '@sandlot/protocol'
 import type { Logger } from 'pino'
-import type { HttpContext, HttpGate, Interceptor } from './connection.ts'
+import type { HttpContext } from './connection.ts'
 import { createDial } from './dial.ts'
 import { Queries } from './dns/queries.ts'
 import { startDnsServer } from './dns/server.ts'
 import type { UpstreamServer } from './dns/upstream.ts'
+import { createHttpGate } from './http/gate.ts'
+import type { EgressAuthority } from './intercept/authority.ts'
+import { createInterceptor } from './intercept/interceptor.ts'
 import { compilePolicy } from './policy.ts'
 import { ClosedRanges } from './ranges.ts'
 import { Recorder } from './recorder.ts'
@@ -21,6 +24,8 @@ const MAX_QUERIES = 2_000
 export interface EgressOptions {
   log: Logger
   credentials: EgressCredentials
+  /** Signs for names with transforms (`openEgressAuthority`); sandboxes must trust it. */
+  authority: EgressAuthority
   /** Resolvers of the host, IPv4 addresses with `:port` unless it is 53. */
   dns: string[]
   /** IPv4 CIDR blocks that no sandbox reaches, whatever its policy says. */
@@ -46,12 +51,6 @@ export interface EgressOptions {
   headTimeoutMs?: number
   /** Time without bytes after which a connection is cut. Default: an hour; dead peers are found by TCP keep-alive. */
   idleTimeoutMs?: number
-  /** Serves port 80. Absent: requests are refused. */
-  httpGate?: (context: HttpContext) => HttpGate
-  /** Serves names with a transform. Absent: connections to such names are refused. */
-  interceptor?: (context: HttpContext) => Promise<Interceptor>
-  /** Returns PEM of what sandboxes must trust to reach names with a transform. Default: nothing. */
-  caBundle?: () => string
 }
 
 /** Starts the proxy and the resolver. @throws SandlotError firewall_unavailable */
@@ -65,8 +64,8 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
     ...{ dial, recorder, credentials: options.credentials, log: options.log },
     upstreamCas: options.upstreamCas ?? [],
   }
-  const httpGate = options.httpGate?.(context) ?? refuseAll(recorder)
-  const interceptor = (await options.interceptor?.(context)) ?? refuseAll(recorder)
+  const httpGate = createHttpGate(context)
+  const interceptor = await createInterceptor(context, options.authority)
   const proxy = new TcpProxy({
     ...{ sandboxes, recorder, dial, httpGate, interceptor },
     maxConnections: options.maxConnections ?? 2_500,
@@ -91,7 +90,7 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
     setPolicy: (address, owner, policy, closeExisting = false) =>
       sandboxes.set(address, owner, compilePolicy(policy, closed), closeExisting),
     removePolicy: (address) => sandboxes.remove(address),
-    caBundle: options.caBundle ?? (() => ''),
+    caBundle: () => options.authority.caBundle(),
     onRecord: (hook) => recorder.onRecord(hook),
     async close() {
       sandboxes.removeAll()
@@ -113,13 +112,3 @@ function parseServer(text: string): UpstreamServer {
   const [address, port] = text.split(':')
   return { address: address!, port: port === undefined ? 53 : Number(port) }
 }
-
-/** Stands in for a part that is not there: what it would have read is not let through unread. */
-const refuseAll = (recorder: Recorder): HttpGate & Interceptor => ({
-  serve(connection) {
-    connection.socket.resetAndDestroy()
-    const outcome = { protocol: 'tcp', bytesOut: 0, bytesIn: 0, verdict: 'failed', rule: 'proxy' } as const
-    recorder.record(connection, { ...outcome, reason: 'not_available' })
-  },
-  close() {},
-})

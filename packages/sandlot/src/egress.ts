@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { createEgress, createHttpGate, createInterceptor, openEgressAuthority } from '@sandlot/egress'
+import { createEgress, openEgressAuthority } from '@sandlot/egress'
 import { type Egress, type EgressCredentials, type EgressHost, SandlotError } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 
@@ -37,15 +37,12 @@ export async function openEgress(
   const authority = await openEgressAuthority(join(home, 'ca'))
   return createEgress({
     log: logger,
-    credentials,
+    ...{ credentials, authority },
     dns: [host.dns],
     dnsListen: { address: host.dnsAddress, port: 0 },
     closedRanges: host.closedRanges,
     allowedRanges: host.allowedRanges,
     hostNetworks: host.hostNetworks,
     maxConnections: host.maxConnections,
-    httpGate: createHttpGate,
-    interceptor: (context) => createInterceptor(context, authority),
-    caBundle: () => authority.caBundle(),
   })
 }

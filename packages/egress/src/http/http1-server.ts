@@ -53,6 +53,8 @@ export class Http1Server {
   accept(socket: Duplex, scope: RequestScope): void {
     this.#connections.set(socket, { scope, pending: 0, tail: Promise.resolve() })
     this.#server.emit('connection', socket)
+    // the socket comes paused, and the server does not know that
+    socket.resume()
   }
 
   close(): void {
