@@ -90,6 +90,7 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
     setPolicy: (address, owner, policy, closeExisting = false) =>
       sandboxes.set(address, owner, compilePolicy(policy, closed), closeExisting),
     removePolicy: (address) => sandboxes.remove(address),
+    caBundle: () => options.authority.caBundle(),
     onRecord: (hook) => recorder.onRecord(hook),
     async close() {
       sandboxes.removeAll()

@@ -101,9 +101,9 @@ async function openHost(options: NodeOptions) {
     stateDir: join(runDir, 'runsc'),
   })
   const cgroups = new Cgroups()
-  const currentHost = new CurrentHost()
+  const events = new EventLog(onError)
   const shared = {
-    host: currentHost,
+    host: new CurrentHost(),
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
     allowedRanges: options.allowedRanges,
     maxConnections: options.maxConnections,
@@ -117,6 +117,7 @@ async function openHost(options: NodeOptions) {
     runDir,
     egress,
     recordAll: options.recordEgress,
+    emit: (event) => events.emit(event),
   })
   const { firewall, filters } = network
   const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
@@ -132,7 +133,7 @@ async function openHost(options: NodeOptions) {
     slots,
     machines,
     sampler: new Sampler(cgroups, driver),
-    events: new EventLog(onError),
+    events,
   }
 }
 

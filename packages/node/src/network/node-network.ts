@@ -4,7 +4,12 @@ import type { InstanceNames } from '../instance-names.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import type { AddressRange } from './address-range.ts'
-import { Firewall } from './firewall.ts'
+import {
+  ConnectionRecorder,
+  type ConnectionRecorderOptions,
+  type RecordedSandbox,
+} from './connection-recorder.ts'
+import { Firewall, hasRules } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
 import { NftMonitor } from './nft-monitor.ts'
@@ -20,7 +25,9 @@ export interface NodeNetworkOptions {
   maxConnections: number
   host: CurrentHost
   egress?: Egress
+  /** Whether connections of all sandboxes are recorded, not only of those with rules. */
   recordAll?: boolean
+  emit: ConnectionRecorderOptions['emit']
   /** `<home>/run`. */
   runDir: string
   onError: (error: unknown) => void
@@ -37,6 +44,8 @@ export class NodeNetwork {
   readonly filters: SlotFilters
   readonly #options: NodeNetworkOptions
   readonly #monitor: NftMonitor
+  readonly #recorder: ConnectionRecorder
+  #machines: Machines | undefined
   #guard: NetworkGuard | undefined
   #slots: SlotPool | undefined
 
@@ -55,8 +64,18 @@ export class NodeNetwork {
       onError,
       host: () => host.read(),
       onDoubt: () => look(),
+      onRules: () => this.#recorder.update(true),
     })
     this.filters = new SlotFilters({ names, range, allowedRanges, host: () => host.read(), onError })
+    this.#recorder = new ConnectionRecorder({
+      names,
+      range: range.cidr,
+      resolver: egress?.dns.address,
+      sandboxAt: (address) => this.#recordedAt(address),
+      emit: options.emit,
+      onError,
+    })
+    egress?.onRecord((record) => this.#recorder.add(record))
     this.#monitor = new NftMonitor({
       table: names.nftTable,
       isOwn: (pid) => this.firewall.isOwn(pid),
@@ -69,6 +88,7 @@ export class NodeNetwork {
   async watch({ machines, slots, onStalled, onFault, onMended }: WatchOptions): Promise<void> {
     const { runDir, onError } = this.#options
     this.#slots = slots
+    this.#machines = machines
     this.#guard = new NetworkGuard({
       onStalled,
       onFault,
@@ -81,6 +101,7 @@ export class NodeNetwork {
       thaw: (machine) => machines.thaw(machine),
     })
     this.#monitor.start()
+    this.#updateRecorder()
     await this.#guard.look()
   }
 
@@ -96,10 +117,27 @@ export class NodeNetwork {
 
   /** Called every few seconds: examines the table, and applies changes of the host's networks. */
   async tend(): Promise<void> {
+    this.#updateRecorder()
     await this.#guard?.look()
     const slots = [...(this.#slots?.existing() ?? [])]
     if (await this.firewall.refreshHost()) await this.filters.attach(slots.map(({ index }) => index))
     for (const slot of slots) await this.#correctForwarding(slot.interfaceName, this.firewall.isOpen(slot))
+  }
+
+  #updateRecorder(): void {
+    this.#recorder.update(this.#options.recordAll === true || this.firewall.hasRules)
+  }
+
+  #recordedAt(address: string): RecordedSandbox | undefined {
+    const { recordAll = false } = this.#options
+    const found = this.firewall.policyAt(address) ?? (recordAll ? this.#closedAt(address) : undefined)
+    if (!found?.owner || !(recordAll || hasRules(found.network))) return undefined
+    return { owner: found.owner, network: found.network }
+  }
+
+  /** Finds a sandbox that may reach nothing, which the firewall does not know. */
+  #closedAt(address: string): LiveMachine | undefined {
+    return [...(this.#machines?.all() ?? [])].find(({ slot }) => slot.address === address)
   }
 
   /** Needed because switching `ip_forward` off and on switches forwarding on for every interface. */
@@ -114,6 +152,7 @@ export class NodeNetwork {
 
   close(): void {
     this.#monitor.close()
+    this.#recorder.close()
     this.firewall.dispose()
   }
 }

@@ -5,12 +5,13 @@
  */
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import type { Egress } from '@sandlot/protocol'
-import type { NetworkOwner, NetworkPolicy } from '@sandlot/protocol/node'
+import type { ConnectionRecord, NetworkOwner, NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { namesFor } from '../instance-names.ts'
 import { parseAddressRange } from './address-range.ts'
+import { ConnectionRecorder } from './connection-recorder.ts'
 import { Firewall } from './firewall.ts'
 import type { PacketAgent } from './packet-agent.fixture.ts'
 import { remote } from './packet-remote.fixture.ts'
@@ -63,6 +64,8 @@ class World {
   firewall!: Firewall
   filters!: SlotFilters
   pool!: SlotPool
+  recorder!: ConnectionRecorder
+  readonly records: ConnectionRecord[] = []
   proxyPort = 0
   options: WorldOptions = {}
 
@@ -97,6 +100,17 @@ ip route add default via ${OUTSIDE}`)
     this.pool = new SlotPool({ names, range, maxSlots: 2, filters: this.filters, onError })
     this.firewall = this.createFirewall()
     await this.firewall.install([])
+    this.recorder = new ConnectionRecorder({
+      names,
+      range: RANGE,
+      resolver: EGRESS_DNS.address,
+      sandboxAt: (address) => {
+        const { owner, network } = this.firewall.policyAt(address) ?? {}
+        return owner && network && { owner, network }
+      },
+      emit: ({ records }) => void this.records.push(...records),
+      onError,
+    })
     if (this.options.hasEgress)
       await this.host.serve({ host: EGRESS_DNS.address, udp: [EGRESS_DNS.port], tcp: [EGRESS_DNS.port] })
     for (let i = 0; i < 2; i++) {
@@ -130,6 +144,7 @@ ip route add default via ${OUTSIDE}`)
         void this.egressCalls.push(`${address} ${sandboxId} ${allowNames}${closeExisting ? ' closing' : ''}`),
       removePolicy: (address) => void this.egressCalls.push(`${address} removed`),
       onRecord: () => {},
+      caBundle: () => '',
       close: async () => {},
     }
   }
@@ -160,6 +175,17 @@ const methods = {
   accepted: (where: 'host' | 'outside') => world[where].accepted(),
   resetProxy: () => world.host.reset(),
   serveOnHost: (options: never) => world.host.serve(options),
+  record: async (isOn: boolean) => world.recorder.update(isOn),
+  records: async () => world.records.splice(0),
+  /** Kills the processes that the recorder has started. */
+  async killRecorders(): Promise<void> {
+    for (const name of await readdir('/proc')) {
+      const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')
+      const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '')
+      const isChild = Number(/\) \S (\d+)/.exec(stat)?.[1]) === process.pid
+      if (isChild && /^(conntrack\0-E|nft\0monitor)/.test(line)) process.kill(Number(name), 'SIGKILL')
+    }
+  },
   /** Connects from the host itself. */
   hostUdp: (options: never) => world.host.udp(options),
   info: async () => ({

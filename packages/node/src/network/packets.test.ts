@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type ConnectionRecord, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Attempt } from './packet-agent.fixture.ts'
 import { remote } from './packet-remote.fixture.ts'
 import type { PacketWorld, WorldOptions } from './packet-world.fixture.ts'
@@ -304,4 +304,107 @@ describe('without a proxy', () => {
       await world.restart([])
     },
   )
+})
+
+describe('the record', () => {
+  /** Addresses of connections before the tests, one that is denied and one that is not. */
+  const WARM_UP = ['11.9.9.9', '93.184.1.1']
+  beforeAll(async () => {
+    await openWorld({ hasEgress: true })
+    await world.record(true)
+    // the programs report nothing before they listen
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    const seen = new Set<string>()
+    await vi.waitFor(
+      async () => {
+        await udp(WARM_UP[0]!, 8080, { timeoutMs: 50 })
+        await udp(WARM_UP[1]!, 8080)
+        await world.forget(0)
+        for (const { verdict } of await world.records()) seen.add(verdict)
+        expect(seen.size).toBe(2)
+      },
+      { timeout: 20_000, interval: 500 },
+    )
+  }, 40_000)
+  afterAll(() => stop())
+  afterEach(cleanUp)
+
+  /** Waits for this number of records, and returns what does not depend on time. */
+  async function recorded(count: number) {
+    const found: ConnectionRecord[] = []
+    const find = async () => {
+      const records: ConnectionRecord[] = await world.records()
+      found.push(...records.filter(({ address }) => !WARM_UP.includes(address!)))
+      return found.length
+    }
+    await expect.poll(find).toBe(count)
+    return found.map(({ recordId, startedAtMs, ...record }) => record)
+  }
+
+  test('connections that the kernel passes are recorded when it forgets them, with bytes and the rule that decided', async () => {
+    await set({ ...OPEN, allowRanges: ['93.184.0.0/16'], denyRanges: ['11.0.0.0/8'] })
+    await tcp(PUBLIC, 8080)
+    await udp('9.9.9.9', 53)
+    await world.forget(0)
+    const common = { ...OWNER, durationMs: expect.any(Number), verdict: 'allowed' }
+    const records = await recorded(2)
+    expect(records).toContainEqual({
+      ...common,
+      protocol: 'tcp',
+      address: PUBLIC,
+      port: 8080,
+      bytesOut: expect.any(Number),
+      bytesIn: expect.any(Number),
+      rule: 'allow 93.184.0.0/16',
+    })
+    expect(records).toContainEqual(
+      expect.objectContaining({
+        protocol: 'udp',
+        address: '9.9.9.9',
+        port: 53,
+        rule: 'default',
+        bytesOut: 32,
+      }),
+    )
+    for (const { bytesIn, bytesOut } of records) expect(Math.min(bytesIn, bytesOut)).toBeGreaterThan(0)
+  })
+
+  test('refused connections are recorded at once, with the rule', async () => {
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8', '11.2.0.0/16'] })
+    await tcp('11.2.0.1', 443)
+    await udp('11.2.0.1', 443)
+    expect(await recorded(2)).toEqual(
+      ['tcp', 'udp'].map((protocol) => ({
+        ...OWNER,
+        durationMs: 0,
+        protocol,
+        address: '11.2.0.1',
+        port: 443,
+        bytesOut: 0,
+        bytesIn: 0,
+        verdict: 'denied',
+        rule: 'deny 11.0.0.0/8',
+      })),
+    )
+  })
+
+  test('what the proxy and its resolver handle is left to them', async () => {
+    await set(NAMES)
+    await tcp(PUBLIC, 443)
+    await udp('169.254.53.53', 53)
+    await udp(PUBLIC, 443)
+    await world.forget(0)
+    expect(await recorded(1)).toMatchObject([{ protocol: 'udp', verdict: 'denied', rule: 'deny 0.0.0.0/0' }])
+  })
+
+  test('a program that dies is started again', async () => {
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    await world.killRecorders()
+    const isRecorded = async () => {
+      await tcp('11.0.0.1', 443)
+      return (await world.records()).length > 0
+    }
+    await expect.poll(isRecorded, { timeout: 15_000, interval: 1100 }).toBe(true)
+    expect((await world.info()).errors).toHaveLength(2)
+  })
 })

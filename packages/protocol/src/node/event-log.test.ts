@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { ConnectionRecord } from './connections.ts'
 import { EventLog } from './event-log.ts'
 import type { NodeEvent, SentEvent } from './events.ts'
 
@@ -12,6 +13,11 @@ const ended = (buildId = 'b'): NodeEvent => ({
   type: 'buildEnded',
   buildId,
   outcome: { error: { message: '' } },
+})
+const connections = (names: string[], dropped = 0): NodeEvent => ({
+  type: 'connections',
+  records: names.map((name) => ({ name }) as ConnectionRecord),
+  dropped,
 })
 const samples: NodeEvent = { type: 'samples', samples: [] }
 
@@ -128,4 +134,36 @@ test('a subscriber that throws is reported; the emitter, the events and the next
   expect(heard).toEqual([exit('m1'), exit('m2'), samples])
   expect(errors).toHaveLength(3)
   expect(sentTo(log)).toEqual([exit('m1'), exit('m2')])
+})
+
+test('records of connections are kept up to a limit; the next batch counts what was dropped', () => {
+  const log = new EventLog(fail, { records: 3 })
+  for (const names of [['a', 'b'], ['c', 'd'], ['e'], ['f', 'g']]) log.emit(connections(names, 1))
+  const received: SentEvent[] = []
+  log.subscribe(undefined, (sent) => received.push(sent))
+  expect(received.map(({ event }) => event)).toEqual([
+    connections(['a', 'b'], 1),
+    connections(['c', 'd'], 1),
+    connections([], 5),
+  ])
+  // a connected subscriber misses none, and what is beyond the limit is not kept
+  log.emit(connections(['h']))
+  expect(received.at(-1)).toMatchObject({ isKept: false, event: connections(['h']) })
+  expect(sentTo(log)).toEqual([connections(['a', 'b'], 1), connections(['c', 'd'], 1)])
+})
+
+test('acknowledged records make room for new ones, and a count of dropped ones is sent once', () => {
+  const log = new EventLog(fail, { records: 1 })
+  log.emit(connections(['a']))
+  log.emit(connections(['b']))
+  log.acknowledge({ epoch: log.epoch, sequence: 1 })
+  log.emit(connections(['c']))
+  expect(sentTo(log)).toEqual([connections(['c'], 1)])
+  expect(sentTo(log)).toEqual([connections(['c'], 1)])
+})
+
+test('a new subscriber is told at once how many records were dropped', () => {
+  const log = new EventLog(fail, { records: 0 })
+  log.emit(connections(['a']))
+  expect(sentTo(log)).toEqual([connections([], 1)])
 })

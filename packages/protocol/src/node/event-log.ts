@@ -4,15 +4,18 @@ import type { EventPosition, EventSubscription, NodeEvent, SentEvent } from './e
 /** Most build log lines, and most bytes of them, that are kept for a disconnected subscriber, over all builds. */
 const MAX_KEPT_LINES = 20_000
 const MAX_KEPT_LINE_BYTES = 16 * 2 ** 20
+/** Most records of connections that are kept for a disconnected subscriber; one takes a few hundred bytes. */
+const MAX_KEPT_RECORDS = 20_000
 
 export interface EventLogLimits {
   lines: number
   bytes: number
+  records: number
 }
 
 /**
  * Keeps the events of a node until the control plane has acknowledged them. Exits, stalls and ends of builds are always
- * kept; build log lines up to a limit, beyond which they are only counted; samples are not kept.
+ * kept; build log lines and records of connections up to limits, beyond which they are only counted; samples are not kept.
  */
 export class EventLog {
   readonly epoch = randomUUID()
@@ -22,6 +25,9 @@ export class EventLog {
   #sequence = 0
   #keptLines = 0
   #keptLineBytes = 0
+  #keptRecords = 0
+  /** Records of connections that were neither kept nor delivered. */
+  #droppedRecords = 0
   /** Lines that were neither kept nor delivered, by build. */
   readonly #droppedLines = new Map<string, number>()
   #receive: ((sent: SentEvent) => void) | undefined
@@ -29,15 +35,20 @@ export class EventLog {
   /** @param onError called with what a subscriber throws: neither the emitter nor other events suffer from that */
   constructor(
     onError: (error: unknown) => void,
-    limits: EventLogLimits = { lines: MAX_KEPT_LINES, bytes: MAX_KEPT_LINE_BYTES },
+    {
+      lines = MAX_KEPT_LINES,
+      bytes = MAX_KEPT_LINE_BYTES,
+      records = MAX_KEPT_RECORDS,
+    }: Partial<EventLogLimits> = {},
   ) {
     this.#onError = onError
-    this.#limits = limits
+    this.#limits = { lines, bytes, records }
   }
 
   emit(event: NodeEvent): void {
     if (event.type === 'samples') this.#add(event, false)
     else if (event.type === 'buildLog') this.#addLine(event)
+    else if (event.type === 'connections') this.#addConnections(event)
     else {
       if (event.type === 'buildEnded') this.#tellDropped(event.buildId)
       this.#add(event, true)
@@ -54,6 +65,8 @@ export class EventLog {
       if (sent.sequence > first && this.#receive === receive) this.#send(sent)
     if (this.#receive === receive)
       for (const buildId of [...this.#droppedLines.keys()]) this.#tellDropped(buildId)
+    if (this.#receive === receive && this.#droppedRecords > 0)
+      this.#addConnections({ type: 'connections', records: [], dropped: 0 })
     return {
       close: () => {
         if (this.#receive === receive) this.#receive = undefined
@@ -68,6 +81,7 @@ export class EventLog {
     for (const sent of this.#kept) {
       if (sent.sequence > sequence) break
       count++
+      if (sent.event.type === 'connections') this.#keptRecords -= sent.event.records.length
       if (sent.event.type !== 'buildLog') continue
       this.#keptLines--
       this.#keptLineBytes -= sent.event.line.message.length
@@ -86,6 +100,18 @@ export class EventLog {
       this.#keptLineBytes += event.line.message.length
     }
     this.#add(event, !isFull)
+  }
+
+  #addConnections({ records, dropped }: NodeEvent & { type: 'connections' }): void {
+    const isFull = this.#keptRecords >= this.#limits.records
+    if (isFull && !this.#receive) {
+      this.#droppedRecords += records.length + dropped
+      return
+    }
+    const total = dropped + this.#droppedRecords
+    this.#droppedRecords = 0
+    if (!isFull) this.#keptRecords += records.length
+    this.#add({ type: 'connections', records, dropped: total }, !isFull)
   }
 
   #tellDropped(buildId: string): void {
