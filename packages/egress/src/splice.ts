@@ -1,20 +1,28 @@
 import type { Socket } from 'node:net'
+import type { Receiver } from './receiver.ts'
 
 export type SpliceEnd =
   /** Both sides have ended, or the client has broken the connection. */
   'closed' | 'reset_by_server' | 'idle_timeout'
 
+export interface SpliceOptions {
+  /** What was read from the client before. */
+  head: Buffer
+  /** With which the server's socket was made, if it is used. */
+  receiver: Receiver
+  /** Time without bytes in either direction after which both are reset. */
+  idleTimeoutMs: number
+}
+
 /**
  * Passes bytes in both directions until both sides have ended. The end of one direction is passed on alone; a reset of one
  * side resets the other.
  * @param client paused; both sockets have `allowHalfOpen`
- * @param head what was read from the client before
- * @param idleTimeoutMs time without bytes in either direction after which both are reset
  */
 export function splice(
   client: Socket,
   server: Socket,
-  { head, idleTimeoutMs }: { head: Buffer; idleTimeoutMs: number },
+  { head, receiver, idleTimeoutMs }: SpliceOptions,
 ): Promise<SpliceEnd> {
   return new Promise((resolve) => {
     let end: SpliceEnd = 'closed'
@@ -38,7 +46,8 @@ export function splice(
       server.resetAndDestroy()
     })
     if (head.length > 0) server.write(head)
-    server.pipe(client)
+    if (receiver.isUsed) receiver.pass(server, client)
+    else server.pipe(client)
     if (client.readableEnded) server.end()
     else client.pipe(server)
     if (client.destroyed) server.resetAndDestroy()

@@ -5,6 +5,7 @@ import type { HttpGate, Interceptor } from './connection.ts'
 import { type AcceptedConnection, type Decision, type Dial, DialError } from './connection.ts'
 import { looksLikeHttp, MAX_METHOD_BYTES } from './http-start.ts'
 import { type HeadLimits, readHead } from './read-head.ts'
+import { Receiver } from './receiver.ts'
 import type { Recorder } from './recorder.ts'
 import type { Sandboxes } from './sandboxes.ts'
 import { type SpliceEnd, splice } from './splice.ts'
@@ -131,11 +132,10 @@ export class TcpProxy {
       ...{ address, port, proxy: policy.proxy },
     }
     try {
-      const server = await this.#options.dial(target, gone.signal)
-      const end = await splice(socket, server, {
-        head: seen.head,
-        idleTimeoutMs: this.#options.idleTimeoutMs,
-      })
+      const receiver = new Receiver()
+      const server = await this.#options.dial(target, gone.signal, receiver)
+      const { idleTimeoutMs } = this.#options
+      const end = await splice(socket, server, { head: seen.head, receiver, idleTimeoutMs })
       this.#recordEnd(connection, seen, decision, end)
     } catch (error) {
       const reason = error instanceof DialError ? error.reason : 'proxy_error'
