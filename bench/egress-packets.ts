@@ -71,6 +71,7 @@ const egress: Egress = {
   setPolicy() {},
   removePolicy() {},
   onRecord() {},
+  caBundle: () => '',
   async close() {},
 }
 
