@@ -72,6 +72,7 @@ const egress: Egress = {
   removePolicy() {},
   caBundle: () => '',
   onRecord() {},
+  caBundle: () => '',
   async close() {},
 }
 
