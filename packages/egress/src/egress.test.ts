@@ -10,7 +10,8 @@ import { createEgress } from './egress.ts'
 import { openEgressAuthority } from './intercept/authority.ts'
 import { a, type NameServer, startNameServer } from './test-support/name-server.ts'
 import { PrivateNetwork, SANDBOX } from './test-support/private-network.ts'
-import { startTlsServer, type TlsTestServer } from './test-support/tls-server.ts'
+import { type SocksServer, startSocksServer, startTlsFront } from './test-support/socks-server.ts'
+import { selfSigned, startTlsServer, type TlsTestServer } from './test-support/tls-server.ts'
 
 const owner = { sandboxId: 'sandbox-1', teamId: 'team-1' }
 const HEAD_TIMEOUT_MS = 300
@@ -23,6 +24,7 @@ let records: ConnectionRecord[]
 let first: TlsTestServer
 let second: TlsTestServer
 const servers: Server[] = []
+const accepted = new Set<Socket>()
 const directory = mkdtempSync(join(tmpdir(), 'egress-test-'))
 
 beforeAll(async () => {
@@ -57,6 +59,8 @@ beforeEach(() => {
 })
 afterEach(async () => {
   egress.removePolicy(SANDBOX)
+  for (const socket of accepted) socket.destroy()
+  accepted.clear()
   for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve))
 })
 afterAll(async () => {
@@ -77,6 +81,7 @@ const recorded = (expected: Partial<ConnectionRecord>) =>
 async function serve(address: string, port: number, onConnection: (socket: Socket) => void): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {})
+    accepted.add(socket)
     onConnection(socket)
   })
   await new Promise<void>((resolve) => server.listen(port, address, resolve))
@@ -156,6 +161,14 @@ describe('TLS', () => {
       expect((await fetchByTls('192.0.2.10', name)).code).toBe(35)
       await recorded({ name, verdict: 'failed', reason: 'private_address' })
     }
+  })
+
+  test('a silent address of a name is passed over', async () => {
+    network.silence('192.0.2.11')
+    names.records.set(...a('half.test', '192.0.2.11', '192.0.2.10'))
+    allowOnly('half.test')
+    expect((await fetchByTls('192.0.2.10', 'half.test')).output).toBe('half.test')
+    network.unsilence()
   })
 
   test('a name that does not exist, and a port that nobody listens on, are recorded as such', async () => {
@@ -306,6 +319,62 @@ describe('other connections', () => {
     const another = await network.connect('192.0.2.10', 7_004)
     another.write('x')
     for (const socket of [...open, another]) socket.on('error', () => {}).destroy()
+  })
+})
+
+describe('through the SOCKS5 proxy of a policy', () => {
+  const certificate = selfSigned('/CN=proxy.test')
+  let socks: SocksServer
+  let front: SocksServer
+  beforeAll(async () => {
+    socks = await startSocksServer('192.0.2.11')
+    front = await startTlsFront({ host: '192.0.2.11', port: socks.port }, certificate)
+  }, 120_000)
+  afterAll(() => Promise.all([socks?.close(), front?.close()]))
+
+  const seenBy = async (port: number): Promise<string[]> => {
+    const seen: string[] = []
+    await serve('192.0.2.10', port, (socket) => {
+      seen.push(socket.remoteAddress!)
+      socket.write('220 hello\r\n')
+    })
+    return seen
+  }
+  const greeting = async (port: number): Promise<string> => {
+    const client = await network.connect('192.0.2.10', port)
+    const text = await new Promise<string>((resolve) => {
+      client.once('data', (bytes) => resolve(String(bytes))).once('error', (error) => resolve(String(error)))
+    })
+    client.destroy()
+    return text
+  }
+
+  test('all TCP takes it, and nothing goes out beside it', async () => {
+    setPolicy({ proxy: { host: '192.0.2.11', port: socks.port } })
+    await seenBy(7_100)
+    expect(await greeting(7_100)).toBe('220 hello\r\n')
+    await recorded({ port: 7_100, verdict: 'allowed', rule: 'default' })
+    setPolicy({ proxy: { host: '192.0.2.11', port: 1 } })
+    expect(await greeting(7_100)).toMatch('ECONNRESET')
+    await recorded({ port: 7_100, verdict: 'failed', reason: 'proxy_unreachable' })
+  })
+
+  test('the rules hold before it', async () => {
+    setPolicy({ proxy: { host: '192.0.2.11', port: socks.port }, denyRanges: ['192.0.2.10/32'] })
+    await seenBy(7_101)
+    expect(await greeting(7_101)).toMatch('ECONNRESET')
+    await recorded({ port: 7_101, verdict: 'denied', rule: 'deny 192.0.2.10/32' })
+  })
+
+  test('a proxy with TLS takes connections, and its end and resets are passed on', async () => {
+    const tls = { serverName: 'proxy.test', caCert: certificate.cert }
+    setPolicy({ proxy: { host: '127.0.0.1', port: front.port, tls } })
+    expect(await greeting(7_102)).toMatch('ECONNRESET')
+    await recorded({ port: 7_102, verdict: 'failed', reason: 'proxy_private_address' })
+    setPolicy({ proxy: { host: '192.0.2.11', port: front.port, tls } })
+    await seenBy(7_102)
+    expect(await greeting(7_102)).toBe('220 hello\r\n')
+    await recorded({ port: 7_102, verdict: 'allowed' })
   })
 })
 

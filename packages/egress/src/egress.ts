@@ -67,7 +67,7 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
   const httpGate = createHttpGate(context)
   const interceptor = await createInterceptor(context, options.authority)
   const proxy = new TcpProxy({
-    ...{ sandboxes, recorder, dial, httpGate, interceptor },
+    ...{ sandboxes, recorder, dial, httpGate, interceptor, log: options.log },
     maxConnections: options.maxConnections ?? 2_500,
     maxConnectionsInTotal: options.maxConnectionsInTotal ?? 20_000,
     headTimeoutMs: options.headTimeoutMs ?? 10_000,

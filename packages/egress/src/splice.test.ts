@@ -1,9 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import { afterEach, expect, test } from 'vitest'
 import { connectFirst } from './connect-first.ts'
 import { Receiver } from './receiver.ts'
 import { type SpliceEnd, splice } from './splice.ts'
+import { selfSigned } from './test-support/tls-server.ts'
 
 const never = new AbortController().signal
 const NOTHING = Buffer.alloc(0)
@@ -135,4 +137,23 @@ test('a client that does not read holds the server back, and ends with the idle 
   // what fits into the buffers of two connections in the kernel
   expect(sent).toBeLessThan(50e6)
   client.destroy()
+})
+
+test('a server that is reached by TLS can be cut too', async () => {
+  const { key, cert } = selfSigned()
+  const tlsServer = createTlsServer({ key, cert }, (socket) => socket.write('hello'))
+  servers.push(tlsServer)
+  await new Promise<void>((resolve) => tlsServer.listen(0, '127.0.0.1', resolve))
+  const { port } = tlsServer.address() as { port: number }
+  const server = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+  await new Promise((resolve) => server.once('secureConnect', resolve))
+  let end: Promise<SpliceEnd> | undefined
+  const proxyPort = await listen((socket) => {
+    end = splice(socket, server, { head: NOTHING, receiver: new Receiver(), idleTimeoutMs: 10_000 })
+  })
+  const client = connect(proxyPort, '127.0.0.1')
+  client.on('error', () => {})
+  await new Promise((resolve) => client.once('data', resolve))
+  client.resetAndDestroy()
+  expect(await end).toBe('closed')
 })

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Receiver } from './receiver.ts'
+import { reset } from './reset.ts'
 
 export type SpliceEnd =
   /** Both sides have ended, or the client has broken the connection. */
@@ -42,20 +43,20 @@ export function splice(
     // every byte passes the client's socket, so its timer sees both directions
     client.setTimeout(idleTimeoutMs, () => {
       end = 'idle_timeout'
-      client.resetAndDestroy()
-      server.resetAndDestroy()
+      reset(client)
+      reset(server)
     })
     if (head.length > 0) server.write(head)
     if (receiver.isUsed) receiver.pass(server, client)
     else server.pipe(client)
     if (client.readableEnded) server.end()
     else client.pipe(server)
-    if (client.destroyed) server.resetAndDestroy()
-    if (server.destroyed) client.resetAndDestroy()
+    if (client.destroyed) reset(server)
+    if (server.destroyed) reset(client)
   })
 }
 
 /** The other side is gone: what it has ended in order is still delivered, all else is reset. */
 function breakUnlessDone(socket: Socket): void {
-  if (!socket.writableEnded) socket.resetAndDestroy()
+  if (!socket.writableEnded) reset(socket)
 }

@@ -51,6 +51,17 @@ export class PrivateNetwork {
     })
   }
 
+  /** Drops what the host sends to an address, until `unsilence`. */
+  silence(address: string): void {
+    execFileSync('nft', ['-f', '-'], {
+      input: `table ip silent { chain output { type filter hook output priority 0; ip daddr ${address} drop; }; }`,
+    })
+  }
+
+  unsilence(): void {
+    execFileSync('nft', ['delete', 'table', 'ip', 'silent'])
+  }
+
   /** Starts to connect from the sandbox. */
   async connect(address: string, port: number, options: { allowHalfOpen?: boolean } = {}): Promise<Socket> {
     this.#enter(this.#sandbox)

@@ -16,7 +16,7 @@ export async function firewallFault(home: string): Promise<string | undefined> {
   if (reported) return reported
   const table = namesFor(home).nftTable
   try {
-    await run('nft', ['list', 'map', 'inet', table, 'policies'], { timeoutMs: 5_000 })
+    await run('nft', ['list', 'set', 'inet', table, 'open'], { timeoutMs: 5_000 })
     return undefined
   } catch (error) {
     if (error instanceof CommandError && error.exitCode !== null)

@@ -3,7 +3,7 @@ import { BLOCKED_RANGES } from './blocked-ranges.ts'
 import { maskOf } from './cidr.ts'
 import { DNS_ADDRESS } from './dns-address.ts'
 import type { HostNetworks } from './host-networks.ts'
-import type { Elements } from './policy-elements.ts'
+import { DIVERSION_SETS, type Elements, SLOT_SETS } from './policy-elements.ts'
 
 /** Where the proxy of `packages/egress` listens. */
 export interface EgressPorts {
@@ -33,13 +33,12 @@ export interface RuleState {
   host: HostNetworks
 }
 
-/** Lengths of prefixes, the longest first, as the most specific range decides. */
-const PREFIX_LENGTHS = Array.from({ length: 33 }, (_, index) => 32 - index)
+const PREFIX_LENGTHS = Array.from({ length: 33 }, (_, bits) => bits)
 /** Refused packets of which the reason is traced, for the record. */
 const TRACED = 'limit rate 100/second burst 100 packets meta nftrace set 1'
 
-/** Sets and maps whose elements `examine` compares; the others can hold very many elements. */
-export const COMPARED_SETS = ['policies', 'diverted', 'resolved'] as const
+/** Sets with one element for each slot, which `examine` compares; the others can hold very many elements. */
+export const COMPARED_SETS = [...SLOT_SETS, ...DIVERSION_SETS, 'diverted', 'resolved']
 
 const braces = (all: Iterable<string>): string => {
   const list = [...all]
@@ -49,10 +48,10 @@ const blockedOf = ({ addresses, networks }: HostNetworks): string[] => [...addre
 
 /**
  * Returns the commands that replace the instance's table atomically, without touching other tables. Only slots in
- * `policies` may send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
+ * `SLOT_SETS` may send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
  *
  * The number of chains, sets and rules is constant, so that neither packets nor changes cost more with more sandboxes:
- * ranges of policies are elements of one map for each length of a prefix (docs/adr/0036).
+ * ranges of policies are elements of one set for each length of a prefix (docs/adr/0036).
  */
 export function firewallRules(options: FirewallRulesOptions, state: RuleState): string {
   const { names } = options
@@ -60,7 +59,7 @@ export function firewallRules(options: FirewallRulesOptions, state: RuleState): 
 table inet ${names.nftTable} {}
 delete table inet ${names.nftTable}
 table inet ${names.nftTable} {
-${setsOf(state, options)}
+${setsOf(state)}
 ${alwaysOf(options)}
 ${forwardOf(options)}
 ${refusalsOf(options)}
@@ -69,16 +68,12 @@ ${options.egress ? diversionOf(options, options.egress) : ''}
 `
 }
 
-function setsOf({ elements, host }: RuleState, { egress }: FirewallRulesOptions): string {
-  const of = (name: string) => braces(elements.get(name) ?? [])
-  const slotMap = (name: string) => `  map ${name} { type ifname . ipv4_addr : verdict; ${of(name)} }`
-  const slotSet = (name: string) => `  set ${name} { type ifname . ipv4_addr; ${of(name)} }`
+function setsOf({ elements, host }: RuleState): string {
+  const slotSet = (name: string) =>
+    `  set ${name} { type ifname . ipv4_addr; ${braces(elements.get(name) ?? [])} }`
   return [
-    slotMap('policies'),
-    slotMap('diverted'),
-    slotSet('resolved'),
-    ...PREFIX_LENGTHS.map((bits) => slotMap(`policy_${bits}`)),
-    ...(egress ? PREFIX_LENGTHS.map((bits) => slotSet(`direct_${bits}`)) : []),
+    ...COMPARED_SETS.map(slotSet),
+    ...PREFIX_LENGTHS.flatMap((bits) => [slotSet(`allow_${bits}`), slotSet(`deny_${bits}`)]),
     `  set host_networks { type ipv4_addr; flags interval; auto-merge; ${braces(blockedOf(host))} }`,
     '  set connections { type ifname; size 65535; flags dynamic; }',
   ].join('\n')
@@ -144,7 +139,9 @@ function forwardOf({ names, dns, allowedRanges = [], recordAll, egress }: Firewa
     ct state invalid drop`
   return `
   chain from_sandbox {
-    iifname . ip saddr vmap @policies
+    iifname . ip saddr @open goto internet
+    iifname . ip saddr @ranged goto by_range
+    iifname . ip saddr @ranged_without_dns goto by_range_without_dns
     ${recordAll ? 'goto dropped_policy' : 'drop'}
   }
   chain internet {${internet(recordAll ? 'goto dropped_closed' : 'drop')}
@@ -162,10 +159,17 @@ function forwardOf({ names, dns, allowedRanges = [], recordAll, egress }: Firewa
     goto ranges
   }
   chain ranges {
-    ${PREFIX_LENGTHS.map((bits) => `iifname . ip daddr & ${maskOf(bits)} vmap @policy_${bits}`).join('\n    ')}
+    ${inRanges('allow', 'goto to_internet')}
+    ${inRanges('deny', 'goto refused_policy')}
     goto to_internet
   }`
 }
+
+/** Looks a destination up in the ranges of its slot, by each length of a prefix. */
+const inRanges = (kind: 'allow' | 'deny', statement: string): string =>
+  PREFIX_LENGTHS.map((bits) => `iifname . ip daddr & ${maskOf(bits)} @${kind}_${bits} ${statement}`).join(
+    '\n    ',
+  )
 
 /** Ends of refused packets, one chain for each reason (`refusal-trace.ts`). */
 function refusalsOf({ maxConnections }: FirewallRulesOptions): string {
@@ -200,35 +204,25 @@ function diversionOf(
   { proxyPort }: EgressPorts,
 ): string {
   const { mark } = names
-  const known = `ct mark ${mark} goto to_proxy
-    ct state established,related accept`
   const allowed = allowedRanges.length > 0 ? `ip daddr { ${allowedRanges.join(', ')} } goto intercept` : ''
   return `
   chain diversion {
     type filter hook prerouting priority mangle; policy accept;
-    iifname . ip saddr vmap @diverted
+    iifname . ip saddr @diverted goto diverted_slots
   }
-  chain divert_nothing {
+  chain diverted_slots {
     ct mark ${mark} goto to_proxy
+    ct state established,related accept
+    meta l4proto != tcp accept
+    iifname . ip saddr @names_diverted goto divert_names
+    iifname . ip saddr @web_diverted tcp dport { 80, 443 } goto divert
+    iifname . ip saddr @tcp_diverted goto divert
+    iifname . ip saddr @tcp_but_dns_diverted tcp dport != 53 goto divert
   }
   chain divert_names {
-    ${known}
     tcp dport != { 80, 443 } accept
-    meta l4proto != tcp accept
-    ${PREFIX_LENGTHS.map((bits) => `iifname . ip daddr & ${maskOf(bits)} @direct_${bits} accept`).join('\n    ')}
+    ${inRanges('allow', 'accept')}
     goto divert
-  }
-  chain divert_web {
-    ${known}
-    tcp dport { 80, 443 } goto divert
-  }
-  chain divert_tcp {
-    ${known}
-    meta l4proto tcp goto divert
-  }
-  chain divert_tcp_but_dns {
-    ${known}
-    tcp dport != 53 goto divert
   }
   chain divert {
     ${allowed}
@@ -261,9 +255,5 @@ export function rulesOf(table: string, listed: string): string | undefined {
   return listed.slice(start, listed.indexOf('\n}\n', start))
 }
 
-/** Returns the elements of a set or map with slots from nft's listing of it. */
-export function slotElementsOf(listed: string): Set<string> {
-  const found = new Set<string>()
-  for (const [element] of listed.matchAll(/"[^"]+" \. [\d.]+(?: : goto \w+)?/g)) found.add(element)
-  return found
-}
+/** Returns the elements of a set of slots from nft's listing of it. */
+export const slotElementsOf = (listed: string): Set<string> => new Set(listed.match(/"[^"]+" \. [\d.]+/g))

@@ -61,13 +61,13 @@ test('elements of slots are read from a listing as they were written', async () 
   const elements = joinElements([
     elementsOf(slot, NAMES),
     elementsOf({ interfaceName: 'sl1234-8', address: '10.190.0.34' }, OPEN),
+    elementsOf({ interfaceName: 'sl1234-9', address: '10.190.0.38' }, OPEN),
   ])
   const rules = firewallRules({ ...options, egress }, { elements, host })
-  for (const name of ['policies', 'diverted', 'policy_8', 'policy_32', 'direct_8']) {
-    const kind = name.startsWith('direct') ? 'set' : 'map'
-    const script = `nft -f - <<'END'\n${rules}\nEND\nnft list ${kind} inet ${table} ${name}`
+  for (const name of ['open', 'ranged', 'names_diverted', 'allow_8', 'deny_0']) {
+    const script = `nft -f - <<'END'\n${rules}\nEND\nnft list set inet ${table} ${name}`
     const { stdout } = await run('unshare', ['--net', 'sh', '-c', script])
-    expect(slotElementsOf(stdout), name).toEqual(elements.get(name))
+    expect(slotElementsOf(stdout), name).toEqual(elements.get(name) ?? new Set())
   }
 })
 
@@ -76,55 +76,58 @@ test('the networks of the host are replaced in one command', async () => {
 })
 
 test('a closed slot has no elements, an open one has one, and a change lists only what differs', () => {
+  const key = '"sl1234-7" . '
   expect(elementsOf(slot, CLOSED)).toEqual(new Map())
   const open = elementsOf(slot, OPEN)
-  expect(open).toEqual(new Map([['policies', new Set(['"sl1234-7" . 10.190.0.30 : goto internet'])]]))
+  expect(open).toEqual(new Map([['open', new Set([`${key}10.190.0.30`])]]))
   const deny = (...denyRanges: string[]) => elementsOf(slot, { ...OPEN, denyRanges })
   expect(changeCommands('t', open, open)).toEqual([])
+  expect(changeCommands('t', open, none)).toEqual([`delete element inet t open { ${key}10.190.0.30 }`])
   expect(changeCommands('t', deny('11.0.0.0/8'), deny('11.0.0.0/8', '12.0.0.0/8'))).toEqual([
-    'add element inet t policy_8 { "sl1234-7" . 12.0.0.0 : goto refused_policy }',
-  ])
-  expect(changeCommands('t', open, none)).toEqual([
-    'delete element inet t policies { "sl1234-7" . 10.190.0.30 }',
+    `add element inet t deny_8 { ${key}12.0.0.0 }`,
   ])
   expect(changeCommands('t', open, deny('11.0.0.0/8'))).toEqual([
-    'delete element inet t policies { "sl1234-7" . 10.190.0.30 }',
-    'add element inet t policies { "sl1234-7" . 10.190.0.30 : goto by_range }',
-    'add element inet t policy_8 { "sl1234-7" . 11.0.0.0 : goto refused_policy }',
+    `delete element inet t open { ${key}10.190.0.30 }`,
+    `add element inet t ranged { ${key}10.190.0.30 }`,
+    `add element inet t deny_8 { ${key}11.0.0.0 }`,
   ])
 })
 
-test('a range that is denied inside an allowed one is left out, because allow beats deny', () => {
+test('ranges are sorted by length, without bits below the prefix and without doubles', () => {
   const elements = elementsOf(slot, {
-    allowRanges: ['11.0.0.0/8'],
+    allowRanges: ['11.1.2.3', '11.1.2.3/32'],
     allowNames: [],
-    denyRanges: ['11.1.0.0/16', '11.0.0.0/8', '12.0.0.0/8'],
+    denyRanges: ['11.5.6.7/8', '11.0.0.0/8', '0.0.0.0/0'],
   })
   const key = '"sl1234-7" . '
   expect(elements).toEqual(
     new Map([
-      ['policies', new Set([`${key}10.190.0.30 : goto by_range`])],
-      ['policy_8', new Set([`${key}11.0.0.0 : goto to_internet`, `${key}12.0.0.0 : goto refused_policy`])],
+      ['ranged_without_dns', new Set([`${key}10.190.0.30`])],
+      ['allow_32', new Set([`${key}11.1.2.3`])],
+      ['deny_8', new Set([`${key}11.0.0.0`])],
+      ['deny_0', new Set([`${key}0.0.0.0`])],
     ]),
   )
 })
 
 test.each<[string, Partial<NetworkPolicy>, string | undefined]>([
   ['ranges', { denyRanges: ['11.0.0.0/8'] }, undefined],
-  ['names', { allowNames: ['a.com'] }, 'divert_names'],
-  ['transforms', { transforms: { 'a.com': { a: 'b' } } }, 'divert_web'],
-  ['names and transforms', { allowNames: ['a.com'], transforms: { 'a.com': { a: 'b' } } }, 'divert_web'],
-  ['a proxy', { proxy: { host: 'p', port: 1 } }, 'divert_tcp'],
-  ['a proxy and names', { allowNames: ['a.com'], proxy: { host: 'p', port: 1 } }, 'divert_tcp_but_dns'],
+  ['names', { allowNames: ['a.com'] }, 'names_diverted'],
+  ['transforms', { transforms: { 'a.com': { a: 'b' } } }, 'web_diverted'],
+  ['names and transforms', { allowNames: ['a.com'], transforms: { 'a.com': { a: 'b' } } }, 'web_diverted'],
+  ['a proxy', { proxy: { host: 'p', port: 1 } }, 'tcp_diverted'],
+  ['a proxy and names', { allowNames: ['a.com'], proxy: { host: 'p', port: 1 } }, 'tcp_but_dns_diverted'],
   ['a proxy and nothing allowed', { denyRanges: ['0.0.0.0/0'], proxy: { host: 'p', port: 1 } }, undefined],
-])('a policy with %s sends the right connections to the proxy', (_, policy, chain) => {
-  const diverted = elementsOf(slot, { ...OPEN, ...policy }).get('diverted')
-  expect(diverted && [...diverted]).toEqual(chain && [`"sl1234-7" . 10.190.0.30 : goto ${chain}`])
+])('a policy with %s sends the right connections to the proxy', (_, policy, set) => {
+  const elements = elementsOf(slot, { ...OPEN, ...policy })
+  expect([...elements.keys()].filter((name) => name.includes('diverted'))).toEqual(
+    set ? ['diverted', set] : [],
+  )
 })
 
 test('connections that the proxy still has are sent there under a policy without names', () => {
   const elements = elementsOf(slot, OPEN, { wasDiverted: true })
-  expect([...elements.get('diverted')!]).toEqual(['"sl1234-7" . 10.190.0.30 : goto divert_nothing'])
+  expect([...elements.keys()]).toEqual(['open', 'diverted'])
 })
 
 test('the networks of the host are those of every interface except slots, without routes of a VPN for all traffic', () => {

@@ -3,7 +3,12 @@ import { type Egress, SandlotError } from '@sandlot/protocol'
 import { isClosed, type NetworkOwner, type NetworkPolicy, needsProxy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { addDiversionRoute, removeDiversionRoute } from './diversion-route.ts'
-import { type FirewallRulesOptions, firewallRules, hostNetworksUpdate } from './firewall-rules.ts'
+import {
+  COMPARED_SETS,
+  type FirewallRulesOptions,
+  firewallRules,
+  hostNetworksUpdate,
+} from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
 import { NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
@@ -214,8 +219,8 @@ export class Firewall {
     const table = `the firewall table '${this.#tableName}'`
     if (rules !== this.#rules) return `${table} was`
     const expected = joinElements([...this.#slots.values()].map((state) => state.elements))
-    for (const [name, found] of elements)
-      if (found.symmetricDifference(expected.get(name) ?? new Set()).size > 0)
+    for (const name of COMPARED_SETS)
+      if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)
         return `the set '${name}' of ${table} was`
     return isTouched ? `the policies of ${table} were` : undefined
   }
@@ -331,5 +336,7 @@ function ownerOf({ owner, slot }: SlotPolicy): NetworkOwner {
   if (!owner) throw new Error(`the policy of ${slot.address} needs the proxy and has no owner`)
   return owner
 }
+
+const setOf = (elements: Elements, name: string): Set<string> => elements.get(name) ?? new Set()
 
 const lastLine = (error: Error): string => error.message.split('\n')[0]!.slice(0, 200)

@@ -47,7 +47,7 @@ export class NftMonitor {
     child.unref()
     ;(child.stdout as unknown as { unref(): void }).unref()
     const isOurs = new RegExp(`\\binet ${table}\\b`)
-    const isRange = new RegExp(`\\belement inet ${table} (policy|direct)_`)
+    const isRange = new RegExp(`\\belement inet ${table} (allow|deny)_`)
     let isTouched = false
     let isRangeTouched = false
     createInterface({ input: child.stdout! }).on('line', (line) => {

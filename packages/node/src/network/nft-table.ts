@@ -1,16 +1,17 @@
 import { run } from '../host/run.ts'
 import { COMPARED_SETS, rulesOf, slotElementsOf } from './firewall-rules.ts'
 import { NftRefusal, NftSession } from './nft-session.ts'
+import type { Elements } from './policy-elements.ts'
 
 /** Long enough for a thousand policies with a hundred ranges each. */
 const NFT_TIMEOUT_MS = 60_000
 /** Number of ids of processes that are remembered; the monitor reports their changes within moments. */
 const MAX_OWN_PIDS = 16
 
-/** What `examine` compares: the rules, and the elements of the sets and maps with one element for each slot. */
+/** What `examine` compares: the rules, and the elements of the sets with one element for each slot. */
 export interface TableContent {
   rules: string
-  elements: Map<string, Set<string>>
+  elements: Elements
 }
 
 /** One nftables table of the family inet, changed through open nft sessions. */
@@ -18,7 +19,7 @@ export class NftTable {
   readonly #name: string
   readonly #onError: (error: unknown) => void
   readonly #session = new NftSession()
-  /** Reads rules without the elements of maps, of which there can be very many. */
+  /** Reads rules without the elements of sets, of which there can be very many. */
   readonly #terse = new NftSession({ isTerse: true })
   /** Processes beside the session that have changed the table, the newest last. */
   readonly #ownPids: number[] = []
@@ -47,9 +48,12 @@ export class NftTable {
   async content(): Promise<TableContent> {
     const rules = rulesOf(this.#name, await this.#terse.run('list ruleset inet'))
     if (rules === undefined) throw new Error('No such table')
-    const elements = new Map<string, Set<string>>()
-    for (const name of COMPARED_SETS) elements.set(name, slotElementsOf(await this.#list(name)))
-    return { rules: `${rules}\n${await this.#list('host_networks')}`, elements }
+    const list = (set: string) => this.#command(`list set inet ${this.#name} ${set}`)
+    const host = await list('host_networks')
+    const elements: Elements = new Map()
+    // one command for each, as nft reads only the set of one of several commands
+    for (const name of COMPARED_SETS) elements.set(name, slotElementsOf(await list(name)))
+    return { rules: `${rules}\n${host}`, elements }
   }
 
   async remove(): Promise<void> {
@@ -59,12 +63,6 @@ export class NftTable {
   dispose(): void {
     this.#session.close()
     this.#terse.close()
-  }
-
-  #list(set: string): Promise<string> {
-    return this.#command(
-      `list ${set === 'host_networks' || set === 'resolved' ? 'set' : 'map'} inet ${this.#name} ${set}`,
-    )
   }
 
   async #command(commands: string): Promise<string> {

@@ -290,7 +290,7 @@ describe('without a proxy', () => {
 
   test.each([
     ['an additional rule', 'insert rule inet TABLE from_sandbox accept'],
-    ['an open address', 'add element inet TABLE policies { "eth9" . 10.191.0.2 : goto internet }'],
+    ['an open address', 'add element inet TABLE open { "eth9" . 10.191.0.2 }'],
     ['no rules', 'flush table inet TABLE'],
     ['another host network', 'add element inet TABLE host_networks { 99.0.0.0/8 }'],
   ])(

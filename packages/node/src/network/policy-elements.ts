@@ -1,27 +1,27 @@
 import { ALL_RANGES, isClosed, type NetworkPolicy, needsProxy } from '@sandlot/protocol/node'
-import { type Cidr, networkOf, parseCidr, toAddress } from './cidr.ts'
+import { type Cidr, parseCidr, toAddress } from './cidr.ts'
 import type { Slot } from './slot.ts'
 
 /** Identifies a slot in the rules. */
 export type SlotKey = Pick<Slot, 'interfaceName' | 'address'>
 
-/**
- * Elements of the table's sets and maps, by name of the set or map. An element of a map ends with ` : ` and a verdict.
- */
+/** Elements of the table's sets, by name of the set. */
 export type Elements = Map<string, Set<string>>
 
-/** Chains of the forward hook that a slot with a sandbox is sent to. Slots without an element are closed. */
-export type SlotChain = 'internet' | 'by_range' | 'by_range_without_dns'
+/** Sets of slots that may reach something, by the chain that decides what. Slots in none of them are closed. */
+export const SLOT_SETS = ['open', 'ranged', 'ranged_without_dns'] as const
+/** Sets of slots with connections for the proxy, by the chain that decides which. All these slots are in `diverted` too. */
+export const DIVERSION_SETS = [
+  'names_diverted',
+  'web_diverted',
+  'tcp_diverted',
+  'tcp_but_dns_diverted',
+] as const
 
-/** Chains that decide which connections go to the proxy. */
-export type DiversionChain =
-  | 'divert_nothing'
-  | 'divert_names'
-  | 'divert_web'
-  | 'divert_tcp'
-  | 'divert_tcp_but_dns'
+type SlotSet = (typeof SLOT_SETS)[number]
+type DiversionSet = (typeof DIVERSION_SETS)[number]
 
-/** Formats the key of a slot. */
+/** Formats the element of a slot. */
 const keyOf = ({ interfaceName, address }: SlotKey): string => `"${interfaceName}" . ${address}`
 
 export interface ElementsOptions {
@@ -42,44 +42,32 @@ export function elementsOf(
     elements.set(name, found.add(element))
   }
   const key = keyOf(slot)
-  add('policies', `${key} : goto ${slotChainOf(policy)}`)
-  const diversion = diversionOf(policy) ?? (wasDiverted ? 'divert_nothing' : undefined)
-  if (diversion) add('diverted', `${key} : goto ${diversion}`)
+  add(slotSetOf(policy), key)
+  const diversion = diversionOf(policy)
+  if (diversion || wasDiverted) add('diverted', key)
+  if (diversion) add(diversion, key)
   if (policy.allowNames.length > 0) add('resolved', key)
   const inside = (network: number) => `"${slot.interfaceName}" . ${toAddress(network)}`
-  const allowed = distinct(policy.allowRanges)
-  for (const { network, bits } of allowed.values()) {
-    add(`policy_${bits}`, `${inside(network)} : goto to_internet`)
-    if (diversion === 'divert_names') add(`direct_${bits}`, inside(network))
-  }
-  // longer prefixes are looked up first, so what is denied inside an allowed range must not be looked up at all
-  for (const range of distinct(policy.denyRanges).values())
-    if (!isInside(range, allowed))
-      add(`policy_${range.bits}`, `${inside(range.network)} : goto refused_policy`)
+  for (const { network, bits } of distinct(policy.allowRanges)) add(`allow_${bits}`, inside(network))
+  for (const { network, bits } of distinct(policy.denyRanges)) add(`deny_${bits}`, inside(network))
   return elements
 }
 
-function slotChainOf(policy: NetworkPolicy): SlotChain {
+function slotSetOf(policy: NetworkPolicy): SlotSet {
   const { allowRanges, allowNames, denyRanges } = policy
-  if (allowNames.length > 0 || denyRanges.includes(ALL_RANGES)) return 'by_range_without_dns'
-  return denyRanges.length > 0 || allowRanges.length > 0 || needsProxy(policy) ? 'by_range' : 'internet'
+  if (allowNames.length > 0 || denyRanges.includes(ALL_RANGES)) return 'ranged_without_dns'
+  return denyRanges.length > 0 || allowRanges.length > 0 || needsProxy(policy) ? 'ranged' : 'open'
 }
 
-function diversionOf(policy: NetworkPolicy): DiversionChain | undefined {
+function diversionOf(policy: NetworkPolicy): DiversionSet | undefined {
   if (!needsProxy(policy) || isClosed(policy)) return undefined
-  const hasNames = policy.allowNames.length > 0
-  if (policy.proxy) return hasNames ? 'divert_tcp_but_dns' : 'divert_tcp'
-  return Object.keys(policy.transforms ?? {}).length > 0 ? 'divert_web' : 'divert_names'
+  if (policy.proxy) return policy.allowNames.length > 0 ? 'tcp_but_dns_diverted' : 'tcp_diverted'
+  return Object.keys(policy.transforms ?? {}).length > 0 ? 'web_diverted' : 'names_diverted'
 }
 
-const idOf = ({ network, bits }: Cidr): string => `${network}/${bits}`
-
-const distinct = (ranges: readonly string[]): Map<string, Cidr> =>
-  new Map(ranges.map(parseCidr).map((range) => [idOf(range), range]))
-
-function isInside({ network, bits }: Cidr, ranges: ReadonlyMap<string, Cidr>): boolean {
-  for (let length = bits; length >= 0; length--) if (ranges.has(idOf(networkOf(network, length)))) return true
-  return false
+function distinct(ranges: readonly string[]): Cidr[] {
+  const found = ranges.map(parseCidr)
+  return [...new Map(found.map((range) => [`${range.network}/${range.bits}`, range])).values()]
 }
 
 /** Returns the commands that turn the elements of a slot into others; several commands are one transaction in one line. */
@@ -91,7 +79,7 @@ export function changeCommands(table: string, before: Elements, after: Elements)
   return [
     ...names.flatMap((name) => {
       const gone = [...(before.get(name) ?? none).difference(after.get(name) ?? none)]
-      return command('delete', name, gone.map(withoutVerdict))
+      return command('delete', name, gone)
     }),
     ...names.flatMap((name) => {
       const added = [...(after.get(name) ?? none).difference(before.get(name) ?? none)]
@@ -99,8 +87,6 @@ export function changeCommands(table: string, before: Elements, after: Elements)
     }),
   ]
 }
-
-const withoutVerdict = (element: string): string => element.split(' : ')[0]!
 
 /** Returns the elements of all slots together. */
 export function joinElements(all: Iterable<Elements>): Elements {
