@@ -17,7 +17,14 @@ const OWN_VALUES = ['CheckpointNotFoundError']
  * Methods that only our Sandbox has, as instance and as class; the compiler checks this list against both packages. The
  * comparison leaves them out, as a type parameter that is bound by our class would not accept the official class.
  */
-const OWN_METHODS = { checkpoint: true, rollback: true, tree: true, diff: true, keep: true } satisfies Record<
+const OWN_METHODS = {
+  checkpoint: true,
+  rollback: true,
+  tree: true,
+  diff: true,
+  keep: true,
+  egress: true,
+} satisfies Record<
   | Exclude<keyof ours.Sandbox, keyof official.Sandbox>
   | Exclude<keyof typeof ours.Sandbox, keyof typeof official.Sandbox>,
   true
@@ -46,7 +53,7 @@ const ACCEPTED: Record<string, Difference[]> = {
   PtyOutput: ALL,
   // The types of the REST API are generated from Sandlot's own document, which has the additions of Sandlot
   // (checkpoints,
-  // storage), accepts null for some fields of a create, and names error answers, but no parameters or headers.
+  // storage), accepts null for some fields of a create or update (allowPublicTraffic is shown as null, too), and names error answers, but no parameters or headers.
   'ApiClient#api': BOTH,
   components: BOTH,
   'components#schemas': BOTH,
@@ -56,6 +63,8 @@ const ACCEPTED: Record<string, Difference[]> = {
   paths: BOTH,
   'paths#/sandboxes post body': NARROWER,
   'paths#/v2/sandboxes post body': NARROWER,
+  'paths#/sandboxes/{sandboxID} get answer': NARROWER,
+  'paths#/sandboxes/{sandboxID}/network put body': NARROWER,
   'paths#/teams get answer': WIDER,
   'paths#/templates get answer': WIDER,
   'paths#/v2/templates get answer': WIDER,

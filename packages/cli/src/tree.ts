@@ -86,6 +86,7 @@ const sandbox: Branch = {
     { name: 'list', alias: 'ls', load: async () => (await import('./commands/sandbox/list.ts')).list },
     { name: 'info', alias: 'in', load: async () => (await import('./commands/sandbox/info.ts')).info },
     { name: 'logs', alias: 'lg', load: async () => (await import('./commands/sandbox/logs.ts')).logs },
+    { name: 'egress', load: async () => (await import('./commands/sandbox/egress.ts')).egress },
     {
       name: 'metrics',
       alias: 'mt',

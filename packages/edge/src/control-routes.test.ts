@@ -10,6 +10,7 @@ it.each([
   '/fsthaw',
   '/upgrade',
   '/forward',
+  '/trust',
   '//init',
   '/./init',
   '/x/../init',

@@ -1,6 +1,6 @@
 /** Routes of envd that only the control plane may call; through the edge they do not exist (wire spec 3). */
 const CONTROL_ROUTES = new Set(
-  ['init', 'freeze', 'unfreeze', 'collapse', 'fsfreeze', 'fsthaw', 'upgrade', 'forward'].map(
+  ['init', 'freeze', 'unfreeze', 'collapse', 'fsfreeze', 'fsthaw', 'upgrade', 'forward', 'trust'].map(
     (name) => `/${name}`,
   ),
 )

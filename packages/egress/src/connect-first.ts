@@ -1,9 +1,11 @@
 import { connect, type Socket } from 'node:net'
 import { DialError } from './connection.ts'
+import type { Receiver } from './receiver.ts'
 
 /** Head start of an address before the next one is tried (RFC 8305, 5). */
 const ATTEMPT_DELAY_MS = 250
 const MAX_ADDRESSES = 8
+const KEEP_ALIVE_DELAY_MS = 60_000
 
 const REASONS: Record<string, string> = {
   ECONNREFUSED: 'connection_refused',
@@ -17,9 +19,15 @@ const REASONS: Record<string, string> = {
  * Connects to the first address that answers: each next one is tried when those before have failed or were silent for a
  * quarter of a second (Happy Eyeballs).
  * @param addresses not empty; the first eight are tried
+ * @param receiver reads the socket; absent: the socket is a stream
  * @throws DialError connection_refused, connect_timeout, host_unreachable, connect_failed
  */
-export function connectFirst(addresses: string[], port: number, signal: AbortSignal): Promise<Socket> {
+export function connectFirst(
+  addresses: string[],
+  port: number,
+  signal: AbortSignal,
+  receiver?: Receiver,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const waiting = addresses.slice(0, MAX_ADDRESSES)
     const open = new Set<Socket>()
@@ -40,7 +48,11 @@ export function connectFirst(addresses: string[], port: number, signal: AbortSig
       clearTimeout(timer)
       const address = waiting.shift()
       if (address === undefined) return
-      const socket = connect({ host: address, port, noDelay: true, keepAlive: true, allowHalfOpen: true })
+      const socket = connect({
+        ...{ host: address, port, noDelay: true, allowHalfOpen: true },
+        ...{ keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS },
+        ...(receiver && { onread: receiver.onread() }),
+      })
       open.add(socket)
       socket.once('connect', () => {
         stop(socket)

@@ -176,7 +176,7 @@ describe('through a SOCKS5 proxy', () => {
     const certificate = selfSigned('/CN=proxy.test')
 
     test('the certificate is verified for the server name', async () => {
-      const front = await startTlsFront(open.port, certificate)
+      const front = await startTlsFront({ host: '127.0.0.1', port: open.port }, certificate)
       const { port } = front
       const tls = { serverName: 'proxy.test', caCert: certificate.cert }
       expect(await echoed(await through({ port, tls }))).toBe('hello')
@@ -190,7 +190,7 @@ describe('through a SOCKS5 proxy', () => {
 
     test('versions before 1.2 and servers without TLS are refused', async () => {
       const tls = { serverName: 'proxy.test', caCert: certificate.cert }
-      const old = await startTlsFront(open.port, certificate, 'TLSv1.1')
+      const old = await startTlsFront({ host: '127.0.0.1', port: open.port }, certificate, 'TLSv1.1')
       expect(await reasonOf(through({ port: old.port, tls }))).toBe('proxy_tls_failed')
       await old.close()
       expect(await reasonOf(through({ tls }))).toBe('proxy_tls_failed')

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +10,8 @@ import { createEgress } from './egress.ts'
 import { openEgressAuthority } from './intercept/authority.ts'
 import { a, type NameServer, startNameServer } from './test-support/name-server.ts'
 import { PrivateNetwork, SANDBOX } from './test-support/private-network.ts'
-import { startTlsServer, type TlsTestServer } from './test-support/tls-server.ts'
+import { type SocksServer, startSocksServer, startTlsFront } from './test-support/socks-server.ts'
+import { selfSigned, startTlsServer, type TlsTestServer } from './test-support/tls-server.ts'
 
 const owner = { sandboxId: 'sandbox-1', teamId: 'team-1' }
 const HEAD_TIMEOUT_MS = 300
@@ -23,6 +24,7 @@ let records: ConnectionRecord[]
 let first: TlsTestServer
 let second: TlsTestServer
 const servers: Server[] = []
+const accepted = new Set<Socket>()
 const directory = mkdtempSync(join(tmpdir(), 'egress-test-'))
 
 beforeAll(async () => {
@@ -36,13 +38,13 @@ beforeAll(async () => {
     authority: await openEgressAuthority(directory),
     dns: [names.address],
     closedRanges: ['10.0.0.0/8', '127.0.0.0/8', '203.0.113.0/24'],
-    dnsListen: { address: '127.0.0.1', port: 0 },
     headTimeoutMs: HEAD_TIMEOUT_MS,
     idleTimeoutMs: 2_000,
     maxConnections: 5,
   })
   egress.onRecord((record) => records.push(record))
   network.sendTcpTo(egress.proxyPort)
+  network.sendDnsTo(egress.dns.port)
   for (const [key, answers] of [
     a('first.test', '192.0.2.10'),
     a('second.test', '198.51.100.20'),
@@ -57,6 +59,8 @@ beforeEach(() => {
 })
 afterEach(async () => {
   egress.removePolicy(SANDBOX)
+  for (const socket of accepted) socket.destroy()
+  accepted.clear()
   for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve))
 })
 afterAll(async () => {
@@ -77,6 +81,7 @@ const recorded = (expected: Partial<ConnectionRecord>) =>
 async function serve(address: string, port: number, onConnection: (socket: Socket) => void): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {})
+    accepted.add(socket)
     onConnection(socket)
   })
   await new Promise<void>((resolve) => server.listen(port, address, resolve))
@@ -158,6 +163,14 @@ describe('TLS', () => {
     }
   })
 
+  test('a silent address of a name is passed over', async () => {
+    network.silence('192.0.2.11')
+    names.records.set(...a('half.test', '192.0.2.11', '192.0.2.10'))
+    allowOnly('half.test')
+    expect((await fetchByTls('192.0.2.10', 'half.test')).output).toBe('half.test')
+    network.unsilence()
+  })
+
   test('a name that does not exist, and a port that nobody listens on, are recorded as such', async () => {
     allowOnly('absent.test', 'dead.test')
     await fetchByTls('192.0.2.10', 'absent.test')
@@ -205,6 +218,36 @@ describe('TLS', () => {
     expect(await received(silent)).toBe('<ECONNRESET>')
     expect(performance.now() - startedAt).toBeGreaterThan(HEAD_TIMEOUT_MS - 50)
     await recorded({ verdict: 'denied' })
+  })
+})
+
+describe('DNS', () => {
+  /** Runs a command in the sandbox with a name server that the firewall redirects. */
+  const withResolver = (command: string) => {
+    const configuration = join(directory, 'resolv.conf')
+    writeFileSync(configuration, 'nameserver 8.8.8.8\n')
+    return network.run([
+      'unshare',
+      '-m',
+      'sh',
+      '-c',
+      `mount --bind ${configuration} /etc/resolv.conf; ${command}`,
+    ])
+  }
+
+  test('programs of the sandbox find allowed names, and no others', async () => {
+    allowOnly('first.test')
+    const curl = 'curl -sS -k --max-time 5 https://first.test'
+    expect(await withResolver(curl)).toEqual({ code: 0, output: 'first.test' })
+    expect((await withResolver('getent ahostsv4 first.test')).output).toMatch(/^192\.0\.2\.10 /)
+    expect(await withResolver('getent hosts second.test')).toEqual({ code: 2, output: '' })
+    await recorded({ protocol: 'dns', name: 'second.test', verdict: 'denied', rule: 'name not allowed' })
+  })
+
+  test('libc takes answers over TCP', async () => {
+    names.records.set(...a('many.test', ...Array.from({ length: 100 }, (_, i) => `192.0.2.${i}`)))
+    allowOnly('many.test')
+    expect((await withResolver('getent ahostsv4 many.test | grep -c STREAM')).output.trim()).toBe('100')
   })
 })
 
@@ -306,6 +349,62 @@ describe('other connections', () => {
     const another = await network.connect('192.0.2.10', 7_004)
     another.write('x')
     for (const socket of [...open, another]) socket.on('error', () => {}).destroy()
+  })
+})
+
+describe('through the SOCKS5 proxy of a policy', () => {
+  const certificate = selfSigned('/CN=proxy.test')
+  let socks: SocksServer
+  let front: SocksServer
+  beforeAll(async () => {
+    socks = await startSocksServer('192.0.2.11')
+    front = await startTlsFront({ host: '192.0.2.11', port: socks.port }, certificate)
+  }, 120_000)
+  afterAll(() => Promise.all([socks?.close(), front?.close()]))
+
+  const seenBy = async (port: number): Promise<string[]> => {
+    const seen: string[] = []
+    await serve('192.0.2.10', port, (socket) => {
+      seen.push(socket.remoteAddress!)
+      socket.write('220 hello\r\n')
+    })
+    return seen
+  }
+  const greeting = async (port: number): Promise<string> => {
+    const client = await network.connect('192.0.2.10', port)
+    const text = await new Promise<string>((resolve) => {
+      client.once('data', (bytes) => resolve(String(bytes))).once('error', (error) => resolve(String(error)))
+    })
+    client.destroy()
+    return text
+  }
+
+  test('all TCP takes it, and nothing goes out beside it', async () => {
+    setPolicy({ proxy: { host: '192.0.2.11', port: socks.port } })
+    await seenBy(7_100)
+    expect(await greeting(7_100)).toBe('220 hello\r\n')
+    await recorded({ port: 7_100, verdict: 'allowed', rule: 'default' })
+    setPolicy({ proxy: { host: '192.0.2.11', port: 1 } })
+    expect(await greeting(7_100)).toMatch('ECONNRESET')
+    await recorded({ port: 7_100, verdict: 'failed', reason: 'proxy_unreachable' })
+  })
+
+  test('the rules hold before it', async () => {
+    setPolicy({ proxy: { host: '192.0.2.11', port: socks.port }, denyRanges: ['192.0.2.10/32'] })
+    await seenBy(7_101)
+    expect(await greeting(7_101)).toMatch('ECONNRESET')
+    await recorded({ port: 7_101, verdict: 'denied', rule: 'deny 192.0.2.10/32' })
+  })
+
+  test('a proxy with TLS takes connections, and its end and resets are passed on', async () => {
+    const tls = { serverName: 'proxy.test', caCert: certificate.cert }
+    setPolicy({ proxy: { host: '127.0.0.1', port: front.port, tls } })
+    expect(await greeting(7_102)).toMatch('ECONNRESET')
+    await recorded({ port: 7_102, verdict: 'failed', reason: 'proxy_private_address' })
+    setPolicy({ proxy: { host: '192.0.2.11', port: front.port, tls } })
+    await seenBy(7_102)
+    expect(await greeting(7_102)).toBe('220 hello\r\n')
+    await recorded({ port: 7_102, verdict: 'allowed' })
   })
 })
 

@@ -67,7 +67,7 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
   const httpGate = createHttpGate(context)
   const interceptor = await createInterceptor(context, options.authority)
   const proxy = new TcpProxy({
-    ...{ sandboxes, recorder, dial, httpGate, interceptor },
+    ...{ sandboxes, recorder, dial, httpGate, interceptor, log: options.log },
     maxConnections: options.maxConnections ?? 2_500,
     maxConnectionsInTotal: options.maxConnectionsInTotal ?? 20_000,
     headTimeoutMs: options.headTimeoutMs ?? 10_000,
@@ -90,6 +90,7 @@ export async function createEgress(options: EgressOptions): Promise<Egress> {
     setPolicy: (address, owner, policy, closeExisting = false) =>
       sandboxes.set(address, owner, compilePolicy(policy, closed), closeExisting),
     removePolicy: (address) => sandboxes.remove(address),
+    caBundle: () => options.authority.caBundle(),
     onRecord: (hook) => recorder.onRecord(hook),
     async close() {
       sandboxes.removeAll()

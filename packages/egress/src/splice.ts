@@ -1,32 +1,40 @@
 import type { Socket } from 'node:net'
+import type { Receiver } from './receiver.ts'
+import { reset } from './reset.ts'
 
 export type SpliceEnd =
   /** Both sides have ended, or the client has broken the connection. */
   'closed' | 'reset_by_server' | 'idle_timeout'
 
+export interface SpliceOptions {
+  /** What was read from the client before. */
+  head: Buffer
+  /** With which the server's socket was made, if it is used. */
+  receiver: Receiver
+  /** Time without bytes in either direction after which both are reset. */
+  idleTimeoutMs: number
+}
+
 /**
  * Passes bytes in both directions until both sides have ended. The end of one direction is passed on alone; a reset of one
  * side resets the other.
  * @param client paused; both sockets have `allowHalfOpen`
- * @param head what was read from the client before
- * @param idleTimeoutMs time without bytes in either direction after which both are reset
  */
 export function splice(
   client: Socket,
   server: Socket,
-  { head, idleTimeoutMs }: { head: Buffer; idleTimeoutMs: number },
+  { head, receiver, idleTimeoutMs }: SpliceOptions,
 ): Promise<SpliceEnd> {
   return new Promise((resolve) => {
     let end: SpliceEnd = 'closed'
-    let openSockets = 2
-    const onClose = () => {
-      openSockets--
-      if (openSockets === 0) resolve(end)
-      else if (!client.destroyed) breakUnlessDone(client)
-      else breakUnlessDone(server)
+    const open = new Set([client, server].filter((socket) => !socket.closed))
+    const onClose = (socket: Socket) => {
+      open.delete(socket)
+      if (open.size === 0) resolve(end)
+      for (const other of open) breakUnlessDone(other)
     }
-    client.once('close', onClose)
-    server.once('close', onClose)
+    for (const socket of open) socket.once('close', () => onClose(socket))
+    if (open.size === 0) resolve(end)
     client.on('error', () => {})
     server.on('error', () => {
       if (!client.destroyed) end = 'reset_by_server'
@@ -34,19 +42,20 @@ export function splice(
     // every byte passes the client's socket, so its timer sees both directions
     client.setTimeout(idleTimeoutMs, () => {
       end = 'idle_timeout'
-      client.resetAndDestroy()
-      server.resetAndDestroy()
+      reset(client)
+      reset(server)
     })
     if (head.length > 0) server.write(head)
-    server.pipe(client)
+    if (receiver.isUsed) receiver.pass(server, client)
+    else server.pipe(client)
     if (client.readableEnded) server.end()
     else client.pipe(server)
-    if (client.destroyed) server.resetAndDestroy()
-    if (server.destroyed) client.resetAndDestroy()
+    if (client.destroyed) reset(server)
+    if (server.destroyed) reset(client)
   })
 }
 
 /** The other side is gone: what it has ended in order is still delivered, all else is reset. */
 function breakUnlessDone(socket: Socket): void {
-  if (!socket.writableEnded) socket.resetAndDestroy()
+  if (!socket.writableEnded) reset(socket)
 }

@@ -1,21 +1,31 @@
 import type { Socket } from 'node:net'
 import type { ConnectionRecord } from '@sandlot/protocol/node'
+import type { Logger } from 'pino'
 import { MAX_HELLO_BYTES, readClientHello } from './client-hello.ts'
 import type { HttpGate, Interceptor } from './connection.ts'
 import { type AcceptedConnection, type Decision, type Dial, DialError } from './connection.ts'
 import { looksLikeHttp, MAX_METHOD_BYTES } from './http-start.ts'
+import { RateLimiter } from './rate-limiter.ts'
 import { type HeadLimits, readHead } from './read-head.ts'
+import { Receiver } from './receiver.ts'
 import type { Recorder } from './recorder.ts'
-import type { Sandboxes } from './sandboxes.ts'
+import type { Sandbox, Sandboxes } from './sandboxes.ts'
 import { type SpliceEnd, splice } from './splice.ts'
 
 const HTTP_PORT = 80
 const TLS_PORT = 443
+/**
+ * New connections of one sandbox. A connection costs the process some 0.2 ms, so that a sandbox that does nothing else than
+ * connect leaves time for the others.
+ */
+const CONNECTIONS_PER_SECOND = 1_000
+const CONNECTION_BURST = 5_000
 const NOTHING = Buffer.alloc(0)
 
 export interface TcpProxyOptions {
   sandboxes: Sandboxes
   recorder: Recorder
+  log: Logger
   dial: Dial
   httpGate: HttpGate
   interceptor: Interceptor
@@ -36,6 +46,8 @@ interface Seen {
   head: Buffer
 }
 
+const NOTHING_SEEN: Seen = { protocol: 'tcp', head: NOTHING }
+
 /** Where an accepted socket comes from, and where it wanted to go. */
 export interface Origin {
   sandboxAddress: string
@@ -46,6 +58,7 @@ export interface Origin {
 /** Decides the connections of sandboxes, and passes on those that are allowed. */
 export class TcpProxy {
   readonly #options: TcpProxyOptions
+  readonly #newConnections = new RateLimiter<Sandbox>(CONNECTIONS_PER_SECOND, CONNECTION_BURST)
   #openConnections = 0
 
   constructor(options: TcpProxyOptions) {
@@ -54,7 +67,7 @@ export class TcpProxy {
 
   /** Takes a connection that the kernel has accepted. @param socket paused, with `allowHalfOpen` */
   accept(socket: Socket, { sandboxAddress, address, port }: Origin): void {
-    const { sandboxes, recorder, maxConnections, maxConnectionsInTotal } = this.#options
+    const { sandboxes, maxConnections, maxConnectionsInTotal } = this.#options
     const sandbox = sandboxes.find(sandboxAddress)
     if (!sandbox) {
       socket.destroy()
@@ -69,24 +82,31 @@ export class TcpProxy {
       startedAtMs: Date.now(),
     }
     socket.on('error', () => {})
+    const rate = this.#newConnections.take(sandbox)
+    if (!rate.mayPass) {
+      if (rate.isToldNow) this.#record(connection, NOTHING_SEEN, { rule: 'connection rate' }, 'denied')
+      socket.resetAndDestroy()
+      return
+    }
     if (sandbox.connectionCount >= maxConnections || this.#openConnections >= maxConnectionsInTotal) {
-      recorder.record(connection, {
-        ...{ protocol: 'tcp', bytesOut: 0, bytesIn: 0, verdict: 'denied', rule: 'connection limit' },
-      })
+      this.#record(connection, NOTHING_SEEN, { rule: 'connection limit' }, 'denied')
       socket.resetAndDestroy()
       return
     }
     sandbox.track(connection)
     this.#openConnections++
     socket.once('close', () => this.#openConnections--)
-    void this.#serve(connection)
+    this.#serve(connection).catch((error) => {
+      this.#options.log.error({ err: error }, 'a connection of a sandbox could not be served')
+      socket.destroy()
+    })
   }
 
   async #serve(connection: AcceptedConnection): Promise<void> {
-    if (!connection.policy().readsNames) return this.#pass(connection, { protocol: 'tcp', head: NOTHING })
+    if (!connection.policy().readsNames) return this.#pass(connection, NOTHING_SEEN)
     if (connection.port === TLS_PORT) return this.#serveTls(connection)
     if (connection.port === HTTP_PORT) return this.#serveHttp(connection)
-    return this.#pass(connection, { protocol: 'tcp', head: NOTHING })
+    return this.#pass(connection, NOTHING_SEEN)
   }
 
   async #serveTls(connection: AcceptedConnection): Promise<void> {
@@ -131,11 +151,10 @@ export class TcpProxy {
       ...{ address, port, proxy: policy.proxy },
     }
     try {
-      const server = await this.#options.dial(target, gone.signal)
-      const end = await splice(socket, server, {
-        head: seen.head,
-        idleTimeoutMs: this.#options.idleTimeoutMs,
-      })
+      const receiver = new Receiver()
+      const server = await this.#options.dial(target, gone.signal, receiver)
+      const { idleTimeoutMs } = this.#options
+      const end = await splice(socket, server, { head: seen.head, receiver, idleTimeoutMs })
       this.#recordEnd(connection, seen, decision, end)
     } catch (error) {
       const reason = error instanceof DialError ? error.reason : 'proxy_error'
@@ -156,13 +175,13 @@ export class TcpProxy {
   #recordVanished(connection: AcceptedConnection): void {
     const decision = connection.policy().decide(undefined, connection.address)
     const reason = closedReason(connection)
-    this.#record(connection, { protocol: 'tcp', head: NOTHING }, decision, 'failed', reason)
+    this.#record(connection, NOTHING_SEEN, decision, 'failed', reason)
   }
 
   #record(
     connection: AcceptedConnection,
     { protocol, name }: Seen,
-    { rule }: Decision,
+    { rule }: Pick<Decision, 'rule'>,
     verdict: ConnectionRecord['verdict'],
     reason?: string,
   ): void {

@@ -102,9 +102,8 @@ async function openHost(options: NodeOptions) {
   })
   const cgroups = new Cgroups()
   const events = new EventLog(onError)
-  const currentHost = new CurrentHost()
   const shared = {
-    host: currentHost,
+    host: new CurrentHost(),
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
     allowedRanges: options.allowedRanges,
     maxConnections: options.maxConnections,

@@ -22,6 +22,7 @@ import type {
   SnapshotBuild,
   SnapshotOptions,
 } from '@sandlot/protocol/node'
+import { hasTransforms } from '@sandlot/protocol/node'
 import { assembleNode, type NodeParts } from './assemble.ts'
 import { planRelease, releaseTemplate } from './builder/release.ts'
 import { NodeJoin, toBuildInfo } from './join.ts'
@@ -116,7 +117,11 @@ export class LocalNode implements SandboxNode {
     const machine = machines.get(machineId)
     if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
     await Promise.all([
-      machine.guest.post('/init', { ...init, timestamp: new Date().toISOString() }),
+      machine.guest.post('/init', {
+        ...init,
+        timestamp: new Date().toISOString(),
+        caBundle: this.#caBundleFor(machine.network),
+      }),
       machines.use(machine),
     ])
   }
@@ -130,7 +135,21 @@ export class LocalNode implements SandboxNode {
     // the machine of a paused sandbox; what a guard has stalled runs again soon
     if (machine.isEnding || (machine.isFrozen && !machine.state.isStalled))
       throw new SandlotError('not_found', `machine '${machineId}' does not run`)
+    // a guest that does not answer must not delay its policy
+    const trusting = this.#installTrust(machine, policy)
     await this.#parts.machines.setPolicy(machine, policy, { closeExisting })
+    await trusting
+  }
+
+  /** Lets a running guest trust the proxy, for a policy that may be its first with transforms. Failures are logged. */
+  async #installTrust(machine: LiveMachine, policy: NetworkPolicy): Promise<void> {
+    const caBundle = this.#caBundleFor(policy)
+    if (caBundle === undefined || machine.isFrozen) return
+    await machine.guest.post('/trust', { caBundle }).catch(this.#parts.onError)
+  }
+
+  #caBundleFor(policy: NetworkPolicy): string | undefined {
+    return hasTransforms(policy) ? this.#parts.egress?.caBundle() : undefined
   }
 
   async stop(machineId: string): Promise<void> {

@@ -19,6 +19,8 @@ export interface Egress {
   setPolicy(address: string, owner: NetworkOwner, policy: NetworkPolicy, closeExisting?: boolean): void
   /** Forgets a sandbox, and cuts its connections. Unknown addresses are ignored. */
   removePolicy(address: string): void
+  /** PEM of the authorities that sandboxes whose policy has transforms must trust. */
+  caBundle(): string
   /** Called for every connection that ends, HTTP request that is answered, and DNS query. */
   onRecord(listener: (record: ConnectionRecord) => void): void
   close(): Promise<void>

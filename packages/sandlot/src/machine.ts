@@ -95,6 +95,7 @@ export async function createMachine({
     dns: settings.dns || undefined,
     allowedRanges: [...settings.allowedRanges, ...lab],
     maxConnections: settings.sandboxConnections,
+    recordEgress: settings.recordEgress,
     openEgress: (host) => openEgress({ home: settings.home, credentials, logger }, host),
     maxSlots: settings.slots,
     poolMin: settings.poolMin,

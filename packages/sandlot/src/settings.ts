@@ -123,6 +123,12 @@ export const settingsSchema = Type.Object(
         'Limit of concurrent outgoing connections of one sandbox, including recently closed ones that the kernel still tracks; more are dropped',
       default: 4096,
     }),
+    recordEgress: Type.Boolean({
+      description:
+        'Record where all sandboxes connect to (`e2b sandbox egress`), not only those with network rules. Connections without rules stay in the kernel: their names are not seen',
+      expects: 'true or false',
+      default: false,
+    }),
     allowedRegistries: list('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\\d{1,5})?$', {
       description:
         'Registries that template builds may use although they are at private addresses or on this machine; plain HTTP is only used for these',

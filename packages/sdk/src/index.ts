@@ -77,6 +77,13 @@ export type {
   SandboxKeepPolicy,
   SandboxTree,
 } from './sandbox/checkpoint.ts'
+export type {
+  EgressPaginator,
+  SandboxEgressOpts,
+  SandboxEgressProtocol,
+  SandboxEgressRecord,
+  SandboxEgressVerdict,
+} from './sandbox/egress.ts'
 export type { SandboxIamOpts } from './sandbox/iam.ts'
 export type {
   SandboxInfo,
@@ -90,6 +97,7 @@ export {
   ALL_TRAFFIC,
   type SandboxEgressProxyInfo,
   type SandboxEgressProxyOpts,
+  type SandboxEgressProxyTlsOpts,
   type SandboxNetworkInfo,
   type SandboxNetworkOpts,
   type SandboxNetworkRule,
@@ -113,6 +121,7 @@ export type {
   SandboxOnResume,
   SandboxOpts,
   SandboxPauseOpts,
+  SandboxUpdateNetworkOpts,
   SnapshotListOpts,
 } from './sandbox/options.ts'
 export type { SandboxPaginator, SnapshotPaginator } from './sandbox/paginators.ts'

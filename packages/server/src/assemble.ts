@@ -11,6 +11,8 @@ import { CatalogProgress } from './catalog/progress.ts'
 import { CheckpointRepository } from './checkpoints/repository.ts'
 import { CheckpointService } from './checkpoints/service.ts'
 import type { AppOptions } from './create-app.ts'
+import { EgressRepository } from './egress/repository.ts'
+import { EgressService } from './egress/service.ts'
 import { EventRepository } from './events/repository.ts'
 import { IdempotencyRepository } from './idempotency/repository.ts'
 import { Idempotency } from './idempotency/service.ts'
@@ -87,6 +89,7 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     metricRows,
     metrics: new MetricsService(metricRows, registry),
     events: new EventRepository(store),
+    egress: new EgressService(operations, new EgressRepository(store)),
     limits,
     storage,
     templates,

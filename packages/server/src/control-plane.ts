@@ -53,6 +53,7 @@ class Server implements ControlPlane {
     this.#retention = retention
     this.#node = node
     services.nodeEvents.on('samples', ({ samples }) => services.metrics.record(samples))
+    services.nodeEvents.on('connections', (event) => services.egress.receive(event))
   }
 
   get directory(): SandboxDirectory {
@@ -90,16 +91,18 @@ class Server implements ControlPlane {
 
   refuseNew(): void {
     this.#services.sandboxes.refuseNew()
+    this.#services.egress.stopFollowing()
   }
 
   async close(timeoutMs = 5_000): Promise<void> {
-    const { templateBuilder, takeovers, sandboxes, idempotency, nodeEvents, store } = this.#services
+    const { templateBuilder, takeovers, sandboxes, idempotency, nodeEvents, egress, store } = this.#services
     this.#retention.close()
     await templateBuilder.close(timeoutMs)
     takeovers.close()
     await sandboxes.drain(timeoutMs)
     await idempotency.settle(timeoutMs)
     nodeEvents.close()
+    await egress.close()
     await this.fastify.close()
     await store.destroy()
   }

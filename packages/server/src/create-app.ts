@@ -12,6 +12,7 @@ import { type BuildRoutesOptions, buildRoutes } from './builds/routes.ts'
 import { type CatalogRoutesOptions, catalogRoutes } from './catalog/routes.ts'
 import { type CheckpointRoutesOptions, checkpointRoutes } from './checkpoints/routes.ts'
 import { type ClientPackageRoutesOptions, clientPackageRoutes } from './client-packages/routes.ts'
+import { type EgressRoutesOptions, egressRoutes } from './egress/routes.ts'
 import { type EventRoutesOptions, eventRoutes } from './events/routes.ts'
 import type { App } from './http/app.ts'
 import { setDeadlines } from './http/deadlines.ts'
@@ -63,6 +64,7 @@ export interface AppOptions
     MetricsRoutesOptions,
     LogRoutesOptions,
     EventRoutesOptions,
+    EgressRoutesOptions,
     TemplateRoutesOptions,
     TagRoutesOptions,
     BuildRoutesOptions,
@@ -197,6 +199,7 @@ function addRoutesWithCaller(app: App, options: AppOptions): void {
   metricsRoutes(app, options)
   logRoutes(app, options)
   eventRoutes(app, options)
+  egressRoutes(app, options)
   templateRoutes(app, options)
   tagRoutes(app, options)
   buildRoutes(app, options)

@@ -1,6 +1,7 @@
 import { DAY_MS, HOUR_MS } from '@sandlot/protocol'
 import type { Logger } from 'pino'
 import type { BuildLogs } from './builds/logs.ts'
+import type { EgressService } from './egress/service.ts'
 import type { EventRepository } from './events/repository.ts'
 import type { Idempotency } from './idempotency/service.ts'
 import type { MetricsRepository } from './metrics/repository.ts'
@@ -20,6 +21,7 @@ const SANDBOXES_MS = 7 * DAY_MS
 
 export interface RetentionOptions {
   events: EventRepository
+  egress: EgressService
   sandboxRows: SandboxRepository
   metricRows: MetricsRepository
   sessions: SessionService
@@ -27,7 +29,7 @@ export interface RetentionOptions {
   buildLogs: BuildLogs
   uploads: Uploads
   logger: Logger
-  /** How long events and the rows of killed sandboxes are kept. Default 7 days. */
+  /** How long events, records of connections and the rows of killed sandboxes are kept. Default 7 days. */
   retentionMs?: number
   now: () => number
 }
@@ -58,12 +60,15 @@ export class Retention {
 
   /** Deletes in small batches, so that requests do not have to wait for the database. */
   async #prune(): Promise<void> {
-    const { events, sandboxRows, metricRows, sessions, idempotency, buildLogs, uploads, now } = this.#options
+    const { events, egress, sandboxRows, metricRows, sessions, idempotency, buildLogs, uploads, now } =
+      this.#options
     const beforeMs = now() - (this.#options.retentionMs ?? SANDBOXES_MS)
     for (const pruneBatch of [
       // before the rows of sandboxes, which contain the metadata of events
       () => events.prune(beforeMs),
       () => events.pruneTeams(TEAM_LIMITS.events),
+      () => egress.prune(beforeMs),
+      () => egress.trim(),
       () => sandboxRows.prune(beforeMs),
       () => metricRows.prune(now() - METRICS_MS),
       () => metricRows.pruneKilled(now() - KILLED_METRICS_MS),

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"errors"
+	"log"
 	"net/http"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"sandlot.dev/envd/internal/files"
 	"sandlot.dev/envd/internal/settings"
+	"sandlot.dev/envd/internal/trust"
 )
 
 const initBodyMaxBytes = 4 << 20
@@ -49,7 +51,7 @@ type initRequest struct {
 }
 
 // Init gives the machine its identity, which is also written to files. It may be called again, with new values.
-func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
+func Init(s *settings.Settings, identityDir string, store *trust.Store) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request initRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, initBodyMaxBytes)).Decode(&request); err != nil {
@@ -78,10 +80,8 @@ func Init(s *settings.Settings, identityDir string) http.HandlerFunc {
 			)
 		})
 		if request.CABundle != "" {
-			add := func() error { return addCertificates(request.CABundle, certificatesFile) }
-			if err := within(filesPatience, add); err != nil {
-				files.Answer(w, http.StatusInternalServerError, "the CA bundle could not be added: "+err.Error())
-				return
+			if err := installTrust(s, store, request.CABundle); err != nil {
+				log.Printf("init: %v", err)
 			}
 		}
 		// Last step, because a machine with a token is ready for use.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sandlot.dev/envd/internal/settings"
+	"sandlot.dev/envd/internal/trust"
 )
 
 func TestInitEndsWhateverStandsInThePlaceOfItsFiles(t *testing.T) {
@@ -33,7 +34,7 @@ func TestInitEndsWhateverStandsInThePlaceOfItsFiles(t *testing.T) {
 	}
 	answer := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodPost, "/init", strings.NewReader(`{"sandboxId":"i1"}`))
-	Init(settings.New("user", ""), filepath.Join(dir, "file"))(answer, request)
+	Init(settings.New("user", ""), filepath.Join(dir, "file"), trust.New(dir))(answer, request)
 	if answer.Code != http.StatusNoContent {
 		t.Fatalf("with a file in place of the folder: %d", answer.Code)
 	}

@@ -1,21 +1,18 @@
 package control
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	hostsFile        = "/etc/hosts"
-	certificatesFile = "/etc/ssl/certs/ca-certificates.crt"
+	hostsFile = "/etc/hosts"
 	// Marks envd's line in /etc/hosts, so that the line can be replaced for a later name.
 	hostsMark = "# the name of this sandbox"
 )
@@ -67,28 +64,4 @@ func readConfig(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, configMaxBytes)
 	}
 	return content, err
-}
-
-// addCertificates appends PEM text to a bundle that does not contain it yet.
-func addCertificates(pem, bundle string) error {
-	pem = strings.TrimSpace(pem)
-	old, err := readConfig(bundle)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if bytes.Contains(old, []byte(pem)) {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(bundle), 0o755); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(bundle, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	if len(old) > 0 && old[len(old)-1] != '\n' {
-		pem = "\n" + pem
-	}
-	_, err = file.WriteString(pem + "\n")
-	return errors.Join(err, file.Close())
 }

@@ -3,7 +3,6 @@ package control
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -23,18 +22,5 @@ func TestTheHostNameIsOneLineOfHostsAlsoAfterTheSecondInit(t *testing.T) {
 	}
 	if nameInHosts("a\n6.6.6.6 google.com", hosts) == nil {
 		t.Fatal("a name with a line break was written")
-	}
-}
-
-func TestACABundleIsAppendedOnce(t *testing.T) {
-	bundle := filepath.Join(t.TempDir(), "certs", "ca.crt")
-	for range 2 {
-		if err := addCertificates("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", bundle); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, _ := os.ReadFile(bundle)
-	if strings.Count(string(got), "BEGIN") != 1 || !strings.HasSuffix(string(got), "-----\n") {
-		t.Fatalf("%q", got)
 	}
 }

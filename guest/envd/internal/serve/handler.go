@@ -17,6 +17,7 @@ import (
 	"sandlot.dev/envd/internal/process"
 	"sandlot.dev/envd/internal/reaper"
 	"sandlot.dev/envd/internal/settings"
+	"sandlot.dev/envd/internal/trust"
 )
 
 // One RPC message: 4 MiB of input are 5.4 in base64.
@@ -31,7 +32,9 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identity
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.Env())
 	})
-	mux.HandleFunc("POST /init", host.Only(control.Init(s, identityDir)))
+	authorities := trust.New("/")
+	mux.HandleFunc("POST /init", host.Only(control.Init(s, identityDir, authorities)))
+	mux.HandleFunc("POST /trust", host.Only(control.Trust(s, authorities)))
 	mux.HandleFunc("POST /forward", host.Only(control.NewForwards(host.Interface).Serve))
 	file := files.New(s)
 	mux.HandleFunc("GET /files", file.Download)
@@ -49,7 +52,7 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identity
 
 // openRoutes need no token: health is public, files check signatures, the others check the caller.
 var openRoutes = map[string]bool{
-	"GET /health": true, "GET /files": true, "HEAD /files": true, "POST /files": true, "POST /init": true, "POST /forward": true,
+	"GET /health": true, "GET /files": true, "HEAD /files": true, "POST /files": true, "POST /init": true, "POST /trust": true, "POST /forward": true,
 }
 
 func withToken(s *settings.Settings, next http.Handler) http.Handler {

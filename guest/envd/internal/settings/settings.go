@@ -15,6 +15,8 @@ type Settings struct {
 	defaultUser    string
 	defaultWorkdir string
 	env            map[string]string
+	// Variables for processes that have no value of their own for them.
+	fallbackEnv map[string]string
 }
 
 // New returns the settings of a sandbox before its first init.
@@ -51,11 +53,23 @@ func (s *Settings) Apply(change Change) {
 	s.env = env
 }
 
+// SetFallbackEnv replaces the variables that processes get unless the sandbox has values of its own for them.
+func (s *Settings) SetFallbackEnv(env map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fallbackEnv = env
+}
+
 // Env is the environment of every process of the sandbox; the map must not be written.
 func (s *Settings) Env() map[string]string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.env
+	if len(s.fallbackEnv) == 0 {
+		return s.env
+	}
+	env := maps.Clone(s.fallbackEnv)
+	maps.Copy(env, s.env)
+	return env
 }
 
 func (s *Settings) DefaultUser() string {

@@ -1,14 +1,21 @@
 import type { Answer, DecodedPacket, Question } from 'dns-packet'
 import { hostName } from '../names.ts'
 import type { ClosedRanges } from '../ranges.ts'
+import { RateLimiter } from '../rate-limiter.ts'
 import type { Recorder, RecordOutcome } from '../recorder.ts'
 import type { Sandbox } from '../sandboxes.ts'
 import { formatReply, type Query, RCODE, type Reply, readQuery } from './query.ts'
 import { askUpstream, type UpstreamServer } from './upstream.ts'
 
 const DNS_PORT = 53
+/** Queries of one sandbox: those beyond get no answer, and clients ask again. */
+const QUERIES_PER_SECOND = 1_000
+const QUERY_BURST = 5_000
+const FLOODED = { protocol: 'dns', bytesIn: 0, verdict: 'denied', rule: 'query rate' } as const
 /** Sandboxes are IPv4-only. HTTPS and SVCB records would give clients keys to hide the names that policies look at. */
 const EMPTY_TYPES = new Set(['AAAA', 'HTTPS', 'SVCB', 'UNKNOWN_64', 'UNKNOWN_65'])
+/** In front of the name that a service belongs to (`_http._tcp.`): apt asks for those first. */
+const SERVICE_LABELS = /^(?:_[^.]*\.)+/
 /** Zone transfers, all types at once, and reverse names, which belong to nobody whom a policy names. */
 const REFUSED_TYPES = new Set(['ANY', '*', 'AXFR', 'IXFR', 'PTR', 'UNKNOWN_255'])
 
@@ -28,6 +35,7 @@ type Result = Reply & Pick<RecordOutcome, 'verdict' | 'rule' | 'reason'>
 export class Queries {
   readonly #options: QueriesOptions
   readonly #waiting = new WeakMap<Sandbox, number>()
+  readonly #rate = new RateLimiter<Sandbox>(QUERIES_PER_SECOND, QUERY_BURST)
   #waitingInTotal = 0
 
   constructor(options: QueriesOptions) {
@@ -37,20 +45,23 @@ export class Queries {
   /** @returns undefined for a message that gets no answer */
   async answer(sandbox: Sandbox, message: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer | undefined> {
     const startedAtMs = Date.now()
+    const origin = { owner: sandbox.owner, port: DNS_PORT, startedAtMs }
+    const rate = this.#rate.take(sandbox)
+    if (!rate.mayPass) {
+      if (rate.isToldNow) this.#options.recorder.record(origin, { ...FLOODED, bytesOut: message.length })
+      return undefined
+    }
     const query = readQuery(message)
     if (!query) return undefined
     if (!query.question) return formatReply(query, empty(query.error ?? RCODE.formatError), transport)
     const result = await this.#admit(sandbox, query.question)
     const reply = format(query, result, transport)
-    this.#options.recorder.record(
-      { owner: sandbox.owner, port: DNS_PORT, startedAtMs },
-      {
-        ...{ protocol: 'dns', name: printable(query.question.name) },
-        ...{ bytesOut: message.length, bytesIn: reply.length },
-        ...{ verdict: result.verdict, rule: result.rule },
-        ...(result.reason !== undefined && { reason: result.reason }),
-      },
-    )
+    this.#options.recorder.record(origin, {
+      ...{ protocol: 'dns', name: printable(query.question.name) },
+      ...{ bytesOut: message.length, bytesIn: reply.length },
+      ...{ verdict: result.verdict, rule: result.rule },
+      ...(result.reason !== undefined && { reason: result.reason }),
+    })
     return reply
   }
 
@@ -70,7 +81,7 @@ export class Queries {
 
   async #decide({ policy }: Sandbox, question: Question): Promise<Result> {
     const name = hostName(question.name)
-    const rule = name === undefined ? undefined : policy.ruleForQuery(name)
+    const rule = name === undefined ? undefined : policy.ruleForQuery(name.replace(SERVICE_LABELS, ''))
     if (name === undefined || rule === undefined) return refused('name not allowed')
     if (question.class !== 'IN' || REFUSED_TYPES.has(question.type)) return refused(`type ${question.type}`)
     if (policy.dnsServers?.length === 0) return refused('no DNS servers')

@@ -33,9 +33,9 @@ export function hostOf(target: string, headers: RawHeaders, authority?: string):
   const named = [authority, inTarget, host].filter((value) => value !== undefined)
   const [first] = named
   if (first === undefined) return { path }
-  if (first === '') return { path, authority: '' }
   if (named.some((other) => normal(other) !== normal(first)))
     throw new AmbiguousHostError(`the request names the hosts ${named.map(quoted).join(' and ')}`)
+  if (first === '') return { path, authority: '' }
   const found = AUTHORITY.exec(first)?.[1]
   if (!found) throw new AmbiguousHostError(`the host ${quoted(first)} is neither a name nor an address`)
   if (found.startsWith('[') && !isIPv6(found.slice(1, -1)))

@@ -13,7 +13,7 @@ import { sendHttp2 } from './upstream2.ts'
 const IDLE_CONNECTION_MS = 4_000
 /** Servers announce the end of a session in HTTP/2, so that no request is lost. */
 const IDLE_SESSION_MS = 30_000
-const MAX_IDLE_CONNECTIONS = 8
+const MAX_IDLE_CONNECTIONS = 64
 const MAX_SESSIONS = 8
 const CONNECT_TIMEOUT_MS = 35_000
 const HANDSHAKE_TIMEOUT_MS = 10_000
@@ -54,7 +54,7 @@ export class Origin {
    * @throws DialError; errors of Node when the head cannot be sent
    */
   async send(head: UpstreamHead, listener: AnswerListener, isFresh: boolean): Promise<UpstreamRequest> {
-    const session = await this.#session()
+    const session = head.isHttp2 ? await this.#session() : undefined
     if (!session) return sendHttp1(isFresh ? this.#freshAgent : this.#agent, head, listener)
     return session.send(head, listener)
   }

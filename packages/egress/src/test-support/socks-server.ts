@@ -30,22 +30,22 @@ export async function startSocksServer(
   }
 }
 
-/** Speaks TLS in front of a SOCKS server. */
+/** Speaks TLS in front of a SOCKS server, at an address of both. */
 export async function startTlsFront(
-  socksPort: number,
+  socks: { host: string; port: number },
   certificate: { key: string; cert: string },
   maxVersion: 'TLSv1.1' | 'TLSv1.3' = 'TLSv1.3',
 ): Promise<SocksServer> {
   const ciphers = maxVersion === 'TLSv1.1' ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}
   const versions = { minVersion: maxVersion === 'TLSv1.1' ? 'TLSv1.1' : 'TLSv1.2', maxVersion } as const
   const server = createServer({ ...certificate, ...ciphers, ...versions }, (client) => {
-    const socks = connect(socksPort, '127.0.0.1')
-    client.on('error', () => socks.destroy())
-    socks.on('error', () => client.destroy())
-    client.pipe(socks).pipe(client)
+    const upstream = connect(socks)
+    client.on('error', () => upstream.destroy())
+    upstream.on('error', () => client.destroy())
+    client.pipe(upstream).pipe(client)
   })
   server.on('tlsClientError', () => {})
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, socks.host, resolve))
   return {
     port: (server.address() as { port: number }).port,
     close: () => new Promise((resolve) => server.close(() => resolve())),

@@ -144,6 +144,7 @@ ip route add default via ${OUTSIDE}`)
         void this.egressCalls.push(`${address} ${sandboxId} ${allowNames}${closeExisting ? ' closing' : ''}`),
       removePolicy: (address) => void this.egressCalls.push(`${address} removed`),
       onRecord: () => {},
+      caBundle: () => '',
       close: async () => {},
     }
   }

@@ -57,8 +57,12 @@ export const isClosed = ({ allowRanges, allowNames, denyRanges }: NetworkPolicy)
   denyRanges.includes(ALL_RANGES) && allowRanges.length === 0 && allowNames.length === 0
 
 /** Whether connections must pass the node's proxy (`packages/egress`) because their names or contents matter. */
-export const needsProxy = ({ allowNames, transforms, proxy }: NetworkPolicy): boolean =>
-  allowNames.length > 0 || proxy !== undefined || Object.keys(transforms ?? {}).length > 0
+export const needsProxy = (policy: NetworkPolicy): boolean =>
+  policy.allowNames.length > 0 || policy.proxy !== undefined || hasTransforms(policy)
+
+/** Whether TLS of a sandbox is intercepted, so that it must trust the authority of the proxy. */
+export const hasTransforms = ({ transforms }: NetworkPolicy): boolean =>
+  Object.keys(transforms ?? {}).length > 0
 
 /** A sandbox as seen from the node's network. */
 export interface NetworkOwner {

@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import { MapOf, Nullable, NullableBoolean, StringMap } from './fields.ts'
+import { MapOf, Nullable, NullableBoolean } from './fields.ts'
 
 /** Entries of `allowOut` and of `denyOut`. */
 const MAX_ENTRIES = 1000
@@ -18,6 +18,7 @@ const SandboxEgressProxyTlsConfig = Type.Object(
     ),
     caCert: Type.Optional(
       Type.String({
+        writeOnly: true,
         description:
           'PEM of the authorities that the certificate must come from instead of the public ones, at most 8192 bytes. Never returned',
       }),
@@ -34,7 +35,10 @@ const EgressProxy = Type.Object(
     address: Type.String({ description: 'host:port of a SOCKS5 proxy, at most 255 bytes' }),
     username: Type.Optional(Type.String({ description: 'At most 255 bytes' })),
     password: Type.Optional(
-      Type.String({ description: 'At most 255 bytes, only with a username. Never returned' }),
+      Type.String({
+        writeOnly: true,
+        description: 'At most 255 bytes, only with a username. Never returned',
+      }),
     ),
     tls: Type.Optional(Nullable(SandboxEgressProxyTlsConfig)),
   },
@@ -51,7 +55,7 @@ const SandboxEgressProxyConfig = Type.Union([EgressProxy, Type.Null()], {
 const NetworkTransform = Type.Object(
   {
     headers: Type.Optional(
-      StringMap({
+      MapOf(Type.String({ format: 'password' }), {
         description: `Headers set on requests to the domain, which replace headers of the same name. Values may contain \${e2b.secrets.<name>} and \${e2b.identity.tokens.<name>}`,
       }),
     ),

@@ -530,6 +530,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sandboxes/{sandboxID}/egress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List where a sandbox connected to, also after the sandbox has ended
+         * @description Recorded for sandboxes with network rules, and for all with the setting recordEgress. The newest 10 000 records of a sandbox are kept, for as long as its events.
+         */
+        get: operations["listSandboxEgress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counters of the team's sandboxes since the start of the server, in the text format of Prometheus
+         * @description sandlot_egress_connections_total by verdict and reason, and sandlot_egress_records_dropped_total: records that were not kept because there were too many.
+         */
+        get: operations["getMetricsText"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/templates": {
         parameters: {
             query?: never;
@@ -1184,6 +1224,51 @@ export interface components {
         };
         /** @description Disk in MiB */
         DiskSizeMB: number;
+        /** @description Only where the proxy reads requests */
+        EgressHttpRequest: {
+            method: string;
+            host: string;
+            /** @description Without the query */
+            path: string;
+            status?: number;
+        };
+        EgressPage: {
+            /** @description In the order in which they ended, newest last */
+            records: components["schemas"]["EgressRecord"][];
+            /** @description cursor of the records after these, also when there are none yet */
+            nextCursor: string;
+            /** @description More records can be read now */
+            hasMore: boolean;
+        };
+        /** @enum {string} */
+        EgressProtocol: "tcp" | "udp" | "icmp" | "other" | "http" | "https" | "tls" | "dns";
+        /** @description A connection, an HTTP request or a DNS query of a sandbox. Protocols http and https: a request that the proxy read; tls: a connection whose name alone was read. Verdict failed: allowed, but the connection could not be made or was cut */
+        EgressRecord: {
+            /** @description UUID */
+            recordID: string;
+            /** Format: date-time */
+            startedAt: string;
+            /** @description Milliseconds */
+            durationMs: number;
+            protocol: components["schemas"]["EgressProtocol"];
+            /** @description Name of the destination, if one was seen: SNI, Host header or DNS question */
+            name?: string;
+            /** @description IPv4 address that the sandbox connected to */
+            address?: string;
+            port?: number;
+            /** @description Bytes that the sandbox sent */
+            bytesOut: number;
+            /** @description Bytes that the sandbox received */
+            bytesIn: number;
+            verdict: components["schemas"]["EgressVerdict"];
+            /** @description What decided, e.g. "allow *.example.com", "deny 0.0.0.0/0", "default" or "closed range" */
+            rule: string;
+            /** @description Why it was denied or failed, e.g. tls_rejected_by_client or name_not_found */
+            reason?: string;
+            http?: components["schemas"]["EgressHttpRequest"];
+        };
+        /** @enum {string} */
+        EgressVerdict: "allowed" | "denied" | "failed";
         /** @description An object without fields */
         Empty: Record<string, never>;
         /** @description Environment of every process in the sandbox */
@@ -3529,6 +3614,78 @@ export interface operations {
             401: components["responses"]["401"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    listSandboxEgress: {
+        parameters: {
+            query?: {
+                /** @description nextCursor of an earlier page. Default: the newest records, or from since on */
+                cursor?: string;
+                /** @description Most records of a page */
+                limit?: number;
+                /** @description Only what began then or later */
+                since?: string;
+                verdict?: components["schemas"]["EgressVerdict"];
+                protocol?: components["schemas"]["EgressProtocol"];
+                /** @description Only this destination; *.name for all names below it */
+                name?: string;
+                /** @description true: when there is no record, wait up to 20 s for one. Send the next request with nextCursor */
+                follow?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the sandbox; <sandboxID>-<clientID> of old clients works too */
+                sandboxID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EgressPage"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getMetricsText: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             "4XX": components["responses"]["4XX"];

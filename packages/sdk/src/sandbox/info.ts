@@ -28,6 +28,8 @@ export interface SandboxInfo {
   /** Undefined when it was not set. */
   allowInternetAccess?: boolean | undefined
   network?: SandboxNetworkInfo
+  /** What was accepted but probably not meant, such as network rules for a domain that is not allowed. */
+  warnings?: string[]
   lifecycle?: SandboxInfoLifecycle
   volumeMounts?: Array<{ name: string; path: string }>
   /** Domain of the sandbox's host names. */
@@ -82,6 +84,7 @@ export function toSandboxInfo(
     cpuCount: sandbox.cpuCount,
     memoryMB: sandbox.memoryMB,
     network: network && toNetworkInfo(network),
+    ...(sandbox.warnings && { warnings: sandbox.warnings }),
     lifecycle: lifecycle && { onTimeout: lifecycle.onTimeout, autoResume: lifecycle.autoResume },
     sandboxDomain: domain ?? undefined,
     volumeMounts: sandbox.volumeMounts ?? [],

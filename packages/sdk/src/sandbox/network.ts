@@ -51,12 +51,25 @@ export type SandboxEgressProxyOpts = {
   username?: string
   /** Up to 255 bytes, only with a username. */
   password?: string
+  /** TLS to the proxy; the certificate is always verified. @default none */
+  tls?: SandboxEgressProxyTlsOpts
 }
 
-/** The proxy as the API returns it, without the password. */
+/** TLS to an egress proxy. */
+export type SandboxEgressProxyTlsOpts = {
+  /** @default true */
+  enabled?: boolean
+  /** Name that the certificate must have. @default the host of the address */
+  serverName?: string
+  /** PEM of the authorities that the certificate must come from. @default the public ones */
+  caCert?: string
+}
+
+/** The proxy as the API returns it, without the password and the authorities. */
 export type SandboxEgressProxyInfo = {
   address: string
   username?: string
+  tls?: { enabled?: boolean; serverName?: string }
 }
 
 /** Network rules: addresses that a sandbox may reach, and callers that may reach the sandbox. */
@@ -68,6 +81,8 @@ export type SandboxNetworkOpts = {
   /** Changes to outgoing requests, by domain. */
   rules?: SandboxNetworkRules
   egressProxy?: SandboxEgressProxyOpts
+  /** IPv4 resolvers for a sandbox with names in `allowOut`; `[]` for no DNS. @default that of the server */
+  dnsServers?: string[]
   /** false: every request to a port needs the header `e2b-traffic-access-token`. @default true */
   allowPublicTraffic?: boolean
   /** `Host` header of requests to the sandbox; `${PORT}` stands for the port. @default the client's own */
@@ -82,6 +97,7 @@ export type SandboxNetworkInfo = {
   denyOut?: string[]
   rules?: Record<string, SandboxNetworkRuleInfo[]>
   egressProxy?: SandboxEgressProxyInfo
+  dnsServers?: string[]
   allowPublicTraffic?: boolean
   maskRequestHost?: string
   httpsPorts?: number[]
@@ -94,13 +110,15 @@ export type SandboxNetworkUpdate = {
   /** Does not check names of tokens, as the tokens of the sandbox are not known here. */
   rules?: SandboxNetworkRules
   egressProxy?: SandboxEgressProxyOpts
+  /** IPv4 resolvers for a sandbox with names in `allowOut`; `[]` for no DNS. @default that of the server */
+  dnsServers?: string[]
   /** false is the same as `denyOut: [ALL_TRAFFIC]`. */
   allowInternetAccess?: boolean
 }
 
 /** Calls the callbacks and returns plain lists and headers. `tokens` are the placeholders that transforms may use. */
 export function resolveNetwork(
-  { allowOut, denyOut, rules, egressProxy }: SandboxNetworkOpts | SandboxNetworkUpdate,
+  { allowOut, denyOut, rules, egressProxy, dnsServers }: SandboxNetworkOpts | SandboxNetworkUpdate,
   tokens: Record<string, string>,
 ): Schema<'SandboxNetworkUpdateConfig'> {
   const ruleMap = rules instanceof Map ? rules : new Map(Object.entries(rules ?? {}))
@@ -111,6 +129,7 @@ export function resolveNetwork(
     allowOut: list(allowOut),
     denyOut: list(denyOut),
     egressProxy,
+    dnsServers,
     rules:
       rules &&
       Object.fromEntries(
@@ -134,15 +153,26 @@ function resolveRule(
 }
 
 export function toNetworkInfo(network: Schema<'SandboxNetworkConfig'>): SandboxNetworkInfo {
-  const { egressProxy, allowOut, denyOut, rules, ...rest } = network
+  const { egressProxy, allowOut, denyOut, rules, dnsServers, ...rest } = network
   const { allowPublicTraffic, maskRequestHost, httpsPorts } = rest
   return {
     allowOut,
     denyOut,
     rules,
-    ...(egressProxy && { egressProxy: { address: egressProxy.address, username: egressProxy.username } }),
+    ...(egressProxy && { egressProxy: toProxyInfo(egressProxy) }),
+    ...(dnsServers && { dnsServers }),
     allowPublicTraffic: allowPublicTraffic ?? undefined,
     maskRequestHost,
     httpsPorts,
   }
 }
+
+const toProxyInfo = ({
+  address,
+  username,
+  tls,
+}: NonNullable<Schema<'SandboxEgressProxyConfig'>>): SandboxEgressProxyInfo => ({
+  address,
+  username,
+  ...(tls && { tls: { enabled: tls.enabled, serverName: tls.serverName } }),
+})

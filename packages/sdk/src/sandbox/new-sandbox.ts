@@ -40,7 +40,11 @@ export function newSandbox(
   }
 }
 
-export const networkUpdate = (network: SandboxNetworkUpdate): Schema<'SandboxNetworkUpdateConfig'> => ({
+export const networkUpdate = (
+  network: SandboxNetworkUpdate,
+  closeExisting?: boolean,
+): Schema<'SandboxNetworkUpdateConfig'> => ({
   ...resolveNetwork(network, anyTokens()),
   allow_internet_access: network.allowInternetAccess,
+  closeExisting,
 })

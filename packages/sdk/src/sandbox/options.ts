@@ -64,6 +64,11 @@ export type SandboxConnectOpts = ConnectionOpts & {
   onResume?: SandboxOnResume
 }
 
+export interface SandboxUpdateNetworkOpts extends SandboxApiOpts {
+  /** true: also cuts open connections that the new rules refuse. @default false */
+  closeExisting?: boolean
+}
+
 export interface SandboxPauseOpts extends SandboxApiOpts {
   /** false keeps the disk only, so that the sandbox boots again when it is resumed. @default true */
   keepMemory?: boolean

@@ -11,12 +11,13 @@ import {
   toSandboxCheckpoint,
   toSandboxTree,
 } from './checkpoint.ts'
+import { EgressPaginator, type SandboxEgressOpts } from './egress.ts'
 import type { SandboxApiOpts } from './options.ts'
 import { SandboxApi } from './sandbox-api.ts'
 
 /**
- * Calls that the official SDK does not have: a sandbox can be rolled back to earlier checkpoints. Each pause,
- * snapshot and call of `checkpoint` adds a checkpoint to the sandbox's tree.
+ * Calls that the official SDK does not have. A sandbox can be rolled back to earlier checkpoints: each pause, snapshot
+ * and call of `checkpoint` adds a checkpoint to the sandbox's tree. And it can be asked where it connected to.
  */
 export abstract class RewindableSandbox extends SandboxApi {
   abstract readonly sandboxId: string
@@ -73,6 +74,11 @@ export abstract class RewindableSandbox extends SandboxApi {
       }),
     )
     assertDone(found(answer, sandboxId), sandboxId)
+  }
+
+  /** Lists where a sandbox connected to, page by page. See {@link RewindableSandbox.egress}. */
+  static egress(sandboxId: string, opts?: SandboxEgressOpts): EgressPaginator {
+    return new EgressPaginator(sandboxId, this.resolveOpts(opts))
   }
 
   /**
@@ -160,6 +166,21 @@ export abstract class RewindableSandbox extends SandboxApi {
    */
   async keep(opts: SandboxKeepOpts): Promise<void> {
     await RewindableSandbox.keep(this.sandboxId, this.resolve(opts))
+  }
+
+  /**
+   * Lists where the sandbox connected to, and what its network rules said, the oldest first. Recorded for sandboxes with
+   * network rules, and for all if the server is set so.
+   *
+   * @throws {@link SandboxNotFoundError} when the first page is fetched
+   * @example
+   * ```ts
+   * for await (const { name, address, port, rule } of sandbox.egress({ verdict: 'denied' }))
+   *   console.log(`${name ?? address}:${port} was denied by: ${rule}`)
+   * ```
+   */
+  egress(opts?: SandboxEgressOpts): EgressPaginator {
+    return new EgressPaginator(this.sandboxId, this.resolve(opts))
   }
 
   /** Calls of an instance use the connection that it was created with, unless the options of the call override that. */

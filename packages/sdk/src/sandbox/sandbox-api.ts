@@ -30,6 +30,7 @@ import type {
   SandboxMetricsOpts,
   SandboxOpts,
   SandboxPauseOpts,
+  SandboxUpdateNetworkOpts,
   SnapshotListOpts,
 } from './options.ts'
 import { SnapshotPaginator } from './paginators.ts'
@@ -100,16 +101,19 @@ export class SandboxApi extends ClientFactory {
     assertDone(answer, sandboxId)
   }
 
-  /** Replaces the network rules of a running sandbox; fields that are left out are cleared. */
+  /**
+   * Replaces the rules for outgoing connections of a running sandbox; fields that are left out are cleared. Open
+   * connections live on unless `closeExisting` is true.
+   */
   static async updateNetwork(
     sandboxId: string,
     network: SandboxNetworkUpdate,
-    opts?: SandboxApiOpts,
+    opts?: SandboxUpdateNetworkOpts,
   ): Promise<void> {
     const answer = await this.ask(this.config(opts), opts, (api, signal) =>
       api.PUT('/sandboxes/{sandboxID}/network', {
         params: { path: { sandboxID: sandboxId } },
-        body: networkUpdate(network),
+        body: networkUpdate(network, opts?.closeExisting),
         signal,
       }),
     )

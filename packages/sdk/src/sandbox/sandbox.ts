@@ -20,6 +20,7 @@ import type {
   SandboxMetricsOpts,
   SandboxOpts,
   SandboxPauseOpts,
+  SandboxUpdateNetworkOpts,
   SandboxUrlOpts,
   SnapshotListOpts,
 } from './options.ts'
@@ -232,8 +233,14 @@ export class Sandbox extends RewindableSandbox {
     await SandboxApi.setTimeout(this.sandboxId, timeoutMs, this.resolve(opts))
   }
 
-  /** Replaces the network rules; fields that are left out are cleared. */
-  async updateNetwork(network: SandboxNetworkUpdate, opts?: RequestOpts): Promise<void> {
+  /**
+   * Replaces the rules for outgoing connections; fields that are left out are cleared. Open connections live on unless
+   * `closeExisting` is true.
+   */
+  async updateNetwork(
+    network: SandboxNetworkUpdate,
+    opts?: RequestOpts & Pick<SandboxUpdateNetworkOpts, 'closeExisting'>,
+  ): Promise<void> {
     await SandboxApi.updateNetwork(this.sandboxId, network, this.resolve(opts))
   }
 

@@ -93,17 +93,23 @@ function validationMessage(error: ValidationError, where: string, request: Fasti
 
 interface ObjectSchema {
   writeOnly?: boolean
+  format?: string
   properties?: Record<string, ObjectSchema>
+  additionalProperties?: ObjectSchema | boolean
+  items?: ObjectSchema
+  anyOf?: ObjectSchema[]
 }
 
-/** Whether the value at this path is write-only, or contains a value that is. */
+/** Whether the value at this path is write-only or a password, or contains such a value. */
 function holdsSecret(schema: ObjectSchema | undefined, path: string[]): boolean {
   if (!schema) return false
-  if (schema.writeOnly) return true
-  const { properties = {} } = schema
+  if (schema.writeOnly || schema.format === 'password') return true
+  if (schema.anyOf?.some((option) => holdsSecret(option, path))) return true
+  const { properties = {}, items, additionalProperties } = schema
+  const others = typeof additionalProperties === 'object' ? additionalProperties : items
   const [first, ...rest] = path
-  if (first !== undefined) return holdsSecret(properties[first], rest)
-  return Object.values(properties).some((property) => holdsSecret(property, []))
+  if (first !== undefined) return holdsSecret(properties[first] ?? others, rest)
+  return [...Object.values(properties), others].some((inner) => holdsSecret(inner, []))
 }
 
 /** Deeply nested values would overflow the stack of JSON.stringify. */

@@ -67,7 +67,9 @@ export class NetworkUpdates {
       await this.#operations.node
         .setNetwork(machineId, networkPolicyOf(sandbox.settings))
         .catch((error: unknown) => {
-          if (!(error instanceof SandlotError) || error.errorName !== 'not_found') throw error
+          // while the sandbox is paused, a frozen machine keeps the wrong rules: this is tried again when it runs
+          const isGone = error instanceof SandlotError && error.errorName === 'not_found'
+          if (!isGone || sandbox.state === 'paused') throw error
         })
     }
     await restore().catch(() =>

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { isOnPostgres } from '../test-support/database.ts'
 import { type Method, type ServerUnderTest, serverUnderTest } from '../test-support/server-under-test.ts'
 
 const under = serverUnderTest()
@@ -182,6 +183,30 @@ describe('a team with many secrets', () => {
     expect((await t.call('POST', '/secrets/key-1', { value: 'new' })).status).toBe(200)
     await t.call('DELETE', '/secrets/key-1')
     expect((await create('one-more')).status).toBe(201)
+  })
+
+  // two servers in one process would wait for each other's lock of a SQLite file
+  test.runIf(isOnPostgres)('may have 50 and no two with one name when two servers create them', async () => {
+    const servers = [t.server]
+    await t.crash()
+    servers.push(t.server)
+    const answers = await Promise.all(
+      Array.from({ length: 120 }, async (_, i) => {
+        const { statusCode } = await servers[i % 2]!.fastify.inject({
+          method: 'POST',
+          url: '/secrets',
+          headers: { 'x-api-key': t.key },
+          payload: { name: `key-${Math.floor(i / 2)}`, value: VALUE },
+        })
+        return statusCode
+      }),
+    )
+    const names = (await t.call('GET', '/secrets')).body.map(({ name }: { name: string }) => name)
+    expect(new Set(names).size).toBe(names.length)
+    expect(names.length).toBe(answers.filter((status) => status === 201).length)
+    expect(names.length).toBeLessThanOrEqual(50)
+    expect(names.length).toBeGreaterThan(40)
+    expect([...new Set(answers)].filter((status) => ![201, 409, 503].includes(status))).toEqual([])
   })
 
   test('lists them in pages, the newest first', async () => {

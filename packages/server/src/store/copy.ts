@@ -36,8 +36,12 @@ const KEYS: Record<CopiedTable, string[]> = {
   idempotency_keys: ['team_id', 'key_hash'],
   secrets: ['id'],
   identity_keys: ['sequence'],
+  egress_records: ['sequence'],
 }
 const TABLES = Object.entries(KEYS).map(([name, key]) => ({ name: name as CopiedTable, key }))
+
+/** Tables whose rows PostgreSQL numbers. */
+const NUMBERED = ['events', 'egress_records'] as const
 
 export interface CopyOptions {
   /** Home of the machines and checkpoints in the rows; empty when the target is a SQLite database. */
@@ -78,8 +82,9 @@ export async function copyStore(from: Store, to: Store, options: CopyOptions): P
     for (const table of TABLES)
       tables.push({ table: table.name, rows: await copyTable(from, target, table, job) })
     if (kindOf(to) === 'postgres')
-      await sql`select setval(pg_get_serial_sequence('events', 'sequence'), greatest(max(sequence), 1),
-        max(sequence) is not null) from events`.execute(target)
+      for (const name of NUMBERED)
+        await sql`select setval(pg_get_serial_sequence(${name}, 'sequence'), greatest(max(sequence), 1),
+          max(sequence) is not null) from ${sql.table(name)}`.execute(target)
     for (const table of TABLES) await compareTable(from, target, table, job)
   })
   return { tables }

@@ -29,6 +29,7 @@ export interface Schema {
   idempotency_keys: IdempotencyKeysTable
   secrets: SecretsTable
   identity_keys: IdentityKeysTable
+  egress_records: EgressRecordsTable
   control_plane_lease: ControlPlaneLeaseTable
 }
 
@@ -290,6 +291,32 @@ export interface IdentityKeysTable {
   key_id: string
   /** Base64 of nonce, tag and ciphertext. */
   private_key: string
+}
+
+/** Outgoing connections, HTTP requests and DNS queries of sandboxes (`ConnectionRecord` of the node's contract). */
+export interface EgressRecordsTable {
+  /** Order in which the records arrived. */
+  sequence?: number
+  /** UUID that the node gave. */
+  id: string
+  team_id: string
+  sandbox_id: string
+  recorded_at: number
+  started_at: number
+  duration_ms: number
+  protocol: string
+  name: string | null
+  address: string | null
+  port: number | null
+  bytes_out: number
+  bytes_in: number
+  verdict: string
+  rule: string
+  reason: string | null
+  http_method: string | null
+  http_host: string | null
+  http_path: string | null
+  http_status: number | null
 }
 
 /** One row that names the active server of a PostgreSQL database (docs/adr/0032). */

@@ -76,6 +76,10 @@ export const TEAM_LIMITS = {
   uploadTickets: 1_000,
   /** API keys, those of sign-ins and access tokens included [quota_exceeded]. */
   apiKeys: 1_000,
+  /** Records of connections of all sandboxes. */
+  egressRecords: 200_000,
+  /** Requests that wait for such records [rate_limited]. */
+  egressFollowers: 100,
   /** Secrets that exist [secret_limit_reached]. */
   secrets: 50,
   /** Checkpoints of a sandbox beside the newest and its snapshots; `PUT /sandboxes/{id}/keep` sets another number. */

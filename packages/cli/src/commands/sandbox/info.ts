@@ -40,6 +40,7 @@ const TITLES: Partial<Record<keyof SandboxInfo, string>> = {
   allowInternetAccess: 'Internet access',
   lifecycle: 'Lifecycle',
   network: 'Network',
+  warnings: 'Warnings',
   sandboxDomain: 'Sandbox domain',
   metadata: 'Metadata',
   volumeMounts: 'Volume mounts',

@@ -130,4 +130,13 @@ export const sqliteMigrations: string[][] = [
     `create table identity_keys (sequence integer primary key, kid text not null, public_key text not null,
       signs_at bigint not null, created_at bigint not null, key_id text not null, private_key text not null)`,
   ],
+  [
+    `create table egress_records (sequence integer primary key, id text not null unique, team_id text not null,
+      sandbox_id text not null, recorded_at bigint not null, started_at bigint not null, duration_ms bigint not null,
+      protocol text not null, name text, address text, port integer, bytes_out bigint not null,
+      bytes_in bigint not null, verdict text not null, rule text not null, reason text, http_method text,
+      http_host text, http_path text, http_status integer)`,
+    `create index egress_records_by_sandbox on egress_records (sandbox_id, sequence)`,
+    `create index egress_records_by_team on egress_records (team_id, sequence)`,
+  ],
 ]

@@ -1,0 +1,97 @@
+package trust
+
+import (
+	"crypto/sha1"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Links that OpenSSL looks for: the hash of the subject, and a number that tells apart subjects with one hash.
+var hashLink = regexp.MustCompile(`^[0-9a-f]{8}\.[0-9]$`)
+
+// link makes the links by which OpenSSL finds the authorities in a folder, and removes those of an earlier bundle. A system
+// without the folder needs none.
+func (s *Store) link(authorities []*x509.Certificate) error {
+	folder := filepath.Join(s.root, hashFolder)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil
+	}
+	prefix, _, _ := strings.Cut(localFiles, "%d")
+	hasLinks := false
+	for _, entry := range entries {
+		if !hashLink.MatchString(entry.Name()) {
+			continue
+		}
+		hasLinks = true
+		path := filepath.Join(folder, entry.Name())
+		if target, err := os.Readlink(path); err == nil && strings.HasPrefix(target, prefix) {
+			_ = os.Remove(path)
+		}
+	}
+	if !hasLinks {
+		return nil
+	}
+	var problems []error
+	for i, authority := range authorities {
+		hash, err := subjectHash(authority)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		problems = append(problems, linkFree(folder, hash, fmt.Sprintf(localFiles, i+1)))
+	}
+	return errors.Join(problems...)
+}
+
+func linkFree(folder string, hash uint32, target string) error {
+	for number := range 10 {
+		err := os.Symlink(target, filepath.Join(folder, fmt.Sprintf("%08x.%d", hash, number)))
+		if !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s has no free name for the hash %08x", folder, hash)
+}
+
+type attribute struct {
+	Type  asn1.ObjectIdentifier
+	Value asn1.RawValue
+}
+
+// subjectHash is X509_NAME_hash of OpenSSL: the first bytes of the SHA-1 of the subject in a canonical form, where values are
+// UTF-8 in lower case with single blanks.
+func subjectHash(authority *x509.Certificate) (uint32, error) {
+	var sets []asn1.RawValue
+	if _, err := asn1.Unmarshal(authority.RawSubject, &sets); err != nil {
+		return 0, err
+	}
+	var canonical []byte
+	for _, set := range sets {
+		var attributes []attribute
+		if _, err := asn1.UnmarshalWithParams(set.FullBytes, &attributes, "set"); err != nil {
+			return 0, err
+		}
+		for i, each := range attributes {
+			attributes[i].Value = asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(canonicalText(string(each.Value.Bytes)))}
+		}
+		encoded, err := asn1.MarshalWithParams(attributes, "set")
+		if err != nil {
+			return 0, err
+		}
+		canonical = append(canonical, encoded...)
+	}
+	sum := sha1.Sum(canonical)
+	return binary.LittleEndian.Uint32(sum[:4]), nil
+}
+
+func canonicalText(value string) string {
+	return strings.ToLower(strings.Join(strings.Fields(value), " "))
+}
