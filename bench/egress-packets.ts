@@ -5,7 +5,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { namesFor } from '@sandlot/node/instance-names'
-import { Firewall, type SlotPolicy } from '@sandlot/node/network/firewall'
+import { Firewall } from '@sandlot/node/network/firewall'
 import type { Egress } from '@sandlot/protocol'
 import { CLOSED, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
 import { report, round, summarize, timed } from './stats.ts'
@@ -76,7 +76,6 @@ const egress: Egress = {
   removePolicy() {},
   caBundle: () => '',
   onRecord() {},
-  caBundle: () => '',
   async close() {},
 }
 
@@ -163,7 +162,7 @@ async function measure(sender: ChildProcess, answers: Answers, kind: 'establishe
 
 interface Case {
   name: string
-  known: SlotPolicy[]
+  known: Parameters<Firewall['install']>[0]
   hasEgress: boolean
 }
 
