@@ -85,11 +85,11 @@ describe('ranges', () => {
     expect(datagram.ms).toBeLessThan(QUICK_MS)
   })
 
-  test('no policy opens a closed range, and the refusal is quick', async () => {
+  test('no policy opens a closed range', async () => {
     await set({ ...OPEN, allowRanges: ['10.0.0.0/8', '192.0.2.0/24', '0.0.0.0/0'] })
     expect(await tcp(PUBLIC, 8080)).toMatchObject(hello(PUBLIC, 8080))
     for (const address of ['10.20.0.1', '192.0.2.1'])
-      expect((await tcp(address, 8080)).outcome).not.toMatch(/hello/)
+      expect((await tcp(address, 8080, { timeoutMs: 400 })).outcome).not.toMatch(/hello/)
     expect(await world.accepted('outside')).toHaveLength(1)
   })
 
@@ -275,7 +275,7 @@ ip netns exec ${netns[0]} nft 'table ip deaf { chain c { type filter hook input 
 })
 
 describe('without a proxy', () => {
-  beforeAll(() => openWorld({ allowedRanges: ['10.20.0.0/16'] }))
+  beforeAll(() => openWorld({ allowedRanges: ['10.20.0.0/16'], recordAll: true }))
   afterAll(() => stop())
   afterEach(cleanUp)
 
