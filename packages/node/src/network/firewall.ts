@@ -185,16 +185,21 @@ export class Firewall {
    * @param isTouched whether the monitor has seen that another program changed ranges of policies
    * @returns the fault, if there is one
    */
-  examine(isTouched = false): Promise<string | undefined> {
-    return this.#exclusively(async () => {
-      if (this.#rules === undefined) return undefined
-      const found = await this.#table.content().catch((error: Error) => error)
-      const what = found instanceof Error ? undefined : this.#differenceOf(found, isTouched)
-      if (found instanceof Error)
-        this.#fault = `the firewall table '${this.#tableName}' is gone (${lastLine(found)})`
-      else if (what) this.#fault = `${what} changed by another program`
-      return this.#fault
-    })
+  async examine(isTouched = false): Promise<string | undefined> {
+    if (this.#rules === undefined) return undefined
+    // first beside changes, which must not wait for this; a difference may be half of a change
+    const found = await this.#table.content().catch(() => undefined)
+    const isIntact = found !== undefined && this.#differenceOf(found, isTouched) === undefined
+    return isIntact && !this.#fault ? undefined : this.#exclusively(() => this.#findFault(isTouched))
+  }
+
+  async #findFault(isTouched: boolean): Promise<string | undefined> {
+    const found = await this.#table.content().catch((error: Error) => error)
+    const what = found instanceof Error ? undefined : this.#differenceOf(found, isTouched)
+    if (found instanceof Error)
+      this.#fault = `the firewall table '${this.#tableName}' is gone (${lastLine(found)})`
+    else if (what) this.#fault = `${what} changed by another program`
+    return this.#fault
   }
 
   #differenceOf({ rules, elements }: TableContent, isTouched: boolean): string | undefined {
@@ -205,6 +210,12 @@ export class Firewall {
       if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)
         return `the set '${name}' of ${table} was`
     return isTouched ? `the policies of ${table} were` : undefined
+  }
+
+  /** Adds the route to the proxy again, which programs that manage the network remove (systemd-networkd does). */
+  async keepRoute(): Promise<void> {
+    const { egress, names } = this.#options
+    if (egress && this.#slots.isDiverting) await addDiversionRoute(names, egress.dns.address)
   }
 
   async remove(): Promise<void> {
