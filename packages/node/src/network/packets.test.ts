@@ -413,6 +413,8 @@ describe('the record', () => {
     for (let i = 0; i < LIMIT; i++) await tcp(PUBLIC, 8080, { hold: `h${i}` })
     expect(await tcp(PUBLIC, 443)).toMatchObject(refused)
     expect(await recorded(1)).toMatchObject([{ port: 443, verdict: 'denied', rule: 'connection limit' }])
+    await world.forget(0)
+    await recorded(LIMIT)
   })
 
   test('without the filters of the links the table refuses closed ranges itself, at once, and this is recorded', async () => {
