@@ -147,6 +147,7 @@ export class TcpProxy {
     socket.once('close', () => gone.abort(new Error('the client has closed the connection')))
     if (socket.destroyed) gone.abort(new Error('the client has closed the connection'))
     const target = {
+      sandboxId: connection.owner.sandboxId,
       ...(decision.isByName && { name: seen.name }),
       ...{ address, port, proxy: policy.proxy },
     }
