@@ -72,7 +72,6 @@ const egress: Egress = {
   removePolicy() {},
   caBundle: () => '',
   onRecord() {},
-  caBundle: () => '',
   async close() {},
 }
 
