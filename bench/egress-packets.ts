@@ -70,7 +70,6 @@ const egress: Egress = {
   dns: { address: '169.254.53.53', port: 5353 },
   setPolicy() {},
   removePolicy() {},
-  caBundle: () => '',
   onRecord() {},
   async close() {},
 }
