@@ -70,8 +70,8 @@ const egress: Egress = {
   dns: { address: '169.254.53.53', port: 5353 },
   setPolicy() {},
   removePolicy() {},
-  onRecord() {},
   caBundle: () => '',
+  onRecord() {},
   async close() {},
 }
 

@@ -13,13 +13,15 @@ const TRIES = 3
  * no IPv6, and neither have the lists of closed ranges, so IPv6 addresses are not asked for.
  */
 export class NameResolver {
-  readonly #resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: TRIES })
+  readonly #servers: string[]
+  /** One for each lookup: a resolver that is used again lowers its timeouts after fast answers, and slow names fail. */
+  readonly #resolvers = new Set<Resolver>()
   readonly #cached = new Map<string, { addresses: string[]; expiresAtMs: number }>()
   readonly #lookups = new Map<string, Promise<string[]>>()
 
   /** @param servers IPv4 addresses, with `:port` unless it is 53 */
   constructor(servers: string[]) {
-    this.#resolver.setServers(servers)
+    this.#servers = servers
   }
 
   /** @throws DialError name_not_found, name_lookup_failed */
@@ -41,13 +43,16 @@ export class NameResolver {
   }
 
   close(): void {
-    this.#resolver.cancel()
+    for (const resolver of this.#resolvers) resolver.cancel()
   }
 
   async #lookUp(name: string): Promise<string[]> {
+    const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: TRIES })
+    resolver.setServers(this.#servers)
+    this.#resolvers.add(resolver)
     try {
       // the dot keeps the search domains of the host out
-      const answers = await this.#resolver.resolve4(`${name}.`, { ttl: true })
+      const answers = await resolver.resolve4(`${name}.`, { ttl: true })
       const addresses = answers.map(({ address }) => address)
       this.#remember(name, addresses, Math.min(MAX_TTL_S, ...answers.map(({ ttl }) => ttl)))
       return addresses
@@ -59,6 +64,8 @@ export class NameResolver {
         `'${name}' has no IPv4 address: ${code}`,
         { cause: error },
       )
+    } finally {
+      this.#resolvers.delete(resolver)
     }
   }
 
