@@ -100,11 +100,12 @@ test('pip and npm trust it: the set-up above installed packages from real regist
 test('variables for authorities that a user sets are kept', async () => {
   const own = await Sandbox.create({
     timeoutMs: 60_000,
-    envs: { SSL_CERT_FILE: '/own.pem', NODE_EXTRA_CA_CERTS: '/node.pem' },
+    // a base image of a lab sets others for every login shell
+    envs: { GIT_SSL_CAINFO: '/own.pem', DENO_CERT: '/deno.pem' },
     network: { rules: { 'allowed.test': RULE } },
   })
-  const { stdout } = await own.commands.run('echo "$SSL_CERT_FILE $NODE_EXTRA_CA_CERTS"')
-  expect(stdout).toBe('/own.pem /node.pem\n')
+  const { stdout } = await own.commands.run('echo "$GIT_SSL_CAINFO $DENO_CERT"')
+  expect(stdout).toBe('/own.pem /deno.pem\n')
   expect(
     (await own.commands.run('curl -sS https://allowed.test/ | grep -c x-intercepted || true')).stdout,
   ).toBe('1\n')
