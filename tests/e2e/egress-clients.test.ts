@@ -100,11 +100,11 @@ test('pip and npm trust it: the set-up above installed packages from real regist
 test('variables for authorities that a user sets are kept', async () => {
   const own = await Sandbox.create({
     timeoutMs: 60_000,
-    // a base image of a lab sets others for every login shell
-    envs: { GIT_SSL_CAINFO: '/own.pem', DENO_CERT: '/deno.pem' },
+    // not SSL_CERT_FILE, which the profile of images sets on machines with extra authorities
+    envs: { AWS_CA_BUNDLE: '/own.pem', DENO_CERT: '/deno.pem' },
     network: { rules: { 'allowed.test': RULE } },
   })
-  const { stdout } = await own.commands.run('echo "$GIT_SSL_CAINFO $DENO_CERT"')
+  const { stdout } = await own.commands.run('echo "$AWS_CA_BUNDLE $DENO_CERT"')
   expect(stdout).toBe('/own.pem /deno.pem\n')
   expect(
     (await own.commands.run('curl -sS https://allowed.test/ | grep -c x-intercepted || true')).stdout,

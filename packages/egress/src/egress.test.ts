@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,13 +38,13 @@ beforeAll(async () => {
     authority: await openEgressAuthority(directory),
     dns: [names.address],
     closedRanges: ['10.0.0.0/8', '127.0.0.0/8', '203.0.113.0/24'],
-    dnsListen: { address: '127.0.0.1', port: 0 },
     headTimeoutMs: HEAD_TIMEOUT_MS,
     idleTimeoutMs: 2_000,
     maxConnections: 5,
   })
   egress.onRecord((record) => records.push(record))
   network.sendTcpTo(egress.proxyPort)
+  network.sendDnsTo(egress.dns.port)
   for (const [key, answers] of [
     a('first.test', '192.0.2.10'),
     a('second.test', '198.51.100.20'),
@@ -218,6 +218,36 @@ describe('TLS', () => {
     expect(await received(silent)).toBe('<ECONNRESET>')
     expect(performance.now() - startedAt).toBeGreaterThan(HEAD_TIMEOUT_MS - 50)
     await recorded({ verdict: 'denied' })
+  })
+})
+
+describe('DNS', () => {
+  /** Runs a command in the sandbox with a name server that the firewall redirects. */
+  const withResolver = (command: string) => {
+    const configuration = join(directory, 'resolv.conf')
+    writeFileSync(configuration, 'nameserver 8.8.8.8\n')
+    return network.run([
+      'unshare',
+      '-m',
+      'sh',
+      '-c',
+      `mount --bind ${configuration} /etc/resolv.conf; ${command}`,
+    ])
+  }
+
+  test('programs of the sandbox find allowed names, and no others', async () => {
+    allowOnly('first.test')
+    const curl = 'curl -sS -k --max-time 5 https://first.test'
+    expect(await withResolver(curl)).toEqual({ code: 0, output: 'first.test' })
+    expect((await withResolver('getent ahostsv4 first.test')).output).toMatch(/^192\.0\.2\.10 /)
+    expect(await withResolver('getent hosts second.test')).toEqual({ code: 2, output: '' })
+    await recorded({ protocol: 'dns', name: 'second.test', verdict: 'denied', rule: 'name not allowed' })
+  })
+
+  test('libc takes answers over TCP', async () => {
+    names.records.set(...a('many.test', ...Array.from({ length: 100 }, (_, i) => `192.0.2.${i}`)))
+    allowOnly('many.test')
+    expect((await withResolver('getent ahostsv4 many.test | grep -c STREAM')).output.trim()).toBe('100')
   })
 })
 

@@ -20,7 +20,7 @@ test('connections are aligned below their titles, also those that come later', (
   const http = { method: 'GET', host: 'a.com', path: '/x', status: 502 }
   expect(table.format([record(), record({ name: undefined, address: '1.1.1.1', port: undefined })])).toBe(
     [
-      'Time      Verdict  Protocol  Destination               Address               Sent       Received   Rule                  Reason',
+      'TIME      VERDICT  PROTOCOL  DESTINATION               ADDRESS               SENT       RECEIVED   RULE                  REASON',
       `${time}  denied   tls       pypi.org                  151.101.0.223:443     517 B      0 B        deny 0.0.0.0/0`,
       `${time}  denied   tls       -                         1.1.1.1               517 B      0 B        deny 0.0.0.0/0`,
     ].join('\n'),

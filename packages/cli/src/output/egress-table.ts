@@ -19,22 +19,22 @@ export interface EgressRecord {
 }
 
 const COLUMNS: ReadonlyArray<{ title: string; least: number; value: (record: EgressRecord) => string }> = [
-  { title: 'Time', least: 8, value: ({ startedAt }) => new Date(startedAt).toLocaleTimeString('en-GB') },
-  { title: 'Verdict', least: 7, value: ({ verdict }) => verdict },
-  { title: 'Protocol', least: 8, value: ({ protocol }) => protocol },
-  { title: 'Destination', least: 24, value: ({ name = '-' }) => name },
+  { title: 'TIME', least: 8, value: ({ startedAt }) => new Date(startedAt).toLocaleTimeString('en-GB') },
+  { title: 'VERDICT', least: 7, value: ({ verdict }) => verdict },
+  { title: 'PROTOCOL', least: 8, value: ({ protocol }) => protocol },
+  { title: 'DESTINATION', least: 24, value: ({ name = '-' }) => name },
   {
-    title: 'Address',
+    title: 'ADDRESS',
     least: 20,
     value: ({ address = '-', port }) => (port === undefined ? address : `${address}:${port}`),
   },
-  { title: 'Sent', least: 9, value: ({ bytesOut }) => formatBytes(bytesOut) },
-  { title: 'Received', least: 9, value: ({ bytesIn }) => formatBytes(bytesIn) },
-  { title: 'Rule', least: 20, value: ({ rule }) => rule },
-  { title: 'Reason', least: 0, value: reasonOf },
+  { title: 'SENT', least: 9, value: ({ bytesOut }) => formatBytes(bytesOut) },
+  { title: 'RECEIVED', least: 9, value: ({ bytesIn }) => formatBytes(bytesIn) },
+  { title: 'RULE', least: 20, value: ({ rule }) => rule },
+  { title: 'REASON', least: 0, value: reasonOf },
 ]
 const GAP = '  '
-const VERDICT = COLUMNS.findIndex(({ title }) => title === 'Verdict')
+const VERDICT = COLUMNS.findIndex(({ title }) => title === 'VERDICT')
 const STYLES = { allowed: 'green', denied: 'red', failed: 'yellow' } as const
 
 function reasonOf({ reason, http }: EgressRecord): string {

@@ -9,6 +9,7 @@ const MAX_REST_MS = 60_000
 
 /** The sandbox's side of a request in HTTP/1.1. */
 export class Http1Downstream implements Downstream {
+  readonly isHttp2 = false
   readonly method: string
   readonly target: string
   readonly headers: RawHeaders

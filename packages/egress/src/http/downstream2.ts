@@ -5,6 +5,7 @@ import type { AnswerHead, Downstream, RawHeaders } from './message.ts'
 
 /** The sandbox's side of a request in HTTP/2. */
 export class Http2Downstream implements Downstream {
+  readonly isHttp2 = true
   readonly method: string
   readonly target: string
   readonly authority?: string

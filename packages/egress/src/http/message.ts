@@ -8,6 +8,7 @@ export const MAX_HEADER_BYTES = 64 * 1024
 
 /** The sandbox's side of one request, for both versions of HTTP. */
 export interface Downstream {
+  readonly isHttp2: boolean
   readonly method: string
   /** As sent: `/path`, `*`, or an absolute URL. */
   readonly target: string
@@ -77,6 +78,8 @@ export interface UpstreamRequest {
 }
 
 export interface UpstreamHead {
+  /** Sent in HTTP/2 if the server speaks it; servers may treat the versions differently, so the client's is kept. */
+  isHttp2: boolean
   method: string
   /** `/path` or `*`. */
   path: string

@@ -54,7 +54,7 @@ export class Origin {
    * @throws DialError; errors of Node when the head cannot be sent
    */
   async send(head: UpstreamHead, listener: AnswerListener, isFresh: boolean): Promise<UpstreamRequest> {
-    const session = await this.#session()
+    const session = head.isHttp2 ? await this.#session() : undefined
     if (!session) return sendHttp1(isFresh ? this.#freshAgent : this.#agent, head, listener)
     return session.send(head, listener)
   }

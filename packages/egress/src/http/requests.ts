@@ -142,11 +142,12 @@ export class Requests {
     startedAtMs: number,
   ): Promise<void> {
     const { host, origin, replaced, shown } = admitted
-    const { method, hasBody, expectsContinue, headers } = downstream
+    const { method, hasBody, expectsContinue, headers, isHttp2 } = downstream
     const outcome = await exchange({
       downstream,
       origin,
       head: {
+        isHttp2,
         method,
         path: host.path,
         ...(host.authority !== undefined && { authority: host.authority }),

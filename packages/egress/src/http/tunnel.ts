@@ -51,6 +51,7 @@ class Tunnel {
     const { host, origin, replaced, shown } = admitted
     const { method, headers } = downstream
     const upstream = startRequest(origin.tunnelAgent, {
+      isHttp2: false,
       method,
       path: host.path,
       ...(host.authority !== undefined && { authority: host.authority }),
