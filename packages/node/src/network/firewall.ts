@@ -3,16 +3,11 @@ import { type Egress, SandlotError } from '@sandlot/protocol'
 import { isClosed, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { addDiversionRoute, removeDiversionRoute } from './diversion-route.ts'
-import {
-  COMPARED_SETS,
-  type FirewallRulesOptions,
-  firewallRules,
-  hostNetworksUpdate,
-} from './firewall-rules.ts'
+import { type FirewallRulesOptions, firewallRules, hostNetworksUpdate } from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
 import { NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
-import { changeCommands, type Elements, type SlotKey } from './policy-elements.ts'
+import { changeCommands, type Elements, SLOT_SETS, type SlotKey } from './policy-elements.ts'
 import { setForwarding } from './slot-filters.ts'
 import { hasRules, isSame, SlotPolicies, type SlotPolicy } from './slot-policies.ts'
 
@@ -180,9 +175,9 @@ export class Firewall {
   }
 
   /**
-   * Compares the table with the expected one: rules, and what is one element for each slot. The ranges of policies are not
-   * compared, as they can be very many: the monitor reports changes of these.
-   * @param isTouched whether the monitor has seen that another program changed ranges of policies
+   * Compares the table with the expected one: rules, and which slots may reach something. The other elements of policies are
+   * not compared, as they can be very many: the monitor reports changes of these.
+   * @param isTouched whether the monitor has seen that another program changed such elements
    * @returns the fault, if there is one
    */
   async examine(isTouched = false): Promise<string | undefined> {
@@ -206,7 +201,7 @@ export class Firewall {
     const table = `the firewall table '${this.#tableName}'`
     if (rules !== this.#rules) return `${table} was`
     const expected = this.#slots.elements()
-    for (const name of COMPARED_SETS)
+    for (const name of SLOT_SETS)
       if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)
         return `the set '${name}' of ${table} was`
     return isTouched ? `the policies of ${table} were` : undefined
