@@ -31,3 +31,6 @@ export function networkOf(address: number, bits: number): Cidr {
 
 /** Returns the mask of a prefix length, e.g. `255.255.255.0` for 24. */
 export const maskOf = (bits: number): string => toAddress(NUMBER_OF_ADDRESSES - 2 ** (32 - bits))
+
+/** Returns the address of which only the first bit after the prefix is set, e.g. `0.0.0.128` for 24. At most 31 bits. */
+export const endOf = (bits: number): string => toAddress(2 ** (31 - bits))

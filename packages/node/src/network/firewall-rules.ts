@@ -1,9 +1,9 @@
 import type { InstanceNames } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
-import { maskOf } from './cidr.ts'
+import { endOf, maskOf } from './cidr.ts'
 import { DNS_ADDRESS } from './dns-address.ts'
 import type { HostNetworks } from './host-networks.ts'
-import { DIVERSION_SETS, type Elements, SLOT_SETS } from './policy-elements.ts'
+import { DIVERSION_SETS, type Elements, RANGE_SETS, SLOT_SETS } from './policy-elements.ts'
 
 /** Where the proxy of `packages/egress` listens. */
 export interface EgressPorts {
@@ -33,7 +33,6 @@ export interface RuleState {
   host: HostNetworks
 }
 
-const PREFIX_LENGTHS = Array.from({ length: 33 }, (_, bits) => bits)
 /** Refused packets of which the reason is traced, for the record. */
 const TRACED = 'limit rate 100/second burst 100 packets meta nftrace set 1'
 
@@ -51,7 +50,7 @@ const blockedOf = ({ addresses, networks }: HostNetworks): string[] => [...addre
  * `SLOT_SETS` may send packets out, by interface and address; the sandbox of a slot has the third address of its /30.
  *
  * The number of chains, sets and rules is constant, so that neither packets nor changes cost more with more sandboxes:
- * ranges of policies are elements of one set for each length of a prefix (docs/adr/0036).
+ * ranges of policies are elements of a few sets (docs/adr/0036).
  */
 export function firewallRules(options: FirewallRulesOptions, state: RuleState): string {
   const { names } = options
@@ -73,7 +72,7 @@ function setsOf({ elements, host }: RuleState): string {
     `  set ${name} { type ifname . ipv4_addr; ${braces(elements.get(name) ?? [])} }`
   return [
     ...SETS_OF_SLOTS.map(slotSet),
-    ...PREFIX_LENGTHS.flatMap((bits) => [slotSet(`allow_${bits}`), slotSet(`deny_${bits}`)]),
+    ...RANGE_SETS.map(slotSet),
     `  set host_networks { type ipv4_addr; flags interval; auto-merge; ${braces(blockedOf(host))} }`,
     '  set connections { type ifname; size 65535; flags dynamic; }',
   ].join('\n')
@@ -165,11 +164,16 @@ function forwardOf({ names, dns, allowedRanges = [], recordAll, egress }: Firewa
   }`
 }
 
-/** Looks a destination up in the ranges of its slot, by each length of a prefix. */
-const inRanges = (kind: 'allow' | 'deny', statement: string): string =>
-  PREFIX_LENGTHS.map((bits) => `iifname . ip daddr & ${maskOf(bits)} @${kind}_${bits} ${statement}`).join(
-    '\n    ',
-  )
+/** Looks a destination up in the ranges of its slot, by each length of a prefix (see `rangeElement`). */
+function inRanges(kind: 'allow' | 'deny', statement: string): string {
+  const lengths = Array.from({ length: 32 }, (_, bits) => bits)
+  return [
+    `iifname . ip daddr @${kind}_hosts ${statement}`,
+    ...lengths.map(
+      (bits) => `iifname . (ip daddr & ${maskOf(bits)} | ${endOf(bits)}) @${kind}_prefixes ${statement}`,
+    ),
+  ].join('\n    ')
+}
 
 /** Ends of refused packets, one chain for each reason (`refusal-trace.ts`). */
 function refusalsOf({ maxConnections }: FirewallRulesOptions): string {

@@ -64,7 +64,7 @@ test('elements of slots are read from a listing as they were written', async () 
     elementsOf({ interfaceName: 'sl1234-9', address: '10.190.0.38' }, OPEN),
   ])
   const rules = firewallRules({ ...options, egress }, { elements, host })
-  for (const name of ['open', 'ranged', 'names_diverted', 'allow_8', 'deny_0']) {
+  for (const name of ['open', 'ranged', 'names_diverted', 'allow_prefixes', 'allow_hosts', 'deny_prefixes']) {
     const script = `nft -f - <<'END'\n${rules}\nEND\nnft list set inet ${table} ${name}`
     const { stdout } = await run('unshare', ['--net', 'sh', '-c', script])
     expect(slotElementsOf(stdout), name).toEqual(elements.get(name) ?? new Set())
@@ -84,16 +84,16 @@ test('a closed slot has no elements, an open one has one, and a change lists onl
   expect(changeCommands('t', open, open)).toEqual([])
   expect(changeCommands('t', open, none)).toEqual([`delete element inet t open { ${key}10.190.0.30 }`])
   expect(changeCommands('t', deny('11.0.0.0/8'), deny('11.0.0.0/8', '12.0.0.0/8'))).toEqual([
-    `add element inet t deny_8 { ${key}12.0.0.0 }`,
+    `add element inet t deny_prefixes { ${key}12.128.0.0 }`,
   ])
   expect(changeCommands('t', open, deny('11.0.0.0/8'))).toEqual([
     `delete element inet t open { ${key}10.190.0.30 }`,
     `add element inet t ranged { ${key}10.190.0.30 }`,
-    `add element inet t deny_8 { ${key}11.0.0.0 }`,
+    `add element inet t deny_prefixes { ${key}11.128.0.0 }`,
   ])
 })
 
-test('ranges are sorted by length, without bits below the prefix and without doubles', () => {
+test('addresses and prefixes are kept apart, the end of a prefix is marked, and doubles are left out', () => {
   const elements = elementsOf(slot, {
     allowRanges: ['11.1.2.3', '11.1.2.3/32'],
     allowNames: [],
@@ -103,9 +103,8 @@ test('ranges are sorted by length, without bits below the prefix and without dou
   expect(elements).toEqual(
     new Map([
       ['ranged_without_dns', new Set([`${key}10.190.0.30`])],
-      ['allow_32', new Set([`${key}11.1.2.3`])],
-      ['deny_8', new Set([`${key}11.0.0.0`])],
-      ['deny_0', new Set([`${key}0.0.0.0`])],
+      ['allow_hosts', new Set([`${key}11.1.2.3`])],
+      ['deny_prefixes', new Set([`${key}11.128.0.0`, `${key}128.0.0.0`])],
     ]),
   )
 })

@@ -41,7 +41,7 @@ test('changes of others are reported, and whether they changed ranges of policie
   const own = new Set<number>()
   const changes: boolean[] = []
   const set = (name: string) => `set ${name} { type ifname . ipv4_addr; }`
-  await run('nft', ['-f', '-'], { input: `table inet ${table} { ${set('open')}; ${set('deny_8')}; }\n` })
+  await run('nft', ['-f', '-'], { input: `table inet ${table} { ${set('open')}; ${set('deny_hosts')}; }\n` })
   let count = 0
   const add = (name: string, onPid?: (pid: number) => void) =>
     run('nft', ['add', 'element', 'inet', table, name, `{ "x${count++}" . 11.0.0.0 }`], { onPid })
@@ -58,7 +58,7 @@ test('changes of others are reported, and whether they changed ranges of policie
     expect(changes.length).toBeGreaterThan(0)
   }, 10_000)
   changes.length = 0
-  for (const name of ['open', 'deny_8']) await add(name, (pid) => own.add(pid))
-  await add('deny_8')
+  for (const name of ['open', 'deny_hosts']) await add(name, (pid) => own.add(pid))
+  await add('deny_hosts')
   await expect.poll(() => changes.filter(Boolean)).toHaveLength(1)
 })

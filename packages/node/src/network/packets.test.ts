@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type ConnectionRecord, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { toAddress, toNumber } from './cidr.ts'
 import type { Attempt } from './packet-agent.fixture.ts'
 import { remote } from './packet-remote.fixture.ts'
 import type { PacketWorld, WorldOptions } from './packet-world.fixture.ts'
@@ -83,6 +84,18 @@ describe('ranges', () => {
     const datagram = await udp('11.9.9.9', 8080)
     expect(datagram.outcome).toMatch(/EHOSTUNREACH|ECONNREFUSED|EACCES/)
     expect(datagram.ms).toBeLessThan(QUICK_MS)
+  })
+
+  test('a prefix of any length holds exactly for the addresses inside', async () => {
+    const inside = '11.2.3.4'
+    for (let bits = 0; bits <= 32; bits++) {
+      await set({ ...OPEN, denyRanges: [`${inside}/${bits}`, '12.0.0.0/8'], allowRanges: ['12.0.0.0/8'] })
+      // the neighbour differs in the last bit of the prefix only; shorter prefixes reach beyond what answers here
+      const neighbour = toAddress(toNumber(inside) ^ (bits === 0 ? 0 : 2 ** (32 - bits)))
+      const outside = bits >= 9 ? neighbour : bits >= 2 ? PUBLIC : undefined
+      expect(await tcp(inside, 8080), `inside /${bits}`).toMatchObject(refused)
+      if (outside) expect(await tcp(outside, 8080), `outside /${bits}`).toMatchObject(hello(outside, 8080))
+    }
   })
 
   test('no policy opens a closed range', async () => {

@@ -1,5 +1,5 @@
 import { ALL_RANGES, isClosed, type NetworkPolicy, needsProxy } from '@sandlot/protocol/node'
-import { type Cidr, parseCidr, toAddress } from './cidr.ts'
+import { type Cidr, endOf, parseCidr, toAddress, toNumber } from './cidr.ts'
 import type { Slot } from './slot.ts'
 
 /** Identifies a slot in the rules. */
@@ -17,6 +17,9 @@ export const DIVERSION_SETS = [
   'tcp_diverted',
   'tcp_but_dns_diverted',
 ] as const
+
+/** Sets of the ranges of slots. */
+export const RANGE_SETS = ['allow_hosts', 'allow_prefixes', 'deny_hosts', 'deny_prefixes'] as const
 
 type SlotSet = (typeof SLOT_SETS)[number]
 type DiversionSet = (typeof DIVERSION_SETS)[number]
@@ -47,10 +50,22 @@ export function elementsOf(
   if (diversion || wasDiverted) add('diverted', key)
   if (diversion) add(diversion, key)
   if (policy.allowNames.length > 0) add('resolved', key)
-  const inside = (network: number) => `"${slot.interfaceName}" . ${toAddress(network)}`
-  for (const { network, bits } of distinct(policy.allowRanges)) add(`allow_${bits}`, inside(network))
-  for (const { network, bits } of distinct(policy.denyRanges)) add(`deny_${bits}`, inside(network))
+  for (const [kind, ranges] of [
+    ['allow', policy.allowRanges],
+    ['deny', policy.denyRanges],
+  ] as const)
+    for (const range of distinct(ranges))
+      add(`${kind}_${range.bits === 32 ? 'hosts' : 'prefixes'}`, rangeElement(slot, range))
   return elements
+}
+
+/**
+ * Formats the element of a range. One set holds prefixes of all lengths, because each command of nft reads the list of all
+ * sets; so the end of the prefix is marked: the bit after the prefix is set, and those that follow are clear.
+ */
+function rangeElement({ interfaceName }: SlotKey, { network, bits }: Cidr): string {
+  const end = bits === 32 ? 0 : toNumber(endOf(bits))
+  return `"${interfaceName}" . ${toAddress(network + end)}`
 }
 
 function slotSetOf(policy: NetworkPolicy): SlotSet {
