@@ -44,7 +44,7 @@ const unitOnPostgres = {
   test: {
     ...unit.test,
     name: 'unit-postgres',
-    include: globSync(['packages/server/src/**/*.test.ts', 'tests/*.test.ts']).filter((file) =>
+    include: globSync(['packages/{sandlot,server}/src/**/*.test.ts', 'tests/*.test.ts']).filter((file) =>
       /server-under-test|test-support\/database/.test(readFileSync(file, 'utf8')),
     ),
     globalSetup: ['tests/postgres/global-setup.ts'],

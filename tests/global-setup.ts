@@ -57,6 +57,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
         '8',
         '--log-level',
         'info',
+        // the limit that tests/hostile/egress-floods.test.ts exceeds
+        ...(suite === 'hostile' ? ['--sandbox-connections', '2500'] : []),
         ...(suite in BUILD_ORDER ? ['--catalog', BUILD_ORDER[suite]!.join(',')] : []),
         ...(registries.length > 0 ? ['--allowed-registries', registries.join(',')] : []),
       ],

@@ -179,17 +179,24 @@ test('a name that leads to a private address is refused, also when the answer ch
 }, 40_000)
 
 describe('live updates', () => {
-  test('hold for new connections only', async () => {
-    await apply({})
-    const events = await sandbox.commands.run(
-      `curl -sN -m 20 http://${web}/events/30?everyMs=100 > /tmp/events; wc -l < /tmp/events`,
-      { background: true, timeoutMs: 0 },
-    )
-    await sandbox.commands.run('until grep -q data: /tmp/events; do sleep 0.05; done')
-    await apply({ denyOut: [ALL] })
-    expect(await reached({ new: { url: `http://${web}/` } })).toEqual([])
-    expect((await events.wait()).stdout).toBe('60\n')
-  }, 40_000)
+  test.each([
+    ['by name and address', { denyOut: [ALL], allowOut: ['allowed.test', nameless] }],
+    ['that leave nothing open', { denyOut: [ALL] }],
+  ])(
+    '%s hold for new connections only',
+    async (_, update) => {
+      await apply({})
+      const events = await sandbox.commands.run(
+        `curl -sN -m 10 http://${web}/events/20?everyMs=100 > /tmp/events; wc -l < /tmp/events`,
+        { background: true, timeoutMs: 0 },
+      )
+      await sandbox.commands.run('until grep -q data: /tmp/events; do sleep 0.05; done')
+      await apply(update)
+      expect(await reached({ new: { url: `http://${web}/` } })).toEqual([])
+      expect((await events.wait()).stdout).toBe('40\n')
+    },
+    40_000,
+  )
 
   test('cut what they refuse with closeExisting', async () => {
     await apply({ denyOut: [ALL], allowOut: ['allowed.test', nameless] })

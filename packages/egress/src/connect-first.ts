@@ -5,6 +5,7 @@ import type { Receiver } from './receiver.ts'
 /** Head start of an address before the next one is tried (RFC 8305, 5). */
 const ATTEMPT_DELAY_MS = 250
 const MAX_ADDRESSES = 8
+const KEEP_ALIVE_DELAY_MS = 60_000
 
 const REASONS: Record<string, string> = {
   ECONNREFUSED: 'connection_refused',
@@ -48,7 +49,8 @@ export function connectFirst(
       const address = waiting.shift()
       if (address === undefined) return
       const socket = connect({
-        ...{ host: address, port, noDelay: true, keepAlive: true, allowHalfOpen: true },
+        ...{ host: address, port, noDelay: true, allowHalfOpen: true },
+        ...{ keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS },
         ...(receiver && { onread: receiver.onread() }),
       })
       open.add(socket)

@@ -157,3 +157,13 @@ test('a server that is reached by TLS can be cut too', async () => {
   client.resetAndDestroy()
   expect(await end).toBe('closed')
 })
+
+test('a client that has gone before the splice ends the server', async () => {
+  const serverPort = await listen((socket) => socket.once('end', () => socket.end()).resume())
+  const server = await connectFirst(['127.0.0.1'], serverPort, never)
+  const gone = connect(serverPort, '127.0.0.1')
+  await new Promise((resolve) => gone.once('close', resolve).once('connect', () => gone.destroy()))
+  const options = { head: NOTHING, receiver: new Receiver(), idleTimeoutMs: 10_000 }
+  expect(await splice(gone, server, options)).toBe('closed')
+  expect(server.destroyed).toBe(true)
+})

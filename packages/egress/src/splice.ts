@@ -27,15 +27,14 @@ export function splice(
 ): Promise<SpliceEnd> {
   return new Promise((resolve) => {
     let end: SpliceEnd = 'closed'
-    let openSockets = 2
-    const onClose = () => {
-      openSockets--
-      if (openSockets === 0) resolve(end)
-      else if (!client.destroyed) breakUnlessDone(client)
-      else breakUnlessDone(server)
+    const open = new Set([client, server].filter((socket) => !socket.closed))
+    const onClose = (socket: Socket) => {
+      open.delete(socket)
+      if (open.size === 0) resolve(end)
+      for (const other of open) breakUnlessDone(other)
     }
-    client.once('close', onClose)
-    server.once('close', onClose)
+    for (const socket of open) socket.once('close', () => onClose(socket))
+    if (open.size === 0) resolve(end)
     client.on('error', () => {})
     server.on('error', () => {
       if (!client.destroyed) end = 'reset_by_server'

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openStore, takeLease } from '@sandlot/server'
+import { isOnPostgres, newTestDatabase, type TestDatabase } from '@sandlot/server/test-support/database'
 import { ServerUnderTest } from '@sandlot/server/test-support/server-under-test'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { rotateSecretsKey } from './rotate-secrets-key.ts'
@@ -11,19 +13,24 @@ import { becomeServer } from './server-lock.ts'
 const NAMES = ['a', 'b', 'c']
 
 let home: string
+let database: TestDatabase
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'sandlot-rotate-'))
+  database = await newTestDatabase(home)
   becomeServer(home, { listen: '', domain: '' }).release()
   await withServer(async (server) => {
     for (const name of NAMES) await server.call('POST', '/secrets', { name, value: `value of ${name}` })
     await server.call('GET', '/.well-known/jwks.json')
   })
 })
-afterEach(() => rmSync(home, { recursive: true, force: true }))
+afterEach(async () => {
+  await database.remove()
+  rmSync(home, { recursive: true, force: true })
+})
 
 const keysIn = (secretsKey = '') => new SecretsKeys({ home, secretsKey })
 const rotate = (secretsKey = '', afterStep?: () => void) =>
-  rotateSecretsKey({ home, store: 'sqlite', secretsKey }, afterStep)
+  rotateSecretsKey({ home, store: isOnPostgres ? database.url : 'sqlite', secretsKey }, afterStep)
 const keyFile = () => readFileSync(join(home, 'secrets.key'), 'utf8')
 
 async function withServer<T>(
@@ -31,6 +38,7 @@ async function withServer<T>(
   keys: SecretsKeys = keysIn(),
 ): Promise<T> {
   const server = new ServerUnderTest(home, { secretsKeys: keys })
+  server.database = { ...database, remove: async () => {} }
   await server.open()
   try {
     return await work(server)
@@ -94,6 +102,18 @@ describe('a rotation of the key in the file', () => {
     )
     expect(keyFile()).toBe(wrong)
     keysIn().replaceFile([Buffer.from(former.trim(), 'hex')])
+    await expectUsable()
+  })
+
+  test.runIf(isOnPostgres)('is refused while a server of another home uses the database', async () => {
+    const former = keyFile()
+    const store = await openStore(database.url)
+    const lease = await takeLease(store, { about: 'the other', onWaiting: () => {}, onLost: () => {} })
+    await expect(rotate()).rejects.toThrow('the other is the active server of the PostgreSQL database')
+    expect(keyFile()).toBe(former)
+    await lease.release()
+    await store.destroy()
+    expect(await rotate()).toMatchObject({ secrets: 3 })
     await expectUsable()
   })
 

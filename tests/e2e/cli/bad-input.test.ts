@@ -41,6 +41,7 @@ describe('bad input is one clear line, an exit code and no stack trace', () => {
     ['an unknown sandbox (connect)', ['sandbox', 'connect', 'inope'], /^Sandbox inope wasn't found/],
     ['an unknown sandbox (resume)', ['sandbox', 'resume', 'inope'], /^Sandbox inope wasn't found/],
     ['an unknown sandbox (logs)', ['sandbox', 'logs', 'inope'], /^Sandbox inope wasn't found/],
+    ['an unknown sandbox (egress)', ['sandbox', 'egress', 'inope'], /^Sandbox inope wasn't found/],
     ['an unknown sandbox (metrics)', ['sandbox', 'metrics', 'inope'], /^Sandbox inope wasn't found/],
     ['an unknown sandbox (cp)', ['sandbox', 'cp', '/etc/passwd', 'inope:x'], /^Sandbox inope wasn't found/],
     [

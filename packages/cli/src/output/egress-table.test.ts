@@ -20,7 +20,7 @@ test('connections are aligned below their titles, also those that come later', (
   const http = { method: 'GET', host: 'a.com', path: '/x', status: 502 }
   expect(table.format([record(), record({ name: undefined, address: '1.1.1.1', port: undefined })])).toBe(
     [
-      'Time      Verdict  Protocol  Destination               Address               Sent       Received   Rule                  Reason',
+      'TIME      VERDICT  PROTOCOL  DESTINATION               ADDRESS               SENT       RECEIVED   RULE                  REASON',
       `${time}  denied   tls       pypi.org                  151.101.0.223:443     517 B      0 B        deny 0.0.0.0/0`,
       `${time}  denied   tls       -                         1.1.1.1               517 B      0 B        deny 0.0.0.0/0`,
     ].join('\n'),
@@ -39,10 +39,13 @@ test('names from a sandbox cannot act on the terminal', () => {
   expect(line.split('\n')).toHaveLength(2)
 })
 
-test('a hint names what was denied', () => {
+test('a hint names what was denied, and explains reasons', () => {
   expect(hintFor([])).toBeUndefined()
   expect(hintFor(['pypi.org', ''])).toBe(
     "\nDenied: pypi.org. To allow one, add it to allowOut of the sandbox's network (sandbox.updateNetwork).",
+  )
+  expect(hintFor(['a.com'], ['secret_missing', 'unknown', 'toString'])).toBe(
+    "\nDenied: a.com. To allow one, add it to allowOut of the sandbox's network (sandbox.updateNetwork).\nsecret_missing: a rule uses a secret that does not exist: `e2b secret list`.",
   )
   expect(hintFor(Array.from({ length: 10 }, (_, index) => `${index}.com`))).toContain('7.com and 2 more.')
 })

@@ -14,6 +14,8 @@ const QUERY_BURST = 5_000
 const FLOODED = { protocol: 'dns', bytesIn: 0, verdict: 'denied', rule: 'query rate' } as const
 /** Sandboxes are IPv4-only. HTTPS and SVCB records would give clients keys to hide the names that policies look at. */
 const EMPTY_TYPES = new Set(['AAAA', 'HTTPS', 'SVCB', 'UNKNOWN_64', 'UNKNOWN_65'])
+/** In front of the name that a service belongs to (`_http._tcp.`): apt asks for those first. */
+const SERVICE_LABELS = /^(?:_[^.]*\.)+/
 /** Zone transfers, all types at once, and reverse names, which belong to nobody whom a policy names. */
 const REFUSED_TYPES = new Set(['ANY', '*', 'AXFR', 'IXFR', 'PTR', 'UNKNOWN_255'])
 
@@ -79,7 +81,7 @@ export class Queries {
 
   async #decide({ policy }: Sandbox, question: Question): Promise<Result> {
     const name = hostName(question.name)
-    const rule = name === undefined ? undefined : policy.ruleForQuery(name)
+    const rule = name === undefined ? undefined : policy.ruleForQuery(name.replace(SERVICE_LABELS, ''))
     if (name === undefined || rule === undefined) return refused('name not allowed')
     if (question.class !== 'IN' || REFUSED_TYPES.has(question.type)) return refused(`type ${question.type}`)
     if (policy.dnsServers?.length === 0) return refused('no DNS servers')

@@ -112,7 +112,7 @@ test('an allowed name is answered with its chain of names, as it was asked', asy
   ])
 })
 
-test('resolvers of libc and c-ares take the answers', async () => {
+test('c-ares takes the answers', async () => {
   serve(a('a.example.test', '192.0.2.1', '192.0.2.2'))
   const resolver = new Resolver()
   resolver.setServers([`${server.address}:${server.port}`])
@@ -156,6 +156,14 @@ test('other types are forwarded for allowed names, and transfers, ANY and revers
   expect((await ask('a.example.test', 'MX')).answers).toHaveLength(1)
   for (const type of ['ANY', 'AXFR', 'IXFR', 'PTR'])
     expect([type, (await ask('a.example.test', type)).rcode]).toEqual([type, 'REFUSED'])
+})
+
+test('services of an allowed name, in labels with underscores, belong to the name', async () => {
+  setPolicy({ allowNames: ['deb.example.test'], denyRanges: [ALL_RANGES] })
+  serve(['_http._tcp.deb.example.test SRV', []])
+  expect((await ask('_http._tcp.deb.example.test', 'SRV')).rcode).toBe('NOERROR')
+  expect((await ask('_http._tcp.example.test', 'SRV')).rcode).toBe('REFUSED')
+  expect((await ask('x._tcp.deb.example.test', 'SRV')).rcode).toBe('REFUSED')
 })
 
 test('without deny-all every name is answered, and with an empty list of servers none', async () => {

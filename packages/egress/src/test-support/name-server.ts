@@ -13,6 +13,8 @@ export interface NameServer {
   questions: string[]
   /** Gives no answers. */
   isSilent: boolean
+  /** Answers over UDP come so late. */
+  delayMs: number
   close(): Promise<void>
 }
 
@@ -39,7 +41,8 @@ export async function startNameServer(host = '127.0.0.1'): Promise<NameServer> {
     if (!answer) return
     const isTooLong = answer.length > 1_232
     if (isTooLong) answer[2]! |= 0x02
-    socket.send(isTooLong ? answer.subarray(0, 1_232) : answer, from.port, from.address)
+    const sent = isTooLong ? answer.subarray(0, 1_232) : answer
+    setTimeout(() => socket.send(sent, from.port, from.address), state.delayMs)
   })
   await new Promise<void>((resolve) => socket.bind(0, host, resolve))
   const { port } = socket.address()
@@ -49,7 +52,7 @@ export async function startNameServer(host = '127.0.0.1'): Promise<NameServer> {
   })
   await new Promise<void>((resolve) => tcp.listen(port, host, resolve))
   const state: NameServer = {
-    ...{ address: `${host}:${port}`, records, questions, isSilent: false },
+    ...{ address: `${host}:${port}`, records, questions, isSilent: false, delayMs: 0 },
     async close() {
       await new Promise<void>((resolve) => socket.close(resolve))
       await new Promise((resolve) => tcp.close(resolve))

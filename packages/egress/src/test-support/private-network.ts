@@ -5,6 +5,7 @@ import koffi from 'koffi'
 
 const CLONE_NEWNET = 0x40000000
 export const SANDBOX = '10.99.0.2'
+export const DNS_ADDRESS = '169.254.53.53'
 /** Bound to the loopback of the host's namespace: servers on them are "the internet". */
 export const INTERNET = ['192.0.2.10', '192.0.2.11', '198.51.100.20', '203.0.113.30']
 
@@ -29,6 +30,7 @@ export class PrivateNetwork {
     this.#enter(this.#host)
     const other = `/proc/${process.pid}/fd/${this.#sandbox}`
     ip(`link set lo up`)
+    ip(`address add ${DNS_ADDRESS}/32 dev lo`)
     for (const address of INTERNET) ip(`address add ${address}/32 dev lo`)
     ip(`link add sandbox0 type veth peer name eth0 netns ${other}`)
     ip(`address add 10.99.0.1/30 dev sandbox0`)
@@ -48,6 +50,18 @@ export class PrivateNetwork {
     const rule = `iifname "sandbox0" meta l4proto tcp meta mark set 1 tproxy to 127.0.0.1:${proxyPort} accept`
     execFileSync('nft', ['-f', '-'], {
       input: `table ip egress { chain prerouting { type filter hook prerouting priority mangle; ${rule}; }; }`,
+    })
+  }
+
+  /** Sends the sandbox's DNS to a resolver at `DNS_ADDRESS`, as the node does. */
+  sendDnsTo(port: number): void {
+    const fromSandbox = 'iifname "sandbox0" meta l4proto { tcp, udp } th dport 53'
+    execFileSync('nft', ['-f', '-'], {
+      input: `table ip egress_dns {
+        chain before_proxy { type filter hook prerouting priority mangle - 1; ${fromSandbox} meta mark set 2; };
+        chain prerouting { type nat hook prerouting priority dstnat; ${fromSandbox} dnat to ${DNS_ADDRESS}:${port}; };
+      }
+      insert rule ip egress prerouting meta mark 2 accept`,
     })
   }
 

@@ -196,11 +196,8 @@ describe('records are deleted', () => {
 
 describe('/metrics', () => {
   const text = async () => {
-    const { body, headers, statusCode } = await t.server.fastify.inject({
-      url: '/metrics',
-      headers: { 'x-api-key': t.key },
-    })
-    expect([statusCode, headers['content-type']]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8'])
+    const { body, headers, status } = await t.call('GET', '/metrics')
+    expect([status, headers['content-type']]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8'])
     return body
   }
 
@@ -261,7 +258,7 @@ describe('a database that is away', () => {
     for (let i = 0; i < 12; i++) emit(...Array.from({ length: 1_000 }, () => record({ sandboxId: `i${i}` })))
     restore()
     await expect.poll(async () => namesOf(await read()), { timeout: 10_000 }).toEqual(['first'])
-    const { body } = await t.server.fastify.inject({ url: '/metrics', headers: { 'x-api-key': t.key } })
+    const { body } = await t.call('GET', '/metrics')
     expect(body).toContain('sandlot_egress_records_dropped_total 2001')
   })
 })

@@ -184,7 +184,7 @@ test('invalid ids reach neither database nor node', async () => {
       ['GET', ''],
       ['DELETE', ''],
       ['GET', '/logs'],
-      ['GET', '/metrics'],
+      ['GET', '/egress'],
     ] as const) {
       const { status, body } = await t.call(method, `/sandboxes/${id}${suffix}`)
       expect([400, 404]).toContain(status)

@@ -126,10 +126,11 @@ export class ServerUnderTest {
       },
       payload: payload === undefined ? undefined : JSON.stringify(payload),
     })
+    const isText = String(response.headers['content-type']).startsWith('text/')
     return {
       status: response.statusCode,
       headers: response.headers,
-      body: response.body ? response.json() : undefined,
+      body: isText ? response.body : response.body ? response.json() : undefined,
     }
   }
 
