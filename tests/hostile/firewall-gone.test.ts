@@ -7,12 +7,12 @@ import { promisify } from 'node:util'
 import { namesFor } from '@sandlot/node/instance-names'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
+import { CHECKOUT, connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
 import { acceptedOf, addressOf, pythonAsRoot } from './guest.ts'
 import { countLeaks, deleteFirewall, type Leaks, sendsOn, startSender } from './leaks.ts'
 import { type Outside, openOutside } from './outside.ts'
 
-const NOBODY = '11.212.0.98'
+const NOBODY = `11.212.${CHECKOUT}.98`
 const PORT = 8080
 const MAX_CONNECTIONS = 64
 const MENDED = { timeout: 20_000, interval: 200 }

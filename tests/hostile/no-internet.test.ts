@@ -1,12 +1,12 @@
 import { Sandbox, type SandboxOpts } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connectionTo, startServer, type TestServer } from '../server.ts'
+import { CHECKOUT, connectionTo, startServer, type TestServer } from '../server.ts'
 import { acceptedOf } from './guest.ts'
 import { countLeaks, type Leaks, sendsOn, startSender } from './leaks.ts'
 import { type Outside, openOutside } from './outside.ts'
 
 /** Address that sandboxes without internet send to; no machine has it, and packets would be routed to the outside. */
-const NOBODY = '11.212.0.99'
+const NOBODY = `11.212.${CHECKOUT}.99`
 const PORT = 8080
 
 let server: TestServer

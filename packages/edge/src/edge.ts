@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { ENVD_PORT, type SandboxTarget, secretsEqual } from '@sandlot/protocol'
+import { ENVD_PORT, formatSandboxHost, type SandboxTarget } from '@sandlot/protocol'
 import type { DirectoryEntry, GoneReason, SandboxDirectory } from '@sandlot/protocol/directory'
 import type { Logger } from 'pino'
-import { isControlRoute } from './control-routes.ts'
+import { mayUseEnvd, refusalOf } from './access.ts'
 import { type Dial, dialTcp } from './dial.ts'
 import { downstreamOf } from './downstream.ts'
 import { exchange } from './exchange.ts'
@@ -11,7 +11,6 @@ import { type RequestHeadersOptions, requestHeaders } from './headers.ts'
 import { authorityOf, type EdgeRequest, type EdgeResponse, headerOf } from './message.ts'
 import { partingOf } from './parting.ts'
 import {
-  controlRoute,
   GUEST_HOST_HEADER,
   invalidRoute,
   invalidSignature,
@@ -21,16 +20,13 @@ import {
   resumeDenied,
   sandboxNotFound,
   sendRefusal,
-  TRAFFIC_TOKEN_HEADER,
   tooManyConnections,
   tooManySignatures,
-  trafficTokenRefused,
   unsendable,
   upgradeOfApi,
 } from './refusal.ts'
 import { createRouter, type Door, hostName } from './route.ts'
-import { SandboxConnections } from './sandbox-connections.ts'
-import { findSigner, parseSignedFileUrl } from './signed-url.ts'
+import { SandboxConnections, type TlsPorts } from './sandbox-connections.ts'
 import { SignerSearch } from './signer-search.ts'
 import { refuseUpgrade, tunnel } from './tunnel.ts'
 
@@ -87,6 +83,7 @@ class SandboxEdge implements Edge {
   readonly #dial: Dial
   readonly #maxConnectionsPerSandbox: number
   readonly #idleTimeoutMs: number
+  readonly #domain: string
   readonly #route: ReturnType<typeof createRouter>
   readonly #open = new Map<string, SandboxConnections>()
   readonly #signers: SignerSearch
@@ -98,6 +95,7 @@ class SandboxEdge implements Edge {
     this.#dial = options.dial ?? dialTcp
     this.#maxConnectionsPerSandbox = options.maxConnectionsPerSandbox ?? 1000
     this.#idleTimeoutMs = options.idleTimeoutMs ?? 620_000
+    this.#domain = options.domain
     this.#route = createRouter(options.domain)
     this.#signers = new SignerSearch(options.directory)
     this.#unsubscribe = options.directory.onGone((sandboxId, reason) => this.#drop(sandboxId, reason))
@@ -147,9 +145,16 @@ class SandboxEdge implements Edge {
     const known = this.#open.get(entry.sandboxId)
     if (known?.address === entry.address) return known
     known?.destroy()
-    const connections = new SandboxConnections(entry.address, this.#dial, entry.httpsPorts)
+    const connections = new SandboxConnections(entry.address, this.#dial, this.#tlsPortsOf(entry))
     this.#open.set(entry.sandboxId, connections)
     return connections
+  }
+
+  #tlsPortsOf({ sandboxId, httpsPorts, maskRequestHost }: DirectoryEntry): TlsPorts | undefined {
+    if (!httpsPorts?.length) return undefined
+    const hostOf = (port: number) =>
+      maskedHost(maskRequestHost, port) ?? formatSandboxHost({ sandboxId, port }, this.#domain)
+    return { ports: httpsPorts, hostOf }
   }
 
   #targetOf(request: EdgeRequest, door: Door): Addressed | Refusal {
@@ -255,15 +260,6 @@ class SandboxEdge implements Edge {
   }
 }
 
-/** Checks what callers may do at envd's port and at other ports. @returns undefined when the request is allowed */
-function refusalOf(request: EdgeRequest, target: SandboxTarget, entry: DirectoryEntry): Refusal | undefined {
-  if (target.port === ENVD_PORT) return isControlRoute(request.url ?? '') ? controlRoute() : undefined
-  if (entry.trafficAccessToken === undefined) return undefined
-  const token = headerOf(request, TRAFFIC_TOKEN_HEADER)
-  if (token === undefined) return trafficTokenRefused(target, 'missing')
-  return secretsEqual(token, entry.trafficAccessToken) ? undefined : trafficTokenRefused(target, 'invalid')
-}
-
 /** Decides how the sandbox sees the request: its host, and whether the client's address is passed on. */
 function forwardedAs(
   request: EdgeRequest,
@@ -273,23 +269,16 @@ function forwardedAs(
   const authority = authorityOf(request)
   const crossing = { host: hostName(authority), isShared, isEnvd: port === ENVD_PORT }
   if (crossing.isEnvd) return { host: authority, forwarded: undefined, crossing }
-  const mask = entry.maskRequestHost?.replace(PORT_PLACEHOLDER, String(port))
+  const mask = maskedHost(entry.maskRequestHost, port)
   return { host: mask ?? localGuestHost(request) ?? authority, forwarded: { authority }, crossing }
 }
+
+const maskedHost = (mask: string | undefined, port: number): string | undefined =>
+  mask?.replace(PORT_PLACEHOLDER, String(port))
 
 const LOCAL_HOST = /^(localhost|(\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\])(:\d{1,5})?$/i
 
 function localGuestHost(request: EdgeRequest): string | undefined {
   const host = headerOf(request, GUEST_HOST_HEADER)
   return host !== undefined && LOCAL_HOST.test(host) ? host : undefined
-}
-
-/** envd checks the token itself. The edge wakes a paused sandbox only for callers that envd would answer. */
-function mayUseEnvd(request: EdgeRequest, entry: DirectoryEntry): boolean {
-  if (entry.envdAccessToken === undefined) return true
-  const token = headerOf(request, 'x-access-token')
-  if (token !== undefined) return secretsEqual(token, entry.envdAccessToken)
-  const signed = parseSignedFileUrl(request)
-  const isOver = Number(signed?.expiration ?? Number.POSITIVE_INFINITY) * 1000 < Date.now()
-  return signed !== undefined && !isOver && findSigner(signed, [entry]) !== undefined
 }

@@ -7,12 +7,7 @@ import { responseHeaders } from './headers.ts'
 import type { RawHeaders } from './message.ts'
 import { CONNECTION_LOST } from './parting.ts'
 import { noAnswer, type Refusal, unanswered } from './refusal.ts'
-import {
-  MAX_HEADER_BYTES,
-  type NamedRequestOptions,
-  type SandboxConnections,
-  serverNameIn,
-} from './sandbox-connections.ts'
+import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
 import { passableTrailers } from './trailers.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
@@ -67,18 +62,16 @@ class Exchange {
 
   #start(isRetry: boolean): void {
     const { downstream, connections, target, method, path, headers, idleTimeoutMs } = this.#options
-    const wanted: NamedRequestOptions = {
+    const request = httpRequest({
       agent: isRetry ? connections.freshAgent() : connections.agentFor(target.port),
       host: connections.address,
       port: target.port,
       method,
       path,
       headers,
-      servername: serverNameIn(headers),
       timeout: idleTimeoutMs,
       maxHeaderSize: MAX_HEADER_BYTES,
-    }
-    const request = httpRequest(wanted)
+    })
     this.#upstream = request
     request.once('response', (response) => {
       this.#messages = passAnswer(response, downstream, this.#options, (error) => this.#fail(error))

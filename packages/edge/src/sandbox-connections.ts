@@ -1,11 +1,10 @@
-import { Agent, type AgentOptions, request as httpRequest, type RequestOptions } from 'node:http'
+import { Agent, type AgentOptions, request as httpRequest } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ENVD_PORT } from '@sandlot/protocol'
 import type { Holding } from './connect-messages.ts'
 import { type Dial, dialPort, PortClosedError } from './dial.ts'
 import { secured } from './dial-tls.ts'
-import type { RawHeaders } from './message.ts'
 import type { Parting } from './parting.ts'
 import { hostName } from './route.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
@@ -26,13 +25,23 @@ export const MAX_HEADER_BYTES = 64 * 1024
 
 type Abort = (parting?: Parting) => void
 
+/** Ports whose servers speak TLS. */
+export interface TlsPorts {
+  ports: readonly number[]
+  /**
+   * Host that TLS names for a port, with or without a port. Not the one that a client requests, as requests of different
+   * clients share connections.
+   */
+  hostOf: (port: number) => string
+}
+
 /** Tracks all open connections between the edge and one sandbox, so that all can be broken at once. */
 export class SandboxConnections {
   readonly address: string
   /** Bytes of incomplete messages that are held back. */
   readonly holding: Holding = { bytes: 0 }
   readonly #dial: Dial
-  readonly #httpsPorts: ReadonlySet<number>
+  readonly #tls: TlsPorts | undefined
   readonly #abortions = new Set<Abort>()
   readonly #sockets = new Set<Socket>()
   readonly #forwarding = new Map<number, Promise<void>>()
@@ -40,17 +49,12 @@ export class SandboxConnections {
   readonly #userAgent: DialingAgent
   #isGone = false
 
-  /** @param httpsPorts ports whose servers speak TLS */
-  constructor(address: string, dial: Dial, httpsPorts: readonly number[] = []) {
+  constructor(address: string, dial: Dial, tls?: TlsPorts) {
     this.address = address
     this.#dial = dial
-    this.#httpsPorts = new Set(httpsPorts)
-    this.#envdAgent = this.#newAgent(IDLE_ENVD_CONNECTION_MS)
-    this.#userAgent = this.#newAgent(IDLE_USER_CONNECTION_MS)
-  }
-
-  #newAgent(idleMs?: number): DialingAgent {
-    return new DialingAgent((port, host) => this.#open(port, host), idleMs)
+    this.#tls = tls
+    this.#envdAgent = new DialingAgent((port) => this.#open(port), IDLE_ENVD_CONNECTION_MS)
+    this.#userAgent = new DialingAgent((port) => this.#open(port), IDLE_USER_CONNECTION_MS)
   }
 
   /** Number of pending requests and open tunnels. */
@@ -75,7 +79,7 @@ export class SandboxConnections {
 
   /** Returns an agent that opens a new connection for each request. */
   freshAgent(): Agent {
-    return this.#newAgent()
+    return new DialingAgent((port) => this.#open(port))
   }
 
   /** Ends all requests and tunnels, as the sandbox is gone. Without a parting all connections just break. */
@@ -88,7 +92,7 @@ export class SandboxConnections {
     this.#userAgent.destroy()
   }
 
-  async #open(port: number, host: string): Promise<Socket> {
+  async #open(port: number): Promise<Socket> {
     const forward = port === ENVD_PORT ? undefined : () => this.#forwardOnce(port)
     const socket = await dialPort(this.#dial, this.address, port, forward)
     if (this.#isGone) {
@@ -97,7 +101,9 @@ export class SandboxConnections {
     }
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    return this.#httpsPorts.has(port) ? secured(socket, host) : socket
+    if (!this.#tls?.ports.includes(port)) return socket
+    const host = hostName(this.#tls.hostOf(port))
+    return secured(socket, isIP(host) ? '' : host)
   }
 
   /** Concurrent requests for one port share one request to envd. */
@@ -142,24 +148,11 @@ export class SandboxConnections {
   }
 }
 
-/** Host that TLS names; empty for an address. */
-interface ServerName {
-  servername?: string
-}
-
-export type NamedRequestOptions = RequestOptions & ServerName
-
-/** @param headers of a request to a sandbox, the Host header first */
-export function serverNameIn([, host = '']: RawHeaders): string {
-  const name = hostName(host)
-  return isIP(name) ? '' : name
-}
-
 class DialingAgent extends Agent {
-  readonly #open: (port: number, host: string) => Promise<Socket>
+  readonly #open: (port: number) => Promise<Socket>
 
   /** Makes an agent; without `idleMs` each connection is used once. */
-  constructor(open: (port: number, host: string) => Promise<Socket>, idleMs?: number) {
+  constructor(open: (port: number) => Promise<Socket>, idleMs?: number) {
     super({
       keepAlive: idleMs !== undefined,
       timeout: idleMs,
@@ -168,16 +161,11 @@ class DialingAgent extends Agent {
     this.#open = open
   }
 
-  /** Shares connections only between requests with one host, as TLS names the host once for a connection. */
-  override getName(options: ServerName & Parameters<Agent['getName']>[0] = {}): string {
-    return `${super.getName(options)}:${options.servername ?? ''}`
-  }
-
   override createConnection(
-    { port, servername = '' }: ServerName & { port?: number | string | null },
+    options: { port?: number | string | null },
     done: (error: Error | null, socket?: Duplex) => void,
   ): undefined {
-    this.#open(Number(port), servername).then(
+    this.#open(Number(options.port)).then(
       (socket) => done(null, socket),
       (error) => done(error),
     )

@@ -7,12 +7,7 @@ import { downstreamOf } from './downstream.ts'
 import { passAnswer } from './exchange.ts'
 import type { RawHeaders } from './message.ts'
 import { brokenAnswer, noAnswer, type Refusal, sendRefusal, unanswered } from './refusal.ts'
-import {
-  MAX_HEADER_BYTES,
-  type NamedRequestOptions,
-  type SandboxConnections,
-  serverNameIn,
-} from './sandbox-connections.ts'
+import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 export interface TunnelOptions {
@@ -31,18 +26,16 @@ export interface TunnelOptions {
 export function tunnel(options: TunnelOptions): void {
   const { request, socket, connections, target, idleTimeoutMs } = options
   let isOver = false
-  const wanted: NamedRequestOptions = {
+  const upstream = httpRequest({
     agent: connections.freshAgent(),
     host: connections.address,
     port: target.port,
     method: request.method,
     path: request.url,
     headers: options.headers,
-    servername: serverNameIn(options.headers),
     timeout: idleTimeoutMs,
     maxHeaderSize: MAX_HEADER_BYTES,
-  }
-  const upstream = httpRequest(wanted)
+  })
   const untrack = connections.track(() => {
     isOver = true
     upstream.destroy()

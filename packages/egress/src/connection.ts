@@ -54,6 +54,8 @@ export interface AcceptedConnection {
 
 /** Where a connection goes. */
 export interface Target {
+  /** Who connects: bounds are kept for each sandbox. */
+  sandboxId: string
   /** Connects to this name as the host resolves it. Absent: to `address`. */
   name?: string
   address: string

@@ -19,7 +19,8 @@ let echo: Server & { connections?: number }
 let echoPort: number
 let open: SocksServer
 let locked: SocksServer
-let dial: (target: Target, signal?: AbortSignal) => Promise<Socket>
+type TestTarget = Omit<Target, 'sandboxId'> & { sandboxId?: string }
+let dial: (target: TestTarget, signal?: AbortSignal) => Promise<Socket>
 
 beforeAll(async () => {
   names = await startNameServer()
@@ -27,7 +28,7 @@ beforeAll(async () => {
   // 127.9.0.0/16 stands for what is closed to sandboxes
   const closed = new ClosedRanges(['127.9.0.0/16'], [])
   const dialWithin = createDial({ resolver, closed, timeoutMs: 1_500 })
-  dial = (target, signal = never) => dialWithin(target, signal)
+  dial = (target, signal = never) => dialWithin({ sandboxId: 'one', ...target }, signal)
   echo = createServer((socket) => {
     echo.connections = (echo.connections ?? 0) + 1
     socket.on('error', () => {})
@@ -102,6 +103,20 @@ describe('directly', () => {
     const dialling = dial({ name: 'silent.test', address: '127.0.0.1', port: echoPort })
     await expect(dialling).rejects.toMatchObject({ reason: 'connect_timeout' })
     names.isSilent = false
+  })
+
+  test('lookups that pile up for one sandbox leave room for the others', async () => {
+    names.records.set(...a('quick.test', '127.0.0.1'))
+    names.isSilent = true
+    const slow = Array.from({ length: 101 }, (_, i) =>
+      dial({ name: `slow-${i}.test`, address: '127.0.0.1', port: echoPort }).catch((error) => error.reason),
+    )
+    await expect.poll(() => names.questions.length).toBeGreaterThanOrEqual(100)
+    expect(await slow[100]).toBe('name_lookup_failed')
+    names.isSilent = false
+    const target = { sandboxId: 'other', name: 'quick.test', address: '127.0.0.1', port: echoPort }
+    expect(await echoed(await dial(target))).toBe('hello')
+    expect(await slow[0]).toBe('connect_timeout')
   })
 
   test('dialling ends when the client has gone', async () => {

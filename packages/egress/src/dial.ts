@@ -39,15 +39,18 @@ async function dialTarget(
   signal: AbortSignal,
   receiver?: Receiver,
 ): Promise<Socket> {
-  const { name, address, port, proxy } = target
+  const { sandboxId, name, address, port, proxy } = target
   if (name === undefined && options.closed.has(address))
     throw new DialError('private_address', `${address} is in a range that is closed to sandboxes`)
   if (proxy) {
-    const addresses = await addressesOf(proxy.host, options, 'proxy_private_address').catch(asProxyFault)
+    const addresses = await addressesOf(proxy.host, sandboxId, options, 'proxy_private_address').catch(
+      asProxyFault,
+    )
     const socket = await connectFirst(addresses, proxy.port, signal).catch(asProxyFault)
     return openTunnel(socket, proxy, { host: name ?? address, port }, signal)
   }
-  const addresses = name === undefined ? [address] : await addressesOf(name, options, 'private_address')
+  const addresses =
+    name === undefined ? [address] : await addressesOf(name, sandboxId, options, 'private_address')
   return connectFirst(addresses, port, signal, receiver)
 }
 
@@ -57,10 +60,11 @@ async function dialTarget(
  */
 async function addressesOf(
   host: string,
+  sandboxId: string,
   { resolver, closed }: DialOptions,
   reason: string,
 ): Promise<string[]> {
-  const addresses = isIPv4(host) ? [host] : await resolver.resolve(host)
+  const addresses = isIPv4(host) ? [host] : await resolver.resolve(host, sandboxId)
   const closedAddress = addresses.find((address) => closed.has(address))
   if (closedAddress === undefined) return addresses
   throw new DialError(reason, `'${host}' leads to ${closedAddress}, in a range that is closed to sandboxes`)

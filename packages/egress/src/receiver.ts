@@ -4,11 +4,14 @@ import type { OnReadOpts, Socket } from 'node:net'
 const MIN_BYTES = 16 * 1024
 /** More does not make transfers faster. */
 const MAX_BYTES = 256 * 1024
+/** What all buffers together may have beyond their minimum. Those that come later stay small, and read more often. */
+const MAX_GROWN_BYTES = 64 * 1024 * 1024
+
+let grownBytes = 0
 
 /**
  * Reads a socket into a buffer that is used again, which is several times faster than a stream of new buffers. The buffer
- * grows while reads fill it. For sockets that are made with
- * `onread`: nothing else can read them.
+ * grows while reads fill it. For sockets that are made with `onread`: nothing else can read them.
  */
 export class Receiver {
   /** A socket has been made with this receiver. */
@@ -34,6 +37,7 @@ export class Receiver {
     this.#early = undefined
     if (source.readableEnded) destination.end()
     else source.once('end', () => destination.end())
+    source.once('close', () => this.#resize(MIN_BYTES))
   }
 
   #next(): Buffer {
@@ -43,12 +47,21 @@ export class Receiver {
 
   /** Returns whether to go on reading: the buffer must not change while the kernel has not taken it. */
   #take(length: number): boolean {
-    if (length === this.#buffer.length) this.#nextBytes = Math.min(MAX_BYTES, length * 4)
-    else if (length < this.#buffer.length / 16) this.#nextBytes = MIN_BYTES
     const bytes = this.#buffer.subarray(0, length)
-    if (this.#destination) return this.#write(bytes)
-    this.#early = bytes
-    return false
+    if (!this.#destination) {
+      this.#early = bytes
+      return false
+    }
+    if (length === this.#buffer.length) this.#resize(Math.min(MAX_BYTES, length * 4))
+    else if (length < this.#buffer.length / 4) this.#resize(MIN_BYTES)
+    return this.#write(bytes)
+  }
+
+  #resize(sizeBytes: number): void {
+    const grown = grownBytes + sizeBytes - this.#nextBytes
+    if (sizeBytes > this.#nextBytes && grown > MAX_GROWN_BYTES) return
+    grownBytes = grown
+    this.#nextBytes = sizeBytes
   }
 
   #write(bytes: Buffer): boolean {

@@ -4,7 +4,9 @@ import { DialError } from './connection.ts'
 /** Addresses are looked up again after this time even when their TTL is longer, so that rules follow a change of DNS. */
 const MAX_TTL_S = 30
 const MAX_CACHED_NAMES = 10_000
-const MAX_LOOKUPS = 1_000
+const MAX_LOOKUPS = 10_000
+/** Servers of hostile names answer as late as they can, so that lookups pile up. */
+const MAX_LOOKUPS_PER_SANDBOX = 100
 const QUERY_TIMEOUT_MS = 2_000
 const TRIES = 3
 
@@ -18,32 +20,45 @@ export class NameResolver {
   readonly #resolvers = new Set<Resolver>()
   readonly #cached = new Map<string, { addresses: string[]; expiresAtMs: number }>()
   readonly #lookups = new Map<string, Promise<string[]>>()
+  readonly #countBySandbox = new Map<string, number>()
 
   /** @param servers IPv4 addresses, with `:port` unless it is 53 */
   constructor(servers: string[]) {
     this.#servers = servers
   }
 
-  /** @throws DialError name_not_found, name_lookup_failed */
-  resolve(name: string): Promise<string[]> {
+  /**
+   * @param sandboxId for which the name is looked up
+   * @throws DialError name_not_found, name_lookup_failed
+   */
+  resolve(name: string, sandboxId: string): Promise<string[]> {
     const cached = this.#cached.get(name)
     if (cached && cached.expiresAtMs > Date.now()) return Promise.resolve(cached.addresses)
     const running = this.#lookups.get(name)
     if (running) return running
-    if (this.#lookups.size >= MAX_LOOKUPS)
+    const count = this.#countBySandbox.get(sandboxId) ?? 0
+    if (count >= MAX_LOOKUPS_PER_SANDBOX || this.#lookups.size >= MAX_LOOKUPS)
       return Promise.reject(
         new DialError(
           'name_lookup_failed',
-          `'${name}' was not looked up: ${MAX_LOOKUPS} lookups are running`,
+          `'${name}' was not looked up: ${count} lookups of the sandbox are running`,
         ),
       )
-    const lookup = this.#lookUp(name).finally(() => this.#lookups.delete(name))
+    this.#countBySandbox.set(sandboxId, count + 1)
+    const lookup = this.#lookUp(name).finally(() => this.#forget(name, sandboxId))
     this.#lookups.set(name, lookup)
     return lookup
   }
 
   close(): void {
     for (const resolver of this.#resolvers) resolver.cancel()
+  }
+
+  #forget(name: string, sandboxId: string): void {
+    this.#lookups.delete(name)
+    const left = this.#countBySandbox.get(sandboxId)! - 1
+    if (left > 0) this.#countBySandbox.set(sandboxId, left)
+    else this.#countBySandbox.delete(sandboxId)
   }
 
   async #lookUp(name: string): Promise<string[]> {

@@ -14,10 +14,7 @@ import { type SpliceEnd, splice } from './splice.ts'
 
 const HTTP_PORT = 80
 const TLS_PORT = 443
-/**
- * New connections of one sandbox. A connection costs the process some 0.2 ms, so that a sandbox that does nothing else than
- * connect leaves time for the others.
- */
+/** New connections of one sandbox: one that does nothing else than connect leaves time for the others. */
 const CONNECTIONS_PER_SECOND = 1_000
 const CONNECTION_BURST = 5_000
 const NOTHING = Buffer.alloc(0)
@@ -147,6 +144,7 @@ export class TcpProxy {
     socket.once('close', () => gone.abort(new Error('the client has closed the connection')))
     if (socket.destroyed) gone.abort(new Error('the client has closed the connection'))
     const target = {
+      sandboxId: connection.owner.sandboxId,
       ...(decision.isByName && { name: seen.name }),
       ...{ address, port, proxy: policy.proxy },
     }

@@ -72,6 +72,14 @@ func Init(s *settings.Settings, identityDir string, store *trust.Store) http.Han
 		if request.Timestamp != nil {
 			setClock(*request.Timestamp)
 		}
+		if request.CABundle != "" {
+			// Takes some milliseconds, for which the answer need not wait.
+			s.Prepare(func() {
+				if err := installTrust(s, store, request.CABundle); err != nil {
+					log.Printf("init: %v", err)
+				}
+			})
+		}
 		// A sandbox that prevents writing, e.g. by a file in place of the folder, has no identity files.
 		_ = within(filesPatience, func() error {
 			return errors.Join(
@@ -79,11 +87,6 @@ func Init(s *settings.Settings, identityDir string, store *trust.Store) http.Han
 				setHostname(request.Hostname, hostsFile),
 			)
 		})
-		if request.CABundle != "" {
-			if err := installTrust(s, store, request.CABundle); err != nil {
-				log.Printf("init: %v", err)
-			}
-		}
 		// Last step, because a machine with a token is ready for use.
 		s.Apply(settings.Change{
 			AccessToken:    request.AccessToken,

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"maps"
 	"sync"
+	"time"
 )
 
 // Settings are read by every request and written by /init.
@@ -17,6 +18,8 @@ type Settings struct {
 	env            map[string]string
 	// Variables for processes that have no value of their own for them.
 	fallbackEnv map[string]string
+	// Closed when work that new processes wait for has ended; nil before the first.
+	preparing chan struct{}
 }
 
 // New returns the settings of a sandbox before its first init.
@@ -53,6 +56,9 @@ func (s *Settings) Apply(change Change) {
 	s.env = env
 }
 
+// preparationPatience is how long processes wait for what is being prepared for them.
+const preparationPatience = 3 * time.Second
+
 // SetFallbackEnv replaces the variables that processes get unless the sandbox has values of its own for them.
 func (s *Settings) SetFallbackEnv(env map[string]string) {
 	s.mu.Lock()
@@ -60,8 +66,32 @@ func (s *Settings) SetFallbackEnv(env map[string]string) {
 	s.fallbackEnv = env
 }
 
-// Env is the environment of every process of the sandbox; the map must not be written.
+// Prepare runs work that new processes wait for, without making its caller wait.
+func (s *Settings) Prepare(work func()) {
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.preparing = done
+	s.mu.Unlock()
+	go func() {
+		defer close(done)
+		work()
+	}()
+}
+
+// Env is the environment of every process of the sandbox; the map must not be written. It waits a limited time for what is
+// being prepared, as that may set variables.
 func (s *Settings) Env() map[string]string {
+	s.mu.RLock()
+	preparing := s.preparing
+	s.mu.RUnlock()
+	if preparing != nil {
+		timer := time.NewTimer(preparationPatience)
+		select {
+		case <-preparing:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(s.fallbackEnv) == 0 {

@@ -31,8 +31,8 @@ func (s *Store) addToChromium(authorities []*x509.Certificate) error {
 		if _, err := os.Stat(filepath.Join(s.root, browser.found)); err != nil {
 			continue
 		}
-		_, err := s.replace(filepath.Join(browser.folder, "sandlot-egress.json"), string(text))
-		problems = append(problems, err)
+		path := filepath.Join(s.root, browser.folder, "sandlot-egress.json")
+		problems = append(problems, replaceFile(path, text))
 	}
 	return errors.Join(problems...)
 }

@@ -9,50 +9,51 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 )
 
-// Links that OpenSSL looks for: the hash of the subject, and a number that tells apart subjects with one hash.
-var hashLink = regexp.MustCompile(`^[0-9a-f]{8}\.[0-9]$`)
+// Links with one hash, which OpenSSL tells apart by a number.
+const maxLinks = 10
 
 // link makes the links by which OpenSSL finds the authorities in a folder, and removes those of an earlier bundle. A system
 // without the folder needs none.
-func (s *Store) link(authorities []*x509.Certificate) error {
+func (s *Store) link(earlier, authorities []*x509.Certificate) error {
 	folder := filepath.Join(s.root, hashFolder)
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil
-	}
-	prefix, _, _ := strings.Cut(localFiles, "%d")
-	hasLinks := false
-	for _, entry := range entries {
-		if !hashLink.MatchString(entry.Name()) {
-			continue
-		}
-		hasLinks = true
-		path := filepath.Join(folder, entry.Name())
-		if target, err := os.Readlink(path); err == nil && strings.HasPrefix(target, prefix) {
-			_ = os.Remove(path)
-		}
-	}
-	if !hasLinks {
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		return nil
 	}
 	var problems []error
+	for _, authority := range earlier {
+		if hash, err := subjectHash(authority); err == nil {
+			unlink(folder, hash)
+		}
+	}
 	for i, authority := range authorities {
 		hash, err := subjectHash(authority)
-		if err != nil {
-			problems = append(problems, err)
-			continue
+		if err == nil {
+			err = linkFree(folder, hash, fmt.Sprintf(localFiles, i+1))
 		}
-		problems = append(problems, linkFree(folder, hash, fmt.Sprintf(localFiles, i+1)))
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }
 
+func unlink(folder string, hash uint32) {
+	prefix, _, _ := strings.Cut(localFiles, "%d")
+	for number := range maxLinks {
+		path := filepath.Join(folder, fmt.Sprintf("%08x.%d", hash, number))
+		target, err := os.Readlink(path)
+		if err != nil {
+			return
+		}
+		if strings.HasPrefix(target, prefix) {
+			_ = os.Remove(path)
+		}
+	}
+}
+
 func linkFree(folder string, hash uint32, target string) error {
-	for number := range 10 {
+	for number := range maxLinks {
 		err := os.Symlink(target, filepath.Join(folder, fmt.Sprintf("%08x.%d", hash, number)))
 		if !errors.Is(err, os.ErrExist) {
 			return err

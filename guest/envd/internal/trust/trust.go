@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -51,6 +53,8 @@ var addingVariables = []string{"NODE_EXTRA_CA_CERTS", "DENO_CERT"}
 // Store is the trust of one sandbox.
 type Store struct {
 	mu sync.Mutex
+	// Held while stores of browsers and Java runtimes are changed.
+	others sync.Mutex
 	// Folder that all paths are below, for tests.
 	root string
 }
@@ -70,20 +74,34 @@ func (s *Store) Install(bundle string) (map[string]string, error) {
 	defer s.mu.Unlock()
 	text := encode(authorities)
 	var problems []error
-	isNew, err := s.replace(ownFile, text)
-	problems = append(problems, err, s.writeLocalFiles(authorities))
 	system := ""
-	for _, path := range s.existingBundles() {
-		if err := s.addToBundle(path, text); err != nil {
+	for _, bundle := range s.existingBundles() {
+		if err := addToBundle(bundle.real, text); err != nil {
 			problems = append(problems, err)
 		} else if system == "" {
-			system = path
+			system = bundle.path
 		}
 	}
-	if isNew {
-		problems = append(problems, s.link(authorities), s.addToChromium(authorities), s.addToJava(authorities))
+	old, _ := readBounded(filepath.Join(s.root, ownFile))
+	if string(old) != text {
+		earlier, _ := parse(string(old))
+		problems = append(problems,
+			s.writeLocalFiles(len(earlier), authorities), s.link(earlier, authorities),
+			// written last: after an interruption the next call begins again
+			replaceFile(filepath.Join(s.root, ownFile), []byte(text)),
+		)
+		go s.addToOthers(authorities)
 	}
 	return variables(system), errors.Join(problems...)
+}
+
+// addToOthers changes the stores of browsers and Java runtimes, which take the longest to find and are rarely needed at once.
+func (s *Store) addToOthers(authorities []*x509.Certificate) {
+	s.others.Lock()
+	defer s.others.Unlock()
+	if err := errors.Join(s.addToChromium(authorities), s.addToJava(authorities)); err != nil {
+		log.Printf("trust: %v", err)
+	}
 }
 
 // variables names the files that exist; without a bundle of the system, a bundle of these authorities alone would break
@@ -133,30 +151,26 @@ func encode(authorities []*x509.Certificate) string {
 	return text.String()
 }
 
+type systemBundle struct{ path, real string }
+
 // existingBundles lists the bundles of this system, each once although links may lead to it.
-func (s *Store) existingBundles() []string {
-	var found []string
-	seen := map[string]bool{}
+func (s *Store) existingBundles() []systemBundle {
+	var found []systemBundle
 	for _, path := range bundles {
 		real, err := filepath.EvalSymlinks(filepath.Join(s.root, path))
-		if err != nil || seen[real] {
+		if err != nil {
 			continue
 		}
-		if info, err := os.Stat(real); err != nil || !info.Mode().IsRegular() {
-			continue
+		isKnown := slices.ContainsFunc(found, func(other systemBundle) bool { return other.real == real })
+		if !isKnown {
+			found = append(found, systemBundle{path, real})
 		}
-		seen[real] = true
-		found = append(found, path)
 	}
 	return found
 }
 
 // addToBundle puts the authorities between two marks at the end of a bundle, in place of those of an earlier call.
-func (s *Store) addToBundle(path, text string) error {
-	real, err := filepath.EvalSymlinks(filepath.Join(s.root, path))
-	if err != nil {
-		return err
-	}
+func addToBundle(real, text string) error {
 	old, err := readBounded(real)
 	if err != nil {
 		return err
@@ -173,82 +187,87 @@ func (s *Store) addToBundle(path, text string) error {
 }
 
 func withoutMarked(content []byte) []byte {
-	var kept []byte
-	isMarked := false
-	for line := range bytes.Lines(content) {
-		switch strings.TrimSpace(string(line)) {
-		case beginMark:
-			isMarked = true
-		case endMark:
-			isMarked = false
-		default:
-			if !isMarked {
-				kept = append(kept, line...)
-			}
+	kept := make([]byte, 0, len(content)+8192)
+	for {
+		begin := bytes.Index(content, []byte(beginMark+"\n"))
+		if begin < 0 {
+			return append(kept, content...)
 		}
+		kept = append(kept, content[:begin]...)
+		_, rest, isClosed := bytes.Cut(content[begin:], []byte(endMark+"\n"))
+		if !isClosed {
+			return kept
+		}
+		content = rest
 	}
-	return kept
 }
 
-func (s *Store) writeLocalFiles(authorities []*x509.Certificate) error {
+// writeLocalFiles also removes the files of a longer earlier bundle.
+func (s *Store) writeLocalFiles(earlierCount int, authorities []*x509.Certificate) error {
 	var problems []error
-	for i := range maxAuthorities {
-		path := fmt.Sprintf(localFiles, i+1)
+	for i := range max(earlierCount, len(authorities)) {
+		path := filepath.Join(s.root, fmt.Sprintf(localFiles, i+1))
 		if i < len(authorities) {
-			_, err := s.replace(path, encode(authorities[i:i+1]))
-			problems = append(problems, err)
-		} else if err := os.Remove(filepath.Join(s.root, path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, replaceFile(path, []byte(encode(authorities[i:i+1]))))
+		} else if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			problems = append(problems, err)
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// replace writes a file unless it has this content already, and reports whether it was written.
-func (s *Store) replace(path, content string) (bool, error) {
-	real := filepath.Join(s.root, path)
-	if old, err := readBounded(real); err == nil && string(old) == content {
-		return false, nil
-	}
-	return true, replaceFile(real, []byte(content))
-}
-
 // replaceFile writes by rename, so that readers never see an incomplete file, and a link or pipe that the sandbox has put
 // at the path is replaced instead of followed or waited for.
 func replaceFile(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+	temporary := path + ".sandlot-tmp"
+	err := writeNew(temporary, content)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		err = writeNew(temporary, content)
+	} else if errors.Is(err, fs.ErrExist) {
+		if err := os.RemoveAll(temporary); err != nil {
+			return err
+		}
+		err = writeNew(temporary, content)
 	}
-	file, err := os.CreateTemp(dir, ".sandlot-*.tmp")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(0o644), file.Close())
 	if err == nil {
-		err = os.Rename(file.Name(), path)
+		err = os.Rename(temporary, path)
 	}
 	if err != nil {
-		_ = os.Remove(file.Name())
+		_ = os.Remove(temporary)
 	}
 	return err
 }
 
+func writeNew(path string, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return errors.Join(err, file.Close())
+}
+
 func readBounded(path string) ([]byte, error) {
-	if info, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
 		return nil, err
-	} else if !info.Mode().IsRegular() {
+	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no regular file", path)
+	case info.Size() > bundleMaxBytes:
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, bundleMaxBytes)
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, bundleMaxBytes+1))
-	if len(content) > bundleMaxBytes {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, bundleMaxBytes)
+	content := make([]byte, info.Size())
+	if _, err := io.ReadFull(file, content); err != nil {
+		return nil, err
 	}
-	return content, err
+	return content, nil
 }

@@ -58,7 +58,8 @@ func read(t *testing.T, path string) string {
 
 func install(t *testing.T, root, bundle string) map[string]string {
 	t.Helper()
-	env, err := New(root).Install(bundle)
+	store := New(root)
+	env, err := store.Install(bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,8 +198,15 @@ func TestJavaReadsTheAuthority(t *testing.T) {
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
-	install(t, root, newAuthority(t, "First"))
-	install(t, root, newAuthority(t, "Second"))
+	for _, name := range []string{"First", "Second"} {
+		authorities, err := parse(newAuthority(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := New(root).addToJava(authorities); err != nil {
+			t.Fatal(err)
+		}
+	}
 	output, err := exec.Command(keytool, "-list", "-v", "-keystore", store, "-storepass", "changeit").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, output)

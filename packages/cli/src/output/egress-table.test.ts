@@ -39,10 +39,13 @@ test('names from a sandbox cannot act on the terminal', () => {
   expect(line.split('\n')).toHaveLength(2)
 })
 
-test('a hint names what was denied', () => {
+test('a hint names what was denied, and explains reasons', () => {
   expect(hintFor([])).toBeUndefined()
   expect(hintFor(['pypi.org', ''])).toBe(
     "\nDenied: pypi.org. To allow one, add it to allowOut of the sandbox's network (sandbox.updateNetwork).",
+  )
+  expect(hintFor(['a.com'], ['secret_missing', 'unknown', 'toString'])).toBe(
+    "\nDenied: a.com. To allow one, add it to allowOut of the sandbox's network (sandbox.updateNetwork).\nsecret_missing: a rule uses a secret that does not exist: `e2b secret list`.",
   )
   expect(hintFor(Array.from({ length: 10 }, (_, index) => `${index}.com`))).toContain('7.com and 2 more.')
 })

@@ -77,10 +77,35 @@ const oneLine = (text: string): string => stripVTControlCharacters(text).replace
 
 const MAX_NAMED = 8
 
-/** Says how to allow destinations that were denied. @returns undefined when there are none */
-export function hintFor(denied: readonly string[]): string | undefined {
-  const names = denied.filter((name) => name !== '').map(oneLine)
-  if (names.length === 0) return undefined
-  const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : ''
-  return `\nDenied: ${names.slice(0, MAX_NAMED).join(', ')}${more}. To allow one, add it to allowOut of the sandbox's network (sandbox.updateNetwork).`
+/** Reasons whose names alone do not say what to do. */
+const EXPLANATIONS: Record<string, string> = {
+  name_not_found: 'no name server knows the name.',
+  private_address:
+    'the name leads to a private address, which only the administrator can open (allowedRanges).',
+  policy_changed: 'the connection was cut by an update of the rules (closeExisting).',
+  tls_rejected_by_client:
+    "the program does not trust the sandbox's authority, so rules cannot set headers: it pins certificates or has a list of its own.",
+  not_tls: 'the program speaks something else than TLS on port 443, where rules by name need TLS.',
+  secret_missing: 'a rule uses a secret that does not exist: `e2b secret list`.',
+  secrets_unavailable: 'the server has no key for secrets: ask the administrator.',
+  identity_token_missing:
+    'a rule uses an identity token that the sandbox was not created with, as in a fork.',
+  upstream_certificate_invalid: 'the certificate of the destination is not valid.',
+  proxy_unreachable: "the sandbox's egressProxy does not answer.",
+  proxy_auth_failed: "the sandbox's egressProxy refuses the username and password.",
+  proxy_tls_failed: "TLS to the sandbox's egressProxy failed: check tls.serverName and tls.caCert.",
+  proxy_private_address: "the sandbox's egressProxy is at a private address.",
 }
+
+/** Says how to allow destinations that were denied, and what reasons of failures mean. @returns undefined for nothing */
+export function hintFor(denied: readonly string[], reasons: readonly string[] = []): string | undefined {
+  const names = denied.filter((name) => name !== '').map(oneLine)
+  const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : ''
+  const lines =
+    names.length > 0 ? [`Denied: ${names.slice(0, MAX_NAMED).join(', ')}${more}. ${ALLOWING}`] : []
+  for (const reason of reasons)
+    if (Object.hasOwn(EXPLANATIONS, reason)) lines.push(`${reason}: ${EXPLANATIONS[reason]}`)
+  return lines.length > 0 ? `\n${lines.join('\n')}` : undefined
+}
+
+const ALLOWING = "To allow one, add it to allowOut of the sandbox's network (sandbox.updateNetwork)."

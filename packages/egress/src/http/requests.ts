@@ -177,6 +177,7 @@ export class Requests {
     const { address, port, owner } = connection
     const { proxy } = connection.policy()
     const target: Target = {
+      sandboxId: connection.owner.sandboxId,
       ...(isByName && name !== undefined && { name }),
       address,
       port,

@@ -16,7 +16,7 @@ export interface HttpWorld {
   records: ConnectionRecord[]
   /** Everything that was logged. */
   logged: string[]
-  targets: Target[]
+  targets: Array<Omit<Target, 'sandboxId'>>
   secrets: Map<string, string>
   credentials: { isAvailable: boolean }
   setPolicy(policy: Partial<NetworkPolicy>): void
@@ -50,12 +50,13 @@ export async function httpWorld(
   const records: ConnectionRecord[] = []
   recorder.onRecord((record) => records.push(record))
   const logged: string[] = []
-  const targets: Target[] = []
+  const targets: HttpWorld['targets'] = []
   const secrets = new Map<string, string>()
   const credentials = { isAvailable: true }
   const context: HttpContext = {
     dial: (target) => {
-      targets.push(target)
+      const { sandboxId: _, ...destination } = target
+      targets.push(destination)
       return dialTo(target, options.upstreamPort)
     },
     recorder,

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Egress, SandlotError } from '@sandlot/protocol'
-import { isClosed, type NetworkOwner, type NetworkPolicy, needsProxy } from '@sandlot/protocol/node'
+import { isClosed, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { addDiversionRoute, removeDiversionRoute } from './diversion-route.ts'
 import {
@@ -12,8 +12,9 @@ import {
 import type { HostNetworks } from './host-networks.ts'
 import { NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
-import { changeCommands, type Elements, elementsOf, joinElements, type SlotKey } from './policy-elements.ts'
+import { changeCommands, type Elements, type SlotKey } from './policy-elements.ts'
 import { setForwarding } from './slot-filters.ts'
+import { hasRules, isSame, SlotPolicies, type SlotPolicy } from './slot-policies.ts'
 
 const CONNTRACK_TIMEOUT_MS = 10_000
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
@@ -29,21 +30,6 @@ export interface FirewallOptions extends Omit<FirewallRulesOptions, 'egress'> {
   onError: (error: unknown) => void
 }
 
-/** A slot with a sandbox, and what the sandbox may reach. */
-export interface SlotPolicy {
-  slot: SlotKey
-  network: NetworkPolicy
-  /** Absent for machines that work for the server itself, which never have rules. */
-  owner?: NetworkOwner
-}
-
-/** A slot whose policy is in force. */
-interface SlotState extends SlotPolicy {
-  elements: Elements
-  /** Whether the proxy knows the slot, and may have connections of it. */
-  isDiverted: boolean
-}
-
 /**
  * The instance's nftables table. A slot is closed unless a policy opens it; `setPolicy` resolves when the policy is in
  * force.
@@ -52,14 +38,11 @@ export class Firewall {
   readonly #options: FirewallOptions
   readonly #table: NftTable
   readonly #tableName: string
-  /** Slots that may reach something, by address. */
-  readonly #slots = new Map<string, SlotState>()
+  readonly #slots: SlotPolicies
   #host: HostNetworks
   /** Rules as nft lists them; undefined before the first installation. */
   #rules: string | undefined
   #fault: string | undefined
-  /** Why policies that need the proxy are refused. */
-  #noProxyBecause: string | undefined
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: FirewallOptions) {
@@ -67,7 +50,7 @@ export class Firewall {
     this.#tableName = options.names.nftTable
     this.#table = new NftTable(this.#tableName, options.onError)
     this.#host = options.host()
-    if (!options.egress) this.#noProxyBecause = 'this node has no egress proxy'
+    this.#slots = new SlotPolicies(options.egress)
   }
 
   /** Whether a process makes changes of the table for this server. */
@@ -87,8 +70,7 @@ export class Firewall {
 
   /** Whether any slot has rules of its own. */
   get hasRules(): boolean {
-    for (const { network } of this.#slots.values()) if (hasRules(network)) return true
-    return false
+    return this.#slots.hasRules
   }
 
   /** What is wrong with the table; undefined when the table is intact. */
@@ -142,7 +124,7 @@ export class Firewall {
     closeExisting = false,
   ): Promise<void> {
     this.check()
-    this.#checkProxy(network)
+    this.#slots.check(network)
     const before = this.#slots.get(slot.address)
     if (isClosed(network)) await this.close(slot)
     else if (!before || closeExisting || !isSame(before, { slot, network, owner }))
@@ -163,11 +145,11 @@ export class Firewall {
     await Promise.all([
       setForwarding(slot.interfaceName, false).catch(this.#options.onError),
       this.#exclusively(async () => {
-        const state = this.#slots.get(slot.address)
-        if (!state) return
-        this.#slots.delete(slot.address)
-        await this.#change(changeCommands(this.#tableName, state.elements, new Map()))
-        if (state.isDiverted) this.#options.egress?.removePolicy(slot.address)
+        const elements = this.#slots.get(slot.address)?.elements
+        if (!elements) return
+        this.#slots.forget(slot.address)
+        await this.#change(changeCommands(this.#tableName, elements, new Map()))
+        this.#slots.tellForgotten(slot.address)
       }),
     ])
   }
@@ -218,7 +200,7 @@ export class Firewall {
   #differenceOf({ rules, elements }: TableContent, isTouched: boolean): string | undefined {
     const table = `the firewall table '${this.#tableName}'`
     if (rules !== this.#rules) return `${table} was`
-    const expected = joinElements([...this.#slots.values()].map((state) => state.elements))
+    const expected = this.#slots.elements()
     for (const name of COMPARED_SETS)
       if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)
         return `the set '${name}' of ${table} was`
@@ -238,7 +220,7 @@ export class Firewall {
   async #adopt(known: readonly SlotPolicy[]): Promise<void> {
     this.#slots.clear()
     for (const { slot, network, owner } of known) {
-      if (!isClosed(network)) this.#keep({ slot, network, owner })
+      if (!isClosed(network)) this.#slots.keep({ slot, network, owner })
       await setForwarding(slot.interfaceName, !isClosed(network))
     }
   }
@@ -246,63 +228,33 @@ export class Firewall {
   /** Puts a policy in force for a slot, in one transaction. */
   async #put(policy: SlotPolicy, closeExisting: boolean): Promise<void> {
     const before = this.#slots.get(policy.slot.address)?.elements ?? new Map()
-    const { elements } = this.#keep(policy, closeExisting)
+    const { elements } = this.#slots.keep(policy, closeExisting)
     const commands = changeCommands(this.#tableName, before, elements)
     if (commands.length > 0) await this.#change(commands)
     if (hasRules(policy.network)) this.#options.onRules?.()
   }
 
-  /** Records the policy of a slot, and tells the proxy. */
-  #keep({ slot, network, owner }: SlotPolicy, closeExisting = false): SlotState {
-    const isDiverted = this.#isDiverted(slot, network)
-    const state = { slot, network, owner, isDiverted, elements: this.#elementsOf(slot, network, isDiverted) }
-    if (isDiverted) this.#options.egress?.setPolicy(slot.address, ownerOf(state), network, closeExisting)
-    this.#slots.set(slot.address, state)
-    return state
-  }
-
-  /** Whether the proxy has connections of the slot, by this policy or an earlier one. */
-  #isDiverted({ address }: SlotKey, network: NetworkPolicy): boolean {
-    const wasDiverted = this.#slots.get(address)?.isDiverted ?? false
-    return this.#options.egress !== undefined && (wasDiverted || needsProxy(network))
-  }
-
-  /** What needs the proxy stays closed while there is none. */
-  #elementsOf(slot: SlotKey, network: NetworkPolicy, isDiverted: boolean): Elements {
-    if (!this.#noProxyBecause) return elementsOf(slot, network, { wasDiverted: isDiverted })
-    return needsProxy(network) ? new Map() : elementsOf(slot, network)
-  }
-
   /** Installs the table, on a kernel that cannot divert connections without the proxy. */
   async #replace(): Promise<void> {
-    const { egress, names } = this.#options
+    const { egress, names, onError } = this.#options
     if (!egress) return this.#table.replace(this.#rulesWith(undefined))
-    this.#noProxyBecause = undefined
+    this.#slots.useProxy()
     try {
       await addDiversionRoute(names, egress.dns.address)
       await this.#table.replace(this.#rulesWith(egress))
     } catch (cause) {
-      this.#noProxyBecause = `this machine cannot send connections to the egress proxy (${lastLine(cause as Error)})`
+      const reason = `this machine cannot send connections to the egress proxy (${lastLine(cause as Error)})`
+      this.#slots.useNoProxy(reason)
       await this.#table.replace(this.#rulesWith(undefined)).catch(() => {
         throw cause
       })
-      this.#options.onError(new Error(this.#noProxyBecause, { cause }))
+      onError(new Error(reason, { cause }))
     }
   }
 
   #rulesWith(egress: Egress | undefined): string {
-    for (const state of this.#slots.values())
-      state.elements = this.#elementsOf(state.slot, state.network, state.isDiverted)
-    const elements = joinElements([...this.#slots.values()].map((state) => state.elements))
-    return firewallRules({ ...this.#options, egress }, { elements, host: this.#host })
-  }
-
-  #checkProxy(network: NetworkPolicy): void {
-    if (this.#noProxyBecause && needsProxy(network) && !isClosed(network))
-      throw new SandlotError(
-        'not_implemented',
-        `names, transforms and proxies in network rules cannot be put in force: ${this.#noProxyBecause}`,
-      )
+    const state = { elements: this.#slots.elements(), host: this.#host }
+    return firewallRules({ ...this.#options, egress }, state)
   }
 
   /** Runs changes, comparisons and installations one at a time, so that a comparison never sees half of a change. */
@@ -322,19 +274,6 @@ export class Firewall {
       this.#options.onDoubt()
     }
   }
-}
-
-/** Whether a policy is more than open or closed. */
-export const hasRules = (network: NetworkPolicy): boolean =>
-  !isClosed(network) &&
-  (needsProxy(network) || network.allowRanges.length > 0 || network.denyRanges.length > 0)
-
-const isSame = (a: SlotPolicy, b: SlotPolicy): boolean =>
-  JSON.stringify([a.network, a.owner]) === JSON.stringify([b.network, b.owner])
-
-function ownerOf({ owner, slot }: SlotPolicy): NetworkOwner {
-  if (!owner) throw new Error(`the policy of ${slot.address} needs the proxy and has no owner`)
-  return owner
 }
 
 const setOf = (elements: Elements, name: string): Set<string> => elements.get(name) ?? new Set()

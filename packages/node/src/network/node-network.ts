@@ -9,12 +9,13 @@ import {
   type ConnectionRecorderOptions,
   type RecordedSandbox,
 } from './connection-recorder.ts'
-import { Firewall, hasRules } from './firewall.ts'
+import { Firewall } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
 import { NftMonitor } from './nft-monitor.ts'
 import type { CurrentHost } from './open-egress.ts'
 import { SlotFilters, setForwarding } from './slot-filters.ts'
+import { hasRules } from './slot-policies.ts'
 import type { SlotPool } from './slots.ts'
 
 export interface NodeNetworkOptions {

@@ -5,6 +5,9 @@ import { Paginator } from '../paginator.ts'
 import { assertDone, bodyOf } from './answer.ts'
 import type { SandboxApiOpts } from './options.ts'
 
+/** Least time for a request that waits. */
+const FOLLOW_MS = 30_000
+
 /** `http` and `https`: a request that the proxy read. `tls`: a connection whose name alone was read. */
 export type SandboxEgressProtocol = Schema<'EgressProtocol'>
 /** `failed`: allowed, but the connection could not be made or was cut. */
@@ -103,7 +106,11 @@ export class EgressPaginator extends Paginator<SandboxEgressRecord, SandboxApiOp
           limit: this.limit,
         },
       },
-      signal: config.getSignal(undefined, signal),
+      // the server waits for 20 s
+      signal: config.getSignal(
+        follow && config.requestTimeoutMs > 0 ? Math.max(config.requestTimeoutMs, FOLLOW_MS) : undefined,
+        signal,
+      ),
     })
     const { records, nextCursor, hasMore } = bodyOf(answer, this.sandboxId)
     this.cursor = nextCursor

@@ -8,7 +8,8 @@ import type { EgressRepository } from './repository.ts'
 
 /** Records that wait for the database; further ones are dropped. */
 const MAX_QUEUED = 10_000
-const BATCH = 500
+/** SQLite works in this process: other requests are served between batches. */
+const BATCH = 100
 /** Records of one sandbox: a burst, and what is taken afterwards. Sandboxes that make more do not fill the database. */
 const SANDBOX_BURST = 10_000
 const SANDBOX_PER_SECOND = 100
@@ -103,6 +104,7 @@ export class EgressRecorder {
         this.#dropped = 0
       }
       onInserted(rows)
+      await new Promise(setImmediate)
     }
   }
 

@@ -5,7 +5,7 @@ import { inTransaction } from '../store/transactions.ts'
 import { type EgressRow, fromRow } from './record-row.ts'
 
 /** Rows that one statement deletes. */
-export const PRUNE_BATCH = 5_000
+export const PRUNE_BATCH = 2_000
 /** Numbers of rows of one insert: only a few, so that few statements are prepared. */
 const INSERT_SIZES = [100, 10, 1]
 

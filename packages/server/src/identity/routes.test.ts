@@ -75,6 +75,13 @@ describe('an identity token', () => {
     await verify(second!)
   })
 
+  test('is signed again when the clock was set back behind it', async () => {
+    const first = await tokenFor()
+    t.now -= 60_000
+    expect(await tokenFor()).not.toBe(first)
+    await verify((await tokenFor())!)
+  })
+
   test('exists only for names of the sandbox, its own team and as long as the sandbox lives', async () => {
     expect(await tokenFor('gcp')).toBeUndefined()
     expect(await tokenFor('toString')).toBeUndefined()

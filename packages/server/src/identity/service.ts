@@ -55,7 +55,7 @@ export class IdentityService {
     if (!Object.hasOwn(tokens, name)) return undefined
     const key = JSON.stringify([sandboxId, name])
     const known = this.#tokens.get(key)
-    if (known && known.expiresAtMs - now() >= LEAST_SECONDS * 1000) return known.token
+    if (known && isFresh(known, now())) return known.token
     const issued = await this.#sign({ sandboxId, teamId }, tokens[name]!.audience)
     this.#keep(key, issued)
     return issued.token
@@ -95,4 +95,10 @@ export class IdentityService {
     if (this.#tokens.size >= MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value!)
     this.#tokens.set(key, issued)
   }
+}
+
+/** A token of the future, after the clock was set back, would be refused by those who verify it. */
+function isFresh({ expiresAtMs }: IssuedToken, nowMs: number): boolean {
+  const leftMs = expiresAtMs - nowMs
+  return leftMs >= LEAST_SECONDS * 1000 && leftMs <= TOKEN_SECONDS * 1000
 }

@@ -93,6 +93,7 @@ class Output {
   readonly #format: Format
   readonly #table = new EgressTable()
   readonly #denied = new Set<string>()
+  readonly #reasons = new Set<string>()
   #count = 0
 
   constructor(format: Format) {
@@ -101,8 +102,10 @@ class Output {
 
   async show(records: readonly EgressRecord[]): Promise<void> {
     this.#count += records.length
-    for (const { verdict, name, address } of records)
+    for (const { verdict, name, address, reason } of records) {
       if (verdict === 'denied') this.#denied.add(name ?? address ?? '')
+      if (reason !== undefined) this.#reasons.add(reason)
+    }
     if (this.#format === 'json') for (const record of records) await print(JSON.stringify(record))
     else if (records.length > 0) await print(this.#table.format(records))
   }
@@ -116,7 +119,7 @@ class Output {
           ? 'No such connections are recorded.'
           : 'No connections are recorded: the server records sandboxes with network rules, and all only with its setting recordEgress.',
       )
-    const hint = hintFor([...this.#denied])
+    const hint = hintFor([...this.#denied], [...this.#reasons])
     if (hint) note(hint)
   }
 }

@@ -136,7 +136,7 @@ export const sqliteMigrations: string[][] = [
       protocol text not null, name text, address text, port integer, bytes_out bigint not null,
       bytes_in bigint not null, verdict text not null, rule text not null, reason text, http_method text,
       http_host text, http_path text, http_status integer)`,
-    `create index egress_records_by_sandbox on egress_records (sandbox_id, sequence)`,
+    `create index egress_records_by_sandbox on egress_records (sandbox_id, sequence, verdict)`,
     `create index egress_records_by_team on egress_records (team_id, sequence)`,
   ],
 ]
