@@ -74,6 +74,7 @@ const egress: Egress = {
   dns: { address: '169.254.53.53', port: 5353 },
   setPolicy() {},
   removePolicy() {},
+  caBundle: () => '',
   onRecord() {},
   async close() {},
 }
