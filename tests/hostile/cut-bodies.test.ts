@@ -243,7 +243,9 @@ describe('a body that is cut off at any byte', () => {
       const sample = await samples[name]!()
       expect(await cutEverywhere(sample, way)).toEqual([])
       expect(errorsInLog().slice(before)).toEqual([])
-      await expect.poll(() => readdirSync(join(server.home, 'uploads'))).toEqual(uploads)
+      // an upload that was cut off before this test began may still be removed
+      const left = () => readdirSync(join(server.home, 'uploads')).filter((file) => !uploads.includes(file))
+      await expect.poll(left).toEqual([])
     },
   )
 

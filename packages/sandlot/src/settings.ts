@@ -120,8 +120,8 @@ export const settingsSchema = Type.Object(
     }),
     sandboxConnections: integer(1, 1_000_000, {
       description:
-        'Limit of concurrent outgoing connections of one sandbox, including recently closed ones that the kernel still tracks; more are dropped',
-      default: 4096,
+        'Limit of concurrent outgoing connections of one sandbox, UDP flows of the last half minute included; more are refused',
+      default: 2500,
     }),
     recordEgress: Type.Boolean({
       description:
