@@ -8,7 +8,8 @@ import { reachedOf } from '../internet/from-guest.ts'
 import { type Internet, openInternet, settingsFor } from '../internet/internet.ts'
 import { connectionTo, startServer, type TestServer } from '../server.ts'
 
-const ROUNDS = Number(process.env.CHAOS_EGRESS_ROUNDS ?? 2)
+/** The full run is `CHAOS_ROUNDS=50`. */
+const ROUNDS = Math.ceil(Number(process.env.CHAOS_ROUNDS ?? 1) / 5)
 const ALL = '0.0.0.0/0'
 const POLL = { timeout: 30_000, interval: 250 }
 
@@ -95,7 +96,7 @@ const allowed = (sandbox: Sandbox) =>
     https: { url: 'https://allowed.test/' },
   })
 
-test(`${ROUNDS} times kill -9 of the server: no refused packet passes before, meanwhile or after, and connections by address live on`, async () => {
+test(`${ROUNDS} times kill -9 of the server, and no refused packet passes before, meanwhile or after, and connections by address live on`, async () => {
   const byName = await create({ denyOut: [ALL], allowOut: ['allowed.test'] })
   const byAddress = await create({ denyOut: [ALL], allowOut: [internet.addresses.echo] })
   await Promise.all([startTrying(byName), startTrying(byAddress), startTalking(byAddress)])
@@ -135,5 +136,4 @@ test('a purge leaves no routing rule, table or port of the proxy behind', async 
   const after = await state()
   expect(after.tables.length).toBeLessThan(during.tables.length)
   expect(after.rules.length).toBeLessThanOrEqual(during.rules.length)
-  await server.start()
 }, 120_000)
