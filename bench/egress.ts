@@ -1,17 +1,11 @@
 // What rules for the way out cost: starts a server and an internet of its own. See README.md.
-import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { promisify } from 'node:util'
-import { namesFor } from '@sandlot/node/instance-names'
-import { parseAddressRange } from '@sandlot/node/network/address-range'
+import { readFileSync } from 'node:fs'
 import { Sandbox } from 'e2b-official'
 import { type Internet, openInternet, settingsFor } from '../tests/internet/internet.ts'
-import { connectionTo, rangeOf, startServer, type TestServer } from '../tests/server.ts'
+import { Slot } from '../tests/internet/slot.ts'
+import { connectionTo, startServer, type TestServer } from '../tests/server.ts'
 import { pause, report, round, summarize } from './stats.ts'
 
-const run = promisify(execFile)
 const argument = (name: string, otherwise: number) =>
   Number(process.argv[process.argv.indexOf(name) + 1]) || otherwise
 const ROUNDS = argument('--n', 3)
@@ -39,75 +33,11 @@ type Way = keyof ReturnType<typeof waysTo>
 /** Runs a command as one side of the comparison, and returns what it printed. */
 type Side = (command: string) => Promise<string>
 
-/** A sandbox, and its slot in the place of the sandbox: same interface, same rules, without gVisor. */
-class Subject {
-  readonly #server: TestServer
-  readonly #sandbox: Sandbox
-  readonly #pid: number
-  readonly #namespace: string
-  readonly #slot: { sandbox: string; gateway: string }
-
-  constructor(server: TestServer, sandbox: Sandbox) {
-    const { home } = server.info()
-    const database = new DatabaseSync(join(home, 'db.sqlite'), { readOnly: true })
-    const row = database.prepare('select machine_id from sandboxes where id = ?').get(sandbox.sandboxId)
-    database.close()
-    const machine = String(row?.machine_id)
-    const record = JSON.parse(readFileSync(join(home, 'run/machines', machine, 'machine.json'), 'utf8'))
-    this.#server = server
-    this.#sandbox = sandbox
-    this.#pid = pidOf(machine)
-    this.#namespace = `${namesFor(home).netnsPrefix}${record.slot}`
-    this.#slot = parseAddressRange(rangeOf(RANGE)).slot(record.slot)
-  }
-
-  get serverPid(): number {
-    return this.#server.info().pid
-  }
-
-  apply = (network: object): Promise<void> => this.#sandbox.updateNetwork(network)
-
-  inSandbox: Side = async (command) =>
-    (await this.#sandbox.commands.run(command, { timeoutMs: TIMEOUT_MS })).stdout
-
-  /** Commands run in the namespace of the slot, while the sandbox is stopped and its address belongs to the namespace. */
-  async inSlot<T>(work: (side: Side) => Promise<T>): Promise<T> {
-    const inside = (...args: string[]) => run('ip', ['-n', this.#namespace, ...args])
-    process.kill(this.#pid, 'SIGSTOP')
-    try {
-      await inside('addr', 'add', `${this.#slot.sandbox}/30`, 'dev', 'eth0')
-      await inside('route', 'add', 'default', 'via', this.#slot.gateway)
-      return await work(async (command) => {
-        const args = ['netns', 'exec', this.#namespace, 'sh', '-c', command]
-        return (await run('ip', args, { timeout: TIMEOUT_MS, maxBuffer: 2 ** 26 })).stdout
-      })
-    } finally {
-      await inside('addr', 'flush', 'dev', 'eth0')
-      process.kill(this.#pid, 'SIGCONT')
-    }
-  }
-}
-
-function pidOf(machine: string): number {
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    const command = readFileOr(`/proc/${pid}/cmdline`)
-    if (command.startsWith('runsc-sandbox') && command.includes(`/machines/${machine}/`)) return Number(pid)
-  }
-  throw new Error(`machine ${machine} has no process`)
-}
-
-function readFileOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
 const residentBytes = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
 
-const curl = (web: string) => `curl -skf --resolve ${NAME}:443:${web} --resolve ${NAME}:80:${web}`
+/** HTTP/1.1, as Node's server ends an HTTP/2 connection of curl after a thousand requests. */
+const curl = (web: string) => `curl -skf --http1.1 --resolve ${NAME}:443:${web}`
 
 /** @returns seconds, as curl measures them: without its start */
 async function download(side: Side, web: string): Promise<number> {
@@ -133,7 +63,7 @@ async function manyRequests(side: Side, web: string): Promise<number> {
 /** @returns milliseconds until each of many connections had its handshake behind it */
 async function handshakes(side: Side, web: string): Promise<number[]> {
   const out = await side(
-    `${curl(web)} -H 'Connection: close' --http1.1 -o /dev/null -w '%{time_appconnect}\\n' "https://${NAME}/status/204?[1-${HANDSHAKES}]"`,
+    `${curl(web)} -H 'Connection: close' -o /dev/null -w '%{time_appconnect}\\n' "https://${NAME}/status/204?[1-${HANDSHAKES}]"`,
   )
   return out
     .trim()
@@ -156,22 +86,20 @@ time.sleep(5)
 END`
 
 /** @returns bytes of the server that each open connection takes */
-async function memoryOf(subject: Subject, web: string): Promise<number> {
-  return subject.inSlot(async (side) => {
-    await handshakes(side, web)
-    const before = residentBytes(subject.serverPid)
-    let most = before
-    let isDone = false
-    const holding = side(`ulimit -n 4096; ${HOLD(web)}`).finally(() => {
-      isDone = true
-    })
-    while (!isDone) {
-      most = Math.max(most, residentBytes(subject.serverPid))
-      await pause(250)
-    }
-    await holding
-    return (most - before) / CONNECTIONS
+async function memoryOf(side: Side, serverPid: number, web: string): Promise<number> {
+  await handshakes(side, web)
+  const before = residentBytes(serverPid)
+  let most = before
+  let isDone = false
+  const holding = side(`ulimit -n 4096; ${HOLD(web)}`).finally(() => {
+    isDone = true
   })
+  while (!isDone) {
+    most = Math.max(most, residentBytes(serverPid))
+    await pause(250)
+  }
+  await holding
+  return (most - before) / CONNECTIONS
 }
 
 interface Measured {
@@ -216,25 +144,29 @@ try {
   })
   const { web } = internet.addresses
   const sandbox = await Sandbox.create({ ...connectionTo(server.info()), timeoutMs: 3_000_000 })
-  const subject = new Subject(server, sandbox)
+  const slot = new Slot(server.info(), sandbox.sandboxId)
+  const { pid } = server.info()
+  const inSandbox: Side = async (command) =>
+    (await sandbox.commands.run(command, { timeoutMs: TIMEOUT_MS })).stdout
   const ways = Object.entries(waysTo(web)) as Array<[Way, object]>
   const table = () => Object.fromEntries(ways.map(([way]) => [way, empty()])) as Record<Way, Measured>
-  const slot = table()
-  const guest = table()
+  const outside = table()
+  const inside = table()
   for (let i = 0; i < ROUNDS; i++)
     for (const [way, network] of ways) {
-      await subject.apply(network)
-      await subject.inSlot((side) => measure(side, web, slot[way]))
-      await measure(subject.inSandbox, web, guest[way])
+      await sandbox.updateNetwork(network)
+      await slot.use((run) => measure((command) => run('sh', '-c', command), web, outside[way]))
+      await measure(inSandbox, web, inside[way])
     }
   const memory: Record<string, number> = {}
   for (const way of ['name policy', 'transform'] as const) {
-    await subject.apply(waysTo(web)[way])
-    memory[`${way}: KiB`] = round((await memoryOf(subject, web)) / 1024)
+    await sandbox.updateNetwork(waysTo(web)[way])
+    const bytes = await slot.use((run) => memoryOf((command) => run('sh', '-c', command), pid, web))
+    memory[`${way}: KiB`] = round(bytes / 1024)
   }
   report('egress', {
-    'from the slot on the host': shown(slot),
-    'from the sandbox': shown(guest),
+    'from the slot on the host': shown(outside),
+    'from the sandbox': shown(inside),
     'memory of an open connection': memory,
   })
 } finally {

@@ -45,6 +45,8 @@ export interface ServerInfo {
   home: string
   port: number
   domain: string
+  /** CIDR of its sandboxes' slots. */
+  networkRange: string
   pid: number
   /** Everything in `<home>/env`: E2B_API_KEY, E2B_API_URL, … */
   env: Record<string, string>
@@ -86,6 +88,7 @@ export const homeOf = (name: string): string => join(tmpdir(), `sandlot-test-${n
 export async function startServer(options: ServerOptions): Promise<TestServer> {
   const home = homeOf(options.name)
   const port = options.port + 1_000 * CHECKOUT
+  const networkRange = rangeOf(options.networkRange)
   const logFile = `${home}.log`
   const violations = options.checksAnswers ? `${home}.violations` : undefined
   let child: ChildProcess | undefined
@@ -105,7 +108,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       '--home',
       home,
       '--network-range',
-      rangeOf(options.networkRange),
+      networkRange,
       // only suites that test templates of the catalogue need it (tests/global-setup.ts)
       ...['--catalog', 'none'],
       ...(options.flags ?? []),
@@ -165,7 +168,8 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     info: () => {
       const env = readEnv(home)
       const store = options.env?.SANDLOT_STORE ?? `sqlite:${join(home, 'db.sqlite')}`
-      return { home, port, domain: env.E2B_DOMAIN ?? '', pid: child?.pid ?? 0, env, store, violations }
+      const domain = env.E2B_DOMAIN ?? ''
+      return { home, port, domain, networkRange, pid: child?.pid ?? 0, env, store, violations }
     },
     kill: async () => void (await end('SIGKILL')),
     stop,

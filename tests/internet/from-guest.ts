@@ -13,7 +13,7 @@ export type Try =
       args?: string[]
       /** curl trusts what any program of the sandbox trusts. */
       trustsSystemOnly?: boolean
-      /** Default: 3. */
+      /** Default: 2. */
       seconds?: number
     }
   /** `host:port` of an echo. */

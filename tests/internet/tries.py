@@ -7,7 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-SECONDS = 3
+SECONDS = 2
 
 
 def curl(attempt):

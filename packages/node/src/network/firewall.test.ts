@@ -75,9 +75,14 @@ test('the networks of the host are replaced in one command', async () => {
   await listed([hostNetworksUpdate(table, host), hostNetworksUpdate(table, { addresses: [], networks: [] })])
 })
 
-test('a closed slot has no elements, an open one has one, and a change lists only what differs', () => {
+test('an open slot has one element, one whose policy lets nothing out refuses all, and a change lists only what differs', () => {
   const key = '"sl1234-7" . '
-  expect(elementsOf(slot, CLOSED)).toEqual(new Map())
+  expect(elementsOf(slot, CLOSED)).toEqual(
+    new Map([
+      ['ranged_without_dns', new Set([`${key}10.190.0.30`])],
+      ['deny_0', new Set([`${key}0.0.0.0`])],
+    ]),
+  )
   const open = elementsOf(slot, OPEN)
   expect(open).toEqual(new Map([['open', new Set([`${key}10.190.0.30`])]]))
   const deny = (...denyRanges: string[]) => elementsOf(slot, { ...OPEN, denyRanges })

@@ -121,7 +121,8 @@ export class Firewall {
     this.check()
     this.#slots.check(network)
     const before = this.#slots.get(slot.address)
-    if (isClosed(network)) await this.close(slot)
+    // connections of a sandbox that runs live on: its slot stays open, and the rules refuse all new ones
+    if (isClosed(network) && (!before || closeExisting)) await this.close(slot)
     else if (!before || closeExisting || !isSame(before, { slot, network, owner }))
       await Promise.all([
         before ? undefined : setForwarding(slot.interfaceName, true),

@@ -39,7 +39,6 @@ export function elementsOf(
   { wasDiverted = false }: ElementsOptions = {},
 ): Elements {
   const elements: Elements = new Map()
-  if (isClosed(policy)) return elements
   const add = (name: string, element: string) => {
     const found = elements.get(name) ?? new Set()
     elements.set(name, found.add(element))
