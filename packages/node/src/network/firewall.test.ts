@@ -80,7 +80,7 @@ test('an open slot has one element, one whose policy lets nothing out refuses al
   expect(elementsOf(slot, CLOSED)).toEqual(
     new Map([
       ['ranged_without_dns', new Set([`${key}10.190.0.30`])],
-      ['deny_0', new Set([`${key}0.0.0.0`])],
+      ['deny_prefixes', new Set([`${key}128.0.0.0`])],
     ]),
   )
   const open = elementsOf(slot, OPEN)
