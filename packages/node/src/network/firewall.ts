@@ -121,8 +121,9 @@ export class Firewall {
     this.check()
     this.#slots.check(network)
     const before = this.#slots.get(slot.address)
-    // connections of a sandbox that runs live on: its slot stays open, and the rules refuse all new ones
-    if (isClosed(network) && (!before || closeExisting)) await this.close(slot)
+    // connections of a sandbox that runs live on: its slot stays open, and the rules refuse all new ones; a machine that no
+    // sandbox has had yet has none, and is closed by the second layer too
+    if (isClosed(network) && (!before?.owner || closeExisting)) await this.close(slot)
     else if (!before || closeExisting || !isSame(before, { slot, network, owner }))
       await Promise.all([
         before ? undefined : setForwarding(slot.interfaceName, true),

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type ConnectionRecord, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
+import { CLOSED, type ConnectionRecord, type NetworkPolicy, OPEN } from '@sandlot/protocol/node'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { toAddress, toNumber } from './cidr.ts'
 import type { Attempt } from './packet-agent.fixture.ts'
@@ -65,6 +65,14 @@ describe('ranges', () => {
     for (const address of ['10.20.0.1', '192.0.2.1', '12.0.0.1'])
       expect(await tcp(address, 8080, { timeoutMs: 400 })).toMatchObject(silent)
     expect((await world.accepted('outside')).filter((to: string) => /:(10|192)\./.test(to))).toEqual([])
+  })
+
+  test('a warm machine that a closed sandbox gets is closed by the second layer too', async () => {
+    await world.setPolicy(0, OPEN)
+    await set(CLOSED)
+    const [link] = (await world.info()).interfaces
+    expect(await world.sh(`cat /proc/sys/net/ipv4/conf/${link}/forwarding`)).toBe('0\n')
+    expect(await tcp(PUBLIC, 8080, { timeoutMs: 300 })).toMatchObject(silent)
   })
 
   test('allow beats deny, and what is denied is refused at once, over TCP and UDP', async () => {
