@@ -4,8 +4,8 @@ import { hostName } from './names.ts'
 export const MAX_HELLO_BYTES = 16_384
 
 export type ClientHelloResult =
-  /** More bytes are needed. */
-  | { kind: 'incomplete' }
+  /** At least so many bytes are needed in all. */
+  | { kind: 'incomplete'; neededBytes: number }
   | { kind: 'not_tls' }
   | {
       kind: 'hello'
@@ -20,11 +20,11 @@ const MESSAGE_CLIENT_HELLO = 1
 const EXTENSION_SERVER_NAME = 0
 const EXTENSION_ECH = 0xfe0d
 const NAME_TYPE_HOST = 0
+const RECORD_HEADER_BYTES = 5
 const MAX_RECORD_BYTES = 16_384
 /** Clients that split their hello to hide its name use a handful. */
 const MAX_RECORDS = 64
 
-const INCOMPLETE: ClientHelloResult = { kind: 'incomplete' }
 const NOT_TLS: ClientHelloResult = { kind: 'not_tls' }
 
 /**
@@ -36,27 +36,31 @@ export function readClientHello(bytes: Buffer): ClientHelloResult {
   let collected = 0
   let needed = 4
   for (let at = 0; collected < needed; ) {
-    const header = readRecordHeader(bytes.subarray(at))
-    if (header.kind !== 'record') return header
-    const fragment = bytes.subarray(at + 5, at + 5 + header.length)
-    at += 5 + header.length
+    const length = readRecordLength(bytes.subarray(at))
+    if (length === 'not_tls') return NOT_TLS
+    at += RECORD_HEADER_BYTES
+    if (length === 'incomplete') return { kind: 'incomplete', neededBytes: at }
+    const fragment = bytes.subarray(at, at + length)
+    at += length
     fragments.push(fragment)
     if (fragments.length > MAX_RECORDS) return NOT_TLS
     if (fragments[0]!.length > 0 && fragments[0]![0] !== MESSAGE_CLIENT_HELLO) return NOT_TLS
     collected += fragment.length
     if (collected >= 4 && needed === 4) needed += Buffer.concat(fragments).readUIntBE(1, 3)
     if (needed > MAX_HELLO_BYTES) return NOT_TLS
+    const missing = Math.min(needed - collected, length - fragment.length)
+    if (missing > 0) return { kind: 'incomplete', neededBytes: bytes.length + missing }
   }
   return readMessage(Buffer.concat(fragments).subarray(4, needed))
 }
 
-function readRecordHeader(bytes: Buffer): { kind: 'record'; length: number } | ClientHelloResult {
-  if (bytes.length > 0 && bytes[0] !== RECORD_HANDSHAKE) return NOT_TLS
-  if (bytes.length > 1 && bytes[1] !== 3) return NOT_TLS
-  if (bytes.length < 5) return INCOMPLETE
+function readRecordLength(bytes: Buffer): number | 'incomplete' | 'not_tls' {
+  if (bytes.length > 0 && bytes[0] !== RECORD_HANDSHAKE) return 'not_tls'
+  if (bytes.length > 1 && bytes[1] !== 3) return 'not_tls'
+  if (bytes.length < RECORD_HEADER_BYTES) return 'incomplete'
   const length = bytes.readUInt16BE(3)
   // an empty record is forbidden, and would let a client send records for ever
-  return length === 0 || length > MAX_RECORD_BYTES ? NOT_TLS : { kind: 'record', length }
+  return length === 0 || length > MAX_RECORD_BYTES ? 'not_tls' : length
 }
 
 function readMessage(body: Buffer): ClientHelloResult {

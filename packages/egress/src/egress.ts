@@ -33,10 +33,12 @@ export interface EgressOptions {
   /** The administrator's exceptions. Default: none. */
   allowedRanges?: string[]
   /**
-   * Networks and addresses of the host, closed like `closedRanges`. Called for every decision: return the array of the
-   * last call while nothing has changed. Default: none.
+   * Networks and addresses of the host, closed like `closedRanges`; its addresses, without a prefix length, also to
+   * exceptions. Called for every decision: return the array of the last call while nothing has changed. Default: none.
    */
   hostNetworks?: () => string[]
+  /** CIDR block from which sandboxes have their addresses, closed to exceptions too. Default: none. */
+  sandboxRange?: string
   /** Where the resolver for sandboxes listens. Default: 169.254.53.53, any port. */
   dnsListen?: { address: string; port: number }
   /** PEM of authorities that are trusted for upstream servers beside the system's. Default: none. */
@@ -55,7 +57,8 @@ export interface EgressOptions {
 
 /** Starts the proxy and the resolver. @throws SandlotError firewall_unavailable */
 export async function createEgress(options: EgressOptions): Promise<Egress> {
-  const closed = new ClosedRanges(options.closedRanges, options.allowedRanges ?? [], options.hostNetworks)
+  const { closedRanges, allowedRanges = [], hostNetworks, sandboxRange } = options
+  const closed = new ClosedRanges(closedRanges, allowedRanges, hostNetworks, sandboxRange)
   const recorder = new Recorder()
   const sandboxes = new Sandboxes()
   const resolver = new NameResolver(options.dns)

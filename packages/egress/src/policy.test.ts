@@ -152,9 +152,10 @@ describe('names', () => {
       allowRanges: Array.from({ length: 10_000 }, (_, i) => `11.${i >> 8}.${i & 255}.0/24`),
       denyRanges: [ALL],
     })
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     for (let i = 0; i < 10_000; i++) many.decide('a.b.c.d.other.test', '8.8.8.8')
-    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    // milliseconds of the processor; a search of all rules takes seconds
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(500)
   })
 })
 

@@ -29,34 +29,55 @@ export class RangeSet {
   }
 }
 
-/** Ranges that no sandbox reaches, with the administrator's exceptions. */
+/** Where Linux reaches the host itself. */
+const LOOPBACK = new RangeSet(['0.0.0.0/8', '127.0.0.0/8'])
+
+/**
+ * Ranges that no sandbox reaches, with the administrator's exceptions. The proxy connects as the host, for which the
+ * firewall opens everything, so what no exception may open is checked here: the host itself and the other sandboxes.
+ */
 export class ClosedRanges {
   readonly #closed: RangeSet
   readonly #allowed: RangeSet
+  readonly #sandboxes: RangeSet
   readonly #hostNetworks: () => string[]
   #lastNetworks: string[] = []
   #hostRanges = new RangeSet([])
+  #hostAddresses = new Set<string>()
 
   /**
-   * @param hostNetworks networks and addresses of the host, which change while the process runs. Called for every
-   *   decision: return the array of the last call while nothing has changed
+   * @param hostNetworks networks and addresses of the host, which change while the process runs. Addresses, which have no
+   *   prefix length, are closed to exceptions too. Called for every decision: return the array of the last call while
+   *   nothing has changed
+   * @param sandboxRange from which sandboxes have their addresses; closed to exceptions too
    */
-  constructor(closed: string[], allowed: string[], hostNetworks: () => string[] = () => NO_NETWORKS) {
+  constructor(
+    closed: string[],
+    allowed: string[],
+    hostNetworks: () => string[] = () => NO_NETWORKS,
+    sandboxRange?: string,
+  ) {
     this.#closed = new RangeSet(closed)
     this.#allowed = new RangeSet(allowed)
+    this.#sandboxes = new RangeSet(sandboxRange === undefined ? [] : [sandboxRange])
     this.#hostNetworks = hostNetworks
   }
 
   /** What is no IPv4 address is closed. */
   has(address: string): boolean {
     if (parseAddress(address) === undefined) return true
-    if (this.#allowed.find(address) !== undefined) return false
+    this.#followHost()
+    if (this.#hostAddresses.has(address) || this.#sandboxes.find(address) !== undefined) return true
+    if (this.#closed.find(address) === undefined && this.#hostRanges.find(address) === undefined) return false
+    return this.#allowed.find(address) === undefined || LOOPBACK.find(address) !== undefined
+  }
+
+  #followHost(): void {
     const networks = this.#hostNetworks()
-    if (networks !== this.#lastNetworks) {
-      this.#hostRanges = new RangeSet(networks)
-      this.#lastNetworks = networks
-    }
-    return this.#closed.find(address) !== undefined || this.#hostRanges.find(address) !== undefined
+    if (networks === this.#lastNetworks) return
+    this.#lastNetworks = networks
+    this.#hostRanges = new RangeSet(networks)
+    this.#hostAddresses = new Set(networks.filter((entry) => !entry.includes('/')))
   }
 }
 
@@ -75,7 +96,9 @@ function parseCidr(cidr: string): { address: number; bits: number } {
 }
 
 /** Shifts by 32 would do nothing in JavaScript. */
-const network = (address: number, shift: number): number => (shift === 32 ? 0 : (address >>> shift) >>> 0)
+function network(address: number, shift: number): number {
+  return shift === 32 ? 0 : (address >>> shift) >>> 0
+}
 
 /** Returns the 32 bits of a dotted address without leading zeros. */
 function parseAddress(text: string): number | undefined {

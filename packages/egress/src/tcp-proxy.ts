@@ -6,7 +6,7 @@ import type { HttpGate, Interceptor } from './connection.ts'
 import { type AcceptedConnection, type Decision, type Dial, DialError } from './connection.ts'
 import { looksLikeHttp, MAX_METHOD_BYTES } from './http-start.ts'
 import { RateLimiter } from './rate-limiter.ts'
-import { type HeadLimits, readHead } from './read-head.ts'
+import { type HeadLimits, type HeadReading, readHead } from './read-head.ts'
 import { Receiver } from './receiver.ts'
 import type { Recorder } from './recorder.ts'
 import type { Sandbox, Sandboxes } from './sandboxes.ts'
@@ -122,7 +122,7 @@ export class TcpProxy {
   }
 
   async #serveHttp(connection: AcceptedConnection): Promise<void> {
-    const head = await readHead(connection.socket, looksLikeHttp, this.#headLimits(MAX_METHOD_BYTES + 1))
+    const head = await readHead(connection.socket, readHttpStart, this.#headLimits(MAX_METHOD_BYTES + 1))
     if (!head) return this.#recordVanished(connection)
     if (head.result) this.#options.httpGate.serve(connection, head.bytes)
     else return this.#pass(connection, { protocol: 'tcp', head: head.bytes })
@@ -200,7 +200,12 @@ const closedReason = ({ cutReason }: AcceptedConnection): string => cutReason ??
 
 function readWholeHello(
   bytes: Buffer,
-): Exclude<ReturnType<typeof readClientHello>, { kind: 'incomplete' }> | undefined {
+): HeadReading<Exclude<ReturnType<typeof readClientHello>, { kind: 'incomplete' }>> {
   const result = readClientHello(bytes)
-  return result.kind === 'incomplete' ? undefined : result
+  return result.kind === 'incomplete' ? { neededBytes: result.neededBytes } : { result }
+}
+
+function readHttpStart(bytes: Buffer): HeadReading<boolean> {
+  const result = looksLikeHttp(bytes)
+  return result === undefined ? { neededBytes: bytes.length + 1 } : { result }
 }

@@ -109,7 +109,7 @@ async function openHost(options: NodeOptions) {
     maxConnections: options.maxConnections,
     onError,
   }
-  const egress = await openEgress({ ...shared, open: options.openEgress })
+  const egress = await openEgress({ ...shared, range: range.cidr, open: options.openEgress })
   const network = new NodeNetwork({
     ...shared,
     names,

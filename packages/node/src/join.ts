@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join as joinPath } from 'node:path'
-import type { Joined, KnownMachine, KnownState } from '@sandlot/protocol/node'
+import { CLOSED, type Joined, type KnownMachine, type KnownState } from '@sandlot/protocol/node'
 import type { NodeParts } from './assemble.ts'
 import { buildIdOf, ensureBuild, removeStaleBuilds } from './builder/base-build.ts'
 import { nodeCapacity } from './machines/capacity.ts'
@@ -170,7 +170,7 @@ export class NodeJoin {
     const wasUnlisted = unlisted.machines.has(machineId)
     // a frozen machine of the same session was just paused, which the rows may not show yet
     if (!isSameSession || wasUnlisted) {
-      if (wasUnlisted) await machines.setPolicy(machine, known.network, { owner: ownerOf(known) })
+      if (wasUnlisted) await this.#setPolicy(machine, known)
       // a resume had given the machine back, and its process ended before the thaw
       const isUnthawed = machine.isFrozen && !machine.state.isStalled
       if (frozenMachines.claim(machineId) || wasUnlisted || isUnthawed) guard.adopt(machine)
@@ -188,8 +188,18 @@ export class NodeJoin {
     if (!machine.isFrozen) return this.#end(machineId)
     this.#session.addMachine(machineId)
     if (frozenMachines.has(machineId)) return
-    await machines.setPolicy(machine, known.network, { owner: ownerOf(known) })
+    await this.#setPolicy(machine, known)
     persistence.holdFrozen(machine, checkpointId)
+  }
+
+  /** A machine whose policy cannot be put in force here stays closed, so that the others can be joined. */
+  async #setPolicy(machine: LiveMachine, known: KnownMachine): Promise<void> {
+    const { machines, onError } = this.#parts
+    const owner = ownerOf(known)
+    await machines.setPolicy(machine, known.network, { owner }).catch((error) => {
+      onError(error)
+      return machines.setPolicy(machine, CLOSED, { owner })
+    })
   }
 
   /** Freezes machines with a sandbox that no row lists, and ends those without a sandbox. */

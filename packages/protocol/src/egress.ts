@@ -34,10 +34,15 @@ export interface EgressHost {
   dnsAddress: string
   /** IPv4 CIDR blocks that no sandbox reaches, whatever its policy says. */
   closedRanges: string[]
-  /** Exceptions from `closedRanges` and `hostNetworks`, set by an administrator. */
+  /** Exceptions from `closedRanges` and from networks of the host, set by an administrator. */
   allowedRanges: string[]
-  /** IPv4 addresses and networks of the host, closed too. Returns one array until they change. */
+  /**
+   * IPv4 addresses of the host, which no exception opens, and its networks as CIDR blocks, closed too. Returns one array
+   * until they change.
+   */
   hostNetworks(): string[]
+  /** IPv4 CIDR block of the addresses of sandboxes, which no exception opens. */
+  sandboxRange: string
   /** Maximum of open connections of one sandbox. */
   maxConnections: number
 }

@@ -43,6 +43,7 @@ export async function openEgress(
     closedRanges: host.closedRanges,
     allowedRanges: host.allowedRanges,
     hostNetworks: host.hostNetworks,
+    sandboxRange: host.sandboxRange,
     maxConnections: host.maxConnections,
   })
 }

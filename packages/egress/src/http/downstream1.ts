@@ -7,6 +7,9 @@ import type { AnswerHead, Downstream, RawHeaders } from './message.ts'
 const MAX_REST_BYTES = 64 * 1024 * 1024
 const MAX_REST_MS = 60_000
 
+/** A reason phrase that Node sends; it accepts others from servers, and throws when they are sent on. */
+const REASON = /^[\t\x20-\x7e\x80-\xff]*$/
+
 /** The sandbox's side of a request in HTTP/1.1. */
 export class Http1Downstream implements Downstream {
   readonly isHttp2 = false
@@ -55,7 +58,7 @@ export class Http1Downstream implements Downstream {
     this.#isLengthGiven = headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-length')
     // Node keeps headers that were set before only when the new ones are added to them
     const closing = response.shouldKeepAlive ? [] : ['Connection', 'close']
-    if (reason === undefined) response.writeHead(status, [...headers, ...closing])
+    if (reason === undefined || !REASON.test(reason)) response.writeHead(status, [...headers, ...closing])
     else response.writeHead(status, reason, [...headers, ...closing])
     if (endsHere) response.end()
   }

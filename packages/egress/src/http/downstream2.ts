@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Readable, Writable } from 'node:stream'
-import { toHttp2Headers, valuesOf } from './headers.ts'
+import { sendTrailers, toHttp2Headers, valuesOf } from './headers.ts'
 import type { AnswerHead, Downstream, RawHeaders } from './message.ts'
 
 /** The sandbox's side of a request in HTTP/2. */
@@ -32,7 +32,7 @@ export class Http2Downstream implements Downstream {
     stream.on('trailers', (_trailers, _flags, raw: RawHeaders = []) => {
       this.#requestTrailers = raw
     })
-    stream.on('wantTrailers', () => stream.sendTrailers(toHttp2Headers(this.#trailers)))
+    stream.on('wantTrailers', () => sendTrailers(stream, this.#trailers))
   }
 
   get isHeadSent(): boolean {
@@ -41,7 +41,11 @@ export class Http2Downstream implements Downstream {
 
   sendInterim(status: number, headers: RawHeaders): void {
     if (this.#stream.headersSent || this.#stream.destroyed) return
-    this.#stream.additionalHeaders({ ...toHttp2Headers(headers), ':status': status })
+    try {
+      this.#stream.additionalHeaders({ ...toHttp2Headers(headers), ':status': status })
+    } catch {
+      // interim answers are optional, and Node refuses some of their headers
+    }
   }
 
   sendHead({ status, headers, endsHere }: AnswerHead): void {

@@ -1,4 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
+import type { Http2Stream } from 'node:http2'
 import type { RawHeaders } from './message.ts'
 
 /** Headers for the next hop only (RFC 9110, 7.6.1). */
@@ -111,6 +112,15 @@ export function passableTrailers(raw: RawHeaders): RawHeaders {
   for (let i = 0; i < raw.length; i += 2)
     if (isPassable(raw[i]!, raw[i + 1]!)) passable.push(raw[i]!, raw[i + 1]!)
   return passable
+}
+
+/** Ends a stream of HTTP/2 with trailers. Called from events, where nothing would catch an error of Node. */
+export function sendTrailers(stream: Http2Stream, trailers: RawHeaders): void {
+  try {
+    stream.sendTrailers(toHttp2Headers(trailers))
+  } catch (error) {
+    stream.destroy(error as Error)
+  }
 }
 
 export const pairsOf = (raw: RawHeaders): Array<[string, string]> => {

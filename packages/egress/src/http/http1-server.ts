@@ -67,8 +67,8 @@ export class Http1Server {
     server.on('checkContinue', (request, response) => this.#enqueue(request, response, true))
     server.on('connect', (request: IncomingMessage, socket: Duplex) => {
       const connection = this.#connections.get(socket)
-      if (connection)
-        this.#reject(connection, socket, request.method ?? '', connectRefused(), 'Method Not Allowed')
+      if (!connection || connection.pending > 0) socket.destroy()
+      else this.#reject(connection, socket, request.method ?? '', connectRefused(), 'Method Not Allowed')
     })
     server.on('upgrade', (request, socket, head) => {
       const connection = this.#connections.get(socket)

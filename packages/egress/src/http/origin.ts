@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import { type Dial, DialError, type Target } from '../connection.ts'
 import { type AnswerListener, MAX_HEADER_BYTES, type UpstreamHead, type UpstreamRequest } from './message.ts'
-import { sendHttp1 } from './upstream1.ts'
+import { StaleConnectionError, sendHttp1 } from './upstream1.ts'
 import { sendHttp2 } from './upstream2.ts'
 
 /**
@@ -193,6 +193,8 @@ class OpenSession {
   }
 
   send(head: UpstreamHead, listener: AnswerListener): UpstreamRequest {
+    if (this.#session.closed || this.#session.destroyed)
+      throw new StaleConnectionError('the session has ended')
     const request = sendHttp2(this.#session, head, listener)
     this.#streams++
     clearTimeout(this.#idleTimer)

@@ -77,6 +77,8 @@ export function sendRefusal(downstream: Downstream, refusal: Refusal): void {
   downstream.closeAfterwards()
   downstream.sendHead(head)
   if (!head.endsHere) downstream.sink.end(body)
+  // a stream would stay open for as long as its client sends; a connection of HTTP/1.1 closes
+  if (downstream.isHttp2 && downstream.hasBody) downstream.dropRest()
 }
 
 /** Returns a whole answer in HTTP/1.1, for connections that are not answered by a server of Node. */

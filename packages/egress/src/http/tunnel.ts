@@ -65,7 +65,8 @@ class Tunnel {
     const fail = (error: Error): void => {
       clearTimeout(timer)
       const refusal = refusalOf(error, shown)
-      if (!downstream.isHeadSent && !this.#client.destroyed) sendRefusal(downstream, refusal)
+      if (downstream.isHeadSent) downstream.abort()
+      else if (!this.#client.destroyed) sendRefusal(downstream, refusal)
       this.#ended.resolve({ ...refusedOutcome(refusal), verdict: 'failed' })
     }
     const onClientGone = () => upstream.destroy(new Error('the client has closed the connection'))
@@ -78,7 +79,11 @@ class Tunnel {
     })
     upstream.once('response', (answer) => {
       clearTimeout(timer)
-      this.#passAnswer(answer, downstream)
+      try {
+        this.#passAnswer(answer, downstream)
+      } catch (error) {
+        fail(error as Error)
+      }
     })
     upstream.on('error', fail)
     upstream.end()
@@ -96,12 +101,18 @@ class Tunnel {
       headers: responseHeaders(answer.rawHeaders),
       endsHere: false,
     })
+    const idle = setTimeout(() => answer.destroy(), this.#idleTimeoutMs)
     answer.pipe(downstream.sink)
     answer.on('data', (chunk: Buffer) => {
       counted.bytesIn += chunk.length
+      idle.refresh()
     })
     answer.once('error', () => downstream.abort())
-    answer.once('end', () => this.#ended.resolve({ ...counted, status, verdict: 'allowed' }))
+    answer.once('close', () => {
+      clearTimeout(idle)
+      if (answer.complete) this.#ended.resolve({ ...counted, status, verdict: 'allowed' })
+      else this.#ended.resolve({ ...counted, status, verdict: 'failed', reason: 'upstream_broken' })
+    })
   }
 
   /** Passes bytes in both directions until one side ends; an unclean end of one side breaks the other. */

@@ -1,5 +1,5 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2'
-import { toHttp2Headers } from './headers.ts'
+import { sendTrailers, toHttp2Headers } from './headers.ts'
 import type { AnswerListener, RawHeaders, UpstreamHead, UpstreamRequest } from './message.ts'
 import { MAX_INTERIM_ANSWERS, StaleConnectionError } from './upstream1.ts'
 
@@ -22,7 +22,7 @@ export function sendHttp2(
     { endStream: !head.hasBody, waitForTrailers: head.hasBody },
   )
   let trailersOut: RawHeaders = []
-  stream.on('wantTrailers', () => stream.sendTrailers(toHttp2Headers(trailersOut)))
+  stream.on('wantTrailers', () => sendTrailers(stream, trailersOut))
   const answer = new Http2Answer(stream, listener)
   return {
     sink: stream,

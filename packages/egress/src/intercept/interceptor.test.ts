@@ -224,6 +224,19 @@ describe('the interceptor', () => {
     expect(JSON.parse(denied.body)).toMatchObject({ rule: 'deny 0.0.0.0/0' })
   })
 
+  it('ends the stream of a client that still sends what was denied', async () => {
+    const world = await both(inspect, { policy: { ...WITH_KEY, allowNames: [] } })
+    const stream = (await world.session()).request({ ':method': 'POST', ':path': '/' })
+    stream.on('error', () => {})
+    const closed = new Promise((resolve) => stream.once('close', resolve))
+    const feed = setInterval(() => stream.writable && stream.write(Buffer.alloc(16_384)), 5)
+    const [headers] = await once(stream, 'response')
+    stream.resume()
+    await closed
+    clearInterval(feed)
+    expect(headers[':status']).toBe(403)
+  })
+
   it('resolves identity tokens, and several placeholders in one value', async () => {
     const world = await both(inspect, { policy: rules({ 'X-Both': `${secret('KEY')}:${token('Cloud')}` }) })
     world.secrets.set('i0000000000000000000a/Cloud', 'jwt')

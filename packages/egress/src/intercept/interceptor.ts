@@ -120,8 +120,14 @@ class TlsInterceptor implements ClosableInterceptor {
       // a client that pins certificates may look at ours only after the handshake
       if (!scope.isUsed) this.#recordFailure(connection, serverName, 'closed_without_request')
     })
-    if (tls.alpnProtocol === 'h2') this.#http2.accept(tls, scope)
-    else this.#http1.accept(tls, scope)
+    try {
+      if (tls.alpnProtocol === 'h2') this.#http2.accept(tls, scope)
+      else this.#http1.accept(tls, scope)
+    } catch (error) {
+      // the client has gone meanwhile
+      this.#context.log.debug({ err: error }, 'a connection of a sandbox could not be served')
+      tls.destroy()
+    }
   }
 
   #recordFailure(connection: AcceptedConnection, name: string, reason: string): void {

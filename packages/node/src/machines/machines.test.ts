@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CLOSED, OPEN } from '@sandlot/protocol/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Session } from '../session.ts'
 import { Machines } from './machines.ts'
@@ -9,7 +10,9 @@ const KIND = { imagePath: '/image', cpuCount: 1, memoryMB: 512, diskSizeMB: 1024
 
 let runDir: string
 let machines: Machines
+let policies: unknown[]
 beforeEach(async () => {
+  policies = []
   runDir = mkdtempSync(join(tmpdir(), 'sandlot-machines-test-'))
   machines = new Machines({
     names: { instance: 'i', cgroup: 'c' } as never,
@@ -23,7 +26,13 @@ beforeEach(async () => {
       slot: (index: number) => ({ index, address: '10.0.0.2', netnsPath: '/netns' }),
       give: () => {},
     } as never,
-    firewall: { setPolicy: async () => {}, close: async () => {}, forget: async () => {} },
+    firewall: {
+      setPolicy: async (_, network, owner, closeExisting) => {
+        policies.push({ network, owner, closeExisting })
+      },
+      close: async () => {},
+      forget: async () => {},
+    },
     onError: (error) => {
       throw error
     },
@@ -45,4 +54,16 @@ test('a session forgets each machine that ends, also one that no caller stops', 
   expect(session.machineIds()).toEqual([second.machineId])
   await machines.discard(second.machineId)
   expect(session.machineIds()).toEqual([])
+})
+
+test('a machine keeps its sandbox as owner of the policy, when that changes too', async () => {
+  const machine = await machines.prepare(KIND)
+  const owner = { sandboxId: 'i1', teamId: 't' }
+  await machines.setPolicy(machine, OPEN, { owner })
+  await machines.setPolicy(machine, CLOSED, { closeExisting: true })
+  expect(policies).toEqual([
+    { network: OPEN, owner, closeExisting: undefined },
+    { network: CLOSED, owner, closeExisting: true },
+  ])
+  expect(machine).toMatchObject({ owner, network: CLOSED })
 })

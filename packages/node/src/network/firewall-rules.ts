@@ -37,8 +37,8 @@ const PREFIX_LENGTHS = Array.from({ length: 33 }, (_, bits) => bits)
 /** Refused packets of which the reason is traced, for the record. */
 const TRACED = 'limit rate 100/second burst 100 packets meta nftrace set 1'
 
-/** Sets with one element for each slot, which `examine` compares; the others can hold very many elements. */
-export const COMPARED_SETS = [...SLOT_SETS, ...DIVERSION_SETS, 'diverted', 'resolved']
+/** All sets with one element for each slot. */
+const SETS_OF_SLOTS = [...SLOT_SETS, ...DIVERSION_SETS, 'diverted', 'resolved']
 
 const braces = (all: Iterable<string>): string => {
   const list = [...all]
@@ -72,7 +72,7 @@ function setsOf({ elements, host }: RuleState): string {
   const slotSet = (name: string) =>
     `  set ${name} { type ifname . ipv4_addr; ${braces(elements.get(name) ?? [])} }`
   return [
-    ...COMPARED_SETS.map(slotSet),
+    ...SETS_OF_SLOTS.map(slotSet),
     ...PREFIX_LENGTHS.flatMap((bits) => [slotSet(`allow_${bits}`), slotSet(`deny_${bits}`)]),
     `  set host_networks { type ipv4_addr; flags interval; auto-merge; ${braces(blockedOf(host))} }`,
     '  set connections { type ifname; size 65535; flags dynamic; }',

@@ -3,16 +3,11 @@ import { type Egress, SandlotError } from '@sandlot/protocol'
 import { isClosed, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { addDiversionRoute, removeDiversionRoute } from './diversion-route.ts'
-import {
-  COMPARED_SETS,
-  type FirewallRulesOptions,
-  firewallRules,
-  hostNetworksUpdate,
-} from './firewall-rules.ts'
+import { type FirewallRulesOptions, firewallRules, hostNetworksUpdate } from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
 import { NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
-import { changeCommands, type Elements, type SlotKey } from './policy-elements.ts'
+import { changeCommands, type Elements, SLOT_SETS, type SlotKey } from './policy-elements.ts'
 import { setForwarding } from './slot-filters.ts'
 import { hasRules, isSame, SlotPolicies, type SlotPolicy } from './slot-policies.ts'
 
@@ -181,31 +176,42 @@ export class Firewall {
   }
 
   /**
-   * Compares the table with the expected one: rules, and what is one element for each slot. The ranges of policies are not
-   * compared, as they can be very many: the monitor reports changes of these.
-   * @param isTouched whether the monitor has seen that another program changed ranges of policies
+   * Compares the table with the expected one: rules, and which slots may reach something. The other elements of policies are
+   * not compared, as they can be very many: the monitor reports changes of these.
+   * @param isTouched whether the monitor has seen that another program changed such elements
    * @returns the fault, if there is one
    */
-  examine(isTouched = false): Promise<string | undefined> {
-    return this.#exclusively(async () => {
-      if (this.#rules === undefined) return undefined
-      const found = await this.#table.content().catch((error: Error) => error)
-      const what = found instanceof Error ? undefined : this.#differenceOf(found, isTouched)
-      if (found instanceof Error)
-        this.#fault = `the firewall table '${this.#tableName}' is gone (${lastLine(found)})`
-      else if (what) this.#fault = `${what} changed by another program`
-      return this.#fault
-    })
+  async examine(isTouched = false): Promise<string | undefined> {
+    if (this.#rules === undefined) return undefined
+    // first beside changes, which must not wait for this; a difference may be half of a change
+    const found = await this.#table.content().catch(() => undefined)
+    const isIntact = found !== undefined && this.#differenceOf(found, isTouched) === undefined
+    return isIntact && !this.#fault ? undefined : this.#exclusively(() => this.#findFault(isTouched))
+  }
+
+  async #findFault(isTouched: boolean): Promise<string | undefined> {
+    const found = await this.#table.content().catch((error: Error) => error)
+    const what = found instanceof Error ? undefined : this.#differenceOf(found, isTouched)
+    if (found instanceof Error)
+      this.#fault = `the firewall table '${this.#tableName}' is gone (${lastLine(found)})`
+    else if (what) this.#fault = `${what} changed by another program`
+    return this.#fault
   }
 
   #differenceOf({ rules, elements }: TableContent, isTouched: boolean): string | undefined {
     const table = `the firewall table '${this.#tableName}'`
     if (rules !== this.#rules) return `${table} was`
     const expected = this.#slots.elements()
-    for (const name of COMPARED_SETS)
+    for (const name of SLOT_SETS)
       if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)
         return `the set '${name}' of ${table} was`
     return isTouched ? `the policies of ${table} were` : undefined
+  }
+
+  /** Adds the route to the proxy again, which programs that manage the network remove (systemd-networkd does). */
+  async keepRoute(): Promise<void> {
+    const { egress, names } = this.#options
+    if (egress && this.#slots.isDiverting) await addDiversionRoute(names, egress.dns.address)
   }
 
   async remove(): Promise<void> {

@@ -28,7 +28,7 @@ beforeEach(async () => {
   unfreezable = undefined
   guard = new NetworkGuard({
     firewall: {
-      examine: async () => fault,
+      examine: async (isTouched) => fault ?? (isTouched ? 'touched' : undefined),
       install: async () => {
         if (failures-- > 0) throw new Error('nft failed')
         fault = undefined
@@ -110,4 +110,10 @@ test('a machine that could not be frozen is not thawed, because its kernel would
     'mended',
     'b: thawed',
   ])
+})
+
+test('a change of ranges by another program is a fault, which is looked at once', async () => {
+  await guard.look(true)
+  await guard.look()
+  expect(said).toEqual(['fault: touched', 'a: touched', 'b: touched', 'mended', 'a: thawed', 'b: thawed'])
 })

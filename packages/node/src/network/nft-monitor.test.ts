@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { expect, test, vi } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
+import { run } from '../host/run.ts'
 import { NftMonitor } from './nft-monitor.ts'
 
 /** Process groups of the monitors that this process has started. */
@@ -27,4 +28,37 @@ test('Ctrl-C in a terminal, which reaches the whole process group, does not end 
   expect(groupsOfMonitors()).not.toContain(own)
   monitor.close()
   expect(onError).not.toHaveBeenCalled()
+})
+
+const table = `sandlot_monitor_${process.pid}`
+let monitor: NftMonitor | undefined
+afterEach(async () => {
+  monitor?.close()
+  await run('nft', ['-f', '-'], { input: `table inet ${table} {}\ndelete table inet ${table}\n` })
+})
+
+test('changes of others are reported, and whether they changed ranges of policies; own changes are not', async () => {
+  const own = new Set<number>()
+  const changes: boolean[] = []
+  const set = (name: string) => `set ${name} { type ifname . ipv4_addr; }`
+  await run('nft', ['-f', '-'], { input: `table inet ${table} { ${set('open')}; ${set('deny_8')}; }\n` })
+  let count = 0
+  const add = (name: string, onPid?: (pid: number) => void) =>
+    run('nft', ['add', 'element', 'inet', table, name, `{ "x${count++}" . 11.0.0.0 }`], { onPid })
+  monitor = new NftMonitor({
+    table,
+    isOwn: (pid) => own.has(pid),
+    onChange: (isTouched) => changes.push(isTouched),
+    onError: () => {},
+  })
+  monitor.start()
+  // the monitor reports nothing before it listens
+  await vi.waitFor(async () => {
+    await add('open')
+    expect(changes.length).toBeGreaterThan(0)
+  }, 10_000)
+  changes.length = 0
+  for (const name of ['open', 'deny_8']) await add(name, (pid) => own.add(pid))
+  await add('deny_8')
+  await expect.poll(() => changes.filter(Boolean)).toHaveLength(1)
 })

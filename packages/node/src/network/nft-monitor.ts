@@ -9,7 +9,7 @@ export interface NftMonitorOptions {
   isOwn: (pid: number) => boolean
   /**
    * Called when another process has changed the table, or changes may have been missed.
-   * @param isTouched whether ranges of policies were changed, which are too many to compare
+   * @param isTouched whether elements of policies were changed that are too many to compare
    */
   onChange: (isTouched: boolean) => void
   onError: (error: unknown) => void
@@ -47,7 +47,7 @@ export class NftMonitor {
     child.unref()
     ;(child.stdout as unknown as { unref(): void }).unref()
     const isOurs = new RegExp(`\\binet ${table}\\b`)
-    const isRange = new RegExp(`\\belement inet ${table} (allow|deny)_`)
+    const isRange = new RegExp(`\\belement inet ${table} (allow_|deny_|resolved|\\w*diverted)`)
     let isTouched = false
     let isRangeTouched = false
     createInterface({ input: child.stdout! }).on('line', (line) => {

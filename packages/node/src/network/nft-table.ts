@@ -1,14 +1,14 @@
 import { run } from '../host/run.ts'
-import { COMPARED_SETS, rulesOf, slotElementsOf } from './firewall-rules.ts'
+import { rulesOf, slotElementsOf } from './firewall-rules.ts'
 import { NftRefusal, NftSession } from './nft-session.ts'
-import type { Elements } from './policy-elements.ts'
+import { type Elements, SLOT_SETS } from './policy-elements.ts'
 
 /** Long enough for a thousand policies with a hundred ranges each. */
 const NFT_TIMEOUT_MS = 60_000
 /** Number of ids of processes that are remembered; the monitor reports their changes within moments. */
 const MAX_OWN_PIDS = 16
 
-/** What `examine` compares: the rules, and the elements of the sets with one element for each slot. */
+/** What `examine` compares: the rules, and which slots may reach something. */
 export interface TableContent {
   rules: string
   elements: Elements
@@ -52,7 +52,7 @@ export class NftTable {
     const host = await list('host_networks')
     const elements: Elements = new Map()
     // one command for each, as nft reads only the set of one of several commands
-    for (const name of COMPARED_SETS) elements.set(name, slotElementsOf(await list(name)))
+    for (const name of SLOT_SETS) elements.set(name, slotElementsOf(await list(name)))
     return { rules: `${rules}\n${host}`, elements }
   }
 

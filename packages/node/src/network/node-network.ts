@@ -120,6 +120,7 @@ export class NodeNetwork {
   async tend(): Promise<void> {
     this.#updateRecorder()
     await this.#guard?.look()
+    await this.firewall.keepRoute()
     const slots = [...(this.#slots?.existing() ?? [])]
     if (await this.firewall.refreshHost()) await this.filters.attach(slots.map(({ index }) => index))
     for (const slot of slots) await this.#correctForwarding(slot.interfaceName, this.firewall.isOpen(slot))

@@ -12,6 +12,8 @@ export interface EgressOpeningOptions {
   dns: string
   allowedRanges?: string[]
   maxConnections: number
+  /** CIDR block of the slots. */
+  range: string
   host: CurrentHost
   onError: (error: unknown) => void
 }
@@ -39,7 +41,7 @@ export class CurrentHost {
  * @returns undefined when there are none, or the machine lacks what they need: then policies that need them are refused
  */
 export async function openEgress(options: EgressOpeningOptions): Promise<Egress | undefined> {
-  const { open, dns, allowedRanges = [], maxConnections, host, onError } = options
+  const { open, dns, allowedRanges = [], maxConnections, range, host, onError } = options
   if (!open) return undefined
   host.read()
   try {
@@ -51,6 +53,7 @@ export async function openEgress(options: EgressOpeningOptions): Promise<Egress 
       closedRanges: BLOCKED_RANGES,
       allowedRanges,
       hostNetworks: host.ranges,
+      sandboxRange: range,
       maxConnections,
     })
   } catch (cause) {

@@ -156,6 +156,7 @@ const methods = {
   open: (options: WorldOptions) => world.open(options),
   setPolicy: (slot: number, policy: NetworkPolicy, owner?: NetworkOwner, closeExisting?: boolean) =>
     world.firewall.setPolicy(world.slots[slot]!, policy, owner, closeExisting),
+  keepRoute: () => world.firewall.keepRoute(),
   close: (slot: number) => world.firewall.close(world.slots[slot]!),
   forget: (slot: number) => world.firewall.forget(world.slots[slot]!),
   examine: (isTouched?: boolean) => world.firewall.examine(isTouched),

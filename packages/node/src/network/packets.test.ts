@@ -85,11 +85,11 @@ describe('ranges', () => {
     expect(datagram.ms).toBeLessThan(QUICK_MS)
   })
 
-  test('no policy opens a closed range, and the refusal is quick', async () => {
+  test('no policy opens a closed range', async () => {
     await set({ ...OPEN, allowRanges: ['10.0.0.0/8', '192.0.2.0/24', '0.0.0.0/0'] })
     expect(await tcp(PUBLIC, 8080)).toMatchObject(hello(PUBLIC, 8080))
     for (const address of ['10.20.0.1', '192.0.2.1'])
-      expect((await tcp(address, 8080)).outcome).not.toMatch(/hello/)
+      expect((await tcp(address, 8080, { timeoutMs: 400 })).outcome).not.toMatch(/hello/)
     expect(await world.accepted('outside')).toHaveLength(1)
   })
 
@@ -264,6 +264,16 @@ ip netns exec ${netns[0]} nft 'table ip deaf { chain c { type filter hook input 
     expect(await arrivals()).toEqual({ proxy: [], outside: ['udp:53'] })
   })
 
+  test('nothing passes without the route to the proxy, which is added again', async () => {
+    await set(NAMES)
+    const { mark } = await world.info()
+    await world.sh(`ip rule del fwmark ${mark}; ip route flush table ${mark}`)
+    expect(await tcp(PUBLIC, 443, { timeoutMs: 600 })).toMatchObject(silent)
+    expect(await arrivals()).toEqual({ proxy: [], outside: [] })
+    await world.keepRoute()
+    expect(await tcp(PUBLIC, 443)).toMatchObject(hello(PUBLIC, 443))
+  })
+
   test('a removed firewall leaves no routing rule behind', async () => {
     const { mark } = await world.info()
     expect(await world.sh('ip rule show')).toContain(`fwmark 0x${mark.toString(16)}`)
@@ -275,7 +285,7 @@ ip netns exec ${netns[0]} nft 'table ip deaf { chain c { type filter hook input 
 })
 
 describe('without a proxy', () => {
-  beforeAll(() => openWorld({ allowedRanges: ['10.20.0.0/16'] }))
+  beforeAll(() => openWorld({ allowedRanges: ['10.20.0.0/16'], recordAll: true }))
   afterAll(() => stop())
   afterEach(cleanUp)
 
@@ -309,8 +319,9 @@ describe('without a proxy', () => {
 describe('the record', () => {
   /** Addresses of connections before the tests, one that is denied and one that is not. */
   const WARM_UP = ['11.9.9.9', '93.184.1.1']
+  const LIMIT = 20
   beforeAll(async () => {
-    await openWorld({ hasEgress: true })
+    await openWorld({ hasEgress: true, maxConnections: LIMIT })
     await world.record(true)
     // the programs report nothing before they listen
     await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
@@ -395,6 +406,26 @@ describe('the record', () => {
     await udp(PUBLIC, 443)
     await world.forget(0)
     expect(await recorded(1)).toMatchObject([{ protocol: 'udp', verdict: 'denied', rule: 'deny 0.0.0.0/0' }])
+  })
+
+  test('connections beyond the limit are recorded as such', async () => {
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    for (let i = 0; i < LIMIT; i++) await tcp(PUBLIC, 8080, { hold: `h${i}` })
+    expect(await tcp(PUBLIC, 443)).toMatchObject(refused)
+    expect(await recorded(1)).toMatchObject([{ port: 443, verdict: 'denied', rule: 'connection limit' }])
+    await world.forget(0)
+    await recorded(LIMIT)
+  })
+
+  test('without the filters of the links the table refuses closed ranges itself, at once, and this is recorded', async () => {
+    const [link] = (await world.info()).interfaces
+    await world.sh(`tc qdisc del dev ${link} clsact`)
+    await set({ ...OPEN, allowRanges: ['10.0.0.0/8'] })
+    for (const address of ['10.20.0.1', '192.0.2.1']) expect(await tcp(address, 8080)).toMatchObject(refused)
+    expect(await recorded(2)).toMatchObject([
+      { address: '10.20.0.1', verdict: 'denied', rule: 'closed range' },
+      { address: '192.0.2.1', verdict: 'denied', rule: 'closed range' },
+    ])
   })
 
   test('a program that dies is started again', async () => {

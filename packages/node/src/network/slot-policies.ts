@@ -45,6 +45,12 @@ export class SlotPolicies {
     return false
   }
 
+  /** Whether the proxy gets connections of any slot. */
+  get isDiverting(): boolean {
+    for (const { isDiverted } of this.#states.values()) if (isDiverted) return true
+    return false
+  }
+
   /** @throws SandlotError not_implemented when a policy needs the proxy and there is none */
   check(network: NetworkPolicy): void {
     if (this.#noProxyBecause && needsProxy(network) && !isClosed(network))

@@ -31,7 +31,13 @@ export async function nftables(): Promise<Verdict> {
       }
     }\n`
     await run('nft', ['-c', '-f', '-'], { input: rules, timeoutMs: 5000 })
-    return { status: 'ok', detail: 'accepts NAT rules' }
+    return (await canDivert())
+      ? { status: 'ok', detail: 'accepts NAT rules, and TPROXY for network rules with names' }
+      : {
+          status: 'warning',
+          detail: 'accepts NAT rules; network rules with names, transforms or a proxy are refused',
+          mend: 'load nft_tproxy, or use a kernel that has it',
+        }
   } catch (error) {
     return {
       status: 'failed',
@@ -39,6 +45,20 @@ export async function nftables(): Promise<Verdict> {
       mend: 'load nf_tables and nft_masq, or use a kernel that has them',
     }
   }
+}
+
+/** Whether connections can be sent to the egress proxy. */
+async function canDivert(): Promise<boolean> {
+  const rules = `table inet sandlot_doctor {
+    chain diversion {
+      type filter hook prerouting priority mangle
+      meta l4proto tcp tproxy ip to 127.0.0.1:1 meta mark set 1 accept
+    }
+  }\n`
+  return run('nft', ['-c', '-f', '-'], { input: rules, timeoutMs: 5000 }).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** Checks the firewall table of a running server; without the table sandboxes are frozen. */

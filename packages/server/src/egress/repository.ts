@@ -78,6 +78,18 @@ export class EgressRepository {
     return { records: page.map((row) => fromRow(row)), last: page.at(-1)?.sequence, hasMore }
   }
 
+  /** Sequence number of the newest record of a sandbox; 0 when it has none. */
+  async newestOf(sandboxId: string): Promise<number> {
+    const row = await this.#store
+      .selectFrom('egress_records')
+      .select('sequence')
+      .where('sandbox_id', '=', sandboxId)
+      .orderBy('sequence', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    return row?.sequence ?? 0
+  }
+
   /** Whether a sandbox of the team has a row, which ended ones have for a while. */
   async hasSandbox(teamId: string, sandboxId: string): Promise<boolean> {
     const row = await this.#store

@@ -139,6 +139,19 @@ describe('follow', () => {
     expect(namesOf(await read('?follow=true'))).toEqual(['a', 'allowed', 'b'])
   })
 
+  test('reads what a filter leaves out once', async () => {
+    await store('a', 'b')
+    const { nextCursor } = (await read('?limit=1&since=2000-01-01T00:00:00Z')).body
+    const waiting = read(`?follow=true&cursor=${nextCursor}&name=wanted`)
+    await store('c')
+    await store('d')
+    t.server.refuseNew()
+    const { body } = await waiting
+    expect(body.records).toEqual([])
+    expect(Number(body.nextCursor)).toBeGreaterThan(Number(nextCursor) + 1)
+    expect(namesOf(await read(`?cursor=${body.nextCursor}`))).not.toContain('b')
+  })
+
   test('does not wait for other sandboxes', async () => {
     const other = (await t.create()).sandboxID
     let isOver = false

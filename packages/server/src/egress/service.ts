@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isSandboxId, SandlotError } from '@sandlot/protocol'
 import type { NodeEventOf } from '@sandlot/protocol/node'
 import { EGRESS_FOLLOW_MS, type EgressPage } from '@sandlot/protocol/rest'
@@ -8,13 +9,15 @@ import type { Team } from '../teams/team.ts'
 import { EgressCounters } from './counters.ts'
 import type { EgressRow } from './record-row.ts'
 import { EgressRecorder } from './recorder.ts'
-import { type EgressQuery, type EgressRepository, PRUNE_BATCH } from './repository.ts'
+import { type EgressQuery, type EgressRepository, type FoundRecords, PRUNE_BATCH } from './repository.ts'
 
 /** Records that are kept. */
 const MAX_OF_SANDBOX = 10_000
 const MAX_OF_ALL = 1_000_000
 /** Inserted records after which the limit of a sandbox or team is checked. */
 const CHECK_EVERY = 1_000
+/** Least time between two reads of a request that waits. */
+const REREAD_INTERVAL_MS = 200
 /** Requests that wait for records, of all teams. */
 const MAX_FOLLOWERS = 2_000
 
@@ -78,7 +81,7 @@ export class EgressService {
       (this.#operations.find(team, sandboxId) !== undefined ||
         (await this.#repository.hasSandbox(teamId, sandboxId)))
     if (!isKnown) throw notFound(sandboxId)
-    const read = () => this.#repository.list({ teamId, sandboxId, ...filter })
+    const read = (after = filter.after) => this.#repository.list({ teamId, sandboxId, ...filter, after })
     const {
       records,
       last = filter.after ?? 0,
@@ -87,10 +90,11 @@ export class EgressService {
     return { records, nextCursor: String(last), hasMore }
   }
 
-  async #readOrWait<Found extends { records: unknown[] }>(
+  /** @param read reads what is behind a record, by default behind the one that the request names */
+  async #readOrWait(
     { teamId, sandboxId, signal }: { teamId: string; sandboxId: string; signal: AbortSignal },
-    read: () => Promise<Found>,
-  ): Promise<Found> {
+    read: (after?: number) => Promise<FoundRecords>,
+  ): Promise<FoundRecords> {
     this.#checkFollowers(teamId)
     const deadline = performance.now() + EGRESS_FOLLOW_MS
     let arrived = Promise.withResolvers<void>()
@@ -100,12 +104,16 @@ export class EgressService {
     const timer = setTimeout(follower.wake, EGRESS_FOLLOW_MS)
     signal.addEventListener('abort', follower.wake)
     try {
-      for (;;) {
-        const found = await read()
+      for (let after: number | undefined; ; ) {
+        // what a filter leaves out is read once, however often new records arrive
+        const newest = await this.#repository.newestOf(sandboxId)
+        const found = await read(after)
         const isOver = signal.aborted || this.#isDraining || performance.now() >= deadline
-        if (found.records.length > 0 || isOver) return found
+        if (found.records.length > 0 || isOver) return { ...found, last: found.last ?? newest }
+        after = newest
         await arrived.promise
         arrived = Promise.withResolvers<void>()
+        await sleep(REREAD_INTERVAL_MS)
       }
     } finally {
       clearTimeout(timer)
