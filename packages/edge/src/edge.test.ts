@@ -3,9 +3,9 @@ import { ENVD_PORT } from '@sandlot/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { signFileUrl } from './signed-url.ts'
 import { type Answer, ask, sendRaw } from './test-support/raw-request.ts'
-import { echo, startEdge, startEnvd, startServer } from './test-support/sandbox-world.ts'
+import { echo, newAddress, startEdge, startEnvd, startServer } from './test-support/sandbox-world.ts'
 
-const ADDRESS = '127.0.1.1'
+const ADDRESS = newAddress()
 const TOKEN = '0tQG31xiMp0IOQfaz9dcwi72L1CPo8e0'
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }

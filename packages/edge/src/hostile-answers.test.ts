@@ -5,9 +5,9 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { ENVD_PORT } from '@sandlot/protocol'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ask, sendRaw } from './test-support/raw-request.ts'
-import { startEdge, textOf } from './test-support/sandbox-world.ts'
+import { newAddress, startEdge, textOf } from './test-support/sandbox-world.ts'
 
-const ADDRESS = '127.0.1.7'
+const ADDRESS = newAddress()
 const CLOSED_PORT = 4
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server

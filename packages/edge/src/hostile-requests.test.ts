@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ask, sendRaw } from './test-support/raw-request.ts'
-import { echo, startEdge, startServer } from './test-support/sandbox-world.ts'
+import { echo, newAddress, startEdge, startServer } from './test-support/sandbox-world.ts'
 
-const ADDRESS = '127.0.1.9'
+const ADDRESS = newAddress()
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Awaited<ReturnType<typeof startServer>>
 

@@ -11,9 +11,9 @@ import type { TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { ask, sendRaw } from './test-support/raw-request.ts'
-import { echo, startEdge, startEnvd, startServer } from './test-support/sandbox-world.ts'
+import { echo, newAddress, startEdge, startEnvd, startServer } from './test-support/sandbox-world.ts'
 
-const ADDRESS = '127.0.1.9'
+const ADDRESS = newAddress()
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server
 let port: number

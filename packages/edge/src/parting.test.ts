@@ -6,9 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ENVD_PORT } from '@sandlot/protocol'
 import type { GoneReason } from '@sandlot/protocol/directory'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startEdge, startEnvd, textOf } from './test-support/sandbox-world.ts'
+import { newAddress, startEdge, startEnvd, textOf } from './test-support/sandbox-world.ts'
 
-const ADDRESS = '127.0.1.21'
+const ADDRESS = newAddress()
 const HOST = `${ENVD_PORT}-ilive.sandlot.localhost`
 const KILLED = 'The sandbox was killed or reached its end of life while the request was in flight'
 let world: Awaited<ReturnType<typeof startEdge>>

@@ -9,9 +9,9 @@ import { runInNewContext } from 'node:vm'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { ask, sendRaw } from './test-support/raw-request.ts'
-import { echo, startEdge, startServer, textOf } from './test-support/sandbox-world.ts'
+import { echo, newAddress, startEdge, startServer, textOf } from './test-support/sandbox-world.ts'
 
-const ADDRESS = '127.0.1.2'
+const ADDRESS = newAddress()
 const MIB = 1024 * 1024
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { signFileUrl } from './signed-url.ts'
 import { ask } from './test-support/raw-request.ts'
-import { echo, startEdge, startEnvd, startServer } from './test-support/sandbox-world.ts'
+import { echo, newAddress, startEdge, startEnvd, startServer } from './test-support/sandbox-world.ts'
 
-const ADDRESS = '127.0.1.7'
+const ADDRESS = newAddress()
 const TOKEN = '0tQG31xiMp0IOQfaz9dcwi72L1CPo8e0'
 let world: Awaited<ReturnType<typeof startEdge>>
 let app: Server & { port: number }
@@ -50,7 +50,7 @@ beforeEach(() => {
   reached = 0
   world.directory.wakes = 0
   // nothing answers at the address until the sandbox is resumed
-  const asleep = { address: '127.0.1.8', state: 'paused' as const, envdAccessToken: TOKEN }
+  const asleep = { address: newAddress(), state: 'paused' as const, envdAccessToken: TOKEN }
   world.directory.add({ sandboxId: 'iasleep', ...asleep, wakesOnTraffic: true })
   world.directory.add({ sandboxId: 'isafe', ...asleep, wakesOnTraffic: true, trafficAccessToken: 'secret' })
   world.directory.add({ sandboxId: 'ideep', ...asleep, wakesOnTraffic: false })

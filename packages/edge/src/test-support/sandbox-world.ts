@@ -15,6 +15,13 @@ import { temporaryDirectory } from './temporary-directory.ts'
 
 export const DOMAIN = 'sandlot.localhost'
 
+let addresses = 0
+/** Returns a loopback address for a sandbox, on which no other test file, in any process, listens. */
+export function newAddress(): string {
+  addresses++
+  return `127.${2 + ((process.pid >> 8) % 250)}.${process.pid & 0xff}.${addresses}`
+}
+
 export class MapDirectory implements SandboxDirectory {
   readonly entries = new Map<string, DirectoryEntry>()
   readonly #listeners = new Set<(sandboxId: string, reason: GoneReason) => void>()
