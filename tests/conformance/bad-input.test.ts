@@ -222,9 +222,8 @@ describeClients(
     })
 
     test('to parts that are not implemented yet is answered with 501 that says so', async () => {
-      const url = `${apiUrl}/sandboxes/${sandbox().sandboxId}/network`
-      const headers = { 'X-API-KEY': apiKey, 'content-type': 'application/json' }
-      await errorOf(await fetchWithin(url, { method: 'PUT', headers, body: '{}' }), 501, 'updateNetwork')
+      const headers = { 'X-API-KEY': apiKey }
+      await errorOf(await fetchWithin(`${apiUrl}/volumes`, { headers }), 501, 'volumes')
     })
 
     test('describes valid requests at /openapi.json', async () => {
