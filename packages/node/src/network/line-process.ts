@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { startCompanion } from '../host/companion.ts'
 
 const FIRST_RESTART_DELAY_MS = 1_000
 const MAX_RESTART_DELAY_MS = 60_000
@@ -41,8 +42,7 @@ export class LineProcess {
 
   #spawn(): void {
     const { command, args, onLine, onError } = this.#options
-    // detached, because Ctrl-C must only reach the server, which drains first
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
+    const child = startCompanion(command, args)
     this.#child = child
     const ended = (why: unknown) => {
       if (this.#child !== child) return

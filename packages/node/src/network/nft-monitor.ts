@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { startCompanion } from '../host/companion.ts'
 
 const RESTART_DELAY_MS = 1_000
 
@@ -28,9 +29,8 @@ export class NftMonitor {
 
   start(): void {
     const { table, isOwn, onChange, onError } = this.#options
-    // not `monitor ruleset`, which does not report the process; detached, because Ctrl-C must only reach the server,
-    // which drains first
-    const child = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
+    // not `monitor ruleset`, which does not report the process
+    const child = startCompanion('nft', ['monitor'])
     this.#child = child
     const ended = (why: unknown) => {
       if (this.#isClosed || this.#child !== child) return
