@@ -8,7 +8,6 @@ import { BLOCKS, isInBlock } from './addresses.ts'
 
 const run = promisify(execFile)
 const TIMEOUT_MS = 10_000
-const HOME = '/run/sandlot-internet'
 /** A namespace without an owner was left behind when it is older: its owner is written down at once. */
 const CLAIM_MS = 30_000
 /** Checkouts start their search apart, so that they seldom try for one block. */
@@ -24,7 +23,7 @@ export const nft = async (commands: string): Promise<void> => {
 /** Name of the namespace, of the interface to it, and of the table of the firewall. */
 export const namespaceOf = (block: number): string => `internet-${block}`
 /** Short, as the path of a Unix socket has at most 107 bytes. */
-export const folderOf = (block: number): string => join(HOME, String(block))
+export const folderOf = (block: number): string => `/run/sandlot-internet-${block}`
 
 /** Reserves a block of addresses that nothing else on this machine uses, by making its namespace. */
 export async function claimBlock(): Promise<number> {
@@ -34,7 +33,9 @@ export async function claimBlock(): Promise<number> {
     if (used.some((address) => isInBlock(address, block))) continue
     if (await claim(block)) return block
   }
-  throw new Error(`all ${BLOCKS} blocks of addresses for a test internet are in use: see ${HOME}`)
+  throw new Error(
+    `all ${BLOCKS} blocks of addresses for a test internet are in use: see /run/sandlot-internet-*`,
+  )
 }
 
 /** Addresses of package registries, and of the machine itself. */
