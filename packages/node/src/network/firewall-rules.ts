@@ -1,6 +1,6 @@
+import { endOf, maskOf } from '@sandlot/protocol/cidr'
 import type { InstanceNames } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
-import { endOf, maskOf } from './cidr.ts'
 import { DNS_ADDRESS } from './dns-address.ts'
 import type { HostNetworks } from './host-networks.ts'
 import { DIVERSION_SETS, type Elements, RANGE_SETS, SLOT_SETS } from './policy-elements.ts'

@@ -1,5 +1,6 @@
 import { BlockList } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { parseCidr, toAddress } from '@sandlot/protocol/cidr'
 import { isSlotInterface } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
 
@@ -44,12 +45,6 @@ export function hostNetworks(interfaces = networkInterfaces()): HostNetworks {
 }
 
 function networkOf(cidr: string): string {
-  const [address, bits] = cidr.split('/') as [string, string]
-  let left = Number(bits)
-  const octets = address.split('.').map((octet) => {
-    const kept = Math.min(8, Math.max(0, left))
-    left -= 8
-    return Number(octet) & (0xff << (8 - kept)) & 0xff
-  })
-  return `${octets.join('.')}/${bits}`
+  const { network, bits } = parseCidr(cidr)
+  return `${toAddress(network)}/${bits}`
 }

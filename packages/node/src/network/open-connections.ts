@@ -1,8 +1,8 @@
+import { contains, parseCidr, toNumber } from '@sandlot/protocol/cidr'
 import { isClosed, type NetworkPolicy, needsProxy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
-import { contains, parseCidr, toNumber } from './cidr.ts'
 import { DNS_ADDRESS } from './dns-address.ts'
 
 const CONNTRACK_TIMEOUT_MS = 10_000

@@ -1,5 +1,5 @@
+import { type Cidr, endOf, parseCidr, toAddress, toNumber } from '@sandlot/protocol/cidr'
 import { ALL_RANGES, isClosed, type NetworkPolicy, needsProxy } from '@sandlot/protocol/node'
-import { type Cidr, endOf, parseCidr, toAddress, toNumber } from './cidr.ts'
 import type { Slot } from './slot.ts'
 
 /** Identifies a slot in the rules. */

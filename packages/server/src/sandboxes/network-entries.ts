@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { domainToASCII } from 'node:url'
+import { contains, parseCidr, toAddress, toNumber } from '@sandlot/protocol/cidr'
 
 const MAX_NAME_LENGTH = 253
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/
@@ -14,16 +15,12 @@ export function rangeOf(entry: string): string | undefined {
   if (rest !== undefined || !isIPv4(address) || !/^(\d|[12]\d|3[0-2])$/.test(bits)) return undefined
   const length = Number(bits)
   if (address === '0.0.0.0' && length > 0) return undefined
-  const size = 2 ** (32 - length)
-  return `${toAddress(Math.floor(toNumber(address) / size) * size)}/${length}`
+  return `${toAddress(parseCidr(entry).network)}/${length}`
 }
 
 /** Whether an IPv4 address is in a CIDR block. */
-export function isInRange(address: string, range: string): boolean {
-  const [base = '', bits = '32'] = range.split('/')
-  const size = 2 ** (32 - Number(bits))
-  return Math.floor(toNumber(address) / size) === Math.floor(toNumber(base) / size)
-}
+export const isInRange = (address: string, range: string): boolean =>
+  contains(parseCidr(range), toNumber(address))
 
 /**
  * Reads a domain name, `*.` and a name, or `*`.
@@ -49,9 +46,3 @@ export function overlap(pattern: string, other: string): boolean {
 
 const isBelow = (name: string, pattern: string): boolean =>
   pattern.startsWith('*.') && name.endsWith(pattern.slice(1)) && name !== pattern
-
-const toNumber = (address: string): number =>
-  address.split('.').reduce((number, part) => number * 256 + Number(part), 0)
-
-const toAddress = (number: number): string =>
-  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.')
