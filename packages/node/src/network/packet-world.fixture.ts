@@ -173,6 +173,7 @@ const methods = {
   tcp: (slot: number, options: never) => world.guests[slot]!.tcp(options),
   udp: (slot: number, options: never) => world.guests[slot]!.udp(options),
   talk: (slot: number, hold: string, text: string) => world.guests[slot]!.talk(hold, text),
+  hangUp: (slot: number, hold: string, isReset?: boolean) => world.guests[slot]!.hangUp(hold, isReset),
   accepted: (where: 'host' | 'outside') => world[where].accepted(),
   resetProxy: () => world.host.reset(),
   serveOnHost: (options: never) => world.host.serve(options),

@@ -401,6 +401,30 @@ describe('the record', () => {
     for (const { bytesIn, bytesOut } of records) expect(Math.min(bytesIn, bytesOut)).toBeGreaterThan(0)
   })
 
+  test('a connection that closed or was reset is recorded once, soon and with all bytes, while others live on', async () => {
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    await tcp('93.184.1.2', 8080, { hold: 'long' })
+    await tcp(PUBLIC, 8080, { hold: 'closed' })
+    expect(await world.talk(0, 'closed', 'x'.repeat(1000))).toBe('x'.repeat(1000))
+    await world.hangUp(0, 'closed')
+    await tcp(PUBLIC, 443, { hold: 'reset' })
+    await world.hangUp(0, 'reset', true)
+    const records = await recorded(2)
+    const common = { ...OWNER, protocol: 'tcp', address: PUBLIC, verdict: 'allowed', rule: 'default' }
+    expect(records).toMatchObject([
+      { ...common, port: 8080 },
+      { ...common, port: 443 },
+    ])
+    for (const way of ['bytesIn', 'bytesOut'] as const) {
+      expect(records[0]![way]).toBeGreaterThan(1000)
+      expect(records[0]![way]).toBeLessThan(2000)
+    }
+    expect(await world.talk(0, 'long', 'still')).toBe('still')
+    await world.forget(0)
+    expect(await recorded(1)).toMatchObject([{ address: '93.184.1.2' }])
+    expect(await world.records()).toEqual([])
+  })
+
   test('refused connections are recorded at once, with the rule', async () => {
     await set({ ...OPEN, denyRanges: ['11.0.0.0/8', '11.2.0.0/16'] })
     await tcp('11.2.0.1', 443)
