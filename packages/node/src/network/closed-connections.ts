@@ -61,7 +61,7 @@ export class ClosedConnections {
       due.push(flow)
       this.#waiting.delete(id)
     }
-    this.#remove(due)
+    if (due.length > 0) this.#remove(due)
     if (this.#waiting.size > 0)
       this.#schedule(due.length === MAX_BATCH ? BATCH_INTERVAL_MS : LOOK_INTERVAL_MS)
   }
