@@ -337,6 +337,35 @@ describe('without a proxy', () => {
   )
 })
 
+describe('when all are recorded', () => {
+  beforeAll(async () => {
+    await openWorld({ recordAll: true })
+    await world.record(true)
+  })
+  afterAll(() => stop())
+  afterEach(cleanUp)
+
+  test('what a closed sandbox tries is recorded, and reaches nothing', async () => {
+    await set(CLOSED)
+    const trying = async () => {
+      // the programs report nothing before they listen
+      expect(await tcp(PUBLIC, 8080, { timeoutMs: 200 })).toMatchObject(silent)
+      expect((await udp('169.254.53.53', 53, { timeoutMs: 200 })).outcome).not.toBe('ping')
+      return (await world.records()) as ConnectionRecord[]
+    }
+    const denied = (fields: object) =>
+      expect.objectContaining({ ...OWNER, ...fields, verdict: 'denied', rule: 'deny 0.0.0.0/0' })
+    await expect
+      .poll(trying)
+      .toEqual(expect.arrayContaining([denied({ address: PUBLIC, port: 8080, protocol: 'tcp' })]))
+    expect(await world.accepted('outside')).toEqual([])
+    await set(OPEN)
+    expect(await tcp(PUBLIC, 8080)).toMatchObject(hello(PUBLIC, 8080))
+    await set(DENY_ALL)
+    expect(await tcp(PUBLIC, 8080)).toMatchObject(refused)
+  })
+})
+
 describe('the record', () => {
   /** Addresses of connections before the tests, one that is denied and one that is not. */
   const WARM_UP = ['11.9.9.9', '93.184.1.1']
