@@ -86,3 +86,12 @@ test('an ssh server that is started has keys that no other sandbox has', async (
   expect(one).toMatch(/^AAAA/)
   expect(one).not.toBe(other)
 })
+
+test('variables for authorities that the sandbox or a command has hold in login shells', async () => {
+  const sandbox = await create({ envs: { SSL_CERT_FILE: '/own.pem', NODE_EXTRA_CA_CERTS: '/node.pem' } })
+  const { stdout } = await sandbox.commands.run(
+    'printenv SSL_CERT_FILE NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE PIP_CERT',
+    { envs: { REQUESTS_CA_BUNDLE: '/requests.pem', PIP_CERT: '/pip.pem' } },
+  )
+  expect(stdout).toBe('/own.pem\n/node.pem\n/requests.pem\n/pip.pem\n')
+})

@@ -10,6 +10,11 @@ const run = promisify(execFile)
 const RULE = [{ transform: { headers: { 'x-intercepted': 'yes' } } }]
 /** Real registries, which the internet's name server leads to, so that the real programs fetch real packages. */
 const REGISTRIES = ['pypi.org', 'files.pythonhosted.org', 'registry.npmjs.org']
+/** All by which envd or the profile of images make programs trust authorities. */
+const AUTHORITY_VARIABLES = [
+  ...['NODE_EXTRA_CA_CERTS', 'DENO_CERT', 'SSL_CERT_FILE', 'REQUESTS_CA_BUNDLE', 'GIT_SSL_CAINFO'],
+  ...['CURL_CA_BUNDLE', 'PIP_CERT', 'AWS_CA_BUNDLE', 'CARGO_HTTP_CAINFO'],
+]
 const SETUP_TIMEOUT_MS = 120_000
 
 let sandbox: Sandbox
@@ -100,14 +105,17 @@ test('pip and npm trust it: the set-up above installed packages from real regist
 test('variables for authorities that a user sets are kept', async () => {
   const own = await Sandbox.create({
     timeoutMs: 60_000,
-    // not SSL_CERT_FILE, which the profile of images sets on machines with extra authorities
-    envs: { AWS_CA_BUNDLE: '/own.pem', DENO_CERT: '/deno.pem' },
+    envs: Object.fromEntries(AUTHORITY_VARIABLES.map((name) => [name, `/own/${name}`])),
     network: { rules: { 'allowed.test': RULE } },
   })
-  const { stdout } = await own.commands.run('echo "$AWS_CA_BUNDLE $DENO_CERT"')
-  expect(stdout).toBe('/own.pem /deno.pem\n')
+  const { stdout } = await own.commands.run(`printenv ${AUTHORITY_VARIABLES.join(' ')}`)
+  expect(stdout.trim().split('\n')).toEqual(AUTHORITY_VARIABLES.map((name) => `/own/${name}`))
   expect(
-    (await own.commands.run('curl -sS https://allowed.test/ | grep -c x-intercepted || true')).stdout,
+    (
+      await own.commands.run(
+        'env -u CURL_CA_BUNDLE -u SSL_CERT_FILE curl -sS https://allowed.test/ | grep -c x-intercepted || true',
+      )
+    ).stdout,
   ).toBe('1\n')
   await own.kill()
 })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { run } from '../host/run.ts'
 import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from './changed-files.ts'
+import { EXTRA_CA_PROFILE } from './extra-ca-profile.ts'
 import { REMOVE_SSH_HOST_KEYS } from './ssh-host-keys.ts'
 
 const packages = [
@@ -129,6 +130,7 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
         KEPT,
         npmLock,
         PROFILE,
+        EXTRA_CA_PROFILE,
         EROFS_FLAGS,
         REMOVE_SSH_HOST_KEYS,
         ALLOW_FUSE_FOR_OTHERS,
@@ -244,10 +246,7 @@ async function customize(
     for (const [index, pem] of certificates.entries())
       await write(`usr/local/share/ca-certificates/sandlot-extra-${index}.crt`, pem)
     await chroot('update-ca-certificates')
-    // Node, pip and requests bring their own lists of authorities
-    const bundle = '/etc/ssl/certs/ca-certificates.crt'
-    const variables = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'REQUESTS_CA_BUNDLE', 'PIP_CERT']
-    await write('etc/profile.d/extra-ca.sh', variables.map((name) => `export ${name}=${bundle}\n`).join(''))
+    await write('etc/profile.d/extra-ca.sh', EXTRA_CA_PROFILE)
   }
 }
 

@@ -63,6 +63,7 @@ ${alwaysOf(options)}
 ${forwardOf(options)}
 ${refusalsOf(options)}
 ${options.egress ? diversionOf(options, options.egress) : ''}
+${options.recordAll ? recordedClosedOf(names) : ''}
 }
 `
 }
@@ -141,7 +142,7 @@ function forwardOf({ names, dns, allowedRanges = [], recordAll, egress }: Firewa
     iifname . ip saddr @open goto internet
     iifname . ip saddr @ranged goto by_range
     iifname . ip saddr @ranged_without_dns goto by_range_without_dns
-    ${recordAll ? 'goto dropped_policy' : 'drop'}
+    drop
   }
   chain internet {${internet(recordAll ? 'goto dropped_closed' : 'drop')}
   }
@@ -199,6 +200,22 @@ function refusalsOf({ maxConnections }: FirewallRulesOptions): string {
   chain admitted {
     ct state new add @connections { iifname ct count over ${maxConnections} } goto refused_limit
     accept
+  }`
+}
+
+/**
+ * Drops what closed slots send before it is routed: forwarding is off on their interfaces, so that no packet would reach a
+ * chain of forwarded ones, where it could be traced.
+ */
+function recordedClosedOf({ vethPrefix }: InstanceNames): string {
+  return `
+  chain from_slots {
+    type filter hook prerouting priority mangle; policy accept;
+    iifname "${vethPrefix}*" ct state new goto unless_closed
+  }
+  chain unless_closed {
+    ${SLOT_SETS.map((name) => `iifname . ip saddr @${name} accept`).join('\n    ')}
+    goto dropped_policy
   }`
 }
 

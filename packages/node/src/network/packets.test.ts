@@ -337,6 +337,35 @@ describe('without a proxy', () => {
   )
 })
 
+describe('when all are recorded', () => {
+  beforeAll(async () => {
+    await openWorld({ recordAll: true })
+    await world.record(true)
+  })
+  afterAll(() => stop())
+  afterEach(cleanUp)
+
+  test('what a closed sandbox tries is recorded, and reaches nothing', async () => {
+    await set(CLOSED)
+    const trying = async () => {
+      // the programs report nothing before they listen
+      expect(await tcp(PUBLIC, 8080, { timeoutMs: 200 })).toMatchObject(silent)
+      expect((await udp('169.254.53.53', 53, { timeoutMs: 200 })).outcome).not.toBe('ping')
+      return (await world.records()) as ConnectionRecord[]
+    }
+    const denied = (fields: object) =>
+      expect.objectContaining({ ...OWNER, ...fields, verdict: 'denied', rule: 'deny 0.0.0.0/0' })
+    await expect
+      .poll(trying)
+      .toEqual(expect.arrayContaining([denied({ address: PUBLIC, port: 8080, protocol: 'tcp' })]))
+    expect(await world.accepted('outside')).toEqual([])
+    await set(OPEN)
+    expect(await tcp(PUBLIC, 8080)).toMatchObject(hello(PUBLIC, 8080))
+    await set(DENY_ALL)
+    expect(await tcp(PUBLIC, 8080)).toMatchObject(refused)
+  })
+})
+
 describe('the record', () => {
   /** Addresses of connections before the tests, one that is denied and one that is not. */
   const WARM_UP = ['11.9.9.9', '93.184.1.1']
@@ -399,6 +428,30 @@ describe('the record', () => {
       }),
     )
     for (const { bytesIn, bytesOut } of records) expect(Math.min(bytesIn, bytesOut)).toBeGreaterThan(0)
+  })
+
+  test('a connection that closed or was reset is recorded once, soon and with all bytes, while others live on', async () => {
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    await tcp('93.184.1.2', 8080, { hold: 'long' })
+    await tcp(PUBLIC, 8080, { hold: 'closed' })
+    expect(await world.talk(0, 'closed', 'x'.repeat(1000))).toBe('x'.repeat(1000))
+    await world.hangUp(0, 'closed')
+    await tcp(PUBLIC, 443, { hold: 'reset' })
+    await world.hangUp(0, 'reset', true)
+    const records = await recorded(2)
+    const common = { ...OWNER, protocol: 'tcp', address: PUBLIC, verdict: 'allowed', rule: 'default' }
+    expect(records).toMatchObject([
+      { ...common, port: 8080 },
+      { ...common, port: 443 },
+    ])
+    for (const way of ['bytesIn', 'bytesOut'] as const) {
+      expect(records[0]![way]).toBeGreaterThan(1000)
+      expect(records[0]![way]).toBeLessThan(2000)
+    }
+    expect(await world.talk(0, 'long', 'still')).toBe('still')
+    await world.forget(0)
+    expect(await recorded(1)).toMatchObject([{ address: '93.184.1.2' }])
+    expect(await world.records()).toEqual([])
   })
 
   test('refused connections are recorded at once, with the rule', async () => {
