@@ -237,7 +237,10 @@ export const stages: TestStage[] = [
   liveSuite('conformance', { needs: [setUp.name, buildSdk.name, pythonClients.name, microsocks.name] }),
   // both build templates of several gigabytes, which takes about 15 minutes on a new machine: one after the other, early,
   // beside suites that build small ones
-  liveSuite('catalogue', { leftOutAfterMinutes: 20 }),
+  liveSuite('catalogue', {
+    needs: [setUp.name, buildSdk.name, microsocks.name],
+    leftOutAfterMinutes: 20,
+  }),
   liveSuite('agents', { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 18 }),
   liveSuite('hostile', { needs: [setUp.name, buildSdk.name, microsocks.name] }),
   liveSuite('e2e', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
