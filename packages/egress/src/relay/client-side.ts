@@ -45,6 +45,10 @@ export class ClientSide extends Side {
     this.#mustResizeTable = true
   }
 
+  protected onMessage(): void {
+    this.#hub.onMessage()
+  }
+
   protected stream(id: number): RelayStream | undefined {
     return this.#hub.streams.get(id)
   }

@@ -1,5 +1,7 @@
 import { ConnectionError, ErrorCode, Flag, FRAME_HEADER_BYTES, type Frame, FrameType } from './frames.ts'
 
+const NOTHING = Buffer.alloc(0)
+
 /** What becomes of a frame: its bytes go on as they come, it is read as a whole, or it is dropped. */
 export type Treatment = 'pass' | 'read' | 'drop'
 
@@ -96,8 +98,8 @@ export class FrameReader {
     }
     passUntil(at)
     if (at === chunk.length) return
-    const rest = chunk.subarray(at)
-    this.#rest = this.#rest ? Buffer.concat([this.#rest, rest]) : rest
+    // the chunk may change before `resume`
+    this.#rest = Buffer.concat([this.#rest ?? NOTHING, chunk.subarray(at)])
   }
 
   /** @returns where the payload begins; -1 when the header is not complete */

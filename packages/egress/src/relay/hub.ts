@@ -29,6 +29,8 @@ export interface RelayHub {
   acknowledge(by: 'client' | 'server'): void
   /** Takes no new streams, and ends the connection when the open ones have ended. */
   drain(): void
+  /** A frame has carried a part of a message. */
+  onMessage(): void
   onServerSettings(): void
   /** The server has encoded headers, and so has told the client about a change of its table. */
   onServerHeaders(): void

@@ -9,6 +9,7 @@ import type { Refused, RelayHub } from './hub.ts'
 import type { RelayedRequest } from './request.ts'
 import { ServerSide } from './server-side.ts'
 import { type RelayStream, Streams } from './streams.ts'
+import { TlsReceiver } from './tls-receiver.ts'
 
 const MAX_STREAM = 0x7fffffff
 const IDLE_CONNECTION_MS = 120_000
@@ -68,9 +69,9 @@ export class Relay implements RelayHub {
     })
     server.once('end', () => this.#onServerGone())
     server.once('close', () => this.#onServerGone())
-    server.write(PREFACE)
-    client.on('data', (chunk: Buffer) => this.#fromClient(chunk))
-    server.on('data', (chunk: Buffer) => this.#fromServer(chunk))
+    this.#clientSide.forward.pass(PREFACE)
+    new TlsReceiver(client, (bytes) => this.#fromClient(bytes), this.#clientSide.forward).start()
+    new TlsReceiver(server, (bytes) => this.#fromServer(bytes), this.#serverSide.forward).start()
     this.#timer = setInterval(() => this.#check(), Math.min(CHECK_MS, requests.idleTimeoutMs))
     if (server.destroyed || server.readableEnded) this.#onServerGone()
   }
@@ -117,6 +118,11 @@ export class Relay implements RelayHub {
   acknowledge(by: 'client' | 'server'): void {
     if (--this.#awaited[by] < 0)
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'settings are acknowledged that were not sent')
+  }
+
+  onMessage(): void {
+    this.#clientSide.control.onMessage()
+    this.#serverSide.control.onMessage()
   }
 
   onServerSettings(): void {
@@ -254,6 +260,7 @@ export class Relay implements RelayHub {
     const { client } = this.#options
     if (client.destroyed) return
     if (!this.#serverSide.reader.isAmidPassed) this.toClient(goawayFrame(this.lastStream, code))
+    this.#serverSide.forward.send()
     client.resume()
     client.end()
     const linger = setTimeout(() => client.destroy(), LINGER_MS)

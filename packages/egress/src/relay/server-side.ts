@@ -24,6 +24,10 @@ export class ServerSide extends Side {
     this.forward.pass(settingsForClient(new Map(), true))
   }
 
+  protected onMessage(): void {
+    this.#hub.onMessage()
+  }
+
   protected stream(id: number): RelayStream | undefined {
     return this.#hub.streams.get(id)
   }

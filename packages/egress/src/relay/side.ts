@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls'
+import { ControlFrames } from './control-frames.ts'
 import { type FrameHandler, FrameReader, type Treatment } from './frame-reader.ts'
 import {
   ConnectionError,
@@ -15,9 +16,6 @@ import { Outlet } from './outlet.ts'
 import { MAX_SETTINGS_BYTES } from './settings.ts'
 import type { RelayStream } from './streams.ts'
 
-/** Frames in one interval that carry nothing of a message. */
-const MAX_CONTROL_FRAMES = 1_000
-const CONTROL_INTERVAL_MS = 5_000
 const MAX_GOAWAY_BYTES = 16_384
 /** Dropped data is given back to its sender's window in portions of this size. */
 const WINDOW_PORTION_BYTES = 16_384
@@ -25,13 +23,12 @@ const WINDOW_PORTION_BYTES = 16_384
 /** What both sides of a relay do with frames: reads those of one socket, and writes to the other. */
 export abstract class Side implements FrameHandler {
   readonly socket: TLSSocket
+  readonly control = new ControlFrames()
   readonly reader = new FrameReader(this)
   /** Carries frames away from this side. */
   readonly forward: Outlet
   readonly #block = new HeaderBlock()
   readonly #decoder = new HpackDecoder()
-  #controlFrames = 0
-  #controlSinceMs = 0
   #droppedBytes = 0
   /** The settings that must come first have come. */
   protected isOpened = false
@@ -51,11 +48,12 @@ export abstract class Side implements FrameHandler {
       case FrameType.HEADERS:
       case FrameType.CONTINUATION:
         this.#checkStream(frame)
+        this.onMessage()
         return 'read'
       case FrameType.RST_STREAM:
         sizeMustBe(frame, 4)
         this.#checkStream(frame)
-        this.countControl()
+        this.control.count()
         return this.stream(frame.stream) ? 'read' : 'drop'
       case FrameType.WINDOW_UPDATE:
         sizeMustBe(frame, 4)
@@ -64,16 +62,16 @@ export abstract class Side implements FrameHandler {
         return this.stream(frame.stream) ? 'pass' : 'drop'
       case FrameType.SETTINGS:
         this.isOpened = true
-        this.countControl()
+        this.control.count()
         if (frame.length > MAX_SETTINGS_BYTES || frame.stream !== 0)
           throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'settings are not as they must be')
         return 'read'
       case FrameType.PING:
         sizeMustBe(frame, 8)
-        this.countControl()
+        this.control.count()
         return 'pass'
       case FrameType.GOAWAY:
-        this.countControl()
+        this.control.count()
         if (frame.length > MAX_GOAWAY_BYTES)
           throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a farewell is too long')
         return 'read'
@@ -81,7 +79,7 @@ export abstract class Side implements FrameHandler {
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'pushes were not asked for')
       default:
         // priorities have no use any more, and what is unknown may be ignored (RFC 9113, 5.3 and 4.1)
-        this.countControl()
+        this.control.count()
         return 'drop'
     }
   }
@@ -113,17 +111,8 @@ export abstract class Side implements FrameHandler {
     if (whole) this.onHeaders(whole.stream, this.#decode(whole.block), whole.isEnd, whole.block)
   }
 
-  /** Ends the connection of a side that keeps the proxy busy without messages. */
-  countControl(): void {
-    const now = performance.now()
-    if (now - this.#controlSinceMs > CONTROL_INTERVAL_MS) {
-      this.#controlSinceMs = now
-      this.#controlFrames = 0
-    }
-    if (++this.#controlFrames > MAX_CONTROL_FRAMES)
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames without a message')
-  }
-
+  /** A frame carries a part of a message. */
+  protected abstract onMessage(): void
   protected abstract stream(id: number): RelayStream | undefined
   /** Largest stream that has been opened. */
   protected abstract get lastStream(): number
@@ -144,7 +133,8 @@ export abstract class Side implements FrameHandler {
   #beginData(frame: Frame): Treatment {
     this.#checkStream(frame)
     const isEnd = (frame.flags & Flag.END_STREAM) !== 0
-    if (frame.length === 0 && !isEnd) this.countControl()
+    if (frame.length === 0 && !isEnd) this.control.count()
+    else this.onMessage()
     const stream = this.stream(frame.stream)
     if (stream) {
       this.onData(stream, frame.length - frame.padding, isEnd)
