@@ -73,10 +73,15 @@ export class Firewall {
     return this.#fault
   }
 
-  /** @throws SandlotError firewall_unavailable while the table is at fault */
-  check(): void {
+  /**
+   * @param network policy that is to be put in force next
+   * @throws SandlotError firewall_unavailable while the table is at fault; not_implemented when the policy needs the proxy
+   * and there is none
+   */
+  check(network?: NetworkPolicy): void {
     const shortage = this.shortage()
     if (shortage) throw shortage
+    if (network) this.#slots.check(network)
   }
 
   /** @returns why nothing may be started now, undefined while the table is intact */
@@ -118,8 +123,7 @@ export class Firewall {
     owner?: NetworkOwner,
     closeExisting = false,
   ): Promise<void> {
-    this.check()
-    this.#slots.check(network)
+    this.check(network)
     const before = this.#slots.get(slot.address)
     // connections of a sandbox that runs live on: its slot stays open, and the rules refuse all new ones; a machine that no
     // sandbox has had yet has none, and is closed by the second layer too

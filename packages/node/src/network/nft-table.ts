@@ -31,7 +31,7 @@ export class NftTable {
 
   /** Whether a process makes changes for this server. */
   isOwn(pid: number): boolean {
-    return pid === this.#session.pid || this.#ownPids.includes(pid)
+    return this.#session.isOwn(pid) || this.#ownPids.includes(pid)
   }
 
   /** Runs one transaction, which must be one line, in the open session, else in a separate process. */
