@@ -1,4 +1,5 @@
-import { passableTrailers, requestHeaders, valuesOf } from '../http/headers.ts'
+import { passableTrailers } from '@sandlot/protocol/http-headers'
+import { requestHeaders, valuesOf } from '../http/headers.ts'
 import type { RawHeaders } from '../http/message.ts'
 import type { Admitted, DecidableRequest } from '../http/requests.ts'
 
