@@ -3,7 +3,12 @@ import { type Egress, SandlotError } from '@sandlot/protocol'
 import { isClosed, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { addDiversionRoute, removeDiversionRoute } from './diversion-route.ts'
-import { type FirewallRulesOptions, firewallRules, hostNetworksUpdate } from './firewall-rules.ts'
+import {
+  type FirewallRulesOptions,
+  firewallRules,
+  hostNetworksUpdate,
+  LIMIT_COUNTERS,
+} from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
 import { NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
@@ -75,8 +80,7 @@ export class Firewall {
 
   /**
    * @param network policy that is to be put in force next
-   * @throws SandlotError firewall_unavailable while the table is at fault; not_implemented when the policy needs the proxy
-   * and there is none
+   * @throws SandlotError firewall_unavailable; not_implemented when the policy needs the proxy and there is none
    */
   check(network?: NetworkPolicy): void {
     const shortage = this.shortage()
@@ -212,6 +216,9 @@ export class Firewall {
         return `the set '${name}' of ${table} was`
     return isTouched ? `the policies of ${table} were` : undefined
   }
+
+  /** Refused packets of connections beyond the limit, by interface of the slot, since the table was installed. */
+  limitCounters = (): Promise<Map<string, number>> => this.#table.counters(LIMIT_COUNTERS)
 
   /** Adds the route to the proxy again, which programs that manage the network remove (systemd-networkd does). */
   async keepRoute(): Promise<void> {

@@ -1,5 +1,5 @@
 import { run } from '../host/run.ts'
-import { rulesOf, slotElementsOf } from './firewall-rules.ts'
+import { countersOf, rulesOf, slotElementsOf } from './firewall-rules.ts'
 import { NftRefusal, NftSession } from './nft-session.ts'
 import { type Elements, SLOT_SETS } from './policy-elements.ts'
 
@@ -54,6 +54,11 @@ export class NftTable {
     // one command for each, as nft reads only the set of one of several commands
     for (const name of SLOT_SETS) elements.set(name, slotElementsOf(await list(name)))
     return { rules: `${rules}\n${host}`, elements }
+  }
+
+  /** Packets that the elements of a set have counted since the table was replaced. */
+  async counters(set: string): Promise<Map<string, number>> {
+    return countersOf(await this.#command(`list set inet ${this.#name} ${set}`))
   }
 
   async remove(): Promise<void> {

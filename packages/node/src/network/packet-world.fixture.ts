@@ -165,6 +165,7 @@ const methods = {
   keepRoute: () => world.firewall.keepRoute(),
   close: (slot: number) => world.firewall.close(world.slots[slot]!),
   forget: (slot: number) => world.firewall.forget(world.slots[slot]!),
+  limitCounters: async () => [...(await world.firewall.limitCounters())],
   examine: (isTouched?: boolean) => world.firewall.examine(isTouched),
   /** Replaces the firewall by that of another server. */
   async restart(

@@ -159,6 +159,10 @@ describe('ranges', () => {
     expect(await tcp('11.0.0.1', 8080)).toMatchObject(refused)
     expect(await tcp('11.0.0.1', 443)).toMatchObject(refused)
     expect((await udp('11.0.0.1', 8080)).outcome).not.toBe('ping')
+    const [link] = (await world.info()).interfaces
+    expect(await world.limitCounters()).toEqual([[link, expect.any(Number)]])
+    const [[, refusedPackets]] = (await world.limitCounters()) as [[string, number]]
+    expect(refusedPackets).toBeGreaterThanOrEqual(3)
     await world.setPolicy(1, OPEN)
     expect(await world.tcp(1, { address: '11.0.0.1', port: 8080 } as never)).toMatchObject(
       hello('11.0.0.1', 8080),
