@@ -259,7 +259,10 @@ export class Relay implements RelayHub {
   #farewell(code: number): void {
     const { client } = this.#options
     if (client.destroyed) return
-    if (!this.#serverSide.reader.isAmidPassed) this.toClient(goawayFrame(this.lastStream, code))
+    if (!this.#serverSide.reader.isAmidPassed) {
+      this.#serverSide.open()
+      this.toClient(goawayFrame(Math.min(this.lastStream, this.lastServed), code))
+    }
     this.#serverSide.forward.send()
     client.resume()
     client.end()
