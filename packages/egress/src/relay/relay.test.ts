@@ -287,7 +287,7 @@ describe('the relay', () => {
       return { status: headers[':status'], answer }
     }
     const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
-    const bodies = Array.from({ length: 20 }, (_, i) => randomBytes(1 + i * 40_000))
+    const bodies = Array.from({ length: 20 }, (_, i) => randomBytes(1 + i * 10_000))
     await Promise.all([
       ...bodies.map(async (body) => {
         const { status, answer } = await post(body)
