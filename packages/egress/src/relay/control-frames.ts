@@ -13,11 +13,10 @@ export class ControlFrames {
 
   /** @throws ConnectionError */
   count(): void {
+    if (this.#count === 0) this.#sinceMs = performance.now()
     if (++this.#count <= MAX_FRAMES) return
-    const now = performance.now()
-    if (now - this.#sinceMs < INTERVAL_MS)
+    if (performance.now() - this.#sinceMs < INTERVAL_MS)
       throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames without a message')
-    this.#sinceMs = now
     this.#count = 0
   }
 

@@ -93,7 +93,7 @@ export class FrameReader {
       } else {
         passUntil(start)
         passFrom = at
-        if (this.#treatment === 'read') this.#take(chunk.subarray(at, at))
+        if (this.#treatment === 'read' && this.#missingBytes === 0) this.#take(NOTHING)
       }
     }
     passUntil(at)

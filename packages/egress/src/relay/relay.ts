@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Origin } from '../http/origin.ts'
 import { noAnswer, type Refusal, unreachable } from '../http/refusal.ts'
 import { type Admission, type RequestScope, type Requests, refusedOutcome } from '../http/requests.ts'
+import { SocketReader } from '../socket-reader.ts'
 import { AnswerWriter } from './answer-writer.ts'
 import { ClientSide } from './client-side.ts'
 import { ConnectionError, ErrorCode, goawayFrame, PREFACE, resetFrame } from './frames.ts'
@@ -9,7 +10,6 @@ import type { Refused, RelayHub } from './hub.ts'
 import type { RelayedRequest } from './request.ts'
 import { ServerSide } from './server-side.ts'
 import { type RelayStream, Streams } from './streams.ts'
-import { TlsReceiver } from './tls-receiver.ts'
 
 const MAX_STREAM = 0x7fffffff
 const IDLE_CONNECTION_MS = 120_000
@@ -70,8 +70,8 @@ export class Relay implements RelayHub {
     server.once('end', () => this.#onServerGone())
     server.once('close', () => this.#onServerGone())
     this.#clientSide.forward.pass(PREFACE)
-    new TlsReceiver(client, (bytes) => this.#fromClient(bytes), this.#clientSide.forward).start()
-    new TlsReceiver(server, (bytes) => this.#fromServer(bytes), this.#serverSide.forward).start()
+    new SocketReader(client, (bytes) => this.#fromClient(bytes), this.#clientSide.forward).start()
+    new SocketReader(server, (bytes) => this.#fromServer(bytes), this.#serverSide.forward).start()
     this.#timer = setInterval(() => this.#check(), Math.min(CHECK_MS, requests.idleTimeoutMs))
     if (server.destroyed || server.readableEnded) this.#onServerGone()
   }
@@ -259,7 +259,10 @@ export class Relay implements RelayHub {
   #farewell(code: number): void {
     const { client } = this.#options
     if (client.destroyed) return
-    if (!this.#serverSide.reader.isAmidPassed) this.toClient(goawayFrame(this.lastStream, code))
+    if (!this.#serverSide.reader.isAmidPassed) {
+      this.#serverSide.open()
+      this.toClient(goawayFrame(Math.min(this.lastStream, this.lastServed), code))
+    }
     this.#serverSide.forward.send()
     client.resume()
     client.end()

@@ -46,9 +46,10 @@ export abstract class Side implements FrameHandler {
       case FrameType.DATA:
         return this.#beginData(frame)
       case FrameType.HEADERS:
-      case FrameType.CONTINUATION:
         this.#checkStream(frame)
         this.onMessage()
+        return 'read'
+      case FrameType.CONTINUATION:
         return 'read'
       case FrameType.RST_STREAM:
         sizeMustBe(frame, 4)

@@ -1,9 +1,9 @@
-import type { TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
 
-/** What TLS gives at once: a record. */
-const CHUNK_BYTES = 16 * 1024
+/** Less room is not worth a read. */
+const MIN_ROOM_BYTES = 4 * 1024
 /** Kept by every connection, also by those that are idle. */
-const MIN_BYTES = CHUNK_BYTES
+const MIN_BYTES = 16 * 1024
 const MAX_BYTES = 256 * 1024
 /** What all buffers together may have beyond their minimum. Those that come later stay small. */
 const MAX_GROWN_BYTES = 64 * 1024 * 1024
@@ -23,13 +23,13 @@ interface Internals {
 }
 
 /**
- * Reads a TLS socket into a buffer that is used again. A stream allocates 64 KiB for each record instead, and collecting
- * that garbage takes a third of the time of a bulk transfer. Node offers `onread` for this, but not for TLS over a socket
- * that exists, so that the properties are set here which the option sets; where Node does not have them, the socket is read
- * as a stream.
+ * Reads a socket, also one of TLS, into a buffer that is used again. A stream allocates 64 KiB for each read instead, and
+ * collecting that garbage takes a third of the time of a bulk transfer. The buffer grows while what was read waits to be
+ * sent. Node offers this as `onread`, but only for sockets that it connects itself, so that the properties are set here
+ * which the option sets; where Node does not have them, the socket is read as a stream.
  */
-export class TlsReceiver {
-  readonly #socket: TLSSocket
+export class SocketReader {
+  readonly #socket: Socket
   readonly #progress: Progress
   readonly #onData: (bytes: Buffer) => void
   #buffer = Buffer.allocUnsafeSlow(MIN_BYTES)
@@ -37,10 +37,11 @@ export class TlsReceiver {
   #at = 0
   /** What may not be sent yet, oldest first: where it begins, and what must have been sent for it to be. */
   readonly #pending: Array<{ start: number; mark: number }> = []
+  #lastBytes = 0
   #isClosed = false
 
   /** @param onData gets bytes that change when what they became has been sent */
-  constructor(socket: TLSSocket, onData: (bytes: Buffer) => void, progress: Progress) {
+  constructor(socket: Socket, onData: (bytes: Buffer) => void, progress: Progress) {
     this.#socket = socket
     this.#onData = onData
     this.#progress = progress
@@ -61,8 +62,8 @@ export class TlsReceiver {
       return false
     }
     internals[onBytes] = (length: number) => this.#take(length)
-    internals[next] = () => this.#next()
-    const first = this.#next()
+    internals[next] = () => this.#next(this.#lastBytes)
+    const first = this.#next(0)
     internals[buffer] = first
     handle.useUserBuffer(first)
     socket.once('close', () => {
@@ -76,24 +77,30 @@ export class TlsReceiver {
   #take(length: number): boolean {
     const start = this.#at
     this.#at += length
+    this.#lastBytes = length
     this.#onData(this.#buffer.subarray(start, this.#at))
     this.#pending.push({ start, mark: this.#progress.passedBytes })
     // pausing is up to `onData`
     return true
   }
 
-  #next(): Buffer {
+  /** @param length of the last read, in bytes */
+  #next(length: number): Buffer {
     const pending = this.#pending
     while (pending.length > 0 && pending[0]!.mark <= this.#progress.sentBytes) pending.shift()
     const oldest = pending[0]?.start
-    if (oldest === undefined) this.#at = 0
-    else {
+    if (oldest === undefined) {
+      this.#at = 0
+      if (length < this.#buffer.length / 4) this.#shrink()
+    } else {
       const isWrapped = this.#at <= oldest
-      if (!isWrapped && this.#buffer.length - this.#at < CHUNK_BYTES && oldest >= CHUNK_BYTES) this.#at = 0
+      if (!isWrapped && this.#buffer.length - this.#at < MIN_ROOM_BYTES && oldest >= MIN_ROOM_BYTES)
+        this.#at = 0
       const end = this.#at <= oldest ? oldest : this.#buffer.length
-      if (end - this.#at < CHUNK_BYTES) this.#renew()
+      if (end - this.#at >= MIN_ROOM_BYTES) return this.#buffer.subarray(this.#at, end)
+      this.#renew()
     }
-    return this.#buffer.subarray(this.#at, this.#at + CHUNK_BYTES)
+    return this.#buffer.subarray(this.#at)
   }
 
   /** Leaves the buffer to those who still need it. */
@@ -105,5 +112,11 @@ export class TlsReceiver {
     this.#buffer = Buffer.allocUnsafeSlow(mayGrow ? sizeBytes : this.#buffer.length)
     this.#at = 0
     this.#pending.length = 0
+  }
+
+  #shrink(): void {
+    if (this.#isClosed || this.#buffer.length === MIN_BYTES) return
+    grownBytes -= this.#buffer.length - MIN_BYTES
+    this.#buffer = Buffer.allocUnsafeSlow(MIN_BYTES)
   }
 }
