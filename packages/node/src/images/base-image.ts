@@ -214,8 +214,9 @@ async function customize(
   ])
     await chroot('ln', '-sf', `../lib/node_modules/${target}`, `/usr/local/bin/${link}`)
 
-  // what is installed in a sandbox is installed whole
+  // what is installed in a sandbox is installed whole; installations of Java or a PostgreSQL client need the folders of manual pages
   await rm(join(root, 'etc/dpkg/dpkg.cfg.d/99mmdebstrap'), { force: true })
+  for (let i = 1; i <= 8; i++) await mkdir(join(root, `usr/share/man/man${i}`), { recursive: true })
   for (const script of [REMOVE_SSH_HOST_KEYS, ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES])
     await chroot('sh', '-c', script)
   // s3fs, rclone and gcsfuse read in it which mounts there are
