@@ -10,7 +10,7 @@ import {
   LIMIT_COUNTERS,
 } from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
-import { NftTable, type TableContent } from './nft-table.ts'
+import { firstDifference, NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
 import { changeCommands, type Elements, SLOT_SETS, type SlotKey } from './policy-elements.ts'
 import { setForwarding } from './slot-filters.ts'
@@ -209,7 +209,7 @@ export class Firewall {
 
   #differenceOf({ rules, elements }: TableContent, isTouched: boolean): string | undefined {
     const table = `the firewall table '${this.#tableName}'`
-    if (rules !== this.#rules) return `${table} was`
+    if (rules !== this.#rules) return `${table} (${firstDifference(this.#rules ?? '', rules)}) was`
     const expected = this.#slots.elements()
     for (const name of SLOT_SETS)
       if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)

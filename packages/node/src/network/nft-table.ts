@@ -5,6 +5,7 @@ import { type Elements, SLOT_SETS } from './policy-elements.ts'
 
 /** Long enough for a thousand policies with a hundred ranges each. */
 const NFT_TIMEOUT_MS = 60_000
+const MAX_SHOWN_LENGTH = 80
 /** Number of ids of processes that are remembered; the monitor reports their changes within moments. */
 const MAX_OWN_PIDS = 16
 
@@ -12,6 +13,14 @@ const MAX_OWN_PIDS = 16
 export interface TableContent {
   rules: string
   elements: Elements
+}
+
+/** Says in which line a listing differs first from the expected one, shortened. */
+export function firstDifference(expected: string, found: string): string {
+  const [before, now] = [expected, found].map((text) => text.split('\n').map((line) => line.trim()))
+  const at = now!.findIndex((line, index) => line !== before![index])
+  const shown = (line: string | undefined) => `'${(line ?? '').slice(0, MAX_SHOWN_LENGTH)}'`
+  return at < 0 ? 'its end is missing' : `${shown(now![at])} instead of ${shown(before![at])}`
 }
 
 /** One nftables table of the family inet, changed through open nft sessions. */

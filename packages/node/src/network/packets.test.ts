@@ -163,6 +163,7 @@ describe('ranges', () => {
     expect(await world.limitCounters()).toEqual([[link, expect.any(Number)]])
     const [[, refusedPackets]] = (await world.limitCounters()) as [[string, number]]
     expect(refusedPackets).toBeGreaterThanOrEqual(3)
+    expect(await world.examine()).toBeUndefined()
     await world.setPolicy(1, OPEN)
     expect(await world.tcp(1, { address: '11.0.0.1', port: 8080 } as never)).toMatchObject(
       hello('11.0.0.1', 8080),
@@ -335,7 +336,10 @@ describe('without a proxy', () => {
       expect(await world.examine()).toBeUndefined()
       const { table } = await world.info()
       await world.sh(`nft '${command.replace('TABLE', table)}'`)
-      expect(await world.examine()).toMatch(/changed by another program/)
+      const fault = await world.examine()
+      expect(fault).toMatch(/changed by another program/)
+      if (command.startsWith('insert'))
+        expect(fault).toContain("('accept' instead of 'iifname . ip saddr @open")
       await world.restart([])
     },
   )
