@@ -141,12 +141,13 @@ export class ClientSide extends Side {
 
   async #decide(id: number, request: RelayedRequest, startedAtMs: number): Promise<void> {
     const admission = await this.#hub.admit(request)
-    if ('refusal' in admission) this.#hub.refuse(id, request, admission, startedAtMs)
+    if (!('refusal' in admission) && this.#hub.isOver) this.#hub.abandon(request, admission, startedAtMs)
+    else if ('refusal' in admission) this.#hub.refuse(id, request, admission, startedAtMs)
     else if (!this.#hub.leadsTo(admission.origin)) {
       // the policy has changed, and the client may repeat the request on another connection
       this.#hub.toClient(resetFrame(id, ErrorCode.REFUSED_STREAM))
       this.#hub.drain()
-    } else if (!this.#hub.isOver) {
+    } else {
       this.#hub.streams.open(id, request, admission, startedAtMs)
       const block = this.#encode(headersForServer(request, admission))
       this.forward.insert(headersFrames(id, block, !request.hasBody))

@@ -1,5 +1,5 @@
 import type { Origin } from '../http/origin.ts'
-import type { Admission } from '../http/requests.ts'
+import type { Admission, Admitted } from '../http/requests.ts'
 import type { RelayedRequest } from './request.ts'
 import type { Streams } from './streams.ts'
 
@@ -21,6 +21,8 @@ export interface RelayHub {
   leadsTo(origin: Origin): boolean
   /** Answers in place of the server. */
   refuse(id: number, request: RelayedRequest, refused: Refused, startedAtMs: number): void
+  /** Records a request whose client went before it was sent on. */
+  abandon(request: RelayedRequest, admitted: Admitted, startedAtMs: number): void
   /** Goes on with the client's frames after `reader.pause()`. */
   resumeClient(): void
   /** Settings were sent to a side, which has to acknowledge them. */

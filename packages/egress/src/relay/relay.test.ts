@@ -317,6 +317,23 @@ describe('the relay', () => {
     expect(world.targets.map(({ name }) => name)).toEqual([NAME, undefined])
   })
 
+  it('records a request whose client goes while a secret is looked up', async () => {
+    const world = await worldOf(() => {})
+    const asked = Promise.withResolvers<void>()
+    const found = Promise.withResolvers<string>()
+    world.context.credentials.secret = () => {
+      asked.resolve()
+      return found.promise
+    }
+    world.setPolicy({ ...policy, transforms: { [NAME]: { 'x-set': `\${e2b.secrets.key}` } } })
+    const session = await world.session()
+    session.request({ ':path': '/' }).on('error', () => {})
+    await asked.promise
+    session.destroy()
+    found.resolve('value')
+    await world.recordOf(({ reason }) => reason === 'client_aborted')
+  })
+
   it('ends a request to a server that is silent', async () => {
     const authority = await newTestAuthority()
     const server = http2Server(await authority.leafFor(NAME))

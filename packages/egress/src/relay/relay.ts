@@ -1,7 +1,13 @@
 import type { TLSSocket } from 'node:tls'
 import type { Origin } from '../http/origin.ts'
 import { noAnswer, type Refusal, unreachable } from '../http/refusal.ts'
-import { type Admission, type RequestScope, type Requests, refusedOutcome } from '../http/requests.ts'
+import {
+  type Admission,
+  type Admitted,
+  type RequestScope,
+  type Requests,
+  refusedOutcome,
+} from '../http/requests.ts'
 import { SocketReader } from '../socket-reader.ts'
 import { AnswerWriter } from './answer-writer.ts'
 import { ClientSide } from './client-side.ts'
@@ -102,6 +108,14 @@ export class Relay implements RelayHub {
     const { refusal } = refused
     requests.record(scope, request, startedAtMs, refused, refusedOutcome(refusal))
     this.#answer(id, request, refusal)
+  }
+
+  abandon(request: RelayedRequest, admitted: Admitted, startedAtMs: number): void {
+    const { requests, scope } = this.#options
+    requests.record(scope, request, startedAtMs, admitted, {
+      ...{ bytesIn: 0, bytesOut: 0 },
+      ...{ verdict: 'failed', reason: 'client_aborted' },
+    })
   }
 
   resumeClient(): void {
