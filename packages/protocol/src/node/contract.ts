@@ -13,6 +13,7 @@ import type { ErrorData } from './error-data.ts'
 import type { EventPosition, EventSubscription, SentEvent } from './events.ts'
 import type { NetworkOwner, NetworkPolicy } from './network.ts'
 import type { BuildResources } from './resources.ts'
+import type { VolumeMount } from './volumes.ts'
 
 /** A build that this machine can start sandboxes from. */
 export interface BuildInfo extends BuildResources {
@@ -70,6 +71,8 @@ export interface AcquireOptions {
   sandboxId: string
   /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps its old policy. */
   network: NetworkPolicy
+  /** Mounted before anything of the sandbox runs. Default: none. @throws SandlotError not_found (no such volume) */
+  volumes?: readonly VolumeMount[]
 }
 
 export interface ResumeOptions extends AcquireOptions {
@@ -93,6 +96,8 @@ export interface Resumed extends Machine {
 export interface KnownMachine extends NetworkOwner {
   machineId: string
   network: NetworkPolicy
+  /** Volumes that are mounted into the machine. Default: none. */
+  volumes?: readonly VolumeMount[]
 }
 
 /** What the control plane's rows say that this machine should have. */

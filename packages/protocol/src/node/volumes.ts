@@ -1,0 +1,23 @@
+/** A volume in the file system of a sandbox. */
+export interface VolumeMount {
+  volumeId: string
+  /** Name of the volume when it was mounted, for answers and messages. */
+  name: string
+  /** Absolute path in the sandbox, without `.` and `..` components. */
+  path: string
+  /** Default false. */
+  isReadOnly?: boolean
+}
+
+/** Volumes of this host, as a node mounts them into machines. */
+export interface VolumeDirectories {
+  /**
+   * Makes a volume usable on this host. Each call needs a `release`; the volume stays attached for a while after the last
+   * one, so that using it again costs nothing.
+   * @returns a directory of this host that is a mount with `nosuid,nodev`, to be bound into machines
+   * @throws SandlotError not_found (no such volume), volume_unavailable (it cannot be mounted)
+   */
+  attach(volumeId: string): Promise<{ directory: string }>
+  /** Gives back one `attach`. Unknown ids resolve. */
+  release(volumeId: string): Promise<void>
+}
