@@ -6,9 +6,10 @@ const mayImport = {
   certificates: ['protocol'],
   edge: ['protocol', 'certificates'],
   egress: ['protocol', 'certificates'],
+  volumes: ['protocol'],
   sdk: ['protocol'],
   cli: ['sdk', 'protocol'],
-  sandlot: ['node', 'server', 'edge', 'egress', 'protocol'],
+  sandlot: ['node', 'server', 'edge', 'egress', 'volumes', 'protocol'],
 }
 
 /** The rooms of packages/node/src: what each one may import of the others. Files beside the rooms connect them. */

@@ -1,0 +1,1 @@
+export { Volumes, type VolumesOptions } from './storage/volumes.ts'
