@@ -53,6 +53,9 @@ import { TagHistory } from './templates/tag-history.ts'
 import { UploadRepository } from './uploads/repository.ts'
 import { Uploads } from './uploads/service.ts'
 import { StorageUsage } from './usage/service.ts'
+import { VolumeRepository } from './volumes/repository.ts'
+import { VolumeService } from './volumes/service.ts'
+import { VolumeTokens } from './volumes/tokens.ts'
 
 export type AssembleOptions = ControlPlaneOptions & { now: () => number }
 
@@ -77,10 +80,14 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
   const sandboxes = assembleSandboxes(options, parts, await openInstanceId(store))
   const metricRows = new MetricsRepository(store)
   const builds = assembleBuilds(options, parts, sandboxes.checkpoints)
+  const access = await assembleAccess(options)
   return {
     ...sandboxes,
     ...builds,
-    ...(await assembleAccess(options)),
+    ...access,
+    volumes: assembleVolumes(options, parts),
+    volumeTokens: new VolumeTokens(access.deriveKey, domain, now),
+    teamOf: (teamId) => findTeam(store, teamId),
     ...(await assembleCredentials(options, parts)),
     nodeEvents: parts.nodeEvents,
     store,
@@ -231,6 +238,21 @@ function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads 
     checkArchive: (key, options) => node.checkArchive(key, options),
     roomBytes: options.roomBytes ?? (() => freeBytes(uploadsDir)),
     now: options.now,
+  })
+}
+
+function assembleVolumes(options: AssembleOptions, { operations }: Parts): VolumeService {
+  const { store, volumes: storage, volumeTrashMs: trashMs, logger, now } = options
+  const { limits } = operations
+  const usersOf = () => []
+  return new VolumeService({
+    repository: new VolumeRepository(store),
+    storage,
+    limits,
+    usersOf,
+    trashMs,
+    logger,
+    now,
   })
 }
 

@@ -9,8 +9,8 @@ import { SandlotError } from '@sandlot/protocol'
  * Another number would turn all owners into strangers.
  */
 export const FIRST_ID = 100_000
-/** The highest id is reserved for "no change". */
-const COUNT = 2 ** 32 - 1 - FIRST_ID
+/** As many as machines map (`packages/node/src/volumes/volume-ids.ts`). */
+const COUNT = 65_536
 /** Largest id that a file of a volume may have in a sandbox. */
 export const LARGEST_ID = COUNT - 1
 

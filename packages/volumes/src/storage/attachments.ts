@@ -15,13 +15,24 @@ const IDLE_MS = 5 * 60_000
 const RAW = 'raw'
 /** What the host sees: the top folders of the volume. */
 const ALL = 'all'
-const PARTS = [RAW, ALL, ROOT] as const
+/** As `ROOT`, with the ids that files have on disk, for machines that map ids themselves. */
+const UNMAPPED = 'unmapped'
+const PARTS = [RAW, ALL, ROOT, UNMAPPED] as const
 
 interface Attachment {
   users: number
   /** Settles when the volume is mounted, and is replaced by the next change. */
   ready: Promise<void>
   idle?: NodeJS.Timeout
+}
+
+export interface AttachedVolume {
+  /** What sandboxes see. */
+  directory: string
+  /** What sandboxes see, with the ids on disk. */
+  unmapped: string
+  /** All of the volume, for the host. */
+  all: string
 }
 
 export interface AttachmentsOptions {
@@ -59,7 +70,7 @@ export class Attachments {
       const own = all.filter(({ mountPoint }) => mountPoint.startsWith(`${join(mountDir, volumeId)}/`))
       const isMounted = (part: string) =>
         own.some(({ mountPoint }) => mountPoint === this.#path(volumeId, part))
-      const isUsable = isMounted(ALL) && isMounted(ROOT) && (await layout.has('live', volumeId))
+      const isUsable = [ALL, ROOT, UNMAPPED].every(isMounted) && (await layout.has('live', volumeId))
       // a former process may have been killed while it copied the volume
       if (isMounted(ALL)) await thaw(this.#path(volumeId, ALL))
       if (isUsable) this.#adopt(volumeId)
@@ -67,8 +78,8 @@ export class Attachments {
     }
   }
 
-  /** @returns what sandboxes see of the volume, a mount; and all of it, for the host. @throws SandlotError not_found, volume_unavailable */
-  async attach(volumeId: string): Promise<{ directory: string; all: string }> {
+  /** @throws SandlotError not_found, volume_unavailable */
+  async attach(volumeId: string): Promise<AttachedVolume> {
     await this.#ending.get(volumeId)
     const known = this.#attached.get(volumeId)
     const attachment = known ?? { users: 0, ready: this.#mount(volumeId) }
@@ -81,7 +92,11 @@ export class Attachments {
       if (this.#attached.get(volumeId) === attachment) this.#attached.delete(volumeId)
       throw error
     }
-    return { directory: this.#path(volumeId, ROOT), all: this.#path(volumeId, ALL) }
+    return {
+      directory: this.#path(volumeId, ROOT),
+      unmapped: this.#path(volumeId, UNMAPPED),
+      all: this.#path(volumeId, ALL),
+    }
   }
 
   release(volumeId: string): void {
@@ -164,6 +179,7 @@ export class Attachments {
       const top = kind === 'image' ? raw : content
       await mountCopy(top, this.#path(volumeId, ALL), map)
       await mountCopy(join(top, ROOT), this.#path(volumeId, ROOT), map)
+      await mountCopy(join(top, ROOT), this.#path(volumeId, UNMAPPED), undefined)
       if (kind === 'image') await unmountLazily(raw)
     } catch (cause) {
       await this.#unmount(volumeId)

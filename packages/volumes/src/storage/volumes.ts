@@ -79,9 +79,11 @@ export class Volumes implements VolumeStorage {
     return volumes
   }
 
-  async attach(volumeId: string): Promise<{ directory: string }> {
-    const { directory } = await this.#changes.run(volumeId, () => this.#attachments.attach(volumeId))
-    return { directory }
+  async attach(volumeId: string): Promise<{ directory: string; unmapped: string }> {
+    const { directory, unmapped } = await this.#changes.run(volumeId, () =>
+      this.#attachments.attach(volumeId),
+    )
+    return { directory, unmapped }
   }
 
   async release(volumeId: string): Promise<void> {
