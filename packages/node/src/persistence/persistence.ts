@@ -8,6 +8,7 @@ import type { Cgroups } from '../machines/cgroups.ts'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import { diskSpace } from '../pressure/disk-space.ts'
+import { toSlotVolumes } from '../volumes/volume-table.ts'
 import type { CheckpointFolder, CheckpointPart } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import type { CheckpointTiers } from './checkpoint-tiers.ts'
@@ -88,17 +89,26 @@ export class Persistence {
 
   async resume(
     checkpointId: string,
-    { hasMemory, machineId, owner, sandboxId, network }: ResumeOptions,
+    { hasMemory, machineId, owner, sandboxId, network, volumes = [] }: ResumeOptions,
   ): Promise<Resumed> {
     const { machines, frozenMachines } = this.#options
     if (machineId !== undefined && !hasMemory) await frozenMachines.saveFiles(machineId)
     const held = machineId === undefined ? undefined : frozenMachines.claim(machineId)
-    if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
+    if (held && hasMemory && machines.isAlive(held)) {
+      held.wantedVolumes = volumes
+      return toResumed(held, 'hot')
+    }
     if (held) await machines.end(held.machineId)
     return this.#options.tiers.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
       const sandbox = { sandboxId, teamId: owner }
-      const machine = await this.#startVerified(checkpointId, { ...source, owner, sandbox, network })
+      const machine = await this.#startVerified(checkpointId, {
+        ...source,
+        owner,
+        sandbox,
+        network,
+        volumes,
+      })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
     })
   }
@@ -154,6 +164,7 @@ export class Persistence {
       ...manifest.resources,
       hasUserProcesses: manifest.template === undefined,
       readyCommand: readyCommandOf(manifest),
+      mountedVolumes: manifest.volumes,
     }
     const incompatibility = findIncompatibility(manifest, this.#options.driver.version)
     if (hasMemory && manifest.hasMemory && !incompatibility)
@@ -177,6 +188,7 @@ export class Persistence {
       hasMemory,
       engineVersion: driver.version,
       cpuFeatures: cpuFeatures(),
+      volumes: toSlotVolumes(machine.volumes.list()),
     }
     return folder.write(checkpointId, described, ({ memoryDir, filesDir }) =>
       hasMemory ? machines.checkpoint(machine, memoryDir) : machines.saveFileSystem(machine, filesDir),
