@@ -8,7 +8,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openIdMap } from './id-map.ts'
@@ -63,6 +63,28 @@ test('a clone with mapped ids shows and stores other owners', async () => {
     expect(statSync(join(target, 'file')).uid).toBe(0)
   } finally {
     await idMap.close()
+  }
+})
+
+test('ids that are mapped already can be mapped differently, since Linux 6.15', async () => {
+  const first = await openIdMap([{ inside: 100_000, outside: 0, count: 10 }])
+  const second = await openIdMap([{ inside: 100_000, outside: 7, count: 10 }])
+  const mapped = join(dir, 'mapped')
+  mkdirSync(mapped)
+  try {
+    chownSync(source, 100_000, 100_000)
+    cloneMount(source, mapped, { idMap: first })
+    const [major, minor] = release().split('.').map(Number)
+    const work = () => cloneMount(mapped, target, { idMap: second })
+    if (major! < 6 || (major === 6 && minor! < 15)) expect(work).toThrow('cannot set options')
+    else {
+      work()
+      expect([statSync(mapped).uid, statSync(target).uid]).toEqual([0, 7])
+    }
+  } finally {
+    detachMount(mapped)
+    rmdirSync(mapped)
+    await Promise.all([first.close(), second.close()])
   }
 })
 

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
 
 /** From `linux/mount.h` and `linux/fcntl.h`; the numbers of these system calls are the same on every architecture. */
-const SYS = { openTree: 428, moveMount: 429, mountSetattr: 442 }
+const SYS = { openTree: 428, moveMount: 429, mountSetattr: 442, openTreeAttr: 467 }
 const MS = { readOnly: 1, noSuid: 2, noDev: 4, remount: 32, bind: 4096, private: 1 << 18, shared: 1 << 20 }
 const MOUNT_ATTR = { readOnly: 1n, noSuid: 2n, noDev: 4n, idMap: 0x10_0000n }
 const SIZE_OF_MOUNT_ATTR = 32
@@ -37,6 +37,9 @@ const umount2 = libc.func('int umount2(const char *target, int flags)')
 // glibc before 2.36 has no functions for these calls
 const openTree = libc.func('long syscall(long number, int dir, const char *path, unsigned int flags)')
 const mountSetattr = libc.func(
+  'long syscall(long number, int dir, const char *path, unsigned int flags, void *attributes, size_t size)',
+)
+const openTreeAttr = libc.func(
   'long syscall(long number, int dir, const char *path, unsigned int flags, void *attributes, size_t size)',
 )
 const moveMount = libc.func(
@@ -79,25 +82,35 @@ export function cloneMount(
   target: string,
   { isReadOnly = false, idMap }: CloneOptions = {},
 ): void {
-  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
-  const tree = Number(openTree(SYS.openTree, AT_FDCWD, directory, flags))
-  checked(tree, 'open', directory)
+  const attributes = Buffer.alloc(SIZE_OF_MOUNT_ATTR)
+  const { noSuid, noDev, readOnly, idMap: mapped } = MOUNT_ATTR
+  attributes.writeBigUInt64LE(noSuid | noDev | (isReadOnly ? readOnly : 0n) | (idMap ? mapped : 0n), 0)
+  attributes.writeBigUInt64LE(BigInt(idMap?.fd ?? 0), 24)
+  const tree = cloneTree(directory, attributes)
   try {
-    const attributes = Buffer.alloc(SIZE_OF_MOUNT_ATTR)
-    const { noSuid, noDev, readOnly, idMap: mapped } = MOUNT_ATTR
-    attributes.writeBigUInt64LE(noSuid | noDev | (isReadOnly ? readOnly : 0n) | (idMap ? mapped : 0n), 0)
-    attributes.writeBigUInt64LE(BigInt(idMap?.fd ?? 0), 24)
-    const { mountSetattr: number } = SYS
-    checked(
-      mountSetattr(number, tree, '', AT_EMPTY_PATH, attributes, SIZE_OF_MOUNT_ATTR),
-      'set options of',
-      directory,
-    )
     const moved = moveMount(SYS.moveMount, tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
     checked(moved, `mount ${directory} on`, target)
   } finally {
     closeSync(tree)
   }
+}
+
+/** Copies a mount, without a place. @returns its file descriptor */
+function cloneTree(directory: string, attributes: Buffer): number {
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+  const tree = Number(openTree(SYS.openTree, AT_FDCWD, directory, flags))
+  checked(tree, 'open', directory)
+  if (mountSetattr(SYS.mountSetattr, tree, '', AT_EMPTY_PATH, attributes, SIZE_OF_MOUNT_ATTR) === 0)
+    return tree
+  const errno = koffi.errno()
+  closeSync(tree)
+  const code = getSystemErrorName(-errno)
+  // the ids of the folder are mapped already: since Linux 6.15 a copy may have another mapping
+  if (code !== 'EPERM') throw new Error(`cannot set options of ${directory}: ${code}`)
+  const { openTreeAttr: number } = SYS
+  const replaced = Number(openTreeAttr(number, AT_FDCWD, directory, flags, attributes, SIZE_OF_MOUNT_ATTR))
+  checked(replaced, 'set options of', directory)
+  return replaced
 }
 
 /**
