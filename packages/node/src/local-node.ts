@@ -15,6 +15,7 @@ import type {
   Machine,
   MachineInit,
   NetworkPolicy,
+  PauseOptions,
   ReleasePlan,
   ResumeOptions,
   SandboxNode,
@@ -189,14 +190,10 @@ export class LocalNode implements SandboxNode {
     )
   }
 
-  async pause(
-    machineId: string,
-    checkpointId: string,
-    { hasMemory }: { hasMemory: boolean },
-  ): Promise<CheckpointInfo> {
+  async pause(machineId: string, checkpointId: string, options: PauseOptions): Promise<CheckpointInfo> {
     const { guard, network, persistence } = this.#parts
     const machine = this.#liveMachine(machineId)
-    const save = () => persistence.pause(machine, checkpointId, hasMemory)
+    const save = () => persistence.pause(machine, checkpointId, options)
     return this.#session.saving(checkpointId, () =>
       guard.release(machine, () => network.release(machine, save)).then(toInfo),
     )

@@ -13,8 +13,11 @@ beforeEach(() => {
 })
 afterEach(() => rmdirSync(dir))
 
-const walk = (path: string, type: string) =>
-  new Error(`runsc restore failed for m: failed to walk "${path}" of type ${type}: no such file or directory`)
+/** Fails as runsc does, whose log is JSON. */
+function walk(path: string, type: string): Error {
+  const msg = `restoring container \\"m\\": failed to walk "${path}" of type ${type} in mount "x:/y": no such file`
+  return new Error(`runsc restore failed for m: ${JSON.stringify({ msg, level: 'error' })}`)
+}
 
 /** Fails with each error in turn, then returns what the folders contain. */
 function failing(errors: Error[]) {

@@ -54,7 +54,8 @@ export class StandIns {
   }
 
   /** Makes what a failed restore has missed. @returns whether another try can succeed */
-  #mend(volumes: readonly SlotVolume[], folders: Map<number, string>, failure: string): boolean {
+  #mend(volumes: readonly SlotVolume[], folders: Map<number, string>, message: string): boolean {
+    const failure = withoutJson(message)
     if (!UNNAMED.test(failure)) return false
     const [, slotText, quoted = '', type = ''] = NOT_FOUND.exec(failure) ?? []
     const named = volumes.filter(({ slot }) => slotText === undefined || slot === Number(slotText))
@@ -78,6 +79,17 @@ export class StandIns {
 function removeTmpfs(folder: string): void {
   while (detachMount(folder));
   rmdirSync(folder)
+}
+
+/** Decodes the lines of a log of runsc, which are JSON. */
+function withoutJson(text: string): string {
+  return text.replace(/\{"msg":("(?:[^"\\]|\\.)*")/g, (all, quoted) => {
+    try {
+      return JSON.parse(quoted) as string
+    } catch {
+      return all
+    }
+  })
 }
 
 /** @param text the inside of a string of Go, as %q formats it @returns undefined when it is none */

@@ -1,8 +1,7 @@
-import { chown, stat } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { VolumeDirectories, VolumeMount } from '@sandlot/protocol/node'
 import type { SlotMounts } from './slot-mounts.ts'
-import { FIRST_VOLUME_ID, type VolumeIds } from './volume-ids.ts'
+import type { VolumeIds } from './volume-ids.ts'
 
 export interface VolumeBindingsOptions {
   mounts: SlotMounts
@@ -75,7 +74,6 @@ export class VolumeBindings {
     const { volumeId, name, isReadOnly } = volume
     const directory = await this.#attach(volume)
     try {
-      await ownByRoot(directory)
       const idMap = await ids.of(machine.slot.index)
       mounts.bind(machine.machineId, slot, directory, { isReadOnly, idMap })
     } catch (cause) {
@@ -148,7 +146,8 @@ export class VolumeBindings {
         'volume_unavailable',
         `volume '${name}' cannot be mounted: this node has no volumes`,
       )
-    return (await directories.attach(volumeId)).directory
+    const { directory, unmapped = directory } = await directories.attach(volumeId)
+    return unmapped
   }
 
   async #release(volumeId: string): Promise<void> {
@@ -161,12 +160,6 @@ export class VolumeBindings {
     if (!used) this.#used.set(machineId, (used = new Map()))
     return used
   }
-}
-
-/** Gives a new volume to root of sandboxes. */
-async function ownByRoot(directory: string): Promise<void> {
-  const { uid } = await stat(directory)
-  if (uid === 0) await chown(directory, FIRST_VOLUME_ID, FIRST_VOLUME_ID)
 }
 
 /** Whether a volume does not exist. */
