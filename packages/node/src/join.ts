@@ -3,6 +3,7 @@ import { join as joinPath } from 'node:path'
 import { CLOSED, type Joined, type KnownMachine, type KnownState } from '@sandlot/protocol/node'
 import type { NodeParts } from './assemble.ts'
 import { buildIdOf, ensureBuild, removeStaleBuilds } from './builder/base-build.ts'
+import { SPEC_VERSION } from './engine/oci-spec.ts'
 import { nodeCapacity } from './machines/capacity.ts'
 import { type LiveMachine, ownerOf } from './machines/machine.ts'
 import { isMarked } from './machines/machine-folder.ts'
@@ -139,7 +140,7 @@ export class NodeJoin {
     return {
       name: 'base',
       imagePath: options.baseImage.path,
-      keys: [options.baseImage.key, envdKey, options.guestDir, runDir],
+      keys: [options.baseImage.key, envdKey, options.guestDir, runDir, `spec ${SPEC_VERSION}`],
       engineVersion: driver.version,
       defaultUser: 'user',
       ...options.resources,

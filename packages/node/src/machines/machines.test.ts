@@ -4,16 +4,21 @@ import { join } from 'node:path'
 import { CLOSED, OPEN } from '@sandlot/protocol/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Session } from '../session.ts'
+import { SlotMounts } from '../volumes/slot-mounts.ts'
+import { VolumeBindings } from '../volumes/volume-bindings.ts'
+import { VolumeIds } from '../volumes/volume-ids.ts'
 import { Machines } from './machines.ts'
 
 const KIND = { imagePath: '/image', cpuCount: 1, memoryMB: 512, diskSizeMB: 1024 }
 
 let runDir: string
+let mountsDir: string
 let machines: Machines
 let policies: unknown[]
 beforeEach(async () => {
   policies = []
   runDir = mkdtempSync(join(tmpdir(), 'sandlot-machines-test-'))
+  mountsDir = mkdtempSync(join(tmpdir(), 'sandlot-machines-test-mounts-'))
   machines = new Machines({
     names: { instance: 'i', cgroup: 'c' } as never,
     runDir,
@@ -33,6 +38,11 @@ beforeEach(async () => {
       close: async () => {},
       forget: async () => {},
     },
+    volumes: new VolumeBindings({
+      mounts: new SlotMounts(mountsDir),
+      ids: new VolumeIds({ canMap: false }),
+      onError: () => {},
+    }),
     onError: (error) => {
       throw error
     },
@@ -41,6 +51,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await machines.settle()
+  new SlotMounts(mountsDir).removeAll()
   rmSync(runDir, { recursive: true, force: true })
 })
 
