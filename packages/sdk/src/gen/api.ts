@@ -1544,7 +1544,7 @@ export interface components {
             envVars?: components["schemas"]["EnvVars"];
             mcp?: components["schemas"]["Mcp"];
             iam?: components["schemas"]["SandboxIam"] | null;
-            /** @description Volumes to mount. Not available yet (501) */
+            /** @description Volumes to mount; at most 16 */
             volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
             /**
              * @description Seconds to live, from now
@@ -1578,7 +1578,7 @@ export interface components {
             envVars?: components["schemas"]["EnvVars"];
             mcp?: components["schemas"]["Mcp"];
             iam?: components["schemas"]["SandboxIam"] | null;
-            /** @description Volumes to mount. Not available yet (501) */
+            /** @description Volumes to mount; at most 16 */
             volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
             /**
              * @description Seconds to live, from now
@@ -2030,6 +2030,8 @@ export interface components {
             name: string;
             /** @description Absolute path in the sandbox */
             path: string;
+            /** @description Default false */
+            readOnly?: boolean;
         };
         SandboxesWithMetrics: {
             /** @description By sandbox, under the name that sandbox_ids used */

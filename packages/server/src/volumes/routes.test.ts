@@ -186,6 +186,32 @@ describe('the token of a volume', () => {
   })
 })
 
+describe('a volume in a sandbox', () => {
+  test('is shown, kept over a pause and a fork, and cannot be deleted meanwhile', async () => {
+    const { volumeID } = (await create('data')).body
+    const { sandboxID } = await t.create({ volumeMounts: [{ name: 'data', path: '/mnt/data' }] })
+    const shown = [{ name: 'data', path: '/mnt/data' }]
+    expect((await t.call('GET', `/sandboxes/${sandboxID}`)).body.volumeMounts).toEqual(shown)
+    expect((await t.act(sandboxID, 'pause')).status).toBe(204)
+    const { status, body } = await t.call('DELETE', `/volumes/${volumeID}`)
+    expect([status, body.message]).toEqual([
+      409,
+      `volume 'data' is in use by sandbox ${sandboxID}: kill them first`,
+    ])
+    expect((await t.call('GET', `/sandboxes/${sandboxID}`)).body.volumeMounts).toEqual(shown)
+    await t.call('DELETE', `/sandboxes/${sandboxID}`)
+    expect((await t.call('DELETE', `/volumes/${volumeID}`)).status).toBe(204)
+  })
+
+  test('that does not exist is named', async () => {
+    const volumeMounts = [{ name: 'none', path: '/mnt/data' }]
+    expect((await t.call('POST', '/v2/sandboxes', { templateID: 'base', volumeMounts })).body).toMatchObject({
+      code: 400,
+      message: "invalid mounts:\n\t- volume mount #0: volume 'none' not found",
+    })
+  })
+})
+
 test('another team sees nothing of a volume', async () => {
   const { volumeID } = (await create('one')).body
   await t.inStore(async (store) => {

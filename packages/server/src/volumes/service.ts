@@ -1,9 +1,10 @@
 import { DAY_MS, newVolumeId, SandlotError } from '@sandlot/protocol'
-import type { VolumeStorage } from '@sandlot/protocol/node'
+import type { VolumeMount, VolumeStorage } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { TEAM_LIMITS, type TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
+import { type AskedMount, checkedMounts } from './mounts.ts'
 import type { Volume, VolumeRepository } from './repository.ts'
 
 const NAME = /^[a-zA-Z0-9_-]{1,128}$/
@@ -54,10 +55,6 @@ export class VolumeService {
     return storage
   }
 
-  get isEnabled(): boolean {
-    return this.#options.storage !== undefined
-  }
-
   get trashMs(): number {
     return this.#options.trashMs ?? DAY_MS
   }
@@ -78,6 +75,14 @@ export class VolumeService {
     const found = await this.#options.repository.find(teamId, volumeId)
     if (!found || found.deletedAtMs !== undefined) throw unknownVolume(volumeId)
     return found
+  }
+
+  /** Finds the volumes that a create names. @throws SandlotError invalid_request */
+  async mountsOf(teamId: string, asked: readonly AskedMount[]): Promise<VolumeMount[]> {
+    const { storage, repository } = this.#options
+    if (!storage) throw new SandlotError('invalid_request', 'Volume mounts are not enabled.')
+    const ids = new Map((await repository.list(teamId)).map(({ name, volumeId }) => [name, volumeId]))
+    return checkedMounts(asked, (name) => ids.get(name))
   }
 
   /** Disk that the files take; undefined where the file system does not tell. */
