@@ -210,8 +210,13 @@ describe('the content API', () => {
   test('an upload that breaks off leaves nothing', async () => {
     const volume = await make()
     const end = new AbortController()
+    let left = 4
+    // four chunks, and then nothing more, without an end
     const endless = new ReadableStream<Uint8Array>({
-      pull: (controller) => controller.enqueue(randomBytes(MiB)),
+      pull(controller) {
+        if (left-- > 0) controller.enqueue(randomBytes(MiB))
+        else setTimeout(() => end.abort(), 200)
+      },
     })
     const sending = request(volume, 'file?path=/half', {
       method: 'PUT',
@@ -220,7 +225,6 @@ describe('the content API', () => {
       duplex: 'half',
       headers: { 'content-type': 'application/octet-stream' },
     } as RequestInit)
-    setTimeout(() => end.abort(), 500)
     await rejection(sending)
     expect((await request(volume, 'path?path=/half')).status).toBe(404)
     expect(await (await request(volume, 'dir?path=/')).json()).toEqual([])

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rmdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import { codeOf } from '../errors.ts'
@@ -7,6 +7,7 @@ import { makePrivateMount, mountCopy, unmountLazily } from '../linux/system-call
 import { mountImage, thaw } from './image.ts'
 import { IMAGE, ROOT, TREE, type VolumeLayout } from './layout.ts'
 import type { Logger } from './logger.ts'
+import { removeEmpty } from './remove-empty.ts'
 
 /** How long a volume stays mounted after its last use. */
 const IDLE_MS = 5 * 60_000
@@ -207,11 +208,4 @@ function cannotMount(volumeId: string, cause: unknown): SandlotError {
       ? ': its file system does not support id-mapped mounts (Linux 5.12 with ext4, XFS or btrfs)'
       : `: ${(cause as Error).message}`
   return new SandlotError('volume_unavailable', `volume '${volumeId}' cannot be mounted${hint}`, { cause })
-}
-
-/** Removes a folder that must be empty; one that is not stays, with whatever is mounted there. */
-async function removeEmpty(folder: string): Promise<void> {
-  await rmdir(folder).catch((error: unknown) => {
-    if (codeOf(error) !== 'ENOENT') throw error
-  })
 }

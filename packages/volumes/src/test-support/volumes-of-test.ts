@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm, rmdir } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { mounts } from '../linux/mount-info.ts'
-import { unmountLazily } from '../linux/system-calls.ts'
+import { removeMounts } from '../storage/remove-mounts.ts'
 import { Volumes, type VolumesOptions } from '../storage/volumes.ts'
 
 export const quietLogger = { info() {}, warn() {} }
@@ -32,16 +31,7 @@ export class VolumesOfTest {
 
   async end(): Promise<void> {
     for (const volumes of this.#opened) await volumes.close()
-    const own = (await mounts()).filter(
-      ({ mountPoint }) => mountPoint === this.mountDir || mountPoint.startsWith(`${this.mountDir}/`),
-    )
-    for (const { mountPoint } of own.reverse()) {
-      await unmountLazily(mountPoint)
-      await rmdir(mountPoint).catch(() => {})
-    }
-    await rmdir(this.mountDir).catch(() => {})
-    if (own.length > 0 && (await mounts()).some(({ mountPoint }) => mountPoint.startsWith(this.mountDir)))
-      throw new Error(`volumes are still mounted below ${this.mountDir}`)
+    await removeMounts(this.mountDir)
     await rm(this.dir, { recursive: true })
   }
 }
