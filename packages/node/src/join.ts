@@ -56,6 +56,7 @@ export class NodeJoin {
     await diffs.prepare()
     const warm = await this.#recoverMachines(known)
     const held = this.#holdFrozen(known)
+    for (const one of known.inUse) this.#alignVolumes(one)
     await this.#markUnlistedCheckpoints(known)
     await this.#secureNetwork()
     const baseId = await this.#makeBase()
@@ -176,7 +177,16 @@ export class NodeJoin {
       const isUnthawed = machine.isFrozen && !machine.state.isStalled
       if (frozenMachines.claim(machineId) || wasUnlisted || isUnthawed) guard.adopt(machine)
       this.#session.addMachine(machineId)
+      this.#alignVolumes(known)
     }
+  }
+
+  /** Mounts and unmounts what a crash of the server came before. In the background, as a guest may not answer. */
+  #alignVolumes({ machineId, volumes: wanted }: KnownMachine): void {
+    const { machines, volumes, onError } = this.#parts
+    const machine = machines.get(machineId)
+    if (!machine?.isRunning || !wanted) return
+    volumes.align(machine, wanted, { skipsMissing: true }).catch(onError)
   }
 
   async #keepFrozen(known: KnownState['frozen'][number], isSameSession: boolean): Promise<void> {

@@ -373,14 +373,16 @@ export class Machines {
     const { volumes, onError } = this.#options
     const mounted: MountedVolume[] = []
     for (const volume of mountedIn(source)) {
-      const folder = standIns.get(volume.slot)
-      if (folder !== undefined) volumes.bindFolder(machine, volume.slot, folder)
-      const isWanted = folder === undefined && source.volumes?.some((one) => isSame(one, volume))
+      const isWanted = !standIns.has(volume.slot) && source.volumes?.some((one) => isSame(one, volume))
       const isBound = isWanted === true && (await volumes.bindIfExists(machine, volume.slot, volume, onError))
       mounted.push({ ...volume, isBound })
     }
-    if (mounted.length === 0) return
     machine.volumes = new VolumeTable(mounted)
+    for (const [slot, folder] of standIns) {
+      volumes.bindFolder(machine, slot, folder)
+      if (!mounted.some((one) => one.slot === slot)) machine.volumes.reserve(slot)
+    }
+    if (mounted.length === 0) return
     await recordVolumes(machine, mounted)
   }
 

@@ -15,7 +15,7 @@ afterEach(() => rmdirSync(dir))
 
 /** Fails as runsc does, whose log is JSON. */
 function walk(path: string, type: string): Error {
-  const msg = `restoring container \\"m\\": failed to walk "${path}" of type ${type} in mount "x:/y": no such file`
+  const msg = `restoring container \\"m\\": failed to walk "${path}" of type ${type} in mount "x:/run/sandlot/volumes": no such file`
   return new Error(`runsc restore failed for m: ${JSON.stringify({ msg, level: 'error' })}`)
 }
 
@@ -60,9 +60,16 @@ test('a failure that names no file replaces all volumes once', async () => {
   await expect(standIns.during(VOLUMES, failing([panic, panic]))).rejects.toThrow('EOF')
 })
 
+test('a volume that was unmounted while it was in use is replaced too', async () => {
+  expect(await standIns.during([], failing([walk('3/f', '0100000')]))).toMatchObject([
+    { slot: 3, names: ['f'] },
+  ])
+})
+
 test('other failures, and machines without volumes, are not tried again', async () => {
   await expect(standIns.during(VOLUMES, failing([new Error('no memory')]))).rejects.toThrow('no memory')
-  await expect(standIns.during([], failing([walk('3/f', '0100000')]))).rejects.toThrow('failed to walk')
+  await expect(standIns.during([], failing([new Error('EOF')]))).rejects.toThrow('EOF')
+  await expect(standIns.during([], failing([walk('16/f', '0100000')]))).rejects.toThrow('failed to walk')
 })
 
 test('names that a guest chose lead nowhere outside of the folder', async () => {

@@ -1,6 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { detachMount, mountTmpfs } from '../host/mounts.ts'
+import { SLOT_COUNT } from './slot-mounts.ts'
 import type { SlotVolume } from './volume-table.ts'
 
 /** Each try makes one file or folder that the checkpoint has open and the volume has no longer. */
@@ -9,7 +10,8 @@ const MAX_TRIES = 64
 const TMPFS_OPTIONS = 'size=1m,nr_inodes=4k,mode=777'
 
 /** What gVisor says about a file of a volume that it had open: slot, path in the volume, and the bits of its type. */
-const NOT_FOUND = /failed to walk "(\d+)((?:\/(?:[^"\\]|\\.)*)?)" of type 0?(\d+)/
+const NOT_FOUND =
+  /failed to walk "(\d+)((?:\/(?:[^"\\]|\\.)*)?)" of type 0?(\d+) in mount "[^"]*:\/run\/sandlot\/volumes"/
 /** A file of another type or without permission; the kernel does not say which one. */
 const UNNAMED = /failed to restore file handles|failed to walk|\bEOF\b/
 
@@ -58,9 +60,10 @@ export class StandIns {
     const failure = withoutJson(message)
     if (!UNNAMED.test(failure)) return false
     const [, slotText, quoted = '', type = ''] = NOT_FOUND.exec(failure) ?? []
-    const named = volumes.filter(({ slot }) => slotText === undefined || slot === Number(slotText))
-    const added = named.filter(({ slot }) => !folders.has(slot))
-    for (const { slot } of added) folders.set(slot, this.#newTmpfs())
+    // the slot of a volume that was unmounted while it was in use is in no list
+    const slots = slotText === undefined ? volumes.map(({ slot }) => slot) : [Number(slotText)]
+    const added = slots.filter((slot) => slot < SLOT_COUNT && !folders.has(slot))
+    for (const slot of added) folders.set(slot, this.#newTmpfs())
     const folder = slotText === undefined ? undefined : folders.get(Number(slotText))
     const path = unquote(quoted)
     const isMade =

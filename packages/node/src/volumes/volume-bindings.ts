@@ -64,7 +64,7 @@ export class VolumeBindings {
     if (this.#options.mounts.has(machineId)) return
     throw new SandlotError(
       'conflict',
-      'this sandbox was started before the server could mount volumes into it: pause and resume it first',
+      'this sandbox was started before the server could mount volumes into it: pause and resume it, or create it anew',
     )
   }
 

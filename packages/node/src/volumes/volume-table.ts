@@ -47,6 +47,7 @@ export class VolumeTable {
   #mounted: MountedVolume[] = []
   /** Last use of each slot. */
   readonly #lastUse: Array<string | undefined> = Array(SLOT_COUNT)
+  readonly #reserved = new Set<number>()
   #nextSlot = 0
 
   /** @param mounted what the machine has mounted since its start */
@@ -67,7 +68,8 @@ export class VolumeTable {
   freeSlot(mount: VolumeMount, taken: ReadonlySet<number> = new Set()): number {
     for (let i = 0; i < SLOT_COUNT; i++) {
       const slot = (this.#nextSlot + i) % SLOT_COUNT
-      if (taken.has(slot) || this.#mounted.some((one) => one.slot === slot)) continue
+      if (this.#reserved.has(slot) || taken.has(slot) || this.#mounted.some((one) => one.slot === slot))
+        continue
       // the kernel of the guest may have kept a file open for writing
       if (this.#lastUse[slot] === useOf({ ...mount, isReadOnly: !mount.isReadOnly })) continue
       return slot
@@ -82,6 +84,11 @@ export class VolumeTable {
     this.#mounted.push(mounted)
     this.#lastUse[mounted.slot] = useOf(mounted)
     this.#nextSlot = (mounted.slot + 1) % SLOT_COUNT
+  }
+
+  /** Keeps a slot from being used, as something else is mounted on it. */
+  reserve(slot: number): void {
+    this.#reserved.add(slot)
   }
 
   remove(slot: number): void {

@@ -105,7 +105,7 @@ export interface Resumed extends Machine {
 export interface KnownMachine extends NetworkOwner {
   machineId: string
   network: NetworkPolicy
-  /** Volumes that are mounted into the machine. Default: none. */
+  /** Volumes that the machine must have. A join mounts and unmounts accordingly. Absent: those that it has. */
   volumes?: readonly VolumeMount[]
 }
 

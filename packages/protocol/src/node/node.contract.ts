@@ -341,11 +341,16 @@ function volumeTests(current: Current): void {
     const hot = await current().resume(checkpointId, { machineId, volumes: [first, missing] })
     expect(hot.how).toBe('hot')
     await node.thaw(machineId)
+    const files = current().newCheckpoint()
+    await node.snapshot(machineId, files, { hasMemory: false, isTransient: false })
     expect(await node.unmountVolume(machineId, PATH)).toBe(true)
     await node.stop(machineId)
-    for (const hasMemory of [true, false]) {
+    for (const [saved, hasMemory] of [
+      [checkpointId, true],
+      [files, false],
+    ] as const) {
       const other = { ...second, path: OTHER_PATH }
-      const { machineId } = await current().resume(checkpointId, { hasMemory, volumes: [other] })
+      const { machineId } = await current().resume(saved, { hasMemory, volumes: [other] })
       expect(await node.unmountVolume(machineId, PATH)).toBe(false)
       expect(await node.unmountVolume(machineId, OTHER_PATH)).toBe(true)
     }
