@@ -6,9 +6,10 @@ const mayImport = {
   certificates: ['protocol'],
   edge: ['protocol', 'certificates'],
   egress: ['protocol', 'certificates'],
+  volumes: ['protocol'],
   sdk: ['protocol'],
   cli: ['sdk', 'protocol'],
-  sandlot: ['node', 'server', 'edge', 'egress', 'protocol'],
+  sandlot: ['node', 'server', 'edge', 'egress', 'volumes', 'protocol'],
 }
 
 /** The rooms of packages/node/src: what each one may import of the others. Files beside the rooms connect them. */
@@ -19,16 +20,17 @@ const nodeRooms = {
   guest: [],
   host: [],
   images: ['builder', 'host', 'machines', 'network', 'pool'],
-  machines: ['engine', 'guest', 'host', 'network', 'pressure'],
+  machines: ['engine', 'guest', 'host', 'network', 'pressure', 'volumes'],
   network: ['host', 'machines'],
   objects: ['host'],
   packed: ['host', 'objects'],
-  persistence: ['builder', 'engine', 'guest', 'host', 'machines', 'objects', 'packed', 'pool', 'pressure', 'takeover'],
-  pool: ['builder', 'machines', 'persistence', 'pressure', 'unlisted'],
+  persistence: ['builder', 'engine', 'guest', 'host', 'machines', 'objects', 'packed', 'pool', 'pressure', 'takeover', 'volumes'],
+  pool: ['builder', 'machines', 'persistence', 'pressure', 'unlisted', 'volumes'],
   pressure: ['engine', 'machines', 'persistence'],
   takeover: ['host', 'objects', 'persistence'],
   'test-support': ['host', 'objects'],
   unlisted: ['host', 'machines', 'persistence'],
+  volumes: ['guest', 'host', 'machines'],
 }
 
 const rooms = Object.entries(nodeRooms).map(([room, others]) => ({

@@ -73,6 +73,7 @@ export async function openBareEngine(slotCount: number): Promise<BareEngine> {
           ...source,
           overlayDir: join(home, 'run/overlay'),
           emptyDir: join(home, 'run/empty'),
+          volumesDir: join(home, 'run/empty'),
           netnsPath: slot.netnsPath,
           cgroupsPath: `/${names.cgroup}/${machineId}`,
           cpuShares: 1024,

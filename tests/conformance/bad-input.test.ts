@@ -223,7 +223,7 @@ describeClients(
 
     test('to parts that are not implemented yet is answered with 501 that says so', async () => {
       const headers = { 'X-API-KEY': apiKey }
-      await errorOf(await fetchWithin(`${apiUrl}/volumes`, { headers }), 501, 'volumes')
+      await errorOf(await fetchWithin(`${apiUrl}/events/webhooks`, { headers }), 501, 'webhooks')
     })
 
     test('describes valid requests at /openapi.json', async () => {

@@ -69,6 +69,9 @@ const ACCEPTED: Record<string, Difference[]> = {
   'paths#/templates get answer': WIDER,
   'paths#/v2/templates get answer': WIDER,
   'paths#/templates/{templateID} get answer': WIDER,
+  'paths#/volumes get answer': WIDER,
+  'paths#/volumes post answer': WIDER,
+  'paths#/volumes/{volumeID} get answer': WIDER,
   // The answer is `{}`, which E2B's document leaves out.
   'paths#/templates/{templateID} patch answer': BOTH,
 }

@@ -147,6 +147,21 @@ const secret: Branch = {
   ],
 }
 
+const volume: Branch = {
+  name: 'volume',
+  alias: 'vol',
+  description: 'work with volumes: storage that outlives sandboxes',
+  entries: [
+    { name: 'create', alias: 'cr', load: async () => (await import('./commands/volume/create.ts')).create },
+    { name: 'list', load: async () => (await import('./commands/volume/list.ts')).list },
+    { name: 'info', alias: 'in', load: async () => (await import('./commands/volume/info.ts')).info },
+    { name: 'ls', load: async () => (await import('./commands/volume/ls.ts')).ls },
+    { name: 'cp', load: async () => (await import('./commands/volume/cp.ts')).cp },
+    { name: 'rm', load: async () => (await import('./commands/volume/rm.ts')).rm },
+    { name: 'delete', alias: 'dl', load: async () => (await import('./commands/volume/delete.ts')).remove },
+  ],
+}
+
 /** Every command of `e2b`. */
 export const ROOT: Branch = {
   name: 'e2b',
@@ -156,6 +171,7 @@ export const ROOT: Branch = {
     template,
     sandbox,
     secret,
+    volume,
     { name: 'storage', load: async () => (await import('./commands/storage.ts')).storage },
     { name: 'doctor', load: async () => (await import('./commands/doctor.ts')).doctor },
     { name: 'completion', load: async () => (await import('./commands/completion.ts')).completion },

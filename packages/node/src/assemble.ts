@@ -40,6 +40,8 @@ import { createDiskGuard } from './pressure/node-disk-guard.ts'
 import { AdoptedBases } from './takeover/adopted-bases.ts'
 import { checkBasePlace } from './takeover/base-place.ts'
 import { createUnlistedData } from './unlisted/unlisted-data.ts'
+import { MachineVolumes } from './volumes/machine-volumes.ts'
+import { openVolumeBindings } from './volumes/open-volume-bindings.ts'
 
 /** Disk space that builds must leave free, at least. */
 const MIN_SPARE_BYTES = 512 * 2 ** 20
@@ -122,7 +124,18 @@ async function openHost(options: NodeOptions) {
   const { firewall, filters } = network
   const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
   const { guestDir } = options
-  const machines = new Machines({ names, runDir, guestDir, driver, cgroups, slots, firewall, onError })
+  const volumes = openVolumeBindings(names, options.volumes, onError)
+  const machines = new Machines({
+    names,
+    runDir,
+    guestDir,
+    driver,
+    cgroups,
+    slots,
+    firewall,
+    volumes,
+    onError,
+  })
   return {
     runDir,
     onError,
@@ -132,6 +145,7 @@ async function openHost(options: NodeOptions) {
     network,
     slots,
     machines,
+    volumes: new MachineVolumes(volumes, onError),
     sampler: new Sampler(cgroups, driver),
     events,
   }
@@ -167,7 +181,7 @@ function openStarting(
   host: Host,
   { checkpointsDir, folder, tiers, startPriority }: Storage,
 ) {
-  const { machines, network, driver, cgroups, onError } = host
+  const { machines, network, driver, cgroups, volumes, onError } = host
   const { memoryFloorMB, poolMin, poolMax } = options
   const { firewall } = network
   const builds = new Map<string, Build>()
@@ -175,6 +189,7 @@ function openStarting(
   const frozenMachines = new FrozenMachines({ keepMs: options.hotPauseMs, end, onError })
   const starts = new MachineStarts({
     machines,
+    volumes,
     tiers,
     frozenMachines,
     startPriority,

@@ -15,6 +15,8 @@ export interface InstanceNames {
   /** Prefix of the host side of every veth; with the slot number at most 15 characters. */
   vethPrefix: string
   netnsPrefix: string
+  /** Folder of the mounts of volumes. In `/run`, because nothing may remove it recursively. */
+  mountsDir: string
   /** Path below the root of each cgroup hierarchy. */
   cgroup: string
   /**
@@ -35,6 +37,7 @@ export function namesFor(home: string): InstanceNames {
     nftTable: `sandlot_${instance}`,
     vethPrefix: `sl${instance}-`,
     netnsPrefix: `sandlot-${instance}-`,
+    mountsDir: `/run/sandlot-${instance}`,
     cgroup: `sandlot-${instance}`,
     mark: MARK_PREFIX + high! * 2 ** 16 + low!,
   }

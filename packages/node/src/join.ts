@@ -3,6 +3,7 @@ import { join as joinPath } from 'node:path'
 import { CLOSED, type Joined, type KnownMachine, type KnownState } from '@sandlot/protocol/node'
 import type { NodeParts } from './assemble.ts'
 import { buildIdOf, ensureBuild, removeStaleBuilds } from './builder/base-build.ts'
+import { SPEC_VERSION } from './engine/oci-spec.ts'
 import { nodeCapacity } from './machines/capacity.ts'
 import { type LiveMachine, ownerOf } from './machines/machine.ts'
 import { isMarked } from './machines/machine-folder.ts'
@@ -55,6 +56,7 @@ export class NodeJoin {
     await diffs.prepare()
     const warm = await this.#recoverMachines(known)
     const held = this.#holdFrozen(known)
+    for (const one of known.inUse) this.#alignVolumes(one)
     await this.#markUnlistedCheckpoints(known)
     await this.#secureNetwork()
     const baseId = await this.#makeBase()
@@ -139,7 +141,7 @@ export class NodeJoin {
     return {
       name: 'base',
       imagePath: options.baseImage.path,
-      keys: [options.baseImage.key, envdKey, options.guestDir, runDir],
+      keys: [options.baseImage.key, envdKey, options.guestDir, runDir, `spec ${SPEC_VERSION}`],
       engineVersion: driver.version,
       defaultUser: 'user',
       ...options.resources,
@@ -175,7 +177,16 @@ export class NodeJoin {
       const isUnthawed = machine.isFrozen && !machine.state.isStalled
       if (frozenMachines.claim(machineId) || wasUnlisted || isUnthawed) guard.adopt(machine)
       this.#session.addMachine(machineId)
+      this.#alignVolumes(known)
     }
+  }
+
+  /** Mounts and unmounts what a crash of the server came before. In the background, as a guest may not answer. */
+  #alignVolumes({ machineId, volumes: wanted }: KnownMachine): void {
+    const { machines, volumes, onError } = this.#parts
+    const machine = machines.get(machineId)
+    if (!machine?.isRunning || !wanted) return
+    volumes.align(machine, wanted, { skipsMissing: true }).catch(onError)
   }
 
   async #keepFrozen(known: KnownState['frozen'][number], isSameSession: boolean): Promise<void> {

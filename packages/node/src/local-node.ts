@@ -15,12 +15,14 @@ import type {
   Machine,
   MachineInit,
   NetworkPolicy,
+  PauseOptions,
   ReleasePlan,
   ResumeOptions,
   SandboxNode,
   SentEvent,
   SnapshotBuild,
   SnapshotOptions,
+  VolumeMount,
 } from '@sandlot/protocol/node'
 import { hasTransforms } from '@sandlot/protocol/node'
 import { assembleNode, type NodeParts } from './assemble.ts'
@@ -81,7 +83,10 @@ export class LocalNode implements SandboxNode {
     return this.#parts.machines.status(machineId)
   }
 
-  async acquire(buildId: string, { owner, sandboxId, network: policy }: AcquireOptions): Promise<Machine> {
+  async acquire(
+    buildId: string,
+    { owner, sandboxId, network: policy, volumes = [] }: AcquireOptions,
+  ): Promise<Machine> {
     const { network, startable, pool, machines, onError } = this.#parts
     const { id } = this.#session
     network.firewall.check(policy)
@@ -97,8 +102,27 @@ export class LocalNode implements SandboxNode {
     }
     await machines.claim(machine, policy, { sandboxId, teamId: owner })
     const { machineId } = machine
+    await this.#mountAll(machine, volumes)
     this.#giveTo(id, machineId)
     return { machineId, buildId, address: machine.slot.address }
+  }
+
+  /** @throws what `MachineVolumes.align` throws; the machine is ended */
+  async #mountAll(machine: LiveMachine, volumes: readonly VolumeMount[]): Promise<void> {
+    try {
+      await this.#parts.volumes.align(machine, volumes)
+    } catch (error) {
+      void this.#parts.machines.discard(machine.machineId)
+      throw error
+    }
+  }
+
+  async mountVolume(machineId: string, volume: VolumeMount): Promise<void> {
+    await this.#parts.volumes.mount(this.#runningMachine(machineId), volume)
+  }
+
+  async unmountVolume(machineId: string, path: string): Promise<boolean> {
+    return this.#parts.volumes.unmount(this.#runningMachine(machineId), path)
   }
 
   /** @throws SandlotError conflict when the requesting process is gone; the machine is ended */
@@ -132,10 +156,7 @@ export class LocalNode implements SandboxNode {
     policy: NetworkPolicy,
     { closeExisting }: { closeExisting?: boolean } = {},
   ): Promise<void> {
-    const machine = this.#liveMachine(machineId)
-    // the machine of a paused sandbox; what a guard has stalled runs again soon
-    if (machine.isEnding || (machine.isFrozen && !machine.state.isStalled))
-      throw new SandlotError('not_found', `machine '${machineId}' does not run`)
+    const machine = this.#runningMachine(machineId)
     // a guest that does not answer must not delay its policy
     const trusting = this.#installTrust(machine, policy)
     await this.#parts.machines.setPolicy(machine, policy, { closeExisting })
@@ -170,14 +191,10 @@ export class LocalNode implements SandboxNode {
     )
   }
 
-  async pause(
-    machineId: string,
-    checkpointId: string,
-    { hasMemory }: { hasMemory: boolean },
-  ): Promise<CheckpointInfo> {
+  async pause(machineId: string, checkpointId: string, options: PauseOptions): Promise<CheckpointInfo> {
     const { guard, network, persistence } = this.#parts
     const machine = this.#liveMachine(machineId)
-    const save = () => persistence.pause(machine, checkpointId, hasMemory)
+    const save = () => persistence.pause(machine, checkpointId, options)
     return this.#session.saving(checkpointId, () =>
       guard.release(machine, () => network.release(machine, save)).then(toInfo),
     )
@@ -204,10 +221,22 @@ export class LocalNode implements SandboxNode {
   }
 
   async thaw(machineId: string): Promise<void> {
-    const { network, machines } = this.#parts
+    const { network, machines, volumes } = this.#parts
     network.firewall.check()
     const machine = this.#liveMachine(machineId)
     await Promise.all([machines.thaw(machine), machines.use(machine)])
+    const { wantedVolumes } = machine
+    machine.wantedVolumes = undefined
+    if (wantedVolumes) await volumes.align(machine, wantedVolumes, { skipsMissing: true })
+  }
+
+  /** @throws SandlotError not_found */
+  #runningMachine(machineId: string): LiveMachine {
+    const machine = this.#liveMachine(machineId)
+    // the machine of a paused sandbox; what a guard has stalled runs again soon
+    if (machine.isEnding || (machine.isFrozen && !machine.state.isStalled))
+      throw new SandlotError('not_found', `machine '${machineId}' does not run`)
+    return machine
   }
 
   #liveMachine(machineId: string): LiveMachine {

@@ -1,4 +1,4 @@
-import type { BuildResources } from '@sandlot/protocol/node'
+import type { BuildResources, VolumeDirectories } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { KeepLimits } from './builder/garbage.ts'
 import type { ArchiveSource } from './images/archive-source.ts'
@@ -27,6 +27,8 @@ export interface NodeOptions {
   openEgress?: OpenEgress
   /** Whether connections of all sandboxes are reported, not only of those with rules. Default false. */
   recordEgress?: boolean
+  /** Volumes that can be mounted into machines. Absent: mounts are refused. */
+  volumes?: VolumeDirectories
   maxSlots: number
   poolMin: number
   poolMax: number

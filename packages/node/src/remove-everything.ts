@@ -7,9 +7,10 @@ import { Machines } from './machines/machines.ts'
 import { parseAddressRange } from './network/address-range.ts'
 import { Firewall } from './network/firewall.ts'
 import { SlotPool } from './network/slots.ts'
+import { openVolumeBindings } from './volumes/open-volume-bindings.ts'
 
 /**
- * Ends every machine of the instance and removes its namespaces, cgroups, firewall table and run folder.
+ * Ends every machine of the instance and removes its namespaces, cgroups, mounts, firewall table and run folder.
  * Keeps the database, images and checkpoints. The server must not be running.
  */
 export async function removeEverything(home: string): Promise<void> {
@@ -37,6 +38,7 @@ export async function removeEverything(home: string): Promise<void> {
     cgroups: new Cgroups(),
     slots,
     firewall,
+    volumes: openVolumeBindings(names, undefined, ignore),
     onError: ignore,
   })
   await machines.removeAll()

@@ -123,6 +123,12 @@ export const errorTable = {
     remedy:
       'Ask the administrator to give the server the key that secrets are encrypted with: its log says what is wrong.',
   },
+  volume_unavailable: {
+    status: 503,
+    remedy:
+      'Repeat the request later: the volume cannot be mounted on this machine now. `sandlot doctor` says why.',
+    retryAfterSeconds: 5,
+  },
   store_unavailable: {
     status: 503,
     remedy: 'Repeat the request later: the database does not answer.',

@@ -23,6 +23,9 @@ export const newMachineToken = (): string => `sk_e2b_${randomBytes(20).toString(
 /** `sec_` + 20 lower-case alphanumerics; names of secrets cannot begin with `sec_` (wire spec 2.7). */
 export const newSecretId = (): string => `sec_${randomLabel(20)}`
 
+/** `vol` + 17 lower-case alphanumerics. */
+export const newVolumeId = (): string => `vol${randomLabel(17)}`
+
 export const newCheckpointId = (): string => `c${randomLabel(20)}`
 
 /**

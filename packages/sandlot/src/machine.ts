@@ -9,7 +9,7 @@ import {
   type TaggedStore,
 } from '@sandlot/node'
 import { DAY_MS, type EgressCredentials } from '@sandlot/protocol'
-import type { SandboxNode } from '@sandlot/protocol/node'
+import type { SandboxNode, VolumeDirectories } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { bucketSecrets } from './bucket-key.ts'
 import type { Config } from './config.ts'
@@ -32,6 +32,8 @@ export interface MachineInputs {
   bucket: Bucket | undefined
   /** Folder of the archives for COPY steps, by key. */
   archivesDir: string
+  /** Absent: machines have no volumes. */
+  volumes?: VolumeDirectories
   /** What header values of network rules refer to. */
   credentials: EgressCredentials
   /** Resolves when no request is waiting for a sandbox. */
@@ -74,6 +76,7 @@ export async function createMachine({
   logger,
   bucket,
   archivesDir,
+  volumes,
   credentials,
   quiet,
 }: MachineInputs): Promise<SandboxNode> {
@@ -111,6 +114,7 @@ export async function createMachine({
     sharedBuildsDir: join(settings.cache, 'catalogue'),
     unlistedGraceMs: settings.unlistedGraceDays * DAY_MS,
     archives: new FolderArchives(archivesDir),
+    volumes,
     quiet,
     buildCache: buildCacheLimits(settings),
     logger,

@@ -203,6 +203,25 @@ export const settingsSchema = Type.Object(
         'Size of packed checkpoints that are kept on this machine although the bucket has them; 0 keeps all',
       default: 0,
     }),
+    volumesDir: text('^$|^/', {
+      description:
+        'Folder of all volumes, also one on a file system that several machines share. Default: <home>/volumes',
+      expects: 'an absolute path, or nothing',
+      default: '',
+    }),
+    volumeKind: Type.Union(
+      (['auto', 'image', 'folder'] as const).map((kind) => Type.Literal(kind)),
+      {
+        description:
+          'How new volumes are kept: `image`, a file with an ext4 file system, which limits their size; `folder`, without a limit, as machines that share volumesDir need; `auto`, a folder on a network file system, else an image',
+        expects: 'auto, image or folder',
+        default: 'auto',
+      },
+    ),
+    volumeTrashHours: integer(0, 87_600, {
+      description: 'How long a deleted volume can be restored',
+      default: 24,
+    }),
     unlistedGraceDays: integer(0, 3650, {
       description:
         'How long checkpoints and machines are kept that the database does not list, as it is empty, older or of another home (`sandlot doctor`); they are deleted only if the database is still the one that did not list them',

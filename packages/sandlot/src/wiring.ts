@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createEdge, openCertificateStore } from '@sandlot/edge'
 import { diskSpace, roomAbove, SandboxRecords, templateSize, unlistedIn } from '@sandlot/node'
+import { HOUR_MS } from '@sandlot/protocol'
 import type { SandboxNode } from '@sandlot/protocol/node'
 import {
   type CatalogReport,
@@ -19,6 +20,7 @@ import {
   takeLease,
   withCatalogKey,
 } from '@sandlot/server'
+import type { Volumes } from '@sandlot/volumes'
 import type { Logger } from 'pino'
 import { templateDescriptions } from '../../../templates/names.ts'
 import { CatalogBuilder } from './catalog/catalog-builder.ts'
@@ -38,6 +40,7 @@ import type { Programs } from './setup/index.ts'
 import { storeOfServer, storeUrl } from './store-url.ts'
 import { Traffic } from './traffic.ts'
 import { describeUnlisted } from './unlisted-report.ts'
+import { openVolumes } from './volumes.ts'
 
 /** Time for pending creates after the listener has closed. */
 const CREATING_MS = 2_000
@@ -85,9 +88,10 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
   const archivesDir = join(home, 'uploads')
   const quiet = (signal: AbortSignal) => traffic.quiet(signal)
   const credentials = new LateCredentials()
-  const node = await createMachine({ ...inputs, bucket, archivesDir, credentials, quiet })
+  const volumes = await openVolumes(config.settings, logger)
+  const node = await createMachine({ ...inputs, volumes, bucket, archivesDir, credentials, quiet })
   const catalog = openCatalog(config, logger)
-  const server = await createControlPlane(inputs, active, { node, bucket, catalog, archivesDir })
+  const server = await createControlPlane(inputs, active, { node, volumes, bucket, catalog, archivesDir })
   credentials.connect(server.credentials)
   await progress.step('sandboxes', async () => {
     await server.start()
@@ -118,6 +122,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       await edge.close()
       await server.close(CREATING_MS)
       await node.close()
+      await volumes?.close()
       await active.lease?.release()
     },
   }
@@ -125,6 +130,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
 
 interface ControlPlaneParts {
   node: SandboxNode
+  volumes: Volumes | undefined
   bucket: Bucket | undefined
   catalog: CatalogBuilder
   archivesDir: string
@@ -133,7 +139,7 @@ interface ControlPlaneParts {
 function createControlPlane(
   { config, programs, logger }: ServerInputs,
   { store, nodeId }: ActiveStore,
-  { node, bucket, catalog, archivesDir }: ControlPlaneParts,
+  { node, volumes, bucket, catalog, archivesDir }: ControlPlaneParts,
 ): Promise<ControlPlane> {
   const { settings, listen, sandboxListen } = config
   const records = recordsIn(config, bucket)
@@ -153,6 +159,8 @@ function createControlPlane(
     allowedRanges: settings.allowedRanges,
     records,
     secretsKeys: new SecretsKeys(settings),
+    volumes,
+    volumeTrashMs: settings.volumeTrashHours * HOUR_MS,
     clientPackages: programs.clientPackages,
     logger,
     uploadsDir: archivesDir,

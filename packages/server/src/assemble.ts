@@ -53,6 +53,9 @@ import { TagHistory } from './templates/tag-history.ts'
 import { UploadRepository } from './uploads/repository.ts'
 import { Uploads } from './uploads/service.ts'
 import { StorageUsage } from './usage/service.ts'
+import { VolumeRepository } from './volumes/repository.ts'
+import { VolumeService } from './volumes/service.ts'
+import { VolumeTokens } from './volumes/tokens.ts'
 
 export type AssembleOptions = ControlPlaneOptions & { now: () => number }
 
@@ -74,13 +77,18 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
   const parts = assembleParts(options)
   const { operations, catalogProgress, uploads, storage } = parts
   const { registry, templates, limits, repository: sandboxRows } = operations
-  const sandboxes = assembleSandboxes(options, parts, await openInstanceId(store))
+  const volumes = assembleVolumes(options, parts)
+  const sandboxes = assembleSandboxes(options, parts, volumes, await openInstanceId(store))
   const metricRows = new MetricsRepository(store)
   const builds = assembleBuilds(options, parts, sandboxes.checkpoints)
+  const access = await assembleAccess(options)
   return {
     ...sandboxes,
     ...builds,
-    ...(await assembleAccess(options)),
+    ...access,
+    volumes,
+    volumeTokens: new VolumeTokens(access.deriveKey, domain, now),
+    teamOf: (teamId) => findTeam(store, teamId),
     ...(await assembleCredentials(options, parts)),
     nodeEvents: parts.nodeEvents,
     store,
@@ -147,7 +155,12 @@ function assembleParts(options: AssembleOptions): Parts {
 }
 
 /** Connects the services of sandboxes: sandboxes pause or end at their deadline, and resume when traffic arrives. */
-function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: string) {
+function assembleSandboxes(
+  options: AssembleOptions,
+  parts: Parts,
+  volumes: VolumeService,
+  instanceId: string,
+) {
   const { operations, checkpointRows, storage, nodeEvents, joined } = parts
   const sessionId = randomUUID()
   const { requireSecure = false, allowedRanges = [] } = options
@@ -169,7 +182,14 @@ function assembleSandboxes(options: AssembleOptions, parts: Parts, instanceId: s
   const pauses = new Pauses({ operations, lifecycle, deadlines, checkpoints, takeovers })
   operations.registry.onWake((sandboxId) => autoResume(operations, pauses, sandboxId))
   return {
-    sandboxes: new SandboxService({ operations, lifecycle, deadlines, requireSecure, networkLimits }),
+    sandboxes: new SandboxService({
+      operations,
+      lifecycle,
+      deadlines,
+      requireSecure,
+      networkLimits,
+      mountsOf: (teamId, asked) => volumes.mountsOf(teamId, asked),
+    }),
     networkUpdates: new NetworkUpdates(operations, networkLimits),
     pauses,
     forks: new Forks(operations, lifecycle, checkpoints, requireSecure),
@@ -231,6 +251,24 @@ function assembleUploads(options: AssembleOptions, limits: TeamLimits): Uploads 
     checkArchive: (key, options) => node.checkArchive(key, options),
     roomBytes: options.roomBytes ?? (() => freeBytes(uploadsDir)),
     now: options.now,
+  })
+}
+
+function assembleVolumes(options: AssembleOptions, { operations }: Parts): VolumeService {
+  const { store, volumes: storage, volumeTrashMs: trashMs, logger, now } = options
+  const { limits } = operations
+  const usersOf = (teamId: string, volumeId: string) =>
+    [...operations.registry.ofTeam(teamId)]
+      .filter(({ settings }) => settings.volumeMounts?.some((mount) => mount.volumeId === volumeId))
+      .map(({ sandboxId }) => sandboxId)
+  return new VolumeService({
+    repository: new VolumeRepository(store),
+    storage,
+    limits,
+    usersOf,
+    trashMs,
+    logger,
+    now,
   })
 }
 

@@ -78,7 +78,8 @@ class Server implements ControlPlane {
   }
 
   async start(): Promise<void> {
-    const { templates, uploads, templateBuilder, recover, nodeEvents, takeovers } = this.#services
+    const { templates, uploads, templateBuilder, recover, nodeEvents, takeovers, volumes } = this.#services
+    await volumes.recover()
     await templates.load()
     await uploads.prepare()
     await templateBuilder.recover()

@@ -39,6 +39,9 @@ import { type TemplateRoutesOptions, templateRoutes } from './templates/routes.t
 import { type TagRoutesOptions, tagRoutes } from './templates/tag-routes.ts'
 import { type UploadRoutesOptions, uploadRoutes, uploadTargetRoutes } from './uploads/routes.ts'
 import { type UsageRoutesOptions, usageRoutes } from './usage/routes.ts'
+import type { VolumeContentRoutesOptions } from './volumes/content-access.ts'
+import { volumeContentRoutes } from './volumes/content-routes.ts'
+import { type VolumeRoutesOptions, volumeRoutes } from './volumes/routes.ts'
 
 const BODY_LIMIT_BYTES = 1024 * 1024
 /** Longest time for which Chromium caches the answer to a preflight. */
@@ -72,6 +75,8 @@ export interface AppOptions
     UsageRoutesOptions,
     SecretRoutesOptions,
     IdentityRoutesOptions,
+    VolumeRoutesOptions,
+    VolumeContentRoutesOptions,
     CatalogRoutesOptions,
     ApiKeyRoutesOptions,
     AccessTokenRoutesOptions,
@@ -181,6 +186,7 @@ async function addRoutes(app: App, options: AppOptions): Promise<void> {
   await app.register(async (scope) => identityRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, options))
+  await app.register(async (scope) => volumeContentRoutes(scope as unknown as App, options))
   await app.register(async (scope) => addRoutesWithCaller(scope as unknown as App, options))
   await app.register(async (scope) => uploadTargetRoutes(scope as unknown as App, options))
 }
@@ -205,6 +211,7 @@ function addRoutesWithCaller(app: App, options: AppOptions): void {
   buildRoutes(app, options)
   uploadRoutes(app, options)
   secretRoutes(app, options)
+  volumeRoutes(app, options)
   usageRoutes(app, options)
   catalogRoutes(app, options)
   apiKeyRoutes(app, options)

@@ -1,4 +1,4 @@
-import type { SandboxNode, TakeoverRecords } from '@sandlot/protocol/node'
+import type { SandboxNode, TakeoverRecords, VolumeStorage } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import type { BuildLimits } from './builds/service.ts'
 import type { CatalogControl } from './catalog/routes.ts'
@@ -40,6 +40,10 @@ export interface ControlPlaneOptions {
   records?: (instanceId: string) => TakeoverRecords
   /** Keys that secrets are encrypted with. Default: none, and secrets answer 503. */
   secretsKeys?: SecretsKeySource
+  /** Volumes of this host. Default: none, and requests for volumes answer 403. */
+  volumes?: VolumeStorage
+  /** How long deleted volumes can be restored. Default 24 hours. */
+  volumeTrashMs?: number
   logger: Logger
   /** How long events and the rows of killed sandboxes are kept. Default 7 days. */
   retentionMs?: number

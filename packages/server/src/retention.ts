@@ -9,6 +9,7 @@ import type { SandboxRepository } from './sandboxes/repository.ts'
 import type { SessionService } from './sessions/service.ts'
 import { TEAM_LIMITS } from './teams/limits.ts'
 import type { Uploads } from './uploads/service.ts'
+import type { VolumeService } from './volumes/service.ts'
 
 const INTERVAL_MS = 60_000
 const MAX_BATCHES = 50
@@ -28,6 +29,7 @@ export interface RetentionOptions {
   idempotency: Idempotency
   buildLogs: BuildLogs
   uploads: Uploads
+  volumes: VolumeService
   logger: Logger
   /** How long events, records of connections and the rows of killed sandboxes are kept. Default 7 days. */
   retentionMs?: number
@@ -60,8 +62,18 @@ export class Retention {
 
   /** Deletes in small batches, so that requests do not have to wait for the database. */
   async #prune(): Promise<void> {
-    const { events, egress, sandboxRows, metricRows, sessions, idempotency, buildLogs, uploads, now } =
-      this.#options
+    const {
+      events,
+      egress,
+      sandboxRows,
+      metricRows,
+      sessions,
+      idempotency,
+      buildLogs,
+      uploads,
+      volumes,
+      now,
+    } = this.#options
     const beforeMs = now() - (this.#options.retentionMs ?? SANDBOXES_MS)
     for (const pruneBatch of [
       // before the rows of sandboxes, which contain the metadata of events
@@ -74,6 +86,7 @@ export class Retention {
       () => metricRows.pruneKilled(now() - KILLED_METRICS_MS),
       () => sessions.prune(),
       () => idempotency.prune(),
+      () => volumes.prune(),
       () => buildLogs.prune(TEAM_LIMITS.buildLogs),
     ])
       for (let batch = 0; batch < MAX_BATCHES && !this.#isClosed && (await pruneBatch()) > 0; batch++)

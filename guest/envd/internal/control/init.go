@@ -37,7 +37,7 @@ func within(patience time.Duration, work func() error) error {
 }
 
 // initRequest is the body of POST /init (wire spec 4.3), extended by sandboxId, templateId and hostname.
-// hyperloopIP, lifecycleID and volumeMounts are ignored, as the host mounts volumes itself.
+// hyperloopIP, lifecycleID and volumeMounts are ignored: the host mounts volumes with POST /volumes.
 type initRequest struct {
 	EnvVars        map[string]string `json:"envVars"`
 	AccessToken    *string           `json:"accessToken"`

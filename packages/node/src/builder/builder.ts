@@ -9,6 +9,7 @@ import {
   OPEN,
 } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
+import { SPEC_VERSION } from '../engine/oci-spec.ts'
 import { GuestRefusal, runInGuest, uploadToGuest } from '../guest/guest-process.ts'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import { type BuildRootfs, endProcesses, startOn, toFailure, withFiles } from './build-rootfs.ts'
@@ -62,6 +63,7 @@ export class Builder {
       this.#options.envdKey,
       this.#options.guestDir,
       cpuFeatures(),
+      SPEC_VERSION,
     ])
     const job = { ...asked, recipe, keys: [...keys, finalKey] }
     const checkpoint =

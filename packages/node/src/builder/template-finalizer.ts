@@ -4,6 +4,7 @@ import { SandlotError, toMB } from '@sandlot/protocol'
 import { type BuildEnvironment, type CheckpointInfo, OPEN } from '@sandlot/protocol/node'
 import { cpuFeatures } from '../engine/cpu-features.ts'
 import type { Driver } from '../engine/driver.ts'
+import { SPEC_VERSION } from '../engine/oci-spec.ts'
 import type { ImageMachineHost } from '../images/image-machine.ts'
 import type { ImageStore } from '../images/image-store.ts'
 import { packRoot } from '../images/pack-root.ts'
@@ -12,7 +13,7 @@ import type { Machines } from '../machines/machines.ts'
 import { isDamage } from '../packed/manifest.ts'
 import type { CheckpointFolder, CheckpointPaths } from '../persistence/checkpoint-folder.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
-import { findIncompatibility } from '../persistence/compatibility.ts'
+import { findReasonToRenew } from '../persistence/compatibility.ts'
 import type { BootedBuilds } from './booted-builds.ts'
 import { bringUp } from './bring-up.ts'
 import { type BuildRootfs, startOn, toFailure, withFiles } from './build-rootfs.ts'
@@ -84,7 +85,7 @@ export class TemplateFinalizer {
       return await tiers.use(checkpointId, async () => {
         const manifest = await folder.read(checkpointId)
         // the checkpoint may have been renewed since, with another engine
-        if (findIncompatibility(manifest, driver.version) || manifest.guestDir !== guestDir) return undefined
+        if (findReasonToRenew(manifest, driver.version) || manifest.guestDir !== guestDir) return undefined
         return link(manifest.imagePath, folder.dirOf(checkpointId))
       })
     } catch (error) {
@@ -193,7 +194,7 @@ export class TemplateFinalizer {
     return dir
   }
 
-  /** Boots a template again when the current runsc, CPU or envd cannot use the saved memory. */
+  /** Boots a template again when the current runsc, CPU or envd cannot use the saved memory, or its machines lack something. */
   async renew(checkpointId: string): Promise<void> {
     const { folder, tiers, machines, driver, guestDir } = this.#options
     const {
@@ -214,7 +215,12 @@ export class TemplateFinalizer {
     try {
       const running = AbortSignal.any([signal, ending.signal])
       await bringUp({ startCommand, readyCommand, log: () => {}, signal }, machine, environment, running)
-      const fits = { engineVersion: driver.version, cpuFeatures: cpuFeatures(), guestDir }
+      const fits = {
+        engineVersion: driver.version,
+        cpuFeatures: cpuFeatures(),
+        guestDir,
+        specVersion: SPEC_VERSION,
+      }
       await tiers.rewrite(checkpointId, () =>
         folder.write(checkpointId, { ...manifest, ...fits }, (paths) => saveBoth(machines, machine, paths)),
       )
@@ -242,6 +248,7 @@ export class TemplateFinalizer {
         resources: { cpuCount, memoryMB, diskSizeMB },
         engineVersion: driver.version,
         cpuFeatures: cpuFeatures(),
+        specVersion: SPEC_VERSION,
         template: { environment, startCommand, readyCommand, keys },
       },
       async (paths) => void (await save(paths)),

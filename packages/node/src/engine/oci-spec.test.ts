@@ -12,6 +12,7 @@ const options: SpecOptions = {
   guestDir: '/g',
   overlayDir: '/o',
   emptyDir: '/e',
+  volumesDir: '/v',
   netnsPath: '/n',
   cgroupsPath: '/c',
 }
@@ -27,4 +28,18 @@ test('no limit for swap is set when the kernel does not support one', () => {
 
 test('the limit never exceeds the memory of the machine', () => {
   expect(memoryOf({ memoryMB: 1_048_576 }).limit).toBeLessThanOrEqual(totalmem())
+})
+
+test('root is the user of the kernel, and other users share ids that no kernel has', () => {
+  const { linux } = ociSpec({ ...options, hostId: 500, guestIds: { first: 1000, count: 100 } })
+  const mappings = [
+    { containerID: 0, hostID: 500, size: 1 },
+    { containerID: 1, hostID: 1001, size: 99 },
+  ]
+  expect(linux).toMatchObject({ uidMappings: mappings, gidMappings: mappings })
+})
+
+test('mounts of volumes reach the machine, and none of the machine reach the host', () => {
+  const mount = ociSpec(options).mounts.find(({ destination }) => destination === '/run/sandlot/volumes')
+  expect(mount).toMatchObject({ source: '/v', options: ['rw', 'rbind', 'rslave'] })
 })

@@ -1,5 +1,6 @@
 import type { BuildResources } from '@sandlot/protocol/node'
 import { machineMemoryMB } from '../machines/capacity.ts'
+import type { IdRange } from '../machines/host-ids.ts'
 
 /** Capabilities that developers expect of a container with root and sudo; they only apply inside gVisor. */
 const capabilities = [
@@ -29,6 +30,13 @@ const capabilities = [
 const MAX_PROCESSES = 4096
 /** Where the host's folder `guestDir` is mounted inside. */
 const GUEST_PATH = '/opt/sandlot'
+/** Where the slots for volumes are inside: folders that the host mounts volumes into (`volumes/slot-mounts.ts`). */
+const VOLUMES_PATH = '/run/sandlot/volumes'
+/**
+ * Version of what a checkpoint contains because of its spec. A base build or template with another version is made
+ * again; sandboxes and snapshots start as they are. Since 2 a machine has slots for volumes.
+ */
+export const SPEC_VERSION = 2
 /** The first process of every machine of a sandbox. */
 export const ENVD_PATH = `${GUEST_PATH}/envd`
 
@@ -45,6 +53,8 @@ export interface SpecOptions extends BuildResources {
   overlayDir: string
   /** Any empty folder: an EROFS root hides it. */
   emptyDir: string
+  /** Folder with the machine's slots for volumes. Mounts that the host makes below it appear inside. */
+  volumesDir: string
   /** Absent: the machine has no network device. */
   netnsPath?: string
   cgroupsPath: string
@@ -53,13 +63,15 @@ export interface SpecOptions extends BuildResources {
   process?: { args: string[]; capabilities: string[] }
   /** User and group of kernel and gofer on this host. Default: those of the server, in a separate user namespace. */
   hostId?: number
+  /** Ids that users of the guest have on this host. Default: none, so that only root can own files of volumes. */
+  guestIds?: IdRange
   /** Whether to limit swap; runsc fails when the host's kernel cannot. */
   canLimitSwap: boolean
 }
 
 /**
- * Returns the OCI runtime spec of a machine: an EROFS root and one read-only bind mount, which makes runsc start a gofer.
- * Without a gofer a disk-backed overlay on an EROFS root panics (docs/adr/0002).
+ * Returns the OCI runtime spec of a machine: an EROFS root, a read-only bind mount, and one for volumes. Bind mounts make
+ * runsc start a gofer, without which a disk-backed overlay on an EROFS root panics (docs/adr/0002).
  */
 export function ociSpec(options: SpecOptions) {
   const allowed = options.process?.capabilities ?? capabilities
@@ -91,6 +103,12 @@ export function ociSpec(options: SpecOptions) {
       { destination: '/sys', type: 'sysfs', source: 'sysfs' },
       { destination: '/dev/shm', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777'] },
       { destination: GUEST_PATH, type: 'bind', source: options.guestDir, options: ['ro', 'rbind'] },
+      {
+        destination: VOLUMES_PATH,
+        type: 'bind',
+        source: options.volumesDir,
+        options: ['rw', 'rbind', 'rslave'],
+      },
     ],
     linux: {
       namespaces: [
@@ -101,7 +119,7 @@ export function ociSpec(options: SpecOptions) {
         { type: 'network', ...(options.netnsPath && { path: options.netnsPath }) },
         ...(options.hostId === undefined ? [] : [{ type: 'user' }]),
       ],
-      ...idMappings(options.hostId),
+      ...idMappings(options),
       cgroupsPath: options.cgroupsPath,
       resources: {
         // `swap` is memory and swap together: an equal limit disables swap
@@ -119,9 +137,13 @@ export function ociSpec(options: SpecOptions) {
   }
 }
 
-/** Maps root of the user namespace only: users of the guest exist inside its kernel alone. */
-function idMappings(hostID: number | undefined) {
-  if (hostID === undefined) return {}
-  const mapping = [{ containerID: 0, hostID, size: 1 }]
-  return { uidMappings: mapping, gidMappings: mapping }
+/**
+ * Maps root to the id of the kernel. Files of the root file system exist inside the guest's kernel alone; the ids of other
+ * users are only needed for files of volumes.
+ */
+function idMappings({ hostId, guestIds }: Pick<SpecOptions, 'hostId' | 'guestIds'>) {
+  if (hostId === undefined) return {}
+  const mappings = [{ containerID: 0, hostID: hostId, size: 1 }]
+  if (guestIds) mappings.push({ containerID: 1, hostID: guestIds.first + 1, size: guestIds.count - 1 })
+  return { uidMappings: mappings, gidMappings: mappings }
 }

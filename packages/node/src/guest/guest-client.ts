@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ENVD_PORT, SandlotError } from '@sandlot/protocol'
-import { EnvdClient } from './envd-client.ts'
+import { type EnvdAnswer, EnvdClient } from './envd-client.ts'
 import type { LoginCommand } from './login-command.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
@@ -45,20 +45,23 @@ export class GuestClient {
     }
   }
 
-  /** @throws SandlotError sandbox_create_failed */
-  async post(path: string, body: unknown): Promise<void> {
+  /** Posts JSON. @returns whatever envd answers @throws SandlotError sandbox_create_failed when it does not answer */
+  async ask(path: string, body: unknown): Promise<EnvdAnswer> {
     const request = {
       method: 'POST' as const,
       path,
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     }
-    const { status, words } = await this.#envd
-      .ask(request, { timeoutMs: REQUEST_TIMEOUT_MS })
-      .catch((cause) => {
-        const message = `envd at ${this.#address} did not answer POST ${path}: ${(cause as Error).message}`
-        throw new SandlotError('sandbox_create_failed', message, { cause })
-      })
+    return this.#envd.ask(request, { timeoutMs: REQUEST_TIMEOUT_MS }).catch((cause) => {
+      const message = `envd at ${this.#address} did not answer POST ${path}: ${(cause as Error).message}`
+      throw new SandlotError('sandbox_create_failed', message, { cause })
+    })
+  }
+
+  /** @throws SandlotError sandbox_create_failed */
+  async post(path: string, body: unknown): Promise<void> {
+    const { status, words } = await this.ask(path, body)
     if (status !== 204)
       throw new SandlotError(
         'sandbox_create_failed',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { hostIdsFor } from './host-ids.ts'
+import { guestIds, HOST_IDS, hostIdsFor } from './host-ids.ts'
 
 const everything = '         0          0 4294967295\n'
 const container = '         0     100000      65536\n'
@@ -24,4 +24,15 @@ test('in a container, ids of the container are used', () => {
 
 test('when too few ids exist, none are assigned', () => {
   expect(hostIdsFor('ffff', [everything, '0 1000 1\n'])).toBeUndefined()
+})
+
+test('no kernel has an id of a user of a guest, on the host and in a container', () => {
+  const guests = guestIds([everything, everything])!
+  for (const instance of ['0000', '3ffb', '3ffc', 'ffff'])
+    expect(hostIdsFor(instance, [everything, everything])!(HOST_IDS - 1)).toBeLessThan(guests.first)
+  expect(guests.first + guests.count).toBe(0x8000_0000)
+  const inside = guestIds([container, container])!
+  expect(hostIdsFor('ffff', [container, container])!(HOST_IDS - 1)).toBeLessThan(inside.first)
+  expect(inside.first + inside.count).toBe(65_536)
+  expect(guestIds(['0 1000 1\n'])).toBeUndefined()
 })

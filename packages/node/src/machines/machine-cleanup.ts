@@ -4,6 +4,7 @@ import type { Driver } from '../engine/driver.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import type { Firewall } from '../network/firewall.ts'
 import type { SlotPool } from '../network/slots.ts'
+import type { VolumeBindings } from '../volumes/volume-bindings.ts'
 import type { Cgroups } from './cgroups.ts'
 
 const TRASH_PREFIX = '.trash-'
@@ -17,10 +18,11 @@ export interface MachineCleanupOptions {
   cgroups: Cgroups
   slots: SlotPool
   firewall: Pick<Firewall, 'close' | 'forget'>
+  volumes: Pick<VolumeBindings, 'close' | 'list'>
   onError: (error: unknown) => void
 }
 
-/** Removes the leftovers of machines: processes, the driver's state, cgroups, folders, slots. */
+/** Removes the leftovers of machines: processes, the driver's state, cgroups, mounts, folders, slots. */
 export class MachineCleanup {
   readonly #options: MachineCleanupOptions
   readonly #running = new Map<string, Promise<void>>()
@@ -36,20 +38,26 @@ export class MachineCleanup {
       if (name.startsWith(TRASH_PREFIX)) await rm(join(runDir, name), { recursive: true, force: true })
   }
 
-  /** Lists the ids of all machines with a folder, a state of the driver or a cgroup. */
+  /** Lists the ids of all machines with a folder, a state of the driver, a cgroup or slots for volumes. */
   async traces(): Promise<Set<string>> {
-    const { cgroups, driver, machinesDir, names } = this.#options
+    const { cgroups, driver, machinesDir, names, volumes } = this.#options
     const dirs = await readdir(machinesDir).catch(() => [])
-    return new Set([...dirs, ...(await driver.list()), ...(await cgroups.children(names.cgroup))])
+    return new Set([
+      ...dirs,
+      ...(await driver.list()),
+      ...(await cgroups.children(names.cgroup)),
+      ...volumes.list(),
+    ])
   }
 
   /** @param slotIndex the machine's slot, which becomes free */
   async remove(machineId: string, slotIndex?: number): Promise<void> {
-    const { cgroups, driver, firewall, machinesDir, names, runDir, slots } = this.#options
+    const { cgroups, driver, firewall, machinesDir, names, runDir, slots, volumes, onError } = this.#options
     const cgroup = `${names.cgroup}/${machineId}`
     await cgroups.kill(cgroup)
     await driver.forget(machineId)
     await cgroups.remove(cgroup)
+    await volumes.close(machineId).catch(onError)
     // renamed first, because a start must not take a half-deleted folder for a machine
     const trash = join(runDir, `${TRASH_PREFIX}${machineId}`)
     await rename(join(machinesDir, machineId), trash).catch(() => {})

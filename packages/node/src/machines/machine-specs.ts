@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { SpecOptions } from '../engine/oci-spec.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import type { Slot } from '../network/slot.ts'
-import { HOST_IDS, hostIdsFor, MAX_SLOTS } from './host-ids.ts'
+import { guestIds, HOST_IDS, hostIdsFor, MAX_SLOTS } from './host-ids.ts'
 import type { MachineSource } from './machine.ts'
 
 /**
@@ -17,12 +17,15 @@ export interface MachineSpecsOptions {
   /** Folder with this server's envd, for sources that name none. */
   guestDir: string
   canLimitSwap: boolean
+  /** Returns the folder of a machine's slots for volumes. */
+  volumesDirOf: (machineId: string) => string
 }
 
 /** Describes machines for the driver. */
 export class MachineSpecs {
   readonly #options: MachineSpecsOptions
   readonly #hostIds: ReturnType<typeof hostIdsFor>
+  readonly #guestIds = guestIds()
   #withoutSlot = 0
 
   constructor(options: MachineSpecsOptions) {
@@ -35,8 +38,11 @@ export class MachineSpecs {
   }
 
   /** @param slot absent: the machine has no network */
-  describe(source: Omit<MachineSource, 'buildId'>, cgroup: string, slot?: Slot): SpecOptions {
-    const { runDir, canLimitSwap } = this.#options
+  describe(
+    source: Omit<MachineSource, 'buildId'>,
+    { machineId, cgroup, slot }: { machineId: string; cgroup: string; slot?: Slot },
+  ): SpecOptions {
+    const { runDir, canLimitSwap, volumesDirOf } = this.#options
     const { program, cpuCount, memoryMB, diskSizeMB, imagePath } = source
     return {
       program,
@@ -47,10 +53,12 @@ export class MachineSpecs {
       guestDir: this.guestDirOf(source),
       overlayDir: join(runDir, 'overlay'),
       emptyDir: join(runDir, 'empty'),
+      volumesDir: volumesDirOf(machineId),
       netnsPath: slot?.netnsPath,
       cgroupsPath: `/${cgroup}`,
       cpuShares: WARM_CPU_SHARES,
       hostId: this.#hostIds?.(slot?.index ?? this.#nextIdWithoutSlot()),
+      guestIds: this.#guestIds,
       canLimitSwap,
     }
   }

@@ -1,7 +1,14 @@
-import { type BuildResources, CLOSED, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
+import {
+  type BuildResources,
+  CLOSED,
+  type NetworkOwner,
+  type NetworkPolicy,
+  type VolumeMount,
+} from '@sandlot/protocol/node'
 import { GuestClient } from '../guest/guest-client.ts'
 import type { LoginCommand } from '../guest/login-command.ts'
 import type { Slot } from '../network/slot.ts'
+import { type SlotVolume, VolumeTable } from '../volumes/volume-table.ts'
 import type { MachineState } from './machine-state.ts'
 
 /** What a machine is started from. */
@@ -34,6 +41,10 @@ export interface MachineSource extends BuildResources {
   readyCommand?: LoginCommand
   /** Policy that is in force before anything inside runs. Default: no network access. */
   network?: NetworkPolicy
+  /** Volumes that are mounted in the checkpoint. */
+  mountedVolumes?: readonly SlotVolume[]
+  /** Volumes of the sandbox. Those that are mounted in the checkpoint too are there before anything runs. */
+  volumes?: readonly VolumeMount[]
   /** Sandbox that the machine is started for. Absent: the server itself, or a sandbox that claims the machine later. */
   sandbox?: NetworkOwner
 }
@@ -89,6 +100,10 @@ export class LiveMachine {
   owner?: NetworkOwner
   /** Resolves when the policy of the sandbox that claimed the machine is in force; rejects when the machine is ended instead. */
   policyInForce: Promise<void> = Promise.resolve()
+  /** Volumes in the machine. */
+  volumes = new VolumeTable()
+  /** Volumes that the machine must have when it runs again. Absent: those that it has. */
+  wantedVolumes?: readonly VolumeMount[]
   /** Why the server stopped the machine, for the build that it worked for. */
   endedBecause?: string
 

@@ -5,6 +5,9 @@ import { SandlotError } from '@sandlot/protocol'
 import { CLOSED, OPEN } from '@sandlot/protocol/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Session } from '../session.ts'
+import { SlotMounts } from '../volumes/slot-mounts.ts'
+import { VolumeBindings } from '../volumes/volume-bindings.ts'
+import { VolumeIds } from '../volumes/volume-ids.ts'
 import type { LiveMachine } from './machine.ts'
 import { mark } from './machine-folder.ts'
 import { Machines } from './machines.ts'
@@ -12,6 +15,7 @@ import { Machines } from './machines.ts'
 const KIND = { imagePath: '/image', cpuCount: 1, memoryMB: 512, diskSizeMB: 1024 }
 
 let runDir: string
+let mountsDir: string
 let machines: Machines
 let policies: unknown[]
 let thawed: string[]
@@ -22,6 +26,7 @@ beforeEach(async () => {
   thawed = []
   policyPutInForce = Promise.resolve()
   runDir = mkdtempSync(join(tmpdir(), 'sandlot-machines-test-'))
+  mountsDir = mkdtempSync(join(tmpdir(), 'sandlot-machines-test-mounts-'))
   machines = new Machines({
     names: { instance: 'i', cgroup: 'c' } as never,
     runDir,
@@ -52,6 +57,11 @@ beforeEach(async () => {
       close: async () => {},
       forget: async () => {},
     },
+    volumes: new VolumeBindings({
+      mounts: new SlotMounts(mountsDir),
+      ids: new VolumeIds({ canMap: false }),
+      onError: () => {},
+    }),
     onError: (error) => {
       throw error
     },
@@ -60,6 +70,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await machines.settle()
+  new SlotMounts(mountsDir).removeAll()
   rmSync(runDir, { recursive: true, force: true })
 })
 

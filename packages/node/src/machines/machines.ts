@@ -19,6 +19,10 @@ import type { LoginCommand } from '../guest/login-command.ts'
 import type { InstanceNames } from '../instance-names.ts'
 import type { Firewall } from '../network/firewall.ts'
 import type { SlotPool } from '../network/slots.ts'
+import { readVolumes, record as recordVolumes } from '../volumes/machine-volumes.ts'
+import { type StandInFolders, StandIns } from '../volumes/stand-ins.ts'
+import type { VolumeBindings } from '../volumes/volume-bindings.ts'
+import { isSame, type MountedVolume, VolumeTable } from '../volumes/volume-table.ts'
 import type { Cgroups } from './cgroups.ts'
 import { LiveMachine, type MachineRecord, type MachineSource, type StartOptions } from './machine.ts'
 import { MachineCleanup } from './machine-cleanup.ts'
@@ -48,6 +52,7 @@ export interface MachinesOptions {
   cgroups: Cgroups
   slots: SlotPool
   firewall: Pick<Firewall, 'setPolicy' | 'close' | 'forget'>
+  volumes: VolumeBindings
   onError: (error: unknown) => void
 }
 
@@ -57,15 +62,23 @@ export class Machines {
   readonly #machinesDir: string
   readonly #specs: MachineSpecs
   readonly #cleanup: MachineCleanup
+  readonly #standIns: StandIns
   readonly #live = new Map<string, LiveMachine>()
   #onGone: (machineId: string) => void = () => {}
 
   constructor(options: MachinesOptions) {
-    const { names, runDir, guestDir, driver, cgroups, slots, firewall, onError } = options
+    const { names, runDir, guestDir, driver, cgroups, slots, firewall, volumes, onError } = options
     const machinesDir = join(runDir, 'machines')
     this.#options = options
     this.#machinesDir = machinesDir
-    this.#specs = new MachineSpecs({ names, runDir, guestDir, canLimitSwap: cgroups.canLimitSwap })
+    this.#specs = new MachineSpecs({
+      names,
+      runDir,
+      guestDir,
+      canLimitSwap: cgroups.canLimitSwap,
+      volumesDirOf: (machineId) => volumes.dirOf(machineId),
+    })
+    this.#standIns = new StandIns(volumes.standInsDir)
     this.#cleanup = new MachineCleanup({
       names,
       runDir,
@@ -74,6 +87,7 @@ export class Machines {
       cgroups,
       slots,
       firewall,
+      volumes,
       onError,
     })
   }
@@ -106,6 +120,7 @@ export class Machines {
   async prepareFolders(): Promise<void> {
     const { runDir } = this.#options
     await this.#cleanup.emptyTrash()
+    this.#options.volumes.prepare()
     await Promise.all(
       [this.#machinesDir, join(runDir, 'overlay'), join(runDir, 'empty'), join(runDir, 'runsc')].map((dir) =>
         mkdir(dir, { recursive: true, mode: 0o700 }),
@@ -116,9 +131,9 @@ export class Machines {
   /** Starts an empty kernel, into which a later `start` of the same kind can restore. */
   async prepare(kind: Omit<MachineSource, 'buildId'>): Promise<LiveMachine> {
     const machine = await this.#make({ ...kind, buildId: '' })
-    const { machineId, dir, slot } = machine
+    const { machineId, dir } = machine
     try {
-      const spec = this.#specs.describe(kind, machine.cgroup, slot)
+      const spec = this.#specs.describe(kind, machine)
       machine.pid = await this.#options.driver.prepare({ machineId, dir }, spec)
       await mark(dir, 'prepared')
       this.#live.set(machineId, machine)
@@ -132,12 +147,24 @@ export class Machines {
    * Starts a machine and waits until its envd answers. The machine is warm until `claim`, and frozen while it is kept in
    * stock for a template or snapshot.
    */
-  async start(source: MachineSource, { isUrgent = true, prepared }: StartOptions = {}): Promise<LiveMachine> {
+  start(source: MachineSource, { prepared, ...options }: StartOptions = {}): Promise<LiveMachine> {
+    const first = [prepared]
+    return this.#standIns.during(mountedIn(source), (standIns) =>
+      this.#start(source, { ...options, prepared: first.pop() }, standIns),
+    )
+  }
+
+  async #start(
+    source: MachineSource,
+    { isUrgent = true, prepared }: StartOptions,
+    standIns: StandInFolders,
+  ): Promise<LiveMachine> {
     const machine = prepared ?? (await this.#make(source))
     const { machineId, dir, cgroup, guest } = machine
     try {
       if (prepared) await this.#assign(prepared, source.buildId)
       await this.setPolicy(machine, source.network ?? CLOSED, { owner: source.sandbox })
+      await this.#bindVolumes(machine, source, standIns)
       machine.pid = await this.#boot(machine, source, isUrgent, prepared !== undefined)
       this.#live.set(machineId, machine)
       await guest.waitUntilHealthy(HEALTHY_TIMEOUT_MS)
@@ -242,16 +269,27 @@ export class Machines {
    * Provides folder and cgroup for a machine without a network that serves one task, e.g. reading a checkpoint's files.
    * The machine's processes are dead when `work` has ended; after a crash the next start kills them.
    */
-  async aside<T>(
+  aside<T>(
     source: Omit<MachineSource, 'buildId'>,
     work: (machine: MachinePaths, spec: SpecOptions) => Promise<T>,
   ): Promise<T> {
+    return this.#standIns.during(mountedIn(source), (standIns) => this.#aside(source, standIns, work))
+  }
+
+  async #aside<T>(
+    source: Omit<MachineSource, 'buildId'>,
+    standIns: StandInFolders,
+    work: (machine: MachinePaths, spec: SpecOptions) => Promise<T>,
+  ): Promise<T> {
+    const { volumes } = this.#options
     const machineId = this.#newId()
     const cgroup = this.#cgroupOf(machineId)
     const dir = join(this.#machinesDir, machineId)
-    const spec = this.#specs.describe(source, cgroup)
+    const spec = this.#specs.describe(source, { machineId, cgroup })
     try {
       await mkdir(dir, { mode: 0o700 })
+      volumes.open(machineId)
+      for (const [slot, folder] of standIns) volumes.bindFolder({ machineId }, slot, folder)
       return await work({ machineId, dir }, spec)
     } finally {
       await this.#options.cgroups.kill(cgroup).catch(this.#options.onError)
@@ -292,7 +330,10 @@ export class Machines {
       freeze: (machine: LiveMachine) => this.freeze(machine),
     }
     const { kept, unlisted } = await recoverMachines(options, wanted)
-    for (const machine of kept) this.#live.set(machine.machineId, machine)
+    for (const machine of kept) {
+      this.#live.set(machine.machineId, machine)
+      await this.#recoverVolumes(machine)
+    }
     for (const machineId of await this.#cleanup.traces())
       if (!this.#live.has(machineId)) await this.#cleanup.remove(machineId).catch(onError)
     await slots.adopt(new Set(kept.map(({ slot }) => slot.index)))
@@ -301,10 +342,11 @@ export class Machines {
 
   /** Ends every machine of this instance, including those of a server that is gone. */
   async removeAll(): Promise<void> {
-    const { cgroups, names } = this.#options
+    const { cgroups, names, volumes } = this.#options
     for (const machine of this.#live.values()) this.#drop(machine)
     for (const machineId of await this.#cleanup.traces()) await this.#cleanup.remove(machineId)
     await cgroups.remove(names.cgroup)
+    volumes.removeAll()
   }
 
   /** Waits for the background cleanup of `end`. */
@@ -328,22 +370,52 @@ export class Machines {
     try {
       await mkdir(machine.dir, { mode: 0o700 })
       await writeRecord(machine.dir, machine.record)
+      this.#options.volumes.open(machine.machineId)
       return machine
     } catch (error) {
       throw await this.#abandon(machine, error)
     }
   }
 
+  /** Puts volumes where the processes of a checkpoint expect them; afterwards would be too late. */
+  async #bindVolumes(machine: LiveMachine, source: MachineSource, standIns: StandInFolders): Promise<void> {
+    const { volumes, onError } = this.#options
+    const mounted: MountedVolume[] = []
+    for (const volume of mountedIn(source)) {
+      const isWanted = !standIns.has(volume.slot) && source.volumes?.some((one) => isSame(one, volume))
+      const isBound = isWanted === true && (await volumes.bindIfExists(machine, volume.slot, volume, onError))
+      mounted.push({ ...volume, isBound })
+    }
+    machine.volumes = new VolumeTable(mounted)
+    for (const [slot, folder] of standIns) {
+      volumes.bindFolder(machine, slot, folder)
+      if (!mounted.some((one) => one.slot === slot)) machine.volumes.reserve(slot)
+    }
+    if (mounted.length === 0) return
+    await recordVolumes(machine, mounted)
+  }
+
+  /** Finds the volumes of a machine of a former server. */
+  async #recoverVolumes(machine: LiveMachine): Promise<void> {
+    const { volumes, onError } = this.#options
+    const recorded = await readVolumes(machine).catch((error) => {
+      onError(error)
+      return []
+    })
+    const bound = await volumes.recover(machine.machineId, recorded)
+    machine.volumes = new VolumeTable(recorded.map((one) => ({ ...one, isBound: bound.has(one.slot) })))
+  }
+
   async #boot(
-    { machineId, dir, cgroup, slot }: LiveMachine,
+    machine: LiveMachine,
     source: MachineSource,
     isUrgent: boolean,
     isPrepared: boolean,
   ): Promise<number> {
     const { driver } = this.#options
-    const spec = this.#specs.describe(source, cgroup, slot)
-    if (!source.checkpointDir) return driver.create({ machineId, dir }, spec, source)
-    return driver.restore({ machineId, dir }, spec, source.checkpointDir, { isUrgent, isPrepared })
+    const spec = this.#specs.describe(source, machine)
+    if (!source.checkpointDir) return driver.create(machine, spec, source)
+    return driver.restore(machine, spec, source.checkpointDir, { isUrgent, isPrepared })
   }
 
   /** Turns a prepared machine into one of a build. */
@@ -459,3 +531,7 @@ async function touch(guest: GuestClient, readyCommand: LoginCommand | undefined)
   // the outcome does not matter, and some ready commands only sleep
   if (readyCommand) await guest.runCommand(readyCommand, READY_TIMEOUT_MS).catch(() => {})
 }
+
+/** Only processes in memory can have volumes mounted. */
+const mountedIn = ({ checkpointDir, mountedVolumes = [] }: Omit<MachineSource, 'buildId'>) =>
+  checkpointDir ? mountedVolumes : []

@@ -56,6 +56,20 @@ describe('a checkpoint', () => {
     expect(await folder.read(ID)).toEqual(manifest)
   })
 
+  test('with volumes that no node could have written is damaged', async () => {
+    const volume = { slot: 3, volumeId: 'v', name: 'data', path: '/mnt/data' }
+    const writeWith = (volumes: unknown) =>
+      folder.write(ID, { ...described, volumes: volumes as [] }, async ({ memoryDir }) =>
+        save(memoryDir, 'x'),
+      )
+    await writeWith([volume])
+    expect(await folder.read(ID)).toMatchObject({ volumes: [volume] })
+    for (const wrong of [{ slot: 16 }, { slot: '../1' }, { path: 'relative' }, { volumeId: 1 }]) {
+      await writeWith([{ ...volume, ...wrong }])
+      await expect(folder.read(ID)).rejects.toMatchObject({ errorName: 'checkpoint_damaged' })
+    }
+  })
+
   test('that could not be written leaves no files, and the caller gets the error', async () => {
     const failing = folder.write(ID, described, async ({ memoryDir }) => {
       save(memoryDir, 'half')

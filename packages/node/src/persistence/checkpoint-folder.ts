@@ -5,6 +5,7 @@ import { writeAtomically } from '../host/atomic-writes.ts'
 import { pathExists } from '../host/path-exists.ts'
 import type { AdoptedBases } from '../takeover/adopted-bases.ts'
 import type { BasePlace } from '../takeover/base-place.ts'
+import { type SlotVolume, toSlotVolumes } from '../volumes/volume-table.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import { type Checksums, checksumsOf, findDamage } from './checksums.ts'
 
@@ -90,7 +91,7 @@ export class CheckpointFolder {
     const parsed = parse(text, checkpointId, MANIFEST) as CheckpointManifest
     const manifest = { ...parsed, ...(await this.#adopted?.placeOf(checkpointId)) }
     this.#checkPlace(manifest, checkpointId)
-    return manifest
+    return manifest.volumes ? { ...manifest, volumes: volumesOf(manifest, checkpointId) } : manifest
   }
 
   /**
@@ -242,6 +243,14 @@ function parse(text: string, checkpointId: string, file: string): unknown {
     return JSON.parse(text)
   } catch (cause) {
     throw damaged(checkpointId, `${file} is not JSON (${(cause as Error).message})`, cause)
+  }
+}
+
+function volumesOf({ volumes }: CheckpointManifest, checkpointId: string): SlotVolume[] {
+  try {
+    return toSlotVolumes(volumes)
+  } catch (cause) {
+    throw damaged(checkpointId, (cause as Error).message, cause)
   }
 }
 

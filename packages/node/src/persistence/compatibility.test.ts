@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { cpuFeatures } from '../engine/cpu-features.ts'
-import { findIncompatibility } from './compatibility.ts'
+import { SPEC_VERSION } from '../engine/oci-spec.ts'
+import { findIncompatibility, findReasonToRenew } from './compatibility.ts'
 
 const fitting = { engineVersion: 'release-1', cpuFeatures: cpuFeatures(), guestDir: '/' }
 
@@ -16,4 +17,10 @@ test('another runsc, a CPU with fewer features and a missing envd are reported',
     /lacks .*quantum/,
   )
   expect(findIncompatibility({ ...fitting, guestDir: '/nowhere' }, 'release-1')).toContain('/nowhere')
+})
+
+test('a template from before machines had slots for volumes is renewed, although its memory is compatible', () => {
+  expect(findReasonToRenew({ ...fitting, specVersion: SPEC_VERSION }, 'release-1')).toBeUndefined()
+  expect(findReasonToRenew(fitting, 'release-1')).toContain(`version 1, this server makes ${SPEC_VERSION}`)
+  expect(findIncompatibility(fitting, 'release-1')).toBeUndefined()
 })

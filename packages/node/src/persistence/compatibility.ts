@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { cpuFeatures } from '../engine/cpu-features.ts'
+import { SPEC_VERSION } from '../engine/oci-spec.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 
 /**
@@ -16,4 +17,16 @@ export function findIncompatibility(
   if (missing.length > 0) return `this machine's CPU lacks ${missing.slice(0, 8).join(', ')}`
   if (!existsSync(manifest.guestDir)) return `the envd that runs in it is missing at ${manifest.guestDir}`
   return undefined
+}
+
+/** @returns why a template should be booted again, although its memory may still be usable; undefined: it should not */
+export function findReasonToRenew(
+  manifest: Pick<CheckpointManifest, 'engineVersion' | 'cpuFeatures' | 'guestDir' | 'specVersion'>,
+  engineVersion: string,
+): string | undefined {
+  const { specVersion = 1 } = manifest
+  const isOld =
+    specVersion !== SPEC_VERSION &&
+    `its machines have version ${specVersion}, this server makes ${SPEC_VERSION}`
+  return findIncompatibility(manifest, engineVersion) ?? (isOld || undefined)
 }

@@ -8,6 +8,8 @@ import type { Cgroups } from '../machines/cgroups.ts'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import { diskSpace } from '../pressure/disk-space.ts'
+import { findStaleHolders, isStaleFailure, staleError } from '../volumes/stale-files.ts'
+import { toSlotVolumes } from '../volumes/volume-table.ts'
 import type { CheckpointFolder, CheckpointPart } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import type { CheckpointTiers } from './checkpoint-tiers.ts'
@@ -16,6 +18,8 @@ import type { FrozenMachines } from './frozen-machines.ts'
 
 /** Disk space to keep free besides the expected size of a checkpoint. */
 const SPARE_BYTES = 64 * 2 ** 20
+/** Processes that hold files may start others that do too. */
+const MAX_KILLS = 3
 
 export interface PersistenceOptions {
   /** Folder on the file system of the checkpoints. */
@@ -39,17 +43,15 @@ export class Persistence {
     this.#options = options
   }
 
-  async pause(machine: LiveMachine, checkpointId: string, hasMemory: boolean): Promise<CheckpointInfo> {
+  /** @param options.mayKill whether processes that cannot be saved are killed instead of an error */
+  async pause(
+    machine: LiveMachine,
+    checkpointId: string,
+    { hasMemory, mayKill = false }: { hasMemory: boolean; mayKill?: boolean },
+  ): Promise<CheckpointInfo> {
     const { machines, tiers, onError } = this.#options
     await this.checkSpace(machine, hasMemory)
-    await machines.freeze(machine)
-    let manifest: CheckpointManifest
-    try {
-      manifest = await this.#write(machine, checkpointId, hasMemory)
-    } catch (error) {
-      if (machine.isFrozen) await machines.thaw(machine)
-      throw error
-    }
+    const manifest = await this.#writeFrozen(machine, checkpointId, hasMemory, mayKill ? MAX_KILLS : 0)
     if (hasMemory) {
       await machines.unuse(machine)
       this.holdFrozen(machine, checkpointId)
@@ -58,6 +60,26 @@ export class Persistence {
       tiers.seal(checkpointId)
     }
     return manifest
+  }
+
+  /** Freezes and saves a machine. @param kills how often processes may be killed that cannot be saved */
+  async #writeFrozen(
+    machine: LiveMachine,
+    checkpointId: string,
+    hasMemory: boolean,
+    kills: number,
+  ): Promise<CheckpointManifest> {
+    const { machines } = this.#options
+    await machines.freeze(machine)
+    try {
+      return await this.#write(machine, checkpointId, hasMemory)
+    } catch (error) {
+      if (machine.isFrozen) await machines.thaw(machine)
+      if (!isStaleFailure(error)) throw error
+      const holders = await findStaleHolders(machine, { kill: kills > 0 })
+      if (kills === 0 || holders === '') throw staleError(holders, error)
+      return this.#writeFrozen(machine, checkpointId, hasMemory, kills - 1)
+    }
   }
 
   /** Keeps a frozen machine, and saves its file system later for a start without the memory. */
@@ -81,24 +103,37 @@ export class Persistence {
   ): Promise<CheckpointInfo & { stoppedMs: number }> {
     await this.checkSpace(machine, hasMemory)
     const started = performance.now()
-    const manifest = await this.#write(machine, checkpointId, hasMemory)
+    const manifest = await this.#write(machine, checkpointId, hasMemory).catch(async (error) => {
+      throw isStaleFailure(error)
+        ? staleError(await findStaleHolders(machine, { kill: false }), error)
+        : error
+    })
     if (!isTransient) this.#options.tiers.seal(checkpointId)
     return { ...manifest, stoppedMs: Math.round(performance.now() - started) }
   }
 
   async resume(
     checkpointId: string,
-    { hasMemory, machineId, owner, sandboxId, network }: ResumeOptions,
+    { hasMemory, machineId, owner, sandboxId, network, volumes = [] }: ResumeOptions,
   ): Promise<Resumed> {
     const { machines, frozenMachines } = this.#options
     if (machineId !== undefined && !hasMemory) await frozenMachines.saveFiles(machineId)
     const held = machineId === undefined ? undefined : frozenMachines.claim(machineId)
-    if (held && hasMemory && machines.isAlive(held)) return toResumed(held, 'hot')
+    if (held && hasMemory && machines.isAlive(held)) {
+      held.wantedVolumes = volumes
+      return toResumed(held, 'hot')
+    }
     if (held) await machines.end(held.machineId)
     return this.#options.tiers.use(checkpointId, async () => {
       const { source, reason } = await this.sourceOf(checkpointId, checkpointId, hasMemory)
       const sandbox = { sandboxId, teamId: owner }
-      const machine = await this.#startVerified(checkpointId, { ...source, owner, sandbox, network })
+      const machine = await this.#startVerified(checkpointId, {
+        ...source,
+        owner,
+        sandbox,
+        network,
+        volumes,
+      })
       return { ...toResumed(machine, source.checkpointDir ? 'restored' : 'booted'), reason }
     })
   }
@@ -154,6 +189,7 @@ export class Persistence {
       ...manifest.resources,
       hasUserProcesses: manifest.template === undefined,
       readyCommand: readyCommandOf(manifest),
+      mountedVolumes: manifest.volumes,
     }
     const incompatibility = findIncompatibility(manifest, this.#options.driver.version)
     if (hasMemory && manifest.hasMemory && !incompatibility)
@@ -177,6 +213,7 @@ export class Persistence {
       hasMemory,
       engineVersion: driver.version,
       cpuFeatures: cpuFeatures(),
+      volumes: toSlotVolumes(machine.volumes.list()),
     }
     return folder.write(checkpointId, described, ({ memoryDir, filesDir }) =>
       hasMemory ? machines.checkpoint(machine, memoryDir) : machines.saveFileSystem(machine, filesDir),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { SnapshotBuild } from '@sandlot/protocol/node'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { SPEC_VERSION } from '../engine/oci-spec.ts'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import { PackedCheckpoints } from '../packed/packed-checkpoints.ts'
 import { CheckpointFolder } from './checkpoint-folder.ts'
@@ -66,11 +67,15 @@ const unpacked = () => readdirSync(join(dir, 'checkpoints'))
 const machine = { machineId: 'm' } as LiveMachine
 
 /** Saves a checkpoint that is only packed, as most are. */
-async function saved(letter: string, { isTemplate = false, engineVersion = ENGINE } = {}) {
+async function saved(
+  letter: string,
+  { isTemplate = false, engineVersion = ENGINE, specVersion = SPEC_VERSION } = {},
+) {
   const checkpointId = `c${letter.repeat(20)}`
   const described = {
     hasMemory: true,
     engineVersion,
+    specVersion,
     resources,
     imagePath: '/image',
     guestDir: dir,

@@ -2,15 +2,15 @@ import { SandlotError } from '@sandlot/protocol'
 import type { SnapshotBuild } from '@sandlot/protocol/node'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import type { CheckpointTiers } from './checkpoint-tiers.ts'
-import { findIncompatibility } from './compatibility.ts'
+import { findReasonToRenew } from './compatibility.ts'
 import type { Persistence } from './persistence.ts'
 
 export interface StartableCheckpointsOptions {
   tiers: CheckpointTiers
   persistence: Pick<Persistence, 'sourceOf' | 'startVerifiedOnce'>
   engineVersion: string
-  /** Boots a template again under the same checkpoint id. @param incompatibility why its memory cannot be used */
-  renew: (checkpointId: string, incompatibility: string) => Promise<void>
+  /** Boots a template again under the same checkpoint id. @param reason why its memory cannot or should not be used */
+  renew: (checkpointId: string, reason: string) => Promise<void>
 }
 
 /**
@@ -47,7 +47,7 @@ export class StartableCheckpoints {
   }
 
   /**
-   * Boots a template again when its memory is incompatible; concurrent callers share a run.
+   * Boots a template again when its memory is incompatible or lacks what machines have now; concurrent callers share a run.
    * @throws SandlotError not_found, and why the boot failed; the next call retries
    */
   prepare(buildId: string): Promise<void> {
@@ -87,8 +87,8 @@ export class StartableCheckpoints {
     const { tiers, engineVersion, renew } = this.#options
     const { checkpointId } = this.#find(buildId)
     const manifest = await tiers.describe(checkpointId)
-    const incompatibility = findIncompatibility(manifest, engineVersion)
-    if (manifest.template && incompatibility) await renew(checkpointId, incompatibility)
+    const reason = findReasonToRenew(manifest, engineVersion)
+    if (manifest.template && reason) await renew(checkpointId, reason)
   }
 
   #find(buildId: string): SnapshotBuild {

@@ -9,6 +9,7 @@ import type { FrozenMachines } from '../persistence/frozen-machines.ts'
 import type { StartableCheckpoints } from '../persistence/startable-checkpoints.ts'
 import { memoryShortage } from '../pressure/memory-shortage.ts'
 import { mentionUnlisted } from '../unlisted/unlisted-data.ts'
+import type { MachineVolumes } from '../volumes/machine-volumes.ts'
 import { OneTimeSources } from './one-time-sources.ts'
 import { RecentDemand } from './recent-demand.ts'
 import type { StartPriority } from './start-priority.ts'
@@ -26,6 +27,7 @@ export const STOCK_OF_BASE = OPEN
 
 export interface MachineStartsOptions {
   machines: Machines
+  volumes: Pick<MachineVolumes, 'align'>
   tiers: CheckpointTiers
   frozenMachines: FrozenMachines
   startPriority: StartPriority
@@ -74,8 +76,15 @@ export class MachineStarts {
     const machine = await this.#oneTimeSources.during(key, source, () =>
       this.#parts.pool.takeOnce(key, { owner: source.owner ?? OWN_WORK }),
     )
-    await this.#options.machines.claim(machine)
+    const { machines, volumes } = this.#options
+    await machines.claim(machine)
     await machine.policyInForce
+    try {
+      await volumes.align(machine, source.volumes ?? [], { skipsMissing: true })
+    } catch (error) {
+      void machines.discard(machine.machineId)
+      throw error
+    }
     return machine
   }
 

@@ -13,6 +13,7 @@ import type { ErrorData } from './error-data.ts'
 import type { EventPosition, EventSubscription, SentEvent } from './events.ts'
 import type { NetworkOwner, NetworkPolicy } from './network.ts'
 import type { BuildResources } from './resources.ts'
+import type { VolumeMount } from './volumes.ts'
 
 /** A build that this machine can start sandboxes from. */
 export interface BuildInfo extends BuildResources {
@@ -63,6 +64,15 @@ export interface SnapshotOptions {
   isTransient: boolean
 }
 
+export interface PauseOptions {
+  hasMemory: boolean
+  /**
+   * Whether to kill processes that hold a file of a volume which another sandbox has deleted, as such processes cannot be
+   * saved. Default false: an error names them.
+   */
+  mayKill?: boolean
+}
+
 export interface AcquireOptions {
   /** Team that waits for the machine: teams take turns in the queue of restores. */
   owner: string
@@ -73,6 +83,8 @@ export interface AcquireOptions {
    * continues. A machine that is still frozen in memory keeps its old policy.
    */
   network: NetworkPolicy
+  /** Mounted before anything of the sandbox runs. Default: none. @throws SandlotError not_found (no such volume) */
+  volumes?: readonly VolumeMount[]
 }
 
 export interface ResumeOptions extends AcquireOptions {
@@ -96,6 +108,8 @@ export interface Resumed extends Machine {
 export interface KnownMachine extends NetworkOwner {
   machineId: string
   network: NetworkPolicy
+  /** Volumes that the machine must have. A join mounts and unmounts accordingly. Absent: those that it has. */
+  volumes?: readonly VolumeMount[]
 }
 
 /** What the control plane's rows say that this machine should have. */
@@ -185,6 +199,17 @@ export interface SandboxNode {
    */
   setNetwork(machineId: string, network: NetworkPolicy, options?: { closeExisting?: boolean }): Promise<void>
   /**
+   * Mounts one more volume into a running machine. Resolves too when the volume is there already.
+   * @throws SandlotError not_found (no such machine or volume), volume_unavailable, invalid_request (a path that cannot be
+   * a mount point, more than 16 volumes), conflict (another volume at the path, or a machine that can have none)
+   */
+  mountVolume(machineId: string, volume: VolumeMount): Promise<void>
+  /**
+   * Unmounts the volume at a path; open files stay usable. @returns false when there is none
+   * @throws SandlotError not_found
+   */
+  unmountVolume(machineId: string, path: string): Promise<boolean>
+  /**
    * Whether envd answers within a few seconds; if not, envd would not answer after a restore either. A machine that is
    * frozen for another reason, or is gone, counts as healthy, because the next call reports that.
    */
@@ -193,9 +218,10 @@ export interface SandboxNode {
   /**
    * Saves the machine and keeps it frozen in memory for a while; the node then owns the machine, and `resume` may return
    * it. When the call fails, the machine keeps running as before.
-   * @throws SandlotError disk_full before anything is stopped, checkpoint_failed, not_found
+   * @throws SandlotError disk_full before anything is stopped, checkpoint_failed, not_found, conflict (a process that
+   * cannot be saved)
    */
-  pause(machineId: string, checkpointId: string, options: { hasMemory: boolean }): Promise<CheckpointInfo>
+  pause(machineId: string, checkpointId: string, options: PauseOptions): Promise<CheckpointInfo>
   /** Saves the machine, which then keeps running. @returns also how long the machine was frozen. @throws as `pause` */
   snapshot(
     machineId: string,

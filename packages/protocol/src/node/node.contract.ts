@@ -5,10 +5,13 @@ import type { BuildJob, BuildStep } from './build.ts'
 import type { Joined, KnownState, Machine, SandboxNode } from './contract.ts'
 import type { EventSubscription, NodeEvent, NodeEventOf, NodeEventType, SentEvent } from './events.ts'
 import { CLOSED, OPEN } from './network.ts'
+import type { VolumeMount } from './volumes.ts'
 
 /** A node to run the suite on, with test-only calls that the contract does not have. */
 export interface NodeUnderContract {
   node: SandboxNode
+  /** Ids of two volumes that the node can mount, and of one that does not exist. */
+  volumes: { existing: [string, string]; missing: string }
   /** Kills the kernel of a machine. */
   killMachine(machineId: string): Promise<void>
   /** Ids that the last join did not find in the rows. */
@@ -45,6 +48,7 @@ export function nodeContract(name: string, open: () => Promise<NodeUnderContract
 
     machineTests(current)
     networkTests(current)
+    volumeTests(current)
     checkpointTests(current)
     buildTests(current)
     eventTests(current)
@@ -99,19 +103,20 @@ class ContractSuite {
     this.#subscription?.close()
   }
 
-  async acquire(): Promise<Machine> {
+  async acquire(volumes?: VolumeMount[]): Promise<Machine> {
     const machine = await this.node.acquire(this.baseId, {
       owner: OWNER,
       sandboxId: SANDBOX_ID,
       network: OPEN,
+      volumes,
     })
     this.#machineIds.add(machine.machineId)
     return machine
   }
 
   /** Starts a machine as a sandbox would: acquired and initialised. */
-  async start(): Promise<Machine> {
-    const machine = await this.acquire()
+  async start(volumes?: VolumeMount[]): Promise<Machine> {
+    const machine = await this.acquire(volumes)
     await this.init(machine)
     return machine
   }
@@ -141,7 +146,10 @@ class ContractSuite {
     return this.node.snapshot(machineId, checkpointId, { hasMemory: true, isTransient: false })
   }
 
-  resume = async (checkpointId: string, options: { hasMemory?: boolean; machineId?: string } = {}) => {
+  resume = async (
+    checkpointId: string,
+    options: { hasMemory?: boolean; machineId?: string; volumes?: VolumeMount[] } = {},
+  ) => {
     const resumed = await this.node.resume(checkpointId, {
       owner: OWNER,
       sandboxId: SANDBOX_ID,
@@ -274,6 +282,78 @@ function networkTests(current: Current): void {
     await current().resume(checkpointId, { machineId })
     await node.thaw(machineId)
     await node.setNetwork(machineId, CLOSED)
+  })
+}
+
+function volumeTests(current: Current): void {
+  const [PATH, OTHER_PATH] = ['/mnt/data', '/srv/other data']
+  const volumes = () => {
+    const { existing, missing } = current().under.volumes
+    const mount = (volumeId: string, path: string): VolumeMount => ({ volumeId, name: volumeId, path })
+    return {
+      first: mount(existing[0], PATH),
+      second: mount(existing[1], PATH),
+      missing: mount(missing, OTHER_PATH),
+    }
+  }
+
+  test('a machine has the volumes that it was acquired with, until they are unmounted', async () => {
+    const { node } = current()
+    const { first } = volumes()
+    const other = { ...first, path: OTHER_PATH, isReadOnly: true }
+    const [{ machineId }, { machineId: sharing }] = [
+      await current().start([first, other]),
+      await current().start([first]),
+    ]
+    for (const path of [PATH, OTHER_PATH]) expect(await node.unmountVolume(machineId, path)).toBe(true)
+    for (const path of [PATH, OTHER_PATH]) expect(await node.unmountVolume(machineId, path)).toBe(false)
+    expect(await node.unmountVolume(sharing, PATH)).toBe(true)
+  })
+
+  test('a volume is mounted into a running machine, also twice, and no other one at its path', async () => {
+    const { node } = current()
+    const { first, second } = volumes()
+    const { machineId } = await current().start()
+    expect(await node.unmountVolume(machineId, PATH)).toBe(false)
+    for (let i = 0; i < 2; i++) await node.mountVolume(machineId, first)
+    await expect(node.mountVolume(machineId, second)).rejects.toMatchObject({ errorName: 'conflict' })
+    expect(await node.unmountVolume(machineId, PATH)).toBe(true)
+    await node.mountVolume(machineId, second)
+    expect(await node.unmountVolume(machineId, PATH)).toBe(true)
+  })
+
+  test('a volume that does not exist is not mounted', async () => {
+    const { node } = current()
+    const { first, missing } = volumes()
+    await expect(current().acquire([first, missing])).rejects.toMatchObject({ errorName: 'not_found' })
+    const { machineId } = await current().start()
+    await expect(node.mountVolume(machineId, missing)).rejects.toMatchObject({ errorName: 'not_found' })
+    expect(await node.unmountVolume(machineId, OTHER_PATH)).toBe(false)
+  })
+
+  test('a resume mounts the volumes that it is given, and no others', async () => {
+    const { node } = current()
+    const { first, second, missing } = volumes()
+    const { machineId } = await current().start([first])
+    const checkpointId = current().newCheckpoint()
+    await node.pause(machineId, checkpointId, { hasMemory: true })
+    await expect(node.mountVolume(machineId, second)).rejects.toMatchObject({ errorName: 'not_found' })
+    const hot = await current().resume(checkpointId, { machineId, volumes: [first, missing] })
+    expect(hot.how).toBe('hot')
+    await node.thaw(machineId)
+    const files = current().newCheckpoint()
+    await node.snapshot(machineId, files, { hasMemory: false, isTransient: false })
+    expect(await node.unmountVolume(machineId, PATH)).toBe(true)
+    await node.stop(machineId)
+    for (const [saved, hasMemory] of [
+      [checkpointId, true],
+      [files, false],
+    ] as const) {
+      const other = { ...second, path: OTHER_PATH }
+      const { machineId } = await current().resume(saved, { hasMemory, volumes: [other] })
+      expect(await node.unmountVolume(machineId, PATH)).toBe(false)
+      expect(await node.unmountVolume(machineId, OTHER_PATH)).toBe(true)
+    }
   })
 }
 
@@ -608,6 +688,9 @@ function refusalTests(current: Current): void {
     await refused(node.resume(none, { ...options, hasMemory: true }), 'not_found')
     await refused(node.thaw('none'), 'not_found')
     await refused(node.setNetwork('none', OPEN), 'not_found')
+    const volume = { volumeId: current().under.volumes.existing[0], name: 'v', path: '/mnt/data' }
+    await refused(node.mountVolume('none', volume), 'not_found')
+    await refused(node.unmountVolume('none', '/mnt/data'), 'not_found')
     await refused(node.describe(none), 'not_found')
     await refused(node.diff(none, none), 'not_found')
     const build = { ...current().joined.builds[0]!, buildId: randomUUID(), checkpointId: none }

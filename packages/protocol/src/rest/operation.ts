@@ -37,6 +37,7 @@ export const TAGS = [
   { name: 'logs', description: 'What happened to a sandbox, as log lines' },
   { name: 'events', description: 'What happened to sandboxes, as structured records' },
   { name: 'templates', description: 'Build and manage the templates that sandboxes start from' },
+  { name: 'volumes', description: 'Storage that outlives sandboxes, and its files' },
   { name: 'secrets', description: 'Values for headers of requests that leave sandboxes' },
   { name: 'identity', description: 'How services verify the identity tokens of sandboxes' },
   { name: 'usage', description: 'Storage that a team uses' },

@@ -59,6 +59,7 @@ const SandboxVolumeMount = Type.Object(
   {
     name: Type.String({ maxLength: 128, description: 'Name of the volume' }),
     path: Type.String({ maxLength: 4096, description: 'Absolute path in the sandbox' }),
+    readOnly: Type.Optional(Type.Boolean({ description: 'Default false' })),
   },
   { title: 'SandboxVolumeMount' },
 )
@@ -121,7 +122,7 @@ const newSandboxProperties = {
   volumeMounts: Type.Optional(
     Type.Array(SandboxVolumeMount, {
       maxItems: 64,
-      description: 'Volumes to mount. Not available yet (501)',
+      description: 'Volumes to mount; at most 16',
     }),
   ),
 }

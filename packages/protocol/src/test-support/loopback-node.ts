@@ -22,6 +22,8 @@ const METHODS = [
   'resume',
   'thaw',
   'setNetwork',
+  'mountVolume',
+  'unmountVolume',
   'checkpoints',
   'describe',
   'diff',

@@ -30,16 +30,8 @@ type Operation<Status extends number, Body, In extends Parts = object> = {
 /** Routes of the REST API: the routes of `/openapi.json`, and routes of E2B that Sandlot does not implement yet. */
 export interface paths extends Described, LaterPaths {}
 
-/** Routes for volumes and team metrics (wire spec, sections 2.5 to 2.8), which answer 501. */
+/** Routes for team metrics (wire spec, section 2.8), which answer 501. */
 interface LaterPaths {
-  '/volumes': {
-    get: Operation<200, Schema<'Volume'>[]>
-    post: Operation<201, Schema<'VolumeAndToken'>, { body: Schema<'NewVolume'> }>
-  }
-  '/volumes/{volumeID}': {
-    get: Operation<200, Schema<'VolumeAndToken'>, { path: { volumeID: string } }>
-    delete: Operation<204, undefined, { path: { volumeID: string } }>
-  }
   '/teams/{teamID}/metrics': {
     get: Operation<
       200,

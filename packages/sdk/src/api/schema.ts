@@ -17,16 +17,12 @@ export interface components {
 export type Schema<Name extends keyof components['schemas']> = components['schemas'][Name]
 
 /**
- * Bodies for volumes and team metrics (wire spec, sections 2.5 to 2.8), and names that only E2B's document
+ * Bodies for team metrics (wire spec, section 2.8), and names that only E2B's document
  * has.
  */
 interface LaterSchemas {
   MinFreeDiskMb: number
   SandboxAutoResumeEnabled: boolean
-
-  Volume: { volumeID: string; name: string }
-  VolumeAndToken: Schema<'Volume'> & { token: string; domain?: string }
-  NewVolume: { name: string }
 
   TeamMetric: {
     timestamp: string

@@ -92,6 +92,64 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/volumecontent/{volumeID}/path": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Describe an entry of a volume; a link is described itself. All these calls need the token of the volume */
+        get: operations["statVolumePath"];
+        put?: never;
+        post?: never;
+        /** Remove an entry with everything below it */
+        delete: operations["deleteVolumePath"];
+        options?: never;
+        head?: never;
+        /** Change owner and permissions of an entry */
+        patch: operations["updateVolumePath"];
+        trace?: never;
+    };
+    "/volumecontent/{volumeID}/dir": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List a directory, as a stream: of any size, and in no order */
+        get: operations["listVolumeDirectory"];
+        put?: never;
+        /** Make a directory */
+        post: operations["makeVolumeDirectory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/volumecontent/{volumeID}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a file, or one range of it
+         * @description A `Range` with `If-Range: <ETag>` continues a download that broke off.
+         */
+        get: operations["readVolumeFile"];
+        /** Write a file, which appears when it is complete */
+        put: operations["writeVolumeFile"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sandboxes": {
         parameters: {
             query?: never;
@@ -916,6 +974,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/volumes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the volumes of the team */
+        get: operations["listVolumes"];
+        put?: never;
+        /** Create a volume, empty or with the files of another */
+        post: operations["createVolume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/volumes/trash": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the deleted volumes that can be restored */
+        get: operations["listDeletedVolumes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/volumes/{volumeID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Describe a volume, with a new token for its files */
+        get: operations["getVolume"];
+        put?: never;
+        post?: never;
+        /** Delete a volume; it can be restored for a day */
+        delete: operations["deleteVolume"];
+        options?: never;
+        head?: never;
+        /** Enlarge a volume */
+        patch: operations["updateVolume"];
+        trace?: never;
+    };
+    "/volumes/{volumeID}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Restore a deleted volume */
+        post: operations["restoreVolume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/usage/storage": {
         parameters: {
             query?: never;
@@ -1222,6 +1351,22 @@ export interface components {
             name: string;
             tags: string[];
         };
+        DeletedVolume: {
+            volumeID: string;
+            /** @description Unique within the team */
+            name: string;
+            /** @description Size of the file system of the volume */
+            sizeMB: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            deletedAt: string;
+            /**
+             * Format: date-time
+             * @description From then on it cannot be restored
+             */
+            removedAt: string;
+        };
         /** @description Disk in MiB */
         DiskSizeMB: number;
         /** @description Only where the proxy reads requests */
@@ -1282,7 +1427,7 @@ export interface components {
             code: number;
             /** @description What is wrong and what to do about it, for people */
             message: string;
-            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, store_unavailable, operation_timeout, disk_full */
+            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, volume_unavailable, store_unavailable, operation_timeout, disk_full */
             error_code?: string;
         };
         /** @description Login to the registry of fromImage */
@@ -1399,7 +1544,7 @@ export interface components {
             envVars?: components["schemas"]["EnvVars"];
             mcp?: components["schemas"]["Mcp"];
             iam?: components["schemas"]["SandboxIam"] | null;
-            /** @description Volumes to mount. Not available yet (501) */
+            /** @description Volumes to mount; at most 16 */
             volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
             /**
              * @description Seconds to live, from now
@@ -1433,7 +1578,7 @@ export interface components {
             envVars?: components["schemas"]["EnvVars"];
             mcp?: components["schemas"]["Mcp"];
             iam?: components["schemas"]["SandboxIam"] | null;
-            /** @description Volumes to mount. Not available yet (501) */
+            /** @description Volumes to mount; at most 16 */
             volumeMounts?: components["schemas"]["SandboxVolumeMount"][];
             /**
              * @description Seconds to live, from now
@@ -1450,6 +1595,14 @@ export interface components {
         };
         NewTeamAPIKey: {
             name: string;
+        };
+        NewVolume: {
+            /** @description 1 to 128 letters, digits, `-` and `_` */
+            name: string;
+            /** @description Default: 10240, or the size of `from` */
+            sizeMB?: number;
+            /** @description Id of a volume whose files are copied, as they are at one moment: programs that write to it wait until the copy is made */
+            from?: string;
         };
         /** @description Error of RFC 6749, section 5.2 */
         OAuthError: {
@@ -1877,6 +2030,8 @@ export interface components {
             name: string;
             /** @description Absolute path in the sandbox */
             path: string;
+            /** @description Default false */
+            readOnly?: boolean;
         };
         SandboxesWithMetrics: {
             /** @description By sandbox, under the name that sandbox_ids used */
@@ -2194,6 +2349,75 @@ export interface components {
         UpdateTeamAPIKey: {
             name: string;
         };
+        Volume: {
+            volumeID: string;
+            /** @description Unique within the team */
+            name: string;
+            /** @description Size of the file system of the volume */
+            sizeMB: number;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        VolumeAndToken: {
+            volumeID: string;
+            /** @description Unique within the team */
+            name: string;
+            /** @description Size of the file system of the volume */
+            sizeMB: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Bearer token for the files of this volume; it expires after 24 hours */
+            token: string;
+            /** @description Domain of the content API, `api.<domain>` */
+            domain?: string;
+            /** @description Disk that the files take. Absent where the file system does not tell */
+            usedMB?: number;
+            /**
+             * @description How the files of `from` were copied: `reflink` shares blocks and takes no disk, `copy` takes time and disk
+             * @enum {string}
+             */
+            copied?: "reflink" | "copy";
+        };
+        VolumeAttributes: {
+            /** @description Default 0 for a new entry */
+            uid?: number;
+            /** @description Default 0 for a new entry */
+            gid?: number;
+            /** @description Default 0644, of directories 0755 (in decimal 420, 493) */
+            mode?: number;
+        };
+        VolumeContentError: {
+            code: string;
+            message: string;
+        };
+        VolumeEntryStat: {
+            name: string;
+            /**
+             * @description `unknown`: a pipe, a socket or a device, which is never opened
+             * @enum {string}
+             */
+            type: "file" | "directory" | "symlink" | "unknown";
+            path: string;
+            /** @description The path in Base64, when it is not UTF-8 */
+            pathBytes?: string;
+            /** @description Bytes */
+            size: number;
+            mode: number;
+            uid: number;
+            gid: number;
+            /** Format: date-time */
+            atime: string;
+            /** Format: date-time */
+            mtime: string;
+            /** Format: date-time */
+            ctime: string;
+            /** @description What a symbolic link contains */
+            target?: string;
+        };
+        VolumeUpdate: {
+            /** @description At least the present size */
+            sizeMB: number;
+        };
     };
     responses: {
         /**
@@ -2348,6 +2572,8 @@ export interface components {
          *     `checkpoint_store_unavailable`: Repeat the request later: the object store does not answer.
          *
          *     `secrets_unavailable`: Ask the administrator to give the server the key that secrets are encrypted with: its log says what is wrong.
+         *
+         *     `volume_unavailable`: Repeat the request later: the volume cannot be mounted on this machine now. `sandlot doctor` says why.
          *
          *     `store_unavailable`: Repeat the request later: the database does not answer.
          */
@@ -2599,6 +2825,657 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+        };
+    };
+    statVolumePath: {
+        parameters: {
+            query: {
+                /** @description Path from the root of the volume. Bytes that are not UTF-8 are percent-encoded. Links are resolved inside the volume */
+                path: string;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeEntryStat"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+        };
+    };
+    deleteVolumePath: {
+        parameters: {
+            query: {
+                /** @description Path from the root of the volume. Bytes that are not UTF-8 are percent-encoded. Links are resolved inside the volume */
+                path: string;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+        };
+    };
+    updateVolumePath: {
+        parameters: {
+            query: {
+                /** @description Path from the root of the volume. Bytes that are not UTF-8 are percent-encoded. Links are resolved inside the volume */
+                path: string;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["VolumeAttributes"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeEntryStat"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+        };
+    };
+    listVolumeDirectory: {
+        parameters: {
+            query: {
+                /** @description Path from the root of the volume. Bytes that are not UTF-8 are percent-encoded. Links are resolved inside the volume */
+                path: string;
+                /** @description Levels of directories */
+                depth?: number;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeEntryStat"][];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+        };
+    };
+    makeVolumeDirectory: {
+        parameters: {
+            query: {
+                /** @description Path from the root of the volume. Bytes that are not UTF-8 are percent-encoded. Links are resolved inside the volume */
+                path: string;
+                /** @description Default 0 for a new entry */
+                uid?: number;
+                /** @description Default 0 for a new entry */
+                gid?: number;
+                /** @description Default 0644, of directories 0755 (in decimal 420, 493) */
+                mode?: number;
+                /** @description Make missing parents, and accept an existing directory */
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeEntryStat"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+        };
+    };
+    readVolumeFile: {
+        parameters: {
+            query: {
+                /** @description Path from the root of the volume. Bytes that are not UTF-8 are percent-encoded. Links are resolved inside the volume */
+                path: string;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                };
+            };
+        };
+    };
+    writeVolumeFile: {
+        parameters: {
+            query: {
+                /** @description Path from the root of the volume. Bytes that are not UTF-8 are percent-encoded. Links are resolved inside the volume */
+                path: string;
+                /** @description Default 0 for a new entry */
+                uid?: number;
+                /** @description Default 0 for a new entry */
+                gid?: number;
+                /** @description Default 0644, of directories 0755 (in decimal 420, 493) */
+                mode?: number;
+                /** @description Replace an existing file, and make missing parents */
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeEntryStat"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
         };
@@ -4603,6 +5480,229 @@ export interface operations {
             401: components["responses"]["401"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    listVolumes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Volume"][];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    createVolume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVolume"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeAndToken"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    listDeletedVolumes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedVolume"][];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    getVolume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `vol` and 17 letters and digits */
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeAndToken"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    deleteVolume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `vol` and 17 letters and digits */
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            409: components["responses"]["409"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    updateVolume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `vol` and 17 letters and digits */
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VolumeUpdate"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeAndToken"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            507: components["responses"]["507"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    restoreVolume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `vol` and 17 letters and digits */
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeAndToken"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            409: components["responses"]["409"];
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];

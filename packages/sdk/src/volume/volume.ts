@@ -19,6 +19,14 @@ import type {
 /** Timeout for transfers, as a file may be large and the connection slow. */
 const FILE_TIMEOUT_MS = 3_600_000
 
+/** How to create a volume. */
+export type NewVolumeOpts = ConnectionOpts & {
+  /** Size in MB. @default 10_240, or the size of `from` */
+  sizeMB?: number
+  /** Volume, or its id, whose files are copied as they are at one moment. @default none: the volume is empty */
+  from?: Volume | string
+}
+
 /** Data to write to a file. */
 type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array>
 
@@ -65,17 +73,18 @@ export class Volume extends ClientFactory {
    * Creates a volume.
    *
    * @param name letters, digits, `-` and `_`, unique within the team
+   * @param opts `sizeMB` and `from` are Sandlot's
    * @throws {@link VolumeError} if the name is taken or has other characters
    */
   static async create<V extends typeof Volume>(
     this: V,
     name: string,
-    opts?: ConnectionOpts,
+    opts?: NewVolumeOpts,
   ): Promise<InstanceType<V>> {
     const config = new ConnectionConfig(this.resolveOpts(opts))
     const api = await openApi(config)
     const answer = await api.POST('/volumes', {
-      body: { name },
+      body: { name, sizeMB: opts?.sizeMB, from: opts?.from && idOf(opts.from) },
       signal: config.getSignal(undefined, opts?.signal),
     })
     throwOnError(answer)
@@ -292,6 +301,8 @@ export class Volume extends ClientFactory {
     }
   }
 }
+
+const idOf = (volume: Volume | string): string => (typeof volume === 'string' ? volume : volume.volumeId)
 
 const writeQuery = ({ uid, gid, mode, force }: VolumeWriteOpts = {}) => ({ uid, gid, mode, force })
 

@@ -21,6 +21,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Default: 4 KiB every 10 s, 2 minutes in all. */
     bodyPace?: BodyPace
+    /** How fast the client must take the answer. Default: all of it within 2 minutes. */
+    answerPace?: BodyPace
   }
 }
 
@@ -33,8 +35,13 @@ export function setDeadlines(app: FastifyInstance): void {
     if (hasBody(request.raw)) watchBody(request, reply)
     done()
   })
-  app.addHook('onSend', (_request, reply, _payload, done) => {
+  app.addHook('onSend', (request, reply, _payload, done) => {
     const { raw } = reply
+    const pace = request.routeOptions.config.answerPace
+    if (pace) {
+      watchAnswer(raw, pace)
+      return done()
+    }
     const timer = setTimeout(() => (raw.socket ?? raw).destroy(), ANSWER_TIMEOUT_MS).unref()
     raw.once('close', () => clearTimeout(timer))
     done()
@@ -65,6 +72,18 @@ function watchBody({ raw, routeOptions }: FastifyRequest, reply: FastifyReply): 
     giveUp(raw, reply)
   }, intervalMs).unref()
   raw.once('end', () => clearInterval(timer))
+  raw.once('close', () => clearInterval(timer))
+}
+
+/** Cuts the connection of a client that does not take a long answer any more. */
+function watchAnswer(raw: FastifyReply['raw'], { totalMs, intervalMs, minBytes }: BodyPace): void {
+  const end = performance.now() + totalMs
+  let before = 0
+  const timer = setInterval(() => {
+    const sent = raw.socket?.bytesWritten ?? 0
+    if (sent - before >= minBytes && performance.now() < end) before = sent
+    else (raw.socket ?? raw).destroy()
+  }, intervalMs).unref()
   raw.once('close', () => clearInterval(timer))
 }
 

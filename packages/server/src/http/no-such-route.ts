@@ -3,7 +3,6 @@ import type { FastifyRequest } from 'fastify'
 
 /** Parts of E2B's API that this version lacks: a 404 would look as if only the volume were missing. */
 const LATER: ReadonlyArray<[path: RegExp, what: string]> = [
-  [/^\/volume(s|content)(\/|$)/, 'volumes are'],
   [/^\/events\/webhooks(\/|$)/, 'webhooks are'],
   [/^\/teams\/[^/]+\/metrics(\/|$)/, 'metrics of teams are'],
 ]

@@ -31,6 +31,11 @@ export const toListed = (sandbox: LiveSandbox): ListedSandbox => ({
   state: sandbox.state === 'running' ? 'running' : 'paused',
   envdVersion: ENVD_VERSION,
   envdUnresponsiveAtPause: savedAs(sandbox)?.isGuestUnresponsive || undefined,
+  volumeMounts: sandbox.settings.volumeMounts?.map(({ name, path, isReadOnly }) => ({
+    name,
+    path,
+    readOnly: isReadOnly,
+  })),
 })
 
 /** How a paused sandbox was saved; undefined in every other state. */

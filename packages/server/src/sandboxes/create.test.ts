@@ -116,10 +116,10 @@ test.each([
   expect(t.node.machines.size).toBe(0)
 })
 
-test('volumeMounts are a 501 instead of being ignored', async () => {
+test('volumeMounts of a server without volumes are refused instead of being ignored', async () => {
   const volumeMounts = [{ name: 'a', path: '/a' }]
   const { status, body } = await t.call('POST', '/v2/sandboxes', { templateID: 'base', volumeMounts })
-  expect([status, body.code, body.error_code]).toEqual([501, 501, 'not_implemented'])
+  expect([status, body.message]).toEqual([400, 'Volume mounts are not enabled.'])
   expect(t.node.machines.size).toBe(0)
 })
 

@@ -81,6 +81,7 @@ export class Forks {
         owner: team.teamId,
         sandboxId,
         network: networkPolicyOf(source.settings),
+        volumes: source.settings.volumeMounts,
       })
       const startedAtMs = now()
       const fork: LiveSandbox = {

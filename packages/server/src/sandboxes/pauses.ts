@@ -97,7 +97,9 @@ export class Pauses {
     registry.suspend(sandbox)
     let saved: CheckpointInfo
     try {
-      saved = await node.pause(sandbox.machineId, checkpointId, { hasMemory })
+      // nobody is there at a deadline who could end a process that stands in the way
+      const mayKill = why === 'auto-pause'
+      saved = await node.pause(sandbox.machineId, checkpointId, { hasMemory, mayKill })
     } catch (error) {
       await this.#undoPause(sandbox, checkpointId)
       throw error
@@ -196,6 +198,7 @@ export class Pauses {
           owner: team.teamId,
           sandboxId: sandbox.sandboxId,
           network: networkPolicyOf(sandbox.settings),
+          volumes: sandbox.settings.volumeMounts,
         })
         .catch((error) => this.#offerOlder(sandbox, error))
       const resumed: LiveSandbox = { ...sandbox, machineId, address, executionId: randomUUID() }

@@ -76,6 +76,7 @@ const knownMachine = ({ machineId, sandboxId, teamId, settings }: LiveSandbox): 
   sandboxId,
   teamId,
   network: networkPolicyOf(settings),
+  volumes: settings.volumeMounts,
 })
 
 /**

@@ -74,6 +74,7 @@ export class Rollbacks {
       owner: team.teamId,
       sandboxId: sandbox.sandboxId,
       network: networkPolicyOf(sandbox.settings),
+      volumes: sandbox.settings.volumeMounts,
     })
     const before = sandbox.machineId
     const executionId = randomUUID()

@@ -1,4 +1,4 @@
-import type { BuildResources } from '@sandlot/protocol/node'
+import type { BuildResources, VolumeMount } from '@sandlot/protocol/node'
 import type { SandboxNetworkConfig } from '@sandlot/protocol/rest'
 import type { IamTokens } from './iam-tokens.ts'
 import type { KillReason, SandboxState } from './state.ts'
@@ -14,6 +14,8 @@ export interface SandboxSettings {
   iam?: { tokens: IamTokens }
   maskRequestHost?: string
   mcp?: unknown
+  /** Volumes in the sandbox, those of a fork as in its source. */
+  volumeMounts?: VolumeMount[]
   /** Environment of every process; sent again to a machine that boots. */
   envVars?: Record<string, string>
   /** Pauses the sandbox at the deadline; absent: the sandbox is killed (`deadlines.ts`). */

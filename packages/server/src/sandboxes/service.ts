@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { newAccessToken, newSandboxId, SandlotError } from '@sandlot/protocol'
+import type { VolumeMount } from '@sandlot/protocol/node'
 import type { NewSandbox } from '@sandlot/protocol/rest'
 import type { Team } from '../teams/team.ts'
 import { runtimeEnvVarsOf, type Startable } from '../templates/registry.ts'
@@ -21,6 +22,8 @@ export interface SandboxServiceOptions {
   /** Refuses to create sandboxes without an access token, which anyone who knows the id can use. */
   requireSecure: boolean
   networkLimits: NetworkLimits
+  /** Finds the volumes that a create names. @throws SandlotError invalid_request */
+  mountsOf: (teamId: string, asked: NonNullable<NewSandbox['volumeMounts']>) => Promise<VolumeMount[]>
 }
 
 export interface ListOptions {
@@ -35,10 +38,13 @@ export class SandboxService {
   readonly #deadlines: Deadlines
   readonly #requireSecure: boolean
   readonly #networkLimits: NetworkLimits
+  readonly #mountsOf: SandboxServiceOptions['mountsOf']
   #isDraining = false
 
-  constructor({ operations, lifecycle, deadlines, requireSecure, networkLimits }: SandboxServiceOptions) {
+  constructor(options: SandboxServiceOptions) {
+    const { operations, lifecycle, deadlines, requireSecure, networkLimits, mountsOf } = options
     this.#operations = operations
+    this.#mountsOf = mountsOf
     this.#lifecycle = lifecycle
     this.#deadlines = deadlines
     this.#requireSecure = requireSecure
@@ -60,6 +66,8 @@ export class SandboxService {
     )
     // stored with the sandbox, because the template may be rebuilt while the sandbox is paused
     settings.envVars = { ...runtimeEnvVarsOf(startable.build), ...settings.envVars }
+    if (body.volumeMounts?.length)
+      settings.volumeMounts = await this.#mountsOf(team.teamId, body.volumeMounts)
     const release = this.#operations.limits.reserve(team)
     return this.#operations.pending.add(
       this.#create(team, startable, settings, body, release).finally(release),
@@ -87,6 +95,7 @@ export class SandboxService {
         owner: team.teamId,
         sandboxId,
         network: networkPolicyOf(settings),
+        volumes: settings.volumeMounts,
       })
       const sandbox = this.#starting(team, { template, build }, settings, { ...machine, sandboxId })
       sandbox.metadata = body.metadata ?? {}

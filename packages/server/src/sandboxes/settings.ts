@@ -12,14 +12,9 @@ const MAX_FREE_FORM_BYTES = 64 * 1024
 const MAX_FREE_FORM_DEPTH = 64
 const FREE_FORM = ['metadata', 'envVars', 'mcp', 'iam', 'volumeMounts'] as const
 
-/** Refuses options that this version lacks, so that no caller gets a sandbox without an option that it asked for. */
-const later = (what: string): never => {
-  throw new SandlotError('not_implemented', `${what} is not part of this version of Sandlot yet`)
-}
-
 /**
  * Checks what the schema of a create cannot express, and returns the settings that are kept with the sandbox.
- * @throws SandlotError invalid_request, not_implemented
+ * @throws SandlotError invalid_request
  */
 export function settingsOf(body: NewSandbox, limits: NetworkLimits): SandboxSettings {
   checkFreeForm(body)
@@ -36,7 +31,6 @@ export function settingsOf(body: NewSandbox, limits: NetworkLimits): SandboxSett
       'invalid_request',
       'allowPublicTraffic: false needs a sandbox with an access token: set secure to true',
     )
-  if (body.volumeMounts?.length) later('volumeMounts')
   const tokens = iamTokensOf(body.iam)
   return {
     secure: body.secure === true,

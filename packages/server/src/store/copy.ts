@@ -37,6 +37,7 @@ const KEYS: Record<CopiedTable, string[]> = {
   secrets: ['id'],
   identity_keys: ['sequence'],
   egress_records: ['sequence'],
+  volumes: ['id'],
 }
 const TABLES = Object.entries(KEYS).map(([name, key]) => ({ name: name as CopiedTable, key }))
 

@@ -77,7 +77,7 @@ function expectedAfter(version: number, before: Tables): Tables {
 const versions = Array.from({ length: SCHEMA_VERSION - 1 }, (_, i) => i + 1)
 
 test('there is a database of every version before the present one', () => {
-  expect(readdirSync(FIXTURES).sort()).toEqual(versions.map((version) => `version-${version}.sql`))
+  expect(readdirSync(FIXTURES).sort()).toEqual(versions.map((version) => `version-${version}.sql`).sort())
 })
 
 describe.each(versions)('a SQLite database that the code of version %i made', (version) => {

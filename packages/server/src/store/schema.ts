@@ -30,6 +30,7 @@ export interface Schema {
   secrets: SecretsTable
   identity_keys: IdentityKeysTable
   egress_records: EgressRecordsTable
+  volumes: VolumesTable
   control_plane_lease: ControlPlaneLeaseTable
 }
 
@@ -47,6 +48,7 @@ export interface PlansTable {
   unfinished_builds: number | null
   uploads: number | null
   upload_mb: number | null
+  volume_mb: number | null
   diffs: number | null
 }
 
@@ -317,6 +319,20 @@ export interface EgressRecordsTable {
   http_host: string | null
   http_path: string | null
   http_status: number | null
+}
+
+/** Volumes of teams; their files are in the folder of volumes, by id. */
+export interface VolumesTable {
+  id: string
+  team_id: string
+  /** Unique among the volumes of the team that are not deleted. */
+  name: string
+  size_bytes: number
+  created_at: number
+  /** Null: the server stopped while it created the files. */
+  ready_at: number | null
+  /** Not null: the volume can be restored for a while. */
+  deleted_at: number | null
 }
 
 /** One row that names the active server of a PostgreSQL database (docs/adr/0032). */

@@ -80,6 +80,13 @@ export const TEAM_LIMITS = {
   egressRecords: 200_000,
   /** Requests that wait for such records [rate_limited]. */
   egressFollowers: 100,
+  /** Volumes, those that can be restored included [quota_exceeded]. */
+  volumes: 100,
+  /** Sizes of these volumes together [quota_exceeded]. `plan.volumeMB`. */
+  volumesMB: 1_048_576,
+  /** Size of one volume [invalid_request], and of a new one for which nothing was asked. */
+  volumeMB: 1_048_576,
+  defaultVolumeMB: 10_240,
   /** Secrets that exist [secret_limit_reached]. */
   secrets: 50,
   /** Checkpoints of a sandbox beside the newest and its snapshots; `PUT /sandboxes/{id}/keep` sets another number. */
@@ -216,6 +223,21 @@ export class TeamLimits {
       throw new SandlotError(
         'secret_limit_reached',
         `team '${name}' has ${count} secrets, at most ${TEAM_LIMITS.secrets} live secrets are allowed: delete some`,
+      )
+  }
+
+  /** @param wanted volumes that the team would have @throws SandlotError quota_exceeded */
+  checkVolumes({ name, plan }: Team, wanted: { count: number; sizeBytes: number }): void {
+    if (wanted.count > TEAM_LIMITS.volumes)
+      throw new SandlotError(
+        'quota_exceeded',
+        `team '${name}' has ${wanted.count - 1} volumes, ${TEAM_LIMITS.volumes} are allowed, deleted ones included for a day: delete some`,
+      )
+    const limitMB = plan.volumeMB ?? TEAM_LIMITS.volumesMB
+    if (wanted.sizeBytes > limitMB * MiB)
+      throw new SandlotError(
+        'quota_exceeded',
+        `team '${name}' would have volumes of ${toFullMB(wanted.sizeBytes)} MB, its plan allows ${limitMB}: delete some, or ask for a smaller one`,
       )
   }
 

@@ -19,6 +19,8 @@ export interface Plan {
   uploads: number
   /** Megabytes of these archives. null: a share of the disk, see `uploadShare` in `limits.ts`. */
   uploadMB: number | null
+  /** Megabytes of all volumes together, those in the trash included. null: see `volumesMB` in `limits.ts`. */
+  volumeMB: number | null
   /** Diffs at a time. The machine makes two at a time, for all teams; more wait for their turn. */
   diffs: number
 }

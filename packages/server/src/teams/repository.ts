@@ -55,6 +55,7 @@ export interface TeamRow {
   unfinished_builds: number | null
   uploads: number | null
   upload_mb: number | null
+  volume_mb: number | null
   diffs: number | null
 }
 
@@ -73,6 +74,7 @@ export const teamColumns = [
   'plans.unfinished_builds',
   'plans.uploads',
   'plans.upload_mb',
+  'plans.volume_mb',
   'plans.diffs',
 ] as const
 
@@ -95,6 +97,7 @@ export const toTeam = (row: TeamRow): Team => ({
     unfinishedBuilds: row.unfinished_builds ?? TEAM_LIMITS.unfinishedBuilds,
     uploads: row.uploads ?? TEAM_LIMITS.uploads,
     uploadMB: row.upload_mb,
+    volumeMB: row.volume_mb,
     diffs: row.diffs ?? TEAM_LIMITS.diffs,
   },
 })

@@ -19,6 +19,7 @@ import {
   type MachineInit,
   type MachineSample,
   type NetworkPolicy,
+  type PauseOptions,
   type ReleasePlan,
   type ResumeOptions,
   type SandboxNode,
@@ -26,6 +27,7 @@ import {
   type SnapshotBuild,
   type SnapshotOptions,
   toErrorData,
+  type VolumeMount,
 } from '@sandlot/protocol/node'
 
 const RESOURCES = { cpuCount: 2, memoryMB: 1024, diskSizeMB: 10240 }
@@ -53,6 +55,10 @@ export class NodeDouble implements SandboxNode {
   readonly machines = new Map<string, MachineInit | undefined>()
   /** Network policy of every machine that was ever started. */
   readonly policies = new Map<string, NetworkPolicy>()
+  /** Volumes of every machine that was ever started. */
+  readonly volumes = new Map<string, readonly VolumeMount[]>()
+  /** Ids of volumes that do not exist. */
+  readonly missingVolumes = new Set<string>()
   readonly events = new EventLog((error) => {
     throw error
   })
@@ -257,7 +263,7 @@ export class NodeDouble implements SandboxNode {
   /** Machines whose envd does not answer. */
   readonly unresponsive = new Set<string>()
   isGuestHealthy = async (machineId: string) => !this.unresponsive.has(machineId)
-  async pause(machineId: string, checkpointId: string, { hasMemory }: { hasMemory: boolean }) {
+  async pause(machineId: string, checkpointId: string, { hasMemory }: PauseOptions) {
     this.#checkAlive(machineId)
     const info = await this.#save(checkpointId)
     if (hasMemory) this.frozen.add(machineId)
@@ -278,10 +284,12 @@ export class NodeDouble implements SandboxNode {
     if (this.damaged.has(checkpointId)) throw new SandlotError('checkpoint_damaged', 'a bit flipped')
     if (machineId && hasMemory && this.frozen.has(machineId)) {
       this.#sessions.set(machineId, this.known?.sessionId)
+      this.#mount(machineId, options.volumes)
       return { machineId, buildId: 'b1', address: ADDRESS, how: 'hot' as const }
     }
     if (machineId && this.frozen.has(machineId)) this.#end(machineId)
-    const machine = await this.#start(checkpointId, options)
+    const volumes = options.volumes?.filter(({ volumeId }) => !this.missingVolumes.has(volumeId))
+    const machine = await this.#start(checkpointId, { ...options, volumes })
     return { ...machine, how: hasMemory ? ('restored' as const) : ('booted' as const) }
   }
   async thaw(machineId: string) {
@@ -315,16 +323,44 @@ export class NodeDouble implements SandboxNode {
       throw new SandlotError('not_found', `'${buildId}' was deleted`)
     return this.#start(buildId, options)
   }
-  async #start(buildId: string, { owner, network }: AcquireOptions) {
+  #mount(machineId: string, volumes: readonly VolumeMount[] = []): void {
+    const existing = volumes.filter(({ volumeId }) => !this.missingVolumes.has(volumeId))
+    this.volumes.set(machineId, existing)
+  }
+  #checkVolume({ volumeId, name }: VolumeMount): void {
+    if (this.missingVolumes.has(volumeId))
+      throw new SandlotError('not_found', `volume '${name}' does not exist`)
+  }
+  async mountVolume(machineId: string, volume: VolumeMount) {
+    this.#checkAlive(machineId)
+    if (this.frozen.has(machineId)) throw new SandlotError('not_found', `machine '${machineId}' does not run`)
+    const mounted = this.volumes.get(machineId) ?? []
+    const other = mounted.find(({ path }) => path === volume.path)
+    if (other && other.volumeId !== volume.volumeId)
+      throw new SandlotError('conflict', `path '${volume.path}' is already used by volume '${other.name}'`)
+    this.#checkVolume(volume)
+    if (!other) this.volumes.set(machineId, [...mounted, volume])
+  }
+  async unmountVolume(machineId: string, path: string) {
+    this.#checkAlive(machineId)
+    if (this.frozen.has(machineId)) throw new SandlotError('not_found', `machine '${machineId}' does not run`)
+    const mounted = this.volumes.get(machineId) ?? []
+    const rest = mounted.filter((one) => one.path !== path)
+    this.volumes.set(machineId, rest)
+    return rest.length < mounted.length
+  }
+  async #start(buildId: string, { owner, network, volumes = [] }: AcquireOptions) {
     this.acquireCalls++
     this.owners.push(owner)
     this.acquired.push(buildId)
     const sessionId = this.known?.sessionId
     await this.acquiring
+    for (const volume of volumes) this.#checkVolume(volume)
     const machineId = `m${this.#next++}`
     this.machines.set(machineId, undefined)
     this.#sessions.set(machineId, sessionId)
     this.policies.set(machineId, network)
+    this.#mount(machineId, volumes)
     return { machineId, buildId, address: ADDRESS }
   }
   /** How many of the next changes of a policy fail. */

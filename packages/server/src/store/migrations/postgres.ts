@@ -117,4 +117,11 @@ export const postgresMigrations: string[][] = [
     `create index egress_records_by_sandbox on egress_records (sandbox_id, sequence, verdict)`,
     `create index egress_records_by_team on egress_records (team_id, sequence)`,
   ]),
+  byBytes([
+    `alter table plans add column volume_mb integer`,
+    `create table volumes (id text primary key, team_id text not null references teams(id), name text not null,
+      size_bytes bigint not null, created_at bigint not null, ready_at bigint, deleted_at bigint)`,
+    `create unique index volumes_by_name on volumes (team_id, name) where deleted_at is null`,
+    `create index volumes_deleted on volumes (deleted_at) where deleted_at is not null`,
+  ]),
 ]

@@ -1,0 +1,27 @@
+import { join } from 'node:path'
+import { namesFor } from '@sandlot/node/instance-names'
+import { Volumes } from '@sandlot/volumes'
+import type { Logger } from 'pino'
+import type { Settings } from './settings.ts'
+
+/** Folder for the mounts of attached volumes, in /run: nothing removes it recursively. */
+export const attachedDir = (home: string): string => join(namesFor(home).mountsDir, 'attached')
+
+/**
+ * Opens the volumes of a home.
+ * @returns undefined, which is logged, on a machine that cannot have any: everything else works without
+ */
+export async function openVolumes(settings: Settings, logger: Logger): Promise<Volumes | undefined> {
+  const { home, volumesDir, volumeKind } = settings
+  try {
+    return await Volumes.open({
+      dir: volumesDir || join(home, 'volumes'),
+      mountDir: attachedDir(home),
+      kind: volumeKind === 'auto' ? undefined : volumeKind,
+      logger,
+    })
+  } catch (err) {
+    logger.warn({ err }, 'this server has no volumes')
+    return undefined
+  }
+}

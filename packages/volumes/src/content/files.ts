@@ -1,0 +1,335 @@
+import { createReadStream } from 'node:fs'
+import { constants, mkdir, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { SandlotError } from '@sandlot/protocol'
+import type {
+  OpenVolumeFile,
+  VolumeAttributes,
+  VolumeEntry,
+  VolumeFiles,
+  VolumeRange,
+} from '@sandlot/protocol/node'
+import { codeOf, fileError } from '../errors.ts'
+import { DIRECTORY, openat2, pathOf, RESOLVE_NO_SYMLINKS } from '../linux/system-calls.ts'
+import type { Attachments } from '../storage/attachments.ts'
+import { ROOT, STAGING } from '../storage/layout.ts'
+import type { Logger } from '../storage/logger.ts'
+import { applyAttributes, checkAttributes } from './attributes.ts'
+import {
+  closeDescriptor,
+  openChild,
+  openEntry,
+  openFolder,
+  pathIn,
+  statDescriptor,
+  withDescriptor,
+} from './descriptors.ts'
+import { entryIn, entryOf } from './entry.ts'
+import { listTree } from './listing.ts'
+import { Staging } from './staging.ts'
+import { VolumePath } from './volume-path.ts'
+
+const AT_FDCWD = -100
+/** Operations on one volume at a time, transfers included. */
+const MAX_OPERATIONS = 64
+/** Levels of a listing, each with an open folder. */
+const MAX_DEPTH = 64
+const READ_BYTES = 256 * 1024
+/** How long a removal waits for the files to be gone; the entry is gone at once. */
+const REMOVAL_MS = 10_000
+
+/** A volume in use: its root, and the folder for what is not visible yet, or no longer. */
+interface OpenVolume {
+  root: number
+  staging: Staging
+  close(): Promise<void>
+}
+
+/** Access to the files of volumes that no link and no rename of a sandbox leads out of the volume. */
+export class ContentFiles implements VolumeFiles {
+  readonly #attachments: Attachments
+  readonly #logger: Logger
+  readonly #operations = new Map<string, number>()
+  readonly #removals = new Set<Promise<void>>()
+  readonly #cleaned = new Set<string>()
+  readonly #end = new AbortController()
+
+  constructor(attachments: Attachments, logger: Logger) {
+    this.#attachments = attachments
+    this.#logger = logger
+  }
+
+  stat(volumeId: string, bytes: Buffer): Promise<VolumeEntry> {
+    return this.#within(volumeId, bytes, async ({ root }, path) => {
+      if (path.isRoot) return entryOf(await statDescriptor(root), path)
+      return withDescriptor(openFolder(root, path.parent), (parent) => entryIn(parent, path))
+    })
+  }
+
+  change(volumeId: string, bytes: Buffer, attributes: VolumeAttributes): Promise<VolumeEntry> {
+    checkAttributes(attributes)
+    return this.#within(volumeId, bytes, async ({ root }, path) => {
+      if (path.isRoot) {
+        await applyAttributes(root, attributes)
+        return entryOf(await statDescriptor(root), path)
+      }
+      return withDescriptor(openFolder(root, path.parent), (parent) => changed(parent, path, attributes))
+    })
+  }
+
+  async remove(volumeId: string, bytes: Buffer): Promise<void> {
+    const removal = await this.#within(volumeId, bytes, async (volume, path) => {
+      if (path.isRoot)
+        throw new SandlotError('invalid_request', 'the root of a volume cannot be removed: delete the volume')
+      const moved = await withDescriptor(openFolder(volume.root, path.parent), (parent) =>
+        volume.staging.takeAway(parent, path.name),
+      )
+      return moved && this.#removeLater(volumeId, moved)
+    })
+    if (removal) await Promise.race([removal, delay(REMOVAL_MS, undefined, { ref: false })])
+  }
+
+  async list(volumeId: string, bytes: Buffer, depth: number): Promise<AsyncGenerator<VolumeEntry[]>> {
+    if (!(Number.isInteger(depth) && depth >= 1 && depth <= MAX_DEPTH))
+      throw new SandlotError(
+        'invalid_request',
+        `depth is ${depth}, it must be a whole number from 1 to ${MAX_DEPTH}`,
+      )
+    const path = VolumePath.parse(bytes)
+    const volume = await this.#open(volumeId)
+    try {
+      const folder = await openFolder(volume.root, path).catch((error: unknown) => {
+        throw codeOf(error) === 'ENOTDIR' ? notA('directory', path) : error
+      })
+      return closing(listTree(folder, path, depth), volume)
+    } catch (error) {
+      await volume.close()
+      throw fileError(error, String(path))
+    }
+  }
+
+  makeDirectory(
+    volumeId: string,
+    bytes: Buffer,
+    attributes: VolumeAttributes,
+    force: boolean,
+  ): Promise<VolumeEntry> {
+    checkAttributes(attributes)
+    return this.#within(volumeId, bytes, async ({ root }, path) => {
+      if (path.isRoot) {
+        if (!force) throw new SandlotError('conflict', "path '/' exists already")
+        return entryOf(await statDescriptor(root), path)
+      }
+      const opening = force ? openOrMakeFolder(root, path.parent, attributes) : openFolder(root, path.parent)
+      return withDescriptor(opening, async (parent) => {
+        const isNew = await makeFolder(parent, path.name, attributes)
+        const entry = await entryIn(parent, path)
+        if (!isNew && !(force && entry.type === 'directory'))
+          throw new SandlotError('conflict', `path '${path}' exists already`)
+        return entry
+      })
+    })
+  }
+
+  async open(volumeId: string, bytes: Buffer): Promise<OpenVolumeFile> {
+    const path = VolumePath.parse(bytes)
+    const volume = await this.#open(volumeId)
+    try {
+      const file = await withDescriptor(openEntry(volume.root, path), async (entry) => {
+        if (!(await statDescriptor(entry)).isFile()) throw notA('file', path)
+        return open(pathOf(entry), constants.O_RDONLY | constants.O_NONBLOCK)
+      })
+      const { size, mtimeMs } = await file.stat()
+      return {
+        sizeBytes: size,
+        mtimeMs,
+        read: (range?: VolumeRange) => {
+          const { start, end } = range ?? { start: 0, end: size - 1 }
+          const stream = createReadStream('', {
+            fd: file,
+            start,
+            end: Math.max(end, start),
+            highWaterMark: READ_BYTES,
+          })
+          stream.once('close', () => void volume.close())
+          return stream
+        },
+        close: async () => {
+          await file.close()
+          await volume.close()
+        },
+      }
+    } catch (error) {
+      await volume.close()
+      throw fileError(error, String(path))
+    }
+  }
+
+  write(
+    volumeId: string,
+    bytes: Buffer,
+    content: NodeJS.ReadableStream,
+    attributes: VolumeAttributes,
+    force: boolean,
+  ): Promise<VolumeEntry> {
+    checkAttributes(attributes)
+    return this.#within(volumeId, bytes, async ({ root, staging }, path) => {
+      if (path.isRoot) throw new SandlotError('conflict', "path '/' is a directory")
+      const { uid, gid } = attributes
+      const opening = force
+        ? openOrMakeFolder(root, path.parent, { uid, gid })
+        : openFolder(root, path.parent)
+      return withDescriptor(opening, async (parent) => {
+        await staging.write({ parent, path, content, attributes, force })
+        return entryIn(parent, path)
+      })
+    })
+  }
+
+  /** Ends the work in the background. */
+  async close(): Promise<void> {
+    this.#end.abort()
+    await Promise.allSettled(this.#removals)
+  }
+
+  async #within<T>(
+    volumeId: string,
+    bytes: Buffer,
+    work: (volume: OpenVolume, path: VolumePath) => Promise<T>,
+  ): Promise<T> {
+    const path = VolumePath.parse(bytes)
+    const volume = await this.#open(volumeId)
+    try {
+      return await work(volume, path)
+    } catch (error) {
+      throw fileError(error, String(path))
+    } finally {
+      await volume.close()
+    }
+  }
+
+  /** @throws SandlotError not_found, volume_unavailable, rate_limited */
+  async #open(volumeId: string): Promise<OpenVolume> {
+    const count = this.#operations.get(volumeId) ?? 0
+    if (count >= MAX_OPERATIONS)
+      throw new SandlotError('rate_limited', `${count} requests work on the files of this volume already`, {
+        retryAfterSeconds: 1,
+      })
+    this.#operations.set(volumeId, count + 1)
+    const descriptors: number[] = []
+    let isAttached = false
+    let isClosed = false
+    const close = async () => {
+      if (isClosed) return
+      isClosed = true
+      for (const descriptor of descriptors) await closeDescriptor(descriptor)
+      if (isAttached) this.#attachments.release(volumeId)
+      const left = this.#operations.get(volumeId)! - 1
+      if (left > 0) this.#operations.set(volumeId, left)
+      else this.#operations.delete(volumeId)
+    }
+    try {
+      const { all } = await this.#attachments.attach(volumeId)
+      isAttached = true
+      const openTop = async (name: string) => {
+        const path = Buffer.from(join(all, name))
+        const descriptor = await openat2(AT_FDCWD, path, DIRECTORY, RESOLVE_NO_SYMLINKS)
+        descriptors.push(descriptor)
+        return descriptor
+      }
+      const volume = { root: await openTop(ROOT), staging: new Staging(await openTop(STAGING)), close }
+      this.#cleanOnce(volumeId)
+      return volume
+    } catch (error) {
+      await close()
+      throw error
+    }
+  }
+
+  /** Removes a tree that is in the staging folder already. */
+  #removeLater(volumeId: string, name: Buffer): Promise<void> {
+    return this.#inBackground(volumeId, (staging) => staging.remove(name, this.#end.signal))
+  }
+
+  /** Removes what processes that were killed left in the staging folder. */
+  #cleanOnce(volumeId: string): void {
+    if (this.#cleaned.has(volumeId)) return
+    this.#cleaned.add(volumeId)
+    void this.#inBackground(volumeId, (staging) => staging.clean(this.#end.signal))
+  }
+
+  #inBackground(volumeId: string, work: (staging: Staging) => Promise<void>): Promise<void> {
+    const job = (async () => {
+      const { all } = await this.#attachments.attach(volumeId)
+      try {
+        const folder = Buffer.from(join(all, STAGING))
+        await withDescriptor(openat2(AT_FDCWD, folder, DIRECTORY, RESOLVE_NO_SYMLINKS), (descriptor) =>
+          work(new Staging(descriptor)),
+        )
+      } finally {
+        this.#attachments.release(volumeId)
+      }
+    })()
+      .catch((err: unknown) => {
+        if (!this.#end.signal.aborted)
+          this.#logger.warn({ err, volumeId }, 'removed files of a volume still take space')
+      })
+      .finally(() => this.#removals.delete(job))
+    this.#removals.add(job)
+    return job
+  }
+}
+
+const notA = (what: 'file' | 'directory', path: VolumePath): SandlotError =>
+  new SandlotError('invalid_request', `path '${path}' is not a ${what}`)
+
+async function changed(parent: number, path: VolumePath, attributes: VolumeAttributes): Promise<VolumeEntry> {
+  await withDescriptor(openChild(parent, path.name), (entry) => applyAttributes(entry, attributes))
+  return entryIn(parent, path)
+}
+
+/** @returns false when there is an entry of this name */
+async function makeFolder(parent: number, name: Buffer, attributes: VolumeAttributes): Promise<boolean> {
+  try {
+    await mkdir(pathIn(parent, name), { mode: 0o700 })
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw error
+  }
+  const { uid = 0, gid = 0, mode = 0o755 } = attributes
+  await withDescriptor(openChild(parent, name), (folder) => applyAttributes(folder, { uid, gid, mode }))
+  return true
+}
+
+/** Opens a folder, and makes it and those above it when they are missing. */
+async function openOrMakeFolder(
+  root: number,
+  path: VolumePath,
+  { uid, gid }: VolumeAttributes,
+): Promise<number> {
+  try {
+    return await openFolder(root, path)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' || path.isRoot) throw error
+  }
+  for (let length = 1; length <= path.names.length; length += 1) {
+    const folder = new VolumePath(path.names.slice(0, length))
+    await withDescriptor(openFolder(root, folder.parent), (parent) =>
+      makeFolder(parent, folder.name, { uid, gid }),
+    )
+  }
+  return openFolder(root, path)
+}
+
+/** Closes the volume when the listing ends, however it ends. */
+async function* closing(
+  listing: AsyncGenerator<VolumeEntry[]>,
+  volume: OpenVolume,
+): AsyncGenerator<VolumeEntry[]> {
+  try {
+    yield* listing
+  } finally {
+    await volume.close()
+  }
+}

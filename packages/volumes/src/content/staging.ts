@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto'
+import { constants, createWriteStream } from 'node:fs'
+import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+import { DAY_MS, SandlotError } from '@sandlot/protocol'
+import type { VolumeAttributes } from '@sandlot/protocol/node'
+import { codeOf } from '../errors.ts'
+import { pathOf } from '../linux/system-calls.ts'
+import { applyAttributes } from './attributes.ts'
+import { pathIn } from './descriptors.ts'
+import { removeTrees, TreeRemoval } from './tree-removal.ts'
+import type { VolumePath } from './volume-path.ts'
+
+const DEFAULT_MODE = 0o644
+/** Longer than any upload takes: the folder may belong to another server, too. */
+const LEFTOVER_AGE_MS = DAY_MS
+
+export interface StagedWrite {
+  /** Open folder that gets the file. */
+  parent: number
+  path: VolumePath
+  /** Read to its end. */
+  content: NodeJS.ReadableStream
+  attributes: VolumeAttributes
+  /** Replaces an existing file. */
+  force: boolean
+}
+
+/** The folder of a volume that no sandbox sees, for files that are not complete and for trees that are being removed. */
+export class Staging {
+  readonly #folder: number
+
+  constructor(folder: number) {
+    this.#folder = folder
+  }
+
+  /** Writes a file that appears when it is complete and on the disk. @throws EEXIST, EISDIR, ENOENT, ENOSPC … */
+  async write({ parent, path, content, attributes, force }: StagedWrite): Promise<void> {
+    const target = pathIn(parent, path.name)
+    const before = await lstat(target).catch(() => undefined)
+    if (before?.isDirectory()) throw new SandlotError('conflict', `path '${path}' is a directory`)
+    if (before && !force)
+      throw new SandlotError('conflict', `path '${path}' exists already: overwrite it with force`)
+    const staged = pathIn(this.#folder, Buffer.from(randomUUID()))
+    const file = await open(staged, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
+    try {
+      await fill(file, content)
+      const kept = before?.isFile() ? { uid: before.uid, gid: before.gid, mode: before.mode & 0o7777 } : {}
+      const { uid = 0, gid = 0, mode = DEFAULT_MODE } = { ...kept, ...withoutUndefined(attributes) }
+      await applyAttributes(file.fd, { uid, gid, mode })
+      await file.sync()
+      if (force) await rename(staged, target)
+      else await linkNew(staged, target)
+      await syncOpen(parent)
+    } catch (error) {
+      await unlink(staged).catch(() => {})
+      throw error
+    } finally {
+      await file.close().catch(() => {})
+    }
+  }
+
+  /**
+   * Removes the entry of an open folder from sight.
+   * @returns the name in this folder of a directory that is still to be removed
+   */
+  async takeAway(parent: number, name: Buffer): Promise<Buffer | undefined> {
+    const location = pathIn(parent, name)
+    try {
+      await unlink(location)
+      return undefined
+    } catch (error) {
+      if (codeOf(error) !== 'EISDIR' && codeOf(error) !== 'EPERM') throw error
+    }
+    const moved = Buffer.from(randomUUID())
+    await rename(location, pathIn(this.#folder, moved))
+    return moved
+  }
+
+  /** Removes an entry of this folder with everything below it. */
+  async remove(name: Buffer, signal: AbortSignal): Promise<void> {
+    await new TreeRemoval(this.#folder, signal).remove(name)
+  }
+
+  /** Removes what a killed process left. */
+  async clean(signal: AbortSignal): Promise<void> {
+    await removeTrees(pathOf(this.#folder), signal, async (name) => {
+      const stats = await lstat(pathIn(this.#folder, name)).catch(() => undefined)
+      return stats !== undefined && Date.now() - stats.ctimeMs < LEFTOVER_AGE_MS
+    })
+  }
+}
+
+/** Writes a stream to a file, and leaves the file open. */
+async function fill(file: FileHandle, content: NodeJS.ReadableStream): Promise<void> {
+  await pipeline(content, createWriteStream('', { fd: file.fd, autoClose: false, highWaterMark: 256 * 1024 }))
+}
+
+/** Gives a file its name unless something has it. @throws EEXIST */
+async function linkNew(staged: Buffer, target: Buffer): Promise<void> {
+  try {
+    await link(staged, target)
+  } catch (error) {
+    if (codeOf(error) !== 'EPERM' && codeOf(error) !== 'EOPNOTSUPP') throw error
+    // a file system without hard links
+    if (await lstat(target).catch(() => undefined))
+      throw Object.assign(new Error('EEXIST'), { code: 'EEXIST' })
+    await rename(staged, target)
+    return
+  }
+  await unlink(staged)
+}
+
+async function syncOpen(folder: number): Promise<void> {
+  const handle = await open(pathOf(folder), constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+const withoutUndefined = (attributes: VolumeAttributes): VolumeAttributes =>
+  Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined))

@@ -1,0 +1,2 @@
+export { removeMounts } from './storage/remove-mounts.ts'
+export { Volumes, type VolumesOptions } from './storage/volumes.ts'

@@ -1,0 +1,211 @@
+import { mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import { codeOf } from '../errors.ts'
+import { type MountInfo, mounts } from '../linux/mount-info.ts'
+import { makePrivateMount, mountCopy, unmountLazily } from '../linux/system-calls.ts'
+import { mountImage, thaw } from './image.ts'
+import { IMAGE, ROOT, TREE, type VolumeLayout } from './layout.ts'
+import type { Logger } from './logger.ts'
+import { removeEmpty } from './remove-empty.ts'
+
+/** How long a volume stays mounted after its last use. */
+const IDLE_MS = 5 * 60_000
+
+/** The mounts of one volume, in a folder of its id. */
+const RAW = 'raw'
+/** What the host sees: the top folders of the volume. */
+const ALL = 'all'
+/** As `ROOT`, with the ids that files have on disk, for machines that map ids themselves. */
+const UNMAPPED = 'unmapped'
+const PARTS = [RAW, ALL, ROOT, UNMAPPED] as const
+
+interface Attachment {
+  users: number
+  /** Settles when the volume is mounted, and is replaced by the next change. */
+  ready: Promise<void>
+  idle?: NodeJS.Timeout
+}
+
+export interface AttachedVolume {
+  /** What sandboxes see. */
+  directory: string
+  /** What sandboxes see, with the ids on disk. */
+  unmapped: string
+  /** All of the volume, for the host. */
+  all: string
+}
+
+export interface AttachmentsOptions {
+  layout: VolumeLayout
+  /** Folder for mount points, in /run, for this instance alone. */
+  mountDir: string
+  /** Open user namespace for volumes with mapped ids. */
+  idMap: () => Promise<number>
+  logger: Logger
+  /** Default 5 minutes. */
+  idleMs?: number
+}
+
+/**
+ * Mounts volumes while they are used, and some minutes longer. Only `rmdir` removes mount points: a recursive remove would
+ * delete the files of a volume that is still mounted.
+ */
+export class Attachments {
+  readonly #options: AttachmentsOptions
+  readonly #attached = new Map<string, Attachment>()
+  /** Volumes that are being unmounted. */
+  readonly #ending = new Map<string, Promise<void>>()
+
+  constructor(options: AttachmentsOptions) {
+    this.#options = options
+  }
+
+  /** Takes over the mounts of a former process, and ends those that are not complete or whose volume is gone. */
+  async reconcile(): Promise<void> {
+    const { mountDir, layout } = this.#options
+    await mkdir(mountDir, { recursive: true, mode: 0o700 })
+    const all = await mounts()
+    if (!all.some(({ mountPoint }) => mountPoint === mountDir)) await makePrivateMount(mountDir)
+    for (const volumeId of await readdir(mountDir)) {
+      const own = all.filter(({ mountPoint }) => mountPoint.startsWith(`${join(mountDir, volumeId)}/`))
+      const isMounted = (part: string) =>
+        own.some(({ mountPoint }) => mountPoint === this.#path(volumeId, part))
+      const isUsable = [ALL, ROOT, UNMAPPED].every(isMounted) && (await layout.has('live', volumeId))
+      // a former process may have been killed while it copied the volume
+      if (isMounted(ALL)) await thaw(this.#path(volumeId, ALL))
+      if (isUsable) this.#adopt(volumeId)
+      else await this.#unmount(volumeId)
+    }
+  }
+
+  /** @throws SandlotError not_found, volume_unavailable */
+  async attach(volumeId: string): Promise<AttachedVolume> {
+    await this.#ending.get(volumeId)
+    const known = this.#attached.get(volumeId)
+    const attachment = known ?? { users: 0, ready: this.#mount(volumeId) }
+    this.#attached.set(volumeId, attachment)
+    attachment.users += 1
+    clearTimeout(attachment.idle)
+    try {
+      await attachment.ready
+    } catch (error) {
+      if (this.#attached.get(volumeId) === attachment) this.#attached.delete(volumeId)
+      throw error
+    }
+    return {
+      directory: this.#path(volumeId, ROOT),
+      unmapped: this.#path(volumeId, UNMAPPED),
+      all: this.#path(volumeId, ALL),
+    }
+  }
+
+  release(volumeId: string): void {
+    const attachment = this.#attached.get(volumeId)
+    if (!attachment || attachment.users === 0) return
+    attachment.users -= 1
+    if (attachment.users === 0) this.#endLater(volumeId, attachment)
+  }
+
+  /** Unmounts a volume now. @throws SandlotError conflict when it is in use */
+  async detach(volumeId: string): Promise<void> {
+    const attachment = this.#attached.get(volumeId)
+    if (attachment && attachment.users > 0)
+      throw new SandlotError(
+        'conflict',
+        `volume '${volumeId}' is in use by ${attachment.users} operations or sandboxes`,
+      )
+    if (attachment) await this.#end(volumeId, attachment)
+    await this.#ending.get(volumeId)
+  }
+
+  /** The block device of a volume that is attached and has an image. */
+  async deviceOf(volumeId: string): Promise<string> {
+    const mountPoint = this.#path(volumeId, ALL)
+    const found = (await mounts()).findLast((mount: MountInfo) => mount.mountPoint === mountPoint)
+    if (!found) throw new SandlotError('volume_unavailable', `volume '${volumeId}' is not mounted`)
+    return found.source
+  }
+
+  /** Whether the volume is mounted, and where all of it is. */
+  mountedAt(volumeId: string): string | undefined {
+    return this.#attached.has(volumeId) ? this.#path(volumeId, ALL) : undefined
+  }
+
+  /** Unmounts what is not in use. Sandboxes keep what they have. */
+  async close(): Promise<void> {
+    for (const [volumeId, attachment] of this.#attached) {
+      clearTimeout(attachment.idle)
+      if (attachment.users === 0) await this.#end(volumeId, attachment)
+    }
+    await Promise.all(this.#ending.values())
+  }
+
+  #adopt(volumeId: string): void {
+    const attachment: Attachment = { users: 0, ready: Promise.resolve() }
+    this.#attached.set(volumeId, attachment)
+    this.#endLater(volumeId, attachment)
+  }
+
+  #endLater(volumeId: string, attachment: Attachment): void {
+    clearTimeout(attachment.idle)
+    attachment.idle = setTimeout(() => {
+      if (attachment.users === 0) void this.#end(volumeId, attachment)
+    }, this.#options.idleMs ?? IDLE_MS).unref()
+  }
+
+  async #end(volumeId: string, attachment: Attachment): Promise<void> {
+    clearTimeout(attachment.idle)
+    if (this.#attached.get(volumeId) !== attachment) return
+    this.#attached.delete(volumeId)
+    const { logger } = this.#options
+    const ending = attachment.ready
+      .then(() => this.#unmount(volumeId))
+      .catch((err: unknown) => logger.warn({ err, volumeId }, 'a volume was not unmounted'))
+      .finally(() => this.#ending.delete(volumeId))
+    this.#ending.set(volumeId, ending)
+    await ending
+  }
+
+  async #mount(volumeId: string): Promise<void> {
+    const { layout, mountDir, idMap } = this.#options
+    const { kind, ids } = await layout.describe(volumeId)
+    try {
+      await mkdir(mountDir, { recursive: true, mode: 0o700 })
+      for (const part of PARTS) await mkdir(this.#path(volumeId, part), { recursive: true, mode: 0o700 })
+      const map = ids === 'mapped' ? await idMap() : undefined
+      const content = join(layout.live(volumeId), kind === 'image' ? IMAGE : TREE)
+      const raw = this.#path(volumeId, RAW)
+      if (kind === 'image') await mountImage(content, raw)
+      const top = kind === 'image' ? raw : content
+      await mountCopy(top, this.#path(volumeId, ALL), map)
+      await mountCopy(join(top, ROOT), this.#path(volumeId, ROOT), map)
+      await mountCopy(join(top, ROOT), this.#path(volumeId, UNMAPPED), undefined)
+      if (kind === 'image') await unmountLazily(raw)
+    } catch (cause) {
+      await this.#unmount(volumeId)
+      throw cannotMount(volumeId, cause)
+    }
+  }
+
+  async #unmount(volumeId: string): Promise<void> {
+    const { mountDir } = this.#options
+    const folder = join(mountDir, volumeId)
+    const own = (await mounts()).filter(({ mountPoint }) => mountPoint.startsWith(`${folder}/`))
+    for (const { mountPoint } of own.reverse()) await unmountLazily(mountPoint)
+    for (const part of [...PARTS.map((name) => join(folder, name)), folder]) await removeEmpty(part)
+  }
+
+  #path(volumeId: string, part: string): string {
+    return join(this.#options.mountDir, volumeId, part)
+  }
+}
+
+function cannotMount(volumeId: string, cause: unknown): SandlotError {
+  const reason = codeOf(cause)
+  const hint =
+    reason === 'EINVAL' || reason === 'EPERM'
+      ? ': its file system does not support id-mapped mounts (Linux 5.12 with ext4, XFS or btrfs)'
+      : `: ${(cause as Error).message}`
+  return new SandlotError('volume_unavailable', `volume '${volumeId}' cannot be mounted${hint}`, { cause })
+}

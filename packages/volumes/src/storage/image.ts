@@ -1,0 +1,160 @@
+import { chown, mkdir, mkdtemp, open, rm, stat, truncate } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import { runCommand } from '../linux/command.ts'
+import { MS_NODEV, MS_NOSUID, mountDevice } from '../linux/system-calls.ts'
+import { ROOT, STAGING } from './layout.ts'
+
+/** Bytes of the volume for each file that it can have: 10 GiB hold 1.3 million files. */
+const BYTES_PER_FILE = 8192
+/** Smallest file system with a journal that is worth having. */
+export const MIN_IMAGE_BYTES = 16 * 2 ** 20
+const COPY_TIMEOUT_MS = 60 * 60_000
+const BLOCK_BYTES = 512
+
+/** User and group of the default user of sandboxes, who owns the root of a new volume. */
+const DEFAULT_USER = 1000
+/** Other users of a sandbox may write into a new volume, too, until its root gets another mode. */
+const ROOT_MODE = 0o777
+
+/** Makes the folders that a volume has at its top. @param firstId owner on disk of what belongs to root in a sandbox */
+export async function makeTopFolders(folder: string, firstId: number): Promise<void> {
+  await chown(folder, firstId, firstId)
+  const owner = { [ROOT]: firstId + DEFAULT_USER, [STAGING]: firstId }
+  for (const [name, id] of Object.entries(owner)) {
+    const handle = await mkdir(join(folder, name), { mode: 0o700 }).then(() => open(join(folder, name)))
+    try {
+      await handle.chmod(name === ROOT ? ROOT_MODE : 0o700)
+      await handle.chown(id, id)
+    } finally {
+      await handle.close()
+    }
+  }
+}
+
+/** Makes a file with an ext4 file system. It takes disk as the files in it do: unused blocks are holes. */
+export async function makeImage(image: string, sizeBytes: number, firstId: number): Promise<void> {
+  const top = await mkdtemp(join(tmpdir(), 'sandlot-volume-'))
+  try {
+    await makeTopFolders(top, firstId)
+    const handle = await open(image, 'wx', 0o600)
+    try {
+      await handle.truncate(Math.max(sizeBytes, MIN_IMAGE_BYTES))
+      const features = ['-m', '0', '-i', String(BYTES_PER_FILE), '-E', 'assume_storage_prezeroed=1']
+      await runCommand('mkfs.ext4', ['-q', '-F', ...features, '-d', top, image])
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } finally {
+    await rm(top, { recursive: true })
+  }
+}
+
+/** Mounts an image. Two mounts of one image on this host are one file system. */
+export async function mountImage(image: string, target: string): Promise<void> {
+  try {
+    await mountOnce(image, target)
+  } catch {
+    // an earlier device of this image may have ended between its search and its use; without one, a damage may be mended
+    if (!(await hasDevice(image))) await checkImage(image).catch(() => {})
+    await mountOnce(image, target)
+  }
+}
+
+async function mountOnce(image: string, target: string): Promise<void> {
+  const device = await openDevice(image)
+  try {
+    await mountDevice(device, target, 'ext4', MS_NOSUID | MS_NODEV, 'discard,noinit_itable')
+  } finally {
+    // ends with the last mount
+    await runCommand('losetup', ['--detach', device]).catch(() => {})
+  }
+}
+
+/** Opens the loop device of an image; an image that has one keeps it. */
+async function openDevice(image: string): Promise<string> {
+  const args = ['--find', '--show', '--nooverlap', image]
+  const output = await runCommand('losetup', ['--direct-io=on', ...args]).catch(() =>
+    runCommand('losetup', args),
+  )
+  return output.trim()
+}
+
+/** Enlarges an image that is mounted. @throws SandlotError volume_unavailable without the capability that Linux wants for this */
+export async function growMounted(image: string, device: string, sizeBytes: number): Promise<void> {
+  const { size } = await stat(image)
+  if (size < sizeBytes) await truncate(image, sizeBytes)
+  await runCommand('losetup', ['--set-capacity', device])
+  try {
+    await runCommand('resize2fs', [device])
+  } catch (cause) {
+    if (!/Permission denied/.test((cause as Error).message)) throw cause
+    throw new SandlotError(
+      'volume_unavailable',
+      'a volume in use cannot grow on this machine, as the server lacks CAP_SYS_RESOURCE: unmount it everywhere first',
+      { cause },
+    )
+  }
+}
+
+/** Enlarges an image that nothing has mounted. */
+export async function growUnmounted(image: string, sizeBytes: number): Promise<void> {
+  const { size } = await stat(image)
+  if (size < sizeBytes) await truncate(image, sizeBytes)
+  // replays the journal; resize2fs asks for a check
+  await checkImage(image)
+  await runCommand('resize2fs', [image])
+}
+
+/** Whether a device on this host has the image: something may still have it mounted, although nobody sees where. */
+export const hasDevice = async (image: string): Promise<boolean> =>
+  (await runCommand('losetup', ['--associated', image])).trim() !== ''
+
+/** Mends what can be mended without asking. The image must not be mounted. */
+async function checkImage(image: string): Promise<void> {
+  await runCommand('e2fsck', ['-f', '-p', image], COPY_TIMEOUT_MS).catch((error: Error) => {
+    // 1: errors were corrected (e2fsck(8))
+    if ((error.cause as { code?: unknown }).code !== 1) throw error
+  })
+}
+
+/**
+ * Copies an image as it is at one moment: programs that write to it wait meanwhile.
+ * @param mountPoint where it is mounted
+ * @returns `reflink` when the file system of the images shares blocks, which takes no time and no disk
+ */
+export async function copyImage(
+  image: string,
+  mountPoint: string,
+  target: string,
+): Promise<'reflink' | 'copy'> {
+  await runCommand('fsfreeze', ['--freeze', mountPoint])
+  try {
+    try {
+      await runCommand('cp', ['--reflink=always', '--sparse=always', image, target], COPY_TIMEOUT_MS)
+      return 'reflink'
+    } catch {
+      await rm(target, { force: true })
+      await runCommand('cp', ['--reflink=never', '--sparse=always', image, target], COPY_TIMEOUT_MS)
+      return 'copy'
+    }
+  } catch (error) {
+    await rm(target, { force: true })
+    if (/No space left/.test((error as Error).message))
+      throw new SandlotError('disk_full', 'the disk of the volumes is full', { cause: error })
+    throw error
+  } finally {
+    await thaw(mountPoint)
+  }
+}
+
+/** Lets programs write again. File systems that are not frozen stay as they are. */
+export const thaw = async (mountPoint: string): Promise<void> => {
+  await runCommand('fsfreeze', ['--unfreeze', mountPoint]).catch(() => {})
+}
+
+export async function bytesOnDisk(image: string): Promise<number> {
+  return (await stat(image)).blocks * BLOCK_BYTES
+}

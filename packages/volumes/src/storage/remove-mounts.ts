@@ -1,0 +1,31 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { codeOf } from '../errors.ts'
+import { mounts } from '../linux/mount-info.ts'
+import { unmountLazily } from '../linux/system-calls.ts'
+import { removeEmpty } from './remove-empty.ts'
+
+/**
+ * Ends all mounts of volumes of an instance whose server is not running, and removes the mount points. Only empty folders
+ * are removed: the files of a volume stay.
+ * @param mountDir as `VolumesOptions.mountDir`
+ */
+export async function removeMounts(mountDir: string): Promise<void> {
+  const own = (await mounts()).filter(
+    ({ mountPoint }) => mountPoint === mountDir || mountPoint.startsWith(`${mountDir}/`),
+  )
+  for (const { mountPoint } of own.reverse()) await unmountLazily(mountPoint)
+  for (const volumeId of await namesIn(mountDir)) {
+    for (const part of await namesIn(join(mountDir, volumeId)))
+      await removeEmpty(join(mountDir, volumeId, part))
+    await removeEmpty(join(mountDir, volumeId))
+  }
+  await removeEmpty(mountDir)
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return []
+    throw error
+  })
+}

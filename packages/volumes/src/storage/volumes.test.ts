@@ -1,0 +1,244 @@
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { mounts } from '../linux/mount-info.ts'
+import { VolumesOfTest } from '../test-support/volumes-of-test.ts'
+import type { Volumes } from './volumes.ts'
+
+const MiB = 2 ** 20
+
+let own: VolumesOfTest
+beforeEach(async () => void (own = await VolumesOfTest.make()))
+afterEach(async () => own.end())
+
+const newVolume = async (id = 'v1', options = {}): Promise<Volumes> => {
+  const volumes = await own.open(options)
+  await volumes.create(id, { sizeBytes: 64 * MiB })
+  return volumes
+}
+const put = (volumes: Volumes, id: string, name: string, content: string | Buffer) =>
+  volumes.files.write(id, Buffer.from(name), Readable.from([Buffer.from(content)]), {}, true)
+const get = async (volumes: Volumes, id: string, name: string) =>
+  text((await volumes.files.open(id, Buffer.from(name))).read() as Readable)
+const ownMounts = async () =>
+  (await mounts()).filter(({ mountPoint }) => mountPoint.startsWith(`${own.mountDir}/`))
+const seen = (id: string) => join(own.mountDir, id, 'root')
+
+test('a new volume takes hardly any disk and is a mount without devices and setuid', async () => {
+  const volumes = await newVolume()
+  expect(await volumes.usedBytes('v1')).toBeLessThan(6 * MiB)
+  const { directory } = await volumes.attach('v1')
+  const line = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((text) => text.includes(` ${directory} `))
+  expect(line).toMatch(/nosuid/)
+  expect(line).toMatch(/nodev/)
+  expect(statSync(directory)).toMatchObject({ uid: 1000, gid: 1000 })
+  await volumes.release('v1')
+})
+
+test('a volume is mounted once for all users, and unmounted a while after the last', async () => {
+  const volumes = await newVolume('v1', { idleMs: 50 })
+  const first = await volumes.attach('v1')
+  const second = await volumes.attach('v1')
+  expect(first).toEqual(second)
+  expect((await ownMounts()).length).toBe(3)
+  await volumes.release('v1')
+  await volumes.release('v1')
+  await expect.poll(async () => (await ownMounts()).length).toBe(0)
+  await put(volumes, 'v1', '/a', 'kept')
+  expect(await get(volumes, 'v1', '/a')).toBe('kept')
+})
+
+test('owners on disk begin at 100000', async () => {
+  const volumes = await newVolume('v1', { kind: 'folder' })
+  await put(volumes, 'v1', '/a', 'x')
+  await volumes.files.change('v1', Buffer.from('/a'), { uid: 1000 })
+  const onDisk = statSync(join(own.dir, 'live/v1/tree/root/a'))
+  expect([onDisk.uid, onDisk.gid]).toEqual([101_000, 100_000])
+})
+
+test('a full volume is disk_full, leaves nothing half-written, and has room again after a removal', async () => {
+  const volumes = await newVolume()
+  await expect(put(volumes, 'v1', '/big', Buffer.alloc(80 * MiB))).rejects.toMatchObject({
+    errorName: 'disk_full',
+    status: 507,
+  })
+  await expect(get(volumes, 'v1', '/big')).rejects.toMatchObject({ errorName: 'not_found' })
+  await put(volumes, 'v1', '/fits', Buffer.alloc(30 * MiB))
+  await volumes.files.remove('v1', Buffer.from('/fits'))
+  await put(volumes, 'v1', '/fits', Buffer.alloc(30 * MiB))
+})
+
+test('an upload that breaks off leaves the old file, and no other', async () => {
+  const volumes = await newVolume()
+  await put(volumes, 'v1', '/a', 'old')
+  const broken = Readable.from(
+    (async function* () {
+      yield Buffer.from('half')
+      throw new Error('the client has gone')
+    })(),
+  )
+  await expect(volumes.files.write('v1', Buffer.from('/a'), broken, {}, true)).rejects.toThrow('has gone')
+  expect(await get(volumes, 'v1', '/a')).toBe('old')
+  expect(readdirSync(join(own.mountDir, 'v1/all/staging'))).toEqual([])
+})
+
+test('without force a file is neither overwritten nor are its folders made', async () => {
+  const volumes = await newVolume()
+  const write = (name: string) =>
+    volumes.files.write('v1', Buffer.from(name), Readable.from([Buffer.from('x')]), {}, false)
+  await write('/a')
+  await expect(write('/a')).rejects.toMatchObject({ errorName: 'conflict' })
+  await expect(write('/d/a')).rejects.toMatchObject({ errorName: 'not_found' })
+  await put(volumes, 'v1', '/d/e/a', 'x')
+  await expect(put(volumes, 'v1', '/d', 'x')).rejects.toMatchObject({ errorName: 'conflict' })
+})
+
+test('overwriting keeps owner and mode', async () => {
+  const volumes = await newVolume()
+  await put(volumes, 'v1', '/a', 'x')
+  await volumes.files.change('v1', Buffer.from('/a'), { uid: 1000, mode: 0o750 })
+  expect(await put(volumes, 'v1', '/a', 'longer')).toMatchObject({ uid: 1000, mode: 0o750, sizeBytes: 6 })
+})
+
+test('a volume in use cannot go to the trash; one in the trash comes back as it was', async () => {
+  const volumes = await newVolume()
+  await put(volumes, 'v1', '/a', 'kept')
+  await volumes.attach('v1')
+  await expect(volumes.trash('v1')).rejects.toMatchObject({ errorName: 'conflict' })
+  await volumes.release('v1')
+  await volumes.trash('v1')
+  await volumes.trash('v1')
+  await expect(volumes.attach('v1')).rejects.toMatchObject({ errorName: 'not_found' })
+  await volumes.restore('v1')
+  expect(await get(volumes, 'v1', '/a')).toBe('kept')
+})
+
+test('a removed volume leaves nothing on the disk, of either kind', async () => {
+  for (const kind of ['image', 'folder'] as const) {
+    const volumes = await newVolume(kind, { kind })
+    await put(volumes, kind, '/d/a', 'x')
+    await volumes.remove(kind)
+    await volumes.remove(kind)
+    await expect.poll(() => readdirSync(join(own.dir, 'removing'))).toEqual([])
+    expect(existsSync(join(own.dir, 'live', kind))).toBe(false)
+    await volumes.close()
+  }
+})
+
+test('removing the folder of a volume recursively is not what ends a volume that is mounted', async () => {
+  const volumes = await newVolume()
+  await put(volumes, 'v1', '/a', 'kept')
+  await volumes.attach('v1')
+  // what the start of a server does with mounts that it does not know
+  const other = await own.open()
+  expect(await get(other, 'v1', '/a')).toBe('kept')
+  await volumes.release('v1')
+})
+
+const sizeOf = (directory: string): number => {
+  const { blocks, bsize } = statfsSync(directory)
+  return blocks * bsize
+}
+
+test('a volume that is not in use grows, and keeps its files', async () => {
+  const volumes = await newVolume()
+  await put(volumes, 'v1', '/a', 'kept')
+  await volumes.grow('v1', 256 * MiB)
+  const { directory } = await volumes.attach('v1')
+  expect(sizeOf(directory)).toBeGreaterThan(200 * MiB)
+  await put(volumes, 'v1', '/big', Buffer.alloc(100 * MiB))
+  expect(await get(volumes, 'v1', '/a')).toBe('kept')
+  await volumes.release('v1')
+})
+
+/** Linux wants it for online growth; the build machines lack it. */
+const CAP_SYS_RESOURCE = 24n
+const mayGrowOnline = (): boolean => {
+  const [, hex] = /CapEff:\s*(\w+)/.exec(readFileSync('/proc/self/status', 'utf8'))!
+  return ((BigInt(`0x${hex}`) >> CAP_SYS_RESOURCE) & 1n) === 1n
+}
+
+test('a volume in use grows where Linux allows it, else the error says what stands in the way', async () => {
+  const volumes = await newVolume()
+  const { directory } = await volumes.attach('v1')
+  const growing = volumes.grow('v1', 256 * MiB)
+  if (mayGrowOnline()) {
+    await growing
+    expect(sizeOf(directory)).toBeGreaterThan(200 * MiB)
+  } else await expect(growing).rejects.toThrow('CAP_SYS_RESOURCE')
+  await volumes.release('v1')
+})
+
+test('a copy has the files of one moment, another size, and a life of its own', async () => {
+  const volumes = await newVolume()
+  await put(volumes, 'v1', '/a', 'first')
+  const { copied } = await volumes.create('v2', { sizeBytes: 128 * MiB, from: 'v1' })
+  expect(['copy', 'reflink']).toContain(copied)
+  await put(volumes, 'v1', '/a', 'second')
+  expect(await get(volumes, 'v2', '/a')).toBe('first')
+  const { directory } = await volumes.attach('v2')
+  expect(sizeOf(directory)).toBeGreaterThan(100 * MiB)
+  await volumes.release('v2')
+})
+
+test('a process that was killed leaves mounts, copies and removals that the next one takes over', async () => {
+  const killed = await newVolume()
+  await put(killed, 'v1', '/a', 'kept')
+  await killed.attach('v1')
+  execFileSync('fsfreeze', ['--freeze', join(own.mountDir, 'v1/all')])
+  mkdirSync(join(own.dir, 'creating/half'))
+  mkdirSync(join(own.mountDir, 'gone/root'), { recursive: true })
+  const next = await own.open()
+  await put(next, 'v1', '/b', 'new')
+  expect(await get(next, 'v1', '/a')).toBe('kept')
+  expect(existsSync(join(own.mountDir, 'gone'))).toBe(false)
+  await expect.poll(() => readdirSync(join(own.dir, 'removing'))).toEqual([])
+  expect(readdirSync(join(own.dir, 'creating'))).toEqual([])
+  await killed.release('v1')
+})
+
+test('two mounts of an image that a sandbox still holds are one file system', async () => {
+  const volumes = await newVolume('v1', { idleMs: 10 })
+  await put(volumes, 'v1', '/a', 'x')
+  const { directory } = await volumes.attach('v1')
+  // as a machine that pins the file system after the volume is unmounted
+  const kept = `${own.dir}-kept`
+  mkdirSync(kept)
+  execFileSync('mount', ['--bind', directory, kept])
+  try {
+    await volumes.release('v1')
+    await expect.poll(async () => (await ownMounts()).length).toBe(0)
+    writeFileSync(join(kept, 'b'), 'from the machine')
+    expect(await get(volumes, 'v1', '/b')).toBe('from the machine')
+  } finally {
+    execFileSync('umount', ['-l', kept])
+    rmdirSync(kept)
+  }
+})
+
+test('ids of volumes that are no ids are unknown volumes', async () => {
+  const volumes = await own.open()
+  for (const id of ['../live', '', 'a/b', 'x'.repeat(65), 'none'])
+    await expect(volumes.files.stat(id, Buffer.from('/'))).rejects.toMatchObject({ errorName: 'not_found' })
+})
+
+test('what a sandbox sees is mounted at a path without the content of the host', async () => {
+  const volumes = await newVolume()
+  await volumes.attach('v1')
+  expect(readdirSync(seen('v1'))).toEqual([])
+  await volumes.release('v1')
+})

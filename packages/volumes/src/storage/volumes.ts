@@ -1,0 +1,220 @@
+import { mkdir, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SandlotError } from '@sandlot/protocol'
+import type { NewVolume, VolumeStorage } from '@sandlot/protocol/node'
+import { ContentFiles } from '../content/files.ts'
+import { removeTrees } from '../content/tree-removal.ts'
+import { codeOf } from '../errors.ts'
+import { FIRST_ID, openIdMap } from '../linux/id-map.ts'
+import { Attachments } from './attachments.ts'
+import {
+  bytesOnDisk,
+  copyImage,
+  growMounted,
+  growUnmounted,
+  hasDevice,
+  makeImage,
+  makeTopFolders,
+} from './image.ts'
+import { KeyedQueue } from './keyed-queue.ts'
+import { IMAGE, TREE, type VolumeDescription, VolumeLayout } from './layout.ts'
+import type { Logger } from './logger.ts'
+
+export interface VolumesOptions {
+  /** Folder of all volumes. */
+  dir: string
+  /** Folder for mount points, in /run, for this instance alone; nothing may remove it recursively. */
+  mountDir: string
+  /**
+   * `image`: each volume is a file with a file system, which limits its size. `folder`: each volume is a folder, without
+   * a limit, as hosts that share `dir` need. Default: `folder` on a network file system, else `image`.
+   */
+  kind?: 'image' | 'folder'
+  logger: Logger
+  /** How long volumes stay mounted after their last use. Default 5 minutes. */
+  idleMs?: number
+}
+
+/** Types of network file systems, as `statfs` names them (statfs(2)). */
+const NETWORK_TYPES = new Set([
+  0x6969, 0x00c36400, 0xff534d42, 0xfe534d42, 0x65735546, 0x0bd00bd0, 0x01021997,
+])
+
+/** The volumes of this host. */
+export class Volumes implements VolumeStorage {
+  readonly files: ContentFiles
+  readonly #options: VolumesOptions
+  readonly #layout: VolumeLayout
+  readonly #attachments: Attachments
+  readonly #changes = new KeyedQueue()
+  readonly #end = new AbortController()
+  #removal: Promise<void> | undefined
+  #idMap: Promise<number> | undefined
+  #description: Pick<VolumeDescription, 'kind' | 'ids'> = { kind: 'image', ids: 'mapped' }
+
+  private constructor(options: VolumesOptions) {
+    this.#options = options
+    const { dir, mountDir, logger, idleMs } = options
+    this.#layout = new VolumeLayout(dir)
+    this.#attachments = new Attachments({
+      layout: this.#layout,
+      mountDir,
+      idMap: () => this.#openIdMap(),
+      logger,
+      idleMs,
+    })
+    this.files = new ContentFiles(this.#attachments, logger)
+  }
+
+  /** Opens the volumes of a folder, and takes over what a former process has mounted. */
+  static async open(options: VolumesOptions): Promise<Volumes> {
+    const volumes = new Volumes(options)
+    await volumes.#layout.prepare()
+    const isShared = NETWORK_TYPES.has(Number((await statfs(options.dir)).type))
+    const kind = options.kind ?? (isShared ? 'folder' : 'image')
+    volumes.#description = { kind, ids: kind === 'folder' && isShared ? 'plain' : 'mapped' }
+    await volumes.#layout.discardUnfinished()
+    await volumes.#attachments.reconcile()
+    volumes.#removeLeftovers()
+    return volumes
+  }
+
+  async attach(volumeId: string): Promise<{ directory: string; unmapped: string }> {
+    const { directory, unmapped } = await this.#changes.run(volumeId, () =>
+      this.#attachments.attach(volumeId),
+    )
+    return { directory, unmapped }
+  }
+
+  async release(volumeId: string): Promise<void> {
+    this.#attachments.release(volumeId)
+  }
+
+  create(volumeId: string, { sizeBytes, from }: NewVolume): Promise<{ copied?: 'reflink' | 'copy' }> {
+    return this.#changes.run(volumeId, async () => {
+      if (await this.#layout.has('live', volumeId)) return {}
+      try {
+        if (from !== undefined) return { copied: await this.#copy(volumeId, sizeBytes, from) }
+        await this.#createEmpty(volumeId, sizeBytes)
+        return {}
+      } catch (error) {
+        throw isFull(error)
+          ? new SandlotError('disk_full', 'the disk of the volumes is full', { cause: error })
+          : error
+      }
+    })
+  }
+
+  grow(volumeId: string, sizeBytes: number): Promise<void> {
+    return this.#changes.run(volumeId, async () => {
+      const { kind } = await this.#layout.describe(volumeId)
+      if (kind === 'folder') return
+      const image = join(this.#layout.live(volumeId), IMAGE)
+      if (await this.#isUnmounted(volumeId, image)) return growUnmounted(image, sizeBytes)
+      await this.#attachments.attach(volumeId)
+      try {
+        await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
+      } finally {
+        this.#attachments.release(volumeId)
+      }
+    })
+  }
+
+  trash(volumeId: string): Promise<void> {
+    return this.#changes.run(volumeId, async () => {
+      await this.#attachments.detach(volumeId)
+      await this.#layout.move(volumeId, 'live', 'trash')
+    })
+  }
+
+  restore(volumeId: string): Promise<void> {
+    return this.#changes.run(volumeId, () => this.#layout.move(volumeId, 'trash', 'live'))
+  }
+
+  remove(volumeId: string): Promise<void> {
+    return this.#changes.run(volumeId, async () => {
+      await this.#attachments.detach(volumeId)
+      await this.#layout.discard(volumeId)
+      this.#removeLeftovers()
+    })
+  }
+
+  async usedBytes(volumeId: string): Promise<number | undefined> {
+    const { kind } = await this.#layout.describe(volumeId)
+    if (kind === 'folder') return undefined
+    const mounted = this.#attachments.mountedAt(volumeId)
+    if (!mounted) return bytesOnDisk(join(this.#layout.live(volumeId), IMAGE))
+    const { blocks, bfree, bsize } = await statfs(mounted)
+    return (blocks - bfree) * bsize
+  }
+
+  /** Unmounts what no sandbox uses, and ends the work in the background. */
+  async close(): Promise<void> {
+    this.#end.abort()
+    await this.#removal
+    await this.files.close()
+    await this.#attachments.close()
+  }
+
+  async #createEmpty(volumeId: string, sizeBytes: number): Promise<void> {
+    const { kind, ids } = this.#description
+    const firstId = ids === 'mapped' ? FIRST_ID : 0
+    const folder = await this.#layout.begin({ version: 1, kind, ids })
+    if (kind === 'image') await makeImage(join(folder, IMAGE), sizeBytes, firstId)
+    else {
+      await mkdir(join(folder, TREE), { mode: 0o700 })
+      await makeTopFolders(join(folder, TREE), firstId)
+    }
+    await this.#layout.publish(folder, volumeId)
+  }
+
+  async #copy(volumeId: string, sizeBytes: number, from: string): Promise<'reflink' | 'copy'> {
+    const description = await this.#layout.describe(from)
+    if (description.kind === 'folder')
+      throw new SandlotError(
+        'volume_unavailable',
+        'volumes on a shared file system cannot be copied by the server: copy their files in a sandbox',
+      )
+    const { all } = await this.#attachments.attach(from)
+    try {
+      const folder = await this.#layout.begin(description)
+      const copied = await copyImage(join(this.#layout.live(from), IMAGE), all, join(folder, IMAGE))
+      await growUnmounted(join(folder, IMAGE), sizeBytes)
+      await this.#layout.publish(folder, volumeId)
+      return copied
+    } finally {
+      this.#attachments.release(from)
+    }
+  }
+
+  /** Unmounts a volume that is not in use. @returns false when something on this host has it mounted still */
+  async #isUnmounted(volumeId: string, image: string): Promise<boolean> {
+    try {
+      await this.#attachments.detach(volumeId)
+    } catch {
+      return false
+    }
+    return !(await hasDevice(image))
+  }
+
+  /** One job at a time; the next start continues what a process leaves. */
+  #removeLeftovers(): void {
+    const { logger } = this.#options
+    this.#removal = Promise.resolve(this.#removal).then(() =>
+      removeTrees(this.#layout.removing, this.#end.signal).catch((err: unknown) => {
+        if (!this.#end.signal.aborted) logger.warn({ err }, 'files of deleted volumes were not removed')
+      }),
+    )
+  }
+
+  #openIdMap(): Promise<number> {
+    this.#idMap ??= openIdMap().catch((error: unknown) => {
+      this.#idMap = undefined
+      throw error
+    })
+    return this.#idMap
+  }
+}
+
+const isFull = (error: unknown): boolean =>
+  codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT' || /No space left/.test((error as Error).message)
