@@ -1,0 +1,56 @@
+import type { CatalogueEntry } from './entry.ts'
+
+/**
+ * What the table cannot say: arguments and variables of a package that differ from those of the container. From the
+ * README of each package.
+ */
+interface Correction {
+  arguments?: string[]
+  command?: string
+  /** Environment variable by option. */
+  env?: Record<string, string>
+  hasFolders?: true
+}
+
+export const corrections: Record<string, Correction> = {
+  cloudRun: { env: { credentialsPath: 'GOOGLE_APPLICATION_CREDENTIALS' } },
+  elevenlabs: { env: { data: 'ELEVENLABS_MCP_BASE_PATH' } },
+  filesystem: { arguments: ['{paths}'], hasFolders: true },
+  kubectl: { env: { kubeconfig: 'KUBECONFIG' } },
+  kubernetes: { env: { configPath: 'KUBECONFIG' } },
+  // the variable of the container is the name of a file for its entry point
+  notion: { env: { internalIntegrationToken: 'NOTION_TOKEN' } },
+  sentry: { env: { authToken: 'SENTRY_ACCESS_TOKEN' } },
+  sqlite: { arguments: ['--db-path', '{home}/.mcp/sqlite.db'] },
+  stripe: { arguments: ['--tools=all'] },
+  textToGraphql: {
+    env: {
+      graphqlAuthType: 'GRAPHQL_AUTH_TYPE',
+      modelName: 'MODEL_NAME',
+      modelTemperature: 'MODEL_TEMPERATURE',
+    },
+  },
+}
+
+/** Returns the entry with what `corrections` says. Throws if there is no such option or no package. */
+export function correct(key: string, entry: CatalogueEntry): CatalogueEntry {
+  const correction = corrections[key]
+  if (!correction) return entry
+  const options = { ...entry.options }
+  for (const [option, env] of Object.entries(correction.env ?? {})) {
+    if (!options[option]) throw new Error(`'${key}' has no option '${option}'`)
+    options[option] = { ...options[option], env }
+  }
+  const { run } = entry
+  if (!run || run.kind === 'remote') throw new Error(`'${key}' has no package`)
+  return {
+    ...entry,
+    options,
+    run: {
+      ...run,
+      ...(correction.command && { command: correction.command }),
+      ...(correction.arguments && { arguments: correction.arguments }),
+    },
+    ...(correction.hasFolders && { hasFolders: true }),
+  }
+}
