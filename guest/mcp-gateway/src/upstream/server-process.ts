@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import {
+  type JSONRPCMessage,
+  ReadBuffer,
+  serializeMessage,
+  type Transport,
+} from '@modelcontextprotocol/client'
+import type { Launch } from '../config/launch.ts'
+import { baseEnvironment, type Identity } from '../identity.ts'
+import { killGroup } from '../run-command.ts'
+
+/** A longer message of a server ends its connection. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+/** What a server has not read yet; beyond this, requests are refused. */
+const MAX_UNREAD_BYTES = 16 * 1024 * 1024
+const STOP_TIMEOUT_MS = 2000
+
+/**
+ * A server that speaks over its standard input and output. Runs as `identity` in a process group of its own, so that
+ * stopping it also ends what it started. The SDK's transport can do neither.
+ */
+export class ServerProcess implements Transport {
+  onclose?: () => void
+  onerror?: (error: Error) => void
+  onmessage?: (message: JSONRPCMessage) => void
+  readonly #launch: Extract<Launch, { kind: 'process' }>
+  readonly #identity: Identity
+  readonly #onstderr: (text: string) => void
+  readonly #input = new ReadBuffer({ maxBufferSize: MAX_MESSAGE_BYTES })
+  #child?: ChildProcess
+  /** How the process ended, for the log and for `status`. */
+  lastWords = ''
+
+  constructor(
+    launch: Extract<Launch, { kind: 'process' }>,
+    identity: Identity,
+    onstderr: (text: string) => void,
+  ) {
+    this.#launch = launch
+    this.#identity = identity
+    this.#onstderr = onstderr
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
+  start(): Promise<void> {
+    const { command, arguments: args, environment, folder } = this.#launch
+    const { uid, gid, home } = this.#identity
+    const child = spawn(command, args, {
+      cwd: folder ?? home,
+      env: { ...baseEnvironment(this.#identity), ...environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      ...(process.getuid!() === 0 && { uid, gid }),
+    })
+    this.#child = child
+    child.stdout.on('data', (chunk: Buffer) => this.#read(chunk))
+    child.stderr.on('data', (chunk: Buffer) => {
+      const text = chunk.toString()
+      this.lastWords = (this.lastWords + text).slice(-500)
+      this.#onstderr(text)
+    })
+    child.stdin.on('error', (error) => this.onerror?.(error))
+    child.on('close', (code, signal) => {
+      const how = `ended with ${code === null ? signal : `exit code ${code}`}`
+      this.lastWords = `${how}${this.lastWords.trim() === '' ? '' : `: ${this.lastWords.trim()}`}`
+      if (child.pid !== undefined) killGroup(child.pid, 'SIGKILL')
+      this.#child = undefined
+      this.onclose?.()
+    })
+    return new Promise((resolve, reject) => {
+      child.once('spawn', resolve)
+      child.once('error', (error) => {
+        reject(new Error(`'${command}' could not be started: ${error.message}`))
+        this.onclose?.()
+      })
+    })
+  }
+
+  async send(message: JSONRPCMessage): Promise<void> {
+    const stdin = this.#child?.stdin
+    if (!stdin?.writable) throw new Error('the server has ended')
+    if (stdin.writableLength > MAX_UNREAD_BYTES) throw new Error('the server does not read its input')
+    stdin.write(serializeMessage(message))
+  }
+
+  /** Ends the process: by closing its input, then by SIGTERM, then by SIGKILL. */
+  async close(): Promise<void> {
+    const child = this.#child
+    if (!child?.pid) return
+    const { pid } = child
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+    child.stdin?.end()
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      const timeout = new Promise<void>((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref())
+      await Promise.race([ended, timeout])
+      if (this.#child === undefined) return
+      killGroup(pid, signal)
+    }
+    await ended
+  }
+
+  #read(chunk: Buffer): void {
+    try {
+      this.#input.append(chunk)
+    } catch (error) {
+      this.onerror?.(error as Error)
+      void this.close()
+      return
+    }
+    for (;;) {
+      try {
+        const message = this.#input.readMessage()
+        if (message === null) return
+        this.onmessage?.(message)
+      } catch (error) {
+        // a line of JSON that is no message; what follows may be one
+        this.onerror?.(error as Error)
+      }
+    }
+  }
+}
