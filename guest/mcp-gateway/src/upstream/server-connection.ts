@@ -166,9 +166,13 @@ export class ServerConnection {
       if (method === 'roots/list' && !this.#settings.mayAskForRoots) continue
       client.setRequestHandler(method, ({ params }, { mcpReq }) => {
         const caller = [...this.#requests].findLast((request) => request.caller?.answers(method))?.caller
+        const asked = (params ?? {}) as Record<string, unknown>
         // a server asks for roots on its own account, for all clients
-        const ask = method === 'roots/list' || !caller ? events.onrequest : caller.ask.bind(caller)
-        return ask(method, (params ?? {}) as Record<string, unknown>, mcpReq.signal) as Promise<never>
+        const isForAll = method === 'roots/list' || !caller
+        const answer = isForAll
+          ? events.onrequest(method, asked, mcpReq.signal)
+          : caller.ask(method, asked, mcpReq.signal)
+        return answer as Promise<never>
       })
     }
     const lists = {

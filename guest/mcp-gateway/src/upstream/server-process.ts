@@ -28,6 +28,7 @@ export class ServerProcess implements Transport {
   readonly #onstderr: (text: string) => void
   readonly #input = new ReadBuffer({ maxBufferSize: MAX_MESSAGE_BYTES })
   #child?: ChildProcess
+  #isDelivering = false
   /** How the process ended, for the log and for `status`. */
   lastWords = ''
 
@@ -110,15 +111,27 @@ export class ServerProcess implements Transport {
       void this.close()
       return
     }
+    void this.#deliver()
+  }
+
+  /**
+   * Hands on one message after the other. Between them the SDK gets to handle the last one: it handles notifications a
+   * turn later than responses, and would drop progress that came together with the result.
+   */
+  async #deliver(): Promise<void> {
+    if (this.#isDelivering) return
+    this.#isDelivering = true
     for (;;) {
       try {
         const message = this.#input.readMessage()
-        if (message === null) return
+        if (message === null) break
         this.onmessage?.(message)
+        await undefined
       } catch (error) {
         // a line of JSON that is no message; what follows may be one
         this.onerror?.(error as Error)
       }
     }
+    this.#isDelivering = false
   }
 }
