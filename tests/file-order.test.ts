@@ -18,6 +18,7 @@ test('files run in the order of the builds that they wait for, examples last', (
     ...['openai-agents', 'amp', 'claude', 'codex', 'opencode', 'openclaw', 'examples'],
   ])
   const catalogue = filesOf('catalogue')
-  expect(catalogue.findLastIndex((name) => name.startsWith('desktop'))).toBe(1)
-  expect(catalogue.slice(2).every((name) => name.startsWith('code-interpreter'))).toBe(true)
+  expect(catalogue[0]).toBe('mcp-gateway')
+  expect(catalogue.findLastIndex((name) => name.startsWith('desktop'))).toBe(2)
+  expect(catalogue.slice(3).every((name) => name.startsWith('code-interpreter'))).toBe(true)
 })

@@ -14,7 +14,11 @@ export type MappedCommands = Record<string, string[]>
 /** Reads what `mcp-gateway map` stored. */
 export function mappedCommands(places: Places): MappedCommands {
   if (!existsSync(places.commandsFile)) return {}
-  return JSON.parse(readFileSync(places.commandsFile, 'utf8')) as MappedCommands
+  try {
+    return JSON.parse(readFileSync(places.commandsFile, 'utf8')) as MappedCommands
+  } catch (error) {
+    throw new Refusal(`${places.commandsFile} is not JSON: ${(error as Error).message}`)
+  }
 }
 
 /**
