@@ -6,7 +6,7 @@ export default defineConfig({
   format: 'esm',
   platform: 'node',
   target: 'node24',
-  outDir: 'dist',
+  outDir: 'dist/bundle',
   dts: false,
   minify: true,
   banner: '#!/usr/bin/env node',
