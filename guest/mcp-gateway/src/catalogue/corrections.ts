@@ -7,6 +7,7 @@ import type { CatalogueEntry } from './entry.ts'
 interface Correction {
   arguments?: string[]
   command?: string
+  environment?: Record<string, string>
   /** Environment variable by option. */
   env?: Record<string, string>
   hasFolders?: true
@@ -18,6 +19,8 @@ export const corrections: Record<string, Correction> = {
   filesystem: { arguments: ['{paths}'], hasFolders: true },
   kubectl: { env: { kubeconfig: 'KUBECONFIG' } },
   kubernetes: { env: { configPath: 'KUBECONFIG' } },
+  // its default is a file in its package, which belongs to root
+  memory: { environment: { MEMORY_FILE_PATH: '{home}/.mcp/memory.jsonl' } },
   // the variable of the container is the name of a file for its entry point
   notion: { env: { internalIntegrationToken: 'NOTION_TOKEN' } },
   sentry: { env: { authToken: 'SENTRY_ACCESS_TOKEN' } },
@@ -50,6 +53,7 @@ export function correct(key: string, entry: CatalogueEntry): CatalogueEntry {
       ...run,
       ...(correction.command && { command: correction.command }),
       ...(correction.arguments && { arguments: correction.arguments }),
+      ...(correction.environment && { environment: correction.environment }),
     },
     ...(correction.hasFolders && { hasFolders: true }),
   }

@@ -8,6 +8,8 @@ export type HowToRun =
       command?: string
       /** Arguments; `{option}` is the option's value, `{home}` the home directory. Left out if the option is not given. */
       arguments?: string[]
+      /** Variables whatever the options are, for example where it keeps its data; `{home}` as above. */
+      environment?: Record<string, string>
     }
   | {
       kind: 'remote'

@@ -87,7 +87,7 @@ export class HttpServer {
   async #mcp(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const bytes = request.method === 'POST' ? await readBody(request, MAX_BODY_BYTES) : undefined
     const body = bytes === undefined ? undefined : parse(bytes)
-    const web = webRequest(request, response, bytes)
+    const web = webRequest(request, response)
     const hasSession = request.headers['mcp-session-id'] !== undefined
     const isLegacy =
       hasSession || request.method !== 'POST' || body === undefined || (await isLegacyRequest(web, body))

@@ -22,8 +22,11 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   return Buffer.concat(chunks)
 }
 
-/** Makes the request that the SDK's transports take. Its signal aborts when the client goes away. */
-export function webRequest(request: IncomingMessage, response: ServerResponse, body?: Buffer): Request {
+/**
+ * Makes the request that the SDK's transports take, without its body, which they get parsed. Its signal aborts when the
+ * client goes away.
+ */
+export function webRequest(request: IncomingMessage, response: ServerResponse): Request {
   const gone = new AbortController()
   response.once('close', () => {
     if (!response.writableFinished) gone.abort()
@@ -36,7 +39,6 @@ export function webRequest(request: IncomingMessage, response: ServerResponse, b
     method: request.method!,
     headers,
     signal: gone.signal,
-    ...(body && body.length > 0 && { body: new Uint8Array(body) }),
   })
 }
 

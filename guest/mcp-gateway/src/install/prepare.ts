@@ -5,6 +5,7 @@ import type { ServerConfig } from '../config/server-config.ts'
 import type { Identity } from '../identity.ts'
 import type { Places } from '../places.ts'
 import { Refusal } from '../refusal.ts'
+import { runCommand } from '../run-command.ts'
 import { installPackage } from './package.ts'
 import { installProject } from './project.ts'
 
@@ -53,13 +54,27 @@ export async function prepare(
   }
   const program = await installPackage(run, join(places.installed, key), signal)
   const given = fillArguments(run.arguments ?? [], options, identity.home)
+  const fixed = Object.entries(run.environment ?? {}).map(([name, value]) => [
+    name,
+    fillArguments([value], {}, identity.home)[0]!,
+  ])
+  await ensureDataFolder(identity)
   return {
     kind: 'process',
     command: program.command,
     arguments: [...program.arguments, ...given],
-    environment,
+    environment: { ...(Object.fromEntries(fixed) as Record<string, string>), ...environment },
   }
 }
+
+/** Makes the folder in which servers keep data, as their user. */
+const ensureDataFolder = ({ home, uid, gid }: Identity) =>
+  runCommand('mkdir', ['-p', join(home, '.mcp')], {
+    folder: '/',
+    environment: {},
+    timeoutMs: 10_000,
+    identity: { uid, gid },
+  })
 
 function launchOf(
   words: string[],

@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import {
+  deserializeMessage,
   type JSONRPCMessage,
-  ReadBuffer,
   serializeMessage,
   type Transport,
 } from '@modelcontextprotocol/client'
 import type { Launch } from '../config/launch.ts'
 import { baseEnvironment, type Identity } from '../identity.ts'
 import { killGroup } from '../run-command.ts'
+import { LineBuffer } from './line-buffer.ts'
 
 /** A longer message of a server ends its connection. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -26,8 +27,9 @@ export class ServerProcess implements Transport {
   readonly #launch: Extract<Launch, { kind: 'process' }>
   readonly #identity: Identity
   readonly #onstderr: (text: string) => void
-  readonly #input = new ReadBuffer({ maxBufferSize: MAX_MESSAGE_BYTES })
+  readonly #input = new LineBuffer(MAX_MESSAGE_BYTES)
   #child?: ChildProcess
+  readonly #lines: string[] = []
   #isDelivering = false
   /** How the process ended, for the log and for `status`. */
   lastWords = ''
@@ -105,8 +107,9 @@ export class ServerProcess implements Transport {
 
   #read(chunk: Buffer): void {
     try {
-      this.#input.append(chunk)
+      this.#lines.push(...this.#input.add(chunk))
     } catch (error) {
+      this.#child?.stdout?.destroy()
       this.onerror?.(error as Error)
       void this.close()
       return
@@ -121,17 +124,21 @@ export class ServerProcess implements Transport {
   async #deliver(): Promise<void> {
     if (this.#isDelivering) return
     this.#isDelivering = true
-    for (;;) {
-      try {
-        const message = this.#input.readMessage()
-        if (message === null) break
-        this.onmessage?.(message)
-        await undefined
-      } catch (error) {
-        // a line of JSON that is no message; what follows may be one
-        this.onerror?.(error as Error)
-      }
+    for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
+      const message = this.#parse(line)
+      if (message) this.onmessage?.(message)
+      await undefined
     }
     this.#isDelivering = false
+  }
+
+  /** Returns nothing for a line that is no message; the next one may be. */
+  #parse(line: string): JSONRPCMessage | undefined {
+    if (!line.startsWith('{')) return undefined
+    try {
+      return deserializeMessage(line)
+    } catch (error) {
+      this.onerror?.(error as Error)
+    }
   }
 }
