@@ -45,6 +45,7 @@ export async function runDaemon(order: DaemonOrder, report: (report: DaemonRepor
     log.write('gateway', 'stops')
     if (daemonPid(places) === process.pid) rmSync(places.pidFile, { force: true })
     await Promise.allSettled([gateway.stop(), http.close()])
+    await log.written()
     process.exit(0)
   }
   process.on('SIGTERM', stop)

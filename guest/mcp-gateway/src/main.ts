@@ -48,7 +48,10 @@ async function run(): Promise<{ lines: string[]; isAdvice?: boolean }> {
 if (process.argv[2] === 'daemon' && process.send) {
   const { runDaemon } = await import('./daemon.ts')
   process.once('message', (order) =>
-    runDaemon(order as never, (report) => process.send!(report, () => process.disconnect?.())),
+    runDaemon(order as never, (report) => {
+      // whoever started it may not wait any more
+      if (process.connected) process.send!(report, () => process.disconnect?.())
+    }),
   )
 } else {
   try {

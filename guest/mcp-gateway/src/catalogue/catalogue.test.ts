@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
 import catalogue from '../../catalogue/catalogue.json' with { type: 'json' }
-import { correct } from './corrections.ts'
+import months from '../../catalogue/release-months.json' with { type: 'json' }
+import { correct, dated } from './corrections.ts'
 import type { Catalogue } from './entry.ts'
 import { parseTable } from './parse-table.ts'
 
@@ -36,7 +37,7 @@ function typingsOfTheSdk(): Record<string, Record<string, { required: boolean }>
 test('is what the sources say', () => {
   const table = parseTable(sources)
   const corrected = Object.fromEntries(
-    Object.entries(table).map(([key, entry]) => [key, correct(key, entry)]),
+    Object.entries(table).map(([key, entry]) => [key, dated(correct(key, entry), months)]),
   )
   expect(catalogue).toEqual(corrected)
 })
@@ -55,9 +56,10 @@ test('has every server of the published SDK, with its options and which of them 
   expect(ours).toEqual(typings)
 })
 
-test('pins an exact version of each package', () => {
+test('pins an exact version of each package, and the day of the dependencies of those from PyPI', () => {
   for (const [key, { run }] of Object.entries(catalogue as Catalogue)) {
     if (run && run.kind !== 'remote') expect(run.version, key).toMatch(/^\d[\w.]*$/)
+    if (run?.kind === 'pypi') expect(run.resolvedBefore, key).toMatch(/^\d{4}-\d\d-01$/)
   }
 })
 

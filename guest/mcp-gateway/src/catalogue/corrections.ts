@@ -35,6 +35,15 @@ export const corrections: Record<string, Correction> = {
   },
 }
 
+/** Returns the entry with the day before which its dependencies were released, if the month of its release is known. */
+export function dated(entry: CatalogueEntry, months: Record<string, string>): CatalogueEntry {
+  const { run } = entry
+  if (run?.kind !== 'pypi' || !months[run.package]) return entry
+  const [year, month] = months[run.package]!.split('-').map(Number) as [number, number]
+  const resolvedBefore = new Date(Date.UTC(year, month, 1)).toISOString().slice(0, 10)
+  return { ...entry, run: { ...run, resolvedBefore } }
+}
+
 /** Returns the entry with what `corrections` says. Throws if there is no such option or no package. */
 export function correct(key: string, entry: CatalogueEntry): CatalogueEntry {
   const correction = corrections[key]

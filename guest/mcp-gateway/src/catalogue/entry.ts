@@ -4,6 +4,11 @@ export type HowToRun =
       kind: 'npm' | 'pypi'
       package: string
       version: string
+      /**
+       * Day before which its dependencies were released: the first after the month of its own release. Many servers
+       * accept any version of the MCP SDK, and end at once with a later one that changed its API.
+       */
+      resolvedBefore?: string
       /** Name of the command; default: the package's only one, or the one that is named like the package. */
       command?: string
       /** Arguments; `{option}` is the option's value, `{home}` the home directory. Left out if the option is not given. */

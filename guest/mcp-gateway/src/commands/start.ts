@@ -30,7 +30,10 @@ export async function start(json: string, isStrict: boolean, places: Places): Pr
   const log = new Log(places.logFile)
   for (const warning of warnings) log.write('gateway', warning)
   const report = await startDaemon({ places, servers, deadlineMs: DEADLINE_MS })
-  if (report.kind === 'failed') throw new Refusal(`the gateway did not start: ${report.reason}`)
+  if (report.kind === 'failed') {
+    await stopDaemon(places)
+    throw new Refusal(`the gateway did not start: ${report.reason}`)
+  }
   const failed = report.servers.filter(({ state }) => state !== 'ready' && state !== 'starting')
   const reasons = failed.map(({ name, reason }) => `${name}: ${reason}`)
   if (failed.length > 0 && (isStrict || failed.length === servers.length)) {

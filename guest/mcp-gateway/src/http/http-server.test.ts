@@ -235,6 +235,7 @@ describe('another gateway as a remote server', () => {
     }
     const outer = await startGateway({ inner: launch })
     expect(outer.gateway.servers[0]!.state).toBe('restarting')
+    await outer.gateway.log.written()
     expect(readFileSync(`${outer.folder}/gateway.log`, 'utf8')).toContain('nauthorized')
     await outer.stop()
   })

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { HowToRun } from '../catalogue/entry.ts'
 import { Refusal } from '../refusal.ts'
@@ -28,7 +29,7 @@ export function isInstalled(run: Package, folder: string): boolean {
  */
 export async function installPackage(run: Package, folder: string, signal?: AbortSignal): Promise<Program> {
   if (!isInstalled(run, folder)) {
-    rmSync(folder, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true })
     mkdirSync(folder, { recursive: true })
     const install = run.kind === 'npm' ? installFromNpm : installFromPypi
     await install(run, folder, signal)
@@ -37,7 +38,8 @@ export async function installPackage(run: Package, folder: string, signal?: Abor
   return programOf(run, folder)
 }
 
-const markOf = (run: Package) => `${run.kind} ${run.package}@${run.version}\n`
+const markOf = ({ kind, package: name, version, resolvedBefore = '' }: Package) =>
+  `${kind} ${name}@${version} ${resolvedBefore}\n`
 
 /** Install scripts do not run: what a server needs is in its package, and a script would run as root. */
 function installFromNpm(run: Package, folder: string, signal?: AbortSignal): Promise<void> {
@@ -49,7 +51,7 @@ function installFromNpm(run: Package, folder: string, signal?: AbortSignal): Pro
       `${run.package}@${run.version}`,
     ),
     { folder, environment: definedEnvironment(), timeoutMs: TIMEOUT_MS, signal },
-  ).finally(() => rmSync(cache, { recursive: true, force: true }))
+  ).finally(() => rm(cache, { recursive: true, force: true }))
 }
 
 function installFromPypi(run: Package, folder: string, signal?: AbortSignal): Promise<void> {
@@ -60,7 +62,8 @@ function installFromPypi(run: Package, folder: string, signal?: AbortSignal): Pr
     UV_NO_CACHE: '1',
     UV_PYTHON_INSTALL_DIR: join(folder, 'python'),
   }
-  return runCommand('uv', ['tool', 'install', '--quiet', `${run.package}==${run.version}`], {
+  const until = run.resolvedBefore === undefined ? [] : ['--exclude-newer', run.resolvedBefore]
+  return runCommand('uv', ['tool', 'install', '--quiet', ...until, `${run.package}==${run.version}`], {
     folder,
     environment,
     timeoutMs: TIMEOUT_MS,
