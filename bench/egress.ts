@@ -36,16 +36,17 @@ type Side = (command: string) => Promise<string>
 const residentBytes = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
 
-/** HTTP/1.1, as Node's server ends an HTTP/2 connection of curl after a thousand requests. */
-const curl = (web: string) => `curl -skf --http1.1 --resolve ${NAME}:443:${web}`
+/** Requests and handshakes are in HTTP/1.1, as Node's server ends an HTTP/2 connection of curl after a thousand requests. */
+const curl = (web: string, version = '1.1') => `curl -skf --http${version} --resolve ${NAME}:443:${web}`
 
 /** @returns seconds, as curl measures them: without its start */
-async function download(side: Side, web: string): Promise<number> {
+async function download(side: Side, web: string, version: '1.1' | '2'): Promise<number> {
   const out = await side(
-    `${curl(web)} -o /dev/null -w '%{time_total} %{size_download}' https://${NAME}/bytes/${BYTES}`,
+    `${curl(web, version)} -o /dev/null -w '%{time_total} %{size_download} %{http_version}' https://${NAME}/bytes/${BYTES}`,
   )
-  const [seconds, size] = out.split(' ').map(Number)
+  const [seconds, size, used] = out.split(' ').map(Number)
   if (size !== BYTES) throw new Error(`${size} bytes arrived, not ${BYTES}`)
+  if (used !== Number(version)) throw new Error(`the download was in HTTP/${used}, not ${version}`)
   return seconds!
 }
 
@@ -104,12 +105,15 @@ async function memoryOf(side: Side, serverPid: number, web: string): Promise<num
 
 interface Measured {
   download: number[]
+  /** One stream of HTTP/2. */
+  downloadHttp2: number[]
   requests: number[]
   handshakes: number[]
 }
 
 async function measure(side: Side, web: string, into: Measured): Promise<void> {
-  into.download.push(await download(side, web))
+  into.download.push(await download(side, web, '1.1'))
+  into.downloadHttp2.push(await download(side, web, '2'))
   into.requests.push(await manyRequests(side, web))
   into.handshakes.push(...(await handshakes(side, web)))
 }
@@ -118,11 +122,13 @@ const shown = (all: Record<Way, Measured>): Record<string, unknown> => {
   const base = all['no policy']
   const median = (values: number[]) => summarize(values).p50
   return Object.fromEntries(
-    Object.entries(all).map(([way, { download, requests, handshakes }]) => [
+    Object.entries(all).map(([way, { download, downloadHttp2, requests, handshakes }]) => [
       way,
       {
         'download: s': round(median(download)),
         'of no policy': round(median(download) / median(base.download)),
+        'download in HTTP/2: s': round(median(downloadHttp2)),
+        'of no policy  ': round(median(downloadHttp2) / median(base.downloadHttp2)),
         'requests: s': round(median(requests)),
         'of no policy ': round(median(requests) / median(base.requests)),
         'new TLS connection: ms': round(median(handshakes)),
@@ -132,7 +138,7 @@ const shown = (all: Record<Way, Measured>): Record<string, unknown> => {
   )
 }
 
-const empty = (): Measured => ({ download: [], requests: [], handshakes: [] })
+const empty = (): Measured => ({ download: [], downloadHttp2: [], requests: [], handshakes: [] })
 let internet: Internet | undefined
 let server: TestServer | undefined
 try {

@@ -16,7 +16,7 @@ declare module 'vitest' {
 
 /** Each suite has a port and a network range of its own, so that two suites may run concurrently. */
 const SUITES = ['conformance', 'e2e', 'chaos', 'hostile', 'load', 'browser', 'catalogue', 'agents']
-const SUITES_WITH_INTERNET = ['conformance', 'e2e', 'hostile']
+const SUITES_WITH_INTERNET = ['conformance', 'e2e', 'hostile', 'catalogue']
 const FIRST_PORT = 13_100
 const FIRST_RANGE = 190
 

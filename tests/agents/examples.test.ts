@@ -7,7 +7,7 @@ import { currentByHost, fetchWithin, server, useEnvironment } from '../conforman
 import { pythonOf } from '../conformance/python/venv.ts'
 import { createdFile } from '../llm/scripted-model.ts'
 import { pairingCode, replies, say } from './telegram.ts'
-import { BOT_TOKEN, buildWithModel, ORIGIN } from './with-model.ts'
+import { BOT_TOKEN, buildWithModel, MODEL_RECORD, ORIGIN } from './with-model.ts'
 import { LLM_URL } from './workspace.ts'
 
 // Runs the examples as a user does, but on a template with the scripted model. Examples of the OpenAI Agents SDK are in
@@ -107,7 +107,7 @@ example('openclaw', 'gateway', "the gateway's page is open at what it prints", a
 example(
   'openclaw',
   'telegram',
-  'the bot answers with a code, which pairs its user',
+  'the bot answers with a code, which pairs its user, and then the model works for that user',
   async (output, expect) => {
     const id = /SANDBOX=(\w+)/.exec(await output())![1]!
     try {
@@ -117,6 +117,16 @@ example(
       await expect.poll(code, { timeout: PROGRAM_TIMEOUT_MS, interval: 1000 }).toBeDefined()
       const status = await output({ SANDBOX: id, PAIRING_CODE: (await code())! })
       expect(status).toContain('stub_bot')
+
+      await say(sandbox, 'What is in your workspace?')
+      // the work is checked and not the answer: a gateway that restarts meanwhile for a changed configuration may lose the answer
+      const created = `/home/user/.openclaw/workspace/${createdFile(1)}`
+      const isDone = () => sandbox.files.exists(created)
+      await expect.poll(isDone, { timeout: PROGRAM_TIMEOUT_MS, interval: 1000 }).toBe(true)
+      expect(await sandbox.files.read(created)).toBe('written by call 1\n')
+      const requests = (await sandbox.files.read(MODEL_RECORD)).trim().split('\n')
+      const turn = requests.find((line) => line.includes('What is in your workspace?'))!
+      expect(JSON.parse(turn).headers.authorization).toBe('Bearer from-the-user')
     } finally {
       await Sandbox.kill(id)
     }

@@ -57,6 +57,15 @@ test('FUSE mounts for others are allowed, and mtab shows what is mounted', async
   expect(stdout).toBe('1\n../proc/self/mounts\n1\n')
 })
 
+test('a package may link its manual page, without which Java cannot be installed', async () => {
+  const sandbox = await shared()
+  const page = '/usr/share/man/man1/java.1.gz'
+  const { stdout } = await sandbox.commands.run(
+    `sudo update-alternatives --install /usr/bin/java-of-test java-of-test /bin/true 1 --slave ${page} java.1.gz /etc/hostname && readlink ${page}`,
+  )
+  expect(stdout).toContain('/etc/alternatives/java.1.gz\n')
+})
+
 test('a package with a file that this image changed is installed without a question', {
   timeout: 200_000,
 }, async () => {
@@ -85,4 +94,13 @@ test('an ssh server that is started has keys that no other sandbox has', async (
   const [one, other] = [await keyOf(), await keyOf()]
   expect(one).toMatch(/^AAAA/)
   expect(one).not.toBe(other)
+})
+
+test('variables for authorities that the sandbox or a command has hold in login shells', async () => {
+  const sandbox = await create({ envs: { SSL_CERT_FILE: '/own.pem', NODE_EXTRA_CA_CERTS: '/node.pem' } })
+  const { stdout } = await sandbox.commands.run(
+    'printenv SSL_CERT_FILE NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE PIP_CERT',
+    { envs: { REQUESTS_CA_BUNDLE: '/requests.pem', PIP_CERT: '/pip.pem' } },
+  )
+  expect(stdout).toBe('/own.pem\n/node.pem\n/requests.pem\n/pip.pem\n')
 })

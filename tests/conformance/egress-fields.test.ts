@@ -194,7 +194,12 @@ test('an answer says that rules do not allow a name', async () => {
     }),
   })
   expect(answer.status).toBe(201)
-  const body = (await answer.json()) as { sandboxID: string; warnings?: unknown }
-  expect(JSON.stringify(body)).toContain('api.example.com')
+  const body = (await answer.json()) as { sandboxID: string; warnings?: string[] }
+  const warnings = [
+    'network rules for api.example.com do not allow it: add it to allowOut, else no connection to it passes',
+  ]
+  expect(body.warnings).toEqual(warnings)
+  const detail = await callApi(`/sandboxes/${body.sandboxID}`)
+  expect(await detail.json()).toMatchObject({ warnings })
   await callApi(`/sandboxes/${body.sandboxID}`, { method: 'DELETE' })
 })

@@ -76,3 +76,42 @@ test('can be followed while it happens', async () => {
   expect((await next).value).toMatchObject({ name: 'denied.test', verdict: 'denied' })
   await following.return()
 })
+
+test('clients that do not take the certificate of a header rule are told apart from servers that fail', async () => {
+  const rules = Object.fromEntries(
+    ['allowed.test', 'sub.allowed.test', 'untrusted.test'].map((name) => [
+      name,
+      [{ transform: { headers: { x: 'y' } } }],
+    ]),
+  )
+  const ruled = await Sandbox.create({ timeoutMs: 120_000, network: { rules } })
+  const own: Try[] = [
+    // trusts the authority of the server alone, as programs with a list of their own do
+    { url: 'https://allowed.test/' },
+    // takes any authority of the system, and looks at the key after the handshake
+    {
+      url: 'https://sub.allowed.test/',
+      trustsSystemOnly: true,
+      args: ['--pinnedpubkey', `sha256//${Buffer.alloc(32).toString('base64')}`],
+    },
+    { url: 'https://untrusted.test/', trustsSystemOnly: true },
+  ]
+  const results = await tryAll(ruled as never, trusted, own)
+  expect(results.map(({ ok, status }) => [ok, status])).toEqual([
+    [false, 0],
+    [false, 0],
+    [true, 502],
+  ])
+  const reasons = async () => {
+    const found: Record<string, string | undefined> = {}
+    for await (const { name, reason, verdict } of ruled.egress({ verdict: 'failed' }))
+      found[name!] = `${verdict}: ${reason}`
+    return found
+  }
+  await expect.poll(reasons, { timeout: 20_000 }).toEqual({
+    'allowed.test': 'failed: tls_rejected_by_client',
+    'sub.allowed.test': 'failed: closed_without_request',
+    'untrusted.test': expect.stringMatching(/^failed: (?!tls_rejected)/),
+  })
+  await ruled.kill()
+}, 60_000)

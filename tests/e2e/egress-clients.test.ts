@@ -9,7 +9,12 @@ import { internet } from '../internet/injected.ts'
 const run = promisify(execFile)
 const RULE = [{ transform: { headers: { 'x-intercepted': 'yes' } } }]
 /** Real registries, which the internet's name server leads to, so that the real programs fetch real packages. */
-const REGISTRIES = ['pypi.org', 'files.pythonhosted.org', 'registry.npmjs.org']
+const REGISTRIES = ['pypi.org', 'files.pythonhosted.org', 'registry.npmjs.org', 'registry.yarnpkg.com']
+/** All by which envd or the profile of images make programs trust authorities. */
+const AUTHORITY_VARIABLES = [
+  ...['NODE_EXTRA_CA_CERTS', 'DENO_CERT', 'SSL_CERT_FILE', 'REQUESTS_CA_BUNDLE', 'GIT_SSL_CAINFO'],
+  ...['CURL_CA_BUNDLE', 'PIP_CERT', 'AWS_CA_BUNDLE', 'CARGO_HTTP_CAINFO'],
+]
 const SETUP_TIMEOUT_MS = 120_000
 
 let sandbox: Sandbox
@@ -24,7 +29,7 @@ beforeAll(async () => {
     },
   })
   await sandbox.commands.run(
-    'python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -q requests httpx aiohttp && cd /tmp && npm install --silent undici@7',
+    'python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -q requests httpx aiohttp && cd /tmp && npm install --silent undici@7 && mkdir yarn && cd yarn && yarn add --silent is-number@7.0.0',
     { timeoutMs: SETUP_TIMEOUT_MS },
   )
 }, SETUP_TIMEOUT_MS + 60_000)
@@ -56,6 +61,7 @@ test.each([
     'openssl',
     `printf 'GET / HTTP/1.0\\r\\nHost: allowed.test\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -connect allowed.test:443 -servername allowed.test`,
   ],
+  ['gh', 'GH_TOKEN=x gh api user --hostname allowed.test'],
   ['fetch of Node', `node -e 'fetch("${URL_OF}").then(r => r.text()).then(console.log)'`],
   ['https of Node', `node -e 'require("https").get("${URL_OF}", r => r.pipe(process.stdout))'`],
   [
@@ -86,7 +92,7 @@ test('git trusts it', async () => {
   expect((await sandbox.commands.run('git -C /tmp/clone log --format=%s')).stdout).toBe('cloned\n')
 })
 
-test('pip and npm trust it: the set-up above installed packages from real registries through it', async () => {
+test('pip, npm and yarn trust it: the set-up above installed packages from real registries through it', async () => {
   const { stdout } = await sandbox.commands.run(
     'echo | openssl s_client -connect pypi.org:443 -servername pypi.org 2>/dev/null | openssl x509 -noout -issuer',
   )
@@ -100,14 +106,17 @@ test('pip and npm trust it: the set-up above installed packages from real regist
 test('variables for authorities that a user sets are kept', async () => {
   const own = await Sandbox.create({
     timeoutMs: 60_000,
-    // not SSL_CERT_FILE, which the profile of images sets on machines with extra authorities
-    envs: { AWS_CA_BUNDLE: '/own.pem', DENO_CERT: '/deno.pem' },
+    envs: Object.fromEntries(AUTHORITY_VARIABLES.map((name) => [name, `/own/${name}`])),
     network: { rules: { 'allowed.test': RULE } },
   })
-  const { stdout } = await own.commands.run('echo "$AWS_CA_BUNDLE $DENO_CERT"')
-  expect(stdout).toBe('/own.pem /deno.pem\n')
+  const { stdout } = await own.commands.run(`printenv ${AUTHORITY_VARIABLES.join(' ')}`)
+  expect(stdout.trim().split('\n')).toEqual(AUTHORITY_VARIABLES.map((name) => `/own/${name}`))
   expect(
-    (await own.commands.run('curl -sS https://allowed.test/ | grep -c x-intercepted || true')).stdout,
+    (
+      await own.commands.run(
+        'env -u CURL_CA_BUNDLE -u SSL_CERT_FILE curl -sS https://allowed.test/ | grep -c x-intercepted || true',
+      )
+    ).stdout,
   ).toBe('1\n')
   await own.kill()
 })

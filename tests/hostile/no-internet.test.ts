@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Sandbox, type SandboxOpts } from 'e2b-official'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { CHECKOUT, connectionTo, startServer, type TestServer } from '../server.ts'
 import { acceptedOf } from './guest.ts'
-import { countLeaks, type Leaks, sendsOn, startSender } from './leaks.ts'
+import { countLeaks, deleteFirewall, type Leaks, sendsOn, startSender } from './leaks.ts'
 import { type Outside, openOutside } from './outside.ts'
 
 /** Address that sandboxes without internet send to; no machine has it, and packets would be routed to the outside. */
@@ -142,6 +144,64 @@ test('a sandbox that is created with internet from a snapshot without has intern
   const copy = await Sandbox.connect(fork!.sandbox.sandboxID, connectionTo(server.info()))
   expect(await acceptedOf(copy, [`${outside.address}:${outside.port}`])).toHaveLength(1)
   await Promise.all([open.kill(), copy.kill()])
+})
+
+/** Pid of the process through which the server changes its firewall. */
+function changingProcess(): number {
+  const { pid } = server.info()
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+  const found = children.find((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8') === 'nft\0-i\0')
+  if (!found) throw new Error(`the server has no nft among its processes ${children}`)
+  return Number(found)
+}
+
+/** Holds changes of the firewall back while `work` runs. */
+async function withHeldFirewall(work: () => Promise<void>): Promise<void> {
+  const pid = changingProcess()
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await work()
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+}
+
+test('a create without internet is not answered before its policy is in force', async () => {
+  let creating: Promise<Sandbox> | undefined
+  await withHeldFirewall(async () => {
+    creating = create({ allowInternetAccess: false })
+    expect(await Promise.race([creating.then(() => 'answered'), delay(1_500, 'waiting')])).toBe('waiting')
+  })
+  const closed = await creating!
+  await startSender(closed, NOBODY, PORT)
+  await sendsOn(closed)
+  await closed.kill()
+  expect(await leaks.leaked()).toBe(0)
+})
+
+test('a create whose policy cannot be put in force fails with the reason, and leaves nothing', async () => {
+  const { home } = server.info()
+  const listed = async () => (await call<unknown[]>('GET', '/v2/sandboxes')).length
+  const before = await listed()
+  let creating: Promise<unknown> | undefined
+  await withHeldFirewall(async () => {
+    creating = call('POST', '/v2/sandboxes', { templateID: 'base', allow_internet_access: false }).catch(
+      (error: Error) => error.message,
+    )
+    await delay(500)
+    await deleteFirewall(home)
+  })
+  expect(await creating).toMatch(/503 .*nothing is started now/)
+  expect(await listed()).toBe(before)
+  // the table is installed again at once
+  const closed = await vi.waitFor(() => create({ allowInternetAccess: false }), {
+    timeout: 20_000,
+    interval: 500,
+  })
+  await startSender(closed, NOBODY, PORT)
+  await sendsOn(closed)
+  await closed.kill()
+  expect(await leaks.leaked()).toBe(0)
 })
 
 interface Tree {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { AUTHORITIES_FILE, authoritiesVersion, isForAuthorities } from './authorities.ts'
 import { Kernel, KernelEnded } from './kernel/kernel.ts'
 import type { Kernelspec } from './kernel/kernelspec.ts'
 import { Lane } from './lane.ts'
@@ -37,6 +38,8 @@ export class Context {
   /** How the last kernel ended, until an execution has reported the loss of state. */
   #loss: string | undefined
   #appliedEnv: Record<string, string> = {}
+  /** Version of the authorities that the kernel's processes find, as of the kernel's start or a later `trust`. */
+  #trusted: string | undefined
   #isUsed = false
 
   /**
@@ -77,6 +80,7 @@ export class Context {
       const kernel = await this.#started(sandboxEnv)
       try {
         await this.#applyEnv(kernel, sandboxEnv)
+        await this.#applyTrust(kernel)
         if (hasOwnEnv) await kernel.run({ code: environment!.enter(envVars), isSilent: true })
         await this.#run(kernel, execution.code, output)
         if (hasOwnEnv) await kernel.run({ code: environment!.leave(envVars), isSilent: true })
@@ -123,6 +127,7 @@ export class Context {
     if (this.#kernel) return this.#kernel
     const kernel = this.#starts.run(new AbortController().signal, async () => {
       const env = { LANG: DEFAULT_LANG, ...process.env, ...sandboxEnv }
+      this.#trusted = await authoritiesVersion()
       const started = await Kernel.start(this.language.name, this.#spec, this.cwd, env)
       if (this.language.prelude) await started.run({ code: this.language.prelude, isSilent: true })
       return started
@@ -196,9 +201,25 @@ export class Context {
     const names = new Set([...Object.keys(this.#appliedEnv), ...Object.keys(sandboxEnv)])
     const changed = [...names].filter((name) => this.#appliedEnv[name] !== sandboxEnv[name])
     if (changed.length === 0) return
-    const change = Object.fromEntries(changed.map((name) => [name, sandboxEnv[name]]))
-    await kernel.run({ code: environment.change(change), isSilent: true })
+    // code of the user may have set a variable that appears with the first rule for headers
+    const isAdded = (name: string) => isForAuthorities(sandboxEnv[name]) && !(name in this.#appliedEnv)
+    const added = changed.filter(isAdded).map((name) => [name, sandboxEnv[name]!])
+    const others = changed.filter((name) => !isAdded(name)).map((name) => [name, sandboxEnv[name]])
+    if (added.length > 0)
+      await kernel.run({ code: environment.add(Object.fromEntries(added)), isSilent: true })
+    if (others.length > 0)
+      await kernel.run({ code: environment.change(Object.fromEntries(others)), isSilent: true })
     this.#appliedEnv = sandboxEnv
+  }
+
+  /** Lets a kernel that runs since before the first rule for headers trust what it meets now. */
+  async #applyTrust(kernel: Kernel): Promise<void> {
+    const { trust } = this.language
+    if (!trust) return
+    const version = await authoritiesVersion()
+    if (version === undefined || version === this.#trusted) return
+    this.#trusted = version
+    await kernel.run({ code: trust(AUTHORITIES_FILE), isSilent: true })
   }
 
   #tellLoss(how: string): OutputLine {

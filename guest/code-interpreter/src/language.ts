@@ -1,5 +1,6 @@
 import { bash } from './languages/bash.ts'
 import { deno } from './languages/deno.ts'
+import { java } from './languages/java.ts'
 import { python } from './languages/python.ts'
 import { r } from './languages/r.ts'
 
@@ -7,6 +8,8 @@ import { r } from './languages/r.ts'
 export interface EnvironmentCode {
   /** Sets variables permanently; `undefined` removes a variable. */
   change(variables: Record<string, string | undefined>): string
+  /** Sets those variables permanently that are not set. */
+  add(variables: Record<string, string>): string
   /** Sets variables until `leave`. */
   enter(variables: Record<string, string>): string
   leave(variables: Record<string, string>): string
@@ -25,18 +28,16 @@ export interface Language {
   /** Absent: the kernel only sees the sandbox's variables as of its start. */
   environment?: EnvironmentCode
   /**
+   * Code for a running kernel that has read its authorities already: lets it trust those in a file too. Absent: the kernel's
+   * libraries read authorities for each connection.
+   */
+  trust?: (file: string) => string
+  /**
    * Whether the kernel shows values like any other output, so that the last output is treated as the value of the code.
    */
   showsValues?: boolean
   /** Finds the reason of a failure that the kernel reports without one. */
   explain?: (code: string) => { ename: string; evalue: string } | undefined
-}
-
-const java: Language = {
-  name: 'java',
-  kernels: ['java', 'jjava', 'rapaio-jupyter-kernel'],
-  install:
-    'sudo apt-get update && sudo apt-get install --yes openjdk-17-jdk-headless && sudo pip install jjava==1.0a8',
 }
 
 const languages: Language[] = [

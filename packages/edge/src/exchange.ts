@@ -1,5 +1,6 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { SandboxTarget } from '@sandlot/protocol'
+import { passableTrailers } from '@sandlot/protocol/http-headers'
 import { ConnectMessages, carriesConnectMessages, type StreamError } from './connect-messages.ts'
 import { type Crossing, contained } from './crossing.ts'
 import type { Downstream } from './downstream.ts'
@@ -8,7 +9,6 @@ import type { RawHeaders } from './message.ts'
 import { CONNECTION_LOST } from './parting.ts'
 import { noAnswer, type Refusal, unanswered } from './refusal.ts'
 import { MAX_HEADER_BYTES, type SandboxConnections } from './sandbox-connections.ts'
-import { passableTrailers } from './trailers.ts'
 import { onUnwantedAnswer } from './unwanted-answer.ts'
 
 export interface ExchangeOptions {

@@ -1,19 +1,7 @@
+import { HOP_BY_HOP } from '@sandlot/protocol/http-headers'
 import { type Crossing, isWithheld, withoutOwnCookies } from './crossing.ts'
 import { type EdgeRequest, isEncrypted, isHttp2Request, type RawHeaders } from './message.ts'
 import { GUEST_HOST_HEADER, TRAFFIC_TOKEN_HEADER } from './refusal.ts'
-
-/** Headers for the next hop only (RFC 9110, 7.6.1), and headers that the edge sets itself. */
-export const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-  'http2-settings',
-])
 
 export interface RequestHeadersOptions {
   /** Value of the Host header that the sandbox gets. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Receiver } from './receiver.ts'
 import { reset } from './reset.ts'
+import { SocketReader } from './socket-reader.ts'
 
 export type SpliceEnd =
   /** Both sides have ended, or the client has broken the connection. */
@@ -49,10 +50,29 @@ export function splice(
     if (receiver.isUsed) receiver.pass(server, client)
     else server.pipe(client)
     if (client.readableEnded) server.end()
-    else client.pipe(server)
+    else passOn(client, server)
     if (client.destroyed) reset(server)
     if (server.destroyed) reset(client)
   })
+}
+
+/** Writes everything that comes from `source` to `destination`, and ends it when `source` ends. */
+function passOn(source: Socket, destination: Socket): void {
+  const progress = { passedBytes: 0, sentBytes: 0 }
+  const onData = (bytes: Buffer) => {
+    progress.passedBytes += bytes.length
+    if (destination.destroyed) return
+    const { passedBytes } = progress
+    destination.write(bytes, () => {
+      progress.sentBytes = passedBytes
+    })
+    // what the kernel takes at once is gone when `write` returns, before the callback
+    if (destination.writableLength === 0) progress.sentBytes = passedBytes
+    else if (destination.writableNeedDrain) source.pause()
+  }
+  destination.on('drain', () => source.resume())
+  source.once('end', () => destination.end())
+  new SocketReader(source, onData, progress).start()
 }
 
 /** The other side is gone: what it has ended in order is still delivered, all else is reset. */

@@ -103,7 +103,7 @@ async function openHost(options: NodeOptions) {
   const cgroups = new Cgroups()
   const events = new EventLog(onError)
   const shared = {
-    host: new CurrentHost(),
+    host: new CurrentHost(names),
     dns: options.dns ?? hostResolver() ?? FALLBACK_RESOLVER,
     allowedRanges: options.allowedRanges,
     maxConnections: options.maxConnections,

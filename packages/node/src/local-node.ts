@@ -84,7 +84,7 @@ export class LocalNode implements SandboxNode {
   async acquire(buildId: string, { owner, sandboxId, network: policy }: AcquireOptions): Promise<Machine> {
     const { network, startable, pool, machines, onError } = this.#parts
     const { id } = this.#session
-    network.firewall.check()
+    network.firewall.check(policy)
     if (startable.has(buildId)) {
       await startable.prepare(buildId)
       // opened on demand, because each lane has a cost and most snapshots are never used
@@ -117,6 +117,7 @@ export class LocalNode implements SandboxNode {
     const machine = machines.get(machineId)
     if (!machine) throw new SandlotError('sandbox_create_failed', `machine '${machineId}' is gone`)
     await Promise.all([
+      machine.policyInForce,
       machine.guest.post('/init', {
         ...init,
         timestamp: new Date().toISOString(),
@@ -196,7 +197,7 @@ export class LocalNode implements SandboxNode {
 
   async resume(checkpointId: string, options: ResumeOptions) {
     const { id } = this.#session
-    this.#parts.network.firewall.check()
+    this.#parts.network.firewall.check(options.network)
     const resumed = await this.#parts.persistence.resume(checkpointId, options)
     this.#giveTo(id, resumed.machineId)
     return resumed

@@ -14,11 +14,13 @@ export function parseCidr(text: string): Cidr {
   return networkOf(toNumber(address!), Number(bits))
 }
 
-export const toNumber = (address: string): number =>
-  address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
+export function toNumber(address: string): number {
+  const [a, b, c, d] = address.split('.')
+  return Number(a) * 2 ** 24 + Number(b) * 2 ** 16 + Number(c) * 256 + Number(d)
+}
 
 export const toAddress = (number: number): string =>
-  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.')
+  `${number >>> 24}.${(number >>> 16) & 255}.${(number >>> 8) & 255}.${number & 255}`
 
 export const contains = ({ network, bits }: Cidr, address: number): boolean =>
   networkOf(address, bits).network === network

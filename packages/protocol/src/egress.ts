@@ -37,8 +37,8 @@ export interface EgressHost {
   /** Exceptions from `closedRanges` and from networks of the host, set by an administrator. */
   allowedRanges: string[]
   /**
-   * IPv4 addresses of the host, which no exception opens, and its networks as CIDR blocks, closed too. Returns one array
-   * until they change.
+   * IPv4 addresses of the host and of sandboxes of other instances on it, which no exception opens, and the host's networks
+   * as CIDR blocks, closed too. Returns one array until they change.
    */
   hostNetworks(): string[]
   /** IPv4 CIDR block of the addresses of sandboxes, which no exception opens. */

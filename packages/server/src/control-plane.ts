@@ -54,6 +54,7 @@ class Server implements ControlPlane {
     this.#node = node
     services.nodeEvents.on('samples', ({ samples }) => services.metrics.record(samples))
     services.nodeEvents.on('connections', (event) => services.egress.receive(event))
+    services.nodeEvents.on('connectionLimit', (event) => services.egress.countRefused(event))
   }
 
   get directory(): SandboxDirectory {

@@ -1,25 +1,22 @@
 """
-Runs a command in a sandbox that ends meanwhile, and prints as JSON what the command's handle raises.
-
-python interrupted.py <sync|async> <kill|kill-loud|timeout|pause>
+Runs commands in sandboxes that end meanwhile, all at once, and prints as JSON what the handle of each command raises.
 """
 
 import asyncio
 import json
 import os
-import sys
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 from e2b import AsyncSandbox, Sandbox, TimeoutException
 
-api, how = sys.argv[1:3]
-COMMAND = "yes 0123456789 & sleep 300" if how == "kill-loud" else "sleep 300"
-TIMEOUT = 4 if how == "timeout" else 120
+SYNC = ["kill", "kill-loud", "pause"]
+ASYNC = ["kill", "timeout"]
 
 
-def end(sandbox_id):
+def end(sandbox_id, how):
     """Calls the REST API directly: old clients do not have every call."""
     time.sleep(1)
     method, path = ("POST", "/pause") if how == "pause" else ("DELETE", "")
@@ -31,28 +28,52 @@ def end(sandbox_id):
     urllib.request.urlopen(request, timeout=30).close()
 
 
-def end_later(sandbox_id):
+def end_later(sandbox_id, how):
     if how != "timeout":
-        threading.Thread(target=end, args=(sandbox_id,)).start()
+        threading.Thread(target=end, args=(sandbox_id, how)).start()
 
 
-def run_sync():
-    sandbox = Sandbox.create(timeout=TIMEOUT)
-    handle = sandbox.commands.run(COMMAND, background=True, timeout=0)
-    end_later(sandbox.sandbox_id)
-    handle.wait()
+def command(how):
+    return "yes 0123456789 & sleep 300" if how == "kill-loud" else "sleep 300"
 
 
-async def run_async():
-    sandbox = await AsyncSandbox.create(timeout=TIMEOUT)
-    handle = await sandbox.commands.run(COMMAND, background=True, timeout=0)
-    end_later(sandbox.sandbox_id)
-    await handle.wait()
+def seconds_to_live(how):
+    return 4 if how == "timeout" else 120
 
 
-try:
-    run_sync() if api == "sync" else asyncio.run(run_async())
-    print(json.dumps({"error": None}))
-except Exception as error:
+def outcome(error):
     is_timeout = isinstance(error, TimeoutException)
-    print(json.dumps({"error": type(error).__name__, "isTimeout": is_timeout, "message": str(error)}))
+    return {"error": type(error).__name__, "isTimeout": is_timeout, "message": str(error)}
+
+
+def run_sync(how):
+    try:
+        sandbox = Sandbox.create(timeout=seconds_to_live(how))
+        handle = sandbox.commands.run(command(how), background=True, timeout=0)
+        end_later(sandbox.sandbox_id, how)
+        handle.wait()
+    except Exception as error:
+        return outcome(error)
+    return {"error": None}
+
+
+async def run_async(how):
+    try:
+        sandbox = await AsyncSandbox.create(timeout=seconds_to_live(how))
+        handle = await sandbox.commands.run(command(how), background=True, timeout=0)
+        end_later(sandbox.sandbox_id, how)
+        await handle.wait()
+    except Exception as error:
+        return outcome(error)
+    return {"error": None}
+
+
+async def run_all_async():
+    return await asyncio.gather(*(run_async(how) for how in ASYNC))
+
+
+with ThreadPoolExecutor() as threads:
+    sync = {how: threads.submit(run_sync, how) for how in SYNC}
+    outcomes = {f"async: {how}": got for how, got in zip(ASYNC, asyncio.run(run_all_async()))}
+    outcomes |= {f"sync: {how}": future.result() for how, future in sync.items()}
+print(json.dumps(outcomes))

@@ -15,6 +15,12 @@ def change(variables):
         _reseed()
 
 
+def add(variables):
+    """Sets those variables permanently that are not set."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
 def enter(variables):
     """Sets variables until leave()."""
     _before.update({name: os.environ.get(name) for name in variables})

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { bash } from './bash.ts'
 
-const { change, enter, leave } = bash.environment!
+const { add, change, enter, leave } = bash.environment!
 
 /** Returns the output of a real shell for both variables at each `show`. */
 const run = (...pieces: string[]): string[] =>
@@ -23,6 +23,13 @@ test('variables of one execution are removed, and earlier values restored', () =
 
 test('a variable is set permanently, or removed', () => {
   expect(run(change({ A: '1' }), show, change({ A: undefined }), show)).toEqual(['1/set/set', '//set'])
+})
+
+test('a variable is added only where it is not set', () => {
+  expect(run(add({ A: `it's`, EMPTY: 'x' }), show, add({ A: 'other' }), show)).toEqual([
+    `it's/set/set`,
+    `it's/set/set`,
+  ])
 })
 
 test('a name that is invalid in bash is left out, and is not run', () => {

@@ -14,6 +14,10 @@ export const bash: Language = {
   install: 'pip install bash_kernel',
   environment: {
     change: (variables) => named(variables).map(put).join('\n'),
+    add: (variables) =>
+      named(variables)
+        .map(([name, value]) => `[ -n "\${${name}+set}" ] || export ${name}=${quote(value!)}`)
+        .join('\n'),
     enter: (variables) =>
       named(variables)
         .map(

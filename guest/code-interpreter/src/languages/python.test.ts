@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { python } from './python.ts'
 
-const { change, enter, leave } = python.environment!
+const { add, change, enter, leave } = python.environment!
 const folder = join(import.meta.dirname, '../../python')
 
 const run = (...lines: string[]): unknown =>
@@ -28,6 +28,10 @@ test('variables of one execution are removed, and earlier values restored', () =
 
 test('variables of the sandbox are set and removed permanently', () => {
   expect(run(change({ A: '1', OLD: undefined }), show)).toEqual([['1', null]])
+})
+
+test('a variable is added only where it is not set', () => {
+  expect(run(add({ A: '1', OLD: 'new' }), show)).toEqual([['1', 'old']])
 })
 
 test('random numbers are reseeded for the first sandbox, and not afterwards', () => {

@@ -19,6 +19,7 @@ export const python: Language = {
   touch: `get_ipython().display_formatter.format(2), ${environment('change({})')}`,
   environment: {
     change: (variables) => environment(`change(${dictionary(variables)})`),
+    add: (variables) => environment(`add(${dictionary(variables)})`),
     enter: (variables) => environment(`enter(${dictionary(variables)})`),
     leave: () => environment('leave()'),
   },

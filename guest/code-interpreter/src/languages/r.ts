@@ -25,6 +25,10 @@ export const r: Language = {
       const unset = gone.length === 0 ? '' : `Sys.unsetenv(${names(Object.fromEntries(gone))})\n`
       return `${unset}${set(kept)}`
     },
+    add: (variables) =>
+      Object.entries(variables)
+        .map(([n, v]) => `if (is.na(Sys.getenv(${text(n)}, unset = NA))) ${set([[n, v]])}`)
+        .join('\n'),
     enter: (variables) =>
       `options(${saved} = Sys.getenv(${names(variables)}, unset = NA, names = TRUE))\n${set(Object.entries(variables))}`,
     leave: () =>

@@ -72,9 +72,10 @@ func Init(s *settings.Settings, identityDir string, store *trust.Store) http.Han
 		if request.Timestamp != nil {
 			setClock(*request.Timestamp)
 		}
+		afterAnswer := func() {}
 		if request.CABundle != "" {
-			// Takes some milliseconds, for which the answer need not wait.
-			s.Prepare(func() {
+			// Takes some milliseconds of the processors, which the host needs to answer a create.
+			afterAnswer = s.Prepare(func() {
 				if err := installTrust(s, store, request.CABundle); err != nil {
 					log.Printf("init: %v", err)
 				}
@@ -95,6 +96,8 @@ func Init(s *settings.Settings, identityDir string, store *trust.Store) http.Han
 			Env:            env,
 		})
 		w.WriteHeader(http.StatusNoContent)
+		_ = http.NewResponseController(w).Flush()
+		afterAnswer()
 	}
 }
 

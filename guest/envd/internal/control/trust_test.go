@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sandlot.dev/envd/internal/settings"
 	"sandlot.dev/envd/internal/trust"
@@ -45,6 +46,42 @@ func TestInitWithABundleSucceedsAlsoWhenTheStoreCannotBeWritten(t *testing.T) {
 	Init(s, t.TempDir(), trust.New(root))(answer, httptest.NewRequest(http.MethodPost, "/init", strings.NewReader(body)))
 	if answer.Code != http.StatusNoContent || s.Env()["E2B_SANDBOX_ID"] != "i1" {
 		t.Fatalf("%d %v", answer.Code, s.Env())
+	}
+}
+
+// answerWatch calls a function when the answer is sent.
+type answerWatch struct {
+	*httptest.ResponseRecorder
+	onSent func()
+}
+
+func (w answerWatch) Flush() {
+	w.ResponseRecorder.Flush()
+	w.onSent()
+}
+
+func TestInitAnswersBeforeItWritesAuthorities(t *testing.T) {
+	root := t.TempDir()
+	s := settings.New("user", "")
+	isSent := false
+	answer := answerWatch{httptest.NewRecorder(), func() {
+		isSent = true
+		// Work that has begun would have written the file by then.
+		time.Sleep(50 * time.Millisecond)
+		if _, err := os.Stat(filepath.Join(root, "etc/sandlot/egress-ca.pem")); err == nil {
+			t.Error("the authorities were written before the answer was sent")
+		}
+	}}
+	body := `{"sandboxId":"i1","caBundle":` + quoted(t) + `}`
+	Init(s, t.TempDir(), trust.New(root))(answer, httptest.NewRequest(http.MethodPost, "/init", strings.NewReader(body)))
+	if !isSent || answer.Code != http.StatusNoContent {
+		t.Fatalf("sent %v, status %d", isSent, answer.Code)
+	}
+	if s.Env()["DENO_CERT"] == "" {
+		t.Fatal("a new process did not wait for the authorities")
+	}
+	if _, err := os.Stat(filepath.Join(root, "etc/sandlot/egress-ca.pem")); err != nil {
+		t.Fatal(err)
 	}
 }
 

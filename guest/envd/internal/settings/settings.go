@@ -66,16 +66,18 @@ func (s *Settings) SetFallbackEnv(env map[string]string) {
 	s.fallbackEnv = env
 }
 
-// Prepare runs work that new processes wait for, without making its caller wait.
-func (s *Settings) Prepare(work func()) {
+// Prepare makes new processes wait for work, which begins when the caller calls start; start does not wait for the end.
+func (s *Settings) Prepare(work func()) (start func()) {
 	done := make(chan struct{})
 	s.mu.Lock()
 	s.preparing = done
 	s.mu.Unlock()
-	go func() {
-		defer close(done)
-		work()
-	}()
+	return func() {
+		go func() {
+			defer close(done)
+			work()
+		}()
+	}
 }
 
 // Env is the environment of every process of the sandbox; the map must not be written. It waits a limited time for what is

@@ -15,27 +15,41 @@ import (
 // Links with one hash, which OpenSSL tells apart by a number.
 const maxLinks = 10
 
-// link makes the links by which OpenSSL finds the authorities in a folder, and removes those of an earlier bundle. A system
-// without the folder needs none.
+// Links that `update-ca-certificates` makes, beside those of hashes. Debian's Java packages fill their store by them when
+// they are installed.
+const namedLinks = "sandlot-egress-%d.pem"
+
+// link makes the links by which OpenSSL and Debian's packages find the authorities in a folder, and removes those of an
+// earlier bundle. A system without the folder needs none.
 func (s *Store) link(earlier, authorities []*x509.Certificate) error {
 	folder := filepath.Join(s.root, hashFolder)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		return nil
 	}
 	var problems []error
-	for _, authority := range earlier {
+	for i, authority := range earlier {
+		_ = os.Remove(filepath.Join(folder, fmt.Sprintf(namedLinks, i+1)))
 		if hash, err := subjectHash(authority); err == nil {
 			unlink(folder, hash)
 		}
 	}
 	for i, authority := range authorities {
+		target := fmt.Sprintf(localFiles, i+1)
+		problems = append(problems, replaceLink(filepath.Join(folder, fmt.Sprintf(namedLinks, i+1)), target))
 		hash, err := subjectHash(authority)
 		if err == nil {
-			err = linkFree(folder, hash, fmt.Sprintf(localFiles, i+1))
+			err = linkFree(folder, hash, target)
 		}
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
+}
+
+func replaceLink(path, target string) error {
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	return os.Symlink(target, path)
 }
 
 func unlink(folder string, hash uint32) {

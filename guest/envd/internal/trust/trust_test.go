@@ -217,3 +217,18 @@ func TestJavaReadsTheAuthority(t *testing.T) {
 		}
 	}
 }
+
+func TestDebianFindsTheAuthorityByItsName(t *testing.T) {
+	root := t.TempDir()
+	folder := filepath.Join(root, hashFolder)
+	write(t, filepath.Join(folder, "01234567.0"), "")
+	install(t, root, newAuthority(t, "First")+newAuthority(t, "Second"))
+	install(t, root, newAuthority(t, "Third"))
+	target, err := os.Readlink(filepath.Join(folder, "sandlot-egress-1.pem"))
+	if err != nil || target != fmt.Sprintf(localFiles, 1) {
+		t.Fatalf("%q, %v", target, err)
+	}
+	if _, err := os.Lstat(filepath.Join(folder, "sandlot-egress-2.pem")); err == nil {
+		t.Fatal("the link of the second authority was not removed")
+	}
+}

@@ -85,6 +85,8 @@ const EXPLANATIONS: Record<string, string> = {
   policy_changed: 'the connection was cut by an update of the rules (closeExisting).',
   tls_rejected_by_client:
     "the program does not trust the sandbox's authority, so rules cannot set headers: it pins certificates or has a list of its own.",
+  closed_without_request:
+    "the program connected and sent nothing: it may pin the server's certificate, which header rules replace.",
   not_tls: 'the program speaks something else than TLS on port 443, where rules by name need TLS.',
   secret_missing: 'a rule uses a secret that does not exist: `e2b secret list`.',
   secrets_unavailable: 'the server has no key for secrets: ask the administrator.',

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
-import { passableTrailers, responseHeaders } from './headers.ts'
+import { passableTrailers } from '@sandlot/protocol/http-headers'
+import { responseHeaders } from './headers.ts'
 import type {
   AnswerHead,
   AnswerListener,

@@ -1,25 +1,9 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import type { Http2Stream } from 'node:http2'
+import { HEAD_ONLY, HOP_BY_HOP } from '@sandlot/protocol/http-headers'
 import type { RawHeaders } from './message.ts'
-
-/** Headers for the next hop only (RFC 9110, 7.6.1). */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-  'http2-settings',
-])
 
 /** Headers that framing or routing depends on cannot be declared hop-by-hop by a sender. */
 const NEVER_NAMED = new Set(['content-length', 'host', 'cookie', 'authorization'])
-
-/** Headers that framing or routing depends on are allowed in the head only (RFC 9110, 6.5.1). */
-const HEAD_ONLY = new Set(['content-length', 'host', 'trailer'])
 
 /** Whether a rule may set a header: it must neither frame the message nor choose the server. */
 export const isSettable = (name: string): boolean => {
@@ -103,17 +87,6 @@ export function toHttp2Headers(raw: RawHeaders): Record<string, string | string[
   return headers
 }
 
-/**
- * Keeps the trailers that both versions of HTTP can carry and drops the others, for which Node would throw after the end
- * of a body, where nothing catches the error.
- */
-export function passableTrailers(raw: RawHeaders): RawHeaders {
-  const passable: RawHeaders = []
-  for (let i = 0; i < raw.length; i += 2)
-    if (isPassable(raw[i]!, raw[i + 1]!)) passable.push(raw[i]!, raw[i + 1]!)
-  return passable
-}
-
 /** Ends a stream of HTTP/2 with trailers. Called from events, where nothing would catch an error of Node. */
 export function sendTrailers(stream: Http2Stream, trailers: RawHeaders): void {
   try {
@@ -127,18 +100,6 @@ export const pairsOf = (raw: RawHeaders): Array<[string, string]> => {
   const pairs: Array<[string, string]> = []
   for (let i = 0; i < raw.length; i += 2) pairs.push([raw[i]!, raw[i + 1]!])
   return pairs
-}
-
-function isPassable(name: string, value: string): boolean {
-  const lower = name.toLowerCase()
-  if (HOP_BY_HOP.has(lower) || HEAD_ONLY.has(lower)) return false
-  try {
-    validateHeaderName(name)
-    validateHeaderValue(name, value)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function namedByConnection(headers: RawHeaders): Set<string> | undefined {

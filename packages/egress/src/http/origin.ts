@@ -15,6 +15,8 @@ const IDLE_CONNECTION_MS = 4_000
 const IDLE_SESSION_MS = 30_000
 const MAX_IDLE_CONNECTIONS = 64
 const MAX_SESSIONS = 8
+/** A failure to connect holds for requests that have waited for the connection. */
+const FAILURE_HOLDS_MS = 1_000
 const CONNECT_TIMEOUT_MS = 35_000
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024
@@ -39,6 +41,7 @@ export class Origin {
   /** A connection that was opened to learn which protocol the server speaks. */
   #spare: TLSSocket | undefined
   #opening: Promise<OpenSession | undefined> | undefined
+  #failure: { error: unknown; untilMs: number } | undefined
 
   constructor(options: OriginOptions) {
     this.#options = options
@@ -64,6 +67,20 @@ export class Origin {
     return this.#freshAgent
   }
 
+  /**
+   * Opens a connection for a client of HTTP/2 alone.
+   * @returns undefined when the server speaks HTTP/1.1 only, or cannot be reached: then `send` fails for that reason
+   */
+  async openHttp2(): Promise<TLSSocket | undefined> {
+    if (this.#speaksHttp1Only) return undefined
+    try {
+      return await this.#connectHttp2()
+    } catch (error) {
+      this.#failure = { error, untilMs: Date.now() + FAILURE_HOLDS_MS }
+      return undefined
+    }
+  }
+
   /** Returns a session with room for a request; undefined when the server speaks HTTP/1.1 only. */
   async #session(): Promise<OpenSession | undefined> {
     if (this.#speaksHttp1Only) return undefined
@@ -78,18 +95,25 @@ export class Origin {
   }
 
   async #openSession(): Promise<OpenSession | undefined> {
-    const socket = (await this.#connect(['h2', 'http/1.1'])) as TLSSocket
-    if (socket.alpnProtocol !== 'h2') {
-      this.#speaksHttp1Only = true
-      this.#spare = socket
-      socket.setTimeout(IDLE_CONNECTION_MS, () => socket.destroy())
-      socket.once('close', () => this.#takeSpare())
-      return undefined
-    }
+    const socket = await this.#connectHttp2()
+    if (!socket) return undefined
     const session = new OpenSession(socket, this.#options.tls!.serverName)
     this.#sessions.push(session)
     session.onClose(() => this.#sessions.splice(this.#sessions.indexOf(session), 1))
     return session
+  }
+
+  async #connectHttp2(): Promise<TLSSocket | undefined> {
+    const socket = (await this.#connect(['h2', 'http/1.1'])) as TLSSocket
+    if (socket.alpnProtocol === 'h2') return socket
+    this.#speaksHttp1Only = true
+    this.#spare?.destroy()
+    this.#spare = socket
+    socket.setTimeout(IDLE_CONNECTION_MS, () => socket.destroy())
+    socket.once('close', () => {
+      if (this.#spare === socket) this.#spare = undefined
+    })
+    return undefined
   }
 
   #takeSpare(): Promise<Duplex> | undefined {
@@ -100,6 +124,8 @@ export class Origin {
 
   async #connect(protocols: string[]): Promise<Duplex> {
     const { dial, target, tls } = this.#options
+    if (this.#failure && this.#failure.untilMs > Date.now()) throw this.#failure.error
+    this.#failure = undefined
     const socket = await dial(target, AbortSignal.timeout(CONNECT_TIMEOUT_MS))
     // a server that has ended its half would keep an idle connection open, which the next request would then use
     socket.allowHalfOpen = false

@@ -90,10 +90,10 @@ export function refusalText(refusal: Refusal, statusText: string): string {
   return `${head}Connection: close\r\n\r\n${body}`
 }
 
-const bodyOf = ({ status, reason, message, remedy, rule }: Refusal): string =>
+export const bodyOf = ({ status, reason, message, remedy, rule }: Refusal): string =>
   `${JSON.stringify({ code: status, error: reason, message, rule, remedy })}\n`
 
-const headersOf = (body: string): RawHeaders => [
+export const headersOf = (body: string): RawHeaders => [
   'Content-Type',
   'application/json',
   'Content-Length',

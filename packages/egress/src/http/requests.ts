@@ -25,6 +25,9 @@ export interface RequestScope {
   isUsed?: boolean
 }
 
+/** What a request is decided by. */
+export type DecidableRequest = Pick<Downstream, 'method' | 'target' | 'headers' | 'authority'>
+
 /** A request that may be sent, and where to. */
 export interface Admitted {
   host: RequestHost
@@ -66,14 +69,14 @@ export class Requests {
     } else if (isGone) {
       this.record(scope, downstream, startedAtMs, admission, { ...NOTHING, ...failed('client_aborted') })
     } else {
-      const release = this.#take(scope.connection.owner.sandboxId)
+      const release = this.take(scope.connection.owner.sandboxId)
       await this.#forward(scope, downstream, admission, startedAtMs).finally(release)
     }
     await closed
   }
 
   /** Decides a request, and resolves the headers that rules set. */
-  async admit(scope: RequestScope, request: Downstream): Promise<Admission> {
+  async admit(scope: RequestScope, request: DecidableRequest): Promise<Admission> {
     const { connection, serverName } = scope
     const policy = connection.policy()
     scope.isUsed = true
@@ -107,10 +110,17 @@ export class Requests {
     }
   }
 
+  /** Returns the server of a connection, as its name is decided now; undefined when it is denied. */
+  originOfConnection(scope: RequestScope): Origin | undefined {
+    const { connection, serverName } = scope
+    const { isAllowed, isByName } = connection.policy().decide(serverName, connection.address)
+    return isAllowed ? this.#originOf(scope, serverName, isByName) : undefined
+  }
+
   /** Records a request without its query and headers. */
   record(
     { connection, serverName }: RequestScope,
-    request: Pick<Downstream, 'method'>,
+    request: Pick<DecidableRequest, 'method'>,
     startedAtMs: number,
     { host, rule }: { host?: RequestHost; rule: string },
     outcome: Pick<RecordOutcome, 'bytesIn' | 'bytesOut' | 'verdict' | 'reason'> & { status?: number },
@@ -186,7 +196,8 @@ export class Requests {
     return this.#origins.originFor(owner.sandboxId, target, serverName)
   }
 
-  #take(sandboxId: string): () => void {
+  /** Counts an open request. @returns ends it */
+  take(sandboxId: string): () => void {
     this.#open.set(sandboxId, (this.#open.get(sandboxId) ?? 0) + 1)
     return () => {
       const left = this.#open.get(sandboxId)! - 1

@@ -5,6 +5,7 @@ import { Http1Server } from '../http/http1-server.ts'
 import { Origins } from '../http/origins.ts'
 import { type RequestScope, Requests } from '../http/requests.ts'
 import { hostName } from '../names.ts'
+import { Relays } from '../relay/relays.ts'
 import type { EgressAuthority } from './authority.ts'
 import { Http2Connections } from './http2-connections.ts'
 
@@ -32,6 +33,7 @@ class TlsInterceptor implements ClosableInterceptor {
   readonly #authority: EgressAuthority
   readonly #http1: Http1Server
   readonly #http2: Http2Connections
+  readonly #relays: Relays
 
   constructor(
     context: HttpContext,
@@ -47,6 +49,7 @@ class TlsInterceptor implements ClosableInterceptor {
     }
     this.#http1 = new Http1Server(requests, onFailure)
     this.#http2 = new Http2Connections(requests, onFailure)
+    this.#relays = new Relays(requests, onFailure)
   }
 
   serve(connection: AcceptedConnection, name: string, head: Buffer): void {
@@ -71,6 +74,7 @@ class TlsInterceptor implements ClosableInterceptor {
   close(): void {
     this.#http1.close()
     this.#http2.close()
+    this.#relays.close()
   }
 
   #shake(connection: AcceptedConnection, name: string, head: Buffer, secureContext: SecureContext): void {
@@ -120,14 +124,16 @@ class TlsInterceptor implements ClosableInterceptor {
       // a client that pins certificates may look at ours only after the handshake
       if (!scope.isUsed) this.#recordFailure(connection, serverName, 'closed_without_request')
     })
-    try {
-      if (tls.alpnProtocol === 'h2') this.#http2.accept(tls, scope)
-      else this.#http1.accept(tls, scope)
-    } catch (error) {
+    this.#accept(tls, scope).catch((error) => {
       // the client has gone meanwhile
       this.#context.log.debug({ err: error }, 'a connection of a sandbox could not be served')
       tls.destroy()
-    }
+    })
+  }
+
+  async #accept(tls: TLSSocket, scope: RequestScope): Promise<void> {
+    if (tls.alpnProtocol !== 'h2') this.#http1.accept(tls, scope)
+    else if (!(await this.#relays.accept(tls, scope))) this.#http2.accept(tls, scope)
   }
 
   #recordFailure(connection: AcceptedConnection, name: string, reason: string): void {

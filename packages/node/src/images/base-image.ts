@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { run } from '../host/run.ts'
 import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from './changed-files.ts'
+import { EXTRA_CA_PROFILE } from './extra-ca-profile.ts'
 import { REMOVE_SSH_HOST_KEYS } from './ssh-host-keys.ts'
 
 const packages = [
@@ -129,6 +130,7 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
         KEPT,
         npmLock,
         PROFILE,
+        EXTRA_CA_PROFILE,
         EROFS_FLAGS,
         REMOVE_SSH_HOST_KEYS,
         ALLOW_FUSE_FOR_OTHERS,
@@ -212,8 +214,9 @@ async function customize(
   ])
     await chroot('ln', '-sf', `../lib/node_modules/${target}`, `/usr/local/bin/${link}`)
 
-  // what is installed in a sandbox is installed whole
+  // what is installed in a sandbox is installed whole; installations of Java or a PostgreSQL client need the folders of manual pages
   await rm(join(root, 'etc/dpkg/dpkg.cfg.d/99mmdebstrap'), { force: true })
+  for (let i = 1; i <= 8; i++) await mkdir(join(root, `usr/share/man/man${i}`), { recursive: true })
   for (const script of [REMOVE_SSH_HOST_KEYS, ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES])
     await chroot('sh', '-c', script)
   // s3fs, rclone and gcsfuse read in it which mounts there are
@@ -244,10 +247,7 @@ async function customize(
     for (const [index, pem] of certificates.entries())
       await write(`usr/local/share/ca-certificates/sandlot-extra-${index}.crt`, pem)
     await chroot('update-ca-certificates')
-    // Node, pip and requests bring their own lists of authorities
-    const bundle = '/etc/ssl/certs/ca-certificates.crt'
-    const variables = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'REQUESTS_CA_BUNDLE', 'PIP_CERT']
-    await write('etc/profile.d/extra-ca.sh', variables.map((name) => `export ${name}=${bundle}\n`).join(''))
+    await write('etc/profile.d/extra-ca.sh', EXTRA_CA_PROFILE)
   }
 }
 

@@ -87,6 +87,8 @@ export class LiveMachine {
   network: NetworkPolicy = CLOSED
   /** The sandbox in the machine, once there is one. */
   owner?: NetworkOwner
+  /** Resolves when the policy of the sandbox that claimed the machine is in force; rejects when the machine is ended instead. */
+  policyInForce: Promise<void> = Promise.resolve()
   /** Why the server stopped the machine, for the build that it worked for. */
   endedBecause?: string
 

@@ -155,7 +155,9 @@ export class Machines {
   }
 
   /**
-   * Gives the machine to a sandbox. Until `use`, a start that finds no row of that sandbox removes the machine.
+   * Gives the machine to a sandbox. Until `use`, a start that finds no row of that sandbox removes the machine. The policy
+   * of a machine that was frozen is in force before the machine runs; a machine that runs already contains nothing of the
+   * sandbox yet, and `policyInForce` must be awaited before anything of the sandbox is started (docs/adr/0036).
    * @param network default: the policy of its source
    * @param owner default: the sandbox that the machine was started for
    * @throws SandlotError sandbox_create_failed, firewall_unavailable, not_implemented; the machine is ended
@@ -166,11 +168,18 @@ export class Machines {
     unlinkSync(join(machine.dir, 'warm'))
     machine.state.change(machine.isFrozen ? 'frozen' : 'running')
     this.#weigh(machine).catch(this.#options.onError)
+    machine.network = network
+    machine.owner = owner
+    machine.policyInForce = this.setPolicy(machine, network, { owner })
+    machine.policyInForce.catch(() => void this.discard(machine.machineId))
+    if (machine.isFrozen) await this.#thawWithPolicy(machine, network)
+  }
+
+  async #thawWithPolicy(machine: LiveMachine, network: NetworkPolicy): Promise<void> {
     try {
-      const setting = this.setPolicy(machine, network, { owner })
       // a closed policy must be in force before anything runs; a slot is closed until opening it has succeeded
-      if (isClosed(network)) await setting
-      await Promise.all([setting, machine.isFrozen && this.thaw(machine)])
+      if (isClosed(network)) await machine.policyInForce
+      await Promise.all([machine.policyInForce, this.thaw(machine)])
     } catch (error) {
       void this.discard(machine.machineId)
       throw error

@@ -8,6 +8,7 @@ import {
   type NodeEventOf,
 } from '@sandlot/protocol/node'
 import type { InstanceNames } from '../instance-names.ts'
+import { ClosedConnections } from './closed-connections.ts'
 import { DNS_ADDRESS } from './dns-address.ts'
 import { LineProcess } from './line-process.ts'
 import { rangeRuleOf } from './open-connections.ts'
@@ -47,6 +48,7 @@ export interface ConnectionRecorderOptions {
 export class ConnectionRecorder {
   readonly #options: ConnectionRecorderOptions
   readonly #processes: LineProcess[]
+  readonly #closed: ClosedConnections
   readonly #repeats = new Repeats()
   #waiting: ConnectionRecord[] = []
   #dropped = 0
@@ -56,13 +58,16 @@ export class ConnectionRecorder {
   constructor(options: ConnectionRecorderOptions) {
     this.#options = options
     const { names, range, resolver, onError } = options
+    this.#closed = new ClosedConnections(onError)
     const tracked = new TrackedConnections({
       ignoredMark: names.mark,
       ignoredPeer: resolver,
       note: (source, address) => this.#noteOf(source, address),
       onEnd: (ended) => this.#recordEnded(ended),
+      onClosed: (flow) => this.#closed.add(flow),
+      onForgotten: (id) => this.#closed.delete(id),
     })
-    const events = ['-E', '-e', 'NEW,DESTROY', '-o', 'timestamp,id', '-f', 'ipv4', '-s', range]
+    const events = ['-E', '-e', 'NEW,UPDATES,DESTROY', '-o', 'timestamp,id', '-f', 'ipv4', '-s', range]
     this.#processes = [
       new LineProcess({
         command: 'conntrack',
@@ -116,6 +121,7 @@ export class ConnectionRecorder {
 
   #stop(): void {
     for (const process of this.#processes) process.stop()
+    this.#closed.close()
   }
 
   #flush(): void {

@@ -36,6 +36,9 @@ export interface RuleState {
 /** Refused packets of which the reason is traced, for the record. */
 const TRACED = 'limit rate 100/second burst 100 packets meta nftrace set 1'
 
+/** Set with a counter for each slot that had packets of connections beyond the limit. */
+export const LIMIT_COUNTERS = 'beyond_limit'
+
 /** All sets with one element for each slot. */
 const SETS_OF_SLOTS = [...SLOT_SETS, ...DIVERSION_SETS, 'diverted', 'resolved']
 
@@ -63,6 +66,7 @@ ${alwaysOf(options)}
 ${forwardOf(options)}
 ${refusalsOf(options)}
 ${options.egress ? diversionOf(options, options.egress) : ''}
+${options.recordAll ? recordedClosedOf(names) : ''}
 }
 `
 }
@@ -75,6 +79,7 @@ function setsOf({ elements, host }: RuleState): string {
     ...RANGE_SETS.map(slotSet),
     `  set host_networks { type ipv4_addr; flags interval; auto-merge; ${braces(blockedOf(host))} }`,
     '  set connections { type ifname; size 65535; flags dynamic; }',
+    `  set ${LIMIT_COUNTERS} { type ifname; size 65535; flags dynamic; }`,
   ].join('\n')
 }
 
@@ -141,9 +146,10 @@ function forwardOf({ names, dns, allowedRanges = [], recordAll, egress }: Firewa
     iifname . ip saddr @open goto internet
     iifname . ip saddr @ranged goto by_range
     iifname . ip saddr @ranged_without_dns goto by_range_without_dns
-    ${recordAll ? 'goto dropped_policy' : 'drop'}
+    drop
   }
-  chain internet {${internet(recordAll ? 'goto dropped_closed' : 'drop')}
+  chain internet {
+    ${known}${internet(recordAll ? 'goto dropped_closed' : 'drop')}
   }
   chain to_internet {${internet('goto refused_closed')}
   }
@@ -186,7 +192,8 @@ function refusalsOf({ maxConnections }: FirewallRulesOptions): string {
   }
   chain refused_closed {${reject}
   }
-  chain refused_limit {${reject}
+  chain refused_limit {
+    update @${LIMIT_COUNTERS} { iifname counter }${reject}
   }
   chain dropped_policy {
     ${TRACED}
@@ -199,6 +206,22 @@ function refusalsOf({ maxConnections }: FirewallRulesOptions): string {
   chain admitted {
     ct state new add @connections { iifname ct count over ${maxConnections} } goto refused_limit
     accept
+  }`
+}
+
+/**
+ * Drops what closed slots send before it is routed: forwarding is off on their interfaces, so that no packet would reach a
+ * chain of forwarded ones, where it could be traced.
+ */
+function recordedClosedOf({ vethPrefix }: InstanceNames): string {
+  return `
+  chain from_slots {
+    type filter hook prerouting priority mangle; policy accept;
+    iifname "${vethPrefix}*" ct state new goto unless_closed
+  }
+  chain unless_closed {
+    ${SLOT_SETS.map((name) => `iifname . ip saddr @${name} accept`).join('\n    ')}
+    goto dropped_policy
   }`
 }
 
@@ -261,3 +284,12 @@ export function rulesOf(table: string, listed: string): string | undefined {
 
 /** Returns the elements of a set of slots from nft's listing of it. */
 export const slotElementsOf = (listed: string): Set<string> => new Set(listed.match(/"[^"]+" \. [\d.]+/g))
+
+/** Returns the packets that each element of a set has counted, from nft's listing of it. */
+export const countersOf = (listed: string): Map<string, number> =>
+  new Map(
+    [...listed.matchAll(/"([^"]+)" counter packets (\d+)/g)].map(([, name, packets]) => [
+      name!,
+      Number(packets),
+    ]),
+  )

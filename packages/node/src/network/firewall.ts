@@ -3,9 +3,14 @@ import { type Egress, SandlotError } from '@sandlot/protocol'
 import { isClosed, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { addDiversionRoute, removeDiversionRoute } from './diversion-route.ts'
-import { type FirewallRulesOptions, firewallRules, hostNetworksUpdate } from './firewall-rules.ts'
+import {
+  type FirewallRulesOptions,
+  firewallRules,
+  hostNetworksUpdate,
+  LIMIT_COUNTERS,
+} from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
-import { NftTable, type TableContent } from './nft-table.ts'
+import { firstDifference, NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
 import { changeCommands, type Elements, SLOT_SETS, type SlotKey } from './policy-elements.ts'
 import { setForwarding } from './slot-filters.ts'
@@ -73,10 +78,14 @@ export class Firewall {
     return this.#fault
   }
 
-  /** @throws SandlotError firewall_unavailable while the table is at fault */
-  check(): void {
+  /**
+   * @param network policy that is to be put in force next
+   * @throws SandlotError firewall_unavailable; not_implemented when the policy needs the proxy and there is none
+   */
+  check(network?: NetworkPolicy): void {
     const shortage = this.shortage()
     if (shortage) throw shortage
+    if (network) this.#slots.check(network)
   }
 
   /** @returns why nothing may be started now, undefined while the table is intact */
@@ -118,8 +127,7 @@ export class Firewall {
     owner?: NetworkOwner,
     closeExisting = false,
   ): Promise<void> {
-    this.check()
-    this.#slots.check(network)
+    this.check(network)
     const before = this.#slots.get(slot.address)
     // connections of a sandbox that runs live on: its slot stays open, and the rules refuse all new ones; a machine that no
     // sandbox has had yet has none, and is closed by the second layer too
@@ -201,13 +209,16 @@ export class Firewall {
 
   #differenceOf({ rules, elements }: TableContent, isTouched: boolean): string | undefined {
     const table = `the firewall table '${this.#tableName}'`
-    if (rules !== this.#rules) return `${table} was`
+    if (rules !== this.#rules) return `${table} (${firstDifference(this.#rules ?? '', rules)}) was`
     const expected = this.#slots.elements()
     for (const name of SLOT_SETS)
       if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)
         return `the set '${name}' of ${table} was`
     return isTouched ? `the policies of ${table} were` : undefined
   }
+
+  /** Refused packets of connections beyond the limit, by interface of the slot, since the table was installed. */
+  limitCounters = (): Promise<Map<string, number>> => this.#table.counters(LIMIT_COUNTERS)
 
   /** Adds the route to the proxy again, which programs that manage the network remove (systemd-networkd does). */
   async keepRoute(): Promise<void> {

@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { parseCidr, toAddress } from '@sandlot/protocol/cidr'
+import { parseCidr, toAddress, toNumber } from '@sandlot/protocol/cidr'
 import { isSlotInterface } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
 
@@ -42,6 +42,23 @@ export function hostNetworks(interfaces = networkInterfaces()): HostNetworks {
       .sort((a, b) => Number(isBlocked(a)) - Number(isBlocked(b)))
       .slice(0, MAX_ENTRIES)
   return { addresses: bounded(addresses), networks: bounded(networks) }
+}
+
+/** Limit of addresses of sandboxes of other instances; far more than a machine has. */
+const MAX_OTHER_SLOTS = 8_192
+
+/**
+ * Reads both ends of the slots of other instances on this machine, a gateway and a sandbox each.
+ * @param ownPrefix of the interfaces of this instance's slots
+ */
+export function otherSlots(ownPrefix: string, interfaces = networkInterfaces()): string[] {
+  const addresses: string[] = []
+  for (const [name, entries = []] of Object.entries(interfaces)) {
+    if (!isSlotInterface(name) || name.startsWith(ownPrefix)) continue
+    for (const { family, address } of entries)
+      if (family === 'IPv4') addresses.push(address, toAddress(toNumber(address) + 1))
+  }
+  return addresses.sort().slice(0, 2 * MAX_OTHER_SLOTS)
 }
 
 function networkOf(cidr: string): string {

@@ -1,4 +1,7 @@
-import { afterEach, expect, test } from 'vitest'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { run } from '../host/run.ts'
 import { NftRefusal, NftSession } from './nft-session.ts'
 
@@ -6,6 +9,7 @@ const table = `sandlot_unit_${process.pid}`
 let session = new NftSession()
 afterEach(async () => {
   session.close()
+  vi.unstubAllEnvs()
   session = new NftSession()
   await run('nft', ['-f', '-'], { input: `table inet ${table} {}\ndelete table inet ${table}\n` })
 })
@@ -60,4 +64,22 @@ test('a dead nft process is a different error, and the next command starts a new
   expect(error).not.toBeInstanceOf(NftRefusal)
   expect(await session.run(`list table inet ${table}`)).toContain(table)
   expect(session.pid).not.toBe(before)
+})
+
+test('another process takes over after some commands, and nft leaves no history of them', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'sandlot-nft-'))
+  vi.stubEnv('HOME', home)
+  onTestFinished(() => rmSync(home, { recursive: true }))
+  session = new NftSession({ maxCommands: 3 })
+  await session.run(`add table inet ${table}; add set inet ${table} things { type ipv4_addr; }`)
+  const first = session.pid!
+  const numbers = Array.from({ length: 10 }, (_, number) => number)
+  const add = (number: number) => session.run(`add element inet ${table} things { 192.0.2.${number} }`)
+  await Promise.all(numbers.map(add))
+  const listed = await session.run(`list set inet ${table} things`)
+  for (const number of numbers) expect(listed).toContain(`192.0.2.${number}`)
+  expect(session.pid).not.toBe(first)
+  expect(session.isOwn(session.pid!)).toBe(true)
+  await expect.poll(() => existsSync(`/proc/${first}`)).toBe(false)
+  expect(readdirSync(home)).toEqual([])
 })

@@ -1,10 +1,11 @@
 import { run } from '../host/run.ts'
-import { rulesOf, slotElementsOf } from './firewall-rules.ts'
+import { countersOf, rulesOf, slotElementsOf } from './firewall-rules.ts'
 import { NftRefusal, NftSession } from './nft-session.ts'
 import { type Elements, SLOT_SETS } from './policy-elements.ts'
 
 /** Long enough for a thousand policies with a hundred ranges each. */
 const NFT_TIMEOUT_MS = 60_000
+const MAX_SHOWN_LENGTH = 80
 /** Number of ids of processes that are remembered; the monitor reports their changes within moments. */
 const MAX_OWN_PIDS = 16
 
@@ -12,6 +13,14 @@ const MAX_OWN_PIDS = 16
 export interface TableContent {
   rules: string
   elements: Elements
+}
+
+/** Says in which line a listing differs first from the expected one, shortened. */
+export function firstDifference(expected: string, found: string): string {
+  const [before, now] = [expected, found].map((text) => text.split('\n').map((line) => line.trim()))
+  const at = now!.findIndex((line, index) => line !== before![index])
+  const shown = (line: string | undefined) => `'${(line ?? '').slice(0, MAX_SHOWN_LENGTH)}'`
+  return at < 0 ? 'its end is missing' : `${shown(now![at])} instead of ${shown(before![at])}`
 }
 
 /** One nftables table of the family inet, changed through open nft sessions. */
@@ -31,7 +40,7 @@ export class NftTable {
 
   /** Whether a process makes changes for this server. */
   isOwn(pid: number): boolean {
-    return pid === this.#session.pid || this.#ownPids.includes(pid)
+    return this.#session.isOwn(pid) || this.#ownPids.includes(pid)
   }
 
   /** Runs one transaction, which must be one line, in the open session, else in a separate process. */
@@ -54,6 +63,11 @@ export class NftTable {
     // one command for each, as nft reads only the set of one of several commands
     for (const name of SLOT_SETS) elements.set(name, slotElementsOf(await list(name)))
     return { rules: `${rules}\n${host}`, elements }
+  }
+
+  /** Packets that the elements of a set have counted since the table was replaced. */
+  async counters(set: string): Promise<Map<string, number>> {
+    return countersOf(await this.#command(`list set inet ${this.#name} ${set}`))
   }
 
   async remove(): Promise<void> {

@@ -1,16 +1,14 @@
 import { readFileSync } from 'node:fs'
 import type { Egress } from '@sandlot/protocol'
+import type { NodeEventOf } from '@sandlot/protocol/node'
 import type { InstanceNames } from '../instance-names.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import type { AddressRange } from './address-range.ts'
-import {
-  ConnectionRecorder,
-  type ConnectionRecorderOptions,
-  type RecordedSandbox,
-} from './connection-recorder.ts'
+import { ConnectionRecorder, type RecordedSandbox } from './connection-recorder.ts'
 import { Firewall } from './firewall.ts'
 import { faultFileOf } from './firewall-fault.ts'
+import { LimitRefusals } from './limit-refusals.ts'
 import { NetworkGuard, type NetworkGuardOptions } from './network-guard.ts'
 import { NftMonitor } from './nft-monitor.ts'
 import type { CurrentHost } from './open-egress.ts'
@@ -28,7 +26,7 @@ export interface NodeNetworkOptions {
   egress?: Egress
   /** Whether connections of all sandboxes are recorded, not only of those with rules. */
   recordAll?: boolean
-  emit: ConnectionRecorderOptions['emit']
+  emit: (event: NodeEventOf<'connections' | 'connectionLimit'>) => void
   /** `<home>/run`. */
   runDir: string
   onError: (error: unknown) => void
@@ -46,6 +44,7 @@ export class NodeNetwork {
   readonly #options: NodeNetworkOptions
   readonly #monitor: NftMonitor
   readonly #recorder: ConnectionRecorder
+  readonly #refusals = new LimitRefusals()
   #machines: Machines | undefined
   #guard: NetworkGuard | undefined
   #slots: SlotPool | undefined
@@ -121,9 +120,20 @@ export class NodeNetwork {
     this.#updateRecorder()
     await this.#guard?.look()
     await this.firewall.keepRoute()
+    await this.#countRefusals().catch(this.#options.onError)
     const slots = [...(this.#slots?.existing() ?? [])]
     if (await this.firewall.refreshHost()) await this.filters.attach(slots.map(({ index }) => index))
     for (const slot of slots) await this.#correctForwarding(slot.interfaceName, this.firewall.isOpen(slot))
+  }
+
+  /** Reports packets beyond the limit of connections, of all sandboxes: records have only some of them. */
+  async #countRefusals(): Promise<void> {
+    if (this.firewall.fault) return
+    const counters = await this.firewall.limitCounters()
+    const packets = this.#refusals.since(counters, this.#machines?.all() ?? [])
+    if (packets.size === 0) return
+    const refused = [...packets].map(([teamId, count]) => ({ teamId, packets: count }))
+    this.#options.emit({ type: 'connectionLimit', refused })
   }
 
   #updateRecorder(): void {

@@ -1,8 +1,10 @@
+import { networkInterfaces } from 'node:os'
 import type { Egress, EgressHost } from '@sandlot/protocol'
+import type { InstanceNames } from '../instance-names.ts'
 import { BLOCKED_RANGES } from './blocked-ranges.ts'
 import { addResolverRoute } from './diversion-route.ts'
 import { DNS_ADDRESS } from './dns-address.ts'
-import { type HostNetworks, hostNetworks } from './host-networks.ts'
+import { type HostNetworks, hostNetworks, otherSlots } from './host-networks.ts'
 
 /** Starts the proxy and the resolver. @throws Error when this machine lacks what they need */
 export type OpenEgress = (host: EgressHost) => Promise<Egress>
@@ -20,19 +22,29 @@ export interface EgressOpeningOptions {
 
 /** The host's networks as they were read last. */
 export class CurrentHost {
+  readonly #slotPrefix: string
   #networks: HostNetworks = { addresses: [], networks: [] }
   #ranges: string[] = []
 
-  /** Reads them again. */
-  read(): HostNetworks {
-    const networks = hostNetworks()
-    if (JSON.stringify(networks) !== JSON.stringify(this.#networks))
-      this.#ranges = [...networks.addresses, ...networks.networks]
-    this.#networks = networks
-    return networks
+  /** @param names of this instance, whose slots are no networks of the host */
+  constructor({ vethPrefix }: Pick<InstanceNames, 'vethPrefix'>) {
+    this.#slotPrefix = vethPrefix
   }
 
-  /** Addresses and networks in one array, which is replaced when they change. */
+  /** Reads them again. */
+  read(interfaces = networkInterfaces()): HostNetworks {
+    this.#networks = hostNetworks(interfaces)
+    const { addresses, networks } = this.#networks
+    // the firewall of another instance drops packets from sandboxes of this one, but not those of the proxy
+    const ranges = [...addresses, ...otherSlots(this.#slotPrefix, interfaces), ...networks]
+    if (ranges.join() !== this.#ranges.join()) this.#ranges = ranges
+    return this.#networks
+  }
+
+  /**
+   * Addresses and networks of the host, and addresses of sandboxes of other instances, for the proxy. One array, which is
+   * replaced when they change.
+   */
   ranges = (): string[] => this.#ranges
 }
 

@@ -84,6 +84,18 @@ const methods = {
     })
   },
 
+  /** Ends a connection that `tcp` holds, and waits for the other end to do so too. @param isReset whether by a reset */
+  async hangUp(hold: string, isReset = false): Promise<void> {
+    const socket = held.get(hold)!
+    held.delete(hold)
+    if (isReset) socket.resetAndDestroy()
+    else {
+      const closed = once(socket, 'close')
+      socket.end()
+      await closed
+    }
+  },
+
   async udp({
     address,
     port,

@@ -7,7 +7,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import type { Egress } from '@sandlot/protocol'
-import type { ConnectionRecord, NetworkOwner, NetworkPolicy } from '@sandlot/protocol/node'
+import { CLOSED, type ConnectionRecord, type NetworkOwner, type NetworkPolicy } from '@sandlot/protocol/node'
 import { run } from '../host/run.ts'
 import { namesFor } from '../instance-names.ts'
 import { parseAddressRange } from './address-range.ts'
@@ -66,6 +66,8 @@ class World {
   pool!: SlotPool
   recorder!: ConnectionRecorder
   readonly records: ConnectionRecord[] = []
+  /** Owners of slots that the firewall does not know, by address. */
+  readonly closed = new Map<string, NetworkOwner>()
   proxyPort = 0
   options: WorldOptions = {}
 
@@ -106,7 +108,9 @@ ip route add default via ${OUTSIDE}`)
       resolver: EGRESS_DNS.address,
       sandboxAt: (address) => {
         const { owner, network } = this.firewall.policyAt(address) ?? {}
-        return owner && network && { owner, network }
+        if (owner && network) return { owner, network }
+        const closed = this.closed.get(address)
+        return closed && { owner: closed, network: CLOSED }
       },
       emit: ({ records }) => void this.records.push(...records),
       onError,
@@ -154,11 +158,14 @@ const world = new World()
 
 const methods = {
   open: (options: WorldOptions) => world.open(options),
-  setPolicy: (slot: number, policy: NetworkPolicy, owner?: NetworkOwner, closeExisting?: boolean) =>
-    world.firewall.setPolicy(world.slots[slot]!, policy, owner, closeExisting),
+  setPolicy(slot: number, policy: NetworkPolicy, owner?: NetworkOwner, closeExisting?: boolean) {
+    if (owner) world.closed.set(world.slots[slot]!.address, owner)
+    return world.firewall.setPolicy(world.slots[slot]!, policy, owner, closeExisting)
+  },
   keepRoute: () => world.firewall.keepRoute(),
   close: (slot: number) => world.firewall.close(world.slots[slot]!),
   forget: (slot: number) => world.firewall.forget(world.slots[slot]!),
+  limitCounters: async () => [...(await world.firewall.limitCounters())],
   examine: (isTouched?: boolean) => world.firewall.examine(isTouched),
   /** Replaces the firewall by that of another server. */
   async restart(
@@ -173,6 +180,7 @@ const methods = {
   tcp: (slot: number, options: never) => world.guests[slot]!.tcp(options),
   udp: (slot: number, options: never) => world.guests[slot]!.udp(options),
   talk: (slot: number, hold: string, text: string) => world.guests[slot]!.talk(hold, text),
+  hangUp: (slot: number, hold: string, isReset?: boolean) => world.guests[slot]!.hangUp(hold, isReset),
   accepted: (where: 'host' | 'outside') => world[where].accepted(),
   resetProxy: () => world.host.reset(),
   serveOnHost: (options: never) => world.host.serve(options),

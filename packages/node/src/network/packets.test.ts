@@ -159,6 +159,11 @@ describe('ranges', () => {
     expect(await tcp('11.0.0.1', 8080)).toMatchObject(refused)
     expect(await tcp('11.0.0.1', 443)).toMatchObject(refused)
     expect((await udp('11.0.0.1', 8080)).outcome).not.toBe('ping')
+    const [link] = (await world.info()).interfaces
+    expect(await world.limitCounters()).toEqual([[link, expect.any(Number)]])
+    const [[, refusedPackets]] = (await world.limitCounters()) as [[string, number]]
+    expect(refusedPackets).toBeGreaterThanOrEqual(3)
+    expect(await world.examine()).toBeUndefined()
     await world.setPolicy(1, OPEN)
     expect(await world.tcp(1, { address: '11.0.0.1', port: 8080 } as never)).toMatchObject(
       hello('11.0.0.1', 8080),
@@ -331,10 +336,42 @@ describe('without a proxy', () => {
       expect(await world.examine()).toBeUndefined()
       const { table } = await world.info()
       await world.sh(`nft '${command.replace('TABLE', table)}'`)
-      expect(await world.examine()).toMatch(/changed by another program/)
+      const fault = await world.examine()
+      expect(fault).toMatch(/changed by another program/)
+      if (command.startsWith('insert'))
+        expect(fault).toContain("('accept' instead of 'iifname . ip saddr @open")
       await world.restart([])
     },
   )
+})
+
+describe('when all are recorded', () => {
+  beforeAll(async () => {
+    await openWorld({ recordAll: true })
+    await world.record(true)
+  })
+  afterAll(() => stop())
+  afterEach(cleanUp)
+
+  test('what a closed sandbox tries is recorded, and reaches nothing', async () => {
+    await set(CLOSED)
+    const trying = async () => {
+      // the programs report nothing before they listen
+      expect(await tcp(PUBLIC, 8080, { timeoutMs: 200 })).toMatchObject(silent)
+      expect((await udp('169.254.53.53', 53, { timeoutMs: 200 })).outcome).not.toBe('ping')
+      return (await world.records()) as ConnectionRecord[]
+    }
+    const denied = (fields: object) =>
+      expect.objectContaining({ ...OWNER, ...fields, verdict: 'denied', rule: 'deny 0.0.0.0/0' })
+    await expect
+      .poll(trying)
+      .toEqual(expect.arrayContaining([denied({ address: PUBLIC, port: 8080, protocol: 'tcp' })]))
+    expect(await world.accepted('outside')).toEqual([])
+    await set(OPEN)
+    expect(await tcp(PUBLIC, 8080)).toMatchObject(hello(PUBLIC, 8080))
+    await set(DENY_ALL)
+    expect(await tcp(PUBLIC, 8080)).toMatchObject(refused)
+  })
 })
 
 describe('the record', () => {
@@ -399,6 +436,30 @@ describe('the record', () => {
       }),
     )
     for (const { bytesIn, bytesOut } of records) expect(Math.min(bytesIn, bytesOut)).toBeGreaterThan(0)
+  })
+
+  test('a connection that closed or was reset is recorded once, soon and with all bytes, while others live on', async () => {
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    await tcp('93.184.1.2', 8080, { hold: 'long' })
+    await tcp(PUBLIC, 8080, { hold: 'closed' })
+    expect(await world.talk(0, 'closed', 'x'.repeat(1000))).toBe('x'.repeat(1000))
+    await world.hangUp(0, 'closed')
+    await tcp(PUBLIC, 443, { hold: 'reset' })
+    await world.hangUp(0, 'reset', true)
+    const records = await recorded(2)
+    const common = { ...OWNER, protocol: 'tcp', address: PUBLIC, verdict: 'allowed', rule: 'default' }
+    expect(records).toMatchObject([
+      { ...common, port: 8080 },
+      { ...common, port: 443 },
+    ])
+    for (const way of ['bytesIn', 'bytesOut'] as const) {
+      expect(records[0]![way]).toBeGreaterThan(1000)
+      expect(records[0]![way]).toBeLessThan(2000)
+    }
+    expect(await world.talk(0, 'long', 'still')).toBe('still')
+    await world.forget(0)
+    expect(await recorded(1)).toMatchObject([{ address: '93.184.1.2' }])
+    expect(await world.records()).toEqual([])
   })
 
   test('refused connections are recorded at once, with the rule', async () => {

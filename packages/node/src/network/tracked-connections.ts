@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs'
+import type { TcpFlow } from './conntrack-socket.ts'
 import { readConnection } from './open-connections.ts'
 
 /** Connections whose beginning is remembered; those beyond are recorded without it. */
 const MAX_REMEMBERED = 20_000
+/** A connection that begins, that closes, or that the kernel forgets. */
+const EVENT = /^\[(\d+\.\d+)\]\s+\[(NEW|DESTROY|UPDATE(?=\] +tcp +\d+ +\d+ (?:TIME_WAIT|CLOSE) ))\] /
 const TIMEOUTS_DIR = '/proc/sys/net/netfilter'
 
 /** A connection that the kernel has passed and forgotten. */
@@ -28,12 +31,26 @@ export interface TrackedConnectionsOptions<T> {
   /** Address that the answers of connections come from that another part records. */
   ignoredPeer?: string
   onEnd: (ended: EndedConnection<T>) => void
+  /** A TCP connection that is recorded has closed, but the kernel still has it. */
+  onClosed: (flow: TcpFlow) => void
+  /** The kernel has forgotten a connection. */
+  onForgotten: (id: number) => void
 }
 
-/** Makes records of the lines of `conntrack -E -e NEW,DESTROY -o timestamp,id`. */
+interface Begun<T> {
+  note: T
+  startedAtMs: number
+  /** When it closed, if that was seen. */
+  closedAtMs?: number
+}
+
+/**
+ * Makes records of the lines of `conntrack -E -e NEW,UPDATES,DESTROY -o timestamp,id`. Only the last event of a connection has
+ * its bytes.
+ */
 export class TrackedConnections<T> {
   readonly #options: TrackedConnectionsOptions<T>
-  readonly #begun = new Map<string, { note: T; startedAtMs: number }>()
+  readonly #begun = new Map<string, Begun<T>>()
   readonly #timeouts = new Map<string, number>()
 
   constructor(options: TrackedConnectionsOptions<T>) {
@@ -41,12 +58,14 @@ export class TrackedConnections<T> {
   }
 
   onLine(line: string): void {
-    const [, seconds, event] = /^\[(\d+\.\d+)\]\s+\[(NEW|DESTROY)\] /.exec(line) ?? []
+    // most lines are of connections that only open or begin to close
+    const [, seconds, event] = EVENT.exec(line) ?? []
     const id = / id=(\d+)/.exec(line)?.[1]
     if (!seconds || !id) return
     const atMs = Number(seconds) * 1000
     if (event === 'NEW') this.#begin(id, atMs, line)
-    else this.#end(id, atMs, line)
+    else if (event === 'DESTROY') this.#end(id, atMs, line)
+    else this.#closed(id, atMs, line)
   }
 
   #begin(id: string, startedAtMs: number, line: string): void {
@@ -55,18 +74,29 @@ export class TrackedConnections<T> {
     if (note !== undefined) this.#begun.set(id, { note, startedAtMs })
   }
 
+  #closed(id: string, closedAtMs: number, line: string): void {
+    const connection = readConnection(line)
+    if (!this.#begun.has(id)) this.#begin(id, closedAtMs, line)
+    const begun = this.#begun.get(id)
+    if (!begun || !connection) return
+    begun.closedAtMs = closedAtMs
+    const { source, address, sourcePort = 0, port = 0 } = connection
+    this.#options.onClosed({ id: Number(id), source, address, sourcePort, port })
+  }
+
   #end(id: string, atMs: number, line: string): void {
     const begun = this.#begun.get(id) ?? this.#missed(atMs, line)
     this.#begun.delete(id)
+    this.#options.onForgotten(Number(id))
     const connection = readConnection(line)
     if (!begun || !connection) return
     const { protocol, address, port } = connection
     const [bytesOut = 0, bytesIn = 0] = [...line.matchAll(/ bytes=(\d+)/g)].map(([, bytes]) => Number(bytes))
-    const lastedMs = atMs - begun.startedAtMs - this.#timeoutMs(line, protocol)
+    const endedAtMs = begun.closedAtMs ?? atMs - this.#timeoutMs(line, protocol)
     this.#options.onEnd({
       note: begun.note,
       startedAtMs: Math.round(begun.startedAtMs),
-      durationMs: Math.max(0, Math.round(lastedMs)),
+      durationMs: Math.max(0, Math.round(endedAtMs - begun.startedAtMs)),
       protocol,
       address,
       ...(port !== undefined && { port }),
@@ -77,7 +107,7 @@ export class TrackedConnections<T> {
   }
 
   /** The connection began before this server listened. */
-  #missed(startedAtMs: number, line: string): { note: T; startedAtMs: number } | undefined {
+  #missed(startedAtMs: number, line: string): Begun<T> | undefined {
     const note = this.#noteOf(line)
     return note === undefined ? undefined : { note, startedAtMs }
   }

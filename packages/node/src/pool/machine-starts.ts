@@ -75,6 +75,7 @@ export class MachineStarts {
       this.#parts.pool.takeOnce(key, { owner: source.owner ?? OWN_WORK }),
     )
     await this.#options.machines.claim(machine)
+    await machine.policyInForce
     return machine
   }
 

@@ -68,7 +68,10 @@ export interface AcquireOptions {
   owner: string
   /** Sandbox that gets the machine. */
   sandboxId: string
-  /** In force before anything of the sandbox runs. A machine that is still frozen in memory keeps its old policy. */
+  /**
+   * In force before anything of the sandbox runs: when `init` has resolved, or before code that a checkpoint contains
+   * continues. A machine that is still frozen in memory keeps its old policy.
+   */
   network: NetworkPolicy
 }
 
@@ -165,7 +168,10 @@ export interface SandboxNode {
    * @throws SandlotError sandbox_capacity_unavailable (no slot, memory or disk), operation_timeout, not_found (no such build)
    */
   acquire(buildId: string, options: AcquireOptions): Promise<Machine>
-  /** Gives the machine its identity. @throws SandlotError sandbox_create_failed */
+  /**
+   * Gives the machine its identity, and resolves when the policy of its sandbox is in force too.
+   * @throws SandlotError sandbox_create_failed, firewall_unavailable
+   */
   init(machineId: string, init: MachineInit): Promise<void>
   /**
    * Ends the machine. Resolves when the machine's processes are dead; cleanup continues in the background. Unknown ids

@@ -20,6 +20,7 @@ const connections = (names: string[], dropped = 0): NodeEvent => ({
   dropped,
 })
 const samples: NodeEvent = { type: 'samples', samples: [] }
+const refused: NodeEvent = { type: 'connectionLimit', refused: [{ teamId: 't', packets: 1 }] }
 
 const fail = (error: unknown) => {
   throw error
@@ -68,13 +69,13 @@ test('a new subscriber replaces the previous one, whose close then has no effect
   expect([first, second]).toEqual([[], [exit('m1')]])
 })
 
-test('samples are sent to the current subscriber, and not kept', () => {
+test.each([samples, refused])('$type are sent to the current subscriber, and not kept', (event) => {
   const log = new EventLog(fail)
-  log.emit(samples)
+  log.emit(event)
   const received: SentEvent[] = []
   log.subscribe(undefined, (sent) => received.push(sent))
-  log.emit(samples)
-  expect(received).toMatchObject([{ isKept: false, sequence: 0, event: samples }])
+  log.emit(event)
+  expect(received).toMatchObject([{ isKept: false, sequence: 0, event }])
 })
 
 test('lines beyond the limit are replaced by one line with their number; exits and ends are never dropped', () => {

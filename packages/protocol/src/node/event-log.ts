@@ -15,7 +15,7 @@ export interface EventLogLimits {
 
 /**
  * Keeps the events of a node until the control plane has acknowledged them. Exits, stalls and ends of builds are always
- * kept; build log lines and records of connections up to limits, beyond which they are only counted; samples are not kept.
+ * kept; build log lines and records of connections up to limits, beyond which they are only counted; samples and counts are not kept.
  */
 export class EventLog {
   readonly epoch = randomUUID()
@@ -46,7 +46,7 @@ export class EventLog {
   }
 
   emit(event: NodeEvent): void {
-    if (event.type === 'samples') this.#add(event, false)
+    if (event.type === 'samples' || event.type === 'connectionLimit') this.#add(event, false)
     else if (event.type === 'buildLog') this.#addLine(event)
     else if (event.type === 'connections') this.#addConnections(event)
     else {

@@ -35,6 +35,11 @@ export type NodeEvent =
    * did not fit since the last batch.
    */
   | { type: 'connections'; records: ConnectionRecord[]; dropped: number }
+  /**
+   * Packets that were refused in the last seconds because their sandbox had too many connections, whether there are records
+   * of them or not. Not kept for a disconnected subscriber.
+   */
+  | { type: 'connectionLimit'; refused: Array<{ teamId: string; packets: number }> }
   /** Every 5 s, all machines in use in one pass. Not kept for a disconnected subscriber. */
   | { type: 'samples'; samples: MachineSample[] }
 

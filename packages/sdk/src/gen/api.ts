@@ -559,7 +559,7 @@ export interface paths {
         };
         /**
          * Counters of the team's sandboxes since the start of the server, in the text format of Prometheus
-         * @description sandlot_egress_connections_total by verdict and reason, and sandlot_egress_records_dropped_total: records that were not kept because there were too many.
+         * @description sandlot_egress_connections_total by verdict and reason; sandlot_egress_records_dropped_total: records that were not kept because there were too many; sandlot_egress_connection_limit_refused_packets_total: packets of all sandboxes, also of those whose connections are not recorded, that were refused because their sandbox had too many connections.
          */
         get: operations["getMetricsText"];
         put?: never;

@@ -8,6 +8,7 @@ interface TeamCounters {
   /** By the labels of a counter. */
   connections: Map<string, number>
   droppedRecords: number
+  packetsBeyondLimit: number
 }
 
 /** Counts connections of each team by verdict and reason, since the start of the server. */
@@ -26,9 +27,14 @@ export class EgressCounters {
     this.#of(teamId).droppedRecords++
   }
 
+  /** Counts packets that were refused because their sandbox had too many connections. */
+  addBeyondLimit(teamId: string, packets: number): void {
+    this.#of(teamId).packetsBeyondLimit += packets
+  }
+
   /** Text in the format of Prometheus. */
   describe(teamId: string): string {
-    const { connections, droppedRecords } = this.#of(teamId)
+    const { connections, droppedRecords, packetsBeyondLimit } = this.#of(teamId)
     return [
       '# HELP sandlot_egress_connections_total Connections, HTTP requests and DNS queries of sandboxes.',
       '# TYPE sandlot_egress_connections_total counter',
@@ -36,6 +42,9 @@ export class EgressCounters {
       '# HELP sandlot_egress_records_dropped_total Records that were not kept because there were too many.',
       '# TYPE sandlot_egress_records_dropped_total counter',
       `sandlot_egress_records_dropped_total ${droppedRecords}`,
+      '# HELP sandlot_egress_connection_limit_refused_packets_total Packets that were refused because their sandbox had too many connections.',
+      '# TYPE sandlot_egress_connection_limit_refused_packets_total counter',
+      `sandlot_egress_connection_limit_refused_packets_total ${packetsBeyondLimit}`,
       '',
     ].join('\n')
   }
@@ -43,7 +52,7 @@ export class EgressCounters {
   #of(teamId: string): TeamCounters {
     let counters = this.#teams.get(teamId)
     if (!counters) {
-      counters = { connections: new Map(), droppedRecords: 0 }
+      counters = { connections: new Map(), droppedRecords: 0, packetsBeyondLimit: 0 }
       this.#teams.set(teamId, counters)
     }
     return counters

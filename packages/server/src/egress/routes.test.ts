@@ -245,6 +245,12 @@ describe('/metrics', () => {
     expect(await text()).toContain('sandlot_egress_records_dropped_total 500')
   })
 
+  test('counts packets beyond the limit of connections, also of sandboxes without records', async () => {
+    const refused = [2, 3].map((packets) => ({ teamId: record().teamId, packets }))
+    t.node.events.emit({ type: 'connectionLimit', refused: [...refused, { teamId: 'another', packets: 9 }] })
+    expect((await text()).split('\n')).toContain('sandlot_egress_connection_limit_refused_packets_total 5')
+  })
+
   test('needs a key, and shows nothing of other teams', async () => {
     emit(record({ teamId: 'another' }))
     expect(await text()).not.toContain('{')

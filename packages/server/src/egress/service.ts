@@ -50,6 +50,10 @@ export class EgressService {
     this.#recorder = new EgressRecorder({ repository, counters: this.#counters, onInserted, logger, now })
   }
 
+  countRefused({ refused }: NodeEventOf<'connectionLimit'>): void {
+    for (const { teamId, packets } of refused) this.#counters.addBeyondLimit(teamId, packets)
+  }
+
   receive(event: NodeEventOf<'connections'>): void {
     this.#recorder.receive(event)
   }

@@ -87,9 +87,20 @@ function validationMessage(error: ValidationError, where: string, request: Fasti
     return `${[...path, absent].join('.')} is missing in the ${where}`
   const name = path.join('.') || `the ${where}`
   const schema = (request.routeOptions.schema as Record<string, ObjectSchema> | undefined)?.[where]
-  const text = holdsSecret(schema, path) ? `${typeof value} (not shown)` : shown(value)
+  const size = sizeOf(error.keyword, value)
+  if (size !== undefined) return `${name} ${error.message}, but it has ${size}`
+  const text = holdsSecret(schema, path) ? `${kindOf(value)} (not shown)` : shown(value)
   return `${name} ${error.message}, but it is ${text}`
 }
+
+/** The size that a limit is about; undefined for other errors. A list or text beyond a limit would not be readable. */
+function sizeOf(keyword: string, value: unknown): number | undefined {
+  if (keyword === 'maxItems' && Array.isArray(value)) return value.length
+  if (keyword === 'maxLength' && typeof value === 'string') return [...value].length
+  return undefined
+}
+
+const kindOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value)
 
 interface ObjectSchema {
   writeOnly?: boolean

@@ -9,9 +9,10 @@ export function networkPolicyOf({ network, allowInternetAccess }: SandboxSetting
   if (!network) return allowInternetAccess === false ? CLOSED : OPEN
   const { allowOut = [], denyOut = [], egressProxy, rules, dnsServers } = network
   const transforms = rules && transformsOf(rules)
+  const ranges = allowOut.map(rangeOf)
   return {
-    allowRanges: distinct(allowOut.map(rangeOf)),
-    allowNames: distinct(allowOut.map((entry) => (rangeOf(entry) ? undefined : nameOf(entry)))),
+    allowRanges: distinct(ranges),
+    allowNames: distinct(allowOut.filter((_, index) => !ranges[index]).map(nameOf)),
     denyRanges: allowInternetAccess === false ? [ALL_RANGES] : distinct(denyOut.map(rangeOf)),
     ...(dnsServers && { dnsServers: [...new Set(dnsServers)] }),
     ...(transforms && { transforms }),
@@ -34,6 +35,7 @@ function transformsOf(rules: Rules): Record<string, HeaderTransform> | undefined
 
 /** What is accepted in the network settings of a sandbox but probably not meant; undefined: nothing. */
 export function networkWarnings(settings: SandboxSettings): string[] | undefined {
+  if (!settings.network?.rules) return undefined
   const { allowRanges, allowNames, denyRanges, transforms = {} } = networkPolicyOf(settings)
   const tokens = settings.iam?.tokens ?? {}
   const warnings: string[] = []

@@ -76,11 +76,18 @@ function checkOutgoing(
   allowInternetAccess: boolean | null | undefined,
   { allowedRanges }: NetworkLimits,
 ): void {
-  for (const entry of denyOut) if (!rangeOf(entry)) throw invalidEntry('invalid denied CIDR', entry)
-  for (const entry of allowOut)
-    if (!rangeOf(entry) && !nameOf(entry)) throw invalidEntry('invalid allowed address', entry)
-  const hasNames = allowOut.some((entry) => !rangeOf(entry))
-  const isClosed = allowInternetAccess === false || denyOut.some((entry) => rangeOf(entry) === ALL_RANGES)
+  let isClosed = allowInternetAccess === false
+  for (const entry of denyOut) {
+    const range = rangeOf(entry)
+    if (!range) throw invalidEntry('invalid denied CIDR', entry)
+    isClosed ||= range === ALL_RANGES
+  }
+  let hasNames = false
+  for (const entry of allowOut) {
+    const isName = !rangeOf(entry)
+    if (isName && !nameOf(entry)) throw invalidEntry('invalid allowed address', entry)
+    hasNames ||= isName
+  }
   if (hasNames && !isClosed)
     throw invalid(
       "When specifying allowed domains in allow out, you must include 'ALL_TRAFFIC' in deny out to block all other traffic.",

@@ -58,7 +58,8 @@ async function postgresDatabase(template: string): Promise<TestDatabase> {
     copies.push(await database)
     return copies.at(-1)!
   }
-  await administer(template, `create database ${name} template ${nameIn(template)}`)
+  // the default writes the copy to the log as well
+  await administer(template, `create database ${name} template ${nameIn(template)} strategy file_copy`)
   const url = withName(template, name)
   return {
     url,
@@ -81,12 +82,13 @@ async function postgresDatabase(template: string): Promise<TestDatabase> {
 const nameIn = (url: string): string => /\/([^/?]+)(\?|$)/.exec(url)![1]!
 const withName = (url: string, name: string): string => url.replace(/\/[^/?]+(\?|$)/, `/${name}$1`)
 
+let administration: pg.Pool | undefined
+
 async function administer(url: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: withName(url, 'postgres') })
-  await client.connect()
-  try {
-    await client.query(statement)
-  } finally {
-    await client.end()
+  if (!administration) {
+    administration = new pg.Pool({ connectionString: withName(url, 'postgres'), allowExitOnIdle: true })
+    // PostgreSQL ends before the worker does
+    administration.on('error', () => {})
   }
+  await administration.query(statement)
 }
