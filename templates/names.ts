@@ -5,6 +5,7 @@ export const catalogNames = [
   'codex',
   'opencode',
   'amp',
+  'mcp-gateway',
   'desktop',
   'openclaw',
 ] as const
@@ -17,6 +18,7 @@ export const templateDescriptions: Record<(typeof catalogNames)[number] | 'base'
   codex: 'Codex, the agent of OpenAI, on the base',
   opencode: 'OpenCode, an agent for many providers, on the base',
   amp: 'Amp, the agent of Sourcegraph, on the base',
+  'mcp-gateway': 'MCP servers behind one endpoint, for `Sandbox.create({ mcp })`, on the base',
   desktop: 'A Linux desktop (XFCE) that programs see and drive, for the desktop SDKs',
   openclaw: 'OpenClaw, an assistant with a gateway for chats, on the base',
 }
