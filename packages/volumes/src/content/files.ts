@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { constants, mkdir, open } from 'node:fs/promises'
+import { constants, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
@@ -21,11 +21,11 @@ import {
   openChild,
   openEntry,
   openFolder,
-  pathIn,
   statDescriptor,
   withDescriptor,
 } from './descriptors.ts'
 import { entryIn, entryOf } from './entry.ts'
+import { makeFolder, openOrMakeFolder } from './folders.ts'
 import { listTree } from './listing.ts'
 import { Staging } from './staging.ts'
 import { VolumePath } from './volume-path.ts'
@@ -287,39 +287,6 @@ const notA = (what: 'file' | 'directory', path: VolumePath): SandlotError =>
 async function changed(parent: number, path: VolumePath, attributes: VolumeAttributes): Promise<VolumeEntry> {
   await withDescriptor(openChild(parent, path.name), (entry) => applyAttributes(entry, attributes))
   return entryIn(parent, path)
-}
-
-/** @returns false when there is an entry of this name */
-async function makeFolder(parent: number, name: Buffer, attributes: VolumeAttributes): Promise<boolean> {
-  try {
-    await mkdir(pathIn(parent, name), { mode: 0o700 })
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false
-    throw error
-  }
-  const { uid = 0, gid = 0, mode = 0o755 } = attributes
-  await withDescriptor(openChild(parent, name), (folder) => applyAttributes(folder, { uid, gid, mode }))
-  return true
-}
-
-/** Opens a folder, and makes it and those above it when they are missing. */
-async function openOrMakeFolder(
-  root: number,
-  path: VolumePath,
-  { uid, gid }: VolumeAttributes,
-): Promise<number> {
-  try {
-    return await openFolder(root, path)
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT' || path.isRoot) throw error
-  }
-  for (let length = 1; length <= path.names.length; length += 1) {
-    const folder = new VolumePath(path.names.slice(0, length))
-    await withDescriptor(openFolder(root, folder.parent), (parent) =>
-      makeFolder(parent, folder.name, { uid, gid }),
-    )
-  }
-  return openFolder(root, path)
 }
 
 /** Closes the volume when the listing ends, however it ends. */
