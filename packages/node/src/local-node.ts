@@ -327,8 +327,19 @@ export class LocalNode implements SandboxNode {
   }
 
   async close(): Promise<void> {
-    const { buildRuns, pool, frozenMachines, prepared, slots, network, egress, tiers, layers, machines } =
-      this.#parts
+    const {
+      buildRuns,
+      pool,
+      frozenMachines,
+      prepared,
+      slots,
+      network,
+      egress,
+      tiers,
+      layers,
+      machines,
+      volumes,
+    } = this.#parts
     this.#upkeep.close()
     await buildRuns.close()
     pool.close()
@@ -338,6 +349,7 @@ export class LocalNode implements SandboxNode {
     network.close()
     await Promise.all([egress?.close(), tiers.close(), layers.close()])
     await machines.settle()
+    await volumes.close()
     for (const machine of machines.all()) machine.guest.close()
   }
 }

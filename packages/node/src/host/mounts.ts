@@ -124,6 +124,29 @@ export function detachMount(target: string): boolean {
   throw new Error(`cannot unmount ${target}: ${code}`)
 }
 
+/** The last detachment in the background: one thread is enough, as Linux makes them wait for each other. */
+let detaching: Promise<unknown> = Promise.resolve()
+
+/**
+ * Like `detachMount`, for a folder with any number of mounts, without blocking this thread: Linux waits some milliseconds
+ * for all processors. What cannot be unmounted stays a mount.
+ */
+export function detachMounts(target: string): Promise<void> {
+  const running = detaching.then(async () => {
+    while ((await detachInThread(target)) === 0);
+  })
+  detaching = running.catch(() => {})
+  return running
+}
+
+function detachInThread(target: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    umount2.async(target, MNT_DETACH, (error: Error | null, result: number) =>
+      error ? reject(error) : resolve(result),
+    )
+  })
+}
+
 /** Lists the mounts at and below a folder, in the order in which they were made. */
 export function mountsIn(dir: string): MountInfo[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')

@@ -73,6 +73,11 @@ export class MachineVolumes {
     })
   }
 
+  /** Frees what this process holds; volumes stay mounted. */
+  close(): Promise<void> {
+    return this.#bindings.dispose()
+  }
+
   async #align(
     machine: VolumeMachine,
     wanted: readonly VolumeMount[],

@@ -43,31 +43,31 @@ test('a machine has empty slots that nobody can write to', () => {
   expect(() => writeFileSync(join(mounts.dirOf('m1'), '0', 'x'), '')).toThrow('EROFS')
 })
 
-test('a volume is in one slot of one machine, until it is unbound', () => {
+test('a volume is in one slot of one machine, until it is unbound', async () => {
   mounts.open('m1')
   mounts.open('m2')
   mounts.bind('m1', 3, volume, {})
   expect(readdirSync(join(mounts.dirOf('m1'), '3'))).toEqual(['precious'])
   expect(readdirSync(join(mounts.dirOf('m2'), '3'))).toEqual([])
   expect([mounts.bound('m1'), mounts.bound('m2')]).toEqual([[3], []])
-  for (let i = 0; i < 2; i++) mounts.unbind('m1', 3)
+  for (let i = 0; i < 2; i++) await mounts.unbind('m1', 3)
   expect(readdirSync(join(mounts.dirOf('m1'), '3'))).toEqual([])
 })
 
-test('the end of a machine unmounts its volumes and deletes nothing in them', () => {
+test('the end of a machine unmounts its volumes and deletes nothing in them', async () => {
   mounts.open('m1')
   mounts.bind('m1', 0, volume, {})
   mounts.bind('m1', 15, volume, { isReadOnly: true })
-  for (let i = 0; i < 2; i++) mounts.close('m1')
+  for (let i = 0; i < 2; i++) await mounts.close('m1')
   expect(mounts.list()).toEqual([])
   expect(targets()).toEqual(['/volumes', '/slots'])
   expect(readdirSync(volume)).toEqual(['precious'])
 })
 
-test('a folder of a machine that contains files is left alone', () => {
+test('a folder of a machine that contains files is left alone', async () => {
   mkdirSync(mounts.dirOf('m1'))
   writeFileSync(join(mounts.dirOf('m1'), 'file'), '')
-  expect(() => mounts.close('m1')).toThrow('ENOTEMPTY')
+  await expect(mounts.close('m1')).rejects.toThrow('ENOTEMPTY')
   unlinkSync(join(mounts.dirOf('m1'), 'file'))
 })
 

@@ -5,6 +5,7 @@ import {
   type CloneOptions,
   cloneMount,
   detachMount,
+  detachMounts,
   makePrivate,
   makeReadOnly,
   makeShared,
@@ -88,8 +89,8 @@ export class SlotMounts {
   }
 
   /** Unmounts whatever is on a slot. Open files stay usable inside. Idempotent. */
-  unbind(machineId: string, slot: number): void {
-    while (detachMount(this.#slotOf(machineId, slot)));
+  async unbind(machineId: string, slot: number): Promise<void> {
+    await detachMounts(this.#slotOf(machineId, slot))
   }
 
   /** Lists the slots of a machine that something is mounted on. */
@@ -102,8 +103,10 @@ export class SlotMounts {
   }
 
   /** Removes the slots of a machine whose processes are dead. Idempotent. */
-  close(machineId: string): void {
-    removeMount(this.dirOf(machineId))
+  async close(machineId: string): Promise<void> {
+    const dir = this.dirOf(machineId)
+    await detachMounts(dir)
+    removeFolder(dir)
   }
 
   /** Lists the ids of machines with slots. */
@@ -113,7 +116,7 @@ export class SlotMounts {
 
   /** Unmounts and removes everything, once no machine is left. */
   removeAll(): void {
-    for (const machineId of this.list()) this.close(machineId)
+    for (const machineId of this.list()) removeMount(this.dirOf(machineId))
     this.#removeStandIns()
     for (const dir of [this.standInsDir, this.#volumesDir, this.#slotsDir, this.#dir]) removeMount(dir)
   }
@@ -130,6 +133,10 @@ export class SlotMounts {
 /** Unmounts a folder and removes it while it is empty. Idempotent. @throws Error ENOTEMPTY */
 function removeMount(dir: string): void {
   while (detachMount(dir));
+  removeFolder(dir)
+}
+
+function removeFolder(dir: string): void {
   try {
     rmdirSync(dir)
   } catch (error) {

@@ -49,8 +49,8 @@ export class VolumeBindings {
   /** Unmounts the volumes of a machine whose processes are dead, removes its slots and releases the volumes. Idempotent. */
   async close(machineId: string): Promise<void> {
     const used = this.#used.get(machineId)
-    this.#options.mounts.close(machineId)
     this.#used.delete(machineId)
+    await this.#options.mounts.close(machineId)
     for (const volumeId of used?.values() ?? []) await this.#release(volumeId)
   }
 
@@ -110,8 +110,8 @@ export class VolumeBindings {
   async unbind(machineId: string, slot: number): Promise<void> {
     const used = this.#used.get(machineId)
     const volumeId = used?.get(slot)
-    this.#options.mounts.unbind(machineId, slot)
     used?.delete(slot)
+    await this.#options.mounts.unbind(machineId, slot)
     if (volumeId !== undefined) await this.#release(volumeId)
   }
 
@@ -122,7 +122,7 @@ export class VolumeBindings {
   ): Promise<Set<number>> {
     const bound = new Set(this.#options.mounts.bound(machineId))
     for (const slot of bound)
-      if (!volumes.some((one) => one.slot === slot)) this.#options.mounts.unbind(machineId, slot)
+      if (!volumes.some((one) => one.slot === slot)) await this.#options.mounts.unbind(machineId, slot)
     for (const volume of volumes) {
       if (!bound.has(volume.slot)) continue
       // what is mounted stays usable, even when the volume cannot be attached once more
@@ -132,6 +132,11 @@ export class VolumeBindings {
       )
     }
     return new Set(volumes.map(({ slot }) => slot).filter((slot) => bound.has(slot)))
+  }
+
+  /** Frees what this process holds; mounts stay. */
+  dispose(): Promise<void> {
+    return this.#options.ids.close()
   }
 
   /** Unmounts and removes everything, once no machine is left. */
