@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { detachMount, mountsIn } from '../host/mounts.ts'
 import { run } from '../host/run.ts'
 import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from './changed-files.ts'
@@ -148,9 +149,9 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
   await mkdir(join(options.cacheDir, 'images'), { recursive: true })
   for (const name of await readdir(join(options.cacheDir, 'images')))
     if (name.startsWith('.building-') && !existsSync(`/proc/${name.slice('.building-'.length)}`))
-      await rm(join(options.cacheDir, 'images', name), { recursive: true, force: true })
+      await removeUnfinished(join(options.cacheDir, 'images', name))
   const work = join(options.cacheDir, 'images', `.building-${process.pid}`)
-  await rm(work, { recursive: true, force: true })
+  await removeUnfinished(work)
   await mkdir(work)
   try {
     const root = join(work, 'root')
@@ -179,9 +180,15 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
     await run('mkfs.erofs', [...EROFS_FLAGS, image, root], { timeoutMs: 10 * 60_000 })
     await rename(image, path)
   } finally {
-    await rm(work, { recursive: true, force: true })
+    await removeUnfinished(work)
   }
   return { path, key }
+}
+
+/** Removes the folder of a build, also when mmdebstrap was killed and has left /proc and other mounts in it. */
+export async function removeUnfinished(work: string): Promise<void> {
+  for (const { target } of mountsIn(work)) detachMount(target)
+  await rm(work, { recursive: true, force: true })
 }
 
 /** Its source text is part of the image's key: any change, also of a comment, builds a new base image. */
