@@ -58,6 +58,13 @@ const ERRORS = {
   '5xx': VolumeContentError,
 }
 
+/** For an operation whose success is not JSON: fastify would take errors for that, too. */
+const inJson = { content: { 'application/json': { schema: VolumeContentError } } }
+const ERRORS_IN_JSON = {
+  ...{ 400: inJson, 401: inJson, 403: inJson, 404: inJson, 409: inJson, 507: inJson },
+  ...{ '4xx': inJson, '5xx': inJson },
+}
+
 const shared = { tags: ['volumes'] as ['volumes'], security: [] as [], params: VolumeId }
 
 export const statVolumePath = {
@@ -123,7 +130,7 @@ export const readVolumeFile = {
   response: {
     200: Type.Unsafe<unknown>({ type: 'string', format: 'binary' }),
     206: Type.Unsafe<unknown>({ type: 'string', format: 'binary' }),
-    ...ERRORS,
+    ...ERRORS_IN_JSON,
   },
 } satisfies Operation
 

@@ -2852,6 +2852,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeEntryStat"];
                 };
             };
+            /** @description Bad Request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2860,6 +2861,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Unauthorized */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2868,6 +2870,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Forbidden */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2876,6 +2879,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Not Found */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2884,6 +2888,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Conflict */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2892,6 +2897,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Insufficient Storage */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -2900,6 +2906,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the request */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -2908,6 +2915,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the server */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -2939,6 +2947,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Bad Request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2947,6 +2956,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Unauthorized */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2955,6 +2965,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Forbidden */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2963,6 +2974,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Not Found */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2971,6 +2983,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Conflict */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2979,6 +2992,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Insufficient Storage */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -2987,6 +3001,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the request */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -2995,6 +3010,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the server */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3032,6 +3048,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeEntryStat"];
                 };
             };
+            /** @description Bad Request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3040,6 +3057,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Unauthorized */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3048,6 +3066,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Forbidden */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3056,6 +3075,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Not Found */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3064,6 +3084,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Conflict */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3072,6 +3093,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Insufficient Storage */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -3080,6 +3102,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the request */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3088,6 +3111,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the server */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3123,6 +3147,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeEntryStat"][];
                 };
             };
+            /** @description Bad Request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3131,6 +3156,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Unauthorized */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3139,6 +3165,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Forbidden */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3147,6 +3174,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Not Found */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3155,6 +3183,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Conflict */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3163,6 +3192,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Insufficient Storage */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -3171,6 +3201,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the request */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3179,6 +3210,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the server */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3220,6 +3252,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeEntryStat"];
                 };
             };
+            /** @description Bad Request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3228,6 +3261,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Unauthorized */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3236,6 +3270,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Forbidden */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3244,6 +3279,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Not Found */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3252,6 +3288,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Conflict */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3260,6 +3297,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Insufficient Storage */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -3268,6 +3306,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the request */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3276,6 +3315,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the server */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3309,6 +3349,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            /** @description A part */
             206: {
                 headers: {
                     [name: string]: unknown;
@@ -3317,68 +3358,76 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            /** @description Bad Request */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Unauthorized */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Forbidden */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Not Found */
             404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Conflict */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Insufficient Storage */
             507: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the request */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the server */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": components["schemas"]["VolumeContentError"];
+                    "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
         };
@@ -3414,6 +3463,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeEntryStat"];
                 };
             };
+            /** @description Bad Request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3422,6 +3472,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Unauthorized */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3430,6 +3481,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Forbidden */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3438,6 +3490,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Not Found */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3446,6 +3499,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Conflict */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3454,6 +3508,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Insufficient Storage */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -3462,6 +3517,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the request */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3470,6 +3526,7 @@ export interface operations {
                     "application/json": components["schemas"]["VolumeContentError"];
                 };
             };
+            /** @description Another error of the server */
             "5XX": {
                 headers: {
                     [name: string]: unknown;

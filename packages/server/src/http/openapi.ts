@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { ERROR_NAMES, errorTable } from '@sandlot/protocol'
 import { ApiError, ERRORS_OF_ALL, TAGS } from '@sandlot/protocol/rest'
@@ -10,7 +11,10 @@ const ANSWERS: Record<string, string> = {
   201: 'Created',
   202: 'Accepted',
   204: 'Done',
+  206: 'A part',
   304: 'Not modified',
+  '4XX': 'Another error of the request',
+  '5XX': 'Another error of the server',
 }
 
 /** How `/openapi.json` is generated from the schemas of the routes. */
@@ -64,7 +68,7 @@ const errorResponses = (): Record<string, Json> => {
     String(status),
     names.map((name) => `\`${name}\`: ${errorTable[name].remedy}`).join('\n\n'),
   ])
-  const all = [...described, ['4XX', 'Another error of the request'], ['5XX', 'Another error of the server']]
+  const all = [...described, ...['4XX', '5XX'].map((status) => [status, ANSWERS[status]!])]
   return Object.fromEntries(
     all.map(([status, description]) => [status, { description, content: ERROR_CONTENT }]),
   )
@@ -95,7 +99,8 @@ function finish(document: OpenApiDocument): OpenApiDocument {
     for (const operation of Object.values(operations)) {
       for (const parameter of operation.parameters ?? []) showAsList(parameter)
       for (const [status, answer] of Object.entries(operation.responses)) {
-        if (answer.description === 'Default Response') answer.description = ANSWERS[status]
+        if (answer.description === 'Default Response')
+          answer.description = ANSWERS[status] ?? STATUS_CODES[status]
         if (answer.content?.['application/json']?.schema?.title === 'Error')
           operation.responses[status] = { $ref: `#/components/responses/${status}` }
       }
