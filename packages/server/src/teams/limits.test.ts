@@ -219,6 +219,7 @@ test('where a plan says nothing, the defaults hold: no limit, or the number of `
     uploads: TEAM_LIMITS.uploads,
     uploadMB: null,
     diffs: TEAM_LIMITS.diffs,
+    volumeMB: null,
   })
 })
 
