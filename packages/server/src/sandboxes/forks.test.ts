@@ -37,7 +37,7 @@ describe('a fork', () => {
     expect(body).toHaveLength(1)
     const { endAt } = (await t.call('GET', `/sandboxes/${body[0].sandbox.sandboxID}`)).body
     expect(Date.parse(endAt) - t.now).toBe(15_000)
-    expect([await t.treeOf(id), t.node.saved.size]).toEqual([[], 0])
+    await expect.poll(async () => [await t.treeOf(id), t.node.saved.size]).toEqual([[], 0])
   })
 
   test('that fails is reported beside those that succeed', async () => {
