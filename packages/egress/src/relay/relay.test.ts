@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { ServerHttp2Stream } from 'node:http2'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { createServer, type TLSSocket } from 'node:tls'
@@ -46,11 +47,8 @@ async function worldOf(
 }
 
 /** A server that sends bytes when it has got the preface, and then each time that it gets something; reads no more afterwards. */
-async function rawServer(answers: Buffer[]): Promise<InterceptedWorld> {
-  const authority = await newTestAuthority()
-  const leaf = await authority.leafFor(NAME)
-  const server = createServer({ ...leaf, ALPNProtocols: ['h2'] }, (socket) => {
-    socket.on('error', () => {})
+const rawServer = (answers: Buffer[]): Promise<InterceptedWorld> =>
+  tlsServer((socket) => {
     const left = [...answers]
     socket.on('data', () => {
       const next = left.shift()
@@ -58,6 +56,15 @@ async function rawServer(answers: Buffer[]): Promise<InterceptedWorld> {
       else if (!next) socket.pause()
       if (left.length === 0 ? next?.length === 0 : left[0]!.length === 0) socket.end()
     })
+  })
+
+/** A server whose bytes are up to the test. */
+async function tlsServer(onConnection: (socket: TLSSocket) => void): Promise<InterceptedWorld> {
+  const authority = await newTestAuthority()
+  const leaf = await authority.leafFor(NAME)
+  const server = createServer({ ...leaf, ALPNProtocols: ['h2'] }, (socket) => {
+    socket.on('error', () => {})
+    onConnection(socket)
   })
   server.on('tlsClientError', () => {})
   return interceptedWorld(server, { policy, upstreamCas: [authority.pem] })
@@ -359,6 +366,27 @@ describe('a server that', () => {
 })
 
 describe('the relay', () => {
+  it('does not read what nobody wants while it cannot give back its window', async () => {
+    const megabyte = times(64, () => frame(FrameType.DATA, 0, 3, Buffer.alloc(16_384)))
+    let sent = 0
+    const world = await tlsServer((socket) => {
+      const flood = function* () {
+        for (; sent < 40; sent++) yield megabyte
+      }
+      socket.write(SETTINGS)
+      // the second piece that arrives holds the reset of the stream, or follows it
+      socket.once('data', () => socket.once('data', () => Readable.from(flood()).pipe(socket)))
+      socket.resume()
+    })
+    const socket = await world.connect({ ALPNProtocols: ['h2'] })
+    const begun = [request(1, REQUEST, false), request(3, REQUEST, false), resetFrame(3, 8)]
+    socket.write(Buffer.concat([OPENING, ...begun]))
+    await world.recordOf(({ reason }) => reason === 'client_aborted')
+    socket.write(frame(FrameType.DATA, 0, 1, Buffer.alloc(1_000)).subarray(0, 100))
+    await settled(() => sent)
+    expect(sent).toBeLessThan(36)
+  })
+
   it('passes bodies unchanged beside requests that it answers itself', async () => {
     const world = await worldOf((stream) => {
       stream.respond({ ':status': 200 })
