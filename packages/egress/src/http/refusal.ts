@@ -41,6 +41,12 @@ export const connectRefused = (): Refusal => ({
   remedy: 'Connect to the server itself.',
 })
 
+export const traceRefused = (): Refusal => ({
+  status: 405,
+  reason: 'trace_refused',
+  message: 'TRACE is not sent to servers with a header rule: the answer would show the headers of the rule',
+})
+
 export const misdirected = (host: string, name: string): Refusal => ({
   status: 421,
   reason: 'misdirected_request',

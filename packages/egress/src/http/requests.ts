@@ -81,6 +81,8 @@ export class Requests {
     const policy = connection.policy()
     scope.isUsed = true
     if (request.method === 'CONNECT') return { refusal: refusals.connectRefused(), rule: 'http' }
+    if (serverName !== undefined && request.method.toUpperCase() === 'TRACE')
+      return { refusal: refusals.traceRefused(), rule: 'http' }
     let host: RequestHost
     try {
       host = hostOf(request.target, request.headers, request.authority)

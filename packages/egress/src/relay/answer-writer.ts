@@ -42,8 +42,9 @@ export class AnswerWriter {
     const body = Buffer.from(bodyOf(refusal))
     const hasBody = method !== 'HEAD' && body.length <= this.#streamWindowBytes
     const headers = [':status', String(refusal.status)]
-    for (const [i, text] of headersOf(body.toString()).entries())
-      headers.push(i % 2 === 0 ? text.toLowerCase() : text)
+    // without a body, an answer to other methods than HEAD must not announce one
+    const all = hasBody || method === 'HEAD' ? headersOf(body.toString()) : []
+    for (const [i, text] of all.entries()) headers.push(i % 2 === 0 ? text.toLowerCase() : text)
     this.#toClient(headersFrames(id, encodeHeaders(headers, this.#tableBytes), !hasBody))
     this.#tableBytes = undefined
     if (!hasBody) return

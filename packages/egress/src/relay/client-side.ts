@@ -69,6 +69,7 @@ export class ClientSide extends Side {
     if (stream.isRequestEnded) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'the request has ended')
     stream.bytesOut += sizeBytes
     stream.lastActiveMs = performance.now()
+    checkLength(stream, isEnd)
     if (isEnd) this.#endRequest(stream)
   }
 
@@ -116,6 +117,7 @@ export class ClientSide extends Side {
   #onTrailers(stream: RelayStream, headers: string[], isEnd: boolean): void {
     if (!isEnd || stream.isRequestEnded)
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'headers amid a request')
+    checkLength(stream, isEnd)
     const trailers = trailersForServer(headers)
     this.forward.insert(
       trailers.length > 0
@@ -170,4 +172,16 @@ export class ClientSide extends Side {
     if (!this.#resets.take(this).mayPass)
       throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many streams are reset')
   }
+}
+
+/**
+ * A server that passes the request on in HTTP/1.1 may believe the announced length (RFC 9113, 8.1.1): what exceeds it would
+ * be another request there, and what is missing would be taken from the next one, with the headers of its rule.
+ */
+function checkLength({ request: { lengthBytes }, bytesOut }: RelayStream, isEnd: boolean): void {
+  if (lengthBytes === undefined || (isEnd ? bytesOut === lengthBytes : bytesOut <= lengthBytes)) return
+  throw new ConnectionError(
+    ErrorCode.PROTOCOL_ERROR,
+    'the body of a request has not the length that it announced',
+  )
 }

@@ -79,12 +79,19 @@ export class FrameReader {
       }
       const start = at
       const isWhole = this.#headerBytes === 0
-      at = this.#readHeader(chunk, at)
+      try {
+        at = this.#readHeader(chunk, at)
+        if (at >= 0) this.#treatment = this.#handler.begin(this.#frame)
+      } catch (error) {
+        // what came before is whole, and nothing of this frame passes
+        passUntil(start)
+        this.#treatment = 'drop'
+        throw error
+      }
       if (at < 0) {
         passUntil(start)
         return
       }
-      this.#treatment = this.#handler.begin(this.#frame)
       if (this.#treatment === 'pass') {
         if (isWhole) continue
         passUntil(start)

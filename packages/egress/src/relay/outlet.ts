@@ -31,6 +31,11 @@ export class Outlet {
     return this.#socket.writableNeedDrain
   }
 
+  /** Of frames that wait for the end of the frame that passes. */
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
   /** What is not sent yet. */
   get pendingBytes(): number {
     return this.#socket.writableLength + this.#waitingBytes + this.#collectedBytes

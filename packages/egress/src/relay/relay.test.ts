@@ -1,10 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { ServerHttp2Stream } from 'node:http2'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout } from 'node:timers/promises'
 import { createServer, type TLSSocket } from 'node:tls'
 import { ALL_RANGES } from '@sandlot/protocol/node'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { askHttp2, type InterceptedWorld, interceptedWorld } from '../test-support/intercepted-world.ts'
 import { http2Server, newTestAuthority } from '../test-support/tls-servers.ts'
 import {
@@ -17,7 +19,7 @@ import {
   resetFrame,
   SETTINGS_ACK,
 } from './frames.ts'
-import { encodeHeaders } from './hpack.ts'
+import { encodeHeaders, HpackDecoder } from './hpack.ts'
 
 const NAME = 'api.example.com'
 const policy = { allowNames: [NAME], denyRanges: [ALL_RANGES], transforms: { [NAME]: { 'x-set': 'yes' } } }
@@ -44,18 +46,25 @@ async function worldOf(
   return interceptedWorld(server, { policy, upstreamCas: [authority.pem] })
 }
 
-/** A server that sends bytes when it has got the preface, and then each time that it gets something. */
-async function rawServer(answers: Buffer[]): Promise<InterceptedWorld> {
-  const authority = await newTestAuthority()
-  const leaf = await authority.leafFor(NAME)
-  const server = createServer({ ...leaf, ALPNProtocols: ['h2'] }, (socket) => {
-    socket.on('error', () => {})
+/** A server that sends bytes when it has got the preface, and then each time that it gets something; reads no more afterwards. */
+const rawServer = (answers: Buffer[]): Promise<InterceptedWorld> =>
+  tlsServer((socket) => {
     const left = [...answers]
     socket.on('data', () => {
       const next = left.shift()
       if (next && next.length > 0) socket.write(next)
+      else if (!next) socket.pause()
       if (left.length === 0 ? next?.length === 0 : left[0]!.length === 0) socket.end()
     })
+  })
+
+/** A server whose bytes are up to the test. */
+async function tlsServer(onConnection: (socket: TLSSocket) => void): Promise<InterceptedWorld> {
+  const authority = await newTestAuthority()
+  const leaf = await authority.leafFor(NAME)
+  const server = createServer({ ...leaf, ALPNProtocols: ['h2'] }, (socket) => {
+    socket.on('error', () => {})
+    onConnection(socket)
   })
   server.on('tlsClientError', () => {})
   return interceptedWorld(server, { policy, upstreamCas: [authority.pem] })
@@ -72,7 +81,10 @@ interface Received {
 async function exchangeRaw(world: InterceptedWorld, bytes: Buffer): Promise<Received[]> {
   const socket: TLSSocket = await world.connect({ ALPNProtocols: ['h2'] })
   socket.write(bytes)
-  const all = await buffer(socket)
+  return framesOf(await buffer(socket))
+}
+
+function framesOf(all: Buffer): Received[] {
   const frames: Received[] = []
   for (let at = 0; at + 9 <= all.length; ) {
     const length = all.readUIntBE(at, 3)
@@ -84,6 +96,14 @@ async function exchangeRaw(world: InterceptedWorld, bytes: Buffer): Promise<Rece
     at += 9 + length
   }
   return frames
+}
+
+/** Waits until a number does not grow any more. */
+async function settled(read: () => number): Promise<void> {
+  for (let last = -1; last !== read() || last === 0; ) {
+    last = read()
+    await setTimeout(300)
+  }
 }
 
 const codeOf = (frames: Received[]): number | undefined =>
@@ -157,6 +177,19 @@ describe('a client that', () => {
       ]),
       COMPRESSION_ERROR,
     ],
+    ...[
+      ['sends more than it has announced', [frame(0, 0, 1, Buffer.alloc(6))]],
+      ['sends less than it has announced', [frame(0, 1, 1, Buffer.alloc(4))]],
+      ['ends with trailers too early', [request(1, ['a', 'b'])]],
+    ].map(([title, frames]): [string, Buffer, number] => [
+      title as string,
+      Buffer.concat([
+        OPENING,
+        request(1, [...REQUEST, 'content-length', '5'], false),
+        ...(frames as Buffer[]),
+      ]),
+      PROTOCOL_ERROR,
+    ]),
     [
       'asks for the time of the way without end',
       Buffer.concat([OPENING, times(1_100, () => ping)]),
@@ -196,6 +229,64 @@ describe('a client that', () => {
     expect(world.logged.join()).not.toContain('could not be served')
   })
 
+  it('loses its connection at its first bytes leaves no timer behind', async () => {
+    const made = vi.spyOn(globalThis, 'setInterval')
+    const cleared = vi.spyOn(globalThis, 'clearInterval')
+    onTestFinished(() => void vi.restoreAllMocks())
+    const world = await worldOf(() => {})
+    await exchangeRaw(world, Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n'))
+    expect(made).toHaveBeenCalled()
+    for (const { value } of made.mock.results) expect(cleared).toHaveBeenCalledWith(value)
+  })
+
+  it('resets a stream that the server resets meanwhile keeps its connection', async () => {
+    const world = await worldOf((stream) => stream.close(8))
+    const socket = await world.connect({ ALPNProtocols: ['h2'] })
+    const reset = resetFrame(1, 8)
+    socket.write(Buffer.concat([OPENING, request(1, REQUEST, false), reset.subarray(0, 9)]))
+    await world.recordOf(({ reason }) => reason === 'upstream_broken')
+    const rest = [reset.subarray(9), resetFrame(1, 8), frame(FrameType.GOAWAY, 0, 0, Buffer.alloc(8))]
+    socket.write(Buffer.concat(rest))
+    expect(codeOf(framesOf(await buffer(socket)))).toBe(ErrorCode.NO_ERROR)
+    expect(world.logged.join()).not.toContain('could not be served')
+  })
+
+  /** GET, https, / and a name that the second and all later blocks take from the table. */
+  const otherHost = ['82878441016f', '828784be'].map((hex) => Buffer.from(hex, 'hex'))
+  const misdirected = times(3_000, (i) => headersFrames(2 * i + 1, otherHost[Math.min(i, 1)]!, true))
+
+  it('is refused many requests at once gets all answers', async () => {
+    const goAway = frame(FrameType.GOAWAY, 0, 0, Buffer.alloc(8))
+    const world = await worldOf(() => {})
+    const frames = await exchangeRaw(world, Buffer.concat([OPENING, misdirected, goAway]))
+    expect(frames.filter(({ type }) => type === FrameType.HEADERS)).toHaveLength(3_000)
+  })
+
+  it('does not take the answers of the proxy is not served further', async () => {
+    const world = await rawServer([])
+    const socket = await world.connect({ ALPNProtocols: ['h2'] })
+    socket.write(Buffer.concat([OPENING, misdirected]))
+    await settled(() => world.records.length)
+    expect(world.records.length).toBeLessThan(1_500)
+  })
+
+  it('sends heads that are large when they are decoded waits for the server', async () => {
+    const world = await rawServer([SETTINGS])
+    let lookups = 0
+    world.context.credentials.secret = async () => `${++lookups}`
+    world.setPolicy({ ...policy, transforms: { [NAME]: { 'x-set': `\${e2b.secrets.key}` } } })
+    const socket = await world.connect({ ALPNProtocols: ['h2'] })
+    const field = Buffer.concat([Buffer.from('4001617fa11e', 'hex'), Buffer.alloc(4_000, 97)])
+    const first = Buffer.concat([encodeHeaders(REQUEST), field])
+    const next = Buffer.concat([encodeHeaders(REQUEST), Buffer.alloc(15, 0xbe)])
+    const requests = times(900, (i) =>
+      Buffer.concat([headersFrames(2 * i + 1, i === 0 ? first : next, true), resetFrame(2 * i + 1, 8)]),
+    )
+    socket.write(Buffer.concat([OPENING, requests]))
+    await settled(() => lookups)
+    expect(lookups).toBeLessThan(300)
+  })
+
   it.each<[string, string[]]>([
     ['a line break in a value', [...REQUEST, 'x-a', 'b\r\nx-set: no']],
     ['a line break in the path', REQUEST.with(5, '/ HTTP/1.1\r\nHost: other')],
@@ -207,6 +298,9 @@ describe('a client that', () => {
     ['a second path', [...REQUEST, ':path', '/other']],
     ['a pseudo-header after others', ['x-a', 'b', ...REQUEST]],
     ['a status', [...REQUEST, ':status', '200']],
+    ['a length of a body that does not follow', [...REQUEST, 'content-length', '5']],
+    ['two lengths', [...REQUEST, 'content-length', '0', 'content-length', '0']],
+    ['a length that is no number', [...REQUEST, 'content-length', '+0']],
     ['a transfer encoding', [...REQUEST, 'transfer-encoding', 'chunked']],
     ['a connection header', [...REQUEST, 'connection', 'x-set']],
     ['no path', REQUEST.slice(0, 4)],
@@ -272,6 +366,27 @@ describe('a server that', () => {
 })
 
 describe('the relay', () => {
+  it('does not read what nobody wants while it cannot give back its window', async () => {
+    const megabyte = times(64, () => frame(FrameType.DATA, 0, 3, Buffer.alloc(16_384)))
+    let sent = 0
+    const world = await tlsServer((socket) => {
+      const flood = function* () {
+        for (; sent < 40; sent++) yield megabyte
+      }
+      socket.write(SETTINGS)
+      // the second piece that arrives holds the reset of the stream, or follows it
+      socket.once('data', () => socket.once('data', () => Readable.from(flood()).pipe(socket)))
+      socket.resume()
+    })
+    const socket = await world.connect({ ALPNProtocols: ['h2'] })
+    const begun = [request(1, REQUEST, false), request(3, REQUEST, false), resetFrame(3, 8)]
+    socket.write(Buffer.concat([OPENING, ...begun]))
+    await world.recordOf(({ reason }) => reason === 'client_aborted')
+    socket.write(frame(FrameType.DATA, 0, 1, Buffer.alloc(1_000)).subarray(0, 100))
+    await settled(() => sent)
+    expect(sent).toBeLessThan(36)
+  })
+
   it('passes bodies unchanged beside requests that it answers itself', async () => {
     const world = await worldOf((stream) => {
       stream.respond({ ':status': 200 })
@@ -303,6 +418,59 @@ describe('the relay', () => {
     expect(allowed.reduce((sum, { bytesOut }) => sum + bytesOut, 0)).toBe(bytes)
     expect(world.records.filter(({ verdict }) => verdict === 'denied')).toHaveLength(bodies.length)
     expect(world.targets).toHaveLength(1)
+  })
+
+  it('sends nothing to the client before settings that come in pieces', async () => {
+    const settings = frame(FrameType.SETTINGS, 0, 0, Buffer.from('000300000064', 'hex'))
+    const server = await rawServer([settings.subarray(0, 12), EMPTY])
+    const other = request(1, REQUEST.with(7, 'other.example.com'))
+    const frames = await exchangeRaw(server, Buffer.concat([OPENING, other]))
+    expect(frames.map(({ type }) => type)).toEqual([
+      ...[FrameType.SETTINGS, FrameType.HEADERS, FrameType.DATA, FrameType.GOAWAY],
+    ])
+  })
+
+  it('passes what came before a frame that breaks the protocol', async () => {
+    const data = frame(FrameType.DATA, 0, 1, Buffer.alloc(100))
+    const head = headersFrames(1, encodeHeaders([':status', '200']), false)
+    const bad = frame(FrameType.PING, 0, 0, EMPTY)
+    const server = await rawServer([
+      SETTINGS,
+      Buffer.concat([head, data.subarray(0, 50)]),
+      Buffer.concat([data.subarray(50), bad]),
+    ])
+    const socket = await server.connect({ ALPNProtocols: ['h2'] })
+    socket.write(Buffer.concat([OPENING, request(1)]))
+    const received: Buffer[] = []
+    socket.on('data', (bytes: Buffer) => {
+      received.push(bytes)
+      // the server sends its next piece
+      socket.write(frame(FrameType.PING, 0, 0, Buffer.alloc(8)))
+    })
+    await once(socket, 'close')
+    const frames = framesOf(Buffer.concat(received))
+    expect(frames.map(({ type }) => type).slice(1)).toEqual([
+      ...[FrameType.HEADERS, FrameType.DATA, FrameType.RST_STREAM, FrameType.GOAWAY],
+    ])
+  })
+
+  it('refuses TRACE, whose answer would show the headers of the rule', async () => {
+    let requests = 0
+    const world = await worldOf(() => requests++)
+    const answer = await askHttp2(await world.session(), { ':method': 'TRACE', ':path': '/' })
+    expect(answer.headers[':status']).toBe(405)
+    expect(requests).toBe(0)
+    await world.recordOf(({ reason, verdict }) => reason === 'trace_refused' && verdict === 'denied')
+  })
+
+  it('announces no body to a client whose window has no room for it', async () => {
+    const world = await worldOf(() => {})
+    const noWindow = frame(FrameType.SETTINGS, 0, 0, Buffer.from('000400000000', 'hex'))
+    const other = request(1, REQUEST.with(7, 'other.example.com'))
+    const bytes = Buffer.concat([PREFACE, noWindow, other, frame(FrameType.GOAWAY, 0, 0, Buffer.alloc(8))])
+    const head = (await exchangeRaw(world, bytes)).find(({ type }) => type === FrameType.HEADERS)
+    expect(head?.flags).toBe(Flag.END_STREAM | Flag.END_HEADERS)
+    expect(new HpackDecoder().decode(head!.payload)).toEqual([':status', '421'])
   })
 
   it('moves a request for which the policy has changed the way to another connection', async () => {

@@ -24,6 +24,8 @@ const CHECK_MS = 30_000
 const LINGER_MS = 5_000
 /** A client that does not read answers of the proxy is not read either. */
 const MAX_PENDING_BYTES = 256 * 1024
+/** Neither is a server that sends what nobody wants while the client does not end a frame, after which windows are given back. */
+const MAX_WAITING_BYTES = 16 * 1024
 
 export interface RelayOptions {
   /** Both have negotiated HTTP/2, and nothing has been read from them. */
@@ -51,6 +53,8 @@ export class Relay implements RelayHub {
   readonly #serverSide: ServerSide
   readonly #awaited = { client: 0, server: 0 }
   #preface: Buffer | undefined = Buffer.alloc(0)
+  /** The client's reader is paused for a request that has been decided meanwhile. */
+  #isDecided = false
   #timer: NodeJS.Timeout | undefined
   #idleSince: { ms: number; lastStream: number } | undefined
 
@@ -76,9 +80,10 @@ export class Relay implements RelayHub {
     server.once('end', () => this.#onServerGone())
     server.once('close', () => this.#onServerGone())
     this.#clientSide.forward.pass(PREFACE)
+    // before the readers, which may end the relay by what has arrived already
+    this.#timer = setInterval(() => this.#check(), Math.min(CHECK_MS, requests.idleTimeoutMs))
     new SocketReader(client, (bytes) => this.#fromClient(bytes), this.#clientSide.forward).start()
     new SocketReader(server, (bytes) => this.#fromServer(bytes), this.#serverSide.forward).start()
-    this.#timer = setInterval(() => this.#check(), Math.min(CHECK_MS, requests.idleTimeoutMs))
     if (server.destroyed || server.readableEnded) this.#onServerGone()
   }
 
@@ -119,9 +124,7 @@ export class Relay implements RelayHub {
   }
 
   resumeClient(): void {
-    if (this.isOver) return
-    this.#clientSide.reader.resume()
-    this.#clientSide.forward.flush()
+    this.#isDecided = true
     this.#control()
   }
 
@@ -160,11 +163,13 @@ export class Relay implements RelayHub {
     this.#farewell(code)
   }
 
-  #fromClient(chunk: Buffer): void {
+  /** @param chunk absent: goes on with what has been read */
+  #fromClient(chunk?: Buffer): void {
     if (this.isOver) return
     try {
-      const frames = this.#preface ? this.#readPreface(chunk) : chunk
+      const frames = chunk && this.#preface ? this.#readPreface(chunk) : chunk
       if (frames) this.#clientSide.reader.push(frames)
+      else if (!chunk) this.#clientSide.reader.resume()
       this.#clientSide.forward.flush()
     } catch (error) {
       this.fail(error)
@@ -202,10 +207,18 @@ export class Relay implements RelayHub {
     const { client, server } = this.#options
     const toServer = this.#clientSide.forward
     const toClient = this.#serverSide.forward
-    const isClientHeld =
-      this.#clientSide.reader.isPaused || toServer.isFull || toClient.pendingBytes > MAX_PENDING_BYTES
+    const { reader } = this.#clientSide
+    const isFull = toServer.isFull || toClient.pendingBytes > MAX_PENDING_BYTES
+    // also requests that have been read wait: a few bytes of a compressed head may become many
+    if (this.#isDecided && !isFull) {
+      this.#isDecided = false
+      this.#fromClient()
+      return
+    }
+    const isClientHeld = reader.isPaused || isFull
     if (isClientHeld !== client.isPaused()) isClientHeld ? client.pause() : client.resume()
-    if (toClient.isFull !== server.isPaused()) toClient.isFull ? server.pause() : server.resume()
+    const isServerHeld = toClient.isFull || toServer.waitingBytes > MAX_WAITING_BYTES
+    if (isServerHeld !== server.isPaused()) isServerHeld ? server.pause() : server.resume()
     if (this.streams.size === 0 && this.lastServed === this.lastStream && !isClientHeld) this.#finish()
   }
 

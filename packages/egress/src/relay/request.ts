@@ -6,6 +6,7 @@ import type { Admitted, DecidableRequest } from '../http/requests.ts'
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 /** Without control characters, and blanks at the ends: a server that speaks HTTP/1.1 behind it could take them for ends. */
 const VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/
+const LENGTH = /^[0-9]{1,15}$/
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/
 /** Belong to connections of HTTP/1.1 (RFC 9113, 8.2.2). */
 const FORBIDDEN = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
@@ -13,6 +14,8 @@ const PSEUDO = new Set([':method', ':scheme', ':path', ':authority', ':protocol'
 
 export interface RelayedRequest extends DecidableRequest {
   hasBody: boolean
+  /** Of the body, as announced. */
+  lengthBytes?: number
   expectsContinue: boolean
 }
 
@@ -39,12 +42,16 @@ export function readRequest(headers: RawHeaders, hasBody: boolean): RelayedReque
   const target = pseudo.get(':path') ?? (isConnect ? '*' : '')
   if (method === undefined || !NAME.test(method.toLowerCase()) || !TARGET.test(target)) return undefined
   if (!isConnect && !pseudo.has(':scheme')) return undefined
+  const [length, ...otherLengths] = valuesOf(headers, 'content-length')
+  if (length !== undefined && (otherLengths.length > 0 || !LENGTH.test(length))) return undefined
+  if (!hasBody && Number(length ?? 0) !== 0) return undefined
   return {
     method: isConnect ? 'CONNECT' : method,
     target,
     authority: pseudo.get(':authority'),
     headers,
     hasBody,
+    ...(length !== undefined && { lengthBytes: Number(length) }),
     expectsContinue: hasBody && valuesOf(headers, 'expect').join().toLowerCase() === '100-continue',
   }
 }

@@ -62,7 +62,6 @@ export abstract class Side implements FrameHandler {
         this.#checkStream(frame)
         return this.stream(frame.stream) ? 'pass' : 'drop'
       case FrameType.SETTINGS:
-        this.isOpened = true
         this.control.count()
         if (frame.length > MAX_SETTINGS_BYTES || frame.stream !== 0)
           throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'settings are not as they must be')
@@ -91,10 +90,14 @@ export abstract class Side implements FrameHandler {
 
   read(frame: Frame, payload: Buffer): void {
     switch (frame.type) {
-      case FrameType.RST_STREAM:
-        this.onReset(this.stream(frame.stream)!, payload.readUInt32BE(0))
+      case FrameType.RST_STREAM: {
+        // the other side may have ended it since the frame began
+        const stream = this.stream(frame.stream)
+        if (stream) this.onReset(stream, payload.readUInt32BE(0))
         return
+      }
       case FrameType.SETTINGS:
+        this.isOpened = true
         if ((frame.flags & Flag.ACK) !== 0) this.onAcknowledged()
         else this.onSettings(payload)
         return

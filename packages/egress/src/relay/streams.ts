@@ -47,7 +47,10 @@ export class Streams {
 
   open(id: number, request: RelayedRequest, admitted: Admitted, startedAtMs: number): void {
     this.#open.set(id, {
-      ...{ id, request, admitted, startedAtMs, lastActiveMs: performance.now() },
+      // without their headers, which may be large and secret
+      request: { ...request, headers: [] },
+      admitted: { ...admitted, replaced: [] },
+      ...{ id, startedAtMs, lastActiveMs: performance.now() },
       ...{ bytesOut: 0, bytesIn: 0, interimAnswers: 0 },
       isRequestEnded: !request.hasBody,
       isAnswerEnded: false,
