@@ -27,12 +27,11 @@ import {
 import { entryIn, entryOf } from './entry.ts'
 import { makeFolder, openOrMakeFolder } from './folders.ts'
 import { listTree } from './listing.ts'
+import { Operations } from './operations.ts'
 import { Staging } from './staging.ts'
 import { VolumePath } from './volume-path.ts'
 
 const AT_FDCWD = -100
-/** Operations on one volume at a time, transfers included. */
-const MAX_OPERATIONS = 64
 /** Levels of a listing, each with an open folder. */
 const MAX_DEPTH = 64
 const READ_BYTES = 256 * 1024
@@ -50,7 +49,7 @@ interface OpenVolume {
 export class ContentFiles implements VolumeFiles {
   readonly #attachments: Attachments
   readonly #logger: Logger
-  readonly #operations = new Map<string, number>()
+  readonly #operations = new Operations()
   readonly #removals = new Set<Promise<void>>()
   readonly #cleaned = new Set<string>()
   readonly #end = new AbortController()
@@ -102,7 +101,7 @@ export class ContentFiles implements VolumeFiles {
       const folder = await openFolder(volume.root, path).catch((error: unknown) => {
         throw codeOf(error) === 'ENOTDIR' ? notA('directory', path) : error
       })
-      return closing(listTree(folder, path, depth), volume)
+      return await begun(closing(await begun(listTree(folder, path, depth)), volume))
     } catch (error) {
       await volume.close()
       throw fileError(error, String(path))
@@ -187,6 +186,11 @@ export class ContentFiles implements VolumeFiles {
     })
   }
 
+  /** Works while no request and no removal touches the files of a volume, as when it is frozen. @throws SandlotError conflict */
+  whileHeld<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+    return this.#operations.whileHeld(volumeId, work)
+  }
+
   /** Ends the work in the background. */
   async close(): Promise<void> {
     this.#end.abort()
@@ -211,12 +215,7 @@ export class ContentFiles implements VolumeFiles {
 
   /** @throws SandlotError not_found, volume_unavailable, rate_limited */
   async #open(volumeId: string): Promise<OpenVolume> {
-    const count = this.#operations.get(volumeId) ?? 0
-    if (count >= MAX_OPERATIONS)
-      throw new SandlotError('rate_limited', `${count} requests work on the files of this volume already`, {
-        retryAfterSeconds: 1,
-      })
-    this.#operations.set(volumeId, count + 1)
+    const end = await this.#operations.beginRequest(volumeId)
     const descriptors: number[] = []
     let isAttached = false
     let isClosed = false
@@ -225,9 +224,7 @@ export class ContentFiles implements VolumeFiles {
       isClosed = true
       for (const descriptor of descriptors) await closeDescriptor(descriptor)
       if (isAttached) this.#attachments.release(volumeId)
-      const left = this.#operations.get(volumeId)! - 1
-      if (left > 0) this.#operations.set(volumeId, left)
-      else this.#operations.delete(volumeId)
+      end()
     }
     try {
       const { all } = await this.#attachments.attach(volumeId)
@@ -261,14 +258,11 @@ export class ContentFiles implements VolumeFiles {
 
   #inBackground(volumeId: string, work: (staging: Staging) => Promise<void>): Promise<void> {
     const job = (async () => {
-      const { all } = await this.#attachments.attach(volumeId)
+      const end = await this.#operations.beginInBackground(volumeId, this.#end.signal)
       try {
-        const folder = Buffer.from(join(all, STAGING))
-        await withDescriptor(openat2(AT_FDCWD, folder, DIRECTORY, RESOLVE_NO_SYMLINKS), (descriptor) =>
-          work(new Staging(descriptor)),
-        )
+        await this.#withStaging(volumeId, work)
       } finally {
-        this.#attachments.release(volumeId)
+        end()
       }
     })()
       .catch((err: unknown) => {
@@ -278,6 +272,18 @@ export class ContentFiles implements VolumeFiles {
       .finally(() => this.#removals.delete(job))
     this.#removals.add(job)
     return job
+  }
+
+  async #withStaging(volumeId: string, work: (staging: Staging) => Promise<void>): Promise<void> {
+    const { all } = await this.#attachments.attach(volumeId)
+    try {
+      const folder = Buffer.from(join(all, STAGING))
+      await withDescriptor(openat2(AT_FDCWD, folder, DIRECTORY, RESOLVE_NO_SYMLINKS), (descriptor) =>
+        work(new Staging(descriptor)),
+      )
+    } finally {
+      this.#attachments.release(volumeId)
+    }
   }
 }
 
@@ -295,8 +301,15 @@ async function* closing(
   volume: OpenVolume,
 ): AsyncGenerator<VolumeEntry[]> {
   try {
+    yield []
     yield* listing
   } finally {
     await volume.close()
   }
+}
+
+/** Takes the first, empty batch of a generator: the `finally` of one that has not begun never runs. */
+async function begun(batches: AsyncGenerator<VolumeEntry[]>): Promise<AsyncGenerator<VolumeEntry[]>> {
+  await batches.next()
+  return batches
 }

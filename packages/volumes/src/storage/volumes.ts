@@ -110,21 +110,17 @@ export class Volumes implements VolumeStorage {
       const { kind } = await this.#layout.describe(volumeId)
       if (kind === 'folder') return
       const image = join(this.#layout.live(volumeId), IMAGE)
-      if (await this.#isUnmounted(volumeId, image)) return growUnmounted(image, sizeBytes)
-      await this.#attachments.attach(volumeId)
-      try {
-        await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
-      } finally {
-        this.#attachments.release(volumeId)
-      }
+      await this.#growMounted(volumeId, image, sizeBytes).catch(async (error: unknown) => {
+        const isRefused = error instanceof SandlotError && error.errorName === 'volume_unavailable'
+        if (!isRefused || !(await this.#growUnmounted(volumeId, image, sizeBytes))) throw error
+      })
     })
   }
 
   trash(volumeId: string): Promise<void> {
-    return this.#changes.run(volumeId, async () => {
-      await this.#attachments.detach(volumeId)
-      await this.#layout.move(volumeId, 'live', 'trash')
-    })
+    return this.#changes.run(volumeId, () =>
+      this.#attachments.whileDetached(volumeId, () => this.#layout.move(volumeId, 'live', 'trash')),
+    )
   }
 
   restore(volumeId: string): Promise<void> {
@@ -133,8 +129,7 @@ export class Volumes implements VolumeStorage {
 
   remove(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
-      await this.#attachments.detach(volumeId)
-      await this.#layout.discard(volumeId)
+      await this.#attachments.whileDetached(volumeId, () => this.#layout.discard(volumeId))
       this.#removeLeftovers()
     })
   }
@@ -178,7 +173,9 @@ export class Volumes implements VolumeStorage {
     const { all } = await this.#attachments.attach(from)
     try {
       const folder = await this.#layout.begin(description)
-      const copied = await copyImage(join(this.#layout.live(from), IMAGE), all, join(folder, IMAGE))
+      const image = join(this.#layout.live(from), IMAGE)
+      // a file system that is frozen cannot be frozen again
+      const copied = await this.files.whileHeld(from, () => copyImage(image, all, join(folder, IMAGE)))
       await growUnmounted(join(folder, IMAGE), sizeBytes)
       await this.#layout.publish(folder, volumeId)
       return copied
@@ -187,14 +184,27 @@ export class Volumes implements VolumeStorage {
     }
   }
 
-  /** Unmounts a volume that is not in use. @returns false when something on this host has it mounted still */
-  async #isUnmounted(volumeId: string, image: string): Promise<boolean> {
+  /** Preferred, as Linux writes a journal: a crash in the middle destroys nothing, unlike one of `resize2fs` on a file. */
+  async #growMounted(volumeId: string, image: string, sizeBytes: number): Promise<void> {
+    await this.#attachments.attach(volumeId)
     try {
-      await this.#attachments.detach(volumeId)
-    } catch {
-      return false
+      await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
+    } finally {
+      this.#attachments.release(volumeId)
     }
-    return !(await hasDevice(image))
+  }
+
+  /** Grows a volume that is not in use. @returns false when something on this host has it mounted still */
+  async #growUnmounted(volumeId: string, image: string, sizeBytes: number): Promise<boolean> {
+    const grow = async () => {
+      if (await hasDevice(image)) return false
+      await growUnmounted(image, sizeBytes)
+      return true
+    }
+    return this.#attachments.whileDetached(volumeId, grow).catch((error: unknown) => {
+      if (error instanceof SandlotError && error.errorName === 'conflict') return false
+      throw error
+    })
   }
 
   /** One job at a time; the next start continues what a process leaves. */
