@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { serverUnderTest } from '../test-support/server-under-test.ts'
-import { TEAM_LIMITS, TeamLimits } from './limits.ts'
+import { TEAM_LIMITS, TeamLimits, type TeamLimitsOptions } from './limits.ts'
 import { DEFAULT_TEAM_SLUG, findTeamBySlug } from './repository.ts'
+import type { Team } from './team.ts'
 
 const tested = serverUnderTest()
 const call = (...args: Parameters<typeof tested.current.call>) => tested.current.call(...args)
@@ -284,4 +285,14 @@ test('every request for a machine tells the node the team', async () => {
   await t.act(id, 'connect', { timeout: 60 })
   await t.act(id, 'fork', { count: 2 })
   expect(t.node.owners).toEqual([teamID, teamID, teamID, teamID])
+})
+
+test('a team has 256 requests for files of volumes at a time', () => {
+  const limits = new TeamLimits({ now: Date.now } as TeamLimitsOptions)
+  const team = { teamId: 'one', name: 'one' } as Team
+  const releases = Array.from({ length: 256 }, () => limits.reserveVolumeRequest(team))
+  expect(() => limits.reserveVolumeRequest(team)).toThrow('256 requests')
+  limits.reserveVolumeRequest({ ...team, teamId: 'other' })
+  releases[0]!()
+  limits.reserveVolumeRequest(team)
 })

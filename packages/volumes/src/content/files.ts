@@ -96,7 +96,8 @@ export class ContentFiles implements VolumeFiles {
         `depth is ${depth}, it must be a whole number from 1 to ${MAX_DEPTH}`,
       )
     const path = VolumePath.parse(bytes)
-    const volume = await this.#open(volumeId)
+    const release = this.#operations.reserveFolders(volumeId, depth)
+    const volume = await this.#open(volumeId, release)
     try {
       const folder = await openFolder(volume.root, path).catch((error: unknown) => {
         throw codeOf(error) === 'ENOTDIR' ? notA('directory', path) : error
@@ -214,8 +215,11 @@ export class ContentFiles implements VolumeFiles {
   }
 
   /** @throws SandlotError not_found, volume_unavailable, rate_limited */
-  async #open(volumeId: string): Promise<OpenVolume> {
-    const end = await this.#operations.beginRequest(volumeId)
+  async #open(volumeId: string, onClose = () => {}): Promise<OpenVolume> {
+    const end = await this.#operations.beginRequest(volumeId).catch((error: unknown) => {
+      onClose()
+      throw error
+    })
     const descriptors: number[] = []
     let isAttached = false
     let isClosed = false
@@ -225,6 +229,7 @@ export class ContentFiles implements VolumeFiles {
       for (const descriptor of descriptors) await closeDescriptor(descriptor)
       if (isAttached) this.#attachments.release(volumeId)
       end()
+      onClose()
     }
     try {
       const { all } = await this.#attachments.attach(volumeId)

@@ -52,3 +52,15 @@ test('one volume has 64 requests at a time', async () => {
   ends[0]!()
   await operations.beginRequest('v1')
 })
+
+test('deep listings have a limit for each volume and for all, and give back what they had', async () => {
+  const operations = new Operations()
+  const deep = (volumeId: string) => operations.reserveFolders(volumeId, 64)
+  const releases = Array.from({ length: 4 }, () => deep('v1'))
+  expect(() => operations.reserveFolders('v1', 1)).toThrow('other listings')
+  for (let volume = 2; volume <= 8; volume += 1)
+    for (let count = 0; count < 4; count += 1) releases.push(deep(`v${volume}`))
+  expect(() => operations.reserveFolders('v9', 1)).toThrow('other listings')
+  for (const release of releases) release()
+  deep('v1')
+})

@@ -3,6 +3,9 @@ import { SandlotError } from '@sandlot/protocol'
 
 /** Requests that work on one volume at a time, transfers included. */
 const MAX_REQUESTS = 64
+/** Folders that listings of one volume, and all, have open at a time, each with two descriptors; a process often has 20 000. */
+const MAX_FOLDERS_OF_VOLUME = 256
+const MAX_FOLDERS = 2048
 const DEFAULT_PATIENCE_MS = 10_000
 
 /**
@@ -11,6 +14,8 @@ const DEFAULT_PATIENCE_MS = 10_000
  */
 export class Operations {
   readonly #counts = new Map<string, number>()
+  readonly #folders = new Map<string, number>()
+  #folderCount = 0
   readonly #holds = new Map<string, Promise<void>>()
   /** Called when the last operation on a volume ends. */
   readonly #onIdle = new Map<string, () => void>()
@@ -29,6 +34,22 @@ export class Operations {
     const count = this.#counts.get(volumeId) ?? 0
     if (count >= MAX_REQUESTS) throw busy(`${count} requests work on the files of this volume already`)
     return this.#begin(volumeId)
+  }
+
+  /** Reserves folders that a listing has open. @returns gives them back; to be called once @throws SandlotError rate_limited */
+  reserveFolders(volumeId: string, count: number): () => void {
+    const ofVolume = this.#folders.get(volumeId) ?? 0
+    if (ofVolume + count > MAX_FOLDERS_OF_VOLUME || this.#folderCount + count > MAX_FOLDERS)
+      throw busy('other listings of this depth are being read already')
+    this.#add(volumeId, count)
+    return () => this.#add(volumeId, -count)
+  }
+
+  #add(volumeId: string, folders: number): void {
+    this.#folderCount += folders
+    const ofVolume = (this.#folders.get(volumeId) ?? 0) + folders
+    if (ofVolume > 0) this.#folders.set(volumeId, ofVolume)
+    else this.#folders.delete(volumeId)
   }
 
   /** Waits as long as it takes. @returns ends the operation @throws the reason of `signal` */

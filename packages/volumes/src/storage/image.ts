@@ -1,6 +1,7 @@
 import { chown, mkdir, mkdtemp, open, rm, stat, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { runCommand } from '../linux/command.ts'
 import { MS_NODEV, MS_NOSUID, mountDevice, unmountLazily } from '../linux/system-calls.ts'
@@ -13,6 +14,8 @@ export const MIN_IMAGE_BYTES = 16 * 2 ** 20
 /** Of copies, and of programs that destroy a file system when they are killed. */
 const LONG_TIMEOUT_MS = 60 * 60_000
 const BLOCK_BYTES = 512
+const MAX_THAWS = 10
+const THAW_INTERVAL_MS = 500
 
 /** User and group of the default user of sandboxes, who owns the root of a new volume. */
 const DEFAULT_USER = 1000
@@ -156,7 +159,7 @@ export async function copyImage(
   mountPoint: string,
   target: string,
 ): Promise<'reflink' | 'copy'> {
-  await runCommand('fsfreeze', ['--freeze', mountPoint])
+  await freeze(mountPoint)
   try {
     try {
       await runCommand('cp', ['--reflink=always', '--sparse=always', image, target], LONG_TIMEOUT_MS)
@@ -176,9 +179,29 @@ export async function copyImage(
   }
 }
 
-/** Lets programs write again. File systems that are not frozen stay as they are. */
-export const thaw = async (mountPoint: string): Promise<void> => {
-  await runCommand('fsfreeze', ['--unfreeze', mountPoint]).catch(() => {})
+/** Writes what is in memory to the disk first, which may take long. */
+async function freeze(mountPoint: string): Promise<void> {
+  try {
+    await runCommand('fsfreeze', ['--freeze', mountPoint], LONG_TIMEOUT_MS)
+  } catch (error) {
+    // a program that is killed meanwhile freezes all the same
+    if (((error as Error).cause as { killed?: boolean }).killed) await thaw(mountPoint)
+    throw error
+  }
+}
+
+/** Lets programs write again, which would wait for ever otherwise. File systems that are not frozen stay as they are. */
+export async function thaw(mountPoint: string): Promise<void> {
+  for (let tries = 0; tries < MAX_THAWS; tries += 1) {
+    const failure = await runCommand('fsfreeze', ['--unfreeze', mountPoint]).catch((error: Error) => error)
+    if (!(failure instanceof Error) || /Invalid argument/.test(failure.message)) return
+    await delay(THAW_INTERVAL_MS)
+  }
+}
+
+/** Waits until a file is on the disk, in a program: it may take long, and threads for files are few. */
+export async function syncFile(path: string): Promise<void> {
+  await runCommand('sync', [path], LONG_TIMEOUT_MS)
 }
 
 export async function bytesOnDisk(image: string): Promise<number> {

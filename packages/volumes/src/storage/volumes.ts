@@ -15,6 +15,7 @@ import {
   hasDevice,
   makeImage,
   makeTopFolders,
+  syncFile,
 } from './image.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { IMAGE, TREE, type VolumeDescription, VolumeLayout } from './layout.ts'
@@ -177,6 +178,7 @@ export class Volumes implements VolumeStorage {
       // a file system that is frozen cannot be frozen again
       const copied = await this.files.whileHeld(from, () => copyImage(image, all, join(folder, IMAGE)))
       await growUnmounted(join(folder, IMAGE), sizeBytes)
+      await syncFile(join(folder, IMAGE))
       await this.#layout.publish(folder, volumeId)
       return copied
     } finally {
