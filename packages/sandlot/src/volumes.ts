@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { namesFor } from '@sandlot/node/instance-names'
 import { Volumes } from '@sandlot/volumes'
 import type { Logger } from 'pino'
+import { tryLock } from './kernel-lock.ts'
 import type { Settings } from './settings.ts'
 
 /** Folder for the mounts of attached volumes, in /run: nothing removes it recursively. */
@@ -18,6 +19,7 @@ export async function openVolumes(settings: Settings, logger: Logger): Promise<V
       dir: volumesDir || join(home, 'volumes'),
       mountDir: attachedDir(home),
       kind: volumeKind === 'auto' ? undefined : volumeKind,
+      lock: tryLock,
       logger,
     })
   } catch (err) {

@@ -299,3 +299,19 @@ test('what a sandbox sees is mounted at a path without the content of the host',
   expect(readdirSync(seen('v1'))).toEqual([])
   await volumes.release('v1')
 })
+
+test('images are not opened while another server has them, and folders are', async () => {
+  await expect(own.open({ kind: 'image', lock: () => undefined })).rejects.toMatchObject({
+    errorName: 'volume_unavailable',
+  })
+  await own.open({ kind: 'folder', lock: () => undefined })
+  const locked: string[] = []
+  const lock = (path: string) => {
+    locked.push(path)
+    return { release: () => void locked.pop() }
+  }
+  const volumes = await own.open({ kind: 'image', lock })
+  expect(locked).toEqual([join(own.dir, 'lock')])
+  await volumes.close()
+  expect(locked).toEqual([])
+})

@@ -31,6 +31,11 @@ export interface VolumesOptions {
    * a limit, as hosts that share `dir` need. Default: `folder` on a network file system, else `image`.
    */
   kind?: 'image' | 'folder'
+  /**
+   * Locks a file until its release, at the latest until this process ends; undefined when another process holds it. Called
+   * for images, which two hosts must never mount. Default: nothing else uses `dir`.
+   */
+  lock?: (path: string) => { release(): void } | undefined
   logger: Logger
   /** How long volumes stay mounted after their last use. Default 5 minutes. */
   idleMs?: number
@@ -39,6 +44,8 @@ export interface VolumesOptions {
 /** Types of network file systems, as `statfs` names them (statfs(2)). */
 const NETWORK_TYPES = new Set([
   0x6969, 0x00c36400, 0xff534d42, 0xfe534d42, 0x65735546, 0x0bd00bd0, 0x01021997,
+  // file systems on disks that several hosts share: GFS2, OCFS2, GPFS
+  0x01161970, 0x7461636f, 0x47504653,
 ])
 
 /** The volumes of this host. */
@@ -50,6 +57,7 @@ export class Volumes implements VolumeStorage {
   readonly #changes = new KeyedQueue()
   readonly #end = new AbortController()
   #removal: Promise<void> | undefined
+  #lock: { release(): void } | undefined
   #idMap: Promise<number> | undefined
   #description: Pick<VolumeDescription, 'kind' | 'ids'> = { kind: 'image', ids: 'mapped' }
 
@@ -67,12 +75,16 @@ export class Volumes implements VolumeStorage {
     this.files = new ContentFiles(this.#attachments, logger)
   }
 
-  /** Opens the volumes of a folder, and takes over what a former process has mounted. */
+  /**
+   * Opens the volumes of a folder, and takes over what a former process has mounted.
+   * @throws SandlotError volume_unavailable when another server has images in it
+   */
   static async open(options: VolumesOptions): Promise<Volumes> {
     const volumes = new Volumes(options)
     await volumes.#layout.prepare()
     const isShared = NETWORK_TYPES.has(Number((await statfs(options.dir)).type))
     const kind = options.kind ?? (isShared ? 'folder' : 'image')
+    volumes.#takeLock(kind)
     volumes.#description = { kind, ids: kind === 'folder' && isShared ? 'plain' : 'mapped' }
     await volumes.#layout.discardUnfinished()
     await volumes.#attachments.reconcile()
@@ -150,6 +162,18 @@ export class Volumes implements VolumeStorage {
     await this.#removal
     await this.files.close()
     await this.#attachments.close()
+    this.#lock?.release()
+  }
+
+  #takeLock(kind: VolumeDescription['kind']): void {
+    const { dir, lock } = this.#options
+    if (kind === 'folder' || !lock) return
+    this.#lock = lock(join(dir, 'lock'))
+    if (!this.#lock)
+      throw new SandlotError(
+        'volume_unavailable',
+        `another server uses the volumes in ${dir}: only volumeKind=folder lets several do so`,
+      )
   }
 
   async #createEmpty(volumeId: string, sizeBytes: number): Promise<void> {
