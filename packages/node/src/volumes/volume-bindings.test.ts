@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { detachMount, mountTmpfs } from '../host/mounts.ts'
 import { SlotMounts } from './slot-mounts.ts'
 import { VolumeBindings } from './volume-bindings.ts'
 import { VolumeIds } from './volume-ids.ts'
@@ -52,4 +53,18 @@ test('a machine that ends twice releases its volumes once', async () => {
   expect(users).toBe(2)
   await Promise.all([bindings.close(MACHINE.machineId), bindings.close(MACHINE.machineId)])
   expect(users).toBe(0)
+})
+
+test('what is written to a volume counts as used by its machine', async () => {
+  const volume = join(parent, 'volume')
+  mountTmpfs(volume, 'size=1m')
+  try {
+    bindings.open(MACHINE.machineId)
+    await bindings.bind(MACHINE, 3, VOLUME)
+    writeFileSync(join(mounts.dirOf(MACHINE.machineId), '3', 'data'), Buffer.alloc(64 * 1024))
+    expect(await bindings.usedBytes(MACHINE.machineId, [3])).toBe(64 * 1024)
+    await bindings.close(MACHINE.machineId)
+  } finally {
+    detachMount(volume)
+  }
 })

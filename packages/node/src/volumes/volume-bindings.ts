@@ -115,6 +115,18 @@ export class VolumeBindings {
     if (volumeId !== undefined) await this.#release(volumeId)
   }
 
+  /** Returns the bytes that volumes in these slots use, whoever wrote them. */
+  async usedBytes(machineId: string, slots: readonly number[]): Promise<number> {
+    const { mounts, onError } = this.#options
+    const sizes = slots.map((slot) =>
+      mounts.usedBytes(machineId, slot).catch((error: unknown) => {
+        onError(error)
+        return 0
+      }),
+    )
+    return (await Promise.all(sizes)).reduce((sum, one) => sum + one, 0)
+  }
+
   /** Attaches the volumes of a machine that a former server has bound. @returns slots that a volume is bound to */
   async recover(
     machineId: string,
