@@ -49,13 +49,16 @@ interface OpenVolume {
 export class ContentFiles implements VolumeFiles {
   readonly #attachments: Attachments
   readonly #logger: Logger
+  readonly #roomBytes: () => number
   readonly #operations = new Operations()
   readonly #removals = new Set<Promise<void>>()
   readonly #cleaned = new Set<string>()
   readonly #end = new AbortController()
 
-  constructor(attachments: Attachments, logger: Logger) {
+  /** @param roomBytes bytes that may still be written to the disk that all volumes share */
+  constructor(attachments: Attachments, logger: Logger, roomBytes: () => number) {
     this.#attachments = attachments
+    this.#roomBytes = roomBytes
     this.#logger = logger
   }
 
@@ -181,7 +184,7 @@ export class ContentFiles implements VolumeFiles {
         ? openOrMakeFolder(root, path.parent, { uid, gid })
         : openFolder(root, path.parent)
       return withDescriptor(opening, async (parent) => {
-        await staging.write({ parent, path, content, attributes, force })
+        await staging.write({ parent, path, content, attributes, force, roomBytes: this.#roomBytes })
         return entryIn(parent, path)
       })
     })

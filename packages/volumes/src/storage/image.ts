@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
+import { diskFull } from '../errors.ts'
 import { runCommand } from '../linux/command.ts'
 import { MS_NODEV, MS_NOSUID, mountDevice, unmountLazily } from '../linux/system-calls.ts'
 import { ROOT, STAGING } from './layout.ts'
@@ -152,12 +153,14 @@ async function checkImage(image: string): Promise<void> {
 /**
  * Copies an image as it is at one moment: programs that write to it wait meanwhile.
  * @param mountPoint where it is mounted
+ * @param roomBytes bytes that may be written
  * @returns `reflink` when the file system of the images shares blocks, which takes no time and no disk
  */
 export async function copyImage(
   image: string,
   mountPoint: string,
   target: string,
+  roomBytes: () => number,
 ): Promise<'reflink' | 'copy'> {
   await freeze(mountPoint)
   try {
@@ -166,13 +169,13 @@ export async function copyImage(
       return 'reflink'
     } catch {
       await rm(target, { force: true })
+      if ((await bytesOnDisk(image)) > roomBytes()) throw diskFull()
       await runCommand('cp', ['--reflink=never', '--sparse=always', image, target], LONG_TIMEOUT_MS)
       return 'copy'
     }
   } catch (error) {
     await rm(target, { force: true })
-    if (/No space left/.test((error as Error).message))
-      throw new SandlotError('disk_full', 'the disk of the volumes is full', { cause: error })
+    if (/No space left/.test((error as Error).message)) throw diskFull(error)
     throw error
   } finally {
     await thaw(mountPoint)

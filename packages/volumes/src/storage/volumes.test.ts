@@ -315,3 +315,16 @@ test('images are not opened while another server has them, and folders are', asy
   await volumes.close()
   expect(locked).toEqual([])
 })
+
+test('what the host has to leave free is not taken by uploads, new volumes and copies', async () => {
+  let roomBytes = Number.POSITIVE_INFINITY
+  const volumes = await newVolume('v1', { roomBytes: () => roomBytes })
+  await put(volumes, 'v1', '/a', 'kept')
+  roomBytes = 0
+  const full = { errorName: 'disk_full' }
+  await expect(put(volumes, 'v1', '/a', 'new')).rejects.toMatchObject(full)
+  await expect(volumes.create('v2', { sizeBytes: 64 * MiB })).rejects.toMatchObject(full)
+  await expect(volumes.create('v3', { sizeBytes: 64 * MiB, from: 'v1' })).rejects.toMatchObject(full)
+  expect(await get(volumes, 'v1', '/a')).toBe('kept')
+  await volumes.files.remove('v1', Buffer.from('/a'))
+})

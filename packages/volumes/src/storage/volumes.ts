@@ -4,7 +4,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { NewVolume, VolumeStorage } from '@sandlot/protocol/node'
 import { ContentFiles } from '../content/files.ts'
 import { removeTrees } from '../content/tree-removal.ts'
-import { codeOf } from '../errors.ts'
+import { codeOf, diskFull } from '../errors.ts'
 import { FIRST_ID, openIdMap } from '../linux/id-map.ts'
 import { Attachments } from './attachments.ts'
 import {
@@ -36,6 +36,8 @@ export interface VolumesOptions {
    * for images, which two hosts must never mount. Default: nothing else uses `dir`.
    */
   lock?: (path: string) => { release(): void } | undefined
+  /** Bytes that may still be written to the disk of `dir`, by requests and for new volumes; not asked for a network file system. Default: any number */
+  roomBytes?: () => number
   logger: Logger
   /** How long volumes stay mounted after their last use. Default 5 minutes. */
   idleMs?: number
@@ -54,9 +56,12 @@ export class Volumes implements VolumeStorage {
   readonly #options: VolumesOptions
   readonly #layout: VolumeLayout
   readonly #attachments: Attachments
+  readonly #roomBytes: () => number
   readonly #changes = new KeyedQueue()
   readonly #end = new AbortController()
   #removal: Promise<void> | undefined
+  /** The disk is that of a server, which may not answer, and limits itself. */
+  #isShared = false
   #lock: { release(): void } | undefined
   #idMap: Promise<number> | undefined
   #description: Pick<VolumeDescription, 'kind' | 'ids'> = { kind: 'image', ids: 'mapped' }
@@ -72,7 +77,9 @@ export class Volumes implements VolumeStorage {
       logger,
       idleMs,
     })
-    this.files = new ContentFiles(this.#attachments, logger)
+    const { roomBytes = () => Number.POSITIVE_INFINITY } = options
+    this.#roomBytes = () => (this.#isShared ? Number.POSITIVE_INFINITY : roomBytes())
+    this.files = new ContentFiles(this.#attachments, logger, this.#roomBytes)
   }
 
   /**
@@ -83,6 +90,7 @@ export class Volumes implements VolumeStorage {
     const volumes = new Volumes(options)
     await volumes.#layout.prepare()
     const isShared = NETWORK_TYPES.has(Number((await statfs(options.dir)).type))
+    volumes.#isShared = isShared
     const kind = options.kind ?? (isShared ? 'folder' : 'image')
     volumes.#takeLock(kind)
     volumes.#description = { kind, ids: kind === 'folder' && isShared ? 'plain' : 'mapped' }
@@ -106,14 +114,13 @@ export class Volumes implements VolumeStorage {
   create(volumeId: string, { sizeBytes, from }: NewVolume): Promise<{ copied?: 'reflink' | 'copy' }> {
     return this.#changes.run(volumeId, async () => {
       if (await this.#layout.has('live', volumeId)) return {}
+      if (this.#roomBytes() <= 0) throw diskFull()
       try {
         if (from !== undefined) return { copied: await this.#copy(volumeId, sizeBytes, from) }
         await this.#createEmpty(volumeId, sizeBytes)
         return {}
       } catch (error) {
-        throw isFull(error)
-          ? new SandlotError('disk_full', 'the disk of the volumes is full', { cause: error })
-          : error
+        throw isFull(error) ? diskFull(error) : error
       }
     })
   }
@@ -200,7 +207,9 @@ export class Volumes implements VolumeStorage {
       const folder = await this.#layout.begin(description)
       const image = join(this.#layout.live(from), IMAGE)
       // a file system that is frozen cannot be frozen again
-      const copied = await this.files.whileHeld(from, () => copyImage(image, all, join(folder, IMAGE)))
+      const copied = await this.files.whileHeld(from, () =>
+        copyImage(image, all, join(folder, IMAGE), this.#roomBytes),
+      )
       await growUnmounted(join(folder, IMAGE), sizeBytes)
       await syncFile(join(folder, IMAGE))
       await this.#layout.publish(folder, volumeId)
